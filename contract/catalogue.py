@@ -1,0 +1,67 @@
+"""A task type as workers publish it and the control plane checks submissions against it."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_NAME = 200
+
+
+class TaskTypeSpec(BaseModel):
+    """One task type. The service knows a task by this alone and never imports its code."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field(min_length=1, max_length=MAX_NAME)
+    description: str = ""
+    queue: str | None = None
+    """The type's own queue; None lets the priority decide."""
+    priority: int | None = Field(default=None, ge=0, le=10)
+    time_limit_seconds: float = Field(gt=0)
+    soft_time_limit_seconds: float | None = Field(default=None, gt=0)
+    positional: tuple[str, ...] = ()
+    """Names of the parameters that positional arguments fill, in order."""
+    positional_only: int = Field(default=0, ge=0)
+    """How many of ``positional`` cannot be given by name."""
+    extra_positional: bool = False
+    """Whether more positional arguments than that are taken (``*args``)."""
+    arguments_schema: dict[str, Any] = Field(default_factory=dict)
+    """JSON Schema of the object of named arguments."""
+
+    def content_hash(self) -> str:
+        """Equal for equal specifications: what tells two versions of a worker apart."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any] | list[tuple[str, str]]:
+        """The named arguments of a call, as Python would bind them, or a list of (JSON pointer, what is wrong)."""
+        if not args:
+            named = dict(kwargs)
+        else:
+            if len(args) > len(self.positional) and not self.extra_positional:
+                most = len(self.positional)
+                return [(f"/args/{most}", f"takes at most {most} positional arguments, {len(args)} given")]
+            named = dict(zip(self.positional, args, strict=False))
+            twice = named.keys() & kwargs.keys()
+            if twice:
+                return [(pointer("kwargs", name), "given by position and by name") for name in sorted(twice)]
+            named.update(kwargs)
+        for name in self.positional[: self.positional_only]:
+            if name in kwargs:
+                return [(pointer("kwargs", name), "can only be given by position")]
+        return named
+
+    def pointer(self, path: Sequence[str | int], given_by_position: int) -> str:
+        """The JSON pointer into a submission of a path into the named arguments."""
+        if not path:
+            return "/kwargs"
+        first, rest = path[0], path[1:]
+        if first in self.positional[:given_by_position]:
+            return pointer("args", self.positional.index(str(first)), *rest)
+        return pointer("kwargs", first, *rest)
+
+
+def pointer(*parts: str | int) -> str:
+    """A JSON pointer (RFC 6901) of the parts."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)

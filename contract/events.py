@@ -1,0 +1,105 @@
+"""What workers report. Each event is one entry of the epoch's stream, appended by a script in ``contract.lua``.
+
+Fields of an entry: ``kind``, ``task`` (id, or empty), ``attempt``, ``at`` (Unix seconds on the Redis clock), ``late``
+(1 when the claim had been taken away meanwhile), ``body`` (JSON, by kind, below).
+"""
+
+from enum import StrEnum
+from typing import NotRequired, TypedDict
+
+
+class EventKind(StrEnum):
+    """What happened."""
+
+    STARTED = "started"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    """The gate met the message at or after its ``expires_at``; the body did not run."""
+    DUPLICATE = "duplicate"
+    """A second message of an attempt that was already claimed; the body did not run again."""
+    ASK = "ask"
+    """The message was dropped: Postgres decides whether the task is sent again."""
+    UNKNOWN = "unknown"
+    """The worker does not know the task type."""
+    NATIVE = "native"
+    """A plain Celery task ended."""
+    CATALOGUE = "catalogue"
+    """The task types a worker offers."""
+
+
+class ErrorBody(TypedDict):
+    """Why an attempt failed. ``traceback`` is cut to 8 KiB, the newest frames kept."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+class StartedBody(TypedDict):
+    """``started``, ``expired``, ``duplicate``, ``ask`` and ``unknown``."""
+
+    task_type: str
+    queue: str
+    worker: str
+    dispatch: int
+
+
+class OutcomeBody(StartedBody):
+    """``succeeded`` and ``failed``: repeats what ``started`` said, so that it can stand alone."""
+
+    started_at: float
+    run_seconds: float
+    result: NotRequired[str]
+    """JSON text, at most 64 KiB. Absent when the task returned None."""
+    error: NotRequired[ErrorBody]
+    permanent: NotRequired[bool]
+    timed_out: NotRequired[bool]
+
+
+class NativeBody(TypedDict):
+    """``native``: one ended execution of a plain Celery task."""
+
+    task_type: str
+    queue: str
+    worker: str
+    state: str
+    """Celery's state: SUCCESS, FAILURE, RETRY, REJECTED, IGNORED."""
+    run_seconds: float
+    error: NotRequired[ErrorBody]
+
+
+class RunningAttempt(TypedDict):
+    """One attempt as a beat names it."""
+
+    task: str
+    attempt: int
+    token: str
+
+
+class Beat(TypedDict):
+    """What a worker parent says of itself every ``BEAT_SECONDS`` from a thread with its own connection."""
+
+    name: str
+    """The Celery node name, e.g. ``critical@host``."""
+    owner: str
+    """Unique to this start of this parent."""
+    pool: str
+    queues: list[str]
+    processes: int
+    pid: int
+    host: str
+    started_at: float
+    contract: int
+    counter: int
+    """Rises with every beat. A worker is dead when it stands still, not when a clock says so."""
+    consuming: int
+    """Rises while the consumer's event loop turns."""
+    epoch: int
+    """The epoch under which all outcomes this node still keeps have been appended; 0 when none is valid."""
+    running: list[RunningAttempt]
+
+
+BEAT_SECONDS = 2.0
+RESULT_BYTES = 64 * 1024
+TRACEBACK_BYTES = 8 * 1024

@@ -1,0 +1,40 @@
+"""Every Redis key that is ours, with its type and lifetime. Kombu's own keys are named by kombu.
+
+The scripts derive claim and stream keys from these prefixes, so Redis Cluster is not supported.
+"""
+
+CONTROL = "pointsman:control"
+"""Hash, for ever: ``epoch``, ``run_id`` of the server the epoch was declared on, ``open`` (1 once the census is over),
+``memory_percent`` of maxmemory, ``recorded`` (``<epoch>/<stream id>``: the recorder's committed position)."""
+
+SEQUENCE = "pointsman:sequence"
+"""Hash, for ever: ``<list key>`` to the number of the last message published on it."""
+
+WINDOW = "pointsman:window"
+"""Hash, rewritten every pass of the dispatcher: queue to ``{"limit", "waiting"}``."""
+
+BEATS = "pointsman:beats"
+"""Hash, a field per worker parent, removed an hour after it fell silent: owner to its last beat (``contract.events``)."""
+
+CLAIM_PREFIX = "pointsman:claim:"
+"""Hash per task: ``state``, ``attempt``, ``token``, ``owner``, ``reason``. A running claim does not expire; a finished
+one is kept ``CLAIM_SECONDS``."""
+
+EVENTS_PREFIX = "pointsman:events:"
+"""Stream per epoch, trimmed behind the recorder, deleted when the next epoch's stream is being read."""
+
+CLAIM_SECONDS = 600
+"""How long a finished claim is kept."""
+
+ASK_SECONDS = CLAIM_SECONDS - 60
+"""A message older than this that finds no claim must ask: its claim may have been finished and forgotten."""
+
+
+def claim(task_id: str) -> str:
+    """The claim of one task."""
+    return CLAIM_PREFIX + task_id
+
+
+def events(epoch: int) -> str:
+    """The event stream of one epoch."""
+    return f"{EVENTS_PREFIX}{epoch}"

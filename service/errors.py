@@ -1,0 +1,156 @@
+"""What can go wrong for a caller, each by the name of its fact, with its HTTP status.
+
+The docstring of a class is its default detail. ``service.api.problems`` turns them into problem documents.
+"""
+
+from typing import ClassVar, TypedDict
+
+
+class FieldError(TypedDict):
+    """One fault of one field."""
+
+    pointer: str
+    """JSON pointer (RFC 6901) into the request body; empty for the whole."""
+    detail: str
+
+
+class PointsmanError(Exception):
+    """Something went wrong."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: list[FieldError] | None = None,
+        retry_after_seconds: float | None = None,
+        task_id: str | None = None,
+    ) -> None:
+        self.detail = detail or (type(self).__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        self.errors = errors or []
+        self.retry_after_seconds = retry_after_seconds
+        self.task_id = task_id
+        super().__init__(self.detail)
+
+
+class MalformedJson(PointsmanError):
+    """The body is not valid JSON."""
+
+    status, code, title = 400, "malformed-json", "Malformed JSON"
+
+
+class BadRequest(PointsmanError):
+    """The request is not valid HTTP for this operation."""
+
+    status, code, title = 400, "bad-request", "Bad request"
+
+
+class NotFound(PointsmanError):
+    """There is no such resource."""
+
+    status, code, title = 404, "not-found", "Not found"
+
+
+class UnknownTask(NotFound):
+    """There is no task with this id."""
+
+    code, title = "unknown-task", "Unknown task"
+
+
+class MethodNotAllowed(PointsmanError):
+    """This resource does not answer that method."""
+
+    status, code, title = 405, "method-not-allowed", "Method not allowed"
+
+
+class KeyInUse(PointsmanError):
+    """The first call with this Idempotency-Key has not committed yet; ask again."""
+
+    status, code, title = 409, "idempotency-key-in-use", "Idempotency-Key in use"
+
+
+class BodyTooLarge(PointsmanError):
+    """The body is longer than this operation takes."""
+
+    status, code, title = 413, "body-too-large", "Body too large"
+
+
+class UnsupportedMediaType(PointsmanError):
+    """The body must be application/json."""
+
+    status, code, title = 415, "unsupported-media-type", "Unsupported media type"
+
+
+class InvalidRequest(PointsmanError):
+    """Some fields are not valid."""
+
+    status, code, title = 422, "invalid-request", "Invalid request"
+
+
+class UnknownTaskType(InvalidRequest):
+    """No worker has published this task type."""
+
+    code, title = "unknown-task-type", "Unknown task type"
+
+
+class InvalidArguments(InvalidRequest):
+    """The arguments do not fit the task type's schema."""
+
+    code, title = "invalid-arguments", "Invalid arguments"
+
+
+class UnknownQueue(InvalidRequest):
+    """There is no such queue."""
+
+    code, title = "unknown-queue", "Unknown queue"
+
+
+class KeyReused(InvalidRequest):
+    """This Idempotency-Key was used with another body."""
+
+    code, title = "idempotency-key-reused", "Idempotency-Key reused"
+
+
+class NothingAccepted(InvalidRequest):
+    """No task of the batch was accepted."""
+
+    code, title = "nothing-accepted", "Nothing accepted"
+
+
+class Unavailable(PointsmanError):
+    """Pointsman cannot take this now; nothing was stored. Try again."""
+
+    status, code, title = 503, "unavailable", "Unavailable"
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: list[FieldError] | None = None,
+        retry_after_seconds: float | None = 1.0,
+        task_id: str | None = None,
+    ) -> None:
+        super().__init__(detail, errors=errors, retry_after_seconds=retry_after_seconds, task_id=task_id)
+
+
+class DatabaseAway(Unavailable):
+    """The database does not answer; nothing was stored. Try again."""
+
+    code, title = "database-away", "Database away"
+
+
+class TooManyWaiting(Unavailable):
+    """Too many submissions wait for their commit; nothing was stored. Try again."""
+
+    code, title = "too-many-waiting", "Too many submissions waiting"
+
+
+class OutcomeUnknown(Unavailable):
+    """The connection broke during the commit: the task may or may not be stored. Look it up by its id, or
+    submit again with an Idempotency-Key.
+    """
+
+    code, title = "outcome-unknown", "Outcome unknown"

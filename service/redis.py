@@ -1,0 +1,171 @@
+"""The one place that connects to Redis or Valkey.
+
+Every connection remembers the ``run_id`` of the server it reached. It changes with each start and failover, so the
+scripts can refuse a caller who still believes in the data of the server before.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis.asyncio as aioredis
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError
+
+from contract.lua import source
+
+__all__ = ["BrokerAway", "RedisServer", "RedisError"]
+
+
+class BrokerAway(Exception):
+    """Redis did not answer in time, or refused."""
+
+
+class _RemembersRunId(AbstractConnection):
+    run_id: str = ""
+
+    async def on_connect(self) -> None:
+        await super().on_connect()
+        await self.send_command("INFO", "server")
+        answer = await self.read_response()
+        text = answer.decode() if isinstance(answer, bytes) else str(answer)
+        found = [line[7:].strip() for line in text.splitlines() if line.startswith("run_id:")]
+        if not found:
+            raise RedisConnectionError("INFO server names no run_id")
+        self.run_id = found[0]
+
+
+class _TcpConnection(_RemembersRunId, Connection):
+    pass
+
+
+class _TlsConnection(_RemembersRunId, SSLConnection):
+    pass
+
+
+class _UnixConnection(_RemembersRunId, UnixDomainSocketConnection):
+    pass
+
+
+_CONNECTION_CLASSES: dict[str, type[_RemembersRunId]] = {
+    "redis": _TcpConnection,
+    "rediss": _TlsConnection,
+    "unix": _UnixConnection,
+}
+
+
+class RedisServer:
+    """One server, reached over one connection, one command at a time; every wait is bounded.
+
+    All methods raise ``BrokerAway`` when the server does not answer; the next call connects again.
+    """
+
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        options: dict[str, Any] = dict(parse_url(url))
+        options.pop("connection_class", None)
+        self._connection: _RemembersRunId = _CONNECTION_CLASSES[urlsplit(url).scheme](
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            **options,
+        )
+        self._lock = asyncio.Lock()
+        self._digests: dict[str, str] = {}
+
+    async def close(self) -> None:
+        """Close the connection."""
+        async with self._lock:
+            await self._connection.disconnect()
+
+    async def run_id(self) -> str:
+        """The ``run_id`` of the server, after a PING proved that the connection is alive."""
+        async with self._lock:
+            await self._ask([("PING",)])
+            return self._connection.run_id
+
+    async def command(self, *words: str | bytes | int | float) -> Any:
+        """The answer to one command."""
+        async with self._lock:
+            return (await self._ask([words]))[0]
+
+    async def pipeline(self, commands: Sequence[tuple[str | bytes | int | float, ...]]) -> list[Any]:
+        """The answers to several commands sent together."""
+        async with self._lock:
+            return await self._ask(commands)
+
+    async def script(
+        self, name: str, script_keys: Sequence[str], head: Sequence[str | int], tail: Sequence[str | bytes | int | float]
+    ) -> Any:
+        """Run one of ``contract.lua``: its arguments are ``head``, the ``run_id`` of this connection, ``tail``."""
+        async with self._lock:
+            return (await self._evaluate(name, [(script_keys, head, tail)]))[0]
+
+    async def scripts(
+        self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int], Sequence[str | bytes | int | float]]]
+    ) -> list[Any]:
+        """Run one script many times in one round trip; each call is (keys, head, tail)."""
+        async with self._lock:
+            return await self._evaluate(name, calls)
+
+    async def _evaluate(self, name: str, calls: Sequence[tuple[Any, Any, Any]]) -> list[Any]:
+        digest = self._digests.get(name)
+        if digest is None:
+            digest = await self._load(name)
+        try:
+            await self._connected()
+            return await self._ask([self._call(digest, call) for call in calls])
+        except NoScriptError:
+            await self._load(name)
+            return await self._ask([self._call(self._digests[name], call) for call in calls])
+
+    async def _load(self, name: str) -> str:
+        digest: bytes = (await self._ask([("SCRIPT", "LOAD", source(name))]))[0]
+        self._digests[name] = digest.decode()
+        return self._digests[name]
+
+    def _call(self, digest: str, call: tuple[Any, Any, Any]) -> tuple[Any, ...]:
+        script_keys, head, tail = call
+        return ("EVALSHA", digest, len(script_keys), *script_keys, *head, self._connection.run_id, *tail)
+
+    async def _connected(self) -> None:
+        try:
+            await self._connection.connect()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise BrokerAway(str(error)) from error
+
+    async def _ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Raises the server's error of the first command that failed, after all answers have been read."""
+        connection = self._connection
+        try:
+            await connection.connect()
+            await connection.send_packed_command(connection.pack_commands(commands))
+            answers: list[Any] = []
+            for _ in commands:
+                try:
+                    answers.append(await connection.read_response())
+                except (RedisConnectionError, TimeoutError):
+                    raise
+                except RedisError as error:
+                    answers.append(error)
+        except NoScriptError:
+            raise
+        except (RedisError, OSError, TimeoutError) as error:
+            await connection.disconnect(nowait=True)
+            raise BrokerAway(str(error) or type(error).__name__) from error
+        except asyncio.CancelledError:
+            # An answer may still be on its way: this connection cannot be used again.
+            await connection.disconnect(nowait=True)
+            raise
+        for answer in answers:
+            if isinstance(answer, NoScriptError):
+                raise answer
+            if isinstance(answer, RedisError):
+                raise BrokerAway(str(answer)) from answer
+        return answers
+
+

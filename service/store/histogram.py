@@ -1,0 +1,45 @@
+"""A sparse log-bucketed histogram: any percentile within 5 %, as two small arrays that add up.
+
+After DDSketch (Masson, Rim, Lee, VLDB 2019): a value belongs to bucket ``ceil(log(value) / log(GAMMA))``.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+
+GAMMA = 1.1
+_LOG_GAMMA = math.log(GAMMA)
+_SMALLEST = 1e-6
+"""Seconds: anything shorter counts as this."""
+
+
+def bucket_of(seconds: float) -> int:
+    """The bucket of a duration."""
+    return math.ceil(math.log(max(seconds, _SMALLEST)) / _LOG_GAMMA)
+
+
+def value_of(bucket: int) -> float:
+    """The duration a bucket stands for, in seconds: at most 5 % from any value in it."""
+    return float(2 * GAMMA**bucket / (GAMMA + 1))
+
+
+def percentile(counts: Mapping[int, int], fraction: float) -> float | None:
+    """The duration below which ``fraction`` of the observations lie, or None when there are none."""
+    total = sum(counts.values())
+    if total == 0:
+        return None
+    rank = fraction * (total - 1)
+    seen = 0
+    for bucket in sorted(counts):
+        seen += counts[bucket]
+        if seen > rank:
+            return value_of(bucket)
+    raise AssertionError("the counts add up to the total")
+
+
+def merge(*parts: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """Add up (bucket, count) pairs."""
+    total: dict[int, int] = {}
+    for part in parts:
+        for bucket, count in part:
+            total[bucket] = total.get(bucket, 0) + count
+    return total

@@ -1,0 +1,359 @@
+"""The tables. An unfinished task is one row of ``task_live``; its terminal move deletes that row and inserts it into
+``task``, which is never updated. The DELETE is the fence: only one writer can end a task.
+
+The layout and its measurements: ``docs/decisions/0001-store-layout.md``.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, REAL
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
+
+from contract.states import PLACES, TERMINAL, UNFINISHED, TaskState
+
+
+class Base(DeclarativeBase):
+    """All tables; names of constraints are stable, so that migrations can drop them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {
+        datetime: DateTime(timezone=True),
+        str: Text,
+        UUID: Uuid,
+        dict[str, Any]: JSONB,
+        float: Double,
+    }
+
+
+def _one_of(column: str, values: frozenset[TaskState]) -> str:
+    listed = ", ".join(f"'{value}'" for value in sorted(values))
+    return f"{column} IN ({listed})"
+
+
+def _place_matches_state() -> str:
+    return " OR ".join(f"(place = '{place}' AND {_one_of('state', states)})" for place, states in PLACES.items())
+
+
+class _TaskColumns:
+    """What a task keeps from its submission to its end."""
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    """UUIDv7: its order is the order of submission."""
+    state: Mapped[str]
+    task_type: Mapped[str]
+    queue: Mapped[str]
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """The newest attempt that started; only rises."""
+    max_attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
+    dispatch: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """How often the task was sent to the broker."""
+    sla_seconds: Mapped[float] = mapped_column(REAL)
+    """The queue's target for queue wait when the task was submitted."""
+    timeout_seconds: Mapped[float] = mapped_column(REAL)
+    """The hard time limit of one attempt."""
+    requested_timeout_seconds: Mapped[float | None] = mapped_column(REAL)
+    """What the submission asked for."""
+    delay_seconds: Mapped[float | None]
+    submitted_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    due_at: Mapped[datetime]
+    scheduled_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    """Start of the newest attempt, on the Redis clock."""
+    caller: Mapped[str]
+    worker: Mapped[str | None]
+    args: Mapped[str]
+    """JSON array, as text: nothing queries it."""
+    kwargs: Mapped[str]
+    """JSON object, as text."""
+    tags: Mapped[dict[str, Any] | None]
+    traceparent: Mapped[str | None]
+    held_reason: Mapped[str | None]
+
+
+class LiveTask(_TaskColumns, Base):
+    """A task that has not ended."""
+
+    __tablename__ = "task_live"
+
+    place: Mapped[str]
+    """Where it waits (``contract.states.Place``). Indexes are on this and not on ``state``, so that the frequent moves
+    from queued to running stay HOT updates."""
+    sent_epoch: Mapped[int | None] = mapped_column(Integer)
+    """The epoch of its newest message."""
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[Any, ...]:
+        """Constraints and indexes."""
+        return (
+            CheckConstraint(_one_of("state", UNFINISHED), name="state"),
+            CheckConstraint(_place_matches_state(), name="place"),
+            CheckConstraint("priority BETWEEN 0 AND 10", name="priority"),
+            Index(
+                "ix_task_live_waiting",
+                "queue",
+                text("priority DESC"),
+                "due_at",
+                "id",
+                postgresql_where=text("place = 'waiting'"),
+            ),
+            Index("ix_task_live_asleep", "due_at", postgresql_where=text("place = 'asleep'")),
+            Index("ix_task_live_expires_at", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
+            {
+                "postgresql_with": {
+                    "fillfactor": "70",
+                    "autovacuum_vacuum_scale_factor": "0.02",
+                    "autovacuum_vacuum_threshold": "2000",
+                    "autovacuum_vacuum_cost_delay": "0",
+                }
+            },
+        )
+
+
+class FinishedTask(_TaskColumns, Base):
+    """A task that has ended. Inserted once, never updated; partitioned by the day in its id."""
+
+    __tablename__ = "task"
+
+    finished_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    run_seconds: Mapped[float | None]
+    queue_wait_seconds: Mapped[float | None]
+    sla_met: Mapped[bool | None]
+    result: Mapped[str | None]
+    """JSON, as text."""
+    error_type: Mapped[str | None]
+    error_message: Mapped[str | None]
+    error_traceback: Mapped[str | None]
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[Any, ...]:
+        """Constraints and indexes."""
+        return (
+            CheckConstraint(_one_of("state", TERMINAL), name="state"),
+            Index("ix_task_task_type_id", "task_type", "id"),
+            Index("ix_task_not_succeeded", "state", "id", postgresql_where=text("state <> 'succeeded'")),
+            {"postgresql_partition_by": "RANGE (id)"},
+        )
+
+
+class TaskAttempt(Base):
+    """An attempt that did not succeed."""
+
+    __tablename__ = "task_attempt"
+
+    task_id: Mapped[UUID] = mapped_column(primary_key=True)
+    attempt: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    worker: Mapped[str]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime]
+    run_seconds: Mapped[float]
+    error_type: Mapped[str]
+    error_message: Mapped[str]
+    error_traceback: Mapped[str]
+
+
+class IdempotencyKey(Base):
+    """A key a caller used; the task it stands for until it is forgotten."""
+
+    __tablename__ = "idempotency_key"
+
+    caller: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    task_id: Mapped[UUID]
+    fingerprint: Mapped[str]
+    """SHA-256 of the canonical body: another body under the same key is refused."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index("ix_idempotency_key_created_at", "created_at"),)
+
+
+class OutboxRow(Base):
+    """Tasks of one commit and queue that are marked sent and may not be published yet. Deleted after publishing."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    task_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class TaskTypeVersion(Base):
+    """A task type as some worker published it. The newest published one counts."""
+
+    __tablename__ = "task_type"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    content_hash: Mapped[str] = mapped_column(primary_key=True)
+    spec: Mapped[dict[str, Any]]
+    first_published_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_published_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Worker(Base):
+    """A worker parent, as its beats describe it."""
+
+    __tablename__ = "worker"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    pool: Mapped[str]
+    queues: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    processes: Mapped[int] = mapped_column(Integer)
+    pid: Mapped[int] = mapped_column(Integer)
+    host: Mapped[str]
+    contract: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class NativeRun(Base):
+    """One ended execution of a plain Celery task."""
+
+    __tablename__ = "native_run"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    task_id: Mapped[str]
+    task_type: Mapped[str]
+    queue: Mapped[str]
+    worker: Mapped[str]
+    state: Mapped[str]
+    run_seconds: Mapped[float]
+    finished_at: Mapped[datetime]
+    error_type: Mapped[str | None]
+    error_message: Mapped[str | None]
+    error_traceback: Mapped[str | None]
+
+    __table_args__ = (Index("ix_native_run_task_id", "task_id"), Index("ix_native_run_finished_at", "finished_at"))
+
+
+class BrokerEpoch(Base):
+    """An epoch of Redis data. The highest is the current one; it is open once the census is over."""
+
+    __tablename__ = "broker_epoch"
+
+    epoch: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    run_id: Mapped[str]
+    declared_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    opened_at: Mapped[datetime | None]
+
+
+class RecorderPosition(Base):
+    """How far the recorder has read a stream; moved by compare-and-set in the transaction of what it recorded."""
+
+    __tablename__ = "recorder_position"
+
+    stream: Mapped[str] = mapped_column(primary_key=True)
+    last_id: Mapped[str]
+    moved_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Leader(Base):
+    """Who runs a loop that must run once. Times are the database clock's; ``fence`` rises with every new holder."""
+
+    __tablename__ = "leader"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    fence: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[datetime]
+
+
+def _zero() -> Mapped[int]:
+    return mapped_column(BigInteger, server_default=text("0"))
+
+
+def _zero_seconds() -> Mapped[float]:
+    return mapped_column(server_default=text("0"))
+
+
+def _empty(item: Any) -> Any:
+    return mapped_column(ARRAY(item), server_default=text("'{}'"))
+
+
+class _Counters:
+    """What is counted, each by the minute of the timestamp named."""
+
+    task_type: Mapped[str]
+    queue: Mapped[str]
+    minute: Mapped[datetime]
+
+    submitted: Mapped[int] = _zero()
+    """By ``submitted_at``."""
+    started: Mapped[int] = _zero()
+    """Attempts, by their ``started_at``."""
+    executions: Mapped[int] = _zero()
+    """Attempts ended, by ``finished_at``. Native runs count here too."""
+    succeeded: Mapped[int] = _zero()
+    """Tasks, by ``finished_at``."""
+    failed: Mapped[int] = _zero()
+    """Tasks, by ``finished_at``."""
+    cancelled: Mapped[int] = _zero()
+    """Tasks, by ``finished_at``."""
+    expired: Mapped[int] = _zero()
+    """Tasks, by ``finished_at``."""
+    retried: Mapped[int] = _zero()
+    """Failed attempts that another follows, by their end."""
+    timed_out: Mapped[int] = _zero()
+    """Attempts ended by a time limit, by their end."""
+    duplicates: Mapped[int] = _zero()
+    """Messages that found their task already running or done, by the gate's answer."""
+    native: Mapped[int] = _zero()
+    """Executions of plain Celery tasks, by their end."""
+    sla_met: Mapped[int] = _zero()
+    """First starts in time, by ``started_at``."""
+    sla_missed: Mapped[int] = _zero()
+    """First starts past the target, by ``started_at``."""
+    run_seconds_sum: Mapped[float] = _zero_seconds()
+    queue_wait_seconds_sum: Mapped[float] = _zero_seconds()
+    run_buckets: Mapped[list[int]] = _empty(SmallInteger)
+    """Sparse histogram of run time (``service.store.histogram``): bucket numbers, with ``run_counts`` beside it."""
+    run_counts: Mapped[list[int]] = _empty(Integer)
+    wait_buckets: Mapped[list[int]] = _empty(SmallInteger)
+    """Sparse histogram of queue wait."""
+    wait_counts: Mapped[list[int]] = _empty(Integer)
+
+
+class TaskMetrics(_Counters, Base):
+    """The rollup: one row per minute, task type and queue, so that any percentile over any window is a sum of small arrays."""
+
+    __tablename__ = "task_metrics"
+
+    minute: Mapped[datetime] = mapped_column(primary_key=True)
+    task_type: Mapped[str] = mapped_column(primary_key=True)
+    queue: Mapped[str] = mapped_column(primary_key=True)
+
+
+class TaskMetricsDelta(_Counters, Base):
+    """What one commit adds to the rollup. Inserted, never updated, so that no two writers wait for one hot row."""
+
+    __tablename__ = "task_metrics_delta"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

@@ -1,0 +1,47 @@
+"""The schema's version: bring a database to the head, and say whether it is there."""
+
+import asyncio
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PARTITION_PREFIX = "task_day_"
+
+
+def is_ours(table: str) -> bool:
+    """Whether the models describe this table; partitions are made by ``store.partitions``, not by models."""
+    return table != "task_default" and not table.startswith(_PARTITION_PREFIX)
+
+
+def alembic_config(database_url: str) -> Config:
+    """Alembic's configuration for one database."""
+    config = Config(_ROOT / "alembic.ini")
+    config.set_main_option("sqlalchemy.url", database_url.replace("%", "%%"))
+    return config
+
+
+async def migrate(database_url: str, revision: str = "head") -> None:
+    """Bring the database to a revision. One caller at a time does the work; the others wait and find it done."""
+    config = alembic_config(database_url)
+    current = head()
+    if revision in ("head", current):
+        await asyncio.to_thread(command.upgrade, config, "head")
+    else:
+        await asyncio.to_thread(command.downgrade, config, revision)
+
+
+def head() -> str:
+    """The newest revision of the migrations in this checkout."""
+    found = ScriptDirectory(str(_ROOT / "migrations")).get_current_head()
+    assert found is not None
+    return found
+
+
+async def revision_of(connection: AsyncConnection) -> str | None:
+    """The revision a database is at; None when it was never migrated."""
+    return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())

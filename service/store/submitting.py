@@ -1,0 +1,177 @@
+"""Store accepted submissions: one statement and one commit for many."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.store.arrays import array_columns
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A submission that passed every check."""
+
+    id: str
+    task_type: str
+    queue: str
+    priority: int
+    args: str
+    """JSON array."""
+    kwargs: str
+    """JSON object."""
+    tags: str | None
+    """JSON object."""
+    caller: str
+    scheduled_at: datetime | None
+    delay_seconds: float | None
+    expires_at: datetime | None
+    timeout_seconds: float
+    requested_timeout_seconds: float | None
+    sla_seconds: float
+    traceparent: str | None
+    key: str | None
+    fingerprint: str | None
+    sent_epoch: int | None
+    """The epoch it will be published in right after the commit; None leaves it to the dispatcher."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What one commit did."""
+
+    submitted_at: datetime
+    outbox_ids: list[int]
+    accepted: frozenset[str] | None
+    """Ids that became tasks; None means all."""
+
+
+_COLUMNS = {
+    "id": "uuid",
+    "task_type": "text",
+    "queue": "text",
+    "priority": "smallint",
+    "args": "text",
+    "kwargs": "text",
+    "tags": "text",
+    "caller": "text",
+    "scheduled_at": "timestamptz",
+    "delay_seconds": "float8",
+    "expires_at": "timestamptz",
+    "timeout_seconds": "real",
+    "requested_timeout_seconds": "real",
+    "sla_seconds": "real",
+    "traceparent": "text",
+    "sent_epoch": "integer",
+}
+_KEY_COLUMNS = {"key": "text", "fingerprint": "text"}
+
+_STORE = """
+, stored AS (
+    INSERT INTO task_live (id, task_type, queue, priority, args, kwargs, tags, caller, submitted_at, scheduled_at,
+        delay_seconds, due_at, expires_at, timeout_seconds, requested_timeout_seconds, sla_seconds, traceparent,
+        sent_epoch, dispatch, state, place)
+    SELECT id, task_type, queue, priority, args, kwargs, tags::jsonb, caller, now(), scheduled_at,
+        delay_seconds, due_at, expires_at, timeout_seconds, requested_timeout_seconds, sla_seconds, traceparent,
+        sent_epoch, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
+        CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,
+        CASE WHEN due_at > now() THEN 'asleep' WHEN sent_epoch IS NULL THEN 'waiting' ELSE 'sent' END
+    FROM (
+        SELECT *, greatest(now(), coalesce(scheduled_at, now() + delay_seconds * interval '1 second')) AS due_at
+        FROM {source}
+    ) AS due
+)
+, boxed AS (
+    INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM {source} WHERE sent_epoch IS NOT NULL GROUP BY queue
+    RETURNING id
+)
+, counted AS (
+    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted)
+    SELECT task_type, queue, date_trunc('minute', now()), count(*) FROM {source} GROUP BY task_type, queue
+)
+, published AS (DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[])))
+"""
+
+_PLAIN = text(
+    "WITH input AS (SELECT * FROM "
+    + array_columns(_COLUMNS)
+    + ")"
+    + _STORE.format(source="input")
+    + "SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids"
+)
+
+_KEYED = text(
+    "WITH input AS (SELECT * FROM "
+    + array_columns(_COLUMNS | _KEY_COLUMNS)
+    + """)
+, claimed AS (
+    INSERT INTO idempotency_key AS old (caller, key, task_id, fingerprint)
+    SELECT caller, key, id, fingerprint FROM input ORDER BY caller, key
+    ON CONFLICT (caller, key) DO UPDATE
+        SET task_id = excluded.task_id, fingerprint = excluded.fingerprint, created_at = now()
+        WHERE old.created_at < now() - CAST(:remembered AS float8) * interval '1 second'
+    RETURNING task_id
+)
+, mine AS (SELECT input.* FROM input JOIN claimed ON claimed.task_id = input.id)
+"""
+    + _STORE.format(source="mine")
+    + """SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids,
+        (SELECT array_agg(task_id) FROM claimed) AS accepted"""
+)
+
+_FIND_KEYS = text(
+    "SELECT k.caller, k.key, k.task_id, k.fingerprint FROM idempotency_key k JOIN "
+    + array_columns({"caller": "text", "key": "text"})
+    + " USING (caller, key)"
+)
+
+_FIND_IDS = text("""
+    SELECT id, submitted_at FROM task_live WHERE id = ANY(CAST(:ids AS uuid[]))
+    UNION ALL SELECT id, submitted_at FROM task WHERE id = ANY(CAST(:ids AS uuid[]))
+        AND id BETWEEN CAST(:low AS uuid) AND CAST(:high AS uuid)
+""")
+
+
+async def store(
+    connection: AsyncConnection, tasks: Sequence[NewTask], published: Sequence[int], remembered_seconds: float
+) -> Stored:
+    """Store ``tasks`` with their outbox rows and counters, and drop the outbox rows that are ``published``, all in one
+    statement. Either all tasks have a key or none has; no key may stand in it twice.
+
+    A task whose key is already taken is left out (``Stored.accepted``); a concurrent holder of the key is waited for, up
+    to the connection's ``lock_timeout``.
+    """
+    keyed = tasks[0].key is not None
+    columns = _COLUMNS | _KEY_COLUMNS if keyed else _COLUMNS
+    parameters: dict[str, object] = {name: [getattr(task, name) for task in tasks] for name in columns}
+    parameters["published"] = list(published)
+    if not keyed:
+        row = (await connection.execute(_PLAIN, parameters)).one()
+        return Stored(row.submitted_at, row.outbox_ids or [], None)
+    row = (await connection.execute(_KEYED, parameters | {"remembered": remembered_seconds})).one()
+    return Stored(row.submitted_at, row.outbox_ids or [], frozenset(str(task_id) for task_id in row.accepted or []))
+
+
+async def find_keys(
+    connection: AsyncConnection, wanted: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[str, str]]:
+    """The (task id, fingerprint) each (caller, key) stands for."""
+    rows = await connection.execute(
+        _FIND_KEYS, {"caller": [caller for caller, _ in wanted], "key": [key for _, key in wanted]}
+    )
+    return {(row.caller, row.key): (str(row.task_id), row.fingerprint) for row in rows}
+
+
+async def find_ids(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, datetime]:
+    """Which of these tasks are stored, with their ``submitted_at``."""
+    rows = await connection.execute(_FIND_IDS, {"ids": list(ids), "low": min(ids), "high": max(ids)})
+    return {str(row.id): row.submitted_at for row in rows}
+
+
+async def drop_published(connection: AsyncConnection, published: Sequence[int]) -> None:
+    """Delete outbox rows whose messages are on the broker."""
+    await connection.execute(
+        text("DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[]))"), {"published": list(published)}
+    )
