@@ -15,12 +15,13 @@ from typing import NamedTuple
 from contract import keys
 from contract.message import HEADER, VERSION, delivery_tag
 from contract.queues import STEPS, list_key, step_of
-from service.redis import BrokerAway, RedisServer
+from service.loops import ExpectedFault
+from service.redis import BrokerAway, RedisServer, Word
 
 __all__ = ["Broker", "BrokerAway", "BrokerShut", "Depths", "Envelope", "QueueDepth", "encode"]
 
 
-class BrokerShut(Exception):
+class BrokerShut(ExpectedFault):
     """Nothing may be published now: another epoch, a census, or memory is short."""
 
 
@@ -109,14 +110,14 @@ class Broker:
         self._queues = tuple(queues)
         self._memory_percent = memory_percent
         lists = [list_key(queue, step) for queue in self._queues for step in STEPS]
-        self._depth_arguments = [len(self._queues), *self._queues, *lists]
+        self._depth_arguments: list[Word] = [len(self._queues), *self._queues, *lists]
 
     async def publish(self, envelopes: Sequence[Envelope], epoch: int) -> list[int]:
         """Write all messages in one step and return their numbers on their lists.
 
         Raises ``BrokerShut`` (nothing was written) or ``BrokerAway`` (it is not known whether it was).
         """
-        tail: list[str | int] = [self._memory_percent]
+        tail: list[Word] = [self._memory_percent]
         for envelope in envelopes:
             head, end = encode(envelope, epoch)
             tail += (list_key(envelope.queue, step_of(envelope.priority)), head, end)

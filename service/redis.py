@@ -10,18 +10,30 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import redis.asyncio as aioredis
-from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+    parse_url,
+)
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 
 from contract.lua import source
+from service.loops import ExpectedFault
 
-__all__ = ["BrokerAway", "RedisServer", "RedisError"]
+__all__ = ["BrokerAway", "RedisServer", "ScriptCall", "Word"]
 
 
-class BrokerAway(Exception):
+Word = str | bytes | int | float
+ScriptCall = tuple[Sequence[str], Sequence[Word], Sequence[Word]]
+"""Keys, the arguments before the ``run_id`` of the connection, and those after it."""
+
+
+class BrokerAway(ExpectedFault):
     """Redis did not answer in time, or refused."""
 
 
@@ -98,21 +110,17 @@ class RedisServer:
         async with self._lock:
             return await self._ask(commands)
 
-    async def script(
-        self, name: str, script_keys: Sequence[str], head: Sequence[str | int], tail: Sequence[str | bytes | int | float]
-    ) -> Any:
+    async def script(self, name: str, script_keys: Sequence[str], head: Sequence[Word], tail: Sequence[Word]) -> Any:
         """Run one of ``contract.lua``: its arguments are ``head``, the ``run_id`` of this connection, ``tail``."""
         async with self._lock:
             return (await self._evaluate(name, [(script_keys, head, tail)]))[0]
 
-    async def scripts(
-        self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int], Sequence[str | bytes | int | float]]]
-    ) -> list[Any]:
+    async def scripts(self, name: str, calls: Sequence[ScriptCall]) -> list[Any]:
         """Run one script many times in one round trip; each call is (keys, head, tail)."""
         async with self._lock:
             return await self._evaluate(name, calls)
 
-    async def _evaluate(self, name: str, calls: Sequence[tuple[Any, Any, Any]]) -> list[Any]:
+    async def _evaluate(self, name: str, calls: Sequence[ScriptCall]) -> list[Any]:
         digest = self._digests.get(name)
         if digest is None:
             digest = await self._load(name)
@@ -128,13 +136,13 @@ class RedisServer:
         self._digests[name] = digest.decode()
         return self._digests[name]
 
-    def _call(self, digest: str, call: tuple[Any, Any, Any]) -> tuple[Any, ...]:
+    def _call(self, digest: str, call: ScriptCall) -> tuple[Any, ...]:
         script_keys, head, tail = call
         return ("EVALSHA", digest, len(script_keys), *script_keys, *head, self._connection.run_id, *tail)
 
     async def _connected(self) -> None:
         try:
-            await self._connection.connect()
+            await self._connection.connect()  # type: ignore[no-untyped-call]  # redis-py
         except (RedisError, OSError, TimeoutError) as error:
             raise BrokerAway(str(error)) from error
 
@@ -142,7 +150,7 @@ class RedisServer:
         """Raises the server's error of the first command that failed, after all answers have been read."""
         connection = self._connection
         try:
-            await connection.connect()
+            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
             await connection.send_packed_command(connection.pack_commands(commands))
             answers: list[Any] = []
             for _ in commands:
@@ -167,5 +175,3 @@ class RedisServer:
             if isinstance(answer, RedisError):
                 raise BrokerAway(str(answer)) from answer
         return answers
-
-

@@ -113,6 +113,8 @@ class Settings(BaseSettings):
     """Most events in one transaction of the recorder."""
     leader_seconds: float = Field(default=5.0, gt=0)
     """A leader that does not renew for so long is replaced."""
+    due_interval_seconds: float = Field(default=0.25, gt=0)
+    """Pause between two looks for tasks whose time has come."""
     sweep_interval_seconds: float = Field(default=1.0, gt=0)
     """Pause between two passes of a sweep that found little."""
     census_seconds: float = Field(default=4.0, gt=0)

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
+from pydantic_core import from_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.store.arrays import array_columns
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewTask:
     """A submission that passed every check."""
 
@@ -36,6 +38,44 @@ class NewTask:
     fingerprint: str | None
     sent_epoch: int | None
     """The epoch it will be published in right after the commit; None leaves it to the dispatcher."""
+
+    def as_row(self, submitted_at: datetime) -> dict[str, Any]:
+        """The row of ``task_live`` that ``store`` wrote at ``submitted_at``."""
+        due_at = submitted_at
+        if self.scheduled_at is not None:
+            due_at = max(submitted_at, self.scheduled_at)
+        elif self.delay_seconds:
+            due_at = submitted_at + timedelta(seconds=self.delay_seconds)
+        later = due_at > submitted_at
+        sent = not later and self.sent_epoch is not None
+        return {
+            "id": self.id,
+            "state": "scheduled" if later else "queued",
+            "place": "asleep" if later else "sent" if sent else "waiting",
+            "task_type": self.task_type,
+            "queue": self.queue,
+            "priority": self.priority,
+            "attempt": 0,
+            "max_attempts": 1,
+            "dispatch": 1 if sent else 0,
+            "sent_epoch": self.sent_epoch,
+            "sla_seconds": self.sla_seconds,
+            "timeout_seconds": self.timeout_seconds,
+            "requested_timeout_seconds": self.requested_timeout_seconds,
+            "delay_seconds": self.delay_seconds,
+            "submitted_at": submitted_at,
+            "due_at": due_at,
+            "scheduled_at": self.scheduled_at,
+            "expires_at": self.expires_at,
+            "started_at": None,
+            "caller": self.caller,
+            "worker": None,
+            "args": self.args,
+            "kwargs": self.kwargs,
+            "tags": None if self.tags is None else from_json(self.tags),
+            "traceparent": self.traceparent,
+            "held_reason": None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +215,14 @@ async def drop_published(connection: AsyncConnection, published: Sequence[int]) 
     await connection.execute(
         text("DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[]))"), {"published": list(published)}
     )
+
+
+async def forget_keys(connection: AsyncConnection, remembered_seconds: float, most: int) -> int:
+    """Delete up to ``most`` keys older than ``remembered_seconds``. Returns how many."""
+    old = text("""
+        DELETE FROM idempotency_key WHERE (caller, key) IN (
+            SELECT caller, key FROM idempotency_key
+            WHERE created_at < now() - CAST(:remembered AS float8) * interval '1 second'
+            ORDER BY created_at LIMIT :most FOR UPDATE SKIP LOCKED)
+    """)
+    return (await connection.execute(old, {"remembered": remembered_seconds, "most": most})).rowcount

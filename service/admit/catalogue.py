@@ -1,0 +1,93 @@
+"""The task types this process knows, so that a submission is checked without asking the database."""
+
+import time
+from typing import Any
+
+import jsonschema_rs
+
+from contract.catalogue import TaskTypeSpec
+from service.errors import FieldError, InvalidArguments, UnknownTaskType
+from service.loops import Loop
+from service.store import catalogue
+from service.store.store import Store
+
+_REFRESH_SECONDS = 2.0
+_ASK_AGAIN_SECONDS = 0.25
+_ERRORS_SHOWN = 20
+
+
+class KnownTaskType:
+    """A task type with its argument schema compiled."""
+
+    def __init__(self, spec: TaskTypeSpec) -> None:
+        self.spec = spec
+        schema = spec.arguments_schema
+        self._validator = None if not schema or _takes_anything(schema) else jsonschema_rs.validator_for(schema)
+
+    def check(self, args: list[Any], kwargs: dict[str, Any]) -> None:
+        """Raises ``InvalidArguments`` naming every argument that does not fit."""
+        named = self.spec.bind(args, kwargs)
+        if isinstance(named, list):
+            raise InvalidArguments(errors=[FieldError(pointer=pointer, detail=detail) for pointer, detail in named])
+        if self._validator is None or self._validator.is_valid(named):
+            return
+        errors = []
+        for error in self._validator.iter_errors(named):
+            pointer = self.spec.pointer(list(error.instance_path), len(args))
+            errors.append(FieldError(pointer=pointer, detail=error.message[:500]))
+            if len(errors) == _ERRORS_SHOWN:
+                break
+        raise InvalidArguments(errors=errors)
+
+
+class Catalogue:
+    """All known task types, refreshed every two seconds and when an unknown one is asked for."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[str, KnownTaskType] = {}
+        self._refreshed_at = float("-inf")
+        self.loop = Loop("catalogue", self._pass, _REFRESH_SECONDS)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    async def find(self, name: str) -> KnownTaskType:
+        """The task type of that name. Raises ``UnknownTaskType``."""
+        known = self._known.get(name)
+        if known is None and time.monotonic() - self._refreshed_at > _ASK_AGAIN_SECONDS:
+            await self.refresh()
+            known = self._known.get(name)
+        if known is None:
+            raise UnknownTaskType(
+                f"No worker has published the task type {name!r}."
+                if self._known
+                else "No worker has published task types yet: start one with `celery -A workers worker`.",
+                errors=[FieldError(pointer="/task_type", detail="unknown task type")],
+            )
+        return known
+
+    async def refresh(self) -> None:
+        """Read the catalogue from the database."""
+        async with self._store.statement() as connection:
+            newest = await catalogue.newest(connection)
+        self._refreshed_at = time.monotonic()
+        known = {}
+        for spec, _ in newest:
+            old = self._known.get(spec.name)
+            known[spec.name] = old if old is not None and old.spec == spec else KnownTaskType(spec)
+        self._known = known
+
+    async def _pass(self) -> bool:
+        await self.refresh()
+        return False
+
+
+def _takes_anything(schema: dict[str, Any]) -> bool:
+    constraints = schema.keys() - {"$schema", "title", "description", "type", "properties", "additionalProperties"}
+    return (
+        not constraints
+        and schema.get("type", "object") == "object"
+        and not schema.get("properties")
+        and schema.get("additionalProperties", True) is True
+    )

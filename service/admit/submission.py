@@ -1,0 +1,111 @@
+"""The body of a submission: its fields, their limits, and what is wrong with them by JSON pointer."""
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
+
+from contract.catalogue import MAX_NAME, pointer
+from service.errors import FieldError, InvalidRequest
+
+_TEN_YEARS = 10 * 366 * 86_400.0
+_ERRORS_SHOWN = 20
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+
+
+def _only_text(value: object) -> object:
+    if isinstance(value, int | float):
+        raise PydanticCustomError("datetime_text", "must be an ISO 8601 date and time with an offset")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_only_text), Field(strict=False, examples=["2030-01-01T08:00:00Z"])]
+TagValue = Annotated[str, StringConstraints(max_length=256)]
+TagName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class Submission(BaseModel):
+    """A task to be run. A field that is not listed here is refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    task_type: str = Field(
+        min_length=1, max_length=MAX_NAME, description="What to run: a name from GET /v1/task-types.", examples=["echo"]
+    )
+    args: list[Any] = Field(default_factory=list, description="Positional arguments.")
+    kwargs: dict[str, Any] = Field(default_factory=dict, description="Named arguments.")
+    queue: str | None = Field(default=None, max_length=63, description="Overrides the route of the task type.")
+    priority: int | None = Field(default=None, ge=0, le=10, description="10 is the most urgent.")
+    scheduled_at: Moment | None = Field(default=None, description="Not before this moment.")
+    delay_seconds: float | None = Field(default=None, ge=0, le=_TEN_YEARS, description="Not before so long from now.")
+    expires_at: Moment | None = Field(default=None, description="If it has not started by then, it never will.")
+    timeout_seconds: float | None = Field(
+        default=None, gt=0, le=86_400, description="Hard time limit of an attempt; default: the task type's."
+    )
+    tags: dict[TagName, TagValue] | None = Field(default=None, max_length=20, description="For finding it again.")
+
+
+class BatchItem(Submission):
+    """One task of a batch."""
+
+    idempotency_key: str | None = Field(
+        default=None, min_length=1, max_length=255, description="As the header of a single submission."
+    )
+
+
+def parse_submission(body: object, kind: type[Submission] = Submission) -> Submission:
+    """A checked submission. Raises ``InvalidRequest`` naming each field at fault.
+
+    ``body`` is what a JSON parser made; its values are checked for what PostgreSQL and JSON cannot carry.
+    """
+    try:
+        submission = kind.model_validate(body)
+    except ValidationError as error:
+        raise InvalidRequest(errors=list(field_errors(error))) from None
+    faults = list(_moments_at_fault(submission))
+    if faults:
+        raise InvalidRequest(errors=faults)
+    return submission
+
+
+def field_errors(error: ValidationError) -> Iterator[FieldError]:
+    """Pydantic's errors in our words."""
+    for fault in error.errors(include_url=False, include_input=False, include_context=False)[:_ERRORS_SHOWN]:
+        location = [part for part in fault["loc"] if part != "[key]"]
+        detail = "this field does not exist" if fault["type"] == "extra_forbidden" else fault["msg"]
+        yield FieldError(pointer=pointer(*location), detail=detail)
+
+
+def _moments_at_fault(submission: Submission) -> Iterator[FieldError]:
+    scheduled_at, expires_at = submission.scheduled_at, submission.expires_at
+    if scheduled_at is not None and submission.delay_seconds is not None:
+        yield FieldError(pointer="/delay_seconds", detail="give either scheduled_at or delay_seconds")
+    for name, moment in (("scheduled_at", scheduled_at), ("expires_at", expires_at)):
+        if moment is not None and moment > _LATEST:
+            yield FieldError(pointer=f"/{name}", detail="must be before the year 9000")
+    if expires_at is not None:
+        if expires_at <= datetime.now(UTC):
+            yield FieldError(pointer="/expires_at", detail="lies in the past")
+        elif scheduled_at is not None and expires_at <= scheduled_at:
+            yield FieldError(pointer="/expires_at", detail="must be after scheduled_at")
+
+
+def unstorable(value: object, path: tuple[str | int, ...] = ()) -> Iterator[FieldError]:
+    """Every string with a NUL and every number that is not finite, by pointer."""
+    if isinstance(value, str):
+        if "\x00" in value:
+            yield FieldError(pointer=pointer(*path), detail="contains a NUL character")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield FieldError(pointer=pointer(*path), detail="is not a finite number")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if "\x00" in key:
+                yield FieldError(pointer=pointer(*path), detail="has a key with a NUL character")
+            yield from unstorable(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from unstorable(item, (*path, index))

@@ -1,0 +1,98 @@
+"""Request bodies: limits before parsing, then JSON that every later stage can carry."""
+
+import json
+import math
+import re
+from typing import Any
+
+from pydantic_core import from_json
+
+from service.errors import BodyTooLarge, FieldError, InvalidRequest, MalformedJson, UnsupportedMediaType
+
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+async def read_body(scope: dict[str, Any], receive: Any, limit_bytes: int) -> bytes:
+    """The whole body. Raises ``BodyTooLarge`` as soon as it is known to be, and ``UnsupportedMediaType``."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > limit_bytes:
+            raise BodyTooLarge(f"The body is longer than {limit_bytes} bytes.")
+        if name == b"content-type" and not _is_json(value):
+            raise UnsupportedMediaType
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body") and len(body) <= limit_bytes:
+        return body
+    chunks, size = [body], len(body)
+    while message.get("more_body"):
+        if size > limit_bytes:
+            break
+        message = await receive()
+        chunk = message.get("body", b"")
+        chunks.append(chunk)
+        size += len(chunk)
+    if size > limit_bytes:
+        raise BodyTooLarge(f"The body is longer than {limit_bytes} bytes.")
+    return b"".join(chunks)
+
+
+def _is_json(content_type: bytes) -> bool:
+    media_type = content_type.split(b";", 1)[0].strip().lower()
+    return media_type == b"application/json" or media_type.endswith(b"+json")
+
+
+def parse_json(body: bytes, depth: int) -> Any:
+    """The value of a JSON text. Raises ``InvalidRequest`` for JSON that Python's own parser takes and we cannot carry
+    (NaN, lone surrogates) and for nesting deeper than ``depth``; ``MalformedJson`` for anything else.
+    """
+    if body.count(b"[") + body.count(b"{") > depth and _depth(body) > depth:
+        raise InvalidRequest(errors=[FieldError(pointer="", detail=f"is nested deeper than {depth} levels")])
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise _explained(body, str(error)) from None
+
+
+def _depth(body: bytes) -> int:
+    deepest = depth = 0
+    for byte in _STRINGS.sub(b"", body):
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _explained(body: bytes, reason: str) -> MalformedJson | InvalidRequest:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return MalformedJson(f"The body is not valid JSON: {reason}.")
+    faults: list[FieldError] = []
+    _find_faults(value, "", faults)
+    return InvalidRequest(errors=faults or [FieldError(pointer="", detail=reason)])
+
+
+def _find_faults(value: Any, pointer: str, faults: list[FieldError]) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        faults.append(FieldError(pointer=pointer, detail="is not a finite number"))
+    elif isinstance(value, str) and not _is_unicode(value):
+        faults.append(FieldError(pointer=pointer, detail="contains half of a surrogate pair"))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not _is_unicode(key):
+                faults.append(FieldError(pointer=pointer, detail="has a key with half of a surrogate pair"))
+                continue
+            _find_faults(item, f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}", faults)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _find_faults(item, f"{pointer}/{index}", faults)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,207 @@
+"""The documented routes of the submit endpoints."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
+
+from service.admit.submission import BatchItem, Submission, field_errors, parse_submission
+from service.api.body import parse_json, read_body
+from service.api.intake import (
+    Answer,
+    answer_or_problem,
+    check_submission,
+    problem_answer,
+    read_headers,
+    take_submission,
+    view_of,
+)
+from service.api.parts import Parts, parts_of
+from service.api.problems import Problem, problem_of, problem_responses
+from service.api.task_view import TaskView
+from service.errors import FieldError, InvalidRequest, NothingAccepted, PointsmanError
+from service.submit.submitter import Accepted
+
+router = APIRouter(tags=["tasks"])
+
+_EXAMPLE = {"task_type": "echo", "kwargs": {"to": "a@example.org"}, "priority": 8, "tags": {"tenant": "42"}}
+
+
+def _request_body(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI of a body that the route reads by itself."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
+
+
+class Batch(BaseModel):
+    """Up to 1,000 submissions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    tasks: list[Any] = Field(min_length=1, description="Submissions; each may have an idempotency_key.")
+    atomic: bool = Field(default=False, description="All or none.")
+
+
+class BatchItemResult(BaseModel):
+    """What became of one item: its task, or its problem."""
+
+    status: int = Field(examples=[202])
+    task: TaskView | None = None
+    problem: Problem | None = None
+
+
+class BatchResult(BaseModel):
+    """A result for each item, in order."""
+
+    accepted: int = Field(examples=[1])
+    refused: int = Field(examples=[0])
+    results: list[BatchItemResult]
+
+
+class Verdict(BaseModel):
+    """What the submission would become."""
+
+    valid: bool = True
+    task_type: str = Field(examples=["echo"])
+    queue: str = Field(examples=["high_priority"])
+    priority: int = Field(examples=[8])
+    timeout_seconds: float = Field(examples=[300.0])
+
+
+def _respond(answer: Answer) -> Response:
+    response = Response(answer.body, answer.status)
+    response.raw_headers.extend(answer.headers)
+    return response
+
+
+@router.post(
+    "/v1/tasks",
+    operation_id="submit_task",
+    summary="Submit a task",
+    description="Answers 202 once the task is durable: it will reach exactly one terminal state. "
+    "With an `Idempotency-Key` the same call again answers 200 with the first task.",
+    status_code=202,
+    response_model=TaskView,
+    responses={200: {"model": TaskView, "description": "The task this Idempotency-Key stands for."}}
+    | problem_responses(400, 409, 413, 415, 422, 503),
+    openapi_extra=_request_body(Submission, _EXAMPLE)
+    | {
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "description": "A string of up to 255 characters, remembered for 24 hours.",
+                "schema": {"type": "string", "maxLength": 255},
+            }
+        ]
+    },
+)
+async def submit_task(request: Request) -> Response:
+    """The same as ``Intake``, for whoever mounts the application without it."""
+    return _respond(await answer_or_problem(take_submission, parts_of(request), request.scope, request.receive))
+
+
+@router.post(
+    "/v1/tasks/validate",
+    operation_id="validate_task",
+    summary="Check a submission and write nothing",
+    response_model=Verdict,
+    responses=problem_responses(400, 413, 415, 422, 503),
+    openapi_extra=_request_body(Submission, _EXAMPLE),
+)
+async def validate_task(request: Request) -> Response:
+    """Every check of a submission."""
+    return _respond(await answer_or_problem(check_submission, parts_of(request), request.scope, request.receive))
+
+
+@router.post(
+    "/v1/tasks/batch",
+    operation_id="submit_batch",
+    summary="Submit up to 1,000 tasks in one commit",
+    description="A result for each item, in order. 202: all were accepted; 207: some; 422: none. "
+    "With `atomic`, one refused item refuses all.",
+    status_code=202,
+    response_model=BatchResult,
+    responses={207: {"model": BatchResult, "description": "Some items were refused."}}
+    | problem_responses(400, 413, 415, 422, 503),
+    openapi_extra=_request_body(Batch, {"tasks": [_EXAMPLE, _EXAMPLE | {"idempotency_key": "order-17"}]}),
+)
+async def submit_batch(request: Request) -> Response:
+    """Check every item, store those that pass in one commit."""
+    return _respond(await answer_or_problem(take_batch, parts_of(request), request.scope, request.receive))
+
+
+async def take_batch(parts: Parts, scope: Any, receive: Any) -> Answer:
+    """A batch, from its bytes to its receipts. Raises ``PointsmanError``."""
+    body = await read_body(scope, receive, parts.settings.batch_bytes)
+    # The items stand two levels deeper than a single submission.
+    batch = _parse_batch(parse_json(body, parts.settings.json_depth + 2), parts.settings.batch_items)
+    key, traceparent = read_headers(scope)
+    if key is not None:
+        raise InvalidRequest("A batch takes an idempotency_key per item, not the header.")
+    admitted = [await _admit(parts, item, traceparent) for item in batch.tasks]
+    refused = [task for task in admitted if isinstance(task, PointsmanError)]
+    if batch.atomic and refused:
+        return _nothing_accepted([_item_problem(task, scope["path"]) for task in admitted], scope["path"])
+    tasks = [task for task in admitted if not isinstance(task, PointsmanError)]
+    stored = iter(await parts.submitter.submit_batch(tasks, atomic=batch.atomic))
+    outcomes = [task if isinstance(task, PointsmanError) else next(stored) for task in admitted]
+    results = await asyncio.gather(*(_item_result(parts, outcome, scope["path"]) for outcome in outcomes))
+    accepted = sum(result["status"] < 300 for result in results)
+    if accepted == 0:
+        return _all_failed(outcomes, results, scope["path"])
+    answer = {"accepted": accepted, "refused": len(results) - accepted, "results": results}
+    status = 202 if accepted == len(results) else 207
+    return Answer(status, [(b"content-type", b"application/json")], to_json(answer))
+
+
+def _parse_batch(value: Any, most: int) -> Batch:
+    try:
+        batch = Batch.model_validate(value)
+    except ValidationError as error:
+        raise InvalidRequest(errors=list(field_errors(error))) from None
+    if len(batch.tasks) > most:
+        raise InvalidRequest(errors=[FieldError(pointer="/tasks", detail=f"has more than {most} items")])
+    return batch
+
+
+async def _admit(parts: Parts, item: Any, traceparent: str | None) -> Any:
+    try:
+        submission = parse_submission(item, BatchItem)
+        assert isinstance(submission, BatchItem)
+        return await parts.submitter.admit(submission, submission.idempotency_key, traceparent)
+    except InvalidRequest as error:
+        return error
+
+
+async def _item_result(parts: Parts, outcome: Accepted | PointsmanError, path: str) -> dict[str, Any]:
+    if isinstance(outcome, Accepted):
+        try:
+            return {"status": 200 if outcome.replayed else 202, "task": await view_of(parts, outcome)}
+        except PointsmanError as error:
+            outcome = error
+    return {"status": outcome.status, "problem": problem_of(outcome, path)}
+
+
+def _item_problem(task: Any, path: str) -> dict[str, Any] | None:
+    if not isinstance(task, PointsmanError):
+        return None
+    return {"status": task.status, "problem": problem_of(task, path)}
+
+
+def _nothing_accepted(results: list[dict[str, Any] | None], path: str) -> Answer:
+    document = problem_of(NothingAccepted("An item was refused and the batch is atomic; nothing was stored."), path)
+    return Answer(422, [(b"content-type", b"application/problem+json")], to_json(document | {"results": results}))
+
+
+def _all_failed(outcomes: list[Any], results: list[dict[str, Any]], path: str) -> Answer:
+    """Nothing was accepted: 422, unless the fault is ours and the same for all."""
+    ours = next((outcome for outcome in outcomes if outcome.status >= 500), None)
+    if ours is not None:
+        return problem_answer(ours, path)
+    document = problem_of(NothingAccepted(), path)
+    return Answer(422, [(b"content-type", b"application/problem+json")], to_json(document | {"results": results}))

@@ -1,0 +1,180 @@
+"""The one wiring place: which parts a process has, and how they are started and stopped."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+from enum import StrEnum
+from typing import Any, Protocol
+
+from fastapi import FastAPI
+
+from service.admit.catalogue import Catalogue
+from service.api.intake import Intake
+from service.api.parts import Parts
+from service.api.routes import register
+from service.broker import Broker
+from service.database import create_engine
+from service.dispatch.dispatcher import Dispatcher
+from service.dispatch.publisher import Publisher
+from service.dispatch.window import OpenWindow
+from service.loops import Loop
+from service.reconcile.beats import BeatWatch
+from service.reconcile.due import DueSweep
+from service.reconcile.epochs import EpochSweep
+from service.reconcile.expired import ExpiredSweep
+from service.reconcile.forgotten_keys import ForgottenKeysSweep
+from service.reconcile.outbox import OutboxSweep
+from service.reconcile.partitions import PartitionSweep
+from service.record.recorder import Recorder
+from service.record.rollup import Rollup
+from service.redis import RedisServer
+from service.settings import Settings
+from service.store.store import Store
+from service.submit.group_commit import GroupCommit
+from service.submit.submitter import Submitter
+from service.telemetry import logger
+
+log = logger(__name__)
+
+_STOP_SECONDS = 10.0
+
+
+class Role(StrEnum):
+    """What a process does."""
+
+    API = "api"
+    DISPATCHER = "dispatcher"
+    RECORDER = "recorder"
+    RECONCILER = "reconciler"
+
+
+class _Leads(Protocol):
+    async def give_up(self) -> None: ...
+
+
+class Process:
+    """The parts of one process, by its roles; every process may run every loop."""
+
+    def __init__(self, settings: Settings, roles: Collection[Role]) -> None:
+        self.settings = settings
+        self.store = Store(create_engine(settings, "pointsman " + "+".join(sorted(roles))))
+        self._servers: list[RedisServer] = []
+        self._loops: list[Loop] = []
+        self._leaders: list[_Leads] = []
+        self.commits: GroupCommit | None = None
+        self.parts: Parts | None = None
+        if Role.API in roles:
+            self._add_api()
+        if Role.DISPATCHER in roles:
+            self._add_dispatcher()
+        if Role.RECORDER in roles:
+            self._add_recorder()
+        if Role.RECONCILER in roles:
+            self._add_reconciler()
+
+    def _server(self) -> RedisServer:
+        server = RedisServer(self.settings.require_redis_url(), self.settings.redis_timeout_seconds)
+        self._servers.append(server)
+        return server
+
+    def _broker(self) -> Broker:
+        queues = [queue.name for queue in self.settings.topology.queues]
+        return Broker(self._server(), queues, self.settings.dispatch_memory_percent)
+
+    def _add_api(self) -> None:
+        window = OpenWindow(self._broker(), self.settings)
+        catalogue = Catalogue(self.store)
+        self.commits = GroupCommit(self.store, Publisher(self._broker()), window, self.settings)
+        server = self._server()
+        queues = [queue.name for queue in self.settings.topology.queues]
+        self.parts = Parts(
+            settings=self.settings,
+            store=self.store,
+            catalogue=catalogue,
+            broker=Broker(server, queues, self.settings.dispatch_memory_percent),
+            server=server,
+            submitter=Submitter(self.store, catalogue, self.commits, self.settings),
+        )
+        self._loops += [window.loop, catalogue.loop]
+
+    def _add_dispatcher(self) -> None:
+        broker = self._broker()
+        dispatcher = Dispatcher(self.store, broker, Publisher(broker), self.settings)
+        self._loops.append(dispatcher.loop)
+        self._leaders.append(dispatcher)
+
+    def _add_recorder(self) -> None:
+        recorder = Recorder(self.store, self._server(), self.settings)
+        self._loops += [recorder.loop, Rollup(self.store, self.settings).loop]
+        self._leaders.append(recorder)
+
+    def _add_reconciler(self) -> None:
+        epoch_sweep = EpochSweep(self.store, self._server(), self.settings)
+        server = self._server()
+        self._leaders.append(epoch_sweep)
+        self._loops += [
+            epoch_sweep.loop,
+            BeatWatch(self.store, server, self.settings).loop,
+            DueSweep(self.store, self.settings).loop,
+            OutboxSweep(self.store, self.settings).loop,
+            ExpiredSweep(self.store, server, self.settings).loop,
+            ForgottenKeysSweep(self.store, self.settings).loop,
+            PartitionSweep(self.store).loop,
+        ]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the loops for the length of the block, then end each after its pass, and leave nothing half done."""
+        stop = asyncio.Event()
+        async with AsyncExitStack() as stack:
+            for server in self._servers:
+                stack.push_async_callback(server.close)
+            stack.push_async_callback(self.store.close)
+            loops = [asyncio.create_task(loop.run(stop), name=loop.name) for loop in self._loops]
+            try:
+                yield
+            finally:
+                stop.set()
+                await self._finish(loops)
+
+    async def _finish(self, loops: list[asyncio.Task[None]]) -> None:
+        if self.commits is not None:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self.commits.drain()
+        _, late = await asyncio.wait(loops, timeout=_STOP_SECONDS)
+        for loop in late:
+            log.warning("a loop did not end in time", loop=loop.get_name())
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        for leader in self._leaders:
+            try:
+                await leader.give_up()
+            except Exception as error:
+                log.info("a lead was not given up; it runs out by itself", reason=type(error).__name__)
+
+
+def create_app(settings: Settings, roles: Collection[Role] = tuple(Role)) -> Any:
+    """The ASGI application of a process that has the API, with whatever other roles it was given.
+
+    Its background loops run from ASGI startup to shutdown. ``.state.process`` of the FastAPI application inside is its
+    ``Process``.
+    """
+    process = Process(settings, {Role.API, *roles})
+    assert process.parts is not None
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with process.running():
+            yield
+
+    application = FastAPI(
+        title="Pointsman",
+        summary="A control plane for Celery.",
+        version="0.1.0",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    application.state.parts = process.parts
+    register(application)
+    return Intake(application, process.parts)

@@ -1,0 +1,105 @@
+"""The dispatcher: keeps each queue's window full from what waits in Postgres, most urgent first. One leads."""
+
+import time
+
+from service.broker import Broker, Envelope
+from service.dispatch.publisher import Publisher
+from service.dispatch.window import WindowLimits
+from service.loops import Loop
+from service.settings import Settings
+from service.store import dispatching
+from service.store.dispatching import Sending
+from service.store.leadership import Leadership
+from service.store.store import Store
+from service.store.submitting import drop_published
+from service.telemetry import logger
+
+log = logger(__name__)
+
+_TASKS_A_QUEUE = 500
+"""Most tasks of one queue in one pass, so that a more urgent queue is looked at again soon."""
+_MEMORY_SECONDS = 1.0
+
+
+class Dispatcher:
+    """Tops up the broker. Dying at any line loses nothing: a task is either waiting, or in an outbox row, or published."""
+
+    def __init__(self, store: Store, broker: Broker, publisher: Publisher, settings: Settings) -> None:
+        self._store = store
+        self._broker = broker
+        self._publisher = publisher
+        self._settings = settings
+        self._leadership = Leadership(store, "dispatcher", settings.leader_seconds)
+        self._limits = WindowLimits(settings)
+        self._queues = [spec.name for spec in sorted(settings.topology.queues, key=lambda spec: -spec.priority)]
+        self._leads_until = 0.0
+        self._measure_memory_at = 0.0
+        self._stated: dict[str, tuple[int, bool]] = {}
+        self.loop = Loop("dispatcher", self.single_pass, settings.dispatch_interval_seconds)
+
+    async def single_pass(self) -> bool:
+        """Fill every queue's window once; True when there was more than one pass could send."""
+        if not await self._leads():
+            return False
+        now = time.monotonic()
+        if now >= self._measure_memory_at:
+            await self._broker.measure_memory()
+            self._measure_memory_at = now + _MEMORY_SECONDS
+        depths = await self._broker.depths()
+        async with self._store.statement() as connection:
+            waiting = await dispatching.waiting_queues(connection, self._queues)
+        self._limits.observe(depths, waiting, now)
+        await self._state(waiting)
+        if depths.epoch is None or depths.memory_percent >= self._settings.dispatch_memory_percent:
+            return False
+        more = False
+        for queue in self._queues:
+            room = self._limits.limit(queue) - depths.queues[queue].messages
+            if queue in waiting and room > 0:
+                more |= await self._top_up(queue, min(room, _TASKS_A_QUEUE), depths.epoch)
+        return more
+
+    async def give_up(self) -> None:
+        """Let another dispatcher lead at once."""
+        await self._leadership.give_up()
+
+    async def _leads(self) -> bool:
+        now = time.monotonic()
+        if now >= self._leads_until:
+            if await self._leadership.lead() is None:
+                return False
+            self._leads_until = now + self._settings.leader_seconds / 3
+        return True
+
+    async def _state(self, waiting: set[str]) -> None:
+        windows = {queue: (self._limits.limit(queue), queue in waiting) for queue in self._queues}
+        if windows != self._stated or self._measure_memory_at - time.monotonic() > _MEMORY_SECONDS * 0.9:
+            await self._broker.state_windows(windows)
+            self._stated = windows
+
+    async def _top_up(self, queue: str, room: int, epoch: int) -> bool:
+        async with self._store.statement() as connection:
+            sendings, outbox_id = await dispatching.top_up(connection, queue, room, epoch)
+        if outbox_id is None:
+            return False
+        if not await self._publisher.publish([_envelope(sending) for sending in sendings], epoch):
+            return False
+        async with self._store.statement() as connection:
+            await drop_published(connection, [outbox_id])
+        return len(sendings) == room
+
+
+def _envelope(sending: Sending) -> Envelope:
+    return Envelope(
+        task_id=sending.id,
+        task_type=sending.task_type,
+        queue=sending.queue,
+        priority=sending.priority,
+        args=sending.args,
+        kwargs=sending.kwargs,
+        timeout_seconds=sending.timeout_seconds,
+        dispatch=sending.dispatch,
+        after=sending.attempt,
+        expires_at=sending.expires_at,
+        traceparent=sending.traceparent,
+    )

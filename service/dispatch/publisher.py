@@ -1,0 +1,31 @@
+"""Put committed tasks on the broker. What does not get there stays in the outbox, and the reconciler finds it."""
+
+from collections.abc import Sequence
+
+from service.broker import Broker, BrokerAway, BrokerShut, Envelope
+from service.telemetry import logger
+
+log = logger(__name__)
+
+
+class Publisher:
+    """Publishes, and says once when it cannot and once when it can again."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._refusal: str | None = None
+
+    async def publish(self, envelopes: Sequence[Envelope], epoch: int) -> bool:
+        """Whether all of them are surely on the broker; False leaves their outbox row to the reconciler."""
+        try:
+            await self._broker.publish(envelopes, epoch)
+        except (BrokerAway, BrokerShut) as error:
+            reason = f"{type(error).__name__}: {error}"
+            if self._refusal != reason:
+                log.warning("cannot publish; tasks wait in Postgres", reason=reason)
+                self._refusal = reason
+            return False
+        if self._refusal is not None:
+            log.info("publishing works again")
+            self._refusal = None
+        return True

@@ -1,0 +1,103 @@
+"""The short window: how many messages of a queue may be on the broker.
+
+The dispatcher computes each queue's limit from its measured service rate; every API process follows it, so that a new
+submission can be published right after its commit while there is room and nothing older waits.
+"""
+
+import time
+
+from service.broker import Broker, BrokerAway, Depths, QueueDepth
+from service.loops import Loop
+from service.settings import Settings
+
+_REFRESH_SECONDS = 0.1
+_CLOSED_SECONDS = 0.3
+"""How long a queue stays closed here after a task had to wait: longer than the dispatcher needs to see it."""
+_SMOOTHING = 0.3
+
+
+class OpenWindow:
+    """What an API process may publish by itself. Refreshed ten times a second."""
+
+    def __init__(self, broker: Broker, settings: Settings) -> None:
+        self._broker = broker
+        self._initial = settings.window_initial
+        self._epoch: int | None = None
+        self._room: dict[str, int] = {}
+        self._closed_until: dict[str, float] = {}
+        self.loop = Loop("window", self.refresh, _REFRESH_SECONDS)
+
+    def reserve(self, queue: str) -> int | None:
+        """The epoch in which one more task of ``queue`` may be published now, or None: it must wait in Postgres."""
+        room = self._room.get(queue, 0)
+        if self._epoch is None or room <= 0:
+            self._closed_until[queue] = time.monotonic() + _CLOSED_SECONDS
+            return None
+        self._room[queue] = room - 1
+        return self._epoch
+
+    def shut(self) -> None:
+        """Let everything wait until the next refresh."""
+        self._epoch = None
+
+    async def refresh(self) -> bool:
+        """Read the broker once. Raises ``BrokerAway``; everything waits then."""
+        try:
+            depths = await self._broker.depths()
+        except BrokerAway:
+            self.shut()
+            raise
+        now = time.monotonic()
+        self._room = {
+            queue: 0 if depth.waiting or now < self._closed_until.get(queue, 0) else self._room_of(depth)
+            for queue, depth in depths.queues.items()
+        }
+        self._epoch = depths.epoch
+        return False
+
+    def _room_of(self, depth: QueueDepth) -> int:
+        return (self._initial if depth.limit is None else depth.limit) - depth.messages
+
+
+class WindowLimits:
+    """The dispatcher's side: limits that follow the measured service rate of each queue."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._rates: dict[str, float] = {}
+        self._limits: dict[str, int] = {}
+        self._last: tuple[float, Depths] | None = None
+
+    def limit(self, queue: str) -> int:
+        """Most messages of ``queue`` on the broker."""
+        return self._limits.get(queue, self._settings.window_initial)
+
+    def observe(self, depths: Depths, waiting: set[str], now: float) -> None:
+        """Take one reading of the broker, ``now`` in monotonic seconds, with the queues that had tasks waiting in Postgres.
+
+        A queue that ran empty while tasks waited was starved: its window doubles. One that had work all along shows its
+        service rate: published minus what is left.
+        """
+        last, self._last = self._last, (now, depths)
+        if last is None or last[1].epoch != depths.epoch:
+            return
+        elapsed = now - last[0]
+        if elapsed <= 0:
+            return
+        for queue, depth in depths.queues.items():
+            before = last[1].queues[queue]
+            if depth.messages == 0 and queue in waiting:
+                self._set(queue, 2 * self.limit(queue))
+            elif depth.messages > 0 and before.messages > 0:
+                served = depth.published - before.published - (depth.messages - before.messages)
+                self._measured(queue, max(served, 0) / elapsed)
+
+    def _measured(self, queue: str, rate: float) -> None:
+        old = self._rates.get(queue)
+        smooth = rate if old is None else old + _SMOOTHING * (rate - old)
+        self._rates[queue] = smooth
+        self._set(queue, int(smooth * self._settings.window_seconds))
+
+    def _set(self, queue: str, limit: int) -> None:
+        floor = 4 * max(self._settings.topology.processes(queue), 1)
+        self._limits[queue] = max(floor, min(limit, self._settings.window_max))

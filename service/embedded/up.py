@@ -1,0 +1,134 @@
+"""The whole of ``./scripts/up``, read from top to bottom."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from contract.run_file import RunFile
+from service.embedded.child import Tier
+from service.embedded.children import ChildSpec
+from service.embedded.data_dir import claimed
+from service.embedded.errors import ChildFailed, EmbeddedError
+from service.embedded.logs import Console
+from service.embedded.options import DATA_DIR, DATABASE_URL, REDIS_URL, Options, Pools
+from service.embedded.plan import Plan, make_plan
+from service.embedded.ports import HOST, free_port, require_free
+from service.embedded.postgres import PostgresServer
+from service.embedded.readiness import Readiness
+from service.embedded.server import Server
+from service.embedded.supervisor import StopRequested, Supervisor
+from service.embedded.valkey import ValkeyServer
+
+EARLIER_RUN_SECONDS = 15.0
+SERVER_SECONDS = 60.0
+MIGRATE_SECONDS = 300.0
+READY_SECONDS = 120.0
+
+PlanMaker = Callable[[Options], Plan]
+
+
+def pointsman(options: Options) -> Plan:
+    """The plan of ``./scripts/up``."""
+    return make_plan(options.pools, options.port, demo=options.demo)
+
+
+def up(options: Options, console: Console, plan_for: PlanMaker = pointsman) -> None:
+    """Run everything until SIGINT, SIGTERM or SIGHUP, then stop it in order.
+
+    Raises EmbeddedError when it cannot start; what had started is stopped by then.
+    """
+    with claimed(options.data_dir) as runtime_dir:
+        run_file = options.data_dir / "run.json"
+        run_file.unlink(missing_ok=True)
+        options = replace(options, port=options.port or free_port())
+        require_free(options.port)
+        plan = plan_for(options)
+        with Supervisor(console, options.data_dir / "logs") as supervisor:
+            try:
+                _bring_up(supervisor, options, plan, runtime_dir, console)
+                supervisor.watch()
+            except StopRequested:
+                console.say("up", "stopping (once more to insist)")
+            except EmbeddedError:
+                console.say("up", "could not start everything, stopping")
+                raise
+            finally:
+                supervisor.stop()
+                run_file.unlink(missing_ok=True)
+        console.say("up", "stopped")
+
+
+def _bring_up(supervisor: Supervisor, options: Options, plan: Plan, runtime_dir: Path, console: Console) -> None:
+    database_url, redis_url = _start_servers(supervisor, options, runtime_dir, console)
+    api_url = f"http://{HOST}:{options.port}"
+    RunFile(supervisor_pid=os.getpid(), database_url=database_url, redis_url=redis_url, api_url=api_url).write(
+        options.data_dir
+    )
+    environment = {
+        **os.environ,
+        DATABASE_URL: database_url,
+        REDIS_URL: redis_url,
+        DATA_DIR: str(options.data_dir),
+        "PYTHONUNBUFFERED": "1",
+    }
+    supervisor.run_once(_with(plan.migrate, environment), MIGRATE_SECONDS)
+    console.say("up", "starting the service and the workers" if plan.workers else "starting the service")
+    supervisor.start(_with(plan.service, environment), Tier.SERVICE)
+    for worker in plan.workers:
+        supervisor.start(_with(worker, environment), Tier.WORKERS)
+    _wait_ready(supervisor, options)
+    console.write(_welcome(options, api_url))
+    if plan.demo is not None:
+        supervisor.start(_with(plan.demo, environment), Tier.WORKERS)
+
+
+def _start_servers(supervisor: Supervisor, options: Options, runtime_dir: Path, console: Console) -> tuple[str, str]:
+    servers: list[tuple[Server, Tier]] = []
+    database_url, redis_url = options.database_url, options.redis_url
+    if redis_url is None:
+        valkey = ValkeyServer(options.data_dir / "valkey", runtime_dir)
+        servers.append((valkey, Tier.VALKEY))
+        redis_url = valkey.url
+    if database_url is None:
+        postgres = PostgresServer(options.data_dir / "postgres", runtime_dir)
+        servers.append((postgres, Tier.POSTGRES))
+        database_url = postgres.url
+    for server, tier in servers:
+        console.say("up", f"starting {server.name} on {server.data_dir}")
+        server.prepare()
+        supervisor.wait_until(server.is_vacant, f"the end of an earlier {server.name}", EARLIER_RUN_SECONDS)
+        supervisor.start(server.spec(), tier)
+    for server, _ in servers:
+        supervisor.wait_until(server.is_ready, f"{server.name} accepting connections", SERVER_SECONDS, deaths_allowed=1)
+    return database_url, redis_url
+
+
+def _wait_ready(supervisor: Supervisor, options: Options) -> None:
+    # Nothing publishes task types without workers, so fresh data would never become ready.
+    ready = Readiness(options.port, "/livez" if options.pools is Pools.NONE else "/readyz")
+    try:
+        supervisor.wait_until(ready, "the API being ready", READY_SECONDS)
+    except ChildFailed as error:
+        raise ChildFailed(f"{error} (its last answer: {ready.answer})") from None
+
+
+def _with(spec: ChildSpec, environment: Mapping[str, str]) -> ChildSpec:
+    return replace(spec, environment={**environment, **(spec.environment or {})})
+
+
+def _welcome(options: Options, api_url: str) -> str:
+    lines = [
+        "",
+        "Pointsman is ready.",
+        f"  API        {api_url}",
+        f"  Docs       {api_url}/docs",
+        f"  Readiness  {api_url}/readyz?verbose",
+        f"  Data       {options.data_dir}",
+    ]
+    if options.pools is Pools.NONE:
+        lines.append("No workers were started (--pools none). Start some: celery -A workers worker")
+    else:
+        body = '{"task_type": "noop"}'
+        lines.append(f"  Try        curl -s {api_url}/v1/tasks -H 'Content-Type: application/json' -d '{body}'")
+    return "\n".join([*lines, "Ctrl-C stops it.", ""])

@@ -1,0 +1,63 @@
+"""How every background loop runs: one bounded pass at a time, backing off with jitter when a pass fails."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from service.telemetry import logger
+
+log = logger(__name__)
+
+_FIRST_BACKOFF_SECONDS = 0.2
+_LONGEST_BACKOFF_SECONDS = 10.0
+
+
+class Loop:
+    """Runs ``single_pass`` until told to stop.
+
+    A pass answers True when more work is likely waiting; then the next follows at once, else after ``interval_seconds``.
+    A pass that raises is logged, and repeated after a pause that doubles up to ten seconds, drawn at random from its upper half.
+    """
+
+    def __init__(self, name: str, single_pass: Callable[[], Awaitable[bool]], interval_seconds: float) -> None:
+        self.name = name
+        self._single_pass = single_pass
+        self._interval_seconds = interval_seconds
+        self._failures = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Return once ``stop`` is set and the pass under way has ended."""
+        while not stop.is_set():
+            pause = await self._one_pass()
+            if pause > 0:
+                try:
+                    async with asyncio.timeout(pause):
+                        await stop.wait()
+                except TimeoutError:
+                    continue
+            else:
+                await asyncio.sleep(0)
+
+    async def _one_pass(self) -> float:
+        try:
+            more = await self._single_pass()
+        except Exception as error:
+            self._failures += 1
+            longest = min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2 ** min(self._failures, 16))
+            pause = random.uniform(longest / 2, longest)  # noqa: S311 - jitter, not a secret
+            log.warning(
+                f"{self.name} could not finish a pass, trying again",
+                error=f"{type(error).__name__}: {error}"[:500],
+                failures=self._failures,
+                pause_seconds=round(pause, 2),
+                exc_info=not isinstance(error, ExpectedFault),
+            )
+            return pause
+        if self._failures:
+            log.info(f"{self.name} works again", after_failures=self._failures)
+            self._failures = 0
+        return 0.0 if more else self._interval_seconds
+
+
+class ExpectedFault(Exception):
+    """A dependency is away: logged in one line, without a traceback."""

@@ -1,0 +1,168 @@
+"""The sweep ``epoch``: when Redis is another server than before (restart, failover, restored snapshot, flush), its data
+belongs to a new epoch, and everything unfinished that it held is put back from Postgres.
+
+1. The next number is committed in Postgres, then declared in Redis. Gate and publish are shut.
+2. Census: living workers append the outcomes they keep and say what they run; those claims are restored.
+3. The recorder passes the stream's tail.
+4. Every task that was sent before and does not run waits for the dispatcher, who sends the most urgent first.
+5. The epoch opens.
+
+Dying at any line is mended by the next pass: each step may be done twice.
+"""
+
+import time
+
+from contract import keys
+from contract.events import Beat, RunningAttempt
+from service.loops import Loop
+from service.reconcile.beats import read_beats
+from service.redis import RedisServer, ScriptCall
+from service.settings import Settings
+from service.store import epochs, workers
+from service.store.epochs import Epoch
+from service.store.leadership import Leadership
+from service.store.store import Store
+from service.telemetry import logger
+
+log = logger(__name__)
+
+_TASKS_A_STATEMENT = 5000
+_NO_ID = "00000000-0000-0000-0000-000000000000"
+_RECENT_SECONDS = 60.0
+
+
+class EpochSweep:
+    """One process leads; a pass does the next step of whatever is under way."""
+
+    def __init__(self, store: Store, server: RedisServer, settings: Settings) -> None:
+        self._store = store
+        self._server = server
+        self._census_seconds = settings.census_seconds
+        self._leadership = Leadership(store, "epoch", settings.leader_seconds)
+        self._counters: dict[str, int] = {}
+        self._running: dict[str, RunningAttempt] = {}
+        self._answered: set[str] = set()
+        self._census_of = 0
+        self._leads_until = 0.0
+        self._lead_seconds = settings.leader_seconds / 3
+        self.loop = Loop("epoch sweep", self.single_pass, min(0.2, settings.census_seconds / 4))
+
+    async def single_pass(self) -> bool:
+        """Look at the server, and take one step if its epoch is not open. True while a step follows at once."""
+        if not await self._leads():
+            return False
+        run_id = await self._server.run_id()
+        declared, declared_on, is_open = await self._server.command("HMGET", keys.CONTROL, "epoch", "run_id", "open")
+        async with self._store.statement() as connection:
+            current = await epochs.current(connection)
+        stands = current is not None and (declared, declared_on) == (str(current.epoch).encode(), run_id.encode())
+        if current is None or not stands or current.run_id != run_id:
+            await self._declare(current, run_id, declared)
+            return True
+        if current.opened_at is None:
+            return await self._census(current)
+        if is_open != b"1":
+            await self._open(current)
+        return False
+
+    async def _leads(self) -> bool:
+        now = time.monotonic()
+        if now >= self._leads_until:
+            if await self._leadership.lead() is None:
+                return False
+            self._leads_until = now + self._lead_seconds
+        return True
+
+    async def give_up(self) -> None:
+        """Let another process lead at once."""
+        await self._leadership.give_up()
+
+    async def _declare(self, current: Epoch | None, run_id: str, declared: bytes | None) -> None:
+        if current is not None and current.run_id == run_id and current.opened_at is None and declared is None:
+            # Committed, and this process or the one before died before Redis knew.
+            number = current.epoch
+        else:
+            number = max(current.epoch if current else 0, int(declared or 0)) + 1
+            async with self._store.transaction() as connection:
+                if not await epochs.declare(connection, number, run_id):
+                    return
+                if current is None:
+                    await epochs.start_reading(connection, keys.events(number))
+        await self._server.script("declare", [keys.CONTROL], [number], [])
+        log.info(
+            "Redis is another server than before: a new epoch begins" if current else "the first epoch begins",
+            epoch=number,
+        )
+
+    async def _census(self, current: Epoch) -> bool:
+        if self._census_of != current.epoch:
+            self._census_of, self._counters, self._running, self._answered = current.epoch, {}, {}, set()
+        beats = await read_beats(self._server)
+        for owner, beat in beats.items():
+            if self._lives(owner, beat, current.epoch):
+                self._running |= {attempt["task"]: attempt for attempt in beat["running"]}
+                if beat["epoch"] == current.epoch:
+                    self._answered.add(owner)
+                await self._restore(current, owner, beat["running"])
+        async with self._store.statement() as connection:
+            expected = await workers.seen_within(connection, _RECENT_SECONDS + current.age_seconds)
+        if current.age_seconds < self._census_seconds and not (expected and expected <= self._answered):
+            return False
+        if not await self._recorder_has_passed(current.epoch):
+            return False
+        moved = await self._send_again(current.epoch)
+        async with self._store.statement() as connection:
+            await epochs.mark_open(connection, current.epoch)
+        await self._open(current)
+        log.info(
+            "the epoch is open",
+            epoch=current.epoch,
+            workers=len(self._answered),
+            running=len(self._running),
+            sent_again=moved,
+        )
+        return False
+
+    def _lives(self, owner: str, beat: Beat, epoch: int) -> bool:
+        """A beat may be left over from a snapshot: it counts when it knows this epoch, or moves."""
+        before = self._counters.setdefault(owner, beat["counter"])
+        return beat["epoch"] == epoch or beat["counter"] != before
+
+    async def _restore(self, current: Epoch, owner: str, running: list[RunningAttempt]) -> None:
+        calls: list[ScriptCall] = [
+            (
+                [keys.CONTROL, keys.claim(attempt["task"])],
+                [current.epoch],
+                [attempt["attempt"], attempt["token"], owner],
+            )
+            for attempt in running
+        ]
+        if calls:
+            await self._server.scripts("restore", calls)
+
+    async def _recorder_has_passed(self, epoch: int) -> bool:
+        """Whether everything reported in this epoch so far is in the rows."""
+        stream = keys.events(epoch)
+        tail = await self._server.command("XREVRANGE", stream, "+", "-", "COUNT", 1)
+        async with self._store.statement() as connection:
+            positions = await epochs.positions(connection)
+        if stream not in positions:
+            return False
+        return not tail or _order(positions[stream]) >= _order(tail[0][0].decode())
+
+    async def _send_again(self, epoch: int) -> int:
+        after: str | None = _NO_ID
+        moved = 0
+        while after is not None:
+            async with self._store.statement() as connection:
+                after, part = await epochs.send_again(connection, epoch, list(self._running), after, _TASKS_A_STATEMENT)
+            moved += part
+        return moved
+
+    async def _open(self, current: Epoch) -> None:
+        await self._server.script("open", [keys.CONTROL], [current.epoch], [])
+
+
+def _order(stream_id: str) -> tuple[int, int]:
+    milliseconds, _, sequence = stream_id.partition("-")
+    return int(milliseconds), int(sequence)

@@ -1,0 +1,158 @@
+"""A batch of events, folded per task, and the one transaction that records it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from contract.catalogue import TaskTypeSpec
+from contract.events import EventKind
+from service.record.events import Event, UnreadableEvent, clean
+from service.store import catalogue, metrics, recording
+from service.store.metrics import Tallies
+from service.store.recording import End, Moved, NativeEnd, Start
+from service.store.store import Connection
+
+
+class Batch:
+    """What a run of events amounts to. Raises ``UnreadableEvent`` when a body lacks a field."""
+
+    def __init__(self, events: Sequence[Event], offset_seconds: float) -> None:
+        self._offset_seconds = offset_seconds
+        self.starts: dict[str, Start] = {}
+        self.ends: dict[str, End] = {}
+        self.failures: list[End] = []
+        self.timed_out: set[tuple[str, int]] = set()
+        self.asks: list[tuple[str, int]] = []
+        self.unknowns: list[tuple[str, int]] = []
+        self.duplicates: list[Event] = []
+        self.natives: list[NativeEnd] = []
+        self.specs: list[TaskTypeSpec] = []
+        for event in events:
+            try:
+                self._take(event)
+            except (KeyError, ValueError, TypeError, OverflowError, AttributeError) as error:
+                raise UnreadableEvent(
+                    f"{event.kind} {event.stream_id}: {type(error).__name__}: {error}"[:300]
+                ) from error
+
+    def _take(self, event: Event) -> None:
+        match event.kind:
+            case EventKind.STARTED:
+                self._take_start(Start(event.task, event.attempt, event.at, clean(event.body["worker"])))
+            case EventKind.SUCCEEDED | EventKind.FAILED | EventKind.EXPIRED:
+                self._take_end(event)
+            case EventKind.ASK:
+                self.asks.append((event.task, int(event.body["dispatch"])))
+            case EventKind.UNKNOWN:
+                self.unknowns.append((event.task, int(event.body["dispatch"])))
+            case EventKind.DUPLICATE:
+                _ = event.body["task_type"], event.body["queue"]
+                self.duplicates.append(event)
+            case EventKind.NATIVE:
+                self.natives.append(self._native(event))
+            case EventKind.CATALOGUE:
+                self.specs += [TaskTypeSpec.model_validate(spec) for spec in event.body["specs"]]
+
+    def _take_start(self, start: Start) -> None:
+        known = self.starts.get(start.id)
+        if known is None or known.attempt < start.attempt:
+            self.starts[start.id] = start
+
+    def _take_end(self, event: Event) -> None:
+        ran = event.kind is not EventKind.EXPIRED
+        error_type, message, trace = event.error
+        result = event.body.get("result")
+        end = End(
+            id=event.task,
+            attempt=event.attempt,
+            state=str(event.kind),
+            finished_at=event.at,
+            started_at=event.moment("started_at", self._offset_seconds) if ran else None,
+            worker=clean(event.body["worker"]) if ran else None,
+            run_seconds=float(event.body["run_seconds"]) if ran else None,
+            result=None if result is None else str(result),
+            error_type=error_type,
+            error_message=message,
+            error_traceback=trace,
+        )
+        if event.kind is EventKind.FAILED:
+            self.failures.append(end)
+            if event.body.get("timed_out"):
+                self.timed_out.add((end.id, end.attempt))
+        known = self.ends.get(end.id)
+        if (
+            known is None
+            or (known.state != EventKind.SUCCEEDED and known.attempt <= end.attempt)
+            or (end.state == EventKind.SUCCEEDED)
+        ):
+            self.ends[end.id] = end
+
+    def _native(self, event: Event) -> NativeEnd:
+        body = event.body
+        return NativeEnd(
+            clean(event.task),
+            clean(body["task_type"]),
+            clean(body["queue"]),
+            clean(body["worker"]),
+            clean(body["state"]),
+            float(body["run_seconds"]),
+            event.at,
+            *event.error,
+        )
+
+
+async def record(connection: Connection, batch: Batch) -> None:
+    """Write the batch; in the transaction that moves the position. Counters come from the rows that moved."""
+    tallies = Tallies()
+    ends = batch.ends
+    only_started = [start for start in batch.starts.values() if start.id not in ends]
+    for moved in await recording.begin(connection, only_started):
+        _count_start(tallies, moved, batch.starts[moved.id].at)
+    moved_ends = await recording.finish(connection, list(ends.values()))
+    for moved in moved_ends:
+        _count_end(tallies, moved, ends[moved.id], (moved.id, ends[moved.id].attempt) in batch.timed_out)
+    ended = {moved.id for moved in moved_ends}
+    await recording.keep_attempts(connection, [failure for failure in batch.failures if failure.id in ended])
+    await recording.take_back(connection, batch.asks)
+    await recording.hold_unknown(connection, batch.unknowns)
+    await recording.keep_native(connection, batch.natives)
+    _count_others(tallies, batch)
+    if batch.specs:
+        await catalogue.publish(connection, batch.specs)
+    await metrics.add(connection, tallies)
+
+
+def _count_start(tallies: Tallies, moved: Moved, at: datetime) -> None:
+    tally = tallies.of(moved.task_type, moved.queue, at)
+    tally.counts["started"] += 1
+    if moved.queue_wait_seconds is not None:
+        tally.waited(moved.queue_wait_seconds)
+    if moved.attempt == 1:
+        tally.counts["sla_met" if moved.sla_met else "sla_missed"] += 1
+
+
+def _count_end(tallies: Tallies, moved: Moved, end: End, timed_out: bool) -> None:
+    if moved.first_seen and end.started_at is not None:
+        _count_start(tallies, moved, end.started_at)
+    tally = tallies.of(moved.task_type, moved.queue, end.finished_at)
+    tally.counts[end.state] += 1
+    if end.run_seconds is None:
+        if end.state == EventKind.EXPIRED:
+            tally.counts["sla_missed"] += 1
+        return
+    tally.counts["executions"] += 1
+    tally.ran(end.run_seconds)
+    if timed_out:
+        tally.counts["timed_out"] += 1
+
+
+def _count_others(tallies: Tallies, batch: Batch) -> None:
+    for event in batch.duplicates:
+        tallies.of(clean(event.body["task_type"]), clean(event.body["queue"]), event.at).counts["duplicates"] += 1
+    for native in batch.natives:
+        tally = tallies.of(native.task_type, native.queue, native.finished_at)
+        tally.counts.update(native=1, executions=1)
+        tally.ran(native.run_seconds)
+        if native.state in ("SUCCESS", "FAILURE"):
+            tally.counts["succeeded" if native.state == "SUCCESS" else "failed"] += 1
+        elif native.state == "RETRY":
+            tally.counts["retried"] += 1

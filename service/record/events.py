@@ -1,0 +1,71 @@
+"""Stream entries as the recorder understands them. An entry that cannot be understood is an error of its own, never a halt."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import UUID
+
+from pydantic_core import from_json
+
+from contract.events import ErrorBody, EventKind
+
+
+class UnreadableEvent(Exception):
+    """The entry is not one of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of the stream; times are already on the database clock."""
+
+    stream_id: str
+    kind: EventKind
+    task: str
+    attempt: int
+    at: datetime
+    late: bool
+    body: dict[str, Any]
+
+    def moment(self, name: str, offset_seconds: float) -> datetime:
+        """A time of the body, moved to the database clock."""
+        return moment(float(self.body[name]), offset_seconds)
+
+    @property
+    def error(self) -> tuple[str | None, str | None, str | None]:
+        """Type, message and traceback of a failure."""
+        error = cast("ErrorBody | None", self.body.get("error"))
+        if error is None:
+            return None, None, None
+        return clean(error["type"]), clean(error["message"]), clean(error["traceback"])
+
+
+_TASK_KINDS = frozenset(EventKind) - {EventKind.NATIVE, EventKind.CATALOGUE}
+
+
+def parse(entry: list[Any], offset_seconds: float) -> Event:
+    """An event from one entry of XREAD. Raises ``UnreadableEvent``."""
+    try:
+        stream_id = entry[0].decode()
+        flat = entry[1]
+        fields = {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)}
+        kind = EventKind(fields[b"kind"].decode())
+        task = fields[b"task"].decode()
+        if kind in _TASK_KINDS:
+            task = str(UUID(task))
+        body = from_json(fields[b"body"])
+        if not isinstance(body, dict):
+            raise TypeError("the body is not an object")
+        at = moment(float(fields[b"at"]), offset_seconds)
+        return Event(stream_id, kind, task, int(fields[b"attempt"]), at, fields.get(b"late") == b"1", body)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
+        raise UnreadableEvent(f"{type(error).__name__}: {error}"[:200]) from error
+
+
+def moment(unix_seconds: float, offset_seconds: float) -> datetime:
+    """A time of the Redis clock on the database clock."""
+    return datetime.fromtimestamp(unix_seconds + offset_seconds, UTC)
+
+
+def clean(text: str) -> str:
+    """Text that PostgreSQL takes: no NUL, no lone surrogates."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

@@ -1,0 +1,11 @@
+"""The database clock, which all stored times are on."""
+
+from sqlalchemy import text
+
+from service.store.store import Connection
+
+
+async def now(connection: Connection) -> float:
+    """Unix seconds, now."""
+    found = await connection.execute(text("SELECT extract(epoch FROM clock_timestamp())::float8"))
+    return float(found.scalar_one())

@@ -1,0 +1,119 @@
+"""The rows the dispatcher and its sweeps move between Postgres and the broker."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from service.store.store import Connection
+
+_WAITING = text("""
+    SELECT queue FROM unnest(CAST(:queues AS text[])) AS known (queue)
+    WHERE EXISTS (SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = known.queue)
+""")
+
+_TOP_UP = text("""
+    WITH chosen AS (
+        SELECT id FROM task_live WHERE place = 'waiting' AND queue = :queue
+        ORDER BY priority DESC, due_at, id LIMIT :room FOR UPDATE SKIP LOCKED
+    ), sent AS (
+        UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch
+        FROM chosen WHERE t.id = chosen.id
+        RETURNING t.id, t.task_type, t.queue, t.priority, t.args, t.kwargs, t.timeout_seconds, t.dispatch, t.attempt,
+            extract(epoch FROM t.expires_at)::float8 AS expires_at, t.traceparent, t.due_at
+    ), boxed AS (
+        INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM sent HAVING count(*) > 0 RETURNING id
+    )
+    SELECT sent.*, boxed.id AS outbox_id FROM sent CROSS JOIN boxed ORDER BY priority DESC, due_at, id
+""")
+
+_WAKE = text("""
+    WITH due AS (
+        SELECT id FROM task_live WHERE place = 'asleep' AND due_at <= now()
+        ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
+    )
+    UPDATE task_live t SET place = 'waiting', state = 'queued' FROM due WHERE t.id = due.id
+""")
+
+_LEFT_BEHIND = text("""
+    WITH old AS (
+        DELETE FROM outbox WHERE id IN (
+            SELECT id FROM outbox WHERE created_at < now() - CAST(:age AS float8) * interval '1 second'
+            ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED)
+        RETURNING task_ids
+    ), ids AS (SELECT unnest(task_ids) AS id FROM old)
+    , again AS (
+        UPDATE task_live t SET place = 'waiting' FROM ids
+        WHERE t.id = ids.id AND t.place = 'sent' AND t.state = 'queued' RETURNING t.id
+    )
+    SELECT (SELECT count(*) FROM old) AS outbox_rows, (SELECT count(*) FROM again) AS tasks
+""")
+
+_EXPIRED = text("""
+    SELECT id, place FROM task_live WHERE expires_at <= now() AND state <> 'running'
+    ORDER BY expires_at LIMIT :most
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """One task as it goes to the broker."""
+
+    id: str
+    task_type: str
+    queue: str
+    priority: int
+    args: str
+    kwargs: str
+    timeout_seconds: float
+    dispatch: int
+    attempt: int
+    expires_at: float | None
+    traceparent: str | None
+
+
+async def waiting_queues(connection: Connection, queues: Sequence[str]) -> set[str]:
+    """The queues with due tasks in Postgres."""
+    return set((await connection.execute(_WAITING, {"queues": list(queues)})).scalars())
+
+
+async def top_up(connection: Connection, queue: str, room: int, epoch: int) -> tuple[list[Sending], int | None]:
+    """Mark up to ``room`` waiting tasks of a queue as sent, most urgent and oldest first, with their outbox row.
+
+    Returns them with the id of that row, to be dropped once they are published.
+    """
+    rows = (await connection.execute(_TOP_UP, {"queue": queue, "room": room, "epoch": epoch})).all()
+    sendings = [
+        Sending(
+            str(row.id),
+            row.task_type,
+            row.queue,
+            row.priority,
+            row.args,
+            row.kwargs,
+            row.timeout_seconds,
+            row.dispatch,
+            row.attempt,
+            row.expires_at,
+            row.traceparent,
+        )
+        for row in rows
+    ]
+    return sendings, rows[0].outbox_id if rows else None
+
+
+async def wake_due(connection: Connection, most: int) -> int:
+    """Tasks whose time has come wait for the dispatcher now; at most ``most`` of them. Returns how many."""
+    return (await connection.execute(_WAKE, {"most": most})).rowcount
+
+
+async def take_back_left_behind(connection: Connection, age_seconds: float, most: int) -> tuple[int, int]:
+    """Tasks of old outbox rows wait again, unless they were seen to start. Returns outbox rows, and tasks taken back."""
+    row = (await connection.execute(_LEFT_BEHIND, {"age": age_seconds, "most": most})).one()
+    return row.outbox_rows, row.tasks
+
+
+async def expired_unstarted(connection: Connection, most: int) -> list[tuple[str, str]]:
+    """(id, place) of tasks whose ``expires_at`` has passed and that did not start."""
+    rows = await connection.execute(_EXPIRED, {"most": most})
+    return [(str(row.id), row.place) for row in rows]

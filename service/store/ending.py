@@ -1,0 +1,37 @@
+"""Terminal moves from outside a worker: expiry, and later cancel and purge."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import text
+
+from contract.states import TaskState
+from service.store import metrics, recording
+from service.store.metrics import Tallies
+from service.store.recording import End
+from service.store.store import Connection
+
+_STILL_THERE = text("""
+    SELECT id, attempt FROM task_live WHERE (id = ANY(CAST(:in_postgres AS uuid[])) AND place <> 'sent')
+        OR (id = ANY(CAST(:closed AS uuid[])) AND state <> 'running')
+    ORDER BY id FOR UPDATE
+""")
+
+
+async def end_unstarted(
+    connection: Connection, in_postgres: Sequence[str], closed: Sequence[str], state: TaskState, now: datetime
+) -> int:
+    """End tasks that do not run: those ``in_postgres`` if they were not sent meanwhile, and those whose claim was
+    ``closed``. Counts them; in a transaction. Returns how many ended.
+    """
+    rows = await connection.execute(_STILL_THERE, {"in_postgres": list(in_postgres), "closed": list(closed)})
+    ends = [End(str(row.id), row.attempt, str(state), now, None, None, None, None, None, None, None) for row in rows]
+    moved = await recording.finish(connection, ends)
+    tallies = Tallies()
+    for task in moved:
+        tally = tallies.of(task.task_type, task.queue, now)
+        tally.counts[str(state)] += 1
+        if state is TaskState.EXPIRED and task.attempt == 0:
+            tally.counts["sla_missed"] += 1
+    await metrics.add(connection, tallies)
+    return len(moved)

@@ -1,0 +1,89 @@
+"""Epochs of Redis data, and how far the recorder has read their streams."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+
+from service.store.store import Connection
+
+FIRST_ID = "0-0"
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One epoch. ``opened_at`` is None while its census runs; ``age_seconds`` counts from its declaration."""
+
+    epoch: int
+    run_id: str
+    opened_at: datetime | None
+    age_seconds: float
+
+
+_CURRENT = text("""
+    SELECT epoch, run_id, opened_at, extract(epoch FROM clock_timestamp() - declared_at)::float8 AS age_seconds
+    FROM broker_epoch ORDER BY epoch DESC LIMIT 1
+""")
+_DECLARE = text("INSERT INTO broker_epoch (epoch, run_id) VALUES (:epoch, :run_id) ON CONFLICT DO NOTHING")
+_OPEN = text("UPDATE broker_epoch SET opened_at = clock_timestamp() WHERE epoch = :epoch AND opened_at IS NULL")
+_POSITIONS = text("SELECT stream, last_id FROM recorder_position")
+_FIRST_POSITION = text("""
+    INSERT INTO recorder_position (stream, last_id) VALUES (:stream, :first) ON CONFLICT DO NOTHING
+""")
+_LEAVE = text("DELETE FROM recorder_position WHERE stream = :stream AND last_id = :last_id")
+_SEND_AGAIN = text("""
+    WITH part AS (
+        SELECT id, place, state, sent_epoch FROM task_live WHERE id > CAST(:after AS uuid) ORDER BY id LIMIT :most
+    ), moved AS (
+        UPDATE task_live t SET place = 'waiting' FROM part
+        WHERE t.id = part.id AND t.place = 'sent' AND t.state = 'queued' AND t.sent_epoch < :epoch
+            AND NOT t.id = ANY(CAST(:running AS uuid[]))
+        RETURNING t.id
+    )
+    SELECT (SELECT max(id::text)::uuid FROM part) AS last, (SELECT count(*) FROM moved) AS moved
+""")
+
+
+async def current(connection: Connection) -> Epoch | None:
+    """The newest epoch, None before the first."""
+    row = (await connection.execute(_CURRENT)).one_or_none()
+    return None if row is None else Epoch(row.epoch, row.run_id, row.opened_at, row.age_seconds)
+
+
+async def declare(connection: Connection, epoch: int, run_id: str) -> bool:
+    """Write a new epoch; False when somebody else wrote that number first."""
+    return (await connection.execute(_DECLARE, {"epoch": epoch, "run_id": run_id})).rowcount == 1
+
+
+async def mark_open(connection: Connection, epoch: int) -> None:
+    """The census of this epoch is over."""
+    await connection.execute(_OPEN, {"epoch": epoch})
+
+
+async def positions(connection: Connection) -> dict[str, str]:
+    """The last id read of each stream not yet left behind."""
+    return {row.stream: row.last_id for row in await connection.execute(_POSITIONS)}
+
+
+async def start_reading(connection: Connection, stream: str) -> None:
+    """Begin a stream at its first entry."""
+    await connection.execute(_FIRST_POSITION, {"stream": stream, "first": FIRST_ID})
+
+
+async def leave(connection: Connection, stream: str, last_id: str, following: str) -> None:
+    """Go from a stream read to its end to the next; in a transaction."""
+    await connection.execute(_LEAVE, {"stream": stream, "last_id": last_id})
+    await start_reading(connection, following)
+
+
+async def send_again(
+    connection: Connection, epoch: int, running: Sequence[str], after: str, most: int
+) -> tuple[str | None, int]:
+    """Among the next ``most`` unfinished tasks by id: those sent before this epoch wait again, but for ``running``.
+
+    Returns the last id looked at (None: there are no more) and how many were moved.
+    """
+    parameters = {"epoch": epoch, "running": list(running), "after": after, "most": most}
+    row = (await connection.execute(_SEND_AGAIN, parameters)).one()
+    return (None if row.last is None else str(row.last)), row.moved

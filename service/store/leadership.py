@@ -1,0 +1,51 @@
+"""Who runs a loop that must run once: a row with a time to live on the database clock."""
+
+import os
+import socket
+from uuid import uuid4
+
+from sqlalchemy import text
+
+from service.store.store import Connection, Store
+
+_TAKE = text("""
+    INSERT INTO leader AS old (name, holder, fence, expires_at)
+    VALUES (:name, :holder, 1, now() + CAST(:ttl AS float8) * interval '1 second')
+    ON CONFLICT (name) DO UPDATE SET
+        holder = excluded.holder,
+        expires_at = excluded.expires_at,
+        fence = CASE WHEN old.holder = excluded.holder THEN old.fence ELSE old.fence + 1 END
+    WHERE old.holder = excluded.holder OR old.expires_at < now()
+    RETURNING fence
+""")
+_HOLDS = text("SELECT fence FROM leader WHERE name = :name AND holder = :holder AND expires_at > now() FOR SHARE")
+_YIELD = text("UPDATE leader SET expires_at = now() WHERE name = :name AND holder = :holder")
+
+
+class Leadership:
+    """This process's claim to lead one loop. A leader that is frozen loses it after ``ttl_seconds``."""
+
+    def __init__(self, store: Store, name: str, ttl_seconds: float) -> None:
+        self._store = store
+        self._name = name
+        self._ttl_seconds = ttl_seconds
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+
+    async def lead(self) -> int | None:
+        """Take or renew the lead: the fencing number, or None when another process leads."""
+        async with self._store.statement() as connection:
+            found = await connection.execute(
+                _TAKE, {"name": self._name, "holder": self._holder, "ttl": self._ttl_seconds}
+            )
+            fence: int | None = found.scalar_one_or_none()
+            return fence
+
+    async def still_leads(self, connection: Connection) -> bool:
+        """Whether the lead holds inside this transaction; nobody can take it before the transaction ends."""
+        found = await connection.execute(_HOLDS, {"name": self._name, "holder": self._holder})
+        return found.scalar_one_or_none() is not None
+
+    async def give_up(self) -> None:
+        """Let another process lead at once."""
+        async with self._store.statement() as connection:
+            await connection.execute(_YIELD, {"name": self._name, "holder": self._holder})

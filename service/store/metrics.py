@@ -1,0 +1,126 @@
+"""Counters of ``TaskMetrics``: deltas written with what they count, folded by a leader, summed by ``service.store.watching``."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from service.store.histogram import bucket_of, merge
+from service.store.models import TaskMetrics, TaskMetricsDelta
+from service.store.store import Connection
+
+COUNTERS = (
+    "submitted",
+    "started",
+    "executions",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "expired",
+    "retried",
+    "timed_out",
+    "duplicates",
+    "native",
+    "sla_met",
+    "sla_missed",
+    "run_seconds_sum",
+    "queue_wait_seconds_sum",
+)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened to one task type on one queue in one minute."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    run: Counter[int] = field(default_factory=Counter)
+    wait: Counter[int] = field(default_factory=Counter)
+    run_seconds_sum: float = 0.0
+    queue_wait_seconds_sum: float = 0.0
+
+    def ran(self, seconds: float) -> None:
+        """One execution of that run time."""
+        self.run_seconds_sum += seconds
+        self.run[bucket_of(seconds)] += 1
+
+    def waited(self, seconds: float) -> None:
+        """One start after that queue wait."""
+        self.queue_wait_seconds_sum += seconds
+        self.wait[bucket_of(seconds)] += 1
+
+
+class Tallies:
+    """The tallies of one batch."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[tuple[str, str, datetime], Tally] = {}
+
+    def of(self, task_type: str, queue: str, at: datetime) -> Tally:
+        """The tally of the minute of ``at``."""
+        return self._tallies.setdefault((task_type, queue, at.replace(second=0, microsecond=0)), Tally())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each, with the same columns."""
+        return [_row(key, tally) for key, tally in sorted(self._tallies.items())]
+
+
+def _row(key: tuple[str, str, datetime], tally: Tally) -> dict[str, Any]:
+    row: dict[str, Any] = {name: tally.counts.get(name, 0) for name in COUNTERS}
+    row["run_seconds_sum"] = tally.run_seconds_sum
+    row["queue_wait_seconds_sum"] = tally.queue_wait_seconds_sum
+    row |= dict(zip(("task_type", "queue", "minute"), key, strict=True))
+    return row | _arrays("run", tally.run) | _arrays("wait", tally.wait)
+
+
+def _arrays(name: str, counts: Mapping[int, int]) -> dict[str, list[int]]:
+    ordered = sorted(counts.items())
+    return {f"{name}_buckets": [bucket for bucket, _ in ordered], f"{name}_counts": [count for _, count in ordered]}
+
+
+async def add(connection: Connection, tallies: Tallies) -> None:
+    """Insert the deltas; in the transaction of what they count."""
+    rows = tallies.rows()
+    if rows:
+        await connection.execute(insert(TaskMetricsDelta), rows)
+
+
+async def fold(connection: Connection, most: int) -> int:
+    """Move up to ``most`` deltas into the rollup. One caller at a time, in a transaction. Returns how many it moved."""
+    await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('pointsman rollup'))"))
+    oldest = select(TaskMetricsDelta.id).order_by(TaskMetricsDelta.id).limit(most)
+    gone = delete(TaskMetricsDelta).where(TaskMetricsDelta.id.in_(oldest)).returning(*TaskMetricsDelta.__table__.c)
+    deltas = [dict(row) for row in (await connection.execute(gone)).mappings()]
+    if not deltas:
+        return 0
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in deltas:
+        groups.setdefault((row["minute"], row["task_type"], row["queue"]), []).append(row)
+    for key in sorted(groups):
+        await _fold_group(connection, key, groups[key])
+    return len(deltas)
+
+
+async def _fold_group(connection: Connection, key: tuple[Any, ...], rows: list[dict[str, Any]]) -> None:
+    table = TaskMetrics.__table__
+    same = (table.c.minute == key[0]) & (table.c.task_type == key[1]) & (table.c.queue == key[2])
+    found = (await connection.execute(select(table).where(same).with_for_update())).mappings().one_or_none()
+    total = sum_rows([*rows, *([dict(found)] if found else [])])
+    values = dict(zip(("minute", "task_type", "queue"), key, strict=True)) | total
+    statement = upsert(TaskMetrics).values(values)
+    await connection.execute(
+        statement.on_conflict_do_update(index_elements=["minute", "task_type", "queue"], set_=total)
+    )
+
+
+def sum_rows(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The sum of counter rows, histograms included."""
+    rows = list(rows)
+    total: dict[str, Any] = {name: sum(row[name] for row in rows) for name in COUNTERS}
+    for name in ("run", "wait"):
+        pairs = (zip(row[f"{name}_buckets"], row[f"{name}_counts"], strict=True) for row in rows)
+        total |= _arrays(name, merge(*pairs))
+    return total

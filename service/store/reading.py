@@ -1,0 +1,105 @@
+"""Tasks as readers see them. ``task_live`` and ``task`` are always read in one statement: it sees one moment, so a task that
+moves from one to the other meanwhile is in exactly one of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from pydantic_core import to_json
+from sqlalchemy import text
+
+from contract.states import TERMINAL, UNFINISHED, TaskState
+from service.store.models import FinishedTask, LiveTask
+from service.store.partitions import lowest_id
+from service.store.store import Connection
+
+_COLUMNS = [column.name for column in FinishedTask.__table__.columns]
+_LIVE = frozenset(column.name for column in LiveTask.__table__.columns)
+_TYPES = {column.name: column.type.compile() for column in FinishedTask.__table__.columns}
+_FROM_LIVE = ", ".join(name if name in _LIVE else f"CAST(NULL AS {_TYPES[name]}) AS {name}" for name in _COLUMNS)
+_FROM_FINISHED = ", ".join(_COLUMNS)
+
+_BY_ID = text(f"""
+    SELECT {_FROM_LIVE}, now() AS read_at FROM task_live WHERE id = CAST(:id AS uuid)
+    UNION ALL
+    SELECT {_FROM_FINISHED}, now() AS read_at FROM task WHERE id = CAST(:id AS uuid)
+""")
+
+_ATTEMPTS = text("""
+    SELECT attempt, worker, started_at, finished_at, run_seconds, error_type, error_message, error_traceback
+    FROM task_attempt WHERE task_id = CAST(:id AS uuid) ORDER BY attempt
+""")
+
+_ID_SLACK = timedelta(minutes=5)
+"""Ids carry the clock of the process that made them, ``submitted_at`` the database's, a commit later."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """What a list is narrowed to; None and empty mean everything."""
+
+    state: TaskState | None = None
+    queue: str | None = None
+    task_type: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """All of them must match."""
+    submitted_after: datetime | None = None
+    """Submitted then or later."""
+    submitted_before: datetime | None = None
+    """Submitted earlier."""
+    below: UUID | None = None
+    """Only ids below this one: the last of the page before."""
+
+
+async def task(connection: Connection, task_id: UUID) -> Mapping[str, Any] | None:
+    """The row of one task with every column of ``task`` and ``read_at``, or None."""
+    return (await connection.execute(_BY_ID, {"id": task_id})).mappings().one_or_none()
+
+
+async def failed_attempts(connection: Connection, task_id: UUID) -> Sequence[Mapping[str, Any]]:
+    """The attempts that did not succeed, oldest first.
+
+    Read after the task's row they hold every failed attempt that row knows of.
+    """
+    return (await connection.execute(_ATTEMPTS, {"id": task_id})).mappings().all()
+
+
+async def tasks(connection: Connection, wanted: TaskFilter, most: int) -> Sequence[Mapping[str, Any]]:
+    """Rows as of ``task``, newest first by id, at most ``most``."""
+    conditions, parameters = _conditions(wanted)
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    end = "ORDER BY id DESC LIMIT :most"
+    sides = []
+    if wanted.state is None or wanted.state in UNFINISHED:
+        sides.append(f"(SELECT {_FROM_LIVE} FROM task_live {where} {end})")
+    if wanted.state is None or wanted.state in TERMINAL:
+        sides.append(f"(SELECT {_FROM_FINISHED} FROM task {where} {end})")
+    statement = text(f"SELECT *, now() AS read_at FROM ({' UNION ALL '.join(sides)}) AS found {end}")
+    return (await connection.execute(statement, parameters | {"most": most})).mappings().all()
+
+
+def _conditions(wanted: TaskFilter) -> tuple[list[str], dict[str, Any]]:
+    """SQL conditions and their parameters. Moments also become bounds of the id, so that other days are not opened."""
+    conditions: list[str] = []
+    parameters: dict[str, Any] = {}
+
+    def require(condition: str, name: str, value: object) -> None:
+        if value is not None:
+            conditions.append(condition)
+            parameters[name] = value
+
+    require("state = :state", "state", None if wanted.state is None else wanted.state.value)
+    require("queue = :queue", "queue", wanted.queue)
+    require("task_type = :task_type", "task_type", wanted.task_type)
+    require("tags @> CAST(:tags AS jsonb)", "tags", dict(wanted.tags) or None)
+    require("id < CAST(:below AS uuid)", "below", wanted.below)
+    if wanted.submitted_after is not None:
+        require("submitted_at >= :submitted_after", "submitted_after", wanted.submitted_after)
+        require("id >= CAST(:lowest AS uuid)", "lowest", lowest_id(wanted.submitted_after - _ID_SLACK))
+    if wanted.submitted_before is not None:
+        require("submitted_at < :submitted_before", "submitted_before", wanted.submitted_before)
+        require("id < CAST(:highest AS uuid)", "highest", lowest_id(wanted.submitted_before + _ID_SLACK))
+    return conditions, parameters

@@ -1,0 +1,251 @@
+"""What the recorder writes: one transaction moves the rows, the counters and the position together, or nothing."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from sqlalchemy import text
+
+from service.store.arrays import array_columns
+from service.store.catalogue import UNKNOWN_TASK_TYPE
+from service.store.models import FinishedTask, LiveTask
+from service.store.store import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An attempt began."""
+
+    id: str
+    attempt: int
+    at: datetime
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """An attempt ended, or the gate found the task expired (``run_seconds`` None)."""
+
+    id: str
+    attempt: int
+    state: str
+    """succeeded, failed or expired."""
+    finished_at: datetime
+    started_at: datetime | None
+    worker: str | None
+    run_seconds: float | None
+    result: str | None
+    error_type: str | None
+    error_message: str | None
+    error_traceback: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A row that moved, with what the counters need."""
+
+    id: str
+    task_type: str
+    queue: str
+    first_seen: bool
+    """Whether this move is the first to show the attempt's start."""
+    attempt: int
+    queue_wait_seconds: float | None
+    sla_met: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class NativeEnd:
+    """A plain Celery task ended."""
+
+    task_id: str
+    task_type: str
+    queue: str
+    worker: str
+    state: str
+    run_seconds: float
+    finished_at: datetime
+    error_type: str | None
+    error_message: str | None
+    error_traceback: str | None
+
+
+_PASS = text("""
+    UPDATE recorder_position SET last_id = :new, moved_at = now() WHERE stream = :stream AND last_id = :old
+""")
+
+_QUEUE_WAIT = "greatest(0, extract(epoch FROM e.{start} - t.due_at))::float8"
+
+_BEGIN = text(
+    "UPDATE task_live t SET state = 'running', attempt = e.attempt, started_at = e.at, worker = e.worker FROM "
+    + array_columns({"id": "uuid", "attempt": "smallint", "at": "timestamptz", "worker": "text"}, "e")
+    + f"""
+    WHERE t.id = e.id AND t.id BETWEEN CAST(:low AS uuid) AND CAST(:high AS uuid)
+        AND t.attempt < e.attempt AND t.place = 'sent'
+    RETURNING t.id, t.task_type, t.queue, true AS first_seen, t.attempt,
+        {_QUEUE_WAIT.format(start="at")} AS queue_wait_seconds,
+        {_QUEUE_WAIT.format(start="at")} <= t.sla_seconds AS sla_met
+"""
+)
+
+_LIVE = frozenset(column.name for column in LiveTask.__table__.columns)
+_OF_THE_END = {
+    "state": "e.state",
+    "attempt": "greatest(t.attempt, e.attempt)",
+    "finished_at": "e.finished_at",
+    "started_at": "coalesce(e.started_at, t.started_at)",
+    "worker": "coalesce(e.worker, t.worker)",
+    "run_seconds": "e.run_seconds",
+    "queue_wait_seconds": _QUEUE_WAIT.format(start="started_at"),
+    "sla_met": _QUEUE_WAIT.format(start="started_at") + " <= t.sla_seconds",
+    "result": "e.result",
+    "error_type": "e.error_type",
+    "error_message": "e.error_message",
+    "error_traceback": "e.error_traceback",
+}
+_KEPT = [column.name for column in FinishedTask.__table__.columns]
+
+_END_COLUMNS = {
+    "id": "uuid",
+    "attempt": "smallint",
+    "state": "text",
+    "finished_at": "timestamptz",
+    "started_at": "timestamptz",
+    "worker": "text",
+    "run_seconds": "float8",
+    "result": "text",
+    "error_type": "text",
+    "error_message": "text",
+    "error_traceback": "text",
+}
+
+# The DELETE is the fence. A success ends the task unless a newer attempt runs; a failure only while no newer attempt began;
+# an expiry only while nothing runs.
+_FINISH = text(
+    "WITH gone AS (DELETE FROM task_live t USING "
+    + array_columns(_END_COLUMNS, "e")
+    + """
+    WHERE t.id = e.id AND t.id BETWEEN CAST(:low AS uuid) AND CAST(:high AS uuid) AND CASE e.state
+        WHEN 'succeeded' THEN t.attempt <= e.attempt OR t.state <> 'running'
+        WHEN 'failed' THEN t.attempt <= e.attempt
+        ELSE t.state <> 'running' END
+    RETURNING """
+    + ", ".join(f"{_OF_THE_END.get(name, 't.' + name)} AS {name}" for name in _KEPT)
+    + f""", t.attempt < e.attempt AS first_seen
+), kept AS (INSERT INTO task ({", ".join(_KEPT)}) SELECT {", ".join(_KEPT)} FROM gone)
+SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met FROM gone"""
+)
+
+_ATTEMPTS_COLUMNS = {
+    "task_id": "uuid",
+    "attempt": "smallint",
+    "worker": "text",
+    "started_at": "timestamptz",
+    "finished_at": "timestamptz",
+    "run_seconds": "float8",
+    "error_type": "text",
+    "error_message": "text",
+    "error_traceback": "text",
+}
+_ATTEMPTS = text(
+    f"INSERT INTO task_attempt ({', '.join(_ATTEMPTS_COLUMNS)}) SELECT * FROM "
+    + array_columns(_ATTEMPTS_COLUMNS)
+    + " ON CONFLICT DO NOTHING"
+)
+
+_ASK = text(
+    "UPDATE task_live t SET place = 'waiting' FROM "
+    + array_columns({"id": "uuid", "dispatch": "integer"}, "e")
+    + " WHERE t.id = e.id AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch"
+)
+
+_HOLD = text(
+    "UPDATE task_live t SET place = 'held', state = 'held', held_reason = :reason FROM "
+    + array_columns({"id": "uuid", "dispatch": "integer"}, "e")
+    + " WHERE t.id = e.id AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch"
+)
+
+_NATIVE_COLUMNS = {
+    "task_id": "text",
+    "task_type": "text",
+    "queue": "text",
+    "worker": "text",
+    "state": "text",
+    "run_seconds": "float8",
+    "finished_at": "timestamptz",
+    "error_type": "text",
+    "error_message": "text",
+    "error_traceback": "text",
+}
+_NATIVE = text(f"INSERT INTO native_run ({', '.join(_NATIVE_COLUMNS)}) SELECT * FROM " + array_columns(_NATIVE_COLUMNS))
+
+
+async def move_position(connection: Connection, stream: str, old: str, new: str) -> bool:
+    """Compare-and-set of the recorder's position: False means another recorder has been here, write nothing."""
+    return (await connection.execute(_PASS, {"stream": stream, "old": old, "new": new})).rowcount == 1
+
+
+async def begin(connection: Connection, starts: Sequence[Start]) -> list[Moved]:
+    """Rows of these attempts run now, unless a newer attempt is known. One start a task."""
+    if not starts:
+        return []
+    ids = [start.id for start in starts]
+    parameters: dict[str, object] = {
+        "id": ids,
+        "attempt": [start.attempt for start in starts],
+        "at": [start.at for start in starts],
+        "worker": [start.worker for start in starts],
+    }
+    return _moved(await connection.execute(_BEGIN, parameters | _bounds(ids)))
+
+
+async def finish(connection: Connection, ends: Sequence[End]) -> list[Moved]:
+    """Tasks that end; those that moved. One end a task."""
+    if not ends:
+        return []
+    return _moved(await connection.execute(_FINISH, _columns(ends) | _bounds([end.id for end in ends])))
+
+
+async def keep_attempts(connection: Connection, ends: Sequence[End]) -> None:
+    """Remember failed attempts."""
+    if ends:
+        columns = _columns(ends)
+        columns["task_id"] = columns["id"]
+        await connection.execute(_ATTEMPTS, {name: columns[name] for name in _ATTEMPTS_COLUMNS})
+
+
+async def take_back(connection: Connection, messages: Sequence[tuple[str, int]]) -> None:
+    """(id, dispatch) of messages that were dropped unstarted: the task waits again, unless it was sent again since."""
+    if messages:
+        await connection.execute(_ASK, {"id": [m[0] for m in messages], "dispatch": [m[1] for m in messages]})
+
+
+async def hold_unknown(connection: Connection, messages: Sequence[tuple[str, int]]) -> None:
+    """(id, dispatch) of messages whose worker does not know the task type: the task is held."""
+    if messages:
+        columns = {"id": [m[0] for m in messages], "dispatch": [m[1] for m in messages]}
+        await connection.execute(_HOLD, columns | {"reason": UNKNOWN_TASK_TYPE})
+
+
+async def keep_native(connection: Connection, ends: Sequence[NativeEnd]) -> None:
+    """Remember plain Celery executions."""
+    if ends:
+        await connection.execute(_NATIVE, _columns(ends))
+
+
+def _columns(rows: Sequence[End] | Sequence[NativeEnd]) -> dict[str, object]:
+    return {field.name: [getattr(row, field.name) for row in rows] for field in fields(rows[0])}
+
+
+def _bounds(ids: Sequence[str]) -> dict[str, object]:
+    return {"low": min(ids), "high": max(ids)}
+
+
+def _moved(rows: Iterable[object]) -> list[Moved]:
+    return [
+        Moved(
+            str(row.id),  # type: ignore[attr-defined]  # a SQLAlchemy row of the statements above
+            *row[1:],  # type: ignore[index]  # likewise
+        )
+        for row in rows
+    ]

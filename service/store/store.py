@@ -1,0 +1,96 @@
+"""The door to the database: transactions, and its errors in our words."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection as Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.errors import DatabaseAway
+from service.loops import ExpectedFault
+
+__all__ = ["Connection", "ConnectionLost", "DatabaseTrouble", "LockNotGot", "RowRefused", "Store"]
+
+
+class ConnectionLost(ExpectedFault):
+    """The connection broke under a statement: it is not known whether it was committed."""
+
+
+class RowRefused(Exception):
+    """The database refused a value. The message names no values."""
+
+
+class LockNotGot(ExpectedFault):
+    """Another transaction held a row for too long."""
+
+
+class DatabaseTrouble(ExpectedFault):
+    """The database answers, but cannot do this now: shutting down, out of space, out of connections, or too slow."""
+
+
+_LOCK_STATES = frozenset({"55P03", "40P01", "40001"})
+_TROUBLE_CLASSES = ("53", "57", "58", "25", "XX", "08", "28", "3D")
+"""Resources, operator intervention, system error, read-only, internal, connection, authorization, no such database."""
+
+
+def _translate(error: DBAPIError) -> Exception:
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    if error.connection_invalidated or isinstance(error, InterfaceError):
+        return ConnectionLost("the connection to the database broke")
+    if state in _LOCK_STATES:
+        return LockNotGot(f"lock not granted ({state})")
+    if not state or state.startswith(_TROUBLE_CLASSES):
+        return DatabaseTrouble(f"{type(error.orig).__name__} ({state or 'no SQLSTATE'})")
+    return RowRefused(f"{getattr(error.orig, 'args', ['refused'])[0]} ({state})".splitlines()[-1][:300])
+
+
+class Store:
+    """One process's pool of connections.
+
+    Both context managers raise ``DatabaseAway`` when no connection can be had (nothing was written), ``ConnectionLost``
+    (outcome unknown), ``LockNotGot``, ``RowRefused`` or ``DatabaseTrouble``.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A transaction, committed at the end of the block, rolled back when it raises."""
+        async with self._connect(self._engine) as connection, _translated(), connection.begin():
+            yield connection
+
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[Connection]:
+        """A connection on which each statement commits by itself: one round trip instead of three."""
+        async with self._connect(self._single) as connection, _translated():
+            yield connection
+
+    @asynccontextmanager
+    async def _connect(self, engine: AsyncEngine) -> AsyncIterator[Connection]:
+        try:
+            connection = await engine.connect()
+        except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
+            reason = type(getattr(error, "orig", None) or error).__name__
+            raise DatabaseAway(f"The database does not answer ({reason}); nothing was stored. Try again.") from error
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise _translate(error) from error
+    except (OSError, TimeoutError) as error:
+        raise ConnectionLost(f"the database did not answer ({type(error).__name__})") from error

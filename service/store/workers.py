@@ -1,0 +1,47 @@
+"""Worker parents, as their beats describe them."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, text
+from sqlalchemy.dialects.postgresql import insert
+
+from contract.events import Beat
+from service.store.models import Worker
+from service.store.store import Connection
+
+_FORGET = text("DELETE FROM worker WHERE last_seen_at < now() - interval '1 day'")
+_SEEN = text("""
+    SELECT owner FROM worker WHERE last_seen_at > now() - CAST(:age AS float8) * interval '1 second'
+""")
+
+
+async def saw(connection: Connection, beats: Sequence[Beat]) -> None:
+    """These workers live. Those not seen for a day are forgotten."""
+    if beats:
+        rows = [
+            {
+                "owner": beat["owner"],
+                "name": beat["name"],
+                "pool": beat["pool"],
+                "queues": beat["queues"],
+                "processes": beat["processes"],
+                "pid": beat["pid"],
+                "host": beat["host"],
+                "contract": beat["contract"],
+                "started_at": func.to_timestamp(beat["started_at"]),
+            }
+            for beat in sorted(beats, key=lambda beat: beat["owner"])
+        ]
+        statement = insert(Worker).values(rows)
+        await connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["owner"],
+                set_={"last_seen_at": func.now(), "processes": statement.excluded.processes},
+            )
+        )
+    await connection.execute(_FORGET)
+
+
+async def seen_within(connection: Connection, age_seconds: float) -> set[str]:
+    """Owners of the workers that lived so recently."""
+    return set((await connection.execute(_SEEN, {"age": age_seconds})).scalars())

@@ -1,0 +1,185 @@
+"""One submission whole: from a parsed body to a durable task."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import uuid_utils
+from pydantic_core import to_json
+
+from service.admit.catalogue import Catalogue
+from service.admit.routing import route
+from service.admit.submission import BatchItem, Submission, unstorable
+from service.errors import InvalidRequest, KeyInUse, KeyReused, PointsmanError
+from service.settings import Settings
+from service.store import submitting
+from service.store.store import Store
+from service.store.submitting import NewTask
+from service.submit.group_commit import GroupCommit, Receipt
+
+LOCAL_CALLER = "local"
+"""Who calls, until access control exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A submission that is durable now, or was already (``replayed``: the task its key stands for)."""
+
+    task_id: str
+    replayed: bool
+    task: NewTask
+    submitted_at: datetime | None
+    """None for a replay: read the task."""
+
+
+class Submitter:
+    """Takes submissions for one API process."""
+
+    def __init__(self, store: Store, catalogue: Catalogue, commits: GroupCommit, settings: Settings) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._commits = commits
+        self._settings = settings
+        self._first_calls: dict[tuple[str, str], asyncio.Future[Accepted | None]] = {}
+
+    async def admit(self, submission: Submission, key: str | None, traceparent: str | None) -> NewTask:
+        """Every check that needs no write. Raises ``InvalidRequest`` or one of its kinds, or ``DatabaseAway``."""
+        known = await self._catalogue.find(submission.task_type)
+        known.check(submission.args, submission.kwargs)
+        queue, priority = route(self._settings, known.spec, submission.queue, submission.priority)
+        args, kwargs = _encode(submission)
+        requested = submission.timeout_seconds
+        return NewTask(
+            id=str(uuid_utils.uuid7()),
+            task_type=known.spec.name,
+            queue=queue.name,
+            priority=priority,
+            args=args,
+            kwargs=kwargs,
+            tags=to_json(submission.tags).decode() if submission.tags else None,
+            caller=LOCAL_CALLER,
+            scheduled_at=submission.scheduled_at,
+            delay_seconds=submission.delay_seconds,
+            expires_at=submission.expires_at,
+            timeout_seconds=requested if requested is not None else known.spec.time_limit_seconds,
+            requested_timeout_seconds=requested,
+            sla_seconds=queue.sla_seconds,
+            traceparent=traceparent,
+            key=key,
+            fingerprint=None if key is None else _fingerprint(submission),
+            sent_epoch=None,
+        )
+
+    async def submit(self, submission: Submission, key: str | None, traceparent: str | None) -> Accepted:
+        """Return once the task is durable, whoever dies then.
+
+        Raises the errors of ``admit`` and of ``GroupCommit.join``; with a key also ``KeyInUse`` (its first call has not
+        committed within two seconds) and ``KeyReused`` (it stands for another body).
+        """
+        task = await self.admit(submission, key, traceparent)
+        if key is None:
+            receipt = await self._commits.join(task)
+            return Accepted(task.id, False, task, receipt.submitted_at)
+        return await self._submit_once(task, (task.caller, key))
+
+    async def submit_batch(self, tasks: Sequence[NewTask], atomic: bool = False) -> list[Accepted | PointsmanError]:
+        """Store the tasks of one request in one commit; an answer for each, in order. A key that stands twice in it, or was
+        used before, gives the first task again. ``atomic``: all or none; then what refused one is raised.
+        """
+        firsts: dict[tuple[str, str], NewTask] = {}
+        fresh = []
+        for task in tasks:
+            if task.key is None or firsts.setdefault((task.caller, task.key), task) is task:
+                fresh.append(task)
+        if atomic and any(task.key and firsts[task.caller, task.key].fingerprint != task.fingerprint for task in tasks):
+            raise KeyReused
+        written = await (self._commits.write_atomic(fresh) if atomic else self._commits.write_batch(fresh))
+        receipts = dict(zip((task.id for task in fresh), written, strict=True))
+        taken = [task for task in fresh if isinstance(found := receipts[task.id], Receipt) and not found.accepted]
+        replays = await self._replays(taken)
+        answers: list[Accepted | PointsmanError] = []
+        for task in tasks:
+            first = task if task.key is None else firsts[task.caller, task.key]
+            receipt = receipts[first.id]
+            if isinstance(receipt, PointsmanError):
+                answers.append(receipt)
+            elif first.fingerprint != task.fingerprint:
+                answers.append(KeyReused())
+            elif not receipt.accepted:
+                answers.append(replays[first.id])
+            else:
+                answers.append(Accepted(first.id, first is not task, first, receipt.submitted_at))
+        return answers
+
+    async def _submit_once(self, task: NewTask, key: tuple[str, str]) -> Accepted:
+        while (first_call := self._first_calls.get(key)) is not None:
+            first = await self._wait_for(first_call)
+            if first is not None:
+                if first.task.fingerprint != task.fingerprint:
+                    raise KeyReused
+                return Accepted(first.task_id, True, task, None)
+        mine: asyncio.Future[Accepted | None] = asyncio.get_running_loop().create_future()
+        self._first_calls[key] = mine
+        accepted = None
+        try:
+            accepted = await self._commit_with_key(task)
+        finally:
+            del self._first_calls[key]
+            mine.set_result(accepted)
+        return accepted
+
+    async def _wait_for(self, first_call: asyncio.Future[Accepted | None]) -> Accepted | None:
+        """A twin in this process: what the first call became, or None when it failed."""
+        done, _ = await asyncio.wait([first_call], timeout=self._settings.idempotency_wait_seconds)
+        if not done:
+            raise KeyInUse(retry_after_seconds=1)
+        return first_call.result()
+
+    async def _commit_with_key(self, task: NewTask) -> Accepted:
+        receipt = await self._commits.join(task)
+        if receipt.accepted:
+            return Accepted(task.id, False, task, receipt.submitted_at)
+        answer = (await self._replays([task]))[task.id]
+        if isinstance(answer, PointsmanError):
+            raise answer
+        return answer
+
+    async def _replays(self, tasks: Sequence[NewTask]) -> dict[str, Accepted | PointsmanError]:
+        """The task each taken key stands for."""
+        if not tasks:
+            return {}
+        wanted = [(task.caller, task.key or "") for task in tasks]
+        async with self._store.statement() as connection:
+            found = await submitting.find_keys(connection, wanted)
+        answers: dict[str, Accepted | PointsmanError] = {}
+        for task, pair in zip(tasks, wanted, strict=True):
+            if pair not in found:
+                answers[task.id] = KeyInUse(retry_after_seconds=1)
+            elif found[pair][1] != task.fingerprint:
+                answers[task.id] = KeyReused()
+            else:
+                answers[task.id] = Accepted(found[pair][0], True, task, None)
+        return answers
+
+
+def _encode(submission: Submission) -> tuple[str, str]:
+    """Arguments as JSON text. Raises ``InvalidRequest`` for what PostgreSQL or JSON cannot carry."""
+    args, kwargs = to_json(submission.args).decode(), to_json(submission.kwargs).decode()
+    suspicious = args + kwargs
+    if "\\u0000" in suspicious or "Infinity" in suspicious or "NaN" in suspicious or submission.tags:
+        fields = {"args": submission.args, "kwargs": submission.kwargs, "tags": submission.tags}
+        faults = list(unstorable(fields))
+        if faults:
+            raise InvalidRequest(errors=faults)
+    return args, kwargs
+
+
+def _fingerprint(submission: Submission) -> str:
+    """Equal for equal bodies, whatever the order of their fields."""
+    body = submission.model_dump(
+        mode="json", exclude={"idempotency_key"} if isinstance(submission, BatchItem) else None
+    )
+    return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
