@@ -22,14 +22,20 @@ class Account:
 
 def server_account(data_dir: Path) -> Account | None:
     """None for an ordinary user. For root: the owner of existing data, else ``nobody``."""
-    if os.geteuid() != 0:
+    nobody = nobody_for_root()
+    if nobody is None:
         return None
     try:
         owner = data_dir.stat()
     except FileNotFoundError:
-        owner = None
-    if owner is not None and owner.st_uid != 0:
-        return Account(owner.st_uid, owner.st_gid)
+        return nobody
+    return nobody if owner.st_uid == 0 else Account(owner.st_uid, owner.st_gid)
+
+
+def nobody_for_root() -> Account | None:
+    """None for an ordinary user, ``nobody`` for root."""
+    if os.geteuid() != 0:
+        return None
     try:
         nobody = pwd.getpwnam("nobody")
     except KeyError:

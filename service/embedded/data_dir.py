@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,27 +12,35 @@ from service.embedded.runtime_dir import make_runtime_dir, remove_runtime_dir
 
 
 @contextmanager
-def claimed(path: Path) -> Iterator[Path]:
-    """Own the data directory, made if missing, and yield a new runtime directory that is removed at the end.
+def claimed(path: Path) -> Iterator[Callable[[], Path]]:
+    """Own the data directory, made if missing, and yield what makes a runtime directory, removed at the end.
 
     The claim ends with this process, whatever ends it; the runtime directory of a killed owner is removed by the next
     one. Raises DataDirOwned or DataDirUnusable.
     """
+    made: list[Path] = []
+
+    def runtime_dir() -> Path:
+        made.append(make_runtime_dir())
+        _write(descriptor, os.getpid(), *made)
+        return made[-1]
+
     descriptor = _claim(path)
     try:
-        words = os.pread(descriptor, 4096, 0).decode(errors="replace").splitlines()
-        if len(words) > 1:
-            remove_runtime_dir(Path(words[1]))
-        runtime_dir = make_runtime_dir()
-        try:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n{runtime_dir}\n".encode(), 0)
-            yield runtime_dir
-        finally:
-            remove_runtime_dir(runtime_dir)
-            os.ftruncate(descriptor, 0)
+        for left in os.pread(descriptor, 4096, 0).decode(errors="replace").splitlines()[1:]:
+            remove_runtime_dir(Path(left))
+        _write(descriptor, os.getpid())
+        yield runtime_dir
     finally:
+        for directory in made:
+            remove_runtime_dir(directory)
+        _write(descriptor)
         os.close(descriptor)
+
+
+def _write(descriptor: int, *lines: object) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, "".join(f"{line}\n" for line in lines).encode(), 0)
 
 
 def _claim(path: Path) -> int:

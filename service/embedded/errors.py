@@ -65,5 +65,12 @@ class CannotDropRoot(EmbeddedError):
         )
 
 
+class NoRuntimeDir(EmbeddedError):
+    """No temporary directory is fit for a socket."""
+
+    def __init__(self) -> None:
+        super().__init__("no temporary directory has a short path that the servers can reach. Name one with TMPDIR.")
+
+
 class ChildFailed(EmbeddedError):
     """A child did not get as far as it must for the whole to start."""

@@ -18,7 +18,7 @@ class Console:
 
     def say(self, name: str, line: str) -> None:
         """Print one line of ``name``."""
-        label = f"{name:<14}|"
+        label = f"{name:<16}|"
         if self._coloured:
             label = f"\033[{_COLOURS[zlib.crc32(name.encode()) % len(_COLOURS)]}m{label}\033[0m"
         self.write(f"{label} {line}")

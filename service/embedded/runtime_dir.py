@@ -5,6 +5,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from service.embedded.accounts import can_reach, nobody_for_root
+from service.embedded.errors import NoRuntimeDir
+
 _PREFIX = "pointsman-"
 _SOCKET_PATH_BYTES = 103
 """Of ``sun_path`` on macOS; Linux has 107."""
@@ -12,17 +15,27 @@ _LONGEST_BELOW = "/socket/.s.PGSQL.5432"
 
 
 def make_runtime_dir() -> Path:
-    """A new directory with a path short enough for a Unix socket below it.
+    """A new directory with a path short enough for a Unix socket below it, in TMPDIR or else in /tmp or /var/tmp.
 
-    Others may pass through it, as a server that dropped root must; what lies in it protects itself.
+    Made by root it is open to others, as a server that dropped root must get in; what lies in it protects itself.
+    Raises CannotDropRoot or NoRuntimeDir.
     """
-    for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108
-        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        if len(os.fsencode(path)) + len(_LONGEST_BELOW) <= _SOCKET_PATH_BYTES:
-            break
-        path.rmdir()
-    path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-    return path
+    account = nobody_for_root()
+    for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108
+        try:
+            path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        except OSError:
+            continue
+        fit = False
+        try:
+            path.chmod(0o700 if account is None else 0o755)
+            fit = len(os.fsencode(path)) + len(_LONGEST_BELOW) <= _SOCKET_PATH_BYTES and can_reach(path, account)
+        finally:
+            if not fit:
+                path.rmdir()
+        if fit:
+            return path
+    raise NoRuntimeDir
 
 
 def remove_runtime_dir(path: Path) -> None:

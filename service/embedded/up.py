@@ -25,6 +25,7 @@ SERVER_SECONDS = 60.0
 MIGRATE_SECONDS = 300.0
 READY_SECONDS = 120.0
 
+MakeDir = Callable[[], Path]
 PlanMaker = Callable[[Options], Plan]
 
 
@@ -38,7 +39,7 @@ def up(options: Options, console: Console, plan_for: PlanMaker = pointsman) -> N
 
     Raises EmbeddedError when it cannot start; what had started is stopped by then.
     """
-    with claimed(options.data_dir) as runtime_dir:
+    with claimed(options.data_dir) as make_runtime_dir:
         run_file = options.data_dir / "run.json"
         run_file.unlink(missing_ok=True)
         options = replace(options, port=options.port or free_port())
@@ -46,7 +47,7 @@ def up(options: Options, console: Console, plan_for: PlanMaker = pointsman) -> N
         plan = plan_for(options)
         with Supervisor(console, options.data_dir / "logs") as supervisor:
             try:
-                _bring_up(supervisor, options, plan, runtime_dir, console)
+                _bring_up(supervisor, options, plan, make_runtime_dir, console)
                 supervisor.watch()
             except StopRequested:
                 console.say("up", "stopping (once more to insist)")
@@ -59,8 +60,10 @@ def up(options: Options, console: Console, plan_for: PlanMaker = pointsman) -> N
         console.say("up", "stopped")
 
 
-def _bring_up(supervisor: Supervisor, options: Options, plan: Plan, runtime_dir: Path, console: Console) -> None:
-    database_url, redis_url = _start_servers(supervisor, options, runtime_dir, console)
+def _bring_up(
+    supervisor: Supervisor, options: Options, plan: Plan, make_runtime_dir: MakeDir, console: Console
+) -> None:
+    database_url, redis_url = _start_servers(supervisor, options, make_runtime_dir, console)
     api_url = f"http://{HOST}:{options.port}"
     RunFile(supervisor_pid=os.getpid(), database_url=database_url, redis_url=redis_url, api_url=api_url).write(
         options.data_dir
@@ -83,9 +86,14 @@ def _bring_up(supervisor: Supervisor, options: Options, plan: Plan, runtime_dir:
         supervisor.start(_with(plan.demo, environment), Tier.WORKERS)
 
 
-def _start_servers(supervisor: Supervisor, options: Options, runtime_dir: Path, console: Console) -> tuple[str, str]:
+def _start_servers(
+    supervisor: Supervisor, options: Options, make_runtime_dir: MakeDir, console: Console
+) -> tuple[str, str]:
     servers: list[tuple[Server, Tier]] = []
     database_url, redis_url = options.database_url, options.redis_url
+    if database_url and redis_url:
+        return database_url, redis_url
+    runtime_dir = make_runtime_dir()
     if redis_url is None:
         valkey = ValkeyServer(options.data_dir / "valkey", runtime_dir)
         servers.append((valkey, Tier.VALKEY))

@@ -1,0 +1,80 @@
+"""Real servers for tests: started once a session, with a fresh database and an empty Redis for each test."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from service.database import create_engine
+from service.embedded.postgres import PostgresServer
+from service.embedded.valkey import ValkeyServer
+from service.redis import RedisServer
+from service.settings import Settings
+from service.store.schema import migrate
+from service.store.store import Store
+
+TEMPLATE = "migrated"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A running PostgreSQL. A test that kills it need not start it again: ``database_url`` does."""
+    # A crash of the machine is nothing a test survives, so nothing waits for the disk.
+    settings = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    with PostgresServer(tmp_path_factory.mktemp("postgres") / "data", settings=settings) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """A running Valkey. A test that kills it need not start it again: ``redis_url`` does."""
+    with ValkeyServer(tmp_path_factory.mktemp("valkey") / "data", appendonly=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def migrated_template(postgres: PostgresServer) -> str:
+    """Name of a database at the head of the migrations, to be copied."""
+    await migrate(postgres.create_database(TEMPLATE))
+    return TEMPLATE
+
+
+@pytest.fixture
+def database_url(postgres: PostgresServer, migrated_template: str) -> Iterator[str]:
+    """SQLAlchemy URL of a migrated database of this test's own."""
+    url = postgres.start().create_database(template=migrated_template)
+    yield url
+    postgres.start().drop_database(url.rpartition("/")[2].partition("?")[0])
+
+
+@pytest.fixture
+def redis_url(valkey: ValkeyServer) -> str:
+    """URL of an empty Redis."""
+    with redis.Redis.from_url(valkey.start().url) as connection:
+        connection.flushall()
+    return valkey.url
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings that lead to this test's servers, everything else at its default."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"POINTSMAN_{name.upper()}", raising=False)
+    return Settings(database_url=database_url, redis_url=redis_url, data_dir=tmp_path)
+
+
+@pytest.fixture
+async def store(settings: Settings) -> AsyncIterator[Store]:
+    """The store over ``database_url``."""
+    opened = Store(create_engine(settings, "test"))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def redis_server(settings: Settings) -> AsyncIterator[RedisServer]:
+    """A connection to ``redis_url``."""
+    opened = RedisServer(settings.require_redis_url(), settings.redis_timeout_seconds)
+    yield opened
+    await opened.close()

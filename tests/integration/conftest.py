@@ -1,0 +1,19 @@
+import pytest
+
+from service.redis import RedisServer
+from service.settings import Settings
+from service.store.store import Store
+from tests.integration.spine import Spine
+
+
+@pytest.fixture
+async def closed_spine(store: Store, redis_server: RedisServer, settings: Settings) -> Spine:
+    """All stages, no epoch yet."""
+    return Spine(store, redis_server, settings)
+
+
+@pytest.fixture
+async def spine(closed_spine: Spine) -> Spine:
+    """All stages, in an open epoch."""
+    await closed_spine.open_epoch()
+    return closed_spine

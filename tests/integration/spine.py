@@ -1,0 +1,154 @@
+"""The stages of the service without HTTP, for tests that look between them."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import uuid_utils
+from sqlalchemy import text
+
+from contract import keys
+from service.broker import Broker
+from service.dispatch.dispatcher import Dispatcher
+from service.dispatch.publisher import Publisher
+from service.dispatch.window import OpenWindow
+from service.reconcile.epochs import EpochSweep
+from service.record.recorder import Recorder
+from service.redis import RedisServer
+from service.settings import Settings
+from service.store.store import Store
+from service.store.submitting import NewTask
+from service.submit.group_commit import GroupCommit
+
+TASK = NewTask(
+    id="",
+    task_type="noop",
+    queue="maintenance",
+    priority=3,
+    args="[]",
+    kwargs="{}",
+    tags=None,
+    caller="local",
+    scheduled_at=None,
+    delay_seconds=None,
+    expires_at=None,
+    timeout_seconds=300.0,
+    requested_timeout_seconds=None,
+    sla_seconds=300.0,
+    traceparent=None,
+    key=None,
+    fingerprint=None,
+    sent_epoch=None,
+)
+
+
+def new_task(**changes: Any) -> NewTask:
+    """A submission that passed every check."""
+    return replace(TASK, **({"id": str(uuid_utils.uuid7())} | changes))
+
+
+class Spine:
+    """Every stage of one control plane, run by hand."""
+
+    def __init__(self, store: Store, server: RedisServer, settings: Settings) -> None:
+        self.store = store
+        self.server = server
+        self.settings = settings
+        self.queues = [queue.name for queue in settings.topology.queues]
+        self.broker = Broker(server, self.queues, settings.dispatch_memory_percent)
+        self.publisher = Publisher(self.broker)
+        self.window = OpenWindow(self.broker, settings)
+        self.commits = GroupCommit(store, self.publisher, self.window, settings)
+        self.dispatcher = Dispatcher(store, self.broker, self.publisher, settings)
+        self.recorder = Recorder(store, server, settings)
+        self.epochs = EpochSweep(store, server, settings)
+
+    async def open_epoch(self) -> None:
+        """Declare what must be declared and open it; the recorder keeps up meanwhile."""
+        for _ in range(50):
+            await self.epochs.single_pass()
+            await self.recorder.single_pass()
+            depths = await self.broker.depths()
+            if depths.epoch is not None:
+                await self.window.refresh()
+                return
+        raise AssertionError("the epoch did not open")
+
+    async def record_all(self) -> None:
+        """Record until the stream is read to its end."""
+        while True:
+            epoch = await self.server.command("HGET", keys.CONTROL, "epoch")
+            entries = await self.server.command("XLEN", keys.events(int(epoch)))
+            if not entries:
+                return
+            await self.recorder.single_pass()
+
+    async def message(self, key: str) -> dict[str, Any] | None:
+        """Take the next message of a list, as a consumer does."""
+        raw = await self.server.command("RPOP", key)
+        return None if raw is None else json.loads(raw)
+
+    async def gate(self, message: dict[str, Any], token: str = "token", owner: str = "owner") -> list[Any]:
+        """What the gate says to a message."""
+        headers = message["headers"]
+        managed = headers["pointsman"]
+        answer: list[Any] = await self.server.script(
+            "gate",
+            [keys.CONTROL, keys.claim(headers["id"])],
+            [keys.EVENTS_PREFIX],
+            [
+                managed["epoch"],
+                headers["id"],
+                managed["after"],
+                token,
+                owner,
+                managed["sent_at"],
+                "" if managed["expires_at"] is None else managed["expires_at"],
+                self.body(message),
+                keys.CLAIM_SECONDS,
+                keys.ASK_SECONDS,
+                100_000,
+                85,
+            ],
+        )
+        return answer
+
+    async def report(
+        self, message: dict[str, Any], verdict: list[Any], kind: str = "succeeded", token: str = "token", **more: Any
+    ) -> list[Any]:
+        """Report the outcome of an attempt that the gate let run."""
+        outcome = {"started_at": float(verdict[3]), "run_seconds": 0.25} | more
+        answer: list[Any] = await self.server.script(
+            "report",
+            [keys.CONTROL, keys.claim(message["headers"]["id"])],
+            [keys.EVENTS_PREFIX],
+            [message["headers"]["id"], int(verdict[1]), token, kind, self.body(message, **outcome), keys.CLAIM_SECONDS],
+        )
+        return answer
+
+    def body(self, message: dict[str, Any], **more: Any) -> str:
+        """The body of an event about a message."""
+        queue = message["properties"]["delivery_info"]["routing_key"]
+        managed = message["headers"]["pointsman"]
+        named = {"task_type": message["headers"]["task"], "queue": queue, "worker": "w@h"}
+        return json.dumps(named | {"dispatch": managed["dispatch"]} | more)
+
+    async def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+        """What a query finds."""
+        async with self.store.statement() as connection:
+            return [dict(row) for row in (await connection.execute(text(sql), parameters)).mappings()]
+
+    async def run(self, sql: str, **parameters: Any) -> None:
+        """Do something to the database behind the service's back."""
+        async with self.store.statement() as connection:
+            await connection.execute(text(sql), parameters)
+
+    async def counters(self) -> dict[str, int]:
+        """The sums of TaskMetrics over everything, without zeros."""
+        names = "submitted started executions succeeded failed expired timed_out duplicates native sla_met sla_missed"
+        sums = ", ".join(f"sum({name})::int AS {name}" for name in names.split())
+        (found,) = await self.rows(
+            f"SELECT {sums} FROM (SELECT {names.replace(' ', ', ')} FROM task_metrics"
+            f" UNION ALL SELECT {names.replace(' ', ', ')} FROM task_metrics_delta) AS every"
+        )
+        return {name: value for name, value in found.items() if value}

@@ -1,0 +1,173 @@
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from contract.queues import list_key
+from service.errors import DatabaseAway, InvalidRequest, KeyInUse, TooManyWaiting
+from service.settings import Settings
+from service.store.store import Store
+from service.submit.group_commit import GroupCommit
+from tests.integration.spine import Spine, new_task
+
+MAINTENANCE = list_key("maintenance", 7)
+
+
+async def test_a_submission_is_stored_counted_and_published(spine: Spine) -> None:
+    task = new_task(kwargs='{"a":1}')
+    receipt = await spine.commits.join(task)
+    await spine.commits.drain()
+    (row,) = await spine.rows("SELECT * FROM task_live")
+    assert row == task.as_row(receipt.submitted_at) | {"id": row["id"]}
+    assert str(row["id"]) == task.id
+    message = await spine.message(MAINTENANCE)
+    assert message is not None
+    assert message["headers"]["id"] == task.id
+    assert await spine.rows("SELECT * FROM outbox") == []
+    assert await spine.counters() == {"submitted": 1}
+
+
+async def test_submissions_that_wait_together_share_one_commit(spine: Spine) -> None:
+    receipts = await asyncio.gather(*(spine.commits.join(new_task()) for _ in range(600)))
+    assert len({receipt.submitted_at for receipt in receipts}) <= 4, "256 rows at most in each"
+    assert await spine.rows("SELECT count(*)::int AS n FROM task_live") == [{"n": 600}]
+
+
+async def test_one_bad_row_does_not_touch_its_neighbours(spine: Spine) -> None:
+    tasks = [new_task() for _ in range(20)]
+    tasks[7].priority = 99
+    answers = await asyncio.gather(*(spine.commits.join(task) for task in tasks), return_exceptions=True)
+    assert isinstance(answers[7], InvalidRequest)
+    assert all(not isinstance(answer, BaseException) for place, answer in enumerate(answers) if place != 7)
+    assert await spine.rows("SELECT count(*)::int AS n FROM task_live") == [{"n": 19}]
+    assert await spine.counters() == {"submitted": 19}
+
+
+async def test_a_caller_who_hangs_up_does_not_touch_its_neighbours(spine: Spine) -> None:
+    callers = [asyncio.create_task(spine.commits.join(new_task())) for _ in range(10)]
+    await asyncio.sleep(0)
+    callers[3].cancel()
+    answers = await asyncio.gather(*callers, return_exceptions=True)
+    assert isinstance(answers[3], asyncio.CancelledError)
+    assert sum(not isinstance(answer, BaseException) for answer in answers) == 9
+    (stored,) = await spine.rows("SELECT count(*)::int AS n FROM task_live")
+    assert stored["n"] >= 9
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "place"),
+    [
+        ({"delay_seconds": 60.0}, "scheduled", "asleep"),
+        ({"scheduled_at": datetime(2090, 1, 1, tzinfo=UTC)}, "scheduled", "asleep"),
+        ({"scheduled_at": datetime(2020, 1, 1, tzinfo=UTC)}, "queued", "waiting"),
+        ({"delay_seconds": 0.0}, "queued", "sent"),
+    ],
+)
+async def test_a_task_for_later_is_not_published(spine: Spine, changes: dict[str, Any], state: str, place: str) -> None:
+    task = new_task(**changes)
+    receipt = await spine.commits.join(task)
+    (row,) = await spine.rows("SELECT id, state, place, due_at FROM task_live")
+    expected = task.as_row(receipt.submitted_at)
+    assert (row["state"], row["place"]) == (state, place) == (expected["state"], expected["place"])
+    assert abs(row["due_at"] - expected["due_at"]) < timedelta(milliseconds=1)
+
+
+async def test_without_an_epoch_a_submission_is_accepted_and_waits(closed_spine: Spine) -> None:
+    await closed_spine.commits.join(new_task())
+    assert await closed_spine.rows("SELECT place FROM task_live") == [{"place": "waiting"}]
+    assert await closed_spine.rows("SELECT * FROM outbox") == []
+
+
+async def test_a_full_window_lets_later_submissions_wait(spine: Spine) -> None:
+    for _ in range(spine.settings.window_initial):
+        assert spine.window.reserve("maintenance") is not None
+    await spine.commits.join(new_task())
+    assert await spine.rows("SELECT place FROM task_live") == [{"place": "waiting"}]
+
+
+async def test_what_the_broker_did_not_take_stays_in_the_outbox(spine: Spine) -> None:
+    await spine.server.command("HSET", "pointsman:control", "open", "0")
+    await spine.commits.join(new_task())
+    await spine.commits.drain()
+    assert await spine.rows("SELECT place FROM task_live") == [{"place": "sent"}]
+    assert await spine.rows("SELECT cardinality(task_ids) AS n FROM outbox") == [{"n": 1}]
+
+
+async def test_the_same_key_again_stores_nothing(spine: Spine) -> None:
+    first, second = (new_task(key="k", fingerprint="f") for _ in range(2))
+    assert (await spine.commits.join(first)).accepted
+    assert not (await spine.commits.join(second)).accepted
+    assert [str(row["id"]) for row in await spine.rows("SELECT id FROM task_live")] == [first.id]
+    assert await spine.counters() == {"submitted": 1}
+
+
+async def test_a_key_older_than_a_day_is_new_again(spine: Spine) -> None:
+    first, second = (new_task(key="k", fingerprint="f") for _ in range(2))
+    await spine.commits.join(first)
+    await spine.run("UPDATE idempotency_key SET created_at = now() - interval '25 hours'")
+    assert (await spine.commits.join(second)).accepted
+    assert await spine.rows("SELECT task_id::text FROM idempotency_key") == [{"task_id": second.id}]
+
+
+async def test_a_key_held_by_an_open_transaction_is_in_use_and_others_go_on(spine: Spine) -> None:
+    claim = text("INSERT INTO idempotency_key VALUES ('local', 'held', gen_random_uuid(), 'f')")
+    async with spine.store.transaction() as connection:
+        await connection.execute(claim)
+        answers = await asyncio.gather(
+            spine.commits.join(new_task(key="held", fingerprint="f")),
+            spine.commits.join(new_task(key="free", fingerprint="f")),
+            spine.commits.join(new_task()),
+            return_exceptions=True,
+        )
+    assert isinstance(answers[0], KeyInUse)
+    assert answers[0].retry_after_seconds == 1
+    assert [getattr(answer, "accepted", None) for answer in answers[1:]] == [True, True]
+
+
+async def test_an_atomic_batch_with_a_bad_row_stores_nothing(spine: Spine) -> None:
+    tasks = [new_task(), new_task(key="k", fingerprint="f"), new_task(priority=99)]
+    with pytest.raises(InvalidRequest):
+        await spine.commits.write_atomic(tasks)
+    assert await spine.rows("SELECT id FROM task_live") == []
+    assert await spine.rows("SELECT key FROM idempotency_key") == []
+
+
+async def test_a_database_that_is_away_is_said_at_once_and_stores_nothing(spine: Spine, settings: Settings) -> None:
+    from service.database import create_engine
+
+    nowhere = settings.model_copy(
+        update={"database_url": type(settings.database_url)("postgresql+asyncpg://a@/x?host=/nowhere")}
+    )  # type: ignore[call-arg, misc]  # SecretStr
+    store = Store(create_engine(nowhere, "test"))
+    commits = GroupCommit(store, spine.publisher, spine.window, settings)
+    with pytest.raises(DatabaseAway):
+        await commits.join(new_task())
+    await store.close()
+
+
+async def test_a_commit_whose_connection_breaks_is_looked_up(spine: Spine) -> None:
+    """The backend dies after the commit is durable and before it can say so: a trigger that ends its own backend is the
+    nearest thing, and there nothing is stored.
+    """
+    await spine.run("""
+        CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(5); RETURN NEW; END $$
+    """)
+    await spine.run("CREATE TRIGGER die BEFORE INSERT ON task_live FOR EACH ROW EXECUTE FUNCTION die()")
+    task = new_task()
+    with pytest.raises(Exception, match="may or may not be stored") as raised:
+        await spine.commits.join(task)
+    assert raised.value.task_id == task.id  # type: ignore[attr-defined]  # OutcomeUnknown
+    await spine.run("DROP TRIGGER die ON task_live")
+    assert (await spine.commits.join(new_task())).accepted, "the next one gets a new connection"
+
+
+async def test_more_than_may_wait_is_refused(spine: Spine, settings: Settings) -> None:
+    few = settings.model_copy(update={"submissions_waiting": 5, "commit_rows": 1})
+    commits = GroupCommit(spine.store, spine.publisher, spine.window, few)
+    answers = await asyncio.gather(*(commits.join(new_task()) for _ in range(50)), return_exceptions=True)
+    assert any(isinstance(answer, TooManyWaiting) for answer in answers)
+    accepted = sum(not isinstance(answer, BaseException) for answer in answers)
+    assert await spine.rows("SELECT count(*)::int AS n FROM task_live") == [{"n": accepted}]

@@ -1,0 +1,129 @@
+"""Tasks of a team that uses the worker library."""
+
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from billiard.exceptions import SoftTimeLimitExceeded
+from pydantic import BaseModel
+
+from workers import PermanentError, task
+
+
+class Person(BaseModel):
+    name: str
+    age: int = 0
+
+
+@task(name="sample.greet")
+def greet(person: Person, *, loud: bool = False) -> Person:
+    assert isinstance(person, Person)
+    return person.model_copy(update={"name": person.name.upper() if loud else person.name})
+
+
+@task(name="sample.die")
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task(name="sample.leave")
+def leave() -> None:
+    sys.exit(3)
+
+
+@task(name="sample.busy")
+def busy(seconds: float, ledger: str | None = None) -> str:
+    if ledger:
+        with open(ledger, "a") as stream:
+            stream.write(f"{os.getpid()}\n")
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.05)
+        except SoftTimeLimitExceeded:
+            if ledger != "ignore":
+                raise
+    return "done"
+
+
+@task(name="sample.not_json")
+def not_json() -> Any:
+    return {1, 2}
+
+
+@task(name="sample.not_a_number")
+def not_a_number() -> float:
+    return float("nan")
+
+
+@task(name="sample.large")
+def large(size: int) -> str:
+    return "x" * size
+
+
+@task(name="sample.odd_message")
+def odd_message() -> None:
+    raise ValueError("nul \0 and surrogate \ud800 here")
+
+
+@task(name="sample.deep")
+def deep(depth: int) -> None:
+    if depth == 0:
+        raise KeyError("bottom")
+    deep.run(depth - 1)
+
+
+@task(name="sample.out_of_memory")
+def out_of_memory() -> None:
+    raise MemoryError
+
+
+@task(name="sample.permanent")
+def permanent() -> None:
+    raise PermanentError("never again")
+
+
+@task(name="sample.retry", bind=True, max_retries=2, default_retry_delay=0)
+def retry(self: Any) -> list[int]:
+    if self.request.retries == 0:
+        raise self.retry(countdown=0)
+    return [self.request.retries, self.request.delivery_info["priority"]]
+
+
+@task(name="sample.replace", bind=True)
+def replace(self: Any) -> Any:
+    raise self.replace(priority.s())
+
+
+@task(name="sample.priority", bind=True)
+def priority(self: Any, *_: Any) -> int:
+    return int(self.request.delivery_info["priority"])
+
+
+@task(name="sample.place", bind=True)
+def place(self: Any) -> list[Any]:
+    info = self.request.delivery_info
+    return [info["routing_key"], info["priority"]]
+
+
+@task(name="sample.add")
+def add(left: int, right: int) -> int:
+    return left + right
+
+
+@task(name="sample.total")
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+@task(name="sample.native_error")
+def native_error() -> None:
+    raise RuntimeError("plain celery failure")
+
+
+@task(name="sample.note_order")
+def note_order(ledger: str, name: str) -> None:
+    with open(ledger, "a") as stream:
+        stream.write(name + "\n")

@@ -1,0 +1,263 @@
+"""What must not hurt: killed children, time limits, Redis gone and back empty, an epoch that is not open."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from contract.keys import CONTROL
+from contract.lua import source
+from tests.integration.workers.conftest import Valkey, Worker
+from tests.integration.workers.support import ControlPlane, until
+
+StartWorker = Callable[..., Worker]
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_child_killed_mid_task_is_reported_by_its_parent(own_plane: ControlPlane, start_worker: StartWorker) -> None:
+    own_plane.declare(1)
+    start_worker("-c", "1")
+    task = own_plane.publish("sample.die")
+    event = own_plane.wait_for(task, "failed", 40)
+    assert event.body["error"]["type"] == "WorkerLost"
+    assert not event.body.get("timed_out")
+    own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
+    assert own_plane.kinds(task) == ["started", "failed"]
+    assert own_plane.claim(task)["state"] == "done"
+    until(lambda: own_plane.unacknowledged() == 0, "the acknowledgement")
+    until(lambda: own_plane.beats()[0]["running"] == [], "a beat without the attempt")
+
+
+def test_body_that_exits_is_reported_as_failed(own_plane: ControlPlane, start_worker: StartWorker) -> None:
+    own_plane.declare(1)
+    start_worker("-c", "1")
+    task = own_plane.publish("sample.leave")
+    assert own_plane.wait_for(task, "failed", 40).body["error"]["type"] == "SystemExit"
+    own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
+    assert own_plane.kinds(task) == ["started", "failed"]
+
+
+def test_hard_time_limit_is_reported_by_the_parent(own_plane: ControlPlane, start_worker: StartWorker) -> None:
+    own_plane.declare(1)
+    start_worker("-c", "1")
+    task = own_plane.publish("sample.busy", 60, timelimit=(1.5, None))
+    event = own_plane.wait_for(task, "failed", 40)
+    assert event.body["error"]["type"] == "TimeLimitExceeded"
+    assert event.body["timed_out"] is True
+    assert event.body["run_seconds"] >= 1
+    until(lambda: own_plane.unacknowledged() == 0, "the acknowledgement")
+    own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
+    assert own_plane.kinds(task) == ["started", "failed"]
+
+
+def test_soft_time_limit_fails_the_attempt(own_plane: ControlPlane, start_worker: StartWorker) -> None:
+    own_plane.declare(1)
+    worker = start_worker("-c", "1")
+    task = own_plane.publish("sample.busy", 60, timelimit=(30, 1))
+    event = own_plane.wait_for(task, "failed", 40)
+    assert event.body["error"]["type"] == "SoftTimeLimitExceeded"
+    assert event.body["timed_out"] is True
+    caught = own_plane.publish("sample.busy", 2.5, "ignore", timelimit=(30, 1))
+    assert own_plane.wait_for(caught, "succeeded").body["run_seconds"] >= 2
+    assert worker.process.poll() is None
+
+
+def test_gate_waits_until_the_epoch_is_open(own_plane: ControlPlane, start_worker: StartWorker) -> None:
+    own_plane.declare(1)
+    task = own_plane.publish("noop")
+    own_plane.redis.hset(CONTROL, "open", "0")
+    start_worker("-c", "1")
+    until(lambda: own_plane.unacknowledged() == 1, "the message to be taken", 40)
+    until(lambda: [beat for beat in own_plane.beats() if beat["counter"] > 1], "beats go on")
+    assert own_plane.kinds(task) == []
+    own_plane.open()
+    own_plane.wait_for(task, "succeeded")
+
+
+def test_gate_waits_while_memory_is_short(own_plane: ControlPlane, start_worker: StartWorker) -> None:
+    own_plane.declare(1)
+    task = own_plane.publish("noop")
+    own_plane.redis.hset(CONTROL, "memory_percent", "86")
+    start_worker("-c", "1")
+    until(lambda: own_plane.unacknowledged() == 1, "the message to be taken", 40)
+    own_plane.redis.hset(CONTROL, "memory_percent", "50")
+    own_plane.wait_for(task, "succeeded")
+
+
+def test_long_wait_at_the_gate_gives_the_message_back(own_plane: ControlPlane, start_worker: StartWorker) -> None:
+    own_plane.declare(1)
+    task = own_plane.publish("noop")
+    own_plane.redis.hset(CONTROL, "open", "0")
+    worker = start_worker("-c", "1", POINTSMAN_GATE_WAIT_SECONDS="0.5")
+    until(lambda: "goes back to its queue" in worker.text(), "the message to go back", 40)
+    own_plane.open()
+    own_plane.wait_for(task, "succeeded")
+    assert own_plane.kinds(task) == ["started", "succeeded"]
+
+
+def test_warm_shutdown_gives_a_waiting_message_back(own_plane: ControlPlane, start_worker: StartWorker) -> None:
+    own_plane.declare(1)
+    task = own_plane.publish("noop")
+    own_plane.redis.hset(CONTROL, "open", "0")
+    worker = start_worker("-c", "1", POINTSMAN_GATE_WAIT_SECONDS="60")
+    until(lambda: own_plane.unacknowledged() == 1, "the message to be taken", 40)
+    until(lambda: "received" in worker.text(), "the message to reach a child")
+    assert worker.stop() == 0
+    assert own_plane.unacknowledged() == 0
+    assert own_plane.redis.llen("maintenance\x06\x167") == 1
+    assert own_plane.beats() == []
+    own_plane.open()
+    start_worker("-c", "1")
+    own_plane.wait_for(task, "succeeded", 40)
+
+
+def test_warm_shutdown_ends_what_runs_and_takes_the_beat_away(
+    own_plane: ControlPlane, start_worker: StartWorker
+) -> None:
+    own_plane.declare(1)
+    worker = start_worker("-c", "1")
+    task = own_plane.publish("sleep", 2)
+    own_plane.wait_for(task, "started", 40)
+    until(own_plane.beats, "a beat")
+    assert worker.stop() == 0
+    assert own_plane.kinds(task) == ["started", "succeeded"]
+    assert own_plane.unacknowledged() == 0
+    assert own_plane.beats() == []
+
+
+def test_claim_whose_answer_was_lost_is_reported_when_its_child_dies(
+    own_plane: ControlPlane, start_worker: StartWorker
+) -> None:
+    own_plane.declare(1)
+    worker = start_worker("-c", "1")
+    own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
+    own_plane.redis.hset(CONTROL, "open", "0")
+    own_plane.redis.eval(source("open"), 1, CONTROL, 1, own_plane.run_id())
+    task = own_plane.publish("sleep", 30)
+    own_plane.wait_for(task, "started")
+    for child in worker.children():
+        os.kill(child, signal.SIGKILL)
+    assert own_plane.wait_for(task, "failed").body["error"]["type"] == "WorkerLost"
+
+
+def test_outcome_is_appended_again_when_valkey_comes_back_empty(
+    own_plane: ControlPlane, start_worker: StartWorker, valkey: Valkey
+) -> None:
+    own_plane.declare(1)
+    start_worker("-c", "2")
+    done = own_plane.publish("echo", "before")
+    own_plane.wait_for(done, "succeeded", 40)
+    running = own_plane.publish("sleep", 6)
+    own_plane.wait_for(running, "started")
+    valkey.kill()
+    valkey.start()
+    until(own_plane.beats, "a beat on the new server")
+    assert own_plane.beats()[0]["epoch"] == 0
+    own_plane.declare(2, opened=False)
+    until(lambda: own_plane.beats()[0]["epoch"] == 2, "a beat under the new epoch")
+    again = own_plane.events(done, "succeeded")
+    assert [event.attempt for event in again] == [1]
+    own_plane.open()
+    assert own_plane.wait_for(running, "succeeded").attempt == 1
+    own_plane.wait_for(None, "catalogue")
+    own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
+
+
+def test_body_that_ends_while_valkey_is_away_is_reported_afterwards(
+    own_plane: ControlPlane, start_worker: StartWorker, valkey: Valkey, tmp_path: Path
+) -> None:
+    own_plane.declare(1)
+    worker = start_worker("-c", "1")
+    task = own_plane.publish("sample.busy", 1, str(tmp_path / "ledger"))
+    own_plane.wait_for(task, "started", 40)
+    valkey.kill()
+    until(lambda: f"the outcome of task {task} is not accepted yet" in worker.text(), "a report that fails")
+    valkey.start()
+    own_plane.declare(2)
+    assert own_plane.wait_for(task, "succeeded").attempt == 1
+    assert len(lines(tmp_path / "ledger")) == 1
+
+
+def test_outcome_outlives_its_child_when_valkey_is_away(
+    own_plane: ControlPlane, start_worker: StartWorker, valkey: Valkey
+) -> None:
+    own_plane.declare(1)
+    worker = start_worker("-c", "1")
+    task = own_plane.publish("sample.busy", 0.5)
+    own_plane.wait_for(task, "started", 40)
+    valkey.kill()
+    until(lambda: f"the outcome of task {task} is not accepted yet" in worker.text(), "a report that fails")
+    for child in worker.children():
+        os.kill(child, signal.SIGKILL)
+    valkey.start()
+    own_plane.declare(2)
+    assert own_plane.wait_for(task, "succeeded").body["result"] == '"done"'
+
+
+def test_recorded_outcome_is_not_appended_again(
+    own_plane: ControlPlane, start_worker: StartWorker, valkey: Valkey
+) -> None:
+    own_plane.declare(1)
+    start_worker("-c", "1")
+    old = own_plane.publish("echo", "old")
+    own_plane.wait_for(old, "succeeded", 40)
+    own_plane.record_all()
+    # The keeper looks every half second; when it appends a later outcome again, it had looked.
+    until(lambda: [beat for beat in own_plane.beats() if beat["counter"] > 2], "some seconds to pass")
+    new = own_plane.publish("echo", "new")
+    own_plane.wait_for(new, "succeeded")
+    valkey.kill()
+    valkey.start()
+    own_plane.declare(2)
+    own_plane.wait_for(new, "succeeded")
+    assert own_plane.events(old) == []
+
+
+def test_parent_killed_takes_its_children_along(own_plane: ControlPlane, start_worker: StartWorker) -> None:
+    own_plane.declare(1)
+    worker = start_worker("-c", "2")
+    own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
+    children = [psutil.Process(pid) for pid in worker.children()]
+    worker.process.kill()
+    worker.process.wait()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+
+
+def test_pool_without_time_limits_is_refused(start_worker: StartWorker, valkey: Valkey) -> None:
+    worker = start_worker("-P", "solo")
+    assert worker.process.wait(40) != 0
+    assert "POINTSMAN_ALLOW_POOL_WITHOUT_TIME_LIMITS" in worker.text()
+
+
+@pytest.mark.parametrize("pool", ["solo", "threads"])
+def test_pool_without_time_limits_runs_managed_tasks_when_allowed(
+    own_plane: ControlPlane, start_worker: StartWorker, pool: str
+) -> None:
+    own_plane.declare(1)
+    worker = start_worker("-P", pool, "-c", "2", POINTSMAN_ALLOW_POOL_WITHOUT_TIME_LIMITS="true")
+    own_plane.wait_for(own_plane.publish("echo", 1), "succeeded", 40)
+    until(lambda: own_plane.unacknowledged() == 0, "the acknowledgement")
+    assert worker.stop() == 0
+
+
+def test_worker_without_a_broker_says_what_to_do(tmp_path: Path) -> None:
+    worker = Worker("", tmp_path / "log", POINTSMAN_DATA_DIR=str(tmp_path))
+    del worker.environment["POINTSMAN_REDIS_URL"]
+    worker.end()
+    answer = worker.celery("worker")
+    assert answer.returncode != 0
+    assert "set POINTSMAN_REDIS_URL, or start ./scripts/up" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_queue_that_does_not_exist_is_refused(start_worker: StartWorker) -> None:
+    worker = start_worker("-Q", "nowhere")
+    assert worker.process.wait(40) != 0
+    assert "nowhere" in worker.text()

@@ -1,0 +1,138 @@
+"""Plain Celery tasks run as Celery runs them, and priorities mean what people read."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import chain, chord, group
+
+from contract.queues import list_key
+from tests.integration.workers.conftest import Worker
+from tests.integration.workers.support import ControlPlane, until
+from workers.settings import settings
+
+
+@pytest.fixture(scope="module")
+def sample(shared_worker: Worker) -> Iterator[Any]:
+    """The sample tasks as a client imports them, sending to the shared worker's broker."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POINTSMAN_REDIS_URL", shared_worker.environment["POINTSMAN_REDIS_URL"])
+        settings.cache_clear()
+        from tests.integration.workers import sample_tasks
+
+        yield sample_tasks
+    app = sample_tasks.add.app
+    app.backend.result_consumer.stop()
+    app.backend.client.connection_pool.disconnect()
+    app.close()
+    settings.cache_clear()
+
+
+def native(plane: ControlPlane, task_type: str, task: str) -> dict[str, Any]:
+    """The body of the recorded run."""
+    return until(lambda: [one for one in plane.events(task, "native") if one.body["task_type"] == task_type])[0].body
+
+
+def test_direct_call_runs_the_function(sample: Any) -> None:
+    assert sample.add(1, 2) == 3
+
+
+def test_delay_returns_the_result_and_is_recorded(plane: ControlPlane, sample: Any) -> None:
+    result = sample.add.delay(1, 2)
+    assert result.get(timeout=20) == 3
+    body = native(plane, "sample.add", result.id)
+    assert (body["state"], body["queue"]) == ("SUCCESS", "maintenance")
+    assert body["run_seconds"] >= 0
+    assert plane.claim(result.id) == {}
+
+
+def test_native_failure_is_recorded_with_its_error(plane: ControlPlane, sample: Any) -> None:
+    result = sample.native_error.delay()
+    with pytest.raises(RuntimeError, match="plain celery failure"):
+        result.get(timeout=20)
+    body = native(plane, "sample.native_error", result.id)
+    assert body["state"] == "FAILURE"
+    assert body["error"]["type"] == "RuntimeError"
+    assert "sample_tasks.py" in body["error"]["traceback"]
+
+
+def test_chain_passes_results_on(sample: Any) -> None:
+    assert chain(sample.add.s(1, 2), sample.add.s(10), sample.add.s(100)).delay().get(timeout=20) == 113
+
+
+def test_group_runs_all(sample: Any) -> None:
+    assert group(sample.add.s(n, n) for n in range(4)).delay().get(timeout=20) == [0, 2, 4, 6]
+
+
+def test_chord_runs_its_body_on_all_results(plane: ControlPlane, sample: Any) -> None:
+    result = chord((sample.add.s(n, 1) for n in range(3)), sample.total.s()).delay()
+    assert result.get(timeout=20) == 6
+    assert native(plane, "sample.total", result.id)["state"] == "SUCCESS"
+    assert not [one for one in plane.events(kind="native") if one.body["task_type"].startswith("celery.")]
+
+
+def test_replaced_task_returns_the_replacement(plane: ControlPlane, sample: Any) -> None:
+    result = sample.replace.delay()
+    assert result.get(timeout=20) == 3
+    assert native(plane, "sample.replace", result.id)["state"] == "IGNORED"
+
+
+def test_explicit_queue_is_used_with_its_own_priority(sample: Any) -> None:
+    assert sample.place.apply_async(queue="critical").get(timeout=20) == ["critical", 10]
+    assert sample.place.apply_async(queue="email").get(timeout=20) == ["email", 7]
+
+
+def test_priority_ten_is_the_most_urgent(sample: Any) -> None:
+    assert sample.priority.apply_async(priority=10).get(timeout=20) == 10
+    assert sample.priority.apply_async(priority=8).get(timeout=20) == 8
+
+
+def test_priority_outside_the_scale_is_refused(sample: Any) -> None:
+    with pytest.raises(ValueError, match="from 0 to 10"):
+        sample.priority.apply_async(priority=11)
+
+
+def test_native_retry_keeps_its_priority(plane: ControlPlane, sample: Any) -> None:
+    result = sample.retry.apply_async(priority=8)
+    assert result.get(timeout=20) == [1, 8]
+    until(lambda: len(plane.events(result.id, "native")) == 2, "two records")
+    assert {event.body["state"] for event in plane.events(result.id, "native")} == {"RETRY", "SUCCESS"}
+
+
+def test_chain_group_and_chord_keep_the_priority_of_each_part(sample: Any) -> None:
+    urgent = sample.priority.s().set(priority=9)
+    assert chain(urgent, sample.priority.s().set(priority=4)).delay().get(timeout=20) == 4
+    assert chain(urgent, sample.priority.s()).delay().get(timeout=20) == 3
+    assert group(urgent, sample.priority.s()).delay().get(timeout=20) == [9, 3]
+    total = sample.total.s().set(priority=6)
+    assert chord([urgent, sample.priority.s().set(priority=2)], total).delay().get(timeout=20) == 11
+    assert chord([urgent, urgent], sample.place.si().set(priority=6)).delay().get(timeout=20) == ["maintenance", 6]
+
+
+def test_more_urgent_message_is_fetched_first(
+    own_plane: ControlPlane, start_worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    own_plane.declare(1)
+    ledger = tmp_path / "order"
+    order = [("maintenance", 0), ("maintenance", 3), ("email", 7), ("reports", 6), ("critical", 10), ("reports", 10)]
+    for queue, priority in order:
+        last = own_plane.publish(
+            "sample.note_order", str(ledger), f"{queue} {priority}", queue=queue, priority=priority
+        )
+        assert last
+    start_worker("-c", "1")
+    until(lambda: ledger.exists() and len(ledger.read_text().splitlines()) == len(order), "all to run", 40)
+    ran = [int(line.split()[1]) for line in ledger.read_text().splitlines()]
+    assert ran == sorted(ran, reverse=True)
+
+
+def test_sent_message_lies_on_the_list_of_its_step(own_plane: ControlPlane, sample: Any) -> None:
+    app = sample.add.app
+    with app.connection_for_write(own_plane.url) as connection:
+        sample.add.apply_async((1, 2), queue="reports", connection=connection, ignore_result=True)
+        sample.add.apply_async((1, 2), queue="reports", priority=10, connection=connection, ignore_result=True)
+        sample.add.apply_async((1, 2), priority=0, connection=connection, ignore_result=True)
+    assert own_plane.redis.llen(list_key("reports", 4)) == 1
+    assert own_plane.redis.llen(list_key("reports", 0)) == 1
+    assert own_plane.redis.llen(list_key("maintenance", 9)) == 1

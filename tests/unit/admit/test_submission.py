@@ -1,0 +1,74 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from service.admit.submission import parse_submission, unstorable
+from service.errors import InvalidRequest
+
+
+def refused(**body: Any) -> dict[str, str]:
+    with pytest.raises(InvalidRequest) as raised:
+        parse_submission({"task_type": "noop"} | body)
+    return {error["pointer"]: error["detail"] for error in raised.value.errors}
+
+
+def test_a_task_type_alone_is_enough() -> None:
+    submission = parse_submission({"task_type": "noop"})
+    assert (submission.args, submission.kwargs, submission.priority) == ([], {}, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("priority", 11),
+        ("priority", -1),
+        ("priority", "8"),
+        ("priority", True),
+        ("args", {}),
+        ("kwargs", []),
+        ("delay_seconds", -1),
+        ("delay_seconds", 1e12),
+        ("timeout_seconds", 0),
+        ("timeout_seconds", 86_401),
+        ("scheduled_at", "tomorrow"),
+        ("scheduled_at", 1_700_000_000),
+        ("scheduled_at", "2030-01-01T00:00:00"),
+        ("scheduled_at", "9999-01-01T00:00:00Z"),
+        ("expires_at", "2001-01-01T00:00:00Z"),
+        ("tags", {"a": 1}),
+        ("tags", {str(n): "" for n in range(21)}),
+        ("queue", 5),
+    ],
+)
+def test_a_bad_value_is_named_by_its_pointer(field: str, value: Any) -> None:
+    (pointer,) = refused(**{field: value})
+    assert pointer.split("/")[1] == field
+
+
+@pytest.mark.parametrize("field", ["max_attempts", "dependencies", "on_breaker_open", "idempotency_key", "prioritiy"])
+def test_a_field_that_is_not_built_is_refused_and_not_ignored(field: str) -> None:
+    assert refused(**{field: None}) == {f"/{field}": "this field does not exist"}
+
+
+def test_every_field_at_fault_is_named_at_once() -> None:
+    assert refused(priority=99, kwargs=None).keys() == {"/priority", "/kwargs"}
+
+
+def test_a_moment_in_another_zone_is_the_same_moment() -> None:
+    submission = parse_submission({"task_type": "noop", "scheduled_at": "2030-01-01T02:00:00+02:00"})
+    assert submission.scheduled_at == datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def test_a_delay_and_a_moment_exclude_each_other() -> None:
+    assert refused(delay_seconds=1, scheduled_at="2030-01-01T00:00:00Z").keys() == {"/delay_seconds"}
+
+
+def test_an_expiry_before_the_task_is_due_is_refused() -> None:
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    assert refused(expires_at=soon, scheduled_at="2030-01-01T00:00:00Z").keys() == {"/expires_at"}
+
+
+def test_what_postgres_cannot_carry_is_found_wherever_it_stands() -> None:
+    value = {"a": ["ok", "x\x00y"], "b/c": float("inf"), "d\x00": 1, "e": {"f": float("nan")}}
+    assert [error["pointer"] for error in unstorable(value)] == ["/a/1", "/b~1c", "", "/e/f"]

@@ -1,0 +1,51 @@
+import pytest
+
+from service.broker import Depths, QueueDepth
+from service.dispatch.window import WindowLimits
+from service.settings import Settings
+
+SETTINGS = Settings()
+
+
+def depths(messages: int, published: int, epoch: int = 1) -> Depths:
+    return Depths(epoch, 0, {"reports": QueueDepth(messages, published, None, False)})
+
+
+@pytest.fixture
+def limits() -> WindowLimits:
+    return WindowLimits(SETTINGS)
+
+
+def test_the_window_has_its_initial_size_until_the_rate_is_known(limits: WindowLimits) -> None:
+    limits.observe(depths(100, 100), set(), 0.0)
+    assert limits.limit("reports") == SETTINGS.window_initial
+
+
+def test_the_window_holds_ten_seconds_of_the_measured_rate(limits: WindowLimits) -> None:
+    limits.observe(depths(150, 1000), {"reports"}, 0.0)
+    limits.observe(depths(100, 1450), {"reports"}, 10.0)
+    assert limits.limit("reports") == 500, "450 published and 50 fewer left in ten seconds: 50 a second"
+
+
+def test_the_window_never_falls_below_four_messages_a_process(limits: WindowLimits) -> None:
+    limits.observe(depths(150, 1000), set(), 0.0)
+    limits.observe(depths(150, 1000), set(), 10.0)
+    assert limits.limit("reports") == 4 * SETTINGS.topology.processes("reports")
+
+
+def test_a_queue_that_ran_empty_while_tasks_waited_gets_twice_the_window(limits: WindowLimits) -> None:
+    limits.observe(depths(200, 200), {"reports"}, 0.0)
+    limits.observe(depths(0, 200), {"reports"}, 0.1)
+    assert limits.limit("reports") == 2 * SETTINGS.window_initial
+
+
+def test_an_idle_queue_tells_nothing_about_its_rate(limits: WindowLimits) -> None:
+    limits.observe(depths(0, 200), set(), 0.0)
+    limits.observe(depths(0, 200), set(), 0.1)
+    assert limits.limit("reports") == SETTINGS.window_initial
+
+
+def test_readings_of_two_epochs_are_not_compared(limits: WindowLimits) -> None:
+    limits.observe(depths(100, 5000, epoch=1), set(), 0.0)
+    limits.observe(depths(100, 0, epoch=2), set(), 1.0)
+    assert limits.limit("reports") == SETTINGS.window_initial

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from contract.queues import DEFAULT_TOPOLOGY
+from service.embedded.errors import InvalidOption
+from service.embedded.options import Options, Pools, parse_options
+from service.embedded.plan import make_plan
+
+
+def test_defaults_are_port_8000_and_a_directory_below_the_working_one() -> None:
+    assert parse_options([], {}) == Options(data_dir=Path.cwd() / ".pointsman")
+
+
+def test_options_win_over_the_environment() -> None:
+    environment = {"POINTSMAN_PORT": "9001", "POINTSMAN_DATA_DIR": "/srv/a"}
+    assert parse_options([], environment).port == 9001
+    assert parse_options([], environment).data_dir == Path("/srv/a")
+    given = parse_options(["--port", "9002", "--data-dir", "/srv/b"], environment)
+    assert (given.port, given.data_dir) == (9002, Path("/srv/b"))
+
+
+def test_relative_data_dir_means_where_the_user_stood() -> None:
+    given = parse_options(["--relative-to", "/home/ann", "--data-dir", "../here"], {})
+    assert given.data_dir == Path("/home/here")
+
+
+def test_empty_url_means_the_embedded_server() -> None:
+    given = parse_options([], {"POINTSMAN_DATABASE_URL": "", "POINTSMAN_REDIS_URL": "redis://cache/1"})
+    assert given.database_url is None
+    assert given.redis_url == "redis://cache/1"
+
+
+@pytest.mark.parametrize("port", ["x", "-1", "65536", "80.5"])
+def test_port_that_is_no_port_is_refused(port: str) -> None:
+    with pytest.raises(InvalidOption, match="is not a port"):
+        parse_options([], {"POINTSMAN_PORT": port})
+
+
+def test_full_runs_one_node_per_pool_with_its_queues_in_order() -> None:
+    plan = make_plan(Pools.FULL, 8000)
+    assert [worker.name for worker in plan.workers] == [f"w.{pool.name}" for pool in DEFAULT_TOPOLOGY.pools]
+    words = plan.workers[1].command
+    assert words[words.index("-Q") + 1] == "critical,high_priority"
+    assert words[words.index("-c") + 1] == "2"
+    assert plan.demo is None
+
+
+def test_compact_runs_one_node_over_all_queues_the_most_urgent_first() -> None:
+    (worker,) = make_plan(Pools.COMPACT, 8000).workers
+    queues = worker.command[worker.command.index("-Q") + 1].split(",")
+    assert queues[0] == "critical"
+    assert set(queues) == {queue.name for queue in DEFAULT_TOPOLOGY.queues}
+
+
+def test_none_runs_no_worker() -> None:
+    assert make_plan(Pools.NONE, 8000).workers == ()
+
+
+def test_demo_knows_the_port() -> None:
+    demo = make_plan(Pools.FULL, 8123, demo=True).demo
+    assert demo is not None
+    assert demo.command[-1] == "http://127.0.0.1:8123"

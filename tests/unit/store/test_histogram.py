@@ -1,0 +1,34 @@
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.store.histogram import bucket_of, merge, percentile, value_of
+
+seconds = st.floats(min_value=1e-6, max_value=1e6)
+
+
+@given(seconds)
+def test_a_bucket_stands_for_its_values_within_five_percent(value: float) -> None:
+    assert abs(value_of(bucket_of(value)) - value) <= 0.05 * value
+
+
+@given(st.lists(seconds, min_size=1, max_size=50), st.sampled_from([0.0, 0.5, 0.95, 0.99, 1.0]))
+def test_a_percentile_is_within_five_percent_of_the_true_one(values: list[float], fraction: float) -> None:
+    true = sorted(values)[int(fraction * (len(values) - 1))]
+    found = percentile(Counter(bucket_of(value) for value in values), fraction)
+    assert found is not None
+    assert abs(found - true) <= 0.051 * true
+
+
+def test_no_observations_have_no_percentile() -> None:
+    assert percentile({}, 0.5) is None
+
+
+def test_a_duration_of_zero_counts_as_the_shortest() -> None:
+    assert bucket_of(0.0) == bucket_of(1e-6)
+
+
+@given(st.lists(st.tuples(st.integers(-100, 100), st.integers(1, 9))), st.lists(st.tuples(st.integers(), st.just(1))))
+def test_merging_adds_up(left: list[tuple[int, int]], right: list[tuple[int, int]]) -> None:
+    assert sum(merge(left, right).values()) == sum(count for _, count in left + right)
