@@ -38,23 +38,17 @@ def _run(connection: Connection) -> None:
 
 async def _run_online() -> None:
     url = config.get_main_option("sqlalchemy.url") or Settings().require_database_url()
-    engine = create_async_engine(
-        url, poolclass=pool.NullPool, connect_args={"server_settings": {"jit": "off"}}
-    )
+    engine = create_async_engine(url, poolclass=pool.NullPool, connect_args={"server_settings": {"jit": "off"}})
     async with engine.connect() as connection:
         # Several services may start at once: the first migrates, the others wait and find it done.
-        await connection.execute(
-            text("SELECT pg_advisory_lock(hashtext('pointsman migrations'))")
-        )
+        await connection.execute(text("SELECT pg_advisory_lock(hashtext('pointsman migrations'))"))
         await connection.commit()
         await connection.run_sync(_run)
     await engine.dispose()
 
 
 if context.is_offline_mode():
-    context.configure(
-        dialect_name="postgresql", target_metadata=Base.metadata, literal_binds=True
-    )
+    context.configure(dialect_name="postgresql", target_metadata=Base.metadata, literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()
 else:

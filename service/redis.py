@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import redis.asyncio as aioredis
 from redis.asyncio.connection import (
     AbstractConnection,
     Connection,
@@ -37,36 +36,10 @@ class BrokerAway(ExpectedFault):
     """Redis did not answer in time, or refused."""
 
 
-class _RemembersRunId(AbstractConnection):
-    run_id: str = ""
-
-    async def on_connect(self) -> None:
-        await super().on_connect()
-        await self.send_command("INFO", "server")
-        answer = await self.read_response()
-        text = answer.decode() if isinstance(answer, bytes) else str(answer)
-        found = [line[7:].strip() for line in text.splitlines() if line.startswith("run_id:")]
-        if not found:
-            raise RedisConnectionError("INFO server names no run_id")
-        self.run_id = found[0]
-
-
-class _TcpConnection(_RemembersRunId, Connection):
-    pass
-
-
-class _TlsConnection(_RemembersRunId, SSLConnection):
-    pass
-
-
-class _UnixConnection(_RemembersRunId, UnixDomainSocketConnection):
-    pass
-
-
-_CONNECTION_CLASSES: dict[str, type[_RemembersRunId]] = {
-    "redis": _TcpConnection,
-    "rediss": _TlsConnection,
-    "unix": _UnixConnection,
+_CONNECTION_CLASSES: dict[str, type[AbstractConnection]] = {
+    "redis": Connection,
+    "rediss": SSLConnection,
+    "unix": UnixDomainSocketConnection,
 }
 
 
@@ -79,7 +52,9 @@ class RedisServer:
     def __init__(self, url: str, timeout_seconds: float) -> None:
         options: dict[str, Any] = dict(parse_url(url))
         options.pop("connection_class", None)
-        self._connection: _RemembersRunId = _CONNECTION_CLASSES[urlsplit(url).scheme](
+        self._run_id = ""
+        self._connection: AbstractConnection = _CONNECTION_CLASSES[urlsplit(url).scheme](
+            redis_connect_func=self._greet,
             socket_timeout=timeout_seconds,
             socket_connect_timeout=timeout_seconds,
             retry=Retry(NoBackoff(), 0),
@@ -88,6 +63,16 @@ class RedisServer:
         )
         self._lock = asyncio.Lock()
         self._digests: dict[str, str] = {}
+
+    async def _greet(self, connection: AbstractConnection) -> None:
+        """What redis-py does on a new connection, and then: which server is this?"""
+        await connection.on_connect()
+        await connection.send_command("INFO", "server")
+        answer = await connection.read_response()
+        text = answer.decode() if isinstance(answer, bytes) else str(answer)
+        self._run_id = next((line[7:].strip() for line in text.splitlines() if line.startswith("run_id:")), "")
+        if not self._run_id:
+            raise RedisConnectionError("INFO server names no run_id")
 
     async def close(self) -> None:
         """Close the connection."""
@@ -98,7 +83,7 @@ class RedisServer:
         """The ``run_id`` of the server, after a PING proved that the connection is alive."""
         async with self._lock:
             await self._ask([("PING",)])
-            return self._connection.run_id
+            return self._run_id
 
     async def command(self, *words: str | bytes | int | float) -> Any:
         """The answer to one command."""
@@ -138,7 +123,7 @@ class RedisServer:
 
     def _call(self, digest: str, call: ScriptCall) -> tuple[Any, ...]:
         script_keys, head, tail = call
-        return ("EVALSHA", digest, len(script_keys), *script_keys, *head, self._connection.run_id, *tail)
+        return ("EVALSHA", digest, len(script_keys), *script_keys, *head, self._run_id, *tail)
 
     async def _connected(self) -> None:
         try:

@@ -19,12 +19,7 @@ def upgrade() -> None:
         "broker_epoch",
         sa.Column("epoch", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("run_id", sa.Text(), nullable=False),
-        sa.Column(
-            "declared_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
+        sa.Column("declared_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("epoch", name=op.f("pk_broker_epoch")),
     )
@@ -34,17 +29,10 @@ def upgrade() -> None:
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("task_id", sa.Uuid(), nullable=False),
         sa.Column("fingerprint", sa.Text(), nullable=False),
-        sa.Column(
-            "created_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("caller", "key", name=op.f("pk_idempotency_key")),
     )
-    op.create_index(
-        "ix_idempotency_key_created_at", "idempotency_key", ["created_at"], unique=False
-    )
+    op.create_index("ix_idempotency_key_created_at", "idempotency_key", ["created_at"], unique=False)
     op.create_table(
         "leader",
         sa.Column("name", sa.Text(), nullable=False),
@@ -68,42 +56,25 @@ def upgrade() -> None:
         sa.Column("error_traceback", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_native_run")),
     )
-    op.create_index(
-        "ix_native_run_finished_at", "native_run", ["finished_at"], unique=False
-    )
+    op.create_index("ix_native_run_finished_at", "native_run", ["finished_at"], unique=False)
     op.create_index("ix_native_run_task_id", "native_run", ["task_id"], unique=False)
     op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("task_ids", sa.ARRAY(sa.Uuid()), nullable=False),
-        sa.Column(
-            "created_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
     )
     op.create_table(
         "recorder_position",
         sa.Column("stream", sa.Text(), nullable=False),
         sa.Column("last_id", sa.Text(), nullable=False),
-        sa.Column(
-            "moved_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
+        sa.Column("moved_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("stream", name=op.f("pk_recorder_position")),
     )
     op.create_table(
         "task",
-        sa.Column(
-            "finished_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
+        sa.Column("finished_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("run_seconds", sa.Double(), nullable=True),
         sa.Column("queue_wait_seconds", sa.Double(), nullable=True),
         sa.Column("sla_met", sa.Boolean(), nullable=True),
@@ -116,28 +87,14 @@ def upgrade() -> None:
         sa.Column("task_type", sa.Text(), nullable=False),
         sa.Column("queue", sa.Text(), nullable=False),
         sa.Column("priority", sa.SmallInteger(), nullable=False),
-        sa.Column(
-            "attempt", sa.SmallInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "max_attempts",
-            sa.SmallInteger(),
-            server_default=sa.text("1"),
-            nullable=False,
-        ),
-        sa.Column(
-            "dispatch", sa.Integer(), server_default=sa.text("0"), nullable=False
-        ),
+        sa.Column("attempt", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("max_attempts", sa.SmallInteger(), server_default=sa.text("1"), nullable=False),
+        sa.Column("dispatch", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("sla_seconds", sa.REAL(), nullable=False),
         sa.Column("timeout_seconds", sa.REAL(), nullable=False),
         sa.Column("requested_timeout_seconds", sa.REAL(), nullable=True),
         sa.Column("delay_seconds", sa.Double(), nullable=True),
-        sa.Column(
-            "submitted_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
+        sa.Column("submitted_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("scheduled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
@@ -149,19 +106,12 @@ def upgrade() -> None:
         sa.Column("tags", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("traceparent", sa.Text(), nullable=True),
         sa.Column("held_reason", sa.Text(), nullable=True),
-        sa.CheckConstraint(
-            "state IN ('cancelled', 'expired', 'failed', 'succeeded')",
-            name=op.f("ck_task_state"),
-        ),
+        sa.CheckConstraint("state IN ('cancelled', 'expired', 'failed', 'succeeded')", name=op.f("ck_task_state")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_task")),
         postgresql_partition_by="RANGE (id)",
     )
     op.create_index(
-        "ix_task_not_succeeded",
-        "task",
-        ["state", "id"],
-        unique=False,
-        postgresql_where=sa.text("state <> 'succeeded'"),
+        "ix_task_not_succeeded", "task", ["state", "id"], unique=False, postgresql_where=sa.text("state <> 'succeeded'")
     )
     op.create_index("ix_task_task_type_id", "task", ["task_type", "id"], unique=False)
     op.create_table(
@@ -186,28 +136,14 @@ def upgrade() -> None:
         sa.Column("task_type", sa.Text(), nullable=False),
         sa.Column("queue", sa.Text(), nullable=False),
         sa.Column("priority", sa.SmallInteger(), nullable=False),
-        sa.Column(
-            "attempt", sa.SmallInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "max_attempts",
-            sa.SmallInteger(),
-            server_default=sa.text("1"),
-            nullable=False,
-        ),
-        sa.Column(
-            "dispatch", sa.Integer(), server_default=sa.text("0"), nullable=False
-        ),
+        sa.Column("attempt", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("max_attempts", sa.SmallInteger(), server_default=sa.text("1"), nullable=False),
+        sa.Column("dispatch", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("sla_seconds", sa.REAL(), nullable=False),
         sa.Column("timeout_seconds", sa.REAL(), nullable=False),
         sa.Column("requested_timeout_seconds", sa.REAL(), nullable=True),
         sa.Column("delay_seconds", sa.Double(), nullable=True),
-        sa.Column(
-            "submitted_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
+        sa.Column("submitted_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("scheduled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
@@ -224,12 +160,9 @@ def upgrade() -> None:
             name=op.f("ck_task_live_place"),
         ),
         sa.CheckConstraint(
-            "state IN ('held', 'queued', 'retrying', 'running', 'scheduled')",
-            name=op.f("ck_task_live_state"),
+            "state IN ('held', 'queued', 'retrying', 'running', 'scheduled')", name=op.f("ck_task_live_state")
         ),
-        sa.CheckConstraint(
-            "priority BETWEEN 0 AND 10", name=op.f("ck_task_live_priority")
-        ),
+        sa.CheckConstraint("priority BETWEEN 0 AND 10", name=op.f("ck_task_live_priority")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_task_live")),
         postgresql_with={
             "fillfactor": "70",
@@ -239,11 +172,7 @@ def upgrade() -> None:
         },
     )
     op.create_index(
-        "ix_task_live_asleep",
-        "task_live",
-        ["due_at"],
-        unique=False,
-        postgresql_where=sa.text("place = 'asleep'"),
+        "ix_task_live_asleep", "task_live", ["due_at"], unique=False, postgresql_where=sa.text("place = 'asleep'")
     )
     op.create_index(
         "ix_task_live_expires_at",
@@ -264,81 +193,26 @@ def upgrade() -> None:
         sa.Column("minute", sa.DateTime(timezone=True), nullable=False),
         sa.Column("task_type", sa.Text(), nullable=False),
         sa.Column("queue", sa.Text(), nullable=False),
-        sa.Column(
-            "submitted", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "started", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "executions", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "succeeded", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "failed", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "cancelled", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "expired", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "retried", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "timed_out", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "duplicates", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "native", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "sla_met", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "sla_missed", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "run_seconds_sum", sa.Double(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "queue_wait_seconds_sum",
-            sa.Double(),
-            server_default=sa.text("0"),
-            nullable=False,
-        ),
-        sa.Column(
-            "run_buckets",
-            sa.ARRAY(sa.SmallInteger()),
-            server_default=sa.text("'{}'"),
-            nullable=False,
-        ),
-        sa.Column(
-            "run_counts",
-            sa.ARRAY(sa.Integer()),
-            server_default=sa.text("'{}'"),
-            nullable=False,
-        ),
-        sa.Column(
-            "wait_buckets",
-            sa.ARRAY(sa.SmallInteger()),
-            server_default=sa.text("'{}'"),
-            nullable=False,
-        ),
-        sa.Column(
-            "wait_counts",
-            sa.ARRAY(sa.Integer()),
-            server_default=sa.text("'{}'"),
-            nullable=False,
-        ),
-        sa.PrimaryKeyConstraint(
-            "minute", "task_type", "queue", name=op.f("pk_task_metrics")
-        ),
+        sa.Column("submitted", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("started", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("executions", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("succeeded", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("failed", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("cancelled", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("expired", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("retried", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("timed_out", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("duplicates", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("native", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("sla_met", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("sla_missed", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("run_seconds_sum", sa.Double(), server_default=sa.text("0"), nullable=False),
+        sa.Column("queue_wait_seconds_sum", sa.Double(), server_default=sa.text("0"), nullable=False),
+        sa.Column("run_buckets", sa.ARRAY(sa.SmallInteger()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("run_counts", sa.ARRAY(sa.Integer()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("wait_buckets", sa.ARRAY(sa.SmallInteger()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("wait_counts", sa.ARRAY(sa.Integer()), server_default=sa.text("'{}'"), nullable=False),
+        sa.PrimaryKeyConstraint("minute", "task_type", "queue", name=op.f("pk_task_metrics")),
     )
     op.create_table(
         "task_metrics_delta",
@@ -346,78 +220,25 @@ def upgrade() -> None:
         sa.Column("task_type", sa.Text(), nullable=False),
         sa.Column("queue", sa.Text(), nullable=False),
         sa.Column("minute", sa.DateTime(timezone=True), nullable=False),
-        sa.Column(
-            "submitted", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "started", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "executions", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "succeeded", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "failed", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "cancelled", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "expired", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "retried", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "timed_out", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "duplicates", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "native", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "sla_met", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "sla_missed", sa.BigInteger(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "run_seconds_sum", sa.Double(), server_default=sa.text("0"), nullable=False
-        ),
-        sa.Column(
-            "queue_wait_seconds_sum",
-            sa.Double(),
-            server_default=sa.text("0"),
-            nullable=False,
-        ),
-        sa.Column(
-            "run_buckets",
-            sa.ARRAY(sa.SmallInteger()),
-            server_default=sa.text("'{}'"),
-            nullable=False,
-        ),
-        sa.Column(
-            "run_counts",
-            sa.ARRAY(sa.Integer()),
-            server_default=sa.text("'{}'"),
-            nullable=False,
-        ),
-        sa.Column(
-            "wait_buckets",
-            sa.ARRAY(sa.SmallInteger()),
-            server_default=sa.text("'{}'"),
-            nullable=False,
-        ),
-        sa.Column(
-            "wait_counts",
-            sa.ARRAY(sa.Integer()),
-            server_default=sa.text("'{}'"),
-            nullable=False,
-        ),
+        sa.Column("submitted", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("started", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("executions", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("succeeded", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("failed", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("cancelled", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("expired", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("retried", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("timed_out", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("duplicates", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("native", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("sla_met", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("sla_missed", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("run_seconds_sum", sa.Double(), server_default=sa.text("0"), nullable=False),
+        sa.Column("queue_wait_seconds_sum", sa.Double(), server_default=sa.text("0"), nullable=False),
+        sa.Column("run_buckets", sa.ARRAY(sa.SmallInteger()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("run_counts", sa.ARRAY(sa.Integer()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("wait_buckets", sa.ARRAY(sa.SmallInteger()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("wait_counts", sa.ARRAY(sa.Integer()), server_default=sa.text("'{}'"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_task_metrics_delta")),
     )
     op.create_table(
@@ -425,18 +246,8 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("content_hash", sa.Text(), nullable=False),
         sa.Column("spec", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column(
-            "first_published_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
-        sa.Column(
-            "last_published_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
+        sa.Column("first_published_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("last_published_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("name", "content_hash", name=op.f("pk_task_type")),
     )
     op.create_table(
@@ -450,12 +261,7 @@ def upgrade() -> None:
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("contract", sa.Integer(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column(
-            "last_seen_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
+        sa.Column("last_seen_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("owner", name=op.f("pk_worker")),
     )
     op.execute("CREATE TABLE task_default PARTITION OF task DEFAULT")
@@ -474,29 +280,13 @@ def downgrade() -> None:
     op.drop_table("task_type")
     op.drop_table("task_metrics_delta")
     op.drop_table("task_metrics")
-    op.drop_index(
-        "ix_task_live_waiting",
-        table_name="task_live",
-        postgresql_where=sa.text("place = 'waiting'"),
-    )
-    op.drop_index(
-        "ix_task_live_expires_at",
-        table_name="task_live",
-        postgresql_where=sa.text("expires_at IS NOT NULL"),
-    )
-    op.drop_index(
-        "ix_task_live_asleep",
-        table_name="task_live",
-        postgresql_where=sa.text("place = 'asleep'"),
-    )
+    op.drop_index("ix_task_live_waiting", table_name="task_live", postgresql_where=sa.text("place = 'waiting'"))
+    op.drop_index("ix_task_live_expires_at", table_name="task_live", postgresql_where=sa.text("expires_at IS NOT NULL"))
+    op.drop_index("ix_task_live_asleep", table_name="task_live", postgresql_where=sa.text("place = 'asleep'"))
     op.drop_table("task_live")
     op.drop_table("task_attempt")
     op.drop_index("ix_task_task_type_id", table_name="task")
-    op.drop_index(
-        "ix_task_not_succeeded",
-        table_name="task",
-        postgresql_where=sa.text("state <> 'succeeded'"),
-    )
+    op.drop_index("ix_task_not_succeeded", table_name="task", postgresql_where=sa.text("state <> 'succeeded'"))
     op.drop_table("task")
     op.drop_table("recorder_position")
     op.drop_table("outbox")

@@ -66,7 +66,7 @@ def _depth(body: bytes) -> int:
 
 def _explained(body: bytes, reason: str) -> MalformedJson | InvalidRequest:
     try:
-        value = json.loads(body)
+        value = json.loads(body.decode())
     except (ValueError, RecursionError):
         return MalformedJson(f"The body is not valid JSON: {reason}.")
     faults: list[FieldError] = []

@@ -85,8 +85,10 @@ def _respond(answer: Answer) -> Response:
     "With an `Idempotency-Key` the same call again answers 200 with the first task.",
     status_code=202,
     response_model=TaskView,
-    responses={200: {"model": TaskView, "description": "The task this Idempotency-Key stands for."}}
-    | problem_responses(400, 409, 413, 415, 422, 503),
+    responses={
+        200: {"model": TaskView, "description": "The task this Idempotency-Key stands for."},
+        **problem_responses(400, 409, 413, 415, 422, 503),
+    },
     openapi_extra=_request_body(Submission, _EXAMPLE)
     | {
         "parameters": [
@@ -126,8 +128,10 @@ async def validate_task(request: Request) -> Response:
     "With `atomic`, one refused item refuses all.",
     status_code=202,
     response_model=BatchResult,
-    responses={207: {"model": BatchResult, "description": "Some items were refused."}}
-    | problem_responses(400, 413, 415, 422, 503),
+    responses={
+        207: {"model": BatchResult, "description": "Some items were refused."},
+        **problem_responses(400, 413, 415, 422, 503),
+    },
     openapi_extra=_request_body(Batch, {"tasks": [_EXAMPLE, _EXAMPLE | {"idempotency_key": "order-17"}]}),
 )
 async def submit_batch(request: Request) -> Response:

@@ -1,0 +1,1 @@
+"""Read-only views of what happened and of how things stand. Nothing here changes anything."""

@@ -106,7 +106,7 @@ class EpochSweep:
                 await self._restore(current, owner, beat["running"])
         async with self._store.statement() as connection:
             expected = await workers.seen_within(connection, _RECENT_SECONDS + current.age_seconds)
-        if current.age_seconds < self._census_seconds and not (expected and expected <= self._answered):
+        if current.age_seconds < self._census_seconds and expected - self._answered:
             return False
         if not await self._recorder_has_passed(current.epoch):
             return False

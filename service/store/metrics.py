@@ -1,4 +1,4 @@
-"""Counters of ``TaskMetrics``: deltas written with what they count, folded by a leader, summed by ``service.store.watching``."""
+"""Counters of ``TaskMetrics``: deltas written with what they count, folded by a leader (``watching`` reads them)."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -1,15 +1,18 @@
-"""Tasks as readers see them. ``task_live`` and ``task`` are always read in one statement: it sees one moment, so a task that
-moves from one to the other meanwhile is in exactly one of them.
+"""Tasks as readers see them.
+
+``task_live`` and ``task`` are always read in one statement: it sees one moment, so a task that moves from one to the
+other meanwhile is in exactly one of them.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from pydantic_core import to_json
 from sqlalchemy import text
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from contract.states import TERMINAL, UNFINISHED, TaskState
 from service.store.models import FinishedTask, LiveTask
@@ -18,7 +21,8 @@ from service.store.store import Connection
 
 _COLUMNS = [column.name for column in FinishedTask.__table__.columns]
 _LIVE = frozenset(column.name for column in LiveTask.__table__.columns)
-_TYPES = {column.name: column.type.compile() for column in FinishedTask.__table__.columns}
+_DIALECT = PGDialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves its constructor untyped
+_TYPES = {column.name: column.type.compile(_DIALECT) for column in FinishedTask.__table__.columns}
 _FROM_LIVE = ", ".join(name if name in _LIVE else f"CAST(NULL AS {_TYPES[name]}) AS {name}" for name in _COLUMNS)
 _FROM_FINISHED = ", ".join(_COLUMNS)
 
@@ -54,20 +58,21 @@ class TaskFilter:
     """Only ids below this one: the last of the page before."""
 
 
-async def task(connection: Connection, task_id: UUID) -> Mapping[str, Any] | None:
+async def task(connection: Connection, task_id: UUID | str) -> dict[str, Any] | None:
     """The row of one task with every column of ``task`` and ``read_at``, or None."""
-    return (await connection.execute(_BY_ID, {"id": task_id})).mappings().one_or_none()
+    row = (await connection.execute(_BY_ID, {"id": task_id})).mappings().one_or_none()
+    return None if row is None else dict(row)
 
 
-async def failed_attempts(connection: Connection, task_id: UUID) -> Sequence[Mapping[str, Any]]:
+async def failed_attempts(connection: Connection, task_id: UUID | str) -> list[dict[str, Any]]:
     """The attempts that did not succeed, oldest first.
 
     Read after the task's row they hold every failed attempt that row knows of.
     """
-    return (await connection.execute(_ATTEMPTS, {"id": task_id})).mappings().all()
+    return [dict(row) for row in (await connection.execute(_ATTEMPTS, {"id": task_id})).mappings()]
 
 
-async def tasks(connection: Connection, wanted: TaskFilter, most: int) -> Sequence[Mapping[str, Any]]:
+async def tasks(connection: Connection, wanted: TaskFilter, most: int) -> list[dict[str, Any]]:
     """Rows as of ``task``, newest first by id, at most ``most``."""
     conditions, parameters = _conditions(wanted)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
@@ -78,7 +83,7 @@ async def tasks(connection: Connection, wanted: TaskFilter, most: int) -> Sequen
     if wanted.state is None or wanted.state in TERMINAL:
         sides.append(f"(SELECT {_FROM_FINISHED} FROM task {where} {end})")
     statement = text(f"SELECT *, now() AS read_at FROM ({' UNION ALL '.join(sides)}) AS found {end}")
-    return (await connection.execute(statement, parameters | {"most": most})).mappings().all()
+    return [dict(row) for row in (await connection.execute(statement, parameters | {"most": most})).mappings()]
 
 
 def _conditions(wanted: TaskFilter) -> tuple[list[str], dict[str, Any]]:
@@ -94,7 +99,7 @@ def _conditions(wanted: TaskFilter) -> tuple[list[str], dict[str, Any]]:
     require("state = :state", "state", None if wanted.state is None else wanted.state.value)
     require("queue = :queue", "queue", wanted.queue)
     require("task_type = :task_type", "task_type", wanted.task_type)
-    require("tags @> CAST(:tags AS jsonb)", "tags", dict(wanted.tags) or None)
+    require("tags @> CAST(:tags AS jsonb)", "tags", json.dumps(dict(wanted.tags)) if wanted.tags else None)
     require("id < CAST(:below AS uuid)", "below", wanted.below)
     if wanted.submitted_after is not None:
         require("submitted_at >= :submitted_after", "submitted_after", wanted.submitted_after)

@@ -1,6 +1,5 @@
 """The system as a whole: sums of ``TaskMetrics``, the backlog, workers, and who leads."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -78,7 +77,8 @@ _BACKLOG = text("""
 _WORKERS = text("""
     SELECT owner, name, pool, queues, processes, pid, host, started_at,
         greatest(0, extract(epoch FROM now() - last_seen_at))::float8 AS heartbeat_age_seconds
-    FROM worker WHERE last_seen_at > now() - CAST(:seen_within AS float8) * interval '1 second' ORDER BY name, started_at
+    FROM worker WHERE last_seen_at > now() - CAST(:seen_within AS float8) * interval '1 second'
+    ORDER BY name, started_at
 """)
 
 _LEADERS = text("SELECT name, extract(epoch FROM expires_at - now())::float8 AS left_seconds FROM leader")
@@ -87,8 +87,9 @@ _TASK_TYPES = text("SELECT count(DISTINCT name) FROM task_type")
 
 
 async def sums(connection: Connection, group_by: GroupBy, window_seconds: float | None) -> list[Sums]:
-    """Counters and histograms added up by the database over the last ``window_seconds`` (begun minutes count whole), or over
-    everything kept. Groups without a row are absent.
+    """Counters and histograms added up by the database over the last ``window_seconds``, or over everything kept.
+
+    A minute that lies partly in the window counts whole. Groups without a row are absent.
     """
     statement = text(_sums(group_by, windowed=window_seconds is not None))
     return [
@@ -104,16 +105,19 @@ async def sums(connection: Connection, group_by: GroupBy, window_seconds: float 
     ]
 
 
-async def unfinished(connection: Connection) -> Sequence[Mapping[str, Any]]:
+async def unfinished(connection: Connection) -> list[dict[str, Any]]:
     """Unfinished tasks by ``queue`` and ``state``: ``tasks``, how many of them are ``waiting`` in Postgres for the
-    dispatcher, and ``oldest_seconds`` since the earliest was due. Reads the whole of ``task_live``: keep the answer a moment.
+    dispatcher, and ``oldest_seconds`` since the earliest was due.
+
+    Reads the whole of ``task_live``: keep the answer a moment.
     """
-    return (await connection.execute(_BACKLOG)).mappings().all()
+    return [dict(row) for row in (await connection.execute(_BACKLOG)).mappings()]
 
 
-async def workers(connection: Connection, seen_within_seconds: float) -> Sequence[Mapping[str, Any]]:
+async def workers(connection: Connection, seen_within_seconds: float) -> list[dict[str, Any]]:
     """Worker parents whose beat was seen lately, with ``heartbeat_age_seconds`` on the database clock."""
-    return (await connection.execute(_WORKERS, {"seen_within": seen_within_seconds})).mappings().all()
+    rows = await connection.execute(_WORKERS, {"seen_within": seen_within_seconds})
+    return [dict(row) for row in rows.mappings()]
 
 
 async def leaders(connection: Connection) -> dict[str, float]:

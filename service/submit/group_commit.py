@@ -203,6 +203,9 @@ class Writer:
         """Return once everything committed has been offered to the broker."""
         while self._publishing:
             await asyncio.wait(self._publishing)
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
         await self._flush()
 
     async def _store_once(self, tasks: Sequence[NewTask], published: list[int]) -> Stored:

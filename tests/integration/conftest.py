@@ -1,3 +1,5 @@
+from collections.abc import AsyncIterator
+
 import pytest
 
 from service.redis import RedisServer
@@ -7,9 +9,11 @@ from tests.integration.spine import Spine
 
 
 @pytest.fixture
-async def closed_spine(store: Store, redis_server: RedisServer, settings: Settings) -> Spine:
+async def closed_spine(store: Store, redis_server: RedisServer, settings: Settings) -> AsyncIterator[Spine]:
     """All stages, no epoch yet."""
-    return Spine(store, redis_server, settings)
+    spine = Spine(store, redis_server, settings)
+    yield spine
+    await spine.commits.drain()
 
 
 @pytest.fixture

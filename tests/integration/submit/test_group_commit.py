@@ -144,6 +144,7 @@ async def test_a_database_that_is_away_is_said_at_once_and_stores_nothing(spine:
     commits = GroupCommit(store, spine.publisher, spine.window, settings)
     with pytest.raises(DatabaseAway):
         await commits.join(new_task())
+    await commits.drain()
     await store.close()
 
 
@@ -168,6 +169,7 @@ async def test_more_than_may_wait_is_refused(spine: Spine, settings: Settings) -
     few = settings.model_copy(update={"submissions_waiting": 5, "commit_rows": 1})
     commits = GroupCommit(spine.store, spine.publisher, spine.window, few)
     answers = await asyncio.gather(*(commits.join(new_task()) for _ in range(50)), return_exceptions=True)
+    await commits.drain()
     assert any(isinstance(answer, TooManyWaiting) for answer in answers)
     accepted = sum(not isinstance(answer, BaseException) for answer in answers)
     assert await spine.rows("SELECT count(*)::int AS n FROM task_live") == [{"n": accepted}]

@@ -1,0 +1,51 @@
+"""What successful answers have in common: JSON, times in UTC, their documentation, and no parameter ignored."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic_core import to_json
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def json_response(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """``content`` as JSON. What JSON has no word for (NaN, infinity) becomes null."""
+    return Response(
+        to_json(content, inf_nan_mode="null"),
+        status_code=status,
+        headers=dict(headers or {}),
+        media_type="application/json",
+    )
+
+
+def moment(at: datetime | None) -> str | None:
+    """ISO 8601 in UTC, ending in Z."""
+    return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def plain(figures: "DataclassInstance") -> dict[str, Any]:
+    """The fields of a view, with times as text."""
+    return {name: moment(value) if isinstance(value, datetime) else value for name, value in asdict(figures).items()}
+
+
+def example(value: object, description: str) -> dict[int | str, dict[str, Any]]:
+    """For ``responses=`` of an operation: what it answers when all is well."""
+    return {200: {"description": description, "content": {"application/json": {"example": value}}}}
+
+
+def known_parameters_only(request: Request) -> None:
+    """A dependency of every router: a query parameter that the operation does not have is refused, never ignored."""
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise RequestValidationError(
+            [
+                {"type": "extra_forbidden", "loc": ("query", name), "msg": "this parameter does not exist"}
+                for name in unknown
+            ]
+        )

@@ -1,0 +1,96 @@
+"""The attempts of a task."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import AwareDatetime, BaseModel, Field
+
+from contract.states import TERMINAL, TaskState
+from service.api.answers import example, json_response, known_parameters_only, moment
+from service.api.parts import GivenParts
+from service.api.problems import problem_responses
+from service.api.task_view import ErrorView, error_view
+from service.api.tasks import find_task
+from service.errors import DatabaseAway, InvalidRequest, UnknownTask
+from service.store import reading
+
+router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
+
+_EXAMPLE = {
+    "items": [
+        {
+            "attempt": 1,
+            "state": "failed",
+            "worker": "reports@host-1",
+            "started_at": "2026-11-22T08:30:00.135000Z",
+            "finished_at": "2026-11-22T08:30:00.137500Z",
+            "run_seconds": 0.0025,
+            "error": {"type": "ValueError", "message": "no such address", "traceback": "Traceback …"},
+        }
+    ],
+    "next_cursor": None,
+}
+
+
+class AttemptView(BaseModel):
+    """One attempt that started."""
+
+    attempt: int
+    state: Literal["running", "succeeded", "failed", "cancelled", "interrupted"] = Field(
+        description="Interrupted: its worker went away without an outcome."
+    )
+    worker: str | None
+    started_at: AwareDatetime | None
+    finished_at: AwareDatetime | None
+    run_seconds: float | None
+    error: ErrorView | None
+
+
+class AttemptList(BaseModel):
+    """Every attempt known, oldest first."""
+
+    items: list[AttemptView]
+    next_cursor: None = None
+
+
+@router.get(
+    "/v1/tasks/{task_id}/attempts",
+    operation_id="list_attempts",
+    summary="List the attempts of a task",
+    response_model=AttemptList,
+    responses=example(_EXAMPLE, "The attempts.") | problem_responses(UnknownTask, InvalidRequest, DatabaseAway),
+)
+async def list_attempts(task_id: str, parts: GivenParts) -> Response:
+    """All attempts of one task."""
+    row = await find_task(parts, task_id)
+    async with parts.store.statement() as connection:
+        failed = await reading.failed_attempts(connection, row["id"])
+    return json_response({"items": attempt_views(row, failed), "next_cursor": None})
+
+
+def attempt_views(row: Mapping[str, Any], failed: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The fields of ``AttemptView``: the attempts that failed, and the newest as the task's own row tells it."""
+    views = {attempt["attempt"]: _view(attempt, "failed") for attempt in failed}
+    if row["attempt"] and row["attempt"] not in views:
+        views[row["attempt"]] = _view(row, _state(row))
+    return [views[attempt] for attempt in sorted(views)]
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    state = TaskState(row["state"])
+    if state is TaskState.RUNNING or (state in TERMINAL and state is not TaskState.EXPIRED):
+        return state.value
+    return "interrupted"
+
+
+def _view(attempt: Mapping[str, Any], state: str) -> dict[str, Any]:
+    return {
+        "attempt": attempt["attempt"],
+        "state": state,
+        "worker": attempt["worker"],
+        "started_at": moment(attempt["started_at"]),
+        "finished_at": moment(attempt.get("finished_at")),
+        "run_seconds": attempt.get("run_seconds"),
+        "error": error_view(attempt),
+    }

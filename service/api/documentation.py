@@ -1,0 +1,79 @@
+"""The OpenAPI document, and ``/docs`` from assets that are served here: no other host is asked."""
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from starlette.staticfiles import StaticFiles
+
+from service.api.problems import SCHEMA_NAME, FieldFault, Problem
+
+_ASSETS = Path(__file__).parent / "static" / "swagger-ui"
+_DESCRIPTION = """\
+Submit tasks for Celery workers over HTTP; each is stored durably, sent down the right queue, run, and recorded once.
+
+Times are UTC, ISO 8601. Durations are numbers of seconds. Errors are problem documents (RFC 9457). A parameter or
+field that does not exist is refused, never ignored.
+"""
+_TAGS = [
+    {"name": "tasks", "description": "Submit and look at tasks."},
+    {"name": "queues", "description": "Backlog, rates and targets."},
+    {"name": "task types", "description": "What the workers can run."},
+    {"name": "workers", "description": "Who runs it."},
+    {"name": "metrics", "description": "What happened, in figures."},
+    {"name": "health", "description": "For probes and load balancers."},
+]
+_FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
+"""FastAPI's own 422, which no operation answers with."""
+
+router = APIRouter()
+
+
+@router.get("/docs", include_in_schema=False)
+async def show_documentation() -> Response:
+    """Swagger UI. Its links are relative, so that it works behind a path prefix."""
+    return get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title="Pointsman",
+        swagger_js_url="docs/assets/swagger-ui-bundle.js",
+        swagger_css_url="docs/assets/swagger-ui.css",
+        swagger_favicon_url="docs/assets/favicon-32x32.png",
+    )
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of ``app``."""
+    found = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=_DESCRIPTION,
+        tags=_TAGS,
+        routes=app.routes,
+        license_info=app.license_info,
+    )
+    schemas: dict[str, Any] = found.setdefault("components", {}).setdefault("schemas", {})
+    for model in (Problem, FieldFault):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schema.pop("$defs", None)
+        schemas[model.__name__] = schema
+    for name in _FRAMEWORK_SCHEMAS:
+        schemas.pop(name, None)
+    assert SCHEMA_NAME in schemas
+    found["components"]["schemas"] = dict(sorted(schemas.items()))
+    return found
+
+
+def add_documentation(app: FastAPI) -> None:
+    """Serve ``/docs`` and its assets; ``/openapi.json`` is FastAPI's route over ``document``."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = document(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # how FastAPI documents replacing it
+    app.include_router(router)
+    app.mount("/docs/assets", StaticFiles(directory=_ASSETS), name="docs-assets")

@@ -1,0 +1,39 @@
+"""What the endpoints work with. The app makes it once and keeps it in ``app.state.parts``."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from service.admit.catalogue import Catalogue
+from service.broker import Broker
+from service.observe.views import Views
+from service.redis import RedisServer
+from service.settings import Settings
+from service.store.store import Store
+from service.submit.submitter import Submitter
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """The parts of one API process. ``server`` is for requests alone: a reader that blocks needs another connection."""
+
+    settings: Settings
+    store: Store
+    catalogue: Catalogue
+    broker: Broker
+    server: RedisServer
+    submitter: Submitter
+    views: Views = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.views = Views.over(self.settings, self.store, self.broker, self.server)
+
+
+def parts_of(request: Request) -> Parts:
+    """The parts of the app that answers this request."""
+    return cast(Parts, request.app.state.parts)
+
+
+GivenParts = Annotated[Parts, Depends(parts_of)]
+"""A parameter of an endpoint."""

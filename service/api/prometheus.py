@@ -1,0 +1,73 @@
+"""``GET /metrics``: Prometheus or OpenMetrics text, ``pointsman_`` names, base units, never a task id as a label."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from fastapi import APIRouter, Depends, Request, Response
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from service.api.answers import known_parameters_only
+from service.api.parts import GivenParts, Parts
+from service.api.problems import problem_responses
+from service.errors import DatabaseAway, InvalidRequest
+from service.loops import ExpectedFault
+from service.observe.exposition import Exposition, Snapshot
+from service.observe.kept import NotInTime, within
+from service.telemetry import logger
+
+log = logger(__name__)
+
+router = APIRouter(tags=["metrics"], dependencies=[Depends(known_parameters_only)])
+
+_DATABASE_SECONDS = 4.0
+_EXAMPLE = """\
+# HELP pointsman_tasks_submitted_total Tasks submitted.
+# TYPE pointsman_tasks_submitted_total counter
+pointsman_tasks_submitted_total{queue="critical",task_type="echo"} 12.0
+"""
+
+Answer = TypeVar("Answer")
+
+
+@router.get(
+    "/metrics",
+    operation_id="get_prometheus_metrics",
+    summary="Metrics for Prometheus",
+    description="Answers also while the database or the broker is away; what is not known then is absent.",
+    response_class=Response,
+    responses=problem_responses(InvalidRequest)
+    | {
+        200: {
+            "description": "Prometheus text, or OpenMetrics when asked for.",
+            "content": {"text/plain": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+        }
+    },
+)
+async def get_prometheus_metrics(request: Request, parts: GivenParts) -> Response:
+    """Everything known now, collected for this request."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Exposition(await _snapshot(parts)))
+    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    return Response(encode(registry), media_type=content_type)
+
+
+async def _snapshot(parts: Parts) -> Snapshot:
+    views = parts.views
+    broker, sums, backlog, workers, lag = await asyncio.gather(
+        views.broker.state(),
+        _if_known(views.totals.get()),
+        _if_known(views.backlog.read()),
+        _if_known(views.workers.read()),
+        _if_known(views.readiness.recorder_lag()),
+    )
+    return Snapshot(broker, sums, backlog, workers, lag, [pool.name for pool in parts.settings.topology.pools])
+
+
+async def _if_known(question: Awaitable[Answer]) -> Answer | None:
+    try:
+        return await within(_DATABASE_SECONDS, question)
+    except (DatabaseAway, ExpectedFault, NotInTime) as error:
+        log.info("a metric is left out", reason=f"{type(error).__name__}: {error}")
+        return None

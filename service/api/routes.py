@@ -1,0 +1,42 @@
+"""All routes of the API."""
+
+from fastapi import FastAPI
+
+from service.api import (
+    attempts,
+    health,
+    metrics,
+    prometheus,
+    queues,
+    submissions,
+    task_types,
+    tasks,
+    workers,
+)
+from service.api.documentation import add_documentation
+from service.api.problems import handle_errors
+
+_ROUTERS = (
+    submissions.router,
+    tasks.router,
+    attempts.router,
+    queues.router,
+    task_types.router,
+    workers.router,
+    metrics.router,
+    health.router,
+    prometheus.router,
+)
+
+
+def register(app: FastAPI) -> None:
+    """Give ``app`` every endpoint, problem documents for every error, and ``/docs``.
+
+    ``app`` is made with ``docs_url=None, redoc_url=None``, and ``app.state.parts`` set before its first request.
+    """
+    # A redirect would hide a wrong path from its caller.
+    app.router.redirect_slashes = False
+    for router in _ROUTERS:
+        app.include_router(router)
+    add_documentation(app)
+    handle_errors(app)

@@ -1,0 +1,177 @@
+"""The Task as callers see it: the same shape wherever it is answered."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic_core import from_json
+
+from contract.states import TaskState
+from service.api.answers import moment
+from service.observe import sla
+
+EXAMPLE_TASK: dict[str, Any] = {
+    "id": "01a20271-c811-71a5-99c0-510fde22a57d",
+    "task_type": "echo",
+    "args": [],
+    "kwargs": {"to": "a@example.org"},
+    "queue": "reports",
+    "priority": 6,
+    "scheduled_at": None,
+    "delay_seconds": None,
+    "expires_at": None,
+    "timeout_seconds": None,
+    "tags": {"tenant": "42"},
+    "state": "succeeded",
+    "attempt": 1,
+    "max_attempts": 1,
+    "submitted_at": "2026-11-22T08:30:00.120000Z",
+    "due_at": "2026-11-22T08:30:00.120000Z",
+    "started_at": "2026-11-22T08:30:00.135000Z",
+    "finished_at": "2026-11-22T08:30:00.137500Z",
+    "queue_wait_seconds": 0.015,
+    "run_seconds": 0.0025,
+    "worker": "reports@host-1",
+    "result": {"args": [], "kwargs": {"to": "a@example.org"}},
+    "error": None,
+    "sla": {"target_seconds": 60.0, "met": True},
+    "held_reason": None,
+    "dispatch": 1,
+}
+
+
+class ErrorView(BaseModel):
+    """Why an attempt failed."""
+
+    type: str = Field(description="The exception's class.")
+    message: str
+    traceback: str = Field(description="The newest frames, at most 8 KiB.")
+
+
+class SlaView(BaseModel):
+    """The queue's target for queue wait."""
+
+    target_seconds: float
+    met: bool | None = Field(description="False as soon as the target passes unstarted; null until it is known.")
+
+
+class TaskView(BaseModel):
+    """One task."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_TASK]})
+
+    id: str = Field(description="UUIDv7: ids sort by submission.")
+    task_type: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    queue: str
+    priority: int = Field(description="0 to 10, 10 the most urgent.")
+    scheduled_at: AwareDatetime | None
+    delay_seconds: float | None
+    expires_at: AwareDatetime | None
+    timeout_seconds: float | None = Field(description="What the submission asked for.")
+    tags: dict[str, str]
+    state: TaskState
+    attempt: int = Field(description="The newest attempt that started; 0 before the first.")
+    max_attempts: int
+    submitted_at: AwareDatetime
+    due_at: AwareDatetime
+    started_at: AwareDatetime | None = Field(description="Start of the newest attempt.")
+    finished_at: AwareDatetime | None
+    queue_wait_seconds: float | None = Field(description="From due to started.")
+    run_seconds: float | None = Field(description="From started to finished.")
+    worker: str | None
+    result: Any
+    error: ErrorView | None
+    sla: SlaView
+    held_reason: str | None
+    dispatch: int = Field(description="How often the task was sent to the broker.")
+
+
+def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, Any]:
+    """The fields of ``TaskView`` as JSON takes them, from a row of ``task`` or ``task_live``.
+
+    Columns that only finished tasks have may be missing. ``now`` decides whether an unstarted task has missed its
+    target; it defaults to the row's ``read_at``, then to this process's clock.
+    """
+    return {
+        "id": str(row["id"]),
+        "task_type": row["task_type"],
+        "args": _from_text(row["args"]),
+        "kwargs": _from_text(row["kwargs"]),
+        "queue": row["queue"],
+        "priority": row["priority"],
+        "scheduled_at": moment(row["scheduled_at"]),
+        "delay_seconds": row["delay_seconds"],
+        "expires_at": moment(row["expires_at"]),
+        "timeout_seconds": _real(row["requested_timeout_seconds"]),
+        "tags": _tags(row["tags"]),
+        "state": str(row["state"]),
+        "attempt": row["attempt"],
+        "max_attempts": row["max_attempts"],
+        "submitted_at": moment(row["submitted_at"]),
+        "due_at": moment(row["due_at"]),
+        "started_at": moment(row["started_at"]),
+        "finished_at": moment(row.get("finished_at")),
+        "queue_wait_seconds": _queue_wait(row),
+        "run_seconds": row.get("run_seconds"),
+        "worker": row["worker"],
+        "result": _from_text(row.get("result")),
+        "error": error_view(row),
+        "sla": {"target_seconds": _real(row["sla_seconds"]), "met": _sla_met(row, now)},
+        "held_reason": row["held_reason"],
+        "dispatch": row["dispatch"],
+    }
+
+
+def error_view(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The fields of ``ErrorView``, or None when there was no error."""
+    if row.get("error_type") is None:
+        return None
+    return {
+        "type": row["error_type"],
+        "message": row["error_message"] or "",
+        "traceback": row["error_traceback"] or "",
+    }
+
+
+def _from_text(text: str | None) -> Any:
+    """The value of JSON text. What another JSON reader could not take (too deep, NaN) is given as the text it is."""
+    if text is None:
+        return None
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError:
+        return text
+
+
+def _tags(tags: Mapping[str, str] | str | None) -> dict[str, str]:
+    if isinstance(tags, str):
+        return dict(from_json(tags))
+    return dict(tags or {})
+
+
+def _real(value: float | None) -> float | None:
+    """A column of single precision without the digits it never had."""
+    return None if value is None else float(f"{value:.7g}")
+
+
+def _queue_wait(row: Mapping[str, Any]) -> float | None:
+    kept: float | None = row.get("queue_wait_seconds")
+    started_at: datetime | None = row["started_at"]
+    due_at: datetime = row["due_at"]
+    if kept is not None or started_at is None:
+        return kept
+    return max(0.0, (started_at - due_at).total_seconds())
+
+
+def _sla_met(row: Mapping[str, Any], now: datetime | None) -> bool | None:
+    if row.get("finished_at") is not None:
+        kept: bool | None = row.get("sla_met")
+        return kept
+    if row["state"] == TaskState.HELD and row["started_at"] is None:
+        # Time spent held does not count.
+        return None
+    at = now or row.get("read_at") or datetime.now(UTC)
+    return sla.met(row["due_at"], row["started_at"], at, row["sla_seconds"])

@@ -1,0 +1,163 @@
+"""Look at tasks."""
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import AwareDatetime, BaseModel, Field
+
+from contract.states import TaskState
+from service.api.answers import example, json_response, known_parameters_only
+from service.api.parts import GivenParts
+from service.api.problems import problem_responses
+from service.api.task_view import EXAMPLE_TASK, TaskView, task_view
+from service.errors import DatabaseAway, FieldError, InvalidRequest, Unavailable, UnknownTask
+from service.store import reading
+from service.store.reading import TaskFilter
+from service.store.store import DatabaseTrouble
+
+router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
+
+MOST = 200
+_EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+_CANCELLED_STATEMENT = "57014"
+"""SQLSTATE query_canceled: ``statement_timeout`` ended it."""
+
+
+class TaskList(BaseModel):
+    """A page of tasks, newest first."""
+
+    items: list[TaskView]
+    next_cursor: str | None = Field(description="For `cursor=`; null on the last page.")
+
+
+@router.get(
+    "/v1/tasks/{task_id}",
+    operation_id="get_task",
+    summary="Get a task",
+    description="A task that is answered 202 is found here from then on, until its retention ends.",
+    response_model=TaskView,
+    responses=example(EXAMPLE_TASK, "The task.") | problem_responses(UnknownTask, InvalidRequest, DatabaseAway),
+)
+async def get_task(task_id: str, parts: GivenParts) -> Response:
+    """One task."""
+    return json_response(task_view(await find_task(parts, task_id)))
+
+
+@router.get(
+    "/v1/tasks",
+    operation_id="list_tasks",
+    summary="List tasks",
+    description='Newest first. Follow `next_cursor`, or the `Link` header with `rel="next"`.',
+    response_model=TaskList,
+    responses=example({"items": [EXAMPLE_TASK], "next_cursor": "AaICccgRcaWZwFEP3iKlfQ"}, "A page.")
+    | problem_responses(InvalidRequest, DatabaseAway, Unavailable),
+)
+async def list_tasks(
+    request: Request,
+    parts: GivenParts,
+    state: Annotated[TaskState | None, Query(description="Only tasks in this state.")] = None,
+    queue: Annotated[str | None, Query(max_length=63, description="Only tasks of this queue.")] = None,
+    task_type: Annotated[str | None, Query(max_length=200, description="Only tasks of this type.")] = None,
+    tag: Annotated[
+        list[str] | None, Query(max_length=20, description="`name:value`; given more than once, all must match.")
+    ] = None,
+    submitted_after: Annotated[AwareDatetime | None, Query(description="Submitted at this moment or later.")] = None,
+    submitted_before: Annotated[AwareDatetime | None, Query(description="Submitted before this moment.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST, description="Tasks on a page.")] = 50,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+) -> Response:
+    """A page of tasks."""
+    faults: list[FieldError] = []
+    wanted = TaskFilter(
+        state=state,
+        queue=_storable("queue", queue, faults),
+        task_type=_storable("task_type", task_type, faults),
+        tags=_tags(tag or [], faults),
+        submitted_after=_bounded(submitted_after),
+        submitted_before=_bounded(submitted_before),
+        below=_below(cursor, faults),
+    )
+    if faults:
+        raise InvalidRequest(errors=faults)
+    try:
+        async with parts.store.statement() as connection:
+            rows = await reading.tasks(connection, wanted, limit + 1)
+    except DatabaseTrouble as error:
+        if _CANCELLED_STATEMENT in str(error):
+            raise Unavailable("The list took too long: narrow it, best by submitted_after.") from error
+        raise
+    return _page(request, rows, limit)
+
+
+async def find_task(parts: GivenParts, task_id: str) -> Mapping[str, Any]:
+    """The row of a task. Raises ``UnknownTask``, also for what is no id."""
+    try:
+        wanted = UUID(task_id)
+    except ValueError:
+        raise UnknownTask from None
+    if str(wanted) != task_id.lower():
+        # Python also reads other spellings, such as urn:uuid:…
+        raise UnknownTask
+    async with parts.store.statement() as connection:
+        row = await reading.task(connection, wanted)
+    if row is None:
+        raise UnknownTask
+    return row
+
+
+def _page(request: Request, rows: Sequence[Mapping[str, Any]], limit: int) -> Response:
+    shown = rows[:limit]
+    next_cursor = cursor_after(shown[-1]["id"]) if len(rows) > limit else None
+    headers = {}
+    if next_cursor is not None:
+        kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+        headers["Link"] = f'<{request.url.path}?{urlencode([*kept, ("cursor", next_cursor)])}>; rel="next"'
+    return json_response({"items": [task_view(row) for row in shown], "next_cursor": next_cursor}, headers=headers)
+
+
+def cursor_after(task_id: UUID) -> str:
+    """The cursor of the page that follows this task."""
+    return urlsafe_b64encode(task_id.bytes).decode().rstrip("=")
+
+
+def _below(cursor: str | None, faults: list[FieldError]) -> UUID | None:
+    if cursor is None:
+        return None
+    try:
+        found = UUID(bytes=urlsafe_b64decode(cursor + "=="))
+    except (ValueError, binascii.Error):
+        found = None
+    if found is None or cursor_after(found) != cursor:
+        faults.append(FieldError(pointer="/query/cursor", detail="is not a cursor of this list"))
+        return None
+    return found
+
+
+def _tags(given: Sequence[str], faults: list[FieldError]) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for pair in given:
+        name, colon, value = pair.partition(":")
+        if not name or not colon or "\x00" in pair:
+            faults.append(FieldError(pointer="/query/tag", detail="must be name:value"))
+        elif tags.setdefault(name, value) != value:
+            faults.append(FieldError(pointer="/query/tag", detail=f"no task has two values of {name}"))
+    return tags
+
+
+def _storable(name: str, value: str | None, faults: list[FieldError]) -> str | None:
+    if value is not None and "\x00" in value:
+        faults.append(FieldError(pointer=f"/query/{name}", detail="contains a NUL character"))
+        return None
+    return value
+
+
+def _bounded(moment: datetime | None) -> datetime | None:
+    """Within what ids can express; nothing was or will be submitted outside."""
+    return None if moment is None else min(max(moment, _EARLIEST), _LATEST)

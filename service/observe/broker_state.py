@@ -1,0 +1,86 @@
+"""The broker as readers see it. That it is away is an answer and not an error."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic_core import from_json
+
+from contract import keys
+from contract.events import Beat
+from service.broker import Broker, BrokerAway, Depths
+from service.observe.kept import Kept, NotInTime, within
+from service.redis import RedisServer
+
+ANSWER_SECONDS = 0.8
+_KEPT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerState:
+    """The broker at one moment."""
+
+    depths: Depths | None
+    """None: it is away."""
+    reason: str
+    """Why it is away, in words."""
+    busy: Mapping[str, int]
+    """How many attempts the newest beat of each worker parent names, by owner."""
+
+    @property
+    def up(self) -> bool:
+        """Whether it answered."""
+        return self.depths is not None
+
+
+class BrokerWatch:
+    """Asks the broker at most once a second."""
+
+    def __init__(self, broker: Broker, server: RedisServer) -> None:
+        self._broker = broker
+        self._server = server
+        self._state = Kept(self._ask, _KEPT_SECONDS)
+
+    async def state(self) -> BrokerState:
+        """How the broker stands, within a second."""
+        return await self._state.get()
+
+    async def lag_seconds(self, positions: Mapping[str, str], epoch: int | None) -> float | None:
+        """Age of the oldest event that is not recorded yet, on the Redis clock.
+
+        0 when there is none, None when the broker is away. ``positions`` and ``epoch`` are what the database says.
+        """
+        streams = dict(positions)
+        if epoch is not None:
+            streams.setdefault(keys.events(epoch), "0-0")
+        oldest = [("XRANGE", stream, f"({last_id}", "+", "COUNT", 1) for stream, last_id in streams.items()]
+        try:
+            answers = await within(ANSWER_SECONDS, self._server.pipeline([("TIME",), *oldest]))
+        except (BrokerAway, NotInTime):
+            return None
+        (seconds, micros), *entries = answers
+        now = int(seconds) + int(micros) / 1e6
+        written = [int(found[0][0].split(b"-")[0]) / 1000 for found in entries if found]
+        return max((now - at for at in written), default=0.0)
+
+    async def _ask(self) -> BrokerState:
+        try:
+            depths = await within(ANSWER_SECONDS, self._broker.depths())
+            flat = await within(ANSWER_SECONDS, self._server.command("HGETALL", keys.BEATS))
+        except NotInTime as error:
+            return BrokerState(None, str(error), {})
+        except BrokerAway:
+            # Its text may name the server's address.
+            return BrokerState(None, "no connection", {})
+        return BrokerState(depths, "", dict(_busy(flat[::2], flat[1::2])))
+
+
+def _busy(owners: list[bytes], beats: list[bytes]) -> list[tuple[str, int]]:
+    found = []
+    for owner, text in zip(owners, beats, strict=True):
+        try:
+            beat: Beat = from_json(text)
+            found.append((owner.decode(), len(beat["running"])))
+        except (ValueError, KeyError, TypeError):
+            # A beat of another version: this worker's figure is unknown.
+            continue
+    return found

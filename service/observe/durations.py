@@ -1,0 +1,33 @@
+"""Average and percentiles of durations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from service.store.histogram import percentile
+
+_DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """In seconds; None when nothing was observed. Percentiles are within 5 %."""
+
+    avg: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+def durations(histogram: Mapping[int, int], total_seconds: float) -> Durations:
+    """From a histogram of ``service.store.histogram`` and the sum of what is in it."""
+    observations = sum(histogram.values())
+    return Durations(
+        avg=round(total_seconds / observations, _DIGITS) if observations else None,
+        p50=_rounded(percentile(histogram, 0.50)),
+        p95=_rounded(percentile(histogram, 0.95)),
+        p99=_rounded(percentile(histogram, 0.99)),
+    )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, _DIGITS)

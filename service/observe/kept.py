@@ -1,0 +1,73 @@
+"""Answers kept for a moment, and questions that are not waited for too long."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+Answer = TypeVar("Answer")
+
+
+class NotInTime(Exception):
+    """The answer did not come in time."""
+
+
+class Kept(Generic[Answer]):
+    """The answer to one question, asked again when it is older than ``seconds``, by one asker at a time.
+
+    ``rest`` bounds the cost: between two questions lies at least ``rest`` times as long as the last one took.
+    An error is not kept; it reaches everybody who waited.
+    """
+
+    def __init__(self, ask: Callable[[], Coroutine[Any, Any, Answer]], seconds: float, rest: float = 0.0) -> None:
+        self._ask = ask
+        self._seconds = seconds
+        self._rest = rest
+        self._good_until = float("-inf")
+        self._answer: Answer | None = None
+        self._asking: asyncio.Task[Answer] | None = None
+
+    async def get(self) -> Answer:
+        """The answer. A caller that is cancelled does not take the question back."""
+        if time.monotonic() < self._good_until and self._answer is not None:
+            return self._answer
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask_once())
+            self._asking.add_done_callback(_look_at)
+        return await asyncio.shield(self._asking)
+
+    async def _ask_once(self) -> Answer:
+        started = time.monotonic()
+        try:
+            answer = await self._ask()
+        finally:
+            self._asking = None
+        ended = time.monotonic()
+        self._answer = answer
+        self._good_until = ended + max(self._seconds, self._rest * (ended - started))
+        return answer
+
+
+async def within(seconds: float, question: Awaitable[Answer]) -> Answer:
+    """The answer, or ``NotInTime`` after ``seconds``; then the question is cancelled and its end is not waited for."""
+    asking = asyncio.ensure_future(question)
+    try:
+        done, _ = await asyncio.wait([asking], timeout=seconds)
+    except asyncio.CancelledError:
+        _drop(asking)
+        raise
+    if done:
+        return asking.result()
+    _drop(asking)
+    raise NotInTime(f"no answer within {seconds:g} s")
+
+
+def _drop(asking: asyncio.Future[Any]) -> None:
+    asking.add_done_callback(_look_at)
+    asking.cancel()
+
+
+def _look_at(asked: asyncio.Future[Any]) -> None:
+    """An error that nobody waits for any more is no news."""
+    if not asked.cancelled():
+        asked.exception()

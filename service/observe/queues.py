@@ -1,0 +1,85 @@
+"""Each queue: its target, its backlog, its rates and who works on it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from contract.queues import QueueSpec, Topology
+from service.observe.backlog import Backlog, BacklogWatch
+from service.observe.kept import Kept
+from service.observe.sla import attainment
+from service.observe.task_metrics import read as read_sums
+from service.observe.workers import WorkerFigures, WorkerWatch, consumers
+from service.store.store import Store
+from service.store.watching import Sums
+
+RATE_SECONDS = 300.0
+_KEPT_SECONDS = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFigures:
+    """One queue."""
+
+    name: str
+    priority: int
+    sla_seconds: float
+    depth: int
+    oldest_wait_seconds: float | None
+    arrival_rate: float
+    """Tasks submitted, per second over the last five minutes."""
+    service_rate: float
+    """Attempts ended, per second over the last five minutes; plain Celery runs are not counted."""
+    sla_attainment: float | None
+    consumers: int
+
+
+def queue_figures(
+    specs: Iterable[QueueSpec],
+    backlog: Mapping[str, Backlog],
+    sums: Iterable[Sums],
+    workers: Iterable[WorkerFigures],
+) -> list[QueueFigures]:
+    """Every configured queue, the most urgent first."""
+    workers = list(workers)
+    by_queue = {part.queue: part for part in sums}
+    return [
+        _figures(spec, backlog.get(spec.name) or Backlog(), by_queue.get(spec.name), consumers(workers, spec.name))
+        for spec in sorted(specs, key=lambda spec: (-spec.priority, spec.name))
+    ]
+
+
+def _figures(spec: QueueSpec, backlog: Backlog, sums: Sums | None, processes: int) -> QueueFigures:
+    counts = {} if sums is None else sums.counts
+    per_second = 1 / sums.covered_seconds if sums is not None and sums.covered_seconds else 0.0
+    oldest = backlog.oldest_wait_seconds
+    return QueueFigures(
+        name=spec.name,
+        priority=spec.priority,
+        sla_seconds=spec.sla_seconds,
+        depth=backlog.depth,
+        oldest_wait_seconds=None if oldest is None else round(oldest, 3),
+        arrival_rate=round(counts.get("submitted", 0.0) * per_second, 6),
+        service_rate=round((counts.get("executions", 0.0) - counts.get("native", 0.0)) * per_second, 6),
+        sla_attainment=attainment(counts.get("sla_met", 0.0), counts.get("sla_missed", 0.0)),
+        consumers=processes,
+    )
+
+
+class QueueWatch:
+    """The queues of one installation."""
+
+    def __init__(self, store: Store, backlog: BacklogWatch, workers: WorkerWatch, topology: Topology) -> None:
+        self._store = store
+        self._backlog = backlog
+        self._workers = workers
+        self._specs = topology.queues
+        self._sums = Kept(self._read_sums, _KEPT_SECONDS)
+
+    async def read(self) -> list[QueueFigures]:
+        """Every queue. Raises the store's errors; the broker may be away."""
+        backlog = await self._backlog.read()
+        workers = await self._workers.read()
+        return queue_figures(self._specs, backlog, await self._sums.get(), workers)
+
+    async def _read_sums(self) -> list[Sums]:
+        return await read_sums(self._store, "queue", RATE_SECONDS)

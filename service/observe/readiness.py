@@ -1,0 +1,223 @@
+"""Whether a task submitted now would be accepted and run, part by part, each within about a second.
+
+Details are for anybody who asks: no address, no secret, no text of an error from outside.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from service.errors import DatabaseAway
+from service.loops import ExpectedFault
+from service.observe.broker_state import BrokerState, BrokerWatch
+from service.observe.kept import Kept, NotInTime, within
+from service.observe.workers import WorkerFigures, WorkerWatch, consumers
+from service.settings import Settings
+from service.store import epochs, watching
+from service.store.epochs import Epoch
+from service.store.schema import head, revision_of
+from service.store.store import RowRefused, Store
+
+_DATABASE_SECONDS = 1.0
+_KEPT_SECONDS = 0.5
+LEADERS = ("dispatcher", "recorder")
+NO_TASK_TYPES = "no worker has published task types yet"
+_DEPENDENT = ("task_types", "workers", *LEADERS)
+_UNJUDGED = "cannot be judged while the broker is away"
+
+
+@dataclass(frozen=True, slots=True)
+class PartState:
+    """How one part is."""
+
+    ok: bool
+    detail: str
+    needed: bool = True
+    """Whether the service is ready only when this part is ok."""
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    """What readiness asks the database. Nothing but ``revision`` is known unless the schema is at the head."""
+
+    revision: str | None
+    task_types: int = 0
+    leaders: Mapping[str, float] = field(default_factory=dict)
+    epoch: Epoch | None = None
+    positions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """All parts."""
+
+    parts: dict[str, PartState]
+
+    @property
+    def ready(self) -> bool:
+        """Whether a task submitted now would be accepted, and run as soon as there is a broker."""
+        return all(part.ok for part in self.parts.values() if part.needed)
+
+    @property
+    def reason(self) -> str:
+        """Why not, in one line."""
+        return "; ".join(part.detail for part in self.parts.values() if part.needed and not part.ok)
+
+
+def judge(
+    database: DatabaseFacts | str,
+    broker: BrokerState,
+    workers: list[WorkerFigures],
+    lag_seconds: float | None,
+    settings: Settings,
+) -> Readiness:
+    """The parts from the facts. ``database`` is a string when it did not answer: why."""
+    parts = {"broker": _broker(broker, settings)}
+    if isinstance(database, str):
+        parts["database"] = PartState(False, f"the database is away: {database}")
+        return Readiness(parts | _unknown("the database is away", "migrations", *_DEPENDENT))
+    parts["database"] = PartState(True, "the database answers")
+    parts["migrations"] = _migrations(database)
+    if not parts["migrations"].ok:
+        return Readiness(parts | _unknown("the schema is another", *_DEPENDENT))
+    parts["task_types"] = (
+        PartState(True, f"{database.task_types} task types are known", figures={"count": database.task_types})
+        if database.task_types
+        else PartState(False, NO_TASK_TYPES)
+    )
+    parts["workers"] = _workers(workers, broker)
+    parts["queues"] = _queues(workers, broker, settings)
+    parts["epoch"] = _epoch(database.epoch, broker)
+    for name in LEADERS:
+        parts[name] = _leader(name, database.leaders.get(name, 0.0), broker)
+    parts["recorder_lag"] = _lag(lag_seconds)
+    return Readiness(parts)
+
+
+def _unknown(why: str, *names: str) -> dict[str, PartState]:
+    return {name: PartState(False, f"not known while {why}", needed=False) for name in names}
+
+
+def _broker(broker: BrokerState, settings: Settings) -> PartState:
+    if broker.depths is None:
+        detail = f"the broker is away ({broker.reason}): tasks are accepted and sent when it is back"
+        return PartState(False, detail, needed=False)
+    percent = broker.depths.memory_percent
+    full = percent >= settings.dispatch_memory_percent
+    detail = "the broker answers" + (f"; nothing is sent while {percent} % of its memory is used" if full else "")
+    return PartState(not full, detail, needed=False, figures={"memory_percent": percent})
+
+
+def _migrations(facts: DatabaseFacts) -> PartState:
+    if facts.revision == newest_revision():
+        return PartState(True, f"the schema is at {facts.revision}")
+    return PartState(False, f"the schema is at {facts.revision or 'nothing'}, not at {newest_revision()}")
+
+
+def _workers(workers: list[WorkerFigures], broker: BrokerState) -> PartState:
+    live = sum(worker.live for worker in workers)
+    if not broker.up:
+        return PartState(True, f"workers {_UNJUDGED}")
+    return PartState(live > 0, f"{live} workers live" if live else "no worker lives", figures={"live": live})
+
+
+def _queues(workers: list[WorkerFigures], broker: BrokerState, settings: Settings) -> PartState:
+    if not broker.up:
+        return PartState(True, f"consumers {_UNJUDGED}", needed=False)
+    names = [spec.name for spec in settings.topology.queues]
+    lonely = [name for name in names if consumers(workers, name) == 0]
+    detail = f"without a live consumer: {', '.join(lonely)}" if lonely else "every queue has a live consumer"
+    return PartState(not lonely, detail, needed=False, figures={"without_consumer": lonely})
+
+
+def _epoch(epoch: Epoch | None, broker: BrokerState) -> PartState:
+    if epoch is None:
+        return PartState(not broker.up, "no epoch of the broker has been declared yet")
+    if epoch.opened_at is None:
+        detail = f"epoch {epoch.epoch} is in census: tasks are sent when it is over"
+        return PartState(False, detail, needed=False, figures={"epoch": epoch.epoch})
+    return PartState(True, f"epoch {epoch.epoch} is open", figures={"epoch": epoch.epoch})
+
+
+def _leader(name: str, left_seconds: float, broker: BrokerState) -> PartState:
+    if left_seconds > 0:
+        return PartState(True, f"a {name} leads")
+    if not broker.up:
+        # Their loops pause longer than a lead lasts while they cannot reach the broker.
+        return PartState(True, f"the {name} {_UNJUDGED}")
+    return PartState(False, f"no {name} leads")
+
+
+def _lag(lag_seconds: float | None) -> PartState:
+    if lag_seconds is None:
+        return PartState(True, f"the recorder's lag {_UNJUDGED}", needed=False, figures={"seconds": None})
+    seconds = round(lag_seconds, 3)
+    detail = f"the oldest unrecorded event is {seconds:g} s old" if seconds else "every event is recorded"
+    return PartState(True, detail, needed=False, figures={"seconds": seconds})
+
+
+@lru_cache(maxsize=1)
+def newest_revision() -> str:
+    """The head of the migrations this process came with."""
+    return head()
+
+
+class ReadinessWatch:
+    """Judges at most twice a second."""
+
+    def __init__(self, store: Store, broker: BrokerWatch, workers: WorkerWatch, settings: Settings) -> None:
+        self._store = store
+        self._broker = broker
+        self._workers = workers
+        self._settings = settings
+        self._kept = Kept(self._judge, _KEPT_SECONDS)
+        self._facts = Kept(self._ask_database, 0.0)
+
+    async def read(self) -> Readiness:
+        """How every part is; never raises for a part that is away."""
+        return await self._kept.get()
+
+    async def recorder_lag(self) -> float | None:
+        """Seconds, None when it is not known. Raises the store's errors."""
+        async with self._store.statement() as connection:
+            epoch, positions = await epochs.current(connection), await epochs.positions(connection)
+        return await self._broker.lag_seconds(positions, None if epoch is None else epoch.epoch)
+
+    async def _judge(self) -> Readiness:
+        database, broker = await asyncio.gather(self._database(), self._broker.state())
+        if isinstance(database, str) or database.revision != newest_revision():
+            return judge(database, broker, [], None, self._settings)
+        epoch = None if database.epoch is None else database.epoch.epoch
+        workers, lag = await asyncio.gather(self._live(), self._broker.lag_seconds(database.positions, epoch))
+        return judge(database, broker, workers, lag, self._settings)
+
+    async def _database(self) -> DatabaseFacts | str:
+        try:
+            # Kept: a database that hangs holds one connection of this process, not one for every caller.
+            return await within(_DATABASE_SECONDS, self._facts.get())
+        except NotInTime as error:
+            return str(error)
+        except (DatabaseAway, ExpectedFault, RowRefused) as error:
+            return type(error).__name__
+
+    async def _live(self) -> list[WorkerFigures]:
+        try:
+            return await within(_DATABASE_SECONDS, self._workers.read())
+        except (NotInTime, DatabaseAway, ExpectedFault):
+            return []
+
+    async def _ask_database(self) -> DatabaseFacts:
+        async with self._store.statement() as connection:
+            revision = await revision_of(connection)
+            if revision != newest_revision():
+                return DatabaseFacts(revision)
+            return DatabaseFacts(
+                revision=revision,
+                task_types=await watching.task_type_count(connection),
+                leaders=await watching.leaders(connection),
+                epoch=await epochs.current(connection),
+                positions=await epochs.positions(connection),
+            )

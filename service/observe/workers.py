@@ -1,0 +1,86 @@
+"""Which workers live and how busy they are."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from service.observe.broker_state import BrokerState, BrokerWatch
+from service.observe.kept import Kept
+from service.settings import Settings
+from service.store import watching
+from service.store.store import Store
+
+_KEPT_SECONDS = 1.0
+_SHOWN_SECONDS = 3600.0
+"""A worker that fell silent is still shown for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFigures:
+    """One worker parent."""
+
+    name: str
+    pool: str
+    queues: list[str]
+    processes: int
+    busy: int | None
+    """Attempts under way by its newest beat; None when that is not known."""
+    utilization: float | None
+    """Busy processes, 0 to 1."""
+    heartbeat_age_seconds: float
+    live: bool
+    pid: int
+    host: str
+    started_at: datetime
+
+
+def worker_figures(rows: Iterable[Mapping[str, Any]], broker: BrokerState, dead_seconds: float) -> list[WorkerFigures]:
+    """From ``watching.workers``, by name. A silent worker whose successor of the same name lives is left out."""
+    figures = [_figures(row, broker, dead_seconds) for row in rows]
+    live = {worker.name for worker in figures if worker.live}
+    return [worker for worker in figures if worker.live or worker.name not in live]
+
+
+def consumers(workers: Iterable[WorkerFigures], queue: str) -> int:
+    """Processes of live workers on ``queue``."""
+    return sum(worker.processes for worker in workers if worker.live and queue in worker.queues)
+
+
+def _figures(row: Mapping[str, Any], broker: BrokerState, dead_seconds: float) -> WorkerFigures:
+    live = row["heartbeat_age_seconds"] < dead_seconds
+    # The beat of a dead worker stays in Redis for a while: nothing it names is known to run.
+    busy = broker.busy.get(row["owner"]) if live and broker.up else None
+    return WorkerFigures(
+        name=row["name"],
+        pool=row["pool"],
+        queues=list(row["queues"]),
+        processes=row["processes"],
+        busy=busy,
+        utilization=None if busy is None else min(1.0, busy / max(row["processes"], 1)),
+        heartbeat_age_seconds=round(row["heartbeat_age_seconds"], 3),
+        live=live,
+        pid=row["pid"],
+        host=row["host"],
+        started_at=row["started_at"],
+    )
+
+
+class WorkerWatch:
+    """Looks at most once a second."""
+
+    def __init__(self, store: Store, broker: BrokerWatch, settings: Settings) -> None:
+        self._store = store
+        self._broker = broker
+        self._dead_seconds = settings.worker_dead_seconds
+        self._kept = Kept(self._look, _KEPT_SECONDS)
+
+    async def read(self) -> list[WorkerFigures]:
+        """All workers seen lately. Raises the store's errors."""
+        return await self._kept.get()
+
+    async def _look(self) -> list[WorkerFigures]:
+        broker = await self._broker.state()
+        async with self._store.statement() as connection:
+            rows = await watching.workers(connection, _SHOWN_SECONDS)
+        return worker_figures(rows, broker, self._dead_seconds)

@@ -1,0 +1,141 @@
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from contract import keys
+from contract.catalogue import TaskTypeSpec
+from service.embedded.postgres import PostgresServer
+from service.embedded.valkey import ValkeyServer
+from tests.integration.spine import Spine
+
+Fresh = Callable[[], httpx.AsyncClient]
+
+
+@pytest.fixture
+async def ready_spine(spine: Spine, add_worker: Any, publish_types: Any) -> Spine:
+    """Everything a task needs."""
+    await publish_types(TaskTypeSpec(name="noop", time_limit_seconds=9))
+    await add_worker("critical@h", ["critical"])
+    await spine.dispatcher.single_pass()
+    await spine.recorder.single_pass()
+    return spine
+
+
+async def verbose(fresh_api: Fresh) -> tuple[int, dict[str, Any]]:
+    async with fresh_api() as api:
+        answer = await api.get("/readyz?verbose")
+    return answer.status_code, answer.json()
+
+
+@pytest.mark.parametrize("path", ["/livez", "/healthz"])
+async def test_living_process_says_so(api: httpx.AsyncClient, path: str) -> None:
+    answer = await api.get(path)
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
+
+
+async def test_ready_when_a_task_would_be_accepted_and_run(fresh_api: Fresh, ready_spine: Spine) -> None:
+    status, body = await verbose(fresh_api)
+
+    assert (status, body["status"]) == (200, "ready"), body
+    parts = body["parts"]
+    assert {name for name, part in parts.items() if not part["ok"]} == {"queues"}
+    assert parts["queues"]["without_consumer"] == ["high_priority", "email", "reports", "external_api", "maintenance"]
+    assert parts["workers"]["live"] == 1
+    assert parts["recorder_lag"]["seconds"] == 0
+    assert parts["broker"]["memory_percent"] == 0
+    assert parts["epoch"]["detail"] == "epoch 1 is open"
+
+
+async def test_plain_answer_has_no_parts(fresh_api: Fresh, ready_spine: Spine) -> None:
+    async with fresh_api() as api:
+        assert (await api.get("/readyz")).json() == {"status": "ready", "detail": "the broker answers"}
+        assert (await api.get("/readyz?quiet")).status_code == 422
+
+
+async def test_fresh_data_without_task_types_is_not_ready(fresh_api: Fresh, ready_spine: Spine) -> None:
+    await ready_spine.run("DELETE FROM task_type")
+
+    status, body = await verbose(fresh_api)
+
+    assert (status, body["detail"]) == (503, "no worker has published task types yet")
+
+
+async def test_not_ready_without_a_live_worker(fresh_api: Fresh, ready_spine: Spine) -> None:
+    await ready_spine.run("UPDATE worker SET last_seen_at = now() - interval '1 minute'")
+
+    status, body = await verbose(fresh_api)
+
+    assert (status, body["detail"]) == (503, "no worker lives")
+
+
+@pytest.mark.parametrize("leader", ["dispatcher", "recorder"])
+async def test_not_ready_without_a_leader(fresh_api: Fresh, ready_spine: Spine, leader: str) -> None:
+    await ready_spine.run("UPDATE leader SET expires_at = now() WHERE name = :name", name=leader)
+
+    status, body = await verbose(fresh_api)
+
+    assert (status, body["detail"]) == (503, f"no {leader} leads")
+
+
+async def test_not_ready_at_another_schema(fresh_api: Fresh, ready_spine: Spine) -> None:
+    await ready_spine.run("UPDATE alembic_version SET version_num = 'older'")
+
+    status, body = await verbose(fresh_api)
+
+    assert status == 503
+    assert body["detail"].startswith("the schema is at older, not at ")
+
+
+async def test_census_is_told_and_stays_ready(fresh_api: Fresh, ready_spine: Spine) -> None:
+    await ready_spine.run("UPDATE broker_epoch SET opened_at = NULL")
+
+    status, body = await verbose(fresh_api)
+
+    assert status == 200
+    assert "census" in body["parts"]["epoch"]["detail"]
+
+
+async def test_recorder_lag_is_the_age_of_the_oldest_unread_event(fresh_api: Fresh, ready_spine: Spine) -> None:
+    await ready_spine.server.command("XADD", keys.events(1), "1000-0", "kind", "x")
+    await ready_spine.run("UPDATE recorder_position SET last_id = '0-0'")
+
+    _, body = await verbose(fresh_api)
+
+    assert body["parts"]["recorder_lag"]["seconds"] > 1e9
+
+
+async def test_broker_away_is_told_and_stays_ready(fresh_api: Fresh, ready_spine: Spine, valkey: ValkeyServer) -> None:
+    valkey.kill()
+    await ready_spine.run("UPDATE leader SET expires_at = now()")
+
+    status, body = await verbose(fresh_api)
+
+    assert (status, body["status"]) == (200, "ready")
+    assert "the broker is away" in body["detail"]
+    assert body["parts"]["broker"]["ok"] is False
+    assert str(valkey.port) not in str(body)
+
+
+async def test_database_away_is_not_ready_and_reads_are_503(
+    fresh_api: Fresh, ready_spine: Spine, postgres: PostgresServer
+) -> None:
+    postgres.kill()
+    async with fresh_api() as api:
+        readiness = await api.get("/readyz?verbose")
+        reads = [await api.get(path) for path in ("/v1/tasks", "/v1/queues", "/v1/workers", "/v1/metrics/tasks")]
+        one = await api.get("/v1/tasks/01a20271-c811-71a5-99c0-510fde22a57d")
+        metrics = await api.get("/metrics")
+        alive = await api.get("/livez")
+
+    assert (readiness.status_code, readiness.json()["parts"]["database"]["ok"]) == (503, False)
+    assert readiness.json()["detail"].startswith("the database is away")
+    for answer in [*reads, one]:
+        assert answer.status_code == 503, answer.text
+        assert answer.headers["retry-after"] == "1"
+        assert answer.json()["type"] == "urn:pointsman:problem:database-away"
+    assert metrics.status_code == 200
+    assert "pointsman_database_up 0.0" in metrics.text
+    assert alive.status_code == 200

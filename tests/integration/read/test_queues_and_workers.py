@@ -1,0 +1,109 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from contract import keys
+from contract.catalogue import TaskTypeSpec
+from service.embedded.valkey import ValkeyServer
+from tests.integration.spine import Spine, new_task
+
+Fresh = Callable[[], httpx.AsyncClient]
+
+
+async def test_queue_shows_backlog_rates_and_consumers(api: httpx.AsyncClient, spine: Spine, add_worker: Any) -> None:
+    await add_worker("critical@h", ["critical"], processes=2)
+    await add_worker("wide@h", ["critical", "email"], processes=3)
+    await add_worker("gone@h", ["critical"], processes=8, age=60)
+    await spine.commits.write_batch([new_task(queue="critical") for _ in range(3)])
+    await spine.commits.write_batch([new_task(queue="critical", delay_seconds=60.0)])
+    await spine.run(
+        "UPDATE task_live SET due_at = now() - interval '30 seconds', place = 'sent'"
+        " WHERE id = (SELECT id FROM task_live WHERE state = 'queued' ORDER BY id LIMIT 1)"
+    )
+
+    queues = {queue["name"]: queue for queue in (await api.get("/v1/queues")).json()["items"]}
+
+    assert list(queues) == ["critical", "high_priority", "email", "reports", "external_api", "maintenance"]
+    critical = queues["critical"]
+    assert (critical["priority"], critical["sla_seconds"]) == (10, 2.0)
+    assert critical["depth"] == 3
+    assert 30 <= critical["oldest_wait_seconds"] < 60
+    assert critical["consumers"] == 5
+    assert 0 < critical["arrival_rate"] <= 4 / 299
+    assert critical["service_rate"] == 0
+    assert critical["sla_attainment"] is None
+    assert queues["email"] | {"consumers": 0} == (await api.get("/v1/queues/email")).json() | {"consumers": 0}
+    assert (queues["email"]["depth"], queues["email"]["oldest_wait_seconds"]) == (0, None)
+
+
+async def test_unknown_queue_is_404(api: httpx.AsyncClient) -> None:
+    answer = await api.get("/v1/queues/nope")
+
+    assert (answer.status_code, answer.json()["type"]) == (404, "urn:pointsman:problem:not-found")
+
+
+async def test_worker_shows_how_busy_it_is(api: httpx.AsyncClient, spine: Spine, add_worker: Any) -> None:
+    await add_worker("critical@h", ["critical"], processes=4, owner="busy")
+    await add_worker("email@h", ["email"], owner="unreadable")
+    await add_worker("reports@h", ["reports"], owner="dead", age=60)
+    running = [{"task": "t", "attempt": 1, "token": "secret"}]
+    await spine.server.command("HSET", keys.BEATS, "busy", json.dumps({"running": running}))
+    await spine.server.command("HSET", keys.BEATS, "unreadable", "{")
+    await spine.server.command("HSET", keys.BEATS, "dead", json.dumps({"running": running}))
+
+    answer = await api.get("/v1/workers")
+
+    workers = {worker["name"]: worker for worker in answer.json()["items"]}
+    assert "secret" not in answer.text
+    assert (workers["critical@h"]["busy"], workers["critical@h"]["utilization"]) == (1, 0.25)
+    assert workers["critical@h"]["live"] is True
+    assert workers["critical@h"]["started_at"] == "2026-01-01T00:00:00Z"
+    assert (workers["email@h"]["busy"], workers["email@h"]["utilization"]) == (None, None)
+    assert workers["reports@h"]["live"] is False
+    assert workers["reports@h"]["busy"] is None
+    assert workers["reports@h"]["heartbeat_age_seconds"] >= 60
+
+
+async def test_predecessor_of_a_live_worker_is_not_shown(api: httpx.AsyncClient, add_worker: Any) -> None:
+    await add_worker("critical@h", ["critical"], owner="old", age=60)
+    await add_worker("critical@h", ["critical"], owner="new")
+
+    (worker,) = (await api.get("/v1/workers")).json()["items"]
+
+    assert worker["live"] is True
+
+
+async def test_broker_away_fails_no_view(fresh_api: Fresh, valkey: ValkeyServer, spine: Spine, add_worker: Any) -> None:
+    await add_worker("critical@h", ["critical"])
+    valkey.kill()
+    async with fresh_api() as api:
+        (worker,) = (await api.get("/v1/workers")).json()["items"]
+        queues = (await api.get("/v1/queues")).json()["items"]
+        metrics = await api.get("/metrics")
+
+    assert (worker["live"], worker["busy"]) == (True, None)
+    assert queues[0]["consumers"] == 2
+    assert "pointsman_broker_up 0.0" in metrics.text
+
+
+async def test_task_types_are_shown_as_published_and_routed(api: httpx.AsyncClient, publish_types: Any) -> None:
+    schema = {"type": "object", "properties": {"seconds": {"type": "number"}}}
+    await publish_types(
+        TaskTypeSpec(name="sleep", time_limit_seconds=9, positional=("seconds",), arguments_schema=schema),
+        TaskTypeSpec(name="mail", time_limit_seconds=9, queue="email"),
+        TaskTypeSpec(name="urgent", time_limit_seconds=9, priority=9),
+    )
+
+    listed = (await api.get("/v1/task-types")).json()["items"]
+    sleep = (await api.get("/v1/task-types/sleep")).json()
+
+    assert [(found["name"], found["queue"], found["priority"]) for found in listed] == [
+        ("mail", "email", 7),
+        ("sleep", "maintenance", 3),
+        ("urgent", "high_priority", 9),
+    ]
+    assert sleep == listed[1]
+    assert (sleep["arguments_schema"], sleep["positional"]) == (schema, ["seconds"])
+    assert (await api.get("/v1/task-types/nope")).status_code == 404

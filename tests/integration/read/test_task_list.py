@@ -1,0 +1,140 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.integration.spine import Spine, new_task
+
+_HISTORY_COLUMNS = (
+    "id, task_type, queue, priority, attempt, max_attempts, dispatch, sla_seconds, timeout_seconds, submitted_at, due_at,"
+    " caller, args, kwargs, tags"
+)
+
+
+async def store_tasks(spine: Spine, count: int, **changes: Any) -> list[str]:
+    """Ids of new tasks, newest first."""
+    tasks = [new_task(**changes) for _ in range(count)]
+    await spine.commits.write_batch(tasks)
+    return [task.id for task in reversed(tasks)]
+
+
+async def end(spine: Spine, task_id: str, state: str = "succeeded") -> None:
+    """Move a task to history."""
+    await spine.run(
+        f"WITH gone AS (DELETE FROM task_live WHERE id = CAST(:id AS uuid) RETURNING *)"
+        f" INSERT INTO task (state, {_HISTORY_COLUMNS}) SELECT CAST(:state AS text), {_HISTORY_COLUMNS} FROM gone",
+        id=task_id,
+        state=state,
+    )
+
+
+async def listed(api: httpx.AsyncClient, **parameters: Any) -> list[str]:
+    """Ids of one page."""
+    answer = await api.get("/v1/tasks", params=parameters)
+    assert answer.status_code == 200, answer.text
+    return [item["id"] for item in answer.json()["items"]]
+
+
+async def test_list_is_newest_first_over_live_and_finished_tasks(api: httpx.AsyncClient, spine: Spine) -> None:
+    ids = await store_tasks(spine, 6)
+    for task_id in ids[1::2]:
+        await end(spine, task_id)
+
+    assert await listed(api) == ids
+
+
+async def test_pages_follow_one_another_without_gap_or_repeat(api: httpx.AsyncClient, spine: Spine) -> None:
+    ids = await store_tasks(spine, 7)
+    for task_id in ids[::3]:
+        await end(spine, task_id)
+    seen: list[str] = []
+    path: str | None = "/v1/tasks?limit=3&queue=maintenance"
+    pages = 0
+    while path is not None:
+        answer = await api.get(path)
+        seen += [item["id"] for item in answer.json()["items"]]
+        pages += 1
+        following = answer.links.get("next", {}).get("url")
+        assert (following is None) == (answer.json()["next_cursor"] is None)
+        path = following
+        # What arrives meanwhile stands before the first page.
+        await store_tasks(spine, 1)
+
+    assert seen == ids
+    assert pages == 3
+
+
+async def test_each_filter_narrows_the_list(api: httpx.AsyncClient, spine: Spine) -> None:
+    (plain,) = await store_tasks(spine, 1)
+    (email,) = await store_tasks(spine, 1, queue="email")
+    (typed,) = await store_tasks(spine, 1, task_type="other")
+    (tagged,) = await store_tasks(spine, 1, tags='{"tenant": "42", "a:b": "x:y"}')
+    (failed,) = await store_tasks(spine, 1)
+    await end(spine, failed, "failed")
+
+    assert await listed(api, queue="email") == [email]
+    assert await listed(api, task_type="other") == [typed]
+    assert await listed(api, state="failed") == [failed]
+    assert await listed(api, state="queued") == [tagged, typed, email, plain]
+    assert await listed(api, tag="tenant:42") == [tagged]
+    assert await listed(api, tag=["tenant:42", "tenant:42"]) == [tagged]
+    assert await listed(api, tag="tenant:4") == []
+    assert await listed(api, tag="tenant:42", queue="email") == []
+
+
+async def test_submission_time_bounds_are_exact_and_half_open(api: httpx.AsyncClient, spine: Spine) -> None:
+    (older,) = await store_tasks(spine, 1)
+    (newer,) = await store_tasks(spine, 1)
+    between = (await api.get(f"/v1/tasks/{newer}")).json()["submitted_at"]
+
+    assert await listed(api, submitted_after=between) == [newer]
+    assert await listed(api, submitted_before=between) == [older]
+    assert await listed(api, submitted_after="0001-01-01T00:00:00+14:00") == [newer, older]
+    assert await listed(api, submitted_before="9999-12-31T23:59:59-14:00") == [newer, older]
+    assert await listed(api, submitted_after=(datetime.now(UTC) + timedelta(days=1)).isoformat()) == []
+
+
+async def test_time_bounds_open_only_the_partitions_they_need(spine: Spine) -> None:
+    from sqlalchemy import text
+
+    from service.store import reading
+    from service.store.reading import TaskFilter
+
+    now = datetime.now(UTC)
+    wanted = TaskFilter(submitted_after=now + timedelta(days=2), submitted_before=now + timedelta(days=2, hours=1))
+    conditions, parameters = reading._conditions(wanted)
+    statement = text(f"EXPLAIN SELECT id FROM task WHERE {' AND '.join(conditions)}")
+    async with spine.store.statement() as connection:
+        plan = "\n".join((await connection.execute(statement, parameters)).scalars())
+
+    assert plan.count("task_day_") <= 4, plan
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("cursor=nonsense", "/query/cursor"),
+        ("cursor=%C3%A4", "/query/cursor"),
+        ("cursor=AaICccgRcaWZwFEP3iKlfR", "/query/cursor"),
+        ("limit=0", "/query/limit"),
+        ("limit=201", "/query/limit"),
+        ("limit=x", "/query/limit"),
+        ("state=dead", "/query/state"),
+        ("tag=tenant", "/query/tag"),
+        ("tag=:42", "/query/tag"),
+        ("tag=tenant:1&tag=tenant:2", "/query/tag"),
+        ("tag=a:%00", "/query/tag"),
+        ("queue=%00", "/query/queue"),
+        ("task_type=a%00", "/query/task_type"),
+        ("submitted_after=yesterday", "/query/submitted_after"),
+        ("submitted_after=2026-01-01T00:00:00", "/query/submitted_after"),
+        ("sort=oldest", "/query/sort"),
+    ],
+)
+async def test_bad_filter_is_422_naming_the_parameter(api: httpx.AsyncClient, query: str, pointer: str) -> None:
+    answer = await api.get(f"/v1/tasks?{query}")
+
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]

@@ -1,0 +1,135 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from service.store import metrics
+from service.store.metrics import Tallies
+from tests.integration.spine import Spine
+
+
+def tallies(task_type: str, queue: str, at: datetime, runs: list[float], failed: int = 0, **counts: int) -> Tallies:
+    """The tallies of runs of these lengths, the last of them failed."""
+    found = Tallies()
+    tally = found.of(task_type, queue, at)
+    for seconds in runs:
+        tally.ran(seconds)
+        tally.waited(seconds / 10)
+    tally.counts.update(executions=len(runs), succeeded=len(runs) - failed, failed=failed, started=len(runs), **counts)
+    return found
+
+
+async def add(spine: Spine, *parts: Tallies) -> None:
+    async with spine.store.transaction() as connection:
+        for part in parts:
+            await metrics.add(connection, part)
+
+
+async def fold(spine: Spine) -> None:
+    async with spine.store.transaction() as connection:
+        await metrics.fold(connection, 1000)
+
+
+async def read(api: httpx.AsyncClient, **parameters: Any) -> dict[str, Any]:
+    answer = await api.get("/v1/metrics/tasks", params=parameters)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def test_figures_are_the_same_before_and_after_folding(api: httpx.AsyncClient, spine: Spine) -> None:
+    now = datetime.now(UTC)
+    await add(spine, tallies("a", "critical", now, [1.0, 2.0, 3.0], failed=1, sla_met=3))
+    await fold(spine)
+    await add(
+        spine,
+        tallies("a", "email", now, [4.0], sla_missed=1),
+        tallies("a", "critical", now, [2.0], retried=1),
+        tallies("b", "email", now - timedelta(minutes=10), [100.0]),
+    )
+    before = await read(api)
+    await fold(spine)
+
+    assert await read(api) == before
+    by_type = {item["task_type"]: item for item in before["items"]}
+    assert list(by_type) == ["a", "b"]
+    a = by_type["a"]
+    assert "queue" not in a
+    assert (a["execution_count"], a["succeeded"], a["failed"], a["retry_count"]) == (5, 4, 1, 1)
+    assert (a["success_rate"], a["failure_rate"]) == (0.8, 0.2)
+    assert a["sla_attainment"] == 0.75
+    assert a["run_seconds"]["avg"] == pytest.approx(12 / 5)
+    assert a["run_seconds"]["p50"] == pytest.approx(2.0, rel=0.05)
+    assert a["run_seconds"]["p99"] == pytest.approx(3.0, rel=0.05)
+    assert a["queue_wait_seconds"]["avg"] == pytest.approx(1.2 / 5)
+    assert before["totals"]["execution_count"] == 6
+    assert before["totals"]["run_seconds"]["p99"] == pytest.approx(4.0, rel=0.05)
+
+
+async def test_window_leaves_out_older_minutes(api: httpx.AsyncClient, spine: Spine) -> None:
+    now = datetime.now(UTC)
+    await add(
+        spine,
+        tallies("new", "email", now, [1.0]),
+        tallies("old", "email", now - timedelta(minutes=30), [1.0]),
+    )
+
+    assert [item["task_type"] for item in (await read(api, window_seconds=300))["items"]] == ["new"]
+    assert [item["task_type"] for item in (await read(api))["items"]] == ["new", "old"]
+
+
+async def test_grouped_by_queue_the_items_are_queues(api: httpx.AsyncClient, spine: Spine) -> None:
+    now = datetime.now(UTC)
+    await add(spine, tallies("a", "email", now, [1.0]), tallies("b", "email", now, [1.0]))
+
+    (item,) = (await read(api, group_by="queue"))["items"]
+
+    assert (item["queue"], item["execution_count"]) == ("email", 2)
+    assert "task_type" not in item
+
+
+async def test_rates_are_null_when_nothing_ended(api: httpx.AsyncClient) -> None:
+    body = await read(api)
+
+    assert body["items"] == []
+    totals = body["totals"]
+    assert totals["execution_count"] == 0
+    assert totals["success_rate"] is totals["failure_rate"] is totals["sla_attainment"] is None
+    assert totals["run_seconds"] == {"avg": None, "p50": None, "p95": None, "p99": None}
+
+
+@pytest.mark.parametrize(
+    "query", ["window_seconds=0", "window_seconds=nan", "window_seconds=1e9", "group_by=worker", "x=1"]
+)
+async def test_bad_parameter_is_422(api: httpx.AsyncClient, query: str) -> None:
+    assert (await api.get(f"/v1/metrics/tasks?{query}")).status_code == 422
+
+
+async def test_prometheus_text_has_totals_depth_and_workers(
+    api: httpx.AsyncClient, spine: Spine, add_worker: Any
+) -> None:
+    await add(spine, tallies("a", "email", datetime.now(UTC), [1.0, 2.0], failed=1, submitted=3))
+    await add_worker("email@h", ["email"])
+
+    answer = await api.get("/metrics")
+
+    assert answer.headers["content-type"].startswith("text/plain")
+    lines = answer.text.splitlines()
+    assert 'pointsman_tasks_submitted_total{queue="email",task_type="a"} 3.0' in lines
+    assert 'pointsman_tasks_failed_total{queue="email",task_type="a"} 1.0' in lines
+    assert 'pointsman_task_run_seconds_sum{queue="email",task_type="a"} 3.0' in lines
+    assert 'pointsman_task_run_seconds_count{queue="email",task_type="a"} 2.0' in lines
+    assert 'pointsman_queue_depth{queue="critical"} 0.0' in lines
+    assert 'pointsman_workers_up{pool="email"} 1.0' in lines
+    assert 'pointsman_workers_up{pool="critical"} 0.0' in lines
+    assert "pointsman_broker_up 1.0" in lines
+    assert "pointsman_database_up 1.0" in lines
+    assert "pointsman_recorder_lag_seconds 0.0" in lines
+
+
+async def test_open_metrics_are_given_to_whoever_asks(api: httpx.AsyncClient) -> None:
+    answer = await api.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert answer.text.endswith("# EOF\n")

@@ -1,0 +1,132 @@
+"""One connection to Redis for one thread of one process, and nothing that retries behind one's back.
+
+Every connection remembers the ``run_id`` of the server it reached: it changes with each start and failover, so that
+the scripts can refuse a caller who still believes in the data of the server before.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from redis.backoff import NoBackoff
+from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.retry import Retry
+
+from contract.lua import source
+from workers.settings import Settings
+
+Word = str | bytes | int | float
+
+AWAY = (RedisError, OSError)
+"""What a call raises when Redis did not answer or refused."""
+
+
+class _RemembersRunId(AbstractConnection):
+    run_id: str = ""
+
+    def on_connect_check_health(self, check_health: bool = True) -> None:
+        super().on_connect_check_health(check_health=check_health)
+        self.send_command("INFO", "server", check_health=False)  # type: ignore[no-untyped-call]
+        text = cast(str, self.read_response())
+        self.run_id = next((line[7:].strip() for line in text.splitlines() if line.startswith("run_id:")), "")
+        if not self.run_id:
+            raise RedisConnectionError("INFO server names no run_id")
+
+
+class _TcpConnection(_RemembersRunId, Connection):
+    pass
+
+
+class _TlsConnection(_RemembersRunId, SSLConnection):
+    pass
+
+
+class _UnixConnection(_RemembersRunId, UnixDomainSocketConnection):
+    pass
+
+
+_CLASSES: dict[str, type[Any]] = {"redis": _TcpConnection, "rediss": _TlsConnection, "unix": _UnixConnection}
+
+
+@cache
+def _digest(script: str) -> str:
+    return hashlib.sha1(source(script).encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisConnection:
+    """Calls scripts and commands. Every method raises one of ``AWAY``; the next call connects again."""
+
+    def __init__(self, settings: Settings) -> None:
+        url = settings.require_redis_url()
+        options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
+        options.pop("connection_class", None)
+        options |= {
+            "socket_connect_timeout": settings.redis_connect_seconds,
+            "socket_timeout": settings.redis_read_seconds,
+            "retry": Retry(NoBackoff(), 0),
+            "decode_responses": True,
+            "protocol": 2,
+        }
+        self._connection: Any = _CLASSES[urlsplit(url).scheme](**options)
+
+    @property
+    def run_id(self) -> str:
+        """The server's ``run_id``; connects when there is no connection."""
+        if not self._connection.is_connected:
+            self._connection.connect()
+        return cast(str, self._connection.run_id)
+
+    def command(self, *words: Word) -> Any:
+        """The answer to one command."""
+        return self.pipeline([words])[0]
+
+    def script(self, name: str, keys: Sequence[str], head: Sequence[Word], tail: Sequence[Word]) -> list[Any]:
+        """Run one of ``contract.lua``; its arguments are ``head``, this connection's run_id, ``tail``."""
+        return self.scripts(name, [(keys, head, tail)])[0]
+
+    def scripts(
+        self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[Word], Sequence[Word]]]
+    ) -> list[list[Any]]:
+        """Run one script many times in one round trip."""
+        run_id = self.run_id
+        digest = _digest(name)
+        words = [("EVALSHA", digest, len(keys), *keys, *head, run_id, *tail) for keys, head, tail in calls]
+        try:
+            return self.pipeline(words)
+        except NoScriptError:
+            self.command("SCRIPT", "LOAD", source(name))
+            return self.pipeline(words)
+
+    def pipeline(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
+        """The answers to several commands sent together; raises the first error after all answers were read."""
+        connection = self._connection
+        if not connection.is_connected:
+            connection.connect()
+        refused: ResponseError | None = None
+        answers: list[Any] = []
+        try:
+            if len(commands) == 1:
+                connection.send_command(*commands[0], check_health=False)
+            else:
+                connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            for _ in commands:
+                try:
+                    answers.append(connection.read_response())
+                except ResponseError as error:
+                    refused = refused or error
+                    answers.append(None)
+        except BaseException:
+            # An answer may still be on its way: this connection cannot be used again.
+            connection.disconnect()
+            raise
+        if refused is not None:
+            raise refused
+        return answers
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        self._connection.disconnect()

@@ -1,0 +1,28 @@
+"""Errors of a managed run that task authors meet or raise."""
+
+
+class PermanentError(Exception):
+    """Raised by a task body: the attempt failed and no other attempt would do better."""
+
+
+PermanentError.__module__ = "workers"
+
+
+class ResultNotJSON(PermanentError):
+    """The task returned something that JSON cannot hold."""
+
+
+class ResultTooLarge(PermanentError):
+    """The task's result is longer than the limit."""
+
+
+class ArgumentsNotValid(PermanentError):
+    """The arguments do not fit the type hints of the task."""
+
+
+class RetryNotManaged(PermanentError):
+    """``self.retry()`` was called in a managed task: its retries are decided by the control plane."""
+
+
+class ReplaceNotManaged(PermanentError):
+    """``self.replace()`` was called in a managed task: what was accepted is what runs."""

@@ -1,0 +1,97 @@
+"""May this message's task run now? One atomic call to Redis, asked again while the answer is to wait."""
+
+import logging
+import random
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from celery.exceptions import Ignore, Reject
+
+from contract.keys import ASK_SECONDS, CLAIM_SECONDS, CONTROL, EVENTS_PREFIX, claim
+from contract.message import ManagedHeader
+from workers.connection import AWAY, RedisConnection
+from workers.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_FIRST_WAIT_SECONDS = 0.05
+_LONGEST_WAIT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to run one attempt."""
+
+    attempt: int
+    started_at: float
+    """Unix seconds on the Redis clock."""
+
+
+class Gate:
+    """Asks ``gate.lua`` on a connection of its own process."""
+
+    def __init__(self, redis: RedisConnection, settings: Settings, owner: str) -> None:
+        self._redis = redis
+        self._owner = owner
+        self._tail = (CLAIM_SECONDS, ASK_SECONDS, settings.gate_stream_entries, settings.gate_memory_percent)
+        self._longest_seconds = settings.gate_wait_seconds
+
+    def pass_(self, header: ManagedHeader, task: str, token: str, body: str, patience: "Patience") -> Claim:
+        """The claim of a new attempt.
+
+        Raises ``Ignore`` when the message must not run: a duplicate, cancelled, expired, or for Postgres to decide.
+        Raises ``Reject`` with requeue when the wait lasts longer than ``patience``.
+        """
+        expires_at = header["expires_at"]
+        head = (EVENTS_PREFIX,)
+        tail = (
+            header["epoch"],
+            task,
+            header["after"],
+            token,
+            self._owner,
+            repr(header["sent_at"]),
+            "" if expires_at is None else repr(expires_at),
+            body,
+            *self._tail,
+        )
+        keys = (CONTROL, claim(task))
+        pause = _FIRST_WAIT_SECONDS
+        while True:
+            try:
+                answer = self._redis.script("gate", keys, head, tail)
+            except AWAY as error:
+                self._redis.close()
+                answer = ["wait", f"Redis does not answer: {error}"]
+            verdict = answer[0]
+            if verdict == "run":
+                return Claim(attempt=int(answer[1]), started_at=float(answer[3]))
+            if verdict != "wait":
+                raise Ignore(f"{verdict}: dispatch {header['dispatch']} does not run")
+            if patience.is_over(pause):
+                logger.warning("task %s goes back to its queue: waited at the gate: %s", task, answer[1])
+                raise Reject(f"waited at the gate: {answer[1]}", requeue=True)
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+            pause = min(pause * 2, _LONGEST_WAIT_SECONDS)
+
+
+class Stopping(Protocol):
+    """Anything that knows whether the worker shuts down."""
+
+    @property
+    def stopping(self) -> bool:
+        """True once it does."""
+        ...
+
+
+class Patience:
+    """How long one message may wait at the gate: the time limit runs from acceptance, and a parent may shut down."""
+
+    def __init__(self, seconds: float, stopping: Stopping) -> None:
+        self._until = time.monotonic() + seconds
+        self._stopping = stopping
+
+    def is_over(self, pause_seconds: float) -> bool:
+        """Whether waiting ``pause_seconds`` more would be too long."""
+        return self._stopping.stopping or time.monotonic() + pause_seconds > self._until

@@ -1,0 +1,120 @@
+"""Children that died with an attempt in hand: their parent reports it, from what their slots say."""
+
+import json
+import logging
+import os
+import time
+from pathlib import Path
+
+from contract.events import ErrorBody, StartedBody
+from contract.keys import claim
+from workers.connection import RedisConnection
+from workers.keeper import Keeper, Outcome
+from workers.node import Node
+from workers.report import failed, kind_of, outcome_body, report_once
+from workers.slots import Phase, Run, Snapshot
+
+logger = logging.getLogger(__name__)
+
+_EARLY_SECONDS = 0.1
+"""The child's clock of its limit starts a little after Celery's."""
+
+
+class LostChildren:
+    """Finds dead children and reports what they ran."""
+
+    def __init__(self, node: Node, redis: RedisConnection, keeper: Keeper) -> None:
+        self._node = node
+        self._redis = redis
+        self._keeper = keeper
+
+    def run_once(self) -> None:
+        """One pass over the slots. Raises one of ``workers.connection.AWAY``; the next pass goes on."""
+        for slot in self._node.slots.taken():
+            if is_alive(slot.pid):
+                continue
+            # The child's last words were written before it died: read them again, now that nobody writes.
+            slot = next((again for again in self._node.slots.taken() if again.index == slot.index), slot)
+            if slot.run is None or self._report(slot, slot.run):
+                self._node.slots.free(slot.index)
+
+    def _report(self, slot: Snapshot, run: Run) -> bool:
+        """Whether the slot may be freed: its attempt is reported, or was not this child's."""
+        state, token, attempt, started_at = self._redis.command(
+            "HMGET", claim(run.task), "state", "token", "attempt", "started_at"
+        )
+        ours = token == run.token
+        if slot.phase is Phase.ASKING and not ours:
+            return True
+        if ours and state == "done":
+            return True
+        if slot.phase is Phase.ASKING:
+            run = Run(
+                run.task,
+                run.token,
+                run.task_type,
+                run.queue,
+                run.dispatch,
+                run.accepted_at,
+                run.hard_limit_seconds,
+                attempt=int(attempt),
+                started_at=float(started_at),
+                body_at=run.accepted_at,
+            )
+        outcome = self._parked(slot, run) or self._death(run)
+        reason = report_once(self._redis, self._keeper, outcome)
+        if reason is not None:
+            logger.warning("task %s of a dead child is not reported yet: %s", run.task, reason)
+        return reason is None
+
+    def _parked(self, slot: Snapshot, run: Run) -> Outcome | None:
+        text = self._node.slots.parked(slot.index)
+        if text is None:
+            return None
+        attempt, kind, body = json.loads(text)
+        return Outcome(run.task, attempt, run.token, kind, body)
+
+    def _death(self, run: Run) -> Outcome:
+        now = time.monotonic()
+        limit = run.hard_limit_seconds
+        timed_out = bool(limit) and now - run.accepted_at >= limit - _EARLY_SECONDS
+        error: ErrorBody
+        if timed_out:
+            error = {
+                "type": "TimeLimitExceeded",
+                "message": f"the task ran longer than its time limit of {limit:g} s",
+                "traceback": "",
+            }
+        else:
+            error = {
+                "type": "WorkerLost",
+                "message": "the worker process died while it ran the task (killed, out of memory, or crashed)",
+                "traceback": "",
+            }
+        started: StartedBody = {
+            "task_type": run.task_type,
+            "queue": run.queue,
+            "worker": self._node.owner,
+            "dispatch": run.dispatch,
+        }
+        ending = failed(error, timed_out=timed_out)
+        body = outcome_body(json.dumps(started), run.started_at, now - run.body_at, ending)
+        logger.error("task %s[%s] attempt %d: %s", run.task_type, run.task, run.attempt, error["message"])
+        return Outcome(run.task, run.attempt, run.token, kind_of(ending), body)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; a zombie does not."""
+    try:
+        # The state follows the name, which stands in brackets and may hold anything.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        if Path("/proc/self/stat").exists():
+            return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,52 @@
+"""Plain Celery tasks are recorded, and nothing more: recording never fails or slows them."""
+
+import json
+import logging
+import time
+from typing import Any
+
+from celery import signals
+
+from contract.events import EventKind, NativeBody
+from contract.message import HEADER
+from workers.child import current_child
+from workers.keeper import Note
+from workers.report import clean, describe
+
+logger = logging.getLogger(__name__)
+
+_STARTED = "_pointsman_started"
+_BUILTIN = "celery."
+
+
+def watch() -> None:
+    """Record the native tasks of this process from now on."""
+    signals.task_prerun.connect(_begin)
+    signals.task_postrun.connect(_end)
+
+
+def _begin(task: Any = None, **_: Any) -> None:
+    request = task.request_stack.top
+    if request is not None and HEADER not in request.__dict__:
+        setattr(request, _STARTED, time.monotonic())
+
+
+def _end(task: Any = None, retval: Any = None, state: str | None = None, **_: Any) -> None:
+    request = task.request_stack.top
+    started = getattr(request, _STARTED, None)
+    if started is None or request.is_eager or task.name.startswith(_BUILTIN):
+        return
+    try:
+        child = current_child()
+        body: NativeBody = {
+            "task_type": task.name,
+            "queue": (request.delivery_info or {}).get("routing_key") or "",
+            "worker": child.owner,
+            "state": state or "FAILURE",
+            "run_seconds": round(time.monotonic() - started, 6),
+        }
+        if isinstance(retval, BaseException) and state == "FAILURE":
+            body["error"] = describe(retval)
+        child.keeper.note(Note(EventKind.NATIVE, clean(str(request.id)), json.dumps(body)))
+    except Exception:
+        logger.exception("a native run of %s was not recorded", task.name)

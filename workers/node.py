@@ -1,0 +1,55 @@
+"""What a worker parent and its children have in common: one node of Celery, from its start to its end."""
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from workers.settings import Settings
+from workers.slots import Slots
+
+
+@dataclass(slots=True)
+class Node:
+    """One start of one worker parent. Made before the first fork, so that the children inherit it."""
+
+    name: str
+    """The Celery node name, e.g. ``critical@host``."""
+    settings: Settings
+    slots: Slots
+    processes: int
+    queues: Sequence[str]
+    owner: str = ""
+    """Unique to this start: the node name and a random part."""
+    pid: int = field(default_factory=os.getpid)
+    host: str = field(default_factory=socket.gethostname)
+    started_at: float = field(default_factory=time.time)
+    consuming: int = 0
+    """Rises while the consumer's event loop turns."""
+    ready: bool = False
+    """Whether the consumer has been up once."""
+
+    def __post_init__(self) -> None:
+        self.owner = self.owner or f"{self.name}#{secrets.token_hex(4)}"
+
+    @property
+    def pool(self) -> str:
+        """The node name before the ``@``."""
+        return self.name.partition("@")[0]
+
+
+_current: list[Node] = []
+
+
+def current_node() -> Node:
+    """The node this process belongs to. Raises ``RuntimeError`` outside of a worker."""
+    if not _current:
+        raise RuntimeError("a managed task runs only in a worker: celery -A workers worker")
+    return _current[0]
+
+
+def become(node: Node) -> None:
+    """Make ``node`` this process's."""
+    _current[:] = [node]

@@ -1,0 +1,169 @@
+"""What is said of an ended attempt, and the one call to Redis that says it."""
+
+import json
+import logging
+import random
+import time
+import traceback
+from typing import Any, NotRequired, TypedDict
+
+from pydantic import BaseModel
+
+from contract.events import RESULT_BYTES, TRACEBACK_BYTES, ErrorBody, EventKind
+from workers.connection import AWAY, RedisConnection
+from workers.errors import ResultNotJSON, ResultTooLarge
+from workers.keeper import Keeper, Outcome
+from workers.slots import Slot
+
+logger = logging.getLogger(__name__)
+
+_MESSAGE_BYTES = 2 * 1024
+_FIRST_WAIT_SECONDS = 0.05
+_LONGEST_WAIT_SECONDS = 2.0
+_LOG_SECONDS = 10.0
+_OURS = ("builtins", "workers.errors", "billiard.exceptions")
+
+
+class Ending(TypedDict):
+    """The part of an outcome's body that the run decides."""
+
+    result: NotRequired[str]
+    error: NotRequired[ErrorBody]
+    permanent: NotRequired[bool]
+    timed_out: NotRequired[bool]
+
+
+def encode_result(result: Any) -> str | None:
+    """The result as JSON text; None stays None. Raises ``ResultNotJSON`` or ``ResultTooLarge``."""
+    if result is None:
+        return None
+    try:
+        text = json.dumps(result, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+        size = len(text.encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ResultNotJSON(f"the task returned {type(result).__name__}: {error}"[:500]) from None
+    if size > RESULT_BYTES:
+        raise ResultTooLarge(f"the result has {size} bytes, {RESULT_BYTES} are allowed")
+    return text
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def describe(error: BaseException, skip_frames: int = 0) -> ErrorBody:
+    """Type, message and traceback of an exception, as text any database can hold."""
+    message = _cut(_message(error), _MESSAGE_BYTES)
+    frames = error.__traceback__
+    for _ in range(skip_frames):
+        frames = frames.tb_next if frames is not None else None
+    try:
+        lines = traceback.format_exception(type(error), error, frames)
+    except Exception:
+        lines = traceback.format_tb(frames)
+    lines = [_cut(line, _MESSAGE_BYTES) for line in lines]
+    return {"type": type_name(error), "message": message, "traceback": _newest("".join(lines), TRACEBACK_BYTES)}
+
+
+def type_name(error: BaseException) -> str:
+    """The class name, with its module unless it is a builtin or one of our own words."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ in _OURS else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def clean(text: str) -> str:
+    """Without NUL characters and lone surrogates, which PostgreSQL and UTF-8 refuse."""
+    text = text.replace("\0", "\ufffd")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(its message could not be read)"
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    text = clean(text)
+    if len(text) * 4 <= most_bytes or len(text.encode()) <= most_bytes:
+        return text
+    return text.encode()[: most_bytes - 4].decode(errors="ignore") + "…\n"
+
+
+def _newest(text: str, most_bytes: int) -> str:
+    encoded = text.encode()
+    if len(encoded) <= most_bytes:
+        return text
+    tail = encoded[-(most_bytes - 8) :].decode(errors="ignore")
+    return "…\n" + tail[tail.find("\n") + 1 :]
+
+
+class Reporter:
+    """Reports outcomes on the connection of the process that ran them, and keeps them afterwards."""
+
+    def __init__(self, redis: RedisConnection, keeper: Keeper, slot: Slot) -> None:
+        self._redis = redis
+        self._keeper = keeper
+        self._slot = slot
+
+    def report(self, outcome: Outcome) -> None:
+        """Return when Redis has accepted the outcome, however long that takes.
+
+        While Redis is away the outcome is parked in shared memory, so that it outlives this process.
+        """
+        pause = _FIRST_WAIT_SECONDS
+        logged_at = 0.0
+        while True:
+            reason = report_once(self._redis, self._keeper, outcome)
+            if reason is None:
+                self._slot.clear()
+                return
+            if not logged_at:
+                self._slot.park(json.dumps([outcome.attempt, outcome.kind, outcome.body]))
+            if time.monotonic() - logged_at > _LOG_SECONDS:
+                logger.warning("the outcome of task %s is not accepted yet: %s", outcome.task, reason)
+                logged_at = time.monotonic()
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+            pause = min(pause * 2, _LONGEST_WAIT_SECONDS)
+
+
+def report_once(redis: RedisConnection, keeper: Keeper, outcome: Outcome) -> str | None:
+    """Report and keep an outcome: None when Redis accepted it, else why not."""
+    keys, head, tail = outcome.call()
+    try:
+        answer = redis.script("report", keys, head, tail)
+    except AWAY as error:
+        redis.close()
+        return f"Redis does not answer: {error}"
+    if answer[0] != "ok":
+        return "no epoch is valid on this server"
+    keeper.keep(outcome, int(answer[1]), answer[2])
+    return None
+
+
+def failed(error: ErrorBody, *, permanent: bool = False, timed_out: bool = False) -> Ending:
+    """The ending of a failed attempt."""
+    ending: Ending = {"error": error}
+    if permanent:
+        ending["permanent"] = True
+    if timed_out:
+        ending["timed_out"] = True
+    return ending
+
+
+def outcome_body(started: str, started_at: float, run_seconds: float, ending: Ending) -> str:
+    """The JSON of an outcome; ``started`` is the JSON of the ``started`` event it repeats."""
+    rest = json.dumps({"started_at": started_at, "run_seconds": round(run_seconds, 6), **ending}, ensure_ascii=False)
+    return started[:-1] + "," + rest[1:]
+
+
+def kind_of(ending: Ending) -> EventKind:
+    """Which event an ending is."""
+    return EventKind.FAILED if "error" in ending else EventKind.SUCCEEDED

@@ -1,0 +1,51 @@
+"""Priorities as people mean them: 10 is the most urgent, also in ``apply_async(priority=10)``.
+
+On Redis, Celery's own priority is the *step* of the list, 0 fetched first. It is turned into a step here, in the last
+moment before a message is built, and back in ``workers.request``, in the first moment a worker holds the message. So
+whatever Celery passes on in between (retries, chains, chords, replaced tasks) is a priority and never a step.
+"""
+
+from typing import Any
+
+from celery.app.amqp import AMQP
+from celery.app.routes import Router
+
+from contract.queues import MAX_PRIORITY, STEPS, step_of
+from workers.settings import settings
+
+
+def priority_of(step: int) -> int:
+    """The priority of a step: ``step_of(priority_of(step)) == step`` for every step."""
+    return MAX_PRIORITY - min(max(step, STEPS[0]), STEPS[-1])
+
+
+class PriorityRouter(Router):
+    """Celery's router that ends by choosing the step: the message's priority, else its queue's own."""
+
+    def route(self, options: Any, name: Any, args: Any = (), kwargs: Any = None, task_type: Any = None) -> Any:
+        """Raises ``ValueError`` for a priority outside 0..10."""
+        routed = super().route(options, name, args, kwargs, task_type)
+        priority = routed.get("priority")
+        if priority is None:
+            queue = routed.get("queue")
+            known = settings().topology.queue(getattr(queue, "name", ""))
+            if known is None:
+                return routed
+            priority = known.priority
+        elif not isinstance(priority, int) or not 0 <= priority <= MAX_PRIORITY:
+            raise ValueError(f"priority must be a whole number from 0 to {MAX_PRIORITY}, not {priority!r}")
+        routed["priority"] = step_of(priority)
+        return routed
+
+
+class PriorityAMQP(AMQP):
+    """Celery's message builder with our router."""
+
+    def Router(self, queues: Any = None, create_missing: Any = None) -> PriorityRouter:  # noqa: N802 - Celery's name
+        """The router of this application."""
+        return PriorityRouter(
+            self.routes,
+            queues or self.queues,
+            self.app.either("task_create_missing_queues", create_missing),
+            app=self.app,
+        )

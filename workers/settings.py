@@ -1,0 +1,86 @@
+"""Every setting of a worker, validated once at start. Units are in the names.
+
+Each is read from the environment with the prefix ``POINTSMAN_``; ``topology`` is JSON.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from contract.queues import DEFAULT_TOPOLOGY, Topology
+from contract.run_file import DEFAULT_DATA_DIR, RunFile
+
+
+def _redis_scheme(url: SecretStr | None) -> SecretStr | None:
+    if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must start with redis://, rediss:// or unix://")
+    return url
+
+
+class Settings(BaseSettings):
+    """A worker's configuration. Raises ``pydantic.ValidationError`` naming every bad value."""
+
+    model_config = SettingsConfigDict(env_prefix="POINTSMAN_", frozen=True, extra="ignore")
+
+    redis_url: Annotated[SecretStr | None, AfterValidator(_redis_scheme)] = None
+    """Redis or Valkey, the broker. Unset: the server of a running ``./scripts/up``."""
+    data_dir: Path = DEFAULT_DATA_DIR
+    """Where ``./scripts/up`` keeps ``run.json``."""
+    task_modules: Annotated[str, NoDecode] = ""
+    """Importable modules with tasks, separated by commas, beside the shipped ``workers.tasks``."""
+    topology: Topology = DEFAULT_TOPOLOGY
+    """Queues and worker pools, as JSON."""
+
+    time_limit_seconds: float = Field(default=300.0, gt=0)
+    """A task that names no limit is killed after so long."""
+    soft_time_limit_seconds: float | None = Field(default=None, gt=0)
+    """A task that names no soft limit gets ``SoftTimeLimitExceeded`` after so long."""
+    visibility_timeout_seconds: int = Field(default=3600, ge=60)
+    """An unacknowledged message is delivered again after so long. Equal in all workers."""
+    result_expires_seconds: int = Field(default=3600, ge=1)
+    """How long results of plain Celery tasks are kept in Redis."""
+    prefetch_multiplier: int = Field(default=1, ge=1)
+    """Messages a node holds for each of its processes."""
+    allow_pool_without_time_limits: bool = False
+    """Accept ``-P solo`` and ``-P threads``, which ignore time limits."""
+
+    redis_connect_seconds: float = Field(default=2.0, gt=0)
+    """Longest wait for a connection to Redis."""
+    redis_read_seconds: float = Field(default=5.0, gt=0)
+    """Longest wait for one answer of Redis."""
+    gate_memory_percent: int = Field(default=85, ge=1, le=100)
+    """Nothing is started while Redis uses more of its maxmemory."""
+    gate_stream_entries: int = Field(default=1_000_000, ge=1000)
+    """Nothing is started while the recorder is so many events behind."""
+    gate_wait_seconds: float = Field(default=30.0, gt=0)
+    """Longest wait at the gate, at most half of the time limit; then the message goes back to its queue."""
+    kept_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
+    """Most memory of one process for outcomes the recorder has not passed yet."""
+
+    @model_validator(mode="after")
+    def _soft_before_hard(self) -> Self:
+        if self.soft_time_limit_seconds is not None and self.soft_time_limit_seconds >= self.time_limit_seconds:
+            raise ValueError("soft_time_limit_seconds must be below time_limit_seconds")
+        return self
+
+    def modules(self) -> tuple[str, ...]:
+        """The names in ``task_modules``."""
+        return tuple(name.strip() for name in self.task_modules.split(",") if name.strip())
+
+    def require_redis_url(self) -> str:
+        """The Redis URL. Raises ``SystemExit`` with what to do when there is none."""
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        running = RunFile.read(self.data_dir)
+        if running is None:
+            raise SystemExit("No broker: set POINTSMAN_REDIS_URL, or start ./scripts/up.")
+        return running.redis_url
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read on first use."""
+    return Settings()

@@ -1,0 +1,184 @@
+"""Where this library is hooked into Celery's worker: its boot steps, its consumer, its signals."""
+
+import json
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from celery import bootsteps, signals
+from celery.worker.consumer import Consumer
+
+from contract.events import EventKind, StartedBody
+from contract.message import HEADER
+from workers import native
+from workers.beats import Beats
+from workers.catalogue import Catalogue
+from workers.child import existing_child
+from workers.keeper import Note
+from workers.node import Node, become, current_node
+from workers.settings import settings
+from workers.slots import Slots
+
+logger = logging.getLogger(__name__)
+
+_SPARE_SLOTS = 16
+_CONSUMING_SECONDS = 1.0
+
+
+class NodeStep(bootsteps.StartStopStep):
+    """Makes the node before the pool forks, and its beats after."""
+
+    requires = ("celery.worker.components:Pool",)
+    beats: Beats | None = None
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        ours = settings()
+        _refuse_pool(worker, allowed=ours.allow_pool_without_time_limits)
+        processes = worker.max_concurrency or worker.concurrency
+        node = Node(
+            name=worker.hostname,
+            settings=ours,
+            slots=Slots(4 * processes + _SPARE_SLOTS),
+            processes=processes,
+            queues=list(worker.app.amqp.queues.consume_from),
+        )
+        become(node)
+        self.catalogue = Catalogue.of(worker.app, ours.topology)
+        self.node = node
+
+    def start(self, parent: Any) -> None:  # noqa: ARG002 - Celery's name
+        """The pool has forked: a thread may start."""
+        NodeStep.beats = Beats(self.node, self.catalogue)
+        NodeStep.beats.start()
+
+    def stop(self, parent: Any) -> None:
+        """Nothing yet: the pool is still draining."""
+
+
+def _refuse_pool(worker: Any, *, allowed: bool) -> None:
+    """Raises ``SystemExit`` for a pool that cannot keep the promises."""
+    pool = worker.pool_cls.__module__.rpartition(".")[2]
+    if pool == "prefork":
+        if worker.pool_start_method != "fork":
+            raise SystemExit(
+                "Pointsman workers share memory with their children: worker_pool_start_method must be fork"
+            )
+    elif not allowed:
+        raise SystemExit(
+            f"The {pool} pool ignores time limits: a task that hangs would hold its process for ever. Use the prefork "
+            "pool, or set POINTSMAN_ALLOW_POOL_WITHOUT_TIME_LIMITS=true."
+        )
+
+
+class Consuming(bootsteps.StartStopStep):
+    """Counts while the consumer's event loop turns: a parent that lives but does not consume is seen."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._timer: Any = None
+
+    def start(self, parent: Any) -> None:
+        """The consumer is connected."""
+        node = current_node()
+        node.queues = list(parent.app.amqp.queues.consume_from)
+        node.ready = True
+        self._timer = parent.timer.call_repeatedly(_CONSUMING_SECONDS, partial(_count, node))
+
+    def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's name
+        """The consumer lost its connection, or ends."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _count(node: Node) -> None:
+    node.consuming += 1
+
+
+class PointsmanConsumer(Consumer):
+    """Celery's consumer; a managed message that no task of this worker can run becomes an event, not a loop."""
+
+    connection: Any
+    connection_errors: Any
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """The task type is not in this worker's registry."""
+        if not _is_managed(message):
+            super().on_unknown_task(body, message, exc)
+            return
+        self._refuse(message, f"task type {message.headers.get('task')} is not known to this worker")
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """The message cannot be read."""
+        if not _is_managed(message):
+            super().on_invalid_task(body, message, exc)
+            return
+        self._refuse(message, str(exc))
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Celery's, but it does not wait up to half a minute for a broker that is back."""
+        conn.ensure_connection = partial(conn.ensure_connection, interval_start=0.5, interval_step=0.5, interval_max=2)
+        return super().ensure_connected(conn)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Celery's, but the worker outlives a broker that is away while messages are unacknowledged.
+
+        kombu 5.7 then closes the connection twice; the second time it tries to give those messages back on a transport
+        it has already taken apart, and the AttributeError would end the worker.
+        """
+        if self.connection is not None:
+            self.connection.close = partial(_close_quietly, self.connection.close)
+        super().on_connection_error_after_connected(exc)
+
+    def _refuse(self, message: Any, reason: str) -> None:
+        headers = message.headers
+        logger.error("message of task %s is dropped and reported: %s", headers.get("id"), reason)
+        header = headers[HEADER]
+        dispatch = header.get("dispatch", 0) if isinstance(header, dict) else 0
+        unknown: StartedBody = {
+            "task_type": str(headers.get("task")),
+            "queue": str((message.delivery_info or {}).get("routing_key") or ""),
+            "worker": current_node().owner,
+            "dispatch": dispatch if isinstance(dispatch, int) else 0,
+        }
+        if NodeStep.beats is not None:
+            NodeStep.beats.keeper.note(Note(EventKind.UNKNOWN, str(headers.get("id")), json.dumps(unknown)))
+        message.ack_log_error(logger, self.connection_errors)
+
+
+def _close_quietly(close: Callable[[], None]) -> None:
+    try:
+        close()
+    except Exception as error:
+        logger.debug("closing a lost connection: %r", error)
+
+
+def _is_managed(message: Any) -> bool:
+    return isinstance(message.headers, dict) and message.headers.get(HEADER) is not None
+
+
+@signals.worker_process_init.connect
+def _child_begins(**_: Any) -> None:
+    native.watch()
+
+
+@signals.worker_process_shutdown.connect
+def _child_ends(**_: Any) -> None:
+    child = existing_child()
+    if child is not None:
+        child.close()
+
+
+@signals.worker_shutting_down.connect
+def _shutdown_begins(**_: Any) -> None:
+    current_node().slots.stop_waiting()
+
+
+@signals.worker_shutdown.connect
+def _shutdown_ends(**_: Any) -> None:
+    if NodeStep.beats is not None:
+        NodeStep.beats.stop()
