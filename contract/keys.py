@@ -4,7 +4,7 @@ The scripts derive claim and stream keys from these prefixes, so Redis Cluster i
 """
 
 CONTROL = "pointsman:control"
-"""Hash, for ever: ``epoch``, ``run_id`` of the server the epoch was declared on, ``open`` (1 once the census is over),
+"""Hash, for ever: ``epoch``, ``run_id`` of the server it was declared on, ``open`` (1 once the census is over),
 ``memory_percent`` of maxmemory, ``recorded`` (``<epoch>/<stream id>``: the recorder's committed position)."""
 
 SEQUENCE = "pointsman:sequence"
@@ -14,7 +14,9 @@ WINDOW = "pointsman:window"
 """Hash, rewritten every pass of the dispatcher: queue to ``{"limit", "waiting"}``."""
 
 BEATS = "pointsman:beats"
-"""Hash, a field per worker parent, removed an hour after it fell silent: owner to its last beat (``contract.events``)."""
+"""Hash, a field per worker parent, removed an hour after it fell silent: owner to its last beat
+(``contract.events``).
+"""
 
 CLAIM_PREFIX = "pointsman:claim:"
 """Hash per task: ``state``, ``attempt``, ``token``, ``owner``, ``reason``. A running claim does not expire; a finished

@@ -41,7 +41,8 @@ class PoolSpec(BaseModel):
 class Topology(BaseModel):
     """All queues and pools, checked against each other.
 
-    Raises ``pydantic.ValidationError`` when a name repeats, a pool names an unknown queue, or no queue accepts any task.
+    Raises ``pydantic.ValidationError`` when a name repeats, a pool names an unknown queue, or no queue accepts any
+    task.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,8 +1,8 @@
 """All that is particular to Celery on Redis: the message as kombu would write it, the lists, their length.
 
-Messages are Celery protocol 2 (https://docs.celeryq.dev/en/stable/internals/protocol.html) written straight to the lists
-kombu reads; kombu's own publish blocks and costs about a millisecond a message. A test holds every field against what the
-installed Celery and kombu produce.
+Messages are Celery protocol 2 (https://docs.celeryq.dev/en/stable/internals/protocol.html) written straight to the
+lists kombu reads; kombu's own publish blocks and costs about a millisecond a message. A test holds every field
+against what the installed Celery and kombu produce.
 """
 
 import base64

@@ -10,8 +10,8 @@ _CONNECT_SECONDS = 3.0
 def create_engine(settings: Settings, application_name: str) -> AsyncEngine:
     """A pool whose every statement is bounded in time, so that no request waits for ever.
 
-    JIT is off: it costs more than it saves on statements of a millisecond. Plans are custom each time: a generic plan cached
-    while a partition was empty stays bad when it is full.
+    JIT is off: it costs more than it saves on statements of a millisecond. Plans are custom each time: a generic
+    plan cached while a partition was empty stays bad when it is full.
     """
     timeout_ms = int(settings.database_timeout_seconds * 1000)
     return create_async_engine(

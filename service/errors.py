@@ -61,7 +61,7 @@ class UnknownTask(NotFound):
 
 
 class MethodNotAllowed(PointsmanError):
-    """This resource does not answer that method."""
+    """The resource does not answer that method."""
 
     status, code, title = 405, "method-not-allowed", "Method not allowed"
 
@@ -109,7 +109,7 @@ class UnknownQueue(InvalidRequest):
 
 
 class KeyReused(InvalidRequest):
-    """This Idempotency-Key was used with another body."""
+    """The Idempotency-Key was used with another body."""
 
     code, title = "idempotency-key-reused", "Idempotency-Key reused"
 

@@ -15,8 +15,9 @@ _LONGEST_BACKOFF_SECONDS = 10.0
 class Loop:
     """Runs ``single_pass`` until told to stop.
 
-    A pass answers True when more work is likely waiting; then the next follows at once, else after ``interval_seconds``.
-    A pass that raises is logged, and repeated after a pause that doubles up to ten seconds, drawn at random from its upper half.
+    A pass answers True when more work is likely waiting; then the next follows at once, else after
+    ``interval_seconds``. A pass that raises is logged, and repeated after a pause that doubles up to ten seconds,
+    drawn at random from its upper half.
     """
 
     def __init__(self, name: str, single_pass: Callable[[], Awaitable[bool]], interval_seconds: float) -> None:
@@ -46,7 +47,8 @@ class Loop:
             longest = min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2 ** min(self._failures, 16))
             pause = random.uniform(longest / 2, longest)  # noqa: S311 - jitter, not a secret
             log.warning(
-                f"{self.name} could not finish a pass, trying again",
+                "a pass could not be finished, trying again",
+                loop=self.name,
                 error=f"{type(error).__name__}: {error}"[:500],
                 failures=self._failures,
                 pause_seconds=round(pause, 2),
@@ -54,7 +56,7 @@ class Loop:
             )
             return pause
         if self._failures:
-            log.info(f"{self.name} works again", after_failures=self._failures)
+            log.info("passes work again", loop=self.name, after_failures=self._failures)
             self._failures = 0
         return 0.0 if more else self._interval_seconds
 

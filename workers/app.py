@@ -1,6 +1,7 @@
 """The Celery application: ordinary Celery, configured for the queues and priorities of the contract."""
 
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from celery import Celery
 from kombu import Exchange, Queue
@@ -27,11 +28,26 @@ class PointsmanCelery(Celery):
             setattr(type(task), option, value)
         return task
 
+    def _connection(self, url: str | None, *args: Any, **options: Any) -> Any:
+        """Raises ``SystemExit`` with what to do when no broker is known; tasks can be called and tested without one."""
+        chosen = url or celery_url(settings().require_redis_url())
+        return super()._connection(chosen, *args, **options)  # type: ignore[misc]  # not in celery-types
+
+
+def celery_url(url: str) -> str:
+    """The URL in Celery's words: ``redis+socket`` and ``virtual_host`` where redis-py says ``unix`` and ``db``."""
+    if not url.startswith("unix://"):
+        return url
+    parts = urlsplit(url)
+    query = {("virtual_host" if name == "db" else name): value for name, value in parse_qsl(parts.query)}
+    return f"redis+socket://{parts.netloc}{parts.path}" + (f"?{urlencode(query)}" if query else "")
+
 
 def configuration() -> dict[str, Any]:
-    """Celery's settings. Raises ``SystemExit`` when no broker is known."""
+    """Celery's settings."""
     ours = settings()
-    url = ours.require_redis_url()
+    found = ours.find_redis_url()
+    url = None if found is None else celery_url(found)
     return {
         "broker_url": url,
         "broker_connection_retry_on_startup": True,

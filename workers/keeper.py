@@ -107,9 +107,9 @@ class Keeper:
         self._wake()
 
     def close(self, seconds: float) -> None:
-        """Wait at most so long for the notes to be appended, then end the thread."""
+        """Wait at most so long for notes to be appended and outcomes to be recorded, then end the thread."""
         deadline = time.monotonic() + seconds
-        while self._notes and time.monotonic() < deadline:
+        while (self._notes or self._kept) and time.monotonic() < deadline:
             self._stop.wait(0.02)
         self._stop.set()
         self._work.set()

@@ -38,7 +38,7 @@ def encode_result(result: Any) -> str | None:
     if result is None:
         return None
     try:
-        text = json.dumps(result, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+        text = _RESULT_ENCODER.encode(result)
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise ResultNotJSON(f"the task returned {type(result).__name__}: {error}"[:500]) from None
@@ -105,6 +105,10 @@ def _newest(text: str, most_bytes: int) -> str:
     return "…\n" + tail[tail.find("\n") + 1 :]
 
 
+_RESULT_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+_BODY_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
+
 class Reporter:
     """Reports outcomes on the connection of the process that ran them, and keeps them afterwards."""
 
@@ -160,7 +164,7 @@ def failed(error: ErrorBody, *, permanent: bool = False, timed_out: bool = False
 
 def outcome_body(started: str, started_at: float, run_seconds: float, ending: Ending) -> str:
     """The JSON of an outcome; ``started`` is the JSON of the ``started`` event it repeats."""
-    rest = json.dumps({"started_at": started_at, "run_seconds": round(run_seconds, 6), **ending}, ensure_ascii=False)
+    rest = _BODY_ENCODER.encode({"started_at": started_at, "run_seconds": round(run_seconds, 6), **ending})
     return started[:-1] + "," + rest[1:]
 
 

@@ -70,14 +70,19 @@ class Settings(BaseSettings):
         """The names in ``task_modules``."""
         return tuple(name.strip() for name in self.task_modules.split(",") if name.strip())
 
-    def require_redis_url(self) -> str:
-        """The Redis URL. Raises ``SystemExit`` with what to do when there is none."""
+    def find_redis_url(self) -> str | None:
+        """The Redis URL, or None when none is set and no supervisor runs."""
         if self.redis_url is not None:
             return self.redis_url.get_secret_value()
         running = RunFile.read(self.data_dir)
-        if running is None:
+        return None if running is None else running.redis_url
+
+    def require_redis_url(self) -> str:
+        """The Redis URL. Raises ``SystemExit`` with what to do when there is none."""
+        url = self.find_redis_url()
+        if url is None:
             raise SystemExit("No broker: set POINTSMAN_REDIS_URL, or start ./scripts/up.")
-        return running.redis_url
+        return url
 
 
 @cache

@@ -35,7 +35,7 @@ class NodeStep(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         ours = settings()
-        _refuse_pool(worker, allowed=ours.allow_pool_without_time_limits)
+        self.forks = _forks(worker, allowed=ours.allow_pool_without_time_limits)
         processes = worker.max_concurrency or worker.concurrency
         node = Node(
             name=worker.hostname,
@@ -52,14 +52,16 @@ class NodeStep(bootsteps.StartStopStep):
         """The pool has forked: a thread may start."""
         NodeStep.beats = Beats(self.node, self.catalogue)
         NodeStep.beats.start()
+        if not self.forks:
+            native.watch()
 
     def stop(self, parent: Any) -> None:
         """Nothing yet: the pool is still draining."""
 
 
-def _refuse_pool(worker: Any, *, allowed: bool) -> None:
-    """Raises ``SystemExit`` for a pool that cannot keep the promises."""
-    pool = worker.pool_cls.__module__.rpartition(".")[2]
+def _forks(worker: Any, *, allowed: bool) -> bool:
+    """Whether tasks run in children. Raises ``SystemExit`` for a pool that cannot keep the promises."""
+    pool: str = worker.pool_cls.__module__.rpartition(".")[2]
     if pool == "prefork":
         if worker.pool_start_method != "fork":
             raise SystemExit(
@@ -70,6 +72,7 @@ def _refuse_pool(worker: Any, *, allowed: bool) -> None:
             f"The {pool} pool ignores time limits: a task that hangs would hold its process for ever. Use the prefork "
             "pool, or set POINTSMAN_ALLOW_POOL_WITHOUT_TIME_LIMITS=true."
         )
+    return pool == "prefork"
 
 
 class Consuming(bootsteps.StartStopStep):

@@ -8,6 +8,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.staticfiles import StaticFiles
 
+from service.api.answers import restore_nulls
 from service.api.problems import SCHEMA_NAME, FieldFault, Problem
 
 _ASSETS = Path(__file__).parent / "static" / "swagger-ui"
@@ -63,7 +64,8 @@ def document(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     assert SCHEMA_NAME in schemas
     found["components"]["schemas"] = dict(sorted(schemas.items()))
-    return found
+    restored: dict[str, Any] = restore_nulls(found)
+    return restored
 
 
 def add_documentation(app: FastAPI) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
-from service.admit.submission import Submission, parse_submission
+from service.admit.submission import parse_submission
 from service.api.body import parse_json, read_body
 from service.api.parts import Parts
 from service.api.problems import problem_of

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
 from contract.states import TaskState
-from service.api.answers import moment
+from service.api.answers import moment, with_nulls
 from service.observe import sla
 
 EXAMPLE_TASK: dict[str, Any] = {
@@ -59,7 +59,7 @@ class SlaView(BaseModel):
 class TaskView(BaseModel):
     """One task."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_TASK]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [with_nulls(EXAMPLE_TASK)]})
 
     id: str = Field(description="UUIDv7: ids sort by submission.")
     task_type: str

@@ -1,0 +1,1 @@
+"""From Postgres to the broker: the short window, topped up most urgent first."""

@@ -22,7 +22,9 @@ _MEMORY_SECONDS = 1.0
 
 
 class Dispatcher:
-    """Tops up the broker. Dying at any line loses nothing: a task is either waiting, or in an outbox row, or published."""
+    """Tops up the broker. Dying at any line loses nothing: a task is either waiting, or in an outbox row, or
+    published.
+    """
 
     def __init__(self, store: Store, broker: Broker, publisher: Publisher, settings: Settings) -> None:
         self._store = store

@@ -73,7 +73,8 @@ class WindowLimits:
         return self._limits.get(queue, self._settings.window_initial)
 
     def observe(self, depths: Depths, waiting: set[str], now: float) -> None:
-        """Take one reading of the broker, ``now`` in monotonic seconds, with the queues that had tasks waiting in Postgres.
+        """Take one reading of the broker, ``now`` in monotonic seconds, with the queues that had tasks waiting in
+        Postgres.
 
         A queue that ran empty while tasks waited was starved: its window doubles. One that had work all along shows its
         service rate: published minus what is left.

@@ -2,8 +2,8 @@
 
 from service.loops import Loop
 from service.settings import Settings
-from service.store.submitting import forget_keys
 from service.store.store import Store
+from service.store.submitting import forget_keys
 
 _KEYS_A_PASS = 5000
 _INTERVAL_SECONDS = 60.0

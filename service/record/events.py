@@ -1,4 +1,6 @@
-"""Stream entries as the recorder understands them. An entry that cannot be understood is an error of its own, never a halt."""
+"""Stream entries as the recorder understands them. An entry that cannot be understood is an error of its own, never
+a halt.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

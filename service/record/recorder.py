@@ -1,7 +1,8 @@
 """The recorder: one leader reads what workers report and writes it down once.
 
-The position moves by compare-and-set in the same transaction as the rows, so a replay, or an old leader that was frozen,
-changes nothing. Only then is the stream trimmed and the position published, so that workers forget what they kept.
+The position moves by compare-and-set in the same transaction as the rows, so a replay, or an old leader that was
+frozen, changes nothing. Only then is the stream trimmed and the position published, so that workers forget what they
+kept.
 """
 
 import asyncio
@@ -111,7 +112,9 @@ class Recorder:
         return keys.events(self._epoch)
 
     async def _read(self) -> tuple[int | None, list[Any]]:
-        """The epoch declared in Redis, and after it the next entries: an older stream that is empty then stays empty."""
+        """The epoch declared in Redis, and after it the next entries: an older stream that is empty then stays
+        empty.
+        """
         most = self._settings.record_events
         declared, answer = await self._server.pipeline(
             [

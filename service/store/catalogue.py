@@ -11,7 +11,8 @@ from service.store.store import Connection
 _PUBLISH = text("""
     INSERT INTO task_type (name, content_hash, spec)
     SELECT name, content_hash, spec::jsonb
-    FROM unnest(CAST(:name AS text[]), CAST(:content_hash AS text[]), CAST(:spec AS text[])) AS rows (name, content_hash, spec)
+    FROM unnest(CAST(:name AS text[]), CAST(:content_hash AS text[]), CAST(:spec AS text[]))
+        AS rows (name, content_hash, spec)
     ORDER BY name
     ON CONFLICT (name, content_hash) DO UPDATE SET last_published_at = now()
 """)

@@ -108,7 +108,9 @@ async def wake_due(connection: Connection, most: int) -> int:
 
 
 async def take_back_left_behind(connection: Connection, age_seconds: float, most: int) -> tuple[int, int]:
-    """Tasks of old outbox rows wait again, unless they were seen to start. Returns outbox rows, and tasks taken back."""
+    """Tasks of old outbox rows wait again, unless they were seen to start. Returns outbox rows, and tasks taken
+    back.
+    """
     row = (await connection.execute(_LEFT_BEHIND, {"age": age_seconds, "most": most})).one()
     return row.outbox_rows, row.tasks
 

@@ -23,7 +23,7 @@ _YIELD = text("UPDATE leader SET expires_at = now() WHERE name = :name AND holde
 
 
 class Leadership:
-    """This process's claim to lead one loop. A leader that is frozen loses it after ``ttl_seconds``."""
+    """The claim of one process to lead one loop. A leader that is frozen loses it after ``ttl_seconds``."""
 
     def __init__(self, store: Store, name: str, ttl_seconds: float) -> None:
         self._store = store

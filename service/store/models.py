@@ -5,7 +5,7 @@ The layout and its measurements: ``docs/decisions/0001-store-layout.md``.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -41,7 +41,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: DateTime(timezone=True),
         str: Text,
         UUID: Uuid,
@@ -342,7 +342,9 @@ class _Counters:
 
 
 class TaskMetrics(_Counters, Base):
-    """The rollup: one row per minute, task type and queue, so that any percentile over any window is a sum of small arrays."""
+    """The rollup: one row per minute, task type and queue, so that any percentile over any window is a sum of small
+    arrays.
+    """
 
     __tablename__ = "task_metrics"
 

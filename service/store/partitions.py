@@ -44,7 +44,8 @@ async def _make(connection: AsyncConnection, name: str, day: date) -> None:
     await connection.execute(text("LOCK TABLE task_default IN ACCESS EXCLUSIVE MODE"))
     await connection.execute(
         text(
-            f"WITH moved AS (DELETE FROM task_default WHERE {bounds} RETURNING *) INSERT INTO {name} SELECT * FROM moved"
+            f"WITH moved AS (DELETE FROM task_default WHERE {bounds} RETURNING *)"
+            f" INSERT INTO {name} SELECT * FROM moved"
         )
     )
     await connection.execute(text(f"ALTER TABLE task ATTACH PARTITION {name} FOR VALUES FROM ('{low}') TO ('{high}')"))

@@ -74,8 +74,8 @@ _PASS = text("""
     UPDATE recorder_position SET last_id = :new, moved_at = now() WHERE stream = :stream AND last_id = :old
 """)
 
-# ``t.id = ANY(...)`` beside the join keeps the plan on the primary key whatever the planner believes of the table's size:
-# measured in docs/decisions/0001-store-layout.md.
+# ``t.id = ANY(...)`` beside the join keeps the plan on the primary key whatever the planner believes of the table's
+# size: measured in docs/decisions/0001-store-layout.md.
 _QUEUE_WAIT = "greatest(0, extract(epoch FROM e.{start} - t.due_at))::float8"
 
 _BEGIN = text(
@@ -121,8 +121,8 @@ _END_COLUMNS = {
     "error_traceback": "text",
 }
 
-# The DELETE is the fence. A success ends the task unless a newer attempt runs; a failure only while no newer attempt began;
-# an expiry only while nothing runs.
+# The DELETE is the fence. A success ends the task unless a newer attempt runs; a failure only while no newer attempt
+# began; an expiry only while nothing runs.
 _FINISH = text(
     "WITH gone AS (DELETE FROM task_live t USING "
     + array_columns(_END_COLUMNS, "e")
@@ -155,16 +155,20 @@ _ATTEMPTS = text(
     + " ON CONFLICT DO NOTHING"
 )
 
+_WHERE_UNSTARTED = """
+    WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
+        AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch
+"""
 _ASK = text(
     "UPDATE task_live t SET place = 'waiting' FROM "
     + array_columns({"id": "uuid", "dispatch": "integer"}, "e")
-    + " WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch"
+    + _WHERE_UNSTARTED
 )
 
 _HOLD = text(
     "UPDATE task_live t SET place = 'held', state = 'held', held_reason = :reason FROM "
     + array_columns({"id": "uuid", "dispatch": "integer"}, "e")
-    + " WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch"
+    + _WHERE_UNSTARTED
 )
 
 _NATIVE_COLUMNS = {

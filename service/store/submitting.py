@@ -180,8 +180,8 @@ async def store(
     """Store ``tasks`` with their outbox rows and counters, and drop the outbox rows that are ``published``, all in one
     statement. Either all tasks have a key or none has; no key may stand in it twice.
 
-    A task whose key is already taken is left out (``Stored.accepted``); a concurrent holder of the key is waited for, up
-    to the connection's ``lock_timeout``.
+    A task whose key is already taken is left out (``Stored.accepted``); a concurrent holder of the key is waited
+    for, up to the connection's ``lock_timeout``.
     """
     keyed = tasks[0].key is not None
     columns = _COLUMNS | _KEY_COLUMNS if keyed else _COLUMNS

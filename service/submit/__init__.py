@@ -1,0 +1,1 @@
+"""One submission whole, and the group commit it joins."""

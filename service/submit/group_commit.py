@@ -54,8 +54,9 @@ class GroupCommit:
     async def join(self, task: NewTask) -> Receipt:
         """Return once the commit that holds ``task`` is durable.
 
-        Raises ``TooManyWaiting``, ``DatabaseAway``, ``OutcomeUnknown``, ``KeyInUse`` or ``InvalidRequest``; only the last
-        two speak of this task alone. A caller that is cancelled takes nobody with it: its task may still be stored.
+        Raises ``TooManyWaiting``, ``DatabaseAway``, ``OutcomeUnknown``, ``KeyInUse`` or ``InvalidRequest``; only the
+        last two speak of this task alone. A caller that is cancelled takes nobody with it: its task may still be
+        stored.
         """
         return await (self._plain if task.key is None else self._keyed).join(task)
 

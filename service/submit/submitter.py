@@ -86,14 +86,11 @@ class Submitter:
         return await self._submit_once(task, (task.caller, key))
 
     async def submit_batch(self, tasks: Sequence[NewTask], atomic: bool = False) -> list[Accepted | PointsmanError]:
-        """Store the tasks of one request in one commit; an answer for each, in order. A key that stands twice in it, or was
-        used before, gives the first task again. ``atomic``: all or none; then what refused one is raised.
+        """Store the tasks of one request in one commit; an answer for each, in order. A key that stands twice in it,
+        or was used before, gives the first task again. ``atomic``: all or none; then what refused one is raised.
         """
         firsts: dict[tuple[str, str], NewTask] = {}
-        fresh = []
-        for task in tasks:
-            if task.key is None or firsts.setdefault((task.caller, task.key), task) is task:
-                fresh.append(task)
+        fresh = [task for task in tasks if task.key is None or firsts.setdefault((task.caller, task.key), task) is task]
         if atomic and any(task.key and firsts[task.caller, task.key].fingerprint != task.fingerprint for task in tasks):
             raise KeyReused
         written = await (self._commits.write_atomic(fresh) if atomic else self._commits.write_batch(fresh))

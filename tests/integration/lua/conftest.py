@@ -31,7 +31,7 @@ class Scripts:
         return answer
 
     async def gate(self, task: str, **changes: Any) -> list[Any]:
-        given = {
+        given: dict[str, Any] = {
             "epoch": EPOCH,
             "after": 0,
             "token": uuid4().hex,
@@ -111,9 +111,9 @@ async def redis_server(redis_url: str) -> AsyncIterator[RedisServer]:
 
 
 @pytest.fixture
-async def shut(redis_server: RedisServer) -> AsyncIterator[Scripts]:
+async def shut(redis_server: RedisServer) -> Scripts:
     """A server on which no epoch was declared."""
-    yield Scripts(redis_server)
+    return Scripts(redis_server)
 
 
 @pytest.fixture

@@ -32,6 +32,12 @@ def application(spine: Spine) -> FastAPI:
 
 
 @pytest.fixture
+def spine(closed_spine: Spine) -> Spine:
+    """All stages. Most readers need no epoch, and opening one takes its time."""
+    return closed_spine
+
+
+@pytest.fixture
 def app(closed_spine: Spine) -> FastAPI:
     return application(closed_spine)
 

@@ -8,6 +8,7 @@ from contract import keys
 from contract.catalogue import TaskTypeSpec
 from service.embedded.postgres import PostgresServer
 from service.embedded.valkey import ValkeyServer
+from service.observe.readiness import LEADERS
 from tests.integration.spine import Spine
 
 Fresh = Callable[[], httpx.AsyncClient]
@@ -18,8 +19,10 @@ async def ready_spine(spine: Spine, add_worker: Any, publish_types: Any) -> Spin
     """Everything a task needs."""
     await publish_types(TaskTypeSpec(name="noop", time_limit_seconds=9))
     await add_worker("critical@h", ["critical"])
-    await spine.dispatcher.single_pass()
-    await spine.recorder.single_pass()
+    for leader in LEADERS:
+        await spine.run("INSERT INTO leader VALUES (:name, 'me', 1, now() + interval '1 hour')", name=leader)
+    await spine.run("INSERT INTO broker_epoch (epoch, run_id, opened_at) VALUES (1, 'x', now())")
+    await spine.run("INSERT INTO recorder_position (stream, last_id) VALUES (:stream, '0-0')", stream=keys.events(1))
     return spine
 
 
@@ -100,7 +103,6 @@ async def test_census_is_told_and_stays_ready(fresh_api: Fresh, ready_spine: Spi
 
 async def test_recorder_lag_is_the_age_of_the_oldest_unread_event(fresh_api: Fresh, ready_spine: Spine) -> None:
     await ready_spine.server.command("XADD", keys.events(1), "1000-0", "kind", "x")
-    await ready_spine.run("UPDATE recorder_position SET last_id = '0-0'")
 
     _, body = await verbose(fresh_api)
 

@@ -4,16 +4,17 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from contract.queues import list_key, step_of
-from service.api.task_view import TaskView
+from service.api.task_view import TaskView, task_view
 from service.store import reading
 from tests.integration.spine import Spine, new_task
 
 
 async def run_one(spine: Spine, task_id: str, priority: int = 3, **report: Any) -> None:
     """A worker takes the task, runs it and reports; the recorder writes it down."""
-    await spine.window.refresh()
+    await spine.open_epoch()
     await spine.dispatcher.single_pass()
     message = await spine.message(list_key("maintenance", step_of(priority)))
     assert message is not None
@@ -54,8 +55,6 @@ async def test_accepted_task_is_found_before_it_starts(api: httpx.AsyncClient, s
 
 
 async def test_view_of_a_receipt_equals_the_stored_row(api: httpx.AsyncClient, spine: Spine) -> None:
-    from service.api.task_view import task_view
-
     task = new_task(tags='{"a": "b"}', delay_seconds=60.0, sla_seconds=0.3)
     receipt = await spine.commits.join(task)
 
@@ -150,8 +149,6 @@ async def test_task_on_its_way_to_history_is_seen_exactly_once(spine: Spine) -> 
     task = new_task()
     await spine.commits.join(task)
     async with spine.store.statement() as reader, spine.store.transaction() as mover:
-        from sqlalchemy import text
-
         await mover.execute(text("DELETE FROM task_live"))
         seen = await reading.task(reader, task.id)
 

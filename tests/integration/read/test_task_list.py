@@ -3,12 +3,15 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
+from service.store import reading
+from service.store.reading import TaskFilter
 from tests.integration.spine import Spine, new_task
 
 _HISTORY_COLUMNS = (
-    "id, task_type, queue, priority, attempt, max_attempts, dispatch, sla_seconds, timeout_seconds, submitted_at, due_at,"
-    " caller, args, kwargs, tags"
+    "id, task_type, queue, priority, attempt, max_attempts, dispatch, sla_seconds, timeout_seconds, submitted_at,"
+    " due_at, caller, args, kwargs, tags"
 )
 
 
@@ -96,11 +99,6 @@ async def test_submission_time_bounds_are_exact_and_half_open(api: httpx.AsyncCl
 
 
 async def test_time_bounds_open_only_the_partitions_they_need(spine: Spine) -> None:
-    from sqlalchemy import text
-
-    from service.store import reading
-    from service.store.reading import TaskFilter
-
     now = datetime.now(UTC)
     wanted = TaskFilter(submitted_after=now + timedelta(days=2), submitted_before=now + timedelta(days=2, hours=1))
     conditions, parameters = reading._conditions(wanted)

@@ -3,9 +3,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from contract.queues import list_key
+from service.database import create_engine
 from service.errors import DatabaseAway, InvalidRequest, KeyInUse, TooManyWaiting
 from service.settings import Settings
 from service.store.store import Store
@@ -135,11 +137,7 @@ async def test_an_atomic_batch_with_a_bad_row_stores_nothing(spine: Spine) -> No
 
 
 async def test_a_database_that_is_away_is_said_at_once_and_stores_nothing(spine: Spine, settings: Settings) -> None:
-    from service.database import create_engine
-
-    nowhere = settings.model_copy(
-        update={"database_url": type(settings.database_url)("postgresql+asyncpg://a@/x?host=/nowhere")}
-    )  # type: ignore[call-arg, misc]  # SecretStr
+    nowhere = Settings(database_url=SecretStr("postgresql://a@/x?host=/nowhere"), redis_url=settings.redis_url)
     store = Store(create_engine(nowhere, "test"))
     commits = GroupCommit(store, spine.publisher, spine.window, settings)
     with pytest.raises(DatabaseAway):

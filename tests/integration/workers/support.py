@@ -90,7 +90,7 @@ class ControlPlane:
             "expires_at": expires_at,
             "traceparent": None,
         }
-        headers = {
+        headers: dict[str, Any] = {
             "lang": "py",
             "task": task_type,
             "id": task,

@@ -22,7 +22,7 @@ def sample(shared_worker: Worker) -> Iterator[Any]:
         from tests.integration.workers import sample_tasks
 
         yield sample_tasks
-    app = sample_tasks.add.app
+    app: Any = sample_tasks.add.app
     app.backend.result_consumer.stop()
     app.backend.client.connection_pool.disconnect()
     app.close()

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from contract.states import LEGAL_MOVES, PLACES, TERMINAL, UNFINISHED, Place, TaskState, may_move
 
 
@@ -9,7 +11,7 @@ def test_every_state_has_its_moves_and_no_row_leaves_a_terminal_one() -> None:
 
 def test_a_task_moves_along_the_main_line() -> None:
     line = [TaskState.SCHEDULED, TaskState.QUEUED, TaskState.RUNNING, TaskState.RETRYING, TaskState.QUEUED]
-    assert all(may_move(old, new) for old, new in zip(line, line[1:], strict=False))
+    assert all(may_move(old, new) for old, new in pairwise(line))
     assert not may_move(TaskState.SUCCEEDED, TaskState.QUEUED)
 
 

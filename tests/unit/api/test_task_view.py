@@ -1,0 +1,117 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from service.api.answers import moment
+from service.api.attempts import attempt_views
+from service.api.task_view import EXAMPLE_TASK, TaskView, task_view
+
+DUE = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    """A row of ``task_live``, due at noon with a target of two seconds."""
+    found = {
+        "id": "01a20271-c811-71a5-99c0-510fde22a57d",
+        "state": "queued",
+        "task_type": "noop",
+        "queue": "critical",
+        "priority": 10,
+        "attempt": 0,
+        "max_attempts": 1,
+        "dispatch": 0,
+        "sla_seconds": 2.0,
+        "requested_timeout_seconds": None,
+        "delay_seconds": None,
+        "submitted_at": DUE,
+        "due_at": DUE,
+        "scheduled_at": None,
+        "expires_at": None,
+        "started_at": None,
+        "worker": None,
+        "args": "[]",
+        "kwargs": "{}",
+        "tags": None,
+        "held_reason": None,
+    }
+    return found | changes
+
+
+def test_example_is_a_task() -> None:
+    TaskView.model_validate(EXAMPLE_TASK)
+
+
+def test_row_without_history_columns_gives_every_field() -> None:
+    view = task_view(row(), DUE)
+
+    assert set(view) == set(TaskView.model_fields)
+    TaskView.model_validate(view)
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds", "met"),
+    [
+        ({}, 1.0, None),
+        ({}, 2.0, None),
+        ({}, 2.1, False),
+        ({"state": "scheduled"}, -60.0, None),
+        ({"state": "held"}, 60.0, None),
+        ({"state": "running", "started_at": DUE + timedelta(seconds=1)}, 60.0, True),
+        ({"state": "running", "started_at": DUE + timedelta(seconds=3)}, 60.0, False),
+    ],
+)
+def test_sla_of_an_unfinished_task(changes: dict[str, Any], seconds: float, met: bool | None) -> None:
+    assert task_view(row(**changes), DUE + timedelta(seconds=seconds))["sla"]["met"] is met
+
+
+def test_queue_wait_of_a_running_task_is_derived_and_never_negative() -> None:
+    assert task_view(row(started_at=DUE + timedelta(seconds=1.5)), DUE)["queue_wait_seconds"] == 1.5
+    assert task_view(row(started_at=DUE - timedelta(seconds=1)), DUE)["queue_wait_seconds"] == 0
+
+
+def test_finished_task_keeps_what_was_recorded() -> None:
+    view = task_view(row(state="expired", finished_at=DUE, sla_met=None), DUE + timedelta(days=1))
+
+    assert (view["sla"]["met"], view["queue_wait_seconds"]) == (None, None)
+
+
+def test_single_precision_is_shown_as_it_was_given() -> None:
+    view = task_view(row(sla_seconds=0.30000001192092896, requested_timeout_seconds=0.10000000149011612), DUE)
+
+    assert (view["sla"]["target_seconds"], view["timeout_seconds"]) == (0.3, 0.1)
+
+
+@pytest.mark.parametrize("tags", [{"a": "b"}, '{"a": "b"}'])
+def test_tags_are_read_from_text_too(tags: object) -> None:
+    assert task_view(row(tags=tags), DUE)["tags"] == {"a": "b"}
+
+
+@pytest.mark.parametrize("text", ["NaN", "[1e999, NaN]", '"\\ud800"', "[" * 500 + "]" * 500])
+def test_result_that_json_cannot_carry_is_given_as_text(text: str) -> None:
+    assert task_view(row(result=text), DUE)["result"] == text
+
+
+def test_moments_end_in_z() -> None:
+    assert moment(datetime(2026, 1, 1, 13, 30, tzinfo=UTC)) == "2026-01-01T13:30:00Z"
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [("running", "running"), ("succeeded", "succeeded"), ("queued", "interrupted"), ("expired", "interrupted")],
+)
+def test_newest_attempt_is_told_by_the_row(state: str, shown: str) -> None:
+    first = {"attempt": 1, "worker": "w", "started_at": DUE, "finished_at": DUE, "run_seconds": 1.0}
+    failed = [first | {"error_type": "E", "error_message": "m", "error_traceback": "t"}]
+
+    views = attempt_views(row(state=state, attempt=2), failed)
+
+    assert [(view["attempt"], view["state"]) for view in views] == [(1, "failed"), (2, shown)]
+
+
+def test_attempt_that_is_kept_is_not_listed_twice() -> None:
+    failed = [
+        {"attempt": 1, "worker": "w", "started_at": DUE, "finished_at": DUE, "run_seconds": 1.0, "error_type": None}
+    ]
+
+    assert len(attempt_views(row(state="failed", attempt=1), failed)) == 1

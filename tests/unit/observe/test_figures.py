@@ -1,0 +1,126 @@
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from contract.queues import DEFAULT_TOPOLOGY
+from service.broker import Depths
+from service.observe import sla
+from service.observe.backlog import backlogs
+from service.observe.broker_state import BrokerState
+from service.observe.durations import Durations, durations
+from service.observe.queues import queue_figures
+from service.observe.task_metrics import figures, total
+from service.observe.workers import consumers, worker_figures
+from service.store.histogram import bucket_of
+from service.store.metrics import COUNTERS
+from service.store.watching import Sums
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+UP = BrokerState(Depths(1, 0, {}), "", {"a": 3})
+AWAY = BrokerState(None, "no connection", {})
+
+
+def sums(
+    queue: str | None = None, covered: float = 0.0, runs: Mapping[float, int] | None = None, **counts: float
+) -> Sums:
+    run = {bucket_of(seconds): count for seconds, count in (runs or {}).items()}
+    return Sums(None, queue, dict.fromkeys(COUNTERS, 0.0) | counts, run, {}, covered)
+
+
+def worker(owner: str, **changes: Any) -> dict[str, Any]:
+    found = {
+        "owner": owner,
+        "name": f"{owner}@h",
+        "pool": "critical",
+        "queues": ["critical"],
+        "processes": 2,
+        "pid": 1,
+        "host": "h",
+        "started_at": NOON,
+        "heartbeat_age_seconds": 1.0,
+    }
+    return found | changes
+
+
+def test_durations_of_nothing_are_null() -> None:
+    assert durations({}, 0.0) == Durations(None, None, None, None)
+
+
+def test_average_is_exact_and_percentiles_within_five_percent() -> None:
+    found = durations({bucket_of(1.0): 98, bucket_of(10.0): 2}, 118.0)
+
+    assert found.avg == 1.18
+    assert found.p50 == pytest.approx(1.0, rel=0.05)
+    assert found.p99 == pytest.approx(10.0, rel=0.05)
+
+
+def test_attainment_is_null_when_nothing_started() -> None:
+    assert sla.attainment(0, 0) is None
+    assert sla.attainment(3, 1) == 0.75
+
+
+def test_target_counts_from_due() -> None:
+    assert sla.met(NOON, None, NOON + timedelta(seconds=2), 2.0) is None
+    assert sla.met(NOON, None, NOON + timedelta(seconds=2.001), 2.0) is False
+    assert sla.met(NOON, NOON + timedelta(seconds=2), NOON, 2.0) is True
+
+
+def test_rates_count_tasks_and_not_attempts() -> None:
+    found = figures(sums(succeeded=3.0, failed=1.0, executions=9.0, retried=5.0))
+
+    assert (found.success_rate, found.failure_rate) == (0.75, 0.25)
+    assert (found.execution_count, found.retry_count) == (9, 5)
+
+
+def test_total_adds_counters_and_histograms() -> None:
+    found = total([sums(runs={1.0: 2}, succeeded=2.0), sums(runs={1.0: 1, 5.0: 4}, succeeded=5.0)])
+
+    assert found.counts["succeeded"] == 7
+    assert found.run == {bucket_of(1.0): 3, bucket_of(5.0): 4}
+
+
+def test_backlog_counts_due_tasks_only_and_keeps_unknown_queues() -> None:
+    rows = [
+        {"queue": "old", "state": "queued", "tasks": 5, "waiting": 4, "oldest_seconds": 9.0},
+        {"queue": "old", "state": "scheduled", "tasks": 7, "waiting": 0, "oldest_seconds": 0.0},
+    ]
+    found = backlogs(rows, ["critical"])
+
+    assert (found["old"].depth, found["old"].waiting, found["old"].oldest_wait_seconds) == (5, 4, 9.0)
+    assert found["old"].by_state == {"queued": 5, "scheduled": 7}
+    assert (found["critical"].depth, found["critical"].oldest_wait_seconds) == (0, None)
+
+
+def test_rates_are_per_second_of_what_the_window_covers() -> None:
+    figures = queue_figures(
+        DEFAULT_TOPOLOGY.queues,
+        {},
+        [sums("critical", covered=330.0, submitted=660.0, executions=400.0, native=70.0)],
+        [],
+    )
+
+    assert figures[0].name == "critical"
+    assert (figures[0].arrival_rate, figures[0].service_rate) == (2.0, 1.0)
+    assert figures[1].arrival_rate == 0
+
+
+def test_busy_is_unknown_without_broker_beat_or_life() -> None:
+    rows = [worker("a"), worker("no-beat"), worker("a", name="dead@h", heartbeat_age_seconds=10.0)]
+
+    assert [found.busy for found in worker_figures(rows, UP, 10.0)] == [3, None, None]
+    assert [found.busy for found in worker_figures(rows, AWAY, 10.0)] == [None, None, None]
+
+
+def test_utilization_never_exceeds_one() -> None:
+    (found,) = worker_figures([worker("a", processes=2)], UP, 10.0)
+
+    assert (found.busy, found.utilization) == (3, 1.0)
+
+
+def test_consumers_are_processes_of_live_workers() -> None:
+    found = worker_figures([worker("a"), worker("b", processes=5, heartbeat_age_seconds=60.0)], UP, 10.0)
+
+    assert consumers(found, "critical") == 2
+    assert consumers(found, "email") == 0

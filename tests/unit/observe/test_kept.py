@@ -1,0 +1,94 @@
+import asyncio
+
+import pytest
+
+from service.observe.kept import Kept, NotInTime, within
+
+
+class Question:
+    """Counts how often it is asked, and answers when told to."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.go = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def __call__(self) -> int:
+        self.asked += 1
+        await self.go.wait()
+        if self.error is not None:
+            raise self.error
+        return self.asked
+
+
+@pytest.fixture
+async def question() -> Question:
+    return Question()
+
+
+async def test_all_who_ask_meanwhile_share_one_question(question: Question) -> None:
+    kept = Kept(question, seconds=60)
+    askers = [asyncio.create_task(kept.get()) for _ in range(5)]
+    question.go.set()
+
+    assert await asyncio.gather(*askers) == [1] * 5
+    assert await kept.get() == 1
+
+
+async def test_answer_is_asked_again_when_old(question: Question) -> None:
+    kept = Kept(question, seconds=0)
+    question.go.set()
+
+    assert [await kept.get(), await kept.get()] == [1, 2]
+
+
+async def test_error_reaches_the_asker_and_is_not_kept(question: Question) -> None:
+    kept = Kept(question, seconds=60)
+    question.go.set()
+    question.error = RuntimeError("no")
+    with pytest.raises(RuntimeError):
+        await kept.get()
+    question.error = None
+
+    assert await kept.get() == 2
+
+
+async def test_asker_that_goes_away_takes_nobody_with_it(question: Question) -> None:
+    kept = Kept(question, seconds=60)
+    first = asyncio.create_task(kept.get())
+    second = asyncio.create_task(kept.get())
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.sleep(0)
+    question.go.set()
+
+    assert await second == 1
+    assert question.asked == 1
+
+
+async def test_question_without_an_answer_is_given_up(question: Question) -> None:
+    with pytest.raises(NotInTime):
+        await within(0.01, question())
+
+
+async def test_question_that_ignores_its_cancellation_is_not_waited_for() -> None:
+    never = asyncio.Event()
+    done = asyncio.Event()
+
+    async def stubborn() -> None:
+        try:
+            await never.wait()
+        except asyncio.CancelledError:
+            await done.wait()
+
+    with pytest.raises(NotInTime):
+        await within(0.01, stubborn())
+    done.set()
+
+
+async def test_error_within_the_time_is_raised() -> None:
+    async def broken() -> None:
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        await within(1, broken())

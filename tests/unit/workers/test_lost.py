@@ -1,0 +1,142 @@
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from workers.keeper import Keeper
+from workers.lost import LostChildren
+from workers.node import Node
+from workers.settings import Settings
+from workers.slots import Phase, Run, Slots
+
+
+@pytest.fixture(scope="module")
+def dead_pid() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+class FakeRedis:
+    """Holds one claim; takes reports while ``valid``."""
+
+    def __init__(self, claim: list[str | None]) -> None:
+        self.claim = claim
+        self.reports: list[tuple[Any, ...]] = []
+        self.valid = True
+
+    def command(self, *words: Any) -> list[str | None]:
+        assert words[0] == "HMGET"
+        return self.claim
+
+    def script(self, name: str, keys: Any, head: Any, tail: Any) -> list[Any]:
+        assert name == "report"
+        if not self.valid:
+            return ["wait"]
+        self.reports.append(tail)
+        return ["ok", "1", "1-0", "0"]
+
+
+def run(**changes: Any) -> Run:
+    values: dict[str, Any] = {
+        "task": "t1",
+        "token": "mine",
+        "task_type": "noop",
+        "queue": "email",
+        "dispatch": 1,
+        "accepted_at": 0.0,
+        "hard_limit_seconds": 0.0,
+        "attempt": 2,
+        "started_at": 5.0,
+        "body_at": 0.0,
+    }
+    return Run(**(values | changes))
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node("n@h", Settings(), Slots(1), 1, ["email"])
+
+
+def lost(node: Node, redis: FakeRedis, monkeypatch: pytest.MonkeyPatch) -> LostChildren:
+    monkeypatch.setattr(Keeper, "_wake", lambda self: None)
+    return LostChildren(node, redis, Keeper(node.settings, lambda kept, epoch: None))  # type: ignore[arg-type]
+
+
+def test_claimed_attempt_of_a_dead_child_is_reported_once(
+    node: Node, dead_pid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = FakeRedis(["running", "mine", "2", "5.0"])
+    node.slots.take(dead_pid).show(Phase.RUNNING, run())
+    children = lost(node, redis, monkeypatch)
+    children.run_once()
+    children.run_once()
+    ((task, attempt, token, kind, body, _),) = redis.reports
+    assert (task, attempt, token, kind) == ("t1", 2, "mine", "failed")
+    assert json.loads(body)["error"]["type"] == "WorkerLost"
+    assert list(node.slots.taken()) == []
+
+
+def test_attempt_past_its_hard_limit_is_reported_as_timed_out(
+    node: Node, dead_pid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = FakeRedis(["running", "mine", "2", "5.0"])
+    node.slots.take(dead_pid).show(Phase.RUNNING, run(hard_limit_seconds=0.001))
+    lost(node, redis, monkeypatch).run_once()
+    body = json.loads(redis.reports[0][4])
+    assert body["error"]["type"] == "TimeLimitExceeded"
+    assert body["timed_out"] is True
+
+
+def test_claim_whose_answer_was_lost_is_reported(node: Node, dead_pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    redis = FakeRedis(["running", "mine", "7", "9.5"])
+    node.slots.take(dead_pid).show(Phase.ASKING, run(attempt=0, started_at=0.0))
+    lost(node, redis, monkeypatch).run_once()
+    assert redis.reports[0][1] == 7
+    assert json.loads(redis.reports[0][4])["started_at"] == 9.5
+
+
+@pytest.mark.parametrize("claim", [[None, None, None, None], ["running", "other", "3", "1.0"]])
+def test_child_that_died_before_its_claim_is_not_reported(
+    node: Node, dead_pid: int, monkeypatch: pytest.MonkeyPatch, claim: list[str | None]
+) -> None:
+    redis = FakeRedis(claim)
+    node.slots.take(dead_pid).show(Phase.ASKING, run())
+    lost(node, redis, monkeypatch).run_once()
+    assert redis.reports == []
+    assert list(node.slots.taken()) == []
+
+
+def test_attempt_that_was_reported_before_the_death_is_not_reported_again(
+    node: Node, dead_pid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = FakeRedis(["done", "mine", "2", "5.0"])
+    node.slots.take(dead_pid).show(Phase.RUNNING, run())
+    lost(node, redis, monkeypatch).run_once()
+    assert redis.reports == []
+    assert list(node.slots.taken()) == []
+
+
+def test_parked_outcome_is_reported_instead_of_the_death(
+    node: Node, dead_pid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = FakeRedis([None, None, None, None])
+    slot = node.slots.take(dead_pid)
+    slot.show(Phase.RUNNING, run())
+    slot.park(json.dumps([2, "succeeded", "{}"]))
+    lost(node, redis, monkeypatch).run_once()
+    assert redis.reports[0][:5] == ("t1", 2, "mine", "succeeded", "{}")
+
+
+def test_slot_is_kept_until_the_report_is_accepted(node: Node, dead_pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    redis = FakeRedis(["running", "mine", "2", "5.0"])
+    redis.valid = False
+    node.slots.take(dead_pid).show(Phase.RUNNING, run())
+    children = lost(node, redis, monkeypatch)
+    children.run_once()
+    assert len(list(node.slots.taken())) == 1
+    redis.valid = True
+    children.run_once()
+    assert len(redis.reports) == 1

@@ -1,0 +1,111 @@
+import json
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from contract.events import RESULT_BYTES, TRACEBACK_BYTES, EventKind
+from workers import PermanentError
+from workers.errors import ResultNotJSON, ResultTooLarge
+from workers.report import clean, describe, encode_result, failed, kind_of, outcome_body, type_name
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+class Point(BaseModel):
+    x: int
+
+
+def raised(error: BaseException) -> BaseException:
+    try:
+        raise error
+    except BaseException as caught:
+        return caught
+
+
+@pytest.mark.parametrize("value", [0, "", False, [], {"a": [1, None, "ü"]}, 1.5])
+def test_json_values_are_encoded(value: Any) -> None:
+    text = encode_result(value)
+    assert text is not None
+    assert json.loads(text) == value
+
+
+def test_none_has_no_text() -> None:
+    assert encode_result(None) is None
+
+
+def test_models_are_encoded_as_objects() -> None:
+    assert encode_result([Point(x=1)]) == '[{"x":1}]'
+
+
+@pytest.mark.parametrize("value", [{1}, b"x", float("nan"), float("inf"), object(), "\ud800", {(1, 2): 3}])
+def test_what_json_cannot_hold_is_refused(value: Any) -> None:
+    with pytest.raises(ResultNotJSON):
+        encode_result(value)
+
+
+def test_circular_result_is_refused() -> None:
+    circle: list[Any] = []
+    circle.append(circle)
+    with pytest.raises(ResultNotJSON):
+        encode_result(circle)
+
+
+def test_size_is_counted_in_bytes() -> None:
+    encode_result("x" * (RESULT_BYTES - 2))
+    with pytest.raises(ResultTooLarge):
+        encode_result("ü" * (RESULT_BYTES // 2))
+
+
+def test_builtin_errors_have_no_module() -> None:
+    assert type_name(ValueError()) == "ValueError"
+    assert type_name(json.JSONDecodeError("m", "d", 0)) == "json.decoder.JSONDecodeError"
+    assert type_name(PermanentError()) == "workers.PermanentError"
+    assert type_name(ResultTooLarge()) == "ResultTooLarge"
+
+
+def test_error_whose_message_fails_is_described() -> None:
+    error = describe(raised(Unprintable()))
+    assert error["type"].endswith("Unprintable")
+    assert error["message"]
+    assert "test_report.py" in error["traceback"]
+
+
+def test_long_message_is_cut() -> None:
+    error = describe(raised(ValueError("ü" * 100_000)))
+    assert len(error["message"].encode()) <= 2048
+    assert len(error["traceback"].encode()) <= TRACEBACK_BYTES
+
+
+def test_cause_is_part_of_the_traceback() -> None:
+    try:
+        try:
+            raise KeyError("inner")
+        except KeyError as inner:
+            raise ValueError("outer") from inner
+    except ValueError as error:
+        text = describe(error)["traceback"]
+    assert text.index("inner") < text.index("outer")
+
+
+@pytest.mark.parametrize(("text", "cleaned"), [("a\0b", "a\ufffdb"), ("\ud800", "\ufffd"), ("😀", "😀")])
+def test_text_that_databases_refuse_is_replaced(text: str, cleaned: str) -> None:
+    assert clean(text) == cleaned
+
+
+def test_outcome_repeats_what_started_said() -> None:
+    ending = failed({"type": "E", "message": "m", "traceback": "t"}, permanent=True)
+    body = json.loads(outcome_body('{"task_type": "noop", "dispatch": 1}', 5.5, 0.25, ending))
+    assert body == {
+        "task_type": "noop",
+        "dispatch": 1,
+        "started_at": 5.5,
+        "run_seconds": 0.25,
+        "error": {"type": "E", "message": "m", "traceback": "t"},
+        "permanent": True,
+    }
+    assert kind_of(ending) is EventKind.FAILED
+    assert kind_of({}) is EventKind.SUCCEEDED
