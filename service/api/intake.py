@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from service.admit.submission import parse_submission
 from service.api.body import parse_json, read_body
 from service.api.parts import Parts
-from service.api.problems import problem_of
+from service.api.problems import problem_headers, problem_of
 from service.api.task_view import task_view
 from service.errors import BadRequest, PointsmanError, Unavailable, UnknownTask
 from service.loops import ExpectedFault
@@ -115,9 +115,7 @@ async def answer_or_problem(handler: Any, parts: Parts, scope: Any, receive: Any
 
 def problem_answer(error: PointsmanError, path: str) -> Answer:
     """An error as a response."""
-    headers = [_PROBLEM]
-    if error.retry_after_seconds is not None:
-        headers.append((b"retry-after", str(max(1, round(error.retry_after_seconds))).encode()))
+    headers = [_PROBLEM, *((name.lower().encode(), value.encode()) for name, value in problem_headers(error).items())]
     return Answer(error.status, headers, to_json(problem_of(error, path)))
 
 

@@ -1,5 +1,6 @@
 """Plain Celery tasks run as Celery runs them, and priorities mean what people read."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from celery import chain, chord, group
 from contract.queues import list_key
 from tests.integration.workers.conftest import Worker
 from tests.integration.workers.support import ControlPlane, until
+from workers.app import configuration
 from workers.settings import settings
 
 
@@ -21,8 +23,12 @@ def sample(shared_worker: Worker) -> Iterator[Any]:
         settings.cache_clear()
         from tests.integration.workers import sample_tasks
 
+        app: Any = sample_tasks.add.app
+        # Another test of this process may have read the configuration before there was a broker.
+        app.conf.update(configuration())
+        app._backend_cache = None
+        app._local = threading.local()
         yield sample_tasks
-    app: Any = sample_tasks.add.app
     app.backend.result_consumer.stop()
     app.backend.client.connection_pool.disconnect()
     app.close()
