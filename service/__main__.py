@@ -92,6 +92,9 @@ def _settings(host: str | None = None, port: int | None = None) -> Settings:
 
 def _serve(settings: Settings, roles: Collection[Role]) -> None:
     settings.require_redis_url()
+    # uvicorn raises the signal that stopped it once more at the end: a stop that was asked for is no failure.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _exit_cleanly)
     config = uvicorn.Config(
         create_app(settings, roles),
         host=settings.host,
@@ -104,6 +107,10 @@ def _serve(settings: Settings, roles: Collection[Role]) -> None:
         lifespan="on",
     )
     uvicorn.Server(config).run()
+
+
+def _exit_cleanly(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def _run_loops(settings: Settings, roles: Collection[Role]) -> None:

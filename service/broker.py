@@ -151,5 +151,5 @@ class Broker:
         values = dict(line.split(b":", 1) for line in info.splitlines() if b":" in line)
         limit, used = int(values[b"maxmemory"]), int(values[b"used_memory"])
         percent = 100 * used // limit if limit else 0
-        await self._server.command("HSET", keys.CONTROL, "memory_percent", percent)
+        await self._server.script("memory", [keys.CONTROL], [], [percent])
         return percent

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
+from service.errors import Unavailable
 from service.telemetry import logger
 
 log = logger(__name__)
@@ -52,7 +53,7 @@ class Loop:
                 error=f"{type(error).__name__}: {error}"[:500],
                 failures=self._failures,
                 pause_seconds=round(pause, 2),
-                exc_info=not isinstance(error, ExpectedFault),
+                exc_info=not isinstance(error, ExpectedFault | Unavailable),
             )
             return pause
         if self._failures:

@@ -111,6 +111,8 @@ class Settings(BaseSettings):
 
     record_events: int = Field(default=500, ge=1, le=10_000)
     """Most events in one transaction of the recorder."""
+    record_wait_seconds: float = Field(default=0.5, ge=0.001, le=1)
+    """Longest wait of the recorder for the next event before it looks after its lead."""
     leader_seconds: float = Field(default=5.0, gt=0)
     """A leader that does not renew for so long is replaced."""
     due_interval_seconds: float = Field(default=0.25, gt=0)

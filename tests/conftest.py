@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from pydantic import SecretStr
 
 from service.database import create_engine
 from service.embedded.postgres import PostgresServer
@@ -61,7 +62,12 @@ def settings(database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pyt
     """Settings that lead to this test's servers, everything else at its default."""
     for name in Settings.model_fields:
         monkeypatch.delenv(f"POINTSMAN_{name.upper()}", raising=False)
-    return Settings(database_url=database_url, redis_url=redis_url, data_dir=tmp_path)
+    return Settings(
+        database_url=SecretStr(database_url),
+        redis_url=SecretStr(redis_url),
+        data_dir=tmp_path,
+        record_wait_seconds=0.01,
+    )
 
 
 @pytest.fixture

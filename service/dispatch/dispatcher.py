@@ -50,15 +50,17 @@ class Dispatcher:
         depths = await self._broker.depths()
         async with self._store.statement() as connection:
             waiting = await dispatching.waiting_queues(connection, self._queues)
-        self._limits.observe(depths, waiting, now)
+        self._limits.observe(depths, now)
         await self._state(waiting)
         if depths.epoch is None or depths.memory_percent >= self._settings.dispatch_memory_percent:
             return False
         more = False
         for queue in self._queues:
             room = self._limits.limit(queue) - depths.queues[queue].messages
-            if queue in waiting and room > 0:
-                more |= await self._top_up(queue, min(room, _TASKS_A_QUEUE), depths.epoch)
+            if queue in waiting and room > 0 and await self._top_up(queue, min(room, _TASKS_A_QUEUE), depths.epoch):
+                more = True
+                if room <= _TASKS_A_QUEUE:
+                    self._limits.filled(queue)
         return more
 
     async def give_up(self) -> None:

@@ -14,6 +14,8 @@ _REFRESH_SECONDS = 0.1
 _CLOSED_SECONDS = 0.3
 """How long a queue stays closed here after a task had to wait: longer than the dispatcher needs to see it."""
 _SMOOTHING = 0.3
+_RATE_SECONDS = 0.5
+"""Shortest time a service rate is measured over."""
 
 
 class OpenWindow:
@@ -66,38 +68,45 @@ class WindowLimits:
         self._settings = settings
         self._rates: dict[str, float] = {}
         self._limits: dict[str, int] = {}
-        self._last: tuple[float, Depths] | None = None
+        self._busy_since: dict[str, tuple[float, QueueDepth]] = {}
+        self._filled: set[str] = set()
+        self._epoch: int | None = None
 
     def limit(self, queue: str) -> int:
         """Most messages of ``queue`` on the broker."""
         return self._limits.get(queue, self._settings.window_initial)
 
-    def observe(self, depths: Depths, waiting: set[str], now: float) -> None:
-        """Take one reading of the broker, ``now`` in monotonic seconds, with the queues that had tasks waiting in
-        Postgres.
+    def filled(self, queue: str) -> None:
+        """The window of ``queue`` was just filled to its limit, and more tasks wait."""
+        self._filled.add(queue)
 
-        A queue that ran empty while tasks waited was starved: its window doubles. One that had work all along shows its
-        service rate: published minus what is left.
+    def observe(self, depths: Depths, now: float) -> None:
+        """Take one reading of the broker, ``now`` in monotonic seconds.
+
+        A queue that was filled and ran empty before the next reading was starved: its window doubles. One that had
+        work all along for half a second shows its service rate: published minus what is left.
         """
-        last, self._last = self._last, (now, depths)
-        if last is None or last[1].epoch != depths.epoch:
-            return
-        elapsed = now - last[0]
-        if elapsed <= 0:
-            return
+        if depths.epoch != self._epoch:
+            self._epoch, self._busy_since, self._filled = depths.epoch, {}, set()
+        filled, self._filled = self._filled, set()
         for queue, depth in depths.queues.items():
-            before = last[1].queues[queue]
-            if depth.messages == 0 and queue in waiting:
-                self._set(queue, 2 * self.limit(queue))
-            elif depth.messages > 0 and before.messages > 0:
-                served = depth.published - before.published - (depth.messages - before.messages)
-                self._measured(queue, max(served, 0) / elapsed)
+            if depth.messages == 0:
+                self._busy_since.pop(queue, None)
+                if queue in filled:
+                    self._set(queue, 2 * self.limit(queue))
+            else:
+                self._observe_busy(queue, depth, now)
 
-    def _measured(self, queue: str, rate: float) -> None:
+    def _observe_busy(self, queue: str, depth: QueueDepth, now: float) -> None:
+        since, before = self._busy_since.setdefault(queue, (now, depth))
+        if now - since < _RATE_SECONDS:
+            return
+        served = depth.published - before.published - (depth.messages - before.messages)
+        rate = max(served, 0) / (now - since)
         old = self._rates.get(queue)
-        smooth = rate if old is None else old + _SMOOTHING * (rate - old)
-        self._rates[queue] = smooth
-        self._set(queue, int(smooth * self._settings.window_seconds))
+        self._rates[queue] = rate if old is None else old + _SMOOTHING * (rate - old)
+        self._set(queue, int(self._rates[queue] * self._settings.window_seconds))
+        self._busy_since[queue] = (now, depth)
 
     def _set(self, queue: str, limit: int) -> None:
         floor = 4 * max(self._settings.topology.processes(queue), 1)

@@ -22,7 +22,6 @@ from service.telemetry import logger
 
 log = logger(__name__)
 
-_BLOCK_MILLISECONDS = 500
 _GATHER_SECONDS = 0.03
 """After a batch that was not full, let events gather: one transaction for many costs a fraction of one for each."""
 _CLOCK_SECONDS = 30.0
@@ -127,7 +126,8 @@ class Recorder:
         return (None if declared is None else int(declared)), (answer[0][1] if answer else [])
 
     async def _wait_for_events(self) -> None:
-        words = ("XREAD", "COUNT", 1, "BLOCK", _BLOCK_MILLISECONDS, "STREAMS", self._stream, self._last_id)
+        milliseconds = int(self._settings.record_wait_seconds * 1000)
+        words = ("XREAD", "COUNT", 1, "BLOCK", milliseconds, "STREAMS", self._stream, self._last_id)
         if await self._server.command(*words):
             await asyncio.sleep(_GATHER_SECONDS)
 

@@ -76,7 +76,8 @@ _PASS = text("""
 
 # ``t.id = ANY(...)`` beside the join keeps the plan on the primary key whatever the planner believes of the table's
 # size: measured in docs/decisions/0001-store-layout.md.
-_QUEUE_WAIT = "greatest(0, extract(epoch FROM e.{start} - t.due_at))::float8"
+# greatest() passes over NULL, so a task that never started needs the CASE.
+_QUEUE_WAIT = "CASE WHEN e.{start} IS NOT NULL THEN greatest(0, extract(epoch FROM e.{start} - t.due_at))::float8 END"
 
 _BEGIN = text(
     "UPDATE task_live t SET state = 'running', attempt = e.attempt, started_at = e.at, worker = e.worker FROM "

@@ -511,7 +511,7 @@ async def load(server: tuple[str, int], layout: Layout, schema: str, seconds: fl
 
 
 def report(case: str, who: str, result: dict[str, Any]) -> None:
-    print(json.dumps({"case": case, "layout": who, **result}), flush=True)  # noqa: T201
+    print(json.dumps({"case": case, "layout": who, **result}), flush=True)
 
 
 def summarise(case: str, results: dict[str, list[dict[str, Any]]]) -> None:

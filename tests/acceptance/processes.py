@@ -1,0 +1,58 @@
+"""Child processes of a test: output in a file, never outliving the test run."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from service.embedded.children import ChildSpec, kill_group, spawn
+from tests.acceptance.waiting import until
+
+ROOT = Path(__file__).parents[2]
+_LINES_SHOWN = 60
+
+
+class Child:
+    """``python …`` in a process group of its own."""
+
+    def __init__(self, name: str, words: list[str], environment: Mapping[str, str], log: Path) -> None:
+        self.name = name
+        self._spec = ChildSpec(name, (sys.executable, *words), environment, ROOT)
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, again if need be; its output is appended."""
+        assert not self.is_running
+        with self._log.open("ab") as log:
+            self._process = spawn(self._spec, log)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    async def stop(self) -> int:
+        """SIGTERM; its exit status once it has ended."""
+        process = self._process
+        assert process is not None
+        process.send_signal(signal.SIGTERM)
+
+        async def ended() -> bool:
+            return process.poll() is not None
+
+        await until(ended, f"{self.name} to end after SIGTERM")
+        return process.returncode
+
+    def kill(self) -> None:
+        """SIGKILL, to its children too. Harmless when it has ended."""
+        if self._process is not None:
+            kill_group(self._process)
+            self._process.wait()
+
+    def last_lines(self) -> str:
+        """The end of its output."""
+        if not self._log.exists():
+            return "(not started)"
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-_LINES_SHOWN:])

@@ -1,0 +1,206 @@
+"""A whole installation: the service and a worker node as child processes, and windows to look at them from outside."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import redis
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from contract.run_file import RunFile
+from contract.states import TERMINAL
+from service.embedded.ports import HOST, free_port
+from service.embedded.valkey import ValkeyServer
+from tests.acceptance.ledger import VARIABLE, Ledger
+from tests.acceptance.processes import ROOT, Child
+from tests.acceptance.waiting import until
+
+QUEUES = ("critical", "high_priority", "email", "reports", "external_api", "maintenance")
+COUNTERS = (
+    "submitted", "started", "executions", "succeeded", "failed", "expired", "timed_out", "duplicates", "native",
+    "sla_met", "sla_missed",
+)  # fmt: skip
+_ANSWER_SECONDS = 30.0
+
+Row = dict[str, Any]
+
+
+class Stack:
+    """One running Pointsman on a given database and Valkey; an async context manager that leaves no process behind."""
+
+    def __init__(self, database_url: str, valkey: ValkeyServer, directory: Path, processes: int = 2) -> None:
+        self.valkey = valkey
+        self.directory = directory
+        self.processes = processes
+        self.ledger = Ledger(directory / "ledger")
+        self.port = free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        self.redis_url = valkey.url
+        # A variable of this shell must not reach them.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")}
+        self._environment = inherited | {
+            "POINTSMAN_DATABASE_URL": database_url,
+            "POINTSMAN_REDIS_URL": valkey.url,
+            "POINTSMAN_DATA_DIR": str(directory),
+            "POINTSMAN_TASK_MODULES": "tests.acceptance.ledger_tasks",
+            VARIABLE: str(self.ledger.path),
+        }
+        self.service = self._child("service", ["-m", "service", "all", "--port", str(self.port)])
+        self.worker = self._child(
+            "worker",
+            ["-m", "celery", "-A", "workers", "worker", "-Q", ",".join(QUEUES), "-c", str(processes)]
+            + ["-n", "acceptance@%h", "--without-gossip", "--without-mingle", "-l", "WARNING"],
+        )
+        self._engine = create_async_engine(database_url, poolclass=NullPool)
+        self._database_url = database_url
+        self.http = httpx.AsyncClient(base_url=self.url, timeout=_ANSWER_SECONDS, trust_env=False)
+
+    def _child(self, name: str, words: list[str]) -> Child:
+        return Child(name, words, self._environment, self.directory / f"{name}.log")
+
+    async def __aenter__(self) -> Self:
+        try:
+            self.service.start()
+            self.worker.start()
+            await until(self.is_ready, "the stack to be ready")
+        except BaseException as error:
+            error.add_note(self.last_lines())
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.worker.kill()
+        self.service.kill()
+        await self.http.aclose()
+        await self._engine.dispose()
+
+    def last_lines(self) -> str:
+        """What its processes said last."""
+        return "\n".join(f"--- {child.name}\n{child.last_lines()}" for child in (self.service, self.worker))
+
+    async def is_ready(self) -> bool:
+        """Whether a task submitted now would run at once; fails when a process has ended."""
+        for child in (self.service, self.worker):
+            if not child.is_running:
+                raise RuntimeError(f"{child.name} ended")
+        try:
+            answer = await self.http.get("/readyz?verbose")
+        except httpx.TransportError:
+            return False
+        return answer.status_code == 200 and all(part["ok"] for part in answer.json()["parts"].values())
+
+    async def answers(self) -> bool:
+        """Whether the API can be reached."""
+        try:
+            return (await self.http.get("/livez")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    async def submit(self, task_type: str, **fields: Any) -> str:
+        """Submit one task; its id."""
+        answer = await self.http.post("/v1/tasks", json={"task_type": task_type, **fields})
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    async def task(self, task_id: str) -> Row:
+        """A task as the API shows it."""
+        answer = await self.http.get(f"/v1/tasks/{task_id}")
+        assert answer.status_code == 200, answer.text
+        found: Row = answer.json()
+        return found
+
+    async def finished(self, task_id: str) -> Row:
+        """The task once it is in a terminal state."""
+
+        async def ended() -> Row | None:
+            found = await self.task(task_id)
+            return found if found["state"] in TERMINAL else None
+
+        return await until(ended, f"task {task_id} to finish")
+
+    async def wait_for_state(self, task_id: str, state: str) -> Row:
+        """The task once it is in that state."""
+
+        async def there() -> Row | None:
+            found = await self.task(task_id)
+            return found if found["state"] == state else None
+
+        return await until(there, f"task {task_id} to be {state}")
+
+    async def wait_for_effects(self, task_ids: Iterable[str]) -> None:
+        """Return once each task has begun to run."""
+        wanted = set(task_ids)
+
+        async def begun() -> bool:
+            return wanted <= self.ledger.effects().keys()
+
+        await until(begun, f"{len(wanted)} tasks to begin")
+
+    async def rows(self, sql: str, **parameters: Any) -> list[Row]:
+        """What a query on the database finds."""
+        async with self._engine.connect() as connection:
+            return [dict(row) for row in (await connection.execute(text(sql), parameters)).mappings()]
+
+    async def counters(self, task_type: str | None = None) -> dict[str, int]:
+        """The sums of TaskMetrics in the database, of one task type or of all."""
+        sums = ", ".join(f"coalesce(sum({name}), 0)::int AS {name}" for name in COUNTERS)
+        columns = f"task_type, {', '.join(COUNTERS)}"
+        (found,) = await self.rows(
+            f"SELECT {sums} FROM (SELECT {columns} FROM task_metrics"
+            f" UNION ALL SELECT {columns} FROM task_metrics_delta) AS every"
+            " WHERE CAST(:task_type AS text) IS NULL OR task_type = :task_type",
+            task_type=task_type,
+        )
+        return found
+
+    async def metrics(self, task_type: str) -> Row:
+        """TaskMetrics of one task type as the API shows them; zeros when it has none."""
+        answer = await self.http.get("/v1/metrics/tasks", params={"group_by": "task_type"})
+        assert answer.status_code == 200, answer.text
+        items: list[Row] = answer.json()["items"]
+        return next((item for item in items if item["task_type"] == task_type), {})
+
+    def redis(self) -> "redis.Redis[str]":
+        """A connection to the broker, to be closed."""
+        return redis.Redis.from_url(self.redis_url, decode_responses=True)
+
+    def python(self, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run ``python …`` to its end, beside the stack."""
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=ROOT,
+            env={**self._environment, **(environment or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=90,
+        )
+
+    def celery_from_another_shell(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run ``celery -A workers …`` with nothing but ``run.json`` to find the broker."""
+        RunFile(
+            supervisor_pid=os.getpid(), database_url=self._database_url, redis_url=self.redis_url, api_url=self.url
+        ).write(self.directory)
+        return self.python("-c", _WITHOUT_URLS, *words)
+
+
+_WITHOUT_URLS = (
+    "import os, runpy, sys; os.environ.pop('POINTSMAN_REDIS_URL'); os.environ.pop('POINTSMAN_DATABASE_URL');"
+    "sys.argv = ['celery', '-A', 'workers', *sys.argv[1:]]; runpy.run_module('celery', run_name='__main__')"
+)
+
+
+def as_json(text_: str) -> Any:
+    """The last line of a program's output, as JSON."""
+    return json.loads(text_.splitlines()[-1])

@@ -1,0 +1,27 @@
+"""The one way these tests wait: for a condition, with a deadline."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+DEADLINE_SECONDS = 60.0
+_PAUSE_SECONDS = 0.05
+
+
+async def until(look: Callable[[], Awaitable[Found]], what: str, seconds: float = DEADLINE_SECONDS) -> Found:
+    """The first true answer of ``look``. An AssertionError inside it means not yet, and is shown when time is up."""
+    deadline = time.monotonic() + seconds
+    while True:
+        complaint: AssertionError | None = None
+        try:
+            found = await look()
+            if found:
+                return found
+        except AssertionError as error:
+            complaint = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:.0f} s for {what}") from complaint
+        await asyncio.sleep(_PAUSE_SECONDS)

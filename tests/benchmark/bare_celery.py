@@ -1,0 +1,42 @@
+"""The peer: a Celery application at its defaults, without a line of Pointsman."""
+
+import os
+import time
+from typing import Any
+
+from celery import Celery
+
+TASK = "noop"
+
+
+def bare_app(broker_url: str | None, *, results: bool) -> Celery:
+    """JSON, early acknowledgement, Celery's own priorities; results are stored in Redis or not at all."""
+    app = Celery("bare", broker=broker_url, backend=broker_url if results else None)
+    app.conf.broker_connection_retry_on_startup = True
+    app.conf.task_ignore_result = not results
+    app.task(name=TASK)(noop)
+    return app
+
+
+def noop(*args: Any, **kwargs: Any) -> None:
+    """Takes any arguments and does nothing."""
+
+
+def send_for(app: Celery, seconds: float, kwargs: dict[str, Any]) -> tuple[int, float]:
+    """Call ``send_task`` in a loop. Returns how often, and in how many seconds."""
+    sent = 0
+    since = time.perf_counter()
+    while (now := time.perf_counter()) < since + seconds:
+        app.send_task(TASK, kwargs=kwargs)
+        sent += 1
+    return sent, now - since
+
+
+def send_many(app: Celery, count: int, kwargs: dict[str, Any]) -> None:
+    """Call ``send_task`` so often."""
+    for _ in range(count):
+        app.send_task(TASK, kwargs=kwargs)
+
+
+app = bare_app(os.environ.get("BENCH_BROKER_URL"), results=bool(os.environ.get("BENCH_RESULTS")))
+"""The application of the worker: ``celery -A tests.benchmark.bare_celery worker``."""

@@ -1,0 +1,75 @@
+"""HTTP load: one request repeated over many connections. ``wrk`` when it is installed, else a generator in Python."""
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+_WRK = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+local file = assert(io.open("{body}", "rb"))
+wrk.body = file:read("*a")
+file:close()
+function done(summary, latency, requests)
+  io.write(string.format('\\n{{"answered":%d,"refused":%d,"failed":%d,"seconds":%.6f,"p50_ms":%.3f,"p99_ms":%.3f}}\\n',
+    summary.requests, summary.errors.status,
+    summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout,
+    summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
+end
+"""
+_LONGEST_ANSWER_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Load:
+    """What came of one run."""
+
+    accepted: int
+    """Answers of 2xx."""
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    cpu_share: float
+    """Of one core, taken by the generator. Near 1 it would be the limit itself."""
+
+
+class Generator:
+    """The best generator this machine has."""
+
+    def __init__(self) -> None:
+        self._wrk = shutil.which("wrk")
+        self.name = "wrk" if self._wrk else "asyncio"
+        self.may_leave_unanswered = self._wrk is not None
+        """wrk hangs up at its end: up to one request a connection is accepted and not counted."""
+
+    def run(self, url: str, body: bytes, connections: int, seconds: float) -> Load:
+        """Post ``body`` again and again. Raises SystemExit when an answer was not 2xx: then nothing was measured."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        with tempfile.TemporaryDirectory(prefix="pointsman-load-") as directory:
+            path = Path(directory) / "body.json"
+            path.write_bytes(body)
+            done = subprocess.run(
+                self._command(url, path, connections, seconds), capture_output=True, text=True, check=True
+            )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found = json.loads(done.stdout.strip().splitlines()[-1])
+        if found["refused"] or found["failed"] or not found["answered"]:
+            raise SystemExit(f"{url} did not take the load: {done.stdout}")
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return Load(
+            found["answered"], found["seconds"], found["p50_ms"], found["p99_ms"], round(cpu / found["seconds"], 3)
+        )
+
+    def _command(self, url: str, body: Path, connections: int, seconds: float) -> list[str]:
+        if self._wrk is None:
+            module = "tests.benchmark.socket_load"
+            return [sys.executable, "-m", module, url, str(body), str(connections), str(seconds)]
+        script = body.with_name("post.lua")
+        script.write_text(_WRK.format(body=body), encoding="utf-8")
+        options = ["-t", "1", "-c", str(connections), "-d", f"{round(seconds)}s"]
+        return [self._wrk, *options, "--timeout", f"{_LONGEST_ANSWER_SECONDS}s", "-s", str(script), url]

@@ -1,0 +1,186 @@
+"""The whole of Pointsman on servers of its own, as child processes: PostgreSQL and Valkey as ``./scripts/up`` runs
+them (fsync and append-only file on), the API in one process, every loop in another, worker nodes on demand.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import psutil
+import redis
+
+from contract import keys
+from contract.queues import DEFAULT_TOPOLOGY, STEPS, list_key
+from service.embedded.ports import HOST, free_port
+from service.embedded.postgres import PostgresServer
+from service.embedded.valkey import ValkeyServer
+from tests.benchmark.database import Database
+from tests.benchmark.process import Process
+
+ROOT = Path(__file__).parents[2]
+QUEUE = "maintenance"
+"""Where a task without queue and priority goes."""
+PREFETCH_MULTIPLIER = 4
+"""Celery's default, on both sides."""
+_LOOPS = ("dispatcher", "recorder", "reconciler")
+_START_SECONDS = 60.0
+_SETTLE_SECONDS = 0.5
+"""Longer than an API process and the dispatcher need to see that the queues are empty."""
+_EMPTIED = (
+    "task_live", "task", "task_attempt", "outbox", "idempotency_key", "native_run", "task_metrics", "task_metrics_delta"
+)  # fmt: skip
+
+
+class Stack:
+    """A context manager; at its end no process and no file is left."""
+
+    def __init__(self) -> None:
+        self._exits = ExitStack()
+        self.processes: dict[str, int] = {}
+        """Name to process id, of everything that runs now."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as exits:
+            directory = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="pointsman-bench-")))
+            self._directory = directory
+            self._logs = directory / "logs"
+            self._logs.mkdir()
+            postgres = exits.enter_context(PostgresServer(directory / "postgres"))
+            valkey = exits.enter_context(ValkeyServer(directory / "valkey"))
+            self.processes |= {"postgres": postgres.pid, "valkey": valkey.pid}
+            self.redis_url = valkey.url
+            self.bare_url = valkey.url.removesuffix("/0") + "/1"
+            """A database of its own for plain Celery, so that its keys can be counted."""
+            self.api_url = f"http://{HOST}:{free_port()}"
+            self._environment = {
+                **{name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")},
+                "POINTSMAN_DATABASE_URL": postgres.url,
+                "POINTSMAN_REDIS_URL": valkey.url,
+                "POINTSMAN_DATA_DIR": str(directory / "data"),
+                "PYTHONUNBUFFERED": "1",
+                "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
+            }
+            self._process("migrate", "service", "migrate").wait(_START_SECONDS)
+            self.database = exits.enter_context(Database(postgres.dsn_of()))
+            self._redis = exits.enter_context(redis.Redis.from_url(valkey.url))
+            self.bare_redis = exits.enter_context(redis.Redis.from_url(self.bare_url))
+            self.http = exits.enter_context(httpx.Client(base_url=self.api_url, timeout=60, trust_env=False))
+            self._start_service(exits)
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exits.close()
+
+    @contextmanager
+    def managed_worker(self, processes: int = 4) -> Iterator[None]:
+        """A worker node of Pointsman on the queue of the bench, as ``./scripts/up`` starts one."""
+        with self._worker("worker", "workers", processes, {}, "-Q", QUEUE):
+            yield
+
+    @contextmanager
+    def bare_worker(self, *, results_and_events: bool, processes: int = 4) -> Iterator[None]:
+        """A worker of a Celery application that knows nothing of Pointsman."""
+        environment = {"BENCH_BROKER_URL": self.bare_url, "BENCH_RESULTS": "1" if results_and_events else ""}
+        options = ("-E",) if results_and_events else ()
+        with self._worker("bare_worker", "tests.benchmark.bare_celery", processes, environment, *options):
+            yield
+
+    def empty(self) -> None:
+        """No tasks, no messages, nothing counted, and PostgreSQL's buffers written: every round starts the same."""
+        self.database.execute(f"TRUNCATE {', '.join(_EMPTIED)}")
+        lists = [list_key(queue.name, step) for queue in DEFAULT_TOPOLOGY.queues for step in STEPS]
+        self._redis.delete(*lists, "unacked", "unacked_index")
+        claims = list(self._redis.scan_iter(keys.CLAIM_PREFIX + "*", count=5000))
+        for start in range(0, len(claims), 5000):
+            self._redis.delete(*claims[start : start + 5000])
+        self.bare_redis.flushdb()
+        self.database.execute("CHECKPOINT")
+        time.sleep(_SETTLE_SECONDS)
+
+    def stored(self) -> int:
+        """Tasks in PostgreSQL, ended or not."""
+        return int(self.database.value("SELECT (SELECT count(*) FROM task_live) + (SELECT count(*) FROM task)"))
+
+    def ended(self) -> int:
+        """Tasks recorded as ended."""
+        return int(self.database.value("SELECT count(*) FROM task"))
+
+    def sent(self) -> int:
+        """Tasks that wait on the broker, not in PostgreSQL."""
+        return int(self.database.value("SELECT count(*) FROM task_live WHERE place = 'sent'"))
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """CPU time each process with its children has used since it started."""
+        return {name: _cpu_seconds(psutil.Process(pid)) for name, pid in self.processes.items()}
+
+    def _start_service(self, exits: ExitStack) -> None:
+        port = self.api_url.rpartition(":")[2]
+        exits.enter_context(self._running("api", "service", "api", "--host", HOST, "--port", port))
+        for loop in _LOOPS:
+            exits.enter_context(self._running(loop, "service", loop))
+        self._wait(lambda: self._answers("/livez"), "the API")
+        with self.managed_worker(processes=1):
+            # A task type is known from then on, also when no worker runs.
+            self._wait(lambda: self._answers("/v1/task-types/noop"), "the task types")
+            self._wait(lambda: self._redis.hget(keys.CONTROL, "open") == b"1", "the broker's epoch")
+
+    def _answers(self, path: str) -> bool:
+        try:
+            return self.http.get(path).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    @contextmanager
+    def _worker(
+        self, name: str, application: str, processes: int, environment: Mapping[str, str], *options: str
+    ) -> Iterator[None]:
+        command = (
+            "-A", application, "-q", "worker", "-n", "bench@%h", "-P", "prefork", "-c", str(processes),
+            "--prefetch-multiplier", str(PREFETCH_MULTIPLIER), "--without-gossip", "--without-mingle", "-l", "WARNING",
+        )  # fmt: skip
+        with self._running(name, "celery", *command, *options, environment=environment):
+            yield
+
+    @contextmanager
+    def _running(self, name: str, *words: str, environment: Mapping[str, str] | None = None) -> Iterator[None]:
+        process = self._process(name, *words, environment=environment)
+        self.processes[name] = process.pid
+        try:
+            yield
+            process.require_alive()
+        finally:
+            del self.processes[name]
+            process.stop()
+
+    def _process(self, name: str, *words: str, environment: Mapping[str, str] | None = None) -> Process:
+        command = (sys.executable, "-m", *words)
+        return Process(name, command, {**self._environment, **(environment or {})}, ROOT, self._logs / f"{name}.log")
+
+    def _wait(self, condition: Callable[[], Any], what: str) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not condition():
+            if time.monotonic() > deadline:
+                logs = "\n".join(f"{path.name}: {path.read_text()[-2000:]}" for path in self._logs.iterdir())
+                raise SystemExit(f"{what} did not come within {_START_SECONDS:.0f} s\n{logs}")
+            time.sleep(0.1)
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    total = 0.0
+    for one in [process, *process.children(recursive=True)]:
+        try:
+            times = one.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+    return total

@@ -1,0 +1,69 @@
+import asyncio
+import os
+import sys
+
+from alembic import command
+from sqlalchemy import TextClause, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from contract.states import PLACES, TERMINAL, TaskState
+from service.embedded.postgres import PostgresServer
+from service.store.schema import alembic_config, head, migrate, revision_of
+
+
+async def test_the_models_match_the_head(database_url: str) -> None:
+    await asyncio.to_thread(command.check, alembic_config(database_url))
+
+
+async def test_down_to_base_leaves_nothing_and_up_again_works(postgres: PostgresServer) -> None:
+    url = postgres.create_database()
+    await migrate(url)
+    await migrate(url, "base")
+    engine = create_async_engine(url)
+    async with engine.connect() as connection:
+        tables = await connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+        assert set(tables.scalars()) == {"alembic_version"}
+        assert await revision_of(connection) is None
+    await migrate(url)
+    async with engine.connect() as connection:
+        assert await revision_of(connection) == head()
+    await engine.dispose()
+
+
+async def test_services_that_start_together_migrate_once(postgres: PostgresServer) -> None:
+    url = postgres.create_database()
+    words = [sys.executable, "-m", "service", "migrate"]
+    environment = os.environ | {"POINTSMAN_DATABASE_URL": url}
+    services = [await asyncio.create_subprocess_exec(*words, env=environment) for _ in range(3)]
+    assert [await service.wait() for service in services] == [0, 0, 0]
+    engine = create_async_engine(url)
+    async with engine.connect() as connection:
+        assert await revision_of(connection) == head()
+    await engine.dispose()
+
+
+async def test_the_checks_of_the_database_mirror_the_states_of_the_contract(database_url: str) -> None:
+    engine = create_async_engine(database_url)
+    insert = text("""
+        INSERT INTO task_live (id, state, place, task_type, queue, priority, sla_seconds, timeout_seconds, due_at,
+            caller, args, kwargs) VALUES (gen_random_uuid(), :state, :place, 't', 'q', 1, 1, 1, now(), 'c', '[]', '{}')
+    """)
+    finished = text("""
+        INSERT INTO task (id, state, task_type, queue, priority, sla_seconds, timeout_seconds, due_at, caller, args,
+            kwargs) VALUES (gen_random_uuid(), :state, 't', 'q', 1, 1, 1, now(), 'c', '[]', '{}')
+    """)
+
+    async def takes(statement: TextClause, **values: str) -> bool:
+        try:
+            async with engine.begin() as connection:
+                await connection.execute(statement, values)
+        except IntegrityError:
+            return False
+        return True
+
+    for state in TaskState:
+        for place, states in PLACES.items():
+            assert await takes(insert, state=state, place=place) == (state in states), (state, place)
+        assert await takes(finished, state=state) == (state in TERMINAL), state
+    await engine.dispose()
