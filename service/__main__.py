@@ -1,6 +1,7 @@
 """``python -m service``: the processes of the control plane."""
 
 import asyncio
+import json
 import signal
 from collections.abc import Collection
 from typing import Any
@@ -9,7 +10,7 @@ import typer
 import uvicorn
 from pydantic import ValidationError
 
-from service.app import Process, Role, create_app
+from service.app import Process, Role, create_app, openapi_document
 from service.database import create_engine
 from service.settings import Settings
 from service.store.partitions import ensure_partitions
@@ -62,6 +63,12 @@ def migrate(revision: str = typer.Argument("head", help="Revision to go to; base
     settings = _settings()
     asyncio.run(_migrate(settings, revision))
     log.info("the schema is in place", revision=revision)
+
+
+@cli.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the API."""
+    typer.echo(json.dumps(openapi_document(), indent=2, ensure_ascii=False))
 
 
 async def _migrate(settings: Settings, revision: str) -> None:

@@ -156,9 +156,7 @@ class Process:
 def create_app(settings: Settings, roles: Collection[Role] = tuple(Role)) -> Any:
     """The ASGI application of a process that has the API, with whatever other roles it was given.
 
-    Its background loops run from ASGI startup to shutdown. ``.state.process`` of the FastAPI application inside is its
-    ``Process``.
-    """
+    Its background loops run from ASGI startup to shutdown.    """
     process = Process(settings, {Role.API, *roles})
     assert process.parts is not None
 
@@ -167,6 +165,17 @@ def create_app(settings: Settings, roles: Collection[Role] = tuple(Role)) -> Any
         async with process.running():
             yield
 
+    application = _application(lifespan)
+    application.state.parts = process.parts
+    return Intake(application, process.parts)
+
+
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI document of the API; needs no server."""
+    return _application(None).openapi()
+
+
+def _application(lifespan: Any) -> FastAPI:
     application = FastAPI(
         title="Pointsman",
         summary="A control plane for Celery.",
@@ -175,6 +184,5 @@ def create_app(settings: Settings, roles: Collection[Role] = tuple(Role)) -> Any
         docs_url=None,
         redoc_url=None,
     )
-    application.state.parts = process.parts
     register(application)
-    return Intake(application, process.parts)
+    return application

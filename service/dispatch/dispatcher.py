@@ -48,11 +48,14 @@ class Dispatcher:
             await self._broker.measure_memory()
             self._measure_memory_at = now + _MEMORY_SECONDS
         depths = await self._broker.depths()
+        if depths.memory_percent >= self._settings.dispatch_memory_percent:
+            # Full memory refuses every write, ours too.
+            return False
         async with self._store.statement() as connection:
             waiting = await dispatching.waiting_queues(connection, self._queues)
         self._limits.observe(depths, now)
         await self._state(waiting)
-        if depths.epoch is None or depths.memory_percent >= self._settings.dispatch_memory_percent:
+        if depths.epoch is None:
             return False
         more = False
         for queue in self._queues:

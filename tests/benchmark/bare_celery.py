@@ -1,10 +1,13 @@
 """The peer: a Celery application at its defaults, without a line of Pointsman."""
 
+import json
 import os
 import time
-from typing import Any
+from typing import Any, cast
+from uuid import uuid4
 
 from celery import Celery
+from redis import Redis
 
 TASK = "noop"
 
@@ -32,10 +35,16 @@ def send_for(app: Celery, seconds: float, kwargs: dict[str, Any]) -> tuple[int, 
     return sent, now - since
 
 
-def send_many(app: Celery, count: int, kwargs: dict[str, Any]) -> None:
-    """Call ``send_task`` so often."""
-    for _ in range(count):
-        app.send_task(TASK, kwargs=kwargs)
+def fill(app: Celery, broker: Redis, count: int, kwargs: dict[str, Any]) -> None:
+    """Put so many calls into the queue: the message of one ``send_task``, again and again under ids of its own."""
+    task_id = app.send_task(TASK, kwargs=kwargs).id
+    (message,) = cast("list[bytes]", broker.lrange("celery", 0, -1))
+    tag = json.loads(message)["properties"]["delivery_tag"]
+    pipeline = broker.pipeline()
+    for _ in range(count - 1):
+        copy = message.replace(task_id.encode(), str(uuid4()).encode()).replace(tag.encode(), str(uuid4()).encode())
+        pipeline.lpush("celery", copy)
+    pipeline.execute()
 
 
 app = bare_app(os.environ.get("BENCH_BROKER_URL"), results=bool(os.environ.get("BENCH_RESULTS")))

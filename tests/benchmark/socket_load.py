@@ -64,7 +64,8 @@ class _Connection(asyncio.Protocol):
 
 async def _load(url: str, body: bytes, connections: int, seconds: float) -> dict[str, float]:
     parts = urlsplit(url)
-    assert parts.hostname is not None and parts.port is not None
+    assert parts.hostname is not None
+    assert parts.port is not None
     head = (
         f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
