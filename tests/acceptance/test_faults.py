@@ -2,8 +2,11 @@
 
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from service.embedded.postgres import PostgresServer
@@ -125,13 +128,9 @@ async def test_database_away_is_503_soon_and_its_return_is_noticed(
         ("GET", "/v1/workers", None),
         ("GET", "/v1/metrics/tasks", None),
     ):
-        asked_at = time.monotonic()
-        answer = await stack.http.request(method, path, json=content)
-        what = f"{method} {path}: {answer.status_code} {answer.text}"
-        assert answer.status_code == 503, what
-        assert int(answer.headers["retry-after"]) >= 1, what
-        assert answer.headers["content-type"] == "application/problem+json", what
-        assert time.monotonic() - asked_at < 8, what
+        answer = await until(partial(_refusal, stack, method, path, content), f"{method} {path} to be refused", 8)
+        assert int(answer.headers["retry-after"]) >= 1, answer.text
+        assert answer.headers["content-type"] == "application/problem+json", answer.text
     assert (await stack.http.get("/livez")).status_code == 200
     assert (await stack.http.get("/metrics")).status_code == 200
     assert (await stack.http.get("/readyz")).status_code == 503
@@ -146,3 +145,14 @@ async def test_database_away_is_503_soon_and_its_return_is_noticed(
     await invariants.drain(stack)
     await invariants.check(stack, [running, later])
     assert stack.ledger.effects() == {running: 1, later: 1}
+
+
+async def _refusal(stack: Stack, method: str, path: str, content: Any) -> httpx.Response | None:
+    """The answer when it is 503; figures may be kept for a second, and nothing but that is answered otherwise."""
+    asked_at = time.monotonic()
+    answer = await stack.http.request(method, path, json=content)
+    assert time.monotonic() - asked_at < 8, f"{method} {path} took long"
+    if answer.status_code == 503:
+        return answer
+    assert (method, answer.status_code) == ("GET", 200), answer.text
+    return None

@@ -5,12 +5,13 @@ hold waits in PostgreSQL.
 """
 
 import json
+import statistics
 from collections.abc import Callable
 
 from tests.benchmark.bare_celery import bare_app, send_for
 from tests.benchmark.load import Generator, Load
 from tests.benchmark.report import Report, Round
-from tests.benchmark.stack import Stack
+from tests.benchmark.stack import SERVICE, Stack
 
 _KWARGS = {"user_id": 4217, "template": "reminder", "to": "a@example.org"}
 _TASK = {"task_type": "noop", "kwargs": _KWARGS}
@@ -28,6 +29,7 @@ def run(quick: bool) -> Report:
         bench.warm_up()
         found = [bench.round(number) for number in range(rounds)]
     busiest = max(max(one["single_generator_cpu"], one["batch_generator_cpu"]) for one in found)
+    idle = [one["send_task_service_cpu"] for one in found]
     direct = ", ".join(f"{one['single_sent']:.0f}" for one in found)
     return Report(
         name="intake",
@@ -39,6 +41,7 @@ def run(quick: bool) -> Report:
         notes=[
             f"{_SINGLE_CONNECTIONS} connections; batches of {_BATCH_TASKS} over {_BATCH_CONNECTIONS} connections",
             f"load from {bench.generator.name}, which took at most {busiest:.0%} of one core",
+            f"beside send_task the idle service took {statistics.median(idle):.0%} of one core",
             "every 202 was found in PostgreSQL",
             f"of the single submissions, sent to the broker by the end of their round: {direct}; the rest waited",
         ],
@@ -71,10 +74,13 @@ class _Intake:
         return found
 
     def _send_task(self) -> Round:
+        before = self._stack.cpu_seconds()
         sent, seconds = send_for(self._sender, self._seconds, _KWARGS)
+        after = self._stack.cpu_seconds()
         if self._stack.bare_redis.llen("celery") != sent:
             raise SystemExit("send_task lost messages")
-        return {"send_task": sent / seconds}
+        idle = sum(after[part] - before[part] for part in SERVICE) / seconds
+        return {"send_task": sent / seconds, "send_task_service_cpu": round(idle, 3)}
 
     def _singles(self) -> Round:
         before = self._stack.cpu_seconds()

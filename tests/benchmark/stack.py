@@ -30,6 +30,8 @@ QUEUE = "maintenance"
 PREFETCH_MULTIPLIER = 4
 """Celery's default, on both sides."""
 _LOOPS = ("dispatcher", "recorder", "reconciler")
+SERVICE = ("api", *_LOOPS)
+"""Names of the control plane's own processes."""
 _START_SECONDS = 60.0
 _SETTLE_SECONDS = 0.5
 """Longer than an API process and the dispatcher need to see that the queues are empty."""
