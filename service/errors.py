@@ -79,7 +79,7 @@ class BodyTooLarge(PointsmanError):
 
 
 class UnsupportedMediaType(PointsmanError):
-    """The body must be application/json."""
+    """The body must be JSON and the Content-Type application/json."""
 
     status, code, title = 415, "unsupported-media-type", "Unsupported media type"
 

@@ -11,14 +11,16 @@ log = logger(__name__)
 
 _FIRST_BACKOFF_SECONDS = 0.2
 _LONGEST_BACKOFF_SECONDS = 10.0
+_LONGEST_BACKOFF_FROM_A_FAULT_SECONDS = 2.0
+"""A dependency that comes back must not wait long for us; a fault of ours must not fill the log."""
 
 
 class Loop:
     """Runs ``single_pass`` until told to stop.
 
     A pass answers True when more work is likely waiting; then the next follows at once, else after
-    ``interval_seconds``. A pass that raises is logged, and repeated after a pause that doubles up to ten seconds,
-    drawn at random from its upper half.
+    ``interval_seconds``. A pass that raises is repeated after a pause that doubles up to ten seconds (two while
+    a dependency is away), drawn at random from its upper half; the first, second, fourth, eighth … failure is logged.
     """
 
     def __init__(self, name: str, single_pass: Callable[[], Awaitable[bool]], interval_seconds: float) -> None:
@@ -45,16 +47,19 @@ class Loop:
             more = await self._single_pass()
         except Exception as error:
             self._failures += 1
-            longest = min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2 ** min(self._failures, 16))
+            expected = isinstance(error, ExpectedFault | Unavailable)
+            cap = _LONGEST_BACKOFF_FROM_A_FAULT_SECONDS if expected else _LONGEST_BACKOFF_SECONDS
+            longest = min(cap, _FIRST_BACKOFF_SECONDS * 2 ** min(self._failures, 16))
             pause = random.uniform(longest / 2, longest)  # noqa: S311 - jitter, not a secret
-            log.warning(
-                "a pass could not be finished, trying again",
-                loop=self.name,
-                error=f"{type(error).__name__}: {error}"[:500],
-                failures=self._failures,
-                pause_seconds=round(pause, 2),
-                exc_info=not isinstance(error, ExpectedFault | Unavailable),
-            )
+            if self._failures.bit_count() == 1:
+                log.warning(
+                    "a pass could not be finished, trying again",
+                    loop=self.name,
+                    error=f"{type(error).__name__}: {error}"[:500],
+                    failures=self._failures,
+                    pause_seconds=round(pause, 2),
+                    exc_info=not expected,
+                )
             return pause
         if self._failures:
             log.info("passes work again", loop=self.name, after_failures=self._failures)

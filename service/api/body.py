@@ -14,11 +14,15 @@ _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 async def read_body(scope: dict[str, Any], receive: Any, limit_bytes: int) -> bytes:
     """The whole body. Raises ``BodyTooLarge`` as soon as it is known to be, and ``UnsupportedMediaType``."""
+    is_json = False
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > limit_bytes:
             raise BodyTooLarge(f"The body is longer than {limit_bytes} bytes.")
-        if name == b"content-type" and not _is_json(value):
-            raise UnsupportedMediaType
+        if name == b"content-type":
+            is_json = _is_json(value)
+    # Also against other sites: a page may send any other type, or none, to an address it cannot read.
+    if not is_json:
+        raise UnsupportedMediaType
     message = await receive()
     body: bytes = message.get("body", b"")
     if not message.get("more_body") and len(body) <= limit_bytes:

@@ -63,7 +63,7 @@ class Request:
     """An ASGI request in pieces."""
 
     def __init__(self, *chunks: bytes, headers: dict[bytes, bytes] | None = None) -> None:
-        self.scope = {"headers": list((headers or {}).items())}
+        self.scope = {"headers": list((headers or {b"content-type": b"application/json"}).items())}
         self._messages = [
             {"type": "http.request", "body": chunk, "more_body": index < len(chunks) - 1}
             for index, chunk in enumerate(chunks)
@@ -81,7 +81,7 @@ async def test_a_body_in_pieces_is_put_together() -> None:
 
 
 async def test_a_declared_length_over_the_limit_is_refused_before_reading() -> None:
-    request = Request(b"", headers={b"content-length": b"6"})
+    request = Request(b"", headers={b"content-type": b"application/json", b"content-length": b"6"})
     with pytest.raises(BodyTooLarge):
         await read_body(request.scope, request.receive, 5)
     assert request.read == 0
@@ -94,7 +94,8 @@ async def test_an_undeclared_body_over_the_limit_is_refused_without_reading_on()
     assert request.read == 2
 
 
-async def test_another_media_type_is_refused() -> None:
-    request = Request(b"{}", headers={b"content-type": b"text/xml"})
+@pytest.mark.parametrize("headers", [{b"content-type": b"text/plain"}, {b"content-length": b"2"}])
+async def test_another_media_type_or_none_is_refused(headers: dict[bytes, bytes]) -> None:
+    request = Request(b"{}", headers=headers)
     with pytest.raises(UnsupportedMediaType):
         await read_body(request.scope, request.receive, 5)
