@@ -156,7 +156,8 @@ class Process:
 def create_app(settings: Settings, roles: Collection[Role] = tuple(Role)) -> Any:
     """The ASGI application of a process that has the API, with whatever other roles it was given.
 
-    Its background loops run from ASGI startup to shutdown."""
+    Its background loops run from ASGI startup to shutdown.
+    """
     process = Process(settings, {Role.API, *roles})
     assert process.parts is not None
 

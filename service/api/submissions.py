@@ -3,11 +3,12 @@
 import asyncio
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
 from service.admit.submission import BatchItem, Submission, field_errors, parse_submission
+from service.api.answers import known_parameters_only
 from service.api.body import parse_json, read_body
 from service.api.intake import (
     Answer,
@@ -24,7 +25,7 @@ from service.api.task_view import TaskView
 from service.errors import FieldError, InvalidRequest, NothingAccepted, PointsmanError
 from service.submit.submitter import Accepted
 
-router = APIRouter(tags=["tasks"])
+router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 
 _EXAMPLE = {"task_type": "echo", "kwargs": {"to": "a@example.org"}, "priority": 8, "tags": {"tenant": "42"}}
 

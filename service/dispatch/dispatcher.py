@@ -2,13 +2,12 @@
 
 import time
 
-from service.broker import Broker, Envelope
+from service.broker import Broker
 from service.dispatch.publisher import Publisher
 from service.dispatch.window import WindowLimits
 from service.loops import Loop
 from service.settings import Settings
 from service.store import dispatching
-from service.store.dispatching import Sending
 from service.store.leadership import Leadership
 from service.store.store import Store
 from service.store.submitting import drop_published
@@ -34,14 +33,13 @@ class Dispatcher:
         self._leadership = Leadership(store, "dispatcher", settings.leader_seconds)
         self._limits = WindowLimits(settings)
         self._queues = [spec.name for spec in sorted(settings.topology.queues, key=lambda spec: -spec.priority)]
-        self._leads_until = 0.0
         self._measure_memory_at = 0.0
         self._stated: dict[str, tuple[int, bool]] = {}
         self.loop = Loop("dispatcher", self.single_pass, settings.dispatch_interval_seconds)
 
     async def single_pass(self) -> bool:
         """Fill every queue's window once; True when there was more than one pass could send."""
-        if not await self._leads():
+        if not await self._leadership.leads():
             return False
         now = time.monotonic()
         if now >= self._measure_memory_at:
@@ -70,14 +68,6 @@ class Dispatcher:
         """Let another dispatcher lead at once."""
         await self._leadership.give_up()
 
-    async def _leads(self) -> bool:
-        now = time.monotonic()
-        if now >= self._leads_until:
-            if await self._leadership.lead() is None:
-                return False
-            self._leads_until = now + self._settings.leader_seconds / 3
-        return True
-
     async def _state(self, waiting: set[str]) -> None:
         windows = {queue: (self._limits.limit(queue), queue in waiting) for queue in self._queues}
         if windows != self._stated or self._measure_memory_at - time.monotonic() > _MEMORY_SECONDS * 0.9:
@@ -86,27 +76,11 @@ class Dispatcher:
 
     async def _top_up(self, queue: str, room: int, epoch: int) -> bool:
         async with self._store.statement() as connection:
-            sendings, outbox_id = await dispatching.top_up(connection, queue, room, epoch)
+            envelopes, outbox_id = await dispatching.top_up(connection, queue, room, epoch)
         if outbox_id is None:
             return False
-        if not await self._publisher.publish([_envelope(sending) for sending in sendings], epoch):
+        if not await self._publisher.publish(envelopes, epoch):
             return False
         async with self._store.statement() as connection:
             await drop_published(connection, [outbox_id])
-        return len(sendings) == room
-
-
-def _envelope(sending: Sending) -> Envelope:
-    return Envelope(
-        task_id=sending.id,
-        task_type=sending.task_type,
-        queue=sending.queue,
-        priority=sending.priority,
-        args=sending.args,
-        kwargs=sending.kwargs,
-        timeout_seconds=sending.timeout_seconds,
-        dispatch=sending.dispatch,
-        after=sending.attempt,
-        expires_at=sending.expires_at,
-        traceparent=sending.traceparent,
-    )
+        return len(envelopes) == room

@@ -10,8 +10,6 @@ belongs to a new epoch, and everything unfinished that it held is put back from 
 Dying at any line is mended by the next pass: each step may be done twice.
 """
 
-import time
-
 from contract import keys
 from contract.events import Beat, RunningAttempt
 from service.loops import Loop
@@ -43,13 +41,11 @@ class EpochSweep:
         self._running: dict[str, RunningAttempt] = {}
         self._answered: set[str] = set()
         self._census_of = 0
-        self._leads_until = 0.0
-        self._lead_seconds = settings.leader_seconds / 3
         self.loop = Loop("epoch sweep", self.single_pass, min(0.2, settings.census_seconds / 4))
 
     async def single_pass(self) -> bool:
         """Look at the server, and take one step if its epoch is not open. True while a step follows at once."""
-        if not await self._leads():
+        if not await self._leadership.leads():
             return False
         run_id = await self._server.run_id()
         declared, declared_on, is_open = await self._server.command("HMGET", keys.CONTROL, "epoch", "run_id", "open")
@@ -64,14 +60,6 @@ class EpochSweep:
         if is_open != b"1":
             await self._open(current)
         return False
-
-    async def _leads(self) -> bool:
-        now = time.monotonic()
-        if now >= self._leads_until:
-            if await self._leadership.lead() is None:
-                return False
-            self._leads_until = now + self._lead_seconds
-        return True
 
     async def give_up(self) -> None:
         """Let another process lead at once."""

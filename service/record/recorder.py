@@ -40,7 +40,6 @@ class Recorder:
         self._server = server
         self._settings = settings
         self._leadership = Leadership(store, "recorder", settings.leader_seconds)
-        self._leads_until = 0.0
         self._epoch: int | None = None
         self._last_id = epochs.FIRST_ID
         self._offset_seconds = 0.0
@@ -49,7 +48,10 @@ class Recorder:
 
     async def single_pass(self) -> bool:
         """Record one batch, or go on to the next epoch's stream; True when more is likely waiting."""
-        if not await self._leads() or not await self._knows_where():
+        if not await self._leadership.leads():
+            self._epoch = None
+            return False
+        if not await self._knows_where():
             return False
         await self._compare_clocks()
         declared, entries = await self._read()
@@ -67,15 +69,6 @@ class Recorder:
     async def give_up(self) -> None:
         """Let another recorder lead at once."""
         await self._leadership.give_up()
-
-    async def _leads(self) -> bool:
-        now = time.monotonic()
-        if now >= self._leads_until:
-            if await self._leadership.lead() is None:
-                self._epoch = None
-                return False
-            self._leads_until = now + self._settings.leader_seconds / 3
-        return True
 
     async def _knows_where(self) -> bool:
         if self._epoch is not None:

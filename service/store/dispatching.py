@@ -1,10 +1,10 @@
 """The rows the dispatcher and its sweeps move between Postgres and the broker."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from service.broker import Envelope
 from service.store.store import Connection
 
 _WAITING = text("""
@@ -55,51 +55,34 @@ _EXPIRED = text("""
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """One task as it goes to the broker."""
-
-    id: str
-    task_type: str
-    queue: str
-    priority: int
-    args: str
-    kwargs: str
-    timeout_seconds: float
-    dispatch: int
-    attempt: int
-    expires_at: float | None
-    traceparent: str | None
-
-
 async def waiting_queues(connection: Connection, queues: Sequence[str]) -> set[str]:
     """The queues with due tasks in Postgres."""
     return set((await connection.execute(_WAITING, {"queues": list(queues)})).scalars())
 
 
-async def top_up(connection: Connection, queue: str, room: int, epoch: int) -> tuple[list[Sending], int | None]:
+async def top_up(connection: Connection, queue: str, room: int, epoch: int) -> tuple[list[Envelope], int | None]:
     """Mark up to ``room`` waiting tasks of a queue as sent, most urgent and oldest first, with their outbox row.
 
     Returns them with the id of that row, to be dropped once they are published.
     """
     rows = (await connection.execute(_TOP_UP, {"queue": queue, "room": room, "epoch": epoch})).all()
-    sendings = [
-        Sending(
-            str(row.id),
-            row.task_type,
-            row.queue,
-            row.priority,
-            row.args,
-            row.kwargs,
-            row.timeout_seconds,
-            row.dispatch,
-            row.attempt,
-            row.expires_at,
-            row.traceparent,
+    envelopes = [
+        Envelope(
+            task_id=str(row.id),
+            task_type=row.task_type,
+            queue=row.queue,
+            priority=row.priority,
+            args=row.args,
+            kwargs=row.kwargs,
+            timeout_seconds=row.timeout_seconds,
+            dispatch=row.dispatch,
+            after=row.attempt,
+            expires_at=row.expires_at,
+            traceparent=row.traceparent,
         )
         for row in rows
     ]
-    return sendings, rows[0].outbox_id if rows else None
+    return envelopes, rows[0].outbox_id if rows else None
 
 
 async def wake_due(connection: Connection, most: int) -> int:

@@ -2,11 +2,12 @@
 
 import os
 import socket
+import time
 from uuid import uuid4
 
 from sqlalchemy import text
 
-from service.store.store import Connection, Store
+from service.store.store import Store
 
 _TAKE = text("""
     INSERT INTO leader AS old (name, holder, fence, expires_at)
@@ -18,7 +19,6 @@ _TAKE = text("""
     WHERE old.holder = excluded.holder OR old.expires_at < now()
     RETURNING fence
 """)
-_HOLDS = text("SELECT fence FROM leader WHERE name = :name AND holder = :holder AND expires_at > now() FOR SHARE")
 _YIELD = text("UPDATE leader SET expires_at = now() WHERE name = :name AND holder = :holder")
 
 
@@ -29,6 +29,7 @@ class Leadership:
         self._store = store
         self._name = name
         self._ttl_seconds = ttl_seconds
+        self._renew_at = float("-inf")
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 
     async def lead(self) -> int | None:
@@ -40,12 +41,17 @@ class Leadership:
             fence: int | None = found.scalar_one_or_none()
             return fence
 
-    async def still_leads(self, connection: Connection) -> bool:
-        """Whether the lead holds inside this transaction; nobody can take it before the transaction ends."""
-        found = await connection.execute(_HOLDS, {"name": self._name, "holder": self._holder})
-        return found.scalar_one_or_none() is not None
+    async def leads(self) -> bool:
+        """Whether this process leads; the lead is taken or renewed when a third of its time is over."""
+        now = time.monotonic()
+        if now >= self._renew_at:
+            if await self.lead() is None:
+                return False
+            self._renew_at = now + self._ttl_seconds / 3
+        return True
 
     async def give_up(self) -> None:
         """Let another process lead at once."""
+        self._renew_at = float("-inf")
         async with self._store.statement() as connection:
             await connection.execute(_YIELD, {"name": self._name, "holder": self._holder})

@@ -18,7 +18,8 @@ from service.settings import Settings
 from service.store import submitting
 from service.store.store import Store
 from service.store.submitting import NewTask
-from service.submit.group_commit import GroupCommit, Receipt
+from service.submit.group_commit import GroupCommit
+from service.submit.writer import Receipt
 
 LOCAL_CALLER = "local"
 """Who calls, until access control exists."""

@@ -12,7 +12,7 @@ from contract.message import HEADER, managed_header
 from contract.queues import list_key
 from service.broker import BrokerShut
 from service.dispatch.publisher import Publisher
-from service.submit.group_commit import _envelope
+from service.submit.writer import envelope_of
 from tests.integration.spine import Spine, new_task
 
 
@@ -44,7 +44,7 @@ def from_celery(redis_url: str) -> dict[str, Any]:
 
 async def ours(spine: Spine, **changes: Any) -> dict[str, Any]:
     task = new_task(args='[1,"é"]', kwargs='{"a":null}', **changes)
-    await spine.broker.publish([_envelope(task)], 1)
+    await spine.broker.publish([envelope_of(task)], 1)
     message = await spine.message(list_key("maintenance", 7))
     assert message is not None
     return message
@@ -76,7 +76,7 @@ def _body(message: dict[str, Any]) -> Any:
 
 async def test_ids_are_the_tasks_and_each_sending_has_its_own_tag(spine: Spine) -> None:
     task = new_task()
-    envelope = _envelope(task)
+    envelope = envelope_of(task)
     await spine.broker.publish([envelope, envelope._replace(dispatch=2)], 1)
     first, second = [await spine.message(list_key("maintenance", 7)) for _ in range(2)]
     assert first is not None
@@ -117,7 +117,7 @@ async def test_names_with_quotes_and_backslashes_stay_json(spine: Spine) -> None
 
 
 async def test_a_shut_broker_takes_nothing_and_says_so(closed_spine: Spine) -> None:
-    envelope = _envelope(new_task())
+    envelope = envelope_of(new_task())
     with pytest.raises(BrokerShut, match="epoch"):
         await closed_spine.broker.publish([envelope], 1)
     assert await Publisher(closed_spine.broker).publish([envelope], 1) is False

@@ -1,0 +1,222 @@
+"""One commit of submissions: reserve the window, write, find out what became of it, publish."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.broker import Envelope
+from service.dispatch.publisher import Publisher
+from service.dispatch.window import OpenWindow
+from service.errors import (
+    DatabaseAway,
+    InvalidRequest,
+    KeyInUse,
+    KeyReused,
+    OutcomeUnknown,
+    PointsmanError,
+    Unavailable,
+)
+from service.settings import Settings
+from service.store import submitting
+from service.store.store import Connection, ConnectionLost, DatabaseTrouble, LockNotGot, RowRefused, Store
+from service.store.submitting import NewTask, Stored
+from service.telemetry import logger
+
+log = logger(__name__)
+
+_FLUSH_SECONDS = 0.2
+_LOOK_AGAIN_SECONDS = 0.1
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What became of one submission."""
+
+    submitted_at: datetime
+    accepted: bool
+    """False: its Idempotency-Key was taken; nothing was stored."""
+
+
+class Writer:
+    """One commit: reserve the window, write, find out what became of it, publish. Never raises for a group."""
+
+    def __init__(self, store: Store, publisher: Publisher, window: OpenWindow, settings: Settings) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._window = window
+        self._settings = settings
+        self._published: list[int] = []
+        self._publishing: set[asyncio.Task[None]] = set()
+        self._flush_timer: asyncio.TimerHandle | None = None
+
+    async def write(self, tasks: Sequence[NewTask]) -> list[Receipt | PointsmanError]:
+        """Store all tasks, or say of each why not. All have a key, or none has."""
+        self._reserve(tasks)
+        published, self._published = self._published, []
+        try:
+            return self._receipts(tasks, await self._store_once(tasks, published))
+        except (RowRefused, LockNotGot) as error:
+            self._published += published
+            return await self._apart(tasks, error)
+        except ConnectionLost:
+            return await self._look_up(tasks)
+        except DatabaseAway as error:
+            self._published += published
+            return [error] * len(tasks)
+        except DatabaseTrouble as error:
+            self._published += published
+            log.warning("the database refuses submissions", reason=str(error), tasks=len(tasks))
+            return [DatabaseAway(f"The database cannot store this now ({error}); nothing was stored.")] * len(tasks)
+        except Exception:
+            # A fault of ours must answer its callers, not leave them waiting.
+            log.exception("a group commit failed", tasks=len(tasks))
+            return [Unavailable()] * len(tasks)
+
+    async def write_atomic(self, tasks: Sequence[NewTask]) -> list[Receipt]:
+        """One transaction for tasks with and without keys. Raises ``PointsmanError``: nothing was stored, unless it is
+        ``OutcomeUnknown``.
+        """
+        self._reserve(tasks)
+        receipts: dict[str, Receipt | PointsmanError] = {}
+        try:
+            done = []
+            async with self._store.transaction() as connection:
+                for keyed in (False, True):
+                    part = [task for task in tasks if (task.key is not None) == keyed]
+                    if part:
+                        remembered = self._settings.idempotency_seconds
+                        stored = await submitting.store(connection, part, [], remembered)
+                        await _refuse_reused_keys(connection, part, stored)
+                        done.append((part, stored))
+            for part, stored in done:
+                receipts |= zip((task.id for task in part), self._receipts(part, stored), strict=True)
+        except ConnectionLost:
+            receipts |= zip((task.id for task in tasks), await self._look_up(tasks), strict=True)
+        except RowRefused as error:
+            log.warning("the database refused an atomic batch", reason=str(error))
+            raise InvalidRequest("The database refused a value of this batch; nothing was stored.") from error
+        except LockNotGot as error:
+            raise KeyInUse(retry_after_seconds=1) from error
+        except DatabaseTrouble as error:
+            raise DatabaseAway(f"The database cannot store this now ({error}); nothing was stored.") from error
+        answers = []
+        for task in tasks:
+            receipt = receipts[task.id]
+            if isinstance(receipt, PointsmanError):
+                raise receipt
+            answers.append(receipt)
+        return answers
+
+    def _reserve(self, tasks: Sequence[NewTask]) -> None:
+        for task in tasks:
+            later = task.scheduled_at is not None or task.delay_seconds
+            task.sent_epoch = None if later else self._window.reserve(task.queue)
+
+    async def drain(self) -> None:
+        """Return once everything committed has been offered to the broker."""
+        while self._publishing:
+            await asyncio.wait(self._publishing)
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        await self._flush()
+
+    async def _store_once(self, tasks: Sequence[NewTask], published: list[int]) -> Stored:
+        async with self._store.statement() as connection:
+            return await submitting.store(connection, tasks, published, self._settings.idempotency_seconds)
+
+    def _receipts(self, tasks: Sequence[NewTask], stored: Stored) -> list[Receipt | PointsmanError]:
+        accepted = [stored.accepted is None or task.id in stored.accepted for task in tasks]
+        sent = [task for task, taken in zip(tasks, accepted, strict=True) if taken and task.sent_epoch is not None]
+        if sent:
+            publishing = asyncio.create_task(self._publish(sent, stored.outbox_ids))
+            self._publishing.add(publishing)
+            publishing.add_done_callback(self._publishing.discard)
+        return [Receipt(stored.submitted_at, taken) for taken in accepted]
+
+    async def _apart(self, tasks: Sequence[NewTask], error: RowRefused | LockNotGot) -> list[Receipt | PointsmanError]:
+        """The group was refused for one of its rows: halve it until that row stands alone."""
+        if len(tasks) > 1:
+            middle = len(tasks) // 2
+            return [*await self.write(tasks[:middle]), *await self.write(tasks[middle:])]
+        if isinstance(error, LockNotGot):
+            return [KeyInUse(retry_after_seconds=1)]
+        log.warning("the database refused a submission", reason=str(error), task_type=tasks[0].task_type)
+        return [InvalidRequest("The database refused a value of this submission; nothing was stored.")]
+
+    async def _look_up(self, tasks: Sequence[NewTask]) -> list[Receipt | PointsmanError]:
+        """The connection broke during the commit: ask on new ones what was stored."""
+        ids = [task.id for task in tasks]
+        deadline = asyncio.get_running_loop().time() + self._settings.unknown_outcome_seconds
+        found: dict[str, datetime] = {}
+        while not found and asyncio.get_running_loop().time() < deadline:
+            try:
+                async with self._store.statement() as connection:
+                    found = await submitting.find_ids(connection, ids)
+            except (DatabaseAway, ConnectionLost, DatabaseTrouble) as error:
+                log.info("asking what the broken commit stored", reason=str(error))
+            if not found:
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        log.warning("a commit's connection broke", tasks=len(tasks), stored=len(found))
+        # What was stored is published from its outbox row.
+        return [
+            Receipt(found[task.id], True) if task.id in found else OutcomeUnknown(task_id=task.id) for task in tasks
+        ]
+
+    async def _publish(self, tasks: list[NewTask], outbox_ids: list[int]) -> None:
+        by_epoch: dict[int, list[Envelope]] = {}
+        for task in tasks:
+            assert task.sent_epoch is not None
+            by_epoch.setdefault(task.sent_epoch, []).append(envelope_of(task))
+        done = [await self._publisher.publish(envelopes, epoch) for epoch, envelopes in by_epoch.items()]
+        if not all(done):
+            self._window.shut()
+            return
+        self._published += outbox_ids
+        if self._flush_timer is None:
+            loop = asyncio.get_running_loop()
+            self._flush_timer = loop.call_later(_FLUSH_SECONDS, self._start_flush)
+
+    def _start_flush(self) -> None:
+        self._flush_timer = None
+        flushing = asyncio.create_task(self._flush())
+        self._publishing.add(flushing)
+        flushing.add_done_callback(self._publishing.discard)
+
+    async def _flush(self) -> None:
+        """Drop outbox rows that no later commit took along. One left behind only costs a second look."""
+        published, self._published = self._published, []
+        if not published:
+            return
+        try:
+            async with self._store.statement() as connection:
+                await submitting.drop_published(connection, published)
+        except (DatabaseAway, ConnectionLost, DatabaseTrouble, LockNotGot) as error:
+            log.info("outbox rows stay for the reconciler", rows=len(published), reason=str(error))
+
+
+async def _refuse_reused_keys(connection: Connection, tasks: Sequence[NewTask], stored: Stored) -> None:
+    """Raises ``KeyReused`` when a key that is taken stands for another body."""
+    taken = [task for task in tasks if stored.accepted is not None and task.id not in stored.accepted]
+    found = await submitting.find_keys(connection, [(task.caller, task.key or "") for task in taken]) if taken else {}
+    for task in taken:
+        if found.get((task.caller, task.key or ""), ("", task.fingerprint))[1] != task.fingerprint:
+            raise KeyReused
+
+
+def envelope_of(task: NewTask) -> Envelope:
+    """The first sending of a new task."""
+    return Envelope(
+        task_id=task.id,
+        task_type=task.task_type,
+        queue=task.queue,
+        priority=task.priority,
+        args=task.args,
+        kwargs=task.kwargs,
+        timeout_seconds=task.timeout_seconds,
+        dispatch=1,
+        after=0,
+        expires_at=None if task.expires_at is None else task.expires_at.timestamp(),
+        traceparent=task.traceparent,
+    )
