@@ -45,6 +45,16 @@ class Child:
         await until(ended, f"{self.name} to end after SIGTERM")
         return process.returncode
 
+    def freeze(self) -> None:
+        """SIGSTOP: it does nothing until ``thaw``."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """SIGKILL, to its children too. Harmless when it has ended."""
         if self._process is not None:

@@ -56,8 +56,10 @@ class Stack:
         self.service = self._child("service", ["-m", "service", "all", "--port", str(self.port)])
         self.worker = self._child(
             "worker",
-            ["-m", "celery", "-A", "workers", "worker", "-Q", ",".join(QUEUES), "-c", str(processes)]
-            + ["-n", "acceptance@%h", "--without-gossip", "--without-mingle", "-l", "WARNING"],
+            [
+                *("-m", "celery", "-A", "workers", "worker", "-Q", ",".join(QUEUES), "-c", str(processes)),
+                *("-n", "acceptance@%h", "--without-gossip", "--without-mingle", "-l", "WARNING"),
+            ],
         )
         self._engine = create_async_engine(database_url, poolclass=NullPool)
         self._database_url = database_url
@@ -171,7 +173,7 @@ class Stack:
         items: list[Row] = answer.json()["items"]
         return next((item for item in items if item["task_type"] == task_type), {})
 
-    def redis(self) -> "redis.Redis[str]":
+    def redis(self) -> redis.Redis:
         """A connection to the broker, to be closed."""
         return redis.Redis.from_url(self.redis_url, decode_responses=True)
 

@@ -73,6 +73,40 @@ async def test_nothing_is_lost_and_no_running_task_doubled_when_valkey_comes_bac
     assert not invariants.more_than_once(own_stack, load.accepted)
 
 
+async def test_attempts_nobody_recorded_are_neither_lost_nor_doubled_when_valkey_comes_back_empty(
+    own_stack: Stack, own_valkey: ValkeyServer, tmp_path: Path
+) -> None:
+    releases = tmp_path / "release-1", tmp_path / "release-2"
+
+    async def submit(release: Path) -> list[str]:
+        return [await own_stack.submit("ledger.hold", args=[str(release)]) for _ in range(own_stack.processes)]
+
+    async def all_published() -> bool:
+        return not await own_stack.rows("SELECT id FROM outbox")
+
+    finished = await submit(releases[0])
+    await own_stack.wait_for_effects(finished)
+    running = await submit(releases[1])
+    await until(all_published, "the second tasks to be on the broker")
+    own_stack.service.freeze()
+    releases[0].touch()
+    # Each process reported the first task, which Redis forgets, and began the second.
+    await own_stack.wait_for_effects(running)
+    own_valkey.kill()
+    own_valkey.start()
+    own_stack.service.thaw()
+    for task_id in finished:
+        assert (await own_stack.finished(task_id))["result"] == "released"
+    await until(own_stack.is_ready, "a new epoch")
+    releases[1].touch()
+
+    await invariants.drain(own_stack)
+    await invariants.check(own_stack, [*finished, *running])
+    assert own_stack.ledger.effects() == dict.fromkeys([*finished, *running], 1)
+    figures = await own_stack.counters()
+    assert (figures["succeeded"], figures["started"], figures["duplicates"]) == (6, 6, 0)
+
+
 async def test_stopped_service_ends_cleanly_and_loses_nothing_under_load(own_stack: Stack) -> None:
     async with Load(own_stack) as load:
         await load.more(150)

@@ -43,8 +43,8 @@ async def test_submitted_task_runs_once_and_row_counters_and_effect_agree(stack:
     assert stack.ledger.lines().count((task["id"], 1)) == stack.ledger.effects()[task["id"]] == 1
     (row,) = await stack.rows("SELECT state, attempt, sla_met, result FROM task WHERE id = :id", id=task["id"])
     assert row == {"state": "succeeded", "attempt": 1, "sla_met": True, "result": '"maintenance"'}
-    assert not await stack.rows("SELECT FROM task_live WHERE id = :id", id=task["id"])
-    assert not await stack.rows("SELECT FROM task_attempt WHERE task_id = :id", id=task["id"])
+    assert not await stack.rows("SELECT 1 FROM task_live WHERE id = :id", id=task["id"])
+    assert not await stack.rows("SELECT 1 FROM task_attempt WHERE task_id = :id", id=task["id"])
     after = await stack.counters("ledger.write")
     once = {"submitted", "started", "executions", "succeeded", "sla_met"}
     assert {name: after[name] - before[name] for name in after} == {name: int(name in once) for name in after}
@@ -55,7 +55,10 @@ async def test_submitted_task_runs_once_and_row_counters_and_effect_agree(stack:
 
 
 async def test_echo_returns_its_arguments_as_they_were(stack: Stack) -> None:
-    arguments = {"args": [1, None, "ü\u2028😀", [[]]], "kwargs": {"to": "a@example.org", "deep": {"a": [1.5, True]}}}
+    arguments: dict[str, Any] = {
+        "args": [1, None, "ü\u2028😀", [[]]],
+        "kwargs": {"to": "a@example.org", "deep": {"a": [1.5, True]}},
+    }
     task = await stack.finished(await stack.submit("echo", **arguments))
     assert (task["state"], task["result"]) == ("succeeded", arguments)
 

@@ -37,7 +37,7 @@ async def test_plain_celery_gives_its_results_and_is_recorded_as_native(stack: S
     (run,) = await stack.rows("SELECT * FROM native_run WHERE task_id = :id", id=first_id)
     assert (run["task_type"], run["queue"], run["state"]) == ("ledger.add", "maintenance", "SUCCESS")
     assert stack.ledger.effects()[first_id] == 1
-    urgent = await stack.rows("SELECT FROM native_run WHERE task_type = 'ledger.add' AND queue = 'critical'")
+    urgent = await stack.rows("SELECT 1 FROM native_run WHERE task_type = 'ledger.add' AND queue = 'critical'")
     assert len(urgent) == 1
     assert await stack.rows("SELECT count(*) FROM task") == tasks_before
 
@@ -47,10 +47,11 @@ async def test_inspect_active_from_another_shell_names_the_running_task(stack: S
     running = await stack.submit("ledger.hold", args=[str(release)])
     await stack.wait_for_effects([running])
 
-    answer = stack.celery_from_another_shell("inspect", "active", "--timeout", "20")
-    release.touch()
+    async def named() -> bool:
+        answer = stack.celery_from_another_shell("inspect", "active", "--timeout", "3")
+        assert answer.returncode == 0, answer.stderr
+        return "acceptance@" in answer.stdout and running in answer.stdout
 
-    assert answer.returncode == 0, answer.stderr
-    assert "acceptance@" in answer.stdout
-    assert running in answer.stdout
+    await until(named, "an answer of the worker")
+    release.touch()
     assert (await stack.finished(running))["state"] == "succeeded"

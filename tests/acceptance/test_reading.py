@@ -1,6 +1,7 @@
 """What is read while work is done has the documented shape and says what is so."""
 
 import re
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -73,7 +74,7 @@ async def test_every_read_answers_in_its_documented_shape_while_a_task_runs(stac
 async def test_list_is_filtered_and_paged_newest_first(stack: Stack) -> None:
     tag = uuid4().hex
     body = {"task_type": "noop", "tags": {"page": tag, "kind": "a"}}
-    batch = [body] * 4 + [{"task_type": "fail", "args": ["x"], "tags": {"page": tag}, "queue": "email"}]
+    batch: list[Row] = [body] * 4 + [{"task_type": "fail", "args": ["x"], "tags": {"page": tag}, "queue": "email"}]
     batch.append(body | {"delay_seconds": 3600})
     answer = await stack.http.post("/v1/tasks/batch", json={"tasks": batch})
     ids = [result["task"]["id"] for result in answer.json()["results"]]
@@ -101,7 +102,7 @@ async def test_list_is_filtered_and_paged_newest_first(stack: Stack) -> None:
         assert (link is None) == (page["next_cursor"] is None)
         path = None if link is None else link["url"]
     assert [len(page) for page in pages] == [4, 2]
-    assert sum(pages, []) == sorted(ids, reverse=True)
+    assert list(chain(*pages)) == sorted(ids, reverse=True)
 
 
 async def test_prometheus_metrics_parse_in_both_formats_and_count_the_work(stack: Stack) -> None:
@@ -121,7 +122,7 @@ async def test_prometheus_metrics_parse_in_both_formats_and_count_the_work(stack
     await until(counted, "the counters to be exposed")
     answer = await stack.http.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
-    assert "pointsman_tasks_submitted" in {family.name for family in openmetrics(answer.text)}
+    assert "pointsman_tasks_submitted" in {family.name for family in openmetrics(answer.text)}  # type: ignore[no-untyped-call]
 
 
 async def test_documentation_is_served_whole_and_asks_no_other_host(stack: Stack) -> None:

@@ -11,7 +11,7 @@ DEADLINE_SECONDS = 60.0
 _PAUSE_SECONDS = 0.05
 
 
-async def until(look: Callable[[], Awaitable[Found]], what: str, seconds: float = DEADLINE_SECONDS) -> Found:
+async def until(look: Callable[[], Awaitable[Found | None]], what: str, seconds: float = DEADLINE_SECONDS) -> Found:
     """The first true answer of ``look``. An AssertionError inside it means not yet, and is shown when time is up."""
     deadline = time.monotonic() + seconds
     while True:

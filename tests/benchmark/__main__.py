@@ -5,6 +5,9 @@ import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from tests.benchmark import drain, intake
 from tests.benchmark.report import Report
@@ -39,10 +42,18 @@ def main() -> None:
     if rest:
         parser.error(f"unknown arguments: {' '.join(rest)}")
     run, _ = _BENCHES[given.name]
+    before = psutil.cpu_times()
     report = run(given.quick)
     print(report.table())
+    print(f"the machine gave {_stolen(before, psutil.cpu_times()):.0%} of its time to others than this system")
     if given.json is not None:
         report.write(given.relative_to / given.json)
+
+
+def _stolen(before: Any, after: Any) -> float:
+    """The share of CPU time that a hypervisor gave to others; 0 where the system does not say."""
+    taken = getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)
+    return float(taken / max(sum(after) - sum(before), 1e-9))
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from redis import Redis
 TASK = "noop"
 
 
-def bare_app(broker_url: str | None, *, results: bool) -> Celery:
-    """JSON, early acknowledgement, Celery's own priorities; results are stored in Redis or not at all."""
-    app = Celery("bare", broker=broker_url, backend=broker_url if results else None)
+def bare_app(broker_url: str | None, results_url: str | None = None) -> Celery:
+    """JSON, early acknowledgement, Celery's own priorities; without ``results_url`` results are ignored."""
+    app = Celery("bare", broker=broker_url, backend=results_url)
     app.conf.broker_connection_retry_on_startup = True
-    app.conf.task_ignore_result = not results
+    app.conf.task_ignore_result = results_url is None
     app.task(name=TASK)(noop)
     return app
 
@@ -47,5 +47,5 @@ def fill(app: Celery, broker: Redis, count: int, kwargs: dict[str, Any]) -> None
     pipeline.execute()
 
 
-app = bare_app(os.environ.get("BENCH_BROKER_URL"), results=bool(os.environ.get("BENCH_RESULTS")))
+app = bare_app(os.environ.get("BENCH_BROKER_URL"), os.environ.get("BENCH_RESULTS_URL"))
 """The application of the worker: ``celery -A tests.benchmark.bare_celery worker``."""

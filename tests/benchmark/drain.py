@@ -5,18 +5,19 @@ results counts when its result can be read, and sends its task events to nobody;
 left the queue.
 """
 
-import json
+import statistics
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from abc import ABC, abstractmethod
+from contextlib import ExitStack
 from dataclasses import dataclass
+
+from redis import Redis
 
 from tests.benchmark.bare_celery import bare_app, fill
 from tests.benchmark.report import Report, Round
-from tests.benchmark.stack import PREFETCH_MULTIPLIER, Stack
+from tests.benchmark.stack import PREFETCH_MULTIPLIER, Node, Stack
 
 _KWARGS = {"user_id": 4217, "template": "reminder", "to": "a@example.org"}
-_OURS = "pointsman"
 _BATCH_TASKS = 500
 _STEADY = (0.1, 0.9)
 """The part of the tasks whose time counts: workers are warm by the first, and none idles before the last."""
@@ -25,27 +26,43 @@ _LONGEST_SECONDS = 180.0
 
 
 def run(quick: bool) -> Report:
-    """Three rounds of 1,500 tasks a side, or five of 10,000."""
-    rounds, tasks = (3, 1500) if quick else (5, 10_000)
-    with Stack() as stack:
-        bench = _Drain(stack, tasks)
-        found = [bench.round(number) for number in range(rounds)]
+    """Many short turns, because a busy machine changes from second to second: 8 rounds of 700 tasks a side, or 12 of
+    3,000.
+    """
+    rounds, tasks = (8, 700) if quick else (12, 3000)
+    with ExitStack() as exits:
+        stack = exits.enter_context(Stack())
+        managed = _Managed(stack, tasks, exits.enter_context(stack.managed_worker()))
+        storing = exits.enter_context(stack.bare_worker("storing_worker", 1, results=3))
+        ignoring = exits.enter_context(stack.bare_worker("ignoring_worker", 2))
+        sides: list[_Side] = [managed, _BareWithResults(stack, tasks, storing, 1, 3), _Bare(stack, tasks, ignoring, 2)]
+        for side in sides:
+            side.drain()
+        found = [_round(sides, number) for number in range(rounds)]
+    names = [side.name for side in sides]
+    cpu = [f"{name} {statistics.median(one[f'{name}_cpu_us'] for one in found):,.0f}" for name in names]
     return Report(
         name="drain",
         rounds=found,
-        rates=[_OURS, "celery_results_events", "celery_bare"],
-        compared={
-            "pointsman_vs_celery_results_events": (_OURS, "celery_results_events"),
-            "pointsman_vs_celery_bare": (_OURS, "celery_bare"),
-        },
+        rates=names,
+        compared={f"pointsman_vs_{name}": ("pointsman", name) for name in names[1:]},
         targets={"pointsman_vs_celery_results_events": 0.9},
         generator=None,
         notes=[
             f"{tasks:,} tasks a side and round, concurrency 4, prefetch multiplier {PREFETCH_MULTIPLIER}",
             f"a rate is of the time between {_STEADY[0]:.0%} and {_STEADY[1]:.0%} of the tasks",
+            f"CPU time a task, all processes that ran, in µs: {', '.join(cpu)}",
             "every task of ours was recorded as ended in PostgreSQL",
         ],
     )
+
+
+def _round(sides: "list[_Side]", number: int) -> Round:
+    """Every side once, in another order each round."""
+    found: Round = {}
+    for turn in range(len(sides)):
+        found |= sides[(number + turn) % len(sides)].drain()
+    return found
 
 
 @dataclass(frozen=True)
@@ -55,68 +72,115 @@ class _Look:
     cpu_seconds: dict[str, float]
 
 
-class _Drain:
-    def __init__(self, stack: Stack, tasks: int) -> None:
+class _Side(ABC):
+    """One of those compared; its worker node waits, warm, while the others have their turn."""
+
+    name: str
+
+    def __init__(self, stack: Stack, tasks: int, node: Node) -> None:
         self._stack = stack
         self._tasks = tasks
-        self._sender = bare_app(stack.bare_url, results=False)
+        self._node = node
+        node.pause()
 
-    def round(self, number: int) -> Round:
-        """Every side once, in another order each round."""
-        sides: list[Callable[[], Round]] = [self._managed, self._bare_with_results, self._bare]
-        found: Round = {}
-        for turn in range(len(sides)):
-            self._stack.empty()
-            found |= sides[(number + turn) % len(sides)]()
-        return found
-
-    def _managed(self) -> Round:
-        task = {"task_type": "noop", "kwargs": _KWARGS}
-        for start in range(0, self._tasks, _BATCH_TASKS):
-            count = min(_BATCH_TASKS, self._tasks - start)
-            answer = self._stack.http.post("/v1/tasks/batch", content=json.dumps({"tasks": [task] * count}))
-            if answer.status_code != 202:
-                raise SystemExit(f"a batch was not accepted: {answer.text[:500]}")
-        found = self._watch(_OURS, self._stack.managed_worker(), self._stack.ended)
-        if self._stack.ended() != self._tasks or self._stack.stored() != self._tasks:
-            raise SystemExit("tasks were lost or recorded twice")
-        return found
-
-    def _bare_with_results(self) -> Round:
-        fill(self._sender, self._stack.bare_redis, self._tasks, _KWARGS)
-        results = self._stack.bare_redis
-        before = results.dbsize()
-        # Each result is one key; what the worker itself adds is a handful, and the same at both looks.
-        return self._watch(
-            "celery_results_events",
-            self._stack.bare_worker(results_and_events=True),
-            lambda: results.dbsize() - before,
-        )
-
-    def _bare(self) -> Round:
-        fill(self._sender, self._stack.bare_redis, self._tasks, _KWARGS)
-        return self._watch(
-            "celery_bare",
-            self._stack.bare_worker(results_and_events=False),
-            lambda: self._tasks - int(self._stack.bare_redis.llen("celery")),
-        )
-
-    def _watch(self, name: str, worker: AbstractContextManager[None], ended: Callable[[], int]) -> Round:
-        with worker:
-            first = self._look_until(_STEADY[0], ended)
-            last = self._look_until(_STEADY[1], ended)
-            self._look_until(1.0 if name == _OURS else _STEADY[1], ended)
+    def drain(self) -> Round:
+        """Fill the queue, let the node fetch, and watch."""
+        self._empty()
+        self._fill()
+        self._node.resume()
+        first = self._look_until(_STEADY[0])
+        last = self._look_until(_STEADY[1])
+        self._look_until(1.0)
+        self._node.pause()
         tasks = last.ended - first.ended
         cpu = {
-            f"{name}_{part}_cpu_us": round(1e6 * (seconds - first.cpu_seconds[part]) / tasks, 1)
+            f"{self.name}_{part}_cpu_us": round(1e6 * (seconds - first.cpu_seconds[part]) / tasks, 1)
             for part, seconds in last.cpu_seconds.items()
         }
-        return {name: tasks / (last.at - first.at)} | cpu
+        return {self.name: tasks / (last.at - first.at), f"{self.name}_cpu_us": round(sum(cpu.values()), 1)} | cpu
 
-    def _look_until(self, share: float, ended: Callable[[], int]) -> _Look:
+    def _look_until(self, share: float) -> _Look:
         deadline = time.monotonic() + _LONGEST_SECONDS
-        while (count := ended()) < share * self._tasks:
+        while (count := self._ended()) < share * self._tasks:
             if time.monotonic() > deadline:
-                raise SystemExit(f"after {_LONGEST_SECONDS:.0f} s only {count} of {self._tasks} tasks have ended")
+                raise SystemExit(
+                    f"{self.name}: after {_LONGEST_SECONDS:.0f} s only {count} of {self._tasks} tasks have ended"
+                )
             time.sleep(_LOOK_SECONDS)
         return _Look(time.monotonic(), count, self._stack.cpu_seconds())
+
+    @abstractmethod
+    def _empty(self) -> None:
+        """Forget the round before."""
+
+    @abstractmethod
+    def _fill(self) -> None:
+        """Put the tasks into the queue."""
+
+    @abstractmethod
+    def _ended(self) -> int:
+        """How many have ended."""
+
+
+class _Managed(_Side):
+    name = "pointsman"
+
+    def drain(self) -> Round:
+        """Raises SystemExit when a task is missing or there is one too many."""
+        found = super().drain()
+        if self._stack.stored() != self._tasks:
+            raise SystemExit(f"{self._tasks} tasks were submitted, {self._stack.stored()} are stored")
+        return found
+
+    def _empty(self) -> None:
+        self._stack.empty()
+
+    def _fill(self) -> None:
+        for start in range(0, self._tasks, _BATCH_TASKS):
+            count = min(_BATCH_TASKS, self._tasks - start)
+            body = {"tasks": [{"task_type": "noop", "kwargs": _KWARGS}] * count}
+            answer = self._stack.http.post("/v1/tasks/batch", json=body)
+            if answer.status_code != 202:
+                raise SystemExit(f"a batch was not accepted: {answer.text[:500]}")
+
+    def _ended(self) -> int:
+        return self._stack.ended()
+
+
+class _Bare(_Side):
+    """Plain Celery, results ignored."""
+
+    name = "celery_bare"
+
+    def __init__(self, stack: Stack, tasks: int, node: Node, database: int) -> None:
+        super().__init__(stack, tasks, node)
+        url = stack.bare_url(database)
+        self._redis = Redis.from_url(url)
+        self._sender = bare_app(url)
+
+    def _empty(self) -> None:
+        self._redis.delete("celery")
+
+    def _fill(self) -> None:
+        fill(self._sender, self._redis, self._tasks, _KWARGS)
+
+    def _ended(self) -> int:
+        return self._tasks - int(self._redis.llen("celery"))
+
+
+class _BareWithResults(_Bare):
+    """Plain Celery, results in Redis, task events sent and read by nobody."""
+
+    name = "celery_results_events"
+
+    def __init__(self, stack: Stack, tasks: int, node: Node, database: int, results: int) -> None:
+        super().__init__(stack, tasks, node, database)
+        self._results = Redis.from_url(stack.bare_url(results))
+
+    def _empty(self) -> None:
+        super()._empty()
+        self._results.flushdb()
+
+    def _ended(self) -> int:
+        # Nothing else is kept in the database of the results.
+        return int(self._results.dbsize())

@@ -8,6 +8,8 @@ import json
 import statistics
 from collections.abc import Callable
 
+from redis import Redis
+
 from tests.benchmark.bare_celery import bare_app, send_for
 from tests.benchmark.load import Generator, Load
 from tests.benchmark.report import Report, Round
@@ -52,7 +54,8 @@ class _Intake:
     def __init__(self, stack: Stack, seconds: float) -> None:
         self._stack = stack
         self._seconds = seconds
-        self._sender = bare_app(stack.bare_url, results=False)
+        self._bare = Redis.from_url(stack.bare_url(1))
+        self._sender = bare_app(stack.bare_url(1))
         self.generator = Generator()
         self._single = json.dumps(_TASK).encode()
         self._batch = json.dumps({"tasks": [_TASK] * _BATCH_TASKS}).encode()
@@ -70,6 +73,7 @@ class _Intake:
         found: Round = {}
         for turn in range(len(sides)):
             self._stack.empty()
+            self._bare.flushdb()
             found |= sides[(number + turn) % len(sides)]()
         return found
 
@@ -77,7 +81,7 @@ class _Intake:
         before = self._stack.cpu_seconds()
         sent, seconds = send_for(self._sender, self._seconds, _KWARGS)
         after = self._stack.cpu_seconds()
-        if self._stack.bare_redis.llen("celery") != sent:
+        if self._bare.llen("celery") != sent:
             raise SystemExit("send_task lost messages")
         idle = sum(after[part] - before[part] for part in SERVICE) / seconds
         return {"send_task": sent / seconds, "send_task_service_cpu": round(idle, 3)}

@@ -15,6 +15,7 @@ from typing import Any, Self
 import httpx
 import psutil
 import redis
+from celery import Celery
 
 from contract import keys
 from contract.queues import DEFAULT_TOPOLOGY, STEPS, list_key
@@ -40,6 +41,30 @@ _EMPTIED = (
 )  # fmt: skip
 
 
+class Node:
+    """A worker node that can be told to fetch nothing."""
+
+    def __init__(self, broker_url: str, queue: str) -> None:
+        self._app = Celery(broker=broker_url)
+        self._queue = queue
+
+    def pause(self) -> None:
+        """Fetch nothing until ``resume``."""
+        self._tell("cancel_consumer")
+
+    def resume(self) -> None:
+        """Fetch again."""
+        self._tell("add_consumer")
+
+    def _tell(self, command: str) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._app.control.broadcast(
+            command, arguments={"queue": self._queue}, reply=True, limit=1, timeout=2.0
+        ):
+            if time.monotonic() > deadline:
+                raise SystemExit(f"no worker of {self._queue} answers")
+
+
 class Stack:
     """A context manager; at its end no process and no file is left."""
 
@@ -58,8 +83,6 @@ class Stack:
             valkey = exits.enter_context(ValkeyServer(directory / "valkey"))
             self.processes |= {"postgres": postgres.pid, "valkey": valkey.pid}
             self.redis_url = valkey.url
-            self.bare_url = valkey.url.removesuffix("/0") + "/1"
-            """A database of its own for plain Celery, so that its keys can be counted."""
             self.api_url = f"http://{HOST}:{free_port()}"
             self._environment = {
                 **{name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")},
@@ -72,7 +95,6 @@ class Stack:
             self._process("migrate", "service", "migrate").wait(_START_SECONDS)
             self.database = exits.enter_context(Database(postgres.dsn_of()))
             self._redis = exits.enter_context(redis.Redis.from_url(valkey.url))
-            self.bare_redis = exits.enter_context(redis.Redis.from_url(self.bare_url))
             self.http = exits.enter_context(httpx.Client(base_url=self.api_url, timeout=60, trust_env=False))
             self._start_service(exits)
             self._exits = exits.pop_all()
@@ -84,18 +106,31 @@ class Stack:
         self._exits.close()
 
     @contextmanager
-    def managed_worker(self, processes: int = 4) -> Iterator[None]:
+    def managed_worker(self, processes: int = 4) -> Iterator[Node]:
         """A worker node of Pointsman on the queue of the bench, as ``./scripts/up`` starts one."""
         with self._worker("worker", "workers", processes, {}, "-Q", QUEUE):
-            yield
+            yield Node(self.redis_url, QUEUE)
 
     @contextmanager
-    def bare_worker(self, *, results_and_events: bool, processes: int = 4) -> Iterator[None]:
-        """A worker of a Celery application that knows nothing of Pointsman."""
-        environment = {"BENCH_BROKER_URL": self.bare_url, "BENCH_RESULTS": "1" if results_and_events else ""}
-        options = ("-E",) if results_and_events else ()
-        with self._worker("bare_worker", "tests.benchmark.bare_celery", processes, environment, *options):
-            yield
+    def bare_worker(
+        self, name: str, database: int, *, results: int | None = None, processes: int = 4
+    ) -> Iterator[Node]:
+        """A worker of a Celery application that knows nothing of Pointsman, on Redis databases of its own.
+
+        With ``results``, the database of the results, it also sends task events.
+        """
+        url = self.bare_url(database)
+        environment = {"BENCH_BROKER_URL": url}
+        options: tuple[str, ...] = ()
+        if results is not None:
+            environment["BENCH_RESULTS_URL"] = self.bare_url(results)
+            options = ("-E",)
+        with self._worker(name, "tests.benchmark.bare_celery", processes, environment, *options):
+            yield Node(url, "celery")
+
+    def bare_url(self, database: int) -> str:
+        """The Valkey of this stack, another database: plain Celery's keys can be counted there."""
+        return f"{self.redis_url.removesuffix('/0')}/{database}"
 
     def empty(self) -> None:
         """No tasks, no messages, nothing counted, and PostgreSQL's buffers written: every round starts the same."""
@@ -105,7 +140,6 @@ class Stack:
         claims = list(self._redis.scan_iter(keys.CLAIM_PREFIX + "*", count=5000))
         for start in range(0, len(claims), 5000):
             self._redis.delete(*claims[start : start + 5000])
-        self.bare_redis.flushdb()
         self.database.execute("CHECKPOINT")
         time.sleep(_SETTLE_SECONDS)
 
