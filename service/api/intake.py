@@ -3,22 +3,19 @@ framework's own share of it would be the largest. The same function stands behin
 """
 
 import re
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
 from service.admit.submission import parse_submission
-from service.api.answers import moment
 from service.api.body import parse_json, read_body
 from service.api.parts import Parts
 from service.api.problems import problem_headers, problem_of
+from service.api.receipt import receipt
 from service.api.task_view import task_view
 from service.errors import BadRequest, PointsmanError, Unavailable, UnknownTask
 from service.loops import ExpectedFault
 from service.store import reading
-from service.store.submitting import NewTask
 from service.submit.submitter import Accepted
 from service.telemetry import logger
 
@@ -65,83 +62,21 @@ async def check_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
     return Answer(200, [_JSON], to_json(verdict))
 
 
-async def view_of(parts: Parts, accepted: Accepted) -> dict[str, Any]:
-    """The Task of an accepted submission; a replay is read from its row. Raises ``UnknownTask`` when that is gone."""
-    if accepted.submitted_at is not None and not accepted.replayed:
-        return task_view(accepted.task.as_row(accepted.submitted_at))
+async def replayed(parts: Parts, accepted: Accepted) -> bytes:
+    """The Task a taken key stands for, as JSON text. Raises ``UnknownTask`` when it is no longer kept."""
     async with parts.store.statement() as connection:
         row = await reading.task(connection, accepted.task_id)
     if row is None:
         raise UnknownTask("The task this Idempotency-Key stands for is no longer kept.")
-    return task_view(row)
+    return to_json(task_view(row), inf_nan_mode="null")
 
 
 async def _receipt(parts: Parts, accepted: Accepted) -> Answer:
     location = (b"location", b"/v1/tasks/" + accepted.task_id.encode())
-    body = plain_receipt(accepted) or to_json(await view_of(parts, accepted))
-    if accepted.replayed:
+    if accepted.replayed or accepted.submitted_at is None:
+        body = await replayed(parts, accepted)
         return Answer(200, [_JSON, location, (b"idempotency-replayed", b"true")], body)
-    return Answer(202, [_JSON, location], body)
-
-
-def plain_receipt(accepted: Accepted) -> bytes | None:
-    """The Task as JSON, made from the text its row holds; None unless it is new and asks for nothing special."""
-    task, submitted_at = accepted.task, accepted.submitted_at
-    if submitted_at is None or accepted.replayed or task.tags is not None:
-        return None
-    wishes = (task.scheduled_at, task.delay_seconds, task.expires_at, task.requested_timeout_seconds)
-    if wishes != _NO_WISHES:
-        return None
-    at = _quoted_moment(submitted_at)
-    template = _template(task.task_type, task.queue, task.priority, task.sla_seconds, task.sent_epoch is not None)
-    return template % {
-        b"id": task.id.encode(),
-        b"args": task.args.encode(),
-        b"kwargs": task.kwargs.encode(),
-        b"submitted_at": at,
-        b"due_at": at,
-    }
-
-
-_NO_WISHES = (None, None, None, None)
-
-
-@lru_cache(maxsize=16)
-def _quoted_moment(at: datetime) -> bytes:
-    """All tasks of one commit share it."""
-    return to_json(moment(at))
-
-
-@lru_cache(maxsize=4096)
-def _template(task_type: str, queue: str, priority: int, sla_seconds: float, sent: bool) -> bytes:
-    """What such tasks have in common. ``task_view`` itself makes it, so that no receipt can differ from the Task."""
-    now = datetime.now(UTC)
-    task = NewTask(
-        id="",
-        task_type=task_type,
-        queue=queue,
-        priority=priority,
-        args="[]",
-        kwargs="{}",
-        tags=None,
-        caller="",
-        scheduled_at=None,
-        delay_seconds=None,
-        expires_at=None,
-        timeout_seconds=0.0,
-        requested_timeout_seconds=None,
-        sla_seconds=sla_seconds,
-        traceparent=None,
-        key=None,
-        fingerprint=None,
-        sent_epoch=0 if sent else None,
-    )
-    own = ("id", "args", "kwargs", "submitted_at", "due_at")
-    text = to_json(task_view(task.as_row(now), now) | {name: f"\x00{name}" for name in own}).replace(b"%", b"%%")
-    for name in own:
-        field = f"%({name})b" if name != "id" else f'"%({name})b"'
-        text = text.replace(to_json(f"\x00{name}"), field.encode())
-    return text
+    return Answer(202, [_JSON, location], receipt(accepted.task, accepted.submitted_at))
 
 
 def read_headers(scope: Any) -> tuple[str | None, str | None]:

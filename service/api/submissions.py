@@ -1,6 +1,6 @@
 """The documented routes of the submit endpoints."""
 
-import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -16,13 +16,15 @@ from service.api.intake import (
     check_submission,
     problem_answer,
     read_headers,
+    replayed,
     take_submission,
-    view_of,
 )
 from service.api.parts import Parts, parts_of
 from service.api.problems import Problem, problem_of, problem_responses
+from service.api.receipt import receipt
 from service.api.task_view import TaskView
 from service.errors import FieldError, InvalidRequest, NothingAccepted, PointsmanError
+from service.store.submitting import NewTask
 from service.submit.submitter import Accepted
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
@@ -151,17 +153,18 @@ async def take_batch(parts: Parts, scope: Any, receive: Any) -> Answer:
     admitted = [await _admit(parts, item, traceparent) for item in batch.tasks]
     refused = [task for task in admitted if isinstance(task, PointsmanError)]
     if batch.atomic and refused:
-        return _nothing_accepted([_item_problem(task, scope["path"]) for task in admitted], scope["path"])
+        return _nothing_accepted(admitted, scope["path"])
     tasks = [task for task in admitted if not isinstance(task, PointsmanError)]
     stored = iter(await parts.submitter.submit_batch(tasks, atomic=batch.atomic))
     outcomes = [task if isinstance(task, PointsmanError) else next(stored) for task in admitted]
-    results = await asyncio.gather(*(_item_result(parts, outcome, scope["path"]) for outcome in outcomes))
-    accepted = sum(result["status"] < 300 for result in results)
+    results = [await _item_result(parts, outcome, scope["path"]) for outcome in outcomes]
+    accepted = sum(taken for taken, _ in results)
+    texts = b",".join(text for _, text in results)
     if accepted == 0:
-        return _all_failed(outcomes, results, scope["path"])
-    answer = {"accepted": accepted, "refused": len(results) - accepted, "results": results}
-    status = 202 if accepted == len(results) else 207
-    return Answer(status, [(b"content-type", b"application/json")], to_json(answer))
+        return _all_failed(outcomes, texts, scope["path"])
+    refusals = len(results) - accepted
+    answer = b'{"accepted":%d,"refused":%d,"results":[%b]}' % (accepted, refusals, texts)
+    return Answer(207 if refusals else 202, [(b"content-type", b"application/json")], answer)
 
 
 def _parse_batch(value: Any, most: int) -> Batch:
@@ -174,7 +177,7 @@ def _parse_batch(value: Any, most: int) -> Batch:
     return batch
 
 
-async def _admit(parts: Parts, item: Any, traceparent: str | None) -> Any:
+async def _admit(parts: Parts, item: Any, traceparent: str | None) -> NewTask | InvalidRequest:
     try:
         submission = parse_submission(item, BatchItem)
         assert isinstance(submission, BatchItem)
@@ -183,30 +186,36 @@ async def _admit(parts: Parts, item: Any, traceparent: str | None) -> Any:
         return error
 
 
-async def _item_result(parts: Parts, outcome: Accepted | PointsmanError, path: str) -> dict[str, Any]:
+async def _item_result(parts: Parts, outcome: Accepted | PointsmanError, path: str) -> tuple[bool, bytes]:
+    """Whether the item was accepted, and its result as JSON text."""
     if isinstance(outcome, Accepted):
+        if outcome.submitted_at is not None and not outcome.replayed:
+            return True, b'{"status":202,"task":%b}' % receipt(outcome.task, outcome.submitted_at)
         try:
-            return {"status": 200 if outcome.replayed else 202, "task": await view_of(parts, outcome)}
+            return True, b'{"status":200,"task":%b}' % await replayed(parts, outcome)
         except PointsmanError as error:
             outcome = error
-    return {"status": outcome.status, "problem": problem_of(outcome, path)}
+    return False, to_json({"status": outcome.status, "problem": problem_of(outcome, path)})
 
 
-def _item_problem(task: Any, path: str) -> dict[str, Any] | None:
-    if not isinstance(task, PointsmanError):
-        return None
-    return {"status": task.status, "problem": problem_of(task, path)}
+def _nothing_accepted(admitted: Sequence[NewTask | PointsmanError], path: str) -> Answer:
+    problems = (
+        {"status": task.status, "problem": problem_of(task, path)} if isinstance(task, PointsmanError) else None
+        for task in admitted
+    )
+    reason = NothingAccepted("An item was refused and the batch is atomic; nothing was stored.")
+    return _refused(reason, b",".join(to_json(problem) for problem in problems), path)
 
 
-def _nothing_accepted(results: list[dict[str, Any] | None], path: str) -> Answer:
-    document = problem_of(NothingAccepted("An item was refused and the batch is atomic; nothing was stored."), path)
-    return Answer(422, [(b"content-type", b"application/problem+json")], to_json(document | {"results": results}))
+def _all_failed(outcomes: list[Accepted | PointsmanError], results: bytes, path: str) -> Answer:
+    """Nothing was accepted: 422, unless the fault is ours."""
+    for outcome in outcomes:
+        if isinstance(outcome, PointsmanError) and outcome.status >= 500:
+            return problem_answer(outcome, path)
+    return _refused(NothingAccepted(), results, path)
 
 
-def _all_failed(outcomes: list[Any], results: list[dict[str, Any]], path: str) -> Answer:
-    """Nothing was accepted: 422, unless the fault is ours and the same for all."""
-    ours = next((outcome for outcome in outcomes if outcome.status >= 500), None)
-    if ours is not None:
-        return problem_answer(ours, path)
-    document = problem_of(NothingAccepted(), path)
-    return Answer(422, [(b"content-type", b"application/problem+json")], to_json(document | {"results": results}))
+def _refused(error: PointsmanError, results: bytes, path: str) -> Answer:
+    document = to_json(problem_of(error, path))
+    body = b'%b,"results":[%b]}' % (document[:-1], results)
+    return Answer(error.status, [(b"content-type", b"application/problem+json")], body)

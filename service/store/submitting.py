@@ -11,6 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.store.arrays import array_columns
 
+MAX_ATTEMPTS = 1
+"""Attempts of a task: failed ones are not retried yet."""
+
 
 @dataclass(slots=True)
 class NewTask:
@@ -39,15 +42,23 @@ class NewTask:
     sent_epoch: int | None
     """The epoch it will be published in right after the commit; None leaves it to the dispatcher."""
 
+    def due_at(self, submitted_at: datetime) -> datetime:
+        """When it is due, if it was stored at ``submitted_at``."""
+        if self.scheduled_at is not None:
+            return max(submitted_at, self.scheduled_at)
+        if self.delay_seconds:
+            return submitted_at + timedelta(seconds=self.delay_seconds)
+        return submitted_at
+
+    def is_sent(self, submitted_at: datetime) -> bool:
+        """Whether its row says that it goes to the broker right after the commit."""
+        return self.sent_epoch is not None and self.due_at(submitted_at) == submitted_at
+
     def as_row(self, submitted_at: datetime) -> dict[str, Any]:
         """The row of ``task_live`` that ``store`` wrote at ``submitted_at``."""
-        due_at = submitted_at
-        if self.scheduled_at is not None:
-            due_at = max(submitted_at, self.scheduled_at)
-        elif self.delay_seconds:
-            due_at = submitted_at + timedelta(seconds=self.delay_seconds)
+        due_at = self.due_at(submitted_at)
         later = due_at > submitted_at
-        sent = not later and self.sent_epoch is not None
+        sent = self.is_sent(submitted_at)
         return {
             "id": self.id,
             "state": "scheduled" if later else "queued",
@@ -56,7 +67,7 @@ class NewTask:
             "queue": self.queue,
             "priority": self.priority,
             "attempt": 0,
-            "max_attempts": 1,
+            "max_attempts": MAX_ATTEMPTS,
             "dispatch": 1 if sent else 0,
             "sent_epoch": self.sent_epoch,
             "sla_seconds": self.sla_seconds,

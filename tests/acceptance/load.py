@@ -8,7 +8,7 @@ from typing import Self
 
 import httpx
 
-from tests.acceptance.stack import Stack
+from tests.acceptance.stack import GONE, Stack
 from tests.acceptance.waiting import until
 
 
@@ -63,23 +63,26 @@ class Load:
         await until(enough, f"{wanted} tasks to be accepted, {len(self.accepted)} were")
 
     async def _client(self) -> None:
-        while not self._stopping:
-            number = next(self._numbers)
-            key = f"load-{number}" if number % 2 else None
-            while not await self._submit(number, key):
-                if self._stopping:
-                    return
-                await until(self._may_go_on, "the API to be back")
-                if key is None:
-                    break
+        async with self._stack.client() as http:
+            while not self._stopping:
+                number = next(self._numbers)
+                key = f"load-{number}" if number % 2 else None
+                while not await self._submit(http, number, key):
+                    if self._stopping:
+                        return
+                    await until(self._may_go_on, "the API to be back")
+                    if key is None:
+                        break
 
-    async def _submit(self, number: int, key: str | None) -> bool:
+    async def _submit(self, http: httpx.AsyncClient, number: int, key: str | None) -> bool:
         body = {"task_type": "ledger.write", "args": [number], "priority": number % 11}
         self.pending += 1
         try:
             headers = {} if key is None else {"Idempotency-Key": key}
-            answer = await self._stack.http.post("/v1/tasks", json=body, headers=headers)
-        except httpx.TransportError:
+            answer = await http.post("/v1/tasks", json=body, headers=headers)
+        except httpx.TimeoutException as error:
+            raise AssertionError(f"submission {number} with key {key} got no answer") from error
+        except GONE:
             self.broken += 1
             return False
         finally:

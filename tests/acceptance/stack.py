@@ -28,6 +28,8 @@ COUNTERS = (
     "submitted", "started", "executions", "succeeded", "failed", "expired", "timed_out", "duplicates", "native",
     "sla_met", "sla_missed",
 )  # fmt: skip
+GONE = (httpx.NetworkError, httpx.ProtocolError)
+"""What a client sees of a service that is not there. No answer in time is something else."""
 _ANSWER_SECONDS = 30.0
 
 Row = dict[str, Any]
@@ -63,10 +65,14 @@ class Stack:
         )
         self._engine = create_async_engine(database_url, poolclass=NullPool)
         self._database_url = database_url
-        self.http = httpx.AsyncClient(base_url=self.url, timeout=_ANSWER_SECONDS, trust_env=False)
+        self.http = self.client()
 
     def _child(self, name: str, words: list[str]) -> Child:
         return Child(name, words, self._environment, self.directory / f"{name}.log")
+
+    def client(self) -> httpx.AsyncClient:
+        """A client of the API with connections of its own, to be closed."""
+        return httpx.AsyncClient(base_url=self.url, timeout=_ANSWER_SECONDS, trust_env=False)
 
     async def __aenter__(self) -> Self:
         try:
@@ -98,7 +104,7 @@ class Stack:
                 raise RuntimeError(f"{child.name} ended")
         try:
             answer = await self.http.get("/readyz?verbose")
-        except httpx.TransportError:
+        except GONE:
             return False
         return answer.status_code == 200 and all(part["ok"] for part in answer.json()["parts"].values())
 
@@ -106,7 +112,7 @@ class Stack:
         """Whether the API can be reached."""
         try:
             return (await self.http.get("/livez")).status_code == 200
-        except httpx.TransportError:
+        except GONE:
             return False
 
     async def submit(self, task_type: str, **fields: Any) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import runpy
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,13 +35,15 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", choices=[*_BENCHES, _LAYOUT], metavar="NAME", help="see below")
-    parser.add_argument("--quick", action="store_true", help="three short rounds, about two minutes")
+    parser.add_argument("--quick", action="store_true", help="few and short rounds, about two minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round, medians and ratios there")
     # scripts/bench changes the directory; a relative FILE still means where the user stood.
     parser.add_argument("--relative-to", type=Path, default=Path(), help=argparse.SUPPRESS)
     given, rest = parser.parse_known_args()
     if rest:
         parser.error(f"unknown arguments: {' '.join(rest)}")
+    # As an exception, so that servers are stopped and directories removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     run, _ = _BENCHES[given.name]
     before = psutil.cpu_times()
     report = run(given.quick)

@@ -26,10 +26,10 @@ _LONGEST_SECONDS = 180.0
 
 
 def run(quick: bool) -> Report:
-    """Many short turns, because a busy machine changes from second to second: 8 rounds of 700 tasks a side, or 12 of
+    """Many short turns, because a busy machine changes from second to second: 7 rounds of 600 tasks a side, or 12 of
     3,000.
     """
-    rounds, tasks = (8, 700) if quick else (12, 3000)
+    rounds, tasks = (7, 600) if quick else (12, 3000)
     with ExitStack() as exits:
         stack = exits.enter_context(Stack())
         managed = _Managed(stack, tasks, exits.enter_context(stack.managed_worker()))

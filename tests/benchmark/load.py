@@ -54,7 +54,11 @@ class Generator:
             path = Path(directory) / "body.json"
             path.write_bytes(body)
             done = subprocess.run(
-                self._command(url, path, connections, seconds), capture_output=True, text=True, check=True
+                self._command(url, path, connections, seconds),
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=seconds + 2 * _LONGEST_ANSWER_SECONDS,
             )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         found = json.loads(done.stdout.strip().splitlines()[-1])

@@ -72,6 +72,7 @@ class Stack:
         self._exits = ExitStack()
         self.processes: dict[str, int] = {}
         """Name to process id, of everything that runs now."""
+        self._started: dict[str, Process] = {}
 
     def __enter__(self) -> Self:
         with ExitStack() as exits:
@@ -191,11 +192,12 @@ class Stack:
     def _running(self, name: str, *words: str, environment: Mapping[str, str] | None = None) -> Iterator[None]:
         process = self._process(name, *words, environment=environment)
         self.processes[name] = process.pid
+        self._started[name] = process
         try:
             yield
             process.require_alive()
         finally:
-            del self.processes[name]
+            del self.processes[name], self._started[name]
             process.stop()
 
     def _process(self, name: str, *words: str, environment: Mapping[str, str] | None = None) -> Process:
@@ -205,6 +207,8 @@ class Stack:
     def _wait(self, condition: Callable[[], Any], what: str) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while not condition():
+            for process in self._started.values():
+                process.require_alive()
             if time.monotonic() > deadline:
                 logs = "\n".join(f"{path.name}: {path.read_text()[-2000:]}" for path in self._logs.iterdir())
                 raise SystemExit(f"{what} did not come within {_START_SECONDS:.0f} s\n{logs}")
