@@ -23,6 +23,7 @@ from service.reconcile.due import DueSweep
 from service.reconcile.epochs import EpochSweep
 from service.reconcile.expired import ExpiredSweep
 from service.reconcile.forgotten_keys import ForgottenKeysSweep
+from service.reconcile.held import HeldSweep
 from service.reconcile.outbox import OutboxSweep
 from service.reconcile.partitions import PartitionSweep
 from service.record.recorder import Recorder
@@ -118,6 +119,7 @@ class Process:
             DueSweep(self.store, self.settings).loop,
             OutboxSweep(self.store, self.settings).loop,
             ExpiredSweep(self.store, server, self.settings).loop,
+            HeldSweep(self.store).loop,
             ForgottenKeysSweep(self.store, self.settings).loop,
             PartitionSweep(self.store).loop,
         ]
@@ -139,8 +141,11 @@ class Process:
 
     async def _finish(self, loops: list[asyncio.Task[None]]) -> None:
         if self.commits is not None:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self.commits.drain()
+            try:
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await self.commits.drain()
+            except TimeoutError:
+                log.warning("some commits were not published in time; their outbox rows stay")
         _, late = await asyncio.wait(loops, timeout=_STOP_SECONDS)
         for loop in late:
             log.warning("a loop did not end in time", loop=loop.get_name())

@@ -6,10 +6,10 @@ import os
 import time
 from pathlib import Path
 
-from contract.events import ErrorBody, StartedBody
+from contract.events import ErrorBody, EventKind, StartedBody
 from contract.keys import claim
 from workers.connection import RedisConnection
-from workers.keeper import Keeper, Outcome
+from workers.keeper import Keeper, Note, Outcome
 from workers.node import Node
 from workers.report import failed, kind_of, outcome_body, report_once
 from workers.slots import Phase, Run, Snapshot
@@ -45,6 +45,8 @@ class LostChildren:
         )
         ours = token == run.token
         if slot.phase is Phase.ASKING and not ours:
+            # Its message is acknowledged and nobody runs it: Postgres decides whether it is sent again.
+            self._keeper.note(Note(EventKind.ASK, run.task, json.dumps(self._about(run))))
             return True
         if ours and state == "done":
             return True
@@ -66,6 +68,14 @@ class LostChildren:
         if reason is not None:
             logger.warning("task %s of a dead child is not reported yet: %s", run.task, reason)
         return reason is None
+
+    def _about(self, run: Run) -> StartedBody:
+        return {
+            "task_type": run.task_type,
+            "queue": run.queue,
+            "worker": self._node.owner,
+            "dispatch": run.dispatch,
+        }
 
     def _parked(self, slot: Snapshot, run: Run) -> Outcome | None:
         text = self._node.slots.parked(slot.index)
@@ -91,14 +101,8 @@ class LostChildren:
                 "message": "the worker process died while it ran the task (killed, out of memory, or crashed)",
                 "traceback": "",
             }
-        started: StartedBody = {
-            "task_type": run.task_type,
-            "queue": run.queue,
-            "worker": self._node.owner,
-            "dispatch": run.dispatch,
-        }
         ending = failed(error, timed_out=timed_out)
-        body = outcome_body(json.dumps(started), run.started_at, now - run.body_at, ending)
+        body = outcome_body(json.dumps(self._about(run)), run.started_at, now - run.body_at, ending)
         logger.error("task %s[%s] attempt %d: %s", run.task_type, run.task, run.attempt, error["message"])
         return Outcome(run.task, run.attempt, run.token, kind_of(ending), body)
 

@@ -130,7 +130,7 @@ class Reporter:
                 self._slot.clear()
                 return
             if not logged_at:
-                self._slot.park(json.dumps([outcome.attempt, outcome.kind, outcome.body]))
+                self._slot.park(json.dumps([outcome.attempt, outcome.kind, outcome.body], ensure_ascii=False))
             if time.monotonic() - logged_at > _LOG_SECONDS:
                 logger.warning("the outcome of task %s is not accepted yet: %s", outcome.task, reason)
                 logged_at = time.monotonic()

@@ -22,19 +22,19 @@ local function event(kind, attempt)
     'body', ARGV[10])
 end
 
-if control[1] ~= ARGV[3] then
-  event('ask', ARGV[5])
-  return {'ask'}
-end
 local claim = redis.call('HMGET', KEYS[2], 'state', 'attempt', 'token', 'reason', 'started_at')
 local state = claim[1]
 local attempt = tonumber(claim[2] or '0')
 local after = tonumber(ARGV[5])
+if state == 'running' and claim[3] == ARGV[6] then
+  -- The same call again, after its answer was lost on the way, perhaps with the server.
+  return {'run', attempt, control[1], claim[5]}
+end
+if control[1] ~= ARGV[3] then
+  event('ask', ARGV[5])
+  return {'ask'}
+end
 if state == 'running' then
-  if claim[3] == ARGV[6] then
-    -- The same call again, after its answer was lost on the way.
-    return {'run', attempt, control[1], claim[5]}
-  end
   event('duplicate', attempt)
   return {'duplicate'}
 end

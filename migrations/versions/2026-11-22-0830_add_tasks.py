@@ -181,6 +181,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("expires_at IS NOT NULL"),
     )
+    op.create_index("ix_task_live_held", "task_live", ["id"], unique=False, postgresql_where=sa.text("place = 'held'"))
     op.create_index(
         "ix_task_live_waiting",
         "task_live",
@@ -281,6 +282,7 @@ def downgrade() -> None:
     op.drop_table("task_metrics_delta")
     op.drop_table("task_metrics")
     op.drop_index("ix_task_live_waiting", table_name="task_live", postgresql_where=sa.text("place = 'waiting'"))
+    op.drop_index("ix_task_live_held", table_name="task_live", postgresql_where=sa.text("place = 'held'"))
     op.drop_index("ix_task_live_expires_at", table_name="task_live", postgresql_where=sa.text("expires_at IS NOT NULL"))
     op.drop_index("ix_task_live_asleep", table_name="task_live", postgresql_where=sa.text("place = 'asleep'"))
     op.drop_table("task_live")

@@ -1,5 +1,6 @@
 """The task types this process knows, so that a submission is checked without asking the database."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -10,6 +11,9 @@ from service.errors import FieldError, InvalidArguments, UnknownTaskType
 from service.loops import Loop
 from service.store import catalogue
 from service.store.store import Store
+from service.telemetry import logger
+
+log = logger(__name__)
 
 _REFRESH_SECONDS = 2.0
 _ASK_AGAIN_SECONDS = 0.25
@@ -22,7 +26,7 @@ class KnownTaskType:
     def __init__(self, spec: TaskTypeSpec) -> None:
         self.spec = spec
         schema = spec.arguments_schema
-        self._validator = None if not schema or _takes_anything(schema) else jsonschema_rs.validator_for(schema)
+        self._validator = None if not schema or _takes_anything(schema) else _compiled(spec)
 
     def check(self, args: list[Any], kwargs: dict[str, Any]) -> None:
         """Raises ``InvalidArguments`` naming every argument that does not fit."""
@@ -47,6 +51,7 @@ class Catalogue:
         self._store = store
         self._known: dict[str, KnownTaskType] = {}
         self._refreshed_at = float("-inf")
+        self._asking = asyncio.Lock()
         self.loop = Loop("catalogue", self._pass, _REFRESH_SECONDS)
 
     def __len__(self) -> int:
@@ -55,8 +60,10 @@ class Catalogue:
     async def find(self, name: str) -> KnownTaskType:
         """The task type of that name. Raises ``UnknownTaskType``."""
         known = self._known.get(name)
-        if known is None and time.monotonic() - self._refreshed_at > _ASK_AGAIN_SECONDS:
-            await self.refresh()
+        if known is None:
+            async with self._asking:
+                if time.monotonic() - self._refreshed_at > _ASK_AGAIN_SECONDS:
+                    await self.refresh()
             known = self._known.get(name)
         if known is None:
             raise UnknownTaskType(
@@ -81,6 +88,19 @@ class Catalogue:
     async def _pass(self) -> bool:
         await self.refresh()
         return False
+
+
+def _compiled(spec: TaskTypeSpec) -> jsonschema_rs.Validator | None:
+    """The validator, or None for a schema that cannot be used: the worker checks its arguments again."""
+    try:
+        return jsonschema_rs.validator_for(spec.arguments_schema, retriever=_refuse_to_fetch)
+    except ValueError as error:
+        log.error("the argument schema of a task type is not usable", task_type=spec.name, reason=str(error)[:300])
+        return None
+
+
+def _refuse_to_fetch(uri: str) -> Any:
+    raise ValueError(f"an argument schema may not refer to {uri}")
 
 
 def _takes_anything(schema: dict[str, Any]) -> bool:

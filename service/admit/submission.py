@@ -2,10 +2,19 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic_core import PydanticCustomError
 
 from contract.catalogue import MAX_NAME, pointer
@@ -13,12 +22,19 @@ from service.errors import FieldError, InvalidRequest
 
 _TEN_YEARS = 10 * 366 * 86_400.0
 _ERRORS_SHOWN = 20
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 def _only_text(value: object) -> object:
     if isinstance(value, int | float):
         raise PydanticCustomError("datetime_text", "must be an ISO 8601 date and time with an offset")
+    return value
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise PydanticCustomError("printable", "must be printable characters")
     return value
 
 
@@ -43,7 +59,7 @@ class Submission(BaseModel):
     delay_seconds: float | None = Field(default=None, ge=0, le=_TEN_YEARS, description="Not before so long from now.")
     expires_at: Moment | None = Field(default=None, description="If it has not started by then, it never will.")
     timeout_seconds: float | None = Field(
-        default=None, gt=0, le=86_400, description="Hard time limit of an attempt; default: the task type's."
+        default=None, ge=0.01, le=86_400, description="Hard time limit of an attempt; default: the task type's."
     )
     tags: dict[TagName, TagValue] | None = Field(default=None, max_length=20, description="For finding it again.")
 
@@ -51,7 +67,7 @@ class Submission(BaseModel):
 class BatchItem(Submission):
     """One task of a batch."""
 
-    idempotency_key: str | None = Field(
+    idempotency_key: Annotated[str, AfterValidator(_printable)] | None = Field(
         default=None, min_length=1, max_length=255, description="As the header of a single submission."
     )
 
@@ -84,13 +100,15 @@ def _moments_at_fault(submission: Submission) -> Iterator[FieldError]:
     if scheduled_at is not None and submission.delay_seconds is not None:
         yield FieldError(pointer="/delay_seconds", detail="give either scheduled_at or delay_seconds")
     for name, moment in (("scheduled_at", scheduled_at), ("expires_at", expires_at)):
-        if moment is not None and moment > _LATEST:
-            yield FieldError(pointer=f"/{name}", detail="must be before the year 9000")
+        if moment is not None and not _EARLIEST <= moment <= _LATEST:
+            yield FieldError(pointer=f"/{name}", detail="must be between the years 1970 and 9000")
+            return
     if expires_at is not None:
-        if expires_at <= datetime.now(UTC):
-            yield FieldError(pointer="/expires_at", detail="lies in the past")
-        elif scheduled_at is not None and expires_at <= scheduled_at:
-            yield FieldError(pointer="/expires_at", detail="must be after scheduled_at")
+        due_at = scheduled_at
+        if submission.delay_seconds and scheduled_at is None:
+            due_at = datetime.now(UTC) + timedelta(seconds=submission.delay_seconds)
+        if due_at is not None and expires_at <= due_at:
+            yield FieldError(pointer="/expires_at", detail="must be after the task is due")
 
 
 def unstorable(value: object, path: tuple[str | int, ...] = ()) -> Iterator[FieldError]:

@@ -1,5 +1,6 @@
 """The documented routes of the submit endpoints."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,12 +24,14 @@ from service.api.parts import Parts, parts_of
 from service.api.problems import Problem, problem_of, problem_responses
 from service.api.receipt import receipt
 from service.api.task_view import TaskView
-from service.errors import FieldError, InvalidRequest, NothingAccepted, PointsmanError
+from service.errors import FieldError, InvalidRequest, NothingAccepted, PointsmanError, Unavailable
+from service.loops import ExpectedFault
 from service.store.submitting import NewTask
 from service.submit.submitter import Accepted
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 
+_ITEMS_AT_ONCE = 50
 _EXAMPLE = {"task_type": "echo", "kwargs": {"to": "a@example.org"}, "priority": 8, "tags": {"tenant": "42"}}
 
 
@@ -150,7 +153,12 @@ async def take_batch(parts: Parts, scope: Any, receive: Any) -> Answer:
     key, traceparent = read_headers(scope)
     if key is not None:
         raise InvalidRequest("A batch takes an idempotency_key per item, not the header.")
-    admitted = [await _admit(parts, item, traceparent) for item in batch.tasks]
+    admitted = []
+    for place, item in enumerate(batch.tasks):
+        admitted.append(await _admit(parts, item, traceparent))
+        if place % _ITEMS_AT_ONCE == 0:
+            # Other requests are not to wait for a whole batch.
+            await asyncio.sleep(0)
     refused = [task for task in admitted if isinstance(task, PointsmanError)]
     if batch.atomic and refused:
         return _nothing_accepted(admitted, scope["path"])
@@ -195,6 +203,8 @@ async def _item_result(parts: Parts, outcome: Accepted | PointsmanError, path: s
             return True, b'{"status":200,"task":%b}' % await replayed(parts, outcome)
         except PointsmanError as error:
             outcome = error
+        except ExpectedFault:
+            outcome = Unavailable("The task of this key is stored and cannot be read now. Ask again.")
     return False, to_json({"status": outcome.status, "problem": problem_of(outcome, path)})
 
 

@@ -5,10 +5,11 @@ import signal
 import sys
 from dataclasses import dataclass
 
-from contract.queues import DEFAULT_TOPOLOGY, PoolSpec, compact_pools
+from contract.queues import PoolSpec, compact_pools
 from service.embedded.children import ChildSpec, StopStep
 from service.embedded.options import Pools
 from service.embedded.ports import HOST
+from service.settings import Settings
 
 _WORKER_STOP = (StopStep(signal.SIGTERM, 20), StopStep(signal.SIGQUIT, 3))
 """Celery's warm shutdown finishes what runs; its cold one gives it up."""
@@ -37,9 +38,9 @@ def make_plan(pools: Pools, port: int, *, demo: bool = False) -> Plan:
 def _pools(pools: Pools) -> tuple[PoolSpec, ...]:
     match pools:
         case Pools.FULL:
-            return DEFAULT_TOPOLOGY.pools
+            return Settings().topology.pools
         case Pools.COMPACT:
-            return compact_pools(DEFAULT_TOPOLOGY.queues)
+            return compact_pools(Settings().topology.queues)
         case Pools.NONE:
             return ()
 

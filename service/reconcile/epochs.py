@@ -14,6 +14,7 @@ from contract import keys
 from contract.events import Beat, RunningAttempt
 from service.loops import Loop
 from service.reconcile.beats import read_beats
+from service.reconcile.tail import Tail
 from service.redis import RedisServer, ScriptCall
 from service.settings import Settings
 from service.store import epochs, workers
@@ -94,9 +95,10 @@ class EpochSweep:
                 await self._restore(current, owner, beat["running"])
         async with self._store.statement() as connection:
             expected = await workers.seen_within(connection, _RECENT_SECONDS + current.age_seconds)
-        if current.age_seconds < self._census_seconds and expected - self._answered:
+        # A worker nobody saw lately may beat all the same; a beat left over from a snapshot costs the census its time.
+        if current.age_seconds < self._census_seconds and (expected | beats.keys()) - self._answered:
             return False
-        if not await self._recorder_has_passed(current.epoch):
+        if not await (await Tail.now(self._server, current.epoch)).is_recorded(self._store):
             return False
         moved = await self._send_again(current.epoch)
         async with self._store.statement() as connection:
@@ -128,16 +130,6 @@ class EpochSweep:
         if calls:
             await self._server.scripts("restore", calls)
 
-    async def _recorder_has_passed(self, epoch: int) -> bool:
-        """Whether everything reported in this epoch so far is in the rows."""
-        stream = keys.events(epoch)
-        tail = await self._server.command("XREVRANGE", stream, "+", "-", "COUNT", 1)
-        async with self._store.statement() as connection:
-            positions = await epochs.positions(connection)
-        if stream not in positions:
-            return False
-        return not tail or _order(positions[stream]) >= _order(tail[0][0].decode())
-
     async def _send_again(self, epoch: int) -> int:
         after: str | None = _NO_ID
         moved = 0
@@ -149,8 +141,3 @@ class EpochSweep:
 
     async def _open(self, current: Epoch) -> None:
         await self._server.script("open", [keys.CONTROL], [current.epoch], [])
-
-
-def _order(stream_id: str) -> tuple[int, int]:
-    milliseconds, _, sequence = stream_id.partition("-")
-    return int(milliseconds), int(sequence)

@@ -3,11 +3,13 @@
 One that was sent ends only through its claim: whoever closes it first, this sweep or the gate, decides.
 """
 
+import asyncio
 from datetime import UTC, datetime
 
 from contract import keys
-from contract.states import Place, TaskState
+from contract.states import TaskState
 from service.loops import Loop
+from service.reconcile.tail import Tail
 from service.redis import BrokerAway, RedisServer, ScriptCall
 from service.settings import Settings
 from service.store import clock, dispatching, epochs
@@ -18,6 +20,8 @@ from service.telemetry import logger
 log = logger(__name__)
 
 _TASKS_A_PASS = 500
+_TAIL_SECONDS = 1.0
+_LOOK_AGAIN_SECONDS = 0.02
 
 
 class ExpiredSweep:
@@ -29,24 +33,24 @@ class ExpiredSweep:
         self.loop = Loop("expired sweep", self.single_pass, settings.sweep_interval_seconds)
 
     async def single_pass(self) -> bool:
-        """End up to 500 tasks; True when there may be more."""
+        """End up to 500 tasks that were never sent, and 500 that were; True when there may be more."""
         async with self._store.statement() as connection:
-            found = await dispatching.expired_unstarted(connection, _TASKS_A_PASS)
+            never_sent, sent = await dispatching.expired_unstarted(connection, _TASKS_A_PASS)
             epoch = await epochs.current(connection)
             now = datetime.fromtimestamp(await clock.now(connection), UTC)
-        in_postgres = [task_id for task_id, place in found if place != Place.SENT]
-        sent = [task_id for task_id, place in found if place == Place.SENT]
         closed = await self._close(sent, epoch.epoch) if sent and epoch is not None else []
-        if not in_postgres and not closed:
+        if not never_sent and not closed:
             return False
         async with self._store.transaction() as connection:
-            ended = await end_unstarted(connection, in_postgres, closed, TaskState.EXPIRED, now)
+            ended = await end_unstarted(connection, never_sent, closed, TaskState.EXPIRED, now)
         log.info("tasks expired before they started", tasks=ended)
-        return len(found) == _TASKS_A_PASS and ended > 0
+        return ended >= _TASKS_A_PASS
 
     async def _close(self, ids: list[str], epoch: int) -> list[str]:
         """Those whose right to run was taken away; the others run, or ran, and their events are on the way."""
         try:
+            if not await self._is_recorded(epoch):
+                return []
             calls: list[ScriptCall] = [
                 ([keys.CONTROL, keys.claim(task_id)], [epoch], ["expired", keys.CLAIM_SECONDS]) for task_id in ids
             ]
@@ -54,3 +58,13 @@ class ExpiredSweep:
         except BrokerAway:
             return []
         return [task_id for task_id, answer in zip(ids, answers, strict=True) if answer == b"closed"]
+
+    async def _is_recorded(self, epoch: int) -> bool:
+        """A task may have run and its claim been forgotten before the recorder got to it."""
+        tail = await Tail.now(self._server, epoch)
+        deadline = asyncio.get_running_loop().time() + _TAIL_SECONDS
+        while not await tail.is_recorded(self._store):
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        return True

@@ -58,6 +58,9 @@ class Batch:
             self.starts[start.id] = start
 
     def _take_end(self, event: Event) -> None:
+        if event.kind is EventKind.FAILED and event.late:
+            # Somebody else holds the claim by now, and may yet succeed.
+            return
         ran = event.kind is not EventKind.EXPIRED
         error_type, message, trace = event.error
         result = event.body.get("result")
@@ -136,7 +139,7 @@ def _count_end(tallies: Tallies, moved: Moved, end: End, timed_out: bool) -> Non
     tally = tallies.of(moved.task_type, moved.queue, end.finished_at)
     tally.counts[end.state] += 1
     if end.run_seconds is None:
-        if end.state == EventKind.EXPIRED:
+        if moved.attempt == 0 and moved.sla_met is False:
             tally.counts["sla_missed"] += 1
         return
     tally.counts["executions"] += 1

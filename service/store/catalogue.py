@@ -22,8 +22,11 @@ _NEWEST = text("""
 """)
 
 _RELEASE = text("""
-    UPDATE task_live SET state = 'queued', place = 'waiting', held_reason = NULL
-    WHERE place = 'held' AND held_reason = :reason AND task_type = ANY(CAST(:names AS text[]))
+    WITH held AS (
+        SELECT id FROM task_live WHERE place = 'held' AND held_reason = :reason
+        ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED
+    )
+    UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL FROM held WHERE t.id = held.id
 """)
 
 UNKNOWN_TASK_TYPE = "unknown_task_type"
@@ -31,7 +34,7 @@ UNKNOWN_TASK_TYPE = "unknown_task_type"
 
 
 async def publish(connection: Connection, specs: Sequence[TaskTypeSpec]) -> None:
-    """Remember the task types of a worker that started, and let go of tasks that were held for lack of them."""
+    """Remember the task types of a worker that started."""
     by_name = {spec.name: spec for spec in specs}
     columns = {
         "name": list(by_name),
@@ -39,7 +42,11 @@ async def publish(connection: Connection, specs: Sequence[TaskTypeSpec]) -> None
         "spec": [spec.model_dump_json() for spec in by_name.values()],
     }
     await connection.execute(_PUBLISH, columns)
-    await connection.execute(_RELEASE, {"names": list(by_name), "reason": UNKNOWN_TASK_TYPE})
+
+
+async def release_held(connection: Connection, most: int) -> int:
+    """Let up to ``most`` tasks that some worker did not know try again. Returns how many."""
+    return (await connection.execute(_RELEASE, {"reason": UNKNOWN_TASK_TYPE, "most": most})).rowcount
 
 
 async def newest(connection: Connection) -> list[tuple[TaskTypeSpec, datetime]]:

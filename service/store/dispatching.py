@@ -50,8 +50,11 @@ _LEFT_BEHIND = text("""
 """)
 
 _EXPIRED = text("""
-    SELECT id, place FROM task_live WHERE expires_at <= now() AND state <> 'running'
-    ORDER BY expires_at LIMIT :most
+    (SELECT id, false AS sent FROM task_live
+        WHERE expires_at <= now() AND place <> 'sent' AND dispatch = 0 ORDER BY expires_at LIMIT :most)
+    UNION ALL
+    (SELECT id, true FROM task_live
+        WHERE expires_at <= now() AND state <> 'running' AND dispatch > 0 ORDER BY expires_at LIMIT :most)
 """)
 
 
@@ -98,7 +101,10 @@ async def take_back_left_behind(connection: Connection, age_seconds: float, most
     return row.outbox_rows, row.tasks
 
 
-async def expired_unstarted(connection: Connection, most: int) -> list[tuple[str, str]]:
-    """(id, place) of tasks whose ``expires_at`` has passed and that did not start."""
-    rows = await connection.execute(_EXPIRED, {"most": most})
-    return [(str(row.id), row.place) for row in rows]
+async def expired_unstarted(connection: Connection, most: int) -> tuple[list[str], list[str]]:
+    """Tasks whose ``expires_at`` has passed and that did not start: those never sent, and those that once were.
+
+    At most ``most`` of each. A message of the second kind may still be about: only its claim decides.
+    """
+    rows = (await connection.execute(_EXPIRED, {"most": most})).all()
+    return [str(row.id) for row in rows if not row.sent], [str(row.id) for row in rows if row.sent]

@@ -12,26 +12,26 @@ from service.store.recording import End
 from service.store.store import Connection
 
 _STILL_THERE = text("""
-    SELECT id, attempt FROM task_live WHERE (id = ANY(CAST(:in_postgres AS uuid[])) AND place <> 'sent')
+    SELECT id, attempt FROM task_live WHERE (id = ANY(CAST(:never_sent AS uuid[])) AND place <> 'sent' AND dispatch = 0)
         OR (id = ANY(CAST(:closed AS uuid[])) AND state <> 'running')
     ORDER BY id FOR UPDATE
 """)
 
 
 async def end_unstarted(
-    connection: Connection, in_postgres: Sequence[str], closed: Sequence[str], state: TaskState, now: datetime
+    connection: Connection, never_sent: Sequence[str], closed: Sequence[str], state: TaskState, now: datetime
 ) -> int:
-    """End tasks that do not run: those ``in_postgres`` if they were not sent meanwhile, and those whose claim was
+    """End tasks that do not run: those ``never_sent`` if that still holds, and those whose claim was
     ``closed``. Counts them; in a transaction. Returns how many ended.
     """
-    rows = await connection.execute(_STILL_THERE, {"in_postgres": list(in_postgres), "closed": list(closed)})
+    rows = await connection.execute(_STILL_THERE, {"never_sent": list(never_sent), "closed": list(closed)})
     ends = [End(str(row.id), row.attempt, str(state), now, None, None, None, None, None, None, None) for row in rows]
     moved = await recording.finish(connection, ends)
     tallies = Tallies()
     for task in moved:
         tally = tallies.of(task.task_type, task.queue, now)
         tally.counts[str(state)] += 1
-        if state is TaskState.EXPIRED and task.attempt == 0:
+        if task.attempt == 0 and task.sla_met is False:
             tally.counts["sla_missed"] += 1
     await metrics.add(connection, tallies)
     return len(moved)

@@ -124,6 +124,7 @@ class LiveTask(_TaskColumns, Base):
                 "id",
                 postgresql_where=text("place = 'waiting'"),
             ),
+            Index("ix_task_live_held", "id", postgresql_where=text("place = 'held'")),
             Index("ix_task_live_asleep", "due_at", postgresql_where=text("place = 'asleep'")),
             Index("ix_task_live_expires_at", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
             {

@@ -80,11 +80,12 @@ _PASS = text("""
 _QUEUE_WAIT = "CASE WHEN e.{start} IS NOT NULL THEN greatest(0, extract(epoch FROM e.{start} - t.due_at))::float8 END"
 
 _BEGIN = text(
-    "UPDATE task_live t SET state = 'running', attempt = e.attempt, started_at = e.at, worker = e.worker FROM "
+    "UPDATE task_live t SET state = 'running', place = 'sent', held_reason = NULL, attempt = e.attempt,"
+    " started_at = e.at, worker = e.worker FROM "
     + array_columns({"id": "uuid", "attempt": "smallint", "at": "timestamptz", "worker": "text"}, "e")
     + f"""
     WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
-        AND t.attempt < e.attempt AND t.place = 'sent'
+        AND t.attempt < e.attempt
     RETURNING t.id, t.task_type, t.queue, true AS first_seen, t.attempt,
         {_QUEUE_WAIT.format(start="at")} AS queue_wait_seconds,
         {_QUEUE_WAIT.format(start="at")} <= t.sla_seconds AS sla_met
@@ -100,7 +101,10 @@ _OF_THE_END = {
     "worker": "coalesce(e.worker, t.worker)",
     "run_seconds": "e.run_seconds",
     "queue_wait_seconds": _QUEUE_WAIT.format(start="started_at"),
-    "sla_met": _QUEUE_WAIT.format(start="started_at") + " <= t.sla_seconds",
+    # One that never started missed its target only if that had passed.
+    "sla_met": "CASE WHEN e.started_at IS NOT NULL THEN "
+    + _QUEUE_WAIT.format(start="started_at")
+    + " <= t.sla_seconds WHEN extract(epoch FROM e.finished_at - t.due_at) > t.sla_seconds THEN false END",
     "result": "e.result",
     "error_type": "e.error_type",
     "error_message": "e.error_message",

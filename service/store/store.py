@@ -43,7 +43,8 @@ def _translate(error: DBAPIError) -> Exception:
         return LockNotGot(f"lock not granted ({state})")
     if not state or state.startswith(_TROUBLE_CLASSES):
         return DatabaseTrouble(f"{type(error.orig).__name__} ({state or 'no SQLSTATE'})")
-    return RowRefused(f"{getattr(error.orig, 'args', ['refused'])[0]} ({state})".splitlines()[-1][:300])
+    constraint = getattr(error.orig, "constraint_name", None)
+    return RowRefused(f"{type(error.orig).__name__} ({state}{f', {constraint}' if constraint else ''})")
 
 
 class Store:

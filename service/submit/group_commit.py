@@ -79,7 +79,12 @@ class _Lane:
     async def _commit_while_waiting(self) -> None:
         while self._waiting:
             group = self._take()
-            answers = await self._writer.write([task for task, _ in group])
+            try:
+                answers = await self._writer.write([task for task, _ in group])
+            except BaseException:
+                for _, future in group:
+                    future.cancel()
+                raise
             for (_, future), answer in zip(group, answers, strict=True):
                 if future.done():
                     continue

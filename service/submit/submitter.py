@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import uuid_utils
 from pydantic_core import to_json
@@ -13,7 +13,8 @@ from pydantic_core import to_json
 from service.admit.catalogue import Catalogue
 from service.admit.routing import route
 from service.admit.submission import BatchItem, Submission, unstorable
-from service.errors import InvalidRequest, KeyInUse, KeyReused, PointsmanError
+from service.errors import FieldError, InvalidRequest, KeyInUse, KeyReused, PointsmanError, Unavailable
+from service.loops import ExpectedFault
 from service.settings import Settings
 from service.store import submitting
 from service.store.store import Store
@@ -47,13 +48,16 @@ class Submitter:
         self._first_calls: dict[tuple[str, str], asyncio.Future[Accepted | None]] = {}
 
     async def admit(self, submission: Submission, key: str | None, traceparent: str | None) -> NewTask:
-        """Every check that needs no write. Raises ``InvalidRequest`` or one of its kinds, or ``DatabaseAway``."""
+        """Every check of a submission; writes nothing.
+
+        Raises ``InvalidRequest`` or one of its kinds, or ``DatabaseAway``.
+        """
         known = await self._catalogue.find(submission.task_type)
         known.check(submission.args, submission.kwargs)
         queue, priority = route(self._settings, known.spec, submission.queue, submission.priority)
         args, kwargs = _encode(submission)
         requested = submission.timeout_seconds
-        return NewTask(
+        task = NewTask(
             id=str(uuid_utils.uuid7()),
             task_type=known.spec.name,
             queue=queue.name,
@@ -73,6 +77,15 @@ class Submitter:
             fingerprint=None if key is None else _fingerprint(submission),
             sent_epoch=None,
         )
+        if submission.expires_at is not None and submission.expires_at <= datetime.now(UTC):
+            await self._refuse_unless_replay(task)
+        return task
+
+    async def _refuse_unless_replay(self, task: NewTask) -> None:
+        """A call again whose task has expired meanwhile gets that task; a new one is too late."""
+        if task.key is not None and isinstance((await self._replays([task]))[task.id], Accepted):
+            return
+        raise InvalidRequest(errors=[FieldError(pointer="/expires_at", detail="lies in the past")])
 
     async def submit(self, submission: Submission, key: str | None, traceparent: str | None) -> Accepted:
         """Return once the task is durable, whoever dies then.
@@ -97,7 +110,11 @@ class Submitter:
         written = await (self._commits.write_atomic(fresh) if atomic else self._commits.write_batch(fresh))
         receipts = dict(zip((task.id for task in fresh), written, strict=True))
         taken = [task for task in fresh if isinstance(found := receipts[task.id], Receipt) and not found.accepted]
-        replays = await self._replays(taken)
+        try:
+            replays = await self._replays(taken)
+        except (Unavailable, ExpectedFault):
+            # The others are durable and must be said to be; these may be asked for again.
+            replays = {task.id: KeyInUse(retry_after_seconds=1) for task in taken}
         answers: list[Accepted | PointsmanError] = []
         for task in tasks:
             first = task if task.key is None else firsts[task.caller, task.key]

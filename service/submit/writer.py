@@ -154,8 +154,9 @@ class Writer:
             try:
                 async with self._store.statement() as connection:
                     found = await submitting.find_ids(connection, ids)
-            except (DatabaseAway, ConnectionLost, DatabaseTrouble) as error:
-                log.info("asking what the broken commit stored", reason=str(error))
+            except Exception as error:
+                # Whatever it is, the callers are owed an answer.
+                log.info("asking what the broken commit stored", reason=f"{type(error).__name__}: {error}")
             if not found:
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         log.warning("a commit's connection broke", tasks=len(tasks), stored=len(found))

@@ -61,6 +61,13 @@ async def test_a_message_of_another_epoch_asks(scripts: Scripts, task: str) -> N
     assert await scripts.claim(task) == {}
 
 
+async def test_the_same_call_again_after_a_restart_gets_the_same_answer(scripts: Scripts, task: str) -> None:
+    first = await scripts.gate(task, token="t")
+    await scripts.declare(EPOCH + 1)
+    await scripts.open(EPOCH + 1)
+    assert (await scripts.gate(task, token="t"))[:2] == first[:2]
+
+
 async def test_an_old_message_without_a_claim_asks(scripts: Scripts, task: str) -> None:
     old = await scripts.now() - keys.ASK_SECONDS - 1
     assert await scripts.gate(task, sent_at=old) == [b"ask"]

@@ -7,6 +7,7 @@ import pytest
 from contract import keys
 from contract.queues import list_key
 from service.loops import ExpectedFault
+from service.reconcile.held import HeldSweep
 from service.record.recorder import Recorder
 from service.record.rollup import Rollup
 from service.store.metrics import COUNTERS
@@ -133,25 +134,52 @@ async def test_a_task_the_gate_found_expired_ends_expired(spine: Spine) -> None:
     assert await spine.gate(message) == [b"expired"]
     await spine.record_all()
     assert await spine.rows("SELECT state, attempt FROM task") == [{"state": "expired", "attempt": 0}]
-    assert await spine.counters() == {"submitted": 1, "expired": 1, "sla_missed": 1}
+    assert await spine.counters() == {"submitted": 1, "expired": 1}, "its target had not passed"
 
 
 async def append(spine: Spine, kind: str, body: str, task: str = "") -> None:
     await spine.server.script("append", [keys.CONTROL], [keys.EVENTS_PREFIX], [kind, task, body])
 
 
-async def test_an_unknown_type_holds_the_task_until_a_worker_publishes_it(spine: Spine) -> None:
+async def test_an_unknown_type_holds_the_task_until_the_next_sweep(spine: Spine) -> None:
     message = await sent(spine)
     await append(spine, "unknown", spine.body(message), message["headers"]["id"])
     await spine.record_all()
     held = {"state": "held", "place": "held", "held_reason": "unknown_task_type"}
     assert await spine.rows("SELECT state, place, held_reason FROM task_live") == [held]
-    specs = [{"name": "noop", "time_limit_seconds": 1.0}]
-    await append(spine, "catalogue", json.dumps({"worker": "w", "specs": specs}))
-    await spine.record_all()
+    await HeldSweep(spine.store).single_pass()
     free = {"state": "queued", "place": "waiting", "held_reason": None}
     assert await spine.rows("SELECT state, place, held_reason FROM task_live") == [free]
+
+
+async def test_the_task_types_of_a_worker_are_published(spine: Spine) -> None:
+    specs = [{"name": "noop", "time_limit_seconds": 1.0}]
+    for _ in range(2):
+        await append(spine, "catalogue", json.dumps({"worker": "w", "specs": specs}))
+    await spine.record_all()
     assert await spine.rows("SELECT name FROM task_type") == [{"name": "noop"}]
+
+
+async def test_a_start_is_recorded_wherever_the_row_waits(spine: Spine) -> None:
+    """Redis stood still, the row was taken back, and then Redis took the message after all."""
+    message = await sent(spine)
+    await spine.run("UPDATE task_live SET place = 'waiting'")
+    verdict = await spine.gate(message)
+    await spine.record_all()
+    assert await spine.rows("SELECT state, place FROM task_live") == [{"state": "running", "place": "sent"}]
+    await spine.report(message, verdict)
+    await spine.record_all()
+    assert await spine.rows("SELECT state FROM task") == [{"state": "succeeded"}]
+
+
+async def test_a_late_failure_ends_nothing(spine: Spine) -> None:
+    message = await sent(spine)
+    verdict = await spine.gate(message)
+    await spine.server.command("HSET", keys.claim(message["headers"]["id"]), "token", "another copy")
+    error: dict[str, Any] = {"error": {"type": "E", "message": "", "traceback": ""}}
+    await spine.report(message, verdict, "failed", **error)
+    await spine.record_all()
+    assert await spine.rows("SELECT state FROM task_live") == [{"state": "running"}]
 
 
 async def test_a_native_run_is_kept_and_counted(spine: Spine) -> None:

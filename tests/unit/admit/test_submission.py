@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from service.admit.submission import parse_submission, unstorable
+from service.admit.submission import BatchItem, parse_submission, unstorable
 from service.errors import InvalidRequest
 
 
@@ -35,7 +35,9 @@ def test_a_task_type_alone_is_enough() -> None:
         ("scheduled_at", 1_700_000_000),
         ("scheduled_at", "2030-01-01T00:00:00"),
         ("scheduled_at", "9999-01-01T00:00:00Z"),
-        ("expires_at", "2001-01-01T00:00:00Z"),
+        ("scheduled_at", "0001-01-01T00:00:00+14:00"),
+        ("expires_at", "1969-12-31T00:00:00Z"),
+        ("timeout_seconds", 1e-300),
         ("tags", {"a": 1}),
         ("tags", {str(n): "" for n in range(21)}),
         ("queue", 5),
@@ -67,6 +69,17 @@ def test_a_delay_and_a_moment_exclude_each_other() -> None:
 def test_an_expiry_before_the_task_is_due_is_refused() -> None:
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     assert refused(expires_at=soon, scheduled_at="2030-01-01T00:00:00Z").keys() == {"/expires_at"}
+
+
+def test_an_expiry_before_the_delay_is_over_is_refused() -> None:
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    assert refused(expires_at=soon, delay_seconds=36_000).keys() == {"/expires_at"}
+
+
+@pytest.mark.parametrize("key", ["", "a\x00b", "x" * 256])
+def test_a_bad_key_of_a_batch_item_is_refused(key: str) -> None:
+    with pytest.raises(InvalidRequest):
+        parse_submission({"task_type": "noop", "idempotency_key": key}, BatchItem)
 
 
 def test_what_postgres_cannot_carry_is_found_wherever_it_stands() -> None:

@@ -1,0 +1,34 @@
+"""No sweep acts on what a worker may have reported already: first the recorder must have passed it."""
+
+from contract import keys
+from service.redis import RedisServer
+from service.store import epochs
+from service.store.store import Store
+
+
+class Tail:
+    """The end of an epoch's stream as it was at one moment."""
+
+    def __init__(self, stream: str, last_id: str | None) -> None:
+        self._stream = stream
+        self._last_id = last_id
+
+    @classmethod
+    async def now(cls, server: RedisServer, epoch: int) -> "Tail":
+        """The end as it is now. Raises ``BrokerAway``."""
+        stream = keys.events(epoch)
+        newest = await server.command("XREVRANGE", stream, "+", "-", "COUNT", 1)
+        return cls(stream, newest[0][0].decode() if newest else None)
+
+    async def is_recorded(self, store: Store) -> bool:
+        """Whether everything reported before that moment is in the rows."""
+        async with store.statement() as connection:
+            positions = await epochs.positions(connection)
+        if self._stream not in positions:
+            return False
+        return self._last_id is None or _order(positions[self._stream]) >= _order(self._last_id)
+
+
+def _order(stream_id: str) -> tuple[int, int]:
+    milliseconds, _, sequence = stream_id.partition("-")
+    return int(milliseconds), int(sequence)
