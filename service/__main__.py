@@ -1,6 +1,7 @@
 """``python -m service``: the processes of the control plane."""
 
 import asyncio
+import gc
 import json
 import signal
 from collections.abc import Collection
@@ -113,6 +114,9 @@ def _serve(settings: Settings, roles: Collection[Role]) -> None:
         timeout_graceful_shutdown=10,
         lifespan="on",
     )
+    # What was made until here stays: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     uvicorn.Server(config).run()
 
 

@@ -131,11 +131,11 @@ async def test_task_that_did_not_start_in_time_expires_and_never_runs(
     stack: Stack, all_busy: Callable[[], None]
 ) -> None:
     before = await stack.counters("ledger.write")
-    expires_at = datetime.now(UTC) + timedelta(seconds=1.5)
+    expires_at = datetime.now(UTC) + timedelta(seconds=2.5)
 
     on_broker = await stack.submit("ledger.write", expires_at=expires_at.isoformat())
-    asleep = await stack.submit("ledger.write", expires_at=expires_at.isoformat(), delay_seconds=3600)
-    for task_id in (on_broker, asleep):
+    delayed = await stack.submit("ledger.write", expires_at=expires_at.isoformat(), delay_seconds=0.5)
+    for task_id in (on_broker, delayed):
         task = await stack.finished(task_id)
         assert (task["state"], task["attempt"], task["started_at"]) == ("expired", 0, None)
         assert moment(task["finished_at"]) >= expires_at
@@ -143,7 +143,7 @@ async def test_task_that_did_not_start_in_time_expires_and_never_runs(
     all_busy()
     # Behind the expired message on the same list.
     assert (await stack.finished(await stack.submit("ledger.write")))["state"] == "succeeded"
-    assert not {on_broker, asleep} & stack.ledger.effects().keys()
+    assert not {on_broker, delayed} & stack.ledger.effects().keys()
     after = await stack.counters("ledger.write")
     assert {name: after[name] - before[name] for name in ("submitted", "expired", "started", "succeeded")} == {
         "submitted": 3,
