@@ -1,0 +1,24 @@
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+EXPORT = ["export", "--format", "requirements-txt", "--all-extras", "--no-emit-project", "--no-header"]
+
+
+def test_requirements_lock_is_what_uv_lock_says() -> None:
+    """After a change of dependencies: ``uv lock``, then ``uv export`` with the words above into requirements.lock."""
+    words = [sys.executable, "-m", "uv", *EXPORT, "--frozen", "--offline", "--quiet"]
+    exported = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert (ROOT / "requirements.lock").read_text(encoding="utf-8") == exported
+
+
+def test_uv_lock_follows_pyproject() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    locked = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))["package"]
+    (ours,) = [package for package in locked if package["name"] == project["name"]]
+    stated = {requirement["name"] for requirement in ours["metadata"]["requires-dist"]}
+    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    names = {line.partition(">")[0].partition("[")[0].partition("<")[0].strip() for line in wanted}
+    assert stated == names
