@@ -29,7 +29,7 @@ class PointsmanError(Exception):
         retry_after_seconds: float | None = None,
         task_id: str | None = None,
     ) -> None:
-        self.detail = detail or (type(self).__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        self.detail = detail or " ".join((type(self).__doc__ or "").partition("\n\n")[0].split())
         self.errors = errors or []
         self.retry_after_seconds = retry_after_seconds
         self.task_id = task_id
