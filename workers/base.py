@@ -6,7 +6,7 @@ import time
 from functools import cached_property
 from typing import Any, cast
 
-from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]
+from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]  # billiard is untyped
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Task
 from celery.app.task import Context
@@ -23,7 +23,7 @@ from workers.report import Ending, describe, encode_result, failed, kind_of, out
 from workers.slots import Phase, Run
 
 
-class ManagedTask(Task):  # type: ignore[type-arg]
+class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
     """Every task of the application.
 
     A message of the control plane runs *managed*: claimed at the gate, its outcome reported before the message is

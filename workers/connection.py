@@ -30,7 +30,7 @@ class _RemembersRunId(AbstractConnection):
 
     def on_connect_check_health(self, check_health: bool = True) -> None:
         super().on_connect_check_health(check_health=check_health)
-        self.send_command("INFO", "server", check_health=False)  # type: ignore[no-untyped-call]
+        self.send_command("INFO", "server", check_health=False)  # type: ignore[no-untyped-call]  # redis-py
         text = cast(str, self.read_response())
         self.run_id = next((line[7:].strip() for line in text.splitlines() if line.startswith("run_id:")), "")
         if not self.run_id:
@@ -62,7 +62,7 @@ class RedisConnection:
 
     def __init__(self, settings: Settings) -> None:
         url = settings.require_redis_url()
-        options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
+        options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]  # redis-py
         options.pop("connection_class", None)
         options |= {
             "socket_connect_timeout": settings.redis_connect_seconds,

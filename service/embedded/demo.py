@@ -52,7 +52,7 @@ def wait_after(response: httpx.Response | None, failures: int, rng: random.Rando
 
 def run(url: str, per_second: float) -> None:
     """Submit until SIGTERM or SIGINT. A service that is away or refuses only slows it down."""
-    rng = random.Random()  # noqa: S311
+    rng = random.Random()  # noqa: S311 - a mix of tasks, not a secret
     answers: Counter[str] = Counter()
     failures = 0
     summary_at = time.monotonic() + _SUMMARY_SECONDS

@@ -25,7 +25,7 @@ def launch(parent: int, death_signal: int, uid: int, gid: int, command: list[str
         if os.getppid() != parent:
             # It died before prctl: nobody would ever stop us.
             os.kill(os.getpid(), signal.SIGKILL)
-    os.execv(command[0], command)  # noqa: S606
+    os.execv(command[0], command)  # noqa: S606 - becoming the child, with no shell between, is its purpose
 
 
 if __name__ == "__main__":

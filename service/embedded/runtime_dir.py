@@ -21,7 +21,7 @@ def make_runtime_dir() -> Path:
     Raises CannotDropRoot or NoRuntimeDir.
     """
     account = nobody_for_root()
-    for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108
+    for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108 - a directory of a name nobody can guess is made inside
         try:
             path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         except OSError:

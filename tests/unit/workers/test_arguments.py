@@ -50,7 +50,7 @@ def test_variable_arguments_are_open() -> None:
 
 
 def test_parameter_without_a_hint_takes_anything() -> None:
-    def body(anything): ...  # type: ignore[no-untyped-def]
+    def body(anything): ...  # type: ignore[no-untyped-def]  # the case itself
 
     assert arguments(body).schema["properties"] == {"anything": {}}
 

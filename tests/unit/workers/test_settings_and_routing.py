@@ -97,7 +97,7 @@ def test_direct_call_needs_no_worker() -> None:
 
 def test_eager_run_keeps_celerys_request() -> None:
     @task(name="unit.who", bind=True)
-    def who(self):  # type: ignore[no-untyped-def]
+    def who(self):  # type: ignore[no-untyped-def]  # the case itself
         return self.request.id, self.request.called_directly
 
     assert who.apply(task_id="me").get() == ("me", False)
