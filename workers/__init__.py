@@ -14,8 +14,19 @@ For task authors::
 
 from workers.app import app as celery
 from workers.base import ManagedTask
+from workers.bases import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask
 from workers.errors import PermanentError
 
-__all__ = ["ManagedTask", "PermanentError", "celery", "task"]
+__all__ = [
+    "CriticalTask",
+    "EmailTask",
+    "ExternalAPITask",
+    "MaintenanceTask",
+    "ManagedTask",
+    "PermanentError",
+    "ReportTask",
+    "celery",
+    "task",
+]
 
 task = celery.task
