@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from contract.retry import RetryPolicy
+
 MAX_NAME = 200
 
 
@@ -21,6 +23,8 @@ class TaskTypeSpec(BaseModel):
     priority: int | None = Field(default=None, ge=0, le=10)
     time_limit_seconds: float = Field(gt=0)
     soft_time_limit_seconds: float | None = Field(default=None, gt=0)
+    retry: RetryPolicy = RetryPolicy()
+    """How often a failed attempt is followed by another, and the default delay before it."""
     positional: tuple[str, ...] = ()
     """Names of the parameters that positional arguments fill, in order."""
     positional_only: int = Field(default=0, ge=0)

@@ -5,7 +5,7 @@ Fields of an entry: ``kind``, ``task`` (id, or empty), ``attempt``, ``at`` (Unix
 """
 
 from enum import StrEnum
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class EventKind(StrEnum):
@@ -22,6 +22,8 @@ class EventKind(StrEnum):
     """The message was dropped: Postgres decides whether the task is sent again."""
     UNKNOWN = "unknown"
     """The worker does not know the task type."""
+    PROGRESS = "progress"
+    """How far a running attempt is. The newest one counts; some may be left out."""
     NATIVE = "native"
     """A plain Celery task ended."""
     CATALOGUE = "catalogue"
@@ -54,7 +56,36 @@ class OutcomeBody(StartedBody):
     """JSON text, at most 64 KiB. Absent when the task returned None."""
     error: NotRequired[ErrorBody]
     permanent: NotRequired[bool]
+    """No other attempt follows, whatever the budget."""
+    retry_in_seconds: NotRequired[float]
+    """When to go on, from the end of the attempt. Absent: never."""
+    max_attempts: NotRequired[int]
+    """What ``self.retry(max_retries=...)`` said; it counts instead of the task's own for this failure."""
     timed_out: NotRequired[bool]
+    progress: NotRequired[str]
+    """JSON text of the attempt's last ``Progress``."""
+
+
+class Progress(TypedDict):
+    """How far an attempt is, as its body says it."""
+
+    state: str
+    """``PROGRESS``, or what ``update_state(state=...)`` named."""
+    current: float | None
+    total: float | None
+    note: str
+    meta: dict[str, Any] | None
+    """What ``update_state(meta=...)`` gave."""
+    at: float
+    """Unix seconds on the worker's clock."""
+
+
+class ProgressBody(TypedDict):
+    """``progress``."""
+
+    attempt: int
+    progress: str
+    """JSON text of a ``Progress``, at most ``PROGRESS_BYTES``."""
 
 
 class NativeBody(TypedDict):
@@ -103,3 +134,4 @@ class Beat(TypedDict):
 BEAT_SECONDS = 2.0
 RESULT_BYTES = 64 * 1024
 TRACEBACK_BYTES = 8 * 1024
+PROGRESS_BYTES = 4 * 1024

@@ -19,6 +19,8 @@ class ManagedHeader(TypedDict):
     """Which sending of the task this is, from 1. For the logs; it fences nothing."""
     after: int
     """The row's attempt when the message was sent: the claim must not have gone past it."""
+    max_attempts: int
+    """The task's budget of attempts."""
     expires_at: float | None
     """The task must not start at or after this moment."""
     traceparent: str | None

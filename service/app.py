@@ -18,7 +18,9 @@ from service.dispatch.dispatcher import Dispatcher
 from service.dispatch.publisher import Publisher
 from service.dispatch.window import OpenWindow
 from service.loops import Loop
+from service.operate.cancel import Canceller
 from service.reconcile.beats import BeatWatch
+from service.reconcile.cancelled import CancelledSweep
 from service.reconcile.due import DueSweep
 from service.reconcile.epochs import EpochSweep
 from service.reconcile.expired import ExpiredSweep
@@ -95,6 +97,7 @@ class Process:
             broker=Broker(server, queues, self.settings.dispatch_memory_percent),
             server=server,
             submitter=Submitter(self.store, catalogue, self.commits, self.settings),
+            canceller=Canceller(self.store, server),
         )
         self._loops += [window.loop, catalogue.loop]
 
@@ -119,6 +122,7 @@ class Process:
             DueSweep(self.store, self.settings).loop,
             OutboxSweep(self.store, self.settings).loop,
             ExpiredSweep(self.store, server, self.settings).loop,
+            CancelledSweep(self.store, server, self.settings).loop,
             HeldSweep(self.store).loop,
             ForgottenKeysSweep(self.store, self.settings).loop,
             PartitionSweep(self.store).loop,

@@ -72,6 +72,12 @@ class KeyInUse(PointsmanError):
     status, code, title = 409, "idempotency-key-in-use", "Idempotency-Key in use"
 
 
+class TaskFinished(PointsmanError):
+    """The task has ended already."""
+
+    status, code, title = 409, "task-finished", "Task finished"
+
+
 class BodyTooLarge(PointsmanError):
     """The body is longer than this operation takes."""
 

@@ -1,15 +1,20 @@
 """The Celery application: ordinary Celery, configured for the queues and priorities of the contract."""
 
+import inspect
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from celery import Celery
+from celery._state import get_current_worker_task
 from kombu import Exchange, Queue
 
 from contract.queues import STEPS
+from workers.coroutines import as_function
+from workers.options import refuse_unknown
 from workers.routing import PriorityAMQP
 from workers.settings import settings
 
+_PLACEMENT = ("queue", "priority")
 SHIPPED_TASKS = ("workers.tasks.diagnostics", "workers.tasks.http")
 
 
@@ -22,8 +27,14 @@ class PointsmanCelery(Celery):
         self, fun: Any, name: str | None = None, base: Any = None, bind: bool = False, **options: Any
     ) -> Any:
         # Celery deprecates both as class attributes at binding; set afterwards they work as documented.
-        placement = {option: options.pop(option) for option in ("queue", "priority") if option in options}
-        task = super()._task_from_fun(fun, name, base, bind, **options)
+        refuse_unknown(name or fun.__name__, base or self.Task, options)
+        placement: dict[str, Any] = {option: options.pop(option) for option in _PLACEMENT if option in options}
+        body = fun
+        if inspect.iscoroutinefunction(fun):
+            body = as_function(fun, _is_worker_run)
+            # By this Celery tells a second import of the same function from a clash of names.
+            placement["_decorated_fun"] = staticmethod(fun)
+        task = super()._task_from_fun(body, name, base, bind, **options)
         for option, value in placement.items():
             setattr(type(task), option, value)
         return task
@@ -32,6 +43,11 @@ class PointsmanCelery(Celery):
         """Raises ``SystemExit`` with what to do when no broker is known; tasks can be called and tested without one."""
         chosen = url or celery_url(settings().require_redis_url())
         return super()._connection(chosen, *args, **options)  # type: ignore[misc]  # not in celery-types
+
+
+def _is_worker_run() -> bool:
+    """Whether a worker, or ``apply()``, runs a task in this thread; a plain call is neither."""
+    return get_current_worker_task() is not None
 
 
 def celery_url(url: str) -> str:

@@ -10,17 +10,23 @@ from billiard.common import terminate_handler_fired  # type: ignore[attr-defined
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Task
 from celery.app.task import Context
-from celery.exceptions import TaskPredicate
+from celery.exceptions import Retry, TaskPredicate
 
-from contract.events import StartedBody
+from contract.events import EventKind, ProgressBody, StartedBody
 from contract.message import HEADER, ManagedHeader
 from workers.arguments import Arguments
 from workers.child import Child, current_child
-from workers.errors import PermanentError, ReplaceNotManaged, RetryNotManaged
+from workers.coroutines import complete
+from workers.errors import ReplaceNotManaged, RetryNotManaged
 from workers.gate import Patience
-from workers.keeper import Outcome
+from workers.keeper import Note, Outcome
+from workers.progress import progress_text
 from workers.report import Ending, describe, encode_result, failed, kind_of, outcome_body
+from workers.retrying import AttemptRetries, RetryRules
+from workers.settings import settings
 from workers.slots import Phase, Run
+
+_RUN = "managed_run"
 
 
 class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
@@ -41,7 +47,7 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         # What Celery's worker does for tasks without __call__: run once per message, without a second request.
         request._protected = 1
         if HEADER not in request.__dict__:
-            return self.run(*args, **kwargs)
+            return complete(self.run(*args, **kwargs))
         return ManagedRun(self, request, current_child()).run(args, kwargs)
 
     @cached_property
@@ -49,18 +55,74 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         """The parameters of the body."""
         return Arguments.of(self)
 
+    @cached_property
+    def retry_rules(self) -> RetryRules:
+        """When a failed managed attempt is followed by another. Raises ``OptionNotHonoured``."""
+        return RetryRules.of(self, settings().retry_policy)
+
     @property
     def is_managed(self) -> bool:
         """Whether the message being run came from the control plane."""
-        request: Any = self.request_stack.top
-        return request is not None and HEADER in request.__dict__
+        return self._managed_run is not None
 
-    def retry(self, *args: Any, **options: Any) -> Any:
-        """Celery's retry; in a managed run a permanent failure: the control plane decides when to try again."""
-        if self.is_managed:
-            error = options.get("exc") or (args[2] if len(args) > 2 else None)
-            raise RetryNotManaged("self.retry() is not available in a managed task") from error
-        return super().retry(*args, **options)
+    @property
+    def attempt(self) -> int:
+        """Which attempt runs, from 1."""
+        return int(self.request.retries or 0) + 1
+
+    @property
+    def max_attempts(self) -> int | None:
+        """Attempts until the task is failed; None for a plain Celery task that retries for ever."""
+        run = self._managed_run
+        if run is not None:
+            return run.retries.max_attempts
+        return None if self.max_retries is None else self.max_retries + 1
+
+    def progress(self, current: float, total: float | None = None, note: str = "") -> None:
+        """Show how far the task is. Costs no round trip; while it is called often, only some of it arrives."""
+        run = self._managed_run
+        if run is not None:
+            run.show_progress(progress_text("PROGRESS", current, total, note, None))
+        elif self.request.id is not None and not self.request.called_directly:
+            super().update_state(state="PROGRESS", meta={"current": current, "total": total, "note": note})
+
+    def update_state(
+        self, task_id: str | None = None, state: str | None = None, meta: Any = None, **options: Any
+    ) -> None:
+        """Celery's; in a managed run the state and its meta are the task's progress."""
+        run = self._managed_run
+        if run is None or task_id not in (None, run.id):
+            super().update_state(task_id, state, meta, **options)
+            return
+        run.show_progress(progress_text(state or "PROGRESS", None, None, "", meta))
+
+    def retry(
+        self,
+        args: Any = None,
+        kwargs: Any = None,
+        exc: Any = None,
+        throw: bool = True,
+        eta: Any = None,
+        countdown: Any = None,
+        max_retries: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """Celery's retry; in a managed run it ends the attempt and says when the next one is due.
+
+        There the wait is a row of the control plane and not a message, so it outlives everything. Raises
+        ``RetryNotManaged`` for other arguments or message options than those the task was submitted with.
+        """
+        run = self._managed_run
+        if run is None:
+            return super().retry(args, kwargs, exc, throw, eta, countdown, max_retries, **options)
+        same = args in (None, run.request.args) and kwargs in (None, run.request.kwargs)
+        if options or not same:
+            what = ", ".join(sorted(options)) or "its arguments"
+            raise RetryNotManaged(f"self.retry() cannot change {what} of a managed task: submit another task instead")
+        asked = run.retries.ask(exc, eta, countdown, max_retries)
+        if throw:
+            raise asked
+        return asked
 
     def replace(self, sig: Any) -> Any:
         """Celery's replace; refused in a managed run."""
@@ -76,17 +138,26 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
             signature.options["headers"] = {name: value for name, value in headers.items() if name != HEADER}
         return signature
 
+    @property
+    def _managed_run(self) -> "ManagedRun | None":
+        request: Any = self.request_stack.top
+        return None if request is None else request.__dict__.get(_RUN)
+
 
 class ManagedRun:
     """One message of the control plane, from the gate to its report. The slot tells the parent where it stands."""
 
+    retries: AttemptRetries
+
     def __init__(self, task: ManagedTask, request: Context, child: Child) -> None:
         self.task = task
+        self.request = request
         self.child = child
         self.accepted_at = time.monotonic()
         self.id = cast(str, request.id)
         self.header: ManagedHeader = request.__dict__[HEADER]
         self.queue = (request.delivery_info or {}).get("routing_key") or ""
+        self.progress: str | None = None
         hard, soft = request.timelimit or (None, None)
         self.hard_limit_seconds = float(hard or task.time_limit or 0)
         self.patience_seconds = min(
@@ -95,7 +166,7 @@ class ManagedRun:
         )
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The body's result; raises what the body raised, ``Ignore`` or ``Reject``."""
+        """The body's result; raises what the body raised, ``Retry``, ``Ignore`` or ``Reject``."""
         self.child.in_body = False
         try:
             self.show_task()
@@ -134,32 +205,59 @@ class ManagedRun:
         """From here on the parent names the attempt in its beats and reports it, should this process die."""
         self.body_at = time.monotonic()
         self.child.slot.show(Phase.RUNNING, self._slot_run(self.claim.attempt, self.claim.started_at, self.body_at))
+        self.retries = AttemptRetries(self.task.retry_rules, self.claim.attempt, self.header["max_attempts"])
+        self.request.retries = self.claim.attempt - 1
+        setattr(self.request, _RUN, self)
 
     def run_body(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Ending, Any, BaseException | None]:
         """How the attempt ended, what the body returned, and what to raise after the report."""
         child = self.child
+        # Celery's own wrapper for autoretry_for is left out: the rules below decide.
+        body = getattr(self.task, "_orig_run", self.task.run)
         try:
             values, named = self.task.arguments.construct(args, kwargs)
             child.in_body = True
             try:
-                result = self.task.run(*values, **named)
+                result = complete(body(*values, **named))
             finally:
                 child.in_body = False
-            text = encode_result(result)
+            if self.retries.asked is not None:
+                # self.retry(throw=False): the body went on to its end, and still wants to run again.
+                raise self.retries.asked
+            text = None if self.task.ignore_result else encode_result(result)
             return ({} if text is None else {"result": text}), result, None
-        except SoftTimeLimitExceeded as error:
-            return failed(describe(error, skip_frames=1), timed_out=True), None, error
         except BaseException as error:
             if terminate_handler_fired():
                 # This process is being killed: the parent reports the attempt.
                 raise
-            ending = failed(describe(error, skip_frames=1), permanent=isinstance(error, PermanentError))
-            return ending, None, _raisable(error)
+            return self._failure(error)
 
     def report(self, ending: Ending) -> None:
         """Tell Redis before the broker message is acknowledged."""
+        if self.progress is not None:
+            ending["progress"] = self.progress
         body = outcome_body(self.started, self.claim.started_at, time.monotonic() - self.body_at, ending)
         self.child.reporter.report(Outcome(self.id, self.claim.attempt, self.token, kind_of(ending), body))
+
+    def show_progress(self, text: str) -> None:
+        """Tell how far the attempt is; the last of it also goes with the outcome."""
+        self.progress = text
+        body: ProgressBody = {"attempt": self.claim.attempt, "progress": text}
+        self.child.keeper.tell(Note(EventKind.PROGRESS, self.id, json.dumps(body)))
+
+    def _failure(self, error: BaseException) -> tuple[Ending, None, BaseException]:
+        seconds = self.retries.seconds_after(error)
+        ending = failed(
+            describe(_cause(error)),
+            retry_in_seconds=seconds,
+            max_attempts=self.retries.asked_max_attempts if isinstance(error, Retry) else None,
+            timed_out=isinstance(error, SoftTimeLimitExceeded),
+        )
+        if seconds is None or self.retries.is_last:
+            return ending, None, _raisable(error)
+        if isinstance(error, Retry):
+            return ending, None, error
+        return ending, None, Retry(exc=cast(Exception, error), when=cast(Any, seconds))
 
     def _slot_run(self, attempt: int = 0, started_at: float = 0.0, body_at: float = 0.0) -> Run:
         return Run(
@@ -174,6 +272,13 @@ class ManagedRun:
             started_at,
             body_at,
         )
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Why an attempt asked to be retried: what it gave to ``self.retry()``, or was handling when it called it."""
+    if not isinstance(error, Retry):
+        return error
+    return error.exc or error.__cause__ or error.__context__ or error
 
 
 def _raisable(error: BaseException) -> BaseException:

@@ -32,7 +32,7 @@ class Beats:
         self._redis = RedisConnection(node.settings)
         self._kept = (0, 0)
         self.keeper = Keeper(node.settings, self._show_kept)
-        self._lost = LostChildren(node, self._redis, self.keeper)
+        self._lost = LostChildren(node, self._redis, self.keeper, catalogue.rules)
         self._catalogue = catalogue
         self._catalogue_epoch = 0
         self._counter = 0

@@ -2,12 +2,17 @@
 
 import inspect
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from contract.catalogue import TaskTypeSpec
 from contract.queues import Topology
-from workers.arguments import Arguments
+from contract.retry import RetryPolicy
+from workers.base import ManagedTask
+from workers.errors import OptionNotHonoured
+from workers.options import check
+from workers.retrying import RetryRules
 
 _BUILTIN = "celery."
 
@@ -17,37 +22,43 @@ class Catalogue:
     """Every task of an application that is not Celery's own."""
 
     specs: tuple[TaskTypeSpec, ...]
+    rules: Mapping[str, RetryRules]
+    """The retry rules of each, by name."""
 
     @classmethod
-    def of(cls, app: Any, topology: Topology) -> "Catalogue":
-        """Read from the registry. Raises ``SystemExit`` naming a task that cannot be published."""
-        tasks = [task for name, task in sorted(app.tasks.items()) if not name.startswith(_BUILTIN)]
-        return cls(tuple(specify(task, topology) for task in tasks))
+    def of(cls, app: Any, topology: Topology, default: RetryPolicy) -> "Catalogue":
+        """Read from the registry. Raises ``SystemExit`` naming every task that cannot be published, and why."""
+        specs, rules, faults = [], {}, []
+        for name, task in sorted(app.tasks.items()):
+            if name.startswith(_BUILTIN):
+                continue
+            try:
+                if not isinstance(task, ManagedTask):
+                    raise OptionNotHonoured("its base must be derived from workers.ManagedTask")
+                rules[name] = check(task, topology, default)
+                specs.append(specify(task, rules[name]))
+            except OptionNotHonoured as fault:
+                faults.append(f"Task {name}: {fault}.")
+        if faults:
+            raise SystemExit("\n".join(faults))
+        return cls(tuple(specs), rules)
 
     def body(self, owner: str) -> str:
         """The body of a ``catalogue`` event."""
         return json.dumps({"worker": owner, "specs": [spec.model_dump(mode="json") for spec in self.specs]})
 
 
-def specify(task: Any, topology: Topology) -> TaskTypeSpec:
-    """One task type. Raises ``SystemExit`` when its options cannot be honoured."""
-    queue = getattr(task, "queue", None)
-    if queue is not None and topology.queue(queue) is None:
-        raise SystemExit(f"Task {task.name} asks for the queue {queue}, which is not one of the configured queues.")
-    if not task.time_limit:
-        raise SystemExit(f"Task {task.name} has no time limit: a hanging run would never end.")
-    if task.soft_time_limit and task.soft_time_limit >= task.time_limit:
-        raise SystemExit(f"Task {task.name}: its soft time limit must be below its time limit of {task.time_limit} s.")
-    arguments = getattr(task, "arguments", None)
-    if arguments is None:
-        arguments = Arguments.of(task)
+def specify(task: ManagedTask, rules: RetryRules) -> TaskTypeSpec:
+    """One task type."""
+    arguments = task.arguments
     return TaskTypeSpec(
         name=task.name,
         description=inspect.cleandoc(task.__doc__ or "").partition("\n\n")[0].replace("\n", " "),
-        queue=queue,
+        queue=task.queue,
         priority=task.priority,
         time_limit_seconds=task.time_limit,
         soft_time_limit_seconds=task.soft_time_limit,
+        retry=rules.policy,
         positional=arguments.positional,
         positional_only=arguments.positional_only,
         extra_positional=arguments.extra_positional,

@@ -8,6 +8,7 @@ from types import FrameType
 
 from billiard.exceptions import SoftTimeLimitExceeded
 
+from workers import coroutines
 from workers.connection import RedisConnection
 from workers.gate import Gate
 from workers.keeper import Keeper
@@ -35,7 +36,7 @@ class Child:
             signal.signal(signal.SIGUSR1, self._soft_time_limit)
 
     def _soft_time_limit(self, _number: int, _frame: FrameType | None) -> None:
-        if self.in_body:
+        if self.in_body and not coroutines.interrupt():
             raise SoftTimeLimitExceeded()
 
     def close(self) -> None:

@@ -21,7 +21,11 @@ class ArgumentsNotValid(PermanentError):
 
 
 class RetryNotManaged(PermanentError):
-    """``self.retry()`` was called in a managed task: its retries are decided by the control plane."""
+    """``self.retry()`` asked for what a managed task cannot do: other arguments, or other message options."""
+
+
+class OptionNotHonoured(Exception):
+    """A task names an option that a worker cannot do as it says."""
 
 
 class ReplaceNotManaged(PermanentError):

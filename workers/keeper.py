@@ -81,6 +81,7 @@ class Keeper:
         self._shown_epoch = 0
         self._kept: deque[_Kept] = deque()
         self._notes: deque[Note] = deque()
+        self._told: dict[str, Note] = {}
         self._lock = threading.Lock()
         self._work = threading.Event()
         self._stop = threading.Event()
@@ -104,6 +105,12 @@ class Keeper:
             self._notes.append(note)
             self._bytes += len(note.body) + _OVERHEAD_BYTES
             self._drop_oldest()
+        self._wake()
+
+    def tell(self, note: Note) -> None:
+        """Append a note soon, unless a newer one of its task comes before; it may be lost."""
+        with self._lock:
+            self._told[note.task] = note
         self._wake()
 
     def close(self, seconds: float) -> None:
@@ -134,12 +141,13 @@ class Keeper:
             except Exception:
                 logger.exception("keeper: unexpected error")
             with self._lock:
-                if not self._kept and not self._notes:
+                if not self._kept and not self._notes and not self._told:
                     self._work.clear()
             self._stop.wait(_APPEND_SECONDS if self._notes else _POLL_SECONDS)
 
     def run_once(self) -> None:
         """One pass: append the notes, then look what the recorder has passed. Raises one of ``AWAY``."""
+        self._append_told()
         self._append_notes()
         if not self._kept:
             return
@@ -150,6 +158,13 @@ class Keeper:
         if recorded:
             recorded_epoch, _, stream_id = recorded.partition("/")
             self._forget(int(recorded_epoch), position(stream_id))
+
+    def _append_told(self) -> None:
+        with self._lock:
+            told = list(self._told.values())
+            self._told.clear()
+        if told:
+            self._redis.scripts("append", [note.call() for note in told])
 
     def _append_notes(self) -> None:
         while self._notes:

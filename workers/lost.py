@@ -4,7 +4,10 @@ import json
 import logging
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
+
+from billiard.exceptions import TimeLimitExceeded
 
 from contract.events import ErrorBody, EventKind, StartedBody
 from contract.keys import claim
@@ -12,6 +15,7 @@ from workers.connection import RedisConnection
 from workers.keeper import Keeper, Note, Outcome
 from workers.node import Node
 from workers.report import failed, kind_of, outcome_body, report_once
+from workers.retrying import RetryRules
 from workers.slots import Phase, Run, Snapshot
 
 logger = logging.getLogger(__name__)
@@ -23,7 +27,8 @@ _EARLY_SECONDS = 0.1
 class LostChildren:
     """Finds dead children and reports what they ran."""
 
-    def __init__(self, node: Node, redis: RedisConnection, keeper: Keeper) -> None:
+    def __init__(self, node: Node, redis: RedisConnection, keeper: Keeper, rules: Mapping[str, RetryRules]) -> None:
+        self._rules = rules
         self._node = node
         self._redis = redis
         self._keeper = keeper
@@ -101,10 +106,17 @@ class LostChildren:
                 "message": "the worker process died while it ran the task (killed, out of memory, or crashed)",
                 "traceback": "",
             }
-        ending = failed(error, timed_out=timed_out)
+        ending = failed(error, retry_in_seconds=self._retry_in(run, timed_out=timed_out), timed_out=timed_out)
         body = outcome_body(json.dumps(self._about(run)), run.started_at, now - run.body_at, ending)
         logger.error("task %s[%s] attempt %d: %s", run.task_type, run.task, run.attempt, error["message"])
         return Outcome(run.task, run.attempt, run.token, kind_of(ending), body)
+
+    def _retry_in(self, run: Run, *, timed_out: bool) -> float | None:
+        """A crash is not the task's own error: only the budget of attempts ends such retries."""
+        rules = self._rules.get(run.task_type)
+        if rules is None or (timed_out and not rules.follows(TimeLimitExceeded)):
+            return None
+        return rules.policy.delay(max(1, run.attempt))
 
 
 def is_alive(pid: int) -> bool:

@@ -1,10 +1,13 @@
 """What is said of an ended attempt, and the one call to Redis that says it."""
 
+import asyncio
 import json
 import logging
 import random
 import time
 import traceback
+from pathlib import Path
+from types import TracebackType
 from typing import Any, NotRequired, TypedDict
 
 from pydantic import BaseModel
@@ -21,6 +24,12 @@ _MESSAGE_BYTES = 2 * 1024
 _FIRST_WAIT_SECONDS = 0.05
 _LONGEST_WAIT_SECONDS = 2.0
 _LOG_SECONDS = 10.0
+_LIBRARY = (
+    str(Path(__file__).with_name("base.py")),
+    str(Path(__file__).with_name("coroutines.py")),
+    str(Path(asyncio.__file__).parent),
+)
+"""Where a run is before it reaches its body."""
 _OURS = ("builtins", "workers.errors", "billiard.exceptions")
 
 
@@ -30,6 +39,9 @@ class Ending(TypedDict):
     result: NotRequired[str]
     error: NotRequired[ErrorBody]
     permanent: NotRequired[bool]
+    retry_in_seconds: NotRequired[float]
+    max_attempts: NotRequired[int]
+    progress: NotRequired[str]
     timed_out: NotRequired[bool]
 
 
@@ -53,12 +65,10 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def describe(error: BaseException, skip_frames: int = 0) -> ErrorBody:
-    """Type, message and traceback of an exception, as text any database can hold."""
+def describe(error: BaseException) -> ErrorBody:
+    """Type, message and traceback of an exception, as text any database can hold. The frames begin at the body."""
     message = _cut(_message(error), _MESSAGE_BYTES)
-    frames = error.__traceback__
-    for _ in range(skip_frames):
-        frames = frames.tb_next if frames is not None else None
+    frames = _from_the_body(error.__traceback__)
     try:
         lines = traceback.format_exception(type(error), error, frames)
     except Exception:
@@ -81,6 +91,13 @@ def clean(text: str) -> str:
     except UnicodeEncodeError:
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def _from_the_body(frames: TracebackType | None) -> TracebackType | None:
+    first = frames
+    while first is not None and first.tb_frame.f_code.co_filename.startswith(_LIBRARY):
+        first = first.tb_next
+    return first or frames
 
 
 def _message(error: BaseException) -> str:
@@ -152,11 +169,21 @@ def report_once(redis: RedisConnection, keeper: Keeper, outcome: Outcome) -> str
     return None
 
 
-def failed(error: ErrorBody, *, permanent: bool = False, timed_out: bool = False) -> Ending:
-    """The ending of a failed attempt."""
+def failed(
+    error: ErrorBody,
+    *,
+    retry_in_seconds: float | None = None,
+    max_attempts: int | None = None,
+    timed_out: bool = False,
+) -> Ending:
+    """The ending of a failed attempt. Without ``retry_in_seconds`` no other follows."""
     ending: Ending = {"error": error}
-    if permanent:
+    if retry_in_seconds is None:
         ending["permanent"] = True
+    else:
+        ending["retry_in_seconds"] = round(retry_in_seconds, 6)
+    if max_attempts is not None:
+        ending["max_attempts"] = max_attempts
     if timed_out:
         ending["timed_out"] = True
     return ending

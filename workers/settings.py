@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contract.queues import DEFAULT_TOPOLOGY, Topology
+from contract.retry import RetryPolicy
 from contract.run_file import DEFAULT_DATA_DIR, RunFile
 
 
@@ -38,6 +39,8 @@ class Settings(BaseSettings):
     """A task that names no limit is killed after so long."""
     soft_time_limit_seconds: float | None = Field(default=None, gt=0)
     """A task that names no soft limit gets ``SoftTimeLimitExceeded`` after so long."""
+    retry_policy: RetryPolicy = RetryPolicy()
+    """How a managed task without retry options of its own is retried, as JSON."""
     visibility_timeout_seconds: int = Field(default=3600, ge=60)
     """An unacknowledged message is delivered again after so long. Equal in all workers."""
     result_expires_seconds: int = Field(default=3600, ge=1)

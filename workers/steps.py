@@ -45,7 +45,7 @@ class NodeStep(bootsteps.StartStopStep):
             queues=list(worker.app.amqp.queues.consume_from),
         )
         become(node)
-        self.catalogue = Catalogue.of(worker.app, ours.topology)
+        self.catalogue = Catalogue.of(worker.app, ours.topology, ours.retry_policy)
         self.node = node
 
     def start(self, parent: Any) -> None:  # noqa: ARG002 - Celery's name

@@ -1,14 +1,18 @@
 -- Take the right to run away from a sent task: cancel, expiry and purge end a row only when this answers "closed".
 -- KEYS: control, claim
--- ARGV: epoch, run_id, reason (cancelled or expired), claim seconds
+-- ARGV: epoch, run_id, reason (cancelled or expired), claim seconds, the row's attempt
 -- Answer: "closed" | "running" | "done" | "wait"
 local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id')
 if control[1] ~= ARGV[1] or control[2] ~= ARGV[2] then
   return 'wait'
 end
-local state = redis.call('HGET', KEYS[2], 'state')
-if state == 'running' or state == 'done' then
-  return state
+local claim = redis.call('HMGET', KEYS[2], 'state', 'attempt')
+if claim[1] == 'running' then
+  return 'running'
+end
+-- The claim of an attempt whose failure the row already knows has nothing more to say.
+if claim[1] == 'done' and tonumber(claim[2] or '0') > tonumber(ARGV[5]) then
+  return 'done'
 end
 redis.call('HSET', KEYS[2], 'state', 'closed', 'reason', ARGV[3])
 redis.call('EXPIRE', KEYS[2], ARGV[4])

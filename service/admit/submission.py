@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from contract.catalogue import MAX_NAME, pointer
+from contract.retry import MAX_ATTEMPTS
 from service.errors import FieldError, InvalidRequest
 
 _TEN_YEARS = 10 * 366 * 86_400.0
@@ -60,6 +61,9 @@ class Submission(BaseModel):
     expires_at: Moment | None = Field(default=None, description="If it has not started by then, it never will.")
     timeout_seconds: float | None = Field(
         default=None, ge=0.01, le=86_400, description="Hard time limit of an attempt; default: the task type's."
+    )
+    max_attempts: int | None = Field(
+        default=None, ge=1, le=MAX_ATTEMPTS, description="Attempts until it is failed; default: the task type's."
     )
     tags: dict[TagName, TagValue] | None = Field(default=None, max_length=20, description="For finding it again.")
 

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from service.admit.catalogue import Catalogue
 from service.broker import Broker
 from service.observe.views import Views
+from service.operate.cancel import Canceller
 from service.redis import RedisServer
 from service.settings import Settings
 from service.store.store import Store
@@ -24,6 +25,7 @@ class Parts:
     broker: Broker
     server: RedisServer
     submitter: Submitter
+    canceller: Canceller
     views: Views = field(init=False)
 
     def __post_init__(self) -> None:

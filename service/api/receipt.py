@@ -9,11 +9,11 @@ from functools import lru_cache
 
 from pydantic_core import to_json
 
-from service.store.submitting import MAX_ATTEMPTS, NewTask
+from service.store.submitting import NewTask
 
 _REST = (
     b'"started_at":null,"finished_at":null,"queue_wait_seconds":null,"run_seconds":null,"worker":null,"result":null,'
-    b'"error":null,"held_reason":null,"attempt":0,'
+    b'"error":null,"progress":null,"held_reason":null,"cancel_requested_at":null,"attempt":0,'
 )
 
 
@@ -28,7 +28,7 @@ def receipt(task: NewTask, submitted_at: datetime) -> bytes:
             b'{"id":"',
             task.id.encode(),
             b'",',
-            _kind(task.task_type, task.queue, task.priority),
+            _kind(task.task_type, task.queue, task.priority, task.max_attempts),
             b'"args":',
             task.args.encode(),
             b',"kwargs":',
@@ -62,9 +62,9 @@ def receipt(task: NewTask, submitted_at: datetime) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _kind(task_type: str, queue: str, priority: int) -> bytes:
+def _kind(task_type: str, queue: str, priority: int, max_attempts: int) -> bytes:
     """What is the same for all tasks of a kind."""
-    fields = {"task_type": task_type, "queue": queue, "priority": priority, "max_attempts": MAX_ATTEMPTS}
+    fields = {"task_type": task_type, "queue": queue, "priority": priority, "max_attempts": max_attempts}
     return to_json(fields)[1:-1] + b","
 
 

@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from service.api import (
     attempts,
+    cancel,
     health,
     metrics,
     prometheus,
@@ -20,6 +21,7 @@ _ROUTERS = (
     submissions.router,
     tasks.router,
     attempts.router,
+    cancel.router,
     queues.router,
     task_types.router,
     workers.router,

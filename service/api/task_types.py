@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from contract.catalogue import TaskTypeSpec
+from contract.retry import RetryPolicy
 from service.admit.routing import route
 from service.api.answers import example, json_response, known_parameters_only, moment
 from service.api.parts import GivenParts, Parts
@@ -24,6 +25,8 @@ EXAMPLE_TASK_TYPE: dict[str, Any] = {
     "priority": 3,
     "time_limit_seconds": 300.0,
     "soft_time_limit_seconds": None,
+    "max_attempts": 4,
+    "retry": {"max_retries": 3, "interval_start": 0.0, "interval_step": 2.0, "interval_max": 10.0, "jitter": True},
     "positional": ["seconds"],
     "arguments_schema": {
         "type": "object",
@@ -44,6 +47,11 @@ class TaskTypeView(BaseModel):
     priority: int = Field(description="What it gets unless the submission says otherwise.")
     time_limit_seconds: float = Field(description="Of one attempt, unless the submission says otherwise.")
     soft_time_limit_seconds: float | None
+    max_attempts: int = Field(description="Unless the submission says otherwise.")
+    retry: RetryPolicy = Field(
+        description="The delay before retry n is `min(interval_max, interval_start + interval_step * 2**(n-1))`"
+        " seconds, drawn from zero to that with `jitter`, unless the task itself says when."
+    )
     positional: list[str] = Field(description="What positional arguments are called, in order.")
     arguments_schema: dict[str, Any] = Field(description="JSON Schema of the named arguments.")
     last_published_at: AwareDatetime
@@ -96,6 +104,8 @@ def task_type_view(settings: Settings, spec: TaskTypeSpec, last_published_at: da
         "priority": priority,
         "time_limit_seconds": spec.time_limit_seconds,
         "soft_time_limit_seconds": spec.soft_time_limit_seconds,
+        "max_attempts": spec.retry.max_attempts,
+        "retry": spec.retry.model_dump(mode="json"),
         "positional": list(spec.positional),
         "arguments_schema": spec.arguments_schema,
         "last_published_at": moment(last_published_at),

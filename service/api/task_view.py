@@ -25,7 +25,7 @@ EXAMPLE_TASK: dict[str, Any] = {
     "tags": {"tenant": "42"},
     "state": "succeeded",
     "attempt": 1,
-    "max_attempts": 1,
+    "max_attempts": 4,
     "submitted_at": "2026-11-22T08:30:00.120000Z",
     "due_at": "2026-11-22T08:30:00.120000Z",
     "started_at": "2026-11-22T08:30:00.135000Z",
@@ -35,8 +35,10 @@ EXAMPLE_TASK: dict[str, Any] = {
     "worker": "reports@host-1",
     "result": {"args": [], "kwargs": {"to": "a@example.org"}},
     "error": None,
+    "progress": None,
     "sla": {"target_seconds": 60.0, "met": True},
     "held_reason": None,
+    "cancel_requested_at": None,
     "dispatch": 1,
 }
 
@@ -47,6 +49,17 @@ class ErrorView(BaseModel):
     type: str = Field(description="The exception's class.")
     message: str
     traceback: str = Field(description="The newest frames, at most 8 KiB.")
+
+
+class ProgressView(BaseModel):
+    """How far the newest attempt is, as its body says."""
+
+    state: str = Field(description="`PROGRESS`, or what the task named with `update_state`.")
+    current: float | None
+    total: float | None
+    note: str
+    meta: dict[str, Any] | None = Field(description="What `update_state` gave.")
+    updated_at: AwareDatetime
 
 
 class SlaView(BaseModel):
@@ -67,25 +80,29 @@ class TaskView(BaseModel):
     kwargs: dict[str, Any]
     queue: str
     priority: int = Field(description="0 to 10, 10 the most urgent.")
-    scheduled_at: AwareDatetime | None
+    scheduled_at: AwareDatetime | None = Field(
+        description="What the submission asked for; while it is retrying, when the next attempt is due."
+    )
     delay_seconds: float | None
     expires_at: AwareDatetime | None
     timeout_seconds: float | None = Field(description="What the submission asked for.")
     tags: dict[str, str]
     state: TaskState
     attempt: int = Field(description="The newest attempt that started; 0 before the first.")
-    max_attempts: int
+    max_attempts: int = Field(description="Attempts until it is failed.")
     submitted_at: AwareDatetime
-    due_at: AwareDatetime
+    due_at: AwareDatetime = Field(description="When the first attempt was due, or the next one is.")
     started_at: AwareDatetime | None = Field(description="Start of the newest attempt.")
     finished_at: AwareDatetime | None
     queue_wait_seconds: float | None = Field(description="From due to started.")
     run_seconds: float | None = Field(description="From started to finished.")
     worker: str | None
     result: Any
-    error: ErrorView | None
+    error: ErrorView | None = Field(description="Of the attempt that ended it; while it is retrying, of the last one.")
+    progress: ProgressView | None
     sla: SlaView
     held_reason: str | None
+    cancel_requested_at: AwareDatetime | None = Field(description="Since then no attempt starts.")
     dispatch: int = Field(description="How often the task was sent to the broker.")
 
 
@@ -102,7 +119,7 @@ def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, 
         "kwargs": _from_text(row["kwargs"]),
         "queue": row["queue"],
         "priority": row["priority"],
-        "scheduled_at": moment(row["scheduled_at"]),
+        "scheduled_at": moment(row["due_at"] if row["state"] == TaskState.RETRYING else row["scheduled_at"]),
         "delay_seconds": row["delay_seconds"],
         "expires_at": moment(row["expires_at"]),
         "timeout_seconds": _real(row["requested_timeout_seconds"]),
@@ -119,8 +136,10 @@ def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, 
         "worker": row["worker"],
         "result": _from_text(row.get("result")),
         "error": error_view(row),
+        "progress": _progress(row["progress"]),
         "sla": {"target_seconds": _real(row["sla_seconds"]), "met": _sla_met(row, now)},
         "held_reason": row["held_reason"],
+        "cancel_requested_at": moment(row["cancel_requested_at"]),
         "dispatch": row["dispatch"],
     }
 
@@ -146,6 +165,20 @@ def _from_text(text: str | None) -> Any:
         return text
 
 
+def _progress(text: str | None) -> dict[str, Any] | None:
+    told = _from_text(text)
+    if not isinstance(told, dict):
+        return None
+    return {
+        "state": told.get("state"),
+        "current": told.get("current"),
+        "total": told.get("total"),
+        "note": told.get("note"),
+        "meta": told.get("meta"),
+        "updated_at": moment(datetime.fromtimestamp(told["at"], UTC)),
+    }
+
+
 def _tags(tags: Mapping[str, str] | str | None) -> dict[str, str]:
     if isinstance(tags, str):
         return dict(from_json(tags))
@@ -161,13 +194,14 @@ def _queue_wait(row: Mapping[str, Any]) -> float | None:
     kept: float | None = row.get("queue_wait_seconds")
     started_at: datetime | None = row["started_at"]
     due_at: datetime = row["due_at"]
-    if kept is not None or started_at is None:
+    if kept is not None or started_at is None or row["state"] != TaskState.RUNNING:
+        # Once an attempt has failed, the start is that one's and the due time the next one's.
         return kept
     return max(0.0, (started_at - due_at).total_seconds())
 
 
 def _sla_met(row: Mapping[str, Any], now: datetime | None) -> bool | None:
-    if row.get("finished_at") is not None:
+    if row.get("finished_at") is not None or row.get("sla_met") is not None:
         kept: bool | None = row.get("sla_met")
         return kept
     if row["state"] == TaskState.HELD and row["started_at"] is None:

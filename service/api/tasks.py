@@ -96,15 +96,21 @@ async def list_tasks(
     return _page(request, rows, limit)
 
 
-async def find_task(parts: GivenParts, task_id: str) -> Mapping[str, Any]:
-    """The row of a task. Raises ``UnknownTask``, also for what is no id."""
+def task_id_of(text: str) -> UUID:
+    """The id in a path. Raises ``UnknownTask`` for what is no id."""
     try:
-        wanted = UUID(task_id)
+        found = UUID(text)
     except ValueError:
         raise UnknownTask from None
-    if str(wanted) != task_id.lower():
+    if str(found) != text.lower():
         # Python also reads other spellings, such as urn:uuid:…
         raise UnknownTask
+    return found
+
+
+async def find_task(parts: GivenParts, task_id: str) -> Mapping[str, Any]:
+    """The row of a task. Raises ``UnknownTask``, also for what is no id."""
+    wanted = task_id_of(task_id)
     async with parts.store.statement() as connection:
         row = await reading.task(connection, wanted)
     if row is None:

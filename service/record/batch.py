@@ -1,15 +1,17 @@
 """A batch of events, folded per task, and the one transaction that records it."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from contract.catalogue import TaskTypeSpec
 from contract.events import EventKind
 from service.record.events import Event, UnreadableEvent, clean
 from service.store import catalogue, metrics, recording
 from service.store.metrics import Tallies
-from service.store.recording import End, Moved, NativeEnd, Start
+from service.store.recording import End, Moved, NativeEnd, Progressed, Start
 from service.store.store import Connection
+
+_LONGEST_WAIT_SECONDS = 10 * 366 * 86_400.0
 
 
 class Batch:
@@ -25,7 +27,8 @@ class Batch:
         self.unknowns: list[tuple[str, int]] = []
         self.duplicates: list[Event] = []
         self.natives: list[NativeEnd] = []
-        self.specs: list[TaskTypeSpec] = []
+        self.progress: dict[str, Progressed] = {}
+        self.offers: dict[str, list[TaskTypeSpec]] = {}
         for event in events:
             try:
                 self._take(event)
@@ -49,8 +52,12 @@ class Batch:
                 self.duplicates.append(event)
             case EventKind.NATIVE:
                 self.natives.append(self._native(event))
+            case EventKind.PROGRESS:
+                told = Progressed(event.task, int(event.body["attempt"]), clean(event.body["progress"]))
+                self.progress[told.id] = told
             case EventKind.CATALOGUE:
-                self.specs += [TaskTypeSpec.model_validate(spec) for spec in event.body["specs"]]
+                specs = [TaskTypeSpec.model_validate(spec) for spec in event.body["specs"]]
+                self.offers[clean(event.body["worker"])] = specs
 
     def _take_start(self, start: Start) -> None:
         known = self.starts.get(start.id)
@@ -63,7 +70,7 @@ class Batch:
             return
         ran = event.kind is not EventKind.EXPIRED
         error_type, message, trace = event.error
-        result = event.body.get("result")
+        result, progress = event.body.get("result"), event.body.get("progress")
         end = End(
             id=event.task,
             attempt=event.attempt,
@@ -76,9 +83,15 @@ class Batch:
             error_type=error_type,
             error_message=message,
             error_traceback=trace,
+            progress=None if progress is None else clean(progress),
+            retry_at=self._retry_at(event),
+            max_attempts=event.body.get("max_attempts"),
         )
         if event.kind is EventKind.FAILED:
             self.failures.append(end)
+            if end.retry_at is not None and end.started_at is not None and end.worker is not None:
+                # Whether another attempt follows is decided on a row that knows this one.
+                self._take_start(Start(end.id, end.attempt, end.started_at, end.worker))
             if event.body.get("timed_out"):
                 self.timed_out.add((end.id, end.attempt))
         known = self.ends.get(end.id)
@@ -88,6 +101,13 @@ class Batch:
             or (end.state == EventKind.SUCCEEDED)
         ):
             self.ends[end.id] = end
+
+    def _retry_at(self, event: Event) -> datetime | None:
+        wait = event.body.get("retry_in_seconds")
+        if event.kind is not EventKind.FAILED or wait is None or event.body.get("permanent"):
+            return None
+        ended_at = event.moment("started_at", self._offset_seconds) + timedelta(seconds=event.body["run_seconds"])
+        return ended_at + timedelta(seconds=min(max(float(wait), 0.0), _LONGEST_WAIT_SECONDS))
 
     def _native(self, event: Event) -> NativeEnd:
         body = event.body
@@ -107,20 +127,24 @@ async def record(connection: Connection, batch: Batch) -> None:
     """Write the batch; in the transaction that moves the position. Counters come from the rows that moved."""
     tallies = Tallies()
     ends = batch.ends
-    only_started = [start for start in batch.starts.values() if start.id not in ends]
+    only_started = [start for start in batch.starts.values() if start.id not in ends or ends[start.id].retry_at]
     for moved in await recording.begin(connection, only_started):
         _count_start(tallies, moved, batch.starts[moved.id].at)
+    retried = await recording.retry(connection, [end for end in ends.values() if end.retry_at])
+    for moved in retried:
+        _count_retry(tallies, moved, ends[moved.id], (moved.id, moved.attempt) in batch.timed_out)
     moved_ends = await recording.finish(connection, list(ends.values()))
     for moved in moved_ends:
         _count_end(tallies, moved, ends[moved.id], (moved.id, ends[moved.id].attempt) in batch.timed_out)
-    ended = {moved.id for moved in moved_ends}
+    ended = {moved.id for moved in (*retried, *moved_ends)}
     await recording.keep_attempts(connection, [failure for failure in batch.failures if failure.id in ended])
+    await recording.show_progress(connection, [told for told in batch.progress.values() if told.id not in ended])
     await recording.take_back(connection, batch.asks)
     await recording.hold_unknown(connection, batch.unknowns)
     await recording.keep_native(connection, batch.natives)
     _count_others(tallies, batch)
-    if batch.specs:
-        await catalogue.publish(connection, batch.specs)
+    for owner in sorted(batch.offers):
+        await catalogue.publish(connection, owner, batch.offers[owner])
     await metrics.add(connection, tallies)
 
 
@@ -146,6 +170,12 @@ def _count_end(tallies: Tallies, moved: Moved, end: End, timed_out: bool) -> Non
     tally.ran(end.run_seconds)
     if timed_out:
         tally.counts["timed_out"] += 1
+
+
+def _count_retry(tallies: Tallies, moved: Moved, end: End, timed_out: bool) -> None:
+    tally = tallies.of(moved.task_type, moved.queue, end.finished_at)
+    tally.counts.update(executions=1, retried=1, timed_out=int(timed_out))
+    tally.ran(end.run_seconds or 0.0)
 
 
 def _count_others(tallies: Tallies, batch: Batch) -> None:

@@ -17,9 +17,31 @@ _PUBLISH = text("""
     ON CONFLICT (name, content_hash) DO UPDATE SET last_published_at = now()
 """)
 
-_NEWEST = text("""
-    SELECT DISTINCT ON (name) spec, last_published_at FROM task_type ORDER BY name, last_published_at DESC, content_hash
+_OFFER = text("""
+    INSERT INTO worker_catalogue (owner, content_hashes) VALUES (:owner, CAST(:content_hash AS text[]))
+    ON CONFLICT (owner) DO UPDATE SET content_hashes = excluded.content_hashes, published_at = now()
 """)
+
+_FORGET_OFFERS = text("""
+    DELETE FROM worker_catalogue c WHERE published_at < now() - interval '1 day'
+        AND NOT EXISTS (SELECT FROM worker w WHERE w.owner = c.owner)
+""")
+
+# Among versions that a living worker runs, the one seen first last is the newest: an old worker that restarts during a
+# deployment does not bring its version back. Without a living worker it is the one that was published last.
+_NEWEST = text("""
+    WITH live AS (
+        SELECT DISTINCT unnest(c.content_hashes) AS content_hash FROM worker_catalogue c JOIN worker w USING (owner)
+        WHERE w.last_seen_at > now() - CAST(:alive AS float8) * interval '1 second'
+    )
+    SELECT DISTINCT ON (name) t.spec, t.last_published_at, live.content_hash IS NOT NULL AS is_live
+    FROM task_type t LEFT JOIN live USING (content_hash)
+    ORDER BY name, is_live DESC, CASE WHEN live.content_hash IS NULL THEN t.last_published_at
+        ELSE t.first_published_at END DESC, t.last_published_at DESC, t.content_hash
+""")
+
+ALIVE_SECONDS = 30.0
+"""A worker seen so recently counts as living here: a version must not change with every late beat."""
 
 _RELEASE = text("""
     WITH held AS (
@@ -33,8 +55,8 @@ UNKNOWN_TASK_TYPE = "unknown_task_type"
 """``held_reason`` of a task whose worker does not know its type."""
 
 
-async def publish(connection: Connection, specs: Sequence[TaskTypeSpec]) -> None:
-    """Remember the task types of a worker that started."""
+async def publish(connection: Connection, owner: str, specs: Sequence[TaskTypeSpec]) -> None:
+    """Remember the task types of a worker parent that started. Those of parents gone for a day are forgotten."""
     by_name = {spec.name: spec for spec in specs}
     columns = {
         "name": list(by_name),
@@ -42,6 +64,8 @@ async def publish(connection: Connection, specs: Sequence[TaskTypeSpec]) -> None
         "spec": [spec.model_dump_json() for spec in by_name.values()],
     }
     await connection.execute(_PUBLISH, columns)
+    await connection.execute(_OFFER, {"owner": owner, "content_hash": columns["content_hash"]})
+    await connection.execute(_FORGET_OFFERS)
 
 
 async def release_held(connection: Connection, most: int) -> int:
@@ -50,6 +74,6 @@ async def release_held(connection: Connection, most: int) -> int:
 
 
 async def newest(connection: Connection) -> list[tuple[TaskTypeSpec, datetime]]:
-    """The newest version of every task type, with the time it was last published, by name."""
-    rows = await connection.execute(_NEWEST)
+    """The version of every task type that counts, with the time it was last published, by name."""
+    rows = await connection.execute(_NEWEST, {"alive": ALIVE_SECONDS})
     return [(TaskTypeSpec.model_validate(row.spec), row.last_published_at) for row in rows]

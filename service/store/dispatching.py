@@ -20,6 +20,7 @@ _TOP_UP = text("""
         UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch
         FROM chosen WHERE t.id = chosen.id
         RETURNING t.id, t.task_type, t.queue, t.priority, t.args, t.kwargs, t.timeout_seconds, t.dispatch, t.attempt,
+            t.max_attempts,
             extract(epoch FROM t.expires_at)::float8 AS expires_at, t.traceparent, t.due_at
     ), boxed AS (
         INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM sent HAVING count(*) > 0 RETURNING id
@@ -50,10 +51,10 @@ _LEFT_BEHIND = text("""
 """)
 
 _EXPIRED = text("""
-    (SELECT id, false AS sent FROM task_live
+    (SELECT id, attempt, false AS sent FROM task_live
         WHERE expires_at <= now() AND place <> 'sent' AND dispatch = 0 ORDER BY expires_at LIMIT :most)
     UNION ALL
-    (SELECT id, true FROM task_live
+    (SELECT id, attempt, true FROM task_live
         WHERE expires_at <= now() AND state <> 'running' AND dispatch > 0 ORDER BY expires_at LIMIT :most)
 """)
 
@@ -80,6 +81,7 @@ async def top_up(connection: Connection, queue: str, room: int, epoch: int) -> t
             timeout_seconds=row.timeout_seconds,
             dispatch=row.dispatch,
             after=row.attempt,
+            max_attempts=row.max_attempts,
             expires_at=row.expires_at,
             traceparent=row.traceparent,
         )
@@ -101,10 +103,11 @@ async def take_back_left_behind(connection: Connection, age_seconds: float, most
     return row.outbox_rows, row.tasks
 
 
-async def expired_unstarted(connection: Connection, most: int) -> tuple[list[str], list[str]]:
-    """Tasks whose ``expires_at`` has passed and that did not start: those never sent, and those that once were.
+async def expired_unstarted(connection: Connection, most: int) -> tuple[list[str], dict[str, int]]:
+    """Tasks whose ``expires_at`` has passed and that do not run: those never sent, and those that once were, with
+    their attempt.
 
     At most ``most`` of each. A message of the second kind may still be about: only its claim decides.
     """
     rows = (await connection.execute(_EXPIRED, {"most": most})).all()
-    return [str(row.id) for row in rows if not row.sent], [str(row.id) for row in rows if row.sent]
+    return [str(row.id) for row in rows if not row.sent], {str(row.id): row.attempt for row in rows if row.sent}

@@ -1,4 +1,4 @@
-"""Terminal moves from outside a worker: expiry, and later cancel and purge."""
+"""Terminal moves from outside a worker: expiry and cancel."""
 
 from collections.abc import Sequence
 from datetime import datetime

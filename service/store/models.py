@@ -71,6 +71,7 @@ class _TaskColumns:
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     """The newest attempt that started; only rises."""
     max_attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
+    """The budget of attempts."""
     dispatch: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     """How often the task was sent to the broker."""
     sla_seconds: Mapped[float] = mapped_column(REAL)
@@ -95,6 +96,12 @@ class _TaskColumns:
     tags: Mapped[dict[str, Any] | None]
     traceparent: Mapped[str | None]
     held_reason: Mapped[str | None]
+    sla_met: Mapped[bool | None]
+    """Whether the first attempt started in time. Of a live task only once that attempt has failed."""
+    progress: Mapped[str | None]
+    """JSON text of the newest attempt's ``contract.events.Progress``."""
+    cancel_requested_at: Mapped[datetime | None]
+    """Since then no attempt starts."""
 
 
 class LiveTask(_TaskColumns, Base):
@@ -126,6 +133,7 @@ class LiveTask(_TaskColumns, Base):
             ),
             Index("ix_task_live_held", "id", postgresql_where=text("place = 'held'")),
             Index("ix_task_live_asleep", "due_at", postgresql_where=text("place = 'asleep'")),
+            Index("ix_task_live_cancelled", "id", postgresql_where=text("cancel_requested_at IS NOT NULL")),
             Index("ix_task_live_expires_at", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
             {
                 "postgresql_with": {
@@ -146,7 +154,6 @@ class FinishedTask(_TaskColumns, Base):
     finished_at: Mapped[datetime] = mapped_column(server_default=func.now())
     run_seconds: Mapped[float | None]
     queue_wait_seconds: Mapped[float | None]
-    sla_met: Mapped[bool | None]
     result: Mapped[str | None]
     """JSON, as text."""
     error_type: Mapped[str | None]
@@ -207,7 +214,7 @@ class OutboxRow(Base):
 
 
 class TaskTypeVersion(Base):
-    """A task type as some worker published it. The newest published one counts."""
+    """A task type as some worker published it. The newest with a live worker counts (``service.store.catalogue``)."""
 
     __tablename__ = "task_type"
 
@@ -216,6 +223,17 @@ class TaskTypeVersion(Base):
     spec: Mapped[dict[str, Any]]
     first_published_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_published_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class WorkerCatalogue(Base):
+    """What one worker parent offers, as it published it."""
+
+    __tablename__ = "worker_catalogue"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    content_hashes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    """Of its task types (``task_type.content_hash``)."""
+    published_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Worker(Base):

@@ -23,7 +23,22 @@ _COLUMNS = [column.name for column in FinishedTask.__table__.columns]
 _LIVE = frozenset(column.name for column in LiveTask.__table__.columns)
 _DIALECT = PGDialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves its constructor untyped
 _TYPES = {column.name: column.type.compile(_DIALECT) for column in FinishedTask.__table__.columns}
-_FROM_LIVE = ", ".join(name if name in _LIVE else f"CAST(NULL AS {_TYPES[name]}) AS {name}" for name in _COLUMNS)
+_ERROR = frozenset({"error_type", "error_message", "error_traceback"})
+
+
+def _from_live(name: str) -> str:
+    if name in _LIVE:
+        return name
+    if name in _ERROR:
+        # A task that waits for its next attempt shows why the last one failed.
+        return (
+            f"CASE WHEN state = 'retrying' THEN (SELECT a.{name} FROM task_attempt a"
+            f" WHERE a.task_id = task_live.id AND a.attempt = task_live.attempt) END AS {name}"
+        )
+    return f"CAST(NULL AS {_TYPES[name]}) AS {name}"
+
+
+_FROM_LIVE = ", ".join(_from_live(name) for name in _COLUMNS)
 _FROM_FINISHED = ", ".join(_COLUMNS)
 
 _BY_ID = text(f"""

@@ -29,7 +29,7 @@ class End:
     id: str
     attempt: int
     state: str
-    """succeeded, failed or expired."""
+    """succeeded, failed, expired or cancelled."""
     finished_at: datetime
     started_at: datetime | None
     worker: str | None
@@ -38,6 +38,20 @@ class End:
     error_type: str | None
     error_message: str | None
     error_traceback: str | None
+    progress: str | None = None
+    retry_at: datetime | None = None
+    """Of a failure that another attempt may follow: when."""
+    max_attempts: int | None = None
+    """Of such a failure: the budget, when it is not the task's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A running attempt says how far it is."""
+
+    id: str
+    attempt: int
+    progress: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +116,10 @@ _OF_THE_END = {
     "run_seconds": "e.run_seconds",
     "queue_wait_seconds": _QUEUE_WAIT.format(start="started_at"),
     # One that never started missed its target only if that had passed.
-    "sla_met": "CASE WHEN e.started_at IS NOT NULL THEN "
+    "sla_met": "coalesce(t.sla_met, CASE WHEN e.started_at IS NOT NULL THEN "
     + _QUEUE_WAIT.format(start="started_at")
-    + " <= t.sla_seconds WHEN extract(epoch FROM e.finished_at - t.due_at) > t.sla_seconds THEN false END",
+    + " <= t.sla_seconds WHEN extract(epoch FROM e.finished_at - t.due_at) > t.sla_seconds THEN false END)",
+    "progress": "coalesce(e.progress, t.progress)",
     "result": "e.result",
     "error_type": "e.error_type",
     "error_message": "e.error_message",
@@ -124,23 +139,55 @@ _END_COLUMNS = {
     "error_type": "text",
     "error_message": "text",
     "error_traceback": "text",
+    "progress": "text",
+    "retry_at": "timestamptz",
+    "max_attempts": "integer",
 }
 
+_BUDGET = "coalesce(e.max_attempts, t.max_attempts)"
+
 # The DELETE is the fence. A success ends the task unless a newer attempt runs; a failure only while no newer attempt
-# began; an expiry only while nothing runs.
+# began and none may follow; an expiry or a cancel only while nothing runs.
 _FINISH = text(
     "WITH gone AS (DELETE FROM task_live t USING "
     + array_columns(_END_COLUMNS, "e")
     + """
     WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND CASE e.state
         WHEN 'succeeded' THEN t.attempt <= e.attempt OR t.state <> 'running'
-        WHEN 'failed' THEN t.attempt <= e.attempt
+        WHEN 'failed' THEN t.attempt <= e.attempt AND (e.retry_at IS NULL OR e.attempt >= """
+    + _BUDGET
+    + """)
         ELSE t.state <> 'running' END
     RETURNING """
     + ", ".join(f"{_OF_THE_END.get(name, 't.' + name)} AS {name}" for name in _KEPT)
     + f""", t.attempt < e.attempt AS first_seen
 ), kept AS (INSERT INTO task ({", ".join(_KEPT)}) SELECT {", ".join(_KEPT)} FROM gone)
 SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met FROM gone"""
+)
+
+# Only of the attempt that the row knows to run: a failure that is reported again finds the task retrying already.
+_RETRY_COLUMNS = {"id": "uuid", "attempt": "smallint", "retry_at": "timestamptz", "max_attempts": "integer"}
+_RETRY = text(
+    """
+    UPDATE task_live t SET state = 'retrying', place = 'asleep', due_at = e.retry_at, progress = NULL,
+        sla_met = coalesce(t.sla_met,
+            CASE WHEN t.attempt = 1 THEN extract(epoch FROM t.started_at - t.due_at) <= t.sla_seconds END)
+    FROM """
+    + array_columns(_RETRY_COLUMNS, "e")
+    + f"""
+    WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
+        AND t.state = 'running' AND t.attempt = e.attempt AND e.attempt < {_BUDGET}
+    RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
+        CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met
+"""
+)
+
+_PROGRESS = text(
+    "UPDATE task_live t SET progress = e.progress FROM "
+    + array_columns({"id": "uuid", "attempt": "smallint", "progress": "text"}, "e")
+    + """
+    WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND t.state = 'running' AND t.attempt = e.attempt
+"""
 )
 
 _ATTEMPTS_COLUMNS = {
@@ -217,6 +264,20 @@ async def finish(connection: Connection, ends: Sequence[End]) -> list[Moved]:
     return _moved(await connection.execute(_FINISH, _columns(ends)))
 
 
+async def retry(connection: Connection, ends: Sequence[End]) -> list[Moved]:
+    """Tasks whose running attempt failed and that have attempts left wait for their next one. One end a task."""
+    if not ends:
+        return []
+    columns = _columns(ends)
+    return _moved(await connection.execute(_RETRY, {name: columns[name] for name in _RETRY_COLUMNS}))
+
+
+async def show_progress(connection: Connection, progressed: Sequence[Progressed]) -> None:
+    """How far running attempts are. One a task."""
+    if progressed:
+        await connection.execute(_PROGRESS, _columns(progressed))
+
+
 async def keep_attempts(connection: Connection, ends: Sequence[End]) -> None:
     """Remember failed attempts."""
     if ends:
@@ -244,7 +305,7 @@ async def keep_native(connection: Connection, ends: Sequence[NativeEnd]) -> None
         await connection.execute(_NATIVE, _columns(ends))
 
 
-def _columns(rows: Sequence[End] | Sequence[NativeEnd]) -> dict[str, object]:
+def _columns(rows: Sequence[End] | Sequence[NativeEnd] | Sequence[Progressed]) -> dict[str, object]:
     return {field.name: [getattr(row, field.name) for row in rows] for field in fields(rows[0])}
 
 

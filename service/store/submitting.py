@@ -11,9 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.store.arrays import array_columns
 
-MAX_ATTEMPTS = 1
-"""Attempts of a task: failed ones are not retried yet."""
-
 
 @dataclass(slots=True)
 class NewTask:
@@ -36,6 +33,7 @@ class NewTask:
     timeout_seconds: float
     requested_timeout_seconds: float | None
     sla_seconds: float
+    max_attempts: int
     traceparent: str | None
     key: str | None
     fingerprint: str | None
@@ -67,7 +65,7 @@ class NewTask:
             "queue": self.queue,
             "priority": self.priority,
             "attempt": 0,
-            "max_attempts": MAX_ATTEMPTS,
+            "max_attempts": self.max_attempts,
             "dispatch": 1 if sent else 0,
             "sent_epoch": self.sent_epoch,
             "sla_seconds": self.sla_seconds,
@@ -86,6 +84,9 @@ class NewTask:
             "tags": None if self.tags is None else from_json(self.tags),
             "traceparent": self.traceparent,
             "held_reason": None,
+            "sla_met": None,
+            "progress": None,
+            "cancel_requested_at": None,
         }
 
 
@@ -114,6 +115,7 @@ _COLUMNS = {
     "timeout_seconds": "real",
     "requested_timeout_seconds": "real",
     "sla_seconds": "real",
+    "max_attempts": "smallint",
     "traceparent": "text",
     "sent_epoch": "integer",
 }
@@ -122,11 +124,11 @@ _KEY_COLUMNS = {"key": "text", "fingerprint": "text"}
 _STORE = """
 , stored AS (
     INSERT INTO task_live (id, task_type, queue, priority, args, kwargs, tags, caller, submitted_at, scheduled_at,
-        delay_seconds, due_at, expires_at, timeout_seconds, requested_timeout_seconds, sla_seconds, traceparent,
-        sent_epoch, dispatch, state, place)
+        delay_seconds, due_at, expires_at, timeout_seconds, requested_timeout_seconds, sla_seconds, max_attempts,
+        traceparent, sent_epoch, dispatch, state, place)
     SELECT id, task_type, queue, priority, args, kwargs, tags::jsonb, caller, now(), scheduled_at,
-        delay_seconds, due_at, expires_at, timeout_seconds, requested_timeout_seconds, sla_seconds, traceparent,
-        sent_epoch, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
+        delay_seconds, due_at, expires_at, timeout_seconds, requested_timeout_seconds, sla_seconds, max_attempts,
+        traceparent, sent_epoch, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
         CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,
         CASE WHEN due_at > now() THEN 'asleep' WHEN sent_epoch IS NULL THEN 'waiting' ELSE 'sent' END
     FROM (

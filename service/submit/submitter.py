@@ -72,6 +72,7 @@ class Submitter:
             timeout_seconds=requested if requested is not None else known.spec.time_limit_seconds,
             requested_timeout_seconds=requested,
             sla_seconds=queue.sla_seconds,
+            max_attempts=submission.max_attempts or known.spec.retry.max_attempts,
             traceparent=traceparent,
             key=key,
             fingerprint=None if key is None else _fingerprint(submission),

@@ -218,6 +218,7 @@ def envelope_of(task: NewTask) -> Envelope:
         timeout_seconds=task.timeout_seconds,
         dispatch=1,
         after=0,
+        max_attempts=task.max_attempts,
         expires_at=None if task.expires_at is None else task.expires_at.timestamp(),
         traceparent=task.traceparent,
     )

@@ -35,6 +35,7 @@ TASK = NewTask(
     timeout_seconds=300.0,
     requested_timeout_seconds=None,
     sla_seconds=300.0,
+    max_attempts=1,
     traceparent=None,
     key=None,
     fingerprint=None,

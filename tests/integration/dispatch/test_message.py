@@ -98,6 +98,7 @@ async def test_the_managed_header_says_where_the_message_stands(spine: Spine) ->
         "epoch": 1,
         "dispatch": 1,
         "after": 0,
+        "max_attempts": 1,
         "expires_at": None,
         "traceparent": traceparent,
         "sequence": 1,

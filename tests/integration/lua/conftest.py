@@ -72,9 +72,9 @@ class Scripts:
         )
         return answer
 
-    async def close(self, task: str, reason: str = "cancelled", epoch: int = EPOCH) -> bytes:
+    async def close(self, task: str, reason: str = "cancelled", epoch: int = EPOCH, after: int = 0) -> bytes:
         answer: bytes = await self.server.script(
-            "close", [keys.CONTROL, keys.claim(task)], [epoch], [reason, keys.CLAIM_SECONDS]
+            "close", [keys.CONTROL, keys.claim(task)], [epoch], [reason, keys.CLAIM_SECONDS, after]
         )
         return answer
 

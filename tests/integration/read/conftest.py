@@ -10,6 +10,7 @@ from contract.catalogue import TaskTypeSpec
 from service.admit.catalogue import Catalogue
 from service.api.parts import Parts
 from service.api.routes import register
+from service.operate.cancel import Canceller
 from service.store import catalogue
 from service.submit.submitter import Submitter
 from tests.integration.spine import Spine
@@ -26,6 +27,7 @@ def application(spine: Spine) -> FastAPI:
         broker=spine.broker,
         server=spine.server,
         submitter=Submitter(spine.store, known, spine.commits, spine.settings),
+        canceller=Canceller(spine.store, spine.server),
     )
     register(app)
     return app
@@ -85,6 +87,6 @@ def publish_types(closed_spine: Spine) -> Any:
 
     async def publish(*specs: TaskTypeSpec) -> None:
         async with closed_spine.store.statement() as connection:
-            await catalogue.publish(connection, specs)
+            await catalogue.publish(connection, "w@h#1", specs)
 
     return publish

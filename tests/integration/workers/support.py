@@ -71,6 +71,7 @@ class ControlPlane:
         priority: int = 3,
         task: str | None = None,
         after: int = 0,
+        max_attempts: int = 4,
         epoch: int | None = None,
         expires_at: float | None = None,
         timelimit: tuple[float | None, float | None] = (300, None),
@@ -87,6 +88,7 @@ class ControlPlane:
             "epoch": self.epoch if epoch is None else epoch,
             "dispatch": dispatch,
             "after": after,
+            "max_attempts": max_attempts,
             "expires_at": expires_at,
             "traceparent": None,
         }

@@ -53,7 +53,6 @@ def test_permanent_error_is_reported_as_permanent(plane: ControlPlane) -> None:
         ("sample.not_json", [], "ResultNotJSON"),
         ("sample.not_a_number", [], "ResultNotJSON"),
         ("sample.large", [RESULT_BYTES], "ResultTooLarge"),
-        ("sample.retry", [], "RetryNotManaged"),
         ("sample.replace", [], "ReplaceNotManaged"),
         ("sample.greet", [{"age": 3}], "ArgumentsNotValid"),
         ("sample.greet", [{"name": "A"}, 1, 2], "TypeError"),

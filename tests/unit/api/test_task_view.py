@@ -34,6 +34,9 @@ def row(**changes: Any) -> dict[str, Any]:
         "kwargs": "{}",
         "tags": None,
         "held_reason": None,
+        "sla_met": None,
+        "progress": None,
+        "cancel_requested_at": None,
     }
     return found | changes
 
@@ -66,8 +69,8 @@ def test_sla_of_an_unfinished_task(changes: dict[str, Any], seconds: float, met:
 
 
 def test_queue_wait_of_a_running_task_is_derived_and_never_negative() -> None:
-    assert task_view(row(started_at=DUE + timedelta(seconds=1.5)), DUE)["queue_wait_seconds"] == 1.5
-    assert task_view(row(started_at=DUE - timedelta(seconds=1)), DUE)["queue_wait_seconds"] == 0
+    assert task_view(row(state="running", started_at=DUE + timedelta(seconds=1.5)), DUE)["queue_wait_seconds"] == 1.5
+    assert task_view(row(state="running", started_at=DUE - timedelta(seconds=1)), DUE)["queue_wait_seconds"] == 0
 
 
 def test_finished_task_keeps_what_was_recorded() -> None:

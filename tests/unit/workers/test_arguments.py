@@ -1,14 +1,18 @@
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 from pydantic import BaseModel
 
 from contract.queues import DEFAULT_TOPOLOGY
-from workers import celery
+from contract.retry import RetryPolicy
+from workers import ManagedTask, celery
 from workers.arguments import Arguments
 from workers.catalogue import Catalogue, specify
 from workers.errors import ArgumentsNotValid
+from workers.retrying import RetryRules
+
+RULES = RetryRules(RetryPolicy(), RetryPolicy(), (), ())
 
 
 class Address(BaseModel):
@@ -119,7 +123,7 @@ def test_positional_and_extra_values_keep_their_order_beside_models() -> None:
 
 def test_shipped_tasks_are_published_without_celerys_own() -> None:
     celery.loader.import_default_modules()
-    names = [spec.name for spec in Catalogue.of(celery, DEFAULT_TOPOLOGY).specs]
+    names = [spec.name for spec in Catalogue.of(celery, DEFAULT_TOPOLOGY, RetryPolicy()).specs]
     assert {"noop", "echo", "sleep", "fail", "http_request"} <= set(names)
     assert not [name for name in names if name.startswith("celery.")]
 
@@ -128,18 +132,7 @@ def test_bound_task_does_not_publish_self() -> None:
     @celery.task(name="unit.bound", bind=True)
     def body(self: Any, number: int) -> None: ...
 
-    assert specify(celery.tasks["unit.bound"], DEFAULT_TOPOLOGY).positional == ("number",)
-
-
-def test_task_of_an_unknown_queue_is_refused_at_start() -> None:
-    @celery.task(name="unit.lost", queue="nowhere")
-    def body() -> None: ...
-
-    try:
-        with pytest.raises(SystemExit, match="nowhere"):
-            specify(celery.tasks["unit.lost"], DEFAULT_TOPOLOGY)
-    finally:
-        celery.tasks.unregister("unit.lost")
+    assert specify(cast(ManagedTask, celery.tasks["unit.bound"]), RULES).positional == ("number",)
 
 
 def test_specification_holds_the_tasks_own_limits() -> None:
@@ -151,7 +144,7 @@ def test_specification_holds_the_tasks_own_limits() -> None:
         Not this.
         """
 
-    spec = specify(celery.tasks["unit.limits"], DEFAULT_TOPOLOGY)
+    spec = specify(cast(ManagedTask, celery.tasks["unit.limits"]), RULES)
     assert (spec.queue, spec.priority) == ("reports", 9)
     assert (spec.time_limit_seconds, spec.soft_time_limit_seconds) == (20, 10)
     assert spec.description == "First line goes on."

@@ -62,7 +62,7 @@ def node() -> Node:
 
 def lost(node: Node, redis: FakeRedis, monkeypatch: pytest.MonkeyPatch) -> LostChildren:
     monkeypatch.setattr(Keeper, "_wake", lambda self: None)
-    return LostChildren(node, redis, Keeper(node.settings, lambda kept, epoch: None))  # type: ignore[arg-type]  # a stand-in connection
+    return LostChildren(node, redis, Keeper(node.settings, lambda kept, epoch: None), {})  # type: ignore[arg-type]  # a stand-in connection
 
 
 def test_claimed_attempt_of_a_dead_child_is_reported_once(

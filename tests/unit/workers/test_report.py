@@ -97,7 +97,7 @@ def test_text_that_databases_refuse_is_replaced(text: str, cleaned: str) -> None
 
 
 def test_outcome_repeats_what_started_said() -> None:
-    ending = failed({"type": "E", "message": "m", "traceback": "t"}, permanent=True)
+    ending = failed({"type": "E", "message": "m", "traceback": "t"})
     body = json.loads(outcome_body('{"task_type": "noop", "dispatch": 1}', 5.5, 0.25, ending))
     assert body == {
         "task_type": "noop",

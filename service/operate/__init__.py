@@ -1,0 +1,1 @@
+"""What operators and callers do to tasks, a file per action."""

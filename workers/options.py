@@ -1,0 +1,71 @@
+"""The options of a task: Celery's names mean what they say, and what cannot be honoured is refused at start."""
+
+import difflib
+from typing import Any
+
+from celery import Task
+from celery.utils.time import rate
+
+from contract.queues import Topology
+from contract.retry import RetryPolicy
+from workers.errors import OptionNotHonoured
+from workers.retrying import RetryRules
+
+_OF_THE_DECORATOR = frozenset(
+    {
+        "name", "bind", "base", "typing", "shared", "lazy", "filter", "queue", "priority",
+        "pydantic", "pydantic_strict", "pydantic_context", "pydantic_dump_kwargs",
+        "autoretry_for", "dont_autoretry_for", "retry_kwargs", "retry_backoff", "retry_backoff_max", "retry_jitter",
+    }
+)  # fmt: skip
+
+_INSTEAD = {
+    "expires": "give expires_at with each submission",
+    "exchange": "name a queue",
+    "routing_key": "name a queue",
+    "compression": "messages are plain JSON",
+    "delivery_mode": "messages are always durable",
+    "immediate": "brokers have no such thing any more",
+    "mandatory": "the control plane finds what the broker lost",
+}
+
+
+def refuse_unknown(name: str, base: type, options: dict[str, Any]) -> None:
+    """Raises ``OptionNotHonoured`` for an option that neither Celery nor the task's base knows: a typo would be
+    silently without effect.
+    """
+    for option in options:
+        if option in _OF_THE_DECORATOR or option in _INSTEAD or hasattr(base, option) or hasattr(Task, option):
+            continue
+        known = [*_OF_THE_DECORATOR, *(word for word in dir(Task) if not word.startswith("_"))]
+        close = difflib.get_close_matches(option, known, n=1)
+        advice = f", did you mean {close[0]}?" if close else ""
+        raise OptionNotHonoured(f"task {name}: there is no option {option}{advice}")
+
+
+def check(task: Any, topology: Topology, default: RetryPolicy) -> RetryRules:
+    """The retry rules of a task whose options can all be honoured. Raises ``OptionNotHonoured`` naming one that
+    cannot.
+    """
+    for option, instead in _INSTEAD.items():
+        if getattr(task, option, None) is not None:
+            raise OptionNotHonoured(f"{option} cannot be honoured: {instead}")
+    if getattr(task, "serializer", None) not in (None, "json"):
+        raise OptionNotHonoured(f"serializer {task.serializer!r} cannot be honoured: arguments and results are JSON")
+    queue = getattr(task, "queue", None)
+    if queue is not None and topology.queue(queue) is None:
+        raise OptionNotHonoured(f"it asks for the queue {queue}, which is not one of the configured queues")
+    if not task.time_limit:
+        raise OptionNotHonoured("it has no time limit: a hanging run would never end")
+    if task.soft_time_limit and task.soft_time_limit >= task.time_limit:
+        raise OptionNotHonoured(f"its soft time limit must be below its time limit of {task.time_limit} s")
+    _check_rate(task.rate_limit)
+    return RetryRules.of(task, default)
+
+
+def _check_rate(limit: Any) -> None:
+    try:
+        if limit is not None and rate(limit) < 0:
+            raise ValueError(limit)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise OptionNotHonoured(f"rate_limit {limit!r} is not a number, or a number with /s, /m or /h") from None

@@ -1,0 +1,160 @@
+"""Test a task without servers: the same steps as in a worker, but for the gate and the report.
+
+::
+
+    from workers.testing import run
+
+    def test_greeting_is_sent():
+        assert run(send_greeting, to="a@example.org").result == {"sent_to": "a@example.org"}
+
+Time limits do not end such a run. An ``async def`` task needs a plain test function: it brings its own event loop.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+from uuid import uuid4
+
+import jsonschema_rs
+from celery.exceptions import Retry
+
+from contract.events import ErrorBody, EventKind, Progress
+from contract.message import HEADER, VERSION, ManagedHeader
+from workers.app import app
+from workers.base import ManagedRun, ManagedTask
+from workers.catalogue import specify
+from workers.child import Child
+from workers.errors import ArgumentsNotValid
+from workers.gate import Claim
+from workers.keeper import Note, Outcome
+from workers.options import check
+from workers.settings import Settings, settings
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How one attempt ended."""
+
+    state: Literal["succeeded", "retrying", "failed"]
+    """``failed`` when no other attempt follows: a permanent error, or the budget is spent."""
+    result: Any = None
+    """As readers of the API get it: through JSON, models as objects."""
+    error: ErrorBody | None = None
+    """Type, message and traceback, as they are recorded."""
+    raised: BaseException | None = None
+    """The exception itself."""
+    retry_in_seconds: float | None = None
+    """When the next attempt would be due; drawn anew in every run when the policy has jitter."""
+    progress: list[Progress] = field(default_factory=list)
+    """Everything the body said of how far it is, in order."""
+
+
+def run(
+    task: Any,
+    *args: Any,
+    attempt: int = 1,
+    max_attempts: int | None = None,
+    headers: Mapping[str, Any] | None = None,
+    **kwargs: Any,
+) -> Ran:
+    """Run one attempt of a task as a worker would, and say how it ended.
+
+    The arguments go through JSON and are checked as a submission is. ``max_attempts`` defaults to the task type's;
+    ``headers`` are message headers besides Celery's own. Raises ``ArgumentsNotValid`` for what the API would refuse
+    with 422, and ``OptionNotHonoured`` for a task that no worker would start with.
+    """
+    # What the decorator gives is a proxy until something of it is used.
+    task = app.tasks[task.name]
+    rules = check(task, settings().topology, settings().retry_policy)
+    args, kwargs = json.loads(json.dumps([args, kwargs]))
+    _check_arguments(task, list(args), kwargs)
+    bench = _Bench(attempt)
+    header: ManagedHeader = {
+        "version": VERSION,
+        "epoch": 1,
+        "dispatch": 1,
+        "after": attempt - 1,
+        "max_attempts": max_attempts or rules.policy.max_attempts,
+        "expires_at": None,
+        "traceparent": None,
+        "sequence": 1,
+        "sent_at": 0.0,
+    }
+    task.push_request(
+        id=str(uuid4()),
+        args=list(args),
+        kwargs=kwargs,
+        called_directly=False,
+        delivery_info={"routing_key": task.queue or ""},
+        **(headers or {}),
+        **{HEADER: header},
+    )
+    raised: BaseException | None = None
+    try:
+        ManagedRun(task, task.request_stack.top, cast(Child, bench)).run(tuple(args), kwargs)
+    except Exception as error:
+        raised = error
+    finally:
+        task.pop_request()
+    return bench.ran(raised)
+
+
+def _check_arguments(task: ManagedTask, args: list[Any], kwargs: dict[str, Any]) -> None:
+    spec = specify(task, task.retry_rules)
+    named = spec.bind(args, kwargs)
+    if isinstance(named, list):
+        raise ArgumentsNotValid("; ".join(f"{pointer}: {detail}" for pointer, detail in named))
+    faults = [
+        f"{spec.pointer(list(error.instance_path), len(args))}: {error.message}"
+        for error in jsonschema_rs.validator_for(spec.arguments_schema).iter_errors(named)
+    ]
+    if faults:
+        raise ArgumentsNotValid("; ".join(faults))
+
+
+class _Bench:
+    """Stands where a worker's child does: grants every claim and keeps what is reported."""
+
+    owner = "testing@localhost#0"
+    stopping = False
+
+    def __init__(self, attempt: int) -> None:
+        self.settings: Settings = settings()
+        self.in_body = False
+        self.slot = self.slots = self.gate = self.reporter = self.keeper = self
+        self._attempt = attempt
+        self._outcome: Outcome | None = None
+        self._progress: list[Progress] = []
+
+    def show(self, *_: Any) -> None:
+        pass
+
+    def clear(self) -> None:
+        pass
+
+    def pass_(self, *_: Any) -> Claim:
+        return Claim(self._attempt, started_at=0.0)
+
+    def tell(self, note: Note) -> None:
+        self._progress.append(json.loads(json.loads(note.body)["progress"]))
+
+    def report(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+
+    def ran(self, raised: BaseException | None) -> Ran:
+        if self._outcome is None:
+            # The run itself broke, before its report.
+            raise raised or RuntimeError("the run ended without an outcome")
+        body = json.loads(self._outcome.body)
+        if self._outcome.kind == EventKind.SUCCEEDED:
+            return Ran("succeeded", json.loads(body.get("result", "null")), progress=self._progress)
+        goes_on = isinstance(raised, Retry)
+        cause = getattr(raised, "exc", None) or raised
+        return Ran(
+            "retrying" if goes_on else "failed",
+            error=body["error"],
+            raised=cause,
+            retry_in_seconds=body.get("retry_in_seconds") if goes_on else None,
+            progress=self._progress,
+        )
