@@ -29,11 +29,7 @@ class PointsmanCelery(Celery):
         # Celery deprecates both as class attributes at binding; set afterwards they work as documented.
         refuse_unknown(name or fun.__name__, base or self.Task, options)
         placement: dict[str, Any] = {option: options.pop(option) for option in _PLACEMENT if option in options}
-        body = fun
-        if inspect.iscoroutinefunction(fun):
-            body = as_function(fun, _is_worker_run)
-            # By this Celery tells a second import of the same function from a clash of names.
-            placement["_decorated_fun"] = staticmethod(fun)
+        body = as_function(fun, _is_worker_run) if inspect.iscoroutinefunction(fun) else fun
         task = super()._task_from_fun(body, name, base, bind, **options)
         for option, value in placement.items():
             setattr(type(task), option, value)

@@ -75,6 +75,10 @@ class EventLoop:
         self._runner.get_loop().call_soon_threadsafe(task.cancel)
         return True
 
+    def close(self) -> None:
+        """End the loop."""
+        self._runner.close()
+
     async def _run(self, body: _Body) -> Any:
         self._task = asyncio.current_task()
         try:
@@ -115,8 +119,12 @@ def complete(result: Any) -> Any:
     return event_loop().run(result) if inspect.iscoroutine(result) else result
 
 
+@functools.cache
 def as_function(body: Callable[..., Any], in_worker: Callable[[], bool]) -> Callable[..., Any]:
-    """An ``async def`` body as Celery can run it: in a worker it returns its result, elsewhere its coroutine."""
+    """An ``async def`` body as Celery can run it: in a worker it returns its result, elsewhere its coroutine.
+
+    Always the same function for a body: by that Celery tells a task made twice from two of one name.
+    """
 
     @functools.wraps(body)
     def run(*args: Any, **kwargs: Any) -> Any:

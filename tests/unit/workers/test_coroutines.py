@@ -1,0 +1,114 @@
+import asyncio
+import logging
+from contextlib import closing
+from typing import Any
+
+import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
+
+from workers import celery
+from workers.coroutines import EventLoop, as_function, complete
+from workers.testing import run
+
+
+@celery.task(name="unit.async", bind=True)
+async def doubled(self: Any, number: int) -> int:
+    self.progress(1, 2)
+    await asyncio.sleep(0)
+    return 2 * number
+
+
+def test_an_async_body_runs_as_a_task() -> None:
+    ran = run(doubled, 4)
+    assert (ran.state, ran.result, ran.progress[0]["current"]) == ("succeeded", 8, 1)
+
+
+def test_an_async_task_called_plainly_is_awaited_by_its_caller() -> None:
+    coroutine: Any = doubled(4)
+    assert asyncio.run(coroutine) == 8
+
+
+def test_an_async_task_runs_eagerly_as_celery_does() -> None:
+    assert doubled.apply(args=(4,)).get() == 8
+
+
+def test_an_error_of_an_async_body_begins_at_the_body() -> None:
+    @celery.task(name="unit.async_error")
+    async def body() -> None:
+        raise ValueError("no")
+
+    error = run(body).error
+    assert error is not None
+    assert error["traceback"].splitlines()[1].endswith("in body")
+    assert 'workers/coroutines.py"' not in error["traceback"]
+
+
+def test_runs_share_one_loop() -> None:
+    async def loop() -> Any:
+        return asyncio.get_running_loop()
+
+    assert complete(loop()) is complete(loop())
+
+
+def test_what_is_no_coroutine_passes_as_it_is() -> None:
+    assert complete(5) == 5
+    assert as_function(lambda: 5, lambda: True)() == 5
+
+
+def _interrupted(body: Any) -> Any:
+    """Run a body and tell it its soft limit as soon as it waits."""
+    with closing(EventLoop()) as loop:
+
+        async def told() -> Any:
+            asyncio.get_running_loop().call_soon(loop.interrupt)
+            return await body()
+
+        return loop.run(told())
+
+
+def test_the_soft_limit_is_raised_where_the_body_awaits() -> None:
+    async def body() -> str:
+        try:
+            await asyncio.Event().wait()
+        except SoftTimeLimitExceeded:
+            return "cleaned up"
+        return "never"
+
+    assert _interrupted(body) == "cleaned up"
+
+
+def test_a_soft_limit_nobody_catches_ends_the_body() -> None:
+    async def body() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(SoftTimeLimitExceeded):
+        _interrupted(body)
+
+
+def test_a_body_that_goes_on_after_its_soft_limit_may_wait_again() -> None:
+    async def body() -> str:
+        try:
+            await asyncio.Event().wait()
+        except SoftTimeLimitExceeded:
+            async with asyncio.timeout(5):
+                await asyncio.sleep(0)
+        return "went on"
+
+    assert _interrupted(body) == "went on"
+
+
+def test_nothing_is_interrupted_when_no_body_runs() -> None:
+    with closing(EventLoop()) as loop:
+        assert loop.interrupt() is False
+
+
+def test_what_a_body_leaves_behind_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+    left: list[asyncio.Task[Any]] = []
+
+    async def body() -> None:
+        left.append(asyncio.ensure_future(asyncio.Event().wait()))
+
+    with caplog.at_level(logging.WARNING):
+        complete(body())
+    assert left[0].cancelled()
+    assert "left behind" in caplog.text

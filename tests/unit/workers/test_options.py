@@ -1,0 +1,91 @@
+from typing import Any
+
+import celery as plain_celery
+import pytest
+
+from contract.queues import DEFAULT_TOPOLOGY
+from contract.retry import RetryPolicy
+from workers import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask, celery
+from workers.catalogue import Catalogue
+from workers.errors import OptionNotHonoured
+from workers.options import check
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"queue": "nowhere"}, "nowhere"),
+        ({"time_limit": 0}, "no time limit"),
+        ({"time_limit": 10, "soft_time_limit": 10}, "soft time limit"),
+        ({"rate_limit": "10/fortnight"}, "rate_limit"),
+        ({"rate_limit": "fast"}, "rate_limit"),
+        ({"expires": 60}, "expires_at"),
+        ({"serializer": "pickle"}, "serializer"),
+        ({"mandatory": True}, "the broker lost"),
+        ({"compression": "zlib"}, "compression"),
+        ({"max_retries": None}, "max_retries"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_name(make: Any, options: dict[str, Any], named: str) -> None:
+    with pytest.raises(OptionNotHonoured, match=named):
+        check(make(**options), DEFAULT_TOPOLOGY, RetryPolicy())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rate_limit": "10/m"},
+        {"rate_limit": 5},
+        {"ignore_result": True},
+        {"acks_late": True},
+        {"throws": (KeyError,)},
+        {"track_started": True},
+        {"serializer": "json"},
+        {"time_limit": 20, "soft_time_limit": 10},
+    ],
+)
+def test_what_celery_does_as_it_says_passes(make: Any, options: dict[str, Any]) -> None:
+    check(make(**options), DEFAULT_TOPOLOGY, RetryPolicy())
+
+
+def test_a_mistyped_option_is_refused_with_the_right_one(make: Any) -> None:
+    with pytest.raises(OptionNotHonoured, match="there is no option retry_backof, did you mean retry_backoff"):
+        make(retry_backof=True)
+
+
+def test_an_option_of_the_tasks_own_base_passes(make: Any) -> None:
+    assert make(base=ExternalAPITask, read_seconds=3.0).read_seconds == 3.0
+
+
+def test_a_worker_names_every_task_it_cannot_start_with(make: Any) -> None:
+    first, second = make(queue="nowhere"), make(time_limit=0)
+    with pytest.raises(SystemExit) as refused:
+        Catalogue.of(celery, DEFAULT_TOPOLOGY, RetryPolicy())
+    assert first.name in str(refused.value)
+    assert second.name in str(refused.value)
+
+
+def test_a_base_that_would_run_ungated_is_refused(make: Any) -> None:
+    task = make(base=plain_celery.Task)
+    with pytest.raises(SystemExit, match=rf"{task.name}: its base must be derived from workers\.ManagedTask"):
+        Catalogue.of(celery, DEFAULT_TOPOLOGY, RetryPolicy())
+
+
+@pytest.mark.parametrize(
+    ("base", "queue", "attempts"),
+    [
+        (CriticalTask, "critical", 4),
+        (EmailTask, "email", 6),
+        (ReportTask, "reports", 3),
+        (ExternalAPITask, "external_api", 6),
+        (MaintenanceTask, "maintenance", 2),
+    ],
+)
+def test_each_base_has_the_queue_limits_and_retries_of_its_kind(
+    make: Any, base: type[Any], queue: str, attempts: int
+) -> None:
+    task = make(base=base)
+    assert task.queue == queue
+    assert 0 < task.soft_time_limit < task.time_limit
+    assert check(task, DEFAULT_TOPOLOGY, RetryPolicy()).policy.max_attempts == attempts
+    assert make(base=base, queue="critical", time_limit=5000).queue == "critical", "a task overrides its base"
