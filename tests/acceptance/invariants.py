@@ -71,7 +71,7 @@ async def in_rows(stack: Stack) -> dict[str, int]:
             count(*) FILTER (WHERE state = 'succeeded')::int AS succeeded,
             count(*) FILTER (WHERE state = 'failed')::int AS failed,
             count(*) FILTER (WHERE state = 'expired')::int AS expired,
-            count(*) FILTER (WHERE run_seconds IS NOT NULL)::int AS executions,
+            (count(*) FILTER (WHERE state = 'succeeded') + (SELECT count(*) FROM task_attempt))::int AS executions,
             count(*) FILTER (WHERE sla_met)::int AS sla_met,
             count(*) FILTER (WHERE NOT sla_met OR state = 'expired' AND attempt = 0)::int AS sla_missed
         FROM task

@@ -16,7 +16,7 @@ BAD_ITEMS: dict[int, Any] = {
     7: {"task_type": "sleep", "kwargs": {"seconds": "ten"}},
     100: {"task_type": "ledger.write", "priority": 11},
     250: {"task_type": "ledger.write", "args": ["nul\x00"]},
-    251: {"task_type": "ledger.write", "max_attempts": 3},
+    251: {"task_type": "ledger.write", "max_attempts": 0},
     300: "no object",
     499: {"task_type": "ledger.write", "queue": "nowhere"},
 }

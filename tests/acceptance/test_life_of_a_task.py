@@ -69,7 +69,9 @@ async def test_echo_returns_its_arguments_as_they_were(stack: Stack) -> None:
 async def test_failing_task_keeps_its_error_and_its_attempt(stack: Stack, permanent: bool, error_type: str) -> None:
     before = await stack.counters("fail")
 
-    task = await stack.finished(await stack.submit("fail", args=["boom"], kwargs={"permanent": permanent}))
+    task = await stack.finished(
+        await stack.submit("fail", args=["boom"], kwargs={"permanent": permanent}, max_attempts=1)
+    )
 
     assert (task["state"], task["attempt"], task["result"]) == ("failed", 1, None)
     assert task["error"]["type"] == f"workers.tasks.diagnostics.{error_type}"
@@ -92,7 +94,9 @@ async def test_failing_task_keeps_its_error_and_its_attempt(stack: Stack, perman
 async def test_task_past_its_timeout_fails_and_frees_its_process(stack: Stack) -> None:
     before = await stack.counters("sleep")
 
-    hanging = [await stack.submit("sleep", args=[100], timeout_seconds=1) for _ in range(stack.processes)]
+    hanging = [
+        await stack.submit("sleep", args=[100], timeout_seconds=1, max_attempts=1) for _ in range(stack.processes)
+    ]
     behind = await stack.submit("ledger.write")
 
     for task_id in hanging:

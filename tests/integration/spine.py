@@ -1,6 +1,9 @@
 """The stages of the service without HTTP, for tests that look between them."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -84,6 +87,21 @@ class Spine:
                 return
             await self.recorder.single_pass()
 
+    async def append(self, kind: str, task: str, **body: Any) -> None:
+        """Append an event that belongs to no claim."""
+        await self.server.script("append", [keys.CONTROL], [keys.EVENTS_PREFIX], [kind, task, json.dumps(body)])
+
+    @asynccontextmanager
+    async def recording(self) -> AsyncIterator[None]:
+        """Record while the block runs, as the recorder's own process does."""
+        stop = asyncio.Event()
+        recorder = asyncio.create_task(self.recorder.loop.run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await recorder
+
     async def message(self, key: str) -> dict[str, Any] | None:
         """Take the next message of a list, as a consumer does."""
         raw = await self.server.command("RPOP", key)
@@ -146,7 +164,10 @@ class Spine:
 
     async def counters(self) -> dict[str, int]:
         """The sums of TaskMetrics over everything, without zeros."""
-        names = "submitted started executions succeeded failed expired timed_out duplicates native sla_met sla_missed"
+        names = (
+            "submitted started executions succeeded failed cancelled expired retried timed_out duplicates native"
+            " sla_met sla_missed"
+        )
         sums = ", ".join(f"sum({name})::int AS {name}" for name in names.split())
         (found,) = await self.rows(
             f"SELECT {sums} FROM (SELECT {names.replace(' ', ', ')} FROM task_metrics"

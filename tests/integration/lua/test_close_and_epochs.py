@@ -21,6 +21,13 @@ async def test_a_task_that_is_done_does_not_close(scripts: Scripts, task: str) -
     assert await scripts.close(task) == b"done"
 
 
+async def test_a_task_whose_failure_is_recorded_closes(scripts: Scripts, task: str) -> None:
+    await scripts.gate(task, token="t")
+    await scripts.report(task, 1, "t", "failed")
+    assert await scripts.close(task, after=1) == b"closed"
+    assert (await scripts.gate(task, after=1))[0] == b"cancelled"
+
+
 async def test_a_released_task_closes(scripts: Scripts, task: str) -> None:
     await scripts.server.command("HSET", keys.claim(task), "state", "released", "attempt", 1)
     assert await scripts.close(task) == b"closed"

@@ -1,0 +1,128 @@
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from contract import keys
+from contract.queues import list_key
+from service.errors import TaskFinished, UnknownTask
+from service.operate.cancel import Canceller
+from service.reconcile.cancelled import CancelledSweep
+from tests.integration.spine import Spine, new_task
+
+MAINTENANCE = list_key("maintenance", 7)
+ERROR = {"type": "ValueError", "message": "no", "traceback": "Traceback …"}
+
+
+async def submitted(spine: Spine, **changes: Any) -> UUID:
+    task = new_task(**({"max_attempts": 4} | changes))
+    await spine.commits.join(task)
+    await spine.commits.drain()
+    return UUID(task.id)
+
+
+async def cancel(spine: Spine, task_id: UUID) -> str:
+    return str((await Canceller(spine.store, spine.server).cancel(task_id))["state"])
+
+
+async def sweep(spine: Spine) -> None:
+    await CancelledSweep(spine.store, spine.server, spine.settings).single_pass()
+
+
+async def taken(spine: Spine) -> dict[str, Any]:
+    message = await spine.message(MAINTENANCE)
+    assert message is not None
+    return message
+
+
+async def test_a_scheduled_task_is_cancelled_at_once(spine: Spine) -> None:
+    task = await submitted(spine, delay_seconds=3600.0)
+    assert await cancel(spine, task) == "cancelled"
+    assert await spine.rows("SELECT id FROM task_live") == []
+    assert await spine.counters() == {"submitted": 1, "cancelled": 1}
+
+
+async def test_a_sent_task_is_cancelled_and_its_message_never_runs(spine: Spine) -> None:
+    task = await submitted(spine)
+    assert await cancel(spine, task) == "cancelled"
+    assert await spine.gate(await taken(spine)) == [b"cancelled"]
+    await spine.record_all()
+    assert await spine.counters() == {"submitted": 1, "cancelled": 1}
+
+
+async def test_cancelling_again_changes_nothing(spine: Spine) -> None:
+    task = await submitted(spine)
+    assert [await cancel(spine, task) for _ in range(3)] == ["cancelled"] * 3
+    assert (await spine.counters())["cancelled"] == 1
+
+
+async def test_a_running_attempt_goes_on_and_no_other_follows(spine: Spine) -> None:
+    task = await submitted(spine)
+    message = await taken(spine)
+    verdict = await spine.gate(message)
+    await spine.record_all()
+    assert await cancel(spine, task) == "running"
+    await sweep(spine)
+    assert await spine.rows("SELECT state, cancel_requested_at IS NOT NULL AS asked FROM task_live") == [
+        {"state": "running", "asked": True}
+    ]
+    await spine.report(message, verdict, "failed", error=ERROR, retry_in_seconds=0.0)
+    await spine.record_all()
+    await sweep(spine)
+    assert await spine.rows("SELECT state, attempt FROM task") == [{"state": "cancelled", "attempt": 1}]
+
+
+async def test_a_running_attempt_that_succeeds_after_the_request_has_succeeded(spine: Spine) -> None:
+    task = await submitted(spine)
+    message = await taken(spine)
+    verdict = await spine.gate(message)
+    # The start is not recorded yet: only the claim knows that it runs.
+    await spine.report(message, verdict)
+    with pytest.raises(TaskFinished, match="succeeded"):
+        async with spine.recording():
+            await cancel(spine, task)
+    assert (await spine.counters())["succeeded"] == 1
+
+
+async def test_a_task_that_waits_for_its_next_attempt_is_cancelled(spine: Spine) -> None:
+    task = await submitted(spine)
+    message = await taken(spine)
+    await spine.report(message, await spine.gate(message), "failed", error=ERROR, retry_in_seconds=60.0)
+    await spine.record_all()
+    assert await cancel(spine, task) == "cancelled"
+    (row,) = await spine.rows("SELECT state, attempt, sla_met FROM task")
+    assert row == {"state": "cancelled", "attempt": 1, "sla_met": True}
+
+
+async def test_a_request_while_redis_is_away_is_done_later(spine: Spine) -> None:
+    task = await submitted(spine)
+    epoch = await spine.server.command("HGET", keys.CONTROL, "epoch")
+    # An epoch that the control plane does not know: no claim can be closed.
+    await spine.server.command("HSET", keys.CONTROL, "epoch", int(epoch) + 7)
+    assert await cancel(spine, task) == "queued"
+    await spine.server.command("HSET", keys.CONTROL, "epoch", epoch)
+    await sweep(spine)
+    assert await spine.rows("SELECT state FROM task") == [{"state": "cancelled"}]
+
+
+async def test_what_a_dead_process_left_half_cancelled_is_finished(spine: Spine) -> None:
+    """Killed between the claim and the row."""
+    task = await submitted(spine)
+    await spine.run("UPDATE task_live SET cancel_requested_at = now()")
+    epoch = await spine.server.command("HGET", keys.CONTROL, "epoch")
+    await spine.server.script(
+        "close", [keys.CONTROL, keys.claim(str(task))], [int(epoch)], ["cancelled", keys.CLAIM_SECONDS, 0]
+    )
+    await sweep(spine)
+    assert await spine.rows("SELECT state FROM task") == [{"state": "cancelled"}]
+
+
+async def test_an_unknown_task_and_a_finished_one_are_told_apart(spine: Spine) -> None:
+    with pytest.raises(UnknownTask):
+        await cancel(spine, uuid4())
+    task = await submitted(spine)
+    message = await taken(spine)
+    await spine.report(message, await spine.gate(message))
+    await spine.record_all()
+    with pytest.raises(TaskFinished, match="succeeded"):
+        await cancel(spine, task)
