@@ -60,7 +60,10 @@ async def check(stack: Stack, accepted: Iterable[str]) -> None:
 async def counted(stack: Stack) -> dict[str, int]:
     """What TaskMetrics say."""
     found = await stack.counters()
-    names = ("submitted", "succeeded", "failed", "expired", "executions", "sla_met", "sla_missed", "native")
+    names = (
+        "submitted", "succeeded", "failed", "cancelled", "expired", "executions", "retried", "sla_met", "sla_missed",
+        "native",
+    )  # fmt: skip
     return {name: found[name] for name in names}
 
 
@@ -70,18 +73,21 @@ async def in_rows(stack: Stack) -> dict[str, int]:
         SELECT count(*)::int AS submitted,
             count(*) FILTER (WHERE state = 'succeeded')::int AS succeeded,
             count(*) FILTER (WHERE state = 'failed')::int AS failed,
+            count(*) FILTER (WHERE state = 'cancelled')::int AS cancelled,
             count(*) FILTER (WHERE state = 'expired')::int AS expired,
             (count(*) FILTER (WHERE state = 'succeeded') + (SELECT count(*) FROM task_attempt))::int AS executions,
+            ((SELECT count(*) FROM task_attempt) - count(*) FILTER (WHERE state = 'failed'))::int AS retried,
             count(*) FILTER (WHERE sla_met)::int AS sla_met,
             count(*) FILTER (WHERE NOT sla_met OR state = 'expired' AND attempt = 0)::int AS sla_missed
         FROM task
     """)
     (native,) = await stack.rows("""
         SELECT count(*)::int AS native, count(*) FILTER (WHERE state = 'SUCCESS')::int AS succeeded,
-            count(*) FILTER (WHERE state = 'FAILURE')::int AS failed
+            count(*) FILTER (WHERE state = 'FAILURE')::int AS failed,
+            count(*) FILTER (WHERE state = 'RETRY')::int AS retried
         FROM native_run
     """)
-    for name in ("succeeded", "failed"):
+    for name in ("succeeded", "failed", "retried"):
         found[name] += native[name]
     found["executions"] += native["native"]
     return {**found, "native": native["native"]}

@@ -1,6 +1,8 @@
 """Task types whose effect can be counted: each run appends a line to the ledger before it does anything else."""
 
+import asyncio
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -49,3 +51,35 @@ def total(self: Any, numbers: list[int]) -> int:
     """Leaves its effect and returns the sum of all."""
     _note(self.request)
     return sum(numbers)
+
+
+@task(name="ledger.flaky", bind=True, default_retry_delay=0, max_retries=3)
+def flaky(self: Any, fails: int, how: str = "raise") -> list[int]:
+    """Leaves its effect, fails so many times, then returns what it saw of its attempts."""
+    _note(self.request)
+    if self.attempt <= fails:
+        error = ConnectionError(f"attempt {self.attempt}")
+        if how == "retry":
+            raise self.retry(exc=error, countdown=0.3)
+        raise error
+    return [self.attempt, self.max_attempts, self.request.retries]
+
+
+@task(name="ledger.die", bind=True, default_retry_delay=0)
+def die(self: Any, times: int) -> int:
+    """Leaves its effect and kills its process so many times."""
+    _note(self.request)
+    if self.attempt <= times:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return int(self.attempt)
+
+
+@task(name="ledger.steps", bind=True)
+async def steps(self: Any, release: str) -> str:
+    """Says how far it is and waits until the file ``release`` exists."""
+    _note(self.request)
+    self.progress(1, 3, "one of three")
+    while not await asyncio.to_thread(Path(release).exists):  # noqa: ASYNC110 - another process makes the file
+        await asyncio.sleep(0.05)
+    self.update_state(state="PROGRESS", meta={"current": 3, "total": 3, "file": "report.html"})
+    return "done"
