@@ -10,7 +10,7 @@ from kombu import Exchange, Queue
 
 from contract.queues import STEPS
 from workers.coroutines import as_function
-from workers.options import refuse_unknown
+from workers.options import unknown_options
 from workers.routing import PriorityAMQP
 from workers.settings import settings
 
@@ -27,8 +27,9 @@ class PointsmanCelery(Celery):
         self, fun: Any, name: str | None = None, base: Any = None, bind: bool = False, **options: Any
     ) -> Any:
         # Celery deprecates both as class attributes at binding; set afterwards they work as documented.
-        refuse_unknown(name or fun.__name__, base or self.Task, options)
-        placement: dict[str, Any] = {option: options.pop(option) for option in _PLACEMENT if option in options}
+        # Said at start, with everything else that cannot be honoured, and not as a traceback of the import.
+        faults = {"option_faults": unknown_options(base or self.Task, options)}
+        placement: dict[str, Any] = faults | {option: options.pop(option) for option in _PLACEMENT if option in options}
         body = as_function(fun, _is_worker_run) if inspect.iscoroutinefunction(fun) else fun
         task = super()._task_from_fun(body, name, base, bind, **options)
         for option, value in placement.items():

@@ -30,23 +30,25 @@ _INSTEAD = {
 }
 
 
-def refuse_unknown(name: str, base: type, options: dict[str, Any]) -> None:
-    """Raises ``OptionNotHonoured`` for an option that neither Celery nor the task's base knows: a typo would be
-    silently without effect.
-    """
+def unknown_options(base: type, options: dict[str, Any]) -> list[str]:
+    """What to say of options that neither Celery nor the task's base knows: a typo would be silently without effect."""
+    faults = []
     for option in options:
         if option in _OF_THE_DECORATOR or option in _INSTEAD or hasattr(base, option) or hasattr(Task, option):
             continue
         known = [*_OF_THE_DECORATOR, *(word for word in dir(Task) if not word.startswith("_"))]
         close = difflib.get_close_matches(option, known, n=1)
         advice = f", did you mean {close[0]}?" if close else ""
-        raise OptionNotHonoured(f"task {name}: there is no option {option}{advice}")
+        faults.append(f"there is no option {option}{advice}")
+    return faults
 
 
 def check(task: Any, topology: Topology, default: RetryPolicy) -> RetryRules:
     """The retry rules of a task whose options can all be honoured. Raises ``OptionNotHonoured`` naming one that
     cannot.
     """
+    for fault in getattr(task, "option_faults", ()):
+        raise OptionNotHonoured(fault)
     for option, instead in _INSTEAD.items():
         if getattr(task, option, None) is not None:
             raise OptionNotHonoured(f"{option} cannot be honoured: {instead}")

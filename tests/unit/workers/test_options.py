@@ -50,7 +50,7 @@ def test_what_celery_does_as_it_says_passes(make: Any, options: dict[str, Any]) 
 
 def test_a_mistyped_option_is_refused_with_the_right_one(make: Any) -> None:
     with pytest.raises(OptionNotHonoured, match="there is no option retry_backof, did you mean retry_backoff"):
-        make(retry_backof=True)
+        check(make(retry_backof=True), DEFAULT_TOPOLOGY, RetryPolicy())
 
 
 def test_an_option_of_the_tasks_own_base_passes(make: Any) -> None:

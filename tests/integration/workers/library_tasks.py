@@ -1,0 +1,73 @@
+"""Tasks that use what the worker library offers, in a real worker."""
+
+import asyncio
+import os
+from typing import Any
+
+from billiard.exceptions import SoftTimeLimitExceeded
+
+from workers import ManagedTask, task
+
+
+@task(name="library.async")
+async def double(number: int) -> int:
+    await asyncio.sleep(0)
+    return 2 * number
+
+
+@task(name="library.async_soft", soft_time_limit=1, time_limit=20)
+async def waits() -> str:
+    try:
+        await asyncio.Event().wait()
+    except SoftTimeLimitExceeded:
+        return "cleaned up"
+    return "never"
+
+
+@task(name="library.async_retry", bind=True, autoretry_for=(ValueError,), retry_backoff=1, retry_jitter=False)
+async def fails_first(self: Any) -> int:
+    if self.request.retries == 0:
+        raise ValueError("first")
+    return int(self.request.retries)
+
+
+@task(name="library.quiet", ignore_result=True)
+def quiet() -> str:
+    return "not kept"
+
+
+@task(name="library.progress", bind=True)
+def tells(self: Any) -> None:
+    for number in range(1, 1001):
+        self.progress(number, 1000)
+
+
+class Noting(ManagedTask):
+    """Has hooks, as a team's own base would."""
+
+    def on_retry(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        _note(args[0], f"retry {exc}")
+
+    def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        _note(args[0], f"failure {exc}")
+
+
+def _note(ledger: str, line: str) -> None:
+    with open(ledger, "a") as stream:
+        stream.write(line + "\n")
+
+
+@task(name="library.hooks", base=Noting, max_retries=1)
+def hooks(ledger: str) -> None:
+    raise ValueError("always")
+
+
+@task(name="library.dies", max_retries=7, default_retry_delay=3)
+def dies() -> None:
+    os._exit(1)
+
+
+@task(name="library.picky", autoretry_for=(ValueError,))
+def picky() -> None:
+    while True:
+        pass

@@ -1,0 +1,127 @@
+"""What the worker library offers, in a real worker."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.events import EventKind
+
+from .conftest import Valkey, Worker
+from .support import ControlPlane, until
+
+LIBRARY = "tests.integration.workers.library_tasks"
+
+
+@pytest.fixture(scope="module")
+def library_worker(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane with a worker that offers the library's tasks."""
+    plane = ControlPlane(shared_valkey.url)
+    plane.declare(1)
+    log = tmp_path_factory.mktemp("library") / "log"
+    node = Worker(shared_valkey.url, log, "-c", "2", "-n", "library@test", POINTSMAN_TASK_MODULES=LIBRARY)
+    until(lambda: plane.events(kind="catalogue"), "the worker to come up", 40)
+    yield plane
+    node.stop()
+    node.end()
+
+
+def test_an_async_body_succeeds(library_worker: ControlPlane) -> None:
+    task = library_worker.publish("library.async", 21)
+    assert library_worker.wait_for(task, "succeeded").body["result"] == "42"
+
+
+def test_the_soft_limit_reaches_an_async_body_where_it_waits(library_worker: ControlPlane) -> None:
+    task = library_worker.publish("library.async_soft", timelimit=(20, None))
+    assert library_worker.wait_for(task, "succeeded").body["result"] == '"cleaned up"'
+
+
+def test_a_retry_of_an_async_body_names_its_delay(library_worker: ControlPlane) -> None:
+    task = library_worker.publish("library.async_retry")
+    body = library_worker.wait_for(task, "failed").body
+    assert (body["retry_in_seconds"], body["error"]["type"]) == (1.0, "ValueError")
+    second = library_worker.publish("library.async_retry", task=task, after=1, dispatch=2)
+    assert library_worker.wait_for(second, "succeeded").body["result"] == "1"
+    until(lambda: library_worker.unacknowledged() == 0, "the acknowledgements")
+
+
+def test_a_result_that_is_ignored_is_not_kept(library_worker: ControlPlane) -> None:
+    task = library_worker.publish("library.quiet")
+    assert "result" not in library_worker.wait_for(task, "succeeded").body
+
+
+def test_of_much_progress_little_is_sent_and_the_last_goes_with_the_outcome(library_worker: ControlPlane) -> None:
+    task = library_worker.publish("library.progress")
+    outcome = library_worker.wait_for(task, "succeeded").body
+    assert '"current": 1000' in outcome["progress"]
+    assert library_worker.kinds(task).count(EventKind.PROGRESS) <= 10
+
+
+def test_celerys_hooks_see_a_retry_and_then_a_failure(library_worker: ControlPlane, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    task = library_worker.publish("library.hooks", str(ledger), max_attempts=2)
+    library_worker.wait_for(task, "failed")
+    library_worker.publish("library.hooks", str(ledger), task=task, after=1, dispatch=2, max_attempts=2)
+    until(lambda: len(library_worker.events(task, "failed")) == 2, "the second failure")
+    until(
+        lambda: ledger.exists() and ledger.read_text().splitlines() == ["retry always", "failure always"], "both hooks"
+    )
+
+
+def test_a_death_is_retried_by_the_tasks_own_policy(library_worker: ControlPlane) -> None:
+    body = library_worker.wait_for(library_worker.publish("library.dies"), "failed").body
+    assert (body["error"]["type"], body["retry_in_seconds"]) == ("WorkerLost", 3.0)
+
+
+def test_a_hard_limit_is_not_retried_when_autoretry_for_does_not_name_it(library_worker: ControlPlane) -> None:
+    task = library_worker.publish("library.picky", timelimit=(1, None))
+    body = library_worker.wait_for(task, "failed").body
+    assert (body["error"]["type"], body["permanent"]) == ("TimeLimitExceeded", True)
+
+
+def test_a_plain_celery_call_of_an_async_task_has_its_result(
+    library_worker: ControlPlane, shared_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = library_worker.publish("library.async", 1)
+    library_worker.wait_for(task, "succeeded")
+    node: Any = Worker.__new__(Worker)
+    node.environment = {"PATH": "", "POINTSMAN_REDIS_URL": shared_valkey.url, "POINTSMAN_TASK_MODULES": LIBRARY}
+    called = node.celery("call", "library.async", "--args", "[4]")
+    assert called.returncode == 0, called.stderr
+    native = until(
+        lambda: [event for event in library_worker.events(kind="native") if event.task == called.stdout.strip()],
+        "the native run",
+    )[0]
+    assert native.body["state"] == "SUCCESS"
+
+
+REFUSED = """
+from workers import task
+
+
+@task(name="refused.typo", retry_backof=True)
+def typo(): ...
+
+
+@task(name="refused.endless", time_limit=0)
+def endless(): ...
+
+
+@task(name="refused.lost", queue="nowhere")
+def lost(): ...
+"""
+
+
+def test_a_worker_refuses_to_start_and_names_every_option_it_cannot_honour(
+    start_worker: Callable[..., Worker], own_plane: ControlPlane, tmp_path: Path
+) -> None:
+    (tmp_path / "refused.py").write_text(REFUSED)
+    own_plane.declare(1)
+    node = start_worker("-c", "1", POINTSMAN_TASK_MODULES="refused", PYTHONPATH=str(tmp_path))
+    assert node.process.wait(40) != 0
+    said = node.text()
+    assert "Task refused.typo: there is no option retry_backof, did you mean retry_backoff?" in said
+    assert "Task refused.endless: it has no time limit" in said
+    assert "Task refused.lost: it asks for the queue nowhere" in said
+    assert "Traceback" not in said
