@@ -3,7 +3,7 @@
 A message without this header is native Celery and none of our business but to be recorded.
 """
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 VERSION = 1
 HEADER = "pointsman"
@@ -19,8 +19,8 @@ class ManagedHeader(TypedDict):
     """Which sending of the task this is, from 1. For the logs; it fences nothing."""
     after: int
     """The row's attempt when the message was sent: the claim must not have gone past it."""
-    max_attempts: int
-    """The task's budget of attempts."""
+    max_attempts: NotRequired[int]
+    """The task's budget of attempts. Absent in messages of a control plane that did not know of retries."""
     expires_at: float | None
     """The task must not start at or after this moment."""
     traceparent: str | None

@@ -205,7 +205,9 @@ class ManagedRun:
         """From here on the parent names the attempt in its beats and reports it, should this process die."""
         self.body_at = time.monotonic()
         self.child.slot.show(Phase.RUNNING, self._slot_run(self.claim.attempt, self.claim.started_at, self.body_at))
-        self.retries = AttemptRetries(self.task.retry_rules, self.claim.attempt, self.header["max_attempts"])
+        rules = self.task.retry_rules
+        budget = self.header.get("max_attempts", rules.policy.max_attempts)
+        self.retries = AttemptRetries(rules, self.claim.attempt, budget)
         self.request.retries = self.claim.attempt - 1
         setattr(self.request, _RUN, self)
 

@@ -194,8 +194,13 @@ def _encode(submission: Submission) -> tuple[str, str]:
 
 
 def _fingerprint(submission: Submission) -> str:
-    """Equal for equal bodies, whatever the order of their fields."""
+    """Equal for equal bodies, whatever the order of their fields.
+
+    Defaults are left out: a field that a later version adds must not make an old body another one.
+    """
     body = submission.model_dump(
-        mode="json", exclude={"idempotency_key"} if isinstance(submission, BatchItem) else None
+        mode="json",
+        exclude_defaults=True,
+        exclude={"idempotency_key"} if isinstance(submission, BatchItem) else None,
     )
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

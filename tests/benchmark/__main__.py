@@ -10,12 +10,13 @@ from typing import Any
 
 import psutil
 
-from tests.benchmark import drain, intake
+from tests.benchmark import drain, intake, worker
 from tests.benchmark.report import Report
 
 _BENCHES: dict[str, tuple[Callable[[bool], Report], str]] = {
     "intake": (intake.run, "submissions a second over HTTP, beside celery.send_task in one's own process"),
     "drain": (drain.run, "no-op tasks a second through four worker processes, beside bare Celery"),
+    "worker": (worker.run, "a worker node's time to its first task, and its memory over 100,000"),
 }
 _LAYOUT = "store-layout"
 

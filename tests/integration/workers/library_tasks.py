@@ -62,6 +62,11 @@ def hooks(ledger: str) -> None:
     raise ValueError("always")
 
 
+@task(name="library.rare", rate_limit="1/h")
+def rare() -> None:
+    """One an hour."""
+
+
 @task(name="library.dies", max_retries=7, default_retry_delay=3)
 def dies() -> None:
     os._exit(1)

@@ -69,6 +69,14 @@ def test_celerys_hooks_see_a_retry_and_then_a_failure(library_worker: ControlPla
     )
 
 
+def test_a_rate_limit_holds_a_managed_task_back_and_no_other(library_worker: ControlPlane) -> None:
+    library_worker.wait_for(library_worker.publish("library.rare"), "succeeded")
+    second = library_worker.publish("library.rare")
+    library_worker.wait_for(library_worker.publish("library.async", 1), "succeeded")
+    assert library_worker.kinds(second) == []
+    assert library_worker.unacknowledged() >= 1, "it waits in the worker, unclaimed"
+
+
 def test_a_death_is_retried_by_the_tasks_own_policy(library_worker: ControlPlane) -> None:
     body = library_worker.wait_for(library_worker.publish("library.dies"), "failed").body
     assert (body["error"]["type"], body["retry_in_seconds"]) == ("WorkerLost", 3.0)
