@@ -1,5 +1,6 @@
 """Where this library is hooked into Celery's worker: its boot steps, its consumer, its signals."""
 
+import gc
 import json
 import logging
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from workers.keeper import Note
 from workers.node import Node, become, current_node
 from workers.settings import settings
 from workers.slots import Slots
+from workers.timers import forget_cancelled
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,9 @@ class NodeStep(bootsteps.StartStopStep):
         become(node)
         self.catalogue = Catalogue.of(worker.app, ours.topology, ours.retry_policy)
         self.node = node
+        # What is there now stays: a collection in a child would copy every page it shares with its parent.
+        gc.collect()
+        gc.freeze()
 
     def start(self, parent: Any) -> None:  # noqa: ARG002 - Celery's name
         """The pool has forked: a thread may start."""
@@ -89,7 +94,7 @@ class Consuming(bootsteps.StartStopStep):
         node = current_node()
         node.queues = list(parent.app.amqp.queues.consume_from)
         node.ready = True
-        self._timer = parent.timer.call_repeatedly(_CONSUMING_SECONDS, partial(_count, node))
+        self._timer = parent.timer.call_repeatedly(_CONSUMING_SECONDS, partial(_tick, node, parent.timer))
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's name
         """The consumer lost its connection, or ends."""
@@ -98,8 +103,9 @@ class Consuming(bootsteps.StartStopStep):
             self._timer = None
 
 
-def _count(node: Node) -> None:
+def _tick(node: Node, timer: Any) -> None:
     node.consuming += 1
+    forget_cancelled(timer)
 
 
 class PointsmanConsumer(Consumer):
