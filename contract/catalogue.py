@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from contract.retry import RetryPolicy
 
@@ -33,6 +33,14 @@ class TaskTypeSpec(BaseModel):
     """Whether more positional arguments than that are taken (``*args``)."""
     arguments_schema: dict[str, Any] = Field(default_factory=dict)
     """JSON Schema of the object of named arguments."""
+
+    @field_validator("retry", mode="before")
+    @classmethod
+    def _what_we_know(cls, value: Any) -> Any:
+        """A newer worker may publish more of a policy than this process understands."""
+        if isinstance(value, dict):
+            return {name: part for name, part in value.items() if name in RetryPolicy.model_fields}
+        return value
 
     def content_hash(self) -> str:
         """Equal for equal specifications: what tells two versions of a worker apart."""

@@ -20,7 +20,7 @@ class RetryPolicy(BaseModel):
     backoff-and-jitter/). Raises ``pydantic.ValidationError`` naming every bad or unknown key.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     max_retries: int = Field(default=3, ge=0, lt=MAX_ATTEMPTS)
     """Attempts after the first one."""

@@ -98,7 +98,8 @@ def encode(envelope: Envelope, epoch: int) -> tuple[str, str]:
         f'{{"body":"{body}","content-encoding":"utf-8","content-type":"application/json","properties":'
         f'{{"correlation_id":"{task_id}",{properties}{delivery_tag(task_id, envelope.dispatch)}"}},'
         f'"headers":{{"id":"{task_id}","root_id":"{task_id}",{headers}{epoch},"dispatch":{envelope.dispatch},'
-        f'"after":{envelope.after},"max_attempts":{envelope.max_attempts},"expires_at":{expires_at},"traceparent":{traceparent},"sequence":'
+        f'"after":{envelope.after},"max_attempts":{envelope.max_attempts},"expires_at":{expires_at},'
+        f'"traceparent":{traceparent},"sequence":'
     )
     return head, "}}}"
 

@@ -1,6 +1,7 @@
 """The task class of the application, and a managed run as a list of steps."""
 
 import json
+import logging
 import secrets
 import time
 from functools import cached_property
@@ -12,7 +13,7 @@ from celery import Task
 from celery.app.task import Context
 from celery.exceptions import Retry, TaskPredicate
 
-from contract.events import EventKind, ProgressBody, StartedBody
+from contract.events import ErrorBody, EventKind, ProgressBody, StartedBody
 from contract.message import HEADER, ManagedHeader
 from workers.arguments import Arguments
 from workers.child import Child, current_child
@@ -25,6 +26,8 @@ from workers.report import Ending, describe, encode_result, failed, kind_of, out
 from workers.retrying import AttemptRetries, RetryRules
 from workers.settings import settings
 from workers.slots import Phase, Run
+
+logger = logging.getLogger(__name__)
 
 _RUN = "managed_run"
 
@@ -83,7 +86,7 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         run = self._managed_run
         if run is not None:
             run.show_progress(progress_text("PROGRESS", current, total, note, None))
-        elif self.request.id is not None and not self.request.called_directly:
+        elif self.request.id is not None and not self.request.called_directly and not self.request.is_eager:
             super().update_state(state="PROGRESS", meta={"current": current, "total": total, "note": note})
 
     def update_state(
@@ -115,8 +118,7 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         run = self._managed_run
         if run is None:
             return super().retry(args, kwargs, exc, throw, eta, countdown, max_retries, **options)
-        same = args in (None, run.request.args) and kwargs in (None, run.request.kwargs)
-        if options or not same:
+        if options or not run.has_arguments(args, kwargs):
             what = ", ".join(sorted(options)) or "its arguments"
             raise RetryNotManaged(f"self.retry() cannot change {what} of a managed task: submit another task instead")
         asked = run.retries.ask(exc, eta, countdown, max_retries)
@@ -157,6 +159,8 @@ class ManagedRun:
         self.id = cast(str, request.id)
         self.header: ManagedHeader = request.__dict__[HEADER]
         self.queue = (request.delivery_info or {}).get("routing_key") or ""
+        self.rules = task.retry_rules
+        self.max_attempts = self.header.get("max_attempts", self.rules.policy.max_attempts)
         self.progress: str | None = None
         hard, soft = request.timelimit or (None, None)
         self.hard_limit_seconds = float(hard or task.time_limit or 0)
@@ -205,9 +209,7 @@ class ManagedRun:
         """From here on the parent names the attempt in its beats and reports it, should this process die."""
         self.body_at = time.monotonic()
         self.child.slot.show(Phase.RUNNING, self._slot_run(self.claim.attempt, self.claim.started_at, self.body_at))
-        rules = self.task.retry_rules
-        budget = self.header.get("max_attempts", rules.policy.max_attempts)
-        self.retries = AttemptRetries(rules, self.claim.attempt, budget)
+        self.retries = AttemptRetries(self.rules, self.claim.attempt, self.max_attempts)
         self.request.retries = self.claim.attempt - 1
         setattr(self.request, _RUN, self)
 
@@ -232,7 +234,14 @@ class ManagedRun:
             if terminate_handler_fired():
                 # This process is being killed: the parent reports the attempt.
                 raise
-            return self._failure(error)
+            try:
+                return self._failure(error)
+            except Exception:
+                # Whatever is wrong with the error, the attempt has ended and must be reported.
+                logger.exception("the failure of task %s could not be described", self.id)
+                kind = type(error).__qualname__
+                unknown: ErrorBody = {"type": kind, "message": "(the error could not be described)", "traceback": ""}
+                return failed(unknown), None, RuntimeError(kind)
 
     def report(self, ending: Ending) -> None:
         """Tell Redis before the broker message is acknowledged."""
@@ -247,12 +256,24 @@ class ManagedRun:
         body: ProgressBody = {"attempt": self.claim.attempt, "progress": text}
         self.child.keeper.tell(Note(EventKind.PROGRESS, self.id, json.dumps(body)))
 
+    def has_arguments(self, args: Any, kwargs: Any) -> bool:
+        """Whether these, of which None stands for what the message holds, are the message's own."""
+        given, named = (tuple(self.request.args or ()), dict(self.request.kwargs or {}))
+        if (args is None or tuple(args) == given) and (kwargs is None or dict(kwargs) == named):
+            return True
+        return self._by_name(given, named) == self._by_name(given if args is None else tuple(args), dict(kwargs or {}))
+
+    def _by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], tuple[Any, ...]]:
+        names = self.task.arguments.positional
+        return dict(zip(names, args, strict=False)) | kwargs, args[len(names) :]
+
     def _failure(self, error: BaseException) -> tuple[Ending, None, BaseException]:
-        seconds = self.retries.seconds_after(error)
+        retries = self.retries
+        seconds = retries.seconds_after(error)
         ending = failed(
-            describe(_cause(error)),
+            describe(self._cause(error)),
             retry_in_seconds=seconds,
-            max_attempts=self.retries.asked_max_attempts if isinstance(error, Retry) else None,
+            max_attempts=retries.asked_max_attempts,
             timed_out=isinstance(error, SoftTimeLimitExceeded),
         )
         if seconds is None or self.retries.is_last:
@@ -260,6 +281,12 @@ class ManagedRun:
         if isinstance(error, Retry):
             return ending, None, error
         return ending, None, Retry(exc=cast(Exception, error), when=cast(Any, seconds))
+
+    def _cause(self, error: BaseException) -> BaseException:
+        """Why an attempt asked to be retried: what it gave to ``self.retry()``, or was handling when it called it."""
+        if not isinstance(error, Retry):
+            return error
+        return self.retries.asked_because or error.exc or error.__cause__ or error.__context__ or error
 
     def _slot_run(self, attempt: int = 0, started_at: float = 0.0, body_at: float = 0.0) -> Run:
         return Run(
@@ -274,13 +301,6 @@ class ManagedRun:
             started_at,
             body_at,
         )
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Why an attempt asked to be retried: what it gave to ``self.retry()``, or was handling when it called it."""
-    if not isinstance(error, Retry):
-        return error
-    return error.exc or error.__cause__ or error.__context__ or error
 
 
 def _raisable(error: BaseException) -> BaseException:

@@ -1,13 +1,15 @@
 """``async def`` tasks: their body runs in an event loop that lives as long as its process.
 
 The loop is kept from run to run, so that a client made in one is good in the next. What a body leaves behind is
-cancelled.
+cancelled. A loop that something was left in is not used again.
 """
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import logging
+import os
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
@@ -16,13 +18,36 @@ from billiard.exceptions import SoftTimeLimitExceeded
 
 logger = logging.getLogger(__name__)
 
+_LEFT_SECONDS = 1.0
+"""How long what a body left behind may take to end."""
+
 
 class _Body:
     """A body that can be told its soft time limit: it is raised where the body awaits."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._coroutine = coroutine
-        self.exceeded = False
+        self.task: asyncio.Task[Any] | None = None
+        """Set while it runs."""
+        self.has_ended = False
+        self._exceeded = False
+
+    def interrupt(self, loop: asyncio.AbstractEventLoop) -> None:
+        """From a signal handler: raise ``SoftTimeLimitExceeded`` in the body, unless it has ended."""
+        if not self.has_ended:
+            self._exceeded = True
+            if self.task is not None:
+                loop.call_soon_threadsafe(self.task.cancel)
+
+    async def run(self) -> Any:
+        """The body's result, or what it raised."""
+        self.task = asyncio.current_task()
+        if self._exceeded and self.task is not None:
+            self.task.cancel()
+        try:
+            return await self
+        finally:
+            self.has_ended = True
 
     def __await__(self) -> Generator[Any, Any, Any]:
         error: BaseException | None = None
@@ -41,12 +66,11 @@ class _Body:
                 error = other
 
     def _limit(self) -> SoftTimeLimitExceeded | None:
-        if not self.exceeded:
+        if not self._exceeded:
             return None
-        self.exceeded = False
-        task = asyncio.current_task()
-        if task is not None:
-            task.uncancel()
+        self._exceeded = False
+        if self.task is not None:
+            self.task.uncancel()
         return SoftTimeLimitExceeded()
 
 
@@ -56,23 +80,27 @@ class EventLoop:
     def __init__(self) -> None:
         self._runner = asyncio.Runner()
         self._body: _Body | None = None
-        self._task: asyncio.Task[Any] | None = None
+        self._is_clean = True
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """The coroutine's result, or what it raised."""
+        """The coroutine's result, or what it raised. Context variables that it sets are its own."""
         self._body = _Body(coroutine)
+        self._is_clean = False
         try:
-            return self._runner.run(self._run(self._body))
+            return self._runner.run(self._run(self._body), context=contextvars.copy_context())
         finally:
-            self._body = self._task = None
+            self._body = None
+            if not self._is_clean:
+                self._leave_loop()
 
     def interrupt(self) -> bool:
-        """Raise ``SoftTimeLimitExceeded`` in the running body, from a signal handler. False when none runs."""
-        body, task = self._body, self._task
-        if body is None or task is None:
+        """Raise ``SoftTimeLimitExceeded`` in the running body, from a signal handler. False when none runs.
+
+        One that has ended, and whose remains are being cleared away, is not disturbed: its result counts.
+        """
+        if self._body is None:
             return False
-        body.exceeded = True
-        self._runner.get_loop().call_soon_threadsafe(task.cancel)
+        self._body.interrupt(self._runner.get_loop())
         return True
 
     def close(self) -> None:
@@ -80,37 +108,52 @@ class EventLoop:
         self._runner.close()
 
     async def _run(self, body: _Body) -> Any:
-        self._task = asyncio.current_task()
         try:
-            return await body
+            return await body.run()
         finally:
-            self._task = None
-            await _cancel_what_is_left()
+            self._is_clean = await _clear_away()
+
+    def _leave_loop(self) -> None:
+        """Something is still in the loop and would wake up in the next body's time."""
+        logger.warning("the event loop of this process is left: what a task body left behind does not end")
+        # Closing the runner would wait for what does not end.
+        self._runner.get_loop().close()
+        self._runner = asyncio.Runner()
+        self._is_clean = True
 
 
-async def _cancel_what_is_left() -> None:
+async def _clear_away() -> bool:
+    """Cancel what a body left behind; whether all of it has ended."""
     left = asyncio.all_tasks() - {asyncio.current_task()}
+    if not left:
+        return True
+    logger.warning("%d asyncio tasks were left behind by a task body and cancelled", len(left))
     for task in left:
         task.cancel()
-    if left:
-        logger.warning("%d asyncio tasks were left behind by a task body and cancelled", len(left))
-        await asyncio.gather(*left, return_exceptions=True)
+    _, alive = await asyncio.wait(left, timeout=_LEFT_SECONDS)
+    return not alive
 
 
 _local = threading.local()
 
 
+def _existing_loop() -> EventLoop | None:
+    made_by, loop = getattr(_local, "made", (0, None))
+    return loop if made_by == os.getpid() else None
+
+
 def event_loop() -> EventLoop:
-    """The event loop of this thread, made on first use."""
-    loop: EventLoop | None = getattr(_local, "loop", None)
+    """The event loop of this thread of this process, made on first use."""
+    loop = _existing_loop()
     if loop is None:
-        loop = _local.loop = EventLoop()
+        loop = EventLoop()
+        _local.made = (os.getpid(), loop)
     return loop
 
 
 def interrupt() -> bool:
     """Raise ``SoftTimeLimitExceeded`` in the body that this thread's event loop runs. False when none runs."""
-    loop: EventLoop | None = getattr(_local, "loop", None)
+    loop = _existing_loop()
     return loop is not None and loop.interrupt()
 
 
@@ -123,13 +166,22 @@ def complete(result: Any) -> Any:
 def as_function(body: Callable[..., Any], in_worker: Callable[[], bool]) -> Callable[..., Any]:
     """An ``async def`` body as Celery can run it: in a worker it returns its result, elsewhere its coroutine.
 
-    Always the same function for a body: by that Celery tells a task made twice from two of one name.
+    Inside a running event loop, as when one async task calls another, it returns its coroutine too. Always the same
+    function for a body: by that Celery tells a task made twice from two of one name.
     """
 
     @functools.wraps(body)
     def run(*args: Any, **kwargs: Any) -> Any:
         coroutine = body(*args, **kwargs)
-        return complete(coroutine) if in_worker() else coroutine
+        return complete(coroutine) if in_worker() and not _in_event_loop() else coroutine
 
     # inspect.iscoroutinefunction looks at the code and not at __wrapped__, so this one is a plain function.
     return run
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

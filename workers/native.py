@@ -27,8 +27,14 @@ def watch() -> None:
 
 def _begin(task: Any = None, **_: Any) -> None:
     request = task.request_stack.top
-    if request is not None and HEADER not in request.__dict__:
-        setattr(request, _STARTED, time.monotonic())
+    if request is None or HEADER in request.__dict__:
+        return
+    setattr(request, _STARTED, time.monotonic())
+    try:
+        # Its handler of the soft time limit knows how to tell an async body.
+        current_child()
+    except Exception:
+        logger.exception("a native run of %s will not be recorded", task.name)
 
 
 def _end(task: Any = None, retval: Any = None, state: str | None = None, **_: Any) -> None:

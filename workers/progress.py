@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from numbers import Real
 from typing import Any
@@ -31,8 +32,8 @@ def progress_text(state: str, current: Any, total: Any, note: str, meta: Any) ->
         "at": time.time(),
     }
     try:
-        text = json.dumps(told, allow_nan=False)
-        if len(text) <= PROGRESS_BYTES:
+        text = clean(json.dumps(told, ensure_ascii=False, allow_nan=False))
+        if len(text.encode()) <= PROGRESS_BYTES:
             return text
         reason = f"longer than {PROGRESS_BYTES} bytes"
     except (TypeError, ValueError, RecursionError) as error:
@@ -44,5 +45,8 @@ def progress_text(state: str, current: Any, total: Any, note: str, meta: Any) ->
 def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
-    number = float(value)
-    return number if abs(number) < float("inf") else None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None

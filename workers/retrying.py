@@ -1,15 +1,17 @@
 """The retry rules of one task: Celery's own options, as a managed run follows them."""
 
+import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, cast
 
 from celery.exceptions import MaxRetriesExceededError, Retry, TaskPredicate
 from celery.utils.serialization import raise_with_context
 from celery.utils.time import maybe_make_aware
 from pydantic import ValidationError
 
-from contract.retry import RetryPolicy
+from contract.retry import MAX_ATTEMPTS, RetryPolicy
 from workers.errors import OptionNotHonoured, PermanentError
 
 _RETRY_KWARGS = frozenset({"max_retries", "countdown"})
@@ -110,7 +112,7 @@ def _backoff(given: _Given, most: int) -> RetryPolicy | None:
     if not factor:
         return None
     longest = given.value("retry_backoff_max", _LONGEST_BACKOFF_SECONDS)
-    step = min(max(1.0, float(factor)), float(longest))
+    step = min(int(max(1.0, float(factor))), longest)
     return RetryPolicy(
         max_retries=most,
         interval_start=0,
@@ -137,23 +139,32 @@ class AttemptRetries:
     """What ``self.retry()`` made, raised or not."""
     asked_max_attempts: int | None = None
     """The budget that call named."""
+    asked_because: BaseException | None = None
+    """The exception it was given."""
     is_spent: bool = False
     """Whether that call found its budget spent."""
 
     def ask(self, exc: Any, eta: Any, countdown: Any, max_retries: int | None) -> Retry:
-        """The ``Retry`` that ends the attempt. When the budget is spent it raises ``exc``, else
-        ``MaxRetriesExceededError``, as Celery does.
+        """The ``Retry`` that ends the attempt; a countdown wins over an eta. When the budget is spent it raises
+        ``exc``, else ``MaxRetriesExceededError``, as Celery does.
+
+        Raises ``TypeError`` for a countdown that is no number and an eta that is no datetime.
         """
-        self.asked_max_attempts = None if max_retries is None else max_retries + 1
-        if self.attempt >= (self.asked_max_attempts or self.max_attempts):
+        if isinstance(exc, type) and issubclass(exc, BaseException):
+            exc = exc()
+        if max_retries is not None:
+            self.asked_max_attempts = int(min(max(max_retries + 1, 1), MAX_ATTEMPTS))
+        if self.is_last:
             self.is_spent = True
-            if exc is not None:
-                raise_with_context(exc)
+            if isinstance(exc, BaseException):
+                raise_with_context(cast(Exception, exc))
             raise MaxRetriesExceededError(f"attempt {self.attempt} was the last one")
-        when = eta if eta is not None else countdown
-        if when is None:
-            when = self.rules.bare.delay(self.attempt)
-        self.asked = Retry(exc=exc, when=when)
+        if eta is not None and not countdown:
+            seconds = _seconds_until(eta)
+        else:
+            seconds = self.rules.bare.delay(self.attempt) if countdown is None else _seconds(countdown)
+        self.asked_because = exc if isinstance(exc, BaseException) else None
+        self.asked = Retry(exc=exc, when=cast(Any, seconds))
         return self.asked
 
     def seconds_after(self, error: BaseException) -> float | None:
@@ -161,18 +172,33 @@ class AttemptRetries:
         if self.is_spent:
             return None
         if isinstance(error, Retry):
-            when = self.rules.bare.delay(self.attempt) if error.when is None else error.when
-            return _seconds_until(when)
+            try:
+                return _seconds(error.when)
+            except TypeError:
+                # One of the body's own making may hold anything.
+                return self.rules.bare.delay(self.attempt)
         return self.rules.policy.delay(self.attempt) if self.rules.may_retry(error) else None
 
     @property
     def is_last(self) -> bool:
         """Whether the budget ends with this attempt."""
-        return self.attempt >= (self.asked_max_attempts or self.max_attempts)
+        budget = self.max_attempts if self.asked_max_attempts is None else self.asked_max_attempts
+        return self.attempt >= budget
 
 
-def _seconds_until(when: Any) -> float:
-    """To a countdown (a number) or an eta (a moment; one without an offset is UTC). Never negative."""
-    if isinstance(when, (int, float)):
-        return max(0.0, float(when))
-    return max(0.0, float((maybe_make_aware(when) - datetime.now(UTC)).total_seconds()))
+def _seconds(countdown: Any) -> float:
+    if isinstance(countdown, timedelta):
+        countdown = countdown.total_seconds()
+    if isinstance(countdown, bool) or not isinstance(countdown, (int, float, Decimal)):
+        raise TypeError(f"countdown must be a number of seconds, not {countdown!r}"[:200])
+    seconds = float(countdown)
+    if not math.isfinite(seconds):
+        raise TypeError(f"countdown must be a finite number of seconds, not {countdown!r}")
+    return max(0.0, seconds)
+
+
+def _seconds_until(eta: Any) -> float:
+    """To a moment; one without an offset is UTC. Never negative."""
+    if not isinstance(eta, datetime):
+        raise TypeError(f"eta must be a datetime, not {eta!r}"[:200])
+    return max(0.0, float((maybe_make_aware(eta) - datetime.now(UTC)).total_seconds()))

@@ -11,7 +11,7 @@ Time limits do not end such a run. An ``async def`` task needs a plain test func
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 from uuid import uuid4
@@ -50,13 +50,19 @@ class Ran:
     """Everything the body said of how far it is, in order."""
 
 
-def run(
+def run(task: Any, *args: Any, **kwargs: Any) -> Ran:
+    """Run the first attempt of a task with these arguments, and say how it ended. See ``run_attempt``."""
+    return run_attempt(task, args, kwargs)
+
+
+def run_attempt(
     task: Any,
-    *args: Any,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
     attempt: int = 1,
     max_attempts: int | None = None,
     headers: Mapping[str, Any] | None = None,
-    **kwargs: Any,
 ) -> Ran:
     """Run one attempt of a task as a worker would, and say how it ended.
 
@@ -67,8 +73,8 @@ def run(
     # What the decorator gives is a proxy until something of it is used.
     task = app.tasks[task.name]
     rules = check(task, settings().topology, settings().retry_policy)
-    args, kwargs = json.loads(json.dumps([args, kwargs]))
-    _check_arguments(task, list(args), kwargs)
+    given, named = json.loads(json.dumps([list(args), dict(kwargs or {})]))
+    _check_arguments(task, given, named)
     bench = _Bench(attempt)
     header: ManagedHeader = {
         "version": VERSION,
@@ -83,8 +89,8 @@ def run(
     }
     task.push_request(
         id=str(uuid4()),
-        args=list(args),
-        kwargs=kwargs,
+        args=given,
+        kwargs=named,
         called_directly=False,
         delivery_info={"routing_key": task.queue or ""},
         **(headers or {}),
@@ -92,8 +98,8 @@ def run(
     )
     raised: BaseException | None = None
     try:
-        ManagedRun(task, task.request_stack.top, cast(Child, bench)).run(tuple(args), kwargs)
-    except Exception as error:
+        ManagedRun(task, task.request_stack.top, cast(Child, bench)).run(tuple(given), named)
+    except (Exception, SystemExit) as error:
         raised = error
     finally:
         task.pop_request()

@@ -2,18 +2,16 @@
 -- KEYS: control, claim
 -- ARGV: epoch, run_id, reason (cancelled or expired), claim seconds, the row's attempt
 -- Answer: "closed" | "running" | "done" | "wait"
-local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id')
-if control[1] ~= ARGV[1] or control[2] ~= ARGV[2] then
+local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id', 'open')
+-- During a census the claims of living workers may not be there yet.
+if control[1] ~= ARGV[1] or control[2] ~= ARGV[2] or control[3] ~= '1' then
   return 'wait'
 end
 local claim = redis.call('HMGET', KEYS[2], 'state', 'attempt')
-if claim[1] == 'running' then
-  return 'running'
+-- The claim of an attempt whose end the row already knows has nothing more to say.
+if (claim[1] == 'running' or claim[1] == 'done') and tonumber(claim[2] or '0') > tonumber(ARGV[5]) then
+  return claim[1]
 end
--- The claim of an attempt whose failure the row already knows has nothing more to say.
-if claim[1] == 'done' and tonumber(claim[2] or '0') > tonumber(ARGV[5]) then
-  return 'done'
-end
-redis.call('HSET', KEYS[2], 'state', 'closed', 'reason', ARGV[3])
+redis.call('HSET', KEYS[2], 'state', 'closed', 'reason', ARGV[3], 'token', '')
 redis.call('EXPIRE', KEYS[2], ARGV[4])
 return 'closed'

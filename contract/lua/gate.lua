@@ -34,7 +34,8 @@ if control[1] ~= ARGV[3] then
   event('ask', ARGV[5])
   return {'ask'}
 end
-if state == 'running' then
+-- Postgres sends with after = N only once attempt N is over: a claim that says otherwise came back with old data.
+if state == 'running' and attempt > after then
   event('duplicate', attempt)
   return {'duplicate'}
 end

@@ -6,9 +6,11 @@ local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id')
 if not control[1] or control[2] ~= ARGV[2] then
   return {'wait'}
 end
-local claim = redis.call('HMGET', KEYS[2], 'state', 'token')
+local claim = redis.call('HMGET', KEYS[2], 'state', 'token', 'attempt')
 local late = '0'
-if not claim[1] or claim[2] == ARGV[5] then
+-- The claim of an earlier attempt came back with old data; only a newer one, or a closed one, makes this outcome late.
+local older = claim[1] and claim[1] ~= 'closed' and tonumber(claim[3] or '0') < tonumber(ARGV[4])
+if not claim[1] or claim[2] == ARGV[5] or older then
   redis.call('HSET', KEYS[2], 'state', 'done', 'attempt', ARGV[4], 'token', ARGV[5])
   redis.call('EXPIRE', KEYS[2], ARGV[8])
 else

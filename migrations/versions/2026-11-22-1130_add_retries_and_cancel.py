@@ -18,13 +18,6 @@ def upgrade() -> None:
     for table in ("task_live", "task"):
         op.add_column(table, sa.Column("progress", sa.Text(), nullable=True))
         op.add_column(table, sa.Column("cancel_requested_at", sa.DateTime(timezone=True), nullable=True))
-    op.create_index(
-        "ix_task_live_cancelled",
-        "task_live",
-        ["id"],
-        unique=False,
-        postgresql_where=sa.text("cancel_requested_at IS NOT NULL"),
-    )
     op.create_table(
         "worker_catalogue",
         sa.Column("owner", sa.Text(), nullable=False),
@@ -38,7 +31,6 @@ def downgrade() -> None:
     """What was true before."""
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.drop_table("worker_catalogue")
-    op.drop_index("ix_task_live_cancelled", table_name="task_live")
     for table in ("task", "task_live"):
         op.drop_column(table, "cancel_requested_at")
         op.drop_column(table, "progress")

@@ -59,7 +59,7 @@ class ProgressView(BaseModel):
     total: float | None
     note: str
     meta: dict[str, Any] | None = Field(description="What `update_state` gave.")
-    updated_at: AwareDatetime
+    updated_at: AwareDatetime | None = Field(description="By the worker's clock.")
 
 
 class SlaView(BaseModel):
@@ -91,7 +91,7 @@ class TaskView(BaseModel):
     attempt: int = Field(description="The newest attempt that started; 0 before the first.")
     max_attempts: int = Field(description="Attempts until it is failed.")
     submitted_at: AwareDatetime
-    due_at: AwareDatetime = Field(description="When the first attempt was due, or the next one is.")
+    due_at: AwareDatetime = Field(description="When the newest attempt was due, or the next one is.")
     started_at: AwareDatetime | None = Field(description="Start of the newest attempt.")
     finished_at: AwareDatetime | None
     queue_wait_seconds: float | None = Field(description="From due to started.")
@@ -169,13 +169,18 @@ def _progress(text: str | None) -> dict[str, Any] | None:
     told = _from_text(text)
     if not isinstance(told, dict):
         return None
+    try:
+        updated_at = moment(datetime.fromtimestamp(float(told["at"]), UTC))
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        # What a worker reports is not ours: a page must not break on it.
+        updated_at = None
     return {
         "state": told.get("state"),
         "current": told.get("current"),
         "total": told.get("total"),
         "note": told.get("note"),
         "meta": told.get("meta"),
-        "updated_at": moment(datetime.fromtimestamp(told["at"], UTC)),
+        "updated_at": updated_at,
     }
 
 

@@ -44,8 +44,11 @@ class Closer:
         """A task may have run and its claim been forgotten before the recorder got to it."""
         tail = await Tail.now(self._server, epoch)
         deadline = asyncio.get_running_loop().time() + _TAIL_SECONDS
+        pause = _LOOK_AGAIN_SECONDS
         while not await tail.is_recorded(self._store):
             if asyncio.get_running_loop().time() > deadline:
                 return False
-            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+            await asyncio.sleep(pause)
+            # Many may wait for one recorder: they must not take the connections of everybody else.
+            pause *= 2
         return True

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from contract.catalogue import TaskTypeSpec
 from contract.events import EventKind
+from contract.retry import MAX_ATTEMPTS
 from service.record.events import Event, UnreadableEvent, clean
 from service.store import catalogue, metrics, recording
 from service.store.metrics import Tallies
@@ -85,7 +87,7 @@ class Batch:
             error_traceback=trace,
             progress=None if progress is None else clean(progress),
             retry_at=self._retry_at(event),
-            max_attempts=event.body.get("max_attempts"),
+            max_attempts=_budget(event.body.get("max_attempts")),
         )
         if event.kind is EventKind.FAILED:
             self.failures.append(end)
@@ -121,6 +123,11 @@ class Batch:
             event.at,
             *event.error,
         )
+
+
+def _budget(named: Any) -> int | None:
+    """What the column takes; a task may ask for whatever it likes."""
+    return None if named is None else max(1, min(int(named), MAX_ATTEMPTS))
 
 
 async def record(connection: Connection, batch: Batch) -> None:
@@ -161,7 +168,7 @@ def _count_end(tallies: Tallies, moved: Moved, end: End, timed_out: bool) -> Non
     if moved.first_seen and end.started_at is not None:
         _count_start(tallies, moved, end.started_at)
     tally = tallies.of(moved.task_type, moved.queue, end.finished_at)
-    tally.counts[end.state] += 1
+    tally.counts[moved.state] += 1
     if end.run_seconds is None:
         if moved.attempt == 0 and moved.sla_met is False:
             tally.counts["sla_missed"] += 1

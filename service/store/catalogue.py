@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from pydantic import ValidationError
 from sqlalchemy import text
 
 from contract.catalogue import TaskTypeSpec
 from service.store.store import Connection
+from service.telemetry import logger
+
+log = logger(__name__)
 
 _PUBLISH = text("""
     INSERT INTO task_type (name, content_hash, spec)
@@ -34,7 +38,7 @@ _NEWEST = text("""
         SELECT DISTINCT unnest(c.content_hashes) AS content_hash FROM worker_catalogue c JOIN worker w USING (owner)
         WHERE w.last_seen_at > now() - CAST(:alive AS float8) * interval '1 second'
     )
-    SELECT DISTINCT ON (name) t.spec, t.last_published_at, live.content_hash IS NOT NULL AS is_live
+    SELECT DISTINCT ON (name) t.name, t.spec, t.last_published_at, live.content_hash IS NOT NULL AS is_live
     FROM task_type t LEFT JOIN live USING (content_hash)
     ORDER BY name, is_live DESC, CASE WHEN live.content_hash IS NULL THEN t.last_published_at
         ELSE t.first_published_at END DESC, t.last_published_at DESC, t.content_hash
@@ -76,4 +80,10 @@ async def release_held(connection: Connection, most: int) -> int:
 async def newest(connection: Connection) -> list[tuple[TaskTypeSpec, datetime]]:
     """The version of every task type that counts, with the time it was last published, by name."""
     rows = await connection.execute(_NEWEST, {"alive": ALIVE_SECONDS})
-    return [(TaskTypeSpec.model_validate(row.spec), row.last_published_at) for row in rows]
+    found = []
+    for row in rows:
+        try:
+            found.append((TaskTypeSpec.model_validate(row.spec), row.last_published_at))
+        except ValidationError as error:
+            log.error("a published task type cannot be read and is left out", task_type=row.name, reason=str(error))
+    return found

@@ -9,12 +9,13 @@ from service.store.store import Connection
 
 _WAITING = text("""
     SELECT queue FROM unnest(CAST(:queues AS text[])) AS known (queue)
-    WHERE EXISTS (SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = known.queue)
+    WHERE EXISTS (SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = known.queue
+        AND t.cancel_requested_at IS NULL)
 """)
 
 _TOP_UP = text("""
     WITH chosen AS (
-        SELECT id FROM task_live WHERE place = 'waiting' AND queue = :queue
+        SELECT id FROM task_live WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL
         ORDER BY priority DESC, due_at, id LIMIT :room FOR UPDATE SKIP LOCKED
     ), sent AS (
         UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch
@@ -30,7 +31,7 @@ _TOP_UP = text("""
 
 _WAKE = text("""
     WITH due AS (
-        SELECT id FROM task_live WHERE place = 'asleep' AND due_at <= now()
+        SELECT id FROM task_live WHERE place = 'asleep' AND due_at <= now() AND cancel_requested_at IS NULL
         ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
     )
     UPDATE task_live t SET place = 'waiting', state = 'queued' FROM due WHERE t.id = due.id

@@ -66,6 +66,8 @@ class Moved:
     attempt: int
     queue_wait_seconds: float | None
     sla_met: bool | None
+    state: str
+    """What it is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +104,16 @@ _BEGIN = text(
         AND t.attempt < e.attempt
     RETURNING t.id, t.task_type, t.queue, true AS first_seen, t.attempt,
         {_QUEUE_WAIT.format(start="at")} AS queue_wait_seconds,
-        {_QUEUE_WAIT.format(start="at")} <= t.sla_seconds AS sla_met
+        {_QUEUE_WAIT.format(start="at")} <= t.sla_seconds AS sla_met, t.state
 """
 )
 
 _LIVE = frozenset(column.name for column in LiveTask.__table__.columns)
+_BUDGET = "coalesce(e.max_attempts, t.max_attempts)"
+_FOLLOWED = f"e.retry_at IS NOT NULL AND e.attempt < {_BUDGET}"
+"""Whether another attempt may follow a failure."""
 _OF_THE_END = {
-    "state": "e.state",
+    "state": f"CASE WHEN e.state = 'failed' AND {_FOLLOWED} THEN 'cancelled' ELSE e.state END",
     "attempt": "greatest(t.attempt, e.attempt)",
     "finished_at": "e.finished_at",
     "started_at": "coalesce(e.started_at, t.started_at)",
@@ -144,25 +149,23 @@ _END_COLUMNS = {
     "max_attempts": "integer",
 }
 
-_BUDGET = "coalesce(e.max_attempts, t.max_attempts)"
-
 # The DELETE is the fence. A success ends the task unless a newer attempt runs; a failure only while no newer attempt
-# began and none may follow; an expiry or a cancel only while nothing runs.
+# began and none may follow, unless its cancel was requested; an expiry or a cancel only while nothing runs.
 _FINISH = text(
     "WITH gone AS (DELETE FROM task_live t USING "
     + array_columns(_END_COLUMNS, "e")
     + """
     WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND CASE e.state
         WHEN 'succeeded' THEN t.attempt <= e.attempt OR t.state <> 'running'
-        WHEN 'failed' THEN t.attempt <= e.attempt AND (e.retry_at IS NULL OR e.attempt >= """
-    + _BUDGET
-    + """)
+        WHEN 'failed' THEN t.attempt <= e.attempt AND (t.cancel_requested_at IS NOT NULL OR NOT ("""
+    + _FOLLOWED
+    + """))
         ELSE t.state <> 'running' END
     RETURNING """
     + ", ".join(f"{_OF_THE_END.get(name, 't.' + name)} AS {name}" for name in _KEPT)
     + f""", t.attempt < e.attempt AS first_seen
 ), kept AS (INSERT INTO task ({", ".join(_KEPT)}) SELECT {", ".join(_KEPT)} FROM gone)
-SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met FROM gone"""
+SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, state FROM gone"""
 )
 
 # Only of the attempt that the row knows to run: a failure that is reported again finds the task retrying already.
@@ -176,9 +179,9 @@ _RETRY = text(
     + array_columns(_RETRY_COLUMNS, "e")
     + f"""
     WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
-        AND t.state = 'running' AND t.attempt = e.attempt AND e.attempt < {_BUDGET}
+        AND t.state = 'running' AND t.attempt = e.attempt AND {_FOLLOWED} AND t.cancel_requested_at IS NULL
     RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
-        CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met
+        CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state
 """
 )
 

@@ -76,7 +76,9 @@ async def in_rows(stack: Stack) -> dict[str, int]:
             count(*) FILTER (WHERE state = 'cancelled')::int AS cancelled,
             count(*) FILTER (WHERE state = 'expired')::int AS expired,
             (count(*) FILTER (WHERE state = 'succeeded') + (SELECT count(*) FROM task_attempt))::int AS executions,
-            ((SELECT count(*) FROM task_attempt) - count(*) FILTER (WHERE state = 'failed'))::int AS retried,
+            ((SELECT count(*) FROM task_attempt)
+                - count(*) FILTER (WHERE state = 'failed' OR state = 'cancelled' AND run_seconds IS NOT NULL)
+            )::int AS retried,
             count(*) FILTER (WHERE sla_met)::int AS sla_met,
             count(*) FILTER (WHERE NOT sla_met OR state = 'expired' AND attempt = 0)::int AS sla_missed
         FROM task

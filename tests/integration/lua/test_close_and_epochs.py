@@ -66,3 +66,34 @@ async def test_a_claim_that_stands_is_not_restored(scripts: Scripts, task: str) 
 
 async def test_nothing_is_restored_for_another_epoch(scripts: Scripts, task: str) -> None:
     assert await scripts.restore(task, 1, "t", epoch=EPOCH - 1) == -1
+
+
+async def test_nothing_closes_during_a_census(scripts: Scripts, task: str) -> None:
+    """The claims of living workers may not be there yet."""
+    await scripts.declare(EPOCH + 1)
+    assert await scripts.close(task, epoch=EPOCH + 1) == b"wait"
+    assert await scripts.claim(task) == {}
+
+
+async def test_a_running_claim_of_an_attempt_that_is_over_closes(scripts: Scripts, task: str) -> None:
+    """It came back with an old snapshot."""
+    await scripts.gate(task, token="t")
+    assert await scripts.close(task, after=1) == b"closed"
+
+
+async def test_a_closed_claim_is_not_reopened_by_a_report_that_comes_twice(scripts: Scripts, task: str) -> None:
+    await scripts.gate(task, token="t")
+    await scripts.report(task, 1, "t", "failed")
+    assert await scripts.close(task, after=1) == b"closed"
+    await scripts.report(task, 1, "t", "failed")
+    assert (await scripts.gate(task, after=1))[0] == b"cancelled"
+
+
+async def test_a_restored_claim_replaces_one_of_an_earlier_attempt_and_does_not_expire(
+    scripts: Scripts, task: str
+) -> None:
+    await scripts.gate(task, token="t")
+    await scripts.report(task, 1, "t", "failed")
+    assert await scripts.restore(task, 2, "second") == 1
+    assert (await scripts.claim(task))["attempt"] == "2"
+    assert await scripts.claim_seconds(task) == -1

@@ -116,3 +116,11 @@ async def test_everything_waits_while_the_recorder_is_far_behind(scripts: Script
 async def test_everything_waits_when_memory_is_short(scripts: Scripts, task: str) -> None:
     await scripts.server.command("HSET", keys.CONTROL, "memory_percent", 85)
     assert await scripts.gate(task) == [b"wait", b"memory"]
+
+
+async def test_a_running_claim_that_came_back_with_old_data_does_not_stop_the_next_attempt(
+    scripts: Scripts, task: str
+) -> None:
+    await scripts.gate(task, token="first")
+    verdict = await scripts.gate(task, after=1, token="second")
+    assert verdict[:2] == [b"run", 2]

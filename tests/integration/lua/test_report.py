@@ -42,3 +42,13 @@ async def test_an_outcome_waits_on_data_of_another_server(scripts: Scripts, task
     await scripts.server.command("HSET", keys.CONTROL, "run_id", "a server before this one")
     assert await scripts.report(task, 1, "t") == [b"wait"]
     assert await scripts.kinds() == []
+
+
+async def test_an_outcome_is_not_late_because_redis_came_back_with_an_earlier_claim(
+    scripts: Scripts, task: str
+) -> None:
+    await scripts.gate(task, token="first")
+    await scripts.report(task, 1, "first", "failed")
+    await scripts.report(task, 2, "second", "failed")
+    assert [event["late"] for event in await scripts.events()] == ["0", "0", "0"]
+    assert (await scripts.claim(task))["attempt"] == "2"

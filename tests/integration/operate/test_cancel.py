@@ -8,6 +8,7 @@ from contract.queues import list_key
 from service.errors import TaskFinished, UnknownTask
 from service.operate.cancel import Canceller
 from service.reconcile.cancelled import CancelledSweep
+from service.reconcile.due import DueSweep
 from tests.integration.spine import Spine, new_task
 
 MAINTENANCE = list_key("maintenance", 7)
@@ -68,8 +69,30 @@ async def test_a_running_attempt_goes_on_and_no_other_follows(spine: Spine) -> N
     ]
     await spine.report(message, verdict, "failed", error=ERROR, retry_in_seconds=0.0)
     await spine.record_all()
-    await sweep(spine)
     assert await spine.rows("SELECT state, attempt FROM task") == [{"state": "cancelled", "attempt": 1}]
+    counted = {"submitted": 1, "started": 1, "executions": 1, "cancelled": 1, "sla_met": 1}
+    assert await spine.counters() == counted
+
+
+async def test_the_last_failure_after_a_request_is_a_failure(spine: Spine) -> None:
+    task = await submitted(spine, max_attempts=1)
+    message = await taken(spine)
+    verdict = await spine.gate(message)
+    await spine.record_all()
+    await cancel(spine, task)
+    await spine.report(message, verdict, "failed", error=ERROR, retry_in_seconds=0.0)
+    await spine.record_all()
+    assert await spine.rows("SELECT state FROM task") == [{"state": "failed"}]
+
+
+async def test_what_is_to_be_cancelled_is_neither_woken_nor_sent(spine: Spine) -> None:
+    await submitted(spine, delay_seconds=3600.0)
+    await spine.run("UPDATE task_live SET cancel_requested_at = now(), due_at = now()")
+    await DueSweep(spine.store, spine.settings).single_pass()
+    assert await spine.rows("SELECT place FROM task_live") == [{"place": "asleep"}]
+    await spine.run("UPDATE task_live SET place = 'waiting', state = 'queued'")
+    await spine.dispatcher.single_pass()
+    assert await spine.rows("SELECT place FROM task_live") == [{"place": "waiting"}]
 
 
 async def test_a_running_attempt_that_succeeds_after_the_request_has_succeeded(spine: Spine) -> None:

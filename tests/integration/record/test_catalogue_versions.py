@@ -80,3 +80,9 @@ async def test_a_worker_that_publishes_again_offers_what_it_said_last(spine: Spi
     assert await spine.rows("SELECT owner, content_hashes FROM worker_catalogue") == [
         {"owner": "one", "content_hashes": [NEW.content_hash()]}
     ]
+
+
+async def test_a_published_type_that_cannot_be_read_does_not_hide_the_others(spine: Spine, publish: Any) -> None:
+    await publish("one", OLD, 100, 0)
+    await spine.run("""INSERT INTO task_type (name, content_hash, spec) VALUES ('broken', 'x', '{"name": "broken"}')""")
+    assert await counting(spine) == "old"

@@ -168,3 +168,9 @@ async def test_the_last_progress_of_an_attempt_goes_with_its_outcome(spine: Spin
     await spine.report(message, await spine.gate(message), progress='{"current":3}')
     await spine.record_all()
     assert await spine.rows("SELECT progress FROM task") == [{"progress": '{"current":3}'}]
+
+
+async def test_a_budget_that_no_column_takes_is_bounded(spine: Spine) -> None:
+    await fail(spine, await first_message(spine), max_attempts=10**12)
+    await spine.record_all()
+    assert await spine.rows("SELECT state FROM task_live") == [{"state": "retrying"}]

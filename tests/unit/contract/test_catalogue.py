@@ -40,3 +40,8 @@ def test_pointers_lead_to_where_the_value_was_given(spec: TaskTypeSpec) -> None:
 def test_equal_specifications_have_equal_hashes(spec: TaskTypeSpec) -> None:
     assert spec.content_hash() == spec.model_copy().content_hash()
     assert spec.content_hash() != spec.model_copy(update={"queue": "email"}).content_hash()
+
+
+def test_a_policy_with_more_than_this_version_knows_is_read() -> None:
+    spec = TaskTypeSpec.model_validate({"name": "f", "time_limit_seconds": 1, "retry": {"max_retries": 7, "new": 1}})
+    assert spec.retry.max_retries == 7

@@ -42,6 +42,7 @@ def test_a_fixed_delay_is_never_drawn() -> None:
         ({"interval_step": -1}, "interval_step"),
         ({"interval_start": 11}, "interval_start"),
         ({"retry_errors": None}, "retry_errors"),
+        ({"interval_max": float("inf")}, "interval_max"),
     ],
 )
 def test_a_bad_or_unknown_key_is_named(given_: dict[str, Any], named: str) -> None:

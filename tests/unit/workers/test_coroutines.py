@@ -1,6 +1,7 @@
 import asyncio
 import logging
 from contextlib import closing
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -112,3 +113,71 @@ def test_what_a_body_leaves_behind_is_cancelled(caplog: pytest.LogCaptureFixture
         complete(body())
     assert left[0].cancelled()
     assert "left behind" in caplog.text
+
+
+def test_what_does_not_end_costs_the_loop_and_not_the_result(caplog: pytest.LogCaptureFixture) -> None:
+    async def stubborn() -> None:
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                continue
+
+    async def body() -> str:
+        kept.append(asyncio.ensure_future(stubborn()))
+        await asyncio.sleep(0)
+        return "done"
+
+    async def next_body() -> int:
+        return len(asyncio.all_tasks())
+
+    kept: list[Any] = []
+    with closing(EventLoop()) as loop:
+        assert loop.run(body()) == "done"
+        assert "is left" in caplog.text
+        assert loop.run(next_body()) == 1
+    kept[0]._log_destroy_pending = False
+
+
+def test_a_soft_limit_after_the_end_of_a_body_does_not_touch_its_result() -> None:
+    with closing(EventLoop()) as loop:
+
+        async def leaves_something() -> str:
+            async def interrupts() -> None:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    assert loop.interrupt()
+
+            kept.append(asyncio.ensure_future(interrupts()))
+            await asyncio.sleep(0)
+            return "done"
+
+        kept: list[Any] = []
+        assert loop.run(leaves_something()) == "done"
+
+
+def test_context_variables_of_a_body_are_its_own() -> None:
+    tenant: ContextVar[str] = ContextVar("tenant", default="none")
+
+    async def sets() -> str:
+        before = tenant.get()
+        tenant.set("42")
+        return before
+
+    tenant.set("caller's")
+    assert [complete(sets()), complete(sets())] == ["caller's", "caller's"]
+    assert tenant.get() == "caller's"
+
+
+def test_an_async_task_may_await_another() -> None:
+    @celery.task(name="unit.inner")
+    async def inner(number: int) -> int:
+        return number + 1
+
+    @celery.task(name="unit.outer_of_inner")
+    async def outer_of_inner(number: int) -> int:
+        coroutine: Any = inner(number)
+        return int(await coroutine)
+
+    assert run(outer_of_inner, 4).result == 5

@@ -27,7 +27,7 @@ def test_meta_of_celerys_update_state_fills_what_is_not_given() -> None:
     assert found["meta"] == {"current": 1, "total": 2, "note": "x", "file": "a"}
 
 
-@pytest.mark.parametrize("value", ["3", None, float("nan"), float("inf"), True, object()])
+@pytest.mark.parametrize("value", ["3", None, float("nan"), float("inf"), 10**400, True, object()])
 def test_what_is_no_number_is_null(value: Any) -> None:
     assert told(current=value)["current"] is None
 
@@ -47,3 +47,7 @@ def test_a_long_or_unstorable_note_is_cut_and_cleaned() -> None:
 
 def test_a_meta_that_is_no_object_is_kept_in_one() -> None:
     assert told(meta="half")["meta"] == {"meta": "half"}
+
+
+def test_a_lone_surrogate_in_meta_does_not_hide_the_rest() -> None:
+    assert told(current=1, meta={"file": "a\ud800"})["meta"] == {"file": "a\ufffd"}

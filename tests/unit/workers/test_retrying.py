@@ -10,7 +10,7 @@ from contract.retry import RetryPolicy
 from workers import EmailTask, MaintenanceTask, PermanentError
 from workers.errors import OptionNotHonoured
 from workers.retrying import RetryRules
-from workers.testing import Ran, run
+from workers.testing import Ran, run, run_attempt
 
 
 def fails(self: Any) -> None:
@@ -35,10 +35,10 @@ def test_every_exception_is_retried_by_the_default_policy(make: Any) -> None:
 
 def test_the_last_attempt_fails_for_good(make: Any) -> None:
     task = make(fails)
-    assert run(task, attempt=3).state == "retrying"
-    assert run(task, attempt=4).state == "failed"
-    assert run(task, attempt=4, max_attempts=5).state == "retrying"
-    assert run(task, attempt=1, max_attempts=1).state == "failed"
+    assert run_attempt(task, attempt=3).state == "retrying"
+    assert run_attempt(task, attempt=4).state == "failed"
+    assert run_attempt(task, attempt=4, max_attempts=5).state == "retrying"
+    assert run_attempt(task, attempt=1, max_attempts=1).state == "failed"
 
 
 @pytest.mark.parametrize("error", [PermanentError("x"), Ignore(), Reject()])
@@ -75,7 +75,7 @@ def test_with_autoretry_for_only_those_named_are_retried(make: Any) -> None:
 def test_the_delay_is_the_one_that_celerys_options_name(
     make: Any, options: dict[str, Any], attempt: int, seconds: float
 ) -> None:
-    assert outcome(run(make(fails, **options), attempt=attempt)) == ("retrying", seconds)
+    assert outcome(run_attempt(make(fails, **options), attempt=attempt)) == ("retrying", seconds)
 
 
 def test_a_bare_retry_takes_the_tasks_own_delay_else_the_default_policy(make: Any) -> None:
@@ -125,8 +125,8 @@ def test_a_spent_budget_raises_what_was_given_else_max_retries_exceeded(make: An
         raise self.retry(exc=KeyError("given") if give else None)
 
     task = make(body)
-    assert isinstance(run(task, attempt=4, give=True).raised, KeyError)
-    assert isinstance(run(task, attempt=4, give=False).raised, MaxRetriesExceededError)
+    assert isinstance(run_attempt(task, [True], attempt=4).raised, KeyError)
+    assert isinstance(run_attempt(task, [False], attempt=4).raised, MaxRetriesExceededError)
 
 
 def test_the_calls_own_max_retries_counts_for_it(make: Any) -> None:
@@ -134,8 +134,62 @@ def test_the_calls_own_max_retries_counts_for_it(make: Any) -> None:
         raise self.retry(max_retries=most, countdown=1, exc=ValueError("no"))
 
     task = make(body, max_retries=2)
-    assert run(task, attempt=2, most=1).state == "failed"
-    assert run(task, attempt=3, most=5).state == "retrying"
+    assert run_attempt(task, [1], attempt=2).state == "failed"
+    assert run_attempt(task, [5], attempt=3).state == "retrying"
+
+
+@pytest.mark.parametrize(("most", "state"), [(-1, "failed"), (0, "failed"), (10**12, "retrying")])
+def test_a_call_may_name_any_max_retries(make: Any, most: int, state: str) -> None:
+    def body(self: Any, most: int) -> None:
+        raise self.retry(max_retries=most, countdown=1)
+
+    assert run(make(body), most).state == state
+
+
+@pytest.mark.parametrize("options", [{"countdown": "5"}, {"countdown": float("nan")}, {"eta": "2030-01-01"}])
+def test_a_retry_at_no_moment_is_an_error_of_the_body(make: Any, options: dict[str, Any]) -> None:
+    def body(self: Any) -> None:
+        raise self.retry(**options)
+
+    ran = run(make(body))
+    assert ran.state == "retrying"
+    assert ran.error is not None
+    assert ran.error["type"] == "TypeError"
+
+
+def test_a_countdown_may_be_a_timedelta_and_wins_over_an_eta(make: Any) -> None:
+    def body(self: Any) -> None:
+        raise self.retry(countdown=timedelta(seconds=5), eta=datetime(2090, 1, 1, tzinfo=UTC))
+
+    assert outcome(run(make(body))) == ("retrying", 5)
+
+
+def test_a_class_given_as_the_reason_is_instantiated(make: Any) -> None:
+    def body(self: Any) -> None:
+        raise self.retry(exc=ConnectionError, countdown=1)
+
+    error = run(make(body)).error
+    assert error is not None
+    assert error["type"] == "ConnectionError"
+
+
+def test_the_same_arguments_given_again_are_no_change(make: Any) -> None:
+    def body(self: Any, one: int, two: int = 2) -> None:
+        if self.request.args:
+            raise self.retry(args=(one,), countdown=1)
+        raise self.retry(args=(one,), kwargs={"two": two}, countdown=1)
+
+    task = make(body)
+    assert run(task, 1).state == "retrying"
+    assert run(task, one=1, two=3).state == "retrying"
+
+
+def test_a_retry_without_throw_and_then_another_error_keeps_the_calls_budget(make: Any) -> None:
+    def body(self: Any) -> None:
+        self.retry(throw=False, max_retries=10, countdown=1)
+        raise ValueError("after all")
+
+    assert run_attempt(make(body), attempt=4).state == "retrying"
 
 
 def test_a_body_that_goes_on_after_retry_without_throw_runs_again(make: Any) -> None:
@@ -164,7 +218,7 @@ def test_the_body_sees_its_attempt_as_celery_says_it(make: Any) -> None:
     def body(self: Any) -> list[Any]:
         return [self.request.retries, self.attempt, self.max_attempts, self.is_managed]
 
-    assert run(make(body), attempt=3, max_attempts=7).result == [2, 3, 7, True]
+    assert run_attempt(make(body), attempt=3, max_attempts=7).result == [2, 3, 7, True]
 
 
 @pytest.mark.parametrize(
