@@ -15,7 +15,11 @@ from workers.routing import PriorityAMQP
 from workers.settings import settings
 
 _PLACEMENT = ("queue", "priority")
-SHIPPED_TASKS = ("workers.tasks.diagnostics", "workers.tasks.http")
+SHIPPED_TASKS = (
+    "workers.tasks.diagnostics",
+    "workers.tasks.email",
+    "workers.tasks.http",
+)
 
 
 class PointsmanCelery(Celery):

@@ -24,7 +24,7 @@ def _mailbox(text: str) -> str:
         Address(display_name=name, addr_spec=address)
     except (MessageError, ValueError, IndexError):
         address = ""
-    if "@" not in address or not text.isprintable():
+    if "@" not in address or not address.isascii() or not text.isprintable():
         raise ValueError("must be an address, such as Pointsman <noreply@example.org>")
     return text
 
