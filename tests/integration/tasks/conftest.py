@@ -1,5 +1,6 @@
 """Shipped tasks are called in this process, with settings of the test's own, against real peers."""
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,13 @@ def http_peer() -> Iterator[HTTPPeer]:
     """A server to be called."""
     with HTTPPeer() as peer:
         yield peer
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
 
 
 def run(task: Any, **arguments: Any) -> Any:

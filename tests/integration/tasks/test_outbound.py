@@ -160,10 +160,12 @@ def test_peer_that_drips_is_left_at_the_deadline(outbound: Outbound, http_peer: 
         outbound.call("GET", http_peer.url + "/", read_seconds=10, total_seconds=0.5)
 
 
-def test_peer_that_says_nothing_is_left_after_the_read_timeout(outbound: Outbound, configure: Configure) -> None:
+def test_peer_that_says_nothing_is_left_after_the_read_timeout(
+    outbound: Outbound, silent_port: int, configure: Configure
+) -> None:
     configure(allow_private_targets="true")
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(httpx.ReadTimeout):
-        outbound.call("GET", f"http://127.0.0.1:{silent.getsockname()[1]}/", read_seconds=0.2)
+    with pytest.raises(httpx.ReadTimeout):
+        outbound.call("GET", f"http://127.0.0.1:{silent_port}/", read_seconds=0.2)
 
 
 def test_peer_that_is_away_fails_for_now(outbound: Outbound, configure: Configure) -> None:
