@@ -19,7 +19,9 @@ SHIPPED_TASKS = (
     "workers.tasks.diagnostics",
     "workers.tasks.email",
     "workers.tasks.http",
+    "workers.tasks.maintenance",
     "workers.tasks.mqtt",
+    "workers.tasks.weather",
 )
 
 
