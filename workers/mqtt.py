@@ -53,6 +53,17 @@ def publish(ours: Settings, topic: str, payload: bytes) -> str:
     return delivery.taken
 
 
+class _Socket(ssl.SSLSocket):
+    """Closed when its handshake fails: paho forgets it then."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 class _Delivery:
     """What the callbacks saw. They run in the client's own thread."""
 
@@ -72,7 +83,9 @@ class _Delivery:
             password = None if ours.mqtt_password is None else ours.mqtt_password.get_secret_value()
             self.client.username_pw_set(ours.mqtt_user, password)
         if ours.mqtt_tls:
-            self.client.tls_set_context(ssl.create_default_context(cafile=ours.mqtt_ca_file))
+            context = ssl.create_default_context(cafile=ours.mqtt_ca_file)
+            context.sslsocket_class = _Socket
+            self.client.tls_set_context(context)
         self.client.on_connect = self._on_connect
         self.client.on_publish = self._on_publish
         self.client.on_disconnect = self._on_disconnect

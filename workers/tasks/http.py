@@ -78,7 +78,7 @@ def http_request(
     answer = self.http.call(
         method,
         url,
-        headers=_headers(self.request, headers or {}, is_text=body is not None),
+        headers=_headers(self, headers or {}, is_text=body is not None),
         content=None if body is None else body.encode(),
         json=json,
         expected=expected_status,
@@ -90,18 +90,17 @@ def http_request(
     return _response(answer)
 
 
-def _headers(request: Any, given: Mapping[str, str], *, is_text: bool) -> dict[str, str]:
+def _headers(task: Any, given: Mapping[str, str], *, is_text: bool) -> dict[str, str]:
     names = {name.lower() for name in given}
     refused = sorted(names & _OURS)
     if refused:
         raise HeaderRefused(f"{', '.join(refused)}: belongs to the connection and cannot be given")
-    managed = request.get(HEADER)
     ours = {
         "Content-Type": "text/plain; charset=utf-8" if is_text else None,
-        "Idempotency-Key": request.id,
-        "Pointsman-Task": request.id,
-        "Pointsman-Attempt": None if managed is None else str(managed["after"] + 1),
-        "Traceparent": None if managed is None else managed["traceparent"],
+        "Idempotency-Key": task.request.id,
+        "Pointsman-Task": task.request.id,
+        "Pointsman-Attempt": task.request.id and str(task.attempt),
+        "Traceparent": task.request.get(HEADER, {}).get("traceparent"),
     }
     return {name: value for name, value in ours.items() if value and name.lower() not in names} | dict(given)
 

@@ -1,18 +1,21 @@
-"""Shipped tasks are called in this process, with settings of the test's own, against real peers."""
+"""Shipped tasks run in this process, with settings of the test's own, against real peers."""
 
+import inspect
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from contract.message import HEADER, VERSION
 from tests.peers.http import HTTPPeer
+from workers import PermanentError, testing
+from workers.errors import ArgumentsNotValid
 from workers.settings import settings
 
 TASK_ID = "01a20271-c811-71a5-99c0-510fde22a57d"
-TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+"""Of every task that a test runs."""
 
 Configure = Callable[..., None]
 
@@ -20,6 +23,7 @@ Configure = Callable[..., None]
 @pytest.fixture
 def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Configure]:
     """Sets ``POINTSMAN_…`` variables; nothing else of the environment counts."""
+    monkeypatch.setattr(testing, "uuid4", lambda: UUID(TASK_ID))
     monkeypatch.setenv("POINTSMAN_REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("POINTSMAN_DATA_DIR", str(tmp_path / "data"))
 
@@ -48,33 +52,30 @@ def silent_port() -> Iterator[int]:
 
 
 def run(task: Any, **arguments: Any) -> Any:
-    """The result of the task's body as the message of a managed task runs it, without a control plane."""
-    header = {"version": VERSION, "epoch": 1, "dispatch": 1, "after": 1, "expires_at": None, "traceparent": TRACEPARENT}
-    task.push_request(id=TASK_ID, called_directly=False, **{HEADER: header})
-    try:
-        values, named = task.arguments.construct((), arguments)
-        return task.run(*values, **named)
-    finally:
-        task.pop_request()
+    """The result of one attempt, as readers of the API get it; or raises what ended it.
+
+    Whatever is not permanent must have left the task retrying.
+    """
+    ran = run_attempt(task, **arguments)
+    if ran.raised is not None:
+        assert ran.state == ("failed" if isinstance(ran.raised, PermanentError) else "retrying")
+        raise ran.raised
+    return ran.result
 
 
-class Later(Exception):
-    """``self.retry()`` was called."""
+def run_attempt(task: Any, attempt: int = 1, **arguments: Any) -> testing.Ran:
+    """How one attempt ended. ``headers`` is a parameter of a task here, so what may come before it goes by position."""
+    parameters = list(inspect.signature(task.run).parameters.values())
+    last = next((number for number, one in enumerate(parameters) if one.name == "headers"), -1)
+    if "headers" not in arguments or last < 0:
+        return testing.run(task, attempt=attempt, **arguments)
+    first = [arguments.pop(one.name, one.default) for one in parameters[: last + 1]]
+    return testing.run(task, *first, attempt=attempt, **arguments)
 
-    def __init__(self, exc: Exception, countdown: float) -> None:
-        super().__init__(str(exc))
-        self.exc = exc
-        self.countdown = countdown
 
-
-@pytest.fixture
-def retries(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
-    """Lets a task's ``self.retry()`` raise ``Later``."""
-
-    def watch(task: Any) -> None:
-        def retry(*, exc: Exception, countdown: float) -> None:
-            raise Later(exc, countdown)
-
-        monkeypatch.setattr(task, "retry", retry)
-
-    return watch
+def assert_refused(task: Any, **arguments: Any) -> None:
+    """Fails unless the arguments are refused at submission, and by a worker that gets them all the same."""
+    with pytest.raises(ArgumentsNotValid):
+        run_attempt(task, **arguments)
+    with pytest.raises(ArgumentsNotValid):
+        task.arguments.construct((), arguments)

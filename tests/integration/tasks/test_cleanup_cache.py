@@ -1,10 +1,11 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.integration.tasks.conftest import Configure, run
+from tests.integration.tasks.conftest import Configure, assert_refused, run
 from workers.cache_files import SIGNATURE, TAG, Cleaned, NotACache, clean, make_cache
 from workers.tasks.maintenance import cleanup_cache
 
@@ -145,3 +146,8 @@ def test_tag_of_a_directory_that_exists_is_not_made(tmp_path: Path, configure: C
     with pytest.raises(NotACache):
         run(cleanup_cache)
     assert not (tmp_path / TAG).exists()
+
+
+@pytest.mark.parametrize("bad", [{"older_than_seconds": -1}, {"limit": 0}, {"dry_run": "maybe"}, {"root": "/"}])
+def test_bad_argument_is_refused(bad: dict[str, Any]) -> None:
+    assert_refused(cleanup_cache, **bad)
