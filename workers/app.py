@@ -19,6 +19,7 @@ SHIPPED_TASKS = (
     "workers.tasks.diagnostics",
     "workers.tasks.email",
     "workers.tasks.http",
+    "workers.tasks.jobs",
     "workers.tasks.maintenance",
     "workers.tasks.mqtt",
     "workers.tasks.weather",
