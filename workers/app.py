@@ -22,6 +22,7 @@ SHIPPED_TASKS = (
     "workers.tasks.jobs",
     "workers.tasks.maintenance",
     "workers.tasks.mqtt",
+    "workers.tasks.reports",
     "workers.tasks.weather",
 )
 

@@ -74,6 +74,10 @@ class HTTPPeer:
 
         self._routes[path] = answering
 
+    def route(self, path: str) -> Answering:
+        """What answers a path now."""
+        return self._routes[path]
+
     def answer(self, request: Recorded) -> Reply:
         """Record a request and choose its answer."""
         self.requests.append(request)
@@ -96,6 +100,8 @@ class HTTPPeer:
 def _handler(peer: HTTPPeer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Head and body are two packets; the second would wait 40 ms for the client's delayed acknowledgement.
+        disable_nagle_algorithm = True
 
         def _serve(self) -> None:
             parts = urlsplit(self.path)

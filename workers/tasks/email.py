@@ -11,11 +11,12 @@ from email.utils import format_datetime, parseaddr
 from typing import Annotated, Any, TypedDict
 from uuid import uuid4
 
-from pydantic import AwareDatetime, Field, WithJsonSchema
+from pydantic import Field
 
 from workers.app import app
 from workers.bases import EmailTask
 from workers.errors import PermanentError
+from workers.moments import Moment
 from workers.settings import Settings, settings
 
 _PORTS = {"starttls": 587, "implicit": 465, "none": 25}
@@ -26,12 +27,6 @@ EmailAddress = Annotated[str, Field(pattern=_ADDRESS, max_length=254)]
 """What HTML's ``<input type=email>`` takes; a domain in other letters in its ``xn--`` form."""
 Recipients = Annotated[list[EmailAddress], Field(min_length=1, max_length=50)]
 Line = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Moment = Annotated[
-    AwareDatetime,
-    WithJsonSchema(
-        {"type": "string", "format": "date-time", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d.*(Z|[+-]\d\d:\d\d)$"}
-    ),
-]
 
 
 class MailNotConfigured(PermanentError):
