@@ -1,18 +1,21 @@
 """The figures of a year, day by day."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Self
 
-from workers.control_plane import ControlPlane
+from workers.control_plane import ControlPlane, ControlPlaneAway
 from workers.reports.archive import Day, Month
 from workers.reports.figures import Figures, Metrics, add
 
 _SETTLED = timedelta(minutes=15)
 """A day is kept when it has been over for so long: what happened in its last minute has been recorded by then."""
 _DAY = timedelta(days=1)
+_WORTH_ONE_LOOK = 4
+"""Unknown days of a month above which the API is asked for all of them first: most years begin in the middle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +123,27 @@ def by_name(items: Iterable[Figures]) -> dict[str, Figures]:
 def _month(api: ControlPlane, first: date, now: datetime, directory: Path) -> YearMonth:
     kept = Month.read(directory, first)
     before = len(kept.days)
-    found: dict[date, Day] = {}
-    day = first
-    while day.month == first.month and _begin(day) < now:
-        known = kept.days.get(day) or _ask(api, day, now)
-        if known is not None:
-            found[day] = known
+    days = [first + _DAY * n for n in range(31) if (first + _DAY * n).month == first.month]
+    unknown = [day for day in days if _begin(day) < now and day not in kept.days]
+    found = dict(kept.days)
+    if len(unknown) > _WORTH_ONE_LOOK and _is_empty(api, days[0], days[-1], now):
+        unknown = []
+    for day in unknown:
+        figures = _ask(api, day, now)
+        if figures is not None:
+            found[day] = figures
             if _begin(day + _DAY) + _SETTLED <= now:
-                kept.days[day] = known
-        day += _DAY
+                kept.days[day] = figures
     if len(kept.days) != before:
         kept.write(directory, first)
     return YearMonth(first, found)
+
+
+def _is_empty(api: ControlPlane, first: date, last: date, now: datetime) -> bool:
+    """Whether the API knows of nothing in all these days. Not when it cannot say: so much may take it too long."""
+    with suppress(ControlPlaneAway):
+        return Metrics.read(api, _begin(first), min(_begin(last + _DAY), now), "queue").totals.is_empty
+    return False
 
 
 def _ask(api: ControlPlane, day: date, now: datetime) -> Day | None:

@@ -1,6 +1,6 @@
 """Reports about the control plane's own work."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypedDict
 
 from pydantic import Field
@@ -97,11 +97,12 @@ def generate_annual_report(self: Any, year: Annotated[int, Field(ge=2000, le=900
     one stopped, and a year outlives the metrics of the control plane if this runs now and then. A month without any
     figures is shown as missing.
     """
-    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    now = datetime.now(UTC)
+    until = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
     ours = settings()
     directory = ours.find_reports_dir()
     with ControlPlane.of(ours) as api:
-        found = Year.gather(api, year or now.year, now, directory, lambda done, note: self.progress(done, 12, note))
+        found = Year.gather(api, year or now.year, until, directory, lambda done, note: self.progress(done, 12, note))
     self.progress(12, 12, "writing")
     html, csv = (directory / f"year-{found.number}.{suffix}" for suffix in ("html", "csv"))
     files.write(csv, annual_report.csv(found))

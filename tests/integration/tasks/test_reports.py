@@ -184,7 +184,8 @@ def spring(at: datetime, name: str) -> dict[str, Any] | None:
 
 
 def days_asked(peer: HTTPPeer) -> int:
-    return sum(request.query.get("group_by") == ["queue"] for request in peer.requests)
+    windows = [request.query for request in peer.requests if request.path == "/v1/metrics/tasks"]
+    return sum((one["window_seconds"], one["group_by"]) == (["86400.0"], ["queue"]) for one in windows)
 
 
 def test_year_shows_its_months_and_misses_what_nobody_knows(peer: HTTPPeer) -> None:
@@ -216,11 +217,12 @@ def test_progress_of_a_year_is_shown_month_by_month(peer: HTTPPeer) -> None:
 def test_known_days_are_not_asked_for_again(peer: HTTPPeer) -> None:
     serve(peer, spring)
     first = run(generate_annual_report, year=2025)
+    assert days_asked(peer) == 31 + 30 + 31
     peer.requests.clear()
     # The control plane forgets; the report does not.
     serve(peer, lambda *_: None)
     assert run(generate_annual_report, year=2025) == first
-    assert days_asked(peer) == 365 - 82
+    assert days_asked(peer) == 0
 
 
 def test_second_attempt_goes_on_where_the_first_stopped(peer: HTTPPeer) -> None:
@@ -249,7 +251,7 @@ def test_kept_figures_that_cannot_be_read_are_asked_for_again(peer: HTTPPeer, tm
 def test_this_year_ends_today_and_today_is_not_kept(peer: HTTPPeer, tmp_path: Path) -> None:
     serve(peer, always)
     result = run(generate_annual_report)
-    today = datetime.now(UTC).date()
+    today = (datetime.now(UTC) + timedelta(minutes=1)).date()
     assert result["year"] == today.year
     assert result["days_so_far"] == (today - date(today.year, 1, 1)).days + 1
     assert result["missing_months"] == []

@@ -46,12 +46,8 @@ def test_oldest_reports_of_a_kind_go_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_csv_is_quoted_and_holds_no_formulas() -> None:
-    rows: list[dict[str, Any]] = [
-        {"name": "=1+1", "value": 1 / 3},
-        {"name": 'a "b", c', "value": None},
-        {"name": "-x", "value": -1},
-    ]
-    text = table.text(("name", "value"), rows)
+    given: dict[str, float | None] = {"=1+1": 1 / 3, 'a "b", c': None, "-x": -1}
+    text = table.text(("name", "value"), [{"name": name, "value": value} for name, value in given.items()])
     assert list(csv.reader(io.StringIO(text))) == [
         ["name", "value"],
         ["'=1+1", "0.333333"],
