@@ -51,6 +51,7 @@ class TasksReport:
         for start, end in period.steps:
             on_progress(len(steps), len(period.steps))
             steps.append(Metrics.read(api, start, end, "queue"))
+        on_progress(len(steps), len(steps))
         targets = {queue.name: queue.sla_seconds for queue in found}
         return cls(period, targets, queues, task_types, tuple(steps))
 
