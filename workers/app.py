@@ -15,7 +15,16 @@ from workers.routing import PriorityAMQP
 from workers.settings import settings
 
 _PLACEMENT = ("queue", "priority")
-SHIPPED_TASKS = ("workers.tasks.diagnostics", "workers.tasks.http")
+SHIPPED_TASKS = (
+    "workers.tasks.diagnostics",
+    "workers.tasks.email",
+    "workers.tasks.http",
+    "workers.tasks.jobs",
+    "workers.tasks.maintenance",
+    "workers.tasks.mqtt",
+    "workers.tasks.reports",
+    "workers.tasks.weather",
+)
 
 
 class PointsmanCelery(Celery):

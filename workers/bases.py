@@ -4,9 +4,12 @@ A task takes one with ``@task(base=EmailTask)`` and overrides any of it with Cel
 retry are drawn from zero to the backoff, which doubles from ``retry_backoff`` to ``retry_backoff_max`` seconds.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from workers.base import ManagedTask
+
+if TYPE_CHECKING:
+    from workers.outbound.calls import Outbound
 
 
 class CriticalTask(ManagedTask):
@@ -59,6 +62,14 @@ class ExternalAPITask(ManagedTask):
     """Longest wait for a connection."""
     read_seconds: ClassVar[float] = 20.0
     """Longest wait for the next bytes of an answer."""
+
+    @property
+    def http(self) -> "Outbound":
+        """Calls to other people's HTTP services, with the waits above: ``self.http.call("GET", url)``."""
+        # Here: a process that only sends tasks loads no HTTP client.
+        from workers.outbound.calls import Outbound
+
+        return Outbound(self, connect_seconds=self.connect_seconds, read_seconds=self.read_seconds)
 
 
 class MaintenanceTask(ManagedTask):

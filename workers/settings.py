@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from contract.queues import DEFAULT_TOPOLOGY, Topology
 from contract.retry import RetryPolicy
 from contract.run_file import DEFAULT_DATA_DIR, RunFile
+from workers.task_settings import TaskSettings
 
 
 def _redis_scheme(url: SecretStr | None) -> SecretStr | None:
@@ -21,7 +22,7 @@ def _redis_scheme(url: SecretStr | None) -> SecretStr | None:
     return url
 
 
-class Settings(BaseSettings):
+class Settings(TaskSettings):
     """A worker's configuration. Raises ``pydantic.ValidationError`` naming every bad value."""
 
     model_config = SettingsConfigDict(env_prefix="POINTSMAN_", frozen=True, extra="ignore")
@@ -79,6 +80,21 @@ class Settings(BaseSettings):
             return self.redis_url.get_secret_value()
         running = RunFile.read(self.data_dir)
         return None if running is None else running.redis_url
+
+    def find_api_url(self) -> str | None:
+        """The URL of the API, or None when none is set and no supervisor runs."""
+        if self.api_url is not None:
+            return self.api_url
+        running = RunFile.read(self.data_dir)
+        return None if running is None else running.api_url
+
+    def find_reports_dir(self) -> Path:
+        """Where reports are written."""
+        return self.reports_dir or self.data_dir / "reports"
+
+    def find_cache_dir(self) -> Path:
+        """What ``cleanup_cache`` cleans."""
+        return self.cache_dir or self.data_dir / "cache"
 
     def require_redis_url(self) -> str:
         """The Redis URL. Raises ``SystemExit`` with what to do when there is none."""

@@ -1,10 +1,11 @@
 """TaskMetrics over a window."""
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from service.api.answers import example, json_response, known_parameters_only
 from service.api.parts import GivenParts
@@ -14,7 +15,10 @@ from service.observe import task_metrics
 
 router = APIRouter(tags=["metrics"], dependencies=[Depends(known_parameters_only)])
 
-_LONGEST_WINDOW = 30 * 86_400
+_LONGEST_WINDOW = 31 * 86_400
+"""The longest month."""
+_EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 _EXAMPLE_FIGURES: dict[str, Any] = {
     "submitted": 120,
     "started": 119,
@@ -107,11 +111,14 @@ class TaskMetricsView(BaseModel):
 )
 async def get_task_metrics(
     parts: GivenParts,
-    window_seconds: Annotated[float, Query(gt=0, le=_LONGEST_WINDOW, description="How far back from now.")] = 3600,
+    window_seconds: Annotated[float, Query(gt=0, le=_LONGEST_WINDOW, description="How far back from its end.")] = 3600,
     group_by: Annotated[Literal["task_type", "queue"], Query(description="One item for each.")] = "task_type",
+    until: Annotated[AwareDatetime | None, Query(description="End of the window; now when it is left out.")] = None,
 ) -> Response:
     """The figures of every task type or queue, and of all together."""
-    groups = await task_metrics.read(parts.store, group_by, window_seconds)
+    # Within what PostgreSQL can hold; nothing was or will be counted outside.
+    end = None if until is None else min(max(until, _EARLIEST), _LATEST)
+    groups = await task_metrics.read(parts.store, group_by, window_seconds, end)
     items = [
         {group_by: group.task_type if group_by == "task_type" else group.queue} | asdict(task_metrics.figures(group))
         for group in groups

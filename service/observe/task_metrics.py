@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from service.observe.durations import Durations, durations
 from service.observe.sla import attainment
@@ -75,7 +76,9 @@ def total(parts: Iterable[Sums]) -> Sums:
     )
 
 
-async def read(store: Store, group_by: GroupBy, window_seconds: float | None) -> list[Sums]:
-    """The sums of every group over the window. Raises the store's errors."""
+async def read(
+    store: Store, group_by: GroupBy, window_seconds: float | None, until: datetime | None = None
+) -> list[Sums]:
+    """The sums of every group over the window, which ends now or ``until``. Raises the store's errors."""
     async with store.statement() as connection:
-        return await watching.sums(connection, group_by, window_seconds)
+        return await watching.sums(connection, group_by, window_seconds, until)

@@ -1,6 +1,7 @@
 """The system as a whole: sums of ``TaskMetrics``, the backlog, workers, and who leads."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import text
@@ -26,7 +27,7 @@ class Sums:
     wait: dict[int, int]
     """Histogram of queue wait."""
     covered_seconds: float
-    """From the first minute counted until now; 0 without a window."""
+    """From the first minute counted until the window's end; 0 without a window."""
 
 
 _KEYS: dict[GroupBy, str] = {
@@ -46,7 +47,7 @@ _HISTOGRAM = """
 
 
 def _sums(group_by: GroupBy, windowed: bool) -> str:
-    where = "WHERE minute >= (SELECT since FROM span)" if windowed else ""
+    where = "WHERE minute >= (SELECT since FROM span) AND minute < (SELECT before FROM span)" if windowed else ""
     counters = ", ".join(COUNTERS)
     sides = [
         "SELECT " + _READ.format(keys=_KEYS[group_by], counters=counters, table=table, where=where)
@@ -55,14 +56,16 @@ def _sums(group_by: GroupBy, windowed: bool) -> str:
     totals = ", ".join(f"sum({name})::float8 AS {name}" for name in COUNTERS)
     return f"""
         WITH span AS (
-            SELECT date_trunc('minute', now() - CAST(:window AS float8) * interval '1 second') AS since
+            SELECT date_trunc('minute', least(before, now()) - CAST(:window AS float8) * interval '1 second') AS since,
+                before, least(before, now()) AS ends
+            FROM (SELECT coalesce(CAST(:until AS timestamptz), 'infinity') AS before) AS given
         ), counted AS ({" UNION ALL ".join(sides)})
         , totals AS (SELECT task_type, queue, {totals} FROM counted GROUP BY task_type, queue)
         , run AS ({_HISTOGRAM.format(name="run")})
         , wait AS ({_HISTOGRAM.format(name="wait")})
         SELECT totals.*, run.buckets AS run_buckets, run.observations AS run_counts,
             wait.buckets AS wait_buckets, wait.observations AS wait_counts,
-            coalesce((SELECT extract(epoch FROM now() - since) FROM span), 0)::float8 AS covered_seconds
+            coalesce((SELECT extract(epoch FROM ends - since) FROM span), 0)::float8 AS covered_seconds
         FROM totals LEFT JOIN run USING (task_type, queue) LEFT JOIN wait USING (task_type, queue)
         ORDER BY task_type, queue
     """
@@ -86,9 +89,12 @@ _LEADERS = text("SELECT name, extract(epoch FROM expires_at - now())::float8 AS 
 _TASK_TYPES = text("SELECT count(DISTINCT name) FROM task_type")
 
 
-async def sums(connection: Connection, group_by: GroupBy, window_seconds: float | None) -> list[Sums]:
-    """Counters and histograms added up by the database over the last ``window_seconds``, or over everything kept.
+async def sums(
+    connection: Connection, group_by: GroupBy, window_seconds: float | None, until: datetime | None = None
+) -> list[Sums]:
+    """Counters and histograms added up by the database over ``window_seconds`` up to a moment, or over everything kept.
 
+    The moment is ``until``, by default now.
     A minute that lies partly in the window counts whole. Groups without a row are absent.
     """
     statement = text(_sums(group_by, windowed=window_seconds is not None))
@@ -101,7 +107,7 @@ async def sums(connection: Connection, group_by: GroupBy, window_seconds: float 
             wait=dict(zip(row["wait_buckets"] or (), row["wait_counts"] or (), strict=True)),
             covered_seconds=row["covered_seconds"],
         )
-        for row in (await connection.execute(statement, {"window": window_seconds})).mappings()
+        for row in (await connection.execute(statement, {"window": window_seconds, "until": until})).mappings()
     ]
 
 

@@ -38,7 +38,14 @@ Row = dict[str, Any]
 class Stack:
     """One running Pointsman on a given database and Valkey; an async context manager that leaves no process behind."""
 
-    def __init__(self, database_url: str, valkey: ValkeyServer, directory: Path, processes: int = 2) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        valkey: ValkeyServer,
+        directory: Path,
+        processes: int = 2,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.valkey = valkey
         self.directory = directory
         self.processes = processes
@@ -53,7 +60,9 @@ class Stack:
             "POINTSMAN_REDIS_URL": valkey.url,
             "POINTSMAN_DATA_DIR": str(directory),
             "POINTSMAN_TASK_MODULES": "tests.acceptance.ledger_tasks",
+            "POINTSMAN_API_URL": self.url,
             VARIABLE: str(self.ledger.path),
+            **(environment or {}),
         }
         self.service = self._child("service", ["-m", "service", "all", "--port", str(self.port)])
         self.worker = self._child(

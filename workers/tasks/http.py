@@ -1,29 +1,45 @@
 """Calls over HTTP: any service in any language becomes a worker."""
 
-from typing import Any, Literal, TypedDict
-from urllib.parse import urlsplit
+import base64
+import json as json_text
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypedDict
 
-import httpx
+from pydantic import Field
 
+from contract.message import HEADER
 from workers.app import app
+from workers.bases import ExternalAPITask
 from workers.errors import PermanentError
+from workers.outbound.calls import Answer
 
 RESPONSE_BYTES = 32 * 1024
 """Longest response body."""
 
-_KEPT_HEADERS = ("content-type", "content-length", "location", "etag", "retry-after", "x-request-id")
+_TEXT_BYTES = 48 * 1024
+_HEADER_CHARACTERS = 1000
+_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "iso-8859-15", "windows-1252"})
+_KEPT_HEADERS = (
+    "content-type", "content-length", "content-encoding", "location", "etag", "last-modified", "retry-after",
+    "x-request-id",
+)  # fmt: skip
+_OURS = frozenset(
+    {
+        "connection", "content-length", "expect", "host", "keep-alive", "proxy-authenticate", "proxy-authorization",
+        "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+"""Headers of the connection, which is not the caller's."""
+
+HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$")]
+HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e]*$", max_length=8000)]
+Headers = Annotated[
+    dict[HeaderName, HeaderValue], Field(max_length=50, json_schema_extra={"additionalProperties": False})
+]
 
 
-class UnsupportedURL(PermanentError):
-    """The URL is not one of http or https with a host."""
-
-
-class HTTPStatusError(Exception):
-    """The answer was not a 2xx."""
-
-
-class ResponseTooLarge(PermanentError):
-    """The answer's body is longer than ``RESPONSE_BYTES``."""
+class HeaderRefused(PermanentError):
+    """A header of the request belongs to the connection and not to the caller."""
 
 
 class Response(TypedDict):
@@ -32,38 +48,85 @@ class Response(TypedDict):
     status: int
     headers: dict[str, str]
     body: str
+    body_encoding: Literal["text", "base64"]
+    """``base64`` when the body is compressed, not text in a common character set, or too long as JSON text."""
 
 
-@app.task(name="http_request", queue="external_api")
+@app.task(name="http_request", base=ExternalAPITask, bind=True)
 def http_request(
+    self: Any,
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
-    url: str,
-    headers: dict[str, str] | None = None,
+    url: Annotated[str, Field(pattern="^https?://", max_length=8000)],
+    headers: Headers | None = None,
     body: str | None = None,
     json: Any = None,
-    timeout_seconds: float = 10,
+    expected_status: Annotated[list[Annotated[int, Field(ge=200, le=599)]], Field(min_length=1, max_length=50)]
+    | None = None,
+    connect_timeout_seconds: Annotated[float, Field(gt=0, le=40)] = ExternalAPITask.connect_seconds,
+    read_timeout_seconds: Annotated[float, Field(gt=0, le=40)] = ExternalAPITask.read_seconds,
+    total_timeout_seconds: Annotated[float, Field(gt=0, le=45)] = 40.0,
+    max_response_bytes: Annotated[int, Field(ge=0, le=RESPONSE_BYTES)] = RESPONSE_BYTES,
 ) -> Response:
-    """Sends one HTTP request; anything but a 2xx is a failure. Redirects are not followed."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UnsupportedURL(f"only http and https URLs with a host can be called, not {parts.scheme or 'none'!r}")
+    """Sends one HTTP request to a public address; an unexpected status is a failure. Redirects are not followed.
+
+    Retried: no answer in time, a connection that fails, 408, 425, 429 and 5xx but 501 and 505, after ``Retry-After``
+    when the answer has one. Any other unexpected status is permanent. The called service can tell attempts of one task
+    apart from new work by ``Idempotency-Key``, the task's id.
+    """
     if body is not None and json is not None:
         raise PermanentError("give either body or json, not both")
-    with (
-        httpx.Client(timeout=timeout_seconds, follow_redirects=False) as client,
-        client.stream(method, url, headers=headers, content=body, json=json) as answer,
-    ):
-        content = _read(answer)
-    if not answer.is_success:
-        raise HTTPStatusError(f"{method} answered {answer.status_code} {answer.reason_phrase}: {content[:500]}")
-    kept = {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers}
-    return {"status": answer.status_code, "headers": kept, "body": content}
+    answer = self.http.call(
+        method,
+        url,
+        headers=_headers(self, headers or {}, is_text=body is not None),
+        content=None if body is None else body.encode(),
+        json=json,
+        expected=expected_status,
+        response_bytes=max_response_bytes,
+        connect_seconds=connect_timeout_seconds,
+        read_seconds=read_timeout_seconds,
+        total_seconds=total_timeout_seconds,
+    )
+    return _response(answer)
 
 
-def _read(answer: httpx.Response) -> str:
-    content = b""
-    for chunk in answer.iter_bytes():
-        content += chunk
-        if len(content) > RESPONSE_BYTES:
-            raise ResponseTooLarge(f"the answer's body is longer than {RESPONSE_BYTES} bytes")
-    return content.decode(answer.encoding or "utf-8", errors="replace")
+def _headers(task: Any, given: Mapping[str, str], *, is_text: bool) -> dict[str, str]:
+    names = {name.lower() for name in given}
+    refused = sorted(names & _OURS)
+    if refused:
+        raise HeaderRefused(f"{', '.join(refused)}: belongs to the connection and cannot be given")
+    ours = {
+        "Content-Type": "text/plain; charset=utf-8" if is_text else None,
+        "Idempotency-Key": task.request.id,
+        "Pointsman-Task": task.request.id,
+        "Pointsman-Attempt": task.request.id and str(task.attempt),
+        "Traceparent": task.request.get(HEADER, {}).get("traceparent"),
+    }
+    return {name: value for name, value in ours.items() if value and name.lower() not in names} | dict(given)
+
+
+def _response(answer: Answer) -> Response:
+    found = answer.headers
+    kept = {name: found[name] for name in _KEPT_HEADERS if len(found.get(name, "")) in range(1, _HEADER_CHARACTERS)}
+    text = _text(answer)
+    if text is None:
+        encoded = base64.b64encode(answer.content).decode()
+        return {"status": answer.status, "headers": kept, "body": encoded, "body_encoding": "base64"}
+    return {"status": answer.status, "headers": kept, "body": text, "body_encoding": "text"}
+
+
+def _text(answer: Answer) -> str | None:
+    """The body as text, when it is text and its JSON fits a result."""
+    if answer.headers.get("content-encoding", "identity").lower() != "identity":
+        return None
+    content_type = answer.headers.get("content-type", "")
+    charset = content_type.lower().partition("charset=")[2].partition(";")[0].strip(" \"'") or "utf-8"
+    if charset not in _CHARSETS:
+        return None
+    try:
+        text = answer.content.decode(charset)
+    except UnicodeDecodeError:
+        return None
+    if "\0" in text or len(json_text.dumps(text, ensure_ascii=False).encode()) > _TEXT_BYTES:
+        return None
+    return text

@@ -79,6 +79,32 @@ async def test_window_leaves_out_older_minutes(api: httpx.AsyncClient, spine: Sp
     assert [item["task_type"] for item in (await read(api))["items"]] == ["new", "old"]
 
 
+async def test_window_that_ended_leaves_out_newer_minutes(api: httpx.AsyncClient, spine: Spine) -> None:
+    midnight = datetime(2026, 3, 2, tzinfo=UTC)
+    minute = timedelta(minutes=1)
+    await add(
+        spine,
+        tallies("before", "email", midnight - timedelta(days=1) - minute, [1.0]),
+        tallies("first", "email", midnight - timedelta(days=1), [1.0]),
+        tallies("last", "email", midnight - minute, [1.0]),
+        tallies("after", "email", midnight, [1.0]),
+    )
+
+    for until in ("2026-03-02T00:00:00Z", "2026-03-02T02:00:00+02:00"):
+        body = await read(api, window_seconds=86_400, until=until)
+        assert [item["task_type"] for item in body["items"]] == ["first", "last"], until
+        assert body["totals"]["execution_count"] == 2
+    partly = await read(api, window_seconds=20, until="2026-03-01T23:59:30Z")
+    assert [item["task_type"] for item in partly["items"]] == ["last"]
+    everything = await read(api, window_seconds=31 * 86_400, until="2026-03-10T00:00:00Z")
+    assert len(everything["items"]) == 4
+
+
+@pytest.mark.parametrize("until", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_end_beyond_all_time_is_no_error(api: httpx.AsyncClient, until: str) -> None:
+    assert (await read(api, until=until))["items"] == []
+
+
 async def test_grouped_by_queue_the_items_are_queues(api: httpx.AsyncClient, spine: Spine) -> None:
     now = datetime.now(UTC)
     await add(spine, tallies("a", "email", now, [1.0]), tallies("b", "email", now, [1.0]))
@@ -100,7 +126,16 @@ async def test_rates_are_null_when_nothing_ended(api: httpx.AsyncClient) -> None
 
 
 @pytest.mark.parametrize(
-    "query", ["window_seconds=0", "window_seconds=nan", "window_seconds=1e9", "group_by=worker", "x=1"]
+    "query",
+    [
+        "window_seconds=0",
+        "window_seconds=nan",
+        "window_seconds=1e9",
+        "group_by=worker",
+        "until=now",
+        "until=2026-01-01T00:00:00",
+        "x=1",
+    ],
 )
 async def test_bad_parameter_is_422(api: httpx.AsyncClient, query: str) -> None:
     assert (await api.get(f"/v1/metrics/tasks?{query}")).status_code == 422

@@ -1,0 +1,61 @@
+"""What an answer's status asks of its caller, and when to come back."""
+
+import random
+from collections.abc import Callable, Container
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from workers.errors import PermanentError
+
+LONGEST_RETRY_AFTER_SECONDS = 3600.0
+"""A ``Retry-After`` beyond this counts as this."""
+_SPREAD = 0.1
+_RETRIED = frozenset({408, 425, 429})
+_NEVER_BETTER = frozenset({501, 505})
+
+
+class HTTPStatusError(Exception):
+    """The status of the answer may be another one next time: 408, 425, 429, or 5xx but 501 and 505."""
+
+
+class HTTPStatusPermanent(PermanentError):
+    """The status of the answer is not one that was expected, and asking again would not change it."""
+
+
+def is_expected(status: int, expected: Container[int] | None) -> bool:
+    """Whether the call succeeded; None expects any 2xx."""
+    return 200 <= status <= 299 if expected is None else status in expected
+
+
+def may_change(status: int) -> bool:
+    """Whether asking again may be answered otherwise."""
+    return status in _RETRIED or (500 <= status <= 599 and status not in _NEVER_BETTER)
+
+
+def retry_after_seconds(headers: httpx.Headers, draw: Callable[[], float] = random.random) -> float | None:
+    """Seconds until the peer wants to be asked again, at most an hour; None when it does not say.
+
+    Up to a tenth is added, drawn by ``draw`` from 0 to below 1, so that callers sent away together do not come back
+    together. A date is read against the answer's own ``Date``, whatever this machine's clock says (RFC 9110, 10.2.3).
+    """
+    said = headers.get("retry-after", "").strip()
+    if said.isascii() and said.isdigit():
+        # A number of many digits is longer than float can hold.
+        seconds = float(said) if len(said) < 10 else LONGEST_RETRY_AFTER_SECONDS
+    else:
+        at = _date(said)
+        if at is None:
+            return None
+        now = _date(headers.get("date", "")) or datetime.now(UTC)
+        seconds = (at - now).total_seconds()
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS) * (1 + _SPREAD * draw())
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
