@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from fastapi import FastAPI
 
+from contract import RELEASE
 from service.admit.catalogue import Catalogue
 from service.api.intake import Intake
 from service.api.parts import Parts
@@ -189,7 +190,7 @@ def _application(lifespan: Any) -> FastAPI:
     application = FastAPI(
         title="Pointsman",
         summary="A control plane for Celery.",
-        version="0.1.0",
+        version=RELEASE,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

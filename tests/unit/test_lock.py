@@ -5,6 +5,8 @@ import tomllib
 from itertools import chain
 from pathlib import Path
 
+from contract import RELEASE
+
 ROOT = Path(__file__).parents[2]
 EXPORT = ["export", "--format", "requirements-txt", "--all-extras", "--no-emit-project", "--no-header"]
 
@@ -24,3 +26,7 @@ def test_uv_lock_follows_pyproject() -> None:
     wanted = [project["dependencies"], *project["optional-dependencies"].values()]
     names = {re.match(r"[\w-]+", line) for line in chain.from_iterable(wanted)}
     assert stated == {name.group() for name in names if name}
+
+
+def test_the_release_is_the_one_of_pyproject() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"] == RELEASE

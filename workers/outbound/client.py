@@ -5,12 +5,12 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import version
 from types import TracebackType
 
 import httpcore  # httpx is built on it and pins it
 import httpx
 
+from contract import RELEASE
 from workers.outbound.connection import GuardedBackend
 from workers.outbound.deadline import Deadline
 
@@ -30,7 +30,7 @@ def guarded_client(
     return httpx.Client(
         transport=_GuardedTransport(Deadline(total_seconds), allow_private=allow_private),
         timeout=httpx.Timeout(read_seconds, connect=connect_seconds),
-        headers={"accept-encoding": "identity", "connection": "close", "user-agent": f"pointsman/{_version()}"},
+        headers={"accept-encoding": "identity", "connection": "close", "user-agent": f"pointsman/{RELEASE}"},
         follow_redirects=False,
         trust_env=False,
     )
@@ -114,8 +114,3 @@ def _errors_of_httpx() -> Iterator[None]:
 @cache
 def _ssl_context() -> ssl.SSLContext:
     return httpx.create_ssl_context()
-
-
-@cache
-def _version() -> str:
-    return version("pointsman")
