@@ -53,7 +53,13 @@ async def test_file_that_cannot_be_written_ends_no_process(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("host", "asked"),
-    [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "127.0.0.1"), ("127.0.0.2", "127.0.0.2"), ("::", "[::1]"), ("::1", "[::1]")],
+    [
+        ("0.0.0.0", "127.0.0.1"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.2", "127.0.0.2"),
+        ("::", "[::1]"),
+        ("::1", "[::1]"),
+    ],
 )
 async def test_api_is_asked_at_the_address_it_binds(tmp_path: Path, host: str, asked: str) -> None:
     pulse_file(tmp_path / "pulse", listens_at=(host, 1)).beat()
