@@ -20,6 +20,7 @@ from service.dispatch.publisher import Publisher
 from service.dispatch.window import OpenWindow
 from service.loops import Loop
 from service.operate.cancel import Canceller
+from service.pulse import Pulse, pulse_file
 from service.reconcile.beats import BeatWatch
 from service.reconcile.cancelled import CancelledSweep
 from service.reconcile.due import DueSweep
@@ -75,6 +76,9 @@ class Process:
             self._add_recorder()
         if Role.RECONCILER in roles:
             self._add_reconciler()
+        if settings.pulse_file is not None:
+            listens_at = (settings.host, settings.port) if Role.API in roles else None
+            self._loops.append(Pulse(pulse_file(settings.pulse_file, listens_at=listens_at), self._loops[:]).loop)
 
     def _server(self) -> RedisServer:
         server = RedisServer(self.settings.require_redis_url(), self.settings.redis_timeout_seconds)

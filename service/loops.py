@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 
 from service.errors import Unavailable
@@ -28,6 +29,11 @@ class Loop:
         self._single_pass = single_pass
         self._interval_seconds = interval_seconds
         self._failures = 0
+        self._pass_began: float | None = None
+
+    def pass_seconds(self) -> float:
+        """How long the pass under way has lasted; 0 while the loop rests."""
+        return 0.0 if self._pass_began is None else time.monotonic() - self._pass_began
 
     async def run(self, stop: asyncio.Event) -> None:
         """Return once ``stop`` is set and the pass under way has ended."""
@@ -43,6 +49,7 @@ class Loop:
                 await asyncio.sleep(0)
 
     async def _one_pass(self) -> float:
+        self._pass_began = time.monotonic()
         try:
             more = await self._single_pass()
         except Exception as error:
@@ -61,6 +68,8 @@ class Loop:
                     exc_info=not expected,
                 )
             return pause
+        finally:
+            self._pass_began = None
         if self._failures:
             log.info("passes work again", loop=self.name, after_failures=self._failures)
             self._failures = 0

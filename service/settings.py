@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     """What is logged, and everything more severe."""
     log_json: bool = False
     """Log one JSON object a line instead of text."""
+    pulse_file: Path | None = None
+    """Where this process says that it turns, for ``python -m contract.pulse``; one file a process. Unset: nowhere."""
 
     topology: Topology = DEFAULT_TOPOLOGY
     """Queues and worker pools, as JSON."""

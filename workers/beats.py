@@ -16,6 +16,7 @@ from workers.connection import AWAY, RedisConnection
 from workers.keeper import Keeper
 from workers.lost import LostChildren
 from workers.node import Node
+from workers.pulse import Pulse
 from workers.slots import Phase
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ _LOG_SECONDS = 10.0
 class Beats:
     """Beats every ``BEAT_SECONDS``, and at once when the epoch changes; between beats it looks for dead children."""
 
-    def __init__(self, node: Node, catalogue: Catalogue) -> None:
+    def __init__(self, node: Node, catalogue: Catalogue, pulse: Pulse) -> None:
         self._node = node
         self._redis = RedisConnection(node.settings)
         self._kept = (0, 0)
@@ -35,6 +36,7 @@ class Beats:
         self._lost = LostChildren(node, self._redis, self.keeper, catalogue.rules)
         self._catalogue = catalogue
         self._catalogue_epoch = 0
+        self._pulse = pulse
         self._counter = 0
         self._beaten_at = 0.0
         self._beaten_epoch = -1
@@ -70,16 +72,19 @@ class Beats:
 
     def _loop(self) -> None:
         while not self._stop.is_set():
+            answers = True
             try:
                 self.run_once()
                 self._away_logged_at = 0.0
             except AWAY as error:
+                answers = False
                 self._redis.close()
                 if time.monotonic() - self._away_logged_at > _LOG_SECONDS:
                     logger.warning("no beat: Redis does not answer: %s", error)
                     self._away_logged_at = time.monotonic()
             except Exception:
                 logger.exception("beats: unexpected error")
+            self._pulse.turn(redis_answers=answers)
             self._stop.wait(_TICK_SECONDS)
 
     def _valid_epoch(self) -> int:

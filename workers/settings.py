@@ -31,6 +31,8 @@ class Settings(TaskSettings):
     """Redis or Valkey, the broker. Unset: the server of a running ``./scripts/up``."""
     data_dir: Path = DEFAULT_DATA_DIR
     """Where ``./scripts/up`` keeps ``run.json``."""
+    pulse_file: Path | None = None
+    """Where this node says that it turns, for ``python -m contract.pulse``; one file a node. Unset: nowhere."""
     task_modules: Annotated[str, NoDecode] = ""
     """Importable modules with tasks, separated by commas, beside the shipped ``workers.tasks``."""
     topology: Topology = DEFAULT_TOPOLOGY

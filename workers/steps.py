@@ -18,6 +18,7 @@ from workers.catalogue import Catalogue
 from workers.child import existing_child
 from workers.keeper import Note
 from workers.node import Node, become, current_node
+from workers.pulse import Pulse
 from workers.settings import settings
 from workers.slots import Slots
 from workers.timers import forget_cancelled
@@ -55,7 +56,7 @@ class NodeStep(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:  # noqa: ARG002 - Celery's name
         """The pool has forked: a thread may start."""
-        NodeStep.beats = Beats(self.node, self.catalogue)
+        NodeStep.beats = Beats(self.node, self.catalogue, Pulse(self.node, forks=self.forks))
         NodeStep.beats.start()
         if not self.forks:
             native.watch()

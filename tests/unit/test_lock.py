@@ -5,17 +5,22 @@ import tomllib
 from itertools import chain
 from pathlib import Path
 
+import pytest
+
 from contract import RELEASE
 
 ROOT = Path(__file__).parents[2]
-EXPORT = ["export", "--format", "requirements-txt", "--all-extras", "--no-emit-project", "--no-header"]
+EXPORT = ["export", "--format", "requirements-txt", "--no-emit-project", "--no-header"]
 
 
-def test_requirements_lock_is_what_uv_lock_says() -> None:
-    """After a change of dependencies: ``uv lock``, then ``uv export`` with the words above into requirements.lock."""
-    words = [sys.executable, "-m", "uv", *EXPORT, "--frozen", "--offline", "--quiet"]
+@pytest.mark.parametrize(
+    ("file", "extras"), [("requirements.lock", ["--all-extras"]), ("requirements.runtime.lock", [])]
+)
+def test_requirements_are_what_uv_lock_says(file: str, extras: list[str]) -> None:
+    """After a change of dependencies: ``uv lock``, then ``uv export`` with these words into both files."""
+    words = [sys.executable, "-m", "uv", *EXPORT, *extras, "--frozen", "--offline", "--quiet"]
     exported = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert (ROOT / "requirements.lock").read_text(encoding="utf-8") == exported
+    assert (ROOT / file).read_text(encoding="utf-8") == exported
 
 
 def test_uv_lock_follows_pyproject() -> None:

@@ -1,0 +1,49 @@
+"""One image a session, and servers set up as docker-compose.yml sets up its own."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.embedded.postgres import PostgresServer
+from service.embedded.valkey import ValkeyServer
+from tests.integration.deploy.image import Image, IndexAway, NoPython, build
+from tests.unit.deploy.compose import services
+
+
+@pytest.fixture(scope="session")
+def image() -> Iterator[Image]:
+    """The image, built by the Dockerfile's own instructions where everybody can reach it."""
+    directory = Path(tempfile.mkdtemp(prefix="pointsman-image-", dir="/tmp"))
+    directory.chmod(0o755)
+    try:
+        yield build(directory)
+    except (IndexAway, NoPython) as error:
+        if os.environ.get("POINTSMAN_CI") == "1":
+            raise
+        pytest.skip(f"the image's packages cannot be installed here: {type(error).__name__}: {error}")
+    finally:
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def postgres_of_compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """PostgreSQL with the settings of docker-compose.yml, open to every user of this machine."""
+    words = services()["postgres"]["command"]
+    settings = dict(word.removeprefix("-c").split("=", 1) for word in words[1:])
+    settings["unix_socket_permissions"] = "0777"
+    with PostgresServer(tmp_path_factory.mktemp("compose") / "postgres", settings=settings) as server:
+        server.socket_dir.chmod(0o755)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def valkey_of_compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """Valkey with the settings of docker-compose.yml."""
+    words = services()["valkey"]["command"]
+    settings = {name.removeprefix("--"): value for name, value in zip(words[1::2], words[2::2], strict=True)}
+    with ValkeyServer(tmp_path_factory.mktemp("compose") / "valkey", settings=settings) as server:
+        yield server

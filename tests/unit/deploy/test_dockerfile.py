@@ -1,0 +1,95 @@
+import re
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from service.settings import Settings as ServiceSettings
+from tests.unit.deploy.dockerfile import DOCKERFILE, ROOT, reaches_the_builder, stages
+from workers.settings import Settings as WorkerSettings
+
+PROGRAMS = Path(sys.executable).parent
+PYTHONS_OWN = {"PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONUNBUFFERED"}
+
+
+def test_hadolint_finds_nothing_and_nothing_is_hidden_from_it() -> None:
+    assert not list(ROOT.glob(".hadolint*"))
+    found = subprocess.run(
+        [PROGRAMS / "hadolint", "--disable-ignore-pragma", DOCKERFILE], capture_output=True, text=True, check=False
+    )
+    assert (found.returncode, found.stdout + found.stderr) == (0, "")
+
+
+def test_both_stages_start_from_one_pinned_python() -> None:
+    bases = {stage.base for stage in stages()}
+    assert len(stages()) == 2
+    assert len(bases) == 1
+    assert re.search(r":3\.\d+-slim-\w+$", bases.pop())
+
+
+def test_every_package_is_locked_by_its_hash_and_no_compiler_is_needed() -> None:
+    installing = next(run.text for run in stages()[0].all("RUN") if " install " in run.text)
+    assert "--require-hashes --only-binary :all:" in installing
+    assert "requirements.runtime.lock" in installing
+
+
+def test_container_is_nobody_with_a_number() -> None:
+    user = stages()[-1].only("USER").text
+    number = re.fullmatch(r"(\d+):(\d+)", user)
+    assert number
+    assert int(number[1]) >= 1000
+
+
+def test_signals_reach_the_process_itself() -> None:
+    final = stages()[-1]
+    assert final.only("STOPSIGNAL").text == "SIGTERM"
+    assert not final.all("ENTRYPOINT")
+    assert final.only("CMD").words() == ["python", "-m", "service", "api"]
+
+
+def test_health_check_is_the_judge_of_the_pulse() -> None:
+    final = stages()[-1]
+    form, _, words = final.only("HEALTHCHECK").text.partition(" ")
+    assert (form, words) == ("CMD", '["python", "-m", "contract.pulse"]')
+    assert final.environment()["POINTSMAN_PULSE_FILE"].startswith("/tmp/")
+
+
+def test_every_variable_of_the_image_is_a_setting_or_pythons() -> None:
+    settings = {f"POINTSMAN_{name.upper()}" for name in ServiceSettings.model_fields | WorkerSettings.model_fields}
+    assert set(stages()[-1].environment()) <= settings | PYTHONS_OWN
+
+
+def test_final_stage_takes_nothing_from_the_checkout() -> None:
+    for copy in stages()[-1].all("COPY"):
+        assert copy.flags == ("--from=build",)
+
+
+def test_everything_copied_exists_and_reaches_the_builder() -> None:
+    for copy in stages()[0].all("COPY"):
+        source = copy.text.split()[0]
+        assert (ROOT / source).exists()
+        assert reaches_the_builder(PurePosixPath(source))
+
+
+def test_nothing_else_reaches_the_builder() -> None:
+    copied = {copy.text.split()[0] for copy in stages()[0].all("COPY")}
+    reaching = {path.name for path in ROOT.iterdir() if reaches_the_builder(PurePosixPath(path.name))}
+    assert reaching == copied
+
+
+@pytest.mark.parametrize(
+    "path",
+    [".env", ".git/config", ".venv/bin/python", "tests/conftest.py", "service/embedded/up.py",
+     "service/store/__pycache__/models.cpython-313.pyc", "requirements.lock", "uv.lock"],
+)  # fmt: skip
+def test_what_a_container_does_not_need_stays_here(path: str) -> None:
+    assert not reaches_the_builder(PurePosixPath(path))
+
+
+@pytest.mark.parametrize(
+    "path", ["contract/lua/gate.lua", "service/api/static/swagger-ui/swagger-ui.css", "workers/app.py"]
+)
+def test_what_a_container_needs_goes_along(path: str) -> None:
+    assert (ROOT / path).is_file()
+    assert reaches_the_builder(PurePosixPath(path))
