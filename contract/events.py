@@ -129,6 +129,10 @@ class Beat(TypedDict):
     epoch: int
     """The epoch under which all outcomes this node still keeps have been appended; 0 when none is valid."""
     running: list[RunningAttempt]
+    at: NotRequired[float]
+    """Unix seconds by the worker's own clock: to show how old it is, never to judge who lives."""
+    stopping: NotRequired[bool]
+    """It was told to stop: it finishes what runs and takes nothing new."""
 
 
 BEAT_SECONDS = 2.0

@@ -18,11 +18,14 @@ _STEP_SEPARATOR = "\x06\x16"
 class QueueSpec(BaseModel):
     """One queue: its name, the priority of a task that names none, and its target for queue wait."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    """Lower case letters, digits and underscores."""
     priority: int = Field(ge=0, le=MAX_PRIORITY)
+    """Of a task that names none. 0 to 10, 10 the most urgent."""
     sla_seconds: float = Field(gt=0)
+    """Target for queue wait, from due to started."""
     accepts_any: bool = True
     """False: only an explicit queue or a route leads here, never a bare priority."""
 
@@ -30,12 +33,16 @@ class QueueSpec(BaseModel):
 class PoolSpec(BaseModel):
     """One Celery node: the queues it consumes, in order of preference, and its number of processes."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    """Lower case letters, digits and underscores."""
     queues: tuple[str, ...] = Field(min_length=1)
+    """What it consumes, in order of preference."""
     processes: int = Field(ge=1)
+    """Tasks it runs at once."""
     prefetch_multiplier: int = Field(default=1, ge=1)
+    """Messages it holds for each of its processes."""
 
 
 class Topology(BaseModel):
@@ -45,10 +52,12 @@ class Topology(BaseModel):
     task.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     queues: tuple[QueueSpec, ...]
+    """Every queue."""
     pools: tuple[PoolSpec, ...]
+    """Every worker pool."""
     fallback: str = "maintenance"
     """The queue of a task whose priority lies below every queue that accepts any task."""
 

@@ -9,10 +9,16 @@ from typing import Any
 
 import typer
 import uvicorn
-from pydantic import ValidationError
 
+from contract.configuration import BadConfiguration
+from contract.queues import MAX_PRIORITY
+from contract.settings_view import read_settings
+from service.admit.routing import decide
 from service.app import Process, Role, create_app, openapi_document
+from service.console.config import show_config
+from service.console.routes import NotPublished, ask_catalogue, show_decision, show_table, unasked
 from service.database import create_engine
+from service.errors import UnknownQueue
 from service.settings import Settings
 from service.store.partitions import ensure_partitions
 from service.store.schema import migrate as migrate_schema
@@ -21,54 +27,134 @@ from service.telemetry import configure_logging, logger
 
 log = logger(__name__)
 cli = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="The Pointsman control plane.", pretty_exceptions_enable=False
+    add_completion=False,
+    no_args_is_help=True,
+    help="The Pointsman control plane. Each command has its own --help.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 _Host = typer.Option(None, help="Address to bind.", show_default="POINTSMAN_HOST, or 127.0.0.1")
 _Port = typer.Option(None, help="Port to bind.", show_default="POINTSMAN_PORT, or 8000")
+_Json = typer.Option(False, "--json", help="Print JSON.")
 
 
 @cli.command()
 def api(host: str | None = _Host, port: int | None = _Port) -> None:
-    """Serve the HTTP API and publish what it accepts."""
+    """Serve the HTTP API and publish what it accepts.
+
+    Needs PostgreSQL, migrated; without the broker it takes tasks in and they wait. Serves until SIGINT or SIGTERM, then
+    ends what is under way and exits 0. Several may run at once. Exits 2 on a bad setting, 1 when it cannot start.
+    """
     _serve(_settings(host, port), {Role.API})
 
 
 @cli.command()
 def dispatcher() -> None:
-    """Keep the broker filled from the tasks that wait in Postgres."""
+    """Keep the broker filled from the tasks that wait in Postgres.
+
+    Needs PostgreSQL, migrated, and the broker; waits for either when it is away. Several may run, one leads. Runs until
+    SIGINT or SIGTERM, then exits 0. Exits 2 on a bad setting, 1 when no server is named.
+    """
     _run_loops(_settings(), {Role.DISPATCHER})
 
 
 @cli.command()
 def recorder() -> None:
-    """Record what workers report."""
+    """Record what workers report.
+
+    Needs PostgreSQL, migrated, and the broker; waits for either when it is away. Several may run, one leads. Runs until
+    SIGINT or SIGTERM, then exits 0. Exits 2 on a bad setting, 1 when no server is named.
+    """
     _run_loops(_settings(), {Role.RECORDER})
 
 
 @cli.command()
 def reconciler() -> None:
-    """Find what fell out of the line and put it back."""
+    """Find what fell out of the line and put it back.
+
+    Needs PostgreSQL, migrated, and the broker; waits for either when it is away. Several may run at once. Runs until
+    SIGINT or SIGTERM, then exits 0. Exits 2 on a bad setting, 1 when no server is named.
+    """
     _run_loops(_settings(), {Role.RECONCILER})
 
 
 @cli.command(name="all")
 def everything(host: str | None = _Host, port: int | None = _Port) -> None:
-    """Serve the API and run every loop in one process."""
+    """Serve the API and run every loop in one process.
+
+    Needs what api, dispatcher, recorder and reconciler need. Serves until SIGINT or SIGTERM, then exits 0. Exits 2 on a
+    bad setting, 1 when it cannot start. Worker pools are started apart: ./scripts/celery_workers.sh.
+    """
     _serve(_settings(host, port), set(Role))
 
 
 @cli.command()
 def migrate(revision: str = typer.Argument("head", help="Revision to go to; base undoes everything.")) -> None:
-    """Bring the database to a revision of the schema."""
+    """Bring the database to a revision of the schema.
+
+    Needs PostgreSQL. Does nothing when the schema is there already. Exits 0 once it is in place, 2 on a bad setting,
+    1 when it failed.
+    """
     settings = _settings()
     asyncio.run(_migrate(settings, revision))
     log.info("the schema is in place", revision=revision)
 
 
 @cli.command()
+def config(
+    as_json: bool = _Json,
+    check: bool = typer.Option(False, "--check", help="Only validate, and print nothing but what is wrong."),
+) -> None:
+    """Show every setting: its value, and where that came from.
+
+    Settings come from POINTSMAN_* variables, then from the file or Python module that POINTSMAN_CONFIG names, then from
+    defaults. Passwords are masked. Needs no server. Exits 0 when all are valid, else 2 with a line for each fault.
+    """
+    settings = _read_settings()
+    if not check:
+        show_config(settings, as_json=as_json)
+
+
+@cli.command()
+def routes(
+    task_type: str | None = typer.Argument(None, help="The task type to explain; without it the queues are shown."),
+    queue: str | None = typer.Option(None, help="The queue the submission names."),
+    priority: int | None = typer.Option(None, min=0, max=MAX_PRIORITY, help="The priority the submission names."),
+    offline: bool = typer.Option(False, "--offline", help="Do not ask the database for the task type's own queue."),
+    as_json: bool = _Json,
+) -> None:
+    """Say which queue and priority a task would get, and why.
+
+    Needs no server, but asks PostgreSQL for the task type's own queue and priority; when that is away, or with
+    --offline, it says so and goes by task_routes and priority alone. Exits 0, 1 when the task type or the queue does
+    not exist, 2 on a bad setting.
+    """
+    settings = _read_settings()
+    if task_type is None:
+        if queue is not None or priority is not None:
+            raise typer.BadParameter("--queue and --priority need a task type")
+        show_table(settings, as_json=as_json)
+        return
+    try:
+        asked = (
+            unasked(task_type, "the database was not asked (--offline)")
+            if offline
+            else asyncio.run(ask_catalogue(settings, task_type))
+        )
+        decision = decide(settings, asked.spec, queue, priority)
+    except (NotPublished, UnknownQueue) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    show_decision(settings, asked, decision, as_json=as_json)
+
+
+@cli.command()
 def openapi() -> None:
-    """Print the OpenAPI document of the API."""
+    """Print the OpenAPI document of the API.
+
+    Needs no server. Exits 0.
+    """
     typer.echo(json.dumps(openapi_document(), indent=2, ensure_ascii=False))
 
 
@@ -84,15 +170,18 @@ async def _migrate(settings: Settings, revision: str) -> None:
         await store.close()
 
 
-def _settings(host: str | None = None, port: int | None = None) -> Settings:
-    given: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+def _read_settings(**given: Any) -> Settings:
     try:
-        settings = Settings(**given)
-    except ValidationError as error:
-        for fault in error.errors(include_url=False, include_input=False, include_context=False):
-            name = "POINTSMAN_" + "__".join(str(part) for part in fault["loc"]).upper()
-            typer.echo(f"{name}: {fault['msg']}", err=True)
+        return read_settings(Settings, **given)
+    except BadConfiguration as error:
+        for line in error.lines:
+            typer.echo(line, err=True)
         raise typer.Exit(2) from None
+
+
+def _settings(host: str | None = None, port: int | None = None) -> Settings:
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = _read_settings(**given)
     settings.require_database_url()
     configure_logging(settings)
     return settings

@@ -1,29 +1,44 @@
 """Every setting of the control plane, validated once at start. Units are in the names.
 
-Each is read from the environment with the prefix ``POINTSMAN_``; nested ones are JSON.
+Each is read from the environment with the prefix ``POINTSMAN_``, nested ones as JSON, else from the file that
+``POINTSMAN_CONFIG`` names (``contract.configuration``). ``docs/configuration.md`` lists them all.
 """
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
+from contract.breaker_policy import BreakerPolicy
+from contract.configuration import json_text, values_of_file
 from contract.queues import DEFAULT_TOPOLOGY, Topology
+from contract.retry import RetryPolicy
+from contract.routes import TaskRoutes, lead_to_queues
 from contract.run_file import DEFAULT_DATA_DIR, RunFile
+
+_DATABASE_SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
 
 
 def _async_driver(url: SecretStr | None) -> SecretStr | None:
-    """Accept ``postgres://`` and ``postgresql://`` as people write them: the driver is always asyncpg."""
+    """Accept a URL as libpq takes it and providers hand it out; the driver is always asyncpg, which says ``ssl``."""
     if url is None:
         return None
-    text = url.get_secret_value()
-    for prefix in ("postgres://", "postgresql://"):
-        if text.startswith(prefix):
-            return SecretStr("postgresql+asyncpg://" + text.removeprefix(prefix))
-    if not text.startswith("postgresql+asyncpg://"):
+    scheme, separator, rest = url.get_secret_value().partition("://")
+    if not separator or scheme not in _DATABASE_SCHEMES:
         raise ValueError("must start with postgresql://")
-    return url
+    place, mark, query = rest.partition("?")
+    parameters = query.split("&")
+    if any(parameter.startswith("sslrootcert=") for parameter in parameters):
+        raise ValueError("sslrootcert is not understood in the URL: set PGSSLROOTCERT instead")
+    renamed = [f"ssl={found[8:]}" if found.startswith("sslmode=") else found for found in parameters]
+    return SecretStr(f"postgresql+asyncpg://{place}{mark}{'&'.join(renamed)}")
 
 
 def _redis_scheme(url: SecretStr | None) -> SecretStr | None:
@@ -32,16 +47,15 @@ def _redis_scheme(url: SecretStr | None) -> SecretStr | None:
     return url
 
 
-class RouteSpec(BaseModel):
-    """Where ``task_routes`` sends a task type: the shape of one entry of Celery's ``task_routes``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    queue: str
+_JSON = (NoDecode, BeforeValidator(json_text))
 
 
 class Settings(BaseSettings):
-    """The control plane's configuration. Raises ``pydantic.ValidationError`` naming every bad value."""
+    """The control plane's configuration.
+
+    Raises ``pydantic.ValidationError`` naming every bad value, and ``BadConfiguration`` for a file that cannot be used;
+    ``contract.settings_view.read_settings`` makes one of both, with a line for each fault.
+    """
 
     model_config = SettingsConfigDict(env_prefix="POINTSMAN_", frozen=True, extra="ignore")
 
@@ -62,10 +76,14 @@ class Settings(BaseSettings):
     pulse_file: Path | None = None
     """Where this process says that it turns, for ``python -m contract.pulse``; one file a process. Unset: nowhere."""
 
-    topology: Topology = DEFAULT_TOPOLOGY
-    """Queues and worker pools, as JSON."""
-    task_routes: dict[str, RouteSpec] = Field(default_factory=dict)
-    """Overrides the queue a task type asks for: ``{"send_reminder_email": {"queue": "email"}}``."""
+    topology: Annotated[Topology, *_JSON] = DEFAULT_TOPOLOGY
+    """Queues and worker pools."""
+    task_routes: Annotated[TaskRoutes, *_JSON, AfterValidator(lead_to_queues)] = TaskRoutes()
+    """``CELERY_TASK_ROUTES``: overrides the queue a task type asks for, by its name or a pattern."""
+    circuit_breaker: Annotated[BreakerPolicy, *_JSON] = BreakerPolicy()
+    """``CIRCUIT_BREAKER``. Validated and shown only: the circuit breaker itself is not built yet."""
+    retry_policy: Annotated[RetryPolicy, *_JSON] = RetryPolicy()
+    """``RETRY_POLICY``: what a managed task without options of its own gets. The workers act on it."""
 
     body_bytes: int = Field(default=256 * 1024, ge=1024)
     """Longest request body, but for a batch."""
@@ -126,12 +144,18 @@ class Settings(BaseSettings):
     worker_dead_seconds: float = Field(default=10.0, gt=0)
     """A worker whose beat counter stands still so long is dead."""
 
-    @model_validator(mode="after")
-    def _routes_lead_to_queues(self) -> Self:
-        for task_type, route in self.task_routes.items():
-            if self.topology.queue(route.queue) is None:
-                raise ValueError(f"task_routes sends {task_type} to {route.queue}, which is not a queue")
-        return self
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes all by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Constructor arguments, then the environment, then the file; each replaces a whole setting."""
+        of_file = values_of_file(cls.model_fields, init_settings(), env_settings())
+        return init_settings, env_settings, InitSettingsSource(settings_cls, of_file)
 
     def require_database_url(self) -> str:
         """The database URL. Raises ``SystemExit`` with what to do when there is none."""

@@ -57,7 +57,12 @@ def _is_worker_run() -> bool:
 
 
 def celery_url(url: str) -> str:
-    """The URL in Celery's words: ``redis+socket`` and ``virtual_host`` where redis-py says ``unix`` and ``db``."""
+    """The URL in Celery's words: ``redis+socket`` and ``virtual_host`` where redis-py says ``unix`` and ``db``.
+
+    Over TLS Celery's result backend wants said what redis-py takes for granted: that certificates are checked.
+    """
+    if url.startswith("rediss://") and "ssl_cert_reqs=" not in url:
+        return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
     if not url.startswith("unix://"):
         return url
     parts = urlsplit(url)
@@ -91,6 +96,7 @@ def configuration() -> dict[str, Any]:
         ],
         "task_default_queue": ours.topology.fallback,
         "task_create_missing_queues": False,
+        "task_routes": ours.task_routes.for_celery(),
         "task_time_limit": ours.time_limit_seconds,
         "task_soft_time_limit": ours.soft_time_limit_seconds,
         "task_acks_late": False,

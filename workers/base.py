@@ -24,6 +24,7 @@ from workers.keeper import Note, Outcome
 from workers.progress import progress_text
 from workers.report import Ending, describe, encode_result, failed, kind_of, outcome_body
 from workers.retrying import AttemptRetries, RetryRules
+from workers.routing import with_route
 from workers.settings import settings
 from workers.slots import Phase, Run
 
@@ -52,6 +53,9 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         if HEADER not in request.__dict__:
             return complete(self.run(*args, **kwargs))
         return ManagedRun(self, request, current_child()).run(args, kwargs)
+
+    def _get_exec_options(self) -> Any:
+        return with_route(self.name, super()._get_exec_options())  # type: ignore[misc]  # not in celery-types
 
     @cached_property
     def arguments(self) -> Arguments:

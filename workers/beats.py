@@ -26,7 +26,10 @@ _LOG_SECONDS = 10.0
 
 
 class Beats:
-    """Beats every ``BEAT_SECONDS``, and at once when the epoch changes; between beats it looks for dead children."""
+    """Beats every ``BEAT_SECONDS``, and at once when the epoch changes or the node is told to stop.
+
+    Between beats it looks for dead children.
+    """
 
     def __init__(self, node: Node, catalogue: Catalogue, pulse: Pulse) -> None:
         self._node = node
@@ -39,7 +42,7 @@ class Beats:
         self._pulse = pulse
         self._counter = 0
         self._beaten_at = 0.0
-        self._beaten_epoch = -1
+        self._said = (-1, False)
         self._away_logged_at = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="pointsman-beats", daemon=True)
@@ -66,9 +69,9 @@ class Beats:
         epoch = self._valid_epoch()
         self._lost.run_once()
         self._publish_catalogue(epoch)
-        appended = self._appended_epoch(epoch)
-        if appended != self._beaten_epoch or time.monotonic() - self._beaten_at >= BEAT_SECONDS - _TICK_SECONDS / 2:
-            self._beat(appended)
+        said = self._appended_epoch(epoch), self._node.slots.stopping
+        if said != self._said or time.monotonic() - self._beaten_at >= BEAT_SECONDS - _TICK_SECONDS / 2:
+            self._beat(*said)
 
     def _loop(self) -> None:
         while not self._stop.is_set():
@@ -105,7 +108,7 @@ class Beats:
         if answer[0] == "ok":
             self._catalogue_epoch = int(answer[1])
 
-    def _beat(self, epoch: int) -> None:
+    def _beat(self, epoch: int, stopping: bool) -> None:
         node = self._node
         self._counter += 1
         beat: Beat = {
@@ -126,9 +129,11 @@ class Beats:
                 for slot in node.slots.taken()
                 if slot.phase is Phase.RUNNING and slot.run is not None
             ],
+            "at": time.time(),
+            "stopping": stopping,
         }
         self._redis.command("HSET", BEATS, node.owner, json.dumps(beat))
-        self._beaten_at, self._beaten_epoch = time.monotonic(), epoch
+        self._beaten_at, self._said = time.monotonic(), (epoch, stopping)
 
     def _show_kept(self, kept: int, epoch: int) -> None:
         self._kept = (kept, epoch)

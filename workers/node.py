@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from contract.nodes import pool_of
 from workers.settings import Settings
 from workers.slots import Slots
 
@@ -36,8 +37,8 @@ class Node:
 
     @property
     def pool(self) -> str:
-        """The node name before the ``@``."""
-        return self.name.partition("@")[0]
+        """The pool its name belongs to."""
+        return pool_of(self.name)
 
 
 _current: list[Node] = []

@@ -41,19 +41,22 @@ class Pulse:
         if self._file is None or now - self._beaten_at < PULSE_SECONDS:
             return
         if now - self._turned_at > self._stuck_seconds:
-            self._log(now, f"the consumer has stood still for {now - self._turned_at:.0f} s: no more pulse")
+            if self._may_log(now):
+                logger.error("the consumer has stood still for %.0f s: no more pulse", now - self._turned_at)
             return
         try:
             self._file.beat()
             self._beaten_at = now
         except OSError as error:
-            self._log(now, f"the pulse cannot be written: {error}")
+            if self._may_log(now):
+                logger.error("the pulse cannot be written: %s", error)
 
     def _turns(self) -> bool:
         before, self._consuming = self._consuming, self._node.consuming
         return self._consuming != before or not self._forks or self._node.slots.stopping
 
-    def _log(self, now: float, words: str) -> None:
-        if now - self._logged_at > _LOG_SECONDS:
-            logger.error(words)
-            self._logged_at = now
+    def _may_log(self, now: float) -> bool:
+        if now - self._logged_at <= _LOG_SECONDS:
+            return False
+        self._logged_at = now
+        return True

@@ -5,6 +5,7 @@ moment before a message is built, and back in ``workers.request``, in the first 
 whatever Celery passes on in between (retries, chains, chords, replaced tasks) is a priority and never a step.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from celery.app.amqp import AMQP
@@ -17,6 +18,16 @@ from workers.settings import settings
 def priority_of(step: int) -> int:
     """The priority of a step: ``step_of(priority_of(step)) == step`` for every step."""
     return MAX_PRIORITY - min(max(step, STEPS[0]), STEPS[-1])
+
+
+def with_route(task_type: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A task's own options as its configured route overrides them.
+
+    Celery would let the queue that a task class names win over ``task_routes``. In the control plane the route wins
+    over the class, and only a caller's explicit queue over the route: so must a plain ``delay()``.
+    """
+    found = settings().task_routes.find(task_type)
+    return options if found is None else {**options, **found[1].model_dump(exclude_none=True)}
 
 
 class PriorityRouter(Router):

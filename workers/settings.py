@@ -1,18 +1,35 @@
 """Every setting of a worker, validated once at start. Units are in the names.
 
-Each is read from the environment with the prefix ``POINTSMAN_``; ``topology`` is JSON.
+Each is read from the environment with the prefix ``POINTSMAN_``, nested ones as JSON, else from the file that
+``POINTSMAN_CONFIG`` names (``contract.configuration``). ``docs/configuration.md`` lists them all.
 """
 
+import sys
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
+from contract.configuration import BadConfiguration, json_text, values_of_file
 from contract.queues import DEFAULT_TOPOLOGY, Topology
 from contract.retry import RetryPolicy
+from contract.routes import TaskRoutes, lead_to_queues
 from contract.run_file import DEFAULT_DATA_DIR, RunFile
+from contract.settings_view import read_settings
 from workers.task_settings import TaskSettings
 
 
@@ -22,8 +39,18 @@ def _redis_scheme(url: SecretStr | None) -> SecretStr | None:
     return url
 
 
+def _joined(value: Any) -> Any:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+_JSON = (NoDecode, BeforeValidator(json_text))
+
+
 class Settings(TaskSettings):
-    """A worker's configuration. Raises ``pydantic.ValidationError`` naming every bad value."""
+    """A worker's configuration.
+
+    Raises ``pydantic.ValidationError`` naming every bad value, and ``BadConfiguration`` for a file that cannot be used.
+    """
 
     model_config = SettingsConfigDict(env_prefix="POINTSMAN_", frozen=True, extra="ignore")
 
@@ -33,17 +60,21 @@ class Settings(TaskSettings):
     """Where ``./scripts/up`` keeps ``run.json``."""
     pulse_file: Path | None = None
     """Where this node says that it turns, for ``python -m contract.pulse``; one file a node. Unset: nowhere."""
-    task_modules: Annotated[str, NoDecode] = ""
-    """Importable modules with tasks, separated by commas, beside the shipped ``workers.tasks``."""
-    topology: Topology = DEFAULT_TOPOLOGY
-    """Queues and worker pools, as JSON."""
+    task_modules: Annotated[str, NoDecode, BeforeValidator(_joined)] = ""
+    """Importable modules with tasks, separated by commas, beside the shipped ``workers.tasks``. A list in a file."""
+    topology: Annotated[Topology, *_JSON] = DEFAULT_TOPOLOGY
+    """Queues and worker pools."""
+    task_routes: Annotated[TaskRoutes, *_JSON, AfterValidator(lead_to_queues)] = TaskRoutes()
+    """``CELERY_TASK_ROUTES``: plain ``delay()`` goes the way the control plane sends the same task type."""
+    retry_policy: Annotated[RetryPolicy, *_JSON] = RetryPolicy()
+    """``RETRY_POLICY``: what a managed task without options of its own gets."""
+    worker_log_level: str = Field(default="WARNING", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """What nodes started by ``scripts/celery_workers.sh`` log, and everything more severe. INFO: two lines a task."""
 
     time_limit_seconds: float = Field(default=300.0, gt=0)
     """A task that names no limit is killed after so long."""
     soft_time_limit_seconds: float | None = Field(default=None, gt=0)
     """A task that names no soft limit gets ``SoftTimeLimitExceeded`` after so long."""
-    retry_policy: RetryPolicy = RetryPolicy()
-    """How a managed task without retry options of its own is retried, as JSON."""
     visibility_timeout_seconds: int = Field(default=3600, ge=60)
     """An unacknowledged message is delivered again after so long. Equal in all workers."""
     result_expires_seconds: int = Field(default=3600, ge=1)
@@ -71,6 +102,19 @@ class Settings(TaskSettings):
         if self.soft_time_limit_seconds is not None and self.soft_time_limit_seconds >= self.time_limit_seconds:
             raise ValueError("soft_time_limit_seconds must be below time_limit_seconds")
         return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes all by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Constructor arguments, then the environment, then the file; each replaces a whole setting."""
+        of_file = values_of_file(cls.model_fields, init_settings(), env_settings())
+        return init_settings, env_settings, InitSettingsSource(settings_cls, of_file)
 
     def modules(self) -> tuple[str, ...]:
         """The names in ``task_modules``."""
@@ -108,5 +152,12 @@ class Settings(TaskSettings):
 
 @cache
 def settings() -> Settings:
-    """The settings of this process, read on first use."""
-    return Settings()
+    """The settings of this process, read on first use.
+
+    Raises ``SystemExit`` with status 2, after a line on standard error for each fault.
+    """
+    try:
+        return read_settings(Settings)
+    except BadConfiguration as error:
+        sys.stderr.write("".join(f"{line}\n" for line in error.lines))
+        raise SystemExit(2) from None

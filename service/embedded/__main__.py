@@ -3,16 +3,28 @@
 import os
 import sys
 
+from contract.configuration import BadConfiguration, read_file
+from contract.settings_view import read_settings
 from service.embedded.errors import EmbeddedError
 from service.embedded.logs import Console
-from service.embedded.options import parse_options
+from service.embedded.options import parse_options, with_file
 from service.embedded.up import up
+from service.settings import Settings
 
 
 def main() -> int:
-    """Run until stopped: 0 after an orderly stop, 1 with one line on stderr when it could not run."""
+    """Run until stopped: 0 after an orderly stop, 1 with one line on stderr when it could not run.
+
+    2 when a setting is bad, with a line for each.
+    """
     try:
-        up(parse_options(sys.argv[1:], os.environ), Console(sys.stdout))
+        options = parse_options(sys.argv[1:], with_file(os.environ, read_file()))
+        read_settings(Settings)
+        up(options, Console(sys.stdout))
+    except BadConfiguration as error:
+        for line in error.lines:
+            sys.stderr.write(f"up: error: {line}\n")
+        return 2
     except (EmbeddedError, OSError) as error:
         sys.stderr.write(f"up: error: {error}\n")
         return 1

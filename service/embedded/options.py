@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from contract.configuration import PREFIX, ConfigurationFile
 from contract.run_file import DEFAULT_DATA_DIR
 from service.embedded.errors import InvalidOption
 
@@ -35,6 +36,14 @@ class Options:
     demo: bool = False
     database_url: str | None = None
     redis_url: str | None = None
+
+
+def with_file(environment: Mapping[str, str], file: ConfigurationFile | None) -> dict[str, str]:
+    """The environment, completed by what the configuration file says of the settings that are options here."""
+    entries = {} if file is None else file.entries
+    named = {variable: variable.removeprefix(PREFIX).lower() for variable in (DATABASE_URL, REDIS_URL, DATA_DIR, PORT)}
+    from_file = {variable: str(entries[name].value) for variable, name in named.items() if name in entries}
+    return from_file | dict(environment)
 
 
 def parse_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:

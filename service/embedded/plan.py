@@ -1,11 +1,12 @@
 """Which children run beside the servers."""
 
-import os
 import signal
 import sys
 from dataclasses import dataclass
 
+from contract.nodes import worker_words
 from contract.queues import PoolSpec, compact_pools
+from contract.settings_view import read_settings
 from service.embedded.children import ChildSpec, StopStep
 from service.embedded.options import Pools
 from service.embedded.ports import HOST
@@ -38,29 +39,15 @@ def make_plan(pools: Pools, port: int, *, demo: bool = False) -> Plan:
 def _pools(pools: Pools) -> tuple[PoolSpec, ...]:
     match pools:
         case Pools.FULL:
-            return Settings().topology.pools
+            return read_settings(Settings).topology.pools
         case Pools.COMPACT:
-            return compact_pools(Settings().topology.queues)
+            return compact_pools(read_settings(Settings).topology.queues)
         case Pools.NONE:
             return ()
 
 
 def _worker(pool: PoolSpec) -> ChildSpec:
-    # Gossip and mingle let nodes talk to each other at start and on every event; nothing here needs it.
-    command = _python(
-        "celery", "-A", "workers", "-q", "worker", "-n", f"{pool.name}@%h", "-Q", ",".join(pool.queues),
-        "-c", str(pool.processes), "--prefetch-multiplier", str(pool.prefetch_multiplier), "-P", "prefork",
-        "--without-gossip", "--without-mingle", "-l", "WARNING",
-    )  # fmt: skip
-    return ChildSpec(f"w.{pool.name}", command, environment=_quiet_about_root(), stop_steps=_WORKER_STOP)
-
-
-def _quiet_about_root() -> dict[str, str]:
-    """Celery warns root at length; whoever runs this as root in a container has heard it."""
-    if os.geteuid() != 0:
-        return {}
-    warning = "ignore:You're running the worker with superuser privileges"
-    return {"PYTHONWARNINGS": ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), warning]))}
+    return ChildSpec(f"w.{pool.name}", (sys.executable, *worker_words(pool)), stop_steps=_WORKER_STOP)
 
 
 def _python(module: str, *arguments: str) -> tuple[str, ...]:

@@ -135,7 +135,7 @@ def _welcome(options: Options, api_url: str) -> str:
         f"  Data       {options.data_dir}",
     ]
     if options.pools is Pools.NONE:
-        lines.append("No workers were started (--pools none). Start some: celery -A workers worker")
+        lines.append("No workers were started (--pools none). Start them: ./scripts/celery_workers.sh start")
     else:
         body = '{"task_type": "noop"}'
         lines.append(f"  Try        curl -s {api_url}/v1/tasks -H 'Content-Type: application/json' -d '{body}'")

@@ -36,10 +36,22 @@ class WorkerFigures:
 
 
 def worker_figures(rows: Iterable[Mapping[str, Any]], broker: BrokerState, dead_seconds: float) -> list[WorkerFigures]:
-    """From ``watching.workers``, by name. A silent worker whose successor of the same name lives is left out."""
-    figures = [_figures(row, broker, dead_seconds) for row in rows]
-    live = {worker.name for worker in figures if worker.live}
-    return [worker for worker in figures if worker.live or worker.name not in live]
+    """From ``watching.workers``, by name. A silent worker whose successor lives is left out.
+
+    A successor has its name; or, after a rolling restart, its pool on its host, when it took its own beat away as a
+    worker does that ends in order.
+    """
+    figures = [(row["owner"], _figures(row, broker, dead_seconds)) for row in rows]
+    live = {worker.name for _, worker in figures if worker.live}
+    places = {(worker.pool, worker.host) for _, worker in figures if worker.live}
+    return [
+        worker
+        for owner, worker in figures
+        if worker.live
+        or not (
+            worker.name in live or ((worker.pool, worker.host) in places and broker.up and owner not in broker.busy)
+        )
+    ]
 
 
 def consumers(workers: Iterable[WorkerFigures], queue: str) -> int:

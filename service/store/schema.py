@@ -20,8 +20,14 @@ def is_ours(table: str) -> bool:
 
 def alembic_config(database_url: str) -> Config:
     """Alembic's configuration for one database."""
-    config = Config(_ROOT / "alembic.ini")
-    config.set_main_option("sqlalchemy.url", database_url.replace("%", "%%"))
+    # Not from alembic.ini, which is for the command line: an installed package does not have it.
+    config = Config()
+    for name, value in (
+        ("script_location", str(_ROOT / "migrations")),
+        ("path_separator", "os"),
+        ("sqlalchemy.url", database_url),
+    ):
+        config.set_main_option(name, value.replace("%", "%%"))
     return config
 
 

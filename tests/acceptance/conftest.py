@@ -41,7 +41,8 @@ async def stack(
     directory = tmp_path_factory.mktemp("stack")
     database = postgres.start().create_database(template=migrated_template)
     with ValkeyServer(directory / "valkey", appendonly=False) as valkey:
-        async with Stack(database, valkey, directory) as running:
+        private = {"POINTSMAN_ALLOW_PRIVATE_TARGETS": "true"}
+        async with Stack(database, valkey, directory, variables=private) as running:
             yield running
 
 

@@ -44,7 +44,7 @@ class Stack:
         valkey: ValkeyServer,
         directory: Path,
         processes: int = 2,
-        environment: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.valkey = valkey
         self.directory = directory
@@ -55,14 +55,14 @@ class Stack:
         self.redis_url = valkey.url
         # A variable of this shell must not reach them.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")}
-        self._environment = inherited | {
+        self.environment = inherited | {
             "POINTSMAN_DATABASE_URL": database_url,
             "POINTSMAN_REDIS_URL": valkey.url,
             "POINTSMAN_DATA_DIR": str(directory),
             "POINTSMAN_TASK_MODULES": "tests.acceptance.ledger_tasks",
             "POINTSMAN_API_URL": self.url,
             VARIABLE: str(self.ledger.path),
-            **(environment or {}),
+            **(variables or {}),
         }
         self.service = self._child("service", ["-m", "service", "all", "--port", str(self.port)])
         self.worker = self._child(
@@ -77,7 +77,7 @@ class Stack:
         self.http = self.client()
 
     def _child(self, name: str, words: list[str]) -> Child:
-        return Child(name, words, self._environment, self.directory / f"{name}.log")
+        return Child(name, words, self.environment, self.directory / f"{name}.log")
 
     def client(self) -> httpx.AsyncClient:
         """A client of the API with connections of its own, to be closed."""
@@ -197,7 +197,7 @@ class Stack:
         return subprocess.run(
             [sys.executable, *words],
             cwd=ROOT,
-            env={**self._environment, **(environment or {})},
+            env={**self.environment, **(environment or {})},
             capture_output=True,
             text=True,
             check=False,

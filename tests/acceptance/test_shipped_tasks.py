@@ -65,7 +65,7 @@ async def shipped(
         "POINTSMAN_WEATHER_URL": f"{peers.web.url}/forecast",
     }
     with ValkeyServer(directory / "valkey", appendonly=False) as valkey:
-        async with Stack(database, valkey, directory, environment=environment) as running:
+        async with Stack(database, valkey, directory, variables=environment) as running:
             yield running
 
 

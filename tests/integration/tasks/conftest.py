@@ -1,6 +1,5 @@
 """Shipped tasks run in this process, with settings of the test's own, against real peers."""
 
-import inspect
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,13 +63,8 @@ def run(task: Any, **arguments: Any) -> Any:
 
 
 def run_attempt(task: Any, attempt: int = 1, **arguments: Any) -> testing.Ran:
-    """How one attempt ended. ``headers`` is a parameter of a task here, so what may come before it goes by position."""
-    parameters = list(inspect.signature(task.run).parameters.values())
-    last = next((number for number, one in enumerate(parameters) if one.name == "headers"), -1)
-    if "headers" not in arguments or last < 0:
-        return testing.run(task, attempt=attempt, **arguments)
-    first = [arguments.pop(one.name, one.default) for one in parameters[: last + 1]]
-    return testing.run(task, *first, attempt=attempt, **arguments)
+    """How one attempt ended."""
+    return testing.run_attempt(task, kwargs=arguments, attempt=attempt)
 
 
 def assert_refused(task: Any, **arguments: Any) -> None:

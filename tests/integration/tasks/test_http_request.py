@@ -158,7 +158,7 @@ def test_retry_after_is_when_the_next_attempt_is_due(
 
 def test_spent_budget_is_the_end_whatever_retry_after_says(peer: HTTPPeer) -> None:
     peer.on("/", Reply(503, b"busy", {"Retry-After": "1"}))
-    ran = testing.run(http_request, "GET", peer.url + "/", attempt=2, max_attempts=2)
+    ran = testing.run_attempt(http_request, ["GET", peer.url + "/"], attempt=2, max_attempts=2)
     assert (ran.state, type(ran.raised)) == ("failed", HTTPStatusError)
 
 

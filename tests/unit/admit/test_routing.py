@@ -1,9 +1,10 @@
 import pytest
 
 from contract.catalogue import TaskTypeSpec
-from service.admit.routing import route
+from contract.routes import TaskRoutes
+from service.admit.routing import By, decide, route
 from service.errors import UnknownQueue
-from service.settings import RouteSpec, Settings
+from service.settings import Settings
 
 
 def spec(queue: str | None = None, priority: int | None = None) -> TaskTypeSpec:
@@ -44,9 +45,50 @@ def test_the_first_match_wins(
 
 
 def test_a_configured_route_overrides_the_queue_of_the_type() -> None:
-    routes = {"f": RouteSpec(queue="external_api")}
+    routes = {"f": {"queue": "external_api"}}
     assert routed(spec("email"), None, None, task_routes=routes) == ("external_api", 5)
     assert routed(spec("email"), "reports", None, task_routes=routes) == ("reports", 6)
+
+
+def test_pattern_routes_what_has_no_route_of_its_own() -> None:
+    assert routed(spec("email"), None, None, task_routes={"f*": "reports"}) == ("reports", 6)
+    assert routed(spec("email"), None, None, task_routes={"f*": "reports", "f": "email"}) == ("email", 7)
+    assert routed(spec("email"), None, None, task_routes={"g*": "reports"}) == ("email", 7)
+
+
+def test_priority_is_the_submissions_then_the_routes_then_the_types_then_the_queues() -> None:
+    with_priority = {"f": {"queue": "reports", "priority": 9}}
+    assert routed(spec(None, 4), None, 1, task_routes=with_priority) == ("reports", 1)
+    assert routed(spec(None, 4), None, None, task_routes=with_priority) == ("reports", 9)
+    assert routed(spec(None, 4), None, None, task_routes={"f": "reports"}) == ("reports", 4)
+    assert routed(spec(), None, None, task_routes={"f": "reports"}) == ("reports", 6)
+
+
+def test_priority_of_a_route_holds_also_in_a_queue_the_submission_names() -> None:
+    routes = {"f": {"queue": "reports", "priority": 9}}
+    assert routed(spec(), "email", None, task_routes=routes) == ("email", 9)
+
+
+@pytest.mark.parametrize(
+    ("task_type", "queue", "priority", "routes", "expected"),
+    [
+        (spec("email"), "reports", 3, {}, (By.SUBMISSION, By.SUBMISSION, None)),
+        (spec("email"), None, None, {"f*": "reports"}, (By.ROUTE, By.QUEUE, "f*")),
+        (spec("email"), None, None, {"f": {"queue": "reports", "priority": 1}}, (By.ROUTE, By.ROUTE, "f")),
+        (spec("email", 4), None, None, {}, (By.TASK_TYPE, By.TASK_TYPE, None)),
+        (spec("of_elsewhere"), None, 9, {}, (By.PRIORITY, By.SUBMISSION, None)),
+        (spec(), None, None, {}, (By.FALLBACK, By.QUEUE, None)),
+    ],
+)
+def test_decision_says_what_decided(
+    task_type: TaskTypeSpec,
+    queue: str | None,
+    priority: int | None,
+    routes: dict[str, object],
+    expected: tuple[By, By, str | None],
+) -> None:
+    decision = decide(Settings.model_validate({"task_routes": routes}), task_type, queue, priority)
+    assert (decision.queue_by, decision.priority_by, decision.route) == expected
 
 
 def test_an_explicit_queue_that_does_not_exist_is_refused_with_the_names_there_are() -> None:
@@ -57,4 +99,4 @@ def test_an_explicit_queue_that_does_not_exist_is_refused_with_the_names_there_a
 
 def test_a_route_to_no_queue_is_refused_at_start() -> None:
     with pytest.raises(ValueError, match="not a queue"):
-        Settings(task_routes={"f": RouteSpec(queue="nowhere")})
+        Settings(task_routes=TaskRoutes.model_validate({"f": "nowhere"}))

@@ -1,10 +1,14 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from contract.configuration import load
 from contract.queues import DEFAULT_TOPOLOGY
 from service.embedded.errors import InvalidOption
-from service.embedded.options import Options, Pools, parse_options
+from service.embedded.options import Options, Pools, parse_options, with_file
 from service.embedded.plan import make_plan
 
 
@@ -29,6 +33,22 @@ def test_empty_url_means_the_embedded_server() -> None:
     given = parse_options([], {"POINTSMAN_DATABASE_URL": "", "POINTSMAN_REDIS_URL": "redis://cache/1"})
     assert given.database_url is None
     assert given.redis_url == "redis://cache/1"
+
+
+def test_configuration_file_completes_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('port = 9000\nredis_url = "redis://cache/1"\n')
+    given = parse_options([], with_file({"POINTSMAN_REDIS_URL": "redis://other/2"}, load(str(path))))
+    assert (given.port, given.redis_url, given.database_url) == (9000, "redis://other/2", None)
+
+
+def test_bad_setting_ends_up_with_its_line_and_nothing_is_started(tmp_path: Path) -> None:
+    environment = {**os.environ, "POINTSMAN_BODY_BYTES": "1", "POINTSMAN_DATA_DIR": str(tmp_path / "data")}
+    words = [sys.executable, "-m", "service.embedded", "--pools", "none"]
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    line = "up: error: POINTSMAN_BODY_BYTES: Input should be greater than or equal to 1024\n"
+    assert (ended.returncode, ended.stderr) == (2, line)
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("port", ["x", "-1", "65536", "80.5"])

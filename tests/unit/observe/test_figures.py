@@ -113,6 +113,29 @@ def test_busy_is_unknown_without_broker_beat_or_life() -> None:
     assert [found.busy for found in worker_figures(rows, AWAY, 10.0)] == [None, None, None]
 
 
+def test_worker_that_a_rolling_restart_replaced_is_left_out() -> None:
+    replaced = worker("old", name="critical@h", heartbeat_age_seconds=60.0)
+    successor = worker("new", name="critical-2@h")
+
+    assert [found.name for found in worker_figures([replaced, successor], UP, 10.0)] == ["critical-2@h"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "broker"),
+    [
+        ({"owner": "a"}, UP),  # its beat is still there: it died
+        ({"host": "elsewhere"}, UP),
+        ({"pool": "email"}, UP),
+        ({}, AWAY),
+    ],
+)
+def test_dead_worker_is_shown_beside_a_living_one(changes: dict[str, Any], broker: BrokerState) -> None:
+    dead = worker("old", name="critical@h", heartbeat_age_seconds=60.0) | changes
+    other = worker("new", name="critical-2@h")
+
+    assert [found.live for found in worker_figures([dead, other], broker, 10.0)] == [False, True]
+
+
 def test_utilization_never_exceeds_one() -> None:
     (found,) = worker_figures([worker("a", processes=2)], UP, 10.0)
 

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,10 @@ from contract.message import HEADER
 from contract.queues import DEFAULT_TOPOLOGY, STEPS, step_of
 from contract.run_file import RunFile
 from workers import celery, task
-from workers.app import celery_url
+from workers.app import PointsmanCelery, celery_url, configuration
 from workers.request import acknowledged_late
 from workers.routing import priority_of
-from workers.settings import Settings
+from workers.settings import Settings, settings
 
 
 def test_url_does_not_show_in_the_settings_text() -> None:
@@ -35,6 +36,19 @@ def test_soft_limit_above_the_hard_one_is_refused() -> None:
         Settings(time_limit_seconds=5, soft_time_limit_seconds=5)
 
 
+@pytest.mark.parametrize(
+    "words", [["-m", "celery", "-A", "workers", "worker"], ["-c", "import workers; workers.celery.conf.broker_url"]]
+)
+def test_worker_with_a_bad_setting_says_so_in_one_line(words: list[str], tmp_path: Path) -> None:
+    environment = {"PYTHONPATH": str(Path(__file__).parents[3]), "POINTSMAN_DATA_DIR": str(tmp_path)}
+    environment["POINTSMAN_KEPT_BYTES"] = "1"
+    ended = subprocess.run(
+        [sys.executable, *words], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    line = "POINTSMAN_KEPT_BYTES: Input should be greater than or equal to 1048576\n"
+    assert (ended.returncode, ended.stderr) == (2, line)
+
+
 def test_broker_of_a_running_supervisor_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("POINTSMAN_REDIS_URL")
     running = RunFile(supervisor_pid=1, database_url="", redis_url="redis://127.0.0.1:2/0", api_url="")
@@ -53,6 +67,9 @@ def test_missing_broker_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_pat
     [
         ("redis://:p%40ss@host:7000/2", "redis://:p%40ss@host:7000/2"),
         ("unix:///run/valkey.sock?db=2", "redis+socket:///run/valkey.sock?virtual_host=2"),
+        ("rediss://host/0", "rediss://host/0?ssl_cert_reqs=required"),
+        ("rediss://host/0?ssl_ca_certs=/ca.pem", "rediss://host/0?ssl_ca_certs=/ca.pem&ssl_cert_reqs=required"),
+        ("rediss://host/0?ssl_cert_reqs=none", "rediss://host/0?ssl_cert_reqs=none"),
     ],
 )
 def test_url_is_said_in_celerys_words(url: str, celerys: str) -> None:
@@ -76,6 +93,60 @@ def test_queue_decides_the_step_of_a_message_without_a_priority(queue: str) -> N
 def test_priority_off_the_scale_is_refused(priority: object) -> None:
     with pytest.raises(ValueError, match="0 to 10"):
         celery.amqp.Router().route({"priority": priority}, "noop")
+
+
+class Sent(Exception):
+    """Carries what would have been sent."""
+
+    def __init__(self, queue: str, step: int) -> None:
+        self.queue, self.step = queue, step
+
+
+@pytest.fixture
+def routed_to(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Where a plain call of an email task with priority 2 goes under given routes: queue and Redis step."""
+
+    def route(routes: dict[str, Any], **options: Any) -> tuple[str, int]:
+        monkeypatch.setenv("POINTSMAN_TASK_ROUTES", json.dumps(routes))
+        settings.cache_clear()
+        app = PointsmanCelery("of_the_test", task_cls="workers.base:ManagedTask", set_as_current=False)
+        app.add_defaults(configuration)
+
+        @app.task(name="unit.routed", queue="email", priority=2, ignore_result=True, shared=False)
+        def routed() -> None: ...
+
+        def send(*_: object, **sent: Any) -> None:
+            raise Sent(sent["queue"].name, sent["priority"])
+
+        monkeypatch.setattr(type(app.amqp), "send_task_message", property(lambda _: send))
+        with pytest.raises(Sent) as raised:
+            routed.apply_async(**options)
+        app.close()
+        return raised.value.queue, raised.value.step
+
+    return route
+
+
+def test_plain_call_goes_where_the_control_plane_would_send_it(routed_to: Any) -> None:
+    with_priority = {"unit.*": {"queue": "reports", "priority": 9}}
+    assert routed_to({}) == ("email", step_of(2))
+    assert routed_to({"unit.*": "reports"}) == ("reports", step_of(2))
+    assert routed_to(with_priority) == ("reports", step_of(9))
+    assert routed_to(with_priority, priority=0) == ("reports", step_of(0))
+    assert routed_to({"unit.*": "reports"}, queue="critical") == ("critical", step_of(2))
+
+
+def test_call_by_name_alone_follows_the_route_and_its_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    routes = {"elsewhere.*": {"queue": "email", "priority": 10}, "other": "reports"}
+    monkeypatch.setenv("POINTSMAN_TASK_ROUTES", json.dumps(routes))
+    settings.cache_clear()
+    app = PointsmanCelery("of_the_test", set_as_current=False)
+    app.add_defaults(configuration)
+    router = app.amqp.Router()
+    for name, queue, step in (("elsewhere.f", "email", step_of(10)), ("other", "reports", step_of(6))):
+        found = router.route({}, name)
+        assert (found["queue"].name, found["priority"]) == (queue, step)
+    app.close()
 
 
 def test_queue_option_of_a_task_leads_there_without_a_warning() -> None:

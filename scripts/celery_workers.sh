@@ -1,0 +1,252 @@
+#!/usr/bin/env bash
+# The worker pools as daemons. See ./scripts/celery_workers.sh --help.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+Run the worker pools as daemons.
+
+  ./scripts/celery_workers.sh start   [POOL...]  start what does not run, and wait until it consumes
+  ./scripts/celery_workers.sh stop    [POOL...]  let running tasks finish, then insist
+  ./scripts/celery_workers.sh restart [POOL...]  pool by pool: the new node first, then the old one is stopped
+  ./scripts/celery_workers.sh status  [POOL...]  a table; says by its exit status whether something is down
+  ./scripts/celery_workers.sh logs    [POOL...]  follow the logs
+
+Without POOL: all of them. Pools, their queues and processes come from the configuration (POINTSMAN_TOPOLOGY, or the file
+that POINTSMAN_CONFIG names). The broker is POINTSMAN_REDIS_URL, or that of a running ./scripts/up --pools none.
+
+  --timeout SECONDS  stop, restart: how long running tasks may take (default $POINTSMAN_STOP_SECONDS, else 60). What
+                     still runs then is ended, first by SIGQUIT, so that it is recorded, then by SIGKILL: that costs
+                     its tasks an attempt.
+                     A start, and each step of a restart, may take $POINTSMAN_START_SECONDS, else 30.
+  -n LINES           logs: how many lines to begin with (default 20)
+
+Each pool logs to logs/celery_POOL.log and has its pid in logs/celery_POOL.pid (POINTSMAN_LOGS_DIR: another directory).
+While a pool restarts it has a second node, POOL-2; the next restart goes back to POOL.
+
+States: running; starting; draining (told to stop, finishes its tasks); stale (lives, but does not beat: hangs or is cut
+off); down.
+Exit status: 0 done, all is well; 1 something is down or failed; 2 wrong usage or configuration; 4 (status) the processes
+live, but the broker is away, so nobody knows more.
+TEXT
+}
+
+die() {
+    printf 'celery_workers: %s\n' "$1" >&2
+    exit "${2:-1}"
+}
+
+wrong() {
+    printf 'celery_workers: %s\nSee ./scripts/celery_workers.sh --help\n' "$1" >&2
+    exit 2
+}
+
+# Relative paths mean where this was called from.
+from_caller() {
+    case "$1" in /* | "~"*) printf '%s\n' "$1" ;; *) printf '%s/%s\n' "$invoked_from" "$1" ;; esac
+}
+
+invoked_from="$PWD"
+cd "$(dirname "$0")/.."
+python="$PWD/.venv/bin/python"
+logs_dir="$(from_caller "${POINTSMAN_LOGS_DIR:-$PWD/logs}")"
+lock_dir="$logs_dir/.celery_workers.lock"
+# An assignment to a variable of the environment stays in it.
+[ -z "${POINTSMAN_DATA_DIR:-}" ] || POINTSMAN_DATA_DIR="$(from_caller "$POINTSMAN_DATA_DIR")"
+case "${POINTSMAN_CONFIG:-}" in
+    *.toml | *.json | *.py) POINTSMAN_CONFIG="$(from_caller "$POINTSMAN_CONFIG")" ;;
+esac
+export PYTHONUNBUFFERED=1
+# shellcheck source=scripts/daemons.sh
+. scripts/daemons.sh
+
+# The configured pools: a line for each node they may have (python -m workers pools).
+read_table() { table="$("$python" -m workers pools)"; }
+
+has_line() { case $'\n'"$1"$'\n' in *$'\n'"$2"$'\n'*) return 0 ;; *) return 1 ;; esac; }
+
+# Sets pools: those that were named, each checked, or all that are configured or have a pid file.
+choose_pools() {
+    local known name
+    known="$({ printf '%s\n' "$table" | cut -f 1; pools_with_pids; } | awk 'NF && !seen[$0]++')"
+    if [ $# -eq 0 ]; then
+        # shellcheck disable=SC2206 # names of pools are words without anything special
+        pools=($known)
+        return 0
+    fi
+    for name in "$@"; do
+        has_line "$known" "$name" ||
+            wrong "there is no pool '$name'; the pools are $(printf '%s\n' "$known" | paste -s -d ' ' -)."
+    done
+    pools=("$@")
+}
+
+configured() { has_line "$(printf '%s\n' "$table" | cut -f 1)" "$1"; }
+
+do_start() {
+    local pool name running
+    local -a wanted=()
+    for pool in "${pools[@]}"; do
+        running="$(alive_of "$pool" "$pool-2")"
+        if [ -n "$running" ]; then
+            look "${running%%$'\n'*}"
+            printf '%s: already running (pid %s)\n' "$pool" "$pid"
+            continue
+        fi
+        for name in "$pool" "$pool-2"; do
+            look "$name"
+            [ "$state" != "gone" ] || printf '%s: its process had died (pid %s)\n' "$name" "$pid"
+            [ "$state" = "none" ] || forget "$name" "$pid"
+        done
+        if configured "$pool"; then wanted+=("$pool"); fi
+    done
+    [ ${#wanted[@]} -eq 0 ] || start_nodes "${wanted[@]}"
+}
+
+do_stop() {
+    local pool name
+    local -a nodes=()
+    for pool in "${pools[@]}"; do
+        for name in "$pool" "$pool-2"; do
+            look "$name"
+            [ "$state" = "none" ] || nodes+=("$name")
+        done
+        look "$pool"
+        [ "$state" != "none" ] && continue
+        look "$pool-2"
+        [ "$state" != "none" ] || printf '%s: not running\n' "$pool"
+    done
+    [ ${#nodes[@]} -eq 0 ] || stop_nodes "${nodes[@]}"
+}
+
+# One pool: the new node takes the name that is free. Nothing consumes less than before at any moment.
+restart_pool() {
+    local old="" new
+    old="$(alive_of "$1" "$1-2")"
+    if [ "$(printf '%s\n' "$old" | wc -l)" -gt 1 ]; then
+        # Left over by a restart that was cut short.
+        stop_nodes "$1-2" || return 1
+        old="$1"
+    fi
+    if [ -z "$old" ]; then
+        pools=("$1")
+        do_start
+        return
+    fi
+    case "$old" in *-2) new="$1" ;; *) new="$1-2" ;; esac
+    look "$new"
+    [ "$state" = "none" ] || forget "$new" "$pid"
+    if ! start_nodes "$new"; then
+        printf '%s: %s goes on, the new node is given up\n' "$1" "$old"
+        stop_nodes "$new" || true
+        return 1
+    fi
+    stop_nodes "$old"
+}
+
+do_restart() {
+    local pool
+    local -a chosen=("${pools[@]}")
+    for pool in "${chosen[@]}"; do
+        if ! configured "$pool"; then
+            printf '%s: not configured any more, stopping it\n' "$pool"
+            stop_nodes "$pool" "$pool-2"
+            continue
+        fi
+        restart_pool "$pool" || die "the restart ends here: $pool could not be restarted, the pools after it go on as they are."
+    done
+}
+
+# One start of Python: it knows the pools, and checks their names.
+do_status() {
+    local pool name
+    local -a nodes=() only=()
+    for pool in $(pools_with_pids | sort -u); do
+        for name in "$pool" "$pool-2"; do
+            look "$name"
+            [ "$state" = "none" ] || nodes+=("$name:$state:$pid")
+        done
+    done
+    [ ${#named[@]} -eq 0 ] || only=(--only "${named[@]}" --)
+    "$python" -m workers status --pids "$logs_dir" ${only[@]+"${only[@]}"} ${nodes[@]+"${nodes[@]}"}
+}
+
+do_logs() {
+    local pool
+    local -a files=()
+    for pool in "${pools[@]}"; do
+        [ ! -f "$(log_file "$pool")" ] || files+=("$(log_file "$pool")")
+    done
+    [ ${#files[@]} -gt 0 ] || die "nothing has been logged yet in $logs_dir."
+    exec tail -n "$lines" -F "${files[@]}"
+}
+
+main() {
+    command="${1:-}"
+    [ $# -eq 0 ] || shift
+    case "$command" in
+        start | stop | restart | status | logs) ;;
+        -h | --help | help)
+            usage
+            exit 0
+            ;;
+        "")
+            usage >&2
+            exit 2
+            ;;
+        *) wrong "there is no command '$command'." ;;
+    esac
+
+    timeout="${POINTSMAN_STOP_SECONDS:-60}"
+    start_seconds="${POINTSMAN_START_SECONDS:-30}"
+    lines=20
+    named=()
+    while [ $# -gt 0 ]; do
+        case "$command:$1" in
+            *:-h | *:--help)
+                usage
+                exit 0
+                ;;
+            stop:--timeout | restart:--timeout | logs:-n)
+                [ $# -gt 1 ] || wrong "$1 needs a number."
+                if [ "$1" = "-n" ]; then lines="$2"; else timeout="$2"; fi
+                shift
+                ;;
+            *:-*) wrong "$command has no option '$1'." ;;
+            *) named+=("$1") ;;
+        esac
+        shift
+    done
+    case "$timeout" in
+        '' | *[!0-9]*) wrong "a number of seconds is needed, not '$timeout' (--timeout, POINTSMAN_STOP_SECONDS)." ;;
+    esac
+    case "$start_seconds" in
+        '' | *[!0-9]*) wrong "POINTSMAN_START_SECONDS must be a number of seconds, not '$start_seconds'." ;;
+    esac
+    case "$lines" in '' | *[!0-9]*) wrong "-n needs a number, not '$lines'." ;; esac
+
+    case "$command" in start | restart) ./scripts/setup ;; esac
+    [ -x "$python" ] || die "nothing is installed yet: ./scripts/celery_workers.sh start does that."
+    mkdir -p "$logs_dir"
+    if [ "$command" = "status" ]; then
+        do_status
+        return
+    fi
+    table=""
+    # Whoever must stop or read logs must not be kept from it by a setting.
+    case "$command" in
+        stop | logs) read_table || true ;;
+        *) read_table ;;
+    esac
+    choose_pools ${named[@]+"${named[@]}"}
+    [ ${#pools[@]} -gt 0 ] || return 0
+    case "$command" in
+        start) lock && do_start ;;
+        stop) lock && do_stop ;;
+        restart) lock && do_restart ;;
+        logs) do_logs ;;
+    esac
+}
+
+# Read whole before it runs: a new version may be put in its place meanwhile.
+main "$@"; exit

@@ -1,0 +1,1 @@
+"""Commands of ``python -m service`` that look and answer, and run nothing."""

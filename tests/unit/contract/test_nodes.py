@@ -1,0 +1,25 @@
+from itertools import pairwise
+
+import pytest
+
+from contract.nodes import node_name, pool_of, worker_words
+from contract.queues import DEFAULT_TOPOLOGY, PoolSpec
+
+
+@pytest.mark.parametrize("pool", [pool.name for pool in DEFAULT_TOPOLOGY.pools])
+@pytest.mark.parametrize("number", [1, 2, 13])
+def test_pool_of_a_node_is_told_by_its_name(pool: str, number: int) -> None:
+    assert pool_of(node_name(pool, number, "host-7.example.org")) == pool
+
+
+def test_first_node_of_a_pool_has_its_plain_name() -> None:
+    assert (node_name("email", host="h"), node_name("email", 2, "h")) == ("email@h", "email-2@h")
+
+
+def test_command_line_names_node_queues_processes_and_prefetch() -> None:
+    pool = PoolSpec(name="fast", queues=("critical", "email"), processes=3, prefetch_multiplier=4)
+    words = worker_words(pool, 2, "INFO")
+    options = dict(pairwise(words))
+    assert words[words.index("-m") : words.index("-m") + 4] == ("-m", "celery", "-A", "workers")
+    wanted = {"-n": "fast-2@%h", "-Q": "critical,email", "-c": "3", "--prefetch-multiplier": "4", "-l": "INFO"}
+    assert {name: options[name] for name in wanted} == wanted

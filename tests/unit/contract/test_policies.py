@@ -1,0 +1,64 @@
+from concurrent.futures import BrokenExecutor
+
+import pytest
+from pydantic import ValidationError
+
+from contract.breaker_policy import BreakerPolicy
+from contract.retry import RetryPolicy
+
+
+def test_breaker_as_people_have_it_keeps_its_exception_by_name() -> None:
+    policy = BreakerPolicy.model_validate(
+        {"failure_threshold": 5, "recovery_timeout": 60, "expected_exception": Exception}
+    )
+    assert policy == BreakerPolicy()
+    assert policy.expected_exception == ("Exception",)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ("ConnectionError", ("ConnectionError",)),
+        ("requests.exceptions.Timeout", ("requests.exceptions.Timeout",)),
+        ([TimeoutError, "a.b.C"], ("TimeoutError", "a.b.C")),
+        ((BrokenExecutor,), ("concurrent.futures._base.BrokenExecutor",)),
+    ],
+)
+def test_exception_is_a_class_or_a_name_or_several(given: object, names: tuple[str, ...]) -> None:
+    assert BreakerPolicy.model_validate({"expected_exception": given}).expected_exception == names
+    assert BreakerPolicy.model_validate({"ignored_exceptions": given}).ignored_exceptions == names
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("ConectionError", "did you mean ConnectionError"),
+        ("GatewayFell", "package.module.Class"),
+        ("no name", "nor the name of one"),
+        (5, "nor the name of one"),
+        (int, "nor the name of one"),
+        ([], "at least 1 item"),
+    ],
+)
+def test_what_is_no_exception_is_refused(given: object, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        BreakerPolicy.model_validate({"expected_exception": given})
+
+
+@pytest.mark.parametrize("wrong", [{"failure_threshold": 0}, {"recovery_timeout": 0}, {"reset_timeout": 60}])
+def test_breaker_out_of_bounds_or_with_another_key_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        BreakerPolicy.model_validate(wrong)
+
+
+def test_retry_policy_as_people_have_it_is_the_default() -> None:
+    given = {"max_retries": 3, "interval_start": 0, "interval_step": 2, "interval_max": 10, "jitter": True}
+    assert RetryPolicy.model_validate(given) == RetryPolicy()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"max_retries": -1}, {"interval_start": 11}, {"interval_max": -1}, {"interval": 1}, {"jitter": "maybe"}]
+)
+def test_retry_policy_out_of_bounds_or_with_another_key_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        RetryPolicy.model_validate(wrong)

@@ -1,0 +1,18 @@
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_reference_of_settings_is_up_to_date() -> None:
+    """When this fails: .venv/bin/python scripts/configuration_reference.py"""
+    words = [sys.executable, "scripts/configuration_reference.py", "--check"]
+    checked = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_introduction_of_the_reference_names_what_it_promises() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    for name in ("CELERY_TASK_ROUTES", "CIRCUIT_BREAKER", "CELERY_RETRY_POLICY", "POINTSMAN_CONFIG", "`database_url`"):
+        assert name in page

@@ -1,0 +1,35 @@
+import pytest
+from pydantic import SecretStr, ValidationError
+from sqlalchemy.engine import make_url
+
+from service.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("postgres://u:p%40w@db:5433/tasks", "postgresql+asyncpg://u:p%40w@db:5433/tasks"),
+        ("postgresql://u@/tasks?host=/run/pg", "postgresql+asyncpg://u@/tasks?host=/run/pg"),
+        ("postgresql+asyncpg://db/tasks", "postgresql+asyncpg://db/tasks"),
+        ("postgres://db/tasks?sslmode=verify-full", "postgresql+asyncpg://db/tasks?ssl=verify-full"),
+        ("postgres://db/tasks?host=a&sslmode=require", "postgresql+asyncpg://db/tasks?host=a&ssl=require"),
+    ],
+)
+def test_database_url_is_taken_as_providers_hand_it_out(given: str, used: str) -> None:
+    settings = Settings(database_url=SecretStr(given))
+    assert settings.require_database_url() == used
+    assert make_url(used).get_driver_name() == "asyncpg"
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("mysql://secret@db/tasks", "must start with postgresql://"),
+        ("db/secret", "must start with postgresql://"),
+        ("postgres://u:secret@db/tasks?sslrootcert=/ca.pem", "PGSSLROOTCERT"),
+    ],
+)
+def test_database_url_that_cannot_be_honoured_is_refused_without_its_text(given: str, why: str) -> None:
+    with pytest.raises(ValidationError, match=why) as refused:
+        Settings(database_url=SecretStr(given))
+    assert "secret" not in str(refused.value)
