@@ -27,11 +27,14 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONPATH=/app \
     PYTHONUNBUFFERED=1 \
+    POINTSMAN_DATA_DIR=/var/lib/pointsman \
     POINTSMAN_PULSE_FILE=/tmp/pointsman.pulse
-# The group needs a name, or Celery takes the process for root's. There is no home: nothing is written but in /tmp.
+# The group needs a name, or Celery takes the process for root's. There is no home: nothing is written but in /tmp, and
+# by tasks that write files in /var/lib/pointsman, where a new volume becomes the user's.
 RUN groupadd --gid 10001 pointsman \
     && useradd --uid 10001 --gid 10001 --no-create-home --no-log-init --home-dir /nonexistent \
-        --shell /usr/sbin/nologin pointsman
+        --shell /usr/sbin/nologin pointsman \
+    && install --directory --owner 10001 --group 10001 /var/lib/pointsman
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app

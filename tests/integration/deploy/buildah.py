@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.integration.deploy.image import reachable_python, write_program
+from tests.integration.deploy.image import pip_package, reachable_python, write_program
 from tests.unit.deploy.dockerfile import ROOT, stages
 
 _STAND_IN = "localhost/pointsman-stand-in:3"
@@ -44,6 +44,8 @@ class Buildah:
             *("--build-arg", f"PYTHON_IMAGE={self.base}", "--tag", _TAG, "."),
             seconds=600,
         )
+        if built.returncode and "no subuid ranges found" in built.stderr:
+            raise CannotBuild("an ordinary user needs ranges in /etc/subuid and /etc/subgid")
         assert built.returncode == 0, built.stdout[-4000:] + built.stderr[-4000:]
         return _TAG
 
@@ -68,7 +70,7 @@ class Buildah:
         (skeleton / "etc" / "group").write_text("root:x:0:\n", encoding="utf-8")
         tools = skeleton / _TOOLS.strip("/")
         write_program(tools / "python", f'exec "{python}" "$@"')
-        write_program(tools / "pip", f'PYTHONPATH={_TOOLS}/lib exec "{python}" -m pip "$@"')
+        write_program(tools / "pip", f'exec "{python}" {_TOOLS}/lib/pip/__pip-runner__.py "$@"')
         (tools / "lib" / "pip").mkdir(parents=True)
         prefix = subprocess.run(
             [python, "-c", "import sys; print(sys.base_prefix)"], capture_output=True, text=True, check=True
@@ -78,7 +80,7 @@ class Buildah:
             self._mount(prefix.stdout.strip(), prefix.stdout.strip())
         self._mount("/etc/ssl", "/etc/ssl")
         self._mount("/etc/pip.conf", "/etc/pip.conf")
-        self._mount(_pip(), f"{_TOOLS}/lib/pip")
+        self._mount(str(pip_package()), f"{_TOOLS}/lib/pip")
         container = self("from", "scratch").stdout.strip()
         self("copy", "--quiet", container, str(skeleton), "/")
         self("config", "--env", f"PATH={_TOOLS}:/usr/bin:/bin:/usr/sbin:/sbin", container)
@@ -96,9 +98,3 @@ class Buildah:
         self("rm", "--all")
         self("rmi", "--all", "--force")
         shutil.rmtree(self._directory, ignore_errors=True)
-
-
-def _pip() -> str:
-    import pip
-
-    return str(Path(pip.__file__).parent)

@@ -4,6 +4,7 @@ Absolute paths of the image are moved below that directory; nothing else is diff
 last stage makes is only a number here.
 """
 
+import importlib.util
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from tests.unit.deploy.dockerfile import ROOT, Instruction, Stage, reaches_the_builder, stages
 
 _PATHS = re.compile(r"(?<![\w/.-])/(opt/venv|app|build)(?![\w-])")
+_VOLUME = "/var/lib/pointsman"
 _AWAY = re.compile(r"NewConnectionError|Name or service|resolution|Network is unreachable|Max retries", re.IGNORECASE)
 
 
@@ -34,8 +36,18 @@ class Image:
     root: Path
     user: int | None
     """The number the image runs as; None when this process is no root and can only be itself."""
-    scratch: Path
-    """Stands for /tmp: the only place that can be written."""
+    writable: Path
+    """Holds what stands for /tmp and for the volume: the only places that can be written."""
+
+    @property
+    def scratch(self) -> Path:
+        """The container's /tmp."""
+        return self.writable / "tmp"
+
+    @property
+    def volume(self) -> Path:
+        """The container's /var/lib/pointsman."""
+        return self.writable / "files"
 
     @property
     def app(self) -> Path:
@@ -54,10 +66,12 @@ class Image:
         return found | {"PATH": path, "HOME": "/nonexistent", "TMPDIR": str(self.scratch)}
 
     def _here(self, text: str) -> str:
-        return str(self.scratch / text.removeprefix("/tmp/")) if text.startswith("/tmp/") else moved(text, self.root)
+        if text.startswith("/tmp/"):
+            return str(self.scratch / text.removeprefix("/tmp/"))
+        return str(self.volume) if text == _VOLUME else moved(text, self.root)
 
     def command(self, words: list[str]) -> list[str]:
-        """The command line that runs ``words`` as the image's user with nothing to write to but ``scratch``.
+        """The command line that runs ``words`` as the image's user with nothing to write to but ``writable``.
 
         Root gets a mount namespace whose root is read-only; the process keeps its id, so signals reach it.
         """
@@ -73,7 +87,7 @@ class Image:
             "sh",
             "-ec",
             _READ_ONLY,
-            str(self.scratch),
+            str(self.writable),
             *tied,
             *as_user,
             *words,
@@ -126,17 +140,29 @@ def build(directory: Path) -> Image:
         destination = root / target.lstrip("/")
         destination.parent.mkdir(parents=True, exist_ok=True)
         (before / source.lstrip("/")).rename(destination)
-    scratch = directory / "tmp"
-    scratch.mkdir()
-    scratch.chmod(0o777)
-    for path in (root, *root.rglob("*")):
-        if not path.is_symlink():
-            path.chmod(path.stat().st_mode & ~0o222)
-    return Image(root, user, scratch)
+    image = Image(root, user, directory / "writable")
+    for place in (image.scratch, image.volume):
+        place.mkdir(parents=True)
+        place.chmod(0o777)
+    _chmod(root, 0, ~0o222)
+    return image
+
+
+def remove(directory: Path) -> None:
+    """Remove what ``build`` made, or began to make."""
+    _chmod(directory, 0o200, ~0)
+    shutil.rmtree(directory)
+
+
+def _chmod(directory: Path, added: int, kept: int) -> None:
+    for path in (directory, *directory.rglob("*")):
+        if not path.is_symlink() and path.stat().st_uid == os.geteuid():
+            path.chmod((path.stat().st_mode | added) & kept)
 
 
 def _carry_out(stage: Stage, root: Path, tools: Path) -> None:
-    environment = {"PIP_RETRIES": "1", **os.environ, **stage.environment(), "PATH": f"{tools}:{os.environ['PATH']}"}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment = {"PIP_RETRIES": "1", **inherited, **stage.environment(), "PATH": f"{tools}:{os.environ['PATH']}"}
     # Its own cache is this machine's: an image has none to keep.
     environment.pop("PIP_NO_CACHE_DIR", None)
     for instruction in stage.instructions:
@@ -174,8 +200,17 @@ def _tools(directory: Path, user: int | None) -> Path:
     """A directory with the ``python`` and ``pip`` of the base image."""
     directory.mkdir()
     write_program(directory / "python", f'exec "{reachable_python(user)}" "$@"')
-    write_program(directory / "pip", f'exec "{sys.executable}" -m pip "$@"')
+    # Without what else lies beside pip, which would pass for installed.
+    write_program(directory / "pip", f'exec "{sys.executable}" "{pip_package()}/__pip-runner__.py" "$@"')
     return directory
+
+
+def pip_package() -> Path:
+    """Where this environment's pip lies."""
+    found = importlib.util.find_spec("pip")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent
 
 
 def write_program(path: Path, line: str) -> None:

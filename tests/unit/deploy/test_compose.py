@@ -5,21 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded.options import Pools
-from service.embedded.plan import make_plan
+from contract.configuration import VARIABLE as CONFIG
+from contract.nodes import worker_words
+from contract.queues import DEFAULT_TOPOLOGY
 from service.settings import Settings as ServiceSettings
 from tests.unit.deploy import compose
 from workers import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask
 from workers.settings import Settings as WorkerSettings
 
 PROGRAMS = Path(sys.executable).parent
-SERVICE = {f"POINTSMAN_{name.upper()}" for name in ServiceSettings.model_fields}
-WORKER = {f"POINTSMAN_{name.upper()}" for name in WorkerSettings.model_fields}
+SERVICE = {f"POINTSMAN_{name.upper()}" for name in ServiceSettings.model_fields} | {CONFIG}
+WORKER = {f"POINTSMAN_{name.upper()}" for name in WorkerSettings.model_fields} | {CONFIG}
 OF_IMAGES = {
     "postgres": {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_INITDB_ARGS"},
     "flower": {"CELERY_BROKER_URL"},
 }
 """Variables that images of others document."""
+OF_ASYNCPG = {"PGSSLROOTCERT"}
 COMPOSES_OWN = {"TAG"}
 KINDS = (CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask)
 SETTLING_SECONDS = 20
@@ -47,10 +49,12 @@ def test_one_service_builds_the_image_that_all_of_ours_run() -> None:
 
 
 def test_worker_services_are_the_pools_of_the_topology() -> None:
-    planned = {worker.name.removeprefix("w."): worker.command for worker in make_plan(Pools.FULL, 8000).workers}
-    found = {name.removeprefix("worker-").replace("-", "_"): of["command"] for name, of in compose.workers().items()}
-    # The plan says ``…/python -m celery``, the image has ``celery``.
-    assert {pool: tuple(words) for pool, words in found.items()} == {pool: of[2:] for pool, of in planned.items()}
+    # What every node of a pool is started with, from the word ``celery`` on: the image has it as a program.
+    words = {pool.name: worker_words(pool) for pool in DEFAULT_TOPOLOGY.pools}
+    wanted = {name: list(found[found.index("celery") :]) for name, found in words.items()}
+    assert {
+        name.removeprefix("worker-").replace("-", "_"): of["command"] for name, of in compose.workers().items()
+    } == (wanted)
 
 
 @each_worker
@@ -64,7 +68,7 @@ def test_worker_is_given_the_time_its_longest_task_may_take(name: str) -> None:
 @each_of_ours
 def test_every_variable_of_ours_is_a_setting_of_its_role(name: str) -> None:
     service = compose.ours()[name]
-    known = WORKER if name in compose.workers() else SERVICE
+    known = WORKER if name in compose.workers() else SERVICE | OF_ASYNCPG
     assert set(service["environment"]) <= known
 
 
@@ -78,12 +82,12 @@ def test_env_example_names_exactly_the_variables_in_use() -> None:
 
 
 def test_every_variable_of_env_example_is_a_setting_or_an_images() -> None:
-    assert set(compose.example_variables()) <= SERVICE | WORKER | OF_IMAGES["postgres"] | COMPOSES_OWN
+    assert set(compose.example_variables()) <= SERVICE | WORKER | OF_IMAGES["postgres"] | OF_ASYNCPG | COMPOSES_OWN
 
 
 def test_values_of_env_example_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in compose.example_variables().items():
-        if value:
+        if value and name != CONFIG:
             monkeypatch.setenv(name, value)
     assert ServiceSettings().log_json
     assert WorkerSettings().modules() == ("my_tasks",)

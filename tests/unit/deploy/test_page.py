@@ -1,0 +1,66 @@
+"""What docs/deploy.md says of the files is what the files say."""
+
+import re
+
+import pytest
+from ruamel.yaml import YAML
+
+from contract.nodes import worker_words
+from contract.queues import DEFAULT_TOPOLOGY
+from tests.unit.deploy import compose
+from tests.unit.deploy.dockerfile import ROOT, stages
+
+PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+OVERRIDE, MANIFEST = (YAML(typ="safe").load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
+
+
+def _minutes(seconds: int) -> str:
+    whole, rest = divmod(seconds, 60)
+    return " ".join([f"{whole} min"] * bool(whole) + [f"{rest} s"] * bool(rest))
+
+
+@pytest.mark.parametrize("name", compose.services())
+def test_every_service_is_in_the_table(name: str) -> None:
+    assert re.search(rf"^\|.*`{name}`.*\|", PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", sorted(compose.services().keys() - {"migrate", "flower", "prometheus"}))
+def test_grace_is_what_the_table_says(name: str) -> None:
+    graces = _graces()
+    said = graces.get(name) or graces["workers"]
+    assert said == _minutes(compose.seconds(compose.services()[name]["stop_grace_period"]))
+
+
+def _graces() -> dict[str, str]:
+    """By service. The workers' row ends with what most of them have, then those that have another."""
+    section = PAGE.partition("## Stopping")[2].partition("\n## ")[0]
+    found = {}
+    for names, grace in re.findall(r"^\| ([^|]+) \|.*\| ([^|]+) \|$", section, re.MULTILINE):
+        usual, *others = grace.split("; ")
+        found.update(dict.fromkeys(re.findall(r"[\w-]+", names), usual.rpartition(": ")[2]))
+        found.update(other.removeprefix("`").split("` ") for other in others)
+    return found
+
+
+def test_override_leaves_out_services_that_nothing_needs_by_force() -> None:
+    left_out = set(OVERRIDE["services"])
+    assert left_out <= set(compose.services())
+    for service in compose.services().values():
+        for name, wanted in service.get("depends_on", {}).items():
+            assert name not in left_out or wanted["required"] is False
+
+
+def test_pod_runs_as_the_container_of_compose_does() -> None:
+    pod = MANIFEST["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    pool = next(pool for pool in DEFAULT_TOPOLOGY.pools if pool.name == "email")
+    words = worker_words(pool)
+    assert container["command"] == list(words[words.index("celery") :])
+    grace = compose.seconds(compose.services()["worker-email"]["stop_grace_period"])
+    assert pod["terminationGracePeriodSeconds"] == grace
+    user = f"{pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}"
+    assert user == stages()[-1].only("USER").text
+    probe = container["livenessProbe"]["exec"]["command"]
+    assert f"CMD {str(probe).replace(chr(39), chr(34))}" == stages()[-1].only("HEALTHCHECK").text
+    assert container["startupProbe"]["exec"]["command"] == probe
+    assert pod["enableServiceLinks"] is False
