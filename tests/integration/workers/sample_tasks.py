@@ -48,6 +48,16 @@ def busy(seconds: float, ledger: str | None = None) -> str:
     return "done"
 
 
+@task(name="sample.until")
+def until(path: str, ledger: str | None = None) -> str:
+    if ledger:
+        with open(ledger, "a") as stream:
+            stream.write(f"{os.getpid()}\n")
+    while not os.path.exists(path):
+        time.sleep(0.02)
+    return "done"
+
+
 @task(name="sample.not_json")
 def not_json() -> Any:
     return {1, 2}

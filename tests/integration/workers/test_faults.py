@@ -158,9 +158,10 @@ def test_body_that_ends_while_valkey_is_away_is_reported_afterwards(
 ) -> None:
     own_plane.declare(1)
     worker = start_worker("-c", "1")
-    task = own_plane.publish("sample.busy", 1, str(tmp_path / "ledger"))
+    task = own_plane.publish("sample.until", str(tmp_path / "end"), str(tmp_path / "ledger"))
     own_plane.wait_for(task, "started", 40)
     valkey.kill()
+    (tmp_path / "end").touch()
     until(lambda: f"the outcome of task {task} is not accepted yet" in worker.text(), "a report that fails")
     valkey.start()
     own_plane.declare(2)
@@ -169,13 +170,14 @@ def test_body_that_ends_while_valkey_is_away_is_reported_afterwards(
 
 
 def test_outcome_outlives_its_child_when_valkey_is_away(
-    own_plane: ControlPlane, start_worker: StartWorker, valkey: Valkey
+    own_plane: ControlPlane, start_worker: StartWorker, valkey: Valkey, tmp_path: Path
 ) -> None:
     own_plane.declare(1)
     worker = start_worker("-c", "1")
-    task = own_plane.publish("sample.busy", 0.5)
+    task = own_plane.publish("sample.until", str(tmp_path / "end"))
     own_plane.wait_for(task, "started", 40)
     valkey.kill()
+    (tmp_path / "end").touch()
     until(lambda: f"the outcome of task {task} is not accepted yet" in worker.text(), "a report that fails")
     for child in worker.children():
         os.kill(child, signal.SIGKILL)
