@@ -101,7 +101,7 @@ def load(named: str) -> ConfigurationFile:
         return _of_data(named, _parsed(named, _PARSERS[suffix]))
     if suffix == ".py":
         return _of_module(named, _module_at(named))
-    if _MODULE.fullmatch(named):
+    if _MODULE.fullmatch(named) and not Path(named).is_file():
         return _of_module(named, _imported(named))
     raise BadConfiguration(f"{VARIABLE}: {named} is neither a .toml, .json or .py file nor the name of a module")
 
@@ -162,8 +162,13 @@ def _of_data(named: str, found: Mapping[str, Any]) -> ConfigurationFile:
 
 def _of_module(named: str, module: ModuleType) -> ConfigurationFile:
     found = {key: value for key, value in vars(module).items() if key in NAMES or key in ALIASES}
-    # A module may have imported something, or defined a function, under a name that is also a setting's.
-    values = {key: value for key, value in found.items() if not isinstance(value, ModuleType | FunctionType | type)}
+    # A module may have imported something, or defined a function, under a name that is also a setting's. What bears a
+    # name of Celery's is meant, even if it is of no use.
+    values = {
+        key: value
+        for key, value in found.items()
+        if key in ALIASES or not isinstance(value, ModuleType | FunctionType | type)
+    }
     return ConfigurationFile(named, dict(_entries(named, values)))
 
 

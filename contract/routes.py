@@ -49,6 +49,10 @@ class TaskRoutes(RootModel[dict[str, TaskRoute]]):
     @model_validator(mode="before")
     @classmethod
     def _from_pairs(cls, given: Any) -> Any:
+        if callable(given):
+            raise ValueError(  # noqa: TRY004 - pydantic reports no TypeError
+                "a router function cannot be honoured: list the task types, or patterns of them"
+            )
         if not isinstance(given, list | tuple):
             return given
         if not all(isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in given):

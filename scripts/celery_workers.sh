@@ -56,6 +56,10 @@ lock_dir="$logs_dir/.celery_workers.lock"
 case "${POINTSMAN_CONFIG:-}" in
     *.toml | *.json | *.py) POINTSMAN_CONFIG="$(from_caller "$POINTSMAN_CONFIG")" ;;
 esac
+# Modules of tasks, and one of settings, may lie there too.
+if [ "$invoked_from" != "$PWD" ] && [ -n "${POINTSMAN_TASK_MODULES:-}${POINTSMAN_CONFIG:-}" ]; then
+    export PYTHONPATH="$invoked_from${PYTHONPATH:+:$PYTHONPATH}"
+fi
 export PYTHONUNBUFFERED=1
 # shellcheck source=scripts/daemons.sh
 . scripts/daemons.sh

@@ -12,10 +12,16 @@ For task authors::
 ``POINTSMAN_TASK_MODULES``.
 """
 
-from workers.app import app as celery
-from workers.base import ManagedTask
-from workers.bases import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask
-from workers.errors import PermanentError
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workers.app import app as celery
+    from workers.base import ManagedTask
+    from workers.bases import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask
+    from workers.errors import PermanentError
+
+    task = celery.task
 
 __all__ = [
     "CriticalTask",
@@ -29,4 +35,23 @@ __all__ = [
     "task",
 ]
 
-task = celery.task
+_HOMES = {
+    "ManagedTask": "workers.base",
+    "PermanentError": "workers.errors",
+    **dict.fromkeys(("CriticalTask", "EmailTask", "ExternalAPITask", "MaintenanceTask", "ReportTask"), "workers.bases"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Each name when it is first asked for: ``python -m workers`` looks at processes and loads no Celery.
+
+    Whichever is asked for, the application is loaded and is Celery's current one from then on.
+    """
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    application = importlib.import_module("workers.app").app
+    found = {"celery": application, "task": application.task}.get(name)
+    if found is None:
+        found = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found

@@ -14,7 +14,7 @@ from contract.events import BEAT_SECONDS, Beat
 from contract.keys import BEATS
 from contract.nodes import pool_of
 from workers.connection import AWAY, RedisConnection
-from workers.lost import is_alive
+from workers.processes import is_alive
 
 SILENT_SECONDS = 5 * BEAT_SECONDS
 _PAUSE_SECONDS = 0.1

@@ -2,10 +2,8 @@
 
 import json
 import logging
-import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from billiard.exceptions import TimeLimitExceeded
 
@@ -14,6 +12,7 @@ from contract.keys import claim
 from workers.connection import RedisConnection
 from workers.keeper import Keeper, Note, Outcome
 from workers.node import Node
+from workers.processes import is_alive
 from workers.report import failed, kind_of, outcome_body, report_once
 from workers.retrying import RetryRules
 from workers.slots import Phase, Run, Snapshot
@@ -117,20 +116,3 @@ class LostChildren:
         if rules is None or (timed_out and not rules.follows(TimeLimitExceeded)):
             return None
         return rules.policy.delay(max(1, run.attempt))
-
-
-def is_alive(pid: int) -> bool:
-    """Whether the process runs; a zombie does not."""
-    try:
-        # The state follows the name, which stands in brackets and may hold anything.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -13,12 +13,8 @@ from contract.queues import MAX_PRIORITY, QueueSpec, Topology
 from contract.run_file import RunFile
 from service.admit.routing import Decision
 from service.console.reasons import by_urgency, why_priority, why_queue
-from service.database import create_engine
 from service.errors import DatabaseAway
-from service.loops import ExpectedFault
 from service.settings import Settings
-from service.store import catalogue
-from service.store.store import RowRefused, Store
 
 _WIDTH = 110
 
@@ -48,6 +44,12 @@ async def ask_catalogue(settings: Settings, task_type: str) -> Asked:
     """
     if settings.database_url is None and RunFile.read(settings.data_dir) is None:
         return unasked(task_type, "no database is named and no ./scripts/up runs")
+    # Here: most answers need no database, and its driver is most of the time of a start.
+    from service.database import create_engine
+    from service.loops import ExpectedFault
+    from service.store import catalogue
+    from service.store.store import RowRefused, Store
+
     store = Store(create_engine(settings, "pointsman routes"))
     try:
         async with store.statement() as connection:

@@ -3,6 +3,8 @@
 import errno
 import random
 import socket
+from contextlib import suppress
+from pathlib import Path
 
 from service.embedded.errors import PortUnusable
 
@@ -20,6 +22,20 @@ def free_port() -> int:
         if _refusal(port) is None:
             return port
     raise PortUnusable(0, "cannot be given: no free one was found")
+
+
+def kept_port(file: Path) -> int:
+    """The port that ``file`` names, when it is free, else a free one, which it names from then on.
+
+    So a server that starts again is found by clients that outlived it.
+    """
+    with suppress(OSError, ValueError):
+        port = int(file.read_text(encoding="ascii"))
+        if port in _QUIET_RANGE and _refusal(port) is None:
+            return port
+    port = free_port()
+    file.write_text(f"{port}\n", encoding="ascii")
+    return port
 
 
 def require_free(port: int) -> None:

@@ -13,7 +13,7 @@ from service.embedded.errors import ChildFailed, EmbeddedError
 from service.embedded.logs import Console
 from service.embedded.options import DATA_DIR, DATABASE_URL, REDIS_URL, Options, Pools
 from service.embedded.plan import Plan, make_plan
-from service.embedded.ports import HOST, free_port, require_free
+from service.embedded.ports import HOST, free_port, kept_port, require_free
 from service.embedded.postgres import PostgresServer
 from service.embedded.readiness import Readiness
 from service.embedded.server import Server
@@ -94,10 +94,10 @@ def _start_servers(
     if database_url and redis_url:
         return database_url, redis_url
     runtime_dir = make_runtime_dir()
+    valkey = None
     if redis_url is None:
         valkey = ValkeyServer(options.data_dir / "valkey", runtime_dir)
         servers.append((valkey, Tier.VALKEY))
-        redis_url = valkey.url
     if database_url is None:
         postgres = PostgresServer(options.data_dir / "postgres", runtime_dir)
         servers.append((postgres, Tier.POSTGRES))
@@ -106,9 +106,14 @@ def _start_servers(
         console.say("up", f"starting {server.name} on {server.data_dir}")
         server.prepare()
         supervisor.wait_until(server.is_vacant, f"the end of an earlier {server.name}", EARLIER_RUN_SECONDS)
+        if server is valkey:
+            # Not before: an earlier one may hold it until here.
+            valkey.port = kept_port(options.data_dir / "valkey.port")
+            redis_url = valkey.url
         supervisor.start(server.spec(), tier)
     for server, _ in servers:
         supervisor.wait_until(server.is_ready, f"{server.name} accepting connections", SERVER_SECONDS, deaths_allowed=1)
+    assert redis_url is not None
     return database_url, redis_url
 
 

@@ -117,6 +117,9 @@ def _request(
         target = httpx.URL(url)
         if target.scheme not in ("http", "https") or not target.host:
             raise UnsupportedURL("only http and https URLs with a host can be called")
+        # The resolver would take the rest of a division for it.
+        if target.port is not None and not 0 < target.port < 65536:
+            raise UnsupportedURL(f"{target.port} is not a port")
         if target.userinfo:
             raise UnsupportedURL("the URL holds a user or a password: send an Authorization header instead")
         if params:

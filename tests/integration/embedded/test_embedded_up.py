@@ -76,16 +76,18 @@ def test_starts_publishes_its_urls_and_stops_without_leftovers(start_up: StartUp
     assert "working" in (data_dir / "logs" / "w.one.log").read_text()
 
 
-def test_data_is_kept_across_a_restart(start_up: StartUp, data_dir: Path) -> None:
+def test_data_and_address_are_kept_across_a_restart(start_up: StartUp, data_dir: Path) -> None:
     up = start_up()
     up.wait_for("Ctrl-C stops it.")
+    redis_url = published(data_dir).redis_url
     query(published(data_dir), "CREATE TABLE kept AS SELECT 41 AS value")
-    with redis.Redis.from_url(published(data_dir).redis_url) as client:
+    with redis.Redis.from_url(redis_url) as client:
         client.set("kept", "42")
     end(up)
 
     again = start_up()
     again.wait_for("Ctrl-C stops it.")
+    assert published(data_dir).redis_url == redis_url, "workers that outlived it would look for it in vain"
     assert postgres_has_it(published(data_dir))
     assert valkey_has_it(published(data_dir))
     end(again)

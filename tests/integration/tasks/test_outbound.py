@@ -116,6 +116,9 @@ def test_next_address_is_tried_when_one_does_not_answer(
         "http://",
         "http://[::1",
         "http://a:b:c/",
+        "http://127.0.0.1:0/",
+        "http://127.0.0.1:99999/",
+        "http://127.0.0.1:-1/",
         "http://a\n/",
     ],
 )

@@ -141,6 +141,18 @@ def test_file_of_another_kind_is_refused() -> None:
     assert fault("/etc/pointsman.yaml").startswith("POINTSMAN_CONFIG: /etc/pointsman.yaml is neither")
 
 
+def test_file_of_another_kind_here_is_not_taken_for_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pointsman.yaml").write_text("port: 9000\n")
+    assert fault("pointsman.yaml").startswith("POINTSMAN_CONFIG: pointsman.yaml is neither")
+
+
+def test_function_by_a_name_of_celerys_is_kept_to_be_refused(tmp_path: Path) -> None:
+    named = write(tmp_path, "routing.py", "def CELERY_TASK_ROUTES(name, *_): ...\ndef task_routes(): ...\n")
+    assert list(values(named)) == ["task_routes"]
+    assert callable(values(named)["task_routes"])
+
+
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_bytes(b"\xff\xfe")
     assert fault(str(tmp_path / "a.toml")).endswith("is not UTF-8 text")

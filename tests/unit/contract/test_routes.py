@@ -51,6 +51,11 @@ def test_other_shapes_are_refused(wrong: object) -> None:
         routes(wrong)
 
 
+def test_router_function_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ValidationError, match="a router function cannot be honoured: list the task types"):
+        routes(lambda name, *_: {"queue": "email"})
+
+
 @pytest.mark.parametrize("key", ["exchange", "routing_key", "delivery_mode", "expires"])
 def test_key_that_cannot_be_honoured_is_refused_by_name(key: str) -> None:
     with pytest.raises(ValidationError, match=f"{key} cannot be honoured: a route has a queue and perhaps a priority"):

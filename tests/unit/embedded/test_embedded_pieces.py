@@ -17,7 +17,7 @@ from service.embedded.data_dir import claimed
 from service.embedded.demo import next_submission, wait_after
 from service.embedded.errors import PortUnusable, WheelMissing
 from service.embedded.logs import Console, Lines, LogFile
-from service.embedded.ports import free_port, require_free
+from service.embedded.ports import free_port, kept_port, require_free
 from service.embedded.runtime_dir import make_runtime_dir, remove_runtime_dir
 
 RNG = random.Random(7)
@@ -92,6 +92,24 @@ def test_free_port_lies_below_those_of_outgoing_connections() -> None:
     port = free_port()
     assert 20000 <= port < 32000
     require_free(port)
+
+
+def test_port_is_kept_while_it_is_free_and_replaced_when_it_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "port"
+    port = kept_port(file)
+    assert kept_port(file) == port
+    with socket.create_server(("127.0.0.1", port)):
+        other = kept_port(file)
+    assert other != port
+    assert kept_port(file) == other
+
+
+@pytest.mark.parametrize("text", ["", "six", "80", "-1"])
+def test_kept_port_that_makes_no_sense_is_replaced(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "port"
+    file.write_text(text)
+    assert 20000 <= kept_port(file) < 32000
+    assert file.read_text() != text
 
 
 def test_listened_port_is_refused() -> None:

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from workers.lost import is_alive
+from workers.processes import is_alive
 from workers.slots import Phase, Run, Slots, SlotsFull
 
 RUN = Run(
