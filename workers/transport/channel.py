@@ -48,7 +48,7 @@ class Channel(stock.Channel):
         self._name = secrets.token_hex(8)
         self._kept_client: Any = None
         self._without_acknowledgement: set[str] = set()
-        self._knows_script = True
+        self._knows_script = False
         self._number = 0
         self._asked = 0
         """Most messages of the fetch on its way; 0: none is."""
@@ -157,21 +157,37 @@ class Channel(stock.Channel):
 
     def _hand_over(self, queue: str, tag: str, item: bytes) -> None:
         if not tag:
-            logger.error("what lay on queue %s is dropped: %d bytes that are no Celery message", queue, len(item))
+            _drop(queue, item)
         elif queue not in self.connection._callbacks:
             # Its consumer was cancelled meanwhile.
             self.qos.give_back(tag)
         else:
-            self.connection._deliver(loads(bytes_to_str(item)), queue)
+            try:
+                self.connection._deliver(loads(bytes_to_str(item)), queue)
+            except Exception:
+                # What fails once the message is open is not the message's fault.
+                if not self.qos.is_unopened(tag):
+                    raise
+                _drop(queue, item)
+                self.qos.ack(tag)
 
     def _popped(self, key: str, item: bytes) -> bool:
         """A bell rang, or, of a publisher who rings none, a message came as with kombu."""
         for prefix in (BELL_PREFIX, LISTENER_BELL_PREFIX):
             if key.startswith(prefix):
-                if key.removeprefix(prefix) not in self.active_queues:
-                    self._ring_alone(key.removeprefix(prefix))
+                queue = key.removeprefix(prefix)
+                if queue not in self.active_queues:
+                    self._ring_alone(queue)
                 raise stock.Empty
-        self.connection._deliver(loads(bytes_to_str(item)), key.rsplit(self.sep, 1)[0])
+        queue = key.rsplit(self.sep, 1)[0]
+        try:
+            payload = loads(bytes_to_str(item))
+            opened = self.Message(payload, channel=self)
+            _ = opened.delivery_tag + opened.delivery_info["exchange"] + opened.delivery_info["routing_key"]
+        except (ValueError, TypeError, LookupError):
+            _drop(queue, item)
+        else:
+            self.connection._deliver(payload, queue)
         return True
 
     # Publishing
@@ -239,6 +255,10 @@ class Channel(stock.Channel):
                 self._ring_alone(queue)
         except self.connection_errors as error:
             logger.debug("a closing connection could not be woken: %s", error)
+
+
+def _drop(queue: str, item: bytes) -> None:
+    logger.error("%d bytes on queue %s are dropped: they are no Celery message", len(item), queue)
 
 
 def _ring(queue: str) -> list[tuple[Any, ...]]:

@@ -43,9 +43,13 @@ class QoS(stock.QoS):
         """A message was fetched; it counts from now on, and is given back when the channel closes before it is run."""
         self._delivered[tag] = None
 
+    def is_unopened(self, tag: str) -> bool:
+        """Whether a message was fetched and not handed over."""
+        return self._delivered.get(tag, _ABSENT) is None
+
     def append(self, message: Any, delivery_tag: str) -> None:
         """A message is handed over."""
-        if self._delivered.get(delivery_tag, _ABSENT) is None:
+        if self.is_unopened(delivery_tag):
             virtual.QoS.append(self, message, delivery_tag)
         else:
             super().append(message, delivery_tag)
