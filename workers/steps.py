@@ -22,6 +22,7 @@ from workers.pulse import Pulse
 from workers.settings import settings
 from workers.slots import Slots
 from workers.timers import forget_cancelled
+from workers.transport.qos import held_by
 from workers.transport.transport import Transport
 
 logger = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ class Consuming(bootsteps.StartStopStep):
         """The consumer is connected."""
         node = current_node()
         node.queues = list(parent.app.amqp.queues.consume_from)
+        node.reserved = partial(held_by, parent.task_consumer.channel)
         node.ready = True
         self._transport = parent.connection.transport
         if isinstance(self._transport, Transport) and NodeStep.forks:

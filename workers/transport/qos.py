@@ -13,6 +13,14 @@ _MOST_TAGS = 500
 """In one command."""
 
 
+def held_by(channel: Any) -> list[str]:
+    """The delivery tags of all messages a channel, ours or kombu's, has and has not acknowledged. For any thread."""
+    qos = channel.qos
+    dirty = qos._dirty
+    # list() of a dict copies it in one step.
+    return [tag for tag in list(qos._delivered) if tag not in dirty]
+
+
 class QoS(stock.QoS):
     """kombu's, but a fetched message is among the unacknowledged already, and acknowledgements may be sent later.
 
@@ -33,11 +41,6 @@ class QoS(stock.QoS):
     def owes(self) -> bool:
         """Whether acknowledgements wait to be sent."""
         return bool(self._owed)
-
-    def held(self) -> list[str]:
-        """The delivery tags of all messages this node has and has not acknowledged. Safe to call in any thread."""
-        dirty = self._dirty
-        return [tag for tag in list(self._delivered) if tag not in dirty]
 
     def hold(self, tag: str) -> None:
         """A message was fetched; it counts from now on, and is given back when the channel closes before it is run."""

@@ -14,6 +14,7 @@ from contract.queues import STEPS, list_key
 from tests.integration.workers.conftest import Valkey
 from tests.integration.workers.support import ControlPlane, until
 from workers.transport import of_pointsman, register
+from workers.transport.qos import held_by
 
 QUEUES = ["first", "second"]
 OPTIONS = {
@@ -278,7 +279,7 @@ def test_message_fetched_for_a_cancelled_consumer_goes_back(
     node.consumer.cancel_by_queue("first")
     assert node.drain() == ["b"]
     assert (len(unacked(client)), client.llen("first")) == (1, 1)
-    assert len(node.channel.qos.held()) == 1
+    assert len(held_by(node.channel)) == 1
 
 
 def test_bell_heard_for_a_cancelled_consumer_rings_on(
@@ -413,7 +414,7 @@ def test_message_of_a_node_that_vanished_is_restored_by_either(
         publish(kind)
         gone = start()
         gone.drain()
-        (tag,) = gone.channel.qos.held()
+        (tag,) = held_by(gone.channel)
         client.zadd("unacked_index", {tag: time.time() - 100})
         other = start(kind)
         other.channel.qos.restore_visible(interval=1)
