@@ -129,6 +129,9 @@ class Beat(TypedDict):
     epoch: int
     """The epoch under which all outcomes this node still keeps have been appended; 0 when none is valid."""
     running: list[RunningAttempt]
+    reserved: NotRequired[list[str]]
+    """Delivery tags (``contract.message.delivery_tag``) of every message this node has fetched and not acknowledged,
+    those that run among them: nobody else holds them. A message fetched after the beat is in the next one."""
     at: NotRequired[float]
     """Unix seconds by the worker's own clock: to show how old it is, never to judge who lives."""
     stopping: NotRequired[bool]

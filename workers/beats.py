@@ -129,6 +129,7 @@ class Beats:
                 for slot in node.slots.taken()
                 if slot.phase is Phase.RUNNING and slot.run is not None
             ],
+            "reserved": node.reserved(),
             "at": time.time(),
             "stopping": stopping,
         }

@@ -4,7 +4,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from contract.nodes import pool_of
@@ -29,6 +29,8 @@ class Node:
     started_at: float = field(default_factory=time.time)
     consuming: int = 0
     """Rises while the consumer's event loop turns."""
+    reserved: Callable[[], list[str]] = list
+    """The delivery tags of the messages it has fetched and not acknowledged. Safe to call in any thread."""
     ready: bool = False
     """Whether the consumer has been up once."""
 

@@ -1,0 +1,116 @@
+"""Whole nodes on our transport: beside nodes on kombu's, killed, cut off, told what to consume."""
+
+import os
+import signal
+from collections.abc import Callable
+
+import psutil
+
+from contract.message import delivery_tag
+from contract.queues import STEPS, list_key
+from tests.integration.workers.conftest import Valkey, Worker
+from tests.integration.workers.support import ControlPlane, until
+
+StartWorker = Callable[..., Worker]
+QUEUE = ("-Q", "maintenance")
+
+
+def waiting(plane: ControlPlane) -> int:
+    """Messages on the queue's lists."""
+    return sum(plane.redis.llen(list_key("maintenance", step)) for step in STEPS)
+
+
+def blocked(plane: ControlPlane) -> bool:
+    return int(plane.redis.info("clients")["blocked_clients"]) > 0
+
+
+def until_more_than(succeeded: int, plane: ControlPlane, what: str) -> None:
+    until(lambda: len(plane.events(kind="succeeded")) > succeeded, what, 60)
+
+
+def test_nodes_of_both_transports_share_a_queue_while_their_connections_are_killed(
+    own_plane: ControlPlane, start_worker: StartWorker
+) -> None:
+    own_plane.declare(1)
+    start_worker("-c", "2", *QUEUE)
+    start_worker("-c", "2", *QUEUE, POINTSMAN_TRANSPORT="stock")
+    until(lambda: len(own_plane.events(kind="catalogue")) == 2, "both to come up", 60)
+    tasks = [own_plane.publish("sample.busy", 0.05) for _ in range(20)]
+    for killed in range(3):
+        done = len(own_plane.events(kind="succeeded"))
+        own_plane.redis.client_kill_filter(_type="normal", skipme=True)
+        tasks += [own_plane.publish("sample.busy", 0.05) for _ in range(10)]
+        until_more_than(done, own_plane, f"progress after kill {killed}")
+    # kombu's BRPOP may lose a message to a dead connection, so not all need to succeed.
+    until(lambda: waiting(own_plane) + own_plane.unacknowledged() == 0, "the queue to be empty", 60)
+    succeeded = [event.task for event in own_plane.events(kind="succeeded")]
+    assert len(succeeded) == len(set(succeeded))
+    assert set(succeeded) <= set(tasks)
+    by = {event.body["worker"].split("@")[0] for event in own_plane.events(kind="succeeded")}
+    assert by == {"node0", "node1"}
+
+
+def test_nothing_is_lost_while_connections_are_killed(own_plane: ControlPlane, start_worker: StartWorker) -> None:
+    own_plane.declare(1)
+    start_worker("-c", "2", *QUEUE)
+    until(lambda: own_plane.events(kind="catalogue"), "it to come up", 60)
+    tasks: list[str] = []
+    for killed in range(5):
+        tasks += [own_plane.publish("sample.busy", 0.02) for _ in range(10)]
+        done = len(own_plane.events(kind="succeeded"))
+        own_plane.redis.client_kill_filter(_type="normal", skipme=True)
+        until_more_than(done, own_plane, f"progress after kill {killed}")
+    until(lambda: len(own_plane.events(kind="succeeded")) >= len(tasks), "all to succeed", 60)
+    until(lambda: waiting(own_plane) + own_plane.unacknowledged() == 0, "nothing to be left", 60)
+    assert sorted(event.task for event in own_plane.events(kind="succeeded")) == sorted(tasks)
+
+
+def test_message_sent_to_a_frozen_node_is_not_lost_with_it(own_plane: ControlPlane, start_worker: StartWorker) -> None:
+    own_plane.declare(1)
+    frozen = start_worker("-c", "1", *QUEUE)
+    until(lambda: own_plane.events(kind="catalogue") and blocked(own_plane), "it to wait", 60)
+    os.killpg(frozen.process.pid, signal.SIGSTOP)
+    task = own_plane.publish("noop")
+    assert waiting(own_plane) == 1
+    os.killpg(frozen.process.pid, signal.SIGKILL)
+    frozen.process.wait()
+    start_worker("-c", "1", *QUEUE)
+    own_plane.wait_for(task, "succeeded", 60)
+
+
+def test_message_of_a_killed_node_is_noted_and_its_beat_named_it(
+    own_plane: ControlPlane, start_worker: StartWorker
+) -> None:
+    own_plane.declare(1)
+    killed = start_worker("-c", "1", "--prefetch-multiplier", "2", *QUEUE)
+    tasks = [own_plane.publish("sample.busy", 60) for _ in range(3)]
+    tags = sorted(delivery_tag(task, 1) for task in tasks[:2])
+    until(lambda: any(sorted(beat["reserved"]) == tags for beat in own_plane.beats()), "a beat to name them", 60)
+    psutil.Process(killed.process.pid).kill()
+    killed.process.wait()
+    assert sorted(own_plane.redis.hkeys("unacked")) == tags
+    assert waiting(own_plane) == 1
+
+
+def test_node_is_inspected_and_told_what_to_consume(plane: ControlPlane, shared_worker: Worker) -> None:
+    assert "shared@test: OK" in shared_worker.celery("inspect", "ping").stdout
+    assert "* {'name': 'maintenance'" in shared_worker.celery("inspect", "active_queues").stdout
+    assert "no longer consuming" in shared_worker.celery("control", "cancel_consumer", "maintenance").stdout
+    task = plane.publish("noop")
+    urgent = plane.publish("noop", queue="critical", priority=10)
+    plane.wait_for(urgent, "succeeded")
+    assert plane.kinds(task) == []
+    assert "add consumer maintenance" in shared_worker.celery("control", "add_consumer", "maintenance").stdout
+    plane.wait_for(task, "succeeded")
+
+
+def test_worker_reconnects_when_valkey_restarts(
+    own_plane: ControlPlane, valkey: Valkey, start_worker: StartWorker
+) -> None:
+    own_plane.declare(1)
+    start_worker("-c", "1", *QUEUE)
+    until(lambda: own_plane.events(kind="catalogue") and blocked(own_plane), "it to wait", 60)
+    valkey.kill()
+    valkey.start()
+    own_plane.declare(2)
+    own_plane.wait_for(own_plane.publish("noop"), "succeeded", 60)
