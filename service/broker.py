@@ -42,6 +42,8 @@ class Envelope(NamedTuple):
     max_attempts: int
     expires_at: float | None
     traceparent: str | None
+    interruptions: int = 0
+    """Attempts that ended with their worker: the budget does not count them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +96,14 @@ def encode(envelope: Envelope, epoch: int) -> tuple[str, str]:
     task_id = envelope.task_id
     expires_at = "null" if envelope.expires_at is None else repr(envelope.expires_at)
     traceparent = "null" if envelope.traceparent is None else json.dumps(envelope.traceparent)
+    # The number of the last attempt, so that a worker that does not know of interruptions keeps to it too.
+    last_attempt = envelope.max_attempts + envelope.interruptions
+    interruptions = f',"interruptions":{envelope.interruptions}' if envelope.interruptions else ""
     head = (
         f'{{"body":"{body}","content-encoding":"utf-8","content-type":"application/json","properties":'
         f'{{"correlation_id":"{task_id}",{properties}{delivery_tag(task_id, envelope.dispatch)}"}},'
         f'"headers":{{"id":"{task_id}","root_id":"{task_id}",{headers}{epoch},"dispatch":{envelope.dispatch},'
-        f'"after":{envelope.after},"max_attempts":{envelope.max_attempts},"expires_at":{expires_at},'
+        f'"after":{envelope.after},"max_attempts":{last_attempt}{interruptions},"expires_at":{expires_at},'
         f'"traceparent":{traceparent},"sequence":'
     )
     return head, "}}}"

@@ -18,10 +18,10 @@ _TOP_UP = text("""
         SELECT id FROM task_live WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL
         ORDER BY priority DESC, due_at, id LIMIT :room FOR UPDATE SKIP LOCKED
     ), sent AS (
-        UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch
+        UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now()
         FROM chosen WHERE t.id = chosen.id
         RETURNING t.id, t.task_type, t.queue, t.priority, t.args, t.kwargs, t.timeout_seconds, t.dispatch, t.attempt,
-            t.max_attempts,
+            t.max_attempts, t.interruptions,
             extract(epoch FROM t.expires_at)::float8 AS expires_at, t.traceparent, t.due_at
     ), boxed AS (
         INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM sent HAVING count(*) > 0 RETURNING id
@@ -85,6 +85,7 @@ async def top_up(connection: Connection, queue: str, room: int, epoch: int) -> t
             max_attempts=row.max_attempts,
             expires_at=row.expires_at,
             traceparent=row.traceparent,
+            interruptions=row.interruptions,
         )
         for row in rows
     ]

@@ -23,6 +23,7 @@ COUNTERS = (
     "expired",
     "retried",
     "timed_out",
+    "interrupted",
     "duplicates",
     "native",
     "sla_met",

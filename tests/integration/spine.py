@@ -165,8 +165,8 @@ class Spine:
     async def counters(self) -> dict[str, int]:
         """The sums of TaskMetrics over everything, without zeros."""
         names = (
-            "submitted started executions succeeded failed cancelled expired retried timed_out duplicates native"
-            " sla_met sla_missed"
+            "submitted started executions succeeded failed cancelled expired retried timed_out interrupted duplicates"
+            " native sla_met sla_missed"
         )
         sums = ", ".join(f"sum({name})::int AS {name}" for name in names.split())
         (found,) = await self.rows(
