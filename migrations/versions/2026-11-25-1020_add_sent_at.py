@@ -14,7 +14,9 @@ depends_on: str | Sequence[str] | None = None
 def upgrade() -> None:
     """What becomes true."""
     op.execute("SET LOCAL lock_timeout = '5s'")
-    op.add_column("task_live", sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column(
+        "task_live", sa.Column("sent_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False)
+    )
 
 
 def downgrade() -> None:

@@ -116,8 +116,8 @@ class LiveTask(_TaskColumns, Base):
     from queued to running stay HOT updates."""
     sent_epoch: Mapped[int | None] = mapped_column(Integer)
     """The epoch of its newest message."""
-    sent_at: Mapped[datetime | None]
-    """When it was marked sent, before its newest message was published."""
+    sent_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    """When it was marked sent, before its newest message was published. Means nothing of one that was never sent."""
     interrupted_in_a_row: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     """Interruptions since an attempt last ended by itself."""
 
@@ -137,6 +137,7 @@ class LiveTask(_TaskColumns, Base):
                 "id",
                 postgresql_where=text("place = 'waiting'"),
             ),
+            Index("ix_task_live_sent", "queue", "priority", "sent_at", postgresql_where=text("place = 'sent'")),
             Index("ix_task_live_held", "id", postgresql_where=text("place = 'held'")),
             Index("ix_task_live_asleep", "due_at", postgresql_where=text("place = 'asleep'")),
             Index("ix_task_live_cancelled", "id", postgresql_where=text("cancel_requested_at IS NOT NULL")),

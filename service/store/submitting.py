@@ -126,11 +126,10 @@ _STORE = """
 , stored AS (
     INSERT INTO task_live (id, task_type, queue, priority, args, kwargs, tags, caller, submitted_at, scheduled_at,
         delay_seconds, due_at, expires_at, timeout_seconds, requested_timeout_seconds, sla_seconds, max_attempts,
-        traceparent, sent_epoch, sent_at, dispatch, state, place)
+        traceparent, sent_epoch, dispatch, state, place)
     SELECT id, task_type, queue, priority, args, kwargs, tags::jsonb, caller, now(), scheduled_at,
         delay_seconds, due_at, expires_at, timeout_seconds, requested_timeout_seconds, sla_seconds, max_attempts,
-        traceparent, sent_epoch, CASE WHEN sent_epoch IS NOT NULL THEN now() END,
-        CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
+        traceparent, sent_epoch, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
         CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,
         CASE WHEN due_at > now() THEN 'asleep' WHEN sent_epoch IS NULL THEN 'waiting' ELSE 'sent' END
     FROM (
