@@ -33,6 +33,7 @@ from service.reconcile.liveness import Liveness
 from service.reconcile.lost import LostSweep
 from service.reconcile.outbox import OutboxSweep
 from service.reconcile.partitions import PartitionSweep
+from service.reconcile.quarantine import QuarantineSweep
 from service.reconcile.vanished import VanishedSweep
 from service.record.recorder import Recorder
 from service.record.rollup import Rollup
@@ -132,6 +133,7 @@ class Process:
             BeatWatch(self.store, server, self.settings).loop,
             DeadWorkersSweep(self.store, server, liveness, self.settings).loop,
             VanishedSweep(self.store, broker, server, liveness, self.settings).loop,
+            QuarantineSweep(self.store, liveness).loop,
             LostSweep(self.store, broker, server, liveness, self.settings).loop,
             DueSweep(self.store, self.settings).loop,
             OutboxSweep(self.store, self.settings).loop,

@@ -195,6 +195,16 @@ class TaskAttempt(Base):
     error_traceback: Mapped[str]
 
 
+class QuarantineQueue(Base):
+    """A queue on which nothing is sent but one task, so that this one runs alone."""
+
+    __tablename__ = "quarantine_queue"
+
+    queue: Mapped[str] = mapped_column(primary_key=True)
+    task_id: Mapped[UUID]
+    since: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class IdempotencyKey(Base):
     """A key a caller used; the task it stands for until it is forgotten."""
 
