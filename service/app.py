@@ -34,6 +34,7 @@ from service.reconcile.lost import LostSweep
 from service.reconcile.outbox import OutboxSweep
 from service.reconcile.partitions import PartitionSweep
 from service.reconcile.quarantine import QuarantineSweep
+from service.reconcile.retention import RetentionSweep
 from service.reconcile.vanished import VanishedSweep
 from service.record.recorder import Recorder
 from service.record.rollup import Rollup
@@ -142,6 +143,7 @@ class Process:
             HeldSweep(self.store).loop,
             ForgottenKeysSweep(self.store, self.settings).loop,
             PartitionSweep(self.store).loop,
+            RetentionSweep(self.store, self.settings).loop,
         ]
 
     @asynccontextmanager
