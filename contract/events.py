@@ -132,6 +132,8 @@ class Beat(TypedDict):
     reserved: NotRequired[list[str]]
     """Delivery tags (``contract.message.delivery_tag``) of every message this node has fetched and not acknowledged,
     those that run among them: nobody else holds them. A message fetched after the beat is in the next one."""
+    asking: NotRequired[list[str]]
+    """Tasks whose attempt may be claimed already, though this node does not know it yet."""
     at: NotRequired[float]
     """Unix seconds by the worker's own clock: to show how old it is, never to judge who lives."""
     stopping: NotRequired[bool]

@@ -4,6 +4,7 @@ A message without this header is native Celery and none of our business but to b
 """
 
 from typing import Any, NotRequired, TypedDict
+from uuid import UUID
 
 VERSION = 1
 HEADER = "pointsman"
@@ -20,7 +21,10 @@ class ManagedHeader(TypedDict):
     after: int
     """The row's attempt when the message was sent: the claim must not have gone past it."""
     max_attempts: NotRequired[int]
-    """The task's budget of attempts. Absent in messages of a control plane that did not know of retries."""
+    """The number of the last attempt: the task's budget, and its interruptions. Absent in messages of a control plane
+    that did not know of retries."""
+    interruptions: NotRequired[int]
+    """Attempts that ended with their worker, when there were any: the budget does not count them."""
     expires_at: float | None
     """The task must not start at or after this moment."""
     traceparent: str | None
@@ -48,3 +52,12 @@ def managed_header(headers: dict[str, Any]) -> ManagedHeader | None:
 def delivery_tag(task_id: str, dispatch: int) -> str:
     """Kombu's key for the unacknowledged message; unique for each sending."""
     return f"{task_id}.{dispatch}"
+
+
+def sending_of(tag: bytes) -> tuple[str, int] | None:
+    """The task and sending of a tag of ours, None for one of somebody else."""
+    task, _, dispatch = tag.decode(errors="replace").rpartition(".")
+    try:
+        return str(UUID(task)), int(dispatch)
+    except ValueError:
+        return None

@@ -130,6 +130,9 @@ class Beats:
                 if slot.phase is Phase.RUNNING and slot.run is not None
             ],
             "reserved": node.reserved(),
+            "asking": [
+                slot.run.task for slot in node.slots.taken() if slot.phase is Phase.ASKING and slot.run is not None
+            ],
             "at": time.time(),
             "stopping": stopping,
         }

@@ -1,5 +1,6 @@
 """Child processes of a test: output in a file, never outliving the test run."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -54,6 +55,16 @@ class Child:
         """SIGCONT."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
+
+    def freeze_all(self) -> None:
+        """SIGSTOP, to its children too."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def thaw_all(self) -> None:
+        """SIGCONT, to its children too."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL, to its children too. Harmless when it has ended."""
