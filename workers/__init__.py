@@ -15,7 +15,7 @@ For task authors::
 from workers.app import app as celery
 from workers.base import ManagedTask
 from workers.bases import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask
-from workers.errors import PermanentError
+from workers.errors import PermanentError, TaskCancelled
 
 __all__ = [
     "CriticalTask",
@@ -25,6 +25,7 @@ __all__ = [
     "ManagedTask",
     "PermanentError",
     "ReportTask",
+    "TaskCancelled",
     "celery",
     "task",
 ]

@@ -72,6 +72,9 @@ async def list_attempts(task_id: str, parts: GivenParts) -> Response:
 def attempt_views(row: Mapping[str, Any], failed: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The fields of ``AttemptView``: the attempts that failed, and the newest as the task's own row tells it."""
     views = {attempt["attempt"]: _view(attempt, "failed") for attempt in failed}
+    if row["attempt"] in views and row["state"] == TaskState.CANCELLED and row.get("run_seconds") is not None:
+        # It ended the task. One that had failed before the task was cancelled did not.
+        views[row["attempt"]]["state"] = "cancelled"
     if row["attempt"] and row["attempt"] not in views:
         views[row["attempt"]] = _view(row, _state(row))
     return [views[attempt] for attempt in sorted(views)]

@@ -114,6 +114,8 @@ class LiveTask(_TaskColumns, Base):
     from queued to running stay HOT updates."""
     sent_epoch: Mapped[int | None] = mapped_column(Integer)
     """The epoch of its newest message."""
+    cancel_grace_seconds: Mapped[float | None] = mapped_column(REAL)
+    """Of a request to cancel: how long a running attempt may take to end. NULL: a running attempt is not asked to."""
 
     @declared_attr.directive
     @classmethod
