@@ -78,6 +78,30 @@ class TaskFinished(PointsmanError):
     status, code, title = 409, "task-finished", "Task finished"
 
 
+class TaskNotFinished(PointsmanError):
+    """The task has not ended."""
+
+    status, code, title = 409, "task-not-finished", "Task not finished"
+
+
+class TaskSucceeded(PointsmanError):
+    """The task has succeeded: submit it anew to run it again."""
+
+    status, code, title = 409, "task-succeeded", "Task succeeded"
+
+
+class TaskReplayed(PointsmanError):
+    """The task was run again already: look at the task it became, and retry that one."""
+
+    status, code, title = 409, "task-replayed", "Task replayed"
+
+
+class UnknownReplay(NotFound):
+    """There is no replay with this id."""
+
+    code, title = "unknown-replay", "Unknown replay"
+
+
 class BodyTooLarge(PointsmanError):
     """The body is longer than this operation takes."""
 

@@ -46,3 +46,18 @@ def request_body(model: type[BaseModel], example: dict[str, Any], *, required: b
     schema.pop("$defs", None)
     content = {"application/json": {"schema": schema, "example": example}}
     return {"requestBody": {"required": required, "content": content}}
+
+
+def idempotency_key() -> dict[str, Any]:
+    """The OpenAPI of the header."""
+    return {
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "description": "A string of up to 255 characters, remembered for 24 hours.",
+                "schema": {"type": "string", "maxLength": 255},
+            }
+        ]
+    }

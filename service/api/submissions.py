@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from service.admit.submission import BatchItem, Submission, field_errors, parse_submission
 from service.api.answers import known_parameters_only
 from service.api.body import parse_json, read_body
-from service.api.given import request_body
+from service.api.given import idempotency_key, request_body
 from service.api.intake import (
     Answer,
     answer_or_problem,
@@ -89,18 +89,7 @@ def _respond(answer: Answer) -> Response:
         200: {"model": TaskView, "description": "The task this Idempotency-Key stands for."},
         **problem_responses(400, 409, 413, 415, 422, 503),
     },
-    openapi_extra=request_body(Submission, _EXAMPLE)
-    | {
-        "parameters": [
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": False,
-                "description": "A string of up to 255 characters, remembered for 24 hours.",
-                "schema": {"type": "string", "maxLength": 255},
-            }
-        ]
-    },
+    openapi_extra=request_body(Submission, _EXAMPLE) | idempotency_key(),
 )
 async def submit_task(request: Request) -> Response:
     """The same as ``Intake``, for whoever mounts the application without it."""
