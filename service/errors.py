@@ -60,6 +60,12 @@ class UnknownTask(NotFound):
     code, title = "unknown-task", "Unknown task"
 
 
+class UnknownQueueName(NotFound):
+    """There is no such queue."""
+
+    code, title = "no-such-queue", "No such queue"
+
+
 class MethodNotAllowed(PointsmanError):
     """The resource does not answer that method."""
 
@@ -100,6 +106,12 @@ class UnknownReplay(NotFound):
     """There is no replay with this id."""
 
     code, title = "unknown-replay", "Unknown replay"
+
+
+class CountDiffers(PointsmanError):
+    """There are more or fewer tasks than expected; nothing was done."""
+
+    status, code, title = 409, "count-differs", "Count differs"
 
 
 class BodyTooLarge(PointsmanError):

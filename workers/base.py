@@ -218,7 +218,7 @@ class ManagedRun:
         """Claim the attempt, or clear the slot and leave."""
         patience = Patience(self.patience_seconds, self.child.slots)
         try:
-            self.claim = self.child.gate.pass_(self.header, self.id, self.token, self.started, patience)
+            self.claim = self.child.gate.pass_(self.header, self.id, self.token, self.started, patience, self.queue)
         except Exception:
             self.child.slot.clear()
             raise

@@ -9,6 +9,8 @@ from service.admit.catalogue import Catalogue
 from service.broker import Broker
 from service.observe.views import Views
 from service.operate.cancel import Canceller
+from service.operate.pause import Pauser
+from service.operate.purge import Purger
 from service.operate.replay import Replayer
 from service.operate.retry import Retrier
 from service.operate.withdraw import Withdrawer
@@ -31,6 +33,8 @@ class Parts:
     canceller: Canceller = field(init=False)
     retrier: Retrier = field(init=False)
     replayer: Replayer = field(init=False)
+    pauser: Pauser = field(init=False)
+    purger: Purger = field(init=False)
     views: Views = field(init=False)
 
     def __post_init__(self) -> None:
@@ -38,6 +42,8 @@ class Parts:
         self.retrier = Retrier(self.store, self.catalogue, self.settings)
         withdrawer = Withdrawer(self.store, self.server, self.settings)
         self.replayer = Replayer(self.store, withdrawer, self.settings)
+        self.pauser = Pauser(self.store, self.broker, self.settings)
+        self.purger = Purger(self.store, withdrawer, self.settings)
         self.views = Views.over(self.settings, self.store, self.broker, self.server)
 
 

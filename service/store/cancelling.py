@@ -4,11 +4,13 @@ One with a grace time also asks a running attempt to end, unless that time is in
 tasks that have not started: a start takes it back.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import text
 
+from contract.states import TaskState
 from service.store.store import Connection
 
 _REQUEST = text("""
@@ -35,6 +37,19 @@ _RUNNING = text("""
     WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds < 'infinity' AND state = 'running'
     ORDER BY id LIMIT :most
 """)
+
+
+_UNSTARTED = """
+    queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL
+"""
+_PURGE = text(f"UPDATE task_live SET cancel_requested_at = now(), cancel_grace_seconds = NULL WHERE {_UNSTARTED}")
+_COUNT_UNSTARTED = text(f"SELECT count(*) FROM task_live WHERE {_UNSTARTED}")
+_COUNT_PURGED = text("""
+    SELECT count(*) FROM task_live
+    WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds IS NULL AND queue = :queue
+""")
+_PATIENTLY = text("SELECT set_config('statement_timeout', :milliseconds, true)")
+_PURGE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +82,27 @@ async def running_requests(connection: Connection, most: int) -> dict[str, float
     """Tasks whose running attempt is to end, with its grace time in seconds; at most ``most``."""
     rows = (await connection.execute(_RUNNING, {"most": most})).all()
     return {str(row.id): row.grace for row in rows}
+
+
+async def purge(connection: Connection, queue: str, states: Collection[TaskState]) -> int:
+    """Ask for an end of the tasks of a queue in these states, unless they start first; in a transaction. Returns how
+    many.
+    """
+    await connection.execute(_PATIENTLY, {"milliseconds": str(_PURGE_SECONDS * 1000)})
+    return (await connection.execute(_PURGE, _parameters(queue, states))).rowcount
+
+
+async def count_unstarted(connection: Connection, queue: str, states: Collection[TaskState]) -> int:
+    """How many tasks ``purge`` would be about."""
+    found: int = (await connection.execute(_COUNT_UNSTARTED, _parameters(queue, states))).scalar_one()
+    return found
+
+
+async def count_purged(connection: Connection, queue: str) -> int:
+    """How many tasks of a queue were purged and have neither ended nor started yet."""
+    found: int = (await connection.execute(_COUNT_PURGED, {"queue": queue})).scalar_one()
+    return found
+
+
+def _parameters(queue: str, states: Collection[TaskState]) -> dict[str, object]:
+    return {"queue": queue, "states": [str(state) for state in states]}

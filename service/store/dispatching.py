@@ -5,17 +5,27 @@ from collections.abc import Sequence
 from sqlalchemy import text
 
 from service.broker import Envelope
+from service.store.pausing import IS_PAUSED
 from service.store.store import Connection
 
-_WAITING = text("""
+_WAITING = text(
+    """
     SELECT queue FROM unnest(CAST(:queues AS text[])) AS known (queue)
-    WHERE EXISTS (SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = known.queue
+    WHERE NOT """
+    + IS_PAUSED.format(queue="known.queue")
+    + """
+        AND EXISTS (SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = known.queue
         AND t.cancel_requested_at IS NULL)
-""")
+"""
+)
 
-_TOP_UP = text("""
+_TOP_UP = text(
+    """
     WITH chosen AS (
         SELECT id FROM task_live WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL
+            AND NOT """
+    + IS_PAUSED.format(queue="CAST(:queue AS text)")
+    + """
         ORDER BY priority DESC, due_at, id LIMIT :room FOR UPDATE SKIP LOCKED
     ), sent AS (
         UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch
@@ -27,7 +37,8 @@ _TOP_UP = text("""
         INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM sent HAVING count(*) > 0 RETURNING id
     )
     SELECT sent.*, boxed.id AS outbox_id FROM sent CROSS JOIN boxed ORDER BY priority DESC, due_at, id
-""")
+"""
+)
 
 _WAKE = text("""
     WITH due AS (
@@ -61,12 +72,13 @@ _EXPIRED = text("""
 
 
 async def waiting_queues(connection: Connection, queues: Sequence[str]) -> set[str]:
-    """The queues with due tasks in Postgres."""
+    """The queues with due tasks in Postgres that are not paused."""
     return set((await connection.execute(_WAITING, {"queues": list(queues)})).scalars())
 
 
 async def top_up(connection: Connection, queue: str, room: int, epoch: int) -> tuple[list[Envelope], int | None]:
-    """Mark up to ``room`` waiting tasks of a queue as sent, most urgent and oldest first, with their outbox row.
+    """Mark up to ``room`` waiting tasks of a queue as sent, most urgent and oldest first, with their outbox row; none
+    while it is paused.
 
     Returns them with the id of that row, to be dropped once they are published.
     """

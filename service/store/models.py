@@ -225,6 +225,20 @@ class ReplayedTask(Base):
     __table_args__ = (Index("ix_replayed_task_replay_id", "replay_id"),)
 
 
+class QueuePause(Base):
+    """How a queue was last paused or resumed."""
+
+    __tablename__ = "queue_pause"
+
+    queue: Mapped[str] = mapped_column(primary_key=True)
+    paused: Mapped[bool]
+    revision: Mapped[int] = mapped_column(BigInteger)
+    """Rises with every change, so that Redis takes no old news."""
+    reason: Mapped[str | None]
+    actor: Mapped[str]
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class IdempotencyKey(Base):
     """A key a caller used; the task it stands for until it is forgotten."""
 
