@@ -19,7 +19,7 @@ class EventKind(StrEnum):
     DUPLICATE = "duplicate"
     """A second message of an attempt that was already claimed; the body did not run again."""
     ASK = "ask"
-    """The message was dropped: Postgres decides whether the task is sent again."""
+    """The message was dropped, also because its queue is paused: Postgres decides whether the task is sent again."""
     UNKNOWN = "unknown"
     """The worker does not know the task type."""
     PROGRESS = "progress"

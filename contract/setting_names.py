@@ -12,6 +12,7 @@ NAMES = (
     "batch_items",
     "body_bytes",
     "cache_dir",
+    "cancel_grace_seconds",
     "census_seconds",
     "circuit_breaker",
     "commit_bytes",

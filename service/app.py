@@ -19,7 +19,6 @@ from service.dispatch.dispatcher import Dispatcher
 from service.dispatch.publisher import Publisher
 from service.dispatch.window import OpenWindow
 from service.loops import Loop
-from service.operate.cancel import Canceller
 from service.pulse import Pulse, pulse_file
 from service.reconcile.beats import BeatWatch
 from service.reconcile.cancelled import CancelledSweep
@@ -109,7 +108,6 @@ class Process:
             broker=Broker(server, queues, self.settings.dispatch_memory_percent),
             server=server,
             submitter=Submitter(self.store, catalogue, self.commits, self.settings),
-            canceller=Canceller(self.store, server),
         )
         self._loops += [window.loop, catalogue.loop]
 

@@ -58,6 +58,7 @@ class QueueDepth:
     """The dispatcher's window, None when it has not said."""
     waiting: bool
     """Whether due tasks wait in Postgres, which a new submission must not overtake."""
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +144,10 @@ class Broker:
         )
         queues = {}
         for index, queue in enumerate(self._queues):
-            messages, published, window = answer[2 + 3 * index : 5 + 3 * index]
+            messages, published, window, pause = answer[2 + 4 * index : 6 + 4 * index]
             stated = json.loads(window) if window else {}
-            queues[queue] = QueueDepth(messages, published, stated.get("limit"), bool(stated.get("waiting")))
+            waiting = bool(stated.get("waiting"))
+            queues[queue] = QueueDepth(messages, published, stated.get("limit"), waiting, pause.endswith(b":1"))
         return Depths(answer[0] if answer[0] >= 0 else None, answer[1], queues)
 
     async def state_windows(self, windows: dict[str, tuple[int, bool]]) -> None:
@@ -189,6 +191,13 @@ class Broker:
         if sendings:
             tags = [delivery_tag(task, dispatch) for task, dispatch in sendings]
             await self._server.pipeline([("HDEL", UNACKED, *tags), ("ZREM", UNACKED_INDEX, *tags)])
+
+    async def tell_pauses(self, pauses: Sequence[Word]) -> None:
+        """Tell the gate and every API process which queues are paused: name, revision, 1 or 0 of each. Raises
+        ``BrokerAway``.
+        """
+        if pauses:
+            await self._server.script("pause", [keys.CONTROL], [], pauses)
 
     async def measure_memory(self) -> int:
         """Write used memory in percent of maxmemory (0 without a limit) where the scripts see it, and return it."""

@@ -60,6 +60,12 @@ class UnknownTask(NotFound):
     code, title = "unknown-task", "Unknown task"
 
 
+class UnknownQueueName(NotFound):
+    """There is no such queue."""
+
+    code, title = "no-such-queue", "No such queue"
+
+
 class MethodNotAllowed(PointsmanError):
     """The resource does not answer that method."""
 
@@ -76,6 +82,36 @@ class TaskFinished(PointsmanError):
     """The task has ended already."""
 
     status, code, title = 409, "task-finished", "Task finished"
+
+
+class TaskNotFinished(PointsmanError):
+    """The task has not ended."""
+
+    status, code, title = 409, "task-not-finished", "Task not finished"
+
+
+class TaskSucceeded(PointsmanError):
+    """The task has succeeded: submit it anew to run it again."""
+
+    status, code, title = 409, "task-succeeded", "Task succeeded"
+
+
+class TaskReplayed(PointsmanError):
+    """The task was run again already: look at the task it became, and retry that one."""
+
+    status, code, title = 409, "task-replayed", "Task replayed"
+
+
+class UnknownReplay(NotFound):
+    """There is no replay with this id."""
+
+    code, title = "unknown-replay", "Unknown replay"
+
+
+class CountDiffers(PointsmanError):
+    """There are more or fewer tasks than expected; nothing was done."""
+
+    status, code, title = 409, "count-differs", "Count differs"
 
 
 class BodyTooLarge(PointsmanError):

@@ -141,6 +141,8 @@ class Settings(BaseSettings):
     """Pause between two passes of a sweep that found little."""
     census_seconds: float = Field(default=4.0, gt=0)
     """How long a new epoch waits for living workers to say what they run."""
+    cancel_grace_seconds: float = Field(default=10.0, ge=0, le=86_400)
+    """A running task that is cancelled and does not end is killed after so long; the request may say otherwise."""
     worker_dead_seconds: float = Field(default=10.0, gt=0)
     """A worker whose beat counter stands still so long is dead."""
     retention_days: float = Field(default=30.0, ge=1, le=36_500)

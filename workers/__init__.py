@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from workers.app import app as celery
     from workers.base import ManagedTask
     from workers.bases import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask
-    from workers.errors import PermanentError
+    from workers.errors import PermanentError, TaskCancelled
 
     task = celery.task
 
@@ -31,6 +31,7 @@ __all__ = [
     "ManagedTask",
     "PermanentError",
     "ReportTask",
+    "TaskCancelled",
     "celery",
     "task",
 ]
@@ -38,6 +39,7 @@ __all__ = [
 _HOMES = {
     "ManagedTask": "workers.base",
     "PermanentError": "workers.errors",
+    "TaskCancelled": "workers.errors",
     **dict.fromkeys(("CriticalTask", "EmailTask", "ExternalAPITask", "MaintenanceTask", "ReportTask"), "workers.bases"),
 }
 

@@ -9,11 +9,11 @@ from celery._state import get_current_worker_task
 from kombu import Exchange, Queue
 
 from contract.queues import STEPS
-from workers import transport
 from workers.coroutines import as_function
 from workers.options import unknown_options
 from workers.routing import PriorityAMQP
 from workers.settings import settings
+from workers.transport import of_pointsman, register
 
 _PLACEMENT = ("queue", "priority")
 SHIPPED_TASKS = (
@@ -74,7 +74,7 @@ def celery_url(url: str) -> str:
 def broker_url(url: str) -> str:
     """The URL in Celery's words, with the transport of the settings in its scheme."""
     found = celery_url(url)
-    return found if settings().transport == "stock" else transport.of_pointsman(found)
+    return found if settings().transport == "stock" else of_pointsman(found)
 
 
 def configuration() -> dict[str, Any]:
@@ -119,7 +119,7 @@ def configuration() -> dict[str, Any]:
     }
 
 
-transport.register()
+register()
 app = PointsmanCelery("workers", task_cls="workers.base:ManagedTask", set_as_current=True)
 app.add_defaults(configuration)
 # By name: a process that only sends tasks does not load the worker.

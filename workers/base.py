@@ -1,5 +1,6 @@
 """The task class of the application, and a managed run as a list of steps."""
 
+import asyncio
 import json
 import logging
 import secrets
@@ -17,8 +18,8 @@ from contract.events import ErrorBody, EventKind, ProgressBody, StartedBody
 from contract.message import HEADER, ManagedHeader
 from workers.arguments import Arguments
 from workers.child import Child, current_child
-from workers.coroutines import complete
-from workers.errors import ReplaceNotManaged, RetryNotManaged
+from workers.coroutines import complete, watching
+from workers.errors import ReplaceNotManaged, RetryNotManaged, TaskCancelled
 from workers.gate import Patience
 from workers.keeper import Note, Outcome
 from workers.progress import progress_text
@@ -85,6 +86,19 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         if run is not None:
             return run.retries.max_attempts
         return None if self.max_retries is None else self.max_retries + 1
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the managed run was asked to end; costs a look at shared memory. A body that then returns has
+        succeeded, one that raises ends the task as cancelled. False in a plain Celery run.
+        """
+        run = self._managed_run
+        return run is not None and run.is_cancelled()
+
+    def raise_if_cancelled(self) -> None:
+        """Raise ``TaskCancelled`` when the run was asked to end."""
+        if self.cancelled:
+            raise TaskCancelled("the task was cancelled while it ran")
 
     def progress(self, current: float, total: float | None = None, note: str = "") -> None:
         """Show how far the task is. Costs no round trip; while it is called often, only some of it arrives."""
@@ -206,7 +220,7 @@ class ManagedRun:
         """Claim the attempt, or clear the slot and leave."""
         patience = Patience(self.patience_seconds, self.child.slots)
         try:
-            self.claim = self.child.gate.pass_(self.header, self.id, self.token, self.started, patience)
+            self.claim = self.child.gate.pass_(self.header, self.id, self.token, self.started, patience, self.queue)
         except Exception:
             self.child.slot.clear()
             raise
@@ -230,7 +244,8 @@ class ManagedRun:
             values, named = self.task.arguments.construct(args, kwargs)
             child.in_body = True
             try:
-                result = complete(body(*values, **named))
+                with watching(self.is_cancelled):
+                    result = complete(body(*values, **named))
             finally:
                 child.in_body = False
             if self.retries.asked is not None:
@@ -258,6 +273,10 @@ class ManagedRun:
         body = outcome_body(self.started, self.claim.started_at, time.monotonic() - self.body_at, ending)
         self.child.reporter.report(Outcome(self.id, self.claim.attempt, self.token, kind_of(ending), body))
 
+    def is_cancelled(self) -> bool:
+        """Whether this run was asked to end."""
+        return self.child.slot.is_cancelled(self.token)
+
     def show_progress(self, text: str) -> None:
         """Tell how far the attempt is; the last of it also goes with the outcome."""
         self.progress = text
@@ -276,6 +295,12 @@ class ManagedRun:
         return dict(zip(names, args, strict=False)) | kwargs, args[len(names) :]
 
     def _failure(self, error: BaseException) -> tuple[Ending, None, BaseException]:
+        if self.is_cancelled():
+            return (
+                failed(describe(_told(self._cause(error))), timed_out=isinstance(error, SoftTimeLimitExceeded)),
+                None,
+                _raisable(error),
+            )
         retries = self.retries
         seconds = retries.seconds_after(error)
         ending = failed(
@@ -311,8 +336,17 @@ class ManagedRun:
         )
 
 
+def _told(error: BaseException) -> BaseException:
+    """The error of a run that was asked to end, in our words when an async body was told where it waited."""
+    if not isinstance(error, asyncio.CancelledError):
+        return error
+    return TaskCancelled("the task was cancelled while it ran").with_traceback(error.__traceback__)
+
+
 def _raisable(error: BaseException) -> BaseException:
-    """What Celery may see of a failure: a MemoryError would end its parent, Ignore and Retry would hide the failure."""
-    if isinstance(error, (MemoryError, TaskPredicate)):
+    """What Celery may see of a failure: a MemoryError would end its parent, a CancelledError its process; Ignore and
+    Retry would hide the failure.
+    """
+    if isinstance(error, (MemoryError, TaskPredicate, asyncio.CancelledError)):
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error

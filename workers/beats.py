@@ -11,6 +11,7 @@ import time
 from contract.events import BEAT_SECONDS, Beat, EventKind
 from contract.keys import BEATS, CONTROL, EVENTS_PREFIX
 from contract.message import VERSION
+from workers.cancelling import CancelRequests
 from workers.catalogue import Catalogue
 from workers.connection import AWAY, RedisConnection
 from workers.keeper import Keeper
@@ -28,7 +29,7 @@ _LOG_SECONDS = 10.0
 class Beats:
     """Beats every ``BEAT_SECONDS``, and at once when the epoch changes or the node is told to stop.
 
-    Between beats it looks for dead children.
+    Between beats it looks for dead children, and for requests to cancel what the others run.
     """
 
     def __init__(self, node: Node, catalogue: Catalogue, pulse: Pulse) -> None:
@@ -37,6 +38,7 @@ class Beats:
         self._kept = (0, 0)
         self.keeper = Keeper(node.settings, self._show_kept)
         self._lost = LostChildren(node, self._redis, self.keeper, catalogue.rules)
+        self._cancels = CancelRequests(node, self._redis)
         self._catalogue = catalogue
         self._catalogue_epoch = 0
         self._pulse = pulse
@@ -67,6 +69,7 @@ class Beats:
     def run_once(self) -> None:
         """One pass. Raises one of ``workers.connection.AWAY``."""
         epoch = self._valid_epoch()
+        self._cancels.run_once()
         self._lost.run_once()
         self._publish_catalogue(epoch)
         said = self._appended_epoch(epoch), self._node.slots.stopping

@@ -60,11 +60,11 @@ class ControlPlane:
             raise ControlPlaneAway(f"{self.url}{path} answered something that is no JSON object")
         return found
 
-    def call(self, method: str, path: str, **parameters: Any) -> httpx.Response:
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None, **parameters: Any) -> httpx.Response:
         """Any answer below 500 but 429. Raises ``ControlPlaneAway``; parameters that are None are left out."""
         given = {name: value for name, value in parameters.items() if value is not None}
         try:
-            answer = self._client.request(method, path, params=given)
+            answer = self._client.request(method, path, params=given, json=body)
         except httpx.TransportError as error:
             raise ControlPlaneAway(f"{self.url}: {type(error).__name__}: {error}") from None
         if answer.status_code >= 500 or answer.status_code == 429:

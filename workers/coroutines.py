@@ -1,7 +1,7 @@
 """``async def`` tasks: their body runs in an event loop that lives as long as its process.
 
 The loop is kept from run to run, so that a client made in one is good in the next. What a body leaves behind is
-cancelled. A loop that something was left in is not used again.
+cancelled. A loop that something was left in is not used again. A run that is cancelled is told where it awaits.
 """
 
 import asyncio
@@ -11,13 +11,16 @@ import inspect
 import logging
 import os
 import threading
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded
 
 logger = logging.getLogger(__name__)
 
+_WATCH_SECONDS = 0.2
+"""How often a running body is asked about."""
 _LEFT_SECONDS = 1.0
 """How long what a body left behind may take to end."""
 
@@ -31,6 +34,7 @@ class _Body:
         """Set while it runs."""
         self.has_ended = False
         self._exceeded = False
+        self._timer: asyncio.TimerHandle | None = None
 
     def interrupt(self, loop: asyncio.AbstractEventLoop) -> None:
         """From a signal handler: raise ``SoftTimeLimitExceeded`` in the body, unless it has ended."""
@@ -39,15 +43,25 @@ class _Body:
             if self.task is not None:
                 loop.call_soon_threadsafe(self.task.cancel)
 
-    async def run(self) -> Any:
-        """The body's result, or what it raised."""
+    async def run(self, is_cancelled: Callable[[], bool] | None) -> Any:
+        """The body's result, or what it raised; ``asyncio.CancelledError`` is raised in it once ``is_cancelled``."""
         self.task = asyncio.current_task()
         if self._exceeded and self.task is not None:
             self.task.cancel()
+        if is_cancelled is not None:
+            self._watch(asyncio.get_running_loop(), is_cancelled)
         try:
             return await self
         finally:
             self.has_ended = True
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _watch(self, loop: asyncio.AbstractEventLoop, is_cancelled: Callable[[], bool]) -> None:
+        if not is_cancelled():
+            self._timer = loop.call_later(_WATCH_SECONDS, self._watch, loop, is_cancelled)
+        elif self.task is not None:
+            self.task.cancel()
 
     def __await__(self) -> Generator[Any, Any, Any]:
         error: BaseException | None = None
@@ -109,7 +123,7 @@ class EventLoop:
 
     async def _run(self, body: _Body) -> Any:
         try:
-            return await body.run()
+            return await body.run(getattr(_local, "is_cancelled", None))
         finally:
             self._is_clean = await _clear_away()
 
@@ -155,6 +169,16 @@ def interrupt() -> bool:
     """Raise ``SoftTimeLimitExceeded`` in the body that this thread's event loop runs. False when none runs."""
     loop = _existing_loop()
     return loop is not None and loop.interrupt()
+
+
+@contextmanager
+def watching(is_cancelled: Callable[[], bool]) -> Iterator[None]:
+    """Within the block a body that this thread's event loop runs is cancelled once ``is_cancelled`` says so."""
+    _local.is_cancelled = is_cancelled
+    try:
+        yield
+    finally:
+        _local.is_cancelled = None
 
 
 def complete(result: Any) -> Any:

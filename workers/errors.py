@@ -8,6 +8,13 @@ class PermanentError(Exception):
 PermanentError.__module__ = "workers"
 
 
+class TaskCancelled(Exception):
+    """The task was cancelled while it ran. Raised by ``self.raise_if_cancelled()``; no other attempt follows."""
+
+
+TaskCancelled.__module__ = "workers"
+
+
 class ResultNotJSON(PermanentError):
     """The task returned something that JSON cannot hold."""
 

@@ -37,10 +37,11 @@ class Gate:
         self._tail = (CLAIM_SECONDS, ASK_SECONDS, settings.gate_stream_entries, settings.gate_memory_percent)
         self._longest_seconds = settings.gate_wait_seconds
 
-    def pass_(self, header: ManagedHeader, task: str, token: str, body: str, patience: "Patience") -> Claim:
+    def pass_(self, header: ManagedHeader, task: str, token: str, body: str, patience: "Patience", queue: str) -> Claim:
         """The claim of a new attempt.
 
-        Raises ``Ignore`` when the message must not run: a duplicate, cancelled, expired, or for Postgres to decide.
+        Raises ``Ignore`` when the message must not run: a duplicate, cancelled, expired, of a paused
+        queue, or for Postgres to decide.
         Raises ``Reject`` with requeue when the wait lasts longer than ``patience``.
         """
         expires_at = header["expires_at"]
@@ -55,6 +56,7 @@ class Gate:
             "" if expires_at is None else repr(expires_at),
             body,
             *self._tail,
+            queue,
         )
         keys = (CONTROL, claim(task))
         pause = _FIRST_WAIT_SECONDS

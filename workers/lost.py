@@ -67,7 +67,7 @@ class LostChildren:
                 started_at=float(started_at),
                 body_at=run.accepted_at,
             )
-        outcome = self._parked(slot, run) or self._death(run)
+        outcome = self._parked(slot, run) or self._death(slot, run)
         reason = report_once(self._redis, self._keeper, outcome)
         if reason is not None:
             logger.warning("task %s of a dead child is not reported yet: %s", run.task, reason)
@@ -88,15 +88,22 @@ class LostChildren:
         attempt, kind, body = json.loads(text)
         return Outcome(run.task, attempt, run.token, kind, body)
 
-    def _death(self, run: Run) -> Outcome:
+    def _death(self, slot: Snapshot, run: Run) -> Outcome:
         now = time.monotonic()
         limit = run.hard_limit_seconds
         timed_out = bool(limit) and now - run.accepted_at >= limit - _EARLY_SECONDS
+        cancelled = self._node.slots.is_cancelled(slot.index, run.token)
         error: ErrorBody
         if timed_out:
             error = {
                 "type": "TimeLimitExceeded",
                 "message": f"the task ran longer than its time limit of {limit:g} s",
+                "traceback": "",
+            }
+        elif cancelled:
+            error = {
+                "type": "workers.TaskCancelled",
+                "message": "the task was cancelled while it ran, did not end in time, and was killed",
                 "traceback": "",
             }
         else:
@@ -105,7 +112,8 @@ class LostChildren:
                 "message": "the worker process died while it ran the task (killed, out of memory, or crashed)",
                 "traceback": "",
             }
-        ending = failed(error, retry_in_seconds=self._retry_in(run, timed_out=timed_out), timed_out=timed_out)
+        retry_in = None if cancelled else self._retry_in(run, timed_out=timed_out)
+        ending = failed(error, retry_in_seconds=retry_in, timed_out=timed_out)
         body = outcome_body(json.dumps(self._about(run)), run.started_at, now - run.body_at, ending)
         logger.error("task %s[%s] attempt %d: %s", run.task_type, run.task, run.attempt, error["message"])
         return Outcome(run.task, run.attempt, run.token, kind_of(ending), body)

@@ -1,8 +1,8 @@
 """Shared memory between a worker parent and its children: who runs what.
 
 The parent makes the memory before the first fork. Each child owns one slot and is its only writer while it lives; the
-parent reads all of them, and frees the slot of a dead child. A sequence number that is odd during a write lets the
-reader see a slot either before or after a write, never in between.
+parent reads all of them, writes only which run it was told to cancel, and frees the slot of a dead child. A sequence
+number that is odd during a write lets the reader see a slot either before or after a write, never in between.
 """
 
 import fcntl
@@ -75,6 +75,8 @@ _KEPT_AT = 24
 _PARKED_AT = 36
 _REST = struct.Struct("<4d64s32s400s64s")
 _REST_AT = 40
+_CANCEL_AT = 704
+_TOKEN_BYTES = 32
 _HEAD_BYTES = 1024
 _PARK_BYTES = 192 * 1024
 _SLOT_BYTES = _HEAD_BYTES + _PARK_BYTES
@@ -122,6 +124,19 @@ class Slots:
         for index in range(self.count):
             if _PID.unpack_from(self._memory, self._start(index) + _PID_AT)[0]:
                 yield self._read(index)
+
+    def look(self, index: int) -> Snapshot:
+        """One slot as it is now."""
+        return self._read(index)
+
+    def cancel(self, index: int, token: str) -> None:
+        """Tell the child in a slot that the run with this token is to end. Its next run has another token."""
+        at = self._start(index) + _CANCEL_AT
+        self._memory[at : at + _TOKEN_BYTES] = token.encode().ljust(_TOKEN_BYTES, b"\0")
+
+    def is_cancelled(self, index: int, token: str) -> bool:
+        """Whether ``cancel`` was said of this run."""
+        return _names(self._memory, self._start(index), token)
 
     def parked(self, index: int) -> str | None:
         """The outcome a child parked while Redis was away, as ``Slot.park`` got it."""
@@ -223,6 +238,10 @@ class Slot:
         _PARKED.pack_into(self._memory, self._start + _PARKED_AT, len(text))
         return True
 
+    def is_cancelled(self, token: str) -> bool:
+        """Whether the parent was told to cancel the run with this token."""
+        return _names(self._memory, self._start, token)
+
     def show_kept(self, kept: int, epoch: int) -> None:
         """Say how many outcomes this child keeps, and the epoch all of them have been appended under."""
         with self._lock:
@@ -239,6 +258,11 @@ class Slot:
     def _write_sequence(self, step: int) -> None:
         self._sequence += step
         _SEQUENCE.pack_into(self._memory, self._start, self._sequence)
+
+
+def _names(memory: mmap.mmap, start: int, token: str) -> bool:
+    at = start + _CANCEL_AT
+    return memory[at : at + _TOKEN_BYTES] == token.encode().ljust(_TOKEN_BYTES, b"\0")
 
 
 def _text(field: bytes) -> str:

@@ -36,7 +36,7 @@ from workers.settings import Settings, settings
 class Ran:
     """How one attempt ended."""
 
-    state: Literal["succeeded", "retrying", "failed"]
+    state: Literal["succeeded", "retrying", "failed", "cancelled"]
     """``failed`` when no other attempt follows: a permanent error, or the budget is spent."""
     result: Any = None
     """As readers of the API get it: through JSON, models as objects."""
@@ -63,11 +63,13 @@ def run_attempt(
     attempt: int = 1,
     max_attempts: int | None = None,
     headers: Mapping[str, Any] | None = None,
+    cancelled: bool = False,
 ) -> Ran:
     """Run one attempt of a task as a worker would, and say how it ended.
 
     The arguments go through JSON and are checked as a submission is. ``max_attempts`` defaults to the task type's;
-    ``headers`` are message headers besides Celery's own. Raises ``ArgumentsNotValid`` for what the API would refuse
+    ``headers`` are message headers besides Celery's own. ``cancelled``: it is asked to end from its beginning; when it
+    then raises its state is ``cancelled``. Raises ``ArgumentsNotValid`` for what the API would refuse
     with 422, and ``OptionNotHonoured`` for a task that no worker would start with.
     """
     # What the decorator gives is a proxy until something of it is used.
@@ -75,7 +77,7 @@ def run_attempt(
     rules = check(task, settings().topology, settings().retry_policy)
     given, named = json.loads(json.dumps([list(args), dict(kwargs or {})]))
     _check_arguments(task, given, named)
-    bench = _Bench(attempt)
+    bench = _Bench(attempt, cancelled)
     header: ManagedHeader = {
         "version": VERSION,
         "epoch": 1,
@@ -125,11 +127,12 @@ class _Bench:
     owner = "testing@localhost#0"
     stopping = False
 
-    def __init__(self, attempt: int) -> None:
+    def __init__(self, attempt: int, cancelled: bool) -> None:
         self.settings: Settings = settings()
         self.in_body = False
         self.slot = self.slots = self.gate = self.reporter = self.keeper = self
         self._attempt = attempt
+        self._cancelled = cancelled
         self._outcome: Outcome | None = None
         self._progress: list[Progress] = []
 
@@ -138,6 +141,9 @@ class _Bench:
 
     def clear(self) -> None:
         pass
+
+    def is_cancelled(self, _: str) -> bool:
+        return self._cancelled
 
     def pass_(self, *_: Any) -> Claim:
         return Claim(self._attempt, started_at=0.0)
@@ -158,7 +164,7 @@ class _Bench:
         goes_on = isinstance(raised, Retry)
         cause = getattr(raised, "exc", None) or raised
         return Ran(
-            "retrying" if goes_on else "failed",
+            "cancelled" if self._cancelled else "retrying" if goes_on else "failed",
             error=body["error"],
             raised=cause,
             retry_in_seconds=body.get("retry_in_seconds") if goes_on else None,

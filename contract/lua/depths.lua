@@ -2,7 +2,7 @@
 -- KEYS: control, sequence, window
 -- ARGV: run_id, number of queues, then the queue names, then every list key of the first queue, of the second, ...
 --       (the same number for each)
--- Answer: {epoch or -1 when gate and publish are shut, memory percent, then per queue: messages, published, window or ''}
+-- Answer: {epoch or -1 when gate and publish are shut, memory percent, then per queue: messages, published, window or '', pause or ''}
 local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id', 'open', 'memory_percent')
 local queues = tonumber(ARGV[2])
 local first = 3 + queues
@@ -20,5 +20,6 @@ for q = 1, queues do
   answer[#answer + 1] = messages
   answer[#answer + 1] = published
   answer[#answer + 1] = redis.call('HGET', KEYS[3], ARGV[2 + q]) or ''
+  answer[#answer + 1] = redis.call('HGET', KEYS[1], 'pause:' .. ARGV[2 + q]) or ''
 end
 return answer

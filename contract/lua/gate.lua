@@ -1,9 +1,11 @@
 -- May this message's task run now? Claims it when it may.
 -- KEYS: control, claim
 -- ARGV: 1 stream prefix, 2 run_id, 3 epoch of the message, 4 task, 5 after, 6 token, 7 owner, 8 sent_at,
---       9 expires_at or '', 10 body of the event, 11 claim seconds, 12 ask seconds, 13 longest stream, 14 memory percent
--- Answer: {"run", attempt, epoch, started_at} | {"duplicate"} | {"cancelled"} | {"expired"} | {"ask"} | {"wait", reason}
-local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id', 'open', 'memory_percent')
+--       9 expires_at or '', 10 body of the event, 11 claim seconds, 12 ask seconds, 13 longest stream, 14 memory percent,
+--       15 queue
+-- Answer: {"run", attempt, epoch, started_at} | {"duplicate"} | {"cancelled"} | {"expired"} | {"ask"} | {"paused"}
+--       | {"wait", reason}
+local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id', 'open', 'memory_percent', 'pause:' .. (ARGV[15] or ''))
 if not control[1] or control[2] ~= ARGV[2] or control[3] ~= '1' then
   return {'wait', 'epoch'}
 end
@@ -55,6 +57,11 @@ if ARGV[9] ~= '' and tonumber(now) >= tonumber(ARGV[9]) then
   redis.call('EXPIRE', KEYS[2], ARGV[11])
   event('expired', after)
   return {'expired'}
+end
+if control[5] and string.sub(control[5], -2) == ':1' then
+  -- The message is dropped, and the task waits in Postgres until its queue is resumed.
+  event('ask', after)
+  return {'paused'}
 end
 attempt = math.max(after, attempt) + 1
 redis.call('HSET', KEYS[2], 'state', 'running', 'attempt', attempt, 'token', ARGV[6], 'owner', ARGV[7],

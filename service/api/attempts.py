@@ -73,6 +73,9 @@ def attempt_views(row: Mapping[str, Any], failed: Iterable[Mapping[str, Any]]) -
     """The fields of ``AttemptView``: the attempts that failed, and the newest as the task's own row tells it."""
     views = {attempt["attempt"]: _view(attempt, _how(attempt)) for attempt in failed}
     newest = views.get(row["attempt"])
+    if newest is not None and row["state"] == TaskState.CANCELLED and row.get("run_seconds") is not None:
+        # It ended the task. One that had failed before the task was cancelled did not.
+        newest["state"] = "cancelled"
     # A worker that was taken for dead may still have told of its success.
     unsaid = newest is None or (newest["state"] == "interrupted" and row["state"] == TaskState.SUCCEEDED)
     if row["attempt"] and unsaid:

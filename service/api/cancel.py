@@ -1,11 +1,14 @@
 """Cancel a task."""
 
+import math
 from typing import Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import Field
 
 from contract.states import TaskState
 from service.api.answers import example, json_response, known_parameters_only
+from service.api.given import Action, given, request_body
 from service.api.parts import GivenParts
 from service.api.problems import problem_responses
 from service.api.task_view import EXAMPLE_TASK, TaskView, task_view
@@ -27,20 +30,39 @@ _CANCELLED: dict[str, Any] = EXAMPLE_TASK | {
 }
 
 
+class Cancel(Action):
+    """How to cancel."""
+
+    grace_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        le=86_400,
+        description="How long a running attempt may take to end before it is killed; default: a setting, 10 s.",
+    )
+    end_running: bool = Field(
+        default=True, description="False: a running attempt goes on undisturbed, and no other follows it."
+    )
+
+
 @router.post(
     "/v1/tasks/{task_id}/cancel",
     operation_id="cancel_task",
     summary="Cancel a task",
     description=(
         "A task that waits ends as `cancelled` at once, and never runs: 200, also when it was cancelled before. 202"
-        " says that the request is stored and will be done: an attempt runs, which is not interrupted and after which"
-        " no other starts, or Redis is away. The body of the request is not read."
+        " says that the request is stored and will be done: an attempt runs, or Redis is away. A running attempt is"
+        " told within about a second (`self.cancelled`), and killed when it has not ended after the grace time. If it"
+        " succeeds all the same, the task has succeeded; else it is `cancelled`, and no other attempt follows. Asked"
+        " again, the newest grace time counts."
     ),
     response_model=TaskView,
     responses={**example(_CANCELLED, "The task, cancelled."), 202: {"description": "Requested.", "model": TaskView}}
-    | problem_responses(UnknownTask, TaskFinished, InvalidRequest, DatabaseAway),
+    | problem_responses(400, UnknownTask, TaskFinished, 413, 415, InvalidRequest, DatabaseAway),
+    openapi_extra=request_body(Cancel, {"grace_seconds": 30}, required=False),
 )
-async def cancel_task(task_id: str, parts: GivenParts) -> Response:
+async def cancel_task(task_id: str, request: Request, parts: GivenParts) -> Response:
     """Cancel one task."""
-    row = await parts.canceller.cancel(task_id_of(task_id))
+    how = await given(request, Cancel)
+    grace = parts.settings.cancel_grace_seconds if how.grace_seconds is None else how.grace_seconds
+    row = await parts.canceller.cancel(task_id_of(task_id), grace if how.end_running else math.inf)
     return json_response(task_view(row), status=200 if row["state"] == TaskState.CANCELLED else 202)

@@ -20,6 +20,7 @@ field that does not exist is refused, never ignored.
 """
 _TAGS = [
     {"name": "tasks", "description": "Submit and look at tasks."},
+    {"name": "dead letters", "description": "What has failed for good, and running it again."},
     {"name": "queues", "description": "Backlog, rates and targets."},
     {"name": "task types", "description": "What the workers can run."},
     {"name": "workers", "description": "Who runs it."},

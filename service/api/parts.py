@@ -9,6 +9,11 @@ from service.admit.catalogue import Catalogue
 from service.broker import Broker
 from service.observe.views import Views
 from service.operate.cancel import Canceller
+from service.operate.pause import Pauser
+from service.operate.purge import Purger
+from service.operate.replay import Replayer
+from service.operate.retry import Retrier
+from service.operate.withdraw import Withdrawer
 from service.redis import RedisServer
 from service.settings import Settings
 from service.store.store import Store
@@ -25,10 +30,20 @@ class Parts:
     broker: Broker
     server: RedisServer
     submitter: Submitter
-    canceller: Canceller
+    canceller: Canceller = field(init=False)
+    retrier: Retrier = field(init=False)
+    replayer: Replayer = field(init=False)
+    pauser: Pauser = field(init=False)
+    purger: Purger = field(init=False)
     views: Views = field(init=False)
 
     def __post_init__(self) -> None:
+        self.canceller = Canceller(self.store, self.server)
+        self.retrier = Retrier(self.store, self.catalogue, self.settings)
+        withdrawer = Withdrawer(self.store, self.server, self.settings)
+        self.replayer = Replayer(self.store, withdrawer, self.settings)
+        self.pauser = Pauser(self.store, self.broker, self.settings)
+        self.purger = Purger(self.store, withdrawer, self.settings)
         self.views = Views.over(self.settings, self.store, self.broker, self.server)
 
 

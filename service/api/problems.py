@@ -57,7 +57,9 @@ class Problem(BaseModel):
     detail: str = Field(description="What is wrong this time, and what to do.")
     instance: str | None = Field(default=None, description="The path that was asked for.")
     errors: list[FieldFault] | None = Field(default=None, description="Only where fields are at fault.")
-    task_id: str | None = Field(default=None, description="Only where it is not known whether this task was stored.")
+    task_id: str | None = Field(
+        default=None, description="The task that may have been stored, or that this one became."
+    )
 
 
 def problem_of(error: PointsmanError, instance: str | None = None) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from typing import Any
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from service.api.answers import example, json_response, known_parameters_only, plain
 from service.api.parts import GivenParts
 from service.api.problems import problem_responses
-from service.errors import DatabaseAway, InvalidRequest, NotFound
+from service.errors import DatabaseAway, InvalidRequest, UnknownQueueName
+from service.operate.pause import check_queue
 
 router = APIRouter(tags=["queues"], dependencies=[Depends(known_parameters_only)])
 
@@ -22,6 +23,10 @@ EXAMPLE_QUEUE: dict[str, Any] = {
     "service_rate": 4.1,
     "sla_attainment": 0.998,
     "consumers": 4,
+    "paused": False,
+    "paused_at": None,
+    "paused_by": None,
+    "pause_reason": None,
 }
 
 
@@ -39,6 +44,10 @@ class QueueView(BaseModel):
         description="Share of first starts in time over the last five minutes, 0 to 1; null when nothing started."
     )
     consumers: int = Field(description="Worker processes of live workers on this queue.")
+    paused: bool = Field(description="Whether none of its managed tasks starts.")
+    paused_at: AwareDatetime | None
+    paused_by: str | None
+    pause_reason: str | None
 
 
 class QueueList(BaseModel):
@@ -67,12 +76,10 @@ async def list_queues(parts: GivenParts) -> Response:
     operation_id="get_queue",
     summary="Get a queue",
     response_model=QueueView,
-    responses=example(EXAMPLE_QUEUE, "The queue.") | problem_responses(NotFound, InvalidRequest, DatabaseAway),
+    responses=example(EXAMPLE_QUEUE, "The queue.") | problem_responses(UnknownQueueName, InvalidRequest, DatabaseAway),
 )
 async def get_queue(name: str, parts: GivenParts) -> Response:
     """One queue."""
-    if parts.settings.topology.queue(name) is None:
-        names = ", ".join(spec.name for spec in parts.settings.topology.queues)
-        raise NotFound(f"There is no such queue; the queues are {names}.")
+    check_queue(parts.settings.topology, name)
     queues = await parts.views.queues.read()
     return json_response(next(plain(queue) for queue in queues if queue.name == name))

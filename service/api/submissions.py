@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from service.admit.submission import BatchItem, Submission, field_errors, parse_submission
 from service.api.answers import known_parameters_only
 from service.api.body import parse_json, read_body
+from service.api.given import idempotency_key, request_body
 from service.api.intake import (
     Answer,
     answer_or_problem,
@@ -33,13 +34,6 @@ router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)]
 
 _ITEMS_AT_ONCE = 50
 _EXAMPLE = {"task_type": "echo", "kwargs": {"to": "a@example.org"}, "priority": 8, "tags": {"tenant": "42"}}
-
-
-def _request_body(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI of a body that the route reads by itself."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
 
 
 class Batch(BaseModel):
@@ -95,18 +89,7 @@ def _respond(answer: Answer) -> Response:
         200: {"model": TaskView, "description": "The task this Idempotency-Key stands for."},
         **problem_responses(400, 409, 413, 415, 422, 503),
     },
-    openapi_extra=_request_body(Submission, _EXAMPLE)
-    | {
-        "parameters": [
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": False,
-                "description": "A string of up to 255 characters, remembered for 24 hours.",
-                "schema": {"type": "string", "maxLength": 255},
-            }
-        ]
-    },
+    openapi_extra=request_body(Submission, _EXAMPLE) | idempotency_key(),
 )
 async def submit_task(request: Request) -> Response:
     """The same as ``Intake``, for whoever mounts the application without it."""
@@ -119,7 +102,7 @@ async def submit_task(request: Request) -> Response:
     summary="Check a submission and write nothing",
     response_model=Verdict,
     responses=problem_responses(400, 413, 415, 422, 503),
-    openapi_extra=_request_body(Submission, _EXAMPLE),
+    openapi_extra=request_body(Submission, _EXAMPLE),
 )
 async def validate_task(request: Request) -> Response:
     """Every check of a submission."""
@@ -138,7 +121,7 @@ async def validate_task(request: Request) -> Response:
         207: {"model": BatchResult, "description": "Some items were refused."},
         **problem_responses(400, 413, 415, 422, 503),
     },
-    openapi_extra=_request_body(Batch, {"tasks": [_EXAMPLE, _EXAMPLE | {"idempotency_key": "order-17"}]}),
+    openapi_extra=request_body(Batch, {"tasks": [_EXAMPLE, _EXAMPLE | {"idempotency_key": "order-17"}]}),
 )
 async def submit_batch(request: Request) -> Response:
     """Check every item, store those that pass in one commit."""

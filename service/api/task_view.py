@@ -40,6 +40,7 @@ EXAMPLE_TASK: dict[str, Any] = {
     "sla": {"target_seconds": 60.0, "met": True},
     "held_reason": None,
     "cancel_requested_at": None,
+    "replayed_from": None,
     "dispatch": 1,
 }
 
@@ -105,6 +106,7 @@ class TaskView(BaseModel):
     sla: SlaView
     held_reason: str | None
     cancel_requested_at: AwareDatetime | None = Field(description="Since then no attempt starts.")
+    replayed_from: str | None = Field(description="The ended task that this one runs again.")
     dispatch: int = Field(description="How often the task was sent to the broker.")
 
 
@@ -143,6 +145,7 @@ def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, 
         "sla": {"target_seconds": _real(row["sla_seconds"]), "met": _sla_met(row, now)},
         "held_reason": row["held_reason"],
         "cancel_requested_at": moment(row["cancel_requested_at"]),
+        "replayed_from": None if row["replayed_from"] is None else str(row["replayed_from"]),
         "dispatch": row["dispatch"],
     }
 

@@ -2,7 +2,8 @@
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -65,6 +66,12 @@ async def list_tasks(
     state: Annotated[TaskState | None, Query(description="Only tasks in this state.")] = None,
     queue: Annotated[str | None, Query(max_length=63, description="Only tasks of this queue.")] = None,
     task_type: Annotated[str | None, Query(max_length=200, description="Only tasks of this type.")] = None,
+    error_type: Annotated[
+        str | None, Query(max_length=300, description="Only ended tasks whose last attempt failed with this error.")
+    ] = None,
+    replayed: Annotated[
+        bool | None, Query(description="True: only ended tasks that were run again as another; false: none of them.")
+    ] = None,
     tag: Annotated[
         list[str] | None, Query(max_length=20, description="`name:value`; given more than once, all must match.")
     ] = None,
@@ -77,22 +84,19 @@ async def list_tasks(
     faults: list[FieldError] = []
     wanted = TaskFilter(
         state=state,
-        queue=_storable("queue", queue, faults),
-        task_type=_storable("task_type", task_type, faults),
+        queue=storable("queue", queue, faults),
+        task_type=storable("task_type", task_type, faults),
+        error_type=storable("error_type", error_type, faults),
+        replayed=replayed,
         tags=_tags(tag or [], faults),
-        submitted_after=_bounded(submitted_after),
-        submitted_before=_bounded(submitted_before),
+        submitted_after=bounded(submitted_after),
+        submitted_before=bounded(submitted_before),
         below=_below(cursor, faults),
     )
     if faults:
         raise InvalidRequest(errors=faults)
-    try:
-        async with parts.store.statement() as connection:
-            rows = await reading.tasks(connection, wanted, limit + 1)
-    except DatabaseTrouble as error:
-        if _CANCELLED_STATEMENT in str(error):
-            raise Unavailable("The list took too long: narrow it, best by submitted_after.") from error
-        raise
+    async with in_time("narrow it, best by submitted_after"), parts.store.statement() as connection:
+        rows = await reading.tasks(connection, wanted, limit + 1)
     return _page(request, rows, limit)
 
 
@@ -157,13 +161,25 @@ def _tags(given: Sequence[str], faults: list[FieldError]) -> dict[str, str]:
     return tags
 
 
-def _storable(name: str, value: str | None, faults: list[FieldError]) -> str | None:
+@asynccontextmanager
+async def in_time(advice: str) -> AsyncIterator[None]:
+    """A statement in the block that takes too long is answered 503 with advice."""
+    try:
+        yield
+    except DatabaseTrouble as error:
+        if _CANCELLED_STATEMENT in str(error):
+            raise Unavailable(f"That took too long: {advice}.") from error
+        raise
+
+
+def storable(name: str, value: str | None, faults: list[FieldError]) -> str | None:
+    """The value of a parameter; what PostgreSQL cannot compare with is a fault."""
     if value is not None and "\x00" in value:
         faults.append(FieldError(pointer=f"/query/{name}", detail="contains a NUL character"))
         return None
     return value
 
 
-def _bounded(moment: datetime | None) -> datetime | None:
+def bounded(moment: datetime | None) -> datetime | None:
     """Within what ids can express; nothing was or will be submitted outside."""
     return None if moment is None else min(max(moment, _EARLIEST), _LATEST)

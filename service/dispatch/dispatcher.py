@@ -8,7 +8,7 @@ from service.dispatch.publisher import Publisher
 from service.dispatch.window import WindowLimits
 from service.loops import Loop
 from service.settings import Settings
-from service.store import dispatching, quarantine
+from service.store import dispatching, pausing, quarantine
 from service.store.leadership import Leadership
 from service.store.store import Store
 from service.store.submitting import drop_published
@@ -45,6 +45,7 @@ class Dispatcher:
         now = time.monotonic()
         if now >= self._measure_memory_at:
             await self._broker.measure_memory()
+            await self._tell_pauses()
             self._measure_memory_at = now + _MEMORY_SECONDS
         depths = await self._broker.depths()
         if depths.memory_percent >= self._settings.dispatch_memory_percent:
@@ -73,6 +74,12 @@ class Dispatcher:
     async def give_up(self) -> None:
         """Let another dispatcher lead at once."""
         await self._leadership.give_up()
+
+    async def _tell_pauses(self) -> None:
+        """What a pause could not tell Redis, or Redis forgot."""
+        async with self._store.statement() as connection:
+            found = await pausing.pauses(connection)
+        await self._broker.tell_pauses(pausing.words(found))
 
     async def _state(self, waiting: set[str], kept: Mapping[str, bool]) -> None:
         windows = {

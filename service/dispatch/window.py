@@ -51,7 +51,9 @@ class OpenWindow:
             raise
         now = time.monotonic()
         self._room = {
-            queue: 0 if depth.waiting or now < self._closed_until.get(queue, 0) else self._room_of(depth)
+            queue: 0
+            if depth.waiting or depth.paused or now < self._closed_until.get(queue, 0)
+            else self._room_of(depth)
             for queue, depth in depths.queues.items()
         }
         self._epoch = depths.epoch

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from contract.queues import QueueSpec, Topology
 from service.observe.backlog import Backlog, BacklogWatch
@@ -9,6 +10,8 @@ from service.observe.kept import Kept
 from service.observe.sla import attainment
 from service.observe.task_metrics import read as read_sums
 from service.observe.workers import WorkerFigures, WorkerWatch, consumers
+from service.store import pausing
+from service.store.pausing import QueuePause
 from service.store.store import Store
 from service.store.watching import Sums
 
@@ -31,6 +34,11 @@ class QueueFigures:
     """Attempts ended, per second over the last five minutes; plain Celery runs are not counted."""
     sla_attainment: float | None
     consumers: int
+    paused: bool
+    paused_at: datetime | None
+    """None when it is not paused, like the next two."""
+    paused_by: str | None
+    pause_reason: str | None
 
 
 def queue_figures(
@@ -38,17 +46,27 @@ def queue_figures(
     backlog: Mapping[str, Backlog],
     sums: Iterable[Sums],
     workers: Iterable[WorkerFigures],
+    pauses: Iterable[QueuePause] = (),
 ) -> list[QueueFigures]:
     """Every configured queue, the most urgent first."""
     workers = list(workers)
     by_queue = {part.queue: part for part in sums}
+    paused = {pause.queue: pause for pause in pauses if pause.paused}
     return [
-        _figures(spec, backlog.get(spec.name) or Backlog(), by_queue.get(spec.name), consumers(workers, spec.name))
+        _figures(
+            spec,
+            backlog.get(spec.name) or Backlog(),
+            by_queue.get(spec.name),
+            consumers(workers, spec.name),
+            paused.get(spec.name),
+        )
         for spec in sorted(specs, key=lambda spec: (-spec.priority, spec.name))
     ]
 
 
-def _figures(spec: QueueSpec, backlog: Backlog, sums: Sums | None, processes: int) -> QueueFigures:
+def _figures(
+    spec: QueueSpec, backlog: Backlog, sums: Sums | None, processes: int, pause: QueuePause | None
+) -> QueueFigures:
     counts = {} if sums is None else sums.counts
     per_second = 1 / sums.covered_seconds if sums is not None and sums.covered_seconds else 0.0
     oldest = backlog.oldest_wait_seconds
@@ -62,6 +80,10 @@ def _figures(spec: QueueSpec, backlog: Backlog, sums: Sums | None, processes: in
         service_rate=round((counts.get("executions", 0.0) - counts.get("native", 0.0)) * per_second, 6),
         sla_attainment=attainment(counts.get("sla_met", 0.0), counts.get("sla_missed", 0.0)),
         consumers=processes,
+        paused=pause is not None,
+        paused_at=None if pause is None else pause.changed_at,
+        paused_by=None if pause is None else pause.actor,
+        pause_reason=None if pause is None else pause.reason,
     )
 
 
@@ -79,7 +101,9 @@ class QueueWatch:
         """Every queue. Raises the store's errors; the broker may be away."""
         backlog = await self._backlog.read()
         workers = await self._workers.read()
-        return queue_figures(self._specs, backlog, await self._sums.get(), workers)
+        async with self._store.statement() as connection:
+            pauses = await pausing.pauses(connection)
+        return queue_figures(self._specs, backlog, await self._sums.get(), workers, pauses)
 
     async def _read_sums(self) -> list[Sums]:
         return await read_sums(self._store, "queue", RATE_SECONDS)

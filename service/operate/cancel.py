@@ -1,5 +1,6 @@
-"""Cancel a task: one that waits ends at once and never runs."""
+"""Cancel a task: one that waits ends at once and never runs, one that runs is asked to end, and then made to."""
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from service.errors import TaskFinished, UnknownTask
 from service.reconcile.closing import Closer
 from service.redis import RedisServer
 from service.store import cancelling, clock, epochs, reading
+from service.store.cancelling import CancelRequest
 from service.store.ending import end_unstarted
 from service.store.store import Store
 
@@ -20,20 +22,21 @@ class Canceller:
         self._store = store
         self._closer = Closer(store, server)
 
-    async def cancel(self, task_id: UUID) -> dict[str, Any]:
+    async def cancel(self, task_id: UUID, grace_seconds: float) -> dict[str, Any]:
         """The task's row afterwards: ``cancelled``, or with ``cancel_requested_at`` when that takes longer.
 
-        It takes longer while an attempt runs, which is not interrupted and after which no other starts, and while
-        Redis is away. A task that is cancelled already stays so. Raises ``UnknownTask``, or ``TaskFinished`` when it
-        ended otherwise.
+        It takes longer while an attempt runs, which is asked to end and killed ``grace_seconds`` later, and while
+        Redis is away. With an infinite grace time it is left alone, and no other follows. A task that is cancelled
+        already stays so; asked again, the newest grace time counts. Raises ``UnknownTask``, or ``TaskFinished`` when
+        it ended otherwise.
         """
         async with self._store.transaction() as connection:
-            requested = await cancelling.request(connection, task_id)
+            requested = await cancelling.request(connection, task_id, grace_seconds)
             now = datetime.fromtimestamp(await clock.now(connection), UTC)
             if requested is not None and requested.never_sent:
                 await end_unstarted(connection, [str(task_id)], [], TaskState.CANCELLED, now)
-        if requested is not None and not requested.never_sent and not requested.running:
-            await self._take_back(str(task_id), requested.attempt, now)
+        if requested is not None and not requested.never_sent:
+            await self._take_back(str(task_id), requested, grace_seconds, now)
         async with self._store.statement() as connection:
             row = await reading.task(connection, task_id)
         if row is None:
@@ -43,11 +46,17 @@ class Canceller:
             raise TaskFinished(f"The task has ended already: it is {state}.")
         return row
 
-    async def _take_back(self, task_id: str, attempt: int, now: datetime) -> None:
+    async def _take_back(self, task_id: str, requested: CancelRequest, grace_seconds: float, now: datetime) -> None:
         async with self._store.statement() as connection:
             epoch = await epochs.current(connection)
         if epoch is None:
             return
-        closed = await self._closer.close({task_id: attempt}, epoch.epoch, TaskState.CANCELLED)
+        closed: list[str] = []
+        if not requested.running:
+            closed = await self._closer.close({task_id: requested.attempt}, epoch.epoch, TaskState.CANCELLED)
+        if not closed and math.isfinite(grace_seconds):
+            await self._closer.ask({task_id: grace_seconds}, epoch.epoch)
+        if not closed:
+            return
         async with self._store.transaction() as connection:
             await end_unstarted(connection, [], closed, TaskState.CANCELLED, now)

@@ -1,6 +1,7 @@
 """The sweep ``cancelled``: requests to cancel that could not be done at once.
 
-Redis was away, an attempt ran and has failed since, or the process that took the request died.
+Redis was away, an attempt runs, or the process that took the request died. What runs is asked to end again and again:
+Redis may have forgotten that it was.
 """
 
 from datetime import UTC, datetime
@@ -32,9 +33,13 @@ class CancelledSweep:
         """End up to 500 tasks; True when there may be more."""
         async with self._store.statement() as connection:
             never_sent, sent = await cancelling.open_requests(connection, _TASKS_A_PASS)
+            running = await cancelling.running_requests(connection, _TASKS_A_PASS)
             epoch = await epochs.current(connection)
             now = datetime.fromtimestamp(await clock.now(connection), UTC)
-        closed = await self._closer.close(sent, epoch.epoch, TaskState.CANCELLED) if epoch is not None else []
+        closed: list[str] = []
+        if epoch is not None:
+            await self._closer.ask(running, epoch.epoch)
+            closed = await self._closer.close(sent, epoch.epoch, TaskState.CANCELLED)
         if not never_sent and not closed:
             return False
         async with self._store.transaction() as connection:

@@ -1,4 +1,6 @@
-"""Taking the right to run away from tasks that were sent: only then may their rows end from outside."""
+"""Taking the right to run away from tasks that were sent: only then may their rows end from outside. What runs is asked
+to end.
+"""
 
 from collections.abc import Mapping
 
@@ -12,7 +14,7 @@ _TAIL_SECONDS = 1.0
 
 
 class Closer:
-    """Closes claims."""
+    """Closes claims, and asks what runs to end."""
 
     def __init__(self, store: Store, server: RedisServer) -> None:
         self._store = store
@@ -39,3 +41,17 @@ class Closer:
         except BrokerAway:
             return []
         return [task_id for task_id, answer in zip(attempts, answers, strict=True) if answer == b"closed"]
+
+    async def ask(self, grace: Mapping[str, float], epoch: int) -> int:
+        """Ask the workers that run these tasks (id to grace time in seconds) to end them. Returns how many run.
+
+        Redis may be away, or a claim not be there yet: ask again.
+        """
+        calls: list[ScriptCall] = [
+            ([keys.CONTROL, keys.claim(task_id)], [epoch], [seconds]) for task_id, seconds in grace.items()
+        ]
+        try:
+            answers = await self._server.scripts("cancel", calls) if calls else []
+        except BrokerAway:
+            return 0
+        return sum(answer == b"running" for answer in answers)

@@ -17,7 +17,7 @@ from service.reconcile.beats import read_beats
 from service.reconcile.tail import Tail
 from service.redis import RedisServer, ScriptCall
 from service.settings import Settings
-from service.store import epochs, workers
+from service.store import epochs, pausing, workers
 from service.store.epochs import Epoch
 from service.store.leadership import Leadership
 from service.store.store import Store
@@ -139,4 +139,7 @@ class EpochSweep:
                 return moved
 
     async def _open(self, current: Epoch) -> None:
-        await self._server.script("open", [keys.CONTROL], [current.epoch], [])
+        # Nothing of a paused queue may start in between.
+        async with self._store.statement() as connection:
+            pauses = pausing.words(await pausing.pauses(connection))
+        await self._server.script("open", [keys.CONTROL], [current.epoch], pauses)

@@ -1,21 +1,55 @@
-"""Requests to cancel, kept in the row until they are done."""
+"""Requests to cancel, kept in the row until they are done.
 
+One with a grace time also asks a running attempt to end, unless that time is infinite. One without (a purge) is about
+tasks that have not started: a start takes it back.
+"""
+
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import text
 
+from contract.states import TaskState
 from service.store.store import Connection
 
 _REQUEST = text("""
-    UPDATE task_live SET cancel_requested_at = coalesce(cancel_requested_at, now()) WHERE id = CAST(:id AS uuid)
+    UPDATE task_live SET cancel_requested_at = coalesce(cancel_requested_at, now()),
+        cancel_grace_seconds = CAST(:grace AS real)
+    WHERE id = CAST(:id AS uuid)
     RETURNING place <> 'sent' AND dispatch = 0 AS never_sent, state = 'running' AS running, attempt
 """)
 
-_OPEN = text("""
-    SELECT id, attempt, place <> 'sent' AND dispatch = 0 AS never_sent FROM task_live
-    WHERE cancel_requested_at IS NOT NULL AND state <> 'running' ORDER BY id LIMIT :most
+_OPEN = """
+    SELECT id, attempt, {never_sent} AS never_sent FROM task_live
+    WHERE cancel_requested_at IS NOT NULL AND state <> 'running' AND {which} ORDER BY id LIMIT :most
+"""
+_OPEN_REQUESTS = text(
+    "("
+    + _OPEN.format(never_sent="true", which="place <> 'sent' AND dispatch = 0")
+    + ") UNION ALL ("
+    + _OPEN.format(never_sent="false", which="NOT (place <> 'sent' AND dispatch = 0)")
+    + ")"
+)
+
+_RUNNING = text("""
+    SELECT id, cancel_grace_seconds AS grace FROM task_live
+    WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds < 'infinity' AND state = 'running'
+    ORDER BY id LIMIT :most
 """)
+
+
+_UNSTARTED = """
+    queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL
+"""
+_PURGE = text(f"UPDATE task_live SET cancel_requested_at = now(), cancel_grace_seconds = NULL WHERE {_UNSTARTED}")
+_COUNT_UNSTARTED = text(f"SELECT count(*) FROM task_live WHERE {_UNSTARTED}")
+_COUNT_PURGED = text("""
+    SELECT count(*) FROM task_live
+    WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds IS NULL AND queue = :queue
+""")
+_PATIENTLY = text("SELECT set_config('statement_timeout', :milliseconds, true)")
+_PURGE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +62,47 @@ class CancelRequest:
     attempt: int
 
 
-async def request(connection: Connection, task_id: UUID) -> CancelRequest | None:
+async def request(connection: Connection, task_id: UUID, grace_seconds: float) -> CancelRequest | None:
     """Note that an unfinished task is to be cancelled; None when there is none of this id."""
-    row = (await connection.execute(_REQUEST, {"id": task_id})).one_or_none()
+    row = (await connection.execute(_REQUEST, {"id": task_id, "grace": grace_seconds})).one_or_none()
     return None if row is None else CancelRequest(row.never_sent, row.running, row.attempt)
 
 
 async def open_requests(connection: Connection, most: int) -> tuple[list[str], dict[str, int]]:
-    """Tasks to be cancelled that do not run: those never sent, and those that once were, with their attempt."""
-    rows = (await connection.execute(_OPEN, {"most": most})).all()
+    """Tasks to be cancelled that do not run: those never sent, and those that once were, with their attempt. At most
+    ``most`` of each.
+    """
+    rows = (await connection.execute(_OPEN_REQUESTS, {"most": most})).all()
     return [str(row.id) for row in rows if row.never_sent], {
         str(row.id): row.attempt for row in rows if not row.never_sent
     }
+
+
+async def running_requests(connection: Connection, most: int) -> dict[str, float]:
+    """Tasks whose running attempt is to end, with its grace time in seconds; at most ``most``."""
+    rows = (await connection.execute(_RUNNING, {"most": most})).all()
+    return {str(row.id): row.grace for row in rows}
+
+
+async def purge(connection: Connection, queue: str, states: Collection[TaskState]) -> int:
+    """Ask for an end of the tasks of a queue in these states, unless they start first; in a transaction. Returns how
+    many.
+    """
+    await connection.execute(_PATIENTLY, {"milliseconds": str(_PURGE_SECONDS * 1000)})
+    return (await connection.execute(_PURGE, _parameters(queue, states))).rowcount
+
+
+async def count_unstarted(connection: Connection, queue: str, states: Collection[TaskState]) -> int:
+    """How many tasks ``purge`` would be about."""
+    found: int = (await connection.execute(_COUNT_UNSTARTED, _parameters(queue, states))).scalar_one()
+    return found
+
+
+async def count_purged(connection: Connection, queue: str) -> int:
+    """How many tasks of a queue were purged and have neither ended nor started yet."""
+    found: int = (await connection.execute(_COUNT_PURGED, {"queue": queue})).scalar_one()
+    return found
+
+
+def _parameters(queue: str, states: Collection[TaskState]) -> dict[str, object]:
+    return {"queue": queue, "states": [str(state) for state in states]}

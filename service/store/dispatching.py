@@ -5,18 +5,28 @@ from collections.abc import Sequence
 from sqlalchemy import text
 
 from service.broker import Envelope
+from service.store.pausing import IS_PAUSED
 from service.store.store import Connection
 
-_WAITING = text("""
+_WAITING = text(
+    """
     SELECT queue FROM unnest(CAST(:queues AS text[])) AS known (queue)
-    WHERE EXISTS (SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = known.queue
+    WHERE NOT """
+    + IS_PAUSED.format(queue="known.queue")
+    + """
+        AND EXISTS (SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = known.queue
         AND t.cancel_requested_at IS NULL)
-""")
+"""
+)
 
 _ALONE = " AND id IN (SELECT task_id FROM quarantine_queue WHERE queue = :queue)"
-_TOP_UP = """
+_TOP_UP = (
+    """
     WITH chosen AS (
         SELECT id FROM task_live WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL{alone}
+            AND NOT """
+    + IS_PAUSED.format(queue="CAST(:queue AS text)")
+    + """
         ORDER BY priority DESC, due_at, id LIMIT :room FOR UPDATE SKIP LOCKED
     ), sent AS (
         UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now()
@@ -29,6 +39,7 @@ _TOP_UP = """
     )
     SELECT sent.*, boxed.id AS outbox_id FROM sent CROSS JOIN boxed ORDER BY priority DESC, due_at, id
 """
+)
 _TOP_UP_ALL, _TOP_UP_ALONE = text(_TOP_UP.format(alone="")), text(_TOP_UP.format(alone=_ALONE))
 
 _WAKE = text("""
@@ -63,15 +74,15 @@ _EXPIRED = text("""
 
 
 async def waiting_queues(connection: Connection, queues: Sequence[str]) -> set[str]:
-    """The queues with due tasks in Postgres."""
+    """The queues with due tasks in Postgres that are not paused."""
     return set((await connection.execute(_WAITING, {"queues": list(queues)})).scalars())
 
 
 async def top_up(
     connection: Connection, queue: str, room: int, epoch: int, *, alone: bool = False
 ) -> tuple[list[Envelope], int | None]:
-    """Mark up to ``room`` waiting tasks of a queue as sent, most urgent and oldest first, with their outbox row;
-    ``alone``: only the one the queue is kept empty for.
+    """Mark up to ``room`` waiting tasks of a queue as sent, most urgent and oldest first, with their outbox row; none
+    while it is paused. ``alone``: only the one the queue is kept empty for.
 
     Returns them with the id of that row, to be dropped once they are published.
     """

@@ -104,6 +104,8 @@ class _TaskColumns:
     """JSON text of the newest attempt's ``contract.events.Progress``."""
     cancel_requested_at: Mapped[datetime | None]
     """Since then no attempt starts."""
+    replayed_from: Mapped[UUID | None]
+    """The ended task that this one runs again."""
 
 
 class LiveTask(_TaskColumns, Base):
@@ -120,6 +122,8 @@ class LiveTask(_TaskColumns, Base):
     """When it was marked sent, before its newest message was published. Means nothing of one that was never sent."""
     interrupted_in_a_row: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     """Interruptions since an attempt last ended by itself."""
+    cancel_grace_seconds: Mapped[float | None] = mapped_column(REAL)
+    """Of a request to cancel: how long a running attempt may take to end. NULL: a running attempt is not asked to."""
 
     @declared_attr.directive
     @classmethod
@@ -203,6 +207,53 @@ class QuarantineQueue(Base):
     queue: Mapped[str] = mapped_column(primary_key=True)
     task_id: Mapped[UUID]
     since: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Replay(Base):
+    """One request to run dead letters again."""
+
+    __tablename__ = "replay"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    """UUIDv7."""
+    requested_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    caller: Mapped[str]
+    wanted: Mapped[dict[str, Any]]
+    """Which dead letters."""
+    rate_per_second: Mapped[float | None]
+    matched: Mapped[int] = mapped_column(Integer)
+    """Dead letters that it found."""
+    tasks: Mapped[int] = mapped_column(Integer)
+    """Those of them that it ran again."""
+    last_due_at: Mapped[datetime | None]
+
+
+class ReplayedTask(Base):
+    """An ended task that was run again: once, because it is the key."""
+
+    __tablename__ = "replayed_task"
+
+    task_id: Mapped[UUID] = mapped_column(primary_key=True)
+    replayed_as: Mapped[UUID]
+    replay_id: Mapped[UUID | None]
+    """The ``replay`` it belongs to; NULL when it was retried alone."""
+    replayed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index("ix_replayed_task_replay_id", "replay_id"),)
+
+
+class QueuePause(Base):
+    """How a queue was last paused or resumed."""
+
+    __tablename__ = "queue_pause"
+
+    queue: Mapped[str] = mapped_column(primary_key=True)
+    paused: Mapped[bool]
+    revision: Mapped[int] = mapped_column(BigInteger)
+    """Rises with every change, so that Redis takes no old news."""
+    reason: Mapped[str | None]
+    actor: Mapped[str]
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class IdempotencyKey(Base):

@@ -52,7 +52,9 @@ _ATTEMPTS = text("""
     FROM task_attempt WHERE task_id = CAST(:id AS uuid) ORDER BY attempt
 """)
 
-_ID_SLACK = timedelta(minutes=5)
+_REPLAYED = "EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id)"
+
+ID_SLACK = timedelta(minutes=5)
 """Ids carry the clock of the process that made them, ``submitted_at`` the database's, a commit later."""
 
 
@@ -63,6 +65,10 @@ class TaskFilter:
     state: TaskState | None = None
     queue: str | None = None
     task_type: str | None = None
+    error_type: str | None = None
+    """Of the attempt that ended it; no unfinished task has one."""
+    replayed: bool | None = None
+    """Whether it was run again as another task; no unfinished one was."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """All of them must match."""
     submitted_after: datetime | None = None
@@ -93,10 +99,13 @@ async def tasks(connection: Connection, wanted: TaskFilter, most: int) -> list[d
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     end = "ORDER BY id DESC LIMIT :most"
     sides = []
-    if wanted.state is None or wanted.state in UNFINISHED:
+    ended = wanted.error_type is not None or wanted.replayed
+    if (wanted.state is None or wanted.state in UNFINISHED) and not ended:
         sides.append(f"(SELECT {_FROM_LIVE} FROM task_live {where} {end})")
     if wanted.state is None or wanted.state in TERMINAL:
         sides.append(f"(SELECT {_FROM_FINISHED} FROM task {where} {end})")
+    if not sides:
+        return []
     statement = text(f"SELECT *, now() AS read_at FROM ({' UNION ALL '.join(sides)}) AS found {end}")
     return [dict(row) for row in (await connection.execute(statement, parameters | {"most": most})).mappings()]
 
@@ -114,12 +123,15 @@ def _conditions(wanted: TaskFilter) -> tuple[list[str], dict[str, Any]]:
     require("state = :state", "state", None if wanted.state is None else wanted.state.value)
     require("queue = :queue", "queue", wanted.queue)
     require("task_type = :task_type", "task_type", wanted.task_type)
+    require("error_type = :error_type", "error_type", wanted.error_type)
+    if wanted.replayed is not None:
+        conditions.append(_REPLAYED if wanted.replayed else f"NOT {_REPLAYED}")
     require("tags @> CAST(:tags AS jsonb)", "tags", json.dumps(dict(wanted.tags)) if wanted.tags else None)
     require("id < CAST(:below AS uuid)", "below", wanted.below)
     if wanted.submitted_after is not None:
         require("submitted_at >= :submitted_after", "submitted_after", wanted.submitted_after)
-        require("id >= CAST(:lowest AS uuid)", "lowest", lowest_id(wanted.submitted_after - _ID_SLACK))
+        require("id >= CAST(:lowest AS uuid)", "lowest", lowest_id(wanted.submitted_after - ID_SLACK))
     if wanted.submitted_before is not None:
         require("submitted_at < :submitted_before", "submitted_before", wanted.submitted_before)
-        require("id < CAST(:highest AS uuid)", "highest", lowest_id(wanted.submitted_before + _ID_SLACK))
+        require("id < CAST(:highest AS uuid)", "highest", lowest_id(wanted.submitted_before + ID_SLACK))
     return conditions, parameters

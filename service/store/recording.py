@@ -97,7 +97,9 @@ _QUEUE_WAIT = "CASE WHEN e.{start} IS NOT NULL THEN greatest(0, extract(epoch FR
 
 _BEGIN = text(
     "UPDATE task_live t SET state = 'running', place = 'sent', held_reason = NULL, attempt = e.attempt,"
-    " started_at = e.at, worker = e.worker FROM "
+    " started_at = e.at, worker = e.worker,"
+    # A purge takes what has not started.
+    " cancel_requested_at = CASE WHEN t.cancel_grace_seconds IS NOT NULL THEN t.cancel_requested_at END FROM "
     + array_columns({"id": "uuid", "attempt": "smallint", "at": "timestamptz", "worker": "text"}, "e")
     + f"""
     WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
@@ -112,8 +114,10 @@ _LIVE = frozenset(column.name for column in LiveTask.__table__.columns)
 _BUDGET = "coalesce(e.max_attempts, t.max_attempts)"
 _FOLLOWED = f"e.retry_at IS NOT NULL AND e.attempt - t.interruptions < {_BUDGET}"
 """Whether another attempt may follow a failure."""
+_CANCELLED = "(t.cancel_requested_at IS NOT NULL AND t.cancel_grace_seconds IS NOT NULL)"
+"""Whether a failure ends the task as cancelled, whatever its budget."""
 _OF_THE_END = {
-    "state": f"CASE WHEN e.state = 'failed' AND {_FOLLOWED} THEN 'cancelled' ELSE e.state END",
+    "state": f"CASE WHEN e.state = 'failed' AND {_CANCELLED} THEN 'cancelled' ELSE e.state END",
     "attempt": "greatest(t.attempt, e.attempt)",
     "finished_at": "e.finished_at",
     "started_at": "coalesce(e.started_at, t.started_at)",
@@ -157,7 +161,9 @@ _FINISH = text(
     + """
     WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND CASE e.state
         WHEN 'succeeded' THEN t.attempt <= e.attempt OR t.state <> 'running'
-        WHEN 'failed' THEN t.attempt <= e.attempt AND (t.cancel_requested_at IS NOT NULL OR NOT ("""
+        WHEN 'failed' THEN t.attempt <= e.attempt AND ("""
+    + _CANCELLED
+    + """ OR NOT ("""
     + _FOLLOWED
     + """))
         ELSE t.state <> 'running' END

@@ -90,6 +90,7 @@ class NewTask:
             "sla_met": None,
             "progress": None,
             "cancel_requested_at": None,
+            "replayed_from": None,
         }
 
 
@@ -177,6 +178,15 @@ _KEYED = text(
         (SELECT array_agg(task_id) FROM claimed) AS accepted"""
 )
 
+_CLAIM_KEY = text("""
+    INSERT INTO idempotency_key AS old (caller, key, task_id, fingerprint)
+    VALUES (:caller, :key, CAST(:id AS uuid), :fingerprint)
+    ON CONFLICT (caller, key) DO UPDATE
+        SET task_id = excluded.task_id, fingerprint = excluded.fingerprint, created_at = now()
+        WHERE old.created_at < now() - CAST(:remembered AS float8) * interval '1 second'
+    RETURNING task_id
+""")
+
 _FIND_KEYS = text(
     "SELECT k.caller, k.key, k.task_id, k.fingerprint FROM idempotency_key k JOIN "
     + array_columns({"caller": "text", "key": "text"})
@@ -223,6 +233,15 @@ async def find_keys(
         _FIND_KEYS, {"caller": [caller for caller, _ in wanted], "key": [key for _, key in wanted]}
     )
     return {(row.caller, row.key): (str(row.task_id), row.fingerprint) for row in rows}
+
+
+async def claim_key(
+    connection: AsyncConnection, caller: str, key: str, stands_for: str, fingerprint: str, remembered_seconds: float
+) -> bool:
+    """Let a key stand for what this transaction makes; False when it stands for something else already."""
+    parameters = {"caller": caller, "key": key, "id": stands_for, "fingerprint": fingerprint}
+    found = await connection.execute(_CLAIM_KEY, parameters | {"remembered": remembered_seconds})
+    return found.scalar_one_or_none() is not None
 
 
 async def find_ids(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, datetime]:

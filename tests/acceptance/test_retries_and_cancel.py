@@ -95,13 +95,46 @@ async def test_a_running_task_takes_the_request_and_a_finished_one_refuses_it(st
     release = tmp_path / "release"
     running = await stack.submit("ledger.hold", args=[str(release)])
     await stack.wait_for_state(running, "running")
-    requested = await stack.http.post(f"/v1/tasks/{running}/cancel")
+    requested = await stack.http.post(f"/v1/tasks/{running}/cancel", json={"end_running": False})
     assert (requested.status_code, requested.json()["state"]) == (202, "running")
     assert requested.json()["cancel_requested_at"]
     release.touch()
     assert (await stack.finished(running))["state"] == "succeeded"
     refused = await stack.http.post(f"/v1/tasks/{running}/cancel")
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:pointsman:problem:task-finished")
+
+
+async def test_a_running_task_that_does_not_listen_is_killed_and_ends_as_cancelled(
+    stack: Stack, tmp_path: Path
+) -> None:
+    before = await stack.counters("ledger.hold")
+    task_id = await stack.submit("ledger.hold", args=[str(tmp_path / "never")])
+    await stack.wait_for_state(task_id, "running")
+    answer = await stack.http.post(f"/v1/tasks/{task_id}/cancel", json={"grace_seconds": 0.5})
+    assert (answer.status_code, answer.json()["state"]) == (202, "running")
+    task = await stack.finished(task_id)
+    assert (task["state"], task["attempt"], task["error"]["type"]) == ("cancelled", 1, "workers.TaskCancelled")
+    attempts = (await stack.http.get(f"/v1/tasks/{task_id}/attempts")).json()["items"]
+    assert [(one["attempt"], one["state"]) for one in attempts] == [(1, "cancelled")]
+    again = await stack.http.post(f"/v1/tasks/{task_id}/cancel")
+    assert (again.status_code, again.json()["state"]) == (200, "cancelled")
+    # The slot is free: as many tasks as there are processes run at once.
+    written = [await stack.submit("ledger.write") for _ in range(stack.processes)]
+    for other in written:
+        assert (await stack.finished(other))["state"] == "succeeded"
+    assert stack.ledger.effects()[task_id] == 1
+    after = await stack.counters("ledger.hold")
+    counted = {name: after[name] - before[name] for name in after if after[name] != before[name]}
+    assert counted == {"submitted": 1, "started": 1, "executions": 1, "cancelled": 1, "sla_met": 1}
+
+
+@pytest.mark.parametrize("body", [b'{"grace_seconds": -1}', b'{"grace": 1}', b'{"grace_seconds": "1"}', b"[]"])
+async def test_a_cancel_that_is_not_understood_is_refused(stack: Stack, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    waits = await stack.submit("ledger.write", delay_seconds=3600)
+    answer = await stack.http.post(f"/v1/tasks/{waits}/cancel", content=body, headers=headers)
+    assert answer.status_code == 422
+    assert (await stack.task(waits))["cancel_requested_at"] is None
 
 
 async def test_the_published_type_tells_its_retries(stack: Stack) -> None:

@@ -128,6 +128,7 @@ class Spine:
                 keys.ASK_SECONDS,
                 100_000,
                 85,
+                message["properties"]["delivery_info"]["routing_key"],
             ],
         )
         return answer

@@ -100,7 +100,7 @@ def _listed(api: ControlPlane, **wanted: Any) -> Iterator[str]:
 
 
 def _cancel(api: ControlPlane, task_id: str, closed: Closed) -> None:
-    answer = api.call("POST", f"/v1/tasks/{task_id}/cancel")
+    answer = api.call("POST", f"/v1/tasks/{task_id}/cancel", {"end_running": False})
     status = answer.status_code
     if status == 200:
         closed["cancelled"] += 1

@@ -1,3 +1,4 @@
+import math
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,8 +23,14 @@ async def submitted(spine: Spine, **changes: Any) -> UUID:
     return UUID(task.id)
 
 
-async def cancel(spine: Spine, task_id: UUID) -> str:
-    return str((await Canceller(spine.store, spine.server).cancel(task_id))["state"])
+async def cancel(spine: Spine, task_id: UUID, grace_seconds: float = 10.0) -> str:
+    return str((await Canceller(spine.store, spine.server).cancel(task_id, grace_seconds))["state"])
+
+
+async def asked(spine: Spine, task_id: UUID) -> str | None:
+    """The grace time that stands in the claim."""
+    found = await spine.server.command("HGET", keys.claim(str(task_id)), "cancel")
+    return None if found is None else found.decode()
 
 
 async def sweep(spine: Spine) -> None:
@@ -57,7 +64,7 @@ async def test_cancelling_again_changes_nothing(spine: Spine) -> None:
     assert (await spine.counters())["cancelled"] == 1
 
 
-async def test_a_running_attempt_goes_on_and_no_other_follows(spine: Spine) -> None:
+async def test_a_running_attempt_that_fails_ends_the_task_as_cancelled(spine: Spine) -> None:
     task = await submitted(spine)
     message = await taken(spine)
     verdict = await spine.gate(message)
@@ -74,7 +81,7 @@ async def test_a_running_attempt_goes_on_and_no_other_follows(spine: Spine) -> N
     assert await spine.counters() == counted
 
 
-async def test_the_last_failure_after_a_request_is_a_failure(spine: Spine) -> None:
+async def test_the_last_failure_after_a_request_is_a_cancel_too(spine: Spine) -> None:
     task = await submitted(spine, max_attempts=1)
     message = await taken(spine)
     verdict = await spine.gate(message)
@@ -82,7 +89,53 @@ async def test_the_last_failure_after_a_request_is_a_failure(spine: Spine) -> No
     await cancel(spine, task)
     await spine.report(message, verdict, "failed", error=ERROR, retry_in_seconds=0.0)
     await spine.record_all()
-    assert await spine.rows("SELECT state FROM task") == [{"state": "failed"}]
+    assert await spine.rows("SELECT state, error_type FROM task") == [
+        {"state": "cancelled", "error_type": "ValueError"}
+    ]
+
+
+async def test_a_running_attempt_is_asked_to_end_in_its_claim(spine: Spine) -> None:
+    task = await submitted(spine)
+    await spine.gate(await taken(spine))
+    # Its start is not recorded: the row says queued, the claim says that it runs.
+    async with spine.recording():
+        assert await cancel(spine, task, 2.5) in ("queued", "running")
+    assert await asked(spine, task) == "2.5"
+    await spine.record_all()
+    assert await cancel(spine, task, 0.0) == "running"
+    assert await asked(spine, task) == "0.0"
+
+
+async def test_the_request_is_repeated_after_redis_forgot_it(spine: Spine) -> None:
+    task = await submitted(spine)
+    await spine.gate(await taken(spine))
+    await spine.record_all()
+    await cancel(spine, task, 4.0)
+    await spine.server.command("HDEL", keys.claim(str(task)), "cancel")
+    await sweep(spine)
+    assert await asked(spine, task) == "4.0"
+
+
+async def test_an_attempt_that_is_to_be_left_alone_is_not_asked(spine: Spine) -> None:
+    task = await submitted(spine)
+    message = await taken(spine)
+    verdict = await spine.gate(message)
+    await spine.record_all()
+    assert await cancel(spine, task, math.inf) == "running"
+    await sweep(spine)
+    assert await asked(spine, task) is None
+    await spine.report(message, verdict, "failed", error=ERROR, retry_in_seconds=0.0)
+    await spine.record_all()
+    assert await spine.rows("SELECT state FROM task") == [{"state": "cancelled"}]
+
+
+async def test_a_claim_that_nobody_runs_is_not_asked(spine: Spine) -> None:
+    task = await submitted(spine)
+    message = await taken(spine)
+    await spine.report(message, await spine.gate(message))
+    answer = await spine.server.script("cancel", [keys.CONTROL, keys.claim(str(task))], [1], [5.0])
+    assert answer == b"done"
+    assert await asked(spine, task) is None
 
 
 async def test_what_is_to_be_cancelled_is_neither_woken_nor_sent(spine: Spine) -> None:

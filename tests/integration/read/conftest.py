@@ -10,7 +10,6 @@ from contract.catalogue import TaskTypeSpec
 from service.admit.catalogue import Catalogue
 from service.api.parts import Parts
 from service.api.routes import register
-from service.operate.cancel import Canceller
 from service.store import catalogue
 from service.submit.submitter import Submitter
 from tests.integration.spine import Spine
@@ -27,7 +26,6 @@ def application(spine: Spine) -> FastAPI:
         broker=spine.broker,
         server=spine.server,
         submitter=Submitter(spine.store, known, spine.commits, spine.settings),
-        canceller=Canceller(spine.store, spine.server),
     )
     register(app)
     return app

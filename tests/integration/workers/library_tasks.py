@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -76,3 +77,30 @@ def dies() -> None:
 def picky() -> None:
     while True:
         pass
+
+
+@task(name="library.cancelled", bind=True, time_limit=60)
+def looks(self: Any, how: str) -> str:
+    while not self.cancelled:
+        time.sleep(0.01)
+    if how == "raise":
+        self.raise_if_cancelled()
+    return "cleaned up"
+
+
+@task(name="library.async_cancelled", time_limit=60)
+async def awaits(how: str) -> str:
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        if how == "raise":
+            raise
+    return "cleaned up"
+
+
+@task(name="library.deaf", time_limit=60)
+def deaf(seconds: float) -> None:
+    """Blocks in C, where no signal handler of Python's runs."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.2)

@@ -161,6 +161,11 @@ class ControlPlane:
         """The claim of a task."""
         return dict(self.redis.hgetall(claim(task)))
 
+    def cancel(self, task: str, grace_seconds: float) -> None:
+        """Ask the worker that runs a task to end it."""
+        words = (CONTROL, claim(task), self.epoch, self.run_id(), grace_seconds)
+        assert self.redis.eval(source("cancel"), 2, *words) == "running"
+
     def record_all(self) -> None:
         """Publish the position of a recorder that has read everything."""
         last = self.redis.xrevrange(events(self.epoch), count=1)

@@ -38,6 +38,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "sla_met": None,
         "progress": None,
         "cancel_requested_at": None,
+        "replayed_from": None,
     }
     return found | changes
 

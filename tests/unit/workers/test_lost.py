@@ -140,3 +140,15 @@ def test_slot_is_kept_until_the_report_is_accepted(node: Node, dead_pid: int, mo
     redis.valid = True
     children.run_once()
     assert len(redis.reports) == 1
+
+
+def test_a_killed_run_that_was_cancelled_is_reported_so_and_never_retried(
+    node: Node, dead_pid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = FakeRedis(["running", "mine", "2", "5.0"])
+    node.slots.take(dead_pid).show(Phase.RUNNING, run())
+    node.slots.cancel(0, "mine")
+    lost(node, redis, monkeypatch).run_once()
+    body = json.loads(redis.reports[0][4])
+    assert (body["error"]["type"], body["permanent"]) == ("workers.TaskCancelled", True)
+    assert "retry_in_seconds" not in body

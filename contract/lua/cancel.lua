@@ -1,0 +1,14 @@
+-- Ask the worker that runs a task to end it. The claim carries the request; the worker's parent reads it there.
+-- KEYS: control, claim
+-- ARGV: epoch, run_id, grace seconds
+-- Answer: "running", or the claim's other state, "none" or "wait": nothing was asked.
+local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id')
+if control[1] ~= ARGV[1] or control[2] ~= ARGV[2] then
+  return 'wait'
+end
+local state = redis.call('HGET', KEYS[2], 'state')
+if state ~= 'running' then
+  return state or 'none'
+end
+redis.call('HSET', KEYS[2], 'cancel', ARGV[3])
+return 'running'

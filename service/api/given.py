@@ -1,0 +1,63 @@
+"""The JSON body of an operator's action: small, checked whole, and optional where every field has a default."""
+
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from service.admit.submission import field_errors, unstorable
+from service.api.body import parse_json, read_body
+from service.api.parts import parts_of
+from service.errors import FieldError, InvalidRequest
+
+
+class Action(BaseModel):
+    """What an operator says beside the path. A field that is not listed is refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+Given = TypeVar("Given", bound=Action)
+
+
+async def given(request: Request, kind: type[Given]) -> Given:
+    """The checked body; without one, the defaults. Raises ``InvalidRequest``, or what ``read_body`` and
+    ``parse_json`` raise.
+    """
+    settings = parts_of(request).settings
+    headers = request.headers
+    body = b""
+    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+        body = await read_body(dict(request.scope), request.receive, settings.body_bytes)
+    value = parse_json(body, settings.json_depth) if body.strip() else {}
+    try:
+        found = kind.model_validate(value)
+    except ValidationError as error:
+        raise InvalidRequest(errors=list(field_errors(error))) from None
+    faults: list[FieldError] = list(unstorable(value))
+    if faults:
+        raise InvalidRequest(errors=faults)
+    return found
+
+
+def request_body(model: type[BaseModel], example: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
+    """The OpenAPI of a body that the route reads by itself."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
+def idempotency_key() -> dict[str, Any]:
+    """The OpenAPI of the header."""
+    return {
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "description": "A string of up to 255 characters, remembered for 24 hours.",
+                "schema": {"type": "string", "maxLength": 255},
+            }
+        ]
+    }

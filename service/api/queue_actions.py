@@ -1,0 +1,157 @@
+"""Pause, resume and purge a queue."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import AwareDatetime, BaseModel, Field
+
+from service.api.answers import example, json_response, known_parameters_only, moment
+from service.api.given import Action, given, request_body
+from service.api.parts import GivenParts, Parts
+from service.api.problems import problem_responses
+from service.errors import CountDiffers, DatabaseAway, FieldError, InvalidRequest, UnknownQueueName
+from service.operate.purge import PURGEABLE
+
+router = APIRouter(tags=["queues"], dependencies=[Depends(known_parameters_only)])
+
+_PAUSED: dict[str, Any] = {
+    "name": "email",
+    "paused": True,
+    "reason": "the relay is down",
+    "actor": "local",
+    "changed_at": "2026-11-22T08:30:00.120000Z",
+    "told": True,
+    "waiting": 1200,
+    "sent": 14,
+    "running": 1,
+}
+Reason = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class Pause(Action):
+    """Why."""
+
+    reason: Reason = Field(description="Shown in `GET /v1/queues`.")
+
+
+class Resume(Action):
+    """Why, if anybody wants to know."""
+
+    reason: Reason | None = None
+
+
+class Purge(Action):
+    """What is purged. `expected` is required, unless it is a dry run."""
+
+    expected: int | None = Field(default=None, ge=0, description="How many tasks there are; refused if that differs.")
+    states: list[Literal["queued", "scheduled", "held", "retrying"]] = Field(
+        default=["queued"], min_length=1, max_length=4, description="The default is what is due: the queue's `depth`."
+    )
+    dry_run: bool = Field(default=False, description="Count, and change nothing.")
+
+
+class PausedView(BaseModel):
+    """A queue after a pause or a resume."""
+
+    name: str
+    paused: bool
+    reason: str | None
+    actor: str
+    changed_at: AwareDatetime
+    told: bool = Field(
+        description="Whether the workers' gate knows. False: Redis is away, where nothing starts; it is told later."
+    )
+    waiting: int = Field(description="Tasks due, in PostgreSQL.")
+    sent: int = Field(
+        description="Tasks due that were sent. In a paused queue a worker that takes one puts it back unstarted."
+    )
+    running: int = Field(description="Attempts that run: they go on.")
+
+
+class PurgedView(BaseModel):
+    """What a purge did, or with `dry_run` would do."""
+
+    tasks: int = Field(description="Tasks it is about.")
+    pending: int = Field(description="Not ended yet. One that a worker starts in that moment goes on.")
+    dry_run: bool
+
+
+@router.post(
+    "/v1/queues/{name}/pause",
+    operation_id="pause_queue",
+    summary="Pause a queue",
+    description=(
+        "From the answer on no further managed task of the queue starts, whoever sent it; those that run go on. Tasks"
+        " are still accepted, and wait. It holds across restarts, until it is resumed. Plain Celery messages are not"
+        " held."
+    ),
+    response_model=PausedView,
+    responses=example(_PAUSED, "The queue, paused.")
+    | problem_responses(400, UnknownQueueName, 413, 415, InvalidRequest, DatabaseAway),
+    openapi_extra=request_body(Pause, {"reason": "the relay is down"}),
+)
+async def pause_queue(name: str, request: Request, parts: GivenParts) -> Response:
+    """Pause it."""
+    return await _set_paused(parts, name, (await given(request, Pause)).reason, paused=True)
+
+
+@router.post(
+    "/v1/queues/{name}/resume",
+    operation_id="resume_queue",
+    summary="Resume a queue",
+    description="What waits is sent again, most urgent first.",
+    response_model=PausedView,
+    responses=example(_PAUSED | {"paused": False, "reason": None}, "The queue, resumed.")
+    | problem_responses(400, UnknownQueueName, 413, 415, InvalidRequest, DatabaseAway),
+    openapi_extra=request_body(Resume, {"reason": "the relay is back"}, required=False),
+)
+async def resume_queue(name: str, request: Request, parts: GivenParts) -> Response:
+    """Resume it."""
+    return await _set_paused(parts, name, (await given(request, Resume)).reason, paused=False)
+
+
+@router.post(
+    "/v1/queues/{name}/purge",
+    operation_id="purge_queue",
+    summary="End what waits in a queue",
+    description=(
+        "Its unstarted tasks end as `cancelled`, in PostgreSQL and on the broker; what runs is not touched. Refused"
+        " when there are more or fewer than `expected`: pause the queue, look with `dry_run`, then purge. 202: some"
+        " take longer, because Redis is away or there are very many."
+    ),
+    response_model=PurgedView,
+    responses={
+        **example({"tasks": 1214, "pending": 0, "dry_run": False}, "Purged."),
+        202: {"description": "Purged, some not ended yet.", "model": PurgedView},
+        **problem_responses(400, UnknownQueueName, CountDiffers, 413, 415, InvalidRequest, DatabaseAway),
+    },
+    openapi_extra=request_body(Purge, {"expected": 1214}),
+)
+async def purge_queue(name: str, request: Request, parts: GivenParts) -> Response:
+    """Purge it."""
+    body = await given(request, Purge)
+    states = [state for state in PURGEABLE if state in body.states]
+    if body.dry_run:
+        purged = await parts.purger.count(name, states)
+    elif body.expected is None:
+        raise InvalidRequest(errors=[FieldError(pointer="/expected", detail="say how many tasks there are")])
+    else:
+        purged = await parts.purger.purge(name, states, body.expected)
+    answer = {"tasks": purged.tasks, "pending": purged.pending, "dry_run": body.dry_run}
+    return json_response(answer, 202 if purged.pending and not body.dry_run else 200)
+
+
+async def _set_paused(parts: Parts, name: str, reason: str | None, *, paused: bool) -> Response:
+    done = await parts.pauser.set_paused(name, paused=paused, reason=reason)
+    answer = {
+        "name": done.pause.queue,
+        "paused": done.pause.paused,
+        "reason": done.pause.reason,
+        "actor": done.pause.actor,
+        "changed_at": moment(done.pause.changed_at),
+        "told": done.told,
+        "waiting": done.tasks.waiting,
+        "sent": done.tasks.sent,
+        "running": done.tasks.running,
+    }
+    return json_response(answer)

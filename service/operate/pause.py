@@ -1,0 +1,59 @@
+"""Pause and resume a queue: while it is paused, none of its managed tasks starts."""
+
+from dataclasses import dataclass
+
+from contract.queues import Topology
+from service.broker import Broker, BrokerAway
+from service.errors import UnknownQueueName
+from service.settings import Settings
+from service.store import pausing
+from service.store.pausing import QueuePause, Unfinished
+from service.store.store import Store
+from service.submit.submitter import LOCAL_CALLER
+from service.telemetry import logger
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A queue after a pause or a resume."""
+
+    pause: QueuePause
+    tasks: Unfinished
+    told: bool
+    """Whether the gate knows. If not, Redis is away: then nothing starts, and the dispatcher tells it later."""
+
+
+class Pauser:
+    """Pauses for one API process."""
+
+    def __init__(self, store: Store, broker: Broker, settings: Settings) -> None:
+        self._store = store
+        self._broker = broker
+        self._topology = settings.topology
+
+    async def set_paused(self, queue: str, *, paused: bool, reason: str | None) -> Paused:
+        """Committed when this returns, for every process and across restarts. What runs goes on.
+
+        What was sent stays on the broker; a worker that takes it is refused at the gate, and the task waits in
+        Postgres again. Raises ``UnknownQueueName``.
+        """
+        check_queue(self._topology, queue)
+        async with self._store.transaction() as connection:
+            pause = await pausing.set_paused(connection, queue, paused=paused, reason=reason, actor=LOCAL_CALLER)
+        told = True
+        try:
+            await self._broker.tell_pauses(pausing.words([pause]))
+        except BrokerAway as error:
+            log.warning("a pause could not be told to Redis; the dispatcher does it", queue=queue, reason=str(error))
+            told = False
+        async with self._store.statement() as connection:
+            return Paused(pause, await pausing.unfinished(connection, queue), told)
+
+
+def check_queue(topology: Topology, queue: str) -> None:
+    """Raises ``UnknownQueueName``, naming those there are."""
+    if topology.queue(queue) is None:
+        names = ", ".join(spec.name for spec in topology.queues)
+        raise UnknownQueueName(f"There is no such queue; the queues are {names}.")

@@ -1,0 +1,60 @@
+"""Purge a queue: end what has not started, if it is as much as the caller believes."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from contract.states import TaskState
+from service.errors import CountDiffers
+from service.operate.pause import check_queue
+from service.operate.withdraw import Withdrawer
+from service.settings import Settings
+from service.store import cancelling
+from service.store.store import Store
+from service.telemetry import logger
+
+log = logger(__name__)
+
+PURGEABLE = (TaskState.QUEUED, TaskState.SCHEDULED, TaskState.HELD, TaskState.RETRYING)
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What a purge did."""
+
+    tasks: int
+    """Those it is about."""
+    pending: int
+    """Of these and of earlier purges of the queue: not ended yet. Some may have started in that moment, and go on."""
+
+
+class Purger:
+    """Purges for one API process."""
+
+    def __init__(self, store: Store, withdrawer: Withdrawer, settings: Settings) -> None:
+        self._store = store
+        self._withdrawer = withdrawer
+        self._topology = settings.topology
+
+    async def count(self, queue: str, states: Collection[TaskState]) -> Purged:
+        """What a purge would be about now. Raises ``UnknownQueueName``."""
+        check_queue(self._topology, queue)
+        async with self._store.statement() as connection:
+            tasks = await cancelling.count_unstarted(connection, queue, states)
+            return Purged(tasks, await cancelling.count_purged(connection, queue))
+
+    async def purge(self, queue: str, states: Collection[TaskState], expected: int) -> Purged:
+        """End the unstarted tasks of a queue as ``cancelled``; from the commit on none of them is sent.
+
+        One that was sent ends only through its claim: one that a worker has started meanwhile goes on as if nothing
+        had been asked. What cannot be ended at once the sweep ends. Raises ``CountDiffers`` (nothing was done) and
+        ``UnknownQueueName``.
+        """
+        check_queue(self._topology, queue)
+        async with self._store.transaction() as connection:
+            tasks = await cancelling.purge(connection, queue, states)
+            if tasks != expected:
+                raise CountDiffers(f"{tasks} tasks would be purged, not {expected}; nothing was done.")
+        log.info("a queue was purged", queue=queue, tasks=tasks)
+        await self._withdrawer.end()
+        async with self._store.statement() as connection:
+            return Purged(tasks, await cancelling.count_purged(connection, queue))

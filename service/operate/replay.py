@@ -1,0 +1,135 @@
+"""Run dead letters again: many at once, spread over time by their due times, so that nothing has to stay alive."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import uuid_utils
+
+from service.errors import UnknownReplay
+from service.operate.once import AlreadyDone, Once, fingerprint_of
+from service.operate.withdraw import Withdrawer
+from service.settings import Settings
+from service.store import dead_letters, replaying
+from service.store.dead_letters import DeadLetterFilter
+from service.store.replaying import Replayed
+from service.store.store import Store
+from service.submit.submitter import LOCAL_CALLER
+
+MOST = 10_000
+"""Tasks of one call: they are stored in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRequest:
+    """Which dead letters run again, and how fast."""
+
+    wanted: DeadLetterFilter
+    limit: int
+    """The oldest so many."""
+    rate_per_second: float | None
+    """None: all are due at once."""
+
+    def given(self) -> dict[str, Any]:
+        """What tells one request from another."""
+        return self.wanted.given() | {"limit": self.limit, "rate_per_second": self.rate_per_second}
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """What a request did, or would do."""
+
+    replay_id: str | None
+    matched: int
+    """Dead letters that the filter found."""
+    tasks: int
+    """Those of them that run again."""
+    last_due_at: datetime | None
+
+
+class Replayer:
+    """Replays for one API process."""
+
+    def __init__(self, store: Store, withdrawer: Withdrawer, settings: Settings) -> None:
+        self._store = store
+        self._withdrawer = withdrawer
+        self._queues = [queue.name for queue in settings.topology.queues]
+        self._once = Once(store, settings)
+
+    async def count(self, asked: ReplayRequest) -> ReplayResult:
+        """What ``replay`` would do now; changes nothing."""
+        async with self._store.statement() as connection:
+            matched, ids = await dead_letters.chosen(connection, asked.wanted, asked.limit)
+        return ReplayResult(None, matched, len(ids), None)
+
+    async def replay(self, asked: ReplayRequest, key: str | None) -> tuple[ReplayResult, bool]:
+        """Run the oldest dead letters again, and whether an earlier call with this key did.
+
+        All of it is one transaction. Of two calls at once each runs only what the other does not. Left out are tasks
+        whose queue is not configured any more. Raises the errors of ``Once``.
+        """
+        fingerprint = fingerprint_of("replay", asked.given())
+        made = await self._once.find(key, fingerprint)
+        if made is not None:
+            return _result(await self.find(UUID(made))), True
+        replay_id = str(uuid_utils.uuid7())
+        try:
+            async with self._once.transaction(key, replay_id, fingerprint) as connection:
+                matched, ids = await dead_letters.chosen(connection, asked.wanted, asked.limit)
+                replayed = Replayed(0, None)
+                if ids:
+                    replayed = await replaying.replay(
+                        connection,
+                        [(old, str(uuid_utils.uuid7())) for old in ids],
+                        states=dead_letters.STATES,
+                        queues=self._queues,
+                        replay_id=replay_id,
+                        rate_per_second=asked.rate_per_second,
+                        caller=LOCAL_CALLER,
+                        traceparent=None,
+                    )
+                await replaying.keep(
+                    connection,
+                    replay_id,
+                    LOCAL_CALLER,
+                    asked.wanted.given(),
+                    asked.rate_per_second,
+                    matched,
+                    replayed,
+                )
+        except AlreadyDone as earlier:
+            return _result(await self.find(UUID(earlier.made))), True
+        return ReplayResult(replay_id, matched, replayed.tasks, replayed.last_due_at), False
+
+    async def find(self, replay_id: UUID) -> dict[str, Any]:
+        """A replay, with how many of its tasks are in which state. Raises ``UnknownReplay``."""
+        async with self._store.statement() as connection:
+            row = await replaying.find(connection, str(replay_id))
+            if row is None:
+                raise UnknownReplay
+            return row | {"states": await replaying.states(connection, str(replay_id))}
+
+    async def newest(self, most: int) -> list[dict[str, Any]]:
+        """The newest replays."""
+        async with self._store.statement() as connection:
+            rows = await replaying.newest(connection, most)
+            return [row | {"states": await replaying.states(connection, str(row["id"]))} for row in rows]
+
+    async def undo(self, replay_id: UUID) -> dict[str, Any]:
+        """End its tasks that have not started; they are dead letters again. The replay afterwards.
+
+        What cannot be ended at once (Redis is away) ends later; asked again, this gives those back too.
+        """
+        async with self._store.statement() as connection:
+            if await replaying.find(connection, str(replay_id)) is None:
+                raise UnknownReplay
+            await replaying.withdraw(connection, str(replay_id))
+        await self._withdrawer.end()
+        async with self._store.statement() as connection:
+            await replaying.give_back(connection, str(replay_id))
+        return await self.find(replay_id)
+
+
+def _result(row: dict[str, Any]) -> ReplayResult:
+    return ReplayResult(str(row["id"]), row["matched"], row["tasks"], row["last_due_at"])

@@ -1,0 +1,23 @@
+"""End what was marked to be cancelled, as far as that can be done while a caller waits; the sweep does the rest."""
+
+import time
+
+from service.reconcile.cancelled import CancelledSweep
+from service.redis import RedisServer
+from service.settings import Settings
+from service.store.store import Store
+
+_SECONDS = 2.0
+
+
+class Withdrawer:
+    """Runs the sweep ``cancelled`` for a caller who waits."""
+
+    def __init__(self, store: Store, server: RedisServer, settings: Settings) -> None:
+        self._sweep = CancelledSweep(store, server, settings)
+
+    async def end(self) -> None:
+        """Return once nothing is left that can be ended now, or after two seconds."""
+        until = time.monotonic() + _SECONDS
+        while await self._sweep.single_pass() and time.monotonic() < until:
+            pass

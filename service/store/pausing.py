@@ -1,0 +1,72 @@
+"""Which queues are paused. A row stays after a resume: its revision tells old news from new."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+
+from service.store.store import Connection
+
+_SET = text("""
+    INSERT INTO queue_pause AS old (queue, paused, revision, reason, actor)
+    VALUES (:queue, :paused, 1, :reason, :actor)
+    ON CONFLICT (queue) DO UPDATE SET paused = excluded.paused, revision = old.revision + 1,
+        reason = excluded.reason, actor = excluded.actor, changed_at = now()
+    RETURNING queue, paused, revision, reason, actor, changed_at
+""")
+_ALL = text("SELECT queue, paused, revision, reason, actor, changed_at FROM queue_pause ORDER BY queue")
+_UNFINISHED = text("""
+    SELECT count(*) FILTER (WHERE place = 'waiting') AS waiting,
+        count(*) FILTER (WHERE place = 'sent' AND state = 'queued') AS sent,
+        count(*) FILTER (WHERE state = 'running') AS running
+    FROM task_live WHERE queue = :queue
+""")
+
+IS_PAUSED = "EXISTS (SELECT FROM queue_pause p WHERE p.queue = {queue} AND p.paused)"
+"""SQL; ``queue`` is what names the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePause:
+    """How a queue was last paused or resumed."""
+
+    queue: str
+    paused: bool
+    revision: int
+    """Rises with every change."""
+    reason: str | None
+    actor: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """The tasks of one queue that a pause is about."""
+
+    waiting: int
+    """Due, in Postgres."""
+    sent: int
+    """Due, on the broker or on their way into a worker."""
+    running: int
+
+
+async def set_paused(connection: Connection, queue: str, *, paused: bool, reason: str | None, actor: str) -> QueuePause:
+    """Pause or resume a queue."""
+    parameters = {"queue": queue, "paused": paused, "reason": reason, "actor": actor}
+    return QueuePause(*(await connection.execute(_SET, parameters)).one())
+
+
+async def pauses(connection: Connection) -> list[QueuePause]:
+    """Every queue that ever was paused."""
+    return [QueuePause(*row) for row in await connection.execute(_ALL)]
+
+
+async def unfinished(connection: Connection, queue: str) -> Unfinished:
+    """The tasks of a queue, by where they are."""
+    return Unfinished(*(await connection.execute(_UNFINISHED, {"queue": queue})).one())
+
+
+def words(pauses: Iterable[QueuePause]) -> list[str | int]:
+    """What ``pause.lua`` and ``open.lua`` take."""
+    return [word for pause in pauses for word in (pause.queue, pause.revision, int(pause.paused))]

@@ -1,0 +1,169 @@
+"""Ended tasks run again, each as a new task, and each at most once: ``replayed_task`` is the fence."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import to_json
+from sqlalchemy import text
+
+from contract.states import TERMINAL, TaskState
+from service.store.arrays import array_columns
+from service.store.store import Connection
+
+REPLAYABLE = TERMINAL - {TaskState.SUCCEEDED}
+"""A task that ended so can be run again."""
+
+# What is copied as it was submitted; times and budget begin anew.
+_COPIED = (
+    "task_type, queue, priority, args, kwargs, tags, timeout_seconds, requested_timeout_seconds, sla_seconds,"
+    " max_attempts"
+)
+
+_REPLAY = text(
+    "WITH asked AS (SELECT * FROM "
+    + array_columns({"old": "uuid", "new": "uuid"})
+    + f"""), claimed AS (
+    INSERT INTO replayed_task (task_id, replayed_as, replay_id)
+    SELECT asked.old, asked.new, CAST(:replay AS uuid) FROM asked JOIN task t ON t.id = asked.old
+    WHERE t.state = ANY(CAST(:states AS text[])) AND t.queue = ANY(CAST(:queues AS text[]))
+    ORDER BY asked.old
+    ON CONFLICT DO NOTHING
+    RETURNING task_id, replayed_as
+), placed AS (
+    SELECT task_id, replayed_as, now() + coalesce((row_number() OVER (ORDER BY replayed_as) - 1)
+        / CAST(:rate AS float8), 0) * interval '1 second' AS due_at
+    FROM claimed
+), stored AS (
+    INSERT INTO task_live (id, {_COPIED}, caller, traceparent, submitted_at, due_at, scheduled_at, state, place,
+        replayed_from)
+    SELECT p.replayed_as, {", ".join(f"t.{name}" for name in _COPIED.split(", "))}, :caller, :traceparent, now(),
+        p.due_at, CASE WHEN p.due_at > now() THEN p.due_at END,
+        CASE WHEN p.due_at > now() THEN 'scheduled' ELSE 'queued' END,
+        CASE WHEN p.due_at > now() THEN 'asleep' ELSE 'waiting' END, t.id
+    FROM placed p JOIN task t ON t.id = p.task_id
+    RETURNING id, task_type, queue, due_at
+), counted AS (
+    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted)
+    SELECT task_type, queue, date_trunc('minute', now()), count(*) FROM stored GROUP BY task_type, queue
+)
+SELECT count(*) AS tasks, max(due_at) AS last_due_at FROM stored"""
+)
+
+_REPLAYED_AS = text("SELECT replayed_as FROM replayed_task WHERE task_id = CAST(:id AS uuid)")
+
+_KEEP = text("""
+    INSERT INTO replay (id, caller, wanted, rate_per_second, matched, tasks, last_due_at)
+    VALUES (:id, :caller, CAST(:wanted AS jsonb), :rate, :matched, :tasks, :last_due_at)
+""")
+_KEPT = "SELECT id, requested_at, wanted, rate_per_second, matched, tasks, last_due_at FROM replay"
+_FIND = text(f"{_KEPT} WHERE id = CAST(:id AS uuid)")
+_NEWEST = text(f"{_KEPT} ORDER BY id DESC LIMIT :most")
+
+_STATES = text("""
+    SELECT state, count(*) AS tasks FROM (
+        SELECT t.state FROM replayed_task r JOIN task_live t ON t.id = r.replayed_as WHERE r.replay_id = :id
+        UNION ALL
+        SELECT t.state FROM replayed_task r JOIN task t ON t.id = r.replayed_as WHERE r.replay_id = :id
+    ) AS every GROUP BY state
+""")
+
+_WITHDRAW = text("""
+    UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM replayed_task r
+    WHERE r.replay_id = CAST(:id AS uuid) AND t.id = r.replayed_as AND t.attempt = 0 AND t.state <> 'running'
+        AND t.cancel_requested_at IS NULL
+""")
+_GIVE_BACK = text("""
+    DELETE FROM replayed_task r USING task t
+    WHERE r.replay_id = CAST(:id AS uuid) AND t.id = r.replayed_as AND t.state = 'cancelled' AND t.attempt = 0
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What one statement ran again."""
+
+    tasks: int
+    last_due_at: datetime | None
+
+
+async def replay(
+    connection: Connection,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    states: frozenset[TaskState],
+    queues: Sequence[str],
+    replay_id: str | None,
+    rate_per_second: float | None,
+    caller: str,
+    traceparent: str | None,
+) -> Replayed:
+    """Run ended tasks again: (id, id of the new task). Left out are those that ended in no other of ``states``, whose
+    queue is none of ``queues``, or that were run again before. With a rate they are due one after the other.
+    """
+    row = (
+        await connection.execute(
+            _REPLAY,
+            {
+                "old": [old for old, _ in pairs],
+                "new": [new for _, new in pairs],
+                "states": [str(state) for state in states],
+                "queues": list(queues),
+                "replay": replay_id,
+                "rate": rate_per_second,
+                "caller": caller,
+                "traceparent": traceparent,
+            },
+        )
+    ).one()
+    return Replayed(row.tasks, row.last_due_at)
+
+
+async def replayed_as(connection: Connection, task_id: str) -> str | None:
+    """The task that an ended one was run again as, or None."""
+    found = (await connection.execute(_REPLAYED_AS, {"id": task_id})).scalar_one_or_none()
+    return None if found is None else str(found)
+
+
+async def keep(
+    connection: Connection, replay_id: str, caller: str, wanted: Mapping[str, Any], rate: float | None, matched: int,
+    replayed: Replayed,
+) -> None:  # fmt: skip
+    """Remember a request to run dead letters again."""
+    parameters = {
+        "id": replay_id,
+        "caller": caller,
+        "wanted": to_json(wanted).decode(),
+        "rate": rate,
+        "matched": matched,
+        "tasks": replayed.tasks,
+        "last_due_at": replayed.last_due_at,
+    }
+    await connection.execute(_KEEP, parameters)
+
+
+async def find(connection: Connection, replay_id: str) -> dict[str, Any] | None:
+    """A request to run dead letters again, or None."""
+    row = (await connection.execute(_FIND, {"id": replay_id})).mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
+async def newest(connection: Connection, most: int) -> list[dict[str, Any]]:
+    """The newest requests."""
+    return [dict(row) for row in (await connection.execute(_NEWEST, {"most": most})).mappings()]
+
+
+async def states(connection: Connection, replay_id: str) -> dict[str, int]:
+    """How many of the new tasks are in which state."""
+    return {row.state: row.tasks for row in await connection.execute(_STATES, {"id": replay_id})}
+
+
+async def withdraw(connection: Connection, replay_id: str) -> int:
+    """Ask for an end of those new tasks that have not started. Returns how many."""
+    return (await connection.execute(_WITHDRAW, {"id": replay_id})).rowcount
+
+
+async def give_back(connection: Connection, replay_id: str) -> int:
+    """Those whose new task was cancelled unstarted are dead letters again. Returns how many."""
+    return (await connection.execute(_GIVE_BACK, {"id": replay_id})).rowcount

@@ -1,0 +1,124 @@
+import asyncio
+import random
+from typing import Any
+
+import httpx
+import pytest
+
+from service.reconcile.cancelled import CancelledSweep
+from tests.integration.operate.ended import PROBLEM
+from tests.integration.operate.test_cancel import ERROR, MAINTENANCE, submitted, taken
+from tests.integration.spine import Spine
+
+
+async def purge(spine: Spine, api: httpx.AsyncClient, **body: Any) -> httpx.Response:
+    async with spine.recording():
+        return await api.post("/v1/queues/maintenance/purge", json=body)
+
+
+async def test_what_waits_and_what_was_sent_ends_as_cancelled(spine: Spine, api: httpx.AsyncClient) -> None:
+    await submitted(spine)
+    await spine.run("UPDATE task_live SET place = 'waiting', dispatch = 0")
+    sent = await submitted(spine)
+    await submitted(spine, queue="reports", priority=6)
+    await submitted(spine, delay_seconds=3600.0)
+    counted = await purge(spine, api, dry_run=True)
+    assert (counted.status_code, counted.json()) == (200, {"tasks": 2, "pending": 0, "dry_run": True})
+    done = await purge(spine, api, expected=2)
+    assert (done.status_code, done.json()) == (200, {"tasks": 2, "pending": 0, "dry_run": False})
+    assert await spine.rows("SELECT DISTINCT state, attempt FROM task") == [{"state": "cancelled", "attempt": 0}]
+    assert len(await spine.rows("SELECT id FROM task_live")) == 2
+    while (message := await spine.message(MAINTENANCE)) is not None:
+        verdict = await spine.gate(message)
+        assert verdict == [b"cancelled"] or message["headers"]["id"] != str(sent)
+
+
+async def test_another_count_than_expected_is_refused_and_nothing_is_done(spine: Spine, api: httpx.AsyncClient) -> None:
+    await submitted(spine)
+    for expected in (0, 2):
+        answer = await purge(spine, api, expected=expected)
+        assert (answer.status_code, answer.json()["type"]) == (409, PROBLEM + "count-differs")
+        assert answer.json()["detail"].startswith("1 tasks")
+    assert await spine.rows("SELECT cancel_requested_at FROM task_live") == [{"cancel_requested_at": None}]
+
+
+async def test_other_states_are_purged_when_they_are_named(spine: Spine, api: httpx.AsyncClient) -> None:
+    await submitted(spine, delay_seconds=3600.0)
+    await submitted(spine)
+    answer = await purge(spine, api, expected=2, states=["queued", "scheduled"])
+    assert answer.json()["tasks"] == 2
+    assert await spine.rows("SELECT id FROM task_live") == []
+
+
+async def test_a_task_that_was_started_but_not_recorded_is_not_hit(spine: Spine, api: httpx.AsyncClient) -> None:
+    await submitted(spine)
+    message = await taken(spine)
+    # The recorder is behind: the row says queued, the claim says that it runs.
+    verdict = await spine.gate(message)
+    answer = await api.post("/v1/queues/maintenance/purge", json={"expected": 1})
+    assert (answer.status_code, answer.json()["pending"]) == (202, 1)
+    await spine.record_all()
+    assert await spine.rows("SELECT state, cancel_requested_at FROM task_live") == [
+        {"state": "running", "cancel_requested_at": None}
+    ]
+    await spine.report(message, verdict, "failed", error=ERROR, retry_in_seconds=0.0)
+    await spine.record_all()
+    assert await spine.rows("SELECT state FROM task_live") == [{"state": "retrying"}]
+
+
+async def test_one_that_failed_for_good_before_its_start_was_recorded_has_failed(
+    spine: Spine, api: httpx.AsyncClient
+) -> None:
+    await submitted(spine)
+    message = await taken(spine)
+    verdict = await spine.gate(message)
+    await spine.report(message, verdict, "failed", error=ERROR, permanent=True)
+    assert (await api.post("/v1/queues/maintenance/purge", json={"expected": 1})).status_code == 202
+    await spine.record_all()
+    assert await spine.rows("SELECT state FROM task") == [{"state": "failed"}]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_race_of_a_purge_against_consuming(spine: Spine, api: httpx.AsyncClient, seed: int) -> None:
+    chance = random.Random(seed)
+    tasks = 30
+    for _ in range(tasks):
+        await submitted(spine)
+    ran = set()
+
+    async def consume() -> None:
+        while (message := await spine.message(MAINTENANCE)) is not None:
+            await asyncio.sleep(chance.random() / 300)
+            verdict = await spine.gate(message)
+            if verdict[0] == b"run":
+                ran.add(message["headers"]["id"])
+                await asyncio.sleep(chance.random() / 300)
+                await spine.report(message, verdict)
+
+    async def purge_all() -> int:
+        await asyncio.sleep(chance.random() / 20)
+        while True:
+            expected = (await api.post("/v1/queues/maintenance/purge", json={"dry_run": True})).json()["tasks"]
+            answer = await api.post("/v1/queues/maintenance/purge", json={"expected": expected})
+            assert answer.status_code in (200, 202, 409), answer.text
+            if answer.status_code != 409:
+                return int(answer.json()["tasks"])
+
+    async with spine.recording():
+        *_, purged = await asyncio.gather(consume(), consume(), purge_all())
+        async with asyncio.timeout(30):
+            while await spine.rows("SELECT id FROM task_live LIMIT 1"):
+                await CancelledSweep(spine.store, spine.server, spine.settings).single_pass()
+                await asyncio.sleep(0.01)
+    ended = {str(row["id"]): row["state"] for row in await spine.rows("SELECT id, state FROM task")}
+    assert len(ended) == tasks
+    assert {task for task, state in ended.items() if state == "succeeded"} == ran, f"seed {seed}"
+    counted = await spine.counters()
+    assert counted.get("cancelled", 0) == tasks - len(ran) <= purged, f"seed {seed}"
+    assert counted.get("started", 0) == len(ran)
+
+
+@pytest.mark.parametrize("body", [{}, {"expected": -1}, {"expected": 1, "states": []}, {"states": ["running"]}])
+async def test_a_purge_that_is_not_understood_is_refused(api: httpx.AsyncClient, body: Any) -> None:
+    answer = await api.post("/v1/queues/maintenance/purge", json=body)
+    assert answer.status_code == 422

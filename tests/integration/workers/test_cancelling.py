@@ -1,0 +1,66 @@
+"""A running attempt is cancelled in a real worker: by its own doing, and by force."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from .conftest import Valkey, Worker
+from .support import ControlPlane, until
+from .test_library import LIBRARY
+
+
+@pytest.fixture(scope="module")
+def cancel_worker(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane with a worker of one process: what runs next runs in the child of what ran before."""
+    plane = ControlPlane(shared_valkey.url)
+    plane.declare(1)
+    log = tmp_path_factory.mktemp("cancel") / "log"
+    node = Worker(shared_valkey.url, log, "-c", "1", "-n", "cancel@test", POINTSMAN_TASK_MODULES=LIBRARY)
+    until(lambda: plane.events(kind="catalogue"), "the worker to come up", 40)
+    yield plane
+    node.stop()
+    node.end()
+
+
+def running(plane: ControlPlane, task_type: str, *args: object) -> str:
+    task = plane.publish(task_type, *args)
+    plane.wait_for(task, "started")
+    return task
+
+
+@pytest.mark.parametrize("task_type", ["library.cancelled", "library.async_cancelled"])
+def test_a_body_that_returns_when_it_is_cancelled_has_succeeded(cancel_worker: ControlPlane, task_type: str) -> None:
+    task = running(cancel_worker, task_type, "return")
+    cancel_worker.cancel(task, 60)
+    assert cancel_worker.wait_for(task, "succeeded").body["result"] == '"cleaned up"'
+
+
+@pytest.mark.parametrize("task_type", ["library.cancelled", "library.async_cancelled"])
+def test_a_body_that_raises_when_it_is_cancelled_asks_for_no_retry(cancel_worker: ControlPlane, task_type: str) -> None:
+    task = running(cancel_worker, task_type, "raise")
+    cancel_worker.cancel(task, 60)
+    body = cancel_worker.wait_for(task, "failed").body
+    assert (body["error"]["type"], body["permanent"]) == ("workers.TaskCancelled", True)
+    # Its process lives and runs the next task, which nobody cancelled.
+    after = cancel_worker.publish("library.async", 2)
+    assert cancel_worker.wait_for(after, "succeeded").body["result"] == "4"
+
+
+def test_a_deaf_body_is_killed_after_its_grace_time_and_the_next_task_runs(cancel_worker: ControlPlane) -> None:
+    task = running(cancel_worker, "library.deaf", 50)
+    following = cancel_worker.publish("library.async", 3)
+    cancel_worker.cancel(task, 1)
+    body = cancel_worker.wait_for(task, "failed").body
+    assert (body["error"]["type"], body["permanent"]) == ("workers.TaskCancelled", True)
+    assert 1 <= body["run_seconds"] < 20
+    assert cancel_worker.wait_for(following, "succeeded").body["result"] == "6"
+    assert cancel_worker.kinds(task) == ["started", "failed"]
+    until(lambda: cancel_worker.unacknowledged() == 0, "the acknowledgements")
+
+
+def test_a_request_that_comes_after_the_end_hits_nobody(cancel_worker: ControlPlane) -> None:
+    ended = cancel_worker.publish("library.async", 1)
+    cancel_worker.wait_for(ended, "succeeded")
+    deaf = running(cancel_worker, "library.deaf", 2.5)
+    cancel_worker.redis.hset(f"pointsman:claim:{ended}", "cancel", "0")
+    assert cancel_worker.wait_for(deaf, "succeeded").attempt == 1
