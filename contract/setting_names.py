@@ -11,6 +11,7 @@ NAMES = (
     "batch_bytes",
     "batch_items",
     "body_bytes",
+    "breakers_most",
     "cache_dir",
     "census_seconds",
     "circuit_breaker",

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import signal
+import socket
 from collections.abc import Collection
 from typing import Any
 
@@ -192,8 +193,9 @@ def _serve(settings: Settings, roles: Collection[Role]) -> None:
     # uvicorn raises the signal that stopped it once more at the end: a stop that was asked for is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit_cleanly)
+    app = create_app(settings, roles)
     config = uvicorn.Config(
-        create_app(settings, roles),
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -206,7 +208,15 @@ def _serve(settings: Settings, roles: Collection[Role]) -> None:
     # What was made until here stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    uvicorn.Server(config).run()
+    _Server(config).run()
+
+
+class _Server(uvicorn.Server):
+    """Ends what streams for as long as its listeners like, or a stop would wait for them."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.config.app.close_streams()  # type: ignore[union-attr]  # made by create_app
+        await super().shutdown(sockets)
 
 
 def _exit_cleanly(*_: object) -> None:

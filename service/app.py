@@ -13,15 +13,18 @@ from service.admit.catalogue import Catalogue
 from service.api.intake import Intake
 from service.api.parts import Parts
 from service.api.routes import register
+from service.breaker.registry import Registry
 from service.broker import Broker
 from service.database import create_engine
 from service.dispatch.dispatcher import Dispatcher
 from service.dispatch.publisher import Publisher
 from service.dispatch.window import OpenWindow
+from service.live.transitions import TransitionStream
 from service.loops import Loop
 from service.operate.cancel import Canceller
 from service.pulse import Pulse, pulse_file
 from service.reconcile.beats import BeatWatch
+from service.reconcile.breakers import BreakerSweep
 from service.reconcile.cancelled import CancelledSweep
 from service.reconcile.due import DueSweep
 from service.reconcile.epochs import EpochSweep
@@ -103,8 +106,10 @@ class Process:
             server=server,
             submitter=Submitter(self.store, catalogue, self.commits, self.settings),
             canceller=Canceller(self.store, server),
+            breakers=Registry(self.store, self.settings),
+            transitions=TransitionStream(self.store),
         )
-        self._loops += [window.loop, catalogue.loop]
+        self._loops += [window.loop, catalogue.loop, self.parts.transitions.loop]
 
     def _add_dispatcher(self) -> None:
         broker = self._broker()
@@ -129,6 +134,7 @@ class Process:
             ExpiredSweep(self.store, server, self.settings).loop,
             CancelledSweep(self.store, server, self.settings).loop,
             HeldSweep(self.store).loop,
+            BreakerSweep(Registry(self.store, self.settings)).loop,
             ForgottenKeysSweep(self.store, self.settings).loop,
             PartitionSweep(self.store).loop,
         ]

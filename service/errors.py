@@ -78,6 +78,12 @@ class TaskFinished(PointsmanError):
     status, code, title = 409, "task-finished", "Task finished"
 
 
+class PolicyChanged(PointsmanError):
+    """The policy was changed since the ETag that If-Match names was given: read it again."""
+
+    status, code, title = 412, "policy-changed", "Policy changed"
+
+
 class BodyTooLarge(PointsmanError):
     """The body is longer than this operation takes."""
 
@@ -120,6 +126,12 @@ class KeyReused(InvalidRequest):
     code, title = "idempotency-key-reused", "Idempotency-Key reused"
 
 
+class TooManyBreakers(InvalidRequest):
+    """There are too many circuit breakers already."""
+
+    code, title = "too-many-breakers", "Too many circuit breakers"
+
+
 class NothingAccepted(InvalidRequest):
     """No task of the batch was accepted."""
 
@@ -152,6 +164,12 @@ class TooManyWaiting(Unavailable):
     """Too many submissions wait for their commit; nothing was stored. Try again."""
 
     code, title = "too-many-waiting", "Too many submissions waiting"
+
+
+class TooManyListeners(Unavailable):
+    """Too many listen to this process already. Try again."""
+
+    code, title = "too-many-listeners", "Too many listeners"
 
 
 class OutcomeUnknown(Unavailable):

@@ -2,16 +2,36 @@
 
 import json
 import math
-from typing import Any
+from collections.abc import MutableMapping
+from typing import Any, TypeVar
 
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
+from service.admit.submission import field_errors
+from service.api.parts import parts_of
 from service.errors import BodyTooLarge, FieldError, InvalidRequest, MalformedJson, UnsupportedMediaType
+
+Body = TypeVar("Body", bound=BaseModel)
 
 _CONTAINERS = (dict, list)
 
 
-async def read_body(scope: dict[str, Any], receive: Any, limit_bytes: int) -> bytes:
+async def read_model(request: Request, kind: type[Body]) -> Body:
+    """The body of a request as a model, within the limits of a submission.
+
+    Raises what ``read_body`` and ``parse_json`` raise, and ``InvalidRequest`` naming each field at fault.
+    """
+    settings = parts_of(request).settings
+    value = parse_json(await read_body(request.scope, request.receive, settings.body_bytes), settings.json_depth)
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise InvalidRequest(errors=list(field_errors(error))) from None
+
+
+async def read_body(scope: MutableMapping[str, Any], receive: Any, limit_bytes: int) -> bytes:
     """The whole body. Raises ``BodyTooLarge`` as soon as it is known to be, and ``UnsupportedMediaType``."""
     is_json = False
     for name, value in scope["headers"]:

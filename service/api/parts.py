@@ -6,7 +6,9 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from service.admit.catalogue import Catalogue
+from service.breaker.registry import Registry
 from service.broker import Broker
+from service.live.transitions import TransitionStream
 from service.observe.views import Views
 from service.operate.cancel import Canceller
 from service.redis import RedisServer
@@ -26,6 +28,8 @@ class Parts:
     server: RedisServer
     submitter: Submitter
     canceller: Canceller
+    breakers: Registry
+    transitions: TransitionStream
     views: Views = field(init=False)
 
     def __post_init__(self) -> None:

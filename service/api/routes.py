@@ -4,6 +4,9 @@ from fastapi import FastAPI
 
 from service.api import (
     attempts,
+    breaker_calls,
+    breaker_events,
+    breakers,
     cancel,
     health,
     metrics,
@@ -25,6 +28,9 @@ _ROUTERS = (
     queues.router,
     task_types.router,
     workers.router,
+    breaker_events.router,
+    breakers.router,
+    breaker_calls.router,
     metrics.router,
     health.router,
     prometheus.router,

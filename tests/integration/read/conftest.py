@@ -10,6 +10,8 @@ from contract.catalogue import TaskTypeSpec
 from service.admit.catalogue import Catalogue
 from service.api.parts import Parts
 from service.api.routes import register
+from service.breaker.registry import Registry
+from service.live.transitions import TransitionStream
 from service.operate.cancel import Canceller
 from service.store import catalogue
 from service.submit.submitter import Submitter
@@ -28,6 +30,8 @@ def application(spine: Spine) -> FastAPI:
         server=spine.server,
         submitter=Submitter(spine.store, known, spine.commits, spine.settings),
         canceller=Canceller(spine.store, spine.server),
+        breakers=Registry(spine.store, spine.settings),
+        transitions=TransitionStream(spine.store),
     )
     register(app)
     return app
