@@ -1,13 +1,16 @@
 """When a circuit breaker opens and how long it stays open."""
 
 import builtins
+import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+_ALL = {"Exception", "BaseException"}
+_DOUBLINGS = 32
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _BUILTIN = sorted(
     name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
@@ -37,18 +40,75 @@ ExceptionNames = Annotated[tuple[str, ...], BeforeValidator(_names)]
 
 
 class BreakerPolicy(BaseModel):
-    """What people have as ``CIRCUIT_BREAKER``: validated and shown today.
+    """What people have as ``CIRCUIT_BREAKER``, and more. Raises ``pydantic.ValidationError`` naming every bad key.
 
-    No circuit breaker acts on it yet: it says how one shall behave once it is built.
+    A breaker opens after ``failure_threshold`` failures in a row and, where ``window_seconds`` is set, also by the
+    rates of that window.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    failure_threshold: int = Field(default=5, ge=1)
+    failure_threshold: int = Field(default=5, ge=1, le=10_000)
     """Failures in a row that open the breaker."""
-    recovery_timeout: float = Field(default=60.0, gt=0)
-    """Seconds until an open breaker lets a probe through."""
+    recovery_timeout: float = Field(default=60.0, gt=0, le=86_400)
+    """Seconds until an open breaker lets a probe through, the first time it opens."""
     expected_exception: ExceptionNames = Field(default=("Exception",), min_length=1)
     """The exceptions that count as failures: a class, a dotted name, or a list of them. Kept as names."""
     ignored_exceptions: ExceptionNames = ()
     """Exceptions that count as neither failure nor success, although ``expected_exception`` covers them."""
+
+    recovery_timeout_max: float = Field(default=600.0, gt=0, le=86_400)
+    """Seconds an open breaker waits at most: each trip that follows soon on another doubles the wait up to this."""
+    recovery_jitter: float = Field(default=0.1, ge=0, le=1)
+    """Share of the wait that is added by chance, so that breakers that opened together do not probe together."""
+    half_open_permits: int = Field(default=3, ge=1, le=1000)
+    """Probes under way at once while the breaker is half open."""
+    half_open_successes: int = Field(default=3, ge=1, le=1000)
+    """Probes that must succeed to close it. One that fails opens it again."""
+    permit_seconds: float = Field(default=60.0, gt=0, le=86_400)
+    """A probe that has not reported so long after its permit was leased counts no more."""
+    release_per_second: float = Field(default=10.0, gt=0, le=1_000_000)
+    """Held tasks that are let go in the first second after it has closed; the rate doubles every five seconds."""
+
+    window_seconds: float | None = Field(default=None, ge=1, le=86_400)
+    """Length of the sliding window of the rates below. Unset: only failures in a row count."""
+    minimum_calls: int = Field(default=20, ge=1)
+    """Calls that the window must hold before a rate means anything."""
+    failure_rate: float | None = Field(default=None, gt=0, le=1)
+    """Share of failed calls in the window that opens the breaker."""
+    slow_call_seconds: float | None = Field(default=None, gt=0)
+    """A call that takes longer is slow."""
+    slow_call_rate: float | None = Field(default=None, gt=0, le=1)
+    """Share of slow calls in the window that opens the breaker."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.recovery_timeout_max < self.recovery_timeout:
+            # Who asks only for a long wait means a constant one.
+            return self.model_copy(update={"recovery_timeout_max": self.recovery_timeout})
+        return self
+
+    @model_validator(mode="after")
+    def _rates_have_a_window(self) -> Self:
+        if (self.failure_rate is not None or self.slow_call_rate is not None) and self.window_seconds is None:
+            raise ValueError("failure_rate and slow_call_rate need window_seconds")
+        if (self.slow_call_rate is None) != (self.slow_call_seconds is None):
+            raise ValueError("slow_call_rate and slow_call_seconds go together")
+        return self
+
+    def counts(self, names: Sequence[str]) -> bool:
+        """Whether an exception is a failure, by the names of its class and of the classes it derives from.
+
+        Whoever knows one name alone gives that.
+        """
+        if any(name in self.ignored_exceptions for name in names):
+            return False
+        return bool(_ALL & set(self.expected_exception)) or any(name in self.expected_exception for name in names)
+
+    def wait_seconds(self, trips: int, draw: Callable[[], float] = random.random) -> float:
+        """How long the breaker stays open after its ``trips``-th trip in a row (from 1).
+
+        ``draw`` gives a number from 0 to below 1.
+        """
+        longest = min(self.recovery_timeout_max, self.recovery_timeout * 2.0 ** min(trips - 1, _DOUBLINGS))
+        return longest * (1 + self.recovery_jitter * draw())

@@ -11,6 +11,7 @@ NAMES = (
     "batch_bytes",
     "batch_items",
     "body_bytes",
+    "breakers_most",
     "cache_dir",
     "cancel_grace_seconds",
     "census_seconds",

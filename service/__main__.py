@@ -202,12 +202,14 @@ def _serve(settings: Settings, *roles: str) -> None:
     import uvicorn
 
     from service.app import Role, create_app
+    from service.serving import StreamEndingServer
 
     # uvicorn raises the signal that stopped it once more at the end: a stop that was asked for is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit_cleanly)
+    app = create_app(settings, [Role(role) for role in roles])
     config = uvicorn.Config(
-        create_app(settings, [Role(role) for role in roles]),
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -220,7 +222,7 @@ def _serve(settings: Settings, *roles: str) -> None:
     # What was made until here stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    uvicorn.Server(config).run()
+    StreamEndingServer(config, app).run()
 
 
 def _exit_cleanly(*_: object) -> None:

@@ -13,6 +13,7 @@ from service.admit.catalogue import Catalogue
 from service.api.intake import Intake
 from service.api.parts import Parts
 from service.api.routes import register
+from service.breaker.registry import Registry
 from service.broker import Broker
 from service.database import create_engine
 from service.dispatch.dispatcher import Dispatcher
@@ -21,6 +22,7 @@ from service.dispatch.window import OpenWindow
 from service.loops import Loop
 from service.pulse import Pulse, pulse_file
 from service.reconcile.beats import BeatWatch
+from service.reconcile.breakers import BreakerSweep
 from service.reconcile.cancelled import CancelledSweep
 from service.reconcile.dead_workers import DeadWorkersSweep
 from service.reconcile.due import DueSweep
@@ -109,7 +111,7 @@ class Process:
             server=server,
             submitter=Submitter(self.store, catalogue, self.commits, self.settings),
         )
-        self._loops += [window.loop, catalogue.loop]
+        self._loops += [window.loop, catalogue.loop, self.parts.transitions.loop]
 
     def _add_dispatcher(self) -> None:
         broker = self._broker()
@@ -141,6 +143,7 @@ class Process:
             ExpiredSweep(self.store, server, self.settings).loop,
             CancelledSweep(self.store, server, self.settings).loop,
             HeldSweep(self.store).loop,
+            BreakerSweep(Registry(self.store, self.settings)).loop,
             ForgottenKeysSweep(self.store, self.settings).loop,
             PartitionSweep(self.store).loop,
             RetentionSweep(self.store, self.settings).loop,

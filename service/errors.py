@@ -114,6 +114,12 @@ class CountDiffers(PointsmanError):
     status, code, title = 409, "count-differs", "Count differs"
 
 
+class PolicyChanged(PointsmanError):
+    """The policy was changed since the ETag that If-Match names was given: read it again."""
+
+    status, code, title = 412, "policy-changed", "Policy changed"
+
+
 class BodyTooLarge(PointsmanError):
     """The body is longer than this operation takes."""
 
@@ -156,6 +162,12 @@ class KeyReused(InvalidRequest):
     code, title = "idempotency-key-reused", "Idempotency-Key reused"
 
 
+class TooManyBreakers(InvalidRequest):
+    """There are too many circuit breakers already."""
+
+    code, title = "too-many-breakers", "Too many circuit breakers"
+
+
 class NothingAccepted(InvalidRequest):
     """No task of the batch was accepted."""
 
@@ -188,6 +200,12 @@ class TooManyWaiting(Unavailable):
     """Too many submissions wait for their commit; nothing was stored. Try again."""
 
     code, title = "too-many-waiting", "Too many submissions waiting"
+
+
+class TooManyListeners(Unavailable):
+    """Too many listen to this process already. Try again."""
+
+    code, title = "too-many-listeners", "Too many listeners"
 
 
 class OutcomeUnknown(Unavailable):

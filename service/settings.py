@@ -81,7 +81,9 @@ class Settings(BaseSettings):
     task_routes: Annotated[TaskRoutes, *_JSON, AfterValidator(lead_to_queues)] = TaskRoutes()
     """``CELERY_TASK_ROUTES``: overrides the queue a task type asks for, by its name or a pattern."""
     circuit_breaker: Annotated[BreakerPolicy, *_JSON] = BreakerPolicy()
-    """``CIRCUIT_BREAKER``. Validated and shown only: the circuit breaker itself is not built yet."""
+    """``CIRCUIT_BREAKER``: the policy of every circuit breaker that has none of its own."""
+    breakers_most: int = Field(default=10_000, ge=1)
+    """Circuit breakers that may be kept. Somebody who reports calls of ever new names cannot fill the database."""
     retry_policy: Annotated[RetryPolicy, *_JSON] = RetryPolicy()
     """``RETRY_POLICY``: what a managed task without options of its own gets. The workers act on it."""
 

@@ -24,6 +24,7 @@ _TAGS = [
     {"name": "queues", "description": "Backlog, rates and targets."},
     {"name": "task types", "description": "What the workers can run."},
     {"name": "workers", "description": "Who runs it."},
+    {"name": "breakers", "description": "Circuit breakers, for other services too."},
     {"name": "metrics", "description": "What happened, in figures."},
     {"name": "health", "description": "For probes and load balancers."},
 ]

@@ -17,7 +17,7 @@ class Action(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-Given = TypeVar("Given", bound=Action)
+Given = TypeVar("Given", bound=BaseModel)
 
 
 async def given(request: Request, kind: type[Given]) -> Given:

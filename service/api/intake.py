@@ -125,6 +125,10 @@ class Intake:
         self._application = application
         self._parts = parts
 
+    def close_streams(self) -> None:
+        """End every stream to a listener: the process is about to stop."""
+        self._parts.transitions.close()
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request."""
         if scope["type"] != "http":

@@ -6,7 +6,9 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from service.admit.catalogue import Catalogue
+from service.breaker.registry import Registry
 from service.broker import Broker
+from service.live.transitions import TransitionStream
 from service.observe.views import Views
 from service.operate.cancel import Canceller
 from service.operate.pause import Pauser
@@ -35,6 +37,8 @@ class Parts:
     replayer: Replayer = field(init=False)
     pauser: Pauser = field(init=False)
     purger: Purger = field(init=False)
+    breakers: Registry = field(init=False)
+    transitions: TransitionStream = field(init=False)
     views: Views = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,6 +48,8 @@ class Parts:
         self.replayer = Replayer(self.store, withdrawer, self.settings)
         self.pauser = Pauser(self.store, self.broker, self.settings)
         self.purger = Purger(self.store, withdrawer, self.settings)
+        self.breakers = Registry(self.store, self.settings)
+        self.transitions = TransitionStream(self.store)
         self.views = Views.over(self.settings, self.store, self.broker, self.server)
 
 

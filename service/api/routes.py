@@ -4,6 +4,9 @@ from fastapi import FastAPI
 
 from service.api import (
     attempts,
+    breaker_calls,
+    breaker_events,
+    breakers,
     cancel,
     dead_letters,
     health,
@@ -33,6 +36,9 @@ _ROUTERS = (
     queue_actions.router,
     task_types.router,
     workers.router,
+    breaker_events.router,
+    breakers.router,
+    breaker_calls.router,
     metrics.router,
     health.router,
     prometheus.router,

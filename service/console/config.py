@@ -23,7 +23,7 @@ _GROUPS = {
 """Titles, with the beginnings of the names they hold; the first title that fits."""
 
 _OTHERS = "Others"
-_NOTES = {"circuit_breaker": "validated and shown only: the circuit breaker itself is not built yet"}
+_NOTES = {"circuit_breaker": "of breakers that are used over HTTP; tasks are not held by them yet"}
 _WIDEST_VALUE = 48
 
 

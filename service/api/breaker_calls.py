@@ -1,0 +1,163 @@
+"""Circuit breakers for other services: report calls that ended, ask before a call, read the history."""
+
+import time
+from typing import Annotated, Any, Literal
+from uuid import uuid4
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import AwareDatetime, BaseModel, Field
+
+from service.api.answers import example, json_response, known_parameters_only
+from service.api.breaker_view import (
+    EXAMPLE_BREAKER,
+    EXAMPLE_TRANSITION,
+    BreakerView,
+    Scope,
+    TransitionView,
+    at,
+    transition_view,
+)
+from service.api.breakers import BODY_PROBLEMS, MOST, Name, shown
+from service.api.given import Action, given, request_body
+from service.api.parts import GivenParts
+from service.api.problems import problem_responses
+from service.breaker.breaker import BreakerState, Kind, Outcome
+from service.errors import DatabaseAway, InvalidRequest
+from service.store import breakers
+
+router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only)])
+
+MOST_OUTCOMES = 1000
+
+
+class OutcomeReport(Action):
+    """One call that ended."""
+
+    outcome: Literal["success", "failure", "ignored"] = Field(
+        description="Ignored: nobody's failure, such as a cancel or a wrong argument."
+    )
+    error: str | None = Field(
+        default=None,
+        max_length=200,
+        description="Of a failure: the name of its exception. It counts only when the policy counts that exception.",
+    )
+    epoch: int | None = Field(
+        default=None, ge=0, description="The breaker's when the call began; of an older one nothing is counted."
+    )
+    permit: str | None = Field(default=None, max_length=100, description="Of a probe: what `permits` answered.")
+    run_seconds: float = Field(default=0.0, ge=0, le=1e9)
+
+
+class OutcomeReports(Action):
+    """Calls that ended, in their order."""
+
+    outcomes: list[OutcomeReport] = Field(min_length=1, max_length=MOST_OUTCOMES)
+
+
+class PermitView(BaseModel):
+    """Whether a call may be made now."""
+
+    granted: bool
+    permit: str | None = Field(description="While half open: to be named by the outcome.")
+    expires_at: AwareDatetime | None = Field(description="When the permit ends by itself.")
+    state: BreakerState
+    epoch: int = Field(description="To be named by the outcome.")
+    retry_at: AwareDatetime | None = Field(description="When an open breaker lets probes through.")
+
+
+class TransitionList(BaseModel):
+    """A page of transitions, newest first."""
+
+    items: list[TransitionView]
+    next_cursor: str | None = Field(description="For `cursor=`; null on the last page.")
+
+
+_PERMIT: dict[str, Any] = {
+    "granted": True,
+    "permit": "4f0c1f0e5a7b4b8f9d6f3a2b1c0d9e8f",
+    "expires_at": "2026-11-25T08:32:03.500000Z",
+    "state": "half_open",
+    "epoch": 8,
+    "retry_at": None,
+}
+
+
+@router.post(
+    "/v1/breakers/{scope}/{name}/outcomes",
+    operation_id="report_outcomes",
+    summary="Report calls that ended",
+    description=f"Up to {MOST_OUTCOMES:,}, in their order. A breaker that is not known yet is made, with the default"
+    " policy.",
+    response_model=BreakerView,
+    responses=example(EXAMPLE_BREAKER, "The breaker after them.") | problem_responses(*BODY_PROBLEMS),
+    openapi_extra=request_body(
+        OutcomeReports, {"outcomes": [{"outcome": "failure", "error": "TimeoutError", "run_seconds": 5.01}]}
+    ),
+)
+async def report_outcomes(scope: Scope, name: Name, request: Request, parts: GivenParts) -> Response:
+    """Count the calls of another service."""
+    reports = (await given(request, OutcomeReports)).outcomes
+    return shown(await parts.breakers.record((scope, name), [_outcome(report) for report in reports]))
+
+
+@router.post(
+    "/v1/breakers/{scope}/{name}/permits",
+    operation_id="ask_for_permit",
+    summary="Ask before a call",
+    description=(
+        "Granted while the breaker is closed. While it is half open a permit is leased to at most so many calls at once"
+        " as its policy says; one that is not reported ends by itself. The body of the request is not read."
+    ),
+    response_model=PermitView,
+    responses=example(_PERMIT, "Whether the call may be made.") | problem_responses(InvalidRequest, DatabaseAway),
+)
+async def ask_for_permit(scope: Scope, name: Name, parts: GivenParts) -> Response:
+    """Lease one call."""
+    permit = uuid4().hex
+    entry, granted = await parts.breakers.lease((scope, name), permit)
+    breaker = entry.breaker
+    probes = granted and permit in breaker.permits
+    headers = {}
+    if not granted and breaker.retry_at is not None:
+        headers["Retry-After"] = str(max(1, round(breaker.retry_at - time.time())))
+    return json_response(
+        {
+            "granted": granted,
+            "permit": permit if probes else None,
+            "expires_at": at(breaker.permits[permit]) if probes else None,
+            "state": breaker.seen,
+            "epoch": breaker.epoch,
+            "retry_at": at(breaker.retry_at),
+        },
+        headers=headers,
+    )
+
+
+@router.get(
+    "/v1/breakers/{scope}/{name}/history",
+    operation_id="list_breaker_transitions",
+    summary="List what a circuit breaker went through",
+    description="Newest first: when, from what to what, why, and who.",
+    response_model=TransitionList,
+    responses=example({"items": [EXAMPLE_TRANSITION], "next_cursor": None}, "A page.")
+    | problem_responses(InvalidRequest, DatabaseAway),
+)
+async def list_transitions(
+    scope: Scope,
+    name: Name,
+    parts: GivenParts,
+    limit: Annotated[int, Query(ge=1, le=MOST, description="Transitions on a page.")] = 50,
+    cursor: Annotated[str | None, Query(pattern=r"^\d{1,18}$", description="`next_cursor` of the page before.")] = None,
+) -> Response:
+    """A page of the history."""
+    below = 2**62 if cursor is None else int(cursor)
+    async with parts.store.statement() as connection:
+        rows = await breakers.history(connection, (scope, name), below, limit + 1)
+    items = rows[:limit]
+    following = str(items[-1].id) if len(rows) > limit else None
+    return json_response({"items": [transition_view(row) for row in items], "next_cursor": following})
+
+
+def _outcome(report: OutcomeReport) -> Outcome:
+    error = () if report.error is None else (report.error,)
+    return Outcome(Kind(report.outcome), report.epoch, report.permit, report.run_seconds, error)

@@ -1,0 +1,254 @@
+"""Circuit breakers: look at them, set their policy, set them by hand."""
+
+import re
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from pydantic import Field
+
+from contract.breaker_policy import BreakerPolicy
+from service.api.answers import example, json_response, known_parameters_only
+from service.api.breaker_view import (
+    EXAMPLE_BREAKER,
+    BreakerList,
+    BreakerView,
+    Scope,
+    breaker_view,
+    etag_of,
+)
+from service.api.given import Action, given, request_body
+from service.api.parts import GivenParts
+from service.api.problems import problem_responses
+from service.breaker.breaker import BreakerState, Override, Step
+from service.breaker.registry import Entry
+from service.errors import (
+    BodyTooLarge,
+    DatabaseAway,
+    FieldError,
+    InvalidRequest,
+    MalformedJson,
+    NotFound,
+    PolicyChanged,
+    TooManyBreakers,
+    UnsupportedMediaType,
+)
+from service.submit.submitter import LOCAL_CALLER
+
+router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only)])
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._:@+\-]{0,199}$"
+MOST = 200
+_ETAG = re.compile(r'(?:W/)?"policy-(\d{1,9})"')
+_LONGEST_OVERRIDE_SECONDS = 366 * 86_400.0
+
+Name = Annotated[str, Path(pattern=NAME, description="Letters, digits and ._:@+- only.")]
+BODY_PROBLEMS = (MalformedJson, BodyTooLarge, UnsupportedMediaType, InvalidRequest, TooManyBreakers, DatabaseAway)
+
+
+class Said(Action):
+    """Why somebody sets a breaker by hand."""
+
+    reason: str = Field(min_length=1, max_length=500, description="Kept in the history.")
+
+
+class SaidForAWhile(Said):
+    """Why, and for how long."""
+
+    expires_in_seconds: float | None = Field(
+        default=None, gt=0, le=_LONGEST_OVERRIDE_SECONDS, description="Null: until somebody takes it away."
+    )
+
+
+@router.get(
+    "/v1/breakers",
+    operation_id="list_breakers",
+    summary="List circuit breakers",
+    description="By scope and name. A breaker that nothing ever happened to is not listed: it is closed.",
+    response_model=BreakerList,
+    responses=example({"items": [EXAMPLE_BREAKER], "next_cursor": None}, "A page.")
+    | problem_responses(InvalidRequest, DatabaseAway),
+)
+async def list_breakers(
+    parts: GivenParts,
+    scope: Annotated[Scope | None, Query(description="Only breakers of this scope.")] = None,
+    state: Annotated[BreakerState | None, Query(description="Only breakers that were last written so.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST, description="Breakers on a page.")] = 50,
+    cursor: Annotated[str | None, Query(max_length=400, description="`next_cursor` of the page before.")] = None,
+) -> Response:
+    """A page of breakers."""
+    entries = await parts.breakers.page(scope, state, _after(cursor), limit + 1)
+    shown = entries[:limit]
+    following = _cursor(shown[-1]) if len(entries) > limit else None
+    return json_response({"items": [breaker_view(entry) for entry in shown], "next_cursor": following})
+
+
+@router.get(
+    "/v1/breakers/{scope}/{name}",
+    operation_id="get_breaker",
+    summary="Get a circuit breaker",
+    description="Its `ETag` is the version of its policy.",
+    response_model=BreakerView,
+    responses=example(EXAMPLE_BREAKER, "The breaker, as of now.")
+    | problem_responses(NotFound, InvalidRequest, DatabaseAway),
+)
+async def get_breaker(scope: Scope, name: Name, parts: GivenParts) -> Response:
+    """One breaker."""
+    entry = await parts.breakers.find((scope, name))
+    if entry is None:
+        raise NotFound("Nothing was ever reported for this breaker, so it is closed.")
+    return shown(entry)
+
+
+@router.put(
+    "/v1/breakers/{scope}/{name}",
+    operation_id="set_breaker_policy",
+    summary="Set the policy of a circuit breaker",
+    description=(
+        "The whole policy: what is left out takes its default. With `If-Match` it is refused when somebody changed the"
+        " policy meanwhile. What the breaker has counted stays."
+    ),
+    response_model=BreakerView,
+    responses=example(EXAMPLE_BREAKER | {"has_own_policy": True}, "The breaker.")
+    | problem_responses(PolicyChanged, *BODY_PROBLEMS),
+    openapi_extra=request_body(BreakerPolicy, {"failure_threshold": 10, "recovery_timeout": 30}),
+)
+async def set_policy(
+    scope: Scope,
+    name: Name,
+    request: Request,
+    parts: GivenParts,
+    if_match: Annotated[str | None, Header(description="The `ETag` the policy must still have.")] = None,
+) -> Response:
+    """Set a policy."""
+    policy = await given(request, BreakerPolicy)
+    return shown(await parts.breakers.set_policy((scope, name), policy, _version(if_match)))
+
+
+@router.delete(
+    "/v1/breakers/{scope}/{name}/policy",
+    operation_id="unset_breaker_policy",
+    summary="Give a circuit breaker the default policy again",
+    response_model=BreakerView,
+    responses=example(EXAMPLE_BREAKER, "The breaker.")
+    | problem_responses(PolicyChanged, InvalidRequest, TooManyBreakers, DatabaseAway),
+)
+async def unset_policy(
+    scope: Scope,
+    name: Name,
+    parts: GivenParts,
+    if_match: Annotated[str | None, Header(description="The `ETag` the policy must still have.")] = None,
+) -> Response:
+    """Take a policy away."""
+    return shown(await parts.breakers.set_policy((scope, name), None, _version(if_match)))
+
+
+@router.post(
+    "/v1/breakers/{scope}/{name}/force-open",
+    operation_id="force_breaker_open",
+    summary="Let nothing through",
+    description="Until it expires, or `reset`. Whatever is reported meanwhile changes nothing.",
+    response_model=BreakerView,
+    responses=example(EXAMPLE_BREAKER | {"state": "forced_open"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
+    openapi_extra=request_body(SaidForAWhile, {"reason": "they migrate their database", "expires_in_seconds": 3600}),
+)
+async def force_open(scope: Scope, name: Name, request: Request, parts: GivenParts) -> Response:
+    """Open it by hand."""
+    said = await given(request, SaidForAWhile)
+    return shown(await parts.breakers.change((scope, name), _forced(BreakerState.FORCED_OPEN, said)))
+
+
+@router.post(
+    "/v1/breakers/{scope}/{name}/disable",
+    operation_id="disable_breaker",
+    summary="Let everything through and count nothing",
+    description="Until it expires, or `reset`.",
+    response_model=BreakerView,
+    responses=example(EXAMPLE_BREAKER | {"state": "disabled"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
+    openapi_extra=request_body(SaidForAWhile, {"reason": "it counts our own mistake", "expires_in_seconds": None}),
+)
+async def disable(scope: Scope, name: Name, request: Request, parts: GivenParts) -> Response:
+    """Disable it by hand."""
+    said = await given(request, SaidForAWhile)
+    return shown(await parts.breakers.change((scope, name), _forced(BreakerState.DISABLED, said)))
+
+
+@router.post(
+    "/v1/breakers/{scope}/{name}/force-close",
+    operation_id="force_breaker_closed",
+    summary="Close it now",
+    description="What it has counted and what was set by hand is forgotten; it goes on counting.",
+    response_model=BreakerView,
+    responses=example(EXAMPLE_BREAKER | {"state": "closed"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
+    openapi_extra=request_body(Said, {"reason": "they say it is mended"}),
+)
+async def force_close(scope: Scope, name: Name, request: Request, parts: GivenParts) -> Response:
+    """Close it by hand."""
+    said = await given(request, Said)
+
+    def closed(entry: Entry, now: float) -> Step:
+        return entry.breaker.close_by_hand(LOCAL_CALLER, said.reason, now)
+
+    return shown(await parts.breakers.change((scope, name), closed))
+
+
+@router.post(
+    "/v1/breakers/{scope}/{name}/reset",
+    operation_id="reset_breaker",
+    summary="Take away what was set by hand",
+    description="The state that stood beneath counts again. Without an override it changes nothing.",
+    response_model=BreakerView,
+    responses=example(EXAMPLE_BREAKER, "The breaker.") | problem_responses(*BODY_PROBLEMS),
+    openapi_extra=request_body(Said, {"reason": "the migration is over"}),
+)
+async def reset(scope: Scope, name: Name, request: Request, parts: GivenParts) -> Response:
+    """End an override."""
+    said = await given(request, Said)
+
+    def free(entry: Entry, now: float) -> Step:
+        return entry.breaker.end_override(LOCAL_CALLER, said.reason, now)
+
+    return shown(await parts.breakers.change((scope, name), free))
+
+
+def shown(entry: Entry) -> Response:
+    """A breaker as an answer, with the ETag of its policy and, where it holds calls, Retry-After."""
+    headers = {"ETag": etag_of(entry)}
+    if entry.breaker.seen is BreakerState.OPEN and entry.breaker.retry_at is not None:
+        headers["Retry-After"] = str(max(1, round(entry.breaker.retry_at - time.time())))
+    return json_response(breaker_view(entry), headers=headers)
+
+
+def _forced(state: BreakerState, said: SaidForAWhile) -> Any:
+    def forced(entry: Entry, now: float) -> Step:
+        until = None if said.expires_in_seconds is None else now + said.expires_in_seconds
+        return entry.breaker.force(Override(state, LOCAL_CALLER, said.reason, until), now)
+
+    return forced
+
+
+def _version(if_match: str | None) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    found = _ETAG.fullmatch(if_match.strip())
+    if found is None:
+        # Any other tag was given for something else.
+        raise PolicyChanged
+    return int(found[1])
+
+
+def _cursor(entry: Entry) -> str:
+    return urlsafe_b64encode("/".join(entry.key).encode()).decode().rstrip("=")
+
+
+def _after(cursor: str | None) -> tuple[str, str]:
+    if cursor is None:
+        return "", ""
+    try:
+        scope, _, name = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition("/")
+    except ValueError:
+        scope = name = ""
+    if scope not in list(Scope) or not re.fullmatch(NAME, name):
+        raise InvalidRequest(errors=[FieldError(pointer="/query/cursor", detail="is not a cursor of this list")])
+    return scope, name

@@ -1,0 +1,1 @@
+"""When a dependency fails: hold its calls, probe it, let it recover."""

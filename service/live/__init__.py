@@ -1,0 +1,1 @@
+"""Streams to listeners: what happens, as it happens."""

@@ -1,0 +1,206 @@
+"""Circuit breakers and the history of their states."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic_core import to_json
+from sqlalchemy import text
+
+from service.store.arrays import array_columns
+from service.store.store import Connection
+
+Key = tuple[str, str]
+"""Scope and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerRow:
+    """A breaker as it is stored."""
+
+    scope: str
+    name: str
+    seen: str
+    epoch: int
+    turns_at: float | None
+    """Unix seconds on the database clock."""
+    machine: Mapping[str, Any]
+    policy: Mapping[str, Any] | None
+    policy_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionRow:
+    """One line of the history."""
+
+    id: int
+    scope: str
+    name: str
+    at: datetime
+    epoch: int
+    before: str
+    after: str
+    reason: str
+    actor: str
+
+
+_COLUMNS = "scope, name, seen, epoch, extract(epoch FROM turns_at)::float8 AS turns_at, machine, policy, policy_version"
+_KEYS = array_columns({"scope": "text", "name": "text"}, "wanted")
+_FIND = text(f"SELECT {_COLUMNS} FROM breaker JOIN {_KEYS} USING (scope, name) ORDER BY scope, name")
+_LOCK = text(f"SELECT {_COLUMNS} FROM breaker JOIN {_KEYS} USING (scope, name) ORDER BY scope, name FOR UPDATE")
+_LIST = text(f"""
+    SELECT {_COLUMNS} FROM breaker
+    WHERE (CAST(:scope AS text) IS NULL OR scope = :scope) AND (CAST(:seen AS text) IS NULL OR seen = :seen)
+        AND (scope, name) > (:after_scope, :after_name)
+    ORDER BY scope, name LIMIT :most
+""")
+_UNUSUAL = text(f"SELECT {_COLUMNS} FROM breaker WHERE seen <> 'closed' OR policy IS NOT NULL ORDER BY scope, name")
+_DUE = text("""
+    SELECT scope, name FROM breaker WHERE turns_at <= now() ORDER BY turns_at LIMIT :most
+""")
+_ADD = text(f"""
+    INSERT INTO breaker (scope, name, seen, machine)
+    SELECT scope, name, 'closed', '{{}}' FROM {_KEYS} ORDER BY scope, name
+    ON CONFLICT DO NOTHING
+""")
+_COUNT = text("SELECT count(*) FROM breaker")
+_SAVED = {
+    "scope": "text",
+    "name": "text",
+    "seen": "text",
+    "epoch": "integer",
+    "turns_at": "float8",
+    "machine": "text",
+    "policy": "text",
+    "policy_version": "integer",
+}
+_SAVE = text(
+    "UPDATE breaker b SET seen = n.seen, epoch = n.epoch, turns_at = to_timestamp(n.turns_at),"
+    " machine = n.machine::jsonb, policy = n.policy::jsonb, policy_version = n.policy_version, updated_at = now() FROM "
+    + array_columns(_SAVED, "n")
+    + " WHERE b.scope = n.scope AND b.name = n.name"
+)
+_FORGET = text("""
+    DELETE FROM breaker WHERE seen = 'closed' AND policy IS NULL
+        AND updated_at < now() - CAST(:age AS float8) * interval '1 second'
+""")
+
+# Held to the end of the transaction, so that ids become visible in their order and no listener misses one.
+_IN_ORDER = text("SELECT pg_advisory_xact_lock(hashtextextended('pointsman breaker transitions', 0))")
+_KEPT = {
+    "scope": "text",
+    "name": "text",
+    "at": "timestamptz",
+    "epoch": "integer",
+    "before": "text",
+    "after": "text",
+    "reason": "text",
+    "actor": "text",
+}
+_KEEP = text(
+    f"INSERT INTO breaker_transition ({', '.join(_KEPT)}) SELECT {', '.join(_KEPT)} FROM " + array_columns(_KEPT)
+)
+_HISTORY = text(f"""
+    SELECT id, {", ".join(_KEPT)} FROM breaker_transition
+    WHERE scope = :scope AND name = :name AND id < :below ORDER BY id DESC LIMIT :most
+""")
+_SINCE = text(f"SELECT id, {', '.join(_KEPT)} FROM breaker_transition WHERE id > :above ORDER BY id LIMIT :most")
+_LAST = text("SELECT coalesce(max(id), 0) FROM breaker_transition")
+
+
+async def find(connection: Connection, keys: Sequence[Key]) -> dict[Key, BreakerRow]:
+    """Those of the breakers that have a row."""
+    return _by_key(await connection.execute(_FIND, _of_keys(keys)))
+
+
+async def lock(connection: Connection, keys: Sequence[Key]) -> dict[Key, BreakerRow]:
+    """``find``, with the rows locked in one order until the transaction ends."""
+    return _by_key(await connection.execute(_LOCK, _of_keys(keys)))
+
+
+async def add(connection: Connection, keys: Sequence[Key]) -> None:
+    """Make a row for those that have none."""
+    await connection.execute(_ADD, _of_keys(keys))
+
+
+async def forget_idle(connection: Connection, age_seconds: float) -> int:
+    """Drop closed breakers without a policy of their own that nothing happened to for so long; their history stays.
+
+    Returns how many.
+    """
+    return (await connection.execute(_FORGET, {"age": age_seconds})).rowcount
+
+
+async def count(connection: Connection) -> int:
+    """How many breakers have a row."""
+    found: int = (await connection.execute(_COUNT)).scalar_one()
+    return found
+
+
+async def page(connection: Connection, scope: str | None, seen: str | None, after: Key, most: int) -> list[BreakerRow]:
+    """Breakers in the order of their keys, those after ``after``."""
+    parameters = {"scope": scope, "seen": seen, "after_scope": after[0], "after_name": after[1], "most": most}
+    return [_row(row) for row in await connection.execute(_LIST, parameters)]
+
+
+async def unusual(connection: Connection) -> list[BreakerRow]:
+    """Every breaker that is not closed or has a policy of its own."""
+    return [_row(row) for row in await connection.execute(_UNUSUAL)]
+
+
+async def due(connection: Connection, most: int) -> list[Key]:
+    """Breakers that time alone has changed since they were written."""
+    return [(row.scope, row.name) for row in await connection.execute(_DUE, {"most": most})]
+
+
+async def save(connection: Connection, rows: Sequence[BreakerRow]) -> None:
+    """Write breakers whose rows are locked."""
+    if not rows:
+        return
+    columns: dict[str, object] = {name: [getattr(row, name) for row in rows] for name in _SAVED}
+    columns["machine"] = [to_json(row.machine).decode() for row in rows]
+    columns["policy"] = [None if row.policy is None else to_json(row.policy).decode() for row in rows]
+    await connection.execute(_SAVE, columns)
+
+
+async def keep_transitions(connection: Connection, transitions: Sequence[Mapping[str, Any]]) -> None:
+    """Add to the history: mappings with the columns of ``TransitionRow`` but ``id``, ``at`` in Unix seconds.
+
+    In a transaction that does nothing more afterwards: it keeps others from writing theirs.
+    """
+    if not transitions:
+        return
+    columns: dict[str, object] = {name: [transition[name] for transition in transitions] for name in _KEPT}
+    columns["at"] = [datetime.fromtimestamp(transition["at"], UTC) for transition in transitions]
+    await connection.execute(_IN_ORDER)
+    await connection.execute(_KEEP, columns)
+
+
+async def history(connection: Connection, key: Key, below: int, most: int) -> list[TransitionRow]:
+    """Transitions of one breaker, newest first, those with an id below ``below``."""
+    rows = await connection.execute(_HISTORY, {"scope": key[0], "name": key[1], "below": below, "most": most})
+    return [TransitionRow(*row) for row in rows]
+
+
+async def transitions_since(connection: Connection, above: int, most: int) -> list[TransitionRow]:
+    """Transitions of all breakers, oldest first, those with an id above ``above``."""
+    return [TransitionRow(*row) for row in await connection.execute(_SINCE, {"above": above, "most": most})]
+
+
+async def last_transition(connection: Connection) -> int:
+    """The highest id there is; 0 when there is none."""
+    found: int = (await connection.execute(_LAST)).scalar_one()
+    return found
+
+
+def _of_keys(keys: Sequence[Key]) -> dict[str, object]:
+    return {"scope": [scope for scope, _ in keys], "name": [name for _, name in keys]}
+
+
+def _by_key(rows: Iterable[Any]) -> dict[Key, BreakerRow]:
+    return {(row.scope, row.name): _row(row) for row in rows}
+
+
+def _row(row: Any) -> BreakerRow:
+    return BreakerRow(*row)

@@ -1,0 +1,250 @@
+from typing import Any
+
+import httpx
+import pytest
+
+from service.api.breaker_view import BreakerView
+from service.breaker.registry import Registry
+from service.reconcile.breakers import BreakerSweep
+from tests.integration.spine import Spine
+
+WEATHER = "/v1/breakers/dependency/api.weather.com"
+FAILURE = {"outcome": "failure"}
+SUCCESS = {"outcome": "success"}
+REASON = {"reason": "they said so"}
+
+
+async def report(api: httpx.AsyncClient, *outcomes: dict[str, Any], path: str = WEATHER) -> dict[str, Any]:
+    answer = await api.post(f"{path}/outcomes", json={"outcomes": list(outcomes)})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def state(api: httpx.AsyncClient, path: str = WEATHER) -> str:
+    found: str = (await api.get(path)).json()["state"]
+    return found
+
+
+async def value(spine: Spine, sql: str) -> Any:
+    (row,) = await spine.rows(sql)
+    (found,) = row.values()
+    return found
+
+
+async def let_wait_pass(spine: Spine) -> None:
+    """As if the breaker had been open for its whole wait."""
+    await spine.run(
+        "UPDATE breaker SET turns_at = now(), machine = jsonb_set(machine, '{retry_at}',"
+        " to_jsonb(extract(epoch FROM now())::float8))"
+    )
+
+
+async def half_open(api: httpx.AsyncClient, spine: Spine) -> None:
+    await report(api, *[FAILURE] * 5)
+    await let_wait_pass(spine)
+    assert await state(api) == "half_open"
+
+
+async def test_failures_another_service_reports_open_a_breaker_that_was_not_known(api: httpx.AsyncClient) -> None:
+    assert (await api.get(WEATHER)).status_code == 404
+    assert (await report(api, *[FAILURE] * 4))["state"] == "closed"
+
+    answer = await api.post(f"{WEATHER}/outcomes", json={"outcomes": [FAILURE]})
+
+    BreakerView.model_validate_json(answer.content, strict=True)
+    body = answer.json()
+    assert (body["state"], body["epoch"], body["failures"]) == ("open", 1, 0)
+    assert 55 < int(answer.headers["retry-after"]) <= 66
+    assert body["opened_at"] < body["retry_at"]
+    assert await state(api) == "open"
+
+
+async def test_success_of_a_breaker_with_nothing_to_forget_writes_nothing(api: httpx.AsyncClient, spine: Spine) -> None:
+    assert (await report(api, SUCCESS))["state"] == "closed"
+    assert await value(spine, "SELECT count(*) FROM breaker") == 0
+    await report(api, FAILURE)
+    await report(api, SUCCESS)
+    assert (await report(api, *[FAILURE] * 4))["state"] == "closed"
+
+
+async def test_exception_the_policy_does_not_count_is_nobodys_failure(api: httpx.AsyncClient) -> None:
+    policy = {"failure_threshold": 2, "expected_exception": ["ConnectionError"], "ignored_exceptions": ["a.b.Gone"]}
+    assert (await api.put(WEATHER, json=policy)).status_code == 200
+    await report(api, *[FAILURE | {"error": error} for error in ("ValueError", "a.b.Gone", "ConnectionError")])
+    assert await state(api) == "closed"
+    await report(api, FAILURE | {"error": "ConnectionError"})
+    assert await state(api) == "open"
+
+
+async def test_outcome_of_an_older_epoch_changes_nothing(api: httpx.AsyncClient) -> None:
+    await report(api, *[FAILURE] * 5)
+    await api.post(f"{WEATHER}/force-close", json=REASON)
+    assert (await report(api, *[FAILURE | {"epoch": 1}] * 9))["failures"] == 0
+
+
+async def test_permit_is_granted_while_closed_and_refused_while_open(api: httpx.AsyncClient, spine: Spine) -> None:
+    free = (await api.post(f"{WEATHER}/permits")).json()
+    assert (free["granted"], free["permit"], free["state"], free["epoch"]) == (True, None, "closed", 0)
+    await report(api, *[FAILURE] * 5)
+    answer = await api.post(f"{WEATHER}/permits")
+    assert (answer.status_code, answer.json()["granted"], answer.json()["state"]) == (200, False, "open")
+    assert int(answer.headers["retry-after"]) > 50
+    assert await value(spine, "SELECT count(*) FROM breaker") == 1
+
+
+async def test_half_open_leases_as_many_permits_as_its_policy_and_closes_when_they_succeed(
+    api: httpx.AsyncClient, spine: Spine
+) -> None:
+    await half_open(api, spine)
+    permits = [(await api.post(f"{WEATHER}/permits")).json() for _ in range(5)]
+    assert [permit["granted"] for permit in permits] == [True, True, True, False, False]
+    assert (await api.get(WEATHER)).json()["probes"] == 3
+    for permit in permits[:3]:
+        assert await state(api) == "half_open"
+        await report(api, SUCCESS | {"permit": permit["permit"], "epoch": permit["epoch"]})
+    assert await state(api) == "closed"
+
+
+async def test_probe_that_fails_opens_it_again_for_longer(api: httpx.AsyncClient, spine: Spine) -> None:
+    await half_open(api, spine)
+    permit = (await api.post(f"{WEATHER}/permits")).json()["permit"]
+    answer = await api.post(f"{WEATHER}/outcomes", json={"outcomes": [FAILURE | {"permit": permit}]})
+    assert (answer.json()["state"], answer.json()["trips"]) == ("open", 2)
+    assert int(answer.headers["retry-after"]) > 100
+
+
+async def test_sweep_writes_that_a_wait_is_over(api: httpx.AsyncClient, spine: Spine) -> None:
+    await report(api, *[FAILURE] * 5)
+    sweep = BreakerSweep(Registry(spine.store, spine.settings))
+    assert await sweep.single_pass() is False
+    assert await value(spine, "SELECT seen FROM breaker") == "open"
+    await let_wait_pass(spine)
+    await sweep.single_pass()
+    assert await value(spine, "SELECT seen FROM breaker") == "half_open"
+    assert await value(spine, "SELECT turns_at FROM breaker") is None
+
+
+async def test_history_tells_when_from_what_to_what_why_and_who(api: httpx.AsyncClient, spine: Spine) -> None:
+    await half_open(api, spine)
+    await api.post(f"{WEATHER}/force-open", json=REASON | {"expires_in_seconds": 60})
+    await api.post(f"{WEATHER}/reset", json={"reason": "over"})
+    await api.post(f"{WEATHER}/force-close", json={"reason": "mended"})
+
+    lines = (await api.get(f"{WEATHER}/history")).json()["items"]
+
+    told = [(line["from"], line["to"], line["reason"], line["actor"]) for line in reversed(lines)]
+    assert told == [
+        ("closed", "open", "5 failures in a row", "breaker"),
+        ("open", "half_open", "its wait is over", "breaker"),
+        ("half_open", "forced_open", "they said so", "local"),
+        ("forced_open", "half_open", "over", "local"),
+        ("half_open", "closed", "mended", "local"),
+    ]
+    assert [line["epoch"] for line in reversed(lines)] == [1, 2, 3, 4, 5]
+    first = (await api.get(f"{WEATHER}/history", params={"limit": 2})).json()
+    rest = (await api.get(f"{WEATHER}/history", params={"cursor": first["next_cursor"]})).json()
+    assert first["items"] + rest["items"] == lines
+    assert rest["next_cursor"] is None
+
+
+async def test_override_stands_above_reports_until_it_expires(api: httpx.AsyncClient, spine: Spine) -> None:
+    answer = await api.post(f"{WEATHER}/force-open", json=REASON | {"expires_in_seconds": 60})
+    assert answer.json()["override"]["reason"] == "they said so"
+    assert (await report(api, SUCCESS))["state"] == "forced_open"
+    assert (await api.post(f"{WEATHER}/permits")).json()["granted"] is False
+    await spine.run(
+        "UPDATE breaker SET machine = jsonb_set(machine, '{override,expires_at}',"
+        " to_jsonb(extract(epoch FROM now())::float8))"
+    )
+    assert await state(api) == "closed"
+
+
+async def test_disabled_breaker_lets_everything_through(api: httpx.AsyncClient) -> None:
+    await report(api, *[FAILURE] * 5)
+    await api.post(f"{WEATHER}/disable", json=REASON)
+    assert (await report(api, *[FAILURE] * 9))["state"] == "disabled"
+    assert (await api.post(f"{WEATHER}/permits")).json()["granted"] is True
+
+
+async def test_policy_is_changed_only_by_who_knows_the_last_one(api: httpx.AsyncClient) -> None:
+    first = await api.put(WEATHER, json={"failure_threshold": 2})
+    etag = first.headers["etag"]
+    assert (first.json()["has_own_policy"], first.json()["policy"]["failure_threshold"]) == (True, 2)
+    second = await api.put(WEATHER, json={"failure_threshold": 3}, headers={"If-Match": etag})
+    assert second.status_code == 200
+    stale = await api.put(WEATHER, json={"failure_threshold": 4}, headers={"If-Match": etag})
+    assert (stale.status_code, stale.json()["type"]) == (412, "urn:pointsman:problem:policy-changed")
+    assert (await api.get(WEATHER)).json()["policy"]["failure_threshold"] == 3
+    default = await api.delete(f"{WEATHER}/policy", headers={"If-Match": second.headers["etag"]})
+    assert (default.json()["has_own_policy"], default.json()["policy"]["failure_threshold"]) == (False, 5)
+
+
+async def test_list_is_by_scope_and_name_in_pages(api: httpx.AsyncClient) -> None:
+    for path in ("dependency/b", "dependency/a", "worker/critical@host", "task_type/mail.send"):
+        await report(api, FAILURE, path=f"/v1/breakers/{path}")
+    first = (await api.get("/v1/breakers", params={"limit": 3})).json()
+    assert [(one["scope"], one["name"]) for one in first["items"]] == [
+        ("dependency", "a"),
+        ("dependency", "b"),
+        ("task_type", "mail.send"),
+    ]
+    rest = (await api.get("/v1/breakers", params={"cursor": first["next_cursor"]})).json()
+    assert [one["name"] for one in rest["items"]] == ["critical@host"]
+    assert rest["next_cursor"] is None
+    found = (await api.get("/v1/breakers", params={"scope": "task_type", "state": "closed"})).json()["items"]
+    assert [one["name"] for one in found] == ["mail.send"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointer"),
+    [
+        ("/outcomes", {"outcomes": []}, "/outcomes"),
+        ("/outcomes", {"outcomes": [{"outcome": "maybe"}]}, "/outcomes/0/outcome"),
+        ("/outcomes", {"outcomes": [FAILURE | {"colour": "red"}]}, "/outcomes/0/colour"),
+        ("/outcomes", {"outcomes": [FAILURE] * 1001}, "/outcomes"),
+        ("/force-open", {}, "/reason"),
+        ("/force-open", {"reason": ""}, "/reason"),
+        ("/disable", REASON | {"expires_in_seconds": 0}, "/expires_in_seconds"),
+        ("/reset", REASON | {"expires_in_seconds": 5}, "/expires_in_seconds"),
+    ],
+)
+async def test_body_that_does_not_fit_is_refused_by_field(
+    api: httpx.AsyncClient, path: str, body: dict[str, Any], pointer: str
+) -> None:
+    answer = await api.post(WEATHER + path, json=body)
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize("policy", [{"failure_threshold": 0}, {"failure_rate": 0.5}, {"colour": "red"}, []])
+async def test_policy_that_makes_no_sense_is_refused(api: httpx.AsyncClient, policy: object) -> None:
+    assert (await api.put(WEATHER, json=policy)).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/breakers/planet/mars", "/v1/breakers/dependency/a%20b", "/v1/breakers/dependency/%00"]
+)
+async def test_breaker_that_cannot_be_is_refused(api: httpx.AsyncClient, path: str) -> None:
+    assert (await api.get(path)).status_code == 422
+    assert (await api.post(f"{path}/outcomes", json={"outcomes": [FAILURE]})).status_code == 422
+
+
+async def test_breakers_are_made_up_to_a_limit(app: Any, api: httpx.AsyncClient, spine: Spine) -> None:
+    app.state.parts.breakers = Registry(spine.store, spine.settings.model_copy(update={"breakers_most": 1}))
+    await report(api, FAILURE)
+    answer = await api.post("/v1/breakers/dependency/other/outcomes", json={"outcomes": [FAILURE]})
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:pointsman:problem:too-many-breakers")
+    await report(api, FAILURE)
+
+
+async def test_breaker_nothing_happened_to_for_a_week_is_forgotten(api: httpx.AsyncClient, spine: Spine) -> None:
+    registry = Registry(spine.store, spine.settings)
+    await report(api, FAILURE)
+    await report(api, SUCCESS)
+    await report(api, *[FAILURE] * 5, path="/v1/breakers/dependency/open")
+    await api.put("/v1/breakers/dependency/special", json={})
+    assert await registry.forget_idle() == 0
+    await spine.run("UPDATE breaker SET updated_at = now() - interval '8 days'")
+    assert await registry.forget_idle() == 1
+    assert (await api.get(WEATHER)).status_code == 404
