@@ -32,6 +32,7 @@ class PointsmanCelery(Celery):
     """Celery whose ``queue`` and ``priority`` task options do not warn and mean what the contract says."""
 
     amqp_cls: Any = PriorityAMQP
+    _tasks: Any
 
     def _task_from_fun(  # type: ignore[override]  # celery-types names every option; we pass them on
         self, fun: Any, name: str | None = None, base: Any = None, bind: bool = False, **options: Any
@@ -41,7 +42,15 @@ class PointsmanCelery(Celery):
         faults = {"option_faults": unknown_options(base or self.Task, options)}
         placement: dict[str, Any] = faults | {option: options.pop(option) for option in _PLACEMENT if option in options}
         body = as_function(fun, _is_worker_run) if inspect.iscoroutinefunction(fun) else fun
-        task = super()._task_from_fun(body, name, base, bind, **options)
+        try:
+            task = super()._task_from_fun(body, name, base, bind, **options)
+        except (TypeError, ValueError, OverflowError) as error:
+            known = name or self.gen_task_name(fun.__name__, fun.__module__)
+            if known not in self._tasks:
+                raise
+            # It is registered; Celery's wrapper for autoretry_for, which managed runs leave out, could not read them.
+            task = self._tasks[known]
+            faults["option_faults"].append(f"its retry options cannot be read: {error}")
         for option, value in placement.items():
             setattr(type(task), option, value)
         return task

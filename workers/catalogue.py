@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from contract.catalogue import TaskTypeSpec
 from contract.queues import Topology
 from contract.retry import RetryPolicy
@@ -39,6 +41,9 @@ class Catalogue:
                 specs.append(specify(task, rules[name]))
             except OptionNotHonoured as fault:
                 faults.append(f"Task {name}: {fault}.")
+            except ValidationError as error:
+                first = error.errors()[0]
+                faults.append(f"Task {name}: it cannot be published: {first['loc'][-1]}: {first['msg']}.")
         if faults:
             raise SystemExit("\n".join(faults))
         return cls(tuple(specs), rules)
@@ -57,7 +62,7 @@ def specify(task: ManagedTask, rules: RetryRules) -> TaskTypeSpec:
         queue=task.queue,
         priority=task.priority,
         time_limit_seconds=task.time_limit,
-        soft_time_limit_seconds=task.soft_time_limit,
+        soft_time_limit_seconds=task.soft_time_limit or None,
         retry=rules.policy,
         positional=arguments.positional,
         positional_only=arguments.positional_only,

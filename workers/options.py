@@ -6,7 +6,7 @@ from typing import Any
 from celery import Task
 from celery.utils.time import rate
 
-from contract.queues import Topology
+from contract.queues import MAX_PRIORITY, Topology
 from contract.retry import RetryPolicy
 from workers.errors import OptionNotHonoured
 from workers.retrying import RetryRules
@@ -18,6 +18,9 @@ _OF_THE_DECORATOR = frozenset(
         "autoretry_for", "dont_autoretry_for", "retry_kwargs", "retry_backoff", "retry_backoff_max", "retry_jitter",
     }
 )  # fmt: skip
+
+_LONGEST_LIMIT_SECONDS = 1e9
+"""Beyond it nothing would ever be ended: ``float("inf")`` is no limit."""
 
 _INSTEAD = {
     "expires": "give expires_at with each submission",
@@ -57,17 +60,32 @@ def check(task: Any, topology: Topology, default: RetryPolicy) -> RetryRules:
     queue = getattr(task, "queue", None)
     if queue is not None and topology.queue(queue) is None:
         raise OptionNotHonoured(f"it asks for the queue {queue}, which is not one of the configured queues")
+    _check_priority(getattr(task, "priority", None))
     if not task.time_limit:
         raise OptionNotHonoured("it has no time limit: a hanging run would never end")
+    _check_limit("time_limit", task.time_limit)
+    _check_limit("soft_time_limit", task.soft_time_limit or 0)
     if task.soft_time_limit and task.soft_time_limit >= task.time_limit:
         raise OptionNotHonoured(f"its soft time limit must be below its time limit of {task.time_limit} s")
     _check_rate(task.rate_limit)
     return RetryRules.of(task, default)
 
 
+def _check_priority(priority: Any) -> None:
+    if priority is None:
+        return
+    if isinstance(priority, bool) or not isinstance(priority, int) or not 0 <= priority <= MAX_PRIORITY:
+        raise OptionNotHonoured(f"priority {priority!r} is not a whole number from 0 to {MAX_PRIORITY}")
+
+
+def _check_limit(name: str, seconds: Any) -> None:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _LONGEST_LIMIT_SECONDS:
+        raise OptionNotHonoured(f"{name} {seconds!r} is not a number of seconds")
+
+
 def _check_rate(limit: Any) -> None:
     try:
-        if limit is not None and rate(limit) < 0:
+        if limit is not None and not rate(limit) >= 0:
             raise ValueError(limit)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise OptionNotHonoured(f"rate_limit {limit!r} is not a number, or a number with /s, /m or /h") from None

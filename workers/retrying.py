@@ -1,6 +1,7 @@
 """The retry rules of one task: Celery's own options, as a managed run follows them."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -42,7 +43,9 @@ class RetryRules:
         """Read from the options of a task and of its bases. Raises ``OptionNotHonoured``."""
         given = _Given(task)
         arguments = given.value("retry_kwargs", {})
-        unknown = sorted(set(arguments) - _RETRY_KWARGS)
+        if not isinstance(arguments, Mapping):
+            raise OptionNotHonoured(f"retry_kwargs must be a dictionary, not {arguments!r}"[:300])
+        unknown = sorted(map(str, set(arguments) - _RETRY_KWARGS))
         if unknown:
             raise OptionNotHonoured(f"retry_kwargs can hold max_retries and countdown, not {', '.join(unknown)}")
         most = arguments.get("max_retries", given.value("max_retries", default.max_retries))
@@ -64,6 +67,8 @@ class RetryRules:
             fault = error.errors()[0]
             name = ".".join(str(part) for part in fault["loc"])
             raise OptionNotHonoured(f"its retry options do not make a policy: {name}: {fault['msg']}") from None
+        except (TypeError, ValueError, OverflowError) as error:
+            raise OptionNotHonoured(f"its retry options cannot be read: {error}") from None
 
     def may_retry(self, error: BaseException) -> bool:
         """Whether another attempt may do better after this one raised ``error``."""

@@ -71,9 +71,9 @@ class Settings(TaskSettings):
     worker_log_level: str = Field(default="WARNING", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """What nodes started by ``scripts/celery_workers.sh`` log, and everything more severe. INFO: two lines a task."""
 
-    time_limit_seconds: float = Field(default=300.0, gt=0)
+    time_limit_seconds: float = Field(default=300.0, gt=0, allow_inf_nan=False)
     """A task that names no limit is killed after so long."""
-    soft_time_limit_seconds: float | None = Field(default=None, gt=0)
+    soft_time_limit_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """A task that names no soft limit gets ``SoftTimeLimitExceeded`` after so long."""
     visibility_timeout_seconds: int = Field(default=3600, ge=60)
     """An unacknowledged message is delivered again after so long. Equal in all workers."""

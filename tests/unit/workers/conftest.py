@@ -30,7 +30,7 @@ def make() -> Iterator[MakeTask]:
     decorate: Any = celery.task
 
     def make(body: Any = _nothing, **options: Any) -> Any:
-        names.append(f"unit.{uuid4().hex}")
+        names.append(options.pop("name", f"unit.{uuid4().hex}"))
         decorate(name=names[-1], bind=True, **options)(body)
         return celery.tasks[names[-1]]
 

@@ -24,6 +24,18 @@ from workers.options import check
         ({"mandatory": True}, "the broker lost"),
         ({"compression": "zlib"}, "compression"),
         ({"max_retries": None}, "max_retries"),
+        ({"priority": 11}, "priority 11 is not a whole number from 0 to 10"),
+        ({"priority": True}, "priority True"),
+        ({"time_limit": -5}, "time_limit -5"),
+        ({"time_limit": float("inf")}, "time_limit inf"),
+        ({"time_limit": "60"}, "time_limit '60'"),
+        ({"soft_time_limit": "soon"}, "soft_time_limit 'soon'"),
+        ({"soft_time_limit": -1}, "soft_time_limit -1"),
+        ({"rate_limit": float("nan")}, "rate_limit nan"),
+        ({"retry_kwargs": None}, "retry_kwargs must be a dictionary"),
+        ({"retry_backoff": float("inf")}, "cannot be read"),
+        ({"retry_backoff": "soon"}, "its retry options cannot be read: could not convert string to float: 'soon'"),
+        ({"autoretry_for": ValueError}, "its retry options cannot be read"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name(make: Any, options: dict[str, Any], named: str) -> None:
@@ -42,6 +54,7 @@ def test_what_cannot_be_honoured_is_refused_by_name(make: Any, options: dict[str
         {"track_started": True},
         {"serializer": "json"},
         {"time_limit": 20, "soft_time_limit": 10},
+        {"soft_time_limit": 0},
     ],
 )
 def test_what_celery_does_as_it_says_passes(make: Any, options: dict[str, Any]) -> None:
@@ -63,6 +76,14 @@ def test_a_worker_names_every_task_it_cannot_start_with(make: Any) -> None:
         Catalogue.of(celery, DEFAULT_TOPOLOGY, RetryPolicy())
     assert first.name in str(refused.value)
     assert second.name in str(refused.value)
+
+
+def test_a_task_that_cannot_be_published_is_named(make: Any) -> None:
+    task = make(name="n" * 300)
+    with pytest.raises(
+        SystemExit, match=rf"Task {task.name}: it cannot be published: name: String should have at most"
+    ):
+        Catalogue.of(celery, DEFAULT_TOPOLOGY, RetryPolicy())
 
 
 def test_a_base_that_would_run_ungated_is_refused(make: Any) -> None:
