@@ -98,6 +98,19 @@ class Operator(Stack):
         self.transcript.add(" ".join(["./scripts/celery_workers.sh logs", *words]), ended)
         return ended
 
+    async def stop_while_held(self, release: Path, until_said: str) -> Ended:
+        """Run ``stop``; when it has said that, let the task that is under way go on."""
+
+        def watch() -> Ended:
+            program = self.type("stop")
+            program.wait_for(until_said, SECONDS)
+            release.touch()
+            return program.wait_end(SECONDS)
+
+        ended = await asyncio.to_thread(watch)
+        self.transcript.add("./scripts/celery_workers.sh stop", ended)
+        return ended
+
     def know_broker_by_run_file(self) -> None:
         """From now on as beside ``./scripts/up --pools none``: no variable names a server."""
         found = [self.environment.pop(f"POINTSMAN_{name}") for name in ("DATABASE_URL", "REDIS_URL")]
@@ -165,7 +178,7 @@ class EmailLoad:
                 await self._operator.finished(self.accepted[-3])
 
 
-async def test_operator_starts_looks_restarts_under_load_heals_and_stops(operator: Operator) -> None:
+async def test_operator_starts_looks_restarts_under_load_heals_and_stops(operator: Operator, tmp_path: Path) -> None:
     say = operator.transcript.remark
     down = await operator.run("status")
     assert down.status == 1
@@ -223,12 +236,11 @@ async def test_operator_starts_looks_restarts_under_load_heals_and_stops(operato
     assert "its process had died" in healed.text
     assert (await operator.run("status", "email")).status == 0
 
-    say("An email that takes eight seconds is under way.")
-    slow = await operator.submit("sleep", kwargs={"seconds": 8}, queue="email")
-    await operator.wait_for_state(slow, "running")
-    stopped = await operator.run("stop")
+    say("An email that takes some seconds is under way.")
+    slow = await operator.submit("ledger.hold", args=[str(tmp_path / "sent")], queue="email")
+    await operator.wait_for_effects([slow])
+    stopped = await operator.stop_while_held(tmp_path / "sent", "email: draining, 1 task left")
     assert stopped.status == 0, stopped.text
-    assert "email: draining, 1 task left" in stopped.text
     assert not operator.daemons()
     assert not list(operator.logs.glob("*.pid"))
     assert (await operator.finished(slow))["state"] == "succeeded"
