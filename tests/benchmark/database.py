@@ -28,6 +28,10 @@ class Database:
         """The first column of the first row."""
         return self._runner.run(self._connection.fetchval(sql))
 
+    def count(self, table: str) -> int:
+        """The rows of a table of ours."""
+        return int(self.value(f"SELECT count(*) FROM {table}"))
+
     def execute(self, sql: str) -> None:
         """Run one statement."""
         self._runner.run(self._connection.execute(sql))

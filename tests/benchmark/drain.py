@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from tests.benchmark.bare_celery import bare_app, fill
+from tests.benchmark.peers.bare_celery import bare_app, fill
 from tests.benchmark.report import Report, Round
 from tests.benchmark.stack import PREFETCH_MULTIPLIER, SERVICE, Node, Stack
 
