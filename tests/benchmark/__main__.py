@@ -17,6 +17,7 @@ _BENCHES = {
     "intake": "submissions a second over HTTP, beside send_task, Flower, Procrastinate and what one writes oneself",
     "drain": "no-op tasks a second through four worker processes, beside bare Celery and Procrastinate",
     "latency": "from submitted to started when idle; the wait for the 202 at half of the most it takes",
+    "stages": "what each stage of a submission costs the API process, µs of CPU",
     "sla": "queue wait of critical tasks while 20,000 others wait",
     "memory": "memory of the API process over 500,000 submissions",
     "worker": "a worker node's time to its first task, and its memory over 100,000",

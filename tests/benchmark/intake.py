@@ -24,6 +24,7 @@ from tests.benchmark.stack import SERVICE, Stack
 _KWARGS = {"user_id": 4217, "template": "reminder", "to": "a@example.org"}
 TASK = {"task_type": "noop", "kwargs": _KWARGS}
 """What every side takes."""
+BODY = json.dumps(TASK).encode()
 CONNECTIONS = 64
 _BATCH_CONNECTIONS = 4
 _BATCH_TASKS = 500
@@ -97,7 +98,7 @@ def _ours(stack: Stack) -> list[_Side]:
     single, batch = f"{stack.api_url}/v1/tasks", f"{stack.api_url}/v1/tasks/batch"
     many = _body({"tasks": [TASK] * _BATCH_TASKS})
     return [
-        _Side("single", single, _body(TASK), stack.empty, stack.stored, is_ours=True),
+        _Side("single", single, BODY, stack.empty, stack.stored, is_ours=True),
         _Side("batch", batch, many, stack.empty, stack.stored, _BATCH_TASKS, _BATCH_CONNECTIONS, is_ours=True),
     ]
 
@@ -130,15 +131,15 @@ def _peers(exits: ExitStack, stack: Stack) -> list[_Side]:
             lambda: flower_broker.delete("celery"),
             lambda: int(flower_broker.llen("celery")),
         ),
-        _Side("naive", naive_url, _body(TASK), empty_naive, naive_tasks),
+        _Side("naive", naive_url, BODY, empty_naive, naive_tasks),
         _Side(
             "procrastinate",
             deferring_url,
-            _body(TASK),
+            BODY,
             empty_procrastinate,
             lambda: database.count(procrastinate_app.TABLE),
         ),
-        _Side("echo", echo_url, _body(TASK)),
+        _Side("echo", echo_url, BODY),
     ]
 
 

@@ -86,8 +86,9 @@ class Stack:
             self._postgres = postgres
             self.processes |= {"postgres": postgres.pid, "valkey": valkey.pid}
             self.redis_url = valkey.url
+            self.database_url = postgres.url
             self.api_url = f"http://{HOST}:{free_port()}"
-            self._environment = {
+            self.environment = {
                 **{name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")},
                 "POINTSMAN_DATABASE_URL": postgres.url,
                 "POINTSMAN_REDIS_URL": valkey.url,
@@ -228,7 +229,7 @@ class Stack:
 
     def _process(self, name: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> Process:
         command = (sys.executable, *words)
-        return Process(name, command, {**self._environment, **(environment or {})}, ROOT, self._logs / f"{name}.log")
+        return Process(name, command, {**self.environment, **(environment or {})}, ROOT, self._logs / f"{name}.log")
 
     def wait(self, condition: Callable[[], Any], what: str) -> None:
         """Return when ``condition`` holds. Raises SystemExit with all logs after a minute."""

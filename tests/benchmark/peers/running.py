@@ -21,6 +21,13 @@ def echo(stack: Stack) -> Iterator[str]:
 
 
 @contextmanager
+def bare_asgi(stack: Stack) -> Iterator[str]:
+    """The URL of the handler that looks at nothing."""
+    with _served(stack, "bare_asgi", "tests.benchmark.peers.bare_asgi:app", {}) as url:
+        yield url
+
+
+@contextmanager
 def flower(stack: Stack) -> Iterator[tuple[str, str]]:
     """The URL of Flower's ``send-task`` for the no-op, and of its broker."""
     broker = stack.bare_url(_FLOWER_DATABASE)
