@@ -7,14 +7,13 @@ hold waits in PostgreSQL. All peers share the PostgreSQL and the Valkey, and wai
 
 import json
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from redis import Redis
 
-from tests.benchmark.load import Generator, Load
+from tests.benchmark.load import Generator, Load, settled
 from tests.benchmark.peers import naive, procrastinate_app, running
 from tests.benchmark.peers.bare_celery import bare_app, send_for
 from tests.benchmark.report import Report, Round
@@ -30,7 +29,6 @@ _BATCH_CONNECTIONS = 4
 _BATCH_TASKS = 500
 _SENDER_DATABASE = 1
 _WARM_UP_SECONDS = 1.0
-_QUIET_SECONDS = 0.5
 _PEERS = ("send_task", "flower", "naive", "procrastinate", "echo")
 
 
@@ -168,15 +166,8 @@ class _Intake:
         return found
 
     def _require_stored(self, side: _Side, load: Load) -> None:
-        """Wait until nothing more comes in, and count.
-
-        What the generator left unanswered is still being stored, and must not be counted to the next side.
-        """
         assert side.stored is not None
-        before, stored = -1, side.stored()
-        while stored != before:
-            time.sleep(_QUIET_SECONDS)
-            before, stored = stored, side.stored()
+        stored = settled(side.stored)
         accepted = load.accepted * side.tasks
         unanswered = side.connections * side.tasks if self._generator.may_leave_unanswered else 0
         if not accepted <= stored <= accepted + unanswered:

@@ -6,7 +6,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ function done(summary, latency, requests)
 end
 """
 _LONGEST_ANSWER_SECONDS = 30
+_QUIET_SECONDS = 0.5
 _BUSY = 0.8
 """Share of a core from which on a generator may be the limit itself."""
 
@@ -85,6 +87,18 @@ class Generator:
         script.write_text(_WRK.format(body=body), encoding="utf-8")
         options = ["-t", "1", "-c", str(connections), "-d", f"{round(seconds)}s"]
         return [self._wrk, *options, "--timeout", f"{_LONGEST_ANSWER_SECONDS}s", "-s", str(script), url]
+
+
+def settled(count: Callable[[], int]) -> int:
+    """What ``count`` says once it has not changed for half a second.
+
+    What a generator left unanswered is still being stored, and must not be counted to the next side.
+    """
+    before, now = -1, count()
+    while now != before:
+        time.sleep(_QUIET_SECONDS)
+        before, now = now, count()
+    return now
 
 
 @dataclass(frozen=True)

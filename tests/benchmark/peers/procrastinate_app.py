@@ -11,6 +11,10 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 TABLE = "procrastinate_jobs"
+FILL = f"""
+    INSERT INTO {TABLE} (queue_name, task_name, args) SELECT 'default', 'noop', $1::jsonb FROM generate_series(1, $2)
+"""
+"""What so many calls of ``defer_async`` write."""
 
 queue = procrastinate.App(
     connector=procrastinate.PsycopgConnector(conninfo=os.environ.get("BENCH_DATABASE_DSN", ""), min_size=4, max_size=10)

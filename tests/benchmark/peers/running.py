@@ -66,6 +66,15 @@ def procrastinate_endpoint(stack: Stack, environment: dict[str, str]) -> Iterato
 
 
 @contextmanager
+def procrastinate_worker(stack: Stack, environment: dict[str, str], concurrency: int = 4) -> Iterator[None]:
+    """Procrastinate's worker, as its own command line starts it."""
+    options = (f"--app={procrastinate_app.__name__}.queue", "--log-level=warning")
+    words = ("procrastinate", *options, "worker", f"--concurrency={concurrency}")
+    with stack.running("procrastinate", *words, environment=environment):
+        yield
+
+
+@contextmanager
 def _served(stack: Stack, name: str, application: str, environment: dict[str, str]) -> Iterator[str]:
     port = free_port()
     words = ("uvicorn", application, "--host", HOST, "--port", str(port), "--no-access-log", "--log-level", "warning")
