@@ -51,8 +51,8 @@ def _arguments() -> argparse.Namespace:
     names = [*(f"  {name:<13} {about}" for name, about in _BENCHES.items()), f"  {_LAYOUT:<13} see its --help"]
     parser = argparse.ArgumentParser(
         prog="bench",
-        description="Each bench runs all its sides in turn, on one PostgreSQL and one Valkey of its own, and ends within "
-        "12 minutes (soak: when it was told to). Ratios count; rates depend on the machine.",
+        description="Each bench runs all its sides in turn, on one PostgreSQL and one Valkey of its own, and ends "
+        "within 12 minutes (soak: when it was told to). Ratios count; rates depend on the machine.",
         epilog="\n".join(["benches:", *names]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -85,9 +85,9 @@ def _run(given: argparse.Namespace) -> Report:
     if given.name == _SOAK:
         minutes = given.minutes or (2.0 if given.quick else 30.0)
         report: Report = module.run(minutes, given.relative_to / (given.png or "soak.png"))
-        return report
-    signal.alarm(int(LONGEST_SECONDS))
-    report = module.run(given.quick)
+    else:
+        signal.alarm(int(LONGEST_SECONDS))
+        report = module.run(given.quick)
     return report
 
 

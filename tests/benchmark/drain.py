@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from redis import Redis
 
 from tests.benchmark.database import Database
-from tests.benchmark.peers import procrastinate_app, running
+from tests.benchmark.peers import running, tables
 from tests.benchmark.peers.bare_celery import bare_app, fill
 from tests.benchmark.report import Report, Round
 from tests.benchmark.rounds import in_turn, play
@@ -30,6 +30,10 @@ _STEADY = (0.1, 0.9)
 """The part of the tasks whose time counts: workers are warm by the first, and none idles before the last."""
 _LOOK_SECONDS = 0.1
 _LONGEST_SECONDS = 180.0
+COMPARED = {
+    f"pointsman_vs_{peer}": ("pointsman", peer) for peer in ("celery_bare", "celery_results_events", "procrastinate")
+}
+"""Name of a ratio to the figures it divides."""
 
 
 def run(quick: bool) -> Report:
@@ -60,7 +64,7 @@ def run(quick: bool) -> Report:
         rounds=found,
         shown=names,
         unit="tasks a second",
-        compared={f"pointsman_vs_{name}": ("pointsman", name) for name in names[1:]},
+        compared=COMPARED,
         at_least={"pointsman_vs_celery_results_events": 1.2, "pointsman_vs_celery_bare": 1.0},
         notes=[
             f"{tasks:,} tasks a side and round, concurrency 4, prefetch multiplier {PREFETCH_MULTIPLIER}",
@@ -224,11 +228,11 @@ class _Procrastinate(_Side):
         self._database = database
 
     def _empty(self) -> None:
-        self._database.execute(f"TRUNCATE {procrastinate_app.TABLE} CASCADE")
+        self._database.execute(f"TRUNCATE {tables.PROCRASTINATE} CASCADE")
         self._database.execute("CHECKPOINT")
 
     def _fill(self) -> None:
-        self._database.execute(procrastinate_app.FILL, json.dumps(_KWARGS), self._tasks)
+        self._database.execute(tables.PROCRASTINATE_FILL, json.dumps(_KWARGS), self._tasks)
 
     def _ended(self) -> int:
-        return int(self._database.value(f"SELECT count(*) FROM {procrastinate_app.TABLE} WHERE status = 'succeeded'"))
+        return int(self._database.value(f"SELECT count(*) FROM {tables.PROCRASTINATE} WHERE status = 'succeeded'"))

@@ -23,6 +23,8 @@ class Connection(asyncio.Protocol):
     async def opened(cls, url: str, request: bytes, on_answer: "Callable[[Connection, bool], None]") -> Self:
         """A connection to the host of ``url``."""
         parts = urlsplit(url)
+        assert parts.hostname is not None
+        assert parts.port is not None
         _, connection = await asyncio.get_running_loop().create_connection(
             lambda: cls(request, on_answer), parts.hostname, parts.port
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from redis import Redis
 
 from tests.benchmark.load import Generator, Load, settled
-from tests.benchmark.peers import naive, procrastinate_app, running
+from tests.benchmark.peers import running, tables
 from tests.benchmark.peers.bare_celery import bare_app, send_for
 from tests.benchmark.report import Report, Round
 from tests.benchmark.rounds import in_turn, play
@@ -30,6 +30,8 @@ _BATCH_TASKS = 500
 _SENDER_DATABASE = 1
 _WARM_UP_SECONDS = 1.0
 _PEERS = ("send_task", "flower", "naive", "procrastinate", "echo")
+COMPARED = {**{f"single_vs_{peer}": ("single", peer) for peer in _PEERS}, "batch_vs_send_task": ("batch", "send_task")}
+"""Name of a ratio to the figures it divides."""
 
 
 def run(quick: bool) -> Report:
@@ -53,10 +55,7 @@ def run(quick: bool) -> Report:
         rounds=found,
         shown=["single", "batch", *_PEERS, "single_p50_ms", "single_p99_ms"],
         unit="tasks a second",
-        compared={
-            **{f"single_vs_{peer}": ("single", peer) for peer in _PEERS},
-            "batch_vs_send_task": ("batch", "send_task"),
-        },
+        compared=COMPARED,
         at_least={
             "single_vs_send_task": 2.5,
             "single_vs_flower": 7,
@@ -111,15 +110,15 @@ def _peers(exits: ExitStack, stack: Stack) -> list[_Side]:
     echo_url = exits.enter_context(running.echo(stack))
 
     def naive_tasks() -> int:
-        stored, sent = naive_database.count(naive.TABLE), int(naive_broker.llen("celery"))
+        stored, sent = naive_database.count(tables.NAIVE), int(naive_broker.llen("celery"))
         return min(stored, sent)
 
     def empty_naive() -> None:
-        naive_database.execute(f"TRUNCATE {naive.TABLE}")
+        naive_database.execute(f"TRUNCATE {tables.NAIVE}")
         naive_broker.delete("celery")
 
     def empty_procrastinate() -> None:
-        database.execute(f"TRUNCATE {procrastinate_app.TABLE} CASCADE")
+        database.execute(f"TRUNCATE {tables.PROCRASTINATE} CASCADE")
 
     return [
         _Side(
@@ -135,7 +134,7 @@ def _peers(exits: ExitStack, stack: Stack) -> list[_Side]:
             deferring_url,
             BODY,
             empty_procrastinate,
-            lambda: database.count(procrastinate_app.TABLE),
+            lambda: database.count(tables.PROCRASTINATE),
         ),
         _Side("echo", echo_url, BODY),
     ]

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmark.paced_load URL BODY_FILE RATE SECONDS INTERVAL``: load at a fixed rate, whatever comes back.
+"""``python -m tests.benchmark.paced_load URL BODY_FILE RATE SECONDS INTERVAL``: load at a fixed rate.
 
 A request is due at a fixed moment, and its latency counts from there: one that has to wait because earlier ones are
 slow waits on our clock ("coordinated omission" leaves that out). Prints a line of JSON for each interval of so many

@@ -96,7 +96,7 @@ class Stack:
                 "PYTHONUNBUFFERED": "1",
                 "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
             }
-            self._process("migrate", ("-m", "service", "migrate")).wait(_START_SECONDS)
+            self.run("migrate", ("-m", "service", "migrate"))
             self.database = exits.enter_context(Database(postgres.dsn_of()))
             self._redis = exits.enter_context(redis.Redis.from_url(valkey.url))
             self.http = exits.enter_context(httpx.Client(base_url=self.api_url, timeout=60, trust_env=False))
@@ -172,6 +172,12 @@ class Stack:
         """Tasks that wait on the broker, not in PostgreSQL."""
         return int(self.database.value("SELECT count(*) FROM task_live WHERE place = 'sent'"))
 
+    def stream_length(self) -> int:
+        """Events in the stream of the epoch that is open."""
+        epoch = self._redis.hget(keys.CONTROL, "epoch")
+        assert isinstance(epoch, bytes)
+        return int(self._redis.xlen(keys.events(int(epoch))))
+
     def cpu_seconds(self) -> dict[str, float]:
         """CPU time each process with its children has used since it started."""
         return {name: _cpu_seconds(psutil.Process(pid)) for name, pid in self.processes.items()}
@@ -188,7 +194,7 @@ class Stack:
             self.wait(lambda: self._redis.hget(keys.CONTROL, "open") == b"1", "the broker's epoch")
 
     def _living_nodes(self) -> list[str]:
-        return [one for answer in Celery(broker=self.redis_url).control.ping(timeout=1.0) for one in answer]
+        return [one for answer in Celery(broker=self.redis_url).control.ping(timeout=1.0) or [] for one in answer]
 
     def _answers(self, path: str) -> bool:
         try:
@@ -207,6 +213,10 @@ class Stack:
         with self.running(name, "celery", *command, *options, environment=environment):
             yield
 
+    def run(self, name: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """A child process to its end. Raises SystemExit when that is not a good one."""
+        self._process(name, words, environment).wait(_START_SECONDS)
+
     def running(
         self, name: str, *words: str, environment: Mapping[str, str] | None = None
     ) -> AbstractContextManager[None]:
@@ -214,9 +224,7 @@ class Stack:
         return self._started(name, ("-m", *words), environment)
 
     @contextmanager
-    def _started(
-        self, name: str, words: Sequence[str], environment: Mapping[str, str] | None = None
-    ) -> Iterator[None]:
+    def _started(self, name: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[None]:
         process = self._process(name, words, environment)
         self.processes[name] = process.pid
         self._living[name] = process

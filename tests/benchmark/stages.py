@@ -5,7 +5,6 @@ alone and many times, with the parts of a real API process on a real PostgreSQL 
 are shared by as many submissions as meet in one when 64 callers wait.
 """
 
-import asyncio
 import gc
 import time
 from collections.abc import Awaitable, Callable, Sequence

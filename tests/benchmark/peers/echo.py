@@ -1,14 +1,16 @@
-"""The least a FastAPI application can do: check the same body and say it again. Nothing is stored. Served by uvicorn."""
+"""The least a FastAPI application can do: check the same body and say it again. Nothing is stored."""
 
 from datetime import datetime
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 
 class Submission(BaseModel):
     """The fields that ours takes."""
+
+    model_config = ConfigDict(extra="forbid")
 
     task_type: str
     args: list[Any] = []

@@ -8,14 +8,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from fastapi import FastAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncAttrs, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tests.benchmark.peers.bare_celery import bare_app
-
-TABLE = "submitted_task"
+from tests.benchmark.peers.tables import NAIVE
 
 
 class _Base(AsyncAttrs, DeclarativeBase):
@@ -23,7 +22,7 @@ class _Base(AsyncAttrs, DeclarativeBase):
 
 
 class _SubmittedTask(_Base):
-    __tablename__ = TABLE
+    __tablename__ = NAIVE
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     task_type: Mapped[str]
@@ -32,6 +31,8 @@ class _SubmittedTask(_Base):
 
 
 class _Submission(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
     task_type: str
     kwargs: dict[str, Any] = {}
 
@@ -58,7 +59,5 @@ async def submit(submission: _Submission) -> dict[str, Any]:
     async with _session() as session:
         session.add(task)
         await session.commit()
-    await asyncio.to_thread(
-        _celery.send_task, submission.task_type, kwargs=submission.kwargs, task_id=str(task.id)
-    )
+    await asyncio.to_thread(_celery.send_task, submission.task_type, kwargs=submission.kwargs, task_id=str(task.id))
     return {"id": task.id, "state": task.state}

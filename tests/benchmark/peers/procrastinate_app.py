@@ -6,15 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import procrastinate
-import procrastinate.schema
 from fastapi import FastAPI
-from pydantic import BaseModel
-
-TABLE = "procrastinate_jobs"
-FILL = f"""
-    INSERT INTO {TABLE} (queue_name, task_name, args) SELECT 'default', 'noop', $1::jsonb FROM generate_series(1, $2)
-"""
-"""What so many calls of ``defer_async`` write."""
+from pydantic import BaseModel, ConfigDict
 
 queue = procrastinate.App(
     connector=procrastinate.PsycopgConnector(conninfo=os.environ.get("BENCH_DATABASE_DSN", ""), min_size=4, max_size=10)
@@ -22,6 +15,8 @@ queue = procrastinate.App(
 
 
 class _Submission(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
     task_type: str
     kwargs: dict[str, Any] = {}
 
@@ -46,8 +41,3 @@ app = FastAPI(lifespan=_lifespan)
 async def submit(submission: _Submission) -> dict[str, Any]:
     job = await queue.configure_task(submission.task_type).defer_async(**submission.kwargs)
     return {"id": job, "state": "queued"}
-
-
-def schema() -> str:
-    """The SQL of Procrastinate's own tables."""
-    return str(procrastinate.schema.SchemaManager.get_schema())

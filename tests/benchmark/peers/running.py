@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 from service.embedded.ports import HOST, free_port
 from tests.benchmark.database import Database
-from tests.benchmark.peers import naive, procrastinate_app
 from tests.benchmark.stack import Stack
 
 _FLOWER_DATABASE = 4
 _NAIVE_DATABASE = 5
+_PROCRASTINATE = ("procrastinate", "--app=tests.benchmark.peers.procrastinate_app.queue", "--log-level=warning")
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def naive_endpoint(stack: Stack) -> Iterator[tuple[str, str, Database]]:
     dsn, database_url = stack.new_database("naive")
     broker = stack.bare_url(_NAIVE_DATABASE)
     environment = {"BENCH_BROKER_URL": broker, "BENCH_DATABASE_URL": database_url}
-    with _served(stack, "naive", f"{naive.__name__}:app", environment) as url, Database(dsn) as database:
+    with _served(stack, "naive", "tests.benchmark.peers.naive:app", environment) as url, Database(dsn) as database:
         yield f"{url}/tasks", broker, database
 
 
@@ -54,22 +54,22 @@ def procrastinate_schema(stack: Stack) -> Iterator[tuple[dict[str, str], Databas
     """What a process of Procrastinate needs in its environment, and its database with its schema."""
     dsn, _ = stack.new_database("procrastinate")
     with Database(dsn) as database:
-        database.execute(procrastinate_app.schema())
-        yield {"BENCH_DATABASE_DSN": dsn}, database
+        environment = {"BENCH_DATABASE_DSN": dsn}
+        stack.run("procrastinate_schema", ("-m", *_PROCRASTINATE, "schema", "--apply"), environment)
+        yield environment, database
 
 
 @contextmanager
 def procrastinate_endpoint(stack: Stack, environment: dict[str, str]) -> Iterator[str]:
     """The URL of the route that defers to Procrastinate."""
-    with _served(stack, "procrastinate", f"{procrastinate_app.__name__}:app", environment) as url:
+    with _served(stack, "procrastinate", "tests.benchmark.peers.procrastinate_app:app", environment) as url:
         yield f"{url}/tasks"
 
 
 @contextmanager
 def procrastinate_worker(stack: Stack, environment: dict[str, str], concurrency: int = 4) -> Iterator[None]:
     """Procrastinate's worker, as its own command line starts it."""
-    options = (f"--app={procrastinate_app.__name__}.queue", "--log-level=warning")
-    words = ("procrastinate", *options, "worker", f"--concurrency={concurrency}")
+    words = (*_PROCRASTINATE, "worker", f"--concurrency={concurrency}")
     with stack.running("procrastinate", *words, environment=environment):
         yield
 
