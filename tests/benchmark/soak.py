@@ -17,7 +17,8 @@ from tests.benchmark.report import Report, Round
 from tests.benchmark.stack import SERVICE, Stack
 
 _SHARE = 0.6
-_CALIBRATION_SECONDS = 20.0
+_WARM_UP_SECONDS = 5.0
+_CALIBRATION_SECONDS = 15.0
 _UNFINISHED = 1_000
 _BATCH_TASKS = 100
 _INTERVALS = 60
@@ -84,12 +85,13 @@ def _half(rounds: Sequence[Round], name: str) -> float:
 def _most(stack: Stack) -> float:
     """Tasks a second that end while a thousand are always under way."""
     stack.empty()
-    submitted, warm, ended = 0, 0, 0
-    begun = since = time.monotonic()
-    while (now := time.monotonic()) < begun + _CALIBRATION_SECONDS:
+    submitted = ended = 0
+    warm: tuple[float, int] | None = None
+    begun = time.monotonic()
+    while (now := time.monotonic()) < begun + _WARM_UP_SECONDS + _CALIBRATION_SECONDS:
         ended = stack.ended()
-        if not warm and ended > _UNFINISHED:
-            warm, since = ended, now
+        if warm is None and now > begun + _WARM_UP_SECONDS:
+            warm = now, ended
         if submitted - ended < _UNFINISHED:
             answer = stack.http.post("/v1/tasks/batch", json={"tasks": [TASK] * _BATCH_TASKS})
             if answer.status_code != 202:
@@ -97,10 +99,11 @@ def _most(stack: Stack) -> float:
             submitted += _BATCH_TASKS
         else:
             time.sleep(_LOOK_SECONDS)
-    if not warm or ended == warm:
-        raise SystemExit(f"only {ended} tasks ended in {_CALIBRATION_SECONDS:.0f} s")
+    if warm is None or ended == warm[1]:
+        raise SystemExit(f"no task ended in {_CALIBRATION_SECONDS:.0f} s")
+    since, ended_before = warm
     _wait_for_the_end(stack, submitted)
-    return (ended - warm) / (now - since)
+    return (ended - ended_before) / (now - since)
 
 
 def _look(stack: Stack, at: float, ended_before: float, minute_before: float) -> Round:
