@@ -111,6 +111,8 @@ class Paced:
     p50_ms: float
     p99_ms: float
     max_ms: float
+    is_whole: bool
+    """The last of them: all intervals together."""
 
 
 def paced(url: str, body: bytes, rate: float, seconds: float, interval: float | None = None) -> Iterator[Paced]:
@@ -129,7 +131,8 @@ def paced(url: str, body: bytes, rate: float, seconds: float, interval: float | 
                     found = json.loads(line)
                     if found["refused"]:
                         raise SystemExit(f"{url} did not take the load: {line}")
-                    yield Paced(*(found[name] for name in ("at", "answered", "p50_ms", "p99_ms", "max_ms")))
+                    figures = (found[name] for name in ("at", "answered", "p50_ms", "p99_ms", "max_ms"))
+                    yield Paced(*figures, is_whole=found["what"] == "whole")
             finally:
                 process.terminate()
         if process.returncode != 0:

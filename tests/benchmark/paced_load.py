@@ -48,7 +48,7 @@ class _Load:
             self._take(due)
             sent += 1
             due = since + sent / self._rate
-            if due - since >= self._interval * (said + 1):
+            while due - since >= self._interval * (said + 1):
                 said += 1
                 self._say(f"interval {said}", time.perf_counter() - since)
         if self._due_at:

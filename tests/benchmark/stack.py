@@ -15,6 +15,7 @@ from typing import Any, Self
 import httpx
 import psutil
 import redis
+from asyncpg.exceptions import DeadlockDetectedError  # type: ignore[import-untyped]  # ships no types
 from celery import Celery
 
 from contract import keys
@@ -35,6 +36,7 @@ _LOOPS = ("dispatcher", "recorder", "reconciler")
 SERVICE = ("api", *_LOOPS)
 """Names of the control plane's own processes."""
 _START_SECONDS = 60.0
+_TRIES = 20
 _SETTLE_SECONDS = 0.5
 """Longer than an API process and the dispatcher need to see that the queues are empty."""
 _EMPTIED = (
@@ -151,7 +153,7 @@ class Stack:
 
     def empty(self) -> None:
         """No tasks, no messages, nothing counted, and PostgreSQL's buffers written: every round starts the same."""
-        self.database.execute(f"TRUNCATE {', '.join(_EMPTIED)}")
+        self._truncate()
         lists = [list_key(queue.name, step) for queue in DEFAULT_TOPOLOGY.queues for step in STEPS]
         self._redis.delete(*lists, "unacked", "unacked_index")
         claims = list(self._redis.scan_iter(keys.CLAIM_PREFIX + "*", count=5000))
@@ -181,6 +183,16 @@ class Stack:
     def cpu_seconds(self) -> dict[str, float]:
         """CPU time each process with its children has used since it started."""
         return {name: _cpu_seconds(psutil.Process(pid)) for name, pid in self.processes.items()}
+
+    def _truncate(self) -> None:
+        """The loops go on meanwhile, and take the locks of these tables in another order."""
+        for _ in range(_TRIES):
+            try:
+                self.database.execute(f"TRUNCATE {', '.join(_EMPTIED)}")
+            except DeadlockDetectedError:
+                continue
+            return
+        raise SystemExit(f"the tables could not be emptied in {_TRIES} tries")
 
     def _start_service(self, exits: ExitStack) -> None:
         port = self.api_url.rpartition(":")[2]

@@ -4,16 +4,21 @@ sent, both say the same.
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from contract.catalogue import TaskTypeSpec
 from contract.queues import DEFAULT_TOPOLOGY
 from service.api.intake import Intake
+from service.database import create_engine
+from service.settings import Settings
 from service.store import catalogue
+from service.store.store import Store
 from tests.acceptance.test_bad_input import CASES, Bad
 from tests.integration.read.conftest import application
 from tests.integration.spine import Spine
@@ -58,18 +63,23 @@ class Doors(NamedTuple):
         return [await door.post(path, content=content, headers=given) for door in self]
 
 
-@pytest.fixture
-async def doors(spine: Spine) -> AsyncIterator[Doors]:
-    async with spine.store.statement() as connection:
-        await catalogue.publish(connection, "w@h#1", [NOOP, SLEEP])
+@asynccontextmanager
+async def opened(spine: Spine) -> AsyncIterator[Doors]:
     plain = application(spine)
     hot = Intake(plain, plain.state.parts)
-    assert hot.application is plain
     async with (
         httpx.AsyncClient(transport=httpx.ASGITransport(hot), base_url="http://pointsman") as first,
         httpx.AsyncClient(transport=httpx.ASGITransport(plain), base_url="http://pointsman") as second,
     ):
         yield Doors(first, second)
+
+
+@pytest.fixture
+async def doors(spine: Spine) -> AsyncIterator[Doors]:
+    async with spine.store.statement() as connection:
+        await catalogue.publish(connection, "w@h#1", [NOOP, SLEEP])
+    async with opened(spine) as both:
+        yield both
 
 
 def told(answer: httpx.Response) -> tuple[int, dict[str, str], Any]:
@@ -115,3 +125,18 @@ async def test_a_key_stands_for_one_task_at_both(doors: Doors, first: int) -> No
     assert again[0].headers["idempotency-replayed"] == "true"
     assert other[0].status_code == 422
     assert told(other[0]) == told(other[1])
+
+
+async def test_a_database_that_is_away_is_said_alike(closed_spine: Spine, settings: Settings) -> None:
+    nowhere = settings.model_copy(
+        update={"database_url": SecretStr("postgresql+asyncpg://app@/postgres?host=/nowhere")}
+    )
+    store = Store(create_engine(nowhere, "test"))
+    try:
+        async with opened(Spine(store, closed_spine.server, settings)) as both:
+            hot, plain = await both.ask(b'{"task_type":"noop"}', {})
+    finally:
+        await store.close()
+    assert hot.status_code == 503
+    assert hot.headers["retry-after"]
+    assert told(hot) == told(plain)

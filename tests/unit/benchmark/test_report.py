@@ -79,3 +79,15 @@ def test_each_round_begins_with_another_side() -> None:
     sides = [lambda: side("a"), lambda: side("b"), lambda: side("c")]
     assert in_turn(sides, 1) == {"a": 1.0, "b": 1.0, "c": 1.0}
     assert order == ["b", "c", "a"]
+
+
+def test_ratios_over_all_rounds_stand_beside_those_of_rounds() -> None:
+    found = report(over_rounds={"memory_flat": 0.99})
+    assert found.ratios == {"ours_vs_theirs": 5.0, "memory_flat": 0.99}
+    assert "memory_flat" in found.table()
+
+
+def test_many_rounds_are_shown_by_their_median_alone() -> None:
+    many: list[Round] = [{"ours": 100.0, "theirs": 10.0}] * 60
+    assert "round 1" not in report(rounds=many).table()
+    assert "round 3" in report().table()
