@@ -35,7 +35,7 @@ def draw(path: Path, title: str, rounds: Sequence[Round], panels: Sequence[Panel
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
         if len(panel.names) > 1:
-            axis.legend(fontsize=7, ncols=len(panel.names))
+            axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes[-1].set_xlabel("minutes")
     figure.suptitle(title)
     figure.tight_layout()

@@ -131,8 +131,9 @@ def paced(url: str, body: bytes, rate: float, seconds: float, interval: float | 
                     found = json.loads(line)
                     if found["refused"]:
                         raise SystemExit(f"{url} did not take the load: {line}")
-                    figures = (found[name] for name in ("at", "answered", "p50_ms", "p99_ms", "max_ms"))
-                    yield Paced(*figures, is_whole=found["what"] == "whole")
+                    is_whole = found.pop("what") == "whole"
+                    del found["refused"]
+                    yield Paced(**found, is_whole=is_whole)
             finally:
                 process.terminate()
         if process.returncode != 0:
