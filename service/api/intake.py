@@ -122,7 +122,8 @@ class Intake:
     """ASGI: answers ``POST /v1/tasks`` itself and hands everything else to ``application``."""
 
     def __init__(self, application: Any, parts: Parts) -> None:
-        self._application = application
+        self.application = application
+        """The plain, documented application behind it."""
         self._parts = parts
 
     def close_streams(self) -> None:
@@ -132,11 +133,11 @@ class Intake:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request."""
         if scope["type"] != "http":
-            await self._application(scope, receive, send)
+            await self.application(scope, receive, send)
             return
         send = _echo_request_id(scope, send)
         if scope["path"] != "/v1/tasks" or scope["method"] != "POST" or scope["query_string"]:
-            await self._application(scope, receive, send)
+            await self.application(scope, receive, send)
             return
         try:
             answer = await answer_or_problem(take_submission, self._parts, scope, receive)

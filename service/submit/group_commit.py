@@ -1,4 +1,4 @@
-"""The group commit: whatever waited while the last commit ran is the next one. There is no timer.
+"""The group commit: whatever came in while the last commit ran is the next one. There is no timer.
 
 A submission's future is resolved by the commit that stored it; publishing follows and is not waited for.
 """
@@ -14,6 +14,10 @@ from service.settings import Settings
 from service.store.store import Store
 from service.store.submitting import NewTask
 from service.submit.writer import Receipt, Writer
+
+_TURNS = 2
+"""Turns of the event loop before a group is taken: in the first it reads the sockets, in the second the requests that
+were in them join. Under load that doubles a group, and halves what a commit costs each; idle it takes microseconds."""
 
 
 class GroupCommit:
@@ -54,19 +58,26 @@ class GroupCommit:
         await self._writer.drain()
 
 
+_Waiting = tuple[NewTask, asyncio.Future[Receipt]]
+
+
 class _Lane:
     def __init__(self, writer: Writer, settings: Settings) -> None:
         self._writer = writer
         self._settings = settings
-        self._waiting: deque[tuple[NewTask, asyncio.Future[Receipt]]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._running: set[asyncio.Task[None]] = set()
+        self._committing = 0
+        """How many take what waits. Not ``len(_running)``: a task leaves that set a turn of the loop after its end, and
+        a submission that came in between would wait for nobody."""
 
     async def join(self, task: NewTask) -> Receipt:
         if len(self._waiting) >= self._settings.submissions_waiting:
             raise TooManyWaiting
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._waiting.append((task, future))
-        if len(self._running) < self._settings.commits_in_flight:
+        if self._committing < self._settings.commits_in_flight:
+            self._committing += 1
             commit = asyncio.create_task(self._commit_while_waiting())
             self._running.add(commit)
             commit.add_done_callback(self._running.discard)
@@ -77,24 +88,33 @@ class _Lane:
             await asyncio.wait(self._running)
 
     async def _commit_while_waiting(self) -> None:
-        while self._waiting:
-            group = self._take()
-            try:
-                answers = await self._writer.write([task for task, _ in group])
-            except BaseException:
-                for _, future in group:
-                    future.cancel()
-                raise
-            for (_, future), answer in zip(group, answers, strict=True):
-                if future.done():
-                    continue
-                if isinstance(answer, PointsmanError):
-                    future.set_exception(answer)
-                else:
-                    future.set_result(answer)
+        try:
+            while self._waiting:
+                for _ in range(_TURNS):
+                    await asyncio.sleep(0)
+                # Empty when the other commit was quicker.
+                if group := self._take():
+                    await self._commit(group)
+        finally:
+            self._committing -= 1
 
-    def _take(self) -> list[tuple[NewTask, asyncio.Future[Receipt]]]:
-        group: list[tuple[NewTask, asyncio.Future[Receipt]]] = []
+    async def _commit(self, group: list[_Waiting]) -> None:
+        try:
+            answers = await self._writer.write([task for task, _ in group])
+        except BaseException:
+            for _, future in group:
+                future.cancel()
+            raise
+        for (_, future), answer in zip(group, answers, strict=True):
+            if future.done():
+                continue
+            if isinstance(answer, PointsmanError):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+    def _take(self) -> list[_Waiting]:
+        group: list[_Waiting] = []
         size = 0
         while self._waiting and len(group) < self._settings.commit_rows and size < self._settings.commit_bytes:
             entry = self._waiting.popleft()

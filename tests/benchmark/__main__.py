@@ -1,24 +1,31 @@
 """``python -m tests.benchmark NAME``: the benchmarks by name. ``./scripts/bench`` calls this."""
 
 import argparse
+import importlib
 import runpy
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from tests.benchmark import drain, intake, worker
 from tests.benchmark.report import Report
+from tests.benchmark.rounds import LONGEST_SECONDS
 
-_BENCHES: dict[str, tuple[Callable[[bool], Report], str]] = {
-    "intake": (intake.run, "submissions a second over HTTP, beside celery.send_task in one's own process"),
-    "drain": (drain.run, "no-op tasks a second through four worker processes, beside bare Celery"),
-    "worker": (worker.run, "a worker node's time to its first task, and its memory over 100,000"),
+_BENCHES = {
+    "intake": "submissions a second over HTTP, beside send_task, Flower, Procrastinate and what one writes oneself",
+    "drain": "no-op tasks a second through four worker processes, beside bare Celery and Procrastinate",
+    "latency": "from submitted to started when idle; the wait for the 202 at half of the most it takes",
+    "stages": "what each stage of a submission costs the API process, µs of CPU",
+    "sla": "queue wait of critical tasks while 20,000 others wait",
+    "memory": "memory of the API process over 500,000 submissions",
+    "worker": "a worker node's time to its first task, and its memory over 100,000",
+    "soak": "everything at 60 % of the most it does, for half an hour: a line for each figure, drawn to a PNG",
 }
 _LAYOUT = "store-layout"
+_SOAK = "soak"
+_TERMINATED = 128 + signal.SIGTERM
 
 
 def main() -> None:
@@ -27,31 +34,61 @@ def main() -> None:
         del sys.argv[1]
         runpy.run_module("tests.benchmark.store_layout", run_name="__main__", alter_sys=True)
         return
-    names = [*(f"  {name:<13} {about}" for name, (_, about) in _BENCHES.items()), f"  {_LAYOUT:<13} see its --help"]
+    given = _arguments()
+    # As exceptions, so that servers are stopped and directories removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"{given.name} did not end in {LONGEST_SECONDS / 60:.0f} min"))
+    before = psutil.cpu_times()
+    report = _run(given)
+    signal.alarm(0)
+    print(report.table())
+    print(f"the machine gave {_stolen(before, psutil.cpu_times()):.0%} of its time to others than this system")
+    if given.json is not None:
+        report.write(given.relative_to / given.json)
+
+
+def _arguments() -> argparse.Namespace:
+    names = [*(f"  {name:<13} {about}" for name, about in _BENCHES.items()), f"  {_LAYOUT:<13} see its --help"]
     parser = argparse.ArgumentParser(
         prog="bench",
-        description="Each bench runs both sides interleaved on one PostgreSQL and one Valkey of its own; ratios count, "
-        "rates depend on the machine.",
+        description="Each bench runs all its sides in turn, on one PostgreSQL and one Valkey of its own, and ends "
+        "within 12 minutes (soak: when it was told to). Ratios count; rates depend on the machine.",
         epilog="\n".join(["benches:", *names]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", choices=[*_BENCHES, _LAYOUT], metavar="NAME", help="see below")
     parser.add_argument("--quick", action="store_true", help="few and short rounds, about two minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round, medians and ratios there")
+    parser.add_argument("--minutes", type=_minutes, help="soak: how long (default 30, 2 when quick)")
+    parser.add_argument("--png", type=Path, metavar="FILE", help="soak: draw there (default soak.png)")
     # scripts/bench changes the directory; a relative FILE still means where the user stood.
     parser.add_argument("--relative-to", type=Path, default=Path(), help=argparse.SUPPRESS)
-    given, rest = parser.parse_known_args()
-    if rest:
-        parser.error(f"unknown arguments: {' '.join(rest)}")
-    # As an exception, so that servers are stopped and directories removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    run, _ = _BENCHES[given.name]
-    before = psutil.cpu_times()
-    report = run(given.quick)
-    print(report.table())
-    print(f"the machine gave {_stolen(before, psutil.cpu_times()):.0%} of its time to others than this system")
-    if given.json is not None:
-        report.write(given.relative_to / given.json)
+    given = parser.parse_args()
+    if given.name != _SOAK and (given.minutes is not None or given.png is not None):
+        parser.error(f"--minutes and --png are for {_SOAK}")
+    for file in (given.json, given.png):
+        if file is not None and not (given.relative_to / file).parent.is_dir():
+            parser.error(f"{file}: there is no such directory")
+    return given
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0.5 <= minutes <= 24 * 60:
+        raise argparse.ArgumentTypeError("half a minute to a day")
+    return minutes
+
+
+def _run(given: argparse.Namespace) -> Report:
+    # Only now: a bench imports the peers, and --help must not need them.
+    module = importlib.import_module(f"tests.benchmark.{given.name}")
+    if given.name == _SOAK:
+        minutes = given.minutes or (2.0 if given.quick else 30.0)
+        report: Report = module.run(minutes, given.relative_to / (given.png or "soak.png"))
+    else:
+        signal.alarm(int(LONGEST_SECONDS))
+        report = module.run(given.quick)
+    return report
 
 
 def _stolen(before: Any, after: Any) -> float:

@@ -24,10 +24,18 @@ class Database:
         self._runner.run(self._connection.close())
         self._runner.close()
 
-    def value(self, sql: str) -> Any:
+    def value(self, sql: str, *parameters: object) -> Any:
         """The first column of the first row."""
-        return self._runner.run(self._connection.fetchval(sql))
+        return self._runner.run(self._connection.fetchval(sql, *parameters))
 
-    def execute(self, sql: str) -> None:
-        """Run one statement."""
-        self._runner.run(self._connection.execute(sql))
+    def column(self, sql: str, *parameters: object) -> list[Any]:
+        """The first column of every row."""
+        return [row[0] for row in self._runner.run(self._connection.fetch(sql, *parameters))]
+
+    def count(self, table: str) -> int:
+        """The rows of a table of ours."""
+        return int(self.value(f"SELECT count(*) FROM {table}"))
+
+    def execute(self, sql: str, *parameters: object) -> None:
+        """Run one statement; several without parameters."""
+        self._runner.run(self._connection.execute(sql, *parameters))

@@ -1,10 +1,14 @@
-"""How many no-op tasks a second four worker processes finish, beside bare Celery on the same Valkey.
+"""How many no-op tasks a second a worker of concurrency 4 finishes, beside bare Celery on the same Valkey and
+Procrastinate on the same PostgreSQL.
 
 Ours counts a task when its row is recorded as ended, so gate, report and recorder are in the figure. Bare Celery with
 results counts when its result can be read, and sends its task events to nobody; without results, when its message has
 left the queue.
 """
 
+import json
+import os
+import signal
 import statistics
 import time
 from abc import ABC, abstractmethod
@@ -13,8 +17,11 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from tests.benchmark.bare_celery import bare_app, fill
+from tests.benchmark.database import Database
+from tests.benchmark.peers import running, tables
+from tests.benchmark.peers.bare_celery import bare_app, fill
 from tests.benchmark.report import Report, Round
+from tests.benchmark.rounds import in_turn, play
 from tests.benchmark.stack import PREFETCH_MULTIPLIER, SERVICE, Node, Stack
 
 _KWARGS = {"user_id": 4217, "template": "reminder", "to": "a@example.org"}
@@ -23,31 +30,42 @@ _STEADY = (0.1, 0.9)
 """The part of the tasks whose time counts: workers are warm by the first, and none idles before the last."""
 _LOOK_SECONDS = 0.1
 _LONGEST_SECONDS = 180.0
+COMPARED = {
+    f"pointsman_vs_{peer}": ("pointsman", peer) for peer in ("celery_bare", "celery_results_events", "procrastinate")
+}
+"""Name of a ratio to the figures it divides."""
 
 
 def run(quick: bool) -> Report:
-    """Many short turns, because a busy machine changes from second to second: 7 rounds of 600 tasks a side, or 12 of
+    """Many short turns, because a busy machine changes from second to second: 5 rounds of 600 tasks a side, or 12 of
     3,000.
     """
-    rounds, tasks = (7, 600) if quick else (12, 3000)
+    rounds, tasks = (5, 600) if quick else (12, 3000)
     with ExitStack() as exits:
         stack = exits.enter_context(Stack())
         managed = _Managed(stack, tasks, exits.enter_context(stack.managed_worker()))
         storing = exits.enter_context(stack.bare_worker("storing_worker", 1, results=3))
         ignoring = exits.enter_context(stack.bare_worker("ignoring_worker", 2))
-        sides: list[_Side] = [managed, _BareWithResults(stack, tasks, storing, 1, 3), _Bare(stack, tasks, ignoring, 2)]
+        environment, database = exits.enter_context(running.procrastinate_schema(stack))
+        exits.enter_context(running.procrastinate_worker(stack, environment))
+        sides: list[_Side] = [
+            managed,
+            _BareWithResults(stack, tasks, storing, 1, 3),
+            _Bare(stack, tasks, ignoring, 2),
+            _Procrastinate(stack, tasks, StoppedNode(stack.processes["procrastinate"]), database),
+        ]
         for side in sides:
             side.drain()
-        found = [_round(sides, number) for number in range(rounds)]
+        found = play(lambda number: in_turn([side.drain for side in sides], number), rounds)
     names = [side.name for side in sides]
     cpu = [f"{name} {statistics.median(one[f'{name}_cpu_us'] for one in found):,.0f}" for name in names]
     return Report(
         name="drain",
         rounds=found,
-        rates=names,
-        compared={f"pointsman_vs_{name}": ("pointsman", name) for name in names[1:]},
-        targets={"pointsman_vs_celery_results_events": 0.9},
-        generator=None,
+        shown=names,
+        unit="tasks a second",
+        compared=COMPARED,
+        at_least={"pointsman_vs_celery_results_events": 1.2, "pointsman_vs_celery_bare": 1.0},
         notes=[
             f"{tasks:,} tasks a side and round, concurrency 4, prefetch multiplier {PREFETCH_MULTIPLIER}",
             f"a rate is of the time between {_STEADY[0]:.0%} and {_STEADY[1]:.0%} of the tasks",
@@ -57,12 +75,19 @@ def run(quick: bool) -> Report:
     )
 
 
-def _round(sides: "list[_Side]", number: int) -> Round:
-    """Every side once, in another order each round."""
-    found: Round = {}
-    for turn in range(len(sides)):
-        found |= sides[(number + turn) % len(sides)].drain()
-    return found
+class StoppedNode:
+    """A worker without a remote control: its process is stopped and continued."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def pause(self) -> None:
+        """Do nothing until ``resume``."""
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on."""
+        os.kill(self._pid, signal.SIGCONT)
 
 
 @dataclass(frozen=True)
@@ -79,7 +104,7 @@ class _Side(ABC):
     parts: frozenset[str]
     """The processes that work for it; the others are idle in its turn."""
 
-    def __init__(self, stack: Stack, tasks: int, node: Node) -> None:
+    def __init__(self, stack: Stack, tasks: int, node: Node | StoppedNode) -> None:
         self._stack = stack
         self._tasks = tasks
         self._node = node
@@ -190,3 +215,24 @@ class _BareWithResults(_Bare):
     def _ended(self) -> int:
         # Nothing else is kept in the database of the results.
         return int(self._results.dbsize())
+
+
+class _Procrastinate(_Side):
+    """Procrastinate's worker, one process with four coroutines."""
+
+    name = "procrastinate"
+    parts = frozenset({"postgres", "procrastinate"})
+
+    def __init__(self, stack: Stack, tasks: int, node: StoppedNode, database: Database) -> None:
+        super().__init__(stack, tasks, node)
+        self._database = database
+
+    def _empty(self) -> None:
+        self._database.execute(f"TRUNCATE {tables.PROCRASTINATE} CASCADE")
+        self._database.execute("CHECKPOINT")
+
+    def _fill(self) -> None:
+        self._database.execute(tables.PROCRASTINATE_FILL, json.dumps(_KWARGS), self._tasks)
+
+    def _ended(self) -> int:
+        return int(self._database.value(f"SELECT count(*) FROM {tables.PROCRASTINATE} WHERE status = 'succeeded'"))

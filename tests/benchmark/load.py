@@ -1,4 +1,4 @@
-"""HTTP load: one request repeated over many connections. ``wrk`` when it is installed, else a generator in Python."""
+"""HTTP load: one request repeated over many connections, as fast as it is answered or at a fixed rate."""
 
 import json
 import resource
@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,9 @@ function done(summary, latency, requests)
 end
 """
 _LONGEST_ANSWER_SECONDS = 30
+_QUIET_SECONDS = 0.5
+_BUSY = 0.8
+"""Share of a core from which on a generator may be the limit itself."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +44,11 @@ class Load:
 
 
 class Generator:
-    """The best generator this machine has."""
+    """As fast as it is answered: ``wrk`` when it is installed, else a generator in Python."""
 
     def __init__(self) -> None:
         self._wrk = shutil.which("wrk")
-        self.name = "wrk" if self._wrk else "asyncio"
+        self.name = "wrk" if self._wrk else "a Python generator (wrk is not installed)"
         self.may_leave_unanswered = self._wrk is not None
         """wrk hangs up at its end: up to one request a connection is accepted and not counted."""
 
@@ -69,6 +74,11 @@ class Generator:
             found["answered"], found["seconds"], found["p50_ms"], found["p99_ms"], round(cpu / found["seconds"], 3)
         )
 
+    def describe(self, busiest: float) -> str:
+        """The note of a report. ``busiest``: the largest ``Load.cpu_share`` of the bench."""
+        limit = "" if busiest < _BUSY else ": it may have been the limit; install wrk" if self._wrk is None else ""
+        return f"load from {self.name}, which took at most {busiest:.0%} of one core{limit}"
+
     def _command(self, url: str, body: Path, connections: int, seconds: float) -> list[str]:
         if self._wrk is None:
             module = "tests.benchmark.socket_load"
@@ -77,3 +87,54 @@ class Generator:
         script.write_text(_WRK.format(body=body), encoding="utf-8")
         options = ["-t", "1", "-c", str(connections), "-d", f"{round(seconds)}s"]
         return [self._wrk, *options, "--timeout", f"{_LONGEST_ANSWER_SECONDS}s", "-s", str(script), url]
+
+
+def settled(count: Callable[[], int]) -> int:
+    """What ``count`` says once it has not changed for half a second.
+
+    What a generator left unanswered is still being stored, and must not be counted to the next side.
+    """
+    before, now = -1, count()
+    while now != before:
+        time.sleep(_QUIET_SECONDS)
+        before, now = now, count()
+    return now
+
+
+@dataclass(frozen=True)
+class Paced:
+    """What came of load at a fixed rate, in one interval or in the whole."""
+
+    at: float
+    """Seconds since the load began, at the end of it."""
+    answered: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    is_whole: bool
+    """The last of them: all intervals together."""
+
+
+def paced(url: str, body: bytes, rate: float, seconds: float, interval: float | None = None) -> Iterator[Paced]:
+    """Post ``body`` ``rate`` times a second: every ``interval`` seconds what came in it, and at the end the whole.
+
+    Raises SystemExit when an answer was not 2xx.
+    """
+    with tempfile.TemporaryDirectory(prefix="pointsman-load-") as directory:
+        path = Path(directory) / "body.json"
+        path.write_bytes(body)
+        words = ("-m", "tests.benchmark.paced_load", url, str(path), str(rate), str(seconds), str(interval or seconds))
+        with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            try:
+                for line in process.stdout:
+                    found = json.loads(line)
+                    if found["refused"]:
+                        raise SystemExit(f"{url} did not take the load: {line}")
+                    is_whole = found.pop("what") == "whole"
+                    del found["refused"]
+                    yield Paced(**found, is_whole=is_whole)
+            finally:
+                process.terminate()
+        if process.returncode != 0:
+            raise SystemExit(f"the load on {url} ended with {process.returncode}")

@@ -6,8 +6,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,9 +15,11 @@ from typing import Any, Self
 import httpx
 import psutil
 import redis
+from asyncpg.exceptions import DeadlockDetectedError  # type: ignore[import-untyped]  # ships no types
 from celery import Celery
 
 from contract import keys
+from contract.nodes import worker_words
 from contract.queues import DEFAULT_TOPOLOGY, STEPS, list_key
 from service.embedded.ports import HOST, free_port
 from service.embedded.postgres import PostgresServer
@@ -34,6 +36,7 @@ _LOOPS = ("dispatcher", "recorder", "reconciler")
 SERVICE = ("api", *_LOOPS)
 """Names of the control plane's own processes."""
 _START_SECONDS = 60.0
+_TRIES = 20
 _SETTLE_SECONDS = 0.5
 """Longer than an API process and the dispatcher need to see that the queues are empty."""
 _EMPTIED = (
@@ -72,7 +75,7 @@ class Stack:
         self._exits = ExitStack()
         self.processes: dict[str, int] = {}
         """Name to process id, of everything that runs now."""
-        self._started: dict[str, Process] = {}
+        self._living: dict[str, Process] = {}
 
     def __enter__(self) -> Self:
         with ExitStack() as exits:
@@ -82,10 +85,12 @@ class Stack:
             self._logs.mkdir()
             postgres = exits.enter_context(PostgresServer(directory / "postgres"))
             valkey = exits.enter_context(ValkeyServer(directory / "valkey"))
+            self._postgres = postgres
             self.processes |= {"postgres": postgres.pid, "valkey": valkey.pid}
             self.redis_url = valkey.url
+            self.database_url = postgres.url
             self.api_url = f"http://{HOST}:{free_port()}"
-            self._environment = {
+            self.environment = {
                 **{name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")},
                 "POINTSMAN_DATABASE_URL": postgres.url,
                 "POINTSMAN_REDIS_URL": valkey.url,
@@ -93,7 +98,7 @@ class Stack:
                 "PYTHONUNBUFFERED": "1",
                 "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
             }
-            self._process("migrate", "service", "migrate").wait(_START_SECONDS)
+            self.run("migrate", ("-m", "service", "migrate"))
             self.database = exits.enter_context(Database(postgres.dsn_of()))
             self._redis = exits.enter_context(redis.Redis.from_url(valkey.url))
             self.http = exits.enter_context(httpx.Client(base_url=self.api_url, timeout=60, trust_env=False))
@@ -126,16 +131,29 @@ class Stack:
         if results is not None:
             environment["BENCH_RESULTS_URL"] = self.bare_url(results)
             options = ("-E",)
-        with self._worker(name, "tests.benchmark.bare_celery", processes, environment, *options):
+        with self._worker(name, "tests.benchmark.peers.bare_celery", processes, environment, *options):
             yield Node(url, "celery")
 
     def bare_url(self, database: int) -> str:
         """The Valkey of this stack, another database: plain Celery's keys can be counted there."""
         return f"{self.redis_url.removesuffix('/0')}/{database}"
 
+    def new_database(self, name: str) -> tuple[str, str]:
+        """The libpq URI and the SQLAlchemy URL of a database of its own on the PostgreSQL of this stack."""
+        return self._postgres.dsn_of(name), self._postgres.create_database(name)
+
+    @contextmanager
+    def pools(self) -> Iterator[None]:
+        """A worker node for each pool of the default topology, as ``./scripts/up`` starts them."""
+        with ExitStack() as exits:
+            for pool in DEFAULT_TOPOLOGY.pools:
+                exits.enter_context(self._started(f"worker_{pool.name}", worker_words(pool)))
+            self.wait(lambda: len(self._living_nodes()) == len(DEFAULT_TOPOLOGY.pools), "the pools")
+            yield
+
     def empty(self) -> None:
         """No tasks, no messages, nothing counted, and PostgreSQL's buffers written: every round starts the same."""
-        self.database.execute(f"TRUNCATE {', '.join(_EMPTIED)}")
+        self._truncate()
         lists = [list_key(queue.name, step) for queue in DEFAULT_TOPOLOGY.queues for step in STEPS]
         self._redis.delete(*lists, "unacked", "unacked_index")
         claims = list(self._redis.scan_iter(keys.CLAIM_PREFIX + "*", count=5000))
@@ -156,20 +174,39 @@ class Stack:
         """Tasks that wait on the broker, not in PostgreSQL."""
         return int(self.database.value("SELECT count(*) FROM task_live WHERE place = 'sent'"))
 
+    def stream_length(self) -> int:
+        """Events in the stream of the epoch that is open."""
+        epoch = self._redis.hget(keys.CONTROL, "epoch")
+        assert isinstance(epoch, bytes)
+        return int(self._redis.xlen(keys.events(int(epoch))))
+
     def cpu_seconds(self) -> dict[str, float]:
         """CPU time each process with its children has used since it started."""
         return {name: _cpu_seconds(psutil.Process(pid)) for name, pid in self.processes.items()}
 
+    def _truncate(self) -> None:
+        """The loops go on meanwhile, and take the locks of these tables in another order."""
+        for _ in range(_TRIES):
+            try:
+                self.database.execute(f"TRUNCATE {', '.join(_EMPTIED)}")
+            except DeadlockDetectedError:
+                continue
+            return
+        raise SystemExit(f"the tables could not be emptied in {_TRIES} tries")
+
     def _start_service(self, exits: ExitStack) -> None:
         port = self.api_url.rpartition(":")[2]
-        exits.enter_context(self._running("api", "service", "api", "--host", HOST, "--port", port))
+        exits.enter_context(self.running("api", "service", "api", "--host", HOST, "--port", port))
         for loop in _LOOPS:
-            exits.enter_context(self._running(loop, "service", loop))
-        self._wait(lambda: self._answers("/livez"), "the API")
+            exits.enter_context(self.running(loop, "service", loop))
+        self.wait(lambda: self._answers("/livez"), "the API")
         with self.managed_worker(processes=1):
             # A task type is known from then on, also when no worker runs.
-            self._wait(lambda: self._answers("/v1/task-types/noop"), "the task types")
-            self._wait(lambda: self._redis.hget(keys.CONTROL, "open") == b"1", "the broker's epoch")
+            self.wait(lambda: self._answers("/v1/task-types/noop"), "the task types")
+            self.wait(lambda: self._redis.hget(keys.CONTROL, "open") == b"1", "the broker's epoch")
+
+    def _living_nodes(self) -> list[str]:
+        return [one for answer in Celery(broker=self.redis_url).control.ping(timeout=1.0) or [] for one in answer]
 
     def _answers(self, path: str) -> bool:
         try:
@@ -185,29 +222,40 @@ class Stack:
             "-A", application, "-q", "worker", "-n", "bench@%h", "-P", "prefork", "-c", str(processes),
             "--prefetch-multiplier", str(PREFETCH_MULTIPLIER), "--without-gossip", "--without-mingle", "-l", "WARNING",
         )  # fmt: skip
-        with self._running(name, "celery", *command, *options, environment=environment):
+        with self.running(name, "celery", *command, *options, environment=environment):
             yield
 
+    def run(self, name: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """A child process to its end. Raises SystemExit when that is not a good one."""
+        self._process(name, words, environment).wait(_START_SECONDS)
+
+    def running(
+        self, name: str, *words: str, environment: Mapping[str, str] | None = None
+    ) -> AbstractContextManager[None]:
+        """A Python module as a child process, for the length of a block. Raises SystemExit when it ends before."""
+        return self._started(name, ("-m", *words), environment)
+
     @contextmanager
-    def _running(self, name: str, *words: str, environment: Mapping[str, str] | None = None) -> Iterator[None]:
-        process = self._process(name, *words, environment=environment)
+    def _started(self, name: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[None]:
+        process = self._process(name, words, environment)
         self.processes[name] = process.pid
-        self._started[name] = process
+        self._living[name] = process
         try:
             yield
             process.require_alive()
         finally:
-            del self.processes[name], self._started[name]
+            del self.processes[name], self._living[name]
             process.stop()
 
-    def _process(self, name: str, *words: str, environment: Mapping[str, str] | None = None) -> Process:
-        command = (sys.executable, "-m", *words)
-        return Process(name, command, {**self._environment, **(environment or {})}, ROOT, self._logs / f"{name}.log")
+    def _process(self, name: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> Process:
+        command = (sys.executable, *words)
+        return Process(name, command, {**self.environment, **(environment or {})}, ROOT, self._logs / f"{name}.log")
 
-    def _wait(self, condition: Callable[[], Any], what: str) -> None:
+    def wait(self, condition: Callable[[], Any], what: str) -> None:
+        """Return when ``condition`` holds. Raises SystemExit with all logs after a minute."""
         deadline = time.monotonic() + _START_SECONDS
         while not condition():
-            for process in self._started.values():
+            for process in self._living.values():
                 process.require_alive()
             if time.monotonic() > deadline:
                 logs = "\n".join(f"{path.name}: {path.read_text()[-2000:]}" for path in self._logs.iterdir())

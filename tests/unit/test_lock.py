@@ -14,10 +14,15 @@ EXPORT = ["export", "--format", "requirements-txt", "--no-emit-project", "--no-h
 
 
 @pytest.mark.parametrize(
-    ("file", "extras"), [("requirements.lock", ["--all-extras"]), ("requirements.runtime.lock", [])]
+    ("file", "extras"),
+    [
+        ("requirements.lock", ["--extra", "embedded", "--extra", "dev"]),
+        ("requirements.runtime.lock", []),
+        ("requirements.bench.lock", ["--all-extras"]),
+    ],
 )
 def test_requirements_are_what_uv_lock_says(file: str, extras: list[str]) -> None:
-    """After a change of dependencies: ``uv lock``, then ``uv export`` with these words into both files."""
+    """After a change of dependencies: ``uv lock``, then ``uv export`` with these words into each file."""
     words = [sys.executable, "-m", "uv", *EXPORT, *extras, "--frozen", "--offline", "--quiet"]
     exported = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert (ROOT / file).read_text(encoding="utf-8") == exported

@@ -38,6 +38,18 @@ async def test_submissions_that_wait_together_share_one_commit(spine: Spine) -> 
     assert await spine.rows("SELECT count(*)::int AS n FROM task_live") == [{"n": 600}]
 
 
+async def test_a_submission_that_follows_the_last_answer_at_once_is_not_left_waiting(
+    spine: Spine, settings: Settings
+) -> None:
+    one = settings.model_copy(update={"commits_in_flight": 1})
+    commits = GroupCommit(spine.store, spine.publisher, spine.window, one)
+    async with asyncio.timeout(20):
+        for _ in range(20):
+            await commits.join(new_task())
+    await commits.drain()
+    assert await spine.rows("SELECT count(*)::int AS n FROM task_live") == [{"n": 20}]
+
+
 async def test_one_bad_row_does_not_touch_its_neighbours(spine: Spine) -> None:
     tasks = [new_task() for _ in range(20)]
     tasks[7].priority = 99

@@ -48,4 +48,4 @@ def fill(app: Celery, broker: Redis, count: int, kwargs: dict[str, Any]) -> None
 
 
 app = bare_app(os.environ.get("BENCH_BROKER_URL"), os.environ.get("BENCH_RESULTS_URL"))
-"""The application of the worker: ``celery -A tests.benchmark.bare_celery worker``."""
+"""The application of the worker: ``celery -A tests.benchmark.peers.bare_celery worker``."""

@@ -1,0 +1,133 @@
+"""Everything at 60 % of the most it does, for half an hour: intake, dispatch, four worker processes, recording.
+
+The most is what comes out at the other end while the caller keeps a thousand tasks unfinished. After that the load is
+open and steady, and every figure should be a flat line. The lines are drawn to a PNG.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from tests.benchmark.drawing import Panel, draw
+from tests.benchmark.intake import BODY, TASK
+from tests.benchmark.load import paced
+from tests.benchmark.report import Report, Round
+from tests.benchmark.stack import SERVICE, Stack
+
+_SHARE = 0.6
+_WARM_UP_SECONDS = 5.0
+_CALIBRATION_SECONDS = 15.0
+_UNFINISHED = 1_000
+_BATCH_TASKS = 100
+_INTERVALS = 60
+"""Points of a line."""
+_LONGEST_SECONDS = 120.0
+_LOOK_SECONDS = 0.05
+_MEASURED = (*SERVICE, "worker", "postgres", "valkey")
+_FLAT = ("finished", "p99_ms", *(f"{name}_mb" for name in _MEASURED))
+_DEAD = "SELECT coalesce(sum(n_dead_tup), 0) FROM pg_stat_user_tables"
+
+
+def run(minutes: float, png: Path) -> Report:
+    """Sixty intervals, each a round of the report."""
+    with Stack() as stack, stack.managed_worker():
+        most = _most(stack)
+        stack.empty()
+        rate = _SHARE * most
+        found: list[Round] = []
+        seconds = 60 * minutes
+        accepted = 0
+        begun = time.monotonic()
+        for interval in paced(f"{stack.api_url}/v1/tasks", BODY, rate, seconds, seconds / _INTERVALS):
+            if interval.is_whole:
+                accepted = interval.answered
+                break
+            before = found[-1]["ended"] if found else 0.0
+            since = found[-1]["minute"] if found else 0.0
+            found.append(_look(stack, time.monotonic() - begun, before, since) | {"p99_ms": interval.p99_ms})
+        _wait_for_the_end(stack, accepted)
+    draw(png, f"{rate:.0f} tasks a second for {minutes:g} minutes", found, _panels())
+    first, second = found[: len(found) // 2], found[len(found) // 2 :]
+    flat = {f"{name}_flat": round(_half(first, name) / _half(second, name), 3) for name in _FLAT}
+    return Report(
+        name="soak",
+        rounds=found,
+        shown=["finished", "p99_ms", *(f"{name}_mb" for name in _MEASURED), "dead_rows", "stream", "unfinished"],
+        unit="of an interval",
+        at_most={"api_mb": 200},
+        over_rounds=flat,
+        notes=[
+            f"the most it did: {most:.0f} tasks a second; {_SHARE:.0%} of it, {rate:.0f}, for {minutes:g} minutes",
+            f"{accepted:,} tasks were answered 202; all of them ended and were recorded",
+            "a ratio is the first half against the second; 1 is flat",
+            f"drawn to {png}",
+        ],
+    )
+
+
+def _panels() -> list[Panel]:
+    return [
+        Panel("finished, a second", ["finished"]),
+        Panel("202, p99 ms", ["p99_ms"]),
+        Panel("memory, MB", [f"{name}_mb" for name in _MEASURED]),
+        Panel("dead rows", ["dead_rows"]),
+        Panel("event stream, and tasks unfinished", ["stream", "unfinished"]),
+    ]
+
+
+def _half(rounds: Sequence[Round], name: str) -> float:
+    return sum(one[name] for one in rounds) / len(rounds)
+
+
+def _most(stack: Stack) -> float:
+    """Tasks a second that end while a thousand are always under way."""
+    stack.empty()
+    submitted = ended = 0
+    warm: tuple[float, int] | None = None
+    begun = time.monotonic()
+    while (now := time.monotonic()) < begun + _WARM_UP_SECONDS + _CALIBRATION_SECONDS:
+        ended = stack.ended()
+        if warm is None and now > begun + _WARM_UP_SECONDS:
+            warm = now, ended
+        if submitted - ended < _UNFINISHED:
+            answer = stack.http.post("/v1/tasks/batch", json={"tasks": [TASK] * _BATCH_TASKS})
+            if answer.status_code != 202:
+                raise SystemExit(f"a batch was not accepted: {answer.text[:500]}")
+            submitted += _BATCH_TASKS
+        else:
+            time.sleep(_LOOK_SECONDS)
+    if warm is None or ended == warm[1]:
+        raise SystemExit(f"no task ended in {_CALIBRATION_SECONDS:.0f} s")
+    since, ended_before = warm
+    _wait_for_the_end(stack, submitted)
+    return (ended - ended_before) / (now - since)
+
+
+def _look(stack: Stack, at: float, ended_before: float, minute_before: float) -> Round:
+    ended, minute = stack.ended(), at / 60
+    memory = {f"{name}_mb": _megabytes(stack.processes[name]) for name in _MEASURED}
+    return {
+        "minute": minute,
+        "ended": float(ended),
+        "finished": (ended - ended_before) / (60 * (minute - minute_before)),
+        "unfinished": float(stack.database.count("task_live")),
+        "dead_rows": float(stack.database.value(_DEAD)),
+        "stream": float(stack.stream_length()),
+        **memory,
+    }
+
+
+def _megabytes(pid: int) -> float:
+    """Of a process and its children, each counting what it shares with others by its share."""
+    process = psutil.Process(pid)
+    return round(sum(one.memory_full_info().pss for one in [process, *process.children(recursive=True)]) / 1e6, 1)
+
+
+def _wait_for_the_end(stack: Stack, tasks: int) -> None:
+    deadline = time.monotonic() + _LONGEST_SECONDS
+    while stack.ended() < tasks:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{stack.ended()} of {tasks} tasks have ended")
+        time.sleep(_LOOK_SECONDS)

@@ -1,0 +1,142 @@
+"""``POST /v1/tasks`` is answered straight from ASGI; the documented route behind it is its plain reference. Whatever is
+sent, both say the same.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from contract.catalogue import TaskTypeSpec
+from contract.queues import DEFAULT_TOPOLOGY
+from service.api.intake import Intake
+from service.database import create_engine
+from service.settings import Settings
+from service.store import catalogue
+from service.store.store import Store
+from tests.acceptance.test_bad_input import CASES, Bad
+from tests.integration.read.conftest import application
+from tests.integration.spine import Spine
+
+SLEEP = TaskTypeSpec(
+    name="sleep",
+    time_limit_seconds=9,
+    positional=("seconds",),
+    arguments_schema={
+        "type": "object",
+        "properties": {"seconds": {"type": "number"}},
+        "required": ["seconds"],
+        "additionalProperties": False,
+    },
+)
+NOOP = TaskTypeSpec(name="noop", time_limit_seconds=9, extra_positional=True)
+BAD = [case for case in CASES if (case.method, case.path) == ("POST", "/v1/tasks")]
+GOOD: list[dict[str, Any]] = [
+    {"task_type": "noop"},
+    {"task_type": "sleep", "args": [1]},
+    {"task_type": "sleep", "kwargs": {"seconds": 0.5}},
+    {"task_type": "noop", "args": [1, "\u00e9\U0001f980", None, [{}]], "kwargs": {"a": {"b": [True]}}},
+    {"task_type": "noop", "tags": {"tenant": "42"}, "max_attempts": 2, "timeout_seconds": 0.5},
+    {"task_type": "noop", "scheduled_at": "2999-01-01T00:00:00+02:00"},
+    {"task_type": "noop", "delay_seconds": 60, "expires_at": "2999-01-01T00:00:00Z"},
+    *({"task_type": "noop", "queue": queue.name} for queue in DEFAULT_TOPOLOGY.queues),
+    *({"task_type": "noop", "priority": priority} for priority in range(11)),
+]
+OWN = ("id", "submitted_at", "due_at")
+"""Fields in which two tasks differ."""
+
+
+class Doors(NamedTuple):
+    """One API, reached in two ways."""
+
+    hot: httpx.AsyncClient
+    plain: httpx.AsyncClient
+
+    async def ask(self, content: bytes, headers: dict[str, str], path: str = "/v1/tasks") -> list[httpx.Response]:
+        """The answers of both, to the same request."""
+        given = {"Content-Type": "application/json"} | headers
+        return [await door.post(path, content=content, headers=given) for door in self]
+
+
+@asynccontextmanager
+async def opened(spine: Spine) -> AsyncIterator[Doors]:
+    plain = application(spine)
+    hot = Intake(plain, plain.state.parts)
+    async with (
+        httpx.AsyncClient(transport=httpx.ASGITransport(hot), base_url="http://pointsman") as first,
+        httpx.AsyncClient(transport=httpx.ASGITransport(plain), base_url="http://pointsman") as second,
+    ):
+        yield Doors(first, second)
+
+
+@pytest.fixture
+async def doors(spine: Spine) -> AsyncIterator[Doors]:
+    async with spine.store.statement() as connection:
+        await catalogue.publish(connection, "w@h#1", [NOOP, SLEEP])
+    async with opened(spine) as both:
+        yield both
+
+
+def told(answer: httpx.Response) -> tuple[int, dict[str, str], Any]:
+    """What an answer says, but for what is its task's own."""
+    body = answer.json()
+    headers = dict(answer.headers)
+    if "location" in headers:
+        assert headers["location"] == f"/v1/tasks/{body['id']}"
+        del headers["location"]
+    del headers["content-length"]
+    return answer.status_code, headers, {name: value for name, value in body.items() if name not in OWN}
+
+
+@pytest.mark.parametrize("body", GOOD, ids=json.dumps)
+async def test_a_good_submission_is_answered_alike(doors: Doors, body: dict[str, Any]) -> None:
+    hot, plain = await doors.ask(json.dumps(body).encode(), {})
+    assert hot.status_code == 202
+    assert told(hot) == told(plain)
+    assert list(hot.json()) == list(plain.json()), "in the same order"
+
+
+@pytest.mark.parametrize("bad", BAD, ids=[case.name for case in BAD])
+async def test_a_bad_submission_is_refused_alike(doors: Doors, bad: Bad) -> None:
+    content = json.dumps(bad.content).encode() if isinstance(bad.content, dict) else bad.content
+    hot, plain = await doors.ask(content or b"", dict(bad.headers))
+    assert hot.status_code == bad.status
+    assert told(hot) == told(plain)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_key_stands_for_one_task_at_both(doors: Doors, first: int) -> None:
+    headers = {"Idempotency-Key": f'"{uuid4()}"', "Content-Type": "application/json"}
+    body = json.dumps({"task_type": "noop"})
+    accepted = await doors[first].post("/v1/tasks", content=body, headers=headers)
+    again = [await door.post("/v1/tasks", content=body, headers=headers) for door in doors]
+    other = [
+        await door.post("/v1/tasks", content=b'{"task_type":"noop","args":[1]}', headers=headers) for door in doors
+    ]
+
+    assert accepted.status_code == 202
+    assert [(answer.status_code, answer.json()["id"]) for answer in again] == [(200, accepted.json()["id"])] * 2
+    assert told(again[0]) == told(again[1])
+    assert again[0].headers["idempotency-replayed"] == "true"
+    assert other[0].status_code == 422
+    assert told(other[0]) == told(other[1])
+
+
+async def test_a_database_that_is_away_is_said_alike(closed_spine: Spine, settings: Settings) -> None:
+    nowhere = settings.model_copy(
+        update={"database_url": SecretStr("postgresql+asyncpg://app@/postgres?host=/nowhere")}
+    )
+    store = Store(create_engine(nowhere, "test"))
+    try:
+        async with opened(Spine(store, closed_spine.server, settings)) as both:
+            hot, plain = await both.ask(b'{"task_type":"noop"}', {})
+    finally:
+        await store.close()
+    assert hot.status_code == 503
+    assert hot.headers["retry-after"]
+    assert told(hot) == told(plain)

@@ -1,0 +1,64 @@
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.benchmark import drain, intake
+
+ROOT = Path(__file__).parents[3]
+BENCHES = ("intake", "drain", "latency", "stages", "sla", "memory", "worker", "soak")
+
+
+def bench(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.benchmark", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_help_lists_every_bench() -> None:
+    done = bench("--help")
+    assert done.returncode == 0
+    listed = {line.split()[0] for line in done.stdout.partition("benches:")[2].splitlines() if line.strip()}
+    assert listed == {*BENCHES, "store-layout"}
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_each_bench_is_there_without_the_peers(name: str) -> None:
+    assert callable(importlib.import_module(f"tests.benchmark.{name}").run)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["nothing"],
+        ["intake", "--minutes", "3"],
+        ["intake", "--png", "x.png"],
+        ["soak", "--minutes", "0"],
+        ["soak", "--minutes", "soon"],
+        ["intake", "--json", "/nowhere/at/all.json"],
+        ["intake", "--slow"],
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_starts(words: list[str]) -> None:
+    done = bench(*words)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: bench")
+    assert "error:" in done.stderr
+
+
+def test_ratios_have_the_names_others_read() -> None:
+    assert set(intake.COMPARED) == {
+        "single_vs_send_task",
+        "single_vs_flower",
+        "single_vs_naive",
+        "single_vs_procrastinate",
+        "single_vs_echo",
+        "batch_vs_send_task",
+    }
+    assert set(drain.COMPARED) == {
+        "pointsman_vs_celery_bare",
+        "pointsman_vs_celery_results_events",
+        "pointsman_vs_procrastinate",
+    }
