@@ -5,7 +5,7 @@ import json
 import logging
 import secrets
 import time
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, cast
 
 from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]  # billiard is untyped
@@ -207,13 +207,8 @@ class ManagedRun:
     def show_task(self) -> None:
         """Before the gate the parent must know the token: the claim may be ours though its answer got lost."""
         self.token = secrets.token_hex(16)
-        started: StartedBody = {
-            "task_type": self.task.name,
-            "queue": self.queue,
-            "worker": self.child.owner,
-            "dispatch": self.header["dispatch"],
-        }
-        self.started = json.dumps(started)
+        about = _about(self.task.name, self.queue, self.child.owner)
+        self.started = f"{about}{int(self.header['dispatch'])}}}"
         self.child.slot.show(Phase.ASKING, self._slot_run())
 
     def pass_gate(self) -> None:
@@ -341,6 +336,13 @@ def _told(error: BaseException) -> BaseException:
     if not isinstance(error, asyncio.CancelledError):
         return error
     return TaskCancelled("the task was cancelled while it ran").with_traceback(error.__traceback__)
+
+
+@lru_cache(maxsize=256)
+def _about(task_type: str, queue: str, worker: str) -> str:
+    """A ``StartedBody`` up to its last value, the dispatch: the rest is the same for all tasks of a kind."""
+    started: StartedBody = {"task_type": task_type, "queue": queue, "worker": worker, "dispatch": 0}
+    return json.dumps(started).removesuffix("0}")
 
 
 def _raisable(error: BaseException) -> BaseException:

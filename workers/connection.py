@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from hiredis import pack_command
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -109,10 +110,8 @@ class RedisConnection:
         refused: ResponseError | None = None
         answers: list[Any] = []
         try:
-            if len(commands) == 1:
-                connection.send_command(*commands[0], check_health=False)
-            else:
-                connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            packed = b"".join(pack_command(tuple(words)) for words in commands)  # type: ignore[arg-type]  # any length
+            connection.send_packed_command([packed], check_health=False)
             for _ in commands:
                 try:
                     answers.append(connection.read_response())

@@ -1,6 +1,7 @@
 """A connection to the broker that fetches several messages in one step."""
 
 import hashlib
+import json
 import logging
 import secrets
 import time
@@ -23,6 +24,8 @@ _DIGEST = hashlib.sha1(_FETCH.encode(), usedforsecurity=False).hexdigest()
 _MOST_MESSAGES = 64
 """In one fetch, when the prefetch count sets no limit."""
 _MOST_RINGS = 64
+_TYPED = b'"__type__"'
+"""Marks a value that JSON does not know, in kombu's words."""
 
 
 class Channel(stock.Channel):
@@ -163,7 +166,7 @@ class Channel(stock.Channel):
             self.qos.give_back(tag)
         else:
             try:
-                self.connection._deliver(loads(bytes_to_str(item)), queue)
+                self.connection._deliver(_loads(item), queue)
             except Exception:
                 # What fails once the message is open is not the message's fault.
                 if not self.qos.is_unopened(tag):
@@ -181,7 +184,7 @@ class Channel(stock.Channel):
                 raise stock.Empty
         queue = key.rsplit(self.sep, 1)[0]
         try:
-            payload = loads(bytes_to_str(item))
+            payload = _loads(item)
             opened = self.Message(payload, channel=self)
             _ = opened.delivery_tag + opened.delivery_info["exchange"] + opened.delivery_info["routing_key"]
         except (ValueError, TypeError, LookupError):
@@ -255,6 +258,11 @@ class Channel(stock.Channel):
                 self._ring_alone(queue)
         except self.connection_errors as error:
             logger.debug("a closing connection could not be woken: %s", error)
+
+
+def _loads(item: bytes) -> Any:
+    """As kombu reads it. Nearly every message is plain JSON, which Python reads much faster without kombu's hook."""
+    return loads(bytes_to_str(item)) if _TYPED in item else json.loads(item)
 
 
 def _drop(queue: str, item: bytes) -> None:
