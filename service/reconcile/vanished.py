@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from contract.events import BEAT_SECONDS
 from service.broker import Broker
 from service.loops import Loop
-from service.reconcile.lists import left_their_list
+from service.reconcile.lists import Lists
 from service.reconcile.liveness import Liveness, Verdict
 from service.reconcile.rescue import Rescuer
 from service.reconcile.tail import Tail
@@ -42,18 +42,17 @@ class VanishedSweep:
         self, store: Store, broker: Broker, server: RedisServer, liveness: Liveness, settings: Settings
     ) -> None:
         self._store = store
-        self._broker = broker
         self._server = server
         self._liveness = liveness
         self._rescuer = Rescuer(store, server)
-        self._queues = [queue.name for queue in settings.topology.queues]
+        self._lists = Lists(broker, [queue.name for queue in settings.topology.queues])
         self._suspects: dict[Running, _Suspect] = {}
         self.loop = Loop("vanished sweep", self.single_pass, BEAT_SECONDS)
 
     async def single_pass(self) -> bool:
         """Compare what is said to run with what workers say; rescue what nobody named in two beats."""
         async with self._store.statement() as connection:
-            places = await left_their_list(connection, self._broker, self._queues, 0.0)
+            places = await self._lists.left(connection, 0.0)
             running = await missing.running(connection, places, _TASKS_A_PLACE)
         # After the rows: the next beat is made after the attempt was known to run.
         await self._liveness.look()
