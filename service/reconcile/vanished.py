@@ -31,8 +31,8 @@ _BEATS = 2
 @dataclass(frozen=True, slots=True)
 class _Suspect:
     epoch: int
-    counter: int | None
-    """Of its worker's beat when the attempt was first not named; None when there was no beat."""
+    counter: int
+    """Of its worker's beat when the attempt was first not named."""
 
 
 class VanishedSweep:
@@ -72,6 +72,10 @@ class VanishedSweep:
 
     def _look_for(self, running: list[Running], epoch: int) -> list[Running]:
         beats = self._liveness.beats()
+        named = {
+            owner: {one["task"] for one in beat["running"]} | set(beat.get("asking", ()))
+            for owner, beat in beats.items()
+        }
         suspects: dict[Running, _Suspect] = {}
         found = []
         for attempt in running:
@@ -80,14 +84,12 @@ class VanishedSweep:
                 if self._liveness.verdict(attempt.worker) is Verdict.DEAD:
                     found.append(attempt)
                 continue
-            named = {one["task"] for one in beat["running"]} | set(beat.get("asking", ()))
-            if attempt.id in named:
+            if attempt.id in named[attempt.worker]:
                 continue
             suspect = self._suspects.get(attempt)
-            if suspect is None or suspect.epoch != epoch or suspect.counter is None:
+            if suspect is None or suspect.epoch != epoch:
                 suspect = _Suspect(epoch, beat["counter"])
             suspects[attempt] = suspect
-            assert suspect.counter is not None
             if beat["counter"] - suspect.counter >= _BEATS:
                 found.append(attempt)
         self._suspects = suspects
