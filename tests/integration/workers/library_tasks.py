@@ -127,3 +127,19 @@ def late_once(self: Any, ledger: str, go: str) -> None:
         time.sleep(0.02)
     with self.once("charge"):
         _note(ledger, "charged")
+
+
+@task(name="library.in_c", time_limit=60)
+def in_c() -> int:
+    """Never gets back to where Python looks for signals."""
+    return sum(range(10**12))
+
+
+@task(name="library.stubborn", time_limit=60)
+def stubborn() -> None:
+    while True:
+        try:
+            while True:
+                time.sleep(0.05)
+        except SoftTimeLimitExceeded:
+            continue
