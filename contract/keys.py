@@ -23,6 +23,10 @@ CLAIM_PREFIX = "pointsman:claim:"
 """Hash per task: ``state``, ``attempt``, ``token``, ``owner``, ``reason``. A running claim does not expire; a finished
 one is kept ``CLAIM_SECONDS``."""
 
+ONCE_PREFIX = "pointsman:once:"
+"""Hash per task that names steps to be done once: key of the step to its record (``workers.once``). Kept so long after
+it was last written."""
+
 EVENTS_PREFIX = "pointsman:events:"
 """Stream per epoch, trimmed behind the recorder, deleted when the next epoch's stream is being read."""
 
@@ -50,6 +54,11 @@ ASK_SECONDS = CLAIM_SECONDS - 60
 def claim(task_id: str) -> str:
     """The claim of one task."""
     return CLAIM_PREFIX + task_id
+
+
+def once(task_id: str) -> str:
+    """The steps of one task."""
+    return ONCE_PREFIX + task_id
 
 
 def events(epoch: int) -> str:

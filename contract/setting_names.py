@@ -45,6 +45,7 @@ NAMES = (
     "mqtt_tls",
     "mqtt_user",
     "mqtt_version",
+    "once_seconds",
     "outbox_age_seconds",
     "port",
     "prefetch_multiplier",

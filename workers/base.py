@@ -19,9 +19,10 @@ from contract.message import HEADER, ManagedHeader
 from workers.arguments import Arguments
 from workers.child import Child, current_child
 from workers.coroutines import complete, watching
-from workers.errors import ReplaceNotManaged, RetryNotManaged, TaskCancelled
+from workers.errors import OnceNotManaged, ReplaceNotManaged, RetryNotManaged, TaskCancelled
 from workers.gate import Patience
 from workers.keeper import Note, Outcome
+from workers.once import MemoryRecords, Step
 from workers.progress import progress_text
 from workers.report import Ending, describe, encode_result, failed, kind_of, outcome_body
 from workers.retrying import AttemptRetries, RetryRules
@@ -99,6 +100,19 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         """Raise ``TaskCancelled`` when the run was asked to end."""
         if self.cancelled:
             raise TaskCancelled("the task was cancelled while it ran")
+
+    def once(self, key: str) -> Step:
+        """A step that happens at most once across the attempts of a task: ``with self.once("charge") as step:``.
+
+        A plain call is always the first. Raises ``OnceNotManaged`` in a plain Celery run. What it can promise:
+        ``workers.once``.
+        """
+        run = self._managed_run
+        if run is not None:
+            return run.once(key)
+        if self.request.id is not None and not self.request.called_directly and not self.request.is_eager:
+            raise OnceNotManaged("self.once() needs a task that was submitted over HTTP")
+        return Step(key, 1, MemoryRecords())
 
     def progress(self, current: float, total: float | None = None, note: str = "") -> None:
         """Show how far the task is. Costs no round trip; while it is called often, only some of it arrives."""
@@ -271,6 +285,10 @@ class ManagedRun:
     def is_cancelled(self) -> bool:
         """Whether this run was asked to end."""
         return self.child.slot.is_cancelled(self.token)
+
+    def once(self, key: str) -> Step:
+        """A step of this task."""
+        return Step(key, self.claim.attempt, self.child.records(self.id, self.token, self.claim.attempt))
 
     def show_progress(self, text: str) -> None:
         """Tell how far the attempt is; the last of it also goes with the outcome."""

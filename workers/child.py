@@ -13,6 +13,7 @@ from workers.connection import RedisConnection
 from workers.gate import Gate
 from workers.keeper import Keeper
 from workers.node import Node, current_node
+from workers.once import Records, RedisRecords
 from workers.report import Reporter
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class Child:
         self.slot = node.slots.take(os.getpid())
         self.keeper = Keeper(node.settings, self.slot.show_kept)
         redis = RedisConnection(node.settings)
+        self.redis = redis
         self.gate = Gate(redis, node.settings, node.owner)
         self.reporter = Reporter(redis, self.keeper, self.slot)
         self.in_body = True
@@ -38,6 +40,10 @@ class Child:
     def _soft_time_limit(self, _number: int, _frame: FrameType | None) -> None:
         if self.in_body and not coroutines.interrupt():
             raise SoftTimeLimitExceeded()
+
+    def records(self, task: str, token: str, attempt: int) -> Records:
+        """Where the steps of one attempt are recorded."""
+        return RedisRecords(self.redis, self.settings, task, token, attempt)
 
     def close(self) -> None:
         """The process ends: append what is left, free the slot."""

@@ -31,6 +31,18 @@ class RetryNotManaged(PermanentError):
     """``self.retry()`` asked for what a managed task cannot do: other arguments, or other message options."""
 
 
+class OnceNotRecorded(Exception):
+    """A step of ``self.once()`` could not be recorded, because Redis is away. Another attempt may do better."""
+
+
+class AttemptSuperseded(Exception):
+    """The control plane gave this attempt up, and another may run: its steps are not begun any more."""
+
+
+class OnceNotManaged(PermanentError):
+    """``self.once()`` was called in a plain Celery run, whose attempts nobody counts."""
+
+
 class OptionNotHonoured(Exception):
     """A task names an option that a worker cannot do as it says."""
 

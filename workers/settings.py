@@ -96,6 +96,8 @@ class Settings(TaskSettings):
     """Nothing is started while the recorder is so many events behind."""
     gate_wait_seconds: float = Field(default=30.0, gt=0)
     """Longest wait at the gate, at most half of the time limit; then the message goes back to its queue."""
+    once_seconds: int = Field(default=7 * 86_400, ge=3600)
+    """How long a step of ``self.once()`` is remembered after it was last written."""
     kept_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
     """Most memory of one process for outcomes the recorder has not passed yet."""
 

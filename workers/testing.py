@@ -11,7 +11,7 @@ Time limits do not end such a run. An ``async def`` task needs a plain test func
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 from uuid import uuid4
@@ -28,6 +28,7 @@ from workers.child import Child
 from workers.errors import ArgumentsNotValid
 from workers.gate import Claim
 from workers.keeper import Note, Outcome
+from workers.once import MemoryRecords, Record, Records
 from workers.options import check
 from workers.settings import Settings, settings
 
@@ -64,20 +65,22 @@ def run_attempt(
     max_attempts: int | None = None,
     headers: Mapping[str, Any] | None = None,
     cancelled: bool = False,
+    once: MutableMapping[str, Record] | None = None,
 ) -> Ran:
     """Run one attempt of a task as a worker would, and say how it ended.
 
     The arguments go through JSON and are checked as a submission is. ``max_attempts`` defaults to the task type's;
     ``headers`` are message headers besides Celery's own. ``cancelled``: it is asked to end from its beginning; when it
-    then raises its state is ``cancelled``. Raises ``ArgumentsNotValid`` for what the API would refuse
-    with 422, and ``OptionNotHonoured`` for a task that no worker would start with.
+    then raises its state is ``cancelled``. ``once``: a dict that holds the steps of ``self.once()`` from one run to the
+    next. Raises ``ArgumentsNotValid`` for what the API would refuse with 422, and ``OptionNotHonoured`` for a task that
+    no worker would start with.
     """
     # What the decorator gives is a proxy until something of it is used.
     task = app.tasks[task.name]
     rules = check(task, settings().topology, settings().retry_policy)
     given, named = json.loads(json.dumps([list(args), dict(kwargs or {})]))
     _check_arguments(task, given, named)
-    bench = _Bench(attempt, cancelled)
+    bench = _Bench(attempt, cancelled, once)
     header: ManagedHeader = {
         "version": VERSION,
         "epoch": 1,
@@ -127,12 +130,13 @@ class _Bench:
     owner = "testing@localhost#0"
     stopping = False
 
-    def __init__(self, attempt: int, cancelled: bool) -> None:
+    def __init__(self, attempt: int, cancelled: bool, once: MutableMapping[str, Record] | None) -> None:
         self.settings: Settings = settings()
         self.in_body = False
         self.slot = self.slots = self.gate = self.reporter = self.keeper = self
         self._attempt = attempt
         self._cancelled = cancelled
+        self._once = {} if once is None else once
         self._outcome: Outcome | None = None
         self._progress: list[Progress] = []
 
@@ -144,6 +148,9 @@ class _Bench:
 
     def is_cancelled(self, _: str) -> bool:
         return self._cancelled
+
+    def records(self, *_: Any) -> Records:
+        return MemoryRecords(self._attempt, self._once)
 
     def pass_(self, *_: Any) -> Claim:
         return Claim(self._attempt, started_at=0.0)

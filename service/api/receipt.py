@@ -13,8 +13,8 @@ from service.store.submitting import NewTask
 
 _REST = (
     b'"started_at":null,"finished_at":null,"queue_wait_seconds":null,"run_seconds":null,"worker":null,"result":null,'
-    b'"error":null,"progress":null,"held_reason":null,"cancel_requested_at":null,"replayed_from":null,"attempt":0,'
-    b'"interruptions":0,'
+    b'"error":null,"progress":null,"held_reason":null,"cancel_requested_at":null,"replayed_from":null,'
+    b'"replayed_as":null,"attempt":0,"interruptions":0,'
 )
 
 

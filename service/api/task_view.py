@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_core import from_json
@@ -41,6 +42,7 @@ EXAMPLE_TASK: dict[str, Any] = {
     "held_reason": None,
     "cancel_requested_at": None,
     "replayed_from": None,
+    "replayed_as": None,
     "dispatch": 1,
 }
 
@@ -107,6 +109,7 @@ class TaskView(BaseModel):
     held_reason: str | None
     cancel_requested_at: AwareDatetime | None = Field(description="Since then no attempt starts.")
     replayed_from: str | None = Field(description="The ended task that this one runs again.")
+    replayed_as: str | None = Field(description="The new task that runs this ended one again.")
     dispatch: int = Field(description="How often the task was sent to the broker.")
 
 
@@ -145,7 +148,8 @@ def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, 
         "sla": {"target_seconds": _real(row["sla_seconds"]), "met": _sla_met(row, now)},
         "held_reason": row["held_reason"],
         "cancel_requested_at": moment(row["cancel_requested_at"]),
-        "replayed_from": None if row["replayed_from"] is None else str(row["replayed_from"]),
+        "replayed_from": _id(row["replayed_from"]),
+        "replayed_as": _id(row.get("replayed_as")),
         "dispatch": row["dispatch"],
     }
 
@@ -194,6 +198,10 @@ def _tags(tags: Mapping[str, str] | str | None) -> dict[str, str]:
     if isinstance(tags, str):
         return dict(from_json(tags))
     return dict(tags or {})
+
+
+def _id(value: UUID | None) -> str | None:
+    return None if value is None else str(value)
 
 
 def _real(value: float | None) -> float | None:

@@ -38,8 +38,9 @@ def _from_live(name: str) -> str:
     return f"CAST(NULL AS {_TYPES[name]}) AS {name}"
 
 
-_FROM_LIVE = ", ".join(_from_live(name) for name in _COLUMNS)
-_FROM_FINISHED = ", ".join(_COLUMNS)
+_FROM_LIVE = ", ".join([*map(_from_live, _COLUMNS), "CAST(NULL AS uuid) AS replayed_as"])
+_REPLAYED_AS = "(SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id) AS replayed_as"
+_FROM_FINISHED = ", ".join([*_COLUMNS, _REPLAYED_AS])
 
 _BY_ID = text(f"""
     SELECT {_FROM_LIVE}, now() AS read_at FROM task_live WHERE id = CAST(:id AS uuid)
@@ -80,7 +81,7 @@ class TaskFilter:
 
 
 async def task(connection: Connection, task_id: UUID | str) -> dict[str, Any] | None:
-    """The row of one task with every column of ``task`` and ``read_at``, or None."""
+    """The row of one task with every column of ``task``, ``replayed_as`` and ``read_at``, or None."""
     row = (await connection.execute(_BY_ID, {"id": task_id})).mappings().one_or_none()
     return None if row is None else dict(row)
 

@@ -137,6 +137,27 @@ async def test_a_cancel_that_is_not_understood_is_refused(stack: Stack, body: by
     assert (await stack.task(waits))["cancel_requested_at"] is None
 
 
+async def test_a_task_past_its_hard_limit_tells_its_whole_story(stack: Stack, tmp_path: Path) -> None:
+    before = await stack.counters("ledger.hold")
+    submitted = await stack.submit(
+        "ledger.hold", args=[str(tmp_path / "never")], timeout_seconds=1.5, max_attempts=2, tags={"story": "limit"}
+    )
+    task = await stack.finished(submitted)
+    assert (task["state"], task["attempt"], task["error"]["type"]) == ("failed", 2, "TimeLimitExceeded")
+    attempts = (await stack.http.get(f"/v1/tasks/{submitted}/attempts")).json()["items"]
+    assert [(one["attempt"], one["state"], one["error"]["type"]) for one in attempts] == [
+        (1, "failed", "TimeLimitExceeded"),
+        (2, "failed", "TimeLimitExceeded"),
+    ]
+    assert all(one["worker"] and one["started_at"] < one["finished_at"] for one in attempts)
+    assert attempts[0]["finished_at"] <= attempts[1]["started_at"]
+    after = await stack.counters("ledger.hold")
+    counted = {name: after[name] - before[name] for name in after if after[name] != before[name]}
+    story = {"submitted": 1, "started": 2, "executions": 2, "timed_out": 2, "retried": 1, "failed": 1, "sla_met": 1}
+    assert counted == story
+    assert stack.ledger.effects()[submitted] == 2
+
+
 async def test_the_published_type_tells_its_retries(stack: Stack) -> None:
     found = (await stack.http.get("/v1/task-types/ledger.flaky")).json()
     assert found["max_attempts"] == 4

@@ -29,7 +29,8 @@ async def test_an_ended_task_runs_again_as_a_new_one_that_names_it(
     message = await spine.message("maintenance\x06\x161")
     assert message is not None
     assert (message["headers"]["id"], message["headers"]["pointsman"]["after"]) == (new["id"], 0)
-    assert (await api.get(f"/v1/tasks/{old}")).json()["state"] == state
+    seen = (await api.get(f"/v1/tasks/{old}")).json()
+    assert (seen["state"], seen["replayed_as"]) == (state, new["id"])
     await spine.report(message, await spine.gate(message))
     await spine.record_all()
     assert (await api.get(f"/v1/tasks/{new['id']}")).json()["replayed_from"] == old

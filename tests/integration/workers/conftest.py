@@ -18,6 +18,7 @@ from tests.integration.workers.support import ControlPlane, until
 
 ROOT = Path(__file__).parents[3]
 SAMPLE = "tests.integration.workers.sample_tasks"
+LIBRARY = "tests.integration.workers.library_tasks"
 
 
 class Valkey:
@@ -123,6 +124,19 @@ def shared_worker(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactor
     node = Worker(shared_valkey.url, tmp_path_factory.mktemp("worker") / "log", "-c", "2", "-n", "shared@test")
     until(lambda: plane.events(kind="catalogue"), "the worker to come up", 40)
     yield node
+    node.stop()
+    node.end()
+
+
+@pytest.fixture(scope="module")
+def library_worker(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane with a worker that offers the library's tasks."""
+    plane = ControlPlane(shared_valkey.url)
+    plane.declare(1)
+    log = tmp_path_factory.mktemp("library") / "log"
+    node = Worker(shared_valkey.url, log, "-c", "2", "-n", "library@test", POINTSMAN_TASK_MODULES=LIBRARY)
+    until(lambda: plane.events(kind="catalogue"), "the worker to come up", 40)
+    yield plane
     node.stop()
     node.end()
 

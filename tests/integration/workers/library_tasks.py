@@ -104,3 +104,42 @@ def deaf(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         time.sleep(0.2)
+
+
+@task(name="library.once", bind=True, max_retries=5, default_retry_delay=0)
+def once(self: Any, ledger: str, how: str) -> list[Any]:
+    with self.once("charge") as step:
+        if step:
+            _note(ledger, f"charged in attempt {self.attempt}")
+            if how == "die":
+                os._exit(1)
+            if how == "raise":
+                raise ConnectionError("no answer")
+            step.result = "receipt"
+    if self.attempt == 1:
+        raise ValueError("after the step")
+    return [step.first, step.finished, step.result]
+
+
+@task(name="library.late_once", bind=True)
+def late_once(self: Any, ledger: str, go: str) -> None:
+    while not os.path.exists(go):
+        time.sleep(0.02)
+    with self.once("charge"):
+        _note(ledger, "charged")
+
+
+@task(name="library.in_c", time_limit=60)
+def in_c() -> int:
+    """Never gets back to where Python looks for signals."""
+    return sum(range(10**12))
+
+
+@task(name="library.stubborn", time_limit=60)
+def stubborn() -> None:
+    while True:
+        try:
+            while True:
+                time.sleep(0.05)
+        except SoftTimeLimitExceeded:
+            continue

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from .conftest import Valkey, Worker
+from .conftest import LIBRARY, Valkey, Worker
 from .support import ControlPlane, until
-from .test_library import LIBRARY
 
 
 @pytest.fixture(scope="module")

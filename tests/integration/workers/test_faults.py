@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from contract.keys import CONTROL
-from tests.integration.workers.conftest import Valkey, Worker
+from tests.integration.workers.conftest import LIBRARY, Valkey, Worker
 from tests.integration.workers.support import ControlPlane, until
 
 StartWorker = Callable[..., Worker]
@@ -275,3 +275,21 @@ def test_queue_that_does_not_exist_is_refused(start_worker: StartWorker) -> None
     worker = start_worker("-Q", "nowhere")
     assert worker.process.wait(40) != 0
     assert "nowhere" in worker.text()
+
+
+def test_a_step_waits_for_redis_and_then_happens_once(
+    own_plane: ControlPlane, start_worker: StartWorker, valkey: Valkey, tmp_path: Path
+) -> None:
+    own_plane.declare(1)
+    worker = start_worker("-c", "1", POINTSMAN_TASK_MODULES=LIBRARY)
+    ledger, go = tmp_path / "ledger", tmp_path / "go"
+    task = own_plane.publish("library.late_once", str(ledger), str(go))
+    own_plane.wait_for(task, "started", 40)
+    valkey.kill()
+    go.touch()
+    until(lambda: "no beat: Redis does not answer" in worker.text(), "the parent to miss Redis")
+    assert not ledger.exists()
+    valkey.start()
+    own_plane.declare(2)
+    own_plane.wait_for(task, "succeeded", 40)
+    assert lines(ledger) == ["charged"]

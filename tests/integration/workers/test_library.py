@@ -1,30 +1,13 @@
 """What the worker library offers, in a real worker."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from contract.events import EventKind
 
-from .conftest import Valkey, Worker
+from .conftest import LIBRARY, Valkey, Worker
 from .support import ControlPlane, until
-
-LIBRARY = "tests.integration.workers.library_tasks"
-
-
-@pytest.fixture(scope="module")
-def library_worker(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A control plane with a worker that offers the library's tasks."""
-    plane = ControlPlane(shared_valkey.url)
-    plane.declare(1)
-    log = tmp_path_factory.mktemp("library") / "log"
-    node = Worker(shared_valkey.url, log, "-c", "2", "-n", "library@test", POINTSMAN_TASK_MODULES=LIBRARY)
-    until(lambda: plane.events(kind="catalogue"), "the worker to come up", 40)
-    yield plane
-    node.stop()
-    node.end()
 
 
 def test_an_async_body_succeeds(library_worker: ControlPlane) -> None:
@@ -89,19 +72,25 @@ def test_a_hard_limit_is_not_retried_when_autoretry_for_does_not_name_it(library
 
 
 def test_a_plain_celery_call_of_an_async_task_has_its_result(
-    library_worker: ControlPlane, shared_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+    library_worker: ControlPlane, shared_valkey: Valkey
 ) -> None:
     task = library_worker.publish("library.async", 1)
     library_worker.wait_for(task, "succeeded")
-    node: Any = Worker.__new__(Worker)
-    node.environment = {"PATH": "", "POINTSMAN_REDIS_URL": shared_valkey.url, "POINTSMAN_TASK_MODULES": LIBRARY}
-    called = node.celery("call", "library.async", "--args", "[4]")
-    assert called.returncode == 0, called.stderr
+    called = celery_call(shared_valkey.url, "library.async", "[4]")
     native = until(
-        lambda: [event for event in library_worker.events(kind="native") if event.task == called.stdout.strip()],
+        lambda: [event for event in library_worker.events(kind="native") if event.task == called],
         "the native run",
     )[0]
     assert native.body["state"] == "SUCCESS"
+
+
+def celery_call(url: str, task_type: str, args: str) -> str:
+    """Send a plain Celery message; its task id."""
+    node: Any = Worker.__new__(Worker)
+    node.environment = {"PATH": "", "POINTSMAN_REDIS_URL": url, "POINTSMAN_TASK_MODULES": LIBRARY}
+    called = node.celery("call", task_type, "--args", args)
+    assert called.returncode == 0, called.stderr
+    return str(called.stdout.strip())
 
 
 REFUSED = """
