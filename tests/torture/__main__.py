@@ -38,7 +38,9 @@ def main() -> None:
     parser.add_argument("--budget-seconds", type=float, help="with short: begin no scenario after so long")
     parser.add_argument("--full", action="store_true", help="the long form of what is shortened otherwise")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
-    parser.add_argument("--logs", type=Path, metavar="DIRECTORY", help="keep what the processes of a broken one said there")
+    parser.add_argument(
+        "--logs", type=Path, metavar="DIRECTORY", help="keep what the processes of a broken one said there"
+    )
     given = parser.parse_args()
     if given.scenario == "list":
         for one in SCENARIOS.values():

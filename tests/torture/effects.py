@@ -70,7 +70,5 @@ def overlapping(executions: Iterable[Execution]) -> list[tuple[Execution, Execut
     """Pairs that ran at the same time. One whose process died counts as the moment of its beginning."""
     ordered = sorted(executions, key=lambda execution: execution.began)
     return [
-        (first, second)
-        for first, second in pairwise(ordered)
-        if first.ended is not None and first.ended > second.began
+        (first, second) for first, second in pairwise(ordered) if first.ended is not None and first.ended > second.began
     ]

@@ -125,8 +125,8 @@ class Installation(Stack):
                 return False
             if answer.status_code != 200 or not all(part["ok"] for part in answer.json()["parts"].values()):
                 return False
-        living = await self.rows("SELECT count(DISTINCT name) AS names FROM worker")
-        return bool(living[0]["names"] >= self.plan.nodes)
+        living = await self.rows("SELECT pid FROM worker WHERE last_seen_at > now() - interval '8 seconds'")
+        return {row["pid"] for row in living} >= {node.pid for node in self.nodes}
 
     async def violations(self) -> list[str]:
         """Every illegal move of a row so far."""
