@@ -42,7 +42,7 @@ from service.settings import Settings
 from service.store.store import Store
 from tests.acceptance import invariants
 from tests.integration.spine import Spine
-from tests.race.world import ERROR, World, lists
+from tests.race.world import ERROR, Sweep, World, lists
 from tests.torture import audit
 
 Answer = TypeVar("Answer")
@@ -88,7 +88,7 @@ class Lifecycle(RuleBasedStateMachine):
         server = RedisServer(self.settings.require_redis_url(), self.settings.redis_timeout_seconds)
         self.spine = Spine(self.store, server, self.settings)
         self.world = World(self.spine, 0)
-        self.sweeps = [
+        self.sweeps: list[Sweep] = [
             DueSweep(self.store, self.settings),
             OutboxSweep(self.store, self.settings),
             ExpiredSweep(self.store, server, self.settings),
@@ -169,7 +169,8 @@ class Lifecycle(RuleBasedStateMachine):
     def an_attempt_ends(self, pick: int, how: str) -> None:
         """Well, or badly with or without another to follow."""
         message, verdict, token = self.running.pop(pick % len(self.running))
-        kind, more = ("succeeded", {}) if how == "succeeded" else ("failed", {"error": ERROR})
+        kind = "succeeded" if how == "succeeded" else "failed"
+        more: dict[str, Any] = {} if how == "succeeded" else {"error": ERROR}
         if how == "retry":
             more["retry_in_seconds"] = 0.0
         if how == "permanent":
@@ -292,7 +293,7 @@ def test_any_order_of_events_and_replays_gives_a_legal_history(
         )
 
     asyncio.run(_watch(OnThese.settings))
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis
+    run_state_machine_as_test(
         OnThese,
         settings=hypothesis_settings(
             max_examples=_EXAMPLES,

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Coroutine, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from contract.queues import STEPS, list_key
 from contract.states import TERMINAL
@@ -18,6 +18,14 @@ from tests.torture import audit
 QUEUE = "maintenance"
 _ROUNDS = 200
 ERROR = {"type": "ValueError", "message": "no", "traceback": ""}
+
+
+class Sweep(Protocol):
+    """One of the reconciler's."""
+
+    async def single_pass(self) -> bool:
+        """One pass."""
+        ...
 
 
 class World:
@@ -74,7 +82,7 @@ class World:
     async def settle(self) -> None:
         """Do what every process does, until every task has ended."""
         spine = self.spine
-        sweeps = [
+        sweeps: list[Sweep] = [
             DueSweep(spine.store, spine.settings),
             OutboxSweep(spine.store, spine.settings),
             ExpiredSweep(spine.store, spine.server, spine.settings),
