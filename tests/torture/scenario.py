@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from contract import keys
 from service.embedded.postgres import PostgresServer
 from service.embedded.valkey import ValkeyServer
 from tests.acceptance import invariants
@@ -21,7 +22,7 @@ from tests.torture.proxy import Proxy
 from tests.torture.servers import Servers
 from tests.torture.verdict import Harm, Verdict, judge
 
-DRAIN_SECONDS = 120.0
+DRAIN_SECONDS = 90.0
 _BEFORE = 60
 """Tasks accepted before anything is done, and after."""
 
@@ -225,7 +226,23 @@ async def drain(stack: Installation) -> None:
         assert not left, left
         return True
 
-    await until(nothing_left, "everything to drain", DRAIN_SECONDS)
+    try:
+        await until(nothing_left, "everything to drain", DRAIN_SECONDS)
+    except AssertionError as error:
+        raise AssertionError(f"it does not drain: {error.__cause__}; {await stuck(stack)}") from None
+
+
+async def stuck(stack: Installation) -> str:
+    """What is known of tasks that do not end."""
+    rows = await stack.rows(
+        "SELECT id::text, task_type, state, place, attempt, dispatch, sent_epoch,"
+        " extract(epoch FROM now() - submitted_at)::int AS age FROM task_live ORDER BY id LIMIT 4"
+    )
+    ran = stack.effects.executions()
+    with stack.redis() as connection:
+        return "; ".join(
+            f"{row}, claim {connection.hgetall(keys.claim(row['id']))}, ran {ran.get(row['id'], [])}" for row in rows
+        )
 
 
 def _take(result: Result, verdict: Verdict) -> None:
