@@ -78,20 +78,21 @@ class Proxy:
             yield self
         finally:
             self._server.close()
-            for line in list(self._lines):
-                line.cancel()
-            await asyncio.gather(*self._lines, return_exceptions=True)
+            self.go_on()
+            while self._lines:
+                self.reset(random.Random(0))
+                await asyncio.wait(list(self._lines))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = asyncio.current_task()
         assert line is not None
         self._lines.add(line)
+        line.add_done_callback(self._lines.discard)
         self._writers.add(writer)
         try:
             there_reader, there_writer = await self._connect()
         except OSError:
             self._writers.discard(writer)
-            self._lines.discard(line)
             writer.transport.abort()
             return
         ways = [
@@ -107,7 +108,6 @@ class Proxy:
             for end in (writer, there_writer):
                 end.close()
             self._writers.discard(writer)
-            self._lines.discard(line)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, may: asyncio.Event) -> None:
         with contextlib.suppress(OSError):

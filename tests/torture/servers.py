@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from service.embedded.postgres import PostgresServer
 from service.embedded.valkey import ValkeyServer
@@ -46,7 +47,7 @@ class Servers:
             if plan.postgres is None:
                 postgres = self._postgres.start()
                 database_url = postgres.create_database(template=_TEMPLATE)
-                name = database_url.rpartition("/")[2].partition("?")[0]
+                name = _name(database_url)
                 exits.callback(lambda: postgres.start().drop_database(name))
             else:
                 postgres = exits.enter_context(PostgresServer(directory / "own-postgres", settings=plan.postgres))
@@ -61,8 +62,11 @@ class Servers:
     @staticmethod
     def over_tcp(database_url: str, port: int) -> str:
         """The same database behind a port of this machine."""
-        name = database_url.rpartition("/")[2].partition("?")[0]
-        return f"postgresql+asyncpg://app@127.0.0.1:{port}/{name}"
+        return f"postgresql+asyncpg://app@127.0.0.1:{port}/{_name(database_url)}"
+
+
+def _name(database_url: str) -> str:
+    return urlsplit(database_url).path.removeprefix("/")
 
 
 async def _migrated(postgres: PostgresServer, name: str) -> str:
