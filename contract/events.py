@@ -129,6 +129,8 @@ class Beat(TypedDict):
     epoch: int
     """The epoch under which all outcomes this node still keeps have been appended; 0 when none is valid."""
     running: list[RunningAttempt]
+    asking: NotRequired[list[str]]
+    """Tasks whose attempt may be claimed already, though this node does not know it yet."""
     at: NotRequired[float]
     """Unix seconds by the worker's own clock: to show how old it is, never to judge who lives."""
     stopping: NotRequired[bool]

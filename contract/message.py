@@ -20,7 +20,10 @@ class ManagedHeader(TypedDict):
     after: int
     """The row's attempt when the message was sent: the claim must not have gone past it."""
     max_attempts: NotRequired[int]
-    """The task's budget of attempts. Absent in messages of a control plane that did not know of retries."""
+    """The number of the last attempt: the task's budget, and its interruptions. Absent in messages of a control plane
+    that did not know of retries."""
+    interruptions: NotRequired[int]
+    """Attempts that ended with their worker, when there were any: the budget does not count them."""
     expires_at: float | None
     """The task must not start at or after this moment."""
     traceparent: str | None

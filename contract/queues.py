@@ -127,6 +127,13 @@ def step_of(priority: int) -> int:
     return min(STEPS[-1], MAX_PRIORITY - priority)
 
 
+UNACKED = "unacked"
+"""Kombu's hash of fetched messages that were not acknowledged yet, by delivery tag."""
+
+UNACKED_INDEX = "unacked_index"
+"""Kombu's sorted set of the same tags, by the time of the fetch."""
+
+
 def list_key(queue: str, step: int) -> str:
     """The Redis list kombu reads for one step of one queue (``kombu.transport.redis.Channel._q_for_pri``)."""
     return queue if step == 0 else f"{queue}{_STEP_SEPARATOR}{step}"

@@ -56,6 +56,7 @@ NAMES = (
     "reports_dir",
     "reports_kept",
     "result_expires_seconds",
+    "retention_days",
     "retry_policy",
     "smtp_ca_file",
     "smtp_host",

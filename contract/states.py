@@ -61,6 +61,10 @@ PLACES: dict[Place, frozenset[TaskState]] = {
 """The states an unfinished task can have in each place."""
 
 
+INTERRUPTED = "Interrupted"
+"""``error_type`` of an attempt that ended with its worker."""
+
+
 def may_move(old: TaskState, new: TaskState) -> bool:
     """Whether a task may go from ``old`` to ``new``."""
     return new in LEGAL_MOVES[old]

@@ -23,13 +23,19 @@ from service.operate.cancel import Canceller
 from service.pulse import Pulse, pulse_file
 from service.reconcile.beats import BeatWatch
 from service.reconcile.cancelled import CancelledSweep
+from service.reconcile.dead_workers import DeadWorkersSweep
 from service.reconcile.due import DueSweep
 from service.reconcile.epochs import EpochSweep
 from service.reconcile.expired import ExpiredSweep
 from service.reconcile.forgotten_keys import ForgottenKeysSweep
 from service.reconcile.held import HeldSweep
+from service.reconcile.liveness import Liveness
+from service.reconcile.lost import LostSweep
 from service.reconcile.outbox import OutboxSweep
 from service.reconcile.partitions import PartitionSweep
+from service.reconcile.quarantine import QuarantineSweep
+from service.reconcile.retention import RetentionSweep
+from service.reconcile.vanished import VanishedSweep
 from service.record.recorder import Recorder
 from service.record.rollup import Rollup
 from service.redis import RedisServer
@@ -120,10 +126,16 @@ class Process:
     def _add_reconciler(self) -> None:
         epoch_sweep = EpochSweep(self.store, self._server(), self.settings)
         server = self._server()
+        broker = self._broker()
+        liveness = Liveness(server, self.settings.worker_dead_seconds)
         self._leaders.append(epoch_sweep)
         self._loops += [
             epoch_sweep.loop,
             BeatWatch(self.store, server, self.settings).loop,
+            DeadWorkersSweep(self.store, server, liveness, self.settings).loop,
+            VanishedSweep(self.store, broker, server, liveness, self.settings).loop,
+            QuarantineSweep(self.store, liveness).loop,
+            LostSweep(self.store, broker, server, liveness, self.settings).loop,
             DueSweep(self.store, self.settings).loop,
             OutboxSweep(self.store, self.settings).loop,
             ExpiredSweep(self.store, server, self.settings).loop,
@@ -131,6 +143,7 @@ class Process:
             HeldSweep(self.store).loop,
             ForgottenKeysSweep(self.store, self.settings).loop,
             PartitionSweep(self.store).loop,
+            RetentionSweep(self.store, self.settings).loop,
         ]
 
     @asynccontextmanager

@@ -7,16 +7,16 @@ against what the installed Celery and kombu produce.
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 from contract import keys
 from contract.message import HEADER, VERSION, delivery_tag
-from contract.queues import STEPS, list_key, step_of
+from contract.queues import STEPS, UNACKED, UNACKED_INDEX, list_key, step_of
 from service.loops import ExpectedFault
-from service.redis import BrokerAway, RedisServer, Word
+from service.redis import BrokerAway, RedisServer, ScriptCall, Word
 
 __all__ = ["Broker", "BrokerAway", "BrokerShut", "Depths", "Envelope", "QueueDepth", "encode"]
 
@@ -42,6 +42,8 @@ class Envelope(NamedTuple):
     max_attempts: int
     expires_at: float | None
     traceparent: str | None
+    interruptions: int = 0
+    """Attempts that ended with their worker: the budget does not count them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class Depths:
     queues: dict[str, QueueDepth]
 
 
+_MESSAGES_LOOKED_AT = 20
+"""Of a list whose next messages are plain Celery ones."""
 _EMBED = ',{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
 
 
@@ -94,11 +98,14 @@ def encode(envelope: Envelope, epoch: int) -> tuple[str, str]:
     task_id = envelope.task_id
     expires_at = "null" if envelope.expires_at is None else repr(envelope.expires_at)
     traceparent = "null" if envelope.traceparent is None else json.dumps(envelope.traceparent)
+    # The number of the last attempt, so that a worker that does not know of interruptions keeps to it too.
+    last_attempt = envelope.max_attempts + envelope.interruptions
+    interruptions = f',"interruptions":{envelope.interruptions}' if envelope.interruptions else ""
     head = (
         f'{{"body":"{body}","content-encoding":"utf-8","content-type":"application/json","properties":'
         f'{{"correlation_id":"{task_id}",{properties}{delivery_tag(task_id, envelope.dispatch)}"}},'
         f'"headers":{{"id":"{task_id}","root_id":"{task_id}",{headers}{epoch},"dispatch":{envelope.dispatch},'
-        f'"after":{envelope.after},"max_attempts":{envelope.max_attempts},"expires_at":{expires_at},'
+        f'"after":{envelope.after},"max_attempts":{last_attempt}{interruptions},"expires_at":{expires_at},'
         f'"traceparent":{traceparent},"sequence":'
     )
     return head, "}}}"
@@ -112,6 +119,7 @@ class Broker:
         self._queues = tuple(queues)
         self._memory_percent = memory_percent
         lists = [list_key(queue, step) for queue in self._queues for step in STEPS]
+        self._lists = lists
         self._depth_arguments: list[Word] = [len(self._queues), *self._queues, *lists]
 
     async def publish(self, envelopes: Sequence[Envelope], epoch: int) -> list[int]:
@@ -146,6 +154,33 @@ class Broker:
         for queue, (limit, waiting) in windows.items():
             words += (queue, json.dumps({"limit": limit, "waiting": waiting}))
         await self._server.command("HSET", keys.WINDOW, *words)
+
+    async def oldest(self) -> tuple[float, dict[tuple[str, int], float | None]]:
+        """The broker's clock, and for each queue and step when its next message was published: now for an empty list,
+        None for one whose next messages are not ours. Raises ``BrokerAway``.
+        """
+        answer = await self._server.script("oldest", [], [], [_MESSAGES_LOOKED_AT, *self._lists])
+        now = float(answer[0])
+        times = [None if found == b"?" else float(found or now) for found in answer[1:]]
+        places = [(queue, step) for queue in self._queues for step in STEPS]
+        return now, dict(zip(places, times, strict=True))
+
+    async def whereabouts(self, sendings: Sequence[tuple[str, int, int]], epoch: int) -> list[str]:
+        """Where each (task, its row's attempt, sending) is that has left its list: as ``whereabouts.lua`` says.
+
+        Raises ``BrokerAway``.
+        """
+        calls: list[ScriptCall] = [
+            ([keys.CONTROL, keys.claim(task), UNACKED], [epoch], [attempt, delivery_tag(task, dispatch)])
+            for task, attempt, dispatch in sendings
+        ]
+        return [answer.decode() for answer in await self._server.scripts("whereabouts", calls)] if calls else []
+
+    async def forget(self, sendings: Mapping[str, int]) -> None:
+        """Keep kombu from giving back these (task to sending) that somebody fetched. Raises ``BrokerAway``."""
+        if sendings:
+            tags = [delivery_tag(task, dispatch) for task, dispatch in sendings.items()]
+            await self._server.pipeline([("HDEL", UNACKED, *tags), ("ZREM", UNACKED_INDEX, *tags)])
 
     async def measure_memory(self) -> int:
         """Write used memory in percent of maxmemory (0 without a limit) where the scripts see it, and return it."""

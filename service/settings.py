@@ -143,6 +143,8 @@ class Settings(BaseSettings):
     """How long a new epoch waits for living workers to say what they run."""
     worker_dead_seconds: float = Field(default=10.0, gt=0)
     """A worker whose beat counter stands still so long is dead."""
+    retention_days: float = Field(default=30.0, ge=1, le=36_500)
+    """Finished tasks are removed so long after they ended, with their attempts. Counters stay."""
 
     @classmethod
     def settings_customise_sources(

@@ -76,7 +76,8 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
     @property
     def attempt(self) -> int:
         """Which attempt runs, from 1."""
-        return int(self.request.retries or 0) + 1
+        run = self._managed_run
+        return int(self.request.retries or 0) + 1 if run is None else run.claim.attempt
 
     @property
     def max_attempts(self) -> int | None:
@@ -165,7 +166,8 @@ class ManagedRun:
         self.header: ManagedHeader = request.__dict__[HEADER]
         self.queue = (request.delivery_info or {}).get("routing_key") or ""
         self.rules = task.retry_rules
-        self.max_attempts = self.header.get("max_attempts", self.rules.policy.max_attempts)
+        self.interruptions = self.header.get("interruptions", 0)
+        self.max_attempts = self.header.get("max_attempts", self.rules.policy.max_attempts) - self.interruptions
         self.progress: str | None = None
         hard, soft = request.timelimit or (None, None)
         self.hard_limit_seconds = float(hard or task.time_limit or 0)
@@ -217,8 +219,10 @@ class ManagedRun:
         """From here on the parent names the attempt in its beats and reports it, should this process die."""
         self.body_at = time.monotonic()
         self.child.slot.show(Phase.RUNNING, self._slot_run(self.claim.attempt, self.claim.started_at, self.body_at))
-        self.retries = AttemptRetries(self.rules, self.claim.attempt, self.max_attempts)
-        self.request.retries = self.claim.attempt - 1
+        # What ended with its worker was no try of the task's own.
+        tries = self.claim.attempt - self.interruptions
+        self.retries = AttemptRetries(self.rules, tries, self.max_attempts)
+        self.request.retries = tries - 1
         setattr(self.request, _RUN, self)
 
     def run_body(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Ending, Any, BaseException | None]:

@@ -129,6 +129,9 @@ class Beats:
                 for slot in node.slots.taken()
                 if slot.phase is Phase.RUNNING and slot.run is not None
             ],
+            "asking": [
+                slot.run.task for slot in node.slots.taken() if slot.phase is Phase.ASKING and slot.run is not None
+            ],
             "at": time.time(),
             "stopping": stopping,
         }

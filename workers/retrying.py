@@ -133,6 +133,7 @@ class AttemptRetries:
 
     rules: RetryRules
     attempt: int
+    """Its number, interrupted ones not counted."""
     max_attempts: int
     """The task's budget."""
     asked: Retry | None = None

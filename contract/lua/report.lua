@@ -15,6 +15,10 @@ if not claim[1] or claim[2] == ARGV[5] or older then
   redis.call('EXPIRE', KEYS[2], ARGV[8])
 else
   late = '1'
+  -- Rescued, and not started again: the success ends the task, so that its next message must not run.
+  if claim[1] == 'released' and claim[3] == ARGV[4] and ARGV[6] == 'succeeded' then
+    redis.call('HSET', KEYS[2], 'state', 'closed', 'reason', 'succeeded')
+  end
 end
 local time = redis.call('TIME')
 local id = redis.call('XADD', ARGV[1] .. control[1], '*', 'kind', ARGV[6], 'task', ARGV[3], 'attempt', ARGV[4],

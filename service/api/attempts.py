@@ -6,7 +6,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from contract.states import TERMINAL, TaskState
+from contract.states import INTERRUPTED, TERMINAL, TaskState
 from service.api.answers import example, json_response, known_parameters_only, moment
 from service.api.parts import GivenParts
 from service.api.problems import problem_responses
@@ -71,10 +71,17 @@ async def list_attempts(task_id: str, parts: GivenParts) -> Response:
 
 def attempt_views(row: Mapping[str, Any], failed: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The fields of ``AttemptView``: the attempts that failed, and the newest as the task's own row tells it."""
-    views = {attempt["attempt"]: _view(attempt, "failed") for attempt in failed}
-    if row["attempt"] and row["attempt"] not in views:
+    views = {attempt["attempt"]: _view(attempt, _how(attempt)) for attempt in failed}
+    newest = views.get(row["attempt"])
+    # A worker that was taken for dead may still have told of its success.
+    unsaid = newest is None or (newest["state"] == "interrupted" and row["state"] == TaskState.SUCCEEDED)
+    if row["attempt"] and unsaid:
         views[row["attempt"]] = _view(row, _state(row))
     return [views[attempt] for attempt in sorted(views)]
+
+
+def _how(attempt: Mapping[str, Any]) -> str:
+    return "interrupted" if attempt["error_type"] == INTERRUPTED else "failed"
 
 
 def _state(row: Mapping[str, Any]) -> str:

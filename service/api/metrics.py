@@ -29,6 +29,7 @@ _EXAMPLE_FIGURES: dict[str, Any] = {
     "expired": 1,
     "retry_count": 0,
     "timed_out": 0,
+    "interrupted": 0,
     "duplicates": 0,
     "native": 0,
     "success_rate": 0.983193,
@@ -62,6 +63,7 @@ class FiguresView(BaseModel):
     expired: int = Field(description="Tasks.")
     retry_count: int = Field(description="Failed attempts that another followed.")
     timed_out: int = Field(description="Attempts ended by a time limit.")
+    interrupted: int = Field(description="Attempts that ended with their worker.")
     duplicates: int = Field(description="Messages that found their task already running or done.")
     native: int = Field(description="Executions of plain Celery tasks.")
     success_rate: float | None = Field(description="succeeded ÷ (succeeded + failed), null when there are none.")

@@ -14,6 +14,7 @@ from service.store.submitting import NewTask
 _REST = (
     b'"started_at":null,"finished_at":null,"queue_wait_seconds":null,"run_seconds":null,"worker":null,"result":null,'
     b'"error":null,"progress":null,"held_reason":null,"cancel_requested_at":null,"attempt":0,'
+    b'"interruptions":0,'
 )
 
 

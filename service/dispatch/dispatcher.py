@@ -1,6 +1,7 @@
 """The dispatcher: keeps each queue's window full from what waits in Postgres, most urgent first. One leads."""
 
 import time
+from collections.abc import Mapping
 
 from contract.failpoints import Failpoint, reach
 from service.broker import Broker
@@ -8,7 +9,7 @@ from service.dispatch.publisher import Publisher
 from service.dispatch.window import WindowLimits
 from service.loops import Loop
 from service.settings import Settings
-from service.store import dispatching
+from service.store import dispatching, quarantine
 from service.store.leadership import Leadership
 from service.store.store import Store
 from service.store.submitting import drop_published
@@ -52,12 +53,17 @@ class Dispatcher:
             return False
         async with self._store.statement() as connection:
             waiting = await dispatching.waiting_queues(connection, self._queues)
+            kept = await quarantine.kept_queues(connection)
         self._limits.observe(depths, now)
-        await self._state(waiting)
+        await self._state(waiting, kept)
         if depths.epoch is None:
             return False
         more = False
         for queue in self._queues:
+            if queue in kept:
+                if kept[queue]:
+                    await self._top_up(queue, 1, depths.epoch, alone=True)
+                continue
             room = self._limits.limit(queue) - depths.queues[queue].messages
             if queue in waiting and room > 0 and await self._top_up(queue, min(room, _TASKS_A_QUEUE), depths.epoch):
                 more = True
@@ -69,15 +75,18 @@ class Dispatcher:
         """Let another dispatcher lead at once."""
         await self._leadership.give_up()
 
-    async def _state(self, waiting: set[str]) -> None:
-        windows = {queue: (self._limits.limit(queue), queue in waiting) for queue in self._queues}
+    async def _state(self, waiting: set[str], kept: Mapping[str, bool]) -> None:
+        windows = {
+            queue: (0, True) if queue in kept else (self._limits.limit(queue), queue in waiting)
+            for queue in self._queues
+        }
         if windows != self._stated or self._measure_memory_at - time.monotonic() > _MEMORY_SECONDS * 0.9:
             await self._broker.state_windows(windows)
             self._stated = windows
 
-    async def _top_up(self, queue: str, room: int, epoch: int) -> bool:
+    async def _top_up(self, queue: str, room: int, epoch: int, *, alone: bool = False) -> bool:
         async with self._store.statement() as connection:
-            envelopes, outbox_id = await dispatching.top_up(connection, queue, room, epoch)
+            envelopes, outbox_id = await dispatching.top_up(connection, queue, room, epoch, alone=alone)
         if outbox_id is None:
             return False
         reach(Failpoint.DISPATCHER_SENT)

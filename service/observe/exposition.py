@@ -22,6 +22,7 @@ _COUNTERS = {
     "executions": ("attempts_ended", "Attempts ended, plain Celery runs included."),
     "retried": ("attempts_retried", "Failed attempts that another followed."),
     "timed_out": ("attempts_timed_out", "Attempts ended by a time limit."),
+    "interrupted": ("attempts_interrupted", "Attempts that ended with their worker."),
     "duplicates": ("duplicate_messages", "Messages that found their task already running or done."),
     "native": ("native_runs", "Executions of plain Celery tasks."),
     "sla_met": ("sla_met", "First starts within the queue's target."),

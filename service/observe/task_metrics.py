@@ -26,6 +26,7 @@ class TaskFigures:
     expired: int
     retry_count: int
     timed_out: int
+    interrupted: int
     duplicates: int
     native: int
     success_rate: float | None
@@ -51,6 +52,7 @@ def figures(sums: Sums) -> TaskFigures:
         expired=int(counts["expired"]),
         retry_count=int(counts["retried"]),
         timed_out=int(counts["timed_out"]),
+        interrupted=int(counts["interrupted"]),
         duplicates=int(counts["duplicates"]),
         native=int(counts["native"]),
         success_rate=counts["succeeded"] / ended if ended else None,

@@ -1,6 +1,7 @@
 """Watches the beats of the workers: who lives, judged by counters that move and never by a clock."""
 
 import time
+from collections.abc import Sequence
 
 from pydantic_core import from_json
 
@@ -52,8 +53,12 @@ class BeatWatch:
 
 
 async def read_beats(server: RedisServer) -> dict[str, Beat]:
-    """The last beat of every worker parent, by owner; unreadable ones are left out with a warning."""
-    flat = await server.command("HGETALL", keys.BEATS)
+    """The last beat of every worker parent, by owner. Raises ``BrokerAway``."""
+    return parse_beats(await server.command("HGETALL", keys.BEATS))
+
+
+def parse_beats(flat: Sequence[bytes]) -> dict[str, Beat]:
+    """Beats as HGETALL answers them; unreadable ones are left out with a warning."""
     beats: dict[str, Beat] = {}
     for owner, value in zip(flat[::2], flat[1::2], strict=True):
         try:

@@ -1,6 +1,5 @@
 """Taking the right to run away from tasks that were sent: only then may their rows end from outside."""
 
-import asyncio
 from collections.abc import Mapping
 
 from contract import keys
@@ -11,7 +10,6 @@ from service.redis import BrokerAway, RedisServer, ScriptCall
 from service.store.store import Store
 
 _TAIL_SECONDS = 1.0
-_LOOK_AGAIN_SECONDS = 0.02
 
 
 class Closer:
@@ -30,7 +28,9 @@ class Closer:
         if not attempts:
             return []
         try:
-            if not await self._is_recorded(epoch):
+            # A task may have run and its claim been forgotten before the recorder got to it.
+            tail = await Tail.now(self._server, epoch)
+            if not await tail.recorded_within(self._store, _TAIL_SECONDS):
                 return []
             calls: list[ScriptCall] = [
                 ([keys.CONTROL, keys.claim(task_id)], [epoch], [str(reason), keys.CLAIM_SECONDS, attempt])
@@ -41,16 +41,3 @@ class Closer:
             return []
         reach(Failpoint.CLAIMS_CLOSED)
         return [task_id for task_id, answer in zip(attempts, answers, strict=True) if answer == b"closed"]
-
-    async def _is_recorded(self, epoch: int) -> bool:
-        """A task may have run and its claim been forgotten before the recorder got to it."""
-        tail = await Tail.now(self._server, epoch)
-        deadline = asyncio.get_running_loop().time() + _TAIL_SECONDS
-        pause = _LOOK_AGAIN_SECONDS
-        while not await tail.is_recorded(self._store):
-            if asyncio.get_running_loop().time() > deadline:
-                return False
-            await asyncio.sleep(pause)
-            # Many may wait for one recorder: they must not take the connections of everybody else.
-            pause *= 2
-        return True

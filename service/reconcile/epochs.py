@@ -27,7 +27,6 @@ from service.telemetry import logger
 log = logger(__name__)
 
 _TASKS_A_STATEMENT = 5000
-_NO_ID = "00000000-0000-0000-0000-000000000000"
 _RECENT_SECONDS = 60.0
 
 
@@ -136,13 +135,13 @@ class EpochSweep:
             await self._server.scripts("restore", calls)
 
     async def _send_again(self, epoch: int) -> int:
-        after: str | None = _NO_ID
         moved = 0
-        while after is not None:
+        while True:
             async with self._store.statement() as connection:
-                after, part = await epochs.send_again(connection, epoch, list(self._running), after, _TASKS_A_STATEMENT)
+                part = await epochs.send_again(connection, epoch, list(self._running), _TASKS_A_STATEMENT)
             moved += part
-        return moved
+            if part < _TASKS_A_STATEMENT:
+                return moved
 
     async def _open(self, current: Epoch) -> None:
         await self._server.script("open", [keys.CONTROL], [current.epoch], [])

@@ -1,9 +1,13 @@
 """No sweep acts on what a worker may have reported already: first the recorder must have passed it."""
 
+import asyncio
+
 from contract import keys
 from service.redis import RedisServer
 from service.store import epochs
 from service.store.store import Store
+
+_LOOK_AGAIN_SECONDS = 0.02
 
 
 class Tail:
@@ -27,6 +31,18 @@ class Tail:
         if self._stream not in positions:
             return False
         return self._last_id is None or _order(positions[self._stream]) >= _order(self._last_id)
+
+    async def recorded_within(self, store: Store, seconds: float) -> bool:
+        """``is_recorded``, asked again for so long: under load the recorder is always a little behind."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        pause = _LOOK_AGAIN_SECONDS
+        while not await self.is_recorded(store):
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(pause)
+            # Many may wait for one recorder: they must not take the connections of everybody else.
+            pause *= 2
+        return True
 
 
 def _order(stream_id: str) -> tuple[int, int]:

@@ -134,7 +134,11 @@ async def record(connection: Connection, batch: Batch) -> None:
     """Write the batch; in the transaction that moves the position. Counters come from the rows that moved."""
     tallies = Tallies()
     ends = batch.ends
-    only_started = [start for start in batch.starts.values() if start.id not in ends or ends[start.id].retry_at]
+    only_started = [
+        start
+        for start in batch.starts.values()
+        if start.id not in ends or ends[start.id].retry_at or start.attempt > ends[start.id].attempt
+    ]
     for moved in await recording.begin(connection, only_started):
         _count_start(tallies, moved, batch.starts[moved.id].at)
     retried = await recording.retry(connection, [end for end in ends.values() if end.retry_at])

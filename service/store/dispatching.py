@@ -13,21 +13,23 @@ _WAITING = text("""
         AND t.cancel_requested_at IS NULL)
 """)
 
-_TOP_UP = text("""
+_ALONE = " AND id IN (SELECT task_id FROM quarantine_queue WHERE queue = :queue)"
+_TOP_UP = """
     WITH chosen AS (
-        SELECT id FROM task_live WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL
+        SELECT id FROM task_live WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL{alone}
         ORDER BY priority DESC, due_at, id LIMIT :room FOR UPDATE SKIP LOCKED
     ), sent AS (
-        UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch
+        UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now()
         FROM chosen WHERE t.id = chosen.id
         RETURNING t.id, t.task_type, t.queue, t.priority, t.args, t.kwargs, t.timeout_seconds, t.dispatch, t.attempt,
-            t.max_attempts,
+            t.max_attempts, t.interruptions,
             extract(epoch FROM t.expires_at)::float8 AS expires_at, t.traceparent, t.due_at
     ), boxed AS (
         INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM sent HAVING count(*) > 0 RETURNING id
     )
     SELECT sent.*, boxed.id AS outbox_id FROM sent CROSS JOIN boxed ORDER BY priority DESC, due_at, id
-""")
+"""
+_TOP_UP_ALL, _TOP_UP_ALONE = text(_TOP_UP.format(alone="")), text(_TOP_UP.format(alone=_ALONE))
 
 _WAKE = text("""
     WITH due AS (
@@ -65,12 +67,19 @@ async def waiting_queues(connection: Connection, queues: Sequence[str]) -> set[s
     return set((await connection.execute(_WAITING, {"queues": list(queues)})).scalars())
 
 
-async def top_up(connection: Connection, queue: str, room: int, epoch: int) -> tuple[list[Envelope], int | None]:
-    """Mark up to ``room`` waiting tasks of a queue as sent, most urgent and oldest first, with their outbox row.
+async def top_up(
+    connection: Connection, queue: str, room: int, epoch: int, *, alone: bool = False
+) -> tuple[list[Envelope], int | None]:
+    """Mark up to ``room`` waiting tasks of a queue as sent, most urgent and oldest first, with their outbox row;
+    ``alone``: only the one the queue is kept empty for.
 
     Returns them with the id of that row, to be dropped once they are published.
     """
-    rows = (await connection.execute(_TOP_UP, {"queue": queue, "room": room, "epoch": epoch})).all()
+    rows = (
+        await connection.execute(
+            _TOP_UP_ALONE if alone else _TOP_UP_ALL, {"queue": queue, "room": room, "epoch": epoch}
+        )
+    ).all()
     envelopes = [
         Envelope(
             task_id=str(row.id),
@@ -85,6 +94,7 @@ async def top_up(connection: Connection, queue: str, room: int, epoch: int) -> t
             max_attempts=row.max_attempts,
             expires_at=row.expires_at,
             traceparent=row.traceparent,
+            interruptions=row.interruptions,
         )
         for row in rows
     ]

@@ -34,14 +34,11 @@ _FIRST_POSITION = text("""
 _LEAVE = text("DELETE FROM recorder_position WHERE stream = :stream AND last_id = :last_id")
 _SEND_AGAIN = text("""
     WITH part AS (
-        SELECT id, place, state, sent_epoch FROM task_live WHERE id > CAST(:after AS uuid) ORDER BY id LIMIT :most
-    ), moved AS (
-        UPDATE task_live t SET place = 'waiting' FROM part
-        WHERE t.id = part.id AND t.place = 'sent' AND t.state = 'queued' AND t.sent_epoch < :epoch
-            AND NOT t.id = ANY(CAST(:running AS uuid[]))
-        RETURNING t.id
+        SELECT id FROM task_live WHERE place = 'sent' AND state = 'queued' AND sent_epoch < :epoch
+            AND NOT id = ANY(CAST(:running AS uuid[]))
+        LIMIT :most FOR UPDATE
     )
-    SELECT (SELECT max(id::text)::uuid FROM part) AS last, (SELECT count(*) FROM moved) AS moved
+    UPDATE task_live t SET place = 'waiting' FROM part WHERE t.id = part.id
 """)
 
 
@@ -77,13 +74,7 @@ async def leave(connection: Connection, stream: str, last_id: str, following: st
     await start_reading(connection, following)
 
 
-async def send_again(
-    connection: Connection, epoch: int, running: Sequence[str], after: str, most: int
-) -> tuple[str | None, int]:
-    """Among the next ``most`` unfinished tasks by id: those sent before this epoch wait again, but for ``running``.
-
-    Returns the last id looked at (None: there are no more) and how many were moved.
-    """
-    parameters = {"epoch": epoch, "running": list(running), "after": after, "most": most}
-    row = (await connection.execute(_SEND_AGAIN, parameters)).one()
-    return (None if row.last is None else str(row.last)), row.moved
+async def send_again(connection: Connection, epoch: int, running: Sequence[str], most: int) -> int:
+    """Up to ``most`` tasks sent before this epoch wait again, but for ``running``. Returns how many."""
+    parameters = {"epoch": epoch, "running": list(running), "most": most}
+    return (await connection.execute(_SEND_AGAIN, parameters)).rowcount

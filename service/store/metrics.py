@@ -23,6 +23,7 @@ COUNTERS = (
     "expired",
     "retried",
     "timed_out",
+    "interrupted",
     "duplicates",
     "native",
     "sla_met",
@@ -88,9 +89,12 @@ async def add(connection: Connection, tallies: Tallies) -> None:
         await connection.execute(insert(TaskMetricsDelta), rows)
 
 
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtext('pointsman rollup'))")
+
+
 async def fold(connection: Connection, most: int) -> int:
     """Move up to ``most`` deltas into the rollup. One caller at a time, in a transaction. Returns how many it moved."""
-    await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('pointsman rollup'))"))
+    await connection.execute(_LOCK)
     oldest = select(TaskMetricsDelta.id).order_by(TaskMetricsDelta.id).limit(most)
     gone = delete(TaskMetricsDelta).where(TaskMetricsDelta.id.in_(oldest)).returning(*TaskMetricsDelta.__table__.c)
     deltas = [dict(row) for row in (await connection.execute(gone)).mappings()]
@@ -102,6 +106,33 @@ async def fold(connection: Connection, most: int) -> int:
     for key in sorted(groups):
         await _fold_group(connection, key, groups[key])
     return len(deltas)
+
+
+_OF_OLD_MINUTES = text("""
+    DELETE FROM task_metrics WHERE (minute, task_type, queue) IN (
+        SELECT minute, task_type, queue FROM task_metrics
+        WHERE minute < date_trunc('day', CAST(:before AS timestamptz), 'UTC')
+            AND minute <> date_trunc('day', minute, 'UTC')
+        ORDER BY minute LIMIT :most)
+    RETURNING *, date_trunc('day', minute, 'UTC') AS day
+""")
+
+
+async def fold_days(connection: Connection, before: datetime, most: int) -> int:
+    """Make one row of a day, under its first minute, of up to ``most`` rows of the days before ``before``.
+
+    No sum over everything changes. One caller at a time, in a transaction. Returns how many rows it took.
+    """
+    await connection.execute(_LOCK)
+    rows = [
+        dict(row) for row in (await connection.execute(_OF_OLD_MINUTES, {"before": before, "most": most})).mappings()
+    ]
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["day"], row["task_type"], row["queue"]), []).append(row)
+    for key in sorted(groups):
+        await _fold_group(connection, key, groups[key])
+    return len(rows)
 
 
 async def _fold_group(connection: Connection, key: tuple[Any, ...], rows: list[dict[str, Any]]) -> None:

@@ -72,6 +72,8 @@ class _TaskColumns:
     """The newest attempt that started; only rises."""
     max_attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
     """The budget of attempts."""
+    interruptions: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """Attempts that ended with their worker and not by themselves. They do not count against the budget."""
     dispatch: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     """How often the task was sent to the broker."""
     sla_seconds: Mapped[float] = mapped_column(REAL)
@@ -114,6 +116,10 @@ class LiveTask(_TaskColumns, Base):
     from queued to running stay HOT updates."""
     sent_epoch: Mapped[int | None] = mapped_column(Integer)
     """The epoch of its newest message."""
+    sent_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    """When it was marked sent, before its newest message was published. Means nothing of one that was never sent."""
+    interrupted_in_a_row: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """Interruptions since an attempt last ended by itself."""
 
     @declared_attr.directive
     @classmethod
@@ -131,6 +137,7 @@ class LiveTask(_TaskColumns, Base):
                 "id",
                 postgresql_where=text("place = 'waiting'"),
             ),
+            Index("ix_task_live_sent", "queue", "priority", "sent_at", postgresql_where=text("place = 'sent'")),
             Index("ix_task_live_held", "id", postgresql_where=text("place = 'held'")),
             Index("ix_task_live_asleep", "due_at", postgresql_where=text("place = 'asleep'")),
             Index("ix_task_live_cancelled", "id", postgresql_where=text("cancel_requested_at IS NOT NULL")),
@@ -173,7 +180,7 @@ class FinishedTask(_TaskColumns, Base):
 
 
 class TaskAttempt(Base):
-    """An attempt that did not succeed."""
+    """An attempt that did not succeed. One whose worker went away has ``error_type`` ``Interrupted``."""
 
     __tablename__ = "task_attempt"
 
@@ -186,6 +193,16 @@ class TaskAttempt(Base):
     error_type: Mapped[str]
     error_message: Mapped[str]
     error_traceback: Mapped[str]
+
+
+class QuarantineQueue(Base):
+    """A queue on which nothing is sent but one task, so that this one runs alone."""
+
+    __tablename__ = "quarantine_queue"
+
+    queue: Mapped[str] = mapped_column(primary_key=True)
+    task_id: Mapped[UUID]
+    since: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class IdempotencyKey(Base):
@@ -342,6 +359,8 @@ class _Counters:
     """Failed attempts that another follows, by their end."""
     timed_out: Mapped[int] = _zero()
     """Attempts ended by a time limit, by their end."""
+    interrupted: Mapped[int] = _zero()
+    """Attempts that ended with their worker, by their rescue. Not among ``executions``."""
     duplicates: Mapped[int] = _zero()
     """Messages that found their task already running or done, by the gate's answer."""
     native: Mapped[int] = _zero()

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 DAYS_AHEAD = 7
+PARTITION_PREFIX = "task_day_"
 
 
 def lowest_id(moment: datetime) -> UUID:
@@ -16,7 +17,12 @@ def lowest_id(moment: datetime) -> UUID:
 
 def partition_name(day: date) -> str:
     """The table of one day."""
-    return f"task_day_{day:%Y%m%d}"
+    return f"{PARTITION_PREFIX}{day:%Y%m%d}"
+
+
+async def lock_partitions(connection: AsyncConnection) -> None:
+    """One process at a time makes or drops partitions; in a transaction."""
+    await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('pointsman partitions'))"))
 
 
 async def ensure_partitions(connection: AsyncConnection, days_ahead: int = DAYS_AHEAD) -> list[str]:
@@ -24,7 +30,7 @@ async def ensure_partitions(connection: AsyncConnection, days_ahead: int = DAYS_
 
     Rows that the DEFAULT partition took meanwhile move into them. Run inside a transaction.
     """
-    await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('pointsman partitions'))"))
+    await lock_partitions(connection)
     today = (await connection.execute(text("SELECT (now() AT TIME ZONE 'UTC')::date"))).scalar_one()
     made = []
     for day in (today + timedelta(days=ahead) for ahead in range(days_ahead + 1)):

@@ -110,7 +110,7 @@ _BEGIN = text(
 
 _LIVE = frozenset(column.name for column in LiveTask.__table__.columns)
 _BUDGET = "coalesce(e.max_attempts, t.max_attempts)"
-_FOLLOWED = f"e.retry_at IS NOT NULL AND e.attempt < {_BUDGET}"
+_FOLLOWED = f"e.retry_at IS NOT NULL AND e.attempt - t.interruptions < {_BUDGET}"
 """Whether another attempt may follow a failure."""
 _OF_THE_END = {
     "state": f"CASE WHEN e.state = 'failed' AND {_FOLLOWED} THEN 'cancelled' ELSE e.state END",
@@ -173,6 +173,7 @@ _RETRY_COLUMNS = {"id": "uuid", "attempt": "smallint", "retry_at": "timestamptz"
 _RETRY = text(
     """
     UPDATE task_live t SET state = 'retrying', place = 'asleep', due_at = e.retry_at, progress = NULL,
+        interrupted_in_a_row = 0,
         sla_met = coalesce(t.sla_met,
             CASE WHEN t.attempt = 1 THEN extract(epoch FROM t.started_at - t.due_at) <= t.sla_seconds END)
     FROM """

@@ -9,13 +9,14 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.store.partitions import PARTITION_PREFIX
+
 _ROOT = Path(__file__).resolve().parents[2]
-_PARTITION_PREFIX = "task_day_"
 
 
 def is_ours(table: str) -> bool:
     """Whether the models describe this table; partitions are made by ``store.partitions``, not by models."""
-    return table != "task_default" and not table.startswith(_PARTITION_PREFIX)
+    return table != "task_default" and not table.startswith(PARTITION_PREFIX)
 
 
 def alembic_config(database_url: str) -> Config:

@@ -66,6 +66,7 @@ class NewTask:
             "priority": self.priority,
             "attempt": 0,
             "max_attempts": self.max_attempts,
+            "interruptions": 0,
             "dispatch": 1 if sent else 0,
             "sent_epoch": self.sent_epoch,
             "sla_seconds": self.sla_seconds,

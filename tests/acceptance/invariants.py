@@ -62,8 +62,8 @@ async def counted(stack: Stack) -> dict[str, int]:
     """What TaskMetrics say."""
     found = await stack.counters()
     names = (
-        "submitted", "succeeded", "failed", "cancelled", "expired", "executions", "retried", "sla_met", "sla_missed",
-        "native",
+        "submitted", "succeeded", "failed", "cancelled", "expired", "executions", "retried", "interrupted", "sla_met",
+        "sla_missed", "native",
     )  # fmt: skip
     return {name: found[name] for name in names}
 
@@ -75,15 +75,18 @@ class _Database(Protocol):
 async def in_rows(stack: _Database) -> dict[str, int]:
     """The same figures from the rows of tasks and of plain Celery runs."""
     (found,) = await stack.rows("""
+        WITH ended AS (SELECT count(*) AS n FROM task_attempt WHERE error_type <> 'Interrupted')
         SELECT count(*)::int AS submitted,
             count(*) FILTER (WHERE state = 'succeeded')::int AS succeeded,
             count(*) FILTER (WHERE state = 'failed')::int AS failed,
             count(*) FILTER (WHERE state = 'cancelled')::int AS cancelled,
             count(*) FILTER (WHERE state = 'expired')::int AS expired,
-            (count(*) FILTER (WHERE state = 'succeeded') + (SELECT count(*) FROM task_attempt))::int AS executions,
-            ((SELECT count(*) FROM task_attempt)
-                - count(*) FILTER (WHERE state = 'failed' OR state = 'cancelled' AND run_seconds IS NOT NULL)
+            (count(*) FILTER (WHERE state = 'succeeded') + (SELECT n FROM ended))::int AS executions,
+            ((SELECT n FROM ended) - count(*) FILTER (
+                WHERE (state = 'failed' OR state = 'cancelled' AND run_seconds IS NOT NULL)
+                    AND error_type <> 'Interrupted')
             )::int AS retried,
+            (SELECT count(*) FROM task_attempt WHERE error_type = 'Interrupted')::int AS interrupted,
             count(*) FILTER (WHERE sla_met)::int AS sla_met,
             count(*) FILTER (WHERE NOT sla_met)::int AS sla_missed
         FROM task

@@ -74,6 +74,14 @@ def die(self: Any, times: int) -> int:
     return int(self.attempt)
 
 
+@task(name="ledger.kill_node", bind=True)
+def kill_node(self: Any) -> None:
+    """Leaves its effect and kills its whole node."""
+    _note(self.request)
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(_LONGEST_HOLD_SECONDS)
+
+
 @task(name="ledger.steps", bind=True)
 async def steps(self: Any, release: str) -> str:
     """Says how far it is and waits until the file ``release`` exists."""

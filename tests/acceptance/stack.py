@@ -26,7 +26,7 @@ from tests.acceptance.waiting import until
 QUEUES = ("critical", "high_priority", "email", "reports", "external_api", "maintenance")
 COUNTERS = (
     "submitted", "started", "executions", "succeeded", "failed", "cancelled", "expired", "retried", "timed_out",
-    "duplicates", "native", "sla_met", "sla_missed",
+    "interrupted", "duplicates", "native", "sla_met", "sla_missed",
 )  # fmt: skip
 GONE = (httpx.NetworkError, httpx.ProtocolError)
 """What a client sees of a service that is not there. No answer in time is something else."""

@@ -107,7 +107,7 @@ class Spine:
         raw = await self.server.command("RPOP", key)
         return None if raw is None else json.loads(raw)
 
-    async def gate(self, message: dict[str, Any], token: str = "token", owner: str = "owner") -> list[Any]:
+    async def gate(self, message: dict[str, Any], token: str = "token", owner: str = "w@h") -> list[Any]:
         """What the gate says to a message."""
         headers = message["headers"]
         managed = headers["pointsman"]
@@ -123,7 +123,7 @@ class Spine:
                 owner,
                 managed["sent_at"],
                 "" if managed["expires_at"] is None else managed["expires_at"],
-                self.body(message),
+                self.body(message, worker=owner),
                 keys.CLAIM_SECONDS,
                 keys.ASK_SECONDS,
                 100_000,
@@ -165,8 +165,8 @@ class Spine:
     async def counters(self) -> dict[str, int]:
         """The sums of TaskMetrics over everything, without zeros."""
         names = (
-            "submitted started executions succeeded failed cancelled expired retried timed_out duplicates native"
-            " sla_met sla_missed"
+            "submitted started executions succeeded failed cancelled expired retried timed_out interrupted duplicates"
+            " native sla_met sla_missed"
         )
         sums = ", ".join(f"sum({name})::int AS {name}" for name in names.split())
         (found,) = await self.rows(

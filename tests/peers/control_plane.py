@@ -29,9 +29,10 @@ def group(tasks: int, failed: int = 0, missed: int = 0, wait: float = 0.1, run: 
     """The figures of so many tasks."""
     return {
         "submitted": tasks, "started": tasks, "execution_count": tasks, "succeeded": tasks - failed, "failed": failed,
-        "cancelled": 0, "expired": 0, "retry_count": failed * 2, "timed_out": 0, "duplicates": 0, "native": 0,
-        "success_rate": None, "failure_rate": None, "sla_met": tasks - missed, "sla_missed": missed,
-        "sla_attainment": None, "run_seconds": _durations(run), "queue_wait_seconds": _durations(wait),
+        "cancelled": 0, "expired": 0, "retry_count": failed * 2, "timed_out": 0, "interrupted": 0,
+        "duplicates": 0, "native": 0, "success_rate": None, "failure_rate": None,
+        "sla_met": tasks - missed, "sla_missed": missed, "sla_attainment": None,
+        "run_seconds": _durations(run), "queue_wait_seconds": _durations(wait),
     }  # fmt: skip
 
 

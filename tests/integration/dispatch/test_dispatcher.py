@@ -47,7 +47,7 @@ async def test_no_more_is_sent_than_the_window_holds(closed_spine: Spine, settin
 async def test_a_new_submission_does_not_overtake_what_waits(closed_spine: Spine) -> None:
     await waiting(closed_spine, 3)
     await closed_spine.open_epoch()
-    await closed_spine.dispatcher._state({"maintenance"})
+    await closed_spine.dispatcher._state({"maintenance"}, {})
     await closed_spine.window.refresh()
     await closed_spine.commits.join(new_task())
     assert await closed_spine.rows("SELECT DISTINCT place FROM task_live") == [{"place": "waiting"}]

@@ -105,6 +105,15 @@ async def test_the_managed_header_says_where_the_message_stands(spine: Spine) ->
     }
 
 
+async def test_interruptions_lengthen_the_budget_that_a_worker_is_told(spine: Spine) -> None:
+    envelope = envelope_of(new_task(max_attempts=4))._replace(after=2, interruptions=2)
+    await spine.broker.publish([envelope], 1)
+    message = await spine.message(list_key("maintenance", 7))
+    assert message is not None
+    header = message["headers"][HEADER]
+    assert (header["max_attempts"], header["interruptions"]) == (6, 2)
+
+
 @pytest.mark.parametrize("step", range(10))
 def test_lists_are_the_ones_kombu_reads(step: int) -> None:
     channel: Any = object.__new__(Channel)

@@ -1,35 +1,13 @@
 """Redis that comes back as another server: faults.md rows 12 and 13, step by step."""
 
-import json
-
 from contract import keys
 from contract.queues import list_key
 from service.reconcile.beats import BeatWatch
 from service.reconcile.epochs import EpochSweep
+from tests.integration.reconcile.judge import beat
 from tests.integration.spine import Spine, new_task
 
 MAINTENANCE = list_key("maintenance", 7)
-
-
-async def beat(spine: Spine, owner: str, epoch: int, counter: int, *running: tuple[str, int, str]) -> None:
-    """A worker says what it runs."""
-    named = [{"task": task, "attempt": attempt, "token": token} for task, attempt, token in running]
-    said = {
-        "name": "w@h",
-        "owner": owner,
-        "pool": "w",
-        "queues": ["maintenance"],
-        "processes": 1,
-        "pid": 1,
-        "host": "h",
-        "started_at": 1.0,
-        "contract": 1,
-        "counter": counter,
-        "consuming": counter,
-        "epoch": epoch,
-        "running": named,
-    }
-    await spine.server.command("HSET", keys.BEATS, owner, json.dumps(said))
 
 
 async def epoch(spine: Spine) -> tuple[int, bool]:

@@ -20,6 +20,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "priority": 10,
         "attempt": 0,
         "max_attempts": 1,
+        "interruptions": 0,
         "dispatch": 0,
         "sla_seconds": 2.0,
         "requested_timeout_seconds": None,
@@ -118,3 +119,23 @@ def test_attempt_that_is_kept_is_not_listed_twice() -> None:
     ]
 
     assert len(attempt_views(row(state="failed", attempt=1), failed)) == 1
+
+
+@pytest.mark.parametrize(("state", "shown"), [("queued", "interrupted"), ("succeeded", "succeeded")])
+def test_interrupted_attempt_is_told_apart_unless_it_succeeded_after_all(state: str, shown: str) -> None:
+    kept = [
+        {
+            "attempt": 1,
+            "worker": "w",
+            "started_at": DUE,
+            "finished_at": DUE,
+            "run_seconds": 1.0,
+            "error_type": "Interrupted",
+            "error_message": "",
+            "error_traceback": "",
+        }
+    ]
+
+    (view,) = attempt_views(row(state=state, attempt=1), kept)
+
+    assert view["state"] == shown

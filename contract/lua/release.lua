@@ -1,0 +1,27 @@
+#!lua flags=allow-oom
+-- Take the right to run away from an attempt whose worker is gone, also when memory is full: what that worker reports
+-- later is late.
+-- KEYS: control, claim
+-- ARGV: epoch, run_id, the row's attempt, its worker, claim seconds
+-- Answer: "released" | "running" (another attempt, or another worker's) | "done" (its outcome is on the way) | "wait"
+local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id', 'open')
+if control[1] ~= ARGV[1] or control[2] ~= ARGV[2] or control[3] ~= '1' then
+  return 'wait'
+end
+local claim = redis.call('HMGET', KEYS[2], 'state', 'attempt', 'owner')
+local attempt = tonumber(claim[2] or '0')
+if claim[1] == 'closed' and attempt <= tonumber(ARGV[3]) then
+  return 'released'
+end
+-- One of an earlier attempt came back with old data; a missing one was lost.
+if claim[1] and attempt >= tonumber(ARGV[3]) then
+  if attempt > tonumber(ARGV[3]) or (claim[1] == 'running' and claim[3] ~= ARGV[4]) then
+    return 'running'
+  end
+  if claim[1] == 'done' then
+    return 'done'
+  end
+end
+redis.call('HSET', KEYS[2], 'state', 'released', 'attempt', ARGV[3], 'token', '', 'owner', ARGV[4])
+redis.call('EXPIRE', KEYS[2], ARGV[5])
+return 'released'

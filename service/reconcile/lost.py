@@ -1,0 +1,100 @@
+"""The sweep ``lost``: a task was sent, has not started, and its message is nowhere. It is sent again.
+
+The message was popped by a worker that died before it wrote ``unacked``, or Redis lost it; or it is in ``unacked`` and
+belonged to a worker that is gone, where kombu would leave it for an hour. The gate turns away a message that was sent
+once too often.
+"""
+
+from dataclasses import dataclass
+
+from contract.events import Beat
+from service.broker import Broker
+from service.loops import Loop
+from service.reconcile.lists import left_their_list
+from service.reconcile.liveness import Liveness
+from service.reconcile.tail import Tail
+from service.redis import RedisServer
+from service.settings import Settings
+from service.store import clock, missing
+from service.store.missing import Unstarted
+from service.store.store import Store
+from service.telemetry import logger
+
+log = logger(__name__)
+
+_AGE_SECONDS = 5.0
+_TASKS_A_PLACE = 500
+_TAIL_SECONDS = 1.0
+_FORGET_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """A worker that died or left, and when this was noticed (Unix seconds, database clock)."""
+
+    queues: frozenset[str]
+    at: float
+
+
+class LostSweep:
+    """Safe in every process: a row goes back only while it is at the sending that was looked for."""
+
+    def __init__(
+        self, store: Store, broker: Broker, server: RedisServer, liveness: Liveness, settings: Settings
+    ) -> None:
+        self._store = store
+        self._broker = broker
+        self._server = server
+        self._liveness = liveness
+        self._queues = [queue.name for queue in settings.topology.queues]
+        # What was committed and not published is the outbox sweep's.
+        self._age_seconds = max(_AGE_SECONDS, settings.outbox_age_seconds + 2)
+        self._epoch: int | None = None
+        self._living: dict[str, Beat] = {}
+        self._dead: frozenset[str] = frozenset()
+        self._gone: list[_Gone] = []
+        self.loop = Loop("lost sweep", self.single_pass, settings.sweep_interval_seconds)
+
+    async def single_pass(self) -> bool:
+        """Look for what has left its list, up to 500 tasks a queue and priority; True when there may be more."""
+        epoch = self._liveness.epoch
+        if epoch is None:
+            return False
+        async with self._store.statement() as connection:
+            self._see_who_went(epoch, await clock.now(connection))
+            places = await left_their_list(connection, self._broker, self._queues, self._age_seconds)
+            found = await missing.unstarted(connection, places, epoch, _TASKS_A_PLACE)
+        if not found:
+            return False
+        tail = await Tail.now(self._server, epoch)
+        if not await tail.recorded_within(self._store, _TAIL_SECONDS):
+            return False
+        wanted = [(task.id, task.attempt, task.dispatch) for task in found]
+        where = await self._broker.whereabouts(wanted, epoch)
+        lost = [task for task, place in zip(found, where, strict=True) if self._is_lost(task, place)]
+        if not lost:
+            return False
+        async with self._store.statement() as connection:
+            taken = await missing.take_back(connection, lost)
+        await self._broker.forget(taken)
+        if taken:
+            log.warning("messages were lost on the way; their tasks are sent again", tasks=len(taken))
+        return len(taken) >= _TASKS_A_PLACE
+
+    def _see_who_went(self, epoch: int, now: float) -> None:
+        living, dead = self._liveness.beats(), self._liveness.dead()
+        if epoch != self._epoch:
+            # Whatever was sent before is sent again by the new epoch.
+            self._epoch, self._living, self._dead, self._gone = epoch, living, frozenset(dead), []
+            return
+        for owner, beat in (self._living | dead).items():
+            if owner not in living and owner not in self._dead:
+                self._gone.append(_Gone(frozenset(beat["queues"]), now))
+        self._living, self._dead = living, frozenset(dead)
+        self._gone = [gone for gone in self._gone if now - gone.at < _FORGET_SECONDS]
+
+    def _is_lost(self, task: Unstarted, place: str) -> bool:
+        if place == "unacked":
+            # Nobody wrote down whose it is: what a living worker holds is sent once too often, once for each death.
+            return any(task.queue in gone.queues and task.sent_at < gone.at for gone in self._gone)
+        return place == "nowhere"

@@ -1,0 +1,49 @@
+"""Rescue: an attempt whose worker is gone is ended from outside, first in Redis, then in its row."""
+
+from collections.abc import Sequence
+
+from contract import keys
+from service.redis import RedisServer, ScriptCall
+from service.store import rescuing
+from service.store.rescuing import Rescued, Running
+from service.store.store import Store
+from service.telemetry import logger
+
+log = logger(__name__)
+
+
+class Rescuer:
+    """Safe in every process, and after a death at any line: a claim is released once, a row moves once.
+
+    The caller has seen the recorder pass whatever these workers reported.
+    """
+
+    def __init__(self, store: Store, server: RedisServer) -> None:
+        self._store = store
+        self._server = server
+
+    async def rescue(self, attempts: Sequence[Running], epoch: int) -> int:
+        """How many of these attempts ended now. Raises ``BrokerAway`` and the store's errors; then call it again."""
+        if not attempts:
+            return 0
+        calls: list[ScriptCall] = [
+            ([keys.CONTROL, keys.claim(one.id)], [epoch], [one.attempt, one.worker, keys.CLAIM_SECONDS])
+            for one in attempts
+        ]
+        answers = await self._server.scripts("release", calls)
+        released = [one for one, answer in zip(attempts, answers, strict=True) if answer == b"released"]
+        if not released:
+            return 0
+        async with self._store.transaction() as connection:
+            rescued = await rescuing.interrupt(connection, released)
+        _tell(rescued)
+        return rescued.waiting + rescued.quarantined + rescued.failed
+
+
+def _tell(rescued: Rescued) -> None:
+    if rescued.waiting:
+        log.warning("attempts ended with their worker; their tasks are sent again", tasks=rescued.waiting)
+    if rescued.quarantined:
+        log.error("tasks lost their worker again and again; they wait to run alone", tasks=rescued.quarantined)
+    if rescued.failed:
+        log.error("tasks ran alone and lost their worker again; they are failed", tasks=rescued.failed)

@@ -1,0 +1,48 @@
+"""The sweep ``retention``: what ended long ago goes, and the counters stay."""
+
+from datetime import timedelta
+
+from service.loops import Loop
+from service.settings import Settings
+from service.store import metrics, retention
+from service.store.store import LockNotGot, Store
+from service.telemetry import logger
+
+log = logger(__name__)
+
+_INTERVAL_SECONDS = 300.0
+_ROWS_A_PASS = 2000
+_MINUTES_KEPT = timedelta(days=32)
+"""The longest window of ``/v1/metrics/tasks``, and a day: until then minutes are told apart."""
+
+
+class RetentionSweep:
+    """Safe in every process: a pass holds an advisory lock while it drops a day."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._days = settings.retention_days
+        self.loop = Loop("retention sweep", self.single_pass, _INTERVAL_SECONDS)
+
+    async def single_pass(self) -> bool:
+        """Drop at most one day and delete up to 2,000 rows of each kind; True when there may be more."""
+        async with self._store.statement() as connection:
+            before = await retention.cutoff(connection, self._days)
+            day = await retention.oldest_day(connection, before)
+        more = False
+        if day is not None:
+            try:
+                async with self._store.transaction() as connection:
+                    dropped = await retention.drop_day(connection, day, before)
+            except LockNotGot as error:
+                log.info("a day of finished tasks is in use and is dropped later", day=str(day), reason=str(error))
+            else:
+                more = dropped is not None
+                if dropped is not None:
+                    log.info("a day of finished tasks was dropped", partition=dropped.name, kept=dropped.kept)
+        async with self._store.statement() as connection:
+            deleted = await retention.delete_left_over(connection, before, _ROWS_A_PASS)
+        async with self._store.transaction() as connection:
+            whole_days = min(before, before + timedelta(days=self._days) - _MINUTES_KEPT)
+            folded = await metrics.fold_days(connection, whole_days, _ROWS_A_PASS)
+        return more or deleted >= _ROWS_A_PASS or folded >= _ROWS_A_PASS

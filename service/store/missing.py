@@ -1,0 +1,85 @@
+"""Sent tasks whose message has left its list: fetched, running, finished and not recorded yet, or lost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from service.store.arrays import array_columns
+from service.store.rescuing import Running
+from service.store.store import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """Where to look: what was sent on a queue with a priority before a moment (Unix seconds, database clock)."""
+
+    queue: str
+    priority: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unstarted:
+    """A task that was sent and is not known to have started."""
+
+    id: str
+    attempt: int
+    dispatch: int
+    queue: str
+    sent_at: float
+    """Unix seconds, database clock."""
+
+
+# By index from the oldest on: what is still in its list, however much, is not looked at.
+_PLACES = {"queue": "text", "priority": "smallint", "before": "float8"}
+_SENT = (
+    "SELECT t.* FROM "
+    + array_columns(_PLACES, "l")
+    + """
+    CROSS JOIN LATERAL (
+        SELECT id, attempt, dispatch, queue, worker, extract(epoch FROM sent_at)::float8 AS sent_at FROM task_live
+        WHERE place = 'sent' AND queue = l.queue AND priority = l.priority AND sent_at < to_timestamp(l.before)
+            AND {condition}
+        ORDER BY task_live.sent_at LIMIT :most
+    ) AS t
+"""
+)
+_UNSTARTED = text(_SENT.format(condition="state = 'queued' AND sent_epoch <= :epoch"))
+_RUNNING = text(_SENT.format(condition="state = 'running'"))
+
+_TAKE_BACK = text(
+    "UPDATE task_live t SET place = 'waiting' FROM "
+    + array_columns({"id": "uuid", "dispatch": "integer"}, "e")
+    + """
+    WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
+        AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch
+    RETURNING t.id, t.dispatch
+"""
+)
+
+
+async def unstarted(connection: Connection, places: Sequence[Before], epoch: int, most: int) -> list[Unstarted]:
+    """Up to ``most`` tasks of each place that were sent up to this epoch and did not start, oldest first."""
+    rows = await connection.execute(_UNSTARTED, _columns(places) | {"epoch": epoch, "most": most})
+    return [Unstarted(str(row.id), row.attempt, row.dispatch, row.queue, row.sent_at) for row in rows]
+
+
+async def running(connection: Connection, places: Sequence[Before], most: int) -> list[Running]:
+    """Up to ``most`` attempts of each place that are said to run, oldest first."""
+    rows = await connection.execute(_RUNNING, _columns(places) | {"most": most})
+    return [Running(str(row.id), row.attempt, row.worker) for row in rows]
+
+
+async def take_back(connection: Connection, tasks: Sequence[Unstarted]) -> Mapping[str, int]:
+    """Let these wait to be sent again, unless they started or were sent since; the sendings given up, by id."""
+    columns = {"id": [task.id for task in tasks], "dispatch": [task.dispatch for task in tasks]}
+    return {str(row.id): row.dispatch for row in await connection.execute(_TAKE_BACK, columns)}
+
+
+def _columns(places: Sequence[Before]) -> dict[str, object]:
+    return {
+        "queue": [place.queue for place in places],
+        "priority": [place.priority for place in places],
+        "before": [place.at for place in places],
+    }

@@ -1,0 +1,112 @@
+"""Finished tasks leave by age: whole days at once, and what hangs on them after that."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from sqlalchemy import text
+
+from service.store.models import FinishedTask
+from service.store.partitions import PARTITION_PREFIX, lock_partitions, lowest_id, partition_name
+from service.store.store import Connection
+
+_HOURS = 24
+_MOST_SURVIVORS = 10_000
+_LOCK_MILLISECONDS = 200
+"""Whoever writes or reads finished tasks waits behind us for so long at most."""
+
+_CUTOFF = text("SELECT now() - CAST(:days AS float8) * interval '1 day'")
+_PARTITIONS = text("""
+    SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'task'::regclass AND starts_with(c.relname, :prefix) ORDER BY c.relname
+""")
+_DEFAULT_ROWS = text("""
+    DELETE FROM task_default WHERE id IN (SELECT id FROM task_default WHERE finished_at < :cutoff LIMIT :most)
+""")
+# The bound beside the join keeps the planner from opening the days that are kept.
+_ATTEMPTS = text("""
+    DELETE FROM task_attempt WHERE (task_id, attempt) IN (
+        SELECT a.task_id, a.attempt FROM task_attempt a WHERE a.task_id < CAST(:low AS uuid)
+            AND NOT EXISTS (SELECT FROM task t WHERE t.id = a.task_id AND t.id < CAST(:low AS uuid))
+            AND NOT EXISTS (SELECT FROM task_live t WHERE t.id = a.task_id)
+        LIMIT :most)
+""")
+_NATIVE = text("""
+    DELETE FROM native_run WHERE id IN (
+        SELECT id FROM native_run WHERE finished_at < :cutoff ORDER BY finished_at LIMIT :most)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A day that is gone."""
+
+    name: str
+    kept: int
+    """Its tasks that ended later than the cutoff; they went on into the DEFAULT partition."""
+
+
+async def cutoff(connection: Connection, days: float) -> datetime:
+    """The moment so many days ago, on the database clock."""
+    found: datetime = (await connection.execute(_CUTOFF, {"days": days})).scalar_one()
+    return found
+
+
+async def oldest_day(connection: Connection, before: datetime) -> date | None:
+    """The oldest day of submission that has a partition and was over ``before``."""
+    for name in (await connection.execute(_PARTITIONS, {"prefix": PARTITION_PREFIX})).scalars():
+        day = datetime.strptime(name.removeprefix(PARTITION_PREFIX), "%Y%m%d").replace(tzinfo=UTC)
+        if day + timedelta(days=1) <= before:
+            return day.date()
+    return None
+
+
+async def drop_day(connection: Connection, day: date, before: datetime) -> Dropped | None:
+    """Drop the partition of a day but for the tasks that ended at ``before`` or later; in a transaction.
+
+    None when those are too many: their day comes. Raises ``LockNotGot`` when somebody reads or writes there for long.
+    """
+    name = partition_name(day)
+    await lock_partitions(connection)
+    if (await connection.execute(text("SELECT to_regclass(:name)"), {"name": name})).scalar_one() is None:
+        return Dropped(name, 0)
+    await connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}"))
+    # A late outcome of this day waits; nobody else does. Names are ours: DDL takes no parameters.
+    await connection.execute(text(f"LOCK TABLE {name} IN SHARE MODE"))
+    survivors = await _survivors(connection, name, day, before)
+    if len(survivors) > _MOST_SURVIVORS:
+        return None
+    columns = ", ".join(column.name for column in FinishedTask.__table__.columns)
+    await connection.execute(text(f"ALTER TABLE task DETACH PARTITION {name}"))
+    if survivors:
+        move = text(f"INSERT INTO task ({columns}) SELECT {columns} FROM {name} WHERE id = ANY(CAST(:ids AS uuid[]))")
+        await connection.execute(move, {"ids": survivors})
+    await connection.execute(text(f"DROP TABLE {name}"))
+    return Dropped(name, len(survivors))
+
+
+async def _survivors(connection: Connection, name: str, day: date, before: datetime) -> list[object]:
+    """An hour at a time: each statement is bounded, however many tasks a day has."""
+    start = datetime.combine(day, time.min, UTC)
+    ended_later = text(f"""
+        SELECT id FROM {name} WHERE id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) AND finished_at >= :before
+        LIMIT :most
+    """)
+    found: list[object] = []
+    for hour in range(_HOURS):
+        low, high = (lowest_id(start + timedelta(hours=at)) for at in (hour, hour + 1))
+        parameters = {"low": low, "high": high, "before": before, "most": _MOST_SURVIVORS + 1}
+        found += (await connection.execute(ended_later, parameters)).scalars()
+        if len(found) > _MOST_SURVIVORS:
+            break
+    return found
+
+
+async def delete_left_over(connection: Connection, before: datetime, most: int) -> int:
+    """Delete up to ``most`` tasks of the DEFAULT partition, attempts without a task and plain runs, of each.
+
+    Returns the largest of the three numbers.
+    """
+    tasks = await connection.execute(_DEFAULT_ROWS, {"cutoff": before, "most": most})
+    attempts = await connection.execute(_ATTEMPTS, {"low": lowest_id(before), "most": most})
+    native = await connection.execute(_NATIVE, {"cutoff": before, "most": most})
+    return max(tasks.rowcount, attempts.rowcount, native.rowcount)

@@ -1,0 +1,186 @@
+"""Finished tasks that leave by age."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from contract.queues import list_key
+from service.reconcile.retention import RetentionSweep
+from service.record.rollup import Rollup
+from service.store.partitions import lowest_id, partition_name
+from tests.integration.spine import Spine, new_task
+
+MAINTENANCE = list_key("maintenance", 7)
+DAYS = 40
+OLD = datetime.now(UTC).replace(hour=12) - timedelta(days=DAYS)
+
+
+def old_id(number: int = 1) -> str:
+    """Of a task submitted forty days ago."""
+    return str(UUID(int=lowest_id(OLD).int + number))
+
+
+async def make_day(spine: Spine) -> str:
+    """The partition of that day, as it was made then."""
+    name = partition_name(OLD.date())
+    start = datetime(OLD.year, OLD.month, OLD.day, tzinfo=UTC)
+    low, high = lowest_id(start), lowest_id(start + timedelta(days=1))
+    await spine.run(f"CREATE TABLE {name} PARTITION OF task FOR VALUES FROM ('{low}') TO ('{high}')")
+    return name
+
+
+async def failed(spine: Spine, task_id: str, days_ago: float) -> None:
+    """A task that ended so long ago, with one failed attempt."""
+    await spine.commits.join(new_task(id=task_id))
+    await spine.commits.drain()
+    message = await spine.message(MAINTENANCE)
+    assert message is not None
+    error = {"type": "E", "message": "", "traceback": ""}
+    await spine.report(message, await spine.gate(message), "failed", error=error)
+    await spine.record_all()
+    ended = "now() - CAST(:days AS float8) * interval '1 day'"
+    await spine.run(f"UPDATE task SET finished_at = {ended} WHERE id = CAST(:id AS uuid)", days=days_ago, id=task_id)
+
+
+async def left(spine: Spine) -> dict[str, list[str]]:
+    """The tasks and attempts that are there."""
+    found: dict[str, list[str]] = {}
+    for table, column in (("task", "id"), ("task_attempt", "task_id")):
+        rows = await spine.rows(f"SELECT {column}::text AS id FROM {table} ORDER BY {column}")
+        found[table] = [row["id"] for row in rows]
+    return found
+
+
+async def partitions(spine: Spine) -> list[str]:
+    rows = await spine.rows("SELECT inhrelid::regclass::text AS n FROM pg_inherits WHERE inhparent = 'task'::regclass")
+    return [row["n"] for row in rows]
+
+
+@pytest.fixture
+def sweep(spine: Spine) -> RetentionSweep:
+    return RetentionSweep(spine.store, spine.settings)
+
+
+async def test_an_old_day_goes_with_its_attempts_and_the_counters_stay(spine: Spine, sweep: RetentionSweep) -> None:
+    day = await make_day(spine)
+    await failed(spine, old_id(), DAYS)
+    young = new_task().id
+    await failed(spine, young, 0)
+    counted = await spine.counters()
+    while await sweep.single_pass():
+        pass
+    assert await left(spine) == {"task": [young], "task_attempt": [young]}
+    assert day not in await partitions(spine)
+    assert await spine.counters() == counted
+
+
+async def test_a_task_submitted_long_ago_that_ended_lately_is_kept(spine: Spine, sweep: RetentionSweep) -> None:
+    day = await make_day(spine)
+    await failed(spine, old_id(1), DAYS)
+    await failed(spine, old_id(2), 1)
+    while await sweep.single_pass():
+        pass
+    assert await left(spine) == {"task": [old_id(2)], "task_attempt": [old_id(2)]}
+    assert day not in await partitions(spine)
+    await spine.run("UPDATE task SET finished_at = now() - interval '31 days'")
+    await sweep.single_pass()
+    assert (await left(spine))["task"] == []
+
+
+async def test_the_attempts_of_a_task_that_still_lives_are_kept(spine: Spine, sweep: RetentionSweep) -> None:
+    await spine.commits.join(new_task(id=old_id(), max_attempts=4))
+    await spine.commits.drain()
+    message = await spine.message(MAINTENANCE)
+    assert message is not None
+    error = {"type": "E", "message": "", "traceback": ""}
+    await spine.report(message, await spine.gate(message), "failed", error=error, retry_in_seconds=60.0)
+    await spine.record_all()
+    await sweep.single_pass()
+    assert await left(spine) == {"task": [], "task_attempt": [old_id()]}
+
+
+async def test_a_late_outcome_of_a_day_that_is_being_dropped_is_recorded_once(
+    spine: Spine, sweep: RetentionSweep
+) -> None:
+    await make_day(spine)
+    await failed(spine, old_id(1), DAYS)
+    await spine.commits.join(new_task(id=old_id(2)))
+    await spine.commits.drain()
+    message = await spine.message(MAINTENANCE)
+    assert message is not None
+    await spine.report(message, await spine.gate(message))
+    await asyncio.gather(sweep.single_pass(), spine.record_all())
+    while await sweep.single_pass():
+        pass
+    rows = await spine.rows("SELECT id::text, state FROM task")
+    assert rows == [{"id": old_id(2), "state": "succeeded"}]
+    assert await spine.rows("SELECT id FROM task_live") == []
+
+
+async def test_an_outcome_of_a_task_that_was_removed_changes_nothing(spine: Spine, sweep: RetentionSweep) -> None:
+    await spine.commits.join(new_task(id=old_id()))
+    await spine.commits.drain()
+    message = await spine.message(MAINTENANCE)
+    assert message is not None
+    verdict = await spine.gate(message)
+    await spine.report(message, verdict)
+    await spine.record_all()
+    await spine.run("UPDATE task SET finished_at = now() - interval '31 days'")
+    await sweep.single_pass()
+    counted = await spine.counters()
+    await spine.report(message, verdict)
+    await spine.record_all()
+    assert await left(spine) == {"task": [], "task_attempt": []}
+    assert await spine.counters() == counted
+
+
+async def test_a_day_that_somebody_reads_is_dropped_later_and_holds_nobody_up(
+    spine: Spine, sweep: RetentionSweep
+) -> None:
+    day = await make_day(spine)
+    async with spine.store.transaction() as reader:
+        await reader.execute(text("SELECT count(*) FROM task"))
+        await asyncio.wait_for(sweep.single_pass(), 5)
+        assert day in await partitions(spine)
+    while await sweep.single_pass():
+        pass
+    assert day not in await partitions(spine)
+
+
+async def test_two_sweeps_drop_a_day_once(spine: Spine) -> None:
+    day = await make_day(spine)
+    await failed(spine, old_id(), 1)
+    sweeps = [RetentionSweep(spine.store, spine.settings) for _ in range(3)]
+    await asyncio.gather(*(sweep.single_pass() for sweep in sweeps))
+    assert day not in await partitions(spine)
+    assert (await left(spine))["task"] == [old_id()]
+
+
+async def test_old_minutes_become_days_and_no_sum_changes(spine: Spine, sweep: RetentionSweep) -> None:
+    await failed(spine, new_task().id, 0)
+    await Rollup(spine.store, spine.settings).single_pass()
+    await spine.run("UPDATE task_metrics SET minute = date_trunc('day', now()) - interval '40 days 5 minutes'")
+    await spine.run("""
+        INSERT INTO task_metrics (minute, task_type, queue, submitted, run_buckets, run_counts)
+        SELECT minute + interval '1 minute', task_type, queue, 5, '{1,2}', '{1,1}' FROM task_metrics
+    """)
+    counted: dict[str, Any] = await spine.counters()
+    while await sweep.single_pass():
+        pass
+    assert await spine.counters() == counted
+    (row,) = await spine.rows("SELECT minute = date_trunc('day', minute, 'UTC') AS whole, submitted FROM task_metrics")
+    assert row == {"whole": True, "submitted": 6}
+
+
+async def test_old_plain_runs_go(spine: Spine, sweep: RetentionSweep) -> None:
+    for age in ("31 days", "1 day"):
+        await spine.run(f"""
+            INSERT INTO native_run (task_id, task_type, queue, worker, state, run_seconds, finished_at)
+            VALUES ('{age}', 't', 'q', 'w', 'SUCCESS', 1, now() - interval '{age}')
+        """)
+    await sweep.single_pass()
+    assert await spine.rows("SELECT task_id FROM native_run") == [{"task_id": "1 day"}]
