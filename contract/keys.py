@@ -25,6 +25,20 @@ one is kept ``CLAIM_SECONDS``."""
 EVENTS_PREFIX = "pointsman:events:"
 """Stream per epoch, trimmed behind the recorder, deleted when the next epoch's stream is being read."""
 
+BELL_PREFIX = "pointsman:bell:"
+"""List per queue, at most 64 entries: one for each message that an idle worker may come and fetch. Deleted with the
+last message of its queue. The scripts know this name and the next two."""
+
+LISTENER_PREFIX = "pointsman:listener:"
+"""String per queue, 3 s: which of the idle workers also looks after publishers that ring no bell."""
+
+LISTENER_BELL_PREFIX = "pointsman:listener_bell:"
+"""List per queue, at most one entry: the listener's own bell, which keeps it from taking a message in two steps."""
+
+FETCH_PREFIX = "pointsman:fetch:"
+"""String per worker connection, ten minutes from its last fetch: the number of that fetch and the delivery tags in its
+answer, should the answer be lost on the way."""
+
 CLAIM_SECONDS = 600
 """How long a finished claim is kept."""
 

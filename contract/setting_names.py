@@ -73,6 +73,7 @@ NAMES = (
     "task_routes",
     "time_limit_seconds",
     "topology",
+    "transport",
     "unknown_outcome_seconds",
     "visibility_timeout_seconds",
     "weather_url",

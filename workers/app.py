@@ -9,6 +9,7 @@ from celery._state import get_current_worker_task
 from kombu import Exchange, Queue
 
 from contract.queues import STEPS
+from workers import transport
 from workers.coroutines import as_function
 from workers.options import unknown_options
 from workers.routing import PriorityAMQP
@@ -47,7 +48,7 @@ class PointsmanCelery(Celery):
 
     def _connection(self, url: str | None, *args: Any, **options: Any) -> Any:
         """Raises ``SystemExit`` with what to do when no broker is known; tasks can be called and tested without one."""
-        chosen = url or celery_url(settings().require_redis_url())
+        chosen = url or broker_url(settings().require_redis_url())
         return super()._connection(chosen, *args, **options)  # type: ignore[misc]  # not in celery-types
 
 
@@ -70,23 +71,29 @@ def celery_url(url: str) -> str:
     return f"redis+socket://{parts.netloc}{parts.path}" + (f"?{urlencode(query)}" if query else "")
 
 
+def broker_url(url: str) -> str:
+    """The URL in Celery's words, with the transport of the settings in its scheme."""
+    found = celery_url(url)
+    return found if settings().transport == "stock" else transport.of_pointsman(found)
+
+
 def configuration() -> dict[str, Any]:
     """Celery's settings."""
     ours = settings()
     found = ours.find_redis_url()
-    url = None if found is None else celery_url(found)
     return {
-        "broker_url": url,
+        "broker_url": None if found is None else broker_url(found),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": {
             "priority_steps": list(STEPS),
             "queue_order_strategy": "priority",
+            "queues_with_bells": [queue.name for queue in ours.topology.queues],
             "visibility_timeout": ours.visibility_timeout_seconds,
             "socket_connect_timeout": ours.redis_connect_seconds,
             "socket_keepalive": True,
         },
-        "result_backend": url,
+        "result_backend": None if found is None else celery_url(found),
         "result_expires": ours.result_expires_seconds,
         "task_serializer": "json",
         "result_serializer": "json",
@@ -112,6 +119,7 @@ def configuration() -> dict[str, Any]:
     }
 
 
+transport.register()
 app = PointsmanCelery("workers", task_cls="workers.base:ManagedTask", set_as_current=True)
 app.add_defaults(configuration)
 # By name: a process that only sends tasks does not load the worker.

@@ -7,7 +7,7 @@ Each is read from the environment with the prefix ``POINTSMAN_``, nested ones as
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -84,6 +84,8 @@ class Settings(TaskSettings):
     allow_pool_without_time_limits: bool = False
     """Accept ``-P solo`` and ``-P threads``, which ignore time limits."""
 
+    transport: Literal["pointsman", "stock"] = "pointsman"
+    """How nodes and callers talk to the broker: by our own transport, or by kombu's. Both may serve the same queues."""
     redis_connect_seconds: float = Field(default=2.0, gt=0)
     """Longest wait for a connection to Redis."""
     redis_read_seconds: float = Field(default=5.0, gt=0)

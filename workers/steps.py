@@ -22,6 +22,7 @@ from workers.pulse import Pulse
 from workers.settings import settings
 from workers.slots import Slots
 from workers.timers import forget_cancelled
+from workers.transport.transport import Transport
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +35,12 @@ class NodeStep(bootsteps.StartStopStep):
 
     requires = ("celery.worker.components:Pool",)
     beats: Beats | None = None
+    forks = False
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         ours = settings()
-        self.forks = _forks(worker, allowed=ours.allow_pool_without_time_limits)
+        NodeStep.forks = _forks(worker, allowed=ours.allow_pool_without_time_limits)
         processes = worker.max_concurrency or worker.concurrency
         node = Node(
             name=worker.hostname,
@@ -89,12 +91,16 @@ class Consuming(bootsteps.StartStopStep):
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
         self._timer: Any = None
+        self._transport: Any = None
 
     def start(self, parent: Any) -> None:
         """The consumer is connected."""
         node = current_node()
         node.queues = list(parent.app.amqp.queues.consume_from)
         node.ready = True
+        self._transport = parent.connection.transport
+        if isinstance(self._transport, Transport) and NodeStep.forks:
+            self._transport.defer_acknowledgements(True)
         self._timer = parent.timer.call_repeatedly(_CONSUMING_SECONDS, partial(_tick, node, parent.timer))
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's name
@@ -102,6 +108,11 @@ class Consuming(bootsteps.StartStopStep):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if isinstance(self._transport, Transport):
+            try:
+                self._transport.defer_acknowledgements(False)
+            except self._transport.connection_errors as error:
+                logger.debug("acknowledgements wait for the channel to close: %s", error)
 
 
 def _tick(node: Node, timer: Any) -> None:

@@ -116,21 +116,39 @@ def test_chain_group_and_chord_keep_the_priority_of_each_part(sample: Any) -> No
     assert chord([urgent, urgent], sample.place.si().set(priority=6)).delay().get(timeout=20) == ["maintenance", 6]
 
 
-def test_more_urgent_message_is_fetched_first(
+def test_queue_listed_first_is_emptied_first(
     own_plane: ControlPlane, start_worker: Callable[..., Worker], tmp_path: Path
 ) -> None:
-    own_plane.declare(1)
-    ledger = tmp_path / "order"
-    order = [("maintenance", 0), ("maintenance", 3), ("email", 7), ("reports", 6), ("critical", 10), ("reports", 10)]
-    for queue, priority in order:
-        last = own_plane.publish(
-            "sample.note_order", str(ledger), f"{queue} {priority}", queue=queue, priority=priority
-        )
-        assert last
+    _publish_in_no_order(own_plane, tmp_path)
     start_worker("-c", "1")
-    until(lambda: ledger.exists() and len(ledger.read_text().splitlines()) == len(order), "all to run", 40)
-    ran = [int(line.split()[1]) for line in ledger.read_text().splitlines()]
-    assert ran == sorted(ran, reverse=True)
+    ran = until(lambda: _ran(tmp_path), "all to run", 40)
+    assert ran == ["critical 10", "email 7", "reports 10", "reports 6", "maintenance 3", "maintenance 0"]
+
+
+def test_more_urgent_message_comes_first_on_the_stock_transport(
+    own_plane: ControlPlane, start_worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    _publish_in_no_order(own_plane, tmp_path)
+    start_worker("-c", "1", POINTSMAN_TRANSPORT="stock")
+    ran = until(lambda: _ran(tmp_path), "all to run", 40)
+    assert [int(line.split()[1]) for line in ran] == [10, 10, 7, 6, 3, 0]
+
+
+_IN_NO_ORDER = [("maintenance", 0), ("maintenance", 3), ("email", 7), ("reports", 6), ("critical", 10), ("reports", 10)]
+
+
+def _publish_in_no_order(plane: ControlPlane, directory: Path) -> None:
+    plane.declare(1)
+    for queue, priority in _IN_NO_ORDER:
+        name = f"{queue} {priority}"
+        plane.publish("sample.note_order", str(directory / "order"), name, queue=queue, priority=priority)
+
+
+def _ran(directory: Path) -> list[str]:
+    """What ran, in order; nothing before all has run."""
+    ledger = directory / "order"
+    lines = ledger.read_text().splitlines() if ledger.exists() else []
+    return lines if len(lines) == len(_IN_NO_ORDER) else []
 
 
 def test_sent_message_lies_on_the_list_of_its_step(own_plane: ControlPlane, sample: Any) -> None:

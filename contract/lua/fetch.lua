@@ -1,0 +1,95 @@
+#!lua flags=allow-oom
+-- Acknowledge messages, take others off their lists and put those among kombu's unacknowledged ones, all in one step.
+-- Queues are emptied in the order given, each from its most urgent list on. Moving a message needs no new memory.
+-- KEYS: unacked, unacked index, last fetch of the caller
+-- ARGV: 1 name of the caller, 2 number of this fetch, 3 most messages, 4 last step, 5 number of queues, the queues,
+--       the delivery tags to acknowledge
+-- Answer: {queues whose lists the caller shall watch, then per message: queue, delivery tag, message}.
+--       The tag is '' when this is no Celery message; then it is gone from the broker.
+local LISTENER_MILLISECONDS = 3000
+
+if #ARGV > 5 + ARGV[5] then
+  local tags = {unpack(ARGV, 6 + ARGV[5])}
+  redis.call('ZREM', KEYS[2], unpack(tags))
+  redis.call('HDEL', KEYS[1], unpack(tags))
+end
+
+local most = tonumber(ARGV[3])
+local answer = {{}}
+local fetched = {ARGV[2]}
+local now
+
+local function place(raw, queue)
+  local fine, message = pcall(cjson.decode, raw)
+  local properties = fine and type(message) == 'table' and message.properties
+  local tag = type(properties) == 'table' and properties.delivery_tag
+  if type(tag) ~= 'string' then
+    return ''
+  end
+  local info = properties.delivery_info
+  local exchange, routing_key = '', queue
+  if type(info) == 'table' and type(info.routing_key) == 'string' then
+    routing_key = info.routing_key
+    exchange = type(info.exchange) == 'string' and info.exchange or ''
+  end
+  if not now then
+    local time = redis.call('TIME')
+    now = string.format('%d.%06d', time[1], time[2])
+  end
+  redis.call('ZADD', KEYS[2], now, tag)
+  redis.call('HSET', KEYS[1], tag,
+    '[' .. raw .. ',' .. cjson.encode(exchange) .. ',' .. cjson.encode(routing_key) .. ']')
+  fetched[#fetched + 1] = tag
+  return tag
+end
+
+for q = 6, 5 + ARGV[5] do
+  local queue = ARGV[q]
+  local lists = {queue}
+  for step = 1, tonumber(ARGV[4]) do
+    lists[step + 1] = queue .. '\6\22' .. step
+  end
+  local waiting = redis.call('EXISTS', unpack(lists)) > 0
+  if waiting and most > 0 then
+    for _, list in ipairs(lists) do
+      for _, raw in ipairs(redis.call('RPOP', list, most) or {}) do
+        most = most - 1
+        answer[#answer + 1] = queue
+        answer[#answer + 1] = place(raw, queue)
+        answer[#answer + 1] = raw
+      end
+      if most == 0 then
+        break
+      end
+    end
+    waiting = redis.call('EXISTS', unpack(lists)) > 0
+  end
+  local bell = 'pointsman:bell:' .. queue
+  local listener_bell = 'pointsman:listener_bell:' .. queue
+  if not waiting then
+    redis.call('DEL', bell, listener_bell)
+  else
+    -- Others may be idle.
+    for _, silent in ipairs({bell, listener_bell}) do
+      if redis.call('EXISTS', silent) == 0 then
+        redis.call('LPUSH', silent, 1)
+      end
+    end
+  end
+end
+
+if #fetched > 1 then
+  redis.call('SET', KEYS[3], table.concat(fetched, '\n'), 'EX', 600)
+end
+if most > 0 then
+  -- The caller is going to wait. One waiting node of a queue also looks after publishers that ring no bell.
+  for q = 6, 5 + ARGV[5] do
+    local listener = 'pointsman:listener:' .. ARGV[q]
+    local name = redis.call('GET', listener)
+    if not name or name == ARGV[1] then
+      redis.call('SET', listener, ARGV[1], 'PX', LISTENER_MILLISECONDS)
+      answer[1][#answer[1] + 1] = ARGV[q]
+    end
+  end
+end
+return answer

@@ -1,0 +1,271 @@
+"""A connection to the broker that fetches several messages in one step."""
+
+import hashlib
+import logging
+import secrets
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from kombu.transport import redis as stock
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
+from redis.exceptions import NoScriptError
+
+from contract.keys import BELL_PREFIX, FETCH_PREFIX, LISTENER_BELL_PREFIX
+from contract.lua import source
+from workers.transport.qos import QoS as Holdings
+
+logger = logging.getLogger(__name__)
+
+_FETCH = source("fetch")
+_DIGEST = hashlib.sha1(_FETCH.encode(), usedforsecurity=False).hexdigest()
+_MOST_MESSAGES = 64
+"""In one fetch, when the prefetch count sets no limit."""
+_MOST_RINGS = 64
+
+
+class Channel(stock.Channel):
+    """kombu's, but it fetches as ``workers.transport`` says when all its queues have bells.
+
+    A channel that consumes any other queue, or without acknowledgements, works as kombu's.
+    """
+
+    QoS = Holdings
+    from_transport_options = (*stock.Channel.from_transport_options, "queues_with_bells")
+
+    queues_with_bells: Iterable[str] = ()
+    """Whoever publishes on one of these through us, or through ``publish.lua``, rings."""
+
+    connection: Any
+    connection_errors: Any
+    client: Any
+    pool: Any
+    active_queues: Any
+    qos: Holdings
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._name = secrets.token_hex(8)
+        self._kept_client: Any = None
+        self._without_acknowledgement: set[str] = set()
+        self._knows_script = False
+        self._number = 0
+        self._asked = 0
+        """Most messages of the fetch on its way; 0: none is."""
+        self._unanswered = False
+        """Whether Redis may have done a fetch whose answer never came."""
+        self._shall_fetch = True
+        self._listens: list[str] = []
+        super().__init__(*args, **options)
+        self._bells = frozenset(self.queues_with_bells)
+
+    @property
+    def is_fetching(self) -> bool:
+        """Whether the answer of a fetch is on its way. It never takes long."""
+        return bool(self._in_poll and self._asked)
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        if asynchronous:
+            return super()._create_client(asynchronous=True)
+        pool = self.pool
+        if self._kept_client is None or self._kept_client.connection_pool is not pool:
+            self._kept_client = super()._create_client()
+        return self._kept_client
+
+    # Consuming
+
+    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **options: Any) -> Any:
+        """Consume from ``queue``."""
+        if no_ack:
+            self._without_acknowledgement.add(queue)
+        return super().basic_consume(queue, no_ack, *args, **options)
+
+    def _brpop_start(self, timeout: Any = None) -> None:
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        if not self._bells.issuperset(queues) or not self._without_acknowledgement.isdisjoint(queues):
+            super()._brpop_start(timeout)
+            return
+        connection = self.client.connection
+        if self._shall_fetch or self.qos.owes:
+            words = self._fetch_words(queues)
+        else:
+            words = self._wait_words(queues, timeout or self.brpop_timeout or 0)
+        self._in_poll = connection
+        self._brpop_sent_at = time.monotonic()
+        connection.send_command(*words)
+
+    def _fetch_words(self, queues: list[str]) -> list[Any]:
+        self._asked = self.qos.can_consume_max_estimate() or _MOST_MESSAGES
+        self._number += 1
+        self._unanswered = True
+        command = ("EVALSHA", _DIGEST) if self._knows_script else ("EVAL", _FETCH)
+        keys = (self.unacked_key, self.unacked_index_key, FETCH_PREFIX + self._name)
+        last_step = self.priority_steps[-1]
+        return [
+            *command, len(keys), *keys, self._name, self._number, self._asked, last_step, len(queues), *queues,
+            *self.qos.take_owed(),
+        ]  # fmt: skip
+
+    def _wait_words(self, queues: list[str], seconds: float) -> list[Any]:
+        """The bells come first: who hears one fetches, whatever else has arrived."""
+        words: list[Any] = ["BRPOP"]
+        listened = [queue for queue in queues if queue in self._listens]
+        words += (LISTENER_BELL_PREFIX + queue for queue in listened)
+        words += (BELL_PREFIX + queue for queue in queues if queue not in listened)
+        words += (self._q_for_pri(queue, step) for queue in listened for step in self.priority_steps)
+        return [*words, seconds]
+
+    def _brpop_read(self, **_: Any) -> Any:
+        asked, self._asked = self._asked, 0
+        try:
+            answer = self.client.connection.read_response()
+        except NoScriptError:
+            self._knows_script = False
+            raise stock.Empty from None
+        except self.connection_errors:
+            self.client.connection.disconnect()
+            raise
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+        if asked:
+            return self._fetched(answer, asked)
+        self._shall_fetch = True
+        if answer is None:
+            raise stock.Empty
+        key, item = answer
+        return self._popped(bytes_to_str(key), item)
+
+    def _fetched(self, answer: list[Any], asked: int) -> bool:
+        self._knows_script = True
+        self._unanswered = False
+        self.qos.settle()
+        self._listens = [bytes_to_str(queue) for queue in answer[0]]
+        messages = [(answer[i].decode(), answer[i + 1].decode(), answer[i + 2]) for i in range(1, len(answer), 3)]
+        self._shall_fetch = len(messages) == asked
+        for _, tag, _ in messages:
+            if tag:
+                self.qos.hold(tag)
+        if not messages:
+            raise stock.Empty
+        if not self._closing:
+            for queue, tag, item in messages:
+                self._hand_over(queue, tag, item)
+        return True
+
+    def _hand_over(self, queue: str, tag: str, item: bytes) -> None:
+        if not tag:
+            _drop(queue, item)
+        elif queue not in self.connection._callbacks:
+            # Its consumer was cancelled meanwhile.
+            self.qos.give_back(tag)
+        else:
+            try:
+                self.connection._deliver(loads(bytes_to_str(item)), queue)
+            except Exception:
+                # What fails once the message is open is not the message's fault.
+                if not self.qos.is_unopened(tag):
+                    raise
+                _drop(queue, item)
+                self.qos.ack(tag)
+
+    def _popped(self, key: str, item: bytes) -> bool:
+        """A bell rang, or, of a publisher who rings none, a message came as with kombu."""
+        for prefix in (BELL_PREFIX, LISTENER_BELL_PREFIX):
+            if key.startswith(prefix):
+                queue = key.removeprefix(prefix)
+                if queue not in self.active_queues:
+                    self._ring_alone(queue)
+                raise stock.Empty
+        queue = key.rsplit(self.sep, 1)[0]
+        try:
+            payload = loads(bytes_to_str(item))
+            opened = self.Message(payload, channel=self)
+            _ = opened.delivery_tag + opened.delivery_info["exchange"] + opened.delivery_info["routing_key"]
+        except (ValueError, TypeError, LookupError):
+            _drop(queue, item)
+        else:
+            self.connection._deliver(payload, queue)
+        return True
+
+    # Publishing
+
+    def _put(self, queue: str, message: Any, **options: Any) -> None:
+        if queue not in self._bells or queue in self._expires:
+            super()._put(queue, message, **options)
+            return
+        batch = options.get("_publish_batch")
+        if batch is not None:
+            super()._put(queue, message, **options)
+            for name, *words in _ring(queue):
+                batch.add(name, *words)
+            return
+        with self.conn_or_acquire() as client, client.pipeline() as pipe:
+            self._ring_with(pipe, queue)
+            step = self._get_message_priority(message, reverse=False)
+            pipe.lpush(self._q_for_pri(queue, step), stock.dumps(message))
+            pipe.execute()
+
+    def _do_restore_message(
+        self, payload: Any, exchange: Any, routing_key: Any, pipe: Any, leftmost: bool = False
+    ) -> None:
+        for queue in self._lookup(exchange, routing_key):
+            if queue in self._bells:
+                self._ring_with(pipe, queue)
+        super()._do_restore_message(payload, exchange, routing_key, pipe, leftmost)
+
+    def _ring_with(self, pipe: Any, queue: str) -> None:
+        for name, *words in _ring(queue):
+            getattr(pipe, name)(*words)
+
+    def _ring_alone(self, queue: str) -> None:
+        with self.conn_or_acquire() as client, client.pipeline() as pipe:
+            self._ring_with(pipe, queue)
+            pipe.execute()
+
+    # Closing
+
+    def close(self) -> None:
+        """Give back what is held, also messages whose fetch was never answered."""
+        if self._in_poll and not self._asked and self._bells.issuperset(self.active_queues):
+            self._end_wait()
+        if self._unanswered and not self._in_poll and not self.closed:
+            self._hold_unanswered()
+        super().close()
+
+    def _hold_unanswered(self) -> None:
+        """The connection was lost between a fetch and its answer: what it took is ours to give back."""
+        try:
+            with self.conn_or_acquire() as client:
+                last = client.get(FETCH_PREFIX + self._name)
+        except self.connection_errors as error:
+            logger.debug("what the last fetch took could not be read: %s", error)
+            return
+        number, *tags = bytes_to_str(last or b"").split("\n")
+        if number == str(self._number):
+            for tag in tags:
+                self.qos.hold(tag)
+
+    def _end_wait(self) -> None:
+        """Let the answer come that kombu reads before it closes."""
+        try:
+            for queue in self.active_queues:
+                self._ring_alone(queue)
+        except self.connection_errors as error:
+            logger.debug("a closing connection could not be woken: %s", error)
+
+
+def _drop(queue: str, item: bytes) -> None:
+    logger.error("%d bytes on queue %s are dropped: they are no Celery message", len(item), queue)
+
+
+def _ring(queue: str) -> list[tuple[Any, ...]]:
+    """One message has come; it does not matter how many bells ring, but they must not pile up."""
+    return [
+        ("lpush", LISTENER_BELL_PREFIX + queue, 1),
+        ("ltrim", LISTENER_BELL_PREFIX + queue, 0, 0),
+        ("lpush", BELL_PREFIX + queue, 1),
+        ("ltrim", BELL_PREFIX + queue, 0, _MOST_RINGS - 1),
+    ]

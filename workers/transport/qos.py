@@ -1,0 +1,103 @@
+"""Which messages this node holds, and which acknowledgements it still owes the broker."""
+
+import logging
+from typing import Any
+
+from kombu.transport import redis as stock
+from kombu.transport import virtual
+
+logger = logging.getLogger(__name__)
+
+_ABSENT = object()
+_MOST_TAGS = 500
+"""In one command."""
+
+
+class QoS(stock.QoS):
+    """kombu's, but a fetched message is among the unacknowledged already, and acknowledgements may be sent later.
+
+    An acknowledgement not sent when the connection is lost is tried again when the channel closes; if that fails too,
+    its message comes back after the visibility timeout, as with kombu.
+    """
+
+    channel: Any
+    _delivered: Any
+    _dirty: Any
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._owed: list[str] = []
+        self._sent: list[str] = []
+
+    @property
+    def owes(self) -> bool:
+        """Whether acknowledgements wait to be sent."""
+        return bool(self._owed)
+
+    def held(self) -> list[str]:
+        """The delivery tags of all messages this node has and has not acknowledged. Safe to call in any thread."""
+        dirty = self._dirty
+        return [tag for tag in list(self._delivered) if tag not in dirty]
+
+    def hold(self, tag: str) -> None:
+        """A message was fetched; it counts from now on, and is given back when the channel closes before it is run."""
+        self._delivered[tag] = None
+
+    def is_unopened(self, tag: str) -> bool:
+        """Whether a message was fetched and not handed over."""
+        return self._delivered.get(tag, _ABSENT) is None
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """A message is handed over."""
+        if self.is_unopened(delivery_tag):
+            virtual.QoS.append(self, message, delivery_tag)
+        else:
+            super().append(message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge a message, now or at the next turn of the event loop."""
+        if self.channel.connection.defers_acknowledgements:
+            self._owed.append(delivery_tag)
+            virtual.QoS.ack(self, delivery_tag)
+        else:
+            super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Drop a message, or give it back."""
+        if requeue:
+            super().reject(delivery_tag, requeue=True)
+        else:
+            self.ack(delivery_tag)
+
+    def give_back(self, tag: str) -> None:
+        """A fetched message goes back to where it was."""
+        self.restore_by_tag(tag)
+        virtual.QoS.ack(self, tag)
+
+    def take_owed(self) -> list[str]:
+        """Acknowledgements to send now. They are owed again unless ``settle`` follows."""
+        self._sent, self._owed = self._owed[:_MOST_TAGS], self._owed[_MOST_TAGS:]
+        return self._sent
+
+    def settle(self) -> None:
+        """What was taken has arrived."""
+        self._sent = []
+
+    def flush(self) -> None:
+        """Send every owed acknowledgement, wait for the answer. Raises what the client raises; they stay owed then."""
+        self._owed = self._sent + self._owed
+        self._sent = []
+        while self._owed:
+            tags = self._owed[:_MOST_TAGS]
+            with self.pipe_or_acquire() as pipe:
+                pipe.zrem(self.unacked_index_key, *tags).hdel(self.unacked_key, *tags).execute()
+            del self._owed[: len(tags)]
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        """The channel closes: acknowledge what is owed, give back what is held."""
+        if self._owed or self._sent:
+            try:
+                self.flush()
+            except self.channel.connection_errors as error:
+                logger.debug("%d acknowledgements could not be sent: %s", len(self._owed), error)
+        super().restore_unacked_once(stderr)
