@@ -4,6 +4,7 @@ A message without this header is native Celery and none of our business but to b
 """
 
 from typing import Any, NotRequired, TypedDict
+from uuid import UUID
 
 VERSION = 1
 HEADER = "pointsman"
@@ -51,3 +52,12 @@ def managed_header(headers: dict[str, Any]) -> ManagedHeader | None:
 def delivery_tag(task_id: str, dispatch: int) -> str:
     """Kombu's key for the unacknowledged message; unique for each sending."""
     return f"{task_id}.{dispatch}"
+
+
+def sending_of(tag: bytes) -> tuple[str, int] | None:
+    """The task and sending of a tag of ours, None for one of somebody else."""
+    task, _, dispatch = tag.decode(errors="replace").rpartition(".")
+    try:
+        return str(UUID(task)), int(dispatch)
+    except ValueError:
+        return None

@@ -35,6 +35,7 @@ from service.reconcile.outbox import OutboxSweep
 from service.reconcile.partitions import PartitionSweep
 from service.reconcile.quarantine import QuarantineSweep
 from service.reconcile.retention import RetentionSweep
+from service.reconcile.unacked import UnackedSweep
 from service.reconcile.vanished import VanishedSweep
 from service.record.recorder import Recorder
 from service.record.rollup import Rollup
@@ -136,6 +137,7 @@ class Process:
             VanishedSweep(self.store, broker, server, liveness, self.settings).loop,
             QuarantineSweep(self.store, liveness).loop,
             LostSweep(self.store, broker, server, liveness, self.settings).loop,
+            UnackedSweep(self.store, broker).loop,
             DueSweep(self.store, self.settings).loop,
             OutboxSweep(self.store, self.settings).loop,
             ExpiredSweep(self.store, server, self.settings).loop,

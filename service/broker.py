@@ -7,13 +7,13 @@ against what the installed Celery and kombu produce.
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 from contract import keys
-from contract.message import HEADER, VERSION, delivery_tag
+from contract.message import HEADER, VERSION, delivery_tag, sending_of
 from contract.queues import STEPS, UNACKED, UNACKED_INDEX, list_key, step_of
 from service.loops import ExpectedFault
 from service.redis import BrokerAway, RedisServer, ScriptCall, Word
@@ -176,10 +176,18 @@ class Broker:
         ]
         return [answer.decode() for answer in await self._server.scripts("whereabouts", calls)] if calls else []
 
-    async def forget(self, sendings: Mapping[str, int]) -> None:
-        """Keep kombu from giving back these (task to sending) that somebody fetched. Raises ``BrokerAway``."""
+    async def fetched(self, most: int) -> list[tuple[str, int]]:
+        """Our messages (task, sending) that were fetched and not acknowledged, at most ``most``, the oldest first.
+
+        Raises ``BrokerAway``.
+        """
+        tags = await self._server.command("ZRANGE", UNACKED_INDEX, 0, most - 1)
+        return [sending for tag in tags if (sending := sending_of(tag)) is not None]
+
+    async def forget(self, sendings: Sequence[tuple[str, int]]) -> None:
+        """Keep kombu from giving back these (task, sending) that somebody fetched. Raises ``BrokerAway``."""
         if sendings:
-            tags = [delivery_tag(task, dispatch) for task, dispatch in sendings.items()]
+            tags = [delivery_tag(task, dispatch) for task, dispatch in sendings]
             await self._server.pipeline([("HDEL", UNACKED, *tags), ("ZREM", UNACKED_INDEX, *tags)])
 
     async def measure_memory(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from celery.exceptions import InvalidTaskError
 from celery.worker.request import Request
+from redis.exceptions import OutOfMemoryError
 
 from contract.message import UnsupportedMessage, managed_header
 from workers.routing import priority_of
@@ -67,7 +68,8 @@ class PointsmanRequest(Request):
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
         # kombu 5.7 takes a lost connection's transport apart; an acknowledgement on it would end the worker.
-        self._connection_errors = (*self._connection_errors, AttributeError)
+        # One that a full Redis refuses would, too.
+        self._connection_errors = (*self._connection_errors, AttributeError, OutOfMemoryError)
         try:
             self.managed = managed_header(self._request_dict) is not None
         except UnsupportedMessage as error:

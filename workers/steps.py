@@ -9,6 +9,7 @@ from typing import Any
 
 from celery import bootsteps, signals
 from celery.worker.consumer import Consumer
+from redis.exceptions import OutOfMemoryError
 
 from contract.events import EventKind, StartedBody
 from contract.message import HEADER
@@ -16,6 +17,7 @@ from workers import native
 from workers.beats import Beats
 from workers.catalogue import Catalogue
 from workers.child import existing_child
+from workers.connection import AWAY, RedisConnection
 from workers.keeper import Note
 from workers.node import Node, become, current_node
 from workers.pulse import Pulse
@@ -28,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _SPARE_SLOTS = 16
 _CONSUMING_SECONDS = 1.0
+_REPORT_AGAIN_SECONDS = 0.5
 
 
 class NodeStep(bootsteps.StartStopStep):
@@ -125,6 +128,13 @@ class PointsmanConsumer(Consumer):
 
     connection: Any
     connection_errors: Any
+    timer: Any
+    _redis: RedisConnection | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # A Redis that is full refuses what a worker needs to go on: it connects again instead of ending.
+        self.connection_errors = (*self.connection_errors, OutOfMemoryError)
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """The task type is not in this worker's registry."""
@@ -166,9 +176,21 @@ class PointsmanConsumer(Consumer):
             "worker": current_node().owner,
             "dispatch": dispatch if isinstance(dispatch, int) else 0,
         }
-        if NodeStep.beats is not None:
-            NodeStep.beats.keeper.note(Note(EventKind.UNKNOWN, str(headers.get("id")), json.dumps(unknown)))
-        message.ack_log_error(logger, self.connection_errors)
+        self._report_and_acknowledge(message, Note(EventKind.UNKNOWN, str(headers.get("id")), json.dumps(unknown)))
+
+    def _report_and_acknowledge(self, message: Any, note: Note) -> None:
+        """The message is acknowledged only once Redis has the note; until then it can be given to another worker."""
+        if self._redis is None:
+            self._redis = RedisConnection(settings())
+        try:
+            accepted = self._redis.script("append", *note.call())[0] == "ok"
+        except AWAY:
+            self._redis.close()
+            accepted = False
+        if accepted:
+            message.ack_log_error(logger, self.connection_errors)
+        else:
+            self.timer.call_after(_REPORT_AGAIN_SECONDS, self._report_and_acknowledge, (message, note))
 
 
 def _close_quietly(close: Callable[[], None]) -> None:

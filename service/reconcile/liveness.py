@@ -101,7 +101,3 @@ class Liveness:
     def beats(self) -> dict[str, Beat]:
         """The last beat of everybody who is not dead."""
         return {owner: seen.beat for owner, seen in self._seen.items() if self.verdict(owner) is not Verdict.DEAD}
-
-    def left(self) -> set[str]:
-        """Those that took their beat away, or whose beat was never there when they were asked for."""
-        return set(self._missing)

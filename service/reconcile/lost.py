@@ -5,9 +5,12 @@ belonged to a worker that is gone, where kombu would leave it for an hour. The g
 once too often.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 from contract.events import Beat
+from contract.message import delivery_tag
 from service.broker import Broker
 from service.loops import Loop
 from service.reconcile.lists import left_their_list
@@ -71,7 +74,8 @@ class LostSweep:
             return False
         wanted = [(task.id, task.attempt, task.dispatch) for task in found]
         where = await self._broker.whereabouts(wanted, epoch)
-        lost = [task for task, place in zip(found, where, strict=True) if self._is_lost(task, place)]
+        held = self._held()
+        lost = [task for task, place in zip(found, where, strict=True) if self._is_lost(task, place, held)]
         if not lost:
             return False
         async with self._store.statement() as connection:
@@ -93,8 +97,13 @@ class LostSweep:
         self._living, self._dead = living, frozenset(dead)
         self._gone = [gone for gone in self._gone if now - gone.at < _FORGET_SECONDS]
 
-    def _is_lost(self, task: Unstarted, place: str) -> bool:
-        if place == "unacked":
-            # Nobody wrote down whose it is: what a living worker holds is sent once too often, once for each death.
+    def _held(self) -> set[str]:
+        """Delivery tags that living workers say they hold; not every transport can say it."""
+        beats = cast(Iterable[Mapping[str, Any]], self._living.values())
+        return {tag for beat in beats for tag in beat.get("reserved") or ()}
+
+    def _is_lost(self, task: Unstarted, place: str, held: set[str]) -> bool:
+        if place == "unacked" and delivery_tag(task.id, task.dispatch) not in held:
+            # What a living worker holds and does not name is sent once too often, once for each death.
             return any(task.queue in gone.queues and task.sent_at < gone.at for gone in self._gone)
         return place == "nowhere"

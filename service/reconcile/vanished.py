@@ -67,7 +67,8 @@ class VanishedSweep:
         if await tail.recorded_within(self._store, _TAIL_SECONDS):
             # Those that have ended meanwhile are fenced by their claims and rows.
             ended = await self._rescuer.rescue(vanished, epoch)
-            log.warning("attempts vanished: nobody runs what should run", suspects=len(vanished), rescued=ended)
+            if ended:
+                log.warning("attempts vanished: nobody ran what should run", tasks=ended)
         return False
 
     def _look_for(self, running: list[Running], epoch: int) -> list[Running]:

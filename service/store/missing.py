@@ -1,6 +1,6 @@
 """Sent tasks whose message has left its list: fetched, running, finished and not recorded yet, or lost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -58,6 +58,15 @@ _TAKE_BACK = text(
 """
 )
 
+_OVER = text(
+    "SELECT e.id, e.dispatch FROM "
+    + array_columns({"id": "uuid", "dispatch": "integer"}, "e")
+    + """
+    LEFT JOIN task_live t ON t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
+    WHERE t.id IS NULL OR t.dispatch > e.dispatch OR t.place <> 'sent'
+"""
+)
+
 
 async def unstarted(connection: Connection, places: Sequence[Before], epoch: int, most: int) -> list[Unstarted]:
     """Up to ``most`` tasks of each place that were sent up to this epoch and did not start, oldest first."""
@@ -71,10 +80,16 @@ async def running(connection: Connection, places: Sequence[Before], most: int) -
     return [Running(str(row.id), row.attempt, row.worker) for row in rows]
 
 
-async def take_back(connection: Connection, tasks: Sequence[Unstarted]) -> Mapping[str, int]:
-    """Let these wait to be sent again, unless they started or were sent since; the sendings given up, by id."""
+async def take_back(connection: Connection, tasks: Sequence[Unstarted]) -> list[tuple[str, int]]:
+    """Let these wait to be sent again, unless they started or were sent since; the (task, sending) given up."""
     columns = {"id": [task.id for task in tasks], "dispatch": [task.dispatch for task in tasks]}
-    return {str(row.id): row.dispatch for row in await connection.execute(_TAKE_BACK, columns)}
+    return [(str(row.id), row.dispatch) for row in await connection.execute(_TAKE_BACK, columns)]
+
+
+async def over(connection: Connection, sendings: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Those (task, sending) that can change nothing any more: the task has ended, or waits to be sent again, or was."""
+    columns = {"id": [task for task, _ in sendings], "dispatch": [dispatch for _, dispatch in sendings]}
+    return [(str(row.id), row.dispatch) for row in await connection.execute(_OVER, columns)]
 
 
 def _columns(places: Sequence[Before]) -> dict[str, object]:

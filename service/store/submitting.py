@@ -69,6 +69,8 @@ class NewTask:
             "interruptions": 0,
             "dispatch": 1 if sent else 0,
             "sent_epoch": self.sent_epoch,
+            "sent_at": submitted_at,
+            "interrupted_in_a_row": 0,
             "sla_seconds": self.sla_seconds,
             "timeout_seconds": self.timeout_seconds,
             "requested_timeout_seconds": self.requested_timeout_seconds,
@@ -206,6 +208,11 @@ async def store(
         return Stored(row.submitted_at, row.outbox_ids or [], None)
     row = (await connection.execute(_KEYED, parameters | {"remembered": remembered_seconds})).one()
     return Stored(row.submitted_at, row.outbox_ids or [], frozenset(str(task_id) for task_id in row.accepted or []))
+
+
+async def wait_no_longer(connection: AsyncConnection, milliseconds: int) -> None:
+    """Wait so long at most for the holder of a key, for the rest of the transaction."""
+    await connection.execute(text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": f"{milliseconds}ms"})
 
 
 async def find_keys(

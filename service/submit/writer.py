@@ -28,6 +28,8 @@ log = logger(__name__)
 
 _FLUSH_SECONDS = 0.2
 _LOOK_AGAIN_SECONDS = 0.1
+_KEY_MILLISECONDS = 50
+"""For a key that was waited for already."""
 
 
 @dataclass(slots=True)
@@ -51,15 +53,15 @@ class Writer:
         self._publishing: set[asyncio.Task[None]] = set()
         self._flush_timer: asyncio.TimerHandle | None = None
 
-    async def write(self, tasks: Sequence[NewTask]) -> list[Receipt | PointsmanError]:
-        """Store all tasks, or say of each why not. All have a key, or none has."""
+    async def write(self, tasks: Sequence[NewTask], *, waited: bool = False) -> list[Receipt | PointsmanError]:
+        """Store all tasks, or say of each why not. All have a key, or none has; ``waited``: long enough for a key."""
         self._reserve(tasks)
         published, self._published = self._published, []
         try:
-            return self._receipts(tasks, await self._store_once(tasks, published))
+            return self._receipts(tasks, await self._store_once(tasks, published, waited=waited))
         except (RowRefused, LockNotGot) as error:
             self._published += published
-            return await self._apart(tasks, error)
+            return await self._apart(tasks, error, waited=waited or isinstance(error, LockNotGot))
         except ConnectionLost:
             return await self._look_up(tasks)
         except DatabaseAway as error:
@@ -123,10 +125,16 @@ class Writer:
             self._flush_timer = None
         await self._flush()
 
-    async def _store_once(self, tasks: Sequence[NewTask], published: list[int]) -> Stored:
+    async def _store_once(self, tasks: Sequence[NewTask], published: list[int], *, waited: bool) -> Stored:
+        remembered = self._settings.idempotency_seconds
         reach(Failpoint.API_COMMITTING)
-        async with self._store.statement() as connection:
-            stored = await submitting.store(connection, tasks, published, self._settings.idempotency_seconds)
+        if waited:
+            async with self._store.transaction() as connection:
+                await submitting.wait_no_longer(connection, _KEY_MILLISECONDS)
+                stored = await submitting.store(connection, tasks, published, remembered)
+        else:
+            async with self._store.statement() as connection:
+                stored = await submitting.store(connection, tasks, published, remembered)
         reach(Failpoint.API_COMMITTED)
         return stored
 
@@ -139,11 +147,17 @@ class Writer:
             publishing.add_done_callback(self._publishing.discard)
         return [Receipt(stored.submitted_at, taken) for taken in accepted]
 
-    async def _apart(self, tasks: Sequence[NewTask], error: RowRefused | LockNotGot) -> list[Receipt | PointsmanError]:
-        """The group was refused for one of its rows: halve it until that row stands alone."""
+    async def _apart(
+        self, tasks: Sequence[NewTask], error: RowRefused | LockNotGot, *, waited: bool
+    ) -> list[Receipt | PointsmanError]:
+        """The group was refused for one of its rows: halve it until that row stands alone.
+
+        Somebody's key was waited for once; its neighbours must not wait for it again at every halving.
+        """
         if len(tasks) > 1:
             middle = len(tasks) // 2
-            return [*await self.write(tasks[:middle]), *await self.write(tasks[middle:])]
+            halves = tasks[:middle], tasks[middle:]
+            return [answer for half in halves for answer in await self.write(half, waited=waited)]
         if isinstance(error, LockNotGot):
             return [KeyInUse(retry_after_seconds=1)]
         log.warning("the database refused a submission", reason=str(error), task_type=tasks[0].task_type)

@@ -8,6 +8,9 @@ import pytest
 from contract.message import delivery_tag
 from contract.queues import UNACKED, UNACKED_INDEX, list_key
 from service.reconcile.lost import LostSweep
+from service.reconcile.rescue import Rescuer
+from service.reconcile.unacked import UnackedSweep
+from service.store.rescuing import Running
 from tests.integration.reconcile.judge import Judge, beat
 from tests.integration.spine import Spine, new_task
 
@@ -141,6 +144,18 @@ async def test_what_a_dead_worker_had_fetched_is_sent_again_once_and_forgotten_b
     assert await places(spine) == {task: "sent"}, "somebody else fetched it"
 
 
+async def test_what_a_living_worker_says_it_holds_is_not_sent_again_when_another_dies(
+    spine: Spine, judge: Judge, sweep: LostSweep
+) -> None:
+    task = await sent(spine)
+    await fetch(spine)
+    for counter in range(1, 14):
+        await beat(spine, "w#2", 1, counter, reserved=[delivery_tag(task, 1)])
+        await judge.watch(1)
+    await sweep.single_pass()
+    assert await places(spine) == {task: "sent"}
+
+
 async def test_what_a_worker_left_behind_that_took_its_beat_away_is_sent_again(
     spine: Spine, judge: Judge, sweep: LostSweep
 ) -> None:
@@ -150,6 +165,24 @@ async def test_what_a_worker_left_behind_that_took_its_beat_away_is_sent_again(
     await judge.look()
     await sweep.single_pass()
     assert await places(spine) == {task: "waiting"}
+
+
+async def test_fetched_messages_whose_sending_is_over_are_forgotten_by_kombu(spine: Spine) -> None:
+    """Killed after the outcome, before the acknowledgement: faults.md row 8; or while it ran, and rescued since."""
+    ended, again, running = [await sent(spine) for _ in range(3)]
+    for task in (ended, again, running):
+        message = await fetch(spine)
+        verdict = await spine.gate(message, token=task)
+        if task == ended:
+            await spine.report(message, verdict, token=task)
+    await spine.record_all()
+    await Rescuer(spine.store, spine.server).rescue([Running(again, 1, "w@h")], 1)
+    foreign = "6b0bdc9b-0f52-4f3c-8d8f-0e7c7a9a4c11"
+    await spine.server.command("ZADD", UNACKED_INDEX, 1, foreign)
+    await UnackedSweep(spine.store, spine.broker).single_pass()
+    left = await spine.server.command("ZRANGE", UNACKED_INDEX, 0, -1)
+    assert sorted(left) == sorted([foreign.encode(), delivery_tag(running, 1).encode()])
+    assert await spine.server.command("HKEYS", UNACKED) == [delivery_tag(running, 1).encode()]
 
 
 async def test_a_task_whose_start_is_not_recorded_yet_is_left_to_the_recorder(spine: Spine, sweep: LostSweep) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -126,6 +127,20 @@ async def test_a_key_held_by_an_open_transaction_is_in_use_and_others_go_on(spin
     assert isinstance(answers[0], KeyInUse)
     assert answers[0].retry_after_seconds == 1
     assert [getattr(answer, "accepted", None) for answer in answers[1:]] == [True, True]
+
+
+async def test_a_held_key_is_waited_for_once_and_not_at_every_halving_of_its_group(
+    spine: Spine, settings: Settings
+) -> None:
+    claim = text("INSERT INTO idempotency_key VALUES ('local', 'key 99', gen_random_uuid(), 'f')")
+    tasks = [new_task(key=f"key {number}", fingerprint="f") for number in range(128)]
+    async with spine.store.transaction() as connection:
+        await connection.execute(claim)
+        began = time.monotonic()
+        answers = await spine.commits.write_batch(tasks)
+        took = time.monotonic() - began
+    assert [number for number, answer in enumerate(answers) if isinstance(answer, KeyInUse)] == [99]
+    assert settings.idempotency_wait_seconds <= took < 3 * settings.idempotency_wait_seconds, "not eight times"
 
 
 async def test_an_atomic_batch_with_a_bad_row_stores_nothing(spine: Spine) -> None:

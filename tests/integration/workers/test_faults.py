@@ -203,6 +203,33 @@ def test_recorded_outcome_is_not_appended_again(
     assert own_plane.events(old) == []
 
 
+def test_message_of_an_unknown_task_type_is_kept_until_redis_has_the_note_of_it(
+    own_plane: ControlPlane, start_worker: StartWorker
+) -> None:
+    """No epoch is valid yet, so that nothing can be reported."""
+    worker = start_worker("-c", "1")
+    task = own_plane.publish("nobody.knows", age_seconds=1.0)
+    until(lambda: "is dropped and reported" in worker.text(), "the message to arrive", 40)
+    assert own_plane.unacknowledged() == 1
+    own_plane.declare(1)
+    own_plane.wait_for(task, "unknown")
+    until(lambda: own_plane.unacknowledged() == 0, "the acknowledgement")
+
+
+def test_worker_outlives_a_redis_whose_memory_is_full(own_plane: ControlPlane, start_worker: StartWorker) -> None:
+    own_plane.declare(1)
+    worker = start_worker("-c", "1")
+    own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
+    worker.process.send_signal(signal.SIGSTOP)
+    own_plane.publish("noop")
+    own_plane.redis.config_set("maxmemory", 1)
+    worker.process.send_signal(signal.SIGCONT)
+    until(lambda: "command not allowed when used memory" in worker.text(), "the refusal")
+    own_plane.redis.config_set("maxmemory", 0)
+    own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
+    assert worker.process.poll() is None
+
+
 def test_parent_killed_takes_its_children_along(own_plane: ControlPlane, start_worker: StartWorker) -> None:
     own_plane.declare(1)
     worker = start_worker("-c", "2")
