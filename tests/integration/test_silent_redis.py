@@ -14,7 +14,7 @@ _CALLERS = 20
 
 
 async def test_callers_of_a_silent_server_do_not_wait_for_one_another(valkey: ValkeyServer) -> None:
-    async with Proxy.to_port(valkey.start().port) as proxy:
+    with Proxy.to_port(valkey.start().port) as proxy:
         server = RedisServer(f"redis://127.0.0.1:{proxy.port}/0", _LIMIT_SECONDS)
         await server.command("PING")
         proxy.freeze()

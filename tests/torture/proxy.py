@@ -1,10 +1,11 @@
-"""A TCP proxy that can be slow, silent, deaf or rude."""
+"""A TCP proxy that can be slow, silent, deaf or rude, on a thread of its own, so that it is slow only when told to."""
 
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -19,7 +20,8 @@ class Proxy:
 
     def __init__(self, connect: Callable[[], Awaitable[_Streams]]) -> None:
         self._connect = connect
-        self._server: asyncio.Server | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._lines: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._answers = asyncio.Event()
@@ -30,58 +32,59 @@ class Proxy:
         self.port = 0
 
     @classmethod
-    @asynccontextmanager
-    async def to_port(cls, port: int) -> AsyncIterator[Self]:
+    def to_port(cls, port: int) -> contextlib.AbstractContextManager[Self]:
         """In front of a port of this machine."""
-        async with cls(lambda: asyncio.open_connection(HOST, port))._listening() as proxy:
-            yield proxy
+        return cls(lambda: asyncio.open_connection(HOST, port))._listening()
 
     @classmethod
-    @asynccontextmanager
-    async def to_socket(cls, path: Path) -> AsyncIterator[Self]:
+    def to_socket(cls, path: Path) -> contextlib.AbstractContextManager[Self]:
         """In front of a Unix socket."""
-        async with cls(lambda: asyncio.open_unix_connection(path))._listening() as proxy:
-            yield proxy
-
-    @property
-    def connections(self) -> int:
-        """How many lines it holds now."""
-        return len(self._lines)
+        return cls(lambda: asyncio.open_unix_connection(path))._listening()
 
     def freeze(self) -> None:
         """A half-open line: bytes are taken, nothing comes out, on old connections and on new ones."""
-        self._answers.clear()
-        self._requests.clear()
+        self._loop.call_soon_threadsafe(self._answers.clear)
+        self._loop.call_soon_threadsafe(self._requests.clear)
 
     def swallow_answers(self) -> None:
         """Requests arrive and are done; nobody hears of it."""
-        self._answers.clear()
+        self._loop.call_soon_threadsafe(self._answers.clear)
 
     def go_on(self) -> None:
         """As if nothing had been."""
         self.latency_seconds = 0.0
-        self._answers.set()
-        self._requests.set()
+        self._loop.call_soon_threadsafe(self._answers.set)
+        self._loop.call_soon_threadsafe(self._requests.set)
 
     def reset(self, drawn: random.Random, share: float = 1.0) -> int:
         """Break a share of the connections by RST; how many."""
+        return asyncio.run_coroutine_threadsafe(self._reset(drawn, share), self._loop).result()
+
+    async def _reset(self, drawn: random.Random, share: float) -> int:
         broken = [writer for writer in list(self._writers) if drawn.random() < share]
         for writer in broken:
             writer.transport.abort()
         return len(broken)
 
-    @asynccontextmanager
-    async def _listening(self) -> AsyncIterator[Self]:
-        self._server = await asyncio.start_server(self._serve, HOST, 0)
-        self.port = int(self._server.sockets[0].getsockname()[1])
+    @contextmanager
+    def _listening(self) -> Iterator[Self]:
+        self._thread.start()
+        server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, HOST, 0), self._loop).result()
+        self.port = int(server.sockets[0].getsockname()[1])
         try:
             yield self
         finally:
-            self._server.close()
             self.go_on()
-            while self._lines:
-                self.reset(random.Random(0))
-                await asyncio.wait(list(self._lines))
+            asyncio.run_coroutine_threadsafe(self._end(server), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    async def _end(self, server: asyncio.Server) -> None:
+        server.close()
+        while self._lines:
+            await self._reset(random.Random(0), 1.0)
+            await asyncio.wait(list(self._lines))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = asyncio.current_task()

@@ -54,9 +54,9 @@ class Servers:
                 database_url = await _migrated(postgres, "own")
             broker = database = None
             if plan.broker_proxy:
-                broker = await exits.enter_async_context(Proxy.to_port(valkey.port))
+                broker = exits.enter_context(Proxy.to_port(valkey.port))
             if plan.database_proxy:
-                database = await exits.enter_async_context(Proxy.to_socket(postgres.socket_dir / ".s.PGSQL.5432"))
+                database = exits.enter_context(Proxy.to_socket(postgres.socket_dir / ".s.PGSQL.5432"))
             yield postgres, database_url, valkey, broker, database
 
     @staticmethod

@@ -15,7 +15,7 @@ def through(proxy: Proxy) -> RedisServer:
 
 
 async def test_bytes_pass_both_ways_until_the_line_is_frozen(valkey: ValkeyServer) -> None:
-    async with Proxy.to_port(valkey.start().port) as proxy:
+    with Proxy.to_port(valkey.start().port) as proxy:
         server = through(proxy)
         assert await server.command("PING") == b"PONG"
         proxy.freeze()
@@ -27,7 +27,7 @@ async def test_bytes_pass_both_ways_until_the_line_is_frozen(valkey: ValkeyServe
 
 
 async def test_swallowed_answers_leave_the_request_done(valkey: ValkeyServer) -> None:
-    async with Proxy.to_port(valkey.start().port) as proxy:
+    with Proxy.to_port(valkey.start().port) as proxy:
         server = through(proxy)
         await server.command("PING")
         proxy.swallow_answers()
@@ -40,7 +40,7 @@ async def test_swallowed_answers_leave_the_request_done(valkey: ValkeyServer) ->
 
 
 async def test_a_reset_breaks_every_connection(valkey: ValkeyServer) -> None:
-    async with Proxy.to_port(valkey.start().port) as proxy:
+    with Proxy.to_port(valkey.start().port) as proxy:
         server = through(proxy)
         await server.command("PING")
         waiting = asyncio.create_task(server.command("BLPOP", "nobody", 1))

@@ -6,6 +6,8 @@ import re
 from functools import partial
 from uuid import uuid4
 
+import redis
+
 from contract.message import HEADER
 from contract.queues import list_key
 from tests.acceptance.processes import Child
@@ -70,7 +72,8 @@ async def garbage_on_the_queue(run: Run) -> None:
     }
     names = list(garbage)
     run.random.shuffle(names)
-    with run.stack.redis() as connection:
+    # The largest takes its time on a busy machine.
+    with redis.Redis.from_url(run.stack.redis_url, socket_timeout=60) as connection:
         for name in names:
             connection.lpush(_LIST, garbage[name])
             await run.load.more(10)
@@ -86,7 +89,7 @@ async def garbage_on_the_queue(run: Run) -> None:
 
 
 async def _is_taken(run: Run) -> bool:
-    with run.stack.redis() as connection:
+    with redis.Redis.from_url(run.stack.redis_url, socket_timeout=60) as connection:
         return bool(connection.llen(_LIST) == 0)
 
 
