@@ -13,7 +13,7 @@ from contract.events import Beat
 from contract.message import delivery_tag
 from service.broker import Broker
 from service.loops import Loop
-from service.reconcile.lists import left_their_list
+from service.reconcile.lists import Lists
 from service.reconcile.liveness import Liveness
 from service.reconcile.tail import Tail
 from service.redis import RedisServer
@@ -49,7 +49,7 @@ class LostSweep:
         self._broker = broker
         self._server = server
         self._liveness = liveness
-        self._queues = [queue.name for queue in settings.topology.queues]
+        self._lists = Lists(broker, [queue.name for queue in settings.topology.queues])
         # What was committed and not published is the outbox sweep's.
         self._age_seconds = max(_AGE_SECONDS, settings.outbox_age_seconds + 2)
         self._epoch: int | None = None
@@ -65,7 +65,7 @@ class LostSweep:
             return False
         async with self._store.statement() as connection:
             self._see_who_went(epoch, await clock.now(connection))
-            places = await left_their_list(connection, self._broker, self._queues, self._age_seconds)
+            places = await self._lists.left(connection, self._age_seconds)
             found = await missing.unstarted(connection, places, epoch, _TASKS_A_PLACE)
         if not found:
             return False

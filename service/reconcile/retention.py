@@ -1,6 +1,7 @@
 """The sweep ``retention``: what ended long ago goes, and the counters stay."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 
 from service.loops import Loop
 from service.settings import Settings
@@ -28,21 +29,25 @@ class RetentionSweep:
         """Drop at most one day and delete up to 2,000 rows of each kind; True when there may be more."""
         async with self._store.statement() as connection:
             before = await retention.cutoff(connection, self._days)
-            day = await retention.oldest_day(connection, before)
-        more = False
-        if day is not None:
-            try:
-                async with self._store.transaction() as connection:
-                    dropped = await retention.drop_day(connection, day, before)
-            except LockNotGot as error:
-                log.info("a day of finished tasks is in use and is dropped later", day=str(day), reason=str(error))
-            else:
-                more = dropped is not None
-                if dropped is not None:
-                    log.info("a day of finished tasks was dropped", partition=dropped.name, kept=dropped.kept)
+            days = await retention.old_days(connection, before)
+        dropped = await self._drop_first(days, before)
         async with self._store.statement() as connection:
             deleted = await retention.delete_left_over(connection, before, _ROWS_A_PASS)
         async with self._store.transaction() as connection:
             whole_days = min(before, before + timedelta(days=self._days) - _MINUTES_KEPT)
             folded = await metrics.fold_days(connection, whole_days, _ROWS_A_PASS)
-        return more or deleted >= _ROWS_A_PASS or folded >= _ROWS_A_PASS
+        return dropped or deleted >= _ROWS_A_PASS or folded >= _ROWS_A_PASS
+
+    async def _drop_first(self, days: Sequence[date], before: datetime) -> bool:
+        """Drop the first of these days that can be dropped now: whether there was one."""
+        for day in days:
+            try:
+                async with self._store.transaction() as connection:
+                    dropped = await retention.drop_day(connection, day, before)
+            except LockNotGot as error:
+                log.info("a day of finished tasks is in use and is dropped later", day=str(day), reason=str(error))
+                return False
+            if dropped is not None:
+                log.info("a day of finished tasks was dropped", partition=dropped.name, kept=dropped.kept)
+                return True
+        return False

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from contract.events import BEAT_SECONDS
 from service.broker import Broker
 from service.loops import Loop
-from service.reconcile.lists import left_their_list
+from service.reconcile.lists import Lists
 from service.reconcile.liveness import Liveness, Verdict
 from service.reconcile.rescue import Rescuer
 from service.reconcile.tail import Tail
@@ -31,8 +31,8 @@ _BEATS = 2
 @dataclass(frozen=True, slots=True)
 class _Suspect:
     epoch: int
-    counter: int | None
-    """Of its worker's beat when the attempt was first not named; None when there was no beat."""
+    counter: int
+    """Of its worker's beat when the attempt was first not named."""
 
 
 class VanishedSweep:
@@ -42,18 +42,17 @@ class VanishedSweep:
         self, store: Store, broker: Broker, server: RedisServer, liveness: Liveness, settings: Settings
     ) -> None:
         self._store = store
-        self._broker = broker
         self._server = server
         self._liveness = liveness
         self._rescuer = Rescuer(store, server)
-        self._queues = [queue.name for queue in settings.topology.queues]
+        self._lists = Lists(broker, [queue.name for queue in settings.topology.queues])
         self._suspects: dict[Running, _Suspect] = {}
         self.loop = Loop("vanished sweep", self.single_pass, BEAT_SECONDS)
 
     async def single_pass(self) -> bool:
         """Compare what is said to run with what workers say; rescue what nobody named in two beats."""
         async with self._store.statement() as connection:
-            places = await left_their_list(connection, self._broker, self._queues, 0.0)
+            places = await self._lists.left(connection, 0.0)
             running = await missing.running(connection, places, _TASKS_A_PLACE)
         # After the rows: the next beat is made after the attempt was known to run.
         await self._liveness.look()
@@ -73,6 +72,10 @@ class VanishedSweep:
 
     def _look_for(self, running: list[Running], epoch: int) -> list[Running]:
         beats = self._liveness.beats()
+        named = {
+            owner: {one["task"] for one in beat["running"]} | set(beat.get("asking", ()))
+            for owner, beat in beats.items()
+        }
         suspects: dict[Running, _Suspect] = {}
         found = []
         for attempt in running:
@@ -81,14 +84,12 @@ class VanishedSweep:
                 if self._liveness.verdict(attempt.worker) is Verdict.DEAD:
                     found.append(attempt)
                 continue
-            named = {one["task"] for one in beat["running"]} | set(beat.get("asking", ()))
-            if attempt.id in named:
+            if attempt.id in named[attempt.worker]:
                 continue
             suspect = self._suspects.get(attempt)
-            if suspect is None or suspect.epoch != epoch or suspect.counter is None:
+            if suspect is None or suspect.epoch != epoch:
                 suspect = _Suspect(epoch, beat["counter"])
             suspects[attempt] = suspect
-            assert suspect.counter is not None
             if beat["counter"] - suspect.counter >= _BEATS:
                 found.append(attempt)
         self._suspects = suspects

@@ -12,10 +12,13 @@ from service.store.store import Connection
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """Where to look: what was sent on a queue with a priority before a moment (Unix seconds, database clock)."""
+    """Where to look: what was sent on a queue with a priority before a moment, and not before another (Unix seconds,
+    database clock).
+    """
 
     queue: str
     priority: int
+    since: float
     at: float
 
 
@@ -32,18 +35,23 @@ class Unstarted:
 
 
 # By index from the oldest on: what is still in its list, however much, is not looked at.
-_PLACES = {"queue": "text", "priority": "smallint", "before": "float8"}
+_PLACES = {"queue": "text", "priority": "smallint", "since": "float8", "before": "float8"}
+_HERE = "place = 'sent' AND queue = l.queue AND priority = l.priority AND sent_at >= to_timestamp(l.since)"
 _SENT = (
     "SELECT t.* FROM "
     + array_columns(_PLACES, "l")
-    + """
+    + f"""
     CROSS JOIN LATERAL (
         SELECT id, attempt, dispatch, queue, worker, extract(epoch FROM sent_at)::float8 AS sent_at FROM task_live
-        WHERE place = 'sent' AND queue = l.queue AND priority = l.priority AND sent_at < to_timestamp(l.before)
-            AND {condition}
+        WHERE {_HERE} AND sent_at < to_timestamp(l.before) AND {{condition}}
         ORDER BY task_live.sent_at LIMIT :most
     ) AS t
 """
+)
+_LOWEST = text(
+    "SELECT l.queue, l.priority, extract(epoch FROM t.sent_at)::float8 AS sent_at FROM "
+    + array_columns(_PLACES, "l")
+    + f" CROSS JOIN LATERAL (SELECT sent_at FROM task_live WHERE {_HERE} ORDER BY sent_at LIMIT 1) AS t"
 )
 _UNSTARTED = text(_SENT.format(condition="state = 'queued' AND sent_epoch <= :epoch"))
 _RUNNING = text(_SENT.format(condition="state = 'running'"))
@@ -66,6 +74,12 @@ _OVER = text(
     WHERE t.id IS NULL OR t.dispatch > e.dispatch OR t.place <> 'sent'
 """
 )
+
+
+async def lowest(connection: Connection, places: Sequence[Before]) -> dict[tuple[str, int], float]:
+    """When the oldest of all that are sent or run was sent, by queue and priority; without those that have none."""
+    rows = await connection.execute(_LOWEST, _columns(places))
+    return {(row.queue, row.priority): row.sent_at for row in rows}
 
 
 async def unstarted(connection: Connection, places: Sequence[Before], epoch: int, most: int) -> list[Unstarted]:
@@ -96,5 +110,6 @@ def _columns(places: Sequence[Before]) -> dict[str, object]:
     return {
         "queue": [place.queue for place in places],
         "priority": [place.priority for place in places],
+        "since": [place.since for place in places],
         "before": [place.at for place in places],
     }

@@ -51,13 +51,11 @@ async def cutoff(connection: Connection, days: float) -> datetime:
     return found
 
 
-async def oldest_day(connection: Connection, before: datetime) -> date | None:
-    """The oldest day of submission that has a partition and was over ``before``."""
-    for name in (await connection.execute(_PARTITIONS, {"prefix": PARTITION_PREFIX})).scalars():
-        day = datetime.strptime(name.removeprefix(PARTITION_PREFIX), "%Y%m%d").replace(tzinfo=UTC)
-        if day + timedelta(days=1) <= before:
-            return day.date()
-    return None
+async def old_days(connection: Connection, before: datetime) -> list[date]:
+    """The days of submission that have a partition and were over ``before``, the oldest first."""
+    names = (await connection.execute(_PARTITIONS, {"prefix": PARTITION_PREFIX})).scalars()
+    days = [datetime.strptime(name.removeprefix(PARTITION_PREFIX), "%Y%m%d").replace(tzinfo=UTC) for name in names]
+    return [day.date() for day in days if day + timedelta(days=1) <= before]
 
 
 async def drop_day(connection: Connection, day: date, before: datetime) -> Dropped | None:

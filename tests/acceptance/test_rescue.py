@@ -24,9 +24,9 @@ async def quick_stack(database_url: str, own_valkey: ValkeyServer, tmp_path: Pat
 
 async def test_what_a_killed_node_ran_and_held_runs_again_under_load(quick_stack: Stack, tmp_path: Path) -> None:
     release = tmp_path / "release"
+    running = [await quick_stack.submit("ledger.hold", args=[str(release)], queue="critical") for _ in range(2)]
+    await quick_stack.wait_for_effects(running)
     async with Load(quick_stack) as load:
-        running = [await quick_stack.submit("ledger.hold", args=[str(release)], queue="critical") for _ in range(2)]
-        await quick_stack.wait_for_effects(running)
         await load.more(100)
         quick_stack.worker.kill()
         quick_stack.worker.start()

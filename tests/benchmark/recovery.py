@@ -52,9 +52,9 @@ async def node() -> dict[str, Any]:
     """SIGKILL of a node, and another in its place."""
     async with _running() as (stack, _, _):
         release = stack.directory / "release"
+        held = [await stack.submit("ledger.hold", args=[str(release)], queue="critical") for _ in range(2)]
+        await stack.wait_for_effects(held)
         async with Load(stack, clients=4) as load:
-            held = [await stack.submit("ledger.hold", args=[str(release)], queue="critical") for _ in range(2)]
-            await stack.wait_for_effects(held)
             await load.more(100)
             began = time.monotonic()
             stack.worker.kill()

@@ -17,7 +17,7 @@ from tests.integration.spine import Spine, new_task
 MAINTENANCE = list_key("maintenance", 7)
 
 
-async def sent(spine: Spine, seconds_ago: float = 60.0) -> str:
+async def sent(spine: Spine, seconds_ago: float = 10.0) -> str:
     """A task that was sent so long ago."""
     task = new_task()
     await spine.commits.join(task)
@@ -194,6 +194,17 @@ async def test_a_task_whose_start_is_not_recorded_yet_is_left_to_the_recorder(sp
     assert await places(spine) == {task: "sent"}
     await spine.record_all()
     assert await spine.rows("SELECT state FROM task_live") == [{"state": "running"}]
+
+
+async def test_no_look_passes_over_what_ended_long_ago(spine: Spine, sweep: LostSweep) -> None:
+    """An open transaction keeps its index entries: only now and then everything is looked at."""
+    task = await sent(spine, 60.0)
+    await spine.message(MAINTENANCE)
+    await sweep.single_pass()
+    assert await places(spine) == {task: "sent"}
+    sweep._lists._from_the_start_at = 0.0
+    await sweep.single_pass()
+    assert await places(spine) == {task: "waiting"}
 
 
 async def test_what_an_earlier_epoch_left_behind_is_sent_again(spine: Spine, sweep: LostSweep) -> None:
