@@ -5,7 +5,8 @@ scripts can refuse a caller who still believes in the data of the server before.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,6 +53,7 @@ class RedisServer:
     def __init__(self, url: str, timeout_seconds: float) -> None:
         options: dict[str, Any] = dict(parse_url(url))
         options.pop("connection_class", None)
+        self._timeout_seconds = timeout_seconds
         self._run_id = ""
         self._connection: AbstractConnection = _CONNECTION_CLASSES[urlsplit(url).scheme](
             redis_connect_func=self._greet,
@@ -74,6 +76,24 @@ class RedisServer:
         if not self._run_id:
             raise RedisConnectionError("INFO server names no run_id")
 
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """The connection to oneself. While the server is silent each caller holds it for its whole time limit, so the
+        wait of those behind has the same limit and does not add up.
+        """
+        if self._lock.locked():
+            try:
+                async with asyncio.timeout(self._timeout_seconds):
+                    await self._lock.acquire()
+            except TimeoutError:
+                raise BrokerAway("the one before still waits for its answer") from None
+        else:
+            await self._lock.acquire()
+        try:
+            yield
+        finally:
+            self._lock.release()
+
     async def close(self) -> None:
         """Close the connection."""
         async with self._lock:
@@ -81,28 +101,28 @@ class RedisServer:
 
     async def run_id(self) -> str:
         """The ``run_id`` of the server, after a PING proved that the connection is alive."""
-        async with self._lock:
+        async with self._turn():
             await self._ask([("PING",)])
             return self._run_id
 
     async def command(self, *words: str | bytes | int | float) -> Any:
         """The answer to one command."""
-        async with self._lock:
+        async with self._turn():
             return (await self._ask([words]))[0]
 
     async def pipeline(self, commands: Sequence[tuple[str | bytes | int | float, ...]]) -> list[Any]:
         """The answers to several commands sent together."""
-        async with self._lock:
+        async with self._turn():
             return await self._ask(commands)
 
     async def script(self, name: str, script_keys: Sequence[str], head: Sequence[Word], tail: Sequence[Word]) -> Any:
         """Run one of ``contract.lua``: its arguments are ``head``, the ``run_id`` of this connection, ``tail``."""
-        async with self._lock:
+        async with self._turn():
             return (await self._evaluate(name, [(script_keys, head, tail)]))[0]
 
     async def scripts(self, name: str, calls: Sequence[ScriptCall]) -> list[Any]:
         """Run one script many times in one round trip; each call is (keys, head, tail)."""
-        async with self._lock:
+        async with self._turn():
             return await self._evaluate(name, calls)
 
     async def _evaluate(self, name: str, calls: Sequence[ScriptCall]) -> list[Any]:
