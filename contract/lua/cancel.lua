@@ -1,6 +1,6 @@
 -- Ask the worker that runs a task to end it. The claim carries the request; the worker's parent reads it there.
 -- KEYS: control, claim
--- ARGV: epoch, run_id, grace seconds
+-- ARGV: epoch, run_id, grace seconds; inf takes back that it would be killed, and asks for nothing
 -- Answer: "running", or the claim's other state, "none" or "wait": nothing was asked.
 local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id')
 if control[1] ~= ARGV[1] or control[2] ~= ARGV[2] then
@@ -10,5 +10,7 @@ local state = redis.call('HGET', KEYS[2], 'state')
 if state ~= 'running' then
   return state or 'none'
 end
-redis.call('HSET', KEYS[2], 'cancel', ARGV[3])
+if ARGV[3] ~= 'inf' or redis.call('HEXISTS', KEYS[2], 'cancel') == 1 then
+  redis.call('HSET', KEYS[2], 'cancel', ARGV[3])
+end
 return 'running'

@@ -1,6 +1,5 @@
 """Cancel a task: one that waits ends at once and never runs, one that runs is asked to end, and then made to."""
 
-import math
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -54,9 +53,8 @@ class Canceller:
         closed: list[str] = []
         if not requested.running:
             closed = await self._closer.close({task_id: requested.attempt}, epoch.epoch, TaskState.CANCELLED)
-        if not closed and math.isfinite(grace_seconds):
-            await self._closer.ask({task_id: grace_seconds}, epoch.epoch)
         if not closed:
+            await self._closer.ask({task_id: grace_seconds}, epoch.epoch)
             return
         async with self._store.transaction() as connection:
             await end_unstarted(connection, [], closed, TaskState.CANCELLED, now)

@@ -116,6 +116,15 @@ async def test_the_request_is_repeated_after_redis_forgot_it(spine: Spine) -> No
     assert await asked(spine, task) == "4.0"
 
 
+async def test_a_request_to_leave_it_alone_takes_back_that_it_would_be_killed(spine: Spine) -> None:
+    task = await submitted(spine)
+    await spine.gate(await taken(spine))
+    await spine.record_all()
+    await cancel(spine, task, 4.0)
+    await cancel(spine, task, math.inf)
+    assert await asked(spine, task) == "inf"
+
+
 async def test_an_attempt_that_is_to_be_left_alone_is_not_asked(spine: Spine) -> None:
     task = await submitted(spine)
     message = await taken(spine)

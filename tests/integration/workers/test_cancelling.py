@@ -1,8 +1,11 @@
 """A running attempt is cancelled in a real worker: by its own doing, and by force."""
 
+import random
 from collections.abc import Iterator
 
 import pytest
+
+from contract.keys import claim
 
 from .conftest import LIBRARY, Valkey, Worker
 from .support import ControlPlane, until
@@ -63,3 +66,23 @@ def test_a_request_that_comes_after_the_end_hits_nobody(cancel_worker: ControlPl
     deaf = running(cancel_worker, "library.deaf", 2.5)
     cancel_worker.redis.hset(f"pointsman:claim:{ended}", "cancel", "0")
     assert cancel_worker.wait_for(deaf, "succeeded").attempt == 1
+
+
+def test_race_of_kills_against_ends_never_hits_the_next_task(cancel_worker: ControlPlane) -> None:
+    chance = random.Random(7)
+    victims, bystanders = [], []
+    for _ in range(8):
+        # They end at about the moment at which their parent is to kill them.
+        victim = cancel_worker.publish("library.deaf", 0.4 + chance.random() / 2)
+        bystanders.append(cancel_worker.publish("library.deaf", 0.2))
+        victims.append(victim)
+        cancel_worker.wait_for(victim, "started", 40)
+        cancel_worker.redis.hset(claim(victim), "cancel", "0.2")
+    for bystander in bystanders:
+        assert cancel_worker.wait_for(bystander, "succeeded", 40).attempt == 1
+        assert cancel_worker.kinds(bystander) == ["started", "succeeded"]
+    for victim in victims:
+        until(lambda victim=victim: len(cancel_worker.kinds(victim)) == 2, "its end")  # type: ignore[misc]  # bound here
+        started, ended = cancel_worker.events(victim)
+        assert started.kind == "started"
+        assert ended.kind == "succeeded" or ended.body["error"]["type"] == "workers.TaskCancelled"
