@@ -66,7 +66,11 @@ class PointsmanRequest(Request):
         setattr(cls, "on_success", on_success)  # noqa: B010 - mypy refuses the plain assignment
 
     def __init__(self, message: Any, **options: Any) -> None:
-        super().__init__(message, **options)
+        try:
+            super().__init__(message, **options)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            # Celery takes a body of another shape for a fault of its own and ends the node; the next node is next.
+            raise InvalidTaskError(f"the body is not a task's: {type(error).__name__}: {error}") from error
         # kombu 5.7 takes a lost connection's transport apart; an acknowledgement on it would end the worker.
         # One that a full Redis refuses would, too.
         self._connection_errors = (*self._connection_errors, AttributeError, OutOfMemoryError)

@@ -79,6 +79,6 @@ async def test_retention_against_a_late_outcome(race: World) -> None:
             race.spine.report(message, verdict, "failed", "slow", error=ERROR),
             race.spine.report(message, verdict, "succeeded", "slow"),
         )
-        await race.spine.record_all()
+    await race.spine.record_all()
     assert await race.spine.rows("SELECT id FROM task UNION ALL SELECT id FROM task_live") == [], f"{task} stays"
     assert await race.spine.counters() == before

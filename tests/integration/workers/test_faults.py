@@ -1,5 +1,6 @@
 """What must not hurt: killed children, time limits, Redis gone and back empty, an epoch that is not open."""
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -293,3 +294,24 @@ def test_a_step_waits_for_redis_and_then_happens_once(
     own_plane.declare(2)
     own_plane.wait_for(task, "succeeded", 40)
     assert lines(ledger) == ["charged"]
+
+
+def test_message_with_a_body_of_another_shape_does_not_end_the_worker(
+    own_plane: ControlPlane, start_worker: StartWorker
+) -> None:
+    own_plane.declare(1)
+    worker = start_worker("-c", "1")
+    own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
+    properties = {"delivery_info": {"exchange": "", "routing_key": "maintenance"}, "delivery_tag": "strange"}
+    strange = {
+        "body": '{"a": 1}',
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"task": "noop", "id": "strange"},
+        "properties": properties,
+    }
+    own_plane.redis.lpush("maintenance", json.dumps(strange))
+    until(lambda: "the body is not a task" in worker.text(), "the worker to say what it met", 40)
+    own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
+    until(lambda: own_plane.unacknowledged() == 0, "nothing to be left")
+    assert worker.process.poll() is None
