@@ -15,6 +15,7 @@ from redis.exceptions import NoScriptError
 
 from contract.keys import BELL_PREFIX, FETCH_PREFIX, LISTENER_BELL_PREFIX
 from contract.lua import source
+from workers.transport.left_behind import left_behind
 from workers.transport.qos import QoS as Holdings
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Channel(stock.Channel):
         self._shall_fetch = True
         self._listens: list[str] = []
         super().__init__(*args, **options)
+        self.left_behind = left_behind(self.connection.client)
         self._bells = frozenset(self.queues_with_bells)
 
     @property
@@ -90,6 +92,8 @@ class Channel(stock.Channel):
         if not self._bells.issuperset(queues) or not self._without_acknowledgement.isdisjoint(queues):
             super()._brpop_start(timeout)
             return
+        if self.left_behind:
+            self._settle_left_behind()
         connection = self.client.connection
         if self._shall_fetch or self.qos.owes:
             words = self._fetch_words(queues)
@@ -241,15 +245,30 @@ class Channel(stock.Channel):
     def _hold_unanswered(self) -> None:
         """The connection was lost between a fetch and its answer: what it took is ours to give back."""
         try:
-            with self.conn_or_acquire() as client:
-                last = client.get(FETCH_PREFIX + self._name)
-        except self.connection_errors as error:
-            logger.debug("what the last fetch took could not be read: %s", error)
-            return
-        number, *tags = bytes_to_str(last or b"").split("\n")
-        if number == str(self._number):
+            tags = self._taken_by(self._name, self._number)
+        except Exception as error:
+            logger.debug("what the last fetch took is left to the next connection: %s", error)
+            self.left_behind.fetches.append((self._name, self._number))
+        else:
             for tag in tags:
                 self.qos.hold(tag)
+        self._unanswered = False
+
+    def _taken_by(self, name: str, number: int) -> list[str]:
+        with self.conn_or_acquire() as client:
+            last, *tags = bytes_to_str(client.get(FETCH_PREFIX + name) or b"").split("\n")
+        return tags if last == str(number) else []
+
+    def _settle_left_behind(self) -> None:
+        left = self.left_behind
+        self.qos.owe(left.acknowledged)
+        left.acknowledged = []
+        while left.fetches:
+            left.held += self._taken_by(*left.fetches[-1])
+            left.fetches.pop()
+        while left.held:
+            self.qos.restore_by_tag(left.held[-1])
+            left.held.pop()
 
     def _end_wait(self) -> None:
         """Let the answer come that kombu reads before it closes."""

@@ -24,8 +24,7 @@ def held_by(channel: Any) -> list[str]:
 class QoS(stock.QoS):
     """kombu's, but a fetched message is among the unacknowledged already, and acknowledgements may be sent later.
 
-    An acknowledgement not sent when the connection is lost is tried again when the channel closes; if that fails too,
-    its message comes back after the visibility timeout, as with kombu.
+    What cannot be acknowledged or given back while the channel closes is left to the next (``left_behind``).
     """
 
     channel: Any
@@ -96,11 +95,30 @@ class QoS(stock.QoS):
                 pipe.zrem(self.unacked_index_key, *tags).hdel(self.unacked_key, *tags).execute()
             del self._owed[: len(tags)]
 
+    def owe(self, tags: list[str]) -> None:
+        """Acknowledge these as well."""
+        self._owed += tags
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """Give back every held message; each is forgotten once it is."""
+        while self._delivered:
+            tag = next(iter(self._delivered))
+            self.restore_by_tag(tag, client=client)
+            self._delivered.pop(tag, None)
+
     def restore_unacked_once(self, stderr: Any = None) -> None:
-        """The channel closes: acknowledge what is owed, give back what is held."""
+        """The channel closes: acknowledge what is owed, give back what is held, or leave both to the next."""
+        left = self.channel.left_behind
         if self._owed or self._sent:
             try:
                 self.flush()
-            except self.channel.connection_errors as error:
-                logger.debug("%d acknowledgements could not be sent: %s", len(self._owed), error)
-        super().restore_unacked_once(stderr)
+            except Exception as error:
+                logger.debug("%d acknowledgements are left to the next connection: %s", len(self._owed), error)
+                left.acknowledged += self._owed
+                self._owed = []
+        try:
+            super().restore_unacked_once(stderr)
+        except Exception:
+            left.held += self._delivered
+            self._delivered.clear()
+            raise

@@ -30,8 +30,10 @@ register()
 class Node:
     """One consumer, as a worker has one, without an event loop unless ``turn`` plays it."""
 
-    def __init__(self, url: str, *, prefetch: int = 10, queues: list[str] | None = None, no_ack: bool = False) -> None:
-        self.connection: Any = Connection(url, transport_options=OPTIONS)
+    def __init__(
+        self, url: str, *, prefetch: int = 10, queues: list[str] | None = None, no_ack: bool = False, **options: Any
+    ) -> None:
+        self.connection: Any = Connection(url, transport_options=OPTIONS | options)
         self.channel = self.connection.default_channel
         self.transport = self.connection.transport
         self.got: list[Any] = []
@@ -260,6 +262,25 @@ def test_messages_of_a_fetch_under_way_are_given_back_by_a_closing_node(
     assert (node.got, unacked(client), client.llen("first")) == ([], {}, 1)
 
 
+def test_what_a_lost_connection_cannot_settle_is_settled_by_the_next(
+    client: Any, start: Callable[..., Node], publish: Callable[..., None]
+) -> None:
+    for body in "abc":
+        publish(body)
+    node = start(prefetch=2, socket_timeout=0.1)
+    node.drain()
+    node.transport.defer_acknowledgements(True)
+    node.got[0].ack()
+    node.send_next()
+    until(lambda: client.llen("first") == 0, "the fetch to be done")
+    node.channel.client.connection.disconnect()
+    client.client_pause(1000, all=True)
+    node.close()
+    assert len(unacked(client)) == 2, "nothing was given back"
+    assert sorted(_gather_all(start(), 2)) == ["b", "c"]
+    assert len(unacked(client)) == 2
+
+
 def test_waiting_node_closes_at_once(client: Any, start: Callable[..., Node]) -> None:
     node = start()
     node.wait_idle(client)
@@ -458,6 +479,11 @@ def test_control_plane_rings_for_what_it_publishes(own_plane: ControlPlane, clie
         own_plane.publish("noop", queue="maintenance", priority=3)
     assert client.llen(keys.BELL_PREFIX + "maintenance") == 3
     assert client.llen(keys.LISTENER_BELL_PREFIX + "maintenance") == 1
+
+
+def _gather_all(node: Node, count: int) -> list[str]:
+    until(lambda: len(_gather([node])) == count, "the messages")
+    return node.bodies()
 
 
 def _gather(nodes: list[Node]) -> list[str]:
