@@ -30,6 +30,23 @@ _ATTEMPTS = text("""
             AND NOT EXISTS (SELECT FROM task_live t WHERE t.id = a.task_id)
         LIMIT :most)
 """)
+# Who was run again once is not run again, as long as it is there.
+_REPLAYED = text("""
+    DELETE FROM replayed_task WHERE task_id IN (
+        SELECT r.task_id FROM replayed_task r WHERE r.task_id < CAST(:low AS uuid)
+            AND NOT EXISTS (SELECT FROM task t WHERE t.id = r.task_id AND t.id < CAST(:low AS uuid))
+        LIMIT :most)
+""")
+_REPLAYS = text("""
+    DELETE FROM replay WHERE id IN (
+        SELECT id FROM replay r WHERE requested_at < :cutoff
+            AND NOT EXISTS (SELECT FROM replayed_task t WHERE t.replay_id = r.id)
+        LIMIT :most)
+""")
+_TRANSITIONS = text("""
+    DELETE FROM breaker_transition WHERE at < :cutoff
+        AND id IN (SELECT id FROM breaker_transition ORDER BY id LIMIT :most)
+""")
 _NATIVE = text("""
     DELETE FROM native_run WHERE id IN (
         SELECT id FROM native_run WHERE finished_at < :cutoff ORDER BY finished_at LIMIT :most)
@@ -100,11 +117,22 @@ async def _survivors(connection: Connection, name: str, day: date, before: datet
 
 
 async def delete_left_over(connection: Connection, before: datetime, most: int) -> int:
-    """Delete up to ``most`` tasks of the DEFAULT partition, attempts without a task and plain runs, of each.
+    """Delete up to ``most`` of each: tasks of the DEFAULT partition, attempts and replays of tasks that are gone, plain
+    runs, transitions of circuit breakers.
 
-    Returns the largest of the three numbers.
+    Returns the largest of the numbers.
     """
-    tasks = await connection.execute(_DEFAULT_ROWS, {"cutoff": before, "most": most})
-    attempts = await connection.execute(_ATTEMPTS, {"low": lowest_id(before), "most": most})
-    native = await connection.execute(_NATIVE, {"cutoff": before, "most": most})
-    return max(tasks.rowcount, attempts.rowcount, native.rowcount)
+    by_age = {"cutoff": before, "most": most}
+    by_id = {"low": lowest_id(before), "most": most}
+    deleted = [
+        (await connection.execute(statement, parameters)).rowcount
+        for statement, parameters in (
+            (_DEFAULT_ROWS, by_age),
+            (_ATTEMPTS, by_id),
+            (_REPLAYED, by_id),
+            (_REPLAYS, by_age),
+            (_NATIVE, by_age),
+            (_TRANSITIONS, by_age),
+        )
+    ]
+    return max(deleted)

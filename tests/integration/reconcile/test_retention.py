@@ -184,3 +184,31 @@ async def test_old_plain_runs_go(spine: Spine, sweep: RetentionSweep) -> None:
         """)
     await sweep.single_pass()
     assert await spine.rows("SELECT task_id FROM native_run") == [{"task_id": "1 day"}]
+
+
+async def test_replays_go_with_the_tasks_they_ran_again(spine: Spine, sweep: RetentionSweep) -> None:
+    kept, gone = new_task().id, old_id()
+    await failed(spine, kept, 0)
+    for number, (task, age) in enumerate([(kept, "1 day"), (gone, "40 days")]):
+        replay = f"00000000-0000-0000-0000-00000000000{number}"
+        await spine.run(f"""
+            INSERT INTO replay (id, requested_at, caller, wanted, matched, tasks)
+            VALUES ('{replay}', now() - interval '{age}', 'c', '{{}}', 1, 1)
+        """)
+        await spine.run(f"""
+            INSERT INTO replayed_task (task_id, replayed_as, replay_id, replayed_at)
+            VALUES ('{task}', '{new_task().id}', '{replay}', now() - interval '{age}')
+        """)
+    await sweep.single_pass()
+    assert await spine.rows("SELECT task_id::text FROM replayed_task") == [{"task_id": kept}]
+    assert await spine.rows("SELECT requested_at < now() - interval '2 days' AS old FROM replay") == [{"old": False}]
+
+
+async def test_old_transitions_of_circuit_breakers_go(spine: Spine, sweep: RetentionSweep) -> None:
+    for age in ("31 days", "1 day"):
+        await spine.run(f"""
+            INSERT INTO breaker_transition (scope, name, at, epoch, before, after, reason, actor)
+            VALUES ('dependency', '{age}', now() - interval '{age}', 1, 'closed', 'open', 'r', 'breaker')
+        """)
+    await sweep.single_pass()
+    assert await spine.rows("SELECT name FROM breaker_transition") == [{"name": "1 day"}]
