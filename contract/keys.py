@@ -44,6 +44,12 @@ FETCH_PREFIX = "pointsman:fetch:"
 """String per worker connection, ten minutes from its last fetch: the number of that fetch and the delivery tags in its
 answer, should the answer be lost on the way."""
 
+VISIBILITY_TIMEOUT = "pointsman:visibility_timeout"
+"""String, ``VISIBILITY_SECONDS`` from the last beat of any worker: the visibility timeout that all of them have."""
+
+VISIBILITY_SECONDS = 60
+"""How long workers that are gone still say which visibility timeout they had."""
+
 CLAIM_SECONDS = 600
 """How long a finished claim is kept."""
 

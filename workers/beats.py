@@ -19,6 +19,7 @@ from workers.lost import LostChildren
 from workers.node import Node
 from workers.pulse import Pulse
 from workers.slots import Phase
+from workers.visibility import state
 
 logger = logging.getLogger(__name__)
 
@@ -140,6 +141,7 @@ class Beats:
             "stopping": stopping,
         }
         self._redis.command("HSET", BEATS, node.owner, json.dumps(beat))
+        state(self._redis, node.settings.visibility_timeout_seconds)
         self._beaten_at, self._said = time.monotonic(), (epoch, stopping)
 
     def _show_kept(self, kept: int, epoch: int) -> None:

@@ -21,11 +21,12 @@ from workers.connection import AWAY, RedisConnection
 from workers.keeper import Note
 from workers.node import Node, become, current_node
 from workers.pulse import Pulse
-from workers.settings import settings
+from workers.settings import Settings, settings
 from workers.slots import Slots
 from workers.timers import forget_cancelled
 from workers.transport.qos import held_by
 from workers.transport.transport import Transport
+from workers.visibility import agree
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class NodeStep(bootsteps.StartStopStep):
         super().__init__(worker, **options)
         ours = settings()
         NodeStep.forks = _forks(worker, allowed=ours.allow_pool_without_time_limits)
+        _agree_on_visibility(ours)
         processes = worker.max_concurrency or worker.concurrency
         node = Node(
             name=worker.hostname,
@@ -69,6 +71,17 @@ class NodeStep(bootsteps.StartStopStep):
 
     def stop(self, parent: Any) -> None:
         """Nothing yet: the pool is still draining."""
+
+
+def _agree_on_visibility(ours: Settings) -> None:
+    """Raises ``SystemExit`` when the workers that run have another timeout."""
+    redis = RedisConnection(ours)
+    try:
+        agree(redis, ours.visibility_timeout_seconds)
+    except AWAY as error:
+        logger.info("the visibility timeout of other workers is not known yet: %s", error)
+    finally:
+        redis.close()
 
 
 def _forks(worker: Any, *, allowed: bool) -> bool:

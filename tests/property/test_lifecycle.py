@@ -2,7 +2,7 @@
 every task ends once, and the counters equal the rows.
 
 Stages, scripts and SQL are the real ones; only the workers are played. ``PROPERTY_EXAMPLES`` says how many histories
-are tried (12).
+are tried (6).
 """
 
 import asyncio
@@ -47,7 +47,7 @@ from tests.torture import audit
 
 Answer = TypeVar("Answer")
 
-_EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "12"))
+_EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "6"))
 _EMPTIED = (
     "task_live", "task", "task_attempt", "outbox", "idempotency_key", "task_metrics", "task_metrics_delta",
     "broker_epoch", "recorder_position", "leader", "audit_violation",

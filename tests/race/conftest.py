@@ -1,4 +1,4 @@
-"""Seeds: ``RACE_SEEDS`` says how many each race gets (3), ``RACE_SEED`` the first of them, drawn when it is not set."""
+"""Seeds: ``RACE_SEEDS`` says how many each race gets (2), ``RACE_SEED`` the first of them, drawn when it is not set."""
 
 import os
 import random
@@ -13,7 +13,7 @@ from tests.race.interleave import SteppedRedis, SteppedStore
 from tests.race.world import World
 from tests.torture import audit
 
-_SEEDS = int(os.environ.get("RACE_SEEDS", "3"))
+_SEEDS = int(os.environ.get("RACE_SEEDS", "2"))
 _FIRST = int(os.environ.get("RACE_SEED", random.randrange(1_000_000)))
 
 

@@ -51,6 +51,8 @@ class Load:
         self.broken = 0
         """Requests that got no answer."""
         self.slowest_seconds = 0.0
+        self.quiet = False
+        """Nothing new is submitted while it is set."""
         self.complaints: list[str] = []
         """Answers that must not be, whatever happens."""
 
@@ -93,10 +95,14 @@ class Load:
         url = self._stack.urls[number % len(self._stack.urls)]
         async with self._stack.client_of(url) as http:
             while not self._stopping:
+                await until(self._is_loud, "the quiet to end", 300)
                 if len(self.accepted) - self._stack.effects.roughly() > self._backlog:
                     await until(self._has_room, "the workers to keep up", 300)
                 await self._one(http)
                 await asyncio.sleep(self._random.uniform(0, 2 * _THINK_SECONDS))
+
+    async def _is_loud(self) -> bool:
+        return self._stopping or not self.quiet
 
     async def _has_room(self) -> bool:
         return self._stopping or len(self.accepted) - self._stack.effects.roughly() < self._backlog

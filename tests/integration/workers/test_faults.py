@@ -315,3 +315,17 @@ def test_message_with_a_body_of_another_shape_does_not_end_the_worker(
     own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
     until(lambda: own_plane.unacknowledged() == 0, "nothing to be left")
     assert worker.process.poll() is None
+
+
+def test_worker_with_another_visibility_timeout_is_refused_at_start(
+    own_plane: ControlPlane, start_worker: StartWorker
+) -> None:
+    own_plane.declare(1)
+    start_worker("-c", "1")
+    own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
+    other = start_worker("-c", "1", POINTSMAN_VISIBILITY_TIMEOUT_SECONDS="120")
+    assert other.process.wait(40) != 0
+    assert "visibility timeout of 3600 s, this one has 120 s" in other.text()
+    same = start_worker("-c", "1")
+    until(lambda: len(own_plane.beats()) == 2, "the third to come up", 40)
+    assert same.process.poll() is None

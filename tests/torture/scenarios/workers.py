@@ -174,9 +174,12 @@ async def container_killed_by_one_task(run: Run) -> None:
                 node.kill()
                 node.start()
         row = await run.stack.task(killer)
+        # It waits until its pool has nothing else.
+        run.load.quiet = row["state"] == "held"
         return row if row["state"] in TERMINAL else None
 
     await run.until(ended, "the task to end", 240)
+    run.load.quiet = False
     row = await run.stack.task(killer)
     told = (row["state"], (row["error"] or {}).get("type"))
     run.say(f"{deaths} nodes died")

@@ -1,0 +1,31 @@
+"""All workers of a broker must agree on the visibility timeout: kombu lets the smallest of any of them win for all.
+
+One that is set otherwise would have the others' long tasks delivered again while they run.
+"""
+
+from contract.keys import VISIBILITY_SECONDS, VISIBILITY_TIMEOUT
+from workers.connection import RedisConnection
+
+
+class OtherVisibilityTimeout(SystemExit):
+    """Workers that run have another visibility timeout."""
+
+
+def agree(redis: RedisConnection, seconds: int) -> None:
+    """State this node's timeout, or find that others state the same. Raises ``OtherVisibilityTimeout``, or one of
+    ``workers.connection.AWAY``.
+    """
+    state(redis, seconds)
+    stated = redis.command("GET", VISIBILITY_TIMEOUT)
+    if stated is not None and int(stated) != seconds:
+        raise OtherVisibilityTimeout(
+            f"Workers of this broker run with a visibility timeout of {stated} s, this one has {seconds} s, and the"
+            " smallest wins for all: set POINTSMAN_VISIBILITY_TIMEOUT_SECONDS alike. To change it stop every worker for"
+            f" {VISIBILITY_SECONDS} s."
+        )
+
+
+def state(redis: RedisConnection, seconds: int) -> None:
+    """Keep what is stated, or state it after Redis lost it. Raises one of ``workers.connection.AWAY``."""
+    if redis.command("EXPIRE", VISIBILITY_TIMEOUT, VISIBILITY_SECONDS) == 0:
+        redis.command("SET", VISIBILITY_TIMEOUT, seconds, "EX", VISIBILITY_SECONDS, "NX")
