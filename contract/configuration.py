@@ -35,9 +35,11 @@ ALIASES = {
 OTHER_VARIABLES = (
     VARIABLE,
     "POINTSMAN_CI",
+    "POINTSMAN_FAILPOINTS",
     "POINTSMAN_LOGS_DIR",
     "POINTSMAN_START_SECONDS",
     "POINTSMAN_STOP_SECONDS",
+    "POINTSMAN_TESTING",
 )
 """Variables with our prefix that are no settings: they are read by scripts."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -46,7 +47,7 @@ def database_url(postgres: PostgresServer, migrated_template: str) -> Iterator[s
     """SQLAlchemy URL of a migrated database of this test's own."""
     url = postgres.start().create_database(template=migrated_template)
     yield url
-    postgres.start().drop_database(url.rpartition("/")[2].partition("?")[0])
+    postgres.start().drop_database(urlsplit(url).path.removeprefix("/"))
 
 
 @pytest.fixture

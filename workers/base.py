@@ -15,6 +15,7 @@ from celery.app.task import Context
 from celery.exceptions import Retry, TaskPredicate
 
 from contract.events import ErrorBody, EventKind, ProgressBody, StartedBody
+from contract.failpoints import Failpoint, reach
 from contract.message import HEADER, ManagedHeader
 from workers.arguments import Arguments
 from workers.child import Child, current_child
@@ -193,9 +194,12 @@ class ManagedRun:
         try:
             self.show_task()
             self.pass_gate()
+            reach(Failpoint.WORKER_CLAIMED)
             self.show_attempt()
             ending, result, error = self.run_body(args, kwargs)
+            reach(Failpoint.WORKER_RAN)
             self.report(ending)
+            reach(Failpoint.WORKER_REPORTED)
         finally:
             self.child.in_body = True
         if error is not None:

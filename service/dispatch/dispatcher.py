@@ -2,6 +2,7 @@
 
 import time
 
+from contract.failpoints import Failpoint, reach
 from service.broker import Broker
 from service.dispatch.publisher import Publisher
 from service.dispatch.window import WindowLimits
@@ -86,8 +87,10 @@ class Dispatcher:
             envelopes, outbox_id = await dispatching.top_up(connection, queue, room, epoch)
         if outbox_id is None:
             return False
+        reach(Failpoint.DISPATCHER_SENT)
         if not await self._publisher.publish(envelopes, epoch):
             return False
+        reach(Failpoint.DISPATCHER_PUBLISHED)
         async with self._store.statement() as connection:
             await drop_published(connection, [outbox_id])
         return len(envelopes) == room

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from contract import keys
+from contract.failpoints import Failpoint, reach
 from contract.states import TaskState
 from service.reconcile.tail import Tail
 from service.redis import BrokerAway, RedisServer, ScriptCall
@@ -40,6 +41,7 @@ class Closer:
             answers = await self._server.scripts("close", calls)
         except BrokerAway:
             return []
+        reach(Failpoint.CLAIMS_CLOSED)
         return [task_id for task_id, answer in zip(attempts, answers, strict=True) if answer == b"closed"]
 
     async def ask(self, grace: Mapping[str, float], epoch: int) -> int:

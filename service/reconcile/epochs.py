@@ -12,6 +12,7 @@ Dying at any line is mended by the next pass: each step may be done twice.
 
 from contract import keys
 from contract.events import Beat, RunningAttempt
+from contract.failpoints import Failpoint, reach
 from service.loops import Loop
 from service.reconcile.beats import read_beats
 from service.reconcile.tail import Tail
@@ -77,7 +78,9 @@ class EpochSweep:
                     return
                 if current is None:
                     await epochs.start_reading(connection, keys.events(number))
+        reach(Failpoint.EPOCH_COMMITTED)
         await self._server.script("declare", [keys.CONTROL], [number], [])
+        reach(Failpoint.EPOCH_DECLARED)
         log.info(
             "Redis is another server than before: a new epoch begins" if current else "the first epoch begins",
             epoch=number,
@@ -101,8 +104,10 @@ class EpochSweep:
         if not await (await Tail.now(self._server, current.epoch)).is_recorded(self._store):
             return False
         moved = await self._send_again(current.epoch)
+        reach(Failpoint.EPOCH_SENT_AGAIN)
         async with self._store.statement() as connection:
             await epochs.mark_open(connection, current.epoch)
+        reach(Failpoint.EPOCH_OPENED)
         await self._open(current)
         log.info(
             "the epoch is open",

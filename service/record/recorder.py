@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from contract import keys
+from contract.failpoints import Failpoint, reach
 from service.loops import ExpectedFault, Loop
 from service.record.batch import Batch, record
 from service.record.events import Event, UnreadableEvent, parse
@@ -164,6 +165,8 @@ class Recorder:
                 if not await recording.move_position(connection, self._stream, self._last_id, new_id):
                     raise AnotherRecorder("the recorder's position moved")
                 await record(connection, batch)
+                reach(Failpoint.RECORDER_RECORDING)
+            reach(Failpoint.RECORDER_COMMITTED)
         except RowRefused:
             raise
         except ExpectedFault:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from contract.failpoints import Failpoint, reach
 from service.broker import Envelope
 from service.dispatch.publisher import Publisher
 from service.dispatch.window import OpenWindow
@@ -123,8 +124,11 @@ class Writer:
         await self._flush()
 
     async def _store_once(self, tasks: Sequence[NewTask], published: list[int]) -> Stored:
+        reach(Failpoint.API_COMMITTING)
         async with self._store.statement() as connection:
-            return await submitting.store(connection, tasks, published, self._settings.idempotency_seconds)
+            stored = await submitting.store(connection, tasks, published, self._settings.idempotency_seconds)
+        reach(Failpoint.API_COMMITTED)
+        return stored
 
     def _receipts(self, tasks: Sequence[NewTask], stored: Stored) -> list[Receipt | PointsmanError]:
         accepted = [stored.accepted is None or task.id in stored.accepted for task in tasks]
@@ -174,6 +178,7 @@ class Writer:
         if not all(done):
             self._window.shut()
             return
+        reach(Failpoint.API_PUBLISHED)
         self._published += outbox_ids
         if self._flush_timer is None:
             loop = asyncio.get_running_loop()

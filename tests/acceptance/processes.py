@@ -1,10 +1,13 @@
 """Child processes of a test: output in a file, never outliving the test run."""
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+import psutil
 
 from service.embedded.children import ChildSpec, kill_group, spawn
 from tests.acceptance.waiting import until
@@ -18,15 +21,22 @@ class Child:
 
     def __init__(self, name: str, words: list[str], environment: Mapping[str, str], log: Path) -> None:
         self.name = name
-        self._spec = ChildSpec(name, (sys.executable, *words), environment, ROOT)
+        self._command = (sys.executable, *words)
+        self._environment = environment
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it, again if need be; its output is appended."""
+    def start(self, **variables: str) -> None:
+        """Start it, again if need be, with these variables too; its output is appended."""
         assert not self.is_running
         with self._log.open("ab") as log:
-            self._process = spawn(self._spec, log)
+            self._process = spawn(ChildSpec(self.name, self._command, {**self._environment, **variables}, ROOT), log)
+
+    @property
+    def pid(self) -> int:
+        """Of the process as it was started last."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def is_running(self) -> bool:
@@ -54,6 +64,33 @@ class Child:
         """SIGCONT."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
+
+    def freeze_all(self) -> None:
+        """SIGSTOP, to its children too."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def thaw_all(self) -> None:
+        """SIGCONT, to its children too."""
+        os.killpg(self.pid, signal.SIGCONT)
+
+    def children(self) -> list[int]:
+        """The processes it forked, as they are now."""
+        try:
+            return [child.pid for child in psutil.Process(self.pid).children()]
+        except psutil.NoSuchProcess:
+            return []
+
+    async def ended(self) -> int:
+        """Its exit status once it has ended by itself; what its group left behind is killed."""
+        process = self._process
+        assert process is not None
+
+        async def gone() -> bool:
+            return process.poll() is not None
+
+        await until(gone, f"{self.name} to end")
+        kill_group(process)
+        return process.returncode
 
     def kill(self) -> None:
         """SIGKILL, to its children too. Harmless when it has ended."""

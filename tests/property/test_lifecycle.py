@@ -1,0 +1,312 @@
+"""Whatever happens to tasks, in whatever order and however often it is reported: the history of every row is legal,
+every task ends once, and the counters equal the rows.
+
+Stages, scripts and SQL are the real ones; only the workers are played. ``PROPERTY_EXAMPLES`` says how many histories
+are tried (12).
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from pydantic import SecretStr
+
+from contract import keys
+from service.database import create_engine
+from service.errors import TaskFinished
+from service.operate.cancel import Canceller
+from service.reconcile.cancelled import CancelledSweep
+from service.reconcile.due import DueSweep
+from service.reconcile.expired import ExpiredSweep
+from service.reconcile.outbox import OutboxSweep
+from service.record.recorder import Recorder
+from service.redis import RedisServer
+from service.settings import Settings
+from service.store.store import Store
+from tests.acceptance import invariants
+from tests.integration.spine import Spine
+from tests.race.world import ERROR, Sweep, World, lists
+from tests.torture import audit
+
+Answer = TypeVar("Answer")
+
+_EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "12"))
+_EMPTIED = (
+    "task_live", "task", "task_attempt", "outbox", "idempotency_key", "task_metrics", "task_metrics_delta",
+    "broker_epoch", "recorder_position", "leader", "audit_violation",
+)  # fmt: skip
+_PICK = st.integers(min_value=0, max_value=1_000)
+
+
+class Report:
+    """What a worker reported once, and may report again."""
+
+    def __init__(
+        self, message: dict[str, Any], verdict: list[Any], kind: str, token: str, more: dict[str, Any]
+    ) -> None:
+        self.message, self.verdict, self.kind, self.token, self.more = message, verdict, kind, token, more
+
+
+class Lifecycle(RuleBasedStateMachine):
+    """Tasks, messages in the hands of workers, and everybody who may do something next."""
+
+    settings: Settings
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.tokens = 0
+        self.tasks: list[str] = []
+        self.in_hand: list[dict[str, Any]] = []
+        self.running: list[tuple[dict[str, Any], list[Any], str]] = []
+        self.reports: list[Report] = []
+        self.do(self._open())
+
+    def do(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """Run to its end."""
+        return self.runner.run(work)
+
+    async def _open(self) -> None:
+        self.store = Store(create_engine(self.settings, "property"))
+        server = RedisServer(self.settings.require_redis_url(), self.settings.redis_timeout_seconds)
+        self.spine = Spine(self.store, server, self.settings)
+        self.world = World(self.spine, 0)
+        self.sweeps: list[Sweep] = [
+            DueSweep(self.store, self.settings),
+            OutboxSweep(self.store, self.settings),
+            ExpiredSweep(self.store, server, self.settings),
+            CancelledSweep(self.store, server, self.settings),
+        ]
+        await self.spine.run(f"TRUNCATE {', '.join(_EMPTIED)}")
+        await server.command("FLUSHALL")
+        await self.spine.open_epoch()
+
+    def teardown(self) -> None:
+        """Let everything end, and look at the whole."""
+        try:
+            self.do(self._end())
+        finally:
+            self.do(self._close())
+            self.runner.close()
+
+    async def _close(self) -> None:
+        await self.spine.commits.drain()
+        await self.spine.server.close()
+        await self.store.close()
+
+    async def _end(self) -> None:
+        for message, verdict, token in self.running:
+            await self._report(Report(message, verdict, "succeeded", token, {}))
+        for message in self.in_hand:
+            await self.world.work(message)
+        await self.spine.run("UPDATE task_live SET due_at = now() WHERE place = 'asleep'")
+        await self.world.settle()
+        states = await self.world.check()
+        assert states.keys() == set(self.tasks)
+        before = await self.spine.counters()
+        for report in self.reports:
+            await self._report(report)
+        await self.spine.record_all()
+        after = await self.spine.counters()
+        assert after == before, "reports that came again changed the counters"
+        assert await self.world.check() == states
+
+    @initialize(tasks=st.integers(min_value=1, max_value=4))
+    def some_tasks(self, tasks: int) -> None:
+        """To begin with."""
+        for _ in range(tasks):
+            self.submit(2, "now")
+
+    @rule(attempts=st.integers(min_value=1, max_value=3), when=st.sampled_from(["now", "later", "expiring"]))
+    def submit(self, attempts: int, when: str) -> None:
+        """A task, due now, later, or with an end to its patience."""
+        changes: dict[str, Any] = {"max_attempts": attempts}
+        if when == "later":
+            changes["delay_seconds"] = 3600.0
+        if when == "expiring":
+            changes["expires_at"] = datetime.now(UTC) + timedelta(hours=1)
+        self.tasks.append(self.do(self.world.submit(**changes)))
+
+    @rule()
+    def a_worker_takes_a_message(self) -> None:
+        """Off its list, into the hand of a worker."""
+        message = self.do(self.world.take())
+        if message is not None:
+            self.in_hand.append(message)
+
+    @precondition(lambda self: self.in_hand)
+    @rule(pick=_PICK, keeps=st.booleans())
+    def a_message_meets_the_gate(self, pick: int, keeps: bool) -> None:
+        """Once, or again when the broker delivers it twice."""
+        number = pick % len(self.in_hand)
+        message = self.in_hand[number] if keeps else self.in_hand.pop(number)
+        self.tokens += 1
+        token = f"token-{self.tokens}"
+        verdict = self.do(self.spine.gate(message, token))
+        if verdict[0] == b"run":
+            self.world.ran.setdefault(message["headers"]["id"], []).append(int(verdict[1]))
+            self.running.append((message, verdict, token))
+
+    @precondition(lambda self: self.running)
+    @rule(pick=_PICK, how=st.sampled_from(["succeeded", "retry", "retry", "permanent"]))
+    def an_attempt_ends(self, pick: int, how: str) -> None:
+        """Well, or badly with or without another to follow."""
+        message, verdict, token = self.running.pop(pick % len(self.running))
+        kind = "succeeded" if how == "succeeded" else "failed"
+        more: dict[str, Any] = {} if how == "succeeded" else {"error": ERROR}
+        if how == "retry":
+            more["retry_in_seconds"] = 0.0
+        if how == "permanent":
+            more["permanent"] = True
+        self.do(self._report(Report(message, verdict, kind, token, more)))
+
+    async def _report(self, report: Report) -> None:
+        if report not in self.reports:
+            self.reports.append(report)
+        await self.spine.report(report.message, report.verdict, report.kind, report.token, **report.more)
+
+    @precondition(lambda self: self.reports)
+    @rule(pick=_PICK)
+    def an_outcome_is_reported_again(self, pick: int) -> None:
+        """As after an answer that got lost."""
+        self.do(self._report(self.reports[pick % len(self.reports)]))
+
+    @rule(pick=_PICK)
+    def an_event_is_read_again(self, pick: int) -> None:
+        """A copy of one that is not recorded yet."""
+        self.do(self._copy_event(pick))
+
+    async def _copy_event(self, pick: int) -> None:
+        epoch = int(await self.spine.server.command("HGET", keys.CONTROL, "epoch"))
+        entries = await self.spine.server.command("XRANGE", keys.events(epoch), "-", "+")
+        if entries:
+            await self.spine.server.command("XADD", keys.events(epoch), "*", *entries[pick % len(entries)][1])
+
+    @rule(events=st.sampled_from([1, 2, 500]))
+    def the_recorder_passes(self, events: int) -> None:
+        """With batches of one event, two, or all there are."""
+        limited = self.settings.model_copy(update={"record_events": events})
+        recorder = Recorder(self.store, self.spine.server, limited)
+        self.do(self.spine.recorder.give_up())
+        self.do(recorder.single_pass())
+        self.do(recorder.give_up())
+        self.spine.recorder._epoch = None
+
+    @rule()
+    def the_dispatcher_passes(self) -> None:
+        """Whatever waits is sent."""
+        self.do(self.spine.dispatcher.single_pass())
+
+    @rule(pick=_PICK)
+    def a_sweep_passes(self, pick: int) -> None:
+        """One of them."""
+        self.do(self.sweeps[pick % len(self.sweeps)].single_pass())
+
+    @rule(what=st.sampled_from(["due_at = now()", "expires_at = now()"]))
+    def time_passes(self, what: str) -> None:
+        """What was to come has come."""
+        where = "place = 'asleep'" if what.startswith("due_at") else "expires_at IS NOT NULL"
+        self.do(self.spine.run(f"UPDATE task_live SET {what} WHERE {where}"))
+
+    @precondition(lambda self: self.tasks)
+    @rule(pick=_PICK)
+    def a_task_is_cancelled(self, pick: int) -> None:
+        """Whatever state it is in."""
+        self.do(self._cancel(self.tasks[pick % len(self.tasks)]))
+
+    async def _cancel(self, task: str) -> None:
+        async with self.spine.recording():
+            try:
+                await Canceller(self.store, self.spine.server).cancel(UUID(task))
+            except TaskFinished:
+                return
+
+    @precondition(lambda self: self.in_hand)
+    @rule(pick=_PICK)
+    def a_message_is_delivered_twice(self, pick: int) -> None:
+        """A copy goes back to its list."""
+        message = self.in_hand[pick % len(self.in_hand)]
+        self.do(self.spine.server.command("LPUSH", next(lists()), json.dumps(message)))
+
+    @rule()
+    def what_was_sent_is_taken_for_left_behind(self) -> None:
+        """As by a process that died between publishing and its outbox."""
+        self.do(
+            self.spine.run(
+                "INSERT INTO outbox (task_ids, created_at) SELECT array_agg(id), now() - interval '1 hour'"
+                " FROM task_live WHERE place = 'sent' HAVING count(*) > 0"
+            )
+        )
+
+    @invariant()
+    def every_history_is_legal(self) -> None:
+        """So far."""
+        self.do(self._legal())
+
+    async def _legal(self) -> None:
+        async with self.store.statement() as connection:
+            moves = await audit.violations(connection)
+        assert not moves, moves
+        rows = await self.spine.rows("SELECT id FROM task UNION ALL SELECT id FROM task_live")
+        assert sorted(str(row["id"]) for row in rows) == sorted(self.tasks)
+
+    @invariant()
+    def finished_tasks_are_counted(self) -> None:
+        """Counters of what has ended equal the rows; those of live tasks may be ahead."""
+        self.do(self._counted())
+
+    async def _counted(self) -> None:
+        in_rows = await invariants.in_rows(self.spine)
+        counted = await self.spine.counters()
+        for name in ("succeeded", "failed", "cancelled", "expired"):
+            assert counted.get(name, 0) == in_rows[name], (name, counted, in_rows)
+
+
+@pytest.mark.timeout(600)
+def test_any_order_of_events_and_replays_gives_a_legal_history(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    class OnThese(Lifecycle):
+        settings = Settings(
+            database_url=SecretStr(database_url),
+            redis_url=SecretStr(redis_url),
+            data_dir=tmp_path,
+            record_wait_seconds=0.001,
+            outbox_age_seconds=0.05,
+        )
+
+    asyncio.run(_watch(OnThese.settings))
+    run_state_machine_as_test(
+        OnThese,
+        settings=hypothesis_settings(
+            max_examples=_EXAMPLES,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+        ),
+    )
+
+
+async def _watch(settings: Settings) -> None:
+    store = Store(create_engine(settings, "property"))
+    async with store.transaction() as connection:
+        await audit.install(connection)
+    await store.close()
