@@ -234,7 +234,7 @@ class Lifecycle(RuleBasedStateMachine):
     async def _cancel(self, task: str) -> None:
         async with self.spine.recording():
             try:
-                await Canceller(self.store, self.spine.server).cancel(UUID(task))
+                await Canceller(self.store, self.spine.server).cancel(UUID(task), 60.0)
             except TaskFinished:
                 return
 
