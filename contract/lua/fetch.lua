@@ -19,9 +19,22 @@ local answer = {{}}
 local fetched = {ARGV[2]}
 local now
 
-local function place(raw, queue)
+-- Reading a message of 100 MB would keep everybody waiting for seconds. Of one that is longer than this only the end is
+-- looked at: kombu writes the properties last, and the delivery tag last of them.
+local LONGEST_READ = 1024 * 1024
+local LONGEST_END = 4096
+
+local function properties_of(raw)
+  if #raw > LONGEST_READ then
+    local tag = string.match(string.sub(raw, -LONGEST_END), '"delivery_tag": ?"([^"\\\\]+)"')
+    return tag and {delivery_tag = tag}
+  end
   local fine, message = pcall(cjson.decode, raw)
-  local properties = fine and type(message) == 'table' and message.properties
+  return fine and type(message) == 'table' and message.properties
+end
+
+local function place(raw, queue)
+  local properties = properties_of(raw)
   local tag = type(properties) == 'table' and properties.delivery_tag
   if type(tag) ~= 'string' then
     return ''

@@ -11,6 +11,7 @@ from kombu import Connection, Exchange, Queue
 
 from contract import keys
 from contract.queues import STEPS, list_key
+from service.broker import Envelope, encode
 from tests.integration.workers.conftest import Valkey
 from tests.integration.workers.support import ControlPlane, until
 from workers.transport import of_pointsman, register
@@ -370,6 +371,37 @@ def test_turning_deferral_off_leaves_nothing_owed(
     node.transport.defer_acknowledgements(True)
     node.got[0].ack()
     node.transport.defer_acknowledgements(False)
+    assert unacked(client) == {}
+
+
+@pytest.mark.parametrize("kind", ["stock", "ours"])
+def test_very_long_message_is_held_as_any_other_and_comes_back(
+    client: Any, start: Callable[..., Node], publish: Callable[..., None], kind: str
+) -> None:
+    body = "x" * 3_000_000
+    publish(body, step=3, kind=kind)
+    node = start()
+    assert node.drain() == [body]
+    (tag,) = unacked(client)
+    assert tag == node.got[0].delivery_tag
+    node.close()
+    assert unacked(client) == {}
+    again = start("stock")
+    assert again.drain() == [body]
+    again.got[0].ack()
+    assert unacked(client) == {}
+
+
+def test_very_long_message_of_the_control_plane_is_held_by_its_delivery_tag(
+    client: Any, start: Callable[..., Node]
+) -> None:
+    arguments = json.dumps(["x" * 3_000_000])
+    envelope = Envelope("id", "noop", "first", 10, arguments, "{}", 60.0, 2, 1, 4, None, None)
+    client.lpush("first", "7".join(encode(envelope, epoch=1)))
+    node = start()
+    node.connection.drain_events(timeout=5)
+    assert list(unacked(client)) == ["id.2"]
+    node.got[0].ack()
     assert unacked(client) == {}
 
 
