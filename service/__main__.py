@@ -217,6 +217,8 @@ def _serve(settings: Settings, *roles: str) -> None:
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=10,
+        # Longer than load balancers and clients keep an idle connection: who ends it first meets no request on its way.
+        timeout_keep_alive=75,
         lifespan="on",
     )
     # What was made until here stays: the collector need not look at it again and again.

@@ -1,7 +1,7 @@
 """The Celery application: ordinary Celery, configured for the queues and priorities of the contract."""
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from celery import Celery
@@ -32,6 +32,15 @@ class PointsmanCelery(Celery):
     """Celery whose ``queue`` and ``priority`` task options do not warn and mean what the contract says."""
 
     amqp_cls: Any = PriorityAMQP
+
+    if not TYPE_CHECKING:  # celery-types tells the decorator's many forms
+
+        def task(self, *args: Any, **options: Any) -> Any:
+            """Celery's decorator. The task belongs to this application alone: another one in the same process, perhaps
+            one that is moved over bit by bit, does not find our tasks among its own unless ``shared=True``.
+            """
+            return super().task(*args, **{"shared": False, **options})
+
     _tasks: Any
 
     def _task_from_fun(  # type: ignore[override]  # celery-types names every option; we pass them on

@@ -30,7 +30,7 @@ class Tail:
             positions = await epochs.positions(connection)
         if self._stream not in positions:
             return False
-        return self._last_id is None or _order(positions[self._stream]) >= _order(self._last_id)
+        return self._last_id is None or epochs.order(positions[self._stream]) >= epochs.order(self._last_id)
 
     async def recorded_within(self, store: Store, seconds: float) -> bool:
         """``is_recorded``, asked again for so long: under load the recorder is always a little behind."""
@@ -43,8 +43,3 @@ class Tail:
             # Many may wait for one recorder: they must not take the connections of everybody else.
             pause *= 2
         return True
-
-
-def _order(stream_id: str) -> tuple[int, int]:
-    milliseconds, _, sequence = stream_id.partition("-")
-    return int(milliseconds), int(sequence)

@@ -14,10 +14,27 @@ from service.store.recording import End, Moved, NativeEnd, Progressed, Start
 from service.store.store import Connection
 
 _LONGEST_WAIT_SECONDS = 10 * 366 * 86_400.0
+_ENDS = (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.EXPIRED)
+
+
+def in_parts(events: Sequence[Event]) -> list[list[Event]]:
+    """The events cut, in order, so that no part holds the ends of two attempts of one task.
+
+    What the second of them means depends on what the first made of the row: a worker that was taken for dead may tell
+    of its success beside that of the attempt that followed.
+    """
+    parts: list[list[Event]] = [[]]
+    seen: dict[str, int] = {}
+    for event in events:
+        if event.kind in _ENDS and seen.setdefault(event.task, event.attempt) != event.attempt:
+            parts.append([])
+            seen = {event.task: event.attempt}
+        parts[-1].append(event)
+    return parts
 
 
 class Batch:
-    """What a run of events amounts to. Raises ``UnreadableEvent`` when a body lacks a field."""
+    """What one of the parts of a run of events amounts to. Raises ``UnreadableEvent`` when a body lacks a field."""
 
     def __init__(self, events: Sequence[Event], offset_seconds: float) -> None:
         self._offset_seconds = offset_seconds
@@ -97,11 +114,8 @@ class Batch:
             if event.body.get("timed_out"):
                 self.timed_out.add((end.id, end.attempt))
         known = self.ends.get(end.id)
-        if (
-            known is None
-            or (known.state != EventKind.SUCCEEDED and known.attempt <= end.attempt)
-            or (end.state == EventKind.SUCCEEDED)
-        ):
+        # Of one attempt: it was reported again, or killed after it had reported.
+        if known is None or known.state != EventKind.SUCCEEDED or end.state == EventKind.SUCCEEDED:
             self.ends[end.id] = end
 
     def _retry_at(self, event: Event) -> datetime | None:

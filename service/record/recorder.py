@@ -12,7 +12,7 @@ from typing import Any
 from contract import keys
 from contract.failpoints import Failpoint, reach
 from service.loops import ExpectedFault, Loop
-from service.record.batch import Batch, record
+from service.record.batch import Batch, in_parts, record
 from service.record.events import Event, UnreadableEvent, parse
 from service.redis import RedisServer
 from service.settings import Settings
@@ -138,8 +138,13 @@ class Recorder:
     async def _record(self, entries: list[Any]) -> None:
         new_id = entries[-1][0].decode()
         try:
-            await self._write(self._understood(entries), new_id)
+            *before, last = in_parts(self._understood(entries))
+            for part in before:
+                await self._write(part, part[-1].stream_id)
+            await self._write(last, new_id)
         except (RowRefused, UnreadableEvent) as error:
+            # Parts that were written are behind the position.
+            entries = [entry for entry in entries if epochs.order(entry[0].decode()) > epochs.order(self._last_id)]
             if len(entries) > 1:
                 middle = len(entries) // 2
                 await self._record(entries[:middle])

@@ -63,6 +63,12 @@ async def positions(connection: Connection) -> dict[str, str]:
     return {row.stream: row.last_id for row in await connection.execute(_POSITIONS)}
 
 
+def order(stream_id: str) -> tuple[int, int]:
+    """A stream id as something that compares."""
+    milliseconds, _, sequence = stream_id.partition("-")
+    return int(milliseconds), int(sequence)
+
+
 async def start_reading(connection: Connection, stream: str) -> None:
     """Begin a stream at its first entry."""
     await connection.execute(_FIRST_POSITION, {"stream": stream, "first": FIRST_ID})

@@ -14,10 +14,10 @@ TASK = "noop"
 
 def bare_app(broker_url: str | None, results_url: str | None = None) -> Celery:
     """JSON, early acknowledgement, Celery's own priorities; without ``results_url`` results are ignored."""
-    app = Celery("bare", broker=broker_url, backend=results_url)
+    app = Celery("bare", broker=broker_url, backend=results_url, set_as_current=False)
     app.conf.broker_connection_retry_on_startup = True
     app.conf.task_ignore_result = results_url is None
-    app.task(name=TASK)(noop)
+    app.task(name=TASK, shared=False)(noop)
     return app
 
 

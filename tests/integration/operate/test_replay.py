@@ -10,8 +10,6 @@ from service.reconcile.due import DueSweep
 from tests.integration.operate.ended import PROBLEM, ended
 from tests.integration.spine import Spine
 
-NOW = datetime.now(UTC)
-
 
 async def groups(api: httpx.AsyncClient, **parameters: Any) -> list[tuple[str, str | None, int]]:
     answer = await api.get("/v1/dead-letters", params=parameters)
@@ -28,7 +26,8 @@ async def replay(api: httpx.AsyncClient, key: str | None = None, **body: Any) ->
 
 
 async def test_dead_letters_are_grouped_by_type_and_error(spine: Spine, api: httpx.AsyncClient) -> None:
-    early, late = NOW - timedelta(minutes=4), NOW - timedelta(minutes=2)
+    now = datetime.now(UTC)
+    early, late = now - timedelta(minutes=4), now - timedelta(minutes=2)
     await ended(spine, finished_at=late)
     newest = await ended(spine, finished_at=early, queue="reports")
     await ended(spine, error_type="OSError")
@@ -50,11 +49,11 @@ async def test_dead_letters_are_grouped_by_type_and_error(spine: Spine, api: htt
     assert await groups(api) == [("noop", "ValueError", 2), ("noop", "OSError", 1), ("other", None, 1)]
     assert await groups(api, queue="reports") == [("noop", "ValueError", 1)]
     assert await groups(api, error_type="OSError") == [("noop", "OSError", 1)]
-    assert await groups(api, failed_after=(NOW - timedelta(minutes=3)).isoformat(), task_type="noop") == [
+    assert await groups(api, failed_after=(now - timedelta(minutes=3)).isoformat(), task_type="noop") == [
         ("noop", "OSError", 1),
         ("noop", "ValueError", 1),
     ]
-    assert await groups(api, failed_before=(NOW - timedelta(minutes=3)).isoformat()) == [("noop", "ValueError", 1)]
+    assert await groups(api, failed_before=(now - timedelta(minutes=3)).isoformat()) == [("noop", "ValueError", 1)]
 
 
 async def test_the_tasks_of_a_group_are_listed(spine: Spine, api: httpx.AsyncClient) -> None:

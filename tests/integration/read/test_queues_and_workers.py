@@ -41,7 +41,7 @@ async def test_queue_shows_backlog_rates_and_consumers(api: httpx.AsyncClient, s
 async def test_unknown_queue_is_404(api: httpx.AsyncClient) -> None:
     answer = await api.get("/v1/queues/nope")
 
-    assert (answer.status_code, answer.json()["type"]) == (404, "urn:pointsman:problem:not-found")
+    assert (answer.status_code, answer.json()["type"]) == (404, "urn:pointsman:problem:no-such-queue")
 
 
 async def test_worker_shows_how_busy_it_is(api: httpx.AsyncClient, spine: Spine, add_worker: Any) -> None:

@@ -106,6 +106,36 @@ async def test_a_failure_of_an_older_attempt_is_fenced_and_its_success_is_not(sp
         await spine.run("DELETE FROM task_live")
 
 
+@pytest.mark.parametrize("late_first", [True, False])
+@pytest.mark.parametrize("second", ["succeeded", "failed", "retried"])
+async def test_ends_of_two_attempts_in_one_batch_leave_no_task_behind(
+    spine: Spine, second: str, late_first: bool
+) -> None:
+    message = await sent(spine)
+    first = await spine.gate(message, "first")
+    await spine.record_all()
+    # Its worker is taken for dead, and tells of its success all the same.
+    await spine.run("UPDATE task_live SET state = 'queued', place = 'waiting', interruptions = 1, max_attempts = 9")
+    claim = keys.claim(message["headers"]["id"])
+    await spine.server.command("HSET", claim, "state", "released", "token", "")
+    message["headers"]["pointsman"]["after"] = 1
+    again = await spine.gate(message, "second")
+    assert again[0] == b"run"
+    error = {"error": {"type": "E", "message": "", "traceback": ""}}
+    more = error if second == "failed" else error | {"retry_in_seconds": 60.0} if second == "retried" else {}
+    kind = "succeeded" if second == "succeeded" else "failed"
+    if late_first:
+        await spine.report(message, first, "succeeded", "first")
+    await spine.report(message, again, kind, "second", **more)
+    if not late_first:
+        await spine.report(message, first, "succeeded", "first")
+    await spine.record_all()
+    left = await spine.rows("SELECT state, attempt FROM task_live UNION ALL SELECT state, attempt FROM task")
+    # A success of the first counts once the second does not run any more.
+    expected = "retrying" if second == "retried" and late_first else "failed" if second == "failed" else "succeeded"
+    assert left == [{"state": expected, "attempt": 2}]
+
+
 async def test_a_dropped_message_waits_again_unless_it_was_sent_since(spine: Spine) -> None:
     message = await sent(spine)
     message["headers"]["pointsman"]["epoch"] -= 1
