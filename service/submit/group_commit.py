@@ -17,7 +17,7 @@ from service.submit.writer import Receipt, Writer
 
 _TURNS = 2
 """Turns of the event loop before a group is taken: in the first it reads the sockets, in the second the requests that
-were in them join. Under load that doubles a group, and halves what a commit costs each; idle it takes microseconds."""
+were in them join. Under load that makes groups nearly twice as large; idle it takes microseconds."""
 
 
 class GroupCommit:
