@@ -32,6 +32,7 @@ from service.reconcile.forgotten_keys import ForgottenKeysSweep
 from service.reconcile.held import HeldSweep
 from service.reconcile.liveness import Liveness
 from service.reconcile.lost import LostSweep
+from service.reconcile.old_claims import OldClaimsSweep
 from service.reconcile.outbox import OutboxSweep
 from service.reconcile.partitions import PartitionSweep
 from service.reconcile.quarantine import QuarantineSweep
@@ -138,6 +139,7 @@ class Process:
             QuarantineSweep(self.store, liveness).loop,
             LostSweep(self.store, broker, server, liveness, self.settings).loop,
             UnackedSweep(self.store, broker).loop,
+            OldClaimsSweep(self.store, server).loop,
             DueSweep(self.store, self.settings).loop,
             OutboxSweep(self.store, self.settings).loop,
             ExpiredSweep(self.store, server, self.settings).loop,

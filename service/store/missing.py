@@ -75,6 +75,8 @@ _OVER = text(
 """
 )
 
+_UNFINISHED = text("SELECT id FROM task_live WHERE id = ANY(CAST(:id AS uuid[]))")
+
 
 async def lowest(connection: Connection, places: Sequence[Before]) -> dict[tuple[str, int], float]:
     """When the oldest of all that are sent or run was sent, by queue and priority; without those that have none."""
@@ -104,6 +106,12 @@ async def over(connection: Connection, sendings: Sequence[tuple[str, int]]) -> l
     """Those (task, sending) that can change nothing any more: the task has ended, or waits to be sent again, or was."""
     columns = {"id": [task for task, _ in sendings], "dispatch": [dispatch for _, dispatch in sendings]}
     return [(str(row.id), row.dispatch) for row in await connection.execute(_OVER, columns)]
+
+
+async def finished(connection: Connection, tasks: Sequence[str]) -> list[str]:
+    """Those of the tasks that have ended."""
+    unfinished = {str(task) for task in (await connection.execute(_UNFINISHED, {"id": list(tasks)})).scalars()}
+    return [task for task in tasks if task not in unfinished]
 
 
 def _columns(places: Sequence[Before]) -> dict[str, object]:
