@@ -5,8 +5,9 @@ The scripts derive claim and stream keys from these prefixes, so Redis Cluster i
 
 CONTROL = "pointsman:control"
 """Hash, for ever: ``epoch``, ``run_id`` of the server it was declared on, ``open`` (1 once the census is over),
-``memory_percent`` of maxmemory, ``recorded`` (``<epoch>/<stream id>``: the recorder's committed
-position), ``pause:<queue>`` (``<revision>:1`` when it is paused, ``<revision>:0`` when it no longer is)."""
+``memory_percent`` of maxmemory, ``recorded`` (``<epoch>/<stream id>``: the recorder's committed position),
+``contract`` (the version that the control plane speaks), ``pause:<queue>`` (``<revision>:1`` when it is paused,
+``<revision>:0`` when it no longer is)."""
 
 SEQUENCE = "pointsman:sequence"
 """Hash, for ever: ``<list key>`` to the number of the last message published on it."""

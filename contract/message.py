@@ -7,6 +7,9 @@ from typing import Any, NotRequired, TypedDict
 from uuid import UUID
 
 VERSION = 1
+"""Of messages, events, beats and scripts. A new version reads what the one before writes, and its control plane writes
+messages in the form of the one before for as long as that lasts: service and workers are not replaced in one moment.
+"""
 HEADER = "pointsman"
 
 
@@ -44,7 +47,7 @@ def managed_header(headers: dict[str, Any]) -> ManagedHeader | None:
     header = headers.get(HEADER)
     if header is None:
         return None
-    if not isinstance(header, dict) or header.get("version") != VERSION:
+    if not isinstance(header, dict) or header.get("version") not in (VERSION - 1, VERSION):
         raise UnsupportedMessage(f"this worker understands message version {VERSION}, not {header!r}"[:200])
     return header  # type: ignore[return-value]  # checked by version, written by contract.lua.publish
 

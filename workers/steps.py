@@ -26,6 +26,7 @@ from workers.slots import Slots
 from workers.timers import forget_cancelled
 from workers.transport.qos import held_by
 from workers.transport.transport import Transport
+from workers.versions import understand
 from workers.visibility import agree
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class NodeStep(bootsteps.StartStopStep):
         super().__init__(worker, **options)
         ours = settings()
         NodeStep.forks = _forks(worker, allowed=ours.allow_pool_without_time_limits)
-        _agree_on_visibility(ours)
+        _agree(ours)
         processes = worker.max_concurrency or worker.concurrency
         node = Node(
             name=worker.hostname,
@@ -73,13 +74,14 @@ class NodeStep(bootsteps.StartStopStep):
         """Nothing yet: the pool is still draining."""
 
 
-def _agree_on_visibility(ours: Settings) -> None:
-    """Raises ``SystemExit`` when the workers that run have another timeout."""
+def _agree(ours: Settings) -> None:
+    """Raises ``SystemExit`` when the control plane speaks another contract, or other workers have another timeout."""
     redis = RedisConnection(ours)
     try:
+        understand(redis)
         agree(redis, ours.visibility_timeout_seconds)
     except AWAY as error:
-        logger.info("the visibility timeout of other workers is not known yet: %s", error)
+        logger.info("what control plane and other workers go by is not known yet: %s", error)
     finally:
         redis.close()
 

@@ -13,6 +13,7 @@ Dying at any line is mended by the next pass: each step may be done twice.
 from contract import keys
 from contract.events import Beat, RunningAttempt
 from contract.failpoints import Failpoint, reach
+from contract.message import VERSION
 from service.loops import Loop
 from service.reconcile.beats import read_beats
 from service.reconcile.tail import Tail
@@ -49,13 +50,17 @@ class EpochSweep:
         if not await self._leadership.leads():
             return False
         run_id = await self._server.run_id()
-        declared, declared_on, is_open = await self._server.command("HMGET", keys.CONTROL, "epoch", "run_id", "open")
+        declared, declared_on, is_open, contract = await self._server.command(
+            "HMGET", keys.CONTROL, "epoch", "run_id", "open", "contract"
+        )
         async with self._store.statement() as connection:
             current = await epochs.current(connection)
         stands = current is not None and (declared, declared_on) == (str(current.epoch).encode(), run_id.encode())
         if current is None or not stands or current.run_id != run_id:
             await self._declare(current, run_id, declared)
             return True
+        if contract != str(VERSION).encode():
+            await self._server.command("HSET", keys.CONTROL, "contract", VERSION)
         if current.opened_at is None:
             return await self._census(current)
         if is_open != b"1":

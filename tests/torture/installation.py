@@ -78,11 +78,18 @@ class Installation(Stack):
                 self.urls.append(f"http://{HOST}:{port}")
             self.services.append(self._child(f"{role}{number + 1}", words))
         self.nodes = [self._node(number + 1) for number in range(plan.nodes)]
+        self.others: list[Child] = []
         self.service = self.services[0]
 
     def _node(self, number: int) -> Child:
         words = ["-Q", ",".join(QUEUES), "-c", str(self.plan.children), "-n", f"node{number}@%h"]
         return self._child(f"node{number}", [*_CELERY, *words])
+
+    def other(self, name: str, words: list[str]) -> Child:
+        """One more process, not started yet; killed at the end."""
+        child = self._child(name, words)
+        self.others.append(child)
+        return child
 
     def role(self, name: str) -> Child:
         """The service process of that role."""
@@ -148,7 +155,7 @@ class Installation(Stack):
 
     @property
     def _children(self) -> list[Child]:
-        return [*self.services, *self.nodes]
+        return [*self.services, *self.nodes, *self.others]
 
 
 async def prepare(database_url: str) -> None:

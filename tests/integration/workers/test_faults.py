@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from contract.keys import CONTROL
+from contract.message import VERSION
 from tests.integration.workers.conftest import LIBRARY, Valkey, Worker
 from tests.integration.workers.support import ControlPlane, until
 
@@ -315,6 +316,25 @@ def test_message_with_a_body_of_another_shape_does_not_end_the_worker(
     own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
     until(lambda: own_plane.unacknowledged() == 0, "nothing to be left")
     assert worker.process.poll() is None
+
+
+@pytest.mark.parametrize(("away", "older"), [(2, "worker"), (-2, "control plane")])
+def test_worker_two_contract_versions_away_is_refused_at_start(
+    own_plane: ControlPlane, start_worker: StartWorker, away: int, older: str
+) -> None:
+    own_plane.declare(1)
+    own_plane.redis.hset(CONTROL, "contract", VERSION + away)
+    worker = start_worker("-c", "1")
+    assert worker.process.wait(40) != 0
+    assert f"The control plane speaks contract version {VERSION + away}, this worker {VERSION}" in worker.text()
+    assert f"bring the {older} up to date" in worker.text()
+
+
+def test_worker_one_contract_version_away_works(own_plane: ControlPlane, start_worker: StartWorker) -> None:
+    own_plane.declare(1)
+    own_plane.redis.hset(CONTROL, "contract", VERSION + 1)
+    start_worker("-c", "1")
+    own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
 
 
 def test_worker_with_another_visibility_timeout_is_refused_at_start(

@@ -61,6 +61,8 @@ def test_nothing_is_lost_while_connections_are_killed(own_plane: ControlPlane, s
     # A report whose answer got lost is told twice.
     until(lambda: {event.task for event in own_plane.events(kind="succeeded")} == set(tasks), "all to succeed", 60)
     until(lambda: waiting(own_plane) + own_plane.unacknowledged() == 0, "nothing to be left", 60)
+    attempts = {(event.task, event.attempt) for event in own_plane.events(kind="succeeded")}
+    assert len(attempts) == len(tasks), "a task ran twice"
 
 
 def test_message_sent_to_a_frozen_node_is_not_lost_with_it(own_plane: ControlPlane, start_worker: StartWorker) -> None:

@@ -4,8 +4,11 @@ import asyncio
 import itertools
 from functools import partial
 
+from contract import keys
 from contract.failpoints import VARIABLE
+from contract.message import VERSION
 from tests.acceptance.processes import Child
+from tests.acceptance.stack import QUEUES
 from tests.torture.installation import APART, Plan
 from tests.torture.scenario import Run, scenario
 from tests.torture.verdict import Harm
@@ -91,6 +94,50 @@ async def rolling_restarts(run: Run) -> None:
             child.start()
             await run.stack.ready()
     run.say("two waves")
+
+
+@scenario("26", Harm.NONE)
+async def rolling_deploy(run: Run) -> None:
+    """Workers of the first contract run beside new ones and leave; one of two versions away is refused at start."""
+    first = run.stack.other("first", ["-m", "tests.torture.first_contract.worker", *QUEUES])
+    first.start()
+
+    async def has_run(more: int = 20) -> bool:
+        ran = sum(one.pid == first.pid for runs in run.effects.executions().values() for one in runs)
+        return ran >= more
+
+    await run.until(has_run, "the worker of the first contract to run tasks")
+    await run.load.more(60)
+    # A deploy replaces the workers one by one.
+    await run.stack.nodes[0].stop()
+    await run.load.more(60)
+    run.stack.nodes[0].start()
+    await run.stack.ready()
+    run.demand(await first.stop() == 0, "the worker of the first contract did not leave in order")
+    run.stack.others.remove(first)
+    ran = sum(one.pid == first.pid for runs in run.effects.executions().values() for one in runs)
+    run.say(f"{ran} tasks by a worker of the first contract")
+    await _is_refused(run, VERSION + 2)
+    await run.load.more(20)
+
+
+async def _is_refused(run: Run, version: int) -> None:
+    """A worker starts while the control plane, which is frozen, seems to be of another version."""
+    log = run.directory / "far.log"
+    words = ["-m", "celery", "-A", "workers", "worker", "-c", "1", "-n", "far@%h", "-l", "WARNING"]
+    far = Child("far", words, run.stack.environment, log)
+    run.stack.service.freeze()
+    try:
+        with run.stack.redis() as connection:
+            connection.hset(keys.CONTROL, "contract", version)
+        far.start()
+        status = await far.ended()
+        run.demand(status not in (0, -9), f"a worker two versions away ended with {status}")
+        run.demand(f"contract version {version}" in log.read_text(), "it did not say why")
+    finally:
+        far.kill()
+        run.stack.service.thaw()
+    await run.stack.ready()
 
 
 @scenario("29", Harm.DEATHS)
