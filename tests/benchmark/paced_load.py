@@ -28,7 +28,7 @@ class _Load:
         self._rate = rate
         self._seconds = seconds
         self._interval = interval
-        self._idle: list[Connection] = []
+        self._idle: deque[Connection] = deque()
         self._waiting: deque[float] = deque()
         self._due_at: dict[Connection, float] = {}
         self._all_answered = asyncio.Event()
@@ -38,7 +38,7 @@ class _Load:
 
     async def run(self, url: str, body: bytes) -> None:
         request = post(url, body)
-        self._idle = [await Connection.opened(url, request, self._answered) for _ in range(_CONNECTIONS)]
+        self._idle.extend([await Connection.opened(url, request, self._answered) for _ in range(_CONNECTIONS)])
         since = time.perf_counter()
         due, said, sent = since, 0, 0
         while due < since + self._seconds:
@@ -60,7 +60,8 @@ class _Load:
     def _take(self, due: float) -> None:
         self._all_answered.clear()
         if self._idle:
-            connection = self._idle.pop()
+            # In turn: a server hangs up on a connection that is idle for long.
+            connection = self._idle.popleft()
             self._due_at[connection] = due
             connection.ask()
         else:

@@ -7,6 +7,8 @@ from uuid import UUID
 import pytest
 
 from service.reconcile.due import DueSweep
+from service.reconcile.liveness import Liveness
+from service.reconcile.lost import LostSweep
 from service.reconcile.rescue import Rescuer
 from service.reconcile.retention import RetentionSweep
 from service.store import rescuing
@@ -64,6 +66,27 @@ async def test_many_rescuers_of_one_attempt_interrupt_it_once(race: World) -> No
     assert (await race.check())[task] == "succeeded"
     assert race.ran[task] == [1, 2]
     assert (await race.spine.counters())["interrupted"] == 1
+
+
+async def test_a_lost_message_that_is_sent_again_against_the_worker_that_had_it(race: World) -> None:
+    spine = race.spine
+    task = await race.submit()
+    message = await race.take()
+    await spine.run("UPDATE task_live SET sent_at = sent_at - interval '1 minute'")
+    liveness = Liveness(spine.server, spine.settings.worker_dead_seconds)
+    await liveness.look()
+    sweeps = [LostSweep(spine.store, spine.broker, spine.server, liveness, spine.settings) for _ in range(2)]
+    async with spine.recording():
+        _, _, *words = await race.play(
+            *(sweep.single_pass() for sweep in sweeps),
+            race.work(message),
+            spine.dispatcher.single_pass(),
+            race.take_and_work(),
+        )
+    assert words[0] in ("run", "duplicate")
+    await race.settle()
+    assert await race.check() == {task: "succeeded"}
+    assert race.ran == {task: [1]}
 
 
 async def test_retention_against_a_late_outcome(race: World) -> None:
