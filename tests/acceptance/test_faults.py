@@ -22,11 +22,11 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 async def test_every_answered_task_runs_once_when_the_service_is_killed_while_submitting(own_stack: Stack) -> None:
     async with Load(own_stack) as load:
-        await load.more(150)
+        await load.more(60)
         assert load.pending
         own_stack.service.kill()
         own_stack.service.start()
-        await load.more(150)
+        await load.more(60)
 
     await invariants.drain(own_stack)
     await invariants.check(own_stack, load.accepted)
@@ -45,16 +45,16 @@ async def test_nothing_is_lost_and_no_running_task_doubled_when_valkey_comes_bac
     async with Load(own_stack) as load:
         running = [await own_stack.submit("ledger.hold", args=[str(release)], queue="critical") for _ in range(2)]
         await own_stack.wait_for_effects(running)
-        await load.more(150)
+        await load.more(60)
 
         own_valkey.kill()
-        await load.more(100)  # no error for the caller: intake goes on
+        await load.more(50)  # no error for the caller: intake goes on
         ready = await own_stack.http.get("/readyz?verbose")
         own_valkey.start()
         with own_stack.redis() as connection:
             assert not connection.exists("unacked_index"), "it was meant to come back empty"
         await until(own_stack.is_ready, "a new epoch")
-        await load.more(100)
+        await load.more(50)
         for task_id in running:
             assert (await own_stack.task(task_id))["state"] == "running"
         release.touch()
@@ -109,10 +109,10 @@ async def test_attempts_nobody_recorded_are_neither_lost_nor_doubled_when_valkey
 
 async def test_stopped_service_ends_cleanly_and_loses_nothing_under_load(own_stack: Stack) -> None:
     async with Load(own_stack) as load:
-        await load.more(150)
+        await load.more(60)
         exit_status = await own_stack.service.stop()
         own_stack.service.start()
-        await load.more(100)
+        await load.more(50)
 
     assert exit_status == 0
     assert load.statuses.keys() <= {200, 202}
