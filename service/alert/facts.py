@@ -68,7 +68,6 @@ class LostWorker:
     """A worker that fell silent, did not say good-bye, and has no successor."""
 
     name: str
-    silent_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ KINDS: dict[Rule, Kind] = {
     ),
     Rule.RECORDER_BEHIND: Kind(
         Severity.PAGE,
-        10,
+        30,
         15,
         "See that a recorder runs and that PostgreSQL is quick.",
         _TROUBLE + "the-recorder-is-behind",

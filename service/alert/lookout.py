@@ -5,12 +5,14 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from contract import keys
+from contract.events import Beat
 from service.alert.facts import Burn, Facts, LostWorker, QueueFacts, Starts, TrippedBreaker
 from service.broker import Broker, Depths
 from service.errors import DatabaseAway
 from service.loops import ExpectedFault
 from service.observe.broker_state import BrokerState, BrokerWatch
 from service.observe.kept import NotInTime, within
+from service.reconcile.liveness import Liveness
 from service.redis import BrokerAway, RedisServer
 from service.settings import Settings
 from service.store import alert_facts, clock, epochs, pausing, watching
@@ -25,7 +27,6 @@ Answer = TypeVar("Answer")
 _QUESTION_SECONDS = 1.5
 _COUNTERS_SECONDS = 15.0
 """Counters have minutes: asked more often they say the same."""
-_WORKERS_SHOWN_SECONDS = 3600.0
 _URGENT_PRIORITY = 8
 
 
@@ -37,7 +38,10 @@ class Lookout:
         self._server = server
         self._settings = settings
         self._broker = BrokerWatch(broker, server)
-        self._up_since: float | None = None
+        self._dead_seconds = settings.worker_dead_seconds
+        self._judged_epoch: int | None = None
+        self._judged_from = 0.0
+        self._liveness = Liveness(server, settings.worker_dead_seconds)
         self._counters_at = float("-inf")
         self._burns: dict[str, Burn] | None = None
         self._failed: dict[str, int] | None = None
@@ -45,42 +49,52 @@ class Lookout:
     async def look(self) -> Facts:
         """Everything that can be known now. Raises the store's errors when the database is away."""
         broker = await self._broker.state()
-        now_here = time.monotonic()
-        self._up_since = (self._up_since or now_here) if broker.up else None
+        judged = await self._judge_workers()
         async with self._store.statement() as connection:
             now = await clock.now(connection)
             tripped = await alert_facts.tripped(connection)
-        rest = await _if_known(self._rest(broker, now_here))
+        rest = await _if_known(self._rest(broker, judged=judged))
         return Facts(
             now=now,
             breakers=tuple(TrippedBreaker(row.scope, row.name, row.seen, row.since) for row in tripped[:MOST_BREAKERS]),
             breakers_complete=len(tripped) <= MOST_BREAKERS,
             burns=self._burns,
             failed=self._failed,
+            lost_workers=lost(self._liveness) if judged else None,
             broker_up=broker.up,
             memory_percent=None if broker.depths is None else broker.depths.memory_percent,
             **(rest or {}),
         )
 
-    async def _rest(self, broker: BrokerState, now_here: float) -> dict[str, Any]:
+    async def _judge_workers(self) -> bool:
+        """Whether workers can be judged: by their beats, once they were watched for long enough."""
+        try:
+            await within(_QUESTION_SECONDS, self._liveness.look())
+        except (BrokerAway, NotInTime):
+            return False
+        epoch, watched = self._liveness.epoch, self._liveness.watched_seconds
+        if epoch != self._judged_epoch:
+            # Whoever was dead has to be watched anew.
+            self._judged_epoch, self._judged_from = epoch, watched + self._dead_seconds
+        return epoch is not None and watched >= self._judged_from
+
+    async def _rest(self, broker: BrokerState, *, judged: bool) -> dict[str, Any]:
         async with self._store.statement() as connection:
-            if now_here - self._counters_at >= _COUNTERS_SECONDS:
-                await self._count(connection, now_here)
-            workers = await watching.workers(connection, _WORKERS_SHOWN_SECONDS)
+            await self._count(connection)
             leaders = await watching.leaders(connection)
-            queues = await self._queues(connection, broker, workers if self._sees_workers(now_here) else None)
+            queues = await self._queues(connection, broker, judged=judged)
             epoch = await epochs.current(connection)
             positions = await epochs.positions(connection)
-        number = None if epoch is None else epoch.epoch
         known: dict[str, Any] = {"leaders": leaders, "queues": queues}
-        if self._sees_workers(now_here):
-            known["lost_workers"] = self._lost(workers, broker)
-        if broker.up and number is not None:
-            known["recorder_lag_seconds"] = await self._broker.lag_seconds(positions, number)
-            known["stream_entries"] = await self._stream_entries(number)
+        if broker.up and epoch is not None:
+            known["recorder_lag_seconds"] = await self._broker.lag_seconds(positions, epoch.epoch)
+            known["stream_entries"] = await self._stream_entries(epoch.epoch)
         return known
 
-    async def _count(self, connection: Connection, now_here: float) -> None:
+    async def _count(self, connection: Connection) -> None:
+        now_here = time.monotonic()
+        if now_here - self._counters_at < _COUNTERS_SECONDS:
+            return
         rows = await alert_facts.starts(connection)
         self._burns = {
             row.queue: Burn(*(Starts(met, missed) for met, missed in zip(row.met, row.missed, strict=True)))
@@ -89,13 +103,7 @@ class Lookout:
         self._failed = await alert_facts.failed(connection)
         self._counters_at = now_here
 
-    def _sees_workers(self, now_here: float) -> bool:
-        """Workers are seen through the broker: after it was away, only when each had time to be seen again."""
-        return self._up_since is not None and now_here - self._up_since > self._settings.worker_dead_seconds
-
-    async def _queues(
-        self, connection: Connection, broker: BrokerState, workers: list[dict[str, Any]] | None
-    ) -> tuple[QueueFacts, ...]:
+    async def _queues(self, connection: Connection, broker: BrokerState, *, judged: bool) -> tuple[QueueFacts, ...]:
         specs = self._settings.topology.queues
         due = {row.queue: row for row in await alert_facts.due(connection, [spec.name for spec in specs])}
         paused = {pause.queue for pause in await pausing.pauses(connection) if pause.paused}
@@ -108,7 +116,7 @@ class Lookout:
                 waiting_seconds=due[spec.name].waiting_seconds,
                 paused=spec.name in paused,
                 room=self._room(broker.depths, spec.name),
-                consumers=None if workers is None else self._consumers(workers, spec.name),
+                consumers=self._consumers(spec.name) if judged else None,
             )
             for spec in specs
         )
@@ -121,23 +129,8 @@ class Lookout:
         # Half empty, so that a window that is just being filled is no fault.
         return depths.memory_percent < self._settings.dispatch_memory_percent and depth.messages * 2 < limit
 
-    def _is_live(self, worker: dict[str, Any]) -> bool:
-        silent: float = worker["heartbeat_age_seconds"]
-        return silent < self._settings.worker_dead_seconds
-
-    def _consumers(self, workers: list[dict[str, Any]], queue: str) -> int:
-        return sum(worker["processes"] for worker in workers if self._is_live(worker) and queue in worker["queues"])
-
-    def _lost(self, workers: list[dict[str, Any]], broker: BrokerState) -> tuple[LostWorker, ...]:
-        live = [worker for worker in workers if self._is_live(worker)]
-        names = {worker["name"] for worker in live}
-        return tuple(
-            LostWorker(worker["name"], worker["heartbeat_age_seconds"])
-            for worker in workers
-            # A worker that ends in order takes its beat away.
-            if not self._is_live(worker) and worker["owner"] in broker.busy and worker["name"] not in names
-            if not any(_succeeds(other, worker) for other in live)
-        )
+    def _consumers(self, queue: str) -> int:
+        return sum(beat["processes"] for beat in self._liveness.beats().values() if queue in beat["queues"])
 
     async def _stream_entries(self, epoch: int) -> int | None:
         try:
@@ -147,11 +140,20 @@ class Lookout:
         return entries
 
 
-def _succeeds(other: dict[str, Any], lost: dict[str, Any]) -> bool:
-    """Whether ``other`` was started in the place of ``lost`` after it fell silent."""
-    started: Any = other["started_at"]
-    return bool(
-        other["pool"] == lost["pool"] and started > lost["started_at"] and other["processes"] >= lost["processes"]
+def lost(liveness: Liveness) -> tuple[LostWorker, ...]:
+    """The dead that nobody replaced. A worker that ends in order takes its beat away, or says that it is stopping."""
+    live = liveness.beats().values()
+    return tuple(
+        LostWorker(dead["name"])
+        for dead in liveness.dead().values()
+        if not dead.get("stopping") and not any(_replaces(other, dead) for other in live)
+    )
+
+
+def _replaces(other: Beat, dead: Beat) -> bool:
+    """Whether ``other`` was started in the place of ``dead``."""
+    return other["started_at"] > dead["started_at"] and (
+        other["name"] == dead["name"] or (other["pool"] == dead["pool"] and other["processes"] >= dead["processes"])
     )
 
 

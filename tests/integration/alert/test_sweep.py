@@ -4,6 +4,8 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
+from contract import keys
+from service.alert.facts import Facts
 from service.alert.lookout import Lookout
 from service.alert.rules import judge
 from service.alert.sweep import limits_of
@@ -191,30 +193,35 @@ async def test_broker_that_is_away_is_an_alert_and_its_workers_are_not(alerting:
 
 
 async def test_worker_that_fell_silent_is_lost_until_another_takes_its_place(spine: Spine) -> None:
-    alerting = Alerting(spine, worker_dead_seconds=5.0)
-    await _worker(spine, "critical@a", "one", age=60, started=600)
-    await _worker(spine, "email@a", "gone in order", age=60, started=600)
-    await spine.server.command("HSET", "pointsman:beats", "one", _beat("critical@a"))
+    alerting = Alerting(spine, worker_dead_seconds=0.05)
     lookout = Lookout(spine.store, spine.broker, spine.server, alerting.settings)
-    lookout._up_since = -1e9
-    facts = await lookout.look()
-    assert [worker.name for worker in facts.lost_workers or ()] == ["critical@a"]
-    await _worker(spine, "critical@b", "two", age=0, started=20)
-    assert (await lookout.look()).lost_workers == ()
+    beats = 0
+
+    async def look(**moving: dict[str, Any]) -> Facts:
+        nonlocal beats
+        beats += 1
+        for owner, beat in moving.items():
+            await spine.server.command("HSET", keys.BEATS, owner, json.dumps(_BEAT | beat | {"counter": beats}))
+        return await lookout.look()
+
+    lives: dict[str, Any] = {"name": "email@a", "pool": "email", "queues": ["email"]}
+    assert (await look(one={}, two={"stopping": True}, three=lives)).lost_workers is None
+    facts = await look(three=lives)
+    while not facts.lost_workers:
+        facts = await look(three=lives)
+    assert [worker.name for worker in facts.lost_workers] == ["critical@a"], "not the one that said it stops"
+    assert facts.queues is not None
+    assert {queue.name: queue.consumers for queue in facts.queues}["critical"] == 0
+    assert {queue.name: queue.consumers for queue in facts.queues}["email"] == 2
+    assert (await look(three=lives, four={"name": "critical@b", "started_at": 200.0})).lost_workers == ()
 
 
-def _beat(name: str) -> str:
-    return json.dumps({"name": name, "running": []})
-
-
-async def _worker(spine: Spine, name: str, owner: str, *, age: float, started: float) -> None:
-    await spine.run(
-        "INSERT INTO worker (owner, name, pool, queues, processes, pid, host, contract, started_at, last_seen_at)"
-        " VALUES (:owner, :name, :pool, '{critical}', 2, 7, 'host', 1, now() - make_interval(secs => :started),"
-        " now() - make_interval(secs => :age))",
-        owner=owner,
-        name=name,
-        pool=name.partition("@")[0],
-        age=age,
-        started=started,
-    )
+_BEAT = {
+    "name": "critical@a",
+    "pool": "critical",
+    "queues": ["critical"],
+    "processes": 2,
+    "started_at": 100.0,
+    "epoch": 1,
+    "running": [],
+}

@@ -110,7 +110,7 @@ def test_queue_with_tasks_and_no_worker_is_one() -> None:
 
 
 def test_lost_worker_is_named() -> None:
-    facts = replace(WELL, lost_workers=(LostWorker("critical@host-1", 12.0),))
+    facts = replace(WELL, lost_workers=(LostWorker("critical@host-1"),))
     assert list(found(facts)) == ["worker_lost:critical@host-1"]
 
 
