@@ -67,7 +67,7 @@ Severities = Annotated[tuple[Literal["page", "ticket"], ...], Field(min_length=1
 class WebhookChannel(BaseModel):
     """An HTTP endpoint."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     kind: Literal["webhook"]
     """``webhook``."""
@@ -101,7 +101,7 @@ class WebhookChannel(BaseModel):
 class EmailChannel(BaseModel):
     """A mail server and who gets mail."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     kind: Literal["email"]
     """``email``."""

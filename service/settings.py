@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     ``contract.settings_view.read_settings`` makes one of both, with a line for each fault.
     """
 
-    model_config = SettingsConfigDict(env_prefix="POINTSMAN_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="POINTSMAN_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     database_url: Annotated[SecretStr | None, AfterValidator(_async_driver)] = None
     """PostgreSQL 15 or newer. Unset: the server of a running ``./scripts/up``."""

@@ -1,5 +1,6 @@
 """Gathers the facts for the rules, each question bounded in time. What cannot be asked now is not known."""
 
+import asyncio
 import time
 from collections.abc import Awaitable
 from typing import Any, TypeVar
@@ -24,7 +25,8 @@ log = logger(__name__)
 
 Answer = TypeVar("Answer")
 
-_QUESTION_SECONDS = 1.5
+_QUESTION_SECONDS = 2.0
+"""Two in a row leave time to act on what was seen: one slow answer must not keep a breaker's alert back."""
 _COUNTERS_SECONDS = 15.0
 """Counters have minutes: asked more often they say the same."""
 _URGENT_PRIORITY = 8
@@ -48,12 +50,11 @@ class Lookout:
 
     async def look(self) -> Facts:
         """Everything that can be known now. Raises the store's errors when the database is away."""
-        broker = await self._broker.state()
-        judged = await self._judge_workers()
+        broker, judged = await asyncio.gather(self._broker.state(), self._judge_workers())
         async with self._store.statement() as connection:
             now = await clock.now(connection)
             tripped = await alert_facts.tripped(connection)
-        rest = await _if_known(self._rest(broker, judged=judged))
+        rest, _ = await asyncio.gather(_if_known(self._rest(broker, judged=judged)), _if_known(self._count()))
         return Facts(
             now=now,
             breakers=tuple(TrippedBreaker(row.scope, row.name, row.seen, row.since) for row in tripped[:MOST_BREAKERS]),
@@ -80,7 +81,6 @@ class Lookout:
 
     async def _rest(self, broker: BrokerState, *, judged: bool) -> dict[str, Any]:
         async with self._store.statement() as connection:
-            await self._count(connection)
             leaders = await watching.leaders(connection)
             queues = await self._queues(connection, broker, judged=judged)
             epoch = await epochs.current(connection)
@@ -91,17 +91,20 @@ class Lookout:
             known["stream_entries"] = await self._stream_entries(epoch.epoch)
         return known
 
-    async def _count(self, connection: Connection) -> None:
+    async def _count(self) -> None:
         now_here = time.monotonic()
         if now_here - self._counters_at < _COUNTERS_SECONDS:
             return
-        rows = await alert_facts.starts(connection)
+        # Also when it fails: a database that is slow with it is not asked again at once.
+        self._counters_at = now_here
+        async with self._store.statement() as connection:
+            rows = await alert_facts.starts(connection)
+            failed = await alert_facts.failed(connection)
         self._burns = {
             row.queue: Burn(*(Starts(met, missed) for met, missed in zip(row.met, row.missed, strict=True)))
             for row in rows
         }
-        self._failed = await alert_facts.failed(connection)
-        self._counters_at = now_here
+        self._failed = failed
 
     async def _queues(self, connection: Connection, broker: BrokerState, *, judged: bool) -> tuple[QueueFacts, ...]:
         specs = self._settings.topology.queues
@@ -163,7 +166,7 @@ def _oldest(*seconds: float | None) -> float | None:
 
 async def _if_known(question: Awaitable[Answer]) -> Answer | None:
     try:
-        return await within(2 * _QUESTION_SECONDS, question)
+        return await within(_QUESTION_SECONDS, question)
     except (DatabaseAway, ExpectedFault, NotInTime) as error:
         log.info("some facts for alerts are not known now", reason=type(error).__name__)
         return None

@@ -24,6 +24,8 @@ from service.alert.guard import GuardedBackend, TargetRefused
 from service.alert.wording import text_of
 from service.channel_settings import WebhookChannel, signing_key
 
+_SLACK_ESCAPES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"))
+
 
 async def deliver(
     channel: WebhookChannel,
@@ -57,7 +59,10 @@ async def deliver(
 def body_of(channel: WebhookChannel, created_at: str, message: Mapping[str, Any]) -> bytes:
     """The same at every attempt."""
     if channel.body == "slack":
-        return to_json({"text": text_of(message)})
+        text = text_of(message)
+        for sign, escaped in _SLACK_ESCAPES:
+            text = text.replace(sign, escaped)
+        return to_json({"text": text})
     return to_json({"type": f"alert.{message['event']}", "timestamp": created_at, "data": message})
 
 

@@ -14,7 +14,7 @@ from service.alert.wording import Event, subject_line
 from service.alert.wording import test_message as message_of_test
 from service.channel_settings import EmailChannel, WebhookChannel
 from service.settings import Settings
-from tests.unit.alert.words import AT, MESSAGE, NEW_SECRET, NOW, OLD_SECRET, webhook
+from tests.unit.alert.words import AT, MESSAGE, NEW_SECRET, NOW, OLD_SECRET, WORDS, webhook
 
 
 def headers_of(channel: WebhookChannel, body: bytes) -> dict[str, str]:
@@ -71,6 +71,11 @@ def test_slack_gets_text_that_says_what_since_when_and_what_to_do() -> None:
     ]
 
 
+def test_slack_is_not_made_to_call_everybody() -> None:
+    body = body_of(webhook(body="slack", secrets=[]), AT, MESSAGE | {"summary": "<!channel> & more"})
+    assert "&lt;!channel&gt; &amp; more" in json.loads(body)["text"]
+
+
 def test_every_event_has_its_words() -> None:
     for event in Event:
         assert subject_line(MESSAGE | {"event": event}).startswith("[page] ")
@@ -100,7 +105,10 @@ def test_every_event_has_its_words() -> None:
 def test_webhook_that_makes_no_sense_is_refused_and_not_repeated(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as caught:
         webhook(**changes)
-    assert "secret-word" not in str(caught.value.errors(include_input=False))
+    assert "secret-word" not in str(caught.value)
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({"alert_channels": [WORDS | changes]})
+    assert "secret-word" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

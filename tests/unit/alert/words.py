@@ -9,6 +9,12 @@ NOW = 1_795_682_400
 AT = "2026-11-26T08:30:00Z"
 NEW_SECRET = "whsec_" + base64.b64encode(b"new " * 8).decode()
 OLD_SECRET = "whsec_" + base64.b64encode(b"old " * 8).decode()
+WORDS: dict[str, Any] = {
+    "kind": "webhook",
+    "name": "on-call",
+    "url": "https://hooks.example/x",
+    "secrets": [NEW_SECRET],
+}
 MESSAGE: dict[str, Any] = {
     "event": "opened",
     "id": "01a20271-c811-71a5-99c0-510fde22a57d",
@@ -31,5 +37,4 @@ MESSAGE: dict[str, Any] = {
 
 def webhook(**changes: Any) -> WebhookChannel:
     """A channel."""
-    good = {"kind": "webhook", "name": "on-call", "url": "https://hooks.example/x", "secrets": [NEW_SECRET]}
-    return WebhookChannel.model_validate(good | changes)
+    return WebhookChannel.model_validate(WORDS | changes)
