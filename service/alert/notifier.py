@@ -84,8 +84,10 @@ class Notifier:
         ended = [task for task in self._under_way if task.done()]
         for task in ended:
             del self._under_way[task]
-        for task in ended:
-            task.result()
+        # Each is asked, or asyncio complains of those that were not.
+        failed = [error for task in ended if (error := task.exception()) is not None]
+        if failed:
+            raise failed[0]
 
     async def _deliver(self, row: DeliveryRow) -> None:
         if row.channel not in self._channels.by_name:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from pydantic_core import to_json
 from standardwebhooks import Webhook
 
 from service.embedded.ports import HOST, free_port
+from service.embedded.postgres import PostgresServer
 from service.embedded.valkey import ValkeyServer
 from tests.acceptance.processes import Child
 from tests.acceptance.stack import GONE, Stack
@@ -24,41 +24,44 @@ _SECONDS = 5.0
 """From the opening of a breaker to its message."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def receiver() -> Iterator[HTTPPeer]:
     with HTTPPeer() as peer:
         peer.on("/hook", Reply(200))
         yield peer
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def alerted(
-    database_url: str, own_valkey: ValkeyServer, tmp_path: Path, receiver: HTTPPeer
+    postgres: PostgresServer, migrated_template: str, tmp_path_factory: pytest.TempPathFactory, receiver: HTTPPeer
 ) -> AsyncIterator[Stack]:
     """An installation whose alerts reach the receiver, with two processes that do all that the service does."""
+    directory = tmp_path_factory.mktemp("alerted")
+    database = postgres.start().create_database(template=migrated_template)
     channel = {"kind": "webhook", "name": "on-call", "url": f"{receiver.url}/hook", "secrets": [NEW_SECRET]}
     variables = {
         "POINTSMAN_ALERT_CHANNELS": to_json([channel]).decode(),
         "POINTSMAN_ALERT_ALLOW_HTTP": "true",
         "POINTSMAN_ALERT_ALLOW_PRIVATE_TARGETS": "true",
     }
-    async with Stack(database_url, own_valkey, tmp_path, processes=1, variables=variables) as stack:
-        port = free_port()
-        words = ["-m", "service", "all", "--port", str(port)]
-        second = Child("second", words, stack.environment, tmp_path / "second.log")
-        second.start()
+    with ValkeyServer(directory / "valkey", appendonly=False) as valkey:
+        async with Stack(database, valkey, directory, processes=1, variables=variables) as stack:
+            port = free_port()
+            words = ["-m", "service", "all", "--port", str(port)]
+            second = Child("second", words, stack.environment, directory / "second.log")
+            second.start()
 
-        async def ready() -> bool:
+            async def ready() -> bool:
+                try:
+                    return (await stack.http.get(f"http://{HOST}:{port}/readyz")).status_code == 200
+                except GONE:
+                    return False
+
             try:
-                return (await stack.http.get(f"http://{HOST}:{port}/readyz")).status_code == 200
-            except GONE:
-                return False
-
-        try:
-            await until(ready, "the second process to be ready")
-            yield stack
-        finally:
-            second.kill()
+                await until(ready, "the second process to be ready")
+                yield stack
+            finally:
+                second.kill()
 
 
 def about(receiver: HTTPPeer, subject: str) -> list[Recorded]:
@@ -123,3 +126,18 @@ async def test_worker_that_is_killed_is_an_alert_until_another_starts(alerted: S
     alerted.worker.start()
     await told(receiver, worker["name"], "alert.resolved")
     await told(receiver, "critical", "alert.resolved", "no_worker")
+
+
+async def test_outage_of_postgres_is_told_once_while_it_lasts_and_written_down_afterwards(
+    alerted: Stack, receiver: HTTPPeer, postgres: PostgresServer
+) -> None:
+    before = len(receiver.requests)
+    postgres.kill()
+    request = await told(receiver, "", "alert.opened", "database_away")
+    assert (await alerted.http.get("/v1/alerts")).status_code == 503
+    postgres.start()
+    await told(receiver, "", "alert.resolved", "database_away")
+    data = [one.json()["data"] for one in receiver.requests[before:]]
+    assert [(one["rule"], one["event"]) for one in data] == [("database_away", "opened"), ("database_away", "resolved")]
+    (alert,) = (await alerted.http.get("/v1/alerts?rule=database_away")).json()["items"]
+    assert (alert["id"], alert["state"]) == (request.json()["data"]["id"], "resolved")
