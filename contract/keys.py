@@ -48,6 +48,19 @@ answer, should the answer be lost on the way."""
 VISIBILITY_TIMEOUT = "pointsman:visibility_timeout"
 """String, ``VISIBILITY_SECONDS`` from the last beat of any worker: the visibility timeout that all of them have."""
 
+OUTAGE = "pointsman:outage"
+"""Hash, ``OUTAGE_SECONDS`` from its last change, while the service cannot reach PostgreSQL: ``id`` and ``since`` of the
+alert, ``message:<channel>`` the id of its message, ``told:<channel>`` once it has it."""
+
+OUTAGE_SENDER = "pointsman:outage:sender"
+"""String, ``OUTAGE_SENDER_SECONDS``: which process of the service sends that alert."""
+
+OUTAGE_SECONDS = 7 * 86_400
+"""How long an outage is remembered that nobody could write down."""
+
+OUTAGE_SENDER_SECONDS = 60
+"""Longer than one attempt may take."""
+
 VISIBILITY_SECONDS = 60
 """How long workers that are gone still say which visibility timeout they had."""
 

@@ -13,7 +13,7 @@ import textwrap
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, RootModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -23,6 +23,7 @@ from contract.breaker_policy import BreakerPolicy
 from contract.queues import PoolSpec, QueueSpec, Topology
 from contract.retry import RetryPolicy
 from contract.routes import TaskRoute
+from service.channel_settings import EmailChannel, WebhookChannel
 from service.settings import Settings as ServiceSettings
 from workers.settings import Settings as WorkerSettings
 
@@ -39,6 +40,8 @@ _NESTED: tuple[tuple[str, type[BaseModel]], ...] = (
     ("One route of `task_routes`", TaskRoute),
     ("`retry_policy`", RetryPolicy),
     ("`circuit_breaker`", BreakerPolicy),
+    ("A webhook of `alert_channels`", WebhookChannel),
+    ("A mailbox of `alert_channels`", EmailChannel),
 )
 _UNITS = {
     "_seconds": "s",
@@ -112,10 +115,15 @@ def _row(name: str, *cells: str) -> str:
 
 def _facts(name: str, field: FieldInfo) -> tuple[str, str, str]:
     unit = next((unit for ending, unit in _UNITS.items() if name.endswith(ending)), "")
-    return _type(field.annotation), _default(field), unit
+    kind = _type(field.annotation)
+    return kind if name.endswith("url") else kind.replace("URL", "text"), _default(field), unit
 
 
 def _type(annotation: Any) -> str:
+    if get_origin(annotation) is Annotated:
+        return _type(get_args(annotation)[0])
+    if get_origin(annotation) is Literal:
+        return "one of " + ", ".join(f"`{value}`" for value in get_args(annotation))
     if get_origin(annotation) in (Union, types.UnionType):
         return " or ".join(_type(part) for part in get_args(annotation) if part is not type(None))
     if get_origin(annotation) in (tuple, list):

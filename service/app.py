@@ -10,6 +10,11 @@ from fastapi import FastAPI
 
 from contract import RELEASE
 from service.admit.catalogue import Catalogue
+from service.alert.channels import Channels
+from service.alert.lookout import Lookout
+from service.alert.notifier import Notifier
+from service.alert.outage import OutageWatch
+from service.alert.sweep import AlertSweep
 from service.api.intake import Intake
 from service.api.parts import Parts
 from service.api.routes import register
@@ -131,6 +136,7 @@ class Process:
         broker = self._broker()
         liveness = Liveness(server, self.settings.worker_dead_seconds)
         self._leaders.append(epoch_sweep)
+        self._add_alerts(broker, server)
         self._loops += [
             epoch_sweep.loop,
             BeatWatch(self.store, server, self.settings).loop,
@@ -150,6 +156,14 @@ class Process:
             PartitionSweep(self.store).loop,
             RetentionSweep(self.store, self.settings).loop,
         ]
+
+    def _add_alerts(self, broker: Broker, server: RedisServer) -> None:
+        sweep = AlertSweep(self.store, Lookout(self.store, broker, server, self.settings), self.settings)
+        channels = Channels(self.settings)
+        notifier = Notifier(self.store, channels, self.settings)
+        outage_watch = OutageWatch(self.store, self._server(), channels, self.settings, lambda: sweep.led)
+        self._loops += [sweep.loop, notifier.loop, outage_watch.loop]
+        self._leaders += [sweep, notifier]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

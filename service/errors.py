@@ -108,6 +108,24 @@ class UnknownReplay(NotFound):
     code, title = "unknown-replay", "Unknown replay"
 
 
+class UnknownAlert(NotFound):
+    """There is no alert with this id."""
+
+    code, title = "unknown-alert", "Unknown alert"
+
+
+class UnknownChannel(NotFound):
+    """No alert channel has this name."""
+
+    code, title = "unknown-alert-channel", "Unknown alert channel"
+
+
+class AlertResolved(PointsmanError):
+    """The alert is over already."""
+
+    status, code, title = 409, "alert-resolved", "Alert resolved"
+
+
 class CountDiffers(PointsmanError):
     """There are more or fewer tasks than expected; nothing was done."""
 

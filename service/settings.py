@@ -5,9 +5,9 @@ Each is read from the environment with the prefix ``POINTSMAN_``, nested ones as
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -22,6 +22,7 @@ from contract.queues import DEFAULT_TOPOLOGY, Topology
 from contract.retry import RetryPolicy
 from contract.routes import TaskRoutes, lead_to_queues
 from contract.run_file import DEFAULT_DATA_DIR, RunFile
+from service.channel_settings import AlertChannel, unlike_names
 
 _DATABASE_SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
 
@@ -57,7 +58,7 @@ class Settings(BaseSettings):
     ``contract.settings_view.read_settings`` makes one of both, with a line for each fault.
     """
 
-    model_config = SettingsConfigDict(env_prefix="POINTSMAN_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="POINTSMAN_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     database_url: Annotated[SecretStr | None, AfterValidator(_async_driver)] = None
     """PostgreSQL 15 or newer. Unset: the server of a running ``./scripts/up``."""
@@ -149,6 +150,42 @@ class Settings(BaseSettings):
     """A worker whose beat counter stands still so long is dead."""
     retention_days: float = Field(default=30.0, ge=1, le=36_500)
     """Finished tasks are removed so long after they ended, with their attempts. Counters stay."""
+
+    alert_channels: Annotated[tuple[AlertChannel, ...], *_JSON, AfterValidator(unlike_names)] = ()
+    """Where messages about alerts go: webhooks and mailboxes. Without one, alerts are listed and logged."""
+    alert_interval_seconds: float = Field(default=2.0, gt=0, le=60)
+    """Pause between two looks for alerts."""
+    alert_base_url: str | None = Field(default=None, pattern=r"^https?://[^\s?#]+$")
+    """Where people reach the API, for links in messages. Unset: links are paths."""
+    alert_repeat_seconds: float = Field(default=4 * 3600.0, ge=60)
+    """An open alert that nobody acknowledged is told again after so long."""
+    alert_give_up_seconds: float = Field(default=86_400.0, gt=0)
+    """A message that could not be delivered for so long is given up."""
+    alert_allow_http: bool = False
+    """Let webhooks of alerts have http URLs."""
+    alert_allow_private_targets: bool = False
+    """Let webhooks of alerts reach private addresses and this machine."""
+    alert_breaker_open_seconds: float = Field(default=900.0, gt=0)
+    """A circuit breaker that has not closed for so long is another, more severe alert."""
+    alert_sla_objective: float = Field(default=0.99, gt=0, lt=1)
+    """The share of starts that should be within a queue's target; what is missing to 1 is the error budget."""
+    alert_dead_letters: int = Field(default=20, ge=1)
+    """So many tasks of one type that fail for good within a quarter of an hour are an alert."""
+    alert_recorder_lag_seconds: float = Field(default=30.0, gt=0)
+    """An event not recorded for so long is an alert."""
+    alert_dispatcher_lag_seconds: float = Field(default=30.0, gt=0)
+    """A due task not sent for so long, while its queue has room on the broker, is an alert."""
+    alert_memory_percent: int = Field(default=60, ge=1, le=100)
+    """Redis using more of its maxmemory is an alert."""
+    alert_stream_entries: int = Field(default=100_000, ge=1)
+    """So many events waiting to be recorded are an alert. At ``gate_stream_entries`` nothing starts."""
+
+    @model_validator(mode="after")
+    def _webhooks_are_https(self) -> Self:
+        for channel in self.alert_channels:
+            if channel.kind == "webhook" and not self.alert_allow_http and not channel.is_https:
+                raise ValueError(f"alert_channels: {channel.name}: its url must be https (alert_allow_http lifts this)")
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -25,6 +25,7 @@ _TAGS = [
     {"name": "task types", "description": "What the workers can run."},
     {"name": "workers", "description": "Who runs it."},
     {"name": "breakers", "description": "Circuit breakers, for other services too."},
+    {"name": "alerts", "description": "What is wrong, and who was told."},
     {"name": "metrics", "description": "What happened, in figures."},
     {"name": "health", "description": "For probes and load balancers."},
 ]

@@ -15,6 +15,7 @@ from service.errors import DatabaseAway, InvalidRequest
 from service.loops import ExpectedFault
 from service.observe.exposition import Exposition, Snapshot
 from service.observe.kept import NotInTime, within
+from service.store import alerts
 from service.telemetry import logger
 
 log = logger(__name__)
@@ -55,14 +56,21 @@ async def get_prometheus_metrics(request: Request, parts: GivenParts) -> Respons
 
 async def _snapshot(parts: Parts) -> Snapshot:
     views = parts.views
-    broker, sums, backlog, workers, lag = await asyncio.gather(
+    broker, sums, backlog, workers, lag, open_alerts = await asyncio.gather(
         views.broker.state(),
         _if_known(views.totals.get()),
         _if_known(views.backlog.read()),
         _if_known(views.workers.read()),
         _if_known(views.readiness.recorder_lag()),
+        _if_known(_open_alerts(parts)),
     )
-    return Snapshot(broker, sums, backlog, workers, lag, [pool.name for pool in parts.settings.topology.pools])
+    pools = [pool.name for pool in parts.settings.topology.pools]
+    return Snapshot(broker, sums, backlog, workers, lag, pools, open_alerts)
+
+
+async def _open_alerts(parts: Parts) -> dict[tuple[str, str], int]:
+    async with parts.store.statement() as connection:
+        return await alerts.counts(connection)
 
 
 async def _if_known(question: Awaitable[Answer]) -> Answer | None:

@@ -3,6 +3,8 @@
 from fastapi import FastAPI
 
 from service.api import (
+    alert_deliveries,
+    alerts,
     attempts,
     breaker_calls,
     breaker_events,
@@ -39,6 +41,8 @@ _ROUTERS = (
     breaker_events.router,
     breakers.router,
     breaker_calls.router,
+    alerts.router,
+    alert_deliveries.router,
     metrics.router,
     health.router,
     prometheus.router,

@@ -1,6 +1,6 @@
 """The figures as Prometheus metric families: a collector over one snapshot, no global state."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
@@ -42,6 +42,8 @@ class Snapshot:
     workers: Sequence[WorkerFigures] | None
     recorder_lag_seconds: float | None
     pools: Sequence[str]
+    alerts: Mapping[tuple[str, str], int] | None = None
+    """Open ones by rule and severity."""
 
 
 class Exposition(Collector):
@@ -63,6 +65,9 @@ class Exposition(Collector):
             yield from _backlog(snapshot.backlog)
         if snapshot.workers is not None:
             yield from _workers(snapshot.workers, snapshot.pools, snapshot.backlog or {})
+        if snapshot.alerts is not None:
+            open_alerts = (([rule, severity], float(n)) for (rule, severity), n in sorted(snapshot.alerts.items()))
+            yield _labelled("alerts_open", "Open alerts.", ["rule", "severity"], open_alerts)
         if snapshot.recorder_lag_seconds is not None:
             yield _gauge("recorder_lag_seconds", "Age of the oldest unrecorded event.", snapshot.recorder_lag_seconds)
 

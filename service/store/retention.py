@@ -47,6 +47,18 @@ _TRANSITIONS = text("""
     DELETE FROM breaker_transition WHERE at < :cutoff
         AND id IN (SELECT id FROM breaker_transition ORDER BY id LIMIT :most)
 """)
+# What is still to be sent of an alert that ended stays, as its message is its own.
+_DELIVERIES = text("""
+    DELETE FROM alert_delivery WHERE id IN (
+        SELECT id FROM alert_delivery WHERE id < CAST(:low AS uuid) AND status <> 'pending' ORDER BY id LIMIT :most)
+""")
+_ALERTS = text("""
+    DELETE FROM alert WHERE id IN (
+        SELECT id FROM alert WHERE resolved_at < :cutoff ORDER BY resolved_at LIMIT :most)
+""")
+_SILENCES = text("""
+    DELETE FROM alert_silence WHERE id IN (SELECT id FROM alert_silence WHERE until < :cutoff LIMIT :most)
+""")
 _NATIVE = text("""
     DELETE FROM native_run WHERE id IN (
         SELECT id FROM native_run WHERE finished_at < :cutoff ORDER BY finished_at LIMIT :most)
@@ -118,7 +130,7 @@ async def _survivors(connection: Connection, name: str, day: date, before: datet
 
 async def delete_left_over(connection: Connection, before: datetime, most: int) -> int:
     """Delete up to ``most`` of each: tasks of the DEFAULT partition, attempts and replays of tasks that are gone, plain
-    runs, transitions of circuit breakers.
+    runs, transitions of circuit breakers, alerts with their deliveries and silences.
 
     Returns the largest of the numbers.
     """
@@ -133,6 +145,9 @@ async def delete_left_over(connection: Connection, before: datetime, most: int) 
             (_REPLAYS, by_age),
             (_NATIVE, by_age),
             (_TRANSITIONS, by_age),
+            (_DELIVERIES, by_id),
+            (_ALERTS, by_age),
+            (_SILENCES, by_age),
         )
     ]
     return max(deleted)

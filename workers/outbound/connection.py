@@ -8,8 +8,8 @@ from typing import Any
 
 import httpcore
 
+from contract.addresses import parse, refusal
 from workers.errors import PermanentError
-from workers.outbound.addresses import parse, refusal
 from workers.outbound.deadline import Deadline
 
 _Target = tuple[socket.AddressFamily, Any]

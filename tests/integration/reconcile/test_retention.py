@@ -212,3 +212,39 @@ async def test_old_transitions_of_circuit_breakers_go(spine: Spine, sweep: Reten
         """)
     await sweep.single_pass()
     assert await spine.rows("SELECT name FROM breaker_transition") == [{"name": "1 day"}]
+
+
+async def test_old_alerts_go_with_their_messages_and_silences(spine: Spine, sweep: RetentionSweep) -> None:
+    for number, (days, resolved) in enumerate([(31, True), (31, False), (1, True)]):
+        made = datetime.now(UTC) - timedelta(days=days)
+        name, alert = f"{days} {resolved}", UUID(int=lowest_id(made).int + number)
+        await spine.run(
+            "INSERT INTO alert (id, key, rule, subject, severity, summary, unit, link, since, opened_at, resolved_at)"
+            " VALUES (CAST(:id AS uuid), :name, 'r', '', 'page', '', '', '', :made, :made,"
+            " CASE WHEN :resolved THEN CAST(:made AS timestamptz) END)",
+            id=str(alert),
+            name=name,
+            made=made,
+            resolved=resolved,
+        )
+        await spine.run(
+            "INSERT INTO alert_delivery (id, alert_id, event, channel, message, status) VALUES"
+            " (CAST(:id AS uuid), CAST(:id AS uuid), 'opened', :name, '{}', :status)",
+            id=str(alert),
+            name=name,
+            status="sent" if resolved else "pending",
+        )
+        await spine.run(
+            "INSERT INTO alert_silence (id, matcher, until, actor, reason)"
+            " VALUES (CAST(:id AS uuid), :name, :made, 'a', 'r')",
+            id=str(alert),
+            name=name,
+            made=made,
+        )
+    await sweep.single_pass()
+    left = [row["key"] for row in await spine.rows("SELECT key FROM alert ORDER BY id")]
+    told = [row["channel"] for row in await spine.rows("SELECT channel FROM alert_delivery ORDER BY id")]
+    silences = [row["matcher"] for row in await spine.rows("SELECT matcher FROM alert_silence")]
+    assert left == ["31 False", "1 True"]
+    assert told == ["31 False", "1 True"], "what is to be sent stays"
+    assert silences == ["1 True"]

@@ -1,4 +1,4 @@
-"""Which addresses a task may not call: all that are not on the public internet. Pure.
+"""Which addresses a call whose target somebody chose may not reach: all that are not on the public internet. Pure.
 
 After the IANA special-purpose address registries
 (https://www.iana.org/assignments/iana-ipv4-special-registry, https://www.iana.org/assignments/iana-ipv6-special-registry).

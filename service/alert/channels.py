@@ -1,0 +1,31 @@
+"""The configured channels of one process: gives a message to the one it is for."""
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from service.alert import mail, webhook
+from service.alert.delivering import Delivered
+from service.alert.wording import moment
+from service.channel_settings import WebhookChannel
+from service.settings import Settings
+
+
+class Channels:
+    """Delivers one message at a time; every attempt is bounded by its channel's time limit."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.by_name = {channel.name: channel for channel in settings.alert_channels}
+        self._allow_private = settings.alert_allow_private_targets
+
+    async def deliver(self, name: str, message_id: str, created_at: datetime, message: Mapping[str, Any]) -> Delivered:
+        """One attempt. Raises ``NotDelivered``, and ``KeyError`` for a channel that there is not."""
+        channel = self.by_name[name]
+        if isinstance(channel, WebhookChannel):
+            at = moment(created_at)
+            assert at is not None
+            return await webhook.deliver(
+                channel, message_id, at, message, time.time(), allow_private=self._allow_private
+            )
+        return await mail.deliver(channel, message_id, created_at, message)

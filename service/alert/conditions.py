@@ -1,0 +1,65 @@
+"""What is wrong, as the rules say it."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from service.alert.kinds import KINDS, Rule, Severity
+
+_EASED = 0.9
+"""An open alert stays until its value is below this part of the limit, so that a value at the limit is one alert."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a value is an alert. Settings."""
+
+    breaker_open_seconds: float
+    sla_objective: float
+    dead_letters: int
+    recorder_lag_seconds: float
+    dispatcher_lag_seconds: float
+    memory_percent: int
+    stream_entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that is wrong now."""
+
+    rule: Rule
+    subject: str
+    """What it is about; with the rule it names the cause."""
+    summary: str
+    link: str
+    """A path of the API."""
+    since: float | None = None
+    """Unix seconds; None: as far as we know, now."""
+    value: float | None = None
+    limit: float | None = None
+    unit: str = ""
+    severity: Severity | None = None
+    """None: that of the rule."""
+
+    @property
+    def key(self) -> str:
+        """The cause: there is one open alert for each."""
+        return f"{self.rule}:{self.subject}" if self.subject else str(self.rule)
+
+
+def severity_of(condition: Condition) -> Severity:
+    """Who has to know."""
+    return condition.severity or KINDS[condition.rule].severity
+
+
+def reaches(condition: Condition, open_keys: Collection[str]) -> bool:
+    """Whether the value is at its limit, or near it when there is an alert already."""
+    assert condition.value is not None
+    assert condition.limit is not None
+    return condition.value >= condition.limit * (_EASED if condition.key in open_keys else 1.0)
+
+
+def span(seconds: float) -> str:
+    """A time for people."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,93 @@
+"""What the rules look at: the system at one moment. None is not known now, and changes no alert."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class TrippedBreaker:
+    """A breaker that lets not every call through."""
+
+    scope: str
+    name: str
+    seen: str
+    """``open``, ``half_open`` or ``forced_open``."""
+    since: float
+    """Unix seconds: when it left ``closed``, as far as is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """One configured queue."""
+
+    name: str
+    sla_seconds: float
+    urgent: bool
+    """Whether somebody should get up for it."""
+    oldest_seconds: float | None
+    """Since the oldest task that is due and not started was due; None: there is none."""
+    waiting_seconds: float | None
+    """The same, of those that wait in PostgreSQL to be sent."""
+    paused: bool
+    room: bool | None
+    """Whether more of it may be sent now; None: not known."""
+    consumers: int | None
+    """Processes of live workers; None: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """First starts of one queue within a window."""
+
+    met: float = 0.0
+    missed: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.met + self.missed
+
+    @property
+    def missed_ratio(self) -> float:
+        """The share past the target; 0 when nothing started."""
+        return self.missed / self.total if self.total else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Burn:
+    """First starts of one queue within four windows."""
+
+    five_minutes: Starts = Starts()
+    half_hour: Starts = Starts()
+    hour: Starts = Starts()
+    six_hours: Starts = Starts()
+
+
+@dataclass(frozen=True, slots=True)
+class LostWorker:
+    """A worker that fell silent, did not say good-bye, and has no successor."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One moment."""
+
+    now: float
+    """Unix seconds on the database clock."""
+    breakers: tuple[TrippedBreaker, ...] | None = None
+    breakers_complete: bool = True
+    """False: there are more than were looked at."""
+    queues: tuple[QueueFacts, ...] | None = None
+    burns: Mapping[str, Burn] | None = None
+    """By queue."""
+    failed: Mapping[str, int] | None = None
+    """Tasks that failed for good within a quarter of an hour, by task type."""
+    lost_workers: tuple[LostWorker, ...] | None = None
+    broker_up: bool | None = None
+    memory_percent: int | None = None
+    stream_entries: int | None = None
+    recorder_lag_seconds: float | None = None
+    leaders: Mapping[str, float] | None = field(default=None)
+    """Seconds until each lead ends."""

@@ -1,0 +1,172 @@
+"""Gathers the facts for the rules, each question bounded in time. What cannot be asked now is not known."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from contract import keys
+from contract.events import Beat
+from service.alert.facts import Burn, Facts, LostWorker, QueueFacts, Starts, TrippedBreaker
+from service.broker import Broker, Depths
+from service.errors import DatabaseAway
+from service.loops import ExpectedFault
+from service.observe.broker_state import BrokerState, BrokerWatch
+from service.observe.kept import NotInTime, within
+from service.reconcile.liveness import Liveness
+from service.redis import BrokerAway, RedisServer
+from service.settings import Settings
+from service.store import alert_facts, clock, epochs, pausing, watching
+from service.store.alert_facts import MOST_BREAKERS
+from service.store.store import Connection, Store
+from service.telemetry import logger
+
+log = logger(__name__)
+
+Answer = TypeVar("Answer")
+
+_QUESTION_SECONDS = 2.0
+"""Two in a row leave time to act on what was seen: one slow answer must not keep a breaker's alert back."""
+_COUNTERS_SECONDS = 15.0
+"""Counters have minutes: asked more often they say the same."""
+_URGENT_PRIORITY = 8
+
+
+class Lookout:
+    """Looks at the database and the broker for one process."""
+
+    def __init__(self, store: Store, broker: Broker, server: RedisServer, settings: Settings) -> None:
+        self._store = store
+        self._server = server
+        self._settings = settings
+        self._broker = BrokerWatch(broker, server)
+        self._dead_seconds = settings.worker_dead_seconds
+        self._judged_epoch: int | None = None
+        self._judged_from = 0.0
+        self._liveness = Liveness(server, settings.worker_dead_seconds)
+        self._counters_at = float("-inf")
+        self._burns: dict[str, Burn] | None = None
+        self._failed: dict[str, int] | None = None
+
+    async def look(self) -> Facts:
+        """Everything that can be known now. Raises the store's errors when the database is away."""
+        broker, judged = await asyncio.gather(self._broker.state(), self._judge_workers())
+        async with self._store.statement() as connection:
+            now = await clock.now(connection)
+            tripped = await alert_facts.tripped(connection)
+        rest, _ = await asyncio.gather(_if_known(self._rest(broker, judged=judged)), _if_known(self._count()))
+        return Facts(
+            now=now,
+            breakers=tuple(TrippedBreaker(row.scope, row.name, row.seen, row.since) for row in tripped[:MOST_BREAKERS]),
+            breakers_complete=len(tripped) <= MOST_BREAKERS,
+            burns=self._burns,
+            failed=self._failed,
+            lost_workers=lost(self._liveness) if judged else None,
+            broker_up=broker.up,
+            memory_percent=None if broker.depths is None else broker.depths.memory_percent,
+            **(rest or {}),
+        )
+
+    async def _judge_workers(self) -> bool:
+        """Whether workers can be judged: by their beats, once they were watched for long enough."""
+        try:
+            await within(_QUESTION_SECONDS, self._liveness.look())
+        except (BrokerAway, NotInTime):
+            return False
+        epoch, watched = self._liveness.epoch, self._liveness.watched_seconds
+        if epoch != self._judged_epoch:
+            # Whoever was dead has to be watched anew.
+            self._judged_epoch, self._judged_from = epoch, watched + self._dead_seconds
+        return epoch is not None and watched >= self._judged_from
+
+    async def _rest(self, broker: BrokerState, *, judged: bool) -> dict[str, Any]:
+        async with self._store.statement() as connection:
+            leaders = await watching.leaders(connection)
+            queues = await self._queues(connection, broker, judged=judged)
+            epoch = await epochs.current(connection)
+            positions = await epochs.positions(connection)
+        known: dict[str, Any] = {"leaders": leaders, "queues": queues}
+        if broker.up and epoch is not None:
+            known["recorder_lag_seconds"] = await self._broker.lag_seconds(positions, epoch.epoch)
+            known["stream_entries"] = await self._stream_entries(epoch.epoch)
+        return known
+
+    async def _count(self) -> None:
+        now_here = time.monotonic()
+        if now_here - self._counters_at < _COUNTERS_SECONDS:
+            return
+        # Also when it fails: a database that is slow with it is not asked again at once.
+        self._counters_at = now_here
+        async with self._store.statement() as connection:
+            rows = await alert_facts.starts(connection)
+            failed = await alert_facts.failed(connection)
+        self._burns = {
+            row.queue: Burn(*(Starts(met, missed) for met, missed in zip(row.met, row.missed, strict=True)))
+            for row in rows
+        }
+        self._failed = failed
+
+    async def _queues(self, connection: Connection, broker: BrokerState, *, judged: bool) -> tuple[QueueFacts, ...]:
+        specs = self._settings.topology.queues
+        due = {row.queue: row for row in await alert_facts.due(connection, [spec.name for spec in specs])}
+        paused = {pause.queue for pause in await pausing.pauses(connection) if pause.paused}
+        return tuple(
+            QueueFacts(
+                name=spec.name,
+                sla_seconds=spec.sla_seconds,
+                urgent=spec.priority >= _URGENT_PRIORITY,
+                oldest_seconds=_oldest(due[spec.name].waiting_seconds, due[spec.name].sent_seconds),
+                waiting_seconds=due[spec.name].waiting_seconds,
+                paused=spec.name in paused,
+                room=self._room(broker.depths, spec.name),
+                consumers=self._consumers(spec.name) if judged else None,
+            )
+            for spec in specs
+        )
+
+    def _room(self, depths: Depths | None, queue: str) -> bool | None:
+        if depths is None or depths.epoch is None or queue not in depths.queues:
+            return None
+        depth = depths.queues[queue]
+        limit = self._settings.window_initial if depth.limit is None else depth.limit
+        # Half empty, so that a window that is just being filled is no fault.
+        return depths.memory_percent < self._settings.dispatch_memory_percent and depth.messages * 2 < limit
+
+    def _consumers(self, queue: str) -> int:
+        return sum(beat["processes"] for beat in self._liveness.beats().values() if queue in beat["queues"])
+
+    async def _stream_entries(self, epoch: int) -> int | None:
+        try:
+            entries: int = await within(_QUESTION_SECONDS, self._server.command("XLEN", keys.events(epoch)))
+        except (BrokerAway, NotInTime):
+            return None
+        return entries
+
+
+def lost(liveness: Liveness) -> tuple[LostWorker, ...]:
+    """The dead that nobody replaced. A worker that ends in order takes its beat away, or says that it is stopping."""
+    live = liveness.beats().values()
+    return tuple(
+        LostWorker(dead["name"])
+        for dead in liveness.dead().values()
+        if not dead.get("stopping") and not any(_replaces(other, dead) for other in live)
+    )
+
+
+def _replaces(other: Beat, dead: Beat) -> bool:
+    """Whether ``other`` was started in the place of ``dead``."""
+    return other["started_at"] > dead["started_at"] and (
+        other["name"] == dead["name"] or (other["pool"] == dead["pool"] and other["processes"] >= dead["processes"])
+    )
+
+
+def _oldest(*seconds: float | None) -> float | None:
+    return max((one for one in seconds if one is not None), default=None)
+
+
+async def _if_known(question: Awaitable[Answer]) -> Answer | None:
+    try:
+        return await within(_QUESTION_SECONDS, question)
+    except (DatabaseAway, ExpectedFault, NotInTime) as error:
+        log.info("some facts for alerts are not known now", reason=type(error).__name__)
+        return None

@@ -1,0 +1,171 @@
+"""From facts to conditions, pure: what is wrong now. Who opens and resolves alerts by it is ``service.alert.sweep``."""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from service.alert.conditions import Condition, Limits, reaches, span
+from service.alert.facts import Facts, LostWorker, TrippedBreaker
+from service.alert.kinds import Rule, Severity
+from service.alert.queue_rules import backlogs, burns, dispatcher, without_worker
+
+_STALE = "Until then task states, counters and what breakers counted are shown as they were then."
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is wrong, and of which rules nothing can be said: their alerts stay as they are."""
+
+    conditions: tuple[Condition, ...]
+    unknown: frozenset[Rule]
+
+
+def judge(facts: Facts, limits: Limits, open_keys: Collection[str] = ()) -> Judgement:
+    """Every condition. Of causes in ``open_keys`` there is an alert already: they are judged by an easier limit."""
+    judged: list[tuple[tuple[Rule, ...], Iterable[Condition] | None]] = [
+        ((Rule.BREAKER_OPEN, Rule.BREAKER_OPEN_LONG), _breakers(facts, limits)),
+        ((Rule.SLA_FAST_BURN, Rule.SLA_SLOW_BURN), burns(facts, limits)),
+        ((Rule.BACKLOG_OLD,), backlogs(facts)),
+        ((Rule.NO_WORKER,), without_worker(facts)),
+        ((Rule.WORKER_LOST,), _lost(facts.lost_workers)),
+        ((Rule.DEAD_LETTERS,), _dead_letters(facts, limits, open_keys)),
+        ((Rule.RECORDER_BEHIND,), _recorder(facts, limits, open_keys)),
+        ((Rule.DISPATCHER_BEHIND,), dispatcher(facts, limits)),
+        ((Rule.STREAM_LONG,), _stream(facts, limits, open_keys)),
+        ((Rule.BROKER_MEMORY,), _memory(facts, limits, open_keys)),
+        ((Rule.BROKER_AWAY,), _broker(facts)),
+    ]
+    # The database that these facts come from answers.
+    unknown = {rule for rules, found in judged if found is None for rule in rules} | {Rule.DATABASE_AWAY}
+    if not facts.breakers_complete:
+        unknown |= {Rule.BREAKER_OPEN, Rule.BREAKER_OPEN_LONG}
+    return Judgement(tuple(one for _, found in judged if found is not None for one in found), frozenset(unknown))
+
+
+def _breakers(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
+    if facts.breakers is None:
+        return None
+    return [one for breaker in facts.breakers for one in _breaker(breaker, facts.now, limits.breaker_open_seconds)]
+
+
+def _breaker(breaker: TrippedBreaker, now: float, longest: float) -> Iterator[Condition]:
+    subject = f"{breaker.scope}:{breaker.name}"
+    link = f"/v1/breakers/{breaker.scope}/{quote(breaker.name, safe='')}"
+    held = now - breaker.since
+    by_hand = " by hand" if breaker.seen == "forced_open" else ""
+    yield Condition(
+        Rule.BREAKER_OPEN,
+        subject,
+        f"The circuit breaker of {breaker.scope} {breaker.name} is open{by_hand}: its calls are held.",
+        link,
+        since=breaker.since,
+    )
+    if held >= longest:
+        yield Condition(
+            Rule.BREAKER_OPEN_LONG,
+            subject,
+            f"The circuit breaker of {breaker.scope} {breaker.name} has not closed for {span(held)}.",
+            link,
+            since=breaker.since,
+            value=round(held),
+            limit=longest,
+            unit="s",
+            severity=Severity.TICKET if by_hand else None,
+        )
+
+
+def _lost(workers: tuple[LostWorker, ...] | None) -> Iterable[Condition] | None:
+    if workers is None:
+        return None
+    return [
+        Condition(
+            Rule.WORKER_LOST,
+            worker.name,
+            f"The worker {worker.name} fell silent without saying good-bye. What it ran is sent again.",
+            "/v1/workers",
+        )
+        for worker in workers
+    ]
+
+
+def _dead_letters(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterable[Condition] | None:
+    if facts.failed is None:
+        return None
+    found = [
+        Condition(
+            Rule.DEAD_LETTERS,
+            task_type,
+            f"{failed} tasks of type {task_type} failed for good within a quarter of an hour.",
+            f"/v1/dead-letters?task_type={quote(task_type, safe='')}",
+            value=failed,
+            limit=limits.dead_letters,
+            unit="tasks",
+        )
+        for task_type, failed in sorted(facts.failed.items())
+    ]
+    return [one for one in found if reaches(one, open_keys)]
+
+
+def _recorder(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterable[Condition] | None:
+    if facts.leaders is None or not facts.broker_up:
+        # Its loop pauses longer than a lead lasts while it cannot reach the broker.
+        return None
+    if facts.leaders.get("recorder", 0.0) <= 0:
+        summary = f"No recorder runs: what workers report is not written down. {_STALE}"
+        return [Condition(Rule.RECORDER_BEHIND, "", summary, "/readyz?verbose")]
+    lag = facts.recorder_lag_seconds
+    if lag is None:
+        return None
+    summary = f"What workers report is written down {span(lag)} late. {_STALE}"
+    found = Condition(
+        Rule.RECORDER_BEHIND,
+        "",
+        summary,
+        "/readyz?verbose",
+        since=facts.now - lag,
+        value=round(lag, 1),
+        limit=limits.recorder_lag_seconds,
+        unit="s",
+    )
+    return [found] if reaches(found, open_keys) else []
+
+
+def _stream(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterable[Condition] | None:
+    if facts.stream_entries is None:
+        return None
+    found = Condition(
+        Rule.STREAM_LONG,
+        "",
+        f"{facts.stream_entries:,} reports of workers are not written down yet. {_STALE}",
+        "/readyz?verbose",
+        value=facts.stream_entries,
+        limit=limits.stream_entries,
+        unit="events",
+    )
+    return [found] if reaches(found, open_keys) else []
+
+
+def _memory(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterable[Condition] | None:
+    if facts.memory_percent is None:
+        return None
+    found = Condition(
+        Rule.BROKER_MEMORY,
+        "",
+        f"The broker uses {facts.memory_percent} % of its memory.",
+        "/readyz?verbose",
+        value=facts.memory_percent,
+        limit=limits.memory_percent,
+        unit="%",
+    )
+    return [found] if reaches(found, open_keys) else []
+
+
+def _broker(facts: Facts) -> Iterable[Condition] | None:
+    if facts.broker_up is None:
+        return None
+    if facts.broker_up:
+        return []
+    summary = "The broker does not answer: tasks are accepted and wait, and nothing starts."
+    return [
+        Condition(Rule.BROKER_AWAY, "", f"{summary} Workers and lag are shown as they were then.", "/readyz?verbose")
+    ]

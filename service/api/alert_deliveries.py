@@ -1,0 +1,132 @@
+"""Messages about alerts: what became of them, and a test of a channel."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import BaseModel
+
+from service.alert.wording import Event, test_message
+from service.api.alert_view import EXAMPLE_DELIVERY, DeliveryList, DeliveryStatus, DeliveryView, delivery_view
+from service.api.alerts import AlertId, Cursor, Limit, found
+from service.api.answers import example, json_response, known_parameters_only, with_nulls
+from service.api.parts import GivenParts, Parts
+from service.api.problems import problem_responses
+from service.channel_settings import AlertChannel
+from service.errors import DatabaseAway, InvalidRequest, UnknownAlert, UnknownChannel
+from service.store import alert_deliveries
+from service.store.alert_deliveries import DeliveryFilter, NewDelivery
+
+router = APIRouter(tags=["alerts"], dependencies=[Depends(known_parameters_only)])
+
+_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+_EXAMPLE_CHANNEL: dict[str, Any] = {"name": "on-call", "kind": "webhook", "severities": ["page"]}
+_EXAMPLE_TEST = EXAMPLE_DELIVERY | {
+    "alert_id": None,
+    "event": "test",
+    "attempts": 0,
+    "last_status": None,
+    "error": None,
+}
+
+
+class ChannelView(BaseModel):
+    """Where messages go. Its address and its secrets are not told."""
+
+    name: str
+    kind: str
+    severities: list[str]
+
+
+class ChannelList(BaseModel):
+    """Every configured channel."""
+
+    items: list[ChannelView]
+    next_cursor: None = None
+
+
+@router.get(
+    "/v1/alerts/{alert_id}/deliveries",
+    operation_id="list_deliveries_of_alert",
+    summary="List the messages about an alert",
+    description="The newest first.",
+    response_model=DeliveryList,
+    responses=example({"items": [EXAMPLE_DELIVERY], "next_cursor": None}, "A page.")
+    | problem_responses(UnknownAlert, InvalidRequest, DatabaseAway),
+)
+async def list_deliveries_of_alert(
+    alert_id: AlertId, parts: GivenParts, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """Its messages."""
+    await found(parts, alert_id)
+    return await _page(parts, DeliveryFilter(alert_id=alert_id, below=cursor), limit)
+
+
+@router.get(
+    "/v1/alert-deliveries",
+    operation_id="list_alert_deliveries",
+    summary="List the messages about all alerts",
+    description="The newest first.",
+    response_model=DeliveryList,
+    responses=example({"items": [EXAMPLE_DELIVERY], "next_cursor": None}, "A page.")
+    | problem_responses(InvalidRequest, DatabaseAway),
+)
+async def list_deliveries(
+    parts: GivenParts,
+    channel: Annotated[str | None, Query(pattern=_NAME, description="Only to this channel.")] = None,
+    status: Annotated[DeliveryStatus | None, Query(description="Only these.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Messages."""
+    return await _page(parts, DeliveryFilter(channel=channel, status=status, below=cursor), limit)
+
+
+@router.get(
+    "/v1/alert-channels",
+    operation_id="list_alert_channels",
+    summary="List where messages go",
+    response_model=ChannelList,
+    responses=example({"items": [_EXAMPLE_CHANNEL], "next_cursor": None}, "The channels.")
+    | problem_responses(InvalidRequest),
+)
+async def list_channels(parts: GivenParts) -> Response:
+    """Every channel."""
+    items = [_channel_view(channel) for channel in parts.settings.alert_channels]
+    return json_response({"items": items, "next_cursor": None})
+
+
+@router.post(
+    "/v1/alert-channels/{name}/test",
+    operation_id="test_alert_channel",
+    summary="Send a test message",
+    description="202: it is on its way, as every message is; look what became of it in `/v1/alert-deliveries`.",
+    status_code=202,
+    response_model=DeliveryView,
+    responses={
+        202: {
+            "description": "The message.",
+            "content": {"application/json": {"example": with_nulls(_EXAMPLE_TEST)}},
+        },
+        **problem_responses(UnknownChannel, InvalidRequest, DatabaseAway),
+    },
+)
+async def test_channel(name: Annotated[str, Path(pattern=_NAME)], parts: GivenParts) -> Response:
+    """Let a test be sent."""
+    if name not in {channel.name for channel in parts.settings.alert_channels}:
+        raise UnknownChannel
+    new = NewDelivery(None, Event.TEST, name, test_message(name, datetime.now(UTC)))
+    async with parts.store.statement() as connection:
+        (made,) = await alert_deliveries.add(connection, [new])
+    return json_response(delivery_view(made), 202)
+
+
+async def _page(parts: Parts, wanted: DeliveryFilter, limit: int) -> Response:
+    async with parts.store.statement() as connection:
+        rows = await alert_deliveries.page(connection, wanted, limit + 1)
+    following = str(rows[limit - 1].id) if len(rows) > limit else None
+    return json_response({"items": [delivery_view(row) for row in rows[:limit]], "next_cursor": following})
+
+
+def _channel_view(channel: AlertChannel) -> dict[str, Any]:
+    return {"name": channel.name, "kind": channel.kind, "severities": list(channel.severities)}

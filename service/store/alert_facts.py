@@ -1,0 +1,103 @@
+"""What the rules of alerts ask the database; each answer is bounded, however long the backlog."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+
+from contract.queues import MAX_PRIORITY
+from service.store.store import Connection
+
+MOST_BREAKERS = 500
+_MOST_TASK_TYPES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class TrippedRow:
+    """A breaker that lets not every call through."""
+
+    scope: str
+    name: str
+    seen: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class DueRow:
+    """The oldest tasks of one queue that are due and not started."""
+
+    queue: str
+    waiting_seconds: float | None
+    """Of those in PostgreSQL."""
+    sent_seconds: float | None
+    """Of those that were sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartsRow:
+    """First starts of one queue: met and missed within 5 minutes, half an hour, an hour, six hours."""
+
+    queue: str
+    met: tuple[float, ...]
+    missed: tuple[float, ...]
+
+
+_TRIPPED = text("""
+    SELECT scope, name, seen, coalesce((SELECT extract(epoch FROM t.at)::float8 FROM breaker_transition t
+        WHERE t.scope = b.scope AND t.name = b.name AND t.before IN ('closed', 'disabled') ORDER BY t.id DESC LIMIT 1),
+        extract(epoch FROM b.updated_at)::float8) AS since
+    FROM breaker b WHERE seen IN ('open', 'half_open', 'forced_open') ORDER BY scope, name LIMIT :most
+""")
+# One probe of the index for each queue and priority: min(due_at) of a whole queue would read all of it.
+_DUE = text(f"""
+    SELECT q.queue,
+        extract(epoch FROM now() - (SELECT min(due_at) FROM generate_series(0, {MAX_PRIORITY}) AS p (priority)
+            CROSS JOIN LATERAL (SELECT t.due_at FROM task_live t WHERE t.place = 'waiting' AND t.queue = q.queue
+                AND t.priority = p.priority ORDER BY t.due_at LIMIT 1) AS oldest))::float8 AS waiting,
+        extract(epoch FROM now() - (SELECT min(t.due_at) FROM task_live t
+            WHERE t.place = 'sent' AND t.queue = q.queue AND t.state = 'queued'))::float8 AS sent
+    FROM unnest(CAST(:queues AS text[])) AS q (queue)
+""")
+_WINDOWS = (300, 1800, 3600, 21600)
+_SUMS = ", ".join(
+    f"coalesce(sum(sla_{what}) FILTER (WHERE minute > now() - interval '{seconds} seconds'), 0)::float8"
+    for what in ("met", "missed")
+    for seconds in _WINDOWS
+)
+_SINCE = f"minute > now() - interval '{_WINDOWS[-1]} seconds' AND (sla_met > 0 OR sla_missed > 0)"
+_STARTS = text(f"""
+    SELECT queue, {_SUMS} FROM (
+        SELECT queue, minute, sla_met, sla_missed FROM task_metrics WHERE {_SINCE}
+        UNION ALL SELECT queue, minute, sla_met, sla_missed FROM task_metrics_delta WHERE {_SINCE}
+    ) AS counted GROUP BY queue
+""")
+_FAILED = text("""
+    SELECT task_type, sum(failed)::int AS failed FROM (
+        SELECT task_type, failed FROM task_metrics WHERE minute > now() - interval '15 minutes' AND failed > 0
+        UNION ALL
+        SELECT task_type, failed FROM task_metrics_delta WHERE minute > now() - interval '15 minutes' AND failed > 0
+    ) AS counted GROUP BY task_type ORDER BY failed DESC LIMIT :most
+""")
+
+
+async def tripped(connection: Connection) -> list[TrippedRow]:
+    """Breakers that are open or half open, at most ``MOST_BREAKERS`` and one."""
+    return [TrippedRow(*row) for row in await connection.execute(_TRIPPED, {"most": MOST_BREAKERS + 1})]
+
+
+async def due(connection: Connection, queues: Sequence[str]) -> list[DueRow]:
+    """The oldest due tasks of these queues."""
+    return [DueRow(*row) for row in await connection.execute(_DUE, {"queues": list(queues)})]
+
+
+async def starts(connection: Connection) -> list[StartsRow]:
+    """First starts of every queue that had some."""
+    half = len(_WINDOWS)
+    rows: Any = await connection.execute(_STARTS)
+    return [StartsRow(row[0], tuple(row[1 : 1 + half]), tuple(row[1 + half :])) for row in rows]
+
+
+async def failed(connection: Connection) -> dict[str, int]:
+    """Tasks that failed for good within a quarter of an hour, by task type."""
+    return {row.task_type: row.failed for row in await connection.execute(_FAILED, {"most": _MOST_TASK_TYPES})}

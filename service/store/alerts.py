@@ -1,0 +1,264 @@
+"""Alerts and their silences."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import uuid_utils
+from sqlalchemy import text
+
+from service.store.arrays import array_columns
+from service.store.store import Connection
+
+MOST_OPEN = 1000
+"""Unresolved alerts that are looked at in one pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewAlert:
+    """What begins an alert."""
+
+    key: str
+    rule: str
+    subject: str
+    severity: str
+    summary: str
+    value: float | None
+    bound: float | None
+    unit: str
+    link: str
+    since: float
+    """Unix seconds on the database clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """One alert."""
+
+    id: UUID
+    key: str
+    rule: str
+    subject: str
+    severity: str
+    summary: str
+    value: float | None
+    bound: float | None
+    unit: str
+    link: str
+    since: datetime
+    opened_at: datetime
+    updated_at: datetime
+    resolved_at: datetime | None
+    notified_at: datetime | None
+    acked_at: datetime | None
+    acked_by: str | None
+    ack_reason: str | None
+    silenced_until: datetime | None
+    """None: not now."""
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceRow:
+    """One silence."""
+
+    id: UUID
+    matcher: str
+    until: datetime
+    actor: str
+    reason: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFilter:
+    """What a list is narrowed to; None means everything."""
+
+    resolved: bool | None = None
+    acknowledged: bool | None = None
+    severity: str | None = None
+    rule: str | None = None
+    below: UUID | None = None
+    """Only ids below this one: the last of the page before."""
+
+
+_MATCHES = "s.until > now() AND s.matcher IN (alert.key, alert.rule)"
+_SILENCED_UNTIL = f"(SELECT max(s.until) FROM alert_silence s WHERE {_MATCHES}) AS silenced_until"
+_COLUMNS = ", ".join([*(f"alert.{field.name}" for field in fields(AlertRow)[:-1]), _SILENCED_UNTIL])
+_NEW = {
+    "id": "uuid",
+    "key": "text",
+    "rule": "text",
+    "subject": "text",
+    "severity": "text",
+    "summary": "text",
+    "value": "float8",
+    "bound": "float8",
+    "unit": "text",
+    "link": "text",
+    "since": "float8",
+}
+_PLAIN = ", ".join(name for name in _NEW if name != "since")
+_OPEN = text(
+    f"INSERT INTO alert ({_PLAIN}, since) SELECT {_PLAIN}, least(now(), to_timestamp(since)) FROM "
+    + array_columns(_NEW, "n")
+    + f" ORDER BY key ON CONFLICT (key) WHERE resolved_at IS NULL DO NOTHING RETURNING {_COLUMNS}"
+)
+_CHANGED = {"id": "uuid", "summary": "text", "value": "float8", "bound": "float8"}
+_REFRESH = text(
+    "UPDATE alert SET summary = n.summary, value = n.value, bound = n.bound, updated_at = now() FROM "
+    + array_columns(_CHANGED, "n")
+    + " WHERE alert.id = n.id AND alert.resolved_at IS NULL"
+)
+_RESOLVE = text(f"""
+    UPDATE alert SET resolved_at = now() WHERE id = ANY(CAST(:ids AS uuid[])) AND resolved_at IS NULL
+    RETURNING {_COLUMNS}
+""")
+_UNRESOLVED = text(f"SELECT {_COLUMNS} FROM alert WHERE resolved_at IS NULL ORDER BY id LIMIT :most")
+_TO_TELL = f"""
+    UPDATE alert SET notified_at = now()
+    WHERE resolved_at IS NULL AND severity = ANY(CAST(:severities AS text[])) AND {{when}}
+        AND NOT EXISTS (SELECT FROM alert_silence s WHERE {_MATCHES})
+    RETURNING {_COLUMNS}
+"""
+_TELL_FIRST = text(_TO_TELL.format(when="notified_at IS NULL"))
+_TELL_AGAIN = text(
+    _TO_TELL.format(
+        when="acked_at IS NULL AND notified_at < now() - CAST(:repeat_seconds AS float8) * interval '1 second'"
+    )
+)
+_ONE = text(f"SELECT {_COLUMNS} FROM alert WHERE id = CAST(:id AS uuid)")
+_PAGE = text(f"""
+    SELECT {_COLUMNS} FROM alert
+    WHERE (CAST(:resolved AS boolean) IS NULL OR (resolved_at IS NOT NULL) = CAST(:resolved AS boolean))
+        AND (CAST(:acknowledged AS boolean) IS NULL OR (acked_at IS NOT NULL) = CAST(:acknowledged AS boolean))
+        AND (CAST(:severity AS text) IS NULL OR severity = :severity)
+        AND (CAST(:rule AS text) IS NULL OR rule = :rule)
+        AND (CAST(:below AS uuid) IS NULL OR id < CAST(:below AS uuid))
+    ORDER BY id DESC LIMIT :most
+""")
+_ACK = text("""
+    UPDATE alert SET acked_at = now(), acked_by = :actor, ack_reason = :reason
+    WHERE id = CAST(:id AS uuid) AND resolved_at IS NULL AND acked_at IS NULL
+""")
+_COUNTS = text("SELECT rule, severity, count(*) AS alerts FROM alert WHERE resolved_at IS NULL GROUP BY rule, severity")
+_SILENCE = text("""
+    INSERT INTO alert_silence AS s (id, matcher, until, actor, reason)
+    VALUES (CAST(:id AS uuid), :matcher, now() + CAST(:seconds AS float8) * interval '1 second', :actor, :reason)
+    RETURNING s.id, s.matcher, s.until, s.actor, s.reason, s.created_at
+""")
+_SILENCES = text("""
+    SELECT id, matcher, until, actor, reason, created_at FROM alert_silence WHERE until > now() ORDER BY id DESC
+    LIMIT :most
+""")
+_UNSILENCE = text("""
+    UPDATE alert_silence SET until = now() WHERE until > now() AND matcher = ANY(CAST(:matchers AS text[]))
+""")
+_WAS = text("""
+    INSERT INTO alert (id, key, rule, subject, severity, summary, unit, link, since, opened_at, resolved_at,
+        notified_at)
+    VALUES (CAST(:id AS uuid), :rule, :rule, '', :severity, :summary, '', :link, :since, :since, now(),
+        CASE WHEN :told THEN CAST(:since AS timestamptz) END)
+    ON CONFLICT (id) DO NOTHING
+""")
+
+
+async def open_new(connection: Connection, wanted: Sequence[NewAlert]) -> list[AlertRow]:
+    """Begin alerts; a cause that has an open one gets no other. Returns those that were begun."""
+    if not wanted:
+        return []
+    columns: dict[str, Any] = {name: [getattr(new, name) for new in wanted] for name in _NEW if name != "id"}
+    columns["id"] = [str(uuid_utils.uuid7()) for _ in wanted]
+    return _rows(await connection.execute(_OPEN, columns))
+
+
+async def refresh(connection: Connection, changed: Mapping[UUID, NewAlert]) -> None:
+    """Write value and summary of open alerts anew."""
+    if not changed:
+        return
+    columns: dict[str, Any] = {
+        name: [getattr(new, name) for new in changed.values()] for name in _CHANGED if name != "id"
+    }
+    await connection.execute(_REFRESH, columns | {"id": list(changed)})
+
+
+async def resolve(connection: Connection, ids: Sequence[UUID]) -> list[AlertRow]:
+    """End alerts. Returns those that had not ended."""
+    return _rows(await connection.execute(_RESOLVE, {"ids": list(ids)})) if ids else []
+
+
+async def unresolved(connection: Connection, most: int = MOST_OPEN) -> list[AlertRow]:
+    """Alerts that have not ended, the oldest first."""
+    return _rows(await connection.execute(_UNRESOLVED, {"most": most}))
+
+
+async def to_tell_first(connection: Connection, severities: Sequence[str]) -> list[AlertRow]:
+    """Mark as told, and return, the open alerts of these severities that nobody was told of and none silences."""
+    return _rows(await connection.execute(_TELL_FIRST, {"severities": list(severities)}))
+
+
+async def to_tell_again(connection: Connection, severities: Sequence[str], repeat_seconds: float) -> list[AlertRow]:
+    """The same, of those that were told of so long ago and that nobody acknowledged."""
+    parameters = {"severities": list(severities), "repeat_seconds": repeat_seconds}
+    return _rows(await connection.execute(_TELL_AGAIN, parameters))
+
+
+async def find(connection: Connection, alert_id: UUID) -> AlertRow | None:
+    """One alert."""
+    row = (await connection.execute(_ONE, {"id": alert_id})).one_or_none()
+    return None if row is None else AlertRow(*row)
+
+
+async def page(connection: Connection, wanted: AlertFilter, most: int) -> list[AlertRow]:
+    """Alerts, the newest first."""
+    parameters = {field.name: getattr(wanted, field.name) for field in fields(AlertFilter)}
+    return _rows(await connection.execute(_PAGE, parameters | {"most": most}))
+
+
+async def acknowledge(connection: Connection, alert_id: UUID, actor: str, reason: str) -> None:
+    """Write down that somebody knows; the first one stays."""
+    await connection.execute(_ACK, {"id": alert_id, "actor": actor, "reason": reason})
+
+
+async def counts(connection: Connection) -> dict[tuple[str, str], int]:
+    """Open alerts by rule and severity."""
+    return {(row.rule, row.severity): row.alerts for row in await connection.execute(_COUNTS)}
+
+
+async def silence(connection: Connection, matcher: str, seconds: float, actor: str, reason: str) -> SilenceRow:
+    """Tell nobody of alerts with this key or rule for so long."""
+    parameters = {"matcher": matcher, "seconds": seconds, "actor": actor, "reason": reason}
+    row = await connection.execute(_SILENCE, parameters | {"id": str(uuid_utils.uuid7())})
+    return SilenceRow(*row.one())
+
+
+async def silences(connection: Connection, most: int) -> list[SilenceRow]:
+    """Silences that have not ended, the newest first."""
+    return [SilenceRow(*row) for row in await connection.execute(_SILENCES, {"most": most})]
+
+
+async def unsilence(connection: Connection, matchers: Sequence[str]) -> int:
+    """End the silences of these keys and rules. Returns how many there were."""
+    return (await connection.execute(_UNSILENCE, {"matchers": list(matchers)})).rowcount
+
+
+async def was(
+    connection: Connection,
+    alert_id: UUID,
+    *,
+    rule: str,
+    severity: str,
+    summary: str,
+    link: str,
+    since: datetime,
+    told: bool,
+) -> AlertRow | None:
+    """Write down an alert that is over, whose row could not be written while it lasted. None: it is there already."""
+    parameters = {"id": alert_id, "rule": rule, "severity": severity, "summary": summary, "link": link, "told": told}
+    made = (await connection.execute(_WAS, parameters | {"since": since})).rowcount
+    return await find(connection, alert_id) if made else None
+
+
+def _rows(found: Any) -> list[AlertRow]:
+    return [AlertRow(*row) for row in found]

@@ -1,0 +1,162 @@
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from service.alert.conditions import Condition, Limits, severity_of
+from service.alert.facts import Burn, Facts, LostWorker, QueueFacts, Starts, TrippedBreaker
+from service.alert.kinds import KINDS, Rule, Severity
+from service.alert.rules import judge
+from tests.docs.markdown import ROOT
+
+NOW = 1_000_000.0
+LIMITS = Limits(
+    breaker_open_seconds=900,
+    sla_objective=0.99,
+    dead_letters=20,
+    recorder_lag_seconds=30,
+    dispatcher_lag_seconds=30,
+    memory_percent=60,
+    stream_entries=1000,
+)
+QUEUE = QueueFacts("email", 5.0, False, None, None, False, True, 1)
+WELL = Facts(
+    now=NOW,
+    breakers=(),
+    queues=(QUEUE,),
+    burns={},
+    failed={},
+    lost_workers=(),
+    broker_up=True,
+    memory_percent=10,
+    stream_entries=0,
+    recorder_lag_seconds=0.0,
+    leaders={"recorder": 3.0, "dispatcher": 3.0},
+)
+
+
+def found(facts: Facts, open_keys: set[str] | None = None) -> dict[str, Condition]:
+    return {one.key: one for one in judge(facts, LIMITS, open_keys or set()).conditions}
+
+
+def with_queue(**changes: Any) -> Facts:
+    return replace(WELL, queues=(replace(QUEUE, **changes),))
+
+
+def test_nothing_is_wrong_where_all_is_well() -> None:
+    judgement = judge(WELL, LIMITS)
+    assert judgement.conditions == ()
+    assert judgement.unknown == {Rule.DATABASE_AWAY}
+
+
+def test_nothing_is_said_of_what_is_not_known() -> None:
+    judgement = judge(Facts(now=NOW), LIMITS)
+    assert judgement.conditions == ()
+    assert judgement.unknown == set(Rule)
+
+
+@pytest.mark.parametrize("seen", ["open", "half_open", "forced_open"])
+def test_breaker_that_is_not_closed_is_one_alert(seen: str) -> None:
+    facts = replace(WELL, breakers=(TrippedBreaker("dependency", "db.example.org:5432", seen, NOW - 10),))
+    (one,) = found(facts).values()
+    assert one.key == "breaker_open:dependency:db.example.org:5432"
+    assert (one.since, one.link) == (NOW - 10, "/v1/breakers/dependency/db.example.org%3A5432")
+
+
+def test_breaker_open_for_long_is_another_and_pages_unless_somebody_forced_it() -> None:
+    facts = replace(WELL, breakers=(TrippedBreaker("dependency", "smtp", "open", NOW - 901),))
+    one = found(facts)["breaker_open_long:dependency:smtp"]
+    assert (severity_of(one), one.value, one.limit) == (Severity.PAGE, 901, 900)
+    forced = replace(WELL, breakers=(TrippedBreaker("dependency", "smtp", "forced_open", NOW - 901),))
+    assert severity_of(found(forced)["breaker_open_long:dependency:smtp"]) == Severity.TICKET
+
+
+def test_breakers_beyond_the_limit_are_not_taken_for_closed() -> None:
+    assert Rule.BREAKER_OPEN in judge(replace(WELL, breakers_complete=False), LIMITS).unknown
+
+
+def test_targets_missed_in_both_windows_burn_the_budget() -> None:
+    bad, good = Starts(50, 50), Starts(100, 0)
+    assert found(replace(WELL, burns={"email": Burn(five_minutes=bad, hour=good)})) == {}
+    assert found(replace(WELL, burns={"email": Burn(five_minutes=good, hour=bad)})) == {}
+    fast = found(replace(WELL, burns={"email": Burn(five_minutes=bad, hour=bad, half_hour=good, six_hours=good)}))
+    assert list(fast) == ["sla_fast_burn:email"]
+    assert (fast["sla_fast_burn:email"].value, fast["sla_fast_burn:email"].limit) == (0.5, 0.144)
+    slow = found(replace(WELL, burns={"email": Burn(half_hour=Starts(93, 7), six_hours=Starts(930, 70))}))
+    assert list(slow) == ["sla_slow_burn:email"]
+
+
+def test_share_of_a_few_starts_says_nothing() -> None:
+    few = Starts(0, 9)
+    assert found(replace(WELL, burns={"email": Burn(few, few, few, few)})) == {}
+
+
+def test_backlog_older_than_its_target_pages_for_urgent_queues_only() -> None:
+    one = found(with_queue(oldest_seconds=6.0))["backlog_old:email"]
+    assert (one.value, one.limit, severity_of(one), one.since) == (6.0, 5.0, Severity.TICKET, NOW - 1)
+    assert severity_of(found(with_queue(oldest_seconds=6.0, urgent=True))["backlog_old:email"]) == Severity.PAGE
+    assert found(with_queue(oldest_seconds=4.9)) == {}
+
+
+def test_paused_queue_is_no_alert() -> None:
+    assert found(with_queue(oldest_seconds=600.0, waiting_seconds=600.0, consumers=0, paused=True)) == {}
+
+
+def test_queue_with_tasks_and_no_worker_is_one() -> None:
+    assert "no_worker:email" in found(with_queue(oldest_seconds=1.0, consumers=0))
+    assert found(with_queue(oldest_seconds=None, consumers=0)) == {}
+    assert Rule.NO_WORKER in judge(with_queue(oldest_seconds=1.0, consumers=None), LIMITS).unknown
+
+
+def test_lost_worker_is_named() -> None:
+    facts = replace(WELL, lost_workers=(LostWorker("critical@host-1"),))
+    assert list(found(facts)) == ["worker_lost:critical@host-1"]
+
+
+def test_dead_letters_are_counted_by_task_type() -> None:
+    assert list(found(replace(WELL, failed={"a": 20, "b": 19}))) == ["dead_letters:a"]
+
+
+def test_recorder_that_lags_or_does_not_run_says_what_is_stale() -> None:
+    late = found(replace(WELL, recorder_lag_seconds=31.0))["recorder_behind"]
+    gone = found(replace(WELL, leaders={"dispatcher": 3.0, "recorder": -1.0}))["recorder_behind"]
+    for one in (late, gone):
+        assert "shown as they were" in one.summary
+    assert found(replace(WELL, recorder_lag_seconds=29.0)) == {}
+
+
+def test_who_cannot_reach_the_broker_is_not_blamed() -> None:
+    facts = replace(WELL, broker_up=False, leaders={}, recorder_lag_seconds=None, memory_percent=None)
+    judgement = judge(facts, LIMITS)
+    assert [one.key for one in judgement.conditions] == ["broker_away"]
+    assert {Rule.RECORDER_BEHIND, Rule.DISPATCHER_BEHIND, Rule.BROKER_MEMORY} <= judgement.unknown
+
+
+def test_dispatcher_is_behind_only_where_there_is_room() -> None:
+    one = found(with_queue(waiting_seconds=31.0))["dispatcher_behind"]
+    assert (one.value, one.limit) == (31.0, 30)
+    assert found(with_queue(waiting_seconds=31.0, room=False)) == {}
+    assert found(with_queue(waiting_seconds=31.0, room=None)) == {}
+    assert "dispatcher_behind" in found(replace(WELL, leaders={"recorder": 3.0}))
+
+
+def test_value_at_its_limit_is_one_alert_and_not_many() -> None:
+    assert "broker_memory" in found(replace(WELL, memory_percent=60))
+    assert found(replace(WELL, memory_percent=59)) == {}
+    assert "broker_memory" in found(replace(WELL, memory_percent=55), {"broker_memory"})
+    assert found(replace(WELL, memory_percent=53), {"broker_memory"}) == {}
+
+
+def test_long_stream_is_an_alert() -> None:
+    assert "stream_long" in found(replace(WELL, stream_entries=1000))
+
+
+def test_every_rule_says_what_to_do_and_points_to_a_heading_that_is_there() -> None:
+    assert set(KINDS) == set(Rule)
+    for kind in KINDS.values():
+        path, _, anchor = kind.page.partition("#")
+        headings = re.findall(r"^#+ (.+)$", (ROOT / path).read_text(), re.MULTILINE)
+        anchors = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+        assert anchor in anchors
+        assert kind.next_step.endswith(".")
