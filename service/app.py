@@ -33,6 +33,7 @@ from service.reconcile.held import HeldSweep
 from service.reconcile.liveness import Liveness
 from service.reconcile.lost import LostSweep
 from service.reconcile.outbox import OutboxSweep
+from service.reconcile.outliers import OutlierSweep
 from service.reconcile.partitions import PartitionSweep
 from service.reconcile.quarantine import QuarantineSweep
 from service.reconcile.retention import RetentionSweep
@@ -129,7 +130,9 @@ class Process:
         server = self._server()
         broker = self._broker()
         liveness = Liveness(server, self.settings.worker_dead_seconds)
-        self._leaders.append(epoch_sweep)
+        registry = Registry(self.store, self.settings)
+        outliers = OutlierSweep(self.store, self._server(), registry, self.settings)
+        self._leaders += [epoch_sweep, outliers]
         self._loops += [
             epoch_sweep.loop,
             BeatWatch(self.store, server, self.settings).loop,
@@ -143,7 +146,8 @@ class Process:
             ExpiredSweep(self.store, server, self.settings).loop,
             CancelledSweep(self.store, server, self.settings).loop,
             HeldSweep(self.store).loop,
-            BreakerSweep(Registry(self.store, self.settings)).loop,
+            BreakerSweep(registry).loop,
+            outliers.loop,
             ForgottenKeysSweep(self.store, self.settings).loop,
             PartitionSweep(self.store).loop,
             RetentionSweep(self.store, self.settings).loop,
