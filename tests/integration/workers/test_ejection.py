@@ -124,11 +124,11 @@ def test_redis_that_lost_its_data_lets_nobody_back(
 
 
 def test_message_that_waited_in_the_node_goes_back_to_postgres(plane: ControlPlane, start_worker: StartWorker) -> None:
-    start_worker("-c", "1", *QUEUE)
+    start_worker("-c", "1", "--prefetch-multiplier", "2", *QUEUE)
     running = plane.publish("sample.busy", 4)
     plane.wait_for(running, "started", 40)
     behind = plane.publish("noop")
-    until(lambda: plane.unacknowledged() == 1, "the node to fetch it")
+    until(lambda: plane.unacknowledged() == 2, "the node to fetch it")
     tell(plane, NAME)
     until_off(plane)
     assert plane.wait_for(behind, "ask").body["dispatch"] == 1
