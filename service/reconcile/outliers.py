@@ -27,10 +27,6 @@ log = logger(__name__)
 _INTERVAL_SECONDS = 1.0
 _WORKERS_A_PASS = 20
 _FORGET_SECONDS = 60.0
-_WORDS = {
-    Act.EJECT: "a worker is taken off its queues: its failures stand out",
-    Act.EJECT_AGAIN: "a worker is taken off its queues again: its failures stand out on probation, too",
-}
 _BEFORE = {
     Act.EJECT: (BreakerState.CLOSED,),
     Act.EJECT_AGAIN: (BreakerState.HALF_OPEN,),
@@ -95,8 +91,13 @@ class OutlierSweep:
             except TooManyBreakers as error:
                 log.warning("a worker cannot be taken off its queues", worker=decision.name, reason=error.detail)
                 return False
-        if decision.act in _WORDS:
-            log.warning(_WORDS[decision.act], worker=decision.name, reason=decision.reason)
+        if decision.act in (Act.EJECT, Act.EJECT_AGAIN):
+            log.warning(
+                "a worker is taken off its queues: its failures stand out",
+                worker=decision.name,
+                reason=decision.reason,
+                on_probation=decision.act is Act.EJECT_AGAIN,
+            )
         return True
 
     async def _members(self, connection: Connection, ending: set[str]) -> list[Member]:
