@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from contract import keys
-from service.breaker.breaker import BreakerState, Override
+from service.breaker.breaker import BreakerState, Kind, Outcome, Override
 from service.breaker.registry import Registry
 from service.reconcile.breakers import BreakerSweep
 from service.reconcile.outliers import OutlierSweep
@@ -232,6 +232,17 @@ async def test_pool_that_lost_its_other_worker_gets_the_ejected_one_back(spine: 
     await sweep.single_pass()
     assert await states(spine) == {"bad@h": "half_open"}
     assert await told(spine) == {keys.EJECTED_KNOWN}
+
+
+async def test_reports_of_other_services_do_not_empty_a_pool_either(
+    spine: Spine, sweep: OutlierSweep, registry: Registry
+) -> None:
+    await lives(spine, *NAMES)
+    for name in NAMES:
+        await registry.record((SCOPE, name), [Outcome(Kind.FAILURE)] * 5)
+    assert await states(spine) == dict.fromkeys(NAMES, "open")
+    await sweep.single_pass()
+    assert sorted((await states(spine)).values()) == ["half_open", "open"]
 
 
 async def test_worker_that_somebody_disabled_is_never_ejected(
