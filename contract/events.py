@@ -138,6 +138,8 @@ class Beat(TypedDict):
     """Unix seconds by the worker's own clock: to show how old it is, never to judge who lives."""
     stopping: NotRequired[bool]
     """It was told to stop: it finishes what runs and takes nothing new."""
+    ejected: NotRequired[bool]
+    """It is taken off its queues: it finishes what runs and takes nothing new until it is let back."""
 
 
 BEAT_SECONDS = 2.0

@@ -20,6 +20,12 @@ BEATS = "pointsman:beats"
 (``contract.events``).
 """
 
+EJECTED = "pointsman:ejected"
+"""Hash, for ever: a field for each node that is off its queues, and ``EJECTED_KNOWN``. Rewritten from Postgres."""
+
+EJECTED_KNOWN = "."
+"""A field that is there when the hash says who is ejected. No node has this name; without it nobody knows."""
+
 CLAIM_PREFIX = "pointsman:claim:"
 """Hash per task: ``state``, ``attempt``, ``token``, ``owner``, ``reason``. A running claim does not expire; a finished
 one is kept ``CLAIM_SECONDS``."""

@@ -24,8 +24,8 @@ that POINTSMAN_CONFIG names). The broker is POINTSMAN_REDIS_URL, or that of a ru
 Each pool logs to logs/celery_POOL.log and has its pid in logs/celery_POOL.pid (POINTSMAN_LOGS_DIR: another directory).
 While a pool restarts it has a second node, POOL-2; the next restart goes back to POOL.
 
-States: running; starting; draining (told to stop, finishes its tasks); stale (lives, but does not beat: hangs or is cut
-off); down.
+States: running; starting; draining (told to stop, finishes its tasks); ejected (taken off its queues); stale (lives, but
+does not beat: hangs or is cut off); down.
 Exit status: 0 done, all is well; 1 something is down or failed; 2 wrong usage or configuration; 4 (status) the processes
 live, but the broker is away, so nobody knows more.
 TEXT

@@ -39,6 +39,7 @@ from service.reconcile.liveness import Liveness
 from service.reconcile.lost import LostSweep
 from service.reconcile.old_claims import OldClaimsSweep
 from service.reconcile.outbox import OutboxSweep
+from service.reconcile.outliers import OutlierSweep
 from service.reconcile.partitions import PartitionSweep
 from service.reconcile.quarantine import QuarantineSweep
 from service.reconcile.retention import RetentionSweep
@@ -135,8 +136,10 @@ class Process:
         server = self._server()
         broker = self._broker()
         liveness = Liveness(server, self.settings.worker_dead_seconds)
-        self._leaders.append(epoch_sweep)
         self._add_alerts(broker, server)
+        registry = Registry(self.store, self.settings)
+        outliers = OutlierSweep(self.store, self._server(), registry, self.settings)
+        self._leaders += [epoch_sweep, outliers]
         self._loops += [
             epoch_sweep.loop,
             BeatWatch(self.store, server, self.settings).loop,
@@ -151,7 +154,8 @@ class Process:
             ExpiredSweep(self.store, server, self.settings).loop,
             CancelledSweep(self.store, server, self.settings).loop,
             HeldSweep(self.store).loop,
-            BreakerSweep(Registry(self.store, self.settings)).loop,
+            BreakerSweep(registry).loop,
+            outliers.loop,
             ForgottenKeysSweep(self.store, self.settings).loop,
             PartitionSweep(self.store).loop,
             RetentionSweep(self.store, self.settings).loop,

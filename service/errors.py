@@ -66,6 +66,12 @@ class UnknownQueueName(NotFound):
     code, title = "no-such-queue", "No such queue"
 
 
+class UnknownWorker(NotFound):
+    """There is no worker with this name."""
+
+    code, title = "unknown-worker", "Unknown worker"
+
+
 class MethodNotAllowed(PointsmanError):
     """The resource does not answer that method."""
 

@@ -85,6 +85,16 @@ class Settings(BaseSettings):
     """``CIRCUIT_BREAKER``: the policy of every circuit breaker that has none of its own."""
     breakers_most: int = Field(default=10_000, ge=1)
     """Circuit breakers that may be kept. Somebody who reports calls of ever new names cannot fill the database."""
+    outlier_ejection: bool = True
+    """Take a worker off its queues whose failures stand out from its peers'. False: those that are off come back."""
+    outlier_window_seconds: float = Field(default=60.0, ge=10, le=600)
+    """How far back failures of workers are compared."""
+    outlier_minimum_calls: int = Field(default=10, ge=2)
+    """A worker with fewer calls that its peers ran, too, does not stand out."""
+    outlier_minimum_excess: float = Field(default=0.3, gt=0, le=1)
+    """Share of its calls that must have failed beyond what its peers' rates would give, for a worker to stand out."""
+    outlier_probation_calls: int = Field(default=10, ge=1)
+    """A worker that was let back is admitted after so many calls that do not stand out."""
     retry_policy: Annotated[RetryPolicy, *_JSON] = RetryPolicy()
     """``RETRY_POLICY``: what a managed task without options of its own gets. The workers act on it."""
 

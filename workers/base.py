@@ -20,6 +20,7 @@ from contract.message import HEADER, ManagedHeader
 from workers.arguments import Arguments
 from workers.child import Child, current_child
 from workers.coroutines import complete, watching
+from workers.ejection import give_back
 from workers.errors import OnceNotManaged, ReplaceNotManaged, RetryNotManaged, TaskCancelled
 from workers.gate import Patience
 from workers.keeper import Note, Outcome
@@ -233,6 +234,8 @@ class ManagedRun:
         """Claim the attempt, or clear the slot and leave."""
         patience = Patience(self.patience_seconds, self.child.slots)
         try:
+            if self.child.slots.giving_back:
+                give_back(self.child.redis, self.id, self.started)
             self.claim = self.child.gate.pass_(self.header, self.id, self.token, self.started, patience, self.queue)
         except Exception:
             self.child.slot.clear()

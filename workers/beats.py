@@ -14,6 +14,7 @@ from contract.message import VERSION
 from workers.cancelling import CancelRequests
 from workers.catalogue import Catalogue
 from workers.connection import AWAY, RedisConnection
+from workers.ejection import hear, question
 from workers.keeper import Keeper
 from workers.lost import LostChildren
 from workers.node import Node
@@ -28,7 +29,7 @@ _LOG_SECONDS = 10.0
 
 
 class Beats:
-    """Beats every ``BEAT_SECONDS``, and at once when the epoch changes or the node is told to stop.
+    """Beats every ``BEAT_SECONDS``, and at once when the epoch changes, the node is told to stop, or leaves its queues.
 
     Between beats it looks for dead children, and for requests to cancel what the others run.
     """
@@ -45,7 +46,7 @@ class Beats:
         self._pulse = pulse
         self._counter = 0
         self._beaten_at = 0.0
-        self._said = (-1, False)
+        self._said = (-1, False, False)
         self._away_logged_at = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="pointsman-beats", daemon=True)
@@ -73,7 +74,7 @@ class Beats:
         self._cancels.run_once()
         self._lost.run_once()
         self._publish_catalogue(epoch)
-        said = self._appended_epoch(epoch), self._node.slots.stopping
+        said = self._appended_epoch(epoch), self._node.slots.stopping, self._node.is_off
         if said != self._said or time.monotonic() - self._beaten_at >= BEAT_SECONDS - _TICK_SECONDS / 2:
             self._beat(*said)
 
@@ -95,7 +96,9 @@ class Beats:
             self._stop.wait(_TICK_SECONDS)
 
     def _valid_epoch(self) -> int:
-        epoch, run_id = self._redis.command("HMGET", CONTROL, "epoch", "run_id")
+        control, ejected = self._redis.pipeline([("HMGET", CONTROL, "epoch", "run_id"), question(self._node)])
+        hear(self._node, ejected)
+        epoch, run_id = control
         return int(epoch) if epoch and run_id == self._redis.run_id else 0
 
     def _appended_epoch(self, epoch: int) -> int:
@@ -112,7 +115,7 @@ class Beats:
         if answer[0] == "ok":
             self._catalogue_epoch = int(answer[1])
 
-    def _beat(self, epoch: int, stopping: bool) -> None:
+    def _beat(self, epoch: int, stopping: bool, ejected: bool) -> None:
         node = self._node
         self._counter += 1
         beat: Beat = {
@@ -139,10 +142,11 @@ class Beats:
             ],
             "at": time.time(),
             "stopping": stopping,
+            "ejected": ejected,
         }
         self._redis.command("HSET", BEATS, node.owner, json.dumps(beat))
         state(self._redis, node.settings.visibility_timeout_seconds)
-        self._beaten_at, self._said = time.monotonic(), (epoch, stopping)
+        self._beaten_at, self._said = time.monotonic(), (epoch, stopping, ejected)
 
     def _show_kept(self, kept: int, epoch: int) -> None:
         self._kept = (kept, epoch)

@@ -29,6 +29,8 @@ class State(StrEnum):
     STARTING = "starting"
     DRAINING = "draining"
     """It was told to stop and finishes what runs."""
+    EJECTED = "ejected"
+    """It runs, and the control plane took it off its queues."""
     STALE = "stale"
     """Its process lives but does not beat: it hangs, or does not reach the broker."""
     DOWN = "down"
@@ -85,6 +87,8 @@ def state_of(daemon: Daemon, beats: Sequence[Beat] | None, now: float) -> State:
         return State.STALE
     if beat.get("stopping"):
         return State.DRAINING
+    if beat.get("ejected"):
+        return State.EJECTED
     return State.RUNNING if beat["consuming"] else State.STARTING
 
 

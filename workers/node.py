@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,12 @@ class Node:
     """The delivery tags of the messages it has fetched and not acknowledged. Safe to call in any thread."""
     ready: bool = False
     """Whether the consumer has been up once."""
+    ejected: bool = False
+    """Whether it shall be off its queues (``workers.ejection``)."""
+    is_off: bool = False
+    """Whether it is."""
+    told: threading.Event = field(default_factory=threading.Event)
+    """Set once Redis was asked whether it is ejected."""
 
     def __post_init__(self) -> None:
         self.owner = self.owner or f"{self.name}#{secrets.token_hex(4)}"

@@ -104,6 +104,15 @@ class Slots:
         """Whether the parent shuts down."""
         return self._memory[0] == 1
 
+    def give_back(self, wanted: bool) -> None:
+        """Tell every child whether messages that have not begun shall go back: the node is off its queues."""
+        self._memory[1] = int(wanted)
+
+    @property
+    def giving_back(self) -> bool:
+        """Whether they shall."""
+        return self._memory[1] == 1
+
     def take(self, pid: int) -> "Slot":
         """A free slot for a new child. Raises ``SlotsFull``."""
         # A record lock goes with its process, so a child killed in here leaves nothing locked.

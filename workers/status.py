@@ -9,7 +9,7 @@ HEAD = ("pool", "pid", "state", "queues", "uptime", "busy", "last beat")
 DOWN, UNKNOWN = 1, 4
 """Exit codes, as init scripts have them."""
 
-_UP = (State.RUNNING, State.STARTING, State.ALIVE)
+_UP = (State.RUNNING, State.STARTING, State.EJECTED, State.ALIVE)
 _COLOURS = {State.RUNNING: 32, State.STARTING: 33, State.DRAINING: 33, State.STALE: 31, State.DOWN: 31}
 _NOTHING = "-"
 

@@ -18,6 +18,7 @@ from workers.beats import Beats
 from workers.catalogue import Catalogue
 from workers.child import existing_child
 from workers.connection import AWAY, RedisConnection
+from workers.ejection import must_obey, obey
 from workers.keeper import Note
 from workers.node import Node, become, current_node
 from workers.pulse import Pulse
@@ -117,11 +118,15 @@ class Consuming(bootsteps.StartStopStep):
         node = current_node()
         node.queues = list(parent.app.amqp.queues.consume_from)
         node.reserved = partial(held_by, parent.task_consumer.channel)
+        # Before the event loop begins to fetch: the wanted state outlives this connection, and this process.
+        node.told.wait(node.settings.redis_read_seconds)
+        if must_obey(node, parent):
+            obey(node, parent)
         node.ready = True
         self._transport = parent.connection.transport
         if isinstance(self._transport, Transport) and NodeStep.forks:
             self._transport.defer_acknowledgements(True)
-        self._timer = parent.timer.call_repeatedly(_CONSUMING_SECONDS, partial(_tick, node, parent.timer))
+        self._timer = parent.timer.call_repeatedly(_CONSUMING_SECONDS, partial(_tick, node, parent))
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's name
         """The consumer lost its connection, or ends."""
@@ -135,9 +140,12 @@ class Consuming(bootsteps.StartStopStep):
                 logger.debug("acknowledgements wait for the channel to close: %s", error)
 
 
-def _tick(node: Node, timer: Any) -> None:
+def _tick(node: Node, consumer: Any) -> None:
     node.consuming += 1
-    forget_cancelled(timer)
+    forget_cancelled(consumer.timer)
+    if must_obey(node, consumer):
+        # Where there is no event loop, timers have a thread of their own.
+        consumer.call_soon(obey, node, consumer)
 
 
 class PointsmanConsumer(Consumer):

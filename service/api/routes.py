@@ -21,6 +21,7 @@ from service.api import (
     submissions,
     task_types,
     tasks,
+    worker_actions,
     workers,
 )
 from service.api.documentation import add_documentation
@@ -38,6 +39,7 @@ _ROUTERS = (
     queue_actions.router,
     task_types.router,
     workers.router,
+    worker_actions.router,
     breaker_events.router,
     breakers.router,
     breaker_calls.router,

@@ -24,6 +24,12 @@ EXAMPLE_WORKER: dict[str, Any] = {
     "pid": 4711,
     "host": "host-1",
     "started_at": "2026-11-22T08:00:00.500000Z",
+    "ejected": False,
+    "on_probation": False,
+    "ejected_since": None,
+    "ejected_reason": None,
+    "ejected_until": None,
+    "fetching": True,
 }
 
 
@@ -41,6 +47,14 @@ class WorkerView(BaseModel):
     pid: int
     host: str
     started_at: AwareDatetime
+    ejected: bool = Field(description="Taken off its queues: by hand, or because its failures stood out.")
+    on_probation: bool = Field(description="Let back after that, and not admitted for good yet.")
+    ejected_since: AwareDatetime | None = Field(description="Or since when it is on probation.")
+    ejected_reason: str | None
+    ejected_until: AwareDatetime | None = Field(description="Null: until somebody admits it.")
+    fetching: bool | None = Field(
+        description="Whether it takes new tasks, by its newest beat. It obeys within seconds; null when not known."
+    )
 
 
 class WorkerList(BaseModel):

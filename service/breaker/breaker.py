@@ -151,9 +151,9 @@ class Breaker:
             made.append(breaker._moved(now, override.state, breaker.state, "the override expired", _BY_ITSELF))
             breaker = replace(breaker, epoch=breaker.epoch + 1)
         if breaker.state is BreakerState.OPEN and breaker.retry_at is not None and now >= breaker.retry_at:
-            half = replace(breaker, state=BreakerState.HALF_OPEN, successes=0, permits={}, retry_at=None)
-            made += breaker._visible(now, half, "its wait is over", _BY_ITSELF)
-            breaker = replace(half, epoch=breaker.epoch + 1)
+            step = breaker.half_open(now, "its wait is over")
+            breaker = step.breaker
+            made += step.transitions
         live = {permit: until for permit, until in breaker.permits.items() if until > now}
         if len(live) != len(breaker.permits):
             breaker = replace(breaker, permits=live)
@@ -208,6 +208,17 @@ class Breaker:
         )
         return Step(opened, self._visible(now, opened, reason, _BY_ITSELF))
 
+    def half_open(self, now: float, reason: str) -> Step:
+        """Let an open one be probed now."""
+        epoch = self.epoch + 1
+        half = replace(self, state=BreakerState.HALF_OPEN, epoch=epoch, successes=0, permits={}, retry_at=None)
+        return Step(half, self._visible(now, half, reason, _BY_ITSELF))
+
+    def close(self, now: float, reason: str) -> Step:
+        """Close one that has proved itself. How often it tripped is remembered; what was set by hand stays."""
+        closed = Breaker(epoch=self.epoch + 1, trips=self.trips, closed_at=now, override=self.override)
+        return Step(closed, self._visible(now, closed, reason, _BY_ITSELF))
+
     def force(self, override: Override, now: float) -> Step:
         """Set it by hand: ``forced_open`` or ``disabled``, in place of what was set before."""
         breaker, made = self.tick(now)
@@ -257,9 +268,7 @@ class Breaker:
         successes = self.successes + 1
         if successes < policy.half_open_successes:
             return Step(replace(self, permits=rest, successes=successes))
-        closed = Breaker(epoch=self.epoch + 1, trips=self.trips, closed_at=now)
-        probes = "probe" if successes == 1 else "probes"
-        return Step(closed, self._visible(now, closed, f"{successes} {probes} succeeded", _BY_ITSELF))
+        return self.close(now, f"{successes} {'probe' if successes == 1 else 'probes'} succeeded")
 
     def _closed_only_shortly(self, policy: BreakerPolicy, now: float) -> bool:
         """Whether it was closed for less time than it was last open: then the wait grows."""

@@ -119,8 +119,12 @@ class Registry:
     async def change(self, key: Key, step: Callable[[Entry, float], Step]) -> Entry:
         """Apply one step of the machine to a breaker. An unknown one is made, up to the limit."""
         async with self._store.transaction() as connection:
-            entry, now = await self._locked(connection, key)
-            return await self._apply(connection, entry, step(entry, now))
+            return await self.change_in(connection, key, step)
+
+    async def change_in(self, connection: Connection, key: Key, step: Callable[[Entry, float], Step]) -> Entry:
+        """``change``, at the end of a transaction that is open: others wait for it to write their transitions."""
+        entry, now = await self._locked(connection, key)
+        return await self._apply(connection, entry, step(entry, now))
 
     async def turn(self, most: int) -> int:
         """Write what time alone has changed. Returns how many breakers were looked at."""

@@ -25,6 +25,8 @@ class BrokerState:
     """Why it is away, in words."""
     busy: Mapping[str, int]
     """How many attempts the newest beat of each worker parent names, by owner."""
+    ejected: frozenset[str] = frozenset()
+    """Owners of those that say that they are taken off their queues."""
 
     @property
     def up(self) -> bool:
@@ -71,16 +73,20 @@ class BrokerWatch:
         except BrokerAway:
             # Its text may name the server's address.
             return BrokerState(None, "no connection", {})
-        return BrokerState(depths, "", dict(_busy(flat[::2], flat[1::2])))
+        busy, ejected = _said(flat[::2], flat[1::2])
+        return BrokerState(depths, "", busy, ejected)
 
 
-def _busy(owners: list[bytes], beats: list[bytes]) -> list[tuple[str, int]]:
-    found = []
+def _said(owners: list[bytes], beats: list[bytes]) -> tuple[dict[str, int], frozenset[str]]:
+    busy = {}
+    ejected = set()
     for owner, text in zip(owners, beats, strict=True):
         try:
             beat: Beat = from_json(text)
-            found.append((owner.decode(), len(beat["running"])))
+            busy[owner.decode()] = len(beat["running"])
+            if beat.get("ejected"):
+                ejected.add(owner.decode())
         except (ValueError, KeyError, TypeError):
             # A beat of another version: this worker's figure is unknown.
             continue
-    return found
+    return busy, frozenset(ejected)

@@ -132,8 +132,15 @@ def _workers(workers: Sequence[WorkerFigures], pools: Sequence[str], queues: Ite
     for worker in live:
         up[worker.pool] = up.get(worker.pool, 0) + 1
     yield _labelled("workers_up", "Live workers by pool.", ["pool"], (([pool], float(n)) for pool, n in up.items()))
+    ejected = dict.fromkeys(up, 0)
+    for worker in live:
+        ejected[worker.pool] += worker.ejected
+    numbers = (([pool], float(n)) for pool, n in ejected.items())
+    yield _labelled("workers_ejected", "Live workers that are taken off their queues.", ["pool"], numbers)
     processes = (([queue], float(consumers(live, queue))) for queue in queues)
-    yield _labelled("queue_consumers", "Processes of live workers on the queue.", ["queue"], processes)
+    yield _labelled(
+        "queue_consumers", "Processes of live workers on the queue, without those ejected.", ["queue"], processes
+    )
     busy = sum(worker.busy or 0 for worker in live)
     yield _gauge("worker_processes", "Processes of live workers.", sum(worker.processes for worker in live))
     if all(worker.busy is not None for worker in live):

@@ -121,7 +121,11 @@ def _workers(workers: list[WorkerFigures], broker: BrokerState) -> PartState:
     live = sum(worker.live for worker in workers)
     if not broker.up:
         return PartState(True, f"workers {_UNJUDGED}")
-    return PartState(live > 0, f"{live} workers live" if live else "no worker lives", figures={"live": live})
+    ejected = sum(worker.live and worker.ejected for worker in workers)
+    detail = f"{live} workers live" if live else "no worker lives"
+    if ejected:
+        detail += f", {ejected} of them ejected"
+    return PartState(live > 0, detail, figures={"live": live, "ejected": ejected})
 
 
 def _queues(workers: list[WorkerFigures], broker: BrokerState, settings: Settings) -> PartState:

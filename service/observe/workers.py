@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
+from service.breaker.breaker import BreakerState
+from service.breaker.outlier import OFF
 from service.observe.broker_state import BrokerState, BrokerWatch
 from service.observe.kept import Kept
 from service.settings import Settings
-from service.store import watching
+from service.store import ejections, watching
+from service.store.ejections import EjectionRow
 from service.store.store import Store
 
 _KEPT_SECONDS = 1.0
@@ -33,15 +36,32 @@ class WorkerFigures:
     pid: int
     host: str
     started_at: datetime
+    ejected: bool = False
+    """Taken off its queues."""
+    on_probation: bool = False
+    """Let back after it was ejected, and not admitted for good yet."""
+    ejected_since: datetime | None = None
+    """Or since when it is on probation."""
+    ejected_reason: str | None = None
+    ejected_until: datetime | None = None
+    """None: until somebody admits it."""
+    fetching: bool | None = None
+    """Whether it takes new tasks, by its newest beat; None when that is not known."""
 
 
-def worker_figures(rows: Iterable[Mapping[str, Any]], broker: BrokerState, dead_seconds: float) -> list[WorkerFigures]:
-    """From ``watching.workers``, by name. A silent worker whose successor lives is left out.
+def worker_figures(
+    rows: Iterable[Mapping[str, Any]],
+    broker: BrokerState,
+    dead_seconds: float,
+    held: Mapping[str, EjectionRow] | None = None,
+) -> list[WorkerFigures]:
+    """From ``watching.workers``, by name, and from the ejections of workers by name. A silent worker whose successor
+    lives is left out.
 
     A successor has its name; or, after a rolling restart, its pool on its host, when it took its own beat away as a
     worker does that ends in order.
     """
-    figures = [(row["owner"], _figures(row, broker, dead_seconds)) for row in rows]
+    figures = [(row["owner"], _figures(row, broker, dead_seconds, (held or {}).get(row["name"]))) for row in rows]
     live = {worker.name for _, worker in figures if worker.live}
     places = {(worker.pool, worker.host) for _, worker in figures if worker.live}
     return [
@@ -55,11 +75,13 @@ def worker_figures(rows: Iterable[Mapping[str, Any]], broker: BrokerState, dead_
 
 
 def consumers(workers: Iterable[WorkerFigures], queue: str) -> int:
-    """Processes of live workers on ``queue``."""
-    return sum(worker.processes for worker in workers if worker.live and queue in worker.queues)
+    """Processes of live workers on ``queue`` that are not ejected."""
+    return sum(worker.processes for worker in workers if worker.live and not worker.ejected and queue in worker.queues)
 
 
-def _figures(row: Mapping[str, Any], broker: BrokerState, dead_seconds: float) -> WorkerFigures:
+def _figures(
+    row: Mapping[str, Any], broker: BrokerState, dead_seconds: float, held: EjectionRow | None
+) -> WorkerFigures:
     live = row["heartbeat_age_seconds"] < dead_seconds
     # The beat of a dead worker stays in Redis for a while: nothing it names is known to run.
     busy = broker.busy.get(row["owner"]) if live and broker.up else None
@@ -75,7 +97,21 @@ def _figures(row: Mapping[str, Any], broker: BrokerState, dead_seconds: float) -
         pid=row["pid"],
         host=row["host"],
         started_at=row["started_at"],
+        **_ejection(held),
+        fetching=None if busy is None else row["owner"] not in broker.ejected,
     )
+
+
+def _ejection(held: EjectionRow | None) -> dict[str, Any]:
+    if held is None or held.seen == BreakerState.DISABLED:
+        return {}
+    return {
+        "ejected": BreakerState(held.seen) in OFF,
+        "on_probation": held.seen == BreakerState.HALF_OPEN,
+        "ejected_since": datetime.fromtimestamp(held.since, UTC),
+        "ejected_reason": held.reason,
+        "ejected_until": None if held.until is None else datetime.fromtimestamp(held.until, UTC),
+    }
 
 
 class WorkerWatch:
@@ -95,4 +131,5 @@ class WorkerWatch:
         broker = await self._broker.state()
         async with self._store.statement() as connection:
             rows = await watching.workers(connection, _SHOWN_SECONDS)
-        return worker_figures(rows, broker, self._dead_seconds)
+            held = {row.name: row for row in await ejections.ejections(connection)}
+        return worker_figures(rows, broker, self._dead_seconds, held)

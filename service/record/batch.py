@@ -7,8 +7,9 @@ from typing import Any
 from contract.catalogue import TaskTypeSpec
 from contract.events import EventKind
 from contract.retry import MAX_ATTEMPTS
+from service.record.by_worker import by_worker
 from service.record.events import Event, UnreadableEvent, clean
-from service.store import catalogue, metrics, recording
+from service.store import catalogue, metrics, outcomes, recording
 from service.store.metrics import Tallies
 from service.store.recording import End, Moved, NativeEnd, Progressed, Start
 from service.store.store import Connection
@@ -162,6 +163,7 @@ async def record(connection: Connection, batch: Batch) -> None:
     for moved in moved_ends:
         _count_end(tallies, moved, ends[moved.id], (moved.id, ends[moved.id].attempt) in batch.timed_out)
     ended = {moved.id for moved in (*retried, *moved_ends)}
+    await outcomes.add(connection, by_worker((*retried, *moved_ends), ends))
     await recording.keep_attempts(connection, [failure for failure in batch.failures if failure.id in ended])
     await recording.show_progress(connection, [told for told in batch.progress.values() if told.id not in ended])
     await recording.take_back(connection, batch.asks)

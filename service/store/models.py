@@ -321,6 +321,23 @@ class Worker(Base):
     last_seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class WorkerOutcome(Base):
+    """Attempts of one task type that ended in one worker parent within some seconds: what it is judged by. Rows are
+    kept for minutes.
+    """
+
+    __tablename__ = "worker_outcome"
+
+    bucket: Mapped[datetime] = mapped_column(primary_key=True)
+    """Its first moment."""
+    worker: Mapped[str] = mapped_column(primary_key=True)
+    """The owner: one start of one parent."""
+    task_type: Mapped[str] = mapped_column(primary_key=True)
+    calls: Mapped[int] = mapped_column(Integer)
+    """Succeeded or failed; what is nobody's failure is not counted."""
+    failures: Mapped[int] = mapped_column(Integer)
+
+
 class NativeRun(Base):
     """One ended execution of a plain Celery task."""
 

@@ -12,6 +12,8 @@ from tests.acceptance.ledger import VARIABLE, Ledger
 from workers import task
 
 _LONGEST_HOLD_SECONDS = 100.0
+BROKEN = "ACCEPTANCE_BROKEN"
+"""The variable that names the file."""
 
 
 def _note(request: Any) -> None:
@@ -91,3 +93,12 @@ async def steps(self: Any, release: str) -> str:
         await asyncio.sleep(0.05)
     self.update_state(state="PROGRESS", meta={"current": 3, "total": 3, "file": "report.html"})
     return "done"
+
+
+@task(name="ledger.depends", bind=True, default_retry_delay=0)
+def depends(self: Any) -> str:
+    """Leaves its effect, and fails in a node whose environment is broken: the file that a variable names is there."""
+    _note(self.request)
+    if Path(os.environ.get(BROKEN, "/nonexistent")).exists():
+        raise OSError("the disk of this node is full")
+    return str(self.request.hostname)

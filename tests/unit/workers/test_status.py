@@ -32,6 +32,7 @@ def beat(**changes: Any) -> Beat:
         (ALIVE, [beat(pid=8)], State.STARTING),
         (ALIVE, [beat()], State.RUNNING),
         (ALIVE, [beat(stopping=True)], State.DRAINING),
+        (ALIVE, [beat(ejected=True)], State.EJECTED),
         (ALIVE, [beat(at=NOW - 11)], State.STALE),
         (ALIVE, [beat(at=NOW - 11, stopping=True)], State.STALE),
         (Daemon("email", 7, True, NOW - 61), [], State.STALE),
