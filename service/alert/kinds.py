@@ -98,7 +98,7 @@ KINDS: dict[Rule, Kind] = {
         _TROUBLE + "the-recorder-is-behind",
     ),
     Rule.DISPATCHER_BEHIND: Kind(
-        Severity.PAGE, 10, 15, "See that a dispatcher runs and what it logs.", _TROUBLE + "the-dispatcher-is-behind"
+        Severity.PAGE, 30, 15, "See that a dispatcher runs and what it logs.", _TROUBLE + "the-dispatcher-is-behind"
     ),
     Rule.STREAM_LONG: Kind(
         Severity.PAGE, 5, 15, "Mend the recorder before workers wait at the gate.", _TROUBLE + "the-recorder-is-behind"

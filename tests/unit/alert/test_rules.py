@@ -160,3 +160,16 @@ def test_every_rule_says_what_to_do_and_points_to_a_heading_that_is_there() -> N
         anchors = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
         assert anchor in anchors
         assert kind.next_step.endswith(".")
+
+
+def test_table_of_rules_is_true() -> None:
+    page = (ROOT / "docs" / "alerts.md").read_text()
+    rows = {
+        cells[0].strip("`"): cells
+        for line in page.splitlines()
+        if line.startswith("| `") and (cells := [cell.strip() for cell in line.strip("|").split("|")])
+    }
+    assert set(rows) == set(Rule)
+    for rule, kind in KINDS.items():
+        assert str(kind.severity) in rows[rule][2]
+        assert rows[rule][4:] == [f"{kind.hold_seconds:g} s", f"{kind.clear_seconds:g} s"]
