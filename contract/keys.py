@@ -19,6 +19,12 @@ BEATS = "pointsman:beats"
 (``contract.events``).
 """
 
+BREAKERS = "pointsman:breakers"
+"""Hash, rewritten from Postgres: circuit breaker to what the gate must know of it (``contract.breaker_entry``)."""
+
+BREAKER_FAILURES = "pointsman:breaker_failures"
+"""Hash: circuit breaker to its failures in a row, none after a success."""
+
 CLAIM_PREFIX = "pointsman:claim:"
 """Hash per task: ``state``, ``attempt``, ``token``, ``owner``, ``reason``. A running claim does not expire; a finished
 one is kept ``CLAIM_SECONDS``."""

@@ -30,6 +30,7 @@ from service.reconcile.epochs import EpochSweep
 from service.reconcile.expired import ExpiredSweep
 from service.reconcile.forgotten_keys import ForgottenKeysSweep
 from service.reconcile.held import HeldSweep
+from service.reconcile.holding import HoldingSweep
 from service.reconcile.liveness import Liveness
 from service.reconcile.lost import LostSweep
 from service.reconcile.outbox import OutboxSweep
@@ -111,7 +112,7 @@ class Process:
             server=server,
             submitter=Submitter(self.store, catalogue, self.commits, self.settings),
         )
-        self._loops += [window.loop, catalogue.loop, self.parts.transitions.loop]
+        self._loops += [window.loop, catalogue.loop, self.commits.breakers.loop, self.parts.transitions.loop]
 
     def _add_dispatcher(self) -> None:
         broker = self._broker()
@@ -129,7 +130,8 @@ class Process:
         server = self._server()
         broker = self._broker()
         liveness = Liveness(server, self.settings.worker_dead_seconds)
-        self._leaders.append(epoch_sweep)
+        holding_sweep = HoldingSweep(self.store, self._server(), self.settings)
+        self._leaders += [epoch_sweep, holding_sweep]
         self._loops += [
             epoch_sweep.loop,
             BeatWatch(self.store, server, self.settings).loop,
@@ -144,6 +146,7 @@ class Process:
             CancelledSweep(self.store, server, self.settings).loop,
             HeldSweep(self.store).loop,
             BreakerSweep(Registry(self.store, self.settings)).loop,
+            holding_sweep.loop,
             ForgottenKeysSweep(self.store, self.settings).loop,
             PartitionSweep(self.store).loop,
             RetentionSweep(self.store, self.settings).loop,
