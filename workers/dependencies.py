@@ -84,13 +84,19 @@ class Dependencies:
             yield
         except RefusedByDependency:
             self.answered.append(breaker)
+            self._leave()
+            raise
+        except Exception as error:
+            self._failed.append((error, breaker))
+            self._leave()
             raise
         except BaseException as error:
+            # Perhaps the process is being killed, and its parent looks what it called.
             self._failed.append((error, breaker))
-            raise
-        finally:
             self._calling.pop()
-            self._slot.show_calling(self._calling[-1] if self._calling else "")
+            raise
+        else:
+            self._leave()
 
     def blamed(self, error: BaseException, ignored: tuple[type[BaseException], ...]) -> str | None:
         """The breaker that a failure counts for; None for one that is nobody's. ``ignored``: what the task says is."""
@@ -105,6 +111,10 @@ class Dependencies:
         if len(self._of_dependencies) == 1 and is_transport(cause):
             return self._of_dependencies[0]
         return self._of_type
+
+    def _leave(self) -> None:
+        self._calling.pop()
+        self._slot.show_calling(self._calling[-1] if self._calling else "")
 
     def _ask(self, breaker: str) -> int | None:
         try:

@@ -186,7 +186,7 @@ class Slots:
                 body_at=body_at,
             )
         at = start + _CALLING_AT
-        calling = _text(bytes(self._memory[at : at + _CALLING_BYTES])) if run is not None else ""
+        calling = _text(self._memory[at : at + _CALLING_BYTES].split(b"\0", 1)[0]) if run is not None else ""
         return Snapshot(index, pid, Phase(phase), run, kept, kept_epoch, calling)
 
 
@@ -229,6 +229,7 @@ class Slot:
             self._write_sequence(1)
             _PHASE.pack_into(self._memory, self._start + _PHASE_AT, Phase.IDLE)
             _PARKED.pack_into(self._memory, self._start + _PARKED_AT, 0)
+            self._memory[self._start + _CALLING_AT] = 0
             self._write_sequence(1)
 
     def show_calling(self, dependency: str) -> None:

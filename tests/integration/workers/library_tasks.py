@@ -8,7 +8,7 @@ from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded
 
-from workers import ManagedTask, RefusedByDependency, task
+from workers import ManagedTask, PermanentError, RefusedByDependency, task
 
 
 @task(name="library.async")
@@ -153,6 +153,8 @@ def calls(self: Any, name: str, how: str) -> str:
             raise ConnectionRefusedError(name)
         if how == "refuse":
             raise RefusedByDependency("550 no")
+        if how == "never":
+            raise PermanentError("the letter has no address")
         if how == "hang":
             time.sleep(30)
     if how == "fail later":

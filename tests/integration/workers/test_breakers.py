@@ -108,6 +108,7 @@ def test_a_process_that_dies_counts_for_the_task_type(plane: ControlPlane) -> No
     assert failures(plane) == {"task_type:library.crashes": "1"}
 
 
-def test_wrong_arguments_count_nowhere(plane: ControlPlane) -> None:
-    assert "blamed" not in outcome(plane, "failed", "a/b")
+def test_a_permanent_error_counts_nowhere(plane: ControlPlane) -> None:
+    body = outcome(plane, "failed", "smtp", "never")
+    assert (body["permanent"], body.keys() & {"blamed", "answered"}) == (True, set())
     assert failures(plane) == {}
