@@ -64,7 +64,7 @@ PLACES: dict[Place, frozenset[TaskState]] = {
 INTERRUPTED = "Interrupted"
 """``error_type`` of an attempt that ended with its worker."""
 
-BLOCKED = "workers.BreakerOpen"
+BLOCKED = "Held"
 """``error_type`` of an attempt that ended because a call it was about to make met an open circuit breaker."""
 
 

@@ -80,9 +80,6 @@ def attempt_views(row: Mapping[str, Any], failed: Iterable[Mapping[str, Any]]) -
     if newest is not None and row["state"] == TaskState.CANCELLED and row.get("run_seconds") is not None:
         # It ended the task. One that had failed before the task was cancelled did not.
         newest["state"] = "cancelled"
-    if newest is not None and newest["state"] == "held" and row["state"] == TaskState.FAILED:
-        # Its task type fails fast.
-        newest["state"] = "failed"
     # A worker that was taken for dead may still have told of its success.
     unsaid = newest is None or (newest["state"] == "interrupted" and row["state"] == TaskState.SUCCEEDED)
     if row["attempt"] and unsaid:

@@ -57,7 +57,7 @@ class Dispatcher:
         async with self._store.statement() as connection:
             waiting = await dispatching.waiting_queues(connection, self._queues)
             kept = await quarantine.kept_queues(connection)
-            is_blocked = bool(await holding.blocking(connection))
+            is_blocked = bool(waiting) and bool(await holding.blocking(connection))
         self._limits.observe(depths, now)
         await self._state(waiting, kept)
         if depths.epoch is None:
@@ -71,9 +71,13 @@ class Dispatcher:
             room = self._limits.limit(queue) - depths.queues[queue].messages
             if queue not in waiting or room <= 0:
                 continue
+            wanted = min(room, _TASKS_A_QUEUE)
             if is_blocked:
-                more |= await self._sort_out(queue, min(room, _TASKS_A_QUEUE), depths.epoch)
-            elif await self._top_up(queue, min(room, _TASKS_A_QUEUE), depths.epoch):
+                sent, held = await self._sort_out(queue, wanted, depths.epoch)
+                more |= held >= _HELD_A_QUEUE
+            else:
+                sent = await self._top_up(queue, wanted, depths.epoch)
+            if sent == wanted:
                 more = True
                 if room <= _TASKS_A_QUEUE:
                     self._limits.filled(queue)
@@ -98,27 +102,28 @@ class Dispatcher:
             await self._broker.state_windows(windows)
             self._stated = windows
 
-    async def _top_up(self, queue: str, room: int, epoch: int, *, alone: bool = False) -> bool:
+    async def _top_up(self, queue: str, room: int, epoch: int, *, alone: bool = False) -> int:
+        """Send up to so many tasks that wait; how many are surely on the broker."""
         async with self._store.statement() as connection:
             envelopes, outbox_id = await dispatching.top_up(connection, queue, room, epoch, alone=alone)
-        return outbox_id is not None and await self._send(envelopes, outbox_id, epoch) and len(envelopes) == room
+        return await self._send(envelopes, outbox_id, epoch)
 
-    async def _sort_out(self, queue: str, room: int, epoch: int) -> bool:
-        """``_top_up`` while circuit breakers hold some tasks; True also when more may have to be held."""
+    async def _sort_out(self, queue: str, room: int, epoch: int) -> tuple[int, int]:
+        """``_top_up`` while circuit breakers hold some tasks: how many were sent, and how many are held from now on."""
         looked_at = room + _HELD_A_QUEUE
         async with self._store.statement() as connection:
             envelopes, outbox_id, held = await dispatching.sort_out(connection, queue, room, looked_at, epoch)
         if held:
             log.info("tasks are held by circuit breakers", queue=queue, tasks=held)
-        if outbox_id is not None and not await self._send(envelopes, outbox_id, epoch):
-            return False
-        return len(envelopes) == room or held + len(envelopes) == looked_at
+        return await self._send(envelopes, outbox_id, epoch), held
 
-    async def _send(self, envelopes: Sequence[Envelope], outbox_id: int, epoch: int) -> bool:
+    async def _send(self, envelopes: Sequence[Envelope], outbox_id: int | None, epoch: int) -> int:
+        if outbox_id is None:
+            return 0
         reach(Failpoint.DISPATCHER_SENT)
         if not await self._publisher.publish(envelopes, epoch):
-            return False
+            return 0
         reach(Failpoint.DISPATCHER_PUBLISHED)
         async with self._store.statement() as connection:
             await drop_published(connection, [outbox_id])
-        return True
+        return len(envelopes)

@@ -30,6 +30,7 @@ log = logger(__name__)
 
 _INTERVAL_SECONDS = 0.25
 _TASKS_A_PASS = 500
+_TYPES_SECONDS = 2.0
 _PASSING = (BreakerState.CLOSED, BreakerState.DISABLED)
 BREAKER_OPEN = "BreakerOpen"
 """``error_type`` of a task that failed instead of being held."""
@@ -45,6 +46,8 @@ class HoldingSweep:
         self._closer = Closer(store, server)
         self._leadership = Leadership(store, "holding", settings.leader_seconds)
         self._ramps: dict[Key, Ramp] = {}
+        self._fail_fast_types: list[str] = []
+        self._types_read_at = float("-inf")
         self.loop = Loop("holding sweep", self.single_pass, _INTERVAL_SECONDS)
 
     async def single_pass(self) -> bool:
@@ -107,10 +110,10 @@ class HoldingSweep:
     async def _fail_fast(self, entries: Sequence[Entry]) -> None:
         if not entries:
             return
+        task_types = await self._which_fail_fast()
+        if not task_types:
+            return
         async with self._store.statement() as connection:
-            task_types = await catalogue.fail_fast_types(connection)
-            if not task_types:
-                return
             epoch = await epochs.current(connection)
             now = datetime.fromtimestamp(await clock.now(connection), UTC)
         for entry in entries:
@@ -128,6 +131,13 @@ class HoldingSweep:
                 error = (BREAKER_OPEN, words)
                 ended = await end_unstarted(connection, never_sent, closed, TaskState.FAILED, now, error)
             log.info("tasks failed at once instead of being held", breaker=breaker, tasks=ended)
+
+    async def _which_fail_fast(self) -> list[str]:
+        if time.monotonic() - self._types_read_at > _TYPES_SECONDS:
+            async with self._store.statement() as connection:
+                self._fail_fast_types = await catalogue.fail_fast_types(connection)
+            self._types_read_at = time.monotonic()
+        return self._fail_fast_types
 
 
 def _chooser(key: Key) -> Choose:

@@ -7,6 +7,7 @@ from typing import Any
 from contract.catalogue import TaskTypeSpec
 from contract.events import EventKind
 from contract.retry import MAX_ATTEMPTS
+from contract.states import BLOCKED
 from service.breaker.registry import Called, Registry
 from service.record.calls import calls_of
 from service.record.events import Event, UnreadableEvent, clean
@@ -136,7 +137,7 @@ class Batch:
             worker=clean(event.body["worker"]) if ran else None,
             run_seconds=float(event.body["run_seconds"]) if ran else None,
             result=None if result is None else str(result),
-            error_type=error_type,
+            error_type=error_type if held_by is None else BLOCKED,
             error_message=message,
             error_traceback=trace,
             progress=None if progress is None else clean(progress),

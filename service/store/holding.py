@@ -67,7 +67,7 @@ _RELEASE = text(f"""
     UPDATE task_live t SET {LET_GO} FROM judged j WHERE t.id = j.id AND j.held_by IS NULL
 """)
 
-# Without those that wait for another breaker as well: their permits would lapse.
+# Without those that an open breaker holds as well: their permits would lapse. One that is half open gets its turn.
 _LOOKED_AT = 1000
 _PROBES = text(f"""
     SELECT f.id FROM (
@@ -76,7 +76,9 @@ _PROBES = text(f"""
             AND NOT id = ANY(CAST(:have AS uuid[]))
         ORDER BY priority DESC, due_at, id LIMIT {_LOOKED_AT}
     ) AS f
-    WHERE NOT EXISTS (SELECT FROM {_IN_THE_WAY} AND (b.scope, b.name) <> (CAST(:scope AS text), CAST(:name AS text)))
+    WHERE NOT EXISTS (
+        SELECT FROM {_IN_THE_WAY} AND b.seen <> 'half_open'
+            AND (b.scope, b.name) <> (CAST(:scope AS text), CAST(:name AS text)))
     ORDER BY priority DESC, due_at, id LIMIT :most
 """)
 
@@ -139,8 +141,8 @@ async def release(connection: Connection, key: Key, most: int) -> int:
 
 
 async def choose_probes(connection: Connection, key: Key, most: int, have: Sequence[str]) -> list[str]:
-    """Up to ``most`` tasks that only this breaker holds, the most urgent and then the oldest first, without those that
-    ``have`` a permit.
+    """Up to ``most`` tasks of this breaker that no other open one holds, the most urgent and then the oldest first,
+    without those that ``have`` a permit.
     """
     parameters = {"reason": reason_of(key), "scope": key[0], "name": key[1], "most": most, "have": list(have)}
     return [str(found) for found in (await connection.execute(_PROBES, parameters)).scalars()]

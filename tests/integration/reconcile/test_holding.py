@@ -239,6 +239,20 @@ async def test_no_permit_is_leased_to_a_task_that_another_breaker_holds_too(spin
     assert (await holding.waiting(), await holding.held()) == ([other], [task])
 
 
+async def test_a_task_of_two_half_open_breakers_gets_a_permit_of_each(spine: Spine, holding: Holding) -> None:
+    await holding.open("task_type", "noop")
+    (task,) = await hold(spine, holding)
+    await holding.half_open(*KEY)
+    await holding.half_open("task_type", "noop")
+    for _ in range(2):
+        await holding.sweep.single_pass()
+        await spine.dispatcher.single_pass()
+    message = await spine.message(LIST)
+    assert message is not None
+    assert message["headers"]["id"] == task
+    assert (await spine.gate(message))[0] == b"run"
+
+
 async def test_the_time_a_task_was_held_counts_into_no_queue_wait(spine: Spine, holding: Holding) -> None:
     (task,) = await hold(spine, holding, sla_seconds=60.0)
     await spine.run(

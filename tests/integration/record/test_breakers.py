@@ -151,9 +151,7 @@ async def test_an_attempt_that_met_an_open_breaker_is_held_and_not_counted(spine
         "dependencies": ["smtp", "db"],
         "interrupted_in_a_row": 0,
     }
-    assert await spine.rows("SELECT attempt, error_type FROM task_attempt") == [
-        {"attempt": 1, "error_type": "workers.BreakerOpen"}
-    ]
+    assert await spine.rows("SELECT attempt, error_type FROM task_attempt") == [{"attempt": 1, "error_type": "Held"}]
     counters = await spine.counters()
     assert (counters["started"], counters["interrupted"]) == (1, 1)
     await spine.report(message, verdict, "blocked", **blocked)
