@@ -11,6 +11,7 @@ from service.broker import Broker
 from service.live.transitions import TransitionStream
 from service.observe.views import Views
 from service.operate.cancel import Canceller
+from service.operate.force_breaker import BreakerHand
 from service.operate.pause import Pauser
 from service.operate.purge import Purger
 from service.operate.replay import Replayer
@@ -38,6 +39,7 @@ class Parts:
     pauser: Pauser = field(init=False)
     purger: Purger = field(init=False)
     breakers: Registry = field(init=False)
+    breaker_hand: BreakerHand = field(init=False)
     transitions: TransitionStream = field(init=False)
     views: Views = field(init=False)
 
@@ -49,6 +51,7 @@ class Parts:
         self.pauser = Pauser(self.store, self.broker, self.settings)
         self.purger = Purger(self.store, withdrawer, self.settings)
         self.breakers = Registry(self.store, self.settings)
+        self.breaker_hand = BreakerHand(self.breakers, self.store, self.server, self.settings)
         self.transitions = TransitionStream(self.store)
         self.views = Views.over(self.settings, self.store, self.broker, self.server)
 
