@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from contract.dependencies import MOST, NAME_PATTERN, dependency_of_url
 from contract.retry import RetryPolicy
 
 MAX_NAME = 200
@@ -25,6 +26,12 @@ class TaskTypeSpec(BaseModel):
     soft_time_limit_seconds: float | None = Field(default=None, gt=0)
     retry: RetryPolicy = RetryPolicy()
     """How often a failed attempt is followed by another, and the default delay before it."""
+    dependencies: tuple[Annotated[str, Field(pattern=NAME_PATTERN)], ...] = Field(default=(), max_length=MOST)
+    """What every task of this type depends on."""
+    url_argument: str | None = None
+    """The argument that holds a URL: the host it leads to is a dependency too."""
+    fail_fast: bool = False
+    """While a circuit breaker would hold a task of this type, it fails at once instead."""
     positional: tuple[str, ...] = ()
     """Names of the parameters that positional arguments fill, in order."""
     positional_only: int = Field(default=0, ge=0)
@@ -63,6 +70,17 @@ class TaskTypeSpec(BaseModel):
             if name in kwargs:
                 return [(pointer("kwargs", name), "can only be given by position")]
         return named
+
+    def dependencies_of(self, args: Sequence[Any], kwargs: Mapping[str, Any], added: Sequence[str]) -> tuple[str, ...]:
+        """What one task depends on: by its type, by its arguments, and what was added, each once."""
+        if not (self.dependencies or added or self.url_argument):
+            return ()
+        found = (*self.dependencies, *added)
+        if self.url_argument is not None:
+            named = self.bind(args, kwargs)
+            host = dependency_of_url(named.get(self.url_argument)) if isinstance(named, dict) else None
+            found = found if host is None else (*found, host)
+        return tuple(dict.fromkeys(found))
 
     def pointer(self, path: Sequence[str | int], given_by_position: int) -> str:
         """The JSON pointer into a submission of a path into the named arguments."""

@@ -20,6 +20,11 @@ class EventKind(StrEnum):
     """A second message of an attempt that was already claimed; the body did not run again."""
     ASK = "ask"
     """The message was dropped, also because its queue is paused: Postgres decides whether the task is sent again."""
+    HELD = "held"
+    """A circuit breaker let the message not pass: the entry's field ``breaker`` names it. Nothing was claimed."""
+    BLOCKED = "blocked"
+    """An attempt was about to make a call that it was not known to make, and that call's breaker is open. The attempt
+    ended there and is not counted against the budget."""
     UNKNOWN = "unknown"
     """The worker does not know the task type."""
     PROGRESS = "progress"
@@ -39,7 +44,7 @@ class ErrorBody(TypedDict):
 
 
 class StartedBody(TypedDict):
-    """``started``, ``expired``, ``duplicate``, ``ask`` and ``unknown``."""
+    """``started``, ``expired``, ``duplicate``, ``ask``, ``held`` and ``unknown``."""
 
     task_type: str
     queue: str
@@ -48,7 +53,7 @@ class StartedBody(TypedDict):
 
 
 class OutcomeBody(StartedBody):
-    """``succeeded`` and ``failed``: repeats what ``started`` said, so that it can stand alone."""
+    """``succeeded``, ``failed`` and ``blocked``: repeats what ``started`` said, so that it can stand alone."""
 
     started_at: float
     run_seconds: float
@@ -64,6 +69,17 @@ class OutcomeBody(StartedBody):
     timed_out: NotRequired[bool]
     progress: NotRequired[str]
     """JSON text of the attempt's last ``Progress``."""
+    breakers: NotRequired[dict[str, int | None]]
+    """The circuit breakers of the attempt, each with its epoch when the attempt began (None: not known). A success
+    counts for all of them."""
+    blamed: NotRequired[list[str]]
+    """Of a failure: the breakers that it counts for. The others hear nothing of it."""
+    answered: NotRequired[list[str]]
+    """Of a failure: the breakers of what did answer, though not as the task wished. It counts there as a success."""
+    error_classes: NotRequired[list[str]]
+    """Of a failure that somebody is blamed for: names of the exception's class and of those it derives from."""
+    held_by: NotRequired[str]
+    """Of ``blocked``: the breaker."""
 
 
 class Progress(TypedDict):

@@ -26,6 +26,12 @@ EJECTED = "pointsman:ejected"
 EJECTED_KNOWN = "."
 """A field that is there when the hash says who is ejected. No node has this name; without it nobody knows."""
 
+BREAKERS = "pointsman:breakers"
+"""Hash, rewritten from Postgres: circuit breaker to what the gate must know of it (``contract.breaker_entry``)."""
+
+BREAKER_FAILURES = "pointsman:breaker_failures"
+"""Hash: circuit breaker to its failures in a row, none after a success."""
+
 CLAIM_PREFIX = "pointsman:claim:"
 """Hash per task: ``state``, ``attempt``, ``token``, ``owner``, ``reason``. A running claim does not expire; a finished
 one is kept ``CLAIM_SECONDS``."""

@@ -28,6 +28,8 @@ class ManagedHeader(TypedDict):
     that did not know of retries."""
     interruptions: NotRequired[int]
     """Attempts that ended with their worker, when there were any: the budget does not count them."""
+    dependencies: NotRequired[list[str]]
+    """What the task depends on, when there is anything: their circuit breakers may hold it."""
     expires_at: float | None
     """The task must not start at or after this moment."""
     traceparent: str | None

@@ -64,6 +64,9 @@ PLACES: dict[Place, frozenset[TaskState]] = {
 INTERRUPTED = "Interrupted"
 """``error_type`` of an attempt that ended with its worker."""
 
+BLOCKED = "Held"
+"""``error_type`` of an attempt that ended because a call it was about to make met an open circuit breaker."""
+
 
 def may_move(old: TaskState, new: TaskState) -> bool:
     """Whether a task may go from ``old`` to ``new``."""

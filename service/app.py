@@ -35,6 +35,7 @@ from service.reconcile.epochs import EpochSweep
 from service.reconcile.expired import ExpiredSweep
 from service.reconcile.forgotten_keys import ForgottenKeysSweep
 from service.reconcile.held import HeldSweep
+from service.reconcile.holding import HoldingSweep
 from service.reconcile.liveness import Liveness
 from service.reconcile.lost import LostSweep
 from service.reconcile.old_claims import OldClaimsSweep
@@ -118,7 +119,7 @@ class Process:
             server=server,
             submitter=Submitter(self.store, catalogue, self.commits, self.settings),
         )
-        self._loops += [window.loop, catalogue.loop, self.parts.transitions.loop]
+        self._loops += [window.loop, catalogue.loop, self.commits.breakers.loop, self.parts.transitions.loop]
 
     def _add_dispatcher(self) -> None:
         broker = self._broker()
@@ -139,7 +140,8 @@ class Process:
         self._add_alerts(broker, server)
         registry = Registry(self.store, self.settings)
         outliers = OutlierSweep(self.store, self._server(), registry, self.settings)
-        self._leaders += [epoch_sweep, outliers]
+        holding_sweep = HoldingSweep(self.store, self._server(), self.settings)
+        self._leaders += [epoch_sweep, outliers, holding_sweep]
         self._loops += [
             epoch_sweep.loop,
             BeatWatch(self.store, server, self.settings).loop,
@@ -156,6 +158,7 @@ class Process:
             HeldSweep(self.store).loop,
             BreakerSweep(registry).loop,
             outliers.loop,
+            holding_sweep.loop,
             ForgottenKeysSweep(self.store, self.settings).loop,
             PartitionSweep(self.store).loop,
             RetentionSweep(self.store, self.settings).loop,

@@ -44,6 +44,7 @@ class Envelope(NamedTuple):
     traceparent: str | None
     interruptions: int = 0
     """Attempts that ended with their worker: the budget does not count them."""
+    dependencies: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +102,13 @@ def encode(envelope: Envelope, epoch: int) -> tuple[str, str]:
     traceparent = "null" if envelope.traceparent is None else json.dumps(envelope.traceparent)
     # The number of the last attempt, so that a worker that does not know of interruptions keeps to it too.
     last_attempt = envelope.max_attempts + envelope.interruptions
+    depends = f',"dependencies":{json.dumps(envelope.dependencies)}' if envelope.dependencies else ""
     interruptions = f',"interruptions":{envelope.interruptions}' if envelope.interruptions else ""
     head = (
         f'{{"body":"{body}","content-encoding":"utf-8","content-type":"application/json","properties":'
         f'{{"correlation_id":"{task_id}",{properties}{delivery_tag(task_id, envelope.dispatch)}"}},'
         f'"headers":{{"id":"{task_id}","root_id":"{task_id}",{headers}{epoch},"dispatch":{envelope.dispatch},'
-        f'"after":{envelope.after},"max_attempts":{last_attempt}{interruptions},"expires_at":{expires_at},'
+        f'"after":{envelope.after},"max_attempts":{last_attempt}{interruptions}{depends},"expires_at":{expires_at},'
         f'"traceparent":{traceparent},"sequence":'
     )
     return head, "}}}"

@@ -226,6 +226,12 @@ class TooManyWaiting(Unavailable):
     code, title = "too-many-waiting", "Too many submissions waiting"
 
 
+class BreakerOpen(Unavailable):
+    """A circuit breaker would hold this task, and on_breaker_open asks for a refusal; nothing was stored."""
+
+    code, title = "breaker-open", "Circuit breaker open"
+
+
 class TooManyListeners(Unavailable):
     """Too many listen to this process already. Try again."""
 

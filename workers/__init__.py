@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     from workers.app import app as celery
     from workers.base import ManagedTask
     from workers.bases import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask
-    from workers.errors import PermanentError, TaskCancelled
+    from workers.errors import BreakerOpen, PermanentError, RefusedByDependency, TaskCancelled
 
     task = celery.task
 
 __all__ = [
+    "BreakerOpen",
     "CriticalTask",
     "EmailTask",
     "ExternalAPITask",
     "MaintenanceTask",
     "ManagedTask",
     "PermanentError",
+    "RefusedByDependency",
     "ReportTask",
     "TaskCancelled",
     "celery",
@@ -38,8 +40,7 @@ __all__ = [
 
 _HOMES = {
     "ManagedTask": "workers.base",
-    "PermanentError": "workers.errors",
-    "TaskCancelled": "workers.errors",
+    **dict.fromkeys(("BreakerOpen", "PermanentError", "RefusedByDependency", "TaskCancelled"), "workers.errors"),
     **dict.fromkeys(("CriticalTask", "EmailTask", "ExternalAPITask", "MaintenanceTask", "ReportTask"), "workers.bases"),
 }
 

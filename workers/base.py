@@ -5,6 +5,8 @@ import json
 import logging
 import secrets
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from typing import Any, cast
 
@@ -12,14 +14,16 @@ from billiard.common import terminate_handler_fired  # type: ignore[attr-defined
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Task
 from celery.app.task import Context
-from celery.exceptions import Retry, TaskPredicate
+from celery.exceptions import Ignore, Retry, TaskPredicate
 
+from contract.dependencies import breakers_of
 from contract.events import ErrorBody, EventKind, ProgressBody, StartedBody
 from contract.failpoints import Failpoint, reach
 from contract.message import HEADER, ManagedHeader
 from workers.arguments import Arguments
 from workers.child import Child, current_child
 from workers.coroutines import complete, watching
+from workers.dependencies import Dependencies, breaker_of, call_not_made, cause_of, class_names, verdict
 from workers.ejection import give_back
 from workers.errors import OnceNotManaged, ReplaceNotManaged, RetryNotManaged, TaskCancelled
 from workers.gate import Patience
@@ -46,6 +50,14 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
 
     Request = "workers.request:PointsmanRequest"
     queue: str | None = None
+    dependencies: Sequence[str | Callable[[], str | None]] = ()
+    """What every task of this type depends on, such as ``smtp``: names, or functions that give one or None."""
+    url_argument: str | None = None
+    """The argument that holds a URL, whose host is a dependency."""
+    fail_fast: bool = False
+    """While a circuit breaker would hold a task, it fails at once instead."""
+    breaker_ignores: tuple[type[BaseException], ...] = ()
+    """Exceptions that are nobody's failure: no circuit breaker counts them."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """A plain call, or the run of the message this process holds."""
@@ -65,6 +77,14 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
     def arguments(self) -> Arguments:
         """The parameters of the body."""
         return Arguments.of(self)
+
+    @cached_property
+    def declared_dependencies(self) -> tuple[str, ...]:
+        """The names of ``dependencies``. Raises ``ValueError`` for what cannot be one."""
+        found = [name for given in self.dependencies if (name := given() if callable(given) else given) is not None]
+        for name in found:
+            breaker_of(name)
+        return tuple(dict.fromkeys(found))
 
     @cached_property
     def retry_rules(self) -> RetryRules:
@@ -102,6 +122,22 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         """Raise ``TaskCancelled`` when the run was asked to end."""
         if self.cancelled:
             raise TaskCancelled("the task was cancelled while it ran")
+
+    @contextmanager
+    def calling(self, dependency: str) -> Iterator[None]:
+        """``with self.calling("smtp"):`` what is raised inside is the failure of that dependency.
+
+        When the task was not known to depend on it and its circuit breaker is open, it raises ``BreakerOpen``: the call
+        is not made, and the task is held until the breaker closes. Without effect in a plain Celery run. Raises
+        ``ValueError`` for what cannot be the name of a dependency.
+        """
+        run = self._managed_run
+        if run is None:
+            breaker_of(dependency)
+            yield
+        else:
+            with run.dependencies.calling(dependency):
+                yield
 
     def once(self, key: str) -> Step:
         """A step that happens at most once across the attempts of a task: ``with self.once("charge") as step:``.
@@ -185,6 +221,7 @@ class ManagedRun:
     """One message of the control plane, from the gate to its report. The slot tells the parent where it stands."""
 
     retries: AttemptRetries
+    dependencies: Dependencies
 
     def __init__(self, task: ManagedTask, request: Context, child: Child) -> None:
         self.task = task
@@ -197,6 +234,7 @@ class ManagedRun:
         self.rules = task.retry_rules
         self.interruptions = self.header.get("interruptions", 0)
         self.max_attempts = self.header.get("max_attempts", self.rules.policy.max_attempts) - self.interruptions
+        self.named: Sequence[str] = self.header.get("dependencies") or task.declared_dependencies
         self.progress: str | None = None
         hard, soft = request.timelimit or (None, None)
         self.hard_limit_seconds = float(hard or task.time_limit or 0)
@@ -236,7 +274,10 @@ class ManagedRun:
         try:
             if self.child.slots.giving_back:
                 give_back(self.child.redis, self.id, self.started)
-            self.claim = self.child.gate.pass_(self.header, self.id, self.token, self.started, patience, self.queue)
+            breakers = breakers_of(self.task.name, self.named)
+            self.claim = self.child.gate.pass_(
+                self.header, self.id, self.token, self.started, patience, self.queue, breakers
+            )
         except Exception:
             self.child.slot.clear()
             raise
@@ -249,6 +290,9 @@ class ManagedRun:
         tries = self.claim.attempt - self.interruptions
         self.retries = AttemptRetries(self.rules, tries, self.max_attempts)
         self.request.retries = tries - 1
+        self.dependencies = Dependencies(
+            self.id, self.task.name, self.named, self.claim.epochs, self.child.redis, self.child.slot
+        )
         setattr(self.request, _RUN, self)
 
     def run_body(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Ending, Any, BaseException | None]:
@@ -284,10 +328,16 @@ class ManagedRun:
 
     def report(self, ending: Ending) -> None:
         """Tell Redis before the broker message is acknowledged."""
+        breakers = ending["breakers"] = self.dependencies.breakers
+        if "error" in ending:
+            blamed, answered = ending.get("blamed", [None])[0], ending.get("answered", ())
+            said = verdict(breakers, blamed, answered, ending.get("error_classes", ()))
+        else:
+            said = ("success", *breakers)
         if self.progress is not None:
             ending["progress"] = self.progress
         body = outcome_body(self.started, self.claim.started_at, time.monotonic() - self.body_at, ending)
-        self.child.reporter.report(Outcome(self.id, self.claim.attempt, self.token, kind_of(ending), body))
+        self.child.reporter.report(Outcome(self.id, self.claim.attempt, self.token, kind_of(ending), body, said))
 
     def is_cancelled(self) -> bool:
         """Whether this run was asked to end."""
@@ -321,6 +371,11 @@ class ManagedRun:
                 None,
                 _raisable(error),
             )
+        not_made = call_not_made(error)
+        if not_made is not None and not self.task.fail_fast:
+            blocked = failed(describe(not_made))
+            blocked["held_by"] = not_made.breaker
+            return blocked, None, Ignore(f"held: {not_made}")
         retries = self.retries
         seconds = retries.seconds_after(error)
         ending = failed(
@@ -329,11 +384,20 @@ class ManagedRun:
             max_attempts=retries.asked_max_attempts,
             timed_out=isinstance(error, SoftTimeLimitExceeded),
         )
+        self._blame(ending, error)
         if seconds is None or self.retries.is_last:
             return ending, None, _raisable(error)
         if isinstance(error, Retry):
             return ending, None, error
         return ending, None, Retry(exc=cast(Exception, error), when=cast(Any, seconds))
+
+    def _blame(self, ending: Ending, error: BaseException) -> None:
+        blamed = self.dependencies.blamed(error, self.task.breaker_ignores)
+        if blamed is not None:
+            ending["blamed"] = [blamed]
+            ending["error_classes"] = class_names(cause_of(error))
+        if self.dependencies.answered:
+            ending["answered"] = self.dependencies.answered
 
     def _cause(self, error: BaseException) -> BaseException:
         """Why an attempt asked to be retried: what it gave to ``self.retry()``, or was handling when it called it."""

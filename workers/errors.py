@@ -15,6 +15,32 @@ class TaskCancelled(Exception):
 TaskCancelled.__module__ = "workers"
 
 
+class RefusedByDependency(PermanentError):
+    """What was called answered, and its answer is final. Nothing is wrong with it: its circuit breaker counts a
+    success.
+    """
+
+
+RefusedByDependency.__module__ = "workers"
+
+
+class BreakerOpen(Exception):
+    """A call was not made, because the circuit breaker of what it leads to is open.
+
+    A managed task that lets it pass is held until the breaker closes, and the attempt is not counted.
+    """
+
+    def __init__(self, breaker: str) -> None:
+        super().__init__(f"the circuit breaker {breaker} is open")
+        self.breaker = breaker
+
+    def __reduce__(self) -> tuple[type["BreakerOpen"], tuple[str]]:
+        return BreakerOpen, (self.breaker,)
+
+
+BreakerOpen.__module__ = "workers"
+
+
 class ResultNotJSON(PermanentError):
     """The task returned something that JSON cannot hold."""
 

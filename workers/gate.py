@@ -3,14 +3,15 @@
 import logging
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from celery.exceptions import Ignore, Reject
 
-from contract.keys import ASK_SECONDS, CLAIM_SECONDS, CONTROL, EVENTS_PREFIX, claim
+from contract.keys import ASK_SECONDS, BREAKERS, CLAIM_SECONDS, CONTROL, EVENTS_PREFIX, claim
 from contract.message import ManagedHeader
-from workers.connection import AWAY, RedisConnection
+from workers.connection import AWAY, RedisConnection, Word
 from workers.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,8 @@ class Claim:
     attempt: int
     started_at: float
     """Unix seconds on the Redis clock."""
+    epochs: tuple[int, ...] = ()
+    """Of the circuit breakers that were asked, in their order; empty when all are 0."""
 
 
 class Gate:
@@ -37,16 +40,25 @@ class Gate:
         self._tail = (CLAIM_SECONDS, ASK_SECONDS, settings.gate_stream_entries, settings.gate_memory_percent)
         self._longest_seconds = settings.gate_wait_seconds
 
-    def pass_(self, header: ManagedHeader, task: str, token: str, body: str, patience: "Patience", queue: str) -> Claim:
+    def pass_(
+        self,
+        header: ManagedHeader,
+        task: str,
+        token: str,
+        body: str,
+        patience: "Patience",
+        queue: str,
+        breakers: Sequence[str] = (),
+    ) -> Claim:
         """The claim of a new attempt.
 
-        Raises ``Ignore`` when the message must not run: a duplicate, cancelled, expired, of a paused
-        queue, or for Postgres to decide.
+        Raises ``Ignore`` when the message must not run: a duplicate, cancelled, expired, of a paused queue, held by one
+        of its circuit breakers, or for Postgres to decide.
         Raises ``Reject`` with requeue when the wait lasts longer than ``patience``.
         """
         expires_at = header["expires_at"]
         head = (EVENTS_PREFIX,)
-        tail = (
+        tail: tuple[Word, ...] = (
             header["epoch"],
             task,
             header["after"],
@@ -57,8 +69,9 @@ class Gate:
             body,
             *self._tail,
             queue,
+            *breakers,
         )
-        keys = (CONTROL, claim(task))
+        keys = (CONTROL, claim(task), BREAKERS)
         pause = _FIRST_WAIT_SECONDS
         while True:
             try:
@@ -68,7 +81,8 @@ class Gate:
                 answer = ["wait", f"Redis does not answer: {error}"]
             verdict = answer[0]
             if verdict == "run":
-                return Claim(attempt=int(answer[1]), started_at=float(answer[3]))
+                epochs = tuple(map(int, answer[4].split(","))) if answer[4] else ()
+                return Claim(attempt=int(answer[1]), started_at=float(answer[3]), epochs=epochs)
             if verdict != "wait":
                 raise Ignore(f"{verdict}: dispatch {header['dispatch']} does not run")
             if patience.is_over(pause):

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from contract.keys import CLAIM_SECONDS, CONTROL, EVENTS_PREFIX, claim
+from contract.keys import BREAKER_FAILURES, BREAKERS, CLAIM_SECONDS, CONTROL, EVENTS_PREFIX, claim
 from workers.connection import AWAY, RedisConnection, Word
 from workers.settings import Settings
 
@@ -33,11 +33,13 @@ class Outcome:
     token: str
     kind: str
     body: str
+    verdict: tuple[Word, ...] = ()
+    """What it means for the attempt's circuit breakers, as ``report.lua`` takes it."""
 
     def call(self) -> tuple[tuple[str, ...], tuple[Word, ...], tuple[Word, ...]]:
         """Keys, head and tail of the script."""
-        tail = (self.task, self.attempt, self.token, self.kind, self.body, CLAIM_SECONDS)
-        return (CONTROL, claim(self.task)), (EVENTS_PREFIX,), tail
+        tail = (self.task, self.attempt, self.token, self.kind, self.body, CLAIM_SECONDS, *self.verdict)
+        return (CONTROL, claim(self.task), BREAKERS, BREAKER_FAILURES), (EVENTS_PREFIX,), tail
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ import logging
 import time
 from collections.abc import Mapping
 
-from billiard.exceptions import TimeLimitExceeded
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 
+from contract.dependencies import breakers_of
 from contract.events import ErrorBody, EventKind, StartedBody
 from contract.keys import claim
 from workers.connection import RedisConnection
+from workers.dependencies import breaker_of, class_names, verdict
 from workers.keeper import Keeper, Note, Outcome
 from workers.node import Node
 from workers.processes import is_alive
@@ -85,8 +87,8 @@ class LostChildren:
         text = self._node.slots.parked(slot.index)
         if text is None:
             return None
-        attempt, kind, body = json.loads(text)
-        return Outcome(run.task, attempt, run.token, kind, body)
+        attempt, kind, body, verdict = json.loads(text)
+        return Outcome(run.task, attempt, run.token, kind, body, tuple(verdict))
 
     def _death(self, slot: Snapshot, run: Run) -> Outcome:
         now = time.monotonic()
@@ -114,9 +116,16 @@ class LostChildren:
             }
         retry_in = None if cancelled else self._retry_in(run, timed_out=timed_out)
         ending = failed(error, retry_in_seconds=retry_in, timed_out=timed_out)
+        said: tuple[str | int, ...] = ()
+        if not cancelled:
+            # Of a time limit the dependency that was being called; a crash is the task type's own.
+            breaker = breaker_of(slot.calling) if timed_out and slot.calling else breakers_of(run.task_type, ())[0]
+            names = class_names(TimeLimitExceeded() if timed_out else WorkerLostError())
+            ending |= {"breakers": {breaker: None}, "blamed": [breaker], "error_classes": names}
+            said = verdict({}, breaker, (), names)
         body = outcome_body(json.dumps(self._about(run)), run.started_at, now - run.body_at, ending)
         logger.error("task %s[%s] attempt %d: %s", run.task_type, run.task, run.attempt, error["message"])
-        return Outcome(run.task, run.attempt, run.token, kind_of(ending), body)
+        return Outcome(run.task, run.attempt, run.token, kind_of(ending), body, said)
 
     def _retry_in(self, run: Run, *, timed_out: bool) -> float | None:
         """A crash is not the task's own error: only the budget of attempts ends such retries."""

@@ -10,7 +10,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from workers.errors import PermanentError
+from workers.errors import PermanentError, RefusedByDependency
 from workers.settings import Settings
 
 _FAILURE = 0x80
@@ -22,7 +22,7 @@ class BrokerNotConfigured(PermanentError):
     """No MQTT broker is set."""
 
 
-class BrokerRefused(PermanentError):
+class BrokerRefused(RefusedByDependency):
     """The broker refused the connection or the message, and would again."""
 
 

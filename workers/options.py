@@ -6,6 +6,7 @@ from typing import Any
 from celery import Task
 from celery.utils.time import rate
 
+from contract.dependencies import MOST
 from contract.queues import MAX_PRIORITY, Topology
 from contract.retry import RetryPolicy
 from workers.errors import OptionNotHonoured
@@ -68,7 +69,29 @@ def check(task: Any, topology: Topology, default: RetryPolicy) -> RetryRules:
     if task.soft_time_limit and task.soft_time_limit >= task.time_limit:
         raise OptionNotHonoured(f"its soft time limit must be below its time limit of {task.time_limit} s")
     _check_rate(task.rate_limit)
+    _check_breakers(task)
     return RetryRules.of(task, default)
+
+
+def _check_breakers(task: Any) -> None:
+    if isinstance(task.dependencies, str):
+        raise OptionNotHonoured(f"dependencies must be a list of names, not {task.dependencies!r}"[:300])
+    try:
+        names = task.declared_dependencies
+    except (TypeError, ValueError) as error:
+        raise OptionNotHonoured(f"its dependencies cannot be used: {error}") from None
+    if len(names) > MOST:
+        raise OptionNotHonoured(f"it has {len(names)} dependencies, {MOST} are allowed")
+    argument = task.url_argument
+    if argument is not None and argument not in task.arguments.schema.get("properties", {}):
+        raise OptionNotHonoured(f"url_argument names {argument!r}, which is not one of its arguments"[:300])
+    if not isinstance(task.fail_fast, bool):
+        raise OptionNotHonoured(f"fail_fast must be True or False, not {task.fail_fast!r}"[:300])
+    kinds = task.breaker_ignores
+    if not isinstance(kinds, tuple) or not all(
+        isinstance(one, type) and issubclass(one, BaseException) for one in kinds
+    ):
+        raise OptionNotHonoured(f"breaker_ignores must be a tuple of exception classes, not {kinds!r}"[:300])
 
 
 def _check_priority(priority: Any) -> None:

@@ -6,6 +6,7 @@ import logging
 import random
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NotRequired, TypedDict
@@ -43,6 +44,11 @@ class Ending(TypedDict):
     max_attempts: NotRequired[int]
     progress: NotRequired[str]
     timed_out: NotRequired[bool]
+    breakers: NotRequired[Mapping[str, int | None]]
+    blamed: NotRequired[list[str]]
+    answered: NotRequired[list[str]]
+    error_classes: NotRequired[list[str]]
+    held_by: NotRequired[str]
 
 
 def encode_result(result: Any) -> str | None:
@@ -147,7 +153,8 @@ class Reporter:
                 self._slot.clear()
                 return
             if not logged_at:
-                self._slot.park(json.dumps([outcome.attempt, outcome.kind, outcome.body], ensure_ascii=False))
+                said = [outcome.attempt, outcome.kind, outcome.body, outcome.verdict]
+                self._slot.park(json.dumps(said, ensure_ascii=False))
             if time.monotonic() - logged_at > _LOG_SECONDS:
                 logger.warning("the outcome of task %s is not accepted yet: %s", outcome.task, reason)
                 logged_at = time.monotonic()
@@ -197,4 +204,6 @@ def outcome_body(started: str, started_at: float, run_seconds: float, ending: En
 
 def kind_of(ending: Ending) -> EventKind:
     """Which event an ending is."""
+    if "held_by" in ending:
+        return EventKind.BLOCKED
     return EventKind.FAILED if "error" in ending else EventKind.SUCCEEDED

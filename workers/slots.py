@@ -58,6 +58,8 @@ class Snapshot:
     """Outcomes this child keeps until the recorder has passed them."""
     kept_epoch: int
     """The epoch under which all of them have been appended."""
+    calling: str = ""
+    """The dependency it calls; empty when it calls none that it named."""
 
 
 # sequence, pid, phase, dispatch, attempt, kept, kept_epoch, length of the parked outcome,
@@ -77,6 +79,8 @@ _REST = struct.Struct("<4d64s32s400s64s")
 _REST_AT = 40
 _CANCEL_AT = 704
 _TOKEN_BYTES = 32
+_CALLING_AT = 768
+_CALLING_BYTES = 200
 _HEAD_BYTES = 1024
 _PARK_BYTES = 192 * 1024
 _SLOT_BYTES = _HEAD_BYTES + _PARK_BYTES
@@ -190,7 +194,9 @@ class Slots:
                 started_at=started_at,
                 body_at=body_at,
             )
-        return Snapshot(index, pid, Phase(phase), run, kept, kept_epoch)
+        at = start + _CALLING_AT
+        calling = _text(self._memory[at : at + _CALLING_BYTES].split(b"\0", 1)[0]) if run is not None else ""
+        return Snapshot(index, pid, Phase(phase), run, kept, kept_epoch, calling)
 
 
 class Slot:
@@ -232,7 +238,13 @@ class Slot:
             self._write_sequence(1)
             _PHASE.pack_into(self._memory, self._start + _PHASE_AT, Phase.IDLE)
             _PARKED.pack_into(self._memory, self._start + _PARKED_AT, 0)
+            self._memory[self._start + _CALLING_AT] = 0
             self._write_sequence(1)
+
+    def show_calling(self, dependency: str) -> None:
+        """Say which dependency is called now; nothing when it is empty."""
+        at = self._start + _CALLING_AT
+        self._memory[at : at + _CALLING_BYTES] = dependency.encode()[:_CALLING_BYTES].ljust(_CALLING_BYTES, b"\0")
 
     def park(self, outcome: str) -> bool:
         """Leave a finished run's outcome to the parent, should this child be killed before Redis took it.

@@ -134,7 +134,7 @@ class _Bench:
     def __init__(self, attempt: int, cancelled: bool, once: MutableMapping[str, Record] | None) -> None:
         self.settings: Settings = settings()
         self.in_body = False
-        self.slot = self.slots = self.gate = self.reporter = self.keeper = self
+        self.slot = self.slots = self.gate = self.reporter = self.keeper = self.redis = self
         self._attempt = attempt
         self._cancelled = cancelled
         self._once = {} if once is None else once
@@ -146,6 +146,12 @@ class _Bench:
 
     def clear(self) -> None:
         pass
+
+    def show_calling(self, _: str) -> None:
+        pass
+
+    def command(self, *_: Any) -> None:
+        """Redis has nothing to say of any circuit breaker."""
 
     def is_cancelled(self, _: str) -> bool:
         return self._cancelled

@@ -1,10 +1,10 @@
 -- May this message's task run now? Claims it when it may.
--- KEYS: control, claim
+-- KEYS: control, claim, breakers
 -- ARGV: 1 stream prefix, 2 run_id, 3 epoch of the message, 4 task, 5 after, 6 token, 7 owner, 8 sent_at,
 --       9 expires_at or '', 10 body of the event, 11 claim seconds, 12 ask seconds, 13 longest stream, 14 memory percent,
---       15 queue
--- Answer: {"run", attempt, epoch, started_at} | {"duplicate"} | {"cancelled"} | {"expired"} | {"ask"} | {"paused"}
---       | {"wait", reason}
+--       15 queue, then the circuit breakers of the task
+-- Answer: {"run", attempt, epoch, started_at, epochs of the breakers or '' when all are 0} | {"duplicate"}
+--       | {"cancelled"} | {"expired"} | {"ask"} | {"paused"} | {"held"} | {"wait", reason}
 local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id', 'open', 'memory_percent', 'pause:' .. (ARGV[15] or ''))
 if not control[1] or control[2] ~= ARGV[2] or control[3] ~= '1' then
   return {'wait', 'epoch'}
@@ -19,9 +19,34 @@ end
 local time = redis.call('TIME')
 local now = string.format('%d.%06d', time[1], time[2])
 
-local function event(kind, attempt)
+local function event(kind, attempt, ...)
   redis.call('XADD', stream, '*', 'kind', kind, 'task', ARGV[4], 'attempt', attempt, 'at', now, 'late', '0',
-    'body', ARGV[10])
+    'body', ARGV[10], ...)
+end
+
+-- Which breaker holds the task, and the epochs of all when one has any.
+local function ask_breakers()
+  if #ARGV < 16 then
+    return nil, ''
+  end
+  local held_by, epochs = nil, nil
+  for i, entry in ipairs(redis.call('HMGET', KEYS[3], unpack(ARGV, 16))) do
+    if entry then
+      local mark, epoch, json = string.match(entry, '^(.)(%d+)|(.*)$')
+      epochs = epochs or {}
+      epochs[i] = epoch
+      if mark == '!' or (mark == '?' and not cjson.decode(json).permits[ARGV[4]]) then
+        held_by = held_by or ARGV[15 + i]
+      end
+    end
+  end
+  if not epochs then
+    return held_by, ''
+  end
+  for i = 1, #ARGV - 15 do
+    epochs[i] = epochs[i] or '0'
+  end
+  return held_by, table.concat(epochs, ',')
 end
 
 local claim = redis.call('HMGET', KEYS[2], 'state', 'attempt', 'token', 'reason', 'started_at')
@@ -30,7 +55,8 @@ local attempt = tonumber(claim[2] or '0')
 local after = tonumber(ARGV[5])
 if state == 'running' and claim[3] == ARGV[6] then
   -- The same call again, after its answer was lost on the way, perhaps with the server.
-  return {'run', attempt, control[1], claim[5]}
+  local _, epochs = ask_breakers()
+  return {'run', attempt, control[1], claim[5], epochs}
 end
 if control[1] ~= ARGV[3] then
   event('ask', ARGV[5])
@@ -63,9 +89,15 @@ if control[5] and string.sub(control[5], -2) == ':1' then
   event('ask', after)
   return {'paused'}
 end
+local held_by, epochs = ask_breakers()
+if held_by then
+  -- Nothing is claimed: the task waits in Postgres, and no attempt is spent.
+  event('held', after, 'breaker', held_by)
+  return {'held'}
+end
 attempt = math.max(after, attempt) + 1
 redis.call('HSET', KEYS[2], 'state', 'running', 'attempt', attempt, 'token', ARGV[6], 'owner', ARGV[7],
   'started_at', now)
 redis.call('PERSIST', KEYS[2])
 event('started', attempt)
-return {'run', attempt, control[1], now}
+return {'run', attempt, control[1], now, epochs}

@@ -1,6 +1,8 @@
 -- Append one outcome and finish its claim, if the claim is still this attempt's.
--- KEYS: control, claim
--- ARGV: 1 stream prefix, 2 run_id, 3 task, 4 attempt, 5 token, 6 kind, 7 body, 8 claim seconds
+-- KEYS: control, claim, breakers, failures in a row of each breaker
+-- ARGV: 1 stream prefix, 2 run_id, 3 task, 4 attempt, 5 token, 6 kind, 7 body, 8 claim seconds, 9 what it means for its
+--       circuit breakers: success, failure or nothing; of a success the breakers; of a failure 10 the names of its
+--       exception's classes, a line each, and then each breaker that it counts for, with the epoch the gate told or ''
 -- Answer: {"ok", epoch, stream id, late} | {"wait"}: no valid epoch, nothing was written
 local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id')
 if not control[1] or control[2] ~= ARGV[2] then
@@ -21,6 +23,55 @@ else
   end
 end
 local time = redis.call('TIME')
+local now = string.format('%d.%06d', time[1], time[2])
 local id = redis.call('XADD', ARGV[1] .. control[1], '*', 'kind', ARGV[6], 'task', ARGV[3], 'attempt', ARGV[4],
-  'at', string.format('%d.%06d', time[1], time[2]), 'late', late, 'body', ARGV[7])
+  'at', now, 'late', late, 'body', ARGV[7])
+if late == '1' or not ARGV[9] then
+  return {'ok', control[1], id, late}
+end
+if ARGV[9] == 'success' then
+  redis.call('HDEL', KEYS[4], unpack(ARGV, 10))
+elseif ARGV[9] == 'failure' then
+  local default = redis.call('HGET', KEYS[3], 'default')
+  for i = 11, #ARGV, 2 do
+    local entry = redis.call('HGET', KEYS[3], ARGV[i])
+    local told = ARGV[i + 1]
+    -- Without the default policy nobody has said yet what counts: the recorder decides alone.
+    if entry or default then
+      local mark, epoch, json = string.match(entry or default, '^(.)(%d+)|(.*)$')
+      local breaker = cjson.decode(json)
+      local counts = false
+      for _, expected in ipairs(breaker.expected) do
+        counts = counts or expected == 'Exception' or expected == 'BaseException'
+      end
+      for name in string.gmatch(ARGV[10], '[^\n]+') do
+        for _, expected in ipairs(breaker.expected) do
+          counts = counts or expected == name
+        end
+      end
+      for name in string.gmatch(ARGV[10], '[^\n]+') do
+        for _, ignored in ipairs(breaker.ignored) do
+          counts = counts and ignored ~= name
+        end
+      end
+      local opens = false
+      if counts and (told == '' or told == epoch) then
+        if breaker.state == 'closed' then
+          opens = redis.call('HINCRBY', KEYS[4], ARGV[i], 1) >= breaker.threshold
+        elseif mark == '?' then
+          opens = breaker.permits[ARGV[3]] ~= nil
+        end
+      end
+      if opens then
+        -- At once, for all workers. The recorder confirms it, or takes it back.
+        breaker.state = 'open'
+        breaker.retry_at = tonumber(now) + breaker.wait
+        breaker.permits = nil
+        breaker.provisional = control[1] .. '/' .. id
+        redis.call('HSET', KEYS[3], ARGV[i], '!' .. (epoch + 1) .. '|' .. cjson.encode(breaker))
+        redis.call('HDEL', KEYS[4], ARGV[i])
+      end
+    end
+  end
+end
 return {'ok', control[1], id, late}

@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision: str = "20261126_add_alerts"
-down_revision: str | None = "20261125_add_circuit_breakers"
+down_revision: str | None = "20261126_let_breakers_hold"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from contract.catalogue import MAX_NAME, pointer
+from contract.dependencies import MOST, NAME_PATTERN
 from contract.retry import MAX_ATTEMPTS
 from service.errors import FieldError, InvalidRequest
 
@@ -40,6 +41,7 @@ def _printable(value: str) -> str:
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_only_text), Field(strict=False, examples=["2030-01-01T08:00:00Z"])]
+Dependency = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 TagValue = Annotated[str, StringConstraints(max_length=256)]
 TagName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
@@ -64,6 +66,15 @@ class Submission(BaseModel):
     )
     max_attempts: int | None = Field(
         default=None, ge=1, le=MAX_ATTEMPTS, description="Attempts until it is failed; default: the task type's."
+    )
+    dependencies: list[Dependency] = Field(
+        default_factory=list,
+        max_length=MOST,
+        description="What it depends on beside what its task type says: their circuit breakers may hold it.",
+        examples=[["api.weather.com"]],
+    )
+    on_breaker_open: Literal["hold", "reject"] = Field(
+        default="hold", description="`reject`: 503 while a circuit breaker would hold it."
     )
     tags: dict[TagName, TagValue] | None = Field(default=None, max_length=20, description="For finding it again.")
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from contract.states import INTERRUPTED, TERMINAL, TaskState
+from contract.states import BLOCKED, INTERRUPTED, TERMINAL, TaskState
 from service.api.answers import example, json_response, known_parameters_only, moment
 from service.api.parts import GivenParts
 from service.api.problems import problem_responses
@@ -37,8 +37,9 @@ class AttemptView(BaseModel):
     """One attempt that started."""
 
     attempt: int
-    state: Literal["running", "succeeded", "failed", "cancelled", "interrupted"] = Field(
-        description="Interrupted: its worker went away without an outcome."
+    state: Literal["running", "succeeded", "failed", "cancelled", "interrupted", "held"] = Field(
+        description="Interrupted: its worker went away without an outcome. Held: it met an open circuit breaker, and"
+        " does not count against the budget."
     )
     worker: str | None
     started_at: AwareDatetime | None
@@ -52,6 +53,9 @@ class AttemptList(BaseModel):
 
     items: list[AttemptView]
     next_cursor: None = None
+
+
+_UNCOUNTED = {INTERRUPTED: "interrupted", BLOCKED: "held"}
 
 
 @router.get(
@@ -84,7 +88,7 @@ def attempt_views(row: Mapping[str, Any], failed: Iterable[Mapping[str, Any]]) -
 
 
 def _how(attempt: Mapping[str, Any]) -> str:
-    return "interrupted" if attempt["error_type"] == INTERRUPTED else "failed"
+    return _UNCOUNTED.get(attempt["error_type"], "failed")
 
 
 def _state(row: Mapping[str, Any]) -> str:

@@ -156,7 +156,7 @@ async def unset_policy(
 async def force_open(scope: Scope, name: Name, request: Request, parts: GivenParts) -> Response:
     """Open it by hand."""
     said = await given(request, SaidForAWhile)
-    return shown(await parts.breakers.change((scope, name), _forced(BreakerState.FORCED_OPEN, said)))
+    return shown(await parts.breaker_hand.change((scope, name), _forced(BreakerState.FORCED_OPEN, said)))
 
 
 @router.post(
@@ -171,7 +171,7 @@ async def force_open(scope: Scope, name: Name, request: Request, parts: GivenPar
 async def disable(scope: Scope, name: Name, request: Request, parts: GivenParts) -> Response:
     """Disable it by hand."""
     said = await given(request, SaidForAWhile)
-    return shown(await parts.breakers.change((scope, name), _forced(BreakerState.DISABLED, said)))
+    return shown(await parts.breaker_hand.change((scope, name), _forced(BreakerState.DISABLED, said)))
 
 
 @router.post(
@@ -190,7 +190,7 @@ async def force_close(scope: Scope, name: Name, request: Request, parts: GivenPa
     def closed(entry: Entry, now: float) -> Step:
         return entry.breaker.close_by_hand(LOCAL_CALLER, said.reason, now)
 
-    return shown(await parts.breakers.change((scope, name), closed))
+    return shown(await parts.breaker_hand.change((scope, name), closed))
 
 
 @router.post(
@@ -209,7 +209,7 @@ async def reset(scope: Scope, name: Name, request: Request, parts: GivenParts) -
     def free(entry: Entry, now: float) -> Step:
         return entry.breaker.end_override(LOCAL_CALLER, said.reason, now)
 
-    return shown(await parts.breakers.change((scope, name), free))
+    return shown(await parts.breaker_hand.change((scope, name), free))
 
 
 def shown(entry: Entry) -> Response:

@@ -12,6 +12,7 @@ from service.live.transitions import TransitionStream
 from service.observe.views import Views
 from service.operate.cancel import Canceller
 from service.operate.eject import Ejector
+from service.operate.force_breaker import BreakerHand
 from service.operate.pause import Pauser
 from service.operate.purge import Purger
 from service.operate.replay import Replayer
@@ -40,6 +41,7 @@ class Parts:
     purger: Purger = field(init=False)
     breakers: Registry = field(init=False)
     ejector: Ejector = field(init=False)
+    breaker_hand: BreakerHand = field(init=False)
     transitions: TransitionStream = field(init=False)
     views: Views = field(init=False)
 
@@ -52,6 +54,7 @@ class Parts:
         self.purger = Purger(self.store, withdrawer, self.settings)
         self.breakers = Registry(self.store, self.settings)
         self.ejector = Ejector(self.store, self.breakers, self.settings)
+        self.breaker_hand = BreakerHand(self.breakers, self.store, self.server, self.settings)
         self.transitions = TransitionStream(self.store)
         self.views = Views.over(self.settings, self.store, self.broker, self.server)
 

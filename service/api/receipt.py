@@ -13,7 +13,7 @@ from service.store.submitting import NewTask
 
 _REST = (
     b'"started_at":null,"finished_at":null,"queue_wait_seconds":null,"run_seconds":null,"worker":null,"result":null,'
-    b'"error":null,"progress":null,"held_reason":null,"cancel_requested_at":null,"replayed_from":null,'
+    b'"error":null,"progress":null,"held_reason":null,"held_seconds":0.0,"retry_at":null,"cancel_requested_at":null,"replayed_from":null,'
     b'"replayed_as":null,"attempt":0,"interruptions":0,'
 )
 
@@ -52,6 +52,8 @@ def receipt(task: NewTask, submitted_at: datetime) -> bytes:
             _number(task.delay_seconds),
             b',"timeout_seconds":',
             _number(task.requested_timeout_seconds),
+            b',"dependencies":',
+            b"[]" if task.dependencies is None else to_json(task.depends_on()),
             b",",
             _REST,
             # Nothing is late at the moment it is stored.

@@ -25,7 +25,7 @@ from service.api.parts import Parts, parts_of
 from service.api.problems import Problem, problem_of, problem_responses
 from service.api.receipt import receipt
 from service.api.task_view import TaskView
-from service.errors import FieldError, InvalidRequest, NothingAccepted, PointsmanError, Unavailable
+from service.errors import BreakerOpen, FieldError, InvalidRequest, NothingAccepted, PointsmanError, Unavailable
 from service.loops import ExpectedFault
 from service.store.submitting import NewTask
 from service.submit.submitter import Accepted
@@ -168,12 +168,12 @@ def _parse_batch(value: Any, most: int) -> Batch:
     return batch
 
 
-async def _admit(parts: Parts, item: Any, traceparent: str | None) -> NewTask | InvalidRequest:
+async def _admit(parts: Parts, item: Any, traceparent: str | None) -> NewTask | PointsmanError:
     try:
         submission = parse_submission(item, BatchItem)
         assert isinstance(submission, BatchItem)
         return await parts.submitter.admit(submission, submission.idempotency_key, traceparent)
-    except InvalidRequest as error:
+    except (InvalidRequest, BreakerOpen) as error:
         return error
 
 

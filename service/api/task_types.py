@@ -27,6 +27,9 @@ EXAMPLE_TASK_TYPE: dict[str, Any] = {
     "soft_time_limit_seconds": None,
     "max_attempts": 4,
     "retry": {"max_retries": 3, "interval_start": 0.0, "interval_step": 2.0, "interval_max": 10.0, "jitter": True},
+    "dependencies": [],
+    "url_argument": None,
+    "fail_fast": False,
     "positional": ["seconds"],
     "arguments_schema": {
         "type": "object",
@@ -52,6 +55,9 @@ class TaskTypeView(BaseModel):
         description="The delay before retry n is `min(interval_max, interval_start + interval_step * 2**(n-1))`"
         " seconds, drawn from zero to that with `jitter`, unless the task itself says when."
     )
+    dependencies: list[str] = Field(description="What every task of this type depends on.")
+    url_argument: str | None = Field(description="The argument with a URL, whose host is a dependency.")
+    fail_fast: bool = Field(description="Whether it fails at once while a circuit breaker would hold it.")
     positional: list[str] = Field(description="What positional arguments are called, in order.")
     arguments_schema: dict[str, Any] = Field(description="JSON Schema of the named arguments.")
     last_published_at: AwareDatetime
@@ -106,6 +112,9 @@ def task_type_view(settings: Settings, spec: TaskTypeSpec, last_published_at: da
         "soft_time_limit_seconds": spec.soft_time_limit_seconds,
         "max_attempts": spec.retry.max_attempts,
         "retry": spec.retry.model_dump(mode="json"),
+        "dependencies": list(spec.dependencies),
+        "url_argument": spec.url_argument,
+        "fail_fast": spec.fail_fast,
         "positional": list(spec.positional),
         "arguments_schema": spec.arguments_schema,
         "last_published_at": moment(last_published_at),

@@ -1,7 +1,7 @@
 """The Task as callers see it: the same shape wherever it is answered."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,7 @@ EXAMPLE_TASK: dict[str, Any] = {
     "expires_at": None,
     "timeout_seconds": None,
     "tags": {"tenant": "42"},
+    "dependencies": [],
     "state": "succeeded",
     "attempt": 1,
     "max_attempts": 4,
@@ -40,6 +41,8 @@ EXAMPLE_TASK: dict[str, Any] = {
     "progress": None,
     "sla": {"target_seconds": 60.0, "met": True},
     "held_reason": None,
+    "held_seconds": 0.0,
+    "retry_at": None,
     "cancel_requested_at": None,
     "replayed_from": None,
     "replayed_as": None,
@@ -91,6 +94,7 @@ class TaskView(BaseModel):
     expires_at: AwareDatetime | None
     timeout_seconds: float | None = Field(description="What the submission asked for.")
     tags: dict[str, str]
+    dependencies: list[str] = Field(description="What it depends on: by its type, its arguments, its submission.")
     state: TaskState
     attempt: int = Field(description="The newest attempt that started; 0 before the first.")
     max_attempts: int = Field(description="Attempts until it is failed, interrupted ones not counted.")
@@ -99,14 +103,18 @@ class TaskView(BaseModel):
     due_at: AwareDatetime = Field(description="When the newest attempt was due, or the next one is.")
     started_at: AwareDatetime | None = Field(description="Start of the newest attempt.")
     finished_at: AwareDatetime | None
-    queue_wait_seconds: float | None = Field(description="From due to started.")
+    queue_wait_seconds: float | None = Field(description="From due to started, without the time it was held.")
     run_seconds: float | None = Field(description="From started to finished.")
     worker: str | None
     result: Any
     error: ErrorView | None = Field(description="Of the attempt that ended it; while it is retrying, of the last one.")
     progress: ProgressView | None
     sla: SlaView
-    held_reason: str | None
+    held_reason: str | None = Field(description="`breaker:<scope>:<name>` when a circuit breaker holds it.")
+    held_seconds: float = Field(description="How long it was held in all. That counts into no queue wait.")
+    retry_at: AwareDatetime | None = Field(
+        description="While a circuit breaker holds it: when that lets probes through; null when nobody knows."
+    )
     cancel_requested_at: AwareDatetime | None = Field(description="Since then no attempt starts.")
     replayed_from: str | None = Field(description="The ended task that this one runs again.")
     replayed_as: str | None = Field(description="The new task that runs this ended one again.")
@@ -131,6 +139,7 @@ def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, 
         "expires_at": moment(row["expires_at"]),
         "timeout_seconds": _real(row["requested_timeout_seconds"]),
         "tags": _tags(row["tags"]),
+        "dependencies": list(row["dependencies"] or ()),
         "state": str(row["state"]),
         "attempt": row["attempt"],
         "max_attempts": row["max_attempts"],
@@ -147,6 +156,8 @@ def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, 
         "progress": _progress(row["progress"]),
         "sla": {"target_seconds": _real(row["sla_seconds"]), "met": _sla_met(row, now)},
         "held_reason": row["held_reason"],
+        "held_seconds": _held_seconds(row, now),
+        "retry_at": moment(row.get("retry_at")),
         "cancel_requested_at": moment(row["cancel_requested_at"]),
         "replayed_from": _id(row["replayed_from"]),
         "replayed_as": _id(row.get("replayed_as")),
@@ -216,7 +227,17 @@ def _queue_wait(row: Mapping[str, Any]) -> float | None:
     if kept is not None or started_at is None or row["state"] != TaskState.RUNNING:
         # Once an attempt has failed, the start is that one's and the due time the next one's.
         return kept
-    return max(0.0, (started_at - due_at).total_seconds())
+    held: float = row["held_wait_seconds"]
+    return max(0.0, (started_at - due_at).total_seconds() - held)
+
+
+def _held_seconds(row: Mapping[str, Any], now: datetime | None) -> float:
+    before: float = row["held_seconds"]
+    since: datetime | None = row.get("held_at")
+    if since is None or row["state"] != TaskState.HELD:
+        return before
+    at = now or row.get("read_at") or datetime.now(UTC)
+    return before + max(0.0, (at - since).total_seconds())
 
 
 def _sla_met(row: Mapping[str, Any], now: datetime | None) -> bool | None:
@@ -227,4 +248,5 @@ def _sla_met(row: Mapping[str, Any], now: datetime | None) -> bool | None:
         # Time spent held does not count.
         return None
     at = now or row.get("read_at") or datetime.now(UTC)
-    return sla.met(row["due_at"], row["started_at"], at, row["sla_seconds"])
+    due_at = row["due_at"] + timedelta(seconds=row["held_wait_seconds"])
+    return sla.met(due_at, row["started_at"], at, row["sla_seconds"])

@@ -4,9 +4,9 @@ Who only reads sees a breaker as of now: what time alone changed is applied befo
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -37,6 +37,20 @@ class Entry:
     """0 until somebody sets a policy."""
 
 
+class Called(NamedTuple):
+    """What the attempt of a task says of one of its breakers."""
+
+    task: str
+    key: Key
+    outcome: Outcome
+    at: float
+    """When it ended: Unix seconds on the database clock."""
+
+
+Choose = Callable[[Connection, int, Sequence[str]], Awaitable[list[str]]]
+"""Names at most so many tasks that shall be probes, without those that have a permit already."""
+
+
 class Registry:
     """Reads and changes breakers. Every method raises what ``Store`` raises."""
 
@@ -44,6 +58,12 @@ class Registry:
         self._store = store
         self._default = settings.circuit_breaker
         self._most = settings.breakers_most
+        self._dropped = 0
+
+    @property
+    def default_policy(self) -> BreakerPolicy:
+        """Of every breaker that has none of its own."""
+        return self._default
 
     async def find(self, key: Key) -> Entry | None:
         """The breaker as of now; None when nothing ever happened to it."""
@@ -51,6 +71,20 @@ class Registry:
             rows = await breakers.find(connection, [key])
             now = await clock.now(connection)
         return self._as_of(rows[key], now) if key in rows else None
+
+    async def find_all(self, keys: Sequence[Key]) -> dict[Key, Entry]:
+        """Those of the breakers that are known, as of now."""
+        async with self._store.statement() as connection:
+            rows = await breakers.find(connection, keys)
+            now = await clock.now(connection)
+        return {key: self._as_of(row, now) for key, row in rows.items()}
+
+    async def unusual(self) -> list[Entry]:
+        """Every breaker of tasks that ever was another than closed, or has a policy of its own, as of now."""
+        async with self._store.statement() as connection:
+            rows = await breakers.unusual(connection)
+            now = await clock.now(connection)
+        return [self._as_of(row, now) for row in rows]
 
     async def page(self, scope: str | None, seen: str | None, after: Key, most: int) -> list[Entry]:
         """Breakers in the order of their keys, as of now."""
@@ -81,6 +115,55 @@ class Registry:
             return Step(breaker, made)
 
         return await self.change(key, counted)
+
+    async def count(
+        self, connection: Connection, calls: Sequence[Called], draw: Callable[[], float] = random.random
+    ) -> None:
+        """Count what attempts came to, in order; in a transaction that does nothing more afterwards.
+
+        Successes of breakers that have nothing to forget cost one read. Past the limit of breakers what unknown ones
+        would be told is dropped.
+        """
+        by_key: dict[Key, list[Called]] = {}
+        for called in calls:
+            by_key.setdefault(called.key, []).append(called)
+        if not by_key:
+            return
+        found = await breakers.find(connection, sorted(by_key))
+        told = [key for key in sorted(by_key) if self._hears(found.get(key), by_key[key])]
+        if not told:
+            return
+        unknown = [key for key in told if key not in found]
+        if unknown:
+            room = max(0, self._most - await breakers.count(connection))
+            await breakers.add(connection, unknown[:room])
+            self._drop(unknown[room:])
+        transitions: list[dict[str, Any]] = []
+        changed: list[BreakerRow] = []
+        for key, row in (await breakers.lock(connection, told)).items():
+            entry = self._entry(row)
+            breaker = entry.breaker
+            for called in by_key[key]:
+                step = breaker.record(called.outcome, entry.policy, called.at, draw)
+                breaker = step.breaker
+                transitions += [_line(key, one) for one in step.transitions]
+                _tell(key, step.transitions)
+            if breaker != entry.breaker:
+                changed.append(_row_of(replace(entry, breaker=breaker)))
+        await breakers.save(connection, changed)
+        await breakers.keep_transitions(connection, transitions)
+
+    async def lease_probes(self, key: Key, choose: Choose) -> Entry:
+        """Lease what permits a half-open breaker has free to tasks, each named by its task. The breaker afterwards."""
+        async with self._store.transaction() as connection:
+            entry, now = await self._locked(connection, key)
+            ticked = entry.breaker.tick(now)
+            breaker = ticked.breaker
+            free = entry.policy.half_open_permits - len(breaker.permits)
+            if breaker.seen is BreakerState.HALF_OPEN and free > 0:
+                for task in await choose(connection, free, tuple(breaker.permits)):
+                    breaker = breaker.lease(task, entry.policy, now)[0].breaker
+            return await self._apply(connection, entry, Step(breaker, ticked.transitions))
 
     async def lease(self, key: Key, permit: str) -> tuple[Entry, bool]:
         """Ask for one call: the breaker, and whether the call may be made. ``permit`` names it while half open."""
@@ -160,16 +243,29 @@ class Registry:
         if step.breaker != entry.breaker:
             await breakers.save(connection, [_row_of(changed)])
         await breakers.keep_transitions(connection, [_line(entry.key, one) for one in step.transitions])
-        for one in step.transitions:
-            log.info(
-                "a circuit breaker changed",
-                breaker=":".join(entry.key),
-                before=str(one.before),
-                after=str(one.after),
-                reason=one.reason,
-                actor=one.actor,
-            )
+        _tell(entry.key, step.transitions)
         return changed
+
+    def _hears(self, row: BreakerRow | None, calls: Sequence[Called]) -> bool:
+        """Whether any of these calls may change the breaker."""
+        if any(called.outcome.kind is Kind.FAILURE for called in calls):
+            return True
+        if row is None:
+            return False
+        entry = self._entry(row)
+        return not entry.breaker.is_pristine or entry.policy.window_seconds is not None
+
+    def _drop(self, unknown: Sequence[Key]) -> None:
+        if not unknown:
+            return
+        self._dropped += 1
+        if self._dropped.bit_count() == 1:
+            log.error(
+                "there are too many circuit breakers: what new ones would be told is dropped",
+                breaker=":".join(unknown[0]),
+                most=self._most,
+                times=self._dropped,
+            )
 
     def _as_of(self, row: BreakerRow, now: float) -> Entry:
         entry = self._entry(row)
@@ -213,6 +309,18 @@ def _row_of(entry: Entry) -> BreakerRow:
         policy=entry.policy.model_dump(mode="json") if entry.has_own_policy else None,
         policy_version=entry.policy_version,
     )
+
+
+def _tell(key: Key, transitions: Sequence[Transition]) -> None:
+    for one in transitions:
+        log.info(
+            "a circuit breaker changed",
+            breaker=":".join(key),
+            before=str(one.before),
+            after=str(one.after),
+            reason=one.reason,
+            actor=one.actor,
+        )
 
 
 def _line(key: Key, transition: Transition) -> dict[str, Any]:

@@ -1,15 +1,15 @@
 """The dispatcher: keeps each queue's window full from what waits in Postgres, most urgent first. One leads."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from contract.failpoints import Failpoint, reach
-from service.broker import Broker
+from service.broker import Broker, Envelope
 from service.dispatch.publisher import Publisher
 from service.dispatch.window import WindowLimits
 from service.loops import Loop
 from service.settings import Settings
-from service.store import dispatching, pausing, quarantine
+from service.store import dispatching, holding, pausing, quarantine
 from service.store.leadership import Leadership
 from service.store.store import Store
 from service.store.submitting import drop_published
@@ -19,6 +19,8 @@ log = logger(__name__)
 
 _TASKS_A_QUEUE = 500
 """Most tasks of one queue in one pass, so that a more urgent queue is looked at again soon."""
+_HELD_A_QUEUE = 500
+"""While a circuit breaker holds tasks, so many more are looked at than there is room for."""
 _MEMORY_SECONDS = 1.0
 
 
@@ -55,6 +57,7 @@ class Dispatcher:
         async with self._store.statement() as connection:
             waiting = await dispatching.waiting_queues(connection, self._queues)
             kept = await quarantine.kept_queues(connection)
+            is_blocked = bool(waiting) and bool(await holding.blocking(connection))
         self._limits.observe(depths, now)
         await self._state(waiting, kept)
         if depths.epoch is None:
@@ -66,7 +69,15 @@ class Dispatcher:
                     await self._top_up(queue, 1, depths.epoch, alone=True)
                 continue
             room = self._limits.limit(queue) - depths.queues[queue].messages
-            if queue in waiting and room > 0 and await self._top_up(queue, min(room, _TASKS_A_QUEUE), depths.epoch):
+            if queue not in waiting or room <= 0:
+                continue
+            wanted = min(room, _TASKS_A_QUEUE)
+            if is_blocked:
+                sent, held = await self._sort_out(queue, wanted, depths.epoch)
+                more |= held >= _HELD_A_QUEUE
+            else:
+                sent = await self._top_up(queue, wanted, depths.epoch)
+            if sent == wanted:
                 more = True
                 if room <= _TASKS_A_QUEUE:
                     self._limits.filled(queue)
@@ -91,15 +102,28 @@ class Dispatcher:
             await self._broker.state_windows(windows)
             self._stated = windows
 
-    async def _top_up(self, queue: str, room: int, epoch: int, *, alone: bool = False) -> bool:
+    async def _top_up(self, queue: str, room: int, epoch: int, *, alone: bool = False) -> int:
+        """Send up to so many tasks that wait; how many are surely on the broker."""
         async with self._store.statement() as connection:
             envelopes, outbox_id = await dispatching.top_up(connection, queue, room, epoch, alone=alone)
+        return await self._send(envelopes, outbox_id, epoch)
+
+    async def _sort_out(self, queue: str, room: int, epoch: int) -> tuple[int, int]:
+        """``_top_up`` while circuit breakers hold some tasks: how many were sent, and how many are held from now on."""
+        looked_at = room + _HELD_A_QUEUE
+        async with self._store.statement() as connection:
+            envelopes, outbox_id, held = await dispatching.sort_out(connection, queue, room, looked_at, epoch)
+        if held:
+            log.info("tasks are held by circuit breakers", queue=queue, tasks=held)
+        return await self._send(envelopes, outbox_id, epoch), held
+
+    async def _send(self, envelopes: Sequence[Envelope], outbox_id: int | None, epoch: int) -> int:
         if outbox_id is None:
-            return False
+            return 0
         reach(Failpoint.DISPATCHER_SENT)
         if not await self._publisher.publish(envelopes, epoch):
-            return False
+            return 0
         reach(Failpoint.DISPATCHER_PUBLISHED)
         async with self._store.statement() as connection:
             await drop_published(connection, [outbox_id])
-        return len(envelopes) == room
+        return len(envelopes)

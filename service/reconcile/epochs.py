@@ -14,6 +14,7 @@ from contract import keys
 from contract.events import Beat, RunningAttempt
 from contract.failpoints import Failpoint, reach
 from contract.message import VERSION
+from service.breaker.snapshot import Snapshot
 from service.loops import Loop
 from service.reconcile.beats import read_beats
 from service.reconcile.tail import Tail
@@ -37,6 +38,7 @@ class EpochSweep:
     def __init__(self, store: Store, server: RedisServer, settings: Settings) -> None:
         self._store = store
         self._server = server
+        self._breakers = Snapshot(store, server, settings)
         self._census_seconds = settings.census_seconds
         self._leadership = Leadership(store, "epoch", settings.leader_seconds)
         self._counters: dict[str, int] = {}
@@ -149,7 +151,8 @@ class EpochSweep:
                 return moved
 
     async def _open(self, current: Epoch) -> None:
-        # Nothing of a paused queue may start in between.
+        # Nothing of a paused queue may start in between, and nothing that a circuit breaker holds.
+        await self._breakers.push()
         async with self._store.statement() as connection:
             pauses = pausing.words(await pausing.pauses(connection))
         await self._server.script("open", [keys.CONTROL], [current.epoch], pauses)

@@ -7,15 +7,20 @@ from typing import Any
 from contract.catalogue import TaskTypeSpec
 from contract.events import EventKind
 from contract.retry import MAX_ATTEMPTS
+from contract.states import BLOCKED
+from service.breaker.registry import Called, Registry
 from service.record.by_worker import by_worker
+from service.record.calls import calls_of
 from service.record.events import Event, UnreadableEvent, clean
 from service.store import catalogue, metrics, outcomes, recording
+from service.store.catalogue import UNKNOWN_TASK_TYPE
+from service.store.holding import BY_BREAKER
 from service.store.metrics import Tallies
-from service.store.recording import End, Moved, NativeEnd, Progressed, Start
+from service.store.recording import End, Moved, NativeEnd, Progressed, Refused, Start
 from service.store.store import Connection
 
 _LONGEST_WAIT_SECONDS = 10 * 366 * 86_400.0
-_ENDS = (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.EXPIRED)
+_ENDS = (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.BLOCKED, EventKind.EXPIRED)
 
 
 def in_parts(events: Sequence[Event]) -> list[list[Event]]:
@@ -44,7 +49,9 @@ class Batch:
         self.failures: list[End] = []
         self.timed_out: set[tuple[str, int]] = set()
         self.asks: list[tuple[str, int]] = []
-        self.unknowns: list[tuple[str, int]] = []
+        self.refused: list[Refused] = []
+        self.blocked: dict[str, End] = {}
+        self.calls: dict[str, list[Called]] = {}
         self.duplicates: list[Event] = []
         self.natives: list[NativeEnd] = []
         self.progress: dict[str, Progressed] = {}
@@ -66,7 +73,12 @@ class Batch:
             case EventKind.ASK:
                 self.asks.append((event.task, int(event.body["dispatch"])))
             case EventKind.UNKNOWN:
-                self.unknowns.append((event.task, int(event.body["dispatch"])))
+                self.refused.append(Refused(event.task, int(event.body["dispatch"]), UNKNOWN_TASK_TYPE))
+            case EventKind.HELD:
+                reason = BY_BREAKER + clean(event.breaker)
+                self.refused.append(Refused(event.task, int(event.body["dispatch"]), reason))
+            case EventKind.BLOCKED:
+                self._take_blocked(event)
             case EventKind.DUPLICATE:
                 _ = event.body["task_type"], event.body["queue"]
                 self.duplicates.append(event)
@@ -84,29 +96,21 @@ class Batch:
         if known is None or known.attempt < start.attempt:
             self.starts[start.id] = start
 
+    def _take_blocked(self, event: Event) -> None:
+        if event.late:
+            return
+        end = self._end(event)
+        self.blocked[end.id] = end
+        assert end.started_at is not None
+        assert end.worker is not None
+        # It is held on a row that knows the attempt.
+        self._take_start(Start(end.id, end.attempt, end.started_at, end.worker))
+
     def _take_end(self, event: Event) -> None:
         if event.kind is EventKind.FAILED and event.late:
             # Somebody else holds the claim by now, and may yet succeed.
             return
-        ran = event.kind is not EventKind.EXPIRED
-        error_type, message, trace = event.error
-        result, progress = event.body.get("result"), event.body.get("progress")
-        end = End(
-            id=event.task,
-            attempt=event.attempt,
-            state=str(event.kind),
-            finished_at=event.at,
-            started_at=event.moment("started_at", self._offset_seconds) if ran else None,
-            worker=clean(event.body["worker"]) if ran else None,
-            run_seconds=float(event.body["run_seconds"]) if ran else None,
-            result=None if result is None else str(result),
-            error_type=error_type,
-            error_message=message,
-            error_traceback=trace,
-            progress=None if progress is None else clean(progress),
-            retry_at=self._retry_at(event),
-            max_attempts=_budget(event.body.get("max_attempts")),
-        )
+        end = self._end(event)
         if event.kind is EventKind.FAILED:
             self.failures.append(end)
             if end.retry_at is not None and end.started_at is not None and end.worker is not None:
@@ -118,6 +122,30 @@ class Batch:
         # Of one attempt: it was reported again, or killed after it had reported.
         if known is None or known.state != EventKind.SUCCEEDED or end.state == EventKind.SUCCEEDED:
             self.ends[end.id] = end
+            self.calls[end.id] = list(calls_of(event))
+
+    def _end(self, event: Event) -> End:
+        ran = event.kind is not EventKind.EXPIRED
+        error_type, message, trace = event.error
+        result, progress = event.body.get("result"), event.body.get("progress")
+        held_by = clean(event.body["held_by"]) if event.kind is EventKind.BLOCKED else None
+        return End(
+            id=event.task,
+            attempt=event.attempt,
+            state=str(event.kind),
+            finished_at=event.at,
+            started_at=event.moment("started_at", self._offset_seconds) if ran else None,
+            worker=clean(event.body["worker"]) if ran else None,
+            run_seconds=float(event.body["run_seconds"]) if ran else None,
+            result=None if result is None else str(result),
+            error_type=error_type if held_by is None else BLOCKED,
+            error_message=message,
+            error_traceback=trace,
+            progress=None if progress is None else clean(progress),
+            retry_at=self._retry_at(event),
+            max_attempts=_budget(event.body.get("max_attempts")),
+            breaker=held_by,
+        )
 
     def _retry_at(self, event: Event) -> datetime | None:
         wait = event.body.get("retry_in_seconds")
@@ -145,8 +173,10 @@ def _budget(named: Any) -> int | None:
     return None if named is None else max(1, min(int(named), MAX_ATTEMPTS))
 
 
-async def record(connection: Connection, batch: Batch) -> None:
-    """Write the batch; in the transaction that moves the position. Counters come from the rows that moved."""
+async def record(connection: Connection, batch: Batch, registry: Registry) -> None:
+    """Write the batch; in the transaction that moves the position. Counters come from the rows that moved, and circuit
+    breakers hear of no other attempt.
+    """
     tallies = Tallies()
     ends = batch.ends
     only_started = [
@@ -165,14 +195,22 @@ async def record(connection: Connection, batch: Batch) -> None:
     ended = {moved.id for moved in (*retried, *moved_ends)}
     await outcomes.add(connection, by_worker((*retried, *moved_ends), ends))
     await recording.keep_attempts(connection, [failure for failure in batch.failures if failure.id in ended])
+    blocked = await recording.block(connection, list(batch.blocked.values()))
+    await recording.keep_attempts(connection, [batch.blocked[moved.id] for moved in blocked])
+    for moved in blocked:
+        tallies.of(moved.task_type, moved.queue, batch.blocked[moved.id].finished_at).counts["interrupted"] += 1
     await recording.show_progress(connection, [told for told in batch.progress.values() if told.id not in ended])
     await recording.take_back(connection, batch.asks)
-    await recording.hold_unknown(connection, batch.unknowns)
+    await recording.hold(connection, batch.refused)
     await recording.keep_native(connection, batch.natives)
     _count_others(tallies, batch)
     for owner in sorted(batch.offers):
         await catalogue.publish(connection, owner, batch.offers[owner])
     await metrics.add(connection, tallies)
+    # Last: it may keep others from writing the history of breakers.
+    await registry.count(
+        connection, [called for task, calls in batch.calls.items() if task in ended for called in calls]
+    )
 
 
 def _count_start(tallies: Tallies, moved: Moved, at: datetime) -> None:

@@ -6,8 +6,8 @@ from contract.states import TaskState
 from service.store.outcomes import Part, Sum, bucket_of
 from service.store.recording import End, Moved
 
-_NOBODYS = frozenset({"workers.TaskCancelled", "ArgumentsNotValid", "AttemptSuperseded"})
-"""Errors that are nobody's failure: a cancel, arguments that do not fit. A timeout is a failure."""
+_NOBODYS = frozenset({"workers.TaskCancelled", "ArgumentsNotValid", "AttemptSuperseded", "BreakerOpen"})
+"""Errors that are no worker's failure: a cancel, arguments that do not fit, a call not made. A timeout is one."""
 
 
 def by_worker(moved: Iterable[Moved], ends: Mapping[str, End]) -> dict[Part, Sum]:

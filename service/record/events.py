@@ -27,6 +27,8 @@ class Event:
     at: datetime
     late: bool
     body: dict[str, Any]
+    breaker: str = ""
+    """Of ``held``: the circuit breaker that held it."""
 
     def moment(self, name: str, offset_seconds: float) -> datetime:
         """A time of the body, moved to the database clock."""
@@ -58,7 +60,8 @@ def parse(entry: list[Any], offset_seconds: float) -> Event:
         if not isinstance(body, dict):
             raise TypeError("the body is not an object")
         at = moment(float(fields[b"at"]), offset_seconds)
-        return Event(stream_id, kind, task, int(fields[b"attempt"]), at, fields.get(b"late") == b"1", body)
+        breaker = fields.get(b"breaker", b"").decode()
+        return Event(stream_id, kind, task, int(fields[b"attempt"]), at, fields.get(b"late") == b"1", body, breaker)
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise UnreadableEvent(f"{type(error).__name__}: {error}"[:200]) from error
 

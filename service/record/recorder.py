@@ -11,6 +11,7 @@ from typing import Any
 
 from contract import keys
 from contract.failpoints import Failpoint, reach
+from service.breaker.registry import Registry
 from service.loops import ExpectedFault, Loop
 from service.record.batch import Batch, in_parts, record
 from service.record.events import Event, UnreadableEvent, parse
@@ -40,6 +41,7 @@ class Recorder:
         self._store = store
         self._server = server
         self._settings = settings
+        self._breakers = Registry(store, settings)
         self._leadership = Leadership(store, "recorder", settings.leader_seconds)
         self._epoch: int | None = None
         self._last_id = epochs.FIRST_ID
@@ -169,7 +171,7 @@ class Recorder:
             async with self._store.transaction() as connection:
                 if not await recording.move_position(connection, self._stream, self._last_id, new_id):
                     raise AnotherRecorder("the recorder's position moved")
-                await record(connection, batch)
+                await record(connection, batch, self._breakers)
                 reach(Failpoint.RECORDER_RECORDING)
             reach(Failpoint.RECORDER_COMMITTED)
         except RowRefused:

@@ -55,7 +55,10 @@ _LIST = text(f"""
         AND (scope, name) > (:after_scope, :after_name)
     ORDER BY scope, name LIMIT :most
 """)
-_UNUSUAL = text(f"SELECT {_COLUMNS} FROM breaker WHERE seen <> 'closed' OR policy IS NOT NULL ORDER BY scope, name")
+_UNUSUAL = text(f"""
+    SELECT {_COLUMNS} FROM breaker
+    WHERE scope <> 'worker' AND (seen <> 'closed' OR policy IS NOT NULL OR epoch > 0) ORDER BY scope, name
+""")
 _DUE = text("""
     SELECT scope, name FROM breaker WHERE turns_at <= now() ORDER BY turns_at LIMIT :most
 """)
@@ -145,7 +148,7 @@ async def page(connection: Connection, scope: str | None, seen: str | None, afte
 
 
 async def unusual(connection: Connection) -> list[BreakerRow]:
-    """Every breaker that is not closed or has a policy of its own."""
+    """Every breaker of tasks that ever was another than closed, or has a policy of its own."""
     return [_row(row) for row in await connection.execute(_UNUSUAL)]
 
 

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from sqlalchemy import text
 
 from contract.catalogue import TaskTypeSpec
+from service.store.holding import LET_GO
 from service.store.store import Connection
 from service.telemetry import logger
 
@@ -47,16 +48,21 @@ _NEWEST = text("""
 ALIVE_SECONDS = 30.0
 """A worker seen so recently counts as living here: a version must not change with every late beat."""
 
-_RELEASE = text("""
+_RELEASE = text(f"""
     WITH held AS (
         SELECT id FROM task_live WHERE place = 'held' AND held_reason = :reason
         ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED
     )
-    UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL FROM held WHERE t.id = held.id
+    UPDATE task_live t SET {LET_GO} FROM held WHERE t.id = held.id
 """)
 
 UNKNOWN_TASK_TYPE = "unknown_task_type"
 """``held_reason`` of a task whose worker does not know its type."""
+
+
+async def fail_fast_types(connection: Connection) -> list[str]:
+    """The task types whose newest version fails at once where others are held."""
+    return [spec.name for spec, _ in await newest(connection) if spec.fail_fast]
 
 
 async def publish(connection: Connection, owner: str, specs: Sequence[TaskTypeSpec]) -> None:

@@ -1,10 +1,12 @@
 """The rows the dispatcher and its sweeps move between Postgres and the broker."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import text
 
 from service.broker import Envelope
+from service.store.holding import BLOCKED_BY, BY_BREAKER, HELD
 from service.store.pausing import IS_PAUSED
 from service.store.store import Connection
 
@@ -19,6 +21,16 @@ _WAITING = text(
 """
 )
 
+_SENT = """
+        UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now()
+        FROM chosen WHERE t.id = chosen.id
+        RETURNING t.id, t.task_type, t.queue, t.priority, t.args, t.kwargs, t.timeout_seconds, t.dispatch, t.attempt,
+            t.max_attempts, t.interruptions, t.dependencies,
+            extract(epoch FROM t.expires_at)::float8 AS expires_at, t.traceparent, t.due_at
+    ), boxed AS (
+        INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM sent HAVING count(*) > 0 RETURNING id
+    )
+"""
 _ALONE = " AND id IN (SELECT task_id FROM quarantine_queue WHERE queue = :queue)"
 _TOP_UP = (
     """
@@ -28,19 +40,37 @@ _TOP_UP = (
     + IS_PAUSED.format(queue="CAST(:queue AS text)")
     + """
         ORDER BY priority DESC, due_at, id LIMIT :room FOR UPDATE SKIP LOCKED
-    ), sent AS (
-        UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now()
-        FROM chosen WHERE t.id = chosen.id
-        RETURNING t.id, t.task_type, t.queue, t.priority, t.args, t.kwargs, t.timeout_seconds, t.dispatch, t.attempt,
-            t.max_attempts, t.interruptions,
-            extract(epoch FROM t.expires_at)::float8 AS expires_at, t.traceparent, t.due_at
-    ), boxed AS (
-        INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM sent HAVING count(*) > 0 RETURNING id
-    )
+    ), sent AS ("""
+    + _SENT
+    + """
     SELECT sent.*, boxed.id AS outbox_id FROM sent CROSS JOIN boxed ORDER BY priority DESC, due_at, id
 """
 )
 _TOP_UP_ALL, _TOP_UP_ALONE = text(_TOP_UP.format(alone="")), text(_TOP_UP.format(alone=_ALONE))
+
+# While a circuit breaker holds somebody: those that stand in front are looked at, and held or sent.
+_SORT_OUT = text(
+    """
+    WITH f AS (
+        SELECT id, task_type, dependencies, priority, due_at FROM task_live
+        WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL AND NOT """
+    + IS_PAUSED.format(queue="CAST(:queue AS text)")
+    + f"""
+        ORDER BY priority DESC, due_at, id LIMIT :looked_at FOR UPDATE SKIP LOCKED
+    ), judged AS (
+        SELECT f.*, {BLOCKED_BY} AS held_by FROM f
+    ), held AS (
+        UPDATE task_live t SET {HELD}, held_reason = '{BY_BREAKER}' || j.held_by FROM judged j
+        WHERE t.id = j.id AND j.held_by IS NOT NULL RETURNING t.id
+    ), chosen AS (
+        SELECT id FROM judged WHERE held_by IS NULL ORDER BY priority DESC, due_at, id LIMIT :room
+    ), sent AS ("""
+    + _SENT
+    + """
+    SELECT sent.*, boxed.id AS outbox_id, found.held FROM (SELECT count(*) AS held FROM held) AS found
+    LEFT JOIN (sent CROSS JOIN boxed) ON true ORDER BY priority DESC, due_at, sent.id
+"""
+)
 
 _WAKE = text("""
     WITH due AS (
@@ -91,7 +121,24 @@ async def top_up(
             _TOP_UP_ALONE if alone else _TOP_UP_ALL, {"queue": queue, "room": room, "epoch": epoch}
         )
     ).all()
-    envelopes = [
+    return _envelopes(rows), rows[0].outbox_id if rows else None
+
+
+async def sort_out(
+    connection: Connection, queue: str, room: int, looked_at: int, epoch: int
+) -> tuple[list[Envelope], int | None, int]:
+    """``top_up`` among the first ``looked_at`` waiting tasks, while circuit breakers hold some: these are held.
+
+    Returns also how many.
+    """
+    parameters = {"queue": queue, "room": room, "looked_at": looked_at, "epoch": epoch}
+    rows = (await connection.execute(_SORT_OUT, parameters)).all()
+    sent = [row for row in rows if row.id is not None]
+    return _envelopes(sent), sent[0].outbox_id if sent else None, rows[0].held
+
+
+def _envelopes(rows: Sequence[Any]) -> list[Envelope]:
+    return [
         Envelope(
             task_id=str(row.id),
             task_type=row.task_type,
@@ -106,10 +153,10 @@ async def top_up(
             expires_at=row.expires_at,
             traceparent=row.traceparent,
             interruptions=row.interruptions,
+            dependencies=row.dependencies or (),
         )
         for row in rows
     ]
-    return envelopes, rows[0].outbox_id if rows else None
 
 
 async def wake_due(connection: Connection, most: int) -> int:

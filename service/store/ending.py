@@ -19,13 +19,23 @@ _STILL_THERE = text("""
 
 
 async def end_unstarted(
-    connection: Connection, never_sent: Sequence[str], closed: Sequence[str], state: TaskState, now: datetime
+    connection: Connection,
+    never_sent: Sequence[str],
+    closed: Sequence[str],
+    state: TaskState,
+    now: datetime,
+    error: tuple[str, str] | None = None,
 ) -> int:
     """End tasks that do not run: those ``never_sent`` if that still holds, and those whose claim was
-    ``closed``. Counts them; in a transaction. Returns how many ended.
+    ``closed``; with the type and message of an ``error`` when there is one. Counts them; in a transaction. Returns how
+    many ended.
     """
     rows = await connection.execute(_STILL_THERE, {"never_sent": list(never_sent), "closed": list(closed)})
-    ends = [End(str(row.id), row.attempt, str(state), now, None, None, None, None, None, None, None) for row in rows]
+    kind, message = error or (None, None)
+    trace = None if error is None else ""
+    ends = [
+        End(str(row.id), row.attempt, str(state), now, None, None, None, None, kind, message, trace) for row in rows
+    ]
     moved = await recording.finish(connection, ends)
     tallies = Tallies()
     for task in moved:

@@ -97,7 +97,12 @@ class _TaskColumns:
     """JSON object, as text."""
     tags: Mapped[dict[str, Any] | None]
     traceparent: Mapped[str | None]
+    dependencies: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    """What it depends on, beside its task type. NULL: nothing."""
     held_reason: Mapped[str | None]
+    """Why it is held: ``breaker:<scope>:<name>``, or a word of its own."""
+    held_seconds: Mapped[float] = mapped_column(server_default=text("0"))
+    """How long it was held in all, the time since ``held_at`` not counted."""
     sla_met: Mapped[bool | None]
     """Whether the first attempt started in time. Of a live task only once that attempt has failed."""
     progress: Mapped[str | None]
@@ -120,6 +125,10 @@ class LiveTask(_TaskColumns, Base):
     """The epoch of its newest message."""
     sent_at: Mapped[datetime] = mapped_column(server_default=func.now())
     """When it was marked sent, before its newest message was published. Means nothing of one that was never sent."""
+    held_at: Mapped[datetime | None]
+    """Since when it is held."""
+    held_wait_seconds: Mapped[float] = mapped_column(server_default=text("0"))
+    """The part of ``held_seconds`` since ``due_at``: it does not count into the queue wait."""
     interrupted_in_a_row: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     """Interruptions since an attempt last ended by itself."""
     cancel_grace_seconds: Mapped[float | None] = mapped_column(REAL)
@@ -143,6 +152,14 @@ class LiveTask(_TaskColumns, Base):
             ),
             Index("ix_task_live_sent", "queue", "priority", "sent_at", postgresql_where=text("place = 'sent'")),
             Index("ix_task_live_held", "id", postgresql_where=text("place = 'held'")),
+            Index(
+                "ix_task_live_held_by",
+                "held_reason",
+                text("priority DESC"),
+                "due_at",
+                "id",
+                postgresql_where=text("place = 'held'"),
+            ),
             Index("ix_task_live_asleep", "due_at", postgresql_where=text("place = 'asleep'")),
             Index("ix_task_live_cancelled", "id", postgresql_where=text("cancel_requested_at IS NOT NULL")),
             Index("ix_task_live_expires_at", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
@@ -406,6 +423,7 @@ class StoredBreaker(Base):
         CheckConstraint("scope IN ('dependency', 'task_type', 'worker')", name="scope"),
         CheckConstraint("seen IN ('closed', 'disabled', 'forced_open', 'half_open', 'open')", name="seen"),
         Index("ix_breaker_turns_at", "turns_at", postgresql_where=text("turns_at IS NOT NULL")),
+        Index("ix_breaker_not_closed", "scope", "name", postgresql_where=text("seen <> 'closed'")),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from service.store.holding import LET_GO
 from service.store.rescuing import QUARANTINE
 from service.store.store import Connection
 
@@ -37,8 +38,8 @@ _KEEP_EMPTY = text(f"""
 """)
 
 # What an API process published before it knew must have ended first.
-_LET_GO = text("""
-    UPDATE task_live t SET place = 'waiting', state = 'queued', held_reason = NULL
+_LET_GO = text(f"""
+    UPDATE task_live t SET {LET_GO}
     WHERE t.place = 'held' AND t.held_reason = :reason
         AND t.id IN (
             SELECT task_id FROM quarantine_queue GROUP BY task_id

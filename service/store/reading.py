@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from contract.states import TERMINAL, UNFINISHED, TaskState
+from service.store.holding import BY_BREAKER
 from service.store.models import FinishedTask, LiveTask
 from service.store.partitions import lowest_id
 from service.store.store import Connection
@@ -38,9 +39,27 @@ def _from_live(name: str) -> str:
     return f"CAST(NULL AS {_TYPES[name]}) AS {name}"
 
 
-_FROM_LIVE = ", ".join([*map(_from_live, _COLUMNS), "CAST(NULL AS uuid) AS replayed_as"])
+# A breaker that is set by hand says when that ends; one that is half open does not know.
+_SCOPE = "split_part(held_reason, ':', 2)"
+_RETRY_AT = f"""CASE WHEN place = 'held' AND held_reason LIKE '{BY_BREAKER}%' THEN (
+    SELECT CASE b.seen WHEN 'open' THEN b.turns_at
+        WHEN 'forced_open' THEN to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8) END
+    FROM breaker b
+    WHERE b.scope = {_SCOPE} AND b.name = substr(held_reason, length({_SCOPE}) + {len(BY_BREAKER) + 2})
+) END AS retry_at"""
+_FROM_LIVE = ", ".join(
+    [*map(_from_live, _COLUMNS), "held_at", "held_wait_seconds", _RETRY_AT, "CAST(NULL AS uuid) AS replayed_as"]
+)
 _REPLAYED_AS = "(SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id) AS replayed_as"
-_FROM_FINISHED = ", ".join([*_COLUMNS, _REPLAYED_AS])
+_FROM_FINISHED = ", ".join(
+    [
+        *_COLUMNS,
+        "CAST(NULL AS timestamptz) AS held_at",
+        "CAST(0 AS float8) AS held_wait_seconds",
+        "CAST(NULL AS timestamptz) AS retry_at",
+        _REPLAYED_AS,
+    ]
+)
 
 _BY_ID = text(f"""
     SELECT {_FROM_LIVE}, now() AS read_at FROM task_live WHERE id = CAST(:id AS uuid)

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import text
 
 from service.store.arrays import array_columns
-from service.store.catalogue import UNKNOWN_TASK_TYPE
+from service.store.holding import BY_BREAKER, HELD, held_until, held_while_due_until
 from service.store.models import FinishedTask, LiveTask
 from service.store.store import Connection
 
@@ -43,6 +43,17 @@ class End:
     """Of a failure that another attempt may follow: when."""
     max_attempts: int | None = None
     """Of such a failure: the budget, when it is not the task's own."""
+    breaker: str | None = None
+    """Of an attempt that met an open circuit breaker: which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message was dropped unstarted, and its task is held."""
+
+    id: str
+    dispatch: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +104,14 @@ _PASS = text("""
 # ``t.id = ANY(...)`` beside the join keeps the plan on the primary key whatever the planner believes of the table's
 # size: measured in docs/decisions/0001-store-layout.md.
 # greatest() passes over NULL, so a task that never started needs the CASE.
-_QUEUE_WAIT = "CASE WHEN e.{start} IS NOT NULL THEN greatest(0, extract(epoch FROM e.{start} - t.due_at))::float8 END"
+# The time that it was held is nobody's wait for a worker.
+_QUEUE_WAIT = (
+    "CASE WHEN e.{start} IS NOT NULL"
+    " THEN greatest(0, extract(epoch FROM e.{start} - t.due_at) - t.held_wait_seconds)::float8 END"
+)
 
 _BEGIN = text(
-    "UPDATE task_live t SET state = 'running', place = 'sent', held_reason = NULL, attempt = e.attempt,"
+    "UPDATE task_live t SET state = 'running', place = 'sent', held_reason = NULL, held_at = NULL, attempt = e.attempt,"
     " started_at = e.at, worker = e.worker,"
     # A purge takes what has not started.
     " cancel_requested_at = CASE WHEN t.cancel_grace_seconds IS NOT NULL THEN t.cancel_requested_at END FROM "
@@ -127,7 +142,10 @@ _OF_THE_END = {
     # One that never started missed its target only if that had passed.
     "sla_met": "coalesce(t.sla_met, CASE WHEN e.started_at IS NOT NULL THEN "
     + _QUEUE_WAIT.format(start="started_at")
-    + " <= t.sla_seconds WHEN extract(epoch FROM e.finished_at - t.due_at) > t.sla_seconds THEN false END)",
+    + " <= t.sla_seconds WHEN extract(epoch FROM e.finished_at - t.due_at) - t.held_wait_seconds - "
+    + held_while_due_until("e.finished_at")
+    + " > t.sla_seconds THEN false END)",
+    "held_seconds": "t.held_seconds + " + held_until("e.finished_at"),
     "progress": "coalesce(e.progress, t.progress)",
     "result": "e.result",
     "error_type": "e.error_type",
@@ -179,9 +197,9 @@ _RETRY_COLUMNS = {"id": "uuid", "attempt": "smallint", "retry_at": "timestamptz"
 _RETRY = text(
     """
     UPDATE task_live t SET state = 'retrying', place = 'asleep', due_at = e.retry_at, progress = NULL,
-        interrupted_in_a_row = 0,
-        sla_met = coalesce(t.sla_met,
-            CASE WHEN t.attempt = 1 THEN extract(epoch FROM t.started_at - t.due_at) <= t.sla_seconds END)
+        interrupted_in_a_row = 0, held_wait_seconds = 0,
+        sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
+            THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
     FROM """
     + array_columns(_RETRY_COLUMNS, "e")
     + f"""
@@ -228,9 +246,29 @@ _ASK = text(
 )
 
 _HOLD = text(
-    "UPDATE task_live t SET place = 'held', state = 'held', held_reason = :reason FROM "
-    + array_columns({"id": "uuid", "dispatch": "integer"}, "e")
+    f"UPDATE task_live t SET {HELD}, held_reason = e.reason FROM "
+    + array_columns({"id": "uuid", "dispatch": "integer", "reason": "text"}, "e")
     + _WHERE_UNSTARTED
+)
+
+# What it turned out to depend on holds it next time before an attempt begins.
+_BLOCK_COLUMNS = {"id": "uuid", "attempt": "smallint", "breaker": "text"}
+_BLOCK = text(
+    f"""
+    UPDATE task_live t SET {HELD}, held_reason = '{BY_BREAKER}' || e.breaker, progress = NULL,
+        interruptions = t.interruptions + 1,
+        dependencies = CASE WHEN e.breaker LIKE 'dependency:%' AND cardinality(coalesce(t.dependencies, '{{}}')) < 100
+            THEN array_append(array_remove(t.dependencies, substr(e.breaker, 12)), substr(e.breaker, 12))
+            ELSE t.dependencies END,
+        sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
+            THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
+    FROM """
+    + array_columns(_BLOCK_COLUMNS, "e")
+    + """
+    WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND t.state = 'running' AND t.attempt = e.attempt
+    RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
+        CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state
+"""
 )
 
 _NATIVE_COLUMNS = {
@@ -302,11 +340,18 @@ async def take_back(connection: Connection, messages: Sequence[tuple[str, int]])
         await connection.execute(_ASK, {"id": [m[0] for m in messages], "dispatch": [m[1] for m in messages]})
 
 
-async def hold_unknown(connection: Connection, messages: Sequence[tuple[str, int]]) -> None:
-    """(id, dispatch) of messages whose worker does not know the task type: the task is held."""
+async def hold(connection: Connection, messages: Sequence[Refused]) -> None:
+    """Hold the tasks of messages that were dropped unstarted, unless they were sent again since."""
     if messages:
-        columns = {"id": [m[0] for m in messages], "dispatch": [m[1] for m in messages]}
-        await connection.execute(_HOLD, columns | {"reason": UNKNOWN_TASK_TYPE})
+        await connection.execute(_HOLD, _columns(messages))
+
+
+async def block(connection: Connection, ends: Sequence[End]) -> list[Moved]:
+    """Hold tasks whose running attempt met an open circuit breaker; those that moved. One end a task."""
+    if not ends:
+        return []
+    columns = _columns(ends)
+    return _moved(await connection.execute(_BLOCK, {name: columns[name] for name in _BLOCK_COLUMNS}))
 
 
 async def keep_native(connection: Connection, ends: Sequence[NativeEnd]) -> None:
@@ -315,7 +360,7 @@ async def keep_native(connection: Connection, ends: Sequence[NativeEnd]) -> None
         await connection.execute(_NATIVE, _columns(ends))
 
 
-def _columns(rows: Sequence[End] | Sequence[NativeEnd] | Sequence[Progressed]) -> dict[str, object]:
+def _columns(rows: Sequence[End] | Sequence[NativeEnd] | Sequence[Progressed] | Sequence[Refused]) -> dict[str, object]:
     return {field.name: [getattr(row, field.name) for row in rows] for field in fields(rows[0])}
 
 

@@ -18,7 +18,7 @@ REPLAYABLE = TERMINAL - {TaskState.SUCCEEDED}
 # What is copied as it was submitted; times and budget begin anew.
 _COPIED = (
     "task_type, queue, priority, args, kwargs, tags, timeout_seconds, requested_timeout_seconds, sla_seconds,"
-    " max_attempts"
+    " max_attempts, dependencies"
 )
 
 _REPLAY = text(

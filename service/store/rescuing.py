@@ -61,8 +61,9 @@ _INTERRUPT = text("""
         state = CASE WHEN t.interrupted_in_a_row = :most_in_a_row - 1 THEN 'held' ELSE 'queued' END,
         place = CASE WHEN t.interrupted_in_a_row = :most_in_a_row - 1 THEN 'held' ELSE 'waiting' END,
         held_reason = CASE WHEN t.interrupted_in_a_row = :most_in_a_row - 1 THEN :quarantine END,
-        sla_met = coalesce(t.sla_met,
-            CASE WHEN t.attempt = 1 THEN extract(epoch FROM t.started_at - t.due_at) <= t.sla_seconds END)
+        held_at = CASE WHEN t.interrupted_in_a_row = :most_in_a_row - 1 THEN now() END,
+        sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
+            THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
     WHERE t.id = ANY(CAST(:id AS uuid[]))
     RETURNING t.id, t.task_type, t.queue, t.attempt, t.worker, t.started_at, now() AS at, t.state
 """)

@@ -39,6 +39,12 @@ class NewTask:
     fingerprint: str | None
     sent_epoch: int | None
     """The epoch it will be published in right after the commit; None leaves it to the dispatcher."""
+    dependencies: str | None = None
+    """What it depends on, a line each."""
+
+    def depends_on(self) -> list[str]:
+        """What it depends on."""
+        return [] if self.dependencies is None else self.dependencies.split("\n")
 
     def due_at(self, submitted_at: datetime) -> datetime:
         """When it is due, if it was stored at ``submitted_at``."""
@@ -86,7 +92,11 @@ class NewTask:
             "kwargs": self.kwargs,
             "tags": None if self.tags is None else from_json(self.tags),
             "traceparent": self.traceparent,
+            "dependencies": None if self.dependencies is None else self.depends_on(),
             "held_reason": None,
+            "held_at": None,
+            "held_seconds": 0.0,
+            "held_wait_seconds": 0.0,
             "sla_met": None,
             "progress": None,
             "cancel_requested_at": None,
@@ -123,6 +133,7 @@ _COLUMNS = {
     "max_attempts": "smallint",
     "traceparent": "text",
     "sent_epoch": "integer",
+    "dependencies": "text",
 }
 _KEY_COLUMNS = {"key": "text", "fingerprint": "text"}
 
@@ -130,10 +141,10 @@ _STORE = """
 , stored AS (
     INSERT INTO task_live (id, task_type, queue, priority, args, kwargs, tags, caller, submitted_at, scheduled_at,
         delay_seconds, due_at, expires_at, timeout_seconds, requested_timeout_seconds, sla_seconds, max_attempts,
-        traceparent, sent_epoch, dispatch, state, place)
+        traceparent, sent_epoch, dependencies, dispatch, state, place)
     SELECT id, task_type, queue, priority, args, kwargs, tags::jsonb, caller, now(), scheduled_at,
         delay_seconds, due_at, expires_at, timeout_seconds, requested_timeout_seconds, sla_seconds, max_attempts,
-        traceparent, sent_epoch, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
+        traceparent, sent_epoch, string_to_array(dependencies, E'\\n'), CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
         CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,
         CASE WHEN due_at > now() THEN 'asleep' WHEN sent_epoch IS NULL THEN 'waiting' ELSE 'sent' END
     FROM (

@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
+from service.breaker.view import BreakerView
 from service.dispatch.publisher import Publisher
 from service.dispatch.window import OpenWindow
 from service.errors import PointsmanError, TooManyWaiting
@@ -24,7 +25,9 @@ class GroupCommit:
     """Commits of one API process. Submissions with a key have a lane of their own: a key may be waited for."""
 
     def __init__(self, store: Store, publisher: Publisher, window: OpenWindow, settings: Settings) -> None:
-        self._writer = Writer(store, publisher, window, settings)
+        self.breakers = BreakerView(store)
+        """Which circuit breakers hold what is submitted. Its loop must run."""
+        self._writer = Writer(store, publisher, window, self.breakers, settings)
         self._plain = _Lane(self._writer, settings)
         self._keyed = _Lane(self._writer, settings)
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,15 +14,19 @@ from pydantic_core import to_json
 from service.admit.catalogue import Catalogue
 from service.admit.routing import route
 from service.admit.submission import BatchItem, Submission, unstorable
-from service.errors import FieldError, InvalidRequest, KeyInUse, KeyReused, PointsmanError, Unavailable
+from service.breaker.breaker import BreakerState
+from service.errors import BreakerOpen, FieldError, InvalidRequest, KeyInUse, KeyReused, PointsmanError, Unavailable
 from service.loops import ExpectedFault
 from service.settings import Settings
 from service.store import submitting
+from service.store.holding import Blocking
 from service.store.store import Store
 from service.store.submitting import NewTask
 from service.submit.group_commit import GroupCommit
 from service.submit.writer import Receipt
 
+_RETRY_SECONDS = 10.0
+"""When to ask again, where the breaker does not say."""
 LOCAL_CALLER = "local"
 """Who calls, until access control exists."""
 
@@ -50,12 +55,13 @@ class Submitter:
     async def admit(self, submission: Submission, key: str | None, traceparent: str | None) -> NewTask:
         """Every check of a submission; writes nothing.
 
-        Raises ``InvalidRequest`` or one of its kinds, or ``DatabaseAway``.
+        Raises ``InvalidRequest`` or one of its kinds, ``BreakerOpen`` or ``DatabaseAway``.
         """
         known = await self._catalogue.find(submission.task_type)
         known.check(submission.args, submission.kwargs)
         queue, priority = route(self._settings, known.spec, submission.queue, submission.priority)
         args, kwargs = _encode(submission)
+        dependencies = known.spec.dependencies_of(submission.args, submission.kwargs, submission.dependencies)
         requested = submission.timeout_seconds
         task = NewTask(
             id=str(uuid_utils.uuid7()),
@@ -77,16 +83,22 @@ class Submitter:
             key=key,
             fingerprint=None if key is None else _fingerprint(submission),
             sent_epoch=None,
+            dependencies="\n".join(dependencies) if dependencies else None,
         )
         if submission.expires_at is not None and submission.expires_at <= datetime.now(UTC):
-            await self._refuse_unless_replay(task)
+            past = FieldError(pointer="/expires_at", detail="lies in the past")
+            await self._refuse_unless_replay(task, InvalidRequest(errors=[past]))
+        if self._commits.breakers.blocking and submission.on_breaker_open == "reject":
+            blocking = self._commits.breakers.of_task(task.task_type, dependencies)
+            if blocking is not None:
+                await self._refuse_unless_replay(task, _refusal(blocking))
         return task
 
-    async def _refuse_unless_replay(self, task: NewTask) -> None:
-        """A call again whose task has expired meanwhile gets that task; a new one is too late."""
+    async def _refuse_unless_replay(self, task: NewTask, error: PointsmanError) -> None:
+        """A call again gets the first call's task, whatever would be said to a new one now. Raises ``error``."""
         if task.key is not None and isinstance((await self._replays([task]))[task.id], Accepted):
             return
-        raise InvalidRequest(errors=[FieldError(pointer="/expires_at", detail="lies in the past")])
+        raise error
 
     async def submit(self, submission: Submission, key: str | None, traceparent: str | None) -> Accepted:
         """Return once the task is durable, whoever dies then.
@@ -179,6 +191,16 @@ class Submitter:
             else:
                 answers[task.id] = Accepted(found[pair][0], True, task, None)
         return answers
+
+
+def _refusal(blocking: Blocking) -> BreakerOpen:
+    seconds = _RETRY_SECONDS
+    if blocking.seen == BreakerState.OPEN and blocking.turns_at is not None:
+        seconds = (blocking.turns_at - datetime.now(UTC)).total_seconds()
+    return BreakerOpen(
+        f"The circuit breaker {':'.join(blocking.key)} is {blocking.seen}; nothing was stored.",
+        retry_after_seconds=max(1.0, math.ceil(seconds)),
+    )
 
 
 def _encode(submission: Submission) -> tuple[str, str]:

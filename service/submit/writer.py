@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contract.failpoints import Failpoint, reach
+from service.breaker.view import BreakerView
 from service.broker import Envelope
 from service.dispatch.publisher import Publisher
 from service.dispatch.window import OpenWindow
@@ -44,10 +45,13 @@ class Receipt:
 class Writer:
     """One commit: reserve the window, write, find out what became of it, publish. Never raises for a group."""
 
-    def __init__(self, store: Store, publisher: Publisher, window: OpenWindow, settings: Settings) -> None:
+    def __init__(
+        self, store: Store, publisher: Publisher, window: OpenWindow, breakers: BreakerView, settings: Settings
+    ) -> None:
         self._store = store
         self._publisher = publisher
         self._window = window
+        self._breakers = breakers
         self._settings = settings
         self._published: list[int] = []
         self._publishing: set[asyncio.Task[None]] = set()
@@ -114,6 +118,9 @@ class Writer:
     def _reserve(self, tasks: Sequence[NewTask]) -> None:
         for task in tasks:
             later = task.scheduled_at is not None or task.delay_seconds
+            if self._breakers.blocking and self._breakers.of_task(task.task_type, task.depends_on()) is not None:
+                # The dispatcher holds it.
+                later = True
             task.sent_epoch = None if later else self._window.reserve(task.queue)
 
     async def drain(self) -> None:
@@ -240,4 +247,5 @@ def envelope_of(task: NewTask) -> Envelope:
         max_attempts=task.max_attempts,
         expires_at=None if task.expires_at is None else task.expires_at.timestamp(),
         traceparent=task.traceparent,
+        dependencies=task.depends_on() if task.dependencies else (),
     )

@@ -75,7 +75,7 @@ class _Database(Protocol):
 async def in_rows(stack: _Database) -> dict[str, int]:
     """The same figures from the rows of tasks and of plain Celery runs."""
     (found,) = await stack.rows("""
-        WITH ended AS (SELECT count(*) AS n FROM task_attempt WHERE error_type <> 'Interrupted')
+        WITH ended AS (SELECT count(*) AS n FROM task_attempt WHERE error_type NOT IN ('Interrupted', 'Held'))
         SELECT count(*)::int AS submitted,
             count(*) FILTER (WHERE state = 'succeeded')::int AS succeeded,
             count(*) FILTER (WHERE state = 'failed')::int AS failed,
@@ -84,9 +84,9 @@ async def in_rows(stack: _Database) -> dict[str, int]:
             (count(*) FILTER (WHERE state = 'succeeded') + (SELECT n FROM ended))::int AS executions,
             ((SELECT n FROM ended) - count(*) FILTER (
                 WHERE (state = 'failed' OR state = 'cancelled' AND run_seconds IS NOT NULL)
-                    AND error_type <> 'Interrupted')
+                    AND error_type NOT IN ('Interrupted', 'BreakerOpen'))
             )::int AS retried,
-            (SELECT count(*) FROM task_attempt WHERE error_type = 'Interrupted')::int AS interrupted,
+            (SELECT count(*) FROM task_attempt WHERE error_type IN ('Interrupted', 'Held'))::int AS interrupted,
             count(*) FILTER (WHERE sla_met)::int AS sla_met,
             count(*) FILTER (WHERE NOT sla_met)::int AS sla_missed
         FROM task

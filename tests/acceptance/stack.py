@@ -61,6 +61,8 @@ class Stack:
             "POINTSMAN_DATA_DIR": str(directory),
             "POINTSMAN_TASK_MODULES": "tests.acceptance.ledger_tasks",
             "POINTSMAN_API_URL": self.url,
+            # Tests share it, and what fails for one of them must not hold the tasks of another.
+            "POINTSMAN_CIRCUIT_BREAKER": '{"failure_threshold": 10000}',
             VARIABLE: str(self.ledger.path),
             **(variables or {}),
         }

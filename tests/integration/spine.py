@@ -11,6 +11,7 @@ import uuid_utils
 from sqlalchemy import text
 
 from contract import keys
+from contract.dependencies import breakers_of
 from service.broker import Broker
 from service.dispatch.dispatcher import Dispatcher
 from service.dispatch.publisher import Publisher
@@ -113,7 +114,7 @@ class Spine:
         managed = headers["pointsman"]
         answer: list[Any] = await self.server.script(
             "gate",
-            [keys.CONTROL, keys.claim(headers["id"])],
+            [keys.CONTROL, keys.claim(headers["id"]), keys.BREAKERS],
             [keys.EVENTS_PREFIX],
             [
                 managed["epoch"],
@@ -129,6 +130,7 @@ class Spine:
                 100_000,
                 85,
                 message["properties"]["delivery_info"]["routing_key"],
+                *breakers_of(headers["task"], managed.get("dependencies", ())),
             ],
         )
         return answer
@@ -136,13 +138,38 @@ class Spine:
     async def report(
         self, message: dict[str, Any], verdict: list[Any], kind: str = "succeeded", token: str = "token", **more: Any
     ) -> list[Any]:
-        """Report the outcome of an attempt that the gate let run."""
+        """Report the outcome of an attempt that the gate let run; no circuit breaker hears of it."""
         outcome = {"started_at": float(verdict[3]), "run_seconds": 0.25} | more
         answer: list[Any] = await self.server.script(
             "report",
             [keys.CONTROL, keys.claim(message["headers"]["id"])],
             [keys.EVENTS_PREFIX],
             [message["headers"]["id"], int(verdict[1]), token, kind, self.body(message, **outcome), keys.CLAIM_SECONDS],
+        )
+        return answer
+
+    async def tell(
+        self, message: dict[str, Any], verdict: list[Any], blamed: str | None = None, error: str = "OSError"
+    ) -> list[Any]:
+        """Report an outcome as a worker does, to its circuit breakers too: a success, or a failure that one is blamed
+        for. Another attempt follows at once.
+        """
+        headers = message["headers"]
+        breakers = breakers_of(headers["task"], headers["pointsman"].get("dependencies", ()))
+        epochs = [int(epoch) for epoch in verdict[4].split(b",")] if verdict[4] else [0] * len(breakers)
+        told = dict(zip(breakers, epochs, strict=True))
+        outcome: dict[str, Any] = {"started_at": float(verdict[3]), "run_seconds": 0.25, "breakers": told}
+        said: list[Any] = ["success", *breakers]
+        if blamed is not None:
+            outcome |= {"error": {"type": error, "message": "", "traceback": ""}, "retry_in_seconds": 0.0}
+            outcome |= {"blamed": [blamed], "error_classes": [error, "Exception"]}
+            said = ["failure", f"{error}\nException", blamed, told.get(blamed, "")]
+        kind = "succeeded" if blamed is None else "failed"
+        answer: list[Any] = await self.server.script(
+            "report",
+            [keys.CONTROL, keys.claim(headers["id"]), keys.BREAKERS, keys.BREAKER_FAILURES],
+            [keys.EVENTS_PREFIX],
+            [headers["id"], int(verdict[1]), "token", kind, self.body(message, **outcome), keys.CLAIM_SECONDS, *said],
         )
         return answer
 

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from workers.errors import PermanentError
+from workers.errors import RefusedByDependency
 
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
 """A ``Retry-After`` beyond this counts as this."""
@@ -20,7 +20,7 @@ class HTTPStatusError(Exception):
     """The status of the answer may be another one next time: 408, 425, 429, or 5xx but 501 and 505."""
 
 
-class HTTPStatusPermanent(PermanentError):
+class HTTPStatusPermanent(RefusedByDependency):
     """The status of the answer is not one that was expected, and asking again would not change it."""
 
 

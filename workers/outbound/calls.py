@@ -1,12 +1,14 @@
 """One call over HTTP as a task makes it: bounded, guarded, its failures sorted into permanent and not."""
 
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from celery import Task
 
+from contract.dependencies import dependency_of_url
+from workers.base import ManagedTask
 from workers.errors import PermanentError
 from workers.outbound.answers import (
     HTTPStatusError,
@@ -46,7 +48,7 @@ class Answer:
 class Outbound:
     """Calls of one task. Times are in seconds."""
 
-    def __init__(self, task: "Task[Any, Any]", *, connect_seconds: float, read_seconds: float) -> None:
+    def __init__(self, task: ManagedTask, *, connect_seconds: float, read_seconds: float) -> None:
         self._task = task
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
@@ -66,11 +68,13 @@ class Outbound:
         read_seconds: float | None = None,
         total_seconds: float = 40.0,
     ) -> Answer:
-        """The answer when its status is one of ``expected``, by default any 2xx.
+        """The answer when its status is one of ``expected``, by default any 2xx. The host is a dependency of the task
+        (``ManagedTask.calling``).
 
-        Raises ``TargetRefused``, ``UnsupportedURL``, ``RequestNotValid``, ``ResponseTooLarge`` and
-        ``HTTPStatusPermanent``, which end the task; ``HTTPStatusError`` and ``httpx.TransportError``, which are
-        retried by the task's policy. A status that may change and comes with ``Retry-After`` is retried then.
+        Raises ``BreakerOpen`` when nothing may be sent there now. Raises ``TargetRefused``, ``UnsupportedURL``,
+        ``RequestNotValid``, ``ResponseTooLarge`` and ``HTTPStatusPermanent``, which end the task; ``HTTPStatusError``
+        and ``httpx.TransportError``, which are retried by the task's policy. A status that may change and comes with
+        ``Retry-After`` is retried then.
         """
         client = guarded_client(
             connect_seconds=connect_seconds or self._connect_seconds,
@@ -78,7 +82,7 @@ class Outbound:
             total_seconds=total_seconds,
             allow_private=settings().allow_private_targets,
         )
-        with client:
+        with client, self._calling(url):
             request = _request(client, method, url, headers, params, content, json)
             try:
                 answer = client.send(request, stream=True)
@@ -90,6 +94,10 @@ class Outbound:
                 return Answer(answer.status_code, answer.headers, _read(answer, response_bytes))
             finally:
                 answer.close()
+
+    def _calling(self, url: str) -> AbstractContextManager[None]:
+        host = dependency_of_url(url)
+        return nullcontext() if host is None else self._task.calling(host)
 
     def _refuse(self, request: httpx.Request, answer: httpx.Response) -> None:
         status = answer.status_code

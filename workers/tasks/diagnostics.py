@@ -33,7 +33,7 @@ def sleep(seconds: float) -> float:
     return seconds
 
 
-@app.task(name="fail")
+@app.task(name="fail", breaker_ignores=(DeliberateFailure,))
 def fail(message: str, permanent: bool = False) -> None:
-    """Fails with the message; for good when ``permanent``."""
+    """Fails with the message; for good when ``permanent``. No circuit breaker counts it."""
     raise DeliberatePermanentFailure(message) if permanent else DeliberateFailure(message)

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from workers.app import app
 from workers.bases import EmailTask
-from workers.errors import PermanentError
+from workers.errors import PermanentError, RefusedByDependency
 from workers.moments import Moment
 from workers.settings import Settings, settings
 
@@ -33,7 +33,7 @@ class MailNotConfigured(PermanentError):
     """A setting of the mail server is missing, or the server cannot do what a setting asks."""
 
 
-class MailRefused(PermanentError):
+class MailRefused(RefusedByDependency):
     """The mail server refused the message for good (5xx)."""
 
 
@@ -51,7 +51,7 @@ class Sent(TypedDict):
     """What the server said of each other recipient."""
 
 
-@app.task(name="send_reminder_email", base=EmailTask, bind=True)
+@app.task(name="send_reminder_email", base=EmailTask, bind=True, dependencies=("smtp",))
 def send_reminder_email(
     self: Any,
     to: EmailAddress | Recipients,
@@ -84,7 +84,8 @@ def send_reminder_email(
     if html is not None:
         mail.add_alternative(html, subtype="html")
     everybody = list(dict.fromkeys([*recipients, *copies]))
-    refused = _send(ours, ours.smtp_host, sender, everybody, mail)
+    with self.calling("smtp"):
+        refused = _send(ours, ours.smtp_host, sender, everybody, mail)
     return {"message_id": mail["Message-ID"], "accepted": len(everybody) - len(refused), "refused": refused}
 
 

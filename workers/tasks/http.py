@@ -52,7 +52,7 @@ class Response(TypedDict):
     """``base64`` when the body is compressed, not text in a common character set, or too long as JSON text."""
 
 
-@app.task(name="http_request", base=ExternalAPITask, bind=True)
+@app.task(name="http_request", base=ExternalAPITask, bind=True, url_argument="url")
 def http_request(
     self: Any,
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],

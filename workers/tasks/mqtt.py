@@ -44,7 +44,7 @@ class Acknowledged(Figures):
     """``Success``, or that nobody listens to the topic."""
 
 
-@app.task(name="process_mqtt_message", base=ExternalAPITask, bind=True)
+@app.task(name="process_mqtt_message", base=ExternalAPITask, bind=True, dependencies=("mqtt",))
 def process_mqtt_message(
     self: Any,
     topic: Topic,
@@ -72,5 +72,6 @@ def process_mqtt_message(
         "acknowledged_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
     }
     acknowledgement = {"task_id": self.request.id, "topic": topic, "status": "accepted", **figures}
-    said = mqtt.publish(settings(), answer_to, json.dumps(acknowledgement, ensure_ascii=False).encode())
+    with self.calling("mqtt"):
+        said = mqtt.publish(settings(), answer_to, json.dumps(acknowledgement, ensure_ascii=False).encode())
     return {"ack_topic": answer_to, "broker_said": said, **figures}

@@ -4,6 +4,7 @@ from typing import Annotated, Any, TypedDict
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError, field_validator
 
+from contract.dependencies import dependency_of_url
 from workers.app import app
 from workers.bases import ExternalAPITask
 from workers.settings import settings
@@ -60,7 +61,11 @@ class _Forecast(BaseModel):
     current: _Current
 
 
-@app.task(name="fetch_weather_data", base=ExternalAPITask, bind=True)
+def _host() -> str | None:
+    return dependency_of_url(settings().weather_url)
+
+
+@app.task(name="fetch_weather_data", base=ExternalAPITask, bind=True, dependencies=(_host,))
 def fetch_weather_data(
     self: Any,
     latitude: Annotated[float, Field(ge=-90, le=90)],

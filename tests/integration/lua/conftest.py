@@ -1,5 +1,5 @@
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -40,11 +40,12 @@ class Scripts:
             "expires_at": "",
             "longest_stream": 1000,
             "memory_limit": 85,
+            "breakers": (),
         } | changes
         body = json.dumps({"task_type": "noop", "queue": "maintenance", "worker": "w@h", "dispatch": 1})
         answer: list[Any] = await self.server.script(
             "gate",
-            [keys.CONTROL, keys.claim(task)],
+            [keys.CONTROL, keys.claim(task), keys.BREAKERS],
             [keys.EVENTS_PREFIX],
             [
                 given["epoch"],
@@ -59,16 +60,20 @@ class Scripts:
                 keys.ASK_SECONDS,
                 given["longest_stream"],
                 given["memory_limit"],
+                "maintenance",
+                *given["breakers"],
             ],
         )
         return answer
 
-    async def report(self, task: str, attempt: int, token: str, kind: str = "succeeded") -> list[Any]:
+    async def report(
+        self, task: str, attempt: int, token: str, kind: str = "succeeded", verdict: Sequence[Word] = ()
+    ) -> list[Any]:
         answer: list[Any] = await self.server.script(
             "report",
-            [keys.CONTROL, keys.claim(task)],
+            [keys.CONTROL, keys.claim(task), keys.BREAKERS, keys.BREAKER_FAILURES],
             [keys.EVENTS_PREFIX],
-            [task, attempt, token, kind, "{}", keys.CLAIM_SECONDS],
+            [task, attempt, token, kind, "{}", keys.CLAIM_SECONDS, *verdict],
         )
         return answer
 

@@ -6,7 +6,7 @@ from .conftest import EPOCH, Scripts
 
 
 async def test_a_young_message_without_a_claim_runs_as_the_next_attempt(scripts: Scripts, task: str) -> None:
-    verdict, attempt, epoch, started_at = await scripts.gate(task, after=2, token="t", owner="o")
+    verdict, attempt, epoch, started_at, _ = await scripts.gate(task, after=2, token="t", owner="o")
     assert (verdict, attempt, epoch) == (b"run", 3, str(EPOCH).encode())
     claim = await scripts.claim(task)
     assert (claim["state"], claim["attempt"], claim["token"], claim["owner"]) == ("running", "3", "t", "o")

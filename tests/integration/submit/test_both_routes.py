@@ -42,6 +42,7 @@ GOOD: list[dict[str, Any]] = [
     {"task_type": "sleep", "kwargs": {"seconds": 0.5}},
     {"task_type": "noop", "args": [1, "\u00e9\U0001f980", None, [{}]], "kwargs": {"a": {"b": [True]}}},
     {"task_type": "noop", "tags": {"tenant": "42"}, "max_attempts": 2, "timeout_seconds": 0.5},
+    {"task_type": "noop", "dependencies": ["smtp", "db.example.org:5432"], "on_breaker_open": "reject"},
     {"task_type": "noop", "scheduled_at": "2999-01-01T00:00:00+02:00"},
     {"task_type": "noop", "delay_seconds": 60, "expires_at": "2999-01-01T00:00:00Z"},
     *({"task_type": "noop", "queue": queue.name} for queue in DEFAULT_TOPOLOGY.queues),

@@ -2,12 +2,13 @@
 
 import asyncio
 import os
+import signal
 import time
 from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded
 
-from workers import ManagedTask, task
+from workers import ManagedTask, PermanentError, RefusedByDependency, task
 
 
 @task(name="library.async")
@@ -143,3 +144,24 @@ def stubborn() -> None:
                 time.sleep(0.05)
         except SoftTimeLimitExceeded:
             continue
+
+
+@task(name="library.calls", bind=True, dependencies=("smtp", "db"), time_limit=60)
+def calls(self: Any, name: str, how: str) -> str:
+    with self.calling(name):
+        if how == "fail":
+            raise ConnectionRefusedError(name)
+        if how == "refuse":
+            raise RefusedByDependency("550 no")
+        if how == "never":
+            raise PermanentError("the letter has no address")
+        if how == "hang":
+            time.sleep(30)
+    if how == "fail later":
+        raise ValueError("after the call")
+    return "called"
+
+
+@task(name="library.crashes", dependencies=("smtp",))
+def crashes() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-_FILES = ("service", "workers", "redis", "postgres", "messages", "clocks")
+_FILES = ("service", "workers", "redis", "postgres", "messages", "clocks", "breakers")
 
 
 def load_all() -> None:

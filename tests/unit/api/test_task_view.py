@@ -34,7 +34,11 @@ def row(**changes: Any) -> dict[str, Any]:
         "args": "[]",
         "kwargs": "{}",
         "tags": None,
+        "dependencies": None,
         "held_reason": None,
+        "held_at": None,
+        "held_seconds": 0.0,
+        "held_wait_seconds": 0.0,
         "sla_met": None,
         "progress": None,
         "cancel_requested_at": None,
@@ -140,3 +144,26 @@ def test_interrupted_attempt_is_told_apart_unless_it_succeeded_after_all(state: 
     (view,) = attempt_views(row(state=state, attempt=1), kept)
 
     assert view["state"] == shown
+
+
+def test_a_held_task_shows_what_holds_it_and_how_long_until_now() -> None:
+    held = {
+        "state": "held",
+        "held_reason": "breaker:dependency:smtp",
+        "held_at": DUE + timedelta(seconds=3),
+        "held_seconds": 10.0,
+        "retry_at": DUE + timedelta(seconds=63),
+        "dependencies": ["smtp"],
+    }
+    view = task_view(row(**held), DUE + timedelta(seconds=5))
+    assert (view["held_reason"], view["held_seconds"]) == ("breaker:dependency:smtp", 12.0)
+    assert (view["retry_at"], view["dependencies"]) == ("2026-01-01T12:01:03Z", ["smtp"])
+    assert view["sla"]["met"] is None
+
+
+def test_time_held_counts_into_no_queue_wait_and_misses_no_target() -> None:
+    waited = row(held_wait_seconds=60.0, held_seconds=60.0)
+    assert task_view(waited, DUE + timedelta(seconds=61))["sla"]["met"] is None
+    assert task_view(waited, DUE + timedelta(seconds=63))["sla"]["met"] is False
+    running = row(state="running", started_at=DUE + timedelta(seconds=61), held_wait_seconds=60.0, held_seconds=60.0)
+    assert task_view(running)["queue_wait_seconds"] == 1.0

@@ -73,9 +73,10 @@ def test_claimed_attempt_of_a_dead_child_is_reported_once(
     children = lost(node, redis, monkeypatch)
     children.run_once()
     children.run_once()
-    ((task, attempt, token, kind, body, _),) = redis.reports
+    ((task, attempt, token, kind, body, _, *verdict),) = redis.reports
     assert (task, attempt, token, kind) == ("t1", 2, "mine", "failed")
     assert json.loads(body)["error"]["type"] == "WorkerLost"
+    assert (verdict[0], verdict[2:]) == ("failure", ["task_type:noop", ""])
     assert list(node.slots.taken()) == []
 
 
@@ -125,9 +126,10 @@ def test_parked_outcome_is_reported_instead_of_the_death(
     redis = FakeRedis([None, None, None, None])
     slot = node.slots.take(dead_pid)
     slot.show(Phase.RUNNING, run())
-    slot.park(json.dumps([2, "succeeded", "{}"]))
+    slot.park(json.dumps([2, "succeeded", "{}", ["success", "task_type:noop"]]))
     lost(node, redis, monkeypatch).run_once()
     assert redis.reports[0][:5] == ("t1", 2, "mine", "succeeded", "{}")
+    assert redis.reports[0][6:] == ("success", "task_type:noop")
 
 
 def test_slot_is_kept_until_the_report_is_accepted(node: Node, dead_pid: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,22 @@ def test_cleared_slot_shows_nothing() -> None:
     assert slots.parked(0) is None
 
 
+def test_what_a_child_calls_is_shown_until_its_run_is_over() -> None:
+    slots = Slots(1)
+    slot = slots.take(42)
+    slot.show(Phase.RUNNING, RUN)
+    slot.show_calling("api.weather.com:8443")
+    (seen,) = slots.taken()
+    assert seen.calling == "api.weather.com:8443"
+    slot.show_calling("smtp")
+    (seen,) = slots.taken()
+    assert (seen.calling, seen.run) == ("smtp", RUN)
+    slot.clear()
+    slot.show(Phase.RUNNING, RUN)
+    (seen,) = slots.taken()
+    assert seen.calling == ""
+
+
 def test_parked_outcome_is_read_back() -> None:
     slots = Slots(1)
     assert slots.take(42).park('["größe"]')

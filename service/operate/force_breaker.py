@@ -1,0 +1,33 @@
+"""Set a circuit breaker by hand: from the answer on, the gate of the workers does as it says."""
+
+from collections.abc import Callable
+
+from service.breaker.breaker import Step
+from service.breaker.registry import Entry, Registry
+from service.breaker.snapshot import Snapshot
+from service.redis import BrokerAway, RedisServer
+from service.settings import Settings
+from service.store.breakers import Key
+from service.store.store import Store
+from service.telemetry import logger
+
+log = logger(__name__)
+
+
+class BreakerHand:
+    """Sets breakers for one API process."""
+
+    def __init__(self, registry: Registry, store: Store, server: RedisServer, settings: Settings) -> None:
+        self._registry = registry
+        self._snapshot = Snapshot(store, server, settings)
+
+    async def change(self, key: Key, step: Callable[[Entry, float], Step]) -> Entry:
+        """The breaker after one step of the machine. Committed when this returns, for every process and across
+        restarts; while Redis is away it is told later. Raises what ``Registry.change`` raises.
+        """
+        entry = await self._registry.change(key, step)
+        try:
+            await self._snapshot.push()
+        except BrokerAway as error:
+            log.info("a circuit breaker could not be told to Redis; the sweep does it", reason=str(error))
+        return entry

@@ -1,0 +1,158 @@
+"""The sweep ``holding``: tasks that a circuit breaker holds go on when it lets them.
+
+Level-triggered: a task is let go because it is held by a breaker that holds nobody, however that came. A half-open
+breaker leases its permits to the most urgent of them; Redis knows of a permit before the task that has it is sent. On
+closing the rest follows at a ramp. Task types that fail fast end instead.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from contract.states import TaskState
+from service.breaker.breaker import BreakerState
+from service.breaker.registry import Choose, Entry, Registry
+from service.breaker.snapshot import Snapshot
+from service.loops import Loop
+from service.reconcile.closing import Closer
+from service.reconcile.ramp import Ramp
+from service.redis import RedisServer
+from service.settings import Settings
+from service.store import catalogue, clock, epochs, holding
+from service.store.breakers import Key
+from service.store.ending import end_unstarted
+from service.store.leadership import Leadership
+from service.store.store import Connection, Store
+from service.telemetry import logger
+
+log = logger(__name__)
+
+_INTERVAL_SECONDS = 0.25
+_TASKS_A_PASS = 500
+_TYPES_SECONDS = 2.0
+_PASSING = (BreakerState.CLOSED, BreakerState.DISABLED)
+BREAKER_OPEN = "BreakerOpen"
+"""``error_type`` of a task that failed instead of being held."""
+
+
+class HoldingSweep:
+    """One process leads. Dying at any line leaves tasks held, or waiting to be sent; the next pass goes on."""
+
+    def __init__(self, store: Store, server: RedisServer, settings: Settings) -> None:
+        self._store = store
+        self._registry = Registry(store, settings)
+        self._snapshot = Snapshot(store, server, settings)
+        self._closer = Closer(store, server)
+        self._leadership = Leadership(store, "holding", settings.leader_seconds)
+        self._ramps: dict[Key, Ramp] = {}
+        self._fail_fast_types: list[str] = []
+        self._types_read_at = float("-inf")
+        self.loop = Loop("holding sweep", self.single_pass, _INTERVAL_SECONDS)
+
+    async def single_pass(self) -> bool:
+        """Tell Redis what the breakers are, and let go what may go, up to 500 tasks of each breaker."""
+        if not await self._leadership.leads():
+            self._ramps.clear()
+            return False
+        await self._snapshot.push()
+        async with self._store.statement() as connection:
+            holders = await holding.breakers_with_tasks(connection)
+        self._ramps = {key: ramp for key, ramp in self._ramps.items() if key in holders}
+        if not holders:
+            return False
+        entries = await self._registry.find_all(holders)
+        probing = [entry for entry in entries.values() if entry.breaker.seen is BreakerState.HALF_OPEN]
+        entries |= await self._probe(probing)
+        await self._fail_fast([entry for entry in entries.values() if entry.breaker.seen not in _PASSING])
+        for key in holders:
+            entry = entries.get(key)
+            if entry is None or entry.breaker.seen in _PASSING:
+                await self._let_go(key, entry)
+            else:
+                self._ramps.pop(key, None)
+        return False
+
+    async def give_up(self) -> None:
+        """Let another process lead at once."""
+        await self._leadership.give_up()
+
+    async def _let_go(self, key: Key, entry: Entry | None) -> None:
+        now = time.monotonic()
+        ramp = self._ramps.setdefault(key, Ramp(now))
+        policy = self._registry.default_policy if entry is None else entry.policy
+        room = min(ramp.room(policy, now), _TASKS_A_PASS)
+        if room == 0:
+            return
+        async with self._store.statement() as connection:
+            released = await holding.release(connection, key, room)
+        ramp.let_go(released)
+        if released:
+            log.info("tasks are held by a circuit breaker no longer", breaker=":".join(key), tasks=released)
+
+    async def _probe(self, entries: Sequence[Entry]) -> dict[Key, Entry]:
+        leased = {
+            entry.key: await self._registry.lease_probes(entry.key, _chooser(entry.key))
+            if len(entry.breaker.permits) < entry.policy.half_open_permits
+            else entry
+            for entry in entries
+        }
+        if any(entry.breaker.permits for entry in leased.values()):
+            # The gate must know a permit before it meets the message.
+            await self._snapshot.push()
+        for key, entry in leased.items():
+            async with self._store.statement() as connection:
+                sent = await holding.let_probes_go(connection, key, _tasks(tuple(entry.breaker.permits)))
+            if sent:
+                log.info("probes of a circuit breaker are sent", breaker=":".join(key), tasks=len(sent))
+        return leased
+
+    async def _fail_fast(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        task_types = await self._which_fail_fast()
+        if not task_types:
+            return
+        async with self._store.statement() as connection:
+            epoch = await epochs.current(connection)
+            now = datetime.fromtimestamp(await clock.now(connection), UTC)
+        for entry in entries:
+            spared = _tasks(tuple(entry.breaker.permits))
+            async with self._store.statement() as connection:
+                found = await holding.held_of(connection, entry.key, task_types, spared, _TASKS_A_PASS)
+            never_sent = [task.id for task in found if task.never_sent]
+            sent = {task.id: task.attempt for task in found if not task.never_sent}
+            closed = await self._closer.close(sent, epoch.epoch, TaskState.FAILED) if epoch is not None else []
+            if not never_sent and not closed:
+                continue
+            breaker = ":".join(entry.key)
+            words = f"the circuit breaker {breaker} is {entry.breaker.seen}, and the task type fails fast"
+            async with self._store.transaction() as connection:
+                error = (BREAKER_OPEN, words)
+                ended = await end_unstarted(connection, never_sent, closed, TaskState.FAILED, now, error)
+            log.info("tasks failed at once instead of being held", breaker=breaker, tasks=ended)
+
+    async def _which_fail_fast(self) -> list[str]:
+        if time.monotonic() - self._types_read_at > _TYPES_SECONDS:
+            async with self._store.statement() as connection:
+                self._fail_fast_types = await catalogue.fail_fast_types(connection)
+            self._types_read_at = time.monotonic()
+        return self._fail_fast_types
+
+
+def _chooser(key: Key) -> Choose:
+    async def choose(connection: Connection, most: int, have: Sequence[str]) -> list[str]:
+        return await holding.choose_probes(connection, key, most, _tasks(have))
+
+    return choose
+
+
+def _tasks(permits: Sequence[str]) -> list[str]:
+    """Those of the permits that name a task: other services lease some too."""
+    found = []
+    for permit in permits:
+        try:
+            found.append(str(UUID(permit)))
+        except ValueError:
+            continue
+    return found

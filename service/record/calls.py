@@ -1,0 +1,36 @@
+"""What an ended attempt means for the circuit breakers that it belongs to."""
+
+from collections.abc import Iterator
+
+from contract.dependencies import key_of
+from contract.events import EventKind
+from service.breaker.breaker import Kind, Outcome
+from service.breaker.registry import Called
+from service.record.events import Event, clean
+
+
+def calls_of(event: Event) -> Iterator[Called]:
+    """One call for each breaker that hears of a ``succeeded`` or ``failed`` event; none of a worker that knew of no
+    breakers. Raises what a body without its fields raises.
+    """
+    breakers: dict[str, int | None] = event.body.get("breakers") or {}
+    if event.kind is EventKind.EXPIRED or event.late:
+        return
+    succeeded = event.kind is EventKind.SUCCEEDED
+    blamed, answered = event.body.get("blamed") or (), event.body.get("answered") or ()
+    names = tuple(map(clean, event.body.get("error_classes") or ()))
+    for breaker, epoch in breakers.items():
+        if succeeded or (breaker in answered and breaker not in blamed):
+            kind = Kind.SUCCESS
+        else:
+            # A probe that says nothing of this breaker gives its permit back.
+            kind = Kind.FAILURE if breaker in blamed else Kind.IGNORED
+        outcome = Outcome(
+            kind,
+            epoch=None if epoch is None else int(epoch),
+            # A probe's permit is named by its task.
+            permit=event.task,
+            run_seconds=float(event.body["run_seconds"]),
+            error=names if kind is Kind.FAILURE else (),
+        )
+        yield Called(event.task, key_of(clean(breaker)), outcome, event.at.timestamp())

@@ -1,0 +1,168 @@
+"""Tasks held back in Postgres: by which circuit breaker, since when, and let go again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+
+from contract.dependencies import key_of
+from service.store.breakers import Key
+from service.store.store import Connection
+
+BY_BREAKER = "breaker:"
+"""``held_reason`` of a task that a circuit breaker holds begins so; then comes ``<scope>:<name>``."""
+
+HELD = "state = 'held', place = 'held', held_at = now()"
+"""SQL: what changes in a row ``t`` when its task is held, beside the reason."""
+
+_PAST = "CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch FROM {until} - {since})::float8) END"
+
+
+def held_until(moment: str) -> str:
+    """SQL: seconds from when a row ``t`` was held to a moment; 0 for one that is not held."""
+    return _PAST.format(until=moment, since="t.held_at")
+
+
+def held_while_due_until(moment: str) -> str:
+    """SQL: ``held_until`` without the time before it was due."""
+    return _PAST.format(until=moment, since="greatest(t.held_at, t.due_at)")
+
+
+LET_GO = f"""state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
+    held_seconds = t.held_seconds + {held_until("now()")},
+    held_wait_seconds = t.held_wait_seconds + {held_while_due_until("now()")}"""
+"""SQL: what changes in a row ``t`` when its task is held no longer, and waits to be sent."""
+
+# One that is half open lets its probes pass.
+_IN_THE_WAY = """breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
+    AND ((b.scope = 'task_type' AND b.name = f.task_type)
+        OR (b.scope = 'dependency' AND b.name = ANY(f.dependencies)))
+    AND NOT (b.seen = 'half_open' AND coalesce(b.machine -> 'permits' ? f.id::text, false))"""
+BLOCKED_BY = f"(SELECT b.scope || ':' || b.name FROM {_IN_THE_WAY} ORDER BY b.scope, b.name LIMIT 1)"
+"""SQL: ``<scope>:<name>`` of a circuit breaker that keeps a row ``f`` of ``task_live`` from being sent, or NULL."""
+
+# Skips from one reason to the next in the index, however many tasks each has.
+_REASONS = text("""
+    WITH RECURSIVE reasons AS (
+        (SELECT held_reason FROM task_live WHERE place = 'held' ORDER BY held_reason LIMIT 1)
+        UNION ALL
+        SELECT (SELECT t.held_reason FROM task_live t WHERE t.place = 'held' AND t.held_reason > r.held_reason
+            ORDER BY t.held_reason LIMIT 1)
+        FROM reasons r WHERE r.held_reason IS NOT NULL
+    )
+    SELECT held_reason FROM reasons WHERE held_reason IS NOT NULL
+""")
+
+_RELEASE = text(f"""
+    WITH f AS (
+        SELECT id, task_type, dependencies FROM task_live
+        WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
+        ORDER BY priority DESC, due_at, id LIMIT :most FOR UPDATE SKIP LOCKED
+    ), judged AS (SELECT f.id, {BLOCKED_BY} AS held_by FROM f),
+    passed_on AS (
+        UPDATE task_live t SET held_reason = '{BY_BREAKER}' || j.held_by FROM judged j
+        WHERE t.id = j.id AND j.held_by IS NOT NULL
+    )
+    UPDATE task_live t SET {LET_GO} FROM judged j WHERE t.id = j.id AND j.held_by IS NULL
+""")
+
+# Without those that an open breaker holds as well: their permits would lapse. One that is half open gets its turn.
+_LOOKED_AT = 1000
+_PROBES = text(f"""
+    SELECT f.id FROM (
+        SELECT id, task_type, dependencies, priority, due_at FROM task_live
+        WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
+            AND NOT id = ANY(CAST(:have AS uuid[]))
+        ORDER BY priority DESC, due_at, id LIMIT {_LOOKED_AT}
+    ) AS f
+    WHERE NOT EXISTS (
+        SELECT FROM {_IN_THE_WAY} AND b.seen <> 'half_open'
+            AND (b.scope, b.name) <> (CAST(:scope AS text), CAST(:name AS text)))
+    ORDER BY priority DESC, due_at, id LIMIT :most
+""")
+
+_LET_PROBES_GO = text(f"""
+    UPDATE task_live t SET {LET_GO}
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
+    RETURNING t.id
+""")
+
+_FAIL_FAST = text("""
+    SELECT id, attempt, place <> 'sent' AND dispatch = 0 AS never_sent FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
+        AND task_type = ANY(CAST(:task_types AS text[])) AND NOT id = ANY(CAST(:spared AS uuid[]))
+    ORDER BY priority DESC, due_at, id LIMIT :most
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class HeldTask:
+    """A task that is to end instead of being held."""
+
+    id: str
+    attempt: int
+    never_sent: bool
+    """Whether no message of it can be about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """A circuit breaker that holds tasks."""
+
+    key: Key
+    seen: str
+    turns_at: datetime | None
+
+
+_BLOCKING = text("""
+    SELECT scope, name, seen, turns_at FROM breaker
+    WHERE seen <> 'closed' AND seen <> 'disabled' AND scope <> 'worker' ORDER BY scope, name
+""")
+
+
+async def blocking(connection: Connection) -> list[Blocking]:
+    """The circuit breakers that hold tasks now."""
+    rows = await connection.execute(_BLOCKING)
+    return [Blocking((row.scope, row.name), row.seen, row.turns_at) for row in rows]
+
+
+async def breakers_with_tasks(connection: Connection) -> list[Key]:
+    """The circuit breakers that held tasks name, whatever these are now."""
+    reasons = (await connection.execute(_REASONS)).scalars()
+    return [key_of(reason.removeprefix(BY_BREAKER)) for reason in reasons if reason.startswith(BY_BREAKER)]
+
+
+async def release(connection: Connection, key: Key, most: int) -> int:
+    """Let up to ``most`` tasks of a breaker wait to be sent, the most urgent and then the oldest first; those that
+    another one stands in the way of are held by that one. Returns how many were let go.
+    """
+    return (await connection.execute(_RELEASE, {"reason": reason_of(key), "most": most})).rowcount
+
+
+async def choose_probes(connection: Connection, key: Key, most: int, have: Sequence[str]) -> list[str]:
+    """Up to ``most`` tasks of this breaker that no other open one holds, the most urgent and then the oldest first,
+    without those that ``have`` a permit.
+    """
+    parameters = {"reason": reason_of(key), "scope": key[0], "name": key[1], "most": most, "have": list(have)}
+    return [str(found) for found in (await connection.execute(_PROBES, parameters)).scalars()]
+
+
+async def let_probes_go(connection: Connection, key: Key, ids: Sequence[str]) -> list[str]:
+    """Let these tasks wait to be sent, where this breaker still holds them; those it held."""
+    rows = await connection.execute(_LET_PROBES_GO, {"reason": reason_of(key), "ids": list(ids)})
+    return [str(found) for found in rows.scalars()]
+
+
+async def held_of(
+    connection: Connection, key: Key, task_types: Sequence[str], spared: Sequence[str], most: int
+) -> list[HeldTask]:
+    """Up to ``most`` tasks of these types that a breaker holds, but for ``spared``."""
+    parameters = {"reason": reason_of(key), "task_types": list(task_types), "spared": list(spared), "most": most}
+    rows = await connection.execute(_FAIL_FAST, parameters)
+    return [HeldTask(str(row.id), row.attempt, row.never_sent) for row in rows]
+
+
+def reason_of(key: Key) -> str:
+    """The ``held_reason`` of tasks that a breaker holds."""
+    return f"{BY_BREAKER}{key[0]}:{key[1]}"

@@ -1,0 +1,87 @@
+"""What a submission depends on, and what becomes of it while a circuit breaker would hold it."""
+
+import pytest
+
+from contract.catalogue import TaskTypeSpec
+from service.admit.catalogue import Catalogue
+from service.admit.submission import Submission
+from service.breaker.breaker import BreakerState
+from service.errors import BreakerOpen
+from service.store import catalogue
+from service.submit.submitter import Accepted, Submitter
+from tests.integration.holding import KEY, LIST, Holding
+from tests.integration.spine import Spine
+
+CALL = TaskTypeSpec(name="call", queue="maintenance", time_limit_seconds=9, dependencies=("smtp",), url_argument="url")
+NOOP = TaskTypeSpec(name="noop", queue="maintenance", time_limit_seconds=9)
+
+
+@pytest.fixture
+async def submitter(spine: Spine) -> Submitter:
+    async with spine.store.transaction() as connection:
+        await catalogue.publish(connection, "w@h", [CALL, NOOP])
+    return Submitter(spine.store, Catalogue(spine.store), spine.commits, spine.settings)
+
+
+async def submit(spine: Spine, submitter: Submitter, key: str | None = None, **fields: object) -> Accepted:
+    await spine.commits.breakers.single_pass()
+    await spine.window.refresh()
+    accepted = await submitter.submit(Submission.model_validate({"task_type": "noop"} | fields), key, None)
+    await spine.commits.drain()
+    return accepted
+
+
+async def test_a_task_keeps_what_its_type_its_arguments_and_its_caller_say_it_depends_on(
+    spine: Spine, submitter: Submitter
+) -> None:
+    kwargs = {"url": "https://api.weather.com/v1?key=secret"}
+    await submit(spine, submitter, task_type="call", kwargs=kwargs, dependencies=["db", "smtp"])
+    (row,) = await spine.rows("SELECT dependencies FROM task_live")
+    assert row["dependencies"] == ["smtp", "db", "api.weather.com"]
+    message = await spine.message(LIST)
+    assert message is not None
+    assert message["headers"]["pointsman"]["dependencies"] == row["dependencies"]
+
+
+async def test_a_task_that_depends_on_nothing_costs_no_column_and_no_header(spine: Spine, submitter: Submitter) -> None:
+    await submit(spine, submitter)
+    assert await spine.rows("SELECT dependencies FROM task_live") == [{"dependencies": None}]
+    message = await spine.message(LIST)
+    assert message is not None
+    assert "dependencies" not in message["headers"]["pointsman"]
+
+
+@pytest.mark.parametrize("key", [None, "order-17"])
+async def test_a_task_of_an_open_breaker_is_accepted_and_not_sent(
+    spine: Spine, submitter: Submitter, key: str | None
+) -> None:
+    await Holding(spine).open(*KEY)
+    await submit(spine, submitter, key, dependencies=["smtp"])
+    await submit(spine, submitter)
+    assert [row["place"] for row in await spine.rows("SELECT place FROM task_live ORDER BY id")] == ["waiting", "sent"]
+
+
+async def test_one_that_asks_for_it_is_refused_and_told_when_to_come_again(spine: Spine, submitter: Submitter) -> None:
+    await Holding(spine).open(*KEY)
+    with pytest.raises(BreakerOpen, match="dependency:smtp is open") as raised:
+        await submit(spine, submitter, dependencies=["smtp"], on_breaker_open="reject")
+    assert raised.value.retry_after_seconds is not None
+    assert 50 < raised.value.retry_after_seconds <= 60
+    await submit(spine, submitter, on_breaker_open="reject")
+    assert len(await spine.rows("SELECT id FROM task_live")) == 1
+
+
+async def test_a_call_again_gets_its_task_though_a_breaker_has_opened(spine: Spine, submitter: Submitter) -> None:
+    fields = {"dependencies": ["smtp"], "on_breaker_open": "reject"}
+    first = await submit(spine, submitter, "order-17", **fields)
+    await Holding(spine).force(*KEY, BreakerState.FORCED_OPEN)
+    again = await submit(spine, submitter, "order-17", **fields)
+    assert (again.task_id, again.replayed) == (first.task_id, True)
+    with pytest.raises(BreakerOpen):
+        await submit(spine, submitter, "order-18", **fields)
+
+
+async def test_a_disabled_breaker_refuses_nobody(spine: Spine, submitter: Submitter) -> None:
+    await Holding(spine).force(*KEY, BreakerState.DISABLED)
+    accepted = await submit(spine, submitter, dependencies=["smtp"], on_breaker_open="reject")
+    assert accepted.submitted_at is not None
