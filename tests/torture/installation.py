@@ -2,11 +2,11 @@
 scenario may break too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import httpx
 from sqlalchemy import text
@@ -24,6 +24,25 @@ from tests.torture.effects import VARIABLE, Effects
 _CELERY = ("-m", "celery", "-A", "workers", "worker", "--without-gossip", "--without-mingle", "-l", "WARNING")
 ALL = ("all",)
 APART = ("api", "dispatcher", "recorder", "reconciler")
+
+
+class Beside(Protocol):
+    """An async context manager of servers, and the variables by which the installation finds them."""
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """Once they run."""
+        ...
+
+    async def __aenter__(self) -> Self:
+        """Start them."""
+        ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop them."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -44,6 +63,8 @@ class Plan:
     broker_proxy: bool = False
     """Everybody reaches Valkey through a proxy."""
     database_proxy: bool = False
+    beside: Callable[[], "Beside"] | None = None
+    """Servers of other people that run beside it."""
 
 
 class Installation(Stack):
@@ -63,6 +84,8 @@ class Installation(Stack):
                 "POINTSMAN_TASK_MODULES": "tests.torture.tasks,tests.acceptance.ledger_tasks",
                 "POINTSMAN_TESTING": "1",
                 VARIABLE: str(self.effects.path),
+                # Faults are made by the dozen here, and no task is to be held for them.
+                "POINTSMAN_CIRCUIT_BREAKER": '{"failure_threshold": 10000}',
                 **plan.variables,
                 **addresses,
             },

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from service.embedded.valkey import ValkeyServer
 from tests.acceptance import invariants
 from tests.acceptance.waiting import until
 from tests.torture.effects import Effects
-from tests.torture.installation import Installation, Plan
+from tests.torture.installation import Beside, Installation, Plan
 from tests.torture.load import Load
 from tests.torture.proxy import Proxy
 from tests.torture.servers import Servers
@@ -50,7 +51,13 @@ class Run:
     """What was done and measured, for the line."""
     faults: list[str] = field(default_factory=list)
     """What the scenario itself found not to hold."""
-    slow_is_fine: bool = False
+    beside: Beside | None = None
+    """What the plan wants to run beside it."""
+    began: float = field(default_factory=time.monotonic)
+
+    def tell(self, words: str) -> None:
+        """A line of the timeline, at once."""
+        print(f"    {time.monotonic() - self.began:6.1f} s  {words}", flush=True)
 
     def say(self, words: str) -> None:
         """Add to what the line tells."""
@@ -184,8 +191,11 @@ async def _whole(
     chosen: Scenario, servers: Servers, seed: int, seconds: float, full: bool, directory: Path, result: Result
 ) -> None:
     plan = chosen.plan
-    async with servers.of(plan, directory) as (postgres, database_url, valkey, broker, database):
-        addresses = {}
+    async with AsyncExitStack() as exits:
+        given = await exits.enter_async_context(servers.of(plan, directory))
+        postgres, database_url, valkey, broker, database = given
+        beside = None if plan.beside is None else await exits.enter_async_context(plan.beside())
+        addresses = {} if beside is None else dict(beside.variables)
         if broker is not None:
             addresses["POINTSMAN_REDIS_URL"] = f"redis://127.0.0.1:{broker.port}/0"
         if database is not None:
@@ -193,7 +203,7 @@ async def _whole(
         async with Installation(plan, database_url, valkey, directory, addresses) as stack:
             load = Load(stack, f"{seed}/{chosen.name}/load")
             drawn = random.Random(f"{seed}/{chosen.name}")
-            told = Run(stack, load, valkey, postgres, drawn, seconds, full, directory, broker, database)
+            told = Run(stack, load, valkey, postgres, drawn, seconds, full, directory, broker, database, beside=beside)
             result.said, result.faults = told.said, told.faults
             try:
                 async with load:

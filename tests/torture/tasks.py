@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 from celery.exceptions import SoftTimeLimitExceeded
 
 from tests.torture.effects import note
@@ -28,6 +29,19 @@ def effect(self: Any, seconds: float = 0.0, fails: int = 0, how: str = "raise") 
         if how == "retry":
             raise self.retry(exc=error, countdown=0.3)
         raise error
+    return attempt
+
+
+@task(name="torture.call", bind=True, default_retry_delay=0, max_retries=9, dependencies=["outside"])
+def call(self: Any, url: str) -> int:
+    """Leaves its effect around a call of a service that may be dead."""
+    attempt = int(self.attempt)
+    note("B", self.request.id, attempt)
+    try:
+        with self.calling("outside"):
+            httpx.get(url, timeout=10.0, trust_env=False).raise_for_status()
+    finally:
+        note("E", self.request.id, attempt)
     return attempt
 
 
