@@ -43,7 +43,11 @@ class Verdict:
 
 async def judge(stack: Installation, load: Load, harm: Harm, statuses: frozenset[int]) -> Verdict:
     """The verdict on a drained installation."""
-    rows = {str(row["id"]): row for row in await stack.rows("SELECT id, state, attempt, max_attempts, tags FROM task")}
+    # A call leaves its effect with whom it calls, and its scenario counts it there.
+    found = await stack.rows(
+        "SELECT id, state, attempt, max_attempts, tags FROM task WHERE task_type <> 'http_request'"
+    )
+    rows = {str(row["id"]): row for row in found}
     executions = stack.effects.executions()
     verdict = Verdict(accepted=len(load.accepted), executed=len(load.accepted.keys() & executions.keys()))
     _rows_are_right(verdict, load, rows)
