@@ -53,10 +53,11 @@ def _breaker(breaker: TrippedBreaker, now: float, longest: float) -> Iterator[Co
     link = f"/v1/breakers/{breaker.scope}/{quote(breaker.name, safe='')}"
     held = now - breaker.since
     by_hand = " by hand" if breaker.seen == "forced_open" else ""
+    means = "it gets no tasks" if breaker.scope == "worker" else "its calls are held"
     yield Condition(
         Rule.BREAKER_OPEN,
         subject,
-        f"The circuit breaker of {breaker.scope} {breaker.name} is open{by_hand}: its calls are held.",
+        f"The circuit breaker of {breaker.scope} {breaker.name} is open{by_hand}: {means}.",
         link,
         since=breaker.since,
     )

@@ -64,6 +64,13 @@ def test_breaker_that_is_not_closed_is_one_alert(seen: str) -> None:
     assert (one.since, one.link) == (NOW - 10, "/v1/breakers/dependency/db.example.org%3A5432")
 
 
+def test_ejected_worker_is_told_as_what_it_is() -> None:
+    one = found(replace(WELL, breakers=(TrippedBreaker("worker", "mail@a", "open", NOW - 5),)))[
+        "breaker_open:worker:mail@a"
+    ]
+    assert one.summary == "The circuit breaker of worker mail@a is open: it gets no tasks."
+
+
 def test_breaker_open_for_long_is_another_and_pages_unless_somebody_forced_it() -> None:
     facts = replace(WELL, breakers=(TrippedBreaker("dependency", "smtp", "open", NOW - 901),))
     one = found(facts)["breaker_open_long:dependency:smtp"]
