@@ -31,6 +31,7 @@ log = logger(__name__)
 _INTERVAL_SECONDS = 0.25
 _TASKS_A_PASS = 500
 _TYPES_SECONDS = 2.0
+_FAIL_FAST_SECONDS = 1.0
 _PASSING = (BreakerState.CLOSED, BreakerState.DISABLED)
 BREAKER_OPEN = "BreakerOpen"
 """``error_type`` of a task that failed instead of being held."""
@@ -48,6 +49,7 @@ class HoldingSweep:
         self._ramps: dict[Key, Ramp] = {}
         self._fail_fast_types: list[str] = []
         self._types_read_at = float("-inf")
+        self._fail_fast_at = float("-inf")
         self.loop = Loop("holding sweep", self.single_pass, _INTERVAL_SECONDS)
 
     async def single_pass(self) -> bool:
@@ -108,8 +110,10 @@ class HoldingSweep:
         return leased
 
     async def _fail_fast(self, entries: Sequence[Entry]) -> None:
-        if not entries:
+        # They are looked for among all that are held, which may be many.
+        if not entries or time.monotonic() < self._fail_fast_at:
             return
+        self._fail_fast_at = time.monotonic() + _FAIL_FAST_SECONDS
         task_types = await self._which_fail_fast()
         if not task_types:
             return

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from contract.dependencies import key_of
+from contract.dependencies import DEPENDENCY, TASK_TYPE, key_of
 from contract.events import EventKind
 from service.breaker.breaker import Kind, Outcome
 from service.breaker.registry import Called
@@ -20,6 +20,10 @@ def calls_of(event: Event) -> Iterator[Called]:
     blamed, answered = event.body.get("blamed") or (), event.body.get("answered") or ()
     names = tuple(map(clean, event.body.get("error_classes") or ()))
     for breaker, epoch in breakers.items():
+        key = key_of(clean(breaker))
+        if key[0] not in (TASK_TYPE, DEPENDENCY):
+            # The database would refuse it, and the whole event with it.
+            continue
         if succeeded or (breaker in answered and breaker not in blamed):
             kind = Kind.SUCCESS
         else:
@@ -33,4 +37,4 @@ def calls_of(event: Event) -> Iterator[Called]:
             run_seconds=float(event.body["run_seconds"]),
             error=names if kind is Kind.FAILURE else (),
         )
-        yield Called(event.task, key_of(clean(breaker)), outcome, event.at.timestamp())
+        yield Called(event.task, key, outcome, event.at.timestamp())

@@ -174,7 +174,7 @@ async def test_a_breaker_opens_while_the_database_is_away(
 
     await until(sent, "every task to be on the broker")
     dependency.dies()
-    own_postgres.stop()
+    own_postgres.kill()
     hold.touch()
 
     def opened() -> bool:
@@ -218,7 +218,7 @@ async def test_a_breaker_stays_open_over_a_restart_of_everything(
     stack.service.kill()
     stack.worker.kill()
     own_valkey.kill()
-    own_postgres.stop()
+    own_postgres.kill()
     own_postgres.start()
     own_valkey.start()
     stack.service.start()

@@ -167,6 +167,16 @@ async def test_an_outcome_that_names_no_breakers_is_recorded(spine: Spine) -> No
     assert await spine.rows("SELECT state FROM task") == [{"state": "succeeded"}]
 
 
+async def test_a_breaker_of_no_known_scope_is_passed_over(spine: Spine) -> None:
+    message = await sent(spine)
+    error = {"type": "E", "message": "", "traceback": ""}
+    told: dict[str, Any] = {"breakers": {"planet:mars": 0, "x": None}, "blamed": ["planet:mars"], "error": error}
+    await spine.report(message, await spine.gate(message), "failed", **told)
+    await spine.record_all()
+    assert await spine.rows("SELECT state FROM task") == [{"state": "failed"}]
+    assert await breakers(spine) == []
+
+
 async def test_a_failure_of_an_older_epoch_changes_nothing(spine: Spine) -> None:
     message = await sent(spine)
     verdict = await spine.gate(message)
