@@ -42,6 +42,7 @@ async def alerted(
     variables = {
         "POINTSMAN_ALERT_CHANNELS": to_json([channel]).decode(),
         "POINTSMAN_ALERT_ALLOW_HTTP": "true",
+        "POINTSMAN_CIRCUIT_BREAKER": "{}",
         "POINTSMAN_ALERT_ALLOW_PRIVATE_TARGETS": "true",
     }
     with ValkeyServer(directory / "valkey", appendonly=False) as valkey:
