@@ -184,13 +184,22 @@ class OutageWatch:
 
     async def _end(self) -> None:
         """Write down what lasted while no row could be written."""
-        if not self._looked_back and self._outage is None:
-            try:
-                found = await self._server.command("HGETALL", keys.OUTAGE)
-            except BrokerAway:
+        if self._looked_back and self._outage is None:
+            return
+        try:
+            found, sender = await self._server.pipeline([("HGETALL", keys.OUTAGE), ("GET", keys.OUTAGE_SENDER)])
+        except BrokerAway:
+            if self._outage is None:
                 return
-            self._outage = _read(found) if found else None
+        else:
+            if sender is not None and sender != self._holder.encode():
+                # Who sends knows best who was told, and writes it down. Should it die, its lease ends.
+                return
             self._looked_back = True
+            if found:
+                shared = _read(found)
+                shared.told |= self._outage.told if self._outage is not None else {}
+                self._outage = shared
         outage = self._outage
         if outage is None:
             return

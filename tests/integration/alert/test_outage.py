@@ -74,6 +74,24 @@ async def test_outage_is_told_once_by_one_of_many_processes_and_its_end_too(
     assert await alerting.spine.server.command("EXISTS", keys.OUTAGE, keys.OUTAGE_SENDER) == 0
 
 
+async def test_end_is_told_though_another_process_than_the_sender_sees_it_first(
+    alerting: Alerting, watches: Watches, http_peer: HTTPPeer, postgres: PostgresServer
+) -> None:
+    http_peer.on("/hook", Reply(200))
+    sender, other = watches.process(), watches.process()
+    postgres.kill()
+    # The other notices it while the sender is about to send.
+    await alerting.spine.server.command("SET", keys.OUTAGE_SENDER, sender._holder)
+    await notice(other, sender)
+    postgres.start()
+    await other.single_pass()
+    await sender.single_pass()
+    await other.single_pass()
+    await alerting.deliver()
+    assert [one.json()["type"] for one in http_peer.requests] == ["alert.opened", "alert.resolved"]
+    assert len(await alerting.rows()) == 1
+
+
 async def test_blink_is_told_to_nobody(
     alerting: Alerting, watches: Watches, http_peer: HTTPPeer, postgres: PostgresServer
 ) -> None:
@@ -98,7 +116,8 @@ async def test_process_that_takes_over_tells_the_same_outage(
     await notice(second)
     ids = [request.headers["webhook-id"] for request in http_peer.requests]
     assert (len(ids), len(set(ids))) == (2, 1)
-    # A process that starts afterwards writes down what the others knew.
+    # A process that starts after all have died writes down what they knew.
+    await alerting.spine.server.command("DEL", keys.OUTAGE_SENDER)
     postgres.start()
     await watches.process().single_pass()
     assert [row["rule"] for row in await alerting.rows()] == ["database_away"]
