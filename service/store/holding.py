@@ -113,18 +113,36 @@ class Blocking:
     key: Key
     seen: str
     turns_at: datetime | None
+    lacks_probes: bool
+    """Whether it is half open, has permits free, and holds nobody who could get one."""
 
 
-_BLOCKING = text("""
-    SELECT scope, name, seen, turns_at FROM breaker
+_BLOCKING = text(f"""
+    SELECT scope, name, seen, turns_at, seen = 'half_open'
+        AND NOT EXISTS (SELECT FROM task_live t
+            WHERE t.place = 'held' AND t.held_reason = '{BY_BREAKER}' || b.scope || ':' || b.name)
+        AND (SELECT count(*) FROM jsonb_each_text(coalesce(b.machine -> 'permits', '{{}}')) p
+            WHERE p.value::float8 > extract(epoch FROM now()))
+            < coalesce((b.policy ->> 'half_open_permits')::int, :permits) AS lacks_probes
+    FROM breaker b
     WHERE seen <> 'closed' AND seen <> 'disabled' AND scope <> 'worker' ORDER BY scope, name
 """)
 
+_ANY_BLOCKING = text("""
+    SELECT EXISTS (SELECT FROM breaker WHERE seen <> 'closed' AND seen <> 'disabled' AND scope <> 'worker')
+""")
 
-async def blocking(connection: Connection) -> list[Blocking]:
-    """The circuit breakers that hold tasks now."""
-    rows = await connection.execute(_BLOCKING)
-    return [Blocking((row.scope, row.name), row.seen, row.turns_at) for row in rows]
+
+async def blocking(connection: Connection, permits: int) -> list[Blocking]:
+    """The circuit breakers that hold tasks now. ``permits``: of the default policy."""
+    rows = await connection.execute(_BLOCKING, {"permits": permits})
+    return [Blocking((row.scope, row.name), row.seen, row.turns_at, row.lacks_probes) for row in rows]
+
+
+async def is_anything_blocked(connection: Connection) -> bool:
+    """Whether any circuit breaker holds tasks now."""
+    found: bool = (await connection.execute(_ANY_BLOCKING)).scalar_one()
+    return found
 
 
 async def breakers_with_tasks(connection: Connection) -> list[Key]:
