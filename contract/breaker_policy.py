@@ -66,7 +66,8 @@ class BreakerPolicy(BaseModel):
     half_open_successes: int = Field(default=3, ge=1, le=1000)
     """Probes that must succeed to close it. One that fails opens it again."""
     permit_seconds: float = Field(default=60.0, gt=0, le=86_400)
-    """A probe that has not reported so long after its permit was leased counts no more."""
+    """A probe that has not reported so long after its permit was leased counts no more. A task's permit lasts while it
+    runs."""
     release_per_second: float = Field(default=10.0, gt=0, le=1_000_000)
     """Held tasks that are let go in the first second after it has closed; the rate doubles every five seconds."""
 

@@ -6,12 +6,12 @@ closing the rest follows at a ramp. Task types that fail fast end instead.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
 from contract.states import TaskState
-from service.breaker.breaker import BreakerState
+from service.breaker.breaker import BreakerState, Step
 from service.breaker.registry import Choose, Entry, Registry
 from service.breaker.snapshot import Snapshot
 from service.loops import Loop
@@ -55,6 +55,7 @@ class HoldingSweep:
         if not await self._leadership.leads():
             self._ramps.clear()
             return False
+        await self._renew()
         await self._snapshot.push()
         async with self._store.statement() as connection:
             holders = await holding.breakers_with_tasks(connection)
@@ -107,6 +108,13 @@ class HoldingSweep:
                 log.info("probes of a circuit breaker are sent", breaker=":".join(key), tasks=len(sent))
         return leased
 
+    async def _renew(self) -> None:
+        """A permit lasts while its task runs, however long that takes: what comes of it must count."""
+        async with self._store.statement() as connection:
+            found = await holding.running_probes(connection, self._registry.default_policy.permit_seconds)
+        for key, permits in found.items():
+            await self._registry.change(key, _renewal(permits))
+
     async def _fail_fast(self, entries: Sequence[Entry]) -> None:
         if not entries:
             return
@@ -145,6 +153,10 @@ def _chooser(key: Key) -> Choose:
         return await holding.choose_probes(connection, key, most, _tasks(have))
 
     return choose
+
+
+def _renewal(permits: Sequence[str]) -> Callable[[Entry, float], Step]:
+    return lambda entry, now: entry.breaker.renew(permits, entry.policy, now)
 
 
 def _tasks(permits: Sequence[str]) -> list[str]:

@@ -88,6 +88,17 @@ _LET_PROBES_GO = text(f"""
     RETURNING t.id
 """)
 
+# Other services lease permits, too: those name no task.
+_RUNNING_PROBES = text("""
+    SELECT b.scope, b.name, p.permit FROM breaker b
+    CROSS JOIN LATERAL jsonb_each_text(coalesce(b.machine -> 'permits', '{}')) AS p (permit, until)
+    JOIN task_live t ON t.id =
+        CASE WHEN p.permit ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN p.permit::uuid END
+    WHERE b.seen = 'half_open' AND b.scope <> 'worker' AND t.state = 'running'
+        AND p.until::float8 - extract(epoch FROM now())
+            < coalesce((b.policy ->> 'permit_seconds')::float8, :permit_seconds) / 2
+""")
+
 _FAIL_FAST = text("""
     SELECT id, attempt, place <> 'sent' AND dispatch = 0 AS never_sent FROM task_live
     WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
@@ -170,6 +181,16 @@ async def let_probes_go(connection: Connection, key: Key, ids: Sequence[str]) ->
     """Let these tasks wait to be sent, where this breaker still holds them; those it held."""
     rows = await connection.execute(_LET_PROBES_GO, {"reason": reason_of(key), "ids": list(ids)})
     return [str(found) for found in rows.scalars()]
+
+
+async def running_probes(connection: Connection, permit_seconds: float) -> dict[Key, list[str]]:
+    """The permits of tasks that run, where less than half of their time is left; ``permit_seconds``: of the default
+    policy.
+    """
+    found: dict[Key, list[str]] = {}
+    for row in await connection.execute(_RUNNING_PROBES, {"permit_seconds": permit_seconds}):
+        found.setdefault((row.scope, row.name), []).append(row.permit)
+    return found
 
 
 async def held_of(

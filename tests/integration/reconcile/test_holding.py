@@ -168,6 +168,46 @@ async def test_a_permit_that_ran_out_is_leased_to_the_next(spine: Spine, holding
     assert held[2] in await holding.waiting()
 
 
+async def test_a_permit_lasts_while_its_task_runs(spine: Spine, holding: Holding) -> None:
+    (task,) = await hold(spine, holding)
+    await holding.half_open(*KEY)
+    await holding.sweep.single_pass()
+    message = await fetched(spine)
+    verdict = await spine.gate(message)
+    await spine.record_all()
+    await spine.run(
+        "UPDATE breaker SET machine = jsonb_set(machine, '{permits}', (SELECT jsonb_object_agg(key, extract(epoch FROM"
+        " now()) + 5) FROM jsonb_each(machine -> 'permits')))"
+    )
+    await holding.sweep.single_pass()
+    entry = await holding.registry.find(KEY)
+    assert entry is not None
+    (row,) = await spine.rows(
+        "SELECT (machine -> 'permits' ->> :task)::float8 - extract(epoch FROM now())::float8 AS left FROM breaker",
+        task=task,
+    )
+    assert row["left"] > entry.policy.permit_seconds / 2
+    await spine.tell(message, verdict)
+    await spine.record_all()
+    assert (await spine.rows("SELECT (machine ->> 'successes')::int AS successes FROM breaker")) == [{"successes": 1}]
+
+
+async def test_a_permit_whose_task_does_not_run_is_not_renewed(spine: Spine, holding: Holding) -> None:
+    await hold(spine, holding)
+    await holding.half_open(*KEY)
+    await holding.sweep.single_pass()
+    await spine.run(
+        "UPDATE breaker SET machine = jsonb_set(machine, '{permits}', (SELECT jsonb_object_agg(key, extract(epoch FROM"
+        " now()) + 5) FROM jsonb_each(machine -> 'permits')))"
+    )
+    await holding.sweep.single_pass()
+    (row,) = await spine.rows(
+        "SELECT max(p.value::float8) - extract(epoch FROM now())::float8 AS left"
+        " FROM breaker, jsonb_each_text(machine -> 'permits') AS p"
+    )
+    assert row["left"] <= 5
+
+
 async def test_tasks_are_let_go_at_a_ramp(spine: Spine, holding: Holding) -> None:
     await hold(spine, holding, 3)
     await spine.run(

@@ -1,5 +1,7 @@
 """What a submission depends on, and what becomes of it while a circuit breaker would hold it."""
 
+from typing import Any
+
 import pytest
 
 from contract.catalogue import TaskTypeSpec
@@ -91,7 +93,7 @@ async def test_a_half_open_breaker_gets_its_probe_from_those_who_would_rather_be
     spine: Spine, submitter: Submitter
 ) -> None:
     holding = Holding(spine)
-    fields = {"dependencies": ["smtp"], "on_breaker_open": "reject"}
+    fields: dict[str, Any] = {"dependencies": ["smtp"], "on_breaker_open": "reject"}
     await holding.open(*KEY)
     await holding.half_open(*KEY)
     probe = await submit(spine, submitter, **fields)
