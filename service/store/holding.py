@@ -99,11 +99,17 @@ _RUNNING_PROBES = text("""
             < coalesce((b.policy ->> 'permit_seconds')::float8, :permit_seconds) / 2
 """)
 
+# One probe of the index for each type: what is held of others, however much, is not looked at. Only a range with an
+# order makes the planner take the index: 0.3 ms with 100,000 of others, 59 ms by equality.
 _FAIL_FAST = text("""
-    SELECT id, attempt, place <> 'sent' AND dispatch = 0 AS never_sent FROM task_live
-    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
-        AND task_type = ANY(CAST(:task_types AS text[])) AND NOT id = ANY(CAST(:spared AS uuid[]))
-    ORDER BY priority DESC, due_at, id LIMIT :most
+    SELECT t.id, t.attempt, t.dispatch = 0 AS never_sent FROM unnest(CAST(:task_types AS text[])) AS known (task_type)
+    CROSS JOIN LATERAL (
+        SELECT id, attempt, dispatch FROM task_live
+        WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
+            AND task_type BETWEEN known.task_type AND known.task_type
+            AND NOT id = ANY(CAST(:spared AS uuid[]))
+        ORDER BY task_type LIMIT :most) AS t
+    LIMIT :most
 """)
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from contract import keys
 from contract.catalogue import TaskTypeSpec
@@ -16,6 +17,7 @@ from service.reconcile.expired import ExpiredSweep
 from service.reconcile.holding import HoldingSweep
 from service.settings import Settings
 from service.store import catalogue
+from service.store import holding as held_tasks
 from tests.integration.holding import KEY, LIST, SMTP, THRESHOLD, Holding, trip
 from tests.integration.spine import Spine
 
@@ -350,6 +352,25 @@ async def test_a_type_that_fails_fast_still_has_probes(spine: Spine, holding: Ho
     await holding.half_open(*KEY)
     assert await run_probes(spine, holding) == held[:2]
     assert [str(row["id"]) for row in await spine.rows("SELECT id FROM task WHERE state = 'failed'")] == held[2:]
+
+
+async def test_held_tasks_of_other_types_are_not_looked_at_for_those_that_fail_fast(
+    spine: Spine, holding: Holding
+) -> None:
+    await hold(spine, holding)
+    await spine.run(
+        "INSERT INTO task_live (id, state, place, task_type, queue, priority, sla_seconds, timeout_seconds, due_at,"
+        " caller, args, kwargs, dependencies, held_reason, held_at) SELECT gen_random_uuid(), 'held', 'held', 'noop',"
+        " 'maintenance', 3, 300, 300, now(), 'local', '[]', '{}', '{smtp}', :reason, now()"
+        " FROM generate_series(1, 5000)",
+        reason=f"breaker:{SMTP}",
+    )
+    await spine.run("ANALYZE task_live")
+    async with spine.store.statement() as connection:
+        statement = text(f"EXPLAIN {held_tasks._FAIL_FAST}")
+        parameters = {"reason": f"breaker:{SMTP}", "task_types": ["fast"], "spared": [], "most": 500}
+        plan = "\n".join((await connection.execute(statement, parameters)).scalars())
+    assert "Index Scan using ix_task_live_held_type" in plan, plan
 
 
 async def test_only_one_of_two_processes_lets_tasks_go(spine: Spine, holding: Holding) -> None:
