@@ -67,13 +67,15 @@ _RELEASE = text(f"""
     UPDATE task_live t SET {LET_GO} FROM judged j WHERE t.id = j.id AND j.held_by IS NULL
 """)
 
-# Without those that an open breaker holds as well: their permits would lapse. One that is half open gets its turn.
+# Without those that an open breaker holds as well, and those of a paused queue: their permits would lapse. One that is
+# half open gets its turn.
 _LOOKED_AT = 1000
 _PROBES = text(f"""
     SELECT f.id FROM (
         SELECT id, task_type, dependencies, priority, due_at FROM task_live
         WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
             AND NOT id = ANY(CAST(:have AS uuid[]))
+            AND NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused))
         ORDER BY priority DESC, due_at, id LIMIT {_LOOKED_AT}
     ) AS f
     WHERE NOT EXISTS (

@@ -16,7 +16,7 @@ from service.operate.cancel import Canceller
 from service.reconcile.expired import ExpiredSweep
 from service.reconcile.holding import HoldingSweep
 from service.settings import Settings
-from service.store import catalogue
+from service.store import catalogue, pausing
 from service.store import holding as held_tasks
 from tests.integration.holding import KEY, LIST, SMTP, THRESHOLD, Holding, trip
 from tests.integration.spine import Spine
@@ -279,6 +279,16 @@ async def test_no_permit_is_leased_to_a_task_that_another_breaker_holds_too(spin
     await holding.half_open(*KEY)
     await holding.sweep.single_pass()
     assert (await holding.waiting(), await holding.held()) == ([other], [task])
+
+
+async def test_no_permit_is_leased_to_a_task_of_a_paused_queue(spine: Spine, holding: Holding) -> None:
+    await hold(spine, holding, 2, priority=9)
+    (other,) = await hold(spine, holding, queue="reports", priority=2)
+    async with spine.store.statement() as connection:
+        await pausing.set_paused(connection, "maintenance", paused=True, reason="a test", actor="me")
+    await holding.half_open(*KEY)
+    await holding.sweep.single_pass()
+    assert await holding.waiting() == [other]
 
 
 async def test_a_task_of_two_half_open_breakers_gets_a_permit_of_each(spine: Spine, holding: Holding) -> None:
