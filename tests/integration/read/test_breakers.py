@@ -217,7 +217,17 @@ async def test_body_that_does_not_fit_is_refused_by_field(
     assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
 
 
-@pytest.mark.parametrize("policy", [{"failure_threshold": 0}, {"failure_rate": 0.5}, {"colour": "red"}, []])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"failure_threshold": 0},
+        {"failure_rate": 0.5},
+        {"colour": "red"},
+        [],
+        {"expected_exception": "a." + "b" * 199},
+        {"ignored_exceptions": ["a.b"] * 101},
+    ],
+)
 async def test_policy_that_makes_no_sense_is_refused(api: httpx.AsyncClient, policy: object) -> None:
     assert (await api.put(WEATHER, json=policy)).status_code == 422
 

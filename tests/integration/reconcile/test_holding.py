@@ -430,7 +430,9 @@ async def test_a_snapshot_that_is_gone_comes_back(spine: Spine, holding: Holding
 
 
 async def test_an_entry_that_is_none_is_replaced(spine: Spine, holding: Holding) -> None:
-    await spine.server.command("HSET", keys.BREAKERS, SMTP, "garbage", "dependency:x", "!|{", "default", "")
+    await spine.server.command(
+        "HSET", keys.BREAKERS, SMTP, "garbage", "dependency:x", "!|{", "dependency:y", "!1|[]", "default", ""
+    )
     await holding.sweep.single_pass()
     assert await spine.server.command("HKEYS", keys.BREAKERS) == [b"default"]
 
