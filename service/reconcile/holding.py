@@ -92,12 +92,7 @@ class HoldingSweep:
             log.info("tasks are held by a circuit breaker no longer", breaker=":".join(key), tasks=released)
 
     async def _probe(self, entries: Sequence[Entry]) -> dict[Key, Entry]:
-        leased = {
-            entry.key: await self._registry.lease_probes(entry.key, _chooser(entry.key))
-            if len(entry.breaker.permits) < entry.policy.half_open_permits
-            else entry
-            for entry in entries
-        }
+        leased = {entry.key: await self._lease(entry) for entry in entries}
         if any(entry.breaker.permits for entry in leased.values()):
             # The gate must know a permit before it meets the message.
             await self._snapshot.push()
@@ -107,6 +102,13 @@ class HoldingSweep:
             if sent:
                 log.info("probes of a circuit breaker are sent", breaker=":".join(key), tasks=len(sent))
         return leased
+
+    async def _lease(self, entry: Entry) -> Entry:
+        if len(entry.breaker.permits) >= entry.policy.half_open_permits:
+            return entry
+        async with self._store.statement() as connection:
+            await holding.pass_on(connection, entry.key)
+        return await self._registry.lease_probes(entry.key, _chooser(entry.key))
 
     async def _renew(self) -> None:
         """A permit lasts while its task runs, however long that takes: what comes of it must count."""

@@ -84,6 +84,21 @@ _PROBES = text(f"""
     ORDER BY priority DESC, due_at, id LIMIT :most
 """)
 
+# What an open breaker holds as well is no probe, however much of it stands in front.
+_PASS_ON = text(f"""
+    WITH f AS (
+        SELECT id, task_type, dependencies FROM task_live
+        WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
+        ORDER BY priority DESC, due_at, id LIMIT {_LOOKED_AT} FOR UPDATE SKIP LOCKED
+    ), judged AS (
+        SELECT f.id, (SELECT b.scope || ':' || b.name FROM {_IN_THE_WAY} AND b.seen <> 'half_open'
+            AND (b.scope, b.name) <> (CAST(:scope AS text), CAST(:name AS text))
+            ORDER BY b.scope, b.name LIMIT 1) AS held_by FROM f
+    )
+    UPDATE task_live t SET held_reason = '{BY_BREAKER}' || j.held_by FROM judged j
+    WHERE t.id = j.id AND j.held_by IS NOT NULL
+""")
+
 _LET_PROBES_GO = text(f"""
     UPDATE task_live t SET {LET_GO}
     WHERE id = ANY(CAST(:ids AS uuid[])) AND place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
@@ -175,6 +190,11 @@ async def release(connection: Connection, key: Key, most: int) -> int:
     another one stands in the way of are held by that one. Returns how many were let go.
     """
     return (await connection.execute(_RELEASE, {"reason": reason_of(key), "most": most})).rowcount
+
+
+async def pass_on(connection: Connection, key: Key) -> None:
+    """Let the first tasks of a half-open breaker be held by another one instead, where that is open."""
+    await connection.execute(_PASS_ON, {"reason": reason_of(key), "scope": key[0], "name": key[1]})
 
 
 async def choose_probes(connection: Connection, key: Key, most: int, have: Sequence[str]) -> list[str]:

@@ -281,6 +281,28 @@ async def test_no_permit_is_leased_to_a_task_that_another_breaker_holds_too(spin
     assert (await holding.waiting(), await holding.held()) == ([other], [task])
 
 
+async def test_a_probe_is_found_behind_any_number_that_another_breaker_holds_too(
+    spine: Spine, holding: Holding
+) -> None:
+    await hold(spine, holding)
+    await holding.open("task_type", "echo")
+    await spine.run(
+        "INSERT INTO task_live (id, state, place, task_type, queue, priority, sla_seconds, timeout_seconds, due_at,"
+        " caller, args, kwargs, dependencies, held_reason, held_at) SELECT gen_random_uuid(), 'held', 'held', 'echo',"
+        " 'maintenance', 9, 300, 300, now(), 'local', '[]', '{}', '{smtp}', :reason, now()"
+        " FROM generate_series(1, 1001)",
+        reason=f"breaker:{SMTP}",
+    )
+    await holding.half_open(*KEY)
+    for _ in range(2):
+        await holding.sweep.single_pass()
+    assert len(await holding.waiting()) == 1
+    assert len(await holding.held("breaker:task_type:echo")) == 1001
+    await holding.close(*KEY)
+    await holding.sweep.single_pass()
+    assert len(await holding.held("breaker:task_type:echo")) == 1001
+
+
 async def test_no_permit_is_leased_to_a_task_of_a_paused_queue(spine: Spine, holding: Holding) -> None:
     await hold(spine, holding, 2, priority=9)
     (other,) = await hold(spine, holding, queue="reports", priority=2)
