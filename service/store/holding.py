@@ -12,6 +12,10 @@ from service.store.store import Connection
 
 BY_BREAKER = "breaker:"
 """``held_reason`` of a task that a circuit breaker holds begins so; then comes ``<scope>:<name>``."""
+MOST_IN_A_ROW = 5
+"""So many interruptions without an end of its own in between, and a task runs only with nothing beside it."""
+QUARANTINE = "quarantine"
+"""``held_reason`` of such a task."""
 
 HELD = "state = 'held', place = 'held', held_at = now()"
 """SQL: what changes in a row ``t`` when its task is held, beside the reason."""
@@ -56,13 +60,13 @@ _REASONS = text("""
 
 _RELEASE = text(f"""
     WITH f AS (
-        SELECT id, task_type, dependencies FROM task_live
+        SELECT id, task_type, dependencies, interrupted_in_a_row >= {MOST_IN_A_ROW} AS alone FROM task_live
         WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
         ORDER BY priority DESC, due_at, id LIMIT :most FOR UPDATE SKIP LOCKED
-    ), judged AS (SELECT f.id, {BLOCKED_BY} AS held_by FROM f),
-    passed_on AS (
-        UPDATE task_live t SET held_reason = '{BY_BREAKER}' || j.held_by FROM judged j
-        WHERE t.id = j.id AND j.held_by IS NOT NULL
+    ), judged AS (
+        SELECT id, coalesce('{BY_BREAKER}' || {BLOCKED_BY}, CASE WHEN f.alone THEN '{QUARANTINE}' END) AS held_by FROM f
+    ), passed_on AS (
+        UPDATE task_live t SET held_reason = j.held_by FROM judged j WHERE t.id = j.id AND j.held_by IS NOT NULL
     )
     UPDATE task_live t SET {LET_GO} FROM judged j WHERE t.id = j.id AND j.held_by IS NULL
 """)
@@ -187,7 +191,8 @@ async def breakers_with_tasks(connection: Connection) -> list[Key]:
 
 async def release(connection: Connection, key: Key, most: int) -> int:
     """Let up to ``most`` tasks of a breaker wait to be sent, the most urgent and then the oldest first; those that
-    another one stands in the way of are held by that one. Returns how many were let go.
+    another one stands in the way of are held by that one, and those in quarantine stay in it. Returns how many were let
+    go.
     """
     return (await connection.execute(_RELEASE, {"reason": reason_of(key), "most": most})).rowcount
 

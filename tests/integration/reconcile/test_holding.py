@@ -230,6 +230,14 @@ async def test_tasks_are_let_go_at_a_ramp(spine: Spine, holding: Holding) -> Non
     assert len(await holding.waiting()) <= 1 + RATE * seconds
 
 
+async def test_a_task_in_quarantine_goes_back_to_it(spine: Spine, holding: Holding) -> None:
+    (task,) = await hold(spine, holding)
+    await spine.run("UPDATE task_live SET interrupted_in_a_row = 5")
+    await holding.close(*KEY)
+    await holding.sweep.single_pass()
+    assert await holding.held("quarantine") == [task]
+
+
 async def test_a_late_hold_of_a_closed_breaker_is_let_go(spine: Spine, holding: Holding) -> None:
     await trip(spine)
     await holding.sweep.single_pass()
