@@ -55,8 +55,8 @@ class HoldingSweep:
         if not await self._leadership.leads():
             self._ramps.clear()
             return False
-        await self._renew()
         await self._snapshot.push()
+        await self._renew()
         async with self._store.statement() as connection:
             holders = await holding.breakers_with_tasks(connection)
         self._ramps = {key: ramp for key, ramp in self._ramps.items() if key in holders}
