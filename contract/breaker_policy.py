@@ -11,6 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 _ALL = {"Exception", "BaseException"}
 _DOUBLINGS = 32
+_MOST_NAMES = 100
+_LONGEST_NAME = 200
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _BUILTIN = sorted(
     name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
@@ -26,7 +28,7 @@ def _names(given: object) -> tuple[str, ...]:
 def _name(given: object) -> str:
     if isinstance(given, type) and issubclass(given, BaseException):
         return given.__qualname__ if given.__module__ == "builtins" else f"{given.__module__}.{given.__qualname__}"
-    if not (isinstance(given, str) and _DOTTED.fullmatch(given)):
+    if not (isinstance(given, str) and len(given) <= _LONGEST_NAME and _DOTTED.fullmatch(given)):
         raise ValueError(f"{given!r:.80} is neither an exception class nor the name of one")
     if "." not in given and given not in _BUILTIN:
         close = get_close_matches(given, _BUILTIN, n=1)
@@ -52,9 +54,9 @@ class BreakerPolicy(BaseModel):
     """Failures in a row that open the breaker."""
     recovery_timeout: float = Field(default=60.0, gt=0, le=86_400)
     """Seconds until an open breaker lets a probe through, the first time it opens."""
-    expected_exception: ExceptionNames = Field(default=("Exception",), min_length=1)
+    expected_exception: ExceptionNames = Field(default=("Exception",), min_length=1, max_length=_MOST_NAMES)
     """The exceptions that count as failures: a class, a dotted name, or a list of them. Kept as names."""
-    ignored_exceptions: ExceptionNames = ()
+    ignored_exceptions: ExceptionNames = Field(default=(), max_length=_MOST_NAMES)
     """Exceptions that count as neither failure nor success, although ``expected_exception`` covers them."""
 
     recovery_timeout_max: float = Field(default=600.0, gt=0, le=86_400)
@@ -66,7 +68,8 @@ class BreakerPolicy(BaseModel):
     half_open_successes: int = Field(default=3, ge=1, le=1000)
     """Probes that must succeed to close it. One that fails opens it again."""
     permit_seconds: float = Field(default=60.0, gt=0, le=86_400)
-    """A probe that has not reported so long after its permit was leased counts no more."""
+    """A probe that has not reported so long after its permit was leased counts no more. A task's permit lasts while it
+    runs."""
     release_per_second: float = Field(default=10.0, gt=0, le=1_000_000)
     """Held tasks that are let go in the first second after it has closed; the rate doubles every five seconds."""
 

@@ -133,7 +133,9 @@ class Lookout:
         return depths.memory_percent < self._settings.dispatch_memory_percent and depth.messages * 2 < limit
 
     def _consumers(self, queue: str) -> int:
-        return sum(beat["processes"] for beat in self._liveness.beats().values() if queue in beat["queues"])
+        """Those of nodes that are ejected take nothing."""
+        beats = self._liveness.beats().values()
+        return sum(beat["processes"] for beat in beats if queue in beat["queues"] and not beat.get("ejected"))
 
     async def _stream_entries(self, epoch: int) -> int | None:
         try:

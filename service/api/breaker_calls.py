@@ -17,7 +17,7 @@ from service.api.breaker_view import (
     at,
     transition_view,
 )
-from service.api.breakers import BODY_PROBLEMS, MOST, Name, shown
+from service.api.breakers import BODY_PROBLEMS, MOST, Name, named_as_its_scope, shown
 from service.api.given import Action, given, request_body
 from service.api.parts import GivenParts
 from service.api.problems import problem_responses
@@ -25,7 +25,7 @@ from service.breaker.breaker import BreakerState, Kind, Outcome
 from service.errors import DatabaseAway, InvalidRequest
 from service.store import breakers
 
-router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only)])
+router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only), Depends(named_as_its_scope)])
 
 MOST_OUTCOMES = 1000
 

@@ -36,15 +36,30 @@ from service.errors import (
 )
 from service.submit.submitter import LOCAL_CALLER
 
-router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only)])
-
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._:@+\-]{0,199}$"
+_NAME_OF_ANY = r"^[^\x00-\x1f\x7f/]{1,200}$"
 MOST = 200
 _ETAG = re.compile(r'(?:W/)?"policy-(\d{1,9})"')
 _LONGEST_OVERRIDE_SECONDS = 366 * 86_400.0
 
-Name = Annotated[str, Path(pattern=NAME, description="Letters, digits and ._:@+- only.")]
+Name = Annotated[
+    str,
+    Path(
+        pattern=_NAME_OF_ANY,
+        description="Letters, digits and ._:@+- only; of a task type, whatever its name is, but for a slash.",
+    ),
+]
 BODY_PROBLEMS = (MalformedJson, BodyTooLarge, UnsupportedMediaType, InvalidRequest, TooManyBreakers, DatabaseAway)
+
+
+def named_as_its_scope(request: Request) -> None:
+    """A dependency of every router of breakers: only task types have names as they please."""
+    scope, name = (request.path_params.get(part, "") for part in ("scope", "name"))
+    if name and scope != Scope.TASK_TYPE and re.fullmatch(NAME, name) is None:
+        raise InvalidRequest(errors=[FieldError(pointer="/path/name", detail=f"does not match {NAME}")])
+
+
+router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only), Depends(named_as_its_scope)])
 
 
 class Said(Action):
@@ -75,7 +90,7 @@ async def list_breakers(
     scope: Annotated[Scope | None, Query(description="Only breakers of this scope.")] = None,
     state: Annotated[BreakerState | None, Query(description="Only breakers that were last written so.")] = None,
     limit: Annotated[int, Query(ge=1, le=MOST, description="Breakers on a page.")] = 50,
-    cursor: Annotated[str | None, Query(max_length=400, description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(max_length=1200, description="`next_cursor` of the page before.")] = None,
 ) -> Response:
     """A page of breakers."""
     entries = await parts.breakers.page(scope, state, _after(cursor), limit + 1)

@@ -9,7 +9,7 @@ raises ``epoch``, and what a call of an older epoch reports changes nothing. ``n
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
@@ -186,6 +186,13 @@ class Breaker:
             return step, False
         leased = replace(breaker, permits={**breaker.permits, permit: now + policy.permit_seconds})
         return Step(leased, step.transitions), True
+
+    def renew(self, permits: Collection[str], policy: BreakerPolicy, now: float) -> Step:
+        """Let those of these permits that are leased last anew: their probes are under way."""
+        step = self.tick(now)
+        until = now + policy.permit_seconds
+        renewed = {permit: until if permit in permits else at for permit, at in step.breaker.permits.items()}
+        return Step(replace(step.breaker, permits=renewed), step.transitions)
 
     def trip(self, policy: BreakerPolicy, now: float, reason: str, draw: Callable[[], float] = random.random) -> Step:
         """Open a closed or half-open breaker; one that is open stays as it is."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from contract.dependencies import DEPENDENCY, TASK_TYPE
 from service.loops import Loop
+from service.settings import Settings
 from service.store import holding
 from service.store.holding import Blocking
 from service.store.store import Store
@@ -14,20 +15,38 @@ _REFRESH_SECONDS = 0.25
 class BreakerView:
     """Refreshed four times a second. While the database is away it stays as it was; the gate of the workers decides."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
+        self._permits = settings.circuit_breaker.half_open_permits
         self.blocking: dict[tuple[str, str], Blocking] = {}
         """Empty nearly always: then nobody looks further."""
+        self._lacking: set[tuple[str, str]] = set()
         self.loop = Loop("breaker view", self.single_pass, _REFRESH_SECONDS)
 
     async def single_pass(self) -> bool:
         """Read it once."""
         async with self._store.statement() as connection:
-            found = await holding.blocking(connection)
+            found = await holding.blocking(connection, self._permits)
         self.blocking = {one.key: one for one in found}
+        self._lacking = {one.key for one in found if one.lacks_probes}
         return False
 
     def of_task(self, task_type: str, dependencies: Sequence[str]) -> Blocking | None:
         """The breaker that would hold such a task; None when none would."""
+        return next(iter(self._in_the_way(task_type, dependencies)), None)
+
+    def refuses(self, task_type: str, dependencies: Sequence[str]) -> Blocking | None:
+        """The breaker for which a caller who asked for it is refused; None when none is in the way.
+
+        One that is half open and lacks probes takes one task between two refreshes: were everybody refused, nobody
+        could find out that it may close.
+        """
+        found = self._in_the_way(task_type, dependencies)
+        refusing = next((one for one in found if one.key not in self._lacking), None)
+        if refusing is None:
+            self._lacking -= {one.key for one in found}
+        return refusing
+
+    def _in_the_way(self, task_type: str, dependencies: Sequence[str]) -> list[Blocking]:
         keys = [(TASK_TYPE, task_type), *((DEPENDENCY, name) for name in dependencies)]
-        return next((self.blocking[key] for key in keys if key in self.blocking), None)
+        return [self.blocking[key] for key in keys if key in self.blocking]

@@ -57,7 +57,7 @@ class Dispatcher:
         async with self._store.statement() as connection:
             waiting = await dispatching.waiting_queues(connection, self._queues)
             kept = await quarantine.kept_queues(connection)
-            is_blocked = bool(waiting) and bool(await holding.blocking(connection))
+            is_blocked = bool(waiting) and await holding.is_anything_blocked(connection)
         self._limits.observe(depths, now)
         await self._state(waiting, kept)
         if depths.epoch is None:

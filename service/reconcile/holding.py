@@ -6,12 +6,12 @@ closing the rest follows at a ramp. Task types that fail fast end instead.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
 from contract.states import TaskState
-from service.breaker.breaker import BreakerState
+from service.breaker.breaker import BreakerState, Step
 from service.breaker.registry import Choose, Entry, Registry
 from service.breaker.snapshot import Snapshot
 from service.loops import Loop
@@ -58,6 +58,7 @@ class HoldingSweep:
             self._ramps.clear()
             return False
         await self._snapshot.push()
+        await self._renew()
         async with self._store.statement() as connection:
             holders = await holding.breakers_with_tasks(connection)
         self._ramps = {key: ramp for key, ramp in self._ramps.items() if key in holders}
@@ -93,12 +94,7 @@ class HoldingSweep:
             log.info("tasks are held by a circuit breaker no longer", breaker=":".join(key), tasks=released)
 
     async def _probe(self, entries: Sequence[Entry]) -> dict[Key, Entry]:
-        leased = {
-            entry.key: await self._registry.lease_probes(entry.key, _chooser(entry.key))
-            if len(entry.breaker.permits) < entry.policy.half_open_permits
-            else entry
-            for entry in entries
-        }
+        leased = {entry.key: await self._lease(entry) for entry in entries}
         if any(entry.breaker.permits for entry in leased.values()):
             # The gate must know a permit before it meets the message.
             await self._snapshot.push()
@@ -108,6 +104,20 @@ class HoldingSweep:
             if sent:
                 log.info("probes of a circuit breaker are sent", breaker=":".join(key), tasks=len(sent))
         return leased
+
+    async def _lease(self, entry: Entry) -> Entry:
+        if len(entry.breaker.permits) >= entry.policy.half_open_permits:
+            return entry
+        async with self._store.statement() as connection:
+            await holding.pass_on(connection, entry.key)
+        return await self._registry.lease_probes(entry.key, _chooser(entry.key))
+
+    async def _renew(self) -> None:
+        """A permit lasts while its task runs, however long that takes: what comes of it must count."""
+        async with self._store.statement() as connection:
+            found = await holding.running_probes(connection, self._registry.default_policy.permit_seconds)
+        for key, permits in found.items():
+            await self._registry.change(key, _renewal(permits))
 
     async def _fail_fast(self, entries: Sequence[Entry]) -> None:
         # They are looked for among all that are held, which may be many.
@@ -149,6 +159,10 @@ def _chooser(key: Key) -> Choose:
         return await holding.choose_probes(connection, key, most, _tasks(have))
 
     return choose
+
+
+def _renewal(permits: Sequence[str]) -> Callable[[Entry, float], Step]:
+    return lambda entry, now: entry.breaker.renew(permits, entry.policy, now)
 
 
 def _tasks(permits: Sequence[str]) -> list[str]:

@@ -49,13 +49,18 @@ _TRIPPED = text("""
         extract(epoch FROM b.updated_at)::float8) AS since
     FROM breaker b WHERE seen IN ('open', 'half_open', 'forced_open') ORDER BY scope, name LIMIT :most
 """)
-# One probe of the index for each queue and priority: min(due_at) of a whole queue would read all of it.
+# The time that a task was held is nobody's wait for a worker.
+_WAITS_SINCE = "min(t.due_at + t.held_wait_seconds * interval '1 second')"
+_LOOKED_AT = 20
+"""Of those that have been due longest some may have been held."""
+# A few probes of the index for each queue and priority: the minimum of a whole queue would read all of it.
 _DUE = text(f"""
     SELECT q.queue,
-        extract(epoch FROM now() - (SELECT min(due_at) FROM generate_series(0, {MAX_PRIORITY}) AS p (priority)
-            CROSS JOIN LATERAL (SELECT t.due_at FROM task_live t WHERE t.place = 'waiting' AND t.queue = q.queue
-                AND t.priority = p.priority ORDER BY t.due_at LIMIT 1) AS oldest))::float8 AS waiting,
-        extract(epoch FROM now() - (SELECT min(t.due_at) FROM task_live t
+        extract(epoch FROM now() - (SELECT {_WAITS_SINCE} FROM generate_series(0, {MAX_PRIORITY}) AS p (priority)
+            CROSS JOIN LATERAL (SELECT t.due_at, t.held_wait_seconds FROM task_live t WHERE t.place = 'waiting'
+                AND t.queue = q.queue AND t.priority = p.priority ORDER BY t.due_at LIMIT {_LOOKED_AT})
+            AS t))::float8 AS waiting,
+        extract(epoch FROM now() - (SELECT {_WAITS_SINCE} FROM task_live t
             WHERE t.place = 'sent' AND t.queue = q.queue AND t.state = 'queued'))::float8 AS sent
     FROM unnest(CAST(:queues AS text[])) AS q (queue)
 """)

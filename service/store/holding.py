@@ -12,6 +12,10 @@ from service.store.store import Connection
 
 BY_BREAKER = "breaker:"
 """``held_reason`` of a task that a circuit breaker holds begins so; then comes ``<scope>:<name>``."""
+MOST_IN_A_ROW = 5
+"""So many interruptions without an end of its own in between, and a task runs only with nothing beside it."""
+QUARANTINE = "quarantine"
+"""``held_reason`` of such a task."""
 
 HELD = "state = 'held', place = 'held', held_at = now()"
 """SQL: what changes in a row ``t`` when its task is held, beside the reason."""
@@ -56,24 +60,26 @@ _REASONS = text("""
 
 _RELEASE = text(f"""
     WITH f AS (
-        SELECT id, task_type, dependencies FROM task_live
+        SELECT id, task_type, dependencies, interrupted_in_a_row >= {MOST_IN_A_ROW} AS alone FROM task_live
         WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
         ORDER BY priority DESC, due_at, id LIMIT :most FOR UPDATE SKIP LOCKED
-    ), judged AS (SELECT f.id, {BLOCKED_BY} AS held_by FROM f),
-    passed_on AS (
-        UPDATE task_live t SET held_reason = '{BY_BREAKER}' || j.held_by FROM judged j
-        WHERE t.id = j.id AND j.held_by IS NOT NULL
+    ), judged AS (
+        SELECT id, coalesce('{BY_BREAKER}' || {BLOCKED_BY}, CASE WHEN f.alone THEN '{QUARANTINE}' END) AS held_by FROM f
+    ), passed_on AS (
+        UPDATE task_live t SET held_reason = j.held_by FROM judged j WHERE t.id = j.id AND j.held_by IS NOT NULL
     )
     UPDATE task_live t SET {LET_GO} FROM judged j WHERE t.id = j.id AND j.held_by IS NULL
 """)
 
-# Without those that an open breaker holds as well: their permits would lapse. One that is half open gets its turn.
+# Without those that an open breaker holds as well, and those of a paused queue: their permits would lapse. One that is
+# half open gets its turn.
 _LOOKED_AT = 1000
 _PROBES = text(f"""
     SELECT f.id FROM (
         SELECT id, task_type, dependencies, priority, due_at FROM task_live
         WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
             AND NOT id = ANY(CAST(:have AS uuid[]))
+            AND NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused))
         ORDER BY priority DESC, due_at, id LIMIT {_LOOKED_AT}
     ) AS f
     WHERE NOT EXISTS (
@@ -82,17 +88,49 @@ _PROBES = text(f"""
     ORDER BY priority DESC, due_at, id LIMIT :most
 """)
 
+# What an open breaker holds as well is no probe, however much of it stands in front.
+_PASS_ON = text(f"""
+    WITH f AS (
+        SELECT id, task_type, dependencies FROM task_live
+        WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
+        ORDER BY priority DESC, due_at, id LIMIT {_LOOKED_AT} FOR UPDATE SKIP LOCKED
+    ), judged AS (
+        SELECT f.id, (SELECT b.scope || ':' || b.name FROM {_IN_THE_WAY} AND b.seen <> 'half_open'
+            AND (b.scope, b.name) <> (CAST(:scope AS text), CAST(:name AS text))
+            ORDER BY b.scope, b.name LIMIT 1) AS held_by FROM f
+    )
+    UPDATE task_live t SET held_reason = '{BY_BREAKER}' || j.held_by FROM judged j
+    WHERE t.id = j.id AND j.held_by IS NOT NULL
+""")
+
 _LET_PROBES_GO = text(f"""
     UPDATE task_live t SET {LET_GO}
     WHERE id = ANY(CAST(:ids AS uuid[])) AND place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
     RETURNING t.id
 """)
 
+# Other services lease permits, too: those name no task.
+_RUNNING_PROBES = text("""
+    SELECT b.scope, b.name, p.permit FROM breaker b
+    CROSS JOIN LATERAL jsonb_each_text(coalesce(b.machine -> 'permits', '{}')) AS p (permit, until)
+    JOIN task_live t ON t.id =
+        CASE WHEN p.permit ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN p.permit::uuid END
+    WHERE b.seen = 'half_open' AND b.scope <> 'worker' AND t.state = 'running'
+        AND p.until::float8 - extract(epoch FROM now())
+            < coalesce((b.policy ->> 'permit_seconds')::float8, :permit_seconds) / 2
+""")
+
+# One probe of the index for each type: what is held of others, however much, is not looked at. Only a range with an
+# order makes the planner take the index: 0.3 ms with 100,000 of others, 59 ms by equality.
 _FAIL_FAST = text("""
-    SELECT id, attempt, place <> 'sent' AND dispatch = 0 AS never_sent FROM task_live
-    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
-        AND task_type = ANY(CAST(:task_types AS text[])) AND NOT id = ANY(CAST(:spared AS uuid[]))
-    ORDER BY priority DESC, due_at, id LIMIT :most
+    SELECT t.id, t.attempt, t.dispatch = 0 AS never_sent FROM unnest(CAST(:task_types AS text[])) AS known (task_type)
+    CROSS JOIN LATERAL (
+        SELECT id, attempt, dispatch FROM task_live
+        WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
+            AND task_type BETWEEN known.task_type AND known.task_type
+            AND NOT id = ANY(CAST(:spared AS uuid[]))
+        ORDER BY task_type LIMIT :most) AS t
+    LIMIT :most
 """)
 
 
@@ -113,18 +151,36 @@ class Blocking:
     key: Key
     seen: str
     turns_at: datetime | None
+    lacks_probes: bool
+    """Whether it is half open, has permits free, and holds nobody who could get one."""
 
 
-_BLOCKING = text("""
-    SELECT scope, name, seen, turns_at FROM breaker
+_BLOCKING = text(f"""
+    SELECT scope, name, seen, turns_at, seen = 'half_open'
+        AND NOT EXISTS (SELECT FROM task_live t
+            WHERE t.place = 'held' AND t.held_reason = '{BY_BREAKER}' || b.scope || ':' || b.name)
+        AND (SELECT count(*) FROM jsonb_each_text(coalesce(b.machine -> 'permits', '{{}}')) p
+            WHERE p.value::float8 > extract(epoch FROM now()))
+            < coalesce((b.policy ->> 'half_open_permits')::int, :permits) AS lacks_probes
+    FROM breaker b
     WHERE seen <> 'closed' AND seen <> 'disabled' AND scope <> 'worker' ORDER BY scope, name
 """)
 
+_ANY_BLOCKING = text("""
+    SELECT EXISTS (SELECT FROM breaker WHERE seen <> 'closed' AND seen <> 'disabled' AND scope <> 'worker')
+""")
 
-async def blocking(connection: Connection) -> list[Blocking]:
-    """The circuit breakers that hold tasks now."""
-    rows = await connection.execute(_BLOCKING)
-    return [Blocking((row.scope, row.name), row.seen, row.turns_at) for row in rows]
+
+async def blocking(connection: Connection, permits: int) -> list[Blocking]:
+    """The circuit breakers that hold tasks now. ``permits``: of the default policy."""
+    rows = await connection.execute(_BLOCKING, {"permits": permits})
+    return [Blocking((row.scope, row.name), row.seen, row.turns_at, row.lacks_probes) for row in rows]
+
+
+async def is_anything_blocked(connection: Connection) -> bool:
+    """Whether any circuit breaker holds tasks now."""
+    found: bool = (await connection.execute(_ANY_BLOCKING)).scalar_one()
+    return found
 
 
 async def breakers_with_tasks(connection: Connection) -> list[Key]:
@@ -135,9 +191,15 @@ async def breakers_with_tasks(connection: Connection) -> list[Key]:
 
 async def release(connection: Connection, key: Key, most: int) -> int:
     """Let up to ``most`` tasks of a breaker wait to be sent, the most urgent and then the oldest first; those that
-    another one stands in the way of are held by that one. Returns how many were let go.
+    another one stands in the way of are held by that one, and those in quarantine stay in it. Returns how many were let
+    go.
     """
     return (await connection.execute(_RELEASE, {"reason": reason_of(key), "most": most})).rowcount
+
+
+async def pass_on(connection: Connection, key: Key) -> None:
+    """Let the first tasks of a half-open breaker be held by another one instead, where that is open."""
+    await connection.execute(_PASS_ON, {"reason": reason_of(key), "scope": key[0], "name": key[1]})
 
 
 async def choose_probes(connection: Connection, key: Key, most: int, have: Sequence[str]) -> list[str]:
@@ -152,6 +214,16 @@ async def let_probes_go(connection: Connection, key: Key, ids: Sequence[str]) ->
     """Let these tasks wait to be sent, where this breaker still holds them; those it held."""
     rows = await connection.execute(_LET_PROBES_GO, {"reason": reason_of(key), "ids": list(ids)})
     return [str(found) for found in rows.scalars()]
+
+
+async def running_probes(connection: Connection, permit_seconds: float) -> dict[Key, list[str]]:
+    """The permits of tasks that run, where less than half of their time is left; ``permit_seconds``: of the default
+    policy.
+    """
+    found: dict[Key, list[str]] = {}
+    for row in await connection.execute(_RUNNING_PROBES, {"permit_seconds": permit_seconds}):
+        found.setdefault((row.scope, row.name), []).append(row.permit)
+    return found
 
 
 async def held_of(

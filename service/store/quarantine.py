@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from service.store.holding import LET_GO
-from service.store.rescuing import QUARANTINE
+from service.store.holding import LET_GO, QUARANTINE
 from service.store.store import Connection
 
 

@@ -9,14 +9,11 @@ from sqlalchemy import text
 from contract.states import INTERRUPTED, TaskState
 from service.store import metrics, recording
 from service.store.arrays import array_columns
+from service.store.holding import MOST_IN_A_ROW, QUARANTINE
 from service.store.metrics import Tallies
 from service.store.recording import End
 from service.store.store import Connection
 
-MOST_IN_A_ROW = 5
-"""So many interruptions without an end of its own in between, and a task runs only with nothing beside it."""
-QUARANTINE = "quarantine"
-"""``held_reason`` of such a task."""
 _MESSAGE = "its worker went away while it ran (killed, out of memory, or its machine was lost)"
 
 

@@ -25,7 +25,7 @@ class GroupCommit:
     """Commits of one API process. Submissions with a key have a lane of their own: a key may be waited for."""
 
     def __init__(self, store: Store, publisher: Publisher, window: OpenWindow, settings: Settings) -> None:
-        self.breakers = BreakerView(store)
+        self.breakers = BreakerView(store, settings)
         """Which circuit breakers hold what is submitted. Its loop must run."""
         self._writer = Writer(store, publisher, window, self.breakers, settings)
         self._plain = _Lane(self._writer, settings)

@@ -89,7 +89,7 @@ class Submitter:
             past = FieldError(pointer="/expires_at", detail="lies in the past")
             await self._refuse_unless_replay(task, InvalidRequest(errors=[past]))
         if self._commits.breakers.blocking and submission.on_breaker_open == "reject":
-            blocking = self._commits.breakers.of_task(task.task_type, dependencies)
+            blocking = self._commits.breakers.refuses(task.task_type, dependencies)
             if blocking is not None:
                 await self._refuse_unless_replay(task, _refusal(blocking))
         return task

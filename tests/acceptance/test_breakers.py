@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from contract.keys import BREAKERS
+from contract.queues import STEPS, list_key
 from service.embedded.postgres import PostgresServer
 from service.embedded.valkey import ValkeyServer
 from service.store.schema import migrate
@@ -183,7 +184,13 @@ async def test_a_breaker_opens_while_the_database_is_away(
 
     async def all_asked() -> bool:
         with stack.redis() as redis:
-            return opened() and redis.llen("external_api") == 0 and redis.hlen("unacked") == 0
+            waiting = sum(redis.llen(list_key("external_api", step)) for step in STEPS)
+            assert opened() and (waiting, redis.hlen("unacked")) == (0, 0), (
+                opened(),
+                waiting,
+                redis.hgetall("unacked"),
+            )
+            return True
 
     await until(all_asked, "the gate to hold what is on the broker")
     assert dependency.calls() <= THRESHOLD + stack.processes

@@ -162,6 +162,22 @@ async def test_queue_facts_name_the_oldest_task_in_postgres_and_on_the_broker(sp
     assert queues["reports"].consumers is None, "workers are not judged before they had time to be seen"
 
 
+async def test_time_that_tasks_were_held_is_no_wait(spine: Spine) -> None:
+    for priority in (2, 2, 5):
+        await spine.commits.join(new_task(queue="reports", priority=priority))
+    await spine.commits.drain()
+    await spine.run(
+        "UPDATE task_live SET place = CASE WHEN priority = 2 THEN 'waiting' ELSE place END,"
+        " due_at = now() - interval '10 minutes', held_wait_seconds = 590"
+    )
+    lookout = Lookout(spine.store, spine.broker, spine.server, spine.settings)
+    facts = await lookout.look()
+    assert facts.queues is not None
+    (reports,) = [queue for queue in facts.queues if queue.name == "reports"]
+    assert 9 < (reports.waiting_seconds or 0) < 60
+    assert 9 < (reports.oldest_seconds or 0) < 60
+
+
 async def test_counters_of_the_windows_are_summed_by_queue(spine: Spine) -> None:
     for minutes, met, missed in ((1, 10, 2), (20, 100, 0), (50, 0, 30), (200, 7, 7)):
         await spine.run(
@@ -213,6 +229,9 @@ async def test_worker_that_fell_silent_is_lost_until_another_takes_its_place(spi
     assert facts.queues is not None
     assert {queue.name: queue.consumers for queue in facts.queues}["critical"] == 0
     assert {queue.name: queue.consumers for queue in facts.queues}["email"] == 2
+    facts = await look(three=lives | {"ejected": True})
+    assert facts.queues is not None
+    assert {queue.name: queue.consumers for queue in facts.queues}["email"] == 0, "it is off its queues"
     assert (await look(three=lives, four={"name": "critical@b", "started_at": 200.0})).lost_workers == ()
 
 

@@ -217,7 +217,17 @@ async def test_body_that_does_not_fit_is_refused_by_field(
     assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
 
 
-@pytest.mark.parametrize("policy", [{"failure_threshold": 0}, {"failure_rate": 0.5}, {"colour": "red"}, []])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"failure_threshold": 0},
+        {"failure_rate": 0.5},
+        {"colour": "red"},
+        [],
+        {"expected_exception": "a." + "b" * 199},
+        {"ignored_exceptions": ["a.b"] * 101},
+    ],
+)
 async def test_policy_that_makes_no_sense_is_refused(api: httpx.AsyncClient, policy: object) -> None:
     assert (await api.put(WEATHER, json=policy)).status_code == 422
 
@@ -228,6 +238,18 @@ async def test_policy_that_makes_no_sense_is_refused(api: httpx.AsyncClient, pol
 async def test_breaker_that_cannot_be_is_refused(api: httpx.AsyncClient, path: str) -> None:
     assert (await api.get(path)).status_code == 422
     assert (await api.post(f"{path}/outcomes", json={"outcomes": [FAILURE]})).status_code == 422
+
+
+async def test_task_type_may_be_named_as_it_pleases(api: httpx.AsyncClient) -> None:
+    path = "/v1/breakers/task_type/envoyer%20le%20re%C3%A7u"
+    for one in (path, "/v1/breakers/task_type/zip"):
+        assert (await api.post(f"{one}/force-open", json=REASON)).status_code == 200
+    assert (await api.get(path)).json()["name"] == "envoyer le reçu"
+    first = (await api.get("/v1/breakers", params={"limit": 1})).json()
+    assert [one["name"] for one in first["items"]] == ["envoyer le reçu"]
+    second = await api.get("/v1/breakers", params={"limit": 1, "cursor": first["next_cursor"]})
+    assert [one["name"] for one in second.json()["items"]] == ["zip"]
+    assert (await api.post(f"{path}/reset", json=REASON)).json()["state"] == "closed"
 
 
 async def test_breakers_are_made_up_to_a_limit(app: Any, api: httpx.AsyncClient, spine: Spine) -> None:

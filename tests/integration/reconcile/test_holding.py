@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from contract import keys
 from contract.catalogue import TaskTypeSpec
@@ -15,7 +16,8 @@ from service.operate.cancel import Canceller
 from service.reconcile.expired import ExpiredSweep
 from service.reconcile.holding import HoldingSweep
 from service.settings import Settings
-from service.store import catalogue
+from service.store import catalogue, pausing
+from service.store import holding as held_tasks
 from tests.integration.holding import KEY, LIST, SMTP, THRESHOLD, Holding, trip
 from tests.integration.spine import Spine
 
@@ -168,6 +170,46 @@ async def test_a_permit_that_ran_out_is_leased_to_the_next(spine: Spine, holding
     assert held[2] in await holding.waiting()
 
 
+async def test_a_permit_lasts_while_its_task_runs(spine: Spine, holding: Holding) -> None:
+    (task,) = await hold(spine, holding)
+    await holding.half_open(*KEY)
+    await holding.sweep.single_pass()
+    message = await fetched(spine)
+    verdict = await spine.gate(message)
+    await spine.record_all()
+    await spine.run(
+        "UPDATE breaker SET machine = jsonb_set(machine, '{permits}', (SELECT jsonb_object_agg(key, extract(epoch FROM"
+        " now()) + 5) FROM jsonb_each(machine -> 'permits')))"
+    )
+    await holding.sweep.single_pass()
+    entry = await holding.registry.find(KEY)
+    assert entry is not None
+    (row,) = await spine.rows(
+        "SELECT (machine -> 'permits' ->> :task)::float8 - extract(epoch FROM now())::float8 AS left FROM breaker",
+        task=task,
+    )
+    assert row["left"] > entry.policy.permit_seconds / 2
+    await spine.tell(message, verdict)
+    await spine.record_all()
+    assert (await spine.rows("SELECT (machine ->> 'successes')::int AS successes FROM breaker")) == [{"successes": 1}]
+
+
+async def test_a_permit_whose_task_does_not_run_is_not_renewed(spine: Spine, holding: Holding) -> None:
+    await hold(spine, holding)
+    await holding.half_open(*KEY)
+    await holding.sweep.single_pass()
+    await spine.run(
+        "UPDATE breaker SET machine = jsonb_set(machine, '{permits}', (SELECT jsonb_object_agg(key, extract(epoch FROM"
+        " now()) + 5) FROM jsonb_each(machine -> 'permits')))"
+    )
+    await holding.sweep.single_pass()
+    (row,) = await spine.rows(
+        "SELECT max(p.value::float8) - extract(epoch FROM now())::float8 AS left"
+        " FROM breaker, jsonb_each_text(machine -> 'permits') AS p"
+    )
+    assert row["left"] <= 5
+
+
 async def test_tasks_are_let_go_at_a_ramp(spine: Spine, holding: Holding) -> None:
     await hold(spine, holding, 3)
     await spine.run(
@@ -186,6 +228,14 @@ async def test_tasks_are_let_go_at_a_ramp(spine: Spine, holding: Holding) -> Non
         await holding.sweep.single_pass()
     seconds = asyncio.get_running_loop().time() - began
     assert len(await holding.waiting()) <= 1 + RATE * seconds
+
+
+async def test_a_task_in_quarantine_goes_back_to_it(spine: Spine, holding: Holding) -> None:
+    (task,) = await hold(spine, holding)
+    await spine.run("UPDATE task_live SET interrupted_in_a_row = 5")
+    await holding.close(*KEY)
+    await holding.sweep.single_pass()
+    assert await holding.held("quarantine") == [task]
 
 
 async def test_a_late_hold_of_a_closed_breaker_is_let_go(spine: Spine, holding: Holding) -> None:
@@ -237,6 +287,38 @@ async def test_no_permit_is_leased_to_a_task_that_another_breaker_holds_too(spin
     await holding.half_open(*KEY)
     await holding.sweep.single_pass()
     assert (await holding.waiting(), await holding.held()) == ([other], [task])
+
+
+async def test_a_probe_is_found_behind_any_number_that_another_breaker_holds_too(
+    spine: Spine, holding: Holding
+) -> None:
+    await hold(spine, holding)
+    await holding.open("task_type", "echo")
+    await spine.run(
+        "INSERT INTO task_live (id, state, place, task_type, queue, priority, sla_seconds, timeout_seconds, due_at,"
+        " caller, args, kwargs, dependencies, held_reason, held_at) SELECT gen_random_uuid(), 'held', 'held', 'echo',"
+        " 'maintenance', 9, 300, 300, now(), 'local', '[]', '{}', '{smtp}', :reason, now()"
+        " FROM generate_series(1, 1001)",
+        reason=f"breaker:{SMTP}",
+    )
+    await holding.half_open(*KEY)
+    for _ in range(2):
+        await holding.sweep.single_pass()
+    assert len(await holding.waiting()) == 1
+    assert len(await holding.held("breaker:task_type:echo")) == 1001
+    await holding.close(*KEY)
+    await holding.sweep.single_pass()
+    assert len(await holding.held("breaker:task_type:echo")) == 1001
+
+
+async def test_no_permit_is_leased_to_a_task_of_a_paused_queue(spine: Spine, holding: Holding) -> None:
+    await hold(spine, holding, 2, priority=9)
+    (other,) = await hold(spine, holding, queue="reports", priority=2)
+    async with spine.store.statement() as connection:
+        await pausing.set_paused(connection, "maintenance", paused=True, reason="a test", actor="me")
+    await holding.half_open(*KEY)
+    await holding.sweep.single_pass()
+    assert await holding.waiting() == [other]
 
 
 async def test_a_task_of_two_half_open_breakers_gets_a_permit_of_each(spine: Spine, holding: Holding) -> None:
@@ -312,6 +394,25 @@ async def test_a_type_that_fails_fast_still_has_probes(spine: Spine, holding: Ho
     assert [str(row["id"]) for row in await spine.rows("SELECT id FROM task WHERE state = 'failed'")] == held[2:]
 
 
+async def test_held_tasks_of_other_types_are_not_looked_at_for_those_that_fail_fast(
+    spine: Spine, holding: Holding
+) -> None:
+    await hold(spine, holding)
+    await spine.run(
+        "INSERT INTO task_live (id, state, place, task_type, queue, priority, sla_seconds, timeout_seconds, due_at,"
+        " caller, args, kwargs, dependencies, held_reason, held_at) SELECT gen_random_uuid(), 'held', 'held', 'noop',"
+        " 'maintenance', 3, 300, 300, now(), 'local', '[]', '{}', '{smtp}', :reason, now()"
+        " FROM generate_series(1, 5000)",
+        reason=f"breaker:{SMTP}",
+    )
+    await spine.run("ANALYZE task_live")
+    async with spine.store.statement() as connection:
+        statement = text(f"EXPLAIN {held_tasks._FAIL_FAST}")
+        parameters = {"reason": f"breaker:{SMTP}", "task_types": ["fast"], "spared": [], "most": 500}
+        plan = "\n".join((await connection.execute(statement, parameters)).scalars())
+    assert "Index Scan using ix_task_live_held_type" in plan, plan
+
+
 async def test_only_one_of_two_processes_lets_tasks_go(spine: Spine, holding: Holding) -> None:
     held = await hold(spine, holding, 5)
     await holding.half_open(*KEY)
@@ -359,7 +460,9 @@ async def test_a_snapshot_that_is_gone_comes_back(spine: Spine, holding: Holding
 
 
 async def test_an_entry_that_is_none_is_replaced(spine: Spine, holding: Holding) -> None:
-    await spine.server.command("HSET", keys.BREAKERS, SMTP, "garbage", "dependency:x", "!|{", "default", "")
+    await spine.server.command(
+        "HSET", keys.BREAKERS, SMTP, "garbage", "dependency:x", "!|{", "dependency:y", "!1|[]", "default", ""
+    )
     await holding.sweep.single_pass()
     assert await spine.server.command("HKEYS", keys.BREAKERS) == [b"default"]
 

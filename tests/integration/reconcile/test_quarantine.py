@@ -8,7 +8,8 @@ from contract.queues import list_key
 from service.reconcile.held import HeldSweep
 from service.reconcile.quarantine import QuarantineSweep
 from service.reconcile.rescue import Rescuer
-from service.store.rescuing import MOST_IN_A_ROW, Running
+from service.store.holding import MOST_IN_A_ROW
+from service.store.rescuing import Running
 from tests.integration.reconcile.judge import Judge, beat
 from tests.integration.spine import Spine, new_task
 

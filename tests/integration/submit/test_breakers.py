@@ -1,5 +1,7 @@
 """What a submission depends on, and what becomes of it while a circuit breaker would hold it."""
 
+from typing import Any
+
 import pytest
 
 from contract.catalogue import TaskTypeSpec
@@ -85,3 +87,30 @@ async def test_a_disabled_breaker_refuses_nobody(spine: Spine, submitter: Submit
     await Holding(spine).force(*KEY, BreakerState.DISABLED)
     accepted = await submit(spine, submitter, dependencies=["smtp"], on_breaker_open="reject")
     assert accepted.submitted_at is not None
+
+
+async def test_a_half_open_breaker_gets_its_probe_from_those_who_would_rather_be_refused(
+    spine: Spine, submitter: Submitter
+) -> None:
+    holding = Holding(spine)
+    fields: dict[str, Any] = {"dependencies": ["smtp"], "on_breaker_open": "reject"}
+    await holding.open(*KEY)
+    await holding.half_open(*KEY)
+    probe = await submit(spine, submitter, **fields)
+    with pytest.raises(BreakerOpen, match="half_open"):
+        await submitter.submit(Submission.model_validate({"task_type": "noop"} | fields), None, None)
+    await spine.dispatcher.single_pass()
+    assert await holding.held() == [probe.task_id]
+    with pytest.raises(BreakerOpen, match="half_open"):
+        await submit(spine, submitter, **fields)
+
+
+async def test_a_half_open_breaker_refuses_while_all_its_permits_are_leased(spine: Spine, submitter: Submitter) -> None:
+    holding = Holding(spine)
+    await holding.open(*KEY)
+    await holding.half_open(*KEY)
+    for number in range(spine.settings.circuit_breaker.half_open_permits):
+        _, granted = await holding.registry.lease(KEY, f"another service {number}")
+        assert granted
+    with pytest.raises(BreakerOpen, match="half_open"):
+        await submit(spine, submitter, dependencies=["smtp"], on_breaker_open="reject")

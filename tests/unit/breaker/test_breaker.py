@@ -88,6 +88,14 @@ def test_permit_of_a_probe_that_never_reports_runs_out() -> None:
     assert lease(breaker, "d", 120.0)[1]
 
 
+def test_permit_that_is_renewed_outlasts_the_others_and_one_that_is_not_leased_stays_so() -> None:
+    breaker, _ = lease(probing(), "a", 60.0)
+    breaker, _ = lease(breaker, "b", 60.0)
+    renewed = breaker.renew(["a", "c"], POLICY, 100.0).breaker
+    assert set(renewed.tick(159.0).breaker.permits) == {"a"}
+    assert not renewed.tick(160.0).breaker.permits
+
+
 def test_probes_that_succeed_close_it() -> None:
     breaker = probing()
     for permit in ("a", "b", "c"):
