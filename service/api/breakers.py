@@ -138,7 +138,7 @@ async def set_policy(
 ) -> Response:
     """Set a policy."""
     policy = await given(request, BreakerPolicy)
-    return shown(await parts.breakers.set_policy((scope, name), policy, _version(if_match)))
+    return shown(await parts.breaker_hand.set_policy((scope, name), policy, _version(if_match)))
 
 
 @router.delete(
@@ -156,7 +156,7 @@ async def unset_policy(
     if_match: Annotated[str | None, Header(description="The `ETag` the policy must still have.")] = None,
 ) -> Response:
     """Take a policy away."""
-    return shown(await parts.breakers.set_policy((scope, name), None, _version(if_match)))
+    return shown(await parts.breaker_hand.set_policy((scope, name), None, _version(if_match)))
 
 
 @router.post(

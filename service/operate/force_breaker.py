@@ -1,7 +1,8 @@
-"""Set a circuit breaker by hand: from the answer on, the gate of the workers does as it says."""
+"""Set a circuit breaker or its policy by hand: from the answer on, gate and reports of the workers do as it says."""
 
 from collections.abc import Callable
 
+from contract.breaker_policy import BreakerPolicy
 from service.breaker.breaker import Step
 from service.breaker.registry import Entry, Registry
 from service.breaker.snapshot import Snapshot
@@ -26,8 +27,17 @@ class BreakerHand:
         restarts; while Redis is away it is told later. Raises what ``Registry.change`` raises.
         """
         entry = await self._registry.change(key, step)
+        await self._tell()
+        return entry
+
+    async def set_policy(self, key: Key, policy: BreakerPolicy | None, expected_version: int | None) -> Entry:
+        """As ``Registry.set_policy``; told as ``change`` tells."""
+        entry = await self._registry.set_policy(key, policy, expected_version)
+        await self._tell()
+        return entry
+
+    async def _tell(self) -> None:
         try:
             await self._snapshot.push()
         except BrokerAway as error:
             log.info("a circuit breaker could not be told to Redis; the sweep does it", reason=str(error))
-        return entry
