@@ -26,7 +26,7 @@ class EntryBody(TypedDict):
     permits: Mapping[str, float]
     """Who may pass while it is half open, each the id of a task, and until when."""
     threshold: int
-    """Failures in a row that open it."""
+    """Failures in a row that open it; 0: none do."""
     wait: float
     """Seconds that it then stays open at least."""
     expected: list[str]
@@ -49,7 +49,7 @@ def body_of(
         "state": state,
         "retry_at": retry_at,
         "permits": dict(permits),
-        "threshold": policy.failure_threshold,
+        "threshold": policy.failure_threshold or 0,
         "wait": policy.wait_seconds(trips + 1, lambda: 0.0),
         "expected": list(policy.expected_exception),
         "ignored": list(policy.ignored_exceptions),

@@ -50,8 +50,8 @@ class BreakerPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    failure_threshold: int = Field(default=5, ge=1, le=10_000)
-    """Failures in a row that open the breaker."""
+    failure_threshold: int | None = Field(default=5, ge=1, le=10_000)
+    """Failures in a row that open the breaker. null: only the rates of the window open it."""
     recovery_timeout: float = Field(default=60.0, gt=0, le=86_400)
     """Seconds until an open breaker lets a probe through, the first time it opens."""
     expected_exception: ExceptionNames = Field(default=("Exception",), min_length=1, max_length=_MOST_NAMES)
@@ -95,6 +95,8 @@ class BreakerPolicy(BaseModel):
     def _rates_have_a_window(self) -> Self:
         if (self.failure_rate is not None or self.slow_call_rate is not None) and self.window_seconds is None:
             raise ValueError("failure_rate and slow_call_rate need window_seconds")
+        if self.failure_threshold is None and self.failure_rate is None and self.slow_call_rate is None:
+            raise ValueError("without failure_threshold it needs failure_rate or slow_call_rate, or it never opens")
         if (self.slow_call_rate is None) != (self.slow_call_seconds is None):
             raise ValueError("slow_call_rate and slow_call_seconds go together")
         return self

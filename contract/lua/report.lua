@@ -56,7 +56,7 @@ elseif ARGV[9] == 'failure' then
       end
       local opens = false
       if counts and (told == '' or told == epoch) then
-        if breaker.state == 'closed' then
+        if breaker.state == 'closed' and breaker.threshold > 0 then
           opens = redis.call('HINCRBY', KEYS[4], ARGV[i], 1) >= breaker.threshold
         elseif mark == '?' then
           opens = breaker.permits[ARGV[3]] ~= nil

@@ -254,7 +254,7 @@ class Breaker:
             return Step(self)
         failed = kind is Kind.FAILURE
         counted = replace(self, failures=self.failures + 1 if failed else 0)
-        if counted.failures >= policy.failure_threshold:
+        if policy.failure_threshold is not None and counted.failures >= policy.failure_threshold:
             return counted.trip(policy, now, f"{counted.failures} failures in a row", draw)
         if policy.window_seconds is None:
             return Step(replace(counted, buckets=()))

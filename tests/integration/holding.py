@@ -18,7 +18,7 @@ LIST = "maintenance\x06\x167"
 async def trip(spine: Spine) -> None:
     """Let ``smtp`` fail until its breaker opens, and record that. The tasks that failed are gone afterwards."""
     failed = []
-    for _ in range(spine.settings.circuit_breaker.failure_threshold):
+    for _ in range(spine.settings.circuit_breaker.failure_threshold or 0):
         await spine.window.refresh()
         task = new_task(dependencies="smtp", max_attempts=2)
         await spine.commits.join(task)

@@ -113,6 +113,15 @@ async def test_failures_in_a_row_open_the_breaker_in_the_call_that_reports_the_l
     assert await scripts.gate(str(uuid4()), breakers=(TYPE, SMTP)) == [b"held"]
 
 
+async def test_without_a_threshold_no_failures_in_a_row_open_it(scripts: Scripts) -> None:
+    rates = BreakerPolicy(failure_threshold=None, window_seconds=60, failure_rate=0.5)
+    closed = encode(PASSES, 0, body_of(rates, "closed", None, {}, 0))
+    await put(scripts, SMTP, closed)
+    for _ in range(6):
+        await fail(scripts, SMTP)
+    assert await stored(scripts, SMTP) == closed
+
+
 async def test_a_success_forgets_the_failures_before_it(scripts: Scripts) -> None:
     for _ in range(2):
         await fail(scripts, SMTP)

@@ -65,7 +65,7 @@ def test_a_refusal_counts_as_an_answer(plane: ControlPlane) -> None:
 
 
 def test_failures_in_a_row_open_the_breaker_and_the_gate_holds_the_next(plane: ControlPlane) -> None:
-    for _ in range(BreakerPolicy().failure_threshold):
+    for _ in range(BreakerPolicy().failure_threshold or 0):
         outcome(plane, "failed", "smtp", "fail")
     assert plane.redis.hget(BREAKERS, SMTP).startswith("!1|")
     held = plane.publish("library.calls", "db", "well")

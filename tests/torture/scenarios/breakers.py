@@ -150,6 +150,8 @@ def _few_calls(run: Run, reached: int, openings: int) -> None:
 
 
 async def _heals_with_much_held(run: Run, outside: Outside, calls: _Calls, tasks: int) -> None:
+    # Thousands would take long beside other work.
+    run.load.quiet = run.full
     await calls.submit(tasks)
 
     async def held() -> bool:
@@ -172,7 +174,8 @@ async def _heals_with_much_held(run: Run, outside: Outside, calls: _Calls, tasks
     # Probes, and those that wait for their next attempt, are not held.
     run.demand(reached <= most + 20, f"{reached} calls in {seconds:.1f} s, the ramp allows {most:.0f}")
     run.demand(let_go >= min(before, most) * 0.7, f"only {let_go} were let go in {seconds:.1f} s of {most:.0f}")
-    await calls.all_end()
+    await calls.all_end(400.0 if run.full else 180.0)
+    run.load.quiet = False
     run.tell("all of them have succeeded")
 
 

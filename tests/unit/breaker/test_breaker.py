@@ -192,3 +192,10 @@ def test_closing_by_hand_forgets_what_was_counted_and_tells_who() -> None:
     assert step.breaker.is_pristine
     assert step.transitions[-1].actor == "ada"
     assert after(step.breaker, FAILURE, FAILURE, now=4.0).seen is BreakerState.CLOSED
+
+
+def test_without_a_threshold_only_the_rates_of_the_window_open_it() -> None:
+    policy = RATES.model_copy(update={"failure_threshold": None, "minimum_calls": 20})
+    many = after(Breaker(), *[FAILURE] * 19, policy=policy)
+    assert (many.seen, many.failures) == (BreakerState.CLOSED, 19)
+    assert after(many, FAILURE, policy=policy).seen is BreakerState.OPEN

@@ -51,6 +51,13 @@ def test_breaker_out_of_bounds_or_with_another_key_is_refused(wrong: dict[str, o
         BreakerPolicy.model_validate(wrong)
 
 
+def test_breaker_without_a_threshold_needs_a_rate() -> None:
+    with pytest.raises(ValidationError, match="never opens"):
+        BreakerPolicy.model_validate({"failure_threshold": None, "window_seconds": 60})
+    only_rates = {"failure_threshold": None, "window_seconds": 60, "failure_rate": 0.5}
+    assert BreakerPolicy.model_validate(only_rates).failure_threshold is None
+
+
 def test_retry_policy_as_people_have_it_is_the_default() -> None:
     given = {"max_retries": 3, "interval_start": 0, "interval_step": 2, "interval_max": 10, "jitter": True}
     assert RetryPolicy.model_validate(given) == RetryPolicy()
