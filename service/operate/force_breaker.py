@@ -6,6 +6,8 @@ from contract.breaker_policy import BreakerPolicy
 from service.breaker.breaker import Step
 from service.breaker.registry import Entry, Registry
 from service.breaker.snapshot import Snapshot
+from service.errors import DatabaseAway
+from service.loops import ExpectedFault
 from service.redis import BrokerAway, RedisServer
 from service.settings import Settings
 from service.store.breakers import Key
@@ -39,5 +41,6 @@ class BreakerHand:
     async def _tell(self) -> None:
         try:
             await self._snapshot.push()
-        except BrokerAway as error:
+        except (BrokerAway, DatabaseAway, ExpectedFault) as error:
+            # It is committed: whoever asked must not hear that nothing was stored.
             log.info("a circuit breaker could not be told to Redis; the sweep does it", reason=str(error))

@@ -1,0 +1,30 @@
+"""Setting a breaker by hand, when what follows the commit fails."""
+
+from pydantic import SecretStr
+
+from contract.breaker_policy import BreakerPolicy
+from service.breaker.breaker import BreakerState, Override
+from service.breaker.registry import Registry
+from service.database import create_engine
+from service.embedded.ports import HOST, free_port
+from service.operate.force_breaker import BreakerHand
+from service.store.store import Store
+from tests.integration.spine import Spine
+
+SMTP = ("dependency", "smtp")
+
+
+async def test_what_is_committed_is_answered_though_the_database_goes_before_redis_is_told(spine: Spine) -> None:
+    registry = Registry(spine.store, spine.settings)
+    nobody = f"postgresql+asyncpg://app@{HOST}:{free_port()}/app"
+    gone = Store(create_engine(spine.settings.model_copy(update={"database_url": SecretStr(nobody)}), "gone"))
+    hand = BreakerHand(registry, gone, spine.server, spine.settings)
+    forced = Override(BreakerState.FORCED_OPEN, "ada", "they migrate")
+    entry = await hand.change(SMTP, lambda entry, now: entry.breaker.force(forced, now))
+    assert entry.breaker.seen is BreakerState.FORCED_OPEN
+    policy = BreakerPolicy(failure_threshold=7)
+    assert (await hand.set_policy(SMTP, policy, None)).policy == policy
+    stored = await registry.find(SMTP)
+    assert stored is not None
+    assert (stored.breaker.seen, stored.policy) == (BreakerState.FORCED_OPEN, policy)
+    await gone.close()
