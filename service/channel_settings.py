@@ -2,13 +2,12 @@
 
 import base64
 import binascii
-from email.errors import MessageError
-from email.headerregistry import Address
-from email.utils import parseaddr
 from typing import Annotated, Literal, Self
 
 import httpx
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
+
+from contract.mailbox import Mailbox
 
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks marks a secret
 _FEWEST_BYTES, _MOST_BYTES = 24, 64
@@ -48,18 +47,6 @@ def _is_marked(text: str) -> bool:
     return text.startswith(_SECRET_PREFIX)
 
 
-def _mailbox(text: str) -> str:
-    name, address = parseaddr(text)
-    try:
-        Address(display_name=name, addr_spec=address)
-    except (MessageError, ValueError, IndexError):
-        address = ""
-    if "@" not in address or not address.isascii() or not text.isprintable():
-        raise ValueError("must be an address, such as Pointsman <noreply@example.org>")
-    return text
-
-
-Mailbox = Annotated[str, AfterValidator(_mailbox)]
 ChannelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Severities = Annotated[tuple[Literal["page", "ticket"], ...], Field(min_length=1)]
 

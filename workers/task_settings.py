@@ -1,14 +1,13 @@
 """The settings of the shipped task types: which peers they talk to and where they keep files."""
 
-from email.errors import MessageError
-from email.headerregistry import Address
-from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings
+
+from contract.mailbox import Mailbox
 
 
 def _http_base(url: str) -> str:
@@ -18,21 +17,9 @@ def _http_base(url: str) -> str:
     return url.rstrip("/")
 
 
-def _mailbox(text: str) -> str:
-    name, address = parseaddr(text)
-    try:
-        Address(display_name=name, addr_spec=address)
-    except (MessageError, ValueError, IndexError):
-        address = ""
-    if "@" not in address or not address.isascii() or not text.isprintable():
-        raise ValueError("must be an address, such as Pointsman <noreply@example.org>")
-    return text
-
-
 Words = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 HTTPBase = Annotated[str, AfterValidator(_http_base)]
-Mailbox = Annotated[str, AfterValidator(_mailbox)]
 
 
 class TaskSettings(BaseSettings):
