@@ -54,7 +54,15 @@ def run(minutes: float, png: Path) -> Report:
     return Report(
         name="soak",
         rounds=found,
-        shown=["finished", "p99_ms", *(f"{name}_mb" for name in _MEASURED), "dead_rows", "stream", "unfinished"],
+        shown=[
+            "finished",
+            "p99_ms",
+            *(f"{name}_mb" for name in _MEASURED),
+            "postgres_shared_mb",
+            "dead_rows",
+            "stream",
+            "unfinished",
+        ],
         unit="of an interval",
         at_most={"api_mb": 200},
         over_rounds=flat,
@@ -71,7 +79,7 @@ def _panels() -> list[Panel]:
     return [
         Panel("finished, a second", ["finished"]),
         Panel("202, p99 ms", ["p99_ms"]),
-        Panel("memory, MB", [f"{name}_mb" for name in _MEASURED]),
+        Panel("memory, MB", [*(f"{name}_mb" for name in _MEASURED), "postgres_shared_mb"]),
         Panel("CPU, cores", [f"{name}_cores" for name in _MEASURED]),
         Panel("dead rows", ["dead_rows"]),
         Panel("event stream, and tasks unfinished", ["stream", "unfinished"]),
@@ -151,19 +159,30 @@ def _look(stack: Stack, at: float, last: Sequence[Round]) -> Round:
         found[f"{name}_mb"] = _megabytes(stack.processes[name])
         taken = found[f"{name}_cpu_seconds"] = _cpu_seconds(stack.processes[name])
         found[f"{name}_cores"] = (taken - last[0][f"{name}_cpu_seconds"]) / seconds if last else 0.0
+    # What the backends share is the buffer cache, and it fills up to shared_buffers whatever they do.
+    found["postgres_shared_mb"] = found["postgres_mb"] - _own_megabytes(stack.processes["postgres"])
+    found["postgres_mb"] -= found["postgres_shared_mb"]
     return found
 
 
 def _megabytes(pid: int) -> float:
     """Of a process and its children, each counting what it shares with others by its share."""
+    return sum(one.memory_full_info().pss for one in _family(pid)) / 1e6
+
+
+def _own_megabytes(pid: int) -> float:
+    """Of a process and its children, without what any of them shares."""
+    return sum(one.memory_full_info().uss for one in _family(pid)) / 1e6
+
+
+def _family(pid: int) -> list[psutil.Process]:
     process = psutil.Process(pid)
-    return round(sum(one.memory_full_info().pss for one in [process, *process.children(recursive=True)]) / 1e6, 1)
+    return [process, *process.children(recursive=True)]
 
 
 def _cpu_seconds(pid: int) -> float:
     """Taken so far by a process and its children, those that have ended too."""
-    process = psutil.Process(pid)
-    times = [one.cpu_times() for one in [process, *process.children(recursive=True)]]
+    times = [one.cpu_times() for one in _family(pid)]
     return sum(one.user + one.system + one.children_user + one.children_system for one in times)
 
 
