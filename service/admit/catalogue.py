@@ -7,8 +7,11 @@ from typing import Any
 import jsonschema_rs
 
 from contract.catalogue import TaskTypeSpec
+from contract.queues import QueueSpec
+from service.admit.routing import route
 from service.errors import FieldError, InvalidArguments, UnknownTaskType
 from service.loops import Loop
+from service.settings import Settings
 from service.store import catalogue
 from service.store.store import Store
 from service.telemetry import logger
@@ -25,8 +28,23 @@ class KnownTaskType:
 
     def __init__(self, spec: TaskTypeSpec) -> None:
         self.spec = spec
+        self._declares_dependencies = bool(spec.dependencies or spec.url_argument)
+        self._routes: dict[tuple[str | None, int | None], tuple[QueueSpec, int]] = {}
         schema = spec.arguments_schema
         self._validator = None if not schema or _takes_anything(schema) else _compiled(spec)
+
+    def route(self, settings: Settings, queue: str | None, priority: int | None) -> tuple[QueueSpec, int]:
+        """The queue and the priority of a submission that names these, found once. Raises ``UnknownQueue``."""
+        found = self._routes.get((queue, priority))
+        if found is None:
+            found = self._routes[queue, priority] = route(settings, self.spec, queue, priority)
+        return found
+
+    def dependencies_of(self, args: list[Any], kwargs: dict[str, Any], added: list[str]) -> tuple[str, ...]:
+        """What one task depends on, ``added`` included."""
+        if not (added or self._declares_dependencies):
+            return ()
+        return self.spec.dependencies_of(args, kwargs, added)
 
     def check(self, args: list[Any], kwargs: dict[str, Any]) -> None:
         """Raises ``InvalidArguments`` naming every argument that does not fit."""

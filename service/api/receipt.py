@@ -71,7 +71,9 @@ def _kind(task_type: str, queue: str, priority: int, max_attempts: int) -> bytes
     return to_json(fields)[1:-1] + b","
 
 
+@lru_cache(maxsize=64)
 def _moment(at: datetime | None) -> bytes:
+    # Cached because all tasks of one commit were stored at one moment.
     if at is None:
         return b"null"
     if at.tzinfo is not UTC:

@@ -83,6 +83,8 @@ class Registry:
         """Every breaker of tasks that ever was another than closed, or has a policy of its own, as of now."""
         async with self._store.statement() as connection:
             rows = await breakers.unusual(connection)
+            if not rows:
+                return []
             now = await clock.now(connection)
         return [self._as_of(row, now) for row in rows]
 

@@ -33,25 +33,31 @@ class Snapshot:
         self._registry = Registry(store, settings)
         self._most_counted = settings.breakers_most
 
-    async def push(self) -> int:
-        """Make Redis say what Postgres says. Returns how many entries differed. Raises ``BrokerAway``."""
+    async def push(self) -> list[Entry]:
+        """Make Redis say what Postgres says. Returns the breakers that are more than closed with the default policy, as
+        of now. Raises ``BrokerAway``.
+        """
         flat, counted = await self._server.pipeline([("HGETALL", keys.BREAKERS), ("HLEN", keys.BREAKER_FAILURES)])
         seen = {flat[i].decode(): flat[i + 1].decode(errors="replace") for i in range(0, len(flat), 2)}
         if counted > self._most_counted:
             # Somebody calls ever new names. They are counted anew.
             await self._server.command("DEL", keys.BREAKER_FAILURES)
-        async with self._store.statement() as connection:
-            positions = await epochs.positions(connection)
-        wanted = {_field(entry): entry_of(entry) for entry in await self._registry.unusual()}
+        positions: Mapping[str, str] = {}
+        if any(map(_is_provisional, seen.values())):
+            # Before the breakers: what the recorder has passed then, they know.
+            async with self._store.statement() as connection:
+                positions = await epochs.positions(connection)
+        entries = await self._registry.unusual()
+        wanted = {_field(entry): entry_of(entry) for entry in entries}
         wanted[DEFAULT_FIELD] = encode(PASSES, 0, body_of(self._registry.default_policy, "closed", None, {}, 0))
         words: list[Word] = []
         for field in sorted(seen.keys() | wanted.keys()):
             before, after = seen.get(field, ""), wanted.get(field, "")
             if before != after and _is_passed(before, positions):
                 words += (field, before, after, int(_epoch(before) != _epoch(after)))
-        if not words:
-            return 0
-        return int(await self._server.script("breakers", [keys.BREAKERS, keys.BREAKER_FAILURES], [], words))
+        if words:
+            await self._server.script("breakers", [keys.BREAKERS, keys.BREAKER_FAILURES], [], words)
+        return entries
 
 
 def entry_of(entry: Entry) -> str:
@@ -71,6 +77,13 @@ def _epoch(entry: str) -> int:
         return epoch_of(entry) if entry else 0
     except ValueError:
         return 0
+
+
+def _is_provisional(entry: str) -> bool:
+    try:
+        return bool(entry) and provisional_of(entry) is not None
+    except ValueError:
+        return False
 
 
 def _is_passed(entry: str, positions: Mapping[str, str]) -> bool:

@@ -57,19 +57,20 @@ class HoldingSweep:
         if not await self._leadership.leads():
             self._ramps.clear()
             return False
-        await self._snapshot.push()
-        await self._renew()
+        entries = await self._snapshot.push()
+        if any(entry.breaker.seen is BreakerState.HALF_OPEN for entry in entries):
+            await self._renew()
         async with self._store.statement() as connection:
             holders = await holding.breakers_with_tasks(connection)
         self._ramps = {key: ramp for key, ramp in self._ramps.items() if key in holders}
         if not holders:
             return False
-        entries = await self._registry.find_all(holders)
-        probing = [entry for entry in entries.values() if entry.breaker.seen is BreakerState.HALF_OPEN]
-        entries |= await self._probe(probing)
-        await self._fail_fast([entry for entry in entries.values() if entry.breaker.seen not in _PASSING])
+        holding_now = await self._registry.find_all(holders)
+        probing = [entry for entry in holding_now.values() if entry.breaker.seen is BreakerState.HALF_OPEN]
+        holding_now |= await self._probe(probing)
+        await self._fail_fast([entry for entry in holding_now.values() if entry.breaker.seen not in _PASSING])
         for key in holders:
-            entry = entries.get(key)
+            entry = holding_now.get(key)
             if entry is None or entry.breaker.seen in _PASSING:
                 await self._let_go(key, entry)
             else:

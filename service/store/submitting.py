@@ -223,13 +223,21 @@ async def store(
     """
     keyed = tasks[0].key is not None
     columns = _COLUMNS | _KEY_COLUMNS if keyed else _COLUMNS
-    parameters: dict[str, object] = {name: [getattr(task, name) for task in tasks] for name in columns}
+    parameters: dict[str, object] = {name: _column(tasks, name) for name in columns}
     parameters["published"] = list(published)
     if not keyed:
         row = (await connection.execute(_PLAIN, parameters)).one()
         return Stored(row.submitted_at, row.outbox_ids or [], None)
     row = (await connection.execute(_KEYED, parameters | {"remembered": remembered_seconds})).one()
     return Stored(row.submitted_at, row.outbox_ids or [], frozenset(str(task_id) for task_id in row.accepted or []))
+
+
+def _column(tasks: Sequence[NewTask], name: str) -> list[object]:
+    """One array; that of a column which is NULL throughout may be empty: unnest() fills it up, and the driver takes
+    long over each None.
+    """
+    values: list[object] = [getattr(task, name) for task in tasks]
+    return [] if values.count(None) == len(values) else values
 
 
 async def wait_no_longer(connection: AsyncConnection, milliseconds: int) -> None:

@@ -12,7 +12,6 @@ import uuid_utils
 from pydantic_core import to_json
 
 from service.admit.catalogue import Catalogue
-from service.admit.routing import route
 from service.admit.submission import BatchItem, Submission, unstorable
 from service.breaker.breaker import BreakerState
 from service.errors import BreakerOpen, FieldError, InvalidRequest, KeyInUse, KeyReused, PointsmanError, Unavailable
@@ -59,9 +58,9 @@ class Submitter:
         """
         known = await self._catalogue.find(submission.task_type)
         known.check(submission.args, submission.kwargs)
-        queue, priority = route(self._settings, known.spec, submission.queue, submission.priority)
+        queue, priority = known.route(self._settings, submission.queue, submission.priority)
         args, kwargs = _encode(submission)
-        dependencies = known.spec.dependencies_of(submission.args, submission.kwargs, submission.dependencies)
+        dependencies = known.dependencies_of(submission.args, submission.kwargs, submission.dependencies)
         requested = submission.timeout_seconds
         task = NewTask(
             id=str(uuid_utils.uuid7()),

@@ -6,7 +6,7 @@ import runpy
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 
@@ -21,10 +21,12 @@ _BENCHES = {
     "sla": "queue wait of critical tasks while 20,000 others wait",
     "memory": "memory of the API process over 500,000 submissions",
     "worker": "a worker node's time to its first task, and its memory over 100,000",
+    "compare": "intake and drain of this checkout beside those of another, the one before a change",
     "soak": "everything at 60 % of the most it does, for half an hour: a line for each figure, drawn to a PNG",
 }
 _LAYOUT = "store-layout"
 _SOAK = "soak"
+_COMPARE = "compare"
 _TERMINATED = 128 + signal.SIGTERM
 
 
@@ -61,11 +63,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round, medians and ratios there")
     parser.add_argument("--minutes", type=_minutes, help="soak: how long (default 30, 2 when quick)")
     parser.add_argument("--png", type=Path, metavar="FILE", help="soak: draw there (default soak.png)")
+    parser.add_argument("--with", dest="other", type=Path, metavar="DIRECTORY", help="compare: the other checkout")
     # scripts/bench changes the directory; a relative FILE still means where the user stood.
     parser.add_argument("--relative-to", type=Path, default=Path(), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.name != _SOAK and (given.minutes is not None or given.png is not None):
         parser.error(f"--minutes and --png are for {_SOAK}")
+    if (given.name == _COMPARE) is not (given.other is not None):
+        parser.error(f"--with is for {_COMPARE}, and {_COMPARE} needs it")
+    if given.other is not None and not (given.relative_to / given.other / "alembic.ini").is_file():
+        parser.error(f"{given.other}: there is no checkout")
     for file in (given.json, given.png):
         if file is not None and not (given.relative_to / file).parent.is_dir():
             parser.error(f"{file}: there is no such directory")
@@ -84,11 +91,11 @@ def _run(given: argparse.Namespace) -> Report:
     module = importlib.import_module(f"tests.benchmark.{given.name}")
     if given.name == _SOAK:
         minutes = given.minutes or (2.0 if given.quick else 30.0)
-        report: Report = module.run(minutes, given.relative_to / (given.png or "soak.png"))
-    else:
-        signal.alarm(int(LONGEST_SECONDS))
-        report = module.run(given.quick)
-    return report
+        return cast(Report, module.run(minutes, given.relative_to / (given.png or "soak.png")))
+    signal.alarm(int(LONGEST_SECONDS))
+    if given.name == _COMPARE:
+        return cast(Report, module.run(given.quick, (given.relative_to / given.other).resolve()))
+    return cast(Report, module.run(given.quick))
 
 
 def _stolen(before: Any, after: Any) -> float:

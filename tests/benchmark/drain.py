@@ -43,7 +43,7 @@ def run(quick: bool) -> Report:
     rounds, tasks = (5, 600) if quick else (12, 3000)
     with ExitStack() as exits:
         stack = exits.enter_context(Stack())
-        managed = _Managed(stack, tasks, exits.enter_context(stack.managed_worker()))
+        managed = Managed(stack, tasks, exits.enter_context(stack.managed_worker()))
         storing = exits.enter_context(stack.bare_worker("storing_worker", 1, results=3))
         ignoring = exits.enter_context(stack.bare_worker("ignoring_worker", 2))
         environment, database = exits.enter_context(running.procrastinate_schema(stack))
@@ -150,7 +150,7 @@ class _Side(ABC):
         """How many have ended."""
 
 
-class _Managed(_Side):
+class Managed(_Side):
     name = "pointsman"
     parts = frozenset({"postgres", "valkey", "worker", *SERVICE})
 

@@ -40,8 +40,8 @@ def run(quick: bool) -> Report:
     generator = Generator()
     with ExitStack() as exits:
         stack = exits.enter_context(Stack())
-        sides = [*_ours(stack), *_peers(exits, stack)]
-        bench = _Intake(stack, generator, seconds)
+        sides = [*ours(stack), *_peers(exits, stack)]
+        bench = Intake(stack, generator, seconds)
         for side in sides:
             bench.play(side, _WARM_UP_SECONDS)
         sender = _Sender(stack)
@@ -76,7 +76,7 @@ def run(quick: bool) -> Report:
 
 
 @dataclass(frozen=True)
-class _Side:
+class Side:
     """An endpoint that takes tasks."""
 
     name: str
@@ -91,16 +91,16 @@ class _Side:
     is_ours: bool = False
 
 
-def _ours(stack: Stack) -> list[_Side]:
+def ours(stack: Stack) -> list[Side]:
     single, batch = f"{stack.api_url}/v1/tasks", f"{stack.api_url}/v1/tasks/batch"
     many = _body({"tasks": [TASK] * _BATCH_TASKS})
     return [
-        _Side("single", single, BODY, stack.empty, stack.stored, is_ours=True),
-        _Side("batch", batch, many, stack.empty, stack.stored, _BATCH_TASKS, _BATCH_CONNECTIONS, is_ours=True),
+        Side("single", single, BODY, stack.empty, stack.stored, is_ours=True),
+        Side("batch", batch, many, stack.empty, stack.stored, _BATCH_TASKS, _BATCH_CONNECTIONS, is_ours=True),
     ]
 
 
-def _peers(exits: ExitStack, stack: Stack) -> list[_Side]:
+def _peers(exits: ExitStack, stack: Stack) -> list[Side]:
     flower_url, flower_broker_url = exits.enter_context(running.flower(stack))
     flower_broker = exits.enter_context(Redis.from_url(flower_broker_url))
     naive_url, naive_broker_url, naive_database = exits.enter_context(running.naive_endpoint(stack))
@@ -121,32 +121,32 @@ def _peers(exits: ExitStack, stack: Stack) -> list[_Side]:
         database.execute(f"TRUNCATE {tables.PROCRASTINATE} CASCADE")
 
     return [
-        _Side(
+        Side(
             "flower",
             flower_url,
             _body({"kwargs": _KWARGS}),
             lambda: flower_broker.delete("celery"),
             lambda: int(flower_broker.llen("celery")),
         ),
-        _Side("naive", naive_url, BODY, empty_naive, naive_tasks),
-        _Side(
+        Side("naive", naive_url, BODY, empty_naive, naive_tasks),
+        Side(
             "procrastinate",
             deferring_url,
             BODY,
             empty_procrastinate,
             lambda: database.count(tables.PROCRASTINATE),
         ),
-        _Side("echo", echo_url, BODY),
+        Side("echo", echo_url, BODY),
     ]
 
 
-class _Intake:
+class Intake:
     def __init__(self, stack: Stack, generator: Generator, seconds: float) -> None:
         self._stack = stack
         self._generator = generator
         self._seconds = seconds
 
-    def play(self, side: _Side, seconds: float) -> Round:
+    def play(self, side: Side, seconds: float) -> Round:
         """Load one side. Raises SystemExit when an accepted task is not where the side keeps it."""
         # Also for others: what waits in our tables costs the idle service time.
         self._stack.empty()
@@ -164,7 +164,7 @@ class _Intake:
             found[f"{side.name}_sent"] = self._stack.sent()
         return found
 
-    def _require_stored(self, side: _Side, load: Load) -> None:
+    def _require_stored(self, side: Side, load: Load) -> None:
         assert side.stored is not None
         stored = settled(side.stored)
         accepted = load.accepted * side.tasks

@@ -69,9 +69,13 @@ class Node:
 
 
 class Stack:
-    """A context manager; at its end no process and no file is left."""
+    """A context manager; at its end no process and no file is left.
 
-    def __init__(self) -> None:
+    ``checkout``: where the code of its processes is, when it is not the one beside this file.
+    """
+
+    def __init__(self, checkout: Path = ROOT) -> None:
+        self._checkout = checkout
         self._exits = ExitStack()
         self.processes: dict[str, int] = {}
         """Name to process id, of everything that runs now."""
@@ -249,7 +253,8 @@ class Stack:
 
     def _process(self, name: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> Process:
         command = (sys.executable, *words)
-        return Process(name, command, {**self.environment, **(environment or {})}, ROOT, self._logs / f"{name}.log")
+        given = {**self.environment, **(environment or {})}
+        return Process(name, command, given, self._checkout, self._logs / f"{name}.log")
 
     def wait(self, condition: Callable[[], Any], what: str) -> None:
         """Return when ``condition`` holds. Raises SystemExit with all logs after a minute."""

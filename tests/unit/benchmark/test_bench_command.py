@@ -8,7 +8,7 @@ import pytest
 from tests.benchmark import drain, intake
 
 ROOT = Path(__file__).parents[3]
-BENCHES = ("intake", "drain", "latency", "stages", "sla", "memory", "worker", "soak")
+BENCHES = ("intake", "drain", "latency", "stages", "sla", "memory", "worker", "compare", "soak")
 
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:
@@ -39,6 +39,9 @@ def test_each_bench_is_there_without_the_peers(name: str) -> None:
         ["soak", "--minutes", "soon"],
         ["intake", "--json", "/nowhere/at/all.json"],
         ["intake", "--slow"],
+        ["compare"],
+        ["compare", "--with", "/nowhere/at/all"],
+        ["drain", "--with", "."],
     ],
 )
 def test_bad_arguments_are_refused_before_anything_starts(words: list[str]) -> None:

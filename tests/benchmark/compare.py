@@ -1,0 +1,92 @@
+"""Intake and drain of this checkout beside those of another: what a change costs.
+
+Two whole stacks run, each on servers of its own, and one idles while the other has its turn. Rounds are short and many,
+and the other goes first in every second round, so that what the machine does meanwhile falls on both. The packages are
+those of this checkout.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.benchmark.drain import Managed
+from tests.benchmark.intake import Intake, Side, ours
+from tests.benchmark.load import Generator
+from tests.benchmark.report import Report, Round
+from tests.benchmark.rounds import in_turn, play
+from tests.benchmark.stack import ROOT, SERVICE, Stack
+
+_PARTS = ("postgres", "valkey", *SERVICE)
+_NAMES = ("this", "other")
+
+
+def run(quick: bool, other: Path) -> Report:
+    """Eight rounds of 2 s and 600 tasks a side, or 25 of 2 s and 1,500."""
+    rounds, tasks = (8, 600) if quick else (25, 1500)
+    generator = Generator()
+    with ExitStack() as exits:
+        checkouts = [
+            _Checkout(exits, name, directory, generator, tasks)
+            for name, directory in zip(_NAMES, (ROOT, other), strict=True)
+        ]
+        turns = [[one.turns[kind] for one in checkouts] for kind in range(len(checkouts[0].turns))]
+        for sides in turns:
+            in_turn(sides, 0)
+
+        def one_round(number: int) -> Round:
+            found: Round = {}
+            for sides in turns:
+                found |= in_turn(sides, number)
+            return found
+
+        found = play(one_round, rounds)
+    figures = ("single", "batch", "drain")
+    return Report(
+        name="compare",
+        rounds=found,
+        shown=[f"{name}_{figure}{unit}" for figure in figures for unit in ("", "_cpu_us") for name in _NAMES],
+        unit="tasks a second, CPU µs a task",
+        compared={figure: (f"this_{figure}", f"other_{figure}") for figure in figures}
+        | {f"{figure}_cpu": (f"this_{figure}_cpu_us", f"other_{figure}_cpu_us") for figure in figures},
+        notes=[
+            f"this checkout beside {other.name}; {len(found)} rounds, {tasks:,} tasks each to drain",
+            "a ratio of rates above 1 is this one faster, one of CPU below 1 this one cheaper",
+            "CPU is that of all processes that work for a side, idle time of their loops too",
+        ],
+    )
+
+
+class _Checkout:
+    """A whole stack, and its turns: single submissions, batches, a drain."""
+
+    def __init__(self, exits: ExitStack, name: str, directory: Path, generator: Generator, tasks: int) -> None:
+        self._name = name
+        self._stack = exits.enter_context(Stack(directory))
+        self._managed = Managed(self._stack, tasks, exits.enter_context(self._stack.managed_worker()))
+        self._intake = Intake(self._stack, generator, 2.0)
+        single, batch = ours(self._stack)
+        self.turns: list[Callable[[], Round]] = [
+            lambda: self._take_in(single),
+            lambda: self._take_in(batch),
+            self._drain,
+        ]
+
+    def _take_in(self, side: Side) -> Round:
+        found = self._intake.play(side, 2.0)
+        # What waits would cost the loops of this stack while the other has its turn.
+        self._stack.empty()
+        return self._named(found, side.name, _PARTS)
+
+    def _drain(self) -> Round:
+        found = self._managed.drain()
+        self._stack.empty()
+        return self._named({f"drain{name.removeprefix(Managed.name)}": value for name, value in found.items()}, "drain")
+
+    def _named(self, found: Round, figure: str, parts: Sequence[str] = (*_PARTS, "worker")) -> Round:
+        """The rate, the CPU of each part, and the whole of it."""
+        cpu = {part: found[f"{figure}_{part}_cpu_us"] for part in parts}
+        named = {f"{self._name}_{figure}_{part}_cpu_us": spent for part, spent in cpu.items()}
+        return named | {
+            f"{self._name}_{figure}": found[figure],
+            f"{self._name}_{figure}_cpu_us": round(sum(cpu.values()), 1),
+        }
