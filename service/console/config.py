@@ -23,7 +23,6 @@ _GROUPS = {
 """Titles, with the beginnings of the names they hold; the first title that fits."""
 
 _OTHERS = "Others"
-_NOTES = {"circuit_breaker": "of breakers that are used over HTTP; tasks are not held by them yet"}
 _WIDEST_VALUE = 48
 
 
@@ -54,8 +53,7 @@ def _from_run_file(row: Row, settings: Settings) -> Row:
 
 
 def _as_json(row: Row) -> dict[str, Any]:
-    found = {"name": row.name, "value": row.value, "source": str(row.origin.source), "origin": str(row.origin)}
-    return found | ({"note": _NOTES[row.name]} if row.name in _NOTES else {})
+    return {"name": row.name, "value": row.value, "source": str(row.origin.source), "origin": str(row.origin)}
 
 
 def _lines(shown: list[Row]) -> Iterator[str]:
@@ -66,8 +64,7 @@ def _lines(shown: list[Row]) -> Iterator[str]:
         for row in members:
             origin = typer.style(str(row.origin), dim=row.origin.source is Source.DEFAULT)
             if isinstance(row.value, dict):
-                note = f"  ({_NOTES[row.name]})" if row.name in _NOTES else ""
-                yield f"  {row.name:<{names}}  {'' if row.value else '-':<{values}}  {origin}{note}"
+                yield f"  {row.name:<{names}}  {'' if row.value else '-':<{values}}  {origin}"
                 yield from (f"    {key:<{names}}  {_short(part)}" for key, part in row.value.items())
             else:
                 yield f"  {row.name:<{names}}  {row.text:<{values}}  {origin}"

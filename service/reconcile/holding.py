@@ -45,6 +45,7 @@ class HoldingSweep:
         self._registry = Registry(store, settings)
         self._snapshot = Snapshot(store, server, settings)
         self._closer = Closer(store, server)
+        self._dead_seconds = settings.worker_dead_seconds
         self._leadership = Leadership(store, "holding", settings.leader_seconds)
         self._ramps: dict[Key, Ramp] = {}
         self._fail_fast_types: list[str] = []
@@ -111,7 +112,7 @@ class HoldingSweep:
             return entry
         async with self._store.statement() as connection:
             await holding.pass_on(connection, entry.key)
-        return await self._registry.lease_probes(entry.key, _chooser(entry.key))
+        return await self._registry.lease_probes(entry.key, _chooser(entry.key, self._dead_seconds))
 
     async def _renew(self) -> None:
         """A permit lasts while its task runs, however long that takes: what comes of it must count."""
@@ -155,9 +156,9 @@ class HoldingSweep:
         return self._fail_fast_types
 
 
-def _chooser(key: Key) -> Choose:
+def _chooser(key: Key, dead_seconds: float) -> Choose:
     async def choose(connection: Connection, most: int, have: Sequence[str]) -> list[str]:
-        return await holding.choose_probes(connection, key, most, _tasks(have))
+        return await holding.choose_probes(connection, key, most, _tasks(have), dead_seconds)
 
     return choose
 

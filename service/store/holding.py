@@ -71,15 +71,20 @@ _RELEASE = text(f"""
     UPDATE task_live t SET {LET_GO} FROM judged j WHERE t.id = j.id AND j.held_by IS NULL
 """)
 
-# Without those that an open breaker holds as well, and those of a paused queue: their permits would lapse. One that is
-# half open gets its turn.
+# Without those that an open breaker holds as well, and those of a queue that is paused or that none of the living
+# workers serves: their permits would lapse. One that is half open gets its turn.
 _LOOKED_AT = 1000
 _PROBES = text(f"""
+    WITH living AS (
+        SELECT unnest(queues) AS queue FROM worker
+        WHERE last_seen_at > now() - CAST(:dead_seconds AS float8) * interval '1 second'
+    )
     SELECT f.id FROM (
         SELECT id, task_type, dependencies, priority, due_at FROM task_live
         WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
             AND NOT id = ANY(CAST(:have AS uuid[]))
             AND NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused))
+            AND (queue = ANY(ARRAY(SELECT queue FROM living)) OR NOT EXISTS (SELECT FROM living))
         ORDER BY priority DESC, due_at, id LIMIT {_LOOKED_AT}
     ) AS f
     WHERE NOT EXISTS (
@@ -202,11 +207,21 @@ async def pass_on(connection: Connection, key: Key) -> None:
     await connection.execute(_PASS_ON, {"reason": reason_of(key), "scope": key[0], "name": key[1]})
 
 
-async def choose_probes(connection: Connection, key: Key, most: int, have: Sequence[str]) -> list[str]:
+async def choose_probes(
+    connection: Connection, key: Key, most: int, have: Sequence[str], dead_seconds: float
+) -> list[str]:
     """Up to ``most`` tasks of this breaker that no other open one holds, the most urgent and then the oldest first,
-    without those that ``have`` a permit.
+    without those that ``have`` a permit. Those of a queue that no worker serves are passed over, unless no worker was
+    seen within ``dead_seconds`` at all.
     """
-    parameters = {"reason": reason_of(key), "scope": key[0], "name": key[1], "most": most, "have": list(have)}
+    parameters = {
+        "reason": reason_of(key),
+        "scope": key[0],
+        "name": key[1],
+        "most": most,
+        "have": list(have),
+        "dead_seconds": dead_seconds,
+    }
     return [str(found) for found in (await connection.execute(_PROBES, parameters)).scalars()]
 
 

@@ -8,6 +8,7 @@ are tried (6).
 import asyncio
 import json
 import os
+from collections import Counter
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,20 +30,30 @@ from hypothesis.stateful import (
 from pydantic import SecretStr
 
 from contract import keys
+from service.breaker.breaker import BreakerState
+from service.broker import Broker
 from service.database import create_engine
-from service.errors import TaskFinished
+from service.errors import CountDiffers, TaskFinished
 from service.operate.cancel import Canceller
+from service.operate.pause import Pauser
+from service.operate.purge import PURGEABLE, Purger
+from service.operate.withdraw import Withdrawer
 from service.reconcile.cancelled import CancelledSweep
 from service.reconcile.due import DueSweep
 from service.reconcile.expired import ExpiredSweep
 from service.reconcile.outbox import OutboxSweep
+from service.reconcile.rescue import Rescuer
 from service.record.recorder import Recorder
 from service.redis import RedisServer
 from service.settings import Settings
+from service.store.rescuing import Running
 from service.store.store import Store
 from tests.acceptance import invariants
+from tests.acceptance.waiting import until
+from tests.integration.holding import Holding
+from tests.integration.reconcile.judge import beat
 from tests.integration.spine import Spine
-from tests.race.world import ERROR, Sweep, World, lists
+from tests.race.world import ERROR, QUEUE, Sweep, World, lists
 from tests.torture import audit
 
 Answer = TypeVar("Answer")
@@ -50,9 +61,14 @@ Answer = TypeVar("Answer")
 _EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "6"))
 _EMPTIED = (
     "task_live", "task", "task_attempt", "outbox", "idempotency_key", "task_metrics", "task_metrics_delta",
-    "broker_epoch", "recorder_position", "leader", "audit_violation",
+    "broker_epoch", "recorder_position", "leader", "worker", "queue_pause", "breaker", "breaker_transition",
+    "audit_violation",
 )  # fmt: skip
 _PICK = st.integers(min_value=0, max_value=1_000)
+_OWNER = "w@h"
+_BREAKER = ("task_type", "noop")
+_DEATHS = 4
+"""As often a task may lose its worker without being put into quarantine."""
 
 
 class Report:
@@ -72,7 +88,8 @@ class Lifecycle(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.tokens = 0
+        self.tokens = self.beats = 0
+        self.deaths: Counter[str] = Counter()
         self.tasks: list[str] = []
         self.in_hand: list[dict[str, Any]] = []
         self.running: list[tuple[dict[str, Any], list[Any], str]] = []
@@ -88,11 +105,13 @@ class Lifecycle(RuleBasedStateMachine):
         server = RedisServer(self.settings.require_redis_url(), self.settings.redis_timeout_seconds)
         self.spine = Spine(self.store, server, self.settings)
         self.world = World(self.spine, 0)
+        self.holding = Holding(self.spine)
         self.sweeps: list[Sweep] = [
             DueSweep(self.store, self.settings),
             OutboxSweep(self.store, self.settings),
             ExpiredSweep(self.store, server, self.settings),
             CancelledSweep(self.store, server, self.settings),
+            self.holding.sweep,
         ]
         await self.spine.run(f"TRUNCATE {', '.join(_EMPTIED)}")
         await server.command("FLUSHALL")
@@ -116,6 +135,10 @@ class Lifecycle(RuleBasedStateMachine):
             await self._report(Report(message, verdict, "succeeded", token, {}))
         for message in self.in_hand:
             await self.world.work(message)
+        await self._set_paused(paused=False)
+        await self.holding.close(*_BREAKER)
+        await self.spine.record_all()
+        await until(self._is_nothing_held, "what is held to be let go")
         await self.spine.run("UPDATE task_live SET due_at = now() WHERE place = 'asleep'")
         await self.world.settle()
         states = await self.world.check()
@@ -127,6 +150,10 @@ class Lifecycle(RuleBasedStateMachine):
         after = await self.spine.counters()
         assert after == before, "reports that came again changed the counters"
         assert await self.world.check() == states
+
+    async def _is_nothing_held(self) -> bool:
+        await self.holding.sweep.single_pass()
+        return not await self.holding.held()
 
     @initialize(tasks=st.integers(min_value=1, max_value=4))
     def some_tasks(self, tasks: int) -> None:
@@ -238,6 +265,78 @@ class Lifecycle(RuleBasedStateMachine):
             except TaskFinished:
                 return
 
+    @rule(paused=st.booleans())
+    def the_queue_is_paused_or_resumed(self, paused: bool) -> None:
+        """Whatever is under way."""
+        self.do(self._set_paused(paused=paused))
+
+    async def _set_paused(self, *, paused: bool) -> None:
+        broker: Broker = self.spine.broker
+        await Pauser(self.store, broker, self.settings).set_paused(QUEUE, paused=paused, reason=None)
+
+    @rule()
+    def the_queue_is_purged(self) -> None:
+        """Of everything that has not started."""
+        self.do(self._purge())
+
+    async def _purge(self) -> None:
+        purger = Purger(self.store, Withdrawer(self.store, self.spine.server, self.settings), self.settings)
+        async with self.spine.recording():
+            found = await purger.count(QUEUE, PURGEABLE)
+            try:
+                await purger.purge(QUEUE, PURGEABLE, found.tasks)
+            except CountDiffers:
+                return
+
+    @rule(does=st.sampled_from(["opens", "lets probes pass", "closes"]))
+    def a_breaker_changes(self, does: str) -> None:
+        """That of the task type of all."""
+        if does == "opens":
+            self.do(self.holding.open(*_BREAKER))
+        elif does == "closes":
+            self.do(self.holding.close(*_BREAKER))
+        else:
+            self.do(self._probe())
+
+    async def _probe(self) -> None:
+        entry = await self.holding.registry.find(_BREAKER)
+        if entry is not None and entry.breaker.seen is BreakerState.OPEN:
+            await self.holding.half_open(*_BREAKER)
+
+    @precondition(lambda self: self.running)
+    @rule(pick=_PICK, comes_back=st.booleans())
+    def a_worker_is_taken_for_dead(self, pick: int, comes_back: bool) -> None:
+        """It is, or it was only frozen and reports late what it ran."""
+        number = pick % len(self.running)
+        message, verdict, _ = self.running[number]
+        task = message["headers"]["id"]
+        if self.deaths[task] < _DEATHS:
+            self.deaths[task] += 1
+            if not comes_back:
+                del self.running[number]
+            self.do(self._rescue(Running(task, int(verdict[1]), _OWNER)))
+
+    async def _rescue(self, attempt: Running) -> None:
+        await self.spine.record_all()
+        epoch = int(await self.spine.server.command("HGET", keys.CONTROL, "epoch"))
+        await Rescuer(self.store, self.spine.server).rescue([attempt], epoch)
+
+    @rule()
+    def redis_comes_back_empty(self) -> None:
+        """The worker lives: it says what it runs, and reports again what it had reported."""
+        self.do(self._lose_redis())
+
+    async def _lose_redis(self) -> None:
+        await self.spine.server.command("FLUSHALL")
+        await self.spine.epochs.single_pass()
+        epoch = int(await self.spine.server.command("HGET", keys.CONTROL, "epoch"))
+        self.beats += 1
+        runs = [(message["headers"]["id"], int(verdict[1]), token) for message, verdict, token in self.running]
+        await beat(self.spine, _OWNER, epoch, self.beats, *runs)
+        for report in self.reports:
+            await self._report(report)
+        await self.spine.open_epoch()
+
     @precondition(lambda self: self.in_hand)
     @rule(pick=_PICK)
     def a_message_is_delivered_twice(self, pick: int) -> None:
@@ -289,6 +388,7 @@ def test_any_order_of_events_and_replays_gives_a_legal_history(
             redis_url=SecretStr(redis_url),
             data_dir=tmp_path,
             record_wait_seconds=0.001,
+            census_seconds=0.05,
             outbox_age_seconds=0.05,
         )
 

@@ -321,6 +321,23 @@ async def test_no_permit_is_leased_to_a_task_of_a_paused_queue(spine: Spine, hol
     assert await holding.waiting() == [other]
 
 
+@pytest.mark.parametrize("is_alive", [True, False])
+async def test_no_permit_is_leased_to_a_task_of_a_queue_that_no_living_worker_serves(
+    spine: Spine, holding: Holding, is_alive: bool
+) -> None:
+    urgent = await hold(spine, holding, 2, priority=9)
+    (other,) = await hold(spine, holding, queue="reports", priority=2)
+    await spine.run(
+        "INSERT INTO worker (owner, name, pool, queues, processes, pid, host, contract, started_at, last_seen_at)"
+        " VALUES ('one', 'one', 'bulk', '{reports}', 1, 1, 'here', 1, now(), now() - :seconds * interval '1 second')",
+        seconds=0 if is_alive else 60,
+    )
+    await holding.half_open(*KEY)
+    await holding.sweep.single_pass()
+    # Who lives is not known while nobody was seen: then all queues are taken as served.
+    assert await holding.waiting() == ([other] if is_alive else urgent)
+
+
 async def test_a_task_of_two_half_open_breakers_gets_a_permit_of_each(spine: Spine, holding: Holding) -> None:
     await holding.open("task_type", "noop")
     (task,) = await hold(spine, holding)

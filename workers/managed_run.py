@@ -1,0 +1,265 @@
+"""One managed run as a list of steps, from the gate to its report."""
+
+import asyncio
+import json
+import logging
+import secrets
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]  # billiard is untyped
+from billiard.exceptions import SoftTimeLimitExceeded
+from celery.app.task import Context
+from celery.exceptions import Ignore, Retry, TaskPredicate
+
+from contract.dependencies import breakers_of
+from contract.events import ErrorBody, EventKind, ProgressBody, StartedBody
+from contract.failpoints import Failpoint, reach
+from contract.message import HEADER, ManagedHeader
+from workers.child import Child
+from workers.coroutines import complete, watching
+from workers.dependencies import Dependencies, call_not_made, cause_of, class_names, verdict
+from workers.ejection import give_back
+from workers.errors import TaskCancelled
+from workers.gate import Patience
+from workers.keeper import Note, Outcome
+from workers.once import Step
+from workers.report import Ending, describe, encode_result, failed, kind_of, outcome_body
+from workers.retrying import AttemptRetries
+from workers.slots import Phase, Run
+
+if TYPE_CHECKING:
+    from workers.base import ManagedTask
+
+logger = logging.getLogger(__name__)
+
+MANAGED_RUN = "managed_run"
+"""The attribute of a request that holds its run."""
+
+
+class ManagedRun:
+    """One message of the control plane, from the gate to its report. The slot tells the parent where it stands."""
+
+    retries: AttemptRetries
+    dependencies: Dependencies
+
+    def __init__(self, task: "ManagedTask", request: Context, child: Child) -> None:
+        self.task = task
+        self.request = request
+        self.child = child
+        self.accepted_at = time.monotonic()
+        self.id = cast(str, request.id)
+        self.header: ManagedHeader = request.__dict__[HEADER]
+        self.queue = (request.delivery_info or {}).get("routing_key") or ""
+        self.rules = task.retry_rules
+        self.interruptions = self.header.get("interruptions", 0)
+        self.max_attempts = self.header.get("max_attempts", self.rules.policy.max_attempts) - self.interruptions
+        self.named: Sequence[str] = self.header.get("dependencies") or task.declared_dependencies
+        self.progress: str | None = None
+        hard, soft = request.timelimit or (None, None)
+        self.hard_limit_seconds = float(hard or task.time_limit or 0)
+        self.patience_seconds = min(
+            child.settings.gate_wait_seconds,
+            min(limit for limit in (hard or task.time_limit, soft or task.soft_time_limit, 1e9) if limit) / 2,
+        )
+
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The body's result; raises what the body raised, ``Retry``, ``Ignore`` or ``Reject``."""
+        self.child.in_body = False
+        try:
+            self.show_task()
+            self.pass_gate()
+            reach(Failpoint.WORKER_CLAIMED)
+            self.show_attempt()
+            ending, result, error = self.run_body(args, kwargs)
+            reach(Failpoint.WORKER_RAN)
+            self.report(ending)
+            reach(Failpoint.WORKER_REPORTED)
+        finally:
+            self.child.in_body = True
+        if error is not None:
+            raise error
+        return result
+
+    def show_task(self) -> None:
+        """Before the gate the parent must know the token: the claim may be ours though its answer got lost."""
+        self.token = secrets.token_hex(16)
+        about = _about(self.task.name, self.queue, self.child.owner)
+        self.started = f"{about}{int(self.header['dispatch'])}}}"
+        self.child.slot.show(Phase.ASKING, self._slot_run())
+
+    def pass_gate(self) -> None:
+        """Claim the attempt, or clear the slot and leave."""
+        patience = Patience(self.patience_seconds, self.child.slots)
+        try:
+            if self.child.slots.giving_back:
+                give_back(self.child.redis, self.id, self.started)
+            breakers = breakers_of(self.task.name, self.named)
+            self.claim = self.child.gate.pass_(
+                self.header, self.id, self.token, self.started, patience, self.queue, breakers
+            )
+        except Exception:
+            self.child.slot.clear()
+            raise
+
+    def show_attempt(self) -> None:
+        """From here on the parent names the attempt in its beats and reports it, should this process die."""
+        self.body_at = time.monotonic()
+        self.child.slot.show(Phase.RUNNING, self._slot_run(self.claim.attempt, self.claim.started_at, self.body_at))
+        # What ended with its worker was no try of the task's own.
+        tries = self.claim.attempt - self.interruptions
+        self.retries = AttemptRetries(self.rules, tries, self.max_attempts)
+        self.request.retries = tries - 1
+        self.dependencies = Dependencies(
+            self.id, self.task.name, self.named, self.claim.epochs, self.child.redis, self.child.slot
+        )
+        setattr(self.request, MANAGED_RUN, self)
+
+    def run_body(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Ending, Any, BaseException | None]:
+        """How the attempt ended, what the body returned, and what to raise after the report."""
+        child = self.child
+        # Celery's own wrapper for autoretry_for is left out: the rules below decide.
+        body = getattr(self.task, "_orig_run", self.task.run)
+        try:
+            values, named = self.task.arguments.construct(args, kwargs)
+            child.in_body = True
+            try:
+                with watching(self.is_cancelled):
+                    result = complete(body(*values, **named))
+            finally:
+                child.in_body = False
+            if self.retries.asked is not None:
+                # self.retry(throw=False): the body went on to its end, and still wants to run again.
+                raise self.retries.asked
+            text = None if self.task.ignore_result else encode_result(result)
+            return ({} if text is None else {"result": text}), result, None
+        except BaseException as error:
+            if terminate_handler_fired():
+                # This process is being killed: the parent reports the attempt.
+                raise
+            try:
+                return self._failure(error)
+            except Exception:
+                # Whatever is wrong with the error, the attempt has ended and must be reported.
+                logger.exception("the failure of task %s could not be described", self.id)
+                kind = type(error).__qualname__
+                unknown: ErrorBody = {"type": kind, "message": "(the error could not be described)", "traceback": ""}
+                return failed(unknown), None, RuntimeError(kind)
+
+    def report(self, ending: Ending) -> None:
+        """Tell Redis before the broker message is acknowledged."""
+        breakers = ending["breakers"] = self.dependencies.breakers
+        if "error" in ending:
+            blamed, answered = ending.get("blamed", [None])[0], ending.get("answered", ())
+            said = verdict(breakers, blamed, answered, ending.get("error_classes", ()))
+        else:
+            said = ("success", *breakers)
+        if self.progress is not None:
+            ending["progress"] = self.progress
+        body = outcome_body(self.started, self.claim.started_at, time.monotonic() - self.body_at, ending)
+        self.child.reporter.report(Outcome(self.id, self.claim.attempt, self.token, kind_of(ending), body, said))
+
+    def is_cancelled(self) -> bool:
+        """Whether this run was asked to end."""
+        return self.child.slot.is_cancelled(self.token)
+
+    def once(self, key: str) -> Step:
+        """A step of this task."""
+        return Step(key, self.claim.attempt, self.child.records(self.id, self.token, self.claim.attempt))
+
+    def show_progress(self, text: str) -> None:
+        """Tell how far the attempt is; the last of it also goes with the outcome."""
+        self.progress = text
+        body: ProgressBody = {"attempt": self.claim.attempt, "progress": text}
+        self.child.keeper.tell(Note(EventKind.PROGRESS, self.id, json.dumps(body)))
+
+    def has_arguments(self, args: Any, kwargs: Any) -> bool:
+        """Whether these, of which None stands for what the message holds, are the message's own."""
+        given, named = (tuple(self.request.args or ()), dict(self.request.kwargs or {}))
+        if (args is None or tuple(args) == given) and (kwargs is None or dict(kwargs) == named):
+            return True
+        return self._by_name(given, named) == self._by_name(given if args is None else tuple(args), dict(kwargs or {}))
+
+    def _by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], tuple[Any, ...]]:
+        names = self.task.arguments.positional
+        return dict(zip(names, args, strict=False)) | kwargs, args[len(names) :]
+
+    def _failure(self, error: BaseException) -> tuple[Ending, None, BaseException]:
+        if self.is_cancelled():
+            return (
+                failed(describe(_told(self._cause(error))), timed_out=isinstance(error, SoftTimeLimitExceeded)),
+                None,
+                _raisable(error),
+            )
+        not_made = call_not_made(error)
+        if not_made is not None and not self.task.fail_fast:
+            blocked = failed(describe(not_made))
+            blocked["held_by"] = not_made.breaker
+            return blocked, None, Ignore(f"held: {not_made}")
+        retries = self.retries
+        seconds = retries.seconds_after(error)
+        ending = failed(
+            describe(self._cause(error)),
+            retry_in_seconds=seconds,
+            max_attempts=retries.asked_max_attempts,
+            timed_out=isinstance(error, SoftTimeLimitExceeded),
+        )
+        self._blame(ending, error)
+        if seconds is None or self.retries.is_last:
+            return ending, None, _raisable(error)
+        if isinstance(error, Retry):
+            return ending, None, error
+        return ending, None, Retry(exc=cast(Exception, error), when=cast(Any, seconds))
+
+    def _blame(self, ending: Ending, error: BaseException) -> None:
+        blamed = self.dependencies.blamed(error, self.task.breaker_ignores)
+        if blamed is not None:
+            ending["blamed"] = [blamed]
+            ending["error_classes"] = class_names(cause_of(error))
+        if self.dependencies.answered:
+            ending["answered"] = self.dependencies.answered
+
+    def _cause(self, error: BaseException) -> BaseException:
+        """Why an attempt asked to be retried: what it gave to ``self.retry()``, or was handling when it called it."""
+        if not isinstance(error, Retry):
+            return error
+        return self.retries.asked_because or error.exc or error.__cause__ or error.__context__ or error
+
+    def _slot_run(self, attempt: int = 0, started_at: float = 0.0, body_at: float = 0.0) -> Run:
+        return Run(
+            self.id,
+            self.token,
+            self.task.name,
+            self.queue,
+            self.header["dispatch"],
+            self.accepted_at,
+            self.hard_limit_seconds,
+            attempt,
+            started_at,
+            body_at,
+        )
+
+
+def _told(error: BaseException) -> BaseException:
+    """The error of a run that was asked to end, in our words when an async body was told where it waited."""
+    if not isinstance(error, asyncio.CancelledError):
+        return error
+    return TaskCancelled("the task was cancelled while it ran").with_traceback(error.__traceback__)
+
+
+@lru_cache(maxsize=256)
+def _about(task_type: str, queue: str, worker: str) -> str:
+    """A ``StartedBody`` up to its last value, the dispatch: the rest is the same for all tasks of a kind."""
+    started: StartedBody = {"task_type": task_type, "queue": queue, "worker": worker, "dispatch": 0}
+    return json.dumps(started).removesuffix("0}")
+
+
+def _raisable(error: BaseException) -> BaseException:
+    """What Celery may see of a failure: a MemoryError would end its parent, a CancelledError its process; Ignore and
+    Retry would hide the failure.
+    """
+    if isinstance(error, (MemoryError, TaskPredicate, asyncio.CancelledError)):
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
