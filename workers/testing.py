@@ -22,12 +22,13 @@ from celery.exceptions import Retry
 from contract.events import ErrorBody, EventKind, Progress
 from contract.message import HEADER, VERSION, ManagedHeader
 from workers.app import app
-from workers.base import ManagedRun, ManagedTask
+from workers.base import ManagedTask
 from workers.catalogue import specify
 from workers.child import Child
 from workers.errors import ArgumentsNotValid
 from workers.gate import Claim
 from workers.keeper import Note, Outcome
+from workers.managed_run import ManagedRun
 from workers.once import MemoryRecords, Record, Records
 from workers.options import check
 from workers.settings import Settings, settings
