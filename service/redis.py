@@ -150,6 +150,10 @@ class RedisServer:
             await self._connection.connect()  # type: ignore[no-untyped-call]  # redis-py
         except (RedisError, OSError, TimeoutError) as error:
             raise BrokerAway(str(error)) from error
+        except asyncio.CancelledError:
+            # It may have been greeted and not have answered yet.
+            await self._connection.disconnect(nowait=True)
+            raise
 
     async def _ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Raises the server's error of the first command that failed, after all answers have been read."""

@@ -1,5 +1,6 @@
 """Cancel a task: one that waits ends at once and never runs, one that runs is asked to end, and then made to."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,9 @@ from service.store import cancelling, clock, epochs, reading
 from service.store.cancelling import CancelRequest
 from service.store.ending import end_unstarted
 from service.store.store import Store
+
+_REDIS_SECONDS = 3.0
+"""A caller waits no longer for a Redis that is silent."""
 
 
 class Canceller:
@@ -51,10 +55,15 @@ class Canceller:
         if epoch is None:
             return
         closed: list[str] = []
-        if not requested.running:
-            closed = await self._closer.close({task_id: requested.attempt}, epoch.epoch, TaskState.CANCELLED)
+        try:
+            async with asyncio.timeout(_REDIS_SECONDS):
+                if not requested.running:
+                    closed = await self._closer.close({task_id: requested.attempt}, epoch.epoch, TaskState.CANCELLED)
+                if not closed:
+                    await self._closer.ask({task_id: grace_seconds}, epoch.epoch)
+        except TimeoutError:
+            return
         if not closed:
-            await self._closer.ask({task_id: grace_seconds}, epoch.epoch)
             return
         async with self._store.transaction() as connection:
             await end_unstarted(connection, [], closed, TaskState.CANCELLED, now)

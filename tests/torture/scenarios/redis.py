@@ -114,7 +114,7 @@ async def client_kill_storm(run: Run) -> None:
     await run.stack.ready()
 
 
-@scenario("16", Harm.NONE, answers_within_seconds=10)
+@scenario("16", Harm.NONE, answers_within_seconds=6)
 async def redis_frozen(run: Run) -> None:
     """Redis is frozen, 30 s with --full, and goes on."""
     seconds = 30.0 if run.full else max(12.0, run.seconds)
@@ -128,7 +128,7 @@ async def redis_frozen(run: Run) -> None:
     await run.stack.ready()
 
 
-@scenario("16", Harm.LOSS, _PROXIED, answers_within_seconds=10)
+@scenario("16", Harm.LOSS, _PROXIED, answers_within_seconds=6)
 async def broken_line_to_redis(run: Run) -> None:
     """The line to Redis is slow, then half-open, then swallows answers, then resets connections."""
     proxy = run.broker
