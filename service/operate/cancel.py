@@ -62,6 +62,7 @@ class Canceller:
                 if not closed:
                     await self._closer.ask({task_id: grace_seconds}, epoch.epoch)
         except TimeoutError:
+            # The request is in the row: the sweep does what could not be done.
             return
         if not closed:
             return

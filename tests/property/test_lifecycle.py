@@ -31,7 +31,6 @@ from pydantic import SecretStr
 
 from contract import keys
 from service.breaker.breaker import BreakerState
-from service.broker import Broker
 from service.database import create_engine
 from service.errors import CountDiffers, TaskFinished
 from service.operate.cancel import Canceller
@@ -271,8 +270,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.do(self._set_paused(paused=paused))
 
     async def _set_paused(self, *, paused: bool) -> None:
-        broker: Broker = self.spine.broker
-        await Pauser(self.store, broker, self.settings).set_paused(QUEUE, paused=paused, reason=None)
+        await Pauser(self.store, self.spine.broker, self.settings).set_paused(QUEUE, paused=paused, reason=None)
 
     @rule()
     def the_queue_is_purged(self) -> None:
