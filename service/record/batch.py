@@ -15,6 +15,7 @@ from service.record.events import Event, UnreadableEvent, clean
 from service.store import catalogue, metrics, outcomes, recording
 from service.store.catalogue import UNKNOWN_TASK_TYPE
 from service.store.holding import BY_BREAKER
+from service.store.locking import lock_tasks
 from service.store.metrics import Tallies
 from service.store.recording import End, Moved, NativeEnd, Progressed, Refused, Start
 from service.store.store import Connection
@@ -63,6 +64,12 @@ class Batch:
                 raise UnreadableEvent(
                     f"{event.kind} {event.stream_id}: {type(error).__name__}: {error}"[:300]
                 ) from error
+
+    @property
+    def tasks(self) -> set[str]:
+        """The ids of all tasks whose rows may move."""
+        told = {task for task, _ in self.asks} | {refused.id for refused in self.refused}
+        return told | self.starts.keys() | self.ends.keys() | self.blocked.keys() | self.progress.keys()
 
     def _take(self, event: Event) -> None:
         match event.kind:
@@ -177,6 +184,7 @@ async def record(connection: Connection, batch: Batch, registry: Registry) -> No
     """Write the batch; in the transaction that moves the position. Counters come from the rows that moved, and circuit
     breakers hear of no other attempt.
     """
+    await lock_tasks(connection, batch.tasks)
     tallies = Tallies()
     ends = batch.ends
     only_started = [

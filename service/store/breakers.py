@@ -85,8 +85,10 @@ _SAVE = text(
     + " WHERE b.scope = n.scope AND b.name = n.name"
 )
 _FORGET = text("""
-    DELETE FROM breaker WHERE seen = 'closed' AND policy IS NULL
-        AND updated_at < now() - CAST(:age AS float8) * interval '1 second'
+    DELETE FROM breaker WHERE (scope, name) IN (
+        SELECT scope, name FROM breaker WHERE seen = 'closed' AND policy IS NULL
+            AND updated_at < now() - CAST(:age AS float8) * interval '1 second'
+        FOR UPDATE SKIP LOCKED)
 """)
 
 # Held to the end of the transaction, so that ids become visible in their order and no listener misses one.

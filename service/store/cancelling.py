@@ -42,7 +42,10 @@ _RUNNING = text("""
 _UNSTARTED = """
     queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL
 """
-_PURGE = text(f"UPDATE task_live SET cancel_requested_at = now(), cancel_grace_seconds = NULL WHERE {_UNSTARTED}")
+_PURGE = text(f"""
+    WITH purged AS (SELECT id FROM task_live WHERE {_UNSTARTED} ORDER BY id FOR UPDATE)
+    UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM purged p WHERE t.id = p.id
+""")
 _COUNT_UNSTARTED = text(f"SELECT count(*) FROM task_live WHERE {_UNSTARTED}")
 _COUNT_PURGED = text("""
     SELECT count(*) FROM task_live

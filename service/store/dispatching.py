@@ -87,9 +87,11 @@ _LEFT_BEHIND = text("""
             ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED)
         RETURNING task_ids
     ), ids AS (SELECT unnest(task_ids) AS id FROM old)
-    , again AS (
-        UPDATE task_live t SET place = 'waiting' FROM ids
-        WHERE t.id = ids.id AND t.place = 'sent' AND t.state = 'queued' RETURNING t.id
+    , unseen AS (
+        SELECT t.id FROM task_live t JOIN ids USING (id) WHERE t.place = 'sent' AND t.state = 'queued'
+        ORDER BY t.id FOR UPDATE OF t
+    ), again AS (
+        UPDATE task_live t SET place = 'waiting' FROM unseen u WHERE t.id = u.id RETURNING t.id
     )
     SELECT (SELECT count(*) FROM old) AS outbox_rows, (SELECT count(*) FROM again) AS tasks
 """)

@@ -36,7 +36,7 @@ _SEND_AGAIN = text("""
     WITH part AS (
         SELECT id FROM task_live WHERE place = 'sent' AND state = 'queued' AND sent_epoch < :epoch
             AND NOT id = ANY(CAST(:running AS uuid[]))
-        LIMIT :most FOR UPDATE
+        ORDER BY id LIMIT :most FOR UPDATE
     )
     UPDATE task_live t SET place = 'waiting' FROM part WHERE t.id = part.id
 """)

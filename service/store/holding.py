@@ -109,9 +109,12 @@ _PASS_ON = text(f"""
 """)
 
 _LET_PROBES_GO = text(f"""
-    UPDATE task_live t SET {LET_GO}
-    WHERE id = ANY(CAST(:ids AS uuid[])) AND place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
-    RETURNING t.id
+    WITH probes AS (
+        SELECT id FROM task_live WHERE id = ANY(CAST(:ids AS uuid[])) AND place = 'held' AND held_reason = :reason
+            AND cancel_requested_at IS NULL
+        ORDER BY id FOR UPDATE
+    )
+    UPDATE task_live t SET {LET_GO} FROM probes p WHERE t.id = p.id RETURNING t.id
 """)
 
 # Other services lease permits, too: those name no task.

@@ -57,11 +57,13 @@ _UNSTARTED = text(_SENT.format(condition="state = 'queued' AND sent_epoch <= :ep
 _RUNNING = text(_SENT.format(condition="state = 'running'"))
 
 _TAKE_BACK = text(
-    "UPDATE task_live t SET place = 'waiting' FROM "
+    "WITH lost AS (SELECT t.id FROM task_live t JOIN "
     + array_columns({"id": "uuid", "dispatch": "integer"}, "e")
-    + """
-    WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
-        AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch
+    + """ USING (id)
+        WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch
+        ORDER BY t.id FOR UPDATE OF t
+    )
+    UPDATE task_live t SET place = 'waiting' FROM lost l WHERE t.id = l.id AND t.id = ANY(CAST(:id AS uuid[]))
     RETURNING t.id, t.dispatch
 """
 )

@@ -38,14 +38,17 @@ _KEEP_EMPTY = text(f"""
 
 # What an API process published before it knew must have ended first.
 _LET_GO = text(f"""
-    UPDATE task_live t SET {LET_GO}
-    WHERE t.place = 'held' AND t.held_reason = :reason
-        AND t.id IN (
-            SELECT task_id FROM quarantine_queue GROUP BY task_id
-            HAVING max(since) < now() - CAST(:settle AS float8) * interval '1 second')
-        AND NOT EXISTS (
-            SELECT FROM quarantine_queue q JOIN task_live o ON o.queue = q.queue AND o.place = 'sent'
-            WHERE q.task_id = t.id)
+    WITH alone AS (
+        SELECT t.id FROM task_live t WHERE t.place = 'held' AND t.held_reason = :reason
+            AND t.id IN (
+                SELECT task_id FROM quarantine_queue GROUP BY task_id
+                HAVING max(since) < now() - CAST(:settle AS float8) * interval '1 second')
+            AND NOT EXISTS (
+                SELECT FROM quarantine_queue q JOIN task_live o ON o.queue = q.queue AND o.place = 'sent'
+                WHERE q.task_id = t.id)
+        ORDER BY t.id FOR UPDATE OF t
+    )
+    UPDATE task_live t SET {LET_GO} FROM alone a WHERE t.id = a.id
 """)
 
 _OPEN = text("""

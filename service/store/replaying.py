@@ -70,9 +70,13 @@ _STATES = text("""
 """)
 
 _WITHDRAW = text("""
-    UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM replayed_task r
-    WHERE r.replay_id = CAST(:id AS uuid) AND t.id = r.replayed_as AND t.attempt = 0 AND t.state <> 'running'
-        AND t.cancel_requested_at IS NULL
+    WITH withdrawn AS (
+        SELECT t.id FROM task_live t JOIN replayed_task r ON r.replayed_as = t.id
+        WHERE r.replay_id = CAST(:id AS uuid) AND t.attempt = 0 AND t.state <> 'running'
+            AND t.cancel_requested_at IS NULL
+        ORDER BY t.id FOR UPDATE OF t
+    )
+    UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM withdrawn w WHERE t.id = w.id
 """)
 _GIVE_BACK = text("""
     DELETE FROM replayed_task r USING task t
