@@ -39,10 +39,9 @@ def page(rule: str) -> str:
     return KINDS[Rule(rule)].page if rule in _KNOWN else "docs/alerts.md"
 
 
-def message_of(alert: AlertRow, event: Event, base_url: str | None) -> dict[str, Any]:
-    """The ``data`` of a message: plain JSON values."""
+def facts_of(alert: AlertRow) -> dict[str, Any]:
+    """What everybody is told of an alert: plain JSON values."""
     return {
-        "event": str(event),
         "id": str(alert.id),
         "key": alert.key,
         "rule": alert.rule,
@@ -57,8 +56,12 @@ def message_of(alert: AlertRow, event: Event, base_url: str | None) -> dict[str,
         "resolved_at": moment(alert.resolved_at),
         "next_step": next_step(alert.rule),
         "documentation": page(alert.rule),
-        "link": (base_url or "").rstrip("/") + alert.link,
     }
+
+
+def message_of(alert: AlertRow, event: Event, base_url: str | None) -> dict[str, Any]:
+    """The ``data`` of a message: plain JSON values."""
+    return {"event": str(event), **facts_of(alert), "link": (base_url or "").rstrip("/") + alert.link}
 
 
 def test_message(channel: str, at: datetime) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, Field
 
 from service.alert.kinds import Severity
-from service.alert.wording import next_step, page
+from service.alert.wording import facts_of
 from service.api.answers import moment
 from service.store.alert_deliveries import DeliveryRow
 from service.store.alerts import AlertRow, SilenceRow
@@ -141,22 +141,8 @@ class DeliveryList(BaseModel):
 def alert_view(alert: AlertRow) -> dict[str, Any]:
     """The fields of ``AlertView``."""
     acknowledged = {"at": moment(alert.acked_at), "who": alert.acked_by, "reason": alert.ack_reason}
-    return {
-        "id": str(alert.id),
-        "key": alert.key,
-        "rule": alert.rule,
-        "subject": alert.subject,
-        "severity": alert.severity,
+    return facts_of(alert) | {
         "state": "open" if alert.resolved_at is None else "resolved",
-        "summary": alert.summary,
-        "value": alert.value,
-        "limit": alert.bound,
-        "unit": alert.unit,
-        "since": moment(alert.since),
-        "opened_at": moment(alert.opened_at),
-        "resolved_at": moment(alert.resolved_at),
-        "next_step": next_step(alert.rule),
-        "documentation": page(alert.rule),
         "link": alert.link,
         "acknowledged": None if alert.acked_at is None else acknowledged,
         "silenced_until": moment(alert.silenced_until),

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from contract.breaker_policy import BreakerPolicy
 from service.api.answers import moment
 from service.breaker.breaker import BreakerState
-from service.breaker.registry import Entry
+from service.breaker.entry import Entry
 from service.store.breakers import TransitionRow
 
 

@@ -22,7 +22,7 @@ from service.api.given import Action, given, request_body
 from service.api.parts import GivenParts
 from service.api.problems import problem_responses
 from service.breaker.breaker import BreakerState, Override, Step
-from service.breaker.registry import Entry
+from service.breaker.entry import Entry
 from service.errors import (
     BodyTooLarge,
     DatabaseAway,

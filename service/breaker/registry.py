@@ -4,14 +4,13 @@ Who only reads sees a breaker as of now: what time alone changed is applied befo
 """
 
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
-
 from contract.breaker_policy import BreakerPolicy
-from service.breaker.breaker import Breaker, BreakerState, Kind, Outcome, Step, Transition
+from service.breaker.breaker import BreakerState, Kind, Outcome, Step, Transition
+from service.breaker.entry import Entry
 from service.errors import PolicyChanged, TooManyBreakers
 from service.settings import Settings
 from service.store import breakers, clock
@@ -21,20 +20,7 @@ from service.telemetry import logger
 
 log = logger(__name__)
 
-_MACHINE = TypeAdapter(Breaker)
 _IDLE_SECONDS = 7 * 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One breaker with its policy."""
-
-    key: Key
-    breaker: Breaker
-    policy: BreakerPolicy
-    has_own_policy: bool
-    policy_version: int
-    """0 until somebody sets a policy."""
 
 
 class Called(NamedTuple):
@@ -104,7 +90,7 @@ class Registry:
         if all(outcome.kind is not Kind.FAILURE for outcome in outcomes):
             found = await self.find(key)
             if found is None:
-                return self._fresh(key)
+                return Entry.fresh(key, self._default)
             if found.breaker.is_pristine and found.policy.window_seconds is None:
                 return found
 
@@ -148,10 +134,10 @@ class Registry:
             for called in by_key[key]:
                 step = breaker.record(called.outcome, entry.policy, called.at, draw)
                 breaker = step.breaker
-                transitions += [_line(key, one) for one in step.transitions]
+                transitions += [entry.line(one) for one in step.transitions]
                 _tell(key, step.transitions)
             if breaker != entry.breaker:
-                changed.append(_row_of(replace(entry, breaker=breaker)))
+                changed.append(replace(entry, breaker=breaker).as_row())
         await breakers.save(connection, changed)
         await breakers.keep_transitions(connection, transitions)
 
@@ -171,7 +157,7 @@ class Registry:
         """Ask for one call: the breaker, and whether the call may be made. ``permit`` names it while half open."""
         found = await self.find(key)
         if found is None or found.breaker.seen in (BreakerState.CLOSED, BreakerState.DISABLED):
-            return found or self._fresh(key), True
+            return found or Entry.fresh(key, self._default), True
         if found.breaker.seen is not BreakerState.HALF_OPEN:
             return found, False
         granted = False
@@ -198,7 +184,7 @@ class Registry:
                 has_own_policy=policy is not None,
                 policy_version=entry.policy_version + 1,
             )
-            await breakers.save(connection, [_row_of(changed)])
+            await breakers.save(connection, [changed.as_row()])
         return changed
 
     async def change(self, key: Key, step: Callable[[Entry, float], Step]) -> Entry:
@@ -243,8 +229,8 @@ class Registry:
     async def _apply(self, connection: Connection, entry: Entry, step: Step) -> Entry:
         changed = replace(entry, breaker=step.breaker)
         if step.breaker != entry.breaker:
-            await breakers.save(connection, [_row_of(changed)])
-        await breakers.keep_transitions(connection, [_line(entry.key, one) for one in step.transitions])
+            await breakers.save(connection, [changed.as_row()])
+        await breakers.keep_transitions(connection, [entry.line(one) for one in step.transitions])
         _tell(entry.key, step.transitions)
         return changed
 
@@ -273,44 +259,8 @@ class Registry:
         entry = self._entry(row)
         return replace(entry, breaker=entry.breaker.tick(now).breaker)
 
-    def _fresh(self, key: Key) -> Entry:
-        return Entry(key, Breaker(), self._default, has_own_policy=False, policy_version=0)
-
     def _entry(self, row: BreakerRow) -> Entry:
-        policy = self._default if row.policy is None else _policy(row.policy, self._default)
-        own = row.policy is not None
-        return Entry(
-            (row.scope, row.name), _breaker(row), policy, has_own_policy=own, policy_version=row.policy_version
-        )
-
-
-def _breaker(row: BreakerRow) -> Breaker:
-    return _MACHINE.validate_python(row.machine) if row.machine else Breaker()
-
-
-def _policy(stored: Mapping[str, Any], default: BreakerPolicy) -> BreakerPolicy:
-    try:
-        return BreakerPolicy.model_validate(stored)
-    except ValidationError as error:
-        # A newer version may have written more than this one understands.
-        log.error("a stored breaker policy cannot be read; the default counts", reason=str(error)[:300])
-        return default
-
-
-def _row_of(entry: Entry) -> BreakerRow:
-    breaker = entry.breaker
-    override = breaker.override
-    turns = [breaker.retry_at, None if override is None else override.expires_at]
-    return BreakerRow(
-        scope=entry.key[0],
-        name=entry.key[1],
-        seen=str(breaker.seen),
-        epoch=breaker.epoch,
-        turns_at=min((moment for moment in turns if moment is not None), default=None),
-        machine=_MACHINE.dump_python(breaker, mode="json"),
-        policy=entry.policy.model_dump(mode="json") if entry.has_own_policy else None,
-        policy_version=entry.policy_version,
-    )
+        return Entry.of_row(row, self._default)
 
 
 def _tell(key: Key, transitions: Sequence[Transition]) -> None:
@@ -323,7 +273,3 @@ def _tell(key: Key, transitions: Sequence[Transition]) -> None:
             reason=one.reason,
             actor=one.actor,
         )
-
-
-def _line(key: Key, transition: Transition) -> dict[str, Any]:
-    return {"scope": key[0], "name": key[1], **transition._asdict()}

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from contract import keys
 from contract.breaker_entry import BLOCKS, DEFAULT_FIELD, PASSES, PROBES, body_of, encode, epoch_of, provisional_of
 from service.breaker.breaker import BreakerState
-from service.breaker.registry import Entry, Registry
+from service.breaker.entry import Entry
+from service.breaker.registry import Registry
 from service.redis import RedisServer, Word
 from service.settings import Settings
 from service.store import epochs

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from service.breaker.breaker import BreakerState, Override, Step
+from service.breaker.entry import Entry
 from service.breaker.outlier import OFF
-from service.breaker.registry import Entry, Registry
+from service.breaker.registry import Registry
 from service.errors import UnknownWorker
 from service.settings import Settings
 from service.store import ejections

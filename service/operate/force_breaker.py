@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from contract.breaker_policy import BreakerPolicy
 from service.breaker.breaker import Step
-from service.breaker.registry import Entry, Registry
+from service.breaker.entry import Entry
+from service.breaker.registry import Registry
 from service.breaker.snapshot import Snapshot
 from service.errors import DatabaseAway
 from service.loops import ExpectedFault

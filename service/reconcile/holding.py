@@ -12,7 +12,8 @@ from uuid import UUID
 
 from contract.states import TaskState
 from service.breaker.breaker import BreakerState, Step
-from service.breaker.registry import Choose, Entry, Registry
+from service.breaker.entry import Entry
+from service.breaker.registry import Choose, Registry
 from service.breaker.snapshot import Snapshot
 from service.loops import Loop
 from service.reconcile.closing import Closer

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from contract import keys
 from service.breaker.breaker import BreakerState, Step
+from service.breaker.entry import Entry
 from service.breaker.outlier import OFF, Act, Counted, Decision, Member, Rule, decide
-from service.breaker.registry import Entry, Registry
+from service.breaker.registry import Registry
 from service.errors import TooManyBreakers
 from service.loops import Loop
 from service.reconcile.beats import read_beats

@@ -17,7 +17,7 @@ from service.store.catalogue import UNKNOWN_TASK_TYPE
 from service.store.holding import BY_BREAKER
 from service.store.locking import lock_tasks
 from service.store.metrics import Tallies
-from service.store.recording import End, Moved, NativeEnd, Progressed, Refused, Start
+from service.store.reported import End, Moved, NativeEnd, Progressed, Refused, Start
 from service.store.store import Connection
 
 _LONGEST_WAIT_SECONDS = 10 * 366 * 86_400.0

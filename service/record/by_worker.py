@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from contract.states import TaskState
 from service.store.outcomes import Part, Sum, bucket_of
-from service.store.recording import End, Moved
+from service.store.reported import End, Moved
 
 _NOBODYS = frozenset({"workers.TaskCancelled", "ArgumentsNotValid", "AttemptSuperseded", "BreakerOpen"})
 """Errors that are no worker's failure: a cancel, arguments that do not fit, a call not made. A timeout is one."""

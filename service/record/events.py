@@ -2,12 +2,11 @@
 a halt.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
-from uuid import UUID
+from typing import Any, NamedTuple, cast
 
 from pydantic_core import from_json
+from uuid_utils import UUID
 
 from contract.events import ErrorBody, EventKind
 
@@ -16,8 +15,7 @@ class UnreadableEvent(Exception):
     """The entry is not one of ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One entry of the stream; times are already on the database clock."""
 
     stream_id: str
@@ -43,6 +41,7 @@ class Event:
         return clean(error["type"]), clean(error["message"]), clean(error["traceback"])
 
 
+_KINDS = {str(kind).encode(): kind for kind in EventKind}
 _TASK_KINDS = frozenset(EventKind) - {EventKind.NATIVE, EventKind.CATALOGUE}
 
 
@@ -51,8 +50,8 @@ def parse(entry: list[Any], offset_seconds: float) -> Event:
     try:
         stream_id = entry[0].decode()
         flat = entry[1]
-        fields = {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)}
-        kind = EventKind(fields[b"kind"].decode())
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        kind = _KINDS[fields[b"kind"]]
         task = fields[b"task"].decode()
         if kind in _TASK_KINDS:
             task = str(UUID(task))

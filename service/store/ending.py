@@ -8,7 +8,7 @@ from sqlalchemy import text
 from contract.states import TaskState
 from service.store import metrics, recording
 from service.store.metrics import Tallies
-from service.store.recording import End
+from service.store.reported import End
 from service.store.store import Connection
 
 _STILL_THERE = text("""

@@ -62,7 +62,11 @@ class Tallies:
 
     def of(self, task_type: str, queue: str, at: datetime) -> Tally:
         """The tally of the minute of ``at``."""
-        return self._tallies.setdefault((task_type, queue, at.replace(second=0, microsecond=0)), Tally())
+        key = (task_type, queue, at.replace(second=0, microsecond=0))
+        found = self._tallies.get(key)
+        if found is None:
+            found = self._tallies[key] = Tally()
+        return found
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for each, with the same columns."""

@@ -1,101 +1,14 @@
 """What the recorder writes: one transaction moves the rows, the counters and the position together, or nothing."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from datetime import datetime
 
 from sqlalchemy import text
 
 from service.store.arrays import array_columns
 from service.store.holding import BY_BREAKER, HELD, held_until, held_while_due_until
-from service.store.models import FinishedTask, LiveTask
+from service.store.models import FinishedTask
+from service.store.reported import End, Moved, NativeEnd, Progressed, Refused, Start
 from service.store.store import Connection
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """An attempt began."""
-
-    id: str
-    attempt: int
-    at: datetime
-    worker: str
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """An attempt ended, or the gate found the task expired (``run_seconds`` None)."""
-
-    id: str
-    attempt: int
-    state: str
-    """succeeded, failed, expired or cancelled."""
-    finished_at: datetime
-    started_at: datetime | None
-    worker: str | None
-    run_seconds: float | None
-    result: str | None
-    error_type: str | None
-    error_message: str | None
-    error_traceback: str | None
-    progress: str | None = None
-    retry_at: datetime | None = None
-    """Of a failure that another attempt may follow: when."""
-    max_attempts: int | None = None
-    """Of such a failure: the budget, when it is not the task's own."""
-    breaker: str | None = None
-    """Of an attempt that met an open circuit breaker: which."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A message was dropped unstarted, and its task is held."""
-
-    id: str
-    dispatch: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Progressed:
-    """A running attempt says how far it is."""
-
-    id: str
-    attempt: int
-    progress: str
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """A row that moved, with what the counters need."""
-
-    id: str
-    task_type: str
-    queue: str
-    first_seen: bool
-    """Whether this move is the first to show the attempt's start."""
-    attempt: int
-    queue_wait_seconds: float | None
-    sla_met: bool | None
-    state: str
-    """What it is now."""
-
-
-@dataclass(frozen=True, slots=True)
-class NativeEnd:
-    """A plain Celery task ended."""
-
-    task_id: str
-    task_type: str
-    queue: str
-    worker: str
-    state: str
-    run_seconds: float
-    finished_at: datetime
-    error_type: str | None
-    error_message: str | None
-    error_traceback: str | None
-
 
 _PASS = text("""
     UPDATE recorder_position SET last_id = :new, moved_at = now() WHERE stream = :stream AND last_id = :old
@@ -125,7 +38,6 @@ _BEGIN = text(
 """
 )
 
-_LIVE = frozenset(column.name for column in LiveTask.__table__.columns)
 _BUDGET = "coalesce(e.max_attempts, t.max_attempts)"
 _FOLLOWED = f"e.retry_at IS NOT NULL AND e.attempt - t.interruptions < {_BUDGET}"
 """Whether another attempt may follow a failure."""
@@ -361,7 +273,7 @@ async def keep_native(connection: Connection, ends: Sequence[NativeEnd]) -> None
 
 
 def _columns(rows: Sequence[End] | Sequence[NativeEnd] | Sequence[Progressed] | Sequence[Refused]) -> dict[str, object]:
-    return {field.name: [getattr(row, field.name) for row in rows] for field in fields(rows[0])}
+    return dict(zip(rows[0]._fields, map(list, zip(*rows, strict=True)), strict=True))
 
 
 def _moved(rows: Iterable[object]) -> list[Moved]:

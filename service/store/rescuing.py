@@ -11,7 +11,7 @@ from service.store import metrics, recording
 from service.store.arrays import array_columns
 from service.store.holding import MOST_IN_A_ROW, QUARANTINE
 from service.store.metrics import Tallies
-from service.store.recording import End
+from service.store.reported import End
 from service.store.store import Connection
 
 _MESSAGE = "its worker went away while it ran (killed, out of memory, or its machine was lost)"

@@ -1,0 +1,70 @@
+"""A circuit breaker with its policy, and as the row that keeps it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from pydantic import TypeAdapter, ValidationError
+
+from contract.breaker_policy import BreakerPolicy
+from service.breaker.breaker import Breaker, Transition
+from service.store.breakers import BreakerRow, Key
+from service.telemetry import logger
+
+log = logger(__name__)
+
+_MACHINE = TypeAdapter(Breaker)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One breaker with its policy."""
+
+    key: Key
+    breaker: Breaker
+    policy: BreakerPolicy
+    has_own_policy: bool
+    policy_version: int
+    """0 until somebody sets a policy."""
+
+    @classmethod
+    def fresh(cls, key: Key, default: BreakerPolicy) -> Self:
+        """One that nothing has happened to."""
+        return cls(key, Breaker(), default, has_own_policy=False, policy_version=0)
+
+    @classmethod
+    def of_row(cls, row: BreakerRow, default: BreakerPolicy) -> Self:
+        """As it was written down, with the default where it has no policy of its own."""
+        policy = default if row.policy is None else _policy(row.policy, default)
+        breaker = _MACHINE.validate_python(row.machine) if row.machine else Breaker()
+        own = row.policy is not None
+        return cls((row.scope, row.name), breaker, policy, has_own_policy=own, policy_version=row.policy_version)
+
+    def as_row(self) -> BreakerRow:
+        """What ``of_row`` reads."""
+        breaker = self.breaker
+        override = breaker.override
+        turns = [breaker.retry_at, None if override is None else override.expires_at]
+        return BreakerRow(
+            scope=self.key[0],
+            name=self.key[1],
+            seen=str(breaker.seen),
+            epoch=breaker.epoch,
+            turns_at=min((moment for moment in turns if moment is not None), default=None),
+            machine=_MACHINE.dump_python(breaker, mode="json"),
+            policy=self.policy.model_dump(mode="json") if self.has_own_policy else None,
+            policy_version=self.policy_version,
+        )
+
+    def line(self, transition: Transition) -> dict[str, Any]:
+        """The row of its history that keeps this transition."""
+        return {"scope": self.key[0], "name": self.key[1], **transition._asdict()}
+
+
+def _policy(stored: Mapping[str, Any], default: BreakerPolicy) -> BreakerPolicy:
+    try:
+        return BreakerPolicy.model_validate(stored)
+    except ValidationError as error:
+        # A newer version may have written more than this one understands.
+        log.error("a stored breaker policy cannot be read; the default counts", reason=str(error)[:300])
+        return default

@@ -1,0 +1,43 @@
+"""The tables. An unfinished task is one row of ``task_live``; its terminal move deletes that row and inserts it into
+``task``, which is never updated. The DELETE is the fence: only one writer can end a task.
+
+The layout and its measurements: ``docs/decisions/0001-store-layout.md``.
+"""
+
+from service.store.models.alerts import Alert, AlertDelivery, AlertSilence
+from service.store.models.base import Base
+from service.store.models.breakers import BreakerTransition, StoredBreaker
+from service.store.models.loops import BrokerEpoch, Leader, RecorderPosition
+from service.store.models.metrics import TaskMetrics, TaskMetricsDelta
+from service.store.models.queues import QuarantineQueue, QueuePause
+from service.store.models.replays import Replay, ReplayedTask
+from service.store.models.tasks import FinishedTask, IdempotencyKey, LiveTask, OutboxRow, TaskAttempt
+from service.store.models.workers import NativeRun, TaskTypeVersion, Worker, WorkerCatalogue, WorkerOutcome
+
+__all__ = [
+    "Alert",
+    "AlertDelivery",
+    "AlertSilence",
+    "Base",
+    "BreakerTransition",
+    "BrokerEpoch",
+    "FinishedTask",
+    "IdempotencyKey",
+    "Leader",
+    "LiveTask",
+    "NativeRun",
+    "OutboxRow",
+    "QuarantineQueue",
+    "QueuePause",
+    "RecorderPosition",
+    "Replay",
+    "ReplayedTask",
+    "StoredBreaker",
+    "TaskAttempt",
+    "TaskMetrics",
+    "TaskMetricsDelta",
+    "TaskTypeVersion",
+    "Worker",
+    "WorkerCatalogue",
+    "WorkerOutcome",
+]

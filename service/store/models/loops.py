@@ -1,0 +1,40 @@
+"""What the loops must remember: who leads, where the recorder is, what Redis is."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Integer, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.store.models.base import Base
+
+
+class Leader(Base):
+    """Who runs a loop that must run once. Times are the database clock's; ``fence`` rises with every new holder."""
+
+    __tablename__ = "leader"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    fence: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[datetime]
+
+
+class RecorderPosition(Base):
+    """How far the recorder has read a stream; moved by compare-and-set in the transaction of what it recorded."""
+
+    __tablename__ = "recorder_position"
+
+    stream: Mapped[str] = mapped_column(primary_key=True)
+    last_id: Mapped[str]
+    moved_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class BrokerEpoch(Base):
+    """An epoch of Redis data. The highest is the current one; it is open once the census is over."""
+
+    __tablename__ = "broker_epoch"
+
+    epoch: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    run_id: Mapped[str]
+    declared_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    opened_at: Mapped[datetime | None]

@@ -1,0 +1,216 @@
+"""Tasks, from submission to end."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Identity,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import REAL
+from sqlalchemy.orm import Mapped, declared_attr, mapped_column
+
+from contract.states import PLACES, TERMINAL, UNFINISHED, TaskState
+from service.store.models.base import Base
+
+
+def _one_of(column: str, values: frozenset[TaskState]) -> str:
+    listed = ", ".join(f"'{value}'" for value in sorted(values))
+    return f"{column} IN ({listed})"
+
+
+def _place_matches_state() -> str:
+    return " OR ".join(f"(place = '{place}' AND {_one_of('state', states)})" for place, states in PLACES.items())
+
+
+class _TaskColumns:
+    """What a task keeps from its submission to its end."""
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    """UUIDv7: its order is the order of submission."""
+    state: Mapped[str]
+    task_type: Mapped[str]
+    queue: Mapped[str]
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """The newest attempt that started; only rises."""
+    max_attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
+    """The budget of attempts."""
+    interruptions: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """Attempts that ended with their worker and not by themselves. They do not count against the budget."""
+    dispatch: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """How often the task was sent to the broker."""
+    sla_seconds: Mapped[float] = mapped_column(REAL)
+    """The queue's target for queue wait when the task was submitted."""
+    timeout_seconds: Mapped[float] = mapped_column(REAL)
+    """The hard time limit of one attempt."""
+    requested_timeout_seconds: Mapped[float | None] = mapped_column(REAL)
+    """What the submission asked for."""
+    delay_seconds: Mapped[float | None]
+    submitted_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    due_at: Mapped[datetime]
+    scheduled_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    """Start of the newest attempt, on the Redis clock."""
+    caller: Mapped[str]
+    worker: Mapped[str | None]
+    args: Mapped[str]
+    """JSON array, as text: nothing queries it."""
+    kwargs: Mapped[str]
+    """JSON object, as text."""
+    tags: Mapped[dict[str, Any] | None]
+    traceparent: Mapped[str | None]
+    dependencies: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    """What it depends on, beside its task type. NULL: nothing."""
+    held_reason: Mapped[str | None]
+    """Why it is held: ``breaker:<scope>:<name>``, or a word of its own."""
+    held_seconds: Mapped[float] = mapped_column(server_default=text("0"))
+    """How long it was held in all, the time since ``held_at`` not counted."""
+    sla_met: Mapped[bool | None]
+    """Whether the first attempt started in time. Of a live task only once that attempt has failed."""
+    progress: Mapped[str | None]
+    """JSON text of the newest attempt's ``contract.events.Progress``."""
+    cancel_requested_at: Mapped[datetime | None]
+    """Since then no attempt starts."""
+    replayed_from: Mapped[UUID | None]
+    """The ended task that this one runs again."""
+
+
+class LiveTask(_TaskColumns, Base):
+    """A task that has not ended."""
+
+    __tablename__ = "task_live"
+
+    place: Mapped[str]
+    """Where it waits (``contract.states.Place``). Indexes are on this and not on ``state``, so that the frequent moves
+    from queued to running stay HOT updates."""
+    sent_epoch: Mapped[int | None] = mapped_column(Integer)
+    """The epoch of its newest message."""
+    sent_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    """When it was marked sent, before its newest message was published. Means nothing of one that was never sent."""
+    held_at: Mapped[datetime | None]
+    """Since when it is held."""
+    held_wait_seconds: Mapped[float] = mapped_column(server_default=text("0"))
+    """The part of ``held_seconds`` since ``due_at``: it does not count into the queue wait."""
+    interrupted_in_a_row: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """Interruptions since an attempt last ended by itself."""
+    cancel_grace_seconds: Mapped[float | None] = mapped_column(REAL)
+    """Of a request to cancel: how long a running attempt may take to end. NULL: a running attempt is not asked to."""
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[Any, ...]:
+        """Constraints and indexes."""
+        return (
+            CheckConstraint(_one_of("state", UNFINISHED), name="state"),
+            CheckConstraint(_place_matches_state(), name="place"),
+            CheckConstraint("priority BETWEEN 0 AND 10", name="priority"),
+            Index(
+                "ix_task_live_waiting",
+                "queue",
+                text("priority DESC"),
+                "due_at",
+                "id",
+                postgresql_where=text("place = 'waiting'"),
+            ),
+            Index("ix_task_live_sent", "queue", "priority", "sent_at", postgresql_where=text("place = 'sent'")),
+            Index("ix_task_live_held", "id", postgresql_where=text("place = 'held'")),
+            Index(
+                "ix_task_live_held_by",
+                "held_reason",
+                text("priority DESC"),
+                "due_at",
+                "id",
+                postgresql_where=text("place = 'held'"),
+            ),
+            Index("ix_task_live_held_type", "held_reason", "task_type", postgresql_where=text("place = 'held'")),
+            Index("ix_task_live_asleep", "due_at", postgresql_where=text("place = 'asleep'")),
+            Index("ix_task_live_cancelled", "id", postgresql_where=text("cancel_requested_at IS NOT NULL")),
+            Index("ix_task_live_expires_at", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
+            {
+                "postgresql_with": {
+                    "fillfactor": "70",
+                    "autovacuum_vacuum_scale_factor": "0.02",
+                    "autovacuum_vacuum_threshold": "2000",
+                    "autovacuum_vacuum_cost_delay": "0",
+                }
+            },
+        )
+
+
+class FinishedTask(_TaskColumns, Base):
+    """A task that has ended. Inserted once, never updated; partitioned by the day in its id."""
+
+    __tablename__ = "task"
+
+    finished_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    run_seconds: Mapped[float | None]
+    queue_wait_seconds: Mapped[float | None]
+    result: Mapped[str | None]
+    """JSON, as text."""
+    error_type: Mapped[str | None]
+    error_message: Mapped[str | None]
+    error_traceback: Mapped[str | None]
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[Any, ...]:
+        """Constraints and indexes."""
+        return (
+            CheckConstraint(_one_of("state", TERMINAL), name="state"),
+            Index("ix_task_task_type_id", "task_type", "id"),
+            Index("ix_task_not_succeeded", "state", "id", postgresql_where=text("state <> 'succeeded'")),
+            {"postgresql_partition_by": "RANGE (id)"},
+        )
+
+
+class TaskAttempt(Base):
+    """An attempt that did not succeed. One whose worker went away has ``error_type`` ``Interrupted``."""
+
+    __tablename__ = "task_attempt"
+
+    task_id: Mapped[UUID] = mapped_column(primary_key=True)
+    attempt: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    worker: Mapped[str]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime]
+    run_seconds: Mapped[float]
+    error_type: Mapped[str]
+    error_message: Mapped[str]
+    error_traceback: Mapped[str]
+
+
+class IdempotencyKey(Base):
+    """A key a caller used; the task it stands for until it is forgotten."""
+
+    __tablename__ = "idempotency_key"
+
+    caller: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    task_id: Mapped[UUID]
+    fingerprint: Mapped[str]
+    """SHA-256 of the canonical body: another body under the same key is refused."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index("ix_idempotency_key_created_at", "created_at"),)
+
+
+class OutboxRow(Base):
+    """Tasks of one commit and queue that are marked sent and may not be published yet. Deleted after publishing."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    task_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,0 +1,83 @@
+"""What workers reported of tasks, as it is written down, and what moved by it."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+
+class Start(NamedTuple):
+    """An attempt began."""
+
+    id: str
+    attempt: int
+    at: datetime
+    worker: str
+
+
+class End(NamedTuple):
+    """An attempt ended, or the gate found the task expired (``run_seconds`` None)."""
+
+    id: str
+    attempt: int
+    state: str
+    """succeeded, failed, expired or cancelled."""
+    finished_at: datetime
+    started_at: datetime | None
+    worker: str | None
+    run_seconds: float | None
+    result: str | None
+    error_type: str | None
+    error_message: str | None
+    error_traceback: str | None
+    progress: str | None = None
+    retry_at: datetime | None = None
+    """Of a failure that another attempt may follow: when."""
+    max_attempts: int | None = None
+    """Of such a failure: the budget, when it is not the task's own."""
+    breaker: str | None = None
+    """Of an attempt that met an open circuit breaker: which."""
+
+
+class Refused(NamedTuple):
+    """A message was dropped unstarted, and its task is held."""
+
+    id: str
+    dispatch: int
+    reason: str
+
+
+class Progressed(NamedTuple):
+    """A running attempt says how far it is."""
+
+    id: str
+    attempt: int
+    progress: str
+
+
+class Moved(NamedTuple):
+    """A row that moved, with what the counters need."""
+
+    id: str
+    task_type: str
+    queue: str
+    first_seen: bool
+    """Whether this move is the first to show the attempt's start."""
+    attempt: int
+    queue_wait_seconds: float | None
+    sla_met: bool | None
+    state: str
+    """What it is now."""
+
+
+class NativeEnd(NamedTuple):
+    """A plain Celery task ended."""
+
+    task_id: str
+    task_type: str
+    queue: str
+    worker: str
+    state: str
+    run_seconds: float
+    finished_at: datetime
+    error_type: str | None
+    error_message: str | None
+    error_traceback: str | None
