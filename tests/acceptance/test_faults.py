@@ -42,6 +42,12 @@ async def test_nothing_is_lost_and_no_running_task_doubled_when_valkey_comes_bac
     own_stack: Stack, own_valkey: ValkeyServer, tmp_path: Path
 ) -> None:
     release = tmp_path / "release"
+
+    async def broker_seen_away() -> httpx.Response | None:
+        # What is known of the broker is kept for a moment.
+        answer = await own_stack.http.get("/readyz?verbose")
+        return None if answer.json()["parts"]["broker"]["ok"] else answer
+
     async with Load(own_stack) as load:
         running = [await own_stack.submit("ledger.hold", args=[str(release)], queue="critical") for _ in range(2)]
         await own_stack.wait_for_effects(running)
@@ -49,7 +55,7 @@ async def test_nothing_is_lost_and_no_running_task_doubled_when_valkey_comes_bac
 
         own_valkey.kill()
         await load.more(50)  # no error for the caller: intake goes on
-        ready = await own_stack.http.get("/readyz?verbose")
+        ready = await until(broker_seen_away, "readiness to say that the broker is away")
         own_valkey.start()
         with own_stack.redis() as connection:
             assert not connection.exists("unacked_index"), "it was meant to come back empty"
@@ -59,7 +65,7 @@ async def test_nothing_is_lost_and_no_running_task_doubled_when_valkey_comes_bac
             assert (await own_stack.task(task_id))["state"] == "running"
         release.touch()
 
-    assert (ready.status_code, ready.json()["parts"]["broker"]["ok"]) == (200, False)
+    assert ready.status_code == 200, "tasks are accepted all the same"
     await invariants.drain(own_stack)
     await invariants.check(own_stack, [*load.accepted, *running])
     assert load.statuses.keys() == {202}

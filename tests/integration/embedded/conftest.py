@@ -50,7 +50,9 @@ def start_up(data_dir: Path, new_cluster: Path, tmp_path: Path) -> Iterator[Star
 
 @pytest.fixture
 def stranger_dir() -> Iterator[Path]:
-    """A directory of an ordinary user that ordinary users can reach."""
+    """A directory of an ordinary user that ordinary users can reach. Skips where that cannot be had."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user; all other tests ran as an ordinary one")
     path = Path(tempfile.mkdtemp(dir="/tmp", prefix="stranger-"))
     os.chown(path, STRANGER, STRANGER)
     path.chmod(0o755)
@@ -60,9 +62,7 @@ def stranger_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def start_up_as_stranger(stranger_dir: Path) -> Iterator[StartUp]:
-    """Start a supervisor as an ordinary user. Skips where that cannot be done."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can become another user; all other tests ran as an ordinary one")
+    """Start a supervisor as an ordinary user."""
     python, environment = _python_for_stranger()
     started: list[Up] = []
 
