@@ -145,9 +145,9 @@ class EpochSweep:
         moved = 0
         while True:
             async with self._store.statement() as connection:
-                part = await epochs.send_again(connection, epoch, list(self._running), _TASKS_A_STATEMENT)
+                found, part = await epochs.send_again(connection, epoch, list(self._running), _TASKS_A_STATEMENT)
             moved += part
-            if part < _TASKS_A_STATEMENT:
+            if found < _TASKS_A_STATEMENT:
                 return moved
 
     async def _open(self, current: Epoch) -> None:

@@ -43,16 +43,20 @@ _UNSTARTED = """
     queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL
 """
 _PURGE = text(f"""
-    WITH purged AS (SELECT id FROM task_live WHERE {_UNSTARTED} ORDER BY id FOR UPDATE)
-    UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM purged p WHERE t.id = p.id
+    WITH part AS (SELECT id FROM task_live WHERE {_UNSTARTED} AND id > :above ORDER BY id LIMIT :most FOR UPDATE),
+    purged AS (
+        UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM part p WHERE t.id = p.id
+        RETURNING t.id
+    )
+    SELECT count(*) AS tasks, (array_agg(id ORDER BY id DESC))[1] AS last FROM purged
 """)
 _COUNT_UNSTARTED = text(f"SELECT count(*) FROM task_live WHERE {_UNSTARTED}")
 _COUNT_PURGED = text("""
     SELECT count(*) FROM task_live
     WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds IS NULL AND queue = :queue
 """)
-_PATIENTLY = text("SELECT set_config('statement_timeout', :milliseconds, true)")
-_PURGE_SECONDS = 60
+_TASKS_A_STATEMENT = 20_000
+"""No statement may take longer than a caller waits for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +95,16 @@ async def purge(connection: Connection, queue: str, states: Collection[TaskState
     """Ask for an end of the tasks of a queue in these states, unless they start first; in a transaction. Returns how
     many.
     """
-    await connection.execute(_PATIENTLY, {"milliseconds": str(_PURGE_SECONDS * 1000)})
-    return (await connection.execute(_PURGE, _parameters(queue, states))).rowcount
+    purged: int = 0
+    last = UUID(int=0)
+    while True:
+        # By rising id, so that the parts are locked in the order of ``locking``.
+        part = _parameters(queue, states) | {"above": last, "most": _TASKS_A_STATEMENT}
+        row = (await connection.execute(_PURGE, part)).one()
+        purged += row.tasks
+        if row.tasks < _TASKS_A_STATEMENT:
+            return purged
+        last = row.last
 
 
 async def count_unstarted(connection: Connection, queue: str, states: Collection[TaskState]) -> int:

@@ -33,12 +33,18 @@ _FIRST_POSITION = text("""
 """)
 _LEAVE = text("DELETE FROM recorder_position WHERE stream = :stream AND last_id = :last_id")
 _SEND_AGAIN = text("""
-    WITH part AS (
+    WITH found AS MATERIALIZED (
         SELECT id FROM task_live WHERE place = 'sent' AND state = 'queued' AND sent_epoch < :epoch
             AND NOT id = ANY(CAST(:running AS uuid[]))
-        ORDER BY id LIMIT :most FOR UPDATE
+        LIMIT :most
+    ), part AS (
+        SELECT t.id FROM task_live t JOIN found USING (id)
+        WHERE t.place = 'sent' AND t.state = 'queued' AND t.sent_epoch < :epoch
+        ORDER BY t.id FOR UPDATE OF t
+    ), moved AS (
+        UPDATE task_live t SET place = 'waiting' FROM part WHERE t.id = part.id RETURNING t.id
     )
-    UPDATE task_live t SET place = 'waiting' FROM part WHERE t.id = part.id
+    SELECT (SELECT count(*) FROM found) AS found, (SELECT count(*) FROM moved) AS moved
 """)
 
 
@@ -80,7 +86,10 @@ async def leave(connection: Connection, stream: str, last_id: str, following: st
     await start_reading(connection, following)
 
 
-async def send_again(connection: Connection, epoch: int, running: Sequence[str], most: int) -> int:
-    """Up to ``most`` tasks sent before this epoch wait again, but for ``running``. Returns how many."""
+async def send_again(connection: Connection, epoch: int, running: Sequence[str], most: int) -> tuple[int, int]:
+    """Up to ``most`` tasks sent before this epoch wait again, but for ``running``. Returns how many were found, and of
+    how many that was still so.
+    """
     parameters = {"epoch": epoch, "running": list(running), "most": most}
-    return (await connection.execute(_SEND_AGAIN, parameters)).rowcount
+    row = (await connection.execute(_SEND_AGAIN, parameters)).one()
+    return row.found, row.moved

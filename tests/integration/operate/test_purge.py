@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from service.reconcile.cancelled import CancelledSweep
+from service.store import cancelling
 from tests.integration.operate.ended import PROBLEM
 from tests.integration.operate.test_cancel import ERROR, MAINTENANCE, submitted, taken
 from tests.integration.spine import Spine
@@ -31,6 +32,19 @@ async def test_what_waits_and_what_was_sent_ends_as_cancelled(spine: Spine, api:
     while (message := await spine.message(MAINTENANCE)) is not None:
         verdict = await spine.gate(message)
         assert verdict == [b"cancelled"] or message["headers"]["id"] != str(sent)
+
+
+async def test_a_long_queue_is_purged_in_parts_and_all_or_nothing(
+    spine: Spine, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cancelling, "_TASKS_A_STATEMENT", 2)
+    for _ in range(5):
+        await submitted(spine)
+    refused = await purge(spine, api, expected=4)
+    assert (refused.status_code, refused.json()["detail"][:7]) == (409, "5 tasks")
+    assert await spine.rows("SELECT DISTINCT cancel_requested_at FROM task_live") == [{"cancel_requested_at": None}]
+    assert (await purge(spine, api, expected=5)).json()["tasks"] == 5
+    assert await spine.rows("SELECT id FROM task_live") == []
 
 
 async def test_another_count_than_expected_is_refused_and_nothing_is_done(spine: Spine, api: httpx.AsyncClient) -> None:
