@@ -1,8 +1,9 @@
 """The order in which rows of ``task_live`` are locked, so that nobody waits for each other in a circle.
 
-A transaction that changes more than one row either passes over those that are locked, or locks what it will change with
-one statement, by rising id, before it changes anything: ``ORDER BY id FOR UPDATE``. Whoever waits for a row then holds
-none with a higher id. ``tests/integration/test_lock_order.py`` holds every such statement to it.
+A transaction that changes more than one row either passes over those that are locked, or locks what it will change by
+rising id before it changes it: with one statement, ``ORDER BY id FOR UPDATE``, or with several, each above the one
+before. Whoever waits for a row then holds none with a higher id. ``tests/integration/test_lock_order.py`` holds those who
+wait to it.
 """
 
 from collections.abc import Collection
