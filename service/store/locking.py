@@ -2,8 +2,9 @@
 
 A transaction that changes more than one row either passes over those that are locked, or locks what it will change by
 rising id before it changes it: with one statement, ``ORDER BY id FOR UPDATE``, or with several, each above the one
-before. Whoever waits for a row then holds none with a higher id. ``tests/integration/test_lock_order.py`` holds those who
-wait to it.
+before. Whoever waits for a row then holds none with a higher id.
+
+``tests/integration/test_lock_order.py`` holds those who wait to it.
 """
 
 from collections.abc import Collection
