@@ -67,6 +67,9 @@ class OutcomeBody(StartedBody):
     max_attempts: NotRequired[int]
     """What ``self.retry(max_retries=...)`` said; it counts instead of the task's own for this failure."""
     timed_out: NotRequired[bool]
+    interrupted: NotRequired[bool]
+    """Of ``failed``: its node was stopped while it ran. The attempt is not counted against the budget, and the task is
+    sent again at once."""
     progress: NotRequired[str]
     """JSON text of the attempt's last ``Progress``."""
     breakers: NotRequired[dict[str, int | None]]

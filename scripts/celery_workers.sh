@@ -16,8 +16,8 @@ Without POOL: all of them. Pools, their queues and processes come from the confi
 that POINTSMAN_CONFIG names). The broker is POINTSMAN_REDIS_URL, or that of a running ./scripts/up --pools none.
 
   --timeout SECONDS  stop, restart: how long running tasks may take (default $POINTSMAN_STOP_SECONDS, else 60). What
-                     still runs then is ended, first by SIGQUIT, so that it is recorded, then by SIGKILL: that costs
-                     its tasks an attempt.
+                     still runs then is ended, first by SIGQUIT, then by SIGKILL: its tasks run again, without having
+                     spent an attempt.
                      A start, and each step of a restart, may take $POINTSMAN_START_SECONDS, else 30.
   -n LINES           logs: how many lines to begin with (default 20)
 

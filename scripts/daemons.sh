@@ -217,7 +217,7 @@ stop_nodes() {
     for name in $(alive_of "${nodes[@]}"); do
         look "$name"
         note "$name" "insisting: SIGQUIT for $name (pid $pid)"
-        printf '%s: not done after %s s, insisting: its tasks lose this attempt\n' "$name" "$timeout"
+        printf '%s: not done after %s s, insisting: its tasks will run again\n' "$name" "$timeout"
         kill -QUIT "$pid" 2>/dev/null || true
     done
     wait_ended "$quit_seconds" "${nodes[@]}" || for name in $(alive_of "${nodes[@]}"); do

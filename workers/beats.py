@@ -20,6 +20,7 @@ from workers.lost import LostChildren
 from workers.node import Node
 from workers.pulse import Pulse
 from workers.slots import Phase
+from workers.stopping import end_stragglers
 from workers.visibility import state
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Beats:
         self._thread.start()
 
     def stop(self) -> None:
-        """The pool is drained: report who died meanwhile, then take the beat away."""
+        """The pool is gone: report who died meanwhile, then take the beat away. Harmless a second time."""
         if self._stop.is_set():
             return
         self._stop.set()
@@ -70,6 +71,7 @@ class Beats:
 
     def run_once(self) -> None:
         """One pass. Raises one of ``workers.connection.AWAY``."""
+        end_stragglers(self._node)
         epoch = self._valid_epoch()
         self._cancels.run_once()
         self._lost.run_once()

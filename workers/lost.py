@@ -10,6 +10,7 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from contract.dependencies import breakers_of
 from contract.events import ErrorBody, EventKind, StartedBody
 from contract.keys import claim
+from contract.states import INTERRUPTED
 from workers.connection import RedisConnection
 from workers.dependencies import breaker_of, class_names, verdict
 from workers.keeper import Keeper, Note, Outcome
@@ -21,6 +22,8 @@ from workers.slots import Phase, Run, Snapshot
 
 logger = logging.getLogger(__name__)
 
+_SETTLE_SECONDS = 0.05
+"""A signal to every process of a node may end a child before its parent came to hear it."""
 _EARLY_SECONDS = 0.1
 """The child's clock of its limit starts a little after Celery's."""
 
@@ -36,9 +39,10 @@ class LostChildren:
 
     def run_once(self) -> None:
         """One pass over the slots. Raises one of ``workers.connection.AWAY``; the next pass goes on."""
-        for slot in self._node.slots.taken():
-            if is_alive(slot.pid):
-                continue
+        dead = [slot for slot in self._node.slots.taken() if not is_alive(slot.pid)]
+        if any(slot.run is not None for slot in dead) and not self._node.slots.stopping:
+            time.sleep(_SETTLE_SECONDS)
+        for slot in dead:
             # The child's last words were written before it died: read them again, now that nobody writes.
             slot = next((again for again in self._node.slots.taken() if again.index == slot.index), slot)
             if slot.run is None or self._report(slot, slot.run):
@@ -95,6 +99,8 @@ class LostChildren:
         limit = run.hard_limit_seconds
         timed_out = bool(limit) and now - run.accepted_at >= limit - _EARLY_SECONDS
         cancelled = self._node.slots.is_cancelled(slot.index, run.token)
+        if self._node.slots.stopping and not timed_out and not cancelled:
+            return self._interruption(slot, run, now)
         error: ErrorBody
         if timed_out:
             error = {
@@ -126,6 +132,24 @@ class LostChildren:
         body = outcome_body(json.dumps(self._about(run)), run.started_at, now - run.body_at, ending)
         logger.error("task %s[%s] attempt %d: %s", run.task_type, run.task, run.attempt, error["message"])
         return Outcome(run.task, run.attempt, run.token, kind_of(ending), body, said)
+
+    def _interruption(self, slot: Snapshot, run: Run, now: float) -> Outcome:
+        """What an operator stops spends no attempt and counts for no breaker: a probe only gives its permit back."""
+        error: ErrorBody = {
+            "type": INTERRUPTED,
+            "message": "its worker was stopped while it ran",
+            "traceback": "",
+        }
+        # To a recorder of the version before it is a failure that is retried at once.
+        ending = failed(error, retry_in_seconds=0.0)
+        ending["interrupted"] = True
+        asked = breakers_of(run.task_type, ())
+        ending["breakers"] = dict.fromkeys([*asked, breaker_of(slot.calling)] if slot.calling else asked)
+        body = outcome_body(json.dumps(self._about(run)), run.started_at, now - run.body_at, ending)
+        logger.warning(
+            "task %s[%s] attempt %d was interrupted: its node is stopped", run.task_type, run.task, run.attempt
+        )
+        return Outcome(run.task, run.attempt, run.token, kind_of(ending), body)
 
     def _retry_in(self, run: Run, *, timed_out: bool) -> float | None:
         """A crash is not the task's own error: only the budget of attempts ends such retries."""

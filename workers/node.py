@@ -38,6 +38,8 @@ class Node:
     """Whether it shall be off its queues (``workers.ejection``)."""
     is_off: bool = False
     """Whether it is."""
+    ending_since: float | None = None
+    """Monotonic; since when its children are being ended, what they run with them. None: they finish what they run."""
     told: threading.Event = field(default_factory=threading.Event)
     """Set once Redis was asked whether it is ejected."""
 

@@ -45,6 +45,7 @@ class Ending(TypedDict):
     max_attempts: NotRequired[int]
     progress: NotRequired[str]
     timed_out: NotRequired[bool]
+    interrupted: NotRequired[bool]
     breakers: NotRequired[Mapping[str, int | None]]
     blamed: NotRequired[list[str]]
     answered: NotRequired[list[str]]

@@ -1,8 +1,10 @@
 """Where this library is hooked into Celery's worker: its boot steps, its consumer, its signals."""
 
+import atexit
 import gc
 import json
 import logging
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -24,6 +26,7 @@ from workers.node import Node, become, current_node
 from workers.pulse import Pulse
 from workers.settings import Settings, settings
 from workers.slots import Slots
+from workers.stopping import begin_to_end
 from workers.timers import forget_cancelled
 from workers.transport.qos import held_by
 from workers.transport.transport import Transport
@@ -68,11 +71,18 @@ class NodeStep(bootsteps.StartStopStep):
         """The pool has forked: a thread may start."""
         NodeStep.beats = Beats(self.node, self.catalogue, Pulse(self.node, forks=self.forks))
         NodeStep.beats.start()
+        # Of a cold shutdown Celery's signal says nothing at its end.
+        atexit.register(_last_words, self.node)
         if not self.forks:
             native.watch()
 
-    def stop(self, parent: Any) -> None:
-        """Nothing yet: the pool is still draining."""
+    def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's name
+        """The pool will drain. A shutdown by remote control sends no signal."""
+        self.node.slots.stop_waiting()
+
+    def terminate(self, parent: Any) -> None:  # noqa: ARG002 - Celery's name
+        """The pool will be ended."""
+        begin_to_end(self.node)
 
 
 def _agree(ours: Settings) -> None:
@@ -175,6 +185,11 @@ class PointsmanConsumer(Consumer):
             return
         self._refuse(message, str(exc))
 
+    def cancel_active_requests(self) -> None:
+        """Celery's, at a cold shutdown: its signal comes only when the children are gone."""
+        begin_to_end(current_node())
+        super().cancel_active_requests()
+
     def ensure_connected(self, conn: Any) -> Any:
         """Celery's, but it does not wait up to half a minute for a broker that is back."""
         conn.ensure_connection = partial(conn.ensure_connection, interval_start=0.5, interval_step=0.5, interval_max=2)
@@ -250,3 +265,8 @@ def _shutdown_begins(**_: Any) -> None:
 def _shutdown_ends(**_: Any) -> None:
     if NodeStep.beats is not None:
         NodeStep.beats.stop()
+
+
+def _last_words(node: Node) -> None:
+    if os.getpid() == node.pid:
+        _shutdown_ends()

@@ -12,7 +12,7 @@ from service.embedded.options import Pools
 from service.embedded.ports import HOST
 from service.settings import Settings
 
-_WORKER_STOP = (StopStep(signal.SIGTERM, 20), StopStep(signal.SIGQUIT, 3))
+_WORKER_STOP = (StopStep(signal.SIGTERM, 20), StopStep(signal.SIGQUIT, 5))
 """Celery's warm shutdown finishes what runs; its cold one gives it up."""
 
 

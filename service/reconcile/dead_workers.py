@@ -53,5 +53,6 @@ class DeadWorkersSweep:
             # Not asked for again while it stays dead: its beat lies about for an hour.
             self._emptied |= dead
             return False
-        ended = await self._rescuer.rescue(attempts, epoch)
+        stopped = {owner for owner, beat in found.items() if beat.get("stopping")}
+        ended = await self._rescuer.rescue(attempts, epoch, stopped)
         return ended == _TASKS_A_PASS

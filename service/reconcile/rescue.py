@@ -1,6 +1,6 @@
 """Rescue: an attempt whose worker is gone is ended from outside, first in Redis, then in its row."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from contract import keys
 from service.redis import RedisServer, ScriptCall
@@ -22,8 +22,11 @@ class Rescuer:
         self._store = store
         self._server = server
 
-    async def rescue(self, attempts: Sequence[Running], epoch: int) -> int:
-        """How many of these attempts ended now. Raises ``BrokerAway`` and the store's errors; then call it again."""
+    async def rescue(self, attempts: Sequence[Running], epoch: int, stopped: Collection[str] = frozenset()) -> int:
+        """How many of these attempts ended now; ``stopped`` are workers that were told to stop before they went.
+
+        Raises ``BrokerAway`` and the store's errors; then call it again.
+        """
         if not attempts:
             return 0
         calls: list[ScriptCall] = [
@@ -35,7 +38,7 @@ class Rescuer:
         if not released:
             return 0
         async with self._store.transaction() as connection:
-            rescued = await rescuing.interrupt(connection, released)
+            rescued = await rescuing.interrupt(connection, released, stopped)
         _tell(rescued)
         return rescued.waiting + rescued.quarantined + rescued.failed
 

@@ -12,7 +12,7 @@ from service.breaker.registry import Called, Registry
 from service.record.by_worker import by_worker
 from service.record.calls import calls_of
 from service.record.events import Event, UnreadableEvent, clean
-from service.store import catalogue, metrics, outcomes, recording
+from service.store import catalogue, metrics, outcomes, recording, rescuing
 from service.store.catalogue import UNKNOWN_TASK_TYPE
 from service.store.holding import BY_BREAKER
 from service.store.locking import lock_tasks
@@ -52,6 +52,7 @@ class Batch:
         self.asks: list[tuple[str, int]] = []
         self.refused: list[Refused] = []
         self.blocked: dict[str, End] = {}
+        self.stopped: dict[str, End] = {}
         self.calls: dict[str, list[Called]] = {}
         self.duplicates: list[Event] = []
         self.natives: list[NativeEnd] = []
@@ -69,7 +70,8 @@ class Batch:
     def tasks(self) -> set[str]:
         """The ids of all tasks whose rows may move."""
         told = {task for task, _ in self.asks} | {refused.id for refused in self.refused}
-        return told | self.starts.keys() | self.ends.keys() | self.blocked.keys() | self.progress.keys()
+        ended = self.ends.keys() | self.blocked.keys() | self.stopped.keys()
+        return told | self.starts.keys() | ended | self.progress.keys()
 
     def _take(self, event: Event) -> None:
         match event.kind:
@@ -108,14 +110,27 @@ class Batch:
             return
         end = self._end(event)
         self.blocked[end.id] = end
+        self._take_start_of(end)
+
+    def _take_stopped(self, event: Event) -> None:
+        end = self._end(event)
+        self.stopped[end.id] = end
+        self._take_start_of(end)
+        # A probe gives its permit back.
+        self.calls.setdefault(end.id, list(calls_of(event)))
+
+    def _take_start_of(self, end: End) -> None:
         assert end.started_at is not None
         assert end.worker is not None
-        # It is held on a row that knows the attempt.
+        # It is held, or waits again, on a row that knows the attempt.
         self._take_start(Start(end.id, end.attempt, end.started_at, end.worker))
 
     def _take_end(self, event: Event) -> None:
         if event.kind is EventKind.FAILED and event.late:
             # Somebody else holds the claim by now, and may yet succeed.
+            return
+        if event.kind is EventKind.FAILED and event.body.get("interrupted"):
+            self._take_stopped(event)
             return
         end = self._end(event)
         if event.kind is EventKind.FAILED:
@@ -207,6 +222,11 @@ async def record(connection: Connection, batch: Batch, registry: Registry) -> No
     await recording.keep_attempts(connection, [batch.blocked[moved.id] for moved in blocked])
     for moved in blocked:
         tallies.of(moved.task_type, moved.queue, batch.blocked[moved.id].finished_at).counts["interrupted"] += 1
+    stopped = await rescuing.stop(connection, list(batch.stopped.values()))
+    await recording.keep_attempts(connection, [batch.stopped[moved.id] for moved in stopped])
+    for moved in stopped:
+        tallies.of(moved.task_type, moved.queue, batch.stopped[moved.id].finished_at).counts["interrupted"] += 1
+    ended |= {moved.id for moved in stopped}
     await recording.show_progress(connection, [told for told in batch.progress.values() if told.id not in ended])
     await recording.take_back(connection, batch.asks)
     await recording.hold(connection, batch.refused)

@@ -1,6 +1,6 @@
 """Attempts that ended with their worker: their rows wait again, or end when that happened too often."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,10 +11,11 @@ from service.store import metrics, recording
 from service.store.arrays import array_columns
 from service.store.holding import MOST_IN_A_ROW, QUARANTINE
 from service.store.metrics import Tallies
-from service.store.reported import End
+from service.store.reported import End, Moved
 from service.store.store import Connection
 
 _MESSAGE = "its worker went away while it ran (killed, out of memory, or its machine was lost)"
+_STOPPED_MESSAGE = "its worker was stopped while it ran"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,12 @@ _OF_WORKERS = text("""
     WHERE place = 'sent' AND state = 'running' AND worker = ANY(CAST(:workers AS text[])) LIMIT :most
 """)
 
+# Whoever stops a worker says nothing of its tasks: no quarantine comes of it, however often.
+_OF_A_STOPPED = "t.worker = ANY(CAST(:stopped AS text[]))"
+
 _LOCK = text(
-    "SELECT t.id, t.attempt, t.interrupted_in_a_row >= :most_in_a_row AS last FROM task_live t JOIN "
+    f"SELECT t.id, t.attempt, t.interrupted_in_a_row >= :most_in_a_row AND NOT {_OF_A_STOPPED} AS last"
+    " FROM task_live t JOIN "
     + array_columns({"id": "uuid", "attempt": "smallint"}, "e")
     + """ USING (id)
     WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.state = 'running' AND t.attempt = e.attempt
@@ -51,19 +56,37 @@ _LOCK = text(
 """
 )
 
+_SLA_OF_THE_FIRST = """sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
+        THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)"""
+
+_TOO_OFTEN = f"t.interrupted_in_a_row = :most_in_a_row - 1 AND NOT {_OF_A_STOPPED}"
+
 # ``due_at`` stays: a task that lost its worker goes before those that became due later.
-_INTERRUPT = text("""
-    UPDATE task_live t SET
-        interruptions = t.interruptions + 1, interrupted_in_a_row = t.interrupted_in_a_row + 1, progress = NULL,
-        state = CASE WHEN t.interrupted_in_a_row = :most_in_a_row - 1 THEN 'held' ELSE 'queued' END,
-        place = CASE WHEN t.interrupted_in_a_row = :most_in_a_row - 1 THEN 'held' ELSE 'waiting' END,
-        held_reason = CASE WHEN t.interrupted_in_a_row = :most_in_a_row - 1 THEN :quarantine END,
-        held_at = CASE WHEN t.interrupted_in_a_row = :most_in_a_row - 1 THEN now() END,
-        sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
-            THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
+_INTERRUPT = text(f"""
+    UPDATE task_live t SET interruptions = t.interruptions + 1, progress = NULL,
+        interrupted_in_a_row = t.interrupted_in_a_row + CASE WHEN {_OF_A_STOPPED} THEN 0 ELSE 1 END,
+        state = CASE WHEN {_TOO_OFTEN} THEN 'held' ELSE 'queued' END,
+        place = CASE WHEN {_TOO_OFTEN} THEN 'held' ELSE 'waiting' END,
+        held_reason = CASE WHEN {_TOO_OFTEN} THEN :quarantine END,
+        held_at = CASE WHEN {_TOO_OFTEN} THEN now() END,
+        {_SLA_OF_THE_FIRST}
     WHERE t.id = ANY(CAST(:id AS uuid[]))
     RETURNING t.id, t.task_type, t.queue, t.attempt, t.worker, t.started_at, now() AS at, t.state
 """)
+
+
+_STOP = text(
+    f"""
+    UPDATE task_live t SET state = 'queued', place = 'waiting', progress = NULL, interruptions = t.interruptions + 1,
+        {_SLA_OF_THE_FIRST}
+    FROM """
+    + array_columns({"id": "uuid", "attempt": "smallint"}, "e")
+    + """
+    WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND t.state = 'running' AND t.attempt = e.attempt
+    RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
+        CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state
+"""
+)
 
 
 async def running_of(connection: Connection, workers: Sequence[str], most: int) -> list[Running]:
@@ -72,10 +95,23 @@ async def running_of(connection: Connection, workers: Sequence[str], most: int) 
     return [Running(str(row.id), row.attempt, row.worker) for row in rows]
 
 
-async def interrupt(connection: Connection, attempts: Sequence[Running]) -> Rescued:
-    """End these attempts as interrupted, where the row still says that they run. Counts them; in a transaction."""
+async def stop(connection: Connection, ends: Sequence[End]) -> list[Moved]:
+    """Tasks whose running attempt ended because its worker was stopped wait again; those that moved. One end a task."""
+    if not ends:
+        return []
+    columns = {"id": [end.id for end in ends], "attempt": [end.attempt for end in ends]}
+    return [Moved(str(row.id), *row[1:]) for row in await connection.execute(_STOP, columns)]
+
+
+async def interrupt(
+    connection: Connection, attempts: Sequence[Running], stopped: Collection[str] = frozenset()
+) -> Rescued:
+    """End these attempts as interrupted, where the row still says that they run. Counts them; in a transaction.
+
+    ``stopped`` are workers that were told to stop before they went: that speaks against no task.
+    """
     columns = {"id": [one.id for one in attempts], "attempt": [one.attempt for one in attempts]}
-    limit = {"most_in_a_row": MOST_IN_A_ROW}
+    limit = {"most_in_a_row": MOST_IN_A_ROW, "stopped": sorted(stopped)}
     locked = (await connection.execute(_LOCK, columns | limit)).all()
     if not locked:
         return Rescued(0, 0, 0)
@@ -83,7 +119,10 @@ async def interrupt(connection: Connection, attempts: Sequence[Running]) -> Resc
     parameters = limit | {"id": [row.id for row in locked], "quarantine": QUARANTINE}
     moved = (await connection.execute(_INTERRUPT, parameters)).all()
     tallies = Tallies()
-    ends = [_end(str(row.id), row.attempt, row.worker, row.started_at, row.at) for row in moved]
+    ends = [
+        _end(str(row.id), row.attempt, row.worker, row.started_at, row.at, stopped=row.worker in stopped)
+        for row in moved
+    ]
     await recording.keep_attempts(connection, ends)
     for row in moved:
         tallies.of(row.task_type, row.queue, row.at).counts["interrupted"] += 1
@@ -95,7 +134,7 @@ async def interrupt(connection: Connection, attempts: Sequence[Running]) -> Resc
     return Rescued(len(moved) - quarantined - len(failed), quarantined, len(failed))
 
 
-def _end(task_id: str, attempt: int, worker: str, started_at: datetime, at: datetime) -> End:
+def _end(task_id: str, attempt: int, worker: str, started_at: datetime, at: datetime, *, stopped: bool) -> End:
     return End(
         id=task_id,
         attempt=attempt,
@@ -106,6 +145,6 @@ def _end(task_id: str, attempt: int, worker: str, started_at: datetime, at: date
         run_seconds=max(0.0, (at - started_at).total_seconds()),
         result=None,
         error_type=INTERRUPTED,
-        error_message=_MESSAGE,
+        error_message=_STOPPED_MESSAGE if stopped else _MESSAGE,
         error_traceback="",
     )

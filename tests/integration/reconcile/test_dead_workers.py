@@ -87,6 +87,21 @@ async def test_what_a_dead_worker_ran_waits_again_and_costs_no_attempt(
     assert (counted["started"], counted["interrupted"], counted["executions"], counted["retried"]) == (2, 1, 1, 1)
 
 
+async def test_a_worker_that_was_told_to_stop_and_is_gone_brings_no_task_nearer_to_quarantine(
+    spine: Spine, judge: Judge, sweep: DeadWorkersSweep
+) -> None:
+    await started(spine, max_attempts=1)
+    await spine.run("UPDATE task_live SET interrupted_in_a_row = 5")
+    await beat(spine, "w#1", 1, 3, stopping=True)
+    await judge.watch(DEAD_SECONDS + 1)
+    await sweep.single_pass()
+    assert await states(spine) == [("queued", "waiting", 1, 1)], "neither held nor failed"
+    assert await spine.rows("SELECT interrupted_in_a_row FROM task_live") == [{"interrupted_in_a_row": 5}]
+    assert await spine.rows("SELECT error_message FROM task_attempt") == [
+        {"error_message": "its worker was stopped while it ran"}
+    ]
+
+
 async def test_a_worker_that_beats_is_not_judged_by_anything_else(
     spine: Spine, judge: Judge, sweep: DeadWorkersSweep
 ) -> None:

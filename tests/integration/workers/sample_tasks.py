@@ -58,6 +58,15 @@ def until(path: str, ledger: str | None = None) -> str:
     return "done"
 
 
+@task(name="sample.stubborn")
+def stubborn() -> None:
+    while True:
+        try:
+            time.sleep(60)
+        except SystemExit:
+            continue
+
+
 @task(name="sample.not_json")
 def not_json() -> Any:
     return {1, 2}

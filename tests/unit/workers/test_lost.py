@@ -154,3 +154,46 @@ def test_a_killed_run_that_was_cancelled_is_reported_so_and_never_retried(
     body = json.loads(redis.reports[0][4])
     assert (body["error"]["type"], body["permanent"]) == ("workers.TaskCancelled", True)
     assert "retry_in_seconds" not in body
+
+
+def test_a_child_that_dies_while_its_node_stops_is_interrupted_and_blames_nobody(
+    node: Node, dead_pid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = FakeRedis(["running", "mine", "2", "5.0"])
+    slot = node.slots.take(dead_pid)
+    slot.show(Phase.RUNNING, run())
+    slot.show_calling("smtp")
+    node.slots.stop_waiting()
+    lost(node, redis, monkeypatch).run_once()
+    ((_, _, _, kind, text, _, *verdict),) = redis.reports
+    body = json.loads(text)
+    assert (kind, body["error"]["type"], body["interrupted"]) == ("failed", "Interrupted", True)
+    assert body["breakers"] == {"task_type:noop": None, "dependency:smtp": None}, "a probe gives its permit back"
+    assert "blamed" not in body
+    assert verdict == [], "no breaker counts it"
+
+
+def test_a_stop_that_the_parent_hears_just_after_its_children_interrupts_them(
+    node: Node, dead_pid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = FakeRedis(["running", "mine", "2", "5.0"])
+    node.slots.take(dead_pid).show(Phase.RUNNING, run())
+    monkeypatch.setattr("workers.lost.time.sleep", lambda _: node.slots.stop_waiting())
+    lost(node, redis, monkeypatch).run_once()
+    assert json.loads(redis.reports[0][4])["interrupted"] is True
+
+
+@pytest.mark.parametrize("why", ["a time limit", "a cancel"])
+def test_what_ended_for_a_reason_of_its_own_while_its_node_stops_is_no_interruption(
+    node: Node, dead_pid: int, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    redis = FakeRedis(["running", "mine", "2", "5.0"])
+    limit = 0.001 if why == "a time limit" else 0.0
+    node.slots.take(dead_pid).show(Phase.RUNNING, run(hard_limit_seconds=limit))
+    if why == "a cancel":
+        node.slots.cancel(0, "mine")
+    node.slots.stop_waiting()
+    lost(node, redis, monkeypatch).run_once()
+    body = json.loads(redis.reports[0][4])
+    assert body["error"]["type"] == ("TimeLimitExceeded" if limit else "workers.TaskCancelled")
+    assert "interrupted" not in body
