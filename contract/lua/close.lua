@@ -12,6 +12,8 @@ local claim = redis.call('HMGET', KEYS[2], 'state', 'attempt')
 if (claim[1] == 'running' or claim[1] == 'done') and tonumber(claim[2] or '0') > tonumber(ARGV[5]) then
   return claim[1]
 end
-redis.call('HSET', KEYS[2], 'state', 'closed', 'reason', ARGV[3], 'token', '')
+-- The gate passes over a claim that was closed before the attempt it is asked about was over.
+redis.call('HSET', KEYS[2], 'state', 'closed', 'reason', ARGV[3], 'token', '', 'attempt',
+  math.max(tonumber(claim[2] or '0'), tonumber(ARGV[5])))
 redis.call('EXPIRE', KEYS[2], ARGV[4])
 return 'closed'

@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from contract.states import TaskState
-from service.api.answers import example, json_response, known_parameters_only
+from service.api.answers import example, json_response, known_parameters_only, with_nulls
 from service.api.given import Action, given, request_body
 from service.api.parts import GivenParts
 from service.api.problems import problem_responses
@@ -27,7 +27,19 @@ _CANCELLED: dict[str, Any] = EXAMPLE_TASK | {
     "result": None,
     "sla": {"target_seconds": 60.0, "met": None},
     "cancel_requested_at": "2026-11-22T08:30:00.130000Z",
+    "told": True,
 }
+
+
+class CancelledView(TaskView):
+    """The task after the request."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [with_nulls(_CANCELLED)]})
+
+    told: bool = Field(
+        description="Whether the workers' gate knows, so that no attempt starts from now on. False: Redis is away, and"
+        " is told once it is back; until then a worker that still reaches it may start the task."
+    )
 
 
 class Cancel(Action):
@@ -50,13 +62,17 @@ class Cancel(Action):
     summary="Cancel a task",
     description=(
         "A task that waits ends as `cancelled` at once, and never runs: 200, also when it was cancelled before. 202"
-        " says that the request is stored and will be done: an attempt runs, or Redis is away. A running attempt is"
-        " told within about a second (`self.cancelled`), and killed when it has not ended after the grace time. If it"
-        " succeeds all the same, the task has succeeded; else it is `cancelled`, and no other attempt follows. Asked"
-        " again, the newest grace time counts."
+        " says that the request is stored and will be done: an attempt runs, or what was reported is not recorded yet,"
+        " or Redis is away; `told` says whether no attempt starts from the answer on. A running attempt is told within"
+        " about a second (`self.cancelled`), and killed when it has not ended after the grace time. If it succeeds all"
+        " the same, the task has succeeded; else it is `cancelled`, and no other attempt follows. Asked again, the"
+        " newest grace time counts."
     ),
-    response_model=TaskView,
-    responses={**example(_CANCELLED, "The task, cancelled."), 202: {"description": "Requested.", "model": TaskView}}
+    response_model=CancelledView,
+    responses={
+        **example(_CANCELLED, "The task, cancelled."),
+        202: {"description": "Requested.", "model": CancelledView},
+    }
     | problem_responses(400, UnknownTask, TaskFinished, 413, 415, InvalidRequest, DatabaseAway),
     openapi_extra=request_body(Cancel, {"grace_seconds": 30}, required=False),
 )
@@ -64,5 +80,6 @@ async def cancel_task(task_id: str, request: Request, parts: GivenParts) -> Resp
     """Cancel one task."""
     how = await given(request, Cancel)
     grace = parts.settings.cancel_grace_seconds if how.grace_seconds is None else how.grace_seconds
-    row = await parts.canceller.cancel(task_id_of(task_id), grace if how.end_running else math.inf)
-    return json_response(task_view(row), status=200 if row["state"] == TaskState.CANCELLED else 202)
+    done = await parts.canceller.cancel(task_id_of(task_id), grace if how.end_running else math.inf)
+    answer = task_view(done.row) | {"told": done.told}
+    return json_response(answer, status=200 if done.row["state"] == TaskState.CANCELLED else 202)

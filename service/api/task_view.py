@@ -115,7 +115,9 @@ class TaskView(BaseModel):
     retry_at: AwareDatetime | None = Field(
         description="While a circuit breaker holds it: when that lets probes through; null when nobody knows."
     )
-    cancel_requested_at: AwareDatetime | None = Field(description="Since then no attempt starts.")
+    cancel_requested_at: AwareDatetime | None = Field(
+        description="Since when it is to be cancelled: no attempt starts once the workers' gate knows that."
+    )
     replayed_from: str | None = Field(description="The ended task that this one runs again.")
     replayed_as: str | None = Field(description="The new task that runs this ended one again.")
     dispatch: int = Field(description="How often the task was sent to the broker.")

@@ -1,6 +1,7 @@
 """Cancel a task: one that waits ends at once and never runs, one that runs is asked to end, and then made to."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -8,7 +9,7 @@ from uuid import UUID
 from contract.states import TERMINAL, TaskState
 from service.errors import TaskFinished, UnknownTask
 from service.reconcile.closing import Closer
-from service.redis import RedisServer
+from service.redis import BrokerAway, RedisServer
 from service.store import cancelling, clock, epochs, reading
 from service.store.cancelling import CancelRequest
 from service.store.ending import end_unstarted
@@ -18,6 +19,15 @@ _REDIS_SECONDS = 3.0
 """A caller waits no longer for a Redis that is silent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A task after a request to cancel it."""
+
+    row: dict[str, Any]
+    told: bool
+    """Whether the gate knows: no attempt starts from now on. If not, Redis is away, and the sweep tells it later."""
+
+
 class Canceller:
     """Cancels for one API process. What it cannot finish at once the sweep ``cancelled`` does."""
 
@@ -25,21 +35,22 @@ class Canceller:
         self._store = store
         self._closer = Closer(store, server)
 
-    async def cancel(self, task_id: UUID, grace_seconds: float) -> dict[str, Any]:
-        """The task's row afterwards: ``cancelled``, or with ``cancel_requested_at`` when that takes longer.
+    async def cancel(self, task_id: UUID, grace_seconds: float) -> Cancelled:
+        """The task afterwards: ``cancelled``, or with ``cancel_requested_at`` when that takes longer.
 
-        It takes longer while an attempt runs, which is asked to end and killed ``grace_seconds`` later, and while
-        Redis is away. With an infinite grace time it is left alone, and no other follows. A task that is cancelled
-        already stays so; asked again, the newest grace time counts. Raises ``UnknownTask``, or ``TaskFinished`` when
-        it ended otherwise.
+        It takes longer while an attempt runs, which is asked to end and killed ``grace_seconds`` later; while the
+        recorder is behind, which keeps no attempt from being refused; and while Redis is away. With an infinite grace
+        time what runs is left alone, and no other follows. A task that is cancelled already stays so; asked again,
+        the newest grace time counts. Raises ``UnknownTask``, or ``TaskFinished`` when it ended otherwise.
         """
         async with self._store.transaction() as connection:
             requested = await cancelling.request(connection, task_id, grace_seconds)
             now = datetime.fromtimestamp(await clock.now(connection), UTC)
             if requested is not None and requested.never_sent:
                 await end_unstarted(connection, [str(task_id)], [], TaskState.CANCELLED, now)
+        told = True
         if requested is not None and not requested.never_sent:
-            await self._take_back(str(task_id), requested, grace_seconds, now)
+            told = await self._take_back(str(task_id), requested, grace_seconds, now)
         async with self._store.statement() as connection:
             row = await reading.task(connection, task_id)
         if row is None:
@@ -47,24 +58,29 @@ class Canceller:
         state = TaskState(row["state"])
         if state in TERMINAL and state is not TaskState.CANCELLED:
             raise TaskFinished(f"The task has ended already: it is {state}.")
-        return row
+        return Cancelled(row, told or state is TaskState.CANCELLED)
 
-    async def _take_back(self, task_id: str, requested: CancelRequest, grace_seconds: float, now: datetime) -> None:
+    async def _take_back(self, task_id: str, requested: CancelRequest, grace_seconds: float, now: datetime) -> bool:
+        """Whether the gate knows when this returns, in three seconds at most."""
         async with self._store.statement() as connection:
             epoch = await epochs.current(connection)
         if epoch is None:
-            return
+            return False
+        told = False
         closed: list[str] = []
         try:
             async with asyncio.timeout(_REDIS_SECONDS):
-                if not requested.running:
-                    closed = await self._closer.close({task_id: requested.attempt}, epoch.epoch, TaskState.CANCELLED)
-                if not closed:
-                    await self._closer.ask({task_id: grace_seconds}, epoch.epoch)
-        except TimeoutError:
+                if requested.running:
+                    return await self._closer.ask({task_id: grace_seconds}, epoch.epoch)
+                shut = await self._closer.shut({task_id: requested.attempt}, epoch.epoch, TaskState.CANCELLED)
+                told = bool(shut.closed) or (
+                    bool(shut.begun) and await self._closer.ask({task_id: grace_seconds}, epoch.epoch)
+                )
+                closed = await self._closer.recorded(shut)
+        except (BrokerAway, TimeoutError):
             # The request is in the row: the sweep does what could not be done.
-            return
-        if not closed:
-            return
-        async with self._store.transaction() as connection:
-            await end_unstarted(connection, [], closed, TaskState.CANCELLED, now)
+            return told
+        if closed:
+            async with self._store.transaction() as connection:
+                await end_unstarted(connection, [], closed, TaskState.CANCELLED, now)
+        return told

@@ -3,6 +3,7 @@ to end.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from contract import keys
 from contract.failpoints import Failpoint, reach
@@ -14,6 +15,18 @@ from service.store.store import Store
 _TAIL_SECONDS = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """What a gate that was asked to shut said of each task."""
+
+    tail: Tail
+    """Of the moment before."""
+    closed: list[str]
+    """No attempt of these starts any more. Their rows end once the recorder has passed the tail."""
+    begun: list[str]
+    """These run, or ran, and their events are on the way."""
+
+
 class Closer:
     """Closes claims, and asks what runs to end."""
 
@@ -22,32 +35,46 @@ class Closer:
         self._server = server
 
     async def close(self, attempts: Mapping[str, int], epoch: int, reason: TaskState) -> list[str]:
-        """Those of the tasks (id to the attempt its row knows) that will not run any more.
+        """Those of the tasks (id to the attempt its row knows) that will not run any more, and whose rows may end.
 
-        The others run, or ran, and their events are on the way; or Redis is away. Waits up to a second for the
-        recorder to pass what was reported before.
+        The others run, or ran, and their events are on the way; or Redis is away; or the recorder is behind: then
+        nothing starts all the same. Waits up to a second for the recorder.
         """
-        if not attempts:
-            return []
         try:
-            # A task may have run and its claim been forgotten before the recorder got to it.
-            tail = await Tail.now(self._server, epoch)
-            if not await tail.recorded_within(self._store, _TAIL_SECONDS):
-                return []
-            calls: list[ScriptCall] = [
-                ([keys.CONTROL, keys.claim(task_id)], [epoch], [str(reason), keys.CLAIM_SECONDS, attempt])
-                for task_id, attempt in attempts.items()
-            ]
-            answers = await self._server.scripts("close", calls)
+            return await self.recorded(await self.shut(attempts, epoch, reason))
         except BrokerAway:
             return []
+
+    async def shut(self, attempts: Mapping[str, int], epoch: int, reason: TaskState) -> Shut:
+        """Let no attempt of these tasks start, wherever the recorder is. A task in neither list of the answer waits
+        for Redis to know this epoch. Raises ``BrokerAway``.
+        """
+        tail = await Tail.now(self._server, epoch)
+        calls: list[ScriptCall] = [
+            ([keys.CONTROL, keys.claim(task_id)], [epoch], [str(reason), keys.CLAIM_SECONDS, attempt])
+            for task_id, attempt in attempts.items()
+        ]
+        answers = await self._server.scripts("close", calls) if calls else []
+        said = list(zip(attempts, answers, strict=True))
+        return Shut(
+            tail,
+            [task_id for task_id, answer in said if answer == b"closed"],
+            [task_id for task_id, answer in said if answer in (b"running", b"done")],
+        )
+
+    async def recorded(self, shut: Shut) -> list[str]:
+        """The closed ones if their rows may end: a task may have run and its claim been forgotten before the recorder
+        got to it. Waits up to a second for that, also for the events of those that have begun.
+        """
+        if not (shut.closed or shut.begun) or not await shut.tail.recorded_within(self._store, _TAIL_SECONDS):
+            return []
         reach(Failpoint.CLAIMS_CLOSED)
-        return [task_id for task_id, answer in zip(attempts, answers, strict=True) if answer == b"closed"]
+        return shut.closed
 
-    async def ask(self, grace: Mapping[str, float], epoch: int) -> int:
-        """Ask the workers that run these tasks (id to grace time in seconds) to end them. Returns how many run.
+    async def ask(self, grace: Mapping[str, float], epoch: int) -> bool:
+        """Ask the workers that run these tasks (id to grace time in seconds) to end them; whether Redis knows that now.
 
-        Redis may be away, or a claim not be there yet: ask again.
+        A claim may not be there yet, or be forgotten: ask again.
         """
         calls: list[ScriptCall] = [
             ([keys.CONTROL, keys.claim(task_id)], [epoch], [seconds]) for task_id, seconds in grace.items()
@@ -55,5 +82,5 @@ class Closer:
         try:
             answers = await self._server.scripts("cancel", calls) if calls else []
         except BrokerAway:
-            return 0
-        return sum(answer == b"running" for answer in answers)
+            return False
+        return b"wait" not in answers

@@ -32,6 +32,12 @@ _OPEN_REQUESTS = text(
     + ")"
 )
 
+_SENT_REQUESTS = text("""
+    SELECT id, attempt FROM task_live
+    WHERE cancel_requested_at IS NOT NULL AND state <> 'running' AND place = 'sent' AND id > CAST(:above AS uuid)
+    ORDER BY id LIMIT :most
+""")
+
 _RUNNING = text("""
     SELECT id, cancel_grace_seconds AS grace FROM task_live
     WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds < 'infinity' AND state = 'running'
@@ -83,6 +89,12 @@ async def open_requests(connection: Connection, most: int) -> tuple[list[str], d
     return [str(row.id) for row in rows if row.never_sent], {
         str(row.id): row.attempt for row in rows if not row.never_sent
     }
+
+
+async def sent_requests(connection: Connection, above: str, most: int) -> dict[str, int]:
+    """Tasks to be cancelled whose message is about, with their attempt; ``most`` of those with ids above that one."""
+    rows = (await connection.execute(_SENT_REQUESTS, {"above": above, "most": most})).all()
+    return {str(row.id): row.attempt for row in rows}
 
 
 async def running_requests(connection: Connection, most: int) -> dict[str, float]:

@@ -18,7 +18,7 @@ from tests.race.world import World
 async def cancel(race: World, task: str) -> str | None:
     """What the caller is told."""
     try:
-        return str((await Canceller(race.spine.store, race.spine.server).cancel(UUID(task), 10.0))["state"])
+        return str((await Canceller(race.spine.store, race.spine.server).cancel(UUID(task), 10.0)).row["state"])
     except TaskFinished:
         return None
 

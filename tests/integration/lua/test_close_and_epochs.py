@@ -28,6 +28,19 @@ async def test_a_task_whose_failure_is_recorded_closes(scripts: Scripts, task: s
     assert (await scripts.gate(task, after=1))[0] == b"cancelled"
 
 
+async def test_a_claim_closed_before_an_attempt_was_recorded_does_not_stop_the_next(
+    scripts: Scripts, task: str
+) -> None:
+    assert await scripts.close(task) == b"closed"
+    assert (await scripts.gate(task, after=0))[0] == b"cancelled"
+    assert (await scripts.gate(task, after=1))[:2] == [b"run", 2]
+
+
+async def test_a_claim_that_an_earlier_release_closed_stops_every_attempt(scripts: Scripts, task: str) -> None:
+    await scripts.server.command("HSET", keys.claim(task), "state", "closed", "reason", "cancelled", "token", "")
+    assert (await scripts.gate(task, after=1))[0] == b"cancelled"
+
+
 async def test_a_released_task_closes(scripts: Scripts, task: str) -> None:
     await scripts.server.command("HSET", keys.claim(task), "state", "released", "attempt", 1)
     assert await scripts.close(task) == b"closed"

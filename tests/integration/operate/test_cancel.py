@@ -1,5 +1,7 @@
+import asyncio
 import math
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
@@ -8,9 +10,12 @@ from contract import keys
 from contract.queues import list_key
 from service.errors import TaskFinished, UnknownTask
 from service.operate.cancel import Canceller
+from service.reconcile import closing
 from service.reconcile.cancelled import CancelledSweep
 from service.reconcile.due import DueSweep
+from service.redis import RedisServer
 from tests.integration.spine import Spine, new_task
+from tests.torture.proxy import Proxy
 
 MAINTENANCE = list_key("maintenance", 7)
 ERROR = {"type": "ValueError", "message": "no", "traceback": "Traceback …"}
@@ -24,7 +29,7 @@ async def submitted(spine: Spine, **changes: Any) -> UUID:
 
 
 async def cancel(spine: Spine, task_id: UUID, grace_seconds: float = 10.0) -> str:
-    return str((await Canceller(spine.store, spine.server).cancel(task_id, grace_seconds))["state"])
+    return str((await Canceller(spine.store, spine.server).cancel(task_id, grace_seconds)).row["state"])
 
 
 async def asked(spine: Spine, task_id: UUID) -> str | None:
@@ -186,6 +191,58 @@ async def test_a_request_while_redis_is_away_is_done_later(spine: Spine) -> None
     await spine.server.command("HSET", keys.CONTROL, "epoch", int(epoch) + 7)
     assert await cancel(spine, task) == "queued"
     await spine.server.command("HSET", keys.CONTROL, "epoch", epoch)
+    await sweep(spine)
+    assert await spine.rows("SELECT state FROM task") == [{"state": "cancelled"}]
+
+
+async def test_a_sent_task_does_not_start_after_its_cancel_was_answered_though_the_recorder_is_behind(
+    spine: Spine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "_TAIL_SECONDS", 0.05)
+    await spine.append("progress", str(uuid4()), attempt=1)
+    task = await submitted(spine)
+    message = await taken(spine)
+    answer = await Canceller(spine.store, spine.server).cancel(task, 10.0)
+    assert (answer.row["state"], answer.told) == ("queued", True)
+    assert await spine.gate(message) == [b"cancelled"]
+    await sweep(spine)
+    assert await spine.rows("SELECT state FROM task_live") == [{"state": "queued"}], "its row ended unrecorded"
+    await spine.record_all()
+    await sweep(spine)
+    assert await spine.counters() == {"submitted": 1, "cancelled": 1}
+
+
+async def test_a_task_that_ran_and_was_forgotten_before_it_was_recorded_is_not_cancelled(spine: Spine) -> None:
+    task = await submitted(spine)
+    message = await taken(spine)
+    await spine.report(message, await spine.gate(message))
+    # The recorder is ten minutes behind: nobody but the stream knows that it succeeded.
+    await spine.server.command("DEL", keys.claim(str(task)))
+    assert (await Canceller(spine.store, spine.server).cancel(task, 10.0)).told
+    await spine.record_all()
+    await sweep(spine)
+    assert await spine.rows("SELECT state FROM task") == [{"state": "succeeded"}]
+
+
+async def test_an_answer_says_when_the_gate_could_not_be_told(spine: Spine) -> None:
+    task = await submitted(spine)
+    epoch = await spine.server.command("HGET", keys.CONTROL, "epoch")
+    await spine.server.command("HSET", keys.CONTROL, "epoch", int(epoch) + 7)
+    assert not (await Canceller(spine.store, spine.server).cancel(task, 10.0)).told
+    await spine.server.command("HSET", keys.CONTROL, "epoch", epoch)
+    assert (await Canceller(spine.store, spine.server).cancel(task, 10.0)).told
+
+
+async def test_a_silent_redis_keeps_a_caller_no_longer_than_three_seconds(spine: Spine, redis_url: str) -> None:
+    task = await submitted(spine)
+    with Proxy.to_port(urlsplit(redis_url).port or 0) as proxy:
+        server = RedisServer(f"redis://127.0.0.1:{proxy.port}{urlsplit(redis_url).path}", 0.3)
+        await server.command("PING")
+        proxy.freeze()
+        async with asyncio.timeout(3.5):
+            answer = await Canceller(spine.store, server).cancel(task, 10.0)
+        assert (answer.row["state"], answer.told) == ("queued", False)
+        await server.close()
     await sweep(spine)
     assert await spine.rows("SELECT state FROM task") == [{"state": "cancelled"}]
 

@@ -1,11 +1,15 @@
 import asyncio
 import random
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
+from contract import keys
+from service.reconcile import cancelled, closing
 from service.reconcile.cancelled import CancelledSweep
+from service.reconcile.due import DueSweep
 from service.store import cancelling
 from tests.integration.operate.ended import PROBLEM
 from tests.integration.operate.test_cancel import ERROR, MAINTENANCE, submitted, taken
@@ -78,6 +82,40 @@ async def test_a_task_that_was_started_but_not_recorded_is_not_hit(spine: Spine,
     await spine.report(message, verdict, "failed", error=ERROR, retry_in_seconds=0.0)
     await spine.record_all()
     assert await spine.rows("SELECT state FROM task_live") == [{"state": "retrying"}]
+
+
+async def test_nothing_starts_after_a_purge_though_the_recorder_is_behind(
+    spine: Spine, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cancelled, "_TASKS_A_PASS", 2)
+    monkeypatch.setattr(closing, "_TAIL_SECONDS", 0.05)
+    for _ in range(5):
+        await submitted(spine)
+    await spine.append("progress", str(uuid4()), attempt=1)
+    answer = await api.post("/v1/queues/maintenance/purge", json={"expected": 5})
+    assert (answer.status_code, answer.json()["pending"]) == (202, 5)
+    while (message := await spine.message(MAINTENANCE)) is not None:
+        assert await spine.gate(message) == [b"cancelled"]
+    async with spine.recording():
+        sweep = CancelledSweep(spine.store, spine.server, spine.settings)
+        while await sweep.single_pass():
+            pass
+    assert await spine.counters() == {"submitted": 5, "cancelled": 5}
+
+
+async def test_a_task_that_had_started_long_before_a_purge_goes_on_at_once(
+    spine: Spine, api: httpx.AsyncClient
+) -> None:
+    await submitted(spine)
+    message = await taken(spine)
+    await spine.report(message, await spine.gate(message), "failed", error=ERROR, retry_in_seconds=0.0)
+    # The recorder is ten minutes behind: Redis has forgotten that it ran.
+    await spine.server.command("DEL", keys.claim(message["headers"]["id"]))
+    assert (await api.post("/v1/queues/maintenance/purge", json={"expected": 1})).status_code == 202
+    await spine.record_all()
+    await DueSweep(spine.store, spine.settings).single_pass()
+    await spine.dispatcher.single_pass()
+    assert (await spine.gate(await taken(spine)))[:2] == [b"run", 2]
 
 
 async def test_one_that_failed_for_good_before_its_start_was_recorded_has_failed(

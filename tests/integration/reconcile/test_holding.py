@@ -381,8 +381,8 @@ async def test_a_held_task_expires(spine: Spine, holding: Holding) -> None:
 async def test_a_held_task_is_cancelled(spine: Spine, holding: Holding, was_sent: bool) -> None:
     (task,) = await hold(spine, holding)
     await spine.run("UPDATE task_live SET dispatch = :dispatch", dispatch=int(was_sent))
-    row = await Canceller(spine.store, spine.server).cancel(task, 0.0)  # type: ignore[arg-type]  # text is a UUID here
-    assert row["state"] == "cancelled"
+    done = await Canceller(spine.store, spine.server).cancel(task, 0.0)  # type: ignore[arg-type]  # text is a UUID here
+    assert done.row["state"] == "cancelled"
 
 
 async def publish(spine: Spine, *, fail_fast: bool) -> None:
