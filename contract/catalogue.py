@@ -10,6 +10,8 @@ from contract.dependencies import MOST, NAME_PATTERN, dependency_of_url
 from contract.retry import RetryPolicy
 
 MAX_NAME = 200
+_LONGEST_POINTER = 500
+_CUT = "…"
 
 
 class TaskTypeSpec(BaseModel):
@@ -91,5 +93,11 @@ class TaskTypeSpec(BaseModel):
 
 
 def pointer(*parts: str | int) -> str:
-    """A JSON pointer (RFC 6901) of the parts."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    """A JSON pointer (RFC 6901) of the parts. One of more than 500 characters is cut, and ends in ``…``."""
+    found = ""
+    for part in parts:
+        # Cut before it is escaped: a key may be as long as a whole request.
+        found += "/" + str(part)[: _LONGEST_POINTER + 1].replace("~", "~0").replace("/", "~1")
+        if len(found) > _LONGEST_POINTER:
+            return found[: _LONGEST_POINTER - 1] + _CUT
+    return found

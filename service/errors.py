@@ -3,7 +3,10 @@
 The docstring of a class is its default detail. ``service.api.problems`` turns them into problem documents.
 """
 
-from typing import ClassVar, TypedDict
+from typing import ClassVar, Final, TypedDict
+
+FAULTS_SHOWN: Final = 20
+"""Faults of one request that are told; nobody looks for more."""
 
 
 class FieldError(TypedDict):

@@ -2,14 +2,17 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import jsonschema_rs
 
 from contract.catalogue import TaskTypeSpec
 from contract.queues import QueueSpec
+from service.admit.carrying import holds_more_than
 from service.admit.routing import route
-from service.errors import FieldError, InvalidArguments, UnknownTaskType
+from service.errors import FAULTS_SHOWN, FieldError, InvalidArguments, UnknownTaskType
 from service.loops import Loop
 from service.settings import Settings
 from service.store import catalogue
@@ -20,7 +23,9 @@ log = logger(__name__)
 
 _REFRESH_SECONDS = 2.0
 _ASK_AGAIN_SECONDS = 0.25
-_ERRORS_SHOWN = 20
+_VALUES_SEARCHED = 1000
+"""In arguments of more values only the first fault is told: the validator would find all of them first, and keep a copy
+of each."""
 
 
 class KnownTaskType:
@@ -47,18 +52,16 @@ class KnownTaskType:
         return self.spec.dependencies_of(args, kwargs, added)
 
     def check(self, args: list[Any], kwargs: dict[str, Any]) -> None:
-        """Raises ``InvalidArguments`` naming every argument that does not fit."""
+        """Raises ``InvalidArguments`` naming the arguments that do not fit: 20 at most, of large ones the first."""
         named = self.spec.bind(args, kwargs)
         if isinstance(named, list):
             raise InvalidArguments(errors=[FieldError(pointer=pointer, detail=detail) for pointer, detail in named])
         if self._validator is None or self._validator.is_valid(named):
             return
-        errors = []
-        for error in self._validator.iter_errors(named):
-            pointer = self.spec.pointer(list(error.instance_path), len(args))
-            errors.append(FieldError(pointer=pointer, detail=error.message[:500]))
-            if len(errors) == _ERRORS_SHOWN:
-                break
+        errors = [
+            FieldError(pointer=self.spec.pointer(list(error.instance_path), len(args)), detail=error.message[:500])
+            for error in islice(_faults(self._validator, named), FAULTS_SHOWN)
+        ]
         raise InvalidArguments(errors=errors)
 
 
@@ -115,6 +118,16 @@ def _compiled(spec: TaskTypeSpec) -> jsonschema_rs.Validator | None:
     except ValueError as error:
         log.error("the argument schema of a task type is not usable", task_type=spec.name, reason=str(error)[:300])
         return None
+
+
+def _faults(validator: jsonschema_rs.Validator, named: dict[str, Any]) -> Iterator[jsonschema_rs.ValidationError]:
+    if holds_more_than(_VALUES_SEARCHED, named):
+        try:
+            validator.validate(named)
+        except jsonschema_rs.ValidationError as first:
+            yield first
+        return
+    yield from validator.iter_errors(named)
 
 
 def _refuse_to_fetch(uri: str) -> Any:

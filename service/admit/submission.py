@@ -1,8 +1,8 @@
 """The body of a submission: its fields, their limits, and what is wrong with them by JSON pointer."""
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -20,10 +20,11 @@ from pydantic_core import PydanticCustomError
 from contract.catalogue import MAX_NAME, pointer
 from contract.dependencies import MOST, NAME_PATTERN
 from contract.retry import MAX_ATTEMPTS
-from service.errors import FieldError, InvalidRequest
+from service.errors import FAULTS_SHOWN, FieldError, InvalidRequest
 
 _TEN_YEARS = 10 * 366 * 86_400.0
-_ERRORS_SHOWN = 20
+_MOST_TAGS = 20
+_UNKNOWN_FIELD = "this field does not exist"
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
@@ -32,6 +33,13 @@ def _only_text(value: object) -> object:
     if isinstance(value, int | float):
         raise PydanticCustomError("datetime_text", "must be an ISO 8601 date and time with an offset")
     return value
+
+
+def _few(tags: object) -> object:
+    # Before each of them is looked at.
+    if isinstance(tags, dict) and len(tags) > _MOST_TAGS:
+        raise PydanticCustomError("too_long", "must be at most {most} tags", {"most": _MOST_TAGS})
+    return tags
 
 
 def _printable(value: str) -> str:
@@ -44,6 +52,7 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_only_text), Field(strict=Fals
 Dependency = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 TagValue = Annotated[str, StringConstraints(max_length=256)]
 TagName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Tags = Annotated[dict[TagName, TagValue], Field(max_length=_MOST_TAGS), BeforeValidator(_few)]
 
 
 class Submission(BaseModel):
@@ -76,7 +85,7 @@ class Submission(BaseModel):
     on_breaker_open: Literal["hold", "reject"] = Field(
         default="hold", description="`reject`: 503 while a circuit breaker would hold it."
     )
-    tags: dict[TagName, TagValue] | None = Field(default=None, max_length=20, description="For finding it again.")
+    tags: Tags | None = Field(default=None, description="For finding it again.")
 
 
 class BatchItem(Submission):
@@ -92,6 +101,7 @@ def parse_submission(body: object, kind: type[Submission] = Submission) -> Submi
 
     ``body`` is what a JSON parser made; its values are checked for what PostgreSQL and JSON cannot carry.
     """
+    known_fields_only(kind, body)
     try:
         submission = kind.model_validate(body)
     except ValidationError as error:
@@ -102,11 +112,19 @@ def parse_submission(body: object, kind: type[Submission] = Submission) -> Submi
     return submission
 
 
+def known_fields_only(kind: type[BaseModel], body: object) -> None:
+    """Raises ``InvalidRequest`` for a body of far more fields than there are: the model would find a fault in each."""
+    if not isinstance(body, dict) or len(body) <= len(kind.model_fields) + FAULTS_SHOWN:
+        return
+    unknown = islice((name for name in body if name not in kind.model_fields), FAULTS_SHOWN)
+    raise InvalidRequest(errors=[FieldError(pointer=pointer(name), detail=_UNKNOWN_FIELD) for name in unknown])
+
+
 def field_errors(error: ValidationError) -> Iterator[FieldError]:
     """Pydantic's errors in our words."""
-    for fault in error.errors(include_url=False, include_input=False, include_context=False)[:_ERRORS_SHOWN]:
+    for fault in error.errors(include_url=False, include_input=False, include_context=False)[:FAULTS_SHOWN]:
         location = [part for part in fault["loc"] if part != "[key]"]
-        detail = "this field does not exist" if fault["type"] == "extra_forbidden" else fault["msg"]
+        detail = _UNKNOWN_FIELD if fault["type"] == "extra_forbidden" else fault["msg"]
         yield FieldError(pointer=pointer(*location), detail=detail)
 
 
@@ -124,21 +142,3 @@ def _moments_at_fault(submission: Submission) -> Iterator[FieldError]:
             due_at = datetime.now(UTC) + timedelta(seconds=submission.delay_seconds)
         if due_at is not None and expires_at <= due_at:
             yield FieldError(pointer="/expires_at", detail="must be after the task is due")
-
-
-def unstorable(value: object, path: tuple[str | int, ...] = ()) -> Iterator[FieldError]:
-    """Every string with a NUL and every number that is not finite, by pointer."""
-    if isinstance(value, str):
-        if "\x00" in value:
-            yield FieldError(pointer=pointer(*path), detail="contains a NUL character")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            yield FieldError(pointer=pointer(*path), detail="is not a finite number")
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            if "\x00" in key:
-                yield FieldError(pointer=pointer(*path), detail="has a key with a NUL character")
-            yield from unstorable(item, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from unstorable(item, (*path, index))

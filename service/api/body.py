@@ -1,14 +1,16 @@
 """Request bodies: limits before parsing, then JSON that every later stage can carry."""
 
 import json
-import math
 from typing import Any
 
 from pydantic_core import from_json
 
+from service.admit.carrying import uncarried
 from service.errors import BodyTooLarge, FieldError, InvalidRequest, MalformedJson, UnsupportedMediaType
 
 _CONTAINERS = (dict, list)
+_VALUES_SEARCHED = 200_000
+"""Where a fault lies is looked for among so many values; after them it is told by line and column."""
 
 
 async def read_body(scope: dict[str, Any], receive: Any, limit_bytes: int) -> bytes:
@@ -81,30 +83,4 @@ def _explained(body: bytes, reason: str) -> MalformedJson | InvalidRequest:
         value = json.loads(body.decode())
     except (ValueError, RecursionError):
         return MalformedJson(f"The body is not valid JSON: {reason}.")
-    faults: list[FieldError] = []
-    _find_faults(value, "", faults)
-    return InvalidRequest(errors=faults or [FieldError(pointer="", detail=reason)])
-
-
-def _find_faults(value: Any, pointer: str, faults: list[FieldError]) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        faults.append(FieldError(pointer=pointer, detail="is not a finite number"))
-    elif isinstance(value, str) and not _is_unicode(value):
-        faults.append(FieldError(pointer=pointer, detail="contains half of a surrogate pair"))
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if not _is_unicode(key):
-                faults.append(FieldError(pointer=pointer, detail="has a key with half of a surrogate pair"))
-                continue
-            _find_faults(item, f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}", faults)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _find_faults(item, f"{pointer}/{index}", faults)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return InvalidRequest(errors=uncarried(value, _VALUES_SEARCHED) or [FieldError(pointer="", detail=reason)])

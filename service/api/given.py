@@ -5,10 +5,11 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from service.admit.submission import field_errors, unstorable
+from service.admit.carrying import uncarried
+from service.admit.submission import field_errors, known_fields_only
 from service.api.body import parse_json, read_body
 from service.api.parts import parts_of
-from service.errors import FieldError, InvalidRequest
+from service.errors import InvalidRequest
 
 
 class Action(BaseModel):
@@ -30,11 +31,12 @@ async def given(request: Request, kind: type[Given]) -> Given:
     if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
         body = await read_body(dict(request.scope), request.receive, settings.body_bytes)
     value = parse_json(body, settings.json_depth) if body.strip() else {}
+    known_fields_only(kind, value)
     try:
         found = kind.model_validate(value)
     except ValidationError as error:
         raise InvalidRequest(errors=list(field_errors(error))) from None
-    faults: list[FieldError] = list(unstorable(value))
+    faults = uncarried(value)
     if faults:
         raise InvalidRequest(errors=faults)
     return found

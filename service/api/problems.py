@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from contract.catalogue import pointer
 from service.errors import (
+    FAULTS_SHOWN,
     BadRequest,
     BodyTooLarge,
     DatabaseAway,
@@ -34,7 +35,6 @@ log = logger(__name__)
 MEDIA_TYPE: Final = "application/problem+json"
 SCHEMA_NAME: Final = "Problem"
 _TYPE_PREFIX = "urn:pointsman:problem:"
-_ERRORS_SHOWN = 20
 
 
 class FieldFault(BaseModel):
@@ -136,7 +136,7 @@ def _of_validation(error: RequestValidationError) -> PointsmanError:
 
 
 def _field_errors(faults: Any) -> Iterator[FieldError]:
-    for fault in list(faults)[:_ERRORS_SHOWN]:
+    for fault in list(faults)[:FAULTS_SHOWN]:
         place, *path = fault["loc"]
         yield FieldError(pointer=pointer(*path) if place == "body" else pointer(place, *path), detail=fault["msg"])
 

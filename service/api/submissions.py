@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
-from service.admit.submission import BatchItem, Submission, field_errors, parse_submission
+from service.admit.submission import BatchItem, Submission, field_errors, known_fields_only, parse_submission
 from service.api.answers import known_parameters_only
 from service.api.body import parse_json, read_body
 from service.api.given import idempotency_key, request_body
@@ -159,6 +159,7 @@ async def take_batch(parts: Parts, scope: Any, receive: Any) -> Answer:
 
 
 def _parse_batch(value: Any, most: int) -> Batch:
+    known_fields_only(Batch, value)
     try:
         batch = Batch.model_validate(value)
     except ValidationError as error:

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 import uuid_utils
 from pydantic_core import to_json
 
+from service.admit.carrying import uncarried
 from service.admit.catalogue import Catalogue
-from service.admit.submission import BatchItem, Submission, unstorable
+from service.admit.submission import BatchItem, Submission
 from service.breaker.breaker import BreakerState
 from service.errors import BreakerOpen, FieldError, InvalidRequest, KeyInUse, KeyReused, PointsmanError, Unavailable
 from service.loops import ExpectedFault
@@ -208,7 +209,7 @@ def _encode(submission: Submission) -> tuple[str, str]:
     suspicious = args + kwargs
     if "\\u0000" in suspicious or "Infinity" in suspicious or "NaN" in suspicious or submission.tags:
         fields = {"args": submission.args, "kwargs": submission.kwargs, "tags": submission.tags}
-        faults = list(unstorable(fields))
+        faults = uncarried(fields)
         if faults:
             raise InvalidRequest(errors=faults)
     return args, kwargs

@@ -38,3 +38,10 @@ def test_every_argument_that_does_not_fit_is_named_where_it_was_given() -> None:
 )
 def test_a_schema_that_cannot_be_used_refuses_nothing_and_fetches_nothing(schema: object) -> None:
     known(schema).check(["a"], {})
+
+
+def test_of_very_large_arguments_the_first_fault_is_told() -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "array", "items": {"type": "integer"}}}}
+    with pytest.raises(InvalidArguments) as raised:
+        known(schema).check([], {"n": [1, "a", *["b"] * 100_000]})
+    assert [error["pointer"] for error in raised.value.errors] == ["/kwargs/n/1"]

@@ -1,9 +1,11 @@
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from service.admit.submission import BatchItem, parse_submission, unstorable
+from service.admit.carrying import uncarried
+from service.admit.submission import BatchItem, parse_submission
 from service.errors import InvalidRequest
 
 
@@ -84,4 +86,31 @@ def test_a_bad_key_of_a_batch_item_is_refused(key: str) -> None:
 
 def test_what_postgres_cannot_carry_is_found_wherever_it_stands() -> None:
     value = {"a": ["ok", "x\x00y"], "b/c": float("inf"), "d\x00": 1, "e": {"f": float("nan")}}
-    assert [error["pointer"] for error in unstorable(value)] == ["/a/1", "/b~1c", "", "/e/f"]
+    assert [error["pointer"] for error in uncarried(value)] == ["/a/1", "/b~1c", "", "/e/f"]
+
+
+def test_no_more_than_twenty_faults_are_looked_for() -> None:
+    def values() -> Iterator[float]:
+        yield from [float("nan")] * 20
+        pytest.fail("went on after the twentieth fault")
+
+    class Lazy(list[float]):
+        def __iter__(self) -> Iterator[float]:
+            return values()
+
+    assert [error["pointer"] for error in uncarried(Lazy())] == [f"/{place}" for place in range(20)]
+
+
+def test_a_pointer_through_a_long_key_is_cut_and_says_so() -> None:
+    (error,) = uncarried({"k" * 100_000: [1, float("nan")]})
+    assert error["pointer"] == "/" + "k" * 498 + "…"
+
+
+def test_a_body_of_very_many_unknown_fields_names_the_first_twenty() -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        parse_submission({"task_type": "noop", **{f"f{number}": 1 for number in range(100_000)}})
+    assert [error["pointer"] for error in raised.value.errors] == [f"/f{place}" for place in range(20)]
+
+
+def test_very_many_tags_are_one_fault() -> None:
+    assert refused(tags={f"t{number}": number for number in range(100_000)}).keys() == {"/tags"}
