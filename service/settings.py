@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     """``RETRY_POLICY``: what a managed task without options of its own gets. The workers act on it."""
 
     body_bytes: int = Field(default=256 * 1024, ge=1024)
-    """Longest request body, but for a batch."""
+    """Longest request body, but for a batch; and longest arguments of a task, in a batch too."""
     batch_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
     """Longest body of ``POST /v1/tasks/batch``."""
     batch_items: int = Field(default=1000, ge=1)

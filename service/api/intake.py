@@ -62,10 +62,12 @@ async def check_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
     return Answer(200, [_JSON], to_json(verdict))
 
 
-async def replayed(parts: Parts, accepted: Accepted) -> bytes:
-    """The Task a taken key stands for, as JSON text. Raises ``UnknownTask`` when it is no longer kept."""
+async def replayed(parts: Parts, accepted: Accepted, *, listed: bool = False) -> bytes:
+    """The Task a taken key stands for, as JSON text; ``listed``: as one of many, long payloads cut. Raises
+    ``UnknownTask`` when it is no longer kept.
+    """
     async with parts.store.statement() as connection:
-        row = await reading.task(connection, accepted.task_id)
+        row = await reading.task(connection, accepted.task_id, listed=listed)
     if row is None:
         raise UnknownTask("The task this Idempotency-Key stands for is no longer kept.")
     return to_json(task_view(row), inf_nan_mode="null")

@@ -25,7 +25,15 @@ from service.api.parts import Parts, parts_of
 from service.api.problems import Problem, problem_of, problem_responses
 from service.api.receipt import receipt
 from service.api.task_view import TaskView
-from service.errors import BreakerOpen, FieldError, InvalidRequest, NothingAccepted, PointsmanError, Unavailable
+from service.errors import (
+    BodyTooLarge,
+    BreakerOpen,
+    FieldError,
+    InvalidRequest,
+    NothingAccepted,
+    PointsmanError,
+    Unavailable,
+)
 from service.loops import ExpectedFault
 from service.store.submitting import NewTask
 from service.submit.submitter import Accepted
@@ -174,7 +182,7 @@ async def _admit(parts: Parts, item: Any, traceparent: str | None) -> NewTask | 
         submission = parse_submission(item, BatchItem)
         assert isinstance(submission, BatchItem)
         return await parts.submitter.admit(submission, submission.idempotency_key, traceparent)
-    except (InvalidRequest, BreakerOpen) as error:
+    except (InvalidRequest, BodyTooLarge, BreakerOpen) as error:
         return error
 
 
@@ -184,7 +192,7 @@ async def _item_result(parts: Parts, outcome: Accepted | PointsmanError, path: s
         if outcome.submitted_at is not None and not outcome.replayed:
             return True, b'{"status":202,"task":%b}' % receipt(outcome.task, outcome.submitted_at)
         try:
-            return True, b'{"status":200,"task":%b}' % await replayed(parts, outcome)
+            return True, b'{"status":200,"task":%b}' % await replayed(parts, outcome, listed=True)
         except PointsmanError as error:
             outcome = error
         except ExpectedFault:

@@ -47,6 +47,7 @@ EXAMPLE_TASK: dict[str, Any] = {
     "replayed_from": None,
     "replayed_as": None,
     "dispatch": 1,
+    "cut": [],
 }
 
 
@@ -121,6 +122,10 @@ class TaskView(BaseModel):
     replayed_from: str | None = Field(description="The ended task that this one runs again.")
     replayed_as: str | None = Field(description="The new task that runs this ended one again.")
     dispatch: int = Field(description="How often the task was sent to the broker.")
+    cut: list[str] = Field(
+        description="What is too long to be shown among many tasks: `args`, `kwargs`, `result` and `progress` of more"
+        " than 4 KiB are left empty, `error.message` and `error.traceback` are shortened. By id a task is whole."
+    )
 
 
 def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, Any]:
@@ -132,8 +137,8 @@ def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, 
     return {
         "id": str(row["id"]),
         "task_type": row["task_type"],
-        "args": _from_text(row["args"]),
-        "kwargs": _from_text(row["kwargs"]),
+        "args": [] if row["args"] is None else _from_text(row["args"]),
+        "kwargs": {} if row["kwargs"] is None else _from_text(row["kwargs"]),
         "queue": row["queue"],
         "priority": row["priority"],
         "scheduled_at": moment(row["due_at"] if row["state"] == TaskState.RETRYING else row["scheduled_at"]),
@@ -164,6 +169,7 @@ def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, 
         "replayed_from": _id(row["replayed_from"]),
         "replayed_as": _id(row.get("replayed_as")),
         "dispatch": row["dispatch"],
+        "cut": list(row.get("cut", ())),
     }
 
 

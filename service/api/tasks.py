@@ -55,7 +55,8 @@ async def get_task(task_id: str, parts: GivenParts) -> Response:
     "/v1/tasks",
     operation_id="list_tasks",
     summary="List tasks",
-    description='Newest first. Follow `next_cursor`, or the `Link` header with `rel="next"`.',
+    description='Newest first. Follow `next_cursor`, or the `Link` header with `rel="next"`.'
+    " What is too long for a list is named in `cut`, and whole only by id.",
     response_model=TaskList,
     responses=example({"items": [EXAMPLE_TASK], "next_cursor": "AaICccgRcaWZwFEP3iKlfQ"}, "A page.")
     | problem_responses(InvalidRequest, DatabaseAway, Unavailable),

@@ -61,11 +61,33 @@ _FROM_FINISHED = ", ".join(
     ]
 )
 
-_BY_ID = text(f"""
+LISTED_BYTES = 4096
+"""A longer payload is left out of a list: its length is the caller's choice, and a page has many."""
+_PAYLOADS = ("args", "kwargs", "result", "progress")
+_TEXTS = {"error_message": "left(error_message, 1000)", "error_traceback": "right(error_traceback, 2000)"}
+_IS_LONG = {name: f"octet_length({name}) > {LISTED_BYTES}" for name in _PAYLOADS} | {
+    name: f"octet_length({name}) > octet_length({shown})" for name, shown in _TEXTS.items()
+}
+_LISTED = ", ".join(
+    [
+        *(name for name in _COLUMNS if name not in _IS_LONG),
+        *("held_at", "held_wait_seconds", "retry_at", "replayed_as", "read_at"),
+        *(f"CASE WHEN {_IS_LONG[name]} THEN NULL ELSE {name} END AS {name}" for name in _PAYLOADS),
+        *(f"{shown} AS {name}" for name, shown in _TEXTS.items()),
+        # Never null, whatever is: a list of names.
+        "array_remove(ARRAY["
+        + ", ".join(f"CASE WHEN {long} THEN '{name.replace('_', '.')}' END" for name, long in _IS_LONG.items())
+        + "], NULL) AS cut",
+    ]
+)
+
+_WHOLE_BY_ID = f"""
     SELECT {_FROM_LIVE}, now() AS read_at FROM task_live WHERE id = CAST(:id AS uuid)
     UNION ALL
     SELECT {_FROM_FINISHED}, now() AS read_at FROM task WHERE id = CAST(:id AS uuid)
-""")
+"""
+_BY_ID = text(_WHOLE_BY_ID)
+_LISTED_BY_ID = text(f"SELECT {_LISTED} FROM ({_WHOLE_BY_ID}) AS found")
 
 _ATTEMPTS = text("""
     SELECT attempt, worker, started_at, finished_at, run_seconds, error_type, error_message, error_traceback
@@ -99,9 +121,12 @@ class TaskFilter:
     """Only ids below this one: the last of the page before."""
 
 
-async def task(connection: Connection, task_id: UUID | str) -> dict[str, Any] | None:
-    """The row of one task with every column of ``task``, ``replayed_as`` and ``read_at``, or None."""
-    row = (await connection.execute(_BY_ID, {"id": task_id})).mappings().one_or_none()
+async def task(connection: Connection, task_id: UUID | str, *, listed: bool = False) -> dict[str, Any] | None:
+    """The row of one task with every column of ``task``, ``replayed_as`` and ``read_at``, or None. ``listed``: as one
+    of many, as ``tasks`` gives it.
+    """
+    statement = _LISTED_BY_ID if listed else _BY_ID
+    row = (await connection.execute(statement, {"id": task_id})).mappings().one_or_none()
     return None if row is None else dict(row)
 
 
@@ -114,7 +139,10 @@ async def failed_attempts(connection: Connection, task_id: UUID | str) -> list[d
 
 
 async def tasks(connection: Connection, wanted: TaskFilter, most: int) -> list[dict[str, Any]]:
-    """Rows as of ``task``, newest first by id, at most ``most``."""
+    """Rows as of ``task``, newest first by id, at most ``most``.
+
+    Payloads of more than 4 KiB are NULL, error texts are shortened; ``cut`` names both.
+    """
     conditions, parameters = _conditions(wanted)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     end = "ORDER BY id DESC LIMIT :most"
@@ -126,7 +154,8 @@ async def tasks(connection: Connection, wanted: TaskFilter, most: int) -> list[d
         sides.append(f"(SELECT {_FROM_FINISHED} FROM task {where} {end})")
     if not sides:
         return []
-    statement = text(f"SELECT *, now() AS read_at FROM ({' UNION ALL '.join(sides)}) AS found {end}")
+    page = f"SELECT *, now() AS read_at FROM ({' UNION ALL '.join(sides)}) AS sides {end}"
+    statement = text(f"SELECT {_LISTED} FROM ({page}) AS found ORDER BY id DESC")
     return [dict(row) for row in (await connection.execute(statement, parameters | {"most": most})).mappings()]
 
 

@@ -15,7 +15,16 @@ from service.admit.carrying import uncarried
 from service.admit.catalogue import Catalogue
 from service.admit.submission import BatchItem, Submission
 from service.breaker.breaker import BreakerState
-from service.errors import BreakerOpen, FieldError, InvalidRequest, KeyInUse, KeyReused, PointsmanError, Unavailable
+from service.errors import (
+    BodyTooLarge,
+    BreakerOpen,
+    FieldError,
+    InvalidRequest,
+    KeyInUse,
+    KeyReused,
+    PointsmanError,
+    Unavailable,
+)
 from service.loops import ExpectedFault
 from service.settings import Settings
 from service.store import submitting
@@ -55,12 +64,12 @@ class Submitter:
     async def admit(self, submission: Submission, key: str | None, traceparent: str | None) -> NewTask:
         """Every check of a submission; writes nothing.
 
-        Raises ``InvalidRequest`` or one of its kinds, ``BreakerOpen`` or ``DatabaseAway``.
+        Raises ``InvalidRequest`` or one of its kinds, ``BodyTooLarge``, ``BreakerOpen`` or ``DatabaseAway``.
         """
         known = await self._catalogue.find(submission.task_type)
         known.check(submission.args, submission.kwargs)
         queue, priority = known.route(self._settings, submission.queue, submission.priority)
-        args, kwargs = _encode(submission)
+        args, kwargs = _encode(submission, self._settings.body_bytes)
         dependencies = known.dependencies_of(submission.args, submission.kwargs, submission.dependencies)
         requested = submission.timeout_seconds
         task = NewTask(
@@ -203,9 +212,14 @@ def _refusal(blocking: Blocking) -> BreakerOpen:
     )
 
 
-def _encode(submission: Submission) -> tuple[str, str]:
-    """Arguments as JSON text. Raises ``InvalidRequest`` for what PostgreSQL or JSON cannot carry."""
-    args, kwargs = to_json(submission.args).decode(), to_json(submission.kwargs).decode()
+def _encode(submission: Submission, most_bytes: int) -> tuple[str, str]:
+    """Arguments as JSON text. Raises ``BodyTooLarge`` for more than ``most_bytes`` of it, in a batch as alone, and
+    ``InvalidRequest`` for what PostgreSQL or JSON cannot carry.
+    """
+    args_text, kwargs_text = to_json(submission.args), to_json(submission.kwargs)
+    if len(args_text) + len(kwargs_text) > most_bytes:
+        raise BodyTooLarge(f"The arguments of a task are longer than {most_bytes} bytes.")
+    args, kwargs = args_text.decode(), kwargs_text.decode()
     suspicious = args + kwargs
     if "\\u0000" in suspicious or "Infinity" in suspicious or "NaN" in suspicious or submission.tags:
         fields = {"args": submission.args, "kwargs": submission.kwargs, "tags": submission.tags}

@@ -136,3 +136,29 @@ async def test_bad_filter_is_422_naming_the_parameter(api: httpx.AsyncClient, qu
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+
+
+async def test_a_page_of_the_longest_payloads_is_cut_and_says_so(api: httpx.AsyncClient, spine: Spine) -> None:
+    long = '["' + "x" * 250_000 + '"]'
+    (short,) = await store_tasks(spine, 1, args="[1]", kwargs='{"a":2}')
+    ids = await store_tasks(spine, 15, args=long, kwargs='{"a":' + long + "}")
+    await end(spine, ids[0], "failed")
+    await spine.run(
+        "UPDATE task SET result = args, error_type = 'E', error_message = repeat('m', 1001),"
+        " error_traceback = repeat('t', 8000) || 'last line' WHERE id = CAST(:id AS uuid)",
+        id=ids[0],
+    )
+
+    answer = await api.get("/v1/tasks?limit=200")
+    newest, *others, oldest = answer.json()["items"]
+
+    assert len(answer.content) < 16 * 1024 * 16
+    assert newest["cut"] == ["args", "kwargs", "result", "error.message", "error.traceback"]
+    assert (newest["args"], newest["kwargs"], newest["result"]) == ([], {}, None)
+    assert newest["error"]["message"] == "m" * 1000
+    assert newest["error"]["traceback"].endswith("tlast line")
+    assert all((item["cut"], item["args"], item["kwargs"]) == (["args", "kwargs"], [], {}) for item in others)
+    assert (oldest["id"], oldest["cut"], oldest["args"], oldest["kwargs"]) == (short, [], [1], {"a": 2})
+    whole = (await api.get(f"/v1/tasks/{ids[0]}")).json()
+    assert (whole["cut"], len(whole["args"][0]), whole["result"]) == ([], 250_000, whole["args"])
+    assert len(whole["error"]["traceback"]) == 8009

@@ -141,3 +141,33 @@ async def test_a_database_that_is_away_is_said_alike(closed_spine: Spine, settin
     assert hot.status_code == 503
     assert hot.headers["retry-after"]
     assert told(hot) == told(plain)
+
+
+async def test_the_limit_of_a_body_holds_for_each_item_of_a_batch(doors: Doors) -> None:
+    long = {"task_type": "noop", "args": ["x" * 300_000]}
+    alone = await doors.ask(json.dumps(long).encode(), {})
+    items = [{"task_type": "noop"}, long, {"task_type": "noop", "kwargs": {"a": "x" * 200_000}}]
+    _, answer = await doors.ask(json.dumps({"tasks": items}).encode(), {}, "/v1/tasks/batch")
+    _, refused = await doors.ask(json.dumps({"tasks": items, "atomic": True}).encode(), {}, "/v1/tasks/batch")
+
+    assert [one.status_code for one in alone] == [413, 413]
+    assert answer.status_code == 207
+    assert [result["status"] for result in answer.json()["results"]] == [202, 413, 202]
+    assert answer.json()["results"][1]["problem"]["type"] == alone[0].json()["type"]
+    assert (refused.status_code, refused.json()["results"][1]["status"]) == (422, 413)
+
+
+async def test_a_number_that_grows_when_it_is_stored_does_not_pass_the_limit(doors: Doors) -> None:
+    content = b'{"task_type":"noop","args":[' + b",".join([b"1e15"] * 40_000) + b"]}"
+    assert [answer.status_code for answer in await doors.ask(content, {})] == [413, 413]
+
+
+async def test_a_batch_of_known_keys_shows_their_tasks_as_a_list_does(doors: Doors) -> None:
+    item = {"task_type": "noop", "args": ["x" * 5000], "idempotency_key": str(uuid4())}
+    content = json.dumps({"tasks": [item]}).encode()
+    (first, again) = await doors.ask(content, {}, "/v1/tasks/batch")
+    (taken,), (replayed,) = first.json()["results"], again.json()["results"]
+
+    assert (taken["status"], taken["task"]["cut"], len(taken["task"]["args"])) == (202, [], 1)
+    assert (replayed["status"], replayed["task"]["cut"], replayed["task"]["args"]) == (200, ["args"], [])
+    assert replayed["task"]["id"] == taken["task"]["id"]
