@@ -12,6 +12,7 @@ from redis.exceptions import OutOfMemoryError
 
 from contract.message import UnsupportedMessage, managed_header
 from workers.routing import priority_of
+from workers.time_limits import limits_of
 
 
 class UnsupportedManagedMessage(InvalidTaskError):
@@ -46,6 +47,7 @@ class PointsmanRequest(Request):
     """Celery's request with the acknowledgement and the priority scale of the contract."""
 
     managed = False
+    time_limits: tuple[float | None, float | None]
     _request_dict: dict[str, Any]
     _delivery_info: dict[str, Any]
     _task: Any
@@ -78,6 +80,10 @@ class PointsmanRequest(Request):
             self.managed = managed_header(self._request_dict) is not None
         except UnsupportedMessage as error:
             raise UnsupportedManagedMessage(str(error)) from error
+        if self.managed:
+            # Celery would keep the soft limit of the task type, which a hard limit below it never reaches.
+            self.time_limits = limits_of(self._task, self.time_limits)
+            self._request_dict["timelimit"] = self.time_limits
         step = self._delivery_info["priority"]
         if step is not None:
             self._delivery_info["priority"] = priority_of(int(step))

@@ -8,7 +8,17 @@ from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded
 
-from workers import ManagedTask, PermanentError, RefusedByDependency, task
+from workers import (
+    CriticalTask,
+    EmailTask,
+    ExternalAPITask,
+    MaintenanceTask,
+    ManagedTask,
+    PermanentError,
+    RefusedByDependency,
+    ReportTask,
+    task,
+)
 
 
 @task(name="library.async")
@@ -165,3 +175,18 @@ def calls(self: Any, name: str, how: str) -> str:
 @task(name="library.crashes", dependencies=("smtp",))
 def crashes() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _sleeps(seconds: float) -> str:
+    time.sleep(seconds)
+    return "slept"
+
+
+for _base in (CriticalTask, EmailTask, ReportTask, ExternalAPITask, MaintenanceTask):
+    task(name=f"library.sleeps.{_base.__name__}", base=_base)(_sleeps)
+
+
+@task(name="library.brief", bind=True, time_limit=2, soft_time_limit=1)
+def brief(self: Any, seconds: float) -> list[float]:
+    time.sleep(seconds)
+    return list(self.request.timelimit)

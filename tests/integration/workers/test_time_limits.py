@@ -29,3 +29,17 @@ def test_a_body_blocked_in_c_is_killed_when_it_is_cancelled(library_worker: Cont
     body = library_worker.wait_for(task, "failed", 40).body
     assert (body["error"]["type"], body["permanent"]) == ("workers.TaskCancelled", True)
     assert "timed_out" not in body
+
+
+def test_the_limit_a_submission_asks_for_ends_a_run_on_every_base(library_worker: ControlPlane) -> None:
+    bases = ("CriticalTask", "EmailTask", "ReportTask", "ExternalAPITask", "MaintenanceTask")
+    tasks = [library_worker.publish(f"library.sleeps.{base}", 20, timelimit=(1.2, None)) for base in bases]
+    for task in tasks:
+        body = library_worker.wait_for(task, "failed", 40).body
+        assert (body["error"]["type"], body["timed_out"]) == ("SoftTimeLimitExceeded", True)
+        assert 0.9 < body["run_seconds"] < 3
+
+
+def test_a_run_that_asks_for_more_time_outlives_the_limits_of_its_type(library_worker: ControlPlane) -> None:
+    task = library_worker.publish("library.brief", 2.5, timelimit=(600, None))
+    assert library_worker.wait_for(task, "succeeded").body["result"] == "[600,599.0]"
