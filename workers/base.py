@@ -16,8 +16,10 @@ from workers.errors import OnceNotManaged, ReplaceNotManaged, RetryNotManaged, T
 from workers.managed_run import MANAGED_RUN, ManagedRun
 from workers.once import MemoryRecords, Step
 from workers.progress import progress_text
+from workers.reading import reading
 from workers.retrying import RetryRules
 from workers.routing import with_route
+from workers.running import carried_run, current_run, find_managed
 from workers.settings import settings
 
 
@@ -71,36 +73,39 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         """When a failed managed attempt is followed by another. Raises ``OptionNotHonoured``."""
         return RetryRules.of(self, settings().retry_policy)
 
-    @property
+    @reading
     def is_managed(self) -> bool:
         """Whether the message being run came from the control plane."""
-        return self._managed_run is not None
+        return self._managed("is_managed") is not None
 
-    @property
+    @reading
     def attempt(self) -> int:
         """Which attempt runs, from 1."""
-        run = self._managed_run
-        return int(self.request.retries or 0) + 1 if run is None else run.claim.attempt
+        run = self._managed("attempt")
+        if run is not None:
+            return run.claim.attempt
+        return int((self._message or self.request).retries or 0) + 1
 
-    @property
+    @reading
     def max_attempts(self) -> int | None:
         """Attempts until the task is failed; None for a plain Celery task that retries for ever."""
-        run = self._managed_run
+        run = self._managed("max_attempts")
         if run is not None:
             return run.retries.max_attempts
         return None if self.max_retries is None else self.max_retries + 1
 
-    @property
+    @reading
     def cancelled(self) -> bool:
         """Whether the managed run was asked to end; costs a look at shared memory. A body that then returns has
         succeeded, one that raises ends the task as cancelled. False in a plain Celery run.
         """
-        run = self._managed_run
+        run = self._managed("cancelled")
         return run is not None and run.is_cancelled()
 
     def raise_if_cancelled(self) -> None:
         """Raise ``TaskCancelled`` when the run was asked to end."""
-        if self.cancelled:
+        run = self._managed("raise_if_cancelled()")
+        if run is not None and run.is_cancelled():
             raise TaskCancelled("the task was cancelled while it ran")
 
     @contextmanager
@@ -111,7 +116,7 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         is not made, and the task is held until the breaker closes. Without effect in a plain Celery run. Raises
         ``ValueError`` for what cannot be the name of a dependency.
         """
-        run = self._managed_run
+        run = self._managed("calling()")
         if run is None:
             breaker_of(dependency)
             yield
@@ -122,29 +127,32 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
     def once(self, key: str) -> Step:
         """A step that happens at most once across the attempts of a task: ``with self.once("charge") as step:``.
 
-        A plain call is always the first. Raises ``OnceNotManaged`` in a plain Celery run. What it can promise:
-        ``workers.once``.
+        A plain call is always the first; one that the body of a managed task makes belongs to that task. Raises
+        ``OnceNotManaged`` in a plain Celery run. What it can promise: ``workers.once``.
         """
-        run = self._managed_run
+        run = self._managed("once()")
         if run is not None:
             return run.once(key)
-        if self.request.id is not None and not self.request.called_directly and not self.request.is_eager:
+        if self._message is not None or carried_run() is not None:
             raise OnceNotManaged("self.once() needs a task that was submitted over HTTP")
         return Step(key, 1, MemoryRecords())
 
     def progress(self, current: float, total: float | None = None, note: str = "") -> None:
         """Show how far the task is. Costs no round trip; while it is called often, only some of it arrives."""
-        run = self._managed_run
+        run = self._managed("progress()")
         if run is not None:
             run.show_progress(progress_text("PROGRESS", current, total, note, None))
-        elif self.request.id is not None and not self.request.called_directly and not self.request.is_eager:
-            super().update_state(state="PROGRESS", meta={"current": current, "total": total, "note": note})
+            return
+        message = self._message
+        if message is not None:
+            meta = {"current": current, "total": total, "note": note}
+            super().update_state(message.id, state="PROGRESS", meta=meta)
 
     def update_state(
         self, task_id: str | None = None, state: str | None = None, meta: Any = None, **options: Any
     ) -> None:
         """Celery's; in a managed run the state and its meta are the task's progress."""
-        run = self._managed_run
+        run = self._managed_run or (find_managed("update_state()") if task_id is None else None)
         if run is None or task_id not in (None, run.id):
             super().update_state(task_id, state, meta, **options)
             return
@@ -166,7 +174,7 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         There the wait is a row of the control plane and not a message, so it outlives everything. Raises
         ``RetryNotManaged`` for other arguments or message options than those the task was submitted with.
         """
-        run = self._managed_run
+        run = self._run_of_body("retry()")
         if run is None:
             return super().retry(args, kwargs, exc, throw, eta, countdown, max_retries, **options)
         if options or not run.has_arguments(args, kwargs):
@@ -179,7 +187,7 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
 
     def replace(self, sig: Any) -> Any:
         """Celery's replace; refused in a managed run."""
-        if self.is_managed:
+        if self._managed_run is not None or find_managed("replace()") is not None:
             raise ReplaceNotManaged("a managed task cannot replace itself: submit another task instead")
         return super().replace(sig)
 
@@ -192,6 +200,41 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         return signature
 
     @property
+    def request(self) -> Any:
+        """Celery's; in a thread that carries a managed run, that run's."""
+        if self.request_stack.top is None:
+            carried = carried_run()
+            if carried is not None and carried.managed is not None and carried.managed.task is self:
+                return carried.request
+        return super().request
+
+    @property
     def _managed_run(self) -> ManagedRun | None:
+        """The run of this thread's message: known from the gate on, and still in the handlers after the body."""
         request: Any = self.request_stack.top
         return None if request is None else request.__dict__.get(MANAGED_RUN)
+
+    def _managed(self, asked: str) -> ManagedRun | None:
+        """The managed run this code belongs to. Raises ``RunNotCarried``."""
+        run = self._managed_run
+        if run is not None:
+            return run
+        carried = current_run(asked)
+        return None if carried is None else carried.managed
+
+    def _run_of_body(self, asked: str) -> ManagedRun | None:
+        """The managed run whose body this is, not one that made a plain call of it. Raises ``RunNotCarried``."""
+        run = self._managed_run
+        if run is not None or self.request_stack.top is not None:
+            return run
+        run = find_managed(asked)
+        return run if run is not None and run.task is self else None
+
+    @property
+    def _message(self) -> Any:
+        """The request of the plain Celery run this code belongs to; None in a plain call."""
+        request: Any = self.request_stack.top
+        if request is None:
+            carried = carried_run()
+            return None if carried is None else carried.request
+        return None if request.id is None or request.called_directly or request.is_eager else request

@@ -1,10 +1,11 @@
-"""One connection to Redis for one thread of one process, and nothing that retries behind one's back.
+"""One connection to Redis of one process, and nothing that retries behind one's back.
 
 Every connection remembers the ``run_id`` of the server it reached: it changes with each start and failover, so that
 the scripts can refuse a caller who still believes in the data of the server before.
 """
 
 import hashlib
+import threading
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, cast
@@ -59,7 +60,10 @@ def _digest(script: str) -> str:
 
 
 class RedisConnection:
-    """Calls scripts and commands. Every method raises one of ``AWAY``; the next call connects again."""
+    """Calls scripts and commands. Every method raises one of ``AWAY``; the next call connects again.
+
+    Threads of a task's body may use it beside the one that runs the task: they wait for each other.
+    """
 
     def __init__(self, settings: Settings) -> None:
         url = settings.require_redis_url()
@@ -73,13 +77,15 @@ class RedisConnection:
             "protocol": 2,
         }
         self._connection: Any = _CLASSES[urlsplit(url).scheme](**options)
+        self._lock = threading.RLock()
 
     @property
     def run_id(self) -> str:
         """The server's ``run_id``; connects when there is no connection."""
-        if not self._connection.is_connected:
-            self._connection.connect()
-        return cast(str, self._connection.run_id)
+        with self._lock:
+            if not self._connection.is_connected:
+                self._connection.connect()
+            return cast(str, self._connection.run_id)
 
     def command(self, *words: Word) -> Any:
         """The answer to one command."""
@@ -104,6 +110,10 @@ class RedisConnection:
 
     def pipeline(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
         """The answers to several commands sent together; raises the first error after all answers were read."""
+        with self._lock:
+            return self._exchange(commands)
+
+    def _exchange(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
         connection = self._connection
         if not connection.is_connected:
             connection.connect()
@@ -128,4 +138,5 @@ class RedisConnection:
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
-        self._connection.disconnect()
+        with self._lock:
+            self._connection.disconnect()

@@ -84,19 +84,19 @@ class Dependencies:
             yield
         except RefusedByDependency:
             self.answered.append(breaker)
-            self._leave()
+            self._leave(name)
             raise
         except Exception as error:
             self._failed.append((error, breaker))
-            self._leave()
+            self._leave(name)
             raise
         except BaseException as error:
             # Perhaps the process is being killed, and its parent looks what it called.
             self._failed.append((error, breaker))
-            self._calling.pop()
+            self._calling.remove(name)
             raise
         else:
-            self._leave()
+            self._leave(name)
 
     def blamed(self, error: BaseException, ignored: tuple[type[BaseException], ...]) -> str | None:
         """The breaker that a failure counts for; None for one that is nobody's. ``ignored``: what the task says is."""
@@ -112,8 +112,9 @@ class Dependencies:
             return self._of_dependencies[0]
         return self._of_type
 
-    def _leave(self) -> None:
-        self._calling.pop()
+    def _leave(self, name: str) -> None:
+        # Not the last one: threads of a body call at the same time.
+        self._calling.remove(name)
         self._slot.show_calling(self._calling[-1] if self._calling else "")
 
     def _ask(self, breaker: str) -> int | None:

@@ -69,6 +69,10 @@ class OnceNotManaged(PermanentError):
     """``self.once()`` was called in a plain Celery run, whose attempts nobody counts."""
 
 
+class RunNotCarried(PermanentError):
+    """A thread asked about its run and does not know which that is."""
+
+
 class OptionNotHonoured(Exception):
     """A task names an option that a worker cannot do as it says."""
 

@@ -28,6 +28,7 @@ from workers.keeper import Note, Outcome
 from workers.once import Step
 from workers.report import Ending, describe, encode_result, failed, kind_of, outcome_body
 from workers.retrying import AttemptRetries
+from workers.running import carry, put_down
 from workers.slots import Phase, Run
 
 if TYPE_CHECKING:
@@ -124,12 +125,14 @@ class ManagedRun:
         body = getattr(self.task, "_orig_run", self.task.run)
         try:
             values, named = self.task.arguments.construct(args, kwargs)
+            carrying = carry(self, self.request)
             child.in_body = True
             try:
                 with watching(self.is_cancelled):
                     result = complete(body(*values, **named))
             finally:
                 child.in_body = False
+                put_down(carrying)
             if self.retries.asked is not None:
                 # self.retry(throw=False): the body went on to its end, and still wants to run again.
                 raise self.retries.asked

@@ -12,10 +12,12 @@ from contract.message import HEADER
 from workers.child import current_child
 from workers.keeper import Note
 from workers.report import clean, describe
+from workers.running import carried_run, carry, put_down
 
 logger = logging.getLogger(__name__)
 
 _STARTED = "_pointsman_started"
+_CARRYING = "_pointsman_carrying"
 _BUILTIN = "celery."
 
 
@@ -30,6 +32,8 @@ def _begin(task: Any = None, **_: Any) -> None:
     if request is None or HEADER in request.__dict__:
         return
     setattr(request, _STARTED, time.monotonic())
+    if carried_run() is None:
+        setattr(request, _CARRYING, carry(None, request))
     try:
         # Its handler of the soft time limit knows how to tell an async body.
         current_child()
@@ -39,6 +43,9 @@ def _begin(task: Any = None, **_: Any) -> None:
 
 def _end(task: Any = None, retval: Any = None, state: str | None = None, **_: Any) -> None:
     request = task.request_stack.top
+    carrying = request.__dict__.pop(_CARRYING, None)
+    if carrying is not None:
+        put_down(carrying)
     started = getattr(request, _STARTED, None)
     if started is None or request.is_eager or task.name.startswith(_BUILTIN):
         return

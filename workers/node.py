@@ -62,6 +62,11 @@ def current_node() -> Node:
     return _current[0]
 
 
+def is_worker() -> bool:
+    """Whether this process belongs to a node."""
+    return bool(_current)
+
+
 def become(node: Node) -> None:
     """Make ``node`` this process's."""
     _current[:] = [node]

@@ -1,9 +1,11 @@
 """Tasks that use what the worker library offers, in a real worker."""
 
 import asyncio
+import contextvars
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -130,6 +132,21 @@ def once(self: Any, ledger: str, how: str) -> list[Any]:
     if self.attempt == 1:
         raise ValueError("after the step")
     return [step.first, step.finished, step.result]
+
+
+@task(name="library.once_in_threads", bind=True, max_retries=5, default_retry_delay=0)
+async def once_in_threads(self: Any, ledger: str) -> None:
+    def charge(where: str) -> None:
+        with self.once(where) as step:
+            if step:
+                _note(ledger, f"{where} in attempt {self.attempt}")
+
+    await asyncio.gather(*(asyncio.to_thread(charge, f"thread {number}") for number in range(8)))
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(contextvars.copy_context().run, charge, "pool").result()
+        if self.attempt == 3:
+            pool.submit(charge, "nowhere").result()
+    raise ValueError("after the charges")
 
 
 @task(name="library.late_once", bind=True)

@@ -30,6 +30,23 @@ def test_a_step_happens_once_whatever_became_of_the_first_attempt(
     assert 0 < library_worker.redis.ttl(once(task)) <= 7 * 86_400
 
 
+def test_a_step_in_a_thread_happens_once_and_is_refused_where_the_run_is_not_known(
+    library_worker: ControlPlane, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger"
+    task = library_worker.publish("library.once_in_threads", str(ledger))
+    for attempt in (1, 2, 3):
+        until(lambda made=attempt: len(library_worker.events(task, "failed")) == made, f"failure {attempt}")
+        if attempt < 3:
+            library_worker.publish(
+                "library.once_in_threads", str(ledger), task=task, after=attempt, dispatch=attempt + 1
+            )
+    outcomes = [event.body["error"]["type"] for event in library_worker.events(task, "failed")]
+    assert outcomes == ["ValueError", "ValueError", "RunNotCarried"]
+    lines = sorted(ledger.read_text().splitlines())
+    assert lines == sorted(["pool in attempt 1", *(f"thread {number} in attempt 1" for number in range(8))])
+
+
 def test_an_attempt_that_was_given_up_does_not_begin_a_step(library_worker: ControlPlane, tmp_path: Path) -> None:
     ledger, go = tmp_path / "ledger", tmp_path / "go"
     task = library_worker.publish("library.late_once", str(ledger), str(go))
