@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 _ALL = {"Exception", "BaseException"}
 _DOUBLINGS = 32
@@ -83,6 +83,14 @@ class BreakerPolicy(BaseModel):
     """A call that takes longer is slow."""
     slow_call_rate: float | None = Field(default=None, gt=0, le=1)
     """Share of slow calls in the window that opens the breaker."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth(cls, value: object) -> object:
+        # Else true is the number 1: a breaker that opens at the first failure.
+        if isinstance(value, bool):
+            raise ValueError("must not be true or false")  # noqa: TRY004 - pydantic takes no TypeError
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,6 +19,7 @@ from pydantic_core import PydanticCustomError
 from contract.catalogue import MAX_NAME, pointer
 from contract.dependencies import MOST, NAME_PATTERN
 from contract.retry import MAX_ATTEMPTS
+from service.admit.moments import Moment
 from service.errors import FAULTS_SHOWN, FieldError, InvalidRequest
 
 _TEN_YEARS = 10 * 366 * 86_400.0
@@ -27,12 +27,6 @@ _MOST_TAGS = 20
 _UNKNOWN_FIELD = "this field does not exist"
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
-
-
-def _only_text(value: object) -> object:
-    if isinstance(value, int | float):
-        raise PydanticCustomError("datetime_text", "must be an ISO 8601 date and time with an offset")
-    return value
 
 
 def _few(tags: object) -> object:
@@ -48,7 +42,6 @@ def _printable(value: str) -> str:
     return value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_only_text), Field(strict=False, examples=["2030-01-01T08:00:00Z"])]
 Dependency = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 TagValue = Annotated[str, StringConstraints(max_length=256)]
 TagName = Annotated[str, StringConstraints(min_length=1, max_length=64)]

@@ -13,9 +13,9 @@ from service.api.answers import example, json_response, known_parameters_only, w
 from service.api.parts import GivenParts, Parts
 from service.api.problems import problem_responses
 from service.channel_settings import AlertChannel
-from service.errors import DatabaseAway, InvalidRequest, UnknownAlert, UnknownChannel
+from service.errors import DatabaseAway, FieldError, InvalidRequest, UnknownAlert, UnknownChannel
 from service.store import alert_deliveries
-from service.store.alert_deliveries import DeliveryFilter, NewDelivery
+from service.store.alert_deliveries import DeliveryFilter, DeliveryRow, NewDelivery
 
 router = APIRouter(tags=["alerts"], dependencies=[Depends(known_parameters_only)])
 
@@ -59,7 +59,7 @@ async def list_deliveries_of_alert(
 ) -> Response:
     """Its messages."""
     await found(parts, alert_id)
-    return await _page(parts, DeliveryFilter(alert_id=alert_id, below=cursor), limit)
+    return _page(await _rows(parts, DeliveryFilter(alert_id=alert_id, below=cursor), limit), limit)
 
 
 @router.get(
@@ -79,7 +79,11 @@ async def list_deliveries(
     cursor: Cursor = None,
 ) -> Response:
     """Messages."""
-    return await _page(parts, DeliveryFilter(channel=channel, status=status, below=cursor), limit)
+    rows = await _rows(parts, DeliveryFilter(channel=channel, status=status, below=cursor), limit)
+    if not rows and cursor is None and channel not in {None, *(known.name for known in parts.settings.alert_channels)}:
+        # Messages to a channel that is gone may still be kept; these are none.
+        raise InvalidRequest(errors=[FieldError(pointer="/query/channel", detail="there is no such channel")])
+    return _page(rows, limit)
 
 
 @router.get(
@@ -121,9 +125,13 @@ async def test_channel(name: Annotated[str, Path(pattern=_NAME)], parts: GivenPa
     return json_response(delivery_view(made), 202)
 
 
-async def _page(parts: Parts, wanted: DeliveryFilter, limit: int) -> Response:
+async def _rows(parts: Parts, wanted: DeliveryFilter, limit: int) -> list[DeliveryRow]:
+    """A page and one more."""
     async with parts.store.statement() as connection:
-        rows = await alert_deliveries.page(connection, wanted, limit + 1)
+        return await alert_deliveries.page(connection, wanted, limit + 1)
+
+
+def _page(rows: list[DeliveryRow], limit: int) -> Response:
     following = str(rows[limit - 1].id) if len(rows) > limit else None
     return json_response({"items": [delivery_view(row) for row in rows[:limit]], "next_cursor": following})
 

@@ -1,9 +1,10 @@
 """What successful answers have in common: JSON, times in UTC, their documentation, and no parameter ignored."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -61,13 +62,19 @@ def _replaced(value: Any, old: str | None, new: str | None) -> Any:
 
 
 def known_parameters_only(request: Request) -> None:
-    """A dependency of every router: a query parameter that the operation does not have is refused, never ignored."""
-    known = {field.alias for field in request.scope["route"].dependant.query_params}
-    unknown = [name for name in request.query_params if name not in known]
-    if unknown:
-        raise RequestValidationError(
-            [
-                {"type": "extra_forbidden", "loc": ("query", name), "msg": "this parameter does not exist"}
-                for name in unknown
-            ]
-        )
+    """A dependency of every router: a query parameter that the operation does not have is refused, never ignored, and
+    so is one that is given twice where one counts.
+    """
+    known = {field.alias: field for field in request.scope["route"].dependant.query_params}
+    faults = []
+    for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if name not in known:
+            faults.append({"type": "extra_forbidden", "loc": ("query", name), "msg": "this parameter does not exist"})
+        elif times > 1 and not _takes_several(known[name].field_info.annotation):
+            faults.append({"type": "repeated", "loc": ("query", name), "msg": "this parameter is given more than once"})
+    if faults:
+        raise RequestValidationError(faults)
+
+
+def _takes_several(annotation: Any) -> bool:
+    return any(get_origin(part) is list for part in (annotation, *get_args(annotation)))

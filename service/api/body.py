@@ -6,6 +6,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from service.admit.carrying import uncarried
+from service.api.repeated_names import repeated_names
 from service.errors import BodyTooLarge, FieldError, InvalidRequest, MalformedJson, UnsupportedMediaType
 
 _CONTAINERS = (dict, list)
@@ -48,7 +49,8 @@ def _is_json(content_type: bytes) -> bool:
 
 def parse_json(body: bytes, depth: int) -> Any:
     """The value of a JSON text. Raises ``InvalidRequest`` for JSON that Python's own parser takes and we cannot carry
-    (NaN, lone surrogates) and for nesting deeper than ``depth``; ``MalformedJson`` for anything else.
+    (NaN, lone surrogates), for objects that give a name twice and for nesting deeper than ``depth``; ``MalformedJson``
+    for anything else.
     """
     try:
         # The parser has a limit of its own, 200 levels, so that no input exhausts the stack.
@@ -59,6 +61,9 @@ def parse_json(body: bytes, depth: int) -> Any:
         raise _explained(body, str(error)) from None
     if body.count(b"[") + body.count(b"{") > depth and _is_deeper(value, depth):
         raise _too_deep(depth)
+    repeated = repeated_names(body, value)
+    if repeated:
+        raise InvalidRequest(errors=repeated)
     return value
 
 

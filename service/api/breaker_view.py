@@ -145,8 +145,3 @@ def transition_view(row: TransitionRow) -> dict[str, Any]:
 def at(unix_seconds: float | None) -> str | None:
     """A time of the machine as text."""
     return None if unix_seconds is None else moment(datetime.fromtimestamp(unix_seconds, UTC))
-
-
-def etag_of(entry: Entry) -> str:
-    """The version of its policy, as an ETag."""
-    return f'"policy-{entry.policy_version}"'

@@ -5,7 +5,7 @@ import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field
 
 from contract.breaker_policy import BreakerPolicy
@@ -16,10 +16,16 @@ from service.api.breaker_view import (
     BreakerView,
     Scope,
     breaker_view,
-    etag_of,
 )
 from service.api.given import Action, given, request_body
 from service.api.parts import GivenParts
+from service.api.preconditions import (
+    CONDITIONS_OF_A_CHANGE,
+    IF_NONE_MATCH_OF_A_READER,
+    condition_of,
+    etag_of,
+    has_it_already,
+)
 from service.api.problems import problem_responses
 from service.breaker.breaker import BreakerState, Override, Step
 from service.breaker.entry import Entry
@@ -39,7 +45,6 @@ from service.submit.submitter import LOCAL_CALLER
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._:@+\-]{0,199}$"
 _NAME_OF_ANY = r"^[^\x00-\x1f\x7f/]{1,200}$"
 MOST = 200
-_ETAG = re.compile(r'(?:W/)?"policy-(\d{1,9})"')
 _LONGEST_OVERRIDE_SECONDS = 366 * 86_400.0
 
 Name = Annotated[
@@ -103,17 +108,22 @@ async def list_breakers(
     "/v1/breakers/{scope}/{name}",
     operation_id="get_breaker",
     summary="Get a circuit breaker",
-    description="Its `ETag` is the version of its policy.",
+    description="Its `ETag` names the version of its policy and what is shown.",
     response_model=BreakerView,
     responses=example(EXAMPLE_BREAKER, "The breaker, as of now.")
+    | {304: {"description": "It is as `If-None-Match` has it."}}
     | problem_responses(NotFound, InvalidRequest, DatabaseAway),
+    openapi_extra={"parameters": IF_NONE_MATCH_OF_A_READER},
 )
-async def get_breaker(scope: Scope, name: Name, parts: GivenParts) -> Response:
+async def get_breaker(scope: Scope, name: Name, request: Request, parts: GivenParts) -> Response:
     """One breaker."""
     entry = await parts.breakers.find((scope, name))
     if entry is None:
         raise NotFound("Nothing was ever reported for this breaker, so it is closed.")
-    return shown(entry)
+    answer = shown(entry)
+    if has_it_already(request, answer.headers["ETag"]):
+        return Response(status_code=304, headers={"ETag": answer.headers["ETag"]})
+    return answer
 
 
 @router.put(
@@ -122,23 +132,23 @@ async def get_breaker(scope: Scope, name: Name, parts: GivenParts) -> Response:
     summary="Set the policy of a circuit breaker",
     description=(
         "The whole policy: what is left out takes its default. With `If-Match` it is refused when somebody changed the"
-        " policy meanwhile. What the breaker has counted stays."
+        " policy meanwhile, with `If-None-Match: *` when it has one of its own. What the breaker has counted stays."
     ),
     response_model=BreakerView,
     responses=example(EXAMPLE_BREAKER | {"has_own_policy": True}, "The breaker.")
     | problem_responses(PolicyChanged, *BODY_PROBLEMS),
-    openapi_extra=request_body(BreakerPolicy, {"failure_threshold": 10, "recovery_timeout": 30}),
+    openapi_extra=request_body(BreakerPolicy, {"failure_threshold": 10, "recovery_timeout": 30})
+    | {"parameters": CONDITIONS_OF_A_CHANGE},
 )
 async def set_policy(
     scope: Scope,
     name: Name,
     request: Request,
     parts: GivenParts,
-    if_match: Annotated[str | None, Header(description="The `ETag` the policy must still have.")] = None,
 ) -> Response:
     """Set a policy."""
     policy = await given(request, BreakerPolicy)
-    return shown(await parts.breaker_hand.set_policy((scope, name), policy, _version(if_match)))
+    return shown(await parts.breaker_hand.set_policy((scope, name), policy, condition_of(request)))
 
 
 @router.delete(
@@ -148,15 +158,16 @@ async def set_policy(
     response_model=BreakerView,
     responses=example(EXAMPLE_BREAKER, "The breaker.")
     | problem_responses(PolicyChanged, InvalidRequest, TooManyBreakers, DatabaseAway),
+    openapi_extra={"parameters": CONDITIONS_OF_A_CHANGE},
 )
 async def unset_policy(
     scope: Scope,
     name: Name,
+    request: Request,
     parts: GivenParts,
-    if_match: Annotated[str | None, Header(description="The `ETag` the policy must still have.")] = None,
 ) -> Response:
     """Take a policy away."""
-    return shown(await parts.breaker_hand.set_policy((scope, name), None, _version(if_match)))
+    return shown(await parts.breaker_hand.set_policy((scope, name), None, condition_of(request)))
 
 
 @router.post(
@@ -229,10 +240,11 @@ async def reset(scope: Scope, name: Name, request: Request, parts: GivenParts) -
 
 def shown(entry: Entry) -> Response:
     """A breaker as an answer, with the ETag of its policy and, where it holds calls, Retry-After."""
-    headers = {"ETag": etag_of(entry)}
+    answer = json_response(breaker_view(entry))
+    answer.headers["ETag"] = etag_of(entry, bytes(answer.body))
     if entry.breaker.seen is BreakerState.OPEN and entry.breaker.retry_at is not None:
-        headers["Retry-After"] = str(max(1, round(entry.breaker.retry_at - time.time())))
-    return json_response(breaker_view(entry), headers=headers)
+        answer.headers["Retry-After"] = str(max(1, round(entry.breaker.retry_at - time.time())))
+    return answer
 
 
 def _forced(state: BreakerState, said: SaidForAWhile) -> Any:
@@ -241,16 +253,6 @@ def _forced(state: BreakerState, said: SaidForAWhile) -> Any:
         return entry.breaker.force(Override(state, LOCAL_CALLER, said.reason, until), now)
 
     return forced
-
-
-def _version(if_match: str | None) -> int | None:
-    if if_match is None or if_match.strip() == "*":
-        return None
-    found = _ETAG.fullmatch(if_match.strip())
-    if found is None:
-        # Any other tag was given for something else.
-        raise PolicyChanged
-    return int(found[1])
 
 
 def _cursor(entry: Entry) -> str:

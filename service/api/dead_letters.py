@@ -5,7 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
+from service.admit.moments import Moment
 from service.api.answers import example, json_response, known_parameters_only, moment
+from service.api.filters import refuse_unknown
 from service.api.parts import GivenParts
 from service.api.problems import problem_responses
 from service.api.tasks import bounded, in_time, storable
@@ -65,8 +67,8 @@ async def list_dead_letters(
     task_type: Annotated[str | None, Query(max_length=200, description="Only of this type.")] = None,
     error_type: Annotated[str | None, Query(max_length=300, description="Only of this error.")] = None,
     queue: Annotated[str | None, Query(max_length=63, description="Only of this queue.")] = None,
-    failed_after: Annotated[AwareDatetime | None, Query(description="Failed at this moment or later.")] = None,
-    failed_before: Annotated[AwareDatetime | None, Query(description="Failed before this moment.")] = None,
+    failed_after: Annotated[Moment | None, Query(description="Failed at this moment or later.")] = None,
+    failed_before: Annotated[Moment | None, Query(description="Failed before this moment.")] = None,
     limit: Annotated[int, Query(ge=1, le=_MOST, description="Groups shown.")] = 100,
 ) -> Response:
     """The groups."""
@@ -82,6 +84,8 @@ async def list_dead_letters(
         raise InvalidRequest(errors=faults)
     async with in_time("narrow it, best by failed_before"), parts.store.statement() as connection:
         groups = await dead_letters.groups(connection, wanted, limit)
+    if not groups:
+        await refuse_unknown(parts, queue=queue, task_type=task_type)
     return json_response({"items": [_group(group) for group in groups], "next_cursor": None})
 
 

@@ -15,8 +15,9 @@ _ASSETS = Path(__file__).parent / "static" / "swagger-ui"
 _DESCRIPTION = """\
 Submit tasks for Celery workers over HTTP; each is stored durably, sent down the right queue, run, and recorded once.
 
-Times are UTC, ISO 8601. Durations are numbers of seconds. Errors are problem documents (RFC 9457). A parameter or
-field that does not exist is refused, never ignored.
+Times are ISO 8601 with an offset, in answers UTC. Durations are numbers of seconds. Errors are problem documents (RFC
+9457). A parameter or field that does not exist, or is given twice, is refused, never ignored; so is a filter that names
+a queue or a task type that nobody knows.
 """
 _TAGS = [
     {"name": "tasks", "description": "Submit and look at tasks."},

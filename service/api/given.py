@@ -32,8 +32,11 @@ async def given(request: Request, kind: type[Given]) -> Given:
         body = await read_body(dict(request.scope), request.receive, settings.body_bytes)
     value = parse_json(body, settings.json_depth) if body.strip() else {}
     known_fields_only(kind, value)
+    # A model that other callers give looser values to, such as settings, is strict here too. For one that is strict by
+    # itself the word would overrule those of its fields that are not.
+    strict = None if kind.model_config.get("strict") else True
     try:
-        found = kind.model_validate(value)
+        found = kind.model_validate(value, strict=strict)
     except ValidationError as error:
         raise InvalidRequest(errors=list(field_errors(error))) from None
     faults = uncarried(value)

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
+from service.admit.moments import Moment
 from service.api.answers import example, json_response, known_parameters_only
 from service.api.parts import GivenParts
 from service.api.problems import problem_responses
@@ -115,7 +116,7 @@ async def get_task_metrics(
     parts: GivenParts,
     window_seconds: Annotated[float, Query(gt=0, le=_LONGEST_WINDOW, description="How far back from its end.")] = 3600,
     group_by: Annotated[Literal["task_type", "queue"], Query(description="One item for each.")] = "task_type",
-    until: Annotated[AwareDatetime | None, Query(description="End of the window; now when it is left out.")] = None,
+    until: Annotated[Moment | None, Query(description="End of the window; now when it is left out.")] = None,
 ) -> Response:
     """The figures of every task type or queue, and of all together."""
     # Within what PostgreSQL can hold; nothing was or will be counted outside.

@@ -49,7 +49,7 @@ class Parts:
         self.canceller = Canceller(self.store, self.server)
         self.retrier = Retrier(self.store, self.catalogue, self.settings)
         withdrawer = Withdrawer(self.store, self.server, self.settings)
-        self.replayer = Replayer(self.store, withdrawer, self.settings)
+        self.replayer = Replayer(self.store, withdrawer, self.catalogue, self.settings)
         self.pauser = Pauser(self.store, self.broker, self.settings)
         self.purger = Purger(self.store, withdrawer, self.settings)
         self.breakers = Registry(self.store, self.settings)

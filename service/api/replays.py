@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from service.admit.submission import Moment
+from service.admit.moments import Moment
 from service.api.answers import example, json_response, known_parameters_only, moment
 from service.api.given import Action, given, idempotency_key, request_body
 from service.api.intake import read_headers

@@ -10,10 +10,12 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from contract.states import TaskState
+from service.admit.moments import Moment
 from service.api.answers import example, json_response, known_parameters_only
+from service.api.filters import readings_of_tags, refuse_unknown
 from service.api.parts import GivenParts
 from service.api.problems import problem_responses
 from service.api.task_view import EXAMPLE_TASK, TaskView, task_view
@@ -74,10 +76,14 @@ async def list_tasks(
         bool | None, Query(description="True: only ended tasks that were run again as another; false: none of them.")
     ] = None,
     tag: Annotated[
-        list[str] | None, Query(max_length=20, description="`name:value`; given more than once, all must match.")
+        list[str] | None,
+        Query(
+            max_length=20,
+            description="`name:value`, either with colons of its own or without; given more than once, all must match.",
+        ),
     ] = None,
-    submitted_after: Annotated[AwareDatetime | None, Query(description="Submitted at this moment or later.")] = None,
-    submitted_before: Annotated[AwareDatetime | None, Query(description="Submitted before this moment.")] = None,
+    submitted_after: Annotated[Moment | None, Query(description="Submitted at this moment or later.")] = None,
+    submitted_before: Annotated[Moment | None, Query(description="Submitted before this moment.")] = None,
     limit: Annotated[int, Query(ge=1, le=MOST, description="Tasks on a page.")] = 50,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
 ) -> Response:
@@ -89,7 +95,7 @@ async def list_tasks(
         task_type=storable("task_type", task_type, faults),
         error_type=storable("error_type", error_type, faults),
         replayed=replayed,
-        tags=_tags(tag or [], faults),
+        tags=readings_of_tags(tag or [], faults),
         submitted_after=bounded(submitted_after),
         submitted_before=bounded(submitted_before),
         below=_below(cursor, faults),
@@ -98,6 +104,8 @@ async def list_tasks(
         raise InvalidRequest(errors=faults)
     async with in_time("narrow it, best by submitted_after"), parts.store.statement() as connection:
         rows = await reading.tasks(connection, wanted, limit + 1)
+    if not rows and cursor is None:
+        await refuse_unknown(parts, queue=queue, task_type=task_type)
     return _page(request, rows, limit)
 
 
@@ -149,17 +157,6 @@ def _below(cursor: str | None, faults: list[FieldError]) -> UUID | None:
         faults.append(FieldError(pointer="/query/cursor", detail="is not a cursor of this list"))
         return None
     return found
-
-
-def _tags(given: Sequence[str], faults: list[FieldError]) -> dict[str, str]:
-    tags: dict[str, str] = {}
-    for pair in given:
-        name, colon, value = pair.partition(":")
-        if not name or not colon or "\x00" in pair:
-            faults.append(FieldError(pointer="/query/tag", detail="must be name:value"))
-        elif tags.setdefault(name, value) != value:
-            faults.append(FieldError(pointer="/query/tag", detail=f"no task has two values of {name}"))
-    return tags
 
 
 @asynccontextmanager

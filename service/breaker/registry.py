@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from contract.breaker_policy import BreakerPolicy
 from service.breaker.breaker import BreakerState, Kind, Outcome, Step, Transition
 from service.breaker.entry import Entry
-from service.errors import PolicyChanged, TooManyBreakers
+from service.errors import TooManyBreakers
 from service.settings import Settings
 from service.store import breakers, clock
 from service.store.breakers import BreakerRow, Key
@@ -33,6 +33,8 @@ class Called(NamedTuple):
     """When it ended: Unix seconds on the database clock."""
 
 
+Condition = Callable[[Entry], None]
+"""Raises where the policy is not as whoever changes it believes."""
 Choose = Callable[[Connection, int, Sequence[str]], Awaitable[list[str]]]
 """Names at most so many tasks that shall be probes, without those that have a permit already."""
 
@@ -169,15 +171,15 @@ class Registry:
 
         return await self.change(key, leased), granted
 
-    async def set_policy(self, key: Key, policy: BreakerPolicy | None, expected_version: int | None) -> Entry:
+    async def set_policy(self, key: Key, policy: BreakerPolicy | None, condition: Condition | None) -> Entry:
         """Give a breaker a policy of its own, or with None the default again. An unknown one is made.
 
-        Raises ``PolicyChanged`` when ``expected_version`` is given and is not the policy's version.
+        Raises what ``condition`` raises.
         """
         async with self._store.transaction() as connection:
             entry, _ = await self._locked(connection, key)
-            if expected_version is not None and entry.policy_version != expected_version:
-                raise PolicyChanged
+            if condition is not None:
+                condition(entry)
             changed = replace(
                 entry,
                 policy=policy or self._default,

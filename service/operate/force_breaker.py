@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contract.breaker_policy import BreakerPolicy
 from service.breaker.breaker import Step
 from service.breaker.entry import Entry
-from service.breaker.registry import Registry
+from service.breaker.registry import Condition, Registry
 from service.breaker.snapshot import Snapshot
 from service.errors import DatabaseAway
 from service.loops import ExpectedFault
@@ -33,9 +33,9 @@ class BreakerHand:
         await self._tell()
         return entry
 
-    async def set_policy(self, key: Key, policy: BreakerPolicy | None, expected_version: int | None) -> Entry:
+    async def set_policy(self, key: Key, policy: BreakerPolicy | None, condition: Condition | None) -> Entry:
         """As ``Registry.set_policy``; told as ``change`` tells."""
-        entry = await self._registry.set_policy(key, policy, expected_version)
+        entry = await self._registry.set_policy(key, policy, condition)
         await self._tell()
         return entry
 

@@ -7,7 +7,9 @@ from uuid import UUID
 
 import uuid_utils
 
-from service.errors import UnknownReplay
+from service.admit.catalogue import Catalogue
+from service.admit.names import unknown_names
+from service.errors import InvalidRequest, UnknownReplay
 from service.operate.once import AlreadyDone, Once, fingerprint_of
 from service.operate.withdraw import Withdrawer
 from service.settings import Settings
@@ -51,23 +53,28 @@ class ReplayResult:
 class Replayer:
     """Replays for one API process."""
 
-    def __init__(self, store: Store, withdrawer: Withdrawer, settings: Settings) -> None:
+    def __init__(self, store: Store, withdrawer: Withdrawer, catalogue: Catalogue, settings: Settings) -> None:
         self._store = store
         self._withdrawer = withdrawer
+        self._catalogue = catalogue
+        self._topology = settings.topology
         self._queues = [queue.name for queue in settings.topology.queues]
         self._once = Once(store, settings)
 
     async def count(self, asked: ReplayRequest) -> ReplayResult:
-        """What ``replay`` would do now; changes nothing."""
+        """What ``replay`` would do now; changes nothing. Raises ``InvalidRequest`` as it does."""
         async with self._store.statement() as connection:
             matched, ids = await dead_letters.chosen(connection, asked.wanted, asked.limit)
+        if not matched:
+            await self._refuse_unknown(asked.wanted)
         return ReplayResult(None, matched, len(ids), None)
 
     async def replay(self, asked: ReplayRequest, key: str | None) -> tuple[ReplayResult, bool]:
         """Run the oldest dead letters again, and whether an earlier call with this key did.
 
         All of it is one transaction. Of two calls at once each runs only what the other does not. Left out are tasks
-        whose queue is not configured any more. Raises the errors of ``Once``.
+        whose queue is not configured any more. Raises the errors of ``Once``, and ``InvalidRequest`` when nothing is
+        found because a name in the filter does not exist.
         """
         fingerprint = fingerprint_of("replay", asked.given())
         made = await self._once.find(key, fingerprint)
@@ -77,6 +84,8 @@ class Replayer:
         try:
             async with self._once.transaction(key, replay_id, fingerprint) as connection:
                 matched, ids = await dead_letters.chosen(connection, asked.wanted, asked.limit)
+                if not matched:
+                    await self._refuse_unknown(asked.wanted)
                 replayed = Replayed(0, None)
                 if ids:
                     replayed = await replaying.replay(
@@ -101,6 +110,11 @@ class Replayer:
         except AlreadyDone as earlier:
             return _result(await self.find(UUID(earlier.made))), True
         return ReplayResult(replay_id, matched, replayed.tasks, replayed.last_due_at), False
+
+    async def _refuse_unknown(self, wanted: DeadLetterFilter) -> None:
+        faults = await unknown_names(self._catalogue, self._topology, queue=wanted.queue, task_type=wanted.task_type)
+        if faults:
+            raise InvalidRequest(errors=faults)
 
     async def find(self, replay_id: UUID) -> dict[str, Any]:
         """A replay, with how many of its tasks are in which state. Raises ``UnknownReplay``."""

@@ -5,8 +5,8 @@ other meanwhile is in exactly one of them.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -111,8 +111,8 @@ class TaskFilter:
     """Of the attempt that ended it; no unfinished task has one."""
     replayed: bool | None = None
     """Whether it was run again as another task; no unfinished one was."""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    """All of them must match."""
+    tags: Sequence[Sequence[Mapping[str, str]]] = ()
+    """Of each of these, one must match."""
     submitted_after: datetime | None = None
     """Submitted then or later."""
     submitted_before: datetime | None = None
@@ -175,7 +175,9 @@ def _conditions(wanted: TaskFilter) -> tuple[list[str], dict[str, Any]]:
     require("error_type = :error_type", "error_type", wanted.error_type)
     if wanted.replayed is not None:
         conditions.append(_REPLAYED if wanted.replayed else f"NOT {_REPLAYED}")
-    require("tags @> CAST(:tags AS jsonb)", "tags", json.dumps(dict(wanted.tags)) if wanted.tags else None)
+    for place, readings in enumerate(wanted.tags):
+        texts = [json.dumps(dict(reading)) for reading in readings]
+        require(f"tags @> ANY(CAST(CAST(:tags_{place} AS text[]) AS jsonb[]))", f"tags_{place}", texts)
     require("id < CAST(:below AS uuid)", "below", wanted.below)
     if wanted.submitted_after is not None:
         require("submitted_at >= :submitted_after", "submitted_after", wanted.submitted_after)

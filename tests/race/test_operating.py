@@ -99,7 +99,9 @@ async def test_many_who_retry_one_task_run_it_again_once(race: World) -> None:
 
     async def replay() -> int:
         asked = ReplayRequest(DeadLetterFilter(), 10, None)
-        result, _ = await Replayer(race.spine.store, withdrawer(race), race.spine.settings).replay(asked, None)
+        result, _ = await Replayer(
+            race.spine.store, withdrawer(race), Catalogue(race.spine.store), race.spine.settings
+        ).replay(asked, None)
         return result.tasks
 
     *made, replayed = await race.play(*(retry() for _ in range(3)), replay())

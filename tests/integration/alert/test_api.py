@@ -163,6 +163,11 @@ async def test_deliveries_are_listed_with_what_they_came_to_and_no_secret(
         assert secret not in answer.text + listed
 
 
+async def test_messages_to_a_channel_that_never_was_are_refused(api: httpx.AsyncClient) -> None:
+    answer = await api.get("/v1/alert-deliveries", params={"channel": "nobody"})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/query/channel")
+
+
 async def test_channel_is_tested_by_a_message_of_its_own(
     alerting: Alerting, api: httpx.AsyncClient, http_peer: HTTPPeer
 ) -> None:

@@ -170,6 +170,11 @@ async def test_a_replay_tells_how_far_it_is_and_is_undone(spine: Spine, api: htt
         ({"task_type": "a", "rate_per_second": 0}, "/rate_per_second"),
         ({"task_type": "a\x00"}, "/task_type"),
         ({"failed_after": "yesterday"}, "/failed_after"),
+        ({"failed_after": "2026"}, "/failed_after"),
+        ({"failed_before": "1767225600.5"}, "/failed_before"),
+        ({"queue": "nowhere"}, "/queue"),
+        ({"task_type": "nobody.knows"}, "/task_type"),
+        ({"task_type": "nobody.knows", "dry_run": True}, "/task_type"),
         ({"task_typ": "a"}, "/task_typ"),
     ],
 )
@@ -177,6 +182,18 @@ async def test_a_replay_that_is_not_understood_is_refused(api: httpx.AsyncClient
     answer = await api.post("/v1/dead-letters/replay", json=body)
     assert answer.status_code == 422, answer.text
     assert answer.json()["errors"][0]["pointer"] == at
+
+
+@pytest.mark.parametrize("query", ["failed_after=2026", "failed_before=0", "queue=nowhere", "task_type=nobody.knows"])
+async def test_dead_letters_of_a_filter_that_is_not_understood_are_refused(api: httpx.AsyncClient, query: str) -> None:
+    answer = await api.get(f"/v1/dead-letters?{query}")
+    assert answer.status_code == 422
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == [f"/query/{query.partition('=')[0]}"]
+
+
+async def test_dead_letters_of_a_queue_that_is_gone_are_found(spine: Spine, api: httpx.AsyncClient) -> None:
+    await ended(spine, queue="gone", task_type="gone.too")
+    assert await groups(api, queue="gone", task_type="gone.too") == [("gone.too", "ValueError", 1)]
 
 
 async def test_a_replay_that_nobody_asked_for_is_not_found(api: httpx.AsyncClient) -> None:

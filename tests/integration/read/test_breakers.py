@@ -180,6 +180,50 @@ async def test_policy_is_changed_only_by_who_knows_the_last_one(api: httpx.Async
     assert (default.json()["has_own_policy"], default.json()["policy"]["failure_threshold"]) == (False, 5)
 
 
+async def test_a_policy_is_set_first_only_where_there_is_none(api: httpx.AsyncClient) -> None:
+    nobody = {"If-None-Match": "*"}
+    first = await api.put(WEATHER, json={"failure_threshold": 2}, headers=nobody)
+    assert first.status_code == 200
+    second = await api.put(WEATHER, json={"failure_threshold": 3}, headers=nobody)
+    assert (second.status_code, second.json()["type"]) == (412, "urn:pointsman:problem:policy-changed")
+    same = await api.put(WEATHER, json={"failure_threshold": 4}, headers={"If-None-Match": first.headers["etag"]})
+    assert same.status_code == 412
+    either = [("If-Match", '"policy-99"'), ("If-Match", f'"other", {first.headers["etag"]}')]
+    assert (await api.put(WEATHER, json={"failure_threshold": 5}, headers=either)).status_code == 200
+    assert (await api.delete(f"{WEATHER}/policy", headers={"If-Match": '"other"'})).status_code == 412
+
+
+async def test_a_reader_who_has_it_already_is_told_so_until_something_changes(api: httpx.AsyncClient) -> None:
+    await report(api, FAILURE)
+    first = await api.get(WEATHER)
+    known = {"If-None-Match": f'"other", W/{first.headers["etag"]}'}
+    again = await api.get(WEATHER, headers=known)
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+    await report(api, FAILURE)
+    changed = await api.get(WEATHER, headers=known)
+    assert (changed.status_code, changed.json()["failures"]) == (200, 2)
+
+
+@pytest.mark.parametrize(
+    ("policy", "pointer"),
+    [
+        ({"failure_threshold": True}, "/failure_threshold"),
+        ({"failure_threshold": "5"}, "/failure_threshold"),
+        ({"failure_threshold": 5.0}, "/failure_threshold"),
+        ({"recovery_timeout": True}, "/recovery_timeout"),
+        ({"recovery_timeout": "60"}, "/recovery_timeout"),
+        ({"window_seconds": False}, "/window_seconds"),
+        ({"expected_exception": [True]}, "/expected_exception"),
+    ],
+)
+async def test_a_policy_with_a_value_of_another_type_is_refused(
+    api: httpx.AsyncClient, policy: dict[str, Any], pointer: str
+) -> None:
+    answer = await api.put(WEATHER, json=policy)
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
 async def test_list_is_by_scope_and_name_in_pages(api: httpx.AsyncClient) -> None:
     for path in ("dependency/b", "dependency/a", "worker/critical@host", "task_type/mail.send"):
         await report(api, FAILURE, path=f"/v1/breakers/{path}")

@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -84,6 +85,25 @@ async def test_each_filter_narrows_the_list(api: httpx.AsyncClient, spine: Spine
     assert await listed(api, tag=["tenant:42", "tenant:42"]) == [tagged]
     assert await listed(api, tag="tenant:4") == []
     assert await listed(api, tag="tenant:42", queue="email") == []
+    assert await listed(api, tag="a:b:x:y") == await listed(api, tag=["a:b:x:y", "tenant:42"]) == [tagged]
+    assert await listed(api, tag="a:b:x") == await listed(api, tag=["a:b:x:y", "tenant:4"]) == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("a", "b:c:"), ("a:b", "c:"), ("a:b:c", ""), ("a:b:c:", "x"), ("é:", ":")])
+async def test_a_tag_is_found_wherever_its_colons_stand(
+    api: httpx.AsyncClient, spine: Spine, name: str, value: str
+) -> None:
+    (tagged,) = await store_tasks(spine, 1, tags=json.dumps({name: value, "other": "1"}))
+    await store_tasks(spine, 1, tags=json.dumps({"other": "1"}))
+    assert await listed(api, tag=[f"{name}:{value}", "other:1"]) == [tagged]
+
+
+async def test_tasks_of_a_queue_and_a_type_that_are_gone_are_still_found(api: httpx.AsyncClient, spine: Spine) -> None:
+    (old,) = await store_tasks(spine, 1, queue="gone", task_type="gone.too")
+    await end(spine, old)
+    assert await listed(api, queue="gone") == await listed(api, task_type="gone.too") == [old]
+    page = (await api.get("/v1/tasks", params={"queue": "gone", "limit": 1})).json()
+    assert page["next_cursor"] is None
 
 
 async def test_submission_time_bounds_are_exact_and_half_open(api: httpx.AsyncClient, spine: Spine) -> None:
@@ -127,7 +147,14 @@ async def test_time_bounds_open_only_the_partitions_they_need(spine: Spine) -> N
         ("task_type=a%00", "/query/task_type"),
         ("submitted_after=yesterday", "/query/submitted_after"),
         ("submitted_after=2026-01-01T00:00:00", "/query/submitted_after"),
+        ("submitted_after=2026", "/query/submitted_after"),
+        ("submitted_before=1767225600", "/query/submitted_before"),
+        ("submitted_before=2026-01-01", "/query/submitted_before"),
         ("sort=oldest", "/query/sort"),
+        ("queue=email&queue=critical", "/query/queue"),
+        ("limit=5&limit=5", "/query/limit"),
+        ("queue=nowhere", "/query/queue"),
+        ("task_type=nobody.knows", "/query/task_type"),
     ],
 )
 async def test_bad_filter_is_422_naming_the_parameter(api: httpx.AsyncClient, query: str, pointer: str) -> None:

@@ -133,6 +133,8 @@ async def test_rates_are_null_when_nothing_ended(api: httpx.AsyncClient) -> None
         "window_seconds=1e9",
         "group_by=worker",
         "until=now",
+        "until=2026",
+        "group_by=queue&group_by=task_type",
         "until=2026-01-01T00:00:00",
         "x=1",
     ],

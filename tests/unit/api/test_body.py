@@ -1,4 +1,5 @@
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -33,6 +34,67 @@ def test_json_that_cannot_be_carried_is_named_by_its_pointer(body: bytes, pointe
     with pytest.raises(InvalidRequest) as raised:
         parse_json(body, DEPTH)
     assert [error["pointer"] for error in raised.value.errors] == [pointer]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        (b'{"a":1,"a":1}', [""]),
+        (b'{"a" : 1 , "b":2, "a"\n:3}', [""]),
+        (b'{"a":1,"\\u0061":2}', [""]),
+        (b'{"":1,"":2}', [""]),
+        (b'{"x":{"b:c":1,"b\\u003ac":2}}', ["/x"]),
+        (b'{"a:":1,"a:":1,"b":"\\u003a\\u003A"}', [""]),
+        (b'{"a/b":[0,{"k":1,"k":{"k":1,"k":1}}],"c":{"":0,"":0}}', ["/a~1b/1", "/a~1b/1/k", "/c"]),
+        (b'{"a":{"b":1,"b":2},"a":1}', [""]),
+        (b"[" + b",".join([b'{"a":1,"a":2}'] * 25) + b"]", [f"/{place}" for place in range(20)]),
+        (b'{"a":[' + b",".join([b'{"a":1,"a":2}'] * 25) + b'],"a":1}', [""]),
+        (b'{"a":1,"a":"' + b"x" * 1_000_000 + b'"}', [""]),
+    ],
+)
+def test_an_object_that_gives_a_name_twice_is_named_by_its_pointer(body: bytes, pointers: list[str]) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        parse_json(body, DEPTH)
+    assert [error["pointer"] for error in raised.value.errors] == pointers
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"a":"\\u003a"}',
+        rb'{"a":"\u003a"}',
+        rb'{"a:b":":","c":"\u003A:"}',
+        rb'{"\":":1,"\\":"\":"}',
+        b'{"a" :{"a":1}}',
+    ],
+)
+def test_colons_in_strings_are_no_names(body: bytes) -> None:
+    assert parse_json(body, DEPTH) == json.loads(body)
+
+
+_COLONS = st.text(alphabet=':\\"u03aA{}', max_size=6)
+
+
+@given(st.recursive(_COLONS, lambda inner: st.lists(st.tuples(_COLONS, inner), max_size=4)), st.randoms())
+def test_a_name_given_twice_is_found_wherever_and_however_it_is_written(value: Any, random: Random) -> None:
+    """Objects are drawn as lists of members, so that names may come again."""
+    repeats = False
+
+    def text_of(value: Any) -> str:
+        nonlocal repeats
+        if isinstance(value, str):
+            signs = (f"\\u{ord(sign):04x}" if random.random() < 0.3 else json.dumps(sign)[1:-1] for sign in value)
+            return f'"{"".join(signs)}"'
+        repeats |= len({name for name, _ in value}) < len(value)
+        space = random.choice(["", " ", "\n"])
+        return "{" + ",".join(f"{text_of(name)}{space}:{space}{text_of(item)}" for name, item in value) + "}"
+
+    body = text_of(value).encode()
+    if repeats:
+        with pytest.raises(InvalidRequest):
+            parse_json(body, DEPTH)
+    else:
+        assert parse_json(body, DEPTH) == json.loads(body)
 
 
 def test_the_deepest_allowed_nesting_passes_and_one_more_does_not() -> None:

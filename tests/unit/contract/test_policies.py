@@ -45,7 +45,16 @@ def test_what_is_no_exception_is_refused(given: object, message: str) -> None:
         BreakerPolicy.model_validate({"expected_exception": given})
 
 
-@pytest.mark.parametrize("wrong", [{"failure_threshold": 0}, {"recovery_timeout": 0}, {"reset_timeout": 60}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"failure_threshold": 0},
+        {"failure_threshold": True},
+        {"recovery_timeout": 0},
+        {"recovery_timeout": True},
+        {"reset_timeout": 60},
+    ],
+)
 def test_breaker_out_of_bounds_or_with_another_key_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         BreakerPolicy.model_validate(wrong)
