@@ -223,6 +223,14 @@ class DatabaseAway(Unavailable):
     code, title = "database-away", "Database away"
 
 
+class DatabaseDiffers(Unavailable):
+    """The database does not know what this release asks of it, which was logged; GET /readyz says whether its schema is
+    another. Nothing was stored.
+    """
+
+    code, title = "database-differs", "Database differs"
+
+
 class TooManyWaiting(Unavailable):
     """Too many submissions wait for their commit; nothing was stored. Try again."""
 

@@ -13,9 +13,10 @@ from service.api.parts import Parts
 from service.api.problems import problem_headers, problem_of
 from service.api.receipt import receipt
 from service.api.task_view import task_view
-from service.errors import BadRequest, PointsmanError, Unavailable, UnknownTask
+from service.errors import BadRequest, DatabaseDiffers, PointsmanError, Unavailable, UnknownTask
 from service.loops import ExpectedFault
 from service.store import reading
+from service.store.store import StatementRefused
 from service.submit.submitter import Accepted
 from service.telemetry import logger
 
@@ -111,6 +112,9 @@ async def answer_or_problem(handler: Any, parts: Parts, scope: Any, receive: Any
     except ExpectedFault as error:
         log.warning("a submission met a fault", reason=str(error))
         return problem_answer(Unavailable(), scope["path"])
+    except StatementRefused as error:
+        log.exception("the database does not know what a submission needs", reason=str(error))
+        return problem_answer(DatabaseDiffers(), scope["path"])
     return answer
 
 

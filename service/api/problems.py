@@ -17,6 +17,7 @@ from service.errors import (
     BadRequest,
     BodyTooLarge,
     DatabaseAway,
+    DatabaseDiffers,
     FieldError,
     InvalidRequest,
     MalformedJson,
@@ -27,7 +28,7 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.redis import BrokerAway
-from service.store.store import ConnectionLost, DatabaseTrouble, LockNotGot
+from service.store.store import ConnectionLost, DatabaseTrouble, LockNotGot, StatementRefused
 from service.telemetry import logger
 
 log = logger(__name__)
@@ -123,6 +124,8 @@ def as_error(error: Exception) -> PointsmanError:
         return _of_http(error)
     if isinstance(error, ConnectionLost | DatabaseTrouble | LockNotGot):
         return DatabaseAway("The database cannot answer this now. Try again.")
+    if isinstance(error, StatementRefused):
+        return DatabaseDiffers()
     if isinstance(error, BrokerAway):
         return Unavailable("The broker does not answer. Try again.")
     return PointsmanError("Something went wrong here; it was logged.")
@@ -162,6 +165,13 @@ async def _answer(request: Request, error: Exception) -> Response:
     known = as_error(error)
     if isinstance(error, ConnectionLost | DatabaseTrouble | LockNotGot | BrokerAway):
         log.warning("a request was answered 503", path=request.scope["path"], reason=str(error))
+    if isinstance(error, StatementRefused):
+        log.error(
+            "the database does not know what a request needs",
+            path=request.scope["path"],
+            reason=str(error),
+            exc_info=error,
+        )
     return problem_response(known, instance_of(request), headers)
 
 
@@ -174,6 +184,7 @@ def handle_errors(app: FastAPI) -> None:
         ConnectionLost,
         DatabaseTrouble,
         LockNotGot,
+        StatementRefused,
         BrokerAway,
         Exception,
     )

@@ -16,6 +16,7 @@ from service.loops import ExpectedFault
 from service.observe.exposition import Exposition, Snapshot
 from service.observe.kept import NotInTime, within
 from service.store import alerts
+from service.store.store import StatementRefused
 from service.telemetry import logger
 
 log = logger(__name__)
@@ -76,6 +77,6 @@ async def _open_alerts(parts: Parts) -> dict[tuple[str, str], int]:
 async def _if_known(question: Awaitable[Answer]) -> Answer | None:
     try:
         return await within(_DATABASE_SECONDS, question)
-    except (DatabaseAway, ExpectedFault, NotInTime) as error:
+    except (DatabaseAway, ExpectedFault, NotInTime, StatementRefused) as error:
         log.info("a metric is left out", reason=f"{type(error).__name__}: {error}")
         return None

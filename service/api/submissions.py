@@ -35,6 +35,7 @@ from service.errors import (
     Unavailable,
 )
 from service.loops import ExpectedFault
+from service.store.store import StatementRefused
 from service.store.submitting import NewTask
 from service.submit.submitter import Accepted
 
@@ -195,7 +196,7 @@ async def _item_result(parts: Parts, outcome: Accepted | PointsmanError, path: s
             return True, b'{"status":200,"task":%b}' % await replayed(parts, outcome, listed=True)
         except PointsmanError as error:
             outcome = error
-        except ExpectedFault:
+        except (ExpectedFault, StatementRefused):
             outcome = Unavailable("The task of this key is stored and cannot be read now. Ask again.")
     return False, to_json({"status": outcome.status, "problem": problem_of(outcome, path)})
 

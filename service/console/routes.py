@@ -48,13 +48,13 @@ async def ask_catalogue(settings: Settings, task_type: str) -> Asked:
     from service.database import create_engine
     from service.loops import ExpectedFault
     from service.store import catalogue
-    from service.store.store import RowRefused, Store
+    from service.store.store import RowRefused, StatementRefused, Store
 
     store = Store(create_engine(settings, "pointsman routes"))
     try:
         async with store.statement() as connection:
             known = {spec.name: spec for spec, _ in await catalogue.newest(connection)}
-    except (DatabaseAway, ExpectedFault, RowRefused) as error:
+    except (DatabaseAway, ExpectedFault, RowRefused, StatementRefused) as error:
         return unasked(task_type, f"the database could not be asked ({type(error).__name__})")
     finally:
         await store.close()

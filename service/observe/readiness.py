@@ -4,6 +4,7 @@ Details are for anybody who asks: no address, no secret, no text of an error fro
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,10 +19,15 @@ from service.settings import Settings
 from service.store import epochs, watching
 from service.store.epochs import Epoch
 from service.store.schema import head, revision_of
-from service.store.store import RowRefused, Store
+from service.store.shape import lacking
+from service.store.store import RowRefused, StatementRefused, Store
 
 _DATABASE_SECONDS = 1.0
 _KEPT_SECONDS = 0.5
+_SHAPE_SECONDS = 30.0
+"""A schema that had everything is looked at again after so long; one that did not, each time."""
+_NAMED = 5
+"""So much of what a schema lacks is named."""
 LEADERS = ("dispatcher", "recorder")
 NO_TASK_TYPES = "no worker has published task types yet"
 _DEPENDENT = ("task_types", "workers", *LEADERS)
@@ -41,9 +47,11 @@ class PartState:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFacts:
-    """What readiness asks the database. Nothing but ``revision`` is known unless the schema is at the head."""
+    """What readiness asks the database. Nothing but the first two is known when the schema lacks something."""
 
     revision: str | None
+    lacks: tuple[str, ...] = ()
+    """What the schema does not have and this release needs."""
     task_types: int = 0
     leaders: Mapping[str, float] = field(default_factory=dict)
     epoch: Epoch | None = None
@@ -112,9 +120,14 @@ def _broker(broker: BrokerState, settings: Settings) -> PartState:
 
 
 def _migrations(facts: DatabaseFacts) -> PartState:
-    if facts.revision == newest_revision():
-        return PartState(True, f"the schema is at {facts.revision}")
-    return PartState(False, f"the schema is at {facts.revision or 'nothing'}, not at {newest_revision()}")
+    at, newest = facts.revision or "nothing", newest_revision()
+    if not facts.lacks:
+        same = f"the schema is at {at}"
+        return PartState(True, same if at == newest else f"{same} and has what {newest} needs")
+    named = ", ".join(facts.lacks[:_NAMED])
+    more = len(facts.lacks) - _NAMED
+    other = f"the schema is at {at}" + ("" if at == newest else f", not at {newest}")
+    return PartState(False, f"{other}; it lacks {named}" + (f" and {more} more" if more > 0 else ""))
 
 
 def _workers(workers: list[WorkerFigures], broker: BrokerState) -> PartState:
@@ -179,6 +192,7 @@ class ReadinessWatch:
         self._settings = settings
         self._kept = Kept(self._judge, _KEPT_SECONDS)
         self._facts = Kept(self._ask_database, 0.0)
+        self._shape_good_until = float("-inf")
 
     async def read(self) -> Readiness:
         """How every part is; never raises for a part that is away."""
@@ -192,7 +206,7 @@ class ReadinessWatch:
 
     async def _judge(self) -> Readiness:
         database, broker = await asyncio.gather(self._database(), self._broker.state())
-        if isinstance(database, str) or database.revision != newest_revision():
+        if isinstance(database, str) or database.lacks:
             return judge(database, broker, [], None, self._settings)
         epoch = None if database.epoch is None else database.epoch.epoch
         workers, lag = await asyncio.gather(self._live(), self._broker.lag_seconds(database.positions, epoch))
@@ -204,6 +218,9 @@ class ReadinessWatch:
             return await within(_DATABASE_SECONDS, self._facts.get())
         except NotInTime as error:
             return str(error)
+        except StatementRefused as error:
+            self._shape_good_until = float("-inf")
+            return type(error).__name__
         except (DatabaseAway, ExpectedFault, RowRefused) as error:
             return type(error).__name__
 
@@ -216,8 +233,11 @@ class ReadinessWatch:
     async def _ask_database(self) -> DatabaseFacts:
         async with self._store.statement() as connection:
             revision = await revision_of(connection)
-            if revision != newest_revision():
-                return DatabaseFacts(revision)
+            if time.monotonic() >= self._shape_good_until:
+                lacks = await lacking(connection)
+                if lacks:
+                    return DatabaseFacts(revision, tuple(lacks))
+                self._shape_good_until = time.monotonic() + _SHAPE_SECONDS
             return DatabaseFacts(
                 revision=revision,
                 task_types=await watching.task_type_count(connection),

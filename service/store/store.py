@@ -11,7 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.errors import DatabaseAway
 from service.loops import ExpectedFault
 
-__all__ = ["Connection", "ConnectionLost", "DatabaseTrouble", "LockNotGot", "RowRefused", "Store"]
+__all__ = [
+    "Connection",
+    "ConnectionLost",
+    "DatabaseTrouble",
+    "LimitMet",
+    "LockNotGot",
+    "RowRefused",
+    "StatementRefused",
+    "Store",
+]
 
 
 class ConnectionLost(ExpectedFault):
@@ -20,6 +29,16 @@ class ConnectionLost(ExpectedFault):
 
 class RowRefused(Exception):
     """The database refused a value. The message names no values."""
+
+
+class LimitMet(RowRefused):
+    """A value that we let pass is more than the database can hold: a fault of ours, not of whoever gave it."""
+
+
+class StatementRefused(Exception):
+    """The database does not know what a statement speaks of, or may not do it: its schema is not the one of this
+    release, or the statement is wrong. No value is at fault.
+    """
 
 
 class LockNotGot(ExpectedFault):
@@ -31,8 +50,12 @@ class DatabaseTrouble(ExpectedFault):
 
 
 _LOCK_STATES = frozenset({"55P03", "40P01", "40001"})
-_TROUBLE_CLASSES = ("53", "57", "58", "25", "XX", "08", "28", "3D")
-"""Resources, operator intervention, system error, read-only, internal, connection, authorization, no such database."""
+_TROUBLE_CLASSES = ("53", "57", "58", "25", "XX", "08", "28", "3D", "40", "55", "0A", "26")
+"""Resources, operator intervention, system error, read-only, internal, connection, authorization, no such database,
+rollback, state, a plan that a migration made stale (0A, 26): it passes."""
+_VALUE_CLASSES = ("22", "23")
+"""Data and constraints: only these are the fault of a value."""
+_LIMIT_CLASS = "54"
 
 
 def _translate(error: DBAPIError) -> Exception:
@@ -44,14 +67,17 @@ def _translate(error: DBAPIError) -> Exception:
     if not state or state.startswith(_TROUBLE_CLASSES):
         return DatabaseTrouble(f"{type(error.orig).__name__} ({state or 'no SQLSTATE'})")
     constraint = getattr(error.orig, "constraint_name", None)
-    return RowRefused(f"{type(error.orig).__name__} ({state}{f', {constraint}' if constraint else ''})")
+    words = f"{type(error.orig).__name__} ({state}{f', {constraint}' if constraint else ''})"
+    if state.startswith(_VALUE_CLASSES):
+        return RowRefused(words)
+    return LimitMet(words) if state.startswith(_LIMIT_CLASS) else StatementRefused(words)
 
 
 class Store:
     """One process's pool of connections.
 
     Both context managers raise ``DatabaseAway`` when no connection can be had (nothing was written), ``ConnectionLost``
-    (outcome unknown), ``LockNotGot``, ``RowRefused`` or ``DatabaseTrouble``.
+    (outcome unknown), ``LockNotGot``, ``RowRefused``, ``StatementRefused`` or ``DatabaseTrouble``.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:

@@ -29,7 +29,7 @@ from service.loops import ExpectedFault
 from service.settings import Settings
 from service.store import submitting
 from service.store.holding import Blocking
-from service.store.store import Store
+from service.store.store import StatementRefused, Store
 from service.store.submitting import NewTask
 from service.submit.group_commit import GroupCommit
 from service.submit.writer import Receipt
@@ -134,7 +134,7 @@ class Submitter:
         taken = [task for task in fresh if isinstance(found := receipts[task.id], Receipt) and not found.accepted]
         try:
             replays = await self._replays(taken)
-        except (Unavailable, ExpectedFault):
+        except (Unavailable, ExpectedFault, StatementRefused):
             # The others are durable and must be said to be; these may be asked for again.
             replays = {task.id: KeyInUse(retry_after_seconds=1) for task in taken}
         answers: list[Accepted | PointsmanError] = []

@@ -12,6 +12,7 @@ from service.dispatch.publisher import Publisher
 from service.dispatch.window import OpenWindow
 from service.errors import (
     DatabaseAway,
+    DatabaseDiffers,
     InvalidRequest,
     KeyInUse,
     KeyReused,
@@ -21,7 +22,16 @@ from service.errors import (
 )
 from service.settings import Settings
 from service.store import submitting
-from service.store.store import Connection, ConnectionLost, DatabaseTrouble, LockNotGot, RowRefused, Store
+from service.store.store import (
+    Connection,
+    ConnectionLost,
+    DatabaseTrouble,
+    LimitMet,
+    LockNotGot,
+    RowRefused,
+    StatementRefused,
+    Store,
+)
 from service.store.submitting import NewTask, Stored
 from service.telemetry import logger
 
@@ -75,6 +85,10 @@ class Writer:
             self._published += published
             log.warning("the database refuses submissions", reason=str(error), tasks=len(tasks))
             return [DatabaseAway(f"The database cannot store this now ({error}); nothing was stored.")] * len(tasks)
+        except StatementRefused as error:
+            self._published += published
+            log.exception("the database does not know what a submission needs", reason=str(error), tasks=len(tasks))
+            return [DatabaseDiffers()] * len(tasks)
         except Exception:
             # A fault of ours must answer its callers, not leave them waiting.
             log.exception("a group commit failed", tasks=len(tasks))
@@ -102,7 +116,10 @@ class Writer:
             receipts |= zip((task.id for task in tasks), await self._look_up(tasks), strict=True)
         except RowRefused as error:
             log.warning("the database refused an atomic batch", reason=str(error))
-            raise InvalidRequest("The database refused a value of this batch; nothing was stored.") from error
+            raise _refusal(error, "batch") from error
+        except StatementRefused as error:
+            log.exception("the database does not know what a submission needs", reason=str(error), tasks=len(tasks))
+            raise DatabaseDiffers from error
         except LockNotGot as error:
             raise KeyInUse(retry_after_seconds=1) from error
         except DatabaseTrouble as error:
@@ -168,7 +185,7 @@ class Writer:
         if isinstance(error, LockNotGot):
             return [KeyInUse(retry_after_seconds=1)]
         log.warning("the database refused a submission", reason=str(error), task_type=tasks[0].task_type)
-        return [InvalidRequest("The database refused a value of this submission; nothing was stored.")]
+        return [_refusal(error, "submission")]
 
     async def _look_up(self, tasks: Sequence[NewTask]) -> list[Receipt | PointsmanError]:
         """The connection broke during the commit: ask on new ones what was stored."""
@@ -221,6 +238,14 @@ class Writer:
                 await submitting.drop_published(connection, published)
         except (DatabaseAway, ConnectionLost, DatabaseTrouble, LockNotGot) as error:
             log.info("outbox rows stay for the reconciler", rows=len(published), reason=str(error))
+
+
+def _refusal(error: RowRefused, what: str) -> PointsmanError:
+    if isinstance(error, LimitMet):
+        return PointsmanError(
+            f"The database cannot hold a value of this {what}: it was logged, and nothing was stored."
+        )
+    return InvalidRequest(f"The database refused a value of this {what}; nothing was stored.")
 
 
 async def _refuse_reused_keys(connection: Connection, tasks: Sequence[NewTask], stored: Stored) -> None:

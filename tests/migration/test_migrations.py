@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from contract.states import PLACES, TERMINAL, TaskState
 from service.embedded.postgres import PostgresServer
 from service.store.schema import alembic_config, head, migrate, revision_of
+from service.store.shape import lacking
 
 
 async def test_the_models_match_the_head(database_url: str) -> None:
@@ -28,6 +29,25 @@ async def test_down_to_base_leaves_nothing_and_up_again_works(postgres: Postgres
     await migrate(url)
     async with engine.connect() as connection:
         assert await revision_of(connection) == head()
+    await engine.dispose()
+
+
+async def test_a_database_that_ran_an_older_order_is_mended(postgres: PostgresServer) -> None:
+    """The alerts came before circuit breakers could hold tasks, which stand below them now."""
+    url = postgres.create_database()
+    await asyncio.to_thread(command.upgrade, alembic_config(url), "20261125_add_circuit_breakers")
+    await asyncio.to_thread(command.stamp, alembic_config(url), "20261126_let_breakers_hold")
+    await asyncio.to_thread(command.upgrade, alembic_config(url), "20261126_index_held_types")
+    engine = create_async_engine(url)
+    async with engine.connect() as connection:
+        lacks = await lacking(connection)
+        assert {"task_live.dependencies", "task.held_seconds", "ix_breaker_not_closed"} <= set(lacks)
+    await migrate(url)
+    async with engine.connect() as connection:
+        assert await lacking(connection) == []
+        assert await revision_of(connection) == head()
+    await asyncio.to_thread(command.check, alembic_config(url))
+    await migrate(url, "base")
     await engine.dispose()
 
 

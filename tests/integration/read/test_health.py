@@ -83,13 +83,51 @@ async def test_not_ready_without_a_leader(fresh_api: Fresh, ready_spine: Spine, 
     assert (status, body["detail"]) == (503, f"no {leader} leads")
 
 
-async def test_not_ready_at_another_schema(fresh_api: Fresh, ready_spine: Spine) -> None:
-    await ready_spine.run("UPDATE alembic_version SET version_num = 'older'")
+async def test_ready_at_a_revision_it_does_not_know_whose_schema_has_everything(
+    fresh_api: Fresh, ready_spine: Spine
+) -> None:
+    await ready_spine.run("UPDATE alembic_version SET version_num = 'newer'")
+
+    status, body = await verbose(fresh_api)
+
+    assert status == 200
+    assert body["parts"]["migrations"]["detail"].startswith("the schema is at newer and has what ")
+
+
+async def test_not_ready_on_a_schema_that_lacks_something_whatever_its_revision_is_called(
+    fresh_api: Fresh, ready_spine: Spine
+) -> None:
+    await ready_spine.run("ALTER TABLE task_live DROP COLUMN dependencies")
+    await ready_spine.run("ALTER TABLE task ALTER COLUMN held_seconds TYPE real")
+    await ready_spine.run("DROP INDEX ix_breaker_not_closed")
 
     status, body = await verbose(fresh_api)
 
     assert status == 503
-    assert body["detail"].startswith("the schema is at older, not at ")
+    for missing in ("task_live.dependencies", "task.held_seconds as double precision (real)", "ix_breaker_not_closed"):
+        assert missing in body["detail"]
+    await ready_spine.run("ALTER TABLE task_live ADD COLUMN dependencies text[]")
+    await ready_spine.run("UPDATE alembic_version SET version_num = 'older'")
+    assert (await verbose(fresh_api))[1]["detail"].startswith("the schema is at older, not at ")
+
+
+async def test_a_fault_of_the_schema_is_nobody_elses(fresh_api: Fresh, ready_spine: Spine) -> None:
+    async with fresh_api() as api:
+        assert (await api.get("/readyz")).status_code == 200
+        await ready_spine.run("ALTER TABLE task_live DROP COLUMN dependencies")
+        task = {"task_type": "noop"}
+        answers = [
+            await api.post("/v1/tasks", json=task),
+            await api.post("/v1/tasks", json=task, headers={"Idempotency-Key": "k"}),
+            await api.post("/v1/tasks/batch", json={"tasks": [task, task]}),
+            await api.post("/v1/tasks/batch", json={"tasks": [task, task], "atomic": True}),
+            await api.get("/v1/tasks"),
+            await api.get("/v1/tasks/01a20271-c811-71a5-99c0-510fde22a57d"),
+        ]
+        for answer in answers:
+            assert (answer.status_code, answer.json()["type"]) == (503, "urn:pointsman:problem:database-differs")
+            assert "retry-after" in answer.headers
+        assert (await api.get("/metrics")).status_code == 200
 
 
 async def test_census_is_told_and_stays_ready(fresh_api: Fresh, ready_spine: Spine) -> None:

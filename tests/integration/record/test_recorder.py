@@ -11,6 +11,7 @@ from service.reconcile.held import HeldSweep
 from service.record.recorder import Recorder
 from service.record.rollup import Rollup
 from service.store.metrics import COUNTERS
+from service.store.store import StatementRefused
 from tests.integration.spine import Spine, new_task
 
 MAINTENANCE = list_key("maintenance", 7)
@@ -247,6 +248,17 @@ async def test_an_event_the_database_refuses_is_left_out_and_its_neighbours_are_
     stream = keys.events(int(verdict[2]))
     await spine.server.command("XADD", stream, "*", *too_large, "body", json.dumps(body))
     await spine.report(message, verdict)
+    await spine.record_all()
+    assert await spine.rows("SELECT state FROM task") == [{"state": "succeeded"}]
+
+
+async def test_no_event_is_left_out_while_the_schema_lacks_what_it_needs(spine: Spine) -> None:
+    message = await sent(spine)
+    await spine.report(message, await spine.gate(message))
+    await spine.run("ALTER TABLE task RENAME COLUMN held_seconds TO elsewhere")
+    with pytest.raises(StatementRefused):
+        await spine.recorder.single_pass()
+    await spine.run("ALTER TABLE task RENAME COLUMN elsewhere TO held_seconds")
     await spine.record_all()
     assert await spine.rows("SELECT state FROM task") == [{"state": "succeeded"}]
 

@@ -1,4 +1,6 @@
 import asyncio
+import json
+import random
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +11,7 @@ from sqlalchemy import text
 
 from contract.queues import list_key
 from service.database import create_engine
-from service.errors import DatabaseAway, InvalidRequest, KeyInUse, TooManyWaiting
+from service.errors import DatabaseAway, InvalidRequest, KeyInUse, PointsmanError, TooManyWaiting
 from service.settings import Settings
 from service.store.store import Store
 from service.submit.group_commit import GroupCommit
@@ -58,6 +60,17 @@ async def test_one_bad_row_does_not_touch_its_neighbours(spine: Spine) -> None:
     assert all(not isinstance(answer, BaseException) for place, answer in enumerate(answers) if place != 7)
     assert await spine.rows("SELECT count(*)::int AS n FROM task_live") == [{"n": 19}]
     assert await spine.counters() == {"submitted": 19}
+
+
+async def test_a_value_past_a_limit_of_the_database_is_no_fault_of_the_caller(spine: Spine) -> None:
+    tasks = [new_task() for _ in range(4)]
+    # A row of an index has a limit of some 2,700 bytes.
+    await spine.run("CREATE INDEX ON task_live (args)")
+    tasks[1].args = json.dumps([random.Random(1).randbytes(20_000).hex()])
+    answers = await asyncio.gather(*(spine.commits.join(task) for task in tasks), return_exceptions=True)
+    assert isinstance(answers[1], PointsmanError)
+    assert answers[1].status == 500
+    assert [isinstance(answer, BaseException) for answer in answers] == [False, True, False, False]
 
 
 async def test_a_caller_who_hangs_up_does_not_touch_its_neighbours(spine: Spine) -> None:

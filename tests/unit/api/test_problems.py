@@ -8,6 +8,7 @@ from service.api.problems import as_error, problem_bytes, problem_headers, probl
 from service.errors import (
     BodyTooLarge,
     DatabaseAway,
+    DatabaseDiffers,
     FieldError,
     InvalidRequest,
     MalformedJson,
@@ -15,7 +16,7 @@ from service.errors import (
     UnknownTask,
 )
 from service.redis import BrokerAway
-from service.store.store import ConnectionLost, DatabaseTrouble, LockNotGot
+from service.store.store import ConnectionLost, DatabaseTrouble, LockNotGot, StatementRefused
 
 
 def test_problem_without_faults_has_no_errors() -> None:
@@ -47,6 +48,12 @@ def test_no_retry_after_where_trying_again_is_useless() -> None:
 @pytest.mark.parametrize("error", [ConnectionLost("x"), DatabaseTrouble("x"), LockNotGot("x")])
 def test_store_faults_become_database_away(error: Exception) -> None:
     assert isinstance(as_error(error), DatabaseAway)
+
+
+def test_a_statement_that_the_database_does_not_know_is_a_fault_of_ours() -> None:
+    found = as_error(StatementRefused("UndefinedColumnError (42703)"))
+
+    assert (type(found), found.status, "42703" in found.detail) == (DatabaseDiffers, 503, False)
 
 
 def test_broker_away_is_503_without_its_address() -> None:
