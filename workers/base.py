@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import Any
 
 from celery import Task
+from celery._state import _task_stack  # type: ignore[attr-defined]  # not in celery-types
 
 from contract.message import HEADER
 from workers.arguments import Arguments
-from workers.child import current_child
 from workers.coroutines import complete
 from workers.dependencies import breaker_of
 from workers.errors import OnceNotManaged, ReplaceNotManaged, RetryNotManaged, TaskCancelled
@@ -21,6 +21,7 @@ from workers.retrying import RetryRules
 from workers.routing import with_route
 from workers.running import carried_run, current_run, find_managed
 from workers.settings import settings
+from workers.tracing import gated, guard
 
 
 class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
@@ -41,16 +42,41 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
     breaker_ignores: tuple[type[BaseException], ...] = ()
     """Exceptions that are nobody's failure: no circuit breaker counts them."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """A plain call, or the run of the message this process holds."""
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """A plain call, or the body of the message this process runs."""
         request: Any = self.request_stack.top
         if request is None or request.called_directly or request._protected:
-            return super().__call__(*args, **kwargs)
+            # Celery's own takes no argument that is called ``self``.
+            _task_stack.push(self)
+            self.push_request(args=args, kwargs=kwargs)
+            try:
+                return self.run(*args, **kwargs)
+            finally:
+                self.pop_request()
+                _task_stack.pop()
         # What Celery's worker does for tasks without __call__: run once per message, without a second request.
         request._protected = 1
-        if HEADER not in request.__dict__:
-            return complete(self.run(*args, **kwargs))
-        return ManagedRun(self, request, current_child()).run(args, kwargs)
+        return complete(self.run(*args, **kwargs))
+
+    def delay(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Celery's, for arguments of any name."""
+        return self.apply_async(args, kwargs)
+
+    @classmethod
+    def bind(cls, app: Any) -> Any:
+        """Celery's, which makes this the class of one task."""
+        bound = super().bind(app)
+        guard(cls)
+        return bound
+
+    @property
+    def __trace__(self) -> Any:
+        """What runs a message of this task, with the gate before it; Celery sets it in every process of a worker."""
+        return self.__dict__.get("__trace__")
+
+    @__trace__.setter
+    def __trace__(self, tracer: Any) -> None:
+        self.__dict__["__trace__"] = tracer and gated(self, tracer)
 
     def _get_exec_options(self) -> Any:
         return with_route(self.name, super()._get_exec_options())  # type: ignore[misc]  # not in celery-types

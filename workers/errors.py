@@ -73,6 +73,10 @@ class RunNotCarried(PermanentError):
     """A thread asked about its run and does not know which that is."""
 
 
+class NotClaimed(Exception):
+    """A worker process had a message that it could not take to the gate: no attempt began."""
+
+
 class OptionNotHonoured(Exception):
     """A task names an option that a worker cannot do as it says."""
 

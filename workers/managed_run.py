@@ -5,13 +5,12 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]  # billiard is untyped
 from billiard.exceptions import SoftTimeLimitExceeded
-from celery.app.task import Context
 from celery.exceptions import Ignore, Retry, TaskPredicate
 
 from contract.dependencies import breakers_of
@@ -19,7 +18,7 @@ from contract.events import ErrorBody, EventKind, ProgressBody, StartedBody
 from contract.failpoints import Failpoint, reach
 from contract.message import HEADER, ManagedHeader
 from workers.child import Child
-from workers.coroutines import complete, watching
+from workers.coroutines import watching
 from workers.dependencies import Dependencies, call_not_made, cause_of, class_names, verdict
 from workers.ejection import give_back
 from workers.errors import TaskCancelled
@@ -46,43 +45,64 @@ class ManagedRun:
     retries: AttemptRetries
     dependencies: Dependencies
 
-    def __init__(self, task: "ManagedTask", request: Context, child: Child) -> None:
+    def __init__(self, task: "ManagedTask", request: Mapping[str, Any], args: Any, kwargs: Any, child: Child) -> None:
         self.task = task
         self.request = request
+        self.args = args
+        self.kwargs = kwargs
         self.child = child
+        self.has_begun = False
+        """Whether the attempt's own code was reached: its ``before_start``, its ``__call__``, its body."""
+        self.is_reported = False
+        self.raised: BaseException | None = None
+        """What Celery was told of the attempt's end, when that was no success."""
         self.accepted_at = time.monotonic()
-        self.id = cast(str, request.id)
-        self.header: ManagedHeader = request.__dict__[HEADER]
-        self.queue = (request.delivery_info or {}).get("routing_key") or ""
+        self.id = cast(str, request["id"])
+        self.header: ManagedHeader = request[HEADER]
+        self.queue = (request.get("delivery_info") or {}).get("routing_key") or ""
         self.rules = task.retry_rules
         self.interruptions = self.header.get("interruptions", 0)
         self.max_attempts = self.header.get("max_attempts", self.rules.policy.max_attempts) - self.interruptions
         self.named: Sequence[str] = self.header.get("dependencies") or task.declared_dependencies
         self.progress: str | None = None
-        hard, soft = request.timelimit or (None, None)
+        hard, soft = request.get("timelimit") or (None, None)
         self.hard_limit_seconds = float(hard or task.time_limit or 0)
         self.patience_seconds = min(
             child.settings.gate_wait_seconds,
             min(limit for limit in (hard or task.time_limit, soft or task.soft_time_limit, 1e9) if limit) / 2,
         )
 
-    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The body's result; raises what the body raised, ``Retry``, ``Ignore`` or ``Reject``."""
+    def enter(self) -> None:
+        """Claim the attempt. Raises ``Ignore`` or ``Reject`` as the gate does."""
         self.child.in_body = False
+        self.show_task()
+        self.pass_gate()
+        reach(Failpoint.WORKER_CLAIMED)
+        self.show_attempt()
+
+    def carry_out(self, around: Callable[..., Any], before: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """The body's result; raises what Celery may see of another ending. Reported in either case.
+
+        ``before``: the task's ``before_start``. ``around``: its ``__call__``, which leads to its body.
+        """
+        self.has_begun = True
         try:
-            self.show_task()
-            self.pass_gate()
-            reach(Failpoint.WORKER_CLAIMED)
-            self.show_attempt()
-            ending, result, error = self.run_body(args, kwargs)
+            ending, result, self.raised = self.run_body(around, before, args, kwargs)
             reach(Failpoint.WORKER_RAN)
             self.report(ending)
             reach(Failpoint.WORKER_REPORTED)
         finally:
             self.child.in_body = True
-        if error is not None:
-            raise error
+        if self.raised is not None:
+            raise self.raised
         return result
+
+    def fail(self, error: BaseException) -> None:
+        """Report that the attempt ended with this error, unless its end is reported."""
+        if self.is_reported:
+            return
+        ending, _, self.raised = self._describe_failure(error)
+        self.report(ending)
 
     def show_task(self) -> None:
         """Before the gate the parent must know the token: the claim may be ours though its answer got lost."""
@@ -112,44 +132,36 @@ class ManagedRun:
         # What ended with its worker was no try of the task's own.
         tries = self.claim.attempt - self.interruptions
         self.retries = AttemptRetries(self.rules, tries, self.max_attempts)
-        self.request.retries = tries - 1
         self.dependencies = Dependencies(
             self.id, self.task.name, self.named, self.claim.epochs, self.child.redis, self.child.slot
         )
-        setattr(self.request, MANAGED_RUN, self)
 
-    def run_body(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Ending, Any, BaseException | None]:
+    def run_body(
+        self, around: Callable[..., Any], before: Callable[..., Any], args: Any, kwargs: Any
+    ) -> tuple[Ending, Any, BaseException | None]:
         """How the attempt ended, what the body returned, and what to raise after the report."""
-        child = self.child
-        # Celery's own wrapper for autoretry_for is left out: the rules below decide.
-        body = getattr(self.task, "_orig_run", self.task.run)
+        child, task = self.child, self.task
         try:
-            values, named = self.task.arguments.construct(args, kwargs)
-            carrying = carry(self, self.request)
+            carrying = carry(self, task.request_stack.top)
             child.in_body = True
             try:
                 with watching(self.is_cancelled):
-                    result = complete(body(*values, **named))
+                    before(task, self.id, args, kwargs)
+                    values, named = task.arguments.construct(args, kwargs)
+                    result = around(task, *values, **named)
             finally:
                 child.in_body = False
                 put_down(carrying)
             if self.retries.asked is not None:
                 # self.retry(throw=False): the body went on to its end, and still wants to run again.
                 raise self.retries.asked
-            text = None if self.task.ignore_result else encode_result(result)
+            text = None if task.ignore_result else encode_result(result)
             return ({} if text is None else {"result": text}), result, None
         except BaseException as error:
             if terminate_handler_fired():
                 # This process is being killed: the parent reports the attempt.
                 raise
-            try:
-                return self._failure(error)
-            except Exception:
-                # Whatever is wrong with the error, the attempt has ended and must be reported.
-                logger.exception("the failure of task %s could not be described", self.id)
-                kind = type(error).__qualname__
-                unknown: ErrorBody = {"type": kind, "message": "(the error could not be described)", "traceback": ""}
-                return failed(unknown), None, RuntimeError(kind)
+            return self._describe_failure(error)
 
     def report(self, ending: Ending) -> None:
         """Tell Redis before the broker message is acknowledged."""
@@ -163,6 +175,7 @@ class ManagedRun:
             ending["progress"] = self.progress
         body = outcome_body(self.started, self.claim.started_at, time.monotonic() - self.body_at, ending)
         self.child.reporter.report(Outcome(self.id, self.claim.attempt, self.token, kind_of(ending), body, said))
+        self.is_reported = True
 
     def is_cancelled(self) -> bool:
         """Whether this run was asked to end."""
@@ -180,7 +193,7 @@ class ManagedRun:
 
     def has_arguments(self, args: Any, kwargs: Any) -> bool:
         """Whether these, of which None stands for what the message holds, are the message's own."""
-        given, named = (tuple(self.request.args or ()), dict(self.request.kwargs or {}))
+        given, named = tuple(self.args or ()), dict(self.kwargs or {})
         if (args is None or tuple(args) == given) and (kwargs is None or dict(kwargs) == named):
             return True
         return self._by_name(given, named) == self._by_name(given if args is None else tuple(args), dict(kwargs or {}))
@@ -188,6 +201,16 @@ class ManagedRun:
     def _by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], tuple[Any, ...]]:
         names = self.task.arguments.positional
         return dict(zip(names, args, strict=False)) | kwargs, args[len(names) :]
+
+    def _describe_failure(self, error: BaseException) -> tuple[Ending, None, BaseException]:
+        try:
+            return self._failure(error)
+        except Exception:
+            # Whatever is wrong with the error, the attempt has ended and must be reported.
+            logger.exception("the failure of task %s could not be described", self.id)
+            kind = type(error).__qualname__
+            unknown: ErrorBody = {"type": kind, "message": "(the error could not be described)", "traceback": ""}
+            return failed(unknown), None, RuntimeError(kind)
 
     def _failure(self, error: BaseException) -> tuple[Ending, None, BaseException]:
         if self.is_cancelled():

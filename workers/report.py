@@ -28,6 +28,7 @@ _LOG_SECONDS = 10.0
 _LIBRARY = (
     str(Path(__file__).with_name("base.py")),
     str(Path(__file__).with_name("managed_run.py")),
+    str(Path(__file__).with_name("tracing.py")),
     str(Path(__file__).with_name("coroutines.py")),
     str(Path(asyncio.__file__).parent),
 )

@@ -11,12 +11,14 @@ Time limits do not end such a run. An ``async def`` task needs a plain test func
 """
 
 import json
+import logging
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 from uuid import uuid4
 
 import jsonschema_rs
+from celery.app.trace import build_tracer
 from celery.exceptions import Retry
 
 from contract.events import ErrorBody, EventKind, Progress
@@ -32,6 +34,9 @@ from workers.managed_run import ManagedRun
 from workers.once import MemoryRecords, Record, Records
 from workers.options import check
 from workers.settings import Settings, settings
+from workers.tracing import let_rules_retry, pass_through
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class Ran:
     """Everything the body said of how far it is, in order."""
 
 
-def run(task: Any, *args: Any, **kwargs: Any) -> Ran:
+def run(task: Any, /, *args: Any, **kwargs: Any) -> Ran:
     """Run the first attempt of a task with these arguments, and say how it ended. See ``run_attempt``."""
     return run_attempt(task, args, kwargs)
 
@@ -93,23 +98,23 @@ def run_attempt(
         "sequence": 1,
         "sent_at": 0.0,
     }
-    task.push_request(
-        id=str(uuid4()),
-        args=given,
-        kwargs=named,
-        called_directly=False,
-        delivery_info={"routing_key": task.queue or ""},
+    message = {
+        "id": str(uuid4()),
+        "args": given,
+        "kwargs": named,
+        "ignore_result": True,
+        "is_eager": False,
+        "delivery_info": {"routing_key": task.queue or ""},
         **(headers or {}),
-        **{HEADER: header},
-    )
-    raised: BaseException | None = None
+        HEADER: header,
+    }
+    let_rules_retry(task)
+    managed = ManagedRun(task, message, tuple(given), named, cast(Child, bench))
     try:
-        ManagedRun(task, task.request_stack.top, cast(Child, bench)).run(tuple(given), named)
-    except (Exception, SystemExit) as error:
-        raised = error
-    finally:
-        task.pop_request()
-    return bench.ran(raised)
+        pass_through(managed, build_tracer(task.name, task, app=app))
+    except SystemExit:
+        logger.debug("the body of %s asked its process to end", task.name)
+    return bench.ran(managed.raised)
 
 
 def _check_arguments(task: ManagedTask, args: list[Any], kwargs: dict[str, Any]) -> None:
