@@ -146,7 +146,7 @@ class ManagedRun:
             child.in_body = True
             try:
                 with watching(self.is_cancelled):
-                    before(task, self.id, args, kwargs)
+                    before(task, self.id, self.args, self.kwargs)
                     values, named = task.arguments.construct(args, kwargs)
                     result = around(task, *values, **named)
             finally:

@@ -33,6 +33,9 @@ _INSTEAD = {
     "mandatory": "the control plane finds what the broker lost",
 }
 
+_OURS = {"Request": "workers.request:PointsmanRequest", "Strategy": Task.Strategy}
+"""What stands between the broker and a worker process; Celery lets a task name another."""
+
 
 def unknown_options(base: type, options: dict[str, Any]) -> list[str]:
     """What to say of options that neither Celery nor the task's base knows: a typo would be silently without effect."""
@@ -56,6 +59,10 @@ def check(task: Any, topology: Topology, default: RetryPolicy) -> RetryRules:
     for option, instead in _INSTEAD.items():
         if getattr(task, option, None) is not None:
             raise OptionNotHonoured(f"{option} cannot be honoured: {instead}")
+    for option, ours in _OURS.items():
+        given = getattr(task, option)
+        if given != ours:
+            raise OptionNotHonoured(f"{option} cannot be honoured: messages would pass by what counts their attempts")
     if getattr(task, "serializer", None) not in (None, "json"):
         raise OptionNotHonoured(f"serializer {task.serializer!r} cannot be honoured: arguments and results are JSON")
     queue = getattr(task, "queue", None)

@@ -109,7 +109,7 @@ def run_attempt(
         HEADER: header,
     }
     let_rules_retry(task)
-    managed = ManagedRun(task, message, tuple(given), named, cast(Child, bench))
+    managed = ManagedRun(task, message, given, named, cast(Child, bench))
     try:
         pass_through(managed, build_tracer(task.name, task, app=app))
     except SystemExit:

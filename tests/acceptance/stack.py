@@ -59,7 +59,7 @@ class Stack:
             "POINTSMAN_DATABASE_URL": database_url,
             "POINTSMAN_REDIS_URL": valkey.url,
             "POINTSMAN_DATA_DIR": str(directory),
-            "POINTSMAN_TASK_MODULES": "tests.acceptance.ledger_tasks",
+            "POINTSMAN_TASK_MODULES": "tests.acceptance.ledger_tasks,tests.acceptance.hooked_tasks",
             "POINTSMAN_API_URL": self.url,
             # Tests share it, and what fails for one of them must not hold the tasks of another.
             "POINTSMAN_CIRCUIT_BREAKER": '{"failure_threshold": 10000}',

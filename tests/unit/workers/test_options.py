@@ -36,6 +36,8 @@ from workers.options import check
         ({"retry_backoff": float("inf")}, "cannot be read"),
         ({"retry_backoff": "soon"}, "its retry options cannot be read: could not convert string to float: 'soon'"),
         ({"autoretry_for": ValueError}, "its retry options cannot be read"),
+        ({"Request": "celery.worker.request:Request"}, "Request cannot be honoured"),
+        ({"Strategy": "celery.worker.strategy:other"}, "Strategy cannot be honoured"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name(make: Any, options: dict[str, Any], named: str) -> None:
