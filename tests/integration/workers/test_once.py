@@ -1,5 +1,6 @@
 """``self.once()`` in a real worker and a real Redis."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_a_step_in_a_thread_happens_once_and_is_refused_where_the_run_is_not_kno
     ledger = tmp_path / "ledger"
     task = library_worker.publish("library.once_in_threads", str(ledger))
     for attempt in (1, 2, 3):
-        until(lambda made=attempt: len(library_worker.events(task, "failed")) == made, f"failure {attempt}")
+        until(partial(_have_failed, library_worker, task, attempt), f"failure {attempt}")
         if attempt < 3:
             library_worker.publish(
                 "library.once_in_threads", str(ledger), task=task, after=attempt, dispatch=attempt + 1
@@ -62,3 +63,7 @@ def test_a_plain_celery_run_is_refused(library_worker: ControlPlane, shared_valk
     native = until(lambda: [e for e in library_worker.events(kind="native") if e.task == called], "the native run")[0]
     assert native.body["error"]["type"] == "OnceNotManaged"
     assert not (tmp_path / "ledger").exists()
+
+
+def _have_failed(plane: ControlPlane, task: str, attempts: int) -> bool:
+    return len(plane.events(task, "failed")) == attempts
