@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from service.admit.moments import Moment
+from service.api.alerts import Cursor
 from service.api.answers import example, json_response, known_parameters_only, moment
 from service.api.given import Action, given, idempotency_key, request_body
 from service.api.intake import read_headers
@@ -67,14 +68,16 @@ class ReplayView(BaseModel):
     matched: int
     tasks: int = Field(description="Tasks that ran again by it.")
     last_due_at: AwareDatetime | None
-    states: dict[str, int] = Field(description="The new tasks by state, as far as they are kept.")
+    states: dict[str, int] = Field(
+        description="The new tasks by state, as far as they are kept; those that an undo took back are `cancelled`."
+    )
 
 
 class ReplayList(BaseModel):
-    """The newest replays."""
+    """A page of replays."""
 
     items: list[ReplayView]
-    next_cursor: None = None
+    next_cursor: str | None
 
 
 @router.post(
@@ -131,16 +134,20 @@ async def replay_dead_letters(request: Request, parts: GivenParts) -> Response:
     "/v1/dead-letters/replays",
     operation_id="list_replays",
     summary="List replays",
+    description="Newest first.",
     response_model=ReplayList,
-    responses=example({"items": [_EXAMPLE], "next_cursor": None}, "The newest replays.")
+    responses=example({"items": [_EXAMPLE], "next_cursor": _ID}, "A page.")
     | problem_responses(InvalidRequest, DatabaseAway),
 )
 async def list_replays(
-    parts: GivenParts, limit: Annotated[int, Query(ge=1, le=50, description="Replays shown.")] = 20
+    parts: GivenParts,
+    limit: Annotated[int, Query(ge=1, le=50, description="Replays on a page.")] = 20,
+    cursor: Cursor = None,
 ) -> Response:
-    """The newest."""
-    rows = await parts.replayer.newest(limit)
-    return json_response({"items": [_view(row) for row in rows], "next_cursor": None})
+    """A page of them."""
+    rows = await parts.replayer.newest(cursor, limit + 1)
+    following = str(rows[limit - 1]["id"]) if len(rows) > limit else None
+    return json_response({"items": [_view(row) for row in rows[:limit]], "next_cursor": following})
 
 
 @router.get(
@@ -160,8 +167,9 @@ async def get_replay(replay_id: str, parts: GivenParts) -> Response:
     operation_id="undo_replay",
     summary="Take back what a replay has not started",
     description=(
-        "Its tasks that have not started end as `cancelled`, and what they were made from is a dead letter again. What"
-        " has started goes on. While Redis is away some of it takes longer; then ask again."
+        "Its tasks that have not started end as `cancelled` for good, and what they were made from is a dead letter"
+        " again: only that can be run again. What has started goes on. While Redis is away or the recorder is behind,"
+        " some of it takes longer; then ask again."
     ),
     response_model=ReplayView,
     responses=example(_EXAMPLE | {"states": {"cancelled": 180, "running": 1, "succeeded": 31}}, "The replay.")

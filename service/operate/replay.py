@@ -124,14 +124,15 @@ class Replayer:
                 raise UnknownReplay
             return row | {"states": await replaying.states(connection, str(replay_id))}
 
-    async def newest(self, most: int) -> list[dict[str, Any]]:
-        """The newest replays."""
+    async def newest(self, below: UUID | None, most: int) -> list[dict[str, Any]]:
+        """The newest replays, or those older than the one of this id."""
         async with self._store.statement() as connection:
-            rows = await replaying.newest(connection, most)
+            rows = await replaying.newest(connection, below, most)
             return [row | {"states": await replaying.states(connection, str(row["id"]))} for row in rows]
 
     async def undo(self, replay_id: UUID) -> dict[str, Any]:
-        """End its tasks that have not started; they are dead letters again. The replay afterwards.
+        """End its tasks that have not started; what they were made from is a dead letter again, and is the one to be
+        run again. The replay afterwards.
 
         What cannot be ended at once (Redis is away) ends later; asked again, this gives those back too.
         """

@@ -78,7 +78,10 @@ class Retrier:
             if became is None:
                 # Its day was dropped meanwhile, by age.
                 raise UnknownTask
-            raise TaskReplayed(f"The task was run again already, as {became}: retry that one.", task_id=became)
+            words = f"The task was run again already, as {became.task_id}: retry that one."
+            if became.undone:
+                words = f"The task was taken back before it started; {became.task_id} stands for it: retry that one."
+            raise TaskReplayed(words, task_id=became.task_id)
 
     async def _row(self, task_id: str) -> dict[str, Any]:
         async with self._store.statement() as connection:

@@ -50,7 +50,7 @@ _RETRY_AT = f"""CASE WHEN place = 'held' AND held_reason LIKE '{BY_BREAKER}%' TH
 _FROM_LIVE = ", ".join(
     [*map(_from_live, _COLUMNS), "held_at", "held_wait_seconds", _RETRY_AT, "CAST(NULL AS uuid) AS replayed_as"]
 )
-_REPLAYED_AS = "(SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id) AS replayed_as"
+_REPLAYED_AS = "(SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id AND NOT r.undone) AS replayed_as"
 _FROM_FINISHED = ", ".join(
     [
         *_COLUMNS,
@@ -94,7 +94,7 @@ _ATTEMPTS = text("""
     FROM task_attempt WHERE task_id = CAST(:id AS uuid) ORDER BY attempt
 """)
 
-_REPLAYED = "EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id)"
+_REPLAYED = "EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id AND NOT r.undone)"
 
 ID_SLACK = timedelta(minutes=5)
 """Ids carry the clock of the process that made them, ``submitted_at`` the database's, a commit later."""

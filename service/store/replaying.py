@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from pydantic_core import to_json
 from sqlalchemy import text
@@ -51,7 +52,7 @@ _REPLAY = text(
 SELECT count(*) AS tasks, max(due_at) AS last_due_at FROM stored"""
 )
 
-_REPLAYED_AS = text("SELECT replayed_as FROM replayed_task WHERE task_id = CAST(:id AS uuid)")
+_REPLAYED_AS = text("SELECT replayed_as, undone FROM replayed_task WHERE task_id = CAST(:id AS uuid)")
 
 _KEEP = text("""
     INSERT INTO replay (id, caller, wanted, rate_per_second, matched, tasks, last_due_at)
@@ -59,28 +60,39 @@ _KEEP = text("""
 """)
 _KEPT = "SELECT id, requested_at, wanted, rate_per_second, matched, tasks, last_due_at FROM replay"
 _FIND = text(f"{_KEPT} WHERE id = CAST(:id AS uuid)")
-_NEWEST = text(f"{_KEPT} ORDER BY id DESC LIMIT :most")
+_NEWEST = text(f"{_KEPT} WHERE CAST(:below AS uuid) IS NULL OR id < CAST(:below AS uuid) ORDER BY id DESC LIMIT :most")
 
 _STATES = text("""
     SELECT state, count(*) AS tasks FROM (
-        SELECT t.state FROM replayed_task r JOIN task_live t ON t.id = r.replayed_as WHERE r.replay_id = :id
+        SELECT t.state FROM replayed_task r JOIN task_live t ON t.id = r.replayed_as
+        WHERE r.replay_id = :id AND NOT r.undone
         UNION ALL
-        SELECT t.state FROM replayed_task r JOIN task t ON t.id = r.replayed_as WHERE r.replay_id = :id
+        SELECT t.state FROM replayed_task r
+        JOIN task t ON t.id = CASE WHEN r.undone THEN r.task_id ELSE r.replayed_as END
+        WHERE r.replay_id = :id
     ) AS every GROUP BY state
 """)
 
 _WITHDRAW = text("""
     WITH withdrawn AS (
         SELECT t.id FROM task_live t JOIN replayed_task r ON r.replayed_as = t.id
-        WHERE r.replay_id = CAST(:id AS uuid) AND t.attempt = 0 AND t.state <> 'running'
+        WHERE r.replay_id = CAST(:id AS uuid) AND NOT r.undone AND t.attempt = 0 AND t.state <> 'running'
             AND t.cancel_requested_at IS NULL
         ORDER BY t.id FOR UPDATE OF t
     )
     UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM withdrawn w WHERE t.id = w.id
 """)
+# Of the two only one may run again: whoever was retried first keeps that.
 _GIVE_BACK = text("""
-    DELETE FROM replayed_task r USING task t
-    WHERE r.replay_id = CAST(:id AS uuid) AND t.id = r.replayed_as AND t.state = 'cancelled' AND t.attempt = 0
+    WITH undone AS (
+        INSERT INTO replayed_task (task_id, replayed_as, replay_id, undone)
+        SELECT r.replayed_as, r.task_id, r.replay_id, true FROM replayed_task r JOIN task t ON t.id = r.replayed_as
+        WHERE r.replay_id = CAST(:id AS uuid) AND NOT r.undone AND t.state = 'cancelled' AND t.attempt = 0
+        ORDER BY r.replayed_as
+        ON CONFLICT DO NOTHING
+        RETURNING task_id, replayed_as
+    )
+    DELETE FROM replayed_task r USING undone u WHERE r.task_id = u.replayed_as AND r.replayed_as = u.task_id
 """)
 
 
@@ -124,10 +136,19 @@ async def replay(
     return Replayed(row.tasks, row.last_due_at)
 
 
-async def replayed_as(connection: Connection, task_id: str) -> str | None:
-    """The task that an ended one was run again as, or None."""
-    found = (await connection.execute(_REPLAYED_AS, {"id": task_id})).scalar_one_or_none()
-    return None if found is None else str(found)
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """Which task runs again in place of an ended one."""
+
+    task_id: str
+    undone: bool
+    """The ended one was a replay that was taken back: this is what it had been made from."""
+
+
+async def replayed_as(connection: Connection, task_id: str) -> Successor | None:
+    """The task that stands for an ended one, or None."""
+    row = (await connection.execute(_REPLAYED_AS, {"id": task_id})).one_or_none()
+    return None if row is None else Successor(str(row.replayed_as), row.undone)
 
 
 async def keep(
@@ -153,13 +174,13 @@ async def find(connection: Connection, replay_id: str) -> dict[str, Any] | None:
     return None if row is None else dict(row)
 
 
-async def newest(connection: Connection, most: int) -> list[dict[str, Any]]:
-    """The newest requests."""
-    return [dict(row) for row in (await connection.execute(_NEWEST, {"most": most})).mappings()]
+async def newest(connection: Connection, below: UUID | None, most: int) -> list[dict[str, Any]]:
+    """The newest requests, or those older than the one of this id."""
+    return [dict(row) for row in (await connection.execute(_NEWEST, {"below": below, "most": most})).mappings()]
 
 
 async def states(connection: Connection, replay_id: str) -> dict[str, int]:
-    """How many of the new tasks are in which state."""
+    """How many of the new tasks are in which state, those that were taken back too."""
     return {row.state: row.tasks for row in await connection.execute(_STATES, {"id": replay_id})}
 
 
@@ -169,5 +190,7 @@ async def withdraw(connection: Connection, replay_id: str) -> int:
 
 
 async def give_back(connection: Connection, replay_id: str) -> int:
-    """Those whose new task was cancelled unstarted are dead letters again. Returns how many."""
+    """Those whose new task was cancelled unstarted are dead letters again, and stand for it, unless it was run again
+    meanwhile. Returns how many.
+    """
     return (await connection.execute(_GIVE_BACK, {"id": replay_id})).rowcount

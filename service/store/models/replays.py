@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, Integer, func
+from sqlalchemy import Index, Integer, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.store.models.base import Base
@@ -30,7 +30,9 @@ class Replay(Base):
 
 
 class ReplayedTask(Base):
-    """An ended task that was run again: once, because it is the key."""
+    """An ended task that was run again: once, because it is the key. One that was taken back before it started stands
+    the other way round: it may not run again, because the task that it was made from may.
+    """
 
     __tablename__ = "replayed_task"
 
@@ -39,5 +41,7 @@ class ReplayedTask(Base):
     replay_id: Mapped[UUID | None]
     """The ``replay`` it belongs to; NULL when it was retried alone."""
     replayed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    undone: Mapped[bool] = mapped_column(server_default=text("false"))
+    """``task_id`` was taken back, and ``replayed_as`` is what it had been made from."""
 
     __table_args__ = (Index("ix_replayed_task_replay_id", "replay_id"),)

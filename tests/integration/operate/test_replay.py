@@ -148,16 +148,82 @@ async def test_a_replay_tells_how_far_it_is_and_is_undone(spine: Spine, api: htt
     async with spine.recording():
         undone = await api.post(f"{where}/undo")
     assert undone.status_code == 200, undone.text
-    assert undone.json()["states"] == {"running": 1}
+    assert undone.json()["states"] == {"cancelled": 2, "running": 1}
     assert [group[2] for group in await groups(api)] == [2]
     await spine.report(message, verdict)
     await spine.record_all()
-    assert (await api.get(where)).json()["states"] == {"succeeded": 1}
+    assert (await api.get(where)).json()["states"] == {"cancelled": 2, "succeeded": 1}
     (listed,) = (await api.get("/v1/dead-letters/replays")).json()["items"]
     assert (listed["id"], listed["filter"], listed["tasks"]) == (result["replay_id"], {"task_type": "noop"}, 3)
     # What was given back can be run again.
     assert (await replay(api, task_type="noop"))["tasks"] == 2
     assert len(old) == 3
+
+
+async def undone(spine: Spine, api: httpx.AsyncClient) -> tuple[str, str, str]:
+    """A dead letter, the task it was run again as, which was taken back, and the address of the replay."""
+    old = await ended(spine)
+    where = f"/v1/dead-letters/replays/{(await replay(api, task_type='noop'))['replay_id']}"
+    (row,) = await spine.rows("SELECT id FROM task_live")
+    assert (await api.post(f"{where}/undo")).json()["states"] == {"cancelled": 1}
+    return old, str(row["id"]), where
+
+
+async def test_of_a_task_taken_back_and_its_original_only_the_original_runs_again(
+    spine: Spine, api: httpx.AsyncClient
+) -> None:
+    old, taken_back, where = await undone(spine, api)
+    refused = await api.post(f"/v1/tasks/{taken_back}/retry")
+    assert (refused.status_code, refused.json()["task_id"]) == (409, old)
+    assert (await api.get(f"/v1/tasks/{taken_back}")).json()["replayed_as"] is None
+    assert (await api.post(f"/v1/tasks/{old}/retry")).status_code == 202
+    refused = await api.post(f"/v1/tasks/{taken_back}/retry")
+    assert (refused.status_code, refused.json()["type"]) == (409, PROBLEM + "task-replayed")
+    assert len(await spine.rows("SELECT id FROM task_live")) == 1
+    # Asked again, it takes back what it made, and nothing else.
+    assert (await api.post(f"{where}/undo")).json()["states"] == {"cancelled": 1}
+    assert len(await spine.rows("SELECT id FROM task_live")) == 1
+
+
+async def test_what_was_retried_before_an_undo_reached_it_is_not_given_back(
+    spine: Spine, api: httpx.AsyncClient
+) -> None:
+    old = await ended(spine)
+    where = f"/v1/dead-letters/replays/{(await replay(api, task_type='noop'))['replay_id']}"
+    (row,) = await spine.rows("SELECT id FROM task_live")
+    assert (await api.post(f"/v1/tasks/{row['id']}/cancel")).json()["state"] == "cancelled"
+    assert (await api.post(f"/v1/tasks/{row['id']}/retry")).status_code == 202
+    await api.post(f"{where}/undo")
+    assert (await api.post(f"/v1/tasks/{old}/retry")).json()["task_id"] == str(row["id"])
+    assert len(await spine.rows("SELECT id FROM task_live")) == 1
+
+
+async def test_race_of_an_undo_and_retries_runs_the_work_once(spine: Spine, api: httpx.AsyncClient) -> None:
+    old = [await ended(spine) for _ in range(10)]
+    where = f"/v1/dead-letters/replays/{(await replay(api, task_type='noop'))['replay_id']}"
+    new = [str(row["id"]) for row in await spine.rows("SELECT id FROM task_live")]
+    await asyncio.gather(*(api.post(f"/v1/tasks/{task}/cancel") for task in new))
+    await asyncio.gather(
+        *(api.post(f"/v1/tasks/{task}/retry") for task in new[::2]),
+        api.post(f"{where}/undo"),
+        *(api.post(f"/v1/tasks/{task}/retry") for task in (*old, *new)),
+    )
+    for task in (*old, *new):
+        await api.post(f"/v1/tasks/{task}/retry")
+    assert len(await spine.rows("SELECT id FROM task_live")) == len(old)
+
+
+async def test_replays_are_listed_page_by_page(spine: Spine, api: httpx.AsyncClient) -> None:
+    made = [(await replay(api, task_type="noop"))["replay_id"] for _ in range(5)]
+    found: list[str] = []
+    parameters: dict[str, Any] = {"limit": 2}
+    while True:
+        page = (await api.get("/v1/dead-letters/replays", params=parameters)).json()
+        found += [one["id"] for one in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        parameters["cursor"] = page["next_cursor"]
+    assert found == made[::-1]
 
 
 @pytest.mark.parametrize(
