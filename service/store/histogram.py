@@ -23,15 +23,19 @@ def value_of(bucket: int) -> float:
 
 
 def percentile(counts: Mapping[int, int], fraction: float) -> float | None:
-    """The duration below which ``fraction`` of the observations lie, or None when there are none."""
+    """The shortest duration that ``fraction`` of the observations do not exceed, or None when there are none.
+
+    By nearest rank: of n observations the one at ``ceil(fraction * n)``. Of two, the 95th percentile is the longer.
+    """
     total = sum(counts.values())
     if total == 0:
         return None
-    rank = fraction * (total - 1)
+    # Rounded, because 0.55 * 20 is a little more than 11.
+    rank = max(1, math.ceil(round(fraction * total, 6)))
     seen = 0
     for bucket in sorted(counts):
         seen += counts[bucket]
-        if seen > rank:
+        if seen >= rank:
             return value_of(bucket)
     raise AssertionError("the counts add up to the total")
 
