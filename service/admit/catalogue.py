@@ -11,7 +11,7 @@ import jsonschema_rs
 from contract.catalogue import TaskTypeSpec
 from contract.queues import QueueSpec
 from service.admit.carrying import holds_more_than
-from service.admit.routing import route
+from service.admit.routing import By, decide, route
 from service.errors import FAULTS_SHOWN, FieldError, InvalidArguments, UnknownTaskType
 from service.loops import Loop
 from service.settings import Settings
@@ -26,6 +26,7 @@ _ASK_AGAIN_SECONDS = 0.25
 _VALUES_SEARCHED = 1000
 """In arguments of more values only the first fault is told: the validator would find all of them first, and keep a copy
 of each."""
+_MOST_PLACES = 500
 
 
 class KnownTaskType:
@@ -77,6 +78,21 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def places(self, settings: Settings) -> list[tuple[str, str]]:
+        """Each known task type with every queue it goes to unless a submission names another.
+
+        Of a type that its priority places, these are all queues that accept any task; when that makes too many, only
+        the one it goes to without a priority.
+        """
+        by_priority = [queue.name for queue in settings.topology.queues if queue.accepts_any]
+        few = len(self._known) * len(by_priority) <= _MOST_PLACES
+        found = []
+        for name, known in self._known.items():
+            decided = decide(settings, known.spec, None, None)
+            free = decided.queue_by in (By.PRIORITY, By.FALLBACK) and few
+            found += [(name, queue) for queue in (by_priority if free else [decided.queue.name])]
+        return found
 
     async def find(self, name: str) -> KnownTaskType:
         """The task type of that name. Raises ``UnknownTaskType``."""

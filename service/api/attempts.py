@@ -38,8 +38,8 @@ class AttemptView(BaseModel):
 
     attempt: int
     state: Literal["running", "succeeded", "failed", "cancelled", "interrupted", "held"] = Field(
-        description="Interrupted: its worker went away without an outcome. Held: it met an open circuit breaker, and"
-        " does not count against the budget."
+        description="Interrupted: its worker went away without an outcome, or was stopped. Held: it met an open"
+        " circuit breaker, and does not count against the budget."
     )
     worker: str | None
     started_at: AwareDatetime | None

@@ -52,21 +52,23 @@ async def get_prometheus_metrics(request: Request, parts: GivenParts) -> Respons
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Exposition(await _snapshot(parts)))
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    return Response(encode(registry), media_type=content_type)
+    # Some thousand lines are tens of milliseconds, in which nobody should wait for this process.
+    return Response(await asyncio.to_thread(encode, registry), media_type=content_type)
 
 
 async def _snapshot(parts: Parts) -> Snapshot:
     views = parts.views
     broker, sums, backlog, workers, lag, open_alerts = await asyncio.gather(
         views.broker.state(),
-        _if_known(views.totals.get()),
+        _if_known(views.totals.read()),
         _if_known(views.backlog.read()),
         _if_known(views.workers.read()),
         _if_known(views.readiness.recorder_lag()),
         _if_known(_open_alerts(parts)),
     )
     pools = [pool.name for pool in parts.settings.topology.pools]
-    return Snapshot(broker, sums, backlog, workers, lag, pools, open_alerts)
+    kinds = parts.catalogue.places(parts.settings)
+    return Snapshot(broker, sums, backlog, workers, lag, pools, open_alerts, kinds)
 
 
 async def _open_alerts(parts: Parts) -> dict[tuple[str, str], int]:

@@ -3,31 +3,39 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from service.observe.backlog import Backlog
 from service.observe.broker_state import BrokerState
 from service.observe.workers import WorkerFigures, consumers
+from service.store.histogram import up_to
+from service.store.metrics import COUNTERS
 from service.store.watching import Sums
 
 _COUNTERS = {
     "submitted": ("tasks_submitted", "Tasks submitted."),
-    "succeeded": ("tasks_succeeded", "Tasks that succeeded."),
-    "failed": ("tasks_failed", "Tasks that failed."),
+    "succeeded": ("tasks_succeeded", "Tasks that succeeded, without plain Celery runs."),
+    "failed": ("tasks_failed", "Tasks that failed, without plain Celery runs."),
     "cancelled": ("tasks_cancelled", "Tasks cancelled."),
     "expired": ("tasks_expired", "Tasks that expired before they started."),
     "started": ("attempts_started", "Attempts started."),
     "executions": ("attempts_ended", "Attempts ended, plain Celery runs included."),
-    "retried": ("attempts_retried", "Failed attempts that another followed."),
+    "retried": ("attempts_retried", "Failed attempts that another followed, without plain Celery runs."),
     "timed_out": ("attempts_timed_out", "Attempts ended by a time limit."),
-    "interrupted": ("attempts_interrupted", "Attempts that ended with their worker."),
+    "interrupted": ("attempts_interrupted", "Attempts that ended with their worker, or when it was stopped."),
     "duplicates": ("duplicate_messages", "Messages that found their task already running or done."),
-    "native": ("native_runs", "Executions of plain Celery tasks."),
+    "native": ("native_runs", "Executions of plain Celery tasks, however they ended."),
+    "native_succeeded": ("native_runs_succeeded", "Executions of plain Celery tasks that succeeded."),
+    "native_failed": ("native_runs_failed", "Executions of plain Celery tasks that failed."),
+    "native_retried": ("native_runs_retried", "Executions of plain Celery tasks that ended in a retry."),
     "sla_met": ("sla_met", "First starts within the queue's target."),
     "sla_missed": ("sla_missed", "First starts past the queue's target."),
 }
+_WITHOUT_NATIVE = ("succeeded", "failed", "retried")
+_EDGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300, 900, 3600)
+"""Seconds. The targets of the default queues are among them."""
 _KINDS = ["task_type", "queue"]
 
 
@@ -44,6 +52,8 @@ class Snapshot:
     pools: Sequence[str]
     alerts: Mapping[tuple[str, str], int] | None = None
     """Open ones by rule and severity."""
+    kinds: Sequence[tuple[str, str]] = ()
+    """Task types that are known, with each queue that they go to unless a submission names another."""
 
 
 class Exposition(Collector):
@@ -58,9 +68,11 @@ class Exposition(Collector):
         yield _gauge("database_up", "1 when the database answers.", snapshot.backlog is not None)
         yield from _broker(snapshot.broker)
         if snapshot.sums is not None:
-            yield from _counters(snapshot.sums)
-            yield _summary("task_run_seconds", "Run time of attempts.", snapshot.sums, "run")
-            yield _summary("task_queue_wait_seconds", "Queue wait of first starts.", snapshot.sums, "wait")
+            yield from _counters(_with_those_to_come(snapshot.sums, snapshot.kinds))
+            run = "Run time of attempts, plain Celery runs included; bounds are true within 5 %."
+            yield _histogram("task_run_seconds", run, snapshot.sums, "run")
+            wait = "Queue wait of attempts: due to started; bounds are true within 5 %."
+            yield _histogram("task_queue_wait_seconds", wait, snapshot.sums, "wait")
         if snapshot.backlog is not None:
             yield from _backlog(snapshot.backlog)
         if snapshot.workers is not None:
@@ -101,17 +113,26 @@ def _counters(sums: Sequence[Sums]) -> Iterator[Metric]:
     for name, (metric, text) in _COUNTERS.items():
         family = CounterMetricFamily(f"pointsman_{metric}", text, labels=_KINDS)
         for part in sums:
-            family.add_metric(_kind(part), part.counts[name])
+            native = part.counts[f"native_{name}"] if name in _WITHOUT_NATIVE else 0.0
+            family.add_metric(_kind(part), part.counts[name] - native)
         yield family
 
 
-def _summary(name: str, text: str, sums: Sequence[Sums], histogram: str) -> SummaryMetricFamily:
-    family = SummaryMetricFamily(f"pointsman_{name}", text, labels=_KINDS)
+def _with_those_to_come(sums: Sequence[Sums], kinds: Iterable[tuple[str, str]]) -> list[Sums]:
+    """A counter that appears with its first failures would hide them: ``increase()`` counts from the first sample."""
+    counted = {(part.task_type, part.queue) for part in sums}
+    nothing = dict.fromkeys(COUNTERS, 0.0)
+    return [*sums, *(Sums(*kind, nothing, {}, {}, 0.0) for kind in kinds if kind not in counted)]
+
+
+def _histogram(name: str, text: str, sums: Sequence[Sums], histogram: str) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(f"pointsman_{name}", text, labels=_KINDS)
     for part in sums:
         observed, column = (
             (part.run, "run_seconds_sum") if histogram == "run" else (part.wait, "queue_wait_seconds_sum")
         )
-        family.add_metric(_kind(part), count_value=sum(observed.values()), sum_value=part.counts[column])
+        bounds = [(str(float(edge)), count) for edge, count in zip(_EDGES, up_to(observed, _EDGES), strict=True)]
+        family.add_metric(_kind(part), [*bounds, ("+Inf", sum(observed.values()))], part.counts[column])
     return family
 
 

@@ -21,6 +21,7 @@ from service.store.reported import End, Moved, NativeEnd, Progressed, Refused, S
 from service.store.store import Connection
 
 _LONGEST_WAIT_SECONDS = 10 * 366 * 86_400.0
+_NATIVE = {"SUCCESS": "succeeded", "FAILURE": "failed", "RETRY": "retried"}
 _ENDS = (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.BLOCKED, EventKind.EXPIRED)
 
 
@@ -278,7 +279,6 @@ def _count_others(tallies: Tallies, batch: Batch) -> None:
         tally = tallies.of(native.task_type, native.queue, native.finished_at)
         tally.counts.update(native=1, executions=1)
         tally.ran(native.run_seconds)
-        if native.state in ("SUCCESS", "FAILURE"):
-            tally.counts["succeeded" if native.state == "SUCCESS" else "failed"] += 1
-        elif native.state == "RETRY":
-            tally.counts["retried"] += 1
+        counted = _NATIVE.get(native.state)
+        if counted is not None:
+            tally.counts.update({counted: 1, f"native_{counted}": 1})

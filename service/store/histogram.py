@@ -4,7 +4,7 @@ After DDSketch (Masson, Rim, Lee, VLDB 2019): a value belongs to bucket ``ceil(l
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 GAMMA = 1.1
 _LOG_GAMMA = math.log(GAMMA)
@@ -38,6 +38,18 @@ def percentile(counts: Mapping[int, int], fraction: float) -> float | None:
         if seen >= rank:
             return value_of(bucket)
     raise AssertionError("the counts add up to the total")
+
+
+def up_to(counts: Mapping[int, int], edges: Sequence[float]) -> list[int]:
+    """How many observations do not exceed each of these rising durations, within 5 % of it."""
+    ordered = sorted(counts.items())
+    found, seen, at = [], 0, 0
+    for edge in edges:
+        while at < len(ordered) and value_of(ordered[at][0]) <= edge:
+            seen += ordered[at][1]
+            at += 1
+        found.append(seen)
+    return found
 
 
 def merge(*parts: Iterable[tuple[int, int]]) -> dict[int, int]:

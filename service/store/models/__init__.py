@@ -8,7 +8,7 @@ from service.store.models.alerts import Alert, AlertDelivery, AlertSilence
 from service.store.models.base import Base
 from service.store.models.breakers import BreakerTransition, StoredBreaker
 from service.store.models.loops import BrokerEpoch, Leader, RecorderPosition
-from service.store.models.metrics import TaskMetrics, TaskMetricsDelta
+from service.store.models.metrics import TaskMetrics, TaskMetricsDelta, Totals
 from service.store.models.queues import QuarantineQueue, QueuePause
 from service.store.models.replays import Replay, ReplayedTask
 from service.store.models.tasks import FinishedTask, IdempotencyKey, LiveTask, OutboxRow, TaskAttempt
@@ -37,6 +37,7 @@ __all__ = [
     "TaskMetrics",
     "TaskMetricsDelta",
     "TaskTypeVersion",
+    "Totals",
     "Worker",
     "WorkerCatalogue",
     "WorkerOutcome",

@@ -35,9 +35,9 @@ class _Counters:
     executions: Mapped[int] = _zero()
     """Attempts ended, by ``finished_at``. Native runs count here too."""
     succeeded: Mapped[int] = _zero()
-    """Tasks, by ``finished_at``."""
+    """Tasks, by ``finished_at``. Native runs count here too."""
     failed: Mapped[int] = _zero()
-    """Tasks, by ``finished_at``."""
+    """Tasks, by ``finished_at``. Native runs count here too."""
     cancelled: Mapped[int] = _zero()
     """Tasks, by ``finished_at``."""
     expired: Mapped[int] = _zero()
@@ -52,6 +52,12 @@ class _Counters:
     """Messages that found their task already running or done, by the gate's answer."""
     native: Mapped[int] = _zero()
     """Executions of plain Celery tasks, by their end."""
+    native_succeeded: Mapped[int] = _zero()
+    """Those of them that are among ``succeeded``."""
+    native_failed: Mapped[int] = _zero()
+    """Those of them that are among ``failed``."""
+    native_retried: Mapped[int] = _zero()
+    """Those of them that are among ``retried``."""
     sla_met: Mapped[int] = _zero()
     """First starts in time, by ``started_at``."""
     sla_missed: Mapped[int] = _zero()
@@ -84,3 +90,15 @@ class TaskMetricsDelta(_Counters, Base):
     __tablename__ = "task_metrics_delta"
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+
+
+class Totals(Base):
+    """Sums over everything kept. One row, which whoever tells them reads, so that no two processes contradict."""
+
+    __tablename__ = "totals"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    sums: Mapped[str]
+    """JSON text (``service.store.totals``)."""
+    taken_at: Mapped[datetime]
+    took_seconds: Mapped[float]

@@ -10,6 +10,7 @@ from service.loops import ExpectedFault
 from service.reconcile.held import HeldSweep
 from service.record.recorder import Recorder
 from service.record.rollup import Rollup
+from service.store import metrics
 from service.store.metrics import COUNTERS
 from service.store.store import StatementRefused
 from tests.integration.spine import Spine, new_task
@@ -219,6 +220,21 @@ async def test_a_native_run_is_kept_and_counted(spine: Spine) -> None:
     await spine.record_all()
     assert await spine.rows("SELECT task_id, state FROM native_run") == [{"task_id": "any-id", "state": "SUCCESS"}]
     assert await spine.counters() == {"executions": 1, "succeeded": 1, "native": 1}
+
+
+@pytest.mark.parametrize(("state", "name"), [("SUCCESS", "succeeded"), ("FAILURE", "failed"), ("RETRY", "retried")])
+async def test_how_a_native_run_ended_is_counted_apart_before_and_after_folding(
+    spine: Spine, state: str, name: str
+) -> None:
+    body = {"task_type": "report", "queue": "reports", "worker": "w", "state": state, "run_seconds": 0.5}
+    await append(spine, "native", json.dumps(body), "any-id")
+    await spine.record_all()
+    expected = dict.fromkeys(("native_succeeded", "native_failed", "native_retried"), 0) | {f"native_{name}": 1}
+    columns = ", ".join(expected)
+    assert await spine.rows(f"SELECT {columns} FROM task_metrics_delta") == [expected]
+    async with spine.store.transaction() as connection:
+        assert await metrics.fold(connection, 10) == 1
+    assert await spine.rows(f"SELECT {columns} FROM task_metrics") == [expected]
 
 
 async def test_garbage_in_the_stream_is_left_out_and_its_neighbours_are_recorded(spine: Spine) -> None:

@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.store.histogram import bucket_of, merge, percentile, value_of
+from service.store.histogram import bucket_of, merge, percentile, up_to, value_of
 
 seconds = st.floats(min_value=1e-6, max_value=1e6)
 
@@ -43,3 +43,12 @@ def test_a_duration_of_zero_counts_as_the_shortest() -> None:
 @given(st.lists(st.tuples(st.integers(-100, 100), st.integers(1, 9))), st.lists(st.tuples(st.integers(), st.just(1))))
 def test_merging_adds_up(left: list[tuple[int, int]], right: list[tuple[int, int]]) -> None:
     assert sum(merge(left, right).values()) == sum(count for _, count in left + right)
+
+
+@given(st.lists(seconds, max_size=50))
+def test_a_count_up_to_an_edge_is_true_within_five_percent_of_it(values: list[float]) -> None:
+    edges = [0.005, 1.0, 60.0, 3600.0]
+    found = up_to(Counter(bucket_of(value) for value in values), edges)
+    assert found == sorted(found)
+    for edge, count in zip(edges, found, strict=True):
+        assert sum(value <= edge * 0.95 for value in values) <= count <= sum(value <= edge * 1.06 for value in values)

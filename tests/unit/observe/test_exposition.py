@@ -1,0 +1,77 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.broker import Depths
+from service.observe.broker_state import BrokerState
+from service.observe.exposition import Exposition, Snapshot
+from service.store.histogram import bucket_of
+from service.store.metrics import COUNTERS
+from service.store.watching import Sums
+
+EMAIL = {"task_type": "a", "queue": "email"}
+
+
+def sums(runs: Sequence[float] = (), waits: Sequence[float] = (), **counts: float) -> Sums:
+    def histogram(seconds: Sequence[float]) -> dict[int, int]:
+        buckets = [bucket_of(one) for one in seconds]
+        return {bucket: buckets.count(bucket) for bucket in buckets}
+
+    return Sums("a", "email", dict.fromkeys(COUNTERS, 0.0) | counts, histogram(runs), histogram(waits), 0.0)
+
+
+def text(parts: Sequence[Sums], kinds: Sequence[tuple[str, str]] = ()) -> str:
+    up = BrokerState(Depths(1, 0, {}), "", {})
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Exposition(Snapshot(up, parts, {}, [], 0.0, ["email"], {}, kinds)))
+    return generate_latest(registry).decode()
+
+
+def samples(exposed: str, name: str, **labels: str) -> list[tuple[Mapping[str, str], float]]:
+    return [
+        (sample.labels, sample.value)
+        for family in text_string_to_metric_families(exposed)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    ]
+
+
+def value(exposed: str, name: str, **labels: str) -> Any:
+    ((_, found),) = samples(exposed, name, **labels)
+    return found
+
+
+def test_run_time_and_queue_wait_have_buckets_that_add_up_over_instances() -> None:
+    exposed = text([sums([0.004, 0.2, 0.2, 7000.0], [2.0, 2.9], run_seconds_sum=7000.404)])
+    counted = {
+        labels["le"]: number for labels, number in samples(exposed, "pointsman_task_run_seconds_bucket", **EMAIL)
+    }
+    assert list(counted.values()) == sorted(counted.values())
+    assert (counted["0.005"], counted["0.1"], counted["0.25"], counted["3600.0"], counted["+Inf"]) == (1, 1, 3, 3, 4)
+    assert value(exposed, "pointsman_task_run_seconds_count", **EMAIL) == 4
+    assert value(exposed, "pointsman_task_run_seconds_sum", **EMAIL) == 7000.404
+    assert value(exposed, "pointsman_task_queue_wait_seconds_bucket", le="3.0", **EMAIL) == 2
+
+
+def test_counters_of_a_task_type_that_never_ran_begin_at_zero() -> None:
+    exposed = text([sums(submitted=3.0)], kinds=[("a", "email"), ("b", "critical"), ("b", "reports")])
+    for ending in ("succeeded", "failed", "cancelled", "expired"):
+        assert value(exposed, f"pointsman_tasks_{ending}_total", task_type="b", queue="reports") == 0
+    assert value(exposed, "pointsman_tasks_submitted_total", **EMAIL) == 3
+    assert len(samples(exposed, "pointsman_tasks_failed_total")) == 3
+
+
+def test_plain_runs_are_counted_apart_from_tasks() -> None:
+    plain = {"native": 11.0, "native_succeeded": 5.0, "native_failed": 3.0, "native_retried": 2.0}
+    part = sums(submitted=2.0, succeeded=7.0, failed=3.0, retried=4.0)
+    part.counts.update(plain)
+    exposed = text([part])
+    assert value(exposed, "pointsman_tasks_succeeded_total") == 2
+    assert value(exposed, "pointsman_tasks_failed_total") == 0
+    assert value(exposed, "pointsman_attempts_retried_total") == 2
+    assert value(exposed, "pointsman_native_runs_total") == 11
+    assert value(exposed, "pointsman_native_runs_succeeded_total") == 5
+    assert value(exposed, "pointsman_native_runs_failed_total") == 3
+    assert value(exposed, "pointsman_native_runs_retried_total") == 2
