@@ -89,5 +89,7 @@ class Facts:
     memory_percent: int | None = None
     stream_entries: int | None = None
     recorder_lag_seconds: float | None = None
+    left_out: int | None = None
+    """Entries of the event stream that were ever left out, if any was lately; else 0."""
     leaders: Mapping[str, float] | None = field(default=None)
     """Seconds until each lead ends."""

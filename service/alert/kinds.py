@@ -27,6 +27,7 @@ class Rule(StrEnum):
     RECORDER_BEHIND = "recorder_behind"
     DISPATCHER_BEHIND = "dispatcher_behind"
     STREAM_LONG = "stream_long"
+    EVENTS_LEFT_OUT = "events_left_out"
     BROKER_MEMORY = "broker_memory"
     BROKER_AWAY = "broker_away"
     DATABASE_AWAY = "database_away"
@@ -102,6 +103,13 @@ KINDS: dict[Rule, Kind] = {
     ),
     Rule.STREAM_LONG: Kind(
         Severity.PAGE, 5, 15, "Mend the recorder before workers wait at the gate.", _TROUBLE + "the-recorder-is-behind"
+    ),
+    Rule.EVENTS_LEFT_OUT: Kind(
+        Severity.TICKET,
+        0,
+        60,
+        "Find who else writes to this Redis; a password keeps others out.",
+        _TROUBLE + "events-were-left-out",
     ),
     Rule.BROKER_MEMORY: Kind(
         Severity.TICKET, 5, 15, "Find what fills it, or raise maxmemory.", _TROUBLE + "redis-is-full"

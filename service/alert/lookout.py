@@ -16,7 +16,7 @@ from service.observe.kept import NotInTime, within
 from service.reconcile.liveness import Liveness
 from service.redis import BrokerAway, RedisServer
 from service.settings import Settings
-from service.store import alert_facts, clock, epochs, pausing, watching
+from service.store import alert_facts, clock, epochs, left_out, pausing, watching
 from service.store.alert_facts import MOST_BREAKERS
 from service.store.store import Connection, Store
 from service.telemetry import logger
@@ -30,6 +30,8 @@ _QUESTION_SECONDS = 2.0
 _COUNTERS_SECONDS = 15.0
 """Counters have minutes: asked more often they say the same."""
 _URGENT_PRIORITY = 8
+_LATELY_SECONDS = 600.0
+"""So long an entry that was left out is news."""
 
 
 class Lookout:
@@ -85,7 +87,8 @@ class Lookout:
             queues = await self._queues(connection, broker, judged=judged)
             epoch = await epochs.current(connection)
             positions = await epochs.positions(connection)
-        known: dict[str, Any] = {"leaders": leaders, "queues": queues}
+            left = await left_out.recent(connection, _LATELY_SECONDS)
+        known: dict[str, Any] = {"leaders": leaders, "queues": queues, "left_out": left or 0}
         if broker.up and epoch is not None:
             known["recorder_lag_seconds"] = await self._broker.lag_seconds(positions, epoch.epoch)
             known["stream_entries"] = await self._stream_entries(epoch.epoch)

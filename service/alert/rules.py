@@ -32,6 +32,7 @@ def judge(facts: Facts, limits: Limits, open_keys: Collection[str] = ()) -> Judg
         ((Rule.RECORDER_BEHIND,), _recorder(facts, limits, open_keys)),
         ((Rule.DISPATCHER_BEHIND,), dispatcher(facts, limits)),
         ((Rule.STREAM_LONG,), _stream(facts, limits, open_keys)),
+        ((Rule.EVENTS_LEFT_OUT,), _left_out(facts)),
         ((Rule.BROKER_MEMORY,), _memory(facts, limits, open_keys)),
         ((Rule.BROKER_AWAY,), _broker(facts)),
     ]
@@ -144,6 +145,23 @@ def _stream(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterabl
         unit="events",
     )
     return [found] if reaches(found, open_keys) else []
+
+
+def _left_out(facts: Facts) -> Iterable[Condition] | None:
+    if facts.left_out is None:
+        return None
+    if not facts.left_out:
+        return []
+    return [
+        Condition(
+            Rule.EVENTS_LEFT_OUT,
+            "",
+            "Entries of the event stream were left out: they are not what a worker reports, and changed nothing.",
+            "/metrics",
+            value=facts.left_out,
+            unit="events",
+        )
+    ]
 
 
 def _memory(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterable[Condition] | None:

@@ -1,7 +1,7 @@
 """``GET /metrics``: Prometheus or OpenMetrics text, ``pointsman_`` names, base units, never a task id as a label."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -15,7 +15,8 @@ from service.errors import DatabaseAway, InvalidRequest
 from service.loops import ExpectedFault
 from service.observe.exposition import Exposition, Snapshot
 from service.observe.kept import NotInTime, within
-from service.store import alerts
+from service.store import alerts, left_out
+from service.store.left_out import Reason
 from service.store.store import StatementRefused
 from service.telemetry import logger
 
@@ -58,22 +59,24 @@ async def get_prometheus_metrics(request: Request, parts: GivenParts) -> Respons
 
 async def _snapshot(parts: Parts) -> Snapshot:
     views = parts.views
-    broker, sums, backlog, workers, lag, open_alerts = await asyncio.gather(
+    broker, sums, backlog, workers, lag, counted = await asyncio.gather(
         views.broker.state(),
         _if_known(views.totals.read()),
         _if_known(views.backlog.read()),
         _if_known(views.workers.read()),
         _if_known(views.readiness.recorder_lag()),
-        _if_known(_open_alerts(parts)),
+        _if_known(_counted(parts)),
     )
     pools = [pool.name for pool in parts.settings.topology.pools]
     kinds = parts.catalogue.places(parts.settings)
-    return Snapshot(broker, sums, backlog, workers, lag, pools, open_alerts, kinds)
+    open_alerts, left = counted or (None, None)
+    return Snapshot(broker, sums, backlog, workers, lag, pools, open_alerts, kinds, left)
 
 
-async def _open_alerts(parts: Parts) -> dict[tuple[str, str], int]:
+async def _counted(parts: Parts) -> tuple[Mapping[tuple[str, str], int], Mapping[Reason, int]]:
+    """Open alerts, and what was left out of the event streams."""
     async with parts.store.statement() as connection:
-        return await alerts.counts(connection)
+        return await alerts.counts(connection), await left_out.counts(connection)
 
 
 async def _if_known(question: Awaitable[Answer]) -> Answer | None:

@@ -11,6 +11,7 @@ from service.observe.backlog import Backlog
 from service.observe.broker_state import BrokerState
 from service.observe.workers import WorkerFigures, consumers
 from service.store.histogram import up_to
+from service.store.left_out import Reason
 from service.store.metrics import COUNTERS
 from service.store.watching import Sums
 
@@ -54,6 +55,8 @@ class Snapshot:
     """Open ones by rule and severity."""
     kinds: Sequence[tuple[str, str]] = ()
     """Task types that are known, with each queue that they go to unless a submission names another."""
+    left_out: Mapping[Reason, int] | None = None
+    """Entries of the event streams, by why."""
 
 
 class Exposition(Collector):
@@ -80,6 +83,13 @@ class Exposition(Collector):
         if snapshot.alerts is not None:
             open_alerts = (([rule, severity], float(n)) for (rule, severity), n in sorted(snapshot.alerts.items()))
             yield _labelled("alerts_open", "Open alerts.", ["rule", "severity"], open_alerts)
+        if snapshot.left_out is not None:
+            family = CounterMetricFamily(
+                "pointsman_events_left_out", "Entries of the event stream that were left out.", labels=["reason"]
+            )
+            for reason, entries in snapshot.left_out.items():
+                family.add_metric([str(reason)], entries)
+            yield family
         if snapshot.recorder_lag_seconds is not None:
             yield _gauge("recorder_lag_seconds", "Age of the oldest unrecorded event.", snapshot.recorder_lag_seconds)
 

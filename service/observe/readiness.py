@@ -29,6 +29,7 @@ _SHAPE_SECONDS = 30.0
 _NAMED = 5
 """So much of what a schema lacks is named."""
 LEADERS = ("dispatcher", "recorder")
+STALLED_SECONDS = 30.0
 NO_TASK_TYPES = "no worker has published task types yet"
 _DEPENDENT = ("task_types", "workers", *LEADERS)
 _UNJUDGED = "cannot be judged while the broker is away"
@@ -56,6 +57,8 @@ class DatabaseFacts:
     leaders: Mapping[str, float] = field(default_factory=dict)
     epoch: Epoch | None = None
     positions: Mapping[str, str] = field(default_factory=dict)
+    recorded_seconds_ago: float | None = None
+    """Since the recorder last wrote anything down; None: it never did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def judge(
     parts["epoch"] = _epoch(database.epoch, broker)
     for name in LEADERS:
         parts[name] = _leader(name, database.leaders.get(name, 0.0), broker)
-    parts["recorder_lag"] = _lag(lag_seconds)
+    parts["recorder_lag"] = _lag(lag_seconds, database.recorded_seconds_ago)
     return Readiness(parts)
 
 
@@ -168,10 +171,14 @@ def _leader(name: str, left_seconds: float, broker: BrokerState) -> PartState:
     return PartState(False, f"no {name} leads")
 
 
-def _lag(lag_seconds: float | None) -> PartState:
+def _lag(lag_seconds: float | None, recorded_seconds_ago: float | None) -> PartState:
     if lag_seconds is None:
         return PartState(True, f"the recorder's lag {_UNJUDGED}", needed=False, figures={"seconds": None})
     seconds = round(lag_seconds, 3)
+    if min(seconds, recorded_seconds_ago or 0.0) >= STALLED_SECONDS:
+        # One that is only behind writes all the time.
+        detail = f"the recorder has written nothing down for {recorded_seconds_ago:.0f} s though workers report"
+        return PartState(False, detail, figures={"seconds": seconds})
     detail = f"the oldest unrecorded event is {seconds:g} s old" if seconds else "every event is recorded"
     return PartState(True, detail, needed=False, figures={"seconds": seconds})
 
@@ -244,4 +251,5 @@ class ReadinessWatch:
                 leaders=await watching.leaders(connection),
                 epoch=await epochs.current(connection),
                 positions=await epochs.positions(connection),
+                recorded_seconds_ago=await epochs.recorded_seconds_ago(connection),
             )

@@ -11,7 +11,7 @@ from contract.states import BLOCKED
 from service.breaker.registry import Called, Registry
 from service.record.by_worker import by_worker
 from service.record.calls import calls_of
-from service.record.events import Event, UnreadableEvent, clean
+from service.record.events import Event, clean
 from service.store import catalogue, metrics, outcomes, recording, rescuing
 from service.store.catalogue import UNKNOWN_TASK_TYPE
 from service.store.holding import BY_BREAKER
@@ -42,10 +42,9 @@ def in_parts(events: Sequence[Event]) -> list[list[Event]]:
 
 
 class Batch:
-    """What one of the parts of a run of events amounts to. Raises ``UnreadableEvent`` when a body lacks a field."""
+    """What one of the parts of a run of events amounts to."""
 
-    def __init__(self, events: Sequence[Event], offset_seconds: float) -> None:
-        self._offset_seconds = offset_seconds
+    def __init__(self, events: Sequence[Event]) -> None:
         self.starts: dict[str, Start] = {}
         self.ends: dict[str, End] = {}
         self.failures: list[End] = []
@@ -60,12 +59,7 @@ class Batch:
         self.progress: dict[str, Progressed] = {}
         self.offers: dict[str, list[TaskTypeSpec]] = {}
         for event in events:
-            try:
-                self._take(event)
-            except (KeyError, ValueError, TypeError, OverflowError, AttributeError) as error:
-                raise UnreadableEvent(
-                    f"{event.kind} {event.stream_id}: {type(error).__name__}: {error}"[:300]
-                ) from error
+            self._take(event)
 
     @property
     def tasks(self) -> set[str]:
@@ -81,25 +75,23 @@ class Batch:
             case EventKind.SUCCEEDED | EventKind.FAILED | EventKind.EXPIRED:
                 self._take_end(event)
             case EventKind.ASK:
-                self.asks.append((event.task, int(event.body["dispatch"])))
+                self.asks.append((event.task, event.body["dispatch"]))
             case EventKind.UNKNOWN:
-                self.refused.append(Refused(event.task, int(event.body["dispatch"]), UNKNOWN_TASK_TYPE))
+                self.refused.append(Refused(event.task, event.body["dispatch"], UNKNOWN_TASK_TYPE))
             case EventKind.HELD:
                 reason = BY_BREAKER + clean(event.breaker)
-                self.refused.append(Refused(event.task, int(event.body["dispatch"]), reason))
+                self.refused.append(Refused(event.task, event.body["dispatch"], reason))
             case EventKind.BLOCKED:
                 self._take_blocked(event)
             case EventKind.DUPLICATE:
-                _ = event.body["task_type"], event.body["queue"]
                 self.duplicates.append(event)
             case EventKind.NATIVE:
                 self.natives.append(self._native(event))
             case EventKind.PROGRESS:
-                told = Progressed(event.task, int(event.body["attempt"]), clean(event.body["progress"]))
+                told = Progressed(event.task, event.body["attempt"], clean(event.body["progress"]))
                 self.progress[told.id] = told
             case EventKind.CATALOGUE:
-                specs = [TaskTypeSpec.model_validate(spec) for spec in event.body["specs"]]
-                self.offers[clean(event.body["worker"])] = specs
+                self.offers[clean(event.body["worker"])] = event.body["specs"]
 
     def _take_start(self, start: Start) -> None:
         known = self.starts.get(start.id)
@@ -157,10 +149,10 @@ class Batch:
             attempt=event.attempt,
             state=str(event.kind),
             finished_at=event.at,
-            started_at=event.moment("started_at", self._offset_seconds) if ran else None,
+            started_at=event.started_at,
             worker=clean(event.body["worker"]) if ran else None,
-            run_seconds=float(event.body["run_seconds"]) if ran else None,
-            result=None if result is None else str(result),
+            run_seconds=event.body["run_seconds"] if ran else None,
+            result=None if result is None else clean(result),
             error_type=error_type if held_by is None else BLOCKED,
             error_message=message,
             error_traceback=trace,
@@ -174,8 +166,9 @@ class Batch:
         wait = event.body.get("retry_in_seconds")
         if event.kind is not EventKind.FAILED or wait is None or event.body.get("permanent"):
             return None
-        ended_at = event.moment("started_at", self._offset_seconds) + timedelta(seconds=event.body["run_seconds"])
-        return ended_at + timedelta(seconds=min(max(float(wait), 0.0), _LONGEST_WAIT_SECONDS))
+        assert event.started_at is not None
+        ended_at = event.started_at + timedelta(seconds=event.body["run_seconds"])
+        return ended_at + timedelta(seconds=min(max(wait, 0.0), _LONGEST_WAIT_SECONDS))
 
     def _native(self, event: Event) -> NativeEnd:
         body = event.body
@@ -185,7 +178,7 @@ class Batch:
             clean(body["queue"]),
             clean(body["worker"]),
             clean(body["state"]),
-            float(body["run_seconds"]),
+            body["run_seconds"],
             event.at,
             *event.error,
         )

@@ -21,7 +21,7 @@ def calls_of(event: Event) -> Iterator[Called]:
     names = tuple(map(clean, event.body.get("error_classes") or ()))
     for breaker, epoch in breakers.items():
         key = key_of(clean(breaker))
-        if key[0] not in (TASK_TYPE, DEPENDENCY):
+        if key[0] not in (TASK_TYPE, DEPENDENCY) or not key[1]:
             # The database would refuse it, and the whole event with it.
             continue
         if succeeded or (breaker in answered and breaker not in blamed):
@@ -31,10 +31,10 @@ def calls_of(event: Event) -> Iterator[Called]:
             kind = Kind.FAILURE if breaker in blamed else Kind.IGNORED
         outcome = Outcome(
             kind,
-            epoch=None if epoch is None else int(epoch),
+            epoch=epoch,
             # A probe's permit is named by its task.
             permit=event.task,
-            run_seconds=float(event.body["run_seconds"]),
+            run_seconds=event.body["run_seconds"],
             error=names if kind is Kind.FAILURE else (),
         )
         yield Called(event.task, key, outcome, event.at.timestamp())

@@ -3,23 +3,29 @@
 The position moves by compare-and-set in the same transaction as the rows, so a replay, or an old leader that was
 frozen, changes nothing. Only then is the stream trimmed and the position published, so that workers forget what they
 kept.
+
+An entry that is no event, or cannot be written down, is left out, counted with the position that passes it, and told
+of: none makes those behind it wait.
 """
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from contract import keys
 from contract.failpoints import Failpoint, reach
 from service.breaker.registry import Registry
+from service.errors import Unavailable
 from service.loops import ExpectedFault, Loop
 from service.record.batch import Batch, in_parts, record
-from service.record.events import Event, UnreadableEvent, parse
+from service.record.events import LONGEST_ENTRY, Event, UnreadableEvent, parse
 from service.redis import RedisServer
 from service.settings import Settings
-from service.store import clock, epochs, recording
+from service.store import clock, epochs, left_out, recording
 from service.store.leadership import Leadership
-from service.store.store import RowRefused, Store
+from service.store.left_out import LeftOut, Reason
+from service.store.store import StatementRefused, Store
 from service.telemetry import logger
 
 log = logger(__name__)
@@ -28,6 +34,11 @@ _GATHER_SECONDS = 0.03
 """After a batch that was not full, let events gather: one transaction for many costs a fraction of one for each."""
 _CLOCK_SECONDS = 30.0
 _CLOCK_SAMPLES = 5
+_BATCH_BYTES = 32 * 1024 * 1024
+"""More than this is read at once only when its entries are of the usual size."""
+_USUAL_BYTES = 4 * 1024
+_LARGEST_PART = 2**64 - 1
+"""Of a stream id."""
 
 
 class AnotherRecorder(ExpectedFault):
@@ -47,6 +58,7 @@ class Recorder:
         self._last_id = epochs.FIRST_ID
         self._offset_seconds = 0.0
         self._clock_at = 0.0
+        self._compared = (0.0, 0.0, 0.0)
         self.loop = Loop("recorder", self.single_pass, settings.dispatch_interval_seconds)
 
     async def single_pass(self) -> bool:
@@ -57,14 +69,16 @@ class Recorder:
         if not await self._knows_where():
             return False
         await self._compare_clocks()
-        declared, entries = await self._read()
+        declared, entries, too_long = await self._read()
+        if too_long is not None:
+            await self._leave_out(LeftOut(Reason.TOO_LONG, too_long, f"more than {LONGEST_ENTRY} bytes"))
+            return True
         if entries:
             await self._record(entries)
             if len(entries) < self._settings.record_events:
                 await asyncio.sleep(_GATHER_SECONDS)
             return True
-        if declared is not None and self._epoch is not None and declared > self._epoch:
-            await self._next_stream()
+        if declared is not None and self._epoch is not None and declared > self._epoch and await self._next_stream():
             return True
         await self._wait_for_events()
         return True
@@ -101,25 +115,44 @@ class Recorder:
                 samples.append((after - before, (before + after) / 2 - (int(seconds) + int(micros) / 1e6)))
         # The quickest exchange has the least room for error.
         self._offset_seconds = min(samples)[1]
+        self._compared = (after, time.monotonic(), time.time())
         self._clock_at = time.monotonic() + _CLOCK_SECONDS
+        # Whatever else somebody wrote there.
+        await self._publish_position(self._last_id)
+
+    def _now(self) -> float:
+        """Unix seconds on the database clock. A machine that slept has moved one of its own clocks alone."""
+        at, monotonic, wall = self._compared
+        return at + max(time.monotonic() - monotonic, time.time() - wall)
 
     @property
     def _stream(self) -> str:
         assert self._epoch is not None
         return keys.events(self._epoch)
 
-    async def _read(self) -> tuple[int | None, list[Any]]:
+    async def _read(self) -> tuple[int | None, list[Any], str | None]:
         """The epoch declared in Redis, and after it the next entries: an older stream that is empty then stays
-        empty.
+        empty. The id of the next one instead when it is too long to be read.
         """
         most = self._settings.record_events
-        declared, answer = await self._server.pipeline(
+        # Of the first nodes, none of which holds less than one entry.
+        declared, used, length = await self._server.pipeline(
             [
                 ("HGET", keys.CONTROL, "epoch"),
-                ("XREAD", "COUNT", most, "STREAMS", self._stream, self._last_id),
+                ("MEMORY", "USAGE", self._stream, "SAMPLES", most),
+                ("XLEN", self._stream),
             ]
         )
-        return (None if declared is None else int(declared)), (answer[0][1] if answer else [])
+        epoch = int(declared) if declared is not None and declared.isdigit() else None
+        if (used or 0) > max(_BATCH_BYTES, _USUAL_BYTES * length):
+            tail = (self._last_id, most, _BATCH_BYTES, LONGEST_ENTRY)
+            most, too_long = await self._server.script("next_size", [self._stream], [], tail)
+            if too_long:
+                return epoch, [], too_long.decode()
+            if not most:
+                return epoch, [], None
+        answer = await self._server.command("XREAD", "COUNT", most, "STREAMS", self._stream, self._last_id)
+        return epoch, (answer[0][1] if answer else []), None
 
     async def _wait_for_events(self) -> None:
         milliseconds = int(self._settings.record_wait_seconds * 1000)
@@ -127,24 +160,34 @@ class Recorder:
         if await self._server.command(*words):
             await asyncio.sleep(_GATHER_SECONDS)
 
-    async def _next_stream(self) -> None:
+    async def _next_stream(self) -> bool:
+        """Go on to the next epoch that Postgres knows; False when what Redis says is not so."""
         assert self._epoch is not None
         old = self._stream
         async with self._store.transaction() as connection:
-            await epochs.leave(connection, old, self._last_id, keys.events(self._epoch + 1))
+            following = await epochs.after(connection, self._epoch)
+            if following is None:
+                return False
+            await epochs.leave(connection, old, self._last_id, keys.events(following))
         await self._server.command("DEL", old)
-        self._epoch += 1
+        self._epoch = following
         self._last_id = epochs.FIRST_ID
         log.info("the recorder reads the stream of the next epoch", epoch=self._epoch)
+        return True
 
-    async def _record(self, entries: list[Any]) -> None:
+    async def _record(self, entries: Sequence[Any]) -> None:
         new_id = entries[-1][0].decode()
+        events, unreadable = self._understood(entries)
         try:
-            *before, last = in_parts(self._understood(entries))
+            *before, last = in_parts(events)
             for part in before:
-                await self._write(part, part[-1].stream_id)
-            await self._write(last, new_id)
-        except (RowRefused, UnreadableEvent) as error:
+                end = part[-1].stream_id
+                await self._write(part, end, [one for one in unreadable if _is_until(end, one)])
+                unreadable = [one for one in unreadable if not _is_until(end, one)]
+            await self._write(last, new_id, unreadable)
+        except Exception as error:
+            if not _is_of_an_entry(error):
+                raise
             # Parts that were written are behind the position.
             entries = [entry for entry in entries if epochs.order(entry[0].decode()) > epochs.order(self._last_id)]
             if len(entries) > 1:
@@ -152,35 +195,47 @@ class Recorder:
                 await self._record(entries[:middle])
                 await self._record(entries[middle:])
                 return
-            log.error("an event cannot be recorded and is left out", stream_id=new_id, reason=str(error))
-            await self._write([], new_id)
+            await self._leave_out(LeftOut(Reason.REFUSED, new_id, f"{type(error).__name__}: {error}"[:300]))
+            return
         await self._publish_position(new_id)
 
-    def _understood(self, entries: list[Any]) -> list[Event]:
-        events = []
+    async def _leave_out(self, entry: LeftOut) -> None:
+        await self._write([], entry.stream_id, [entry])
+        await self._publish_position(entry.stream_id)
+
+    def _understood(self, entries: Sequence[Any]) -> tuple[list[Event], list[LeftOut]]:
+        events, unreadable = [], []
+        now = self._now()
         for entry in entries:
             try:
-                events.append(parse(entry, self._offset_seconds))
+                events.append(parse(entry, self._offset_seconds, now))
             except UnreadableEvent as error:
-                log.error("an event cannot be read and is left out", stream_id=entry[0].decode(), reason=str(error))
-        return events
+                unreadable.append(LeftOut(Reason.UNREADABLE, entry[0].decode(), str(error)))
+        return events, unreadable
 
-    async def _write(self, events: list[Event], new_id: str) -> None:
-        batch = Batch(events, self._offset_seconds)
+    async def _write(self, events: list[Event], new_id: str, unreadable: Sequence[LeftOut] = ()) -> None:
+        batch = Batch(events)
         try:
             async with self._store.transaction() as connection:
                 if not await recording.move_position(connection, self._stream, self._last_id, new_id):
                     raise AnotherRecorder("the recorder's position moved")
+                await left_out.add(connection, self._stream, unreadable)
                 await record(connection, batch, self._breakers)
                 reach(Failpoint.RECORDER_RECORDING)
             reach(Failpoint.RECORDER_COMMITTED)
-        except RowRefused:
-            raise
-        except ExpectedFault:
+        except (ExpectedFault, Unavailable):
             # Whether it was committed is read back from the position.
             self._epoch = None
             raise
         self._last_id = new_id
+        for last in unreadable[-1:]:
+            log.error(
+                "events were left out: they are not what a worker reports",
+                entries=len(unreadable),
+                stream=self._stream,
+                stream_id=last.stream_id,
+                reason=last.detail,
+            )
 
     async def _publish_position(self, new_id: str) -> None:
         await self._server.pipeline(
@@ -191,6 +246,17 @@ class Recorder:
         )
 
 
+def _is_until(stream_id: str, entry: LeftOut) -> bool:
+    return epochs.order(entry.stream_id) <= epochs.order(stream_id)
+
+
+def _is_of_an_entry(error: Exception) -> bool:
+    """Whether another entry may fare better: nobody is away, and the schema is ours."""
+    return not isinstance(error, ExpectedFault | Unavailable | StatementRefused)
+
+
 def _after(stream_id: str) -> str:
-    milliseconds, _, sequence = stream_id.partition("-")
-    return f"{milliseconds}-{int(sequence) + 1}"
+    milliseconds, sequence = epochs.order(stream_id)
+    if sequence < _LARGEST_PART:
+        return f"{milliseconds}-{sequence + 1}"
+    return f"{min(milliseconds + 1, _LARGEST_PART)}-0"

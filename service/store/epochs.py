@@ -25,9 +25,11 @@ _CURRENT = text("""
     SELECT epoch, run_id, opened_at, extract(epoch FROM clock_timestamp() - declared_at)::float8 AS age_seconds
     FROM broker_epoch ORDER BY epoch DESC LIMIT 1
 """)
+_AFTER = text("SELECT min(epoch) FROM broker_epoch WHERE epoch > :epoch")
 _DECLARE = text("INSERT INTO broker_epoch (epoch, run_id) VALUES (:epoch, :run_id) ON CONFLICT DO NOTHING")
 _OPEN = text("UPDATE broker_epoch SET opened_at = clock_timestamp() WHERE epoch = :epoch AND opened_at IS NULL")
 _POSITIONS = text("SELECT stream, last_id FROM recorder_position")
+_RECORDED = text("SELECT extract(epoch FROM clock_timestamp() - max(moved_at))::float8 FROM recorder_position")
 _FIRST_POSITION = text("""
     INSERT INTO recorder_position (stream, last_id) VALUES (:stream, :first) ON CONFLICT DO NOTHING
 """)
@@ -54,6 +56,12 @@ async def current(connection: Connection) -> Epoch | None:
     return None if row is None else Epoch(row.epoch, row.run_id, row.opened_at, row.age_seconds)
 
 
+async def after(connection: Connection, epoch: int) -> int | None:
+    """The epoch that follows this one; None when it is the newest."""
+    found: int | None = (await connection.execute(_AFTER, {"epoch": epoch})).scalar_one()
+    return found
+
+
 async def declare(connection: Connection, epoch: int, run_id: str) -> bool:
     """Write a new epoch; False when somebody else wrote that number first."""
     return (await connection.execute(_DECLARE, {"epoch": epoch, "run_id": run_id})).rowcount == 1
@@ -67,6 +75,12 @@ async def mark_open(connection: Connection, epoch: int) -> None:
 async def positions(connection: Connection) -> dict[str, str]:
     """The last id read of each stream not yet left behind."""
     return {row.stream: row.last_id for row in await connection.execute(_POSITIONS)}
+
+
+async def recorded_seconds_ago(connection: Connection) -> float | None:
+    """Since any position moved; None when there is none."""
+    found: float | None = (await connection.execute(_RECORDED)).scalar_one()
+    return found
 
 
 def order(stream_id: str) -> tuple[int, int]:

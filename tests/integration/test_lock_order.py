@@ -39,7 +39,7 @@ async def recorded(spine: Spine, connection: Connection, ids: Ids) -> None:
         Event(f"{number}-0", kind, task, 1, NOW, False, body | more)
         for number, (kind, task) in enumerate(zip(kinds, ids, strict=True))
     ]
-    await record(connection, Batch(events, 0.0), Registry(spine.store, spine.settings))
+    await record(connection, Batch(events), Registry(spine.store, spine.settings))
 
 
 WRITES: dict[str, tuple[str, Write]] = {

@@ -150,7 +150,7 @@ async def test_two_recorders_of_one_stream_record_everything_once(race: World) -
     spine = race.spine
     frozen = Recorder(spine.store, spine.server, spine.settings)
     assert await frozen._knows_where()
-    _, entries = await frozen._read()
+    _, entries, _ = await frozen._read()
     assert entries
     await asyncio.gather(frozen._record(entries), spine.record_all(), return_exceptions=True)
     await race.settle()

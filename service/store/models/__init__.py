@@ -7,7 +7,7 @@ The layout and its measurements: ``docs/decisions/0001-store-layout.md``.
 from service.store.models.alerts import Alert, AlertDelivery, AlertSilence
 from service.store.models.base import Base
 from service.store.models.breakers import BreakerTransition, StoredBreaker
-from service.store.models.loops import BrokerEpoch, Leader, RecorderPosition
+from service.store.models.loops import BrokerEpoch, Leader, LeftOutEvent, RecorderPosition
 from service.store.models.metrics import TaskMetrics, TaskMetricsDelta, Totals
 from service.store.models.queues import QuarantineQueue, QueuePause
 from service.store.models.replays import Replay, ReplayedTask
@@ -24,6 +24,7 @@ __all__ = [
     "FinishedTask",
     "IdempotencyKey",
     "Leader",
+    "LeftOutEvent",
     "LiveTask",
     "NativeRun",
     "OutboxRow",

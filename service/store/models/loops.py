@@ -38,3 +38,19 @@ class BrokerEpoch(Base):
     run_id: Mapped[str]
     declared_at: Mapped[datetime] = mapped_column(server_default=func.now())
     opened_at: Mapped[datetime | None]
+
+
+class LeftOutEvent(Base):
+    """Entries of event streams that the recorder left out, by why. They changed nothing."""
+
+    __tablename__ = "left_out_event"
+
+    reason: Mapped[str] = mapped_column(primary_key=True)
+    """``service.store.left_out.Reason``."""
+    entries: Mapped[int] = mapped_column(BigInteger)
+    """So many, ever."""
+    last_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_stream: Mapped[str]
+    last_id: Mapped[str]
+    last_detail: Mapped[str]
+    """What was wrong with the last one."""

@@ -139,6 +139,19 @@ async def test_census_is_told_and_stays_ready(fresh_api: Fresh, ready_spine: Spi
     assert "census" in body["parts"]["epoch"]["detail"]
 
 
+async def test_recorder_that_writes_nothing_down_is_not_ready_and_one_that_is_behind_is(
+    fresh_api: Fresh, ready_spine: Spine
+) -> None:
+    await ready_spine.server.command("XADD", keys.events(1), "1000-0", "kind", "x")
+    assert (await verbose(fresh_api))[0] == 200
+
+    await ready_spine.run("UPDATE recorder_position SET moved_at = now() - interval '40 seconds'")
+    status, body = await verbose(fresh_api)
+
+    assert status == 503
+    assert body["detail"] == "the recorder has written nothing down for 40 s though workers report"
+
+
 async def test_recorder_lag_is_the_age_of_the_oldest_unread_event(fresh_api: Fresh, ready_spine: Spine) -> None:
     await ready_spine.server.command("XADD", keys.events(1), "1000-0", "kind", "x")
 

@@ -89,7 +89,7 @@ async def test_a_replayed_batch_counts_once(spine: Spine) -> None:
     message = await sent(spine)
     await spine.tell(message, await spine.gate(message), blamed=SMTP)
     assert await frozen._knows_where()
-    _, entries = await frozen._read()
+    _, entries, _ = await frozen._read()
     await spine.record_all()
     with pytest.raises(ExpectedFault, match="moved"):
         await frozen._record(entries)

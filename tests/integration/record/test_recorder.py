@@ -286,7 +286,7 @@ async def test_a_replayed_stream_changes_nothing(spine: Spine) -> None:
     verdict = await spine.gate(message)
     await spine.report(message, verdict)
     assert await frozen._knows_where()
-    _, entries = await frozen._read()
+    _, entries, _ = await frozen._read()
     await spine.record_all()
     before = await spine.counters()
     with pytest.raises(ExpectedFault, match="moved"):

@@ -32,6 +32,7 @@ WELL = Facts(
     memory_percent=10,
     stream_entries=0,
     recorder_lag_seconds=0.0,
+    left_out=0,
     leaders={"recorder": 3.0, "dispatcher": 3.0},
 )
 
@@ -157,6 +158,11 @@ def test_value_at_its_limit_is_one_alert_and_not_many() -> None:
 
 def test_long_stream_is_an_alert() -> None:
     assert "stream_long" in found(replace(WELL, stream_entries=1000))
+
+
+def test_events_that_were_left_out_are_an_alert() -> None:
+    (one,) = found(replace(WELL, left_out=3)).values()
+    assert (one.key, one.value) == ("events_left_out", 3)
 
 
 def test_every_rule_says_what_to_do_and_points_to_a_heading_that_is_there() -> None:

@@ -1,0 +1,74 @@
+"""What the recorder left out of the event streams: counted with the position that passed it, so each entry once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import text
+
+from service.store.arrays import array_columns
+from service.store.store import Connection
+
+
+class Reason(StrEnum):
+    """Why an entry was left out. A closed list: it is a label of a metric."""
+
+    UNREADABLE = "unreadable"
+    """It is not what the contract says of its kind."""
+    TOO_LONG = "too_long"
+    """It was not even read."""
+    REFUSED = "refused"
+    """It could be read, and could not be written down."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """One entry."""
+
+    reason: Reason
+    stream_id: str
+    detail: str
+
+
+_COLUMNS = {"reason": "text", "entries": "bigint", "last_id": "text", "last_detail": "text"}
+_ADD = text(
+    "INSERT INTO left_out_event AS old (reason, entries, last_stream, last_id, last_detail)"
+    " SELECT reason, entries, :stream, last_id, last_detail FROM "
+    + array_columns(_COLUMNS)
+    + """
+    ON CONFLICT (reason) DO UPDATE SET entries = old.entries + excluded.entries, last_at = now(),
+        last_stream = excluded.last_stream, last_id = excluded.last_id, last_detail = excluded.last_detail
+"""
+)
+_COUNTS = text("SELECT reason, entries FROM left_out_event")
+_RECENT = text("""
+    SELECT coalesce(sum(entries), 0)::bigint AS entries FROM left_out_event
+    HAVING max(last_at) > now() - CAST(:seconds AS float8) * interval '1 second'
+""")
+
+
+async def add(connection: Connection, stream: str, entries: Sequence[LeftOut]) -> None:
+    """Count these, too; in the transaction that moves the position past them."""
+    if not entries:
+        return
+    last = {one.reason: one for one in entries}
+    found = sorted(last)
+    columns: dict[str, object] = {
+        "reason": [str(reason) for reason in found],
+        "entries": [sum(one.reason is reason for one in entries) for reason in found],
+        "last_id": [last[reason].stream_id for reason in found],
+        "last_detail": [last[reason].detail.replace("\x00", "\ufffd") for reason in found],
+    }
+    await connection.execute(_ADD, columns | {"stream": stream})
+
+
+async def counts(connection: Connection) -> Mapping[Reason, int]:
+    """How many were ever left out, for each reason."""
+    found = {row.reason: row.entries for row in await connection.execute(_COUNTS)}
+    return {reason: found.get(reason, 0) for reason in Reason}
+
+
+async def recent(connection: Connection, seconds: float) -> int | None:
+    """How many were ever left out, if one of them was within so many seconds."""
+    entries: int | None = (await connection.execute(_RECENT, {"seconds": seconds})).scalar_one_or_none()
+    return entries
