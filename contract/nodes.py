@@ -11,6 +11,9 @@ from contract.queues import PoolSpec
 NUMBERS = (1, 2)
 """A pool has one node; a rolling restart has two for a moment."""
 
+AS_ROOT = "this node runs as root: "
+"""How the warning of a node begins that does, once, when it starts."""
+
 _NUMBER = re.compile(r"-\d+$")
 _ROOT_WARNING = "ignore:You're running the worker with superuser privileges"
 
@@ -30,7 +33,7 @@ def pool_of(node: str) -> str:
 
 def worker_words(pool: PoolSpec, number: int = 1, log_level: str = "WARNING") -> tuple[str, ...]:
     """What follows the Python interpreter in the command line of a node."""
-    # Celery warns root at length; whoever runs this as root in a container has heard it.
+    # Celery warns root at length and hardly says why it matters; a line of ours does.
     quiet = ("-W", _ROOT_WARNING) if os.geteuid() == 0 else ()
     # Gossip and mingle let nodes talk to each other at start and on every event; nothing here needs it.
     return (

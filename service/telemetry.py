@@ -2,10 +2,12 @@
 
 import logging
 import sys
-from typing import Any
+from io import StringIO
+from typing import Any, TextIO
 
 import structlog
 
+from contract.log_text import one_entry, printable
 from service.settings import Settings
 
 
@@ -22,7 +24,8 @@ def configure_logging(settings: Settings) -> None:
         if settings.log_json
         # Not the pretty traceback: it takes seconds of the event loop, and prints the values of variables.
         else [
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+            _printable_event,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_traceback),
         ]
     )
     structlog.configure(
@@ -52,3 +55,15 @@ def logger(name: str) -> structlog.stdlib.BoundLogger:
     """The logger of a module."""
     bound: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return bound
+
+
+def _printable_event(_logger: Any, _method: str, event: Any) -> Any:
+    """Values are shown as Python writes them; what libraries log has whatever they were given in its event."""
+    event["event"] = printable(str(event["event"]))
+    return event
+
+
+def _traceback(stream: TextIO, error: Any) -> None:
+    plain = StringIO()
+    structlog.dev.plain_traceback(plain, error)
+    stream.write("\n    " + one_entry(plain.getvalue().strip("\n")))

@@ -4,12 +4,13 @@ import inspect
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from celery import Celery
+from celery import Celery, signals
 from celery._state import get_current_worker_task
 from kombu import Exchange, Queue
 
 from contract.queues import STEPS
 from workers.coroutines import as_function
+from workers.log_format import keep_entries_apart
 from workers.options import unknown_options
 from workers.routing import PriorityAMQP
 from workers.settings import settings
@@ -140,6 +141,8 @@ def configuration() -> dict[str, Any]:
 register()
 app = PointsmanCelery("workers", task_cls="workers.base:ManagedTask", set_as_current=True)
 app.add_defaults(configuration)
+for _made in (signals.after_setup_logger, signals.after_setup_task_logger):
+    _made.connect(keep_entries_apart)
 # By name: a process that only sends tasks does not load the worker.
 app.steps["worker"].add("workers.steps:NodeStep")
 app.steps["consumer"].add("workers.steps:Consuming")

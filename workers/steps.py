@@ -61,6 +61,8 @@ class NodeStep(bootsteps.StartStopStep):
             queues=list(worker.app.amqp.queues.consume_from),
         )
         become(node)
+        if os.geteuid() == 0:
+            logger.warning("this node runs as root: whoever gets code into a task owns this machine")
         self.catalogue = Catalogue.of(worker.app, ours.topology, ours.retry_policy)
         self.node = node
         # What is there now stays: a collection in a child would copy every page it shares with its parent.

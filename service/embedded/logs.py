@@ -5,6 +5,8 @@ import zlib
 from pathlib import Path
 from typing import TextIO
 
+from contract.log_text import printable
+
 _COLOURS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
 _LONGEST_LINE_BYTES = 32 * 1024
 
@@ -17,11 +19,11 @@ class Console:
         self._coloured = coloured if coloured is not None else stream.isatty() and "NO_COLOR" not in os.environ
 
     def say(self, name: str, line: str) -> None:
-        """Print one line of ``name``."""
+        """Print one line of ``name``, whatever is in it."""
         label = f"{name:<16}|"
         if self._coloured:
             label = f"\033[{_COLOURS[zlib.crc32(name.encode()) % len(_COLOURS)]}m{label}\033[0m"
-        self.write(f"{label} {line}")
+        self.write(f"{label} {printable(line)}")
 
     def write(self, text: str) -> None:
         """Print ``text`` as it is, and a line end."""

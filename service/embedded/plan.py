@@ -4,7 +4,7 @@ import signal
 import sys
 from dataclasses import dataclass
 
-from contract.nodes import worker_words
+from contract.nodes import AS_ROOT, worker_words
 from contract.queues import PoolSpec, compact_pools
 from contract.settings_view import read_settings
 from service.embedded.children import ChildSpec, StopStep
@@ -47,7 +47,13 @@ def _pools(pools: Pools) -> tuple[PoolSpec, ...]:
 
 
 def _worker(pool: PoolSpec) -> ChildSpec:
-    return ChildSpec(f"w.{pool.name}", (sys.executable, *worker_words(pool)), stop_steps=_WORKER_STOP)
+    words = (sys.executable, *worker_words(pool))
+    return ChildSpec(f"w.{pool.name}", words, stop_steps=_WORKER_STOP, on_console=_is_news)
+
+
+def _is_news(line: str) -> bool:
+    # ``up`` has said it once for all.
+    return AS_ROOT not in line
 
 
 def _python(module: str, *arguments: str) -> tuple[str, ...]:

@@ -39,6 +39,10 @@ def up(options: Options, console: Console, plan_for: PlanMaker = pointsman) -> N
 
     Raises EmbeddedError when it cannot start; what had started is stopped by then.
     """
+    if os.geteuid() == 0:
+        console.say(
+            "up", "runs as root: whoever gets code into a task owns this machine (only PostgreSQL and Valkey do not)"
+        )
     with claimed(options.data_dir) as make_runtime_dir:
         run_file = options.data_dir / "run.json"
         run_file.unlink(missing_ok=True)

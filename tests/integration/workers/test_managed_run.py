@@ -1,6 +1,7 @@
 """One message of the control plane, from the gate to its report."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from contract.events import RESULT_BYTES, TRACEBACK_BYTES
 from contract.keys import claim
+from contract.nodes import AS_ROOT
 from tests.integration.workers.conftest import Worker
 from tests.integration.workers.support import ControlPlane, until
 
@@ -169,6 +171,23 @@ def test_unsupported_message_version_is_reported_and_dropped(plane: ControlPlane
     until(lambda: plane.unacknowledged() == 0, "the acknowledgement")
     assert plane.kinds(task) == ["unknown"]
     assert "version" in shared_worker.text()
+
+
+def test_an_error_forges_no_line_of_the_workers_log_and_commands_no_terminal(
+    plane: ControlPlane, shared_worker: Worker
+) -> None:
+    forged = "[2026-11-28 12:00:00,000: INFO/MainProcess] forged"
+    task = plane.publish("fail", message=f"boom\n{forged} \x1b[2J", permanent=True)
+    plane.wait_for(task, "failed")
+    until(lambda: forged in shared_worker.text(), "the error in the log")
+    assert not [line for line in shared_worker.text().splitlines() if line.startswith(forged)]
+    assert "\x1b" not in shared_worker.text()
+    assert plane.events(task, "failed")[0].body["error"]["message"].startswith("boom\n"), "only the log changes it"
+
+
+def test_a_node_that_runs_as_root_says_so_once(shared_worker: Worker) -> None:
+    said = shared_worker.text().count(f"{AS_ROOT}whoever gets code into a task owns this machine")
+    assert said == (1 if os.geteuid() == 0 else 0)
 
 
 def test_catalogue_names_every_task_with_its_schema(plane: ControlPlane) -> None:

@@ -88,6 +88,12 @@ def test_console_colours_only_the_label() -> None:
     assert plain.getvalue() == "valkey          | hello\n"
 
 
+def test_a_child_cannot_forge_a_line_of_another_nor_command_the_terminal() -> None:
+    stream = io.StringIO()
+    Console(stream).say("w.email", "boom \x1b[2J\rup              | stopped")
+    assert stream.getvalue() == "w.email         | boom \\x1b[2J\\rup              | stopped\n"
+
+
 def test_free_port_lies_below_those_of_outgoing_connections() -> None:
     port = free_port()
     assert 20000 <= port < 32000

@@ -1,0 +1,31 @@
+"""What a worker logs of tasks is what tasks say: their errors, their output. None of it may pass for another line."""
+
+import logging
+from typing import Any
+
+from contract.log_text import one_entry
+
+
+class OneEntry(logging.Formatter):
+    """Another formatter, whose every record is one entry: one line, or one and indented ones below it."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self._inner = inner
+        # The colour goes around the text that is made safe, and comes from nowhere within it.
+        self._colours = inner.colors if getattr(inner, "use_color", False) else {}
+        if self._colours:
+            inner.use_color = False
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The entry."""
+        text = one_entry(self._inner.format(record))
+        colour = self._colours.get(record.levelname)
+        return text if colour is None else str(colour(text))
+
+
+def keep_entries_apart(logger: logging.Logger, **_: Any) -> None:
+    """For Celery's signals when it has made its handlers; whoever sets up logging by ``setup_logging`` calls it."""
+    for handler in logger.handlers:
+        if not isinstance(handler.formatter, OneEntry):
+            handler.setFormatter(OneEntry(handler.formatter or logging.Formatter()))
