@@ -13,18 +13,21 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
 from contract.catalogue import MAX_NAME, pointer
 from contract.dependencies import MOST, NAME_PATTERN
 from contract.retry import MAX_ATTEMPTS
+from service.admit.keys import KEY_PATTERN, KEY_RULE, LONGEST_KEY, key_of
 from service.admit.moments import Moment
 from service.errors import FAULTS_SHOWN, FieldError, InvalidRequest
 
 _TEN_YEARS = 10 * 366 * 86_400.0
 _MOST_TAGS = 20
 _UNKNOWN_FIELD = "this field does not exist"
+_NEVER = "must be after the task is due"
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
@@ -36,12 +39,18 @@ def _few(tags: object) -> object:
     return tags
 
 
-def _printable(value: str) -> str:
-    if not value.isprintable():
-        raise PydanticCustomError("printable", "must be printable characters")
-    return value
+def _key(value: str) -> str:
+    try:
+        return key_of(value)
+    except ValueError as error:
+        raise PydanticCustomError("idempotency_key", KEY_RULE) from error
 
 
+Key = Annotated[
+    str,
+    AfterValidator(_key),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": KEY_PATTERN}),
+]
 Dependency = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 TagValue = Annotated[str, StringConstraints(max_length=256)]
 TagName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -84,9 +93,7 @@ class Submission(BaseModel):
 class BatchItem(Submission):
     """One task of a batch."""
 
-    idempotency_key: Annotated[str, AfterValidator(_printable)] | None = Field(
-        default=None, min_length=1, max_length=255, description="As the header of a single submission."
-    )
+    idempotency_key: Key | None = Field(default=None, description="As the header of a single submission.")
 
 
 def parse_submission(body: object, kind: type[Submission] = Submission) -> Submission:
@@ -129,9 +136,13 @@ def _moments_at_fault(submission: Submission) -> Iterator[FieldError]:
         if moment is not None and not _EARLIEST <= moment <= _LATEST:
             yield FieldError(pointer=f"/{name}", detail="must be between the years 1970 and 9000")
             return
-    if expires_at is not None:
-        due_at = scheduled_at
-        if submission.delay_seconds and scheduled_at is None:
-            due_at = datetime.now(UTC) + timedelta(seconds=submission.delay_seconds)
-        if due_at is not None and expires_at <= due_at:
-            yield FieldError(pointer="/expires_at", detail="must be after the task is due")
+    if expires_at is not None and scheduled_at is not None and expires_at <= scheduled_at:
+        yield FieldError(pointer="/expires_at", detail=_NEVER)
+
+
+def too_late(submission: Submission, now: datetime) -> FieldError | None:
+    """Why a submission that expires cannot run in time any more. True of a body today that was none yesterday."""
+    expires_at, delay = submission.expires_at, timedelta(seconds=submission.delay_seconds or 0.0)
+    if expires_at is None or expires_at > now + delay:
+        return None
+    return FieldError(pointer="/expires_at", detail="lies in the past" if expires_at <= now else _NEVER)

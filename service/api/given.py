@@ -6,6 +6,7 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.admit.carrying import uncarried
+from service.admit.keys import KEY_PATTERN, LONGEST_KEY
 from service.admit.submission import field_errors, known_fields_only
 from service.api.body import parse_json, read_body
 from service.api.parts import parts_of
@@ -61,8 +62,11 @@ def idempotency_key() -> dict[str, Any]:
                 "name": "Idempotency-Key",
                 "in": "header",
                 "required": False,
-                "description": "A string of up to 255 characters, remembered for 24 hours.",
-                "schema": {"type": "string", "maxLength": 255},
+                "description": (
+                    f"Up to {LONGEST_KEY} characters in UTF-8, bare or in quotes, remembered for 24 hours. Submissions,"
+                    " retries and replays have keys of their own."
+                ),
+                "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": KEY_PATTERN},
             }
         ]
     }

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
-from service.admit.submission import parse_submission
+from service.admit.keys import KEY_RULE, key_of
+from service.admit.submission import Submission, parse_submission
 from service.api.body import parse_json, read_body
 from service.api.parts import Parts
 from service.api.problems import problem_headers, problem_of
@@ -17,13 +18,13 @@ from service.errors import BadRequest, DatabaseDiffers, PointsmanError, Unavaila
 from service.loops import ExpectedFault
 from service.store import reading
 from service.store.store import StatementRefused
-from service.submit.submitter import Accepted
+from service.submit.submitter import REFUSALS, Accepted
 from service.telemetry import logger
 
 log = logger(__name__)
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_LONGEST_KEY = 255
+_VERDICT = ("task_type", "queue", "priority", "timeout_seconds")
 _JSON = (b"content-type", b"application/json")
 _PROBLEM = (b"content-type", b"application/problem+json")
 
@@ -52,15 +53,27 @@ async def check_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
     body = await read_body(scope, receive, parts.settings.body_bytes)
     submission = parse_submission(parse_json(body, parts.settings.json_depth))
     key, traceparent = read_headers(scope)
-    task = await parts.submitter.admit(submission, key, traceparent)
-    verdict = {
-        "valid": True,
-        "task_type": task.task_type,
-        "queue": task.queue,
-        "priority": task.priority,
-        "timeout_seconds": task.timeout_seconds,
-    }
-    return Answer(200, [_JSON], to_json(verdict))
+    try:
+        task = await parts.submitter.admit(submission, key, traceparent)
+    except REFUSALS:
+        verdict = None if key is None else await _first_call(parts, submission, key)
+        if verdict is None:
+            raise
+    else:
+        verdict = {name: getattr(task, name) for name in _VERDICT}
+    return Answer(200, [_JSON], to_json({"valid": True} | verdict))
+
+
+async def _first_call(parts: Parts, submission: Submission, key: str) -> dict[str, Any] | None:
+    """The verdict on a submission that is refused by now and would get the task of its first call."""
+    (earlier,) = await parts.submitter.earlier([(submission, key)])
+    if isinstance(earlier, PointsmanError):
+        raise earlier
+    if earlier is None:
+        return None
+    async with parts.store.statement() as connection:
+        row = await reading.task(connection, earlier.task_id)
+    return None if row is None else {name: row[name] for name in _VERDICT}
 
 
 async def replayed(parts: Parts, accepted: Accepted, *, listed: bool = False) -> bytes:
@@ -76,31 +89,31 @@ async def replayed(parts: Parts, accepted: Accepted, *, listed: bool = False) ->
 
 async def _receipt(parts: Parts, accepted: Accepted) -> Answer:
     location = (b"location", b"/v1/tasks/" + accepted.task_id.encode())
-    if accepted.replayed or accepted.submitted_at is None:
+    if accepted.replayed or accepted.submitted_at is None or accepted.task is None:
         body = await replayed(parts, accepted)
         return Answer(200, [_JSON, location, (b"idempotency-replayed", b"true")], body)
     return Answer(202, [_JSON, location], receipt(accepted.task, accepted.submitted_at))
 
 
 def read_headers(scope: Any) -> tuple[str | None, str | None]:
-    """The Idempotency-Key and the traceparent. Raises ``BadRequest`` for a key that is none."""
+    """The Idempotency-Key and the traceparent. Raises ``BadRequest`` for a key that is none, and for two of them."""
     key = traceparent = None
     for name, value in scope["headers"]:
         if name == b"idempotency-key":
-            key = _key(value.decode("latin-1"))
+            if key is not None:
+                raise BadRequest("Idempotency-Key is given more than once.")
+            key = _key(value)
         elif name == b"traceparent":
             text = value.decode("latin-1").strip()
             traceparent = text if _TRACEPARENT.fullmatch(text) else None
     return key, traceparent
 
 
-def _key(text: str) -> str:
-    key = text.strip()
-    if len(key) >= 2 and key[0] == key[-1] == '"':
-        key = key[1:-1]
-    if not 1 <= len(key) <= _LONGEST_KEY or not key.isprintable():
-        raise BadRequest(f"Idempotency-Key must be a string of 1 to {_LONGEST_KEY} printable characters.")
-    return key
+def _key(value: bytes) -> str:
+    try:
+        return key_of(value.decode().strip("\t"))
+    except ValueError:
+        raise BadRequest(f"Idempotency-Key {KEY_RULE}, in UTF-8.") from None
 
 
 async def answer_or_problem(handler: Any, parts: Parts, scope: Any, receive: Any) -> Answer:

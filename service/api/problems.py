@@ -59,7 +59,8 @@ class Problem(BaseModel):
     instance: str | None = Field(default=None, description="The path that was asked for.")
     errors: list[FieldFault] | None = Field(default=None, description="Only where fields are at fault.")
     task_id: str | None = Field(
-        default=None, description="The task that may have been stored, or that this one became."
+        default=None,
+        description="The task that may have been stored, that this one became, or that the key stands for.",
     )
 
 

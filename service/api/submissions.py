@@ -26,8 +26,6 @@ from service.api.problems import Problem, problem_of, problem_responses
 from service.api.receipt import receipt
 from service.api.task_view import TaskView
 from service.errors import (
-    BodyTooLarge,
-    BreakerOpen,
     FieldError,
     InvalidRequest,
     NothingAccepted,
@@ -37,10 +35,11 @@ from service.errors import (
 from service.loops import ExpectedFault
 from service.store.store import StatementRefused
 from service.store.submitting import NewTask
-from service.submit.submitter import Accepted
+from service.submit.submitter import REFUSALS, Accepted
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 
+_Admitted = NewTask | Accepted | PointsmanError
 _ITEMS_AT_ONCE = 50
 _EXAMPLE = {"task_type": "echo", "kwargs": {"to": "a@example.org"}, "priority": 8, "tags": {"tenant": "42"}}
 
@@ -91,7 +90,8 @@ def _respond(answer: Answer) -> Response:
     operation_id="submit_task",
     summary="Submit a task",
     description="Answers 202 once the task is durable: it will reach exactly one terminal state. "
-    "With an `Idempotency-Key` the same call again answers 200 with the first task.",
+    "With an `Idempotency-Key` the same call again answers 200 with the first task, also when a new one would be "
+    "refused by now. Equal bodies may be written differently; with another body it is 422 and names the first task.",
     status_code=202,
     response_model=TaskView,
     responses={
@@ -145,18 +145,13 @@ async def take_batch(parts: Parts, scope: Any, receive: Any) -> Answer:
     key, traceparent = read_headers(scope)
     if key is not None:
         raise InvalidRequest("A batch takes an idempotency_key per item, not the header.")
-    admitted = []
-    for place, item in enumerate(batch.tasks):
-        admitted.append(await _admit(parts, item, traceparent))
-        if place % _ITEMS_AT_ONCE == 0:
-            # Other requests are not to wait for a whole batch.
-            await asyncio.sleep(0)
+    admitted = await _admit_all(parts, batch.tasks, traceparent)
     refused = [task for task in admitted if isinstance(task, PointsmanError)]
     if batch.atomic and refused:
         return _nothing_accepted(admitted, scope["path"])
-    tasks = [task for task in admitted if not isinstance(task, PointsmanError)]
-    stored = iter(await parts.submitter.submit_batch(tasks, atomic=batch.atomic))
-    outcomes = [task if isinstance(task, PointsmanError) else next(stored) for task in admitted]
+    tasks = [task for task in admitted if isinstance(task, NewTask)]
+    stored = iter(await parts.submitter.submit_batch(tasks, atomic=batch.atomic) if tasks else ())
+    outcomes = [next(stored) if isinstance(task, NewTask) else task for task in admitted]
     results = [await _item_result(parts, outcome, scope["path"]) for outcome in outcomes]
     accepted = sum(taken for taken, _ in results)
     texts = b",".join(text for _, text in results)
@@ -178,19 +173,36 @@ def _parse_batch(value: Any, most: int) -> Batch:
     return batch
 
 
-async def _admit(parts: Parts, item: Any, traceparent: str | None) -> NewTask | PointsmanError:
-    try:
-        submission = parse_submission(item, BatchItem)
-        assert isinstance(submission, BatchItem)
-        return await parts.submitter.admit(submission, submission.idempotency_key, traceparent)
-    except (InvalidRequest, BodyTooLarge, BreakerOpen) as error:
-        return error
+async def _admit_all(parts: Parts, items: list[Any], traceparent: str | None) -> list[_Admitted]:
+    """Each item checked; one that is refused by now and was accepted with its key before is what it became."""
+    admitted: list[_Admitted] = []
+    keyed: dict[int, BatchItem] = {}
+    for place, item in enumerate(items):
+        if place % _ITEMS_AT_ONCE == 0:
+            # Other requests are not to wait for a whole batch.
+            await asyncio.sleep(0)
+        try:
+            submission = parse_submission(item, BatchItem)
+            assert isinstance(submission, BatchItem)
+        except InvalidRequest as error:
+            admitted.append(error)
+            continue
+        try:
+            admitted.append(await parts.submitter.admit(submission, submission.idempotency_key, traceparent))
+        except REFUSALS as error:
+            admitted.append(error)
+            if submission.idempotency_key is not None:
+                keyed[place] = submission
+    calls = [(submission, submission.idempotency_key or "") for submission in keyed.values()]
+    for place, earlier in zip(keyed, await parts.submitter.earlier(calls), strict=True):
+        admitted[place] = earlier or admitted[place]
+    return admitted
 
 
 async def _item_result(parts: Parts, outcome: Accepted | PointsmanError, path: str) -> tuple[bool, bytes]:
     """Whether the item was accepted, and its result as JSON text."""
     if isinstance(outcome, Accepted):
-        if outcome.submitted_at is not None and not outcome.replayed:
+        if outcome.submitted_at is not None and outcome.task is not None and not outcome.replayed:
             return True, b'{"status":202,"task":%b}' % receipt(outcome.task, outcome.submitted_at)
         try:
             return True, b'{"status":200,"task":%b}' % await replayed(parts, outcome, listed=True)
@@ -201,7 +213,7 @@ async def _item_result(parts: Parts, outcome: Accepted | PointsmanError, path: s
     return False, to_json({"status": outcome.status, "problem": problem_of(outcome, path)})
 
 
-def _nothing_accepted(admitted: Sequence[NewTask | PointsmanError], path: str) -> Answer:
+def _nothing_accepted(admitted: Sequence[_Admitted], path: str) -> Answer:
     problems = (
         {"status": task.status, "problem": problem_of(task, path)} if isinstance(task, PointsmanError) else None
         for task in admitted

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from enum import StrEnum
 from typing import Any
 
 from service.errors import KeyInUse, KeyReused, OutcomeUnknown
@@ -21,16 +22,28 @@ class AlreadyDone(Exception):
         self.made = made
 
 
-def fingerprint_of(action: str, given: Mapping[str, Any]) -> str:
-    """Equal for equal calls of one action."""
-    return hashlib.sha256(f"{action} {json.dumps(given, sort_keys=True, default=str)}".encode()).hexdigest()
+def fingerprint_of(act: "Act", given: Mapping[str, Any]) -> str:
+    """Equal for equal calls of one act."""
+    return hashlib.sha256(f"{act} {json.dumps(given, sort_keys=True, default=str)}".encode()).hexdigest()
+
+
+class Act(StrEnum):
+    """What can be done under a key. Each has keys of its own, beside those of submissions."""
+
+    RETRY = "retry"
+    REPLAY = "replay"
+
+    def scoped(self, key: str) -> str:
+        """The key as it is stored. None of a submission looks so: a key holds no control character."""
+        return f"{self}\n{key}"
 
 
 class Once:
-    """Keys of one process. They share their table with those of submissions."""
+    """Keys of one act in one process. They share their table with those of submissions, and no key with them."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, act: Act, settings: Settings) -> None:
         self._store = store
+        self._act = act
         self._remembered_seconds = settings.idempotency_seconds
 
     async def find(self, key: str | None, fingerprint: str) -> str | None:
@@ -38,12 +51,14 @@ class Once:
         if key is None:
             return None
         async with self._store.statement() as connection:
-            found = (await submitting.find_keys(connection, [(LOCAL_CALLER, key)])).get((LOCAL_CALLER, key))
-        if found is None:
-            return None
-        if found[1] != fingerprint:
-            raise KeyReused
-        return found[0]
+            found = await self._found(connection, self._act.scoped(key), key)
+        made, made_by = found.get(self._act.scoped(key), (None, None))
+        if made is None and found.get(key, ("", ""))[1] == fingerprint:
+            # The release before did it, under the bare key.
+            return found[key][0]
+        if made is not None and made_by != fingerprint:
+            raise self._reused(made)
+        return made
 
     @asynccontextmanager
     async def transaction(self, key: str | None, makes: str, fingerprint: str) -> AsyncIterator[Connection]:
@@ -55,7 +70,7 @@ class Once:
         try:
             async with self._store.transaction() as connection:
                 if key is not None:
-                    await self._claim(connection, key, makes, fingerprint)
+                    await self._claim(connection, self._act.scoped(key), makes, fingerprint)
                 yield connection
         except LockNotGot:
             if key is None:
@@ -64,13 +79,23 @@ class Once:
         except ConnectionLost as error:
             raise OutcomeUnknown(task_id=makes) from error
 
-    async def _claim(self, connection: Connection, key: str, makes: str, fingerprint: str) -> None:
+    async def _claim(self, connection: Connection, scoped: str, makes: str, fingerprint: str) -> None:
         remembered = self._remembered_seconds
-        if await submitting.claim_key(connection, LOCAL_CALLER, key, makes, fingerprint, remembered):
+        if await submitting.claim_key(connection, LOCAL_CALLER, scoped, makes, fingerprint, remembered):
             return
-        found = (await submitting.find_keys(connection, [(LOCAL_CALLER, key)])).get((LOCAL_CALLER, key))
-        if found is None:
+        made, made_by = (await self._found(connection, scoped)).get(scoped, (None, None))
+        if made is None:
             raise KeyInUse(retry_after_seconds=1)
-        if found[1] != fingerprint:
-            raise KeyReused
-        raise AlreadyDone(found[0])
+        if made_by != fingerprint:
+            raise self._reused(made)
+        raise AlreadyDone(made)
+
+    async def _found(self, connection: Connection, *keys: str) -> dict[str, tuple[str, str]]:
+        wanted = [(LOCAL_CALLER, key) for key in keys]
+        found = await submitting.find_keys(connection, wanted, self._remembered_seconds)
+        return {key: said for (_, key), said in found.items()}
+
+    def _reused(self, made: str) -> KeyReused:
+        if self._act is Act.RETRY:
+            return KeyReused(f"The Idempotency-Key was used to retry another task, which became {made}.", task_id=made)
+        return KeyReused(f"The Idempotency-Key was used with another body, for the replay {made}.")

@@ -10,7 +10,7 @@ import uuid_utils
 from service.admit.catalogue import Catalogue
 from service.admit.names import unknown_names
 from service.errors import InvalidRequest, UnknownReplay
-from service.operate.once import AlreadyDone, Once, fingerprint_of
+from service.operate.once import Act, AlreadyDone, Once, fingerprint_of
 from service.operate.withdraw import Withdrawer
 from service.settings import Settings
 from service.store import dead_letters, replaying
@@ -59,7 +59,7 @@ class Replayer:
         self._catalogue = catalogue
         self._topology = settings.topology
         self._queues = [queue.name for queue in settings.topology.queues]
-        self._once = Once(store, settings)
+        self._once = Once(store, Act.REPLAY, settings)
 
     async def count(self, asked: ReplayRequest) -> ReplayResult:
         """What ``replay`` would do now; changes nothing. Raises ``InvalidRequest`` as it does."""
@@ -76,7 +76,7 @@ class Replayer:
         whose queue is not configured any more. Raises the errors of ``Once``, and ``InvalidRequest`` when nothing is
         found because a name in the filter does not exist.
         """
-        fingerprint = fingerprint_of("replay", asked.given())
+        fingerprint = fingerprint_of(Act.REPLAY, asked.given())
         made = await self._once.find(key, fingerprint)
         if made is not None:
             return _result(await self.find(UUID(made))), True

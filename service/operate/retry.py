@@ -9,7 +9,7 @@ from pydantic_core import from_json
 from contract.states import TERMINAL, TaskState
 from service.admit.catalogue import Catalogue
 from service.errors import FieldError, TaskNotFinished, TaskReplayed, TaskSucceeded, UnknownQueue, UnknownTask
-from service.operate.once import AlreadyDone, Once, fingerprint_of
+from service.operate.once import Act, AlreadyDone, Once, fingerprint_of
 from service.settings import Settings
 from service.store import reading, replaying
 from service.store.store import Store
@@ -23,7 +23,7 @@ class Retrier:
         self._store = store
         self._catalogue = catalogue
         self._queues = [queue.name for queue in settings.topology.queues]
-        self._once = Once(store, settings)
+        self._once = Once(store, Act.RETRY, settings)
 
     async def retry(self, task_id: UUID, key: str | None, traceparent: str | None) -> tuple[dict[str, Any], bool]:
         """The new task's row, and whether an earlier call with this key made it.
@@ -33,7 +33,7 @@ class Retrier:
         naming what it became, the errors of ``Once``, and those of a submission whose task type, arguments or queue
         are not known any more.
         """
-        fingerprint = fingerprint_of("retry", {"task": str(task_id)})
+        fingerprint = fingerprint_of(Act.RETRY, {"task": str(task_id)})
         made = await self._once.find(key, fingerprint)
         if made is None:
             old = await self._ended(task_id)

@@ -41,6 +41,12 @@ class NewTask:
     """The epoch it will be published in right after the commit; None leaves it to the dispatcher."""
     dependencies: str | None = None
     """What it depends on, a line each."""
+    fingerprint_before: str | None = None
+    """As the release before would have written it, where that differs."""
+
+    def fingerprints(self) -> tuple[str | None, ...]:
+        """What its body may be remembered by."""
+        return self.fingerprint, self.fingerprint_before
 
     def depends_on(self) -> list[str]:
         """What it depends on."""
@@ -202,7 +208,7 @@ _CLAIM_KEY = text("""
 _FIND_KEYS = text(
     "SELECT k.caller, k.key, k.task_id, k.fingerprint FROM idempotency_key k JOIN "
     + array_columns({"caller": "text", "key": "text"})
-    + " USING (caller, key)"
+    + " USING (caller, key) WHERE k.created_at >= now() - CAST(:remembered AS float8) * interval '1 second'"
 )
 
 _FIND_IDS = text("""
@@ -246,12 +252,11 @@ async def wait_no_longer(connection: AsyncConnection, milliseconds: int) -> None
 
 
 async def find_keys(
-    connection: AsyncConnection, wanted: Sequence[tuple[str, str]]
+    connection: AsyncConnection, wanted: Sequence[tuple[str, str]], remembered_seconds: float
 ) -> dict[tuple[str, str], tuple[str, str]]:
-    """The (task id, fingerprint) each (caller, key) stands for."""
-    rows = await connection.execute(
-        _FIND_KEYS, {"caller": [caller for caller, _ in wanted], "key": [key for _, key in wanted]}
-    )
+    """The (task id, fingerprint) each (caller, key) stands for, if that was not too long ago."""
+    parameters: dict[str, object] = {"caller": [caller for caller, _ in wanted], "key": [key for _, key in wanted]}
+    rows = await connection.execute(_FIND_KEYS, parameters | {"remembered": remembered_seconds})
     return {(row.caller, row.key): (str(row.task_id), row.fingerprint) for row in rows}
 
 

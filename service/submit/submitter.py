@@ -1,10 +1,8 @@
 """One submission whole: from a parsed body to a durable task."""
 
 import asyncio
-import hashlib
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,12 +11,11 @@ from pydantic_core import to_json
 
 from service.admit.carrying import uncarried
 from service.admit.catalogue import Catalogue
-from service.admit.submission import BatchItem, Submission
+from service.admit.submission import Submission, too_late
 from service.breaker.breaker import BreakerState
 from service.errors import (
     BodyTooLarge,
     BreakerOpen,
-    FieldError,
     InvalidRequest,
     KeyInUse,
     KeyReused,
@@ -31,9 +28,12 @@ from service.store import submitting
 from service.store.holding import Blocking
 from service.store.store import StatementRefused, Store
 from service.store.submitting import NewTask
+from service.submit.fingerprint import fingerprints_of
 from service.submit.group_commit import GroupCommit
 from service.submit.writer import Receipt
 
+REFUSALS = (InvalidRequest, BodyTooLarge, BreakerOpen)
+"""What ``Submitter.admit`` has against a submission. Time, a deploy or a circuit breaker may have brought it about."""
 _RETRY_SECONDS = 10.0
 """When to ask again, where the breaker does not say."""
 LOCAL_CALLER = "local"
@@ -46,7 +46,8 @@ class Accepted:
 
     task_id: str
     replayed: bool
-    task: NewTask
+    task: NewTask | None
+    """None for some replays: nothing was made."""
     submitted_at: datetime | None
     """None for a replay: read the task."""
 
@@ -62,9 +63,9 @@ class Submitter:
         self._first_calls: dict[tuple[str, str], asyncio.Future[Accepted | None]] = {}
 
     async def admit(self, submission: Submission, key: str | None, traceparent: str | None) -> NewTask:
-        """Every check of a submission; writes nothing.
+        """Every check of a new submission; writes nothing, and does not ask what its key stands for.
 
-        Raises ``InvalidRequest`` or one of its kinds, ``BodyTooLarge``, ``BreakerOpen`` or ``DatabaseAway``.
+        Raises one of ``REFUSALS``, or ``DatabaseAway``.
         """
         known = await self._catalogue.find(submission.task_type)
         known.check(submission.args, submission.kwargs)
@@ -72,6 +73,7 @@ class Submitter:
         args, kwargs = _encode(submission, self._settings.body_bytes)
         dependencies = known.dependencies_of(submission.args, submission.kwargs, submission.dependencies)
         requested = submission.timeout_seconds
+        prints = None if key is None else fingerprints_of(submission)
         task = NewTask(
             id=str(uuid_utils.uuid7()),
             task_type=known.spec.name,
@@ -90,24 +92,33 @@ class Submitter:
             max_attempts=submission.max_attempts or known.spec.retry.max_attempts,
             traceparent=traceparent,
             key=key,
-            fingerprint=None if key is None else _fingerprint(submission),
+            fingerprint=None if prints is None else prints.ours,
             sent_epoch=None,
             dependencies="\n".join(dependencies) if dependencies else None,
+            fingerprint_before=None if prints is None else prints.before,
         )
-        if submission.expires_at is not None and submission.expires_at <= datetime.now(UTC):
-            past = FieldError(pointer="/expires_at", detail="lies in the past")
-            await self._refuse_unless_replay(task, InvalidRequest(errors=[past]))
+        if submission.expires_at is not None and (fault := too_late(submission, datetime.now(UTC))) is not None:
+            raise InvalidRequest(errors=[fault])
         if self._commits.breakers.blocking and submission.on_breaker_open == "reject":
             blocking = self._commits.breakers.refuses(task.task_type, dependencies)
             if blocking is not None:
-                await self._refuse_unless_replay(task, _refusal(blocking))
+                raise _refusal(blocking)
         return task
 
-    async def _refuse_unless_replay(self, task: NewTask, error: PointsmanError) -> None:
-        """A call again gets the first call's task, whatever would be said to a new one now. Raises ``error``."""
-        if task.key is not None and isinstance((await self._replays([task]))[task.id], Accepted):
-            return
-        raise error
+    async def earlier(self, calls: Sequence[tuple[Submission, str]]) -> list[Accepted | PointsmanError | None]:
+        """What each submission, refused by now, became when it was first called with its key; None: it never was."""
+        pairs = [(LOCAL_CALLER, key) for _, key in calls]
+        under_way = [self._first_calls[pair] for pair in {*pairs} if pair in self._first_calls]
+        if under_way:
+            await asyncio.wait(under_way, timeout=self._settings.idempotency_wait_seconds)
+        found = await self._look_up(
+            [(pair, fingerprints_of(submission)) for pair, (submission, _) in zip(pairs, calls, strict=True)]
+        )
+        # The first call has not committed yet.
+        return [
+            KeyInUse(retry_after_seconds=1) if answer is None and pair in self._first_calls else answer
+            for pair, answer in zip(pairs, found, strict=True)
+        ]
 
     async def submit(self, submission: Submission, key: str | None, traceparent: str | None) -> Accepted:
         """Return once the task is durable, whoever dies then.
@@ -115,7 +126,16 @@ class Submitter:
         Raises the errors of ``admit`` and of ``GroupCommit.join``; with a key also ``KeyInUse`` (its first call has not
         committed within two seconds) and ``KeyReused`` (it stands for another body).
         """
-        task = await self.admit(submission, key, traceparent)
+        try:
+            task = await self.admit(submission, key, traceparent)
+        except REFUSALS:
+            # A call again gets the first call's task, whatever would be said to a new one now.
+            (earlier,) = [None] if key is None else await self.earlier([(submission, key)])
+            if earlier is None:
+                raise
+            if isinstance(earlier, PointsmanError):
+                raise earlier from None
+            return earlier
         if key is None:
             receipt = await self._commits.join(task)
             return Accepted(task.id, False, task, receipt.submitted_at)
@@ -128,7 +148,7 @@ class Submitter:
         firsts: dict[tuple[str, str], NewTask] = {}
         fresh = [task for task in tasks if task.key is None or firsts.setdefault((task.caller, task.key), task) is task]
         if atomic and any(task.key and firsts[task.caller, task.key].fingerprint != task.fingerprint for task in tasks):
-            raise KeyReused
+            raise KeyReused("Two items of the batch have the same idempotency_key and different bodies.")
         written = await (self._commits.write_atomic(fresh) if atomic else self._commits.write_batch(fresh))
         receipts = dict(zip((task.id for task in fresh), written, strict=True))
         taken = [task for task in fresh if isinstance(found := receipts[task.id], Receipt) and not found.accepted]
@@ -144,7 +164,7 @@ class Submitter:
             if isinstance(receipt, PointsmanError):
                 answers.append(receipt)
             elif first.fingerprint != task.fingerprint:
-                answers.append(KeyReused())
+                answers.append(_reused(first.id if receipt.accepted else _task_of(replays[first.id])))
             elif not receipt.accepted:
                 answers.append(replays[first.id])
             else:
@@ -155,8 +175,9 @@ class Submitter:
         while (first_call := self._first_calls.get(key)) is not None:
             first = await self._wait_for(first_call)
             if first is not None:
+                assert first.task is not None
                 if first.task.fingerprint != task.fingerprint:
-                    raise KeyReused
+                    raise _reused(first.task_id)
                 return Accepted(first.task_id, True, task, None)
         mine: asyncio.Future[Accepted | None] = asyncio.get_running_loop().create_future()
         self._first_calls[key] = mine
@@ -186,20 +207,43 @@ class Submitter:
 
     async def _replays(self, tasks: Sequence[NewTask]) -> dict[str, Accepted | PointsmanError]:
         """The task each taken key stands for."""
-        if not tasks:
-            return {}
-        wanted = [(task.caller, task.key or "") for task in tasks]
-        async with self._store.statement() as connection:
-            found = await submitting.find_keys(connection, wanted)
+        asked = [((task.caller, task.key or ""), task.fingerprints()) for task in tasks]
         answers: dict[str, Accepted | PointsmanError] = {}
-        for task, pair in zip(tasks, wanted, strict=True):
-            if pair not in found:
-                answers[task.id] = KeyInUse(retry_after_seconds=1)
-            elif found[pair][1] != task.fingerprint:
-                answers[task.id] = KeyReused()
-            else:
-                answers[task.id] = Accepted(found[pair][0], True, task, None)
+        for task, found in zip(tasks, await self._look_up(asked), strict=True):
+            if isinstance(found, Accepted):
+                found = Accepted(found.task_id, True, task, None)
+            answers[task.id] = found or KeyInUse(retry_after_seconds=1)
         return answers
+
+    async def _look_up(
+        self, asked: Sequence[tuple[tuple[str, str], Collection[str | None]]]
+    ) -> list[Accepted | KeyReused | None]:
+        """For each key, with what its body may be remembered by."""
+        if not asked:
+            return []
+        async with self._store.statement() as connection:
+            remembered = self._settings.idempotency_seconds
+            found = await submitting.find_keys(connection, [pair for pair, _ in asked], remembered)
+        answers: list[Accepted | KeyReused | None] = []
+        for pair, fingerprints in asked:
+            task_id, fingerprint = found.get(pair, (None, None))
+            if task_id is None:
+                answers.append(None)
+            elif fingerprint in fingerprints:
+                answers.append(Accepted(task_id, True, None, None))
+            else:
+                answers.append(_reused(task_id))
+        return answers
+
+
+def _reused(first: str | None) -> KeyReused:
+    if first is None:
+        return KeyReused()
+    return KeyReused(f"The Idempotency-Key was used with another body, for the task {first}.", task_id=first)
+
+
+def _task_of(answer: Accepted | PointsmanError) -> str | None:
+    return answer.task_id
 
 
 def _refusal(blocking: Blocking) -> BreakerOpen:
@@ -227,16 +271,3 @@ def _encode(submission: Submission, most_bytes: int) -> tuple[str, str]:
         if faults:
             raise InvalidRequest(errors=faults)
     return args, kwargs
-
-
-def _fingerprint(submission: Submission) -> str:
-    """Equal for equal bodies, whatever the order of their fields.
-
-    Defaults are left out: a field that a later version adds must not make an old body another one.
-    """
-    body = submission.model_dump(
-        mode="json",
-        exclude_defaults=True,
-        exclude={"idempotency_key"} if isinstance(submission, BatchItem) else None,
-    )
-    return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -108,7 +108,7 @@ class Writer:
                     if part:
                         remembered = self._settings.idempotency_seconds
                         stored = await submitting.store(connection, part, [], remembered)
-                        await _refuse_reused_keys(connection, part, stored)
+                        await _refuse_reused_keys(connection, part, stored, remembered)
                         done.append((part, stored))
             for part, stored in done:
                 receipts |= zip((task.id for task in part), self._receipts(part, stored), strict=True)
@@ -248,13 +248,20 @@ def _refusal(error: RowRefused, what: str) -> PointsmanError:
     return InvalidRequest(f"The database refused a value of this {what}; nothing was stored.")
 
 
-async def _refuse_reused_keys(connection: Connection, tasks: Sequence[NewTask], stored: Stored) -> None:
+async def _refuse_reused_keys(
+    connection: Connection, tasks: Sequence[NewTask], stored: Stored, remembered: float
+) -> None:
     """Raises ``KeyReused`` when a key that is taken stands for another body."""
     taken = [task for task in tasks if stored.accepted is not None and task.id not in stored.accepted]
-    found = await submitting.find_keys(connection, [(task.caller, task.key or "") for task in taken]) if taken else {}
+    if not taken:
+        return
+    found = await submitting.find_keys(connection, [(task.caller, task.key or "") for task in taken], remembered)
     for task in taken:
-        if found.get((task.caller, task.key or ""), ("", task.fingerprint))[1] != task.fingerprint:
-            raise KeyReused
+        first, fingerprint = found.get((task.caller, task.key or ""), (None, task.fingerprint))
+        if fingerprint not in task.fingerprints():
+            raise KeyReused(
+                f"The Idempotency-Key {task.key} was used with another body, for the task {first}.", task_id=first
+            )
 
 
 def envelope_of(task: NewTask) -> Envelope:

@@ -66,9 +66,43 @@ async def test_the_same_key_gives_the_same_task_and_another_call_with_it_is_refu
     assert (first.status_code, second.status_code) == (202, 200)
     assert second.headers["idempotency-replayed"] == "true"
     assert first.json()["id"] == second.json()["id"]
-    assert problem(await api.post(f"/v1/tasks/{other}/retry", headers=key)) == (422, "idempotency-key-reused")
-    submitted = await api.post("/v1/tasks", json={"task_type": "noop"}, headers=key)
-    assert problem(submitted) == (422, "idempotency-key-reused")
+    reused = await api.post(f"/v1/tasks/{other}/retry", headers=key)
+    assert problem(reused) == (422, "idempotency-key-reused")
+    assert reused.json()["task_id"] == first.json()["id"]
+
+
+async def test_keys_of_submissions_retries_and_replays_are_not_one_anothers(
+    spine: Spine, api: httpx.AsyncClient
+) -> None:
+    old = await ended(spine)
+    calls = [
+        ("/v1/tasks", {"task_type": "noop"}),
+        (f"/v1/tasks/{old}/retry", {}),
+        ("/v1/dead-letters/replay", {"task_type": "noop"}),
+    ]
+    for expected in (202, 200):
+        answers = [await api.post(path, json=body, headers={"Idempotency-Key": "one"}) for path, body in calls]
+        assert [answer.status_code for answer in answers] == [expected] * 3
+    other = await api.post("/v1/dead-letters/replay", json={"queue": "email"}, headers={"Idempotency-Key": "one"})
+    assert problem(other) == (422, "idempotency-key-reused")
+    assert answers[2].json()["replay_id"] in other.json()["detail"]
+
+
+async def test_an_act_of_the_release_before_is_known_by_its_key(spine: Spine, api: httpx.AsyncClient) -> None:
+    old = await ended(spine)
+    key = {"Idempotency-Key": "before"}
+    first = await api.post(f"/v1/tasks/{old}/retry", headers=key)
+    await spine.run("UPDATE idempotency_key SET key = 'before'")
+    second = await api.post(f"/v1/tasks/{old}/retry", headers=key)
+    assert (second.status_code, second.json()["id"]) == (200, first.json()["id"])
+
+
+async def test_a_key_is_forgotten_after_a_day_though_no_sweep_came_by(spine: Spine, api: httpx.AsyncClient) -> None:
+    old, other = await ended(spine), await ended(spine)
+    key = {"Idempotency-Key": "daily"}
+    await api.post(f"/v1/tasks/{old}/retry", headers=key)
+    await spine.run("UPDATE idempotency_key SET created_at = now() - interval '25 hours'")
+    assert (await api.post(f"/v1/tasks/{other}/retry", headers=key)).status_code == 202
 
 
 @pytest.mark.parametrize("keyed", [True, False])

@@ -5,13 +5,20 @@ from typing import Any
 import pytest
 
 from service.admit.carrying import uncarried
-from service.admit.submission import BatchItem, parse_submission
-from service.errors import InvalidRequest
+from service.admit.submission import BatchItem, parse_submission, too_late
+from service.api.intake import read_headers
+from service.errors import BadRequest, InvalidRequest
 
 
 def refused(**body: Any) -> dict[str, str]:
     with pytest.raises(InvalidRequest) as raised:
         parse_submission({"task_type": "noop"} | body)
+    return {error["pointer"]: error["detail"] for error in raised.value.errors}
+
+
+def refused_item(**body: Any) -> dict[str, str]:
+    with pytest.raises(InvalidRequest) as raised:
+        parse_submission({"task_type": "noop"} | body, BatchItem)
     return {error["pointer"]: error["detail"] for error in raised.value.errors}
 
 
@@ -73,9 +80,52 @@ def test_an_expiry_before_the_task_is_due_is_refused() -> None:
     assert refused(expires_at=soon, scheduled_at="2030-01-01T00:00:00Z").keys() == {"/expires_at"}
 
 
-def test_an_expiry_before_the_delay_is_over_is_refused() -> None:
-    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    assert refused(expires_at=soon, delay_seconds=36_000).keys() == {"/expires_at"}
+@pytest.mark.parametrize(
+    ("hours", "delay_seconds", "fault"),
+    [(1, 36_000, "must be after the task is due"), (1, 3_599, None), (0, 0, "lies in the past"), (1, None, None)],
+)
+def test_an_expiry_is_too_late_by_the_clock_and_the_delay(hours: int, delay_seconds: float, fault: str | None) -> None:
+    """The body stays as good as it was when it was first sent."""
+    now = datetime(2026, 11, 28, tzinfo=UTC)
+    expires_at = (now + timedelta(hours=hours)).isoformat()
+    body = {"task_type": "noop", "expires_at": expires_at, "delay_seconds": delay_seconds}
+    found = too_late(parse_submission(body), now)
+    assert (found and found["detail"]) == fault
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        *((written, "order-17") for written in ("order-17", '"order-17"', " order-17 ", '  "order-17" ')),
+        *(
+            ("käse-1", "käse-1"),
+            ("日本", "日本"),
+            ('"a b"', "a b"),
+            ('" a "', " a "),
+            ('"a', '"a'),
+            ("x" * 255, "x" * 255),
+        ),
+        *(('""a""', '"a"'), ("\u00e9\u0301 \U0001f980", "\u00e9\u0301 \U0001f980")),
+    ],
+)
+def test_a_key_means_the_same_in_a_header_and_in_an_item(written: str, key: str) -> None:
+    item = parse_submission({"task_type": "noop", "idempotency_key": written}, BatchItem)
+    assert isinstance(item, BatchItem)
+    header, _ = read_headers({"headers": [(b"idempotency-key", written.encode())]})
+    assert item.idempotency_key == header == key
+
+
+@pytest.mark.parametrize("key", ["", "a\x00b", "x" * 256, " ", '""', '" "', "a\tb", "a\x85", "\x7f"])
+def test_what_is_no_key_is_refused_in_a_header_as_in_an_item(key: str) -> None:
+    with pytest.raises(BadRequest):
+        read_headers({"headers": [(b"idempotency-key", key.encode())]})
+    assert refused_item(idempotency_key=key).keys() == {"/idempotency_key"}
+
+
+@pytest.mark.parametrize("headers", [[b"caf\xe9"], [b"a", b"a"], [b"a", b"b"]])
+def test_a_key_in_another_encoding_and_a_second_key_are_refused(headers: list[bytes]) -> None:
+    with pytest.raises(BadRequest):
+        read_headers({"headers": [(b"idempotency-key", value) for value in headers]})
 
 
 @pytest.mark.parametrize("key", ["", "a\x00b", "x" * 256])
