@@ -15,6 +15,7 @@ from typing import Any, NotRequired, Protocol, Self, TypedDict
 
 from contract.keys import CONTROL, claim, once
 from workers.connection import AWAY, RedisConnection
+from workers.encoding import plain
 from workers.errors import AttemptSuperseded, OnceNotRecorded
 from workers.settings import Settings
 
@@ -58,7 +59,8 @@ class Step:
         self.finished = False
         """Whether an earlier attempt came to the end of its block. If not, it may have done the step or not."""
         self.result: Any = None
-        """What that block left here; JSON, at most 4 KiB. In the first block: what to leave for later attempts."""
+        """What that block left here: JSON as ``workers.encoding`` writes it, at most 4 KiB. In the first block: what to
+        leave for later attempts."""
         self._attempt = attempt
         self._records = records
         self._call = secrets.token_hex(8)
@@ -86,8 +88,9 @@ class Step:
         if not self.first or error is not None or self._forgotten:
             # A block that raised may have done its step all the same.
             return
-        record: Record = {"call": self._call, "attempt": self._attempt, "finished": True, "result": self.result}
-        if len(json.dumps(record["result"]).encode()) > RESULT_BYTES:
+        text = json.dumps(self.result, default=plain)
+        record: Record = {"call": self._call, "attempt": self._attempt, "finished": True, "result": json.loads(text)}
+        if len(text.encode()) > RESULT_BYTES:
             raise ValueError(f"the result of step {self.key!r} is longer than {RESULT_BYTES} bytes")
         self._records.write(self.key, record)
 

@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any
 
 from contract.events import PROGRESS_BYTES, Progress
+from workers.encoding import plain
 from workers.report import clean
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def progress_text(state: str, current: Any, total: Any, note: str, meta: Any) ->
         "at": time.time(),
     }
     try:
-        text = clean(json.dumps(told, ensure_ascii=False, allow_nan=False))
+        text = clean(json.dumps(told, ensure_ascii=False, allow_nan=False, default=plain))
         if len(text.encode()) <= PROGRESS_BYTES:
             return text
         reason = f"longer than {PROGRESS_BYTES} bytes"

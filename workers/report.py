@@ -11,10 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NotRequired, TypedDict
 
-from pydantic import BaseModel
+from celery.result import AsyncResult, GroupResult
 
 from contract.events import RESULT_BYTES, TRACEBACK_BYTES, ErrorBody, EventKind
 from workers.connection import AWAY, RedisConnection
+from workers.encoding import encode
 from workers.errors import ResultNotJSON, ResultTooLarge
 from workers.keeper import Keeper, Outcome
 from workers.slots import Slot
@@ -55,23 +56,21 @@ class Ending(TypedDict):
 
 
 def encode_result(result: Any) -> str | None:
-    """The result as JSON text; None stays None. Raises ``ResultNotJSON`` or ``ResultTooLarge``."""
+    """The result as JSON text, as ``workers.encoding`` writes it; None stays None.
+
+    Raises ``ResultNotJSON`` or ``ResultTooLarge``.
+    """
     if result is None:
         return None
     try:
-        text = _RESULT_ENCODER.encode(result)
+        # As in plain Celery, a call or a group that was made is told by its ids.
+        text = encode(result.as_tuple() if isinstance(result, (AsyncResult, GroupResult)) else result)
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise ResultNotJSON(f"the task returned {type(result).__name__}: {error}"[:500]) from None
     if size > RESULT_BYTES:
         raise ResultTooLarge(f"the result has {size} bytes, {RESULT_BYTES} are allowed")
     return text
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def describe(error: BaseException) -> ErrorBody:
@@ -131,7 +130,6 @@ def _newest(text: str, most_bytes: int) -> str:
     return "…\n" + tail[tail.find("\n") + 1 :]
 
 
-_RESULT_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
 _BODY_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 

@@ -9,6 +9,7 @@ from pydantic_core import to_json
 
 from service.admit.keys import KEY_RULE, key_of
 from service.admit.submission import Submission, parse_submission
+from service.api.answers import json_bytes
 from service.api.body import parse_json, read_body
 from service.api.parts import Parts
 from service.api.problems import problem_headers, problem_of
@@ -84,7 +85,7 @@ async def replayed(parts: Parts, accepted: Accepted, *, listed: bool = False) ->
         row = await reading.task(connection, accepted.task_id, listed=listed)
     if row is None:
         raise UnknownTask("The task this Idempotency-Key stands for is no longer kept.")
-    return to_json(task_view(row), inf_nan_mode="null")
+    return json_bytes(task_view(row))
 
 
 async def _receipt(parts: Parts, accepted: Accepted) -> Answer:

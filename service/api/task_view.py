@@ -1,5 +1,6 @@
 """The Task as callers see it: the same shape wherever it is answered."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
 from contract.states import TaskState
-from service.api.answers import moment, with_nulls
+from service.api.answers import Verbatim, moment, with_nulls
 from service.observe import sla
 
 EXAMPLE_TASK: dict[str, Any] = {
@@ -185,17 +186,32 @@ def error_view(row: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _from_text(text: str | None) -> Any:
-    """The value of JSON text. What another JSON reader could not take (too deep, NaN) is given as the text it is."""
+    """The value of JSON text, for ``json_bytes``. What JSON has no word for (NaN), and what is nested deeper than
+    Python's own parser goes (some 900 levels), is given as the text it is.
+    """
     if text is None:
         return None
     try:
         return from_json(text, allow_inf_nan=False)
-    except ValueError:
+    except ValueError as error:
+        return _deep(text) if "recursion limit" in str(error) else text
+
+
+def _deep(text: str) -> Any:
+    try:
+        written = json.dumps(json.loads(text), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        written.encode()
+    except (ValueError, RecursionError):
         return text
+    return Verbatim(written)
 
 
 def _progress(text: str | None) -> dict[str, Any] | None:
     told = _from_text(text)
+    if isinstance(told, Verbatim):
+        told = json.loads(told.text)
+        if isinstance(told, dict):
+            told = {name: Verbatim(json.dumps(part)) if name == "meta" else part for name, part in told.items()}
     if not isinstance(told, dict):
         return None
     try:

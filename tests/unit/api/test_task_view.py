@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from service.api.answers import moment
+from service.api.answers import json_bytes, moment
 from service.api.attempts import attempt_views
 from service.api.task_view import EXAMPLE_TASK, TaskView, task_view
 
@@ -96,9 +96,37 @@ def test_tags_are_read_from_text_too(tags: object) -> None:
     assert task_view(row(tags=tags), DUE)["tags"] == {"a": "b"}
 
 
-@pytest.mark.parametrize("text", ["NaN", "[1e999, NaN]", '"\\ud800"', "[" * 500 + "]" * 500])
+DEEP = "[" * 500, "]" * 500
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NaN",
+        "[1e999, NaN]",
+        '"\\ud800"',
+        DEEP[0] + "NaN" + DEEP[1],
+        DEEP[0] + "1e999" + DEEP[1],
+        DEEP[0] + '"\\ud800"' + DEEP[1],
+        DEEP[0],
+        "[" * 20_000 + "]" * 20_000,
+    ],
+)
 def test_result_that_json_cannot_carry_is_given_as_text(text: str) -> None:
     assert task_view(row(result=text), DUE)["result"] == text
+
+
+@pytest.mark.parametrize("depth", [1, 99, 101, 128, 255, 430])
+def test_a_result_is_json_however_deep_it_is(depth: int) -> None:
+    text = '{"a":["ü",' * depth + "1" + "]}" * depth
+    view = task_view(row(result=text, args='["ü"]'), DUE)
+    assert f'"result":{text},"error":null' in json_bytes(view).decode()
+
+
+def test_the_meta_of_progress_may_be_deep_too() -> None:
+    meta = "[" * 300 + "]" * 300
+    view = task_view(row(progress=f'{{"state":"PROGRESS","current":1,"meta":{meta},"at":1.0}}'), DUE)
+    assert f'"state":"PROGRESS","current":1,"total":null,"note":null,"meta":{meta}' in json_bytes(view).decode()
 
 
 def test_moments_end_in_z() -> None:

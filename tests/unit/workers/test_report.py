@@ -41,7 +41,7 @@ def test_models_are_encoded_as_objects() -> None:
     assert encode_result([Point(x=1)]) == '[{"x":1}]'
 
 
-@pytest.mark.parametrize("value", [{1}, b"x", float("nan"), float("inf"), object(), "\ud800", {(1, 2): 3}])
+@pytest.mark.parametrize("value", [{1}, bytearray(b"x"), float("nan"), float("inf"), object(), "\ud800", {(1, 2): 3}])
 def test_what_json_cannot_hold_is_refused(value: Any) -> None:
     with pytest.raises(ResultNotJSON):
         encode_result(value)
