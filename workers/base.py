@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any
 
 from celery import Task
 from celery._state import _task_stack  # type: ignore[attr-defined]  # not in celery-types
 
 from contract.message import HEADER
-from workers.arguments import Arguments
 from workers.coroutines import complete
 from workers.dependencies import breaker_of
 from workers.errors import OnceNotManaged, ReplaceNotManaged, RetryNotManaged, TaskCancelled
@@ -17,10 +15,8 @@ from workers.managed_run import MANAGED_RUN, ManagedRun
 from workers.once import MemoryRecords, Step
 from workers.progress import progress_text
 from workers.reading import reading
-from workers.retrying import RetryRules
 from workers.routing import with_route
 from workers.running import carried_run, current_run, find_managed
-from workers.settings import settings
 from workers.tracing import gated, guard
 
 
@@ -80,24 +76,6 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
 
     def _get_exec_options(self) -> Any:
         return with_route(self.name, super()._get_exec_options())  # type: ignore[misc]  # not in celery-types
-
-    @cached_property
-    def arguments(self) -> Arguments:
-        """The parameters of the body."""
-        return Arguments.of(self)
-
-    @cached_property
-    def declared_dependencies(self) -> tuple[str, ...]:
-        """The names of ``dependencies``. Raises ``ValueError`` for what cannot be one."""
-        found = [name for given in self.dependencies if (name := given() if callable(given) else given) is not None]
-        for name in found:
-            breaker_of(name)
-        return tuple(dict.fromkeys(found))
-
-    @cached_property
-    def retry_rules(self) -> RetryRules:
-        """When a failed managed attempt is followed by another. Raises ``OptionNotHonoured``."""
-        return RetryRules.of(self, settings().retry_policy)
 
     @reading
     def is_managed(self) -> bool:

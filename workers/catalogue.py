@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from contract.catalogue import TaskTypeSpec
 from contract.queues import Topology
 from contract.retry import RetryPolicy
+from workers.arguments import arguments_of
 from workers.base import ManagedTask
+from workers.dependencies import declared_by
 from workers.errors import OptionNotHonoured
 from workers.options import check
 from workers.retrying import RetryRules
@@ -55,7 +57,7 @@ class Catalogue:
 
 def specify(task: ManagedTask, rules: RetryRules) -> TaskTypeSpec:
     """One task type."""
-    arguments = task.arguments
+    arguments = arguments_of(task)
     return TaskTypeSpec(
         name=task.name,
         description=inspect.cleandoc(task.__doc__ or "").partition("\n\n")[0].replace("\n", " "),
@@ -64,7 +66,7 @@ def specify(task: ManagedTask, rules: RetryRules) -> TaskTypeSpec:
         time_limit_seconds=task.time_limit,
         soft_time_limit_seconds=task.soft_time_limit or None,
         retry=rules.policy,
-        dependencies=task.declared_dependencies,
+        dependencies=declared_by(task),
         url_argument=task.url_argument,
         fail_fast=task.fail_fast,
         positional=arguments.positional,

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 0.2
 """How often a running body is asked about."""
+_BODY = "_pointsman_body"
 _LEFT_SECONDS = 1.0
 """How long what a body left behind may take to end."""
 
@@ -200,7 +201,15 @@ def as_function(body: Callable[..., Any], in_worker: Callable[[], bool]) -> Call
         return complete(coroutine) if in_worker() and not _in_event_loop() else coroutine
 
     # inspect.iscoroutinefunction looks at the code and not at __wrapped__, so this one is a plain function.
+    setattr(run, _BODY, body)
     return run
+
+
+def body_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What ``as_function`` was given, or any other function itself."""
+    body: Callable[..., Any] = vars(function).get(_BODY, function) if hasattr(function, "__dict__") else function
+    # A decorator around it, with functools.wraps, has its attributes too.
+    return body if getattr(function, "__wrapped__", None) is body else function
 
 
 def _in_event_loop() -> bool:

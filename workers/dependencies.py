@@ -6,7 +6,7 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from celery.exceptions import MaxRetriesExceededError, Retry, TaskPredicate
 
@@ -38,6 +38,9 @@ _TRANSPORT = frozenset(
     }
 )
 """By name, so that nothing is loaded for it."""
+
+_DECLARED = "_pointsman_dependencies"
+"""On the task itself, under a name that no task has for its own."""
 
 
 class Sees(Protocol):
@@ -127,6 +130,19 @@ class Dependencies:
         if not lets_pass(entry, self._task):
             raise BreakerOpen(breaker)
         return 0 if entry is None else epoch_of(entry)
+
+
+def declared_by(task: Any) -> tuple[str, ...]:
+    """What every run of a task depends on, found once. Raises ``ValueError`` for what cannot be a name."""
+    found: tuple[str, ...] | None = vars(task).get(_DECLARED)
+    if found is None:
+        given = [one() if callable(one) else one for one in task.dependencies]
+        names = [name for name in given if name is not None]
+        for name in names:
+            breaker_of(name)
+        found = tuple(dict.fromkeys(names))
+        setattr(task, _DECLARED, found)
+    return found
 
 
 def breaker_of(name: str) -> str:

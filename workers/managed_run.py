@@ -17,16 +17,17 @@ from contract.dependencies import breakers_of
 from contract.events import ErrorBody, EventKind, ProgressBody, StartedBody
 from contract.failpoints import Failpoint, reach
 from contract.message import HEADER, ManagedHeader
+from workers.arguments import arguments_of
 from workers.child import Child
 from workers.coroutines import watching
-from workers.dependencies import Dependencies, call_not_made, cause_of, class_names, verdict
+from workers.dependencies import Dependencies, call_not_made, cause_of, class_names, declared_by, verdict
 from workers.ejection import give_back
 from workers.errors import TaskCancelled
 from workers.gate import Patience
 from workers.keeper import Note, Outcome
 from workers.once import Step
 from workers.report import Ending, describe, encode_result, failed, kind_of, outcome_body
-from workers.retrying import AttemptRetries
+from workers.retrying import AttemptRetries, rules_of
 from workers.running import carry, put_down
 from workers.slots import Phase, Run
 
@@ -60,10 +61,10 @@ class ManagedRun:
         self.id = cast(str, request["id"])
         self.header: ManagedHeader = request[HEADER]
         self.queue = (request.get("delivery_info") or {}).get("routing_key") or ""
-        self.rules = task.retry_rules
+        self.rules = rules_of(task)
         self.interruptions = self.header.get("interruptions", 0)
         self.max_attempts = self.header.get("max_attempts", self.rules.policy.max_attempts) - self.interruptions
-        self.named: Sequence[str] = self.header.get("dependencies") or task.declared_dependencies
+        self.named: Sequence[str] = self.header.get("dependencies") or declared_by(task)
         self.progress: str | None = None
         hard, soft = request.get("timelimit") or (None, None)
         self.hard_limit_seconds = float(hard or task.time_limit or 0)
@@ -147,7 +148,7 @@ class ManagedRun:
             try:
                 with watching(self.is_cancelled):
                     before(task, self.id, self.args, self.kwargs)
-                    values, named = task.arguments.construct(args, kwargs)
+                    values, named = arguments_of(task).construct(args, kwargs)
                     result = around(task, *values, **named)
             finally:
                 child.in_body = False
@@ -199,7 +200,7 @@ class ManagedRun:
         return self._by_name(given, named) == self._by_name(given if args is None else tuple(args), dict(kwargs or {}))
 
     def _by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], tuple[Any, ...]]:
-        names = self.task.arguments.positional
+        names = arguments_of(self.task).positional
         return dict(zip(names, args, strict=False)) | kwargs, args[len(names) :]
 
     def _describe_failure(self, error: BaseException) -> tuple[Ending, None, BaseException]:

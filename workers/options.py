@@ -9,6 +9,8 @@ from celery.utils.time import rate
 from contract.dependencies import MOST
 from contract.queues import MAX_PRIORITY, Topology
 from contract.retry import RetryPolicy
+from workers.arguments import arguments_of
+from workers.dependencies import declared_by
 from workers.errors import OptionNotHonoured
 from workers.retrying import RetryRules
 
@@ -84,13 +86,14 @@ def _check_breakers(task: Any) -> None:
     if isinstance(task.dependencies, str):
         raise OptionNotHonoured(f"dependencies must be a list of names, not {task.dependencies!r}"[:300])
     try:
-        names = task.declared_dependencies
+        names = declared_by(task)
     except (TypeError, ValueError) as error:
         raise OptionNotHonoured(f"its dependencies cannot be used: {error}") from None
     if len(names) > MOST:
         raise OptionNotHonoured(f"it has {len(names)} dependencies, {MOST} are allowed")
     argument = task.url_argument
-    if argument is not None and argument not in task.arguments.schema.get("properties", {}):
+    arguments = arguments_of(task)
+    if argument is not None and argument not in arguments.schema["properties"] and not arguments.takes_anything:
         raise OptionNotHonoured(f"url_argument names {argument!r}, which is not one of its arguments"[:300])
     if not isinstance(task.fail_fast, bool):
         raise OptionNotHonoured(f"fail_fast must be True or False, not {task.fail_fast!r}"[:300])

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from contract.retry import MAX_ATTEMPTS, RetryPolicy
 from workers.errors import OptionNotHonoured, PermanentError
+from workers.settings import settings
 
 _RETRY_KWARGS = frozenset({"max_retries", "countdown"})
 _LONGEST_BACKOFF_SECONDS = 600
@@ -79,6 +80,19 @@ class RetryRules:
     def follows(self, kind: type[BaseException]) -> bool:
         """``may_retry`` for an attempt that could not raise its error itself, being dead."""
         return not issubclass(kind, self.never) and (not self.only or issubclass(kind, self.only))
+
+
+def rules_of(task: Any) -> RetryRules:
+    """The rules of a task, found once. Raises ``OptionNotHonoured``."""
+    found: RetryRules | None = vars(task).get(_FOUND)
+    if found is None:
+        found = RetryRules.of(task, settings().retry_policy)
+        setattr(task, _FOUND, found)
+    return found
+
+
+_FOUND = "_pointsman_retry_rules"
+"""On the task itself, under a name that no task has for its own."""
 
 
 class _Given:

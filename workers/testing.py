@@ -22,6 +22,7 @@ from celery.app.trace import build_tracer
 from celery.exceptions import Retry
 
 from contract.events import ErrorBody, EventKind, Progress
+from contract.formats import FORMATS
 from contract.message import HEADER, VERSION, ManagedHeader
 from workers.app import app
 from workers.base import ManagedTask
@@ -33,6 +34,7 @@ from workers.keeper import Note, Outcome
 from workers.managed_run import ManagedRun
 from workers.once import MemoryRecords, Record, Records
 from workers.options import check
+from workers.retrying import rules_of
 from workers.settings import Settings, settings
 from workers.tracing import let_rules_retry, pass_through
 
@@ -118,13 +120,14 @@ def run_attempt(
 
 
 def _check_arguments(task: ManagedTask, args: list[Any], kwargs: dict[str, Any]) -> None:
-    spec = specify(task, task.retry_rules)
+    spec = specify(task, rules_of(task))
     named = spec.bind(args, kwargs)
     if isinstance(named, list):
         raise ArgumentsNotValid("; ".join(f"{pointer}: {detail}" for pointer, detail in named))
+    validator = jsonschema_rs.validator_for(spec.arguments_schema, formats=FORMATS, validate_formats=True)
     faults = [
         f"{spec.pointer(list(error.instance_path), len(args))}: {error.message}"
-        for error in jsonschema_rs.validator_for(spec.arguments_schema).iter_errors(named)
+        for error in validator.iter_errors(named)
     ]
     if faults:
         raise ArgumentsNotValid("; ".join(faults))

@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema_rs
 
 from contract.catalogue import TaskTypeSpec
+from contract.formats import FORMATS
 from contract.queues import QueueSpec
 from service.admit.carrying import holds_more_than
 from service.admit.routing import By, decide, route
@@ -130,7 +131,9 @@ class Catalogue:
 def _compiled(spec: TaskTypeSpec) -> jsonschema_rs.Validator | None:
     """The validator, or None for a schema that cannot be used: the worker checks its arguments again."""
     try:
-        return jsonschema_rs.validator_for(spec.arguments_schema, retriever=_refuse_to_fetch)
+        return jsonschema_rs.validator_for(
+            spec.arguments_schema, retriever=_refuse_to_fetch, formats=FORMATS, validate_formats=True
+        )
     except ValueError as error:
         log.error("the argument schema of a task type is not usable", task_type=spec.name, reason=str(error)[:300])
         return None

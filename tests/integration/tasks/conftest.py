@@ -10,6 +10,7 @@ import pytest
 
 from tests.peers.http import HTTPPeer
 from workers import PermanentError, testing
+from workers.arguments import arguments_of
 from workers.errors import ArgumentsNotValid
 from workers.settings import settings
 
@@ -72,4 +73,4 @@ def assert_refused(task: Any, **arguments: Any) -> None:
     with pytest.raises(ArgumentsNotValid):
         run_attempt(task, **arguments)
     with pytest.raises(ArgumentsNotValid):
-        task.arguments.construct((), arguments)
+        arguments_of(task).construct((), arguments)
