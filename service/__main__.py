@@ -7,6 +7,7 @@ web framework nor a database driver, and start in a third of the time.
 import asyncio
 import gc
 import json
+import math
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -199,16 +200,17 @@ def _settings(host: str | None = None, port: int | None = None) -> Settings:
 
 def _serve(settings: Settings, *roles: str) -> None:
     settings.require_redis_url()
-    import uvicorn
-
     from service.app import Role, create_app
-    from service.serving import StreamEndingServer
+    from service.front.bounds import Bounds
+    from service.front.connection import Connection
+    from service.serving import Server, ServerConfig
 
     # uvicorn raises the signal that stopped it once more at the end: a stop that was asked for is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit_cleanly)
     app = create_app(settings, [Role(role) for role in roles])
-    config = uvicorn.Config(
+    bounds = Bounds.of(settings)
+    config = ServerConfig(
         app,
         host=settings.host,
         port=settings.port,
@@ -217,14 +219,16 @@ def _serve(settings: Settings, *roles: str) -> None:
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=10,
-        # Longer than load balancers and clients keep an idle connection: who ends it first meets no request on its way.
-        timeout_keep_alive=75,
+        timeout_keep_alive=math.ceil(bounds.idle_seconds),
+        http=Connection,
+        ws="none",
         lifespan="on",
     )
+    config.bounds = bounds
     # What was made until here stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    StreamEndingServer(config, app).run()
+    Server(config, app).run()
 
 
 def _exit_cleanly(*_: object) -> None:

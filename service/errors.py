@@ -159,6 +159,24 @@ class UnsupportedMediaType(PointsmanError):
     status, code, title = 415, "unsupported-media-type", "Unsupported media type"
 
 
+class TooSlow(PointsmanError):
+    """The request took too long to arrive."""
+
+    status, code, title = 408, "too-slow", "Too slow"
+
+
+class PathTooLong(PointsmanError):
+    """The path with its query is too long."""
+
+    status, code, title = 414, "path-too-long", "Path too long"
+
+
+class HeadTooLarge(PointsmanError):
+    """The header fields of the request are too many or too long."""
+
+    status, code, title = 431, "head-too-large", "Head too large"
+
+
 class InvalidRequest(PointsmanError):
     """Some fields are not valid."""
 
@@ -235,6 +253,12 @@ class TooManyWaiting(Unavailable):
     """Too many submissions wait for their commit; nothing was stored. Try again."""
 
     code, title = "too-many-waiting", "Too many submissions waiting"
+
+
+class TooManyBodies(Unavailable):
+    """Too many long bodies are being received; nothing was stored. Try again."""
+
+    code, title = "too-many-bodies", "Too many long bodies"
 
 
 class BreakerOpen(Unavailable):

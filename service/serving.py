@@ -1,9 +1,21 @@
 """The HTTP server of a process that has the API."""
 
+import asyncio
 import socket
+from collections import Counter
 from typing import Protocol
 
 import uvicorn
+from uvicorn.server import ServerState
+
+from service.front.bounds import Bounds
+from service.front.connection import Connection
+from service.telemetry import logger
+
+log = logger(__name__)
+
+_TICKS_A_LOOK = 5
+_LOG_SECONDS = 10.0
 
 
 class Streams(Protocol):
@@ -14,14 +26,53 @@ class Streams(Protocol):
         ...
 
 
-class StreamEndingServer(uvicorn.Server):
-    """Ends what streams for as long as its listeners like, or a stop would wait for them."""
+class ServerConfig(uvicorn.Config):
+    """uvicorn's configuration of a server whose connections have bounds."""
 
-    def __init__(self, config: uvicorn.Config, app: Streams) -> None:
+    bounds: Bounds
+
+
+class _State(ServerState):
+    """uvicorn's state, and how many connections were closed, by the reason."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed: Counter[str] = Counter()
+
+
+class Server(uvicorn.Server):
+    """Looks after its connections; ends what streams for as long as its listeners like, or a stop would wait for it."""
+
+    def __init__(self, config: ServerConfig, app: Streams) -> None:
         super().__init__(config)
         self._app = app
+        self._bounds = config.bounds
+        self._state = self.server_state = _State()
+        self._told_at = float("-inf")
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second."""
+        if counter % _TICKS_A_LOOK == 0:
+            self._look_after(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop taking requests, end what streams, wait for the rest."""
         self._app.close_streams()
         await super().shutdown(sockets)
+
+    def _look_after(self, now: float) -> None:
+        connections = [one for one in self.server_state.connections if isinstance(one, Connection)]
+        for connection in connections:
+            connection.look_after(now)
+        unread = sum(connection.unread for connection in connections)
+        for connection in sorted(connections, key=lambda one: one.unread, reverse=True):
+            if unread <= self._bounds.unread_bytes:
+                break
+            unread -= connection.unread
+            connection.leave_unread()
+        if self._state.closed and now - self._told_at > _LOG_SECONDS:
+            self._told_at = now
+            told = {reason.replace(" ", "_").replace("-", "_"): count for reason, count in self._state.closed.items()}
+            log.warning("connections were closed", open=len(connections), **told)
+            self._state.closed.clear()

@@ -106,6 +106,14 @@ class Settings(BaseSettings):
     """Most tasks in one batch."""
     json_depth: int = Field(default=32, ge=4, le=128)
     """Deepest nesting of a request body."""
+    head_bytes: int = Field(default=32 * 1024, ge=8 * 1024, le=1024 * 1024)
+    """Longest head of a request: its path and its header fields."""
+    connections_most: int = Field(default=1000, ge=10)
+    """Connections of callers one API process keeps open; for one more the longest idle is closed."""
+    receive_seconds: float = Field(default=15.0, ge=1)
+    """How long the head of a request may take to arrive, and a body may stand still."""
+    idle_seconds: float = Field(default=75.0, ge=1)
+    """How long a connection stays open between two requests. Keep it above what a load balancer before it has."""
 
     database_connections: int = Field(default=10, ge=4)
     """Connections of one process to PostgreSQL."""

@@ -1,27 +1,37 @@
 """Request bodies: limits before parsing, then JSON that every later stage can carry."""
 
 import json
+import re
 from typing import Any
 
 from pydantic_core import from_json
 
 from service.admit.carrying import uncarried
 from service.api.repeated_names import repeated_names
-from service.errors import BodyTooLarge, FieldError, InvalidRequest, MalformedJson, UnsupportedMediaType
+from service.api.room import Room
+from service.errors import BadRequest, BodyTooLarge, FieldError, InvalidRequest, MalformedJson, UnsupportedMediaType
 
+_PLAIN = (b"", b"identity")
 _CONTAINERS = (dict, list)
+_MOST_CONTAINERS = 250_000
+"""Of a body: each may be two bytes of text, and takes fifty times that and a microsecond of everybody's time."""
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _VALUES_SEARCHED = 200_000
 """Where a fault lies is looked for among so many values; after them it is told by line and column."""
 
 
-async def read_body(scope: dict[str, Any], receive: Any, limit_bytes: int) -> bytes:
-    """The whole body. Raises ``BodyTooLarge`` as soon as it is known to be, and ``UnsupportedMediaType``."""
+async def read_body(scope: dict[str, Any], receive: Any, limit_bytes: int, room: Room | None = None) -> bytes:
+    """The whole body. Raises ``BodyTooLarge`` as soon as it is known to be, ``UnsupportedMediaType``, ``BadRequest``
+    for one that breaks off, and ``TooManyBodies`` for one that comes in parts when ``room`` has none for it.
+    """
     is_json = False
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > limit_bytes:
             raise BodyTooLarge(f"The body is longer than {limit_bytes} bytes.")
         if name == b"content-type":
             is_json = _is_json(value)
+        elif name == b"content-encoding" and value.strip().lower() not in _PLAIN:
+            raise UnsupportedMediaType("A body with a Content-Encoding is not read: send it plain.")
     # Also against other sites: a page may send any other type, or none, to an address it cannot read.
     if not is_json:
         raise UnsupportedMediaType
@@ -29,17 +39,27 @@ async def read_body(scope: dict[str, Any], receive: Any, limit_bytes: int) -> by
     body: bytes = message.get("body", b"")
     if not message.get("more_body") and len(body) <= limit_bytes:
         return body
-    chunks, size = [body], len(body)
-    while message.get("more_body"):
-        if size > limit_bytes:
-            break
-        message = await receive()
-        chunk = message.get("body", b"")
-        chunks.append(chunk)
-        size += len(chunk)
-    if size > limit_bytes:
-        raise BodyTooLarge(f"The body is longer than {limit_bytes} bytes.")
-    return b"".join(chunks)
+    return await _rest_of_body(receive, limit_bytes, body, room or Room(limit_bytes))
+
+
+async def _rest_of_body(receive: Any, limit_bytes: int, chunk: bytes, room: Room) -> bytes:
+    chunks: list[bytes] = []
+    size, more = 0, True
+    try:
+        while True:
+            if size + len(chunk) > limit_bytes:
+                raise BodyTooLarge(f"The body is longer than {limit_bytes} bytes.")
+            room.take(len(chunk))
+            size += len(chunk)
+            chunks.append(chunk)
+            if not more:
+                return b"".join(chunks)
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise BadRequest("The connection ended before the body did.")
+            chunk, more = message.get("body", b""), message.get("more_body", False)
+    finally:
+        room.give_back(size)
 
 
 def _is_json(content_type: bytes) -> bool:
@@ -49,9 +69,14 @@ def _is_json(content_type: bytes) -> bool:
 
 def parse_json(body: bytes, depth: int) -> Any:
     """The value of a JSON text. Raises ``InvalidRequest`` for JSON that Python's own parser takes and we cannot carry
-    (NaN, lone surrogates), for objects that give a name twice and for nesting deeper than ``depth``; ``MalformedJson``
-    for anything else.
+    (NaN, lone surrogates), for objects that give a name twice, for nesting deeper than ``depth``, and for very many
+    arrays and objects; ``MalformedJson`` for anything else.
     """
+    brackets = body.count(b"[") + body.count(b"{")
+    if brackets > _MOST_CONTAINERS and _count_containers(body) > _MOST_CONTAINERS:
+        raise InvalidRequest(
+            errors=[FieldError(pointer="", detail=f"has more than {_MOST_CONTAINERS} arrays and objects")]
+        )
     try:
         # The parser has a limit of its own, 200 levels, so that no input exhausts the stack.
         value = from_json(body, allow_inf_nan=False)
@@ -59,12 +84,17 @@ def parse_json(body: bytes, depth: int) -> Any:
         if "recursion limit" in str(error):
             raise _too_deep(depth) from None
         raise _explained(body, str(error)) from None
-    if body.count(b"[") + body.count(b"{") > depth and _is_deeper(value, depth):
+    if brackets > depth and _is_deeper(value, depth):
         raise _too_deep(depth)
     repeated = repeated_names(body, value)
     if repeated:
         raise InvalidRequest(errors=repeated)
     return value
+
+
+def _count_containers(body: bytes) -> int:
+    outside = _STRING.sub(b"", body)
+    return outside.count(b"[") + outside.count(b"{")
 
 
 def _too_deep(depth: int) -> InvalidRequest:

@@ -26,11 +26,12 @@ async def given(request: Request, kind: type[Given]) -> Given:
     """The checked body; without one, the defaults. Raises ``InvalidRequest``, or what ``read_body`` and
     ``parse_json`` raise.
     """
-    settings = parts_of(request).settings
+    parts = parts_of(request)
+    settings = parts.settings
     headers = request.headers
     body = b""
     if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-        body = await read_body(dict(request.scope), request.receive, settings.body_bytes)
+        body = await read_body(dict(request.scope), request.receive, settings.body_bytes, parts.room)
     value = parse_json(body, settings.json_depth) if body.strip() else {}
     known_fields_only(kind, value)
     # A model that other callers give looser values to, such as settings, is strict here too. For one that is strict by

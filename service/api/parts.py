@@ -6,6 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from service.admit.catalogue import Catalogue
+from service.api.room import Room, Turns
 from service.breaker.registry import Registry
 from service.broker import Broker
 from service.live.transitions import TransitionStream
@@ -22,6 +23,9 @@ from service.redis import RedisServer
 from service.settings import Settings
 from service.store.store import Store
 from service.submit.submitter import Submitter
+
+_ROOM_BATCHES = 4
+"""Batches of the largest size that one process holds at once."""
 
 
 @dataclass(kw_only=True)
@@ -44,8 +48,14 @@ class Parts:
     breaker_hand: BreakerHand = field(init=False)
     transitions: TransitionStream = field(init=False)
     views: Views = field(init=False)
+    room: Room = field(init=False)
+    """For bodies that come in parts, and batches that wait for their turn."""
+    turns: Turns = field(init=False)
+    """Of batches: what they become takes many times their length."""
 
     def __post_init__(self) -> None:
+        self.room = Room(_ROOM_BATCHES * self.settings.batch_bytes)
+        self.turns = Turns(self.settings.batch_bytes)
         self.canceller = Canceller(self.store, self.server)
         self.retrier = Retrier(self.store, self.catalogue, self.settings)
         withdrawer = Withdrawer(self.store, self.server, self.settings)

@@ -139,7 +139,13 @@ async def submit_batch(request: Request) -> Response:
 
 async def take_batch(parts: Parts, scope: Any, receive: Any) -> Answer:
     """A batch, from its bytes to its receipts. Raises ``PointsmanError``."""
-    body = await read_body(scope, receive, parts.settings.batch_bytes)
+    body = await read_body(scope, receive, parts.settings.batch_bytes, parts.room)
+    with parts.room.hold(len(body)):
+        async with parts.turns.turn(len(body)):
+            return await _take_batch(parts, scope, body)
+
+
+async def _take_batch(parts: Parts, scope: Any, body: bytes) -> Answer:
     # The items stand two levels deeper than a single submission.
     batch = _parse_batch(parse_json(body, parts.settings.json_depth + 2), parts.settings.batch_items)
     key, traceparent = read_headers(scope)

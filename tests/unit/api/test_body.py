@@ -1,3 +1,4 @@
+import asyncio
 import json
 from random import Random
 from typing import Any
@@ -7,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.api.body import parse_json, read_body
-from service.errors import BodyTooLarge, InvalidRequest, MalformedJson, UnsupportedMediaType
+from service.api.room import Room, Turns
+from service.errors import BadRequest, BodyTooLarge, InvalidRequest, MalformedJson, TooManyBodies, UnsupportedMediaType
 
 DEPTH = 32
 
@@ -116,6 +118,13 @@ def test_brackets_inside_strings_are_no_depth() -> None:
     assert parse_json(json.dumps({"a": "[" * 100 + '"\\'}).encode(), DEPTH)
 
 
+def test_very_many_arrays_are_refused_and_as_many_brackets_in_a_text_are_not() -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        parse_json(b"[" + b",".join([b"[]"] * 250_000) + b"]", DEPTH)
+    assert raised.value.errors == [{"pointer": "", "detail": "has more than 250000 arrays and objects"}]
+    assert parse_json(json.dumps(['"[{\\' * 200_000]).encode(), DEPTH) == ['"[{\\' * 200_000]
+
+
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner)))
 def test_any_json_value_arrives_unchanged(value: Any) -> None:
     assert parse_json(json.dumps(value).encode(), 200) == value
@@ -126,7 +135,7 @@ class Request:
 
     def __init__(self, *chunks: bytes, headers: dict[bytes, bytes] | None = None) -> None:
         self.scope = {"headers": list((headers or {b"content-type": b"application/json"}).items())}
-        self._messages = [
+        self.messages = [
             {"type": "http.request", "body": chunk, "more_body": index < len(chunks) - 1}
             for index, chunk in enumerate(chunks)
         ]
@@ -134,7 +143,7 @@ class Request:
 
     async def receive(self) -> dict[str, Any]:
         self.read += 1
-        return self._messages.pop(0)
+        return self.messages.pop(0)
 
 
 async def test_a_body_in_pieces_is_put_together() -> None:
@@ -161,3 +170,52 @@ async def test_another_media_type_or_none_is_refused(headers: dict[bytes, bytes]
     request = Request(b"{}", headers=headers)
     with pytest.raises(UnsupportedMediaType):
         await read_body(request.scope, request.receive, 5)
+
+
+async def test_a_body_that_breaks_off_is_no_body() -> None:
+    request = Request(b'{"a":', b"", headers={b"content-type": b"application/json"})
+    request.messages[1:] = [{"type": "http.disconnect"}]
+    with pytest.raises(BadRequest):
+        await read_body(request.scope, request.receive, 100)
+
+
+@pytest.mark.parametrize(("encoding", "read"), [(b"gzip", False), (b"br, identity", False), (b"Identity", True)])
+async def test_a_body_in_an_encoding_that_is_not_read_is_refused(encoding: bytes, read: bool) -> None:
+    request = Request(b"{}", headers={b"content-type": b"application/json", b"content-encoding": encoding})
+    if read:
+        assert await read_body(request.scope, request.receive, 5) == b"{}"
+        return
+    with pytest.raises(UnsupportedMediaType, match="Content-Encoding"):
+        await read_body(request.scope, request.receive, 5)
+
+
+async def test_a_body_in_pieces_that_finds_no_room_is_refused_and_leaves_none_taken() -> None:
+    room = Room(5)
+    long, short = Request(b"abc", b"def"), Request(b"ab", b"cde")
+    with pytest.raises(TooManyBodies):
+        await read_body(long.scope, long.receive, 10, room)
+    assert await read_body(short.scope, short.receive, 10, room) == b"abcde"
+    room.take(5)
+
+
+async def test_turns_are_taken_in_order_and_given_back_by_whoever_gives_up() -> None:
+    turns, order = Turns(10), list[int]()
+    done = asyncio.Event()
+
+    async def take(number: int, size: int) -> None:
+        async with turns.turn(size):
+            order.append(number)
+            await done.wait()
+
+    tasks = [asyncio.create_task(take(number, size)) for number, size in enumerate([6, 6, 99, 1, 3])]
+    await asyncio.wait(tasks, timeout=0)
+    while order != [0]:
+        await asyncio.wait(tasks, timeout=0)
+    tasks[1].cancel()
+    await asyncio.wait([tasks[1]])
+    assert order == [0]
+    done.set()
+    await asyncio.wait(tasks)
+    assert order == [0, 2, 3, 4]
+    async with turns.turn(10):
+        pass

@@ -1,0 +1,73 @@
+"""How much of the bodies of requests one process holds at once."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from service.errors import TooManyBodies
+
+
+class Room:
+    """Room for so many bytes of bodies that are being received or wait for their turn."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._free = most_bytes
+
+    def take(self, size: int) -> None:
+        """Take room for ``size`` more bytes, to be given back. Raises ``TooManyBodies``."""
+        if size > self._free:
+            raise TooManyBodies
+        self._free -= size
+
+    def give_back(self, size: int) -> None:
+        """They are held no more."""
+        self._free += size
+
+    @contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Room for the length of the block. Raises ``TooManyBodies``."""
+        self.take(size)
+        try:
+            yield
+        finally:
+            self.give_back(size)
+
+
+class Turns:
+    """Lets through so many bytes of bodies at once, in the order of their coming; one alone may have more."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = self._free = most_bytes
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def turn(self, size: int) -> AsyncIterator[None]:
+        """Wait for the turn of a body, which lasts as long as the block."""
+        size = min(size, self._most)
+        if self._waiting or size > self._free:
+            mine = (size, asyncio.get_running_loop().create_future())
+            self._waiting.append(mine)
+            try:
+                await mine[1]
+            except asyncio.CancelledError:
+                if mine in self._waiting:
+                    self._waiting.remove(mine)
+                else:
+                    self._free += size
+                self._let_through()
+                raise
+        else:
+            self._free -= size
+        try:
+            yield
+        finally:
+            self._free += size
+            self._let_through()
+
+    def _let_through(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self._free:
+            size, first = self._waiting.popleft()
+            if not first.cancelled():
+                self._free -= size
+                first.set_result(None)

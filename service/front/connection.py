@@ -1,0 +1,265 @@
+"""One connection of a caller, bounded in what it may send, how long it may take, and what it may leave unread."""
+
+from collections import Counter
+from typing import Any
+
+from httptools import HttpParserError, HttpParserUpgrade
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from service.api.problems import MEDIA_TYPE, problem_bytes
+from service.errors import BadRequest, HeadTooLarge, PathTooLong, PointsmanError, TooSlow
+from service.front.bounds import Bounds
+
+_SLICE_BYTES = 1024
+_BODY_SLICE_BYTES = 64 * 1024
+_LINGER_BYTES = 1024 * 1024
+"""Read and forgotten after a refusal: a connection closed with something unread takes the refusal with it."""
+
+
+class _Flow(FlowControl):
+    """Lets nobody read on while requests wait for their turn."""
+
+    held = False
+
+    def hold(self) -> None:
+        self.held = True
+        self.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self.held:
+            super().resume_reading()
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's connection with bounds.
+
+    What is over a bound before its request is answered gets a problem document; then the connection is closed, and
+    counted in ``closed`` of the server state by its reason.
+    """
+
+    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._bounds: Bounds = config.bounds
+        self._closed: Counter[str] = server_state.closed
+        self._refusal: PointsmanError | None = None
+        self._unfed = b""
+        """Came behind a request that waits for its turn; parsed when that has begun."""
+        self._in_message = False
+        """From the first byte of a request to the last of its body."""
+        self._head_done = False
+        self._since_progress = 0
+        """Bytes received since the last part of a body, or since the last request ended."""
+        self._of_body = 0
+        self._message_at = self._last_at = self._idle_at = self._made_at = self.loop.time()
+        self._refused_at: float | None = None
+        self._past_refusal = 0
+        self._unread = 0
+        self._unread_at = 0.0
+
+    # The transport's calls
+
+    def connection_made(self, transport: Any) -> None:
+        """Also makes room for it."""
+        super().connection_made(transport)
+        self.flow = self._flow = _Flow(transport)
+        if len(self.connections) > self._bounds.connections:
+            self._make_room()
+
+    def data_received(self, data: bytes) -> None:
+        """In slices, so that of many requests at once only a few are taken up before their turn."""
+        self._last_at = self.loop.time()
+        if self._refused_at is not None:
+            self._past_refusal += len(data)
+            if self._past_refusal > _LINGER_BYTES:
+                self._flow.hold()
+            return
+        if not self._unfed and len(data) <= _SLICE_BYTES:
+            self._feed(data)
+            return
+        self._unfed += data
+        self._feed_on()
+
+    def _feed_on(self) -> None:
+        """Parse what has come, until a request waits for its turn."""
+        data, at = self._unfed, 0
+        while at < len(data) and not self.pipeline and not self._is_over():
+            end = at + (_BODY_SLICE_BYTES if self._head_done else _SLICE_BYTES)
+            self._feed(data[at:end])
+            at = end
+        self._unfed = b"" if self._is_over() else data[at:]
+        if self._unfed or self.pipeline:
+            self._flow.hold()
+
+    def _feed(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        self._since_progress += len(data)
+        try:
+            self.parser.feed_data(data)
+        except HttpParserError:
+            self._refuse(self._refusal or BadRequest("This is not HTTP/1.1."))
+        except HttpParserUpgrade:
+            # Nothing here speaks another protocol: it is answered as if it had not been asked for one.
+            self.cycle.keep_alive = False
+        else:
+            if self._since_progress > self._bounds.head_bytes and not self._is_over():
+                self._refuse(HeadTooLarge())
+
+    # The parser's calls
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._in_message = True
+        self._message_at = self._last_at
+        self._of_body = 0
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header field. One that follows a body is dropped: nobody here reads it."""
+        if not self._head_done:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole. One over a bound is refused, else its request begins, or waits for its turn."""
+        bounds = self._bounds
+        if len(self.url) > bounds.path_bytes:
+            self._refusal = PathTooLong()
+        elif len(self.headers) > bounds.fields or (
+            self._since_progress > bounds.head_bytes and self._head_bytes() > bounds.head_bytes
+        ):
+            self._refusal = HeadTooLarge()
+        if self._refusal is not None:
+            # The parser stops at an exception; then it is answered.
+            raise ValueError(self._refusal.detail)
+        self._head_done = True
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a body, wanted or not."""
+        self._since_progress = 0
+        self._of_body += len(body)
+        if self._of_body > self._bounds.body_bytes:
+            self._drop("body too long")
+            return
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._since_progress = 0
+        self._in_message = self._head_done = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Begins the next request that waits."""
+        self._idle_at = self.loop.time()
+        super().on_response_complete()
+        if self._flow.held and not self.pipeline:
+            self.loop.call_soon(self._feed_further)
+
+    def _feed_further(self) -> None:
+        if self._is_over() or self.pipeline:
+            return
+        self._flow.held = False
+        self._feed_on()
+        self._flow.resume_reading()
+
+    # Ends
+
+    def look_after(self, now: float) -> None:
+        """Close it when it takes too long. Called about twice a second."""
+        bounds, answered = self._bounds, self._is_answered()
+        unread = self.transport.get_write_buffer_size()
+        if not unread or unread < self._unread or not self._unread:
+            self._unread_at = now
+        self._unread = unread
+        if now - self._unread_at > bounds.unread_seconds:
+            self._drop("answers not read")
+        elif self._refused_at is not None:
+            if now - self._refused_at > bounds.drain_seconds:
+                self.transport.abort()
+        elif self.transport.is_closing():
+            return
+        elif not self._in_message:
+            if answered and not unread and now - self._idle_at > self._patience():
+                self.transport.close()
+        elif not self._head_done:
+            if now - self._message_at > bounds.receive_seconds:
+                self._refuse(TooSlow())
+        elif answered:
+            if now - self._idle_at > bounds.drain_seconds:
+                self._drop("body not ended")
+        elif not self.flow.read_paused and self._is_slow(now):
+            self._refuse(TooSlow())
+
+    def _patience(self) -> float:
+        """How long it may be idle: one that has asked nothing yet, not as long as one that comes back."""
+        never_asked = self._idle_at == self._made_at
+        return self._bounds.receive_seconds if never_asked else self._bounds.idle_seconds
+
+    def _is_slow(self, now: float) -> bool:
+        allowed = self._bounds.receive_seconds + self._of_body / self._bounds.body_rate
+        return now - self._last_at > self._bounds.receive_seconds or now - self._message_at > allowed
+
+    @property
+    def unread(self) -> int:
+        """Bytes of answers that the client had not read when it was looked after."""
+        return self._unread
+
+    @property
+    def waits_since(self) -> float | None:
+        """Since when this end waits for its client; None while the client waits for an answer."""
+        if self._in_message or self._refused_at is not None:
+            return self._message_at
+        return self._idle_at if self._is_answered() else None
+
+    def _is_answered(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
+
+    def give_way(self) -> None:
+        """Close it for others."""
+        self._drop("too many connections")
+
+    def leave_unread(self) -> None:
+        """Close it: its client reads nothing, and much waits for it."""
+        self._drop("answers not read")
+
+    def _make_room(self) -> None:
+        others = [one for one in self.connections if isinstance(one, Connection)]
+        waiting = [(since, id(one), one) for one in others if (since := one.waits_since) is not None]
+        min(waiting, default=(0.0, 0, self))[2].give_way()
+
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _drop(self, reason: str) -> None:
+        self._closed[reason] += 1
+        self.transport.abort()
+
+    def _refuse(self, error: PointsmanError) -> None:
+        """Say why, unless an answer is under way, and close once the other end has, or some seconds later."""
+        if self._is_over():
+            return
+        self._closed[error.code] += 1
+        if self._is_answered():
+            if self._head_done:
+                self.transport.abort()
+                return
+        else:
+            cycle = self.cycle
+            if cycle.response_started or self.pipeline or not self._head_done:
+                # Whatever is written now would be taken for a part of the answer under way.
+                self.transport.abort()
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+        content = problem_bytes(error)
+        head = b"content-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        self.transport.write(STATUS_LINE[error.status] + head % (MEDIA_TYPE.encode(), len(content)) + content)
+        self._refused_at = self.loop.time()
+        self._flow.held = False
+        self._flow.resume_reading()
+        self.transport.write_eof()
+
+    def _is_over(self) -> bool:
+        return self._refused_at is not None or self.transport.is_closing()

@@ -1,0 +1,137 @@
+"""One API process that hostile clients may attack, and a normal client beside them."""
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from contract.catalogue import TaskTypeSpec
+from service.database import create_engine
+from service.embedded.ports import HOST, free_port
+from service.embedded.postgres import PostgresServer
+from service.embedded.valkey import ValkeyServer
+from service.settings import Settings
+from service.store import catalogue
+from service.store.store import Store
+from tests.acceptance.processes import Child
+from tests.acceptance.waiting import until
+
+FULL = os.environ.get("POINTSMAN_HOSTILE", "") == "full"
+"""Attack with the figures of an afternoon instead of those of a minute."""
+
+
+class Watch:
+    """What a normal client saw meanwhile."""
+
+    def __init__(self) -> None:
+        self.submitted = 0
+        self.worst_seconds = 0.0
+        self.grown_bytes = 0
+
+
+class Api:
+    """A running ``python -m service api``."""
+
+    def __init__(self, child: Child, port: int, log: Path) -> None:
+        self.child = child
+        self.port = port
+        self.log = log
+        self.http = httpx.AsyncClient(base_url=f"http://{HOST}:{port}", timeout=20, trust_env=False)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A bare connection."""
+        return await asyncio.open_connection(HOST, self.port)
+
+    def memory(self, name: str = "VmRSS") -> int:
+        """Bytes the process has (``VmRSS``), or had at most since ``forget_peak`` (``VmHWM``)."""
+        status = Path(f"/proc/{self.child.pid}/status").read_text()
+        found = re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
+        assert found is not None
+        return int(found[1]) * 1024
+
+    def forget_peak(self) -> None:
+        """Let ``VmHWM`` begin anew."""
+        Path(f"/proc/{self.child.pid}/clear_refs").write_text("5")
+
+    async def submit(self) -> None:
+        """One submission as everybody makes it, on a connection of its own."""
+        async with httpx.AsyncClient(base_url=self.http.base_url, timeout=20, trust_env=False) as client:
+            answer = await client.post("/v1/tasks", json={"task_type": "noop", "args": ["a"]})
+        assert answer.status_code == 202, answer.text
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[Watch]:
+        """Submit normally for the length of the block; then fill in the watch."""
+        watch, ended = Watch(), asyncio.Event()
+        self.forget_peak()
+        before = self.memory()
+        submitting = asyncio.create_task(self._submit_on(watch, ended))
+        try:
+            yield watch
+        finally:
+            ended.set()
+            await submitting
+        watch.grown_bytes = self.memory("VmHWM") - before
+        if FULL:
+            print(f"grew {watch.grown_bytes / 1e6:.0f} MB, {watch.submitted} normal, worst {watch.worst_seconds:.3f} s")  # noqa: T201
+
+    async def _submit_on(self, watch: Watch, ended: asyncio.Event) -> None:
+        while not ended.is_set():
+            began = time.monotonic()
+            await self.submit()
+            watch.submitted += 1
+            watch.worst_seconds = max(watch.worst_seconds, time.monotonic() - began)
+            await asyncio.wait([asyncio.create_task(ended.wait())], timeout=0.02)
+
+
+@pytest.fixture(scope="module")
+async def api(
+    postgres: PostgresServer, valkey: ValkeyServer, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Api]:
+    """An API process with times short enough for a test, and a task type."""
+    directory = tmp_path_factory.mktemp("front")
+    database_url = postgres.start().create_database(template=migrated_template)
+    store = Store(create_engine(Settings(database_url=SecretStr(database_url)), "test"))
+    async with store.statement() as connection:
+        await catalogue.publish(
+            connection, "w@h#1", [TaskTypeSpec(name="noop", time_limit_seconds=9, extra_positional=True)]
+        )
+    await store.close()
+    port = free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")}
+    environment |= {
+        "POINTSMAN_DATABASE_URL": database_url,
+        "POINTSMAN_REDIS_URL": valkey.start().url,
+        "POINTSMAN_DATA_DIR": str(directory),
+    }
+    if not FULL:
+        environment |= {
+            "POINTSMAN_RECEIVE_SECONDS": "1",
+            "POINTSMAN_IDLE_SECONDS": "2",
+            "POINTSMAN_CONNECTIONS_MOST": "80",
+        }
+    log = directory / "api.log"
+    child = Child("api", ["-m", "service", "api", "--port", str(port)], environment, log)
+    running = Api(child, port, log)
+    child.start()
+    try:
+
+        async def answers() -> bool:
+            assert child.is_running, log.read_text()
+            try:
+                return (await running.http.get("/livez")).status_code == 200
+            except httpx.NetworkError:
+                return False
+
+        await until(answers, "the API to answer")
+        yield running
+    finally:
+        await running.http.aclose()
+        child.kill()
