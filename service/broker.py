@@ -74,6 +74,8 @@ class Depths:
 
 _MESSAGES_LOOKED_AT = 20
 """Of a list whose next messages are plain Celery ones."""
+_HIDDEN = "(hidden)"
+"""For tools that watch workers: what the arguments look like does not leave the service."""
 _EMBED = ',{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
 
 
@@ -86,8 +88,8 @@ def _frame(task_type: str, queue: str, priority: int, timeout_seconds: float) ->
     )
     headers = (
         f'"lang":"py","task":{json.dumps(task_type)},"shadow":null,"eta":null,"expires":null,"group":null,'
-        f'"group_index":null,"retries":0,"timelimit":[{timeout_seconds!r},null],"parent_id":null,"argsrepr":"",'
-        f'"kwargsrepr":"","origin":"pointsman","ignore_result":true,"replaced_task_nesting":0,"stamped_headers":null,'
+        f'"group_index":null,"timelimit":[{timeout_seconds!r},null],"parent_id":null,"argsrepr":"{_HIDDEN}",'
+        f'"kwargsrepr":"{_HIDDEN}","origin":"pointsman","ignore_result":true,"replaced_task_nesting":0,"stamped_headers":null,'
         f'"stamps":{{}},"{HEADER}":{{"version":{VERSION},"epoch":'
     )
     return properties, headers
@@ -103,11 +105,13 @@ def encode(envelope: Envelope, epoch: int) -> tuple[str, str]:
     # The number of the last attempt, so that a worker that does not know of interruptions keeps to it too.
     last_attempt = envelope.max_attempts + envelope.interruptions
     depends = f',"dependencies":{json.dumps(envelope.dependencies)}' if envelope.dependencies else ""
+    # For the same tools; a worker counts by itself.
+    retries = max(0, envelope.after - envelope.interruptions)
     interruptions = f',"interruptions":{envelope.interruptions}' if envelope.interruptions else ""
     head = (
         f'{{"body":"{body}","content-encoding":"utf-8","content-type":"application/json","properties":'
         f'{{"correlation_id":"{task_id}",{properties}{delivery_tag(task_id, envelope.dispatch)}"}},'
-        f'"headers":{{"id":"{task_id}","root_id":"{task_id}",{headers}{epoch},"dispatch":{envelope.dispatch},'
+        f'"headers":{{"id":"{task_id}","root_id":"{task_id}","retries":{retries},{headers}{epoch},"dispatch":{envelope.dispatch},'
         f'"after":{envelope.after},"max_attempts":{last_attempt}{interruptions}{depends},"expires_at":{expires_at},'
         f'"traceparent":{traceparent},"sequence":'
     )

@@ -10,9 +10,11 @@ from typing import Any
 
 from celery.app.amqp import AMQP
 from celery.app.routes import Router
+from kombu import Connection
 
 from contract.queues import MAX_PRIORITY, STEPS, step_of
 from workers.settings import settings
+from workers.transport import of_celery
 
 
 def priority_of(step: int) -> int:
@@ -49,8 +51,18 @@ class PriorityRouter(Router):
         return routed
 
 
+class NamedConnection(Connection):
+    """Celery's connection, which tells its broker by the scheme that everybody knows."""
+
+    def as_uri(self, *args: Any, **options: Any) -> str:
+        """The broker's URL, without its password unless ``include_password`` is set."""
+        return of_celery(super().as_uri(*args, **options))
+
+
 class PriorityAMQP(AMQP):
     """Celery's message builder with our router."""
+
+    Connection = NamedConnection
 
     def Router(self, queues: Any = None, create_missing: Any = None) -> PriorityRouter:  # noqa: N802 - Celery's name
         """The router of this application."""

@@ -17,6 +17,7 @@ from kombu.transport import TRANSPORT_ALIASES
 SCHEMES = {"redis": "pointsman", "rediss": "pointsmans", "redis+socket": "pointsman+socket"}
 """Celery's scheme to ours."""
 
+_OF_CELERY = {ours: theirs for theirs, ours in SCHEMES.items()}
 _TRANSPORT = "workers.transport.transport:Transport"
 
 
@@ -30,3 +31,9 @@ def of_pointsman(url: str) -> str:
     """The same broker, by our transport."""
     scheme, separator, rest = url.partition("://")
     return SCHEMES.get(scheme, scheme) + separator + rest
+
+
+def of_celery(url: str) -> str:
+    """The same broker, as others name it who do not know our schemes: Flower, for one, knows only Celery's own."""
+    scheme, separator, rest = url.partition("://")
+    return _OF_CELERY.get(scheme, scheme) + separator + rest

@@ -74,6 +74,16 @@ def _body(message: dict[str, Any]) -> Any:
     return json.loads(base64.b64decode(message["body"]))
 
 
+async def test_tools_that_watch_are_told_of_the_retries_and_that_arguments_are_hidden(spine: Spine) -> None:
+    envelope = envelope_of(new_task(args='["a secret"]'))
+    await spine.broker.publish([envelope, envelope._replace(dispatch=2, after=3, interruptions=1)], 1)
+    first, third = [await spine.message(list_key("maintenance", 7)) for _ in range(2)]
+    assert first is not None
+    assert third is not None
+    assert (first["headers"]["retries"], third["headers"]["retries"]) == (0, 2), "an interruption is none"
+    assert {first["headers"][name] for name in ("argsrepr", "kwargsrepr")} == {"(hidden)"}
+
+
 async def test_ids_are_the_tasks_and_each_sending_has_its_own_tag(spine: Spine) -> None:
     task = new_task()
     envelope = envelope_of(task)

@@ -1,4 +1,5 @@
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 
 from contract.configuration import VARIABLE as CONFIG
 from contract.nodes import worker_words
-from contract.queues import DEFAULT_TOPOLOGY
+from contract.queues import DEFAULT_TOPOLOGY, STEPS
 from service.settings import Settings as ServiceSettings
 from tests.unit.deploy import compose
 from workers import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask
@@ -18,7 +19,7 @@ SERVICE = {f"POINTSMAN_{name.upper()}" for name in ServiceSettings.model_fields}
 WORKER = {f"POINTSMAN_{name.upper()}" for name in WorkerSettings.model_fields} | {CONFIG}
 OF_IMAGES = {
     "postgres": {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_INITDB_ARGS"},
-    "flower": {"CELERY_BROKER_URL"},
+    "flower": {"CELERY_BROKER_URL", "CELERY_CONFIG_MODULE", "PYTHONPATH"},
 }
 """Variables that images of others document."""
 OF_ASYNCPG = {"PGSSLROOTCERT"}
@@ -55,6 +56,16 @@ def test_worker_services_are_the_pools_of_the_topology() -> None:
     assert {
         name.removeprefix("worker-").replace("-", "_"): of["command"] for name, of in compose.workers().items()
     } == (wanted)
+
+
+def test_flower_counts_every_list_of_a_queue() -> None:
+    flower = compose.services()["flower"]
+    (volume,) = flower["volumes"]
+    source, place, mode = volume.split(":")
+    variables = flower["environment"]
+    assert (place, mode) == (f"{variables['PYTHONPATH']}/{variables['CELERY_CONFIG_MODULE']}.py", "ro")
+    configuration = runpy.run_path(str(compose.ROOT / source))
+    assert configuration["broker_transport_options"]["priority_steps"] == list(STEPS)
 
 
 @each_worker

@@ -12,7 +12,7 @@ from contract.message import HEADER
 from contract.queues import DEFAULT_TOPOLOGY, STEPS, step_of
 from contract.run_file import RunFile
 from workers import celery, task
-from workers.app import PointsmanCelery, celery_url, configuration
+from workers.app import PointsmanCelery, broker_url, celery_url, configuration
 from workers.request import acknowledged_late
 from workers.routing import priority_of
 from workers.settings import Settings, settings
@@ -203,3 +203,24 @@ def test_calling_a_task_needs_no_broker_and_no_worker(tmp_path: Path) -> None:
     )
     environment = {"PYTHONPATH": str(Path(__file__).parents[3]), "POINTSMAN_DATA_DIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("url", "hidden", "whole"),
+    [
+        ("redis://:secret@h:1/2", "redis://:**@h:1/2", "redis://:secret@h:1/2"),
+        ("rediss://u:secret@h:1/0", "rediss://u:**@h:1/0", "rediss://u:secret@h:1/0"),
+        (
+            "unix:///tmp/valkey.sock?db=2",
+            "redis+socket:///tmp/valkey.sock",
+            "redis+socket:///tmp/valkey.sock?virtual_host=2",
+        ),
+    ],
+)
+def test_tools_that_ask_for_the_broker_are_told_a_scheme_they_know(url: str, hidden: str, whole: str) -> None:
+    """Flower does: of a scheme that it does not know it shows no queue."""
+    connection = celery._connection(broker_url(url))
+    assert connection.transport_cls.startswith("pointsman")
+    assert connection.as_uri() == hidden
+    assert connection.as_uri(include_password=True).partition("?ssl")[0] == whole
+    assert connection.clone().as_uri() == hidden
