@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from contract.dependencies import MOST, NAME_PATTERN, dependency_of_url
+from contract.dependencies import MOST, NAME_PATTERN, dependency_of_url, folded
 from contract.retry import RetryPolicy
 
 MAX_NAME = 200
@@ -75,7 +75,7 @@ class TaskTypeSpec(BaseModel):
 
     def dependencies_of(self, args: Sequence[Any], kwargs: Mapping[str, Any], added: Sequence[str]) -> tuple[str, ...]:
         """What one task depends on: by its type, by its arguments, and what was added, each once."""
-        found = (*self.dependencies, *added)
+        found = tuple(map(folded, (*self.dependencies, *added)))
         if self.url_argument is not None:
             named = self.bind(args, kwargs)
             host = dependency_of_url(named.get(self.url_argument)) if isinstance(named, dict) else None

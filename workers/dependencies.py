@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from celery.exceptions import MaxRetriesExceededError, Retry, TaskPredicate
 
 from contract.breaker_entry import epoch_of, lets_pass
-from contract.dependencies import DEPENDENCY, breakers_of, is_name
+from contract.dependencies import DEPENDENCY, breakers_of, named
 from contract.keys import BREAKERS
 from workers.connection import AWAY, RedisConnection
 from workers.errors import AttemptSuperseded, BreakerOpen, OnceNotRecorded, PermanentError, RefusedByDependency
@@ -137,19 +137,14 @@ def declared_by(task: Any) -> tuple[str, ...]:
     found: tuple[str, ...] | None = vars(task).get(_DECLARED)
     if found is None:
         given = [one() if callable(one) else one for one in task.dependencies]
-        names = [name for name in given if name is not None]
-        for name in names:
-            breaker_of(name)
-        found = tuple(dict.fromkeys(names))
+        found = tuple(dict.fromkeys(named(name) for name in given if name is not None))
         setattr(task, _DECLARED, found)
     return found
 
 
 def breaker_of(name: str) -> str:
     """The breaker of a dependency. Raises ``ValueError``."""
-    if not is_name(name):
-        raise ValueError(f"{name!r:.80} cannot be the name of a dependency: letters, digits and ._:@+- only")
-    return f"{DEPENDENCY}:{name}"
+    return f"{DEPENDENCY}:{named(name)}"
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from contract.catalogue import MAX_NAME, pointer
-from contract.dependencies import MOST, NAME_PATTERN
+from contract.dependencies import GIVEN_PATTERN, MOST, named
 from contract.retry import MAX_ATTEMPTS
 from service.admit.keys import KEY_PATTERN, KEY_RULE, LONGEST_KEY, key_of
 from service.admit.moments import Moment
@@ -51,7 +51,7 @@ Key = Annotated[
     AfterValidator(_key),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": KEY_PATTERN}),
 ]
-Dependency = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Dependency = Annotated[str, StringConstraints(pattern=GIVEN_PATTERN), AfterValidator(named)]
 TagValue = Annotated[str, StringConstraints(max_length=256)]
 TagName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Tags = Annotated[dict[TagName, TagValue], Field(max_length=_MOST_TAGS), BeforeValidator(_few)]

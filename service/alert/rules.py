@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from service.alert.conditions import Condition, Limits, reaches, span
 from service.alert.facts import Facts, LostWorker, TrippedBreaker
+from service.alert.grouping import grouped
 from service.alert.kinds import Rule, Severity
 from service.alert.queue_rules import backlogs, burns, dispatcher, without_worker
 
@@ -23,11 +24,11 @@ class Judgement:
 def judge(facts: Facts, limits: Limits, open_keys: Collection[str] = ()) -> Judgement:
     """Every condition. Of causes in ``open_keys`` there is an alert already: they are judged by an easier limit."""
     judged: list[tuple[tuple[Rule, ...], Iterable[Condition] | None]] = [
-        ((Rule.BREAKER_OPEN, Rule.BREAKER_OPEN_LONG), _breakers(facts, limits)),
+        ((Rule.BREAKER_OPEN, Rule.BREAKER_OPEN_LONG), _breakers(facts, limits, open_keys)),
         ((Rule.SLA_FAST_BURN, Rule.SLA_SLOW_BURN), burns(facts, limits)),
         ((Rule.BACKLOG_OLD,), backlogs(facts)),
         ((Rule.NO_WORKER,), without_worker(facts)),
-        ((Rule.WORKER_LOST,), _lost(facts.lost_workers)),
+        ((Rule.WORKER_LOST,), _lost(facts.lost_workers, open_keys)),
         ((Rule.DEAD_LETTERS,), _dead_letters(facts, limits, open_keys)),
         ((Rule.RECORDER_BEHIND,), _recorder(facts, limits, open_keys)),
         ((Rule.DISPATCHER_BEHIND,), dispatcher(facts, limits)),
@@ -43,10 +44,25 @@ def judge(facts: Facts, limits: Limits, open_keys: Collection[str] = ()) -> Judg
     return Judgement(tuple(one for _, found in judged if found is not None for one in found), frozenset(unknown))
 
 
-def _breakers(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
+def _breakers(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterable[Condition] | None:
     if facts.breakers is None:
         return None
-    return [one for breaker in facts.breakers for one in _breaker(breaker, facts.now, limits.breaker_open_seconds)]
+    found = [one for breaker in facts.breakers for one in _breaker(breaker, facts.now, limits.breaker_open_seconds)]
+    return [
+        condition
+        for rule, what in (
+            (Rule.BREAKER_OPEN, "circuit breakers are open"),
+            (Rule.BREAKER_OPEN_LONG, f"circuit breakers have not closed for {span(limits.breaker_open_seconds)}"),
+        )
+        for condition in grouped(
+            rule,
+            [one for one in found if one.rule is rule],
+            open_keys,
+            what,
+            "/v1/breakers",
+            complete=facts.breakers_complete,
+        )
+    ]
 
 
 def _breaker(breaker: TrippedBreaker, now: float, longest: float) -> Iterator[Condition]:
@@ -76,10 +92,10 @@ def _breaker(breaker: TrippedBreaker, now: float, longest: float) -> Iterator[Co
         )
 
 
-def _lost(workers: tuple[LostWorker, ...] | None) -> Iterable[Condition] | None:
+def _lost(workers: tuple[LostWorker, ...] | None, open_keys: Collection[str]) -> Iterable[Condition] | None:
     if workers is None:
         return None
-    return [
+    found = [
         Condition(
             Rule.WORKER_LOST,
             worker.name,
@@ -88,6 +104,7 @@ def _lost(workers: tuple[LostWorker, ...] | None) -> Iterable[Condition] | None:
         )
         for worker in workers
     ]
+    return grouped(Rule.WORKER_LOST, found, open_keys, "workers fell silent without saying good-bye", "/v1/workers")
 
 
 def _dead_letters(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterable[Condition] | None:
@@ -105,7 +122,9 @@ def _dead_letters(facts: Facts, limits: Limits, open_keys: Collection[str]) -> I
         )
         for task_type, failed in sorted(facts.failed.items())
     ]
-    return [one for one in found if reaches(one, open_keys)]
+    many = [one for one in found if reaches(one, open_keys)]
+    what = "task types have many tasks that failed for good within a quarter of an hour"
+    return grouped(Rule.DEAD_LETTERS, many, open_keys, what, "/v1/dead-letters")
 
 
 def _recorder(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterable[Condition] | None:

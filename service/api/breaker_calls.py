@@ -1,6 +1,5 @@
 """Circuit breakers for other services: report calls that ended, ask before a call, read the history."""
 
-import time
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
@@ -12,20 +11,19 @@ from service.api.breaker_view import (
     EXAMPLE_BREAKER,
     EXAMPLE_TRANSITION,
     BreakerView,
-    Scope,
     TransitionView,
     at,
     transition_view,
 )
-from service.api.breakers import BODY_PROBLEMS, MOST, Name, named_as_its_scope, shown
+from service.api.breakers import BODY_PROBLEMS, MOST, GivenKey, GuardedKey, retry_after, shown
 from service.api.given import Action, given, request_body
 from service.api.parts import GivenParts
 from service.api.problems import problem_responses
 from service.breaker.breaker import BreakerState, Kind, Outcome
-from service.errors import DatabaseAway, InvalidRequest
+from service.errors import DatabaseAway, InvalidRequest, NotFound, UnknownWorker
 from service.store import breakers
 
-router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only), Depends(named_as_its_scope)])
+router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only)])
 
 MOST_OUTCOMES = 1000
 
@@ -54,6 +52,15 @@ class OutcomeReports(Action):
     outcomes: list[OutcomeReport] = Field(min_length=1, max_length=MOST_OUTCOMES)
 
 
+class CountedView(BreakerView):
+    """A breaker after the outcomes of some calls."""
+
+    counted: int = Field(
+        description="How many of them counted. Not those that are ignored, of an older epoch, while half open without a"
+        " permit that is leased, or of a breaker that is open or set by hand."
+    )
+
+
 class PermitView(BaseModel):
     """Whether a call may be made now."""
 
@@ -62,7 +69,9 @@ class PermitView(BaseModel):
     expires_at: AwareDatetime | None = Field(description="When the permit ends by itself.")
     state: BreakerState
     epoch: int = Field(description="To be named by the outcome.")
-    retry_at: AwareDatetime | None = Field(description="When an open breaker lets probes through.")
+    retry_at: AwareDatetime | None = Field(
+        description="When an open breaker lets probes through, or what was set by hand expires; null: nobody knows."
+    )
 
 
 class TransitionList(BaseModel):
@@ -88,16 +97,17 @@ _PERMIT: dict[str, Any] = {
     summary="Report calls that ended",
     description=f"Up to {MOST_OUTCOMES:,}, in their order. A breaker that is not known yet is made, with the default"
     " policy.",
-    response_model=BreakerView,
-    responses=example(EXAMPLE_BREAKER, "The breaker after them.") | problem_responses(*BODY_PROBLEMS),
+    response_model=CountedView,
+    responses=example(EXAMPLE_BREAKER | {"counted": 1}, "The breaker after them.") | problem_responses(*BODY_PROBLEMS),
     openapi_extra=request_body(
         OutcomeReports, {"outcomes": [{"outcome": "failure", "error": "TimeoutError", "run_seconds": 5.01}]}
     ),
 )
-async def report_outcomes(scope: Scope, name: Name, request: Request, parts: GivenParts) -> Response:
+async def report_outcomes(key: GuardedKey, request: Request, parts: GivenParts) -> Response:
     """Count the calls of another service."""
     reports = (await given(request, OutcomeReports)).outcomes
-    return shown(await parts.breakers.record((scope, name), [_outcome(report) for report in reports]))
+    entry, counted = await parts.breakers.record(key, [_outcome(report) for report in reports])
+    return shown(entry, counted=counted)
 
 
 @router.post(
@@ -109,17 +119,15 @@ async def report_outcomes(scope: Scope, name: Name, request: Request, parts: Giv
         " as its policy says; one that is not reported ends by itself. The body of the request is not read."
     ),
     response_model=PermitView,
-    responses=example(_PERMIT, "Whether the call may be made.") | problem_responses(InvalidRequest, DatabaseAway),
+    responses=example(_PERMIT, "Whether the call may be made.")
+    | problem_responses(NotFound, UnknownWorker, InvalidRequest, DatabaseAway),
 )
-async def ask_for_permit(scope: Scope, name: Name, parts: GivenParts) -> Response:
+async def ask_for_permit(key: GuardedKey, parts: GivenParts) -> Response:
     """Lease one call."""
     permit = uuid4().hex
-    entry, granted = await parts.breakers.lease((scope, name), permit)
+    entry, granted = await parts.breakers.lease(key, permit)
     breaker = entry.breaker
     probes = granted and permit in breaker.permits
-    headers = {}
-    if not granted and breaker.retry_at is not None:
-        headers["Retry-After"] = str(max(1, round(breaker.retry_at - time.time())))
     return json_response(
         {
             "granted": granted,
@@ -127,9 +135,9 @@ async def ask_for_permit(scope: Scope, name: Name, parts: GivenParts) -> Respons
             "expires_at": at(breaker.permits[permit]) if probes else None,
             "state": breaker.seen,
             "epoch": breaker.epoch,
-            "retry_at": at(breaker.retry_at),
+            "retry_at": at(breaker.lets_through_at),
         },
-        headers=headers,
+        headers={} if granted else retry_after(entry),
     )
 
 
@@ -143,8 +151,7 @@ async def ask_for_permit(scope: Scope, name: Name, parts: GivenParts) -> Respons
     | problem_responses(InvalidRequest, DatabaseAway),
 )
 async def list_transitions(
-    scope: Scope,
-    name: Name,
+    key: GivenKey,
     parts: GivenParts,
     limit: Annotated[int, Query(ge=1, le=MOST, description="Transitions on a page.")] = 50,
     cursor: Annotated[str | None, Query(pattern=r"^\d{1,18}$", description="`next_cursor` of the page before.")] = None,
@@ -152,7 +159,7 @@ async def list_transitions(
     """A page of the history."""
     below = 2**62 if cursor is None else int(cursor)
     async with parts.store.statement() as connection:
-        rows = await breakers.history(connection, (scope, name), below, limit + 1)
+        rows = await breakers.history(connection, key, below, limit + 1)
     items = rows[:limit]
     following = str(items[-1].id) if len(rows) > limit else None
     return json_response({"items": [transition_view(row) for row in items], "next_cursor": following})

@@ -69,7 +69,10 @@ class BreakerView(BaseModel):
     failures: int = Field(description="In a row, while closed.")
     trips: int = Field(description="Openings that followed soon on one another; each doubles the wait.")
     opened_at: AwareDatetime | None = Field(description="When it opened; stays while it is half open.")
-    retry_at: AwareDatetime | None = Field(description="When an open breaker lets probes through.")
+    retry_at: AwareDatetime | None = Field(
+        description="When an open breaker lets probes through. Of one that is forced open: when calls or probes pass"
+        " after that has expired; null when it does not."
+    )
     probes: int = Field(description="Permits leased now, while half open.")
     probes_succeeded: int
     override: OverrideView | None
@@ -111,7 +114,7 @@ def breaker_view(entry: Entry) -> dict[str, Any]:
         "failures": breaker.failures,
         "trips": breaker.trips,
         "opened_at": at(breaker.opened_at),
-        "retry_at": at(breaker.retry_at),
+        "retry_at": at(breaker.lets_through_at),
         "probes": len(breaker.permits),
         "probes_succeeded": breaker.successes,
         "override": None

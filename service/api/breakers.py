@@ -1,6 +1,6 @@
 """Circuit breakers: look at them, set their policy, set them by hand."""
 
-import re
+import math
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Annotated, Any
@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field
 
 from contract.breaker_policy import BreakerPolicy
+from contract.dependencies import NAME_PATTERN, folded_key, is_name
 from service.api.answers import example, json_response, known_parameters_only
 from service.api.breaker_view import (
     EXAMPLE_BREAKER,
@@ -38,11 +39,12 @@ from service.errors import (
     NotFound,
     PolicyChanged,
     TooManyBreakers,
+    UnknownWorker,
     UnsupportedMediaType,
 )
+from service.store.breakers import Key
 from service.submit.submitter import LOCAL_CALLER
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._:@+\-]{0,199}$"
 _NAME_OF_ANY = r"^[^\x00-\x1f\x7f/]{1,200}$"
 MOST = 200
 _LONGEST_OVERRIDE_SECONDS = 366 * 86_400.0
@@ -51,20 +53,47 @@ Name = Annotated[
     str,
     Path(
         pattern=_NAME_OF_ANY,
-        description="Letters, digits and ._:@+- only; of a task type, whatever its name is, but for a slash.",
+        description="Letters, digits and ._:@+- only, of an IPv6 address also brackets; of a task type, whatever its"
+        " name is, but for a slash. A dependency `Pay.Example.org.:443` is `pay.example.org`.",
     ),
 ]
-BODY_PROBLEMS = (MalformedJson, BodyTooLarge, UnsupportedMediaType, InvalidRequest, TooManyBreakers, DatabaseAway)
+BODY_PROBLEMS = (
+    MalformedJson,
+    NotFound,
+    UnknownWorker,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    InvalidRequest,
+    TooManyBreakers,
+    DatabaseAway,
+)
 
 
-def named_as_its_scope(request: Request) -> None:
-    """A dependency of every router of breakers: only task types have names as they please."""
-    scope, name = (request.path_params.get(part, "") for part in ("scope", "name"))
-    if name and scope != Scope.TASK_TYPE and re.fullmatch(NAME, name) is None:
-        raise InvalidRequest(errors=[FieldError(pointer="/path/name", detail=f"does not match {NAME}")])
+def key_of_path(scope: Scope, name: Name) -> Key:
+    """The key of a breaker, whose name is folded if it is a dependency's. Raises ``InvalidRequest``: only task types
+    have names as they please.
+    """
+    key = folded_key(str(scope), name)
+    if scope != Scope.TASK_TYPE and not is_name(key[1]):
+        raise InvalidRequest(errors=[FieldError(pointer="/path/name", detail=f"does not match {NAME_PATTERN}")])
+    return key
 
 
-router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only), Depends(named_as_its_scope)])
+GivenKey = Annotated[Key, Depends(key_of_path)]
+"""A parameter of an endpoint: a breaker that may not be known yet."""
+
+
+async def key_of_a_thing(key: GivenKey, parts: GivenParts) -> Key:
+    """The same. Raises ``NotFound`` for a task type or a worker that is none; a dependency may be called anything."""
+    await parts.breaker_hand.check_guarded(key)
+    return key
+
+
+GuardedKey = Annotated[Key, Depends(key_of_a_thing)]
+"""A parameter of an endpoint that makes a breaker which is not known yet."""
+
+
+router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only)])
 
 
 class Said(Action):
@@ -115,9 +144,9 @@ async def list_breakers(
     | problem_responses(NotFound, InvalidRequest, DatabaseAway),
     openapi_extra={"parameters": IF_NONE_MATCH_OF_A_READER},
 )
-async def get_breaker(scope: Scope, name: Name, request: Request, parts: GivenParts) -> Response:
+async def get_breaker(key: GivenKey, request: Request, parts: GivenParts) -> Response:
     """One breaker."""
-    entry = await parts.breakers.find((scope, name))
+    entry = await parts.breakers.find(key)
     if entry is None:
         raise NotFound("Nothing was ever reported for this breaker, so it is closed.")
     answer = shown(entry)
@@ -131,8 +160,9 @@ async def get_breaker(scope: Scope, name: Name, request: Request, parts: GivenPa
     operation_id="set_breaker_policy",
     summary="Set the policy of a circuit breaker",
     description=(
-        "The whole policy: what is left out takes its default. With `If-Match` it is refused when somebody changed the"
-        " policy meanwhile, with `If-None-Match: *` when it has one of its own. What the breaker has counted stays."
+        "The whole policy: what is left out takes its default, but a body there must be. With `If-Match` it is refused"
+        " when somebody changed the policy meanwhile, with `If-None-Match: *` when it has one of its own. What the"
+        " breaker has counted stays."
     ),
     response_model=BreakerView,
     responses=example(EXAMPLE_BREAKER | {"has_own_policy": True}, "The breaker.")
@@ -141,14 +171,13 @@ async def get_breaker(scope: Scope, name: Name, request: Request, parts: GivenPa
     | {"parameters": CONDITIONS_OF_A_CHANGE},
 )
 async def set_policy(
-    scope: Scope,
-    name: Name,
+    key: GuardedKey,
     request: Request,
     parts: GivenParts,
 ) -> Response:
     """Set a policy."""
-    policy = await given(request, BreakerPolicy)
-    return shown(await parts.breaker_hand.set_policy((scope, name), policy, condition_of(request)))
+    policy = await given(request, BreakerPolicy, required=True)
+    return shown(await parts.breaker_hand.set_policy(key, policy, condition_of(request)))
 
 
 @router.delete(
@@ -157,17 +186,16 @@ async def set_policy(
     summary="Give a circuit breaker the default policy again",
     response_model=BreakerView,
     responses=example(EXAMPLE_BREAKER, "The breaker.")
-    | problem_responses(PolicyChanged, InvalidRequest, TooManyBreakers, DatabaseAway),
+    | problem_responses(NotFound, UnknownWorker, PolicyChanged, InvalidRequest, TooManyBreakers, DatabaseAway),
     openapi_extra={"parameters": CONDITIONS_OF_A_CHANGE},
 )
 async def unset_policy(
-    scope: Scope,
-    name: Name,
+    key: GuardedKey,
     request: Request,
     parts: GivenParts,
 ) -> Response:
     """Take a policy away."""
-    return shown(await parts.breaker_hand.set_policy((scope, name), None, condition_of(request)))
+    return shown(await parts.breaker_hand.set_policy(key, None, condition_of(request)))
 
 
 @router.post(
@@ -179,10 +207,10 @@ async def unset_policy(
     responses=example(EXAMPLE_BREAKER | {"state": "forced_open"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
     openapi_extra=request_body(SaidForAWhile, {"reason": "they migrate their database", "expires_in_seconds": 3600}),
 )
-async def force_open(scope: Scope, name: Name, request: Request, parts: GivenParts) -> Response:
+async def force_open(key: GuardedKey, request: Request, parts: GivenParts) -> Response:
     """Open it by hand."""
     said = await given(request, SaidForAWhile)
-    return shown(await parts.breaker_hand.change((scope, name), _forced(BreakerState.FORCED_OPEN, said)))
+    return shown(await parts.breaker_hand.change(key, _forced(BreakerState.FORCED_OPEN, said)))
 
 
 @router.post(
@@ -194,10 +222,10 @@ async def force_open(scope: Scope, name: Name, request: Request, parts: GivenPar
     responses=example(EXAMPLE_BREAKER | {"state": "disabled"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
     openapi_extra=request_body(SaidForAWhile, {"reason": "it counts our own mistake", "expires_in_seconds": None}),
 )
-async def disable(scope: Scope, name: Name, request: Request, parts: GivenParts) -> Response:
+async def disable(key: GuardedKey, request: Request, parts: GivenParts) -> Response:
     """Disable it by hand."""
     said = await given(request, SaidForAWhile)
-    return shown(await parts.breaker_hand.change((scope, name), _forced(BreakerState.DISABLED, said)))
+    return shown(await parts.breaker_hand.change(key, _forced(BreakerState.DISABLED, said)))
 
 
 @router.post(
@@ -209,14 +237,14 @@ async def disable(scope: Scope, name: Name, request: Request, parts: GivenParts)
     responses=example(EXAMPLE_BREAKER | {"state": "closed"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
     openapi_extra=request_body(Said, {"reason": "they say it is mended"}),
 )
-async def force_close(scope: Scope, name: Name, request: Request, parts: GivenParts) -> Response:
+async def force_close(key: GuardedKey, request: Request, parts: GivenParts) -> Response:
     """Close it by hand."""
     said = await given(request, Said)
 
     def closed(entry: Entry, now: float) -> Step:
         return entry.breaker.close_by_hand(LOCAL_CALLER, said.reason, now)
 
-    return shown(await parts.breaker_hand.change((scope, name), closed))
+    return shown(await parts.breaker_hand.change(key, closed))
 
 
 @router.post(
@@ -228,23 +256,28 @@ async def force_close(scope: Scope, name: Name, request: Request, parts: GivenPa
     responses=example(EXAMPLE_BREAKER, "The breaker.") | problem_responses(*BODY_PROBLEMS),
     openapi_extra=request_body(Said, {"reason": "the migration is over"}),
 )
-async def reset(scope: Scope, name: Name, request: Request, parts: GivenParts) -> Response:
+async def reset(key: GuardedKey, request: Request, parts: GivenParts) -> Response:
     """End an override."""
     said = await given(request, Said)
 
     def free(entry: Entry, now: float) -> Step:
         return entry.breaker.end_override(LOCAL_CALLER, said.reason, now)
 
-    return shown(await parts.breaker_hand.change((scope, name), free))
+    return shown(await parts.breaker_hand.change(key, free))
 
 
-def shown(entry: Entry) -> Response:
-    """A breaker as an answer, with the ETag of its policy and, where it holds calls, Retry-After."""
-    answer = json_response(breaker_view(entry))
+def shown(entry: Entry, **more: Any) -> Response:
+    """A breaker as an answer, with the ETag of its policy and, where it is known when calls pass, Retry-After."""
+    answer = json_response(breaker_view(entry) | more)
     answer.headers["ETag"] = etag_of(entry, bytes(answer.body))
-    if entry.breaker.seen is BreakerState.OPEN and entry.breaker.retry_at is not None:
-        answer.headers["Retry-After"] = str(max(1, round(entry.breaker.retry_at - time.time())))
+    answer.headers.update(retry_after(entry))
     return answer
+
+
+def retry_after(entry: Entry) -> dict[str, str]:
+    """The header, in whole seconds; none while calls pass, or when nobody knows when they will."""
+    until = entry.breaker.lets_through_at
+    return {} if until is None else {"Retry-After": str(max(1, math.ceil(until - time.time())))}
 
 
 def _forced(state: BreakerState, said: SaidForAWhile) -> Any:

@@ -10,7 +10,7 @@ from service.admit.keys import KEY_PATTERN, LONGEST_KEY
 from service.admit.submission import field_errors, known_fields_only
 from service.api.body import parse_json, read_body
 from service.api.parts import parts_of
-from service.errors import InvalidRequest
+from service.errors import FieldError, InvalidRequest
 
 
 class Action(BaseModel):
@@ -22,9 +22,9 @@ class Action(BaseModel):
 Given = TypeVar("Given", bound=BaseModel)
 
 
-async def given(request: Request, kind: type[Given]) -> Given:
-    """The checked body; without one, the defaults. Raises ``InvalidRequest``, or what ``read_body`` and
-    ``parse_json`` raise.
+async def given(request: Request, kind: type[Given], *, required: bool = False) -> Given:
+    """The checked body; without one, the defaults, unless it is ``required``. Raises ``InvalidRequest``, or what
+    ``read_body`` and ``parse_json`` raise.
     """
     parts = parts_of(request)
     settings = parts.settings
@@ -32,6 +32,8 @@ async def given(request: Request, kind: type[Given]) -> Given:
     body = b""
     if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
         body = await read_body(dict(request.scope), request.receive, settings.body_bytes, parts.room)
+    if required and not body.strip():
+        raise InvalidRequest(errors=[FieldError(pointer="", detail="there must be a body; {} means every default")])
     value = parse_json(body, settings.json_depth) if body.strip() else {}
     known_fields_only(kind, value)
     # A model that other callers give looser values to, such as settings, is strict here too. For one that is strict by

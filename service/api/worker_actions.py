@@ -5,9 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
+from contract.dependencies import NAME_PATTERN
 from service.api.answers import example, json_response, known_parameters_only
 from service.api.breaker_view import at
-from service.api.breakers import NAME, Said, SaidForAWhile
+from service.api.breakers import Said, SaidForAWhile
 from service.api.given import given, request_body
 from service.api.parts import GivenParts
 from service.api.problems import problem_responses
@@ -18,7 +19,7 @@ from service.operate.eject import Handled
 
 router = APIRouter(tags=["workers"], dependencies=[Depends(known_parameters_only)])
 
-Name = Annotated[str, Path(pattern=NAME, description="As `GET /v1/workers` shows it.")]
+Name = Annotated[str, Path(pattern=NAME_PATTERN, description="As `GET /v1/workers` shows it.")]
 _PROBLEMS = (400, UnknownWorker, 413, 415, InvalidRequest, TooManyBreakers, DatabaseAway)
 _EJECTED: dict[str, Any] = {
     "name": "email@host-1",

@@ -138,6 +138,16 @@ class Breaker:
         return self.state if self.override is None else self.override.state
 
     @property
+    def lets_through_at(self) -> float | None:
+        """When calls or probes pass that do not now; None when they do, or when nobody knows."""
+        wait = self.retry_at if self.state is BreakerState.OPEN else None
+        if self.override is None:
+            return wait
+        if self.override.state is BreakerState.DISABLED or self.override.expires_at is None:
+            return None
+        return max(self.override.expires_at, wait or 0.0)
+
+    @property
     def is_pristine(self) -> bool:
         """Whether a success would change nothing."""
         return self.state is BreakerState.CLOSED and not self.failures and not self.buckets and self.override is None
@@ -173,6 +183,16 @@ class Breaker:
         else:
             step = Step(breaker)
         return Step(step.breaker, made + step.transitions)
+
+    def hears(self, outcome: Outcome, policy: BreakerPolicy) -> bool:
+        """Whether this outcome would count, as of the last ``tick``."""
+        if self.override is not None or outcome.epoch not in (None, self.epoch):
+            return False
+        if outcome.under(policy) is Kind.IGNORED:
+            return False
+        return self.state is BreakerState.CLOSED or (
+            self.state is BreakerState.HALF_OPEN and outcome.permit in self.permits
+        )
 
     def lease(self, permit: str, policy: BreakerPolicy, now: float) -> tuple[Step, bool]:
         """Ask for one call: whether it may be made. While half open it may only as a probe, named by ``permit``."""

@@ -83,28 +83,30 @@ class Registry:
             now = await clock.now(connection)
         return [self._as_of(row, now) for row in rows]
 
-    async def record(self, key: Key, outcomes: Sequence[Outcome], draw: Callable[[], float] = random.random) -> Entry:
-        """Count calls that ended, in order, and return the breaker after them. An unknown one is made, up to the
-        limit: ``TooManyBreakers``.
+    async def record(
+        self, key: Key, outcomes: Sequence[Outcome], draw: Callable[[], float] = random.random
+    ) -> tuple[Entry, int]:
+        """Count calls that ended, in order: the breaker after them, and how many counted. An unknown one is made, up
+        to the limit: ``TooManyBreakers``.
 
         Successes of a breaker that has nothing to forget cost no write.
         """
+        heard = 0
         if all(outcome.kind is not Kind.FAILURE for outcome in outcomes):
             found = await self.find(key)
-            if found is None:
-                return Entry.fresh(key, self._default)
-            if found.breaker.is_pristine and found.policy.window_seconds is None:
-                return found
+            if found is not None and found.breaker.is_pristine and found.policy.window_seconds is None:
+                return found, sum(found.breaker.hears(outcome, found.policy) for outcome in outcomes)
 
         def counted(entry: Entry, now: float) -> Step:
-            breaker = entry.breaker
-            made: tuple[Transition, ...] = ()
+            nonlocal heard
+            breaker, made = entry.breaker.tick(now)
             for outcome in outcomes:
+                heard += breaker.hears(outcome, entry.policy)
                 step = breaker.record(outcome, entry.policy, now, draw)
                 breaker, made = step.breaker, made + step.transitions
             return Step(breaker, made)
 
-        return await self.change(key, counted)
+        return await self.change(key, counted), heard
 
     async def count(
         self, connection: Connection, calls: Sequence[Called], draw: Callable[[], float] = random.random

@@ -65,7 +65,7 @@ def entry_of(entry: Entry) -> str:
     """What the gate and the reports are told of a breaker."""
     breaker = entry.breaker
     permits = breaker.permits if breaker.seen is BreakerState.HALF_OPEN else {}
-    body = body_of(entry.policy, str(breaker.seen), breaker.retry_at, permits, breaker.trips)
+    body = body_of(entry.policy, str(breaker.seen), breaker.lets_through_at, permits, breaker.trips)
     return encode(_MARKS[breaker.seen], breaker.epoch, body)
 
 

@@ -3,14 +3,16 @@
 from collections.abc import Callable
 
 from contract.breaker_policy import BreakerPolicy
+from contract.dependencies import DEPENDENCY, TASK_TYPE
 from service.breaker.breaker import Step
 from service.breaker.entry import Entry
 from service.breaker.registry import Condition, Registry
 from service.breaker.snapshot import Snapshot
-from service.errors import DatabaseAway
+from service.errors import DatabaseAway, NotFound, UnknownWorker
 from service.loops import ExpectedFault
 from service.redis import BrokerAway, RedisServer
 from service.settings import Settings
+from service.store import breakers
 from service.store.breakers import Key
 from service.store.store import Store
 from service.telemetry import logger
@@ -23,7 +25,22 @@ class BreakerHand:
 
     def __init__(self, registry: Registry, store: Store, server: RedisServer, settings: Settings) -> None:
         self._registry = registry
+        self._store = store
         self._snapshot = Snapshot(store, server, settings)
+
+    async def check_guarded(self, key: Key) -> None:
+        """Raises ``NotFound`` for a task type that no worker has published and ``UnknownWorker`` for a worker that was
+        not seen for a day, unless it has a breaker. A dependency may be called anything.
+        """
+        if key[0] == DEPENDENCY:
+            return
+        async with self._store.statement() as connection:
+            guarded = await breakers.is_guarded(connection, key)
+        if guarded:
+            return
+        if key[0] == TASK_TYPE:
+            raise NotFound(f"No worker has published the task type {key[1]!r}.")
+        raise UnknownWorker
 
     async def change(self, key: Key, step: Callable[[Entry, float], Step]) -> Entry:
         """The breaker after one step of the machine. Committed when this returns, for every process and across

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from contract.dependencies import DEPENDENCY, TASK_TYPE, key_of
+from contract.dependencies import DEPENDENCY, TASK_TYPE, folded_key, key_of
 from contract.events import EventKind
 from service.breaker.breaker import Kind, Outcome
 from service.breaker.registry import Called
@@ -20,7 +20,7 @@ def calls_of(event: Event) -> Iterator[Called]:
     blamed, answered = event.body.get("blamed") or (), event.body.get("answered") or ()
     names = tuple(map(clean, event.body.get("error_classes") or ()))
     for breaker, epoch in breakers.items():
-        key = key_of(clean(breaker))
+        key = folded_key(*key_of(clean(breaker)))
         if key[0] not in (TASK_TYPE, DEPENDENCY) or not key[1]:
             # The database would refuse it, and the whole event with it.
             continue

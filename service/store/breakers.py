@@ -45,6 +45,13 @@ class TransitionRow:
     actor: str
 
 
+LETS_THROUGH_AT = """CASE b.seen WHEN 'open' THEN b.turns_at
+    WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
+        to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
+        CASE b.machine ->> 'state' WHEN 'open' THEN to_timestamp((b.machine ->> 'retry_at')::float8) END) END
+END"""
+"""SQL: ``Breaker.lets_through_at`` of a row ``b`` of ``breaker``, of one that time alone has not changed."""
+
 _COLUMNS = "scope, name, seen, epoch, extract(epoch FROM turns_at)::float8 AS turns_at, machine, policy, policy_version"
 _KEYS = array_columns({"scope": "text", "name": "text"}, "wanted")
 _FIND = text(f"SELECT {_COLUMNS} FROM breaker JOIN {_KEYS} USING (scope, name) ORDER BY scope, name")
@@ -68,6 +75,11 @@ _ADD = text(f"""
     ON CONFLICT DO NOTHING
 """)
 _COUNT = text("SELECT count(*) FROM breaker")
+_GUARDED = text("""
+    SELECT EXISTS (SELECT FROM breaker WHERE scope = :scope AND name = :name)
+        OR EXISTS (SELECT FROM task_type WHERE :scope = 'task_type' AND name = :name)
+        OR EXISTS (SELECT FROM worker WHERE :scope = 'worker' AND name = :name)
+""")
 _SAVED = {
     "scope": "text",
     "name": "text",
@@ -117,6 +129,12 @@ _LAST = text("SELECT coalesce(max(id), 0) FROM breaker_transition")
 async def find(connection: Connection, keys: Sequence[Key]) -> dict[Key, BreakerRow]:
     """Those of the breakers that have a row."""
     return _by_key(await connection.execute(_FIND, _of_keys(keys)))
+
+
+async def is_guarded(connection: Connection, key: Key) -> bool:
+    """Whether there is a task type or a worker of this name, or a breaker already."""
+    found: bool = (await connection.execute(_GUARDED, {"scope": key[0], "name": key[1]})).scalar_one()
+    return found
 
 
 async def lock(connection: Connection, keys: Sequence[Key]) -> dict[Key, BreakerRow]:

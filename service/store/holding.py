@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import text
 
 from contract.dependencies import key_of
-from service.store.breakers import Key
+from service.store.breakers import LETS_THROUGH_AT, Key
 from service.store.store import Connection
 
 BY_BREAKER = "breaker:"
@@ -158,13 +158,14 @@ class Blocking:
 
     key: Key
     seen: str
-    turns_at: datetime | None
+    lets_through_at: datetime | None
+    """None: nobody knows."""
     lacks_probes: bool
     """Whether it is half open, has permits free, and holds nobody who could get one."""
 
 
 _BLOCKING = text(f"""
-    SELECT scope, name, seen, turns_at, seen = 'half_open'
+    SELECT scope, name, seen, {LETS_THROUGH_AT} AS lets_through_at, seen = 'half_open'
         AND NOT EXISTS (SELECT FROM task_live t
             WHERE t.place = 'held' AND t.held_reason = '{BY_BREAKER}' || b.scope || ':' || b.name)
         AND (SELECT count(*) FROM jsonb_each_text(coalesce(b.machine -> 'permits', '{{}}')) p
@@ -182,7 +183,7 @@ _ANY_BLOCKING = text("""
 async def blocking(connection: Connection, permits: int) -> list[Blocking]:
     """The circuit breakers that hold tasks now. ``permits``: of the default policy."""
     rows = await connection.execute(_BLOCKING, {"permits": permits})
-    return [Blocking((row.scope, row.name), row.seen, row.turns_at, row.lacks_probes) for row in rows]
+    return [Blocking((row.scope, row.name), row.seen, row.lets_through_at, row.lacks_probes) for row in rows]
 
 
 async def is_anything_blocked(connection: Connection) -> bool:

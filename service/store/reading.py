@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from contract.states import TERMINAL, UNFINISHED, TaskState
+from service.store.breakers import LETS_THROUGH_AT
 from service.store.holding import BY_BREAKER
 from service.store.models import FinishedTask, LiveTask
 from service.store.partitions import lowest_id
@@ -39,12 +40,9 @@ def _from_live(name: str) -> str:
     return f"CAST(NULL AS {_TYPES[name]}) AS {name}"
 
 
-# A breaker that is set by hand says when that ends; one that is half open does not know.
 _SCOPE = "split_part(held_reason, ':', 2)"
 _RETRY_AT = f"""CASE WHEN place = 'held' AND held_reason LIKE '{BY_BREAKER}%' THEN (
-    SELECT CASE b.seen WHEN 'open' THEN b.turns_at
-        WHEN 'forced_open' THEN to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8) END
-    FROM breaker b
+    SELECT {LETS_THROUGH_AT} FROM breaker b
     WHERE b.scope = {_SCOPE} AND b.name = substr(held_reason, length({_SCOPE}) + {len(BY_BREAKER) + 2})
 ) END AS retry_at"""
 _FROM_LIVE = ", ".join(

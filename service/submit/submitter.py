@@ -12,7 +12,6 @@ from pydantic_core import to_json
 from service.admit.carrying import uncarried
 from service.admit.catalogue import Catalogue
 from service.admit.submission import Submission, too_late
-from service.breaker.breaker import BreakerState
 from service.errors import (
     BodyTooLarge,
     BreakerOpen,
@@ -248,8 +247,8 @@ def _task_of(answer: Accepted | PointsmanError) -> str | None:
 
 def _refusal(blocking: Blocking) -> BreakerOpen:
     seconds = _RETRY_SECONDS
-    if blocking.seen == BreakerState.OPEN and blocking.turns_at is not None:
-        seconds = (blocking.turns_at - datetime.now(UTC)).total_seconds()
+    if blocking.lets_through_at is not None:
+        seconds = (blocking.lets_through_at - datetime.now(UTC)).total_seconds()
     return BreakerOpen(
         f"The circuit breaker {':'.join(blocking.key)} is {blocking.seen}; nothing was stored.",
         retry_after_seconds=max(1.0, math.ceil(seconds)),

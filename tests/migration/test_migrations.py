@@ -7,6 +7,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from contract.dependencies import folded
 from contract.states import PLACES, TERMINAL, TaskState
 from service.embedded.postgres import PostgresServer
 from service.store.schema import alembic_config, head, migrate, revision_of
@@ -48,6 +49,32 @@ async def test_a_database_that_ran_an_older_order_is_mended(postgres: PostgresSe
         assert await revision_of(connection) == head()
     await asyncio.to_thread(command.check, alembic_config(url))
     await migrate(url, "base")
+    await engine.dispose()
+
+
+async def test_a_breaker_keeps_what_was_set_by_hand_under_the_folded_name_of_its_dependency(
+    postgres: PostgresServer,
+) -> None:
+    url = postgres.create_database()
+    await asyncio.to_thread(command.upgrade, alembic_config(url), "20261128_add_left_out_events")
+    engine = create_async_engine(url)
+    names = ["Pay.Example.org.", "db.example:05432", "api.example:443", "API.example", "smtp", "2001:DB8::1:80"]
+    async with engine.begin() as connection:
+        for name in names:
+            row = {"name": name, "seen": "forced_open" if name != "smtp" else "closed"}
+            await connection.execute(
+                text("INSERT INTO breaker (scope, name, seen, machine) VALUES ('dependency', :name, :seen, '{}')"), row
+            )
+        other = text("INSERT INTO breaker (scope, name, seen, machine) VALUES ('task_type', 'Mail.', 'closed', '{}')")
+        await connection.execute(other)
+    await migrate(url)
+    async with engine.connect() as connection:
+        rows = (await connection.execute(text("SELECT scope, name FROM breaker WHERE seen <> 'closed'"))).all()
+        assert {row.name for row in rows} == {folded(name) for name in names} - {"smtp"}
+        kept = await connection.execute(
+            text("SELECT name FROM breaker WHERE seen = 'closed' ORDER BY name COLLATE \"C\"")
+        )
+        assert list(kept.scalars()) == ["Mail.", "smtp"]
     await engine.dispose()
 
 

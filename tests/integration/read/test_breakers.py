@@ -1,8 +1,11 @@
+import time
+from datetime import datetime
 from typing import Any
 
 import httpx
 import pytest
 
+from contract.catalogue import TaskTypeSpec
 from service.api.breaker_view import BreakerView
 from service.breaker.registry import Registry
 from service.reconcile.breakers import BreakerSweep
@@ -62,10 +65,77 @@ async def test_failures_another_service_reports_open_a_breaker_that_was_not_know
 
 async def test_success_of_a_breaker_with_nothing_to_forget_writes_nothing(api: httpx.AsyncClient, spine: Spine) -> None:
     assert (await report(api, SUCCESS))["state"] == "closed"
-    assert await value(spine, "SELECT count(*) FROM breaker") == 0
+    assert (await api.get(WEATHER)).json()["state"] == "closed", "its first outcome makes it"
+    written = "SELECT xmin::text || ctid::text FROM breaker"
+    before = await value(spine, written)
+    await report(api, SUCCESS, SUCCESS)
+    assert await value(spine, written) == before
     await report(api, FAILURE)
     await report(api, SUCCESS)
     assert (await report(api, *[FAILURE] * 4))["state"] == "closed"
+
+
+async def test_an_answer_says_how_many_outcomes_counted(api: httpx.AsyncClient, spine: Spine) -> None:
+    assert (await report(api, SUCCESS, FAILURE, {"outcome": "ignored"}))["counted"] == 2
+    assert (await report(api, SUCCESS | {"epoch": 0}, SUCCESS | {"epoch": 9}))["counted"] == 1
+    # The fifth in a row opens it; of an open one nothing counts.
+    assert (await report(api, *[FAILURE] * 7))["counted"] == 5
+    await let_wait_pass(spine)
+    permit = (await api.post(f"{WEATHER}/permits")).json()["permit"]
+    assert (await report(api, SUCCESS, SUCCESS | {"permit": permit}, SUCCESS | {"permit": "none"}))["counted"] == 1
+    assert (await api.post(f"{WEATHER}/force-open", json=REASON)).status_code == 200
+    assert (await report(api, FAILURE, SUCCESS))["counted"] == 0
+
+
+async def test_however_a_dependency_is_written_it_is_the_same_breaker(api: httpx.AsyncClient) -> None:
+    assert (await api.post("/v1/breakers/dependency/Pay.Example.org.:443/force-open", json=REASON)).status_code == 200
+    assert await state(api, "/v1/breakers/dependency/pay.example.org") == "forced_open"
+    assert (await api.post("/v1/breakers/dependency/PAY.example.org/permits")).json()["granted"] is False
+    (line,) = (await api.get("/v1/breakers/dependency/pay.example.org:80/history")).json()["items"]
+    assert (line["name"], line["to"]) == ("pay.example.org", "forced_open")
+    answer = await api.put("/v1/breakers/dependency/%5B2001:DB8::1%5D:8080", json={})
+    assert answer.json()["name"] == "2001:db8::1:8080"
+
+
+@pytest.mark.parametrize("act", ["force-open", "disable", "force-close", "reset", "outcomes", "permits"])
+@pytest.mark.parametrize(("path", "problem"), [("task_type/nope", "not-found"), ("worker/w@nope", "unknown-worker")])
+async def test_what_no_breaker_can_guard_is_not_found_and_makes_none(
+    api: httpx.AsyncClient, spine: Spine, act: str, path: str, problem: str
+) -> None:
+    body: dict[str, Any] = {"outcomes": [FAILURE]} if act == "outcomes" else REASON
+    answers = [await api.post(f"/v1/breakers/{path}/{act}", json=body)]
+    answers += [await api.put(f"/v1/breakers/{path}", json={}), await api.delete(f"/v1/breakers/{path}/policy")]
+    for answer in answers:
+        assert (answer.status_code, answer.json()["type"]) == (404, f"urn:pointsman:problem:{problem}")
+    assert await value(spine, "SELECT count(*) FROM breaker") == 0
+
+
+async def test_a_policy_without_a_body_is_refused_and_nothing_changes(api: httpx.AsyncClient) -> None:
+    await api.put(WEATHER, json={"failure_threshold": 3})
+    for content in (b"", b"  "):
+        answer = await api.put(WEATHER, content=content, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "")
+    assert (await api.get(WEATHER)).json()["policy"]["failure_threshold"] == 3
+    assert (await api.put(WEATHER, json={})).json()["policy"]["failure_threshold"] == 5
+
+
+async def test_one_that_is_forced_open_says_when_calls_pass_again(api: httpx.AsyncClient, spine: Spine) -> None:
+    opened = await report(api, *[FAILURE] * 5)
+    for seconds in (30, 3600):
+        said = REASON | {"expires_in_seconds": seconds}
+        answer = await api.post(f"{WEATHER}/force-open", json=said)
+        body = answer.json()
+        # What stood beneath is open still when the hand lets go.
+        assert body["retry_at"] == max(body["override"]["expires_at"], opened["retry_at"])
+        until = datetime.fromisoformat(body["retry_at"]).timestamp()
+        for one in (answer, await api.get(WEATHER), await api.post(f"{WEATHER}/permits")):
+            assert 0 <= int(one.headers["retry-after"]) - (until - time.time()) < 2
+            assert one.json()["retry_at"] == body["retry_at"]
+    for_ever = await api.post(f"{WEATHER}/force-open", json=REASON)
+    for one in (for_ever, await api.post(f"{WEATHER}/permits")):
+        assert (one.json()["retry_at"], "retry-after" in one.headers) == (None, False)
+    disabled = await api.post(f"{WEATHER}/disable", json=REASON | {"expires_in_seconds": 30})
+    assert (disabled.json()["retry_at"], "retry-after" in disabled.headers) == (None, False)
 
 
 async def test_exception_the_policy_does_not_count_is_nobodys_failure(api: httpx.AsyncClient) -> None:
@@ -224,7 +294,9 @@ async def test_a_policy_with_a_value_of_another_type_is_refused(
     assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
 
 
-async def test_list_is_by_scope_and_name_in_pages(api: httpx.AsyncClient) -> None:
+async def test_list_is_by_scope_and_name_in_pages(api: httpx.AsyncClient, publish_types: Any, add_worker: Any) -> None:
+    await publish_types(TaskTypeSpec(name="mail.send", time_limit_seconds=9))
+    await add_worker("critical@host", ["critical"])
     for path in ("dependency/b", "dependency/a", "worker/critical@host", "task_type/mail.send"):
         await report(api, FAILURE, path=f"/v1/breakers/{path}")
     first = (await api.get("/v1/breakers", params={"limit": 3})).json()
@@ -284,7 +356,8 @@ async def test_breaker_that_cannot_be_is_refused(api: httpx.AsyncClient, path: s
     assert (await api.post(f"{path}/outcomes", json={"outcomes": [FAILURE]})).status_code == 422
 
 
-async def test_task_type_may_be_named_as_it_pleases(api: httpx.AsyncClient) -> None:
+async def test_task_type_may_be_named_as_it_pleases(api: httpx.AsyncClient, publish_types: Any) -> None:
+    await publish_types(*(TaskTypeSpec(name=name, time_limit_seconds=9) for name in ("envoyer le reçu", "zip")))
     path = "/v1/breakers/task_type/envoyer%20le%20re%C3%A7u"
     for one in (path, "/v1/breakers/task_type/zip"):
         assert (await api.post(f"{one}/force-open", json=REASON)).status_code == 200

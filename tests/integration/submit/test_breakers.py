@@ -7,7 +7,8 @@ import pytest
 from contract.catalogue import TaskTypeSpec
 from service.admit.catalogue import Catalogue
 from service.admit.submission import Submission
-from service.breaker.breaker import BreakerState
+from service.breaker.breaker import BreakerState, Override, Step
+from service.breaker.entry import Entry
 from service.errors import BreakerOpen
 from service.store import catalogue
 from service.submit.submitter import Accepted, Submitter
@@ -71,6 +72,33 @@ async def test_one_that_asks_for_it_is_refused_and_told_when_to_come_again(spine
     assert 50 < raised.value.retry_after_seconds <= 60
     await submit(spine, submitter, on_breaker_open="reject")
     assert len(await spine.rows("SELECT id FROM task_live")) == 1
+
+
+@pytest.mark.parametrize(("expires_in", "seconds"), [(3600.0, 3600), (20.0, 60), (None, 10)])
+async def test_one_refused_by_a_breaker_forced_open_is_told_when_that_ends(
+    spine: Spine, submitter: Submitter, expires_in: float | None, seconds: int
+) -> None:
+    holding = Holding(spine)
+    await holding.open(*KEY)
+
+    def forced(entry: Entry, now: float) -> Step:
+        until = None if expires_in is None else now + expires_in
+        return entry.breaker.force(Override(BreakerState.FORCED_OPEN, "me", "a test", until), now)
+
+    await holding.registry.change(KEY, forced)
+    with pytest.raises(BreakerOpen) as raised:
+        await submit(spine, submitter, dependencies=["smtp"], on_breaker_open="reject")
+    assert raised.value.retry_after_seconds is not None
+    assert seconds - 10 < raised.value.retry_after_seconds <= seconds + 6
+
+
+async def test_a_host_that_is_forced_open_holds_tasks_however_it_is_written(spine: Spine, submitter: Submitter) -> None:
+    await Holding(spine).force("dependency", "pay.example.org", BreakerState.FORCED_OPEN)
+    kwargs = {"url": "https://Pay.Example.org.:443/charge"}
+    await submit(spine, submitter, task_type="call", kwargs=kwargs)
+    await submit(spine, submitter, dependencies=["PAY.example.org:80"])
+    rows = await spine.rows("SELECT place, dependencies FROM task_live ORDER BY id")
+    assert [(row["place"], row["dependencies"][-1]) for row in rows] == [("waiting", "pay.example.org")] * 2
 
 
 async def test_a_call_again_gets_its_task_though_a_breaker_has_opened(spine: Spine, submitter: Submitter) -> None:

@@ -57,6 +57,48 @@ def test_nothing_is_said_of_what_is_not_known() -> None:
     assert judgement.unknown == set(Rule)
 
 
+def tripped(*numbers: int, seen: str = "open", since: float = NOW - 9) -> tuple[TrippedBreaker, ...]:
+    return tuple(TrippedBreaker("dependency", f"host-{number}", seen, since) for number in numbers)
+
+
+def test_a_thousand_breakers_of_one_cause_are_one_alert() -> None:
+    many = found(replace(WELL, breakers=tripped(*range(1000))))
+    assert many.keys() == {"breaker_open"}
+    (one,) = many.values()
+    assert (one.value, one.since, severity_of(one)) == (1000, NOW - 9, Severity.TICKET)
+    assert one.summary.startswith("1,000 circuit breakers are open: dependency:host-0, ")
+    assert one.summary.endswith(", ….")
+    unsaid = found(replace(WELL, breakers=tripped(*range(500)), breakers_complete=False))
+    assert unsaid["breaker_open"].summary.startswith("More than 500 circuit breakers are open")
+
+
+def test_those_that_have_an_alert_keep_it_and_what_comes_beyond_ten_is_told_together() -> None:
+    first = found(replace(WELL, breakers=tripped(*range(10))))
+    assert len(first) == 10
+    more = found(replace(WELL, breakers=tripped(*range(13))), set(first))
+    assert more.keys() == first.keys() | {"breaker_open"}
+    assert more["breaker_open"].value == 3
+    assert "beside those with an alert of their own" in more["breaker_open"].summary
+    # Until that is over what is new belongs to it.
+    fewer = found(replace(WELL, breakers=tripped(1, 11)), set(more))
+    assert fewer.keys() == {"breaker_open:dependency:host-1", "breaker_open"}
+    assert found(replace(WELL, breakers=tripped(1)), set(fewer)).keys() == {"breaker_open:dependency:host-1"}
+
+
+def test_many_breakers_open_for_long_are_a_page_unless_all_were_forced() -> None:
+    long = tripped(*range(20), seen="forced_open", since=NOW - 5000)
+    assert severity_of(found(replace(WELL, breakers=long))["breaker_open_long"]) is Severity.TICKET
+    one = tripped(99, since=NOW - 5000)
+    assert severity_of(found(replace(WELL, breakers=long + one))["breaker_open_long"]) is Severity.PAGE
+
+
+def test_many_workers_and_many_task_types_are_one_alert_each() -> None:
+    lost = tuple(LostWorker(f"w@{number}") for number in range(40))
+    failed = {f"type-{number}": 100 for number in range(30)}
+    many = found(replace(WELL, lost_workers=lost, failed=failed))
+    assert {key: one.value for key, one in many.items()} == {"worker_lost": 40, "dead_letters": 30}
+
+
 @pytest.mark.parametrize("seen", ["open", "half_open", "forced_open"])
 def test_breaker_that_is_not_closed_is_one_alert(seen: str) -> None:
     facts = replace(WELL, breakers=(TrippedBreaker("dependency", "db.example.org:5432", seen, NOW - 10),))

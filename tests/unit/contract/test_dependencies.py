@@ -1,9 +1,11 @@
+import random
+
 import pytest
 
 from contract.breaker_entry import BLOCKS, PASSES, PROBES, body_of, encode, epoch_of, lets_pass, provisional_of
 from contract.breaker_policy import BreakerPolicy
 from contract.catalogue import TaskTypeSpec
-from contract.dependencies import breakers_of, dependency_of_url, is_name, key_of
+from contract.dependencies import breakers_of, dependency_of_url, folded, folded_key, is_name, key_of, named
 
 
 @pytest.mark.parametrize(
@@ -12,7 +14,10 @@ from contract.dependencies import breakers_of, dependency_of_url, is_name, key_o
         ("https://api.weather.com/v1?key=secret", "api.weather.com"),
         ("https://API.Weather.com:443/", "api.weather.com"),
         ("http://api.weather.com:80", "api.weather.com"),
-        ("http://api.weather.com:443", "api.weather.com:443"),
+        ("http://api.weather.com:443", "api.weather.com"),
+        ("https://Pay.Example.org.:0443/", "pay.example.org"),
+        ("http://[2001:DB8:0::1]/", "2001:db8::1"),
+        ("http://[::1]:8080/", "0::1:8080"),
         ("https://user:secret@db.example.org:5432/x", "db.example.org:5432"),
         ("https://b\u00fccher.example/", "xn--bcher-kva.example"),
         ("http://[2001:db8::1]:8080/", "2001:db8::1:8080"),
@@ -25,6 +30,47 @@ def test_the_host_of_a_url_is_a_dependency_without_its_default_port(url: str, na
 @pytest.mark.parametrize("url", [None, 7, "", "no url", "http://", "http://a b/", "http://host:99999/", "http://[::1/"])
 def test_what_leads_nowhere_is_no_dependency(url: object) -> None:
     assert dependency_of_url(url) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("Pay.Example.org", "pay.example.org"),
+        ("pay.example.org.", "pay.example.org"),
+        ("pay.example.org:443", "pay.example.org"),
+        ("PAY.example.org.:80", "pay.example.org"),
+        ("db.example:05432", "db.example:5432"),
+        ("[2001:DB8::1]:8080", "2001:db8::1:8080"),
+        ("[2001:db8:0:0::1]:443", "2001:db8::1"),
+        ("2001:db8:0:0::1", "2001:db8::1"),
+        ("[::1]", "0::1"),
+        ("SMTP", "smtp"),
+        ("team:billing", "team:billing"),
+    ],
+)
+def test_a_dependency_has_one_name_however_it_is_written(given: str, name: str) -> None:
+    assert named(given) == name
+    assert breakers_of("t", [given]) == ("task_type:t", f"dependency:{name}")
+    assert folded_key("dependency", given) == ("dependency", name)
+    assert folded_key("task_type", given) == ("task_type", given)
+    spec = TaskTypeSpec(name="t", time_limit_seconds=1, dependencies=("smtp",))
+    assert spec.dependencies_of([], {}, [given, name]) == tuple(dict.fromkeys(["smtp", name]))
+
+
+def test_folding_a_name_again_changes_nothing() -> None:
+    seed = random.randrange(10**9)
+    chance = random.Random(seed)
+    for _ in range(3000):
+        given = "".join(chance.choices("aA1:.0-48fF@", k=chance.randrange(1, 12)))
+        if is_name(given):
+            assert is_name(folded(given)), f"seed {seed}: {given}"
+            assert folded(folded(given)) == folded(given), f"seed {seed}: {given}"
+
+
+@pytest.mark.parametrize("text", ["", "a b", "...", "[", "[::1", "smtp\n", None, 7])
+def test_what_cannot_be_a_name_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="cannot be the name of a dependency"):
+        named(text)
 
 
 def test_names_have_letters_digits_and_a_few_signs() -> None:
