@@ -8,7 +8,7 @@ Run the worker pools as daemons.
 
   ./scripts/celery_workers.sh start   [POOL...]  start what does not run, and wait until it consumes
   ./scripts/celery_workers.sh stop    [POOL...]  let running tasks finish, then insist
-  ./scripts/celery_workers.sh restart [POOL...]  pool by pool: the new node first, then the old one is stopped
+  ./scripts/celery_workers.sh restart [POOL...]  of each pool the new node first, then the old one is stopped
   ./scripts/celery_workers.sh status  [POOL...]  a table; says by its exit status whether something is down
   ./scripts/celery_workers.sh logs    [POOL...]  follow the logs
 
@@ -19,6 +19,8 @@ that POINTSMAN_CONFIG names). The broker is POINTSMAN_REDIS_URL, or that of a ru
                      still runs then is ended, first by SIGQUIT, then by SIGKILL: its tasks run again, without having
                      spent an attempt.
                      A start, and each step of a restart, may take $POINTSMAN_START_SECONDS, else 30.
+  --at-once POOLS    restart: how many pools start their new node at the same time (default 3). The old nodes end their
+                     tasks meanwhile, all side by side.
   -n LINES           logs: how many lines to begin with (default 20)
 
 Each pool logs to logs/celery_POOL.log and has its pid in logs/celery_POOL.pid (POINTSMAN_LOGS_DIR: another directory).
@@ -123,42 +125,59 @@ do_stop() {
     [ ${#nodes[@]} -eq 0 ] || stop_nodes "${nodes[@]}"
 }
 
-# One pool: the new node takes the name that is free. Nothing consumes less than before at any moment.
-restart_pool() {
-    local old="" new
-    old="$(alive_of "$1" "$1-2")"
-    if [ "$(printf '%s\n' "$old" | wc -l)" -gt 1 ]; then
-        # Left over by a restart that was cut short.
-        stop_nodes "$1-2" || return 1
-        old="$1"
-    fi
-    if [ -z "$old" ]; then
-        pools=("$1")
-        do_start
-        return
-    fi
-    case "$old" in *-2) new="$1" ;; *) new="$1-2" ;; esac
-    look "$new"
-    [ "$state" = "none" ] || forget "$new" "$pid"
-    if ! start_nodes "$new"; then
-        printf '%s: %s goes on, the new node is given up\n' "$1" "$old"
-        stop_nodes "$new" || true
-        return 1
-    fi
-    stop_nodes "$old"
+# restart_together POOL...: their new nodes are started side by side, under the names that are free; the old node of each
+# that came up is asked to stop. Nothing consumes less than before at any moment. 0 when all came up.
+restart_together() {
+    local pool old new failed=0 index
+    local -a olds=() news=() fresh=()
+    for pool in "$@"; do
+        old="$(alive_of "$pool" "$pool-2")"
+        case "$old" in
+            "" | *-2) new="$pool" ;;
+            *) new="$pool-2" ;;
+        esac
+        look "$new"
+        [ "$state" = "none" ] || forget "$new" "$pid"
+        olds+=("${old:-none}")
+        news+=("$new")
+    done
+    start_nodes "${news[@]}" || failed=1
+    fresh=(${ready[@]+"${ready[@]}"})
+    for index in "${!news[@]}"; do
+        old="${olds[$index]}" new="${news[$index]}"
+        if has_line "$(printf '%s\n' ${fresh[@]+"${fresh[@]}"})" "$new"; then
+            [ "$old" = "none" ] || ask_nodes "$old"
+        elif [ "$old" != "none" ]; then
+            printf '%s: %s goes on, the new node is given up\n' "$(pool_of "$new")" "$old"
+            ask_nodes "$new"
+        fi
+    done
+    return "$failed"
 }
 
 do_restart() {
-    local pool
-    local -a chosen=("${pools[@]}")
-    for pool in "${chosen[@]}"; do
-        if ! configured "$pool"; then
-            printf '%s: not configured any more, stopping it\n' "$pool"
-            stop_nodes "$pool" "$pool-2"
-            continue
-        fi
-        restart_pool "$pool" || die "the restart ends here: $pool could not be restarted, the pools after it go on as they are."
+    local pool failed=0
+    local -a left=() part=()
+    for pool in "${pools[@]}"; do
+        # Left over by a restart that was cut short.
+        [ "$(alive_of "$pool" "$pool-2" | wc -l)" -lt 2 ] || stop_nodes "$pool-2" || die "$pool-2 does not end."
     done
+    stopping=()
+    for pool in "${pools[@]}"; do
+        if configured "$pool"; then
+            left+=("$pool")
+        else
+            printf '%s: not configured any more, stopping it\n' "$pool"
+            ask_nodes "$pool" "$pool-2"
+        fi
+    done
+    while [ ${#left[@]} -gt 0 ] && [ "$failed" -eq 0 ]; do
+        part=("${left[@]:0:$at_once}")
+        left=("${left[@]:$at_once}")
+        restart_together "${part[@]}" || failed=1
+    done
+    await_stopping || failed=1
+    [ "$failed" -eq 0 ] || die "the restart ends here: not every pool could be restarted${left[*]:+; as they were go on: ${left[*]}}."
 }
 
 # One start of Python: it knows the pools, and checks their names.
@@ -204,6 +223,7 @@ main() {
     timeout="${POINTSMAN_STOP_SECONDS:-60}"
     start_seconds="${POINTSMAN_START_SECONDS:-30}"
     lines=20
+    at_once=3
     named=()
     while [ $# -gt 0 ]; do
         case "$command:$1" in
@@ -211,9 +231,9 @@ main() {
                 usage
                 exit 0
                 ;;
-            stop:--timeout | restart:--timeout | logs:-n)
+            stop:--timeout | restart:--timeout | restart:--at-once | logs:-n)
                 [ $# -gt 1 ] || wrong "$1 needs a number."
-                if [ "$1" = "-n" ]; then lines="$2"; else timeout="$2"; fi
+                case "$1" in -n) lines="$2" ;; --at-once) at_once="$2" ;; *) timeout="$2" ;; esac
                 shift
                 ;;
             *:-*) wrong "$command has no option '$1'." ;;
@@ -227,6 +247,7 @@ main() {
     case "$start_seconds" in
         '' | *[!0-9]*) wrong "POINTSMAN_START_SECONDS must be a number of seconds, not '$start_seconds'." ;;
     esac
+    case "$at_once" in '' | *[!0-9]* | 0) wrong "--at-once needs a number of pools, not '$at_once'." ;; esac
     case "$lines" in '' | *[!0-9]*) wrong "-n needs a number, not '$lines'." ;; esac
 
     case "$command" in start | restart) ./scripts/setup ;; esac

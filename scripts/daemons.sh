@@ -159,10 +159,12 @@ show_log() {
     tail -n "$lines_shown" "$(log_file "$1")" | sed 's/^/    /'
 }
 
-# start_nodes NODE...: launch them together and wait for all; says what became of each. 0 when all consume.
+# start_nodes NODE...: launch them together and wait for all; says what became of each, and sets ready to those that
+# consume. 0 when all do.
 start_nodes() {
     local name outcome failed=0 began=$SECONDS
     local -a words launched=()
+    ready=()
     "$python" -m workers check "$@" || return 1
     for name in "$@"; do
         words_of "$name"
@@ -172,7 +174,10 @@ start_nodes() {
     done
     while IFS=$'\t' read -r name outcome; do
         case "$outcome" in
-            ready) printf '%s: running (after %s s)\n' "$name" "$((SECONDS - began))" ;;
+            ready)
+                ready+=("$name")
+                printf '%s: running (after %s s)\n' "$name" "$((SECONDS - began))"
+                ;;
             died)
                 printf '%s: died at once. ' "$name"
                 show_log "$name"
@@ -190,10 +195,9 @@ start_nodes() {
     return "$failed"
 }
 
-# stop_nodes NODE...: ask, wait, insist. 0 when nothing is left of them.
-stop_nodes() {
-    local name failed=0 status=0
-    local -a asked=() nodes=()
+# ask_nodes NODE...: tell them to stop, and add those that live to stopping.
+ask_nodes() {
+    local name
     for name in "$@"; do
         look "$name"
         case "$state" in
@@ -201,8 +205,7 @@ stop_nodes() {
                 note "$name" "stopping $name (pid $pid)"
                 kill -TERM "$pid" 2>/dev/null || true
                 printf '%s: stopping (pid %s)\n' "$name" "$pid"
-                nodes+=("$name")
-                asked+=("$name:alive:$pid")
+                stopping+=("$name")
                 ;;
             gone)
                 printf '%s: its process had died (pid %s)\n' "$name" "$pid"
@@ -210,7 +213,25 @@ stop_nodes() {
                 ;;
         esac
     done
-    [ ${#nodes[@]} -gt 0 ] || return 0
+}
+
+# stop_nodes NODE...: ask, wait, insist. 0 when nothing is left of them.
+stop_nodes() {
+    stopping=()
+    ask_nodes "$@"
+    await_stopping
+}
+
+# Wait for the nodes in stopping, and insist. 0 when nothing is left of them.
+await_stopping() {
+    local name failed=0 status=0
+    local -a asked=() nodes=()
+    [ ${#stopping[@]} -gt 0 ] || return 0
+    nodes=("${stopping[@]}")
+    for name in "${nodes[@]}"; do
+        look "$name"
+        asked+=("$name:$state:$pid")
+    done
     "$python" -m workers drain --seconds "$timeout" "${asked[@]}" || status=$?
     # A status above 1: the workers' settings cannot be read. They must end all the same.
     [ "$status" -le 1 ] || wait_ended "$timeout" "${nodes[@]}" || true

@@ -33,6 +33,8 @@ class Child:
         """Unexpected ones in a row, without having lived long in between."""
         self.restart_at: float | None = None
         self.returncode: int | None = None
+        self.heard_at = 0.0
+        """Monotonic; when it said something last."""
         self._log = log
         self._console = console
         self._selector = selector
@@ -47,6 +49,11 @@ class Child:
     def is_alive(self) -> bool:
         """Whether it has a process that was not seen to end."""
         return self._process is not None
+
+    @property
+    def pid(self) -> int | None:
+        """Of its process; None while it has none."""
+        return None if self._process is None else self._process.pid
 
     def start(self) -> None:
         """Start its process. Raises StillRunning when an earlier one is not gone."""
@@ -79,6 +86,7 @@ class Child:
             if not data:
                 self._close_output()
                 return
+            self.heard_at = time.monotonic()
             self._log.write(data)
             self._show(self._lines.feed(data))
 

@@ -15,9 +15,12 @@ from service.embedded.child import Child, Tier
 from service.embedded.children import ChildSpec
 from service.embedded.errors import ChildFailed
 from service.embedded.logs import Console, LogFile
+from service.embedded.patience import Patience
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TICK_SECONDS = 0.05
+_SAY_SECONDS = 30.0
+"""Between two lines that say what is waited for."""
 
 
 class StopRequested(Exception):
@@ -98,14 +101,43 @@ class Supervisor:
         """
         deadline = time.monotonic() + timeout_seconds
         while not condition():
-            self._raise_if_stopping()
             if time.monotonic() > deadline:
                 raise ChildFailed(f"{what} did not come within {timeout_seconds:.0f} s")
-            for child in self._children:
-                if child.deaths >= deaths_allowed:
-                    how = f"died {child.deaths} times, last with {child.describe_exit()}"
-                    raise ChildFailed(f"{child.spec.name} {how}, see {self._log_path(child.spec)}")
-            self._turn()
+            self._wait_a_turn(deaths_allowed)
+
+    def wait_while_starting(
+        self,
+        condition: Callable[[], bool],
+        what: str,
+        patience_seconds: float,
+        deaths_allowed: int = 3,
+        answer: Callable[[], str] = str,
+        say_seconds: float = _SAY_SECONDS,
+    ) -> None:
+        """Supervise until ``condition`` holds, however long that takes while the children get on, and say so.
+
+        ``answer`` tells what was heard last of what is waited for. Raises StopRequested, or ChildFailed after
+        ``patience_seconds`` in which nothing got on, or ``deaths_allowed`` deaths of a child in a row.
+        """
+        patience = Patience(patience_seconds)
+        began = said_at = time.monotonic()
+        while not condition():
+            heard = answer()
+            if patience.is_over(self._children, heard):
+                raise ChildFailed(f"{what} did not come, and nothing has got on for {patience_seconds:.0f} s")
+            if time.monotonic() - said_at >= say_seconds:
+                said_at = time.monotonic()
+                told = f" ({heard})" if heard else ""
+                self._console.say("up", f"still waiting for {what} after {said_at - began:.0f} s{told}")
+            self._wait_a_turn(deaths_allowed)
+
+    def _wait_a_turn(self, deaths_allowed: int) -> None:
+        self._raise_if_stopping()
+        for child in self._children:
+            if child.deaths >= deaths_allowed:
+                how = f"died {child.deaths} times, last with {child.describe_exit()}"
+                raise ChildFailed(f"{child.spec.name} {how}, see {self._log_path(child.spec)}")
+        self._turn()
 
     def watch(self) -> None:
         """Supervise until StopRequested is raised."""

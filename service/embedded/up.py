@@ -116,7 +116,9 @@ def _start_servers(
             redis_url = valkey.url
         supervisor.start(server.spec(), tier)
     for server, _ in servers:
-        supervisor.wait_until(server.is_ready, f"{server.name} accepting connections", SERVER_SECONDS, deaths_allowed=1)
+        # After a crash it may first go through what it had not put in order: that has no limit.
+        what = f"{server.name} accepting connections"
+        supervisor.wait_while_starting(server.is_ready, what, SERVER_SECONDS, deaths_allowed=1)
     assert redis_url is not None
     return database_url, redis_url
 
@@ -125,7 +127,7 @@ def _wait_ready(supervisor: Supervisor, options: Options) -> None:
     # Nothing publishes task types without workers, so fresh data would never become ready.
     ready = Readiness(options.port, "/livez" if options.pools is Pools.NONE else "/readyz")
     try:
-        supervisor.wait_until(ready, "the API being ready", READY_SECONDS)
+        supervisor.wait_while_starting(ready, "the API being ready", READY_SECONDS, answer=lambda: ready.answer)
     except ChildFailed as error:
         raise ChildFailed(f"{error} (its last answer: {ready.answer})") from None
 

@@ -213,8 +213,12 @@ async def test_operator_starts_looks_restarts_under_load_heals_and_stops(operato
         await load.more(200)
     assert restarted.status == 0, restarted.text
     assert "insisting" not in restarted.text
+    said = restarted.text
+    assert max(said.index(f"{pool}-2: starting") for pool in ("general", "email")) < said.index(": running"), (
+        "side by side"
+    )
     assert [operator.pid("general-2"), operator.pid("email-2")] != before
-    assert not any(psutil.pid_exists(pid) for pid in before)
+    assert not [process.pid for process in operator.daemons() if process.pid in before]
     await invariants.drain(operator)
     accepted = [*load.accepted, *emails.accepted]
     await invariants.check(operator, accepted)
@@ -256,22 +260,28 @@ def _write(transcript: Transcript) -> None:
         path.write_text(transcript.text())
 
 
-async def test_task_that_outlasts_the_patience_of_stop_is_ended_and_recorded(
+async def test_task_that_outlasts_the_patience_of_stop_runs_again_after_the_start_and_nobody_has_failed(
     operator: Operator, tmp_path: Path
 ) -> None:
     operator.know_broker_by_run_file()
     assert (await operator.run("start", "email")).status == 0
-    stuck = await operator.submit("ledger.hold", args=[str(tmp_path / "never")], queue="email")
+    release = tmp_path / "release"
+    stuck = await operator.submit("ledger.hold", args=[str(release)], queue="email", max_attempts=1)
     await operator.wait_for_effects([stuck])
     stopped = await operator.run("stop", "email", "--timeout", "1")
     assert stopped.status == 0, stopped.text
     assert "email: not done after 1 s, insisting" in stopped.text
     assert not operator.daemons()
 
-    async def recorded() -> bool:
-        return bool((await operator.task(stuck))["state"] != "running")
-
-    await until(recorded, "the lost attempt to be recorded")
+    waiting = await operator.wait_for_state(stuck, "queued")
+    assert (waiting["attempt"], waiting["interruptions"]) == (1, 1)
+    release.touch()
+    assert (await operator.run("start", "email")).status == 0
+    task = await operator.finished(stuck)
+    assert (task["state"], task["attempt"], task["interruptions"]) == ("succeeded", 2, 1)
+    counters = await operator.counters("ledger.hold")
+    assert (counters["interrupted"], counters["failed"], counters["retried"]) == (1, 0, 0)
+    assert await operator.rows("SELECT name FROM breaker") == []
 
 
 async def test_node_that_does_not_come_up_leaves_the_old_one_alone(operator: Operator) -> None:
@@ -325,6 +335,7 @@ def test_broker_that_does_not_answer_is_named_without_its_password(run: Run) -> 
         (["start", "nope"], "there is no pool 'nope'; the pools are critical high_priority email"),
         (["stop", "--timeout", "soon"], "a number of seconds is needed, not 'soon'"),
         (["status", "--timeout", "1"], "status has no option '--timeout'."),
+        (["restart", "--at-once", "0"], "--at-once needs a number of pools, not '0'."),
         (["logs", "-n"], "-n needs a number."),
         ([], "Run the worker pools as daemons."),
     ],
