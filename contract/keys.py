@@ -57,6 +57,14 @@ FETCH_PREFIX = "pointsman:fetch:"
 """String per worker connection, ten minutes from its last fetch: the number of that fetch and the delivery tags in its
 answer, should the answer be lost on the way."""
 
+SET_ASIDE = "pointsman:set_aside"
+"""Stream, for ever: messages that nobody could run, the newest ``contract.set_aside.MOST_KEPT``, until an operator
+discards them. ``fetch.lua`` knows this name and the next."""
+
+SET_ASIDE_COUNTS = "pointsman:set_aside_counts"
+"""Hash, for ever: ``total:<queue>`` how many were ever set aside there, ``open:<queue>`` how many of them nobody has
+discarded."""
+
 VISIBILITY_TIMEOUT = "pointsman:visibility_timeout"
 """String, ``VISIBILITY_SECONDS`` from the last beat of any worker: the visibility timeout that all of them have."""
 

@@ -3,13 +3,19 @@
 A message without this header is native Celery and none of our business but to be recorded.
 """
 
+import math
+import re
 from typing import Any, NotRequired, TypedDict
 from uuid import UUID
+
+from contract.dependencies import is_name
 
 VERSION = 1
 """Of messages, events, beats and scripts. A new version reads what the one before writes, and its control plane writes
 messages in the form of the one before for as long as that lasts: service and workers are not replaced in one moment.
 """
+UNDERSTOOD = (VERSION - 1, VERSION)
+"""Versions of messages that are read."""
 HEADER = "pointsman"
 
 
@@ -49,9 +55,61 @@ def managed_header(headers: dict[str, Any]) -> ManagedHeader | None:
     header = headers.get(HEADER)
     if header is None:
         return None
-    if not isinstance(header, dict) or header.get("version") not in (VERSION - 1, VERSION):
+    if not isinstance(header, dict) or header.get("version") not in UNDERSTOOD:
         raise UnsupportedMessage(f"this worker understands message version {VERSION}, not {header!r}"[:200])
     return header  # type: ignore[return-value]  # checked by version, written by contract.lua.publish
+
+
+_LARGEST = 2**31 - 1
+"""Of an attempt or a sending: it fits a column, a slot and a Lua number."""
+_LARGEST_EXACT = 2**53
+"""Of any other count: above it a Lua number is not exact."""
+_COUNTS = (("dispatch", _LARGEST), ("after", _LARGEST), ("epoch", _LARGEST_EXACT), ("sequence", _LARGEST_EXACT))
+_MOST_DEPENDENCIES = 100
+_TASK_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def header_fault(header: Any, task_id: Any) -> str | None:
+    """What is wrong with a managed header so that scripts and slots could not take it; None when nothing is.
+
+    Of one of another version only the version is read.
+    """
+    if type(header) is not dict or type(header.get("version")) is not int:
+        return "is no object with a version"
+    if type(task_id) is not str or _TASK_ID.fullmatch(task_id) is None:
+        return "comes without the id of a task"
+    if header["version"] not in UNDERSTOOD:
+        return None
+    get = header.get
+    for name, largest in _COUNTS:
+        if not _is_count(get(name), largest):
+            return f"has a {name} that is no count"
+    expires_at = get("expires_at", "")
+    if not _is_time(get("sent_at")) or not (expires_at is None or _is_time(expires_at)):
+        return "has a time that is none"
+    return _optional_fault(header)
+
+
+def _optional_fault(header: dict[str, Any]) -> str | None:
+    get = header.get
+    for name in ("max_attempts", "interruptions"):
+        if not _is_count(get(name, 0), _LARGEST):
+            return f"has a {name} that is no count"
+    traceparent = get("traceparent", 0)
+    if traceparent is not None and type(traceparent) is not str:
+        return "has a traceparent that is no text"
+    names = get("dependencies", [])
+    if type(names) is not list or len(names) > _MOST_DEPENDENCIES or not all(map(is_name, names)):
+        return "has dependencies that are no list of names"
+    return None
+
+
+def _is_count(value: Any, largest: int) -> bool:
+    return type(value) is int and 0 <= value <= largest
+
+
+def _is_time(value: Any) -> bool:
+    return (type(value) is float and math.isfinite(value)) or (type(value) is int and abs(value) <= _LARGEST_EXACT)
 
 
 def delivery_tag(task_id: str, dispatch: int) -> str:
@@ -61,8 +119,10 @@ def delivery_tag(task_id: str, dispatch: int) -> str:
 
 def sending_of(tag: bytes) -> tuple[str, int] | None:
     """The task and sending of a tag of ours, None for one of somebody else."""
-    task, _, dispatch = tag.decode(errors="replace").rpartition(".")
+    task, _, number = tag.decode(errors="replace").rpartition(".")
     try:
-        return str(UUID(task)), int(dispatch)
+        sending = str(UUID(task)), int(number)
     except ValueError:
         return None
+    # What reads as one is not yet one: a number too large for a column would stop whoever looks it up.
+    return sending if 0 <= sending[1] <= _LARGEST and delivery_tag(*sending).encode() == tag else None

@@ -27,6 +27,11 @@ AWAY = (RedisError, OSError)
 """What a call raises when Redis did not answer or refused."""
 
 
+def is_of_script(error: Exception) -> bool:
+    """Whether Redis did answer, and a script failed there: at a key of another type, or at what the key holds."""
+    return isinstance(error, ResponseError) and "user_script" in str(error)
+
+
 class _RemembersRunId(AbstractConnection):
     run_id: str = ""
 

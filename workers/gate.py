@@ -11,7 +11,7 @@ from celery.exceptions import Ignore, Reject
 
 from contract.keys import ASK_SECONDS, BREAKERS, CLAIM_SECONDS, CONTROL, EVENTS_PREFIX, claim
 from contract.message import ManagedHeader
-from workers.connection import AWAY, RedisConnection, Word
+from workers.connection import AWAY, RedisConnection, Word, is_of_script
 from workers.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -77,8 +77,13 @@ class Gate:
             try:
                 answer = self._redis.script("gate", keys, head, tail)
             except AWAY as error:
-                self._redis.close()
-                answer = ["wait", f"Redis does not answer: {error}"]
+                if is_of_script(error):
+                    # Redis is there, and one of our keys holds what the script cannot read: somebody has to mend it.
+                    logger.error("the gate fails at task %s: %s", task, error)
+                    answer = ["wait", f"the gate fails: {error}"]
+                else:
+                    self._redis.close()
+                    answer = ["wait", f"Redis does not answer: {error}"]
             verdict = answer[0]
             if verdict == "run":
                 epochs = tuple(map(int, answer[4].split(","))) if answer[4] else ()

@@ -70,8 +70,9 @@ class PointsmanRequest(Request):
     def __init__(self, message: Any, **options: Any) -> None:
         try:
             super().__init__(message, **options)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            # Celery takes a body of another shape for a fault of its own and ends the node; the next node is next.
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            # ``workers.task_message`` lets none of these through; should it ever, Celery would take it for a fault of
+            # its own and end the node; the next node is next.
             raise InvalidTaskError(f"the body is not a task's: {type(error).__name__}: {error}") from error
         # kombu 5.7 takes a lost connection's transport apart; an acknowledgement on it would end the worker.
         # One that a full Redis refuses would, too.

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from celery import bootsteps, signals
-from celery.worker.consumer import Consumer
 from redis.exceptions import OutOfMemoryError
 
 from contract.events import EventKind, StartedBody
@@ -24,11 +23,13 @@ from workers.ejection import must_obey, obey
 from workers.keeper import Note
 from workers.node import Node, become, current_node
 from workers.pulse import Pulse
+from workers.set_aside import SetsAside
 from workers.settings import Settings, settings
 from workers.slots import Slots
 from workers.stopping import begin_to_end
 from workers.timers import forget_cancelled
 from workers.transport.qos import held_by
+from workers.transport.stock_guard import guard
 from workers.transport.transport import Transport
 from workers.versions import understand
 from workers.visibility import agree
@@ -130,6 +131,7 @@ class Consuming(bootsteps.StartStopStep):
         node = current_node()
         node.queues = list(parent.app.amqp.queues.consume_from)
         node.reserved = partial(held_by, parent.task_consumer.channel)
+        guard(parent.task_consumer.channel)
         # Before the event loop begins to fetch: the wanted state outlives this connection, and this process.
         node.told.wait(node.settings.redis_read_seconds)
         if must_obey(node, parent):
@@ -160,7 +162,7 @@ def _tick(node: Node, consumer: Any) -> None:
         consumer.call_soon(obey, node, consumer)
 
 
-class PointsmanConsumer(Consumer):
+class PointsmanConsumer(SetsAside):
     """Celery's consumer; a managed message that no task of this worker can run becomes an event, not a loop."""
 
     connection: Any

@@ -5,8 +5,11 @@
 -- ARGV: 1 name of the caller, 2 number of this fetch, 3 most messages, 4 last step, 5 number of queues, the queues,
 --       the delivery tags to acknowledge
 -- Answer: {queues whose lists the caller shall watch, then per message: queue, delivery tag, message}.
---       The tag is '' when this is no Celery message; then it is gone from the broker.
+--       The tag is '' when none can be read, so that nobody could hold it: then it is set aside, and the third its length.
 local LISTENER_MILLISECONDS = 3000
+local SET_ASIDE, COUNTS = 'pointsman:set_aside', 'pointsman:set_aside_counts'
+local MOST_SET_ASIDE, CUT_BYTES = 1000, 2048
+local LONGEST_TAG = 500
 
 if #ARGV > 5 + ARGV[5] then
   local tags = {unpack(ARGV, 6 + ARGV[5])}
@@ -33,17 +36,39 @@ local function properties_of(raw)
   return fine and type(message) == 'table' and message.properties
 end
 
+local function write(...)
+  local reply = redis.pcall(...)
+  if type(reply) == 'table' and reply.err then
+    -- Somebody wrote something else there. It is ours, and what is set aside must not be lost for it.
+    redis.call('DEL', ({...})[2])
+    redis.call(...)
+  end
+end
+
+local function set_aside(raw, queue)
+  local head, tail = raw, ''
+  if #raw > 2 * CUT_BYTES then
+    head, tail = string.sub(raw, 1, CUT_BYTES), string.sub(raw, -CUT_BYTES)
+  end
+  write('XADD', SET_ASIDE, 'MAXLEN', MOST_SET_ASIDE, '*', 'queue', queue, 'reason', 'it cannot be read, or has no delivery tag',
+    'bytes', #raw, 'head', head, 'tail', tail)
+  write('HINCRBY', COUNTS, 'total:' .. queue, 1)
+  write('HINCRBY', COUNTS, 'open:' .. queue, 1)
+end
+
 local function place(raw, queue)
   local properties = properties_of(raw)
   local tag = type(properties) == 'table' and properties.delivery_tag
-  if type(tag) ~= 'string' then
-    return ''
+  -- The tags of a fetch are kept as lines of text.
+  if type(tag) ~= 'string' or tag == '' or #tag > LONGEST_TAG or string.find(tag, '[^\32-\126]') then
+    set_aside(raw, queue)
+    return '', tostring(#raw)
   end
   local info = properties.delivery_info
-  local exchange, routing_key = '', queue
-  if type(info) == 'table' and type(info.routing_key) == 'string' then
-    routing_key = info.routing_key
-    exchange = type(info.exchange) == 'string' and info.exchange or ''
+  local exchange = ''
+  -- Given back by any other way than its own queue's it might reach nobody.
+  if type(info) == 'table' and info.routing_key == queue and info.exchange == queue then
+    exchange = queue
   end
   if not now then
     local time = redis.call('TIME')
@@ -51,9 +76,9 @@ local function place(raw, queue)
   end
   redis.call('ZADD', KEYS[2], now, tag)
   redis.call('HSET', KEYS[1], tag,
-    '[' .. raw .. ',' .. cjson.encode(exchange) .. ',' .. cjson.encode(routing_key) .. ']')
+    '[' .. raw .. ',' .. cjson.encode(exchange) .. ',' .. cjson.encode(queue) .. ']')
   fetched[#fetched + 1] = tag
-  return tag
+  return tag, raw
 end
 
 for q = 6, 5 + ARGV[5] do
@@ -67,9 +92,10 @@ for q = 6, 5 + ARGV[5] do
     for _, list in ipairs(lists) do
       for _, raw in ipairs(redis.call('RPOP', list, most) or {}) do
         most = most - 1
+        local tag, text = place(raw, queue)
         answer[#answer + 1] = queue
-        answer[#answer + 1] = place(raw, queue)
-        answer[#answer + 1] = raw
+        answer[#answer + 1] = tag
+        answer[#answer + 1] = text
       end
       if most == 0 then
         break

@@ -1,7 +1,6 @@
 """A connection to the broker that fetches several messages in one step."""
 
 import hashlib
-import json
 import logging
 import secrets
 import time
@@ -10,13 +9,14 @@ from typing import Any
 
 from kombu.transport import redis as stock
 from kombu.utils.encoding import bytes_to_str
-from kombu.utils.json import loads
 from redis.exceptions import NoScriptError
 
 from contract.keys import BELL_PREFIX, FETCH_PREFIX, LISTENER_BELL_PREFIX
 from contract.lua import source
+from workers.transport.envelope import NotAMessage, check, opened
 from workers.transport.left_behind import left_behind
 from workers.transport.qos import QoS as Holdings
+from workers.transport.setting_aside import as_text, command, reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ _DIGEST = hashlib.sha1(_FETCH.encode(), usedforsecurity=False).hexdigest()
 _MOST_MESSAGES = 64
 """In one fetch, when the prefetch count sets no limit."""
 _MOST_RINGS = 64
-_TYPED = b'"__type__"'
-"""Marks a value that JSON does not know, in kombu's words."""
+_UNKNOWN = "unknown"
+"""The queue of a message that says nothing true about it."""
 
 
 class Channel(stock.Channel):
@@ -40,6 +40,10 @@ class Channel(stock.Channel):
 
     queues_with_bells: Iterable[str] = ()
     """Whoever publishes on one of these through us, or through ``publish.lua``, rings."""
+    checks_envelopes = True
+    """Whether only what ``workers.transport.envelope`` accepts is delivered."""
+    queue_in_hand = ""
+    """The queue of the message that is being delivered."""
 
     connection: Any
     connection_errors: Any
@@ -164,19 +168,19 @@ class Channel(stock.Channel):
 
     def _hand_over(self, queue: str, tag: str, item: bytes) -> None:
         if not tag:
-            _drop(queue, item)
+            logger.error("%s bytes on queue %s are set aside: no message can be read there", item.decode(), queue)
         elif queue not in self.connection._callbacks:
             # Its consumer was cancelled meanwhile.
             self.qos.give_back(tag)
         else:
+            self.queue_in_hand = queue
             try:
-                self.connection._deliver(_loads(item), queue)
-            except Exception:
+                self.connection._deliver(opened(item), queue)
+            except Exception as error:
                 # What fails once the message is open is not the message's fault.
                 if not self.qos.is_unopened(tag):
                     raise
-                _drop(queue, item)
-                self.qos.ack(tag)
+                self._set_aside(queue, tag, item, reason_of(error))
 
     def _popped(self, key: str, item: bytes) -> bool:
         """A bell rang, or, of a publisher who rings none, a message came as with kombu."""
@@ -186,16 +190,41 @@ class Channel(stock.Channel):
                 if queue not in self.active_queues:
                     self._ring_alone(queue)
                 raise stock.Empty
-        queue = key.rsplit(self.sep, 1)[0]
+        queue = self.queue_in_hand = key.rsplit(self.sep, 1)[0]
         try:
-            payload = _loads(item)
-            opened = self.Message(payload, channel=self)
-            _ = opened.delivery_tag + opened.delivery_info["exchange"] + opened.delivery_info["routing_key"]
-        except (ValueError, TypeError, LookupError):
-            _drop(queue, item)
+            envelope = opened(item)
+            self.Message(envelope, channel=self)
+        except Exception as error:
+            self._set_aside(queue, "", item, reason_of(error))
         else:
-            self.connection._deliver(payload, queue)
+            self.connection._deliver(envelope, queue)
         return True
+
+    def _deliver_fanout_message(self, message: Any, exchange: Any) -> Any:
+        """Remote control and events. What is none of them is worth a line, and not the node."""
+        try:
+            check(message)
+        except NotAMessage as error:
+            logger.error("what came over %s is no message and is dropped: %s", exchange, error)
+            return True
+        return super()._deliver_fanout_message(message, exchange)
+
+    # Setting aside
+
+    def _set_aside(self, queue: str, tag: str, item: bytes, reason: str) -> None:
+        """Raises what the client raises; the message then stays where it is."""
+        logger.error("%d bytes on queue %s are set aside: %s", len(item), queue, reason)
+        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            pipe.execute_command(*command(queue, tag, item, reason))
+            pipe.execute()
+        if tag:
+            self.qos.let_go(tag)
+
+    def set_aside_held(self, tag: str, reason: str) -> None:
+        """Set a message aside that lies among the unacknowledged and cannot be given back."""
+        with self.conn_or_acquire() as client:
+            item = client.hget(self.unacked_key, tag)
+        self._set_aside(_UNKNOWN, tag, item or b"", reason)
 
     # Publishing
 
@@ -218,6 +247,15 @@ class Channel(stock.Channel):
     def _do_restore_message(
         self, payload: Any, exchange: Any, routing_key: Any, pipe: Any, leftmost: bool = False
     ) -> None:
+        try:
+            check(payload)
+        except NotAMessage as error:
+            # kombu would lose it here.
+            logger.error("a message cannot be given back and is set aside: %s", error)
+            queue = routing_key if routing_key in self._bells else _UNKNOWN
+            pipe.execute_command(*command(queue, "", as_text(payload), str(error)))
+            return
+        payload["headers"] = payload.get("headers") or {}
         for queue in self._lookup(exchange, routing_key):
             if queue in self._bells:
                 self._ring_with(pipe, queue)
@@ -277,15 +315,6 @@ class Channel(stock.Channel):
                 self._ring_alone(queue)
         except self.connection_errors as error:
             logger.debug("a closing connection could not be woken: %s", error)
-
-
-def _loads(item: bytes) -> Any:
-    """As kombu reads it. Nearly every message is plain JSON, which Python reads much faster without kombu's hook."""
-    return loads(bytes_to_str(item)) if _TYPED in item else json.loads(item)
-
-
-def _drop(queue: str, item: bytes) -> None:
-    logger.error("%d bytes on queue %s are dropped: they are no Celery message", len(item), queue)
 
 
 def _ring(queue: str) -> list[tuple[Any, ...]]:

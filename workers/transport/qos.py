@@ -74,7 +74,18 @@ class QoS(stock.QoS):
     def give_back(self, tag: str) -> None:
         """A fetched message goes back to where it was."""
         self.restore_by_tag(tag)
+        self.let_go(tag)
+
+    def let_go(self, tag: str) -> None:
+        """A fetched message is no longer ours, and the broker knows it."""
         virtual.QoS.ack(self, tag)
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """kombu's, but what it cannot read is set aside: otherwise it would end one node after the other."""
+        try:
+            super().restore_by_tag(tag, client, leftmost)
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
+            self.channel.set_aside_held(tag, f"it cannot be given back: {type(error).__name__}")
 
     def take_owed(self) -> list[str]:
         """Acknowledgements to send now. They are owed again unless ``settle`` follows."""

@@ -409,7 +409,7 @@ def test_very_long_message_of_the_control_plane_is_held_by_its_delivery_tag(
 @pytest.mark.parametrize(
     "text", ["", "no JSON", "[]", "7", '{"properties":null}', '{"properties":{"delivery_tag":7}}', "\u0000" * 100_000]
 )
-def test_garbage_is_dropped_and_logged(
+def test_garbage_is_set_aside_and_logged(
     client: Any,
     start: Callable[..., Node],
     publish: Callable[..., None],
@@ -423,12 +423,16 @@ def test_garbage_is_dropped_and_logged(
     client.lpush("first", text)
     publish("a")
     until(lambda: _gather([node]) == ["a"], "the message behind it")
-    assert f"{len(text)} bytes on queue first are dropped: they are no Celery message" in caplog.text
+    assert f"{len(text)} bytes on queue first are set aside" in caplog.text
     node.got[0].ack()
     assert (unacked(client), client.llen("first")) == ({}, 0)
+    ((_, kept),) = client.xrange(keys.SET_ASIDE)
+    assert (kept["queue"], kept["bytes"]) == ("first", str(len(text)))
+    assert kept["head"] + kept["tail"] == (text if len(text) <= 4096 else text[:2048] + text[-2048:])
+    assert client.hgetall(keys.SET_ASIDE_COUNTS) == {"total:first": "1", "open:first": "1"}
 
 
-def test_message_with_a_broken_body_is_dropped_and_acknowledged(
+def test_message_with_a_broken_body_is_set_aside_and_acknowledged(
     client: Any, start: Callable[..., Node], publish: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     publish("a")
@@ -438,7 +442,8 @@ def test_message_with_a_broken_body_is_dropped_and_acknowledged(
     node = start()
     assert node.drain() == ["b"]
     assert len(unacked(client)) == 1
-    assert "are dropped" in caplog.text
+    assert "are set aside" in caplog.text
+    assert client.xlen(keys.SET_ASIDE) == 1
 
 
 def test_queue_without_a_bell_is_consumed_as_by_kombu(
