@@ -45,7 +45,7 @@ class SetsAside(Consumer):
             except self.connection_errors:
                 raise
             except Exception as error:
-                logger.exception("Celery failed at a message: the node goes on without it")
+                logger.exception("Celery fails at a message, and the node goes on without it")
                 self.set_aside(message, f"Celery failed at it: {type(error).__name__}")
 
         return take
@@ -79,7 +79,7 @@ class SetsAside(Consumer):
         item = as_text(getattr(message, "_raw", None))
         headers = message.headers if isinstance(message.headers, dict) else {}
         queue = self._queue_of(message)
-        logger.error("a message on queue %s is set aside: %s", queue, reason)
+        logger.error("%d bytes on queue %s are set aside: %s", len(item), queue, reason)
         keys, words = call(queue, str(message.delivery_tag), item, reason, headers.get("id"), headers.get("task"))
         self._keep(keys, words, then or partial(self._acknowledge, message))
 
@@ -89,7 +89,7 @@ class SetsAside(Consumer):
         try:
             self._to_keep.script("set_aside", keys, (), words)
         except AWAY as error:
-            logger.info("it will be set aside later: %s", error)
+            logger.info("a message is set aside later: %s", error)
             self._to_keep.close()
             self.timer.call_after(_AGAIN_SECONDS, self._keep, (keys, words, then))
             return

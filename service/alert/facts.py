@@ -91,5 +91,7 @@ class Facts:
     recorder_lag_seconds: float | None = None
     left_out: int | None = None
     """Entries of the event stream that were ever left out, if any was lately; else 0."""
+    set_aside: Mapping[str, int] | None = None
+    """Messages that nobody could run and nobody has discarded, by queue."""
     leaders: Mapping[str, float] | None = field(default=None)
     """Seconds until each lead ends."""

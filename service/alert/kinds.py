@@ -28,6 +28,7 @@ class Rule(StrEnum):
     DISPATCHER_BEHIND = "dispatcher_behind"
     STREAM_LONG = "stream_long"
     EVENTS_LEFT_OUT = "events_left_out"
+    MESSAGES_SET_ASIDE = "messages_set_aside"
     BROKER_MEMORY = "broker_memory"
     BROKER_AWAY = "broker_away"
     DATABASE_AWAY = "database_away"
@@ -110,6 +111,13 @@ KINDS: dict[Rule, Kind] = {
         60,
         "Find who else writes to this Redis; a password keeps others out.",
         _TROUBLE + "events-were-left-out",
+    ),
+    Rule.MESSAGES_SET_ASIDE: Kind(
+        Severity.TICKET,
+        0,
+        5,
+        "Look at them, stop who writes them, and discard them.",
+        _TROUBLE + "messages-were-set-aside",
     ),
     Rule.BROKER_MEMORY: Kind(
         Severity.TICKET, 5, 15, "Find what fills it, or raise maxmemory.", _TROUBLE + "redis-is-full"

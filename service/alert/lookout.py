@@ -65,6 +65,9 @@ class Lookout:
             failed=self._failed,
             lost_workers=lost(self._liveness) if judged else None,
             broker_up=broker.up,
+            set_aside=None
+            if broker.set_aside is None
+            else {queue: found.open for queue, found in broker.set_aside.items()},
             memory_percent=None if broker.depths is None else broker.depths.memory_percent,
             **(rest or {}),
         )

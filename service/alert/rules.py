@@ -34,6 +34,7 @@ def judge(facts: Facts, limits: Limits, open_keys: Collection[str] = ()) -> Judg
         ((Rule.DISPATCHER_BEHIND,), dispatcher(facts, limits)),
         ((Rule.STREAM_LONG,), _stream(facts, limits, open_keys)),
         ((Rule.EVENTS_LEFT_OUT,), _left_out(facts)),
+        ((Rule.MESSAGES_SET_ASIDE,), _set_aside(facts)),
         ((Rule.BROKER_MEMORY,), _memory(facts, limits, open_keys)),
         ((Rule.BROKER_AWAY,), _broker(facts)),
     ]
@@ -180,6 +181,23 @@ def _left_out(facts: Facts) -> Iterable[Condition] | None:
             value=facts.left_out,
             unit="events",
         )
+    ]
+
+
+def _set_aside(facts: Facts) -> Iterable[Condition] | None:
+    if facts.set_aside is None:
+        return None
+    return [
+        Condition(
+            Rule.MESSAGES_SET_ASIDE,
+            queue,
+            f"Messages on queue {queue} were set aside: {messages:,} that no worker can run.",
+            "/v1/set-aside-messages",
+            value=messages,
+            unit="messages",
+        )
+        for queue, messages in facts.set_aside.items()
+        if messages
     ]
 
 

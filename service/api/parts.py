@@ -12,6 +12,7 @@ from service.broker import Broker
 from service.live.transitions import TransitionStream
 from service.observe.views import Views
 from service.operate.cancel import Canceller
+from service.operate.discard import Discarder
 from service.operate.eject import Ejector
 from service.operate.force_breaker import BreakerHand
 from service.operate.pause import Pauser
@@ -43,6 +44,7 @@ class Parts:
     replayer: Replayer = field(init=False)
     pauser: Pauser = field(init=False)
     purger: Purger = field(init=False)
+    discarder: Discarder = field(init=False)
     breakers: Registry = field(init=False)
     ejector: Ejector = field(init=False)
     breaker_hand: BreakerHand = field(init=False)
@@ -62,6 +64,7 @@ class Parts:
         self.replayer = Replayer(self.store, withdrawer, self.catalogue, self.settings)
         self.pauser = Pauser(self.store, self.broker, self.settings)
         self.purger = Purger(self.store, withdrawer, self.settings)
+        self.discarder = Discarder(self.server)
         self.breakers = Registry(self.store, self.settings)
         self.ejector = Ejector(self.store, self.breakers, self.settings)
         self.breaker_hand = BreakerHand(self.breakers, self.store, self.server, self.settings)

@@ -23,6 +23,7 @@ EXAMPLE_QUEUE: dict[str, Any] = {
     "service_rate": 4.1,
     "sla_attainment": 0.998,
     "consumers": 4,
+    "set_aside": 0,
     "paused": False,
     "paused_at": None,
     "paused_by": None,
@@ -44,6 +45,9 @@ class QueueView(BaseModel):
         description="Share of first starts in time over the last five minutes, 0 to 1; null when nothing started."
     )
     consumers: int = Field(description="Worker processes of live workers on this queue.")
+    set_aside: int | None = Field(
+        description="Messages that nobody could run, until they are discarded; null when the broker does not answer."
+    )
     paused: bool = Field(description="Whether none of its managed tasks starts.")
     paused_at: AwareDatetime | None
     paused_by: str | None

@@ -9,6 +9,7 @@ from contract import keys
 from contract.events import Beat
 from service.broker import Broker, BrokerAway, Depths
 from service.observe.kept import Kept, NotInTime, within
+from service.observe.set_aside import SetAside, counts
 from service.redis import RedisServer
 
 ANSWER_SECONDS = 0.8
@@ -27,6 +28,8 @@ class BrokerState:
     """How many attempts the newest beat of each worker parent names, by owner."""
     ejected: frozenset[str] = frozenset()
     """Owners of those that say that they are taken off their queues."""
+    set_aside: Mapping[str, SetAside] | None = None
+    """Messages that nobody could run, by queue; None when that is not known."""
 
     @property
     def up(self) -> bool:
@@ -74,7 +77,13 @@ class BrokerWatch:
             # Its text may name the server's address.
             return BrokerState(None, "no connection", {})
         busy, ejected = _said(flat[::2], flat[1::2])
-        return BrokerState(depths, "", busy, ejected)
+        return BrokerState(depths, "", busy, ejected, await self._set_aside())
+
+    async def _set_aside(self) -> Mapping[str, SetAside] | None:
+        try:
+            return await within(ANSWER_SECONDS, counts(self._server))
+        except (BrokerAway, NotInTime):
+            return None
 
 
 def _said(owners: list[bytes], beats: list[bytes]) -> tuple[dict[str, int], frozenset[str]]:

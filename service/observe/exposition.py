@@ -117,6 +117,16 @@ def _broker(broker: BrokerState) -> Iterator[Metric]:
     depths = broker.depths.queues.items()
     messages = (([queue], float(depth.messages)) for queue, depth in depths)
     yield _labelled("broker_messages", "Messages on the broker's lists.", ["queue"], messages)
+    if broker.set_aside is not None:
+        family = CounterMetricFamily(
+            "pointsman_messages_set_aside", "Messages that nobody could run.", labels=["queue"]
+        )
+        for queue in dict.fromkeys([*broker.depths.queues, *broker.set_aside]):
+            found = broker.set_aside.get(queue)
+            family.add_metric([queue], found.total if found else 0)
+        yield family
+        kept = (([queue], float(found.open)) for queue, found in broker.set_aside.items())
+        yield _labelled("set_aside_messages", "Those of them that nobody has discarded.", ["queue"], kept)
 
 
 def _counters(sums: Sequence[Sums]) -> Iterator[Metric]:

@@ -6,7 +6,9 @@ from datetime import datetime
 
 from contract.queues import QueueSpec, Topology
 from service.observe.backlog import Backlog, BacklogWatch
+from service.observe.broker_state import BrokerWatch
 from service.observe.kept import Kept
+from service.observe.set_aside import SetAside
 from service.observe.sla import attainment
 from service.observe.task_metrics import read as read_sums
 from service.observe.workers import WorkerFigures, WorkerWatch, consumers
@@ -34,6 +36,8 @@ class QueueFigures:
     """Attempts ended, per second over the last five minutes; plain Celery runs are not counted."""
     sla_attainment: float | None
     consumers: int
+    set_aside: int | None
+    """Messages that nobody could run; None when that is not known."""
     paused: bool
     paused_at: datetime | None
     """None when it is not paused, like the next two."""
@@ -47,6 +51,7 @@ def queue_figures(
     sums: Iterable[Sums],
     workers: Iterable[WorkerFigures],
     pauses: Iterable[QueuePause] = (),
+    set_aside: Mapping[str, SetAside] | None = None,
 ) -> list[QueueFigures]:
     """Every configured queue, the most urgent first."""
     workers = list(workers)
@@ -59,13 +64,19 @@ def queue_figures(
             by_queue.get(spec.name),
             consumers(workers, spec.name),
             paused.get(spec.name),
+            None if set_aside is None else set_aside[spec.name].open if spec.name in set_aside else 0,
         )
         for spec in sorted(specs, key=lambda spec: (-spec.priority, spec.name))
     ]
 
 
 def _figures(
-    spec: QueueSpec, backlog: Backlog, sums: Sums | None, processes: int, pause: QueuePause | None
+    spec: QueueSpec,
+    backlog: Backlog,
+    sums: Sums | None,
+    processes: int,
+    pause: QueuePause | None,
+    set_aside: int | None,
 ) -> QueueFigures:
     counts = {} if sums is None else sums.counts
     per_second = 1 / sums.covered_seconds if sums is not None and sums.covered_seconds else 0.0
@@ -80,6 +91,7 @@ def _figures(
         service_rate=round((counts.get("executions", 0.0) - counts.get("native", 0.0)) * per_second, 6),
         sla_attainment=attainment(counts.get("sla_met", 0.0), counts.get("sla_missed", 0.0)),
         consumers=processes,
+        set_aside=set_aside,
         paused=pause is not None,
         paused_at=None if pause is None else pause.changed_at,
         paused_by=None if pause is None else pause.actor,
@@ -90,8 +102,11 @@ def _figures(
 class QueueWatch:
     """The queues of one installation."""
 
-    def __init__(self, store: Store, backlog: BacklogWatch, workers: WorkerWatch, topology: Topology) -> None:
+    def __init__(
+        self, store: Store, broker: BrokerWatch, backlog: BacklogWatch, workers: WorkerWatch, topology: Topology
+    ) -> None:
         self._store = store
+        self._broker = broker
         self._backlog = backlog
         self._workers = workers
         self._specs = topology.queues
@@ -103,7 +118,8 @@ class QueueWatch:
         workers = await self._workers.read()
         async with self._store.statement() as connection:
             pauses = await pausing.pauses(connection)
-        return queue_figures(self._specs, backlog, await self._sums.get(), workers, pauses)
+        broker = await self._broker.state()
+        return queue_figures(self._specs, backlog, await self._sums.get(), workers, pauses, broker.set_aside)
 
     async def _read_sums(self) -> list[Sums]:
         return await read_sums(self._store, "queue", RATE_SECONDS)

@@ -36,7 +36,7 @@ class Views:
             broker=watch,
             backlog=backlog,
             workers=workers,
-            queues=QueueWatch(store, backlog, workers, settings.topology),
+            queues=QueueWatch(store, watch, backlog, workers, settings.topology),
             readiness=ReadinessWatch(store, watch, workers, settings),
             totals=TotalsWatch(store),
         )

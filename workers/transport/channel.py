@@ -168,7 +168,7 @@ class Channel(stock.Channel):
 
     def _hand_over(self, queue: str, tag: str, item: bytes) -> None:
         if not tag:
-            logger.error("%s bytes on queue %s are set aside: no message can be read there", item.decode(), queue)
+            logger.error("%d bytes on queue %s are set aside: %s", int(item), queue, "nothing can be read there")
         elif queue not in self.connection._callbacks:
             # Its consumer was cancelled meanwhile.
             self.qos.give_back(tag)
@@ -251,9 +251,9 @@ class Channel(stock.Channel):
             check(payload)
         except NotAMessage as error:
             # kombu would lose it here.
-            logger.error("a message cannot be given back and is set aside: %s", error)
-            queue = routing_key if routing_key in self._bells else _UNKNOWN
-            pipe.execute_command(*command(queue, "", as_text(payload), str(error)))
+            queue, item = routing_key if routing_key in self._bells else _UNKNOWN, as_text(payload)
+            logger.error("%d bytes on queue %s are set aside: %s", len(item), queue, error)
+            pipe.execute_command(*command(queue, "", item, str(error)))
             return
         payload["headers"] = payload.get("headers") or {}
         for queue in self._lookup(exchange, routing_key):

@@ -13,6 +13,8 @@ from contract.nodes import AS_ROOT
 from tests.integration.workers.conftest import Worker
 from tests.integration.workers.support import ControlPlane, until
 
+CANCELLED, RELEASED = "018f2f0e-0000-7000-8000-000000000001", "018f2f0e-0000-7000-8000-000000000002"
+
 
 def test_result_is_reported_and_message_acknowledged(plane: ControlPlane) -> None:
     task = plane.publish("echo", 1, "two", queue="critical", priority=10, answer=42)
@@ -134,18 +136,18 @@ def test_expired_message_does_not_run(plane: ControlPlane) -> None:
 
 
 def test_cancelled_message_does_not_run(plane: ControlPlane) -> None:
-    plane.redis.hset(claim("cancelled-task"), mapping={"state": "closed", "reason": "cancelled"})
-    plane.publish("noop", task="cancelled-task")
+    plane.redis.hset(claim(CANCELLED), mapping={"state": "closed", "reason": "cancelled"})
+    plane.publish("noop", task=CANCELLED)
     marker = plane.publish("noop")
     plane.wait_for(marker, "succeeded")
     until(lambda: plane.unacknowledged() == 0, "the acknowledgement")
-    assert plane.kinds("cancelled-task") == []
+    assert plane.kinds(CANCELLED) == []
 
 
 def test_released_claim_is_taken_by_the_next_attempt(plane: ControlPlane) -> None:
-    plane.redis.hset(claim("released-task"), mapping={"state": "released", "attempt": 3, "token": "x"})
-    plane.publish("noop", task="released-task", after=3)
-    assert plane.wait_for("released-task", "succeeded").attempt == 4
+    plane.redis.hset(claim(RELEASED), mapping={"state": "released", "attempt": 3, "token": "x"})
+    plane.publish("noop", task=RELEASED, after=3)
+    assert plane.wait_for(RELEASED, "succeeded").attempt == 4
 
 
 def test_outcome_is_late_when_the_claim_was_taken_away(plane: ControlPlane) -> None:

@@ -31,6 +31,7 @@ WELL = Facts(
     broker_up=True,
     memory_percent=10,
     stream_entries=0,
+    set_aside={"email": 0},
     recorder_lag_seconds=0.0,
     left_out=0,
     leaders={"recorder": 3.0, "dispatcher": 3.0},
@@ -205,6 +206,12 @@ def test_long_stream_is_an_alert() -> None:
 def test_events_that_were_left_out_are_an_alert() -> None:
     (one,) = found(replace(WELL, left_out=3)).values()
     assert (one.key, one.value) == ("events_left_out", 3)
+
+
+def test_messages_that_were_set_aside_are_an_alert_of_their_queue() -> None:
+    (one,) = found(replace(WELL, set_aside={"email": 1200, "reports": 0})).values()
+    assert (one.key, one.value) == ("messages_set_aside:email", 1200)
+    assert one.summary == "Messages on queue email were set aside: 1,200 that no worker can run."
 
 
 def test_every_rule_says_what_to_do_and_points_to_a_heading_that_is_there() -> None:
