@@ -43,6 +43,31 @@ class PointsmanCelery(Celery):
             return super().task(*args, **{"shared": False, **options})
 
     _tasks: Any
+    named_twice: dict[str, str]
+    """What to say at start of names that more than one function has: Celery goes on with one of them."""
+
+    def on_init(self) -> None:
+        """Celery's hook of an application that is made."""
+        self.named_twice = {}
+
+    def register_task(self, task: Any, **options: Any) -> Any:
+        """Celery's, for tasks that are classes."""
+        before = dict(self.tasks)
+        registered = super().register_task(task, **options)
+        self._note_name(registered.name, before.get(registered.name), type(registered))
+        return registered
+
+    def _note_name(self, name: str, earlier: Any, code: Any) -> bool:
+        """Whether the name is another function's."""
+        if earlier is None:
+            return False
+        places = [place_of(getattr(earlier, "_decorated_fun", None) or type(earlier)), place_of(code)]
+        # A module that is loaded twice brings the same function again.
+        if places[0] == places[1]:
+            return False
+        both = " and ".join(places)
+        self.named_twice[name] = f"two functions have this name, {both}: give one of them another"
+        return True
 
     def _task_from_fun(  # type: ignore[override]  # celery-types names every option; we pass them on
         self, fun: Any, name: str | None = None, base: Any = None, bind: bool = False, **options: Any
@@ -52,10 +77,15 @@ class PointsmanCelery(Celery):
         faults = {"option_faults": unknown_options(base or self.Task, options)}
         placement: dict[str, Any] = faults | {option: options.pop(option) for option in _PLACEMENT if option in options}
         body = as_function(fun, _is_worker_run) if inspect.iscoroutinefunction(fun) else fun
+        known = name or self.gen_task_name(fun.__name__, fun.__module__)
+        if known in self._tasks:
+            earlier = self._tasks[known]
+            if not self._note_name(known, earlier, fun):
+                return earlier
+            return super()._task_from_fun(body, name, base, bind, **options)
         try:
             task = super()._task_from_fun(body, name, base, bind, **options)
         except (TypeError, ValueError, OverflowError) as error:
-            known = name or self.gen_task_name(fun.__name__, fun.__module__)
             if known not in self._tasks:
                 raise
             # It is registered; Celery's wrapper for autoretry_for, which managed runs leave out, could not read them.
@@ -69,6 +99,14 @@ class PointsmanCelery(Celery):
         """Raises ``SystemExit`` with what to do when no broker is known; tasks can be called and tested without one."""
         chosen = url or broker_url(settings().require_redis_url())
         return super()._connection(chosen, *args, **options)  # type: ignore[misc]  # not in celery-types
+
+
+def place_of(code: Any) -> str:
+    """File and line of a function, the module and name of a class."""
+    function = inspect.unwrap(code)
+    if inspect.isfunction(function):
+        return f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+    return f"{code.__module__}.{code.__qualname__}"
 
 
 def _is_worker_run() -> bool:

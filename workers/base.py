@@ -28,6 +28,8 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
     """
 
     Request = "workers.request:PointsmanRequest"
+    managed: bool = True
+    """False keeps the task from the control plane: it is not published, and runs only when plain Celery calls it."""
     queue: str | None = None
     dependencies: Sequence[str | Callable[[], str | None]] = ()
     """What every task of this type depends on, such as ``smtp``: names, or functions that give one or None."""

@@ -15,7 +15,7 @@ from workers.arguments import arguments_of
 from workers.base import ManagedTask
 from workers.dependencies import declared_by
 from workers.errors import OptionNotHonoured
-from workers.options import check
+from workers.options import PLAIN_ONLY, check, check_plain, is_plain_only
 from workers.retrying import RetryRules
 
 _BUILTIN = "celery."
@@ -28,17 +28,24 @@ class Catalogue:
     specs: tuple[TaskTypeSpec, ...]
     rules: Mapping[str, RetryRules]
     """The retry rules of each, by name."""
+    plain: tuple[Any, ...] = ()
+    """The tasks that are not published, because they say ``managed=False``."""
 
     @classmethod
     def of(cls, app: Any, topology: Topology, default: RetryPolicy) -> "Catalogue":
         """Read from the registry. Raises ``SystemExit`` naming every task that cannot be published, and why."""
-        specs, rules, faults = [], {}, []
+        specs, rules, plain = [], {}, []
+        faults = [f"Task {name}: {fault}." for name, fault in sorted(getattr(app, "named_twice", {}).items())]
         for name, task in sorted(app.tasks.items()):
             if name.startswith(_BUILTIN):
                 continue
             try:
+                if is_plain_only(task):
+                    check_plain(task)
+                    plain.append(task)
+                    continue
                 if not isinstance(task, ManagedTask):
-                    raise OptionNotHonoured("its base must be derived from workers.ManagedTask")
+                    raise OptionNotHonoured(f"its base must be derived from workers.ManagedTask, or {PLAIN_ONLY}")
                 rules[name] = check(task, topology, default)
                 specs.append(specify(task, rules[name]))
             except OptionNotHonoured as fault:
@@ -48,7 +55,7 @@ class Catalogue:
                 faults.append(f"Task {name}: it cannot be published: {first['loc'][-1]}: {first['msg']}.")
         if faults:
             raise SystemExit("\n".join(faults))
-        return cls(tuple(specs), rules)
+        return cls(tuple(specs), rules, tuple(plain))
 
     def body(self, owner: str) -> str:
         """The body of a ``catalogue`` event."""

@@ -16,7 +16,7 @@ from workers.retrying import RetryRules
 
 _OF_THE_DECORATOR = frozenset(
     {
-        "name", "bind", "base", "typing", "shared", "lazy", "filter", "queue", "priority",
+        "name", "bind", "base", "typing", "shared", "lazy", "filter", "queue", "priority", "managed",
         "pydantic", "pydantic_strict", "pydantic_context", "pydantic_dump_kwargs",
         "autoretry_for", "dont_autoretry_for", "retry_kwargs", "retry_backoff", "retry_backoff_max", "retry_jitter",
     }
@@ -25,8 +25,10 @@ _OF_THE_DECORATOR = frozenset(
 _LONGEST_LIMIT_SECONDS = 1e9
 """Beyond it nothing would ever be ended: ``float("inf")`` is no limit."""
 
+PLAIN_ONLY = "say managed=False: then only plain Celery can call it"
+
 _INSTEAD = {
-    "expires": "give expires_at with each submission",
+    "expires": f"give expires_at with each submission, or {PLAIN_ONLY}",
     "exchange": "name a queue",
     "routing_key": "name a queue",
     "compression": "messages are plain JSON",
@@ -39,11 +41,27 @@ _OURS = {"Request": "workers.request:PointsmanRequest", "Strategy": Task.Strateg
 """What stands between the broker and a worker process; Celery lets a task name another."""
 
 
+_NO_OPTIONS = {"max_attempts": "max_retries says how many attempts may follow the first"}
+
+
+def is_plain_only(task: Any) -> bool:
+    """Whether a task, or a base, says ``managed=False``: the control plane does not know it."""
+    return getattr(task, "managed", None) is False
+
+
 def unknown_options(base: type, options: dict[str, Any]) -> list[str]:
     """What to say of options that neither Celery nor the task's base knows: a typo would be silently without effect."""
+    if is_plain_only(base) or options.get("managed") is False:
+        # As in Celery, what it does not know is an attribute of the task.
+        return []
     faults = []
     for option in options:
-        if option in _OF_THE_DECORATOR or option in _INSTEAD or hasattr(base, option) or hasattr(Task, option):
+        if option in _NO_OPTIONS and not _is_own(base, option):
+            faults.append(f"there is no option {option}: {_NO_OPTIONS[option]}")
+            continue
+        if option in _OF_THE_DECORATOR or option in _INSTEAD or hasattr(Task, option):
+            continue
+        if hasattr(base, option) and _is_own(base, option):
             continue
         known = [*_OF_THE_DECORATOR, *(word for word in dir(Task) if not word.startswith("_"))]
         close = difflib.get_close_matches(option, known, n=1)
@@ -52,12 +70,25 @@ def unknown_options(base: type, options: dict[str, Any]) -> list[str]:
     return faults
 
 
+def _is_own(base: type, option: str) -> bool:
+    """Whether an attribute of a base is a value that a task may set, and none that this library computes or calls."""
+    home = next((kind for kind in base.__mro__ if option in vars(kind)), None)
+    if home is None:
+        return False
+    return not home.__module__.startswith("workers.") or not hasattr(vars(home)[option], "__get__")
+
+
+def check_plain(task: Any) -> None:
+    """Raises ``OptionNotHonoured`` for what Celery itself could not read."""
+    for fault in getattr(task, "option_faults", ()):
+        raise OptionNotHonoured(fault)
+
+
 def check(task: Any, topology: Topology, default: RetryPolicy) -> RetryRules:
     """The retry rules of a task whose options can all be honoured. Raises ``OptionNotHonoured`` naming one that
     cannot.
     """
-    for fault in getattr(task, "option_faults", ()):
-        raise OptionNotHonoured(fault)
+    check_plain(task)
     for option, instead in _INSTEAD.items():
         if getattr(task, option, None) is not None:
             raise OptionNotHonoured(f"{option} cannot be honoured: {instead}")

@@ -22,11 +22,13 @@ from workers.connection import AWAY, RedisConnection
 from workers.ejection import must_obey, obey
 from workers.keeper import Note
 from workers.node import Node, become, current_node
+from workers.plain_only import is_managed, keep_plain
 from workers.pulse import Pulse
 from workers.set_aside import SetsAside
 from workers.settings import Settings, settings
 from workers.slots import Slots
 from workers.stopping import begin_to_end
+from workers.task_modules import look_for_tasks
 from workers.timers import forget_cancelled
 from workers.transport.qos import held_by
 from workers.transport.stock_guard import guard
@@ -64,7 +66,10 @@ class NodeStep(bootsteps.StartStopStep):
         become(node)
         if os.geteuid() == 0:
             logger.warning("this node runs as root: whoever gets code into a task owns this machine")
+        look_for_tasks(worker.app, ours.modules())
         self.catalogue = Catalogue.of(worker.app, ours.topology, ours.retry_policy)
+        for task in self.catalogue.plain:
+            keep_plain(task)
         self.node = node
         # What is there now stays: a collection in a child would copy every page it shares with its parent.
         gc.collect()
@@ -177,14 +182,14 @@ class PointsmanConsumer(SetsAside):
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """The task type is not in this worker's registry."""
-        if not _is_managed(message):
+        if not is_managed(message):
             super().on_unknown_task(body, message, exc)
             return
         self._refuse(message, f"task type {message.headers.get('task')} is not known to this worker")
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
         """The message cannot be read."""
-        if not _is_managed(message):
+        if not is_managed(message):
             super().on_invalid_task(body, message, exc)
             return
         self._refuse(message, str(exc))
@@ -242,10 +247,6 @@ def _close_quietly(close: Callable[[], None]) -> None:
         close()
     except Exception as error:
         logger.debug("closing a lost connection: %r", error)
-
-
-def _is_managed(message: Any) -> bool:
-    return isinstance(message.headers, dict) and message.headers.get(HEADER) is not None
 
 
 @signals.worker_process_init.connect

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import celery
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from workers import (
@@ -201,6 +202,18 @@ def _sleeps(seconds: float) -> str:
 
 for _base in (CriticalTask, EmailTask, ReportTask, ExternalAPITask, MaintenanceTask):
     task(name=f"library.sleeps.{_base.__name__}", base=_base)(_sleeps)
+
+
+@task(name="library.plain_only", base=celery.Task, bind=True, managed=False, expires=600)
+def plain_only(self: Any) -> str:
+    self.attempt, self.cancelled, self.is_managed, self.max_attempts = "mine", True, "no", 5
+    return f"{self.attempt} {self.cancelled} {self.is_managed} {self.max_attempts}"
+
+
+@task(name="library.own_names", bind=True)
+def own_names(self: Any) -> str:
+    self.attempt, self.cancelled, self.is_managed, self.max_attempts = "mine", True, "no", 5
+    return f"{self.attempt} {self.cancelled} {self.is_managed} {self.max_attempts}"
 
 
 @task(name="library.brief", bind=True, time_limit=2, soft_time_limit=1)

@@ -1,5 +1,6 @@
 """What the worker library offers, in a real worker."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,25 @@ def test_a_plain_celery_call_of_an_async_task_has_its_result(
         "the native run",
     )[0]
     assert native.body["state"] == "SUCCESS"
+
+
+def test_a_task_for_plain_celery_alone_runs_so_and_a_managed_message_of_it_does_not(
+    library_worker: ControlPlane, shared_valkey: Valkey
+) -> None:
+    offered = json.dumps(library_worker.events(kind="catalogue")[-1].body)
+    assert "library.own_names" in offered
+    assert "library.plain_only" not in offered
+    task = library_worker.publish("library.plain_only")
+    assert library_worker.wait_for(task, "unknown").body["task_type"] == "library.plain_only"
+    called = celery_call(shared_valkey.url, "library.plain_only", "[]")
+    native = until(lambda: [e for e in library_worker.events(kind="native") if e.task == called], "the native run")[0]
+    assert native.body["state"] == "SUCCESS"
+    assert library_worker.kinds(task) == ["unknown"]
+
+
+def test_a_task_may_keep_things_of_its_own_under_our_names(library_worker: ControlPlane) -> None:
+    task = library_worker.publish("library.own_names")
+    assert library_worker.wait_for(task, "succeeded").body["result"] == '"mine True no 5"'
 
 
 def celery_call(url: str, task_type: str, args: str) -> str:

@@ -1,11 +1,15 @@
+import importlib
+from pathlib import Path
 from typing import Any
 
 import celery as plain_celery
 import pytest
+from celery.exceptions import DuplicateTaskNameWarning  # type: ignore[attr-defined]  # not in celery-types
 
 from contract.queues import DEFAULT_TOPOLOGY
 from contract.retry import RetryPolicy
-from workers import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask, celery
+from workers import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ManagedTask, ReportTask, celery
+from workers.app import PointsmanCelery, configuration
 from workers.catalogue import Catalogue
 from workers.errors import OptionNotHonoured
 from workers.options import check
@@ -38,6 +42,13 @@ from workers.options import check
         ({"autoretry_for": ValueError}, "its retry options cannot be read"),
         ({"Request": "celery.worker.request:Request"}, "Request cannot be honoured"),
         ({"Strategy": "celery.worker.strategy:other"}, "Strategy cannot be honoured"),
+        ({"max_attempts": 2}, "there is no option max_attempts: max_retries says"),
+        ({"attempt": 2}, "there is no option attempt"),
+        ({"cancelled": True}, "there is no option cancelled"),
+        ({"is_managed": False}, "there is no option is_managed"),
+        ({"progress": 1}, "there is no option progress"),
+        ({"once": True}, "there is no option once"),
+        ({"base": ExternalAPITask, "http": None}, "there is no option http"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name(make: Any, options: dict[str, Any], named: str) -> None:
@@ -57,6 +68,9 @@ def test_what_cannot_be_honoured_is_refused_by_name(make: Any, options: dict[str
         {"serializer": "json"},
         {"time_limit": 20, "soft_time_limit": 10},
         {"soft_time_limit": 0},
+        {"on_failure": print},
+        {"managed": True},
+        {"dependencies": ["smtp"], "fail_fast": True},
     ],
 )
 def test_what_celery_does_as_it_says_passes(make: Any, options: dict[str, Any]) -> None:
@@ -92,6 +106,89 @@ def test_a_base_that_would_run_ungated_is_refused(make: Any) -> None:
     task = make(base=plain_celery.Task)
     with pytest.raises(SystemExit, match=rf"{task.name}: its base must be derived from workers\.ManagedTask"):
         Catalogue.of(celery, DEFAULT_TOPOLOGY, RetryPolicy())
+
+
+@pytest.mark.parametrize("base", [None, plain_celery.Task])
+def test_a_task_for_plain_celery_alone_is_not_published_and_keeps_no_worker_from_starting(make: Any, base: Any) -> None:
+    task = make(base=base, managed=False, expires=60, queue="nowhere", time_limit=0, option_of_its_own=7)
+    found = Catalogue.of(celery, DEFAULT_TOPOLOGY, RetryPolicy())
+    assert task.name not in [spec.name for spec in found.specs]
+    assert task in found.plain
+    assert (task.expires, task.option_of_its_own) == (60, 7)
+
+
+def test_a_base_may_say_that_its_tasks_are_for_plain_celery_alone(make: Any) -> None:
+    class Legacy(plain_celery.Task):  # type: ignore[type-arg]  # generic in the stubs only
+        abstract = True
+        managed = False
+
+    assert make(base=Legacy) in Catalogue.of(celery, DEFAULT_TOPOLOGY, RetryPolicy()).plain
+
+
+def test_what_celery_cannot_read_is_refused_of_plain_tasks_too(make: Any) -> None:
+    make(managed=False, autoretry_for=(ValueError,), retry_backoff="soon")
+    with pytest.raises(SystemExit, match="its retry options cannot be read"):
+        Catalogue.of(celery, DEFAULT_TOPOLOGY, RetryPolicy())
+
+
+def an_application() -> PointsmanCelery:
+    app = PointsmanCelery("twice", task_cls="workers.base:ManagedTask", set_as_current=False)
+    app.add_defaults(configuration)
+    return app
+
+
+def one() -> None: ...
+
+
+def other() -> None: ...
+
+
+def test_two_functions_of_one_name_are_refused_with_their_places() -> None:
+    app = an_application()
+    decorate: Any = app.task
+    decorate(name="twice", queue="email")(one)
+    decorate(name="twice", queue="reports")(other)
+    with pytest.warns(DuplicateTaskNameWarning):
+        app.finalize()
+    with pytest.raises(SystemExit) as refused:
+        Catalogue.of(app, DEFAULT_TOPOLOGY, RetryPolicy())
+    assert str(refused.value) == (
+        f"Task twice: two functions have this name, {__file__}:{one.__code__.co_firstlineno} and "
+        f"{__file__}:{other.__code__.co_firstlineno}: give one of them another."
+    )
+    task: Any = app.tasks["twice"]
+    assert task.queue == "email", "the second one changes nothing of the first"
+
+
+def test_a_class_and_a_function_of_one_name_are_refused_too() -> None:
+    class Twice(ManagedTask):
+        name = "twice"
+
+        def run(self) -> None: ...
+
+    app = an_application()
+    decorate: Any = app.task
+    decorate(name="twice")(one)
+    app.finalize()
+    with pytest.warns(DuplicateTaskNameWarning):
+        app.register_task(Twice())
+    with pytest.raises(SystemExit, match="Task twice: two functions have this name"):
+        Catalogue.of(app, DEFAULT_TOPOLOGY, RetryPolicy())
+
+
+def test_a_module_that_is_loaded_twice_is_no_second_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = an_application()
+    monkeypatch.setattr("tests.unit.workers.test_options.twice_app", app, raising=False)
+    (tmp_path / "loaded_twice.py").write_text(
+        "from tests.unit.workers import test_options\n"
+        "@test_options.twice_app.task(name='once')\nasync def f(): ...\n"
+        "@test_options.twice_app.task(name='bound', bind=True, autoretry_for=(ValueError,))\ndef g(self): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.reload(importlib.import_module("loaded_twice"))
+    app.finalize()
+    names = [spec.name for spec in Catalogue.of(app, DEFAULT_TOPOLOGY, RetryPolicy()).specs]
+    assert names == ["bound", "once"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,39 @@
+"""Tasks that only plain Celery calls: they run as Celery runs them, and no message of the control plane runs them."""
+
+from functools import partial
+from typing import Any
+
+from celery import Task
+from celery.exceptions import NotRegistered
+from celery.utils.imports import instantiate
+
+from contract.message import HEADER
+
+
+def is_managed(message: Any) -> bool:
+    """Whether a message came from the control plane."""
+    return isinstance(message.headers, dict) and message.headers.get(HEADER) is not None
+
+
+def keep_plain(task: Any) -> None:
+    """Have this worker treat managed messages of the task as those of a task type it does not know.
+
+    One may still come, from before the task was marked. Nothing stands between it and a body that has no gate.
+    """
+    if not isinstance(task.Strategy, partial):
+        task.Strategy = partial(_plain_strategy, task.Strategy)
+    if task.Request == Task.Request:
+        # Its priorities mean what those of other tasks mean.
+        task.Request = "workers.request:PointsmanRequest"
+
+
+def _plain_strategy(strategy: Any, task: Any, app: Any, consumer: Any, **options: Any) -> Any:
+    handle = instantiate(strategy, task, app, consumer, **options)
+
+    def on_message(message: Any, body: Any, *args: Any, **named: Any) -> None:
+        if is_managed(message):
+            consumer.on_unknown_task(body, message, NotRegistered(task.name))
+        else:
+            handle(message, body, *args, **named)
+
+    return on_message
