@@ -1,6 +1,7 @@
 """A task type as workers publish it and the control plane checks submissions against it."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -10,6 +11,10 @@ from contract.dependencies import MOST, NAME_PATTERN, dependency_of_url, folded
 from contract.retry import RetryPolicy
 
 MAX_NAME = 200
+NAME_IN_PATH = r"^[^\x00-\x1f\x7f/]+(/[^\x00-\x1f\x7f/]+)*$"
+"""What of a name can stand in the path of a URL; a slash in it makes it several segments."""
+WORDS_AFTER_NAME = ("disable", "force-close", "force-open", "history", "outcomes", "permits", "policy", "reset")
+"""What follows a name in the paths of its circuit breaker: no name with a slash may end so."""
 _LONGEST_POINTER = 500
 _CUT = "…"
 
@@ -90,6 +95,16 @@ class TaskTypeSpec(BaseModel):
         if first in self.positional[:given_by_position]:
             return pointer("args", self.positional.index(str(first)), *rest)
         return pointer("kwargs", first, *rest)
+
+
+def address_fault(name: str) -> str | None:
+    """Why the paths of the API could not lead to a task type of that name; None when they can."""
+    parts = name.split("/")
+    if re.fullmatch(NAME_IN_PATH, name) is None or not {"", ".", ".."}.isdisjoint(parts):
+        return "no URL leads to its name: it has a part that is empty, a dot, two dots, or a control character"
+    if len(parts) > 1 and parts[-1] in WORDS_AFTER_NAME:
+        return f"no URL leads to its name: it ends in /{parts[-1]}, which asks for something else of a circuit breaker"
+    return None
 
 
 def pointer(*parts: str | int) -> str:

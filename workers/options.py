@@ -6,6 +6,7 @@ from typing import Any
 from celery import Task
 from celery.utils.time import rate
 
+from contract.catalogue import address_fault
 from contract.dependencies import MOST
 from contract.queues import MAX_PRIORITY, Topology
 from contract.retry import RetryPolicy
@@ -89,6 +90,9 @@ def check(task: Any, topology: Topology, default: RetryPolicy) -> RetryRules:
     cannot.
     """
     check_plain(task)
+    fault = address_fault(task.name)
+    if fault is not None:
+        raise OptionNotHonoured(fault)
     for option, instead in _INSTEAD.items():
         if getattr(task, option, None) is not None:
             raise OptionNotHonoured(f"{option} cannot be honoured: {instead}")

@@ -92,7 +92,7 @@ _PERMIT: dict[str, Any] = {
 
 
 @router.post(
-    "/v1/breakers/{scope}/{name}/outcomes",
+    "/v1/breakers/{scope}/{name:name}/outcomes",
     operation_id="report_outcomes",
     summary="Report calls that ended",
     description=f"Up to {MOST_OUTCOMES:,}, in their order. A breaker that is not known yet is made, with the default"
@@ -111,7 +111,7 @@ async def report_outcomes(key: GuardedKey, request: Request, parts: GivenParts) 
 
 
 @router.post(
-    "/v1/breakers/{scope}/{name}/permits",
+    "/v1/breakers/{scope}/{name:name}/permits",
     operation_id="ask_for_permit",
     summary="Ask before a call",
     description=(
@@ -142,7 +142,7 @@ async def ask_for_permit(key: GuardedKey, parts: GivenParts) -> Response:
 
 
 @router.get(
-    "/v1/breakers/{scope}/{name}/history",
+    "/v1/breakers/{scope}/{name:name}/history",
     operation_id="list_breaker_transitions",
     summary="List what a circuit breaker went through",
     description="Newest first: when, from what to what, why, and who.",

@@ -9,7 +9,9 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field
 
 from contract.breaker_policy import BreakerPolicy
+from contract.catalogue import MAX_NAME, NAME_IN_PATH
 from contract.dependencies import NAME_PATTERN, folded_key, is_name
+from service.api import paths  # noqa: F401 - the convertor of names
 from service.api.answers import example, json_response, known_parameters_only
 from service.api.breaker_view import (
     EXAMPLE_BREAKER,
@@ -45,16 +47,16 @@ from service.errors import (
 from service.store.breakers import Key
 from service.submit.submitter import LOCAL_CALLER
 
-_NAME_OF_ANY = r"^[^\x00-\x1f\x7f/]{1,200}$"
 MOST = 200
 _LONGEST_OVERRIDE_SECONDS = 366 * 86_400.0
 
 Name = Annotated[
     str,
     Path(
-        pattern=_NAME_OF_ANY,
+        pattern=NAME_IN_PATH,
+        max_length=MAX_NAME,
         description="Letters, digits and ._:@+- only, of an IPv6 address also brackets; of a task type, whatever its"
-        " name is, but for a slash. A dependency `Pay.Example.org.:443` is `pay.example.org`.",
+        " name is. A dependency `Pay.Example.org.:443` is `pay.example.org`.",
     ),
 ]
 BODY_PROBLEMS = (
@@ -70,9 +72,11 @@ BODY_PROBLEMS = (
 
 
 def key_of_path(scope: Scope, name: Name) -> Key:
-    """The key of a breaker, whose name is folded if it is a dependency's. Raises ``InvalidRequest``: only task types
-    have names as they please.
+    """The key of a breaker, whose name is folded if it is a dependency's. Raises ``InvalidRequest`` or ``NotFound``:
+    only task types have names as they please.
     """
+    if scope != Scope.TASK_TYPE and "/" in name:
+        raise NotFound
     key = folded_key(str(scope), name)
     if scope != Scope.TASK_TYPE and not is_name(key[1]):
         raise InvalidRequest(errors=[FieldError(pointer="/path/name", detail=f"does not match {NAME_PATTERN}")])
@@ -134,7 +138,7 @@ async def list_breakers(
 
 
 @router.get(
-    "/v1/breakers/{scope}/{name}",
+    "/v1/breakers/{scope}/{name:name}",
     operation_id="get_breaker",
     summary="Get a circuit breaker",
     description="Its `ETag` names the version of its policy and what is shown.",
@@ -156,7 +160,7 @@ async def get_breaker(key: GivenKey, request: Request, parts: GivenParts) -> Res
 
 
 @router.put(
-    "/v1/breakers/{scope}/{name}",
+    "/v1/breakers/{scope}/{name:name}",
     operation_id="set_breaker_policy",
     summary="Set the policy of a circuit breaker",
     description=(
@@ -181,7 +185,7 @@ async def set_policy(
 
 
 @router.delete(
-    "/v1/breakers/{scope}/{name}/policy",
+    "/v1/breakers/{scope}/{name:name}/policy",
     operation_id="unset_breaker_policy",
     summary="Give a circuit breaker the default policy again",
     response_model=BreakerView,
@@ -199,7 +203,7 @@ async def unset_policy(
 
 
 @router.post(
-    "/v1/breakers/{scope}/{name}/force-open",
+    "/v1/breakers/{scope}/{name:name}/force-open",
     operation_id="force_breaker_open",
     summary="Let nothing through",
     description="Until it expires, or `reset`. Whatever is reported meanwhile changes nothing.",
@@ -214,7 +218,7 @@ async def force_open(key: GuardedKey, request: Request, parts: GivenParts) -> Re
 
 
 @router.post(
-    "/v1/breakers/{scope}/{name}/disable",
+    "/v1/breakers/{scope}/{name:name}/disable",
     operation_id="disable_breaker",
     summary="Let everything through and count nothing",
     description="Until it expires, or `reset`.",
@@ -229,7 +233,7 @@ async def disable(key: GuardedKey, request: Request, parts: GivenParts) -> Respo
 
 
 @router.post(
-    "/v1/breakers/{scope}/{name}/force-close",
+    "/v1/breakers/{scope}/{name:name}/force-close",
     operation_id="force_breaker_closed",
     summary="Close it now",
     description="What it has counted and what was set by hand is forgotten; it goes on counting.",
@@ -248,7 +252,7 @@ async def force_close(key: GuardedKey, request: Request, parts: GivenParts) -> R
 
 
 @router.post(
-    "/v1/breakers/{scope}/{name}/reset",
+    "/v1/breakers/{scope}/{name:name}/reset",
     operation_id="reset_breaker",
     summary="Take away what was set by hand",
     description="The state that stood beneath counts again. Without an override it changes nothing.",

@@ -86,7 +86,7 @@ async def list_task_types(parts: GivenParts) -> Response:
 
 
 @router.get(
-    "/v1/task-types/{name}",
+    "/v1/task-types/{name:path}",
     operation_id="get_task_type",
     summary="Get a task type",
     response_model=TaskTypeView,

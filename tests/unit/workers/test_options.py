@@ -131,6 +131,20 @@ def test_what_celery_cannot_read_is_refused_of_plain_tasks_too(make: Any) -> Non
         Catalogue.of(celery, DEFAULT_TOPOLOGY, RetryPolicy())
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["/charge", "charge/", "billing//charge", ".", "billing/..", "a\nb", "a\0b", "billing/history", "a/force-open"],
+)
+def test_a_name_that_no_url_leads_to_is_refused(make: Any, name: str) -> None:
+    with pytest.raises(OptionNotHonoured, match="no URL leads to its name"):
+        check(make(name=name), DEFAULT_TOPOLOGY, RetryPolicy())
+
+
+@pytest.mark.parametrize("name", ["billing/charge", "history", "history/all", "a b?c#d%e", "größe", "..."])
+def test_a_name_that_a_url_can_hold_passes(make: Any, name: str) -> None:
+    check(make(name=name), DEFAULT_TOPOLOGY, RetryPolicy())
+
+
 def an_application() -> PointsmanCelery:
     app = PointsmanCelery("twice", task_cls="workers.base:ManagedTask", set_as_current=False)
     app.add_defaults(configuration)
