@@ -68,10 +68,14 @@ class Submission(BaseModel):
     args: list[Any] = Field(default_factory=list, description="Positional arguments.")
     kwargs: dict[str, Any] = Field(default_factory=dict, description="Named arguments.")
     queue: str | None = Field(default=None, max_length=63, description="Overrides the route of the task type.")
-    priority: int | None = Field(default=None, ge=0, le=10, description="10 is the most urgent.")
+    priority: int | None = Field(
+        default=None, ge=0, le=10, description="10 is the most urgent. It does not rise while the task waits."
+    )
     scheduled_at: Moment | None = Field(default=None, description="Not before this moment.")
     delay_seconds: float | None = Field(default=None, ge=0, le=_TEN_YEARS, description="Not before so long from now.")
-    expires_at: Moment | None = Field(default=None, description="If it has not started by then, it never will.")
+    expires_at: Moment | None = Field(
+        default=None, description="No attempt starts from then on, no further one either: it ends as expired."
+    )
     timeout_seconds: float | None = Field(
         default=None, ge=0.01, le=86_400, description="Hard time limit of an attempt; default: the task type's."
     )

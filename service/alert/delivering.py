@@ -16,7 +16,9 @@ class Delivered(NamedTuple):
 class NotDelivered(Exception):
     """The receiver does not have it, or it is not known whether it has."""
 
-    def __init__(self, status: str, reason: str) -> None:
+    def __init__(self, status: str, reason: str, retry_after_seconds: float = 0.0) -> None:
         super().__init__(reason)
+        self.retry_after_seconds = retry_after_seconds
+        """So long the receiver wants to be left alone; 0 when it does not say."""
         self.status = status[:_LONGEST]
         self.reason = reason[:_LONGEST]

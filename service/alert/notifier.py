@@ -6,6 +6,7 @@ lease is over, so that a message arrives at least once; its id is the same every
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -45,6 +46,8 @@ class Notifier:
         self._give_up_seconds = settings.alert_give_up_seconds
         self._draw = draw
         self._under_way: dict[asyncio.Task[None], str] = {}
+        self._left_alone: dict[str, float] = {}
+        """Channels whose receiver wants to be left alone, and until when on the monotonic clock."""
         interval = _INTERVAL_SECONDS if channels.by_name else _IDLE_INTERVAL_SECONDS
         self.loop = Loop("notifier", self.single_pass, interval)
 
@@ -57,7 +60,10 @@ class Notifier:
         room = _MOST_UNDER_WAY - len(self._under_way)
         if room <= 0:
             return False
+        now = time.monotonic()
+        self._left_alone = {name: until for name, until in self._left_alone.items() if until > now}
         busy = [name for name, n in Counter(self._under_way.values()).items() if n >= _MOST_OF_ONE_CHANNEL]
+        busy += self._left_alone
         most = min(room, _MOST_OF_ONE_CHANNEL)
         async with self._store.statement() as connection:
             rows = await alert_deliveries.take(connection, most, _LEASE_SECONDS, busy)
@@ -112,7 +118,11 @@ class Notifier:
                 reason=error.reason,
             )
             return
-        delay = self.delay_after(row.attempts)
+        # A receiver may ask for more than the time there is: then the last attempt comes at its end.
+        asked = min(error.retry_after_seconds, self._give_up_seconds - row.age_seconds)
+        if asked > 0:
+            self._left_alone[row.channel] = time.monotonic() + asked
+        delay = max(asked, self.delay_after(row.attempts))
         async with self._store.statement() as connection:
             await alert_deliveries.try_later(connection, row.id, delay, error.status, error.reason)
         if row.attempts.bit_count() == 1:

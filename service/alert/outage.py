@@ -34,6 +34,8 @@ log = logger(__name__)
 
 _INTERVAL_SECONDS = 1.0
 _ANSWER_SECONDS = 2.0
+_LONGEST_LEFT_ALONE_SECONDS = 600.0
+"""A receiver may ask for more; somebody has to hear of this."""
 _KIND = KINDS[Rule.DATABASE_AWAY]
 _SUMMARY = (
     "PostgreSQL does not answer: submissions are refused with 503, and nothing is written down. Workers go on with what"
@@ -166,7 +168,8 @@ class OutageWatch:
             done = await self._channels.deliver(name, str(outage.messages[name]), outage.since, message)
         except NotDelivered as error:
             tries = self._tries[name] = self._tries.get(name, 0) + 1
-            self._try_at[name] = time.monotonic() + min(60.0, 2.0**tries)
+            asked = min(error.retry_after_seconds, _LONGEST_LEFT_ALONE_SECONDS)
+            self._try_at[name] = time.monotonic() + max(min(60.0, 2.0**tries), asked)
             if tries.bit_count() == 1:
                 log.warning(
                     "a message about an alert was not delivered, trying again",

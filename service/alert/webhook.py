@@ -1,6 +1,7 @@
 """A message as an HTTP request, signed as Standard Webhooks says (https://www.standardwebhooks.com).
 
-No redirect is followed and no byte of an answer's body is read: its status says everything.
+No redirect is followed and no byte of an answer's body is read: its status says everything, and ``Retry-After`` when to
+come again.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from pydantic import SecretStr
 from pydantic_core import to_json
 
 from contract import RELEASE
+from contract.retry_after import seconds_of
 from service.alert.delivering import Delivered, NotDelivered
 from service.alert.guard import GuardedBackend, TargetRefused
 from service.alert.wording import text_of
@@ -42,7 +44,7 @@ async def deliver(
     headers += signed(message_id, int(now), body, channel.secrets)
     try:
         async with asyncio.timeout(channel.timeout_seconds):
-            status = await _post(channel, headers, body, allow_private=allow_private)
+            status, retry_after = await _post(channel, headers, body, allow_private=allow_private)
     except TimeoutError:
         raise NotDelivered("timeout", f"no answer within {channel.timeout_seconds:g} s") from None
     except TargetRefused as error:
@@ -53,7 +55,7 @@ async def deliver(
     if 200 <= status <= 299:
         return Delivered(f"HTTP {status}")
     hint = "; redirects are not followed" if 300 <= status <= 399 else ""
-    raise NotDelivered(f"HTTP {status}", f"the receiver answered {status}{hint}")
+    raise NotDelivered(f"HTTP {status}", f"the receiver answered {status}{hint}", retry_after)
 
 
 def body_of(channel: WebhookChannel, created_at: str, message: Mapping[str, Any]) -> bytes:
@@ -79,7 +81,8 @@ def signed(message_id: str, timestamp: int, body: bytes, secrets: Sequence[Secre
 
 async def _post(
     channel: WebhookChannel, headers: Sequence[tuple[str, str]], body: bytes, *, allow_private: bool
-) -> int:
+) -> tuple[int, float]:
+    """The status, and how long the receiver wants to be left alone."""
     url = httpx.URL(channel.url.get_secret_value())
     target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
     pool = httpcore.AsyncConnectionPool(
@@ -88,7 +91,8 @@ async def _post(
         network_backend=GuardedBackend(allow_private=allow_private),
     )
     async with pool, pool.stream("POST", target, headers=list(headers), content=body) as answer:
-        return answer.status
+        found = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
+        return answer.status, seconds_of(found.get(b"retry-after", ""), found.get(b"date", "")) or 0.0
 
 
 @cache

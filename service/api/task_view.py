@@ -109,7 +109,10 @@ class TaskView(BaseModel):
     run_seconds: float | None = Field(description="From started to finished.")
     worker: str | None
     result: Any
-    error: ErrorView | None = Field(description="Of the attempt that ended it; while it is retrying, of the last one.")
+    error: ErrorView | None = Field(
+        description="Of the attempt that ended it; of the last one while it is retrying, and when it was cancelled or"
+        " expired after that."
+    )
     progress: ProgressView | None
     sla: SlaView
     held_reason: str | None = Field(description="`breaker:<scope>:<name>` when a circuit breaker holds it.")

@@ -43,6 +43,16 @@ _FOLLOWED = f"e.retry_at IS NOT NULL AND e.attempt - t.interruptions < {_BUDGET}
 """Whether another attempt may follow a failure."""
 _CANCELLED = "(t.cancel_requested_at IS NOT NULL AND t.cancel_grace_seconds IS NOT NULL)"
 """Whether a failure ends the task as cancelled, whatever its budget."""
+
+
+def _error(name: str) -> str:
+    """SQL: of a task that ends between two attempts the error of its last one."""
+    return (
+        f"CASE WHEN e.error_type IS NULL AND e.state IN ('cancelled', 'expired') AND t.attempt > 0 THEN"
+        f" (SELECT a.{name} FROM task_attempt a WHERE a.task_id = t.id AND a.attempt = t.attempt) ELSE e.{name} END"
+    )
+
+
 _OF_THE_END = {
     "state": f"CASE WHEN e.state = 'failed' AND {_CANCELLED} THEN 'cancelled' ELSE e.state END",
     "attempt": "greatest(t.attempt, e.attempt)",
@@ -60,9 +70,7 @@ _OF_THE_END = {
     "held_seconds": "t.held_seconds + " + held_until("e.finished_at"),
     "progress": "coalesce(e.progress, t.progress)",
     "result": "e.result",
-    "error_type": "e.error_type",
-    "error_message": "e.error_message",
-    "error_traceback": "e.error_traceback",
+    **{name: _error(name) for name in ("error_type", "error_message", "error_traceback")},
 }
 _KEPT = [column.name for column in FinishedTask.__table__.columns]
 

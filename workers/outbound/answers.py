@@ -2,11 +2,10 @@
 
 import random
 from collections.abc import Callable, Container
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import httpx
 
+from contract.retry_after import seconds_of
 from workers.errors import RefusedByDependency
 
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
@@ -40,22 +39,5 @@ def retry_after_seconds(headers: httpx.Headers, draw: Callable[[], float] = rand
     Up to a tenth is added, drawn by ``draw`` from 0 to below 1, so that callers sent away together do not come back
     together. A date is read against the answer's own ``Date``, whatever this machine's clock says (RFC 9110, 10.2.3).
     """
-    said = headers.get("retry-after", "").strip()
-    if said.isascii() and said.isdigit():
-        # A number of many digits is longer than float can hold.
-        seconds = float(said) if len(said) < 10 else LONGEST_RETRY_AFTER_SECONDS
-    else:
-        at = _date(said)
-        if at is None:
-            return None
-        now = _date(headers.get("date", "")) or datetime.now(UTC)
-        seconds = (at - now).total_seconds()
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS) * (1 + _SPREAD * draw())
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        found = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+    seconds = seconds_of(headers.get("retry-after", ""), headers.get("date", ""))
+    return None if seconds is None else min(seconds, LONGEST_RETRY_AFTER_SECONDS) * (1 + _SPREAD * draw())

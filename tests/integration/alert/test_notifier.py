@@ -59,6 +59,36 @@ async def test_failed_attempt_is_written_down_and_waits(alerting: Alerting, http
     )
 
 
+async def test_receiver_that_says_when_to_come_again_is_left_alone_until_then(
+    alerting: Alerting, http_peer: HTTPPeer, closed_spine: Spine
+) -> None:
+    http_peer.on("/hook", Reply(429, headers={"Retry-After": "120"}), Reply(200))
+    await alerting.trip("one")
+    await alerting.look()
+    # Another message for the same receiver waits, too.
+    await alerting.trip("two")
+    await alerting.look()
+    await alerting.look()
+    assert len(http_peer.requests) == 1
+    rows = await closed_spine.rows(
+        "SELECT attempts, extract(epoch FROM next_at - now())::float8 AS left FROM alert_delivery ORDER BY id"
+    )
+    assert [row["attempts"] for row in rows] == [1, 0]
+    assert 110 < rows[0]["left"] <= 120
+
+
+async def test_receiver_that_asks_for_more_than_there_is_gets_a_last_attempt(
+    alerting: Alerting, http_peer: HTTPPeer, closed_spine: Spine
+) -> None:
+    http_peer.on("/hook", Reply(503, headers={"Retry-After": "9" * 30}))
+    await alerting.trip()
+    await alerting.look()
+    (row,) = await closed_spine.rows(
+        "SELECT extract(epoch FROM next_at - created_at)::float8 AS after FROM alert_delivery"
+    )
+    assert 86_390 < row["after"] <= 86_410
+
+
 async def test_receiver_that_refuses_connections_is_tried_again(closed_spine: Spine) -> None:
     alerting = Alerting(closed_spine, webhook(url=f"http://127.0.0.1:{free_port()}/secret-path"))
     await alerting.trip()
@@ -113,7 +143,7 @@ async def test_end_is_not_told_before_the_beginning(alerting: Alerting, http_pee
 
 async def test_notifiers_side_by_side_send_each_message_once(alerting: Alerting, http_peer: HTTPPeer) -> None:
     http_peer.on("/hook", Reply(200))
-    for number in range(12):
+    for number in range(10):
         await alerting.trip(f"host-{number}")
     await alerting.sweep.single_pass()
     notifiers = [alerting.another_notifier() for _ in range(4)]
@@ -125,7 +155,7 @@ async def test_notifiers_side_by_side_send_each_message_once(alerting: Alerting,
     while any(one["status"] == "pending" for one in await alerting.deliveries()):
         await asyncio.gather(*map(work, notifiers))
     ids = [request.headers["webhook-id"] for request in http_peer.requests]
-    assert (len(ids), len(set(ids))) == (12, 12)
+    assert (len(ids), len(set(ids))) == (10, 10)
 
 
 async def test_message_of_a_notifier_that_died_is_sent_by_another_with_the_same_id(

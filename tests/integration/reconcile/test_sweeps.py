@@ -128,6 +128,26 @@ async def test_a_task_that_was_taken_back_expires_only_through_its_claim(spine: 
     assert await spine.rows("SELECT state FROM task") == [{"state": "succeeded"}]
 
 
+async def test_a_task_that_expires_before_its_next_attempt_tells_why_the_last_one_failed(spine: Spine) -> None:
+    await spine.commits.join(new_task(max_attempts=3))
+    await spine.commits.drain()
+    message = await spine.message(MAINTENANCE)
+    assert message is not None
+    error = {"type": "ValueError", "message": "no", "traceback": "Traceback …"}
+    await spine.report(message, await spine.gate(message), "failed", error=error, retry_in_seconds=60.0)
+    await spine.record_all()
+    await expire(spine)
+    assert await spine.rows("SELECT state, attempt, error_type, error_message, error_traceback FROM task") == [
+        {
+            "state": "expired",
+            "attempt": 1,
+            "error_type": "ValueError",
+            "error_message": "no",
+            "error_traceback": "Traceback …",
+        }
+    ]
+
+
 async def test_a_task_that_began_in_time_does_not_expire(spine: Spine) -> None:
     await spine.commits.join(new_task())
     await spine.commits.drain()
