@@ -16,6 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from contract.addresses import allowed_networks
 from contract.breaker_policy import BreakerPolicy
 from contract.configuration import json_text, values_of_file
 from contract.queues import DEFAULT_TOPOLOGY, Topology
@@ -181,8 +182,9 @@ class Settings(BaseSettings):
     """A message that could not be delivered for so long is given up."""
     alert_allow_http: bool = False
     """Let webhooks of alerts have http URLs."""
-    alert_allow_private_targets: bool = False
-    """Let webhooks of alerts reach private addresses and this machine."""
+    alert_allow_private_targets: Annotated[tuple[str, ...], NoDecode, BeforeValidator(allowed_networks)] = ()
+    """Networks that webhooks of alerts may reach though they are not public, such as ``10.0.0.0/8``; ``true`` stands
+    for all. Link-local addresses and the metadata of clouds must be named for themselves."""
     alert_breaker_open_seconds: float = Field(default=900.0, gt=0)
     """A circuit breaker that has not closed for so long is another, more severe alert."""
     alert_sla_objective: float = Field(default=0.99, gt=0, lt=1)

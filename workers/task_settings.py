@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, FilePath, SecretStr, model_validator
-from pydantic_settings import BaseSettings
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode
 
+from contract.addresses import allowed_networks
 from contract.mailbox import Mailbox
 
 
@@ -25,8 +26,10 @@ HTTPBase = Annotated[str, AfterValidator(_http_base)]
 class TaskSettings(BaseSettings):
     """Each is needed by its own task type only, which fails and names it when it is missing."""
 
-    allow_private_targets: bool = False
-    """Let ``http_request`` and other calls whose address a caller chooses reach private addresses too."""
+    allow_private_targets: Annotated[tuple[str, ...], NoDecode, BeforeValidator(allowed_networks)] = ()
+    """Networks that ``http_request`` and other calls whose address a caller chooses may reach though they are not
+    public, such as ``10.0.0.0/8``; ``true`` stands for all. Link-local addresses and the metadata of clouds must be
+    named for themselves."""
 
     smtp_host: Words | None = None
     """The mail server."""

@@ -17,7 +17,7 @@ class Channels:
 
     def __init__(self, settings: Settings) -> None:
         self.by_name = {channel.name: channel for channel in settings.alert_channels}
-        self._allow_private = settings.alert_allow_private_targets
+        self._allowed = settings.alert_allow_private_targets
 
     async def deliver(self, name: str, message_id: str, created_at: datetime, message: Mapping[str, Any]) -> Delivered:
         """One attempt. Raises ``NotDelivered``, and ``KeyError`` for a channel that there is not."""
@@ -25,7 +25,5 @@ class Channels:
         if isinstance(channel, WebhookChannel):
             at = moment(created_at)
             assert at is not None
-            return await webhook.deliver(
-                channel, message_id, at, message, time.time(), allow_private=self._allow_private
-            )
+            return await webhook.deliver(channel, message_id, at, message, time.time(), allowed=self._allowed)
         return await mail.deliver(channel, message_id, created_at, message)

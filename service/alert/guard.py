@@ -5,7 +5,7 @@ TLS and the Host header go on using the name, so a certificate must be for it.
 
 import asyncio
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import httpcore
@@ -20,8 +20,8 @@ class TargetRefused(Exception):
 class GuardedBackend(httpcore.AsyncNetworkBackend):
     """Opens the connection of one message."""
 
-    def __init__(self, *, allow_private: bool) -> None:
-        self._allow_private = allow_private
+    def __init__(self, allowed: Sequence[str]) -> None:
+        self._allowed = allowed
         self._inner = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -34,11 +34,10 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """Connect to the first address that answers.
 
-        Raises ``TargetRefused`` when any address of the host is not public, unless private ones are allowed.
+        Raises ``TargetRefused`` when any address of the host is neither public nor of a network that is allowed.
         """
         addresses = await _resolve(host, port)
-        if not self._allow_private:
-            _check(host, addresses)
+        _check(host, addresses, self._allowed)
         failed: Exception | None = None
         for address in addresses:
             try:
@@ -60,8 +59,8 @@ async def _resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for _, _, _, _, address in found))
 
 
-def _check(host: str, addresses: Iterable[str]) -> None:
+def _check(host: str, addresses: Iterable[str], allowed: Sequence[str]) -> None:
     for address in addresses:
-        what = refusal(parse(address))
+        what = refusal(parse(address), allowed)
         if what is not None:
-            raise TargetRefused(f"{host} leads to {address}, {what}; POINTSMAN_ALERT_ALLOW_PRIVATE_TARGETS lifts this")
+            raise TargetRefused(f"{host} leads to {address}, {what}; POINTSMAN_ALERT_ALLOW_PRIVATE_TARGETS may name it")

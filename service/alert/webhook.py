@@ -36,7 +36,7 @@ async def deliver(
     message: Mapping[str, Any],
     now: float,
     *,
-    allow_private: bool,
+    allowed: Sequence[str],
 ) -> Delivered:
     """One attempt, ended after the channel's time limit. Raises ``NotDelivered``. ``now`` is in Unix seconds."""
     body = body_of(channel, created_at, message)
@@ -44,7 +44,7 @@ async def deliver(
     headers += signed(message_id, int(now), body, channel.secrets)
     try:
         async with asyncio.timeout(channel.timeout_seconds):
-            status, retry_after = await _post(channel, headers, body, allow_private=allow_private)
+            status, retry_after = await _post(channel, headers, body, allowed)
     except TimeoutError:
         raise NotDelivered("timeout", f"no answer within {channel.timeout_seconds:g} s") from None
     except TargetRefused as error:
@@ -80,7 +80,7 @@ def signed(message_id: str, timestamp: int, body: bytes, secrets: Sequence[Secre
 
 
 async def _post(
-    channel: WebhookChannel, headers: Sequence[tuple[str, str]], body: bytes, *, allow_private: bool
+    channel: WebhookChannel, headers: Sequence[tuple[str, str]], body: bytes, allowed: Sequence[str]
 ) -> tuple[int, float]:
     """The status, and how long the receiver wants to be left alone."""
     url = httpx.URL(channel.url.get_secret_value())
@@ -88,7 +88,7 @@ async def _post(
     pool = httpcore.AsyncConnectionPool(
         ssl_context=_ssl_context(channel.ca_file),
         max_connections=1,
-        network_backend=GuardedBackend(allow_private=allow_private),
+        network_backend=GuardedBackend(allowed),
     )
     async with pool, pool.stream("POST", target, headers=list(headers), content=body) as answer:
         found = {name.lower(): value.decode("latin-1") for name, value in answer.headers}

@@ -80,7 +80,7 @@ class Outbound:
             connect_seconds=connect_seconds or self._connect_seconds,
             read_seconds=read_seconds or self._read_seconds,
             total_seconds=total_seconds,
-            allow_private=settings().allow_private_targets,
+            allowed=settings().allow_private_targets,
         )
         with client, self._calling(url):
             request = _request(client, method, url, headers, params, content, json)

@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from types import TracebackType
@@ -19,7 +19,7 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def guarded_client(
-    *, connect_seconds: float, read_seconds: float, total_seconds: float, allow_private: bool
+    *, connect_seconds: float, read_seconds: float, total_seconds: float, allowed: Sequence[str]
 ) -> httpx.Client:
     """A client for one call, to be closed. Its time runs from now.
 
@@ -28,7 +28,7 @@ def guarded_client(
     uncompressed.
     """
     return httpx.Client(
-        transport=_GuardedTransport(Deadline(total_seconds), allow_private=allow_private),
+        transport=_GuardedTransport(Deadline(total_seconds), allowed),
         timeout=httpx.Timeout(read_seconds, connect=connect_seconds),
         headers={"accept-encoding": "identity", "connection": "close", "user-agent": f"pointsman/{RELEASE}"},
         follow_redirects=False,
@@ -39,11 +39,11 @@ def guarded_client(
 class _GuardedTransport(httpx.BaseTransport):
     """httpx over connections of ours, which its own transport has no room for."""
 
-    def __init__(self, deadline: Deadline, *, allow_private: bool) -> None:
+    def __init__(self, deadline: Deadline, allowed: Sequence[str]) -> None:
         self._pool = httpcore.ConnectionPool(
             ssl_context=_ssl_context(),
             max_connections=1,
-            network_backend=GuardedBackend(deadline, allow_private=allow_private),
+            network_backend=GuardedBackend(deadline, allowed),
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

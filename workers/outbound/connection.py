@@ -2,7 +2,7 @@
 
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -25,9 +25,9 @@ class GuardedBackend(httpcore.NetworkBackend):
     TLS and the Host header go on using the name, so a certificate must be for it.
     """
 
-    def __init__(self, deadline: Deadline, *, allow_private: bool) -> None:
+    def __init__(self, deadline: Deadline, allowed: Sequence[str]) -> None:
         self._deadline = deadline
-        self._allow_private = allow_private
+        self._allowed = allowed
 
     def connect_tcp(
         self,
@@ -39,11 +39,10 @@ class GuardedBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         """Connect to the first address that answers.
 
-        Raises ``TargetRefused`` when any address of the host is not public, unless private ones are allowed.
+        Raises ``TargetRefused`` when any address of the host is neither public nor of a network that is allowed.
         """
         targets = _resolve(host, port)
-        if not self._allow_private:
-            _check(host, targets)
+        _check(host, targets, self._allowed)
         return BoundedStream(self._open(targets, timeout), self._deadline)
 
     def _open(self, targets: list[_Target], timeout: float | None) -> socket.socket:
@@ -76,13 +75,13 @@ def _resolve(host: str, port: int) -> list[_Target]:
     return [(family, address) for family, _, _, _, address in found]
 
 
-def _check(host: str, targets: list[_Target]) -> None:
+def _check(host: str, targets: list[_Target], allowed: Sequence[str]) -> None:
     for _, address in targets:
-        what = refusal(parse(address[0]))
+        what = refusal(parse(address[0]), allowed)
         if what is not None:
             raise TargetRefused(
                 f"{host} leads to {address[0]}, {what}: tasks call public addresses only. "
-                "Set POINTSMAN_ALLOW_PRIVATE_TARGETS=true for the workers to lift this."
+                "Name its network in POINTSMAN_ALLOW_PRIVATE_TARGETS of the workers to lift this."
             )
 
 

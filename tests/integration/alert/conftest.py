@@ -4,6 +4,7 @@ from typing import Any
 import httpx
 import pytest
 
+from contract.addresses import EVERYWHERE
 from service.alert.channels import Channels
 from service.alert.lookout import Lookout
 from service.alert.notifier import Notifier
@@ -22,7 +23,7 @@ class Alerting:
     """The alerts of one installation, run by hand. Its leaders can be many; each has what it has seen to itself."""
 
     def __init__(self, spine: Spine, *channels: AlertChannel, **settings: Any) -> None:
-        changed = {"alert_channels": channels, "alert_allow_http": True, "alert_allow_private_targets": True}
+        changed = {"alert_channels": channels, "alert_allow_http": True, "alert_allow_private_targets": EVERYWHERE}
         self.settings: Settings = spine.settings.model_copy(update=changed | settings)
         self.spine = spine
         self.channels = Channels(self.settings)

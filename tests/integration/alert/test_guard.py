@@ -73,6 +73,11 @@ async def test_private_addresses_and_cloud_metadata_are_refused(host: str) -> No
     assert caught.value.status == "refused by the guard"
 
 
+async def test_cloud_metadata_is_refused_though_private_addresses_are_allowed() -> None:
+    with pytest.raises(NotDelivered, match="keep their metadata"):
+        await deliver(webhook(url="http://169.254.169.254/latest/meta-data/"), allow_private=True)
+
+
 async def test_host_with_one_private_address_among_public_ones_is_refused(names: dict[str, list[list[str]]]) -> None:
     names["mixed.example"] = [["93.184.216.34", "10.0.0.7"]]
     with pytest.raises(NotDelivered, match=r"mixed\.example leads to 10\.0\.0\.7, a private address"):
@@ -83,7 +88,7 @@ async def test_address_that_was_checked_is_the_one_that_is_called(
     taking: HTTPPeer, names: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[str] = []
-    monkeypatch.setattr(guard, "refusal", lambda address: checked.append(str(address)))
+    monkeypatch.setattr(guard, "refusal", lambda address, _: checked.append(str(address)))
     # A second answer would lead elsewhere: a name that changes between check and use.
     names["rebinding.example"] = [["127.0.0.1"], ["192.0.2.1"]]
     await deliver(webhook(url=f"http://rebinding.example:{taking.port}/hook"))

@@ -79,7 +79,7 @@ def test_address_that_was_checked_is_the_one_that_is_called(
     outbound: Outbound, http_peer: HTTPPeer, names: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[str] = []
-    monkeypatch.setattr(connection, "refusal", lambda address: checked.append(str(address)))
+    monkeypatch.setattr(connection, "refusal", lambda address, _: checked.append(str(address)))
     http_peer.on("/", Reply(200, b"here"))
     # A second answer would lead elsewhere: a name that changes between check and use.
     names["rebinding.example"] = [["127.0.0.1"], ["192.0.2.1"]]
@@ -96,6 +96,20 @@ def test_lifted_guard_lets_private_targets_be_called(
     configure(allow_private_targets="true")
     http_peer.on("/", Reply(200, b"in"))
     assert outbound.call("GET", http_peer.url + "/").content == b"in"
+
+
+def test_only_networks_that_are_named_are_reached_and_metadata_by_no_larger_one(
+    outbound: Outbound, http_peer: HTTPPeer, configure: Configure
+) -> None:
+    http_peer.on("/", Reply(200, b"in"))
+    configure(allow_private_targets="10.0.0.0/8, 127.0.0.1")
+    assert outbound.call("GET", http_peer.url + "/").content == b"in"
+    configure(allow_private_targets="10.0.0.0/8")
+    with pytest.raises(TargetRefused, match="POINTSMAN_ALLOW_PRIVATE_TARGETS"):
+        outbound.call("GET", http_peer.url + "/")
+    configure(allow_private_targets="true")
+    with pytest.raises(TargetRefused, match="keep their metadata"):
+        outbound.call("GET", "http://169.254.169.254/latest/meta-data/")
 
 
 def test_next_address_is_tried_when_one_does_not_answer(

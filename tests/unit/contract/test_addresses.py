@@ -2,7 +2,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from contract.addresses import parse, refusal
+from contract.addresses import EVERYWHERE, allowed_networks, parse, refusal
 
 REFUSED = [
     "0.0.0.0", "10.1.2.3", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.255.255.254", "168.63.129.16",
@@ -32,3 +32,58 @@ def test_public_address_is_allowed(address: str) -> None:
 
 def test_zone_of_a_link_local_address_is_no_way_around() -> None:
     assert refusal(parse("fe80::1%eth0"))
+
+
+NETWORKS = ("10.0.0.0/8", "100.64.0.0/10", "fc00::/7", "169.254.169.254/32")
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed", "reached"),
+    [
+        ("10.1.2.3", NETWORKS, True),
+        ("::ffff:10.1.2.3", NETWORKS, True),
+        ("192.168.1.1", NETWORKS, False),
+        ("127.0.0.1", EVERYWHERE, True),
+        ("::1", EVERYWHERE, True),
+        ("1.1.1.1", (), True),
+        ("169.254.169.254", EVERYWHERE, False),
+        ("::ffff:169.254.169.254", EVERYWHERE, False),
+        ("fe80::1", EVERYWHERE, False),
+        ("168.63.129.16", EVERYWHERE, False),
+        ("100.100.100.200", NETWORKS, False),
+        ("fd00:ec2::254", NETWORKS, False),
+        ("fd00::1", NETWORKS, True),
+        ("169.254.169.254", NETWORKS, True),
+        ("169.254.7.7", NETWORKS, False),
+        ("169.254.7.7", ("169.254.0.0/16",), True),
+        ("169.254.7.7", ("168.0.0.0/7",), False),
+    ],
+)
+def test_a_private_address_is_reached_if_its_network_is_named_and_metadata_only_by_its_own_name(
+    address: str, allowed: tuple[str, ...], reached: bool
+) -> None:
+    assert (refusal(ip_address(address), allowed) is None) == reached
+
+
+@pytest.mark.parametrize(
+    ("value", "networks"),
+    [
+        (True, EVERYWHERE),
+        (False, ()),
+        ("true", EVERYWHERE),
+        (" False ", ()),
+        ("10.0.0.0/8, 192.168.7.5", ("10.0.0.0/8", "192.168.7.5/32")),
+        ('["fc00::/7"]', ("fc00::/7",)),
+        (["10.0.0.0/8"], ("10.0.0.0/8",)),
+        ([], ()),
+    ],
+)
+def test_networks_are_a_word_or_a_list(value: object, networks: tuple[str, ...]) -> None:
+    assert allowed_networks(value) == networks
+    assert allowed_networks(networks) == networks
+
+
+@pytest.mark.parametrize("value", ["", "maybe", "10.0.0.1/8", "10.0.0.0/8,", "[10.0.0.0/8", '{"a": 1}', 7, [7], None])
+def test_what_is_no_network_is_refused_with_what_to_give(value: object) -> None:
+    with pytest.raises(ValueError, match=r"networks such as|is not JSON"):
+        allowed_networks(value)
