@@ -24,6 +24,7 @@ from service.database import create_engine
 from service.dispatch.dispatcher import Dispatcher
 from service.dispatch.publisher import Publisher
 from service.dispatch.window import OpenWindow
+from service.front.door import Door
 from service.loops import Loop
 from service.pulse import Pulse, pulse_file
 from service.reconcile.beats import BeatWatch
@@ -221,7 +222,7 @@ def create_app(settings: Settings, roles: Collection[Role] = tuple(Role)) -> Any
 
     application = _application(lifespan)
     application.state.parts = process.parts
-    return Intake(application, process.parts)
+    return Door(Intake(application, process.parts), settings)
 
 
 def openapi_document() -> dict[str, Any]:

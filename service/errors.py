@@ -51,6 +51,18 @@ class BadRequest(PointsmanError):
     status, code, title = 400, "bad-request", "Bad request"
 
 
+class CrossSite(PointsmanError):
+    """A page of another site may not ask this of a browser; POINTSMAN_ALLOWED_ORIGINS names the pages that may."""
+
+    status, code, title = 403, "cross-site", "Cross-site request"
+
+
+class UnknownHost(PointsmanError):
+    """The API does not answer to that name."""
+
+    status, code, title = 421, "unknown-host", "Unknown host"
+
+
 class NotFound(PointsmanError):
     """There is no such resource."""
 

@@ -10,6 +10,7 @@ from uvicorn.server import ServerState
 
 from service.front.bounds import Bounds
 from service.front.connection import Connection
+from service.front.names import is_loopback
 from service.telemetry import logger
 
 log = logger(__name__)
@@ -49,6 +50,15 @@ class Server(uvicorn.Server):
         self._bounds = config.bounds
         self._state = self.server_state = _State()
         self._told_at = float("-inf")
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Also says who may ask."""
+        if not is_loopback(self.config.host):
+            log.warning(
+                "THERE IS NO ACCESS CONTROL: EVERYBODY WHO REACHES THIS ADDRESS MAY DO EVERYTHING",
+                host=self.config.host,
+            )
+        await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second."""

@@ -49,6 +49,13 @@ def _redis_scheme(url: SecretStr | None) -> SecretStr | None:
     return url
 
 
+def _words(value: object) -> object:
+    """One or several, as a list, as JSON, or separated by commas."""
+    if isinstance(value, str) and not value.lstrip().startswith("["):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return json_text(value)
+
+
 _JSON = (NoDecode, BeforeValidator(json_text))
 
 
@@ -71,6 +78,10 @@ class Settings(BaseSettings):
     """Address the API binds. Without access control keep it on this machine."""
     port: int = Field(default=8000, ge=1, le=65535)
     """Port of the API."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
+    """Names the API answers to, by commas, beside this machine's own and that of ``alert_base_url``; ``*`` is any."""
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
+    """Origins (``https://…``) of other pages that may ask a browser to act, by commas."""
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """What is logged, and everything more severe."""
     log_json: bool = False
@@ -111,6 +122,8 @@ class Settings(BaseSettings):
     """Longest head of a request: its path and its header fields."""
     connections_most: int = Field(default=1000, ge=10)
     """Connections of callers one API process keeps open; for one more the longest idle is closed."""
+    listeners_most: int = Field(default=500, ge=1)
+    """Of them, listeners to ``/v1/breakers/events``; one more is answered 503."""
     receive_seconds: float = Field(default=15.0, ge=1)
     """How long the head of a request may take to arrive, and a body may stand still."""
     idle_seconds: float = Field(default=75.0, ge=1)

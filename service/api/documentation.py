@@ -1,5 +1,8 @@
 """The OpenAPI document, and ``/docs`` from assets that are served here: no other host is asked."""
 
+import hashlib
+import re
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,8 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.staticfiles import StaticFiles
 
-from service.api.answers import restore_nulls
+from contract import RELEASE
+from service.api.answers import json_response, restore_nulls
 from service.api.problems import SCHEMA_NAME, FieldFault, Problem
 
 _ASSETS = Path(__file__).parent / "static" / "swagger-ui"
@@ -33,18 +37,56 @@ _TAGS = [
 _FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
 """FastAPI's own 422, which no operation answers with."""
 
+_INLINE_SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
+_PLACES = {
+    "documentation": "/docs",
+    "openapi": "/openapi.json",
+    "tasks": "/v1/tasks",
+    "task_types": "/v1/task-types",
+    "queues": "/v1/queues",
+    "workers": "/v1/workers",
+    "dead_letters": "/v1/dead-letters",
+    "breakers": "/v1/breakers",
+    "alerts": "/v1/alerts",
+    "metrics": "/v1/metrics/tasks",
+    "prometheus": "/metrics",
+    "ready": "/readyz",
+    "live": "/livez",
+}
+
 router = APIRouter()
+
+
+@router.get("/", include_in_schema=False)
+async def show_places() -> Response:
+    """Where things are, as paths: a proxy may have put a prefix before them."""
+    return json_response({"name": "pointsman", "version": RELEASE, **_PLACES})
 
 
 @router.get("/docs", include_in_schema=False)
 async def show_documentation() -> Response:
     """Swagger UI. Its links are relative, so that it works behind a path prefix."""
-    return get_swagger_ui_html(
+    page = get_swagger_ui_html(
         openapi_url="openapi.json",
         title="Pointsman",
         swagger_js_url="docs/assets/swagger-ui-bundle.js",
         swagger_css_url="docs/assets/swagger-ui.css",
         swagger_favicon_url="docs/assets/favicon-32x32.png",
+    )
+    page.headers["Content-Security-Policy"] = _policy_of(bytes(page.body))
+    page.headers["X-Content-Type-Options"] = "nosniff"
+    page.headers["Referrer-Policy"] = "no-referrer"
+    return page
+
+
+def _policy_of(page: bytes) -> str:
+    """The page runs its own scripts, asks only this API, and stands in no other page."""
+    scripts = " ".join(
+        f"'sha256-{b64encode(hashlib.sha256(script).digest()).decode()}'" for script in _INLINE_SCRIPT.findall(page)
+    )
+    return (
+        f"default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
+        " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
 

@@ -68,7 +68,7 @@ class Parts:
         self.breakers = Registry(self.store, self.settings)
         self.ejector = Ejector(self.store, self.breakers, self.settings)
         self.breaker_hand = BreakerHand(self.breakers, self.store, self.server, self.settings)
-        self.transitions = TransitionStream(self.store)
+        self.transitions = TransitionStream(self.store, self.settings.listeners_most)
         self.views = Views.over(self.settings, self.store, self.broker, self.server)
 
 

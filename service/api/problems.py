@@ -12,6 +12,7 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from contract.catalogue import pointer
+from service.api.methods import allowed_methods
 from service.errors import (
     FAULTS_SHOWN,
     BadRequest,
@@ -162,7 +163,13 @@ def _of_http(error: HTTPException) -> PointsmanError:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    headers = error.headers if isinstance(error, HTTPException) else None
+    headers: Mapping[str, str] | None = None
+    if isinstance(error, HTTPException):
+        headers = error.headers
+        if error.status_code == MethodNotAllowed.status:
+            headers = {"Allow": allowed_methods(request.app.state.routes, request.scope)}
+            if request.method == "OPTIONS":
+                return Response(status_code=204, headers=headers)
     known = as_error(error)
     if isinstance(error, ConnectionLost | DatabaseTrouble | LockNotGot | BrokerAway):
         log.warning("a request was answered 503", path=request.scope["path"], reason=str(error))
@@ -177,7 +184,10 @@ async def _answer(request: Request, error: Exception) -> Response:
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Answer every error of ``app`` with a problem document."""
+    """Answer every error of ``app`` with a problem document, and ``OPTIONS`` with ``Allow``.
+
+    ``app.state.routes`` are its routes, each as it was declared.
+    """
     handled: tuple[type[Exception], ...] = (
         PointsmanError,
         RequestValidationError,

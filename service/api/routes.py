@@ -11,6 +11,7 @@ from service.api import (
     breakers,
     cancel,
     dead_letters,
+    documentation,
     health,
     metrics,
     prometheus,
@@ -26,6 +27,7 @@ from service.api import (
     workers,
 )
 from service.api.documentation import add_documentation
+from service.api.methods import HeadAsGet
 from service.api.problems import handle_errors
 
 _ROUTERS = (
@@ -63,4 +65,7 @@ def register(app: FastAPI) -> None:
     for router in _ROUTERS:
         app.include_router(router)
     add_documentation(app)
+    # What the app makes of a router that it includes does not tell its methods.
+    app.state.routes = [route for router in (*_ROUTERS, documentation.router) for route in router.routes] + app.routes
     handle_errors(app)
+    app.add_middleware(HeadAsGet)

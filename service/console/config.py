@@ -12,9 +12,9 @@ from contract.settings_view import Origin, Row, Source, masked_url, rows
 from service.settings import Settings
 
 _GROUPS = {
-    "Servers and process": ("database_url", "redis_url", "data_dir", "host", "port", "log_"),
+    "Servers and process": ("database_url", "redis_url", "data_dir", "host", "port", "allowed_", "log_"),
     "Queues, routes and policies": ("topology", "task_routes", "circuit_breaker", "retry_policy"),
-    "Requests": ("body_", "batch_", "json_"),
+    "Requests": ("body_", "batch_", "json_", "head_", "connections_", "listeners_", "receive_", "idle_"),
     "Connections": ("database_", "redis_"),
     "Submission": ("commit", "submissions_", "idempotency_", "unknown_outcome_"),
     "Dispatch": ("window_", "dispatch_", "outbox_"),

@@ -13,7 +13,7 @@ from service.store.store import Store
 
 _INTERVAL_SECONDS = 0.5
 _ROWS_A_PASS = 500
-_LISTENERS = 100
+_AWAY_SECONDS = 5.0
 _WAITING = 1000
 """Transitions one listener may be behind; then it is cut off, and comes back with the last id it saw."""
 
@@ -63,8 +63,9 @@ class Listener:
 class TransitionStream:
     """The listeners of one process."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, most: int) -> None:
         self._store = store
+        self._most = most
         self._listeners: set[Listener] = set()
         self._last = 0
         self._closed = False
@@ -75,8 +76,15 @@ class TransitionStream:
 
         Raises ``TooManyListeners``.
         """
-        if self._closed or len(self._listeners) >= _LISTENERS:
-            raise TooManyListeners
+        if self._closed:
+            raise TooManyListeners(
+                "This process is about to stop. Listen to another.", retry_after_seconds=_AWAY_SECONDS
+            )
+        if len(self._listeners) >= self._most:
+            raise TooManyListeners(
+                f"{self._most} listen to this process already, as many as POINTSMAN_LISTENERS_MOST lets.",
+                retry_after_seconds=_AWAY_SECONDS,
+            )
         async with self._store.statement() as connection:
             newest = await breakers.last_transition(connection)
         if not self._listeners:

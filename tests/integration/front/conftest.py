@@ -118,7 +118,7 @@ async def api(
             "POINTSMAN_CONNECTIONS_MOST": "80",
         }
     log = directory / "api.log"
-    child = Child("api", ["-m", "service", "api", "--port", str(port)], environment, log)
+    child = Child("api", ["-m", "service", "api", "--host", "0.0.0.0", "--port", str(port)], environment, log)
     running = Api(child, port, log)
     child.start()
     try:

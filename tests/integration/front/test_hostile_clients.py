@@ -260,3 +260,32 @@ async def test_batches_of_awkward_items_at_once_stay_small(api: Api, name: str) 
     held(watch)
     assert set(found) <= {202, 422, 503}
     assert set(found) != {503}
+
+
+async def test_an_address_that_others_reach_is_said_loudly_and_once(api: Api) -> None:
+    assert api.log.read_text().count("EVERYBODY WHO REACHES THIS ADDRESS MAY DO EVERYTHING") == 1
+
+
+async def test_another_name_is_not_answered_and_another_site_does_not_act(api: Api) -> None:
+    renamed = await api.http.get("/v1/tasks", headers={"Host": "evil.example"})
+    act = await api.http.post("/v1/queues/email/resume", headers={"Origin": "http://evil.example"})
+    own = await api.http.post("/v1/queues/email/resume")
+
+    assert [answer.status_code for answer in (renamed, act, own)] == [421, 403, 200]
+    assert renamed.json()["type"] == "urn:pointsman:problem:unknown-host"
+    assert act.json()["type"] == "urn:pointsman:problem:cross-site"
+
+
+async def test_head_of_a_real_server_has_the_length_and_no_body(api: Api) -> None:
+    reader, writer = await api.connect()
+    writer.write(
+        b"HEAD /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nHEAD /v1/breakers/events HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        b"Connection: close\r\n\r\n"
+    )
+    said = await _said(reader)
+    writer.close()
+    first, second, rest = said.split(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert int(first.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]) > 0
+    assert second.startswith(b"HTTP/1.1 200 ")
+    assert rest == b""

@@ -1,0 +1,129 @@
+from typing import Any
+
+import pytest
+
+from service.front.door import Door
+from service.settings import Settings
+
+OURS = "127.0.0.1:8000"
+
+
+class Behind:
+    """An application that answers 200 and counts."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def close_streams(self) -> None:
+        pass
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.asked += 1
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def asked(method: str, headers: dict[str, str], **settings: Any) -> int:
+    """The status of a request through a door."""
+    behind, sent = Behind(), list[Any]()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": method, "path": "/v1/queues/email/resume", "headers": fields}
+    await Door(behind, Settings(**settings))(scope, None, send)
+    status: int = sent[0]["status"]
+    assert behind.asked == (status == 200)
+    return status
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1:8000", "127.0.0.1", "127.9.9.9:1", "localhost:8000", "LocalHost.", "[::1]:8000", "a.localhost:80", ""],
+)
+async def test_a_name_of_this_machine_is_let_in(host: str) -> None:
+    assert await asked("GET", {"Host": host}) == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example:8000", "10.0.0.5:8000", "[::2]:8000", "localhost.evil.example", "127.0.0.1.evil.example",
+        "127.0.0.1:8000@evil.example", "evil.example#localhost", "[::1", "loc\u00e4lhost", " ",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+async def test_another_name_is_refused(host: str, method: str) -> None:
+    assert await asked(method, {"Host": host}) == 421
+
+
+async def test_names_of_the_settings_are_let_in() -> None:
+    hosts = {"allowed_hosts": ("api", "Pointsman.example.org."), "alert_base_url": "https://alerts.example.org:8443/x"}
+    for host in ("api:8000", "pointsman.example.org", "ALERTS.example.org"):
+        assert await asked("GET", {"Host": host}, **hosts) == 200
+    assert await asked("GET", {"Host": "api.example.org"}, **hosts) == 421
+    assert await asked("GET", {"Host": "evil.example"}, allowed_hosts=("*",)) == 200
+
+
+async def test_bound_to_other_addresses_an_address_is_a_good_name_and_a_name_is_not() -> None:
+    assert await asked("GET", {"Host": "10.1.2.3:8000"}, host="0.0.0.0") == 200
+    assert await asked("GET", {"Host": "[2001:db8::1]"}, host="::") == 200
+    assert await asked("GET", {"Host": "evil.example"}, host="0.0.0.0") == 421
+    assert await asked("GET", {"Host": "box.internal"}, host="box.internal") == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:3000"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Origin": "null"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://127.0.0.1:3000"},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": "https://127.0.0.1:8000.evil.example"},
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+async def test_a_page_of_another_site_cannot_act(headers: dict[str, str], method: str) -> None:
+    assert await asked(method, {"Host": OURS} | headers) == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "http://127.0.0.1:8000"},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "https://behind.a.proxy"},
+        {"Sec-Fetch-Site": "none"},
+        {"Origin": "http://127.0.0.1:8000"},
+    ],
+)
+async def test_its_own_pages_and_what_is_no_browser_act(headers: dict[str, str]) -> None:
+    assert await asked("POST", {"Host": OURS} | headers) == 200
+
+
+async def test_a_proxy_that_takes_the_tls_off_leaves_the_origin_the_same() -> None:
+    headers = {"Host": "pm.example.org", "Origin": "https://pm.example.org"}
+    assert await asked("POST", headers, allowed_hosts=("pm.example.org",)) == 200
+
+
+async def test_pages_of_the_settings_act() -> None:
+    headers = {"Host": OURS, "Sec-Fetch-Site": "cross-site", "Origin": "https://desk.example.org"}
+    assert await asked("POST", headers, allowed_origins=("https://desk.example.org/",)) == 200
+    assert await asked("POST", headers, allowed_origins=("https://other.example.org",)) == 403
+
+
+async def test_a_link_from_another_site_is_followed_and_its_scripts_read_nothing() -> None:
+    link = {"Host": OURS, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert await asked("GET", link) == 200
+    assert await asked("GET", link | {"Sec-Fetch-Mode": "no-cors"}) == 403
+    assert await asked("GET", link | {"Sec-Fetch-Mode": "cors"}) == 403
+
+
+@pytest.mark.parametrize("written", ["a.example, b.example", '["a.example", "b.example"]'])
+def test_hosts_are_given_by_commas_or_as_json(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    monkeypatch.setenv("POINTSMAN_ALLOWED_HOSTS", written)
+    assert Settings().allowed_hosts == ("a.example", "b.example")
