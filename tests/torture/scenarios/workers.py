@@ -136,6 +136,35 @@ async def node_frozen(run: Run) -> None:
     await run.load.more(60)
 
 
+@scenario("34", Harm.DEATHS)
+async def stopped_while_tasks_run(run: Run) -> None:
+    """Nodes are made to go while tasks in their last attempt run: by SIGQUIT, and by SIGTERM to all their processes."""
+    node, other = run.stack.nodes
+    for name, send in (("quit", _quit), ("term", _terminate_all)):
+        release = run.directory / f"release-{name}"
+        other.freeze_all()
+        words = {"args": [str(release)], "queue": "critical", "max_attempts": 1}
+        held = [await run.stack.submit("torture.hold", **words) for _ in range(2)]
+        await run.until(partial(_have_begun, run, held, 1), "the tasks to begin on the one node")
+        other.thaw_all()
+        send(node.pid)
+        took = await run.until(partial(_have_begun, run, held, 2), "them to run again")
+        run.say(f"ran again after {took:.1f} s")
+        release.touch()
+        for task in held:
+            row = await run.stack.finished(task)
+            told = (row["state"], row["attempt"], row["interruptions"])
+            run.demand(told == ("succeeded", 2, 1), f"{task} ended {told}")
+        await node.ended()
+        node.start()
+        await run.stack.ready()
+    spent = await run.stack.rows("SELECT count(*) AS tasks FROM task_attempt WHERE error_type = 'WorkerLost'")
+    run.demand(spent[0]["tasks"] == 0, f"{spent[0]['tasks']} attempts were spent")
+    breakers = await run.stack.rows("SELECT name FROM breaker WHERE name = 'torture.hold' AND seen <> 'closed'")
+    run.demand(not breakers, "the breaker of the task type opened")
+    await run.load.more(40)
+
+
 @scenario("10", Harm.DEATHS)
 async def poison(run: Run) -> None:
     """Tasks that kill their process every time, by a signal, by leaving, by a fault of memory."""
@@ -191,6 +220,14 @@ async def container_killed_by_one_task(run: Run) -> None:
     await run.stack.ready()
     spent = await run.stack.rows("SELECT count(*) AS tasks FROM task_attempt WHERE error_type = 'WorkerLost'")
     run.demand(spent[0]["tasks"] == 0, f"{spent[0]['tasks']} attempts of its neighbours were spent")
+
+
+def _quit(node: int) -> None:
+    os.kill(node, signal.SIGQUIT)
+
+
+def _terminate_all(node: int) -> None:
+    os.killpg(node, signal.SIGTERM)
 
 
 def _kill(pid: int) -> None:
