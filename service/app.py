@@ -29,6 +29,7 @@ from service.loops import Loop
 from service.pulse import Pulse, pulse_file
 from service.reconcile.beats import BeatWatch
 from service.reconcile.breakers import BreakerSweep
+from service.reconcile.broker_keys import BrokerKeySweep
 from service.reconcile.cancelled import CancelledSweep
 from service.reconcile.dead_workers import DeadWorkersSweep
 from service.reconcile.due import DueSweep
@@ -152,6 +153,7 @@ class Process:
             LostSweep(self.store, broker, server, liveness, self.settings).loop,
             UnackedSweep(self.store, broker).loop,
             OldClaimsSweep(self.store, server).loop,
+            BrokerKeySweep(server, [queue.name for queue in self.settings.topology.queues]).loop,
             DueSweep(self.store, self.settings).loop,
             OutboxSweep(self.store, self.settings).loop,
             ExpiredSweep(self.store, server, self.settings).loop,

@@ -7,7 +7,7 @@ against what the installed Celery and kombu produce.
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -60,6 +60,8 @@ class QueueDepth:
     waiting: bool
     """Whether due tasks wait in Postgres, which a new submission must not overtake."""
     paused: bool = False
+    broken: bool = False
+    """Whether one of its lists is none, but somebody's key of another type: nothing of it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,20 @@ class Depths:
     """None: nothing may be published."""
     memory_percent: int
     queues: dict[str, QueueDepth]
+    broken: tuple[str, ...] = ()
+    """Keys of Celery's names that are of another type: what they are for stands still until somebody renames them."""
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether one of them is what every queue needs."""
+        return UNACKED in self.broken or UNACKED_INDEX in self.broken
 
 
 _MESSAGES_LOOKED_AT = 20
 """Of a list whose next messages are plain Celery ones."""
 _HIDDEN = "(hidden)"
 """For tools that watch workers: what the arguments look like does not leave the service."""
+_PAUSE = "pause:"
 _EMBED = ',{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
 
 
@@ -146,15 +156,19 @@ class Broker:
     async def depths(self) -> Depths:
         """How full every queue is. Raises ``BrokerAway``."""
         answer = await self._server.script(
-            "depths", [keys.CONTROL, keys.SEQUENCE, keys.WINDOW], [], self._depth_arguments
+            "depths",
+            [keys.CONTROL, keys.SEQUENCE, keys.WINDOW, UNACKED, UNACKED_INDEX],
+            [],
+            self._depth_arguments,
         )
         queues = {}
         for index, queue in enumerate(self._queues):
-            messages, published, window, pause = answer[2 + 4 * index : 6 + 4 * index]
-            stated = json.loads(window) if window else {}
-            waiting = bool(stated.get("waiting"))
-            queues[queue] = QueueDepth(messages, published, stated.get("limit"), waiting, pause.endswith(b":1"))
-        return Depths(answer[0] if answer[0] >= 0 else None, answer[1], queues)
+            messages, published, window, pause = answer[3 + 4 * index : 7 + 4 * index]
+            limit, waiting = _stated(window)
+            paused = pause.endswith(b":1")
+            queues[queue] = QueueDepth(max(messages, 0), published, limit, waiting, paused, messages < 0)
+        broken = tuple(sorted(key.decode(errors="replace") for key in answer[2]))
+        return Depths(answer[0] if answer[0] >= 0 else None, answer[1], queues, broken)
 
     async def state_windows(self, windows: dict[str, tuple[int, bool]]) -> None:
         """Tell every API process the window of each queue and whether tasks wait behind it. Raises ``BrokerAway``."""
@@ -205,6 +219,23 @@ class Broker:
         if pauses:
             await self._server.script("pause", [keys.CONTROL], [], pauses)
 
+    async def stated_pauses(self) -> dict[str, str]:
+        """What Redis says of each queue that ever was paused: ``<revision>:1`` or ``<revision>:0``. Raises
+        ``BrokerAway``.
+        """
+        flat = await self._server.command("HGETALL", keys.CONTROL)
+        found = zip(flat[::2], flat[1::2], strict=True)
+        return {
+            name.decode().removeprefix(_PAUSE): value.decode(errors="replace")
+            for name, value in found
+            if name.isascii() and name.startswith(_PAUSE.encode())
+        }
+
+    async def forget_pauses(self, queues: Collection[str]) -> None:
+        """Take back what Redis says of these queues. Raises ``BrokerAway``."""
+        if queues:
+            await self._server.command("HDEL", keys.CONTROL, *(_PAUSE + queue for queue in queues))
+
     async def measure_memory(self) -> int:
         """Write used memory in percent of maxmemory (0 without a limit) where the scripts see it, and return it."""
         info: bytes = await self._server.command("INFO", "memory")
@@ -213,3 +244,13 @@ class Broker:
         percent = 100 * used // limit if limit else 0
         await self._server.script("memory", [keys.CONTROL], [], [percent])
         return percent
+
+
+def _stated(window: bytes) -> tuple[int | None, bool]:
+    """Limit and whether tasks wait; what is not the dispatcher's, who soon writes it anew, says nothing."""
+    try:
+        stated = json.loads(window) if window else {}
+        limit, waiting = stated.get("limit"), stated.get("waiting")
+    except (ValueError, AttributeError, RecursionError):
+        return None, False
+    return limit if type(limit) is int and limit >= 0 else None, waiting is True

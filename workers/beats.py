@@ -101,7 +101,8 @@ class Beats:
         control, ejected = self._redis.pipeline([("HMGET", CONTROL, "epoch", "run_id"), question(self._node)])
         hear(self._node, ejected)
         epoch, run_id = control
-        return int(epoch) if epoch and run_id == self._redis.run_id else 0
+        # What is no number is soon declared anew.
+        return int(epoch) if epoch and epoch.isdecimal() and run_id == self._redis.run_id else 0
 
     def _appended_epoch(self, epoch: int) -> int:
         """The epoch under which all outcomes this node still keeps have been appended."""

@@ -10,10 +10,13 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from contract.keys import claim
+from redis.exceptions import ResponseError
+
+from contract.keys import CONTROL, claim
 from workers.connection import RedisConnection
 from workers.node import Node
 from workers.slots import Phase, Run, Snapshot
@@ -39,7 +42,14 @@ class CancelRequests:
         if not running:
             self._seen.clear()
             return
-        answers = self._redis.pipeline([("HMGET", claim(run.task), "token", "cancel") for _, run in running])
+        try:
+            answers = self._redis.pipeline([("HMGET", claim(run.task), "token", "cancel") for _, run in running])
+        except ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            # Somebody made another type of a claim. A node that could not look past it would be taken for dead.
+            self._restore([run for _, run in running])
+            return
         seen = {}
         for (slot, run), (token, grace) in zip(running, answers, strict=True):
             if token != run.token or grace is None:
@@ -49,6 +59,12 @@ class CancelRequests:
             if time.monotonic() - seen[run.token] >= float(grace):
                 self._end(slot, run)
         self._seen = seen
+
+    def _restore(self, running: Sequence[Run]) -> None:
+        """Write the claims anew that are none any more."""
+        epoch = self._redis.command("HGET", CONTROL, "epoch") or ""
+        calls = [((CONTROL, claim(run.task)), (epoch,), (run.attempt, run.token, self._node.owner)) for run in running]
+        self._redis.scripts("restore", calls)
 
     def _end(self, slot: Snapshot, run: Run) -> None:
         if slot.pid == self._node.pid:

@@ -5,6 +5,7 @@ published position of the recorder has passed it; under a new epoch, whose strea
 """
 
 import logging
+import re
 import threading
 import time
 from collections import deque
@@ -60,6 +61,9 @@ class _Kept:
     outcome: Outcome
     epoch: int
     position: tuple[int, int]
+
+
+_RECORDED = re.compile(r"\d{1,10}/\d{1,20}-\d{1,20}")
 
 
 def position(stream_id: str) -> tuple[int, int]:
@@ -154,10 +158,10 @@ class Keeper:
         if not self._kept:
             return
         epoch, run_id, recorded = self._redis.command("HMGET", CONTROL, "epoch", "run_id", "recorded")
-        if not epoch or run_id != self._redis.run_id:
+        if not epoch or not epoch.isdecimal() or run_id != self._redis.run_id:
             return
         self._append_again(int(epoch))
-        if recorded:
+        if recorded and _RECORDED.fullmatch(recorded):
             recorded_epoch, _, stream_id = recorded.partition("/")
             self._forget(int(recorded_epoch), position(stream_id))
 

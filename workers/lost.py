@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from redis.exceptions import ResponseError
 
 from contract.dependencies import breakers_of
 from contract.events import ErrorBody, EventKind, StartedBody
@@ -50,9 +51,15 @@ class LostChildren:
 
     def _report(self, slot: Snapshot, run: Run) -> bool:
         """Whether the slot may be freed: its attempt is reported, or was not this child's."""
-        state, token, attempt, started_at = self._redis.command(
-            "HMGET", claim(run.task), "state", "token", "attempt", "started_at"
-        )
+        try:
+            state, token, attempt, started_at = self._redis.command(
+                "HMGET", claim(run.task), "state", "token", "attempt", "started_at"
+            )
+        except ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            # Somebody made another type of it; the report writes it anew.
+            state = token = attempt = started_at = None
         ours = token == run.token
         if slot.phase is Phase.ASKING and not ours:
             # Its message is acknowledged and nobody runs it: Postgres decides whether it is sent again.

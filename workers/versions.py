@@ -16,7 +16,7 @@ def understand(redis: RedisConnection) -> None:
     one of ``workers.connection.AWAY``.
     """
     stated = redis.command("HGET", CONTROL, "contract")
-    if stated is not None and abs(int(stated) - VERSION) > 1:
+    if stated is not None and stated.isdecimal() and abs(int(stated) - VERSION) > 1:
         older, newer = ("worker", "control plane") if int(stated) > VERSION else ("control plane", "worker")
         raise OtherContract(
             f"The control plane speaks contract version {stated}, this worker {VERSION}: they must not be more than one"

@@ -15,9 +15,13 @@ def agree(redis: RedisConnection, seconds: int) -> None:
     """State this node's timeout, or find that others state the same. Raises ``OtherVisibilityTimeout``, or one of
     ``workers.connection.AWAY``.
     """
-    state(redis, seconds)
+    if redis.command("SET", VISIBILITY_TIMEOUT, seconds, "EX", VISIBILITY_SECONDS, "NX"):
+        return
     stated = redis.command("GET", VISIBILITY_TIMEOUT)
-    if stated is not None and int(stated) != seconds:
+    if stated is None or not stated.isdecimal():
+        # It has just run out, or was nobody's.
+        state(redis, seconds)
+    elif int(stated) != seconds:
         raise OtherVisibilityTimeout(
             f"Workers of this broker run with a visibility timeout of {stated} s, this one has {seconds} s, and the"
             " smallest wins for all: set POINTSMAN_VISIBILITY_TIMEOUT_SECONDS alike. To change it stop every worker for"
@@ -26,6 +30,5 @@ def agree(redis: RedisConnection, seconds: int) -> None:
 
 
 def state(redis: RedisConnection, seconds: int) -> None:
-    """Keep what is stated, or state it after Redis lost it. Raises one of ``workers.connection.AWAY``."""
-    if redis.command("EXPIRE", VISIBILITY_TIMEOUT, VISIBILITY_SECONDS) == 0:
-        redis.command("SET", VISIBILITY_TIMEOUT, seconds, "EX", VISIBILITY_SECONDS, "NX")
+    """Say it again, whatever stands there: a node that runs has agreed. Raises one of ``workers.connection.AWAY``."""
+    redis.command("SET", VISIBILITY_TIMEOUT, seconds, "EX", VISIBILITY_SECONDS)

@@ -6,7 +6,10 @@ local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id')
 if control[1] ~= ARGV[1] or control[2] ~= ARGV[2] then
   return 'wait'
 end
-local state = redis.call('HGET', KEYS[2], 'state')
+local state = redis.pcall('HGET', KEYS[2], 'state')
+if type(state) == 'table' then
+  state = false
+end
 if state ~= 'running' then
   return state or 'none'
 end

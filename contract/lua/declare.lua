@@ -1,9 +1,10 @@
 -- Declare an epoch on this server. Gate and publish stay shut until open.lua; reports are accepted at once.
 -- KEYS: control
--- ARGV: epoch, run_id
+-- ARGV: epoch, run_id, what stands here and is no epoch, or ''
 -- Answer: 1, or 0 when a newer epoch stands here already: the caller is no longer the leader.
-local current = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0')
-if current > tonumber(ARGV[1]) then
+local stands = redis.call('HGET', KEYS[1], 'epoch')
+local current = tonumber(stands or '0')
+if stands ~= ARGV[3] and (not current or current > tonumber(ARGV[1])) then
   return 0
 end
 redis.call('DEL', KEYS[1])

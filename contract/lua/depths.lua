@@ -1,25 +1,44 @@
 -- How full the broker is, for the window.
--- KEYS: control, sequence, window
+-- KEYS: control, sequence, window, then keys of others that must be of a type: unacked, unacked index
 -- ARGV: run_id, number of queues, then the queue names, then every list key of the first queue, of the second, ...
 --       (the same number for each)
--- Answer: {epoch or -1 when gate and publish are shut, memory percent, then per queue: messages, published, window or '', pause or ''}
+-- Answer: {epoch or -1 when gate and publish are shut, memory percent, {keys of another type than theirs}, then per queue:
+--         messages, or -1 when one of its lists is none, published, window or '', pause or ''}
 local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id', 'open', 'memory_percent')
 local queues = tonumber(ARGV[2])
 local first = 3 + queues
 local lists = (#ARGV - 2 - queues) / queues
-local answer = {-1, tonumber(control[4] or '0')}
+local broken = {}
+local answer = {-1, tonumber(control[4] or '0') or 0, broken}
 if control[1] and control[2] == ARGV[1] and control[3] == '1' then
-  answer[1] = tonumber(control[1])
+  answer[1] = tonumber(control[1]) or -1
+end
+for key, kind in pairs({[KEYS[4]] = 'hash', [KEYS[5]] = 'zset'}) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= kind and found ~= 'none' then
+    broken[#broken + 1] = key
+  end
+end
+-- What cannot be read stops none of the other queues.
+local function field(key, name)
+  local found = redis.pcall('HGET', key, name)
+  return type(found) == 'string' and found or ''
 end
 for q = 1, queues do
   local messages, published = 0, 0
   for i = first + (q - 1) * lists, first + q * lists - 1 do
-    messages = messages + redis.call('LLEN', ARGV[i])
-    published = published + tonumber(redis.call('HGET', KEYS[2], ARGV[i]) or '0')
+    local length = redis.pcall('LLEN', ARGV[i])
+    if type(length) == 'table' then
+      broken[#broken + 1] = ARGV[i]
+      messages = -math.huge
+    else
+      messages = messages + length
+    end
+    published = published + (tonumber(field(KEYS[2], ARGV[i])) or 0)
   end
-  answer[#answer + 1] = messages
+  answer[#answer + 1] = math.max(messages, -1)
   answer[#answer + 1] = published
-  answer[#answer + 1] = redis.call('HGET', KEYS[3], ARGV[2 + q]) or ''
-  answer[#answer + 1] = redis.call('HGET', KEYS[1], 'pause:' .. ARGV[2 + q]) or ''
+  answer[#answer + 1] = field(KEYS[3], ARGV[2 + q])
+  answer[#answer + 1] = field(KEYS[1], 'pause:' .. ARGV[2 + q])
 end
 return answer

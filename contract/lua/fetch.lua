@@ -18,6 +18,7 @@ if #ARGV > 5 + ARGV[5] then
 end
 
 local most = tonumber(ARGV[3])
+local unwatchable = {}
 local answer = {{}}
 local fetched = {ARGV[2]}
 local now
@@ -83,6 +84,7 @@ end
 
 for q = 6, 5 + ARGV[5] do
   local queue = ARGV[q]
+  local broken = {}
   local lists = {queue}
   for step = 1, tonumber(ARGV[4]) do
     lists[step + 1] = queue .. '\6\22' .. step
@@ -90,7 +92,13 @@ for q = 6, 5 + ARGV[5] do
   local waiting = redis.call('EXISTS', unpack(lists)) > 0
   if waiting and most > 0 then
     for _, list in ipairs(lists) do
-      for _, raw in ipairs(redis.call('RPOP', list, most) or {}) do
+      local popped = redis.pcall('RPOP', list, most) or {}
+      if popped.err then
+        -- Somebody's key of another type: it must not stop the other lists.
+        broken[list] = true
+        popped = {}
+      end
+      for _, raw in ipairs(popped) do
         most = most - 1
         local tag, text = place(raw, queue)
         answer[#answer + 1] = queue
@@ -101,7 +109,15 @@ for q = 6, 5 + ARGV[5] do
         break
       end
     end
-    waiting = redis.call('EXISTS', unpack(lists)) > 0
+    waiting = false
+    if not next(broken) then
+      waiting = redis.call('EXISTS', unpack(lists)) > 0
+    else
+      for _, list in ipairs(lists) do
+        waiting = waiting or (not broken[list] and redis.call('EXISTS', list) > 0)
+      end
+      unwatchable[queue] = true
+    end
   end
   local bell = 'pointsman:bell:' .. queue
   local listener_bell = 'pointsman:listener_bell:' .. queue
@@ -124,8 +140,8 @@ if most > 0 then
   -- The caller is going to wait. One waiting node of a queue also looks after publishers that ring no bell.
   for q = 6, 5 + ARGV[5] do
     local listener = 'pointsman:listener:' .. ARGV[q]
-    local name = redis.call('GET', listener)
-    if not name or name == ARGV[1] then
+    local name = redis.pcall('GET', listener)
+    if not unwatchable[ARGV[q]] and (type(name) ~= 'string' or name == ARGV[1]) then
       redis.call('SET', listener, ARGV[1], 'PX', LISTENER_MILLISECONDS)
       answer[1][#answer[1] + 1] = ARGV[q]
     end

@@ -5,11 +5,13 @@
 --       15 queue, then the circuit breakers of the task
 -- Answer: {"run", attempt, epoch, started_at, epochs of the breakers or '' when all are 0} | {"duplicate"}
 --       | {"cancelled"} | {"expired"} | {"ask"} | {"paused"} | {"held"} | {"wait", reason}
+local LARGEST_ATTEMPT = 32767
+
 local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id', 'open', 'memory_percent', 'pause:' .. (ARGV[15] or ''))
 if not control[1] or control[2] ~= ARGV[2] or control[3] ~= '1' then
   return {'wait', 'epoch'}
 end
-if tonumber(control[4] or '0') >= tonumber(ARGV[14]) then
+if (tonumber(control[4] or '0') or 0) >= tonumber(ARGV[14]) then
   return {'wait', 'memory'}
 end
 local stream = ARGV[1] .. control[1]
@@ -24,6 +26,11 @@ local function event(kind, attempt, ...)
     'body', ARGV[10], ...)
 end
 
+local function permitted(json)
+  local fine, breaker = pcall(cjson.decode, json)
+  return fine and type(breaker) == 'table' and type(breaker.permits) == 'table' and breaker.permits[ARGV[4]]
+end
+
 -- Which breaker holds the task, and the epochs of all when one has any.
 local function ask_breakers()
   if #ARGV < 16 then
@@ -32,10 +39,11 @@ local function ask_breakers()
   local held_by, epochs = nil, nil
   for i, entry in ipairs(redis.call('HMGET', KEYS[3], unpack(ARGV, 16))) do
     if entry then
+      -- What is no entry is soon replaced.
       local mark, epoch, json = string.match(entry, '^(.)(%d+)|(.*)$')
       epochs = epochs or {}
       epochs[i] = epoch
-      if mark == '!' or (mark == '?' and not cjson.decode(json).permits[ARGV[4]]) then
+      if mark == '!' or (mark == '?' and not permitted(json)) then
         held_by = held_by or ARGV[15 + i]
       end
     end
@@ -49,7 +57,13 @@ local function ask_breakers()
   return held_by, table.concat(epochs, ',')
 end
 
-local claim = redis.call('HMGET', KEYS[2], 'state', 'attempt', 'token', 'reason', 'started_at')
+local claim = redis.pcall('HMGET', KEYS[2], 'state', 'attempt', 'token', 'reason', 'started_at')
+local known = {running = true, done = true, released = true, closed = claim[4]}
+if claim.err or (claim[1] and not (known[claim[1]] and (tonumber(claim[2] or '0') or math.huge) <= LARGEST_ATTEMPT)) then
+  -- Somebody else wrote it: it says nothing of this task.
+  redis.call('DEL', KEYS[2])
+  claim = {}
+end
 local state = claim[1]
 local attempt = tonumber(claim[2] or '0')
 local after = tonumber(ARGV[5])

@@ -6,8 +6,10 @@ local time = redis.call('TIME')
 local answer = {string.format('%d.%06d', time[1], time[2])}
 for i = 3, #ARGV do
   local found = '?'
-  local length = redis.call('LLEN', ARGV[i])
-  if length == 0 then
+  local length = redis.pcall('LLEN', ARGV[i])
+  if type(length) == 'table' then
+    length = 0
+  elseif length == 0 then
     found = ''
   end
   for back = 1, math.min(length, tonumber(ARGV[2])) do

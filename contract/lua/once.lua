@@ -6,7 +6,11 @@ local control = redis.call('HMGET', KEYS[1], 'run_id', 'open')
 if control[1] ~= ARGV[1] or control[2] ~= '1' then
   return {'wait'}
 end
-local claim = redis.call('HMGET', KEYS[2], 'state', 'token')
+local claim = redis.pcall('HMGET', KEYS[2], 'state', 'token')
+if claim.err then
+  redis.call('DEL', KEYS[2])
+  claim = {}
+end
 if claim[1] and claim[2] ~= ARGV[3] then
   return {'lost'}
 end

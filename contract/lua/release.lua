@@ -4,17 +4,24 @@
 -- KEYS: control, claim
 -- ARGV: epoch, run_id, the row's attempt, its worker, claim seconds
 -- Answer: "released" | "running" (another attempt, or another worker's) | "done" (its outcome is on the way) | "wait"
+local LARGEST_ATTEMPT = 32767
+
 local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id', 'open')
 if control[1] ~= ARGV[1] or control[2] ~= ARGV[2] or control[3] ~= '1' then
   return 'wait'
 end
-local claim = redis.call('HMGET', KEYS[2], 'state', 'attempt', 'owner')
-local attempt = tonumber(claim[2] or '0')
+local claim = redis.pcall('HMGET', KEYS[2], 'state', 'attempt', 'owner')
+if claim.err then
+  redis.call('DEL', KEYS[2])
+  claim = {}
+end
+local attempt = tonumber(claim[2] or '0') or 0
+local known = {running = true, done = true, released = true, closed = true}
 if claim[1] == 'closed' and attempt <= tonumber(ARGV[3]) then
   return 'released'
 end
 -- One of an earlier attempt came back with old data; a missing one was lost.
-if claim[1] and attempt >= tonumber(ARGV[3]) then
+if known[claim[1]] and attempt >= tonumber(ARGV[3]) and attempt <= LARGEST_ATTEMPT then
   if attempt > tonumber(ARGV[3]) or (claim[1] == 'running' and claim[3] ~= ARGV[4]) then
     return 'running'
   end

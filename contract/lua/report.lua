@@ -8,10 +8,14 @@ local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id')
 if not control[1] or control[2] ~= ARGV[2] then
   return {'wait'}
 end
-local claim = redis.call('HMGET', KEYS[2], 'state', 'token', 'attempt')
+local claim = redis.pcall('HMGET', KEYS[2], 'state', 'token', 'attempt')
+if claim.err then
+  redis.call('DEL', KEYS[2])
+  claim = {}
+end
 local late = '0'
 -- The claim of an earlier attempt came back with old data; only a newer one, or a closed one, makes this outcome late.
-local older = claim[1] and claim[1] ~= 'closed' and tonumber(claim[3] or '0') < tonumber(ARGV[4])
+local older = claim[1] and claim[1] ~= 'closed' and (tonumber(claim[3] or '0') or 0) < tonumber(ARGV[4])
 if not claim[1] or claim[2] == ARGV[5] or older then
   redis.call('HSET', KEYS[2], 'state', 'done', 'attempt', ARGV[4], 'token', ARGV[5])
   redis.call('EXPIRE', KEYS[2], ARGV[8])
@@ -29,49 +33,53 @@ local id = redis.call('XADD', ARGV[1] .. control[1], '*', 'kind', ARGV[6], 'task
 if late == '1' or not ARGV[9] then
   return {'ok', control[1], id, late}
 end
-if ARGV[9] == 'success' then
-  redis.call('HDEL', KEYS[4], unpack(ARGV, 10))
-elseif ARGV[9] == 'failure' then
-  local default = redis.call('HGET', KEYS[3], 'default')
-  for i = 11, #ARGV, 2 do
-    local entry = redis.call('HGET', KEYS[3], ARGV[i])
-    local told = ARGV[i + 1]
-    -- Without the default policy nobody has said yet what counts: the recorder decides alone.
-    if entry or default then
-      local mark, epoch, json = string.match(entry or default, '^(.)(%d+)|(.*)$')
-      local breaker = cjson.decode(json)
-      local counts = false
-      for _, expected in ipairs(breaker.expected) do
-        counts = counts or expected == 'Exception' or expected == 'BaseException'
-      end
-      for name in string.gmatch(ARGV[10], '[^\n]+') do
-        for _, expected in ipairs(breaker.expected) do
-          counts = counts or expected == name
-        end
-      end
-      for name in string.gmatch(ARGV[10], '[^\n]+') do
-        for _, ignored in ipairs(breaker.ignored) do
-          counts = counts and ignored ~= name
-        end
-      end
-      local opens = false
-      if counts and (told == '' or told == epoch) then
-        if breaker.state == 'closed' and breaker.threshold > 0 then
-          opens = redis.call('HINCRBY', KEYS[4], ARGV[i], 1) >= breaker.threshold
-        elseif mark == '?' then
-          opens = breaker.permits[ARGV[3]] ~= nil
-        end
-      end
-      if opens then
-        -- At once, for all workers. The recorder confirms it, or takes it back.
-        breaker.state = 'open'
-        breaker.retry_at = tonumber(now) + breaker.wait
-        breaker.permits = nil
-        breaker.provisional = control[1] .. '/' .. id
-        redis.call('HSET', KEYS[3], ARGV[i], '!' .. (epoch + 1) .. '|' .. cjson.encode(breaker))
-        redis.call('HDEL', KEYS[4], ARGV[i])
-      end
+local function count(field, told, default)
+  local entry = redis.call('HGET', KEYS[3], field)
+  -- Without the default policy nobody has said yet what counts: the recorder decides alone.
+  if not entry and not default then
+    return
+  end
+  local mark, epoch, json = string.match(entry or default, '^(.)(%d+)|(.*)$')
+  local breaker = cjson.decode(json)
+  local counts = false
+  for _, expected in ipairs(breaker.expected) do
+    counts = counts or expected == 'Exception' or expected == 'BaseException'
+  end
+  for name in string.gmatch(ARGV[10], '[^\n]+') do
+    for _, expected in ipairs(breaker.expected) do
+      counts = counts or expected == name
     end
+  end
+  for name in string.gmatch(ARGV[10], '[^\n]+') do
+    for _, ignored in ipairs(breaker.ignored) do
+      counts = counts and ignored ~= name
+    end
+  end
+  local opens = false
+  if counts and (told == '' or told == epoch) then
+    if breaker.state == 'closed' and breaker.threshold > 0 then
+      opens = redis.call('HINCRBY', KEYS[4], field, 1) >= breaker.threshold
+    elseif mark == '?' then
+      opens = breaker.permits[ARGV[3]] ~= nil
+    end
+  end
+  if opens then
+    -- At once, for all workers. The recorder confirms it, or takes it back.
+    breaker.state = 'open'
+    breaker.retry_at = tonumber(now) + breaker.wait
+    breaker.permits = nil
+    breaker.provisional = control[1] .. '/' .. id
+    redis.call('HSET', KEYS[3], field, '!' .. (epoch + 1) .. '|' .. cjson.encode(breaker))
+    redis.call('HDEL', KEYS[4], field)
+  end
+end
+-- The outcome stands: what is wrong with the keys of breakers must not have it reported for ever. They are soon mended.
+if ARGV[9] == 'success' then
+  redis.pcall('HDEL', KEYS[4], unpack(ARGV, 10))
+elseif ARGV[9] == 'failure' then
+  local default = redis.pcall('HGET', KEYS[3], 'default')
+  for i = 11, #ARGV, 2 do
+    pcall(count, ARGV[i], ARGV[i + 1], default)
   end
 end
 return {'ok', control[1], id, late}

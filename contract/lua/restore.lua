@@ -7,8 +7,12 @@ local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id')
 if control[1] ~= ARGV[1] or control[2] ~= ARGV[2] then
   return -1
 end
-local claim = redis.call('HMGET', KEYS[2], 'state', 'attempt')
-if claim[1] and (claim[1] == 'closed' or tonumber(claim[2] or '0') >= tonumber(ARGV[3])) then
+local claim = redis.pcall('HMGET', KEYS[2], 'state', 'attempt')
+if claim.err then
+  redis.call('DEL', KEYS[2])
+  claim = {}
+end
+if claim[1] and (claim[1] == 'closed' or (tonumber(claim[2] or '0') or 0) >= tonumber(ARGV[3])) then
   return 0
 end
 local time = redis.call('TIME')

@@ -87,6 +87,8 @@ class Facts:
     lost_workers: tuple[LostWorker, ...] | None = None
     broker_up: bool | None = None
     memory_percent: int | None = None
+    broken_keys: tuple[str, ...] | None = None
+    """Keys of Celery's names that are of another type."""
     stream_entries: int | None = None
     recorder_lag_seconds: float | None = None
     left_out: int | None = None

@@ -30,6 +30,7 @@ class Rule(StrEnum):
     EVENTS_LEFT_OUT = "events_left_out"
     MESSAGES_SET_ASIDE = "messages_set_aside"
     BROKER_MEMORY = "broker_memory"
+    BROKER_KEY = "broker_key"
     BROKER_AWAY = "broker_away"
     DATABASE_AWAY = "database_away"
 
@@ -121,6 +122,13 @@ KINDS: dict[Rule, Kind] = {
     ),
     Rule.BROKER_MEMORY: Kind(
         Severity.TICKET, 5, 15, "Find what fills it, or raise maxmemory.", _TROUBLE + "redis-is-full"
+    ),
+    Rule.BROKER_KEY: Kind(
+        Severity.PAGE,
+        2,
+        15,
+        "Rename or delete that key, and find who else writes to this Redis.",
+        _TROUBLE + "a-key-of-celery-is-of-another-type",
     ),
     Rule.BROKER_AWAY: Kind(
         Severity.PAGE,

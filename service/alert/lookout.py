@@ -68,6 +68,7 @@ class Lookout:
             set_aside=None
             if broker.set_aside is None
             else {queue: found.open for queue, found in broker.set_aside.items()},
+            broken_keys=None if broker.depths is None else broker.depths.broken,
             memory_percent=None if broker.depths is None else broker.depths.memory_percent,
             **(rest or {}),
         )
@@ -134,6 +135,8 @@ class Lookout:
         if depths is None or depths.epoch is None or queue not in depths.queues:
             return None
         depth = depths.queues[queue]
+        if depth.broken:
+            return False
         limit = self._settings.window_initial if depth.limit is None else depth.limit
         # Half empty, so that a window that is just being filled is no fault.
         return depths.memory_percent < self._settings.dispatch_memory_percent and depth.messages * 2 < limit

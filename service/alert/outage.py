@@ -154,7 +154,12 @@ class OutageWatch:
             )
         except BrokerAway:
             return self._led()
-        self._outage = shared = _read(found)
+        shared = _read(found)
+        if shared is None:
+            # Nobody's outage: the next look shares ours.
+            await self._server.command("DEL", keys.OUTAGE)
+            return self._led()
+        self._outage = shared
         shared.told |= outage.told
         if holder != self._holder.encode():
             return False
@@ -199,8 +204,8 @@ class OutageWatch:
                 # Who sends knows best who was told, and writes it down. Should it die, its lease ends.
                 return
             self._looked_back = True
-            if found:
-                shared = _read(found)
+            shared = _read(found)
+            if shared is not None:
                 shared.told |= self._outage.told if self._outage is not None else {}
                 self._outage = shared
         outage = self._outage
@@ -237,12 +242,19 @@ class OutageWatch:
             self._looked_back = False
 
 
-def _read(flat: list[bytes]) -> _Outage:
-    words = [word.decode() for word in flat]
-    found = dict(zip(words[::2], words[1::2], strict=True))
-    return _Outage(
-        UUID(found["id"]),
-        datetime.fromisoformat(found["since"]),
-        {name.removeprefix(_MESSAGE): UUID(value) for name, value in found.items() if name.startswith(_MESSAGE)},
-        {name.removeprefix(_TOLD): value for name, value in found.items() if name.startswith(_TOLD)},
-    )
+def _read(flat: list[bytes]) -> _Outage | None:
+    """What the processes share; None when that is nothing, or nothing of theirs."""
+    try:
+        words = [word.decode() for word in flat]
+        found = dict(zip(words[::2], words[1::2], strict=True))
+        since = datetime.fromisoformat(found["since"])
+        if since.tzinfo is None:
+            return None
+        return _Outage(
+            UUID(found["id"]),
+            since,
+            {name.removeprefix(_MESSAGE): UUID(value) for name, value in found.items() if name.startswith(_MESSAGE)},
+            {name.removeprefix(_TOLD): value for name, value in found.items() if name.startswith(_TOLD)},
+        )
+    except (ValueError, KeyError):
+        return None

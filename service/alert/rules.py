@@ -36,6 +36,7 @@ def judge(facts: Facts, limits: Limits, open_keys: Collection[str] = ()) -> Judg
         ((Rule.EVENTS_LEFT_OUT,), _left_out(facts)),
         ((Rule.MESSAGES_SET_ASIDE,), _set_aside(facts)),
         ((Rule.BROKER_MEMORY,), _memory(facts, limits, open_keys)),
+        ((Rule.BROKER_KEY,), _broken_keys(facts)),
         ((Rule.BROKER_AWAY,), _broker(facts)),
     ]
     # The database that these facts come from answers.
@@ -214,6 +215,20 @@ def _memory(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterabl
         unit="%",
     )
     return [found] if reaches(found, open_keys) else []
+
+
+def _broken_keys(facts: Facts) -> Iterable[Condition] | None:
+    if facts.broken_keys is None:
+        return None
+    return [
+        Condition(
+            Rule.BROKER_KEY,
+            key,
+            f"The key {key!r} of the broker is of another type than Celery's: what it is for stands still.",
+            "/readyz?verbose",
+        )
+        for key in facts.broken_keys
+    ]
 
 
 def _broker(facts: Facts) -> Iterable[Condition] | None:

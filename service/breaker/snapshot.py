@@ -4,6 +4,7 @@ Level-triggered: whatever Redis forgot, or a worker opened, is found by comparin
 until the recorder has passed the failure that opened it; then Postgres has the last word.
 """
 
+import time
 from collections.abc import Mapping
 
 from contract import keys
@@ -16,6 +17,8 @@ from service.settings import Settings
 from service.store import epochs
 from service.store.store import Store
 
+_PATIENCE_SECONDS = 300.0
+"""A failure that the recorder has not passed by then, while Postgres answers, was none."""
 _MARKS = {
     BreakerState.CLOSED: PASSES,
     BreakerState.DISABLED: PASSES,
@@ -33,28 +36,34 @@ class Snapshot:
         self._server = server
         self._registry = Registry(store, settings)
         self._most_counted = settings.breakers_most
+        self._waits: dict[tuple[bytes, bytes], float] = {}
 
     async def push(self) -> list[Entry]:
         """Make Redis say what Postgres says. Returns the breakers that are more than closed with the default policy, as
         of now. Raises ``BrokerAway``.
         """
         flat, counted = await self._server.pipeline([("HGETALL", keys.BREAKERS), ("HLEN", keys.BREAKER_FAILURES)])
-        seen = {flat[i].decode(): flat[i + 1].decode(errors="replace") for i in range(0, len(flat), 2)}
+        seen: dict[bytes, bytes] = dict(zip(flat[::2], flat[1::2], strict=True))
         if counted > self._most_counted:
             # Somebody calls ever new names. They are counted anew.
             await self._server.command("DEL", keys.BREAKER_FAILURES)
         positions: Mapping[str, str] = {}
-        if any(map(_is_provisional, seen.values())):
+        provisional = {field: text for field, text in seen.items() if _provisional(text) is not None}
+        if provisional:
             # Before the breakers: what the recorder has passed then, they know.
             async with self._store.statement() as connection:
                 positions = await epochs.positions(connection)
+        now = time.monotonic()
+        self._waits = {entry: self._waits.get(entry, now) for entry in provisional.items()}
         entries = await self._registry.unusual()
-        wanted = {_field(entry): entry_of(entry) for entry in entries}
-        wanted[DEFAULT_FIELD] = encode(PASSES, 0, body_of(self._registry.default_policy, "closed", None, {}, 0))
+        wanted = {_field(entry).encode(): entry_of(entry).encode() for entry in entries}
+        default = encode(PASSES, 0, body_of(self._registry.default_policy, "closed", None, {}, 0))
+        wanted[DEFAULT_FIELD.encode()] = default.encode()
         words: list[Word] = []
         for field in sorted(seen.keys() | wanted.keys()):
-            before, after = seen.get(field, ""), wanted.get(field, "")
-            if before != after and _is_passed(before, positions):
+            before, after = seen.get(field, b""), wanted.get(field, b"")
+            waited = now - self._waits.get((field, before), now)
+            if before != after and (waited > _PATIENCE_SECONDS or _is_passed(before, positions)):
                 words += (field, before, after, int(_epoch(before) != _epoch(after)))
         if words:
             await self._server.script("breakers", [keys.BREAKERS, keys.BREAKER_FAILURES], [], words)
@@ -73,32 +82,33 @@ def _field(entry: Entry) -> str:
     return ":".join(entry.key)
 
 
-def _epoch(entry: str) -> int:
+def _epoch(entry: bytes) -> int:
     try:
-        return epoch_of(entry) if entry else 0
+        return epoch_of(entry.decode()) if entry else 0
     except ValueError:
         return 0
 
 
-def _is_provisional(entry: str) -> bool:
+def _provisional(entry: bytes) -> tuple[int, tuple[int, int]] | None:
+    """Which failure opened it, when a worker did: the epoch of Redis and the place in its stream. None also for what is
+    no entry: nothing keeps that.
+    """
     try:
-        return bool(entry) and provisional_of(entry) is not None
-    except ValueError:
-        return False
+        opened = provisional_of(entry.decode()) if entry else None
+        return None if opened is None else (opened[0], epochs.order(opened[1]))
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return None
 
 
-def _is_passed(entry: str, positions: Mapping[str, str]) -> bool:
-    """Whether the recorder has passed what opened it, if a worker did; nothing keeps what is no entry."""
-    try:
-        opened = provisional_of(entry) if entry else None
-    except ValueError:
-        return True
+def _is_passed(entry: bytes, positions: Mapping[str, str]) -> bool:
+    """Whether the recorder has passed what opened it, if a worker did."""
+    opened = _provisional(entry)
     if opened is None:
         return True
     if not positions:
         return False
     reading = min(int(stream.removeprefix(keys.EVENTS_PREFIX)) for stream in positions)
-    epoch, stream_id = opened
+    epoch, place = opened
     if reading != epoch:
         return reading > epoch
-    return epochs.order(positions[keys.events(epoch)]) >= epochs.order(stream_id)
+    return epochs.order(positions[keys.events(epoch)]) >= place

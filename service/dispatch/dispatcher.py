@@ -65,11 +65,11 @@ class Dispatcher:
         more = False
         for queue in self._queues:
             if queue in kept:
-                if kept[queue]:
+                if kept[queue] and not depths.queues[queue].broken:
                     await self._top_up(queue, 1, depths.epoch, alone=True)
                 continue
             room = self._limits.limit(queue) - depths.queues[queue].messages
-            if queue not in waiting or room <= 0:
+            if queue not in waiting or room <= 0 or depths.queues[queue].broken:
                 continue
             wanted = min(room, _TASKS_A_QUEUE)
             if is_blocked:
@@ -88,9 +88,15 @@ class Dispatcher:
         await self._leadership.give_up()
 
     async def _tell_pauses(self) -> None:
-        """What a pause could not tell Redis, or Redis forgot."""
+        """What a pause could not tell Redis, or Redis forgot, or somebody else told it."""
+        stated = await self._broker.stated_pauses()
+        # After what Redis says: nothing there is newer.
         async with self._store.statement() as connection:
             found = await pausing.pauses(connection)
+        lies = pausing.lies(stated, found)
+        if lies:
+            log.error("Redis said of queues that they are paused or not, and nobody had: it is taken back", queues=lies)
+            await self._broker.forget_pauses(lies)
         await self._broker.tell_pauses(pausing.words(found))
 
     async def _state(self, waiting: set[str], kept: Mapping[str, bool]) -> None:

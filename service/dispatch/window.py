@@ -52,7 +52,7 @@ class OpenWindow:
         now = time.monotonic()
         self._room = {
             queue: 0
-            if depth.waiting or depth.paused or now < self._closed_until.get(queue, 0)
+            if depth.waiting or depth.paused or depth.broken or now < self._closed_until.get(queue, 0)
             else self._room_of(depth)
             for queue, depth in depths.queues.items()
         }

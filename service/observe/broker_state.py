@@ -1,13 +1,11 @@
 """The broker as readers see it. That it is away is an answer and not an error."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic_core import from_json
-
 from contract import keys
-from contract.events import Beat
 from service.broker import Broker, BrokerAway, Depths
+from service.observe.beats import sort_out
 from service.observe.kept import Kept, NotInTime, within
 from service.observe.set_aside import SetAside, counts
 from service.redis import RedisServer
@@ -65,7 +63,8 @@ class BrokerWatch:
         (seconds, micros), *entries = answers
         now = int(seconds) + int(micros) / 1e6
         written = [int(found[0][0].split(b"-")[0]) / 1000 for found in entries if found]
-        return max((now - at for at in written), default=0.0)
+        # An id may be of the future: somebody wrote it.
+        return max((now - at for at in written if at <= now), default=0.0)
 
     async def _ask(self) -> BrokerState:
         try:
@@ -76,7 +75,7 @@ class BrokerWatch:
         except BrokerAway:
             # Its text may name the server's address.
             return BrokerState(None, "no connection", {})
-        busy, ejected = _said(flat[::2], flat[1::2])
+        busy, ejected = _said(flat)
         return BrokerState(depths, "", busy, ejected, await self._set_aside())
 
     async def _set_aside(self) -> Mapping[str, SetAside] | None:
@@ -86,16 +85,8 @@ class BrokerWatch:
             return None
 
 
-def _said(owners: list[bytes], beats: list[bytes]) -> tuple[dict[str, int], frozenset[str]]:
-    busy = {}
-    ejected = set()
-    for owner, text in zip(owners, beats, strict=True):
-        try:
-            beat: Beat = from_json(text)
-            busy[owner.decode()] = len(beat["running"])
-            if beat.get("ejected"):
-                ejected.add(owner.decode())
-        except (ValueError, KeyError, TypeError):
-            # A beat of another version: this worker's figure is unknown.
-            continue
-    return busy, frozenset(ejected)
+def _said(flat: Sequence[bytes]) -> tuple[dict[str, int], frozenset[str]]:
+    # Of one that cannot be read the figure is not known.
+    found, _ = sort_out(flat)
+    busy = {owner: len(beat["running"]) for owner, beat in found.items()}
+    return busy, frozenset(owner for owner, beat in found.items() if beat.get("ejected"))

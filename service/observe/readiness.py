@@ -116,6 +116,14 @@ def _broker(broker: BrokerState, settings: Settings) -> PartState:
     if broker.depths is None:
         detail = f"the broker is away ({broker.reason}): tasks are accepted and sent when it is back"
         return PartState(False, detail, needed=False)
+    if broker.depths.broken:
+        # Other queues go on.
+        named = ", ".join(map(repr, broker.depths.broken))
+        detail = (
+            f"the broker answers; of another type than Celery's are its keys {named}: what they are for stands still"
+        )
+        figures = {"memory_percent": broker.depths.memory_percent, "broken_keys": list(broker.depths.broken)}
+        return PartState(False, detail, needed=broker.depths.stands_still, figures=figures)
     percent = broker.depths.memory_percent
     full = percent >= settings.dispatch_memory_percent
     detail = "the broker answers" + (f"; nothing is sent while {percent} % of its memory is used" if full else "")

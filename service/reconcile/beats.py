@@ -1,13 +1,12 @@
 """Watches the beats of the workers: who lives, judged by counters that move and never by a clock."""
 
 import time
-from collections.abc import Sequence
-
-from pydantic_core import from_json
+from collections.abc import Mapping, Sequence
 
 from contract import keys
 from contract.events import BEAT_SECONDS, Beat
 from service.loops import Loop
+from service.observe.beats import sort_out
 from service.redis import RedisServer
 from service.settings import Settings
 from service.store import workers
@@ -17,24 +16,29 @@ from service.telemetry import logger
 log = logger(__name__)
 
 _FORGET_SECONDS = 3600.0
+_LOOKS = 3
 
 
 class BeatWatch:
-    """Copies living workers into the ``worker`` table, and drops the beats of those silent for an hour."""
+    """Copies living workers into the ``worker`` table, and drops the beats of those silent for an hour, and whatever is
+    no beat and does not change.
+    """
 
     def __init__(self, store: Store, server: RedisServer, settings: Settings) -> None:
         self._store = store
         self._server = server
         self._counters: dict[str, tuple[int, float]] = {}
+        self._wrong: dict[bytes, tuple[bytes, int]] = {}
         self._dead_seconds = settings.worker_dead_seconds
         self.loop = Loop("beat watch", self.single_pass, BEAT_SECONDS)
 
     async def single_pass(self) -> bool:
         """One look at every beat."""
-        beats = await read_beats(self._server)
+        flat = await self._server.command("HGETALL", keys.BEATS)
+        beats, wrong = sort_out(flat)
         now = time.monotonic()
         moved = []
-        silent = []
+        silent = self._stale(dict(zip(flat[::2], flat[1::2], strict=True)), wrong)
         for owner, beat in beats.items():
             known = self._counters.get(owner)
             if known is None or known[0] != beat["counter"]:
@@ -42,7 +46,7 @@ class BeatWatch:
                 if known is not None:
                     moved.append(beat)
             elif now - known[1] > _FORGET_SECONDS:
-                silent.append(owner)
+                silent.append(owner.encode())
         for owner in self._counters.keys() - beats.keys():
             del self._counters[owner]
         if silent:
@@ -51,20 +55,22 @@ class BeatWatch:
             await workers.saw(connection, moved)
         return False
 
+    def _stale(self, texts: Mapping[bytes, bytes], wrong: Mapping[bytes, str]) -> list[bytes]:
+        """Those that cannot be read and stand still: no worker of another version beats so."""
+        for owner in wrong.keys() - self._wrong.keys():
+            log.warning("a worker's beat cannot be read", owner=owner.decode(errors="replace"), reason=wrong[owner])
+        before, self._wrong = self._wrong, {}
+        for owner in wrong:
+            text, looks = before.get(owner, (b"", 0))
+            self._wrong[owner] = (texts[owner], looks + 1 if text == texts[owner] else 0)
+        return [owner for owner, (_, looks) in self._wrong.items() if looks >= _LOOKS]
+
 
 async def read_beats(server: RedisServer) -> dict[str, Beat]:
-    """The last beat of every worker parent, by owner. Raises ``BrokerAway``."""
+    """The last beat of every worker parent, by owner, without those that cannot be read. Raises ``BrokerAway``."""
     return parse_beats(await server.command("HGETALL", keys.BEATS))
 
 
 def parse_beats(flat: Sequence[bytes]) -> dict[str, Beat]:
-    """Beats as HGETALL answers them; unreadable ones are left out with a warning."""
-    beats: dict[str, Beat] = {}
-    for owner, value in zip(flat[::2], flat[1::2], strict=True):
-        try:
-            beat: Beat = from_json(value)
-            _ = beat["counter"] + beat["epoch"], beat["running"], beat["queues"]
-            beats[owner.decode()] = beat
-        except (ValueError, KeyError, TypeError) as error:
-            log.warning("a worker's beat cannot be read", owner=owner.decode(errors="replace"), reason=str(error))
-    return beats
+    """Beats as HGETALL answers them; ``BeatWatch`` tells of those that are left out."""
+    return sort_out(flat)[0]

@@ -10,6 +10,8 @@ belongs to a new epoch, and everything unfinished that it held is put back from 
 Dying at any line is mended by the next pass: each step may be done twice.
 """
 
+import time
+
 from contract import keys
 from contract.events import Beat, RunningAttempt
 from contract.failpoints import Failpoint, reach
@@ -30,6 +32,11 @@ log = logger(__name__)
 
 _TASKS_A_STATEMENT = 5000
 _RECENT_SECONDS = 60.0
+_LOOK_SECONDS = 1.0
+_AHEAD_MILLISECONDS = 86_400_000
+_DIGITS = 10
+_MOST_AHEAD = 1_000_000
+"""Postgres may have been restored to an older state, and Redis be ahead of it, but not by so much."""
 
 
 class EpochSweep:
@@ -45,6 +52,7 @@ class EpochSweep:
         self._running: dict[str, RunningAttempt] = {}
         self._answered: set[str] = set()
         self._census_of = 0
+        self._look_at = float("-inf")
         self.loop = Loop("epoch sweep", self.single_pass, min(0.2, settings.census_seconds / 4))
 
     async def single_pass(self) -> bool:
@@ -57,8 +65,9 @@ class EpochSweep:
         )
         async with self._store.statement() as connection:
             current = await epochs.current(connection)
+        is_writable = await self._is_writable(current)
         stands = current is not None and (declared, declared_on) == (str(current.epoch).encode(), run_id.encode())
-        if current is None or not stands or current.run_id != run_id:
+        if current is None or not stands or current.run_id != run_id or not is_writable:
             await self._declare(current, run_id, declared)
             return True
         if contract != str(VERSION).encode():
@@ -78,19 +87,42 @@ class EpochSweep:
             # Committed, and this process or the one before died before Redis knew.
             number = current.epoch
         else:
-            number = max(current.epoch if current else 0, int(declared or 0)) + 1
+            before = current.epoch if current else 0
+            number = max(before, _epoch(declared, before)) + 1
             async with self._store.transaction() as connection:
                 if not await epochs.declare(connection, number, run_id):
                     return
                 if current is None:
                     await epochs.start_reading(connection, keys.events(number))
         reach(Failpoint.EPOCH_COMMITTED)
-        await self._server.script("declare", [keys.CONTROL], [number], [])
+        nonsense = declared if declared is not None and not _epoch(declared, number) else b""
+        await self._server.script("declare", [keys.CONTROL], [number], [nonsense])
         reach(Failpoint.EPOCH_DECLARED)
         log.info(
             "Redis is another server than before: a new epoch begins" if current else "the first epoch begins",
             epoch=number,
         )
+
+    async def _is_writable(self, current: Epoch | None) -> bool:
+        """Whether the workers can append to the stream of the epoch, and the recorder read what is left of others.
+        Looked at once a second.
+        """
+        if current is None or time.monotonic() < self._look_at:
+            return True
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+        async with self._store.statement() as connection:
+            streams = {keys.events(current.epoch), *await epochs.positions(connection)}
+        writable = True
+        for stream in sorted(streams):
+            kind, milliseconds, now = await self._server.script("stream_state", [stream], [], [])
+            if kind not in (b"stream", b"none") and await self._server.script("retype", [stream], [], ["stream"]):
+                log.error("a key of ours was of another type and is made anew", key=stream, must_be="stream")
+            elif int(milliseconds) <= int(now) + _AHEAD_MILLISECONDS:
+                continue
+            else:
+                log.error("an event stream is at an id of the future: soon there is no later one", stream=stream)
+            writable = writable and stream != keys.events(current.epoch)
+        return writable
 
     async def _census(self, current: Epoch) -> bool:
         if self._census_of != current.epoch:
@@ -156,3 +188,11 @@ class EpochSweep:
         async with self._store.statement() as connection:
             pauses = pausing.words(await pausing.pauses(connection))
         await self._server.script("open", [keys.CONTROL], [current.epoch], pauses)
+
+
+def _epoch(declared: bytes | None, known: int) -> int:
+    """The epoch that Redis names, 0 for what cannot be one."""
+    if declared is None or not declared.isdigit() or len(declared) > _DIGITS:
+        return 0
+    epoch = int(declared)
+    return epoch if epoch <= known + _MOST_AHEAD else 0

@@ -62,7 +62,9 @@ class Liveness:
         except BaseException:
             self._looked_at = None
             raise
-        epoch = int(control[0]) if control[1] == run_id.encode() and control[2] == b"1" else None
+        is_open = control[1] == run_id.encode() and control[2] == b"1"
+        # One that is no number is soon declared anew.
+        epoch = int(control[0]) if is_open and control[0] is not None and control[0].isdigit() else None
         self.observe(parse_beats(beats), epoch, self._monotonic())
 
     def observe(self, beats: Mapping[str, Beat], epoch: int | None, now: float) -> None:

@@ -38,7 +38,7 @@ class OldClaimsSweep:
         if self._cursor is None:
             return False
         cursor, found = await self._server.command(
-            "SCAN", self._cursor, "MATCH", f"{keys.CLAIM_PREFIX}*", "COUNT", _KEYS_A_PASS
+            "SCAN", self._cursor, "MATCH", f"{keys.CLAIM_PREFIX}*", "COUNT", _KEYS_A_PASS, "TYPE", "hash"
         )
         await self._forget([key.decode().removeprefix(keys.CLAIM_PREFIX) for key in found])
         self._cursor = None if cursor == b"0" else cursor

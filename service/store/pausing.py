@@ -1,6 +1,6 @@
 """Which queues are paused. A row stays after a resume: its revision tells old news from new."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -70,3 +70,16 @@ async def unfinished(connection: Connection, queue: str) -> Unfinished:
 def words(pauses: Iterable[QueuePause]) -> list[str | int]:
     """What ``pause.lua`` and ``open.lua`` take."""
     return [word for pause in pauses for word in (pause.queue, pause.revision, int(pause.paused))]
+
+
+def lies(stated: Mapping[str, str], found: Iterable[QueuePause]) -> list[str]:
+    """The queues of which Redis says (``<revision>:1`` or ``<revision>:0``) what these pauses, read after it, never
+    were.
+    """
+    known = {pause.queue: pause.revision for pause in found}
+    return sorted(queue for queue, text in stated.items() if not _was_said(text, known.get(queue, 0)))
+
+
+def _was_said(text: str, newest: int) -> bool:
+    revision, _, paused = text.partition(":")
+    return paused in ("0", "1") and revision.isdecimal() and len(revision) < 20 and int(revision) <= newest

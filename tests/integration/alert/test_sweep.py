@@ -1,15 +1,14 @@
 import asyncio
-import json
 from typing import Any
 
 from structlog.testing import capture_logs
 
-from contract import keys
 from service.alert.facts import Facts
 from service.alert.lookout import Lookout
 from service.alert.rules import judge
 from service.alert.sweep import limits_of
 from tests.integration.alert.conftest import Alerting
+from tests.integration.reconcile.judge import beat
 from tests.integration.spine import Spine, new_task
 from tests.peers.http import HTTPPeer, Reply
 
@@ -216,8 +215,8 @@ async def test_worker_that_fell_silent_is_lost_until_another_takes_its_place(spi
     async def look(**moving: dict[str, Any]) -> Facts:
         nonlocal beats
         beats += 1
-        for owner, beat in moving.items():
-            await spine.server.command("HSET", keys.BEATS, owner, json.dumps(_BEAT | beat | {"counter": beats}))
+        for owner, said in moving.items():
+            await beat(spine, owner, 1, beats, **(_BEAT | said))
         return await lookout.look()
 
     lives: dict[str, Any] = {"name": "email@a", "pool": "email", "queues": ["email"]}
@@ -235,12 +234,10 @@ async def test_worker_that_fell_silent_is_lost_until_another_takes_its_place(spi
     assert (await look(three=lives, four={"name": "critical@b", "started_at": 200.0})).lost_workers == ()
 
 
-_BEAT = {
+_BEAT: dict[str, Any] = {
     "name": "critical@a",
     "pool": "critical",
     "queues": ["critical"],
     "processes": 2,
     "started_at": 100.0,
-    "epoch": 1,
-    "running": [],
 }

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +6,7 @@ import httpx
 from contract import keys
 from contract.catalogue import TaskTypeSpec
 from service.embedded.valkey import ValkeyServer
+from tests.integration.reconcile.judge import beat
 from tests.integration.spine import Spine, new_task
 
 Fresh = Callable[[], httpx.AsyncClient]
@@ -48,10 +48,9 @@ async def test_worker_shows_how_busy_it_is(api: httpx.AsyncClient, spine: Spine,
     await add_worker("critical@h", ["critical"], processes=4, owner="busy")
     await add_worker("email@h", ["email"], owner="unreadable")
     await add_worker("reports@h", ["reports"], owner="dead", age=60)
-    running = [{"task": "t", "attempt": 1, "token": "secret"}]
-    await spine.server.command("HSET", keys.BEATS, "busy", json.dumps({"running": running}))
+    await beat(spine, "busy", 1, 1, ("t", 1, "secret"))
     await spine.server.command("HSET", keys.BEATS, "unreadable", "{")
-    await spine.server.command("HSET", keys.BEATS, "dead", json.dumps({"running": running}))
+    await beat(spine, "dead", 1, 1, ("t", 1, "secret"))
 
     answer = await api.get("/v1/workers")
 

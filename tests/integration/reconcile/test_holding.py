@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -246,7 +247,7 @@ async def test_a_late_hold_of_a_closed_breaker_is_let_go(spine: Spine, holding: 
     await holding.close(*KEY)
     body = {"task_type": "noop", "queue": "maintenance", "worker": "w", "dispatch": 1}
     epoch = int(await spine.server.command("HGET", keys.CONTROL, "epoch"))
-    fields = ("kind", "held", "task", task, "attempt", "0", "at", "1", "late", "0", "breaker", SMTP)
+    fields = ("kind", "held", "task", task, "attempt", "0", "at", str(time.time()), "late", "0", "breaker", SMTP)
     await spine.server.command("XADD", keys.events(epoch), "*", *fields, "body", json.dumps(body))
     await spine.record_all()
     assert await holding.held() == [task]

@@ -30,6 +30,7 @@ WELL = Facts(
     lost_workers=(),
     broker_up=True,
     memory_percent=10,
+    broken_keys=(),
     stream_entries=0,
     set_aside={"email": 0},
     recorder_lag_seconds=0.0,
@@ -178,7 +179,7 @@ def test_recorder_that_lags_or_does_not_run_says_what_is_stale() -> None:
 
 
 def test_who_cannot_reach_the_broker_is_not_blamed() -> None:
-    facts = replace(WELL, broker_up=False, leaders={}, recorder_lag_seconds=None, memory_percent=None)
+    facts = replace(WELL, broker_up=False, leaders={}, recorder_lag_seconds=None, memory_percent=None, broken_keys=None)
     judgement = judge(facts, LIMITS)
     assert [one.key for one in judgement.conditions] == ["broker_away"]
     assert {Rule.RECORDER_BEHIND, Rule.DISPATCHER_BEHIND, Rule.BROKER_MEMORY} <= judgement.unknown
@@ -201,6 +202,11 @@ def test_value_at_its_limit_is_one_alert_and_not_many() -> None:
 
 def test_long_stream_is_an_alert() -> None:
     assert "stream_long" in found(replace(WELL, stream_entries=1000))
+
+
+def test_key_of_another_type_is_named() -> None:
+    (one,) = found(replace(WELL, broken_keys=("email",))).values()
+    assert (one.key, severity_of(one)) == ("broker_key:email", Severity.PAGE)
 
 
 def test_events_that_were_left_out_are_an_alert() -> None:
