@@ -27,3 +27,11 @@ def missing(reason: str) -> NoReturn:
     if os.environ.get("POINTSMAN_CI") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+def stranger(path: str) -> Path:
+    """A program of other people that ``scripts/strangers`` brings; where it is missing as for ``program``."""
+    found = Path(__file__).parents[1] / ".strangers" / path
+    if not found.exists():
+        missing(f"needs {path}: ./scripts/strangers, which needs npm and the package registries")
+    return found

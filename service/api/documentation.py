@@ -14,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 from contract import RELEASE
 from service.api.answers import json_response, restore_nulls
 from service.api.problems import SCHEMA_NAME, FieldFault, Problem
+from service.api.schemas import drop_null_parameters, hoist_bodies, schema_of
 
 _ASSETS = Path(__file__).parent / "static" / "swagger-ui"
 _DESCRIPTION = """\
@@ -103,12 +104,14 @@ def document(app: FastAPI) -> dict[str, Any]:
     )
     schemas: dict[str, Any] = found.setdefault("components", {}).setdefault("schemas", {})
     for model in (Problem, FieldFault):
-        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schema = schema_of(model)
         schema.pop("$defs", None)
         schemas[model.__name__] = schema
     for name in _FRAMEWORK_SCHEMAS:
         schemas.pop(name, None)
     assert SCHEMA_NAME in schemas
+    hoist_bodies(found)
+    drop_null_parameters(found)
     found["components"]["schemas"] = dict(sorted(schemas.items()))
     restored: dict[str, Any] = restore_nulls(found)
     return restored

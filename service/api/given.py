@@ -10,6 +10,7 @@ from service.admit.keys import KEY_PATTERN, LONGEST_KEY
 from service.admit.submission import field_errors, known_fields_only
 from service.api.body import parse_json, read_body
 from service.api.parts import parts_of
+from service.api.schemas import schema_of
 from service.errors import FieldError, InvalidRequest
 
 
@@ -51,9 +52,7 @@ async def given(request: Request, kind: type[Given], *, required: bool = False) 
 
 def request_body(model: type[BaseModel], example: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
     """The OpenAPI of a body that the route reads by itself."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    content = {"application/json": {"schema": schema, "example": example}}
+    content = {"application/json": {"schema": schema_of(model), "example": example}}
     return {"requestBody": {"required": required, "content": content}}
 
 

@@ -33,6 +33,7 @@ from service.errors import (
     Unavailable,
 )
 from service.loops import ExpectedFault
+from service.settings import Settings
 from service.store.store import StatementRefused
 from service.store.submitting import NewTask
 from service.submit.submitter import REFUSALS, Accepted
@@ -49,8 +50,21 @@ class Batch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    tasks: list[Any] = Field(min_length=1, description="Submissions; each may have an idempotency_key.")
+    tasks: list[BatchItem] = Field(
+        min_length=1,
+        max_length=Settings.model_fields["batch_items"].default,
+        description="Submissions; each may have an idempotency_key.",
+    )
     atomic: bool = Field(default=False, description="All or none.")
+
+
+class _Unread(BaseModel):
+    """A batch whose items are yet to be checked, each by itself: one at fault must not refuse the others."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    tasks: list[Any] = Field(min_length=1)
+    atomic: bool = False
 
 
 class BatchItemResult(BaseModel):
@@ -168,10 +182,10 @@ async def _take_batch(parts: Parts, scope: Any, body: bytes) -> Answer:
     return Answer(207 if refusals else 202, [(b"content-type", b"application/json")], answer)
 
 
-def _parse_batch(value: Any, most: int) -> Batch:
+def _parse_batch(value: Any, most: int) -> _Unread:
     known_fields_only(Batch, value)
     try:
-        batch = Batch.model_validate(value)
+        batch = _Unread.model_validate(value)
     except ValidationError as error:
         raise InvalidRequest(errors=list(field_errors(error))) from None
     if len(batch.tasks) > most:
