@@ -5,6 +5,7 @@ import json
 import time
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -14,6 +15,7 @@ from contract.catalogue import TaskTypeSpec
 from service.breaker.breaker import BreakerState, Kind, Outcome
 from service.breaker.snapshot import Snapshot
 from service.operate.cancel import Canceller
+from service.reconcile import closing
 from service.reconcile.expired import ExpiredSweep
 from service.reconcile.holding import HoldingSweep
 from service.settings import Settings
@@ -402,6 +404,24 @@ async def test_a_task_type_that_fails_fast_is_not_held(spine: Spine, holding: Ho
     assert (str(row["id"]), row["state"], row["attempt"], row["error_type"]) == (task, "failed", 0, "BreakerOpen")
     assert SMTP in row["error_message"]
     assert (await spine.counters())["failed"] == 1
+
+
+async def test_one_that_was_to_fail_fast_runs_when_its_breaker_closes_before_the_recorder_got_there(
+    spine: Spine, holding: Holding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "_TAIL_SECONDS", 0.05)
+    await publish(spine, fail_fast=True)
+    await hold(spine, holding)
+    await spine.run("UPDATE task_live SET dispatch = 1")
+    await spine.append("progress", str(uuid4()), attempt=1)
+    await holding.sweep.single_pass()
+    assert await spine.rows("SELECT state FROM task_live") == [{"state": "held"}]
+    await holding.close(*KEY)
+    await holding.sweep.single_pass()
+    await spine.dispatcher.single_pass()
+    message = await spine.message(LIST)
+    assert message is not None
+    assert (await spine.gate(message))[0] == b"run"
 
 
 async def test_a_type_that_fails_fast_still_has_probes(spine: Spine, holding: Holding) -> None:
