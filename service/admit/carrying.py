@@ -1,4 +1,4 @@
-"""What a JSON text can hold that PostgreSQL or another JSON reader cannot carry."""
+"""What a JSON text can hold that PostgreSQL, another JSON reader or Celery cannot carry."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from contract.catalogue import pointer
+from contract.typed_values import can_be_read
 from service.errors import FAULTS_SHOWN, FieldError
 
 _Trail = tuple[Any, str | int] | None
@@ -13,7 +14,8 @@ _Trail = tuple[Any, str | int] | None
 
 
 def uncarried(value: object, most_values: int | None = None) -> list[FieldError]:
-    """The first 20 strings with a NUL or half of a surrogate pair, and numbers that are not finite, by pointer.
+    """The first 20 strings with a NUL or half of a surrogate pair, numbers that are not finite, and values in Celery's
+    words that Celery could not read, by pointer.
 
     Nothing is looked at after them, nor after ``most_values`` values.
     """
@@ -34,6 +36,8 @@ def _faults(values: Iterable[tuple[_Trail, Any]]) -> Iterator[FieldError]:
                 yield FieldError(pointer=_pointer(trail), detail=f"contains {fault}")
         elif isinstance(value, float) and not math.isfinite(value):
             yield FieldError(pointer=_pointer(trail), detail="is not a finite number")
+        elif isinstance(value, dict) and not can_be_read(value):
+            yield FieldError(pointer=_pointer(trail), detail="is no value that Celery can read: __type__ and __value__")
 
 
 def _fault_of(text: str) -> str | None:

@@ -257,14 +257,20 @@ def _refusal(blocking: Blocking) -> BreakerOpen:
 
 def _encode(submission: Submission, most_bytes: int) -> tuple[str, str]:
     """Arguments as JSON text. Raises ``BodyTooLarge`` for more than ``most_bytes`` of it, in a batch as alone, and
-    ``InvalidRequest`` for what PostgreSQL or JSON cannot carry.
+    ``InvalidRequest`` for what PostgreSQL, JSON or Celery cannot carry.
     """
     args_text, kwargs_text = to_json(submission.args), to_json(submission.kwargs)
     if len(args_text) + len(kwargs_text) > most_bytes:
         raise BodyTooLarge(f"The arguments of a task are longer than {most_bytes} bytes.")
     args, kwargs = args_text.decode(), kwargs_text.decode()
     suspicious = args + kwargs
-    if "\\u0000" in suspicious or "Infinity" in suspicious or "NaN" in suspicious or submission.tags:
+    if (
+        "\\u0000" in suspicious
+        or "Infinity" in suspicious
+        or "NaN" in suspicious
+        or '"__type__"' in suspicious
+        or submission.tags
+    ):
         fields = {"args": submission.args, "kwargs": submission.kwargs, "tags": submission.tags}
         faults = uncarried(fields)
         if faults:
