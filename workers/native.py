@@ -32,7 +32,7 @@ def _begin(task: Any = None, **_: Any) -> None:
     if request is None or HEADER in request.__dict__:
         return
     setattr(request, _STARTED, time.monotonic())
-    if carried_run() is None:
+    if carried_run() is None or not request.is_eager:
         setattr(request, _CARRYING, carry(None, request))
     try:
         # Its handler of the soft time limit knows how to tell an async body.
@@ -43,7 +43,7 @@ def _begin(task: Any = None, **_: Any) -> None:
 
 def _end(task: Any = None, retval: Any = None, state: str | None = None, **_: Any) -> None:
     request = task.request_stack.top
-    carrying = request.__dict__.pop(_CARRYING, None)
+    carrying = None if request is None else request.__dict__.pop(_CARRYING, None)
     if carrying is not None:
         put_down(carrying)
     started = getattr(request, _STARTED, None)

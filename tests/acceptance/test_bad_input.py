@@ -64,6 +64,7 @@ CASES = [
     Bad("infinity", 422, "invalid-request", raw(b"-Infinity"), "/args/0"),
     Bad("too large a number", 422, "invalid-request", raw(b"1e999"), "/args/0"),
     Bad("NUL", 422, "invalid-request", raw(rb'"a\u0000b"'), "/args/0"),
+    Bad("no value of Celery's", 422, "invalid-request", noop(args=[{"__type__": "x", "__value__": 1}]), "/args/0"),
     Bad("NUL in a key", 422, "invalid-request", noop(kwargs={"a\x00": 1}), "/kwargs"),
     Bad("NUL in a tag", 422, "invalid-request", noop(tags={"a": "\x00"}), "/tags/a"),
     Bad("lone surrogate", 422, "invalid-request", raw(rb'"\ud800"'), "/args/0"),
