@@ -27,6 +27,11 @@ class EventKind(StrEnum):
     ended there and is not counted against the budget."""
     UNKNOWN = "unknown"
     """The worker does not know the task type."""
+    UNCLAIMED = "unclaimed"
+    """The message left the worker without having been claimed: ``reason`` says why. The task is sent again, but not
+    for ever."""
+    REVOKED = "revoked"
+    """Celery was told to revoke the task: that is a request to cancel it. Also of tasks that nobody knows."""
     PROGRESS = "progress"
     """How far a running attempt is. The newest one counts; some may be left out."""
     NATIVE = "native"
@@ -83,6 +88,21 @@ class OutcomeBody(StartedBody):
     """Of a failure that somebody is blamed for: names of the exception's class and of those it derives from."""
     held_by: NotRequired[str]
     """Of ``blocked``: the breaker."""
+
+
+class UnclaimedBody(StartedBody):
+    """``unclaimed``."""
+
+    reason: str
+
+
+class RevokedBody(TypedDict):
+    """``revoked``."""
+
+    by: str
+    """Who asked, as far as the worker knows."""
+    kill: bool
+    """Whether a running attempt is to end; otherwise it is left alone, and no other follows."""
 
 
 class Progress(TypedDict):

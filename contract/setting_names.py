@@ -103,6 +103,7 @@ NAMES = (
     "time_limit_seconds",
     "topology",
     "transport",
+    "unclaimed_sendings",
     "unknown_outcome_seconds",
     "visibility_timeout_seconds",
     "weather_url",

@@ -47,6 +47,7 @@ from service.reconcile.partitions import PartitionSweep
 from service.reconcile.quarantine import QuarantineSweep
 from service.reconcile.retention import RetentionSweep
 from service.reconcile.unacked import UnackedSweep
+from service.reconcile.unclaimed import UnclaimedSweep
 from service.reconcile.vanished import VanishedSweep
 from service.record.recorder import Recorder
 from service.record.rollup import Rollup
@@ -151,6 +152,7 @@ class Process:
             VanishedSweep(self.store, broker, server, liveness, self.settings).loop,
             QuarantineSweep(self.store, liveness).loop,
             LostSweep(self.store, broker, server, liveness, self.settings).loop,
+            UnclaimedSweep(self.store, server, liveness, self.settings).loop,
             UnackedSweep(self.store, broker).loop,
             OldClaimsSweep(self.store, server).loop,
             BrokerKeySweep(server, [queue.name for queue in self.settings.topology.queues]).loop,

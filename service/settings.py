@@ -151,6 +151,8 @@ class Settings(BaseSettings):
     unknown_outcome_seconds: float = Field(default=1.0, gt=0)
     """How long to look for submissions whose COMMIT got no answer."""
 
+    unclaimed_sendings: int = Field(default=3, ge=1, le=100)
+    """A task that was sent so often in a row and that no worker began has failed an attempt."""
     window_initial: int = Field(default=200, ge=1)
     """Messages of a queue on the broker until its service rate is known."""
     window_seconds: float = Field(default=10.0, gt=0)

@@ -27,6 +27,7 @@ _CANCELLED: dict[str, Any] = EXAMPLE_TASK | {
     "result": None,
     "sla": {"target_seconds": 60.0, "met": None},
     "cancel_requested_at": "2026-11-22T08:30:00.130000Z",
+    "cancel_requested_by": "local",
     "told": True,
 }
 

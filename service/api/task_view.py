@@ -45,6 +45,7 @@ EXAMPLE_TASK: dict[str, Any] = {
     "held_seconds": 0.0,
     "retry_at": None,
     "cancel_requested_at": None,
+    "cancel_requested_by": None,
     "replayed_from": None,
     "replayed_as": None,
     "dispatch": 1,
@@ -123,6 +124,9 @@ class TaskView(BaseModel):
     cancel_requested_at: AwareDatetime | None = Field(
         description="Since when it is to be cancelled: no attempt starts once the workers' gate knows that."
     )
+    cancel_requested_by: str | None = Field(
+        description="Who asked for that: a caller, or a remote control command of Celery's."
+    )
     replayed_from: str | None = Field(description="The ended task that this one runs again.")
     replayed_as: str | None = Field(description="The new task that runs this ended one again.")
     dispatch: int = Field(description="How often the task was sent to the broker.")
@@ -170,6 +174,7 @@ def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, 
         "held_seconds": _held_seconds(row, now),
         "retry_at": moment(row.get("retry_at")),
         "cancel_requested_at": moment(row["cancel_requested_at"]),
+        "cancel_requested_by": row["cancel_requested_by"],
         "replayed_from": _id(row["replayed_from"]),
         "replayed_as": _id(row.get("replayed_as")),
         "dispatch": row["dispatch"],

@@ -14,6 +14,7 @@ from service.store import cancelling, clock, epochs, reading
 from service.store.cancelling import CancelRequest
 from service.store.ending import end_unstarted
 from service.store.store import Store
+from service.submit.submitter import LOCAL_CALLER
 
 _REDIS_SECONDS = 3.0
 """A caller waits no longer for a Redis that is silent."""
@@ -44,7 +45,7 @@ class Canceller:
         the newest grace time counts. Raises ``UnknownTask``, or ``TaskFinished`` when it ended otherwise.
         """
         async with self._store.transaction() as connection:
-            requested = await cancelling.request(connection, task_id, grace_seconds)
+            requested = await cancelling.request(connection, task_id, grace_seconds, LOCAL_CALLER)
             now = datetime.fromtimestamp(await clock.now(connection), UTC)
             if requested is not None and requested.never_sent:
                 await end_unstarted(connection, [str(task_id)], [], TaskState.CANCELLED, now)

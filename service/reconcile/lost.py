@@ -2,7 +2,7 @@
 
 The message was popped by a worker that died before it wrote ``unacked``, or Redis lost it; or it is in ``unacked`` and
 belonged to a worker that is gone, where kombu would leave it for an hour. The gate turns away a message that was sent
-once too often.
+once too often. One that is lost time after time while no worker dies is not sent for ever (``unclaimed``).
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,9 +18,10 @@ from service.reconcile.liveness import Liveness
 from service.reconcile.tail import Tail
 from service.redis import RedisServer
 from service.settings import Settings
-from service.store import clock, missing
+from service.store import clock, missing, unclaimed
 from service.store.missing import Unstarted
 from service.store.store import Store
+from service.store.unclaimed import Unclaimed
 from service.telemetry import logger
 
 log = logger(__name__)
@@ -29,6 +30,8 @@ _AGE_SECONDS = 5.0
 _TASKS_A_PLACE = 500
 _TAIL_SECONDS = 1.0
 _FORGET_SECONDS = 3600.0
+_WEIGHT_OF_A_DEATH = 0.1
+"""Nodes that die again and again take messages along that would have run; but not for ever either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class LostSweep:
         self._lists = Lists(broker, [queue.name for queue in settings.topology.queues])
         # What was committed and not published is the outbox sweep's.
         self._age_seconds = max(_AGE_SECONDS, settings.outbox_age_seconds + 2)
+        self._unclaimed_most = settings.unclaimed_sendings
         self._epoch: int | None = None
         self._living: dict[str, Beat] = {}
         self._dead: frozenset[str] = frozenset()
@@ -75,11 +79,15 @@ class LostSweep:
         wanted = [(task.id, task.attempt, task.dispatch) for task in found]
         where = await self._broker.whereabouts(wanted, epoch)
         held = self._held()
-        lost = [task for task, place in zip(found, where, strict=True) if self._is_lost(task, place, held)]
+        lost = [
+            Unclaimed(task.id, task.dispatch, self._weight(task, epoch))
+            for task, place in zip(found, where, strict=True)
+            if self._is_lost(task, place, held)
+        ]
         if not lost:
             return False
         async with self._store.statement() as connection:
-            taken = await missing.take_back(connection, lost)
+            taken = await unclaimed.take_back(connection, lost, self._unclaimed_most)
         await self._broker.forget(taken)
         if taken:
             log.warning("messages were lost on the way; their tasks are sent again", tasks=len(taken))
@@ -105,5 +113,16 @@ class LostSweep:
     def _is_lost(self, task: Unstarted, place: str, held: set[str]) -> bool:
         if place == "unacked" and delivery_tag(task.id, task.dispatch) not in held:
             # What a living worker holds and does not name is sent once too often, once for each death.
-            return any(task.queue in gone.queues and task.sent_at < gone.at for gone in self._gone)
+            return self._has_seen_a_death(task)
         return place == "nowhere"
+
+    def _weight(self, task: Unstarted, epoch: int) -> float:
+        """How much it speaks against the task that this sending was in vain: nothing when Redis lost its data, little
+        when a worker died that may have had it.
+        """
+        if task.sent_epoch < epoch:
+            return 0.0
+        return _WEIGHT_OF_A_DEATH if self._has_seen_a_death(task) else 1.0
+
+    def _has_seen_a_death(self, task: Unstarted) -> bool:
+        return any(task.queue in gone.queues and task.sent_at < gone.at for gone in self._gone)

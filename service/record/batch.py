@@ -12,16 +12,18 @@ from service.breaker.registry import Called, Registry
 from service.record.by_worker import by_worker
 from service.record.calls import calls_of
 from service.record.events import Event, clean
-from service.store import catalogue, metrics, outcomes, recording, rescuing
+from service.store import cancelling, catalogue, metrics, outcomes, recording, rescuing, unclaimed
 from service.store.catalogue import UNKNOWN_TASK_TYPE
 from service.store.holding import BY_BREAKER
 from service.store.locking import lock_tasks
 from service.store.metrics import Tallies
-from service.store.reported import End, Moved, NativeEnd, Progressed, Refused, Start
+from service.store.reported import End, Moved, NativeEnd, Progressed, Refused, Revoked, Start
 from service.store.store import Connection
+from service.store.unclaimed import Unclaimed
 
 _LONGEST_WAIT_SECONDS = 10 * 366 * 86_400.0
 _NATIVE = {"SUCCESS": "succeeded", "FAILURE": "failed", "RETRY": "retried"}
+_UNCLAIMED_SENDINGS = 3
 _ENDS = (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.BLOCKED, EventKind.EXPIRED)
 
 
@@ -54,6 +56,8 @@ class Batch:
         self.blocked: dict[str, End] = {}
         self.stopped: dict[str, End] = {}
         self.calls: dict[str, list[Called]] = {}
+        self.unclaimed: list[Unclaimed] = []
+        self.revoked: dict[str, Revoked] = {}
         self.duplicates: list[Event] = []
         self.natives: list[NativeEnd] = []
         self.progress: dict[str, Progressed] = {}
@@ -65,6 +69,7 @@ class Batch:
     def tasks(self) -> set[str]:
         """The ids of all tasks whose rows may move."""
         told = {task for task, _ in self.asks} | {refused.id for refused in self.refused}
+        told |= {message.id for message in self.unclaimed} | self.revoked.keys()
         ended = self.ends.keys() | self.blocked.keys() | self.stopped.keys()
         return told | self.starts.keys() | ended | self.progress.keys()
 
@@ -81,6 +86,11 @@ class Batch:
             case EventKind.HELD:
                 reason = BY_BREAKER + clean(event.breaker)
                 self.refused.append(Refused(event.task, event.body["dispatch"], reason))
+            case EventKind.UNCLAIMED:
+                reason = clean(event.body["reason"])
+                self.unclaimed.append(Unclaimed(event.task, event.body["dispatch"], 1.0, reason))
+            case EventKind.REVOKED:
+                self._take_revoked(Revoked(event.task, clean(event.body["by"]), event.body["kill"]))
             case EventKind.BLOCKED:
                 self._take_blocked(event)
             case EventKind.DUPLICATE:
@@ -92,6 +102,11 @@ class Batch:
                 self.progress[told.id] = told
             case EventKind.CATALOGUE:
                 self.offers[clean(event.body["worker"])] = event.body["specs"]
+
+    def _take_revoked(self, asked: Revoked) -> None:
+        known = self.revoked.get(asked.id)
+        if known is None or asked.kill:
+            self.revoked[asked.id] = asked
 
     def _take_start(self, start: Start) -> None:
         known = self.starts.get(start.id)
@@ -189,13 +204,17 @@ def _budget(named: Any) -> int | None:
     return None if named is None else max(1, min(int(named), MAX_ATTEMPTS))
 
 
-async def record(connection: Connection, batch: Batch, registry: Registry) -> None:
+async def record(
+    connection: Connection, batch: Batch, registry: Registry, unclaimed_sendings: int = _UNCLAIMED_SENDINGS
+) -> None:
     """Write the batch; in the transaction that moves the position. Counters come from the rows that moved, and circuit
     breakers hear of no other attempt.
     """
     await lock_tasks(connection, batch.tasks)
     tallies = Tallies()
     ends = batch.ends
+    # Before the ends: an attempt that was killed for it has been cancelled, and did not fail.
+    await cancelling.revoke(connection, list(batch.revoked.values()))
     only_started = [
         start
         for start in batch.starts.values()
@@ -224,6 +243,7 @@ async def record(connection: Connection, batch: Batch, registry: Registry) -> No
     await recording.show_progress(connection, [told for told in batch.progress.values() if told.id not in ended])
     await recording.take_back(connection, batch.asks)
     await recording.hold(connection, batch.refused)
+    await unclaimed.take_back(connection, batch.unclaimed, unclaimed_sendings)
     await recording.keep_native(connection, batch.natives)
     _count_others(tallies, batch)
     for owner in sorted(batch.offers):

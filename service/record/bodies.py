@@ -20,6 +20,7 @@ _LONGEST_QUEUE = 255
 LONGEST_OWNER = 400
 """With the longest name of a task type it still fits into one entry of an index, whatever the characters."""
 LONGEST_BREAKER = MAX_NAME + 20
+LONGEST_REASON = 1000
 _LONGEST_RUN_SECONDS = 366 * 86_400.0
 _MOST_BREAKERS = 1000
 _MOST_SPECS = 10_000
@@ -99,6 +100,8 @@ _FIELDS: Mapping[EventKind, dict[str, Field]] = {
     EventKind.HELD: _STARTED,
     EventKind.BLOCKED: _FAILED | {"held_by": _needed(_text(LONGEST_BREAKER, 1))},
     EventKind.UNKNOWN: _STARTED,
+    EventKind.UNCLAIMED: _STARTED | {"reason": _needed(_text(LONGEST_REASON))},
+    EventKind.REVOKED: {"by": _needed(_text(LONGEST_REASON, 1)), "kill": _needed(core_schema.bool_schema())},
     EventKind.PROGRESS: {
         "attempt": _needed(_integer(LARGEST_ATTEMPT, 1)),
         "progress": _needed(_text(4 * PROGRESS_BYTES)),

@@ -4,21 +4,33 @@ One with a grace time also asks a running attempt to end, unless that time is in
 tasks that have not started: a start takes it back.
 """
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import text
 
 from contract.states import TaskState
+from service.store.arrays import array_columns
+from service.store.reported import Revoked
 from service.store.store import Connection
 
 _REQUEST = text("""
     UPDATE task_live SET cancel_requested_at = coalesce(cancel_requested_at, now()),
-        cancel_grace_seconds = CAST(:grace AS real)
+        cancel_grace_seconds = CAST(:grace AS real), cancel_requested_by = coalesce(cancel_requested_by, :by)
     WHERE id = CAST(:id AS uuid)
     RETURNING place <> 'sent' AND dispatch = 0 AS never_sent, state = 'running' AS running, attempt
 """)
+
+# A request for more than this one asks for stays.
+_REVOKE = text(
+    "UPDATE task_live t SET cancel_requested_at = coalesce(t.cancel_requested_at, now()),"
+    " cancel_requested_by = coalesce(t.cancel_requested_by, e.by),"
+    " cancel_grace_seconds = least(coalesce(t.cancel_grace_seconds, 'infinity'), e.grace) FROM "
+    + array_columns({"id": "uuid", "by": "text", "grace": "real"}, "e")
+    + " WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))"
+)
 
 _OPEN = """
     SELECT id, attempt, {never_sent} AS never_sent FROM task_live
@@ -75,10 +87,18 @@ class CancelRequest:
     attempt: int
 
 
-async def request(connection: Connection, task_id: UUID, grace_seconds: float) -> CancelRequest | None:
+async def request(connection: Connection, task_id: UUID, grace_seconds: float, by: str) -> CancelRequest | None:
     """Note that an unfinished task is to be cancelled; None when there is none of this id."""
-    row = (await connection.execute(_REQUEST, {"id": task_id, "grace": grace_seconds})).one_or_none()
+    row = (await connection.execute(_REQUEST, {"id": task_id, "grace": grace_seconds, "by": by})).one_or_none()
     return None if row is None else CancelRequest(row.never_sent, row.running, row.attempt)
+
+
+async def revoke(connection: Connection, asked: Sequence[Revoked]) -> None:
+    """Note what Celery was told to revoke. One that runs is ended at once, or left alone and followed by no other."""
+    if asked:
+        grace = [0.0 if one.kill else math.inf for one in asked]
+        columns = {"id": [one.id for one in asked], "by": [one.by for one in asked], "grace": grace}
+        await connection.execute(_REVOKE, columns)
 
 
 async def open_requests(connection: Connection, most: int) -> tuple[list[str], dict[str, int]]:

@@ -32,6 +32,7 @@ class Unstarted:
     queue: str
     sent_at: float
     """Unix seconds, database clock."""
+    sent_epoch: int
 
 
 # By index from the oldest on: what is still in its list, however much, is not looked at.
@@ -42,7 +43,8 @@ _SENT = (
     + array_columns(_PLACES, "l")
     + f"""
     CROSS JOIN LATERAL (
-        SELECT id, attempt, dispatch, queue, worker, extract(epoch FROM sent_at)::float8 AS sent_at FROM task_live
+        SELECT id, attempt, dispatch, queue, worker, sent_epoch, extract(epoch FROM sent_at)::float8 AS sent_at
+        FROM task_live
         WHERE {_HERE} AND sent_at < to_timestamp(l.before) AND {{condition}}
         ORDER BY task_live.sent_at LIMIT :most
     ) AS t
@@ -55,18 +57,6 @@ _LOWEST = text(
 )
 _UNSTARTED = text(_SENT.format(condition="state = 'queued' AND sent_epoch <= :epoch"))
 _RUNNING = text(_SENT.format(condition="state = 'running'"))
-
-_TAKE_BACK = text(
-    "WITH lost AS (SELECT t.id FROM task_live t JOIN "
-    + array_columns({"id": "uuid", "dispatch": "integer"}, "e")
-    + """ USING (id)
-        WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch
-        ORDER BY t.id FOR UPDATE OF t
-    )
-    UPDATE task_live t SET place = 'waiting' FROM lost l WHERE t.id = l.id AND t.id = ANY(CAST(:id AS uuid[]))
-    RETURNING t.id, t.dispatch
-"""
-)
 
 _OVER = text(
     "SELECT e.id, e.dispatch FROM "
@@ -89,19 +79,13 @@ async def lowest(connection: Connection, places: Sequence[Before]) -> dict[tuple
 async def unstarted(connection: Connection, places: Sequence[Before], epoch: int, most: int) -> list[Unstarted]:
     """Up to ``most`` tasks of each place that were sent up to this epoch and did not start, oldest first."""
     rows = await connection.execute(_UNSTARTED, _columns(places) | {"epoch": epoch, "most": most})
-    return [Unstarted(str(row.id), row.attempt, row.dispatch, row.queue, row.sent_at) for row in rows]
+    return [Unstarted(str(row.id), row.attempt, row.dispatch, row.queue, row.sent_at, row.sent_epoch) for row in rows]
 
 
 async def running(connection: Connection, places: Sequence[Before], most: int) -> list[Running]:
     """Up to ``most`` attempts of each place that are said to run, oldest first."""
     rows = await connection.execute(_RUNNING, _columns(places) | {"most": most})
     return [Running(str(row.id), row.attempt, row.worker) for row in rows]
-
-
-async def take_back(connection: Connection, tasks: Sequence[Unstarted]) -> list[tuple[str, int]]:
-    """Let these wait to be sent again, unless they started or were sent since; the (task, sending) given up."""
-    columns = {"id": [task.id for task in tasks], "dispatch": [task.dispatch for task in tasks]}
-    return [(str(row.id), row.dispatch) for row in await connection.execute(_TAKE_BACK, columns)]
 
 
 async def over(connection: Connection, sendings: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:

@@ -25,7 +25,7 @@ _QUEUE_WAIT = (
 
 _BEGIN = text(
     "UPDATE task_live t SET state = 'running', place = 'sent', held_reason = NULL, held_at = NULL, attempt = e.attempt,"
-    " started_at = e.at, worker = e.worker,"
+    " started_at = e.at, worker = e.worker, unclaimed = 0,"
     # A purge takes what has not started.
     " cancel_requested_at = CASE WHEN t.cancel_grace_seconds IS NOT NULL THEN t.cancel_requested_at END FROM "
     + array_columns({"id": "uuid", "attempt": "smallint", "at": "timestamptz", "worker": "text"}, "e")

@@ -45,6 +45,15 @@ class Refused(NamedTuple):
     reason: str
 
 
+class Revoked(NamedTuple):
+    """Celery was told to revoke a task."""
+
+    id: str
+    by: str
+    kill: bool
+    """Whether a running attempt is to end."""
+
+
 class Progressed(NamedTuple):
     """A running attempt says how far it is."""
 

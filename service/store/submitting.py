@@ -106,6 +106,7 @@ class NewTask:
             "sla_met": None,
             "progress": None,
             "cancel_requested_at": None,
+            "cancel_requested_by": None,
             "cancel_grace_seconds": None,
             "replayed_from": None,
         }

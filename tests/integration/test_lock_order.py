@@ -9,15 +9,16 @@ import uuid_utils
 from sqlalchemy import text
 
 from contract.events import EventKind
+from contract.retry import RetryPolicy
 from contract.states import TaskState
 from service.breaker.registry import Registry
 from service.record.batch import Batch, record
 from service.record.events import Event
-from service.store import cancelling, dispatching, epochs, holding, missing, quarantine, replaying, rescuing
+from service.store import cancelling, dispatching, epochs, holding, quarantine, replaying, rescuing, unclaimed
 from service.store.ending import end_unstarted
-from service.store.missing import Unstarted
 from service.store.rescuing import Running
 from service.store.store import Connection
+from service.store.unclaimed import Spent, Unclaimed
 from tests.acceptance.waiting import until
 from tests.integration.spine import Spine, new_task
 
@@ -47,7 +48,11 @@ WRITES: dict[str, tuple[str, Write]] = {
     "purge": (SENT, lambda _, c, __: cancelling.purge(c, "maintenance", [TaskState.QUEUED])),
     "end": (SENT, lambda _, c, ids: end_unstarted(c, [], ids, TaskState.CANCELLED, NOW)),
     "withdraw": (SENT, lambda _, c, __: replaying.withdraw(c, REPLAY)),
-    "lost": (SENT, lambda _, c, ids: missing.take_back(c, [Unstarted(one, 0, 1, "maintenance", 0.0) for one in ids])),
+    "lost": (SENT, lambda _, c, ids: unclaimed.take_back(c, [Unclaimed(one, 1, 1.0) for one in ids], 3)),
+    "unclaimed": (
+        HELD + "'unclaimed'",
+        lambda _, c, ids: unclaimed.fail(c, [Spent(one, 0) for one in ids], RetryPolicy()),
+    ),
     "outbox": (SENT, lambda _, c, __: dispatching.take_back_left_behind(c, 0.0, 100)),
     "epoch": (SENT, lambda _, c, __: epochs.send_again(c, 2, [], 100)),
     "interrupt": (

@@ -83,6 +83,8 @@ class _TaskColumns:
     """JSON text of the newest attempt's ``contract.events.Progress``."""
     cancel_requested_at: Mapped[datetime | None]
     """Since then no attempt starts."""
+    cancel_requested_by: Mapped[str | None]
+    """Who asked for that, where it is known."""
     replayed_from: Mapped[UUID | None]
     """The ended task that this one runs again."""
 
@@ -105,6 +107,10 @@ class LiveTask(_TaskColumns, Base):
     """The part of ``held_seconds`` since ``due_at``: it does not count into the queue wait."""
     interrupted_in_a_row: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     """Interruptions since an attempt last ended by itself."""
+    unclaimed: Mapped[float] = mapped_column(REAL, server_default=text("0"))
+    """Sendings since the last attempt that nobody claimed. One that the death of a worker explains counts a tenth."""
+    unclaimed_reason: Mapped[str | None]
+    """What a worker said of them last."""
     cancel_grace_seconds: Mapped[float | None] = mapped_column(REAL)
     """Of a request to cancel: how long a running attempt may take to end. NULL: a running attempt is not asked to."""
 

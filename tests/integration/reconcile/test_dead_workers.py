@@ -254,7 +254,7 @@ async def test_a_rescue_that_comes_late_does_not_touch_the_next_attempt(spine: S
 async def test_a_task_to_be_cancelled_ends_with_its_worker(spine: Spine, judge: Judge, sweep: DeadWorkersSweep) -> None:
     message, _ = await started(spine)
     async with spine.store.statement() as connection:
-        await cancelling.request(connection, message["headers"]["id"], 10)
+        await cancelling.request(connection, message["headers"]["id"], 10, "local")
     await judge.watch(DEAD_SECONDS)
     await sweep.single_pass()
     await CancelledSweep(spine.store, spine.server, spine.settings).single_pass()

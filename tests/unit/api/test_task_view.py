@@ -42,6 +42,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "sla_met": None,
         "progress": None,
         "cancel_requested_at": None,
+        "cancel_requested_by": None,
         "replayed_from": None,
     }
     return found | changes
