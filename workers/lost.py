@@ -9,7 +9,7 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from redis.exceptions import ResponseError
 
 from contract.dependencies import breakers_of
-from contract.events import ErrorBody, EventKind, StartedBody
+from contract.events import ErrorBody, EventKind, StartedBody, UnclaimedBody
 from contract.keys import claim
 from contract.states import INTERRUPTED
 from workers.connection import RedisConnection
@@ -62,8 +62,7 @@ class LostChildren:
             state = token = attempt = started_at = None
         ours = token == run.token
         if slot.phase is Phase.ASKING and not ours:
-            # Its message is acknowledged and nobody runs it: Postgres decides whether it is sent again.
-            self._keeper.note(Note(EventKind.ASK, run.task, json.dumps(self._about(run))))
+            self._keeper.note(self._dropped(run))
             return True
         if ours and state == "done":
             return True
@@ -86,6 +85,15 @@ class LostChildren:
             logger.warning("task %s of a dead child is not reported yet: %s", run.task, reason)
         return reason is None
 
+    def _dropped(self, run: Run) -> Note:
+        """Its message is acknowledged and nobody runs it: it is sent again, but for a message that kills every process
+        at the gate not for ever.
+        """
+        if self._node.slots.stopping:
+            return Note(EventKind.ASK, run.task, json.dumps(self._about(run)))
+        body: UnclaimedBody = {**self._about(run), "reason": "the worker process died before it had the claim"}
+        return Note(EventKind.UNCLAIMED, run.task, json.dumps(body))
+
     def _about(self, run: Run) -> StartedBody:
         return {
             "task_type": run.task_type,
@@ -105,7 +113,8 @@ class LostChildren:
         now = time.monotonic()
         limit = run.hard_limit_seconds
         timed_out = bool(limit) and now - run.accepted_at >= limit - _EARLY_SECONDS
-        cancelled = self._node.slots.is_cancelled(slot.index, run.token)
+        terminated_by = dict(self._node.terminated).get(run.task)
+        cancelled = terminated_by is not None or self._node.slots.is_cancelled(slot.index, run.token)
         if self._node.slots.stopping and not timed_out and not cancelled:
             return self._interruption(slot, run, now)
         error: ErrorBody
@@ -118,7 +127,9 @@ class LostChildren:
         elif cancelled:
             error = {
                 "type": "workers.TaskCancelled",
-                "message": "the task was cancelled while it ran, did not end in time, and was killed",
+                "message": "the task was cancelled while it ran, did not end in time, and was killed"
+                if terminated_by is None
+                else f"the task was killed by {terminated_by}",
                 "traceback": "",
             }
         else:

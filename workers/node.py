@@ -5,12 +5,17 @@ import secrets
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from contract.nodes import pool_of
 from workers.settings import Settings
 from workers.slots import Slots
+
+if TYPE_CHECKING:
+    from workers.voice import Voice
 
 
 @dataclass(slots=True)
@@ -42,6 +47,10 @@ class Node:
     """Monotonic; since when its children are being ended, what they run with them. None: they finish what they run."""
     told: threading.Event = field(default_factory=threading.Event)
     """Set once Redis was asked whether it is ejected."""
+    voice: "Voice | None" = None
+    """Reports events from the parent's event loop; None in its children."""
+    terminated: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=1000))
+    """The last tasks whose run Celery was told to terminate, and by whom."""
 
     def __post_init__(self) -> None:
         self.owner = self.owner or f"{self.name}#{secrets.token_hex(4)}"

@@ -3,16 +3,30 @@
 Managed ones are acknowledged after their outcome is reported, native ones as their task says.
 """
 
+import json
+import logging
 from functools import cache
 from typing import Any
 
-from celery.exceptions import InvalidTaskError
+from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
+from celery.exceptions import InvalidTaskError, TaskPredicate
 from celery.worker.request import Request
+from celery.worker.state import task_ready
 from redis.exceptions import OutOfMemoryError
 
-from contract.message import UnsupportedMessage, managed_header
+from contract.events import EventKind, UnclaimedBody
+from contract.message import HEADER, ManagedHeader, UnsupportedMessage, managed_header
+from workers.deaths import tell_of_death
+from workers.errors import NotClaimed
+from workers.keeper import Note
+from workers.node import current_node
+from workers.report import clean
+from workers.retrying import rules_of
 from workers.routing import priority_of
 from workers.time_limits import limits_of
+from workers.voice import revoked
+
+logger = logging.getLogger(__name__)
 
 
 class UnsupportedManagedMessage(InvalidTaskError):
@@ -47,6 +61,12 @@ class PointsmanRequest(Request):
     """Celery's request with the acknowledgement and the priority scale of the contract."""
 
     managed = False
+    _is_accounted: bool = False
+    """Whether it is known what became of a managed message: its child reported it, or its parent has."""
+    _is_revoked: bool = False
+    _is_dead: bool = False
+    _hostname: str
+    _context: Any
     time_limits: tuple[float | None, float | None]
     _request_dict: dict[str, Any]
     _delivery_info: dict[str, Any]
@@ -61,6 +81,7 @@ class PointsmanRequest(Request):
         celery_on_success = cls.on_success
 
         def on_success(self: "PointsmanRequest", outcome: Any, **kwargs: Any) -> None:
+            self._is_accounted = self._is_accounted or not outcome[0]
             celery_on_success(self, outcome, **kwargs)
             if self.managed and not outcome[0]:
                 self.acknowledge()
@@ -93,3 +114,122 @@ class PointsmanRequest(Request):
     def task(self) -> Any:
         """The task, or its late view for a managed message."""
         return acknowledged_late(self._task) if self.managed else self._task
+
+    def acknowledge(self) -> None:
+        """The message is done with. Of one that nobody claimed this is said first."""
+        self._account("the worker let go of its message before it came to a process")
+        super().acknowledge()
+
+    def reject(self, requeue: bool = False) -> None:
+        """Celery's; a message that does not go back to its queue is done with."""
+        if not requeue:
+            self._account("the worker rejected its message")
+        super().reject(requeue)
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """Celery's; of a managed task it is a request to cancel it."""
+        if self.managed:
+            self._revoke(f"celery control terminate on {self._hostname}", kill=True)
+        super().terminate(pool, signal)
+
+    def on_timeout(self, soft: bool, timeout: Any) -> None:
+        """Celery's; a managed attempt past its hard limit has failed for good only when no other follows."""
+        if soft or not self.managed:
+            super().on_timeout(soft, timeout)
+            return
+        logger.error("Hard time limit (%ss) exceeded for %s[%s]", timeout, self.name, self.id)
+        self._end_with_child(TimeLimitExceeded(timeout))
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
+        """Celery's, which takes every death of a process for the end of a task."""
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        if not self.managed:
+            super().on_failure(exc_info, send_failed_event, return_ok)
+        elif isinstance(error, (WorkerLostError, TimeLimitExceeded)):
+            logger.error("Task handler raised error: %r", error)
+            self._end_with_child(error)
+        elif isinstance(error, (SystemExit, KeyboardInterrupt)) and self._is_followed(WorkerLostError):
+            # The process has reported its attempt, and ended afterwards.
+            self._is_accounted = True
+            task_ready(self)
+            self.acknowledge()
+        else:
+            if isinstance(error, NotClaimed):
+                self._account(str(error))
+            elif not return_ok and not isinstance(error, (Terminated, SystemExit, KeyboardInterrupt, TaskPredicate)):
+                logger.error("message of task %s did not reach its process: %r", self.id, error)
+                self._account(f"{type(error).__name__}: {error}"[:500])
+                return_ok = True
+            self._is_accounted = True
+            super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
+        if self.managed and not expired:
+            self._revoke(f"celery control revoke on {self._hostname}", kill=terminated)
+        super()._announce_revoked(reason, terminated, signum, expired)  # type: ignore[misc]  # not in celery-types
+
+    def _revoke(self, by: str, *, kill: bool) -> None:
+        self._is_accounted = True
+        if self._is_revoked:
+            return
+        self._is_revoked = True
+        node = current_node()
+        note = revoked(self.id, by, kill=kill)
+        if note is not None and node.voice is not None:
+            # Before anybody is killed: that attempt has then been cancelled, and did not fail.
+            node.voice.say(note)
+        if kill:
+            node.terminated.append((self.id, by))
+            for slot in node.slots.taken():
+                if slot.run is not None and slot.run.task == self.id:
+                    node.slots.cancel(slot.index, slot.run.token)
+
+    def _account(self, reason: str) -> None:
+        if not self.managed or self._is_accounted or self.acknowledged:
+            return
+        self._is_accounted = True
+        node = current_node()
+        logger.error("task %s was not claimed: %s", self.id, reason)
+        body: UnclaimedBody = {
+            "task_type": self._task.name,
+            "queue": self._delivery_info.get("routing_key") or "",
+            "worker": node.owner,
+            "dispatch": self._header.get("dispatch", 0),
+            "reason": clean(reason),
+        }
+        if node.voice is not None:
+            node.voice.say(Note(EventKind.UNCLAIMED, self.id, json.dumps(body)))
+
+    def _end_with_child(self, error: Exception) -> None:
+        """The process that ran it is gone, or going; what it ran is reported from its slot."""
+        if self._is_dead:
+            return
+        self._is_dead = self._is_accounted = True
+        task_ready(self)
+        self.acknowledge()
+        try:
+            tell_of_death(self._task, self._death_context(), error, is_followed=self._is_followed(type(error)))
+        except Exception:
+            logger.exception("a handler of task %s raised", self.id)
+
+    def _is_followed(self, kind: type[BaseException]) -> bool:
+        """Whether another attempt follows one that ended with its process."""
+        if self._is_revoked:
+            return False
+        if current_node().slots.stopping and not issubclass(kind, TimeLimitExceeded):
+            return True
+        rules = rules_of(self._task)
+        most = self._header.get("max_attempts", rules.policy.max_attempts)
+        if issubclass(kind, TimeLimitExceeded) and not rules.follows(TimeLimitExceeded):
+            return False
+        return bool(self._header.get("after", 0) + 1 < most)
+
+    def _death_context(self) -> Any:
+        context = self._context
+        context.retries = self._header.get("after", 0) - self._header.get("interruptions", 0)
+        return context
+
+    @property
+    def _header(self) -> ManagedHeader:
+        header: ManagedHeader = self._request_dict[HEADER]
+        return header

@@ -99,6 +99,11 @@ class Slots:
         self._memory = mmap.mmap(-1, _PAGE + count * _SLOT_BYTES)
         self._lock_file = _anonymous_file()
 
+    @property
+    def most_children(self) -> int:
+        """How many may live at once, beside those that died and are not reported yet."""
+        return self.count // 2
+
     def stop_waiting(self) -> None:
         """Tell every child that the parent shuts down: nobody waits at the gate any longer."""
         self._memory[0] = 1

@@ -14,7 +14,10 @@ from redis.exceptions import OutOfMemoryError
 
 from contract.events import EventKind, StartedBody
 from contract.message import HEADER
-from workers import native
+from workers import (
+    native,
+    remote,  # noqa: F401 - its commands take the place of Celery's
+)
 from workers.beats import Beats
 from workers.catalogue import Catalogue
 from workers.child import existing_child
@@ -35,10 +38,12 @@ from workers.transport.stock_guard import guard
 from workers.transport.transport import Transport
 from workers.versions import understand
 from workers.visibility import agree
+from workers.voice import Voice
 
 logger = logging.getLogger(__name__)
 
-_SPARE_SLOTS = 16
+_SPARE_SLOTS = 64
+"""For a pool that is made to grow."""
 _CONSUMING_SECONDS = 1.0
 _REPORT_AGAIN_SECONDS = 0.5
 
@@ -79,6 +84,7 @@ class NodeStep(bootsteps.StartStopStep):
         """The pool has forked: a thread may start."""
         NodeStep.beats = Beats(self.node, self.catalogue, Pulse(self.node, forks=self.forks))
         NodeStep.beats.start()
+        self.node.voice = Voice(self.node.settings, NodeStep.beats.keeper)
         # Of a cold shutdown Celery's signal says nothing at its end.
         atexit.register(_last_words, self.node)
         if not self.forks:
@@ -161,6 +167,7 @@ class Consuming(bootsteps.StartStopStep):
 
 def _tick(node: Node, consumer: Any) -> None:
     node.consuming += 1
+    node.processes = consumer.pool.num_processes
     forget_cancelled(consumer.timer)
     if must_obey(node, consumer):
         # Where there is no event loop, timers have a thread of their own.

@@ -185,20 +185,17 @@ class Telling(ManagedTask):
         self._told(task_id, f"after_return {status}")
 
     def _told(self, task_id: str, what: str) -> None:
-        with told_of(task_id).open("a") as told:
+        with told_of(task_id, Path(os.environ[VARIABLE])).open("a") as told:
             told.write(f"{what}\n")
 
 
-def told_of(task_id: str) -> Path:
+def told_of(task_id: str, ledger: Path) -> Path:
     """What the hooks of a task that tells were called with."""
-    return Path(f"{os.environ[VARIABLE]}.{task_id}")
+    return Path(f"{ledger}.{task_id}")
 
 
 @task(name="hooks.tells", bind=True, base=Telling, time_limit=1, **ONCE_MORE)
-def tells(self: Any, how: str, times: int) -> None:
+def tells(self: Any, times: int) -> None:
     _note(self)
-    if self.attempt > times:
-        return
-    if how == "limit":
+    if self.attempt <= times:
         time.sleep(60)
-    os._exit(1)

@@ -110,6 +110,33 @@ def test_child_that_died_before_its_claim_is_not_reported(
     assert list(node.slots.taken()) == []
 
 
+@pytest.mark.parametrize(("stopping", "kind"), [(False, "unclaimed"), (True, "ask")])
+def test_that_a_child_died_before_its_claim_is_said(
+    node: Node, dead_pid: int, monkeypatch: pytest.MonkeyPatch, stopping: bool, kind: str
+) -> None:
+    node.slots.take(dead_pid).show(Phase.ASKING, run())
+    if stopping:
+        node.slots.stop_waiting()
+    children = lost(node, FakeRedis([None] * 4), monkeypatch)
+    children.run_once()
+    (note,) = children._keeper._notes
+    assert (note.kind, note.task, json.loads(note.body)["dispatch"]) == (kind, "t1", 1)
+
+
+@pytest.mark.parametrize("command", ["terminate", "revoke"])
+def test_a_child_that_was_terminated_leaves_a_cancelled_attempt(
+    node: Node, dead_pid: int, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    redis = FakeRedis(["running", "mine", "2", "5.0"])
+    node.slots.take(dead_pid).show(Phase.RUNNING, run())
+    node.terminated.append(("t1", f"celery control {command} on n@h"))
+    lost(node, redis, monkeypatch).run_once()
+    body = json.loads(redis.reports[0][4])
+    assert (body["error"]["type"], body["permanent"]) == ("workers.TaskCancelled", True)
+    assert body["error"]["message"].endswith(f"by celery control {command} on n@h")
+    assert len(redis.reports[0]) == 6, "no breaker hears of it"
+
+
 def test_attempt_that_was_reported_before_the_death_is_not_reported_again(
     node: Node, dead_pid: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
