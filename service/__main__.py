@@ -7,7 +7,6 @@ web framework nor a database driver, and start in a third of the time.
 import asyncio
 import gc
 import json
-import math
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -219,7 +218,6 @@ def _serve(settings: Settings, *roles: str) -> None:
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=10,
-        timeout_keep_alive=math.ceil(bounds.idle_seconds),
         http=Connection,
         ws="none",
         lifespan="on",

@@ -155,7 +155,6 @@ class Intake:
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
-        send = _echo_request_id(scope, send)
         if scope["path"] != "/v1/tasks" or scope["method"] != "POST" or scope["query_string"]:
             await self.application(scope, receive, send)
             return
@@ -169,19 +168,3 @@ class Intake:
         length = (b"content-length", str(len(answer.body)).encode())
         await send({"type": "http.response.start", "status": answer.status, "headers": [*answer.headers, length]})
         await send({"type": "http.response.body", "body": answer.body})
-
-
-def _echo_request_id(scope: Any, send: Any) -> Any:
-    """``send``, with the request's X-Request-ID in the answer when it brought a sane one."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and len(value) <= 128 and value.isascii() and value.decode().isprintable():
-            break
-    else:
-        return send
-
-    async def echoing(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", value)]
-        await send(message)
-
-    return echoing

@@ -92,7 +92,6 @@ class Connection(HttpToolsProtocol):
             self._flow.hold()
 
     def _feed(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
         self._since_progress += len(data)
         try:
             self.parser.feed_data(data)
@@ -114,11 +113,6 @@ class Connection(HttpToolsProtocol):
         self._of_body = 0
         super().on_message_begin()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header field. One that follows a body is dropped: nobody here reads it."""
-        if not self._head_done:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """The head is whole. One over a bound is refused, else its request begins, or waits for its turn."""
         bounds = self._bounds
@@ -133,6 +127,8 @@ class Connection(HttpToolsProtocol):
             raise ValueError(self._refusal.detail)
         self._head_done = True
         super().on_headers_complete()
+        # Fields that follow a body come here: nobody reads them.
+        self.headers = []
 
     def on_body(self, body: bytes) -> None:
         """A part of a body, wanted or not."""
@@ -150,9 +146,14 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Begins the next request that waits."""
+        """Begins the next request that waits. An idle connection has no timer of its own: it is looked after."""
+        self.server_state.total_requests += 1
         self._idle_at = self.loop.time()
-        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        self._flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
         if self._flow.held and not self.pipeline:
             self.loop.call_soon(self._feed_further)
 

@@ -11,6 +11,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN = (b"same-origin", b"none")
 _NAME_SHOWN = 100
 _REMEMBERED = 100
+_LONGEST_REQUEST_ID = 128
 
 
 class Application(Protocol):
@@ -47,6 +48,8 @@ class Door:
         """One request."""
         if scope["type"] == "http":
             fields = dict(scope["headers"])
+            if b"x-request-id" in fields:
+                send = _echoing(fields[b"x-request-id"], send)
             host = fields.get(b"host", b"")
             # No browser leaves it out; simple health checks do.
             refusal = None if host in self._known or not host else self._unknown(host)
@@ -87,3 +90,16 @@ async def _refuse(error: PointsmanError, scope: Any, send: Any) -> None:
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(content)).encode())]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content})
+
+
+def _echoing(request_id: bytes, send: Any) -> Any:
+    """``send``, with the request's X-Request-ID in the answer when it is a sane one."""
+    if len(request_id) > _LONGEST_REQUEST_ID or not request_id.isascii() or not request_id.decode().isprintable():
+        return send
+
+    async def echoing(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+        await send(message)
+
+    return echoing

@@ -114,6 +114,7 @@ async def test_what_is_not_http_is_400_with_a_problem(api: Api) -> None:
 async def test_half_a_request_does_not_keep_its_connection(api: Api) -> None:
     begun = {
         b"": b"",
+        b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n": b"HTTP/1.1 200 ",
         b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ": b"HTTP/1.1 408 ",
         _HEAD + b"Content-Length: 100\r\n\r\n{": b"HTTP/1.1 408 ",
     }
