@@ -5,9 +5,9 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 _ALL = {"Exception", "BaseException"}
 _DOUBLINGS = 32
@@ -37,8 +37,34 @@ def _name(given: object) -> str:
     return given
 
 
+def _names_schema(least: int) -> WithJsonSchema:
+    name = {"type": "string", "maxLength": _LONGEST_NAME, "pattern": r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"}
+    several = {"type": "array", "items": name, "minItems": least, "maxItems": _MOST_NAMES}
+    return WithJsonSchema({"anyOf": [several, name]})
+
+
 ExceptionNames = Annotated[tuple[str, ...], BeforeValidator(_names)]
 """Names of exception classes: ``ConnectionError``, ``requests.exceptions.Timeout``."""
+
+
+def _without(*names: str) -> dict[str, Any]:
+    """JSON Schema of what has none of these."""
+    return {"properties": {name: {"type": "null"} for name in names}}
+
+
+def _with(name: str, *missing: str) -> dict[str, Any]:
+    """JSON Schema of what has one field and none of those that it needs."""
+    return {"required": [name], "properties": {name: {"type": "number"}} | _without(*missing)["properties"]}
+
+
+_INCONSISTENT: list[Any] = [
+    _with("failure_rate", "window_seconds"),
+    _with("slow_call_rate", "window_seconds"),
+    _with("slow_call_rate", "slow_call_seconds"),
+    _with("slow_call_seconds", "slow_call_rate"),
+    {"required": ["failure_threshold"]} | _without("failure_threshold", "failure_rate", "slow_call_rate"),
+]
+"""What ``_rates_have_a_window`` refuses."""
 
 
 class BreakerPolicy(BaseModel):
@@ -48,15 +74,19 @@ class BreakerPolicy(BaseModel):
     rates of that window.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, json_schema_extra={"not": {"anyOf": _INCONSISTENT}}
+    )
 
     failure_threshold: int | None = Field(default=5, ge=1, le=10_000)
     """Failures in a row that open the breaker. null: only the rates of the window open it."""
     recovery_timeout: float = Field(default=60.0, gt=0, le=86_400)
     """Seconds until an open breaker lets a probe through, the first time it opens."""
-    expected_exception: ExceptionNames = Field(default=("Exception",), min_length=1, max_length=_MOST_NAMES)
+    expected_exception: Annotated[ExceptionNames, _names_schema(1)] = Field(
+        default=("Exception",), min_length=1, max_length=_MOST_NAMES
+    )
     """The exceptions that count as failures: a class, a dotted name, or a list of them. Kept as names."""
-    ignored_exceptions: ExceptionNames = Field(default=(), max_length=_MOST_NAMES)
+    ignored_exceptions: Annotated[ExceptionNames, _names_schema(0)] = Field(default=(), max_length=_MOST_NAMES)
     """Exceptions that count as neither failure nor success, although ``expected_exception`` covers them."""
 
     recovery_timeout_max: float = Field(default=600.0, gt=0, le=86_400)
@@ -86,11 +116,12 @@ class BreakerPolicy(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth(cls, value: object) -> object:
+    def _as_numbers(cls, value: object) -> object:
         # Else true is the number 1: a breaker that opens at the first failure.
         if isinstance(value, bool):
             raise ValueError("must not be true or false")  # noqa: TRY004 - pydantic takes no TypeError
-        return value
+        # 5.0 is an integer where it came from.
+        return int(value) if isinstance(value, float) and value.is_integer() else value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

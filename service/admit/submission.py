@@ -22,12 +22,17 @@ from contract.dependencies import GIVEN_PATTERN, MOST, named
 from contract.retry import MAX_ATTEMPTS
 from service.admit.keys import KEY_PATTERN, KEY_RULE, LONGEST_KEY, key_of
 from service.admit.moments import Moment
+from service.admit.numbers import WHOLE
 from service.errors import FAULTS_SHOWN, FieldError, InvalidRequest
 
 _TEN_YEARS = 10 * 366 * 86_400.0
 _MOST_TAGS = 20
 _UNKNOWN_FIELD = "this field does not exist"
 _NEVER = "must be after the task is due"
+_BOTH_TIMES: dict[str, Any] = {
+    "required": ["scheduled_at", "delay_seconds"],
+    "properties": {"scheduled_at": {"type": "string"}, "delay_seconds": {"type": "number"}},
+}
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
@@ -51,6 +56,7 @@ Key = Annotated[
     AfterValidator(_key),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": KEY_PATTERN}),
 ]
+MomentOfTask = Annotated[Moment, Field(json_schema_extra={"pattern": "^(19[7-9][0-9]|[2-8][0-9]{3})-"})]
 Dependency = Annotated[str, StringConstraints(pattern=GIVEN_PATTERN), AfterValidator(named)]
 TagValue = Annotated[str, StringConstraints(max_length=256)]
 TagName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -60,7 +66,7 @@ Tags = Annotated[dict[TagName, TagValue], Field(max_length=_MOST_TAGS), BeforeVa
 class Submission(BaseModel):
     """A task to be run. A field that is not listed here is refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"not": _BOTH_TIMES})
 
     task_type: str = Field(
         min_length=1, max_length=MAX_NAME, description="What to run: a name from GET /v1/task-types.", examples=["echo"]
@@ -68,10 +74,10 @@ class Submission(BaseModel):
     args: list[Any] = Field(default_factory=list, description="Positional arguments.")
     kwargs: dict[str, Any] = Field(default_factory=dict, description="Named arguments.")
     queue: str | None = Field(default=None, max_length=63, description="Overrides the route of the task type.")
-    priority: int | None = Field(
-        default=None, ge=0, le=10, description="10 is the most urgent. It does not rise while the task waits."
+    priority: Annotated[int, Field(ge=0, le=10), WHOLE] | None = Field(
+        default=None, description="10 is the most urgent. It does not rise while the task waits."
     )
-    scheduled_at: Moment | None = Field(default=None, description="Not before this moment.")
+    scheduled_at: MomentOfTask | None = Field(default=None, description="Not before this moment.")
     delay_seconds: float | None = Field(default=None, ge=0, le=_TEN_YEARS, description="Not before so long from now.")
     expires_at: Moment | None = Field(
         default=None, description="No attempt starts from then on, no further one either: it ends as expired."
@@ -79,8 +85,8 @@ class Submission(BaseModel):
     timeout_seconds: float | None = Field(
         default=None, ge=0.01, le=86_400, description="Hard time limit of an attempt; default: the task type's."
     )
-    max_attempts: int | None = Field(
-        default=None, ge=1, le=MAX_ATTEMPTS, description="Attempts until it is failed; default: the task type's."
+    max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS), WHOLE] | None = Field(
+        default=None, description="Attempts until it is failed; default: the task type's."
     )
     dependencies: list[Dependency] = Field(
         default_factory=list,

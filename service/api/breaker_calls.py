@@ -6,6 +6,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
+from service.admit.numbers import WHOLE
 from service.api.answers import example, json_response, known_parameters_only
 from service.api.breaker_view import (
     EXAMPLE_BREAKER,
@@ -39,8 +40,8 @@ class OutcomeReport(Action):
         max_length=200,
         description="Of a failure: the name of its exception. It counts only when the policy counts that exception.",
     )
-    epoch: int | None = Field(
-        default=None, ge=0, description="The breaker's when the call began; of an older one nothing is counted."
+    epoch: Annotated[int, Field(ge=0), WHOLE] | None = Field(
+        default=None, description="The breaker's when the call began; of an older one nothing is counted."
     )
     permit: str | None = Field(default=None, max_length=100, description="Of a probe: what `permits` answered.")
     run_seconds: float = Field(default=0.0, ge=0, le=1e9)

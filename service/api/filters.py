@@ -7,6 +7,7 @@ from service.api.parts import Parts
 from service.errors import FieldError, InvalidRequest
 
 _LONGEST_TAG_NAME = 64
+TAG_PATTERN = rf"^[^\x00]{{1,{_LONGEST_TAG_NAME}}}:[^\x00]*$"
 
 
 async def refuse_unknown(parts: Parts, *, queue: str | None, task_type: str | None) -> None:

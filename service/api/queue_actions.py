@@ -3,8 +3,9 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from service.admit.numbers import WHOLE
 from service.api.answers import example, json_response, known_parameters_only, moment
 from service.api.given import Action, given, request_body
 from service.api.parts import GivenParts, Parts
@@ -43,7 +44,13 @@ class Resume(Action):
 class Purge(Action):
     """What is purged. `expected` is required, unless it is a dry run."""
 
-    expected: int | None = Field(default=None, ge=0, description="How many tasks there are; refused if that differs.")
+    model_config = ConfigDict(
+        json_schema_extra={"not": {"properties": {"expected": {"type": "null"}, "dry_run": {"const": False}}}}
+    )
+
+    expected: Annotated[int, Field(ge=0), WHOLE] | None = Field(
+        default=None, description="How many tasks there are; refused if that differs."
+    )
     states: list[Literal["queued", "scheduled", "held", "retrying"]] = Field(
         default=["queued"], min_length=1, max_length=4, description="The default is what is due: the queue's `depth`."
     )

@@ -4,9 +4,10 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from service.admit.moments import Moment
+from service.admit.numbers import WHOLE
 from service.api.alerts import Cursor
 from service.api.answers import example, json_response, known_parameters_only, moment
 from service.api.given import Action, given, idempotency_key, request_body
@@ -33,15 +34,22 @@ _EXAMPLE: dict[str, Any] = {
 }
 
 
+_WHICH = ("task_type", "error_type", "queue", "failed_after", "failed_before")
+
+
 class Replay(Action):
     """Which dead letters run again. At least one of the first five fields must be given."""
+
+    model_config = ConfigDict(json_schema_extra={"not": {"properties": {name: {"type": "null"} for name in _WHICH}}})
 
     task_type: str | None = Field(default=None, max_length=200)
     error_type: str | None = Field(default=None, max_length=300, description="As `GET /v1/dead-letters` names it.")
     queue: str | None = Field(default=None, max_length=63)
     failed_after: Moment | None = Field(default=None, description="Failed at this moment or later.")
     failed_before: Moment | None = Field(default=None, description="Failed before this moment.")
-    limit: int = Field(default=1000, ge=1, le=MOST, description="The oldest so many; call again for the rest.")
+    limit: Annotated[int, Field(ge=1, le=MOST), WHOLE] = Field(
+        default=1000, description="The oldest so many; call again for the rest."
+    )
     rate_per_second: float | None = Field(
         default=None, ge=0.001, le=10_000, description="They become due one after the other; default: all at once."
     )

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from contract.states import TaskState
 from service.admit.moments import Moment
 from service.api.answers import example, json_response, known_parameters_only
-from service.api.filters import readings_of_tags, refuse_unknown
+from service.api.filters import TAG_PATTERN, readings_of_tags, refuse_unknown
 from service.api.parts import GivenParts
 from service.api.problems import problem_responses
 from service.api.task_view import EXAMPLE_TASK, TaskView, task_view
@@ -29,6 +29,8 @@ router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)]
 MOST = 200
 _EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+_CURSOR_PATTERN = "^[A-Za-z0-9_-]{21}[AQgw]$"
+"""Sixteen bytes in Base64."""
 _CANCELLED_STATEMENT = "57014"
 """SQLSTATE query_canceled: ``statement_timeout`` ended it."""
 
@@ -76,7 +78,7 @@ async def list_tasks(
         bool | None, Query(description="True: only ended tasks that were run again as another; false: none of them.")
     ] = None,
     tag: Annotated[
-        list[str] | None,
+        list[Annotated[str, Field(json_schema_extra={"pattern": TAG_PATTERN})]] | None,
         Query(
             max_length=20,
             description="`name:value`, either with colons of its own or without; given more than once, all must match.",
@@ -85,7 +87,10 @@ async def list_tasks(
     submitted_after: Annotated[Moment | None, Query(description="Submitted at this moment or later.")] = None,
     submitted_before: Annotated[Moment | None, Query(description="Submitted before this moment.")] = None,
     limit: Annotated[int, Query(ge=1, le=MOST, description="Tasks on a page.")] = 50,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[
+        str | None,
+        Query(description="`next_cursor` of the page before.", json_schema_extra={"pattern": _CURSOR_PATTERN}),
+    ] = None,
 ) -> Response:
     """A page of tasks."""
     faults: list[FieldError] = []

@@ -52,6 +52,9 @@ async def counts(server: RedisServer) -> dict[str, SetAside]:
 
 async def newest(server: RedisServer, limit: int, before: str | None) -> list[SetAsideMessage]:
     """At most ``limit``, the newest first, of those older than the entry ``before``. Raises ``BrokerAway``."""
+    if before is not None and not any(map(int, before.split("-"))):
+        # Redis takes what is below its lowest id for a mistake.
+        return []
     start = "+" if before is None else f"({before}"
     entries = await server.command("XREVRANGE", keys.SET_ASIDE, start, "-", "COUNT", limit)
     return [_message(id_, dict(zip(flat[::2], flat[1::2], strict=True))) for id_, flat in entries]

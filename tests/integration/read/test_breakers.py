@@ -279,7 +279,7 @@ async def test_a_reader_who_has_it_already_is_told_so_until_something_changes(ap
     [
         ({"failure_threshold": True}, "/failure_threshold"),
         ({"failure_threshold": "5"}, "/failure_threshold"),
-        ({"failure_threshold": 5.0}, "/failure_threshold"),
+        ({"failure_threshold": 5.5}, "/failure_threshold"),
         ({"recovery_timeout": True}, "/recovery_timeout"),
         ({"recovery_timeout": "60"}, "/recovery_timeout"),
         ({"window_seconds": False}, "/window_seconds"),

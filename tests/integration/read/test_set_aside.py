@@ -49,6 +49,7 @@ async def test_pages_show_every_message_once_the_newest_first(api: httpx.AsyncCl
         page = (await api.get(LIST, params={"limit": 3} | ({"cursor": page["next_cursor"]} if seen else {}))).json()
         seen += [one["text"] for one in page["items"]]
     assert seen == ["6", "5", "4", "3", "2", "1", "0"]
+    assert (await api.get(LIST, params={"cursor": "0-0"})).json() == {"items": [], "next_cursor": None}
 
 
 @pytest.mark.parametrize(

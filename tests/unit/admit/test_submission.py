@@ -71,6 +71,13 @@ def test_a_moment_in_another_zone_is_the_same_moment() -> None:
     assert submission.scheduled_at == datetime(2030, 1, 1, tzinfo=UTC)
 
 
+def test_an_integer_may_be_written_with_a_fraction_of_zero() -> None:
+    submission = parse_submission({"task_type": "noop", "priority": 8.0, "max_attempts": 2.0})
+    assert (submission.priority, submission.max_attempts) == (8, 2)
+    assert type(submission.priority) is int
+    assert refused(priority=8.5, max_attempts=0.0).keys() == {"/priority", "/max_attempts"}
+
+
 def test_a_delay_and_a_moment_exclude_each_other() -> None:
     assert refused(delay_seconds=1, scheduled_at="2030-01-01T00:00:00Z").keys() == {"/delay_seconds"}
 

@@ -1,10 +1,13 @@
 from concurrent.futures import BrokenExecutor
 
+import jsonschema_rs
 import pytest
 from pydantic import ValidationError
 
 from contract.breaker_policy import BreakerPolicy
 from contract.retry import RetryPolicy
+
+SCHEMA = jsonschema_rs.validator_for(BreakerPolicy.model_json_schema())
 
 
 def test_breaker_as_people_have_it_keeps_its_exception_by_name() -> None:
@@ -78,3 +81,41 @@ def test_retry_policy_as_people_have_it_is_the_default() -> None:
 def test_retry_policy_out_of_bounds_or_with_another_key_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         RetryPolicy.model_validate(wrong)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {},
+        {"failure_threshold": 5.0, "recovery_timeout": 60},
+        {"failure_threshold": None, "window_seconds": 60, "failure_rate": 0.5},
+        {"window_seconds": 60, "slow_call_rate": 1, "slow_call_seconds": 0.5},
+        {"expected_exception": "OSError", "ignored_exceptions": []},
+        {"failure_rate": None, "window_seconds": None},
+    ],
+)
+def test_a_policy_that_fits_its_schema_is_taken(policy: dict[str, object]) -> None:
+    assert SCHEMA.is_valid(policy)
+    BreakerPolicy.model_validate(policy)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"failure_rate": 0.5},
+        {"failure_rate": 0.5, "window_seconds": None},
+        {"window_seconds": 60, "slow_call_rate": 1},
+        {"window_seconds": 60, "slow_call_seconds": 1, "slow_call_rate": None},
+        {"slow_call_rate": 1, "slow_call_seconds": 1},
+        {"failure_threshold": None},
+        {"failure_threshold": True},
+        {"failure_threshold": 5.5},
+        {"expected_exception": []},
+        {"expected_exception": [5]},
+        {"expected_exception": "not a name"},
+    ],
+)
+def test_a_policy_that_its_schema_forbids_is_refused(policy: dict[str, object]) -> None:
+    assert not SCHEMA.is_valid(policy)
+    with pytest.raises(ValidationError):
+        BreakerPolicy.model_validate(policy)

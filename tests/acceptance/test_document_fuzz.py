@@ -1,0 +1,78 @@
+"""The API does as its document says: schemathesis sends what it allows and what it forbids, and makes all its checks.
+
+``POINTSMAN_DOCUMENT_SEED`` and ``POINTSMAN_DOCUMENT_EXAMPLES`` ask for another run, and for a longer one.
+"""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from contract.catalogue import TaskTypeSpec
+from service.database import create_engine
+from service.embedded.valkey import ValkeyServer
+from service.settings import Settings
+from service.store import catalogue
+from service.store.store import Store
+from tests.acceptance.processes import ROOT
+from tests.acceptance.stack import GONE, Stack
+from tests.acceptance.waiting import until
+from tests.needs import stranger
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1800)]
+
+GIVEN = ROOT / "tests" / "strangers"
+SEED = os.environ.get("POINTSMAN_DOCUMENT_SEED", "1")
+EXAMPLES = os.environ.get("POINTSMAN_DOCUMENT_EXAMPLES", "3")
+TYPES = [TaskTypeSpec(name=name, time_limit_seconds=9, extra_positional=True) for name in ("echo", "noop")]
+
+
+@pytest.fixture
+async def service(database_url: str, own_valkey: ValkeyServer, tmp_path: Path) -> AsyncIterator[Stack]:
+    """A control plane without workers, for its queues are purged and its breakers forced. It knows two task types."""
+    store = Store(create_engine(Settings(database_url=SecretStr(database_url)), "test"))
+    async with store.statement() as connection:
+        await catalogue.publish(connection, "w@h#1", TYPES)
+    await store.close()
+    stack = Stack(database_url, own_valkey, tmp_path)
+
+    async def answers() -> bool:
+        try:
+            return (await stack.http.get("/livez")).status_code == 200
+        except GONE:
+            return False
+
+    try:
+        stack.service.start()
+        await until(answers, "the service to answer")
+        yield stack
+    finally:
+        await stack.__aexit__(None, None, None)
+
+
+def fuzz(url: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    """What schemathesis finds; its seed is in what it says."""
+    program = stranger("venv/bin/schemathesis")
+    for name in ("schemathesis.toml", "schemathesis_hooks.py"):
+        shutil.copy(GIVEN / name, directory)
+    words = [
+        *(str(program), "--config-file", "schemathesis.toml", "run", f"{url}/openapi.json"),
+        # What fits is judged by a check of ours, see the hooks. A stream has no end.
+        *("--checks", "all", "--exclude-checks", "positive_data_acceptance"),
+        *("--exclude-operation-id", "stream_breaker_transitions"),
+        *("--seed", SEED, "--max-examples", EXAMPLES, "--request-timeout", "10", "--no-color"),
+    ]
+    return subprocess.run(words, cwd=directory, capture_output=True, text=True, check=False)
+
+
+async def test_nothing_is_refused_that_the_document_allows_nor_accepted_that_it_forbids(
+    service: Stack, tmp_path: Path
+) -> None:
+    done = await asyncio.to_thread(fuzz, service.url, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No issues found" in done.stdout, done.stdout
