@@ -13,8 +13,9 @@ from starlette.staticfiles import StaticFiles
 
 from contract import RELEASE
 from service.api.answers import json_response, restore_nulls
-from service.api.problems import SCHEMA_NAME, FieldFault, Problem
-from service.api.schemas import drop_null_parameters, hoist_bodies, schema_of
+from service.api.problems import MEDIA_TYPE, SCHEMA_NAME, FieldFault, Problem
+from service.api.schemas import add_everywhere, drop_null_parameters, hoist_bodies, schema_of
+from service.errors import CrossSite, HeadTooLarge, PathTooLong, PointsmanError, TooSlow, UnknownHost
 
 _ASSETS = Path(__file__).parent / "static" / "swagger-ui"
 _DESCRIPTION = """\
@@ -112,9 +113,16 @@ def document(app: FastAPI) -> dict[str, Any]:
     assert SCHEMA_NAME in schemas
     hoist_bodies(found)
     drop_null_parameters(found)
+    add_everywhere(found, _told(UnknownHost, TooSlow, PathTooLong, HeadTooLarge), _told(CrossSite))
     found["components"]["schemas"] = dict(sorted(schemas.items()))
     restored: dict[str, Any] = restore_nulls(found)
     return restored
+
+
+def _told(*kinds: type[PointsmanError]) -> dict[str, Any]:
+    """Problems by status, briefly: they stand at every operation."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{SCHEMA_NAME}"}}}
+    return {str(kind.status): {"description": kind.title, "content": content} for kind in kinds}
 
 
 def add_documentation(app: FastAPI) -> None:

@@ -32,6 +32,14 @@ def hoist_bodies(document: dict[str, Any]) -> None:
             content["schema"] = {"$ref": _PLACE + name}
 
 
+def add_everywhere(document: dict[str, Any], always: dict[str, Any], of_acts: dict[str, Any]) -> None:
+    """Responses by status that come before any operation is asked; ``of_acts``: of what changes something."""
+    for path in document["paths"].values():
+        for method, operation in path.items():
+            added = always if method == "get" else always | of_acts
+            operation["responses"] = dict(sorted((added | operation["responses"]).items()))
+
+
 def drop_null_parameters(document: dict[str, Any]) -> None:
     """A path, a query and a header hold text: there is no null in them."""
     for operation in _operations(document):
