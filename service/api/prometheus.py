@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -13,6 +14,7 @@ from service.api.parts import GivenParts, Parts
 from service.api.problems import problem_responses
 from service.errors import DatabaseAway, InvalidRequest
 from service.loops import ExpectedFault
+from service.observe.broker_state import BrokerState, BrokerWatch
 from service.observe.exposition import Exposition, Snapshot
 from service.observe.kept import NotInTime, within
 from service.store import alerts, left_out
@@ -60,7 +62,7 @@ async def get_prometheus_metrics(request: Request, parts: GivenParts) -> Respons
 async def _snapshot(parts: Parts) -> Snapshot:
     views = parts.views
     broker, sums, backlog, workers, lag, counted = await asyncio.gather(
-        views.broker.state(),
+        _broker(views.broker),
         _if_known(views.totals.read()),
         _if_known(views.backlog.read()),
         _if_known(views.workers.read()),
@@ -71,6 +73,11 @@ async def _snapshot(parts: Parts) -> Snapshot:
     kinds = parts.catalogue.places(parts.settings)
     open_alerts, left = counted or (None, None)
     return Snapshot(broker, sums, backlog, workers, lag, pools, open_alerts, kinds, left)
+
+
+async def _broker(watch: BrokerWatch) -> BrokerState:
+    state = await watch.state()
+    return replace(state, set_aside=await watch.set_aside()) if state.up else state
 
 
 async def _counted(parts: Parts) -> tuple[Mapping[tuple[str, str], int], Mapping[Reason, int]]:

@@ -76,9 +76,10 @@ class BrokerWatch:
             # Its text may name the server's address.
             return BrokerState(None, "no connection", {})
         busy, ejected = _said(flat)
-        return BrokerState(depths, "", busy, ejected, await self._set_aside())
+        return BrokerState(depths, "", busy, ejected, await self.set_aside())
 
-    async def _set_aside(self) -> Mapping[str, SetAside] | None:
+    async def set_aside(self) -> Mapping[str, SetAside] | None:
+        """What nobody could run, asked now: a kept answer could be older than what another process has said since."""
         try:
             return await within(ANSWER_SECONDS, counts(self._server))
         except (BrokerAway, NotInTime):

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from contract import keys
 from contract.catalogue import TaskTypeSpec
 from service.store import metrics
 from service.store import totals as stored
@@ -179,6 +180,7 @@ async def test_a_counter_never_falls_from_one_process_to_the_next(
         told: list[dict[str, float]] = []
         for turn in range(24):
             await add(spine, tallies("a", "email", datetime.now(UTC), [0.1, 0.7 / (turn + 1)]))
+            await spine.server.command("HINCRBY", keys.SET_ASIDE_COUNTS, "total:email", 1)
             if turn % 5 == 4:
                 await fold(spine)
             if turn % 8 == 7:
@@ -188,6 +190,7 @@ async def test_a_counter_never_falls_from_one_process_to_the_next(
     falls = [(name, a[name], b[name]) for a, b in pairwise(told) for name in a if b[name] < a[name]]
     assert falls == []
     assert told[-1]['pointsman_tasks_succeeded_total{queue="email",task_type="a"}'] == 48
+    assert told[-1]['pointsman_messages_set_aside_total{queue="email"}'] == 24
 
 
 async def test_seconds_that_add_up_to_less_by_rounding_alone_do_not_fall(spine: Spine) -> None:
