@@ -16,7 +16,7 @@ from workers.once import MemoryRecords, Step
 from workers.progress import progress_text
 from workers.reading import reading
 from workers.routing import with_route
-from workers.running import carried_run, current_run, find_managed
+from workers.running import carried_run, current_run, find_by_id, find_managed
 from workers.tracing import gated, guard
 
 
@@ -158,8 +158,10 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         self, task_id: str | None = None, state: str | None = None, meta: Any = None, **options: Any
     ) -> None:
         """Celery's; in a managed run the state and its meta are the task's progress."""
-        run = self._managed_run or (find_managed("update_state()") if task_id is None else None)
+        run = self._managed_run
         if run is None or task_id not in (None, run.id):
+            run = find_managed("update_state()") if task_id is None else find_by_id(task_id)
+        if run is None:
             super().update_state(task_id, state, meta, **options)
             return
         run.show_progress(progress_text(state or "PROGRESS", None, None, "", meta))

@@ -77,6 +77,11 @@ def current_run(asked: str) -> Carried | None:
     return carried
 
 
+def find_by_id(task_id: str) -> "ManagedRun | None":
+    """The managed run of that id in this process: a thread that knows the id needs no context."""
+    return next((one.managed for one in list(_managed) if one.managed is not None and one.managed.id == task_id), None)
+
+
 def find_managed(asked: str) -> "ManagedRun | None":
     """``current_run`` for what Celery answers too: raises only where the answer would be about a managed run."""
     if _carried.get() is None and not _managed:

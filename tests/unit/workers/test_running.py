@@ -85,6 +85,15 @@ def test_a_thread_knows_the_run_as_its_body_does(make: MakeTask, start: Any) -> 
     assert [one["current"] for one in ran.progress] == [3]
 
 
+@pytest.mark.parametrize("start", [*CARRYING, in_a_bare_pool])
+def test_a_state_under_the_tasks_own_id_is_its_progress_in_any_thread(make: MakeTask, start: Any) -> None:
+    def body(self: Any) -> None:
+        task_id = self.request.id
+        start(lambda: self.update_state(task_id, "HALF", {"current": 5}))
+
+    assert [(one["state"], one["current"]) for one in run_attempt(make(body)).progress] == [("HALF", 5)]
+
+
 @pytest.mark.parametrize("start", CARRYING)
 def test_a_retry_in_a_thread_says_when(make: MakeTask, start: Any) -> None:
     def body(self: Any) -> None:
