@@ -166,6 +166,13 @@ class Connection(HttpToolsProtocol):
 
     # Ends
 
+    def shutdown(self) -> None:
+        """The server stops: what is refused already is not waited for."""
+        if self._refused_at is not None:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
     def look_after(self, now: float) -> None:
         """Close it when it takes too long. Called about twice a second."""
         bounds, answered = self._bounds, self._is_answered()
