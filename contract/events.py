@@ -156,6 +156,9 @@ class Beat(TypedDict):
     """Unique to this start of this parent."""
     pool: str
     queues: list[str]
+    """What it consumes now, in its order of preference; also while it is ejected."""
+    left: NotRequired[list[str]]
+    """Queues it consumes no longer, though it may still hold messages of them."""
     processes: int
     pid: int
     host: str
@@ -179,6 +182,11 @@ class Beat(TypedDict):
     """It was told to stop: it finishes what runs and takes nothing new."""
     ejected: NotRequired[bool]
     """It is taken off its queues: it finishes what runs and takes nothing new until it is let back."""
+
+
+def queues_in_hand(beat: Beat) -> frozenset[str]:
+    """Every queue that the worker may hold messages of."""
+    return frozenset([*beat["queues"], *beat.get("left", ())])
 
 
 BEAT_SECONDS = 2.0

@@ -14,6 +14,7 @@ from contract.message import VERSION
 from workers.cancelling import CancelRequests
 from workers.catalogue import Catalogue
 from workers.connection import AWAY, RedisConnection
+from workers.consumption import Consumption
 from workers.ejection import hear, question
 from workers.keeper import Keeper
 from workers.lost import LostChildren
@@ -30,7 +31,8 @@ _LOG_SECONDS = 10.0
 
 
 class Beats:
-    """Beats every ``BEAT_SECONDS``, and at once when the epoch changes, the node is told to stop, or leaves its queues.
+    """Beats every ``BEAT_SECONDS``, and at once when the epoch changes, the node is told to stop, or takes from other
+    queues than before.
 
     Between beats it looks for dead children, and for requests to cancel what the others run.
     """
@@ -47,7 +49,8 @@ class Beats:
         self._pulse = pulse
         self._counter = 0
         self._beaten_at = 0.0
-        self._said = (-1, False, False)
+        self._consumption = Consumption(self._consumed, lambda: node.reserved())
+        self._said: tuple[object, ...] = ()
         self._away_logged_at = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="pointsman-beats", daemon=True)
@@ -76,9 +79,10 @@ class Beats:
         self._cancels.run_once()
         self._lost.run_once()
         self._publish_catalogue(epoch)
-        said = self._appended_epoch(epoch), self._node.slots.stopping, self._node.is_off
+        queues, left = self._consumption.look()
+        said = self._appended_epoch(epoch), self._node.slots.stopping, self._node.is_off, queues
         if said != self._said or time.monotonic() - self._beaten_at >= BEAT_SECONDS - _TICK_SECONDS / 2:
-            self._beat(*said)
+            self._beat(*said, left)
 
     def _loop(self) -> None:
         while not self._stop.is_set():
@@ -118,14 +122,19 @@ class Beats:
         if answer[0] == "ok":
             self._catalogue_epoch = int(answer[1])
 
-    def _beat(self, epoch: int, stopping: bool, ejected: bool) -> None:
+    def _consumed(self) -> list[str]:
+        consumed = self._node.consumed
+        return list(self._node.queues) if consumed is None else consumed()
+
+    def _beat(self, epoch: int, stopping: bool, ejected: bool, queues: list[str], left: list[str]) -> None:
         node = self._node
         self._counter += 1
         beat: Beat = {
             "name": node.name,
             "owner": node.owner,
             "pool": node.pool,
-            "queues": list(node.queues),
+            "queues": queues,
+            "left": left,
             "processes": node.processes,
             "pid": node.pid,
             "host": node.host,
@@ -149,7 +158,7 @@ class Beats:
         }
         self._redis.command("HSET", BEATS, node.owner, json.dumps(beat))
         state(self._redis, node.settings.visibility_timeout_seconds)
-        self._beaten_at, self._said = time.monotonic(), (epoch, stopping, ejected)
+        self._beaten_at, self._said = time.monotonic(), (epoch, stopping, ejected, queues)
 
     def _show_kept(self, kept: int, epoch: int) -> None:
         self._kept = (kept, epoch)

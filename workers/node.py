@@ -28,11 +28,14 @@ class Node:
     slots: Slots
     processes: int
     queues: Sequence[str]
+    """What it is started to consume."""
     owner: str = ""
     """Unique to this start: the node name and a random part."""
     pid: int = field(default_factory=os.getpid)
     host: str = field(default_factory=socket.gethostname)
     started_at: float = field(default_factory=time.time)
+    consumed: Callable[[], list[str]] | None = None
+    """What it consumes now; None before the consumer was up once. Safe to call in any thread."""
     consuming: int = 0
     """Rises while the consumer's event loop turns."""
     reserved: Callable[[], list[str]] = list

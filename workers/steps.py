@@ -140,7 +140,7 @@ class Consuming(bootsteps.StartStopStep):
     def start(self, parent: Any) -> None:
         """The consumer is connected."""
         node = current_node()
-        node.queues = list(parent.app.amqp.queues.consume_from)
+        node.consumed = partial(_consumed, parent.app)
         node.reserved = partial(held_by, parent.task_consumer.channel)
         guard(parent.task_consumer.channel)
         # Before the event loop begins to fetch: the wanted state outlives this connection, and this process.
@@ -163,6 +163,11 @@ class Consuming(bootsteps.StartStopStep):
                 self._transport.defer_acknowledgements(False)
             except self._transport.connection_errors as error:
                 logger.debug("acknowledgements wait for the channel to close: %s", error)
+
+
+def _consumed(app: Any) -> list[str]:
+    # list() of a dict copies it in one step, and Celery puts another in its place rather than empty it.
+    return list(app.amqp.queues.consume_from)
 
 
 def _tick(node: Node, consumer: Any) -> None:

@@ -9,7 +9,7 @@
 local LISTENER_MILLISECONDS = 3000
 local SET_ASIDE, COUNTS = 'pointsman:set_aside', 'pointsman:set_aside_counts'
 local MOST_SET_ASIDE, CUT_BYTES = 1000, 2048
-local LONGEST_TAG = 500
+local LONGEST_TAG = 300 -- Beats name them.
 
 if #ARGV > 5 + ARGV[5] then
   local tags = {unpack(ARGV, 6 + ARGV[5])}

@@ -41,6 +41,7 @@ _NEEDED: Mapping[str, core_schema.CoreSchema] = {
     "running": core_schema.list_schema(_RUNNING, max_length=_LONGEST_LIST),
 }
 _MORE: Mapping[str, core_schema.CoreSchema] = {
+    "left": _NAMES,
     "reserved": _NAMES,
     "asking": _NAMES,
     "at": _MOMENT,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from contract.events import Beat
+from contract.events import Beat, queues_in_hand
 from contract.message import delivery_tag
 from service.broker import Broker
 from service.loops import Loop
@@ -101,7 +101,7 @@ class LostSweep:
             return
         for owner, beat in (self._living | dead).items():
             if owner not in living and owner not in self._dead:
-                self._gone.append(_Gone(frozenset(beat["queues"]), now))
+                self._gone.append(_Gone(queues_in_hand(beat), now))
         self._living, self._dead = living, frozenset(dead)
         self._gone = [gone for gone in self._gone if now - gone.at < _FORGET_SECONDS]
 

@@ -4,6 +4,7 @@ It waits until the pools of its queue have nothing else; then their queues are k
 itself, however, it is cleared. If its worker dies again, the rescue fails it: nothing else can have been the cause.
 """
 
+from contract.events import queues_in_hand
 from service.loops import Loop
 from service.reconcile.liveness import Liveness
 from service.store import quarantine
@@ -49,6 +50,6 @@ class QuarantineSweep:
         return False
 
     def _beside(self, queue: str) -> set[str]:
-        """Every queue that a living worker of this queue consumes; empty when none lives."""
+        """Every queue that a living worker of this queue may run tasks of; empty when none lives."""
         beats = self._liveness.beats().values()
-        return {other for beat in beats if queue in beat["queues"] for other in beat["queues"]}
+        return {other for beat in beats if queue in beat["queues"] for other in queues_in_hand(beat)}

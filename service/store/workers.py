@@ -36,7 +36,11 @@ async def saw(connection: Connection, beats: Sequence[Beat]) -> None:
         await connection.execute(
             statement.on_conflict_do_update(
                 index_elements=["owner"],
-                set_={"last_seen_at": func.now(), "processes": statement.excluded.processes},
+                set_={
+                    "last_seen_at": func.now(),
+                    "processes": statement.excluded.processes,
+                    "queues": statement.excluded.queues,
+                },
             )
         )
     await connection.execute(_FORGET)

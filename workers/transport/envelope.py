@@ -9,6 +9,8 @@ from kombu.utils.json import loads
 
 DEEPEST = 256
 """Levels within each other. Handing arguments to a child takes two of Python's thousand for each."""
+LONGEST_TAG = 300
+"""Characters of a delivery tag. Beats name them; ``fetch.lua`` knows this number."""
 _TYPED = b'"__type__"'
 """Marks a value that JSON does not know, in kombu's words."""
 _ESCAPED = rb"\u00"
@@ -65,7 +67,7 @@ def _check_properties(properties: Any) -> None:
         raise NotAMessage("its properties are no object")
     get = properties.get
     tag, info = get("delivery_tag"), get("delivery_info")
-    if type(tag) is not str or not tag.isprintable() or not tag:
+    if type(tag) is not str or not tag.isprintable() or not 0 < len(tag) <= LONGEST_TAG:
         raise NotAMessage("its delivery tag is no name")
     if type(info) is not dict or type(info.get("exchange")) is not str or type(info.get("routing_key")) is not str:
         raise NotAMessage("its delivery_info names no exchange and routing key")

@@ -131,6 +131,15 @@ async def test_workers_are_kept_with_the_time_they_were_seen(spine: Spine) -> No
     assert row == {"owner": "w#1", "name": "w@h", "queues": ["maintenance"], "seen": True}
 
 
+async def test_workers_are_shown_with_the_queues_they_consume_now(spine: Spine) -> None:
+    watch = BeatWatch(spine.store, spine.server, spine.settings)
+    for counter, queues in enumerate([["maintenance"], ["maintenance"], ["maintenance", "email"], ["email"]]):
+        await beat(spine, "w#1", 1, counter, queues=queues)
+        await watch.single_pass()
+        if counter > 0:
+            assert await spine.rows("SELECT queues FROM worker") == [{"queues": queues}]
+
+
 async def test_a_beat_that_cannot_be_read_hides_no_other(spine: Spine) -> None:
     watch = BeatWatch(spine.store, spine.server, spine.settings)
     await spine.server.command("HSET", keys.BEATS, "bad", "not json")

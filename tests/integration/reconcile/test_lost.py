@@ -144,6 +144,25 @@ async def test_what_a_dead_worker_had_fetched_is_sent_again_once_and_forgotten_b
     assert await places(spine) == {task: "sent"}, "somebody else fetched it"
 
 
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        ({"queues": ["email", "maintenance"]}, "waiting"),
+        ({"queues": ["email"], "left": ["maintenance"]}, "waiting"),
+        ({"queues": ["email"]}, "sent"),
+    ],
+)
+async def test_what_a_dead_worker_may_have_fetched_is_judged_by_the_queues_it_had_in_hand_last(
+    spine: Spine, judge: Judge, sweep: LostSweep, said: dict[str, list[str]], place: str
+) -> None:
+    task = await sent(spine)
+    await fetch(spine)
+    await beat(spine, "w#1", 1, 2, **said)
+    await judge.watch(11)
+    await sweep.single_pass()
+    assert await places(spine) == {task: place}
+
+
 async def test_what_a_living_worker_says_it_holds_is_not_sent_again_when_another_dies(
     spine: Spine, judge: Judge, sweep: LostSweep
 ) -> None:

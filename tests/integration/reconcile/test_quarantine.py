@@ -92,6 +92,17 @@ async def test_it_waits_until_its_pool_has_nothing_else(spine: Spine, sweep: Qua
     assert quarantined
 
 
+async def test_queue_that_its_worker_has_just_left_is_kept_empty_too(spine: Spine, quarantined: str) -> None:
+    judge = Judge(spine)
+    for counter in (1, 2):
+        await beat(spine, "w#1", 1, counter, queues=["maintenance"], left=["email"])
+        await judge.watch(1)
+    await QuarantineSweep(spine.store, judge).single_pass()
+    rows = await spine.rows("SELECT queue FROM quarantine_queue ORDER BY queue")
+    assert [row["queue"] for row in rows] == ["email", "maintenance"]
+    assert quarantined
+
+
 async def test_nothing_runs_beside_it_and_what_came_meanwhile_runs_after_it(
     spine: Spine, sweep: QuarantineSweep, quarantined: str
 ) -> None:

@@ -446,6 +446,72 @@ def test_message_with_a_broken_body_is_set_aside_and_acknowledged(
     assert client.xlen(keys.SET_ASIDE) == 1
 
 
+@pytest.mark.parametrize(
+    "entry",
+    ["{", "[1]", "[1,2,3,4]", '["x","","first"]', '[{"properties":{}},"","first"]', "[" * 5000,
+     '[{"headers":[1],"properties":{"delivery_tag":"t","delivery_info":{"exchange":"","routing_key":"first"}}},"","first"]'],
+)  # fmt: skip
+def test_what_cannot_be_given_back_after_the_visibility_timeout_is_set_aside(
+    client: Any, start: Callable[..., Node], publish: Callable[..., None], entry: str
+) -> None:
+    client.hset("unacked", "t", entry)
+    client.zadd("unacked_index", {"t": 1})
+    node = start()
+    node.channel.qos.restore_visible(interval=1)
+    assert (unacked(client), client.zcard("unacked_index"), client.xlen(keys.SET_ASIDE)) == ({}, 0, 1)
+    publish("a")
+    assert node.drain() == ["a"]
+
+
+def test_message_without_headers_is_given_back(client: Any, start: Callable[..., Node]) -> None:
+    message = {
+        "body": "W10=",
+        "content-type": "application/json",
+        "headers": None,
+        "properties": {
+            "delivery_tag": "t",
+            "delivery_info": {"exchange": "", "routing_key": "first"},
+            "body_encoding": "base64",
+        },
+    }
+    client.lpush("first", json.dumps(message))
+    node = start()
+    node.drain()
+    node.close()
+    (again,) = client.lrange("first", 0, -1)
+    assert json.loads(again)["body"] == "W10="
+
+
+@pytest.mark.parametrize("routing", [("", "nowhere"), ("nobody", "first"), ("nobody", "nowhere")])
+def test_message_goes_back_to_the_queue_it_came_from_whatever_it_says(
+    client: Any, start: Callable[..., Node], publish: Callable[..., None], routing: tuple[str, str]
+) -> None:
+    publish("a")
+    message = json.loads(client.rpop("first"))
+    message["properties"]["delivery_info"] = dict(zip(("exchange", "routing_key"), routing, strict=True))
+    client.lpush("first", json.dumps(message))
+    node = start()
+    node.drain()
+    node.close()
+    assert (client.llen("first"), unacked(client)) == (1, {})
+
+
+def test_what_is_no_message_is_set_aside_when_it_would_be_given_back(
+    client: Any, start: Callable[..., Node], publish: Callable[..., None]
+) -> None:
+    """The connection is lost before the node looked at it."""
+    publish("a")
+    message = json.loads(client.rpop("first"))
+    client.lpush("first", json.dumps(message | {"body": 5}))
+    node = start()
+    node.send_next()
+    until(lambda: unacked(client), "the fetch to be done")
+    node.channel.client.connection.disconnect()
+    node.close()
+    assert (client.llen("first"), client.xlen(keys.SET_ASIDE)) == (0, 1)
+    assert unacked(client) == {}
+
+
 def test_queue_without_a_bell_is_consumed_as_by_kombu(
     client: Any, start: Callable[..., Node], publish: Callable[..., None]
 ) -> None:

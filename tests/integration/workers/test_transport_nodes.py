@@ -104,6 +104,17 @@ def test_node_is_inspected_and_told_what_to_consume(plane: ControlPlane, shared_
     plane.wait_for(task, "succeeded")
 
 
+def test_beat_names_what_control_commands_made_the_node_consume(plane: ControlPlane, shared_worker: Worker) -> None:
+    def queues() -> list[str]:
+        return list(next(beat for beat in plane.beats() if beat["name"] == "shared@test")["queues"])
+
+    before = queues()
+    shared_worker.celery("control", "add_consumer", "afterwards")
+    until(lambda: queues() == [*before, "afterwards"], "the beat to name it")
+    shared_worker.celery("control", "cancel_consumer", "afterwards")
+    until(lambda: queues() == before, "the beat not to name it")
+
+
 def test_worker_reconnects_when_valkey_restarts(
     own_plane: ControlPlane, valkey: Valkey, start_worker: StartWorker
 ) -> None:

@@ -216,7 +216,8 @@ def test_header_that_celery_cannot_use_is_none(app: Celery, field: str, value: o
     [
         (("content-type",), ["application/json"]), (("content-type",), {}), (("content-encoding",), 5), (("body",), {}),
         (("headers",), [1]), (("headers",), None), (("properties",), None), (("properties", "priority"), [1]),
-        (("properties", "priority"), "high"), (("properties", "delivery_tag"), 7), (("properties", "delivery_tag"), ""),
+        (("properties", "priority"), "high"), (("properties", "delivery_tag"), 7),
+        (("properties", "delivery_tag"), ""), (("properties", "delivery_tag"), "x" * 301),
         (("properties", "delivery_info"), None), (("properties", "delivery_info", "routing_key"), ["x"]),
         (("properties", "body_encoding"), "rot13"), (("properties", "body_encoding"), ["base64"]),
         (("properties", "reply_to"), 5), (("properties", "correlation_id"), {}),
