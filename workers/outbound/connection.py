@@ -81,7 +81,7 @@ def _check(host: str, targets: list[_Target], allowed: Sequence[str]) -> None:
         if what is not None:
             raise TargetRefused(
                 f"{host} leads to {address[0]}, {what}: tasks call public addresses only. "
-                "Name its network in POINTSMAN_ALLOW_PRIVATE_TARGETS of the workers to lift this."
+                f"POINTSMAN_ALLOW_PRIVATE_TARGETS={address[0]} for the workers lifts this, or its network."
             )
 
 
