@@ -31,6 +31,7 @@ _EXAMPLE_FIGURES: dict[str, Any] = {
     "retry_count": 0,
     "timed_out": 0,
     "interrupted": 0,
+    "uncertain_sendings": 0,
     "duplicates": 0,
     "native": 0,
     "success_rate": 0.983193,
@@ -65,6 +66,7 @@ class FiguresView(BaseModel):
     retry_count: int = Field(description="Failed attempts that another followed, plain Celery runs included.")
     timed_out: int = Field(description="Attempts ended by a time limit.")
     interrupted: int = Field(description="Attempts that ended with their worker, or when it was stopped.")
+    uncertain_sendings: int = Field(description="Tasks sent again in a new epoch of Redis that may have run before.")
     duplicates: int = Field(description="Messages that found their task already running or done.")
     native: int = Field(description="Executions of plain Celery tasks.")
     success_rate: float | None = Field(description="succeeded ÷ (succeeded + failed), null when there are none.")

@@ -30,6 +30,7 @@ EXAMPLE_TASK: dict[str, Any] = {
     "attempt": 1,
     "max_attempts": 4,
     "interruptions": 0,
+    "uncertain_sendings": 0,
     "submitted_at": "2026-11-22T08:30:00.120000Z",
     "due_at": "2026-11-22T08:30:00.120000Z",
     "started_at": "2026-11-22T08:30:00.135000Z",
@@ -102,6 +103,9 @@ class TaskView(BaseModel):
     attempt: int = Field(description="The newest attempt that started; 0 before the first.")
     max_attempts: int = Field(description="Attempts until it is failed, interrupted ones not counted.")
     interruptions: int = Field(description="Attempts that ended with their worker and not by themselves.")
+    uncertain_sendings: int = Field(
+        description="How often it was sent again while nobody knew whether it had run: Redis had lost what it knew."
+    )
     submitted_at: AwareDatetime
     due_at: AwareDatetime = Field(description="When the newest attempt was due, or the next one is.")
     started_at: AwareDatetime | None = Field(description="Start of the newest attempt.")
@@ -159,6 +163,7 @@ def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, 
         "attempt": row["attempt"],
         "max_attempts": row["max_attempts"],
         "interruptions": row["interruptions"],
+        "uncertain_sendings": row["uncertain_sendings"],
         "submitted_at": moment(row["submitted_at"]),
         "due_at": moment(row["due_at"]),
         "started_at": moment(row["started_at"]),

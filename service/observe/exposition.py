@@ -26,6 +26,7 @@ _COUNTERS = {
     "retried": ("attempts_retried", "Failed attempts that another followed, without plain Celery runs."),
     "timed_out": ("attempts_timed_out", "Attempts ended by a time limit."),
     "interrupted": ("attempts_interrupted", "Attempts that ended with their worker, or when it was stopped."),
+    "uncertain_sendings": ("uncertain_sendings", "Tasks sent again in a new epoch that may have run before."),
     "duplicates": ("duplicate_messages", "Messages that found their task already running or done."),
     "native": ("native_runs", "Executions of plain Celery tasks, however they ended."),
     "native_succeeded": ("native_runs_succeeded", "Executions of plain Celery tasks that succeeded."),

@@ -27,6 +27,7 @@ class TaskFigures:
     retry_count: int
     timed_out: int
     interrupted: int
+    uncertain_sendings: int
     duplicates: int
     native: int
     success_rate: float | None
@@ -53,6 +54,7 @@ def figures(sums: Sums) -> TaskFigures:
         retry_count=int(counts["retried"]),
         timed_out=int(counts["timed_out"]),
         interrupted=int(counts["interrupted"]),
+        uncertain_sendings=int(counts["uncertain_sendings"]),
         duplicates=int(counts["duplicates"]),
         native=int(counts["native"]),
         success_rate=counts["succeeded"] / ended if ended else None,

@@ -176,7 +176,7 @@ class EpochSweep:
     async def _send_again(self, epoch: int) -> int:
         moved = 0
         while True:
-            async with self._store.statement() as connection:
+            async with self._store.transaction() as connection:
                 found, part = await epochs.send_again(connection, epoch, list(self._running), _TASKS_A_STATEMENT)
             moved += part
             if found < _TASKS_A_STATEMENT:

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import text
 
+from service.store import metrics
+from service.store.metrics import Tallies
 from service.store.store import Connection
 
 FIRST_ID = "0-0"
@@ -44,9 +46,11 @@ _SEND_AGAIN = text("""
         WHERE t.place = 'sent' AND t.state = 'queued' AND t.sent_epoch < :epoch
         ORDER BY t.id FOR UPDATE OF t
     ), moved AS (
-        UPDATE task_live t SET place = 'waiting' FROM part WHERE t.id = part.id RETURNING t.id
+        UPDATE task_live t SET place = 'waiting', uncertain_sendings = least(t.uncertain_sendings + 1, 32767)
+        FROM part WHERE t.id = part.id RETURNING t.task_type, t.queue
     )
-    SELECT (SELECT count(*) FROM found) AS found, (SELECT count(*) FROM moved) AS moved
+    SELECT task_type, queue, count(*) AS tasks, 0 AS found, now() AS at FROM moved GROUP BY task_type, queue
+    UNION ALL SELECT '', '', 0, count(*), now() FROM found
 """)
 
 
@@ -101,9 +105,15 @@ async def leave(connection: Connection, stream: str, last_id: str, following: st
 
 
 async def send_again(connection: Connection, epoch: int, running: Sequence[str], most: int) -> tuple[int, int]:
-    """Up to ``most`` tasks sent before this epoch wait again, but for ``running``. Returns how many were found, and of
-    how many that was still so.
+    """Up to ``most`` tasks sent before this epoch wait again, but for ``running``; in a transaction. Nobody knows
+    whether they had run, which is counted on each and in TaskMetrics. Returns how many were found, and of how many that
+    was still so.
     """
     parameters = {"epoch": epoch, "running": list(running), "most": most}
-    row = (await connection.execute(_SEND_AGAIN, parameters)).one()
-    return row.found, row.moved
+    rows = (await connection.execute(_SEND_AGAIN, parameters)).all()
+    tallies = Tallies()
+    for row in rows:
+        if row.tasks:
+            tallies.of(row.task_type, row.queue, row.at).counts["uncertain_sendings"] += row.tasks
+    await metrics.add(connection, tallies)
+    return sum(row.found for row in rows), sum(row.tasks for row in rows)

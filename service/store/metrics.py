@@ -24,6 +24,7 @@ COUNTERS = (
     "retried",
     "timed_out",
     "interrupted",
+    "uncertain_sendings",
     "duplicates",
     "native",
     "native_succeeded",

@@ -79,6 +79,7 @@ class NewTask:
             "attempt": 0,
             "max_attempts": self.max_attempts,
             "interruptions": 0,
+            "uncertain_sendings": 0,
             "dispatch": 1 if sent else 0,
             "sent_epoch": self.sent_epoch,
             "sent_at": submitted_at,

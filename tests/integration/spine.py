@@ -194,6 +194,7 @@ class Spine:
         """The sums of TaskMetrics over everything, without zeros."""
         names = (
             "submitted started executions succeeded failed cancelled expired retried timed_out interrupted duplicates"
+            " uncertain_sendings"
             " native sla_met sla_missed"
         )
         sums = ", ".join(f"sum({name})::int AS {name}" for name in names.split())

@@ -48,6 +48,8 @@ class _Counters:
     """Attempts ended by a time limit, by their end."""
     interrupted: Mapped[int] = _zero()
     """Attempts that ended with their worker, by their rescue. Not among ``executions``."""
+    uncertain_sendings: Mapped[int] = _zero()
+    """Sendings in a new epoch of tasks of which nobody knows whether they had run, by when they were let go again."""
     duplicates: Mapped[int] = _zero()
     """Messages that found their task already running or done, by the gate's answer."""
     native: Mapped[int] = _zero()

@@ -48,6 +48,8 @@ class _TaskColumns:
     """The budget of attempts."""
     interruptions: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     """Attempts that ended with their worker and not by themselves. They do not count against the budget."""
+    uncertain_sendings: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """How often it was sent again while nobody knew whether it had run: Redis was another, or had lost its data."""
     dispatch: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     """How often the task was sent to the broker."""
     sla_seconds: Mapped[float] = mapped_column(REAL)

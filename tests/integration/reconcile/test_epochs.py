@@ -41,6 +41,32 @@ async def test_an_emptied_redis_gets_everything_that_was_sent_again(spine: Spine
     assert {message["headers"]["pointsman"]["epoch"] for message in sent if message} == {2}
 
 
+async def test_what_may_have_run_when_redis_and_its_node_were_lost_is_counted_and_shown(spine: Spine) -> None:
+    ran, told = new_task(), new_task()
+    for task in (ran, told):
+        await spine.commits.join(task)
+    await spine.commits.drain()
+    messages = [await spine.message(MAINTENANCE) for _ in range(2)]
+    assert messages[0] is not None
+    assert messages[1] is not None
+    # The first runs, and nobody reads of it any more; of the second the start is written down.
+    await spine.gate(messages[1])
+    await spine.record_all()
+    await spine.gate(messages[0])
+    await spine.server.command("FLUSHALL")
+    await spine.open_epoch()
+    rows = await spine.rows("SELECT id::text, uncertain_sendings AS n FROM task_live")
+    assert {row["id"]: row["n"] for row in rows} == {ran.id: 1, told.id: 0}
+    assert (await spine.counters())["uncertain_sendings"] == 1
+    await spine.dispatcher.single_pass()
+    again = await spine.message(MAINTENANCE)
+    assert again is not None
+    await spine.report(again, await spine.gate(again, token="again"), token="again")
+    await spine.record_all()
+    (row,) = await spine.rows("SELECT attempt, uncertain_sendings AS n FROM task")
+    assert row == {"attempt": 1, "n": 1}, "an attempt that nobody knew of has no number"
+
+
 async def test_data_of_another_server_gets_a_new_epoch(spine: Spine) -> None:
     """A restored snapshot: everything is there, and its run_id is the old server's."""
     await spine.server.command("HSET", keys.CONTROL, "run_id", "the server before")

@@ -21,6 +21,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "attempt": 0,
         "max_attempts": 1,
         "interruptions": 0,
+        "uncertain_sendings": 0,
         "dispatch": 0,
         "sla_seconds": 2.0,
         "requested_timeout_seconds": None,
