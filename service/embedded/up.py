@@ -100,7 +100,7 @@ def _start_servers(
     runtime_dir = make_runtime_dir()
     valkey = None
     if redis_url is None:
-        valkey = ValkeyServer(options.data_dir / "valkey", runtime_dir)
+        valkey = ValkeyServer(options.data_dir / "valkey", runtime_dir, has_password=True)
         servers.append((valkey, Tier.VALKEY))
     if database_url is None:
         postgres = PostgresServer(options.data_dir / "postgres", runtime_dir)

@@ -41,6 +41,6 @@ def postgres_of_compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Po
 def valkey_of_compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
     """Valkey with the settings of docker-compose.yml."""
     words = services()["valkey"]["command"]
-    settings = {name.removeprefix("--"): value for name, value in zip(words[1::2], words[2::2], strict=True)}
+    settings = {name.removeprefix("--"): value for name, value in zip(words[4::2], words[5::2], strict=True)}
     with ValkeyServer(tmp_path_factory.mktemp("compose") / "valkey", settings=settings) as server:
         yield server

@@ -2,6 +2,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -112,3 +113,24 @@ def test_stopped_server_can_start_again(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match="valkey is not running"):
             _ = server.pid
         assert server.start().is_ready()
+
+
+def test_valkey_with_a_password_lets_nobody_else_in_and_shows_it_to_nobody(tmp_path: Path) -> None:
+    with ValkeyServer(tmp_path / "valkey", has_password=True) as server:
+        url, password = server.url, urlsplit(server.url).password
+        assert password is not None
+        with redis.Redis.from_url(url) as client:
+            client.set("survivor", "9")
+        with redis.Redis(port=server.port) as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+        shown = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True).stdout
+        assert str(server.port) in shown
+        assert password not in shown + repr(server.spec()) + server.log_path.read_text()
+        (file,) = [
+            path for path in server.data_dir.iterdir() if path.is_file() and password in path.read_text("latin-1")
+        ]
+        assert file.stat().st_mode & 0o777 == 0o600
+        server.kill()
+        server.start()
+        assert server.url == url
+        assert value_of(server, "survivor") == b"9"

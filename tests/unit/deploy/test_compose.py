@@ -19,17 +19,19 @@ SERVICE = {f"POINTSMAN_{name.upper()}" for name in ServiceSettings.model_fields}
 WORKER = {f"POINTSMAN_{name.upper()}" for name in WorkerSettings.model_fields} | {CONFIG}
 OF_IMAGES = {
     "postgres": {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_INITDB_ARGS"},
+    "valkey": {"VALKEYCLI_AUTH", "REDISCLI_AUTH"},
     "flower": {"CELERY_BROKER_URL", "CELERY_CONFIG_MODULE", "PYTHONPATH"},
 }
 """Variables that images of others document."""
 OF_ASYNCPG = {"PGSSLROOTCERT"}
-COMPOSES_OWN = {"TAG"}
+COMPOSES_OWN = {"TAG", "REDIS_PASSWORD"}
 KINDS = (CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask)
 SETTLING_SECONDS = 20
 """What a worker needs to end beside its tasks."""
 
 each_service = pytest.mark.parametrize("name", compose.services())
 each_of_ours = pytest.mark.parametrize("name", compose.ours())
+PASSWORDS = ("POSTGRES_PASSWORD", "REDIS_PASSWORD")
 each_worker = pytest.mark.parametrize("name", compose.workers())
 
 
@@ -107,7 +109,20 @@ def test_values_of_env_example_are_valid(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_password_of_the_database_has_no_default() -> None:
     assert compose.example_variables()["POSTGRES_PASSWORD"] == ""
     with pytest.raises(AssertionError, match="POSTGRES_PASSWORD is not set"):
-        compose.environment(compose.services()["api"], {})
+        compose.environment(compose.services()["api"], {"REDIS_PASSWORD": "x"})
+
+
+@pytest.mark.parametrize("name", ["valkey", "api", "worker-email", "flower"])
+def test_password_of_the_broker_has_no_default(name: str) -> None:
+    assert compose.example_variables()["REDIS_PASSWORD"] == ""
+    with pytest.raises(AssertionError, match="REDIS_PASSWORD is not set"):
+        compose.environment(compose.services()[name], {"POSTGRES_PASSWORD": "x"})
+    assert "s3cret" in str(compose.environment(compose.services()[name], dict.fromkeys(PASSWORDS, "s3cret")))
+
+
+def test_password_of_the_broker_stands_on_no_command_line() -> None:
+    for service in compose.services().values():
+        assert "REDIS_PASSWORD" not in str(service.get("command")) + str(service.get("healthcheck"))
 
 
 @each_worker
