@@ -54,6 +54,7 @@ _WRONG: Mapping[EventKind, Mapping[str, tuple[Any, ...]]] = {
     EventKind.SUCCEEDED: _ENDED | {"error": _NO_ERROR},
     EventKind.FAILED: _ENDED | {"error": (None, *_NO_ERROR)},
     EventKind.BLOCKED: _ENDED | {"held_by": (*_NO_TEXT, "", "noop", "worker:x", "dependency:", "task_type:" + _LONG)},
+    EventKind.UNCLAIMED: _TOLD | {"reason": (*_NO_TEXT, _LONG)},
     EventKind.PROGRESS: {"attempt": (*_NO_INTEGER, 0, 2**15), "progress": (*_NO_TEXT, None)},
     EventKind.NATIVE: {
         "task_type": (*_NO_TEXT, "", "x" * 201),
@@ -152,6 +153,8 @@ class Grammar:
         if kind is EventKind.PROGRESS:
             return {"attempt": 1, "progress": "{}"}
         told |= {"dispatch": 1}
+        if kind is EventKind.UNCLAIMED:
+            return told | {"reason": "its queue is not known"}
         if kind not in (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.BLOCKED):
             return told
         told |= {"started_at": self._at, "run_seconds": 0.1}
