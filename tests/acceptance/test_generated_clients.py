@@ -49,9 +49,10 @@ async def test_openapi_python_client_makes_a_client_that_fits(stack: Stack, docu
     use = tmp_path / "use.py"
     use.write_text((GIVEN / "use_openapi_python_client.txt").read_text())
     python = generator.with_name("python")
-    # Its own client.py does not keep the one rule left out.
-    strict = ("--strict", "--no-extra-checks", "--no-incremental", "--config-file=")
-    run(tmp_path, sys.executable, "-m", "mypy", *strict, "--python-executable", python, use, "made")
+    # What it makes of any document, its client.py, is not ours to judge: a fix of ruff's breaks its types.
+    strict = ("--strict", "--follow-imports=silent", "--no-incremental", "--config-file=")
+    made = (use, "made/api", "made/models")
+    run(tmp_path, sys.executable, "-m", "mypy", *strict, "--python-executable", python, *made)
     assert run(tmp_path, python, use, stack.url, uuid4().hex).split() == ["succeeded"]
 
 
