@@ -104,8 +104,9 @@ def _check_fields(fields: dict[str, Any]) -> None:
     if get("eta") is not None or get("expires") is not None:
         _check_times(get("eta"), get("expires"))
     _check_names(fields)
-    if (header := get(HEADER)) is not None:
-        if (fault := header_fault(header, fields["id"])) is not None:
+    if HEADER in fields:
+        # Also null: to a child a message is managed when it has the header.
+        if (fault := header_fault(fields[HEADER], fields["id"])) is not None:
             raise NotAMessage(f"its header {HEADER} {fault}")
         if get("eta") is not None or get("expires") is not None:
             # The control plane sends a task when it is due.

@@ -143,6 +143,14 @@ def test_managed_header_without_one_of_its_fields_is_none(field: str) -> None:
         received(json.dumps(message).encode())
 
 
+@pytest.mark.parametrize("header", [None, 5, "yes", [], {}])
+def test_managed_header_that_is_no_object_is_none(header: object) -> None:
+    message = json.loads(ours())
+    message["headers"][HEADER] = header
+    with pytest.raises(NotAMessage, match="pointsman"):
+        received(json.dumps(message).encode())
+
+
 @pytest.mark.parametrize("task_id", [None, 5, ["a"], "", "my own id", "6B0BDC9B-0F52-4F3C-8D8F-0E7C7A9A4C11"])
 def test_managed_message_has_the_id_of_a_task(task_id: object) -> None:
     assert header_fault({"version": 1}, task_id) is not None
