@@ -2,9 +2,13 @@
 replaced in one moment. Further apart they would misread each other.
 """
 
+import re
+
 from contract.keys import CONTROL
 from contract.message import VERSION
 from workers.connection import RedisConnection
+
+_NUMBER = re.compile(r"-?[0-9]{1,9}")
 
 
 class OtherContract(SystemExit):
@@ -16,7 +20,8 @@ def understand(redis: RedisConnection) -> None:
     one of ``workers.connection.AWAY``.
     """
     stated = redis.command("HGET", CONTROL, "contract")
-    if stated is not None and stated.isdecimal() and abs(int(stated) - VERSION) > 1:
+    # What is no number says nothing; the control plane writes it anew.
+    if stated is not None and _NUMBER.fullmatch(stated) and abs(int(stated) - VERSION) > 1:
         older, newer = ("worker", "control plane") if int(stated) > VERSION else ("control plane", "worker")
         raise OtherContract(
             f"The control plane speaks contract version {stated}, this worker {VERSION}: they must not be more than one"

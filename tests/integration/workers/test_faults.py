@@ -312,7 +312,7 @@ def test_message_with_a_body_of_another_shape_does_not_end_the_worker(
         "properties": properties,
     }
     own_plane.redis.lpush("maintenance", json.dumps(strange))
-    until(lambda: "the body is not a task" in worker.text(), "the worker to say what it met", 40)
+    until(lambda: "are set aside: " in worker.text(), "the worker to say what it met", 40)
     own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
     until(lambda: own_plane.unacknowledged() == 0, "nothing to be left")
     assert worker.process.poll() is None
