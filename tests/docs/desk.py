@@ -27,9 +27,9 @@ _LEFT_OUT = frozenset({".git", ".venv", ".pointsman", "logs"})
 _UP = re.compile(
     r"^(?P<settings>(?:\w+=\S+ )*)(?:\./scripts/up|python -m service\.embedded)(?P<options>(?: [^#\n]*)?)", re.M
 )
-_REDIS = "6379"
+_REDIS = "redis://127.0.0.1:6379"
 _JOINED = "POINTSMAN_TASK_MODULES"
-_PORT = re.compile(r"(?<=127\.0\.0\.1:)(?:800\d|6379)\b|(?<=--port )800\d\b")
+_PORT = re.compile(r"(?<=127\.0\.0\.1:)800\d\b|(?<=--port )800\d\b")
 
 
 class Desk:
@@ -42,6 +42,7 @@ class Desk:
         self.directory = directory
         self._up: subprocess.Popen[bytes] | None = None
         self._ports: dict[str, str] = {}
+        self._redis = _REDIS
         self._settings: dict[str, str] = {}
         self._blocks = list(blocks)
         _link_checkout(directory)
@@ -96,15 +97,15 @@ class Desk:
 
     def here(self, text: str) -> str:
         """The text of a page with the ports of this desk: each of a page's own becomes a free one, for good, and
-        Redis's that of the stack's Valkey.
+        a Redis of the reader's is the stack's Valkey, with its password.
         """
 
         def port(found: re.Match[str]) -> str:
-            if found[0] not in self._ports and found[0] != _REDIS:
+            if found[0] not in self._ports:
                 self._ports[found[0]] = str(free_port())
-            return self._ports.get(found[0], found[0])
+            return self._ports[found[0]]
 
-        return _PORT.sub(port, text)
+        return _PORT.sub(port, text).replace(_REDIS, self._redis)
 
     def has(self, path: str) -> bool:
         """Whether the workers of the stack have imported this file of a page."""
@@ -148,8 +149,7 @@ class Desk:
             time.sleep(_POLL_SECONDS)
         running = RunFile.read(self.directory / ".pointsman")
         assert running is not None
-        # Where a page names a Redis of the reader's.
-        self._ports[_REDIS] = running.redis_url.rpartition(":")[2].partition("/")[0]
+        self._redis = running.redis_url.rpartition("/")[0]
         self._write_files()
         httpx.get(f"{running.api_url}/readyz", trust_env=False).raise_for_status()
 

@@ -5,7 +5,7 @@ A block is run as its language says: ``sh`` in the shell of its page, ``python``
 with nothing between, is what that block answers, abridged (``tests.docs.sketch``). A ``python`` block that begins with
 ``# path/name.py`` is that file for every other block: a module of tasks, a test for pytest, or whatever else. The one
 ``./scripts/up`` of all pages has the settings of each that stands in a block run in the background. Ports 8000 to 8009
-and 6379 of 127.0.0.1 stand for free ones. A comment on the lines above a fence is a marker:
+and redis://127.0.0.1:6379 stand for others. A comment on the lines above a fence is a marker:
 
 ========================================  ============================================================================
 ``<!-- not run: reason -->``              shown only; any language
