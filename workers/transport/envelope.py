@@ -7,6 +7,8 @@ from kombu.compression import get_decoder
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
+from workers.transport.inflated import MOST_INFLATED_BYTES, is_too_long
+
 DEEPEST = 256
 """Levels within each other. Handing arguments to a child takes two of Python's thousand for each."""
 LONGEST_TAG = 300
@@ -57,9 +59,10 @@ def check(envelope: Any) -> None:
     for name in _TEXTS:
         if (value := get(name)) is not None and type(value) is not str:
             raise NotAMessage(f"its {name} is no text")
-    if headers and (compression := headers.get("compression")) and not _is_compression(compression):
-        raise NotAMessage("it is compressed in a way that nobody knows")
-    _check_properties(get("properties"))
+    properties: Any = get("properties")
+    _check_properties(properties)
+    if headers and (compression := headers.get("compression")):
+        _check_compressed(body or "", bool(properties.get("body_encoding")), compression)
 
 
 def _check_properties(properties: Any) -> None:
@@ -80,12 +83,17 @@ def _check_properties(properties: Any) -> None:
             raise NotAMessage(f"its {name} is no name")
 
 
-def _is_compression(name: Any) -> bool:
+def _check_compressed(body: str, is_base64: bool, method: Any) -> None:
     try:
-        get_decoder(name)
+        get_decoder(method)
     except (LookupError, TypeError):
-        return False
-    return True
+        raise NotAMessage("it is compressed in a way that nobody knows") from None
+    try:
+        too_long = is_too_long(body, is_base64, method)
+    except Exception as error:
+        raise NotAMessage(f"its body cannot be inflated: {type(error).__name__}") from error
+    if too_long:
+        raise NotAMessage(f"its body would be longer than {MOST_INFLATED_BYTES // 2**20} MiB when it is inflated")
 
 
 def _is_deeper(value: Any) -> bool:

@@ -4,8 +4,12 @@ The grammar knows the parts of a message and which kinds of values there are, no
 """
 
 import base64
+import bz2
+import contextlib
+import functools
 import json
 import random
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +17,7 @@ from uuid import UUID
 
 from contract.message import HEADER, VERSION, delivery_tag
 from contract.queues import list_key
+from workers.transport.inflated import MOST_INFLATED_BYTES
 
 QUEUE = "maintenance"
 STEP = 7
@@ -47,6 +52,8 @@ class Grammar:
         for _ in range(self._random.choice((0, 0, 0, 0, 1, 2))):
             body = self._changed(body)
         envelope["body"] = self._encoded(body)
+        if self._random.random() < 0.02:
+            self._compress(envelope)
         if self._random.random() < 0.1:
             self._change(envelope, depth=1)
         raw = json.dumps(envelope).encode()
@@ -197,6 +204,22 @@ class Grammar:
         text = json.dumps(body).encode() if draw > 0.06 else self._bytes()
         return base64.b64encode(text).decode()
 
+    def _compress(self, envelope: dict[str, Any]) -> None:
+        headers, body = envelope.get("headers"), envelope["body"]
+        if not isinstance(headers, dict) or not isinstance(body, str):
+            return
+        headers["compression"], compress = self._random.choice((("gzip", zlib.compress), ("bzip2", bz2.compress)))
+        packed = compress(body.encode() if "\ud800" not in body else b"")
+        draw = self._random.random()
+        if draw < 0.25:
+            headers["compression"], packed = "zlib", _bomb()
+        elif draw < 0.5:
+            packed = self._damaged(packed)
+        elif draw < 0.75:
+            with contextlib.suppress(ValueError):
+                packed = compress(base64.b64decode(body))
+        envelope["body"] = base64.b64encode(packed).decode()
+
     def _damaged(self, raw: bytes) -> bytes:
         at = self._random.randrange(len(raw))
         ways = raw[:at], raw[at:], raw[:at] + self._bytes() + raw[at:], raw + raw, b"[" + raw + b"]"
@@ -205,6 +228,11 @@ class Grammar:
     def _bytes(self) -> bytes:
         draw = self._random
         return draw.choice((*_BYTES, draw.randbytes(draw.randrange(60))))
+
+
+@functools.cache
+def _bomb() -> bytes:
+    return zlib.compress(b"[" * (MOST_INFLATED_BYTES + 1))
 
 
 _NUMBERS = (

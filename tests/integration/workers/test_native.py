@@ -53,6 +53,11 @@ def test_delay_returns_the_result_and_is_recorded(plane: ControlPlane, sample: A
     assert plane.claim(result.id) == {}
 
 
+@pytest.mark.parametrize("compression", ["zlib", "bzip2", "lzma"])
+def test_compressed_message_runs(sample: Any, compression: str) -> None:
+    assert sample.add.apply_async((1, 2), compression=compression).get(timeout=20) == 3
+
+
 def test_native_failure_is_recorded_with_its_error(plane: ControlPlane, sample: Any) -> None:
     result = sample.native_error.delay()
     with pytest.raises(RuntimeError, match="plain celery failure"):

@@ -1,6 +1,9 @@
 """Whatever Celery and the control plane write is a message; what would end a node is none."""
 
+import base64
 import json
+import lzma
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,12 +12,15 @@ from uuid import uuid4
 import pytest
 from celery import Celery, chain, chord, group
 from celery.canvas import StampingVisitor  # type: ignore[attr-defined]  # celery-types does not know it
+from kombu import compression
+from kombu.compression import compress, encoders
 from kombu.transport.virtual.base import Base64, Message
 
 from contract.message import HEADER, header_fault
 from service.broker import Envelope, encode
 from workers.task_message import check
 from workers.transport.envelope import DEEPEST, NotAMessage, opened
+from workers.transport.inflated import MOST_INFLATED_BYTES
 
 
 class OurChannel:
@@ -240,3 +246,55 @@ def test_envelope_that_kombu_cannot_use_is_none(app: Celery, path: tuple[str, ..
     part[path[-1]] = value
     with pytest.raises(NotAMessage):
         received(json.dumps(message).encode())
+
+
+def compressed(app: Celery, packed: bytes, method: str) -> bytes:
+    message = native(app)
+    message["headers"]["compression"] = method
+    return json.dumps(message | {"body": base64.b64encode(packed).decode()}).encode()
+
+
+@pytest.mark.parametrize("method", encoders())
+def test_compressed_body_is_what_it_was(app: Celery, method: str) -> None:
+    app.tasks["add"].apply_async((list(range(100_000)),), compression=method)
+    (item,) = written(app)
+    assert json.loads(item)["headers"]["compression"] == method
+    assert received(item).payload[0] == [list(range(100_000))]
+
+
+@pytest.mark.parametrize("method", encoders())
+def test_body_that_inflates_without_end_is_none_and_never_held(app: Celery, method: str) -> None:
+    packed, _ = compress(b" " * (MOST_INFLATED_BYTES + 1), method)
+    item = compressed(app, packed, method)
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotAMessage, match="longer than 32 MiB when it is inflated"):
+            received(item)
+        assert tracemalloc.get_traced_memory()[1] < MOST_INFLATED_BYTES / 2
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("method", encoders())
+@pytest.mark.parametrize("spoil", ["cut", "twice", "other"])
+def test_compressed_body_that_is_no_single_one_is_none(app: Celery, method: str, spoil: str) -> None:
+    packed, _ = compress(b"[[1], {}, null]" * 100, method)
+    ways = {"cut": packed[:-5], "twice": packed + packed, "other": b"[[1], {}, null]"}
+    with pytest.raises(NotAMessage, match="cannot be inflated"):
+        received(compressed(app, ways[spoil], method))
+
+
+def test_body_that_asks_for_a_dictionary_of_gigabytes_is_none(app: Celery) -> None:
+    packed = bytearray(lzma.compress(b"[[1], {}, null]", lzma.FORMAT_ALONE))
+    packed[1:5] = (2**32 - 1).to_bytes(4, "little")
+    with pytest.raises(NotAMessage, match="LZMAError"):
+        received(compressed(app, bytes(packed), "lzma"))
+
+
+def test_compression_of_ones_own_is_ones_own_business(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    kombus: Any = compression
+    monkeypatch.setitem(kombus._encoders, "x-turned", lambda body: body[::-1])
+    monkeypatch.setitem(kombus._decoders, "x-turned", lambda body: body[::-1])
+    app.tasks["add"].apply_async((1, 2), compression="x-turned")
+    (item,) = written(app)
+    assert received(item).payload[0] == [1, 2]
