@@ -24,6 +24,7 @@ from contract.retry import RetryPolicy
 from contract.routes import TaskRoutes, lead_to_queues
 from contract.run_file import DEFAULT_DATA_DIR, RunFile
 from service.channel_settings import AlertChannel, unlike_names
+from service.named_hosts import host_names, page_origins
 
 _DATABASE_SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
 
@@ -78,9 +79,9 @@ class Settings(BaseSettings):
     """Address the API binds. Without access control keep it on this machine."""
     port: int = Field(default=8000, ge=1, le=65535)
     """Port of the API."""
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(host_names)] = ()
     """Names the API answers to, by commas, beside this machine's own and that of ``alert_base_url``; ``*`` is any."""
-    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(page_origins)] = ()
     """Origins (``https://…``) of other pages that may ask a browser to act, by commas."""
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """What is logged, and everything more severe."""

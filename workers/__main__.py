@@ -185,5 +185,14 @@ def _say(*lines: str) -> None:
         print(line, flush=True)  # noqa: T201 - a command's answer
 
 
+def _run() -> int:
+    try:
+        return main(sys.argv[1:])
+    except BrokenPipeError:
+        # Whoever reads has read enough, as ``head`` does. Without this Python says so again when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(_run())

@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 from service.api.problems import MEDIA_TYPE, problem_bytes
 from service.errors import CrossSite, PointsmanError, UnknownHost
-from service.front.names import Names, folded_origins, is_same
+from service.front.names import Names, folded_origins, host_of, is_same
 from service.settings import Settings
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -63,7 +63,7 @@ class Door:
     def _unknown(self, host: bytes) -> PointsmanError | None:
         name = host.decode("latin-1")
         if not self._names.has(name):
-            shown = repr(name[:_NAME_SHOWN])
+            shown = repr((host_of(name) or name)[:_NAME_SHOWN])
             return UnknownHost(
                 f"This API does not answer to the name {shown}; POINTSMAN_ALLOWED_HOSTS names those it has."
             )

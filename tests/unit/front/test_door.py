@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from service.front.door import Door
 from service.settings import Settings
@@ -127,3 +128,35 @@ async def test_a_link_from_another_site_is_followed_and_its_scripts_read_nothing
 def test_hosts_are_given_by_commas_or_as_json(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
     monkeypatch.setenv("POINTSMAN_ALLOWED_HOSTS", written)
     assert Settings().allowed_hosts == ("a.example", "b.example")
+
+
+@pytest.mark.parametrize("written", ["api", "Points_man.example.internal.", "10.0.0.5", "::1", "[2001:db8::1]", "*"])
+def test_a_name_or_an_address_may_be_allowed(written: str) -> None:
+    assert Settings(allowed_hosts=(written,)).allowed_hosts == (written,)
+
+
+@pytest.mark.parametrize(
+    "written", ["api:8000", "https://api", "api/", "*.example.org", "[::1]:8000", "a b", "caf\u00e9.example", ""]
+)
+def test_a_host_that_would_let_nobody_in_is_refused_at_start(written: str) -> None:
+    with pytest.raises(ValidationError, match="is no name of a host"):
+        Settings(allowed_hosts=(written,))
+
+
+@pytest.mark.parametrize("written", ["desk.example.org", "https://desk.example.org/app", "*", "https://", "null"])
+def test_an_origin_that_no_browser_sends_is_refused_at_start(written: str) -> None:
+    with pytest.raises(ValidationError, match="is no origin"):
+        Settings(allowed_origins=(written,))
+
+
+@pytest.mark.parametrize("host", ["Desk.example:8000", "desk.example.", "desk.example"])
+async def test_the_refusal_shows_the_name_that_would_allow_it(host: str) -> None:
+    sent = list[Any]()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/livez", "headers": [(b"host", host.encode())]}
+    await Door(Behind(), Settings())(scope, None, send)
+    assert b"the name 'desk.example';" in sent[1]["body"]
+    assert await asked("GET", {"Host": host}, allowed_hosts=("desk.example",)) == 200
