@@ -25,7 +25,8 @@ from pydantic import (
 )
 from pydantic_core import SchemaValidator, core_schema
 
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+# Nothing is given back: a text of digits that is no number would be tried in every way there is to part it.
+_NUMBER = re.compile(r"\s*+[+-]?+(\d++\.?+\d*+|\.\d++)([eE][+-]?+\d++)?+\s*+")
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\"]+@[\w-]+(\.[\w-]+)*")
 
 
@@ -45,6 +46,7 @@ def _valid(validator: Any) -> Callable[[str], bool]:
 
 
 _Version = Literal[1, 3, 4, 5, 6, 7, 8]
+_VERSIONS: tuple[_Version, ...] = (1, 3, 4, 5, 6, 7, 8)
 
 
 def _uuid(version: _Version) -> Callable[[str], bool]:
@@ -62,10 +64,7 @@ FORMATS: dict[str, Callable[[str], bool]] = {
     "time": _moment(time),
     "duration": _moment(timedelta),
     "uuid": _built(UUID),
-    **{
-        f"uuid{version}": _valid(SchemaValidator(core_schema.uuid_schema(version=version)))
-        for version in (1, 3, 4, 5, 6, 7, 8)
-    },
+    **{f"uuid{version}": _uuid(version) for version in _VERSIONS},
     "uri": _built(AnyUrl),
     "multi-host-uri": _valid(SchemaValidator(core_schema.multi_host_url_schema())),
     "ipvanyaddress": _built(IPvAnyAddress),
