@@ -53,7 +53,8 @@ class Turns:
             except asyncio.CancelledError:
                 if mine in self._waiting:
                     self._waiting.remove(mine)
-                else:
+                elif not mine[1].cancelled():
+                    # Its turn had come.
                     self._free += size
                 self._let_through()
                 raise

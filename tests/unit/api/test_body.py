@@ -219,3 +219,18 @@ async def test_turns_are_taken_in_order_and_given_back_by_whoever_gives_up() -> 
     assert order == [0, 2, 3, 4]
     async with turns.turn(10):
         pass
+
+
+async def test_turn_that_is_given_up_while_others_are_let_through_makes_no_more_room() -> None:
+    turns = Turns(1)
+    async with turns.turn(1):
+        waiting = asyncio.create_task(turns.turn(1).__aenter__())
+        await asyncio.wait([waiting], timeout=0)
+        waiting.cancel()
+    # Its turn was passed over before it heard that it was cancelled.
+    await asyncio.wait([waiting])
+    async with turns.turn(1):
+        second = asyncio.create_task(turns.turn(1).__aenter__())
+        await asyncio.wait([second], timeout=0)
+        assert not second.done()
+    await second
