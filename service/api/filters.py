@@ -24,9 +24,8 @@ def readings_of_tags(given: Sequence[str], faults: list[FieldError]) -> list[lis
     readings = []
     values: dict[str, str] = {}
     for pair in given:
-        parts = pair.split(":")
-        splits = [(":".join(parts[:at]), ":".join(parts[at:])) for at in range(1, len(parts))]
-        found = [{name: value} for name, value in splits if 0 < len(name) <= _LONGEST_TAG_NAME]
+        colons = [at for at, letter in enumerate(pair[: _LONGEST_TAG_NAME + 1]) if letter == ":" and at]
+        found = [{pair[:at]: pair[at + 1 :]} for at in colons]
         if not found or "\x00" in pair:
             faults.append(FieldError(pointer="/query/tag", detail="must be name:value"))
             continue
