@@ -63,7 +63,7 @@ def folded(name: str) -> str:
         # A name begins with a letter or a digit.
         host = f"0{short}" if short.startswith(":") else short
     if port.isdecimal():
-        port = str(int(port))
+        port = port.lstrip("0") or "0"
     return f"{host}:{port}" if port and port not in _DEFAULT_PORTS else host
 
 

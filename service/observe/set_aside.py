@@ -9,6 +9,7 @@ from service.redis import RedisServer
 
 MOST_SHOWN = 100
 """On a page."""
+_LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ def _message(id_: bytes, fields: dict[bytes, bytes]) -> SetAsideMessage:
 
     return SetAsideMessage(
         id=id_.decode(),
-        set_aside_at=datetime.fromtimestamp(int(id_.partition(b"-")[0]) / 1000, UTC),
+        # Somebody else may have written an id of any year.
+        set_aside_at=datetime.fromtimestamp(min(int(id_.partition(b"-")[0]) / 1000, _LATEST), UTC),
         queue=name(b"queue") or "",
         reason=name(b"reason") or "",
         task_id=name(b"task"),

@@ -107,6 +107,12 @@ async def test_what_is_set_aside_is_an_alert_until_it_is_discarded(api: httpx.As
     assert await told() == []
 
 
+async def test_entry_with_an_id_of_the_far_future_is_shown(api: httpx.AsyncClient, spine: Spine) -> None:
+    await spine.server.command("XADD", keys.SET_ASIDE, f"{2**63}-1", "queue", "email")
+    (one,) = (await api.get(LIST)).json()["items"]
+    assert one["set_aside_at"].startswith("9999-")
+
+
 @pytest.mark.parametrize("command", [("SET", "x"), ("XADD", f"{2**64 - 1}-{2**64 - 1}", "queue", "email")])
 async def test_key_that_somebody_spoilt_is_made_anew_and_the_message_kept(
     fresh_api: Fresh, spine: Spine, command: tuple[str, ...]

@@ -57,6 +57,12 @@ def test_a_dependency_has_one_name_however_it_is_written(given: str, name: str) 
     assert spec.dependencies_of([], {}, [given, name]) == tuple(dict.fromkeys(["smtp", name]))
 
 
+def test_long_number_is_no_port_and_no_halt() -> None:
+    # Python makes no number of so many digits.
+    assert folded("smtp:" + "0" * 5000 + "25") == "smtp:25"
+    assert not is_name(folded("smtp:" + "1" * 5000))
+
+
 def test_folding_a_name_again_changes_nothing() -> None:
     seed = random.randrange(10**9)
     chance = random.Random(seed)
