@@ -33,7 +33,8 @@ def test_rules_are_mounted_where_prometheus_looks_for_them() -> None:
 
 @pytest.mark.parametrize("name", RULES)
 def test_alert_asks_for_metrics_that_are_exposed(name: str) -> None:
-    empty = Snapshot(BrokerState(Depths(1, 0, {}), "", {}), [], {}, [], 0.0, [])
+    broker = BrokerState(Depths(1, 0, {}), "", {}, set_aside={})
+    empty = Snapshot(broker, [], {}, [], 0.0, [], alerts={}, left_out={})
     exposed = {family.name + ("_total" if family.type == "counter" else "") for family in Exposition(empty).collect()}
     asked = set(re.findall(r"\bpointsman_\w+", RULES[name]["expr"]))
     assert asked <= exposed
