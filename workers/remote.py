@@ -12,6 +12,8 @@ from workers.voice import revoked
 
 control: Any = celery_control
 ok, nok = control.ok, control.nok
+_NO_LIMIT = 1e12
+"""Messages a second."""
 _OF_MESSAGES = (
     "the time limits of plain Celery messages are set on this node; a task that was submitted over HTTP brings its own"
     " along: timeout_seconds, or time_limit and soft_time_limit of its task type"
@@ -46,6 +48,29 @@ def time_limit(state: Any, task_name: Any = None, hard: Any = None, soft: Any = 
         # Celery has built the limits into how each message is taken.
         state.consumer.update_strategies()
         return ok(_OF_MESSAGES)
+    return answer
+
+
+@control_command(
+    args=[("task_name", str), ("rate_limit", str)], signature="<task_name> <rate_limit (e.g., 5/s | 5/m | 5/h)>"
+)
+def rate_limit(state: Any, task_name: str, rate_limit: Any, **options: Any) -> Any:
+    """Tell worker(s) to modify the rate limit for a task by type, also of what waits for its turn."""
+    buckets = state.consumer.task_buckets
+    before = dict(buckets)
+    answer = control.rate_limit(state, task_name, rate_limit, **options)
+    new = buckets.get(task_name)
+    # Celery makes each bucket anew, and what waits in the old ones goes on waiting as it did before.
+    buckets.update(before)
+    bucket = before.get(task_name)
+    if "ok" not in answer:
+        return answer
+    if bucket is None or new is None:
+        buckets[task_name] = new
+    if bucket is not None:
+        # What has an eta comes to this bucket, too.
+        bucket.fill_rate = _NO_LIMIT if new is None else new.fill_rate
+        state.consumer._schedule_bucket_request(bucket)
     return answer
 
 

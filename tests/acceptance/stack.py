@@ -67,19 +67,18 @@ class Stack:
             **(variables or {}),
         }
         self.service = self._child("service", ["-m", "service", "all", "--port", str(self.port)])
-        self.worker = self._child(
-            "worker",
-            [
-                *("-m", "celery", "-A", "workers", "worker", "-Q", ",".join(QUEUES), "-c", str(processes)),
-                *("-n", "acceptance@%h", "--without-gossip", "--without-mingle", "-l", "WARNING"),
-            ],
-        )
+        self.worker = self.worker_of("worker", "-n", "acceptance@%h", "-c", str(processes))
         self._engine = create_async_engine(database_url, poolclass=NullPool)
         self._database_url = database_url
         self.http = self.client()
 
     def _child(self, name: str, words: list[str]) -> Child:
         return Child(name, words, self.environment, self.directory / f"{name}.log")
+
+    def worker_of(self, name: str, *words: str) -> Child:
+        """A worker node on all queues, not started; whoever starts another than ``worker`` ends it."""
+        always = ("--without-gossip", "--without-mingle", "-l", "WARNING", "-Q", ",".join(QUEUES))
+        return self._child(name, ["-m", "celery", "-A", "workers", "worker", *always, *words])
 
     def client(self) -> httpx.AsyncClient:
         """A client of the API with connections of its own, to be closed."""

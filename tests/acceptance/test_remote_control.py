@@ -3,16 +3,20 @@ task ends.
 """
 
 import asyncio
-from collections.abc import Iterator
+import json
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import Celery
 
+from contract.queues import UNACKED
 from contract.states import TERMINAL
 from tests.acceptance.conftest import Release
 from tests.acceptance.hooked_tasks import told_of
+from tests.acceptance.processes import Child
 from tests.acceptance.stack import Row, Stack
 from tests.acceptance.waiting import until
 
@@ -22,19 +26,34 @@ _ENDED_SECONDS = 30.0
 
 
 class Remote:
-    """Commands to the stack's only node."""
+    """Commands to one node, or to the stack's only one."""
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
+    def __init__(self, app: Any, node: str | None = None) -> None:
+        self.app = app
+        self._node = None if node is None else [node]
+
+    def to(self, node: str) -> "Remote":
+        """The same to this node."""
+        return Remote(self.app, node)
 
     async def __call__(self, command: str, **arguments: Any) -> Any:
         """What the node answers."""
         answers = await asyncio.to_thread(
-            self._app.control.broadcast, command, arguments=arguments, reply=True, timeout=10, limit=1
+            self.app.control.broadcast,
+            command,
+            arguments=arguments,
+            destination=self._node,
+            reply=True,
+            timeout=10,
+            limit=1,
         )
         (answer,) = answers
         (said,) = answer.values()
         return said
+
+    async def say(self, command: str) -> None:
+        """Give a command that nobody answers."""
+        await asyncio.to_thread(self.app.control.broadcast, command, destination=self._node)
 
 
 @pytest.fixture
@@ -42,6 +61,24 @@ def remote(stack: Stack) -> Iterator[Remote]:
     app = Celery(broker=stack.redis_url, set_as_current=False)
     yield Remote(app)
     app.close()
+
+
+@pytest.fixture
+async def second(stack: Stack, remote: Remote) -> AsyncIterator[tuple[Child, Remote]]:
+    """Another node of the pool, which scales itself from one process to three and lets its pool be restarted."""
+    name = "second@acceptance"
+    node = stack.worker_of("second", "-n", name, "--autoscale", "3,1", "--", "worker_pool_restarts=1")
+    node.start()
+    to_it = remote.to(name)
+    try:
+
+        async def answers() -> bool:
+            return bool(await asyncio.to_thread(remote.app.control.ping, [name], timeout=1))
+
+        await until(answers, "the second node to be there")
+        yield node, to_it
+    finally:
+        node.kill()
 
 
 async def ended(stack: Stack, task: str) -> Row:
@@ -52,6 +89,24 @@ async def ended(stack: Stack, task: str) -> Row:
         return row if row["state"] in TERMINAL else None
 
     return await until(found, f"{task} to end", _ENDED_SECONDS)
+
+
+async def told(stack: Stack, task: str) -> Row:
+    """What Celery's backend says of a plain run once it has ended."""
+
+    async def found() -> Row | None:
+        with stack.redis() as client:
+            text: Any = client.get(f"celery-task-meta-{task}")
+        return json.loads(text) if text else None
+
+    return await until(found, f"a result of {task}", _ENDED_SECONDS)
+
+
+def held_by_nodes(stack: Stack) -> set[str]:
+    """The ids of the messages that nodes have fetched and not acknowledged."""
+    with stack.redis() as client:
+        messages: Any = client.hvals(UNACKED)
+    return {json.loads(message)[0]["headers"]["id"] for message in messages}
 
 
 async def shrink(remote: Remote) -> None:
@@ -163,6 +218,84 @@ async def test_a_pool_that_has_grown_runs_more_at_once_and_says_so(
     for task in held:
         assert (await ended(stack, task))["state"] == "succeeded"
     await shrink(remote)
+
+
+async def test_what_waits_for_a_rate_is_let_go_when_that_is_set_anew(stack: Stack, remote: Remote) -> None:
+    assert "ok" in await remote("rate_limit", task_name="ledger.write", rate_limit="1/h")
+    try:
+        sent = [await stack.submit("ledger.write") for _ in range(4)]
+        later = remote.app.send_task("ledger.write", queue="maintenance", countdown=1)
+
+        async def kept() -> bool:
+            states = sorted([(await stack.task(task))["state"] for task in sent])
+            assert states == ["queued"] * 3 + ["succeeded"]
+            assert len(held_by_nodes(stack) & set(sent)) == stack.processes
+            return True
+
+        await until(kept, "the node to keep what it may not begin")
+        for rate in ("1/h", "0"):
+            assert "ok" in await remote("rate_limit", task_name="ledger.add", rate_limit=rate)
+        assert await kept()
+    finally:
+        assert "ok" in await remote("rate_limit", task_name="ledger.write", rate_limit="0")
+    for task in sent:
+        assert (await ended(stack, task))["state"] == "succeeded"
+    assert (await told(stack, later.id))["result"] == "maintenance"
+
+
+async def test_plain_messages_that_wait_or_expire_end_as_with_celery(stack: Stack, remote: Remote) -> None:
+    send = partial(remote.app.send_task, "ledger.write", queue="maintenance")
+    run = [send(countdown=1), send(countdown=0.5, expires=600), send(expires=600), send(countdown=-5)]
+    expire = [send(expires=-1), send(countdown=1, expires=0.5)]
+    for one in run:
+        assert (await told(stack, one.id))["result"] == "maintenance"
+    for one in expire:
+        assert (await told(stack, one.id))["status"] == "REVOKED"
+    assert stack.ledger.effects().keys() & {one.id for one in expire} == set()
+
+
+async def test_a_node_that_scales_itself_and_restarts_its_pool_ends_its_tasks(
+    stack: Stack, second: tuple[Child, Remote], tmp_path: Path
+) -> None:
+    _, to_second = second
+    release = tmp_path / "release"
+    held = [await stack.submit("ledger.hold", args=[str(release)]) for _ in range(stack.processes + 2)]
+    await stack.wait_for_effects(held)
+    assert "ok" in await to_second("autoscale", max=2, min=1)
+    assert "ok" in await to_second("pool_restart")
+    release.touch()
+    for task in held:
+        row = await ended(stack, task)
+        assert (row["state"], row["attempt"], row["interruptions"]) == ("succeeded", 1, 0)
+    release.unlink()
+    after = [await stack.submit("ledger.hold", args=[str(release)]) for _ in range(stack.processes + 1)]
+    await stack.wait_for_effects(after)
+    release.touch()
+    for task in after:
+        assert (await ended(stack, task))["state"] == "succeeded"
+
+
+async def test_what_waits_and_runs_on_a_node_that_is_shut_down_ends(
+    stack: Stack, second: tuple[Child, Remote], tmp_path: Path
+) -> None:
+    node, to_second = second
+    release = tmp_path / "release"
+    held = [await stack.submit("ledger.hold", args=[str(release)]) for _ in range(2 * stack.processes + 4)]
+    later = to_second.app.send_task("ledger.write", queue="maintenance", countdown=4)
+
+    async def both_are_full() -> bool:
+        assert len(held_by_nodes(stack) & set(held)) > len(stack.ledger.effects().keys() & set(held)) > stack.processes
+        return True
+
+    await until(both_are_full, "both nodes to run tasks and to hold some that wait")
+    await to_second.say("shutdown")
+    others = [await stack.submit("ledger.write") for _ in range(4)]
+    release.touch()
+    assert await node.ended() == 0
+    for task in [*held, *others]:
+        row = await ended(stack, task)
+        assert (row["state"], row["attempt"], row["interruptions"]) == ("succeeded", 1, 0)
+    assert (await told(stack, later.id))["result"] == "maintenance"
 
 
 async def test_a_time_limit_that_is_set_says_whom_it_holds_for(stack: Stack, remote: Remote) -> None:
