@@ -80,6 +80,8 @@ class NewTask:
             "max_attempts": self.max_attempts,
             "interruptions": 0,
             "uncertain_sendings": 0,
+            "unclaimed": 0.0,
+            "unclaimed_reason": None,
             "dispatch": 1 if sent else 0,
             "sent_epoch": self.sent_epoch,
             "sent_at": submitted_at,
