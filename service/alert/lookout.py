@@ -6,8 +6,8 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from contract import keys
-from contract.events import Beat
-from service.alert.facts import Burn, Facts, LostWorker, QueueFacts, Starts, TrippedBreaker
+from service.alert.facts import Burn, Facts, QueueFacts, Starts, TrippedBreaker
+from service.alert.losses import Losses
 from service.broker import Broker, Depths
 from service.errors import DatabaseAway
 from service.loops import ExpectedFault
@@ -46,6 +46,7 @@ class Lookout:
         self._judged_epoch: int | None = None
         self._judged_from = 0.0
         self._liveness = Liveness(server, settings.worker_dead_seconds)
+        self._losses = Losses()
         self._counters_at = float("-inf")
         self._burns: dict[str, Burn] | None = None
         self._failed: dict[str, int] | None = None
@@ -63,7 +64,7 @@ class Lookout:
             breakers_complete=len(tripped) <= MOST_BREAKERS,
             burns=self._burns,
             failed=self._failed,
-            lost_workers=lost(self._liveness) if judged else None,
+            lost_workers=self._losses.look(self._liveness) if judged else None,
             broker_up=broker.up,
             set_aside=None
             if broker.set_aside is None
@@ -152,23 +153,6 @@ class Lookout:
         except (BrokerAway, NotInTime):
             return None
         return entries
-
-
-def lost(liveness: Liveness) -> tuple[LostWorker, ...]:
-    """The dead that nobody replaced. A worker that ends in order takes its beat away, or says that it is stopping."""
-    live = liveness.beats().values()
-    return tuple(
-        LostWorker(dead["name"])
-        for dead in liveness.dead().values()
-        if not dead.get("stopping") and not any(_replaces(other, dead) for other in live)
-    )
-
-
-def _replaces(other: Beat, dead: Beat) -> bool:
-    """Whether ``other`` was started in the place of ``dead``."""
-    return other["started_at"] > dead["started_at"] and (
-        other["name"] == dead["name"] or (other["pool"] == dead["pool"] and other["processes"] >= dead["processes"])
-    )
 
 
 def _oldest(*seconds: float | None) -> float | None:
