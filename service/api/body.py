@@ -15,7 +15,8 @@ _PLAIN = (b"", b"identity")
 _CONTAINERS = (dict, list)
 _MOST_CONTAINERS = 250_000
 """Of a body: each may be two bytes of text, and takes fifty times that and a microsecond of everybody's time."""
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?+', re.DOTALL)
+"""Also one that never ends: else it would be looked for from each of its quotes on again."""
 _VALUES_SEARCHED = 200_000
 """Where a fault lies is looked for among so many values; after them it is told by line and column."""
 

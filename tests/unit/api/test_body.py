@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 from random import Random
 from typing import Any
 
@@ -112,6 +113,15 @@ def test_the_deepest_allowed_nesting_passes_and_one_more_does_not() -> None:
 def test_a_hundred_thousand_brackets_are_refused_and_not_parsed() -> None:
     with pytest.raises(InvalidRequest):
         parse_json(b"[" * 100_000, DEPTH)
+
+
+@pytest.mark.parametrize("part", [b'\\"', b'"', b"\\", b'"\\'])
+def test_text_that_never_ends_after_very_many_arrays_is_refused_in_one_pass(part: bytes) -> None:
+    began = time.process_time()
+    with pytest.raises((InvalidRequest, MalformedJson)):
+        parse_json(b"[" * 250_001 + b'"' + part * (2_000_000 // len(part)), 34)
+    # From each quote on again it would take hours.
+    assert time.process_time() - began < 2
 
 
 def test_brackets_inside_strings_are_no_depth() -> None:
