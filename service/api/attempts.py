@@ -1,9 +1,9 @@
 """The attempts of a task."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from contract.states import BLOCKED, INTERRUPTED, TERMINAL, TaskState
@@ -49,12 +49,14 @@ class AttemptView(BaseModel):
 
 
 class AttemptList(BaseModel):
-    """Every attempt known, oldest first."""
+    """A page of the attempts known, oldest first."""
 
     items: list[AttemptView]
-    next_cursor: None = None
+    next_cursor: str | None = Field(description="For `cursor=`; null on the last page.")
 
 
+_MOST = 100
+"""Each may bring an error of 10 KiB."""
 _UNCOUNTED = {INTERRUPTED: "interrupted", BLOCKED: "held"}
 
 
@@ -62,15 +64,26 @@ _UNCOUNTED = {INTERRUPTED: "interrupted", BLOCKED: "held"}
     "/v1/tasks/{task_id}/attempts",
     operation_id="list_attempts",
     summary="List the attempts of a task",
+    description="Oldest first, errors whole. Follow `next_cursor`.",
     response_model=AttemptList,
-    responses=example(_EXAMPLE, "The attempts.") | problem_responses(UnknownTask, InvalidRequest, DatabaseAway),
+    responses=example(_EXAMPLE, "A page.") | problem_responses(UnknownTask, InvalidRequest, DatabaseAway),
 )
-async def list_attempts(task_id: str, parts: GivenParts) -> Response:
-    """All attempts of one task."""
+async def list_attempts(
+    task_id: str,
+    parts: GivenParts,
+    limit: Annotated[int, Query(ge=1, le=_MOST, description="Attempts on a page.")] = 50,
+    cursor: Annotated[str | None, Query(pattern=r"^\d{1,9}$", description="`next_cursor` of the page before.")] = None,
+) -> Response:
+    """A page of the attempts of one task."""
     row = await find_task(parts, task_id)
+    after = int(cursor or 0)
     async with parts.store.statement() as connection:
-        failed = await reading.failed_attempts(connection, row["id"])
-    return json_response({"items": attempt_views(row, failed), "next_cursor": None})
+        failed = await reading.failed_attempts(connection, row["id"], after, limit + 1)
+    # The one that the task's own row tells comes after all others.
+    found = [view for view in attempt_views(row, failed) if view["attempt"] > after]
+    shown = found[:limit]
+    following = str(shown[-1]["attempt"]) if len(found) > limit else None
+    return json_response({"items": shown, "next_cursor": following})
 
 
 def attempt_views(row: Mapping[str, Any], failed: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

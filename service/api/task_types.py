@@ -1,18 +1,20 @@
 """Look at task types, as the workers published them."""
 
+import json
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from contract.catalogue import TaskTypeSpec
+from contract.catalogue import MAX_NAME, TaskTypeSpec
 from contract.retry import RetryPolicy
 from service.admit.routing import route
 from service.api.answers import example, json_response, known_parameters_only, moment
-from service.api.parts import GivenParts, Parts
+from service.api.parts import GivenParts
 from service.api.problems import problem_responses
-from service.errors import DatabaseAway, InvalidRequest, NotFound
+from service.api.tasks import storable
+from service.errors import DatabaseAway, FieldError, InvalidRequest, NotFound
 from service.settings import Settings
 from service.store import catalogue
 
@@ -38,6 +40,7 @@ EXAMPLE_TASK_TYPE: dict[str, Any] = {
         "additionalProperties": False,
     },
     "last_published_at": "2026-11-22T08:00:02Z",
+    "cut": [],
 }
 
 
@@ -61,28 +64,47 @@ class TaskTypeView(BaseModel):
     positional: list[str] = Field(description="What positional arguments are called, in order.")
     arguments_schema: dict[str, Any] = Field(description="JSON Schema of the named arguments.")
     last_published_at: AwareDatetime
+    cut: list[str] = Field(
+        description="What is too long for a list: an `arguments_schema` of more than 16 KiB is left empty there, a"
+        " `description` of more than 2,000 characters shortened. By name a task type is whole."
+    )
 
 
 class TaskTypeList(BaseModel):
-    """Every task type, by name."""
+    """A page of task types, by name."""
 
     items: list[TaskTypeView]
-    next_cursor: None = None
+    next_cursor: str | None = Field(description="For `cursor=`; null on the last page.")
+
+
+_MOST = 200
+_LISTED_SCHEMA_BYTES = 16 * 1024
+_LISTED_DESCRIPTION = 2000
 
 
 @router.get(
     "/v1/task-types",
     operation_id="list_task_types",
     summary="List task types",
-    description="What the workers published last; known also while no worker lives.",
+    description="What the workers published last; known also while no worker lives. Follow `next_cursor`.",
     response_model=TaskTypeList,
-    responses=example({"items": [EXAMPLE_TASK_TYPE], "next_cursor": None}, "Every task type.")
+    responses=example({"items": [EXAMPLE_TASK_TYPE], "next_cursor": None}, "A page.")
     | problem_responses(InvalidRequest, DatabaseAway),
 )
-async def list_task_types(parts: GivenParts) -> Response:
-    """Every task type."""
-    views = [task_type_view(parts.settings, spec, at) for spec, at in await _newest(parts)]
-    return json_response({"items": views, "next_cursor": None})
+async def list_task_types(
+    parts: GivenParts,
+    limit: Annotated[int, Query(ge=1, le=_MOST, description="Task types on a page.")] = _MOST,
+    cursor: Annotated[str | None, Query(max_length=MAX_NAME, description="`next_cursor` of the page before.")] = None,
+) -> Response:
+    """A page of task types."""
+    faults: list[FieldError] = []
+    after = storable("cursor", cursor, faults) or ""
+    if faults:
+        raise InvalidRequest(errors=faults)
+    async with parts.store.statement() as connection:
+        found, following = await catalogue.page(connection, after, limit)
+    views = [cut_for_list(task_type_view(parts.settings, spec, at)) for spec, at in found]
+    return json_response({"items": views, "next_cursor": following})
 
 
 @router.get(
@@ -94,10 +116,13 @@ async def list_task_types(parts: GivenParts) -> Response:
 )
 async def get_task_type(name: str, parts: GivenParts) -> Response:
     """One task type."""
-    for spec, at in await _newest(parts):
-        if spec.name == name:
-            return json_response(task_type_view(parts.settings, spec, at))
-    raise NotFound("No worker has published a task type of this name.")
+    found = None
+    if "\0" not in name:
+        async with parts.store.statement() as connection:
+            found = await catalogue.find(connection, name)
+    if found is None:
+        raise NotFound("No worker has published a task type of this name.")
+    return json_response(task_type_view(parts.settings, *found))
 
 
 def task_type_view(settings: Settings, spec: TaskTypeSpec, last_published_at: datetime) -> dict[str, Any]:
@@ -118,9 +143,15 @@ def task_type_view(settings: Settings, spec: TaskTypeSpec, last_published_at: da
         "positional": list(spec.positional),
         "arguments_schema": spec.arguments_schema,
         "last_published_at": moment(last_published_at),
+        "cut": [],
     }
 
 
-async def _newest(parts: Parts) -> list[tuple[TaskTypeSpec, datetime]]:
-    async with parts.store.statement() as connection:
-        return await catalogue.newest(connection)
+def cut_for_list(view: dict[str, Any]) -> dict[str, Any]:
+    """The view of one among many: what its author may have made as long as he liked is left out, and named."""
+    if len(json.dumps(view["arguments_schema"])) > _LISTED_SCHEMA_BYTES:
+        view = view | {"arguments_schema": {}, "cut": [*view["cut"], "arguments_schema"]}
+    if len(view["description"]) > _LISTED_DESCRIPTION:
+        shortened = view["description"][:_LISTED_DESCRIPTION]
+        view = view | {"description": shortened, "cut": [*view["cut"], "description"]}
+    return view

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from contract.catalogue import TaskTypeSpec
 from service.store.holding import LET_GO
@@ -12,6 +13,9 @@ from service.store.store import Connection
 from service.telemetry import logger
 
 log = logger(__name__)
+
+TaskType = tuple[TaskTypeSpec, datetime]
+"""With the time it was last published."""
 
 _PUBLISH = text("""
     INSERT INTO task_type (name, content_hash, spec)
@@ -41,8 +45,10 @@ _NEWEST = text("""
     )
     SELECT DISTINCT ON (name) t.name, t.spec, t.last_published_at, live.content_hash IS NOT NULL AS is_live
     FROM task_type t LEFT JOIN live USING (content_hash)
+    WHERE t.name > :after AND (CAST(:name AS text) IS NULL OR t.name = :name)
     ORDER BY name, is_live DESC, CASE WHEN live.content_hash IS NULL THEN t.last_published_at
         ELSE t.first_published_at END DESC, t.last_published_at DESC, t.content_hash
+    LIMIT :most
 """)
 
 ALIVE_SECONDS = 30.0
@@ -83,9 +89,30 @@ async def release_held(connection: Connection, most: int) -> int:
     return (await connection.execute(_RELEASE, {"reason": UNKNOWN_TASK_TYPE, "most": most})).rowcount
 
 
-async def newest(connection: Connection) -> list[tuple[TaskTypeSpec, datetime]]:
+async def newest(connection: Connection) -> list[TaskType]:
     """The version of every task type that counts, with the time it was last published, by name."""
-    rows = await connection.execute(_NEWEST, {"alive": ALIVE_SECONDS})
+    return _readable(await _rows(connection))
+
+
+async def page(connection: Connection, after: str, most: int) -> tuple[list[TaskType], str | None]:
+    """At most ``most`` of them with names after ``after``, and the name to go on after; None when they are the last."""
+    rows = await _rows(connection, after=after, most=most + 1)
+    return _readable(rows[:most]), rows[most - 1].name if len(rows) > most else None
+
+
+async def find(connection: Connection, name: str) -> TaskType | None:
+    """That of one name."""
+    return next(iter(_readable(await _rows(connection, name=name))), None)
+
+
+async def _rows(
+    connection: Connection, *, after: str = "", name: str | None = None, most: int | None = None
+) -> Sequence[Row[Any]]:
+    parameters = {"alive": ALIVE_SECONDS, "after": after, "name": name, "most": most}
+    return (await connection.execute(_NEWEST, parameters)).all()
+
+
+def _readable(rows: Sequence[Row[Any]]) -> list[TaskType]:
     found = []
     for row in rows:
         try:

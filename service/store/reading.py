@@ -89,7 +89,7 @@ _LISTED_BY_ID = text(f"SELECT {_LISTED} FROM ({_WHOLE_BY_ID}) AS found")
 
 _ATTEMPTS = text("""
     SELECT attempt, worker, started_at, finished_at, run_seconds, error_type, error_message, error_traceback
-    FROM task_attempt WHERE task_id = CAST(:id AS uuid) ORDER BY attempt
+    FROM task_attempt WHERE task_id = CAST(:id AS uuid) AND attempt > CAST(:after AS int) ORDER BY attempt LIMIT :most
 """)
 
 _REPLAYED = "EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id AND NOT r.undone)"
@@ -128,12 +128,13 @@ async def task(connection: Connection, task_id: UUID | str, *, listed: bool = Fa
     return None if row is None else dict(row)
 
 
-async def failed_attempts(connection: Connection, task_id: UUID | str) -> list[dict[str, Any]]:
-    """The attempts that did not succeed, oldest first.
+async def failed_attempts(connection: Connection, task_id: UUID | str, after: int, most: int) -> list[dict[str, Any]]:
+    """The attempts that did not succeed, oldest first: at most ``most`` of those numbered above ``after``.
 
     Read after the task's row they hold every failed attempt that row knows of.
     """
-    return [dict(row) for row in (await connection.execute(_ATTEMPTS, {"id": task_id})).mappings()]
+    parameters = {"id": task_id, "after": after, "most": most}
+    return [dict(row) for row in (await connection.execute(_ATTEMPTS, parameters)).mappings()]
 
 
 async def tasks(connection: Connection, wanted: TaskFilter, most: int) -> list[dict[str, Any]]:

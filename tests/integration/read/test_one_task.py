@@ -111,6 +111,38 @@ async def test_task_that_never_started_has_no_attempts(api: httpx.AsyncClient, s
     assert (await api.get(f"/v1/tasks/{task.id}/attempts")).json() == {"items": [], "next_cursor": None}
 
 
+async def test_many_attempts_are_read_page_by_page_and_none_twice(api: httpx.AsyncClient, spine: Spine) -> None:
+    task = new_task(max_attempts=1000)
+    await spine.commits.join(task)
+    await spine.run("UPDATE task_live SET place = 'sent', state = 'running', attempt = 121, started_at = now()")
+    await spine.run(
+        "INSERT INTO task_attempt (task_id, attempt, worker, started_at, finished_at, run_seconds, error_type,"
+        " error_message, error_traceback) SELECT :id, n, 'w', now(), now(), 0, 'ValueError', repeat('m', 2000),"
+        " repeat('t', 8000) FROM generate_series(1, 120) n",
+        id=task.id,
+    )
+
+    pages: list[Any] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = await api.get(f"/v1/tasks/{task.id}/attempts", params={"limit": "60", **cursor})
+        pages.append(page.json()["items"])
+        assert len(page.content) < 60 * 11_000
+        if page.json()["next_cursor"] is None:
+            break
+        cursor = {"cursor": page.json()["next_cursor"]}
+
+    assert [[found["attempt"] for found in items] for items in pages] == [
+        list(range(1, 61)),
+        list(range(61, 121)),
+        [121],
+    ]
+    assert (pages[0][0]["error"]["traceback"], pages[2][0]["state"]) == ("t" * 8000, "running")
+    assert len((await api.get(f"/v1/tasks/{task.id}/attempts")).json()["items"]) == 50
+    after_all = await api.get(f"/v1/tasks/{task.id}/attempts", params={"cursor": "999999999"})
+    assert after_all.json() == {"items": [], "next_cursor": None}
+
+
 async def test_sla_is_missed_as_soon_as_the_target_passes_unstarted(api: httpx.AsyncClient, spine: Spine) -> None:
     task = new_task(sla_seconds=5.0)
     await spine.commits.join(task)

@@ -106,3 +106,25 @@ async def test_task_types_are_shown_as_published_and_routed(api: httpx.AsyncClie
     assert sleep == listed[1]
     assert (sleep["arguments_schema"], sleep["positional"]) == (schema, ["seconds"])
     assert (await api.get("/v1/task-types/nope")).status_code == 404
+
+
+async def test_many_task_types_are_read_page_by_page_and_the_long_ones_whole_by_name(
+    api: httpx.AsyncClient, publish_types: Any
+) -> None:
+    schema = {"type": "object", "properties": {f"field_{number}": {"type": "string"} for number in range(1000)}}
+    long = {"description": "é" * 3000, "arguments_schema": schema}
+    await publish_types(
+        *(TaskTypeSpec(name=f"billing/{number:03}", time_limit_seconds=9, **long) for number in range(230))
+    )
+
+    first = await api.get("/v1/task-types")
+    second = (await api.get("/v1/task-types", params={"cursor": first.json()["next_cursor"]})).json()
+    whole = (await api.get("/v1/task-types/billing/007")).json()
+
+    names = [found["name"] for found in first.json()["items"] + second["items"]]
+    assert names == [f"billing/{number:03}" for number in range(230)]
+    assert (len(first.json()["items"]), second["next_cursor"]) == (200, None)
+    assert len(first.content) < 2_000_000
+    assert first.json()["items"][7]["cut"] == ["arguments_schema", "description"]
+    assert (whole["arguments_schema"], whole["description"], whole["cut"]) == (schema, "é" * 3000, [])
+    assert (await api.get("/v1/task-types", params={"cursor": "a\0"})).status_code == 422
