@@ -52,6 +52,7 @@ _UNITS = {
     "interval_max": "s",
     "recovery_timeout": "s",
 }
+_OURS = ("contract", "service", "workers")
 _HEAD = "| name | environment variable | type | default | unit | meaning |\n|---|---|---|---|---|---|"
 _HEAD_NESTED = "| key | type | default | unit | meaning |\n|---|---|---|---|---|"
 
@@ -154,7 +155,15 @@ def _default(field: FieldInfo) -> str:
 
 
 def _meanings(kind: type[BaseModel]) -> dict[str, str]:
-    """The docstrings that stand under the fields."""
+    """The docstrings that stand under the fields, also under those of the classes it is made of."""
+    found: dict[str, str] = {}
+    for made_of in reversed(kind.__mro__):
+        if made_of.__module__.partition(".")[0] in _OURS:
+            found |= _meanings_under(made_of)
+    return found
+
+
+def _meanings_under(kind: type) -> dict[str, str]:
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(body, ast.ClassDef)
     found = {}
