@@ -23,6 +23,7 @@ from workers.coroutines import watching
 from workers.dependencies import Dependencies, call_not_made, cause_of, class_names, declared_by, verdict
 from workers.ejection import give_back
 from workers.errors import TaskCancelled
+from workers.forked import OneProcess
 from workers.gate import Patience
 from workers.keeper import Note, Outcome
 from workers.once import Step
@@ -146,7 +147,7 @@ class ManagedRun:
             carrying = carry(self, task.request_stack.top)
             child.in_body = True
             try:
-                with watching(self.is_cancelled):
+                with OneProcess(task.name, self.id), watching(self.is_cancelled):
                     before(task, self.id, self.args, self.kwargs)
                     values, named = arguments_of(task).construct(args, kwargs)
                     result = around(task, *values, **named)

@@ -1,6 +1,6 @@
 """Tasks that only plain Celery calls: they run as Celery runs them, and no message of the control plane runs them."""
 
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 from celery import Task
@@ -8,6 +8,7 @@ from celery.exceptions import NotRegistered
 from celery.utils.imports import instantiate
 
 from contract.message import HEADER
+from workers.forked import OneProcess
 
 
 def is_managed(message: Any) -> bool:
@@ -22,9 +23,21 @@ def keep_plain(task: Any) -> None:
     """
     if not isinstance(task.Strategy, partial):
         task.Strategy = partial(_plain_strategy, task.Strategy)
+        task.run = _in_one_process(task)
     if task.Request == Task.Request:
         # Its priorities mean what those of other tasks mean.
         task.Request = "workers.request:PointsmanRequest"
+
+
+def _in_one_process(task: Any) -> Any:
+    body = task.run
+
+    @wraps(body)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with OneProcess(task.name, str(task.request.id)):
+            return body(*args, **kwargs)
+
+    return run
 
 
 def _plain_strategy(strategy: Any, task: Any, app: Any, consumer: Any, **options: Any) -> Any:

@@ -19,6 +19,7 @@ from celery.states import IGNORED, REJECTED
 from contract.message import HEADER
 from workers.child import current_child
 from workers.errors import NotClaimed
+from workers.forked import OneProcess
 from workers.managed_run import MANAGED_RUN, ManagedRun
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,11 @@ def gated(task: Any, tracer: Tracer) -> Tracer:
     let_rules_retry(task)
 
     def trace(uuid: str, args: Any, kwargs: Any, request: dict[str, Any] | None = None) -> Any:
+        # For a copy that a hook or a signal made; one that a body made has not come so far.
+        with OneProcess(task.name, uuid):
+            return trace_once(uuid, args, kwargs, request)
+
+    def trace_once(uuid: str, args: Any, kwargs: Any, request: dict[str, Any] | None) -> Any:
         if request is None or HEADER not in request:
             return tracer(uuid, args, kwargs, request)
         try:
@@ -99,7 +105,13 @@ def guard(cls: Any) -> None:
     @wraps(around)
     def guarded_call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         run = _not_begun(self)
-        return around(self, *args, **kwargs) if run is None else run.carry_out(around, before, args, kwargs)
+        if run is not None:
+            return run.carry_out(around, before, args, kwargs)
+        request = self.request_stack.top
+        if request is None or request.called_directly:
+            return around(self, *args, **kwargs)
+        with OneProcess(self.name, request.id):
+            return around(self, *args, **kwargs)
 
     @wraps(before)
     def guarded_before_start(self: Any, task_id: str, args: Any, kwargs: Any) -> None:

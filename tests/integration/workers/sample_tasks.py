@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any
 
+import celery
 from billiard.exceptions import SoftTimeLimitExceeded
 from pydantic import BaseModel
 
@@ -146,3 +147,22 @@ def native_error() -> None:
 def note_order(ledger: str, name: str) -> None:
     with open(ledger, "a") as stream:
         stream.write(name + "\n")
+
+
+@task(name="sample.forking")
+def forking(how: str) -> str:
+    """Forks, and lets the child come out of the body as well."""
+    child = os.fork()
+    if child == 0:
+        if how == "exits":
+            sys.exit(3)
+        if how == "raises":
+            raise RuntimeError("in the child")
+        return "the child"
+    _, status = os.waitpid(child, 0)
+    return f"the parent, of one that ended with {os.waitstatus_to_exitcode(status)}"
+
+
+@task(name="sample.forking_plain", base=celery.Task, managed=False)
+def forking_plain() -> str:
+    return str(forking.run("returns"))

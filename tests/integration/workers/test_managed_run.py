@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from contract.events import RESULT_BYTES, TRACEBACK_BYTES
@@ -230,3 +231,20 @@ def test_inspect_active_answers_from_another_shell(plane: ControlPlane, shared_w
     assert answer.returncode == 0, answer.stderr
     assert "shared@test" in answer.stdout
     assert task in answer.stdout
+
+
+@pytest.mark.parametrize(("how", "status"), [("returns", 0), ("exits", 3), ("raises", 1)])
+def test_copy_that_a_body_forked_ends_with_the_body(
+    plane: ControlPlane, shared_worker: Worker, how: str, status: int
+) -> None:
+    task = plane.publish("sample.forking", how)
+    event = plane.wait_for(task, "succeeded")
+    assert json.loads(event.body["result"]) == f"the parent, of one that ended with {status}"
+    assert plane.kinds(task) == ["started", "succeeded"]
+    assert f"a process that task sample.forking[{task}] forked has come to the end of its run" in shared_worker.text()
+    assert _pool_processes(shared_worker) == shared_worker.children()
+
+
+def _pool_processes(worker: Worker) -> list[int]:
+    """Its children, and whatever they started."""
+    return [child.pid for child in psutil.Process(worker.process.pid).children(recursive=True)]

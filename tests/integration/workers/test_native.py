@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from celery import chain, chord, group
 
@@ -66,6 +67,12 @@ def test_native_failure_is_recorded_with_its_error(plane: ControlPlane, sample: 
     assert body["state"] == "FAILURE"
     assert body["error"]["type"] == "RuntimeError"
     assert "sample_tasks.py" in body["error"]["traceback"]
+
+
+def test_copy_that_a_plain_body_forked_ends_with_the_body(sample: Any, shared_worker: Worker) -> None:
+    for call in (sample.forking.s("returns"), sample.forking_plain.s()):
+        assert call.delay().get(timeout=20) == "the parent, of one that ended with 0"
+    assert len(psutil.Process(shared_worker.process.pid).children(recursive=True)) == len(shared_worker.children())
 
 
 def test_chain_passes_results_on(sample: Any) -> None:
