@@ -108,11 +108,11 @@ def check(task: Any, topology: Topology, default: RetryPolicy) -> RetryRules:
     _check_priority(getattr(task, "priority", None))
     if not task.time_limit:
         raise OptionNotHonoured("it has no time limit: a hanging run would never end")
-    _check_limit("time_limit", task.time_limit)
-    _check_limit("soft_time_limit", task.soft_time_limit or 0)
+    check_limit("time_limit", task.time_limit)
+    check_limit("soft_time_limit", task.soft_time_limit or 0)
     if task.soft_time_limit and task.soft_time_limit >= task.time_limit:
         raise OptionNotHonoured(f"its soft time limit must be below its time limit of {task.time_limit} s")
-    _check_rate(task.rate_limit)
+    check_rate(task.rate_limit)
     _check_breakers(task)
     return RetryRules.of(task, default)
 
@@ -146,12 +146,14 @@ def _check_priority(priority: Any) -> None:
         raise OptionNotHonoured(f"priority {priority!r} is not a whole number from 0 to {MAX_PRIORITY}")
 
 
-def _check_limit(name: str, seconds: Any) -> None:
+def check_limit(name: str, seconds: Any) -> None:
+    """Raises ``OptionNotHonoured`` for a limit that Celery would take and could not keep; 0 is none."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _LONGEST_LIMIT_SECONDS:
         raise OptionNotHonoured(f"{name} {seconds!r} is not a number of seconds")
 
 
-def _check_rate(limit: Any) -> None:
+def check_rate(limit: Any) -> None:
+    """Raises ``OptionNotHonoured`` for what is no rate; None and 0 are none."""
     try:
         if limit is not None and not rate(limit) >= 0:
             raise ValueError(limit)

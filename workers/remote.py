@@ -7,7 +7,9 @@ from celery.worker import control as celery_control
 from celery.worker.control import control_command
 
 from workers.base import ManagedTask
+from workers.errors import OptionNotHonoured
 from workers.node import Node, current_node
+from workers.options import check_limit, check_rate
 from workers.voice import revoked
 
 control: Any = celery_control
@@ -39,6 +41,11 @@ def terminate(state: Any, signal: Any, task_id: Any, **options: Any) -> Any:
 def time_limit(state: Any, task_name: Any = None, hard: Any = None, soft: Any = None, **options: Any) -> Any:
     """Tell worker(s) to modify the time limit of plain messages by task type."""
     task = state.app.tasks.get(task_name)
+    try:
+        check_limit("hard", hard or 0)
+        check_limit("soft", soft or 0)
+    except OptionNotHonoured as fault:
+        return nok(str(fault))
     if isinstance(task, ManagedTask):
         hard = hard or task.time_limit
         if soft and soft >= hard:
@@ -56,6 +63,11 @@ def time_limit(state: Any, task_name: Any = None, hard: Any = None, soft: Any = 
 )
 def rate_limit(state: Any, task_name: str, rate_limit: Any, **options: Any) -> Any:
     """Tell worker(s) to modify the rate limit for a task by type, also of what waits for its turn."""
+    try:
+        check_rate(rate_limit)
+    except OptionNotHonoured as fault:
+        # Celery takes a negative one, and no task of the type would ever run.
+        return nok(str(fault))
     buckets = state.consumer.task_buckets
     before = dict(buckets)
     answer = control.rate_limit(state, task_name, rate_limit, **options)
@@ -77,7 +89,7 @@ def rate_limit(state: Any, task_name: str, rate_limit: Any, **options: Any) -> A
 @control_command(args=[("n", int)], signature="[N=1]")
 def pool_grow(state: Any, n: int = 1, **options: Any) -> Any:
     """Grow pool by n processes/threads."""
-    fault = _too_many(current_node(), _processes(state) + n)
+    fault = _no_number(n) or _too_many(current_node(), _processes(state) + n)
     if fault is not None:
         return nok(fault)
     return control.pool_grow(state, n, **options)
@@ -86,6 +98,9 @@ def pool_grow(state: Any, n: int = 1, **options: Any) -> Any:
 @control_command(args=[("n", int)], signature="[N=1]")
 def pool_shrink(state: Any, n: int = 1, **options: Any) -> Any:
     """Shrink pool by n processes/threads."""
+    fault = _no_number(n)
+    if fault is not None:
+        return nok(fault)
     if _processes(state) - n < 1:
         return nok("a node without processes would keep what it fetches: to stop it use shutdown, or cancel_consumer")
     return control.pool_shrink(state, n, **options)
@@ -104,6 +119,11 @@ def _cancel(tasks: list[Any], command: str, *, kill: bool) -> None:
     notes = [note for task in tasks if (note := revoked(task, by, kill=kill)) is not None]
     if notes and node.voice is not None:
         node.voice.say(*notes)
+
+
+def _no_number(n: Any) -> str | None:
+    is_number = isinstance(n, int) and not isinstance(n, bool) and n >= 1
+    return None if is_number else f"n={n!r} is not a number of processes, 1 or more"
 
 
 def _processes(state: Any) -> int:
