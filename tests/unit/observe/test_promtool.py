@@ -1,7 +1,10 @@
 """What Prometheus itself says of the exposition and of the rules in the docs."""
 
+import json
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from tests.needs import program
 from tests.unit.deploy.compose import ROOT
@@ -27,3 +30,41 @@ def test_promtool_takes_the_rules_and_the_configuration_of_the_docs(tmp_path: Pa
     config = (DOCS / "prometheus.yml").read_text().replace("/etc/prometheus/alerts.yml", str(DOCS / "alerts.yml"))
     (tmp_path / "prometheus.yml").write_text(config)
     promtool("check", "config", str(tmp_path / "prometheus.yml"))
+
+
+@pytest.mark.parametrize(
+    ("alert", "series", "quiet", "loud"),
+    [
+        ("MessagesSetAside", 'pointsman_set_aside_messages{queue="email"}', "0x30", "0x5 3x25"),
+        ("EventsLeftOut", 'pointsman_events_left_out_total{reason="too_long"}', "7x30", "0x5 2x25"),
+        ("BrokerKeySpoiled", 'pointsman_alerts_open{rule="broker_key",severity="page"}', "0x30", "0x5 1x25"),
+        ("BrokerKeySpoiled", 'pointsman_alerts_open{rule="worker_lost",severity="page"}', "4x30", ""),
+        ("SentAgainUnknowing", 'pointsman_uncertain_sendings_total{task_type="t",queue="q"}', "5x30", "0x5 9x25"),
+    ],
+)
+def test_an_alert_of_the_docs_opens_with_its_condition_alone(
+    tmp_path: Path, alert: str, series: str, quiet: str, loud: str
+) -> None:
+    (tmp_path / "cases.yml").write_text(
+        json.dumps(
+            {
+                "rule_files": [str(DOCS / "alerts.yml")],
+                "tests": [
+                    {
+                        "interval": "1m",
+                        "input_series": [{"series": series, "values": values}],
+                        "promql_expr_test": [
+                            {
+                                "expr": f'count by (alertname) (ALERTS{{alertname="{alert}",alertstate="firing"}})',
+                                "eval_time": "10m",
+                                "exp_samples": [{"labels": f'{{alertname="{alert}"}}', "value": 1}] * firing,
+                            }
+                        ],
+                    }
+                    for values, firing in ((quiet, 0), (loud, 1))
+                    if values
+                ],
+            }
+        )
+    )
+    promtool("test", "rules", str(tmp_path / "cases.yml"))
