@@ -11,6 +11,8 @@ CUT_BYTES = 2048
 """Of either end of a message that is longer than both."""
 NAME_CHARACTERS = 200
 """Of a task's id and its type."""
+UNKNOWN_QUEUE = "unknown"
+"""The queue of a message that says nothing true about it."""
 
 
 def ends(message: bytes) -> tuple[bytes, bytes]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from celery.worker.consumer import Consumer
 
+from contract.set_aside import UNKNOWN_QUEUE
 from workers.connection import AWAY, RedisConnection
 from workers.settings import settings
 from workers.task_message import check
@@ -16,8 +17,6 @@ from workers.transport.setting_aside import Word, as_text, call
 logger = logging.getLogger(__name__)
 
 _AGAIN_SECONDS = 0.5
-_UNKNOWN = "unknown"
-"""The queue of a message that says nothing true about it."""
 
 
 class SetsAside(Consumer):
@@ -110,4 +109,4 @@ class SetsAside(Consumer):
         if in_hand:
             return str(in_hand)
         named = (message.delivery_info or {}).get("routing_key")
-        return named if isinstance(named, str) and named in self.app.amqp.queues.consume_from else _UNKNOWN
+        return named if isinstance(named, str) and named in self.app.amqp.queues.consume_from else UNKNOWN_QUEUE

@@ -13,6 +13,7 @@ from redis.exceptions import NoScriptError
 
 from contract.keys import BELL_PREFIX, FETCH_PREFIX, LISTENER_BELL_PREFIX
 from contract.lua import source
+from contract.set_aside import UNKNOWN_QUEUE
 from workers.transport.envelope import NotAMessage, check, opened
 from workers.transport.left_behind import left_behind
 from workers.transport.qos import QoS as Holdings
@@ -25,8 +26,6 @@ _DIGEST = hashlib.sha1(_FETCH.encode(), usedforsecurity=False).hexdigest()
 _MOST_MESSAGES = 64
 """In one fetch, when the prefetch count sets no limit."""
 _MOST_RINGS = 64
-_UNKNOWN = "unknown"
-"""The queue of a message that says nothing true about it."""
 
 
 class Channel(stock.Channel):
@@ -224,7 +223,7 @@ class Channel(stock.Channel):
         """Set a message aside that lies among the unacknowledged and cannot be given back."""
         with self.conn_or_acquire() as client:
             item = client.hget(self.unacked_key, tag)
-        self._set_aside(_UNKNOWN, tag, item or b"", reason)
+        self._set_aside(UNKNOWN_QUEUE, tag, item or b"", reason)
 
     # Publishing
 
@@ -251,7 +250,7 @@ class Channel(stock.Channel):
             check(payload)
         except NotAMessage as error:
             # kombu would lose it here.
-            queue, item = routing_key if routing_key in self._bells else _UNKNOWN, as_text(payload)
+            queue, item = routing_key if routing_key in self._bells else UNKNOWN_QUEUE, as_text(payload)
             logger.error("%d bytes on queue %s are set aside: %s", len(item), queue, error)
             pipe.execute_command(*command(queue, "", item, str(error)))
             return
