@@ -17,6 +17,14 @@ if #ARGV > 5 + ARGV[5] then
   redis.call('HDEL', KEYS[1], unpack(tags))
 end
 
+-- A message that was taken off its list and could not be put there would be lost.
+for key, kind in pairs({[KEYS[1]] = 'hash', [KEYS[2]] = 'zset'}) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= kind and found ~= 'none' then
+    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ' and no ' .. kind .. ': nothing is fetched')
+  end
+end
+
 local most = tonumber(ARGV[3])
 local unwatchable = {}
 local answer = {{}}

@@ -32,7 +32,7 @@ from service.reconcile.lost import LostSweep
 from service.reconcile.old_claims import OldClaimsSweep
 from service.reconcile.outliers import OutlierSweep
 from service.reconcile.vanished import VanishedSweep
-from service.redis import Word
+from service.redis import BrokerAway, Word
 from tests.integration.spine import Spine, new_task
 
 QUEUE, LIST = "maintenance", list_key("maintenance", 7)
@@ -294,6 +294,18 @@ async def test_claim_with_other_content_is_no_claim(spine: Spine) -> None:
         message = await spine.message(LIST)
         assert message is not None
         assert (await spine.gate(message))[0] == b"run", fields
+
+
+@pytest.mark.parametrize("key", [UNACKED, UNACKED_INDEX])
+async def test_nothing_is_taken_off_its_list_that_could_not_be_held(spine: Spine, key: str) -> None:
+    await spine.server.pipeline([("LPUSH", LIST, '{"properties": {"delivery_tag": "t"}}'), ("SET", key, "somebody's")])
+    words: list[Word] = [10, 9, 1, QUEUE]
+    fetch = "fetch", [UNACKED, UNACKED_INDEX, keys.FETCH_PREFIX + "w"], ["w"], words
+    with pytest.raises(BrokerAway, match="nothing is fetched"):
+        await spine.server.script(*fetch)
+    assert await spine.server.command("LLEN", LIST) == 1
+    await spine.server.command("DEL", key)
+    assert (await spine.server.script(*fetch))[2] == b"t"
 
 
 @pytest.mark.parametrize("key", [LIST, UNACKED, *some([list_key(QUEUE, 0), UNACKED_INDEX], 0)])
