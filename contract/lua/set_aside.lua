@@ -18,7 +18,8 @@ local id = write('XADD', KEYS[1], 'MAXLEN', ARGV[2], '*', 'queue', ARGV[4], unpa
 write('HINCRBY', KEYS[2], 'total:' .. ARGV[4], 1)
 write('HINCRBY', KEYS[2], 'open:' .. ARGV[4], 1)
 if ARGV[3] ~= '' then
-  redis.call('ZREM', KEYS[4], ARGV[3])
-  redis.call('HDEL', KEYS[3], ARGV[3])
+  -- Of another type they hold no message; failing here it would be kept, and counted, again and again.
+  redis.pcall('ZREM', KEYS[4], ARGV[3])
+  redis.pcall('HDEL', KEYS[3], ARGV[3])
 end
 return id

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from contract import keys
+from contract.queues import UNACKED, UNACKED_INDEX
 from contract.set_aside import MOST_KEPT
 from service.alert.lookout import Lookout
 from service.alert.rules import judge
@@ -105,6 +106,14 @@ async def test_what_is_set_aside_is_an_alert_until_it_is_discarded(api: httpx.As
     (newest, _) = (await api.get(LIST)).json()["items"]
     await api.post(DISCARD, json={"through": newest["id"], "reason": "seen"})
     assert await told() == []
+
+
+@pytest.mark.parametrize("key", [UNACKED, UNACKED_INDEX])
+async def test_message_is_set_aside_once_though_nothing_can_be_taken_from_where_it_lay(spine: Spine, key: str) -> None:
+    await spine.server.command("SET", key, "somebody's")
+    found, words = call("email", "tag", b"0", "it is no JSON")
+    await spine.server.script("set_aside", found, [], words)
+    assert await spine.server.command("HGET", keys.SET_ASIDE_COUNTS, "open:email") == b"1"
 
 
 async def test_entry_with_an_id_of_the_far_future_is_shown(api: httpx.AsyncClient, spine: Spine) -> None:
