@@ -31,7 +31,7 @@ _ALERT_SECONDS = 5.0
 _RAMP_SECONDS = 10
 
 
-@scenario("31", Harm.NONE, Plan(beside=Outside), statuses=(200, 202, 207, 503))
+@scenario("37", Harm.NONE, Plan(beside=Outside), statuses=(200, 202, 207, 503))
 async def breaker(run: Run) -> None:
     """A service dies, with Postgres up and away, heals with much held, flaps; a mail server refuses all messages."""
     outside = run.beside
