@@ -23,6 +23,7 @@ from contract.queues import DEFAULT_TOPOLOGY, Topology
 from contract.retry import RetryPolicy
 from contract.routes import TaskRoutes, lead_to_queues
 from contract.run_file import DEFAULT_DATA_DIR, RunFile
+from contract.server_urls import UNREADABLE, check_redis_url
 from service.channel_settings import AlertChannel, unlike_names
 from service.named_hosts import host_names, page_origins
 
@@ -41,12 +42,17 @@ def _async_driver(url: SecretStr | None) -> SecretStr | None:
     if any(parameter.startswith("sslrootcert=") for parameter in parameters):
         raise ValueError("sslrootcert is not understood in the URL: set PGSSLROOTCERT instead")
     renamed = [f"ssl={found[8:]}" if found.startswith("sslmode=") else found for found in parameters]
+    # As SQLAlchemy reads it, whose error would quote what stands for a port.
+    server = (place.partition("@")[2] if "@" in place else place).partition("/")[0]
+    port = server.rpartition("]")[2].partition(":")[2]
+    if port and not (port.isascii() and port.isdecimal() and int(port) <= 65535):
+        raise ValueError(UNREADABLE)
     return SecretStr(f"postgresql+asyncpg://{place}{mark}{'&'.join(renamed)}")
 
 
-def _redis_scheme(url: SecretStr | None) -> SecretStr | None:
-    if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must start with redis://, rediss:// or unix://")
+def _redis(url: SecretStr | None) -> SecretStr | None:
+    if url is not None:
+        check_redis_url(url.get_secret_value())
     return url
 
 
@@ -71,7 +77,7 @@ class Settings(BaseSettings):
 
     database_url: Annotated[SecretStr | None, AfterValidator(_async_driver)] = None
     """PostgreSQL 15 or newer. Unset: the server of a running ``./scripts/up``."""
-    redis_url: Annotated[SecretStr | None, AfterValidator(_redis_scheme)] = None
+    redis_url: Annotated[SecretStr | None, AfterValidator(_redis)] = None
     """Redis 7 or Valkey 8 or newer, the Celery broker. Unset: the server of a running ``./scripts/up``."""
     data_dir: Path = DEFAULT_DATA_DIR
     """Where ``./scripts/up`` keeps its data and ``run.json``."""

@@ -29,13 +29,14 @@ from contract.queues import DEFAULT_TOPOLOGY, Topology
 from contract.retry import RetryPolicy
 from contract.routes import TaskRoutes, lead_to_queues
 from contract.run_file import DEFAULT_DATA_DIR, RunFile
+from contract.server_urls import check_redis_url
 from contract.settings_view import read_settings
 from workers.task_settings import TaskSettings
 
 
-def _redis_scheme(url: SecretStr | None) -> SecretStr | None:
-    if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must start with redis://, rediss:// or unix://")
+def _redis(url: SecretStr | None) -> SecretStr | None:
+    if url is not None:
+        check_redis_url(url.get_secret_value())
     return url
 
 
@@ -54,7 +55,7 @@ class Settings(TaskSettings):
 
     model_config = SettingsConfigDict(env_prefix="POINTSMAN_", frozen=True, extra="ignore")
 
-    redis_url: Annotated[SecretStr | None, AfterValidator(_redis_scheme)] = None
+    redis_url: Annotated[SecretStr | None, AfterValidator(_redis)] = None
     """Redis or Valkey, the broker. Unset: the server of a running ``./scripts/up``."""
     data_dir: Path = DEFAULT_DATA_DIR
     """Where ``./scripts/up`` keeps ``run.json``."""

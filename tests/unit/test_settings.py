@@ -13,6 +13,7 @@ from service.settings import Settings
         ("postgresql+asyncpg://db/tasks", "postgresql+asyncpg://db/tasks"),
         ("postgres://db/tasks?sslmode=verify-full", "postgresql+asyncpg://db/tasks?ssl=verify-full"),
         ("postgres://db/tasks?host=a&sslmode=require", "postgresql+asyncpg://db/tasks?host=a&ssl=require"),
+        ("postgres://u:a/b[:c@[::1]:5433/tasks", "postgresql+asyncpg://u:a/b[:c@[::1]:5433/tasks"),
     ],
 )
 def test_database_url_is_taken_as_providers_hand_it_out(given: str, used: str) -> None:
@@ -27,6 +28,9 @@ def test_database_url_is_taken_as_providers_hand_it_out(given: str, used: str) -
         ("mysql://secret@db/tasks", "must start with postgresql://"),
         ("db/secret", "must start with postgresql://"),
         ("postgres://u:secret@db/tasks?sslrootcert=/ca.pem", "PGSSLROOTCERT"),
+        ("postgres://db:secret/tasks", "host and port cannot be read"),
+        ("postgres://u:p@w:secret@db/tasks", "host and port cannot be read"),
+        ("postgres://u:secret@db:99999/tasks", "host and port cannot be read"),
     ],
 )
 def test_database_url_that_cannot_be_honoured_is_refused_without_its_text(given: str, why: str) -> None:
