@@ -33,6 +33,7 @@ class PointsmanCelery(Celery):
     """Celery whose ``queue`` and ``priority`` task options do not warn and mean what the contract says."""
 
     amqp_cls: Any = PriorityAMQP
+    loader_cls: Any = "workers.loader:Loader"
 
     if not TYPE_CHECKING:  # celery-types tells the decorator's many forms
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from workers import celery
 from workers.task_modules import look_for_tasks
 
 
@@ -39,3 +40,14 @@ def test_a_module_without_tasks_is_told(caplog: pytest.LogCaptureFixture) -> Non
     with caplog.at_level(logging.WARNING):
         look_for_tasks(app_with("mill.tasks"), ["json"])
     assert "names json, which defines no task" in caplog.text
+
+
+@pytest.mark.parametrize("code", ["0", "3", "'usage: program'"])
+def test_a_module_that_ends_the_process_is_one_that_cannot_be_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    (tmp_path / "program.py").write_text(f"import sys\nsys.exit({code})\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(celery.loader, "task_modules", set())
+    with pytest.raises(ImportError, match="the module program ends the process that imports it"):
+        celery.loader.import_task_module("program")
