@@ -1,6 +1,7 @@
 """One connection of a caller, bounded in what it may send, how long it may take, and what it may leave unread."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade
@@ -22,12 +23,19 @@ class _Flow(FlowControl):
 
     held = False
 
+    def __init__(self, transport: Any, clock: Callable[[], float]) -> None:
+        super().__init__(transport)
+        self._clock = clock
+        self.resumed_at = 0.0
+        """Before then the client could send, and was not heard."""
+
     def hold(self) -> None:
         self.held = True
         self.pause_reading()
 
     def resume_reading(self) -> None:
-        if not self.held:
+        if self.read_paused and not self.held:
+            self.resumed_at = self._clock()
             super().resume_reading()
 
 
@@ -62,7 +70,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Also makes room for it."""
         super().connection_made(transport)
-        self.flow = self._flow = _Flow(transport)
+        self.flow = self._flow = _Flow(transport, self.loop.time)
         if len(self.connections) > self._bounds.connections:
             self._make_room()
 
@@ -191,7 +199,7 @@ class Connection(HttpToolsProtocol):
             if answered and not unread and now - self._idle_at > self._patience():
                 self.transport.close()
         elif not self._head_done:
-            if now - self._message_at > bounds.receive_seconds:
+            if not self.flow.read_paused and now - self._since(self._message_at) > bounds.receive_seconds:
                 self._refuse(TooSlow())
         elif answered:
             if now - self._idle_at > bounds.drain_seconds:
@@ -206,7 +214,11 @@ class Connection(HttpToolsProtocol):
 
     def _is_slow(self, now: float) -> bool:
         allowed = self._bounds.receive_seconds + self._of_body / self._bounds.body_rate
-        return now - self._last_at > self._bounds.receive_seconds or now - self._message_at > allowed
+        return now - self._since(self._last_at) > self._bounds.receive_seconds or now - self._message_at > allowed
+
+    def _since(self, at: float) -> float:
+        """Since when the client takes its time: what waited behind other requests was sent long ago."""
+        return max(at, self._flow.resumed_at)
 
     @property
     def unread(self) -> int:

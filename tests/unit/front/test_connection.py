@@ -1,0 +1,90 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from service.front.bounds import Bounds
+from service.front.connection import Connection
+from service.serving import Server, ServerConfig
+
+
+class Transport(asyncio.Transport):
+    """What a client reads, and whether it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 9), "sockname": ("127.0.0.1", 8000)})
+        self.said = b""
+        self.closed = self.paused = False
+
+    def write(self, data: Any) -> None:
+        self.said += bytes(data)
+
+    def write_eof(self) -> None:
+        return None
+
+    def close(self) -> None:
+        self.closed = True
+
+    abort = close
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+
+class Slow:
+    """An application that answers when it is let."""
+
+    def __init__(self) -> None:
+        self.may_answer = asyncio.Event()
+
+    def close_streams(self) -> None:
+        return None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.may_answer.wait()
+        length = (b"content-length", b"0")
+        await send({"type": "http.response.start", "status": 204, "headers": [length]})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def connected(app: Slow) -> tuple[Connection, Transport]:
+    config = ServerConfig(app, http=Connection, ws="none", log_config=None)
+    config.bounds = Bounds()
+    config.load()
+    connection = Connection(config, Server(config, app).server_state, {}, asyncio.get_running_loop())
+    connection.connection_made(transport := Transport())
+    return connection, transport
+
+
+REQUEST = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+@pytest.mark.parametrize(("sent", "answers"), [([REQUEST * 100], 100), ([REQUEST, REQUEST + REQUEST[:20]], 2)])
+async def test_time_that_a_request_waits_behind_others_is_not_its_clients(sent: list[bytes], answers: int) -> None:
+    app = Slow()
+    connection, transport = connected(app)
+    for part in sent:
+        connection.data_received(part)
+    connection.look_after(asyncio.get_running_loop().time() + 1000)
+    assert not transport.closed
+    app.may_answer.set()
+    while transport.said.count(b"HTTP/1.1 204 ") < answers:
+        await asyncio.wait([asyncio.create_task(app.may_answer.wait())])
+        connection.look_after(asyncio.get_running_loop().time())
+    assert not transport.closed
+
+
+async def test_half_a_head_that_nothing_keeps_waiting_is_its_clients_time() -> None:
+    connection, transport = connected(Slow())
+    connection.data_received(REQUEST[:20])
+    connection.look_after(asyncio.get_running_loop().time() + 1000)
+    assert transport.said.startswith(b"HTTP/1.1 408 ")
