@@ -6,7 +6,7 @@ Details are for anybody who asks: no address, no secret, no text of an error fro
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -29,9 +29,11 @@ _SHAPE_SECONDS = 30.0
 _NAMED = 5
 """So much of what a schema lacks is named."""
 LEADERS = ("dispatcher", "recorder")
+RECONCILER = "epoch"
+"""The lead that a reconciler has, whatever else it does."""
 STALLED_SECONDS = 30.0
 NO_TASK_TYPES = "no worker has published task types yet"
-_DEPENDENT = ("task_types", "workers", *LEADERS)
+_DEPENDENT = ("task_types", "workers", *LEADERS, "reconciler")
 _UNJUDGED = "cannot be judged while the broker is away"
 
 
@@ -104,6 +106,7 @@ def judge(
     parts["epoch"] = _epoch(database.epoch, broker)
     for name in LEADERS:
         parts[name] = _leader(name, database.leaders.get(name, 0.0), broker)
+    parts["reconciler"] = _reconciler(database.leaders.get(RECONCILER, 0.0), broker)
     parts["recorder_lag"] = _lag(lag_seconds, database.recorded_seconds_ago)
     return Readiness(parts)
 
@@ -177,6 +180,18 @@ def _leader(name: str, left_seconds: float, broker: BrokerState) -> PartState:
         # Their loops pause longer than a lead lasts while they cannot reach the broker.
         return PartState(True, f"the {name} {_UNJUDGED}")
     return PartState(False, f"no {name} leads")
+
+
+def _reconciler(left_seconds: float, broker: BrokerState) -> PartState:
+    found = _leader("reconciler", left_seconds, broker)
+    if found.ok:
+        return replace(found, needed=False)
+    return PartState(
+        False,
+        "no reconciler leads: what is submitted now runs, but nothing that is due later or failed once starts, nothing"
+        " that fell out is put back, and no alert is told",
+        needed=False,
+    )
 
 
 def _lag(lag_seconds: float | None, recorded_seconds_ago: float | None) -> PartState:

@@ -9,7 +9,7 @@ from contract import keys
 from contract.catalogue import TaskTypeSpec
 from service.embedded.postgres import PostgresServer
 from service.embedded.valkey import ValkeyServer
-from service.observe.readiness import LEADERS
+from service.observe.readiness import LEADERS, RECONCILER
 from tests.integration.spine import Spine
 
 Fresh = Callable[[], httpx.AsyncClient]
@@ -20,7 +20,7 @@ async def ready_spine(spine: Spine, add_worker: Any, publish_types: Any) -> Spin
     """Everything a task needs."""
     await publish_types(TaskTypeSpec(name="noop", time_limit_seconds=9))
     await add_worker("critical@h", ["critical"])
-    for leader in LEADERS:
+    for leader in (*LEADERS, RECONCILER):
         await spine.run("INSERT INTO leader VALUES (:name, 'me', 1, now() + interval '1 hour')", name=leader)
     await spine.run("INSERT INTO broker_epoch (epoch, run_id, opened_at) VALUES (1, 'x', now())")
     await spine.run("INSERT INTO recorder_position (stream, last_id) VALUES (:stream, '0-0')", stream=keys.events(1))
@@ -82,6 +82,24 @@ async def test_not_ready_without_a_leader(fresh_api: Fresh, ready_spine: Spine, 
     status, body = await verbose(fresh_api)
 
     assert (status, body["detail"]) == (503, f"no {leader} leads")
+
+
+async def test_without_a_reconciler_it_is_ready_and_says_what_does_not_happen(
+    fresh_api: Fresh, ready_spine: Spine
+) -> None:
+    await ready_spine.run("UPDATE leader SET expires_at = now() WHERE name = 'epoch'")
+
+    status, body = await verbose(fresh_api)
+
+    assert (status, body["parts"]["reconciler"]["ok"]) == (200, False)
+    assert "nothing that is due later or failed once starts" in body["parts"]["reconciler"]["detail"]
+
+
+async def test_reconciler_has_the_lead_that_readiness_looks_at(fresh_api: Fresh, ready_spine: Spine) -> None:
+    await ready_spine.run("DELETE FROM leader WHERE name = :name", name=RECONCILER)
+    await ready_spine.epochs.single_pass()
+
+    assert (await verbose(fresh_api))[1]["parts"]["reconciler"]["ok"]
 
 
 async def test_ready_at_a_revision_it_does_not_know_whose_schema_has_everything(
