@@ -69,16 +69,17 @@ def pass_through(run: ManagedRun, tracer: Tracer) -> Any:
             return not_claimed(run.id, error)
         try:
             answer = tracer(run.id, run.args, run.kwargs, _request(run))
-        except Exception as error:
-            # A MemoryError would end the parent, and a Reject would send the message round.
+        except (SystemExit, KeyboardInterrupt) as error:
+            if not terminate_handler_fired():
+                run.fail(error)
+            raise
+        except BaseException as error:
+            # A MemoryError would end the parent, a Reject would send the message round, and what is no Exception, such
+            # as a CancelledError, would look to the parent as if the message had not come to the gate.
             if run.is_reported:
                 logger.exception("what follows the outcome of task %s raised", run.id)
             run.fail(error)
             return _answer(IGNORED, Ignore(f"{type(error).__name__} around the body"))
-        except BaseException as error:
-            if not terminate_handler_fired():
-                run.fail(error)
-            raise
         if not run.is_reported:
             # Celery met a fault of its own, or a hook's, before it came to the body.
             run.fail(_found(answer))

@@ -1,5 +1,6 @@
 """Tasks of a team that uses the worker library."""
 
+import asyncio
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ import celery
 from billiard.exceptions import SoftTimeLimitExceeded
 from pydantic import BaseModel
 
-from workers import PermanentError, task
+from workers import ManagedTask, PermanentError, task
 
 
 class Person(BaseModel):
@@ -166,3 +167,15 @@ def forking(how: str) -> str:
 @task(name="sample.forking_plain", base=celery.Task, managed=False)
 def forking_plain() -> str:
     return str(forking.run("returns"))
+
+
+class Rude(ManagedTask):
+    """What its hook raises is no ``Exception``."""
+
+    def on_success(self, *_: Any) -> None:
+        raise asyncio.CancelledError
+
+
+@task(name="sample.rude_hook", base=Rude)
+def rude_hook() -> str:
+    return "done"

@@ -233,6 +233,17 @@ def test_inspect_active_answers_from_another_shell(plane: ControlPlane, shared_w
     assert task in answer.stdout
 
 
+def test_hook_that_raises_no_exception_does_not_make_its_run_look_unclaimed(
+    plane: ControlPlane, shared_worker: Worker
+) -> None:
+    task = plane.publish("sample.rude_hook")
+    plane.wait_for(task, "succeeded")
+    until(lambda: f"what follows the outcome of task {task} raised" in shared_worker.text(), "the log to tell")
+    until(lambda: plane.unacknowledged() == 0, "the acknowledgement")
+    assert plane.kinds(task) == ["started", "succeeded"]
+    assert f"task {task} was not claimed" not in shared_worker.text()
+
+
 @pytest.mark.parametrize(("how", "status"), [("returns", 0), ("exits", 3), ("raises", 1)])
 def test_copy_that_a_body_forked_ends_with_the_body(
     plane: ControlPlane, shared_worker: Worker, how: str, status: int
