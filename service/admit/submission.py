@@ -124,7 +124,8 @@ def parse_submission(body: object, kind: type[Submission] = Submission) -> Submi
 
 def known_fields_only(kind: type[BaseModel], body: object) -> None:
     """Raises ``InvalidRequest`` for a body of far more fields than there are: the model would find a fault in each."""
-    if not isinstance(body, dict) or len(body) <= len(kind.model_fields) + FAULTS_SHOWN:
+    # The number alone first: to ask a model for its fields costs as much as to validate two of them.
+    if not isinstance(body, dict) or len(body) <= FAULTS_SHOWN or len(body) <= len(kind.model_fields) + FAULTS_SHOWN:
         return
     unknown = islice((name for name in body if name not in kind.model_fields), FAULTS_SHOWN)
     raise InvalidRequest(errors=[FieldError(pointer=pointer(name), detail=_UNKNOWN_FIELD) for name in unknown])
