@@ -217,6 +217,8 @@ def _serve(settings: Settings, *roles: str) -> None:
         access_log=False,
         server_header=False,
         date_header=False,
+        # Nobody here asks for the caller's address or scheme, and every request would be looked through for them.
+        proxy_headers=False,
         timeout_graceful_shutdown=10,
         http=Connection,
         ws="none",
