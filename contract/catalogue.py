@@ -80,6 +80,8 @@ class TaskTypeSpec(BaseModel):
 
     def dependencies_of(self, args: Sequence[Any], kwargs: Mapping[str, Any], added: Sequence[str]) -> tuple[str, ...]:
         """What one task depends on: by its type, by its arguments, and what was added, each once."""
+        if not self.dependencies and not added and self.url_argument is None:
+            return ()
         found = tuple(map(folded, (*self.dependencies, *added)))
         if self.url_argument is not None:
             named = self.bind(args, kwargs)

@@ -3,8 +3,8 @@
 import asyncio
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import uuid_utils
 from pydantic_core import to_json
@@ -39,8 +39,7 @@ LOCAL_CALLER = "local"
 """Who calls, until access control exists."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """A submission that is durable now, or was already (``replayed``: the task its key stands for)."""
 
     task_id: str
