@@ -61,16 +61,6 @@ PLACES: dict[Place, frozenset[TaskState]] = {
 """The states an unfinished task can have in each place."""
 
 
-INTERRUPTED = "Interrupted"
-"""``error_type`` of an attempt that ended with its worker."""
-
-BLOCKED = "Held"
-"""``error_type`` of an attempt that ended because a call it was about to make met an open circuit breaker."""
-
-NOT_CLAIMED = "NotClaimed"
-"""``error_type`` of an attempt that no worker began, however often the task was sent."""
-
-
 def may_move(old: TaskState, new: TaskState) -> bool:
     """Whether a task may go from ``old`` to ``new``."""
     return new in LEGAL_MOVES[old]

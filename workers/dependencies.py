@@ -18,8 +18,15 @@ from workers.errors import AttemptSuperseded, BreakerOpen, OnceNotRecorded, Perm
 
 logger = logging.getLogger(__name__)
 
-_NOBODYS = (PermanentError, AttemptSuperseded, OnceNotRecorded, MaxRetriesExceededError, TaskPredicate)
-"""The arguments were wrong, or it was asked to come again later, or Redis was away."""
+_NOBODYS = (
+    PermanentError,
+    BreakerOpen,
+    AttemptSuperseded,
+    OnceNotRecorded,
+    MaxRetriesExceededError,
+    TaskPredicate,
+)
+"""The arguments were wrong, a call was not made, or it was asked to come again later, or Redis was away."""
 _OF_FILES = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 _TRANSPORT = frozenset(
     {

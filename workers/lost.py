@@ -9,9 +9,9 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from redis.exceptions import ResponseError
 
 from contract.dependencies import breakers_of
+from contract.errors import ErrorType
 from contract.events import ErrorBody, EventKind, StartedBody, UnclaimedBody
 from contract.keys import claim
-from contract.states import INTERRUPTED
 from workers.connection import RedisConnection
 from workers.dependencies import breaker_of, class_names, verdict
 from workers.keeper import Keeper, Note, Outcome
@@ -120,13 +120,13 @@ class LostChildren:
         error: ErrorBody
         if timed_out:
             error = {
-                "type": "TimeLimitExceeded",
+                "type": ErrorType.TIME_LIMIT,
                 "message": f"the task ran longer than its time limit of {limit:g} s",
                 "traceback": "",
             }
         elif cancelled:
             error = {
-                "type": "workers.TaskCancelled",
+                "type": ErrorType.CANCELLED,
                 "message": "the task was cancelled while it ran, did not end in time, and was killed"
                 if terminated_by is None
                 else f"the task was killed by {terminated_by}",
@@ -134,7 +134,7 @@ class LostChildren:
             }
         else:
             error = {
-                "type": "WorkerLost",
+                "type": ErrorType.WORKER_LOST,
                 "message": "the worker process died while it ran the task (killed, out of memory, or crashed)",
                 "traceback": "",
             }
@@ -154,7 +154,7 @@ class LostChildren:
     def _interruption(self, slot: Snapshot, run: Run, now: float) -> Outcome:
         """What an operator stops spends no attempt and counts for no breaker: a probe only gives its permit back."""
         error: ErrorBody = {
-            "type": INTERRUPTED,
+            "type": ErrorType.INTERRUPTED,
             "message": "its worker was stopped while it ran",
             "traceback": "",
         }

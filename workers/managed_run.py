@@ -27,7 +27,7 @@ from workers.forked import OneProcess
 from workers.gate import Patience
 from workers.keeper import Note, Outcome
 from workers.once import Step
-from workers.report import Ending, describe, encode_result, failed, kind_of, outcome_body
+from workers.report import Ending, describe, encode_result, failed, kind_of, outcome_body, type_name
 from workers.retrying import AttemptRetries, rules_of
 from workers.running import carry, put_down
 from workers.slots import Phase, Run
@@ -210,7 +210,7 @@ class ManagedRun:
         except Exception:
             # Whatever is wrong with the error, the attempt has ended and must be reported.
             logger.exception("the failure of task %s could not be described", self.id)
-            kind = type(error).__qualname__
+            kind = type_name(error)
             unknown: ErrorBody = {"type": kind, "message": "(the error could not be described)", "traceback": ""}
             return failed(unknown), None, RuntimeError(kind)
 

@@ -11,12 +11,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NotRequired, TypedDict
 
+from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from celery.result import AsyncResult, GroupResult
 
+from contract.errors import ErrorType
 from contract.events import RESULT_BYTES, TRACEBACK_BYTES, ErrorBody, EventKind
 from workers.connection import AWAY, RedisConnection
 from workers.encoding import encode
-from workers.errors import ResultNotJSON, ResultTooLarge
+from workers.errors import (
+    ArgumentsNotValid,
+    AttemptSuperseded,
+    BreakerOpen,
+    ResultNotJSON,
+    ResultTooLarge,
+    TaskCancelled,
+)
 from workers.keeper import Keeper, Outcome
 from workers.slots import Slot
 
@@ -35,6 +44,14 @@ _LIBRARY = (
 )
 """Where a run is before it reaches its body."""
 _OURS = ("builtins", "workers.errors", "billiard.exceptions")
+_WORDS: Mapping[type[BaseException], ErrorType] = {
+    TaskCancelled: ErrorType.CANCELLED,
+    BreakerOpen: ErrorType.CALL_NOT_MADE,
+    AttemptSuperseded: ErrorType.SUPERSEDED,
+    ArgumentsNotValid: ErrorType.ARGUMENTS_NOT_VALID,
+    TimeLimitExceeded: ErrorType.TIME_LIMIT,
+    SoftTimeLimitExceeded: ErrorType.SOFT_TIME_LIMIT,
+}
 
 
 class Ending(TypedDict):
@@ -86,8 +103,11 @@ def describe(error: BaseException) -> ErrorBody:
 
 
 def type_name(error: BaseException) -> str:
-    """The class name, with its module unless it is a builtin or one of our own words."""
+    """The word of the contract, else the class name with its module, unless that is Python's own or ours."""
     kind = type(error)
+    word = _WORDS.get(kind)
+    if word is not None:
+        return word.value
     return kind.__qualname__ if kind.__module__ in _OURS else f"{kind.__module__}.{kind.__qualname__}"
 
 

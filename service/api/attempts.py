@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from contract.states import BLOCKED, INTERRUPTED, TERMINAL, TaskState
+from contract.errors import ErrorType
+from contract.states import TERMINAL, TaskState
 from service.api.answers import example, json_response, known_parameters_only, moment
 from service.api.parts import GivenParts
 from service.api.problems import problem_responses
@@ -57,7 +58,7 @@ class AttemptList(BaseModel):
 
 _MOST = 100
 """Each may bring an error of 10 KiB."""
-_UNCOUNTED = {INTERRUPTED: "interrupted", BLOCKED: "held"}
+_UNCOUNTED = {ErrorType.INTERRUPTED: "interrupted", ErrorType.HELD: "held"}
 
 
 @router.get(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
+from contract.errors import ErrorType
 from contract.states import TaskState
 from service.breaker.breaker import BreakerState, Step
 from service.breaker.entry import Entry
@@ -34,8 +35,6 @@ _TASKS_A_PASS = 500
 _TYPES_SECONDS = 2.0
 _FAIL_FAST_SECONDS = 1.0
 _PASSING = (BreakerState.CLOSED, BreakerState.DISABLED)
-BREAKER_OPEN = "BreakerOpen"
-"""``error_type`` of a task that failed instead of being held."""
 
 
 class HoldingSweep:
@@ -145,7 +144,7 @@ class HoldingSweep:
             breaker = ":".join(entry.key)
             words = f"the circuit breaker {breaker} is {entry.breaker.seen}, and the task type fails fast"
             async with self._store.transaction() as connection:
-                error = (BREAKER_OPEN, words)
+                error = (ErrorType.FAILED_FAST, words)
                 ended = await end_unstarted(connection, never_sent, closed, TaskState.FAILED, now, error)
             log.info("tasks failed at once instead of being held", breaker=breaker, tasks=ended)
 

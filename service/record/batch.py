@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from contract.catalogue import TaskTypeSpec
+from contract.errors import ErrorType
 from contract.events import EventKind
 from contract.retry import MAX_ATTEMPTS
-from contract.states import BLOCKED
 from service.breaker.registry import Called, Registry
 from service.record.by_worker import by_worker
 from service.record.calls import calls_of
@@ -168,7 +168,7 @@ class Batch:
             worker=clean(event.body["worker"]) if ran else None,
             run_seconds=event.body["run_seconds"] if ran else None,
             result=None if result is None else clean(result),
-            error_type=error_type if held_by is None else BLOCKED,
+            error_type=error_type if held_by is None else ErrorType.HELD,
             error_message=message,
             error_traceback=trace,
             progress=None if progress is None else clean(progress),

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
+from contract.errors import NOBODYS
 from contract.states import TaskState
 from service.store.outcomes import Part, Sum, bucket_of
 from service.store.reported import End, Moved
-
-_NOBODYS = frozenset({"workers.TaskCancelled", "ArgumentsNotValid", "AttemptSuperseded", "BreakerOpen"})
-"""Errors that are no worker's failure: a cancel, arguments that do not fit, a call not made. A timeout is one."""
 
 
 def by_worker(moved: Iterable[Moved], ends: Mapping[str, End]) -> dict[Part, Sum]:
@@ -18,7 +16,7 @@ def by_worker(moved: Iterable[Moved], ends: Mapping[str, End]) -> dict[Part, Sum
         if end.worker is None or end.state not in ("succeeded", "failed"):
             continue
         failed = end.state == "failed"
-        if failed and (end.error_type in _NOBODYS or row.state == TaskState.CANCELLED):
+        if failed and (end.error_type in NOBODYS or row.state == TaskState.CANCELLED):
             continue
         found = sums.setdefault((bucket_of(end.finished_at), end.worker, row.task_type), Sum())
         found.calls += 1

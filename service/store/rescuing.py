@@ -6,7 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from contract.states import INTERRUPTED, TaskState
+from contract.errors import ErrorType
+from contract.states import TaskState
 from service.store import metrics, recording
 from service.store.arrays import array_columns
 from service.store.holding import MOST_IN_A_ROW, QUARANTINE
@@ -144,7 +145,7 @@ def _end(task_id: str, attempt: int, worker: str, started_at: datetime, at: date
         worker=worker,
         run_seconds=max(0.0, (at - started_at).total_seconds()),
         result=None,
-        error_type=INTERRUPTED,
+        error_type=ErrorType.INTERRUPTED,
         error_message=_STOPPED_MESSAGE if stopped else _MESSAGE,
         error_traceback="",
     )

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from sqlalchemy import text
 
+from contract.errors import ErrorType
 from contract.retry import RetryPolicy
-from contract.states import NOT_CLAIMED, TaskState
+from contract.states import TaskState
 from service.store import metrics, recording
 from service.store.arrays import array_columns
 from service.store.holding import held_until
@@ -149,7 +150,7 @@ def _end(task: object, attempt: int, at: datetime, reason: str | None, sent_at: 
         worker=None if sent_at is None else "",
         run_seconds=None if sent_at is None else 0.0,
         result=None,
-        error_type=NOT_CLAIMED,
+        error_type=ErrorType.NOT_CLAIMED,
         error_message=f"it was sent again and again, and no worker began it: {reason or _NOBODY_SAID}",
         error_traceback="",
     )

@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
+from contract.errors import ErrorType
 from contract.queues import list_key
 from service.record.recorder import Recorder
 from service.store import outcomes
 from tests.integration.spine import Spine, new_task
+from workers.errors import BreakerOpen
+from workers.report import type_name
 
 MAINTENANCE = list_key("maintenance", 7)
 
@@ -46,9 +47,30 @@ async def test_outcomes_are_counted_by_worker_and_added_up(spine: Spine) -> None
     assert await counted(spine) == {"a@h#1": (3, 1), "b@h#2": (1, 1)}
 
 
-@pytest.mark.parametrize("kind", ["workers.TaskCancelled", "ArgumentsNotValid"])
-async def test_what_is_nobodys_failure_is_not_counted(spine: Spine, kind: str) -> None:
-    await ran(spine, "a@h#1", "failed", error=error(kind))
+COUNTED = {
+    ErrorType.INTERRUPTED: False,
+    ErrorType.HELD: False,
+    ErrorType.CALL_NOT_MADE: False,
+    ErrorType.FAILED_FAST: False,
+    ErrorType.NOT_CLAIMED: False,
+    ErrorType.CANCELLED: False,
+    ErrorType.SUPERSEDED: False,
+    ErrorType.ARGUMENTS_NOT_VALID: False,
+    ErrorType.TIME_LIMIT: True,
+    ErrorType.SOFT_TIME_LIMIT: True,
+    ErrorType.WORKER_LOST: True,
+}
+
+
+async def test_what_is_nobodys_failure_is_not_counted(spine: Spine) -> None:
+    for kind in ErrorType:
+        await ran(spine, f"{kind}@h", "failed", error=error(kind))
+    await spine.record_all()
+    assert await counted(spine) == {f"{kind}@h": (1, 1) for kind in ErrorType if COUNTED[kind]}
+
+
+async def test_worker_that_meets_an_open_breaker_is_not_counted_as_failing(spine: Spine) -> None:
+    await ran(spine, "a@h#1", "failed", error=error(type_name(BreakerOpen("dependency:smtp"))))
     await spine.record_all()
     assert await counted(spine) == {}
 

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import celery
@@ -188,6 +189,13 @@ def calls(self: Any, name: str, how: str) -> str:
     if how == "fail later":
         raise ValueError("after the call")
     return "called"
+
+
+@task(name="library.calls_or_fails", bind=True, dependencies=("smtp",), fail_fast=True, max_retries=0)
+def calls_or_fails(self: Any, *names: str) -> None:
+    with ExitStack() as calls:
+        for name in names:
+            calls.enter_context(self.calling(name))
 
 
 @task(name="library.crashes", dependencies=("smtp",))

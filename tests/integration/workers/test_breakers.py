@@ -7,6 +7,7 @@ import pytest
 
 from contract.breaker_entry import BLOCKS, DEFAULT_FIELD, PASSES, PROBES, body_of, encode
 from contract.breaker_policy import BreakerPolicy
+from contract.errors import ErrorType
 from contract.keys import BREAKER_FAILURES, BREAKERS
 
 from .support import ControlPlane, until
@@ -87,6 +88,14 @@ def test_an_open_breaker_that_nobody_named_keeps_the_call_from_being_made(plane:
     put(plane, "dependency:other", PROBES, 2, "half_open", **{task: 1e12})
     plane.publish("library.calls", "other", "well", task=task, after=1, dispatch=2, max_attempts=5)
     assert plane.wait_for(task, "succeeded").body["breakers"]["dependency:other"] == 2
+
+
+def test_a_call_not_made_by_a_task_that_fails_fast_is_nobodys_failure(plane: ControlPlane) -> None:
+    put(plane, "dependency:other", BLOCKS, 1, "open")
+    body = plane.wait_for(plane.publish("library.calls_or_fails", "smtp", "other"), "failed").body
+    assert body["error"]["type"] == ErrorType.CALL_NOT_MADE
+    assert body.keys() & {"blamed", "answered", "held_by"} == set()
+    assert failures(plane) == {}
 
 
 def test_a_hard_time_limit_counts_for_what_was_called(plane: ControlPlane) -> None:

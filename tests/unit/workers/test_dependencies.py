@@ -124,6 +124,14 @@ def test_wrong_arguments_and_bare_retries_are_nobodys_failure(error: BaseExcepti
     assert of("smtp").blamed(error, ()) is None
 
 
+def test_a_call_that_was_not_made_is_nobodys_failure() -> None:
+    dependencies = of("smtp", stand=Stand({"dependency:db": entry(BLOCKS, 3)}), epochs=(0, 0))
+    with pytest.raises(BreakerOpen) as raised, dependencies.calling("smtp"), dependencies.calling("db"):
+        pytest.fail("the call was made")
+    assert dependencies.blamed(raised.value, ()) is None
+    assert dependencies.blamed(Retry(exc=raised.value), ()) is None
+
+
 def test_what_the_task_ignores_is_nobodys_failure() -> None:
     assert of().blamed(KeyError(), (LookupError,)) is None
 

@@ -2,11 +2,20 @@ import json
 from typing import Any
 
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from pydantic import BaseModel
 
+from contract.errors import ErrorType
 from contract.events import RESULT_BYTES, TRACEBACK_BYTES, EventKind
 from workers import PermanentError
-from workers.errors import ResultNotJSON, ResultTooLarge
+from workers.errors import (
+    ArgumentsNotValid,
+    AttemptSuperseded,
+    BreakerOpen,
+    ResultNotJSON,
+    ResultTooLarge,
+    TaskCancelled,
+)
 from workers.report import clean, describe, encode_result, failed, kind_of, outcome_body, type_name
 
 
@@ -65,6 +74,21 @@ def test_builtin_errors_have_no_module() -> None:
     assert type_name(json.JSONDecodeError("m", "d", 0)) == "json.decoder.JSONDecodeError"
     assert type_name(PermanentError()) == "workers.PermanentError"
     assert type_name(ResultTooLarge()) == "ResultTooLarge"
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (TaskCancelled(), ErrorType.CANCELLED),
+        (BreakerOpen("dependency:smtp"), ErrorType.CALL_NOT_MADE),
+        (AttemptSuperseded(), ErrorType.SUPERSEDED),
+        (ArgumentsNotValid(), ErrorType.ARGUMENTS_NOT_VALID),
+        (TimeLimitExceeded(), ErrorType.TIME_LIMIT),
+        (SoftTimeLimitExceeded(), ErrorType.SOFT_TIME_LIMIT),
+    ],
+)
+def test_error_the_control_plane_knows_is_told_by_its_word(error: BaseException, word: ErrorType) -> None:
+    assert type_name(error) == word
 
 
 def test_error_whose_message_fails_is_described() -> None:
