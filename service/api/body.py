@@ -1,22 +1,18 @@
 """Request bodies: limits before parsing, then JSON that every later stage can carry."""
 
 import json
-import re
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from service.admit.carrying import uncarried
 from service.api.repeated_names import repeated_names
-from service.api.room import Room
+from service.api.room import Pace, Room
+from service.api.sizes import MOST_CONTAINERS, check_containers, check_values
 from service.errors import BadRequest, BodyTooLarge, FieldError, InvalidRequest, MalformedJson, UnsupportedMediaType
 
 _PLAIN = (b"", b"identity")
 _CONTAINERS = (dict, list)
-_MOST_CONTAINERS = 250_000
-"""Of a body: each may be two bytes of text, and takes fifty times that and a microsecond of everybody's time."""
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?+', re.DOTALL)
-"""Also one that never ends: else it would be looked for from each of its quotes on again."""
 _VALUES_SEARCHED = 200_000
 """Where a fault lies is looked for among so many values; after them it is told by line and column."""
 
@@ -74,10 +70,8 @@ def parse_json(body: bytes, depth: int) -> Any:
     arrays and objects; ``MalformedJson`` for anything else.
     """
     brackets = body.count(b"[") + body.count(b"{")
-    if brackets > _MOST_CONTAINERS and _count_containers(body) > _MOST_CONTAINERS:
-        raise InvalidRequest(
-            errors=[FieldError(pointer="", detail=f"has more than {_MOST_CONTAINERS} arrays and objects")]
-        )
+    if brackets > MOST_CONTAINERS:
+        check_containers(body)
     try:
         # The parser has a limit of its own, 200 levels, so that no input exhausts the stack.
         value = from_json(body, allow_inf_nan=False)
@@ -95,9 +89,36 @@ def parse_json(body: bytes, depth: int) -> Any:
     return value
 
 
-def _count_containers(body: bytes) -> int:
-    outside = _STRING.sub(b"", body)
-    return outside.count(b"[") + outside.count(b"{")
+async def parse_long_json(body: bytes, depth: int, pace: Pace) -> Any:
+    """As ``parse_json``, in steps of ``pace``; also raises ``InvalidRequest`` for very many values and names."""
+    brackets = await pace.step(lambda: _check_size(body))
+    try:
+        value = await pace.step(lambda: from_json(body, allow_inf_nan=False))
+    except ValueError as error:
+        if "recursion limit" in str(error):
+            raise _too_deep(depth) from None
+        reason = str(error)
+        try:
+            value = await pace.step(lambda: json.loads(body.decode()))
+        except (ValueError, RecursionError):
+            raise _malformed(reason) from None
+        raise await pace.step(lambda: _uncarried(value, reason)) from None
+    if brackets > depth and await pace.step(lambda: _is_deeper(value, depth)):
+        raise _too_deep(depth)
+    if b"\\" in body or body.count(b":") != await pace.step(lambda: to_json(value).count(b":")):
+        repeated = await pace.step(lambda: repeated_names(body, value))
+        if repeated:
+            raise InvalidRequest(errors=repeated)
+    return value
+
+
+def _check_size(body: bytes) -> int:
+    """How many brackets open in it, in its strings as well."""
+    brackets = body.count(b"[") + body.count(b"{")
+    if brackets > MOST_CONTAINERS:
+        check_containers(body)
+    check_values(body)
+    return brackets
 
 
 def _too_deep(depth: int) -> InvalidRequest:
@@ -120,5 +141,13 @@ def _explained(body: bytes, reason: str) -> MalformedJson | InvalidRequest:
     try:
         value = json.loads(body.decode())
     except (ValueError, RecursionError):
-        return MalformedJson(f"The body is not valid JSON: {reason}.")
+        return _malformed(reason)
+    return _uncarried(value, reason)
+
+
+def _malformed(reason: str) -> MalformedJson:
+    return MalformedJson(f"The body is not valid JSON: {reason}.")
+
+
+def _uncarried(value: Any, reason: str) -> InvalidRequest:
     return InvalidRequest(errors=uncarried(value, _VALUES_SEARCHED) or [FieldError(pointer="", detail=reason)])

@@ -6,7 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from service.admit.catalogue import Catalogue
-from service.api.room import Room, Turns
+from service.api.room import Pace, Room, Turns
 from service.breaker.registry import Registry
 from service.broker import Broker
 from service.live.transitions import TransitionStream
@@ -54,10 +54,13 @@ class Parts:
     """For bodies that come in parts, and batches that wait for their turn."""
     turns: Turns = field(init=False)
     """Of batches: what they become takes many times their length."""
+    pace: Pace = field(init=False)
+    """Of batches longer than a single submission may be."""
 
     def __post_init__(self) -> None:
         self.room = Room(_ROOM_BATCHES * self.settings.batch_bytes)
         self.turns = Turns(self.settings.batch_bytes)
+        self.pace = Pace()
         self.canceller = Canceller(self.store, self.server)
         self.retrier = Retrier(self.store, self.catalogue, self.settings)
         withdrawer = Withdrawer(self.store, self.server, self.settings)

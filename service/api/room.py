@@ -1,11 +1,18 @@
-"""How much of the bodies of requests one process holds at once."""
+"""How much of the bodies of requests one process holds at once, and how long they may hold the process."""
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
 
 from service.errors import TooManyBodies
+
+_UNNOTICED_SECONDS = 0.02
+"""Of the event loop, so long that an answer to others takes part of it a few times without anybody's noticing."""
+
+Made = TypeVar("Made")
 
 
 class Room:
@@ -72,3 +79,20 @@ class Turns:
             if not first.cancelled():
                 self._free -= size
                 first.set_result(None)
+
+
+class Pace:
+    """Lets long bodies take their steps one at a time, and leaves the event loop to others as long as a step took."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def step(self, work: Callable[[], Made]) -> Made:
+        """What ``work`` makes, or raises. A short one leaves others one turn of the loop."""
+        async with self._lock:
+            began = time.monotonic()
+            try:
+                return work()
+            finally:
+                held = time.monotonic() - began
+                await asyncio.sleep(held if held > _UNNOTICED_SECONDS else 0)

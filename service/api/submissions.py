@@ -10,7 +10,7 @@ from pydantic_core import to_json
 
 from service.admit.submission import BatchItem, Submission, field_errors, known_fields_only, parse_submission
 from service.api.answers import known_parameters_only
-from service.api.body import parse_json, read_body
+from service.api.body import parse_json, parse_long_json, read_body
 from service.api.given import idempotency_key, request_body
 from service.api.intake import (
     Answer,
@@ -42,6 +42,7 @@ router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)]
 
 _Admitted = NewTask | Accepted | PointsmanError
 _ITEMS_AT_ONCE = 50
+_BYTES_AT_ONCE = 100_000
 _EXAMPLE = {"task_type": "echo", "kwargs": {"to": "a@example.org"}, "priority": 8, "tags": {"tenant": "42"}}
 
 
@@ -161,11 +162,16 @@ async def take_batch(parts: Parts, scope: Any, receive: Any) -> Answer:
 
 async def _take_batch(parts: Parts, scope: Any, body: bytes) -> Answer:
     # The items stand two levels deeper than a single submission.
-    batch = _parse_batch(parse_json(body, parts.settings.json_depth + 2), parts.settings.batch_items)
+    depth = parts.settings.json_depth + 2
+    is_long = len(body) > parts.settings.body_bytes
+    value = await parse_long_json(body, depth, parts.pace) if is_long else parse_json(body, depth)
+    batch = _parse_batch(value, parts.settings.batch_items)
     key, traceparent = read_headers(scope)
     if key is not None:
         raise InvalidRequest("A batch takes an idempotency_key per item, not the header.")
-    admitted = await _admit_all(parts, batch.tasks, traceparent)
+    # Other requests are not to wait for a whole batch.
+    at_once = max(1, min(_ITEMS_AT_ONCE, _BYTES_AT_ONCE * len(batch.tasks) // len(body)))
+    admitted = await _admit_all(parts, batch.tasks, traceparent, at_once)
     refused = [task for task in admitted if isinstance(task, PointsmanError)]
     if batch.atomic and refused:
         return _nothing_accepted(admitted, scope["path"])
@@ -193,30 +199,35 @@ def _parse_batch(value: Any, most: int) -> _Unread:
     return batch
 
 
-async def _admit_all(parts: Parts, items: list[Any], traceparent: str | None) -> list[_Admitted]:
+async def _admit_all(parts: Parts, items: list[Any], traceparent: str | None, at_once: int) -> list[_Admitted]:
     """Each item checked; one that is refused by now and was accepted with its key before is what it became."""
     admitted: list[_Admitted] = []
     keyed: dict[int, BatchItem] = {}
     for place, item in enumerate(items):
-        if place % _ITEMS_AT_ONCE == 0:
-            # Other requests are not to wait for a whole batch.
+        if place % at_once == 0:
             await asyncio.sleep(0)
         try:
             submission = parse_submission(item, BatchItem)
             assert isinstance(submission, BatchItem)
         except InvalidRequest as error:
-            admitted.append(error)
+            admitted.append(_alone(error))
             continue
         try:
             admitted.append(await parts.submitter.admit(submission, submission.idempotency_key, traceparent))
         except REFUSALS as error:
-            admitted.append(error)
+            admitted.append(_alone(error))
             if submission.idempotency_key is not None:
                 keyed[place] = submission
     calls = [(submission, submission.idempotency_key or "") for submission in keyed.values()]
     for place, earlier in zip(keyed, await parts.submitter.earlier(calls), strict=True):
         admitted[place] = earlier or admitted[place]
     return admitted
+
+
+def _alone(error: PointsmanError) -> PointsmanError:
+    """The error without the frames it came from: they hold the whole batch, and this list, until a collection."""
+    error.__context__ = None
+    return error.with_traceback(None)
 
 
 async def _item_result(parts: Parts, outcome: Accepted | PointsmanError, path: str) -> tuple[bool, bytes]:

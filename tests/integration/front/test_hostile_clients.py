@@ -242,6 +242,12 @@ BATCHES = {
     "nests": b'{"tasks":[' + b",".join([b"[" * 30 + b"]" * 30] * (_BATCH // 61)) + b"]}",
     "fields": b'{"tasks":[{' + b",".join(b'"%07d":{}' % number for number in range(_BATCH // 13)) + b"}]}",
     "one NaN": b'{"tasks":[' + b",".join([b"{}"] * (_BATCH // 3 - 1)) + b",NaN]}",
+    "a million values": b'{"tasks":[{"task_type":"noop","args":[' + b",".join([b"1234.56"] * 999_000) + b"]}]}",
+    "half a million names": b'{"tasks":[{"task_type":"noop","kwargs":{'
+    + b",".join(b'"%09d":1' % number for number in range(495_000)) + b"}}]}",
+    "a million values and a NaN": b'{"tasks":[{"task_type":"noop","args":['
+    + b",".join([b"1234.56"] * 999_000) + b",NaN]}]}",
+    "escaped colons": b'{"tasks":[{"task_type":"noop","args":["' + b"\\u003a" * (_BATCH // 6 - 10) + b'"]}]}',
     "one long task": b'{"tasks":[{"task_type":"noop","args":["' + b"x" * (_BATCH - 50) + b'"]}]}',
     "many long tasks": b'{"tasks":[' + b",".join(
         [b'{"task_type":"noop","args":["' + b"x" * 200_000 + b'"]}'] * (_BATCH // 201_000)) + b"]}",
