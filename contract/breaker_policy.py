@@ -9,8 +9,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
+from contract.backoff import backoff_seconds
+
 _ALL = {"Exception", "BaseException"}
-_DOUBLINGS = 32
 _MOST_NAMES = 100
 _LONGEST_NAME = 200
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -154,5 +155,5 @@ class BreakerPolicy(BaseModel):
 
         ``draw`` gives a number from 0 to below 1.
         """
-        longest = min(self.recovery_timeout_max, self.recovery_timeout * 2.0 ** min(trips - 1, _DOUBLINGS))
+        longest = backoff_seconds(trips, base=self.recovery_timeout, cap=self.recovery_timeout_max)
         return longest * (1 + self.recovery_jitter * draw())

@@ -6,10 +6,10 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from contract.backoff import backoff_seconds
+
 MAX_ATTEMPTS = 1000
 """Most attempts a task may ask for."""
-
-_DOUBLINGS = 64
 
 
 class RetryPolicy(BaseModel):
@@ -51,7 +51,8 @@ class RetryPolicy(BaseModel):
 
     def backoff(self, retry: int) -> float:
         """Seconds before retry ``retry`` (from 1), without jitter."""
-        return min(self.interval_max, self.interval_start + self.interval_step * 2.0 ** min(retry - 1, _DOUBLINGS))
+        doubling = backoff_seconds(retry, base=self.interval_step, cap=self.interval_max)
+        return min(self.interval_max, self.interval_start + doubling)
 
     def delay(self, retry: int, draw: Callable[[], float] = random.random) -> float:
         """Seconds before retry ``retry`` (from 1); ``draw`` gives a number from 0 to below 1."""

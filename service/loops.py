@@ -1,16 +1,16 @@
 """How every background loop runs: one bounded pass at a time, backing off with jitter when a pass fails."""
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
 
+from contract.backoff import backoff_seconds
 from service.errors import Unavailable
 from service.telemetry import logger
 
 log = logger(__name__)
 
-_FIRST_BACKOFF_SECONDS = 0.2
+_FIRST_BACKOFF_SECONDS = 0.4
 _LONGEST_BACKOFF_SECONDS = 10.0
 _LONGEST_BACKOFF_FROM_A_FAULT_SECONDS = 2.0
 """A dependency that comes back must not wait long for us; a fault of ours must not fill the log."""
@@ -56,8 +56,7 @@ class Loop:
             self._failures += 1
             expected = isinstance(error, ExpectedFault | Unavailable)
             cap = _LONGEST_BACKOFF_FROM_A_FAULT_SECONDS if expected else _LONGEST_BACKOFF_SECONDS
-            longest = min(cap, _FIRST_BACKOFF_SECONDS * 2 ** min(self._failures, 16))
-            pause = random.uniform(longest / 2, longest)  # noqa: S311 - jitter, not a secret
+            pause = backoff_seconds(self._failures, base=_FIRST_BACKOFF_SECONDS, cap=cap, jitter=0.5)
             if self._failures.bit_count() == 1:
                 log.warning(
                     "a pass could not be finished, trying again",

@@ -1,7 +1,6 @@
 """May this message's task run now? One atomic call to Redis, asked again while the answer is to wait."""
 
 import logging
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Protocol
 
 from celery.exceptions import Ignore, Reject
 
+from contract.backoff import backoff_seconds
 from contract.keys import ASK_SECONDS, BREAKERS, CLAIM_SECONDS, CONTROL, EVENTS_PREFIX, claim
 from contract.message import ManagedHeader
 from workers.connection import AWAY, RedisConnection, Word, is_of_script
@@ -72,7 +72,7 @@ class Gate:
             *breakers,
         )
         keys = (CONTROL, claim(task), BREAKERS)
-        pause = _FIRST_WAIT_SECONDS
+        waits = 0
         while True:
             try:
                 answer = self._redis.script("gate", keys, head, tail)
@@ -90,11 +90,12 @@ class Gate:
                 return Claim(attempt=int(answer[1]), started_at=float(answer[3]), epochs=epochs)
             if verdict != "wait":
                 raise Ignore(f"{verdict}: dispatch {header['dispatch']} does not run")
+            waits += 1
+            pause = backoff_seconds(waits, base=_FIRST_WAIT_SECONDS, cap=_LONGEST_WAIT_SECONDS, jitter=0.5)
             if patience.is_over(pause):
                 logger.warning("task %s goes back to its queue: waited at the gate: %s", task, answer[1])
                 raise Reject(f"waited at the gate: {answer[1]}", requeue=True)
-            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
-            pause = min(pause * 2, _LONGEST_WAIT_SECONDS)
+            time.sleep(pause)
 
 
 class Stopping(Protocol):

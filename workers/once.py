@@ -6,13 +6,13 @@ back empty, or with old data, knows nothing of what it lost.
 """
 
 import json
-import random
 import secrets
 import time
 from collections.abc import MutableMapping
 from types import TracebackType
 from typing import Any, NotRequired, Protocol, Self, TypedDict
 
+from contract.backoff import backoff_seconds
 from contract.keys import CONTROL, claim, once
 from workers.connection import AWAY, RedisConnection
 from workers.encoding import plain
@@ -113,7 +113,7 @@ class RedisRecords:
         """None when the step may begin."""
         tail = (key, self._token, call, self._attempt, self._seconds)
         until = time.monotonic() + self._patience_seconds
-        pause = _FIRST_WAIT_SECONDS
+        waits = 0
         while True:
             try:
                 verdict, *rest = self._redis.script("once", (CONTROL, claim(self._task), once(self._task)), (), tail)
@@ -130,20 +130,22 @@ class RedisRecords:
                 raise AttemptSuperseded(
                     f"attempt {self._attempt} was given up by the control plane; its step is not done"
                 )
-            pause = _rest(pause, until, reason)
+            waits += 1
+            _rest(waits, until, reason)
 
     def write(self, key: str, record: Record | None) -> None:
         """Replace the record."""
         name = once(self._task)
         words = ("HDEL", name, key) if record is None else ("HSET", name, key, json.dumps(record))
         until = time.monotonic() + self._patience_seconds
-        pause = _FIRST_WAIT_SECONDS
+        waits = 0
         while True:
             try:
                 self._redis.pipeline([words, ("EXPIRE", name, self._seconds)])
             except AWAY as error:
                 self._redis.close()
-                pause = _rest(pause, until, f"Redis does not answer: {error}")
+                waits += 1
+                _rest(waits, until, f"Redis does not answer: {error}")
             else:
                 return
 
@@ -170,9 +172,9 @@ class MemoryRecords:
             self._records[key] = json.loads(json.dumps(record))
 
 
-def _rest(pause: float, until: float, reason: str) -> float:
-    """Wait a little; the next pause. Raises ``OnceNotRecorded`` once it is too late."""
+def _rest(waits: int, until: float, reason: str) -> None:
+    """Wait for the ``waits``-th time. Raises ``OnceNotRecorded`` once it is too late."""
+    pause = backoff_seconds(waits, base=_FIRST_WAIT_SECONDS, cap=_LONGEST_WAIT_SECONDS, jitter=0.5)
     if time.monotonic() + pause > until:
         raise OnceNotRecorded(f"the step could not be recorded: {reason}")
-    time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
-    return min(pause * 2, _LONGEST_WAIT_SECONDS)
+    time.sleep(pause)

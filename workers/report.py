@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import random
 import time
 import traceback
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any, NotRequired, TypedDict
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from celery.result import AsyncResult, GroupResult
 
+from contract.backoff import backoff_seconds
 from contract.errors import ErrorType
 from contract.events import RESULT_BYTES, TRACEBACK_BYTES, ErrorBody, EventKind
 from workers.connection import AWAY, RedisConnection
@@ -166,7 +166,7 @@ class Reporter:
 
         While Redis is away the outcome is parked in shared memory, so that it outlives this process.
         """
-        pause = _FIRST_WAIT_SECONDS
+        failures = 0
         logged_at = 0.0
         while True:
             reason = report_once(self._redis, self._keeper, outcome)
@@ -179,8 +179,8 @@ class Reporter:
             if time.monotonic() - logged_at > _LOG_SECONDS:
                 logger.warning("the outcome of task %s is not accepted yet: %s", outcome.task, reason)
                 logged_at = time.monotonic()
-            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
-            pause = min(pause * 2, _LONGEST_WAIT_SECONDS)
+            failures += 1
+            time.sleep(backoff_seconds(failures, base=_FIRST_WAIT_SECONDS, cap=_LONGEST_WAIT_SECONDS, jitter=0.5))
 
 
 def report_once(redis: RedisConnection, keeper: Keeper, outcome: Outcome) -> str | None:

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from contract.backoff import backoff_seconds
 from service.alert.channels import Channels
 from service.alert.delivering import NotDelivered
 from service.loops import Loop
@@ -140,5 +141,7 @@ class Notifier:
 
     def delay_after(self, attempts: int) -> float:
         """Seconds until the next attempt: full jitter under a bound that doubles up to an hour, at least one."""
-        bound = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2.0 ** min(attempts - 1, 20))
-        return max(_SHORTEST_DELAY_SECONDS, bound * self._draw())
+        drawn = backoff_seconds(
+            attempts, base=_FIRST_DELAY_SECONDS, cap=_LONGEST_DELAY_SECONDS, jitter=1, draw=self._draw
+        )
+        return max(_SHORTEST_DELAY_SECONDS, drawn)

@@ -3,6 +3,8 @@
 import random
 from dataclasses import dataclass
 
+from contract.backoff import backoff_seconds
+
 
 @dataclass(frozen=True)
 class Backoff:
@@ -18,5 +20,4 @@ class Backoff:
 
     def delay(self, failures: int, rng: random.Random) -> float:
         """Seconds to wait after the ``failures``-th death in a row, counted from 1."""
-        ceiling = min(self.max_seconds, self.base_seconds * 2.0 ** min(failures - 1, 30))
-        return rng.uniform(ceiling / 2, ceiling)
+        return backoff_seconds(failures, base=self.base_seconds, cap=self.max_seconds, jitter=0.5, draw=rng.random)

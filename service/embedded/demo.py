@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx
 
+from contract.backoff import backoff_seconds
+
 _SUMMARY_SECONDS = 30.0
 _LONGEST_WAIT_SECONDS = 15.0
 
@@ -47,7 +49,7 @@ def wait_after(response: httpx.Response | None, failures: int, rng: random.Rando
     asked = response.headers.get("Retry-After", "") if response is not None else ""
     if asked.isdigit():
         return min(_LONGEST_WAIT_SECONDS, float(asked) + rng.random())
-    return rng.uniform(0.5, 1) * min(_LONGEST_WAIT_SECONDS, 0.5 * 2.0 ** min(failures, 10))
+    return backoff_seconds(failures, base=1.0, cap=_LONGEST_WAIT_SECONDS, jitter=0.5, draw=rng.random)
 
 
 def run(url: str, per_second: float) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 from contract import keys
+from contract.backoff import backoff_seconds
 from service.redis import RedisServer
 from service.store import epochs
 from service.store.store import Store
@@ -35,11 +36,11 @@ class Tail:
     async def recorded_within(self, store: Store, seconds: float) -> bool:
         """``is_recorded``, asked again for so long: under load the recorder is always a little behind."""
         deadline = asyncio.get_running_loop().time() + seconds
-        pause = _LOOK_AGAIN_SECONDS
+        looks = 0
         while not await self.is_recorded(store):
             if asyncio.get_running_loop().time() > deadline:
                 return False
-            await asyncio.sleep(pause)
             # Many may wait for one recorder: they must not take the connections of everybody else.
-            pause *= 2
+            looks += 1
+            await asyncio.sleep(backoff_seconds(looks, base=_LOOK_AGAIN_SECONDS, cap=seconds))
         return True
