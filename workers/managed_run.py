@@ -19,11 +19,11 @@ from contract.failpoints import Failpoint, reach
 from contract.message import HEADER, ManagedHeader
 from workers.arguments import arguments_of
 from workers.child import Child
-from workers.coroutines import watching
+from workers.coroutines import watch
 from workers.dependencies import Dependencies, call_not_made, cause_of, class_names, declared_by, verdict
 from workers.ejection import give_back
 from workers.errors import TaskCancelled
-from workers.forked import OneProcess
+from workers.forked import stay
 from workers.gate import Patience
 from workers.keeper import Note, Outcome
 from workers.once import Step
@@ -145,14 +145,21 @@ class ManagedRun:
         child, task = self.child, self.task
         try:
             carrying = carry(self, task.request_stack.top)
+            process = carrying[0].pid
+            watch(self.is_cancelled)
             child.in_body = True
             try:
-                with OneProcess(task.name, self.id), watching(self.is_cancelled):
-                    before(task, self.id, self.args, self.kwargs)
-                    values, named = arguments_of(task).construct(args, kwargs)
-                    result = around(task, *values, **named)
+                before(task, self.id, self.args, self.kwargs)
+                values, named = arguments_of(task).construct(args, kwargs)
+                result = around(task, *values, **named)
+            except BaseException as error:
+                stay(process, task.name, self.id, error)
+                raise
+            else:
+                stay(process, task.name, self.id)
             finally:
                 child.in_body = False
+                watch(None)
                 put_down(carrying)
             if self.retries.asked is not None:
                 # self.retry(throw=False): the body went on to its end, and still wants to run again.

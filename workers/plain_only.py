@@ -1,5 +1,6 @@
 """Tasks that only plain Celery calls: they run as Celery runs them, and no message of the control plane runs them."""
 
+import os
 from functools import partial, wraps
 from typing import Any
 
@@ -8,7 +9,7 @@ from celery.exceptions import NotRegistered
 from celery.utils.imports import instantiate
 
 from contract.message import HEADER
-from workers.forked import OneProcess
+from workers.forked import stay
 
 
 def is_managed(message: Any) -> bool:
@@ -34,8 +35,14 @@ def _in_one_process(task: Any) -> Any:
 
     @wraps(body)
     def run(*args: Any, **kwargs: Any) -> Any:
-        with OneProcess(task.name, str(task.request.id)):
-            return body(*args, **kwargs)
+        process, task_id = os.getpid(), str(task.request.id)
+        try:
+            result = body(*args, **kwargs)
+        except BaseException as error:
+            stay(process, task.name, task_id, error)
+            raise
+        stay(process, task.name, task_id)
+        return result
 
     return run
 

@@ -5,6 +5,7 @@ raises there is the outcome of an attempt that was claimed, and a message that m
 """
 
 import logging
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -19,7 +20,7 @@ from celery.states import IGNORED, REJECTED
 from contract.message import HEADER
 from workers.child import current_child
 from workers.errors import NotClaimed
-from workers.forked import OneProcess
+from workers.forked import stay
 from workers.managed_run import MANAGED_RUN, ManagedRun
 
 logger = logging.getLogger(__name__)
@@ -37,8 +38,14 @@ def gated(task: Any, tracer: Tracer) -> Tracer:
 
     def trace(uuid: str, args: Any, kwargs: Any, request: dict[str, Any] | None = None) -> Any:
         # For a copy that a hook or a signal made; one that a body made has not come so far.
-        with OneProcess(task.name, uuid):
-            return trace_once(uuid, args, kwargs, request)
+        process = os.getpid()
+        try:
+            answer = trace_once(uuid, args, kwargs, request)
+        except BaseException as error:
+            stay(process, task.name, uuid, error)
+            raise
+        stay(process, task.name, uuid)
+        return answer
 
     def trace_once(uuid: str, args: Any, kwargs: Any, request: dict[str, Any] | None) -> Any:
         if request is None or HEADER not in request:
@@ -111,8 +118,14 @@ def guard(cls: Any) -> None:
         request = self.request_stack.top
         if request is None or request.called_directly:
             return around(self, *args, **kwargs)
-        with OneProcess(self.name, request.id):
-            return around(self, *args, **kwargs)
+        process = os.getpid()
+        try:
+            result = around(self, *args, **kwargs)
+        except BaseException as error:
+            stay(process, self.name, request.id, error)
+            raise
+        stay(process, self.name, request.id)
+        return result
 
     @wraps(before)
     def guarded_before_start(self: Any, task_id: str, args: Any, kwargs: Any) -> None:
@@ -133,7 +146,7 @@ def _not_begun(task: Any) -> ManagedRun | None:
 def _request(run: ManagedRun) -> dict[str, Any]:
     """What Celery makes ``self.request`` of: the run is there from the first hook on."""
     message = run.request
-    custom = {name: value for name, value in message.items() if name not in _NO_CUSTOM_HEADERS}
+    custom = {name: message[name] for name in message.keys() - _NO_CUSTOM_HEADERS}
     return {**message, "headers": custom, "retries": run.retries.attempt - 1, MANAGED_RUN: run}
 
 

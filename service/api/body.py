@@ -74,7 +74,7 @@ def parse_json(body: bytes, depth: int) -> Any:
         check_containers(body)
     try:
         # The parser has a limit of its own, 200 levels, so that no input exhausts the stack.
-        value = from_json(body, allow_inf_nan=False)
+        value = from_json(body, allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
         if "recursion limit" in str(error):
             raise _too_deep(depth) from None
