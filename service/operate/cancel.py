@@ -48,7 +48,7 @@ class Canceller:
             requested = await cancelling.request(connection, task_id, grace_seconds, LOCAL_CALLER)
             now = datetime.fromtimestamp(await clock.now(connection), UTC)
             if requested is not None and requested.never_sent:
-                await end_unstarted(connection, [str(task_id)], [], TaskState.CANCELLED, now)
+                await end_unstarted(connection, self._store.listeners, [str(task_id)], [], TaskState.CANCELLED, now)
         told = True
         if requested is not None and not requested.never_sent:
             told = await self._take_back(str(task_id), requested, grace_seconds, now)
@@ -83,5 +83,5 @@ class Canceller:
             return told
         if closed:
             async with self._store.transaction() as connection:
-                await end_unstarted(connection, [], closed, TaskState.CANCELLED, now)
+                await end_unstarted(connection, self._store.listeners, [], closed, TaskState.CANCELLED, now)
         return told

@@ -47,7 +47,7 @@ class CancelledSweep:
         if not never_sent and not closed:
             return False
         async with self._store.transaction() as connection:
-            ended = await end_unstarted(connection, never_sent, closed, TaskState.CANCELLED, now)
+            ended = await end_unstarted(connection, self._store.listeners, never_sent, closed, TaskState.CANCELLED, now)
         log.info("tasks were cancelled", tasks=ended)
         return ended >= _TASKS_A_PASS
 

@@ -38,6 +38,6 @@ class ExpiredSweep:
         if not never_sent and not closed:
             return False
         async with self._store.transaction() as connection:
-            ended = await end_unstarted(connection, never_sent, closed, TaskState.EXPIRED, now)
+            ended = await end_unstarted(connection, self._store.listeners, never_sent, closed, TaskState.EXPIRED, now)
         log.info("tasks expired before they started", tasks=ended)
         return ended >= _TASKS_A_PASS

@@ -145,7 +145,9 @@ class HoldingSweep:
             words = f"the circuit breaker {breaker} is {entry.breaker.seen}, and the task type fails fast"
             async with self._store.transaction() as connection:
                 error = (ErrorType.FAILED_FAST, words)
-                ended = await end_unstarted(connection, never_sent, closed, TaskState.FAILED, now, error)
+                ended = await end_unstarted(
+                    connection, self._store.listeners, never_sent, closed, TaskState.FAILED, now, error
+                )
             log.info("tasks failed at once instead of being held", breaker=breaker, tasks=ended)
 
     async def _which_fail_fast(self) -> list[str]:

@@ -38,7 +38,7 @@ class Rescuer:
         if not released:
             return 0
         async with self._store.transaction() as connection:
-            rescued = await rescuing.interrupt(connection, released, stopped)
+            rescued = await rescuing.interrupt(connection, self._store.listeners, released, stopped)
         _tell(rescued)
         return rescued.waiting + rescued.quarantined + rescued.failed
 

@@ -53,6 +53,6 @@ class UnclaimedSweep:
         if not released:
             return False
         async with self._store.transaction() as connection:
-            followed, failed = await unclaimed.fail(connection, released, _POLICY)
+            followed, failed = await unclaimed.fail(connection, self._store.listeners, released, _POLICY)
         log.error("tasks were sent again and again and nobody began them", retried=followed, failed=failed)
         return len(found) == _TASKS_A_PASS

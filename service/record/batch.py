@@ -9,21 +9,25 @@ from contract.errors import ErrorType
 from contract.events import EventKind
 from contract.retry import MAX_ATTEMPTS
 from service.breaker.registry import Called, Registry
-from service.record.by_worker import by_worker
-from service.record.calls import calls_of
+from service.record.by_worker import OutcomesByWorker
+from service.record.calls import CallsOfBreakers, calls_of
 from service.record.events import Event, clean
-from service.store import cancelling, catalogue, metrics, outcomes, recording, rescuing, unclaimed
+from service.store import cancelling, catalogue, recording, rescuing, unclaimed
 from service.store.catalogue import UNKNOWN_TASK_TYPE
+from service.store.counting import count_start
+from service.store.ending import Ending
 from service.store.holding import BY_BREAKER
+from service.store.listeners import Ended, Listeners
 from service.store.locking import lock_tasks
 from service.store.metrics import Tallies
-from service.store.reported import End, Moved, NativeEnd, Progressed, Refused, Revoked, Start
+from service.store.reported import End, NativeEnd, Progressed, Refused, Revoked, Start
 from service.store.store import Connection
 from service.store.unclaimed import Unclaimed
 
 _LONGEST_WAIT_SECONDS = 10 * 366 * 86_400.0
 _NATIVE = {"SUCCESS": "succeeded", "FAILURE": "failed", "RETRY": "retried"}
 _UNCLAIMED_SENDINGS = 3
+_EXECUTIONS = (EventKind.SUCCEEDED, EventKind.FAILED)
 _ENDS = (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.BLOCKED, EventKind.EXPIRED)
 
 
@@ -50,7 +54,6 @@ class Batch:
         self.starts: dict[str, Start] = {}
         self.ends: dict[str, End] = {}
         self.failures: list[End] = []
-        self.timed_out: set[tuple[str, int]] = set()
         self.asks: list[tuple[str, int]] = []
         self.refused: list[Refused] = []
         self.blocked: dict[str, End] = {}
@@ -72,6 +75,15 @@ class Batch:
         told |= {message.id for message in self.unclaimed} | self.revoked.keys()
         ended = self.ends.keys() | self.blocked.keys() | self.stopped.keys()
         return told | self.starts.keys() | ended | self.progress.keys()
+
+    def only_started(self) -> list[Start]:
+        """The attempts that began and did not end here, or whose row must know them before it is said what follows."""
+        ends = self.ends
+        return [
+            start
+            for start in self.starts.values()
+            if start.id not in ends or ends[start.id].retry_at or start.attempt > ends[start.id].attempt
+        ]
 
     def _take(self, event: Event) -> None:
         match event.kind:
@@ -146,8 +158,6 @@ class Batch:
             if end.retry_at is not None and end.started_at is not None and end.worker is not None:
                 # Whether another attempt follows is decided on a row that knows this one.
                 self._take_start(Start(end.id, end.attempt, end.started_at, end.worker))
-            if event.body.get("timed_out"):
-                self.timed_out.add((end.id, end.attempt))
         known = self.ends.get(end.id)
         # Of one attempt: it was reported again, or killed after it had reported.
         if known is None or known.state != EventKind.SUCCEEDED or end.state == EventKind.SUCCEEDED:
@@ -175,6 +185,8 @@ class Batch:
             retry_at=self._retry_at(event),
             max_attempts=_budget(event.body.get("max_attempts")),
             breaker=held_by,
+            timed_out=event.kind is EventKind.FAILED and bool(event.body.get("timed_out")),
+            executed=event.kind in _EXECUTIONS and not event.body.get("interrupted"),
         )
 
     def _retry_at(self, event: Event) -> datetime | None:
@@ -205,84 +217,53 @@ def _budget(named: Any) -> int | None:
 
 
 async def record(
-    connection: Connection, batch: Batch, registry: Registry, unclaimed_sendings: int = _UNCLAIMED_SENDINGS
+    connection: Connection,
+    batch: Batch,
+    registry: Registry,
+    unclaimed_sendings: int = _UNCLAIMED_SENDINGS,
+    listeners: Listeners = (),
 ) -> None:
     """Write the batch; in the transaction that moves the position. Counters come from the rows that moved, and circuit
-    breakers hear of no other attempt.
+    breakers and ``listeners`` hear of no other attempt.
     """
     await lock_tasks(connection, batch.tasks)
-    tallies = Tallies()
-    ends = batch.ends
-    # Before the ends: an attempt that was killed for it has been cancelled, and did not fail.
-    await cancelling.revoke(connection, list(batch.revoked.values()))
-    only_started = [
-        start
-        for start in batch.starts.values()
-        if start.id not in ends or ends[start.id].retry_at or start.attempt > ends[start.id].attempt
-    ]
-    for moved in await recording.begin(connection, only_started):
-        _count_start(tallies, moved, batch.starts[moved.id].at)
-    retried = await recording.retry(connection, [end for end in ends.values() if end.retry_at])
-    for moved in retried:
-        _count_retry(tallies, moved, ends[moved.id], (moved.id, moved.attempt) in batch.timed_out)
-    moved_ends = await recording.finish(connection, list(ends.values()))
-    for moved in moved_ends:
-        _count_end(tallies, moved, ends[moved.id], (moved.id, ends[moved.id].attempt) in batch.timed_out)
-    ended = {moved.id for moved in (*retried, *moved_ends)}
-    await outcomes.add(connection, by_worker((*retried, *moved_ends), ends))
+    # Breakers last: they may keep others from writing the history of breakers.
+    told = (OutcomesByWorker(), *listeners, CallsOfBreakers(registry, batch.calls))
+    async with Ending(connection, told) as ending:
+        # Before the ends: an attempt that was killed for it has been cancelled, and did not fail.
+        await cancelling.revoke(connection, list(batch.revoked.values()))
+        for moved in await recording.begin(connection, batch.only_started()):
+            count_start(ending.tallies, moved, batch.starts[moved.id].at)
+        await _end(ending, batch)
+        await _show_progress(ending, batch)
+        await recording.take_back(connection, batch.asks)
+        await recording.hold(connection, batch.refused)
+        await unclaimed.take_back(connection, batch.unclaimed, unclaimed_sendings)
+        await recording.keep_native(connection, batch.natives)
+        _count_others(ending.tallies, batch)
+        for owner in sorted(batch.offers):
+            await catalogue.publish(connection, owner, batch.offers[owner])
+
+
+async def _end(ending: Ending, batch: Batch) -> None:
+    """Whatever ended, with the attempts that did not succeed."""
+    connection, ends = ending.connection, batch.ends
+    for moved in await recording.retry(connection, [end for end in ends.values() if end.retry_at]):
+        ending.ends.retried.append(Ended(moved, ends[moved.id]))
+    await ending.end(list(ends.values()))
+    ended = {one.moved.id for one in (*ending.ends.retried, *ending.ends.tasks)}
     await recording.keep_attempts(connection, [failure for failure in batch.failures if failure.id in ended])
-    blocked = await recording.block(connection, list(batch.blocked.values()))
-    await recording.keep_attempts(connection, [batch.blocked[moved.id] for moved in blocked])
-    for moved in blocked:
-        tallies.of(moved.task_type, moved.queue, batch.blocked[moved.id].finished_at).counts["interrupted"] += 1
-    stopped = await rescuing.stop(connection, list(batch.stopped.values()))
-    await recording.keep_attempts(connection, [batch.stopped[moved.id] for moved in stopped])
-    for moved in stopped:
-        tallies.of(moved.task_type, moved.queue, batch.stopped[moved.id].finished_at).counts["interrupted"] += 1
-    ended |= {moved.id for moved in stopped}
-    await recording.show_progress(connection, [told for told in batch.progress.values() if told.id not in ended])
-    await recording.take_back(connection, batch.asks)
-    await recording.hold(connection, batch.refused)
-    await unclaimed.take_back(connection, batch.unclaimed, unclaimed_sendings)
-    await recording.keep_native(connection, batch.natives)
-    _count_others(tallies, batch)
-    for owner in sorted(batch.offers):
-        await catalogue.publish(connection, owner, batch.offers[owner])
-    await metrics.add(connection, tallies)
-    # Last: it may keep others from writing the history of breakers.
-    await registry.count(
-        connection, [called for task, calls in batch.calls.items() if task in ended for called in calls]
-    )
+    for write, interrupted in ((recording.block, batch.blocked), (rescuing.stop, batch.stopped)):
+        moved_here = await write(connection, list(interrupted.values()))
+        await recording.keep_attempts(connection, [interrupted[moved.id] for moved in moved_here])
+        ending.ends.interrupted += [Ended(moved, interrupted[moved.id]) for moved in moved_here]
 
 
-def _count_start(tallies: Tallies, moved: Moved, at: datetime) -> None:
-    tally = tallies.of(moved.task_type, moved.queue, at)
-    tally.counts["started"] += 1
-    if moved.queue_wait_seconds is not None:
-        tally.waited(moved.queue_wait_seconds)
-    if moved.attempt == 1:
-        tally.counts["sla_met" if moved.sla_met else "sla_missed"] += 1
-
-
-def _count_end(tallies: Tallies, moved: Moved, end: End, timed_out: bool) -> None:
-    if moved.first_seen and end.started_at is not None:
-        _count_start(tallies, moved, end.started_at)
-    tally = tallies.of(moved.task_type, moved.queue, end.finished_at)
-    tally.counts[moved.state] += 1
-    if end.run_seconds is None:
-        if moved.attempt == 0 and moved.sla_met is False:
-            tally.counts["sla_missed"] += 1
-        return
-    tally.counts["executions"] += 1
-    tally.ran(end.run_seconds)
-    if timed_out:
-        tally.counts["timed_out"] += 1
-
-
-def _count_retry(tallies: Tallies, moved: Moved, end: End, timed_out: bool) -> None:
-    tally = tallies.of(moved.task_type, moved.queue, end.finished_at)
-    tally.counts.update(executions=1, retried=1, timed_out=int(timed_out))
-    tally.ran(end.run_seconds or 0.0)
+async def _show_progress(ending: Ending, batch: Batch) -> None:
+    ends = ending.ends
+    ended = {one.moved.id for one in (*ends.tasks, *ends.retried, *ends.interrupted)}
+    told = [progressed for progressed in batch.progress.values() if progressed.id not in ended]
+    await recording.show_progress(ending.connection, told)
 
 
 def _count_others(tallies: Tallies, batch: Batch) -> None:

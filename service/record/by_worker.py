@@ -1,24 +1,33 @@
 """What ended attempts say of the workers that ran them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from contract.errors import NOBODYS
 from contract.states import TaskState
+from service.store import outcomes
+from service.store.listeners import Ended, Ends
 from service.store.outcomes import Part, Sum, bucket_of
-from service.store.reported import End, Moved
+from service.store.store import Connection
 
 
-def by_worker(moved: Iterable[Moved], ends: Mapping[str, End]) -> dict[Part, Sum]:
-    """Calls and failures of each worker and task type, from the rows that moved and what moved them."""
+class OutcomesByWorker:
+    """Counts calls and failures of each worker and task type, to tell one that fails more than its peers."""
+
+    async def ended(self, connection: Connection, ends: Ends) -> None:
+        """One upsert for all."""
+        await outcomes.add(connection, _sums((*ends.retried, *ends.tasks)))
+
+
+def _sums(ended: Iterable[Ended]) -> dict[Part, Sum]:
     sums: dict[Part, Sum] = {}
-    for row in moved:
-        end = ends[row.id]
+    for one in ended:
+        end = one.end
         if end.worker is None or end.state not in ("succeeded", "failed"):
             continue
         failed = end.state == "failed"
-        if failed and (end.error_type in NOBODYS or row.state == TaskState.CANCELLED):
+        if failed and (end.error_type in NOBODYS or one.moved.state == TaskState.CANCELLED):
             continue
-        found = sums.setdefault((bucket_of(end.finished_at), end.worker, row.task_type), Sum())
+        found = sums.setdefault((bucket_of(end.finished_at), end.worker, one.moved.task_type), Sum())
         found.calls += 1
         found.failures += failed
     return sums

@@ -1,12 +1,14 @@
 """What an ended attempt means for the circuit breakers that it belongs to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from contract.dependencies import DEPENDENCY, TASK_TYPE, folded_key, key_of
 from contract.events import EventKind
 from service.breaker.breaker import Kind, Outcome
-from service.breaker.registry import Called
+from service.breaker.registry import Called, Registry
 from service.record.events import Event, clean
+from service.store.listeners import Ends
+from service.store.store import Connection
 
 
 def calls_of(event: Event) -> Iterator[Called]:
@@ -38,3 +40,18 @@ def calls_of(event: Event) -> Iterator[Called]:
             error=names if kind is Kind.FAILURE else (),
         )
         yield Called(event.task, key, outcome, event.at.timestamp())
+
+
+class CallsOfBreakers:
+    """Tells circuit breakers what a batch says of them, by task: of those whose attempt ended in it."""
+
+    def __init__(self, registry: Registry, calls: Mapping[str, Sequence[Called]]) -> None:
+        self._registry = registry
+        self._calls = calls
+
+    async def ended(self, connection: Connection, ends: Ends) -> None:
+        """An attempt that met an open breaker says nothing of any."""
+        ended = {one.moved.id for one in (*ends.tasks, *ends.retried)}
+        ended |= {one.moved.id for one in ends.interrupted if one.end.breaker is None}
+        told = [called for task, calls in self._calls.items() if task in ended for called in calls]
+        await self._registry.count(connection, told)

@@ -220,7 +220,9 @@ class Recorder:
                 if not await recording.move_position(connection, self._stream, self._last_id, new_id):
                     raise AnotherRecorder("the recorder's position moved")
                 await left_out.add(connection, self._stream, unreadable)
-                await record(connection, batch, self._breakers, self._settings.unclaimed_sendings)
+                await record(
+                    connection, batch, self._breakers, self._settings.unclaimed_sendings, self._store.listeners
+                )
                 reach(Failpoint.RECORDER_RECORDING)
             reach(Failpoint.RECORDER_COMMITTED)
         except (ExpectedFault, Unavailable):

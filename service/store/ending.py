@@ -1,15 +1,100 @@
-"""Terminal moves from outside a worker: expiry and cancel."""
+"""The end-door: every task ends here, whoever ends it, with its counters and with whoever is to be told of it.
+
+Outcomes, cancels, purges, expiries, a breaker's fail-fast, the last interruption of a task in quarantine, messages that
+nobody claimed: each comes as an ``End``. A second end of a task finds no row.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
+from types import TracebackType
+from typing import Self
 
 from sqlalchemy import text
 
 from contract.states import TaskState
-from service.store import metrics, recording
+from service.store import metrics
+from service.store.arrays import array_columns
+from service.store.counting import count_ends
+from service.store.holding import held_until, held_while_due_until
+from service.store.listeners import Ended, Ends, Listeners
 from service.store.metrics import Tallies
-from service.store.reported import End
+from service.store.models import FinishedTask
+from service.store.moves import may_become
+from service.store.queue_wait import queue_wait
+from service.store.reported import End, columns_of, moved_of
 from service.store.store import Connection
+
+FOLLOWED = "e.retry_at IS NOT NULL AND e.attempt - t.interruptions < coalesce(e.max_attempts, t.max_attempts)"
+"""SQL: whether another attempt may follow the failure ``e`` of a row ``t``."""
+_CANCELLED = "(t.cancel_requested_at IS NOT NULL AND t.cancel_grace_seconds IS NOT NULL)"
+"""Whether a failure ends the task as cancelled, whatever its budget."""
+
+
+def _error(name: str) -> str:
+    """SQL: of a task that ends between two attempts the error of its last one."""
+    return (
+        f"CASE WHEN e.error_type IS NULL AND e.state IN ('cancelled', 'expired') AND t.attempt > 0 THEN"
+        f" (SELECT a.{name} FROM task_attempt a WHERE a.task_id = t.id AND a.attempt = t.attempt) ELSE e.{name} END"
+    )
+
+
+# Every other column of the finished task is that of the row.
+_OF_THE_END = {
+    "state": f"CASE WHEN e.state = 'failed' AND {_CANCELLED} THEN 'cancelled' ELSE e.state END",
+    "attempt": "greatest(t.attempt, e.attempt)",
+    "finished_at": "e.finished_at",
+    "started_at": "coalesce(e.started_at, t.started_at)",
+    "worker": "coalesce(e.worker, t.worker)",
+    "run_seconds": "e.run_seconds",
+    "queue_wait_seconds": queue_wait("e.started_at"),
+    # One that never started missed its target only if that had passed.
+    "sla_met": "coalesce(t.sla_met, CASE WHEN e.started_at IS NOT NULL THEN "
+    + queue_wait("e.started_at")
+    + " <= t.sla_seconds WHEN extract(epoch FROM e.finished_at - t.due_at) - t.held_wait_seconds - "
+    + held_while_due_until("e.finished_at")
+    + " > t.sla_seconds THEN false END)",
+    "held_seconds": "t.held_seconds + " + held_until("e.finished_at"),
+    "progress": "coalesce(e.progress, t.progress)",
+    "result": "e.result",
+    **{name: _error(name) for name in ("error_type", "error_message", "error_traceback")},
+}
+_KEPT = [column.name for column in FinishedTask.__table__.columns]
+_COLUMNS = {
+    "id": "uuid",
+    "attempt": "smallint",
+    "state": "text",
+    "finished_at": "timestamptz",
+    "started_at": "timestamptz",
+    "worker": "text",
+    "run_seconds": "float8",
+    "result": "text",
+    "error_type": "text",
+    "error_message": "text",
+    "error_traceback": "text",
+    "progress": "text",
+    "retry_at": "timestamptz",
+    "max_attempts": "integer",
+}
+
+# The DELETE is the fence, and asks for the legal moves. A success ends the task unless a newer attempt runs; a failure
+# only while no newer attempt began and none may follow, unless its cancel was requested; an expiry or a cancel only
+# while nothing runs.
+_END = text(
+    "WITH gone AS (DELETE FROM task_live t USING "
+    + array_columns(_COLUMNS, "e")
+    + f"""
+    WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND CASE e.state
+        WHEN 'succeeded' THEN {may_become(TaskState.SUCCEEDED)} AND (t.attempt <= e.attempt OR t.state <> 'running')
+        WHEN 'failed' THEN {may_become(TaskState.FAILED)} AND t.attempt <= e.attempt
+            AND ({_CANCELLED} OR NOT ({FOLLOWED}))
+        WHEN 'cancelled' THEN {may_become(TaskState.CANCELLED)} AND t.state <> 'running'
+        WHEN 'expired' THEN {may_become(TaskState.EXPIRED)} AND t.state <> 'running' END
+    RETURNING """
+    + ", ".join(f"{_OF_THE_END.get(name, 't.' + name)} AS {name}" for name in _KEPT)
+    + f""", t.attempt < e.attempt AS first_seen
+), kept AS (INSERT INTO task ({", ".join(_KEPT)}) SELECT {", ".join(_KEPT)} FROM gone)
+SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, state FROM gone"""
+)
 
 _STILL_THERE = text("""
     SELECT id, attempt FROM task_live WHERE (id = ANY(CAST(:never_sent AS uuid[])) AND place <> 'sent' AND dispatch = 0)
@@ -18,8 +103,50 @@ _STILL_THERE = text("""
 """)
 
 
+class Ending:
+    """The ends of one transaction: ``async with Ending(connection, listeners) as ending``, inside it.
+
+    At the end of the block everything that ended is counted, in one insert, and the listeners are told of it, once
+    each and in their order. A block that raises counts and tells nothing.
+    """
+
+    def __init__(self, connection: Connection, listeners: Listeners) -> None:
+        self.connection = connection
+        self._listeners = listeners
+        self.ends = Ends()
+        """What has ended so far. Whoever ends an attempt, and not the task, adds it here."""
+        self.tallies = Tallies()
+        """What else is to be counted in this transaction."""
+
+    async def end(self, ends: Sequence[End]) -> list[Ended]:
+        """Tasks that end; those that moved. One end a task; whose rows are locked, or alone in the transaction."""
+        if not ends:
+            return []
+        by_id = {end.id: end for end in ends}
+        ended = [
+            Ended(moved, by_id[moved.id]) for moved in moved_of(await self.connection.execute(_END, columns_of(ends)))
+        ]
+        self.ends.tasks += ended
+        return ended
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            return
+        count_ends(self.tallies, self.ends)
+        await metrics.add(self.connection, self.tallies)
+        if self.ends:
+            for listener in self._listeners:
+                await listener.ended(self.connection, self.ends)
+
+
 async def end_unstarted(
     connection: Connection,
+    listeners: Listeners,
     never_sent: Sequence[str],
     closed: Sequence[str],
     state: TaskState,
@@ -27,8 +154,8 @@ async def end_unstarted(
     error: tuple[str, str] | None = None,
 ) -> int:
     """End tasks that do not run: those ``never_sent`` if that still holds, and those whose claim was
-    ``closed``; with the type and message of an ``error`` when there is one. Counts them; in a transaction. Returns how
-    many ended.
+    ``closed``; with the type and message of an ``error`` when there is one. Counts and tells of them; in a transaction.
+    Returns how many ended.
     """
     rows = await connection.execute(_STILL_THERE, {"never_sent": list(never_sent), "closed": list(closed)})
     kind, message = error or (None, None)
@@ -36,12 +163,5 @@ async def end_unstarted(
     ends = [
         End(str(row.id), row.attempt, str(state), now, None, None, None, None, kind, message, trace) for row in rows
     ]
-    moved = await recording.finish(connection, ends)
-    tallies = Tallies()
-    for task in moved:
-        tally = tallies.of(task.task_type, task.queue, now)
-        tally.counts[str(state)] += 1
-        if task.attempt == 0 and task.sla_met is False:
-            tally.counts["sla_missed"] += 1
-    await metrics.add(connection, tallies)
-    return len(moved)
+    async with Ending(connection, listeners) as ending:
+        return len(await ending.end(ends))

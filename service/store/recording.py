@@ -1,13 +1,16 @@
 """What the recorder writes: one transaction moves the rows, the counters and the position together, or nothing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import text
 
+from contract.states import TaskState
 from service.store.arrays import array_columns
-from service.store.holding import BY_BREAKER, HELD, held_until, held_while_due_until
-from service.store.models import FinishedTask
-from service.store.reported import End, Moved, NativeEnd, Progressed, Refused, Start
+from service.store.ending import FOLLOWED
+from service.store.holding import BY_BREAKER, HELD
+from service.store.moves import may_become
+from service.store.queue_wait import SLA_OF_THE_FIRST, queue_wait
+from service.store.reported import End, Moved, NativeEnd, Progressed, Refused, Start, columns_of, moved_of
 from service.store.store import Connection
 
 _PASS = text("""
@@ -16,13 +19,6 @@ _PASS = text("""
 
 # ``t.id = ANY(...)`` beside the join keeps the plan on the primary key whatever the planner believes of the table's
 # size: measured in docs/decisions/0001-store-layout.md.
-# greatest() passes over NULL, so a task that never started needs the CASE.
-# The time that it was held is nobody's wait for a worker.
-_QUEUE_WAIT = (
-    "CASE WHEN e.{start} IS NOT NULL"
-    " THEN greatest(0, extract(epoch FROM e.{start} - t.due_at) - t.held_wait_seconds)::float8 END"
-)
-
 _BEGIN = text(
     "UPDATE task_live t SET state = 'running', place = 'sent', held_reason = NULL, held_at = NULL, attempt = e.attempt,"
     " started_at = e.at, worker = e.worker, unclaimed = 0,"
@@ -31,85 +27,11 @@ _BEGIN = text(
     + array_columns({"id": "uuid", "attempt": "smallint", "at": "timestamptz", "worker": "text"}, "e")
     + f"""
     WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
-        AND t.attempt < e.attempt
+        AND t.attempt < e.attempt AND {may_become(TaskState.RUNNING)}
     RETURNING t.id, t.task_type, t.queue, true AS first_seen, t.attempt,
-        {_QUEUE_WAIT.format(start="at")} AS queue_wait_seconds,
-        {_QUEUE_WAIT.format(start="at")} <= t.sla_seconds AS sla_met, t.state
+        {queue_wait("e.at")} AS queue_wait_seconds,
+        {queue_wait("e.at")} <= t.sla_seconds AS sla_met, t.state
 """
-)
-
-_BUDGET = "coalesce(e.max_attempts, t.max_attempts)"
-_FOLLOWED = f"e.retry_at IS NOT NULL AND e.attempt - t.interruptions < {_BUDGET}"
-"""Whether another attempt may follow a failure."""
-_CANCELLED = "(t.cancel_requested_at IS NOT NULL AND t.cancel_grace_seconds IS NOT NULL)"
-"""Whether a failure ends the task as cancelled, whatever its budget."""
-
-
-def _error(name: str) -> str:
-    """SQL: of a task that ends between two attempts the error of its last one."""
-    return (
-        f"CASE WHEN e.error_type IS NULL AND e.state IN ('cancelled', 'expired') AND t.attempt > 0 THEN"
-        f" (SELECT a.{name} FROM task_attempt a WHERE a.task_id = t.id AND a.attempt = t.attempt) ELSE e.{name} END"
-    )
-
-
-_OF_THE_END = {
-    "state": f"CASE WHEN e.state = 'failed' AND {_CANCELLED} THEN 'cancelled' ELSE e.state END",
-    "attempt": "greatest(t.attempt, e.attempt)",
-    "finished_at": "e.finished_at",
-    "started_at": "coalesce(e.started_at, t.started_at)",
-    "worker": "coalesce(e.worker, t.worker)",
-    "run_seconds": "e.run_seconds",
-    "queue_wait_seconds": _QUEUE_WAIT.format(start="started_at"),
-    # One that never started missed its target only if that had passed.
-    "sla_met": "coalesce(t.sla_met, CASE WHEN e.started_at IS NOT NULL THEN "
-    + _QUEUE_WAIT.format(start="started_at")
-    + " <= t.sla_seconds WHEN extract(epoch FROM e.finished_at - t.due_at) - t.held_wait_seconds - "
-    + held_while_due_until("e.finished_at")
-    + " > t.sla_seconds THEN false END)",
-    "held_seconds": "t.held_seconds + " + held_until("e.finished_at"),
-    "progress": "coalesce(e.progress, t.progress)",
-    "result": "e.result",
-    **{name: _error(name) for name in ("error_type", "error_message", "error_traceback")},
-}
-_KEPT = [column.name for column in FinishedTask.__table__.columns]
-
-_END_COLUMNS = {
-    "id": "uuid",
-    "attempt": "smallint",
-    "state": "text",
-    "finished_at": "timestamptz",
-    "started_at": "timestamptz",
-    "worker": "text",
-    "run_seconds": "float8",
-    "result": "text",
-    "error_type": "text",
-    "error_message": "text",
-    "error_traceback": "text",
-    "progress": "text",
-    "retry_at": "timestamptz",
-    "max_attempts": "integer",
-}
-
-# The DELETE is the fence. A success ends the task unless a newer attempt runs; a failure only while no newer attempt
-# began and none may follow, unless its cancel was requested; an expiry or a cancel only while nothing runs.
-_FINISH = text(
-    "WITH gone AS (DELETE FROM task_live t USING "
-    + array_columns(_END_COLUMNS, "e")
-    + """
-    WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND CASE e.state
-        WHEN 'succeeded' THEN t.attempt <= e.attempt OR t.state <> 'running'
-        WHEN 'failed' THEN t.attempt <= e.attempt AND ("""
-    + _CANCELLED
-    + """ OR NOT ("""
-    + _FOLLOWED
-    + """))
-        ELSE t.state <> 'running' END
-    RETURNING """
-    + ", ".join(f"{_OF_THE_END.get(name, 't.' + name)} AS {name}" for name in _KEPT)
-    + f""", t.attempt < e.attempt AS first_seen
-), kept AS (INSERT INTO task ({", ".join(_KEPT)}) SELECT {", ".join(_KEPT)} FROM gone)
-SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, state FROM gone"""
 )
 
 # Only of the attempt that the row knows to run: a failure that is reported again finds the task retrying already.
@@ -117,14 +39,13 @@ _RETRY_COLUMNS = {"id": "uuid", "attempt": "smallint", "retry_at": "timestamptz"
 _RETRY = text(
     """
     UPDATE task_live t SET state = 'retrying', place = 'asleep', due_at = e.retry_at, progress = NULL,
-        interrupted_in_a_row = 0, held_wait_seconds = 0,
-        sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
-            THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
-    FROM """
+        interrupted_in_a_row = 0, held_wait_seconds = 0, """
+    + SLA_OF_THE_FIRST
+    + "\n    FROM "
     + array_columns(_RETRY_COLUMNS, "e")
     + f"""
     WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
-        AND t.state = 'running' AND t.attempt = e.attempt AND {_FOLLOWED} AND t.cancel_requested_at IS NULL
+        AND t.state = 'running' AND t.attempt = e.attempt AND {FOLLOWED} AND t.cancel_requested_at IS NULL
     RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
         CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state
 """
@@ -180,8 +101,7 @@ _BLOCK = text(
         dependencies = CASE WHEN e.breaker LIKE 'dependency:%' AND cardinality(coalesce(t.dependencies, '{{}}')) < 100
             THEN array_append(array_remove(t.dependencies, substr(e.breaker, 12)), substr(e.breaker, 12))
             ELSE t.dependencies END,
-        sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
-            THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
+        {SLA_OF_THE_FIRST}
     FROM """
     + array_columns(_BLOCK_COLUMNS, "e")
     + """
@@ -222,34 +142,27 @@ async def begin(connection: Connection, starts: Sequence[Start]) -> list[Moved]:
         "at": [start.at for start in starts],
         "worker": [start.worker for start in starts],
     }
-    return _moved(await connection.execute(_BEGIN, parameters))
-
-
-async def finish(connection: Connection, ends: Sequence[End]) -> list[Moved]:
-    """Tasks that end; those that moved. One end a task."""
-    if not ends:
-        return []
-    return _moved(await connection.execute(_FINISH, _columns(ends)))
+    return moved_of(await connection.execute(_BEGIN, parameters))
 
 
 async def retry(connection: Connection, ends: Sequence[End]) -> list[Moved]:
     """Tasks whose running attempt failed and that have attempts left wait for their next one. One end a task."""
     if not ends:
         return []
-    columns = _columns(ends)
-    return _moved(await connection.execute(_RETRY, {name: columns[name] for name in _RETRY_COLUMNS}))
+    columns = columns_of(ends)
+    return moved_of(await connection.execute(_RETRY, {name: columns[name] for name in _RETRY_COLUMNS}))
 
 
 async def show_progress(connection: Connection, progressed: Sequence[Progressed]) -> None:
     """How far running attempts are. One a task."""
     if progressed:
-        await connection.execute(_PROGRESS, _columns(progressed))
+        await connection.execute(_PROGRESS, columns_of(progressed))
 
 
 async def keep_attempts(connection: Connection, ends: Sequence[End]) -> None:
     """Remember failed attempts."""
     if ends:
-        columns = _columns(ends)
+        columns = columns_of(ends)
         columns["task_id"] = columns["id"]
         await connection.execute(_ATTEMPTS, {name: columns[name] for name in _ATTEMPTS_COLUMNS})
 
@@ -263,32 +176,18 @@ async def take_back(connection: Connection, messages: Sequence[tuple[str, int]])
 async def hold(connection: Connection, messages: Sequence[Refused]) -> None:
     """Hold the tasks of messages that were dropped unstarted, unless they were sent again since."""
     if messages:
-        await connection.execute(_HOLD, _columns(messages))
+        await connection.execute(_HOLD, columns_of(messages))
 
 
 async def block(connection: Connection, ends: Sequence[End]) -> list[Moved]:
     """Hold tasks whose running attempt met an open circuit breaker; those that moved. One end a task."""
     if not ends:
         return []
-    columns = _columns(ends)
-    return _moved(await connection.execute(_BLOCK, {name: columns[name] for name in _BLOCK_COLUMNS}))
+    columns = columns_of(ends)
+    return moved_of(await connection.execute(_BLOCK, {name: columns[name] for name in _BLOCK_COLUMNS}))
 
 
 async def keep_native(connection: Connection, ends: Sequence[NativeEnd]) -> None:
     """Remember plain Celery executions."""
     if ends:
-        await connection.execute(_NATIVE, _columns(ends))
-
-
-def _columns(rows: Sequence[End] | Sequence[NativeEnd] | Sequence[Progressed] | Sequence[Refused]) -> dict[str, object]:
-    return dict(zip(rows[0]._fields, map(list, zip(*rows, strict=True)), strict=True))
-
-
-def _moved(rows: Iterable[object]) -> list[Moved]:
-    return [
-        Moved(
-            str(row.id),  # type: ignore[attr-defined]  # a SQLAlchemy row of the statements above
-            *row[1:],  # type: ignore[index]  # likewise
-        )
-        for row in rows
-    ]
+        await connection.execute(_NATIVE, columns_of(ends))

@@ -1,7 +1,8 @@
 """What workers reported of tasks, as it is written down, and what moved by it."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Start(NamedTuple):
@@ -35,6 +36,10 @@ class End(NamedTuple):
     """Of such a failure: the budget, when it is not the task's own."""
     breaker: str | None = None
     """Of an attempt that met an open circuit breaker: which."""
+    timed_out: bool = False
+    """Whether it was killed at its hard time limit."""
+    executed: bool = False
+    """Whether it counts as an execution: an attempt of the task is spent."""
 
 
 class Refused(NamedTuple):
@@ -90,3 +95,15 @@ class NativeEnd(NamedTuple):
     error_type: str | None
     error_message: str | None
     error_traceback: str | None
+
+
+def columns_of(
+    rows: Sequence[End] | Sequence[NativeEnd] | Sequence[Progressed] | Sequence[Refused],
+) -> dict[str, object]:
+    """One array for each field, for ``service.store.arrays``. There is at least one row."""
+    return dict(zip(rows[0]._fields, map(list, zip(*rows, strict=True)), strict=True))
+
+
+def moved_of(rows: Iterable[Any]) -> list[Moved]:
+    """Rows of a statement that returns the fields of ``Moved`` in their order."""
+    return [Moved(str(row.id), *row[1:]) for row in rows]

@@ -8,11 +8,13 @@ from sqlalchemy import text
 
 from contract.errors import ErrorType
 from contract.states import TaskState
-from service.store import metrics, recording
+from service.store import recording
 from service.store.arrays import array_columns
+from service.store.ending import Ending
 from service.store.holding import MOST_IN_A_ROW, QUARANTINE
-from service.store.metrics import Tallies
-from service.store.reported import End, Moved
+from service.store.listeners import Ended, Listeners
+from service.store.queue_wait import SLA_OF_THE_FIRST
+from service.store.reported import End, Moved, moved_of
 from service.store.store import Connection
 
 _MESSAGE = "its worker went away while it ran (killed, out of memory, or its machine was lost)"
@@ -57,9 +59,6 @@ _LOCK = text(
 """
 )
 
-_SLA_OF_THE_FIRST = """sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
-        THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)"""
-
 _TOO_OFTEN = f"t.interrupted_in_a_row = :most_in_a_row - 1 AND NOT {_OF_A_STOPPED}"
 
 # ``due_at`` stays: a task that lost its worker goes before those that became due later.
@@ -70,7 +69,7 @@ _INTERRUPT = text(f"""
         place = CASE WHEN {_TOO_OFTEN} THEN 'held' ELSE 'waiting' END,
         held_reason = CASE WHEN {_TOO_OFTEN} THEN :quarantine END,
         held_at = CASE WHEN {_TOO_OFTEN} THEN now() END,
-        {_SLA_OF_THE_FIRST}
+        {SLA_OF_THE_FIRST}
     WHERE t.id = ANY(CAST(:id AS uuid[]))
     RETURNING t.id, t.task_type, t.queue, t.attempt, t.worker, t.started_at, now() AS at, t.state
 """)
@@ -79,7 +78,7 @@ _INTERRUPT = text(f"""
 _STOP = text(
     f"""
     UPDATE task_live t SET state = 'queued', place = 'waiting', progress = NULL, interruptions = t.interruptions + 1,
-        {_SLA_OF_THE_FIRST}
+        {SLA_OF_THE_FIRST}
     FROM """
     + array_columns({"id": "uuid", "attempt": "smallint"}, "e")
     + """
@@ -101,13 +100,14 @@ async def stop(connection: Connection, ends: Sequence[End]) -> list[Moved]:
     if not ends:
         return []
     columns = {"id": [end.id for end in ends], "attempt": [end.attempt for end in ends]}
-    return [Moved(str(row.id), *row[1:]) for row in await connection.execute(_STOP, columns)]
+    return moved_of(await connection.execute(_STOP, columns))
 
 
 async def interrupt(
-    connection: Connection, attempts: Sequence[Running], stopped: Collection[str] = frozenset()
+    connection: Connection, listeners: Listeners, attempts: Sequence[Running], stopped: Collection[str] = frozenset()
 ) -> Rescued:
-    """End these attempts as interrupted, where the row still says that they run. Counts them; in a transaction.
+    """End these attempts as interrupted, where the row still says that they run. Counts and tells of them; in a
+    transaction.
 
     ``stopped`` are workers that were told to stop before they went: that speaks against no task.
     """
@@ -116,23 +116,21 @@ async def interrupt(
     locked = (await connection.execute(_LOCK, columns | limit)).all()
     if not locked:
         return Rescued(0, 0, 0)
-    last = {row.id for row in locked if row.last}
+    last = {str(row.id) for row in locked if row.last}
     parameters = limit | {"id": [row.id for row in locked], "quarantine": QUARANTINE}
-    moved = (await connection.execute(_INTERRUPT, parameters)).all()
-    tallies = Tallies()
-    ends = [
-        _end(str(row.id), row.attempt, row.worker, row.started_at, row.at, stopped=row.worker in stopped)
-        for row in moved
+    interrupted = [
+        Ended(
+            Moved(str(row.id), row.task_type, row.queue, False, row.attempt, None, None, row.state),
+            _end(str(row.id), row.attempt, row.worker, row.started_at, row.at, stopped=row.worker in stopped),
+        )
+        for row in await connection.execute(_INTERRUPT, parameters)
     ]
-    await recording.keep_attempts(connection, ends)
-    for row in moved:
-        tallies.of(row.task_type, row.queue, row.at).counts["interrupted"] += 1
-    failed = await recording.finish(connection, [end for end, row in zip(ends, moved, strict=True) if row.id in last])
-    for task in failed:
-        tallies.of(task.task_type, task.queue, moved[0].at).counts[task.state] += 1
-    await metrics.add(connection, tallies)
-    quarantined = sum(row.state == TaskState.HELD for row in moved)
-    return Rescued(len(moved) - quarantined - len(failed), quarantined, len(failed))
+    async with Ending(connection, listeners) as ending:
+        ending.ends.interrupted += interrupted
+        await recording.keep_attempts(connection, [one.end for one in interrupted])
+        failed = await ending.end([one.end for one in interrupted if one.end.id in last])
+    quarantined = sum(one.moved.state == TaskState.HELD for one in interrupted)
+    return Rescued(len(interrupted) - quarantined - len(failed), quarantined, len(failed))
 
 
 def _end(task_id: str, attempt: int, worker: str, started_at: datetime, at: datetime, *, stopped: bool) -> End:

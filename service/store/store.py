@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.errors import DatabaseAway
 from service.loops import ExpectedFault
+from service.store.listeners import Listeners
 
 __all__ = [
     "Connection",
@@ -80,8 +81,10 @@ class Store:
     (outcome unknown), ``LockNotGot``, ``RowRefused``, ``StatementRefused`` or ``DatabaseTrouble``.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, listeners: Listeners = ()) -> None:
         self._engine = engine
+        self.listeners = listeners
+        """Who is told when tasks end, in the transaction in which they do."""
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def close(self) -> None:

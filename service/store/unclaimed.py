@@ -10,11 +10,12 @@ from sqlalchemy import text
 from contract.errors import ErrorType
 from contract.retry import RetryPolicy
 from contract.states import TaskState
-from service.store import metrics, recording
+from service.store import recording
 from service.store.arrays import array_columns
+from service.store.ending import Ending
 from service.store.holding import held_until
-from service.store.metrics import Tallies
-from service.store.reported import End
+from service.store.listeners import Ended, Listeners
+from service.store.reported import End, Moved
 from service.store.store import Connection
 
 UNCLAIMED = "unclaimed"
@@ -76,7 +77,7 @@ _FAIL = text(
         sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 0 THEN false END)
     FROM spent s WHERE t.id = s.id AND t.id = ANY(CAST(:id AS uuid[]))
     RETURNING t.id, t.task_type, t.queue, t.attempt, t.sent_at, now() AS at,
-        t.attempt - t.interruptions AS tries, t.attempt - t.interruptions < t.max_attempts AS is_followed,
+        t.attempt - t.interruptions AS tries, t.attempt - t.interruptions < t.max_attempts AS is_followed, t.state,
         s.sla_met IS NULL AND t.sla_met IS NOT NULL AS has_missed, s.unclaimed_reason AS reason
 """
 )
@@ -111,20 +112,16 @@ async def spent(connection: Connection, most: int) -> list[Spent]:
     return [Spent(str(row.id), row.attempt) for row in await connection.execute(_SPENT, {"most": most})]
 
 
-async def fail(connection: Connection, tasks: Sequence[Spent], policy: RetryPolicy) -> tuple[int, int]:
-    """An attempt of each has failed, and another follows by the ``policy`` where the budget allows. Counts them; in a
-    transaction. Returns how many go on, and how many are failed for good.
+async def fail(
+    connection: Connection, listeners: Listeners, tasks: Sequence[Spent], policy: RetryPolicy
+) -> tuple[int, int]:
+    """An attempt of each has failed, and another follows by the ``policy`` where the budget allows. Counts and tells of
+    them; in a transaction. Returns how many go on, and how many are failed for good.
     """
     columns = {"id": [task.id for task in tasks], "attempt": [task.attempt for task in tasks]}
     rows = (await connection.execute(_FAIL, columns)).all()
     if not rows:
         return 0, 0
-    tallies = Tallies()
-    for row in rows:
-        counts = tallies.of(row.task_type, row.queue, row.at).counts
-        counts["executions"] += 1
-        counts["sla_missed"] += int(row.has_missed)
-        counts["retried"] += int(row.is_followed)
     await recording.keep_attempts(
         connection, [_end(row.id, row.attempt, row.at, row.reason, row.sent_at) for row in rows]
     )
@@ -132,10 +129,19 @@ async def fail(connection: Connection, tasks: Sequence[Spent], policy: RetryPoli
     if followed:
         at = [row.at + timedelta(seconds=policy.delay(max(1, row.tries))) for row in followed]
         await connection.execute(_RETRY, {"id": [row.id for row in followed], "at": at})
-    last = [row for row in rows if not row.is_followed]
-    for moved in await recording.finish(connection, [_end(row.id, row.attempt, row.at, row.reason) for row in last]):
-        tallies.of(moved.task_type, moved.queue, rows[0].at).counts[moved.state] += 1
-    await metrics.add(connection, tallies)
+    ends = {str(row.id): _end(row.id, row.attempt, row.at, row.reason) for row in rows}
+    async with Ending(connection, listeners) as ending:
+        for row in rows:
+            if row.has_missed:
+                ending.tallies.of(row.task_type, row.queue, row.at).counts["sla_missed"] += 1
+        ending.ends.retried += [
+            Ended(
+                Moved(str(row.id), row.task_type, row.queue, False, row.attempt, None, None, row.state),
+                ends[str(row.id)],
+            )
+            for row in followed
+        ]
+        last = await ending.end([ends[str(row.id)] for row in rows if not row.is_followed])
     return len(followed), len(last)
 
 
@@ -153,4 +159,5 @@ def _end(task: object, attempt: int, at: datetime, reason: str | None, sent_at: 
         error_type=ErrorType.NOT_CLAIMED,
         error_message=f"it was sent again and again, and no worker began it: {reason or _NOBODY_SAID}",
         error_traceback="",
+        executed=True,
     )

@@ -46,18 +46,18 @@ async def recorded(spine: Spine, connection: Connection, ids: Ids) -> None:
 WRITES: dict[str, tuple[str, Write]] = {
     "recorder": (SENT, recorded),
     "purge": (SENT, lambda _, c, __: cancelling.purge(c, "maintenance", [TaskState.QUEUED])),
-    "end": (SENT, lambda _, c, ids: end_unstarted(c, [], ids, TaskState.CANCELLED, NOW)),
+    "end": (SENT, lambda _, c, ids: end_unstarted(c, (), [], ids, TaskState.CANCELLED, NOW)),
     "withdraw": (SENT, lambda _, c, __: replaying.withdraw(c, REPLAY)),
     "lost": (SENT, lambda _, c, ids: unclaimed.take_back(c, [Unclaimed(one, 1, 1.0) for one in ids], 3)),
     "unclaimed": (
         HELD + "'unclaimed'",
-        lambda _, c, ids: unclaimed.fail(c, [Spent(one, 0) for one in ids], RetryPolicy()),
+        lambda _, c, ids: unclaimed.fail(c, (), [Spent(one, 0) for one in ids], RetryPolicy()),
     ),
     "outbox": (SENT, lambda _, c, __: dispatching.take_back_left_behind(c, 0.0, 100)),
     "epoch": (SENT, lambda _, c, __: epochs.send_again(c, 2, [], 100)),
     "interrupt": (
         "place = 'sent', state = 'running', attempt = 1, worker = 'w@h', started_at = now()",
-        lambda _, c, ids: rescuing.interrupt(c, [Running(one, 1, "w@h") for one in ids]),
+        lambda _, c, ids: rescuing.interrupt(c, (), [Running(one, 1, "w@h") for one in ids]),
     ),
     "probes": (HELD + "'breaker:dependency:smtp'", lambda _, c, ids: holding.let_probes_go(c, SMTP, ids)),
     "quarantine": (HELD + "'quarantine'", lambda _, c, __: quarantine.let_go(c, 0.0)),
