@@ -251,8 +251,9 @@ async def _end(ending: Ending, batch: Batch) -> None:
     for moved in await recording.retry(connection, [end for end in ends.values() if end.retry_at]):
         ending.ends.retried.append(Ended(moved, ends[moved.id]))
     await ending.end(list(ends.values()))
-    ended = {one.moved.id for one in (*ending.ends.retried, *ending.ends.tasks)}
-    await recording.keep_attempts(connection, [failure for failure in batch.failures if failure.id in ended])
+    if batch.failures:
+        ended = {one.moved.id for one in (*ending.ends.retried, *ending.ends.tasks)}
+        await recording.keep_attempts(connection, [failure for failure in batch.failures if failure.id in ended])
     for write, interrupted in ((recording.block, batch.blocked), (rescuing.stop, batch.stopped)):
         moved_here = await write(connection, list(interrupted.values()))
         await recording.keep_attempts(connection, [interrupted[moved.id] for moved in moved_here])
@@ -260,6 +261,8 @@ async def _end(ending: Ending, batch: Batch) -> None:
 
 
 async def _show_progress(ending: Ending, batch: Batch) -> None:
+    if not batch.progress:
+        return
     ends = ending.ends
     ended = {one.moved.id for one in (*ends.tasks, *ends.retried, *ends.interrupted)}
     told = [progressed for progressed in batch.progress.values() if progressed.id not in ended]

@@ -40,10 +40,11 @@ class EndListener(Protocol):
         """Told once of everything that ended in a transaction, after the rows and the counters were written; not when
         nothing did.
 
-        The recorder tells of up to ``POINTSMAN_RECORD_EVENTS`` ends at once, hundreds of times a second, and everybody
-        behind it waits: one statement for all of them, not one for each. What it raises rolls everything back, and the
-        ends come again. It locks no row of ``task_live`` (``service.store.locking``: theirs are locked by rising id
-        already), and goes nowhere but to the database.
+        The recorder tells of hundreds of ends at once, many times a second, and everybody behind it waits: one
+        statement for all of them, not one for each. It locks no row of ``task_live`` (``service.store.locking``: theirs
+        are locked by rising id already), and goes nowhere but to the database. What it raises rolls everything back;
+        what the store raises when the database is away is tried again, and of a fault of its own the recorder leaves
+        the event out that it cannot write.
         """
         ...
 
