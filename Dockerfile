@@ -1,6 +1,6 @@
 # One image for every role. The command picks it:
-#   python -m service api | dispatcher | recorder | reconciler | migrate
-#   celery -A workers worker …
+#   python -m pointsman_service api | dispatcher | recorder | reconciler | migrate
+#   celery -A pointsman worker …
 
 # Another registry or a mirror: --build-arg PYTHON_IMAGE=registry.example/python:3.13-slim-trixie
 ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-trixie
@@ -25,7 +25,7 @@ RUN python -m compileall -q -j 0 --invalidation-mode checked-hash /opt/venv/lib 
 FROM ${PYTHON_IMAGE}
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONPATH=/app \
+    PYTHONPATH=/app/contract:/app/service:/app/workers \
     PYTHONUNBUFFERED=1 \
     POINTSMAN_DATA_DIR=/var/lib/pointsman \
     POINTSMAN_PULSE_FILE=/tmp/pointsman.pulse
@@ -41,8 +41,8 @@ WORKDIR /app
 USER 10001:10001
 
 # True for every role: it reads what the process says of itself, and asks the API when the process serves it.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-m", "contract.pulse"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-m", "pointsman_contract.pulse"]
 # The API ends its requests, a loop its pass, a worker its tasks.
 STOPSIGNAL SIGTERM
 EXPOSE 8000
-CMD ["python", "-m", "service", "api"]
+CMD ["python", "-m", "pointsman_service", "api"]

@@ -7,9 +7,9 @@ from sqlalchemy import Connection, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.schema import SchemaItem
 
-from service.settings import Settings
-from service.store.models import Base
-from service.store.schema import is_ours
+from pointsman_service.settings import Settings
+from pointsman_service.store.models import Base
+from pointsman_service.store.schema import is_ours
 
 config = context.config
 

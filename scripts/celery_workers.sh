@@ -66,8 +66,8 @@ export PYTHONUNBUFFERED=1
 # shellcheck source=scripts/daemons.sh
 . scripts/daemons.sh
 
-# The configured pools: a line for each node they may have (python -m workers pools).
-read_table() { table="$("$python" -m workers pools)"; }
+# The configured pools: a line for each node they may have (python -m pointsman pools).
+read_table() { table="$("$python" -m pointsman pools)"; }
 
 has_line() { case $'\n'"$1"$'\n' in *$'\n'"$2"$'\n'*) return 0 ;; *) return 1 ;; esac; }
 
@@ -191,7 +191,7 @@ do_status() {
         done
     done
     [ ${#named[@]} -eq 0 ] || only=(--only "${named[@]}" --)
-    "$python" -m workers status --pids "$logs_dir" ${only[@]+"${only[@]}"} ${nodes[@]+"${nodes[@]}"}
+    "$python" -m pointsman status --pids "$logs_dir" ${only[@]+"${only[@]}"} ${nodes[@]+"${nodes[@]}"}
 }
 
 do_logs() {

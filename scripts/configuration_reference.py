@@ -1,4 +1,4 @@
-"""Write what is generated about settings: the tables of ``docs/configuration.md`` and ``contract/setting_names.py``.
+"""What is generated about settings: the tables of ``docs/configuration.md`` and ``setting_names.py`` of the contract.
 
 ``python scripts/configuration_reference.py`` writes both, ``--check`` says whether they are up to date. It is a script
 and not a command of the service because it reads the settings of both sides, and service and workers never import one
@@ -19,17 +19,17 @@ from pydantic import BaseModel, RootModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from contract.breaker_policy import BreakerPolicy
-from contract.queues import PoolSpec, QueueSpec, Topology
-from contract.retry import RetryPolicy
-from contract.routes import TaskRoute
-from service.channel_settings import EmailChannel, WebhookChannel
-from service.settings import Settings as ServiceSettings
-from workers.settings import Settings as WorkerSettings
+from pointsman.settings import Settings as WorkerSettings
+from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_contract.queues import PoolSpec, QueueSpec, Topology
+from pointsman_contract.retry import RetryPolicy
+from pointsman_contract.routes import TaskRoute
+from pointsman_service.channel_settings import EmailChannel, WebhookChannel
+from pointsman_service.settings import Settings as ServiceSettings
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "configuration.md"
-NAMES = ROOT / "contract" / "setting_names.py"
+NAMES = ROOT / "contract" / "pointsman_contract" / "setting_names.py"
 COMMAND = ".venv/bin/python scripts/configuration_reference.py"
 MARKER = f"<!-- Generated from here on. To refresh it: {COMMAND} -->"
 
@@ -52,7 +52,7 @@ _UNITS = {
     "interval_max": "s",
     "recovery_timeout": "s",
 }
-_OURS = ("contract", "service", "workers")
+_OURS = ("pointsman_contract", "pointsman_service", "pointsman")
 _HEAD = "| name | environment variable | type | default | unit | meaning |\n|---|---|---|---|---|---|"
 _HEAD_NESTED = "| key | type | default | unit | meaning |\n|---|---|---|---|---|"
 

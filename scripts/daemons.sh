@@ -25,7 +25,7 @@ started() {
 pid_file() { printf '%s/celery_%s.pid\n' "$logs_dir" "$1"; }
 log_file() { printf '%s/celery_%s.log\n' "$logs_dir" "$(pool_of "$1")"; }
 
-# A pool's nodes are email and, beside it during a restart, email-2 (contract/nodes.py); no pool's name has a hyphen.
+# A pool's nodes are email and, beside it during a restart, email-2 (contract/pointsman_contract/nodes.py); no pool's name has a hyphen.
 pool_of() { printf '%s\n' "${1%-[0-9]*}"; }
 
 # Sets pid, and state: alive, gone (a pid file whose process is not there or is another one by now) or none.
@@ -165,7 +165,7 @@ start_nodes() {
     local name outcome failed=0 began=$SECONDS
     local -a words launched=()
     ready=()
-    "$python" -m workers check "$@" || return 1
+    "$python" -m pointsman check "$@" || return 1
     for name in "$@"; do
         words_of "$name"
         launch "$name" "${words[@]}"
@@ -191,7 +191,7 @@ start_nodes() {
             *) printf 'It is not known whether they consume: see ./scripts/celery_workers.sh status\n' ;;
         esac
         [ "$outcome" = "ready" ] || failed=1
-    done < <("$python" -m workers wait --seconds "$start_seconds" "${launched[@]}" || [ $? -eq 1 ] || printf '?\tlost\n')
+    done < <("$python" -m pointsman wait --seconds "$start_seconds" "${launched[@]}" || [ $? -eq 1 ] || printf '?\tlost\n')
     return "$failed"
 }
 
@@ -232,7 +232,7 @@ await_stopping() {
         look "$name"
         asked+=("$name:$state:$pid")
     done
-    "$python" -m workers drain --seconds "$timeout" "${asked[@]}" || status=$?
+    "$python" -m pointsman drain --seconds "$timeout" "${asked[@]}" || status=$?
     # A status above 1: the workers' settings cannot be read. They must end all the same.
     [ "$status" -le 1 ] || wait_ended "$timeout" "${nodes[@]}" || true
     for name in $(alive_of "${nodes[@]}"); do

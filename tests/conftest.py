@@ -8,13 +8,13 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from service.database import create_engine
-from service.embedded.postgres import PostgresServer
-from service.embedded.valkey import ValkeyServer
-from service.redis import RedisServer
-from service.settings import Settings
-from service.store.schema import migrate
-from service.store.store import Store
+from pointsman_service.database import create_engine
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.valkey import ValkeyServer
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store.schema import migrate
+from pointsman_service.store.store import Store
 
 TEMPLATE = "migrated"
 

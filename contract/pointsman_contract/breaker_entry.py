@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
-from contract.breaker_policy import BreakerPolicy
+from pointsman_contract.breaker_policy import BreakerPolicy
 
 PASSES, BLOCKS, PROBES = "-", "!", "?"
 """Marks: every task passes; none does; only those that have a permit."""

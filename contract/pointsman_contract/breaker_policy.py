@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
-from contract.backoff import backoff_seconds
+from pointsman_contract.backoff import backoff_seconds
 
 _ALL = {"Exception", "BaseException"}
 _MOST_NAMES = 100

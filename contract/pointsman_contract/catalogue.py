@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from contract.dependencies import MOST, NAME_PATTERN, dependency_of_url, folded
-from contract.retry import RetryPolicy
+from pointsman_contract.dependencies import MOST, NAME_PATTERN, dependency_of_url, folded
+from pointsman_contract.retry import RetryPolicy
 
 MAX_NAME = 200
 NAME_IN_PATH = r"^[^\x00-\x1f\x7f/]+(/[^\x00-\x1f\x7f/]+)*$"

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from contract.setting_names import NAMES
+from pointsman_contract.setting_names import NAMES
 
 VARIABLE = "POINTSMAN_CONFIG"
 PREFIX = "POINTSMAN_"

@@ -1,4 +1,4 @@
-"""What workers report. Each event is one entry of the epoch's stream, appended by a script in ``contract.lua``.
+"""What workers report. Each event is one entry of the epoch's stream, appended by a script in ``lua/``.
 
 Fields of an entry: ``kind``, ``task`` (id, or empty), ``attempt``, ``at`` (Unix seconds on the Redis clock), ``late``
 (1 when the claim had been taken away meanwhile), ``body`` (JSON, by kind, below).
@@ -172,7 +172,7 @@ class Beat(TypedDict):
     """The epoch under which all outcomes this node still keeps have been appended; 0 when none is valid."""
     running: list[RunningAttempt]
     reserved: NotRequired[list[str]]
-    """Delivery tags (``contract.message.delivery_tag``) of every message this node has fetched and not acknowledged,
+    """Delivery tags (``message.delivery_tag``) of every message this node has fetched and not acknowledged,
     those that run among them: nobody else holds them. A message fetched after the beat is in the next one."""
     asking: NotRequired[list[str]]
     """Tasks whose attempt may be claimed already, though this node does not know it yet."""

@@ -17,7 +17,7 @@ WINDOW = "pointsman:window"
 
 BEATS = "pointsman:beats"
 """Hash, a field per worker parent, removed an hour after it fell silent: owner to its last beat
-(``contract.events``).
+(``pointsman_contract.events``).
 """
 
 EJECTED = "pointsman:ejected"
@@ -27,7 +27,7 @@ EJECTED_KNOWN = "."
 """A field that is there when the hash says who is ejected. No node has this name; without it nobody knows."""
 
 BREAKERS = "pointsman:breakers"
-"""Hash, rewritten from Postgres: circuit breaker to what the gate must know of it (``contract.breaker_entry``)."""
+"""Hash, rewritten from Postgres: circuit breaker to what the gate must know of it (``breaker_entry``)."""
 
 BREAKER_FAILURES = "pointsman:breaker_failures"
 """Hash: circuit breaker to its failures in a row, none after a success."""
@@ -37,8 +37,8 @@ CLAIM_PREFIX = "pointsman:claim:"
 one is kept ``CLAIM_SECONDS``."""
 
 ONCE_PREFIX = "pointsman:once:"
-"""Hash per task that names steps to be done once: key of the step to its record (``workers.once``). Kept so long after
-it was last written."""
+"""Hash per task that names steps to be done once: key of the step to its record (``pointsman.once``). Kept so long
+after it was last written."""
 
 EVENTS_PREFIX = "pointsman:events:"
 """Stream per epoch, trimmed behind the recorder, deleted when the next epoch's stream is being read."""
@@ -58,7 +58,7 @@ FETCH_PREFIX = "pointsman:fetch:"
 answer, should the answer be lost on the way."""
 
 SET_ASIDE = "pointsman:set_aside"
-"""Stream, for ever: messages that nobody could run, the newest ``contract.set_aside.MOST_KEPT``, until an operator
+"""Stream, for ever: messages that nobody could run, the newest ``set_aside.MOST_KEPT``, until an operator
 discards them. ``fetch.lua`` knows this name and the next."""
 
 SET_ASIDE_COUNTS = "pointsman:set_aside_counts"

@@ -8,7 +8,7 @@ import re
 from typing import Any, NotRequired, TypedDict
 from uuid import UUID
 
-from contract.dependencies import is_name
+from pointsman_contract.dependencies import is_name
 
 VERSION = 1
 """Of messages, events, beats and scripts. A new version reads what the one before writes, and its control plane writes
@@ -57,7 +57,7 @@ def managed_header(headers: dict[str, Any]) -> ManagedHeader | None:
         return None
     if not isinstance(header, dict) or header.get("version") not in UNDERSTOOD:
         raise UnsupportedMessage(f"this worker understands message version {VERSION}, not {header!r}"[:200])
-    return header  # type: ignore[return-value]  # checked by version, written by contract.lua.publish
+    return header  # type: ignore[return-value]  # checked by version, written by pointsman_contract.lua.publish
 
 
 _LARGEST = 2**31 - 1

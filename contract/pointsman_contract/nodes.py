@@ -6,7 +6,7 @@
 import os
 import re
 
-from contract.queues import PoolSpec
+from pointsman_contract.queues import PoolSpec
 
 NUMBERS = (1, 2)
 """A pool has one node; a rolling restart has two for a moment."""
@@ -37,7 +37,7 @@ def worker_words(pool: PoolSpec, number: int = 1, log_level: str = "WARNING") ->
     quiet = ("-W", _ROOT_WARNING) if os.geteuid() == 0 else ()
     # Gossip and mingle let nodes talk to each other at start and on every event; nothing here needs it.
     return (
-        *quiet, "-m", "celery", "-A", "workers", "-q", "worker", "-n", node_name(pool.name, number),
+        *quiet, "-m", "celery", "-A", "pointsman", "-q", "worker", "-n", node_name(pool.name, number),
         "-Q", ",".join(pool.queues), "-c", str(pool.processes), "--prefetch-multiplier", str(pool.prefetch_multiplier),
         "-P", "prefork", "--without-gossip", "--without-mingle", "-l", log_level,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The pulse of a process: a file that says when it last turned. ``python -m contract.pulse`` judges it.
+"""The pulse of a process: a file that says when it last turned. ``python -m pointsman_contract.pulse`` judges it.
 
 A health check has to be cheap and true for every role, so it asks neither the database nor the broker: a process that
 waits for one of them is well, and starting it again would only cost what it has in hand. Nothing beyond the standard
@@ -71,7 +71,8 @@ def _silence(url: str) -> str | None:
 
 
 def main(words: list[str]) -> int:
-    """``python -m contract.pulse [seconds]``: 0 when well, 1 when not, with the reason; 2 when there is no file to ask.
+    """``python -m pointsman_contract.pulse [seconds]``: 0 when well, 1 when not, with the reason; 2 when there is
+    no file to ask.
 
     ``seconds`` is how old the last beat may be, by default ``STALE_SECONDS``.
     """

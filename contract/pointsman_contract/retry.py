@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from contract.backoff import backoff_seconds
+from pointsman_contract.backoff import backoff_seconds
 
 MAX_ATTEMPTS = 1000
 """Most attempts a task may ask for."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationInfo, model_validator
 
-from contract.queues import MAX_PRIORITY, Topology
+from pointsman_contract.queues import MAX_PRIORITY, Topology
 
 
 class TaskRoute(BaseModel):

@@ -1,7 +1,7 @@
 """``run.json``: where a running ``./scripts/up`` says which servers it started.
 
 Service and workers read it when ``POINTSMAN_DATABASE_URL`` and ``POINTSMAN_REDIS_URL`` are unset, so that
-``celery -A workers inspect active`` works from another shell.
+``celery -A pointsman inspect active`` works from another shell.
 """
 
 import os

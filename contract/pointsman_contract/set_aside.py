@@ -1,6 +1,6 @@
 """Messages that nobody can run are set aside: kept for a person to look at, counted, and told.
 
-Each is an entry of the stream ``contract.keys.SET_ASIDE``. Its fields, all of them bytes: ``queue``, ``reason``,
+Each is an entry of the stream ``keys.SET_ASIDE``. Its fields, all of them bytes: ``queue``, ``reason``,
 ``bytes`` (how long the message is), ``head`` and ``tail`` (a short message is all ``head``, of a long one both ends are
 kept), and, where they could be read, ``task`` and ``task_type``. ``fetch.lua`` writes such entries too.
 """

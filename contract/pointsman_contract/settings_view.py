@@ -1,6 +1,6 @@
 """A settings class from outside: where each value came from, how it is shown without secrets, what is wrong with it.
 
-Works on any class whose fields are read from ``POINTSMAN_*`` variables and the file of ``contract.configuration``.
+Works on any class whose fields are read from ``POINTSMAN_*`` variables and the file of ``configuration``.
 """
 
 import json
@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from contract.configuration import PREFIX, BadConfiguration, ConfigurationFile, read_file
+from pointsman_contract.configuration import PREFIX, BadConfiguration, ConfigurationFile, read_file
 
 Kind = TypeVar("Kind", bound=BaseModel)
 

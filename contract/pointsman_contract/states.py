@@ -1,7 +1,7 @@
 """The states of a task and the legal moves between them.
 
 The database holds every row to the states and places, as CHECK constraints, and every statement that moves a row asks
-for the move in its WHERE (``service.store.moves``): one that is not legal finds no row.
+for the move in its WHERE (``pointsman_service.store.moves``): one that is not legal finds no row.
 """
 
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""``python -m service``: the processes of the control plane.
+"""``python -m pointsman_service``: the processes of the control plane.
 
 Each command imports what it runs, after its settings were found good: help, ``config`` and ``routes`` need neither the
 web framework nor a database driver, and start in a third of the time.
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from contract.configuration import BadConfiguration
-from contract.queues import MAX_PRIORITY
-from contract.settings_view import read_settings
-from service.settings import Settings
+from pointsman_contract.configuration import BadConfiguration
+from pointsman_contract.queues import MAX_PRIORITY
+from pointsman_contract.settings_view import read_settings
+from pointsman_service.settings import Settings
 
 if TYPE_CHECKING:
-    from service.app import Process
+    from pointsman_service.app import Process
 
 cli = typer.Typer(
     add_completion=False,
@@ -110,7 +110,7 @@ def config(
     settings = _read_settings()
     if check:
         return
-    from service.console.config import show_config
+    from pointsman_service.console.config import show_config
 
     show_config(settings, as_json=as_json)
 
@@ -130,9 +130,9 @@ def routes(
     not exist, 2 on a bad setting.
     """
     settings = _read_settings()
-    from service.admit.routing import decide
-    from service.console.routes import NotPublished, ask_catalogue, show_decision, show_table, unasked
-    from service.errors import UnknownQueue
+    from pointsman_service.admit.routing import decide
+    from pointsman_service.console.routes import NotPublished, ask_catalogue, show_decision, show_table, unasked
+    from pointsman_service.errors import UnknownQueue
 
     if task_type is None:
         if queue is not None or priority is not None:
@@ -158,17 +158,17 @@ def openapi() -> None:
 
     Needs no server. Exits 0.
     """
-    from service.app import openapi_document
+    from pointsman_service.app import openapi_document
 
     typer.echo(json.dumps(openapi_document(), indent=2, ensure_ascii=False))
 
 
 async def _migrate(settings: Settings, revision: str) -> None:
-    from service.database import create_engine
-    from service.store.partitions import ensure_partitions
-    from service.store.schema import migrate as migrate_schema
-    from service.store.store import Store
-    from service.telemetry import logger
+    from pointsman_service.database import create_engine
+    from pointsman_service.store.partitions import ensure_partitions
+    from pointsman_service.store.schema import migrate as migrate_schema
+    from pointsman_service.store.store import Store
+    from pointsman_service.telemetry import logger
 
     await migrate_schema(settings.require_database_url(), revision)
     if revision == "head":
@@ -194,7 +194,7 @@ def _settings(host: str | None = None, port: int | None = None) -> Settings:
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = _read_settings(**given)
     settings.require_database_url()
-    from service.telemetry import configure_logging
+    from pointsman_service.telemetry import configure_logging
 
     configure_logging(settings)
     return settings
@@ -202,10 +202,10 @@ def _settings(host: str | None = None, port: int | None = None) -> Settings:
 
 def _serve(settings: Settings, *roles: str) -> None:
     settings.require_redis_url()
-    from service.app import Role, create_app
-    from service.front.bounds import Bounds
-    from service.front.connection import Connection
-    from service.serving import Server, ServerConfig
+    from pointsman_service.app import Role, create_app
+    from pointsman_service.front.bounds import Bounds
+    from pointsman_service.front.connection import Connection
+    from pointsman_service.serving import Server, ServerConfig
 
     # uvicorn raises the signal that stopped it once more at the end: a stop that was asked for is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -240,7 +240,7 @@ def _run_loops(settings: Settings, role: str) -> None:
     settings.require_redis_url()
     from uvicorn.loops.auto import auto_loop_factory
 
-    from service.app import Process, Role
+    from pointsman_service.app import Process, Role
 
     process = Process(settings, {Role(role)})
     _spare_the_collector()
@@ -258,7 +258,7 @@ def _spare_the_collector() -> None:
 
 
 async def _until_told(process: "Process", role: str) -> None:
-    from service.telemetry import logger
+    from pointsman_service.telemetry import logger
 
     log = logger(__name__)
     told = asyncio.Event()

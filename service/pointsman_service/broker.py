@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from contract import keys
-from contract.message import HEADER, VERSION, delivery_tag, sending_of
-from contract.queues import STEPS, UNACKED, UNACKED_INDEX, list_key, step_of
-from service.loops import ExpectedFault
-from service.redis import BrokerAway, RedisServer, ScriptCall, Word
+from pointsman_contract import keys
+from pointsman_contract.message import HEADER, VERSION, delivery_tag, sending_of
+from pointsman_contract.queues import STEPS, UNACKED, UNACKED_INDEX, list_key, step_of
+from pointsman_service.loops import ExpectedFault
+from pointsman_service.redis import BrokerAway, RedisServer, ScriptCall, Word
 
 __all__ = ["Broker", "BrokerAway", "BrokerShut", "Depths", "Envelope", "QueueDepth", "encode"]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 import httpx
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
 
-from contract.mailbox import Mailbox
+from pointsman_contract.mailbox import Mailbox
 
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks marks a secret
 _FEWEST_BYTES, _MOST_BYTES = 24, 64

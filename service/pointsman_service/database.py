@@ -2,7 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from service.settings import Settings
+from pointsman_service.settings import Settings
 
 _CONNECT_SECONDS = 3.0
 

@@ -1,6 +1,6 @@
 """What can go wrong for a caller, each by the name of its fact, with its HTTP status.
 
-The docstring of a class is its default detail. ``service.api.problems`` turns them into problem documents.
+The docstring of a class is its default detail. ``pointsman_service.api.problems`` turns them into problem documents.
 """
 
 from typing import ClassVar, Final, TypedDict

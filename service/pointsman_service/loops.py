@@ -4,9 +4,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from contract.backoff import backoff_seconds
-from service.errors import Unavailable
-from service.telemetry import logger
+from pointsman_contract.backoff import backoff_seconds
+from pointsman_service.errors import Unavailable
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

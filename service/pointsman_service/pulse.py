@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from contract.pulse import PULSE_SECONDS, PulseFile
-from service.loops import Loop
-from service.telemetry import logger
+from pointsman_contract.pulse import PULSE_SECONDS, PulseFile
+from pointsman_service.loops import Loop
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -22,8 +22,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 
-from contract.lua import source
-from service.loops import ExpectedFault
+from pointsman_contract.lua import source
+from pointsman_service.loops import ExpectedFault
 
 __all__ = ["BrokerAway", "RedisServer", "ScriptCall", "Word"]
 
@@ -116,7 +116,7 @@ class RedisServer:
             return await self._ask(commands)
 
     async def script(self, name: str, script_keys: Sequence[str], head: Sequence[Word], tail: Sequence[Word]) -> Any:
-        """Run one of ``contract.lua``: its arguments are ``head``, the ``run_id`` of this connection, ``tail``."""
+        """Run one of ``pointsman_contract.lua``: its arguments are ``head``, this connection's ``run_id``, ``tail``."""
         async with self._turn():
             return (await self._evaluate(name, [(script_keys, head, tail)]))[0]
 

@@ -8,10 +8,10 @@ from typing import Protocol
 import uvicorn
 from uvicorn.server import ServerState
 
-from service.front.bounds import Bounds
-from service.front.connection import Connection
-from service.front.names import is_loopback
-from service.telemetry import logger
+from pointsman_service.front.bounds import Bounds
+from pointsman_service.front.connection import Connection
+from pointsman_service.front.names import is_loopback
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -1,7 +1,7 @@
 """Every setting of the control plane, validated once at start. Units are in the names.
 
 Each is read from the environment with the prefix ``POINTSMAN_``, nested ones as JSON, else from the file that
-``POINTSMAN_CONFIG`` names (``contract.configuration``). ``docs/configuration.md`` lists them all.
+``POINTSMAN_CONFIG`` names (``pointsman_contract.configuration``). ``docs/configuration.md`` lists them all.
 """
 
 from pathlib import Path
@@ -16,16 +16,16 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from contract.addresses import allowed_networks
-from contract.breaker_policy import BreakerPolicy
-from contract.configuration import json_text, values_of_file
-from contract.queues import DEFAULT_TOPOLOGY, Topology
-from contract.retry import RetryPolicy
-from contract.routes import TaskRoutes, lead_to_queues
-from contract.run_file import DEFAULT_DATA_DIR, RunFile
-from contract.server_urls import UNREADABLE, check_redis_url
-from service.channel_settings import AlertChannel, unlike_names
-from service.named_hosts import host_names, page_origins
+from pointsman_contract.addresses import allowed_networks
+from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_contract.configuration import json_text, values_of_file
+from pointsman_contract.queues import DEFAULT_TOPOLOGY, Topology
+from pointsman_contract.retry import RetryPolicy
+from pointsman_contract.routes import TaskRoutes, lead_to_queues
+from pointsman_contract.run_file import DEFAULT_DATA_DIR, RunFile
+from pointsman_contract.server_urls import UNREADABLE, check_redis_url
+from pointsman_service.channel_settings import AlertChannel, unlike_names
+from pointsman_service.named_hosts import host_names, page_origins
 
 _DATABASE_SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
 
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     """The control plane's configuration.
 
     Raises ``pydantic.ValidationError`` naming every bad value, and ``BadConfiguration`` for a file that cannot be used;
-    ``contract.settings_view.read_settings`` makes one of both, with a line for each fault.
+    ``pointsman_contract.settings_view.read_settings`` makes one of both, with a line for each fault.
     """
 
     model_config = SettingsConfigDict(env_prefix="POINTSMAN_", frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -94,7 +94,8 @@ class Settings(BaseSettings):
     log_json: bool = False
     """Log one JSON object a line instead of text."""
     pulse_file: Path | None = None
-    """Where this process says that it turns, for ``python -m contract.pulse``; one file a process. Unset: nowhere."""
+    """Where this process says that it turns, for ``python -m pointsman_contract.pulse``; one file a process.
+    Unset: nowhere."""
 
     topology: Annotated[Topology, *_JSON] = DEFAULT_TOPOLOGY
     """Queues and worker pools."""

@@ -7,8 +7,8 @@ from typing import Any, TextIO
 
 import structlog
 
-from contract.log_text import one_entry, printable
-from service.settings import Settings
+from pointsman_contract.log_text import one_entry, printable
+from pointsman_service.settings import Settings
 
 
 def configure_logging(settings: Settings) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from service.embedded.postgres import PostgresServer
-from service.embedded.valkey import ValkeyServer
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.valkey import ValkeyServer
 from tests.acceptance.stack import Stack
 
 

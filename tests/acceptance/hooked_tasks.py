@@ -10,8 +10,8 @@ from celery import signals
 from celery.exceptions import Ignore, Reject
 from pydantic import BaseModel
 
+from pointsman import ManagedTask, task
 from tests.acceptance.ledger import VARIABLE, Ledger
-from workers import ManagedTask, task
 
 ONCE_MORE: dict[str, Any] = {"max_retries": 1, "default_retry_delay": 0}
 ERRORS: dict[str, Callable[[], BaseException]] = {

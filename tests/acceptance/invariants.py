@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from contract import keys
-from contract.queues import STEPS, list_key
+from pointsman_contract import keys
+from pointsman_contract.queues import STEPS, list_key
 from tests.acceptance.stack import QUEUES, Row, Stack
 from tests.acceptance.waiting import until
 

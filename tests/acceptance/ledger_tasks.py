@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from contract.message import HEADER
+from pointsman import task
+from pointsman_contract.message import HEADER
 from tests.acceptance.ledger import VARIABLE, Ledger
-from workers import task
 
 _LONGEST_HOLD_SECONDS = 100.0
 BROKEN = "ACCEPTANCE_BROKEN"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from service.embedded.children import ChildSpec, kill_group, spawn
+from pointsman_service.embedded.children import ChildSpec, kill_group, spawn
 from tests.acceptance.waiting import until
 
 ROOT = Path(__file__).parents[2]

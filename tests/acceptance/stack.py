@@ -15,10 +15,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from contract.run_file import RunFile
-from contract.states import TERMINAL
-from service.embedded.ports import HOST, free_port
-from service.embedded.valkey import ValkeyServer
+from pointsman_contract.run_file import RunFile
+from pointsman_contract.states import TERMINAL
+from pointsman_service.embedded.ports import HOST, free_port
+from pointsman_service.embedded.valkey import ValkeyServer
 from tests.acceptance.ledger import VARIABLE, Ledger
 from tests.acceptance.processes import ROOT, Child
 from tests.acceptance.waiting import until
@@ -66,7 +66,7 @@ class Stack:
             VARIABLE: str(self.ledger.path),
             **(variables or {}),
         }
-        self.service = self._child("service", ["-m", "service", "all", "--port", str(self.port)])
+        self.service = self._child("service", ["-m", "pointsman_service", "all", "--port", str(self.port)])
         self.worker = self.worker_of("worker", "-n", "acceptance@%h", "-c", str(processes))
         self._engine = create_async_engine(database_url, poolclass=NullPool)
         self._database_url = database_url
@@ -78,7 +78,7 @@ class Stack:
     def worker_of(self, name: str, *words: str) -> Child:
         """A worker node on all queues, not started; whoever starts another than ``worker`` ends it."""
         always = ("--without-gossip", "--without-mingle", "-l", "WARNING", "-Q", ",".join(QUEUES))
-        return self._child(name, ["-m", "celery", "-A", "workers", "worker", *always, *words])
+        return self._child(name, ["-m", "celery", "-A", "pointsman", "worker", *always, *words])
 
     def client(self) -> httpx.AsyncClient:
         """A client of the API with connections of its own, to be closed."""
@@ -206,7 +206,7 @@ class Stack:
         )
 
     def celery_from_another_shell(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run ``celery -A workers …`` with nothing but ``run.json`` to find the broker."""
+        """Run ``celery -A pointsman …`` with nothing but ``run.json`` to find the broker."""
         RunFile(
             supervisor_pid=os.getpid(), database_url=self._database_url, redis_url=self.redis_url, api_url=self.url
         ).write(self.directory)
@@ -215,7 +215,7 @@ class Stack:
 
 _WITHOUT_URLS = (
     "import os, runpy, sys; os.environ.pop('POINTSMAN_REDIS_URL'); os.environ.pop('POINTSMAN_DATABASE_URL');"
-    "sys.argv = ['celery', '-A', 'workers', *sys.argv[1:]]; runpy.run_module('celery', run_name='__main__')"
+    "sys.argv = ['celery', '-A', 'pointsman', *sys.argv[1:]]; runpy.run_module('celery', run_name='__main__')"
 )
 
 

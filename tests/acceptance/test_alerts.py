@@ -8,9 +8,9 @@ import pytest
 from pydantic_core import to_json
 from standardwebhooks import Webhook
 
-from service.embedded.ports import HOST, free_port
-from service.embedded.postgres import PostgresServer
-from service.embedded.valkey import ValkeyServer
+from pointsman_service.embedded.ports import HOST, free_port
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.valkey import ValkeyServer
 from tests.acceptance.processes import Child
 from tests.acceptance.stack import GONE, Stack
 from tests.acceptance.waiting import until
@@ -48,7 +48,7 @@ async def alerted(
     with ValkeyServer(directory / "valkey", appendonly=False) as valkey:
         async with Stack(database, valkey, directory, processes=1, variables=variables) as stack:
             port = free_port()
-            words = ["-m", "service", "all", "--port", str(port)]
+            words = ["-m", "pointsman_service", "all", "--port", str(port)]
             second = Child("second", words, stack.environment, directory / "second.log")
             second.start()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contract.states import TERMINAL
+from pointsman_contract.states import TERMINAL
 from tests.acceptance.hooked_tasks import ERRORS, HOOKS
 from tests.acceptance.stack import Stack
 from tests.acceptance.waiting import until

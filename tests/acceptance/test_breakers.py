@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from contract.keys import BREAKERS
-from contract.queues import STEPS, list_key
-from service.embedded.postgres import PostgresServer
-from service.embedded.valkey import ValkeyServer
-from service.store.schema import migrate
+from pointsman_contract.keys import BREAKERS
+from pointsman_contract.queues import STEPS, list_key
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.valkey import ValkeyServer
+from pointsman_service.store.schema import migrate
 from tests.acceptance import invariants
 from tests.acceptance.stack import Stack
 from tests.acceptance.waiting import until

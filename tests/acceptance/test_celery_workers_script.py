@@ -15,9 +15,9 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from contract.queues import DEFAULT_TOPOLOGY, PoolSpec, Topology
-from contract.run_file import RunFile
-from service.embedded.valkey import ValkeyServer
+from pointsman_contract.queues import DEFAULT_TOPOLOGY, PoolSpec, Topology
+from pointsman_contract.run_file import RunFile
+from pointsman_service.embedded.valkey import ValkeyServer
 from tests.acceptance import invariants
 from tests.acceptance.load import Load
 from tests.acceptance.processes import ROOT

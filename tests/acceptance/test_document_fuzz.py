@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from contract.catalogue import TaskTypeSpec
-from service.database import create_engine
-from service.embedded.valkey import ValkeyServer
-from service.settings import Settings
-from service.store import catalogue
-from service.store.store import Store
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.database import create_engine
+from pointsman_service.embedded.valkey import ValkeyServer
+from pointsman_service.settings import Settings
+from pointsman_service.store import catalogue
+from pointsman_service.store.store import Store
 from tests.acceptance.processes import ROOT
 from tests.acceptance.stack import GONE, Stack
 from tests.acceptance.waiting import until

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded.valkey import ValkeyServer
+from pointsman_service.embedded.valkey import ValkeyServer
 from tests.acceptance import invariants
 from tests.acceptance.ledger_tasks import BROKEN
 from tests.acceptance.processes import Child
@@ -25,7 +25,8 @@ class Pair:
     def __init__(self, stack: Stack, broken: Path) -> None:
         self.stack = stack
         self.broken = broken
-        words = ["-m", "celery", "-A", "workers", "worker", "-Q", ",".join(QUEUES), "-c", "2", "-n", "acceptance-2@%h"]
+        words = ["-m", "celery", "-A", "pointsman", "worker", "-Q", ",".join(QUEUES), "-c", "2"]
+        words += ["-n", "acceptance-2@%h"]
         words += ["--without-gossip", "--without-mingle", "-l", "WARNING"]
         log = stack.directory / "second.log"
         self.second = Child("second", words, stack.environment | {BROKEN: str(broken)}, log)

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from service.embedded.postgres import PostgresServer
-from service.embedded.valkey import ValkeyServer
-from service.store.schema import migrate
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.valkey import ValkeyServer
+from pointsman_service.store.schema import migrate
 from tests.acceptance import invariants
 from tests.acceptance.load import Load
 from tests.acceptance.stack import Stack

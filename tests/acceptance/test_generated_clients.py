@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from service.app import openapi_document
+from pointsman_service.app import openapi_document
 from tests.acceptance.processes import ROOT
 from tests.acceptance.stack import Stack
 from tests.needs import stranger

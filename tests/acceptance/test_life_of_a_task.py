@@ -74,7 +74,7 @@ async def test_failing_task_keeps_its_error_and_its_attempt(stack: Stack, perman
     )
 
     assert (task["state"], task["attempt"], task["result"]) == ("failed", 1, None)
-    assert task["error"]["type"] == f"workers.tasks.diagnostics.{error_type}"
+    assert task["error"]["type"] == f"pointsman.tasks.diagnostics.{error_type}"
     assert task["error"]["message"] == "boom"
     assert "diagnostics.py" in task["error"]["traceback"]
     attempts = await stack.http.get(f"/v1/tasks/{task['id']}/attempts")

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from contract.queues import UNACKED
-from contract.states import TERMINAL
+from pointsman_contract.queues import UNACKED
+from pointsman_contract.states import TERMINAL
 from tests.acceptance.conftest import Release
 from tests.acceptance.hooked_tasks import told_of
 from tests.acceptance.processes import Child

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded.valkey import ValkeyServer
+from pointsman_service.embedded.valkey import ValkeyServer
 from tests.acceptance import invariants
 from tests.acceptance.load import Load
 from tests.acceptance.stack import Stack

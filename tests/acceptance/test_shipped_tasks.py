@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from service.embedded.postgres import PostgresServer
-from service.embedded.valkey import ValkeyServer
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.valkey import ValkeyServer
 from tests.acceptance.stack import Row, Stack
 from tests.peers.http import HTTPPeer, Recorded, Reply
 from tests.peers.mqtt import Listener, Mosquitto

@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from service.embedded.children import ChildSpec, describe_exit, kill_group, spawn
+from pointsman_service.embedded.children import ChildSpec, describe_exit, kill_group, spawn
 
 _STOP_SECONDS = 20.0
 

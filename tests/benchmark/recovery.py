@@ -20,9 +20,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from service.embedded.postgres import PostgresServer
-from service.embedded.valkey import ValkeyServer
-from service.store.schema import migrate
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.valkey import ValkeyServer
+from pointsman_service.store.schema import migrate
 from tests.acceptance.load import Load
 from tests.acceptance.stack import GONE, Stack
 from tests.acceptance.waiting import until

@@ -18,12 +18,13 @@ import redis
 from asyncpg.exceptions import DeadlockDetectedError  # type: ignore[import-untyped]  # ships no types
 from celery import Celery
 
-from contract import keys
-from contract.nodes import worker_words
-from contract.queues import DEFAULT_TOPOLOGY, STEPS, list_key
-from service.embedded.ports import HOST, free_port
-from service.embedded.postgres import PostgresServer
-from service.embedded.valkey import ValkeyServer
+from pointsman_contract import keys
+from pointsman_contract.nodes import worker_words
+from pointsman_contract.queues import DEFAULT_TOPOLOGY, STEPS, list_key
+from pointsman_service.embedded.ports import HOST, free_port
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.valkey import ValkeyServer
+from tests.benchmark.checkout import code_of
 from tests.benchmark.database import Database
 from tests.benchmark.process import Process
 
@@ -76,6 +77,7 @@ class Stack:
 
     def __init__(self, checkout: Path = ROOT) -> None:
         self._checkout = checkout
+        self._code = code_of(checkout)
         self._exits = ExitStack()
         self.processes: dict[str, int] = {}
         """Name to process id, of everything that runs now."""
@@ -99,10 +101,11 @@ class Stack:
                 "POINTSMAN_DATABASE_URL": postgres.url,
                 "POINTSMAN_REDIS_URL": valkey.url,
                 "POINTSMAN_DATA_DIR": str(directory / "data"),
+                "PYTHONPATH": self._code.python_path(),
                 "PYTHONUNBUFFERED": "1",
                 "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
             }
-            self.run("migrate", ("-m", "service", "migrate"))
+            self.run("migrate", ("-m", self._code.service, "migrate"))
             self.database = exits.enter_context(Database(postgres.dsn_of()))
             self._redis = exits.enter_context(redis.Redis.from_url(valkey.url))
             self.http = exits.enter_context(httpx.Client(base_url=self.api_url, timeout=60, trust_env=False))
@@ -118,7 +121,7 @@ class Stack:
     @contextmanager
     def managed_worker(self, processes: int = 4) -> Iterator[Node]:
         """A worker node of Pointsman on the queue of the bench, as ``./scripts/up`` starts one."""
-        with self._worker("worker", "workers", processes, {}, "-Q", QUEUE):
+        with self._worker("worker", self._code.workers, processes, {}, "-Q", QUEUE):
             yield Node(self.redis_url, QUEUE)
 
     @contextmanager
@@ -200,9 +203,9 @@ class Stack:
 
     def _start_service(self, exits: ExitStack) -> None:
         port = self.api_url.rpartition(":")[2]
-        exits.enter_context(self.running("api", "service", "api", "--host", HOST, "--port", port))
+        exits.enter_context(self.running("api", self._code.service, "api", "--host", HOST, "--port", port))
         for loop in _LOOPS:
-            exits.enter_context(self.running(loop, "service", loop))
+            exits.enter_context(self.running(loop, self._code.service, loop))
         self.wait(lambda: self._answers("/livez"), "the API")
         with self.managed_worker(processes=1):
             # A task type is known from then on, also when no worker runs.

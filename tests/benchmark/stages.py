@@ -16,15 +16,15 @@ import uuid_utils
 import uvloop
 from pydantic import SecretStr
 
-from service.admit.submission import Submission, parse_submission
-from service.api.body import parse_json
-from service.api.parts import Parts
-from service.api.receipt import receipt
-from service.app import Process, Role
-from service.settings import Settings
-from service.store import submitting
-from service.store.submitting import NewTask
-from service.submit.writer import envelope_of
+from pointsman_service.admit.submission import Submission, parse_submission
+from pointsman_service.api.body import parse_json
+from pointsman_service.api.parts import Parts
+from pointsman_service.api.receipt import receipt
+from pointsman_service.app import Process, Role
+from pointsman_service.settings import Settings
+from pointsman_service.store import submitting
+from pointsman_service.store.submitting import NewTask
+from pointsman_service.submit.writer import envelope_of
 from tests.benchmark.intake import BODY, CONNECTIONS
 from tests.benchmark.load import Generator
 from tests.benchmark.peers import running

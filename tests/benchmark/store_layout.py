@@ -31,7 +31,7 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 import psutil
 from uuid_utils.compat import uuid7
 
-from service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.postgres import PostgresServer
 
 QUEUES = ["critical", "high_priority", "email", "reports", "external_api", "maintenance"]
 TASK_TYPES = [f"demo.task_{n}" for n in range(20)]

@@ -13,10 +13,10 @@ from typing import Self
 
 import httpx
 
-from contract.run_file import RunFile
-from service.embedded.binaries import postgres_home
-from service.embedded.options import parse_options
-from service.embedded.ports import HOST, free_port
+from pointsman_contract.run_file import RunFile
+from pointsman_service.embedded.binaries import postgres_home
+from pointsman_service.embedded.options import parse_options
+from pointsman_service.embedded.ports import HOST, free_port
 from tests.docs.markdown import ROOT, Block
 from tests.docs.shell import CURL_SETTINGS
 
@@ -25,7 +25,8 @@ _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 _LEFT_OUT = frozenset({".git", ".venv", ".pointsman", "logs"})
 _UP = re.compile(
-    r"^(?P<settings>(?:\w+=\S+ )*)(?:\./scripts/up|python -m service\.embedded)(?P<options>(?: [^#\n]*)?)", re.M
+    r"^(?P<settings>(?:\w+=\S+ )*)(?:\./scripts/up|python -m pointsman_service\.embedded)(?P<options>(?: [^#\n]*)?)",
+    re.M,
 )
 _REDIS = "redis://127.0.0.1:6379"
 _JOINED = "POINTSMAN_TASK_MODULES"
@@ -169,5 +170,6 @@ def _link_checkout(directory: Path) -> None:
         if entry.name != ".installed":
             (venv / entry.name).symlink_to(entry)
     # What scripts/setup writes, so that it finds nothing to do.
-    lock = subprocess.run("cksum < requirements.lock", shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
-    (venv / ".installed").write_text(f"{lock.stdout.strip()} {directory}\n")
+    words = "cat requirements.lock pyproject.toml | cksum"
+    sum_ = subprocess.run(words, shell=True, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    (venv / ".installed").write_text(f"{sum_} {directory}\n")

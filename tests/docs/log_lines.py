@@ -83,7 +83,7 @@ def explained(page: Path = PAGE) -> list[Line]:
 def said_by_up() -> set[str]:
     """What the supervisor says on its console, ``…`` for what varies."""
     texts = set()
-    for path in (ROOT / "service" / "embedded").glob("*.py"):
+    for path in (ROOT / "service" / "pointsman_service" / "embedded").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "say":
                 texts |= {_with_gaps(part) for part in node.args[1:]}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded.ports import free_port
+from pointsman_service.embedded.ports import free_port
 from tests.docs.markdown import PAGES, ROOT, blocks_of
 from tests.docs.shell import CURL_SETTINGS, Shell
 from tests.docs.sketch import json_said, missing_part

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from contract.states import TERMINAL
+from pointsman_contract.states import TERMINAL
 from tests.docs.desk import Desk, starts_stack
 from tests.docs.markdown import PAGES, ROOT, Block, blocks_of
 from tests.docs.shell import Said, Shell

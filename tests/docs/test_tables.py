@@ -5,16 +5,16 @@ import re
 import httpx
 import pytest
 
+from pointsman import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ManagedTask, ReportTask
 from tests.docs import log_lines
 from tests.docs.desk import Desk
 from tests.docs.log_lines import EXPLAINED, Line, NotConstant
 from tests.docs.markdown import ROOT
-from workers import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ManagedTask, ReportTask
 
 BASES: tuple[type[ManagedTask], ...] = (CriticalTask, EmailTask, ReportTask, ExternalAPITask, MaintenanceTask)
 
 _UP_ROW = re.compile(r"^\| `(?P<text>[^`]+)` \|", re.MULTILINE)
-_METRIC = re.compile(r"\bpointsman_\w+")
+_METRIC = re.compile(r"\bpointsman_(?!(?:service|contract)\b)\w+")
 
 
 def test_every_warning_and_error_is_explained() -> None:

@@ -2,9 +2,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.redis import RedisServer
-from service.settings import Settings
-from service.store.store import Store
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store.store import Store
 from tests.integration.spine import Spine
 
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from service.breaker.breaker import BreakerState, Override
-from service.breaker.registry import Registry
-from service.reconcile.breakers import BreakerSweep
-from service.reconcile.holding import HoldingSweep
+from pointsman_service.breaker.breaker import BreakerState, Override
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.reconcile.breakers import BreakerSweep
+from pointsman_service.reconcile.holding import HoldingSweep
 from tests.integration.spine import Spine, new_task
 
 THRESHOLD = 3

@@ -10,19 +10,19 @@ from typing import Any
 import uuid_utils
 from sqlalchemy import text
 
-from contract import keys
-from contract.dependencies import breakers_of
-from service.broker import Broker
-from service.dispatch.dispatcher import Dispatcher
-from service.dispatch.publisher import Publisher
-from service.dispatch.window import OpenWindow
-from service.reconcile.epochs import EpochSweep
-from service.record.recorder import Recorder
-from service.redis import RedisServer
-from service.settings import Settings
-from service.store.store import Store
-from service.store.submitting import NewTask
-from service.submit.group_commit import GroupCommit
+from pointsman_contract import keys
+from pointsman_contract.dependencies import breakers_of
+from pointsman_service.broker import Broker
+from pointsman_service.dispatch.dispatcher import Dispatcher
+from pointsman_service.dispatch.publisher import Publisher
+from pointsman_service.dispatch.window import OpenWindow
+from pointsman_service.reconcile.epochs import EpochSweep
+from pointsman_service.record.recorder import Recorder
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store.store import Store
+from pointsman_service.store.submitting import NewTask
+from pointsman_service.submit.group_commit import GroupCommit
 
 TASK = NewTask(
     id="",

@@ -8,17 +8,17 @@ import pytest
 import uuid_utils
 from sqlalchemy import text
 
-from contract.events import EventKind
-from contract.retry import RetryPolicy
-from contract.states import TaskState
-from service.breaker.registry import Registry
-from service.record.batch import Batch, record
-from service.record.events import Event
-from service.store import cancelling, dispatching, epochs, holding, quarantine, replaying, rescuing, unclaimed
-from service.store.ending import end_unstarted
-from service.store.rescuing import Running
-from service.store.store import Connection
-from service.store.unclaimed import Spent, Unclaimed
+from pointsman_contract.events import EventKind
+from pointsman_contract.retry import RetryPolicy
+from pointsman_contract.states import TaskState
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.record.batch import Batch, record
+from pointsman_service.record.events import Event
+from pointsman_service.store import cancelling, dispatching, epochs, holding, quarantine, replaying, rescuing, unclaimed
+from pointsman_service.store.ending import end_unstarted
+from pointsman_service.store.rescuing import Running
+from pointsman_service.store.store import Connection
+from pointsman_service.store.unclaimed import Spent, Unclaimed
 from tests.acceptance.waiting import until
 from tests.integration.spine import Spine, new_task
 

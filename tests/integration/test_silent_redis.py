@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from service.embedded.valkey import ValkeyServer
-from service.redis import BrokerAway, RedisServer
+from pointsman_service.embedded.valkey import ValkeyServer
+from pointsman_service.redis import BrokerAway, RedisServer
 from tests.torture.proxy import Proxy
 
 _LIMIT_SECONDS = 0.3

@@ -7,11 +7,11 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from contract.dependencies import folded
-from contract.states import PLACES, TERMINAL, TaskState
-from service.embedded.postgres import PostgresServer
-from service.store.schema import alembic_config, head, migrate, revision_of
-from service.store.shape import lacking
+from pointsman_contract.dependencies import folded
+from pointsman_contract.states import PLACES, TERMINAL, TaskState
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.store.schema import alembic_config, head, migrate, revision_of
+from pointsman_service.store.shape import lacking
 
 
 async def test_the_models_match_the_head(database_url: str) -> None:
@@ -80,7 +80,7 @@ async def test_a_breaker_keeps_what_was_set_by_hand_under_the_folded_name_of_its
 
 async def test_services_that_start_together_migrate_once(postgres: PostgresServer) -> None:
     url = postgres.create_database()
-    words = [sys.executable, "-m", "service", "migrate"]
+    words = [sys.executable, "-m", "pointsman_service", "migrate"]
     environment = os.environ | {"POINTSMAN_DATABASE_URL": url}
     services = [await asyncio.create_subprocess_exec(*words, env=environment) for _ in range(3)]
     assert [await service.wait() for service in services] == [0, 0, 0]

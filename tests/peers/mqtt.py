@@ -12,7 +12,7 @@ from typing import Any, Self
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
-from service.embedded.children import ChildSpec, kill_group, spawn
+from pointsman_service.embedded.children import ChildSpec, kill_group, spawn
 from tests import needs
 from tests.peers.certificates import Certificate
 from tests.peers.ports import free_port

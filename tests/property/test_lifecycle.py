@@ -29,24 +29,24 @@ from hypothesis.stateful import (
 )
 from pydantic import SecretStr
 
-from contract import keys
-from service.breaker.breaker import BreakerState
-from service.database import create_engine
-from service.errors import CountDiffers, TaskFinished
-from service.operate.cancel import Canceller
-from service.operate.pause import Pauser
-from service.operate.purge import PURGEABLE, Purger
-from service.operate.withdraw import Withdrawer
-from service.reconcile.cancelled import CancelledSweep
-from service.reconcile.due import DueSweep
-from service.reconcile.expired import ExpiredSweep
-from service.reconcile.outbox import OutboxSweep
-from service.reconcile.rescue import Rescuer
-from service.record.recorder import Recorder
-from service.redis import RedisServer
-from service.settings import Settings
-from service.store.rescuing import Running
-from service.store.store import Store
+from pointsman_contract import keys
+from pointsman_service.breaker.breaker import BreakerState
+from pointsman_service.database import create_engine
+from pointsman_service.errors import CountDiffers, TaskFinished
+from pointsman_service.operate.cancel import Canceller
+from pointsman_service.operate.pause import Pauser
+from pointsman_service.operate.purge import PURGEABLE, Purger
+from pointsman_service.operate.withdraw import Withdrawer
+from pointsman_service.reconcile.cancelled import CancelledSweep
+from pointsman_service.reconcile.due import DueSweep
+from pointsman_service.reconcile.expired import ExpiredSweep
+from pointsman_service.reconcile.outbox import OutboxSweep
+from pointsman_service.reconcile.rescue import Rescuer
+from pointsman_service.record.recorder import Recorder
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store.rescuing import Running
+from pointsman_service.store.store import Store
 from tests.acceptance import invariants
 from tests.acceptance.waiting import until
 from tests.integration.holding import Holding

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.database import create_engine
-from service.settings import Settings
+from pointsman_service.database import create_engine
+from pointsman_service.settings import Settings
 from tests.integration.spine import Spine
 from tests.race.interleave import SteppedRedis, SteppedStore
 from tests.race.world import World

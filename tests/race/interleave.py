@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from service.redis import RedisServer, ScriptCall, Word
-from service.store.store import Connection, Store
+from pointsman_service.redis import RedisServer, ScriptCall, Word
+from pointsman_service.store.store import Connection, Store
 
 _BLOCKED_SECONDS = 0.03
 """Who does not come to its next step within that time waits for a lock of another, who must go on first."""

@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import pytest
 
-from contract import keys
-from service.breaker.breaker import BreakerState, Kind, Outcome
-from service.breaker.registry import Registry
-from service.reconcile.holding import HoldingSweep
-from service.settings import Settings
+from pointsman_contract import keys
+from pointsman_service.breaker.breaker import BreakerState, Kind, Outcome
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.reconcile.holding import HoldingSweep
+from pointsman_service.settings import Settings
 from tests.integration.holding import KEY, LIST, SMTP, Holding
 from tests.race.world import World
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from service.record.rollup import Rollup
-from service.submit.group_commit import GroupCommit
+from pointsman_service.record.rollup import Rollup
+from pointsman_service.submit.group_commit import GroupCommit
 from tests.integration.spine import new_task
 from tests.race.world import World
 

@@ -4,13 +4,13 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from contract.catalogue import TaskTypeSpec
-from service.admit.catalogue import Catalogue
-from service.admit.submission import Submission
-from service.reconcile.forgotten_keys import ForgottenKeysSweep
-from service.store import catalogue
-from service.submit.group_commit import GroupCommit
-from service.submit.submitter import Accepted, Submitter
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.admit.catalogue import Catalogue
+from pointsman_service.admit.submission import Submission
+from pointsman_service.reconcile.forgotten_keys import ForgottenKeysSweep
+from pointsman_service.store import catalogue
+from pointsman_service.submit.group_commit import GroupCommit
+from pointsman_service.submit.submitter import Accepted, Submitter
 from tests.race.world import World
 
 _PARALLEL = 500

@@ -3,19 +3,19 @@
 from typing import Any
 from uuid import UUID
 
-from contract import keys
-from contract.catalogue import TaskTypeSpec
-from contract.states import TaskState
-from service.admit.catalogue import Catalogue
-from service.errors import CountDiffers, TaskFinished, TaskReplayed
-from service.operate.cancel import Canceller
-from service.operate.pause import Pauser
-from service.operate.purge import Purger
-from service.operate.replay import Replayer, ReplayRequest
-from service.operate.retry import Retrier
-from service.operate.withdraw import Withdrawer
-from service.store import catalogue
-from service.store.dead_letters import DeadLetterFilter
+from pointsman_contract import keys
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_contract.states import TaskState
+from pointsman_service.admit.catalogue import Catalogue
+from pointsman_service.errors import CountDiffers, TaskFinished, TaskReplayed
+from pointsman_service.operate.cancel import Canceller
+from pointsman_service.operate.pause import Pauser
+from pointsman_service.operate.purge import Purger
+from pointsman_service.operate.replay import Replayer, ReplayRequest
+from pointsman_service.operate.retry import Retrier
+from pointsman_service.operate.withdraw import Withdrawer
+from pointsman_service.store import catalogue
+from pointsman_service.store.dead_letters import DeadLetterFilter
 from tests.race.world import QUEUE, World
 
 _TASKS = 4

@@ -6,13 +6,13 @@ from uuid import UUID
 
 import pytest
 
-from service.reconcile.due import DueSweep
-from service.reconcile.liveness import Liveness
-from service.reconcile.lost import LostSweep
-from service.reconcile.rescue import Rescuer
-from service.reconcile.retention import RetentionSweep
-from service.store import rescuing
-from service.store.partitions import lowest_id
+from pointsman_service.reconcile.due import DueSweep
+from pointsman_service.reconcile.liveness import Liveness
+from pointsman_service.reconcile.lost import LostSweep
+from pointsman_service.reconcile.rescue import Rescuer
+from pointsman_service.reconcile.retention import RetentionSweep
+from pointsman_service.store import rescuing
+from pointsman_service.store.partitions import lowest_id
 from tests.race.world import ERROR, World
 
 OWNER = "w@h"

@@ -3,15 +3,15 @@
 import asyncio
 from uuid import UUID
 
-from contract import keys
-from service.dispatch.dispatcher import Dispatcher
-from service.errors import TaskFinished
-from service.operate.cancel import Canceller
-from service.reconcile.cancelled import CancelledSweep
-from service.reconcile.due import DueSweep
-from service.reconcile.expired import ExpiredSweep
-from service.reconcile.outbox import OutboxSweep
-from service.record.recorder import Recorder
+from pointsman_contract import keys
+from pointsman_service.dispatch.dispatcher import Dispatcher
+from pointsman_service.errors import TaskFinished
+from pointsman_service.operate.cancel import Canceller
+from pointsman_service.reconcile.cancelled import CancelledSweep
+from pointsman_service.reconcile.due import DueSweep
+from pointsman_service.reconcile.expired import ExpiredSweep
+from pointsman_service.reconcile.outbox import OutboxSweep
+from pointsman_service.record.recorder import Recorder
 from tests.race.world import World
 
 

@@ -4,12 +4,12 @@ import random
 from collections.abc import Coroutine, Iterator
 from typing import Any, Protocol
 
-from contract.queues import STEPS, list_key
-from contract.states import TERMINAL
-from service.reconcile.cancelled import CancelledSweep
-from service.reconcile.due import DueSweep
-from service.reconcile.expired import ExpiredSweep
-from service.reconcile.outbox import OutboxSweep
+from pointsman_contract.queues import STEPS, list_key
+from pointsman_contract.states import TERMINAL
+from pointsman_service.reconcile.cancelled import CancelledSweep
+from pointsman_service.reconcile.due import DueSweep
+from pointsman_service.reconcile.expired import ExpiredSweep
+from pointsman_service.reconcile.outbox import OutboxSweep
 from tests.acceptance import invariants
 from tests.integration.spine import Spine, new_task
 from tests.race.interleave import Turns, step

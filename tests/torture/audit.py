@@ -3,7 +3,7 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contract.states import LEGAL_MOVES
+from pointsman_contract.states import LEGAL_MOVES
 
 _TABLE = """
     CREATE UNLOGGED TABLE audit_violation (at timestamptz DEFAULT clock_timestamp(), task_id uuid, what text)

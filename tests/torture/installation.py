@@ -13,15 +13,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from service.embedded.ports import HOST, free_port
-from service.embedded.valkey import ValkeyServer
+from pointsman_service.embedded.ports import HOST, free_port
+from pointsman_service.embedded.valkey import ValkeyServer
 from tests.acceptance.processes import Child
 from tests.acceptance.stack import GONE, QUEUES, Stack
 from tests.acceptance.waiting import until
 from tests.torture import audit
 from tests.torture.effects import VARIABLE, Effects
 
-_CELERY = ("-m", "celery", "-A", "workers", "worker", "--without-gossip", "--without-mingle", "-l", "WARNING")
+_CELERY = ("-m", "celery", "-A", "pointsman", "worker", "--without-gossip", "--without-mingle", "-l", "WARNING")
 ALL = ("all",)
 APART = ("api", "dispatcher", "recorder", "reconciler")
 
@@ -94,7 +94,7 @@ class Installation(Stack):
         self.services: list[Child] = []
         self.urls: list[str] = []
         for number, role in enumerate(plan.services):
-            words = ["-m", "service", role]
+            words = ["-m", "pointsman_service", role]
             if role in ("all", "api"):
                 port = self.port if not self.urls else free_port()
                 words += ["--port", str(port)]
@@ -183,7 +183,7 @@ class Installation(Stack):
 
 async def prepare(database_url: str) -> None:
     """Make the partitions of a migrated database, so that no sweep moves rows during a scenario."""
-    from service.store.partitions import ensure_partitions
+    from pointsman_service.store.partitions import ensure_partitions
 
     engine = create_async_engine(database_url, poolclass=NullPool)
     async with engine.begin() as connection:

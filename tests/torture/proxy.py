@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from service.embedded.ports import HOST
+from pointsman_service.embedded.ports import HOST
 
 _CHUNK = 65536
 _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

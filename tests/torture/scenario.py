@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contract import keys
-from service.embedded.postgres import PostgresServer
-from service.embedded.valkey import ValkeyServer
+from pointsman_contract import keys
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.valkey import ValkeyServer
 from tests.acceptance import invariants
 from tests.acceptance.waiting import until
 from tests.torture.effects import Effects

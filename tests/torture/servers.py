@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from service.embedded.postgres import PostgresServer
-from service.embedded.valkey import ValkeyServer
-from service.store.schema import migrate
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.valkey import ValkeyServer
+from pointsman_service.store.schema import migrate
 from tests.torture.installation import Plan, prepare
 from tests.torture.proxy import Proxy
 

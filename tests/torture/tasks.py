@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 from celery.exceptions import SoftTimeLimitExceeded
 
+from pointsman import task
 from tests.torture.effects import note
-from workers import task
 
 _LONGEST_HOLD_SECONDS = 120.0
 

@@ -1,6 +1,6 @@
 import pytest
 
-from service.errors import OutcomeUnknown, PointsmanError, UnknownTask
+from pointsman_service.errors import OutcomeUnknown, PointsmanError, UnknownTask
 
 
 def test_the_first_paragraph_of_the_docstring_is_the_detail_in_one_line() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from contract import RELEASE
+from pointsman_contract import RELEASE
 
 ROOT = Path(__file__).parents[2]
 EXPORT = ["export", "--format", "requirements-txt", "--no-emit-project", "--no-header"]

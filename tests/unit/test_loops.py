@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from service.loops import ExpectedFault, Loop
+from pointsman_service.loops import ExpectedFault, Loop
 
 
 async def test_a_pass_follows_at_once_while_there_is_more() -> None:

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from contract.pulse import PulseFile, ailment
-from service.loops import Loop
-from service.pulse import Pulse, pulse_file
+from pointsman_contract.pulse import PulseFile, ailment
+from pointsman_service.loops import Loop
+from pointsman_service.pulse import Pulse, pulse_file
 
 
 async def _returns_at_once() -> bool:

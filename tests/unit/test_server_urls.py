@@ -1,7 +1,7 @@
 import pytest
 from redis.connection import parse_url
 
-from contract.server_urls import check_redis_url
+from pointsman_contract.server_urls import check_redis_url
 
 
 @pytest.mark.parametrize(

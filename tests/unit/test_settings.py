@@ -2,7 +2,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 from sqlalchemy.engine import make_url
 
-from service.settings import Settings
+from pointsman_service.settings import Settings
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from contract.breaker_policy import BreakerPolicy
-from contract.configuration import BadConfiguration, read_file
-from contract.settings_view import masked_url, read_settings, rows
-from service.settings import Settings as ServiceSettings
-from workers.settings import Settings as WorkerSettings
-from workers.settings import settings as worker_settings
+from pointsman.settings import Settings as WorkerSettings
+from pointsman.settings import settings as worker_settings
+from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_contract.configuration import BadConfiguration, read_file
+from pointsman_contract.settings_view import masked_url, read_settings, rows
+from pointsman_service.settings import Settings as ServiceSettings
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,8 @@ import sys
 
 LOGS = r"""
 import logging
-from service.settings import Settings
-from service.telemetry import configure_logging, logger
+from pointsman_service.settings import Settings
+from pointsman_service.telemetry import configure_logging, logger
 
 configure_logging(Settings(database_url="postgresql://h/d", redis_url="redis://h"))
 forged = "bad\n2026-11-28T12:00:00Z [info     ] forged \x1b[2J"

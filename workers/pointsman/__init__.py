@@ -1,8 +1,8 @@
-"""Celery workers of Pointsman: ``celery -A workers worker``.
+"""Celery workers of Pointsman: ``celery -A pointsman worker``.
 
 For task authors::
 
-    from workers import PermanentError, task
+    from pointsman import PermanentError, task
 
     @task(queue="email")
     def send_greeting(to: str) -> dict[str, str]:
@@ -16,10 +16,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workers.app import app as celery
-    from workers.base import ManagedTask
-    from workers.bases import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask
-    from workers.errors import BreakerOpen, PermanentError, RefusedByDependency, TaskCancelled
+    from pointsman.app import app as celery
+    from pointsman.base import ManagedTask
+    from pointsman.bases import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask
+    from pointsman.errors import BreakerOpen, PermanentError, RefusedByDependency, TaskCancelled
 
     task = celery.task
 
@@ -39,20 +39,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ManagedTask": "workers.base",
-    **dict.fromkeys(("BreakerOpen", "PermanentError", "RefusedByDependency", "TaskCancelled"), "workers.errors"),
-    **dict.fromkeys(("CriticalTask", "EmailTask", "ExternalAPITask", "MaintenanceTask", "ReportTask"), "workers.bases"),
+    "ManagedTask": "pointsman.base",
+    **dict.fromkeys(("BreakerOpen", "PermanentError", "RefusedByDependency", "TaskCancelled"), "pointsman.errors"),
+    **dict.fromkeys(
+        ("CriticalTask", "EmailTask", "ExternalAPITask", "MaintenanceTask", "ReportTask"), "pointsman.bases"
+    ),
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Each name when it is first asked for: ``python -m workers`` looks at processes and loads no Celery.
+    """Each name when it is first asked for: ``python -m pointsman`` looks at processes and loads no Celery.
 
     Whichever is asked for, the application is loaded and is Celery's current one from then on.
     """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    application = importlib.import_module("workers.app").app
+    application = importlib.import_module("pointsman.app").app
     found = {"celery": application, "task": application.task}.get(name)
     if found is None:
         found = getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,4 +1,4 @@
-"""``python -m workers``: what ``scripts/celery_workers.sh`` asks, and the settings of workers for people.
+"""``python -m pointsman``: what ``scripts/celery_workers.sh`` asks, and the settings of workers for people.
 
 Nodes are given as ``NAME:STATE:PID``, as the pid files tell: ``email:alive:4711``, ``email-2:gone:4712``,
 ``reports:none:-``.
@@ -14,11 +14,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from contract.configuration import read_file
-from contract.nodes import NUMBERS, node_name, worker_words
-from contract.settings_view import masked_url, rows
-from workers.connection import AWAY, RedisConnection
-from workers.daemons import (
+from pointsman.connection import AWAY, RedisConnection
+from pointsman.daemons import (
     Daemon,
     Outcome,
     find_stranger,
@@ -27,8 +24,11 @@ from workers.daemons import (
     wait_until_consuming,
     watch_drain,
 )
-from workers.settings import Settings, settings
-from workers.status import exit_code, table
+from pointsman.settings import Settings, settings
+from pointsman.status import exit_code, table
+from pointsman_contract.configuration import read_file
+from pointsman_contract.nodes import NUMBERS, node_name, worker_words
+from pointsman_contract.settings_view import masked_url, rows
 
 _NO_BROKER = "No broker: set POINTSMAN_REDIS_URL, or start ./scripts/up --pools none."
 
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m workers", description="Look at the workers of this machine.")
+    parser = argparse.ArgumentParser(prog="python -m pointsman", description="Look at the workers of this machine.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     config = commands.add_parser("config", help="show every setting of a worker: its value, and where that came from")
     config.add_argument("--json", action="store_true", help="print JSON")

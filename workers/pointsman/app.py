@@ -8,24 +8,24 @@ from celery import Celery, signals
 from celery._state import get_current_worker_task
 from kombu import Exchange, Queue
 
-from contract.queues import STEPS
-from workers.coroutines import as_function
-from workers.log_format import keep_entries_apart
-from workers.options import unknown_options
-from workers.routing import PriorityAMQP
-from workers.settings import settings
-from workers.transport import of_pointsman, register
+from pointsman.coroutines import as_function
+from pointsman.log_format import keep_entries_apart
+from pointsman.options import unknown_options
+from pointsman.routing import PriorityAMQP
+from pointsman.settings import settings
+from pointsman.transport import of_pointsman, register
+from pointsman_contract.queues import STEPS
 
 _PLACEMENT = ("queue", "priority")
 SHIPPED_TASKS = (
-    "workers.tasks.diagnostics",
-    "workers.tasks.email",
-    "workers.tasks.http",
-    "workers.tasks.jobs",
-    "workers.tasks.maintenance",
-    "workers.tasks.mqtt",
-    "workers.tasks.reports",
-    "workers.tasks.weather",
+    "pointsman.tasks.diagnostics",
+    "pointsman.tasks.email",
+    "pointsman.tasks.http",
+    "pointsman.tasks.jobs",
+    "pointsman.tasks.maintenance",
+    "pointsman.tasks.mqtt",
+    "pointsman.tasks.reports",
+    "pointsman.tasks.weather",
 )
 
 
@@ -33,7 +33,7 @@ class PointsmanCelery(Celery):
     """Celery whose ``queue`` and ``priority`` task options do not warn and mean what the contract says."""
 
     amqp_cls: Any = PriorityAMQP
-    loader_cls: Any = "workers.loader:Loader"
+    loader_cls: Any = "pointsman.loader:Loader"
 
     if not TYPE_CHECKING:  # celery-types tells the decorator's many forms
 
@@ -168,7 +168,7 @@ def configuration() -> dict[str, Any]:
         "task_reject_on_worker_lost": False,
         "task_inherit_parent_priority": False,
         "task_track_started": False,
-        "worker_consumer": "workers.steps:PointsmanConsumer",
+        "worker_consumer": "pointsman.steps:PointsmanConsumer",
         "worker_prefetch_multiplier": ours.prefetch_multiplier,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": False,
@@ -178,10 +178,10 @@ def configuration() -> dict[str, Any]:
 
 
 register()
-app = PointsmanCelery("workers", task_cls="workers.base:ManagedTask", set_as_current=True)
+app = PointsmanCelery("pointsman", task_cls="pointsman.base:ManagedTask", set_as_current=True)
 app.add_defaults(configuration)
 for _made in (signals.after_setup_logger, signals.after_setup_task_logger):
     _made.connect(keep_entries_apart)
 # By name: a process that only sends tasks does not load the worker.
-app.steps["worker"].add("workers.steps:NodeStep")
-app.steps["consumer"].add("workers.steps:Consuming")
+app.steps["worker"].add("pointsman.steps:NodeStep")
+app.steps["consumer"].add("pointsman.steps:Consuming")

@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 
-from workers.arguments_schema import ArgumentsSchema
-from workers.errors import ArgumentsNotValid
-from workers.plain_hints import Convert, is_plain, whole_numbers
-from workers.shape import shape_of
+from pointsman.arguments_schema import ArgumentsSchema
+from pointsman.errors import ArgumentsNotValid
+from pointsman.plain_hints import Convert, is_plain, whole_numbers
+from pointsman.shape import shape_of
 
 logger = logging.getLogger(__name__)
 

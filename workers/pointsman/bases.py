@@ -6,10 +6,10 @@ retry are drawn from zero to the backoff, which doubles from ``retry_backoff`` t
 
 from typing import TYPE_CHECKING, ClassVar
 
-from workers.base import ManagedTask
+from pointsman.base import ManagedTask
 
 if TYPE_CHECKING:
-    from workers.outbound.calls import Outbound
+    from pointsman.outbound.calls import Outbound
 
 
 class CriticalTask(ManagedTask):
@@ -67,7 +67,7 @@ class ExternalAPITask(ManagedTask):
     def http(self) -> "Outbound":
         """Calls to other people's HTTP services, with the waits above: ``self.http.call("GET", url)``."""
         # Here: a process that only sends tasks loads no HTTP client.
-        from workers.outbound.calls import Outbound
+        from pointsman.outbound.calls import Outbound
 
         return Outbound(self, connect_seconds=self.connect_seconds, read_seconds=self.read_seconds)
 

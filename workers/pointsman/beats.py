@@ -8,21 +8,21 @@ import logging
 import threading
 import time
 
-from contract.events import BEAT_SECONDS, Beat, EventKind
-from contract.keys import BEATS, CONTROL, EVENTS_PREFIX
-from contract.message import VERSION
-from workers.cancelling import CancelRequests
-from workers.catalogue import Catalogue
-from workers.connection import AWAY, RedisConnection
-from workers.consumption import Consumption
-from workers.ejection import hear, question
-from workers.keeper import Keeper
-from workers.lost import LostChildren
-from workers.node import Node
-from workers.pulse import Pulse
-from workers.slots import Phase
-from workers.stopping import end_stragglers
-from workers.visibility import state
+from pointsman.cancelling import CancelRequests
+from pointsman.catalogue import Catalogue
+from pointsman.connection import AWAY, RedisConnection
+from pointsman.consumption import Consumption
+from pointsman.ejection import hear, question
+from pointsman.keeper import Keeper
+from pointsman.lost import LostChildren
+from pointsman.node import Node
+from pointsman.pulse import Pulse
+from pointsman.slots import Phase
+from pointsman.stopping import end_stragglers
+from pointsman.visibility import state
+from pointsman_contract.events import BEAT_SECONDS, Beat, EventKind
+from pointsman_contract.keys import BEATS, CONTROL, EVENTS_PREFIX
+from pointsman_contract.message import VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Beats:
         self.keeper.close(seconds=1.0)
 
     def run_once(self) -> None:
-        """One pass. Raises one of ``workers.connection.AWAY``."""
+        """One pass. Raises one of ``pointsman.connection.AWAY``."""
         end_stragglers(self._node)
         epoch = self._valid_epoch()
         self._cancels.run_once()

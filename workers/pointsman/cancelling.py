@@ -16,10 +16,10 @@ from pathlib import Path
 
 from redis.exceptions import ResponseError
 
-from contract.keys import CONTROL, claim
-from workers.connection import RedisConnection
-from workers.node import Node
-from workers.slots import Phase, Run, Snapshot
+from pointsman.connection import RedisConnection
+from pointsman.node import Node
+from pointsman.slots import Phase, Run, Snapshot
+from pointsman_contract.keys import CONTROL, claim
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class CancelRequests:
         self._seen: dict[str, float] = {}
 
     def run_once(self) -> None:
-        """One pass: one round trip while anything runs. Raises one of ``workers.connection.AWAY``."""
+        """One pass: one round trip while anything runs. Raises one of ``pointsman.connection.AWAY``."""
         running = [(slot, slot.run) for slot in self._node.slots.taken() if slot.phase is Phase.RUNNING and slot.run]
         if not running:
             self._seen.clear()

@@ -8,15 +8,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from contract.catalogue import TaskTypeSpec
-from contract.queues import Topology
-from contract.retry import RetryPolicy
-from workers.arguments import arguments_of
-from workers.base import ManagedTask
-from workers.dependencies import declared_by
-from workers.errors import OptionNotHonoured
-from workers.options import PLAIN_ONLY, check, check_plain, is_plain_only
-from workers.retrying import RetryRules
+from pointsman.arguments import arguments_of
+from pointsman.base import ManagedTask
+from pointsman.dependencies import declared_by
+from pointsman.errors import OptionNotHonoured
+from pointsman.options import PLAIN_ONLY, check, check_plain, is_plain_only
+from pointsman.retrying import RetryRules
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_contract.queues import Topology
+from pointsman_contract.retry import RetryPolicy
 
 _BUILTIN = "celery."
 
@@ -45,7 +45,7 @@ class Catalogue:
                     plain.append(task)
                     continue
                 if not isinstance(task, ManagedTask):
-                    raise OptionNotHonoured(f"its base must be derived from workers.ManagedTask, or {PLAIN_ONLY}")
+                    raise OptionNotHonoured(f"its base must be derived from pointsman.ManagedTask, or {PLAIN_ONLY}")
                 rules[name] = check(task, topology, default)
                 specs.append(specify(task, rules[name]))
             except OptionNotHonoured as fault:

@@ -8,13 +8,13 @@ from types import FrameType
 
 from billiard.exceptions import SoftTimeLimitExceeded
 
-from workers import coroutines
-from workers.connection import RedisConnection
-from workers.gate import Gate
-from workers.keeper import Keeper
-from workers.node import Node, current_node
-from workers.once import Records, RedisRecords
-from workers.report import Reporter
+from pointsman import coroutines
+from pointsman.connection import RedisConnection
+from pointsman.gate import Gate
+from pointsman.keeper import Keeper
+from pointsman.node import Node, current_node
+from pointsman.once import Records, RedisRecords
+from pointsman.report import Reporter
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
-from contract.lua import source
-from workers.settings import Settings
+from pointsman.settings import Settings
+from pointsman_contract.lua import source
 
 Word = str | bytes | int | float
 
@@ -97,7 +97,7 @@ class RedisConnection:
         return self.pipeline([words])[0]
 
     def script(self, name: str, keys: Sequence[str], head: Sequence[Word], tail: Sequence[Word]) -> list[Any]:
-        """Run one of ``contract.lua``; its arguments are ``head``, this connection's run_id, ``tail``."""
+        """Run one of ``pointsman_contract.lua``; its arguments are ``head``, this connection's run_id, ``tail``."""
         return self.scripts(name, [(keys, head, tail)])[0]
 
     def scripts(

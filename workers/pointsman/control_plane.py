@@ -5,8 +5,8 @@ from typing import Any, Self
 
 import httpx
 
-from workers.errors import PermanentError
-from workers.settings import Settings
+from pointsman.errors import PermanentError
+from pointsman.settings import Settings
 
 _DETAIL_CHARACTERS = 300
 

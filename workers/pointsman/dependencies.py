@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 from celery.exceptions import MaxRetriesExceededError, Retry, TaskPredicate
 
-from contract.breaker_entry import epoch_of, lets_pass
-from contract.dependencies import DEPENDENCY, breakers_of, named
-from contract.keys import BREAKERS
-from workers.connection import AWAY, RedisConnection
-from workers.errors import AttemptSuperseded, BreakerOpen, OnceNotRecorded, PermanentError, RefusedByDependency
+from pointsman.connection import AWAY, RedisConnection
+from pointsman.errors import AttemptSuperseded, BreakerOpen, OnceNotRecorded, PermanentError, RefusedByDependency
+from pointsman_contract.breaker_entry import epoch_of, lets_pass
+from pointsman_contract.dependencies import DEPENDENCY, breakers_of, named
+from pointsman_contract.keys import BREAKERS
 
 logger = logging.getLogger(__name__)
 
@@ -189,11 +189,18 @@ def is_transport(error: BaseException) -> bool:
 
 
 def class_names(error: BaseException) -> list[str]:
-    """The names of an exception's class and of those it derives from, as a breaker's policy names them."""
-    return [
-        kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-        for kind in type(error).__mro__[:-1]
-    ]
+    """The names of an exception's class and of those it derives from, as a breaker's policy names them.
+
+    The exceptions of this package have two each: a policy that is stored may know them from before it was renamed.
+    """
+    return [name for kind in type(error).__mro__[:-1] for name in _names(kind)]
+
+
+def _names(kind: type) -> Iterator[str]:
+    home, name = kind.__module__, kind.__qualname__
+    yield name if home == "builtins" else f"{home}.{name}"
+    if home == "pointsman" or home.startswith("pointsman."):
+        yield f"workers{home.removeprefix('pointsman')}.{name}"
 
 
 def verdict(

@@ -9,10 +9,10 @@ from typing import Any
 
 from celery.exceptions import Ignore
 
-from contract.events import EventKind
-from contract.keys import CONTROL, EJECTED, EJECTED_KNOWN, EVENTS_PREFIX
-from workers.connection import AWAY, RedisConnection, Word
-from workers.node import Node
+from pointsman.connection import AWAY, RedisConnection, Word
+from pointsman.node import Node
+from pointsman_contract.events import EventKind
+from pointsman_contract.keys import CONTROL, EJECTED, EJECTED_KNOWN, EVENTS_PREFIX
 
 logger = logging.getLogger(__name__)
 

@@ -5,14 +5,14 @@ class PermanentError(Exception):
     """Raised by a task body: the attempt failed and no other attempt would do better."""
 
 
-PermanentError.__module__ = "workers"
+PermanentError.__module__ = "pointsman"
 
 
 class TaskCancelled(Exception):
     """The task was cancelled while it ran. Raised by ``self.raise_if_cancelled()``; no other attempt follows."""
 
 
-TaskCancelled.__module__ = "workers"
+TaskCancelled.__module__ = "pointsman"
 
 
 class RefusedByDependency(PermanentError):
@@ -21,7 +21,7 @@ class RefusedByDependency(PermanentError):
     """
 
 
-RefusedByDependency.__module__ = "workers"
+RefusedByDependency.__module__ = "pointsman"
 
 
 class BreakerOpen(Exception):
@@ -38,7 +38,7 @@ class BreakerOpen(Exception):
         return BreakerOpen, (self.breaker,)
 
 
-BreakerOpen.__module__ = "workers"
+BreakerOpen.__module__ = "pointsman"
 
 
 class ResultNotJSON(PermanentError):

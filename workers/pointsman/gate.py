@@ -8,11 +8,11 @@ from typing import Protocol
 
 from celery.exceptions import Ignore, Reject
 
-from contract.backoff import backoff_seconds
-from contract.keys import ASK_SECONDS, BREAKERS, CLAIM_SECONDS, CONTROL, EVENTS_PREFIX, claim
-from contract.message import ManagedHeader
-from workers.connection import AWAY, RedisConnection, Word, is_of_script
-from workers.settings import Settings
+from pointsman.connection import AWAY, RedisConnection, Word, is_of_script
+from pointsman.settings import Settings
+from pointsman_contract.backoff import backoff_seconds
+from pointsman_contract.keys import ASK_SECONDS, BREAKERS, CLAIM_SECONDS, CONTROL, EVENTS_PREFIX, claim
+from pointsman_contract.message import ManagedHeader
 
 logger = logging.getLogger(__name__)
 

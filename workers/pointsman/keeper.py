@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from contract.keys import BREAKER_FAILURES, BREAKERS, CLAIM_SECONDS, CONTROL, EVENTS_PREFIX, claim
-from workers.connection import AWAY, RedisConnection, Word
-from workers.settings import Settings
+from pointsman.connection import AWAY, RedisConnection, Word
+from pointsman.settings import Settings
+from pointsman_contract.keys import BREAKER_FAILURES, BREAKERS, CLAIM_SECONDS, CONTROL, EVENTS_PREFIX, claim
 
 logger = logging.getLogger(__name__)
 

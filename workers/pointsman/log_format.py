@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from contract.log_text import one_entry
+from pointsman_contract.log_text import one_entry
 
 
 class OneEntry(logging.Formatter):

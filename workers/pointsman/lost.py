@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from redis.exceptions import ResponseError
 
-from contract.dependencies import breakers_of
-from contract.errors import ErrorType
-from contract.events import ErrorBody, EventKind, StartedBody, UnclaimedBody
-from contract.keys import claim
-from workers.connection import RedisConnection
-from workers.dependencies import breaker_of, class_names, verdict
-from workers.keeper import Keeper, Note, Outcome
-from workers.node import Node
-from workers.processes import is_alive
-from workers.report import failed, kind_of, outcome_body, report_once
-from workers.retrying import RetryRules
-from workers.slots import Phase, Run, Snapshot
+from pointsman.connection import RedisConnection
+from pointsman.dependencies import breaker_of, class_names, verdict
+from pointsman.keeper import Keeper, Note, Outcome
+from pointsman.node import Node
+from pointsman.processes import is_alive
+from pointsman.report import failed, kind_of, outcome_body, report_once
+from pointsman.retrying import RetryRules
+from pointsman.slots import Phase, Run, Snapshot
+from pointsman_contract.dependencies import breakers_of
+from pointsman_contract.errors import ErrorType
+from pointsman_contract.events import ErrorBody, EventKind, StartedBody, UnclaimedBody
+from pointsman_contract.keys import claim
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class LostChildren:
         self._keeper = keeper
 
     def run_once(self) -> None:
-        """One pass over the slots. Raises one of ``workers.connection.AWAY``; the next pass goes on."""
+        """One pass over the slots. Raises one of ``pointsman.connection.AWAY``; the next pass goes on."""
         dead = [slot for slot in self._node.slots.taken() if not is_alive(slot.pid)]
         if any(slot.run is not None for slot in dead) and not self._node.slots.stopping:
             time.sleep(_SETTLE_SECONDS)

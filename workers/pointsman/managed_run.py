@@ -13,27 +13,27 @@ from billiard.common import terminate_handler_fired  # type: ignore[attr-defined
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery.exceptions import Ignore, Retry, TaskPredicate
 
-from contract.dependencies import breakers_of
-from contract.events import ErrorBody, EventKind, ProgressBody, StartedBody
-from contract.failpoints import Failpoint, reach
-from contract.message import HEADER, ManagedHeader
-from workers.arguments import arguments_of
-from workers.child import Child
-from workers.coroutines import watch
-from workers.dependencies import Dependencies, call_not_made, cause_of, class_names, declared_by, verdict
-from workers.ejection import give_back
-from workers.errors import TaskCancelled
-from workers.forked import stay
-from workers.gate import Patience
-from workers.keeper import Note, Outcome
-from workers.once import Step
-from workers.report import Ending, describe, encode_result, failed, kind_of, outcome_body, type_name
-from workers.retrying import AttemptRetries, rules_of
-from workers.running import carry, put_down
-from workers.slots import Phase, Run
+from pointsman.arguments import arguments_of
+from pointsman.child import Child
+from pointsman.coroutines import watch
+from pointsman.dependencies import Dependencies, call_not_made, cause_of, class_names, declared_by, verdict
+from pointsman.ejection import give_back
+from pointsman.errors import TaskCancelled
+from pointsman.forked import stay
+from pointsman.gate import Patience
+from pointsman.keeper import Note, Outcome
+from pointsman.once import Step
+from pointsman.report import Ending, describe, encode_result, failed, kind_of, outcome_body, type_name
+from pointsman.retrying import AttemptRetries, rules_of
+from pointsman.running import carry, put_down
+from pointsman.slots import Phase, Run
+from pointsman_contract.dependencies import breakers_of
+from pointsman_contract.events import ErrorBody, EventKind, ProgressBody, StartedBody
+from pointsman_contract.failpoints import Failpoint, reach
+from pointsman_contract.message import HEADER, ManagedHeader
 
 if TYPE_CHECKING:
-    from workers.base import ManagedTask
+    from pointsman.base import ManagedTask
 
 logger = logging.getLogger(__name__)
 

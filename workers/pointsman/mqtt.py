@@ -10,8 +10,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from workers.errors import PermanentError, RefusedByDependency
-from workers.settings import Settings
+from pointsman.errors import PermanentError, RefusedByDependency
+from pointsman.settings import Settings
 
 _FAILURE = 0x80
 _NEVER_BETTER = frozenset({0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C, 0x90, 0x95, 0x99, 0x9B})

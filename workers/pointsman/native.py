@@ -7,12 +7,12 @@ from typing import Any
 
 from celery import signals
 
-from contract.events import EventKind, NativeBody
-from contract.message import HEADER
-from workers.child import current_child
-from workers.keeper import Note
-from workers.report import clean, describe
-from workers.running import carried_run, carry, put_down
+from pointsman.child import current_child
+from pointsman.keeper import Note
+from pointsman.report import clean, describe
+from pointsman.running import carried_run, carry, put_down
+from pointsman_contract.events import EventKind, NativeBody
+from pointsman_contract.message import HEADER
 
 logger = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from contract.nodes import pool_of
-from workers.settings import Settings
-from workers.slots import Slots
+from pointsman.settings import Settings
+from pointsman.slots import Slots
+from pointsman_contract.nodes import pool_of
 
 if TYPE_CHECKING:
-    from workers.voice import Voice
+    from pointsman.voice import Voice
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class Node:
     ready: bool = False
     """Whether the consumer has been up once."""
     ejected: bool = False
-    """Whether it shall be off its queues (``workers.ejection``)."""
+    """Whether it shall be off its queues (``pointsman.ejection``)."""
     is_off: bool = False
     """Whether it is."""
     ending_since: float | None = None
@@ -70,7 +70,7 @@ _current: list[Node] = []
 def current_node() -> Node:
     """The node this process belongs to. Raises ``RuntimeError`` outside of a worker."""
     if not _current:
-        raise RuntimeError("a managed task runs only in a worker: celery -A workers worker")
+        raise RuntimeError("a managed task runs only in a worker: celery -A pointsman worker")
     return _current[0]
 
 

@@ -12,12 +12,12 @@ from collections.abc import MutableMapping
 from types import TracebackType
 from typing import Any, NotRequired, Protocol, Self, TypedDict
 
-from contract.backoff import backoff_seconds
-from contract.keys import CONTROL, claim, once
-from workers.connection import AWAY, RedisConnection
-from workers.encoding import plain
-from workers.errors import AttemptSuperseded, OnceNotRecorded
-from workers.settings import Settings
+from pointsman.connection import AWAY, RedisConnection
+from pointsman.encoding import plain
+from pointsman.errors import AttemptSuperseded, OnceNotRecorded
+from pointsman.settings import Settings
+from pointsman_contract.backoff import backoff_seconds
+from pointsman_contract.keys import CONTROL, claim, once
 
 RESULT_BYTES = 4 * 1024
 KEY_CHARACTERS = 200
@@ -59,8 +59,8 @@ class Step:
         self.finished = False
         """Whether an earlier attempt came to the end of its block. If not, it may have done the step or not."""
         self.result: Any = None
-        """What that block left here: JSON as ``workers.encoding`` writes it, at most 4 KiB. In the first block: what to
-        leave for later attempts."""
+        """What that block left here: JSON as ``pointsman.encoding`` writes it, at most 4 KiB. In the first block: what
+        to leave for later attempts."""
         self._attempt = attempt
         self._records = records
         self._call = secrets.token_hex(8)

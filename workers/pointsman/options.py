@@ -6,14 +6,14 @@ from typing import Any
 from celery import Task
 from celery.utils.time import rate
 
-from contract.catalogue import address_fault
-from contract.dependencies import MOST
-from contract.queues import MAX_PRIORITY, Topology
-from contract.retry import RetryPolicy
-from workers.arguments import arguments_of
-from workers.dependencies import declared_by
-from workers.errors import OptionNotHonoured
-from workers.retrying import RetryRules
+from pointsman.arguments import arguments_of
+from pointsman.dependencies import declared_by
+from pointsman.errors import OptionNotHonoured
+from pointsman.retrying import RetryRules
+from pointsman_contract.catalogue import address_fault
+from pointsman_contract.dependencies import MOST
+from pointsman_contract.queues import MAX_PRIORITY, Topology
+from pointsman_contract.retry import RetryPolicy
 
 _OF_THE_DECORATOR = frozenset(
     {
@@ -38,7 +38,7 @@ _INSTEAD = {
     "mandatory": "the control plane finds what the broker lost",
 }
 
-_OURS = {"Request": "workers.request:PointsmanRequest", "Strategy": Task.Strategy}
+_OURS = {"Request": "pointsman.request:PointsmanRequest", "Strategy": Task.Strategy}
 """What stands between the broker and a worker process; Celery lets a task name another."""
 
 
@@ -76,7 +76,7 @@ def _is_own(base: type, option: str) -> bool:
     home = next((kind for kind in base.__mro__ if option in vars(kind)), None)
     if home is None:
         return False
-    return not home.__module__.startswith("workers.") or not hasattr(vars(home)[option], "__get__")
+    return not home.__module__.startswith("pointsman.") or not hasattr(vars(home)[option], "__get__")
 
 
 def check_plain(task: Any) -> None:

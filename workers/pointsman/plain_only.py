@@ -8,8 +8,8 @@ from celery import Task
 from celery.exceptions import NotRegistered
 from celery.utils.imports import instantiate
 
-from contract.message import HEADER
-from workers.forked import stay
+from pointsman.forked import stay
+from pointsman_contract.message import HEADER
 
 
 def is_managed(message: Any) -> bool:
@@ -27,7 +27,7 @@ def keep_plain(task: Any) -> None:
         task.run = _in_one_process(task)
     if task.Request == Task.Request:
         # Its priorities mean what those of other tasks mean.
-        task.Request = "workers.request:PointsmanRequest"
+        task.Request = "pointsman.request:PointsmanRequest"
 
 
 def _in_one_process(task: Any) -> Any:

@@ -7,9 +7,9 @@ import time
 from numbers import Real
 from typing import Any
 
-from contract.events import PROGRESS_BYTES, Progress
-from workers.encoding import plain
-from workers.report import clean
+from pointsman.encoding import plain
+from pointsman.report import clean
+from pointsman_contract.events import PROGRESS_BYTES, Progress
 
 logger = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 import logging
 import time
 
-from contract.pulse import PULSE_SECONDS, PulseFile
-from workers.node import Node
+from pointsman.node import Node
+from pointsman_contract.pulse import PULSE_SECONDS, PulseFile
 
 logger = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ from celery.utils.functional import maybe_list
 from celery.worker import control as celery_control
 from celery.worker.control import control_command
 
-from workers.base import ManagedTask
-from workers.errors import OptionNotHonoured
-from workers.node import Node, current_node
-from workers.options import check_limit, check_rate
-from workers.voice import revoked
+from pointsman.base import ManagedTask
+from pointsman.errors import OptionNotHonoured
+from pointsman.node import Node, current_node
+from pointsman.options import check_limit, check_rate
+from pointsman.voice import revoked
 
 control: Any = celery_control
 ok, nok = control.ok, control.nok

@@ -13,12 +13,9 @@ from typing import Any, NotRequired, TypedDict
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from celery.result import AsyncResult, GroupResult
 
-from contract.backoff import backoff_seconds
-from contract.errors import ErrorType
-from contract.events import RESULT_BYTES, TRACEBACK_BYTES, ErrorBody, EventKind
-from workers.connection import AWAY, RedisConnection
-from workers.encoding import encode
-from workers.errors import (
+from pointsman.connection import AWAY, RedisConnection
+from pointsman.encoding import encode
+from pointsman.errors import (
     ArgumentsNotValid,
     AttemptSuperseded,
     BreakerOpen,
@@ -26,8 +23,11 @@ from workers.errors import (
     ResultTooLarge,
     TaskCancelled,
 )
-from workers.keeper import Keeper, Outcome
-from workers.slots import Slot
+from pointsman.keeper import Keeper, Outcome
+from pointsman.slots import Slot
+from pointsman_contract.backoff import backoff_seconds
+from pointsman_contract.errors import ErrorType
+from pointsman_contract.events import RESULT_BYTES, TRACEBACK_BYTES, ErrorBody, EventKind
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,9 @@ _LIBRARY = (
     str(Path(asyncio.__file__).parent),
 )
 """Where a run is before it reaches its body."""
-_OURS = ("builtins", "workers.errors", "billiard.exceptions")
+_OURS = ("builtins", "pointsman.errors", "billiard.exceptions")
+_FACE, _FORMER_FACE = "pointsman", "workers"
+"""What the package shows to task authors is reported under the name it had first: stored rows and callers know that."""
 _WORDS: Mapping[type[BaseException], ErrorType] = {
     TaskCancelled: ErrorType.CANCELLED,
     BreakerOpen: ErrorType.CALL_NOT_MADE,
@@ -73,7 +75,7 @@ class Ending(TypedDict):
 
 
 def encode_result(result: Any) -> str | None:
-    """The result as JSON text, as ``workers.encoding`` writes it; None stays None.
+    """The result as JSON text, as ``pointsman.encoding`` writes it; None stays None.
 
     Raises ``ResultNotJSON`` or ``ResultTooLarge``.
     """
@@ -108,6 +110,8 @@ def type_name(error: BaseException) -> str:
     word = _WORDS.get(kind)
     if word is not None:
         return word.value
+    if kind.__module__ == _FACE:
+        return f"{_FORMER_FACE}.{kind.__qualname__}"
     return kind.__qualname__ if kind.__module__ in _OURS else f"{kind.__module__}.{kind.__qualname__}"
 
 

@@ -14,17 +14,17 @@ from celery.worker.request import Request
 from celery.worker.state import task_ready
 from redis.exceptions import OutOfMemoryError
 
-from contract.events import EventKind, UnclaimedBody
-from contract.message import HEADER, ManagedHeader, UnsupportedMessage, managed_header
-from workers.deaths import tell_of_death
-from workers.errors import NotClaimed
-from workers.keeper import Note
-from workers.node import current_node
-from workers.report import clean
-from workers.retrying import rules_of
-from workers.routing import priority_of
-from workers.time_limits import limits_of
-from workers.voice import revoked
+from pointsman.deaths import tell_of_death
+from pointsman.errors import NotClaimed
+from pointsman.keeper import Note
+from pointsman.node import current_node
+from pointsman.report import clean
+from pointsman.retrying import rules_of
+from pointsman.routing import priority_of
+from pointsman.time_limits import limits_of
+from pointsman.voice import revoked
+from pointsman_contract.events import EventKind, UnclaimedBody
+from pointsman_contract.message import HEADER, ManagedHeader, UnsupportedMessage, managed_header
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class PointsmanRequest(Request):
         try:
             super().__init__(message, **options)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-            # ``workers.task_message`` lets none of these through; should it ever, Celery would take it for a fault of
+            # ``pointsman.task_message`` lets none of these through; should it ever, Celery would take it for a fault of
             # its own and end the node; the next node is next.
             raise InvalidTaskError(f"the body is not a task's: {type(error).__name__}: {error}") from error
         # kombu 5.7 takes a lost connection's transport apart; an acknowledgement on it would end the worker.

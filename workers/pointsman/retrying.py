@@ -12,9 +12,9 @@ from celery.utils.serialization import raise_with_context
 from celery.utils.time import maybe_make_aware
 from pydantic import ValidationError
 
-from contract.retry import MAX_ATTEMPTS, RetryPolicy
-from workers.errors import OptionNotHonoured, PermanentError
-from workers.settings import settings
+from pointsman.errors import OptionNotHonoured, PermanentError
+from pointsman.settings import settings
+from pointsman_contract.retry import MAX_ATTEMPTS, RetryPolicy
 
 _RETRY_KWARGS = frozenset({"max_retries", "countdown"})
 _LONGEST_BACKOFF_SECONDS = 600
@@ -100,7 +100,7 @@ class _Given:
 
     def __init__(self, task: Any) -> None:
         bases = type(task).__mro__
-        library = next(number for number, base in enumerate(bases) if base.__module__ == "workers.base")
+        library = next(number for number, base in enumerate(bases) if base.__module__ == "pointsman.base")
         self._bases = [vars(base) for base in bases[:library]]
         # An option may also be set on the task itself, after it was made.
         self._bases.insert(0, vars(task))

@@ -1,7 +1,7 @@
 """Priorities as people mean them: 10 is the most urgent, also in ``apply_async(priority=10)``.
 
 On Redis, Celery's own priority is the *step* of the list, 0 fetched first. It is turned into a step here, in the last
-moment before a message is built, and back in ``workers.request``, in the first moment a worker holds the message. So
+moment before a message is built, and back in ``pointsman.request``, in the first moment a worker holds the message. So
 whatever Celery passes on in between (retries, chains, chords, replaced tasks) is a priority and never a step.
 """
 
@@ -12,9 +12,9 @@ from celery.app.amqp import AMQP
 from celery.app.routes import Router
 from kombu import Connection
 
-from contract.queues import MAX_PRIORITY, STEPS, step_of
-from workers.settings import settings
-from workers.transport import of_celery
+from pointsman.settings import settings
+from pointsman.transport import of_celery
+from pointsman_contract.queues import MAX_PRIORITY, STEPS, step_of
 
 
 def priority_of(step: int) -> int:

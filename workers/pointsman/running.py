@@ -10,11 +10,11 @@ import threading
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
-from workers.errors import RunNotCarried
-from workers.node import is_worker
+from pointsman.errors import RunNotCarried
+from pointsman.node import is_worker
 
 if TYPE_CHECKING:
-    from workers.managed_run import ManagedRun
+    from pointsman.managed_run import ManagedRun
 
 
 class Carried:

@@ -7,12 +7,12 @@ from typing import Any
 
 from celery.worker.consumer import Consumer
 
-from contract.set_aside import UNKNOWN_QUEUE
-from workers.connection import AWAY, RedisConnection
-from workers.settings import settings
-from workers.task_message import check
-from workers.transport.envelope import NotAMessage
-from workers.transport.setting_aside import Word, as_text, call
+from pointsman.connection import AWAY, RedisConnection
+from pointsman.settings import settings
+from pointsman.task_message import check
+from pointsman.transport.envelope import NotAMessage
+from pointsman.transport.setting_aside import Word, as_text, call
+from pointsman_contract.set_aside import UNKNOWN_QUEUE
 
 logger = logging.getLogger(__name__)
 

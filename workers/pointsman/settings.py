@@ -1,7 +1,7 @@
 """Every setting of a worker, validated once at start. Units are in the names.
 
 Each is read from the environment with the prefix ``POINTSMAN_``, nested ones as JSON, else from the file that
-``POINTSMAN_CONFIG`` names (``contract.configuration``). ``docs/configuration.md`` lists them all.
+``POINTSMAN_CONFIG`` names (``pointsman_contract.configuration``). ``docs/configuration.md`` lists them all.
 """
 
 import sys
@@ -24,14 +24,14 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from contract.configuration import BadConfiguration, json_text, values_of_file
-from contract.queues import DEFAULT_TOPOLOGY, Topology
-from contract.retry import RetryPolicy
-from contract.routes import TaskRoutes, lead_to_queues
-from contract.run_file import DEFAULT_DATA_DIR, RunFile
-from contract.server_urls import check_redis_url
-from contract.settings_view import read_settings
-from workers.task_settings import TaskSettings
+from pointsman.task_settings import TaskSettings
+from pointsman_contract.configuration import BadConfiguration, json_text, values_of_file
+from pointsman_contract.queues import DEFAULT_TOPOLOGY, Topology
+from pointsman_contract.retry import RetryPolicy
+from pointsman_contract.routes import TaskRoutes, lead_to_queues
+from pointsman_contract.run_file import DEFAULT_DATA_DIR, RunFile
+from pointsman_contract.server_urls import check_redis_url
+from pointsman_contract.settings_view import read_settings
 
 
 def _redis(url: SecretStr | None) -> SecretStr | None:
@@ -60,9 +60,10 @@ class Settings(TaskSettings):
     data_dir: Path = DEFAULT_DATA_DIR
     """Where ``./scripts/up`` keeps ``run.json``."""
     pulse_file: Path | None = None
-    """Where this node says that it turns, for ``python -m contract.pulse``; one file a node. Unset: nowhere."""
+    """Where this node says that it turns, for ``python -m pointsman_contract.pulse``; one file a node.
+    Unset: nowhere."""
     task_modules: Annotated[str, NoDecode, BeforeValidator(_joined)] = ""
-    """Importable modules with tasks, separated by commas, beside the shipped ``workers.tasks``. A list in a file."""
+    """Importable modules with tasks, separated by commas, beside the shipped ``pointsman.tasks``. A list in a file."""
     topology: Annotated[Topology, *_JSON] = DEFAULT_TOPOLOGY
     """Queues and worker pools."""
     task_routes: Annotated[TaskRoutes, *_JSON, AfterValidator(lead_to_queues)] = TaskRoutes()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from workers.coroutines import body_of
+from pointsman.coroutines import body_of
 
 logger = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from contract.events import Beat
-from workers.daemons import Daemon, State, age_of, beat_of, state_of
+from pointsman.daemons import Daemon, State, age_of, beat_of, state_of
+from pointsman_contract.events import Beat
 
 HEAD = ("pool", "pid", "state", "queues", "uptime", "busy", "last beat")
 DOWN, UNKNOWN = 1, 4

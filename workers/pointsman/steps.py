@@ -12,33 +12,33 @@ from typing import Any
 from celery import bootsteps, signals
 from redis.exceptions import OutOfMemoryError
 
-from contract.events import EventKind, StartedBody
-from contract.message import HEADER
-from workers import (
+from pointsman import (
     native,
     remote,  # noqa: F401 - its commands take the place of Celery's
 )
-from workers.beats import Beats
-from workers.catalogue import Catalogue
-from workers.child import existing_child
-from workers.connection import AWAY, RedisConnection
-from workers.ejection import must_obey, obey
-from workers.keeper import Note
-from workers.node import Node, become, current_node
-from workers.plain_only import is_managed, keep_plain
-from workers.pulse import Pulse
-from workers.set_aside import SetsAside
-from workers.settings import Settings, settings
-from workers.slots import Slots
-from workers.stopping import begin_to_end
-from workers.task_modules import look_for_tasks
-from workers.timers import forget_cancelled
-from workers.transport.qos import held_by
-from workers.transport.stock_guard import guard
-from workers.transport.transport import Transport
-from workers.versions import understand
-from workers.visibility import agree
-from workers.voice import Voice
+from pointsman.beats import Beats
+from pointsman.catalogue import Catalogue
+from pointsman.child import existing_child
+from pointsman.connection import AWAY, RedisConnection
+from pointsman.ejection import must_obey, obey
+from pointsman.keeper import Note
+from pointsman.node import Node, become, current_node
+from pointsman.plain_only import is_managed, keep_plain
+from pointsman.pulse import Pulse
+from pointsman.set_aside import SetsAside
+from pointsman.settings import Settings, settings
+from pointsman.slots import Slots
+from pointsman.stopping import begin_to_end
+from pointsman.task_modules import look_for_tasks
+from pointsman.timers import forget_cancelled
+from pointsman.transport.qos import held_by
+from pointsman.transport.stock_guard import guard
+from pointsman.transport.transport import Transport
+from pointsman.versions import understand
+from pointsman.visibility import agree
+from pointsman.voice import Voice
+from pointsman_contract.events import EventKind, StartedBody
+from pointsman_contract.message import HEADER
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ for dead. So what is still there after a moment is killed by the parent, who liv
 import logging
 import time
 
-from workers.cancelling import end_run
-from workers.node import Node
-from workers.slots import Phase
+from pointsman.cancelling import end_run
+from pointsman.node import Node
+from pointsman.slots import Phase
 
 logger = logging.getLogger(__name__)
 

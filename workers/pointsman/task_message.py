@@ -10,9 +10,9 @@ from typing import Any
 from celery.app.task import Context
 from celery.utils.time import maybe_iso8601, maybe_make_aware
 
-from contract.message import HEADER, header_fault
-from workers.transport.envelope import NotAMessage, read_json
-from workers.transport.envelope import check as check_envelope
+from pointsman.transport.envelope import NotAMessage, read_json
+from pointsman.transport.envelope import check as check_envelope
+from pointsman_contract.message import HEADER, header_fault
 
 LONGEST_LIMIT_SECONDS = 10 * 366 * 86_400
 """Of a time limit: past it a timer's clock overflows."""

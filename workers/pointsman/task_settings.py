@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
-from contract.addresses import allowed_networks
-from contract.mailbox import Mailbox
+from pointsman_contract.addresses import allowed_networks
+from pointsman_contract.mailbox import Mailbox
 
 
 def _http_base(url: str) -> str:

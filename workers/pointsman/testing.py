@@ -2,7 +2,7 @@
 
 ::
 
-    from workers.testing import run
+    from pointsman.testing import run
 
     def test_greeting_is_sent():
         assert run(send_greeting, to="a@example.org").result == {"sent_to": "a@example.org"}
@@ -21,22 +21,22 @@ import jsonschema_rs
 from celery.app.trace import build_tracer
 from celery.exceptions import Retry
 
-from contract.events import ErrorBody, EventKind, Progress
-from contract.formats import FORMATS
-from contract.message import HEADER, VERSION, ManagedHeader
-from workers.app import app
-from workers.base import ManagedTask
-from workers.catalogue import specify
-from workers.child import Child
-from workers.errors import ArgumentsNotValid
-from workers.gate import Claim
-from workers.keeper import Note, Outcome
-from workers.managed_run import ManagedRun
-from workers.once import MemoryRecords, Record, Records
-from workers.options import check
-from workers.retrying import rules_of
-from workers.settings import Settings, settings
-from workers.tracing import let_rules_retry, pass_through
+from pointsman.app import app
+from pointsman.base import ManagedTask
+from pointsman.catalogue import specify
+from pointsman.child import Child
+from pointsman.errors import ArgumentsNotValid
+from pointsman.gate import Claim
+from pointsman.keeper import Note, Outcome
+from pointsman.managed_run import ManagedRun
+from pointsman.once import MemoryRecords, Record, Records
+from pointsman.options import check
+from pointsman.retrying import rules_of
+from pointsman.settings import Settings, settings
+from pointsman.tracing import let_rules_retry, pass_through
+from pointsman_contract.events import ErrorBody, EventKind, Progress
+from pointsman_contract.formats import FORMATS
+from pointsman_contract.message import HEADER, VERSION, ManagedHeader
 
 logger = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from celery.app.trace import TraceInfo, trace_ok_t
 from celery.exceptions import Ignore, Reject
 from celery.states import IGNORED, REJECTED
 
-from contract.message import HEADER
-from workers.child import current_child
-from workers.errors import NotClaimed
-from workers.forked import stay
-from workers.managed_run import MANAGED_RUN, ManagedRun
+from pointsman.child import current_child
+from pointsman.errors import NotClaimed
+from pointsman.forked import stay
+from pointsman.managed_run import MANAGED_RUN, ManagedRun
+from pointsman_contract.message import HEADER
 
 logger = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ replaced in one moment. Further apart they would misread each other.
 
 import re
 
-from contract.keys import CONTROL
-from contract.message import VERSION
-from workers.connection import RedisConnection
+from pointsman.connection import RedisConnection
+from pointsman_contract.keys import CONTROL
+from pointsman_contract.message import VERSION
 
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
 
@@ -17,7 +17,7 @@ class OtherContract(SystemExit):
 
 def understand(redis: RedisConnection) -> None:
     """Find that the control plane's version is this one's or beside it, or not known yet. Raises ``OtherContract``, or
-    one of ``workers.connection.AWAY``.
+    one of ``pointsman.connection.AWAY``.
     """
     stated = redis.command("HGET", CONTROL, "contract")
     # What is no number says nothing; the control plane writes it anew.

@@ -3,8 +3,8 @@
 One that is set otherwise would have the others' long tasks delivered again while they run.
 """
 
-from contract.keys import VISIBILITY_SECONDS, VISIBILITY_TIMEOUT
-from workers.connection import RedisConnection
+from pointsman.connection import RedisConnection
+from pointsman_contract.keys import VISIBILITY_SECONDS, VISIBILITY_TIMEOUT
 
 
 class OtherVisibilityTimeout(SystemExit):
@@ -13,7 +13,7 @@ class OtherVisibilityTimeout(SystemExit):
 
 def agree(redis: RedisConnection, seconds: int) -> None:
     """State this node's timeout, or find that others state the same. Raises ``OtherVisibilityTimeout``, or one of
-    ``workers.connection.AWAY``.
+    ``pointsman.connection.AWAY``.
     """
     if redis.command("SET", VISIBILITY_TIMEOUT, seconds, "EX", VISIBILITY_SECONDS, "NX"):
         return
@@ -30,5 +30,5 @@ def agree(redis: RedisConnection, seconds: int) -> None:
 
 
 def state(redis: RedisConnection, seconds: int) -> None:
-    """Say it again, whatever stands there: a node that runs has agreed. Raises one of ``workers.connection.AWAY``."""
+    """Say it again, whatever stands there: a node that runs has agreed. Raises one of ``pointsman.connection.AWAY``."""
     redis.command("SET", VISIBILITY_TIMEOUT, seconds, "EX", VISIBILITY_SECONDS)

@@ -4,10 +4,10 @@ import json
 import logging
 from uuid import UUID
 
-from contract.events import EventKind, RevokedBody
-from workers.connection import AWAY, RedisConnection
-from workers.keeper import Keeper, Note
-from workers.settings import Settings
+from pointsman.connection import AWAY, RedisConnection
+from pointsman.keeper import Keeper, Note
+from pointsman.settings import Settings
+from pointsman_contract.events import EventKind, RevokedBody
 
 logger = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from contract.catalogue import pointer
-from contract.typed_values import can_be_read
-from service.errors import FAULTS_SHOWN, FieldError
+from pointsman_contract.catalogue import pointer
+from pointsman_contract.typed_values import can_be_read
+from pointsman_service.errors import FAULTS_SHOWN, FieldError
 
 _Trail = tuple[Any, str | int] | None
 """The way to a value: the way to its container, and its key or index there."""

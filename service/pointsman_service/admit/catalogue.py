@@ -8,17 +8,17 @@ from typing import Any
 
 import jsonschema_rs
 
-from contract.catalogue import TaskTypeSpec
-from contract.formats import FORMATS
-from contract.queues import QueueSpec
-from service.admit.carrying import holds_more_than
-from service.admit.routing import By, decide, route
-from service.errors import FAULTS_SHOWN, FieldError, InvalidArguments, UnknownTaskType
-from service.loops import Loop
-from service.settings import Settings
-from service.store import catalogue
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_contract.formats import FORMATS
+from pointsman_contract.queues import QueueSpec
+from pointsman_service.admit.carrying import holds_more_than
+from pointsman_service.admit.routing import By, decide, route
+from pointsman_service.errors import FAULTS_SHOWN, FieldError, InvalidArguments, UnknownTaskType
+from pointsman_service.loops import Loop
+from pointsman_service.settings import Settings
+from pointsman_service.store import catalogue
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 
@@ -107,7 +107,7 @@ class Catalogue:
             raise UnknownTaskType(
                 f"No worker has published the task type {name!r}."
                 if self._known
-                else "No worker has published task types yet: start one with `celery -A workers worker`.",
+                else "No worker has published task types yet: start one with `celery -A pointsman worker`.",
                 errors=[FieldError(pointer="/task_type", detail="unknown task type")],
             )
         return known

@@ -1,8 +1,8 @@
 """Whether the names in a filter exist: one that does not would find nothing, for ever, and nobody would be told."""
 
-from contract.queues import Topology
-from service.admit.catalogue import Catalogue
-from service.errors import FieldError, UnknownTaskType
+from pointsman_contract.queues import Topology
+from pointsman_service.admit.catalogue import Catalogue
+from pointsman_service.errors import FieldError, UnknownTaskType
 
 
 async def unknown_names(

@@ -6,10 +6,10 @@ First match wins: explicit queue, the configured route, the type's own queue, it
 from enum import StrEnum
 from typing import NamedTuple
 
-from contract.catalogue import TaskTypeSpec
-from contract.queues import QueueSpec
-from service.errors import FieldError, UnknownQueue
-from service.settings import Settings
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_contract.queues import QueueSpec
+from pointsman_service.errors import FieldError, UnknownQueue
+from pointsman_service.settings import Settings
 
 
 class By(StrEnum):

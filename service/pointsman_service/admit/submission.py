@@ -17,13 +17,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from contract.catalogue import MAX_NAME, pointer
-from contract.dependencies import GIVEN_PATTERN, MOST, named
-from contract.retry import MAX_ATTEMPTS
-from service.admit.keys import KEY_PATTERN, KEY_RULE, LONGEST_KEY, key_of
-from service.admit.moments import Moment
-from service.admit.numbers import WHOLE
-from service.errors import FAULTS_SHOWN, FieldError, InvalidRequest
+from pointsman_contract.catalogue import MAX_NAME, pointer
+from pointsman_contract.dependencies import GIVEN_PATTERN, MOST, named
+from pointsman_contract.retry import MAX_ATTEMPTS
+from pointsman_service.admit.keys import KEY_PATTERN, KEY_RULE, LONGEST_KEY, key_of
+from pointsman_service.admit.moments import Moment
+from pointsman_service.admit.numbers import WHOLE
+from pointsman_service.errors import FAULTS_SHOWN, FieldError, InvalidRequest
 
 _TEN_YEARS = 10 * 366 * 86_400.0
 _MOST_TAGS = 20

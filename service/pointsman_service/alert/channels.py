@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from service.alert import mail, webhook
-from service.alert.delivering import Delivered
-from service.alert.wording import moment
-from service.channel_settings import WebhookChannel
-from service.settings import Settings
+from pointsman_service.alert import mail, webhook
+from pointsman_service.alert.delivering import Delivered
+from pointsman_service.alert.wording import moment
+from pointsman_service.channel_settings import WebhookChannel
+from pointsman_service.settings import Settings
 
 
 class Channels:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from service.alert.kinds import KINDS, Rule, Severity
+from pointsman_service.alert.kinds import KINDS, Rule, Severity
 
 _EASED = 0.9
 """An open alert stays until its value is below this part of the limit, so that a value at the limit is one alert."""

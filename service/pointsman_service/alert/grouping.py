@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
-from service.alert.conditions import Condition
-from service.alert.kinds import Rule, Severity
+from pointsman_service.alert.conditions import Condition
+from pointsman_service.alert.kinds import Rule, Severity
 
 MOST_APART = 10
 """So many alerts of one rule stand for themselves; what comes beyond them is told together."""

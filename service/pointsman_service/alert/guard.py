@@ -10,7 +10,7 @@ from typing import Any
 
 import httpcore
 
-from contract.addresses import parse, refusal
+from pointsman_contract.addresses import parse, refusal
 
 
 class TargetRefused(Exception):

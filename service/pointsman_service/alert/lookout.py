@@ -5,21 +5,21 @@ import time
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-from contract import keys
-from service.alert.facts import Burn, Facts, QueueFacts, Starts, TrippedBreaker
-from service.alert.losses import Losses
-from service.broker import Broker, Depths
-from service.errors import DatabaseAway
-from service.loops import ExpectedFault
-from service.observe.broker_state import BrokerState, BrokerWatch
-from service.observe.kept import NotInTime, within
-from service.reconcile.liveness import Liveness
-from service.redis import BrokerAway, RedisServer
-from service.settings import Settings
-from service.store import alert_facts, clock, epochs, left_out, pausing, watching
-from service.store.alert_facts import MOST_BREAKERS
-from service.store.store import Connection, Store
-from service.telemetry import logger
+from pointsman_contract import keys
+from pointsman_service.alert.facts import Burn, Facts, QueueFacts, Starts, TrippedBreaker
+from pointsman_service.alert.losses import Losses
+from pointsman_service.broker import Broker, Depths
+from pointsman_service.errors import DatabaseAway
+from pointsman_service.loops import ExpectedFault
+from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
+from pointsman_service.observe.kept import NotInTime, within
+from pointsman_service.reconcile.liveness import Liveness
+from pointsman_service.redis import BrokerAway, RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store import alert_facts, clock, epochs, left_out, pausing, watching
+from pointsman_service.store.alert_facts import MOST_BREAKERS
+from pointsman_service.store.store import Connection, Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

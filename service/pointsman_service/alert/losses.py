@@ -1,8 +1,8 @@
 """Which of the dead workers somebody has to hear of."""
 
-from contract.events import Beat
-from service.alert.facts import LostWorker
-from service.reconcile.liveness import Liveness
+from pointsman_contract.events import Beat
+from pointsman_service.alert.facts import LostWorker
+from pointsman_service.reconcile.liveness import Liveness
 
 
 class Losses:

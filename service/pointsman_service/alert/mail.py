@@ -12,9 +12,9 @@ from typing import Any
 
 import aiosmtplib
 
-from service.alert.delivering import Delivered, NotDelivered
-from service.alert.wording import subject_line, text_of
-from service.channel_settings import EmailChannel
+from pointsman_service.alert.delivering import Delivered, NotDelivered
+from pointsman_service.alert.wording import subject_line, text_of
+from pointsman_service.channel_settings import EmailChannel
 
 # Python folds a long subject before its first word, which some clients show as a space.
 _POLICY = SMTP.clone(max_line_length=900)

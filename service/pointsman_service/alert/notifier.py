@@ -10,15 +10,15 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from contract.backoff import backoff_seconds
-from service.alert.channels import Channels
-from service.alert.delivering import NotDelivered
-from service.loops import Loop
-from service.settings import Settings
-from service.store import alert_deliveries
-from service.store.alert_deliveries import DeliveryRow
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_contract.backoff import backoff_seconds
+from pointsman_service.alert.channels import Channels
+from pointsman_service.alert.delivering import NotDelivered
+from pointsman_service.loops import Loop
+from pointsman_service.settings import Settings
+from pointsman_service.store import alert_deliveries
+from pointsman_service.store.alert_deliveries import DeliveryRow
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -13,22 +13,22 @@ from uuid import UUID, uuid4
 
 import uuid_utils
 
-from contract import keys
-from service.alert.channels import Channels
-from service.alert.delivering import NotDelivered
-from service.alert.kinds import KINDS, Rule
-from service.alert.sweep import takers
-from service.alert.wording import Event, message_of
-from service.errors import DatabaseAway
-from service.loops import ExpectedFault, Loop
-from service.observe.kept import NotInTime, within
-from service.redis import BrokerAway, RedisServer
-from service.settings import Settings
-from service.store import alert_deliveries, alerts, clock
-from service.store.alert_deliveries import NewDelivery
-from service.store.alerts import AlertRow
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_contract import keys
+from pointsman_service.alert.channels import Channels
+from pointsman_service.alert.delivering import NotDelivered
+from pointsman_service.alert.kinds import KINDS, Rule
+from pointsman_service.alert.sweep import takers
+from pointsman_service.alert.wording import Event, message_of
+from pointsman_service.errors import DatabaseAway
+from pointsman_service.loops import ExpectedFault, Loop
+from pointsman_service.observe.kept import NotInTime, within
+from pointsman_service.redis import BrokerAway, RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store import alert_deliveries, alerts, clock
+from pointsman_service.store.alert_deliveries import NewDelivery
+from pointsman_service.store.alerts import AlertRow
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

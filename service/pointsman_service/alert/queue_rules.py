@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from urllib.parse import quote
 
-from service.alert.conditions import Condition, Limits, span
-from service.alert.facts import Facts, QueueFacts, Starts
-from service.alert.kinds import Rule, Severity
+from pointsman_service.alert.conditions import Condition, Limits, span
+from pointsman_service.alert.facts import Facts, QueueFacts, Starts
+from pointsman_service.alert.kinds import Rule, Severity
 
 FAST_BURN = 14.4
 """Times the error budget's even rate: at this one a month's budget lasts two days. The windows and both factors are

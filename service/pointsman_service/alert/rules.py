@@ -1,14 +1,16 @@
-"""From facts to conditions, pure: what is wrong now. Who opens and resolves alerts by it is ``service.alert.sweep``."""
+"""From facts to conditions, pure: what is wrong now. Who opens and resolves alerts by it is
+``pointsman_service.alert.sweep``.
+"""
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from service.alert.conditions import Condition, Limits, reaches, span
-from service.alert.facts import Facts, LostWorker, TrippedBreaker
-from service.alert.grouping import grouped
-from service.alert.kinds import Rule, Severity
-from service.alert.queue_rules import backlogs, burns, dispatcher, without_worker
+from pointsman_service.alert.conditions import Condition, Limits, reaches, span
+from pointsman_service.alert.facts import Facts, LostWorker, TrippedBreaker
+from pointsman_service.alert.grouping import grouped
+from pointsman_service.alert.kinds import Rule, Severity
+from pointsman_service.alert.queue_rules import backlogs, burns, dispatcher, without_worker
 
 _STALE = "Until then task states, counters and what breakers counted are shown as they were then."
 

@@ -7,21 +7,21 @@ import time
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from service.alert.conditions import Condition, Limits, severity_of
-from service.alert.facts import Facts
-from service.alert.kinds import KINDS, Rule
-from service.alert.lookout import Lookout
-from service.alert.rules import Judgement, judge
-from service.alert.wording import Event, message_of
-from service.channel_settings import AlertChannel
-from service.loops import Loop
-from service.settings import Settings
-from service.store import alert_deliveries, alerts
-from service.store.alert_deliveries import NewDelivery
-from service.store.alerts import AlertRow, NewAlert
-from service.store.leadership import Leadership
-from service.store.store import Connection, Store
-from service.telemetry import logger
+from pointsman_service.alert.conditions import Condition, Limits, severity_of
+from pointsman_service.alert.facts import Facts
+from pointsman_service.alert.kinds import KINDS, Rule
+from pointsman_service.alert.lookout import Lookout
+from pointsman_service.alert.rules import Judgement, judge
+from pointsman_service.alert.wording import Event, message_of
+from pointsman_service.channel_settings import AlertChannel
+from pointsman_service.loops import Loop
+from pointsman_service.settings import Settings
+from pointsman_service.store import alert_deliveries, alerts
+from pointsman_service.store.alert_deliveries import NewDelivery
+from pointsman_service.store.alerts import AlertRow, NewAlert
+from pointsman_service.store.leadership import Leadership
+from pointsman_service.store.store import Connection, Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -19,12 +19,12 @@ import httpx
 from pydantic import SecretStr
 from pydantic_core import to_json
 
-from contract import RELEASE
-from contract.retry_after import seconds_of
-from service.alert.delivering import Delivered, NotDelivered
-from service.alert.guard import GuardedBackend, TargetRefused
-from service.alert.wording import text_of
-from service.channel_settings import WebhookChannel, signing_key
+from pointsman_contract import RELEASE
+from pointsman_contract.retry_after import seconds_of
+from pointsman_service.alert.delivering import Delivered, NotDelivered
+from pointsman_service.alert.guard import GuardedBackend, TargetRefused
+from pointsman_service.alert.wording import text_of
+from pointsman_service.channel_settings import WebhookChannel, signing_key
 
 _SLACK_ESCAPES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"))
 

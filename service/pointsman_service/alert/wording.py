@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from service.alert.kinds import KINDS, Rule
-from service.store.alerts import AlertRow
+from pointsman_service.alert.kinds import KINDS, Rule
+from pointsman_service.store.alerts import AlertRow
 
 _KNOWN = frozenset(Rule)
 

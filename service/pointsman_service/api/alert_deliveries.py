@@ -6,16 +6,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel
 
-from service.alert.wording import Event, test_message
-from service.api.alert_view import EXAMPLE_DELIVERY, DeliveryList, DeliveryStatus, DeliveryView, delivery_view
-from service.api.alerts import AlertId, Cursor, Limit, found
-from service.api.answers import example, json_response, known_parameters_only, with_nulls
-from service.api.parts import GivenParts, Parts
-from service.api.problems import problem_responses
-from service.channel_settings import AlertChannel
-from service.errors import DatabaseAway, FieldError, InvalidRequest, UnknownAlert, UnknownChannel
-from service.store import alert_deliveries
-from service.store.alert_deliveries import DeliveryFilter, DeliveryRow, NewDelivery
+from pointsman_service.alert.wording import Event, test_message
+from pointsman_service.api.alert_view import EXAMPLE_DELIVERY, DeliveryList, DeliveryStatus, DeliveryView, delivery_view
+from pointsman_service.api.alerts import AlertId, Cursor, Limit, found
+from pointsman_service.api.answers import example, json_response, known_parameters_only, with_nulls
+from pointsman_service.api.parts import GivenParts, Parts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.channel_settings import AlertChannel
+from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, UnknownAlert, UnknownChannel
+from pointsman_service.store import alert_deliveries
+from pointsman_service.store.alert_deliveries import DeliveryFilter, DeliveryRow, NewDelivery
 
 router = APIRouter(tags=["alerts"], dependencies=[Depends(known_parameters_only)])
 

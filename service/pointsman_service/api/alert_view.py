@@ -4,11 +4,11 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field
 
-from service.alert.kinds import Severity
-from service.alert.wording import facts_of
-from service.api.answers import moment
-from service.store.alert_deliveries import DeliveryRow
-from service.store.alerts import AlertRow, SilenceRow
+from pointsman_service.alert.kinds import Severity
+from pointsman_service.alert.wording import facts_of
+from pointsman_service.api.answers import moment
+from pointsman_service.store.alert_deliveries import DeliveryRow
+from pointsman_service.store.alerts import AlertRow, SilenceRow
 
 DeliveryStatus = Literal["pending", "sent", "gave_up", "dropped"]
 

@@ -6,8 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field
 
-from service.alert.kinds import Rule, Severity
-from service.api.alert_view import (
+from pointsman_service.alert.kinds import Rule, Severity
+from pointsman_service.api.alert_view import (
     EXAMPLE_ALERT,
     EXAMPLE_SILENCE,
     AlertList,
@@ -17,11 +17,11 @@ from service.api.alert_view import (
     alert_view,
     silence_view,
 )
-from service.api.answers import example, json_response, known_parameters_only
-from service.api.given import Action, given, request_body
-from service.api.parts import GivenParts, Parts
-from service.api.problems import problem_responses
-from service.errors import (
+from pointsman_service.api.answers import example, json_response, known_parameters_only
+from pointsman_service.api.given import Action, given, request_body
+from pointsman_service.api.parts import GivenParts, Parts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.errors import (
     AlertResolved,
     BodyTooLarge,
     DatabaseAway,
@@ -30,9 +30,9 @@ from service.errors import (
     UnknownAlert,
     UnsupportedMediaType,
 )
-from service.store import alerts
-from service.store.alerts import AlertFilter, AlertRow
-from service.submit.submitter import LOCAL_CALLER
+from pointsman_service.store import alerts
+from pointsman_service.store.alerts import AlertFilter, AlertRow
+from pointsman_service.submit.submitter import LOCAL_CALLER
 
 router = APIRouter(tags=["alerts"], dependencies=[Depends(known_parameters_only)])
 

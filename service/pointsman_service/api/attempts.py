@@ -6,15 +6,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from contract.errors import ErrorType
-from contract.states import TERMINAL, TaskState
-from service.api.answers import example, json_response, known_parameters_only, moment
-from service.api.parts import GivenParts
-from service.api.problems import problem_responses
-from service.api.task_view import ErrorView, error_view
-from service.api.tasks import find_task
-from service.errors import DatabaseAway, InvalidRequest, UnknownTask
-from service.store import reading
+from pointsman_contract.errors import ErrorType
+from pointsman_contract.states import TERMINAL, TaskState
+from pointsman_service.api.answers import example, json_response, known_parameters_only, moment
+from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.task_view import ErrorView, error_view
+from pointsman_service.api.tasks import find_task
+from pointsman_service.errors import DatabaseAway, InvalidRequest, UnknownTask
+from pointsman_service.store import reading
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 

@@ -5,11 +5,18 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from service.admit.carrying import uncarried
-from service.api.repeated_names import repeated_names
-from service.api.room import Pace, Room
-from service.api.sizes import MOST_CONTAINERS, check_containers, check_values
-from service.errors import BadRequest, BodyTooLarge, FieldError, InvalidRequest, MalformedJson, UnsupportedMediaType
+from pointsman_service.admit.carrying import uncarried
+from pointsman_service.api.repeated_names import repeated_names
+from pointsman_service.api.room import Pace, Room
+from pointsman_service.api.sizes import MOST_CONTAINERS, check_containers, check_values
+from pointsman_service.errors import (
+    BadRequest,
+    BodyTooLarge,
+    FieldError,
+    InvalidRequest,
+    MalformedJson,
+    UnsupportedMediaType,
+)
 
 _PLAIN = (b"", b"identity")
 _CONTAINERS = (dict, list)

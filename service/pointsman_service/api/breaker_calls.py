@@ -6,9 +6,9 @@ from uuid import uuid4
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from service.admit.numbers import WHOLE
-from service.api.answers import example, json_response, known_parameters_only
-from service.api.breaker_view import (
+from pointsman_service.admit.numbers import WHOLE
+from pointsman_service.api.answers import example, json_response, known_parameters_only
+from pointsman_service.api.breaker_view import (
     EXAMPLE_BREAKER,
     EXAMPLE_TRANSITION,
     BreakerView,
@@ -16,13 +16,13 @@ from service.api.breaker_view import (
     at,
     transition_view,
 )
-from service.api.breakers import BODY_PROBLEMS, MOST, GivenKey, GuardedKey, retry_after, shown
-from service.api.given import Action, given, request_body
-from service.api.parts import GivenParts
-from service.api.problems import problem_responses
-from service.breaker.breaker import BreakerState, Kind, Outcome
-from service.errors import DatabaseAway, InvalidRequest, NotFound, UnknownWorker
-from service.store import breakers
+from pointsman_service.api.breakers import BODY_PROBLEMS, MOST, GivenKey, GuardedKey, retry_after, shown
+from pointsman_service.api.given import Action, given, request_body
+from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.breaker.breaker import BreakerState, Kind, Outcome
+from pointsman_service.errors import DatabaseAway, InvalidRequest, NotFound, UnknownWorker
+from pointsman_service.store import breakers
 
 router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only)])
 

@@ -8,12 +8,12 @@ from fastapi.sse import format_sse_event
 from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
-from service.api.answers import known_parameters_only
-from service.api.breaker_view import EXAMPLE_TRANSITION, transition_view
-from service.api.parts import GivenParts
-from service.api.problems import problem_responses
-from service.errors import DatabaseAway, InvalidRequest, TooManyListeners
-from service.live.transitions import Listener, TransitionStream
+from pointsman_service.api.answers import known_parameters_only
+from pointsman_service.api.breaker_view import EXAMPLE_TRANSITION, transition_view
+from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.errors import DatabaseAway, InvalidRequest, TooManyListeners
+from pointsman_service.live.transitions import Listener, TransitionStream
 
 router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only)])
 

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from contract.breaker_policy import BreakerPolicy
-from service.api.answers import moment
-from service.breaker.breaker import BreakerState
-from service.breaker.entry import Entry
-from service.store.breakers import TransitionRow
+from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_service.api.answers import moment
+from pointsman_service.breaker.breaker import BreakerState
+from pointsman_service.breaker.entry import Entry
+from pointsman_service.store.breakers import TransitionRow
 
 
 class Scope(StrEnum):

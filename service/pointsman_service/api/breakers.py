@@ -8,31 +8,31 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field
 
-from contract.breaker_policy import BreakerPolicy
-from contract.catalogue import MAX_NAME, NAME_IN_PATH
-from contract.dependencies import NAME_PATTERN, folded_key, is_name
-from service.api import paths  # noqa: F401 - the convertor of names
-from service.api.answers import example, json_response, known_parameters_only
-from service.api.breaker_view import (
+from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_contract.catalogue import MAX_NAME, NAME_IN_PATH
+from pointsman_contract.dependencies import NAME_PATTERN, folded_key, is_name
+from pointsman_service.api import paths  # noqa: F401 - the convertor of names
+from pointsman_service.api.answers import example, json_response, known_parameters_only
+from pointsman_service.api.breaker_view import (
     EXAMPLE_BREAKER,
     BreakerList,
     BreakerView,
     Scope,
     breaker_view,
 )
-from service.api.given import Action, given, request_body
-from service.api.parts import GivenParts
-from service.api.preconditions import (
+from pointsman_service.api.given import Action, given, request_body
+from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.preconditions import (
     CONDITIONS_OF_A_CHANGE,
     IF_NONE_MATCH_OF_A_READER,
     condition_of,
     etag_of,
     has_it_already,
 )
-from service.api.problems import problem_responses
-from service.breaker.breaker import BreakerState, Override, Step
-from service.breaker.entry import Entry
-from service.errors import (
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.breaker.breaker import BreakerState, Override, Step
+from pointsman_service.breaker.entry import Entry
+from pointsman_service.errors import (
     BodyTooLarge,
     DatabaseAway,
     FieldError,
@@ -44,8 +44,8 @@ from service.errors import (
     UnknownWorker,
     UnsupportedMediaType,
 )
-from service.store.breakers import Key
-from service.submit.submitter import LOCAL_CALLER
+from pointsman_service.store.breakers import Key
+from pointsman_service.submit.submitter import LOCAL_CALLER
 
 MOST = 200
 _LONGEST_OVERRIDE_SECONDS = 366 * 86_400.0

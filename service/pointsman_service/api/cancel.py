@@ -6,14 +6,14 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ConfigDict, Field
 
-from contract.states import TaskState
-from service.api.answers import example, json_response, known_parameters_only, with_nulls
-from service.api.given import Action, given, request_body
-from service.api.parts import GivenParts
-from service.api.problems import problem_responses
-from service.api.task_view import EXAMPLE_TASK, TaskView, task_view
-from service.api.tasks import task_id_of
-from service.errors import DatabaseAway, InvalidRequest, TaskFinished, UnknownTask
+from pointsman_contract.states import TaskState
+from pointsman_service.api.answers import example, json_response, known_parameters_only, with_nulls
+from pointsman_service.api.given import Action, given, request_body
+from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.task_view import EXAMPLE_TASK, TaskView, task_view
+from pointsman_service.api.tasks import task_id_of
+from pointsman_service.errors import DatabaseAway, InvalidRequest, TaskFinished, UnknownTask
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 

@@ -5,15 +5,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from service.admit.moments import Moment
-from service.api.answers import example, json_response, known_parameters_only, moment
-from service.api.filters import refuse_unknown
-from service.api.parts import GivenParts
-from service.api.problems import problem_responses
-from service.api.tasks import bounded, in_time, storable
-from service.errors import DatabaseAway, FieldError, InvalidRequest, Unavailable
-from service.store import dead_letters
-from service.store.dead_letters import DeadLetterFilter
+from pointsman_service.admit.moments import Moment
+from pointsman_service.api.answers import example, json_response, known_parameters_only, moment
+from pointsman_service.api.filters import refuse_unknown
+from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.tasks import bounded, in_time, storable
+from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, Unavailable
+from pointsman_service.store import dead_letters
+from pointsman_service.store.dead_letters import DeadLetterFilter
 
 router = APIRouter(tags=["dead letters"], dependencies=[Depends(known_parameters_only)])
 

@@ -11,11 +11,11 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.staticfiles import StaticFiles
 
-from contract import RELEASE
-from service.api.answers import json_response, restore_nulls
-from service.api.problems import MEDIA_TYPE, SCHEMA_NAME, FieldFault, Problem
-from service.api.schemas import add_everywhere, drop_null_parameters, hoist_bodies, schema_of
-from service.errors import CrossSite, HeadTooLarge, PathTooLong, PointsmanError, TooSlow, UnknownHost
+from pointsman_contract import RELEASE
+from pointsman_service.api.answers import json_response, restore_nulls
+from pointsman_service.api.problems import MEDIA_TYPE, SCHEMA_NAME, FieldFault, Problem
+from pointsman_service.api.schemas import add_everywhere, drop_null_parameters, hoist_bodies, schema_of
+from pointsman_service.errors import CrossSite, HeadTooLarge, PathTooLong, PointsmanError, TooSlow, UnknownHost
 
 _ASSETS = Path(__file__).parent / "static" / "swagger-ui"
 _DESCRIPTION = """\

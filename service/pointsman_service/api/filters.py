@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from service.admit.names import unknown_names
-from service.api.parts import Parts
-from service.errors import FieldError, InvalidRequest
+from pointsman_service.admit.names import unknown_names
+from pointsman_service.api.parts import Parts
+from pointsman_service.errors import FieldError, InvalidRequest
 
 _LONGEST_TAG_NAME = 64
 TAG_PATTERN = rf"^[^\x00]{{1,{_LONGEST_TAG_NAME}}}:[^\x00]*$"

@@ -5,13 +5,13 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from service.admit.carrying import uncarried
-from service.admit.keys import KEY_PATTERN, LONGEST_KEY
-from service.admit.submission import field_errors, known_fields_only
-from service.api.body import parse_json, read_body
-from service.api.parts import parts_of
-from service.api.schemas import schema_of
-from service.errors import FieldError, InvalidRequest
+from pointsman_service.admit.carrying import uncarried
+from pointsman_service.admit.keys import KEY_PATTERN, LONGEST_KEY
+from pointsman_service.admit.submission import field_errors, known_fields_only
+from pointsman_service.api.body import parse_json, read_body
+from pointsman_service.api.parts import parts_of
+from pointsman_service.api.schemas import schema_of
+from pointsman_service.errors import FieldError, InvalidRequest
 
 
 class Action(BaseModel):

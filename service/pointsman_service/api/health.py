@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.answers import example, json_response, known_parameters_only
-from service.api.parts import GivenParts
-from service.api.problems import problem_responses
-from service.errors import InvalidRequest
-from service.observe.readiness import PartState, Readiness
+from pointsman_service.api.answers import example, json_response, known_parameters_only
+from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.errors import InvalidRequest
+from pointsman_service.observe.readiness import PartState, Readiness
 
 router = APIRouter(tags=["health"], dependencies=[Depends(known_parameters_only)])
 

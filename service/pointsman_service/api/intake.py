@@ -7,20 +7,20 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
-from service.admit.keys import KEY_RULE, key_of
-from service.admit.submission import Submission, parse_submission
-from service.api.answers import json_bytes
-from service.api.body import parse_json, read_body
-from service.api.parts import Parts
-from service.api.problems import problem_headers, problem_of
-from service.api.receipt import receipt
-from service.api.task_view import task_view
-from service.errors import BadRequest, DatabaseDiffers, PointsmanError, Unavailable, UnknownTask
-from service.loops import ExpectedFault
-from service.store import reading
-from service.store.store import StatementRefused
-from service.submit.submitter import REFUSALS, Accepted
-from service.telemetry import logger
+from pointsman_service.admit.keys import KEY_RULE, key_of
+from pointsman_service.admit.submission import Submission, parse_submission
+from pointsman_service.api.answers import json_bytes
+from pointsman_service.api.body import parse_json, read_body
+from pointsman_service.api.parts import Parts
+from pointsman_service.api.problems import problem_headers, problem_of
+from pointsman_service.api.receipt import receipt
+from pointsman_service.api.task_view import task_view
+from pointsman_service.errors import BadRequest, DatabaseDiffers, PointsmanError, Unavailable, UnknownTask
+from pointsman_service.loops import ExpectedFault
+from pointsman_service.store import reading
+from pointsman_service.store.store import StatementRefused
+from pointsman_service.submit.submitter import REFUSALS, Accepted
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

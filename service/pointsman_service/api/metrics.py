@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
-from service.admit.moments import Moment
-from service.api.answers import example, json_response, known_parameters_only
-from service.api.parts import GivenParts
-from service.api.problems import problem_responses
-from service.errors import DatabaseAway, InvalidRequest
-from service.observe import task_metrics
+from pointsman_service.admit.moments import Moment
+from pointsman_service.api.answers import example, json_response, known_parameters_only
+from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.errors import DatabaseAway, InvalidRequest
+from pointsman_service.observe import task_metrics
 
 router = APIRouter(tags=["metrics"], dependencies=[Depends(known_parameters_only)])
 

@@ -5,25 +5,25 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from service.admit.catalogue import Catalogue
-from service.api.room import Pace, Room, Turns
-from service.breaker.registry import Registry
-from service.broker import Broker
-from service.live.transitions import TransitionStream
-from service.observe.views import Views
-from service.operate.cancel import Canceller
-from service.operate.discard import Discarder
-from service.operate.eject import Ejector
-from service.operate.force_breaker import BreakerHand
-from service.operate.pause import Pauser
-from service.operate.purge import Purger
-from service.operate.replay import Replayer
-from service.operate.retry import Retrier
-from service.operate.withdraw import Withdrawer
-from service.redis import RedisServer
-from service.settings import Settings
-from service.store.store import Store
-from service.submit.submitter import Submitter
+from pointsman_service.admit.catalogue import Catalogue
+from pointsman_service.api.room import Pace, Room, Turns
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.broker import Broker
+from pointsman_service.live.transitions import TransitionStream
+from pointsman_service.observe.views import Views
+from pointsman_service.operate.cancel import Canceller
+from pointsman_service.operate.discard import Discarder
+from pointsman_service.operate.eject import Ejector
+from pointsman_service.operate.force_breaker import BreakerHand
+from pointsman_service.operate.pause import Pauser
+from pointsman_service.operate.purge import Purger
+from pointsman_service.operate.replay import Replayer
+from pointsman_service.operate.retry import Retrier
+from pointsman_service.operate.withdraw import Withdrawer
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store.store import Store
+from pointsman_service.submit.submitter import Submitter
 
 _ROOM_BATCHES = 4
 """Batches of the largest size that one process holds at once."""

@@ -2,7 +2,7 @@
 
 from starlette.convertors import Convertor, register_url_convertor
 
-from contract.catalogue import WORDS_AFTER_NAME
+from pointsman_contract.catalogue import WORDS_AFTER_NAME
 
 
 class NameConvertor(Convertor[str]):

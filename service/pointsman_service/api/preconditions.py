@@ -10,9 +10,9 @@ from typing import Any
 
 from fastapi import Request
 
-from service.breaker.entry import Entry
-from service.breaker.registry import Condition
-from service.errors import PolicyChanged
+from pointsman_service.breaker.entry import Entry
+from pointsman_service.breaker.registry import Condition
+from pointsman_service.errors import PolicyChanged
 
 _TAG = re.compile(r'(?:W/)?"policy-(\d{1,9})(?:-[0-9a-f]{16})?"')
 _ANY = "*"

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
-from contract.catalogue import pointer
-from service.api.methods import allowed_methods
-from service.errors import (
+from pointsman_contract.catalogue import pointer
+from pointsman_service.api.methods import allowed_methods
+from pointsman_service.errors import (
     FAULTS_SHOWN,
     BadRequest,
     BodyTooLarge,
@@ -28,9 +28,9 @@ from service.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from service.redis import BrokerAway
-from service.store.store import ConnectionLost, DatabaseTrouble, LockNotGot, StatementRefused
-from service.telemetry import logger
+from pointsman_service.redis import BrokerAway
+from pointsman_service.store.store import ConnectionLost, DatabaseTrouble, LockNotGot, StatementRefused
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

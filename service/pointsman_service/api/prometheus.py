@@ -9,18 +9,18 @@ from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from service.api.answers import known_parameters_only
-from service.api.parts import GivenParts, Parts
-from service.api.problems import problem_responses
-from service.errors import DatabaseAway, InvalidRequest
-from service.loops import ExpectedFault
-from service.observe.broker_state import BrokerState, BrokerWatch
-from service.observe.exposition import Exposition, Snapshot
-from service.observe.kept import NotInTime, within
-from service.store import alerts, left_out
-from service.store.left_out import Reason
-from service.store.store import StatementRefused
-from service.telemetry import logger
+from pointsman_service.api.answers import known_parameters_only
+from pointsman_service.api.parts import GivenParts, Parts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.errors import DatabaseAway, InvalidRequest
+from pointsman_service.loops import ExpectedFault
+from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
+from pointsman_service.observe.exposition import Exposition, Snapshot
+from pointsman_service.observe.kept import NotInTime, within
+from pointsman_service.store import alerts, left_out
+from pointsman_service.store.left_out import Reason
+from pointsman_service.store.store import StatementRefused
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from service.admit.numbers import WHOLE
-from service.api.answers import example, json_response, known_parameters_only, moment
-from service.api.given import Action, given, request_body
-from service.api.parts import GivenParts, Parts
-from service.api.problems import problem_responses
-from service.errors import CountDiffers, DatabaseAway, FieldError, InvalidRequest, UnknownQueueName
-from service.operate.purge import PURGEABLE
+from pointsman_service.admit.numbers import WHOLE
+from pointsman_service.api.answers import example, json_response, known_parameters_only, moment
+from pointsman_service.api.given import Action, given, request_body
+from pointsman_service.api.parts import GivenParts, Parts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.errors import CountDiffers, DatabaseAway, FieldError, InvalidRequest, UnknownQueueName
+from pointsman_service.operate.purge import PURGEABLE
 
 router = APIRouter(tags=["queues"], dependencies=[Depends(known_parameters_only)])
 

@@ -5,11 +5,11 @@ from typing import Any
 from fastapi import APIRouter, Depends, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from service.api.answers import example, json_response, known_parameters_only, plain
-from service.api.parts import GivenParts
-from service.api.problems import problem_responses
-from service.errors import DatabaseAway, InvalidRequest, UnknownQueueName
-from service.operate.pause import check_queue
+from pointsman_service.api.answers import example, json_response, known_parameters_only, plain
+from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.errors import DatabaseAway, InvalidRequest, UnknownQueueName
+from pointsman_service.operate.pause import check_queue
 
 router = APIRouter(tags=["queues"], dependencies=[Depends(known_parameters_only)])
 

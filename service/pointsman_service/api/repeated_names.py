@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from contract.catalogue import pointer
-from service.errors import FAULTS_SHOWN, FieldError
+from pointsman_contract.catalogue import pointer
+from pointsman_service.errors import FAULTS_SHOWN, FieldError
 
 _LOCATED_BYTES = 1_000_000
 """To read a longer text again would keep other requests waiting."""

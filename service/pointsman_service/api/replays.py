@@ -6,18 +6,18 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from service.admit.moments import Moment
-from service.admit.numbers import WHOLE
-from service.api.alerts import Cursor
-from service.api.answers import example, json_response, known_parameters_only, moment
-from service.api.given import Action, given, idempotency_key, request_body
-from service.api.intake import read_headers
-from service.api.parts import GivenParts
-from service.api.problems import problem_responses
-from service.api.tasks import bounded, in_time
-from service.errors import DatabaseAway, FieldError, InvalidRequest, UnknownReplay
-from service.operate.replay import MOST, ReplayRequest
-from service.store.dead_letters import DeadLetterFilter
+from pointsman_service.admit.moments import Moment
+from pointsman_service.admit.numbers import WHOLE
+from pointsman_service.api.alerts import Cursor
+from pointsman_service.api.answers import example, json_response, known_parameters_only, moment
+from pointsman_service.api.given import Action, given, idempotency_key, request_body
+from pointsman_service.api.intake import read_headers
+from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.tasks import bounded, in_time
+from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, UnknownReplay
+from pointsman_service.operate.replay import MOST, ReplayRequest
+from pointsman_service.store.dead_letters import DeadLetterFilter
 
 router = APIRouter(tags=["dead letters"], dependencies=[Depends(known_parameters_only)])
 

@@ -4,13 +4,13 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from service.api.answers import json_response, known_parameters_only, with_nulls
-from service.api.given import Action, given, idempotency_key, request_body
-from service.api.intake import read_headers
-from service.api.parts import GivenParts
-from service.api.problems import problem_responses
-from service.api.task_view import EXAMPLE_TASK, TaskView, task_view
-from service.api.tasks import task_id_of
+from pointsman_service.api.answers import json_response, known_parameters_only, with_nulls
+from pointsman_service.api.given import Action, given, idempotency_key, request_body
+from pointsman_service.api.intake import read_headers
+from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.task_view import EXAMPLE_TASK, TaskView, task_view
+from pointsman_service.api.tasks import task_id_of
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
-from service.errors import TooManyBodies
+from pointsman_service.errors import TooManyBodies
 
 _UNNOTICED_SECONDS = 0.02
 """Of the event loop, so long that an answer to others takes part of it a few times without anybody's noticing."""

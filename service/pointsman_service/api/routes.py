@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from service.api import (
+from pointsman_service.api import (
     alert_deliveries,
     alerts,
     attempts,
@@ -26,9 +26,9 @@ from service.api import (
     worker_actions,
     workers,
 )
-from service.api.documentation import add_documentation
-from service.api.methods import HeadAsGet
-from service.api.problems import handle_errors
+from pointsman_service.api.documentation import add_documentation
+from pointsman_service.api.methods import HeadAsGet
+from pointsman_service.api.problems import handle_errors
 
 _ROUTERS = (
     submissions.router,

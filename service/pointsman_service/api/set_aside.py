@@ -5,13 +5,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from service.api.answers import example, json_response, known_parameters_only, plain
-from service.api.given import Action, given, request_body
-from service.api.parts import GivenParts
-from service.api.problems import problem_responses
-from service.errors import InvalidRequest, Unavailable
-from service.observe import set_aside
-from service.observe.set_aside import MOST_SHOWN
+from pointsman_service.api.answers import example, json_response, known_parameters_only, plain
+from pointsman_service.api.given import Action, given, request_body
+from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.errors import InvalidRequest, Unavailable
+from pointsman_service.observe import set_aside
+from pointsman_service.observe.set_aside import MOST_SHOWN
 
 router = APIRouter(tags=["queues"], dependencies=[Depends(known_parameters_only)])
 

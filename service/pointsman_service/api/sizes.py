@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from service.errors import FieldError, InvalidRequest
+from pointsman_service.errors import FieldError, InvalidRequest
 
 MOST_CONTAINERS: Final = 250_000
 """Of a body: each may be two bytes of text, and takes fifty times that and a microsecond of everybody's time."""

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
-from service.admit.submission import BatchItem, Submission, field_errors, known_fields_only, parse_submission
-from service.api.answers import known_parameters_only
-from service.api.body import parse_json, parse_long_json, read_body
-from service.api.given import idempotency_key, request_body
-from service.api.intake import (
+from pointsman_service.admit.submission import BatchItem, Submission, field_errors, known_fields_only, parse_submission
+from pointsman_service.api.answers import known_parameters_only
+from pointsman_service.api.body import parse_json, parse_long_json, read_body
+from pointsman_service.api.given import idempotency_key, request_body
+from pointsman_service.api.intake import (
     Answer,
     answer_or_problem,
     check_submission,
@@ -21,22 +21,22 @@ from service.api.intake import (
     replayed,
     take_submission,
 )
-from service.api.parts import Parts, parts_of
-from service.api.problems import Problem, problem_of, problem_responses
-from service.api.receipt import receipt
-from service.api.task_view import TaskView
-from service.errors import (
+from pointsman_service.api.parts import Parts, parts_of
+from pointsman_service.api.problems import Problem, problem_of, problem_responses
+from pointsman_service.api.receipt import receipt
+from pointsman_service.api.task_view import TaskView
+from pointsman_service.errors import (
     FieldError,
     InvalidRequest,
     NothingAccepted,
     PointsmanError,
     Unavailable,
 )
-from service.loops import ExpectedFault
-from service.settings import Settings
-from service.store.store import StatementRefused
-from service.store.submitting import NewTask
-from service.submit.submitter import REFUSALS, Accepted
+from pointsman_service.loops import ExpectedFault
+from pointsman_service.settings import Settings
+from pointsman_service.store.store import StatementRefused
+from pointsman_service.store.submitting import NewTask
+from pointsman_service.submit.submitter import REFUSALS, Accepted
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 

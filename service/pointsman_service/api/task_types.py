@@ -7,16 +7,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from contract.catalogue import MAX_NAME, TaskTypeSpec
-from contract.retry import RetryPolicy
-from service.admit.routing import route
-from service.api.answers import example, json_response, known_parameters_only, moment
-from service.api.parts import GivenParts
-from service.api.problems import problem_responses
-from service.api.tasks import storable
-from service.errors import DatabaseAway, FieldError, InvalidRequest, NotFound
-from service.settings import Settings
-from service.store import catalogue
+from pointsman_contract.catalogue import MAX_NAME, TaskTypeSpec
+from pointsman_contract.retry import RetryPolicy
+from pointsman_service.admit.routing import route
+from pointsman_service.api.answers import example, json_response, known_parameters_only, moment
+from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.tasks import storable
+from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, NotFound
+from pointsman_service.settings import Settings
+from pointsman_service.store import catalogue
 
 router = APIRouter(tags=["task types"], dependencies=[Depends(known_parameters_only)])
 

@@ -9,9 +9,9 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
-from contract.states import TaskState
-from service.api.answers import Verbatim, moment, with_nulls
-from service.observe import sla
+from pointsman_contract.states import TaskState
+from pointsman_service.api.answers import Verbatim, moment, with_nulls
+from pointsman_service.observe import sla
 
 EXAMPLE_TASK: dict[str, Any] = {
     "id": "01a20271-c811-71a5-99c0-510fde22a57d",

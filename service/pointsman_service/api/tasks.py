@@ -12,17 +12,17 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from contract.states import TaskState
-from service.admit.moments import Moment
-from service.api.answers import example, json_response, known_parameters_only
-from service.api.filters import TAG_PATTERN, readings_of_tags, refuse_unknown
-from service.api.parts import GivenParts
-from service.api.problems import problem_responses
-from service.api.task_view import EXAMPLE_TASK, TaskView, task_view
-from service.errors import DatabaseAway, FieldError, InvalidRequest, Unavailable, UnknownTask
-from service.store import reading
-from service.store.reading import TaskFilter
-from service.store.store import DatabaseTrouble
+from pointsman_contract.states import TaskState
+from pointsman_service.admit.moments import Moment
+from pointsman_service.api.answers import example, json_response, known_parameters_only
+from pointsman_service.api.filters import TAG_PATTERN, readings_of_tags, refuse_unknown
+from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.task_view import EXAMPLE_TASK, TaskView, task_view
+from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, Unavailable, UnknownTask
+from pointsman_service.store import reading
+from pointsman_service.store.reading import TaskFilter
+from pointsman_service.store.store import DatabaseTrouble
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 

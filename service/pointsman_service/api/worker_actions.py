@@ -5,17 +5,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from contract.dependencies import NAME_PATTERN
-from service.api.answers import example, json_response, known_parameters_only
-from service.api.breaker_view import at
-from service.api.breakers import Said, SaidForAWhile
-from service.api.given import given, request_body
-from service.api.parts import GivenParts
-from service.api.problems import problem_responses
-from service.breaker.breaker import BreakerState
-from service.breaker.outlier import OFF
-from service.errors import DatabaseAway, InvalidRequest, TooManyBreakers, UnknownWorker
-from service.operate.eject import Handled
+from pointsman_contract.dependencies import NAME_PATTERN
+from pointsman_service.api.answers import example, json_response, known_parameters_only
+from pointsman_service.api.breaker_view import at
+from pointsman_service.api.breakers import Said, SaidForAWhile
+from pointsman_service.api.given import given, request_body
+from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.problems import problem_responses
+from pointsman_service.breaker.breaker import BreakerState
+from pointsman_service.breaker.outlier import OFF
+from pointsman_service.errors import DatabaseAway, InvalidRequest, TooManyBreakers, UnknownWorker
+from pointsman_service.operate.eject import Handled
 
 router = APIRouter(tags=["workers"], dependencies=[Depends(known_parameters_only)])
 

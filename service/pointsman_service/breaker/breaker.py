@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from contract.breaker_policy import BreakerPolicy
+from pointsman_contract.breaker_policy import BreakerPolicy
 
 _BUCKETS = 10
 """Parts of the sliding window: it moves by a tenth of its length."""

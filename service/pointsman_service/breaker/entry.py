@@ -6,10 +6,10 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from contract.breaker_policy import BreakerPolicy
-from service.breaker.breaker import Breaker, Transition
-from service.store.breakers import BreakerRow, Key
-from service.telemetry import logger
+from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_service.breaker.breaker import Breaker, Transition
+from pointsman_service.store.breakers import BreakerRow, Key
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

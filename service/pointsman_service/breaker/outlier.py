@@ -12,7 +12,7 @@ from enum import StrEnum
 from math import sqrt
 from typing import NamedTuple
 
-from service.breaker.breaker import BreakerState
+from pointsman_service.breaker.breaker import BreakerState
 
 _DEVIATIONS = 4.0
 """So far beyond chance: about one judgement in a hundred thousand of a worker that is as good as the others."""

@@ -8,15 +8,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from contract.breaker_policy import BreakerPolicy
-from service.breaker.breaker import BreakerState, Kind, Outcome, Step, Transition
-from service.breaker.entry import Entry
-from service.errors import TooManyBreakers
-from service.settings import Settings
-from service.store import breakers, clock
-from service.store.breakers import BreakerRow, Key
-from service.store.store import Connection, Store
-from service.telemetry import logger
+from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_service.breaker.breaker import BreakerState, Kind, Outcome, Step, Transition
+from pointsman_service.breaker.entry import Entry
+from pointsman_service.errors import TooManyBreakers
+from pointsman_service.settings import Settings
+from pointsman_service.store import breakers, clock
+from pointsman_service.store.breakers import BreakerRow, Key
+from pointsman_service.store.store import Connection, Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

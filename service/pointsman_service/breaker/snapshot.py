@@ -7,15 +7,24 @@ until the recorder has passed the failure that opened it; then Postgres has the 
 import time
 from collections.abc import Mapping
 
-from contract import keys
-from contract.breaker_entry import BLOCKS, DEFAULT_FIELD, PASSES, PROBES, body_of, encode, epoch_of, provisional_of
-from service.breaker.breaker import BreakerState
-from service.breaker.entry import Entry
-from service.breaker.registry import Registry
-from service.redis import RedisServer, Word
-from service.settings import Settings
-from service.store import epochs
-from service.store.store import Store
+from pointsman_contract import keys
+from pointsman_contract.breaker_entry import (
+    BLOCKS,
+    DEFAULT_FIELD,
+    PASSES,
+    PROBES,
+    body_of,
+    encode,
+    epoch_of,
+    provisional_of,
+)
+from pointsman_service.breaker.breaker import BreakerState
+from pointsman_service.breaker.entry import Entry
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.redis import RedisServer, Word
+from pointsman_service.settings import Settings
+from pointsman_service.store import epochs
+from pointsman_service.store.store import Store
 
 _PATIENCE_SECONDS = 300.0
 """A failure that the recorder has not passed by then, while Postgres answers, was none."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from contract.dependencies import DEPENDENCY, TASK_TYPE
-from service.loops import Loop
-from service.settings import Settings
-from service.store import holding
-from service.store.holding import Blocking
-from service.store.store import Store
+from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE
+from pointsman_service.loops import Loop
+from pointsman_service.settings import Settings
+from pointsman_service.store import holding
+from pointsman_service.store.holding import Blocking
+from pointsman_service.store.store import Store
 
 _REFRESH_SECONDS = 0.25
 

@@ -1,1 +1,1 @@
-"""Commands of ``python -m service`` that look and answer, and run nothing."""
+"""Commands of ``python -m pointsman_service`` that look and answer, and run nothing."""

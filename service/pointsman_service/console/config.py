@@ -1,4 +1,4 @@
-"""``python -m service config``: every setting of the control plane, its value, and where that came from."""
+"""``python -m pointsman_service config``: every setting of the control plane, its value, and where that came from."""
 
 import json
 from collections.abc import Iterator
@@ -6,10 +6,10 @@ from typing import Any
 
 import typer
 
-from contract.configuration import read_file, unknown_variables
-from contract.run_file import RunFile
-from contract.settings_view import Origin, Row, Source, masked_url, rows
-from service.settings import Settings
+from pointsman_contract.configuration import read_file, unknown_variables
+from pointsman_contract.run_file import RunFile
+from pointsman_contract.settings_view import Origin, Row, Source, masked_url, rows
+from pointsman_service.settings import Settings
 
 _GROUPS = {
     "Servers and process": ("database_url", "redis_url", "data_dir", "host", "port", "allowed_", "log_"),

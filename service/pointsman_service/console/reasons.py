@@ -1,8 +1,8 @@
-"""Why a submission goes where it goes, in words: what ``service.admit.routing`` decided, and by what."""
+"""Why a submission goes where it goes, in words: what ``pointsman_service.admit.routing`` decided, and by what."""
 
-from contract.catalogue import TaskTypeSpec
-from contract.queues import QueueSpec, Topology
-from service.admit.routing import By, Decision
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_contract.queues import QueueSpec, Topology
+from pointsman_service.admit.routing import By, Decision
 
 
 def by_urgency(topology: Topology) -> list[QueueSpec]:

@@ -1,4 +1,4 @@
-"""``python -m service routes``: which queue and priority a submission would get, and why."""
+"""``python -m pointsman_service routes``: which queue and priority a submission would get, and why."""
 
 import json
 import textwrap
@@ -8,13 +8,13 @@ from difflib import get_close_matches
 
 import typer
 
-from contract.catalogue import TaskTypeSpec
-from contract.queues import MAX_PRIORITY, QueueSpec, Topology
-from contract.run_file import RunFile
-from service.admit.routing import Decision
-from service.console.reasons import by_urgency, why_priority, why_queue
-from service.errors import DatabaseAway
-from service.settings import Settings
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_contract.queues import MAX_PRIORITY, QueueSpec, Topology
+from pointsman_contract.run_file import RunFile
+from pointsman_service.admit.routing import Decision
+from pointsman_service.console.reasons import by_urgency, why_priority, why_queue
+from pointsman_service.errors import DatabaseAway
+from pointsman_service.settings import Settings
 
 _WIDTH = 110
 
@@ -45,10 +45,10 @@ async def ask_catalogue(settings: Settings, task_type: str) -> Asked:
     if settings.database_url is None and RunFile.read(settings.data_dir) is None:
         return unasked(task_type, "no database is named and no ./scripts/up runs")
     # Here: most answers need no database, and its driver is most of the time of a start.
-    from service.database import create_engine
-    from service.loops import ExpectedFault
-    from service.store import catalogue
-    from service.store.store import RowRefused, StatementRefused, Store
+    from pointsman_service.database import create_engine
+    from pointsman_service.loops import ExpectedFault
+    from pointsman_service.store import catalogue
+    from pointsman_service.store.store import RowRefused, StatementRefused, Store
 
     store = Store(create_engine(settings, "pointsman routes"))
     try:

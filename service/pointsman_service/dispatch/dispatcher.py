@@ -3,17 +3,17 @@
 import time
 from collections.abc import Mapping, Sequence
 
-from contract.failpoints import Failpoint, reach
-from service.broker import Broker, Envelope
-from service.dispatch.publisher import Publisher
-from service.dispatch.window import WindowLimits
-from service.loops import Loop
-from service.settings import Settings
-from service.store import dispatching, holding, pausing, quarantine
-from service.store.leadership import Leadership
-from service.store.store import Store
-from service.store.submitting import drop_published
-from service.telemetry import logger
+from pointsman_contract.failpoints import Failpoint, reach
+from pointsman_service.broker import Broker, Envelope
+from pointsman_service.dispatch.publisher import Publisher
+from pointsman_service.dispatch.window import WindowLimits
+from pointsman_service.loops import Loop
+from pointsman_service.settings import Settings
+from pointsman_service.store import dispatching, holding, pausing, quarantine
+from pointsman_service.store.leadership import Leadership
+from pointsman_service.store.store import Store
+from pointsman_service.store.submitting import drop_published
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

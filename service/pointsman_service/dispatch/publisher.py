@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from service.broker import Broker, BrokerAway, BrokerShut, Envelope
-from service.telemetry import logger
+from pointsman_service.broker import Broker, BrokerAway, BrokerShut, Envelope
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -6,9 +6,9 @@ submission can be published right after its commit while there is room and nothi
 
 import time
 
-from service.broker import Broker, BrokerAway, Depths, QueueDepth
-from service.loops import Loop
-from service.settings import Settings
+from pointsman_service.broker import Broker, BrokerAway, Depths, QueueDepth
+from pointsman_service.loops import Loop
+from pointsman_service.settings import Settings
 
 _REFRESH_SECONDS = 0.1
 _CLOSED_SECONDS = 0.3

@@ -1,15 +1,15 @@
-"""``python -m service.embedded``: see ``--help``."""
+"""``python -m pointsman_service.embedded``: see ``--help``."""
 
 import os
 import sys
 
-from contract.configuration import BadConfiguration, read_file
-from contract.settings_view import read_settings
-from service.embedded.errors import EmbeddedError
-from service.embedded.logs import Console
-from service.embedded.options import parse_options, with_file
-from service.embedded.up import up
-from service.settings import Settings
+from pointsman_contract.configuration import BadConfiguration, read_file
+from pointsman_contract.settings_view import read_settings
+from pointsman_service.embedded.errors import EmbeddedError
+from pointsman_service.embedded.logs import Console
+from pointsman_service.embedded.options import parse_options, with_file
+from pointsman_service.embedded.up import up
+from pointsman_service.settings import Settings
 
 
 def main() -> int:

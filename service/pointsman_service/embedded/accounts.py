@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.embedded.errors import CannotDropRoot
+from pointsman_service.embedded.errors import CannotDropRoot
 
 _NOBODY = 65534
 

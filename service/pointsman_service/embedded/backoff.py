@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from contract.backoff import backoff_seconds
+from pointsman_contract.backoff import backoff_seconds
 
 
 @dataclass(frozen=True)

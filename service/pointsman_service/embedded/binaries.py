@@ -5,8 +5,8 @@ import platform
 import shutil
 from pathlib import Path
 
-from service.embedded.accounts import Account, can_reach
-from service.embedded.errors import WheelMissing
+from pointsman_service.embedded.accounts import Account, can_reach
+from pointsman_service.embedded.errors import WheelMissing
 
 POSTGRES_MAJOR = 18
 

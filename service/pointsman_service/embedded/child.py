@@ -7,9 +7,9 @@ import subprocess
 import time
 from enum import IntEnum
 
-from service.embedded.backoff import Backoff
-from service.embedded.children import ChildSpec, StillRunning, describe_exit, kill_group, spawn
-from service.embedded.logs import Console, Lines, LogFile
+from pointsman_service.embedded.backoff import Backoff
+from pointsman_service.embedded.children import ChildSpec, StillRunning, describe_exit, kill_group, spawn
+from pointsman_service.embedded.logs import Console, Lines, LogFile
 
 
 class Tier(IntEnum):

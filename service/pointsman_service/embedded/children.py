@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from service.embedded import launch, locks
-from service.embedded.accounts import Account
-from service.embedded.errors import ChildFailed
+from pointsman_service.embedded import launch, locks
+from pointsman_service.embedded.accounts import Account
+from pointsman_service.embedded.errors import ChildFailed
 
 
 @dataclass(frozen=True)

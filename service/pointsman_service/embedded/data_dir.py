@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.embedded import locks
-from service.embedded.errors import DataDirOwned, DataDirUnusable
-from service.embedded.runtime_dir import make_runtime_dir, remove_runtime_dir
+from pointsman_service.embedded import locks
+from pointsman_service.embedded.errors import DataDirOwned, DataDirUnusable
+from pointsman_service.embedded.runtime_dir import make_runtime_dir, remove_runtime_dir
 
 
 @contextmanager

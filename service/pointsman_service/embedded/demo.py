@@ -1,4 +1,4 @@
-"""A stream of tasks to look at: ``python -m service.embedded.demo URL [--per-second N]``, until stopped."""
+"""A stream of tasks to look at: ``python -m pointsman_service.embedded.demo URL [--per-second N]``, until stopped."""
 
 import argparse
 import contextlib
@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from contract.backoff import backoff_seconds
+from pointsman_contract.backoff import backoff_seconds
 
 _SUMMARY_SECONDS = 30.0
 _LONGEST_WAIT_SECONDS = 15.0

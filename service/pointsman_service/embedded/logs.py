@@ -5,7 +5,7 @@ import zlib
 from pathlib import Path
 from typing import TextIO
 
-from contract.log_text import printable
+from pointsman_contract.log_text import printable
 
 _COLOURS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
 _LONGEST_LINE_BYTES = 32 * 1024

@@ -1,4 +1,4 @@
-"""The command line and the environment of ``python -m service.embedded``."""
+"""The command line and the environment of ``python -m pointsman_service.embedded``."""
 
 import argparse
 import os
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from contract.configuration import PREFIX, ConfigurationFile
-from contract.run_file import DEFAULT_DATA_DIR
-from service.embedded.errors import InvalidOption
+from pointsman_contract.configuration import PREFIX, ConfigurationFile
+from pointsman_contract.run_file import DEFAULT_DATA_DIR
+from pointsman_service.embedded.errors import InvalidOption
 
 DATABASE_URL = "POINTSMAN_DATABASE_URL"
 REDIS_URL = "POINTSMAN_REDIS_URL"

@@ -4,13 +4,13 @@ import signal
 import sys
 from dataclasses import dataclass
 
-from contract.nodes import AS_ROOT, worker_words
-from contract.queues import PoolSpec, compact_pools
-from contract.settings_view import read_settings
-from service.embedded.children import ChildSpec, StopStep
-from service.embedded.options import Pools
-from service.embedded.ports import HOST
-from service.settings import Settings
+from pointsman_contract.nodes import AS_ROOT, worker_words
+from pointsman_contract.queues import PoolSpec, compact_pools
+from pointsman_contract.settings_view import read_settings
+from pointsman_service.embedded.children import ChildSpec, StopStep
+from pointsman_service.embedded.options import Pools
+from pointsman_service.embedded.ports import HOST
+from pointsman_service.settings import Settings
 
 _WORKER_STOP = (StopStep(signal.SIGTERM, 20), StopStep(signal.SIGQUIT, 5))
 """Celery's warm shutdown finishes what runs; its cold one gives it up."""
@@ -29,10 +29,10 @@ class Plan:
 def make_plan(pools: Pools, port: int, *, demo: bool = False) -> Plan:
     """Pointsman's own children: migrations, the service on ``port``, a Celery node per pool."""
     return Plan(
-        migrate=ChildSpec("migrate", _python("service", "migrate")),
-        service=ChildSpec("service", _python("service", "all", "--host", HOST, "--port", str(port))),
+        migrate=ChildSpec("migrate", _python("pointsman_service", "migrate")),
+        service=ChildSpec("service", _python("pointsman_service", "all", "--host", HOST, "--port", str(port))),
         workers=tuple(_worker(pool) for pool in _pools(pools)),
-        demo=ChildSpec("demo", _python("service.embedded.demo", f"http://{HOST}:{port}")) if demo else None,
+        demo=ChildSpec("demo", _python("pointsman_service.embedded.demo", f"http://{HOST}:{port}")) if demo else None,
     )
 
 

@@ -6,7 +6,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from service.embedded.errors import PortUnusable
+from pointsman_service.embedded.errors import PortUnusable
 
 HOST = "127.0.0.1"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
 
-from service.embedded.accounts import can_reach, hand_over, has_name, make_private
-from service.embedded.binaries import POSTGRES_MAJOR, postgres_home, reachable_postgres
-from service.embedded.children import ChildSpec, StopStep, launcher
-from service.embedded.errors import CannotDropRoot, ChildFailed, OtherPostgresVersion
-from service.embedded.server import Server
+from pointsman_service.embedded.accounts import can_reach, hand_over, has_name, make_private
+from pointsman_service.embedded.binaries import POSTGRES_MAJOR, postgres_home, reachable_postgres
+from pointsman_service.embedded.children import ChildSpec, StopStep, launcher
+from pointsman_service.embedded.errors import CannotDropRoot, ChildFailed, OtherPostgresVersion
+from pointsman_service.embedded.server import Server
 
 USER = "app"
 _WHERE_I_AM = Path("/proc/self/cwd")

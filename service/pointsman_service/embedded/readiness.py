@@ -3,7 +3,7 @@
 import http.client
 import json
 
-from service.embedded.ports import HOST
+from pointsman_service.embedded.ports import HOST
 
 
 class Readiness:

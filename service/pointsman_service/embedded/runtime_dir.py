@@ -5,8 +5,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from service.embedded.accounts import can_reach, nobody_for_root
-from service.embedded.errors import NoRuntimeDir
+from pointsman_service.embedded.accounts import can_reach, nobody_for_root
+from pointsman_service.embedded.errors import NoRuntimeDir
 
 _PREFIX = "pointsman-"
 _SOCKET_PATH_BYTES = 103

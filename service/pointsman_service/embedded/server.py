@@ -7,11 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from service.embedded import locks
-from service.embedded.accounts import Account, server_account
-from service.embedded.children import ChildSpec, describe_exit, kill_group, spawn
-from service.embedded.errors import ChildFailed, DataDirUnusable
-from service.embedded.runtime_dir import make_runtime_dir, remove_runtime_dir
+from pointsman_service.embedded import locks
+from pointsman_service.embedded.accounts import Account, server_account
+from pointsman_service.embedded.children import ChildSpec, describe_exit, kill_group, spawn
+from pointsman_service.embedded.errors import ChildFailed, DataDirUnusable
+from pointsman_service.embedded.runtime_dir import make_runtime_dir, remove_runtime_dir
 
 _EARLIER_RUN_SECONDS = 15.0
 

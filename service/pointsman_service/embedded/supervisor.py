@@ -10,12 +10,12 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-from service.embedded.backoff import Backoff
-from service.embedded.child import Child, Tier
-from service.embedded.children import ChildSpec
-from service.embedded.errors import ChildFailed
-from service.embedded.logs import Console, LogFile
-from service.embedded.patience import Patience
+from pointsman_service.embedded.backoff import Backoff
+from pointsman_service.embedded.child import Child, Tier
+from pointsman_service.embedded.children import ChildSpec
+from pointsman_service.embedded.errors import ChildFailed
+from pointsman_service.embedded.logs import Console, LogFile
+from pointsman_service.embedded.patience import Patience
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TICK_SECONDS = 0.05

@@ -5,20 +5,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from contract.run_file import RunFile
-from service.embedded.child import Tier
-from service.embedded.children import ChildSpec
-from service.embedded.data_dir import claimed
-from service.embedded.errors import ChildFailed, EmbeddedError
-from service.embedded.logs import Console
-from service.embedded.options import DATA_DIR, DATABASE_URL, REDIS_URL, Options, Pools
-from service.embedded.plan import Plan, make_plan
-from service.embedded.ports import HOST, free_port, kept_port, require_free
-from service.embedded.postgres import PostgresServer
-from service.embedded.readiness import Readiness
-from service.embedded.server import Server
-from service.embedded.supervisor import StopRequested, Supervisor
-from service.embedded.valkey import ValkeyServer
+from pointsman_contract.run_file import RunFile
+from pointsman_service.embedded.child import Tier
+from pointsman_service.embedded.children import ChildSpec
+from pointsman_service.embedded.data_dir import claimed
+from pointsman_service.embedded.errors import ChildFailed, EmbeddedError
+from pointsman_service.embedded.logs import Console
+from pointsman_service.embedded.options import DATA_DIR, DATABASE_URL, REDIS_URL, Options, Pools
+from pointsman_service.embedded.plan import Plan, make_plan
+from pointsman_service.embedded.ports import HOST, free_port, kept_port, require_free
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.readiness import Readiness
+from pointsman_service.embedded.server import Server
+from pointsman_service.embedded.supervisor import StopRequested, Supervisor
+from pointsman_service.embedded.valkey import ValkeyServer
 
 EARLIER_RUN_SECONDS = 15.0
 SERVER_SECONDS = 60.0

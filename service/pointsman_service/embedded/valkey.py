@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from service.embedded.accounts import Account, hand_over, make_private
-from service.embedded.binaries import reachable_valkey
-from service.embedded.children import ChildSpec, StopStep
-from service.embedded.ports import HOST, free_port
-from service.embedded.server import Server
+from pointsman_service.embedded.accounts import Account, hand_over, make_private
+from pointsman_service.embedded.binaries import reachable_valkey
+from pointsman_service.embedded.children import ChildSpec, StopStep
+from pointsman_service.embedded.ports import HOST, free_port
+from pointsman_service.embedded.server import Server
 
 _FILE = "password.conf"
 """With the data it is kept; the server reads the one in the runtime directory, which it can reach from anywhere."""

@@ -3,7 +3,7 @@
 import resource
 from dataclasses import dataclass
 
-from service.settings import Settings
+from pointsman_service.settings import Settings
 
 _OWN_FILES = 200
 """Files this process needs beside the connections of callers: the database's, the broker's, logs, modules."""

@@ -8,9 +8,9 @@ from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from service.api.problems import MEDIA_TYPE, problem_bytes
-from service.errors import BadRequest, HeadTooLarge, PathTooLong, PointsmanError, TooSlow
-from service.front.bounds import Bounds
+from pointsman_service.api.problems import MEDIA_TYPE, problem_bytes
+from pointsman_service.errors import BadRequest, HeadTooLarge, PathTooLong, PointsmanError, TooSlow
+from pointsman_service.front.bounds import Bounds
 
 _SLICE_BYTES = 1024
 _BODY_SLICE_BYTES = 64 * 1024

@@ -2,10 +2,10 @@
 
 from typing import Any, Protocol
 
-from service.api.problems import MEDIA_TYPE, problem_bytes
-from service.errors import CrossSite, PointsmanError, UnknownHost
-from service.front.names import Names, folded_origins, host_of, is_same
-from service.settings import Settings
+from pointsman_service.api.problems import MEDIA_TYPE, problem_bytes
+from pointsman_service.errors import CrossSite, PointsmanError, UnknownHost
+from pointsman_service.front.names import Names, folded_origins, host_of, is_same
+from pointsman_service.settings import Settings
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN = (b"same-origin", b"none")

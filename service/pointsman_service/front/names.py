@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from service.settings import Settings
+from pointsman_service.settings import Settings
 
 ANY = "*"
 _DEFAULT_PORTS = {"http": 80, "https": 443}

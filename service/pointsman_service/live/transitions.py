@@ -5,11 +5,11 @@ One question to the database serves all listeners of a process, and none is aske
 
 import asyncio
 
-from service.errors import TooManyListeners
-from service.loops import Loop
-from service.store import breakers
-from service.store.breakers import TransitionRow
-from service.store.store import Store
+from pointsman_service.errors import TooManyListeners
+from pointsman_service.loops import Loop
+from pointsman_service.store import breakers
+from pointsman_service.store.breakers import TransitionRow
+from pointsman_service.store.store import Store
 
 _INTERVAL_SECONDS = 0.5
 _ROWS_A_PASS = 500

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from contract.states import TaskState
-from service.observe.kept import Kept
-from service.store import watching
-from service.store.store import Store
+from pointsman_contract.states import TaskState
+from pointsman_service.observe.kept import Kept
+from pointsman_service.store import watching
+from pointsman_service.store.store import Store
 
 _KEPT_SECONDS = 1.5
 _REST = 10.0

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
-from contract.events import Beat
+from pointsman_contract.events import Beat
 
 _LARGEST = 2**31 - 1
 _LARGEST_COUNTER = 2**53

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from contract import keys
-from service.broker import Broker, BrokerAway, Depths
-from service.observe.beats import sort_out
-from service.observe.kept import Kept, NotInTime, within
-from service.observe.set_aside import SetAside, counts
-from service.redis import RedisServer
+from pointsman_contract import keys
+from pointsman_service.broker import Broker, BrokerAway, Depths
+from pointsman_service.observe.beats import sort_out
+from pointsman_service.observe.kept import Kept, NotInTime, within
+from pointsman_service.observe.set_aside import SetAside, counts
+from pointsman_service.redis import RedisServer
 
 ANSWER_SECONDS = 0.8
 _KEPT_SECONDS = 1.0

@@ -7,13 +7,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from service.observe.backlog import Backlog
-from service.observe.broker_state import BrokerState
-from service.observe.workers import WorkerFigures, consumers
-from service.store.histogram import up_to
-from service.store.left_out import Reason
-from service.store.metrics import COUNTERS
-from service.store.watching import Sums
+from pointsman_service.observe.backlog import Backlog
+from pointsman_service.observe.broker_state import BrokerState
+from pointsman_service.observe.workers import WorkerFigures, consumers
+from pointsman_service.store.histogram import up_to
+from pointsman_service.store.left_out import Reason
+from pointsman_service.store.metrics import COUNTERS
+from pointsman_service.store.watching import Sums
 
 _COUNTERS = {
     "submitted": ("tasks_submitted", "Tasks submitted."),

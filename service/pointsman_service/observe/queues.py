@@ -4,18 +4,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from contract.queues import QueueSpec, Topology
-from service.observe.backlog import Backlog, BacklogWatch
-from service.observe.broker_state import BrokerWatch
-from service.observe.kept import Kept
-from service.observe.set_aside import SetAside
-from service.observe.sla import attainment
-from service.observe.task_metrics import read as read_sums
-from service.observe.workers import WorkerFigures, WorkerWatch, consumers
-from service.store import pausing
-from service.store.pausing import QueuePause
-from service.store.store import Store
-from service.store.watching import Sums
+from pointsman_contract.queues import QueueSpec, Topology
+from pointsman_service.observe.backlog import Backlog, BacklogWatch
+from pointsman_service.observe.broker_state import BrokerWatch
+from pointsman_service.observe.kept import Kept
+from pointsman_service.observe.set_aside import SetAside
+from pointsman_service.observe.sla import attainment
+from pointsman_service.observe.task_metrics import read as read_sums
+from pointsman_service.observe.workers import WorkerFigures, WorkerWatch, consumers
+from pointsman_service.store import pausing
+from pointsman_service.store.pausing import QueuePause
+from pointsman_service.store.store import Store
+from pointsman_service.store.watching import Sums
 
 RATE_SECONDS = 300.0
 _KEPT_SECONDS = 1.5

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from service.errors import DatabaseAway
-from service.loops import ExpectedFault
-from service.observe.broker_state import BrokerState, BrokerWatch
-from service.observe.kept import Kept, NotInTime, within
-from service.observe.workers import WorkerFigures, WorkerWatch, consumers
-from service.settings import Settings
-from service.store import epochs, watching
-from service.store.epochs import Epoch
-from service.store.schema import head, revision_of
-from service.store.shape import lacking
-from service.store.store import RowRefused, StatementRefused, Store
+from pointsman_service.errors import DatabaseAway
+from pointsman_service.loops import ExpectedFault
+from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
+from pointsman_service.observe.kept import Kept, NotInTime, within
+from pointsman_service.observe.workers import WorkerFigures, WorkerWatch, consumers
+from pointsman_service.settings import Settings
+from pointsman_service.store import epochs, watching
+from pointsman_service.store.epochs import Epoch
+from pointsman_service.store.schema import head, revision_of
+from pointsman_service.store.shape import lacking
+from pointsman_service.store.store import RowRefused, StatementRefused, Store
 
 _DATABASE_SECONDS = 1.0
 _KEPT_SECONDS = 0.5

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from contract import keys
-from service.redis import RedisServer
+from pointsman_contract import keys
+from pointsman_service.redis import RedisServer
 
 MOST_SHOWN = 100
 """On a page."""

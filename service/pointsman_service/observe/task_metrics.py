@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.observe.durations import Durations, durations
-from service.observe.sla import attainment
-from service.store import watching
-from service.store.histogram import merge
-from service.store.metrics import COUNTERS
-from service.store.store import Store
-from service.store.watching import GroupBy, Sums
+from pointsman_service.observe.durations import Durations, durations
+from pointsman_service.observe.sla import attainment
+from pointsman_service.store import watching
+from pointsman_service.store.histogram import merge
+from pointsman_service.store.metrics import COUNTERS
+from pointsman_service.store.store import Store
+from pointsman_service.store.watching import GroupBy, Sums
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """Sums over everything kept, the same whichever process is asked."""
 
-from service.observe.kept import Kept, NotInTime, within
-from service.store import totals
-from service.store.store import Store
-from service.store.totals import Totals
-from service.store.watching import Sums
+from pointsman_service.observe.kept import Kept, NotInTime, within
+from pointsman_service.store import totals
+from pointsman_service.store.store import Store
+from pointsman_service.store.totals import Totals
+from pointsman_service.store.watching import Sums
 
 _KEPT_SECONDS = 1.5
 _REST = 10.0

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from typing import Self
 
-from service.broker import Broker
-from service.observe.backlog import BacklogWatch
-from service.observe.broker_state import BrokerWatch
-from service.observe.queues import QueueWatch
-from service.observe.readiness import ReadinessWatch
-from service.observe.totals import TotalsWatch
-from service.observe.workers import WorkerWatch
-from service.redis import RedisServer
-from service.settings import Settings
-from service.store.store import Store
+from pointsman_service.broker import Broker
+from pointsman_service.observe.backlog import BacklogWatch
+from pointsman_service.observe.broker_state import BrokerWatch
+from pointsman_service.observe.queues import QueueWatch
+from pointsman_service.observe.readiness import ReadinessWatch
+from pointsman_service.observe.totals import TotalsWatch
+from pointsman_service.observe.workers import WorkerWatch
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

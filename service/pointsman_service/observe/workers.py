@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from service.breaker.breaker import BreakerState
-from service.breaker.outlier import OFF
-from service.observe.broker_state import BrokerState, BrokerWatch
-from service.observe.kept import Kept
-from service.settings import Settings
-from service.store import ejections, watching
-from service.store.ejections import EjectionRow
-from service.store.store import Store
+from pointsman_service.breaker.breaker import BreakerState
+from pointsman_service.breaker.outlier import OFF
+from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
+from pointsman_service.observe.kept import Kept
+from pointsman_service.settings import Settings
+from pointsman_service.store import ejections, watching
+from pointsman_service.store.ejections import EjectionRow
+from pointsman_service.store.store import Store
 
 _KEPT_SECONDS = 1.0
 _SHOWN_SECONDS = 3600.0

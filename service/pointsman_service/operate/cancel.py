@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from contract.states import TERMINAL, TaskState
-from service.errors import TaskFinished, UnknownTask
-from service.reconcile.closing import Closer
-from service.redis import BrokerAway, RedisServer
-from service.store import cancelling, clock, epochs, reading
-from service.store.cancelling import CancelRequest
-from service.store.ending import end_unstarted
-from service.store.store import Store
-from service.submit.submitter import LOCAL_CALLER
+from pointsman_contract.states import TERMINAL, TaskState
+from pointsman_service.errors import TaskFinished, UnknownTask
+from pointsman_service.reconcile.closing import Closer
+from pointsman_service.redis import BrokerAway, RedisServer
+from pointsman_service.store import cancelling, clock, epochs, reading
+from pointsman_service.store.cancelling import CancelRequest
+from pointsman_service.store.ending import end_unstarted
+from pointsman_service.store.store import Store
+from pointsman_service.submit.submitter import LOCAL_CALLER
 
 _REDIS_SECONDS = 3.0
 """A caller waits no longer for a Redis that is silent."""

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from contract import keys
-from service.redis import RedisServer
-from service.submit.submitter import LOCAL_CALLER
-from service.telemetry import logger
+from pointsman_contract import keys
+from pointsman_service.redis import RedisServer
+from pointsman_service.submit.submitter import LOCAL_CALLER
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

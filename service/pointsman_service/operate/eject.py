@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 
-from service.breaker.breaker import BreakerState, Override, Step
-from service.breaker.entry import Entry
-from service.breaker.outlier import OFF
-from service.breaker.registry import Registry
-from service.errors import UnknownWorker
-from service.settings import Settings
-from service.store import ejections
-from service.store.ejections import SCOPE, EjectionRow
-from service.store.store import Connection, Store
-from service.submit.submitter import LOCAL_CALLER
+from pointsman_service.breaker.breaker import BreakerState, Override, Step
+from pointsman_service.breaker.entry import Entry
+from pointsman_service.breaker.outlier import OFF
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.errors import UnknownWorker
+from pointsman_service.settings import Settings
+from pointsman_service.store import ejections
+from pointsman_service.store.ejections import SCOPE, EjectionRow
+from pointsman_service.store.store import Connection, Store
+from pointsman_service.submit.submitter import LOCAL_CALLER
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,20 @@
 
 from collections.abc import Callable
 
-from contract.breaker_policy import BreakerPolicy
-from contract.dependencies import DEPENDENCY, TASK_TYPE
-from service.breaker.breaker import Step
-from service.breaker.entry import Entry
-from service.breaker.registry import Condition, Registry
-from service.breaker.snapshot import Snapshot
-from service.errors import DatabaseAway, NotFound, UnknownWorker
-from service.loops import ExpectedFault
-from service.redis import BrokerAway, RedisServer
-from service.settings import Settings
-from service.store import breakers
-from service.store.breakers import Key
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE
+from pointsman_service.breaker.breaker import Step
+from pointsman_service.breaker.entry import Entry
+from pointsman_service.breaker.registry import Condition, Registry
+from pointsman_service.breaker.snapshot import Snapshot
+from pointsman_service.errors import DatabaseAway, NotFound, UnknownWorker
+from pointsman_service.loops import ExpectedFault
+from pointsman_service.redis import BrokerAway, RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store import breakers
+from pointsman_service.store.breakers import Key
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import Any
 
-from service.errors import KeyInUse, KeyReused, OutcomeUnknown
-from service.settings import Settings
-from service.store import submitting
-from service.store.store import Connection, ConnectionLost, LockNotGot, Store
-from service.submit.submitter import LOCAL_CALLER
+from pointsman_service.errors import KeyInUse, KeyReused, OutcomeUnknown
+from pointsman_service.settings import Settings
+from pointsman_service.store import submitting
+from pointsman_service.store.store import Connection, ConnectionLost, LockNotGot, Store
+from pointsman_service.submit.submitter import LOCAL_CALLER
 
 
 class AlreadyDone(Exception):

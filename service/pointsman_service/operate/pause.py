@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from contract.queues import Topology
-from service.broker import Broker, BrokerAway
-from service.errors import UnknownQueueName
-from service.settings import Settings
-from service.store import pausing
-from service.store.pausing import QueuePause, Unfinished
-from service.store.store import Store
-from service.submit.submitter import LOCAL_CALLER
-from service.telemetry import logger
+from pointsman_contract.queues import Topology
+from pointsman_service.broker import Broker, BrokerAway
+from pointsman_service.errors import UnknownQueueName
+from pointsman_service.settings import Settings
+from pointsman_service.store import pausing
+from pointsman_service.store.pausing import QueuePause, Unfinished
+from pointsman_service.store.store import Store
+from pointsman_service.submit.submitter import LOCAL_CALLER
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

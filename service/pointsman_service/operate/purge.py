@@ -3,14 +3,14 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from contract.states import TaskState
-from service.errors import CountDiffers
-from service.operate.pause import check_queue
-from service.operate.withdraw import Withdrawer
-from service.settings import Settings
-from service.store import cancelling
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_contract.states import TaskState
+from pointsman_service.errors import CountDiffers
+from pointsman_service.operate.pause import check_queue
+from pointsman_service.operate.withdraw import Withdrawer
+from pointsman_service.settings import Settings
+from pointsman_service.store import cancelling
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -7,17 +7,17 @@ from uuid import UUID
 
 import uuid_utils
 
-from service.admit.catalogue import Catalogue
-from service.admit.names import unknown_names
-from service.errors import InvalidRequest, UnknownReplay
-from service.operate.once import Act, AlreadyDone, Once, fingerprint_of
-from service.operate.withdraw import Withdrawer
-from service.settings import Settings
-from service.store import dead_letters, replaying
-from service.store.dead_letters import DeadLetterFilter
-from service.store.replaying import Replayed
-from service.store.store import Store
-from service.submit.submitter import LOCAL_CALLER
+from pointsman_service.admit.catalogue import Catalogue
+from pointsman_service.admit.names import unknown_names
+from pointsman_service.errors import InvalidRequest, UnknownReplay
+from pointsman_service.operate.once import Act, AlreadyDone, Once, fingerprint_of
+from pointsman_service.operate.withdraw import Withdrawer
+from pointsman_service.settings import Settings
+from pointsman_service.store import dead_letters, replaying
+from pointsman_service.store.dead_letters import DeadLetterFilter
+from pointsman_service.store.replaying import Replayed
+from pointsman_service.store.store import Store
+from pointsman_service.submit.submitter import LOCAL_CALLER
 
 MOST = 10_000
 """Tasks of one call: they are stored in one transaction."""

@@ -6,14 +6,14 @@ from uuid import UUID
 import uuid_utils
 from pydantic_core import from_json
 
-from contract.states import TERMINAL, TaskState
-from service.admit.catalogue import Catalogue
-from service.errors import FieldError, TaskNotFinished, TaskReplayed, TaskSucceeded, UnknownQueue, UnknownTask
-from service.operate.once import Act, AlreadyDone, Once, fingerprint_of
-from service.settings import Settings
-from service.store import reading, replaying
-from service.store.store import Store
-from service.submit.submitter import LOCAL_CALLER
+from pointsman_contract.states import TERMINAL, TaskState
+from pointsman_service.admit.catalogue import Catalogue
+from pointsman_service.errors import FieldError, TaskNotFinished, TaskReplayed, TaskSucceeded, UnknownQueue, UnknownTask
+from pointsman_service.operate.once import Act, AlreadyDone, Once, fingerprint_of
+from pointsman_service.settings import Settings
+from pointsman_service.store import reading, replaying
+from pointsman_service.store.store import Store
+from pointsman_service.submit.submitter import LOCAL_CALLER
 
 
 class Retrier:

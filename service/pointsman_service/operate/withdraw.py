@@ -2,10 +2,10 @@
 
 import asyncio
 
-from service.reconcile.cancelled import CancelledSweep
-from service.redis import RedisServer
-from service.settings import Settings
-from service.store.store import Store
+from pointsman_service.reconcile.cancelled import CancelledSweep
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store.store import Store
 
 _SECONDS = 3.0
 

@@ -3,15 +3,15 @@
 import time
 from collections.abc import Mapping, Sequence
 
-from contract import keys
-from contract.events import BEAT_SECONDS, Beat
-from service.loops import Loop
-from service.observe.beats import sort_out
-from service.redis import RedisServer
-from service.settings import Settings
-from service.store import workers
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_contract import keys
+from pointsman_contract.events import BEAT_SECONDS, Beat
+from pointsman_service.loops import Loop
+from pointsman_service.observe.beats import sort_out
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store import workers
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

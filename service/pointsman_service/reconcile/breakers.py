@@ -2,9 +2,9 @@
 
 import time
 
-from service.breaker.registry import Registry
-from service.loops import Loop
-from service.telemetry import logger
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.loops import Loop
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -7,10 +7,10 @@ another type is named in readiness and by an alert.
 
 from collections.abc import Iterable, Mapping
 
-from contract import keys
-from service.loops import Loop
-from service.redis import RedisServer, ScriptCall
-from service.telemetry import logger
+from pointsman_contract import keys
+from pointsman_service.loops import Loop
+from pointsman_service.redis import RedisServer, ScriptCall
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

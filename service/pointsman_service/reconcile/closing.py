@@ -5,12 +5,12 @@ to end.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from contract import keys
-from contract.failpoints import Failpoint, reach
-from contract.states import TaskState
-from service.reconcile.tail import Tail
-from service.redis import BrokerAway, RedisServer, ScriptCall
-from service.store.store import Store
+from pointsman_contract import keys
+from pointsman_contract.failpoints import Failpoint, reach
+from pointsman_contract.states import TaskState
+from pointsman_service.reconcile.tail import Tail
+from pointsman_service.redis import BrokerAway, RedisServer, ScriptCall
+from pointsman_service.store.store import Store
 
 _TAIL_SECONDS = 1.0
 

@@ -1,14 +1,14 @@
 """The sweep ``dead_workers``: what a dead worker ran is sent again."""
 
-from service.loops import Loop
-from service.reconcile.liveness import Liveness
-from service.reconcile.rescue import Rescuer
-from service.reconcile.tail import Tail
-from service.redis import RedisServer
-from service.settings import Settings
-from service.store import rescuing
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_service.loops import Loop
+from pointsman_service.reconcile.liveness import Liveness
+from pointsman_service.reconcile.rescue import Rescuer
+from pointsman_service.reconcile.tail import Tail
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store import rescuing
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

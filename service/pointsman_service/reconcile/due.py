@@ -1,9 +1,9 @@
 """The sweep ``due``: a task whose time has come waits for the dispatcher."""
 
-from service.loops import Loop
-from service.settings import Settings
-from service.store import dispatching
-from service.store.store import Store
+from pointsman_service.loops import Loop
+from pointsman_service.settings import Settings
+from pointsman_service.store import dispatching
+from pointsman_service.store.store import Store
 
 _TASKS_A_PASS = 1000
 

@@ -12,21 +12,21 @@ Dying at any line is mended by the next pass: each step may be done twice.
 
 import time
 
-from contract import keys
-from contract.events import Beat, RunningAttempt
-from contract.failpoints import Failpoint, reach
-from contract.message import VERSION
-from service.breaker.snapshot import Snapshot
-from service.loops import Loop
-from service.reconcile.beats import read_beats
-from service.reconcile.tail import Tail
-from service.redis import RedisServer, ScriptCall
-from service.settings import Settings
-from service.store import epochs, pausing, workers
-from service.store.epochs import Epoch
-from service.store.leadership import Leadership
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_contract import keys
+from pointsman_contract.events import Beat, RunningAttempt
+from pointsman_contract.failpoints import Failpoint, reach
+from pointsman_contract.message import VERSION
+from pointsman_service.breaker.snapshot import Snapshot
+from pointsman_service.loops import Loop
+from pointsman_service.reconcile.beats import read_beats
+from pointsman_service.reconcile.tail import Tail
+from pointsman_service.redis import RedisServer, ScriptCall
+from pointsman_service.settings import Settings
+from pointsman_service.store import epochs, pausing, workers
+from pointsman_service.store.epochs import Epoch
+from pointsman_service.store.leadership import Leadership
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -5,15 +5,15 @@ One that was sent ends only through its claim: whoever closes it first, this swe
 
 from datetime import UTC, datetime
 
-from contract.states import TaskState
-from service.loops import Loop
-from service.reconcile.closing import Closer
-from service.redis import RedisServer
-from service.settings import Settings
-from service.store import clock, dispatching, epochs
-from service.store.ending import end_unstarted
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_contract.states import TaskState
+from pointsman_service.loops import Loop
+from pointsman_service.reconcile.closing import Closer
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store import clock, dispatching, epochs
+from pointsman_service.store.ending import end_unstarted
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -1,9 +1,9 @@
 """The sweep of idempotency keys that nobody remembers any more."""
 
-from service.loops import Loop
-from service.settings import Settings
-from service.store.store import Store
-from service.store.submitting import forget_keys
+from pointsman_service.loops import Loop
+from pointsman_service.settings import Settings
+from pointsman_service.store.store import Store
+from pointsman_service.store.submitting import forget_keys
 
 _KEYS_A_PASS = 5000
 _INTERVAL_SECONDS = 60.0

@@ -3,10 +3,10 @@
 Level-triggered: while two versions of a worker share a queue, either may meet the task.
 """
 
-from service.loops import Loop
-from service.store import catalogue
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_service.loops import Loop
+from pointsman_service.store import catalogue
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

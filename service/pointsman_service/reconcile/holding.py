@@ -10,23 +10,23 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from contract.errors import ErrorType
-from contract.states import TaskState
-from service.breaker.breaker import BreakerState, Step
-from service.breaker.entry import Entry
-from service.breaker.registry import Choose, Registry
-from service.breaker.snapshot import Snapshot
-from service.loops import Loop
-from service.reconcile.closing import Closer
-from service.reconcile.ramp import Ramp
-from service.redis import RedisServer
-from service.settings import Settings
-from service.store import catalogue, clock, epochs, holding
-from service.store.breakers import Key
-from service.store.ending import end_unstarted
-from service.store.leadership import Leadership
-from service.store.store import Connection, Store
-from service.telemetry import logger
+from pointsman_contract.errors import ErrorType
+from pointsman_contract.states import TaskState
+from pointsman_service.breaker.breaker import BreakerState, Step
+from pointsman_service.breaker.entry import Entry
+from pointsman_service.breaker.registry import Choose, Registry
+from pointsman_service.breaker.snapshot import Snapshot
+from pointsman_service.loops import Loop
+from pointsman_service.reconcile.closing import Closer
+from pointsman_service.reconcile.ramp import Ramp
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store import catalogue, clock, epochs, holding
+from pointsman_service.store.breakers import Key
+from pointsman_service.store.ending import end_unstarted
+from pointsman_service.store.leadership import Leadership
+from pointsman_service.store.store import Connection, Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

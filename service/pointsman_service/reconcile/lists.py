@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable, Sequence
 
-from contract.queues import MAX_PRIORITY, step_of
-from service.broker import Broker
-from service.store import clock, missing
-from service.store.missing import Before
-from service.store.store import Connection
+from pointsman_contract.queues import MAX_PRIORITY, step_of
+from pointsman_service.broker import Broker
+from pointsman_service.store import clock, missing
+from pointsman_service.store.missing import Before
+from pointsman_service.store.store import Connection
 
 _LATE_SECONDS = 15.0
 """Longer than a transaction that marks tasks sent can take to commit."""

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contract import keys
-from contract.events import Beat
-from service.reconcile.beats import parse_beats
-from service.redis import RedisServer
+from pointsman_contract import keys
+from pointsman_contract.events import Beat
+from pointsman_service.reconcile.beats import parse_beats
+from pointsman_service.redis import RedisServer
 
 _LONGEST_STEP_SECONDS = 2.0
 """A judge that was frozen itself has watched nobody meanwhile."""

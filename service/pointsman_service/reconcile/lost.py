@@ -9,20 +9,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from contract.events import Beat, queues_in_hand
-from contract.message import delivery_tag
-from service.broker import Broker
-from service.loops import Loop
-from service.reconcile.lists import Lists
-from service.reconcile.liveness import Liveness
-from service.reconcile.tail import Tail
-from service.redis import RedisServer
-from service.settings import Settings
-from service.store import clock, missing, unclaimed
-from service.store.missing import Unstarted
-from service.store.store import Store
-from service.store.unclaimed import Unclaimed
-from service.telemetry import logger
+from pointsman_contract.events import Beat, queues_in_hand
+from pointsman_contract.message import delivery_tag
+from pointsman_service.broker import Broker
+from pointsman_service.loops import Loop
+from pointsman_service.reconcile.lists import Lists
+from pointsman_service.reconcile.liveness import Liveness
+from pointsman_service.reconcile.tail import Tail
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store import clock, missing, unclaimed
+from pointsman_service.store.missing import Unstarted
+from pointsman_service.store.store import Store
+from pointsman_service.store.unclaimed import Unclaimed
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -4,12 +4,12 @@ Such a claim has no end, and nobody will report one: its worker did so before Re
 epoch cannot run by it either, for a message of another epoch asks.
 """
 
-from contract import keys
-from service.loops import Loop
-from service.redis import RedisServer, ScriptCall
-from service.store import missing
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_contract import keys
+from pointsman_service.loops import Loop
+from pointsman_service.redis import RedisServer, ScriptCall
+from pointsman_service.store import missing
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

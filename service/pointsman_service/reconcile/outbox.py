@@ -1,10 +1,10 @@
 """The sweep ``outbox``: what a process committed and did not live to publish waits for the dispatcher again."""
 
-from service.loops import Loop
-from service.settings import Settings
-from service.store import dispatching
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_service.loops import Loop
+from pointsman_service.settings import Settings
+from pointsman_service.store import dispatching
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -7,21 +7,21 @@ asks Redis alone, obeys within a second or two, whatever either of them has forg
 import time
 from collections.abc import Callable
 
-from contract import keys
-from service.breaker.breaker import BreakerState, Step
-from service.breaker.entry import Entry
-from service.breaker.outlier import OFF, Act, Counted, Decision, Member, Rule, decide
-from service.breaker.registry import Registry
-from service.errors import TooManyBreakers
-from service.loops import Loop
-from service.reconcile.beats import read_beats
-from service.redis import RedisServer
-from service.settings import Settings
-from service.store import ejections, outcomes
-from service.store.ejections import SCOPE, EjectionRow
-from service.store.leadership import Leadership
-from service.store.store import Connection, Store
-from service.telemetry import logger
+from pointsman_contract import keys
+from pointsman_service.breaker.breaker import BreakerState, Step
+from pointsman_service.breaker.entry import Entry
+from pointsman_service.breaker.outlier import OFF, Act, Counted, Decision, Member, Rule, decide
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.errors import TooManyBreakers
+from pointsman_service.loops import Loop
+from pointsman_service.reconcile.beats import read_beats
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store import ejections, outcomes
+from pointsman_service.store.ejections import SCOPE, EjectionRow
+from pointsman_service.store.leadership import Leadership
+from pointsman_service.store.store import Connection, Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

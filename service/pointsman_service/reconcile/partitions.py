@@ -1,9 +1,9 @@
 """The sweep ``partitions``: the days ahead have their partitions before a task of theirs ends."""
 
-from service.loops import Loop
-from service.store.partitions import ensure_partitions
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_service.loops import Loop
+from pointsman_service.store.partitions import ensure_partitions
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -4,12 +4,12 @@ It waits until the pools of its queue have nothing else; then their queues are k
 itself, however, it is cleared. If its worker dies again, the rescue fails it: nothing else can have been the cause.
 """
 
-from contract.events import queues_in_hand
-from service.loops import Loop
-from service.reconcile.liveness import Liveness
-from service.store import quarantine
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_contract.events import queues_in_hand
+from pointsman_service.loops import Loop
+from pointsman_service.reconcile.liveness import Liveness
+from pointsman_service.store import quarantine
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

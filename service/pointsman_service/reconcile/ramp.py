@@ -1,6 +1,6 @@
 """How fast held tasks are let go: a dependency that has just healed is not to meet all of them at once."""
 
-from contract.breaker_policy import BreakerPolicy
+from pointsman_contract.breaker_policy import BreakerPolicy
 
 _DOUBLES_SECONDS = 5.0
 _DOUBLINGS = 32

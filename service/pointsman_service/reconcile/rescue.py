@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Sequence
 
-from contract import keys
-from service.redis import RedisServer, ScriptCall
-from service.store import rescuing
-from service.store.rescuing import Rescued, Running
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_contract import keys
+from pointsman_service.redis import RedisServer, ScriptCall
+from pointsman_service.store import rescuing
+from pointsman_service.store.rescuing import Rescued, Running
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

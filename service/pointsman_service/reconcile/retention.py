@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
-from service.loops import Loop
-from service.settings import Settings
-from service.store import metrics, retention
-from service.store.store import LockNotGot, Store
-from service.telemetry import logger
+from pointsman_service.loops import Loop
+from pointsman_service.settings import Settings
+from pointsman_service.store import metrics, retention
+from pointsman_service.store.store import LockNotGot, Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -2,11 +2,11 @@
 
 import asyncio
 
-from contract import keys
-from contract.backoff import backoff_seconds
-from service.redis import RedisServer
-from service.store import epochs
-from service.store.store import Store
+from pointsman_contract import keys
+from pointsman_contract.backoff import backoff_seconds
+from pointsman_service.redis import RedisServer
+from pointsman_service.store import epochs
+from pointsman_service.store.store import Store
 
 _LOOK_AGAIN_SECONDS = 0.02
 

@@ -3,11 +3,11 @@
 Their worker died while it ran them, or between its report and the acknowledgement.
 """
 
-from service.broker import Broker
-from service.loops import Loop
-from service.store import missing
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_service.broker import Broker
+from pointsman_service.loops import Loop
+from pointsman_service.store import missing
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -3,16 +3,16 @@
 Without an end to it a message that no worker can take to its gate would be sent for ever.
 """
 
-from contract import keys
-from contract.retry import RetryPolicy
-from service.loops import Loop
-from service.reconcile.liveness import Liveness
-from service.reconcile.tail import Tail
-from service.redis import RedisServer, ScriptCall
-from service.settings import Settings
-from service.store import unclaimed
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_contract import keys
+from pointsman_contract.retry import RetryPolicy
+from pointsman_service.loops import Loop
+from pointsman_service.reconcile.liveness import Liveness
+from pointsman_service.reconcile.tail import Tail
+from pointsman_service.redis import RedisServer, ScriptCall
+from pointsman_service.settings import Settings
+from pointsman_service.store import unclaimed
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -7,19 +7,19 @@ here, too: one that never beat, or whose beat is gone.
 
 from dataclasses import dataclass
 
-from contract.events import BEAT_SECONDS
-from service.broker import Broker
-from service.loops import Loop
-from service.reconcile.lists import Lists
-from service.reconcile.liveness import Liveness, Verdict
-from service.reconcile.rescue import Rescuer
-from service.reconcile.tail import Tail
-from service.redis import RedisServer
-from service.settings import Settings
-from service.store import missing
-from service.store.rescuing import Running
-from service.store.store import Store
-from service.telemetry import logger
+from pointsman_contract.events import BEAT_SECONDS
+from pointsman_service.broker import Broker
+from pointsman_service.loops import Loop
+from pointsman_service.reconcile.lists import Lists
+from pointsman_service.reconcile.liveness import Liveness, Verdict
+from pointsman_service.reconcile.rescue import Rescuer
+from pointsman_service.reconcile.tail import Tail
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store import missing
+from pointsman_service.store.rescuing import Running
+from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

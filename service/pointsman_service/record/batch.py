@@ -4,25 +4,25 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from contract.catalogue import TaskTypeSpec
-from contract.errors import ErrorType
-from contract.events import EventKind
-from contract.retry import MAX_ATTEMPTS
-from service.breaker.registry import Called, Registry
-from service.record.by_worker import OutcomesByWorker
-from service.record.calls import CallsOfBreakers, calls_of
-from service.record.events import Event, clean
-from service.store import cancelling, catalogue, recording, rescuing, unclaimed
-from service.store.catalogue import UNKNOWN_TASK_TYPE
-from service.store.counting import count_start
-from service.store.ending import Ending
-from service.store.holding import BY_BREAKER
-from service.store.listeners import Ended, Listeners
-from service.store.locking import lock_tasks
-from service.store.metrics import Tallies
-from service.store.reported import End, NativeEnd, Progressed, Refused, Revoked, Start
-from service.store.store import Connection
-from service.store.unclaimed import Unclaimed
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_contract.errors import ErrorType
+from pointsman_contract.events import EventKind
+from pointsman_contract.retry import MAX_ATTEMPTS
+from pointsman_service.breaker.registry import Called, Registry
+from pointsman_service.record.by_worker import OutcomesByWorker
+from pointsman_service.record.calls import CallsOfBreakers, calls_of
+from pointsman_service.record.events import Event, clean
+from pointsman_service.store import cancelling, catalogue, recording, rescuing, unclaimed
+from pointsman_service.store.catalogue import UNKNOWN_TASK_TYPE
+from pointsman_service.store.counting import count_start
+from pointsman_service.store.ending import Ending
+from pointsman_service.store.holding import BY_BREAKER
+from pointsman_service.store.listeners import Ended, Listeners
+from pointsman_service.store.locking import lock_tasks
+from pointsman_service.store.metrics import Tallies
+from pointsman_service.store.reported import End, NativeEnd, Progressed, Refused, Revoked, Start
+from pointsman_service.store.store import Connection
+from pointsman_service.store.unclaimed import Unclaimed
 
 _LONGEST_WAIT_SECONDS = 10 * 366 * 86_400.0
 _NATIVE = {"SUCCESS": "succeeded", "FAILURE": "failed", "RETRY": "retried"}

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
-from contract.catalogue import MAX_NAME
-from contract.events import PROGRESS_BYTES, RESULT_BYTES, EventKind
+from pointsman_contract.catalogue import MAX_NAME
+from pointsman_contract.events import PROGRESS_BYTES, RESULT_BYTES, EventKind
 
 Field = core_schema.TypedDictField
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from contract.errors import NOBODYS
-from contract.states import TaskState
-from service.store import outcomes
-from service.store.listeners import Ended, Ends
-from service.store.outcomes import Part, Sum, bucket_of
-from service.store.store import Connection
+from pointsman_contract.errors import NOBODYS
+from pointsman_contract.states import TaskState
+from pointsman_service.store import outcomes
+from pointsman_service.store.listeners import Ended, Ends
+from pointsman_service.store.outcomes import Part, Sum, bucket_of
+from pointsman_service.store.store import Connection
 
 
 class OutcomesByWorker:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from contract.dependencies import DEPENDENCY, TASK_TYPE, folded_key, key_of
-from contract.events import EventKind
-from service.breaker.breaker import Kind, Outcome
-from service.breaker.registry import Called, Registry
-from service.record.events import Event, clean
-from service.store.listeners import Ends
-from service.store.store import Connection
+from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE, folded_key, key_of
+from pointsman_contract.events import EventKind
+from pointsman_service.breaker.breaker import Kind, Outcome
+from pointsman_service.breaker.registry import Called, Registry
+from pointsman_service.record.events import Event, clean
+from pointsman_service.store.listeners import Ends
+from pointsman_service.store.store import Connection
 
 
 def calls_of(event: Event) -> Iterator[Called]:

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, cast
 from pydantic_core import ValidationError
 from uuid_utils import UUID
 
-from contract.catalogue import TaskTypeSpec
-from contract.dependencies import DEPENDENCY, TASK_TYPE, key_of
-from contract.events import ErrorBody, EventKind
-from service.record.bodies import LARGEST_ATTEMPT, LONGEST_BREAKER, LONGEST_OWNER, read_body
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE, key_of
+from pointsman_contract.events import ErrorBody, EventKind
+from pointsman_service.record.bodies import LARGEST_ATTEMPT, LONGEST_BREAKER, LONGEST_OWNER, read_body
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 """No entry tells of a moment before."""
@@ -37,7 +37,7 @@ class Event(NamedTuple):
     at: datetime
     late: bool
     body: dict[str, Any]
-    """As ``service.record.bodies`` says of its kind."""
+    """As ``pointsman_service.record.bodies`` says of its kind."""
     breaker: str = ""
     """Of ``held``: the circuit breaker that held it."""
     started_at: datetime | None = None

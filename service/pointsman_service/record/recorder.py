@@ -13,20 +13,20 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from contract import keys
-from contract.failpoints import Failpoint, reach
-from service.breaker.registry import Registry
-from service.errors import Unavailable
-from service.loops import ExpectedFault, Loop
-from service.record.batch import Batch, in_parts, record
-from service.record.events import LONGEST_ENTRY, Event, UnreadableEvent, parse
-from service.redis import RedisServer
-from service.settings import Settings
-from service.store import clock, epochs, left_out, recording
-from service.store.leadership import Leadership
-from service.store.left_out import LeftOut, Reason
-from service.store.store import StatementRefused, Store
-from service.telemetry import logger
+from pointsman_contract import keys
+from pointsman_contract.failpoints import Failpoint, reach
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.errors import Unavailable
+from pointsman_service.loops import ExpectedFault, Loop
+from pointsman_service.record.batch import Batch, in_parts, record
+from pointsman_service.record.events import LONGEST_ENTRY, Event, UnreadableEvent, parse
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store import clock, epochs, left_out, recording
+from pointsman_service.store.leadership import Leadership
+from pointsman_service.store.left_out import LeftOut, Reason
+from pointsman_service.store.store import StatementRefused, Store
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -1,9 +1,9 @@
 """Folds the deltas of TaskMetrics into the rollup, so that reading it stays cheap."""
 
-from service.loops import Loop
-from service.settings import Settings
-from service.store import metrics
-from service.store.store import Store
+from pointsman_service.loops import Loop
+from pointsman_service.settings import Settings
+from pointsman_service.store import metrics
+from pointsman_service.store.store import Store
 
 _DELTAS_A_PASS = 2000
 

@@ -10,8 +10,8 @@ import uuid_utils
 from pydantic_core import to_json
 from sqlalchemy import text
 
-from service.store.arrays import array_columns
-from service.store.store import Connection
+from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.store import Connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from contract.queues import MAX_PRIORITY
-from service.store.store import Connection
+from pointsman_contract.queues import MAX_PRIORITY
+from pointsman_service.store.store import Connection
 
 MOST_BREAKERS = 500
 _MOST_TASK_TYPES = 200

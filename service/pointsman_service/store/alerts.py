@@ -9,8 +9,8 @@ from uuid import UUID
 import uuid_utils
 from sqlalchemy import text
 
-from service.store.arrays import array_columns
-from service.store.store import Connection
+from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.store import Connection
 
 MOST_OPEN = 1000
 """Unresolved alerts that are looked at in one pass."""

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy import text
 
-from service.store.arrays import array_columns
-from service.store.store import Connection
+from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.store import Connection
 
 Key = tuple[str, str]
 """Scope and name."""

@@ -11,10 +11,10 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from contract.states import TaskState
-from service.store.arrays import array_columns
-from service.store.reported import Revoked
-from service.store.store import Connection
+from pointsman_contract.states import TaskState
+from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.reported import Revoked
+from pointsman_service.store.store import Connection
 
 _REQUEST = text("""
     UPDATE task_live SET cancel_requested_at = coalesce(cancel_requested_at, now()),

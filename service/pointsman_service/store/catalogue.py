@@ -7,10 +7,10 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Row, text
 
-from contract.catalogue import TaskTypeSpec
-from service.store.holding import LET_GO
-from service.store.store import Connection
-from service.telemetry import logger
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.store.holding import LET_GO
+from pointsman_service.store.store import Connection
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import text
 
-from service.store.store import Connection
+from pointsman_service.store.store import Connection
 
 
 async def now(connection: Connection) -> float:

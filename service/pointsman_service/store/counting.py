@@ -1,13 +1,13 @@
 """What moves of tasks mean for TaskMetrics: the one place that counts them, from rows that moved and never from events.
 
-Submissions are counted in the statement that stores them (``service.store.birth``).
+Submissions are counted in the statement that stores them (``pointsman_service.store.birth``).
 """
 
 from datetime import datetime
 
-from service.store.listeners import Ended, Ends
-from service.store.metrics import Tallies, Tally
-from service.store.reported import Moved
+from pointsman_service.store.listeners import Ended, Ends
+from pointsman_service.store.metrics import Tallies, Tally
+from pointsman_service.store.reported import Moved
 
 
 def count_start(tallies: Tallies, moved: Moved, at: datetime) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-from contract.states import TaskState
-from service.store.partitions import lowest_id
-from service.store.reading import ID_SLACK
-from service.store.store import Connection
+from pointsman_contract.states import TaskState
+from pointsman_service.store.partitions import lowest_id
+from pointsman_service.store.reading import ID_SLACK
+from pointsman_service.store.store import Connection
 
 NOT_REPLAYED = "NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.id)"
 """SQL: no task of ``task`` was run again."""

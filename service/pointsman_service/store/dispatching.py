@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-from service.broker import Envelope
-from service.store.holding import BLOCKED_BY, BY_BREAKER, HELD
-from service.store.pausing import IS_PAUSED
-from service.store.store import Connection
+from pointsman_service.broker import Envelope
+from pointsman_service.store.holding import BLOCKED_BY, BY_BREAKER, HELD
+from pointsman_service.store.pausing import IS_PAUSED
+from pointsman_service.store.store import Connection
 
 _WAITING = text(
     """

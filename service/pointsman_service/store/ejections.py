@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from service.store.store import Connection
+from pointsman_service.store.store import Connection
 
 SCOPE = "worker"
 """Of their breakers; the name is the node's."""

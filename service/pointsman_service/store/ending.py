@@ -11,18 +11,18 @@ from typing import Self
 
 from sqlalchemy import text
 
-from contract.states import TaskState
-from service.store import metrics
-from service.store.arrays import array_columns
-from service.store.counting import count_ends
-from service.store.holding import held_until, held_while_due_until
-from service.store.listeners import Ended, Ends, Listeners
-from service.store.metrics import Tallies
-from service.store.models import FinishedTask
-from service.store.moves import may_become
-from service.store.queue_wait import queue_wait
-from service.store.reported import End, columns_of, moved_of
-from service.store.store import Connection
+from pointsman_contract.states import TaskState
+from pointsman_service.store import metrics
+from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.counting import count_ends
+from pointsman_service.store.holding import held_until, held_while_due_until
+from pointsman_service.store.listeners import Ended, Ends, Listeners
+from pointsman_service.store.metrics import Tallies
+from pointsman_service.store.models import FinishedTask
+from pointsman_service.store.moves import may_become
+from pointsman_service.store.queue_wait import queue_wait
+from pointsman_service.store.reported import End, columns_of, moved_of
+from pointsman_service.store.store import Connection
 
 FOLLOWED = "e.retry_at IS NOT NULL AND e.attempt - t.interruptions < coalesce(e.max_attempts, t.max_attempts)"
 """SQL: whether another attempt may follow the failure ``e`` of a row ``t``."""

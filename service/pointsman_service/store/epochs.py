@@ -6,9 +6,9 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from service.store import metrics
-from service.store.metrics import Tallies
-from service.store.store import Connection
+from pointsman_service.store import metrics
+from pointsman_service.store.metrics import Tallies
+from pointsman_service.store.store import Connection
 
 FIRST_ID = "0-0"
 

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from contract.dependencies import key_of
-from service.store.breakers import LETS_THROUGH_AT, Key
-from service.store.store import Connection
+from pointsman_contract.dependencies import key_of
+from pointsman_service.store.breakers import LETS_THROUGH_AT, Key
+from pointsman_service.store.store import Connection
 
 BY_BREAKER = "breaker:"
 """``held_reason`` of a task that a circuit breaker holds begins so; then comes ``<scope>:<name>``."""

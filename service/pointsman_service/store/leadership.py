@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
-from service.store.store import Store
+from pointsman_service.store.store import Store
 
 _TAKE = text("""
     INSERT INTO leader AS old (name, holder, fence, expires_at)

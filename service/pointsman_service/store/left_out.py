@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from sqlalchemy import text
 
-from service.store.arrays import array_columns
-from service.store.store import Connection
+from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.store import Connection
 
 
 class Reason(StrEnum):

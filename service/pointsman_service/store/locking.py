@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from sqlalchemy import text
 
-from service.store.store import Connection
+from pointsman_service.store.store import Connection
 
 _LOCK = text("SELECT FROM task_live WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE")
 

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from service.store.histogram import bucket_of, merge
-from service.store.models import TaskMetrics, TaskMetricsDelta
-from service.store.store import Connection
+from pointsman_service.store.histogram import bucket_of, merge
+from pointsman_service.store.models import TaskMetrics, TaskMetricsDelta
+from pointsman_service.store.store import Connection
 
 COUNTERS = (
     "submitted",

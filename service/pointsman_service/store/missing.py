@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from service.store.arrays import array_columns
-from service.store.rescuing import Running
-from service.store.store import Connection
+from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.rescuing import Running
+from pointsman_service.store.store import Connection
 
 
 @dataclass(frozen=True, slots=True)

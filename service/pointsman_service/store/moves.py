@@ -1,6 +1,6 @@
-"""The legal moves of ``contract.states`` as conditions of SQL, so that no statement makes another."""
+"""The legal moves of ``pointsman_contract.states`` as conditions of SQL, so that no statement makes another."""
 
-from contract.states import LEGAL_MOVES, UNFINISHED, TaskState
+from pointsman_contract.states import LEGAL_MOVES, UNFINISHED, TaskState
 
 
 def may_become(new: TaskState, row: str = "t") -> str:

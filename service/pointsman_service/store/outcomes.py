@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import text
 
-from service.store.arrays import array_columns
-from service.store.store import Connection
+from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.store import Connection
 
 BUCKET_SECONDS = 10.0
 KEPT_SECONDS = 900.0

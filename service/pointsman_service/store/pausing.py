@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from service.store.store import Connection
+from pointsman_service.store.store import Connection
 
 _SET = text("""
     INSERT INTO queue_pause AS old (queue, paused, revision, reason, actor)

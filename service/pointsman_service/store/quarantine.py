@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from service.store.holding import LET_GO, QUARANTINE
-from service.store.store import Connection
+from pointsman_service.store.holding import LET_GO, QUARANTINE
+from pointsman_service.store.store import Connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
-from contract.states import TERMINAL, UNFINISHED, TaskState
-from service.store.breakers import LETS_THROUGH_AT
-from service.store.holding import BY_BREAKER
-from service.store.models import FinishedTask, LiveTask
-from service.store.partitions import lowest_id
-from service.store.store import Connection
+from pointsman_contract.states import TERMINAL, UNFINISHED, TaskState
+from pointsman_service.store.breakers import LETS_THROUGH_AT
+from pointsman_service.store.holding import BY_BREAKER
+from pointsman_service.store.models import FinishedTask, LiveTask
+from pointsman_service.store.partitions import lowest_id
+from pointsman_service.store.store import Connection
 
 _COLUMNS = [column.name for column in FinishedTask.__table__.columns]
 _LIVE = frozenset(column.name for column in LiveTask.__table__.columns)

@@ -9,9 +9,9 @@ from uuid import UUID
 from pydantic_core import to_json
 from sqlalchemy import text
 
-from contract.states import TERMINAL, TaskState
-from service.store.arrays import array_columns
-from service.store.store import Connection
+from pointsman_contract.states import TERMINAL, TaskState
+from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.store import Connection
 
 REPLAYABLE = TERMINAL - {TaskState.SUCCEEDED}
 """A task that ended so can be run again."""

@@ -100,7 +100,7 @@ class NativeEnd(NamedTuple):
 def columns_of(
     rows: Sequence[End] | Sequence[NativeEnd] | Sequence[Progressed] | Sequence[Refused],
 ) -> dict[str, object]:
-    """One array for each field, for ``service.store.arrays``. There is at least one row."""
+    """One array for each field, for ``pointsman_service.store.arrays``. There is at least one row."""
     return dict(zip(rows[0]._fields, map(list, zip(*rows, strict=True)), strict=True))
 
 

@@ -6,16 +6,16 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from contract.errors import ErrorType
-from contract.states import TaskState
-from service.store import recording
-from service.store.arrays import array_columns
-from service.store.ending import Ending
-from service.store.holding import MOST_IN_A_ROW, QUARANTINE
-from service.store.listeners import Ended, Listeners
-from service.store.queue_wait import SLA_OF_THE_FIRST
-from service.store.reported import End, Moved, moved_of
-from service.store.store import Connection
+from pointsman_contract.errors import ErrorType
+from pointsman_contract.states import TaskState
+from pointsman_service.store import recording
+from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.ending import Ending
+from pointsman_service.store.holding import MOST_IN_A_ROW, QUARANTINE
+from pointsman_service.store.listeners import Ended, Listeners
+from pointsman_service.store.queue_wait import SLA_OF_THE_FIRST
+from pointsman_service.store.reported import End, Moved, moved_of
+from pointsman_service.store.store import Connection
 
 _MESSAGE = "its worker went away while it ran (killed, out of memory, or its machine was lost)"
 _STOPPED_MESSAGE = "its worker was stopped while it ran"

@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from sqlalchemy import text
 
-from service.store.models import FinishedTask
-from service.store.partitions import PARTITION_PREFIX, lock_partitions, lowest_id, partition_name
-from service.store.store import Connection
+from pointsman_service.store.models import FinishedTask
+from pointsman_service.store.partitions import PARTITION_PREFIX, lock_partitions, lowest_id, partition_name
+from pointsman_service.store.store import Connection
 
 _HOURS = 24
 _MOST_SURVIVORS = 10_000

@@ -9,9 +9,13 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.store.partitions import PARTITION_PREFIX
+from pointsman_service.store.partitions import PARTITION_PREFIX
 
-_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGE = Path(__file__).resolve().parents[1]
+_MIGRATIONS = next(
+    place for place in (_PACKAGE / "migrations", _PACKAGE.parents[1] / "migrations") if (place / "env.py").is_file()
+)
+"""A wheel has them inside the package, a checkout at its top."""
 
 
 def is_ours(table: str) -> bool:
@@ -24,7 +28,7 @@ def alembic_config(database_url: str) -> Config:
     # Not from alembic.ini, which is for the command line: an installed package does not have it.
     config = Config()
     for name, value in (
-        ("script_location", str(_ROOT / "migrations")),
+        ("script_location", str(_MIGRATIONS)),
         ("path_separator", "os"),
         ("sqlalchemy.url", database_url),
     ):
@@ -43,8 +47,8 @@ async def migrate(database_url: str, revision: str = "head") -> None:
 
 
 def head() -> str:
-    """The newest revision of the migrations in this checkout."""
-    found = ScriptDirectory(str(_ROOT / "migrations")).get_current_head()
+    """The newest revision of the migrations that came with this code."""
+    found = ScriptDirectory(str(_MIGRATIONS)).get_current_head()
     assert found is not None
     return found
 

@@ -3,8 +3,8 @@
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
-from service.store.models import Base
-from service.store.store import Connection
+from pointsman_service.store.models import Base
+from pointsman_service.store.store import Connection
 
 _DIALECT = PGDialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves its constructor untyped
 

@@ -8,9 +8,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection as Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.errors import DatabaseAway
-from service.loops import ExpectedFault
-from service.store.listeners import Listeners
+from pointsman_service.errors import DatabaseAway
+from pointsman_service.loops import ExpectedFault
+from pointsman_service.store.listeners import Listeners
 
 __all__ = [
     "Connection",

@@ -9,7 +9,7 @@ from pydantic_core import from_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.store.arrays import array_columns
+from pointsman_service.store.arrays import array_columns
 
 
 @dataclass(slots=True)

@@ -7,16 +7,16 @@ from typing import NamedTuple
 
 from sqlalchemy import text
 
-from contract.errors import ErrorType
-from contract.retry import RetryPolicy
-from contract.states import TaskState
-from service.store import recording
-from service.store.arrays import array_columns
-from service.store.ending import Ending
-from service.store.holding import held_until
-from service.store.listeners import Ended, Listeners
-from service.store.reported import End, Moved
-from service.store.store import Connection
+from pointsman_contract.errors import ErrorType
+from pointsman_contract.retry import RetryPolicy
+from pointsman_contract.states import TaskState
+from pointsman_service.store import recording
+from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.ending import Ending
+from pointsman_service.store.holding import held_until
+from pointsman_service.store.listeners import Ended, Listeners
+from pointsman_service.store.reported import End, Moved
+from pointsman_service.store.store import Connection
 
 UNCLAIMED = "unclaimed"
 """``held_reason`` of a task that was sent in vain too often, until an attempt of it has failed for that."""

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from sqlalchemy import text
 
-from service.store.metrics import COUNTERS
-from service.store.store import Connection
+from pointsman_service.store.metrics import COUNTERS
+from pointsman_service.store.store import Connection
 
 GroupBy = Literal["task_type", "queue", "both", "none"]
 
@@ -21,9 +21,9 @@ class Sums:
     queue: str | None
     """None when not grouped by it."""
     counts: dict[str, float]
-    """By ``service.store.metrics.COUNTERS``."""
+    """By ``pointsman_service.store.metrics.COUNTERS``."""
     run: dict[int, int]
-    """Histogram of run time (``service.store.histogram``)."""
+    """Histogram of run time (``pointsman_service.store.histogram``)."""
     wait: dict[int, int]
     """Histogram of queue wait."""
     covered_seconds: float

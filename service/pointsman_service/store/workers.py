@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from sqlalchemy import func, text
 from sqlalchemy.dialects.postgresql import insert
 
-from contract.events import Beat
-from service.store.models import Worker
-from service.store.store import Connection
+from pointsman_contract.events import Beat
+from pointsman_service.store.models import Worker
+from pointsman_service.store.store import Connection
 
 _FORGET = text("DELETE FROM worker WHERE last_seen_at < now() - interval '1 day'")
 _SEEN = text("""

@@ -5,7 +5,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from service.admit.submission import BatchItem, Submission
+from pointsman_service.admit.submission import BatchItem, Submission
 
 _MOMENTS = ("scheduled_at", "expires_at")
 _ARGUMENTS = ("args", "kwargs")

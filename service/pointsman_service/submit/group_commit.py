@@ -7,14 +7,14 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from service.breaker.view import BreakerView
-from service.dispatch.publisher import Publisher
-from service.dispatch.window import OpenWindow
-from service.errors import PointsmanError, TooManyWaiting
-from service.settings import Settings
-from service.store.store import Store
-from service.store.submitting import NewTask
-from service.submit.writer import Receipt, Writer
+from pointsman_service.breaker.view import BreakerView
+from pointsman_service.dispatch.publisher import Publisher
+from pointsman_service.dispatch.window import OpenWindow
+from pointsman_service.errors import PointsmanError, TooManyWaiting
+from pointsman_service.settings import Settings
+from pointsman_service.store.store import Store
+from pointsman_service.store.submitting import NewTask
+from pointsman_service.submit.writer import Receipt, Writer
 
 _TURNS = 2
 """Turns of the event loop before a group is taken: in the first it reads the sockets, in the second the requests that

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import uuid_utils
 from pydantic_core import to_json
 
-from service.admit.carrying import uncarried
-from service.admit.catalogue import Catalogue
-from service.admit.submission import Submission, too_late
-from service.errors import (
+from pointsman_service.admit.carrying import uncarried
+from pointsman_service.admit.catalogue import Catalogue
+from pointsman_service.admit.submission import Submission, too_late
+from pointsman_service.errors import (
     BodyTooLarge,
     BreakerOpen,
     InvalidRequest,
@@ -21,15 +21,15 @@ from service.errors import (
     PointsmanError,
     Unavailable,
 )
-from service.loops import ExpectedFault
-from service.settings import Settings
-from service.store import submitting
-from service.store.holding import Blocking
-from service.store.store import StatementRefused, Store
-from service.store.submitting import NewTask
-from service.submit.fingerprint import fingerprints_of
-from service.submit.group_commit import GroupCommit
-from service.submit.writer import Receipt
+from pointsman_service.loops import ExpectedFault
+from pointsman_service.settings import Settings
+from pointsman_service.store import submitting
+from pointsman_service.store.holding import Blocking
+from pointsman_service.store.store import StatementRefused, Store
+from pointsman_service.store.submitting import NewTask
+from pointsman_service.submit.fingerprint import fingerprints_of
+from pointsman_service.submit.group_commit import GroupCommit
+from pointsman_service.submit.writer import Receipt
 
 REFUSALS = (InvalidRequest, BodyTooLarge, BreakerOpen)
 """What ``Submitter.admit`` has against a submission. Time, a deploy or a circuit breaker may have brought it about."""

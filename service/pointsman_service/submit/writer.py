@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from contract.failpoints import Failpoint, reach
-from service.breaker.view import BreakerView
-from service.broker import Envelope
-from service.dispatch.publisher import Publisher
-from service.dispatch.window import OpenWindow
-from service.errors import (
+from pointsman_contract.failpoints import Failpoint, reach
+from pointsman_service.breaker.view import BreakerView
+from pointsman_service.broker import Envelope
+from pointsman_service.dispatch.publisher import Publisher
+from pointsman_service.dispatch.window import OpenWindow
+from pointsman_service.errors import (
     DatabaseAway,
     DatabaseDiffers,
     InvalidRequest,
@@ -20,9 +20,9 @@ from service.errors import (
     PointsmanError,
     Unavailable,
 )
-from service.settings import Settings
-from service.store import submitting
-from service.store.store import (
+from pointsman_service.settings import Settings
+from pointsman_service.store import submitting
+from pointsman_service.store.store import (
     Connection,
     ConnectionLost,
     DatabaseTrouble,
@@ -32,8 +32,8 @@ from service.store.store import (
     StatementRefused,
     Store,
 )
-from service.store.submitting import NewTask, Stored
-from service.telemetry import logger
+from pointsman_service.store.submitting import NewTask, Stored
+from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from service.embedded.ports import HOST, free_port
+from pointsman_service.embedded.ports import HOST, free_port
 from tests.benchmark.database import Database
 from tests.benchmark.stack import Stack
 

@@ -4,15 +4,15 @@ from typing import Any
 import httpx
 import pytest
 
-from contract.addresses import EVERYWHERE
-from service.alert.channels import Channels
-from service.alert.lookout import Lookout
-from service.alert.notifier import Notifier
-from service.alert.sweep import AlertSweep
-from service.breaker.breaker import Kind, Outcome
-from service.breaker.registry import Registry
-from service.channel_settings import AlertChannel
-from service.settings import Settings
+from pointsman_contract.addresses import EVERYWHERE
+from pointsman_service.alert.channels import Channels
+from pointsman_service.alert.lookout import Lookout
+from pointsman_service.alert.notifier import Notifier
+from pointsman_service.alert.sweep import AlertSweep
+from pointsman_service.breaker.breaker import Kind, Outcome
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.channel_settings import AlertChannel
+from pointsman_service.settings import Settings
 from tests.integration.read.conftest import application
 from tests.integration.spine import Spine
 from tests.peers.http import HTTPPeer

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.alert import guard
-from service.alert.channels import Channels
-from service.alert.delivering import Delivered, NotDelivered
-from service.channel_settings import WebhookChannel
-from service.settings import Settings
+from pointsman_service.alert import guard
+from pointsman_service.alert.channels import Channels
+from pointsman_service.alert.delivering import Delivered, NotDelivered
+from pointsman_service.channel_settings import WebhookChannel
+from pointsman_service.settings import Settings
 from tests.peers.certificates import Certificate
 from tests.peers.http import HTTPPeer, Reply
 from tests.unit.alert.words import MESSAGE, webhook

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from service.alert.channels import Channels
-from service.alert.delivering import NotDelivered
-from service.channel_settings import EmailChannel
-from service.settings import Settings
+from pointsman_service.alert.channels import Channels
+from pointsman_service.alert.delivering import NotDelivered
+from pointsman_service.channel_settings import EmailChannel
+from pointsman_service.settings import Settings
 from tests.integration.alert.conftest import Alerting
 from tests.integration.spine import Spine
 from tests.peers.certificates import Certificate

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from service.alert.notifier import Notifier
+from pointsman_service.alert.notifier import Notifier
 from tests.integration.alert.conftest import Alerting
 from tests.integration.spine import Spine
 from tests.peers.http import HTTPPeer, Reply

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from contract import keys
-from service.alert.channels import Channels
-from service.alert.outage import OutageWatch
-from service.embedded.postgres import PostgresServer
-from service.embedded.valkey import ValkeyServer
-from service.redis import RedisServer
+from pointsman_contract import keys
+from pointsman_service.alert.channels import Channels
+from pointsman_service.alert.outage import OutageWatch
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.valkey import ValkeyServer
+from pointsman_service.redis import RedisServer
 from tests.integration.alert.conftest import Alerting
 from tests.peers.http import HTTPPeer, Reply
 

@@ -3,10 +3,10 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from service.alert.facts import Facts
-from service.alert.lookout import Lookout
-from service.alert.rules import judge
-from service.alert.sweep import limits_of
+from pointsman_service.alert.facts import Facts
+from pointsman_service.alert.lookout import Lookout
+from pointsman_service.alert.rules import judge
+from pointsman_service.alert.sweep import limits_of
 from tests.integration.alert.conftest import Alerting
 from tests.integration.reconcile.judge import beat
 from tests.integration.spine import Spine, new_task

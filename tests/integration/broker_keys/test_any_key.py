@@ -13,26 +13,26 @@ from typing import Any
 
 import pytest
 
-from contract import keys
-from contract.queues import STEPS, UNACKED, UNACKED_INDEX, list_key
-from contract.states import TERMINAL
-from service.alert.channels import Channels
-from service.alert.lookout import Lookout
-from service.alert.outage import OutageWatch
-from service.alert.rules import judge
-from service.alert.sweep import limits_of
-from service.breaker.registry import Registry
-from service.breaker.snapshot import Snapshot
-from service.loops import ExpectedFault
-from service.observe.views import Views
-from service.reconcile.beats import BeatWatch
-from service.reconcile.broker_keys import OF_A_QUEUE, OF_ALL, BrokerKeySweep
-from service.reconcile.liveness import Liveness
-from service.reconcile.lost import LostSweep
-from service.reconcile.old_claims import OldClaimsSweep
-from service.reconcile.outliers import OutlierSweep
-from service.reconcile.vanished import VanishedSweep
-from service.redis import BrokerAway, Word
+from pointsman_contract import keys
+from pointsman_contract.queues import STEPS, UNACKED, UNACKED_INDEX, list_key
+from pointsman_contract.states import TERMINAL
+from pointsman_service.alert.channels import Channels
+from pointsman_service.alert.lookout import Lookout
+from pointsman_service.alert.outage import OutageWatch
+from pointsman_service.alert.rules import judge
+from pointsman_service.alert.sweep import limits_of
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.breaker.snapshot import Snapshot
+from pointsman_service.loops import ExpectedFault
+from pointsman_service.observe.views import Views
+from pointsman_service.reconcile.beats import BeatWatch
+from pointsman_service.reconcile.broker_keys import OF_A_QUEUE, OF_ALL, BrokerKeySweep
+from pointsman_service.reconcile.liveness import Liveness
+from pointsman_service.reconcile.lost import LostSweep
+from pointsman_service.reconcile.old_claims import OldClaimsSweep
+from pointsman_service.reconcile.outliers import OutlierSweep
+from pointsman_service.reconcile.vanished import VanishedSweep
+from pointsman_service.redis import BrokerAway, Word
 from tests.integration.spine import Spine, new_task
 
 QUEUE, LIST = "maintenance", list_key("maintenance", 7)

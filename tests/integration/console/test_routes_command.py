@@ -1,4 +1,4 @@
-"""``python -m service routes`` beside a database with a catalogue."""
+"""``python -m pointsman_service routes`` beside a database with a catalogue."""
 
 import asyncio
 import json
@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from contract.catalogue import TaskTypeSpec
-from service.settings import Settings
-from service.store import catalogue
-from service.store.store import Store
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.settings import Settings
+from pointsman_service.store import catalogue
+from pointsman_service.store.store import Store
 
 ROOT = Path(__file__).parents[3]
 
@@ -33,7 +33,7 @@ async def routes(settings: Settings, store: Store) -> Any:
             "POINTSMAN_DATA_DIR": str(settings.data_dir),
             **variables,
         }
-        words = (sys.executable, "-m", "service", "routes", *words)
+        words = (sys.executable, "-m", "pointsman_service", "routes", *words)
         return await asyncio.to_thread(
             subprocess.run, words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60
         )

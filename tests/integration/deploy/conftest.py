@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded.postgres import PostgresServer
-from service.embedded.valkey import ValkeyServer
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.valkey import ValkeyServer
 from tests.integration.deploy.image import Image, IndexAway, NoPython, build, remove
 from tests.needs import missing
 from tests.unit.deploy.compose import services

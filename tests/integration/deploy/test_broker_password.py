@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.embedded.binaries import valkey_server
-from service.embedded.ports import free_port
+from pointsman_service.embedded.binaries import valkey_server
+from pointsman_service.embedded.ports import free_port
 from tests.peers.waiting import until
 from tests.unit.deploy.compose import environment, services
 

@@ -34,13 +34,13 @@ def test_image_says_how_it_is_run(buildah: Buildah) -> None:
     found: dict[str, Any] = json.loads(buildah("inspect", "--type", "image", "localhost/pointsman:test").stdout)
     config = found["Docker"]["config"]
     assert (config["User"], config["WorkingDir"], config["StopSignal"]) == ("10001:10001", "/app", "SIGTERM")
-    assert (config["Entrypoint"] or [], config["Cmd"]) == ([], ["python", "-m", "service", "api"])
-    assert config["Healthcheck"]["Test"] == ["CMD", "python", "-m", "contract.pulse"]
+    assert (config["Entrypoint"] or [], config["Cmd"]) == ([], ["python", "-m", "pointsman_service", "api"])
+    assert config["Healthcheck"]["Test"] == ["CMD", "python", "-m", "pointsman_contract.pulse"]
 
 
 def test_every_program_starts_as_an_ordinary_user_who_cannot_write(buildah: Buildah) -> None:
     assert buildah.run("python", "-c", "import os; print(os.getuid(), os.getgid())").stdout == "10001 10001\n"
-    for words in (["python", "-m", "service", "--help"], ["celery", "-A", "workers", "worker", "--help"]):
+    for words in (["python", "-m", "pointsman_service", "--help"], ["celery", "-A", "pointsman", "worker", "--help"]):
         found = buildah.run(*words)
         assert found.returncode == 0, found.stderr
     refused = buildah.run("python", "-c", "open('/app/x', 'w')")

@@ -17,10 +17,10 @@ import httpx
 import pytest
 import redis
 
-from contract.states import TERMINAL
-from service.embedded.ports import free_port
-from service.embedded.postgres import PostgresServer
-from service.embedded.valkey import ValkeyServer
+from pointsman_contract.states import TERMINAL
+from pointsman_service.embedded.ports import free_port
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.valkey import ValkeyServer
 from tests.integration.deploy.image import Image
 from tests.integration.workers.support import until
 from tests.unit.deploy import compose

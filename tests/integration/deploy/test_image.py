@@ -24,7 +24,7 @@ def test_environment_is_the_locked_packages_and_nothing_else(image: Image) -> No
 def test_application_is_what_was_copied_without_the_embedded_servers(image: Image) -> None:
     copied = {copy.text.split()[0] for copy in stages()[0].all("COPY")} - {"requirements.runtime.lock"}
     assert {path.name for path in image.app.iterdir()} == copied
-    assert not (image.app / "service" / "embedded").exists()
+    assert not (image.app / "service" / "pointsman_service" / "embedded").exists()
     assert not [path for path in image.root.rglob("*.env*") if path.is_file()]
 
 
@@ -50,8 +50,8 @@ def test_user_of_the_image_can_write_nowhere_but_in_tmp(image: Image) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["python", "-m", "service", "--help"], ["python", "-m", "service", "openapi"],
-     ["celery", "-A", "workers", "--version"], ["celery", "-A", "workers", "worker", "--help"]],
+    [["python", "-m", "pointsman_service", "--help"], ["python", "-m", "pointsman_service", "openapi"],
+     ["celery", "-A", "pointsman", "--version"], ["celery", "-A", "pointsman", "worker", "--help"]],
 )  # fmt: skip
 def test_program_starts(image: Image, words: list[str]) -> None:
     found = image.run(*words)
@@ -61,14 +61,15 @@ def test_program_starts(image: Image, words: list[str]) -> None:
 
 def test_everything_is_imported_from_the_image_or_python_itself(image: Image) -> None:
     listing = (
-        "import sys, pathlib, service.__main__, service.app, workers.app, workers.steps, contract.pulse;"
-        "from workers import celery; celery.loader.import_default_modules();"
+        "import sys, pathlib, pointsman_service.__main__, pointsman_service.app;"
+        "import pointsman.app, pointsman.steps, pointsman_contract.pulse;"
+        "from pointsman import celery; celery.loader.import_default_modules();"
         "print(*{m.__file__ for m in list(sys.modules.values()) if getattr(m, '__file__', None)}, sep='\\n')"
     )
     found = image.run("python", "-c", listing)
     assert found.returncode == 0, found.stderr
     files = found.stdout.split()
-    assert f"{image.app}/workers/tasks/http.py" in files
+    assert f"{image.app}/workers/pointsman/tasks/http.py" in files
     strange = [
         file
         for file in files

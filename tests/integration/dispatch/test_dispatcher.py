@@ -1,6 +1,6 @@
-from contract.queues import list_key
-from service.dispatch.dispatcher import Dispatcher
-from service.settings import Settings
+from pointsman_contract.queues import list_key
+from pointsman_service.dispatch.dispatcher import Dispatcher
+from pointsman_service.settings import Settings
 from tests.integration.spine import Spine, new_task
 
 

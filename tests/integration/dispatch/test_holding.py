@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.breaker.breaker import BreakerState
+from pointsman_service.breaker.breaker import BreakerState
 from tests.integration.holding import LIST, SMTP, Holding
 from tests.integration.spine import Spine
 

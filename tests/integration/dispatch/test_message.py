@@ -8,11 +8,11 @@ import pytest
 from celery import Celery
 from kombu.transport.redis import Channel
 
-from contract.message import HEADER, managed_header
-from contract.queues import list_key
-from service.broker import BrokerShut
-from service.dispatch.publisher import Publisher
-from service.submit.writer import envelope_of
+from pointsman_contract.message import HEADER, managed_header
+from pointsman_contract.queues import list_key
+from pointsman_service.broker import BrokerShut
+from pointsman_service.dispatch.publisher import Publisher
+from pointsman_service.submit.writer import envelope_of
 from tests.integration.spine import Spine, new_task
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.postgres import PostgresServer
 from tests.integration.embedded.running_up import STRANGER, StartUp, Up
 
 HERE = Path(__file__).parent
@@ -80,14 +80,16 @@ def _python_for_stranger() -> tuple[str, dict[str, str]]:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = next(path for path in sys.path if path.endswith("site-packages"))
     environment = {
-        "PYTHONPATH": os.pathsep.join([str(HERE.parents[2]), packages]),
+        "PYTHONPATH": os.pathsep.join(
+            [*(str(HERE.parents[2] / part) for part in ("contract", "service", "workers", "")), packages]
+        ),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HOME": "/nonexistent",
     }
     for python in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
         try:
             tried = subprocess.run(
-                [python, "-c", "import service.embedded.up"],
+                [python, "-c", "import pointsman_service.embedded.up"],
                 env={**os.environ, **environment},
                 cwd="/",
                 user=STRANGER,

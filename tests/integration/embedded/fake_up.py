@@ -1,4 +1,4 @@
-"""``python -m service.embedded`` with small stand-ins for migrations, service and workers.
+"""``python -m pointsman_service.embedded`` with small stand-ins for migrations, service and workers.
 
 Run as a script with the same options. ``FAKE_MIGRATE``, ``FAKE_SERVICE`` and ``FAKE_WORKER`` replace the program of a
 child; ``FAKE_CELERY=1`` adds a real Celery node.
@@ -9,12 +9,12 @@ import signal
 import sys
 from pathlib import Path
 
-from service.embedded.children import ChildSpec, StopStep
-from service.embedded.errors import EmbeddedError
-from service.embedded.logs import Console
-from service.embedded.options import Options, Pools, parse_options
-from service.embedded.plan import Plan
-from service.embedded.up import up
+from pointsman_service.embedded.children import ChildSpec, StopStep
+from pointsman_service.embedded.errors import EmbeddedError
+from pointsman_service.embedded.logs import Console
+from pointsman_service.embedded.options import Options, Pools, parse_options
+from pointsman_service.embedded.plan import Plan
+from pointsman_service.embedded.up import up
 
 MIGRATE = "import os; print('migrating', os.environ['POINTSMAN_DATABASE_URL'], os.environ['POINTSMAN_REDIS_URL'])"
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from service.embedded.binaries import postgres_home
+from pointsman_service.embedded.binaries import postgres_home
 
 MARK = "POINTSMAN_TEST_MARK"
 STRANGER = 65534

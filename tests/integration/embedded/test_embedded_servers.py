@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from service.embedded import binaries
-from service.embedded.postgres import PostgresServer
-from service.embedded.valkey import ValkeyServer
+from pointsman_service.embedded import binaries
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.valkey import ValkeyServer
 from tests.integration.embedded.running_up import psql
 
 

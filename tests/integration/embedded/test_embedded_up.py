@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from contract.run_file import RunFile
+from pointsman_contract.run_file import RunFile
 from tests.integration.embedded.running_up import NAMELESS, STRANGER, StartUp, Up, eventually, psql
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the death signal of a parent exists on Linux only")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from service.embedded.child import Tier
-from service.embedded.children import ChildSpec
-from service.embedded.errors import ChildFailed
-from service.embedded.logs import Console
-from service.embedded.supervisor import Supervisor
+from pointsman_service.embedded.child import Tier
+from pointsman_service.embedded.children import ChildSpec
+from pointsman_service.embedded.errors import ChildFailed
+from pointsman_service.embedded.logs import Console
+from pointsman_service.embedded.supervisor import Supervisor
 
 PATIENCE_SECONDS = 0.3
 LONGER_SECONDS = 3 * PATIENCE_SECONDS

@@ -12,14 +12,14 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from contract.catalogue import TaskTypeSpec
-from service.database import create_engine
-from service.embedded.ports import HOST, free_port
-from service.embedded.postgres import PostgresServer
-from service.embedded.valkey import ValkeyServer
-from service.settings import Settings
-from service.store import catalogue
-from service.store.store import Store
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.database import create_engine
+from pointsman_service.embedded.ports import HOST, free_port
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.valkey import ValkeyServer
+from pointsman_service.settings import Settings
+from pointsman_service.store import catalogue
+from pointsman_service.store.store import Store
 from tests.acceptance.processes import Child
 from tests.acceptance.waiting import until
 
@@ -37,7 +37,7 @@ class Watch:
 
 
 class Api:
-    """A running ``python -m service api``."""
+    """A running ``python -m pointsman_service api``."""
 
     def __init__(self, child: Child, port: int, log: Path) -> None:
         self.child = child
@@ -118,7 +118,7 @@ async def api(
             "POINTSMAN_CONNECTIONS_MOST": "80",
         }
     log = directory / "api.log"
-    child = Child("api", ["-m", "service", "api", "--host", "0.0.0.0", "--port", str(port)], environment, log)
+    child = Child("api", ["-m", "pointsman_service", "api", "--host", "0.0.0.0", "--port", str(port)], environment, log)
     running = Api(child, port, log)
     child.start()
     try:

@@ -1,11 +1,11 @@
 import pytest
 
-from service.breaker.breaker import Kind, Outcome
-from service.breaker.registry import Registry
-from service.errors import TooManyListeners
-from service.live.transitions import Listener, TransitionStream
-from service.settings import Settings
-from service.store.store import Store
+from pointsman_service.breaker.breaker import Kind, Outcome
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.errors import TooManyListeners
+from pointsman_service.live.transitions import Listener, TransitionStream
+from pointsman_service.settings import Settings
+from pointsman_service.store.store import Store
 
 FAILURE = Outcome(Kind.FAILURE)
 NOW = 0.0
@@ -62,7 +62,7 @@ async def test_nothing_between_reading_back_and_listening_is_missed_or_told_twic
 async def test_listener_that_falls_behind_is_cut_off(
     store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.live.transitions._WAITING", 2)
+    monkeypatch.setattr("pointsman_service.live.transitions._WAITING", 2)
     stream = TransitionStream(store, 100)
     listener = await stream.listen(None)
     for name in ("a", "b", "c"):

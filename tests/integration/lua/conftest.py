@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from contract import keys
-from service.redis import RedisServer, Word
+from pointsman_contract import keys
+from pointsman_service.redis import RedisServer, Word
 
 EPOCH = 7
 

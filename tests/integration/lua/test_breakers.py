@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from contract import keys
-from contract.breaker_entry import (
+from pointsman_contract import keys
+from pointsman_contract.breaker_entry import (
     BLOCKS,
     DEFAULT_FIELD,
     PASSES,
@@ -17,7 +17,7 @@ from contract.breaker_entry import (
     lets_pass,
     provisional_of,
 )
-from contract.breaker_policy import BreakerPolicy
+from pointsman_contract.breaker_policy import BreakerPolicy
 
 from .conftest import EPOCH, Scripts
 

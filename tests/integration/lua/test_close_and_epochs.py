@@ -1,4 +1,4 @@
-from contract import keys
+from pointsman_contract import keys
 
 from .conftest import EPOCH, Scripts
 

@@ -1,6 +1,6 @@
 import json
 
-from contract import keys
+from pointsman_contract import keys
 
 from .conftest import EPOCH, Scripts
 

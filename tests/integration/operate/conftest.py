@@ -3,8 +3,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from contract.catalogue import TaskTypeSpec
-from service.store import catalogue
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.store import catalogue
 from tests.integration.read.conftest import application
 from tests.integration.spine import Spine
 

@@ -6,14 +6,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from contract import keys
-from contract.queues import list_key
-from service.errors import TaskFinished, UnknownTask
-from service.operate.cancel import Canceller
-from service.reconcile import closing
-from service.reconcile.cancelled import CancelledSweep
-from service.reconcile.due import DueSweep
-from service.redis import RedisServer
+from pointsman_contract import keys
+from pointsman_contract.queues import list_key
+from pointsman_service.errors import TaskFinished, UnknownTask
+from pointsman_service.operate.cancel import Canceller
+from pointsman_service.reconcile import closing
+from pointsman_service.reconcile.cancelled import CancelledSweep
+from pointsman_service.reconcile.due import DueSweep
+from pointsman_service.redis import RedisServer
 from tests.integration.spine import Spine, new_task
 from tests.torture.proxy import Proxy
 

@@ -4,11 +4,11 @@ from typing import Any
 import httpx
 import pytest
 
-from contract import keys
-from service.api.worker_actions import WorkerEjection
-from service.api.workers import WorkerView
-from service.breaker.registry import Registry
-from service.reconcile.outliers import OutlierSweep
+from pointsman_contract import keys
+from pointsman_service.api.worker_actions import WorkerEjection
+from pointsman_service.api.workers import WorkerView
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.reconcile.outliers import OutlierSweep
 from tests.integration.operate.ended import PROBLEM
 from tests.integration.reconcile.test_outliers import bad_one, lives, states, told
 from tests.integration.spine import Spine

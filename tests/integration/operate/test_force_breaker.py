@@ -2,13 +2,13 @@
 
 from pydantic import SecretStr
 
-from contract.breaker_policy import BreakerPolicy
-from service.breaker.breaker import BreakerState, Override
-from service.breaker.registry import Registry
-from service.database import create_engine
-from service.embedded.ports import HOST, free_port
-from service.operate.force_breaker import BreakerHand
-from service.store.store import Store
+from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_service.breaker.breaker import BreakerState, Override
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.database import create_engine
+from pointsman_service.embedded.ports import HOST, free_port
+from pointsman_service.operate.force_breaker import BreakerHand
+from pointsman_service.store.store import Store
 from tests.integration.spine import Spine
 
 SMTP = ("dependency", "smtp")

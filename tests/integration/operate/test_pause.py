@@ -5,9 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
-from contract import keys
-from contract.queues import list_key
-from service.reconcile.outbox import OutboxSweep
+from pointsman_contract import keys
+from pointsman_contract.queues import list_key
+from pointsman_service.reconcile.outbox import OutboxSweep
 from tests.integration.operate.ended import PROBLEM
 from tests.integration.operate.test_cancel import MAINTENANCE, submitted, taken
 from tests.integration.spine import Spine

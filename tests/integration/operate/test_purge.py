@@ -6,11 +6,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from contract import keys
-from service.reconcile import cancelled, closing
-from service.reconcile.cancelled import CancelledSweep
-from service.reconcile.due import DueSweep
-from service.store import cancelling
+from pointsman_contract import keys
+from pointsman_service.reconcile import cancelled, closing
+from pointsman_service.reconcile.cancelled import CancelledSweep
+from pointsman_service.reconcile.due import DueSweep
+from pointsman_service.store import cancelling
 from tests.integration.operate.ended import PROBLEM
 from tests.integration.operate.test_cancel import ERROR, MAINTENANCE, submitted, taken
 from tests.integration.spine import Spine

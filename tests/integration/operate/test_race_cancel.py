@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from contract.queues import list_key
-from service.errors import TaskFinished
-from service.operate.cancel import Canceller
-from service.reconcile.cancelled import CancelledSweep
+from pointsman_contract.queues import list_key
+from pointsman_service.errors import TaskFinished
+from pointsman_service.operate.cancel import Canceller
+from pointsman_service.reconcile.cancelled import CancelledSweep
 from tests.integration.operate.test_cancel import ERROR, submitted
 from tests.integration.spine import Spine
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from contract.queues import list_key
-from service.reconcile.expired import ExpiredSweep
+from pointsman_contract.queues import list_key
+from pointsman_service.reconcile.expired import ExpiredSweep
 from tests.acceptance.waiting import until
 from tests.integration.operate.test_cancel import submitted
 from tests.integration.spine import Spine

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.reconcile.due import DueSweep
+from pointsman_service.reconcile.due import DueSweep
 from tests.integration.operate.ended import PROBLEM, ended
 from tests.integration.spine import Spine
 

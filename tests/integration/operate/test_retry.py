@@ -3,7 +3,7 @@ import asyncio
 import httpx
 import pytest
 
-from contract.states import TaskState
+from pointsman_contract.states import TaskState
 from tests.integration.operate.ended import PROBLEM, ended
 from tests.integration.operate.test_cancel import MAINTENANCE, submitted
 from tests.integration.spine import Spine

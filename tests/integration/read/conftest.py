@@ -6,12 +6,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from contract.catalogue import TaskTypeSpec
-from service.admit.catalogue import Catalogue
-from service.api.parts import Parts
-from service.api.routes import register
-from service.store import catalogue
-from service.submit.submitter import Submitter
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.admit.catalogue import Catalogue
+from pointsman_service.api.parts import Parts
+from pointsman_service.api.routes import register
+from pointsman_service.store import catalogue
+from pointsman_service.submit.submitter import Submitter
 from tests.integration.spine import Spine
 
 

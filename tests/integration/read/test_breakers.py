@@ -5,10 +5,10 @@ from typing import Any
 import httpx
 import pytest
 
-from contract.catalogue import TaskTypeSpec
-from service.api.breaker_view import BreakerView
-from service.breaker.registry import Registry
-from service.reconcile.breakers import BreakerSweep
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.api.breaker_view import BreakerView
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.reconcile.breakers import BreakerSweep
 from tests.integration.spine import Spine
 
 WEATHER = "/v1/breakers/dependency/api.weather.com"

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from openapi_spec_validator import validate
 
-from service.errors import OutcomeUnknown
+from pointsman_service.errors import OutcomeUnknown
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from typing import Any
 import httpx
 import pytest
 
-from contract import keys
-from contract.catalogue import TaskTypeSpec
-from service.embedded.postgres import PostgresServer
-from service.embedded.valkey import ValkeyServer
-from service.observe.readiness import LEADERS, RECONCILER
+from pointsman_contract import keys
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.valkey import ValkeyServer
+from pointsman_service.observe.readiness import LEADERS, RECONCILER
 from tests.integration.spine import Spine
 
 Fresh = Callable[[], httpx.AsyncClient]

@@ -3,7 +3,7 @@ from typing import Any
 import httpx
 import pytest
 
-from contract.catalogue import WORDS_AFTER_NAME, TaskTypeSpec
+from pointsman_contract.catalogue import WORDS_AFTER_NAME, TaskTypeSpec
 
 WRITTEN = ["billing/eu/charge", "billing%2Feu%2Fcharge", "billing%2feu/charge"]
 REASON = {"reason": "they said so"}

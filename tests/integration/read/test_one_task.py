@@ -6,9 +6,9 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from contract.queues import list_key, step_of
-from service.api.task_view import TaskView, task_view
-from service.store import reading
+from pointsman_contract.queues import list_key, step_of
+from pointsman_service.api.task_view import TaskView, task_view
+from pointsman_service.store import reading
 from tests.integration.spine import Spine, new_task
 
 

@@ -3,9 +3,9 @@ from typing import Any
 
 import httpx
 
-from contract import keys
-from contract.catalogue import TaskTypeSpec
-from service.embedded.valkey import ValkeyServer
+from pointsman_contract import keys
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.embedded.valkey import ValkeyServer
 from tests.integration.reconcile.judge import beat
 from tests.integration.spine import Spine, new_task
 

@@ -6,14 +6,14 @@ from typing import Any
 import httpx
 import pytest
 
-from contract import keys
-from contract.queues import UNACKED, UNACKED_INDEX
-from contract.set_aside import MOST_KEPT
-from service.alert.lookout import Lookout
-from service.alert.rules import judge
+from pointsman.transport.setting_aside import call
+from pointsman_contract import keys
+from pointsman_contract.queues import UNACKED, UNACKED_INDEX
+from pointsman_contract.set_aside import MOST_KEPT
+from pointsman_service.alert.lookout import Lookout
+from pointsman_service.alert.rules import judge
 from tests.integration.spine import Spine
 from tests.unit.alert.test_rules import LIMITS
-from workers.transport.setting_aside import call
 
 Fresh = Callable[[], httpx.AsyncClient]
 LIST = "/v1/set-aside-messages"

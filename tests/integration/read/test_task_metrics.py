@@ -8,11 +8,11 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from contract import keys
-from contract.catalogue import TaskTypeSpec
-from service.store import metrics
-from service.store import totals as stored
-from service.store.metrics import Tallies
+from pointsman_contract import keys
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.store import metrics
+from pointsman_service.store import totals as stored
+from pointsman_service.store.metrics import Tallies
 from tests.integration.spine import Spine
 
 

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from contract import keys
-from service.reconcile.liveness import Liveness
+from pointsman_contract import keys
+from pointsman_service.reconcile.liveness import Liveness
 from tests.integration.spine import Spine
 
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from contract import keys
-from contract.queues import list_key
-from service.reconcile.cancelled import CancelledSweep
-from service.reconcile.dead_workers import DeadWorkersSweep
-from service.reconcile.rescue import Rescuer
-from service.redis import ScriptCall
-from service.store import cancelling
-from service.store.rescuing import Running
+from pointsman_contract import keys
+from pointsman_contract.queues import list_key
+from pointsman_service.reconcile.cancelled import CancelledSweep
+from pointsman_service.reconcile.dead_workers import DeadWorkersSweep
+from pointsman_service.reconcile.rescue import Rescuer
+from pointsman_service.redis import ScriptCall
+from pointsman_service.store import cancelling
+from pointsman_service.store.rescuing import Running
 from tests.integration.reconcile.judge import Judge, beat
 from tests.integration.spine import Spine, new_task
 

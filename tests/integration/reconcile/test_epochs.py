@@ -1,9 +1,9 @@
 """Redis that comes back as another server: faults.md rows 12 and 13, step by step."""
 
-from contract import keys
-from contract.queues import list_key
-from service.reconcile.beats import BeatWatch
-from service.reconcile.epochs import EpochSweep
+from pointsman_contract import keys
+from pointsman_contract.queues import list_key
+from pointsman_service.reconcile.beats import BeatWatch
+from pointsman_service.reconcile.epochs import EpochSweep
 from tests.integration.reconcile.judge import beat
 from tests.integration.spine import Spine, new_task
 

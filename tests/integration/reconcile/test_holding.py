@@ -10,17 +10,17 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from contract import keys
-from contract.catalogue import TaskTypeSpec
-from service.breaker.breaker import BreakerState, Kind, Outcome
-from service.breaker.snapshot import Snapshot
-from service.operate.cancel import Canceller
-from service.reconcile import closing
-from service.reconcile.expired import ExpiredSweep
-from service.reconcile.holding import HoldingSweep
-from service.settings import Settings
-from service.store import catalogue, pausing
-from service.store import holding as held_tasks
+from pointsman_contract import keys
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.breaker.breaker import BreakerState, Kind, Outcome
+from pointsman_service.breaker.snapshot import Snapshot
+from pointsman_service.operate.cancel import Canceller
+from pointsman_service.reconcile import closing
+from pointsman_service.reconcile.expired import ExpiredSweep
+from pointsman_service.reconcile.holding import HoldingSweep
+from pointsman_service.settings import Settings
+from pointsman_service.store import catalogue, pausing
+from pointsman_service.store import holding as held_tasks
 from tests.integration.holding import KEY, LIST, SMTP, THRESHOLD, Holding, trip
 from tests.integration.spine import Spine
 

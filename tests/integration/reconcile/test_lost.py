@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from contract.message import delivery_tag
-from contract.queues import UNACKED, UNACKED_INDEX, list_key
-from service.reconcile.lost import LostSweep
-from service.reconcile.rescue import Rescuer
-from service.reconcile.unacked import UnackedSweep
-from service.store.rescuing import Running
+from pointsman_contract.message import delivery_tag
+from pointsman_contract.queues import UNACKED, UNACKED_INDEX, list_key
+from pointsman_service.reconcile.lost import LostSweep
+from pointsman_service.reconcile.rescue import Rescuer
+from pointsman_service.reconcile.unacked import UnackedSweep
+from pointsman_service.store.rescuing import Running
 from tests.integration.reconcile.judge import Judge, beat
 from tests.integration.spine import Spine, new_task
 

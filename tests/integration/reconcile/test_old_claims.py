@@ -1,8 +1,8 @@
 """Claims that came back with old data: a Redis restored to a moment before its tasks had ended."""
 
-from contract import keys
-from contract.queues import list_key
-from service.reconcile.old_claims import OldClaimsSweep
+from pointsman_contract import keys
+from pointsman_contract.queues import list_key
+from pointsman_service.reconcile.old_claims import OldClaimsSweep
 from tests.integration.spine import Spine, new_task
 
 MAINTENANCE = list_key("maintenance", 7)

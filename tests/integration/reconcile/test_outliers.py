@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from contract import keys
-from service.breaker.breaker import BreakerState, Kind, Outcome, Override
-from service.breaker.registry import Registry
-from service.reconcile.breakers import BreakerSweep
-from service.reconcile.outliers import OutlierSweep
-from service.store.ejections import SCOPE
+from pointsman_contract import keys
+from pointsman_service.breaker.breaker import BreakerState, Kind, Outcome, Override
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.reconcile.breakers import BreakerSweep
+from pointsman_service.reconcile.outliers import OutlierSweep
+from pointsman_service.store.ejections import SCOPE
 from tests.integration.reconcile.judge import beat
 from tests.integration.spine import Spine
 

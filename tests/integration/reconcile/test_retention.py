@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from contract.queues import list_key
-from service.reconcile.retention import RetentionSweep
-from service.record.rollup import Rollup
-from service.store.partitions import lowest_id, partition_name
+from pointsman_contract.queues import list_key
+from pointsman_service.reconcile.retention import RetentionSweep
+from pointsman_service.record.rollup import Rollup
+from pointsman_service.store.partitions import lowest_id, partition_name
 from tests.integration.spine import Spine, new_task
 
 MAINTENANCE = list_key("maintenance", 7)

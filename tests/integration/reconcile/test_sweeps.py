@@ -1,13 +1,13 @@
 from datetime import UTC, datetime, timedelta
 
-from contract import keys
-from contract.queues import list_key
-from service.reconcile.due import DueSweep
-from service.reconcile.expired import ExpiredSweep
-from service.reconcile.forgotten_keys import ForgottenKeysSweep
-from service.reconcile.outbox import OutboxSweep
-from service.reconcile.partitions import PartitionSweep
-from service.store.partitions import DAYS_AHEAD, lowest_id, partition_name
+from pointsman_contract import keys
+from pointsman_contract.queues import list_key
+from pointsman_service.reconcile.due import DueSweep
+from pointsman_service.reconcile.expired import ExpiredSweep
+from pointsman_service.reconcile.forgotten_keys import ForgottenKeysSweep
+from pointsman_service.reconcile.outbox import OutboxSweep
+from pointsman_service.reconcile.partitions import PartitionSweep
+from pointsman_service.store.partitions import DAYS_AHEAD, lowest_id, partition_name
 from tests.integration.spine import Spine, new_task
 
 MAINTENANCE = list_key("maintenance", 7)

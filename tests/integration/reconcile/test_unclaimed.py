@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from contract.queues import list_key
-from service.reconcile.lost import LostSweep
-from service.reconcile.unclaimed import UnclaimedSweep
-from service.store import reading
+from pointsman_contract.queues import list_key
+from pointsman_service.reconcile.lost import LostSweep
+from pointsman_service.reconcile.unclaimed import UnclaimedSweep
+from pointsman_service.store import reading
 from tests.integration.reconcile.judge import Judge, beat
 from tests.integration.reconcile.test_lost import age, fetch
 from tests.integration.spine import Spine, new_task

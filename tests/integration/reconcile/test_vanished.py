@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from contract import keys
-from contract.queues import list_key
-from service.reconcile.vanished import VanishedSweep
+from pointsman_contract import keys
+from pointsman_contract.queues import list_key
+from pointsman_service.reconcile.vanished import VanishedSweep
 from tests.integration.reconcile.judge import Judge, beat
 from tests.integration.spine import Spine, new_task
 

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from contract.events import EventKind
+from pointsman_contract.events import EventKind
 
 Fields = list[tuple[bytes, bytes]]
 Value = Callable[[random.Random], Any]

@@ -11,14 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
-from contract import keys
-from contract.queues import list_key
-from service.alert.lookout import Lookout
-from service.record.events import LONGEST_ENTRY
-from service.record.rollup import Rollup
-from service.store import left_out
-from service.store.left_out import Reason
-from service.store.store import StatementRefused
+from pointsman_contract import keys
+from pointsman_contract.queues import list_key
+from pointsman_service.alert.lookout import Lookout
+from pointsman_service.record.events import LONGEST_ENTRY
+from pointsman_service.record.rollup import Rollup
+from pointsman_service.store import left_out
+from pointsman_service.store.left_out import Reason
+from pointsman_service.store.store import StatementRefused
 from tests.integration.read.conftest import application
 from tests.integration.record.entry_grammar import Grammar
 from tests.integration.spine import Spine, new_task

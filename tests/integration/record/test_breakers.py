@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from contract import keys
-from service.breaker.registry import Registry
-from service.breaker.snapshot import Snapshot
-from service.loops import ExpectedFault
-from service.record.recorder import Recorder
-from service.settings import Settings
+from pointsman_contract import keys
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.breaker.snapshot import Snapshot
+from pointsman_service.loops import ExpectedFault
+from pointsman_service.record.recorder import Recorder
+from pointsman_service.settings import Settings
 from tests.integration.holding import SMTP, THRESHOLD, trip
 from tests.integration.spine import Spine, new_task
 

@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from contract.errors import ErrorType
-from contract.queues import list_key
-from service.record.recorder import Recorder
-from service.store import outcomes
+from pointsman.errors import BreakerOpen
+from pointsman.report import type_name
+from pointsman_contract.errors import ErrorType
+from pointsman_contract.queues import list_key
+from pointsman_service.record.recorder import Recorder
+from pointsman_service.store import outcomes
 from tests.integration.spine import Spine, new_task
-from workers.errors import BreakerOpen
-from workers.report import type_name
 
 MAINTENANCE = list_key("maintenance", 7)
 

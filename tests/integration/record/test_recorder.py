@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from contract import keys
-from contract.queues import list_key
-from service.loops import ExpectedFault
-from service.reconcile.held import HeldSweep
-from service.record.recorder import Recorder
-from service.record.rollup import Rollup
-from service.store import metrics
-from service.store.metrics import COUNTERS
-from service.store.store import StatementRefused
+from pointsman_contract import keys
+from pointsman_contract.queues import list_key
+from pointsman_service.loops import ExpectedFault
+from pointsman_service.reconcile.held import HeldSweep
+from pointsman_service.record.recorder import Recorder
+from pointsman_service.record.rollup import Rollup
+from pointsman_service.store import metrics
+from pointsman_service.store.metrics import COUNTERS
+from pointsman_service.store.store import StatementRefused
 from tests.integration.spine import Spine, new_task
 
 MAINTENANCE = list_key("maintenance", 7)

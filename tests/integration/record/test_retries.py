@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from contract.queues import list_key
-from service.reconcile.due import DueSweep
-from service.reconcile.expired import ExpiredSweep
+from pointsman_contract.queues import list_key
+from pointsman_service.reconcile.due import DueSweep
+from pointsman_service.reconcile.expired import ExpiredSweep
 from tests.integration.spine import Spine, new_task
 
 MAINTENANCE = list_key("maintenance", 7)

@@ -5,8 +5,8 @@ import math
 import pytest
 import uuid_utils
 
-from contract.queues import list_key
-from service.reconcile.cancelled import CancelledSweep
+from pointsman_contract.queues import list_key
+from pointsman_service.reconcile.cancelled import CancelledSweep
 from tests.integration.spine import Spine, new_task
 
 MAINTENANCE = list_key("maintenance", 7)

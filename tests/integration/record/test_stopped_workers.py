@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from contract.dependencies import breakers_of
-from contract.queues import list_key
-from service.reconcile.cancelled import CancelledSweep
+from pointsman_contract.dependencies import breakers_of
+from pointsman_contract.queues import list_key
+from pointsman_service.reconcile.cancelled import CancelledSweep
 from tests.integration.spine import Spine, new_task
 
 MAINTENANCE = list_key("maintenance", 7)

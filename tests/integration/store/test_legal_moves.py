@@ -7,15 +7,15 @@ import pytest
 import uuid_utils
 from sqlalchemy import text
 
-from contract.retry import RetryPolicy
-from contract.states import LEGAL_MOVES, PLACES, TERMINAL, UNFINISHED, Place, TaskState
-from service.store import catalogue, dispatching, epochs, holding, quarantine, recording, rescuing, unclaimed
-from service.store.ending import Ending, end_unstarted
-from service.store.holding import MOST_IN_A_ROW
-from service.store.reported import End, Refused, Start
-from service.store.rescuing import Running
-from service.store.store import Connection, Store
-from service.store.unclaimed import Spent, Unclaimed
+from pointsman_contract.retry import RetryPolicy
+from pointsman_contract.states import LEGAL_MOVES, PLACES, TERMINAL, UNFINISHED, Place, TaskState
+from pointsman_service.store import catalogue, dispatching, epochs, holding, quarantine, recording, rescuing, unclaimed
+from pointsman_service.store.ending import Ending, end_unstarted
+from pointsman_service.store.holding import MOST_IN_A_ROW
+from pointsman_service.store.reported import End, Refused, Start
+from pointsman_service.store.rescuing import Running
+from pointsman_service.store.store import Connection, Store
+from pointsman_service.store.unclaimed import Spent, Unclaimed
 
 NOW = datetime.now(UTC)
 SMTP = ("dependency", "smtp")

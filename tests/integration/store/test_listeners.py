@@ -8,23 +8,23 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from contract.catalogue import TaskTypeSpec
-from contract.queues import list_key
-from contract.states import TaskState
-from service.errors import Unavailable
-from service.operate.cancel import Canceller
-from service.operate.purge import PURGEABLE, Purger
-from service.operate.withdraw import Withdrawer
-from service.reconcile.cancelled import CancelledSweep
-from service.reconcile.expired import ExpiredSweep
-from service.reconcile.rescue import Rescuer
-from service.reconcile.unclaimed import UnclaimedSweep
-from service.store import catalogue
-from service.store.ending import end_unstarted
-from service.store.holding import MOST_IN_A_ROW
-from service.store.listeners import Ends
-from service.store.rescuing import Running
-from service.store.store import Connection
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_contract.queues import list_key
+from pointsman_contract.states import TaskState
+from pointsman_service.errors import Unavailable
+from pointsman_service.operate.cancel import Canceller
+from pointsman_service.operate.purge import PURGEABLE, Purger
+from pointsman_service.operate.withdraw import Withdrawer
+from pointsman_service.reconcile.cancelled import CancelledSweep
+from pointsman_service.reconcile.expired import ExpiredSweep
+from pointsman_service.reconcile.rescue import Rescuer
+from pointsman_service.reconcile.unclaimed import UnclaimedSweep
+from pointsman_service.store import catalogue
+from pointsman_service.store.ending import end_unstarted
+from pointsman_service.store.holding import MOST_IN_A_ROW
+from pointsman_service.store.listeners import Ends
+from pointsman_service.store.rescuing import Running
+from pointsman_service.store.store import Connection
 from tests.integration.holding import Holding
 from tests.integration.reconcile.judge import Judge
 from tests.integration.spine import Spine, new_task

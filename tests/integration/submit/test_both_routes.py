@@ -12,13 +12,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from contract.catalogue import TaskTypeSpec
-from contract.queues import DEFAULT_TOPOLOGY
-from service.api.intake import Intake
-from service.database import create_engine
-from service.settings import Settings
-from service.store import catalogue
-from service.store.store import Store
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_contract.queues import DEFAULT_TOPOLOGY
+from pointsman_service.api.intake import Intake
+from pointsman_service.database import create_engine
+from pointsman_service.settings import Settings
+from pointsman_service.store import catalogue
+from pointsman_service.store.store import Store
 from tests.acceptance.test_bad_input import CASES, Bad
 from tests.integration.read.conftest import application
 from tests.integration.spine import Spine

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from contract.catalogue import TaskTypeSpec
-from service.admit.catalogue import Catalogue
-from service.admit.submission import Submission
-from service.breaker.breaker import BreakerState, Override, Step
-from service.breaker.entry import Entry
-from service.errors import BreakerOpen
-from service.store import catalogue
-from service.submit.submitter import Accepted, Submitter
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.admit.catalogue import Catalogue
+from pointsman_service.admit.submission import Submission
+from pointsman_service.breaker.breaker import BreakerState, Override, Step
+from pointsman_service.breaker.entry import Entry
+from pointsman_service.errors import BreakerOpen
+from pointsman_service.store import catalogue
+from pointsman_service.submit.submitter import Accepted, Submitter
 from tests.integration.holding import KEY, LIST, Holding
 from tests.integration.spine import Spine
 

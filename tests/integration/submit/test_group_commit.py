@@ -9,12 +9,12 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from contract.queues import list_key
-from service.database import create_engine
-from service.errors import DatabaseAway, InvalidRequest, KeyInUse, PointsmanError, TooManyWaiting
-from service.settings import Settings
-from service.store.store import Store
-from service.submit.group_commit import GroupCommit
+from pointsman_contract.queues import list_key
+from pointsman_service.database import create_engine
+from pointsman_service.errors import DatabaseAway, InvalidRequest, KeyInUse, PointsmanError, TooManyWaiting
+from pointsman_service.settings import Settings
+from pointsman_service.store.store import Store
+from pointsman_service.submit.group_commit import GroupCommit
 from tests.integration.spine import Spine, new_task
 
 MAINTENANCE = list_key("maintenance", 7)

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from contract.catalogue import TaskTypeSpec
-from contract.queues import DEFAULT_TOPOLOGY
-from service.api.parts import Parts
-from service.store import catalogue
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_contract.queues import DEFAULT_TOPOLOGY
+from pointsman_service.api.parts import Parts
+from pointsman_service.store import catalogue
 from tests.integration.holding import KEY, Holding
 from tests.integration.read.conftest import application
 from tests.integration.spine import Spine

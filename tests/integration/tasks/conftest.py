@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 
+from pointsman import PermanentError, testing
+from pointsman.arguments import arguments_of
+from pointsman.errors import ArgumentsNotValid
+from pointsman.settings import settings
 from tests.peers.http import HTTPPeer
-from workers import PermanentError, testing
-from workers.arguments import arguments_of
-from workers.errors import ArgumentsNotValid
-from workers.settings import settings
 
 TASK_ID = "01a20271-c811-71a5-99c0-510fde22a57d"
 """Of every task that a test runs."""

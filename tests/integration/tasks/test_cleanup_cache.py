@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from pointsman.cache_files import SIGNATURE, TAG, Cleaned, NotACache, clean, make_cache
+from pointsman.tasks.maintenance import cleanup_cache
 from tests.integration.tasks.conftest import Configure, assert_refused, run
-from workers.cache_files import SIGNATURE, TAG, Cleaned, NotACache, clean, make_cache
-from workers.tasks.maintenance import cleanup_cache
 
 HOUR = 3600.0
 

@@ -3,11 +3,11 @@ from typing import Any
 import httpx
 import pytest
 
+from pointsman.outbound.answers import HTTPStatusError, HTTPStatusPermanent
+from pointsman.outbound.connection import TargetRefused
+from pointsman.tasks.weather import AnswerNotUnderstood, fetch_weather_data
 from tests.integration.tasks.conftest import Configure, assert_refused, run
 from tests.peers.http import HTTPPeer, Reply
-from workers.outbound.answers import HTTPStatusError, HTTPStatusPermanent
-from workers.outbound.connection import TargetRefused
-from workers.tasks.weather import AnswerNotUnderstood, fetch_weather_data
 
 CURRENT = {
     "time": "2026-11-22T12:00", "interval": 900, "temperature_2m": -3.5, "relative_humidity_2m": 81,

@@ -7,16 +7,16 @@ from typing import Any
 import httpx
 import pytest
 
-from contract.events import RESULT_BYTES as TASK_RESULT_BYTES
-from contract.message import HEADER
+from pointsman import testing
+from pointsman.errors import PermanentError
+from pointsman.outbound.answers import HTTPStatusError, HTTPStatusPermanent
+from pointsman.outbound.calls import RequestNotValid, ResponseTooLarge
+from pointsman.outbound.connection import TargetRefused
+from pointsman.tasks.http import RESPONSE_BYTES, HeaderRefused, http_request
+from pointsman_contract.events import RESULT_BYTES as TASK_RESULT_BYTES
+from pointsman_contract.message import HEADER
 from tests.integration.tasks.conftest import TASK_ID, Configure, assert_refused, run
 from tests.peers.http import HTTPPeer, Recorded, Reply
-from workers import testing
-from workers.errors import PermanentError
-from workers.outbound.answers import HTTPStatusError, HTTPStatusPermanent
-from workers.outbound.calls import RequestNotValid, ResponseTooLarge
-from workers.outbound.connection import TargetRefused
-from workers.tasks.http import RESPONSE_BYTES, HeaderRefused, http_request
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

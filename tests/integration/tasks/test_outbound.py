@@ -9,14 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
+from pointsman import ExternalAPITask, PermanentError, task
+from pointsman.outbound import client, connection
+from pointsman.outbound.calls import Outbound, UnsupportedURL
+from pointsman.outbound.connection import TargetRefused
+from pointsman.outbound.deadline import DeadlinePassed
 from tests.integration.tasks.conftest import Configure
 from tests.peers.certificates import Certificate
 from tests.peers.http import HTTPPeer, Reply
-from workers import ExternalAPITask, PermanentError, task
-from workers.outbound import client, connection
-from workers.outbound.calls import Outbound, UnsupportedURL
-from workers.outbound.connection import TargetRefused
-from workers.outbound.deadline import DeadlinePassed
 
 Resolve = Callable[[str], list[str]]
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from pointsman.errors import PermanentError
+from pointsman.settings import Settings
+from pointsman.tasks.email import MailDeferred, MailNotConfigured, MailRefused, send_reminder_email
 from tests.integration.tasks.conftest import TASK_ID, Configure, assert_refused, run
 from tests.peers.certificates import Certificate
 from tests.peers.ports import free_port
 from tests.peers.smtp import SMTPPeer
-from workers.errors import PermanentError
-from workers.settings import Settings
-from workers.tasks.email import MailDeferred, MailNotConfigured, MailRefused, send_reminder_email
 
 REMINDER: dict[str, Any] = {"to": "ada@example.org", "subject": "Größe prüfen", "message": "Please check the size — ü."}
 

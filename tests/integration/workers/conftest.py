@@ -1,4 +1,4 @@
-"""A real Valkey and real ``celery -A workers worker`` processes."""
+"""A real Valkey and real ``celery -A pointsman worker`` processes."""
 
 import importlib.util
 import os
@@ -73,7 +73,7 @@ class Worker:
         words = ["worker", "--without-mingle", "--without-gossip", "-l", "INFO", *options]
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "workers", *words],
+                [sys.executable, "-m", "celery", "-A", "pointsman", *words],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=output,
@@ -83,7 +83,7 @@ class Worker:
 
     def celery(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "celery", "-A", "workers", *words],
+            [sys.executable, "-m", "celery", "-A", "pointsman", *words],
             cwd=ROOT,
             env=self.environment,
             capture_output=True,

@@ -12,7 +12,7 @@ from typing import Any
 import celery
 from billiard.exceptions import SoftTimeLimitExceeded
 
-from workers import (
+from pointsman import (
     CriticalTask,
     EmailTask,
     ExternalAPITask,

@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from contract.message import HEADER, VERSION, delivery_tag
-from contract.queues import list_key
-from workers.transport.inflated import MOST_INFLATED_BYTES
+from pointsman.transport.inflated import MOST_INFLATED_BYTES
+from pointsman_contract.message import HEADER, VERSION, delivery_tag
+from pointsman_contract.queues import list_key
 
 QUEUE = "maintenance"
 STEP = 7

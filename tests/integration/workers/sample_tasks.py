@@ -11,7 +11,7 @@ import celery
 from billiard.exceptions import SoftTimeLimitExceeded
 from pydantic import BaseModel
 
-from workers import ManagedTask, PermanentError, task
+from pointsman import ManagedTask, PermanentError, task
 
 
 class Person(BaseModel):

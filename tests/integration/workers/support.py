@@ -10,10 +10,10 @@ from uuid import uuid4
 
 import redis
 
-from contract.keys import BEATS, CONTROL, SEQUENCE, claim, events
-from contract.lua import source
-from contract.message import HEADER, VERSION, delivery_tag
-from contract.queues import list_key, step_of
+from pointsman_contract.keys import BEATS, CONTROL, SEQUENCE, claim, events
+from pointsman_contract.lua import source
+from pointsman_contract.message import HEADER, VERSION, delivery_tag
+from pointsman_contract.queues import list_key, step_of
 
 Found = TypeVar("Found")
 

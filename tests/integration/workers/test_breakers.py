@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from contract.breaker_entry import BLOCKS, DEFAULT_FIELD, PASSES, PROBES, body_of, encode
-from contract.breaker_policy import BreakerPolicy
-from contract.errors import ErrorType
-from contract.keys import BREAKER_FAILURES, BREAKERS
+from pointsman_contract.breaker_entry import BLOCKS, DEFAULT_FIELD, PASSES, PROBES, body_of, encode
+from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_contract.errors import ErrorType
+from pointsman_contract.keys import BREAKER_FAILURES, BREAKERS
 
 from .support import ControlPlane, until
 

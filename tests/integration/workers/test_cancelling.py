@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from contract.keys import claim
+from pointsman_contract.keys import claim
 
 from .conftest import LIBRARY, Valkey, Worker
 from .support import ControlPlane, until

@@ -1,4 +1,4 @@
-"""What ``python -m workers`` finds out about nodes, from beats in a real Valkey and processes that live or not."""
+"""What ``python -m pointsman`` finds out about nodes, from beats in a real Valkey and processes that live or not."""
 
 import json
 import socket
@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from contract.keys import BEATS
+from pointsman.connection import RedisConnection
+from pointsman.daemons import Daemon, Outcome, find_stranger, wait_until_consuming, watch_drain
+from pointsman.settings import Settings
+from pointsman_contract.keys import BEATS
 from tests.integration.workers.conftest import ROOT, Valkey
 from tests.integration.workers.support import ControlPlane, until
-from workers.connection import RedisConnection
-from workers.daemons import Daemon, Outcome, find_stranger, wait_until_consuming, watch_drain
-from workers.settings import Settings
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_node_that_is_told_to_stop_says_so_in_its_beat(own_plane: ControlPlane, 
 
 def test_commands_are_named_by_help_and_pools_by_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*words: str) -> str:
-        command = [sys.executable, "-m", "workers", *words]
+        command = [sys.executable, "-m", "pointsman", *words]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
 
     listed = run("--help")

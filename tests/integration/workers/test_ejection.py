@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from contract.keys import EJECTED, EJECTED_KNOWN
-from contract.queues import STEPS, list_key
+from pointsman_contract.keys import EJECTED, EJECTED_KNOWN
+from pointsman_contract.queues import STEPS, list_key
 from tests.integration.workers.conftest import Valkey, Worker
 from tests.integration.workers.support import ControlPlane, until
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from contract.keys import CONTROL
-from contract.message import VERSION
+from pointsman_contract.keys import CONTROL
+from pointsman_contract.message import VERSION
 from tests.integration.workers.conftest import LIBRARY, Valkey, Worker
 from tests.integration.workers.support import ControlPlane, until
 

@@ -4,13 +4,13 @@ import logging
 
 import pytest
 
-from contract.keys import events
-from contract.message import VERSION, ManagedHeader
+from pointsman.connection import RedisConnection
+from pointsman.gate import Gate, Patience
+from pointsman.settings import Settings
+from pointsman_contract.keys import events
+from pointsman_contract.message import VERSION, ManagedHeader
 from tests.integration.workers.conftest import Valkey
 from tests.integration.workers.support import ControlPlane
-from workers.connection import RedisConnection
-from workers.gate import Gate, Patience
-from workers.settings import Settings
 
 TASK = "018f2f0e-0000-7000-8000-000000000001"
 HEADER: ManagedHeader = {

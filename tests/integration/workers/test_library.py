@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from contract.events import EventKind
+from pointsman_contract.events import EventKind
 
 from .conftest import LIBRARY, Valkey, Worker
 from .support import ControlPlane, until
@@ -114,7 +114,7 @@ def celery_call(url: str, task_type: str, args: str) -> str:
 
 
 REFUSED = """
-from workers import task
+from pointsman import task
 
 
 @task(name="refused.typo", retry_backof=True)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import redis
 
-from contract import keys
-from contract.queues import STEPS, list_key
-from contract.set_aside import MOST_KEPT
+from pointsman_contract import keys
+from pointsman_contract.queues import STEPS, list_key
+from pointsman_contract.set_aside import MOST_KEPT
 from tests.integration.workers.conftest import Worker
 from tests.integration.workers.message_grammar import LIST, QUEUE, Grammar
 from tests.integration.workers.support import ControlPlane, until

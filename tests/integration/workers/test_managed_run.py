@@ -8,9 +8,9 @@ from typing import Any
 import psutil
 import pytest
 
-from contract.events import RESULT_BYTES, TRACEBACK_BYTES
-from contract.keys import claim
-from contract.nodes import AS_ROOT
+from pointsman_contract.events import RESULT_BYTES, TRACEBACK_BYTES
+from pointsman_contract.keys import claim
+from pointsman_contract.nodes import AS_ROOT
 from tests.integration.workers.conftest import Worker
 from tests.integration.workers.support import ControlPlane, until
 
@@ -38,7 +38,7 @@ def test_task_returning_none_reports_no_result(plane: ControlPlane) -> None:
 
 def test_failure_is_reported_with_its_traceback(plane: ControlPlane) -> None:
     event = plane.wait_for(plane.publish("fail", "boom"), "failed")
-    assert event.body["error"]["type"] == "workers.tasks.diagnostics.DeliberateFailure"
+    assert event.body["error"]["type"] == "pointsman.tasks.diagnostics.DeliberateFailure"
     assert event.body["error"]["message"] == "boom"
     assert "diagnostics.py" in event.body["error"]["traceback"]
     assert "base.py" not in event.body["error"]["traceback"]

@@ -9,11 +9,11 @@ import psutil
 import pytest
 from celery import chain, chord, group
 
-from contract.queues import list_key
+from pointsman.app import configuration
+from pointsman.settings import settings
+from pointsman_contract.queues import list_key
 from tests.integration.workers.conftest import Worker
 from tests.integration.workers.support import ControlPlane, until
-from workers.app import configuration
-from workers.settings import settings
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.keys import claim, once
+from pointsman_contract.keys import claim, once
 
 from .conftest import Valkey
 from .support import ControlPlane, until

@@ -9,13 +9,13 @@ import pytest
 import redis
 from kombu import Connection, Exchange, Queue
 
-from contract import keys
-from contract.queues import STEPS, list_key
-from service.broker import Envelope, encode
+from pointsman.transport import of_pointsman, register
+from pointsman.transport.qos import held_by
+from pointsman_contract import keys
+from pointsman_contract.queues import STEPS, list_key
+from pointsman_service.broker import Envelope, encode
 from tests.integration.workers.conftest import Valkey
 from tests.integration.workers.support import ControlPlane, until
-from workers.transport import of_pointsman, register
-from workers.transport.qos import held_by
 
 QUEUES = ["first", "second"]
 OPTIONS = {

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import psutil
 
-from contract.message import delivery_tag
-from contract.queues import STEPS, list_key
+from pointsman_contract.message import delivery_tag
+from pointsman_contract.queues import STEPS, list_key
 from tests.integration.workers.conftest import Valkey, Worker
 from tests.integration.workers.support import ControlPlane, until
 

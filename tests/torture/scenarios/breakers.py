@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 
-from service.reconcile.ramp import released_by
+from pointsman_service.reconcile.ramp import released_by
 from tests.torture.installation import Plan
 from tests.torture.outside import REFUSED, Outside
 from tests.torture.scenario import Run, scenario

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import redis
 
-from contract.message import HEADER
-from contract.queues import list_key
+from pointsman_contract.message import HEADER
+from pointsman_contract.queues import list_key
 from tests.acceptance.processes import Child
 from tests.torture.installation import Plan
 from tests.torture.scenario import Run, scenario
@@ -96,7 +96,7 @@ async def _is_taken(run: Run) -> bool:
 @scenario("25", Harm.NONE, Plan(nodes=1))
 async def other_visibility_timeout(run: Run) -> None:
     """A worker with another visibility timeout starts beside one that runs."""
-    words = ["-m", "celery", "-A", "workers", "worker", "-c", "1", "-n", "other@%h", "-l", "WARNING"]
+    words = ["-m", "celery", "-A", "pointsman", "worker", "-c", "1", "-n", "other@%h", "-l", "WARNING"]
     log = run.directory / "other.log"
     other = Child("other", words, run.stack.environment | {"POINTSMAN_VISIBILITY_TIMEOUT_SECONDS": "120"}, log)
     other.start()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # it has no stubs
 
-from service.embedded.errors import ChildFailed
+from pointsman_service.embedded.errors import ChildFailed
 from tests.torture.installation import Plan
 from tests.torture.scenario import Run, Skipped, scenario
 from tests.torture.verdict import Harm

@@ -6,8 +6,8 @@ import signal
 import time
 from functools import partial
 
-from contract import keys
-from contract.failpoints import VARIABLE
+from pointsman_contract import keys
+from pointsman_contract.failpoints import VARIABLE
 from tests.torture.installation import Plan
 from tests.torture.scenario import Run, scenario
 from tests.torture.verdict import Harm

@@ -4,9 +4,9 @@ import asyncio
 import itertools
 from functools import partial
 
-from contract import keys
-from contract.failpoints import VARIABLE
-from contract.message import VERSION
+from pointsman_contract import keys
+from pointsman_contract.failpoints import VARIABLE
+from pointsman_contract.message import VERSION
 from tests.acceptance.processes import Child
 from tests.acceptance.stack import QUEUES
 from tests.torture.installation import APART, Plan
@@ -124,7 +124,7 @@ async def rolling_deploy(run: Run) -> None:
 async def _is_refused(run: Run, version: int) -> None:
     """A worker starts while the control plane, which is frozen, seems to be of another version."""
     log = run.directory / "far.log"
-    words = ["-m", "celery", "-A", "workers", "worker", "-c", "1", "-n", "far@%h", "-l", "WARNING"]
+    words = ["-m", "celery", "-A", "pointsman", "worker", "-c", "1", "-n", "far@%h", "-l", "WARNING"]
     far = Child("far", words, run.stack.environment, log)
     run.stack.service.freeze()
     try:

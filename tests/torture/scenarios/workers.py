@@ -5,8 +5,8 @@ import signal
 import time
 from functools import partial
 
-from contract.failpoints import VARIABLE
-from contract.states import TERMINAL
+from pointsman_contract.failpoints import VARIABLE
+from pointsman_contract.states import TERMINAL
 from tests.acceptance.stack import Row
 from tests.torture.installation import Plan
 from tests.torture.scenario import Run, scenario

@@ -1,8 +1,8 @@
 import pytest
 
-from contract.catalogue import TaskTypeSpec
-from service.admit.catalogue import KnownTaskType
-from service.errors import InvalidArguments
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.admit.catalogue import KnownTaskType
+from pointsman_service.errors import InvalidArguments
 
 SCHEMA = {
     "type": "object",

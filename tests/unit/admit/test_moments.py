@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from service.admit.moments import Moment
+from pointsman_service.admit.moments import Moment
 
 ADAPTER: TypeAdapter[datetime] = TypeAdapter(Moment)
 

@@ -1,10 +1,10 @@
 import pytest
 
-from contract.catalogue import TaskTypeSpec
-from contract.routes import TaskRoutes
-from service.admit.routing import By, decide, route
-from service.errors import UnknownQueue
-from service.settings import Settings
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_contract.routes import TaskRoutes
+from pointsman_service.admit.routing import By, decide, route
+from pointsman_service.errors import UnknownQueue
+from pointsman_service.settings import Settings
 
 
 def spec(queue: str | None = None, priority: int | None = None) -> TaskTypeSpec:

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from service.admit.carrying import uncarried
-from service.admit.submission import BatchItem, parse_submission, too_late
-from service.api.intake import read_headers
-from service.errors import BadRequest, InvalidRequest
+from pointsman_service.admit.carrying import uncarried
+from pointsman_service.admit.submission import BatchItem, parse_submission, too_late
+from pointsman_service.api.intake import read_headers
+from pointsman_service.errors import BadRequest, InvalidRequest
 
 
 def refused(**body: Any) -> dict[str, str]:

@@ -1,9 +1,9 @@
 import itertools
 from typing import cast
 
-from contract.events import Beat
-from service.alert.losses import Losses
-from service.reconcile.liveness import Liveness
+from pointsman_contract.events import Beat
+from pointsman_service.alert.losses import Losses
+from pointsman_service.reconcile.liveness import Liveness
 
 DEAD_SECONDS = 10.0
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from service.alert.conditions import Condition, Limits, severity_of
-from service.alert.facts import Burn, Facts, LostWorker, QueueFacts, Starts, TrippedBreaker
-from service.alert.kinds import KINDS, Rule, Severity
-from service.alert.rules import judge
+from pointsman_service.alert.conditions import Condition, Limits, severity_of
+from pointsman_service.alert.facts import Burn, Facts, LostWorker, QueueFacts, Starts, TrippedBreaker
+from pointsman_service.alert.kinds import KINDS, Rule, Severity
+from pointsman_service.alert.rules import judge
 from tests.docs.markdown import ROOT
 
 NOW = 1_000_000.0

@@ -8,12 +8,12 @@ import standardwebhooks.webhooks as library
 from pydantic import ValidationError
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from contract.settings_view import rows
-from service.alert.webhook import body_of, signed
-from service.alert.wording import Event, subject_line
-from service.alert.wording import test_message as message_of_test
-from service.channel_settings import EmailChannel, WebhookChannel
-from service.settings import Settings
+from pointsman_contract.settings_view import rows
+from pointsman_service.alert.webhook import body_of, signed
+from pointsman_service.alert.wording import Event, subject_line
+from pointsman_service.alert.wording import test_message as message_of_test
+from pointsman_service.channel_settings import EmailChannel, WebhookChannel
+from pointsman_service.settings import Settings
 from tests.unit.alert.words import AT, MESSAGE, NEW_SECRET, NOW, OLD_SECRET, WORDS, webhook
 
 

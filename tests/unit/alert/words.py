@@ -3,7 +3,7 @@
 import base64
 from typing import Any
 
-from service.channel_settings import WebhookChannel
+from pointsman_service.channel_settings import WebhookChannel
 
 NOW = 1_795_682_400
 AT = "2026-11-26T08:30:00Z"

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from contract.catalogue import TaskTypeSpec
-from service.admit.catalogue import KnownTaskType
-from service.admit.submission import parse_submission
-from service.api.body import parse_json
-from service.api.problems import problem_bytes
-from service.errors import FAULTS_SHOWN, PointsmanError
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.admit.catalogue import KnownTaskType
+from pointsman_service.admit.submission import parse_submission
+from pointsman_service.api.body import parse_json
+from pointsman_service.api.problems import problem_bytes
+from pointsman_service.errors import FAULTS_SHOWN, PointsmanError
 
 _SEED = int(os.environ.get("POINTSMAN_BODIES_SEED", "25"))
 _ROUNDS = int(os.environ.get("POINTSMAN_BODIES_ROUNDS", "1"))

@@ -8,9 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.body import parse_json, read_body
-from service.api.room import Room, Turns
-from service.errors import BadRequest, BodyTooLarge, InvalidRequest, MalformedJson, TooManyBodies, UnsupportedMediaType
+from pointsman_service.api.body import parse_json, read_body
+from pointsman_service.api.room import Room, Turns
+from pointsman_service.errors import (
+    BadRequest,
+    BodyTooLarge,
+    InvalidRequest,
+    MalformedJson,
+    TooManyBodies,
+    UnsupportedMediaType,
+)
 
 DEPTH = 32
 

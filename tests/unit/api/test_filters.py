@@ -1,7 +1,7 @@
 import time
 
-from service.api.filters import readings_of_tags
-from service.errors import FieldError
+from pointsman_service.api.filters import readings_of_tags
+from pointsman_service.errors import FieldError
 
 
 def test_tag_is_read_at_each_colon_that_may_end_its_name() -> None:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.body import parse_json, parse_long_json
-from service.api.room import Pace
-from service.api.sizes import MOST_VALUES, check_values, opened
-from service.errors import InvalidRequest, MalformedJson, PointsmanError
+from pointsman_service.api.body import parse_json, parse_long_json
+from pointsman_service.api.room import Pace
+from pointsman_service.api.sizes import MOST_VALUES, check_values, opened
+from pointsman_service.errors import InvalidRequest, MalformedJson, PointsmanError
 
 DEPTH = 34
 

@@ -3,13 +3,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from service.app import openapi_document
+from pointsman_service.app import openapi_document
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
 
 
 def test_the_committed_document_is_the_one_the_api_serves() -> None:
-    """When the API changes on purpose: ``.venv/bin/python -m service openapi > docs/openapi.json``."""
+    """When the API changes on purpose: ``.venv/bin/python -m pointsman_service openapi > docs/openapi.json``."""
     assert json.loads(COMMITTED.read_text(encoding="utf-8")) == openapi_document()
 
 

@@ -4,8 +4,8 @@ import pytest
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from service.api.problems import as_error, problem_bytes, problem_headers, problem_of, problem_responses
-from service.errors import (
+from pointsman_service.api.problems import as_error, problem_bytes, problem_headers, problem_of, problem_responses
+from pointsman_service.errors import (
     BodyTooLarge,
     DatabaseAway,
     DatabaseDiffers,
@@ -15,8 +15,8 @@ from service.errors import (
     OutcomeUnknown,
     UnknownTask,
 )
-from service.redis import BrokerAway
-from service.store.store import ConnectionLost, DatabaseTrouble, LockNotGot, StatementRefused
+from pointsman_service.redis import BrokerAway
+from pointsman_service.store.store import ConnectionLost, DatabaseTrouble, LockNotGot, StatementRefused
 
 
 def test_problem_without_faults_has_no_errors() -> None:

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from service.api.answers import json_bytes, moment
-from service.api.attempts import attempt_views
-from service.api.task_view import EXAMPLE_TASK, TaskView, task_view
+from pointsman_service.api.answers import json_bytes, moment
+from pointsman_service.api.attempts import attempt_views
+from pointsman_service.api.task_view import EXAMPLE_TASK, TaskView, task_view
 
 DUE = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

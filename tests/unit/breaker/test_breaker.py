@@ -1,7 +1,7 @@
 import pytest
 
-from contract.breaker_policy import BreakerPolicy
-from service.breaker.breaker import Breaker, BreakerState, Kind, Outcome, Override, Step
+from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_service.breaker.breaker import Breaker, BreakerState, Kind, Outcome, Override, Step
 
 POLICY = BreakerPolicy(failure_threshold=3, recovery_timeout=60, recovery_jitter=0)
 RATES = BreakerPolicy(

@@ -4,8 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from contract.breaker_policy import BreakerPolicy
-from service.breaker.breaker import Breaker, BreakerState, Kind, Outcome, Override, Step
+from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_service.breaker.breaker import Breaker, BreakerState, Kind, Outcome, Override, Step
 
 POLICY = BreakerPolicy(
     failure_threshold=3, recovery_timeout=8, recovery_timeout_max=16, recovery_jitter=0, half_open_permits=2,

@@ -6,8 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.breaker.breaker import BreakerState
-from service.breaker.outlier import OFF, Act, Counted, Decision, Member, Rule, again, decide, standings, stands_out
+from pointsman_service.breaker.breaker import BreakerState
+from pointsman_service.breaker.outlier import (
+    OFF,
+    Act,
+    Counted,
+    Decision,
+    Member,
+    Rule,
+    again,
+    decide,
+    standings,
+    stands_out,
+)
 
 RULE = Rule()
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN

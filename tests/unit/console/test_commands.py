@@ -1,4 +1,4 @@
-"""``python -m service …`` as a person runs it, without any server."""
+"""``python -m pointsman_service …`` as a person runs it, without any server."""
 
 import json
 import os
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from contract.run_file import RunFile
-from service.settings import Settings
+from pointsman_contract.run_file import RunFile
+from pointsman_service.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = ("api", "dispatcher", "recorder", "reconciler", "all", "migrate", "config", "routes", "openapi")
@@ -18,12 +18,12 @@ COMMANDS = ("api", "dispatcher", "recorder", "reconciler", "all", "migrate", "co
 
 @pytest.fixture
 def run(tmp_path: Path) -> Any:
-    """Runs ``python -m service`` with nothing of this shell's settings, and a database that is not there."""
+    """Runs ``python -m pointsman_service`` with nothing of this shell's settings, and a database that is not there."""
 
     def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")}
         return subprocess.run(
-            [sys.executable, "-m", "service", *words],
+            [sys.executable, "-m", "pointsman_service", *words],
             cwd=ROOT,
             env=inherited | {"POINTSMAN_DATA_DIR": str(tmp_path)} | variables,
             capture_output=True,
@@ -66,7 +66,7 @@ def test_every_command_is_listed_and_has_help_that_says_what_it_needs_and_how_it
 
 _EVERY_HELP = """
 import contextlib, sys
-from service.__main__ import cli
+from pointsman_service.__main__ import cli
 for command in sys.argv[1:]:
     with contextlib.suppress(SystemExit):
         cli([command, "--help"])

@@ -2,7 +2,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from contract.addresses import EVERYWHERE, allowed_networks, parse, refusal
+from pointsman_contract.addresses import EVERYWHERE, allowed_networks, parse, refusal
 
 REFUSED = [
     "0.0.0.0", "10.1.2.3", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.255.255.254", "168.63.129.16",

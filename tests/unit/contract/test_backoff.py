@@ -2,7 +2,7 @@
 
 import pytest
 
-from contract.backoff import backoff_seconds
+from pointsman_contract.backoff import backoff_seconds
 
 
 def test_wait_doubles_from_the_base_to_the_cap() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from contract.catalogue import TaskTypeSpec
+from pointsman_contract.catalogue import TaskTypeSpec
 
 
 @pytest.fixture

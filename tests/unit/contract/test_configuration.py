@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.configuration import BadConfiguration, load, unknown_variables
+from pointsman_contract.configuration import BadConfiguration, load, unknown_variables
 
 
 def write(directory: Path, name: str, text: str) -> str:

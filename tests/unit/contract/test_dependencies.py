@@ -2,10 +2,19 @@ import random
 
 import pytest
 
-from contract.breaker_entry import BLOCKS, PASSES, PROBES, body_of, encode, epoch_of, lets_pass, provisional_of
-from contract.breaker_policy import BreakerPolicy
-from contract.catalogue import TaskTypeSpec
-from contract.dependencies import breakers_of, dependency_of_url, folded, folded_key, is_name, key_of, named
+from pointsman_contract.breaker_entry import (
+    BLOCKS,
+    PASSES,
+    PROBES,
+    body_of,
+    encode,
+    epoch_of,
+    lets_pass,
+    provisional_of,
+)
+from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_contract.dependencies import breakers_of, dependency_of_url, folded, folded_key, is_name, key_of, named
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The words for errors, as they go over the wire."""
 
-from contract.errors import ErrorType
+from pointsman_contract.errors import ErrorType
 
 
 def test_words_are_those_of_the_release_before() -> None:

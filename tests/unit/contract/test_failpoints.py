@@ -5,11 +5,12 @@ import sys
 
 import pytest
 
-from contract.failpoints import BadFailpoints, Failpoint, of_environment, reach
+from pointsman_contract.failpoints import BadFailpoints, Failpoint, of_environment, reach
 from tests.acceptance.processes import ROOT
 
 REACH_THRICE = (
-    "from contract.failpoints import *\nfor _ in range(3): print('here', flush=True); reach(Failpoint.API_COMMITTED)"
+    "from pointsman_contract.failpoints import *\n"
+    "for _ in range(3): print('here', flush=True); reach(Failpoint.API_COMMITTED)"
 )
 
 

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from contract.formats import FORMATS
+from pointsman_contract.formats import FORMATS
 
 _BYTES = 20_000
 _SECONDS = 2.0

@@ -1,6 +1,6 @@
 import pytest
 
-from contract.log_text import one_entry, printable
+from pointsman_contract.log_text import one_entry, printable
 
 FORGED = "boom\n[2026-11-28 12:00:00: INFO/MainProcess] Task pay succeeded"
 

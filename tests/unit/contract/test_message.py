@@ -2,7 +2,7 @@ from uuid import uuid4
 
 import pytest
 
-from contract.message import delivery_tag, sending_of
+from pointsman_contract.message import delivery_tag, sending_of
 
 
 def test_a_tag_of_ours_names_its_task_and_sending() -> None:

@@ -2,8 +2,8 @@ from itertools import pairwise
 
 import pytest
 
-from contract.nodes import node_name, pool_of, worker_words
-from contract.queues import DEFAULT_TOPOLOGY, PoolSpec
+from pointsman_contract.nodes import node_name, pool_of, worker_words
+from pointsman_contract.queues import DEFAULT_TOPOLOGY, PoolSpec
 
 
 @pytest.mark.parametrize("pool", [pool.name for pool in DEFAULT_TOPOLOGY.pools])
@@ -20,6 +20,6 @@ def test_command_line_names_node_queues_processes_and_prefetch() -> None:
     pool = PoolSpec(name="fast", queues=("critical", "email"), processes=3, prefetch_multiplier=4)
     words = worker_words(pool, 2, "INFO")
     options = dict(pairwise(words))
-    assert words[words.index("-m") : words.index("-m") + 4] == ("-m", "celery", "-A", "workers")
+    assert words[words.index("-m") : words.index("-m") + 4] == ("-m", "celery", "-A", "pointsman")
     wanted = {"-n": "fast-2@%h", "-Q": "critical,email", "-c": "3", "--prefetch-multiplier": "4", "-l": "INFO"}
     assert {name: options[name] for name in wanted} == wanted

@@ -4,8 +4,8 @@ import jsonschema_rs
 import pytest
 from pydantic import ValidationError
 
-from contract.breaker_policy import BreakerPolicy
-from contract.retry import RetryPolicy
+from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_contract.retry import RetryPolicy
 
 SCHEMA = jsonschema_rs.validator_for(BreakerPolicy.model_json_schema())
 

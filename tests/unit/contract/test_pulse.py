@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.pulse import STALE_SECONDS, VARIABLE, PulseFile, ailment
+from pointsman_contract.pulse import STALE_SECONDS, VARIABLE, PulseFile, ailment
 
 ROOT = Path(__file__).parents[3]
 
@@ -75,7 +75,7 @@ def test_api_that_answers_is_well_and_one_that_does_not_is_ill(file: Path, answe
 def test_command_exits_0_when_well_1_when_ill_and_2_without_a_file(file: Path) -> None:
     def judge(*words: str, **environment: str) -> tuple[int, str]:
         found = subprocess.run(
-            [sys.executable, "-m", "contract.pulse", *words],
+            [sys.executable, "-m", "pointsman_contract.pulse", *words],
             cwd=ROOT,
             env={**os.environ, **environment},
             capture_output=True,
@@ -93,7 +93,7 @@ def test_command_exits_0_when_well_1_when_ill_and_2_without_a_file(file: Path) -
 
 def test_judging_loads_nothing_beyond_the_standard_library(file: Path) -> None:
     PulseFile(file, "http://127.0.0.1:1/livez").beat()
-    judging = "from pathlib import Path; from contract.pulse import ailment; ailment(Path(sys.argv[1]))"
+    judging = "from pathlib import Path; from pointsman_contract.pulse import ailment; ailment(Path(sys.argv[1]))"
     # What an editable installation's start-up files load is there without it, too.
     assert _loaded_packages(judging, file) == _loaded_packages("pass", file)
 

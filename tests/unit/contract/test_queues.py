@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from contract.queues import DEFAULT_TOPOLOGY, PoolSpec, QueueSpec, Topology, compact_pools, list_key, step_of
+from pointsman_contract.queues import DEFAULT_TOPOLOGY, PoolSpec, QueueSpec, Topology, compact_pools, list_key, step_of
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from contract.retry import RetryPolicy
+from pointsman_contract.retry import RetryPolicy
 
 
 def test_the_default_policy_is_the_documented_one() -> None:

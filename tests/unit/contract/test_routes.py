@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from contract.routes import TaskRoutes
+from pointsman_contract.routes import TaskRoutes
 
 
 def routes(given: object) -> TaskRoutes:

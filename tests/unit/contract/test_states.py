@@ -1,6 +1,6 @@
 from itertools import pairwise
 
-from contract.states import LEGAL_MOVES, PLACES, TERMINAL, UNFINISHED, Place, TaskState, may_move
+from pointsman_contract.states import LEGAL_MOVES, PLACES, TERMINAL, UNFINISHED, Place, TaskState, may_move
 
 
 def test_every_state_has_its_moves_and_no_row_leaves_a_terminal_one() -> None:

@@ -10,14 +10,16 @@ from celery.app.utils import find_app
 from celery.bin.base import CLIContext
 from celery.bin.celery import celery as celery_command
 
-from contract.queues import DEFAULT_TOPOLOGY
-from service.__main__ import cli
+from pointsman import celery
+from pointsman_contract.queues import DEFAULT_TOPOLOGY
+from pointsman_service.__main__ import cli
 from tests.unit.deploy import compose
 from tests.unit.deploy.dockerfile import stages
-from workers import celery
 
 SERVICE = {
-    name: of["command"] for name, of in compose.ours().items() if of["command"][:3] == ["python", "-m", "service"]
+    name: of["command"]
+    for name, of in compose.ours().items()
+    if of["command"][:3] == ["python", "-m", "pointsman_service"]
 }
 
 
@@ -32,7 +34,7 @@ def test_service_accepts_its_command(name: str) -> None:
 
 def test_service_accepts_the_command_of_the_image() -> None:
     words = stages()[-1].only("CMD").words()
-    assert words[:3] == ["python", "-m", "service"]
+    assert words[:3] == ["python", "-m", "pointsman_service"]
     _accept_service(words[3:])
 
 
@@ -52,13 +54,13 @@ def test_celery_accepts_the_command_of_a_worker(name: str) -> None:
 
 def test_celery_refuses_an_option_it_does_not_have() -> None:
     with pytest.raises(Exception, match="No such option"):
-        _accept_worker(["celery", "-A", "workers", "worker", "--prefetch", "1"])
+        _accept_worker(["celery", "-A", "pointsman", "worker", "--prefetch", "1"])
 
 
 def test_judge_of_the_pulse_is_a_program() -> None:
     words = stages()[-1].only("HEALTHCHECK").text
-    assert "contract.pulse" in words
-    assert importlib.util.find_spec("contract.pulse")
+    assert "pointsman_contract.pulse" in words
+    assert importlib.util.find_spec("pointsman_contract.pulse")
 
 
 def _accept_service(words: list[str]) -> None:

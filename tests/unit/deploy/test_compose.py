@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from contract.configuration import VARIABLE as CONFIG
-from contract.nodes import worker_words
-from contract.queues import DEFAULT_TOPOLOGY, STEPS
-from service.settings import Settings as ServiceSettings
+from pointsman import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask
+from pointsman.settings import Settings as WorkerSettings
+from pointsman_contract.configuration import VARIABLE as CONFIG
+from pointsman_contract.nodes import worker_words
+from pointsman_contract.queues import DEFAULT_TOPOLOGY, STEPS
+from pointsman_service.settings import Settings as ServiceSettings
 from tests.unit.deploy import compose
-from workers import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask
-from workers.settings import Settings as WorkerSettings
 
 PROGRAMS = Path(sys.executable).parent
 SERVICE = {f"POINTSMAN_{name.upper()}" for name in ServiceSettings.model_fields} | {CONFIG}
@@ -157,7 +157,7 @@ def test_image_is_pinned(name: str) -> None:
 
 
 def test_servers_are_of_the_versions_the_tests_run_against() -> None:
-    from service.embedded.binaries import POSTGRES_MAJOR, valkey_server
+    from pointsman_service.embedded.binaries import POSTGRES_MAJOR, valkey_server
 
     found = {name: compose.services()[name]["image"] for name in ("postgres", "valkey")}
     assert found["postgres"].partition(":")[2].startswith(f"{POSTGRES_MAJOR}.")

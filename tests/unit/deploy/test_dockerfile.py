@@ -5,9 +5,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from service.settings import Settings as ServiceSettings
+from pointsman.settings import Settings as WorkerSettings
+from pointsman_service.settings import Settings as ServiceSettings
 from tests.unit.deploy.dockerfile import DOCKERFILE, ROOT, reaches_the_builder, stages
-from workers.settings import Settings as WorkerSettings
 
 PROGRAMS = Path(sys.executable).parent
 PYTHONS_OWN = {"PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONUNBUFFERED"}
@@ -45,13 +45,13 @@ def test_signals_reach_the_process_itself() -> None:
     final = stages()[-1]
     assert final.only("STOPSIGNAL").text == "SIGTERM"
     assert not final.all("ENTRYPOINT")
-    assert final.only("CMD").words() == ["python", "-m", "service", "api"]
+    assert final.only("CMD").words() == ["python", "-m", "pointsman_service", "api"]
 
 
 def test_health_check_is_the_judge_of_the_pulse() -> None:
     final = stages()[-1]
     form, _, words = final.only("HEALTHCHECK").text.partition(" ")
-    assert (form, words) == ("CMD", '["python", "-m", "contract.pulse"]')
+    assert (form, words) == ("CMD", '["python", "-m", "pointsman_contract.pulse"]')
     assert final.environment()["POINTSMAN_PULSE_FILE"].startswith("/tmp/")
 
 
@@ -80,15 +80,20 @@ def test_nothing_else_reaches_the_builder() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [".env", ".git/config", ".venv/bin/python", "tests/conftest.py", "service/embedded/up.py",
-     "service/store/__pycache__/models.cpython-313.pyc", "requirements.lock", "uv.lock"],
+    [".env", ".git/config", ".venv/bin/python", "tests/conftest.py", "service/pointsman_service/embedded/up.py",
+     "service/pointsman_service/store/__pycache__/models.cpython-313.pyc", "requirements.lock", "uv.lock"],
 )  # fmt: skip
 def test_what_a_container_does_not_need_stays_here(path: str) -> None:
     assert not reaches_the_builder(PurePosixPath(path))
 
 
 @pytest.mark.parametrize(
-    "path", ["contract/lua/gate.lua", "service/api/static/swagger-ui/swagger-ui.css", "workers/app.py"]
+    "path",
+    [
+        "contract/pointsman_contract/lua/gate.lua",
+        "service/pointsman_service/api/static/swagger-ui/swagger-ui.css",
+        "workers/pointsman/app.py",
+    ],
 )
 def test_what_a_container_needs_goes_along(path: str) -> None:
     assert (ROOT / path).is_file()

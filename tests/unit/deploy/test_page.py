@@ -5,8 +5,8 @@ import re
 import pytest
 from ruamel.yaml import YAML
 
-from contract.nodes import worker_words
-from contract.queues import DEFAULT_TOPOLOGY
+from pointsman_contract.nodes import worker_words
+from pointsman_contract.queues import DEFAULT_TOPOLOGY
 from tests.unit.deploy import compose
 from tests.unit.deploy.dockerfile import ROOT, stages
 

@@ -2,9 +2,9 @@ import re
 
 import pytest
 
-from service.broker import Depths
-from service.observe.broker_state import BrokerState
-from service.observe.exposition import Exposition, Snapshot
+from pointsman_service.broker import Depths
+from pointsman_service.observe.broker_state import BrokerState
+from pointsman_service.observe.exposition import Exposition, Snapshot
 from tests.unit.deploy.compose import ROOT, read_yaml, services
 
 CONFIG = read_yaml(ROOT / "docs" / "deploy" / "prometheus.yml")

@@ -1,8 +1,8 @@
 import pytest
 
-from service.broker import Depths, QueueDepth
-from service.dispatch.window import WindowLimits
-from service.settings import Settings
+from pointsman_service.broker import Depths, QueueDepth
+from pointsman_service.dispatch.window import WindowLimits
+from pointsman_service.settings import Settings
 
 SETTINGS = Settings()
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from contract.configuration import load
-from contract.queues import DEFAULT_TOPOLOGY
-from service.embedded.errors import InvalidOption
-from service.embedded.options import Options, Pools, parse_options, with_file
-from service.embedded.plan import make_plan
+from pointsman_contract.configuration import load
+from pointsman_contract.queues import DEFAULT_TOPOLOGY
+from pointsman_service.embedded.errors import InvalidOption
+from pointsman_service.embedded.options import Options, Pools, parse_options, with_file
+from pointsman_service.embedded.plan import make_plan
 
 
 def test_defaults_are_port_8000_and_a_directory_below_the_working_one() -> None:
@@ -44,7 +44,7 @@ def test_configuration_file_completes_the_environment(tmp_path: Path) -> None:
 
 def test_bad_setting_ends_up_with_its_line_and_nothing_is_started(tmp_path: Path) -> None:
     environment = {**os.environ, "POINTSMAN_BODY_BYTES": "1", "POINTSMAN_DATA_DIR": str(tmp_path / "data")}
-    words = [sys.executable, "-m", "service.embedded", "--pools", "none"]
+    words = [sys.executable, "-m", "pointsman_service.embedded", "--pools", "none"]
     ended = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=60)
     line = "up: error: POINTSMAN_BODY_BYTES: Input should be greater than or equal to 1024\n"
     assert (ended.returncode, ended.stderr) == (2, line)

@@ -8,17 +8,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.embedded import locks
-from service.embedded.accounts import has_name
-from service.embedded.backoff import Backoff
-from service.embedded.binaries import postgres_home, valkey_server
-from service.embedded.children import describe_exit
-from service.embedded.data_dir import claimed
-from service.embedded.demo import next_submission, wait_after
-from service.embedded.errors import PortUnusable, WheelMissing
-from service.embedded.logs import Console, Lines, LogFile
-from service.embedded.ports import free_port, kept_port, require_free
-from service.embedded.runtime_dir import make_runtime_dir, remove_runtime_dir
+from pointsman_service.embedded import locks
+from pointsman_service.embedded.accounts import has_name
+from pointsman_service.embedded.backoff import Backoff
+from pointsman_service.embedded.binaries import postgres_home, valkey_server
+from pointsman_service.embedded.children import describe_exit
+from pointsman_service.embedded.data_dir import claimed
+from pointsman_service.embedded.demo import next_submission, wait_after
+from pointsman_service.embedded.errors import PortUnusable, WheelMissing
+from pointsman_service.embedded.logs import Console, Lines, LogFile
+from pointsman_service.embedded.ports import free_port, kept_port, require_free
+from pointsman_service.embedded.runtime_dir import make_runtime_dir, remove_runtime_dir
 
 RNG = random.Random(7)
 

@@ -2,8 +2,8 @@ import resource
 
 import pytest
 
-from service.front.bounds import Bounds
-from service.settings import Settings
+from pointsman_service.front.bounds import Bounds
+from pointsman_service.settings import Settings
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from service.front.bounds import Bounds
-from service.front.connection import Connection
-from service.serving import Server, ServerConfig
+from pointsman_service.front.bounds import Bounds
+from pointsman_service.front.connection import Connection
+from pointsman_service.serving import Server, ServerConfig
 
 
 class Transport(asyncio.Transport):

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.front.door import Door
-from service.settings import Settings
+from pointsman_service.front.door import Door
+from pointsman_service.settings import Settings
 
 OURS = "127.0.0.1:8000"
 

@@ -4,12 +4,12 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.broker import Depths
-from service.observe.broker_state import BrokerState
-from service.observe.exposition import Exposition, Snapshot
-from service.store.histogram import bucket_of
-from service.store.metrics import COUNTERS
-from service.store.watching import Sums
+from pointsman_service.broker import Depths
+from pointsman_service.observe.broker_state import BrokerState
+from pointsman_service.observe.exposition import Exposition, Snapshot
+from pointsman_service.store.histogram import bucket_of
+from pointsman_service.store.metrics import COUNTERS
+from pointsman_service.store.watching import Sums
 
 EMAIL = {"task_type": "a", "queue": "email"}
 

@@ -4,18 +4,18 @@ from typing import Any
 
 import pytest
 
-from contract.queues import DEFAULT_TOPOLOGY
-from service.broker import Depths
-from service.observe import sla
-from service.observe.backlog import backlogs
-from service.observe.broker_state import BrokerState
-from service.observe.durations import Durations, durations
-from service.observe.queues import queue_figures
-from service.observe.task_metrics import figures, total
-from service.observe.workers import consumers, worker_figures
-from service.store.histogram import bucket_of
-from service.store.metrics import COUNTERS
-from service.store.watching import Sums
+from pointsman_contract.queues import DEFAULT_TOPOLOGY
+from pointsman_service.broker import Depths
+from pointsman_service.observe import sla
+from pointsman_service.observe.backlog import backlogs
+from pointsman_service.observe.broker_state import BrokerState
+from pointsman_service.observe.durations import Durations, durations
+from pointsman_service.observe.queues import queue_figures
+from pointsman_service.observe.task_metrics import figures, total
+from pointsman_service.observe.workers import consumers, worker_figures
+from pointsman_service.store.histogram import bucket_of
+from pointsman_service.store.metrics import COUNTERS
+from pointsman_service.store.watching import Sums
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UP = BrokerState(Depths(1, 0, {}), "", {"a": 3})

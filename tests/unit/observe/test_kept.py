@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from service.observe.kept import Kept, NotInTime, within
+from pointsman_service.observe.kept import Kept, NotInTime, within
 
 
 class Question:

@@ -1,7 +1,7 @@
 import pytest
 
-from contract.breaker_policy import BreakerPolicy
-from service.reconcile.ramp import Ramp, released_by
+from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_service.reconcile.ramp import Ramp, released_by
 
 POLICY = BreakerPolicy(release_per_second=10)
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from service.admit.submission import BatchItem, Submission
-from service.submit.fingerprint import fingerprints_of
+from pointsman_service.admit.submission import BatchItem, Submission
+from pointsman_service.submit.fingerprint import fingerprints_of
 
 
 def ours(**body: Any) -> str:

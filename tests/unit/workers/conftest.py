@@ -4,8 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from workers import celery
-from workers.settings import settings
+from pointsman import celery
+from pointsman.settings import settings
 
 
 @pytest.fixture(autouse=True)

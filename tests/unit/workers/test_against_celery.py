@@ -16,8 +16,8 @@ from celery import Celery
 from celery.app.trace import build_tracer
 from celery.exceptions import Ignore, Reject
 
+from pointsman.testing import run_attempt
 from tests.unit.workers.conftest import MakeTask
-from workers.testing import run_attempt
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from typing import Any, Literal, cast
 import pytest
 from pydantic import BaseModel
 
-from contract.queues import DEFAULT_TOPOLOGY
-from contract.retry import RetryPolicy
-from workers import ManagedTask, celery
-from workers.arguments import Arguments
-from workers.catalogue import Catalogue, specify
-from workers.errors import ArgumentsNotValid
-from workers.retrying import RetryRules
+from pointsman import ManagedTask, celery
+from pointsman.arguments import Arguments
+from pointsman.catalogue import Catalogue, specify
+from pointsman.errors import ArgumentsNotValid
+from pointsman.retrying import RetryRules
+from pointsman_contract.queues import DEFAULT_TOPOLOGY
+from pointsman_contract.retry import RetryPolicy
 
 RULES = RetryRules(RetryPolicy(), RetryPolicy(), (), ())
 

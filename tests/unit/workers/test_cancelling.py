@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from contract.keys import claim
-from workers.cancelling import CancelRequests, end_run
-from workers.node import Node
-from workers.settings import Settings
-from workers.slots import Phase, Run, Slot, Slots
+from pointsman.cancelling import CancelRequests, end_run
+from pointsman.node import Node
+from pointsman.settings import Settings
+from pointsman.slots import Phase, Run, Slot, Slots
+from pointsman_contract.keys import claim
 
 RUN = Run("t1", "a" * 32, "noop", "email", 1, 0.0, 0.0, attempt=1, started_at=5.0)
 NEXT = Run("t2", "b" * 32, "noop", "email", 1, 0.0, 0.0, attempt=1, started_at=6.0)

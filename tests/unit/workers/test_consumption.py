@@ -1,4 +1,4 @@
-from workers.consumption import Consumption
+from pointsman.consumption import Consumption
 
 
 class Node:

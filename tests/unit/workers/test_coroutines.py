@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
 
-from workers import celery
-from workers.coroutines import EventLoop, as_function, complete
-from workers.testing import run
+from pointsman import celery
+from pointsman.coroutines import EventLoop, as_function, complete
+from pointsman.testing import run
 
 
 @celery.task(name="unit.async", bind=True)
@@ -41,7 +41,7 @@ def test_an_error_of_an_async_body_begins_at_the_body() -> None:
     error = run(body).error
     assert error is not None
     assert error["traceback"].splitlines()[1].endswith("in body")
-    assert 'workers/coroutines.py"' not in error["traceback"]
+    assert 'pointsman/coroutines.py"' not in error["traceback"]
 
 
 def test_runs_share_one_loop() -> None:

@@ -8,13 +8,13 @@ import pytest
 from celery import Celery
 from pydantic import BaseModel
 
-from service.admit.catalogue import KnownTaskType
-from service.errors import InvalidArguments
+from pointsman.arguments import arguments_of
+from pointsman.catalogue import specify
+from pointsman.retrying import rules_of
+from pointsman.testing import run
+from pointsman_service.admit.catalogue import KnownTaskType
+from pointsman_service.errors import InvalidArguments
 from tests.unit.workers.conftest import MakeTask
-from workers.arguments import arguments_of
-from workers.catalogue import specify
-from workers.retrying import rules_of
-from workers.testing import run
 
 
 class Order(BaseModel):

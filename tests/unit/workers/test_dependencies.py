@@ -7,11 +7,11 @@ import httpx
 import pytest
 from celery.exceptions import MaxRetriesExceededError, Retry
 
-from contract.breaker_entry import BLOCKS, PASSES, body_of, encode
-from contract.breaker_policy import BreakerPolicy
-from workers.connection import RedisConnection
-from workers.dependencies import Dependencies, call_not_made, class_names
-from workers.errors import BreakerOpen, PermanentError, RefusedByDependency
+from pointsman.connection import RedisConnection
+from pointsman.dependencies import Dependencies, call_not_made, class_names
+from pointsman.errors import BreakerOpen, PermanentError, RefusedByDependency
+from pointsman_contract.breaker_entry import BLOCKS, PASSES, body_of, encode
+from pointsman_contract.breaker_policy import BreakerPolicy
 
 TYPE = "task_type:letter"
 SMTP = "dependency:smtp"
@@ -189,3 +189,8 @@ def test_classes_are_named_as_a_policy_names_them() -> None:
     ]
     assert class_names(httpx.ConnectError(""))[0] == "httpx.ConnectError"
     assert BreakerPolicy(expected_exception=("OSError",)).counts(class_names(ConnectionRefusedError()))
+
+
+@pytest.mark.parametrize("stored", ["pointsman.PermanentError", "workers.PermanentError"])
+def test_a_stored_policy_knows_our_exceptions_by_their_former_names_too(stored: str) -> None:
+    assert BreakerPolicy(expected_exception=(stored,)).counts(class_names(RefusedByDependency()))

@@ -16,20 +16,21 @@ def _loaded(code: str) -> set[str]:
 
 
 def test_looking_at_workers_loads_no_celery() -> None:
-    assert not _loaded("import workers.__main__") & {"celery", "kombu", "billiard"}
+    assert not _loaded("import pointsman.__main__") & {"celery", "kombu", "billiard"}
 
 
 def test_help_config_and_routes_load_no_framework_and_no_database_driver() -> None:
-    code = "import service.__main__, service.console.config, service.console.routes, service.admit.routing"
+    modules = ("__main__", "console.config", "console.routes", "admit.routing")
+    code = "import " + ", ".join(f"pointsman_service.{module}" for module in modules)
     assert not _loaded(code) & {"fastapi", "uvicorn", "sqlalchemy", "alembic", "redis", "structlog"}
 
 
 @pytest.mark.parametrize("name", ["PermanentError", "EmailTask"])
 def test_any_name_of_the_library_makes_its_application_the_current_one(name: str) -> None:
-    code = f"from workers import {name}; from celery import current_app; assert current_app.main == 'workers'"
+    code = f"from pointsman import {name}; from celery import current_app; assert current_app.main == 'pointsman'"
     assert "celery" in _loaded(code)
 
 
 def test_name_that_the_library_does_not_have_is_an_import_error() -> None:
     with pytest.raises(ImportError, match="cannot import name 'nothing'"):
-        exec("from workers import nothing")
+        exec("from pointsman import nothing")

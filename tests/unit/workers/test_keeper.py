@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from workers.keeper import Keeper, Note, Outcome, position
-from workers.settings import Settings
+from pointsman.keeper import Keeper, Note, Outcome, position
+from pointsman.settings import Settings
 
 
 class FakeRedis:

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from workers import celery
-from workers.once import MemoryRecords, Record, Step
-from workers.testing import run, run_attempt
+from pointsman import celery
+from pointsman.once import MemoryRecords, Record, Step
+from pointsman.testing import run, run_attempt
 
 
 @celery.task(name="unit.charge", bind=True)

@@ -6,13 +6,13 @@ import celery as plain_celery
 import pytest
 from celery.exceptions import DuplicateTaskNameWarning  # type: ignore[attr-defined]  # not in celery-types
 
-from contract.queues import DEFAULT_TOPOLOGY
-from contract.retry import RetryPolicy
-from workers import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ManagedTask, ReportTask, celery
-from workers.app import PointsmanCelery, configuration
-from workers.catalogue import Catalogue
-from workers.errors import OptionNotHonoured
-from workers.options import check
+from pointsman import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ManagedTask, ReportTask, celery
+from pointsman.app import PointsmanCelery, configuration
+from pointsman.catalogue import Catalogue
+from pointsman.errors import OptionNotHonoured
+from pointsman.options import check
+from pointsman_contract.queues import DEFAULT_TOPOLOGY
+from pointsman_contract.retry import RetryPolicy
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_task_that_cannot_be_published_is_named(make: Any) -> None:
 
 def test_a_base_that_would_run_ungated_is_refused(make: Any) -> None:
     task = make(base=plain_celery.Task)
-    with pytest.raises(SystemExit, match=rf"{task.name}: its base must be derived from workers\.ManagedTask"):
+    with pytest.raises(SystemExit, match=rf"{task.name}: its base must be derived from pointsman\.ManagedTask"):
         Catalogue.of(celery, DEFAULT_TOPOLOGY, RetryPolicy())
 
 
@@ -146,7 +146,7 @@ def test_a_name_that_a_url_can_hold_passes(make: Any, name: str) -> None:
 
 
 def an_application() -> PointsmanCelery:
-    app = PointsmanCelery("twice", task_cls="workers.base:ManagedTask", set_as_current=False)
+    app = PointsmanCelery("twice", task_cls="pointsman.base:ManagedTask", set_as_current=False)
     app.add_defaults(configuration)
     return app
 

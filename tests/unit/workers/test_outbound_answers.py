@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from workers.outbound.answers import LONGEST_RETRY_AFTER_SECONDS, is_expected, may_change, retry_after_seconds
+from pointsman.outbound.answers import LONGEST_RETRY_AFTER_SECONDS, is_expected, may_change, retry_after_seconds
 
 NOON = "Sun, 22 Nov 2026 12:00:00 GMT"
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from contract.events import PROGRESS_BYTES
-from workers.progress import progress_text
+from pointsman.progress import progress_text
+from pointsman_contract.events import PROGRESS_BYTES
 
 
 def told(**changes: Any) -> dict[str, Any]:

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from contract.pulse import ailment
-from workers.node import Node
-from workers.pulse import Pulse
-from workers.settings import Settings
-from workers.slots import Slots
+from pointsman.node import Node
+from pointsman.pulse import Pulse
+from pointsman.settings import Settings
+from pointsman.slots import Slots
+from pointsman_contract.pulse import ailment
 
 
 @pytest.fixture

@@ -5,10 +5,8 @@ import pytest
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from pydantic import BaseModel
 
-from contract.errors import ErrorType
-from contract.events import RESULT_BYTES, TRACEBACK_BYTES, EventKind
-from workers import PermanentError
-from workers.errors import (
+from pointsman import PermanentError
+from pointsman.errors import (
     ArgumentsNotValid,
     AttemptSuperseded,
     BreakerOpen,
@@ -16,7 +14,9 @@ from workers.errors import (
     ResultTooLarge,
     TaskCancelled,
 )
-from workers.report import clean, describe, encode_result, failed, kind_of, outcome_body, type_name
+from pointsman.report import clean, describe, encode_result, failed, kind_of, outcome_body, type_name
+from pointsman_contract.errors import ErrorType
+from pointsman_contract.events import RESULT_BYTES, TRACEBACK_BYTES, EventKind
 
 
 class Unprintable(Exception):

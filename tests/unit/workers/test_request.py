@@ -13,14 +13,14 @@ from celery.exceptions import Ignore
 from celery.worker import request as celery_request
 from celery.worker.state import active_requests, requests, reserved_requests
 
-from contract.message import HEADER
-from workers import ManagedTask, celery
-from workers.errors import NotClaimed
-from workers.keeper import Note
-from workers.node import Node, become
-from workers.request import PointsmanRequest
-from workers.settings import Settings
-from workers.slots import Slots
+from pointsman import ManagedTask, celery
+from pointsman.errors import NotClaimed
+from pointsman.keeper import Note
+from pointsman.node import Node, become
+from pointsman.request import PointsmanRequest
+from pointsman.settings import Settings
+from pointsman.slots import Slots
+from pointsman_contract.message import HEADER
 
 _CELERY: Any = celery_request
 _TOLD: list[str] = []
@@ -73,7 +73,7 @@ def told() -> None: ...
 @pytest.fixture
 def node(monkeypatch: pytest.MonkeyPatch) -> Node:
     node = Node("n@h", Settings(), Slots(1), 1, ["maintenance"])
-    monkeypatch.setattr("workers.node._current", [])
+    monkeypatch.setattr("pointsman.node._current", [])
     become(node)
     node.voice = Heard()  # type: ignore[assignment]  # it hears instead of speaking
     return node

@@ -15,8 +15,8 @@ from celery.result import AsyncResult
 from kombu.utils.json import register_type
 from pydantic import BaseModel
 
+from pointsman.testing import run, run_attempt
 from tests.unit.workers.conftest import MakeTask
-from workers.testing import run, run_attempt
 
 
 class Level(IntEnum):

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from celery.exceptions import Ignore, MaxRetriesExceededError, Reject
 
-from contract.retry import RetryPolicy
-from workers import EmailTask, MaintenanceTask, PermanentError
-from workers.errors import OptionNotHonoured
-from workers.retrying import RetryRules
-from workers.testing import Ran, run, run_attempt
+from pointsman import EmailTask, MaintenanceTask, PermanentError
+from pointsman.errors import OptionNotHonoured
+from pointsman.retrying import RetryRules
+from pointsman.testing import Ran, run, run_attempt
+from pointsman_contract.retry import RetryPolicy
 
 
 def fails(self: Any) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from pointsman import node
+from pointsman.errors import OnceNotManaged, RunNotCarried
+from pointsman.once import Record
+from pointsman.running import carry, put_down
+from pointsman.testing import Ran, run_attempt
 from tests.unit.workers.conftest import MakeTask
-from workers import node
-from workers.errors import OnceNotManaged, RunNotCarried
-from workers.once import Record
-from workers.running import carry, put_down
-from workers.testing import Ran, run_attempt
 
 ASKS: dict[str, Callable[[Any], Any]] = {
     "once": lambda task: task.once("charge").__enter__(),

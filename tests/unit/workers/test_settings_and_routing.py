@@ -8,14 +8,14 @@ import pytest
 from celery.app.task import Context
 from pydantic import ValidationError
 
-from contract.message import HEADER
-from contract.queues import DEFAULT_TOPOLOGY, STEPS, step_of
-from contract.run_file import RunFile
-from workers import celery, task
-from workers.app import PointsmanCelery, broker_url, celery_url, configuration
-from workers.request import acknowledged_late
-from workers.routing import priority_of
-from workers.settings import Settings, settings
+from pointsman import celery, task
+from pointsman.app import PointsmanCelery, broker_url, celery_url, configuration
+from pointsman.request import acknowledged_late
+from pointsman.routing import priority_of
+from pointsman.settings import Settings, settings
+from pointsman_contract.message import HEADER
+from pointsman_contract.queues import DEFAULT_TOPOLOGY, STEPS, step_of
+from pointsman_contract.run_file import RunFile
 
 
 def test_url_does_not_show_in_the_settings_text() -> None:
@@ -37,10 +37,11 @@ def test_soft_limit_above_the_hard_one_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["-m", "celery", "-A", "workers", "worker"], ["-c", "import workers; workers.celery.conf.broker_url"]]
+    "words",
+    [["-m", "celery", "-A", "pointsman", "worker"], ["-c", "import pointsman; pointsman.celery.conf.broker_url"]],
 )
 def test_worker_with_a_bad_setting_says_so_in_one_line(words: list[str], tmp_path: Path) -> None:
-    environment = {"PYTHONPATH": str(Path(__file__).parents[3]), "POINTSMAN_DATA_DIR": str(tmp_path)}
+    environment = {"POINTSMAN_DATA_DIR": str(tmp_path)}
     environment["POINTSMAN_KEPT_BYTES"] = "1"
     ended = subprocess.run(
         [sys.executable, *words], env=environment, capture_output=True, text=True, check=False, timeout=60
@@ -109,7 +110,7 @@ def routed_to(monkeypatch: pytest.MonkeyPatch) -> Any:
     def route(routes: dict[str, Any], **options: Any) -> tuple[str, int]:
         monkeypatch.setenv("POINTSMAN_TASK_ROUTES", json.dumps(routes))
         settings.cache_clear()
-        app = PointsmanCelery("of_the_test", task_cls="workers.base:ManagedTask", set_as_current=False)
+        app = PointsmanCelery("of_the_test", task_cls="pointsman.base:ManagedTask", set_as_current=False)
         app.add_defaults(configuration)
 
         @app.task(name="unit.routed", queue="email", priority=2, ignore_result=True, shared=False)
@@ -196,12 +197,12 @@ def test_copy_of_a_managed_message_is_not_managed() -> None:
 
 def test_calling_a_task_needs_no_broker_and_no_worker(tmp_path: Path) -> None:
     code = (
-        "import sys, workers; assert 'workers.steps' not in sys.modules\n"
-        "@workers.task\n"
+        "import sys, pointsman; assert 'pointsman.steps' not in sys.modules\n"
+        "@pointsman.task\n"
         "def double(number): return 2 * number\n"
         "assert double(2) == 4 and double.apply((3,)).get() == 6"
     )
-    environment = {"PYTHONPATH": str(Path(__file__).parents[3]), "POINTSMAN_DATA_DIR": str(tmp_path)}
+    environment = {"POINTSMAN_DATA_DIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=60)
 
 

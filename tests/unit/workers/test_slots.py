@@ -3,8 +3,8 @@ import signal
 
 import pytest
 
-from workers.processes import is_alive
-from workers.slots import Phase, Run, Slots, SlotsFull
+from pointsman.processes import is_alive
+from pointsman.slots import Phase, Run, Slots, SlotsFull
 
 RUN = Run(
     task="018f-task",

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from contract.events import Beat
-from workers.daemons import Daemon, State, beat_of, state_of
-from workers.status import DOWN, UNKNOWN, exit_code, span, table
+from pointsman.daemons import Daemon, State, beat_of, state_of
+from pointsman.status import DOWN, UNKNOWN, exit_code, span, table
+from pointsman_contract.events import Beat
 
 NOW = 1_000_000.0
 QUEUES = {"email": ("email",), "fast": ("critical", "maintenance")}

@@ -16,11 +16,11 @@ from kombu import compression
 from kombu.compression import compress, encoders
 from kombu.transport.virtual.base import Base64, Message
 
-from contract.message import HEADER, header_fault
-from service.broker import Envelope, encode
-from workers.task_message import check
-from workers.transport.envelope import DEEPEST, NotAMessage, opened
-from workers.transport.inflated import MOST_INFLATED_BYTES
+from pointsman.task_message import check
+from pointsman.transport.envelope import DEEPEST, NotAMessage, opened
+from pointsman.transport.inflated import MOST_INFLATED_BYTES
+from pointsman_contract.message import HEADER, header_fault
+from pointsman_service.broker import Envelope, encode
 
 
 class OurChannel:

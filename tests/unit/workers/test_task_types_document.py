@@ -8,10 +8,10 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from workers import celery
-from workers.arguments import Arguments
-from workers.settings import Settings
-from workers.task_settings import TaskSettings
+from pointsman import celery
+from pointsman.arguments import Arguments
+from pointsman.settings import Settings
+from pointsman.task_settings import TaskSettings
 
 TEXT = (Path(__file__).parents[3] / "docs" / "task-types.md").read_text(encoding="utf-8")
 SHIPPED = {

@@ -5,9 +5,9 @@ import pytest
 from celery.exceptions import Ignore, Reject
 from pydantic import BaseModel
 
-from workers import ManagedTask, celery
-from workers.errors import ArgumentsNotValid, OptionNotHonoured
-from workers.testing import run, run_attempt
+from pointsman import ManagedTask, celery
+from pointsman.errors import ArgumentsNotValid, OptionNotHonoured
+from pointsman.testing import run, run_attempt
 
 
 class Order(BaseModel):

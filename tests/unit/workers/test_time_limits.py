@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from workers import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask
-from workers.time_limits import limits_of
+from pointsman import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask
+from pointsman.time_limits import limits_of
 
 BASES = (CriticalTask, EmailTask, ReportTask, ExternalAPITask, MaintenanceTask)
 

@@ -5,8 +5,8 @@ import pytest
 from kombu.exceptions import DecodeError
 from kombu.serialization import loads
 
-from contract.typed_values import can_be_read
-from service.admit.carrying import uncarried
+from pointsman_contract.typed_values import can_be_read
+from pointsman_service.admit.carrying import uncarried
 
 KEY = {"hex": "01a20271c81171a599c0510fde22a57d"}
 VALUES: list[Any] = [

@@ -22,14 +22,14 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from service.admit.catalogue import KnownTaskType
-from service.errors import InvalidArguments
+from pointsman.arguments import arguments_of
+from pointsman.catalogue import specify
+from pointsman.errors import ArgumentsNotValid
+from pointsman.retrying import rules_of
+from pointsman.testing import run
+from pointsman_service.admit.catalogue import KnownTaskType
+from pointsman_service.errors import InvalidArguments
 from tests.unit.workers.conftest import MakeTask
-from workers.arguments import arguments_of
-from workers.catalogue import specify
-from workers.errors import ArgumentsNotValid
-from workers.retrying import rules_of
-from workers.testing import run
 
 
 class Order(BaseModel):

@@ -5,8 +5,8 @@ from collections.abc import Callable, Container
 
 import httpx
 
-from contract.retry_after import seconds_of
-from workers.errors import RefusedByDependency
+from pointsman.errors import RefusedByDependency
+from pointsman_contract.retry_after import seconds_of
 
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
 """A ``Retry-After`` beyond this counts as this."""

@@ -7,18 +7,18 @@ from typing import Any
 
 import httpx
 
-from contract.dependencies import dependency_of_url
-from workers.base import ManagedTask
-from workers.errors import PermanentError
-from workers.outbound.answers import (
+from pointsman.base import ManagedTask
+from pointsman.errors import PermanentError
+from pointsman.outbound.answers import (
     HTTPStatusError,
     HTTPStatusPermanent,
     is_expected,
     may_change,
     retry_after_seconds,
 )
-from workers.outbound.client import guarded_client
-from workers.settings import settings
+from pointsman.outbound.client import guarded_client
+from pointsman.settings import settings
+from pointsman_contract.dependencies import dependency_of_url
 
 _EXCERPT_BYTES = 500
 

@@ -10,9 +10,9 @@ from types import TracebackType
 import httpcore  # httpx is built on it and pins it
 import httpx
 
-from contract import RELEASE
-from workers.outbound.connection import GuardedBackend
-from workers.outbound.deadline import Deadline
+from pointsman.outbound.connection import GuardedBackend
+from pointsman.outbound.deadline import Deadline
+from pointsman_contract import RELEASE
 
 # httpx logs every URL at INFO, and a query may hold a secret.
 logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpcore
 
-from contract.addresses import parse, refusal
-from workers.errors import PermanentError
-from workers.outbound.deadline import Deadline
+from pointsman.errors import PermanentError
+from pointsman.outbound.deadline import Deadline
+from pointsman_contract.addresses import parse, refusal
 
 _Target = tuple[socket.AddressFamily, Any]
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from workers.reports import table as csv_table
-from workers.reports.charts import Calendar, Stack, calendar, columns, share_bar
-from workers.reports.figures import Figures
-from workers.reports.page import failed_cell, legend, page, section, sla_cell, table, tiles
-from workers.reports.words import UNKNOWN, count, escape, percent, seconds, short
-from workers.reports.year import Year, YearMonth
+from pointsman.reports import table as csv_table
+from pointsman.reports.charts import Calendar, Stack, calendar, columns, share_bar
+from pointsman.reports.figures import Figures
+from pointsman.reports.page import failed_cell, legend, page, section, sla_cell, table, tiles
+from pointsman.reports.words import UNKNOWN, count, escape, percent, seconds, short
+from pointsman.reports.year import Year, YearMonth
 
 
 def html(year: Year, made_at: datetime) -> str:

@@ -11,8 +11,8 @@ from typing import Self
 
 from pydantic import BaseModel, ValidationError
 
-from workers.reports import files
-from workers.reports.figures import Metrics
+from pointsman.reports import files
+from pointsman.reports.figures import Metrics
 
 _VERSION = 1
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from workers.reports.words import count, escape, percent, seconds
+from pointsman.reports.words import count, escape, percent, seconds
 
 Values = Sequence[float | None]
 """One for each step; None where nothing is known."""

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from workers.control_plane import ControlPlane, ControlPlaneAway
+from pointsman.control_plane import ControlPlane, ControlPlaneAway
 
 GroupBy = Literal["queue", "task_type"]
 _COUNTS = (

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from workers.reports.charts import grade
-from workers.reports.words import count, escape, percent
+from pointsman.reports.charts import grade
+from pointsman.reports.words import count, escape, percent
 
 _STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
 _HATCH = (

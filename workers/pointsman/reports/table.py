@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from workers.reports.figures import Figures
+from pointsman.reports.figures import Figures
 
 COLUMNS = (
     "submitted", "started", "succeeded", "failed", "cancelled", "expired", "retry_count", "timed_out",

@@ -7,13 +7,13 @@ from typing import Any, Self
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from workers.control_plane import ControlPlane, ControlPlaneAway
-from workers.reports import table as csv_table
-from workers.reports.charts import Stack, columns, share_bar, waits
-from workers.reports.figures import Figures, Metrics
-from workers.reports.page import failed_cell, legend, page, section, sla_cell, table, tiles
-from workers.reports.period import Period
-from workers.reports.words import count, escape, percent, seconds, short
+from pointsman.control_plane import ControlPlane, ControlPlaneAway
+from pointsman.reports import table as csv_table
+from pointsman.reports.charts import Stack, columns, share_bar, waits
+from pointsman.reports.figures import Figures, Metrics
+from pointsman.reports.page import failed_cell, legend, page, section, sla_cell, table, tiles
+from pointsman.reports.period import Period
+from pointsman.reports.words import count, escape, percent, seconds, short
 
 _HEADS = ("Submitted", "Succeeded", "Failed", "Success", "Wait p50", "Wait p95", "Run p95", "SLA", "")
 

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Self
 
-from workers.control_plane import ControlPlane, ControlPlaneAway
-from workers.reports.archive import Day, Month
-from workers.reports.figures import Figures, Metrics, add
+from pointsman.control_plane import ControlPlane, ControlPlaneAway
+from pointsman.reports.archive import Day, Month
+from pointsman.reports.figures import Figures, Metrics, add
 
 _SETTLED = timedelta(minutes=15)
 """A day is kept when it has been over for so long: what happened in its last minute has been recorded by then."""

@@ -3,8 +3,8 @@
 import time
 from typing import Any
 
-from workers.app import app
-from workers.errors import PermanentError
+from pointsman.app import app
+from pointsman.errors import PermanentError
 
 
 class DeliberateFailure(Exception):

@@ -13,11 +13,11 @@ from uuid import uuid4
 
 from pydantic import Field
 
-from workers.app import app
-from workers.bases import EmailTask
-from workers.errors import PermanentError, RefusedByDependency
-from workers.moments import Moment
-from workers.settings import Settings, settings
+from pointsman.app import app
+from pointsman.bases import EmailTask
+from pointsman.errors import PermanentError, RefusedByDependency
+from pointsman.moments import Moment
+from pointsman.settings import Settings, settings
 
 _PORTS = {"starttls": 587, "implicit": 465, "none": 25}
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import Field
 
-from contract.message import HEADER
-from workers.app import app
-from workers.bases import ExternalAPITask
-from workers.errors import PermanentError
-from workers.outbound.calls import Answer
+from pointsman.app import app
+from pointsman.bases import ExternalAPITask
+from pointsman.errors import PermanentError
+from pointsman.outbound.calls import Answer
+from pointsman_contract.message import HEADER
 
 RESPONSE_BYTES = 32 * 1024
 """Longest response body."""

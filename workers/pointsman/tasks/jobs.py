@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import Field
 
-from workers.app import app
-from workers.bases import CriticalTask
-from workers.control_plane import ControlPlane, ControlPlaneAway, ControlPlaneRefused, problem
-from workers.settings import settings
+from pointsman.app import app
+from pointsman.bases import CriticalTask
+from pointsman.control_plane import ControlPlane, ControlPlaneAway, ControlPlaneRefused, problem
+from pointsman.settings import settings
 
 _PAGE = 100
 _IDS_SHOWN = 100

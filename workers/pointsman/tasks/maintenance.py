@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from workers.app import app
-from workers.bases import MaintenanceTask
-from workers.cache_files import clean, make_cache
-from workers.settings import settings
+from pointsman.app import app
+from pointsman.bases import MaintenanceTask
+from pointsman.cache_files import clean, make_cache
+from pointsman.settings import settings
 
 
 @app.task(name="cleanup_cache", base=MaintenanceTask)

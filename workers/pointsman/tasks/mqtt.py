@@ -7,11 +7,11 @@ from typing import Annotated, Any, TypedDict
 
 from pydantic import Field
 
-from workers import mqtt
-from workers.app import app
-from workers.bases import ExternalAPITask
-from workers.errors import PermanentError
-from workers.settings import settings
+from pointsman import mqtt
+from pointsman.app import app
+from pointsman.bases import ExternalAPITask
+from pointsman.errors import PermanentError
+from pointsman.settings import settings
 
 PAYLOAD_BYTES = 128 * 1024
 """Longest payload."""

@@ -5,15 +5,15 @@ from typing import Annotated, Any, TypedDict
 
 from pydantic import Field
 
-from workers.app import app
-from workers.bases import ReportTask
-from workers.control_plane import ControlPlane
-from workers.moments import Moment
-from workers.reports import annual_report, files
-from workers.reports.period import Kind, Period
-from workers.reports.tasks_report import TasksReport
-from workers.reports.year import Year
-from workers.settings import settings
+from pointsman.app import app
+from pointsman.bases import ReportTask
+from pointsman.control_plane import ControlPlane
+from pointsman.moments import Moment
+from pointsman.reports import annual_report, files
+from pointsman.reports.period import Kind, Period
+from pointsman.reports.tasks_report import TasksReport
+from pointsman.reports.year import Year
+from pointsman.settings import settings
 
 
 class Written(TypedDict):

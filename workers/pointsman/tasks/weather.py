@@ -4,10 +4,10 @@ from typing import Annotated, Any, TypedDict
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError, field_validator
 
-from contract.dependencies import dependency_of_url
-from workers.app import app
-from workers.bases import ExternalAPITask
-from workers.settings import settings
+from pointsman.app import app
+from pointsman.bases import ExternalAPITask
+from pointsman.settings import settings
+from pointsman_contract.dependencies import dependency_of_url
 
 _WANTED = "temperature_2m,relative_humidity_2m,wind_speed_10m,weather_code"
 _CONDITIONS = (

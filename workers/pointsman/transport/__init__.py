@@ -18,7 +18,7 @@ SCHEMES = {"redis": "pointsman", "rediss": "pointsmans", "redis+socket": "points
 """Celery's scheme to ours."""
 
 _OF_CELERY = {ours: theirs for theirs, ours in SCHEMES.items()}
-_TRANSPORT = "workers.transport.transport:Transport"
+_TRANSPORT = "pointsman.transport.transport:Transport"
 
 
 def register() -> None:

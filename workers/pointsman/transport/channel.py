@@ -11,13 +11,13 @@ from kombu.transport import redis as stock
 from kombu.utils.encoding import bytes_to_str
 from redis.exceptions import NoScriptError
 
-from contract.keys import BELL_PREFIX, FETCH_PREFIX, LISTENER_BELL_PREFIX
-from contract.lua import source
-from contract.set_aside import UNKNOWN_QUEUE
-from workers.transport.envelope import NotAMessage, check, opened
-from workers.transport.left_behind import left_behind
-from workers.transport.qos import QoS as Holdings
-from workers.transport.setting_aside import as_text, command, reason_of
+from pointsman.transport.envelope import NotAMessage, check, opened
+from pointsman.transport.left_behind import left_behind
+from pointsman.transport.qos import QoS as Holdings
+from pointsman.transport.setting_aside import as_text, command, reason_of
+from pointsman_contract.keys import BELL_PREFIX, FETCH_PREFIX, LISTENER_BELL_PREFIX
+from pointsman_contract.lua import source
+from pointsman_contract.set_aside import UNKNOWN_QUEUE
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ _MOST_RINGS = 64
 
 
 class Channel(stock.Channel):
-    """kombu's, but it fetches as ``workers.transport`` says when all its queues have bells.
+    """kombu's, but it fetches as ``pointsman.transport`` says when all its queues have bells.
 
     A channel that consumes any other queue, or without acknowledgements, works as kombu's.
     """
@@ -40,7 +40,7 @@ class Channel(stock.Channel):
     queues_with_bells: Iterable[str] = ()
     """Whoever publishes on one of these through us, or through ``publish.lua``, rings."""
     checks_envelopes = True
-    """Whether only what ``workers.transport.envelope`` accepts is delivered."""
+    """Whether only what ``pointsman.transport.envelope`` accepts is delivered."""
     queue_in_hand = ""
     """The queue of the message that is being delivered."""
 

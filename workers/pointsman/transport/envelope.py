@@ -7,7 +7,7 @@ from kombu.compression import get_decoder
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
-from workers.transport.inflated import MOST_INFLATED_BYTES, is_too_long
+from pointsman.transport.inflated import MOST_INFLATED_BYTES, is_too_long
 
 DEEPEST = 256
 """Levels within each other. Handing arguments to a child takes two of Python's thousand for each."""

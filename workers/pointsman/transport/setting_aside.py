@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-from contract.keys import SET_ASIDE, SET_ASIDE_COUNTS
-from contract.lua import source
-from contract.queues import UNACKED, UNACKED_INDEX
-from contract.set_aside import MOST_KEPT, NAME_CHARACTERS, ends
-from workers.transport.envelope import NotAMessage
+from pointsman.transport.envelope import NotAMessage
+from pointsman_contract.keys import SET_ASIDE, SET_ASIDE_COUNTS
+from pointsman_contract.lua import source
+from pointsman_contract.queues import UNACKED, UNACKED_INDEX
+from pointsman_contract.set_aside import MOST_KEPT, NAME_CHARACTERS, ends
 
 Word = str | bytes | int
 

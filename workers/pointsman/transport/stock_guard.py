@@ -6,8 +6,8 @@ from typing import Any
 from kombu.transport import redis as stock
 from kombu.utils.encoding import bytes_to_str
 
-from workers.transport.envelope import opened
-from workers.transport.setting_aside import command, reason_of
+from pointsman.transport.envelope import opened
+from pointsman.transport.setting_aside import command, reason_of
 
 logger = logging.getLogger(__name__)
 

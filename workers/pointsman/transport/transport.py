@@ -4,7 +4,7 @@ from typing import Any
 
 from kombu.transport import redis as stock
 
-from workers.transport.channel import Channel
+from pointsman.transport.channel import Channel
 
 
 class Poller(stock.MultiChannelPoller):

@@ -4,15 +4,15 @@
 The layout and its measurements: ``docs/decisions/0001-store-layout.md``.
 """
 
-from service.store.models.alerts import Alert, AlertDelivery, AlertSilence
-from service.store.models.base import Base
-from service.store.models.breakers import BreakerTransition, StoredBreaker
-from service.store.models.loops import BrokerEpoch, Leader, LeftOutEvent, RecorderPosition
-from service.store.models.metrics import TaskMetrics, TaskMetricsDelta, Totals
-from service.store.models.queues import QuarantineQueue, QueuePause
-from service.store.models.replays import Replay, ReplayedTask
-from service.store.models.tasks import FinishedTask, IdempotencyKey, LiveTask, OutboxRow, TaskAttempt
-from service.store.models.workers import NativeRun, TaskTypeVersion, Worker, WorkerCatalogue, WorkerOutcome
+from pointsman_service.store.models.alerts import Alert, AlertDelivery, AlertSilence
+from pointsman_service.store.models.base import Base
+from pointsman_service.store.models.breakers import BreakerTransition, StoredBreaker
+from pointsman_service.store.models.loops import BrokerEpoch, Leader, LeftOutEvent, RecorderPosition
+from pointsman_service.store.models.metrics import TaskMetrics, TaskMetricsDelta, Totals
+from pointsman_service.store.models.queues import QuarantineQueue, QueuePause
+from pointsman_service.store.models.replays import Replay, ReplayedTask
+from pointsman_service.store.models.tasks import FinishedTask, IdempotencyKey, LiveTask, OutboxRow, TaskAttempt
+from pointsman_service.store.models.workers import NativeRun, TaskTypeVersion, Worker, WorkerCatalogue, WorkerOutcome
 
 __all__ = [
     "Alert",

@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, Integer, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.store.models.base import Base
+from pointsman_service.store.models.base import Base
 
 
 class StoredBreaker(Base):
-    """A circuit breaker (``service.breaker``). One that nothing ever happened to has no row."""
+    """A circuit breaker (``pointsman_service.breaker``). One that nothing ever happened to has no row."""
 
     __tablename__ = "breaker"
 
@@ -24,7 +24,7 @@ class StoredBreaker(Base):
     turns_at: Mapped[datetime | None]
     """When time alone changes it next: its wait is over, or its override ends."""
     machine: Mapped[dict[str, Any]]
-    """All of ``service.breaker.breaker.Breaker``; its times are Unix seconds on the database clock."""
+    """All of ``pointsman_service.breaker.breaker.Breaker``; its times are Unix seconds on the database clock."""
     policy: Mapped[dict[str, Any] | None]
     """Null: the configured default."""
     policy_version: Mapped[int] = mapped_column(Integer, server_default=text("0"))

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Integer, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.store.models.base import Base
+from pointsman_service.store.models.base import Base
 
 
 class Leader(Base):
@@ -46,7 +46,7 @@ class LeftOutEvent(Base):
     __tablename__ = "left_out_event"
 
     reason: Mapped[str] = mapped_column(primary_key=True)
-    """``service.store.left_out.Reason``."""
+    """``pointsman_service.store.left_out.Reason``."""
     entries: Mapped[int] = mapped_column(BigInteger)
     """So many, ever."""
     last_at: Mapped[datetime] = mapped_column(server_default=func.now())

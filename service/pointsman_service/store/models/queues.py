@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.store.models.base import Base
+from pointsman_service.store.models.base import Base
 
 
 class QueuePause(Base):

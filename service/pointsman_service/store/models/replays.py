@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Index, Integer, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.store.models.base import Base
+from pointsman_service.store.models.base import Base
 
 
 class Replay(Base):

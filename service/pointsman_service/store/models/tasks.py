@@ -20,8 +20,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import REAL
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
-from contract.states import PLACES, TERMINAL, UNFINISHED, TaskState
-from service.store.models.base import Base
+from pointsman_contract.states import PLACES, TERMINAL, UNFINISHED, TaskState
+from pointsman_service.store.models.base import Base
 
 
 def _one_of(column: str, values: frozenset[TaskState]) -> str:
@@ -82,7 +82,7 @@ class _TaskColumns:
     sla_met: Mapped[bool | None]
     """Whether the first attempt started in time. Of a live task only once that attempt has failed."""
     progress: Mapped[str | None]
-    """JSON text of the newest attempt's ``contract.events.Progress``."""
+    """JSON text of the newest attempt's ``pointsman_contract.events.Progress``."""
     cancel_requested_at: Mapped[datetime | None]
     """Since then no attempt starts."""
     cancel_requested_by: Mapped[str | None]
@@ -97,8 +97,8 @@ class LiveTask(_TaskColumns, Base):
     __tablename__ = "task_live"
 
     place: Mapped[str]
-    """Where it waits (``contract.states.Place``). Indexes are on this and not on ``state``, so that the frequent moves
-    from queued to running stay HOT updates."""
+    """Where it waits (``pointsman_contract.states.Place``). Indexes are on this and not on ``state``, so that the
+    frequent moves from queued to running stay HOT updates."""
     sent_epoch: Mapped[int | None] = mapped_column(Integer)
     """The epoch of its newest message."""
     sent_at: Mapped[datetime] = mapped_column(server_default=func.now())

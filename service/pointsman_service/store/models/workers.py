@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import ARRAY, BigInteger, Identity, Index, Integer, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.store.models.base import Base
+from pointsman_service.store.models.base import Base
 
 
 class TaskTypeVersion(Base):
-    """A task type as some worker published it. The newest with a live worker counts (``service.store.catalogue``)."""
+    """A task type as some worker published it. The newest with a live worker counts (``store.catalogue``)."""
 
     __tablename__ = "task_type"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from workers.reports.words import count, escape, percent, seconds, short
+from pointsman.reports.words import count, escape, percent, seconds, short
 
 
 @pytest.mark.parametrize(
