@@ -9,6 +9,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pointsman_contract.processes import is_alive
+
 DEFAULT_DATA_DIR = Path(".pointsman")
 
 
@@ -42,14 +44,4 @@ class RunFile(BaseModel):
             found = cls.model_validate_json((directory / "run.json").read_bytes())
         except (OSError, ValidationError):
             return None
-        return found if _is_alive(found.supervisor_pid) else None
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        return found if is_alive(found.supervisor_pid) else None

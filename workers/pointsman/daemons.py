@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pointsman.connection import AWAY, RedisConnection
-from pointsman.processes import is_alive
 from pointsman_contract.events import BEAT_SECONDS, Beat
 from pointsman_contract.keys import BEATS
 from pointsman_contract.nodes import pool_of
+from pointsman_contract.processes import is_alive
 
 SILENT_SECONDS = 5 * BEAT_SECONDS
 _PAUSE_SECONDS = 0.1

@@ -12,7 +12,6 @@ from pointsman.connection import RedisConnection
 from pointsman.dependencies import breaker_of, class_names, verdict
 from pointsman.keeper import Keeper, Note, Outcome
 from pointsman.node import Node
-from pointsman.processes import is_alive
 from pointsman.report import failed, kind_of, outcome_body, report_once
 from pointsman.retrying import RetryRules
 from pointsman.slots import Phase, Run, Snapshot
@@ -20,6 +19,7 @@ from pointsman_contract.dependencies import breakers_of
 from pointsman_contract.errors import ErrorType
 from pointsman_contract.events import ErrorBody, EventKind, StartedBody, UnclaimedBody
 from pointsman_contract.keys import claim
+from pointsman_contract.processes import is_alive
 
 logger = logging.getLogger(__name__)
 

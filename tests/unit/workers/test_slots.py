@@ -3,8 +3,8 @@ import signal
 
 import pytest
 
-from pointsman.processes import is_alive
 from pointsman.slots import Phase, Run, Slots, SlotsFull
+from pointsman_contract.processes import is_alive
 
 RUN = Run(
     task="018f-task",
