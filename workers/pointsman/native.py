@@ -9,8 +9,9 @@ from celery import signals
 
 from pointsman.child import current_child
 from pointsman.keeper import Note
-from pointsman.report import clean, describe
+from pointsman.report import describe
 from pointsman.running import carried_run, carry, put_down
+from pointsman_contract.clean_text import clean
 from pointsman_contract.events import EventKind, NativeBody
 from pointsman_contract.message import HEADER
 

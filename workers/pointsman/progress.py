@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 from pointsman.encoding import plain
-from pointsman.report import clean
+from pointsman_contract.clean_text import clean
 from pointsman_contract.events import PROGRESS_BYTES, Progress
 
 logger = logging.getLogger(__name__)

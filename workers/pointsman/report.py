@@ -26,6 +26,7 @@ from pointsman.errors import (
 from pointsman.keeper import Keeper, Outcome
 from pointsman.slots import Slot
 from pointsman_contract.backoff import backoff_seconds
+from pointsman_contract.clean_text import clean
 from pointsman_contract.errors import ErrorType
 from pointsman_contract.events import RESULT_BYTES, TRACEBACK_BYTES, ErrorBody, EventKind
 
@@ -113,16 +114,6 @@ def type_name(error: BaseException) -> str:
     if kind.__module__ == _FACE:
         return f"{_FORMER_FACE}.{kind.__qualname__}"
     return kind.__qualname__ if kind.__module__ in _OURS else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def clean(text: str) -> str:
-    """Without NUL characters and lone surrogates, which PostgreSQL and UTF-8 refuse."""
-    text = text.replace("\0", "\ufffd")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def _from_the_body(frames: TracebackType | None) -> TracebackType | None:

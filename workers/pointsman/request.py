@@ -18,11 +18,11 @@ from pointsman.deaths import tell_of_death
 from pointsman.errors import NotClaimed
 from pointsman.keeper import Note
 from pointsman.node import current_node
-from pointsman.report import clean
 from pointsman.retrying import rules_of
 from pointsman.routing import priority_of
 from pointsman.time_limits import limits_of
 from pointsman.voice import revoked
+from pointsman_contract.clean_text import clean
 from pointsman_contract.events import EventKind, UnclaimedBody
 from pointsman_contract.message import HEADER, ManagedHeader, UnsupportedMessage, managed_header
 

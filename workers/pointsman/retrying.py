@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pointsman.errors import OptionNotHonoured, PermanentError
 from pointsman.settings import settings
 from pointsman_contract.retry import MAX_ATTEMPTS, RetryPolicy
+from pointsman_contract.validation import first_fault
 
 _RETRY_KWARGS = frozenset({"max_retries", "countdown"})
 _LONGEST_BACKOFF_SECONDS = 600
@@ -65,9 +66,9 @@ class RetryRules:
                 policy = fixed or backoff or fallback
             return cls(policy, fixed or backoff or fallback, given.classes("autoretry_for"), given.never())
         except ValidationError as error:
-            fault = error.errors()[0]
-            name = ".".join(str(part) for part in fault["loc"])
-            raise OptionNotHonoured(f"its retry options do not make a policy: {name}: {fault['msg']}") from None
+            raise OptionNotHonoured(
+                f"its retry options do not make a policy: {first_fault(error, 'retry options')}"
+            ) from None
         except (TypeError, ValueError, OverflowError) as error:
             raise OptionNotHonoured(f"its retry options cannot be read: {error}") from None
 

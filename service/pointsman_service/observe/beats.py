@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from pointsman_contract.events import Beat
+from pointsman_contract.validation import first_fault
 
 _LARGEST = 2**31 - 1
 _LARGEST_COUNTER = 2**53
@@ -64,9 +65,7 @@ def parse_beat(owner: bytes, text: bytes) -> Beat:
     try:
         beat: Beat = _BEAT.validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))[:100]
-        raise ValueError(f"{where or 'the beat'}: {first['msg']}") from None
+        raise ValueError(first_fault(error, "the beat")) from None
     if beat["owner"].encode() != owner:
         raise ValueError("owner: it is another's")
     return beat

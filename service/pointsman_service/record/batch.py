@@ -5,13 +5,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_contract.clean_text import clean
 from pointsman_contract.errors import ErrorType
 from pointsman_contract.events import EventKind
 from pointsman_contract.retry import MAX_ATTEMPTS
 from pointsman_service.breaker.registry import Called, Registry
 from pointsman_service.record.by_worker import OutcomesByWorker
 from pointsman_service.record.calls import CallsOfBreakers, calls_of
-from pointsman_service.record.events import Event, clean
+from pointsman_service.record.events import Event
 from pointsman_service.store import cancelling, catalogue, recording, rescuing, unclaimed
 from pointsman_service.store.catalogue import UNKNOWN_TASK_TYPE
 from pointsman_service.store.counting import count_start

@@ -9,6 +9,7 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from pointsman_contract.catalogue import MAX_NAME
 from pointsman_contract.events import PROGRESS_BYTES, RESULT_BYTES, EventKind
+from pointsman_contract.validation import first_fault
 
 Field = core_schema.TypedDictField
 
@@ -126,7 +127,5 @@ def read_body(kind: EventKind, text: bytes) -> dict[str, Any]:
     try:
         body: dict[str, Any] = _VALIDATORS[kind].validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))[:100]
-        raise ValueError(f"{where or 'the body'}: {first['msg']}") from None
+        raise ValueError(first_fault(error, "the body")) from None
     return body

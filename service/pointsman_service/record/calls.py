@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from pointsman_contract.clean_text import clean
 from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE, folded_key, key_of
 from pointsman_contract.events import EventKind
 from pointsman_service.breaker.breaker import Kind, Outcome
 from pointsman_service.breaker.registry import Called, Registry
-from pointsman_service.record.events import Event, clean
+from pointsman_service.record.events import Event
 from pointsman_service.store.listeners import Ends
 from pointsman_service.store.store import Connection
 

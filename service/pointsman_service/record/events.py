@@ -10,8 +10,10 @@ from pydantic_core import ValidationError
 from uuid_utils import UUID
 
 from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_contract.clean_text import clean
 from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE, key_of
 from pointsman_contract.events import ErrorBody, EventKind
+from pointsman_contract.validation import first_fault
 from pointsman_service.record.bodies import LARGEST_ATTEMPT, LONGEST_BREAKER, LONGEST_OWNER, read_body
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
@@ -135,10 +137,4 @@ def _specs(found: list[Any]) -> list[TaskTypeSpec]:
     try:
         return [TaskTypeSpec.model_validate(spec) for spec in found]
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))[:100]}: {first['msg']}") from None
-
-
-def clean(text: str) -> str:
-    """Text that PostgreSQL takes: no NUL. What was read as UTF-8 or JSON has no lone surrogates."""
-    return text.replace("\x00", "\ufffd")
+        raise ValueError(first_fault(error, "a specification")) from None

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from sqlalchemy import text
 
+from pointsman_contract.clean_text import clean
 from pointsman_service.store.arrays import array_columns
 from pointsman_service.store.store import Connection
 
@@ -57,7 +58,7 @@ async def add(connection: Connection, stream: str, entries: Sequence[LeftOut]) -
         "reason": [str(reason) for reason in found],
         "entries": [sum(one.reason is reason for one in entries) for reason in found],
         "last_id": [last[reason].stream_id for reason in found],
-        "last_detail": [last[reason].detail.replace("\x00", "\ufffd") for reason in found],
+        "last_detail": [clean(last[reason].detail) for reason in found],
     }
     await connection.execute(_ADD, columns | {"stream": stream})
 

@@ -14,7 +14,7 @@ from pointsman.errors import (
     ResultTooLarge,
     TaskCancelled,
 )
-from pointsman.report import clean, describe, encode_result, failed, kind_of, outcome_body, type_name
+from pointsman.report import describe, encode_result, failed, kind_of, outcome_body, type_name
 from pointsman_contract.errors import ErrorType
 from pointsman_contract.events import RESULT_BYTES, TRACEBACK_BYTES, EventKind
 
@@ -113,11 +113,6 @@ def test_cause_is_part_of_the_traceback() -> None:
     except ValueError as error:
         text = describe(error)["traceback"]
     assert text.index("inner") < text.index("outer")
-
-
-@pytest.mark.parametrize(("text", "cleaned"), [("a\0b", "a\ufffdb"), ("\ud800", "\ufffd"), ("😀", "😀")])
-def test_text_that_databases_refuse_is_replaced(text: str, cleaned: str) -> None:
-    assert clean(text) == cleaned
 
 
 def test_outcome_repeats_what_started_said() -> None:

@@ -8,6 +8,7 @@ from pointsman.app import app
 from pointsman.bases import ExternalAPITask
 from pointsman.settings import settings
 from pointsman_contract.dependencies import dependency_of_url
+from pointsman_contract.validation import first_fault
 
 _WANTED = "temperature_2m,relative_humidity_2m,wind_speed_10m,weather_code"
 _CONDITIONS = (
@@ -89,9 +90,7 @@ def fetch_weather_data(
     try:
         forecast = _Forecast.model_validate_json(answer.content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise AnswerNotUnderstood(f"{where or 'the answer'}: {first['msg']}") from None
+        raise AnswerNotUnderstood(first_fault(error, "the answer")) from None
     now = forecast.current
     return {
         "latitude": forecast.latitude,
