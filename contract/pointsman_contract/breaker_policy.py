@@ -14,7 +14,7 @@ from pointsman_contract.backoff import backoff_seconds
 _ALL = {"Exception", "BaseException"}
 _MOST_NAMES = 100
 _LONGEST_NAME = 200
-_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_DOTTED = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 _BUILTIN = sorted(
     name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
 )
@@ -29,7 +29,7 @@ def _names(given: object) -> tuple[str, ...]:
 def _name(given: object) -> str:
     if isinstance(given, type) and issubclass(given, BaseException):
         return given.__qualname__ if given.__module__ == "builtins" else f"{given.__module__}.{given.__qualname__}"
-    if not (isinstance(given, str) and len(given) <= _LONGEST_NAME and _DOTTED.fullmatch(given)):
+    if not (isinstance(given, str) and len(given) <= _LONGEST_NAME and re.fullmatch(_DOTTED, given)):
         raise ValueError(f"{given!r:.80} is neither an exception class nor the name of one")
     if "." not in given and given not in _BUILTIN:
         close = get_close_matches(given, _BUILTIN, n=1)
@@ -39,7 +39,7 @@ def _name(given: object) -> str:
 
 
 def _names_schema(least: int) -> WithJsonSchema:
-    name = {"type": "string", "maxLength": _LONGEST_NAME, "pattern": r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"}
+    name = {"type": "string", "maxLength": _LONGEST_NAME, "pattern": f"^{_DOTTED}$"}
     several = {"type": "array", "items": name, "minItems": least, "maxItems": _MOST_NAMES}
     return WithJsonSchema({"anyOf": [several, name]})
 

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 MOST = 10
 """Dependencies of one task."""
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:@+\-]{0,199}$"
+_PLAIN = r"[A-Za-z0-9][A-Za-z0-9._:@+\-]{0,199}"
+NAME_PATTERN = rf"^{_PLAIN}$"
 """What a dependency may be called."""
-GIVEN_PATTERN = r"^([A-Za-z0-9][A-Za-z0-9._:@+\-]{0,199}|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?)$"
+GIVEN_PATTERN = rf"^({_PLAIN}|\[[0-9A-Fa-f:.]{{2,45}}\](:[0-9]{{1,5}})?)$"
 """How a dependency may be written: an IPv6 address also in brackets."""
 TASK_TYPE, DEPENDENCY = "task_type", "dependency"
 """Scopes of the breakers that hold tasks."""

@@ -12,6 +12,7 @@ MAX_PRIORITY = 10
 STEPS = tuple(range(10))
 """Kombu's ``priority_steps``: Redis lists of one queue, 0 fetched first."""
 
+_NAME = r"^[a-z][a-z0-9_]{0,62}$"
 _STEP_SEPARATOR = "\x06\x16"
 
 
@@ -20,7 +21,7 @@ class QueueSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    name: str = Field(pattern=_NAME)
     """Lower case letters, digits and underscores."""
     priority: int = Field(ge=0, le=MAX_PRIORITY)
     """Of a task that names none. 0 to 10, 10 the most urgent."""
@@ -35,7 +36,7 @@ class PoolSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    name: str = Field(pattern=_NAME)
     """Lower case letters, digits and underscores."""
     queues: tuple[str, ...] = Field(min_length=1)
     """What it consumes, in order of preference."""

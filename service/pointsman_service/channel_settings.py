@@ -47,7 +47,8 @@ def _is_marked(text: str) -> bool:
     return text.startswith(_SECRET_PREFIX)
 
 
-ChannelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+CHANNEL_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+ChannelName = Annotated[str, Field(pattern=CHANNEL_NAME)]
 Severities = Annotated[tuple[Literal["page", "ticket"], ...], Field(min_length=1)]
 
 

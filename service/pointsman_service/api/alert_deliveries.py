@@ -12,14 +12,13 @@ from pointsman_service.api.alerts import AlertId, Cursor, Limit, found
 from pointsman_service.api.answers import example, json_response, known_parameters_only, with_nulls
 from pointsman_service.api.parts import GivenParts, Parts
 from pointsman_service.api.problems import problem_responses
-from pointsman_service.channel_settings import AlertChannel
+from pointsman_service.channel_settings import CHANNEL_NAME, AlertChannel
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, UnknownAlert, UnknownChannel
 from pointsman_service.store import alert_deliveries
 from pointsman_service.store.alert_deliveries import DeliveryFilter, DeliveryRow, NewDelivery
 
 router = APIRouter(tags=["alerts"], dependencies=[Depends(known_parameters_only)])
 
-_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 _EXAMPLE_CHANNEL: dict[str, Any] = {"name": "on-call", "kind": "webhook", "severities": ["page"]}
 _EXAMPLE_TEST = EXAMPLE_DELIVERY | {
     "alert_id": None,
@@ -73,7 +72,7 @@ async def list_deliveries_of_alert(
 )
 async def list_deliveries(
     parts: GivenParts,
-    channel: Annotated[str | None, Query(pattern=_NAME, description="Only to this channel.")] = None,
+    channel: Annotated[str | None, Query(pattern=CHANNEL_NAME, description="Only to this channel.")] = None,
     status: Annotated[DeliveryStatus | None, Query(description="Only these.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -115,7 +114,7 @@ async def list_channels(parts: GivenParts) -> Response:
         **problem_responses(UnknownChannel, InvalidRequest, DatabaseAway),
     },
 )
-async def test_channel(name: Annotated[str, Path(pattern=_NAME)], parts: GivenParts) -> Response:
+async def test_channel(name: Annotated[str, Path(pattern=CHANNEL_NAME)], parts: GivenParts) -> Response:
     """Let a test be sent."""
     if name not in {channel.name for channel in parts.settings.alert_channels}:
         raise UnknownChannel
