@@ -117,7 +117,7 @@ class _Parts:
         }
 
     def _parse(self) -> Submission:
-        return parse_submission(parse_json(BODY, self._parts.settings.json_depth))
+        return parse_submission(parse_json(BODY, self._parts.settings.json_depth), Submission)
 
     def _group(self, task: NewTask) -> list[NewTask]:
         return [replace(task, id=str(uuid_utils.uuid7())) for _ in range(_GROUP)]

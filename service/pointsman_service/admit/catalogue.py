@@ -95,6 +95,10 @@ class Catalogue:
             found += [(name, queue) for queue in (by_priority if free else [decided.queue.name])]
         return found
 
+    def known(self, name: str) -> KnownTaskType | None:
+        """The task type of that name as it was last read; None says nothing: ``find`` it."""
+        return self._known.get(name)
+
     async def find(self, name: str) -> KnownTaskType:
         """The task type of that name. Raises ``UnknownTaskType``."""
         known = self._known.get(name)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -106,8 +106,11 @@ class BatchItem(Submission):
     idempotency_key: Key | None = Field(default=None, description="As the header of a single submission.")
 
 
-def parse_submission(body: object, kind: type[Submission] = Submission) -> Submission:
-    """A checked submission. Raises ``InvalidRequest`` naming each field at fault.
+Kind = TypeVar("Kind", bound=Submission)
+
+
+def parse_submission(body: object, kind: type[Kind]) -> Kind:
+    """A checked submission of that kind. Raises ``InvalidRequest`` naming each field at fault.
 
     ``body`` is what a JSON parser made; its values are checked for what PostgreSQL and JSON cannot carry.
     """
@@ -116,9 +119,10 @@ def parse_submission(body: object, kind: type[Submission] = Submission) -> Submi
         submission = kind.model_validate(body)
     except ValidationError as error:
         raise InvalidRequest(errors=list(field_errors(error))) from None
-    faults = list(_moments_at_fault(submission))
-    if faults:
-        raise InvalidRequest(errors=faults)
+    if (submission.scheduled_at or submission.expires_at) is not None:
+        faults = list(_moments_at_fault(submission))
+        if faults:
+            raise InvalidRequest(errors=faults)
     return submission
 
 

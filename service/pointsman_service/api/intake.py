@@ -43,7 +43,7 @@ class Answer(NamedTuple):
 async def take_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
     """One submission, from its bytes to its receipt. Raises ``PointsmanError``."""
     body = await read_body(scope, receive, parts.settings.body_bytes, parts.room)
-    submission = parse_submission(parse_json(body, parts.settings.json_depth))
+    submission = parse_submission(parse_json(body, parts.settings.json_depth), Submission)
     key, traceparent = read_headers(scope)
     accepted = await parts.submitter.submit(submission, key, traceparent)
     return await _receipt(parts, accepted)
@@ -52,7 +52,7 @@ async def take_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
 async def check_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
     """Every check of a submission, and nothing written. Raises ``PointsmanError``."""
     body = await read_body(scope, receive, parts.settings.body_bytes, parts.room)
-    submission = parse_submission(parse_json(body, parts.settings.json_depth))
+    submission = parse_submission(parse_json(body, parts.settings.json_depth), Submission)
     key, traceparent = read_headers(scope)
     try:
         task = await parts.submitter.admit(submission, key, traceparent)

@@ -178,13 +178,18 @@ async def _take_batch(parts: Parts, scope: Any, body: bytes) -> Answer:
     tasks = [task for task in admitted if isinstance(task, NewTask)]
     stored = iter(await parts.submitter.submit_batch(tasks, atomic=batch.atomic) if tasks else ())
     outcomes = [next(stored) if isinstance(task, NewTask) else task for task in admitted]
-    results = [await _item_result(parts, outcome, scope["path"]) for outcome in outcomes]
-    accepted = sum(taken for taken, _ in results)
-    texts = b",".join(text for _, text in results)
-    if accepted == 0:
+    refusals = 0
+    results = []
+    for outcome in outcomes:
+        text = _fresh_result(outcome)
+        if text is None:
+            taken, text = await _item_result(parts, outcome, scope["path"])
+            refusals += not taken
+        results.append(text)
+    texts = b",".join(results)
+    if refusals == len(results):
         return _all_failed(outcomes, texts, scope["path"])
-    refusals = len(results) - accepted
-    answer = b'{"accepted":%d,"refused":%d,"results":[%b]}' % (accepted, refusals, texts)
+    answer = b'{"accepted":%d,"refused":%d,"results":[%b]}' % (len(results) - refusals, refusals, texts)
     return Answer(207 if refusals else 202, [(b"content-type", b"application/json")], answer)
 
 
@@ -208,7 +213,6 @@ async def _admit_all(parts: Parts, items: list[Any], traceparent: str | None, at
             await asyncio.sleep(0)
         try:
             submission = parse_submission(item, BatchItem)
-            assert isinstance(submission, BatchItem)
         except InvalidRequest as error:
             admitted.append(_alone(error))
             continue
@@ -230,11 +234,16 @@ def _alone(error: PointsmanError) -> PointsmanError:
     return error.with_traceback(None)
 
 
+def _fresh_result(outcome: Accepted | PointsmanError) -> bytes | None:
+    """The result of an item whose task was made just now, as JSON text; None for any other."""
+    if isinstance(outcome, PointsmanError) or outcome.replayed or outcome.submitted_at is None or outcome.task is None:
+        return None
+    return b'{"status":202,"task":%b}' % receipt(outcome.task, outcome.submitted_at)
+
+
 async def _item_result(parts: Parts, outcome: Accepted | PointsmanError, path: str) -> tuple[bool, bytes]:
-    """Whether the item was accepted, and its result as JSON text."""
+    """Whether any other item was accepted, and its result as JSON text."""
     if isinstance(outcome, Accepted):
-        if outcome.submitted_at is not None and outcome.task is not None and not outcome.replayed:
-            return True, b'{"status":202,"task":%b}' % receipt(outcome.task, outcome.submitted_at)
         try:
             return True, b'{"status":200,"task":%b}' % await replayed(parts, outcome, listed=True)
         except PointsmanError as error:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 from pydantic_core import from_json
@@ -246,7 +247,7 @@ def _column(tasks: Sequence[NewTask], name: str) -> list[object]:
     """One array; that of a column which is NULL throughout may be empty: unnest() fills it up, and the driver takes
     long over each None.
     """
-    values: list[object] = [getattr(task, name) for task in tasks]
+    values: list[object] = list(map(attrgetter(name), tasks))
     return [] if values.count(None) == len(values) else values
 
 

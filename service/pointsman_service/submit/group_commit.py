@@ -42,6 +42,8 @@ class GroupCommit:
 
     async def write_batch(self, tasks: Sequence[NewTask]) -> list[Receipt | PointsmanError]:
         """Store many tasks of one request in one commit, beside the lanes; an answer for each, in order."""
+        if tasks and all(task.key is None for task in tasks):
+            return await self._writer.write(tasks)
         answers: list[Receipt | PointsmanError | None] = [None] * len(tasks)
         for keyed in (False, True):
             places = [place for place, task in enumerate(tasks) if (task.key is not None) == keyed]

@@ -65,7 +65,7 @@ class Submitter:
 
         Raises one of ``REFUSALS``, or ``DatabaseAway``.
         """
-        known = await self._catalogue.find(submission.task_type)
+        known = self._catalogue.known(submission.task_type) or await self._catalogue.find(submission.task_type)
         known.check(submission.args, submission.kwargs)
         queue, priority = known.route(self._settings, submission.queue, submission.priority)
         args, kwargs = _encode(submission, self._settings.body_bytes)

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from pointsman_service.admit.carrying import uncarried
-from pointsman_service.admit.submission import BatchItem, parse_submission, too_late
+from pointsman_service.admit.submission import BatchItem, Submission, parse_submission, too_late
 from pointsman_service.api.intake import read_headers
 from pointsman_service.errors import BadRequest, InvalidRequest
 
 
 def refused(**body: Any) -> dict[str, str]:
     with pytest.raises(InvalidRequest) as raised:
-        parse_submission({"task_type": "noop"} | body)
+        parse_submission({"task_type": "noop"} | body, Submission)
     return {error["pointer"]: error["detail"] for error in raised.value.errors}
 
 
@@ -23,7 +23,7 @@ def refused_item(**body: Any) -> dict[str, str]:
 
 
 def test_a_task_type_alone_is_enough() -> None:
-    submission = parse_submission({"task_type": "noop"})
+    submission = parse_submission({"task_type": "noop"}, Submission)
     assert (submission.args, submission.kwargs, submission.priority) == ([], {}, None)
 
 
@@ -67,12 +67,12 @@ def test_every_field_at_fault_is_named_at_once() -> None:
 
 
 def test_a_moment_in_another_zone_is_the_same_moment() -> None:
-    submission = parse_submission({"task_type": "noop", "scheduled_at": "2030-01-01T02:00:00+02:00"})
+    submission = parse_submission({"task_type": "noop", "scheduled_at": "2030-01-01T02:00:00+02:00"}, Submission)
     assert submission.scheduled_at == datetime(2030, 1, 1, tzinfo=UTC)
 
 
 def test_an_integer_may_be_written_with_a_fraction_of_zero() -> None:
-    submission = parse_submission({"task_type": "noop", "priority": 8.0, "max_attempts": 2.0})
+    submission = parse_submission({"task_type": "noop", "priority": 8.0, "max_attempts": 2.0}, Submission)
     assert (submission.priority, submission.max_attempts) == (8, 2)
     assert type(submission.priority) is int
     assert refused(priority=8.5, max_attempts=0.0).keys() == {"/priority", "/max_attempts"}
@@ -96,7 +96,7 @@ def test_an_expiry_is_too_late_by_the_clock_and_the_delay(hours: int, delay_seco
     now = datetime(2026, 11, 28, tzinfo=UTC)
     expires_at = (now + timedelta(hours=hours)).isoformat()
     body = {"task_type": "noop", "expires_at": expires_at, "delay_seconds": delay_seconds}
-    found = too_late(parse_submission(body), now)
+    found = too_late(parse_submission(body, Submission), now)
     assert (found and found["detail"]) == fault
 
 
@@ -165,7 +165,7 @@ def test_a_pointer_through_a_long_key_is_cut_and_says_so() -> None:
 
 def test_a_body_of_very_many_unknown_fields_names_the_first_twenty() -> None:
     with pytest.raises(InvalidRequest) as raised:
-        parse_submission({"task_type": "noop", **{f"f{number}": 1 for number in range(100_000)}})
+        parse_submission({"task_type": "noop", **{f"f{number}": 1 for number in range(100_000)}}, Submission)
     assert [error["pointer"] for error in raised.value.errors] == [f"/f{place}" for place in range(20)]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.admit.catalogue import KnownTaskType
-from pointsman_service.admit.submission import parse_submission
+from pointsman_service.admit.submission import Submission, parse_submission
 from pointsman_service.api.body import parse_json
 from pointsman_service.api.problems import problem_bytes
 from pointsman_service.errors import FAULTS_SHOWN, PointsmanError
@@ -95,7 +95,7 @@ _PLACES = (
 def _answer(body: bytes) -> bytes:
     """What a submission of this body is answered, when it is refused."""
     try:
-        submission = parse_submission(parse_json(body, 32))
+        submission = parse_submission(parse_json(body, 32), Submission)
         _STRICT.check(submission.args, submission.kwargs)
     except PointsmanError as error:
         return problem_bytes(error, "/v1/tasks")
