@@ -253,6 +253,12 @@ class DatabaseAway(Unavailable):
     code, title = "database-away", "Database away"
 
 
+class BrokerSilent(Unavailable):
+    """The broker does not answer; nothing was done. Try again."""
+
+    code, title = "broker-away", "Broker away"
+
+
 class DatabaseDiffers(Unavailable):
     """The database does not know what this release asks of it, which was logged; GET /readyz says whether its schema is
     another. Nothing was stored.

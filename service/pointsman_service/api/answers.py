@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_origin
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +13,23 @@ from pydantic_core import to_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Answer(NamedTuple):
+    """A response, whole. Its length is not among the headers."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+    async def send_to(self, send: Any, *, head_only: bool = False) -> None:
+        """Send it, to a ``HEAD`` without its body."""
+        length = (b"content-length", str(len(self.body)).encode())
+        await send({"type": "http.response.start", "status": self.status, "headers": [*self.headers, length]})
+        await send({"type": "http.response.body", "body": b"" if head_only else self.body})
 
 
 class Verbatim:

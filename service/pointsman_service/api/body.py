@@ -31,7 +31,7 @@ async def read_body(scope: dict[str, Any], receive: Any, limit_bytes: int, room:
     is_json = False
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > limit_bytes:
-            raise BodyTooLarge(f"The body is longer than {limit_bytes} bytes.")
+            raise too_large(limit_bytes)
         if name == b"content-type":
             is_json = _is_json(value)
         elif name == b"content-encoding" and value.strip().lower() not in _PLAIN:
@@ -46,13 +46,18 @@ async def read_body(scope: dict[str, Any], receive: Any, limit_bytes: int, room:
     return await _rest_of_body(receive, limit_bytes, body, room or Room(limit_bytes))
 
 
+def too_large(limit_bytes: int) -> BodyTooLarge:
+    """What is said of a body over its limit."""
+    return BodyTooLarge(f"The body is longer than {limit_bytes} bytes.")
+
+
 async def _rest_of_body(receive: Any, limit_bytes: int, chunk: bytes, room: Room) -> bytes:
     chunks: list[bytes] = []
     size, more = 0, True
     try:
         while True:
             if size + len(chunk) > limit_bytes:
-                raise BodyTooLarge(f"The body is longer than {limit_bytes} bytes.")
+                raise too_large(limit_bytes)
             room.take(len(chunk))
             size += len(chunk)
             chunks.append(chunk)

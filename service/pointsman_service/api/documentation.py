@@ -15,7 +15,15 @@ from pointsman_contract import RELEASE
 from pointsman_service.api.answers import json_response, restore_nulls
 from pointsman_service.api.problems import MEDIA_TYPE, SCHEMA_NAME, FieldFault, Problem
 from pointsman_service.api.schemas import add_everywhere, drop_null_parameters, hoist_bodies, schema_of
-from pointsman_service.errors import CrossSite, HeadTooLarge, PathTooLong, PointsmanError, TooSlow, UnknownHost
+from pointsman_service.errors import (
+    BodyTooLarge,
+    CrossSite,
+    HeadTooLarge,
+    PathTooLong,
+    PointsmanError,
+    TooSlow,
+    UnknownHost,
+)
 
 _ASSETS = Path(__file__).parent / "static" / "swagger-ui"
 _DESCRIPTION = """\
@@ -113,7 +121,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     assert SCHEMA_NAME in schemas
     hoist_bodies(found)
     drop_null_parameters(found)
-    add_everywhere(found, _told(UnknownHost, TooSlow, PathTooLong, HeadTooLarge), _told(CrossSite))
+    add_everywhere(found, _told(UnknownHost, TooSlow, PathTooLong, HeadTooLarge), _told(CrossSite, BodyTooLarge))
     found["components"]["schemas"] = dict(sorted(schemas.items()))
     restored: dict[str, Any] = restore_nulls(found)
     return restored

@@ -3,41 +3,24 @@ framework's own share of it would be the largest. The same function stands behin
 """
 
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic_core import to_json
 
 from pointsman_service.admit.keys import KEY_RULE, key_of
 from pointsman_service.admit.submission import Submission, parse_submission
-from pointsman_service.api.answers import json_bytes
+from pointsman_service.api.answers import Answer, json_bytes
 from pointsman_service.api.body import parse_json, read_body
 from pointsman_service.api.parts import Parts
-from pointsman_service.api.problems import problem_headers, problem_of
 from pointsman_service.api.receipt import receipt
 from pointsman_service.api.task_view import task_view
-from pointsman_service.errors import BadRequest, DatabaseDiffers, PointsmanError, Unavailable, UnknownTask
-from pointsman_service.loops import ExpectedFault
+from pointsman_service.errors import BadRequest, PointsmanError, UnknownTask
 from pointsman_service.store import reading
-from pointsman_service.store.store import StatementRefused
 from pointsman_service.submit.submitter import REFUSALS, Accepted
-from pointsman_service.telemetry import logger
-
-log = logger(__name__)
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _VERDICT = ("task_type", "queue", "priority", "timeout_seconds")
 _JSON = (b"content-type", b"application/json")
-_PROBLEM = (b"content-type", b"application/problem+json")
-
-Headers = list[tuple[bytes, bytes]]
-
-
-class Answer(NamedTuple):
-    """A response, whole."""
-
-    status: int
-    headers: Headers
-    body: bytes
 
 
 async def take_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
@@ -117,27 +100,6 @@ def _key(value: bytes) -> str:
         raise BadRequest(f"Idempotency-Key {KEY_RULE}, in UTF-8.") from None
 
 
-async def answer_or_problem(handler: Any, parts: Parts, scope: Any, receive: Any) -> Answer:
-    """What ``handler`` answers; an error as its problem document."""
-    try:
-        answer: Answer = await handler(parts, scope, receive)
-    except PointsmanError as error:
-        return problem_answer(error, scope["path"])
-    except ExpectedFault as error:
-        log.warning("a submission met a fault", reason=str(error))
-        return problem_answer(Unavailable(), scope["path"])
-    except StatementRefused as error:
-        log.exception("the database does not know what a submission needs", reason=str(error))
-        return problem_answer(DatabaseDiffers(), scope["path"])
-    return answer
-
-
-def problem_answer(error: PointsmanError, path: str) -> Answer:
-    """An error as a response."""
-    headers = [_PROBLEM, *((name.lower().encode(), value.encode()) for name, value in problem_headers(error).items())]
-    return Answer(error.status, headers, to_json(problem_of(error, path)))
-
-
 class Intake:
     """ASGI: answers ``POST /v1/tasks`` itself and hands everything else to ``application``."""
 
@@ -151,20 +113,12 @@ class Intake:
         self._parts.transitions.close()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One request."""
+        """One request. Raises ``PointsmanError`` and whatever else keeps it from being answered."""
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
         if scope["path"] != "/v1/tasks" or scope["method"] != "POST" or scope["query_string"]:
             await self.application(scope, receive, send)
             return
-        try:
-            answer = await answer_or_problem(take_submission, self._parts, scope, receive)
-        except Exception:
-            log.exception("a submission failed")
-            answer = problem_answer(
-                PointsmanError("Something went wrong on our side; it has been logged."), scope["path"]
-            )
-        length = (b"content-length", str(len(answer.body)).encode())
-        await send({"type": "http.response.start", "status": answer.status, "headers": [*answer.headers, length]})
-        await send({"type": "http.response.body", "body": answer.body})
+        answer = await take_submission(self._parts, scope, receive)
+        await answer.send_to(send)

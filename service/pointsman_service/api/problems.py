@@ -1,22 +1,20 @@
 """Every error as a problem document (RFC 9457): ``application/problem+json``, a stable ``type`` for each case."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
-from urllib.parse import quote
 
-from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from pointsman_contract.catalogue import pointer
-from pointsman_service.api.methods import allowed_methods
 from pointsman_service.errors import (
     FAULTS_SHOWN,
     BadRequest,
     BodyTooLarge,
+    BrokerSilent,
     DatabaseAway,
     DatabaseDiffers,
     FieldError,
@@ -28,11 +26,9 @@ from pointsman_service.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from pointsman_service.loops import ExpectedFault
 from pointsman_service.redis import BrokerAway
 from pointsman_service.store.store import ConnectionLost, DatabaseTrouble, LockNotGot, StatementRefused
-from pointsman_service.telemetry import logger
-
-log = logger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 SCHEMA_NAME: Final = "Problem"
@@ -94,26 +90,9 @@ def problem_headers(error: PointsmanError) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(error.retry_after_seconds)))}
 
 
-def problem_response(
-    error: PointsmanError, instance: str | None = None, headers: Mapping[str, str] | None = None
-) -> Response:
-    """The whole answer to a request that failed."""
-    return Response(
-        problem_bytes(error, instance),
-        status_code=error.status,
-        headers={**(headers or {}), **problem_headers(error)},
-        media_type=MEDIA_TYPE,
-    )
-
-
 def type_of(kind: type[PointsmanError]) -> str:
     """The ``type`` of a kind of problem."""
     return _TYPE_PREFIX + kind.code
-
-
-def instance_of(request: Request) -> str:
-    """The path of a request as a URI reference, without its query."""
-    return quote(request.scope["path"])
 
 
 def as_error(error: Exception) -> PointsmanError:
@@ -129,7 +108,9 @@ def as_error(error: Exception) -> PointsmanError:
     if isinstance(error, StatementRefused):
         return DatabaseDiffers()
     if isinstance(error, BrokerAway):
-        return Unavailable("The broker does not answer. Try again.")
+        return BrokerSilent()
+    if isinstance(error, ExpectedFault):
+        return Unavailable()
     return PointsmanError("Something went wrong here; it was logged.")
 
 
@@ -160,47 +141,6 @@ def _of_http(error: HTTPException) -> PointsmanError:
     if kind is NotFound:
         return NotFound("There is nothing at this path; GET /docs shows what there is.")
     return kind()
-
-
-async def _answer(request: Request, error: Exception) -> Response:
-    headers: Mapping[str, str] | None = None
-    if isinstance(error, HTTPException):
-        headers = error.headers
-        if error.status_code == MethodNotAllowed.status:
-            headers = {"Allow": allowed_methods(request.app.state.routes, request.scope)}
-            if request.method == "OPTIONS":
-                return Response(status_code=204, headers=headers)
-    known = as_error(error)
-    if isinstance(error, ConnectionLost | DatabaseTrouble | LockNotGot | BrokerAway):
-        log.warning("a request was answered 503", path=request.scope["path"], reason=str(error))
-    if isinstance(error, StatementRefused):
-        log.error(
-            "the database does not know what a request needs",
-            path=request.scope["path"],
-            reason=str(error),
-            exc_info=error,
-        )
-    return problem_response(known, instance_of(request), headers)
-
-
-def handle_errors(app: FastAPI) -> None:
-    """Answer every error of ``app`` with a problem document, and ``OPTIONS`` with ``Allow``.
-
-    ``app.state.routes`` are its routes, each as it was declared.
-    """
-    handled: tuple[type[Exception], ...] = (
-        PointsmanError,
-        RequestValidationError,
-        HTTPException,
-        ConnectionLost,
-        DatabaseTrouble,
-        LockNotGot,
-        StatementRefused,
-        BrokerAway,
-        Exception,
-    )
-    for kind in handled:
-        app.add_exception_handler(kind, _answer)
 
 
 def problem_responses(*cases: type[PointsmanError] | int) -> dict[int | str, dict[str, Any]]:

@@ -27,8 +27,8 @@ from pointsman_service.api import (
     workers,
 )
 from pointsman_service.api.documentation import add_documentation
+from pointsman_service.api.faults import leave_errors
 from pointsman_service.api.methods import HeadAsGet
-from pointsman_service.api.problems import handle_errors
 
 _ROUTERS = (
     submissions.router,
@@ -56,7 +56,7 @@ _ROUTERS = (
 
 
 def register(app: FastAPI) -> None:
-    """Give ``app`` every endpoint, problem documents for every error, and ``/docs``.
+    """Give ``app`` every endpoint, and ``/docs``. Its errors are raised: what stands before it answers them.
 
     ``app`` is made with ``docs_url=None, redoc_url=None``, and ``app.state.parts`` set before its first request.
     """
@@ -67,5 +67,5 @@ def register(app: FastAPI) -> None:
     add_documentation(app)
     # What the app makes of a router that it includes does not tell its methods.
     app.state.routes = [route for router in (*_ROUTERS, documentation.router) for route in router.routes] + app.routes
-    handle_errors(app)
     app.add_middleware(HeadAsGet)
+    leave_errors(app)

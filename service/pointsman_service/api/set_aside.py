@@ -9,7 +9,7 @@ from pointsman_service.api.answers import example, json_response, known_paramete
 from pointsman_service.api.given import Action, given, request_body
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems import problem_responses
-from pointsman_service.errors import InvalidRequest, Unavailable
+from pointsman_service.errors import BrokerSilent, InvalidRequest
 from pointsman_service.observe import set_aside
 from pointsman_service.observe.set_aside import MOST_SHOWN
 
@@ -74,7 +74,7 @@ class DiscardedView(BaseModel):
     ),
     response_model=SetAsideMessageList,
     responses=example({"items": [_EXAMPLE], "next_cursor": None}, "A page.")
-    | problem_responses(InvalidRequest, Unavailable),
+    | problem_responses(InvalidRequest, BrokerSilent),
 )
 async def list_set_aside_messages(
     parts: GivenParts,
@@ -98,7 +98,7 @@ async def list_set_aside_messages(
     ),
     response_model=DiscardedView,
     responses=example({"discarded": 12, "left": 0}, "Discarded.")
-    | problem_responses(400, 413, 415, InvalidRequest, Unavailable),
+    | problem_responses(400, 413, 415, InvalidRequest, BrokerSilent),
     openapi_extra=request_body(Discard, {"through": "1795876607282-0", "reason": "a script wrote them"}),
 )
 async def discard_set_aside_messages(request: Request, parts: GivenParts) -> Response:

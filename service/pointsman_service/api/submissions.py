@@ -9,20 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
 from pointsman_service.admit.submission import BatchItem, Submission, field_errors, known_fields_only, parse_submission
-from pointsman_service.api.answers import known_parameters_only
+from pointsman_service.api.answers import Answer, known_parameters_only
 from pointsman_service.api.body import parse_json, parse_long_json, read_body
 from pointsman_service.api.given import idempotency_key, request_body
-from pointsman_service.api.intake import (
-    Answer,
-    answer_or_problem,
-    check_submission,
-    problem_answer,
-    read_headers,
-    replayed,
-    take_submission,
-)
+from pointsman_service.api.intake import check_submission, read_headers, replayed, take_submission
 from pointsman_service.api.parts import Parts, parts_of
-from pointsman_service.api.problems import Problem, problem_of, problem_responses
+from pointsman_service.api.problems import Problem, as_error, problem_of, problem_responses
 from pointsman_service.api.receipt import receipt
 from pointsman_service.api.task_view import TaskView
 from pointsman_service.errors import (
@@ -30,13 +22,14 @@ from pointsman_service.errors import (
     InvalidRequest,
     NothingAccepted,
     PointsmanError,
-    Unavailable,
 )
 from pointsman_service.loops import ExpectedFault
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import StatementRefused
 from pointsman_service.store.submitting import NewTask
 from pointsman_service.submit.submitter import REFUSALS, Accepted
+
+BATCH_PATH = "/v1/tasks/batch"
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 
@@ -117,7 +110,7 @@ def _respond(answer: Answer) -> Response:
 )
 async def submit_task(request: Request) -> Response:
     """The same as ``Intake``, for whoever mounts the application without it."""
-    return _respond(await answer_or_problem(take_submission, parts_of(request), request.scope, request.receive))
+    return _respond(await take_submission(parts_of(request), request.scope, request.receive))
 
 
 @router.post(
@@ -130,11 +123,11 @@ async def submit_task(request: Request) -> Response:
 )
 async def validate_task(request: Request) -> Response:
     """Every check of a submission."""
-    return _respond(await answer_or_problem(check_submission, parts_of(request), request.scope, request.receive))
+    return _respond(await check_submission(parts_of(request), request.scope, request.receive))
 
 
 @router.post(
-    "/v1/tasks/batch",
+    BATCH_PATH,
     operation_id="submit_batch",
     summary="Submit up to 1,000 tasks in one commit",
     description="A result for each item, in order. 202: all were accepted; 207: some; 422: none. "
@@ -149,7 +142,7 @@ async def validate_task(request: Request) -> Response:
 )
 async def submit_batch(request: Request) -> Response:
     """Check every item, store those that pass in one commit."""
-    return _respond(await answer_or_problem(take_batch, parts_of(request), request.scope, request.receive))
+    return _respond(await take_batch(parts_of(request), request.scope, request.receive))
 
 
 async def take_batch(parts: Parts, scope: Any, receive: Any) -> Answer:
@@ -248,8 +241,8 @@ async def _item_result(parts: Parts, outcome: Accepted | PointsmanError, path: s
             return True, b'{"status":200,"task":%b}' % await replayed(parts, outcome, listed=True)
         except PointsmanError as error:
             outcome = error
-        except (ExpectedFault, StatementRefused):
-            outcome = Unavailable("The task of this key is stored and cannot be read now. Ask again.")
+        except (ExpectedFault, StatementRefused) as error:
+            outcome = type(as_error(error))("The task of this key is stored and cannot be read now. Ask again.")
     return False, to_json({"status": outcome.status, "problem": problem_of(outcome, path)})
 
 
@@ -266,7 +259,7 @@ def _all_failed(outcomes: list[Accepted | PointsmanError], results: bytes, path:
     """Nothing was accepted: 422, unless the fault is ours."""
     for outcome in outcomes:
         if isinstance(outcome, PointsmanError) and outcome.status >= 500:
-            return problem_answer(outcome, path)
+            raise outcome
     return _refused(NothingAccepted(), results, path)
 
 

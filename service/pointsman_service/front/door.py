@@ -1,9 +1,12 @@
-"""The outermost ASGI application: who is let in, before anything is looked up."""
+"""The outermost ASGI application, before the hot route and all others."""
 
 from typing import Any, Protocol
 
-from pointsman_service.api.problems import MEDIA_TYPE, problem_bytes
-from pointsman_service.errors import CrossSite, PointsmanError, UnknownHost
+from pointsman_service.api.body import too_large
+from pointsman_service.api.faults import answer_to
+from pointsman_service.api.submissions import BATCH_PATH
+from pointsman_service.callers import LOCAL
+from pointsman_service.errors import CrossSite, UnknownHost
 from pointsman_service.front.names import Names, folded_origins, host_of, is_same
 from pointsman_service.settings import Settings
 
@@ -12,6 +15,8 @@ _OWN = (b"same-origin", b"none")
 _NAME_SHOWN = 100
 _REMEMBERED = 100
 _LONGEST_REQUEST_ID = 128
+_SHORT_DIGITS = 3
+"""A length of so many digits is below any limit of a body."""
 
 
 class Application(Protocol):
@@ -27,16 +32,19 @@ class Application(Protocol):
 
 
 class Door:
-    """Refuses a name that is not ours, and acts that a page of another site asks a browser for.
+    """The one layer before every route: says who calls, refuses what may not come in, and answers whatever fails.
 
-    Browsers say of themselves whose page asks (``Sec-Fetch-Site``, ``Origin``); no page can change that. What is no
-    browser says nothing, and is let in.
+    It refuses a name that is not ours, acts that a page of another site asks a browser for, and a body that is longer
+    than its operation takes. Browsers say of themselves whose page asks (``Sec-Fetch-Site``, ``Origin``); no page can
+    change that. What is no browser says nothing, and is let in.
     """
 
     def __init__(self, application: Application, settings: Settings) -> None:
         self._application = application
         self._names = Names(settings)
         self._origins = folded_origins(settings.allowed_origins)
+        self._body_bytes = settings.body_bytes
+        self._batch_bytes = settings.batch_bytes
         self._known: set[bytes] = set()
         """Values of ``Host`` that were found to be ours."""
 
@@ -45,51 +53,58 @@ class Door:
         self._application.close_streams()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One request."""
-        if scope["type"] == "http":
-            fields = dict(scope["headers"])
-            if b"x-request-id" in fields:
-                send = _echoing(fields[b"x-request-id"], send)
+        """One request. ``scope["caller"]`` is who asks."""
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        fields = dict(scope["headers"])
+        if b"x-request-id" in fields:
+            send = _echoing(fields[b"x-request-id"], send)
+        scope["caller"] = LOCAL
+        try:
             host = fields.get(b"host", b"")
             # No browser leaves it out; simple health checks do.
-            refusal = None if host in self._known or not host else self._unknown(host)
-            if refusal is None and (b"sec-fetch-site" in fields or b"origin" in fields):
-                refusal = self._cross_site(scope["method"], fields)
-            if refusal is not None:
-                await _refuse(refusal, scope, send)
-                return
-        await self._application(scope, receive, send)
+            if host not in self._known and host:
+                self._know(host)
+            if b"sec-fetch-site" in fields or b"origin" in fields:
+                self._refuse_cross_site(scope["method"], fields)
+            length = fields.get(b"content-length", b"")
+            if len(length) > _SHORT_DIGITS and scope["method"] not in _SAFE:
+                self._refuse_too_large(length, scope["path"])
+            await self._application(scope, receive, send)
+        except Exception as error:
+            answer = answer_to(error, scope)
+            if answer is None:
+                raise
+            await answer.send_to(send, head_only=scope["method"] == "HEAD")
 
-    def _unknown(self, host: bytes) -> PointsmanError | None:
+    def _know(self, host: bytes) -> None:
         name = host.decode("latin-1")
         if not self._names.has(name):
             shown = repr((host_of(name) or name)[:_NAME_SHOWN])
-            return UnknownHost(
+            raise UnknownHost(
                 f"This API does not answer to the name {shown}; POINTSMAN_ALLOWED_HOSTS names those it has."
             )
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
         self._known.add(host)
-        return None
 
-    def _cross_site(self, method: str, fields: dict[bytes, bytes]) -> PointsmanError | None:
+    def _refuse_cross_site(self, method: str, fields: dict[bytes, bytes]) -> None:
         origin = fields.get(b"origin", b"").decode("latin-1")
         if origin.lower() in self._origins:
-            return None
+            return
         site = fields.get(b"sec-fetch-site")
         # Browsers leave it out where they are not on TLS, but to this machine; and did before 2023.
         own = is_same(origin, fields.get(b"host", b"").decode("latin-1")) if site is None else site in _OWN
         # Following a link is no act, and nothing of a stream or an answer is shown to the page that asked.
         if own or (method in _SAFE and fields.get(b"sec-fetch-mode") in (None, b"navigate")):
-            return None
-        return CrossSite()
+            return
+        raise CrossSite
 
-
-async def _refuse(error: PointsmanError, scope: Any, send: Any) -> None:
-    content = problem_bytes(error)
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(content)).encode())]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content})
+    def _refuse_too_large(self, length: bytes, path: str) -> None:
+        most = self._batch_bytes if path == BATCH_PATH else self._body_bytes
+        if length.isdigit() and int(length) > most:
+            raise too_large(most)
 
 
 def _echoing(request_id: bytes, send: Any) -> Any:

@@ -13,7 +13,7 @@ from pointsman_service.breaker.breaker import Kind, Outcome
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.channel_settings import AlertChannel
 from pointsman_service.settings import Settings
-from tests.integration.read.conftest import application
+from tests.integration.read.conftest import application, fronted
 from tests.integration.spine import Spine
 from tests.peers.http import HTTPPeer
 from tests.unit.alert.words import webhook
@@ -105,6 +105,6 @@ async def api(alerting: Alerting) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an API with these alerts' settings."""
     app = application(alerting.spine)
     app.state.parts.settings = alerting.settings
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(fronted(app), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://pointsman") as client:
         yield client

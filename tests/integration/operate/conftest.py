@@ -5,7 +5,7 @@ import pytest
 
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.store import catalogue
-from tests.integration.read.conftest import application
+from tests.integration.read.conftest import application, fronted
 from tests.integration.spine import Spine
 
 
@@ -16,6 +16,6 @@ async def api(closed_spine: Spine) -> AsyncIterator[httpx.AsyncClient]:
         await catalogue.publish(
             connection, "w@h#1", [TaskTypeSpec(name="noop", queue="maintenance", time_limit_seconds=30)]
         )
-    transport = httpx.ASGITransport(application(closed_spine), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(fronted(application(closed_spine)), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://pointsman") as client:
         yield client

@@ -10,13 +10,15 @@ from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.api.parts import Parts
 from pointsman_service.api.routes import register
+from pointsman_service.front.door import Door
+from pointsman_service.settings import Settings
 from pointsman_service.store import catalogue
 from pointsman_service.submit.submitter import Submitter
 from tests.integration.spine import Spine
 
 
 def application(spine: Spine) -> FastAPI:
-    """The API over the stages of a test, without their loops."""
+    """The API over the stages of a test, without their loops, and without what stands before it."""
     app = FastAPI(title="Pointsman", version="0", docs_url=None, redoc_url=None)
     known = Catalogue(spine.store)
     app.state.parts = Parts(
@@ -29,6 +31,11 @@ def application(spine: Spine) -> FastAPI:
     )
     register(app)
     return app
+
+
+def fronted(app: Any) -> Door:
+    """``app`` behind what stands before it in a process."""
+    return Door(app, Settings(allowed_hosts=("pointsman",)))
 
 
 @pytest.fixture
@@ -45,7 +52,7 @@ def app(closed_spine: Spine) -> FastAPI:
 @pytest.fixture
 async def api(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the API. An error that the API did not expect is an answer and no exception."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(fronted(app), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://pointsman") as client:
         yield client
 
@@ -54,7 +61,7 @@ async def api(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 def fresh_api(closed_spine: Spine) -> Callable[[], httpx.AsyncClient]:
     """Clients of an API that has kept no answer yet."""
     return lambda: httpx.AsyncClient(
-        transport=httpx.ASGITransport(application(closed_spine)), base_url="http://pointsman"
+        transport=httpx.ASGITransport(fronted(application(closed_spine))), base_url="http://pointsman"
     )
 
 

@@ -19,7 +19,7 @@ from pointsman_service.record.rollup import Rollup
 from pointsman_service.store import left_out
 from pointsman_service.store.left_out import Reason
 from pointsman_service.store.store import StatementRefused
-from tests.integration.read.conftest import application
+from tests.integration.read.conftest import application, fronted
 from tests.integration.record.entry_grammar import Grammar
 from tests.integration.spine import Spine, new_task
 
@@ -135,7 +135,7 @@ async def test_recorder_goes_to_no_epoch_that_was_never_declared(spine: Spine, d
 async def test_what_is_left_out_is_an_alert_and_a_metric(spine: Spine) -> None:
     async def told() -> tuple[int | None, list[str]]:
         facts = await Lookout(spine.store, spine.broker, spine.server, spine.settings).look()
-        transport = httpx.ASGITransport(application(spine))
+        transport = httpx.ASGITransport(fronted(application(spine)))
         async with httpx.AsyncClient(transport=transport, base_url="http://pointsman") as api:
             lines = (await api.get("/metrics")).text.splitlines()
         return facts.left_out, [line for line in lines if line.startswith("pointsman_events_left_out_total")]

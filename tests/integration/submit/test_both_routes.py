@@ -20,7 +20,7 @@ from pointsman_service.settings import Settings
 from pointsman_service.store import catalogue
 from pointsman_service.store.store import Store
 from tests.acceptance.test_bad_input import CASES, Bad
-from tests.integration.read.conftest import application
+from tests.integration.read.conftest import application, fronted
 from tests.integration.spine import Spine
 
 SLEEP = TaskTypeSpec(
@@ -69,8 +69,8 @@ async def opened(spine: Spine) -> AsyncIterator[Doors]:
     plain = application(spine)
     hot = Intake(plain, plain.state.parts)
     async with (
-        httpx.AsyncClient(transport=httpx.ASGITransport(hot), base_url="http://pointsman") as first,
-        httpx.AsyncClient(transport=httpx.ASGITransport(plain), base_url="http://pointsman") as second,
+        httpx.AsyncClient(transport=httpx.ASGITransport(fronted(hot)), base_url="http://pointsman") as first,
+        httpx.AsyncClient(transport=httpx.ASGITransport(fronted(plain)), base_url="http://pointsman") as second,
     ):
         yield Doors(first, second)
 

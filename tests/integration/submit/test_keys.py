@@ -12,7 +12,7 @@ from pointsman_contract.queues import DEFAULT_TOPOLOGY
 from pointsman_service.api.parts import Parts
 from pointsman_service.store import catalogue
 from tests.integration.holding import KEY, Holding
-from tests.integration.read.conftest import application
+from tests.integration.read.conftest import application, fronted
 from tests.integration.spine import Spine
 
 SPEC = TaskTypeSpec(name="mail", time_limit_seconds=9, queue="email")
@@ -30,7 +30,7 @@ class Api:
         self.spine = spine
         app = application(spine)
         self.parts: Parts = app.state.parts
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://pointsman")
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(fronted(app)), base_url="http://pointsman")
 
     async def publish(self, spec: TaskTypeSpec) -> None:
         async with self.spine.store.statement() as connection:
