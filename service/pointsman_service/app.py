@@ -1,7 +1,7 @@
 """The one wiring place: which parts a process has, and how they are started and stopped."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
 from typing import Any, Protocol
@@ -25,7 +25,9 @@ from pointsman_service.dispatch.dispatcher import Dispatcher
 from pointsman_service.dispatch.publisher import Publisher
 from pointsman_service.dispatch.window import OpenWindow
 from pointsman_service.front.door import Door
+from pointsman_service.led_loops import LedLoops
 from pointsman_service.loops import Loop
+from pointsman_service.observe.readiness import RECONCILER
 from pointsman_service.pulse import Pulse, pulse_file
 from pointsman_service.reconcile.beats import BeatWatch
 from pointsman_service.reconcile.breakers import BreakerSweep
@@ -46,6 +48,7 @@ from pointsman_service.reconcile.outliers import OutlierSweep
 from pointsman_service.reconcile.partitions import PartitionSweep
 from pointsman_service.reconcile.quarantine import QuarantineSweep
 from pointsman_service.reconcile.retention import RetentionSweep
+from pointsman_service.reconcile.stand_by import StandByWatch
 from pointsman_service.reconcile.unacked import UnackedSweep
 from pointsman_service.reconcile.unclaimed import UnclaimedSweep
 from pointsman_service.reconcile.vanished import VanishedSweep
@@ -53,6 +56,7 @@ from pointsman_service.record.recorder import Recorder
 from pointsman_service.record.rollup import Rollup
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
+from pointsman_service.store.leadership import Leadership, Presence
 from pointsman_service.store.store import Store
 from pointsman_service.submit.group_commit import GroupCommit
 from pointsman_service.submit.submitter import Submitter
@@ -72,19 +76,38 @@ class Role(StrEnum):
     RECONCILER = "reconciler"
 
 
-class _Leads(Protocol):
-    async def give_up(self) -> None: ...
+class _Runs(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+class _Turning:
+    """Every loop that turns now, again each time it is gone through."""
+
+    def __init__(self, loops: Sequence[Loop], led: Sequence[LedLoops]) -> None:
+        self._loops = loops
+        self._led = led
+
+    def __iter__(self) -> Iterator[Loop]:
+        yield from self._loops
+        for led in self._led:
+            yield led.loop
+            yield from led.turning
 
 
 class Process:
-    """The parts of one process, by its roles; every process may run every loop."""
+    """The parts of one process, by its roles. The loops of the other roles than ``api`` turn in one process of many."""
 
     def __init__(self, settings: Settings, roles: Collection[Role]) -> None:
         self.settings = settings
         self.store = Store(create_engine(settings, "pointsman " + "+".join(sorted(roles))))
+        self._presence = Presence(self.store)
         self._servers: list[RedisServer] = []
         self._loops: list[Loop] = []
-        self._leaders: list[_Leads] = []
+        self._led: list[LedLoops] = []
+        self._notifier: Notifier | None = None
         self.commits: GroupCommit | None = None
         self.parts: Parts | None = None
         if Role.API in roles:
@@ -97,28 +120,36 @@ class Process:
             self._add_reconciler()
         if settings.pulse_file is not None:
             listens_at = (settings.host, settings.port) if Role.API in roles else None
-            self._loops.append(Pulse(pulse_file(settings.pulse_file, listens_at=listens_at), self._loops[:]).loop)
+            turning = _Turning(self._loops[:], self._led)
+            self._loops.append(Pulse(pulse_file(settings.pulse_file, listens_at=listens_at), turning).loop)
 
     def _server(self) -> RedisServer:
         server = RedisServer(self.settings.require_redis_url(), self.settings.redis_timeout_seconds)
         self._servers.append(server)
         return server
 
-    def _broker(self) -> Broker:
-        queues = [queue.name for queue in self.settings.topology.queues]
-        return Broker(self._server(), queues, self.settings.dispatch_memory_percent)
+    @property
+    def _queues(self) -> list[str]:
+        return [queue.name for queue in self.settings.topology.queues]
+
+    def _broker(self, server: RedisServer | None = None) -> Broker:
+        return Broker(server or self._server(), self._queues, self.settings.dispatch_memory_percent)
+
+    def _lead(self, role: Role, name: str, make: Callable[[], Sequence[Loop]]) -> LedLoops:
+        led = LedLoops(role, Leadership(self._presence, name, self.settings.leader_seconds), make)
+        self._led.append(led)
+        return led
 
     def _add_api(self) -> None:
         window = OpenWindow(self._broker(), self.settings)
         catalogue = Catalogue(self.store)
         self.commits = GroupCommit(self.store, Publisher(self._broker()), window, self.settings)
         server = self._server()
-        queues = [queue.name for queue in self.settings.topology.queues]
         self.parts = Parts(
             settings=self.settings,
             store=self.store,
             catalogue=catalogue,
-            broker=Broker(server, queues, self.settings.dispatch_memory_percent),
+            broker=self._broker(server),
             server=server,
             submitter=Submitter(self.store, catalogue, self.commits, self.settings),
         )
@@ -126,56 +157,65 @@ class Process:
 
     def _add_dispatcher(self) -> None:
         broker = self._broker()
-        dispatcher = Dispatcher(self.store, broker, Publisher(broker), self.settings)
-        self._loops.append(dispatcher.loop)
-        self._leaders.append(dispatcher)
+        publisher = Publisher(broker)
+        self._lead(
+            Role.DISPATCHER, "dispatcher", lambda: [Dispatcher(self.store, broker, publisher, self.settings).loop]
+        )
 
     def _add_recorder(self) -> None:
-        recorder = Recorder(self.store, self._server(), self.settings)
-        self._loops += [recorder.loop, Rollup(self.store, self.settings).loop]
-        self._leaders.append(recorder)
+        server = self._server()
+        self._lead(
+            Role.RECORDER,
+            "recorder",
+            lambda: [Recorder(self.store, server, self.settings).loop, Rollup(self.store, self.settings).loop],
+        )
 
     def _add_reconciler(self) -> None:
-        epoch_sweep = EpochSweep(self.store, self._server(), self.settings)
         server = self._server()
         broker = self._broker()
         liveness = Liveness(server, self.settings.worker_dead_seconds)
-        self._add_alerts(broker, server)
-        registry = Registry(self.store, self.settings)
-        outliers = OutlierSweep(self.store, self._server(), registry, self.settings)
-        holding_sweep = HoldingSweep(self.store, self._server(), self.settings)
-        self._leaders += [epoch_sweep, outliers, holding_sweep]
+        channels = Channels(self.settings)
+        notifier = self._notifier = Notifier(self.store, channels, self.settings)
+        own = {"epoch": self._server(), "outliers": self._server(), "holding": self._server()}
+        led = self._lead(
+            Role.RECONCILER, RECONCILER, lambda: [*self._sweeps(broker, server, liveness, own), notifier.loop]
+        )
         self._loops += [
-            epoch_sweep.loop,
-            BeatWatch(self.store, server, self.settings).loop,
-            DeadWorkersSweep(self.store, server, liveness, self.settings).loop,
-            VanishedSweep(self.store, broker, server, liveness, self.settings).loop,
-            QuarantineSweep(self.store, liveness).loop,
-            LostSweep(self.store, broker, server, liveness, self.settings).loop,
-            UnclaimedSweep(self.store, server, liveness, self.settings).loop,
-            UnackedSweep(self.store, broker).loop,
-            OldClaimsSweep(self.store, server).loop,
-            BrokerKeySweep(server, [queue.name for queue in self.settings.topology.queues]).loop,
-            DueSweep(self.store, self.settings).loop,
-            OutboxSweep(self.store, self.settings).loop,
-            ExpiredSweep(self.store, server, self.settings).loop,
-            CancelledSweep(self.store, server, self.settings).loop,
-            HeldSweep(self.store).loop,
-            BreakerSweep(registry).loop,
-            outliers.loop,
-            holding_sweep.loop,
-            ForgottenKeysSweep(self.store, self.settings).loop,
-            PartitionSweep(self.store).loop,
-            RetentionSweep(self.store, self.settings).loop,
+            StandByWatch(liveness, lambda: bool(led.turning)).loop,
+            # These act with PostgreSQL away, too.
+            BrokerKeySweep(server, self._queues, lambda: led.stands_by).loop,
+            OutageWatch(self.store, self._server(), channels, self.settings, lambda: led.led).loop,
         ]
 
-    def _add_alerts(self, broker: Broker, server: RedisServer) -> None:
-        sweep = AlertSweep(self.store, Lookout(self.store, broker, server, self.settings), self.settings)
-        channels = Channels(self.settings)
-        notifier = Notifier(self.store, channels, self.settings)
-        outage_watch = OutageWatch(self.store, self._server(), channels, self.settings, lambda: sweep.led)
-        self._loops += [sweep.loop, notifier.loop, outage_watch.loop]
-        self._leaders += [sweep, notifier]
+    def _sweeps(
+        self, broker: Broker, server: RedisServer, liveness: Liveness, own: Mapping[str, RedisServer]
+    ) -> list[Loop]:
+        """All that one reconciler does at a time. ``own`` are connections of sweeps that must not wait for others."""
+        store, settings = self.store, self.settings
+        registry = Registry(store, settings)
+        return [
+            EpochSweep(store, own["epoch"], settings).loop,
+            BeatWatch(store, server, settings).loop,
+            DeadWorkersSweep(store, server, liveness, settings).loop,
+            VanishedSweep(store, broker, server, liveness, settings).loop,
+            QuarantineSweep(store, liveness).loop,
+            LostSweep(store, broker, server, liveness, settings).loop,
+            UnclaimedSweep(store, server, liveness, settings).loop,
+            UnackedSweep(store, broker).loop,
+            OldClaimsSweep(store, server).loop,
+            DueSweep(store, settings).loop,
+            OutboxSweep(store, settings).loop,
+            ExpiredSweep(store, server, settings).loop,
+            CancelledSweep(store, server, settings).loop,
+            HeldSweep(store).loop,
+            BreakerSweep(registry).loop,
+            OutlierSweep(store, own["outliers"], registry, settings).loop,
+            HoldingSweep(store, own["holding"], settings).loop,
+            ForgottenKeysSweep(store, settings).loop,
+            PartitionSweep(store).loop,
+            RetentionSweep(store, settings).loop,
+            AlertSweep(store, Lookout(store, broker, server, settings), settings).loop,
+        ]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -185,7 +225,9 @@ class Process:
             for server in self._servers:
                 stack.push_async_callback(server.close)
             stack.push_async_callback(self.store.close)
-            loops = [asyncio.create_task(loop.run(stop), name=loop.name) for loop in self._loops]
+            stack.push_async_callback(self._presence.close)
+            runs: list[_Runs] = [*self._loops, *self._led]
+            loops = [asyncio.create_task(one.run(stop), name=one.name) for one in runs]
             try:
                 yield
             finally:
@@ -204,11 +246,8 @@ class Process:
             log.warning("a loop did not end in time", loop=loop.get_name())
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
-        for leader in self._leaders:
-            try:
-                await leader.give_up()
-            except Exception as error:
-                log.info("a lead was not given up; it runs out by itself", reason=type(error).__name__)
+        if self._notifier is not None:
+            await self._notifier.give_up()
 
 
 def create_app(settings: Settings, roles: Collection[Role] = tuple(Role)) -> Any:

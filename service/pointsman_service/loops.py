@@ -35,9 +35,9 @@ class Loop:
         """How long the pass under way has lasted; 0 while the loop rests."""
         return 0.0 if self._pass_began is None else time.monotonic() - self._pass_began
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Return once ``stop`` is set and the pass under way has ended."""
-        while not stop.is_set():
+    async def run(self, stop: asyncio.Event, may_begin: Callable[[], bool] = lambda: True) -> None:
+        """Return once ``stop`` is set and the pass under way has ended, or when ``may_begin`` denies the next one."""
+        while not stop.is_set() and may_begin():
             pause = await self._one_pass()
             if pause > 0:
                 try:

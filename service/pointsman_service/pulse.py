@@ -1,6 +1,6 @@
 """The pulse of a service process: it beats while every loop of the process turns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from pointsman_contract.pulse import PULSE_SECONDS, PulseFile
@@ -21,7 +21,7 @@ class Pulse:
     A loop whose passes fail still turns: that the database is away is no reason to end a process.
     """
 
-    def __init__(self, file: PulseFile, others: Sequence[Loop], stuck_seconds: float = STUCK_SECONDS) -> None:
+    def __init__(self, file: PulseFile, others: Iterable[Loop], stuck_seconds: float = STUCK_SECONDS) -> None:
         self._file = file
         self._others = others
         self._stuck_seconds = stuck_seconds

@@ -22,6 +22,7 @@ _BENCHES = {
     "memory": "memory of the API process over 500,000 submissions",
     "worker": "a worker node's time to its first task, and its memory over 100,000",
     "recorder": "tasks a second that one recorder writes down, and what each costs it and PostgreSQL",
+    "idle": "CPU, statements and Redis commands a second of an installation with nothing to do, one and three replicas",
     "compare": "intake and drain of this checkout beside those of another, the one before a change",
     "soak": "everything at 60 % of the most it does, for half an hour: a line for each figure, drawn to a PNG",
 }

@@ -154,8 +154,8 @@ class Stack:
         """A worker node for each pool of the default topology, as ``./scripts/up`` starts them."""
         with ExitStack() as exits:
             for pool in DEFAULT_TOPOLOGY.pools:
-                exits.enter_context(self._started(f"worker_{pool.name}", worker_words(pool)))
-            self.wait(lambda: len(self._living_nodes()) == len(DEFAULT_TOPOLOGY.pools), "the pools")
+                exits.enter_context(self.started(f"worker_{pool.name}", worker_words(pool)))
+            self.wait(lambda: len(self.living_nodes()) == len(DEFAULT_TOPOLOGY.pools), "the pools")
             yield
 
     def empty(self) -> None:
@@ -191,6 +191,38 @@ class Stack:
         """CPU time each process with its children has used since it started."""
         return {name: _cpu_seconds(psutil.Process(pid)) for name, pid in self.processes.items()}
 
+    def redis_commands(self) -> int:
+        """Commands that Valkey has run since it started, also those of scripts."""
+        return sum(one["calls"] for one in self._redis.info("commandstats").values())
+
+    @contextmanager
+    def statements_logged(self) -> Iterator[Callable[[], list[str]]]:
+        """For the length of the block PostgreSQL logs every statement. Gives a function that answers the lines since it
+        began, each after the name of the application and ``|``.
+        """
+        log = self._postgres.log_path
+        self._configure("SET log_line_prefix = '%a|'", "SET log_statement = 'all'")
+        start = log.stat().st_size
+
+        def lines() -> list[str]:
+            with log.open("rb") as stream:
+                stream.seek(start)
+                return stream.read().decode(errors="replace").splitlines()
+
+        try:
+            yield lines
+        finally:
+            self._configure("RESET log_line_prefix", "RESET log_statement")
+
+    def living_nodes(self) -> list[str]:
+        """The nodes that answer, of whichever application."""
+        return [one for answer in Celery(broker=self.redis_url).control.ping(timeout=1.0) or [] for one in answer]
+
+    def _configure(self, *changes: str) -> None:
+        for change in changes:
+            self.database.execute(f"ALTER SYSTEM {change}")
+        self.database.execute("SELECT pg_reload_conf()")
+
     def _truncate(self) -> None:
         """The loops go on meanwhile, and take the locks of these tables in another order."""
         for _ in range(_TRIES):
@@ -211,9 +243,6 @@ class Stack:
             # A task type is known from then on, also when no worker runs.
             self.wait(lambda: self._answers("/v1/task-types/noop"), "the task types")
             self.wait(lambda: self._redis.hget(keys.CONTROL, "open") == b"1", "the broker's epoch")
-
-    def _living_nodes(self) -> list[str]:
-        return [one for answer in Celery(broker=self.redis_url).control.ping(timeout=1.0) or [] for one in answer]
 
     def _answers(self, path: str) -> bool:
         try:
@@ -240,10 +269,11 @@ class Stack:
         self, name: str, *words: str, environment: Mapping[str, str] | None = None
     ) -> AbstractContextManager[None]:
         """A Python module as a child process, for the length of a block. Raises SystemExit when it ends before."""
-        return self._started(name, ("-m", *words), environment)
+        return self.started(name, ("-m", *words), environment)
 
     @contextmanager
-    def _started(self, name: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[None]:
+    def started(self, name: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[None]:
+        """As ``running``, with all words for the Python interpreter."""
         process = self._process(name, words, environment)
         self.processes[name] = process.pid
         self._living[name] = process

@@ -230,9 +230,7 @@ class Lifecycle(RuleBasedStateMachine):
         """With batches of one event, two, or all there are."""
         limited = self.settings.model_copy(update={"record_events": events})
         recorder = Recorder(self.store, self.spine.server, limited)
-        self.do(self.spine.recorder.give_up())
         self.do(recorder.single_pass())
-        self.do(recorder.give_up())
         self.spine.recorder._epoch = None
 
     @rule()

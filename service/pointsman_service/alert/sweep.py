@@ -1,4 +1,4 @@
-"""The sweep ``alerts``: one leader looks every two seconds, opens an alert for each cause and resolves it by itself.
+"""The sweep ``alerts``: it looks every two seconds, opens an alert for each cause and resolves it by itself.
 
 Dying at any line is mended by the next pass: what opens, ends, and is told is one transaction.
 """
@@ -19,7 +19,6 @@ from pointsman_service.settings import Settings
 from pointsman_service.store import alert_deliveries, alerts
 from pointsman_service.store.alert_deliveries import NewDelivery
 from pointsman_service.store.alerts import AlertRow, NewAlert
-from pointsman_service.store.leadership import Leadership
 from pointsman_service.store.store import Connection, Store
 from pointsman_service.telemetry import logger
 
@@ -33,7 +32,7 @@ _MOST_NEW = 200
 
 
 class AlertSweep:
-    """Every process may run it; one leads."""
+    """Safe in every process: a cause has one open alert, and what was seen before a process was frozen changes none."""
 
     def __init__(self, store: Store, lookout: Lookout, settings: Settings) -> None:
         self._store = store
@@ -42,21 +41,13 @@ class AlertSweep:
         self._channels = settings.alert_channels
         self._base_url = settings.alert_base_url
         self._repeat_seconds = settings.alert_repeat_seconds
-        self._leadership = Leadership(store, "alerts", settings.leader_seconds)
         self._true_since: dict[str, float] = {}
         self._over_since: dict[str, float] = {}
         self._refresh_at = 0.0
-        self.led = False
-        """Whether this process was the leader when that was last known."""
         self.loop = Loop("alert sweep", self.single_pass, settings.alert_interval_seconds)
 
     async def single_pass(self) -> bool:
         """Look once, and write what has changed."""
-        self.led = await self._leadership.leads()
-        if not self.led:
-            self._true_since.clear()
-            self._over_since.clear()
-            return False
         began = time.monotonic()
         async with self._store.statement() as connection:
             known = await alerts.unresolved(connection)
@@ -84,10 +75,6 @@ class AlertSweep:
             self._over_since.pop(alert.key, None)
             log.info("an alert was resolved", alert=alert.key, severity=alert.severity)
         return len(to_open) > _MOST_NEW
-
-    async def give_up(self) -> None:
-        """Let another process lead at once."""
-        await self._leadership.give_up()
 
     def _ripe(self, conditions: Sequence[Condition], open_keys: set[str], now: float) -> list[Condition]:
         """Conditions without an alert that have held long enough."""

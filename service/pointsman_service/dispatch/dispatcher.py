@@ -10,7 +10,6 @@ from pointsman_service.dispatch.window import WindowLimits
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
 from pointsman_service.store import dispatching, holding, pausing, quarantine
-from pointsman_service.store.leadership import Leadership
 from pointsman_service.store.store import Store
 from pointsman_service.store.submitting import drop_published
 from pointsman_service.telemetry import logger
@@ -26,7 +25,7 @@ _MEMORY_SECONDS = 1.0
 
 class Dispatcher:
     """Tops up the broker. Dying at any line loses nothing: a task is either waiting, or in an outbox row, or
-    published.
+    published. Two at once send each task once, and at most a window too much.
     """
 
     def __init__(self, store: Store, broker: Broker, publisher: Publisher, settings: Settings) -> None:
@@ -34,7 +33,6 @@ class Dispatcher:
         self._broker = broker
         self._publisher = publisher
         self._settings = settings
-        self._leadership = Leadership(store, "dispatcher", settings.leader_seconds)
         self._limits = WindowLimits(settings)
         self._queues = [spec.name for spec in sorted(settings.topology.queues, key=lambda spec: -spec.priority)]
         self._measure_memory_at = 0.0
@@ -43,8 +41,6 @@ class Dispatcher:
 
     async def single_pass(self) -> bool:
         """Fill every queue's window once; True when there was more than one pass could send."""
-        if not await self._leadership.leads():
-            return False
         now = time.monotonic()
         if now >= self._measure_memory_at:
             await self._broker.measure_memory()
@@ -82,10 +78,6 @@ class Dispatcher:
                 if room <= _TASKS_A_QUEUE:
                     self._limits.filled(queue)
         return more
-
-    async def give_up(self) -> None:
-        """Let another dispatcher lead at once."""
-        await self._leadership.give_up()
 
     async def _tell_pauses(self) -> None:
         """What a pause could not tell Redis, or Redis forgot, or somebody else told it."""

@@ -30,7 +30,8 @@ _NAMED = 5
 """So much of what a schema lacks is named."""
 LEADERS = ("dispatcher", "recorder")
 RECONCILER = "epoch"
-"""The lead that a reconciler has, whatever else it does."""
+"""The lead that a reconciler has, for all its sweeps. Of this name since when each had its own: processes of the
+release before go by it."""
 STALLED_SECONDS = 30.0
 NO_TASK_TYPES = "no worker has published task types yet"
 _DEPENDENT = ("task_types", "workers", *LEADERS, "reconciler")

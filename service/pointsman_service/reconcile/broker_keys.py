@@ -5,7 +5,7 @@ Claims and event streams are looked at by those who use them. Keys of Celery's n
 another type is named in readiness and by an alert.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from pointsman_contract import keys
 from pointsman_service.loops import Loop
@@ -38,15 +38,18 @@ OF_A_QUEUE: Mapping[str, str] = {
 
 
 class BrokerKeySweep:
-    """Safe in every process: a key goes only while it is of another type."""
+    """Safe in every process: a key goes only while it is of another type. ``rests``: whether another process looks."""
 
-    def __init__(self, server: RedisServer, queues: Iterable[str]) -> None:
+    def __init__(self, server: RedisServer, queues: Iterable[str], rests: Callable[[], bool] = lambda: False) -> None:
         self._server = server
+        self._rests = rests
         self._types = dict(OF_ALL) | {prefix + queue: kind for queue in queues for prefix, kind in OF_A_QUEUE.items()}
         self.loop = Loop("broker key sweep", self.single_pass, _INTERVAL_SECONDS)
 
     async def single_pass(self) -> bool:
         """Look at the type of every key whose name is known."""
+        if self._rests():
+            return False
         found = await self._server.pipeline([("TYPE", key) for key in self._types])
         wrong = [
             (key, kind)

@@ -24,7 +24,6 @@ from pointsman_service.redis import RedisServer, ScriptCall
 from pointsman_service.settings import Settings
 from pointsman_service.store import epochs, pausing, workers
 from pointsman_service.store.epochs import Epoch
-from pointsman_service.store.leadership import Leadership
 from pointsman_service.store.store import Store
 from pointsman_service.telemetry import logger
 
@@ -40,14 +39,15 @@ _MOST_AHEAD = 1_000_000
 
 
 class EpochSweep:
-    """One process leads; a pass does the next step of whatever is under way."""
+    """A pass does the next step of whatever is under way. Safe in every process: a number is declared once, and each
+    step names the one it is of.
+    """
 
     def __init__(self, store: Store, server: RedisServer, settings: Settings) -> None:
         self._store = store
         self._server = server
         self._breakers = Snapshot(store, server, settings)
         self._census_seconds = settings.census_seconds
-        self._leadership = Leadership(store, "epoch", settings.leader_seconds)
         self._counters: dict[str, int] = {}
         self._running: dict[str, RunningAttempt] = {}
         self._answered: set[str] = set()
@@ -57,8 +57,6 @@ class EpochSweep:
 
     async def single_pass(self) -> bool:
         """Look at the server, and take one step if its epoch is not open. True while a step follows at once."""
-        if not await self._leadership.leads():
-            return False
         run_id = await self._server.run_id()
         declared, declared_on, is_open, contract = await self._server.command(
             "HMGET", keys.CONTROL, "epoch", "run_id", "open", "contract"
@@ -77,10 +75,6 @@ class EpochSweep:
         if is_open != b"1":
             await self._open(current)
         return False
-
-    async def give_up(self) -> None:
-        """Let another process lead at once."""
-        await self._leadership.give_up()
 
     async def _declare(self, current: Epoch | None, run_id: str, declared: bytes | None) -> None:
         if current is not None and current.run_id == run_id and current.opened_at is None and declared is None:

@@ -24,7 +24,6 @@ from pointsman_service.settings import Settings
 from pointsman_service.store import catalogue, clock, epochs, holding
 from pointsman_service.store.breakers import Key
 from pointsman_service.store.ending import end_unstarted
-from pointsman_service.store.leadership import Leadership
 from pointsman_service.store.store import Connection, Store
 from pointsman_service.telemetry import logger
 
@@ -38,7 +37,9 @@ _PASSING = (BreakerState.CLOSED, BreakerState.DISABLED)
 
 
 class HoldingSweep:
-    """One process leads. Dying at any line leaves tasks held, or waiting to be sent; the next pass goes on."""
+    """Safe in every process: permits are leased under the lock of the breaker's row, and what is let go too early the
+    dispatcher and the gate hold again. Dying at any line leaves tasks held, or waiting to be sent.
+    """
 
     def __init__(self, store: Store, server: RedisServer, settings: Settings) -> None:
         self._store = store
@@ -46,7 +47,6 @@ class HoldingSweep:
         self._snapshot = Snapshot(store, server, settings)
         self._closer = Closer(store, server)
         self._dead_seconds = settings.worker_dead_seconds
-        self._leadership = Leadership(store, "holding", settings.leader_seconds)
         self._ramps: dict[Key, Ramp] = {}
         self._fail_fast_types: list[str] = []
         self._types_read_at = float("-inf")
@@ -55,9 +55,6 @@ class HoldingSweep:
 
     async def single_pass(self) -> bool:
         """Tell Redis what the breakers are, and let go what may go, up to 500 tasks of each breaker."""
-        if not await self._leadership.leads():
-            self._ramps.clear()
-            return False
         entries = await self._snapshot.push()
         if any(entry.breaker.seen is BreakerState.HALF_OPEN for entry in entries):
             await self._renew()
@@ -77,10 +74,6 @@ class HoldingSweep:
             else:
                 self._ramps.pop(key, None)
         return False
-
-    async def give_up(self) -> None:
-        """Let another process lead at once."""
-        await self._leadership.give_up()
 
     async def _let_go(self, key: Key, entry: Entry | None) -> None:
         now = time.monotonic()

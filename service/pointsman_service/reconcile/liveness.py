@@ -8,6 +8,7 @@ from enum import StrEnum
 from pointsman_contract import keys
 from pointsman_contract.events import Beat
 from pointsman_service.reconcile.beats import parse_beats
+from pointsman_service.reconcile.departures import Departures
 from pointsman_service.redis import RedisServer
 
 _LONGEST_STEP_SECONDS = 2.0
@@ -51,6 +52,7 @@ class Liveness:
         self.epoch: int | None = None
         """The open epoch of the last look; None: nothing may be concluded."""
         self.watched_seconds = 0.0
+        self.departures = Departures()
 
     async def look(self) -> None:
         """Read every beat once. Raises ``BrokerAway``; the time until the next look then does not count."""
@@ -87,6 +89,7 @@ class Liveness:
             self._missing[owner] = self.watched_seconds
         for owner in [gone for gone, at in self._missing.items() if self.watched_seconds - at > _FORGET_SECONDS]:
             del self._missing[owner]
+        self.departures.see(epoch, self.beats(), self.dead())
 
     def verdict(self, owner: str) -> Verdict:
         """Of one worker. One that is not there is watched from the first question on."""

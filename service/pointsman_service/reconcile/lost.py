@@ -6,10 +6,8 @@ once too often. One that is lost time after time while no worker dies is not sen
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
-from pointsman_contract.events import Beat, queues_in_hand
 from pointsman_contract.message import delivery_tag
 from pointsman_service.broker import Broker
 from pointsman_service.loops import Loop
@@ -29,17 +27,8 @@ log = logger(__name__)
 _AGE_SECONDS = 5.0
 _TASKS_A_PLACE = 500
 _TAIL_SECONDS = 1.0
-_FORGET_SECONDS = 3600.0
 _WEIGHT_OF_A_DEATH = 0.1
 """Nodes that die again and again take messages along that would have run; but not for ever either."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Gone:
-    """A worker that died or left, and when this was noticed (Unix seconds, database clock)."""
-
-    queues: frozenset[str]
-    at: float
 
 
 class LostSweep:
@@ -56,10 +45,6 @@ class LostSweep:
         # What was committed and not published is the outbox sweep's.
         self._age_seconds = max(_AGE_SECONDS, settings.outbox_age_seconds + 2)
         self._unclaimed_most = settings.unclaimed_sendings
-        self._epoch: int | None = None
-        self._living: dict[str, Beat] = {}
-        self._dead: frozenset[str] = frozenset()
-        self._gone: list[_Gone] = []
         self.loop = Loop("lost sweep", self.single_pass, settings.sweep_interval_seconds)
 
     async def single_pass(self) -> bool:
@@ -68,7 +53,8 @@ class LostSweep:
         if epoch is None:
             return False
         async with self._store.statement() as connection:
-            self._see_who_went(epoch, await clock.now(connection))
+            gone = self._liveness.departures.by_queue(await clock.now(connection))
+            held = self._held()
             places = await self._lists.left(connection, self._age_seconds)
             found = await missing.unstarted(connection, places, epoch, _TASKS_A_PLACE)
         if not found:
@@ -78,11 +64,10 @@ class LostSweep:
             return False
         wanted = [(task.id, task.attempt, task.dispatch) for task in found]
         where = await self._broker.whereabouts(wanted, epoch)
-        held = self._held()
         lost = [
-            Unclaimed(task.id, task.dispatch, self._weight(task, epoch))
+            Unclaimed(task.id, task.dispatch, self._weight(task, epoch, gone))
             for task, place in zip(found, where, strict=True)
-            if self._is_lost(task, place, held)
+            if self._is_lost(task, place, held, gone)
         ]
         if not lost:
             return False
@@ -93,36 +78,25 @@ class LostSweep:
             log.warning("messages were lost on the way; their tasks are sent again", tasks=len(taken))
         return len(taken) >= _TASKS_A_PLACE
 
-    def _see_who_went(self, epoch: int, now: float) -> None:
-        living, dead = self._liveness.beats(), self._liveness.dead()
-        if epoch != self._epoch:
-            # Whatever was sent before is sent again by the new epoch.
-            self._epoch, self._living, self._dead, self._gone = epoch, living, frozenset(dead), []
-            return
-        for owner, beat in (self._living | dead).items():
-            if owner not in living and owner not in self._dead:
-                self._gone.append(_Gone(queues_in_hand(beat), now))
-        self._living, self._dead = living, frozenset(dead)
-        self._gone = [gone for gone in self._gone if now - gone.at < _FORGET_SECONDS]
-
     def _held(self) -> set[str]:
         """Delivery tags that living workers say they hold; not every transport can say it."""
-        beats = cast(Iterable[Mapping[str, Any]], self._living.values())
+        beats = cast(Iterable[Mapping[str, Any]], self._liveness.beats().values())
         return {tag for beat in beats for tag in beat.get("reserved") or ()}
 
-    def _is_lost(self, task: Unstarted, place: str, held: set[str]) -> bool:
+    def _is_lost(self, task: Unstarted, place: str, held: set[str], gone: Mapping[str, float]) -> bool:
         if place == "unacked" and delivery_tag(task.id, task.dispatch) not in held:
             # What a living worker holds and does not name is sent once too often, once for each death.
-            return self._has_seen_a_death(task)
+            return _has_seen_a_death(task, gone)
         return place == "nowhere"
 
-    def _weight(self, task: Unstarted, epoch: int) -> float:
+    def _weight(self, task: Unstarted, epoch: int, gone: Mapping[str, float]) -> float:
         """How much it speaks against the task that this sending was in vain: nothing when Redis lost its data, little
         when a worker died that may have had it.
         """
         if task.sent_epoch < epoch:
             return 0.0
-        return _WEIGHT_OF_A_DEATH if self._has_seen_a_death(task) else 1.0
+        return _WEIGHT_OF_A_DEATH if _has_seen_a_death(task, gone) else 1.0
 
-    def _has_seen_a_death(self, task: Unstarted) -> bool:
-        return any(task.queue in gone.queues and task.sent_at < gone.at for gone in self._gone)
+
+def _has_seen_a_death(task: Unstarted, gone: Mapping[str, float]) -> bool:
+    return task.sent_at < gone.get(task.queue, 0.0)

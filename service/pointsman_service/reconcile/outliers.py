@@ -19,7 +19,6 @@ from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import ejections, outcomes
 from pointsman_service.store.ejections import SCOPE, EjectionRow
-from pointsman_service.store.leadership import Leadership
 from pointsman_service.store.store import Connection, Store
 from pointsman_service.telemetry import logger
 
@@ -37,7 +36,7 @@ _BEFORE = {
 
 
 class OutlierSweep:
-    """One process leads. Decisions are made one at a time in transactions that exclude one another, so that an old
+    """Safe in every process: decisions are made one at a time in transactions that exclude one another, so that an old
     leader that was frozen does not eject one more than half of a pool either.
     """
 
@@ -53,14 +52,11 @@ class OutlierSweep:
             probation_calls=settings.outlier_probation_calls,
             is_on=settings.outlier_ejection,
         )
-        self._leadership = Leadership(store, "outliers", settings.leader_seconds)
         self._forget_at = float("-inf")
         self.loop = Loop("outlier sweep", self.single_pass, _INTERVAL_SECONDS)
 
     async def single_pass(self) -> bool:
         """Decide about up to 20 workers, and tell Redis who is ejected; True when there may be more."""
-        if not await self._leadership.leads():
-            return False
         beats = await read_beats(self._server)
         ending = {owner for owner, beat in beats.items() if beat.get("stopping")}
         decided = 0
@@ -69,10 +65,6 @@ class OutlierSweep:
         await self._tell()
         await self._forget()
         return decided == _WORKERS_A_PASS
-
-    async def give_up(self) -> None:
-        """Let another process lead at once."""
-        await self._leadership.give_up()
 
     async def _decide(self, ending: set[str]) -> bool:
         """Do the next thing that must be done about any worker; False when there is none."""

@@ -23,7 +23,6 @@ from pointsman_service.record.events import LONGEST_ENTRY, Event, UnreadableEven
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import clock, epochs, left_out, recording
-from pointsman_service.store.leadership import Leadership
 from pointsman_service.store.left_out import LeftOut, Reason
 from pointsman_service.store.store import StatementRefused, Store
 from pointsman_service.telemetry import logger
@@ -53,7 +52,6 @@ class Recorder:
         self._server = server
         self._settings = settings
         self._breakers = Registry(store, settings)
-        self._leadership = Leadership(store, "recorder", settings.leader_seconds)
         self._epoch: int | None = None
         self._last_id = epochs.FIRST_ID
         self._offset_seconds = 0.0
@@ -63,9 +61,6 @@ class Recorder:
 
     async def single_pass(self) -> bool:
         """Record one batch, or go on to the next epoch's stream; True when more is likely waiting."""
-        if not await self._leadership.leads():
-            self._epoch = None
-            return False
         if not await self._knows_where():
             return False
         await self._compare_clocks()
@@ -82,10 +77,6 @@ class Recorder:
             return True
         await self._wait_for_events()
         return True
-
-    async def give_up(self) -> None:
-        """Let another recorder lead at once."""
-        await self._leadership.give_up()
 
     async def _knows_where(self) -> bool:
         if self._epoch is not None:

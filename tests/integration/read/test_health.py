@@ -7,9 +7,11 @@ import pytest
 
 from pointsman_contract import keys
 from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.app import Process, Role
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
 from pointsman_service.observe.readiness import LEADERS, RECONCILER
+from tests.acceptance.waiting import until
 from tests.integration.spine import Spine
 
 Fresh = Callable[[], httpx.AsyncClient]
@@ -97,9 +99,12 @@ async def test_without_a_reconciler_it_is_ready_and_says_what_does_not_happen(
 
 async def test_reconciler_has_the_lead_that_readiness_looks_at(fresh_api: Fresh, ready_spine: Spine) -> None:
     await ready_spine.run("DELETE FROM leader WHERE name = :name", name=RECONCILER)
-    await ready_spine.epochs.single_pass()
 
-    assert (await verbose(fresh_api))[1]["parts"]["reconciler"]["ok"]
+    async def leads() -> bool:
+        return bool((await verbose(fresh_api))[1]["parts"]["reconciler"]["ok"])
+
+    async with Process(ready_spine.settings, {Role.RECONCILER}).running():
+        await until(leads, "the reconciler to lead")
 
 
 async def test_ready_at_a_revision_it_does_not_know_whose_schema_has_everything(

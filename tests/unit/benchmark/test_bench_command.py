@@ -8,7 +8,7 @@ import pytest
 from tests.benchmark import drain, intake
 
 ROOT = Path(__file__).parents[3]
-BENCHES = ("intake", "drain", "latency", "stages", "sla", "memory", "worker", "recorder", "compare", "soak")
+BENCHES = ("intake", "drain", "latency", "stages", "sla", "memory", "worker", "recorder", "idle", "compare", "soak")
 
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:

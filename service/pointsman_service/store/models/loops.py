@@ -9,13 +9,14 @@ from pointsman_service.store.models.base import Base
 
 
 class Leader(Base):
-    """Who runs a loop that must run once. Times are the database clock's; ``fence`` rises with every new holder."""
+    """Who runs loops that need to run once. Times are the database clock's."""
 
     __tablename__ = "leader"
 
     name: Mapped[str] = mapped_column(primary_key=True)
     holder: Mapped[str]
-    fence: Mapped[int] = mapped_column(BigInteger)
+    fence: Mapped[int] = mapped_column(BigInteger, server_default="1")
+    """Written by the release before, and read by nobody: it goes when no process of that runs any more."""
     expires_at: Mapped[datetime]
 
 
