@@ -70,7 +70,7 @@ def recorder() -> None:
 def reconciler() -> None:
     """Find what fell out of the line and put it back.
 
-    Needs PostgreSQL, migrated, and the broker; waits for either when it is away. Several may run at once. Runs until
+    Needs PostgreSQL, migrated, and the broker; waits for either when it is away. Several may run, one leads. Runs until
     SIGINT or SIGTERM, then exits 0. Exits 2 on a bad setting, 1 when no server is named.
     """
     _run_loops(_settings(), "reconciler")

@@ -179,7 +179,7 @@ class Settings(BaseSettings):
     record_wait_seconds: float = Field(default=0.5, ge=0.001, le=1)
     """Longest wait of the recorder for the next event before it looks after its lead."""
     leader_seconds: float = Field(default=5.0, gt=0)
-    """A leader that does not renew for so long is replaced."""
+    """A leader that is frozen or cut off is replaced after so long; one that died, at once."""
     due_interval_seconds: float = Field(default=0.25, gt=0)
     """Pause between two looks for tasks whose time has come."""
     sweep_interval_seconds: float = Field(default=1.0, gt=0)
