@@ -21,14 +21,20 @@ _WAITING = text(
 """
 )
 
-_SENT = """
+# A message has a field of the row under the same name, but for these.
+_OTHERWISE = {
+    "task_id": "t.id",
+    "after": "t.attempt",
+    "expires_at": "extract(epoch FROM t.expires_at)::float8",
+    "dependencies": "coalesce(t.dependencies, ARRAY[]::text[])",
+}
+_MESSAGE = ", ".join(f"{_OTHERWISE.get(name, f't.{name}')} AS {name}" for name in Envelope._fields)
+_SENT = f"""
         UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now()
         FROM chosen WHERE t.id = chosen.id
-        RETURNING t.id, t.task_type, t.queue, t.priority, t.args, t.kwargs, t.timeout_seconds, t.dispatch, t.attempt,
-            t.max_attempts, t.interruptions, t.dependencies,
-            extract(epoch FROM t.expires_at)::float8 AS expires_at, t.traceparent, t.due_at
+        RETURNING {_MESSAGE}, t.due_at
     ), boxed AS (
-        INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM sent HAVING count(*) > 0 RETURNING id
+        INSERT INTO outbox (task_ids) SELECT array_agg(task_id) FROM sent HAVING count(*) > 0 RETURNING id
     )
 """
 _ALONE = " AND id IN (SELECT task_id FROM quarantine_queue WHERE queue = :queue)"
@@ -43,7 +49,7 @@ _TOP_UP = (
     ), sent AS ("""
     + _SENT
     + """
-    SELECT sent.*, boxed.id AS outbox_id FROM sent CROSS JOIN boxed ORDER BY priority DESC, due_at, id
+    SELECT sent.*, boxed.id AS outbox_id FROM sent CROSS JOIN boxed ORDER BY priority DESC, due_at, task_id
 """
 )
 _TOP_UP_ALL, _TOP_UP_ALONE = text(_TOP_UP.format(alone="")), text(_TOP_UP.format(alone=_ALONE))
@@ -68,7 +74,7 @@ _SORT_OUT = text(
     + _SENT
     + """
     SELECT sent.*, boxed.id AS outbox_id, found.held FROM (SELECT count(*) AS held FROM held) AS found
-    LEFT JOIN (sent CROSS JOIN boxed) ON true ORDER BY priority DESC, due_at, sent.id
+    LEFT JOIN (sent CROSS JOIN boxed) ON true ORDER BY priority DESC, due_at, sent.task_id
 """
 )
 
@@ -135,30 +141,13 @@ async def sort_out(
     """
     parameters = {"queue": queue, "room": room, "looked_at": looked_at, "epoch": epoch}
     rows = (await connection.execute(_SORT_OUT, parameters)).all()
-    sent = [row for row in rows if row.id is not None]
+    sent = [row for row in rows if row.task_id is not None]
     return _envelopes(sent), sent[0].outbox_id if sent else None, rows[0].held
 
 
 def _envelopes(rows: Sequence[Any]) -> list[Envelope]:
-    return [
-        Envelope(
-            task_id=str(row.id),
-            task_type=row.task_type,
-            queue=row.queue,
-            priority=row.priority,
-            args=row.args,
-            kwargs=row.kwargs,
-            timeout_seconds=row.timeout_seconds,
-            dispatch=row.dispatch,
-            after=row.attempt,
-            max_attempts=row.max_attempts,
-            expires_at=row.expires_at,
-            traceparent=row.traceparent,
-            interruptions=row.interruptions,
-            dependencies=row.dependencies or (),
-        )
-        for row in rows
-    ]
+    others = slice(1, len(Envelope._fields))
+    return [Envelope(str(row.task_id), *row[others]) for row in rows]
 
 
 async def wake_due(connection: Connection, most: int) -> int:

@@ -14,11 +14,11 @@ from sqlalchemy import text
 from pointsman_contract.states import TaskState
 from pointsman_service.store import metrics
 from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.columns import FINISHED, KINDS, LIVE
 from pointsman_service.store.counting import count_ends
 from pointsman_service.store.holding import held_until, held_while_due_until
 from pointsman_service.store.listeners import Ended, Ends, Listeners
 from pointsman_service.store.metrics import Tallies
-from pointsman_service.store.models import FinishedTask
 from pointsman_service.store.moves import may_become
 from pointsman_service.store.queue_wait import queue_wait
 from pointsman_service.store.reported import End, columns_of, moved_of
@@ -38,14 +38,12 @@ def _error(name: str) -> str:
     )
 
 
-# Every other column of the finished task is that of the row.
+# Of columns that both have, or that the end does not say alone; every other one of the finished task is the row's.
 _OF_THE_END = {
     "state": f"CASE WHEN e.state = 'failed' AND {_CANCELLED} THEN 'cancelled' ELSE e.state END",
     "attempt": "greatest(t.attempt, e.attempt)",
-    "finished_at": "e.finished_at",
     "started_at": "coalesce(e.started_at, t.started_at)",
     "worker": "coalesce(e.worker, t.worker)",
-    "run_seconds": "e.run_seconds",
     "queue_wait_seconds": queue_wait("e.started_at"),
     # One that never started missed its target only if that had passed.
     "sla_met": "coalesce(t.sla_met, CASE WHEN e.started_at IS NOT NULL THEN "
@@ -55,26 +53,15 @@ _OF_THE_END = {
     + " > t.sla_seconds THEN false END)",
     "held_seconds": "t.held_seconds + " + held_until("e.finished_at"),
     "progress": "coalesce(e.progress, t.progress)",
-    "result": "e.result",
     **{name: _error(name) for name in ("error_type", "error_message", "error_traceback")},
 }
-_KEPT = [column.name for column in FinishedTask.__table__.columns]
-_COLUMNS = {
-    "id": "uuid",
-    "attempt": "smallint",
-    "state": "text",
-    "finished_at": "timestamptz",
-    "started_at": "timestamptz",
-    "worker": "text",
-    "run_seconds": "float8",
-    "result": "text",
-    "error_type": "text",
-    "error_message": "text",
-    "error_traceback": "text",
-    "progress": "text",
-    "retry_at": "timestamptz",
-    "max_attempts": "integer",
-}
+_COLUMNS = {name: KINDS[name] for name in End._fields if name in KINDS} | {"retry_at": "timestamptz"}
+
+
+def _of_the_end(name: str) -> str:
+    """SQL: what a column of the finished task is; nothing of an end but what is named above is in the row too."""
+    return f"{_OF_THE_END.get(name, f't.{name}' if name in LIVE else f'e.{name}')} AS {name}"
+
 
 # The DELETE is the fence, and asks for the legal moves. A success ends the task unless a newer attempt runs; a failure
 # only while no newer attempt began and none may follow, unless its cancel was requested; an expiry or a cancel only
@@ -90,9 +77,9 @@ _END = text(
         WHEN 'cancelled' THEN {may_become(TaskState.CANCELLED)} AND t.state <> 'running'
         WHEN 'expired' THEN {may_become(TaskState.EXPIRED)} AND t.state <> 'running' END
     RETURNING """
-    + ", ".join(f"{_OF_THE_END.get(name, 't.' + name)} AS {name}" for name in _KEPT)
+    + ", ".join(map(_of_the_end, FINISHED))
     + f""", t.attempt < e.attempt AS first_seen
-), kept AS (INSERT INTO task ({", ".join(_KEPT)}) SELECT {", ".join(_KEPT)} FROM gone)
+), kept AS (INSERT INTO task ({", ".join(FINISHED)}) SELECT {", ".join(FINISHED)} FROM gone)
 SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, state FROM gone"""
 )
 

@@ -12,24 +12,19 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from pointsman_contract.states import TERMINAL, UNFINISHED, TaskState
 from pointsman_service.store.breakers import LETS_THROUGH_AT
+from pointsman_service.store.columns import FINISHED, KINDS, LIVE
 from pointsman_service.store.holding import BY_BREAKER
-from pointsman_service.store.models import FinishedTask, LiveTask
 from pointsman_service.store.partitions import lowest_id
 from pointsman_service.store.store import Connection
 
-_COLUMNS = [column.name for column in FinishedTask.__table__.columns]
-_LIVE = frozenset(column.name for column in LiveTask.__table__.columns)
-_DIALECT = PGDialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves its constructor untyped
-_TYPES = {column.name: column.type.compile(_DIALECT) for column in FinishedTask.__table__.columns}
 _ERROR = frozenset({"error_type", "error_message", "error_traceback"})
 
 
 def _from_live(name: str) -> str:
-    if name in _LIVE:
+    if name in LIVE:
         return name
     if name in _ERROR:
         # A task that waits for its next attempt shows why the last one failed.
@@ -37,7 +32,7 @@ def _from_live(name: str) -> str:
             f"CASE WHEN state = 'retrying' THEN (SELECT a.{name} FROM task_attempt a"
             f" WHERE a.task_id = task_live.id AND a.attempt = task_live.attempt) END AS {name}"
         )
-    return f"CAST(NULL AS {_TYPES[name]}) AS {name}"
+    return f"CAST(NULL AS {KINDS[name]}) AS {name}"
 
 
 _SCOPE = "split_part(held_reason, ':', 2)"
@@ -46,12 +41,12 @@ _RETRY_AT = f"""CASE WHEN place = 'held' AND held_reason LIKE '{BY_BREAKER}%' TH
     WHERE b.scope = {_SCOPE} AND b.name = substr(held_reason, length({_SCOPE}) + {len(BY_BREAKER) + 2})
 ) END AS retry_at"""
 _FROM_LIVE = ", ".join(
-    [*map(_from_live, _COLUMNS), "held_at", "held_wait_seconds", _RETRY_AT, "CAST(NULL AS uuid) AS replayed_as"]
+    [*map(_from_live, FINISHED), "held_at", "held_wait_seconds", _RETRY_AT, "CAST(NULL AS uuid) AS replayed_as"]
 )
 _REPLAYED_AS = "(SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id AND NOT r.undone) AS replayed_as"
 _FROM_FINISHED = ", ".join(
     [
-        *_COLUMNS,
+        *FINISHED,
         "CAST(NULL AS timestamptz) AS held_at",
         "CAST(0 AS float8) AS held_wait_seconds",
         "CAST(NULL AS timestamptz) AS retry_at",
@@ -68,7 +63,7 @@ _IS_LONG = {name: f"octet_length({name}) > {LISTED_BYTES}" for name in _PAYLOADS
 }
 _LISTED = ", ".join(
     [
-        *(name for name in _COLUMNS if name not in _IS_LONG),
+        *(name for name in FINISHED if name not in _IS_LONG),
         *("held_at", "held_wait_seconds", "retry_at", "replayed_as", "read_at"),
         *(f"CASE WHEN {_IS_LONG[name]} THEN NULL ELSE {name} END AS {name}" for name in _PAYLOADS),
         *(f"{shown} AS {name}" for name, shown in _TEXTS.items()),

@@ -11,15 +11,23 @@ from sqlalchemy import text
 
 from pointsman_contract.states import TERMINAL, TaskState
 from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.birth import births_of
+from pointsman_service.store.columns import KINDS, SUBMITTED
 from pointsman_service.store.store import Connection
 
 REPLAYABLE = TERMINAL - {TaskState.SUCCEEDED}
 """A task that ended so can be run again."""
 
-# What is copied as it was submitted; times and budget begin anew.
-_COPIED = (
-    "task_type, queue, priority, args, kwargs, tags, timeout_seconds, requested_timeout_seconds, sla_seconds,"
-    " max_attempts, dependencies"
+# Of what is not copied as it was submitted: times and budget begin anew, and it is sent by the dispatcher.
+_OWN = {
+    "id": "p.replayed_as",
+    "caller": ":caller",
+    "traceparent": ":traceparent",
+    "scheduled_at": "CASE WHEN p.due_at > now() THEN p.due_at END",
+}
+_SUBMITTED = ", ".join(
+    f"t.{name}" if said.copied else f"CAST({_OWN.get(name, 'NULL')} AS {KINDS[name]}) AS {name}"
+    for name, said in SUBMITTED.items()
 )
 
 _REPLAY = text(
@@ -36,20 +44,11 @@ _REPLAY = text(
     SELECT task_id, replayed_as, now() + coalesce((row_number() OVER (ORDER BY replayed_as) - 1)
         / CAST(:rate AS float8), 0) * interval '1 second' AS due_at
     FROM claimed
-), stored AS (
-    INSERT INTO task_live (id, {_COPIED}, caller, traceparent, submitted_at, due_at, scheduled_at, state, place,
-        replayed_from)
-    SELECT p.replayed_as, {", ".join(f"t.{name}" for name in _COPIED.split(", "))}, :caller, :traceparent, now(),
-        p.due_at, CASE WHEN p.due_at > now() THEN p.due_at END,
-        CASE WHEN p.due_at > now() THEN 'scheduled' ELSE 'queued' END,
-        CASE WHEN p.due_at > now() THEN 'asleep' ELSE 'waiting' END, t.id
-    FROM placed p JOIN task t ON t.id = p.task_id
-    RETURNING id, task_type, queue, due_at
-), counted AS (
-    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted)
-    SELECT task_type, queue, date_trunc('minute', now()), count(*) FROM stored GROUP BY task_type, queue
-)
-SELECT count(*) AS tasks, max(due_at) AS last_due_at FROM stored"""
+), again AS (
+    SELECT {_SUBMITTED}, t.id AS replayed_from FROM placed p JOIN task t ON t.id = p.task_id
+)"""
+    + births_of("again", "replayed_from")
+    + "\nSELECT count(*) AS tasks, max(due_at) AS last_due_at FROM placed"
 )
 
 _REPLAYED_AS = text("SELECT replayed_as, undone FROM replayed_task WHERE task_id = CAST(:id AS uuid)")

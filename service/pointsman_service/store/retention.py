@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from sqlalchemy import text
 
-from pointsman_service.store.models import FinishedTask
+from pointsman_service.store.columns import FINISHED
 from pointsman_service.store.partitions import PARTITION_PREFIX, lock_partitions, lowest_id, partition_name
 from pointsman_service.store.store import Connection
 
@@ -102,7 +102,7 @@ async def drop_day(connection: Connection, day: date, before: datetime) -> Dropp
     survivors = await _survivors(connection, name, day, before)
     if len(survivors) > _MOST_SURVIVORS:
         return None
-    columns = ", ".join(column.name for column in FinishedTask.__table__.columns)
+    columns = ", ".join(FINISHED)
     await connection.execute(text(f"ALTER TABLE task DETACH PARTITION {name}"))
     if survivors:
         move = text(f"INSERT INTO task ({columns}) SELECT {columns} FROM {name} WHERE id = ANY(CAST(:ids AS uuid[]))")

@@ -11,11 +11,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.birth import births_of
+from pointsman_service.store.columns import BLANK, KINDS, SUBMITTED
 
 
 @dataclass(slots=True)
 class NewTask:
-    """A submission that passed every check."""
+    """A submission that passed every check: a field for each column of ``columns.SUBMITTED``, and its key."""
 
     id: str
     task_type: str
@@ -70,50 +72,20 @@ class NewTask:
         due_at = self.due_at(submitted_at)
         later = due_at > submitted_at
         sent = self.is_sent(submitted_at)
-        return {
-            "id": self.id,
-            "state": "scheduled" if later else "queued",
-            "place": "asleep" if later else "sent" if sent else "waiting",
-            "task_type": self.task_type,
-            "queue": self.queue,
-            "priority": self.priority,
-            "attempt": 0,
-            "max_attempts": self.max_attempts,
-            "interruptions": 0,
-            "uncertain_sendings": 0,
-            "unclaimed": 0.0,
-            "unclaimed_reason": None,
-            "dispatch": 1 if sent else 0,
-            "sent_epoch": self.sent_epoch,
-            "sent_at": submitted_at,
-            "interrupted_in_a_row": 0,
-            "sla_seconds": self.sla_seconds,
-            "timeout_seconds": self.timeout_seconds,
-            "requested_timeout_seconds": self.requested_timeout_seconds,
-            "delay_seconds": self.delay_seconds,
-            "submitted_at": submitted_at,
-            "due_at": due_at,
-            "scheduled_at": self.scheduled_at,
-            "expires_at": self.expires_at,
-            "started_at": None,
-            "caller": self.caller,
-            "worker": None,
-            "args": self.args,
-            "kwargs": self.kwargs,
-            "tags": None if self.tags is None else from_json(self.tags),
-            "traceparent": self.traceparent,
-            "dependencies": None if self.dependencies is None else self.depends_on(),
-            "held_reason": None,
-            "held_at": None,
-            "held_seconds": 0.0,
-            "held_wait_seconds": 0.0,
-            "sla_met": None,
-            "progress": None,
-            "cancel_requested_at": None,
-            "cancel_requested_by": None,
-            "cancel_grace_seconds": None,
-            "replayed_from": None,
-        }
+        return (
+            BLANK
+            | {name: getattr(self, name) for name in SUBMITTED}
+            | {
+                "tags": None if self.tags is None else from_json(self.tags),
+                "dependencies": None if self.dependencies is None else self.depends_on(),
+                "submitted_at": submitted_at,
+                "due_at": due_at,
+                "sent_at": submitted_at,
+                "dispatch": 1 if sent else 0,
+                "state": "scheduled" if later else "queued",
+                "place": "asleep" if later else "sent" if sent else "waiting",
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,64 +98,24 @@ class Stored:
     """Ids that became tasks; None means all."""
 
 
-_COLUMNS = {
-    "id": "uuid",
-    "task_type": "text",
-    "queue": "text",
-    "priority": "smallint",
-    "args": "text",
-    "kwargs": "text",
-    "tags": "text",
-    "caller": "text",
-    "scheduled_at": "timestamptz",
-    "delay_seconds": "float8",
-    "expires_at": "timestamptz",
-    "timeout_seconds": "real",
-    "requested_timeout_seconds": "real",
-    "sla_seconds": "real",
-    "max_attempts": "smallint",
-    "traceparent": "text",
-    "sent_epoch": "integer",
-    "dependencies": "text",
-}
+_COLUMNS = {name: said.kind or KINDS[name] for name, said in SUBMITTED.items()}
 _KEY_COLUMNS = {"key": "text", "fingerprint": "text"}
-
-_STORE = """
-, stored AS (
-    INSERT INTO task_live (id, task_type, queue, priority, args, kwargs, tags, caller, submitted_at, scheduled_at,
-        delay_seconds, due_at, expires_at, timeout_seconds, requested_timeout_seconds, sla_seconds, max_attempts,
-        traceparent, sent_epoch, dependencies, dispatch, state, place)
-    SELECT id, task_type, queue, priority, args, kwargs, tags::jsonb, caller, now(), scheduled_at,
-        delay_seconds, due_at, expires_at, timeout_seconds, requested_timeout_seconds, sla_seconds, max_attempts,
-        traceparent, sent_epoch, string_to_array(dependencies, E'\\n'), CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
-        CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,
-        CASE WHEN due_at > now() THEN 'asleep' WHEN sent_epoch IS NULL THEN 'waiting' ELSE 'sent' END
-    FROM (
-        SELECT *, greatest(now(), coalesce(scheduled_at, now() + delay_seconds * interval '1 second')) AS due_at
-        FROM {source}
-    ) AS due
-)
-, boxed AS (
-    INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM {source} WHERE sent_epoch IS NOT NULL GROUP BY queue
-    RETURNING id
-)
-, counted AS (
-    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted)
-    SELECT task_type, queue, date_trunc('minute', now()), count(*) FROM {source} GROUP BY task_type, queue
-)
-, published AS (DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[])))
-"""
+_INPUT = ", ".join(f"{said.made_by} AS {name}" if said.made_by else name for name, said in SUBMITTED.items())
+_PUBLISHED = ", published AS (DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[])))"
 
 _PLAIN = text(
-    "WITH input AS (SELECT * FROM "
+    f"WITH input AS (SELECT {_INPUT} FROM "
     + array_columns(_COLUMNS)
     + ")"
-    + _STORE.format(source="input")
-    + "SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids"
+    + births_of("input")
+    + f"""
+{_PUBLISHED}
+SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids"""
 )
 
+# By order of their keys, so that of two commits with the same ones none waits for the other while it waits for it.
 _KEYED = text(
-    "WITH input AS (SELECT * FROM "
+    f"WITH input AS (SELECT {_INPUT}, key, fingerprint FROM "
     + array_columns(_COLUMNS | _KEY_COLUMNS)
     + """)
 , claimed AS (
@@ -194,11 +126,12 @@ _KEYED = text(
         WHERE old.created_at < now() - CAST(:remembered AS float8) * interval '1 second'
     RETURNING task_id
 )
-, mine AS (SELECT input.* FROM input JOIN claimed ON claimed.task_id = input.id)
-"""
-    + _STORE.format(source="mine")
-    + """SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids,
-        (SELECT array_agg(task_id) FROM claimed) AS accepted"""
+, mine AS (SELECT input.* FROM input JOIN claimed ON claimed.task_id = input.id)"""
+    + births_of("mine")
+    + f"""
+{_PUBLISHED}
+SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids,
+    (SELECT array_agg(task_id) FROM claimed) AS accepted"""
 )
 
 _CLAIM_KEY = text("""

@@ -1,5 +1,6 @@
 """Tasks, from submission to end."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import REAL
-from sqlalchemy.orm import Mapped, declared_attr, mapped_column
+from sqlalchemy.orm import Mapped, MappedColumn, declared_attr, mapped_column
 
 from pointsman_contract.states import PLACES, TERMINAL, UNFINISHED, TaskState
 from pointsman_service.store.models.base import Base
@@ -33,18 +34,40 @@ def _place_matches_state() -> str:
     return " OR ".join(f"(place = '{place}' AND {_one_of('state', states)})" for place, states in PLACES.items())
 
 
+SUBMITTED_AS = "submitted_as"
+"""Under this name a column's ``info`` has its ``SubmittedAs``."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedAs:
+    """How a new task gets the value of a column that its submission fills."""
+
+    copied: bool
+    """Whether a task that runs an ended one again takes it over; otherwise it is NULL there, or its own."""
+    kind: str | None
+    """PostgreSQL type of the parameter, where that is not the column's."""
+    made_by: str | None
+    """SQL that makes the value from the parameter of the same name, where that is not the value."""
+
+
+def _submitted(
+    *words: Any, copied: bool = True, kind: str | None = None, made_by: str | None = None, **more: Any
+) -> MappedColumn[Any]:
+    return mapped_column(*words, info={SUBMITTED_AS: SubmittedAs(copied, kind, made_by)}, **more)
+
+
 class _TaskColumns:
     """What a task keeps from its submission to its end."""
 
-    id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = _submitted(primary_key=True, copied=False)
     """UUIDv7: its order is the order of submission."""
     state: Mapped[str]
-    task_type: Mapped[str]
-    queue: Mapped[str]
-    priority: Mapped[int] = mapped_column(SmallInteger)
+    task_type: Mapped[str] = _submitted()
+    queue: Mapped[str] = _submitted()
+    priority: Mapped[int] = _submitted(SmallInteger)
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     """The newest attempt that started; only rises."""
-    max_attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
+    max_attempts: Mapped[int] = _submitted(SmallInteger, server_default=text("1"))
     """The budget of attempts."""
     interruptions: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     """Attempts that ended with their worker and not by themselves. They do not count against the budget."""
@@ -52,28 +75,30 @@ class _TaskColumns:
     """How often it was sent again while nobody knew whether it had run: Redis was another, or had lost its data."""
     dispatch: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     """How often the task was sent to the broker."""
-    sla_seconds: Mapped[float] = mapped_column(REAL)
+    sla_seconds: Mapped[float] = _submitted(REAL)
     """The queue's target for queue wait when the task was submitted."""
-    timeout_seconds: Mapped[float] = mapped_column(REAL)
+    timeout_seconds: Mapped[float] = _submitted(REAL)
     """The hard time limit of one attempt."""
-    requested_timeout_seconds: Mapped[float | None] = mapped_column(REAL)
+    requested_timeout_seconds: Mapped[float | None] = _submitted(REAL)
     """What the submission asked for."""
-    delay_seconds: Mapped[float | None]
+    delay_seconds: Mapped[float | None] = _submitted(copied=False)
     submitted_at: Mapped[datetime] = mapped_column(server_default=func.now())
     due_at: Mapped[datetime]
-    scheduled_at: Mapped[datetime | None]
-    expires_at: Mapped[datetime | None]
+    scheduled_at: Mapped[datetime | None] = _submitted(copied=False)
+    expires_at: Mapped[datetime | None] = _submitted(copied=False)
     started_at: Mapped[datetime | None]
     """Start of the newest attempt, on the Redis clock."""
-    caller: Mapped[str]
+    caller: Mapped[str] = _submitted(copied=False)
     worker: Mapped[str | None]
-    args: Mapped[str]
+    args: Mapped[str] = _submitted()
     """JSON array, as text: nothing queries it."""
-    kwargs: Mapped[str]
+    kwargs: Mapped[str] = _submitted()
     """JSON object, as text."""
-    tags: Mapped[dict[str, Any] | None]
-    traceparent: Mapped[str | None]
-    dependencies: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    tags: Mapped[dict[str, Any] | None] = _submitted(kind="text", made_by="CAST(tags AS jsonb)")
+    traceparent: Mapped[str | None] = _submitted(copied=False)
+    dependencies: Mapped[list[str] | None] = _submitted(
+        ARRAY(Text), kind="text", made_by="string_to_array(dependencies, E'\\n')"
+    )
     """What it depends on, beside its task type. NULL: nothing."""
     held_reason: Mapped[str | None]
     """Why it is held: ``breaker:<scope>:<name>``, or a word of its own."""
@@ -99,7 +124,7 @@ class LiveTask(_TaskColumns, Base):
     place: Mapped[str]
     """Where it waits (``pointsman_contract.states.Place``). Indexes are on this and not on ``state``, so that the
     frequent moves from queued to running stay HOT updates."""
-    sent_epoch: Mapped[int | None] = mapped_column(Integer)
+    sent_epoch: Mapped[int | None] = _submitted(Integer, copied=False)
     """The epoch of its newest message."""
     sent_at: Mapped[datetime] = mapped_column(server_default=func.now())
     """When it was marked sent, before its newest message was published. Means nothing of one that was never sent."""
