@@ -4,6 +4,7 @@ Fields of an entry: ``kind``, ``task`` (id, or empty), ``attempt``, ``at`` (Unix
 (1 when the claim had been taken away meanwhile), ``body`` (JSON, by kind, below).
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NotRequired, TypedDict
 
@@ -57,14 +58,13 @@ class StartedBody(TypedDict):
     dispatch: int
 
 
-class OutcomeBody(StartedBody):
-    """``succeeded``, ``failed`` and ``blocked``: repeats what ``started`` said, so that it can stand alone."""
+class Ending(TypedDict):
+    """How an attempt ended: the part of an outcome that its run decides."""
 
-    started_at: float
-    run_seconds: float
     result: NotRequired[str]
     """JSON text, at most 64 KiB. Absent when the task returned None."""
     error: NotRequired[ErrorBody]
+    """Of ``failed`` and ``blocked``: always there."""
     permanent: NotRequired[bool]
     """No other attempt follows, whatever the budget."""
     retry_in_seconds: NotRequired[float]
@@ -87,7 +87,18 @@ class OutcomeBody(StartedBody):
     error_classes: NotRequired[list[str]]
     """Of a failure that somebody is blamed for: names of the exception's class and of those it derives from."""
     held_by: NotRequired[str]
-    """Of ``blocked``: the breaker."""
+    """Of ``blocked``, always there: the breaker."""
+
+
+class Ended(Ending):
+    """An ended attempt, and when it ran."""
+
+    started_at: float
+    run_seconds: float
+
+
+class OutcomeBody(StartedBody, Ended):
+    """``succeeded``, ``failed`` and ``blocked``: repeats what ``started`` said, so that it can stand alone."""
 
 
 class UnclaimedBody(StartedBody):
@@ -137,6 +148,34 @@ class NativeBody(TypedDict):
     """Celery's state: SUCCESS, FAILURE, RETRY, REJECTED, IGNORED."""
     run_seconds: float
     error: NotRequired[ErrorBody]
+
+
+class CatalogueBody(TypedDict):
+    """``catalogue``."""
+
+    worker: str
+    specs: list[dict[str, Any]]
+    """Each a ``pointsman_contract.catalogue.TaskTypeSpec`` as JSON has it."""
+
+
+EventBody = StartedBody | OutcomeBody | UnclaimedBody | RevokedBody | ProgressBody | NativeBody | CatalogueBody
+BODIES: Mapping[EventKind, type] = {
+    EventKind.STARTED: StartedBody,
+    EventKind.SUCCEEDED: OutcomeBody,
+    EventKind.FAILED: OutcomeBody,
+    EventKind.EXPIRED: StartedBody,
+    EventKind.DUPLICATE: StartedBody,
+    EventKind.ASK: StartedBody,
+    EventKind.HELD: StartedBody,
+    EventKind.BLOCKED: OutcomeBody,
+    EventKind.UNKNOWN: StartedBody,
+    EventKind.UNCLAIMED: UnclaimedBody,
+    EventKind.REVOKED: RevokedBody,
+    EventKind.PROGRESS: ProgressBody,
+    EventKind.NATIVE: NativeBody,
+    EventKind.CATALOGUE: CatalogueBody,
+}
+"""The body of each kind."""
 
 
 class RunningAttempt(TypedDict):

@@ -8,7 +8,7 @@ import pytest
 import uuid_utils
 from sqlalchemy import text
 
-from pointsman_contract.events import EventKind
+from pointsman_contract.events import EventKind, OutcomeBody
 from pointsman_contract.retry import RetryPolicy
 from pointsman_contract.states import TaskState
 from pointsman_service.breaker.registry import Registry
@@ -33,11 +33,17 @@ Write = Callable[[Spine, Connection, Ids], Awaitable[object]]
 
 
 async def recorded(spine: Spine, connection: Connection, ids: Ids) -> None:
-    body = {"worker": "w@h", "task_type": "noop", "queue": "maintenance", "started_at": 0.0, "run_seconds": 0.1}
+    body: OutcomeBody = {
+        "worker": "w@h",
+        "task_type": "noop",
+        "queue": "maintenance",
+        "dispatch": 1,
+        "started_at": 0.0,
+        "run_seconds": 0.1,
+    }
     kinds = [EventKind.SUCCEEDED, EventKind.STARTED, EventKind.STARTED, EventKind.UNKNOWN, EventKind.ASK]
-    more = {"attempt": 1, "dispatch": 1}
     events = [
-        Event(f"{number}-0", kind, task, 1, NOW, False, body | more)
+        Event(f"{number}-0", kind, task, 1, NOW, False, body)
         for number, (kind, task) in enumerate(zip(kinds, ids, strict=True))
     ]
     await record(connection, Batch(events), Registry(spine.store, spine.settings))

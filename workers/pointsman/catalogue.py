@@ -1,7 +1,6 @@
 """The task types of a node, as it publishes them."""
 
 import inspect
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,8 @@ from pointsman.errors import OptionNotHonoured
 from pointsman.options import PLAIN_ONLY, check, check_plain, is_plain_only
 from pointsman.retrying import RetryRules
 from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_contract.event_text import body_text
+from pointsman_contract.events import CatalogueBody
 from pointsman_contract.queues import Topology
 from pointsman_contract.retry import RetryPolicy
 
@@ -59,7 +60,8 @@ class Catalogue:
 
     def body(self, owner: str) -> str:
         """The body of a ``catalogue`` event."""
-        return json.dumps({"worker": owner, "specs": [spec.model_dump(mode="json") for spec in self.specs]})
+        body: CatalogueBody = {"worker": owner, "specs": [spec.model_dump(mode="json") for spec in self.specs]}
+        return body_text(body)
 
 
 def specify(task: ManagedTask, rules: RetryRules) -> TaskTypeSpec:

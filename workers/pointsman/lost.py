@@ -12,11 +12,12 @@ from pointsman.connection import RedisConnection
 from pointsman.dependencies import breaker_of, class_names, verdict
 from pointsman.keeper import Keeper, Note, Outcome
 from pointsman.node import Node
-from pointsman.report import failed, kind_of, outcome_body, report_once
+from pointsman.report import failed, kind_of, report_once
 from pointsman.retrying import RetryRules
 from pointsman.slots import Phase, Run, Snapshot
 from pointsman_contract.dependencies import breakers_of
 from pointsman_contract.errors import ErrorType
+from pointsman_contract.event_text import body_text, outcome_text
 from pointsman_contract.events import ErrorBody, EventKind, StartedBody, UnclaimedBody
 from pointsman_contract.keys import claim
 from pointsman_contract.processes import is_alive
@@ -90,9 +91,9 @@ class LostChildren:
         at the gate not for ever.
         """
         if self._node.slots.stopping:
-            return Note(EventKind.ASK, run.task, json.dumps(self._about(run)))
+            return Note(EventKind.ASK, run.task, body_text(self._about(run)))
         body: UnclaimedBody = {**self._about(run), "reason": "the worker process died before it had the claim"}
-        return Note(EventKind.UNCLAIMED, run.task, json.dumps(body))
+        return Note(EventKind.UNCLAIMED, run.task, body_text(body))
 
     def _about(self, run: Run) -> StartedBody:
         return {
@@ -147,7 +148,7 @@ class LostChildren:
             names = class_names(TimeLimitExceeded() if timed_out else WorkerLostError())
             ending |= {"breakers": {breaker: None}, "blamed": [breaker], "error_classes": names}
             said = verdict({}, breaker, (), names)
-        body = outcome_body(json.dumps(self._about(run)), run.started_at, now - run.body_at, ending)
+        body = outcome_text(body_text(self._about(run)), run.started_at, now - run.body_at, ending)
         logger.error("task %s[%s] attempt %d: %s", run.task_type, run.task, run.attempt, error["message"])
         return Outcome(run.task, run.attempt, run.token, kind_of(ending), body, said)
 
@@ -163,7 +164,7 @@ class LostChildren:
         ending["interrupted"] = True
         asked = breakers_of(run.task_type, ())
         ending["breakers"] = dict.fromkeys([*asked, breaker_of(slot.calling)] if slot.calling else asked)
-        body = outcome_body(json.dumps(self._about(run)), run.started_at, now - run.body_at, ending)
+        body = outcome_text(body_text(self._about(run)), run.started_at, now - run.body_at, ending)
         logger.warning(
             "task %s[%s] attempt %d was interrupted: its node is stopped", run.task_type, run.task, run.attempt
         )

@@ -1,12 +1,10 @@
 """One managed run as a list of steps, from the gate to its report."""
 
 import asyncio
-import json
 import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]  # billiard is untyped
@@ -23,12 +21,13 @@ from pointsman.forked import stay
 from pointsman.gate import Patience
 from pointsman.keeper import Note, Outcome
 from pointsman.once import Step
-from pointsman.report import Ending, describe, encode_result, failed, kind_of, outcome_body, type_name
+from pointsman.report import describe, encode_result, failed, kind_of, type_name
 from pointsman.retrying import AttemptRetries, rules_of
 from pointsman.running import carry, put_down
 from pointsman.slots import Phase, Run
 from pointsman_contract.dependencies import breakers_of
-from pointsman_contract.events import ErrorBody, EventKind, ProgressBody, StartedBody
+from pointsman_contract.event_text import body_text, outcome_text, started_text
+from pointsman_contract.events import Ending, ErrorBody, EventKind, ProgressBody
 from pointsman_contract.failpoints import Failpoint, reach
 from pointsman_contract.message import HEADER, ManagedHeader
 
@@ -109,8 +108,7 @@ class ManagedRun:
     def show_task(self) -> None:
         """Before the gate the parent must know the token: the claim may be ours though its answer got lost."""
         self.token = secrets.token_hex(16)
-        about = _about(self.task.name, self.queue, self.child.owner)
-        self.started = f"{about}{int(self.header['dispatch'])}}}"
+        self.started = started_text(self.task.name, self.queue, self.child.owner, int(self.header["dispatch"]))
         self.child.slot.show(Phase.ASKING, self._slot_run())
 
     def pass_gate(self) -> None:
@@ -182,7 +180,7 @@ class ManagedRun:
             said = ("success", *breakers)
         if self.progress is not None:
             ending["progress"] = self.progress
-        body = outcome_body(self.started, self.claim.started_at, time.monotonic() - self.body_at, ending)
+        body = outcome_text(self.started, self.claim.started_at, time.monotonic() - self.body_at, ending)
         self.child.reporter.report(Outcome(self.id, self.claim.attempt, self.token, kind_of(ending), body, said))
         self.is_reported = True
 
@@ -198,7 +196,7 @@ class ManagedRun:
         """Tell how far the attempt is; the last of it also goes with the outcome."""
         self.progress = text
         body: ProgressBody = {"attempt": self.claim.attempt, "progress": text}
-        self.child.keeper.tell(Note(EventKind.PROGRESS, self.id, json.dumps(body)))
+        self.child.keeper.tell(Note(EventKind.PROGRESS, self.id, body_text(body)))
 
     def has_arguments(self, args: Any, kwargs: Any) -> bool:
         """Whether these, of which None stands for what the message holds, are the message's own."""
@@ -282,13 +280,6 @@ def _told(error: BaseException) -> BaseException:
     if not isinstance(error, asyncio.CancelledError):
         return error
     return TaskCancelled("the task was cancelled while it ran").with_traceback(error.__traceback__)
-
-
-@lru_cache(maxsize=256)
-def _about(task_type: str, queue: str, worker: str) -> str:
-    """A ``StartedBody`` up to its last value, the dispatch: the rest is the same for all tasks of a kind."""
-    started: StartedBody = {"task_type": task_type, "queue": queue, "worker": worker, "dispatch": 0}
-    return json.dumps(started).removesuffix("0}")
 
 
 def _raisable(error: BaseException) -> BaseException:

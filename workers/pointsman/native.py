@@ -1,6 +1,5 @@
 """Plain Celery tasks are recorded, and nothing more: recording never fails or slows them."""
 
-import json
 import logging
 import time
 from typing import Any
@@ -12,6 +11,7 @@ from pointsman.keeper import Note
 from pointsman.report import describe
 from pointsman.running import carried_run, carry, put_down
 from pointsman_contract.clean_text import clean
+from pointsman_contract.event_text import body_text
 from pointsman_contract.events import EventKind, NativeBody
 from pointsman_contract.message import HEADER
 
@@ -61,6 +61,6 @@ def _end(task: Any = None, retval: Any = None, state: str | None = None, **_: An
         }
         if isinstance(retval, BaseException) and state == "FAILURE":
             body["error"] = describe(retval)
-        child.keeper.note(Note(EventKind.NATIVE, clean(str(request.id)), json.dumps(body)))
+        child.keeper.note(Note(EventKind.NATIVE, clean(str(request.id)), body_text(body)))
     except Exception:
         logger.exception("a native run of %s was not recorded", task.name)

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from celery.result import AsyncResult, GroupResult
@@ -28,7 +28,7 @@ from pointsman.slots import Slot
 from pointsman_contract.backoff import backoff_seconds
 from pointsman_contract.clean_text import clean
 from pointsman_contract.errors import ErrorType
-from pointsman_contract.events import RESULT_BYTES, TRACEBACK_BYTES, ErrorBody, EventKind
+from pointsman_contract.events import RESULT_BYTES, TRACEBACK_BYTES, Ending, ErrorBody, EventKind
 
 logger = logging.getLogger(__name__)
 
@@ -55,24 +55,6 @@ _WORDS: Mapping[type[BaseException], ErrorType] = {
     TimeLimitExceeded: ErrorType.TIME_LIMIT,
     SoftTimeLimitExceeded: ErrorType.SOFT_TIME_LIMIT,
 }
-
-
-class Ending(TypedDict):
-    """The part of an outcome's body that the run decides."""
-
-    result: NotRequired[str]
-    error: NotRequired[ErrorBody]
-    permanent: NotRequired[bool]
-    retry_in_seconds: NotRequired[float]
-    max_attempts: NotRequired[int]
-    progress: NotRequired[str]
-    timed_out: NotRequired[bool]
-    interrupted: NotRequired[bool]
-    breakers: NotRequired[Mapping[str, int | None]]
-    blamed: NotRequired[list[str]]
-    answered: NotRequired[list[str]]
-    error_classes: NotRequired[list[str]]
-    held_by: NotRequired[str]
 
 
 def encode_result(result: Any) -> str | None:
@@ -145,9 +127,6 @@ def _newest(text: str, most_bytes: int) -> str:
     return "…\n" + tail[tail.find("\n") + 1 :]
 
 
-_BODY_ENCODER = json.JSONEncoder(ensure_ascii=False)
-
-
 class Reporter:
     """Reports outcomes on the connection of the process that ran them, and keeps them afterwards."""
 
@@ -210,12 +189,6 @@ def failed(
     if timed_out:
         ending["timed_out"] = True
     return ending
-
-
-def outcome_body(started: str, started_at: float, run_seconds: float, ending: Ending) -> str:
-    """The JSON of an outcome; ``started`` is the JSON of the ``started`` event it repeats."""
-    rest = _BODY_ENCODER.encode({"started_at": started_at, "run_seconds": round(run_seconds, 6), **ending})
-    return started[:-1] + "," + rest[1:]
 
 
 def kind_of(ending: Ending) -> EventKind:

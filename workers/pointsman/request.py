@@ -3,7 +3,6 @@
 Managed ones are acknowledged after their outcome is reported, native ones as their task says.
 """
 
-import json
 import logging
 from functools import cache
 from typing import Any
@@ -23,6 +22,7 @@ from pointsman.routing import priority_of
 from pointsman.time_limits import limits_of
 from pointsman.voice import revoked
 from pointsman_contract.clean_text import clean
+from pointsman_contract.event_text import body_text
 from pointsman_contract.events import EventKind, UnclaimedBody
 from pointsman_contract.message import HEADER, ManagedHeader, UnsupportedMessage, managed_header
 
@@ -198,7 +198,7 @@ class PointsmanRequest(Request):
             "reason": clean(reason),
         }
         if node.voice is not None:
-            node.voice.say(Note(EventKind.UNCLAIMED, self.id, json.dumps(body)))
+            node.voice.say(Note(EventKind.UNCLAIMED, self.id, body_text(body)))
 
     def _end_with_child(self, error: Exception) -> None:
         """The process that ran it is gone, or going; what it ran is reported from its slot."""

@@ -2,7 +2,6 @@
 
 import atexit
 import gc
-import json
 import logging
 import os
 from collections.abc import Callable
@@ -37,6 +36,7 @@ from pointsman.transport.transport import Transport
 from pointsman.versions import understand
 from pointsman.visibility import agree
 from pointsman.voice import Voice
+from pointsman_contract.event_text import body_text
 from pointsman_contract.events import EventKind, StartedBody
 from pointsman_contract.message import HEADER
 
@@ -237,7 +237,7 @@ class PointsmanConsumer(SetsAside):
             "worker": current_node().owner,
             "dispatch": dispatch if isinstance(dispatch, int) else 0,
         }
-        self._report_and_acknowledge(message, Note(EventKind.UNKNOWN, str(headers.get("id")), json.dumps(unknown)))
+        self._report_and_acknowledge(message, Note(EventKind.UNKNOWN, str(headers.get("id")), body_text(unknown)))
 
     def _report_and_acknowledge(self, message: Any, note: Note) -> None:
         """The message is acknowledged only once Redis has the note; until then it can be given to another worker."""

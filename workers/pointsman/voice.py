@@ -1,12 +1,12 @@
 """What a worker parent says of messages that no child of it claimed, and of what it was told to do with tasks."""
 
-import json
 import logging
 from uuid import UUID
 
 from pointsman.connection import AWAY, RedisConnection
 from pointsman.keeper import Keeper, Note
 from pointsman.settings import Settings
+from pointsman_contract.event_text import body_text
 from pointsman_contract.events import EventKind, RevokedBody
 
 logger = logging.getLogger(__name__)
@@ -39,4 +39,4 @@ def revoked(task: str, by: str, *, kill: bool) -> Note | None:
     except (ValueError, AttributeError, TypeError):
         return None
     body: RevokedBody = {"by": by, "kill": kill}
-    return Note(EventKind.REVOKED, known, json.dumps(body))
+    return Note(EventKind.REVOKED, known, body_text(body))

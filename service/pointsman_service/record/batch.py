@@ -1,17 +1,24 @@
 """A batch of events, folded per task, and the one transaction that records it."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_contract.clean_text import clean
-from pointsman_contract.errors import ErrorType
-from pointsman_contract.events import EventKind
-from pointsman_contract.retry import MAX_ATTEMPTS
+from pointsman_contract.events import (
+    CatalogueBody,
+    EventKind,
+    OutcomeBody,
+    ProgressBody,
+    RevokedBody,
+    StartedBody,
+    UnclaimedBody,
+)
 from pointsman_service.breaker.registry import Called, Registry
 from pointsman_service.record.by_worker import OutcomesByWorker
 from pointsman_service.record.calls import CallsOfBreakers, calls_of
+from pointsman_service.record.ended import end_of, expired_end_of, native_end_of
 from pointsman_service.record.events import Event
 from pointsman_service.store import cancelling, catalogue, recording, rescuing, unclaimed
 from pointsman_service.store.catalogue import UNKNOWN_TASK_TYPE
@@ -25,10 +32,8 @@ from pointsman_service.store.reported import End, NativeEnd, Progressed, Refused
 from pointsman_service.store.store import Connection
 from pointsman_service.store.unclaimed import Unclaimed
 
-_LONGEST_WAIT_SECONDS = 10 * 366 * 86_400.0
 _NATIVE = {"SUCCESS": "succeeded", "FAILURE": "failed", "RETRY": "retried"}
 _UNCLAIMED_SENDINGS = 3
-_EXECUTIONS = (EventKind.SUCCEEDED, EventKind.FAILED)
 _ENDS = (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.BLOCKED, EventKind.EXPIRED)
 
 
@@ -62,10 +67,10 @@ class Batch:
         self.calls: dict[str, list[Called]] = {}
         self.unclaimed: list[Unclaimed] = []
         self.revoked: dict[str, Revoked] = {}
-        self.duplicates: list[Event] = []
+        self.duplicates: list[tuple[StartedBody, datetime]] = []
         self.natives: list[NativeEnd] = []
         self.progress: dict[str, Progressed] = {}
-        self.offers: dict[str, list[TaskTypeSpec]] = {}
+        self.offers: dict[str, Sequence[TaskTypeSpec]] = {}
         for event in events:
             self._take(event)
 
@@ -87,58 +92,77 @@ class Batch:
         ]
 
     def _take(self, event: Event) -> None:
+        # Of the type that its kind has, from here on.
+        body: Any = event.body
         match event.kind:
             case EventKind.STARTED:
-                self._take_start(Start(event.task, event.attempt, event.at, clean(event.body["worker"])))
-            case EventKind.SUCCEEDED | EventKind.FAILED | EventKind.EXPIRED:
-                self._take_end(event)
+                self._take_started(event, body)
+            case EventKind.SUCCEEDED | EventKind.FAILED:
+                self._take_end(event, body)
+            case EventKind.EXPIRED:
+                self._put(expired_end_of(event), ())
             case EventKind.ASK:
-                self.asks.append((event.task, event.body["dispatch"]))
+                self._take_ask(event, body)
             case EventKind.UNKNOWN:
-                self.refused.append(Refused(event.task, event.body["dispatch"], UNKNOWN_TASK_TYPE))
+                self._take_refused(event, body, UNKNOWN_TASK_TYPE)
             case EventKind.HELD:
-                reason = BY_BREAKER + clean(event.breaker)
-                self.refused.append(Refused(event.task, event.body["dispatch"], reason))
+                self._take_refused(event, body, BY_BREAKER + clean(event.breaker))
             case EventKind.UNCLAIMED:
-                reason = clean(event.body["reason"])
-                self.unclaimed.append(Unclaimed(event.task, event.body["dispatch"], 1.0, reason))
+                self._take_unclaimed(event, body)
             case EventKind.REVOKED:
-                self._take_revoked(Revoked(event.task, clean(event.body["by"]), event.body["kill"]))
+                self._take_revoked(event, body)
             case EventKind.BLOCKED:
-                self._take_blocked(event)
+                self._take_blocked(event, body)
             case EventKind.DUPLICATE:
-                self.duplicates.append(event)
+                self.duplicates.append((body, event.at))
             case EventKind.NATIVE:
-                self.natives.append(self._native(event))
+                self.natives.append(native_end_of(event, body))
             case EventKind.PROGRESS:
-                told = Progressed(event.task, event.body["attempt"], clean(event.body["progress"]))
-                self.progress[told.id] = told
+                self._take_progress(event, body)
             case EventKind.CATALOGUE:
-                self.offers[clean(event.body["worker"])] = event.body["specs"]
+                self._take_catalogue(event, body)
 
-    def _take_revoked(self, asked: Revoked) -> None:
-        known = self.revoked.get(asked.id)
-        if known is None or asked.kill:
-            self.revoked[asked.id] = asked
+    def _take_started(self, event: Event, body: StartedBody) -> None:
+        self._take_start(Start(event.task, event.attempt, event.at, clean(body["worker"])))
+
+    def _take_ask(self, event: Event, body: StartedBody) -> None:
+        self.asks.append((event.task, body["dispatch"]))
+
+    def _take_refused(self, event: Event, body: StartedBody, reason: str) -> None:
+        self.refused.append(Refused(event.task, body["dispatch"], reason))
+
+    def _take_unclaimed(self, event: Event, body: UnclaimedBody) -> None:
+        self.unclaimed.append(Unclaimed(event.task, body["dispatch"], 1.0, clean(body["reason"])))
+
+    def _take_progress(self, event: Event, body: ProgressBody) -> None:
+        self.progress[event.task] = Progressed(event.task, body["attempt"], clean(body["progress"]))
+
+    def _take_catalogue(self, event: Event, body: CatalogueBody) -> None:
+        self.offers[clean(body["worker"])] = event.specs
+
+    def _take_revoked(self, event: Event, body: RevokedBody) -> None:
+        known = self.revoked.get(event.task)
+        if known is None or body["kill"]:
+            self.revoked[event.task] = Revoked(event.task, clean(body["by"]), body["kill"])
 
     def _take_start(self, start: Start) -> None:
         known = self.starts.get(start.id)
         if known is None or known.attempt < start.attempt:
             self.starts[start.id] = start
 
-    def _take_blocked(self, event: Event) -> None:
+    def _take_blocked(self, event: Event, body: OutcomeBody) -> None:
         if event.late:
             return
-        end = self._end(event)
+        end = end_of(event, body)
         self.blocked[end.id] = end
         self._take_start_of(end)
 
-    def _take_stopped(self, event: Event) -> None:
-        end = self._end(event)
+    def _take_stopped(self, event: Event, body: OutcomeBody) -> None:
+        end = end_of(event, body)
         self.stopped[end.id] = end
         self._take_start_of(end)
         # A probe gives its permit back.
-        self.calls.setdefault(end.id, list(calls_of(event)))
+        self.calls.setdefault(end.id, list(calls_of(event, body)))
 
     def _take_start_of(self, end: End) -> None:
         assert end.started_at is not None
@@ -146,75 +170,27 @@ class Batch:
         # It is held, or waits again, on a row that knows the attempt.
         self._take_start(Start(end.id, end.attempt, end.started_at, end.worker))
 
-    def _take_end(self, event: Event) -> None:
+    def _take_end(self, event: Event, body: OutcomeBody) -> None:
         if event.kind is EventKind.FAILED and event.late:
             # Somebody else holds the claim by now, and may yet succeed.
             return
-        if event.kind is EventKind.FAILED and event.body.get("interrupted"):
-            self._take_stopped(event)
+        if event.kind is EventKind.FAILED and body.get("interrupted"):
+            self._take_stopped(event, body)
             return
-        end = self._end(event)
+        end = end_of(event, body)
         if event.kind is EventKind.FAILED:
             self.failures.append(end)
             if end.retry_at is not None and end.started_at is not None and end.worker is not None:
                 # Whether another attempt follows is decided on a row that knows this one.
                 self._take_start(Start(end.id, end.attempt, end.started_at, end.worker))
+        self._put(end, calls_of(event, body))
+
+    def _put(self, end: End, calls: Iterable[Called]) -> None:
         known = self.ends.get(end.id)
         # Of one attempt: it was reported again, or killed after it had reported.
         if known is None or known.state != EventKind.SUCCEEDED or end.state == EventKind.SUCCEEDED:
             self.ends[end.id] = end
-            self.calls[end.id] = list(calls_of(event))
-
-    def _end(self, event: Event) -> End:
-        ran = event.kind is not EventKind.EXPIRED
-        error_type, message, trace = event.error
-        result, progress = event.body.get("result"), event.body.get("progress")
-        held_by = clean(event.body["held_by"]) if event.kind is EventKind.BLOCKED else None
-        return End(
-            id=event.task,
-            attempt=event.attempt,
-            state=str(event.kind),
-            finished_at=event.at,
-            started_at=event.started_at,
-            worker=clean(event.body["worker"]) if ran else None,
-            run_seconds=event.body["run_seconds"] if ran else None,
-            result=None if result is None else clean(result),
-            error_type=error_type if held_by is None else ErrorType.HELD,
-            error_message=message,
-            error_traceback=trace,
-            progress=None if progress is None else clean(progress),
-            retry_at=self._retry_at(event),
-            max_attempts=_budget(event.body.get("max_attempts")),
-            breaker=held_by,
-            timed_out=event.kind is EventKind.FAILED and bool(event.body.get("timed_out")),
-            executed=event.kind in _EXECUTIONS and not event.body.get("interrupted"),
-        )
-
-    def _retry_at(self, event: Event) -> datetime | None:
-        wait = event.body.get("retry_in_seconds")
-        if event.kind is not EventKind.FAILED or wait is None or event.body.get("permanent"):
-            return None
-        assert event.started_at is not None
-        ended_at = event.started_at + timedelta(seconds=event.body["run_seconds"])
-        return ended_at + timedelta(seconds=min(max(wait, 0.0), _LONGEST_WAIT_SECONDS))
-
-    def _native(self, event: Event) -> NativeEnd:
-        body = event.body
-        return NativeEnd(
-            clean(event.task),
-            clean(body["task_type"]),
-            clean(body["queue"]),
-            clean(body["worker"]),
-            clean(body["state"]),
-            body["run_seconds"],
-            event.at,
-            *event.error,
-        )
-
-
-def _budget(named: Any) -> int | None:
-    """What the column takes; a task may ask for whatever it likes."""
-    return None if named is None else max(1, min(int(named), MAX_ATTEMPTS))
+            self.calls[end.id] = list(calls)
 
 
 async def record(
@@ -271,8 +247,8 @@ async def _show_progress(ending: Ending, batch: Batch) -> None:
 
 
 def _count_others(tallies: Tallies, batch: Batch) -> None:
-    for event in batch.duplicates:
-        tallies.of(clean(event.body["task_type"]), clean(event.body["queue"]), event.at).counts["duplicates"] += 1
+    for body, at in batch.duplicates:
+        tallies.of(clean(body["task_type"]), clean(body["queue"]), at).counts["duplicates"] += 1
     for native in batch.natives:
         tally = tallies.of(native.task_type, native.queue, native.finished_at)
         tally.counts.update(native=1, executions=1)

@@ -3,12 +3,11 @@ that a newer worker may say more.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from pointsman_contract.catalogue import MAX_NAME
-from pointsman_contract.events import PROGRESS_BYTES, RESULT_BYTES, EventKind
+from pointsman_contract.events import PROGRESS_BYTES, RESULT_BYTES, EventBody, EventKind
 from pointsman_contract.validation import first_fault
 
 Field = core_schema.TypedDictField
@@ -120,12 +119,12 @@ _VALIDATORS = {
 }
 
 
-def read_body(kind: EventKind, text: bytes) -> dict[str, Any]:
+def read_body(kind: EventKind, text: bytes) -> EventBody:
     """The body of an event. Raises ``ValueError``, which names the field and no value, when it is not what its kind
     must hold.
     """
     try:
-        body: dict[str, Any] = _VALIDATORS[kind].validate_json(text)
+        body: EventBody = _VALIDATORS[kind].validate_json(text)
     except ValidationError as error:
         raise ValueError(first_fault(error, "the body")) from None
     return body

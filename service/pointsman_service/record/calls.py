@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pointsman_contract.clean_text import clean
 from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE, folded_key, key_of
-from pointsman_contract.events import EventKind
+from pointsman_contract.events import EventKind, OutcomeBody
 from pointsman_service.breaker.breaker import Kind, Outcome
 from pointsman_service.breaker.registry import Called, Registry
 from pointsman_service.record.events import Event
@@ -12,16 +12,16 @@ from pointsman_service.store.listeners import Ends
 from pointsman_service.store.store import Connection
 
 
-def calls_of(event: Event) -> Iterator[Called]:
+def calls_of(event: Event, body: OutcomeBody) -> Iterator[Called]:
     """One call for each breaker that hears of a ``succeeded`` or ``failed`` event; none of a worker that knew of no
-    breakers. Raises what a body without its fields raises.
+    breakers.
     """
-    breakers: dict[str, int | None] = event.body.get("breakers") or {}
-    if event.kind is EventKind.EXPIRED or event.late:
+    breakers = body.get("breakers") or {}
+    if event.late:
         return
     succeeded = event.kind is EventKind.SUCCEEDED
-    blamed, answered = event.body.get("blamed") or (), event.body.get("answered") or ()
-    names = tuple(map(clean, event.body.get("error_classes") or ()))
+    blamed, answered = body.get("blamed") or (), body.get("answered") or ()
+    names = tuple(map(clean, body.get("error_classes") or ()))
     for breaker, epoch in breakers.items():
         key = folded_key(*key_of(clean(breaker)))
         if key[0] not in (TASK_TYPE, DEPENDENCY) or not key[1]:
@@ -37,7 +37,7 @@ def calls_of(event: Event) -> Iterator[Called]:
             epoch=epoch,
             # A probe's permit is named by its task.
             permit=event.task,
-            run_seconds=event.body["run_seconds"],
+            run_seconds=body["run_seconds"],
             error=names if kind is Kind.FAILURE else (),
         )
         yield Called(event.task, key, outcome, event.at.timestamp())

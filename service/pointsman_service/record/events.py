@@ -3,16 +3,16 @@ error of its own, and never a halt.
 """
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from pydantic_core import ValidationError
 from uuid_utils import UUID
 
 from pointsman_contract.catalogue import TaskTypeSpec
-from pointsman_contract.clean_text import clean
 from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE, key_of
-from pointsman_contract.events import ErrorBody, EventKind
+from pointsman_contract.events import EventBody, EventKind
 from pointsman_contract.validation import first_fault
 from pointsman_service.record.bodies import LARGEST_ATTEMPT, LONGEST_BREAKER, LONGEST_OWNER, read_body
 
@@ -38,20 +38,14 @@ class Event(NamedTuple):
     attempt: int
     at: datetime
     late: bool
-    body: dict[str, Any]
-    """As ``pointsman_service.record.bodies`` says of its kind."""
+    body: EventBody
+    """As ``pointsman_contract.events.BODIES`` says of its kind, and ``pointsman_service.record.bodies`` has checked."""
     breaker: str = ""
     """Of ``held``: the circuit breaker that held it."""
     started_at: datetime | None = None
     """Of an attempt that ended: when it began."""
-
-    @property
-    def error(self) -> tuple[str | None, str | None, str | None]:
-        """Type, message and traceback of a failure."""
-        error = cast("ErrorBody | None", self.body.get("error"))
-        if error is None:
-            return None, None, None
-        return clean(error["type"]), clean(error["message"]), clean(error["traceback"])
+    specs: Sequence[TaskTypeSpec] = ()
+    """Of ``catalogue``: the task types."""
 
 
 _KINDS = {str(kind).encode(): kind for kind in EventKind}
@@ -76,7 +70,7 @@ def parse(entry: list[Any], offset_seconds: float, now: float) -> Event:
         text = fields[b"body"]
         if len(text) > _LONGEST_BODY and kind is not EventKind.CATALOGUE:
             raise ValueError(f"a body of {len(text)} bytes")
-        body = read_body(kind, text)
+        body: Any = read_body(kind, text)
         task = _task(kind, fields[b"task"])
         attempt = _attempt(kind, fields[b"attempt"])
         late = _LATE.get(fields.get(b"late", b"0"))
@@ -88,13 +82,12 @@ def parse(entry: list[Any], offset_seconds: float, now: float) -> Event:
         breaker = _breaker(fields[b"breaker"].decode()) if kind is EventKind.HELD else ""
         if kind is EventKind.BLOCKED:
             _breaker(body["held_by"])
-        if kind is EventKind.CATALOGUE:
-            body["specs"] = _specs(body["specs"])
+        specs = _specs(body["specs"]) if kind is EventKind.CATALOGUE else ()
     except KeyError as error:
         raise UnreadableEvent(f"no {error}"[:200]) from None
     except (ValueError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         raise UnreadableEvent(f"{type(error).__name__}: {error}"[:200]) from None
-    return Event(stream_id, kind, task, attempt, at, late, body, breaker, started_at)
+    return Event(stream_id, kind, task, attempt, at, late, body, breaker, started_at, specs)
 
 
 def _task(kind: EventKind, word: bytes) -> str:

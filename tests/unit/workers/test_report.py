@@ -14,8 +14,9 @@ from pointsman.errors import (
     ResultTooLarge,
     TaskCancelled,
 )
-from pointsman.report import describe, encode_result, failed, kind_of, outcome_body, type_name
+from pointsman.report import describe, encode_result, failed, kind_of, type_name
 from pointsman_contract.errors import ErrorType
+from pointsman_contract.event_text import outcome_text, started_text
 from pointsman_contract.events import RESULT_BYTES, TRACEBACK_BYTES, EventKind
 
 
@@ -117,9 +118,11 @@ def test_cause_is_part_of_the_traceback() -> None:
 
 def test_outcome_repeats_what_started_said() -> None:
     ending = failed({"type": "E", "message": "m", "traceback": "t"})
-    body = json.loads(outcome_body('{"task_type": "noop", "dispatch": 1}', 5.5, 0.25, ending))
+    body = json.loads(outcome_text(started_text("noop", "email", "w@h", 1), 5.5, 0.25, ending))
     assert body == {
         "task_type": "noop",
+        "queue": "email",
+        "worker": "w@h",
         "dispatch": 1,
         "started_at": 5.5,
         "run_seconds": 0.25,
