@@ -1,6 +1,5 @@
 """When a circuit breaker opens and how long it stays open."""
 
-import builtins
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -14,10 +13,27 @@ from pointsman_contract.backoff import backoff_seconds
 _ALL = {"Exception", "BaseException"}
 _MOST_NAMES = 100
 _LONGEST_NAME = 200
-_DOTTED = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
-_BUILTIN = sorted(
-    name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
-)
+_IDENTIFIER = r"[^\x00-\x40\x5b-\x5e\x60\x7b-\x7f][^\x00-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]*"
+"""As Python has it, in the words that every reader of JSON Schema knows: anything beyond ASCII is a letter."""
+_BUILTIN = (
+    "ArithmeticError", "AssertionError", "AttributeError", "BaseException", "BaseExceptionGroup", "BlockingIOError",
+    "BrokenPipeError", "BufferError", "BytesWarning", "ChildProcessError", "ConnectionAbortedError", "ConnectionError",
+    "ConnectionRefusedError", "ConnectionResetError", "DeprecationWarning", "EOFError", "EncodingWarning",
+    "EnvironmentError", "Exception", "ExceptionGroup", "FileExistsError", "FileNotFoundError", "FloatingPointError",
+    "FutureWarning", "GeneratorExit", "IOError", "ImportError", "ImportWarning", "IndentationError", "IndexError",
+    "InterruptedError", "IsADirectoryError", "KeyError", "KeyboardInterrupt", "LookupError", "MemoryError",
+    "ModuleNotFoundError", "NameError", "NotADirectoryError", "NotImplementedError", "OSError", "OverflowError",
+    "PendingDeprecationWarning", "PermissionError", "ProcessLookupError", "PythonFinalizationError", "RecursionError",
+    "ReferenceError", "ResourceWarning", "RuntimeError", "RuntimeWarning", "StopAsyncIteration", "StopIteration",
+    "SyntaxError", "SyntaxWarning", "SystemError", "SystemExit", "TabError", "TimeoutError", "TypeError",
+    "UnboundLocalError", "UnicodeDecodeError", "UnicodeEncodeError", "UnicodeError", "UnicodeTranslateError",
+    "UnicodeWarning", "UserWarning", "ValueError", "Warning", "WindowsError", "ZeroDivisionError",
+)  # fmt: skip
+"""Exceptions of every Python that a worker may run, whichever runs here."""
+_SAME = dict.fromkeys(("EnvironmentError", "IOError", "WindowsError"), "OSError")
+"""Older names: nothing that is raised has one of them."""
+_DOTTED = rf"{_IDENTIFIER}(\.{_IDENTIFIER})*"
+_NAME_PATTERN = rf"^({_IDENTIFIER}(\.{_IDENTIFIER})+|{'|'.join(_BUILTIN)})$"
 
 
 def _names(given: object) -> tuple[str, ...]:
@@ -35,11 +51,11 @@ def _name(given: object) -> str:
         close = get_close_matches(given, _BUILTIN, n=1)
         hint = f"did you mean {close[0]}?" if close else "name others with their module: package.module.Class"
         raise ValueError(f"{given} is not an exception of Python itself; {hint}")
-    return given
+    return _SAME.get(given, given)
 
 
 def _names_schema(least: int) -> WithJsonSchema:
-    name = {"type": "string", "maxLength": _LONGEST_NAME, "pattern": f"^{_DOTTED}$"}
+    name = {"type": "string", "maxLength": _LONGEST_NAME, "pattern": _NAME_PATTERN}
     several = {"type": "array", "items": name, "minItems": least, "maxItems": _MOST_NAMES}
     return WithJsonSchema({"anyOf": [several, name]})
 

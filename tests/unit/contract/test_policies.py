@@ -1,3 +1,4 @@
+import builtins
 from concurrent.futures import BrokenExecutor
 
 import jsonschema_rs
@@ -6,6 +7,11 @@ from pydantic import ValidationError
 
 from pointsman_contract.breaker_policy import BreakerPolicy
 from pointsman_contract.retry import RetryPolicy
+
+
+def is_exception(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)
+
 
 SCHEMA = jsonschema_rs.validator_for(BreakerPolicy.model_json_schema())
 
@@ -25,6 +31,8 @@ def test_breaker_as_people_have_it_keeps_its_exception_by_name() -> None:
         ("requests.exceptions.Timeout", ("requests.exceptions.Timeout",)),
         ([TimeoutError, "a.b.C"], ("TimeoutError", "a.b.C")),
         ((BrokenExecutor,), ("concurrent.futures._base.BrokenExecutor",)),
+        ("IOError", ("OSError",)),
+        ("Fehler.Überlauf", ("Fehler.Überlauf",)),
     ],
 )
 def test_exception_is_a_class_or_a_name_or_several(given: object, names: tuple[str, ...]) -> None:
@@ -46,6 +54,25 @@ def test_exception_is_a_class_or_a_name_or_several(given: object, names: tuple[s
 def test_what_is_no_exception_is_refused(given: object, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         BreakerPolicy.model_validate({"expected_exception": given})
+
+
+@pytest.mark.parametrize("name", [name for name, value in vars(builtins).items() if is_exception(value)])
+def test_every_exception_of_this_python_may_be_named(name: str) -> None:
+    assert SCHEMA.is_valid({"expected_exception": name})
+    assert BreakerPolicy.model_validate({"expected_exception": name}).expected_exception
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["B", "GatewayFell", "a.", ".a", "a..b", "1.a", "a.1", "a-b.c", "a.b\n", "é", "é.b", "ValueErrors", "€.€", "a.1b"],
+)
+def test_the_schema_and_the_policy_agree_on_names_of_exceptions(name: str) -> None:
+    try:
+        BreakerPolicy.model_validate({"expected_exception": name})
+        accepted = True
+    except ValidationError:
+        accepted = False
+    assert SCHEMA.is_valid({"expected_exception": name}) == accepted
 
 
 @pytest.mark.parametrize(
