@@ -1,4 +1,5 @@
 import random
+import re
 
 import pytest
 
@@ -14,7 +15,16 @@ from pointsman_contract.breaker_entry import (
 )
 from pointsman_contract.breaker_policy import BreakerPolicy
 from pointsman_contract.catalogue import TaskTypeSpec
-from pointsman_contract.dependencies import breakers_of, dependency_of_url, folded, folded_key, is_name, key_of, named
+from pointsman_contract.dependencies import (
+    GIVEN_PATTERN,
+    breakers_of,
+    dependency_of_url,
+    folded,
+    folded_key,
+    is_name,
+    key_of,
+    named,
+)
 
 
 @pytest.mark.parametrize(
@@ -128,3 +138,44 @@ def test_an_entry_says_its_epoch_and_what_opened_it() -> None:
     assert epoch_of(encode(BLOCKS, 12, body)) == 12
     assert provisional_of(encode(BLOCKS, 12, body)) is None
     assert provisional_of(encode(BLOCKS, 12, {**body, "provisional": "3/17-1"})) == (3, "17-1")
+
+
+@pytest.mark.parametrize(
+    ("address", "is_one"),
+    [
+        ("[::]", True),
+        ("[::1]:8080", True),
+        ("[::FFFF:192.0.2.128]", True),
+        ("[::1:2:3:4:5:6:7]", True),
+        ("[::1:2:3:4:5:6:7:8]", False),
+        ("[::1:2:3:4:5:6:1.2.3.4]", False),
+        ("[::1.2.3.256]", False),
+        ("[:d7eaD77A6E3fc]", False),
+        ("[.fb.7c4A]", False),
+        ("[2001:db8::1]", True),
+    ],
+)
+def test_an_address_in_brackets_fits_the_pattern_when_it_is_one(address: str, is_one: bool) -> None:
+    assert (re.fullmatch(GIVEN_PATTERN, address) is not None) == is_one
+    assert can_be_named(address) == is_one
+
+
+def can_be_named(text: str) -> bool:
+    try:
+        named(text)
+    except ValueError:
+        return False
+    return True
+
+
+def test_whatever_fits_the_pattern_can_be_named() -> None:
+    seed = random.randrange(10**9)
+    chance = random.Random(seed)
+    fitting = 0
+    for _ in range(5000):
+        inner = "".join(chance.choices("::1F.", k=chance.randrange(1, 12)))
+        given = chance.choice([inner, f"[{inner}]", f"[::{inner}]", f"[{inner}]:{chance.randrange(99_999)}"])
+        if re.fullmatch(GIVEN_PATTERN, given):
+            fitting += 1
+            assert can_be_named(given), f"seed {seed}: {given}"
+    assert fitting > 100, f"seed {seed}"
