@@ -3,11 +3,14 @@
 import re
 
 LONGEST_KEY = 255
-KEY_PATTERN = r'^[ "]*[^ "\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$'
-"""Some sign that is neither a space nor a quote, and no control character."""
+_SIGN = r"[^\x00-\x1f\x7f-\x9f]"
+_SOME = r'[ "]*[^ "\x00-\x1f\x7f-\x9f]'
+"""Some sign that is neither a space nor a quote."""
+KEY_PATTERN = rf'^(?={_SOME}) *("{_SIGN}{{1,{LONGEST_KEY}}}"|{_SIGN}{{1,{LONGEST_KEY}}}) *$'
+"""How a key may be written, for readers of the document. Nothing is matched with it here: some text takes too long."""
 KEY_RULE = f"must be 1 to {LONGEST_KEY} characters, none of them a control character"
 
-_KEY = re.compile(KEY_PATTERN)
+_KEY = re.compile(rf"{_SOME}{_SIGN}*")
 
 
 def key_of(text: str) -> str:

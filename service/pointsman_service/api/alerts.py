@@ -19,6 +19,7 @@ from pointsman_service.api.alert_view import (
 )
 from pointsman_service.api.answers import example, json_response, known_parameters_only
 from pointsman_service.api.given import Action, given, request_body
+from pointsman_service.api.ids import Id
 from pointsman_service.api.parts import GivenParts, Parts
 from pointsman_service.api.problems import problem_responses
 from pointsman_service.errors import (
@@ -41,8 +42,8 @@ _MOST_SILENCES = 1000
 _LONGEST_SILENCE_SECONDS = 366 * 86_400.0
 _PROBLEMS = (MalformedJson, UnknownAlert, BodyTooLarge, UnsupportedMediaType, InvalidRequest, DatabaseAway)
 
-AlertId = Annotated[UUID, Path(description="The id of an alert.")]
-Cursor = Annotated[UUID | None, Query(description="`next_cursor` of the page before.")]
+AlertId = Annotated[Id, Path(description="The id of an alert.")]
+Cursor = Annotated[Id | None, Query(description="`next_cursor` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="Most of them on a page.")]
 
 

@@ -73,7 +73,9 @@ async def list_attempts(
     task_id: str,
     parts: GivenParts,
     limit: Annotated[int, Query(ge=1, le=_MOST, description="Attempts on a page.")] = 50,
-    cursor: Annotated[str | None, Query(pattern=r"^\d{1,9}$", description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[
+        str | None, Query(pattern=r"^[0-9]{1,9}$", description="`next_cursor` of the page before.")
+    ] = None,
 ) -> Response:
     """A page of the attempts of one task."""
     row = await find_task(parts, task_id)

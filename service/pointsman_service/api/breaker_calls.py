@@ -155,7 +155,9 @@ async def list_transitions(
     key: GivenKey,
     parts: GivenParts,
     limit: Annotated[int, Query(ge=1, le=MOST, description="Transitions on a page.")] = 50,
-    cursor: Annotated[str | None, Query(pattern=r"^\d{1,18}$", description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[
+        str | None, Query(pattern=r"^[0-9]{1,18}$", description="`next_cursor` of the page before.")
+    ] = None,
 ) -> Response:
     """A page of the history."""
     below = 2**62 if cursor is None else int(cursor)

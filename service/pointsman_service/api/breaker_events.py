@@ -42,7 +42,7 @@ _EXAMPLE = format_sse_event(data_str=to_json(EXAMPLE_TRANSITION).decode(), event
 async def stream_transitions(
     parts: GivenParts,
     last_event_id: Annotated[
-        str | None, Header(pattern=r"^\d{1,18}$", description="The id of the last event that was seen.")
+        str | None, Header(pattern=r"^[0-9]{1,18}$", description="The id of the last event that was seen.")
     ] = None,
 ) -> StreamingResponse:
     """A stream of transitions."""

@@ -128,7 +128,9 @@ async def list_breakers(
     scope: Annotated[Scope | None, Query(description="Only breakers of this scope.")] = None,
     state: Annotated[BreakerState | None, Query(description="Only breakers that were last written so.")] = None,
     limit: Annotated[int, Query(ge=1, le=MOST, description="Breakers on a page.")] = 50,
-    cursor: Annotated[str | None, Query(max_length=1200, description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[
+        str | None, Query(max_length=1200, pattern=r"^[A-Za-z0-9_-]+$", description="`next_cursor` of the page before.")
+    ] = None,
 ) -> Response:
     """A page of breakers."""
     entries = await parts.breakers.page(scope, state, _after(cursor), limit + 1)

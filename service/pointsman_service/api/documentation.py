@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from pointsman_contract import RELEASE
 from pointsman_service.api.answers import json_response, restore_nulls
 from pointsman_service.api.problems import MEDIA_TYPE, SCHEMA_NAME, FieldFault, Problem
-from pointsman_service.api.schemas import add_everywhere, drop_null_parameters, hoist_bodies, schema_of
+from pointsman_service.api.schemas import add_everywhere, hoist_bodies, narrow_parameters, schema_of
 from pointsman_service.errors import (
     BodyTooLarge,
     CrossSite,
@@ -120,7 +120,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     assert SCHEMA_NAME in schemas
     hoist_bodies(found)
-    drop_null_parameters(found)
+    narrow_parameters(found)
     add_everywhere(found, _told(UnknownHost, TooSlow, PathTooLong, HeadTooLarge), _told(CrossSite, BodyTooLarge))
     found["components"]["schemas"] = dict(sorted(schemas.items()))
     restored: dict[str, Any] = restore_nulls(found)

@@ -68,7 +68,7 @@ def idempotency_key() -> dict[str, Any]:
                     f"Up to {LONGEST_KEY} characters in UTF-8, bare or in quotes, remembered for 24 hours. Submissions,"
                     " retries and replays have keys of their own."
                 ),
-                "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": KEY_PATTERN},
+                "schema": {"type": "string", "minLength": 1, "pattern": KEY_PATTERN},
             }
         ]
     }

@@ -93,7 +93,7 @@ async def get_readiness(
     parts: GivenParts,
     verbose: Annotated[
         str | None,
-        Query(description="Say of each part how it is.", examples=[""], json_schema_extra={"type": "string"}),
+        Query(pattern=r"^[^\x00]*$", description="Say of each part how it is.", examples=[""]),
     ] = None,
 ) -> Response:
     """200 when ready, 503 when not."""

@@ -11,6 +11,7 @@ from pointsman_service.admit.numbers import WHOLE
 from pointsman_service.api.alerts import Cursor
 from pointsman_service.api.answers import example, json_response, known_parameters_only, moment
 from pointsman_service.api.given import Action, given, idempotency_key, request_body
+from pointsman_service.api.ids import id_of
 from pointsman_service.api.intake import read_headers
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems import problem_responses
@@ -191,10 +192,10 @@ async def undo_replay(replay_id: str, request: Request, parts: GivenParts) -> Re
 
 
 def _id_of(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise UnknownReplay from None
+    found = id_of(text)
+    if found is None:
+        raise UnknownReplay
+    return found
 
 
 def _view(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""What FastAPI cannot know of the document: the schemas of bodies that routes read by themselves, and that a parameter
-is given or left out, and never null.
+"""What FastAPI cannot know of the document: the schemas of bodies that routes read by themselves, that a parameter is
+given or left out, and never null, and that no text may have a NUL character.
 """
 
 from collections.abc import Iterator
@@ -8,6 +8,9 @@ from typing import Any
 from pydantic import BaseModel
 
 _PLACE = "#/components/schemas/"
+_WITHOUT_NUL = r"^[^\x00]*$"
+_NARROWER = ("pattern", "enum", "const", "format")
+"""What says more of a text than that."""
 
 
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -21,6 +24,7 @@ def hoist_bodies(document: dict[str, Any]) -> None:
     for operation in _operations(document):
         for content in operation.get("requestBody", {}).get("content", {}).values():
             schema = content["schema"]
+            _say_without_nul(schema)
             for name, part in schema.pop("$defs", {}).items():
                 if schemas.setdefault(name, part) != part:
                     raise ValueError(f"two schemas have the name {name}")
@@ -40,8 +44,8 @@ def add_everywhere(document: dict[str, Any], always: dict[str, Any], of_acts: di
             operation["responses"] = dict(sorted((added | operation["responses"]).items()))
 
 
-def drop_null_parameters(document: dict[str, Any]) -> None:
-    """A path, a query and a header hold text: there is no null in them."""
+def narrow_parameters(document: dict[str, Any]) -> None:
+    """A path, a query and a header hold text: there is no null in them, and in a query no NUL character."""
     for operation in _operations(document):
         for parameter in operation.get("parameters", ()):
             kinds = [kind for kind in parameter["schema"].pop("anyOf", ()) if kind != {"type": "null"}]
@@ -49,6 +53,21 @@ def drop_null_parameters(document: dict[str, Any]) -> None:
                 parameter["schema"] |= kinds[0]
             elif kinds:
                 parameter["schema"]["anyOf"] = kinds
+            if parameter["in"] == "query":
+                _say_without_nul(parameter["schema"])
+
+
+def _say_without_nul(schema: dict[str, Any]) -> None:
+    """Of each text in it that says nothing narrower, and of each name that a caller chooses."""
+    if schema.get("type") == "string" and not any(word in schema for word in _NARROWER):
+        schema["pattern"] = _WITHOUT_NUL
+    if "propertyNames" in schema:
+        schema["propertyNames"].setdefault("pattern", _WITHOUT_NUL)
+    named = [part for word in ("properties", "$defs") for part in schema.get(word, {}).values()]
+    several = [part for word in ("anyOf", "allOf", "oneOf") for part in schema.get(word, ())]
+    inner = [schema[word] for word in ("items", "additionalProperties") if isinstance(schema.get(word), dict)]
+    for part in (*named, *several, *inner):
+        _say_without_nul(part)
 
 
 def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

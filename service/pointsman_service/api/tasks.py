@@ -16,6 +16,7 @@ from pointsman_contract.states import TaskState
 from pointsman_service.admit.moments import Moment
 from pointsman_service.api.answers import example, json_response, known_parameters_only
 from pointsman_service.api.filters import TAG_PATTERN, readings_of_tags, refuse_unknown
+from pointsman_service.api.ids import id_of
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems import problem_responses
 from pointsman_service.api.task_view import EXAMPLE_TASK, TaskView, task_view
@@ -116,12 +117,8 @@ async def list_tasks(
 
 def task_id_of(text: str) -> UUID:
     """The id in a path. Raises ``UnknownTask`` for what is no id."""
-    try:
-        found = UUID(text)
-    except ValueError:
-        raise UnknownTask from None
-    if str(found) != text.lower():
-        # Python also reads other spellings, such as urn:uuid:…
+    found = id_of(text)
+    if found is None:
         raise UnknownTask
     return found
 

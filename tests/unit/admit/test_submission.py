@@ -1,3 +1,5 @@
+import random
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -5,7 +7,8 @@ from typing import Any
 import pytest
 
 from pointsman_service.admit.carrying import uncarried
-from pointsman_service.admit.submission import BatchItem, Submission, parse_submission, too_late
+from pointsman_service.admit.keys import KEY_PATTERN, key_of
+from pointsman_service.admit.submission import BatchItem, parse_submission, too_late
 from pointsman_service.api.intake import read_headers
 from pointsman_service.errors import BadRequest, InvalidRequest
 
@@ -46,6 +49,9 @@ def test_a_task_type_alone_is_enough() -> None:
         ("scheduled_at", "9999-01-01T00:00:00Z"),
         ("scheduled_at", "0001-01-01T00:00:00+14:00"),
         ("expires_at", "1969-12-31T00:00:00Z"),
+        ("expires_at", "9000-01-01T00:00:00Z"),
+        ("scheduled_at", "9000-01-01T00:00:00Z"),
+        ("scheduled_at", "1969-12-31T23:00:00-05:00"),
         ("timeout_seconds", 1e-300),
         ("tags", {"a": 1}),
         ("tags", {str(n): "" for n in range(21)}),
@@ -127,6 +133,30 @@ def test_what_is_no_key_is_refused_in_a_header_as_in_an_item(key: str) -> None:
     with pytest.raises(BadRequest):
         read_headers({"headers": [(b"idempotency-key", key.encode())]})
     assert refused_item(idempotency_key=key).keys() == {"/idempotency_key"}
+
+
+def test_a_key_is_taken_just_when_it_fits_the_published_pattern() -> None:
+    seed = random.randrange(10**9)
+    chance = random.Random(seed)
+    published = re.compile(KEY_PATTERN)
+    taken = 0
+    for _ in range(3000):
+        inner = "".join(chance.choices('a" \x85', (5, 2, 2, 0.1), k=chance.randrange(4)))
+        inner += "a" * chance.choice((0, 251, 252, 253, 254, 255, 256))
+        written = "".join(chance.choice(("", *around)) for around in (" ", '"', (inner,), '"', " "))
+        try:
+            key_of(written)
+            fits = True
+        except ValueError:
+            fits = False
+        taken += fits
+        assert (published.fullmatch(written) is not None) == fits, f"seed {seed}: {written!r}"
+    assert 300 < taken < 2700, f"seed {seed}"
+
+
+def test_a_year_counts_as_it_is_written() -> None:
+    submission = parse_submission({"task_type": "noop", "scheduled_at": "1970-01-01T00:00:00+05:00"})
+    assert submission.scheduled_at == datetime(1969, 12, 31, 19, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("headers", [[b"caf\xe9"], [b"a", b"a"], [b"a", b"b"]])

@@ -3,6 +3,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pointsman_service.app import openapi_document
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
@@ -58,3 +60,47 @@ def test_every_operation_has_an_example() -> None:
             places = [operation.get("requestBody", {}), *operation["responses"].values()]
             contents = [content for place in places for content in place.get("content", {}).values()]
             assert any("example" in content or "examples" in content for content in contents), (method, path)
+
+
+NARROWER = {"pattern", "enum", "const", "format"}
+
+
+def test_every_text_that_a_caller_gives_says_that_it_has_no_nul() -> None:
+    document = openapi_document()
+    given = [*given_schemas(document)]
+    texts = [
+        schema
+        for part in given
+        for schema in values_in(part)
+        if isinstance(schema, dict) and schema.get("type") == "string"
+    ]
+    assert len(texts) > 50
+    assert [text for text in texts if not NARROWER & text.keys()] == []
+
+
+def given_schemas(document: dict[str, Any]) -> Iterator[Any]:
+    """Of the bodies and the parameters in queries."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            yield from (one["schema"] for one in operation.get("parameters", ()) if one["in"] == "query")
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            if body is not None:
+                yield from resolved(document, body["$ref"])
+
+
+def resolved(document: dict[str, Any], reference: str) -> Iterator[Any]:
+    schema = document["components"]["schemas"][reference.rpartition("/")[2]]
+    # What is forbidden says nothing of what is given.
+    yield {word: part for word, part in schema.items() if word != "not"}
+    for part in values_in(schema):
+        if isinstance(part, dict) and "$ref" in part:
+            yield from resolved(document, part["$ref"])
+
+
+@pytest.mark.parametrize("word", [r"\d", r"\w", r"\s"])
+def test_no_pattern_means_something_else_to_another_reader(word: str) -> None:
+    """Digits, letters and spaces are ASCII in JavaScript, and of every script elsewhere."""
+    patterns = [
+        part["pattern"] for part in values_in(openapi_document()) if isinstance(part, dict) and "pattern" in part
+    ]
+    assert [pattern for pattern in patterns if isinstance(pattern, str) and word in pattern] == []
