@@ -8,7 +8,7 @@ import pytest
 
 from pointsman_service.admit.carrying import uncarried
 from pointsman_service.admit.keys import KEY_PATTERN, key_of
-from pointsman_service.admit.submission import BatchItem, parse_submission, too_late
+from pointsman_service.admit.submission import BatchItem, Submission, parse_submission, too_late
 from pointsman_service.api.intake import read_headers
 from pointsman_service.errors import BadRequest, InvalidRequest
 
@@ -155,7 +155,7 @@ def test_a_key_is_taken_just_when_it_fits_the_published_pattern() -> None:
 
 
 def test_a_year_counts_as_it_is_written() -> None:
-    submission = parse_submission({"task_type": "noop", "scheduled_at": "1970-01-01T00:00:00+05:00"})
+    submission = parse_submission({"task_type": "noop", "scheduled_at": "1970-01-01T00:00:00+05:00"}, Submission)
     assert submission.scheduled_at == datetime(1969, 12, 31, 19, tzinfo=UTC)
 
 
