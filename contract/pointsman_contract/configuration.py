@@ -80,16 +80,14 @@ def read_file() -> ConfigurationFile | None:
     return load(named) if named else None
 
 
-def values_of_file(names: Collection[str], *stronger: Mapping[str, Any]) -> dict[str, Any]:
-    """What the file says of those settings that no stronger source names. Raises ``BadConfiguration``.
+def values_of_file(names: Collection[str], taken: Collection[str]) -> dict[str, Any]:
+    """What the file says of those of these settings that no stronger source has taken. Raises ``BadConfiguration``.
 
-    A setting comes whole from one source. pydantic-settings alone would merge dictionaries key by key, and nobody could
-    tell where a route came from.
+    A setting comes whole from one source: of merged dictionaries nobody could tell where a route came from.
     """
     file = read_file()
     if file is None:
         return {}
-    taken = {name for source in stronger for name in source}
     return {name: entry.value for name, entry in file.entries.items() if name in names and name not in taken}
 
 

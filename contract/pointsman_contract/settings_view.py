@@ -69,9 +69,6 @@ def read_settings(kind: type[Kind], **given: Any) -> Kind:
         return kind(**given)
     except ValidationError as error:
         raise BadConfiguration(*faults(error, kind, given, read_file())) from None
-    except ValueError as error:
-        # pydantic-settings: a variable that should hold JSON does not.
-        raise BadConfiguration(str(error)) from None
 
 
 def rows(settings: BaseModel, file: ConfigurationFile | None, given: Collection[str] = ()) -> list[Row]:

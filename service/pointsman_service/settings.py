@@ -8,22 +8,16 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
 
 from pointsman_contract.addresses import allowed_networks
 from pointsman_contract.breaker_policy import BreakerPolicy
-from pointsman_contract.configuration import json_text, values_of_file
+from pointsman_contract.configuration import json_text
 from pointsman_contract.queues import DEFAULT_TOPOLOGY, Topology
 from pointsman_contract.retry import RetryPolicy
 from pointsman_contract.routes import TaskRoutes, lead_to_queues
 from pointsman_contract.run_file import DEFAULT_DATA_DIR, RunFile
 from pointsman_contract.server_urls import UNREADABLE, check_redis_url
+from pointsman_contract.settings_base import SettingsBase
 from pointsman_service.channel_settings import AlertChannel, unlike_names
 from pointsman_service.named_hosts import host_names, page_origins
 
@@ -63,17 +57,15 @@ def _words(value: object) -> object:
     return json_text(value)
 
 
-_JSON = (NoDecode, BeforeValidator(json_text))
+_JSON = BeforeValidator(json_text)
 
 
-class Settings(BaseSettings):
+class Settings(SettingsBase):
     """The control plane's configuration.
 
     Raises ``pydantic.ValidationError`` naming every bad value, and ``BadConfiguration`` for a file that cannot be used;
     ``pointsman_contract.settings_view.read_settings`` makes one of both, with a line for each fault.
     """
-
-    model_config = SettingsConfigDict(env_prefix="POINTSMAN_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     database_url: Annotated[SecretStr | None, AfterValidator(_async_driver)] = None
     """PostgreSQL 15 or newer. Unset: the server of a running ``./scripts/up``."""
@@ -85,9 +77,9 @@ class Settings(BaseSettings):
     """Address the API binds. Without access control keep it on this machine."""
     port: int = Field(default=8000, ge=1, le=65535)
     """Port of the API."""
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(host_names)] = ()
+    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(host_names)] = ()
     """Names the API answers to, by commas, beside this machine's own and that of ``alert_base_url``; ``*`` is any."""
-    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(page_origins)] = ()
+    allowed_origins: Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(page_origins)] = ()
     """Origins (``https://…``) of other pages that may ask a browser to act, by commas."""
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """What is logged, and everything more severe."""
@@ -97,11 +89,11 @@ class Settings(BaseSettings):
     """Where this process says that it turns, for ``python -m pointsman_contract.pulse``; one file a process.
     Unset: nowhere."""
 
-    topology: Annotated[Topology, *_JSON] = DEFAULT_TOPOLOGY
+    topology: Annotated[Topology, _JSON] = DEFAULT_TOPOLOGY
     """Queues and worker pools."""
-    task_routes: Annotated[TaskRoutes, *_JSON, AfterValidator(lead_to_queues)] = TaskRoutes()
+    task_routes: Annotated[TaskRoutes, _JSON, AfterValidator(lead_to_queues)] = TaskRoutes()
     """``CELERY_TASK_ROUTES``: overrides the queue a task type asks for, by its name or a pattern."""
-    circuit_breaker: Annotated[BreakerPolicy, *_JSON] = BreakerPolicy()
+    circuit_breaker: Annotated[BreakerPolicy, _JSON] = BreakerPolicy()
     """``CIRCUIT_BREAKER``: the policy of every circuit breaker that has none of its own."""
     breakers_most: int = Field(default=10_000, ge=1)
     """Circuit breakers that may be kept. Somebody who reports calls of ever new names cannot fill the database."""
@@ -115,7 +107,7 @@ class Settings(BaseSettings):
     """Share of its calls that must have failed beyond what its peers' rates would give, for a worker to stand out."""
     outlier_probation_calls: int = Field(default=10, ge=1)
     """A worker that was let back is admitted after so many calls that do not stand out."""
-    retry_policy: Annotated[RetryPolicy, *_JSON] = RetryPolicy()
+    retry_policy: Annotated[RetryPolicy, _JSON] = RetryPolicy()
     """``RETRY_POLICY``: what a managed task without options of its own gets. The workers act on it."""
 
     body_bytes: int = Field(default=256 * 1024, ge=1024)
@@ -193,7 +185,7 @@ class Settings(BaseSettings):
     retention_days: float = Field(default=30.0, ge=1, le=36_500)
     """Finished tasks are removed so long after they ended, with their attempts. Counters stay."""
 
-    alert_channels: Annotated[tuple[AlertChannel, ...], *_JSON, AfterValidator(unlike_names)] = ()
+    alert_channels: Annotated[tuple[AlertChannel, ...], _JSON, AfterValidator(unlike_names)] = ()
     """Where messages about alerts go: webhooks and mailboxes. Without one, alerts are listed and logged."""
     alert_interval_seconds: float = Field(default=2.0, gt=0, le=60)
     """Pause between two looks for alerts."""
@@ -205,7 +197,7 @@ class Settings(BaseSettings):
     """A message that could not be delivered for so long is given up."""
     alert_allow_http: bool = False
     """Let webhooks of alerts have http URLs."""
-    alert_allow_private_targets: Annotated[tuple[str, ...], NoDecode, BeforeValidator(allowed_networks)] = ()
+    alert_allow_private_targets: Annotated[tuple[str, ...], BeforeValidator(allowed_networks)] = ()
     """Networks that webhooks of alerts may reach though they are not public, such as ``10.0.0.0/8``; ``true`` stands
     for all. Link-local addresses and the metadata of clouds must be named for themselves."""
     alert_breaker_open_seconds: float = Field(default=900.0, gt=0)
@@ -229,19 +221,6 @@ class Settings(BaseSettings):
             if channel.kind == "webhook" and not self.alert_allow_http and not channel.is_https:
                 raise ValueError(f"alert_channels: {channel.name}: its url must be https (alert_allow_http lifts this)")
         return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes all by name
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Constructor arguments, then the environment, then the file; each replaces a whole setting."""
-        of_file = values_of_file(cls.model_fields, init_settings(), env_settings())
-        return init_settings, env_settings, InitSettingsSource(settings_cls, of_file)
 
     def require_database_url(self) -> str:
         """The database URL. Raises ``SystemExit`` with what to do when there is none."""

@@ -16,16 +16,9 @@ from pydantic import (
     SecretStr,
     model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
 
 from pointsman.task_settings import TaskSettings
-from pointsman_contract.configuration import BadConfiguration, json_text, values_of_file
+from pointsman_contract.configuration import BadConfiguration, json_text
 from pointsman_contract.queues import DEFAULT_TOPOLOGY, Topology
 from pointsman_contract.retry import RetryPolicy
 from pointsman_contract.routes import TaskRoutes, lead_to_queues
@@ -44,16 +37,11 @@ def _joined(value: Any) -> Any:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
-_JSON = (NoDecode, BeforeValidator(json_text))
+_JSON = BeforeValidator(json_text)
 
 
 class Settings(TaskSettings):
-    """A worker's configuration.
-
-    Raises ``pydantic.ValidationError`` naming every bad value, and ``BadConfiguration`` for a file that cannot be used.
-    """
-
-    model_config = SettingsConfigDict(env_prefix="POINTSMAN_", frozen=True, extra="ignore")
+    """A worker's configuration."""
 
     redis_url: Annotated[SecretStr | None, AfterValidator(_redis)] = None
     """Redis or Valkey, the broker. Unset: the server of a running ``./scripts/up``."""
@@ -62,13 +50,13 @@ class Settings(TaskSettings):
     pulse_file: Path | None = None
     """Where this node says that it turns, for ``python -m pointsman_contract.pulse``; one file a node.
     Unset: nowhere."""
-    task_modules: Annotated[str, NoDecode, BeforeValidator(_joined)] = ""
+    task_modules: Annotated[str, BeforeValidator(_joined)] = ""
     """Importable modules with tasks, separated by commas, beside the shipped ``pointsman.tasks``. A list in a file."""
-    topology: Annotated[Topology, *_JSON] = DEFAULT_TOPOLOGY
+    topology: Annotated[Topology, _JSON] = DEFAULT_TOPOLOGY
     """Queues and worker pools."""
-    task_routes: Annotated[TaskRoutes, *_JSON, AfterValidator(lead_to_queues)] = TaskRoutes()
+    task_routes: Annotated[TaskRoutes, _JSON, AfterValidator(lead_to_queues)] = TaskRoutes()
     """``CELERY_TASK_ROUTES``: plain ``delay()`` goes the way the control plane sends the same task type."""
-    retry_policy: Annotated[RetryPolicy, *_JSON] = RetryPolicy()
+    retry_policy: Annotated[RetryPolicy, _JSON] = RetryPolicy()
     """``RETRY_POLICY``: what a managed task without options of its own gets."""
     worker_log_level: str = Field(default="WARNING", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """What nodes started by ``scripts/celery_workers.sh`` log, and everything more severe. INFO: two lines a task."""
@@ -108,19 +96,6 @@ class Settings(TaskSettings):
         if self.soft_time_limit_seconds is not None and self.soft_time_limit_seconds >= self.time_limit_seconds:
             raise ValueError("soft_time_limit_seconds must be below time_limit_seconds")
         return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes all by name
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Constructor arguments, then the environment, then the file; each replaces a whole setting."""
-        of_file = values_of_file(cls.model_fields, init_settings(), env_settings())
-        return init_settings, env_settings, InitSettingsSource(settings_cls, of_file)
 
     def modules(self) -> tuple[str, ...]:
         """The names in ``task_modules``."""

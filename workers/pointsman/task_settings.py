@@ -5,10 +5,10 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, model_validator
-from pydantic_settings import BaseSettings, NoDecode
 
 from pointsman_contract.addresses import allowed_networks
 from pointsman_contract.mailbox import Mailbox
+from pointsman_contract.settings_base import SettingsBase
 
 
 def _http_base(url: str) -> str:
@@ -23,10 +23,10 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 HTTPBase = Annotated[str, AfterValidator(_http_base)]
 
 
-class TaskSettings(BaseSettings):
+class TaskSettings(SettingsBase):
     """Each is needed by its own task type only, which fails and names it when it is missing."""
 
-    allow_private_targets: Annotated[tuple[str, ...], NoDecode, BeforeValidator(allowed_networks)] = ()
+    allow_private_targets: Annotated[tuple[str, ...], BeforeValidator(allowed_networks)] = ()
     """Networks that ``http_request`` and other calls whose address a caller chooses may reach though they are not
     public, such as ``10.0.0.0/8``; ``true`` stands for all. Link-local addresses and the metadata of clouds must be
     named for themselves."""

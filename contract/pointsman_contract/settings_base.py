@@ -1,0 +1,30 @@
+"""Where a process finds its settings, the same for every kind of process."""
+
+import os
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from pointsman_contract.configuration import PREFIX, values_of_file
+
+
+class SettingsBase(BaseModel):
+    """Settings of a process: constructor arguments, then the environment, then the file of ``configuration``, then
+    defaults. A setting comes whole from the first that names it.
+
+    Making one raises ``pydantic.ValidationError`` naming every bad value, and ``BadConfiguration`` for a file that
+    cannot be used.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", validate_default=True, hide_input_in_errors=True)
+
+    def __init__(self, **given: Any) -> None:
+        named = _of_environment(type(self)) | given
+        super().__init__(**values_of_file(type(self).model_fields, named), **named)
+
+
+def _of_environment(kind: type[BaseModel]) -> dict[str, str]:
+    """By the names of the settings. The case of a variable's name does not matter."""
+    variables = {name.lower(): value for name, value in os.environ.items()}
+    named = ((field, variables.get(PREFIX.lower() + field)) for field in kind.model_fields)
+    return {field: value for field, value in named if value is not None}
