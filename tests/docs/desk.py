@@ -170,6 +170,6 @@ def _link_checkout(directory: Path) -> None:
         if entry.name != ".installed":
             (venv / entry.name).symlink_to(entry)
     # What scripts/setup writes, so that it finds nothing to do.
-    words = "cat requirements.lock pyproject.toml | cksum"
+    words = "cat requirements.lock pyproject.toml */pyproject.toml | cksum"
     sum_ = subprocess.run(words, shell=True, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     (venv / ".installed").write_text(f"{sum_} {directory}\n")

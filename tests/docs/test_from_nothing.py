@@ -4,17 +4,14 @@ The packages come from this environment and not from a registry; Pointsman itsel
 """
 
 import json
-import os
-import sys
-import sysconfig
 import time
-import venv
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pointsman_service.embedded.ports import free_port
+from tests.docs.lent import lent_environment
 from tests.docs.markdown import PAGES, ROOT, blocks_of
 from tests.docs.shell import CURL_SETTINGS, Shell
 from tests.docs.sketch import json_said, missing_part
@@ -22,27 +19,6 @@ from tests.docs.sketch import json_said, missing_part
 _LINES = 6
 _LINE_SECONDS = 150.0
 _PAUSE_SECONDS = 0.2
-
-
-def _environment(directory: Path, port: int) -> dict[str, str]:
-    """Of an active virtual environment that holds nothing but what this one lends it."""
-    home = directory / ".venv"
-    venv.create(home, symlinks=True)
-    lent = home / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages" / "lent.pth"
-    lent.write_text(sysconfig.get_paths()["purelib"] + "\n")
-    pip = home / "bin" / "pip"
-    pip.write_text(f'#!/bin/sh\nexec {home}/bin/python -m pip "$@"\n')
-    pip.chmod(0o755)
-    (directory / ".curlrc").write_text(CURL_SETTINGS)
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")}
-    return inherited | {
-        "PATH": f"{home / 'bin'}:{inherited['PATH']}",
-        "CURL_HOME": str(directory),
-        "POINTSMAN_PORT": str(port),
-        "PIP_NO_INDEX": "1",
-        "PIP_NO_BUILD_ISOLATION": "0",  # pip's own oddity: this means none
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    }
 
 
 @pytest.mark.acceptance
@@ -56,7 +32,8 @@ def test_a_strangers_own_task_succeeds_in_six_lines(
     assert len(lines) == _LINES
     sketch = json.loads(blocks[place + 1].text)
     port = free_port()
-    environment = _environment(tmp_path, port)
+    (tmp_path / ".curlrc").write_text(CURL_SETTINGS)
+    environment = lent_environment(tmp_path) | {"CURL_HOME": str(tmp_path), "POINTSMAN_PORT": str(port)}
     (tmp_path / "pointsman").symlink_to(ROOT)
     began = time.monotonic()
     with Shell(tmp_path, environment) as shell:

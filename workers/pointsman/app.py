@@ -1,6 +1,7 @@
 """The Celery application: ordinary Celery, configured for the queues and priorities of the contract."""
 
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -9,6 +10,7 @@ from celery._state import get_current_worker_task
 from kombu import Exchange, Queue
 
 from pointsman.coroutines import as_function
+from pointsman.extras import without_extra
 from pointsman.log_format import keep_entries_apart
 from pointsman.options import unknown_options
 from pointsman.routing import PriorityAMQP
@@ -17,16 +19,17 @@ from pointsman.transport import of_pointsman, register
 from pointsman_contract.queues import STEPS
 
 _PLACEMENT = ("queue", "priority")
-SHIPPED_TASKS = (
-    "pointsman.tasks.diagnostics",
-    "pointsman.tasks.email",
-    "pointsman.tasks.http",
-    "pointsman.tasks.jobs",
-    "pointsman.tasks.maintenance",
-    "pointsman.tasks.mqtt",
-    "pointsman.tasks.reports",
-    "pointsman.tasks.weather",
-)
+SHIPPED_TASKS: Mapping[str, str | None] = {
+    "pointsman.tasks.diagnostics": None,
+    "pointsman.tasks.email": None,
+    "pointsman.tasks.http": "http",
+    "pointsman.tasks.jobs": "http",
+    "pointsman.tasks.maintenance": None,
+    "pointsman.tasks.mqtt": "mqtt",
+    "pointsman.tasks.reports": "reports",
+    "pointsman.tasks.weather": "http",
+}
+"""The modules of shipped task types, each with the extra it needs. Without it they are not offered."""
 
 
 class PointsmanCelery(Celery):
@@ -139,6 +142,7 @@ def configuration() -> dict[str, Any]:
     """Celery's settings."""
     ours = settings()
     found = ours.find_redis_url()
+    left_out = without_extra(SHIPPED_TASKS)
     return {
         "broker_url": None if found is None else broker_url(found),
         "broker_connection_retry_on_startup": True,
@@ -173,7 +177,7 @@ def configuration() -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": False,
         "worker_proc_alive_timeout": 30.0,
-        "include": [*SHIPPED_TASKS, *ours.modules()],
+        "include": [*(module for module in SHIPPED_TASKS if module not in left_out), *ours.modules()],
     }
 
 

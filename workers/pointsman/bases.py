@@ -7,6 +7,7 @@ retry are drawn from zero to the backoff, which doubles from ``retry_backoff`` t
 from typing import TYPE_CHECKING, ClassVar
 
 from pointsman.base import ManagedTask
+from pointsman.extras import require
 
 if TYPE_CHECKING:
     from pointsman.outbound.calls import Outbound
@@ -65,7 +66,11 @@ class ExternalAPITask(ManagedTask):
 
     @property
     def http(self) -> "Outbound":
-        """Calls to other people's HTTP services, with the waits above: ``self.http.call("GET", url)``."""
+        """Calls to other people's HTTP services, with the waits above: ``self.http.call("GET", url)``.
+
+        Raises ``ExtraMissing`` where the extra ``http`` is not installed.
+        """
+        require("self.http", "http")
         # Here: a process that only sends tasks loads no HTTP client.
         from pointsman.outbound.calls import Outbound
 

@@ -15,6 +15,7 @@ from pointsman import (
     native,
     remote,  # noqa: F401 - its commands take the place of Celery's
 )
+from pointsman.app import SHIPPED_TASKS
 from pointsman.beats import Beats
 from pointsman.catalogue import Catalogue
 from pointsman.child import existing_child
@@ -28,7 +29,7 @@ from pointsman.set_aside import SetsAside
 from pointsman.settings import Settings, settings
 from pointsman.slots import Slots
 from pointsman.stopping import begin_to_end
-from pointsman.task_modules import look_for_tasks
+from pointsman.task_modules import look_for_tasks, say_what_is_left_out
 from pointsman.timers import forget_cancelled
 from pointsman.transport.qos import held_by
 from pointsman.transport.stock_guard import guard
@@ -71,6 +72,7 @@ class NodeStep(bootsteps.StartStopStep):
         become(node)
         if os.geteuid() == 0:
             logger.warning("this node runs as root: whoever gets code into a task owns this machine")
+        say_what_is_left_out(SHIPPED_TASKS)
         look_for_tasks(worker.app, ours.modules())
         self.catalogue = Catalogue.of(worker.app, ours.topology, ours.retry_policy)
         for task in self.catalogue.plain:

@@ -2,11 +2,24 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
+from pointsman.extras import named, without_extra
+
 logger = logging.getLogger(__name__)
+
+
+def say_what_is_left_out(shipped: Mapping[str, str | None]) -> None:
+    """Warn of the shipped task types that are not offered for want of an extra."""
+    left_out = without_extra(shipped)
+    if left_out:
+        logger.warning(
+            "the task types of %s are not offered: their packages are not installed; pip install '%s' brings them",
+            ", ".join(left_out),
+            named(left_out.values()),
+        )
 
 
 def look_for_tasks(app: Any, modules: Sequence[str]) -> None:

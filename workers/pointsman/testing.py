@@ -7,7 +7,8 @@
     def test_greeting_is_sent():
         assert run(send_greeting, to="a@example.org").result == {"sent_to": "a@example.org"}
 
-Time limits do not end such a run. An ``async def`` task needs a plain test function: it brings its own event loop.
+It needs the extra: ``pip install 'pointsman[testing]'``. Time limits do not end such a run. An ``async def`` task needs
+a plain test function: it brings its own event loop.
 """
 
 import json
@@ -17,7 +18,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 from uuid import uuid4
 
-import jsonschema_rs
 from celery.app.trace import build_tracer
 from celery.exceptions import Retry
 
@@ -26,6 +26,7 @@ from pointsman.base import ManagedTask
 from pointsman.catalogue import specify
 from pointsman.child import Child
 from pointsman.errors import ArgumentsNotValid
+from pointsman.extras import require
 from pointsman.gate import Claim
 from pointsman.keeper import Note, Outcome
 from pointsman.managed_run import ManagedRun
@@ -124,6 +125,9 @@ def _check_arguments(task: ManagedTask, args: list[Any], kwargs: dict[str, Any])
     named = spec.bind(args, kwargs)
     if isinstance(named, list):
         raise ArgumentsNotValid("; ".join(f"{pointer}: {detail}" for pointer, detail in named))
+    require("pointsman.testing", "testing")
+    import jsonschema_rs
+
     validator = jsonschema_rs.validator_for(spec.arguments_schema, formats=FORMATS, validate_formats=True)
     faults = [
         f"{spec.pointer(list(error.instance_path), len(args))}: {error.message}"

