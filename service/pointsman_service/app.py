@@ -24,6 +24,7 @@ from pointsman_service.database import create_engine
 from pointsman_service.dispatch.dispatcher import Dispatcher
 from pointsman_service.dispatch.publisher import Publisher
 from pointsman_service.dispatch.window import OpenWindow
+from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.front.door import Door
 from pointsman_service.led_loops import LedLoops
 from pointsman_service.loops import Loop
@@ -40,7 +41,6 @@ from pointsman_service.reconcile.expired import ExpiredSweep
 from pointsman_service.reconcile.forgotten_keys import ForgottenKeysSweep
 from pointsman_service.reconcile.held import HeldSweep
 from pointsman_service.reconcile.holding import HoldingSweep
-from pointsman_service.reconcile.liveness import Liveness
 from pointsman_service.reconcile.lost import LostSweep
 from pointsman_service.reconcile.old_claims import OldClaimsSweep
 from pointsman_service.reconcile.outbox import OutboxSweep

@@ -31,6 +31,7 @@ from pydantic import SecretStr
 
 from pointsman_contract import keys
 from pointsman_service.breaker.breaker import BreakerState
+from pointsman_service.claims.rescue import Rescuer
 from pointsman_service.database import create_engine
 from pointsman_service.errors import CountDiffers, TaskFinished
 from pointsman_service.operate.cancel import Canceller
@@ -41,7 +42,6 @@ from pointsman_service.reconcile.cancelled import CancelledSweep
 from pointsman_service.reconcile.due import DueSweep
 from pointsman_service.reconcile.expired import ExpiredSweep
 from pointsman_service.reconcile.outbox import OutboxSweep
-from pointsman_service.reconcile.rescue import Rescuer
 from pointsman_service.record.recorder import Recorder
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings

@@ -6,10 +6,10 @@ from uuid import UUID
 
 import pytest
 
+from pointsman_service.claims.rescue import Rescuer
+from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.reconcile.due import DueSweep
-from pointsman_service.reconcile.liveness import Liveness
 from pointsman_service.reconcile.lost import LostSweep
-from pointsman_service.reconcile.rescue import Rescuer
 from pointsman_service.reconcile.retention import RetentionSweep
 from pointsman_service.store import rescuing
 from pointsman_service.store.partitions import lowest_id

@@ -10,10 +10,10 @@ from pointsman_service.alert.facts import Burn, Facts, QueueFacts, Starts, Tripp
 from pointsman_service.alert.losses import Losses
 from pointsman_service.broker import Broker, Depths
 from pointsman_service.errors import DatabaseAway
+from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.loops import ExpectedFault
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.kept import NotInTime, within
-from pointsman_service.reconcile.liveness import Liveness
 from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import alert_facts, clock, epochs, left_out, pausing, watching

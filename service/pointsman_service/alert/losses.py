@@ -2,7 +2,7 @@
 
 from pointsman_contract.events import Beat
 from pointsman_service.alert.facts import LostWorker
-from pointsman_service.reconcile.liveness import Liveness
+from pointsman_service.fleet.liveness import Liveness
 
 
 class Losses:

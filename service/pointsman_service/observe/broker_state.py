@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pointsman_contract import keys
 from pointsman_service.broker import Broker, BrokerAway, Depths
-from pointsman_service.observe.beats import sort_out
+from pointsman_service.fleet.beats import sort_out
 from pointsman_service.observe.kept import Kept, NotInTime, within
 from pointsman_service.observe.set_aside import SetAside, counts
 from pointsman_service.redis import RedisServer

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from pointsman_contract.states import TERMINAL, TaskState
+from pointsman_service.claims.closing import Closer
 from pointsman_service.errors import TaskFinished, UnknownTask
-from pointsman_service.reconcile.closing import Closer
 from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.store import cancelling, clock, epochs, reading
 from pointsman_service.store.cancelling import CancelRequest

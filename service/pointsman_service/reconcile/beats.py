@@ -1,12 +1,12 @@
 """Watches the beats of the workers: who lives, judged by counters that move and never by a clock."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from pointsman_contract import keys
-from pointsman_contract.events import BEAT_SECONDS, Beat
+from pointsman_contract.events import BEAT_SECONDS
+from pointsman_service.fleet.beats import sort_out
 from pointsman_service.loops import Loop
-from pointsman_service.observe.beats import sort_out
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import workers
@@ -64,13 +64,3 @@ class BeatWatch:
             text, looks = before.get(owner, (b"", 0))
             self._wrong[owner] = (texts[owner], looks + 1 if text == texts[owner] else 0)
         return [owner for owner, (_, looks) in self._wrong.items() if looks >= _LOOKS]
-
-
-async def read_beats(server: RedisServer) -> dict[str, Beat]:
-    """The last beat of every worker parent, by owner, without those that cannot be read. Raises ``BrokerAway``."""
-    return parse_beats(await server.command("HGETALL", keys.BEATS))
-
-
-def parse_beats(flat: Sequence[bytes]) -> dict[str, Beat]:
-    """Beats as HGETALL answers them; ``BeatWatch`` tells of those that are left out."""
-    return sort_out(flat)[0]

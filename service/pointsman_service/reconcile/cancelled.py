@@ -7,8 +7,8 @@ to end again and again: Redis may have forgotten that it was.
 from datetime import UTC, datetime
 
 from pointsman_contract.states import TaskState
+from pointsman_service.claims.closing import Closer
 from pointsman_service.loops import Loop
-from pointsman_service.reconcile.closing import Closer
 from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import cancelling, clock, epochs

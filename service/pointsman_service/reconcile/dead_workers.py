@@ -1,9 +1,9 @@
 """The sweep ``dead_workers``: what a dead worker ran is sent again."""
 
+from pointsman_service.claims.rescue import Rescuer
+from pointsman_service.claims.tail import Tail
+from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.loops import Loop
-from pointsman_service.reconcile.liveness import Liveness
-from pointsman_service.reconcile.rescue import Rescuer
-from pointsman_service.reconcile.tail import Tail
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import rescuing

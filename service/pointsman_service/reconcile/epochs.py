@@ -17,9 +17,9 @@ from pointsman_contract.events import Beat, RunningAttempt
 from pointsman_contract.failpoints import Failpoint, reach
 from pointsman_contract.message import VERSION
 from pointsman_service.breaker.snapshot import Snapshot
+from pointsman_service.claims.tail import Tail
+from pointsman_service.fleet.beats import read_beats
 from pointsman_service.loops import Loop
-from pointsman_service.reconcile.beats import read_beats
-from pointsman_service.reconcile.tail import Tail
 from pointsman_service.redis import RedisServer, ScriptCall
 from pointsman_service.settings import Settings
 from pointsman_service.store import epochs, pausing, workers

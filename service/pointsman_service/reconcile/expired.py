@@ -6,8 +6,8 @@ One that was sent ends only through its claim: whoever closes it first, this swe
 from datetime import UTC, datetime
 
 from pointsman_contract.states import TaskState
+from pointsman_service.claims.closing import Closer
 from pointsman_service.loops import Loop
-from pointsman_service.reconcile.closing import Closer
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import clock, dispatching, epochs

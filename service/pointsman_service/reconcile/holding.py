@@ -16,8 +16,8 @@ from pointsman_service.breaker.breaker import BreakerState, Step
 from pointsman_service.breaker.entry import Entry
 from pointsman_service.breaker.registry import Choose, Registry
 from pointsman_service.breaker.snapshot import Snapshot
+from pointsman_service.claims.closing import Closer
 from pointsman_service.loops import Loop
-from pointsman_service.reconcile.closing import Closer
 from pointsman_service.reconcile.ramp import Ramp
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings

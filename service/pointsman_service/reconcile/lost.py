@@ -10,10 +10,10 @@ from typing import Any, cast
 
 from pointsman_contract.message import delivery_tag
 from pointsman_service.broker import Broker
+from pointsman_service.claims.tail import Tail
+from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.loops import Loop
 from pointsman_service.reconcile.lists import Lists
-from pointsman_service.reconcile.liveness import Liveness
-from pointsman_service.reconcile.tail import Tail
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import clock, missing, unclaimed

@@ -13,8 +13,8 @@ from pointsman_service.breaker.entry import Entry
 from pointsman_service.breaker.outlier import OFF, Act, Counted, Decision, Member, Rule, decide
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.errors import TooManyBreakers
+from pointsman_service.fleet.beats import read_beats
 from pointsman_service.loops import Loop
-from pointsman_service.reconcile.beats import read_beats
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import ejections, outcomes

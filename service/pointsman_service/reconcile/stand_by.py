@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.loops import Loop
-from pointsman_service.reconcile.liveness import Liveness
 
 _INTERVAL_SECONDS = 1.0
 

@@ -5,9 +5,9 @@ Without an end to it a message that no worker can take to its gate would be sent
 
 from pointsman_contract import keys
 from pointsman_contract.retry import RetryPolicy
+from pointsman_service.claims.tail import Tail
+from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.loops import Loop
-from pointsman_service.reconcile.liveness import Liveness
-from pointsman_service.reconcile.tail import Tail
 from pointsman_service.redis import RedisServer, ScriptCall
 from pointsman_service.settings import Settings
 from pointsman_service.store import unclaimed

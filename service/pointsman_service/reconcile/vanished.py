@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from pointsman_contract.events import BEAT_SECONDS
 from pointsman_service.broker import Broker
+from pointsman_service.claims.rescue import Rescuer
+from pointsman_service.claims.tail import Tail
+from pointsman_service.fleet.liveness import Liveness, Verdict
 from pointsman_service.loops import Loop
 from pointsman_service.reconcile.lists import Lists
-from pointsman_service.reconcile.liveness import Liveness, Verdict
-from pointsman_service.reconcile.rescue import Rescuer
-from pointsman_service.reconcile.tail import Tail
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import missing

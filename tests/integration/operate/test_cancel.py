@@ -8,9 +8,9 @@ import pytest
 
 from pointsman_contract import keys
 from pointsman_contract.queues import list_key
+from pointsman_service.claims import closing
 from pointsman_service.errors import TaskFinished, UnknownTask
 from pointsman_service.operate.cancel import Canceller
-from pointsman_service.reconcile import closing
 from pointsman_service.reconcile.cancelled import CancelledSweep
 from pointsman_service.reconcile.due import DueSweep
 from pointsman_service.redis import RedisServer

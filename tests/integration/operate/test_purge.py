@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from pointsman_contract import keys
-from pointsman_service.reconcile import cancelled, closing
+from pointsman_service.claims import closing
+from pointsman_service.reconcile import cancelled
 from pointsman_service.reconcile.cancelled import CancelledSweep
 from pointsman_service.reconcile.due import DueSweep
 from pointsman_service.store import cancelling

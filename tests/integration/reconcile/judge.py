@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from pointsman_contract import keys
-from pointsman_service.reconcile.liveness import Liveness
+from pointsman_service.fleet.liveness import Liveness
 from tests.integration.spine import Spine
 
 

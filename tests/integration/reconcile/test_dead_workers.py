@@ -7,9 +7,9 @@ import pytest
 
 from pointsman_contract import keys
 from pointsman_contract.queues import list_key
+from pointsman_service.claims.rescue import Rescuer
 from pointsman_service.reconcile.cancelled import CancelledSweep
 from pointsman_service.reconcile.dead_workers import DeadWorkersSweep
-from pointsman_service.reconcile.rescue import Rescuer
 from pointsman_service.redis import ScriptCall
 from pointsman_service.store import cancelling
 from pointsman_service.store.rescuing import Running

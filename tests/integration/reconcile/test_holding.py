@@ -14,8 +14,8 @@ from pointsman_contract import keys
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.breaker.breaker import BreakerState, Kind, Outcome
 from pointsman_service.breaker.snapshot import Snapshot
+from pointsman_service.claims import closing
 from pointsman_service.operate.cancel import Canceller
-from pointsman_service.reconcile import closing
 from pointsman_service.reconcile.expired import ExpiredSweep
 from pointsman_service.reconcile.holding import HoldingSweep
 from pointsman_service.settings import Settings

@@ -7,8 +7,8 @@ import pytest
 
 from pointsman_contract.message import delivery_tag
 from pointsman_contract.queues import UNACKED, UNACKED_INDEX, list_key
+from pointsman_service.claims.rescue import Rescuer
 from pointsman_service.reconcile.lost import LostSweep
-from pointsman_service.reconcile.rescue import Rescuer
 from pointsman_service.reconcile.unacked import UnackedSweep
 from pointsman_service.store.rescuing import Running
 from tests.integration.reconcile.judge import Judge, beat

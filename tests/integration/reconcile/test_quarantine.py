@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from pointsman_contract.queues import list_key
+from pointsman_service.claims.rescue import Rescuer
 from pointsman_service.reconcile.held import HeldSweep
 from pointsman_service.reconcile.quarantine import QuarantineSweep
-from pointsman_service.reconcile.rescue import Rescuer
 from pointsman_service.store.holding import MOST_IN_A_ROW
 from pointsman_service.store.rescuing import Running
 from tests.integration.reconcile.judge import Judge, beat

@@ -11,13 +11,13 @@ from sqlalchemy import text
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_contract.queues import list_key
 from pointsman_contract.states import TaskState
+from pointsman_service.claims.rescue import Rescuer
 from pointsman_service.errors import Unavailable
 from pointsman_service.operate.cancel import Canceller
 from pointsman_service.operate.purge import PURGEABLE, Purger
 from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.reconcile.cancelled import CancelledSweep
 from pointsman_service.reconcile.expired import ExpiredSweep
-from pointsman_service.reconcile.rescue import Rescuer
 from pointsman_service.reconcile.unclaimed import UnclaimedSweep
 from pointsman_service.store import catalogue
 from pointsman_service.store.ending import end_unstarted

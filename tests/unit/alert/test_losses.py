@@ -3,7 +3,7 @@ from typing import cast
 
 from pointsman_contract.events import Beat
 from pointsman_service.alert.losses import Losses
-from pointsman_service.reconcile.liveness import Liveness
+from pointsman_service.fleet.liveness import Liveness
 
 DEAD_SECONDS = 10.0
 

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
+from pointsman_contract import keys
 from pointsman_contract.events import Beat
 from pointsman_contract.validation import first_fault
+from pointsman_service.redis import RedisServer
 
 _LARGEST = 2**31 - 1
 _LARGEST_COUNTER = 2**53
@@ -81,3 +83,13 @@ def sort_out(flat: Sequence[bytes]) -> tuple[dict[str, Beat], dict[bytes, str]]:
         except ValueError as error:
             wrong[owner] = str(error)
     return beats, wrong
+
+
+async def read_beats(server: RedisServer) -> dict[str, Beat]:
+    """The last beat of every worker parent, by owner, without those that cannot be read. Raises ``BrokerAway``."""
+    return parse_beats(await server.command("HGETALL", keys.BEATS))
+
+
+def parse_beats(flat: Sequence[bytes]) -> dict[str, Beat]:
+    """Beats as HGETALL answers them; the sweep ``beats`` tells of those that are left out."""
+    return sort_out(flat)[0]

@@ -1,7 +1,7 @@
 from typing import cast
 
 from pointsman_contract.events import Beat
-from pointsman_service.reconcile.departures import Departures
+from pointsman_service.fleet.departures import Departures
 
 NOW = 1_000_000.0
 

@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from pointsman_contract import keys
 from pointsman_contract.events import Beat
-from pointsman_service.reconcile.beats import parse_beats
-from pointsman_service.reconcile.departures import Departures
+from pointsman_service.fleet.beats import parse_beats
+from pointsman_service.fleet.departures import Departures
 from pointsman_service.redis import RedisServer
 
 _LONGEST_STEP_SECONDS = 2.0

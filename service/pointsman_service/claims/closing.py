@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pointsman_contract import keys
 from pointsman_contract.failpoints import Failpoint, reach
 from pointsman_contract.states import TaskState
-from pointsman_service.reconcile.tail import Tail
+from pointsman_service.claims.tail import Tail
 from pointsman_service.redis import BrokerAway, RedisServer, ScriptCall
 from pointsman_service.store.store import Store
 
