@@ -38,11 +38,12 @@ LET_GO = f"""state = 'queued', place = 'waiting', held_reason = NULL, held_at = 
     held_wait_seconds = t.held_wait_seconds + {held_while_due_until("now()")}"""
 """SQL: what changes in a row ``t`` when its task is held no longer, and waits to be sent."""
 
-# One that is half open lets its probes pass.
+# One that is half open lets its probes pass, for as long as their permits last.
 _IN_THE_WAY = """breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
     AND ((b.scope = 'task_type' AND b.name = f.task_type)
         OR (b.scope = 'dependency' AND b.name = ANY(f.dependencies)))
-    AND NOT (b.seen = 'half_open' AND coalesce(b.machine -> 'permits' ? f.id::text, false))"""
+    AND NOT (b.seen = 'half_open'
+        AND coalesce((b.machine -> 'permits' ->> f.id::text)::float8 > extract(epoch FROM now()), false))"""
 BLOCKED_BY = f"(SELECT b.scope || ':' || b.name FROM {_IN_THE_WAY} ORDER BY b.scope, b.name LIMIT 1)"
 """SQL: ``<scope>:<name>`` of a circuit breaker that keeps a row ``f`` of ``task_live`` from being sent, or NULL."""
 
