@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from pointsman.connection import AWAY, RedisConnection
 from pointsman.errors import AttemptSuperseded, BreakerOpen, OnceNotRecorded, PermanentError, RefusedByDependency
 from pointsman_contract.breaker_entry import epoch_of, lets_pass
 from pointsman_contract.dependencies import DEPENDENCY, breakers_of, named
+from pointsman_contract.events import Ending
 from pointsman_contract.keys import BREAKERS
 
 logger = logging.getLogger(__name__)
@@ -203,11 +204,16 @@ def _names(kind: type) -> Iterator[str]:
         yield f"workers{home.removeprefix('pointsman')}.{name}"
 
 
-def verdict(
-    breakers: Mapping[str, int | None], blamed: str | None, answered: Sequence[str], names: Sequence[str]
-) -> tuple[str | int, ...]:
-    """What ``report.lua`` is told of a failure."""
-    if blamed is not None:
-        epoch = breakers.get(blamed)
-        return "failure", "\n".join(names), blamed, "" if epoch is None else epoch
-    return ("success", *answered) if answered else ()
+def verdict_of(ending: Ending) -> tuple[str | int, ...]:
+    """What ``report.lua`` is told of an ended attempt, for its circuit breakers."""
+    breakers = ending.get("breakers", {})
+    if "error" not in ending:
+        return ("success", *breakers)
+    answered = ending.get("answered", ())
+    if "blamed" not in ending:
+        return ("success", *answered) if answered else ()
+    (blamed,) = ending["blamed"]
+    epoch = breakers.get(blamed)
+    told = (blamed, "" if epoch is None else epoch)
+    also = [word for one in answered if one != blamed for word in (one, "answered")]
+    return "failure", "\n".join(ending.get("error_classes", ())), *told, *also

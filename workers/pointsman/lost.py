@@ -9,7 +9,7 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from redis.exceptions import ResponseError
 
 from pointsman.connection import RedisConnection
-from pointsman.dependencies import breaker_of, class_names, verdict
+from pointsman.dependencies import breaker_of, class_names, verdict_of
 from pointsman.keeper import Keeper, Note, Outcome
 from pointsman.node import Node
 from pointsman.report import failed, kind_of, report_once
@@ -141,16 +141,14 @@ class LostChildren:
             }
         retry_in = None if cancelled else self._retry_in(run, timed_out=timed_out)
         ending = failed(error, retry_in_seconds=retry_in, timed_out=timed_out)
-        said: tuple[str | int, ...] = ()
         if not cancelled:
             # Of a time limit the dependency that was being called; a crash is the task type's own.
             breaker = breaker_of(slot.calling) if timed_out and slot.calling else breakers_of(run.task_type, ())[0]
             names = class_names(TimeLimitExceeded() if timed_out else WorkerLostError())
             ending |= {"breakers": {breaker: None}, "blamed": [breaker], "error_classes": names}
-            said = verdict({}, breaker, (), names)
         body = outcome_text(body_text(self._about(run)), run.started_at, now - run.body_at, ending)
         logger.error("task %s[%s] attempt %d: %s", run.task_type, run.task, run.attempt, error["message"])
-        return Outcome(run.task, run.attempt, run.token, kind_of(ending), body, said)
+        return Outcome(run.task, run.attempt, run.token, kind_of(ending), body, verdict_of(ending))
 
     def _interruption(self, slot: Snapshot, run: Run, now: float) -> Outcome:
         """What an operator stops spends no attempt and counts for no breaker: a probe only gives its permit back."""

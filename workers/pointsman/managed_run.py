@@ -14,7 +14,7 @@ from celery.exceptions import Ignore, Retry, TaskPredicate
 from pointsman.arguments import arguments_of
 from pointsman.child import Child
 from pointsman.coroutines import watch
-from pointsman.dependencies import Dependencies, call_not_made, cause_of, class_names, declared_by, verdict
+from pointsman.dependencies import Dependencies, call_not_made, cause_of, class_names, declared_by, verdict_of
 from pointsman.ejection import give_back
 from pointsman.errors import TaskCancelled
 from pointsman.forked import stay
@@ -172,16 +172,12 @@ class ManagedRun:
 
     def report(self, ending: Ending) -> None:
         """Tell Redis before the broker message is acknowledged."""
-        breakers = ending["breakers"] = self.dependencies.breakers
-        if "error" in ending:
-            blamed, answered = ending.get("blamed", [None])[0], ending.get("answered", ())
-            said = verdict(breakers, blamed, answered, ending.get("error_classes", ()))
-        else:
-            said = ("success", *breakers)
+        ending["breakers"] = self.dependencies.breakers
         if self.progress is not None:
             ending["progress"] = self.progress
         body = outcome_text(self.started, self.claim.started_at, time.monotonic() - self.body_at, ending)
-        self.child.reporter.report(Outcome(self.id, self.claim.attempt, self.token, kind_of(ending), body, said))
+        outcome = Outcome(self.id, self.claim.attempt, self.token, kind_of(ending), body, verdict_of(ending))
+        self.child.reporter.report(outcome)
         self.is_reported = True
 
     def is_cancelled(self) -> bool:

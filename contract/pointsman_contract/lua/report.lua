@@ -2,7 +2,8 @@
 -- KEYS: control, claim, breakers, failures in a row of each breaker
 -- ARGV: 1 stream prefix, 2 run_id, 3 task, 4 attempt, 5 token, 6 kind, 7 body, 8 claim seconds, 9 what it means for its
 --       circuit breakers: success, failure or nothing; of a success the breakers; of a failure 10 the names of its
---       exception's classes, a line each, and then each breaker that it counts for, with the epoch the gate told or ''
+--       exception's classes, a line each, and then each breaker that it counts for, with the epoch the gate told or '',
+--       and each that did answer, with the word answered
 -- Answer: {"ok", epoch, stream id, late} | {"wait"}: no valid epoch, nothing was written
 local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id')
 if not control[1] or control[2] ~= ARGV[2] then
@@ -41,7 +42,8 @@ local function count(field, told, default)
   end
   local mark, epoch, json = string.match(entry or default, '^(.)(%d+)|(.*)$')
   local breaker = cjson.decode(json)
-  local counts = false
+  -- Whoever names no class reports a failure all the same.
+  local counts = ARGV[10] == ''
   for _, expected in ipairs(breaker.expected) do
     counts = counts or expected == 'Exception' or expected == 'BaseException'
   end
@@ -79,7 +81,11 @@ if ARGV[9] == 'success' then
 elseif ARGV[9] == 'failure' then
   local default = redis.pcall('HGET', KEYS[3], 'default')
   for i = 11, #ARGV, 2 do
-    pcall(count, ARGV[i], ARGV[i + 1], default)
+    if ARGV[i + 1] == 'answered' then
+      redis.pcall('HDEL', KEYS[4], ARGV[i])
+    else
+      pcall(count, ARGV[i], ARGV[i + 1], default)
+    end
   end
 end
 return {'ok', control[1], id, late}
