@@ -6,19 +6,25 @@
 ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-trixie
 
 FROM ${PYTHON_IMAGE} AS build
+# What is in it: runtime (every role), service (the control plane alone) or workers (the workers alone).
+ARG PART=runtime
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_ROOT_USER_ACTION=ignore
 # Only wheels, only those whose hash is locked, and no pip in the environment they go to.
-COPY requirements.runtime.lock /build/
+COPY requirements.${PART}.lock /build/
 RUN python -m venv --without-pip /opt/venv \
     && pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: --no-compile \
-        --requirement /build/requirements.runtime.lock
+        --requirement "/build/requirements.${PART}.lock"
 COPY contract /app/contract
 COPY service /app/service
 COPY workers /app/workers
 COPY migrations /app/migrations
 COPY alembic.ini /app/
+RUN case "${PART}" in \
+        service) rm -r /app/workers ;; \
+        workers) rm -r /app/service /app/migrations /app/alembic.ini ;; \
+    esac
 # Compiled here, because nobody may write there later; by hash, because builders do not agree on the times of files.
 RUN python -m compileall -q -j 0 --invalidation-mode checked-hash /opt/venv/lib /app
 

@@ -25,6 +25,8 @@ def project_of(folder: str) -> Any:
     [
         ("requirements.lock", ["--extra", "embedded", "--extra", "dev"]),
         ("requirements.runtime.lock", []),
+        ("requirements.service.lock", ["--package", "pointsman-service"]),
+        ("requirements.workers.lock", ["--package", "pointsman", "--extra", "all"]),
         ("requirements.bench.lock", ["--all-extras"]),
     ],
 )

@@ -127,11 +127,14 @@ def moved(text: str, root: Path) -> str:
     return _PATHS.sub(lambda found: f"{root}/{found[1]}", text)
 
 
-def build(directory: Path) -> Image:
-    """Carry out both stages below ``directory``, which everybody can reach. Raises IndexAway or NoPython."""
+def build(directory: Path, **arguments: str) -> Image:
+    """Carry out both stages below ``directory``, which everybody can reach. Raises IndexAway or NoPython.
+
+    ``arguments`` are build arguments.
+    """
     user = int(stages()[-1].only("USER").text.partition(":")[0]) if os.geteuid() == 0 else None
     root = directory / "image"
-    first, final = stages()
+    first, final = stages(**arguments)
     _carry_out(first, root, _tools(directory / "bin", user))
     # The last stage begins empty: what it does not take from the first is not there.
     before = root.rename(directory / "first-stage")
@@ -177,6 +180,8 @@ def _carry_out(stage: Stage, root: Path, tools: Path) -> None:
                 if done.returncode and _AWAY.search(done.stdout + done.stderr):
                     raise IndexAway(done.stderr[-2000:])
                 assert done.returncode == 0, f"{instruction.text}\n{done.stdout}\n{done.stderr}"
+            case "ARG":
+                environment |= instruction.variables()
             case word:
                 assert word == "ENV", f"nobody here knows how to carry out {word}"
 

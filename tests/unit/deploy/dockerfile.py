@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -25,7 +25,7 @@ class Instruction:
         return [str(word) for word in found]
 
     def variables(self) -> dict[str, str]:
-        """Of ``ENV``."""
+        """Of ``ENV``, or of ``ARG``."""
         return dict(word.split("=", 1) for word in self.text.split())
 
 
@@ -51,8 +51,11 @@ class Stage:
         return {name: value for line in self.all("ENV") for name, value in line.variables().items()}
 
 
-def stages() -> list[Stage]:
-    """The stages in order, build arguments at their defaults."""
+def stages(**given: str) -> list[Stage]:
+    """The stages in order, with these build arguments and the others at their defaults.
+
+    As in a build, a ``RUN`` keeps its ``${NAME}``: its shell knows the values of the ``ARG`` before it.
+    """
     arguments: dict[str, str] = {}
     found: list[Stage] = []
     for instruction in _instructions(DOCKERFILE.read_text(encoding="utf-8")):
@@ -63,6 +66,13 @@ def stages() -> list[Stage]:
             base, _, name = instruction.text.partition(" AS ")
             found.append(Stage(arguments.get(base, base), name))
         else:
+            if instruction.word == "ARG":
+                name, _, value = instruction.text.partition("=")
+                arguments[f"${{{name}}}"] = given.get(name, value)
+                instruction = replace(instruction, text=f"{name}={given.get(name, value)}")
+            elif instruction.word != "RUN":
+                for name, value in arguments.items():
+                    instruction = replace(instruction, text=instruction.text.replace(name, value))
             found[-1].instructions.append(instruction)
     return found
 

@@ -10,6 +10,7 @@ from pointsman_service.settings import Settings as ServiceSettings
 from tests.unit.deploy.dockerfile import DOCKERFILE, ROOT, reaches_the_builder, stages
 
 PROGRAMS = Path(sys.executable).parent
+PARTS = ("runtime", "service", "workers")
 PYTHONS_OWN = {"PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONUNBUFFERED"}
 
 
@@ -31,7 +32,7 @@ def test_both_stages_start_from_one_pinned_python() -> None:
 def test_every_package_is_locked_by_its_hash_and_no_compiler_is_needed() -> None:
     installing = next(run.text for run in stages()[0].all("RUN") if " install " in run.text)
     assert "--require-hashes --only-binary :all:" in installing
-    assert "requirements.runtime.lock" in installing
+    assert "requirements.${PART}.lock" in installing
 
 
 def test_container_is_nobody_with_a_number() -> None:
@@ -65,17 +66,43 @@ def test_final_stage_takes_nothing_from_the_checkout() -> None:
         assert copy.flags == ("--from=build",)
 
 
-def test_everything_copied_exists_and_reaches_the_builder() -> None:
-    for copy in stages()[0].all("COPY"):
+@pytest.mark.parametrize("part", PARTS)
+def test_everything_copied_exists_and_reaches_the_builder(part: str) -> None:
+    for copy in stages(PART=part)[0].all("COPY"):
         source = copy.text.split()[0]
         assert (ROOT / source).exists()
         assert reaches_the_builder(PurePosixPath(source))
 
 
 def test_nothing_else_reaches_the_builder() -> None:
-    copied = {copy.text.split()[0] for copy in stages()[0].all("COPY")}
+    copied = {copy.text.split()[0] for part in PARTS for copy in stages(PART=part)[0].all("COPY")}
     reaching = {path.name for path in ROOT.iterdir() if reaches_the_builder(PurePosixPath(path.name))}
     assert reaching == copied
+
+
+@pytest.mark.parametrize(
+    ("part", "left"),
+    [
+        ("runtime", {"alembic.ini", "contract", "migrations", "service", "workers"}),
+        ("service", {"alembic.ini", "contract", "migrations", "service"}),
+        ("workers", {"contract", "workers"}),
+    ],
+)
+def test_an_image_of_one_part_leaves_the_other_out(part: str, left: set[str], tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    for copy in stages()[0].all("COPY"):
+        source, target = copy.text.split()
+        if target.startswith("/app"):
+            (app / source).mkdir(parents=True)
+    (chosen,) = [run.text for run in stages()[0].all("RUN") if "case" in run.text]
+    subprocess.run(
+        ["sh", "-ec", chosen.replace("/app", str(app))], env={"PART": part, "PATH": "/usr/bin:/bin"}, check=True
+    )
+    assert {path.name for path in app.iterdir()} == left
+
+
+def test_the_default_image_is_every_role() -> None:
+    assert stages()[0].only("ARG").variables() == {"PART": "runtime"}
 
 
 @pytest.mark.parametrize(
