@@ -9,7 +9,7 @@ import pytest
 
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
-from tests.acceptance.stack import Stack
+from tests.stand.stack import Stack
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,7 +42,8 @@ async def stack(
     database = postgres.start().create_database(template=migrated_template)
     with ValkeyServer(directory / "valkey", appendonly=False) as valkey:
         private = {"POINTSMAN_ALLOW_PRIVATE_TARGETS": "true"}
-        async with Stack(database, valkey, directory, variables=private) as running:
+        modules = ("tests.stand.ledger_tasks", "tests.acceptance.hooked_tasks")
+        async with Stack(database, valkey, directory, variables=private, modules=modules) as running:
             yield running
 
 

@@ -11,7 +11,7 @@ from celery.exceptions import Ignore, Reject
 from pydantic import BaseModel
 
 from pointsman import ManagedTask, task
-from tests.acceptance.ledger import VARIABLE, Ledger
+from tests.stand.ledger import VARIABLE, Ledger
 
 ONCE_MORE: dict[str, Any] = {"max_retries": 1, "default_retry_delay": 0}
 ERRORS: dict[str, Callable[[], BaseException]] = {

@@ -4,7 +4,7 @@ import json
 
 from celery import chain, chord, group
 
-from tests.acceptance.ledger_tasks import add, total
+from tests.stand.ledger_tasks import add, total
 
 _SECONDS = 60
 

@@ -11,10 +11,10 @@ from standardwebhooks import Webhook
 from pointsman_service.embedded.ports import HOST, free_port
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
-from tests.acceptance.processes import Child
-from tests.acceptance.stack import GONE, Stack
-from tests.acceptance.waiting import until
 from tests.peers.http import HTTPPeer, Recorded, Reply
+from tests.stand.processes import Child
+from tests.stand.stack import GONE, Stack
+from tests.stand.waiting import until
 from tests.unit.alert.words import NEW_SECRET
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]

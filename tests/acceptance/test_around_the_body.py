@@ -7,8 +7,8 @@ import pytest
 
 from pointsman_contract.states import TERMINAL
 from tests.acceptance.hooked_tasks import ERRORS, HOOKS
-from tests.acceptance.stack import Stack
-from tests.acceptance.waiting import until
+from tests.stand.stack import Stack
+from tests.stand.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 

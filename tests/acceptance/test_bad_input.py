@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.acceptance.stack import Stack
+from tests.stand.stack import Stack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 

@@ -11,10 +11,10 @@ from pointsman_contract.queues import STEPS, list_key
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
 from pointsman_service.store.schema import migrate
-from tests.acceptance import invariants
-from tests.acceptance.stack import Stack
-from tests.acceptance.waiting import until
 from tests.peers.http import HTTPPeer, Reply
+from tests.stand import invariants
+from tests.stand.stack import Stack
+from tests.stand.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 

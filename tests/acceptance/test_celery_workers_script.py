@@ -18,12 +18,12 @@ import pytest
 from pointsman_contract.queues import DEFAULT_TOPOLOGY, PoolSpec, Topology
 from pointsman_contract.run_file import RunFile
 from pointsman_service.embedded.valkey import ValkeyServer
-from tests.acceptance import invariants
-from tests.acceptance.load import Load
-from tests.acceptance.processes import ROOT
-from tests.acceptance.stack import Stack
 from tests.acceptance.terminal import Ended, Program, Transcript
-from tests.acceptance.waiting import until
+from tests.stand import invariants
+from tests.stand.environment import ROOT, inherited
+from tests.stand.load import Load
+from tests.stand.stack import Stack
+from tests.stand.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 
@@ -307,8 +307,8 @@ Run = Callable[..., Ended]
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """The script without any server."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")}
-    environment = inherited | {"POINTSMAN_DATA_DIR": str(tmp_path), "POINTSMAN_LOGS_DIR": str(tmp_path / "a b")}
+    taken = inherited()
+    environment = taken | {"POINTSMAN_DATA_DIR": str(tmp_path), "POINTSMAN_LOGS_DIR": str(tmp_path / "a b")}
 
     def run(*words: str, **variables: str) -> Ended:
         return Program([str(SCRIPT), *words], environment | variables, tmp_path).wait_end(60)

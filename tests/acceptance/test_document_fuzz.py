@@ -20,10 +20,10 @@ from pointsman_service.embedded.valkey import ValkeyServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import catalogue
 from pointsman_service.store.store import Store
-from tests.acceptance.processes import ROOT
-from tests.acceptance.stack import Stack
-from tests.acceptance.waiting import until
 from tests.needs import stranger
+from tests.stand.environment import ROOT
+from tests.stand.stack import Stack
+from tests.stand.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1800)]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from pointsman_service.embedded.valkey import ValkeyServer
-from tests.acceptance import invariants
-from tests.acceptance.ledger_tasks import BROKEN
-from tests.acceptance.processes import Child
-from tests.acceptance.stack import QUEUES, Row, Stack
-from tests.acceptance.waiting import until
+from tests.stand import invariants
+from tests.stand.ledger_tasks import BROKEN
+from tests.stand.processes import Child
+from tests.stand.stack import QUEUES, Row, Stack
+from tests.stand.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 

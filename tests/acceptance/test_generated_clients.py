@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 
 from pointsman_service.app import openapi_document
-from tests.acceptance.processes import ROOT
-from tests.acceptance.stack import Stack
 from tests.needs import stranger
+from tests.stand.environment import ROOT
+from tests.stand.stack import Stack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 

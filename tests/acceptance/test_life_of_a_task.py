@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.stack import Stack
-from tests.acceptance.waiting import until
+from tests.stand.stack import Stack
+from tests.stand.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.stack import Stack, as_json
-from tests.acceptance.waiting import until
+from tests.stand.stack import Stack, as_json
+from tests.stand.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 

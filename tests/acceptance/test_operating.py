@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.acceptance.stack import Row, Stack
-from tests.acceptance.waiting import until
+from tests.stand.stack import Row, Stack
+from tests.stand.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 

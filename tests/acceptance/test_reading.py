@@ -12,8 +12,8 @@ from openapi_spec_validator import validate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
-from tests.acceptance.stack import QUEUES, Row, Stack
-from tests.acceptance.waiting import until
+from tests.stand.stack import QUEUES, Row, Stack
+from tests.stand.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 

@@ -16,9 +16,9 @@ from pointsman_contract.queues import UNACKED
 from pointsman_contract.states import TERMINAL
 from tests.acceptance.conftest import Release
 from tests.acceptance.hooked_tasks import told_of
-from tests.acceptance.processes import Child
-from tests.acceptance.stack import Row, Stack
-from tests.acceptance.waiting import until
+from tests.stand.processes import Child
+from tests.stand.stack import Row, Stack
+from tests.stand.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from pointsman_service.embedded.valkey import ValkeyServer
-from tests.acceptance import invariants
-from tests.acceptance.load import Load
-from tests.acceptance.stack import Stack
-from tests.acceptance.waiting import until
+from tests.stand import invariants
+from tests.stand.load import Load
+from tests.stand.stack import Stack
+from tests.stand.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 

@@ -11,10 +11,10 @@ import pytest
 
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
-from tests.acceptance.stack import Row, Stack
 from tests.peers.http import HTTPPeer, Recorded, Reply
 from tests.peers.mqtt import Listener, Mosquitto
 from tests.peers.smtp import SMTPPeer
+from tests.stand.stack import Row, Stack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 

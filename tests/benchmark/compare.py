@@ -14,7 +14,8 @@ from tests.benchmark.intake import Intake, Side, ours
 from tests.benchmark.load import Generator
 from tests.benchmark.report import Report, Round
 from tests.benchmark.rounds import in_turn, play
-from tests.benchmark.stack import ROOT, SERVICE, Stack
+from tests.benchmark.stack import SERVICE, Stack
+from tests.stand.environment import ROOT
 
 _PARTS = ("postgres", "valkey", *SERVICE)
 _NAMES = ("this", "other")

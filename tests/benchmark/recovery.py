@@ -23,9 +23,9 @@ from typing import Any
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
 from pointsman_service.store.schema import migrate
-from tests.acceptance.load import Load
-from tests.acceptance.stack import GONE, Stack
-from tests.acceptance.waiting import until
+from tests.stand.load import Load
+from tests.stand.stack import GONE, Stack
+from tests.stand.waiting import until
 
 _DUE, _CRITICAL, _BATCH = 50_000, 100, 1000
 _THROUGHPUT_SECONDS = 10.0

@@ -2,8 +2,6 @@
 them (fsync and append-only file on), the API in one process, every loop in another, worker nodes on demand.
 """
 
-import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,8 +25,9 @@ from pointsman_service.embedded.valkey import ValkeyServer
 from tests.benchmark.checkout import code_of
 from tests.benchmark.database import Database
 from tests.benchmark.process import Process
+from tests.stand.environment import ROOT, inherited
+from tests.stand.waiting import until_now
 
-ROOT = Path(__file__).parents[2]
 QUEUE = "maintenance"
 """Where a task without queue and priority goes."""
 PREFETCH_MULTIPLIER = 4
@@ -97,7 +96,7 @@ class Stack:
             self.database_url = postgres.url
             self.api_url = f"http://{HOST}:{free_port()}"
             self.environment = {
-                **{name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")},
+                **inherited(),
                 "POINTSMAN_DATABASE_URL": postgres.url,
                 "POINTSMAN_REDIS_URL": valkey.url,
                 "POINTSMAN_DATA_DIR": str(directory / "data"),
@@ -282,23 +281,27 @@ class Stack:
             process.require_alive()
         finally:
             del self.processes[name], self._living[name]
-            process.stop()
+            process.end()
 
     def _process(self, name: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> Process:
-        command = (sys.executable, *words)
         given = {**self.environment, **(environment or {})}
-        return Process(name, command, given, self._checkout, self._logs / f"{name}.log")
+        return Process(name, words, given, self._checkout, self._logs / f"{name}.log")
 
     def wait(self, condition: Callable[[], Any], what: str) -> None:
         """Return when ``condition`` holds. Raises SystemExit with all logs after a minute."""
-        deadline = time.monotonic() + _START_SECONDS
-        while not condition():
+
+        def look() -> bool:
+            if condition():
+                return True
             for process in self._living.values():
                 process.require_alive()
-            if time.monotonic() > deadline:
-                logs = "\n".join(f"{path.name}: {path.read_text()[-2000:]}" for path in self._logs.iterdir())
-                raise SystemExit(f"{what} did not come within {_START_SECONDS:.0f} s\n{logs}")
-            time.sleep(0.1)
+            return False
+
+        try:
+            until_now(look, what, _START_SECONDS, pause_seconds=0.1)
+        except AssertionError as error:
+            logs = "\n".join(f"{path.name}: {path.read_text()[-2000:]}" for path in self._logs.iterdir())
+            raise SystemExit(f"{error}\n{logs}") from None
 
 
 def _cpu_seconds(process: psutil.Process) -> float:

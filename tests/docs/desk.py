@@ -1,6 +1,5 @@
 """Where a reader of the documentation sits: a checkout with the files of its pages in it, and what runs there."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -17,8 +16,9 @@ from pointsman_contract.run_file import RunFile
 from pointsman_service.embedded.binaries import postgres_home
 from pointsman_service.embedded.options import parse_options
 from pointsman_service.embedded.ports import HOST, free_port
-from tests.docs.markdown import ROOT, Block
+from tests.docs.markdown import Block
 from tests.docs.shell import CURL_SETTINGS
+from tests.stand.environment import ROOT, inherited
 
 _READY_SECONDS = 150.0
 _STOP_SECONDS = 60.0
@@ -87,9 +87,9 @@ class Desk:
 
     def environment(self) -> dict[str, str]:
         """Of somebody whose virtual environment is active, with the commands of PostgreSQL at hand."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")}
-        places = [self.directory / ".venv" / "bin", postgres_home() / "bin", inherited["PATH"]]
-        return inherited | {
+        taken = inherited()
+        places = [self.directory / ".venv" / "bin", postgres_home() / "bin", taken["PATH"]]
+        return taken | {
             "PATH": ":".join(map(str, places)),
             "CURL_HOME": str(self.directory / ".curl"),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",

@@ -1,10 +1,11 @@
 """A virtual environment that holds nothing but what this one lends it: no test fetches packages from a registry."""
 
-import os
 import sys
 import sysconfig
 import venv
 from pathlib import Path
+
+from tests.stand.environment import inherited
 
 
 def lent_environment(directory: Path) -> dict[str, str]:
@@ -16,9 +17,9 @@ def lent_environment(directory: Path) -> dict[str, str]:
     pip = home / "bin" / "pip"
     pip.write_text(f'#!/bin/sh\nexec {home}/bin/python -m pip "$@"\n')
     pip.chmod(0o755)
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")}
-    return inherited | {
-        "PATH": f"{home / 'bin'}:{inherited['PATH']}",
+    taken = inherited()
+    return taken | {
+        "PATH": f"{home / 'bin'}:{taken['PATH']}",
         "PIP_NO_INDEX": "1",
         "PIP_NO_BUILD_ISOLATION": "0",  # pip's own oddity: this means none
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",

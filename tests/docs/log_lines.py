@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.docs.markdown import ROOT
+from tests.stand.environment import ROOT
 
 SOURCES = ("service", "workers", "contract")
 PAGE = ROOT / "docs" / "troubleshooting.md"

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from tests.docs.markdown import ROOT, blocks_of
+from tests.docs.markdown import blocks_of
+from tests.stand.environment import ROOT
 
 PLACES = (
     ROOT,

@@ -2,7 +2,7 @@
 
 import re
 
-from tests.docs.markdown import ROOT
+from tests.stand.environment import ROOT
 from tests.torture.scenario import SCENARIOS
 from tests.torture.scenarios import load_all
 

@@ -12,9 +12,10 @@ import pytest
 
 from pointsman_service.embedded.ports import free_port
 from tests.docs.lent import lent_environment
-from tests.docs.markdown import PAGES, ROOT, blocks_of
+from tests.docs.markdown import PAGES, blocks_of
 from tests.docs.shell import CURL_SETTINGS, Shell
 from tests.docs.sketch import json_said, missing_part
+from tests.stand.environment import ROOT
 
 _LINES = 6
 _LINE_SECONDS = 150.0

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.markdown import ROOT, BadPage, Block, blocks_of
+from tests.docs.markdown import BadPage, Block, blocks_of
 from tests.docs.shell import Shell
 from tests.docs.sketch import is_like, json_said, missing_line, missing_part
+from tests.stand.environment import ROOT
 
 PAGE = ROOT / "docs" / "page.md"
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.docs.lent import lent_environment
-from tests.docs.markdown import PAGES, ROOT
+from tests.docs.markdown import PAGES
+from tests.stand.environment import ROOT
 
 _COMMAND = re.compile(r"pip (?:install|wheel)\b[^`\n]*(?:\n[^`\n]*)?(?=`)|^pip (?:install|wheel) .*$", re.MULTILINE)
 COMMANDS = sorted(

@@ -7,7 +7,7 @@ import pytest
 
 from pointsman_contract.states import LEGAL_MOVES, TaskState
 from tests.docs import named
-from tests.docs.markdown import ROOT
+from tests.stand.environment import ROOT
 
 MAP = ROOT / "docs" / "architecture.md"
 PAGES = (MAP, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs" / "decisions").glob("*.md")))

@@ -14,9 +14,10 @@ import pytest
 
 from pointsman_contract.states import TERMINAL
 from tests.docs.desk import Desk, starts_stack
-from tests.docs.markdown import PAGES, ROOT, Block, blocks_of
+from tests.docs.markdown import PAGES, Block, blocks_of
 from tests.docs.shell import Said, Shell
 from tests.docs.sketch import json_said, missing_line, missing_part
+from tests.stand.environment import ROOT
 
 _BLOCK_SECONDS = 60.0
 _AGAIN_TIMES = 100

@@ -9,7 +9,7 @@ from pointsman import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask,
 from tests.docs import log_lines
 from tests.docs.desk import Desk
 from tests.docs.log_lines import EXPLAINED, Line, NotConstant
-from tests.docs.markdown import ROOT
+from tests.stand.environment import ROOT
 
 BASES: tuple[type[ManagedTask], ...] = (CriticalTask, EmailTask, ReportTask, ExternalAPITask, MaintenanceTask)
 

@@ -19,8 +19,8 @@ from pointsman_service.store.ending import end_unstarted
 from pointsman_service.store.rescuing import Running
 from pointsman_service.store.store import Connection
 from pointsman_service.store.unclaimed import Spent, Unclaimed
-from tests.acceptance.waiting import until
 from tests.integration.spine import Spine, new_task
+from tests.stand.waiting import until
 
 NOW = datetime.now(UTC)
 SMTP = ("dependency", "smtp")

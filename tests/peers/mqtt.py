@@ -13,10 +13,10 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from pointsman_service.embedded.children import ChildSpec, kill_group, spawn
+from pointsman_service.embedded.ports import free_port
 from tests import needs
 from tests.peers.certificates import Certificate
-from tests.peers.ports import free_port
-from tests.peers.waiting import until
+from tests.stand.waiting import until_now
 
 _ANSWER_SECONDS = 10.0
 
@@ -42,7 +42,7 @@ class Mosquitto:
         self._log = self.directory / "mosquitto.log"
         with self._log.open("ab") as log:
             self._process = spawn(ChildSpec("mosquitto", (str(program), "-c", str(configuration))), log)
-        until(self._answers, lambda: f"mosquitto to listen: {self._log.read_text()}")
+        until_now(self._answers, lambda: f"mosquitto to listen: {self._log.read_text()}")
         return self
 
     def _answers(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Self, cast
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
 
-from tests.peers.ports import free_port
+from pointsman_service.embedded.ports import free_port
 
 
 @dataclass

@@ -10,9 +10,9 @@ from pointsman_service.reconcile.cancelled import CancelledSweep
 from pointsman_service.reconcile.due import DueSweep
 from pointsman_service.reconcile.expired import ExpiredSweep
 from pointsman_service.reconcile.outbox import OutboxSweep
-from tests.acceptance import invariants
 from tests.integration.spine import Spine, new_task
 from tests.race.interleave import Turns, step
+from tests.stand import invariants
 from tests.torture import audit
 
 QUEUE = "maintenance"

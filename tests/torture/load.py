@@ -10,18 +10,19 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
-from tests.acceptance.waiting import until
+from tests.stand.clients import Clients
+from tests.stand.waiting import until
 from tests.torture.installation import Installation
 
 _THINK_SECONDS = 0.1
 """Mean pause of a client between two submissions."""
 _TRY_AGAIN_SECONDS = 0.2
 _BATCH = 5
+_ANSWER_SECONDS = 40.0
 _UNANSWERED = (httpx.NetworkError, httpx.ProtocolError)
 
 
@@ -33,18 +34,18 @@ class Expected:
     may_end: frozenset[str] = frozenset({"succeeded"})
 
 
-class Load:
-    """Submits until the block ends. ``accepted`` maps the ids that were answered 202 or 200 to what is expected."""
+class Load(Clients):
+    """Submits until the block ends."""
+
+    _deadline_seconds = 90.0
 
     def __init__(self, stack: Installation, seed: str, clients: int = 8, backlog: int = 1500) -> None:
+        super().__init__(clients)
         self._stack = stack
         self._random = random.Random(seed)
-        self._clients = clients
         self._backlog = backlog
         self._number = 0
-        self._stopping = False
-        self._tasks: list[asyncio.Task[None]] = []
-        self.accepted: dict[str, Expected] = {}
+        self._accepted: dict[str, Expected] = {}
         self.ids_of_key: dict[str, set[str]] = defaultdict(set)
         self.numbers_sent: set[str] = set()
         self.statuses: Counter[int] = Counter()
@@ -56,34 +57,10 @@ class Load:
         self.complaints: list[str] = []
         """Answers that must not be, whatever happens."""
 
-    async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._client(number)) for number in range(self._clients)]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping = True
-        if kind is not None:
-            for task in self._tasks:
-                task.cancel()
-        results = await asyncio.gather(*self._tasks, return_exceptions=True)
-        if kind is None:
-            for result in results:
-                if isinstance(result, BaseException):
-                    raise result
-
-    async def more(self, tasks: int, seconds: float = 90.0) -> None:
-        """Return once so many more tasks were accepted than at the time of the call."""
-        wanted = len(self.accepted) + tasks
-
-        async def enough() -> bool:
-            for client in self._tasks:
-                if client.done():
-                    client.result()
-            return len(self.accepted) >= wanted
-
-        await until(enough, f"{wanted} tasks to be accepted", seconds)
+    @property
+    def accepted(self) -> dict[str, Expected]:
+        """What is expected of each id that was answered 202 or 200."""
+        return self._accepted
 
     async def last(self, seconds: float) -> None:
         """Return after so long, or sooner when a client fails: what is done to the system takes its time."""
@@ -93,7 +70,7 @@ class Load:
 
     async def _client(self, number: int) -> None:
         url = self._stack.urls[number % len(self._stack.urls)]
-        async with self._stack.client_of(url) as http:
+        async with self._stack.client(url, _ANSWER_SECONDS) as http:
             while not self._stopping:
                 await until(self._is_loud, "the quiet to end", 300)
                 if len(self.accepted) - self._stack.effects.roughly() > self._backlog:
@@ -131,7 +108,7 @@ class Load:
             await self._sent(http, f"/v1/tasks/{task_id}/cancel", None, {}, again=False)
 
     def _accept(self, task_id: str, expected: Expected, key: str | None) -> None:
-        self.accepted[task_id] = expected
+        self._accepted[task_id] = expected
         if key is not None:
             self.ids_of_key[key].add(task_id)
 

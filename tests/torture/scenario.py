@@ -14,8 +14,8 @@ from typing import Any
 from pointsman_contract import keys
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
-from tests.acceptance import invariants
-from tests.acceptance.waiting import until
+from tests.stand import invariants
+from tests.stand.waiting import until
 from tests.torture.effects import Effects
 from tests.torture.installation import Beside, Installation, Plan
 from tests.torture.load import Load

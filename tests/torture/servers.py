@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
 from pointsman_service.store.schema import migrate
-from tests.torture.installation import Plan, prepare
+from tests.torture.installation import Plan, make_partitions
 from tests.torture.proxy import Proxy
 
 _TEMPLATE = "template_torture"
@@ -72,5 +72,5 @@ def _name(database_url: str) -> str:
 async def _migrated(postgres: PostgresServer, name: str) -> str:
     url = postgres.create_database(name)
     await migrate(url)
-    await prepare(url)
+    await make_partitions(url)
     return url

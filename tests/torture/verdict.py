@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from tests.acceptance import invariants
-from tests.acceptance.stack import Row
+from tests.stand import invariants
+from tests.stand.stack import Row
 from tests.torture.effects import Execution, overlapping
 from tests.torture.installation import Installation
 from tests.torture.load import Expected, Load

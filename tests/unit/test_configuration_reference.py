@@ -1,8 +1,7 @@
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.stand.environment import ROOT
 
 
 def test_reference_of_settings_is_up_to_date() -> None:

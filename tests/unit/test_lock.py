@@ -3,14 +3,13 @@ import subprocess
 import sys
 import tomllib
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pointsman_contract import RELEASE
+from tests.stand.environment import ROOT
 
-ROOT = Path(__file__).parents[2]
 PROJECTS = sorted(path.parent.name for path in ROOT.glob("*/pyproject.toml"))
 """The folders of our distributions."""
 EXPORT = ["export", "--format", "requirements-txt", "--no-emit-workspace", "--no-header"]

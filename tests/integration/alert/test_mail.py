@@ -8,11 +8,11 @@ import pytest
 from pointsman_service.alert.channels import Channels
 from pointsman_service.alert.delivering import NotDelivered
 from pointsman_service.channel_settings import EmailChannel
+from pointsman_service.embedded.ports import free_port
 from pointsman_service.settings import Settings
 from tests.integration.alert.conftest import Alerting
 from tests.integration.spine import Spine
 from tests.peers.certificates import Certificate
-from tests.peers.ports import free_port
 from tests.peers.smtp import SMTPPeer
 from tests.unit.alert.words import MESSAGE
 

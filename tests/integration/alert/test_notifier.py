@@ -7,10 +7,10 @@ import pytest
 from standardwebhooks import Webhook
 
 from pointsman_service.alert.notifier import Notifier
+from pointsman_service.embedded.ports import free_port
 from tests.integration.alert.conftest import Alerting
 from tests.integration.spine import Spine
 from tests.peers.http import HTTPPeer, Reply
-from tests.peers.ports import free_port
 from tests.unit.alert.words import NEW_SECRET, webhook
 
 

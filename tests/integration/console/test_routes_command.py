@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,7 @@ from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.settings import Settings
 from pointsman_service.store import catalogue
 from pointsman_service.store.store import Store
-
-ROOT = Path(__file__).parents[3]
+from tests.stand.environment import ROOT
 
 
 @pytest.fixture

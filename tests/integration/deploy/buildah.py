@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 from tests.integration.deploy.image import pip_package, reachable_python, write_program
-from tests.unit.deploy.dockerfile import ROOT, stages
+from tests.stand.environment import ROOT
+from tests.unit.deploy.dockerfile import stages
 
 _STAND_IN = "localhost/pointsman-stand-in:3"
 _TAG = "localhost/pointsman:test"

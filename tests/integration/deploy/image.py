@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tests.unit.deploy.dockerfile import ROOT, Instruction, Stage, reaches_the_builder, stages
+from tests.stand.environment import ROOT, inherited
+from tests.unit.deploy.dockerfile import Instruction, Stage, reaches_the_builder, stages
 
 _PATHS = re.compile(r"(?<![\w/.-])/(opt/venv|app|build)(?![\w-])")
 _VOLUME = "/var/lib/pointsman"
@@ -164,8 +165,8 @@ def _chmod(directory: Path, added: int, kept: int) -> None:
 
 
 def _carry_out(stage: Stage, root: Path, tools: Path) -> None:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    environment = {"PIP_RETRIES": "1", **inherited, **stage.environment(), "PATH": f"{tools}:{os.environ['PATH']}"}
+    taken = inherited(("PYTHON",))
+    environment = {"PIP_RETRIES": "1", **taken, **stage.environment(), "PATH": f"{tools}:{os.environ['PATH']}"}
     # Its own cache is this machine's: an image has none to keep.
     environment.pop("PIP_NO_CACHE_DIR", None)
     for instruction in stage.instructions:

@@ -6,7 +6,7 @@ import redis
 
 from pointsman_service.embedded.binaries import valkey_server
 from pointsman_service.embedded.ports import free_port
-from tests.peers.waiting import until
+from tests.stand.waiting import until_now
 from tests.unit.deploy.compose import environment, services
 
 _SECRET = "s3cret"
@@ -28,7 +28,7 @@ def test_valkey_of_compose_lets_nobody_in_without_the_password_that_no_command_l
                 except redis.ConnectionError:
                     return False
 
-            until(answers, lambda: "Valkey to answer")
+            until_now(answers, lambda: "Valkey to answer")
             with pytest.raises(redis.AuthenticationError):
                 stranger.ping()
             assert owner.info("server")["process_id"] == process.pid, "it is the process that a stop reaches"

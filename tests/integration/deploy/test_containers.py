@@ -22,7 +22,7 @@ from pointsman_service.embedded.ports import free_port
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
 from tests.integration.deploy.image import Image
-from tests.integration.workers.support import until
+from tests.stand.waiting import until_now
 from tests.unit.deploy import compose
 from tests.unit.deploy.dockerfile import stages
 
@@ -118,7 +118,7 @@ def containers(
         assert migrated.returncode == 0, migrated.stderr
         for name in STAYING:
             running.start(name)
-        until(running.is_ready, "the containers to be ready", 60)
+        until_now(running.is_ready, "the containers to be ready", 60)
         yield running
     except AssertionError as error:
         error.add_note(running.last_lines())
@@ -141,7 +141,7 @@ def test_servers_take_the_settings_they_are_given(
 
 @pytest.mark.parametrize("name", STAYING)
 def test_container_is_well(containers: Containers, name: str) -> None:
-    until(lambda: containers.is_well(name), f"{name} to be well")
+    until_now(lambda: containers.is_well(name), f"{name} to be well")
 
 
 def test_task_runs_through_all_of_them_and_writes_to_the_volume(containers: Containers) -> None:
@@ -154,7 +154,7 @@ def test_task_runs_through_all_of_them_and_writes_to_the_volume(containers: Cont
         found: dict[str, Any] = containers.http.get(f"/v1/tasks/{task}").json()
         return found if found["state"] in TERMINAL else None
 
-    found = until(ended, "the task to end", 60)
+    found = until_now(ended, "the task to end", 60)
     assert found is not None
     assert found["state"] == "succeeded", found
     assert Path(found["result"]["html"]).is_relative_to(containers.image.volume / "reports")
@@ -166,10 +166,10 @@ def test_frozen_container_is_ill_and_well_again_when_it_goes_on(containers: Cont
     containers.send(name, signal.SIGSTOP)
     try:
         # Judged as after thirty seconds, without waiting for them.
-        until(lambda: not containers.is_well(name, "3"), f"{name} to be ill")
+        until_now(lambda: not containers.is_well(name, "3"), f"{name} to be ill")
     finally:
         containers.send(name, signal.SIGCONT)
-    until(lambda: containers.is_well(name, "3"), f"{name} to be well again")
+    until_now(lambda: containers.is_well(name, "3"), f"{name} to be well again")
 
 
 def test_each_container_ends_cleanly_when_told_and_has_written_nothing_but_its_pulse(containers: Containers) -> None:

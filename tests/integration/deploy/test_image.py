@@ -6,7 +6,8 @@ from importlib.metadata import distributions
 import pytest
 
 from tests.integration.deploy.image import Image
-from tests.unit.deploy.dockerfile import ROOT, stages
+from tests.stand.environment import ROOT
+from tests.unit.deploy.dockerfile import stages
 
 pytestmark = pytest.mark.timeout(300)  # the first one builds the image
 

@@ -5,7 +5,6 @@ import os
 import selectors
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Mapping
 from uuid import uuid4
@@ -14,22 +13,13 @@ import psutil
 import pytest
 
 from pointsman_service.embedded.binaries import postgres_home
+from tests.stand.waiting import until_now
 
 MARK = "POINTSMAN_TEST_MARK"
 STRANGER = 65534
 """``nobody``: an ordinary user."""
 NAMELESS = 12345
 """A user that no user database knows, as containers have them."""
-
-
-def eventually(condition: Callable[[], bool], what: str, timeout_seconds: float = 20) -> None:
-    """Wait for a condition, or fail naming it."""
-    deadline = time.monotonic() + timeout_seconds
-    pause = threading.Event()
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {timeout_seconds} s: {what}")
-        pause.wait(0.02)
 
 
 class Up:
@@ -86,7 +76,7 @@ class Up:
 
     def expect_nothing_left(self) -> None:
         """Fail when any process outlives the supervisor."""
-        eventually(lambda: not self.living(), f"the end of {self.living()}", 10)
+        until_now(lambda: not self.living(), f"the end of {self.living()}", 10)
 
     def close(self) -> None:
         """Leave nothing behind, whatever the test did."""

@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from pointsman_contract.run_file import RunFile
-from tests.integration.embedded.running_up import NAMELESS, STRANGER, StartUp, Up, eventually, psql
+from tests.integration.embedded.running_up import NAMELESS, STRANGER, StartUp, Up, psql
+from tests.stand.waiting import until_now
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the death signal of a parent exists on Linux only")
 
@@ -98,7 +99,7 @@ def test_nothing_is_left_and_data_is_free_after_the_supervisor_is_killed(start_u
     up = start_up(FAKE_CELERY="1")
     up.wait_for("Ctrl-C stops it.")
     # Two of its own beside the parent.
-    eventually(lambda: sum("tiny_celery" in " ".join(p.cmdline()) for p in up.living()) == 3, "Celery's children")
+    until_now(lambda: sum("tiny_celery" in " ".join(p.cmdline()) for p in up.living()) == 3, "Celery's children")
 
     up.process.kill()
     up.expect_nothing_left()
@@ -161,8 +162,8 @@ def test_killed_servers_come_back_at_the_same_place_with_their_data(start_up: St
     up.child("valkey-server").kill()
     up.wait_for("valkey died (signal 9 SIGKILL), restart in ")
 
-    eventually(lambda: valkey_has_it(run), "Valkey at the same port with its data")
-    eventually(lambda: postgres_has_it(run), "PostgreSQL on the same socket with its data")
+    until_now(lambda: valkey_has_it(run), "Valkey at the same port with its data")
+    until_now(lambda: postgres_has_it(run), "PostgreSQL on the same socket with its data")
     end(up)
 
 

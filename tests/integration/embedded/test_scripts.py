@@ -1,22 +1,21 @@
 """The shell scripts, called from a directory that is not the checkout."""
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.processes import ROOT
+from tests.stand.environment import ROOT, inherited
 
 
 @pytest.mark.parametrize("words", [("up",), ("celery_workers.sh", "status")], ids=lambda words: words[0])
 def test_module_lies_where_the_script_is_called_from(tmp_path: Path, words: tuple[str, ...]) -> None:
     (tmp_path / "my_settings.py").write_text("worker_log_level = log_level = 'LOUD'\n")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")}
+    taken = inherited()
     answer = subprocess.run(
         [str(ROOT / "scripts" / words[0]), *words[1:]],
         cwd=tmp_path,
-        env=inherited | {"POINTSMAN_CONFIG": "my_settings", "POINTSMAN_LOGS_DIR": str(tmp_path)},
+        env=taken | {"POINTSMAN_CONFIG": "my_settings", "POINTSMAN_LOGS_DIR": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,

@@ -20,8 +20,9 @@ from pointsman_service.embedded.valkey import ValkeyServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import catalogue
 from pointsman_service.store.store import Store
-from tests.acceptance.processes import Child
-from tests.acceptance.waiting import until
+from tests.stand.environment import inherited
+from tests.stand.processes import Child
+from tests.stand.waiting import until
 
 FULL = os.environ.get("POINTSMAN_HOSTILE", "") == "full"
 """Attack with the figures of an afternoon instead of those of a minute."""
@@ -105,7 +106,7 @@ async def api(
         )
     await store.close()
     port = free_port()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")}
+    environment = inherited()
     environment |= {
         "POINTSMAN_DATABASE_URL": database_url,
         "POINTSMAN_REDIS_URL": valkey.start().url,

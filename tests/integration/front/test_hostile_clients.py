@@ -7,8 +7,8 @@ from itertools import repeat
 
 import pytest
 
-from tests.acceptance.waiting import until
 from tests.integration.front.conftest import FULL, Api, Watch
+from tests.stand.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 

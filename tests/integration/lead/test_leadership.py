@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from pointsman_service.store.leadership import Leadership, Presence
 from pointsman_service.store.store import Store
-from tests.acceptance.waiting import until
+from tests.stand.waiting import until
 
 NAME = "anything"
 LONG = 3600.0

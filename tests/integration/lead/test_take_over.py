@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from pointsman_service.settings import Settings
-from tests.acceptance.processes import Child
-from tests.acceptance.waiting import until
 from tests.integration.spine import Spine, new_task
+from tests.stand.environment import inherited
+from tests.stand.processes import Child
+from tests.stand.waiting import until
 
 
 @pytest.fixture
 def reconcilers(settings: Settings, tmp_path: Path) -> Iterator[list[Child]]:
     """With leads that last an hour: nobody waits for one to run out."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")} | {
+    environment = inherited() | {
         "POINTSMAN_DATABASE_URL": settings.require_database_url(),
         "POINTSMAN_REDIS_URL": settings.require_redis_url(),
         "POINTSMAN_DATA_DIR": str(tmp_path),

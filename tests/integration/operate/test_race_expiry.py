@@ -8,9 +8,9 @@ import pytest
 
 from pointsman_contract.queues import list_key
 from pointsman_service.reconcile.expired import ExpiredSweep
-from tests.acceptance.waiting import until
 from tests.integration.operate.test_cancel import submitted
 from tests.integration.spine import Spine
+from tests.stand.waiting import until
 
 MAINTENANCE = list_key("maintenance", 7)
 _TASKS = 20

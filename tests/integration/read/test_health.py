@@ -11,8 +11,8 @@ from pointsman_service.app import Process, Role
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
 from pointsman_service.observe.readiness import LEADERS, RECONCILER
-from tests.acceptance.waiting import until
 from tests.integration.spine import Spine
+from tests.stand.waiting import until
 
 Fresh = Callable[[], httpx.AsyncClient]
 

@@ -7,10 +7,10 @@ import pytest
 
 from pointsman.mqtt import BrokerAway, BrokerNotConfigured, BrokerRefused
 from pointsman.tasks.mqtt import PAYLOAD_BYTES, MessageNotValid, process_mqtt_message
+from pointsman_service.embedded.ports import free_port
 from tests.integration.tasks.conftest import TASK_ID, Configure, assert_refused, run
 from tests.peers.certificates import Certificate
 from tests.peers.mqtt import Listener, Mosquitto
-from tests.peers.ports import free_port
 
 READING = {"id": "r-1", "celsius": 21.5}
 

@@ -9,9 +9,9 @@ import pytest
 from pointsman.errors import PermanentError
 from pointsman.settings import Settings
 from pointsman.tasks.email import MailDeferred, MailNotConfigured, MailRefused, send_reminder_email
+from pointsman_service.embedded.ports import free_port
 from tests.integration.tasks.conftest import TASK_ID, Configure, assert_refused, run
 from tests.peers.certificates import Certificate
-from tests.peers.ports import free_port
 from tests.peers.smtp import SMTPPeer
 
 REMINDER: dict[str, Any] = {"to": "ada@example.org", "subject": "Größe prüfen", "message": "Please check the size — ü."}

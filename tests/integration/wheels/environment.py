@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pointsman_contract import RELEASE
+from tests.stand.environment import ROOT
 
-ROOT = Path(__file__).parents[3]
 PROJECTS = sorted(path.parent for path in ROOT.glob("*/pyproject.toml"))
 """The folder of each distribution."""
 _AWAY = re.compile(r"error sending request|dns error|failed to fetch|connect error|network|timed out", re.IGNORECASE)

@@ -14,8 +14,8 @@ from pointsman_service.embedded.children import ChildSpec, kill_group, spawn
 from pointsman_service.embedded.ports import HOST, free_port
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
-from tests.acceptance.waiting import until
 from tests.integration.wheels.environment import Environment
+from tests.stand.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 GREET, ASK = "workers.letters.greet", "workers.letters.ask"

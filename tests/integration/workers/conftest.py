@@ -14,9 +14,10 @@ import psutil
 import pytest
 import redis
 
-from tests.integration.workers.support import ControlPlane, until
+from tests.integration.workers.support import ControlPlane
+from tests.stand.environment import ROOT, inherited
+from tests.stand.waiting import until_now
 
-ROOT = Path(__file__).parents[3]
 SAMPLE = "tests.integration.workers.sample_tasks"
 LIBRARY = "tests.integration.workers.library_tasks"
 
@@ -42,7 +43,7 @@ class Valkey:
             stdout=subprocess.DEVNULL,
         )
         with redis.Redis.from_url(self.url) as client:
-            until(lambda: _answers(client), "Valkey to answer")
+            until_now(lambda: _answers(client), "Valkey to answer")
 
     def kill(self) -> None:
         assert self._process is not None
@@ -63,9 +64,9 @@ class Worker:
     def __init__(self, url: str, log: Path, *options: str, **environment: str) -> None:
         self.log = log
         # Only what a worker needs: a URL that another test left in the environment must not reach it.
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")}
+        taken = inherited()
         self.environment = {
-            **inherited,
+            **taken,
             "POINTSMAN_REDIS_URL": url,
             "POINTSMAN_TASK_MODULES": SAMPLE,
             **environment,
@@ -122,7 +123,7 @@ def shared_worker(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactor
     plane = ControlPlane(shared_valkey.url)
     plane.declare(1)
     node = Worker(shared_valkey.url, tmp_path_factory.mktemp("worker") / "log", "-c", "2", "-n", "shared@test")
-    until(lambda: plane.events(kind="catalogue"), "the worker to come up", 40)
+    until_now(lambda: plane.events(kind="catalogue"), "the worker to come up", 40)
     yield node
     node.stop()
     node.end()
@@ -135,7 +136,7 @@ def library_worker(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFacto
     plane.declare(1)
     log = tmp_path_factory.mktemp("library") / "log"
     node = Worker(shared_valkey.url, log, "-c", "2", "-n", "library@test", POINTSMAN_TASK_MODULES=LIBRARY)
-    until(lambda: plane.events(kind="catalogue"), "the worker to come up", 40)
+    until_now(lambda: plane.events(kind="catalogue"), "the worker to come up", 40)
     yield plane
     node.stop()
     node.end()

@@ -2,10 +2,8 @@
 
 import base64
 import json
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import redis
@@ -14,19 +12,7 @@ from pointsman_contract.keys import BEATS, CONTROL, SEQUENCE, claim, events
 from pointsman_contract.lua import source
 from pointsman_contract.message import HEADER, VERSION, delivery_tag
 from pointsman_contract.queues import list_key, step_of
-
-Found = TypeVar("Found")
-
-
-def until(look: Callable[[], Found], what: str = "the condition", seconds: float = 20.0) -> Found:
-    """The first true answer of ``look``; fails after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = look()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.02)
+from tests.stand.waiting import until_now
 
 
 @dataclass(frozen=True)
@@ -155,7 +141,7 @@ class ControlPlane:
 
     def wait_for(self, task: str | None, kind: str, seconds: float = 20.0) -> Event:
         """The first event of that kind."""
-        return until(lambda: self.events(task, kind), f"{kind} of {task}: {self.events(task)}", seconds)[0]
+        return until_now(lambda: self.events(task, kind), f"{kind} of {task}: {self.events(task)}", seconds)[0]
 
     def claim(self, task: str) -> dict[str, str]:
         """The claim of a task."""

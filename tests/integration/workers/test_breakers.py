@@ -9,8 +9,9 @@ from pointsman_contract.breaker_entry import BLOCKS, DEFAULT_FIELD, PASSES, PROB
 from pointsman_contract.breaker_policy import BreakerPolicy
 from pointsman_contract.errors import ErrorType
 from pointsman_contract.keys import BREAKER_FAILURES, BREAKERS
+from tests.stand.waiting import until_now
 
-from .support import ControlPlane, until
+from .support import ControlPlane
 
 TYPE, SMTP, DB = "task_type:library.calls", "dependency:smtp", "dependency:db"
 
@@ -73,7 +74,7 @@ def test_failures_in_a_row_open_the_breaker_and_the_gate_holds_the_next(plane: C
     assert plane.wait_for(held, "held").attempt == 0
     assert plane.claim(held) == {}
     assert plane.kinds(held) == ["held"]
-    until(lambda: plane.unacknowledged() == 0, "the acknowledgement")
+    until_now(lambda: plane.unacknowledged() == 0, "the acknowledgement")
 
 
 def test_an_open_breaker_that_nobody_named_keeps_the_call_from_being_made(plane: ControlPlane) -> None:
@@ -84,7 +85,7 @@ def test_an_open_breaker_that_nobody_named_keeps_the_call_from_being_made(plane:
     assert blocked.body["held_by"] == "dependency:other"
     assert blocked.body["error"]["type"] == "workers.BreakerOpen"
     assert plane.claim(task)["state"] == "done"
-    until(lambda: plane.unacknowledged() == 0, "the acknowledgement")
+    until_now(lambda: plane.unacknowledged() == 0, "the acknowledgement")
     put(plane, "dependency:other", PROBES, 2, "half_open", **{task: 1e12})
     plane.publish("library.calls", "other", "well", task=task, after=1, dispatch=2, max_attempts=5)
     assert plane.wait_for(task, "succeeded").body["breakers"]["dependency:other"] == 2

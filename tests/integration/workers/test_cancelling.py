@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from pointsman_contract.keys import claim
+from tests.stand.waiting import until_now
 
 from .conftest import LIBRARY, Valkey, Worker
-from .support import ControlPlane, until
+from .support import ControlPlane
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def cancel_worker(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactor
     plane.declare(1)
     log = tmp_path_factory.mktemp("cancel") / "log"
     node = Worker(shared_valkey.url, log, "-c", "1", "-n", "cancel@test", POINTSMAN_TASK_MODULES=LIBRARY)
-    until(lambda: plane.events(kind="catalogue"), "the worker to come up", 40)
+    until_now(lambda: plane.events(kind="catalogue"), "the worker to come up", 40)
     yield plane
     node.stop()
     node.end()
@@ -57,7 +58,7 @@ def test_a_deaf_body_is_killed_after_its_grace_time_and_the_next_task_runs(cance
     assert 1 <= body["run_seconds"] < 20
     assert cancel_worker.wait_for(following, "succeeded").body["result"] == "6"
     assert cancel_worker.kinds(task) == ["started", "failed"]
-    until(lambda: cancel_worker.unacknowledged() == 0, "the acknowledgements")
+    until_now(lambda: cancel_worker.unacknowledged() == 0, "the acknowledgements")
 
 
 def test_a_request_that_comes_after_the_end_hits_nobody(cancel_worker: ControlPlane) -> None:
@@ -82,7 +83,7 @@ def test_race_of_kills_against_ends_never_hits_the_next_task(cancel_worker: Cont
         assert cancel_worker.wait_for(bystander, "succeeded", 40).attempt == 1
         assert cancel_worker.kinds(bystander) == ["started", "succeeded"]
     for victim in victims:
-        until(lambda victim=victim: len(cancel_worker.kinds(victim)) == 2, "its end")  # type: ignore[misc]  # bound here
+        until_now(lambda victim=victim: len(cancel_worker.kinds(victim)) == 2, "its end")  # type: ignore[misc]  # bound here
         started, ended = cancel_worker.events(victim)
         assert started.kind == "started"
         assert ended.kind == "succeeded" or ended.body["error"]["type"] == "workers.TaskCancelled"

@@ -16,8 +16,10 @@ from pointsman.connection import RedisConnection
 from pointsman.daemons import Daemon, Outcome, find_stranger, wait_until_consuming, watch_drain
 from pointsman.settings import Settings
 from pointsman_contract.keys import BEATS
-from tests.integration.workers.conftest import ROOT, Valkey
-from tests.integration.workers.support import ControlPlane, until
+from tests.integration.workers.conftest import Valkey
+from tests.integration.workers.support import ControlPlane
+from tests.stand.environment import ROOT
+from tests.stand.waiting import until_now
 
 
 @pytest.fixture
@@ -121,12 +123,12 @@ def test_beat_of_another_host_is_nobody_here(
 def test_node_that_is_told_to_stop_says_so_in_its_beat(own_plane: ControlPlane, start_worker: Any) -> None:
     own_plane.declare(1)
     node = start_worker("-c", "1")
-    until(lambda: own_plane.events(kind="catalogue"), "the worker to come up", 40)
+    until_now(lambda: own_plane.events(kind="catalogue"), "the worker to come up", 40)
     task = own_plane.publish("sleep", seconds=3)
-    until(lambda: own_plane.events(task, "started"), "the task to start")
+    until_now(lambda: own_plane.events(task, "started"), "the task to start")
     assert own_plane.beats()[0]["stopping"] is False
     node.process.terminate()
-    said = until(lambda: [beat for beat in own_plane.beats() if beat["stopping"]], "a beat that says stopping")
+    said = until_now(lambda: [beat for beat in own_plane.beats() if beat["stopping"]], "a beat that says stopping")
     assert [running["task"] for running in said[0]["running"]] == [task]
     assert abs(time.time() - said[0]["at"]) < 10
     assert node.stop() == 0

@@ -8,7 +8,8 @@ import pytest
 from pointsman_contract.keys import EJECTED, EJECTED_KNOWN
 from pointsman_contract.queues import STEPS, list_key
 from tests.integration.workers.conftest import Valkey, Worker
-from tests.integration.workers.support import ControlPlane, until
+from tests.integration.workers.support import ControlPlane
+from tests.stand.waiting import until_now
 
 StartWorker = Callable[..., Worker]
 QUEUE = ("-Q", "maintenance")
@@ -30,13 +31,13 @@ def last_beat(plane: ControlPlane) -> dict[str, Any]:
 
 
 def until_off(plane: ControlPlane, off: bool = True) -> None:
-    until(lambda: last_beat(plane).get("ejected") is off, f"ejected to be {off}", 40)
+    until_now(lambda: last_beat(plane).get("ejected") is off, f"ejected to be {off}", 40)
 
 
 def beats_on(plane: ControlPlane, count: int = 2) -> None:
     """The node lives on: so many beats later."""
     began = last_beat(plane)["counter"]
-    until(lambda: last_beat(plane)["counter"] >= began + count, "it to go on beating", 40)
+    until_now(lambda: last_beat(plane)["counter"] >= began + count, "it to go on beating", 40)
 
 
 def waiting(plane: ControlPlane) -> int:
@@ -81,7 +82,7 @@ def test_node_that_starts_ejected_fetches_nothing(
     task = plane.publish("noop")
     start_worker("-c", "1", *QUEUE, POINTSMAN_TRANSPORT=transport)
     until_off(plane)
-    until(lambda: plane.events(kind="catalogue"), "it to come up", 40)
+    until_now(lambda: plane.events(kind="catalogue"), "it to come up", 40)
     taken_by_nobody(plane, task)
     tell(plane)
     plane.wait_for(task, "succeeded")
@@ -92,13 +93,13 @@ def test_ejected_node_that_lost_its_connection_stays_off(
     plane: ControlPlane, start_worker: StartWorker, transport: str
 ) -> None:
     node = start_worker("-c", "1", *QUEUE, POINTSMAN_TRANSPORT=transport)
-    until(lambda: plane.events(kind="catalogue"), "it to come up", 40)
+    until_now(lambda: plane.events(kind="catalogue"), "it to come up", 40)
     tell(plane, NAME)
     until_off(plane)
     plane.redis.client_kill_filter(_type="normal", skipme=True)
-    until(lambda: "Connection to broker lost" in node.text(), "it to notice")
+    until_now(lambda: "Connection to broker lost" in node.text(), "it to notice")
     consuming = last_beat(plane)["consuming"]
-    until(lambda: last_beat(plane)["consuming"] > consuming, "it to be connected again", 40)
+    until_now(lambda: last_beat(plane)["consuming"] > consuming, "it to be connected again", 40)
     task = plane.publish("noop")
     taken_by_nobody(plane, task)
     tell(plane)
@@ -109,14 +110,14 @@ def test_redis_that_lost_its_data_lets_nobody_back(
     plane: ControlPlane, valkey: Valkey, start_worker: StartWorker
 ) -> None:
     start_worker("-c", "1", *QUEUE)
-    until(lambda: plane.events(kind="catalogue"), "it to come up", 40)
+    until_now(lambda: plane.events(kind="catalogue"), "it to come up", 40)
     tell(plane, NAME)
     until_off(plane)
     valkey.kill()
     valkey.start()
     plane.declare(2)
     task = plane.publish("noop")
-    until(lambda: plane.beats() and last_beat(plane)["epoch"] == 2, "it to beat again", 40)
+    until_now(lambda: plane.beats() and last_beat(plane)["epoch"] == 2, "it to beat again", 40)
     taken_by_nobody(plane, task)
     assert last_beat(plane)["ejected"] is True
     tell(plane)
@@ -128,11 +129,11 @@ def test_message_that_waited_in_the_node_goes_back_to_postgres(plane: ControlPla
     running = plane.publish("sample.busy", 4)
     plane.wait_for(running, "started", 40)
     behind = plane.publish("noop")
-    until(lambda: plane.unacknowledged() == 2, "the node to fetch it")
+    until_now(lambda: plane.unacknowledged() == 2, "the node to fetch it")
     tell(plane, NAME)
     until_off(plane)
     assert plane.wait_for(behind, "ask").body["dispatch"] == 1
-    until(lambda: plane.unacknowledged() == 0, "the message to be dropped")
+    until_now(lambda: plane.unacknowledged() == 0, "the message to be dropped")
     assert plane.kinds(running) == ["started", "succeeded"]
     assert plane.claim(behind) == {}
 
@@ -141,11 +142,11 @@ def test_queue_that_is_added_by_hand_is_left_alone_until_the_node_is_back(
     plane: ControlPlane, start_worker: StartWorker
 ) -> None:
     node = start_worker("-c", "1", *QUEUE)
-    until(lambda: plane.events(kind="catalogue"), "it to come up", 40)
+    until_now(lambda: plane.events(kind="catalogue"), "it to come up", 40)
     tell(plane, NAME)
     until_off(plane)
     assert "add consumer reports" in node.celery("control", "add_consumer", "reports").stdout
-    until(lambda: "reports" not in node.celery("inspect", "active_queues").stdout, "it to be taken off that, too")
+    until_now(lambda: "reports" not in node.celery("inspect", "active_queues").stdout, "it to be taken off that, too")
     task = plane.publish("noop", queue="reports", priority=6)
     beats_on(plane)
     assert plane.kinds(task) == []

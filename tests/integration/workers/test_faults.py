@@ -12,7 +12,8 @@ import pytest
 from pointsman_contract.keys import CONTROL
 from pointsman_contract.message import VERSION
 from tests.integration.workers.conftest import LIBRARY, Valkey, Worker
-from tests.integration.workers.support import ControlPlane, until
+from tests.integration.workers.support import ControlPlane
+from tests.stand.waiting import until_now
 
 StartWorker = Callable[..., Worker]
 
@@ -31,8 +32,8 @@ def test_child_killed_mid_task_is_reported_by_its_parent(own_plane: ControlPlane
     own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
     assert own_plane.kinds(task) == ["started", "failed"]
     assert own_plane.claim(task)["state"] == "done"
-    until(lambda: own_plane.unacknowledged() == 0, "the acknowledgement")
-    until(lambda: own_plane.beats()[0]["running"] == [], "a beat without the attempt")
+    until_now(lambda: own_plane.unacknowledged() == 0, "the acknowledgement")
+    until_now(lambda: own_plane.beats()[0]["running"] == [], "a beat without the attempt")
 
 
 def test_body_that_exits_is_reported_as_failed(own_plane: ControlPlane, start_worker: StartWorker) -> None:
@@ -52,7 +53,7 @@ def test_hard_time_limit_is_reported_by_the_parent(own_plane: ControlPlane, star
     assert event.body["error"]["type"] == "TimeLimitExceeded"
     assert event.body["timed_out"] is True
     assert event.body["run_seconds"] >= 1
-    until(lambda: own_plane.unacknowledged() == 0, "the acknowledgement")
+    until_now(lambda: own_plane.unacknowledged() == 0, "the acknowledgement")
     own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
     assert own_plane.kinds(task) == ["started", "failed"]
 
@@ -74,8 +75,8 @@ def test_gate_waits_until_the_epoch_is_open(own_plane: ControlPlane, start_worke
     task = own_plane.publish("noop")
     own_plane.redis.hset(CONTROL, "open", "0")
     start_worker("-c", "1")
-    until(lambda: own_plane.unacknowledged() == 1, "the message to be taken", 40)
-    until(lambda: [beat for beat in own_plane.beats() if beat["counter"] > 1], "beats go on")
+    until_now(lambda: own_plane.unacknowledged() == 1, "the message to be taken", 40)
+    until_now(lambda: [beat for beat in own_plane.beats() if beat["counter"] > 1], "beats go on")
     assert own_plane.kinds(task) == []
     own_plane.open()
     own_plane.wait_for(task, "succeeded")
@@ -86,7 +87,7 @@ def test_gate_waits_while_memory_is_short(own_plane: ControlPlane, start_worker:
     task = own_plane.publish("noop")
     own_plane.redis.hset(CONTROL, "memory_percent", "86")
     start_worker("-c", "1")
-    until(lambda: own_plane.unacknowledged() == 1, "the message to be taken", 40)
+    until_now(lambda: own_plane.unacknowledged() == 1, "the message to be taken", 40)
     own_plane.redis.hset(CONTROL, "memory_percent", "50")
     own_plane.wait_for(task, "succeeded")
 
@@ -96,7 +97,7 @@ def test_long_wait_at_the_gate_gives_the_message_back(own_plane: ControlPlane, s
     task = own_plane.publish("noop")
     own_plane.redis.hset(CONTROL, "open", "0")
     worker = start_worker("-c", "1", POINTSMAN_GATE_WAIT_SECONDS="0.5")
-    until(lambda: "goes back to its queue" in worker.text(), "the message to go back", 40)
+    until_now(lambda: "goes back to its queue" in worker.text(), "the message to go back", 40)
     own_plane.open()
     own_plane.wait_for(task, "succeeded")
     assert own_plane.kinds(task) == ["started", "succeeded"]
@@ -107,8 +108,8 @@ def test_warm_shutdown_gives_a_waiting_message_back(own_plane: ControlPlane, sta
     task = own_plane.publish("noop")
     own_plane.redis.hset(CONTROL, "open", "0")
     worker = start_worker("-c", "1", POINTSMAN_GATE_WAIT_SECONDS="60")
-    until(lambda: own_plane.unacknowledged() == 1, "the message to be taken", 40)
-    until(lambda: "received" in worker.text(), "the message to reach a child")
+    until_now(lambda: own_plane.unacknowledged() == 1, "the message to be taken", 40)
+    until_now(lambda: "received" in worker.text(), "the message to reach a child")
     assert worker.stop() == 0
     assert own_plane.unacknowledged() == 0
     assert own_plane.redis.llen("maintenance\x06\x167") == 1
@@ -125,7 +126,7 @@ def test_warm_shutdown_ends_what_runs_and_takes_the_beat_away(
     worker = start_worker("-c", "1")
     task = own_plane.publish("sleep", 2)
     own_plane.wait_for(task, "started", 40)
-    until(own_plane.beats, "a beat")
+    until_now(own_plane.beats, "a beat")
     assert worker.stop() == 0
     assert own_plane.kinds(task) == ["started", "succeeded"]
     assert own_plane.unacknowledged() == 0
@@ -143,10 +144,10 @@ def test_outcome_is_appended_again_when_valkey_comes_back_empty(
     own_plane.wait_for(running, "started")
     valkey.kill()
     valkey.start()
-    until(own_plane.beats, "a beat on the new server")
+    until_now(own_plane.beats, "a beat on the new server")
     assert own_plane.beats()[0]["epoch"] == 0
     own_plane.declare(2, opened=False)
-    until(lambda: own_plane.beats()[0]["epoch"] == 2, "a beat under the new epoch")
+    until_now(lambda: own_plane.beats()[0]["epoch"] == 2, "a beat under the new epoch")
     again = own_plane.events(done, "succeeded")
     assert [event.attempt for event in again] == [1]
     own_plane.open()
@@ -164,7 +165,7 @@ def test_body_that_ends_while_valkey_is_away_is_reported_afterwards(
     own_plane.wait_for(task, "started", 40)
     valkey.kill()
     (tmp_path / "end").touch()
-    until(lambda: f"the outcome of task {task} is not accepted yet" in worker.text(), "a report that fails")
+    until_now(lambda: f"the outcome of task {task} is not accepted yet" in worker.text(), "a report that fails")
     valkey.start()
     own_plane.declare(2)
     assert own_plane.wait_for(task, "succeeded").attempt == 1
@@ -180,7 +181,7 @@ def test_outcome_outlives_its_child_when_valkey_is_away(
     own_plane.wait_for(task, "started", 40)
     valkey.kill()
     (tmp_path / "end").touch()
-    until(lambda: f"the outcome of task {task} is not accepted yet" in worker.text(), "a report that fails")
+    until_now(lambda: f"the outcome of task {task} is not accepted yet" in worker.text(), "a report that fails")
     for child in worker.children():
         os.kill(child, signal.SIGKILL)
     valkey.start()
@@ -197,7 +198,7 @@ def test_recorded_outcome_is_not_appended_again(
     own_plane.wait_for(old, "succeeded", 40)
     own_plane.record_all()
     # The keeper looks every half second; when it appends a later outcome again, it had looked.
-    until(lambda: [beat for beat in own_plane.beats() if beat["counter"] > 2], "some seconds to pass")
+    until_now(lambda: [beat for beat in own_plane.beats() if beat["counter"] > 2], "some seconds to pass")
     new = own_plane.publish("echo", "new")
     own_plane.wait_for(new, "succeeded")
     valkey.kill()
@@ -213,11 +214,11 @@ def test_message_of_an_unknown_task_type_is_kept_until_redis_has_the_note_of_it(
     """No epoch is valid yet, so that nothing can be reported."""
     worker = start_worker("-c", "1")
     task = own_plane.publish("nobody.knows", age_seconds=1.0)
-    until(lambda: "is dropped and reported" in worker.text(), "the message to arrive", 40)
+    until_now(lambda: "is dropped and reported" in worker.text(), "the message to arrive", 40)
     assert own_plane.unacknowledged() == 1
     own_plane.declare(1)
     own_plane.wait_for(task, "unknown")
-    until(lambda: own_plane.unacknowledged() == 0, "the acknowledgement")
+    until_now(lambda: own_plane.unacknowledged() == 0, "the acknowledgement")
 
 
 def test_worker_outlives_a_redis_whose_memory_is_full(own_plane: ControlPlane, start_worker: StartWorker) -> None:
@@ -228,7 +229,7 @@ def test_worker_outlives_a_redis_whose_memory_is_full(own_plane: ControlPlane, s
     own_plane.publish("noop")
     own_plane.redis.config_set("maxmemory", 1)
     worker.process.send_signal(signal.SIGCONT)
-    until(lambda: "command not allowed when used memory" in worker.text(), "the refusal")
+    until_now(lambda: "command not allowed when used memory" in worker.text(), "the refusal")
     own_plane.redis.config_set("maxmemory", 0)
     own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
     assert worker.process.poll() is None
@@ -258,8 +259,8 @@ def test_pool_without_time_limits_runs_managed_tasks_when_allowed(
     own_plane.declare(1)
     worker = start_worker("-P", pool, "-c", "2", POINTSMAN_ALLOW_POOL_WITHOUT_TIME_LIMITS="true")
     own_plane.wait_for(own_plane.publish("echo", 1), "succeeded", 40)
-    until(lambda: own_plane.unacknowledged() == 0, "the acknowledgement")
-    until(lambda: own_plane.beats(), "a beat")
+    until_now(lambda: own_plane.unacknowledged() == 0, "the acknowledgement")
+    until_now(lambda: own_plane.beats(), "a beat")
     assert worker.stop() == 0
 
 
@@ -289,7 +290,7 @@ def test_a_step_waits_for_redis_and_then_happens_once(
     own_plane.wait_for(task, "started", 40)
     valkey.kill()
     go.touch()
-    until(lambda: "no beat: Redis does not answer" in worker.text(), "the parent to miss Redis")
+    until_now(lambda: "no beat: Redis does not answer" in worker.text(), "the parent to miss Redis")
     assert not ledger.exists()
     valkey.start()
     own_plane.declare(2)
@@ -312,9 +313,9 @@ def test_message_with_a_body_of_another_shape_does_not_end_the_worker(
         "properties": properties,
     }
     own_plane.redis.lpush("maintenance", json.dumps(strange))
-    until(lambda: "are set aside: " in worker.text(), "the worker to say what it met", 40)
+    until_now(lambda: "are set aside: " in worker.text(), "the worker to say what it met", 40)
     own_plane.wait_for(own_plane.publish("noop"), "succeeded", 40)
-    until(lambda: own_plane.unacknowledged() == 0, "nothing to be left")
+    until_now(lambda: own_plane.unacknowledged() == 0, "nothing to be left")
     assert worker.process.poll() is None
 
 
@@ -347,5 +348,5 @@ def test_worker_with_another_visibility_timeout_is_refused_at_start(
     assert other.process.wait(40) != 0
     assert "visibility timeout of 3600 s, this one has 120 s" in other.text()
     same = start_worker("-c", "1")
-    until(lambda: len(own_plane.beats()) == 2, "the third to come up", 40)
+    until_now(lambda: len(own_plane.beats()) == 2, "the third to come up", 40)
     assert same.process.poll() is None

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from pointsman_contract.events import EventKind
+from tests.stand.waiting import until_now
 
 from .conftest import LIBRARY, Valkey, Worker
-from .support import ControlPlane, until
+from .support import ControlPlane
 
 
 def test_an_async_body_succeeds(library_worker: ControlPlane) -> None:
@@ -27,7 +28,7 @@ def test_a_retry_of_an_async_body_names_its_delay(library_worker: ControlPlane) 
     assert (body["retry_in_seconds"], body["error"]["type"]) == (1.0, "ValueError")
     second = library_worker.publish("library.async_retry", task=task, after=1, dispatch=2)
     assert library_worker.wait_for(second, "succeeded").body["result"] == "1"
-    until(lambda: library_worker.unacknowledged() == 0, "the acknowledgements")
+    until_now(lambda: library_worker.unacknowledged() == 0, "the acknowledgements")
 
 
 def test_a_result_that_is_ignored_is_not_kept(library_worker: ControlPlane) -> None:
@@ -47,8 +48,8 @@ def test_celerys_hooks_see_a_retry_and_then_a_failure(library_worker: ControlPla
     task = library_worker.publish("library.hooks", str(ledger), max_attempts=2)
     library_worker.wait_for(task, "failed")
     library_worker.publish("library.hooks", str(ledger), task=task, after=1, dispatch=2, max_attempts=2)
-    until(lambda: len(library_worker.events(task, "failed")) == 2, "the second failure")
-    until(
+    until_now(lambda: len(library_worker.events(task, "failed")) == 2, "the second failure")
+    until_now(
         lambda: ledger.exists() and ledger.read_text().splitlines() == ["retry always", "failure always"], "both hooks"
     )
 
@@ -78,7 +79,7 @@ def test_a_plain_celery_call_of_an_async_task_has_its_result(
     task = library_worker.publish("library.async", 1)
     library_worker.wait_for(task, "succeeded")
     called = celery_call(shared_valkey.url, "library.async", "[4]")
-    native = until(
+    native = until_now(
         lambda: [event for event in library_worker.events(kind="native") if event.task == called],
         "the native run",
     )[0]
@@ -94,7 +95,9 @@ def test_a_task_for_plain_celery_alone_runs_so_and_a_managed_message_of_it_does_
     task = library_worker.publish("library.plain_only")
     assert library_worker.wait_for(task, "unknown").body["task_type"] == "library.plain_only"
     called = celery_call(shared_valkey.url, "library.plain_only", "[]")
-    native = until(lambda: [e for e in library_worker.events(kind="native") if e.task == called], "the native run")[0]
+    native = until_now(lambda: [e for e in library_worker.events(kind="native") if e.task == called], "the native run")[
+        0
+    ]
     assert native.body["state"] == "SUCCESS"
     assert library_worker.kinds(task) == ["unknown"]
 

@@ -16,7 +16,8 @@ from pointsman_contract.queues import STEPS, list_key
 from pointsman_contract.set_aside import MOST_KEPT
 from tests.integration.workers.conftest import Worker
 from tests.integration.workers.message_grammar import LIST, QUEUE, Grammar
-from tests.integration.workers.support import ControlPlane, until
+from tests.integration.workers.support import ControlPlane
+from tests.stand.waiting import until_now
 
 COUNT = int(os.environ.get("POINTSMAN_MALFORMED_MESSAGES", "2000"))
 SEED = int(os.environ.get("POINTSMAN_SEED", "0")) or random.SystemRandom().randrange(2**32)
@@ -37,7 +38,7 @@ def test_whatever_a_message_is_the_node_lives_and_it_is_run_or_set_aside(
     sys.stdout.write(f"{COUNT} messages (POINTSMAN_MALFORMED_MESSAGES) of seed {SEED} (POINTSMAN_SEED)\n")
     own_plane.declare(1)
     node = start_worker("-c", "2", "-Q", QUEUE, POINTSMAN_TRANSPORT=transport)
-    until(lambda: own_plane.events(kind="catalogue"), "it to come up", 60)
+    until_now(lambda: own_plane.events(kind="catalogue"), "it to come up", 60)
     sent = list(Grammar(SEED, epoch=1).messages(COUNT))
     good = []
     for start in range(0, COUNT, _BATCH):
@@ -46,7 +47,7 @@ def test_whatever_a_message_is_the_node_lives_and_it_is_run_or_set_aside(
             good.append(own_plane.publish("noop"))
         _until_taken(own_plane)
         assert node.process.poll() is None, node.text()[-3000:]
-    until(lambda: _is_settled(own_plane, len(sent), len(good)), "all to be told", 20)
+    until_now(lambda: _is_settled(own_plane, len(sent), len(good)), "all to be told", 20)
     assert node.process.poll() is None
     fates = _fates(own_plane)
     sys.stdout.write(f"{dict(fates)}, for {_reasons(own_plane)}\n")
@@ -63,7 +64,7 @@ def _reasons(plane: ControlPlane) -> Counter[str]:
 
 def _until_taken(plane: ControlPlane) -> None:
     try:
-        until(lambda: left(plane) == 0, "the messages to be taken", 20)
+        until_now(lambda: left(plane) == 0, "the messages to be taken", 20)
     except AssertionError as error:
         with redis.Redis.from_url(plane.url) as client:
             error.add_note(f"left: {client.hgetall('unacked')}"[:5000])

@@ -12,7 +12,8 @@ from pointsman_contract.events import RESULT_BYTES, TRACEBACK_BYTES
 from pointsman_contract.keys import claim
 from pointsman_contract.nodes import AS_ROOT
 from tests.integration.workers.conftest import Worker
-from tests.integration.workers.support import ControlPlane, until
+from tests.integration.workers.support import ControlPlane
+from tests.stand.waiting import until_now
 
 CANCELLED, RELEASED = "018f2f0e-0000-7000-8000-000000000001", "018f2f0e-0000-7000-8000-000000000002"
 
@@ -28,7 +29,7 @@ def test_result_is_reported_and_message_acknowledged(plane: ControlPlane) -> Non
     assert event.body["run_seconds"] >= 0
     assert plane.kinds(task) == ["started", "succeeded"]
     assert plane.claim(task)["state"] == "done"
-    until(lambda: plane.unacknowledged() == 0, "the acknowledgement")
+    until_now(lambda: plane.unacknowledged() == 0, "the acknowledgement")
     assert plane.redis.exists(f"celery-task-meta-{task}") == 0
 
 
@@ -43,7 +44,7 @@ def test_failure_is_reported_with_its_traceback(plane: ControlPlane) -> None:
     assert "diagnostics.py" in event.body["error"]["traceback"]
     assert "base.py" not in event.body["error"]["traceback"]
     assert not event.body.get("permanent")
-    until(lambda: plane.unacknowledged() == 0, "the acknowledgement")
+    until_now(lambda: plane.unacknowledged() == 0, "the acknowledgement")
 
 
 def test_permanent_error_is_reported_as_permanent(plane: ControlPlane) -> None:
@@ -126,7 +127,7 @@ def test_old_message_without_a_claim_asks(plane: ControlPlane) -> None:
     task = plane.publish("noop", age_seconds=3600)
     plane.wait_for(task, "ask")
     assert plane.kinds(task) == ["ask"]
-    until(lambda: plane.unacknowledged() == 0, "the acknowledgement")
+    until_now(lambda: plane.unacknowledged() == 0, "the acknowledgement")
 
 
 def test_expired_message_does_not_run(plane: ControlPlane) -> None:
@@ -141,7 +142,7 @@ def test_cancelled_message_does_not_run(plane: ControlPlane) -> None:
     plane.publish("noop", task=CANCELLED)
     marker = plane.publish("noop")
     plane.wait_for(marker, "succeeded")
-    until(lambda: plane.unacknowledged() == 0, "the acknowledgement")
+    until_now(lambda: plane.unacknowledged() == 0, "the acknowledgement")
     assert plane.kinds(CANCELLED) == []
 
 
@@ -164,14 +165,14 @@ def test_unknown_task_type_is_reported_and_dropped(plane: ControlPlane) -> None:
     event = plane.wait_for(task, "unknown")
     assert event.body["task_type"] == "nobody.knows"
     assert event.body["queue"] == "reports"
-    until(lambda: plane.unacknowledged() == 0, "the acknowledgement")
+    until_now(lambda: plane.unacknowledged() == 0, "the acknowledgement")
     assert plane.redis.exists(f"celery-task-meta-{task}") == 0
 
 
 def test_unsupported_message_version_is_reported_and_dropped(plane: ControlPlane, shared_worker: Worker) -> None:
     task = plane.publish("noop", version=99)
     plane.wait_for(task, "unknown")
-    until(lambda: plane.unacknowledged() == 0, "the acknowledgement")
+    until_now(lambda: plane.unacknowledged() == 0, "the acknowledgement")
     assert plane.kinds(task) == ["unknown"]
     assert "version" in shared_worker.text()
 
@@ -182,7 +183,7 @@ def test_an_error_forges_no_line_of_the_workers_log_and_commands_no_terminal(
     forged = "[2026-11-28 12:00:00,000: INFO/MainProcess] forged"
     task = plane.publish("fail", message=f"boom\n{forged} \x1b[2J", permanent=True)
     plane.wait_for(task, "failed")
-    until(lambda: forged in shared_worker.text(), "the error in the log")
+    until_now(lambda: forged in shared_worker.text(), "the error in the log")
     assert not [line for line in shared_worker.text().splitlines() if line.startswith(forged)]
     assert "\x1b" not in shared_worker.text()
     assert plane.events(task, "failed")[0].body["error"]["message"].startswith("boom\n"), "only the log changes it"
@@ -209,11 +210,11 @@ def test_beat_names_the_running_attempt(plane: ControlPlane) -> None:
     task = plane.publish("sleep", 5)
     plane.wait_for(task, "started")
     attempt = {"task": task, "attempt": 1, "token": plane.claim(task)["token"]}
-    until(lambda: attempt in plane.beats()[0]["running"], "a beat with the attempt")
+    until_now(lambda: attempt in plane.beats()[0]["running"], "a beat with the attempt")
     beat = plane.beats()[0]
     assert (beat["name"], beat["pool"], beat["processes"], beat["epoch"]) == ("shared@test", "shared", 2, 1)
-    later = until(lambda: [one for one in plane.beats() if one["counter"] > beat["counter"]], "the next beat")[0]
-    until(lambda: plane.beats()[0]["consuming"] > later["consuming"], "the consumer's count")
+    later = until_now(lambda: [one for one in plane.beats() if one["counter"] > beat["counter"]], "the next beat")[0]
+    until_now(lambda: plane.beats()[0]["consuming"] > later["consuming"], "the consumer's count")
     plane.wait_for(task, "succeeded")
 
 
@@ -238,8 +239,8 @@ def test_hook_that_raises_no_exception_does_not_make_its_run_look_unclaimed(
 ) -> None:
     task = plane.publish("sample.rude_hook")
     plane.wait_for(task, "succeeded")
-    until(lambda: f"what follows the outcome of task {task} raised" in shared_worker.text(), "the log to tell")
-    until(lambda: plane.unacknowledged() == 0, "the acknowledgement")
+    until_now(lambda: f"what follows the outcome of task {task} raised" in shared_worker.text(), "the log to tell")
+    until_now(lambda: plane.unacknowledged() == 0, "the acknowledgement")
     assert plane.kinds(task) == ["started", "succeeded"]
     assert f"task {task} was not claimed" not in shared_worker.text()
 

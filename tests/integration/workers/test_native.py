@@ -13,7 +13,8 @@ from pointsman.app import configuration
 from pointsman.settings import settings
 from pointsman_contract.queues import list_key
 from tests.integration.workers.conftest import Worker
-from tests.integration.workers.support import ControlPlane, until
+from tests.integration.workers.support import ControlPlane
+from tests.stand.waiting import until_now
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,9 @@ def sample(shared_worker: Worker) -> Iterator[Any]:
 
 def native(plane: ControlPlane, task_type: str, task: str) -> dict[str, Any]:
     """The body of the recorded run."""
-    return until(lambda: [one for one in plane.events(task, "native") if one.body["task_type"] == task_type])[0].body
+    return until_now(lambda: [one for one in plane.events(task, "native") if one.body["task_type"] == task_type])[
+        0
+    ].body
 
 
 def test_direct_call_runs_the_function(sample: Any) -> None:
@@ -114,7 +117,7 @@ def test_priority_outside_the_scale_is_refused(sample: Any) -> None:
 def test_native_retry_keeps_its_priority(plane: ControlPlane, sample: Any) -> None:
     result = sample.retry.apply_async(priority=8)
     assert result.get(timeout=20) == [1, 8]
-    until(lambda: len(plane.events(result.id, "native")) == 2, "two records")
+    until_now(lambda: len(plane.events(result.id, "native")) == 2, "two records")
     assert {event.body["state"] for event in plane.events(result.id, "native")} == {"RETRY", "SUCCESS"}
 
 
@@ -133,7 +136,7 @@ def test_queue_listed_first_is_emptied_first(
 ) -> None:
     _publish_in_no_order(own_plane, tmp_path)
     start_worker("-c", "1")
-    ran = until(lambda: _ran(tmp_path), "all to run", 40)
+    ran = until_now(lambda: _ran(tmp_path), "all to run", 40)
     assert ran == ["critical 10", "email 7", "reports 10", "reports 6", "maintenance 3", "maintenance 0"]
 
 
@@ -142,7 +145,7 @@ def test_more_urgent_message_comes_first_on_the_stock_transport(
 ) -> None:
     _publish_in_no_order(own_plane, tmp_path)
     start_worker("-c", "1", POINTSMAN_TRANSPORT="stock")
-    ran = until(lambda: _ran(tmp_path), "all to run", 40)
+    ran = until_now(lambda: _ran(tmp_path), "all to run", 40)
     assert [int(line.split()[1]) for line in ran] == [10, 10, 7, 6, 3, 0]
 
 

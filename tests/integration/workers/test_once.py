@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from pointsman_contract.keys import claim, once
+from tests.stand.waiting import until_now
 
 from .conftest import Valkey
-from .support import ControlPlane, until
+from .support import ControlPlane
 from .test_library import celery_call
 
 
@@ -37,7 +38,7 @@ def test_a_step_in_a_thread_happens_once_and_is_refused_where_the_run_is_not_kno
     ledger = tmp_path / "ledger"
     task = library_worker.publish("library.once_in_threads", str(ledger))
     for attempt in (1, 2, 3):
-        until(partial(_have_failed, library_worker, task, attempt), f"failure {attempt}")
+        until_now(partial(_have_failed, library_worker, task, attempt), f"failure {attempt}")
         if attempt < 3:
             library_worker.publish(
                 "library.once_in_threads", str(ledger), task=task, after=attempt, dispatch=attempt + 1
@@ -60,7 +61,9 @@ def test_an_attempt_that_was_given_up_does_not_begin_a_step(library_worker: Cont
 
 def test_a_plain_celery_run_is_refused(library_worker: ControlPlane, shared_valkey: Valkey, tmp_path: Path) -> None:
     called = celery_call(shared_valkey.url, "library.once", f'["{tmp_path / "ledger"}", "finish"]')
-    native = until(lambda: [e for e in library_worker.events(kind="native") if e.task == called], "the native run")[0]
+    native = until_now(lambda: [e for e in library_worker.events(kind="native") if e.task == called], "the native run")[
+        0
+    ]
     assert native.body["error"]["type"] == "OnceNotManaged"
     assert not (tmp_path / "ledger").exists()
 

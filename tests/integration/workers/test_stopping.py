@@ -5,7 +5,8 @@ import signal
 from collections.abc import Callable
 
 from tests.integration.workers.conftest import Worker
-from tests.integration.workers.support import ControlPlane, Event, until
+from tests.integration.workers.support import ControlPlane, Event
+from tests.stand.waiting import until_now
 
 StartWorker = Callable[..., Worker]
 
@@ -13,7 +14,7 @@ StartWorker = Callable[..., Worker]
 def begin(plane: ControlPlane, *tasks: str) -> None:
     for task in tasks:
         plane.wait_for(task, "started", 40)
-    until(lambda: [beat for beat in plane.beats() if len(beat["running"]) == len(tasks)], "a beat that names them")
+    until_now(lambda: [beat for beat in plane.beats() if len(beat["running"]) == len(tasks)], "a beat that names them")
 
 
 def assert_interrupted(event: Event) -> None:

@@ -2,7 +2,9 @@
 
 import pytest
 
-from .support import ControlPlane, until
+from tests.stand.waiting import until_now
+
+from .support import ControlPlane
 
 
 @pytest.mark.parametrize(
@@ -19,7 +21,7 @@ def test_a_body_that_does_not_listen_is_killed_at_its_hard_limit(
     assert body["retry_in_seconds"] >= 0
     assert library_worker.wait_for(library_worker.publish("library.async", 5), "succeeded").body["result"] == "10"
     assert library_worker.kinds(task) == ["started", "failed"]
-    until(lambda: library_worker.unacknowledged() <= 1, "the acknowledgement")
+    until_now(lambda: library_worker.unacknowledged() <= 1, "the acknowledgement")
 
 
 def test_a_body_blocked_in_c_is_killed_when_it_is_cancelled(library_worker: ControlPlane) -> None:

@@ -15,7 +15,8 @@ from pointsman_contract import keys
 from pointsman_contract.queues import STEPS, list_key
 from pointsman_service.broker import Envelope, encode
 from tests.integration.workers.conftest import Valkey
-from tests.integration.workers.support import ControlPlane, until
+from tests.integration.workers.support import ControlPlane
+from tests.stand.waiting import until_now
 
 QUEUES = ["first", "second"]
 OPTIONS = {
@@ -61,7 +62,7 @@ class Node:
         """Until Redis holds its BRPOP."""
         with pytest.raises(TimeoutError):
             self.connection.drain_events(timeout=0.01)
-        until(lambda: self._blocked(client), "the node to wait")
+        until_now(lambda: self._blocked(client), "the node to wait")
 
     def _blocked(self, client: Any) -> bool:
         self.send_next()
@@ -198,10 +199,10 @@ def test_message_is_not_popped_before_it_is_noted(
     nodes = [start(), start()]
     for node in nodes:
         node.wait_idle(client)
-    until(lambda: int(client.info("clients")["blocked_clients"]) == 2, "both to wait")
+    until_now(lambda: int(client.info("clients")["blocked_clients"]) == 2, "both to wait")
     publish("a", kind="ours")
     assert (client.llen("first"), unacked(client)) == (1, {})
-    until(lambda: _gather(nodes) == ["a"], "one of them to fetch it")
+    until_now(lambda: _gather(nodes) == ["a"], "one of them to fetch it")
 
 
 def test_one_message_does_not_wake_every_idle_node(
@@ -210,7 +211,7 @@ def test_one_message_does_not_wake_every_idle_node(
     nodes = [start() for _ in range(5)]
     for node in nodes:
         node.wait_idle(client)
-    until(lambda: int(client.info("clients")["blocked_clients"]) == 5, "all to wait")
+    until_now(lambda: int(client.info("clients")["blocked_clients"]) == 5, "all to wait")
     publish("a", kind="ours")
     assert int(client.info("clients")["blocked_clients"]) == 3, "one, and the listener"
 
@@ -246,7 +247,7 @@ def test_answer_lost_on_the_way_gives_its_messages_back(
     publish("a")
     node = start()
     node.send_next()
-    until(lambda: unacked(client), "the fetch to be done")
+    until_now(lambda: unacked(client), "the fetch to be done")
     node.channel.client.connection.disconnect()
     node.close()
     assert (unacked(client), client.llen("first"), client.zcard("unacked_index")) == ({}, 1, 0)
@@ -258,7 +259,7 @@ def test_messages_of_a_fetch_under_way_are_given_back_by_a_closing_node(
     publish("a")
     node = start()
     node.send_next()
-    until(lambda: unacked(client), "the fetch to be done")
+    until_now(lambda: unacked(client), "the fetch to be done")
     node.close()
     assert (node.got, unacked(client), client.llen("first")) == ([], {}, 1)
 
@@ -273,7 +274,7 @@ def test_what_a_lost_connection_cannot_settle_is_settled_by_the_next(
     node.transport.defer_acknowledgements(True)
     node.got[0].ack()
     node.send_next()
-    until(lambda: client.llen("first") == 0, "the fetch to be done")
+    until_now(lambda: client.llen("first") == 0, "the fetch to be done")
     node.channel.client.connection.disconnect()
     client.client_pause(1000, all=True)
     node.close()
@@ -297,7 +298,7 @@ def test_message_fetched_for_a_cancelled_consumer_goes_back(
     publish("b", "second")
     node = start()
     node.send_next()
-    until(lambda: len(unacked(client)) == 2, "the fetch to be done")
+    until_now(lambda: len(unacked(client)) == 2, "the fetch to be done")
     node.consumer.cancel_by_queue("first")
     assert node.drain() == ["b"]
     assert (len(unacked(client)), client.llen("first")) == (1, 1)
@@ -327,7 +328,7 @@ def test_deferred_acknowledgement_goes_with_the_next_fetch(
     assert len(unacked(client)) == 1
     calls = client.info("commandstats").get("cmdstat_multi", {"calls": 0})["calls"]
     node.send_next()
-    until(lambda: not unacked(client), "the acknowledgement")
+    until_now(lambda: not unacked(client), "the acknowledgement")
     assert client.zcard("unacked_index") == 0
     assert client.info("commandstats").get("cmdstat_multi", {"calls": 0})["calls"] == calls, "no round trip of its own"
 
@@ -422,7 +423,7 @@ def test_garbage_is_set_aside_and_logged(
         node.wait_idle(client)
     client.lpush("first", text)
     publish("a")
-    until(lambda: _gather([node]) == ["a"], "the message behind it")
+    until_now(lambda: _gather([node]) == ["a"], "the message behind it")
     assert f"{len(text)} bytes on queue first are set aside" in caplog.text
     node.got[0].ack()
     assert (unacked(client), client.llen("first")) == ({}, 0)
@@ -505,7 +506,7 @@ def test_what_is_no_message_is_set_aside_when_it_would_be_given_back(
     client.lpush("first", json.dumps(message | {"body": 5}))
     node = start()
     node.send_next()
-    until(lambda: unacked(client), "the fetch to be done")
+    until_now(lambda: unacked(client), "the fetch to be done")
     node.channel.client.connection.disconnect()
     node.close()
     assert (client.llen("first"), client.xlen(keys.SET_ASIDE)) == (0, 1)
@@ -585,7 +586,7 @@ def test_control_plane_rings_for_what_it_publishes(own_plane: ControlPlane, clie
 
 
 def _gather_all(node: Node, count: int) -> list[str]:
-    until(lambda: len(_gather([node])) == count, "the messages")
+    until_now(lambda: len(_gather([node])) == count, "the messages")
     return node.bodies()
 
 

@@ -9,7 +9,8 @@ import psutil
 from pointsman_contract.message import delivery_tag
 from pointsman_contract.queues import STEPS, list_key
 from tests.integration.workers.conftest import Valkey, Worker
-from tests.integration.workers.support import ControlPlane, until
+from tests.integration.workers.support import ControlPlane
+from tests.stand.waiting import until_now
 
 StartWorker = Callable[..., Worker]
 QUEUE = ("-Q", "maintenance")
@@ -25,7 +26,7 @@ def blocked(plane: ControlPlane) -> bool:
 
 
 def until_more_than(succeeded: int, plane: ControlPlane, what: str) -> None:
-    until(lambda: len(plane.events(kind="succeeded")) > succeeded, what, 60)
+    until_now(lambda: len(plane.events(kind="succeeded")) > succeeded, what, 60)
 
 
 def test_nodes_of_both_transports_share_a_queue_while_their_connections_are_killed(
@@ -34,14 +35,14 @@ def test_nodes_of_both_transports_share_a_queue_while_their_connections_are_kill
     own_plane.declare(1)
     start_worker("-c", "2", *QUEUE)
     start_worker("-c", "2", *QUEUE, POINTSMAN_TRANSPORT="stock")
-    until(lambda: len(own_plane.events(kind="catalogue")) == 2, "both to come up", 60)
+    until_now(lambda: len(own_plane.events(kind="catalogue")) == 2, "both to come up", 60)
     tasks = [own_plane.publish("sample.busy", 0.05) for _ in range(20)]
     for killed in range(3):
         done = len(own_plane.events(kind="succeeded"))
         own_plane.redis.client_kill_filter(_type="normal", skipme=True)
         tasks += [own_plane.publish("sample.busy", 0.05) for _ in range(10)]
         until_more_than(done, own_plane, f"progress after kill {killed}")
-    until(lambda: waiting(own_plane) == 0, "the queue to be empty", 60)
+    until_now(lambda: waiting(own_plane) == 0, "the queue to be empty", 60)
     # kombu may lose a message to a dead connection, or keep it unacknowledged, so not all need to succeed.
     assert {event.task for event in own_plane.events(kind="succeeded")} <= set(tasks)
     by = {event.body["worker"].split("@")[0] for event in own_plane.events(kind="succeeded")}
@@ -51,7 +52,7 @@ def test_nodes_of_both_transports_share_a_queue_while_their_connections_are_kill
 def test_nothing_is_lost_while_connections_are_killed(own_plane: ControlPlane, start_worker: StartWorker) -> None:
     own_plane.declare(1)
     start_worker("-c", "2", *QUEUE)
-    until(lambda: own_plane.events(kind="catalogue"), "it to come up", 60)
+    until_now(lambda: own_plane.events(kind="catalogue"), "it to come up", 60)
     tasks: list[str] = []
     for killed in range(5):
         tasks += [own_plane.publish("sample.busy", 0.02) for _ in range(10)]
@@ -59,8 +60,8 @@ def test_nothing_is_lost_while_connections_are_killed(own_plane: ControlPlane, s
         own_plane.redis.client_kill_filter(_type="normal", skipme=True)
         until_more_than(done, own_plane, f"progress after kill {killed}")
     # A report whose answer got lost is told twice.
-    until(lambda: {event.task for event in own_plane.events(kind="succeeded")} == set(tasks), "all to succeed", 60)
-    until(lambda: waiting(own_plane) + own_plane.unacknowledged() == 0, "nothing to be left", 60)
+    until_now(lambda: {event.task for event in own_plane.events(kind="succeeded")} == set(tasks), "all to succeed", 60)
+    until_now(lambda: waiting(own_plane) + own_plane.unacknowledged() == 0, "nothing to be left", 60)
     attempts = {(event.task, event.attempt) for event in own_plane.events(kind="succeeded")}
     assert len(attempts) == len(tasks), "a task ran twice"
 
@@ -68,7 +69,7 @@ def test_nothing_is_lost_while_connections_are_killed(own_plane: ControlPlane, s
 def test_message_sent_to_a_frozen_node_is_not_lost_with_it(own_plane: ControlPlane, start_worker: StartWorker) -> None:
     own_plane.declare(1)
     frozen = start_worker("-c", "1", *QUEUE)
-    until(lambda: own_plane.events(kind="catalogue") and blocked(own_plane), "it to wait", 60)
+    until_now(lambda: own_plane.events(kind="catalogue") and blocked(own_plane), "it to wait", 60)
     os.killpg(frozen.process.pid, signal.SIGSTOP)
     task = own_plane.publish("noop")
     assert waiting(own_plane) == 1
@@ -85,7 +86,7 @@ def test_message_of_a_killed_node_is_noted_and_its_beat_named_it(
     killed = start_worker("-c", "1", "--prefetch-multiplier", "2", *QUEUE)
     tasks = [own_plane.publish("sample.busy", 60) for _ in range(3)]
     tags = sorted(delivery_tag(task, 1) for task in tasks[:2])
-    until(lambda: any(sorted(beat["reserved"]) == tags for beat in own_plane.beats()), "a beat to name them", 60)
+    until_now(lambda: any(sorted(beat["reserved"]) == tags for beat in own_plane.beats()), "a beat to name them", 60)
     psutil.Process(killed.process.pid).kill()
     killed.process.wait()
     assert sorted(own_plane.redis.hkeys("unacked")) == tags
@@ -110,9 +111,9 @@ def test_beat_names_what_control_commands_made_the_node_consume(plane: ControlPl
 
     before = queues()
     shared_worker.celery("control", "add_consumer", "afterwards")
-    until(lambda: queues() == [*before, "afterwards"], "the beat to name it")
+    until_now(lambda: queues() == [*before, "afterwards"], "the beat to name it")
     shared_worker.celery("control", "cancel_consumer", "afterwards")
-    until(lambda: queues() == before, "the beat not to name it")
+    until_now(lambda: queues() == before, "the beat not to name it")
 
 
 def test_worker_reconnects_when_valkey_restarts(
@@ -120,7 +121,7 @@ def test_worker_reconnects_when_valkey_restarts(
 ) -> None:
     own_plane.declare(1)
     start_worker("-c", "1", *QUEUE)
-    until(lambda: own_plane.events(kind="catalogue") and blocked(own_plane), "it to wait", 60)
+    until_now(lambda: own_plane.events(kind="catalogue") and blocked(own_plane), "it to wait", 60)
     valkey.kill()
     valkey.start()
     own_plane.declare(2)

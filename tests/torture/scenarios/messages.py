@@ -10,7 +10,7 @@ import redis
 
 from pointsman_contract.message import HEADER
 from pointsman_contract.queues import list_key
-from tests.acceptance.processes import Child
+from tests.stand.processes import Child
 from tests.torture.installation import Plan
 from tests.torture.scenario import Run, scenario
 from tests.torture.verdict import Harm

@@ -173,7 +173,7 @@ async def critical_first_after_an_outage(run: Run) -> None:
 async def _submit_many(run: Run, tasks: int, at_once: int, queue: str = "maintenance") -> None:
     body = {"task_type": "torture.effect", "queue": queue, "tags": {"many": "1"}}
     left = tasks
-    async with run.stack.client_of(run.stack.url) as http:
+    async with run.stack.client(seconds=40.0) as http:
         while left > 0:
             size = min(500, left)
             answer = await http.post("/v1/tasks/batch", json={"tasks": [body] * size})

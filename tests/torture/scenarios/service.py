@@ -7,8 +7,8 @@ from functools import partial
 from pointsman_contract import keys
 from pointsman_contract.failpoints import VARIABLE
 from pointsman_contract.message import VERSION
-from tests.acceptance.processes import Child
-from tests.acceptance.stack import QUEUES
+from tests.stand.processes import Child
+from tests.stand.stack import QUEUES
 from tests.torture.installation import APART, Plan
 from tests.torture.scenario import Run, scenario
 from tests.torture.verdict import Harm

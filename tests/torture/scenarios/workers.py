@@ -7,7 +7,7 @@ from functools import partial
 
 from pointsman_contract.failpoints import VARIABLE
 from pointsman_contract.states import TERMINAL
-from tests.acceptance.stack import Row
+from tests.stand.stack import Row
 from tests.torture.installation import Plan
 from tests.torture.scenario import Run, scenario
 from tests.torture.verdict import Harm

@@ -8,7 +8,7 @@ from pointsman_service.alert.conditions import Condition, Limits, severity_of
 from pointsman_service.alert.facts import Burn, Facts, LostWorker, QueueFacts, Starts, TrippedBreaker
 from pointsman_service.alert.kinds import KINDS, Rule, Severity
 from pointsman_service.alert.rules import judge
-from tests.docs.markdown import ROOT
+from tests.stand.environment import ROOT
 
 NOW = 1_000_000.0
 LIMITS = Limits(

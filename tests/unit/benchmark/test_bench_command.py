@@ -1,13 +1,12 @@
 import importlib
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.benchmark import drain, intake
+from tests.stand.environment import ROOT
 
-ROOT = Path(__file__).parents[3]
 BENCHES = ("intake", "drain", "latency", "stages", "sla", "memory", "worker", "recorder", "idle", "compare", "soak")
 
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from tests.benchmark.checkout import code_of
-from tests.benchmark.stack import ROOT
+from tests.stand.environment import ROOT
 
 
 def test_this_checkout_is_run_by_its_own_names() -> None:

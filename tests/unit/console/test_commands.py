@@ -11,8 +11,8 @@ import pytest
 
 from pointsman_contract.run_file import RunFile
 from pointsman_service.settings import Settings
+from tests.stand.environment import ROOT, inherited
 
-ROOT = Path(__file__).parents[3]
 COMMANDS = ("api", "dispatcher", "recorder", "reconciler", "all", "migrate", "config", "routes", "openapi")
 
 
@@ -21,11 +21,11 @@ def run(tmp_path: Path) -> Any:
     """Runs ``python -m pointsman_service`` with nothing of this shell's settings, and a database that is not there."""
 
     def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")}
+        taken = inherited()
         return subprocess.run(
             [sys.executable, "-m", "pointsman_service", *words],
             cwd=ROOT,
-            env=inherited | {"POINTSMAN_DATA_DIR": str(tmp_path)} | variables,
+            env=taken | {"POINTSMAN_DATA_DIR": str(tmp_path)} | variables,
             capture_output=True,
             text=True,
             check=False,

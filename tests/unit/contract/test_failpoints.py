@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -6,7 +5,7 @@ import sys
 import pytest
 
 from pointsman_contract.failpoints import BadFailpoints, Failpoint, of_environment, reach
-from tests.acceptance.processes import ROOT
+from tests.stand.environment import ROOT, inherited
 
 REACH_THRICE = (
     "from pointsman_contract.failpoints import *\n"
@@ -15,11 +14,11 @@ REACH_THRICE = (
 
 
 def run(**variables: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")}
+    taken = inherited()
     return subprocess.run(
         [sys.executable, "-c", REACH_THRICE],
         cwd=ROOT,
-        env=inherited | variables,
+        env=taken | variables,
         capture_output=True,
         text=True,
         check=False,

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from pointsman_contract.pulse import STALE_SECONDS, VARIABLE, PulseFile, ailment
-
-ROOT = Path(__file__).parents[3]
+from tests.stand.environment import ROOT
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-ROOT = Path(__file__).parents[3]
+from tests.stand.environment import ROOT
+
 DOCKERFILE = ROOT / "Dockerfile"
 
 

@@ -12,6 +12,7 @@ from pointsman_contract.configuration import VARIABLE as CONFIG
 from pointsman_contract.nodes import worker_words
 from pointsman_contract.queues import DEFAULT_TOPOLOGY, STEPS
 from pointsman_service.settings import Settings as ServiceSettings
+from tests.stand.environment import ROOT
 from tests.unit.deploy import compose
 
 PROGRAMS = Path(sys.executable).parent
@@ -66,7 +67,7 @@ def test_flower_counts_every_list_of_a_queue() -> None:
     source, place, mode = volume.split(":")
     variables = flower["environment"]
     assert (place, mode) == (f"{variables['PYTHONPATH']}/{variables['CELERY_CONFIG_MODULE']}.py", "ro")
-    configuration = runpy.run_path(str(compose.ROOT / source))
+    configuration = runpy.run_path(str(ROOT / source))
     assert configuration["broker_transport_options"]["priority_steps"] == list(STEPS)
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from pointsman.settings import Settings as WorkerSettings
 from pointsman_service.settings import Settings as ServiceSettings
-from tests.unit.deploy.dockerfile import DOCKERFILE, ROOT, reaches_the_builder, stages
+from tests.stand.environment import ROOT
+from tests.unit.deploy.dockerfile import DOCKERFILE, reaches_the_builder, stages
 
 PROGRAMS = Path(sys.executable).parent
 PARTS = ("runtime", "service", "workers")

@@ -7,8 +7,9 @@ from ruamel.yaml import YAML
 
 from pointsman_contract.nodes import worker_words
 from pointsman_contract.queues import DEFAULT_TOPOLOGY
+from tests.stand.environment import ROOT
 from tests.unit.deploy import compose
-from tests.unit.deploy.dockerfile import ROOT, stages
+from tests.unit.deploy.dockerfile import stages
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 OVERRIDE, MANIFEST = (YAML(typ="safe").load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))

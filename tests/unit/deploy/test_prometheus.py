@@ -5,7 +5,8 @@ import pytest
 from pointsman_service.broker import Depths
 from pointsman_service.observe.broker_state import BrokerState
 from pointsman_service.observe.exposition import Exposition, Snapshot
-from tests.unit.deploy.compose import ROOT, read_yaml, services
+from tests.stand.environment import ROOT
+from tests.unit.deploy.compose import read_yaml, services
 
 CONFIG = read_yaml(ROOT / "docs" / "deploy" / "prometheus.yml")
 RULES = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.needs import program
-from tests.unit.deploy.compose import ROOT
+from tests.stand.environment import ROOT
 from tests.unit.observe.test_exposition import sums, text
 
 DOCS = ROOT / "docs" / "deploy"

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from pointsman_contract import keys
 from pointsman_contract.queues import STEPS, list_key
-from tests.acceptance.stack import QUEUES, Row, Stack
-from tests.acceptance.waiting import until
+from tests.stand.stack import QUEUES, Row, Stack
+from tests.stand.waiting import until
 
 DRAIN_SECONDS = 90.0
 

@@ -1,10 +1,12 @@
-"""A whole installation: the service and a worker node as child processes, and windows to look at them from outside."""
+"""A whole installation: service processes and worker nodes as child processes, and windows to look at them from
+outside.
+"""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,9 +21,10 @@ from pointsman_contract.run_file import RunFile
 from pointsman_contract.states import TERMINAL
 from pointsman_service.embedded.ports import HOST, free_port
 from pointsman_service.embedded.valkey import ValkeyServer
-from tests.acceptance.ledger import VARIABLE, Ledger
-from tests.acceptance.processes import ROOT, Child
-from tests.acceptance.waiting import until
+from tests.stand.environment import ROOT, inherited
+from tests.stand.ledger import VARIABLE, Ledger
+from tests.stand.processes import Child
+from tests.stand.waiting import DEADLINE_SECONDS, until
 
 QUEUES = ("critical", "high_priority", "email", "reports", "external_api", "maintenance")
 COUNTERS = (
@@ -31,12 +34,20 @@ COUNTERS = (
 GONE = (httpx.NetworkError, httpx.ProtocolError)
 """What a client sees of a service that is not there. No answer in time is something else."""
 _ANSWER_SECONDS = 30.0
+_FRESH = "interval '8 seconds'"
+"""A worker that was seen since then lives."""
 
 Row = dict[str, Any]
 
 
 class Stack:
-    """One running Pointsman on a given database and Valkey; an async context manager that leaves no process behind."""
+    """One running Pointsman on a given database and Valkey; an async context manager that leaves no process behind.
+
+    ``services`` are the roles of its service processes, one each, and ``nodes`` the names of its worker nodes, which
+    have ``processes`` each and know the tasks of ``modules``. ``variables`` are settings of every process.
+    """
+
+    _start_seconds = DEADLINE_SECONDS
 
     def __init__(
         self,
@@ -45,29 +56,37 @@ class Stack:
         directory: Path,
         processes: int = 2,
         variables: Mapping[str, str] | None = None,
+        *,
+        modules: Sequence[str] = ("tests.stand.ledger_tasks",),
+        services: Sequence[str] = ("all",),
+        nodes: Sequence[str] = ("acceptance",),
     ) -> None:
         self.valkey = valkey
         self.directory = directory
-        self.processes = processes
+        self.processes = processes * len(nodes)
+        """In which tasks run at once, of all nodes."""
         self.ledger = Ledger(directory / "ledger")
         self.port = free_port()
         self.url = f"http://{HOST}:{self.port}"
         self.redis_url = valkey.url
-        # A variable of this shell must not reach them.
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("POINTSMAN_")}
-        self.environment = inherited | {
+        self.environment = inherited() | {
             "POINTSMAN_DATABASE_URL": database_url,
             "POINTSMAN_REDIS_URL": valkey.url,
             "POINTSMAN_DATA_DIR": str(directory),
-            "POINTSMAN_TASK_MODULES": "tests.acceptance.ledger_tasks,tests.acceptance.hooked_tasks",
+            "POINTSMAN_TASK_MODULES": ",".join(modules),
             "POINTSMAN_API_URL": self.url,
             # Tests share it, and what fails for one of them must not hold the tasks of another.
             "POINTSMAN_CIRCUIT_BREAKER": '{"failure_threshold": 10000}',
             VARIABLE: str(self.ledger.path),
             **(variables or {}),
         }
-        self.service = self._child("service", ["-m", "pointsman_service", "all", "--port", str(self.port)])
-        self.worker = self.worker_of("worker", "-n", "acceptance@%h", "-c", str(processes))
+        self.urls: list[str] = []
+        """Of its API processes."""
+        self._roles = tuple(services)
+        self.services = [self._service(number, role) for number, role in enumerate(services, 1)]
+        self.nodes = [self.worker_of(name, "-n", f"{name}@%h", "-c", str(processes)) for name in nodes]
+        self.others: list[Child] = []
+        self.service, self.worker = self.services[0], self.nodes[0]
         self._engine = create_async_engine(database_url, poolclass=NullPool)
         self._database_url = database_url
         self.http = self.client()
@@ -75,20 +94,42 @@ class Stack:
     def _child(self, name: str, words: list[str]) -> Child:
         return Child(name, words, self.environment, self.directory / f"{name}.log")
 
+    def _service(self, number: int, role: str) -> Child:
+        words = ["-m", "pointsman_service", role]
+        if role in ("all", "api"):
+            port = self.port if not self.urls else free_port()
+            words += ["--port", str(port)]
+            self.urls.append(f"http://{HOST}:{port}")
+        return self._child(f"{role}{number}", words)
+
+    def role(self, name: str) -> Child:
+        """The service process of that role."""
+        return self.services[self._roles.index(name)]
+
+    def other(self, name: str, words: list[str]) -> Child:
+        """One more process, not started yet; killed at the end."""
+        child = self._child(name, words)
+        self.others.append(child)
+        return child
+
     def worker_of(self, name: str, *words: str) -> Child:
         """A worker node on all queues, not started; whoever starts another than ``worker`` ends it."""
         always = ("--without-gossip", "--without-mingle", "-l", "WARNING", "-Q", ",".join(QUEUES))
         return self._child(name, ["-m", "celery", "-A", "pointsman", "worker", *always, *words])
 
-    def client(self) -> httpx.AsyncClient:
-        """A client of the API with connections of its own, to be closed."""
-        return httpx.AsyncClient(base_url=self.url, timeout=_ANSWER_SECONDS, trust_env=False)
+    def client(self, url: str | None = None, seconds: float = _ANSWER_SECONDS) -> httpx.AsyncClient:
+        """A client of the API, or of one of its processes, with connections of its own, to be closed."""
+        return httpx.AsyncClient(base_url=url or self.url, timeout=seconds, trust_env=False)
+
+    async def prepare(self) -> None:
+        """Do what is to be done before anything starts."""
 
     async def __aenter__(self) -> Self:
         try:
-            self.service.start()
-            self.worker.start()
-            await until(self.is_ready, "the stack to be ready")
+            await self.prepare()
+            for child in self._children:
+                child.start()
+            await self.ready()
         except BaseException as error:
             error.add_note(self.last_lines())
             await self.__aexit__(None, None, None)
@@ -98,25 +139,41 @@ class Stack:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.worker.kill()
-        self.service.kill()
+        for child in reversed(self._children):
+            child.kill()
         await self.http.aclose()
         await self._engine.dispose()
 
     def last_lines(self) -> str:
         """What its processes said last."""
-        return "\n".join(f"--- {child.name}\n{child.last_lines()}" for child in (self.service, self.worker))
+        return "\n".join(f"--- {child.name}\n{child.last_lines()}" for child in self._children)
+
+    @property
+    def _children(self) -> list[Child]:
+        return [*self.services, *self.nodes, *self.others]
+
+    async def ready(self) -> None:
+        """Return once every process runs and a task submitted now would run at once."""
+        await until(self.is_ready, "the stack to be ready", self._start_seconds)
 
     async def is_ready(self) -> bool:
-        """Whether a task submitted now would run at once; fails when a process has ended."""
-        for child in (self.service, self.worker):
+        """Whether a task submitted now would run at once, on any of the API processes and any of the nodes; fails when
+        a process has ended.
+        """
+        for child in self._children:
             if not child.is_running:
                 raise RuntimeError(f"{child.name} ended")
-        try:
-            answer = await self.http.get("/readyz?verbose")
-        except GONE:
-            return False
-        return answer.status_code == 200 and all(part["ok"] for part in answer.json()["parts"].values())
+        for url in self.urls:
+            try:
+                answer = await self.http.get(f"{url}/readyz?verbose")
+            except GONE:
+                return False
+            if answer.status_code != 200 or not all(part["ok"] for part in answer.json()["parts"].values()):
+                return False
+        if len(self.nodes) == 1:
+            return True
+        living = await self.rows(f"SELECT pid FROM worker WHERE last_seen_at > now() - {_FRESH}")
+        return {row["pid"] for row in living} >= {node.pid for node in self.nodes}
 
     async def answers(self) -> bool:
         """Whether the API can be reached."""

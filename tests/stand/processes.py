@@ -4,39 +4,49 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
 from pointsman_service.embedded.children import ChildSpec, kill_group, spawn
-from tests.acceptance.waiting import until
+from tests.stand.environment import ROOT
+from tests.stand.waiting import until
 
-ROOT = Path(__file__).parents[2]
 _LINES_SHOWN = 60
 
 
 class Child:
-    """``python …`` in a process group of its own."""
+    """``python …`` in a process group of its own, from a checkout that need not be this one."""
 
-    def __init__(self, name: str, words: list[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, name: str, words: Sequence[str], environment: Mapping[str, str], log: Path, checkout: Path = ROOT
+    ) -> None:
         self.name = name
         self._command = (sys.executable, *words)
         self._environment = environment
         self._log = log
+        self._checkout = checkout
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, **variables: str) -> None:
         """Start it, again if need be, with these variables too; its output is appended."""
         assert not self.is_running
         with self._log.open("ab") as log:
-            self._process = spawn(ChildSpec(self.name, self._command, {**self._environment, **variables}, ROOT), log)
+            self._process = spawn(
+                ChildSpec(self.name, self._command, {**self._environment, **variables}, self._checkout), log
+            )
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """As it was started last."""
+        assert self._process is not None
+        return self._process
 
     @property
     def pid(self) -> int:
         """Of the process as it was started last."""
-        assert self._process is not None
-        return self._process.pid
+        return self.process.pid
 
     @property
     def is_running(self) -> bool:
@@ -45,8 +55,7 @@ class Child:
 
     async def stop(self) -> int:
         """SIGTERM; its exit status once it has ended."""
-        process = self._process
-        assert process is not None
+        process = self.process
         process.send_signal(signal.SIGTERM)
 
         async def ended() -> bool:
@@ -57,13 +66,11 @@ class Child:
 
     def freeze(self) -> None:
         """SIGSTOP: it does nothing until ``thaw``."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """SIGCONT."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        self.process.send_signal(signal.SIGCONT)
 
     def freeze_all(self) -> None:
         """SIGSTOP, to its children too."""
@@ -82,8 +89,7 @@ class Child:
 
     async def ended(self) -> int:
         """Its exit status once it has ended by itself; what its group left behind is killed."""
-        process = self._process
-        assert process is not None
+        process = self.process
 
         async def gone() -> bool:
             return process.poll() is not None

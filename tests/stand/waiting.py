@@ -1,4 +1,4 @@
-"""The one way these tests wait: for a condition, with a deadline."""
+"""The one way tests wait: for a condition, with a deadline."""
 
 import asyncio
 import time
@@ -9,6 +9,8 @@ Found = TypeVar("Found")
 
 DEADLINE_SECONDS = 60.0
 _PAUSE_SECONDS = 0.05
+_DEADLINE_AT_ONCE_SECONDS = 20.0
+_PAUSE_AT_ONCE_SECONDS = 0.02
 
 
 async def until(look: Callable[[], Awaitable[Found | None]], what: str, seconds: float = DEADLINE_SECONDS) -> Found:
@@ -25,3 +27,18 @@ async def until(look: Callable[[], Awaitable[Found | None]], what: str, seconds:
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds:.0f} s for {what}") from complaint
         await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def until_now(
+    look: Callable[[], Found],
+    what: str | Callable[[], str] = "the condition",
+    seconds: float = _DEADLINE_AT_ONCE_SECONDS,
+    pause_seconds: float = _PAUSE_AT_ONCE_SECONDS,
+) -> Found:
+    """The first true answer of ``look``, where nothing else is to run meanwhile. An AssertionError when time is up."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:g} s for {what if isinstance(what, str) else what()}")
+        time.sleep(pause_seconds)
+    return found

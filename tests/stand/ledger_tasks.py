@@ -9,7 +9,7 @@ from typing import Any
 
 from pointsman import task
 from pointsman_contract.message import HEADER
-from tests.acceptance.ledger import VARIABLE, Ledger
+from tests.stand.ledger import VARIABLE, Ledger
 
 _LONGEST_HOLD_SECONDS = 100.0
 BROKEN = "ACCEPTANCE_BROKEN"
