@@ -4,8 +4,10 @@ from sqlalchemy import text
 
 from pointsman_service.store.store import Connection
 
+_NOW = text("SELECT extract(epoch FROM clock_timestamp())::float8")
+
 
 async def now(connection: Connection) -> float:
     """Unix seconds, now."""
-    found = await connection.execute(text("SELECT extract(epoch FROM clock_timestamp())::float8"))
+    found = await connection.execute(_NOW)
     return float(found.scalar_one())

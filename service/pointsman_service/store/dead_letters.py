@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from pointsman_contract.states import TaskState
 from pointsman_service.store.partitions import lowest_id
@@ -52,16 +52,27 @@ _CHOSEN = """
 
 async def groups(connection: Connection, wanted: DeadLetterFilter, most: int) -> list[dict[str, Any]]:
     """The dead letters by task type and error type, the largest group first."""
-    where, parameters = _where(wanted)
-    statement = text(_GROUPS.format(where=where))
+    statement, parameters = groups_of(wanted)
     return [dict(row) for row in (await connection.execute(statement, parameters | {"most": most})).mappings()]
 
 
 async def chosen(connection: Connection, wanted: DeadLetterFilter, most: int) -> tuple[int, list[str]]:
     """How many dead letters there are, and the ids of the oldest."""
-    where, parameters = _where(wanted)
-    row = (await connection.execute(text(_CHOSEN.format(where=where)), parameters | {"most": most})).one()
+    statement, parameters = chosen_of(wanted)
+    row = (await connection.execute(statement, parameters | {"most": most})).one()
     return row.matched, [str(task_id) for task_id in row.ids]
+
+
+def groups_of(wanted: DeadLetterFilter) -> tuple[TextClause, dict[str, Any]]:
+    """The statement of ``groups`` with its parameters."""
+    where, parameters = _where(wanted)
+    return text(_GROUPS.format(where=where)), parameters
+
+
+def chosen_of(wanted: DeadLetterFilter) -> tuple[TextClause, dict[str, Any]]:
+    """The statement of ``chosen`` with its parameters."""
+    where, parameters = _where(wanted)
+    return text(_CHOSEN.format(where=where)), parameters
 
 
 _CONDITIONS = {

@@ -52,6 +52,8 @@ _TOP_UP = (
     SELECT sent.*, boxed.id AS outbox_id FROM sent CROSS JOIN boxed ORDER BY priority DESC, due_at, task_id
 """
 )
+# Rows are passed over that others have locked, for these are sent, cancelled or held at this moment. The outbox row is
+# there until they are published: who dies before that leaves it to the reconciler.
 _TOP_UP_ALL, _TOP_UP_ALONE = text(_TOP_UP.format(alone="")), text(_TOP_UP.format(alone=_ALONE))
 
 # While a circuit breaker holds somebody: those that stand in front are looked at, and held or sent.
@@ -78,6 +80,7 @@ _SORT_OUT = text(
 """
 )
 
+# What is to be cancelled does not become due, or it might start before its cancel is done.
 _WAKE = text("""
     WITH due AS (
         SELECT id FROM task_live WHERE place = 'asleep' AND due_at <= now() AND cancel_requested_at IS NULL
@@ -86,6 +89,7 @@ _WAKE = text("""
     UPDATE task_live t SET place = 'waiting', state = 'queued' FROM due WHERE t.id = due.id
 """)
 
+# Whether it was published before its sender died is not known: sent again, its claim lets only one of two run.
 _LEFT_BEHIND = text("""
     WITH old AS (
         DELETE FROM outbox WHERE id IN (
@@ -102,6 +106,7 @@ _LEFT_BEHIND = text("""
     SELECT (SELECT count(*) FROM old) AS outbox_rows, (SELECT count(*) FROM again) AS tasks
 """)
 
+# Two questions, as an index answers each: a task that was never sent needs no claim to end.
 _EXPIRED = text("""
     (SELECT id, attempt, false AS sent FROM task_live
         WHERE expires_at <= now() AND place <> 'sent' AND dispatch = 0 ORDER BY expires_at LIMIT :most)

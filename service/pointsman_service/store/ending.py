@@ -60,7 +60,9 @@ _COLUMNS = {name: KINDS[name] for name in End._fields if name in KINDS} | {"retr
 
 def _of_the_end(name: str) -> str:
     """SQL: what a column of the finished task is; nothing of an end but what is named above is in the row too."""
-    return f"{_OF_THE_END.get(name, f't.{name}' if name in LIVE else f'e.{name}')} AS {name}"
+    if name in _OF_THE_END:
+        return f"{_OF_THE_END[name]} AS {name}"
+    return f"t.{name}" if name in LIVE else f"e.{name}"
 
 
 # The DELETE is the fence, and asks for the legal moves. A success ends the task unless a newer attempt runs; a failure
@@ -77,12 +79,13 @@ _END = text(
         WHEN 'cancelled' THEN {may_become(TaskState.CANCELLED)} AND t.state <> 'running'
         WHEN 'expired' THEN {may_become(TaskState.EXPIRED)} AND t.state <> 'running' END
     RETURNING """
-    + ", ".join(map(_of_the_end, FINISHED))
+    + ",\n        ".join(map(_of_the_end, FINISHED))
     + f""", t.attempt < e.attempt AS first_seen
 ), kept AS (INSERT INTO task ({", ".join(FINISHED)}) SELECT {", ".join(FINISHED)} FROM gone)
 SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, state FROM gone"""
 )
 
+# A worker may have begun it since it was looked for; the lock keeps that from happening before its end.
 _STILL_THERE = text("""
     SELECT id, attempt FROM task_live WHERE (id = ANY(CAST(:never_sent AS uuid[])) AND place <> 'sent' AND dispatch = 0)
         OR (id = ANY(CAST(:closed AS uuid[])) AND state <> 'running')

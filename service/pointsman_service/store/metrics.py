@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import Integer, Table, bindparam, delete, insert, select, text
+from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pointsman_service.store.histogram import bucket_of, merge
@@ -90,22 +91,46 @@ def _arrays(name: str, counts: Mapping[int, int]) -> dict[str, list[int]]:
     return {f"{name}_buckets": [bucket for bucket, _ in ordered], f"{name}_counts": [count for _, count in ordered]}
 
 
+_ADD = insert(TaskMetricsDelta)
+
+
 async def add(connection: Connection, tallies: Tallies) -> None:
     """Insert the deltas; in the transaction of what they count."""
     rows = tallies.rows()
     if rows:
-        await connection.execute(insert(TaskMetricsDelta), rows)
+        await connection.execute(_ADD, rows)
 
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('pointsman rollup'))")
+# Deltas that are inserted meanwhile have higher ids, or are not seen yet: they stay for the next pass.
+_TAKE_OLDEST = (
+    delete(TaskMetricsDelta)
+    .where(
+        TaskMetricsDelta.id.in_(
+            select(TaskMetricsDelta.id).order_by(TaskMetricsDelta.id).limit(bindparam("most", type_=Integer))
+        )
+    )
+    .returning(*TaskMetricsDelta.__table__.c)
+)
+
+_KEY = ("minute", "task_type", "queue")
+_TABLE = cast(Table, TaskMetrics.__table__)
+_FIND = select(_TABLE).where(*(_TABLE.c[name] == bindparam(name) for name in _KEY)).with_for_update()
+
+
+def _replace() -> Insert:
+    made = upsert(_TABLE)
+    others = {column.name: made.excluded[column.name] for column in _TABLE.c if column.name not in _KEY}
+    return made.on_conflict_do_update(index_elements=_KEY, set_=others)
+
+
+_REPLACE = _replace()
 
 
 async def fold(connection: Connection, most: int) -> int:
     """Move up to ``most`` deltas into the rollup. One caller at a time, in a transaction. Returns how many it moved."""
     await connection.execute(_LOCK)
-    oldest = select(TaskMetricsDelta.id).order_by(TaskMetricsDelta.id).limit(most)
-    gone = delete(TaskMetricsDelta).where(TaskMetricsDelta.id.in_(oldest)).returning(*TaskMetricsDelta.__table__.c)
-    deltas = [dict(row) for row in (await connection.execute(gone)).mappings()]
+    deltas = [dict(row) for row in (await connection.execute(_TAKE_OLDEST, {"most": most})).mappings()]
     if not deltas:
         return 0
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
@@ -144,15 +169,10 @@ async def fold_days(connection: Connection, before: datetime, most: int) -> int:
 
 
 async def _fold_group(connection: Connection, key: tuple[Any, ...], rows: list[dict[str, Any]]) -> None:
-    table = TaskMetrics.__table__
-    same = (table.c.minute == key[0]) & (table.c.task_type == key[1]) & (table.c.queue == key[2])
-    found = (await connection.execute(select(table).where(same).with_for_update())).mappings().one_or_none()
+    named = dict(zip(_KEY, key, strict=True))
+    found = (await connection.execute(_FIND, named)).mappings().one_or_none()
     total = sum_rows([*rows, *([dict(found)] if found else [])])
-    values = dict(zip(("minute", "task_type", "queue"), key, strict=True)) | total
-    statement = upsert(TaskMetrics).values(values)
-    await connection.execute(
-        statement.on_conflict_do_update(index_elements=["minute", "task_type", "queue"], set_=total)
-    )
+    await connection.execute(_REPLACE, named | total)
 
 
 def sum_rows(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from pointsman_contract.states import TERMINAL, UNFINISHED, TaskState
 from pointsman_service.store.breakers import LETS_THROUGH_AT
@@ -137,6 +137,14 @@ async def tasks(connection: Connection, wanted: TaskFilter, most: int) -> list[d
 
     Payloads of more than 4 KiB are NULL, error texts are shortened; ``cut`` names both.
     """
+    statement, parameters = page_of(wanted)
+    if statement is None:
+        return []
+    return [dict(row) for row in (await connection.execute(statement, parameters | {"most": most})).mappings()]
+
+
+def page_of(wanted: TaskFilter) -> tuple[TextClause | None, dict[str, Any]]:
+    """The statement of ``tasks`` with its parameters; None when nothing can be found."""
     conditions, parameters = _conditions(wanted)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     end = "ORDER BY id DESC LIMIT :most"
@@ -147,10 +155,9 @@ async def tasks(connection: Connection, wanted: TaskFilter, most: int) -> list[d
     if wanted.state is None or wanted.state in TERMINAL:
         sides.append(f"(SELECT {_FROM_FINISHED} FROM task {where} {end})")
     if not sides:
-        return []
+        return None, {}
     page = f"SELECT *, now() AS read_at FROM ({' UNION ALL '.join(sides)}) AS sides {end}"
-    statement = text(f"SELECT {_LISTED} FROM ({page}) AS found ORDER BY id DESC")
-    return [dict(row) for row in (await connection.execute(statement, parameters | {"most": most})).mappings()]
+    return text(f"SELECT {_LISTED} FROM ({page}) AS found ORDER BY id DESC"), parameters
 
 
 def _conditions(wanted: TaskFilter) -> tuple[list[str], dict[str, Any]]:

@@ -51,6 +51,7 @@ _RETRY = text(
 """
 )
 
+# Of an attempt that has ended meanwhile nobody wants to know how far it was.
 _PROGRESS = text(
     "UPDATE task_live t SET progress = e.progress FROM "
     + array_columns({"id": "uuid", "attempt": "smallint", "progress": "text"}, "e")
@@ -70,6 +71,7 @@ _ATTEMPTS_COLUMNS = {
     "error_message": "text",
     "error_traceback": "text",
 }
+# One that was kept already was reported again.
 _ATTEMPTS = text(
     f"INSERT INTO task_attempt ({', '.join(_ATTEMPTS_COLUMNS)}) SELECT * FROM "
     + array_columns(_ATTEMPTS_COLUMNS)
@@ -80,6 +82,7 @@ _WHERE_UNSTARTED = """
     WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
         AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch
 """
+# Only the sending that was dropped: a later one may have been claimed.
 _ASK = text(
     "UPDATE task_live t SET place = 'waiting' FROM "
     + array_columns({"id": "uuid", "dispatch": "integer"}, "e")

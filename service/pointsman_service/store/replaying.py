@@ -30,6 +30,8 @@ _SUBMITTED = ", ".join(
     for name, said in SUBMITTED.items()
 )
 
+# ``replayed_task`` decides: of two who ask for the same task at once, one inserts it, and the other passes over it. The
+# due times of a rate are given out by the order of submission.
 _REPLAY = text(
     "WITH asked AS (SELECT * FROM "
     + array_columns({"old": "uuid", "new": "uuid"})
@@ -72,6 +74,7 @@ _STATES = text("""
     ) AS every GROUP BY state
 """)
 
+# One that has started goes on: a replay that is undone takes back what nobody has begun.
 _WITHDRAW = text("""
     WITH withdrawn AS (
         SELECT t.id FROM task_live t JOIN replayed_task r ON r.replayed_as = t.id

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from pointsman_service.store.columns import FINISHED
-from pointsman_service.store.partitions import PARTITION_PREFIX, lock_partitions, lowest_id, partition_name
+from pointsman_service.store.partitions import PARTITION_PREFIX, is_there, lock_partitions, lowest_id, partition_name
 from pointsman_service.store.store import Connection
 
 _HOURS = 24
@@ -14,6 +15,7 @@ _MOST_SURVIVORS = 10_000
 _LOCK_MILLISECONDS = 200
 """Whoever writes or reads finished tasks waits behind us for so long at most."""
 
+_WAIT_NO_LONGER = text(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}")
 _CUTOFF = text("SELECT now() - CAST(:days AS float8) * interval '1 day'")
 _PARTITIONS = text("""
     SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -74,6 +76,16 @@ class Dropped:
     """Its tasks that ended later than the cutoff; they went on into the DEFAULT partition."""
 
 
+class Dropping(NamedTuple):
+    """What drops a day but for its survivors, in order."""
+
+    lock: TextClause
+    ended_later: TextClause
+    detach: TextClause
+    keep: TextClause
+    drop: TextClause
+
+
 async def cutoff(connection: Connection, days: float) -> datetime:
     """The moment so many days ago, on the database clock."""
     found: datetime = (await connection.execute(_CUTOFF, {"days": days})).scalar_one()
@@ -94,30 +106,40 @@ async def drop_day(connection: Connection, day: date, before: datetime) -> Dropp
     """
     name = partition_name(day)
     await lock_partitions(connection)
-    if (await connection.execute(text("SELECT to_regclass(:name)"), {"name": name})).scalar_one() is None:
+    if not await is_there(connection, name):
         return Dropped(name, 0)
-    await connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}"))
-    # A late outcome of this day waits; nobody else does. Names are ours: DDL takes no parameters.
-    await connection.execute(text(f"LOCK TABLE {name} IN SHARE MODE"))
-    survivors = await _survivors(connection, name, day, before)
+    dropping = dropping_of(name)
+    await connection.execute(_WAIT_NO_LONGER)
+    # A late outcome of this day waits; nobody else does.
+    await connection.execute(dropping.lock)
+    survivors = await _survivors(connection, dropping.ended_later, day, before)
     if len(survivors) > _MOST_SURVIVORS:
         return None
-    columns = ", ".join(FINISHED)
-    await connection.execute(text(f"ALTER TABLE task DETACH PARTITION {name}"))
+    await connection.execute(dropping.detach)
     if survivors:
-        move = text(f"INSERT INTO task ({columns}) SELECT {columns} FROM {name} WHERE id = ANY(CAST(:ids AS uuid[]))")
-        await connection.execute(move, {"ids": survivors})
-    await connection.execute(text(f"DROP TABLE {name}"))
+        await connection.execute(dropping.keep, {"ids": survivors})
+    await connection.execute(dropping.drop)
     return Dropped(name, len(survivors))
 
 
-async def _survivors(connection: Connection, name: str, day: date, before: datetime) -> list[object]:
+def dropping_of(name: str) -> Dropping:
+    """The statements for one partition. Its name is ours: DDL takes no parameters."""
+    columns = ", ".join(FINISHED)
+    return Dropping(
+        lock=text(f"LOCK TABLE {name} IN SHARE MODE"),
+        ended_later=text(f"""
+            SELECT id FROM {name} WHERE id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) AND finished_at >= :before
+            LIMIT :most
+        """),
+        detach=text(f"ALTER TABLE task DETACH PARTITION {name}"),
+        keep=text(f"INSERT INTO task ({columns}) SELECT {columns} FROM {name} WHERE id = ANY(CAST(:ids AS uuid[]))"),
+        drop=text(f"DROP TABLE {name}"),
+    )
+
+
+async def _survivors(connection: Connection, ended_later: TextClause, day: date, before: datetime) -> list[object]:
     """An hour at a time: each statement is bounded, however many tasks a day has."""
     start = datetime.combine(day, time.min, UTC)
-    ended_later = text(f"""
-        SELECT id FROM {name} WHERE id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) AND finished_at >= :before
-        LIMIT :most
-    """)
     found: list[object] = []
     for hour in range(_HOURS):
         low, high = (lowest_id(start + timedelta(hours=at)) for at in (hour, hour + 1))

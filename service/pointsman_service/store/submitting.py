@@ -103,6 +103,8 @@ _KEY_COLUMNS = {"key": "text", "fingerprint": "text"}
 _INPUT = ", ".join(f"{said.made_by} AS {name}" if said.made_by else name for name, said in SUBMITTED.items())
 _PUBLISHED = ", published AS (DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[])))"
 
+# One statement and one commit for many, whatever each costs: a column is an array. What is on the broker by now goes in
+# the same commit, for the deletion alone would cost as much as the submissions.
 _PLAIN = text(
     f"WITH input AS (SELECT {_INPUT} FROM "
     + array_columns(_COLUMNS)
@@ -155,6 +157,17 @@ _FIND_IDS = text("""
         AND id BETWEEN CAST(:low AS uuid) AND CAST(:high AS uuid)
 """)
 
+_WAIT_NO_LONGER = text("SELECT set_config('lock_timeout', :wait, true)")
+_DROP_PUBLISHED = text("DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[]))")
+
+# A key that is being taken again at this moment is passed over.
+_FORGET_KEYS = text("""
+    DELETE FROM idempotency_key WHERE (caller, key) IN (
+        SELECT caller, key FROM idempotency_key
+        WHERE created_at < now() - CAST(:remembered AS float8) * interval '1 second'
+        ORDER BY created_at LIMIT :most FOR UPDATE SKIP LOCKED)
+""")
+
 
 async def store(
     connection: AsyncConnection, tasks: Sequence[NewTask], published: Sequence[int], remembered_seconds: float
@@ -186,7 +199,7 @@ def _column(tasks: Sequence[NewTask], name: str) -> list[object]:
 
 async def wait_no_longer(connection: AsyncConnection, milliseconds: int) -> None:
     """Wait so long at most for the holder of a key, for the rest of the transaction."""
-    await connection.execute(text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": f"{milliseconds}ms"})
+    await connection.execute(_WAIT_NO_LONGER, {"wait": f"{milliseconds}ms"})
 
 
 async def find_keys(
@@ -215,17 +228,9 @@ async def find_ids(connection: AsyncConnection, ids: Sequence[str]) -> dict[str,
 
 async def drop_published(connection: AsyncConnection, published: Sequence[int]) -> None:
     """Delete outbox rows whose messages are on the broker."""
-    await connection.execute(
-        text("DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[]))"), {"published": list(published)}
-    )
+    await connection.execute(_DROP_PUBLISHED, {"published": list(published)})
 
 
 async def forget_keys(connection: AsyncConnection, remembered_seconds: float, most: int) -> int:
     """Delete up to ``most`` keys older than ``remembered_seconds``. Returns how many."""
-    old = text("""
-        DELETE FROM idempotency_key WHERE (caller, key) IN (
-            SELECT caller, key FROM idempotency_key
-            WHERE created_at < now() - CAST(:remembered AS float8) * interval '1 second'
-            ORDER BY created_at LIMIT :most FOR UPDATE SKIP LOCKED)
-    """)
-    return (await connection.execute(old, {"remembered": remembered_seconds, "most": most})).rowcount
+    return (await connection.execute(_FORGET_KEYS, {"remembered": remembered_seconds, "most": most})).rowcount

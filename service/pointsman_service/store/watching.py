@@ -71,6 +71,11 @@ def _sums(group_by: GroupBy, windowed: bool) -> str:
     """
 
 
+_SUMS = {
+    (group_by, windowed): text(_sums(group_by, windowed=windowed)) for group_by in _KEYS for windowed in (True, False)
+}
+"""By what they are grouped, and whether over a window or over everything."""
+
 _BACKLOG = text("""
     SELECT queue, state, count(*) AS tasks, count(*) FILTER (WHERE place = 'waiting') AS waiting,
         greatest(0, extract(epoch FROM now() - min(due_at)))::float8 AS oldest_seconds
@@ -97,7 +102,7 @@ async def sums(
     The moment is ``until``, by default now.
     A minute that lies partly in the window counts whole. Groups without a row are absent.
     """
-    statement = text(_sums(group_by, windowed=window_seconds is not None))
+    statement = _SUMS[group_by, window_seconds is not None]
     return [
         Sums(
             task_type=row["task_type"] or None,

@@ -1,9 +1,10 @@
 """Worker parents, as their beats describe them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import func, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 
 from pointsman_contract.events import Beat
 from pointsman_service.store.models import Worker
@@ -32,18 +33,15 @@ async def saw(connection: Connection, beats: Sequence[Beat]) -> None:
             }
             for beat in sorted(beats, key=lambda beat: beat["owner"])
         ]
-        statement = insert(Worker).values(rows)
-        await connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["owner"],
-                set_={
-                    "last_seen_at": func.now(),
-                    "processes": statement.excluded.processes,
-                    "queues": statement.excluded.queues,
-                },
-            )
-        )
+        await connection.execute(seeing(rows))
     await connection.execute(_FORGET)
+
+
+def seeing(rows: Sequence[dict[str, Any]]) -> Insert:
+    """The statement of ``saw``. What else was said of a worker is of its start, and stays."""
+    statement = insert(Worker).values(rows)
+    changes = {"last_seen_at": func.now()} | {name: statement.excluded[name] for name in ("processes", "queues")}
+    return statement.on_conflict_do_update(index_elements=["owner"], set_=changes)
 
 
 async def seen_within(connection: Connection, age_seconds: float) -> set[str]:
