@@ -21,6 +21,7 @@ from pointsman_service.api.body import parse_json
 from pointsman_service.api.parts import Parts
 from pointsman_service.api.receipt import receipt
 from pointsman_service.app import Process, Role
+from pointsman_service.callers import LOCAL
 from pointsman_service.settings import Settings
 from pointsman_service.store import submitting
 from pointsman_service.store.submitting import NewTask
@@ -101,7 +102,7 @@ class _Parts:
         epoch = (await parts.broker.depths()).epoch
         assert epoch is not None
         submission = self._parse()
-        task = await parts.submitter.admit(submission, None, None)
+        task = await parts.submitter.admit(LOCAL, submission, None, None)
         task = replace(task, sent_epoch=epoch)
         now = await self._commit(self._group(task))
         commits = max(self._times // _GROUP, 20)
@@ -110,7 +111,9 @@ class _Parts:
         gc.collect()
         return {
             "parse": self._cost(self._parse),
-            "admit": await self._cost_of_awaiting(lambda: parts.submitter.admit(submission, None, None), self._times),
+            "admit": await self._cost_of_awaiting(
+                lambda: parts.submitter.admit(LOCAL, submission, None, None), self._times
+            ),
             "commit": await self._cost_of_awaiting(lambda: self._commit(next(groups)), commits) / _GROUP,
             "receipt": self._cost(lambda: receipt(task, now)),
             "publish": await self._cost_of_awaiting(lambda: parts.broker.publish(envelopes, epoch), commits) / _GROUP,

@@ -31,6 +31,7 @@ from pydantic import SecretStr
 
 from pointsman_contract import keys
 from pointsman_service.breaker.breaker import BreakerState
+from pointsman_service.callers import LOCAL
 from pointsman_service.claims.rescue import Rescuer
 from pointsman_service.database import create_engine
 from pointsman_service.errors import CountDiffers, TaskFinished
@@ -258,7 +259,7 @@ class Lifecycle(RuleBasedStateMachine):
     async def _cancel(self, task: str) -> None:
         async with self.spine.recording():
             try:
-                await Canceller(self.store, self.spine.server).cancel(UUID(task), 10.0)
+                await Canceller(self.store, self.spine.server).cancel(LOCAL, UUID(task), 10.0)
             except TaskFinished:
                 return
 
@@ -268,7 +269,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.do(self._set_paused(paused=paused))
 
     async def _set_paused(self, *, paused: bool) -> None:
-        await Pauser(self.store, self.spine.broker, self.settings).set_paused(QUEUE, paused=paused, reason=None)
+        await Pauser(self.store, self.spine.broker, self.settings).set_paused(LOCAL, QUEUE, paused=paused, reason=None)
 
     @rule()
     def the_queue_is_purged(self) -> None:
@@ -280,7 +281,7 @@ class Lifecycle(RuleBasedStateMachine):
         async with self.spine.recording():
             found = await purger.count(QUEUE, PURGEABLE)
             try:
-                await purger.purge(QUEUE, PURGEABLE, found.tasks)
+                await purger.purge(LOCAL, QUEUE, PURGEABLE, found.tasks)
             except CountDiffers:
                 return
 

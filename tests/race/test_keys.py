@@ -7,6 +7,7 @@ from typing import Any
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.admit.submission import Submission
+from pointsman_service.callers import LOCAL
 from pointsman_service.reconcile.forgotten_keys import ForgottenKeysSweep
 from pointsman_service.store import catalogue
 from pointsman_service.submit.group_commit import GroupCommit
@@ -32,7 +33,7 @@ def process(race: World) -> Submitter:
 
 
 async def submit(process: Submitter, key: str) -> Accepted:
-    return await process.submit(Submission(task_type="noop"), key, None)
+    return await process.submit(LOCAL, Submission(task_type="noop"), key, None)
 
 
 def outcomes(answers: list[Any]) -> tuple[set[str], Counter[bool]]:

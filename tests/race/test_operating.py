@@ -7,6 +7,7 @@ from pointsman_contract import keys
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_contract.states import TaskState
 from pointsman_service.admit.catalogue import Catalogue
+from pointsman_service.callers import LOCAL
 from pointsman_service.errors import CountDiffers, TaskFinished, TaskReplayed
 from pointsman_service.operate.cancel import Canceller
 from pointsman_service.operate.pause import Pauser
@@ -36,7 +37,7 @@ async def test_pause_against_publishing_and_the_gate(race: World) -> None:
     pauser = Pauser(race.spine.store, race.spine.broker, race.spine.settings)
     async with race.spine.recording():
         paused, *_ = await race.play(
-            pauser.set_paused(QUEUE, paused=True, reason="race"),
+            pauser.set_paused(LOCAL, QUEUE, paused=True, reason="race"),
             publish(race),
             publish(race),
             *(race.take_and_work() for _ in range(_TASKS)),
@@ -47,7 +48,7 @@ async def test_pause_against_publishing_and_the_gate(race: World) -> None:
         while (word := await race.take_and_work()) is not None:
             assert word == "paused", "a task started though its queue was paused"
         assert race.ran == started
-    await pauser.set_paused(QUEUE, paused=False, reason=None)
+    await pauser.set_paused(LOCAL, QUEUE, paused=False, reason=None)
     await race.settle()
     assert await race.check() == dict.fromkeys(tasks, "succeeded")
     assert race.ran == {task: [1] for task in tasks}
@@ -59,7 +60,7 @@ async def test_purge_against_consuming(race: World) -> None:
 
     async def purge() -> bool:
         try:
-            await purger.purge(QUEUE, [TaskState.QUEUED], _TASKS)
+            await purger.purge(LOCAL, QUEUE, [TaskState.QUEUED], _TASKS)
         except CountDiffers:
             return False
         return True
@@ -92,7 +93,7 @@ async def test_many_who_retry_one_task_run_it_again_once(race: World) -> None:
     async def retry() -> str | None:
         known = Catalogue(race.spine.store)
         try:
-            row, _ = await Retrier(race.spine.store, known, race.spine.settings).retry(UUID(old), None, None)
+            row, _ = await Retrier(race.spine.store, known, race.spine.settings).retry(LOCAL, UUID(old), None, None)
         except TaskReplayed:
             return None
         return str(row["id"])
@@ -101,7 +102,7 @@ async def test_many_who_retry_one_task_run_it_again_once(race: World) -> None:
         asked = ReplayRequest(DeadLetterFilter(), 10, None)
         result, _ = await Replayer(
             race.spine.store, withdrawer(race), Catalogue(race.spine.store), race.spine.settings
-        ).replay(asked, None)
+        ).replay(LOCAL, asked, None)
         return result.tasks
 
     *made, replayed = await race.play(*(retry() for _ in range(3)), replay())
@@ -123,7 +124,7 @@ async def test_cancel_of_a_running_task_never_hits_the_next(race: World) -> None
 
     async def cancel() -> None:
         try:
-            await Canceller(race.spine.store, race.spine.server).cancel(UUID(first), 0.0)
+            await Canceller(race.spine.store, race.spine.server).cancel(LOCAL, UUID(first), 0.0)
         except TaskFinished:
             return
 

@@ -4,6 +4,7 @@ import asyncio
 from uuid import UUID
 
 from pointsman_contract import keys
+from pointsman_service.callers import LOCAL
 from pointsman_service.dispatch.dispatcher import Dispatcher
 from pointsman_service.errors import TaskFinished
 from pointsman_service.operate.cancel import Canceller
@@ -18,7 +19,7 @@ from tests.race.world import World
 async def cancel(race: World, task: str) -> str | None:
     """What the caller is told."""
     try:
-        return str((await Canceller(race.spine.store, race.spine.server).cancel(UUID(task), 10.0)).row["state"])
+        return str((await Canceller(race.spine.store, race.spine.server).cancel(LOCAL, UUID(task), 10.0)).row["state"])
     except TaskFinished:
         return None
 

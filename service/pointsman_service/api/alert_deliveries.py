@@ -3,14 +3,15 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel
 
 from pointsman_service.alert.wording import Event, test_message
 from pointsman_service.api.alert_view import EXAMPLE_DELIVERY, DeliveryList, DeliveryStatus, DeliveryView, delivery_view
-from pointsman_service.api.alerts import AlertId, Cursor, Limit, found
+from pointsman_service.api.alerts import AlertId, Cursor, Limit
 from pointsman_service.api.answers import example, json_response, known_parameters_only, with_nulls
-from pointsman_service.api.parts import GivenParts, Parts
+from pointsman_service.api.given import Explained, given, request_body
+from pointsman_service.api.parts import GivenCaller, GivenParts, Parts
 from pointsman_service.api.problems import problem_responses
 from pointsman_service.channel_settings import CHANNEL_NAME, AlertChannel
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, UnknownAlert, UnknownChannel
@@ -57,7 +58,7 @@ async def list_deliveries_of_alert(
     alert_id: AlertId, parts: GivenParts, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
     """Its messages."""
-    await found(parts, alert_id)
+    await parts.alert_hand.find(alert_id)
     return _page(await _rows(parts, DeliveryFilter(alert_id=alert_id, below=cursor), limit), limit)
 
 
@@ -111,17 +112,19 @@ async def list_channels(parts: GivenParts) -> Response:
             "description": "The message.",
             "content": {"application/json": {"example": with_nulls(_EXAMPLE_TEST)}},
         },
-        **problem_responses(UnknownChannel, InvalidRequest, DatabaseAway),
+        **problem_responses(400, UnknownChannel, 413, 415, InvalidRequest, DatabaseAway),
     },
+    openapi_extra=request_body(Explained, {"reason": "does it reach us?"}, required=False),
 )
-async def test_channel(name: Annotated[str, Path(pattern=CHANNEL_NAME)], parts: GivenParts) -> Response:
+async def test_channel(
+    name: Annotated[str, Path(pattern=CHANNEL_NAME)], request: Request, parts: GivenParts, caller: GivenCaller
+) -> Response:
     """Let a test be sent."""
+    reason = (await given(request, Explained)).reason
     if name not in {channel.name for channel in parts.settings.alert_channels}:
         raise UnknownChannel
     new = NewDelivery(None, Event.TEST, name, test_message(name, datetime.now(UTC)))
-    async with parts.store.statement() as connection:
-        (made,) = await alert_deliveries.add(connection, [new])
-    return json_response(delivery_view(made), 202)
+    return json_response(delivery_view(await parts.alert_hand.try_channel(caller, new, reason)), 202)
 
 
 async def _rows(parts: Parts, wanted: DeliveryFilter, limit: int) -> list[DeliveryRow]:

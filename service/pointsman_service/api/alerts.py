@@ -1,7 +1,6 @@
 """Alerts: look at them, acknowledge them, silence them."""
 
 from typing import Annotated, Literal
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field
@@ -18,9 +17,9 @@ from pointsman_service.api.alert_view import (
     silence_view,
 )
 from pointsman_service.api.answers import example, json_response, known_parameters_only
-from pointsman_service.api.given import Action, given, request_body
+from pointsman_service.api.given import Action, Explained, given, request_body
 from pointsman_service.api.ids import Id
-from pointsman_service.api.parts import GivenParts, Parts
+from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems import problem_responses
 from pointsman_service.errors import (
     AlertResolved,
@@ -32,8 +31,7 @@ from pointsman_service.errors import (
     UnsupportedMediaType,
 )
 from pointsman_service.store import alerts
-from pointsman_service.store.alerts import AlertFilter, AlertRow
-from pointsman_service.submit.submitter import LOCAL_CALLER
+from pointsman_service.store.alerts import AlertFilter
 
 router = APIRouter(tags=["alerts"], dependencies=[Depends(known_parameters_only)])
 
@@ -51,7 +49,9 @@ class Acknowledge(Action):
     """Who knows, and what they do about it."""
 
     reason: str = Field(min_length=1, max_length=500, description="Shown with the alert.")
-    who: str = Field(default=LOCAL_CALLER, min_length=1, max_length=200, description="Who says so.")
+    who: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        default=None, description="Who says so; default: the caller."
+    )
 
 
 class Silence(Acknowledge):
@@ -63,7 +63,7 @@ class Silence(Acknowledge):
     )
 
 
-class Unsilence(Action):
+class Unsilence(Explained):
     """Nothing needs to be said."""
 
 
@@ -103,7 +103,7 @@ async def list_alerts(
 )
 async def get_alert(alert_id: AlertId, parts: GivenParts) -> Response:
     """One alert."""
-    return json_response(alert_view(await found(parts, alert_id)))
+    return json_response(alert_view(await parts.alert_hand.find(alert_id)))
 
 
 @router.post(
@@ -119,15 +119,10 @@ async def get_alert(alert_id: AlertId, parts: GivenParts) -> Response:
     | problem_responses(AlertResolved, *_PROBLEMS),
     openapi_extra=request_body(Acknowledge, {"reason": "I call them", "who": "ada"}),
 )
-async def acknowledge_alert(alert_id: AlertId, request: Request, parts: GivenParts) -> Response:
+async def acknowledge_alert(alert_id: AlertId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Acknowledge it."""
     said = await given(request, Acknowledge)
-    async with parts.store.statement() as connection:
-        await alerts.acknowledge(connection, alert_id, said.who, said.reason)
-    alert = await found(parts, alert_id)
-    if alert.acked_at is None:
-        raise AlertResolved
-    return json_response(alert_view(alert))
+    return json_response(alert_view(await parts.alert_hand.acknowledge(caller, alert_id, said.reason, said.who)))
 
 
 @router.post(
@@ -144,13 +139,12 @@ async def acknowledge_alert(alert_id: AlertId, request: Request, parts: GivenPar
         Silence, {"reason": "they migrate their database", "who": "ada", "seconds": 7200, "of": "cause"}
     ),
 )
-async def silence_alert(alert_id: AlertId, request: Request, parts: GivenParts) -> Response:
+async def silence_alert(alert_id: AlertId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Silence its cause, or its rule."""
     said = await given(request, Silence)
-    alert = await found(parts, alert_id)
-    matcher = alert.key if said.of == "cause" else alert.rule
-    async with parts.store.statement() as connection:
-        made = await alerts.silence(connection, matcher, said.seconds, said.who, said.reason)
+    made = await parts.alert_hand.silence(
+        caller, alert_id, said.reason, said.who, whole_rule=said.of == "rule", seconds=said.seconds
+    )
     return json_response(silence_view(made))
 
 
@@ -163,13 +157,10 @@ async def silence_alert(alert_id: AlertId, request: Request, parts: GivenParts) 
     responses=example(EXAMPLE_ALERT, "The alert.") | problem_responses(*_PROBLEMS),
     openapi_extra=request_body(Unsilence, {}, required=False),
 )
-async def unsilence_alert(alert_id: AlertId, request: Request, parts: GivenParts) -> Response:
+async def unsilence_alert(alert_id: AlertId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Let it be told again."""
-    await given(request, Unsilence)
-    alert = await found(parts, alert_id)
-    async with parts.store.statement() as connection:
-        await alerts.unsilence(connection, [alert.key, alert.rule])
-    return json_response(alert_view(await found(parts, alert_id)))
+    reason = (await given(request, Unsilence)).reason
+    return json_response(alert_view(await parts.alert_hand.unsilence(caller, alert_id, reason)))
 
 
 @router.get(
@@ -186,12 +177,3 @@ async def list_silences(parts: GivenParts) -> Response:
     async with parts.store.statement() as connection:
         rows = await alerts.silences(connection, _MOST_SILENCES)
     return json_response({"items": [silence_view(row) for row in rows], "next_cursor": None})
-
-
-async def found(parts: Parts, alert_id: UUID) -> AlertRow:
-    """The alert. Raises ``UnknownAlert``."""
-    async with parts.store.statement() as connection:
-        alert = await alerts.find(connection, alert_id)
-    if alert is None:
-        raise UnknownAlert
-    return alert

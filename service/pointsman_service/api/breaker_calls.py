@@ -18,7 +18,7 @@ from pointsman_service.api.breaker_view import (
 )
 from pointsman_service.api.breakers import BODY_PROBLEMS, MOST, GivenKey, GuardedKey, retry_after, shown
 from pointsman_service.api.given import Action, given, request_body
-from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems import problem_responses
 from pointsman_service.breaker.breaker import BreakerState, Kind, Outcome
 from pointsman_service.errors import DatabaseAway, InvalidRequest, NotFound, UnknownWorker
@@ -104,10 +104,10 @@ _PERMIT: dict[str, Any] = {
         OutcomeReports, {"outcomes": [{"outcome": "failure", "error": "TimeoutError", "run_seconds": 5.01}]}
     ),
 )
-async def report_outcomes(key: GuardedKey, request: Request, parts: GivenParts) -> Response:
+async def report_outcomes(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Count the calls of another service."""
     reports = (await given(request, OutcomeReports)).outcomes
-    entry, counted = await parts.breakers.record(key, [_outcome(report) for report in reports])
+    entry, counted = await parts.breaker_hand.report(caller, key, [_outcome(report) for report in reports])
     return shown(entry, counted=counted)
 
 
@@ -123,10 +123,10 @@ async def report_outcomes(key: GuardedKey, request: Request, parts: GivenParts) 
     responses=example(_PERMIT, "Whether the call may be made.")
     | problem_responses(NotFound, UnknownWorker, InvalidRequest, DatabaseAway),
 )
-async def ask_for_permit(key: GuardedKey, parts: GivenParts) -> Response:
+async def ask_for_permit(key: GuardedKey, parts: GivenParts, caller: GivenCaller) -> Response:
     """Lease one call."""
     permit = uuid4().hex
-    entry, granted = await parts.breakers.lease(key, permit)
+    entry, granted = await parts.breaker_hand.lease(caller, key, permit)
     breaker = entry.breaker
     probes = granted and permit in breaker.permits
     return json_response(

@@ -20,8 +20,8 @@ from pointsman_service.api.breaker_view import (
     Scope,
     breaker_view,
 )
-from pointsman_service.api.given import Action, given, request_body
-from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.given import Action, Reason, given, request_body
+from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.preconditions import (
     CONDITIONS_OF_A_CHANGE,
     IF_NONE_MATCH_OF_A_READER,
@@ -30,7 +30,7 @@ from pointsman_service.api.preconditions import (
     has_it_already,
 )
 from pointsman_service.api.problems import problem_responses
-from pointsman_service.breaker.breaker import BreakerState, Override, Step
+from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.breaker.entry import Entry
 from pointsman_service.errors import (
     BodyTooLarge,
@@ -45,7 +45,6 @@ from pointsman_service.errors import (
     UnsupportedMediaType,
 )
 from pointsman_service.store.breakers import Key
-from pointsman_service.submit.submitter import LOCAL_CALLER
 
 MOST = 200
 _LONGEST_OVERRIDE_SECONDS = 366 * 86_400.0
@@ -114,6 +113,12 @@ class SaidForAWhile(Said):
     )
 
 
+class GivenPolicy(BreakerPolicy):
+    """The policy of a circuit breaker, and why it is set."""
+
+    reason: Reason | None = Field(default=None, description="Why, for the log.")
+
+
 @router.get(
     "/v1/breakers",
     operation_id="list_breakers",
@@ -173,17 +178,19 @@ async def get_breaker(key: GivenKey, request: Request, parts: GivenParts) -> Res
     response_model=BreakerView,
     responses=example(EXAMPLE_BREAKER | {"has_own_policy": True}, "The breaker.")
     | problem_responses(PolicyChanged, *BODY_PROBLEMS),
-    openapi_extra=request_body(BreakerPolicy, {"failure_threshold": 10, "recovery_timeout": 30})
+    openapi_extra=request_body(GivenPolicy, {"failure_threshold": 10, "recovery_timeout": 30})
     | {"parameters": CONDITIONS_OF_A_CHANGE},
 )
 async def set_policy(
     key: GuardedKey,
     request: Request,
     parts: GivenParts,
+    caller: GivenCaller,
 ) -> Response:
     """Set a policy."""
-    policy = await given(request, BreakerPolicy, required=True)
-    return shown(await parts.breaker_hand.set_policy(key, policy, condition_of(request)))
+    said = await given(request, GivenPolicy, required=True)
+    policy = BreakerPolicy(**said.model_dump(exclude={"reason"}))
+    return shown(await parts.breaker_hand.set_policy(caller, key, policy, condition_of(request), said.reason))
 
 
 @router.delete(
@@ -199,9 +206,11 @@ async def unset_policy(
     key: GuardedKey,
     request: Request,
     parts: GivenParts,
+    caller: GivenCaller,
+    reason: Annotated[Reason | None, Query(pattern=r"^[^\x00]*$", description="Why, for the log.")] = None,
 ) -> Response:
     """Take a policy away."""
-    return shown(await parts.breaker_hand.set_policy(key, None, condition_of(request)))
+    return shown(await parts.breaker_hand.set_policy(caller, key, None, condition_of(request), reason))
 
 
 @router.post(
@@ -213,10 +222,11 @@ async def unset_policy(
     responses=example(EXAMPLE_BREAKER | {"state": "forced_open"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
     openapi_extra=request_body(SaidForAWhile, {"reason": "they migrate their database", "expires_in_seconds": 3600}),
 )
-async def force_open(key: GuardedKey, request: Request, parts: GivenParts) -> Response:
+async def force_open(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Open it by hand."""
     said = await given(request, SaidForAWhile)
-    return shown(await parts.breaker_hand.change(key, _forced(BreakerState.FORCED_OPEN, said)))
+    open_ = BreakerState.FORCED_OPEN
+    return shown(await parts.breaker_hand.force(caller, key, open_, said.reason, said.expires_in_seconds))
 
 
 @router.post(
@@ -228,10 +238,11 @@ async def force_open(key: GuardedKey, request: Request, parts: GivenParts) -> Re
     responses=example(EXAMPLE_BREAKER | {"state": "disabled"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
     openapi_extra=request_body(SaidForAWhile, {"reason": "it counts our own mistake", "expires_in_seconds": None}),
 )
-async def disable(key: GuardedKey, request: Request, parts: GivenParts) -> Response:
+async def disable(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Disable it by hand."""
     said = await given(request, SaidForAWhile)
-    return shown(await parts.breaker_hand.change(key, _forced(BreakerState.DISABLED, said)))
+    off = BreakerState.DISABLED
+    return shown(await parts.breaker_hand.force(caller, key, off, said.reason, said.expires_in_seconds))
 
 
 @router.post(
@@ -243,14 +254,10 @@ async def disable(key: GuardedKey, request: Request, parts: GivenParts) -> Respo
     responses=example(EXAMPLE_BREAKER | {"state": "closed"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
     openapi_extra=request_body(Said, {"reason": "they say it is mended"}),
 )
-async def force_close(key: GuardedKey, request: Request, parts: GivenParts) -> Response:
+async def force_close(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Close it by hand."""
     said = await given(request, Said)
-
-    def closed(entry: Entry, now: float) -> Step:
-        return entry.breaker.close_by_hand(LOCAL_CALLER, said.reason, now)
-
-    return shown(await parts.breaker_hand.change(key, closed))
+    return shown(await parts.breaker_hand.close(caller, key, said.reason))
 
 
 @router.post(
@@ -262,14 +269,10 @@ async def force_close(key: GuardedKey, request: Request, parts: GivenParts) -> R
     responses=example(EXAMPLE_BREAKER, "The breaker.") | problem_responses(*BODY_PROBLEMS),
     openapi_extra=request_body(Said, {"reason": "the migration is over"}),
 )
-async def reset(key: GuardedKey, request: Request, parts: GivenParts) -> Response:
+async def reset(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """End an override."""
     said = await given(request, Said)
-
-    def free(entry: Entry, now: float) -> Step:
-        return entry.breaker.end_override(LOCAL_CALLER, said.reason, now)
-
-    return shown(await parts.breaker_hand.change(key, free))
+    return shown(await parts.breaker_hand.reset(caller, key, said.reason))
 
 
 def shown(entry: Entry, **more: Any) -> Response:
@@ -284,14 +287,6 @@ def retry_after(entry: Entry) -> dict[str, str]:
     """The header, in whole seconds; none while calls pass, or when nobody knows when they will."""
     until = entry.breaker.lets_through_at
     return {} if until is None else {"Retry-After": str(max(1, math.ceil(until - time.time())))}
-
-
-def _forced(state: BreakerState, said: SaidForAWhile) -> Any:
-    def forced(entry: Entry, now: float) -> Step:
-        until = None if said.expires_in_seconds is None else now + said.expires_in_seconds
-        return entry.breaker.force(Override(state, LOCAL_CALLER, said.reason, until), now)
-
-    return forced
 
 
 def _cursor(entry: Entry) -> str:

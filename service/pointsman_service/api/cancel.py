@@ -8,8 +8,8 @@ from pydantic import ConfigDict, Field
 
 from pointsman_contract.states import TaskState
 from pointsman_service.api.answers import example, json_response, known_parameters_only, with_nulls
-from pointsman_service.api.given import Action, given, request_body
-from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.given import Explained, given, request_body
+from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems import problem_responses
 from pointsman_service.api.task_view import EXAMPLE_TASK, TaskView, task_view
 from pointsman_service.api.tasks import task_id_of
@@ -43,7 +43,7 @@ class CancelledView(TaskView):
     )
 
 
-class Cancel(Action):
+class Cancel(Explained):
     """How to cancel."""
 
     grace_seconds: float | None = Field(
@@ -77,10 +77,11 @@ class Cancel(Action):
     | problem_responses(400, UnknownTask, TaskFinished, 413, 415, InvalidRequest, DatabaseAway),
     openapi_extra=request_body(Cancel, {"grace_seconds": 30}, required=False),
 )
-async def cancel_task(task_id: str, request: Request, parts: GivenParts) -> Response:
+async def cancel_task(task_id: str, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Cancel one task."""
     how = await given(request, Cancel)
     grace = parts.settings.cancel_grace_seconds if how.grace_seconds is None else how.grace_seconds
-    done = await parts.canceller.cancel(task_id_of(task_id), grace if how.end_running else math.inf)
+    grace = grace if how.end_running else math.inf
+    done = await parts.canceller.cancel(caller, task_id_of(task_id), grace, how.reason)
     answer = task_view(done.row) | {"told": done.told}
     return json_response(answer, status=200 if done.row["state"] == TaskState.CANCELLED else 202)

@@ -1,9 +1,9 @@
 """The JSON body of an operator's action: small, checked whole, and optional where every field has a default."""
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pointsman_service.admit.carrying import uncarried
 from pointsman_service.admit.keys import KEY_PATTERN, LONGEST_KEY
@@ -18,6 +18,15 @@ class Action(BaseModel):
     """What an operator says beside the path. A field that is not listed is refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+Reason = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class Explained(Action):
+    """Why, if anybody wants to know."""
+
+    reason: Reason | None = Field(default=None, description="Why, for the log.")
 
 
 Given = TypeVar("Given", bound=BaseModel)

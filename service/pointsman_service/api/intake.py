@@ -14,6 +14,7 @@ from pointsman_service.api.body import parse_json, read_body
 from pointsman_service.api.parts import Parts
 from pointsman_service.api.receipt import receipt
 from pointsman_service.api.task_view import task_view
+from pointsman_service.callers import Caller
 from pointsman_service.errors import BadRequest, PointsmanError, UnknownTask
 from pointsman_service.store import reading
 from pointsman_service.submit.submitter import REFUSALS, Accepted
@@ -28,7 +29,7 @@ async def take_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
     body = await read_body(scope, receive, parts.settings.body_bytes, parts.room)
     submission = parse_submission(parse_json(body, parts.settings.json_depth), Submission)
     key, traceparent = read_headers(scope)
-    accepted = await parts.submitter.submit(submission, key, traceparent)
+    accepted = await parts.submitter.submit(scope["caller"], submission, key, traceparent)
     return await _receipt(parts, accepted)
 
 
@@ -38,9 +39,9 @@ async def check_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
     submission = parse_submission(parse_json(body, parts.settings.json_depth), Submission)
     key, traceparent = read_headers(scope)
     try:
-        task = await parts.submitter.admit(submission, key, traceparent)
+        task = await parts.submitter.admit(scope["caller"], submission, key, traceparent)
     except REFUSALS:
-        verdict = None if key is None else await _first_call(parts, submission, key)
+        verdict = None if key is None else await _first_call(parts, scope["caller"], submission, key)
         if verdict is None:
             raise
     else:
@@ -48,9 +49,9 @@ async def check_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
     return Answer(200, [_JSON], to_json({"valid": True} | verdict))
 
 
-async def _first_call(parts: Parts, submission: Submission, key: str) -> dict[str, Any] | None:
+async def _first_call(parts: Parts, caller: Caller, submission: Submission, key: str) -> dict[str, Any] | None:
     """The verdict on a submission that is refused by now and would get the task of its first call."""
-    (earlier,) = await parts.submitter.earlier([(submission, key)])
+    (earlier,) = await parts.submitter.earlier(caller, [(submission, key)])
     if isinstance(earlier, PointsmanError):
         raise earlier
     if earlier is None:

@@ -9,12 +9,14 @@ from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.api.room import Pace, Room, Turns
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.broker import Broker
+from pointsman_service.callers import Caller
 from pointsman_service.live.transitions import TransitionStream
 from pointsman_service.observe.views import Views
 from pointsman_service.operate.cancel import Canceller
 from pointsman_service.operate.discard import Discarder
 from pointsman_service.operate.eject import Ejector
 from pointsman_service.operate.force_breaker import BreakerHand
+from pointsman_service.operate.handle_alerts import AlertHand
 from pointsman_service.operate.pause import Pauser
 from pointsman_service.operate.purge import Purger
 from pointsman_service.operate.replay import Replayer
@@ -47,6 +49,7 @@ class Parts:
     discarder: Discarder = field(init=False)
     breakers: Registry = field(init=False)
     ejector: Ejector = field(init=False)
+    alert_hand: AlertHand = field(init=False)
     breaker_hand: BreakerHand = field(init=False)
     transitions: TransitionStream = field(init=False)
     views: Views = field(init=False)
@@ -67,10 +70,11 @@ class Parts:
         self.replayer = Replayer(self.store, withdrawer, self.catalogue, self.settings)
         self.pauser = Pauser(self.store, self.broker, self.settings)
         self.purger = Purger(self.store, withdrawer, self.settings)
-        self.discarder = Discarder(self.server)
+        self.discarder = Discarder(self.store, self.server)
         self.breakers = Registry(self.store, self.settings)
         self.ejector = Ejector(self.store, self.breakers, self.settings)
         self.breaker_hand = BreakerHand(self.breakers, self.store, self.server, self.settings)
+        self.alert_hand = AlertHand(self.store)
         self.transitions = TransitionStream(self.store, self.settings.listeners_most)
         self.views = Views.over(self.settings, self.store, self.broker, self.server)
 
@@ -82,3 +86,12 @@ def parts_of(request: Request) -> Parts:
 
 GivenParts = Annotated[Parts, Depends(parts_of)]
 """A parameter of an endpoint."""
+
+
+def caller_of(request: Request) -> Caller:
+    """Who asks, as the door found."""
+    return cast(Caller, request.scope["caller"])
+
+
+GivenCaller = Annotated[Caller, Depends(caller_of)]
+"""A parameter of an endpoint that acts."""

@@ -7,9 +7,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from pointsman_service.admit.numbers import WHOLE
 from pointsman_service.api.answers import example, json_response, known_parameters_only, moment
-from pointsman_service.api.given import Action, given, request_body
-from pointsman_service.api.parts import GivenParts, Parts
+from pointsman_service.api.given import Action, Explained, Reason, given, request_body
+from pointsman_service.api.parts import GivenCaller, GivenParts, Parts
 from pointsman_service.api.problems import problem_responses
+from pointsman_service.callers import Caller
 from pointsman_service.errors import CountDiffers, DatabaseAway, FieldError, InvalidRequest, UnknownQueueName
 from pointsman_service.operate.purge import PURGEABLE
 
@@ -26,7 +27,6 @@ _PAUSED: dict[str, Any] = {
     "sent": 14,
     "running": 1,
 }
-Reason = Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class Pause(Action):
@@ -35,13 +35,11 @@ class Pause(Action):
     reason: Reason = Field(description="Shown in `GET /v1/queues`.")
 
 
-class Resume(Action):
+class Resume(Explained):
     """Why, if anybody wants to know."""
 
-    reason: Reason | None = None
 
-
-class Purge(Action):
+class Purge(Explained):
     """What is purged. `expected` is required, unless it is a dry run."""
 
     model_config = ConfigDict(
@@ -97,9 +95,9 @@ class PurgedView(BaseModel):
     | problem_responses(400, UnknownQueueName, 413, 415, InvalidRequest, DatabaseAway),
     openapi_extra=request_body(Pause, {"reason": "the relay is down"}),
 )
-async def pause_queue(name: str, request: Request, parts: GivenParts) -> Response:
+async def pause_queue(name: str, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Pause it."""
-    return await _set_paused(parts, name, (await given(request, Pause)).reason, paused=True)
+    return await _set_paused(parts, caller, name, (await given(request, Pause)).reason, paused=True)
 
 
 @router.post(
@@ -112,9 +110,9 @@ async def pause_queue(name: str, request: Request, parts: GivenParts) -> Respons
     | problem_responses(400, UnknownQueueName, 413, 415, InvalidRequest, DatabaseAway),
     openapi_extra=request_body(Resume, {"reason": "the relay is back"}, required=False),
 )
-async def resume_queue(name: str, request: Request, parts: GivenParts) -> Response:
+async def resume_queue(name: str, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Resume it."""
-    return await _set_paused(parts, name, (await given(request, Resume)).reason, paused=False)
+    return await _set_paused(parts, caller, name, (await given(request, Resume)).reason, paused=False)
 
 
 @router.post(
@@ -134,7 +132,7 @@ async def resume_queue(name: str, request: Request, parts: GivenParts) -> Respon
     },
     openapi_extra=request_body(Purge, {"expected": 1214}),
 )
-async def purge_queue(name: str, request: Request, parts: GivenParts) -> Response:
+async def purge_queue(name: str, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Purge it."""
     body = await given(request, Purge)
     states = [state for state in PURGEABLE if state in body.states]
@@ -143,13 +141,13 @@ async def purge_queue(name: str, request: Request, parts: GivenParts) -> Respons
     elif body.expected is None:
         raise InvalidRequest(errors=[FieldError(pointer="/expected", detail="say how many tasks there are")])
     else:
-        purged = await parts.purger.purge(name, states, body.expected)
+        purged = await parts.purger.purge(caller, name, states, body.expected, body.reason)
     answer = {"tasks": purged.tasks, "pending": purged.pending, "dry_run": body.dry_run}
     return json_response(answer, 202 if purged.pending and not body.dry_run else 200)
 
 
-async def _set_paused(parts: Parts, name: str, reason: str | None, *, paused: bool) -> Response:
-    done = await parts.pauser.set_paused(name, paused=paused, reason=reason)
+async def _set_paused(parts: Parts, caller: Caller, name: str, reason: str | None, *, paused: bool) -> Response:
+    done = await parts.pauser.set_paused(caller, name, paused=paused, reason=reason)
     answer = {
         "name": done.pause.queue,
         "paused": done.pause.paused,

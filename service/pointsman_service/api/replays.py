@@ -10,10 +10,10 @@ from pointsman_service.admit.moments import Moment
 from pointsman_service.admit.numbers import WHOLE
 from pointsman_service.api.alerts import Cursor
 from pointsman_service.api.answers import example, json_response, known_parameters_only, moment
-from pointsman_service.api.given import Action, given, idempotency_key, request_body
+from pointsman_service.api.given import Action, Explained, Reason, given, idempotency_key, request_body
 from pointsman_service.api.ids import id_of
 from pointsman_service.api.intake import read_headers
-from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems import problem_responses
 from pointsman_service.api.tasks import bounded, in_time
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, UnknownReplay
@@ -55,6 +55,7 @@ class Replay(Action):
         default=None, ge=0.001, le=10_000, description="They become due one after the other; default: all at once."
     )
     dry_run: bool = Field(default=False, description="Count, and change nothing.")
+    reason: Reason | None = Field(default=None, description="Why, for the log.")
 
 
 class ReplayResultView(BaseModel):
@@ -107,7 +108,7 @@ class ReplayList(BaseModel):
     openapi_extra=request_body(Replay, {"task_type": "send_reminder_email", "rate_per_second": 5, "dry_run": True})
     | idempotency_key(),
 )
-async def replay_dead_letters(request: Request, parts: GivenParts) -> Response:
+async def replay_dead_letters(request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Run them again."""
     body = await given(request, Replay)
     key, _ = read_headers(request.scope)
@@ -125,7 +126,7 @@ async def replay_dead_letters(request: Request, parts: GivenParts) -> Response:
         if body.dry_run:
             result, earlier = await parts.replayer.count(asked), False
         else:
-            result, earlier = await parts.replayer.replay(asked, key)
+            result, earlier = await parts.replayer.replay(caller, asked, key, body.reason)
     answer = {
         "replay_id": result.replay_id,
         "matched": result.matched,
@@ -183,12 +184,12 @@ async def get_replay(replay_id: str, parts: GivenParts) -> Response:
     response_model=ReplayView,
     responses=example(_EXAMPLE | {"states": {"cancelled": 180, "running": 1, "succeeded": 31}}, "The replay.")
     | problem_responses(400, UnknownReplay, 413, 415, InvalidRequest, DatabaseAway),
-    openapi_extra=request_body(Action, {}, required=False),
+    openapi_extra=request_body(Explained, {}, required=False),
 )
-async def undo_replay(replay_id: str, request: Request, parts: GivenParts) -> Response:
+async def undo_replay(replay_id: str, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Take it back."""
-    await given(request, Action)
-    return json_response(_view(await parts.replayer.undo(_id_of(replay_id))))
+    reason = (await given(request, Explained)).reason
+    return json_response(_view(await parts.replayer.undo(caller, _id_of(replay_id), reason)))
 
 
 def _id_of(text: str) -> UUID:

@@ -5,9 +5,9 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from pointsman_service.api.answers import json_response, known_parameters_only, with_nulls
-from pointsman_service.api.given import Action, given, idempotency_key, request_body
+from pointsman_service.api.given import Explained, given, idempotency_key, request_body
 from pointsman_service.api.intake import read_headers
-from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems import problem_responses
 from pointsman_service.api.task_view import EXAMPLE_TASK, TaskView, task_view
 from pointsman_service.api.tasks import task_id_of
@@ -50,13 +50,13 @@ _RETRIED: dict[str, Any] = EXAMPLE_TASK | {
         200: {"model": TaskView, "description": "The task this Idempotency-Key stands for."},
         **problem_responses(400, 404, 409, 413, 415, 422, 503),
     },
-    openapi_extra=request_body(Action, {}, required=False) | idempotency_key(),
+    openapi_extra=request_body(Explained, {}, required=False) | idempotency_key(),
 )
-async def retry_task(task_id: str, request: Request, parts: GivenParts) -> Response:
+async def retry_task(task_id: str, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Run one task again."""
-    await given(request, Action)
+    reason = (await given(request, Explained)).reason
     key, traceparent = read_headers(request.scope)
-    row, replayed = await parts.retrier.retry(task_id_of(task_id), key, traceparent)
+    row, replayed = await parts.retrier.retry(caller, task_id_of(task_id), key, traceparent, reason)
     headers = {"Location": f"/v1/tasks/{row['id']}"}
     if replayed:
         headers["Idempotency-Replayed"] = "true"

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from pointsman_service.api.answers import example, json_response, known_parameters_only, plain
-from pointsman_service.api.given import Action, given, request_body
-from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.given import Explained, given, request_body
+from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems import problem_responses
-from pointsman_service.errors import BrokerSilent, InvalidRequest
+from pointsman_service.errors import BrokerSilent, DatabaseAway, InvalidRequest
 from pointsman_service.observe import set_aside
 from pointsman_service.observe.set_aside import MOST_SHOWN
 
@@ -50,11 +50,10 @@ class SetAsideMessageList(BaseModel):
     next_cursor: str | None = Field(description="For `cursor=`; null on the last page.")
 
 
-class Discard(Action):
+class Discard(Explained):
     """Up to which message."""
 
     through: str = Field(pattern=_ID, description="The `id` of the newest one that is to go; older ones go with it.")
-    reason: str | None = Field(default=None, min_length=1, max_length=500, description="For the log.")
 
 
 class DiscardedView(BaseModel):
@@ -98,11 +97,11 @@ async def list_set_aside_messages(
     ),
     response_model=DiscardedView,
     responses=example({"discarded": 12, "left": 0}, "Discarded.")
-    | problem_responses(400, 413, 415, InvalidRequest, BrokerSilent),
+    | problem_responses(400, 413, 415, InvalidRequest, BrokerSilent, DatabaseAway),
     openapi_extra=request_body(Discard, {"through": "1795876607282-0", "reason": "a script wrote them"}),
 )
-async def discard_set_aside_messages(request: Request, parts: GivenParts) -> Response:
+async def discard_set_aside_messages(request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Discard them."""
     body = await given(request, Discard)
-    done = await parts.discarder.discard(body.through, body.reason)
+    done = await parts.discarder.discard(caller, body.through, body.reason)
     return json_response({"discarded": done.discarded, "left": done.left})

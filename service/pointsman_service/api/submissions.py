@@ -17,6 +17,7 @@ from pointsman_service.api.parts import Parts, parts_of
 from pointsman_service.api.problems import Problem, as_error, problem_of, problem_responses
 from pointsman_service.api.receipt import receipt
 from pointsman_service.api.task_view import TaskView
+from pointsman_service.callers import Caller
 from pointsman_service.errors import (
     FieldError,
     InvalidRequest,
@@ -164,7 +165,7 @@ async def _take_batch(parts: Parts, scope: Any, body: bytes) -> Answer:
         raise InvalidRequest("A batch takes an idempotency_key per item, not the header.")
     # Other requests are not to wait for a whole batch.
     at_once = max(1, min(_ITEMS_AT_ONCE, _BYTES_AT_ONCE * len(batch.tasks) // len(body)))
-    admitted = await _admit_all(parts, batch.tasks, traceparent, at_once)
+    admitted = await _admit_all(parts, scope["caller"], batch.tasks, traceparent, at_once)
     refused = [task for task in admitted if isinstance(task, PointsmanError)]
     if batch.atomic and refused:
         return _nothing_accepted(admitted, scope["path"])
@@ -197,7 +198,9 @@ def _parse_batch(value: Any, most: int) -> _Unread:
     return batch
 
 
-async def _admit_all(parts: Parts, items: list[Any], traceparent: str | None, at_once: int) -> list[_Admitted]:
+async def _admit_all(
+    parts: Parts, caller: Caller, items: list[Any], traceparent: str | None, at_once: int
+) -> list[_Admitted]:
     """Each item checked; one that is refused by now and was accepted with its key before is what it became."""
     admitted: list[_Admitted] = []
     keyed: dict[int, BatchItem] = {}
@@ -210,13 +213,14 @@ async def _admit_all(parts: Parts, items: list[Any], traceparent: str | None, at
             admitted.append(_alone(error))
             continue
         try:
-            admitted.append(await parts.submitter.admit(submission, submission.idempotency_key, traceparent))
+            key = submission.idempotency_key
+            admitted.append(await parts.submitter.admit(caller, submission, key, traceparent))
         except REFUSALS as error:
             admitted.append(_alone(error))
             if submission.idempotency_key is not None:
                 keyed[place] = submission
     calls = [(submission, submission.idempotency_key or "") for submission in keyed.values()]
-    for place, earlier in zip(keyed, await parts.submitter.earlier(calls), strict=True):
+    for place, earlier in zip(keyed, await parts.submitter.earlier(caller, calls), strict=True):
         admitted[place] = earlier or admitted[place]
     return admitted
 

@@ -10,7 +10,7 @@ from pointsman_service.api.answers import example, json_response, known_paramete
 from pointsman_service.api.breaker_view import at
 from pointsman_service.api.breakers import Said, SaidForAWhile
 from pointsman_service.api.given import given, request_body
-from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems import problem_responses
 from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.breaker.outlier import OFF
@@ -64,10 +64,10 @@ class WorkerEjection(BaseModel):
     responses=example(_EJECTED, "The worker.") | problem_responses(*_PROBLEMS),
     openapi_extra=request_body(SaidForAWhile, {"reason": "its disk is full", "expires_in_seconds": 3600}),
 )
-async def eject_worker(name: Name, request: Request, parts: GivenParts) -> Response:
+async def eject_worker(name: Name, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Eject it."""
     said = await given(request, SaidForAWhile)
-    return _shown(await parts.ejector.eject(name, said.reason, said.expires_in_seconds))
+    return _shown(await parts.ejector.eject(caller, name, said.reason, said.expires_in_seconds))
 
 
 @router.post(
@@ -79,9 +79,9 @@ async def eject_worker(name: Name, request: Request, parts: GivenParts) -> Respo
     responses=example(_ADMITTED, "The worker.") | problem_responses(*_PROBLEMS),
     openapi_extra=request_body(Said, {"reason": "its disk was cleared"}),
 )
-async def admit_worker(name: Name, request: Request, parts: GivenParts) -> Response:
+async def admit_worker(name: Name, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Admit it."""
-    return _shown(await parts.ejector.admit(name, (await given(request, Said)).reason))
+    return _shown(await parts.ejector.admit(caller, name, (await given(request, Said)).reason))
 
 
 def _shown(done: Handled) -> Response:

@@ -5,6 +5,7 @@ Who only reads sees a breaker as of now: what time alone changed is applied befo
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -35,18 +36,27 @@ class Called(NamedTuple):
 
 Condition = Callable[[Entry], None]
 """Raises where the policy is not as whoever changes it believes."""
+Transaction = Callable[[], AbstractAsyncContextManager[Connection]]
+"""Opens the transaction in which something is changed."""
 Choose = Callable[[Connection, int, Sequence[str]], Awaitable[list[str]]]
 """Names at most so many tasks that shall be probes, without those that have a permit already."""
 
 
 class Registry:
-    """Reads and changes breakers. Every method raises what ``Store`` raises."""
+    """Reads and changes breakers. Every method raises what ``Store`` raises, and makes its change in the
+    ``transaction`` that it is given, if any.
+    """
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._default = settings.circuit_breaker
         self._most = settings.breakers_most
         self._dropped = 0
+
+    @property
+    def store(self) -> Store:
+        """Where they are kept."""
+        return self._store
 
     @property
     def default_policy(self) -> BreakerPolicy:
@@ -84,7 +94,11 @@ class Registry:
         return [self._as_of(row, now) for row in rows]
 
     async def record(
-        self, key: Key, outcomes: Sequence[Outcome], draw: Callable[[], float] = random.random
+        self,
+        key: Key,
+        outcomes: Sequence[Outcome],
+        draw: Callable[[], float] = random.random,
+        transaction: Transaction | None = None,
     ) -> tuple[Entry, int]:
         """Count calls that ended, in order: the breaker after them, and how many counted. An unknown one is made, up
         to the limit: ``TooManyBreakers``.
@@ -106,7 +120,7 @@ class Registry:
                 breaker, made = step.breaker, made + step.transitions
             return Step(breaker, made)
 
-        return await self.change(key, counted), heard
+        return await self.change(key, counted, transaction), heard
 
     async def count(
         self, connection: Connection, calls: Sequence[Called], draw: Callable[[], float] = random.random
@@ -157,7 +171,7 @@ class Registry:
                     breaker = breaker.lease(task, entry.policy, now)[0].breaker
             return await self._apply(connection, entry, Step(breaker, ticked.transitions))
 
-    async def lease(self, key: Key, permit: str) -> tuple[Entry, bool]:
+    async def lease(self, key: Key, permit: str, transaction: Transaction | None = None) -> tuple[Entry, bool]:
         """Ask for one call: the breaker, and whether the call may be made. ``permit`` names it while half open."""
         found = await self.find(key)
         if found is None or found.breaker.seen in (BreakerState.CLOSED, BreakerState.DISABLED):
@@ -171,14 +185,20 @@ class Registry:
             step, granted = entry.breaker.lease(permit, entry.policy, now)
             return step
 
-        return await self.change(key, leased), granted
+        return await self.change(key, leased, transaction), granted
 
-    async def set_policy(self, key: Key, policy: BreakerPolicy | None, condition: Condition | None) -> Entry:
+    async def set_policy(
+        self,
+        key: Key,
+        policy: BreakerPolicy | None,
+        condition: Condition | None,
+        transaction: Transaction | None = None,
+    ) -> Entry:
         """Give a breaker a policy of its own, or with None the default again. An unknown one is made.
 
         Raises what ``condition`` raises.
         """
-        async with self._store.transaction() as connection:
+        async with (transaction or self._store.transaction)() as connection:
             entry, _ = await self._locked(connection, key)
             if condition is not None:
                 condition(entry)
@@ -191,9 +211,11 @@ class Registry:
             await breakers.save(connection, [changed.as_row()])
         return changed
 
-    async def change(self, key: Key, step: Callable[[Entry, float], Step]) -> Entry:
+    async def change(
+        self, key: Key, step: Callable[[Entry, float], Step], transaction: Transaction | None = None
+    ) -> Entry:
         """Apply one step of the machine to a breaker. An unknown one is made, up to the limit."""
-        async with self._store.transaction() as connection:
+        async with (transaction or self._store.transaction)() as connection:
             return await self.change_in(connection, key, step)
 
     async def change_in(self, connection: Connection, key: Key, step: Callable[[Entry, float], Step]) -> Entry:

@@ -7,14 +7,15 @@ from typing import Any
 from uuid import UUID
 
 from pointsman_contract.states import TERMINAL, TaskState
+from pointsman_service.callers import Caller
 from pointsman_service.claims.closing import Closer
 from pointsman_service.errors import TaskFinished, UnknownTask
+from pointsman_service.operate.act import Act, ActKind, acting
 from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.store import cancelling, clock, epochs, reading
 from pointsman_service.store.cancelling import CancelRequest
 from pointsman_service.store.ending import end_unstarted
 from pointsman_service.store.store import Store
-from pointsman_service.submit.submitter import LOCAL_CALLER
 
 _REDIS_SECONDS = 3.0
 """A caller waits no longer for a Redis that is silent."""
@@ -36,7 +37,7 @@ class Canceller:
         self._store = store
         self._closer = Closer(store, server)
 
-    async def cancel(self, task_id: UUID, grace_seconds: float) -> Cancelled:
+    async def cancel(self, caller: Caller, task_id: UUID, grace_seconds: float, reason: str | None = None) -> Cancelled:
         """The task afterwards: ``cancelled``, or with ``cancel_requested_at`` when that takes longer.
 
         It takes longer while an attempt runs, which is asked to end and killed ``grace_seconds`` later; while the
@@ -44,8 +45,8 @@ class Canceller:
         time what runs is left alone, and no other follows. A task that is cancelled already stays so; asked again,
         the newest grace time counts. Raises ``UnknownTask``, or ``TaskFinished`` when it ended otherwise.
         """
-        async with self._store.transaction() as connection:
-            requested = await cancelling.request(connection, task_id, grace_seconds, LOCAL_CALLER)
+        async with acting(self._store, Act(ActKind.CANCEL, caller, str(task_id), reason)) as connection:
+            requested = await cancelling.request(connection, task_id, grace_seconds, caller.name)
             now = datetime.fromtimestamp(await clock.now(connection), UTC)
             if requested is not None and requested.never_sent:
                 await end_unstarted(connection, self._store.listeners, [str(task_id)], [], TaskState.CANCELLED, now)

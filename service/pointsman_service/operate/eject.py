@@ -1,17 +1,19 @@
 """Take a worker off its queues by hand, and let it back."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from pointsman_service.breaker.breaker import BreakerState, Override, Step
 from pointsman_service.breaker.entry import Entry
 from pointsman_service.breaker.outlier import OFF
 from pointsman_service.breaker.registry import Registry
+from pointsman_service.callers import Caller
 from pointsman_service.errors import UnknownWorker
+from pointsman_service.operate.act import Act, ActKind, acting
 from pointsman_service.settings import Settings
 from pointsman_service.store import ejections
 from pointsman_service.store.ejections import SCOPE, EjectionRow
 from pointsman_service.store.store import Connection, Store
-from pointsman_service.submit.submitter import LOCAL_CALLER
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Ejector:
         self._registry = registry
         self._dead_seconds = settings.worker_dead_seconds
 
-    async def eject(self, name: str, reason: str, seconds: float | None) -> Handled:
+    async def eject(self, caller: Caller, name: str, reason: str, seconds: float | None) -> Handled:
         """Committed when this returns, for every process and across restarts, for ``seconds`` or until it is admitted.
 
         Also the last worker of a pool; then there is a warning. Raises ``UnknownWorker``.
@@ -42,14 +44,15 @@ class Ejector:
 
         def forced(entry: Entry, now: float) -> Step:
             until = None if seconds is None else now + seconds
-            return entry.breaker.force(Override(BreakerState.FORCED_OPEN, LOCAL_CALLER, reason, until), now)
+            return entry.breaker.force(Override(BreakerState.FORCED_OPEN, caller.name, reason, until), now)
 
         await self._known(name)
-        await self._registry.change((SCOPE, name), forced)
+        act = Act(ActKind.EJECT, caller, name, reason)
+        await self._registry.change((SCOPE, name), forced, partial(acting, self._store, act))
         async with self._store.statement() as connection:
             return await self._found(connection, name, await self._lonely(connection, name))
 
-    async def admit(self, name: str, reason: str) -> Handled:
+    async def admit(self, caller: Caller, name: str, reason: str) -> Handled:
         """Let it back for good, however it was ejected; it is judged like any other from then on.
 
         Raises ``UnknownWorker``.
@@ -58,10 +61,11 @@ class Ejector:
         def closed(entry: Entry, now: float) -> Step:
             if entry.breaker.tick(now).breaker.is_pristine:
                 return Step(entry.breaker)
-            return entry.breaker.close_by_hand(LOCAL_CALLER, reason, now)
+            return entry.breaker.close_by_hand(caller.name, reason, now)
 
         await self._known(name)
-        await self._registry.change((SCOPE, name), closed)
+        act = Act(ActKind.ADMIT, caller, name, reason)
+        await self._registry.change((SCOPE, name), closed, partial(acting, self._store, act))
         async with self._store.statement() as connection:
             return await self._found(connection, name, None)
 

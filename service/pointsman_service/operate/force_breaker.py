@@ -1,15 +1,18 @@
 """Set a circuit breaker or its policy by hand: from the answer on, gate and reports of the workers do as it says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from pointsman_contract.breaker_policy import BreakerPolicy
 from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE
-from pointsman_service.breaker.breaker import Step
+from pointsman_service.breaker.breaker import BreakerState, Outcome, Override, Step
 from pointsman_service.breaker.entry import Entry
-from pointsman_service.breaker.registry import Condition, Registry
+from pointsman_service.breaker.registry import Condition, Registry, Transaction
 from pointsman_service.breaker.snapshot import Snapshot
+from pointsman_service.callers import Caller
 from pointsman_service.errors import DatabaseAway, NotFound, UnknownWorker
 from pointsman_service.loops import ExpectedFault
+from pointsman_service.operate.act import Act, ActKind, acting
 from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import breakers
@@ -19,9 +22,13 @@ from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 
+_FORCED = {BreakerState.FORCED_OPEN: ActKind.FORCE_OPEN, BreakerState.DISABLED: ActKind.DISABLE}
+
 
 class BreakerHand:
-    """Sets breakers for one API process."""
+    """Sets breakers for one API process. What it sets is committed when it returns, for every process and across
+    restarts; while Redis is away it is told later. Raises what ``Registry`` raises.
+    """
 
     def __init__(self, registry: Registry, store: Store, server: RedisServer, settings: Settings) -> None:
         self._registry = registry
@@ -42,19 +49,57 @@ class BreakerHand:
             raise NotFound(f"No worker has published the task type {key[1]!r}.")
         raise UnknownWorker
 
-    async def change(self, key: Key, step: Callable[[Entry, float], Step]) -> Entry:
-        """The breaker after one step of the machine. Committed when this returns, for every process and across
-        restarts; while Redis is away it is told later. Raises what ``Registry.change`` raises.
-        """
-        entry = await self._registry.change(key, step)
+    async def force(self, caller: Caller, key: Key, state: BreakerState, reason: str, seconds: float | None) -> Entry:
+        """The breaker, ``forced_open`` or ``disabled`` for so long; None: until somebody takes it away."""
+
+        def forced(entry: Entry, now: float) -> Step:
+            until = None if seconds is None else now + seconds
+            return entry.breaker.force(Override(state, caller.name, reason, until), now)
+
+        return await self._change(Act(_FORCED[state], caller, _subject(key), reason), key, forced)
+
+    async def close(self, caller: Caller, key: Key, reason: str) -> Entry:
+        """The breaker, closed: what it has counted and what was set by hand is forgotten."""
+
+        def closed(entry: Entry, now: float) -> Step:
+            return entry.breaker.close_by_hand(caller.name, reason, now)
+
+        return await self._change(Act(ActKind.FORCE_CLOSED, caller, _subject(key), reason), key, closed)
+
+    async def reset(self, caller: Caller, key: Key, reason: str) -> Entry:
+        """The breaker without what was set by hand."""
+
+        def free(entry: Entry, now: float) -> Step:
+            return entry.breaker.end_override(caller.name, reason, now)
+
+        return await self._change(Act(ActKind.RESET, caller, _subject(key), reason), key, free)
+
+    async def set_policy(
+        self, caller: Caller, key: Key, policy: BreakerPolicy | None, condition: Condition | None, reason: str | None
+    ) -> Entry:
+        """The breaker with a policy of its own, or with None the default again. Raises what ``condition`` raises."""
+        kind = ActKind.UNSET_POLICY if policy is None else ActKind.SET_POLICY
+        transaction = self._transaction(Act(kind, caller, _subject(key), reason))
+        entry = await self._registry.set_policy(key, policy, condition, transaction)
         await self._tell()
         return entry
 
-    async def set_policy(self, key: Key, policy: BreakerPolicy | None, condition: Condition | None) -> Entry:
-        """As ``Registry.set_policy``; told as ``change`` tells."""
-        entry = await self._registry.set_policy(key, policy, condition)
+    async def report(self, caller: Caller, key: Key, outcomes: Sequence[Outcome]) -> tuple[Entry, int]:
+        """As ``Registry.record``: the calls of another service that ended."""
+        act = Act(ActKind.REPORT, caller, _subject(key))
+        return await self._registry.record(key, outcomes, transaction=self._transaction(act))
+
+    async def lease(self, caller: Caller, key: Key, permit: str) -> tuple[Entry, bool]:
+        """As ``Registry.lease``: another service asks before a call."""
+        return await self._registry.lease(key, permit, self._transaction(Act(ActKind.LEASE, caller, _subject(key))))
+
+    async def _change(self, act: Act, key: Key, step: Callable[[Entry, float], Step]) -> Entry:
+        entry = await self._registry.change(key, step, self._transaction(act))
         await self._tell()
         return entry
+
+    def _transaction(self, act: Act) -> Transaction:
+        return partial(acting, self._registry.store, act)
 
     async def _tell(self) -> None:
         try:
@@ -62,3 +107,7 @@ class BreakerHand:
         except (BrokerAway, DatabaseAway, ExpectedFault) as error:
             # It is committed: whoever asked must not hear that nothing was stored.
             log.info("a circuit breaker could not be told to Redis; the sweep does it", reason=str(error))
+
+
+def _subject(key: Key) -> str:
+    return ":".join(key)

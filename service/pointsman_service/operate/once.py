@@ -4,14 +4,14 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from enum import StrEnum
 from typing import Any
 
+from pointsman_service.callers import Caller
 from pointsman_service.errors import KeyInUse, KeyReused, OutcomeUnknown
+from pointsman_service.operate.act import Act, ActKind, acting
 from pointsman_service.settings import Settings
 from pointsman_service.store import submitting
 from pointsman_service.store.store import Connection, ConnectionLost, LockNotGot, Store
-from pointsman_service.submit.submitter import LOCAL_CALLER
 
 
 class AlreadyDone(Exception):
@@ -22,37 +22,30 @@ class AlreadyDone(Exception):
         self.made = made
 
 
-def fingerprint_of(act: "Act", given: Mapping[str, Any]) -> str:
-    """Equal for equal calls of one act."""
-    return hashlib.sha256(f"{act} {json.dumps(given, sort_keys=True, default=str)}".encode()).hexdigest()
+def fingerprint_of(kind: ActKind, given: Mapping[str, Any]) -> str:
+    """Equal for equal calls of one kind of act."""
+    return hashlib.sha256(f"{_WORDS[kind]} {json.dumps(given, sort_keys=True, default=str)}".encode()).hexdigest()
 
 
-class Act(StrEnum):
-    """What can be done under a key. Each has keys of its own, beside those of submissions."""
-
-    RETRY = "retry"
-    REPLAY = "replay"
-
-    def scoped(self, key: str) -> str:
-        """The key as it is stored. None of a submission looks so: a key holds no control character."""
-        return f"{self}\n{key}"
+_WORDS = {ActKind.RETRY: "retry", ActKind.REPLAY: "replay"}
+"""As the keys and fingerprints of acts are stored. Each kind has keys of its own, beside those of submissions."""
 
 
 class Once:
     """Keys of one act in one process. They share their table with those of submissions, and no key with them."""
 
-    def __init__(self, store: Store, act: Act, settings: Settings) -> None:
+    def __init__(self, store: Store, kind: ActKind, settings: Settings) -> None:
         self._store = store
-        self._act = act
+        self._kind = kind
         self._remembered_seconds = settings.idempotency_seconds
 
-    async def find(self, key: str | None, fingerprint: str) -> str | None:
+    async def find(self, caller: Caller, key: str | None, fingerprint: str) -> str | None:
         """What an earlier call with this key made. Raises ``KeyReused`` when that was something else."""
         if key is None:
             return None
         async with self._store.statement() as connection:
-            found = await self._found(connection, self._act.scoped(key), key)
-        made, made_by = found.get(self._act.scoped(key), (None, None))
+            found = await self._found(connection, caller, self._scoped(key), key)
+        made, made_by = found.get(self._scoped(key), (None, None))
         if made is None and found.get(key, ("", ""))[1] == fingerprint:
             # The release before did it, under the bare key.
             return found[key][0]
@@ -61,16 +54,16 @@ class Once:
         return made
 
     @asynccontextmanager
-    async def transaction(self, key: str | None, makes: str, fingerprint: str) -> AsyncIterator[Connection]:
-        """A transaction in which ``makes`` is made under the key, or not at all.
+    async def transaction(self, act: Act, key: str | None, makes: str, fingerprint: str) -> AsyncIterator[Connection]:
+        """The transaction of an act in which ``makes`` is made under the key, or not at all.
 
         Raises ``AlreadyDone``, ``KeyReused``, ``KeyInUse`` (the first call is not done yet), ``OutcomeUnknown`` (the
         connection broke at the end), and the store's errors.
         """
         try:
-            async with self._store.transaction() as connection:
+            async with acting(self._store, act) as connection:
                 if key is not None:
-                    await self._claim(connection, self._act.scoped(key), makes, fingerprint)
+                    await self._claim(connection, act.caller, self._scoped(key), makes, fingerprint)
                 yield connection
         except LockNotGot:
             if key is None:
@@ -79,23 +72,27 @@ class Once:
         except ConnectionLost as error:
             raise OutcomeUnknown(task_id=makes) from error
 
-    async def _claim(self, connection: Connection, scoped: str, makes: str, fingerprint: str) -> None:
+    async def _claim(self, connection: Connection, caller: Caller, scoped: str, makes: str, fingerprint: str) -> None:
         remembered = self._remembered_seconds
-        if await submitting.claim_key(connection, LOCAL_CALLER, scoped, makes, fingerprint, remembered):
+        if await submitting.claim_key(connection, caller.name, scoped, makes, fingerprint, remembered):
             return
-        made, made_by = (await self._found(connection, scoped)).get(scoped, (None, None))
+        made, made_by = (await self._found(connection, caller, scoped)).get(scoped, (None, None))
         if made is None:
             raise KeyInUse(retry_after_seconds=1)
         if made_by != fingerprint:
             raise self._reused(made)
         raise AlreadyDone(made)
 
-    async def _found(self, connection: Connection, *keys: str) -> dict[str, tuple[str, str]]:
-        wanted = [(LOCAL_CALLER, key) for key in keys]
+    async def _found(self, connection: Connection, caller: Caller, *keys: str) -> dict[str, tuple[str, str]]:
+        wanted = [(caller.name, key) for key in keys]
         found = await submitting.find_keys(connection, wanted, self._remembered_seconds)
         return {key: said for (_, key), said in found.items()}
 
+    def _scoped(self, key: str) -> str:
+        """The key as it is stored. None of a submission looks so: a key holds no control character."""
+        return f"{_WORDS[self._kind]}\n{key}"
+
     def _reused(self, made: str) -> KeyReused:
-        if self._act is Act.RETRY:
+        if self._kind is ActKind.RETRY:
             return KeyReused(f"The Idempotency-Key was used to retry another task, which became {made}.", task_id=made)
         return KeyReused(f"The Idempotency-Key was used with another body, for the replay {made}.")

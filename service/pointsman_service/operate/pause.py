@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from pointsman_contract.queues import Topology
 from pointsman_service.broker import Broker, BrokerAway
+from pointsman_service.callers import Caller
 from pointsman_service.errors import UnknownQueueName
+from pointsman_service.operate.act import Act, ActKind, acting
 from pointsman_service.settings import Settings
 from pointsman_service.store import pausing
 from pointsman_service.store.pausing import QueuePause, Unfinished
 from pointsman_service.store.store import Store
-from pointsman_service.submit.submitter import LOCAL_CALLER
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)
@@ -33,15 +34,16 @@ class Pauser:
         self._broker = broker
         self._topology = settings.topology
 
-    async def set_paused(self, queue: str, *, paused: bool, reason: str | None) -> Paused:
+    async def set_paused(self, caller: Caller, queue: str, *, paused: bool, reason: str | None) -> Paused:
         """Committed when this returns, for every process and across restarts. What runs goes on.
 
         What was sent stays on the broker; a worker that takes it is refused at the gate, and the task waits in
         Postgres again. Raises ``UnknownQueueName``.
         """
         check_queue(self._topology, queue)
-        async with self._store.transaction() as connection:
-            pause = await pausing.set_paused(connection, queue, paused=paused, reason=reason, actor=LOCAL_CALLER)
+        act = Act(ActKind.PAUSE if paused else ActKind.RESUME, caller, queue, reason)
+        async with acting(self._store, act) as connection:
+            pause = await pausing.set_paused(connection, queue, paused=paused, reason=reason, actor=act.actor)
         told = True
         try:
             await self._broker.tell_pauses(pausing.words([pause]))

@@ -4,7 +4,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pointsman_contract.states import TaskState
+from pointsman_service.callers import Caller
 from pointsman_service.errors import CountDiffers
+from pointsman_service.operate.act import Act, ActKind, acting
 from pointsman_service.operate.pause import check_queue
 from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.settings import Settings
@@ -42,7 +44,9 @@ class Purger:
             tasks = await cancelling.count_unstarted(connection, queue, states)
             return Purged(tasks, await cancelling.count_purged(connection, queue))
 
-    async def purge(self, queue: str, states: Collection[TaskState], expected: int) -> Purged:
+    async def purge(
+        self, caller: Caller, queue: str, states: Collection[TaskState], expected: int, reason: str | None = None
+    ) -> Purged:
         """End the unstarted tasks of a queue as ``cancelled``; from the commit on none of them is sent.
 
         One that was sent ends only through its claim: one that a worker has started meanwhile goes on as if nothing
@@ -50,7 +54,7 @@ class Purger:
         ``UnknownQueueName``.
         """
         check_queue(self._topology, queue)
-        async with self._store.transaction() as connection:
+        async with acting(self._store, Act(ActKind.PURGE, caller, queue, reason)) as connection:
             tasks = await cancelling.purge(connection, queue, states)
             if tasks != expected:
                 raise CountDiffers(f"{tasks} tasks would be purged, not {expected}; nothing was done.")

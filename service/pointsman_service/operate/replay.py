@@ -9,15 +9,16 @@ import uuid_utils
 
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.admit.names import unknown_names
+from pointsman_service.callers import Caller
 from pointsman_service.errors import InvalidRequest, UnknownReplay
-from pointsman_service.operate.once import Act, AlreadyDone, Once, fingerprint_of
+from pointsman_service.operate.act import Act, ActKind, acting
+from pointsman_service.operate.once import AlreadyDone, Once, fingerprint_of
 from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.settings import Settings
 from pointsman_service.store import dead_letters, replaying
 from pointsman_service.store.dead_letters import DeadLetterFilter
 from pointsman_service.store.replaying import Replayed
 from pointsman_service.store.store import Store
-from pointsman_service.submit.submitter import LOCAL_CALLER
 
 MOST = 10_000
 """Tasks of one call: they are stored in one transaction."""
@@ -59,7 +60,7 @@ class Replayer:
         self._catalogue = catalogue
         self._topology = settings.topology
         self._queues = [queue.name for queue in settings.topology.queues]
-        self._once = Once(store, Act.REPLAY, settings)
+        self._once = Once(store, ActKind.REPLAY, settings)
 
     async def count(self, asked: ReplayRequest) -> ReplayResult:
         """What ``replay`` would do now; changes nothing. Raises ``InvalidRequest`` as it does."""
@@ -69,20 +70,23 @@ class Replayer:
             await self._refuse_unknown(asked.wanted)
         return ReplayResult(None, matched, len(ids), None)
 
-    async def replay(self, asked: ReplayRequest, key: str | None) -> tuple[ReplayResult, bool]:
+    async def replay(
+        self, caller: Caller, asked: ReplayRequest, key: str | None, reason: str | None = None
+    ) -> tuple[ReplayResult, bool]:
         """Run the oldest dead letters again, and whether an earlier call with this key did.
 
         All of it is one transaction. Of two calls at once each runs only what the other does not. Left out are tasks
         whose queue is not configured any more. Raises the errors of ``Once``, and ``InvalidRequest`` when nothing is
         found because a name in the filter does not exist.
         """
-        fingerprint = fingerprint_of(Act.REPLAY, asked.given())
-        made = await self._once.find(key, fingerprint)
+        fingerprint = fingerprint_of(ActKind.REPLAY, asked.given())
+        made = await self._once.find(caller, key, fingerprint)
         if made is not None:
             return _result(await self.find(UUID(made))), True
         replay_id = str(uuid_utils.uuid7())
+        act = Act(ActKind.REPLAY, caller, replay_id, reason)
         try:
-            async with self._once.transaction(key, replay_id, fingerprint) as connection:
+            async with self._once.transaction(act, key, replay_id, fingerprint) as connection:
                 matched, ids = await dead_letters.chosen(connection, asked.wanted, asked.limit)
                 if not matched:
                     await self._refuse_unknown(asked.wanted)
@@ -95,13 +99,13 @@ class Replayer:
                         queues=self._queues,
                         replay_id=replay_id,
                         rate_per_second=asked.rate_per_second,
-                        caller=LOCAL_CALLER,
+                        caller=caller.name,
                         traceparent=None,
                     )
                 await replaying.keep(
                     connection,
                     replay_id,
-                    LOCAL_CALLER,
+                    caller.name,
                     asked.wanted.given(),
                     asked.rate_per_second,
                     matched,
@@ -130,13 +134,13 @@ class Replayer:
             rows = await replaying.newest(connection, below, most)
             return [row | {"states": await replaying.states(connection, str(row["id"]))} for row in rows]
 
-    async def undo(self, replay_id: UUID) -> dict[str, Any]:
+    async def undo(self, caller: Caller, replay_id: UUID, reason: str | None = None) -> dict[str, Any]:
         """End its tasks that have not started; what they were made from is a dead letter again, and is the one to be
         run again. The replay afterwards.
 
         What cannot be ended at once (Redis is away) ends later; asked again, this gives those back too.
         """
-        async with self._store.statement() as connection:
+        async with acting(self._store, Act(ActKind.UNDO_REPLAY, caller, str(replay_id), reason)) as connection:
             if await replaying.find(connection, str(replay_id)) is None:
                 raise UnknownReplay
             await replaying.withdraw(connection, str(replay_id))

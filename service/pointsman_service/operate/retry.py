@@ -8,12 +8,13 @@ from pydantic_core import from_json
 
 from pointsman_contract.states import TERMINAL, TaskState
 from pointsman_service.admit.catalogue import Catalogue
+from pointsman_service.callers import Caller
 from pointsman_service.errors import FieldError, TaskNotFinished, TaskReplayed, TaskSucceeded, UnknownQueue, UnknownTask
-from pointsman_service.operate.once import Act, AlreadyDone, Once, fingerprint_of
+from pointsman_service.operate.act import Act, ActKind
+from pointsman_service.operate.once import AlreadyDone, Once, fingerprint_of
 from pointsman_service.settings import Settings
 from pointsman_service.store import reading, replaying
 from pointsman_service.store.store import Store
-from pointsman_service.submit.submitter import LOCAL_CALLER
 
 
 class Retrier:
@@ -23,9 +24,11 @@ class Retrier:
         self._store = store
         self._catalogue = catalogue
         self._queues = [queue.name for queue in settings.topology.queues]
-        self._once = Once(store, Act.RETRY, settings)
+        self._once = Once(store, ActKind.RETRY, settings)
 
-    async def retry(self, task_id: UUID, key: str | None, traceparent: str | None) -> tuple[dict[str, Any], bool]:
+    async def retry(
+        self, caller: Caller, task_id: UUID, key: str | None, traceparent: str | None, reason: str | None = None
+    ) -> tuple[dict[str, Any], bool]:
         """The new task's row, and whether an earlier call with this key made it.
 
         It is due at once, with the arguments, queue, priority, tags, time limit and budget of the old one; its
@@ -33,14 +36,15 @@ class Retrier:
         naming what it became, the errors of ``Once``, and those of a submission whose task type, arguments or queue
         are not known any more.
         """
-        fingerprint = fingerprint_of(Act.RETRY, {"task": str(task_id)})
-        made = await self._once.find(key, fingerprint)
+        fingerprint = fingerprint_of(ActKind.RETRY, {"task": str(task_id)})
+        made = await self._once.find(caller, key, fingerprint)
         if made is None:
             old = await self._ended(task_id)
             await self._check(old)
             made = str(uuid_utils.uuid7())
             try:
-                await self._replay(str(task_id), made, key, fingerprint, traceparent)
+                act = Act(ActKind.RETRY, caller, str(task_id), reason)
+                await self._replay(act, made, key, fingerprint, traceparent)
             except AlreadyDone as earlier:
                 return await self._row(earlier.made), True
             return await self._row(made), False
@@ -60,8 +64,9 @@ class Retrier:
         if old["queue"] not in self._queues:
             raise UnknownQueue(errors=[FieldError(pointer="/queue", detail=f"there is no queue {old['queue']} now")])
 
-    async def _replay(self, old: str, new: str, key: str | None, fingerprint: str, traceparent: str | None) -> None:
-        async with self._once.transaction(key, new, fingerprint) as connection:
+    async def _replay(self, act: Act, new: str, key: str | None, fingerprint: str, traceparent: str | None) -> None:
+        old = act.subject
+        async with self._once.transaction(act, key, new, fingerprint) as connection:
             replayed = await replaying.replay(
                 connection,
                 [(old, new)],
@@ -69,7 +74,7 @@ class Retrier:
                 queues=self._queues,
                 replay_id=None,
                 rate_per_second=None,
-                caller=LOCAL_CALLER,
+                caller=act.actor,
                 traceparent=traceparent,
             )
             if replayed.tasks:

@@ -12,6 +12,7 @@ from pydantic_core import to_json
 from pointsman_service.admit.carrying import uncarried
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.admit.submission import Submission, too_late
+from pointsman_service.callers import Caller
 from pointsman_service.errors import (
     BodyTooLarge,
     BreakerOpen,
@@ -35,8 +36,6 @@ REFUSALS = (InvalidRequest, BodyTooLarge, BreakerOpen)
 """What ``Submitter.admit`` has against a submission. Time, a deploy or a circuit breaker may have brought it about."""
 _RETRY_SECONDS = 10.0
 """When to ask again, where the breaker does not say."""
-LOCAL_CALLER = "local"
-"""Who calls, until access control exists."""
 
 
 class Accepted(NamedTuple):
@@ -60,7 +59,7 @@ class Submitter:
         self._settings = settings
         self._first_calls: dict[tuple[str, str], asyncio.Future[Accepted | None]] = {}
 
-    async def admit(self, submission: Submission, key: str | None, traceparent: str | None) -> NewTask:
+    async def admit(self, caller: Caller, submission: Submission, key: str | None, traceparent: str | None) -> NewTask:
         """Every check of a new submission; writes nothing, and does not ask what its key stands for.
 
         Raises one of ``REFUSALS``, or ``DatabaseAway``.
@@ -80,7 +79,7 @@ class Submitter:
             args=args,
             kwargs=kwargs,
             tags=to_json(submission.tags).decode() if submission.tags else None,
-            caller=LOCAL_CALLER,
+            caller=caller.name,
             scheduled_at=submission.scheduled_at,
             delay_seconds=submission.delay_seconds,
             expires_at=submission.expires_at,
@@ -103,9 +102,11 @@ class Submitter:
                 raise _refusal(blocking)
         return task
 
-    async def earlier(self, calls: Sequence[tuple[Submission, str]]) -> list[Accepted | PointsmanError | None]:
+    async def earlier(
+        self, caller: Caller, calls: Sequence[tuple[Submission, str]]
+    ) -> list[Accepted | PointsmanError | None]:
         """What each submission, refused by now, became when it was first called with its key; None: it never was."""
-        pairs = [(LOCAL_CALLER, key) for _, key in calls]
+        pairs = [(caller.name, key) for _, key in calls]
         under_way = [self._first_calls[pair] for pair in {*pairs} if pair in self._first_calls]
         if under_way:
             await asyncio.wait(under_way, timeout=self._settings.idempotency_wait_seconds)
@@ -118,17 +119,19 @@ class Submitter:
             for pair, answer in zip(pairs, found, strict=True)
         ]
 
-    async def submit(self, submission: Submission, key: str | None, traceparent: str | None) -> Accepted:
+    async def submit(
+        self, caller: Caller, submission: Submission, key: str | None, traceparent: str | None
+    ) -> Accepted:
         """Return once the task is durable, whoever dies then.
 
         Raises the errors of ``admit`` and of ``GroupCommit.join``; with a key also ``KeyInUse`` (its first call has not
         committed within two seconds) and ``KeyReused`` (it stands for another body).
         """
         try:
-            task = await self.admit(submission, key, traceparent)
+            task = await self.admit(caller, submission, key, traceparent)
         except REFUSALS:
             # A call again gets the first call's task, whatever would be said to a new one now.
-            (earlier,) = [None] if key is None else await self.earlier([(submission, key)])
+            (earlier,) = [None] if key is None else await self.earlier(caller, [(submission, key)])
             if earlier is None:
                 raise
             if isinstance(earlier, PointsmanError):

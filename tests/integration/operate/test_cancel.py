@@ -8,6 +8,7 @@ import pytest
 
 from pointsman_contract import keys
 from pointsman_contract.queues import list_key
+from pointsman_service.callers import LOCAL
 from pointsman_service.claims import closing
 from pointsman_service.errors import TaskFinished, UnknownTask
 from pointsman_service.operate.cancel import Canceller
@@ -29,7 +30,7 @@ async def submitted(spine: Spine, **changes: Any) -> UUID:
 
 
 async def cancel(spine: Spine, task_id: UUID, grace_seconds: float = 10.0) -> str:
-    return str((await Canceller(spine.store, spine.server).cancel(task_id, grace_seconds)).row["state"])
+    return str((await Canceller(spine.store, spine.server).cancel(LOCAL, task_id, grace_seconds)).row["state"])
 
 
 async def asked(spine: Spine, task_id: UUID) -> str | None:
@@ -202,7 +203,7 @@ async def test_a_sent_task_does_not_start_after_its_cancel_was_answered_though_t
     await spine.append("progress", str(uuid4()), attempt=1)
     task = await submitted(spine)
     message = await taken(spine)
-    answer = await Canceller(spine.store, spine.server).cancel(task, 10.0)
+    answer = await Canceller(spine.store, spine.server).cancel(LOCAL, task, 10.0)
     assert (answer.row["state"], answer.told) == ("queued", True)
     assert await spine.gate(message) == [b"cancelled"]
     await sweep(spine)
@@ -218,7 +219,7 @@ async def test_a_task_that_ran_and_was_forgotten_before_it_was_recorded_is_not_c
     await spine.report(message, await spine.gate(message))
     # The recorder is ten minutes behind: nobody but the stream knows that it succeeded.
     await spine.server.command("DEL", keys.claim(str(task)))
-    assert (await Canceller(spine.store, spine.server).cancel(task, 10.0)).told
+    assert (await Canceller(spine.store, spine.server).cancel(LOCAL, task, 10.0)).told
     await spine.record_all()
     await sweep(spine)
     assert await spine.rows("SELECT state FROM task") == [{"state": "succeeded"}]
@@ -228,9 +229,9 @@ async def test_an_answer_says_when_the_gate_could_not_be_told(spine: Spine) -> N
     task = await submitted(spine)
     epoch = await spine.server.command("HGET", keys.CONTROL, "epoch")
     await spine.server.command("HSET", keys.CONTROL, "epoch", int(epoch) + 7)
-    assert not (await Canceller(spine.store, spine.server).cancel(task, 10.0)).told
+    assert not (await Canceller(spine.store, spine.server).cancel(LOCAL, task, 10.0)).told
     await spine.server.command("HSET", keys.CONTROL, "epoch", epoch)
-    assert (await Canceller(spine.store, spine.server).cancel(task, 10.0)).told
+    assert (await Canceller(spine.store, spine.server).cancel(LOCAL, task, 10.0)).told
 
 
 async def test_a_silent_redis_keeps_a_caller_no_longer_than_three_seconds(spine: Spine, redis_url: str) -> None:
@@ -240,7 +241,7 @@ async def test_a_silent_redis_keeps_a_caller_no_longer_than_three_seconds(spine:
         await server.command("PING")
         proxy.freeze()
         async with asyncio.timeout(3.5):
-            answer = await Canceller(spine.store, server).cancel(task, 10.0)
+            answer = await Canceller(spine.store, server).cancel(LOCAL, task, 10.0)
         assert (answer.row["state"], answer.told) == ("queued", False)
         await server.close()
     await sweep(spine)

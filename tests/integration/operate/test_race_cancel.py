@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pointsman_contract.queues import list_key
+from pointsman_service.callers import LOCAL
 from pointsman_service.errors import TaskFinished
 from pointsman_service.operate.cancel import Canceller
 from pointsman_service.reconcile.cancelled import CancelledSweep
@@ -40,7 +41,7 @@ async def test_race_cancel_against_claim_start_and_complete(spine: Spine, seed: 
         for task in tasks:
             await _rest(chance)
             try:
-                await canceller.cancel(task, 5.0)
+                await canceller.cancel(LOCAL, task, 5.0)
             except TaskFinished:
                 continue
 

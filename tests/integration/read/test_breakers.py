@@ -8,6 +8,7 @@ import pytest
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.api.breaker_view import BreakerView
 from pointsman_service.breaker.registry import Registry
+from pointsman_service.operate.force_breaker import BreakerHand
 from pointsman_service.reconcile.breakers import BreakerSweep
 from tests.integration.spine import Spine
 
@@ -370,7 +371,8 @@ async def test_task_type_may_be_named_as_it_pleases(api: httpx.AsyncClient, publ
 
 
 async def test_breakers_are_made_up_to_a_limit(app: Any, api: httpx.AsyncClient, spine: Spine) -> None:
-    app.state.parts.breakers = Registry(spine.store, spine.settings.model_copy(update={"breakers_most": 1}))
+    registry = Registry(spine.store, spine.settings.model_copy(update={"breakers_most": 1}))
+    app.state.parts.breaker_hand = BreakerHand(registry, spine.store, spine.server, spine.settings)
     await report(api, FAILURE)
     answer = await api.post("/v1/breakers/dependency/other/outcomes", json={"outcomes": [FAILURE]})
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:pointsman:problem:too-many-breakers")

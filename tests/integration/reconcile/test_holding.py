@@ -14,6 +14,7 @@ from pointsman_contract import keys
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.breaker.breaker import BreakerState, Kind, Outcome
 from pointsman_service.breaker.snapshot import Snapshot
+from pointsman_service.callers import LOCAL
 from pointsman_service.claims import closing
 from pointsman_service.operate.cancel import Canceller
 from pointsman_service.reconcile.expired import ExpiredSweep
@@ -384,7 +385,7 @@ async def test_a_held_task_expires(spine: Spine, holding: Holding) -> None:
 async def test_a_held_task_is_cancelled(spine: Spine, holding: Holding, was_sent: bool) -> None:
     (task,) = await hold(spine, holding)
     await spine.run("UPDATE task_live SET dispatch = :dispatch", dispatch=int(was_sent))
-    done = await Canceller(spine.store, spine.server).cancel(task, 0.0)  # type: ignore[arg-type]  # text is a UUID here
+    done = await Canceller(spine.store, spine.server).cancel(LOCAL, task, 0.0)  # type: ignore[arg-type]  # text is a UUID here
     assert done.row["state"] == "cancelled"
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_contract.queues import list_key
 from pointsman_contract.states import TaskState
+from pointsman_service.callers import LOCAL
 from pointsman_service.claims.rescue import Rescuer
 from pointsman_service.errors import Unavailable
 from pointsman_service.operate.cancel import Canceller
@@ -103,19 +104,19 @@ async def fails(spine: Spine) -> str:
 
 async def is_cancelled_unsent(spine: Spine) -> str:
     task = await submitted(spine, delay_seconds=3600.0)
-    await Canceller(spine.store, spine.server).cancel(UUID(task), 10.0)
+    await Canceller(spine.store, spine.server).cancel(LOCAL, UUID(task), 10.0)
     return task
 
 
 async def is_cancelled_sent(spine: Spine) -> str:
     task = await submitted(spine)
-    await Canceller(spine.store, spine.server).cancel(UUID(task), 10.0)
+    await Canceller(spine.store, spine.server).cancel(LOCAL, UUID(task), 10.0)
     return task
 
 
 async def is_cancelled_running(spine: Spine) -> str:
     task, message, verdict = await started(spine, max_attempts=4)
-    await Canceller(spine.store, spine.server).cancel(UUID(task), 10.0)
+    await Canceller(spine.store, spine.server).cancel(LOCAL, UUID(task), 10.0)
     await spine.report(message, verdict, "failed", error=ERROR, retry_in_seconds=0.0)
     await spine.record_all()
     return task
@@ -131,7 +132,7 @@ async def is_cancelled_by_the_sweep(spine: Spine) -> str:
 async def is_purged(spine: Spine) -> str:
     task = await submitted(spine)
     withdrawer = Withdrawer(spine.store, spine.server, spine.settings)
-    await Purger(spine.store, withdrawer, spine.settings).purge("maintenance", PURGEABLE, 1)
+    await Purger(spine.store, withdrawer, spine.settings).purge(LOCAL, "maintenance", PURGEABLE, 1)
     return task
 
 

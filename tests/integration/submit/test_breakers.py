@@ -9,6 +9,7 @@ from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.admit.submission import Submission
 from pointsman_service.breaker.breaker import BreakerState, Override, Step
 from pointsman_service.breaker.entry import Entry
+from pointsman_service.callers import LOCAL
 from pointsman_service.errors import BreakerOpen
 from pointsman_service.store import catalogue
 from pointsman_service.submit.submitter import Accepted, Submitter
@@ -29,7 +30,7 @@ async def submitter(spine: Spine) -> Submitter:
 async def submit(spine: Spine, submitter: Submitter, key: str | None = None, **fields: object) -> Accepted:
     await spine.commits.breakers.single_pass()
     await spine.window.refresh()
-    accepted = await submitter.submit(Submission.model_validate({"task_type": "noop"} | fields), key, None)
+    accepted = await submitter.submit(LOCAL, Submission.model_validate({"task_type": "noop"} | fields), key, None)
     await spine.commits.drain()
     return accepted
 
@@ -126,7 +127,7 @@ async def test_a_half_open_breaker_gets_its_probe_from_those_who_would_rather_be
     await holding.half_open(*KEY)
     probe = await submit(spine, submitter, **fields)
     with pytest.raises(BreakerOpen, match="half_open"):
-        await submitter.submit(Submission.model_validate({"task_type": "noop"} | fields), None, None)
+        await submitter.submit(LOCAL, Submission.model_validate({"task_type": "noop"} | fields), None, None)
     await spine.dispatcher.single_pass()
     assert await holding.held() == [probe.task_id]
     with pytest.raises(BreakerOpen, match="half_open"):

@@ -19,7 +19,7 @@ OPERATIONS = list(operations())
 WITH_BODY = [operation for operation in OPERATIONS if operation.body is not None]
 ACTS = [operation for operation in OPERATIONS if not operation.is_safe]
 JSON = {"Content-Type": "application/json"}
-_WITH_REDIS_ALONE = {"list_set_aside_messages", "discard_set_aside_messages"}
+_WITH_REDIS_ALONE = {"list_set_aside_messages"}
 _WITHOUT_DATABASE = {"get_liveness", "get_health", "get_readiness", "get_prometheus_metrics", "list_alert_channels"}
 _CHANNEL = {
     "name": "on-call",

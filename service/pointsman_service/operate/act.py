@@ -1,0 +1,77 @@
+"""Every act on what is stored passes here: what is done, to what, by whom and why, in the transaction that does it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pointsman_service.callers import Caller
+from pointsman_service.store.store import Connection, Store
+from pointsman_service.telemetry import logger
+
+log = logger(__name__)
+
+
+class ActKind(StrEnum):
+    """Everything that somebody can do to what is stored, but submit: each has the name of its operation."""
+
+    CANCEL = "cancel_task"
+    RETRY = "retry_task"
+    REPLAY = "replay_dead_letters"
+    UNDO_REPLAY = "undo_replay"
+    PAUSE = "pause_queue"
+    RESUME = "resume_queue"
+    PURGE = "purge_queue"
+    DISCARD = "discard_set_aside_messages"
+    EJECT = "eject_worker"
+    ADMIT = "admit_worker"
+    SET_POLICY = "set_breaker_policy"
+    UNSET_POLICY = "unset_breaker_policy"
+    FORCE_OPEN = "force_breaker_open"
+    FORCE_CLOSED = "force_breaker_closed"
+    DISABLE = "disable_breaker"
+    RESET = "reset_breaker"
+    REPORT = "report_outcomes"
+    LEASE = "ask_for_permit"
+    ACKNOWLEDGE = "acknowledge_alert"
+    SILENCE = "silence_alert"
+    UNSILENCE = "unsilence_alert"
+    TEST_CHANNEL = "test_alert_channel"
+
+
+_BY_PROGRAMS = frozenset({ActKind.REPORT, ActKind.LEASE})
+"""What other services do at each of their calls: too often for the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that somebody does."""
+
+    kind: ActKind
+    caller: Caller
+    subject: str
+    """The id or the name of what it is done to."""
+    reason: str | None = None
+    who: str | None = None
+    """Who does it, in the caller's own words; None: the caller."""
+
+    @property
+    def actor(self) -> str:
+        """Who is named with what was done."""
+        return self.who or self.caller.name
+
+
+@asynccontextmanager
+async def acting(store: Store, act: Act) -> AsyncIterator[Connection]:
+    """The transaction of an act: all of it is stored, or nothing. Raises what ``Store.transaction`` raises.
+
+    An act that turns out to change nothing may do without.
+    """
+    async with store.transaction() as connection:
+        yield connection
+    _tell(act)
+
+
+def _tell(act: Act) -> None:
+    if act.kind not in _BY_PROGRAMS:
+        log.info("an act was done", act=str(act.kind), subject=act.subject, actor=act.actor, reason=act.reason)

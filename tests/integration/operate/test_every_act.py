@@ -1,0 +1,189 @@
+"""Whatever the API can do to what is stored, but submit, is an act: who, what, to what and why pass one place, in the
+transaction that does it.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.callers import LOCAL
+from pointsman_service.operate import act as acts
+from pointsman_service.operate.act import Act, ActKind
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store import alerts, catalogue
+from pointsman_service.store.alerts import NewAlert
+from pointsman_service.store.store import Connection, DatabaseTrouble, Store
+from tests.integration.operate.ended import ended
+from tests.integration.read.conftest import application, fronted
+from tests.integration.reconcile.test_outliers import lives
+from tests.integration.spine import Spine
+from tests.unit.alert.words import webhook
+from tests.unit.front.asking import operations
+
+SUBMISSIONS = {"submit_task", "submit_batch", "validate_task"}
+"""They make tasks, or nothing: the caller is kept with each task."""
+WHY = "because"
+WORKER = "w@h"
+SMTP, BARELY = "dependency/smtp", "dependency/barely"
+NO_REASON = {ActKind.REPORT, ActKind.LEASE}
+"""What programs do at each of their calls."""
+NOT_STORED = {ActKind.DISCARD}
+"""What is discarded is in Redis."""
+
+
+class Deed(NamedTuple):
+    """A request that changes something."""
+
+    method: str
+    path: str
+    body: dict[str, Any]
+    subject: str | None = None
+    """None: made by the act."""
+
+
+class World(NamedTuple):
+    """An installation in which every act has something to act on."""
+
+    spine: Spine
+    api: httpx.AsyncClient
+    deeds: dict[ActKind, Deed]
+
+    async def do(self, kind: ActKind) -> httpx.Response:
+        """Ask for it, with the reason where one is taken."""
+        method, path, body, _ = self.deeds[kind]
+        if method == "DELETE":
+            return await self.api.delete(f"{path}?reason={WHY}")
+        reason = {} if kind in NO_REASON else {"reason": WHY}
+        return await self.api.request(method, path, json=body | reason)
+
+    async def digest(self) -> str:
+        """Of every row there is."""
+        tables = await self.spine.rows("SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public'")
+        every = " UNION ALL ".join(
+            f"SELECT '{table['name']}' || t::text AS row FROM {table['name']} t" for table in tables
+        )
+        (found,) = await self.spine.rows(f"SELECT md5(string_agg(row, '|' ORDER BY row)) AS digest FROM ({every}) AS e")
+        return str(found["digest"])
+
+
+@pytest.fixture
+async def world(store: Store, redis_server: RedisServer, settings: Settings) -> AsyncIterator[World]:
+    channel = webhook(name="on-call")
+    spine = Spine(store, redis_server, settings.model_copy(update={"alert_channels": (channel,)}))
+    await spine.open_epoch()
+    await lives(spine, WORKER)
+    transport = httpx.ASGITransport(fronted(application(spine)), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://pointsman") as api:
+        yield World(spine, api, await _deeds(spine, api))
+    await spine.commits.drain()
+
+
+async def _deeds(spine: Spine, api: httpx.AsyncClient) -> dict[ActKind, Deed]:
+    async with spine.store.statement() as connection:
+        await catalogue.publish(connection, "w@h#1", [TaskTypeSpec(name="noop", time_limit_seconds=30)])
+    later = [{"task_type": "noop", "delay_seconds": 9999, "queue": queue} for queue in ("email", "reports")]
+    made = (await api.post("/v1/tasks/batch", json={"tasks": later})).json()["results"]
+    waiting = made[0]["task"]["id"]
+    failed = await ended(spine, error_type="OSError")
+    await ended(spine, error_type="KeyError")
+    await ended(spine, error_type="TypeError")
+    replay = (await api.post("/v1/dead-letters/replay", json={"error_type": "TypeError"})).json()["replay_id"]
+    async with spine.store.statement() as connection:
+        new = NewAlert("k", "breaker_open", "dependency:smtp", "ticket", "s", 1, 1, "", "/v1/breakers", time.time())
+        alert = str((await alerts.open_new(connection, [new]))[0].id)
+    barely = {"failure_threshold": 1, "recovery_timeout": 0.001, "recovery_jitter": 0}
+    await api.put(f"/v1/breakers/{BARELY}", json=barely)
+    await api.post(f"/v1/breakers/{BARELY}/outcomes", json={"outcomes": [{"outcome": "failure"}]})
+    await api.post(f"/v1/breakers/{SMTP}/disable", json={"reason": "first"})
+    smtp, failure = "dependency:smtp", {"outcomes": [{"outcome": "failure"}]}
+    breaker = f"/v1/breakers/{SMTP}"
+    return {
+        ActKind.PAUSE: Deed("POST", "/v1/queues/email/pause", {}, "email"),
+        ActKind.RESUME: Deed("POST", "/v1/queues/email/resume", {}, "email"),
+        ActKind.CANCEL: Deed("POST", f"/v1/tasks/{waiting}/cancel", {}, waiting),
+        ActKind.PURGE: Deed("POST", "/v1/queues/reports/purge", {"expected": 1, "states": ["scheduled"]}, "reports"),
+        ActKind.RETRY: Deed("POST", f"/v1/tasks/{failed}/retry", {}, failed),
+        ActKind.REPLAY: Deed("POST", "/v1/dead-letters/replay", {"error_type": "KeyError"}),
+        ActKind.UNDO_REPLAY: Deed("POST", f"/v1/dead-letters/replays/{replay}/undo", {}, replay),
+        ActKind.DISCARD: Deed("POST", "/v1/set-aside-messages/discard", {"through": "1-1"}, "1-1"),
+        ActKind.EJECT: Deed("POST", f"/v1/workers/{WORKER}/eject", {}, WORKER),
+        ActKind.ADMIT: Deed("POST", f"/v1/workers/{WORKER}/admit", {}, WORKER),
+        ActKind.SET_POLICY: Deed("PUT", breaker, {"failure_threshold": 9}, smtp),
+        ActKind.UNSET_POLICY: Deed("DELETE", f"{breaker}/policy", {}, smtp),
+        ActKind.RESET: Deed("POST", f"{breaker}/reset", {}, smtp),
+        ActKind.FORCE_OPEN: Deed("POST", f"{breaker}/force-open", {}, smtp),
+        ActKind.FORCE_CLOSED: Deed("POST", f"{breaker}/force-close", {}, smtp),
+        ActKind.DISABLE: Deed("POST", f"{breaker}/disable", {}, smtp),
+        ActKind.REPORT: Deed("POST", "/v1/breakers/dependency/new/outcomes", failure, "dependency:new"),
+        ActKind.LEASE: Deed("POST", f"/v1/breakers/{BARELY}/permits", {}, "dependency:barely"),
+        ActKind.ACKNOWLEDGE: Deed("POST", f"/v1/alerts/{alert}/ack", {}, alert),
+        ActKind.SILENCE: Deed("POST", f"/v1/alerts/{alert}/silence", {"seconds": 60}, alert),
+        ActKind.UNSILENCE: Deed("POST", f"/v1/alerts/{alert}/unsilence", {}, alert),
+        ActKind.TEST_CHANNEL: Deed("POST", "/v1/alert-channels/on-call/test", {}, "on-call"),
+    }  # fmt: skip
+
+
+def test_every_operation_that_is_no_reading_is_a_submission_or_an_act() -> None:
+    assert {one.id for one in operations() if not one.is_safe} == SUBMISSIONS | {str(kind) for kind in ActKind}
+
+
+async def test_a_broker_that_is_away_is_told_alike(store: Store, settings: Settings) -> None:
+    away = RedisServer("redis://127.0.0.1:1/0", 1.0)
+    transport = httpx.ASGITransport(fronted(application(Spine(store, away, settings))))
+    async with httpx.AsyncClient(transport=transport, base_url="http://pointsman") as api:
+        read = await api.get("/v1/set-aside-messages")
+        discarded = await api.post("/v1/set-aside-messages/discard", json={"through": "1-1"})
+    told = [answer.json() | {"instance": None} for answer in (read, discarded)]
+    assert told[0] == told[1]
+    assert (told[0]["status"], told[0]["type"]) == (503, "urn:pointsman:problem:broker-away")
+
+
+async def test_every_act_passes_one_place_once_with_who_and_why(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Act] = []
+    told: Callable[[Act], None] = acts._tell
+
+    def seeing(act: Act) -> None:
+        seen.append(act)
+        told(act)
+
+    monkeypatch.setattr(acts, "_tell", seeing)
+    assert set(world.deeds) == set(ActKind)
+    for kind in world.deeds:
+        before = await world.digest()
+        answer = await world.do(kind)
+        assert answer.status_code < 300, (kind, answer.text)
+        assert kind in NOT_STORED or await world.digest() != before, f"{kind} changed nothing"
+        (act,) = seen
+        assert (act.kind, act.caller) == (kind, LOCAL)
+        assert act.reason == (None if kind in NO_REASON else WHY)
+        assert act.subject == (world.deeds[kind].subject or answer.json()["replay_id"])
+        seen.clear()
+
+
+async def test_what_an_act_does_is_stored_by_its_transaction_or_not_at_all(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transaction = Store.transaction
+
+    @asynccontextmanager
+    async def failing(store: Store) -> AsyncIterator[Connection]:
+        async with transaction(store) as connection:
+            yield connection
+            raise DatabaseTrouble("the disk is full")
+
+    for kind in world.deeds:
+        before = await world.digest()
+        with monkeypatch.context() as patched:
+            patched.setattr(Store, "transaction", failing)
+            answer = await world.do(kind)
+        assert answer.status_code == 503, (kind, answer.text)
+        assert answer.json()["type"] == "urn:pointsman:problem:database-away"
+        assert await world.digest() == before, kind
+        # Others need what it does.
+        assert (await world.do(kind)).status_code < 300, kind
