@@ -12,7 +12,7 @@ from pointsman_service.api.alerts import AlertId, Cursor, Limit
 from pointsman_service.api.answers import example, json_response, known_parameters_only, with_nulls
 from pointsman_service.api.given import Explained, given, request_body
 from pointsman_service.api.parts import GivenCaller, GivenParts, Parts
-from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.channel_settings import CHANNEL_NAME, AlertChannel
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, UnknownAlert, UnknownChannel
 from pointsman_service.store import alert_deliveries

@@ -20,7 +20,7 @@ from pointsman_service.api.answers import example, json_response, known_paramete
 from pointsman_service.api.given import Action, Explained, given, request_body
 from pointsman_service.api.ids import Id
 from pointsman_service.api.parts import GivenCaller, GivenParts
-from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.errors import (
     AlertResolved,
     BodyTooLarge,

@@ -10,7 +10,7 @@ from pointsman_contract.errors import ErrorType
 from pointsman_contract.states import TERMINAL, TaskState
 from pointsman_service.api.answers import example, json_response, known_parameters_only, moment
 from pointsman_service.api.parts import GivenParts
-from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.task_view import ErrorView, error_view
 from pointsman_service.api.tasks import find_task
 from pointsman_service.errors import DatabaseAway, InvalidRequest, UnknownTask

@@ -19,7 +19,7 @@ from pointsman_service.api.breaker_view import (
 from pointsman_service.api.breakers import BODY_PROBLEMS, MOST, GivenKey, GuardedKey, retry_after, shown
 from pointsman_service.api.given import Action, given, request_body
 from pointsman_service.api.parts import GivenCaller, GivenParts
-from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.breaker.breaker import BreakerState, Kind, Outcome
 from pointsman_service.errors import DatabaseAway, InvalidRequest, NotFound, UnknownWorker
 from pointsman_service.store import breakers

@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 from pointsman_service.api.answers import known_parameters_only
 from pointsman_service.api.breaker_view import EXAMPLE_TRANSITION, transition_view
 from pointsman_service.api.parts import GivenParts
-from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.errors import DatabaseAway, InvalidRequest, TooManyListeners
 from pointsman_service.live.transitions import Listener, TransitionStream
 

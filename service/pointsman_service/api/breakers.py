@@ -29,7 +29,7 @@ from pointsman_service.api.preconditions import (
     etag_of,
     has_it_already,
 )
-from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.breaker.entry import Entry
 from pointsman_service.errors import (

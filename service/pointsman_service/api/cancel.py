@@ -10,7 +10,7 @@ from pointsman_contract.states import TaskState
 from pointsman_service.api.answers import example, json_response, known_parameters_only, with_nulls
 from pointsman_service.api.given import Explained, given, request_body
 from pointsman_service.api.parts import GivenCaller, GivenParts
-from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.task_view import EXAMPLE_TASK, TaskView, task_view
 from pointsman_service.api.tasks import task_id_of
 from pointsman_service.errors import DatabaseAway, InvalidRequest, TaskFinished, UnknownTask

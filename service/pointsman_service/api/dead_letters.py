@@ -9,7 +9,7 @@ from pointsman_service.admit.moments import Moment
 from pointsman_service.api.answers import example, json_response, known_parameters_only, moment
 from pointsman_service.api.filters import refuse_unknown
 from pointsman_service.api.parts import GivenParts
-from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.tasks import bounded, in_time, storable
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, Unavailable
 from pointsman_service.store import dead_letters

@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from pointsman_contract import RELEASE
 from pointsman_service.api.answers import json_response, restore_nulls
-from pointsman_service.api.problems import MEDIA_TYPE, SCHEMA_NAME, FieldFault, Problem
+from pointsman_service.api.problems.document import MEDIA_TYPE, SCHEMA_NAME, FieldFault, Problem
 from pointsman_service.api.schemas import add_everywhere, hoist_bodies, narrow_parameters, schema_of
 from pointsman_service.errors import (
     BodyTooLarge,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from pointsman_service.admit.moments import Moment
 from pointsman_service.api.answers import example, json_response, known_parameters_only
 from pointsman_service.api.parts import GivenParts
-from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.errors import DatabaseAway, InvalidRequest
 from pointsman_service.observe import task_metrics
 

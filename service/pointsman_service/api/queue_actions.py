@@ -9,7 +9,7 @@ from pointsman_service.admit.numbers import WHOLE
 from pointsman_service.api.answers import example, json_response, known_parameters_only, moment
 from pointsman_service.api.given import Action, Explained, Reason, given, request_body
 from pointsman_service.api.parts import GivenCaller, GivenParts, Parts
-from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.callers import Caller
 from pointsman_service.errors import CountDiffers, DatabaseAway, FieldError, InvalidRequest, UnknownQueueName
 from pointsman_service.operate.purge import PURGEABLE

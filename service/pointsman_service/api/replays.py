@@ -14,7 +14,7 @@ from pointsman_service.api.given import Action, Explained, Reason, given, idempo
 from pointsman_service.api.ids import id_of
 from pointsman_service.api.intake import read_headers
 from pointsman_service.api.parts import GivenCaller, GivenParts
-from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.tasks import bounded, in_time
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, UnknownReplay
 from pointsman_service.operate.replay import MOST, ReplayRequest

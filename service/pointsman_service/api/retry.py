@@ -8,7 +8,7 @@ from pointsman_service.api.answers import json_response, known_parameters_only, 
 from pointsman_service.api.given import Explained, given, idempotency_key, request_body
 from pointsman_service.api.intake import read_headers
 from pointsman_service.api.parts import GivenCaller, GivenParts
-from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.task_view import EXAMPLE_TASK, TaskView, task_view
 from pointsman_service.api.tasks import task_id_of
 

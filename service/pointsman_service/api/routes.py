@@ -27,8 +27,8 @@ from pointsman_service.api import (
     workers,
 )
 from pointsman_service.api.documentation import add_documentation
-from pointsman_service.api.faults import leave_errors
 from pointsman_service.api.methods import HeadAsGet
+from pointsman_service.api.problems.answering import leave_errors
 
 _ROUTERS = (
     submissions.router,

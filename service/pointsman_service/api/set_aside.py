@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from pointsman_service.api.answers import example, json_response, known_parameters_only, plain
 from pointsman_service.api.given import Explained, given, request_body
 from pointsman_service.api.parts import GivenCaller, GivenParts
-from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.errors import BrokerSilent, DatabaseAway, InvalidRequest
 from pointsman_service.observe import set_aside
 from pointsman_service.observe.set_aside import MOST_SHOWN

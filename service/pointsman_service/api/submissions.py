@@ -14,7 +14,9 @@ from pointsman_service.api.body import parse_json, parse_long_json, read_body
 from pointsman_service.api.given import idempotency_key, request_body
 from pointsman_service.api.intake import check_submission, read_headers, replayed, take_submission
 from pointsman_service.api.parts import Parts, parts_of
-from pointsman_service.api.problems import Problem, as_error, problem_of, problem_responses
+from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.problems.document import Problem, problem_of
+from pointsman_service.api.problems.translation import as_error
 from pointsman_service.api.receipt import receipt
 from pointsman_service.api.task_view import TaskView
 from pointsman_service.callers import Caller

@@ -18,7 +18,7 @@ from pointsman_service.api.answers import example, json_response, known_paramete
 from pointsman_service.api.filters import TAG_PATTERN, readings_of_tags, refuse_unknown
 from pointsman_service.api.ids import id_of
 from pointsman_service.api.parts import GivenParts
-from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.task_view import EXAMPLE_TASK, TaskView, task_view
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, Unavailable, UnknownTask
 from pointsman_service.store import reading

@@ -11,7 +11,7 @@ from pointsman_service.api.breaker_view import at
 from pointsman_service.api.breakers import Said, SaidForAWhile
 from pointsman_service.api.given import given, request_body
 from pointsman_service.api.parts import GivenCaller, GivenParts
-from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.breaker.outlier import OFF
 from pointsman_service.errors import DatabaseAway, InvalidRequest, TooManyBreakers, UnknownWorker

@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from pointsman_service.api.answers import example, json_response, known_parameters_only, plain
 from pointsman_service.api.parts import GivenParts
-from pointsman_service.api.problems import problem_responses
+from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.errors import DatabaseAway, InvalidRequest
 
 router = APIRouter(tags=["workers"], dependencies=[Depends(known_parameters_only)])

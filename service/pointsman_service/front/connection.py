@@ -8,7 +8,7 @@ from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from pointsman_service.api.problems import MEDIA_TYPE, problem_bytes
+from pointsman_service.api.problems.document import MEDIA_TYPE, problem_bytes
 from pointsman_service.errors import BadRequest, HeadTooLarge, PathTooLong, PointsmanError, TooSlow
 from pointsman_service.front.bounds import Bounds
 

@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 from pointsman_service.api.body import too_large
-from pointsman_service.api.faults import answer_to
+from pointsman_service.api.problems.answering import answer_to
 from pointsman_service.api.submissions import BATCH_PATH
 from pointsman_service.callers import LOCAL
 from pointsman_service.errors import CrossSite, UnknownHost

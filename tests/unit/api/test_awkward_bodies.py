@@ -15,7 +15,7 @@ from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.admit.catalogue import KnownTaskType
 from pointsman_service.admit.submission import Submission, parse_submission
 from pointsman_service.api.body import parse_json
-from pointsman_service.api.problems import problem_bytes
+from pointsman_service.api.problems.document import problem_bytes
 from pointsman_service.errors import FAULTS_SHOWN, PointsmanError
 
 _SEED = int(os.environ.get("POINTSMAN_BODIES_SEED", "25"))

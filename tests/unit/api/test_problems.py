@@ -4,7 +4,9 @@ import pytest
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from pointsman_service.api.problems import as_error, problem_bytes, problem_headers, problem_of, problem_responses
+from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.problems.document import problem_bytes, problem_headers, problem_of
+from pointsman_service.api.problems.translation import as_error
 from pointsman_service.errors import (
     BodyTooLarge,
     DatabaseAway,

@@ -1,0 +1,49 @@
+"""The problems an operation can answer with, for its document."""
+
+from typing import Any
+
+from pointsman_service.api.problems.document import MEDIA_TYPE, SCHEMA_NAME, problem_of
+from pointsman_service.errors import FieldError, PointsmanError, Unavailable
+
+
+def problem_responses(*cases: type[PointsmanError] | int) -> dict[int | str, dict[str, Any]]:
+    """For ``responses=`` of an operation: every problem it can answer with, by status, each with an example.
+
+    A bare status stands for every kind of problem that has it.
+    """
+    found: dict[int | str, dict[str, Any]] = {}
+    kinds = [kind for case in cases for kind in (_kinds_of(case) if isinstance(case, int) else [case])]
+    for kind in kinds:
+        response = found.setdefault(
+            kind.status,
+            {
+                "description": kind.title,
+                "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{SCHEMA_NAME}"}, "examples": {}}},
+            },
+        )
+        if kind.title not in response["description"]:
+            response["description"] += f"; {kind.title[0].lower()}{kind.title[1:]}"
+        response["content"][MEDIA_TYPE]["examples"][kind.code] = {"summary": kind.title, "value": _example(kind)}
+        if issubclass(kind, Unavailable):
+            response["headers"] = {
+                "Retry-After": {"description": "Seconds to wait before trying again.", "schema": {"type": "integer"}}
+            }
+    return found
+
+
+def _kinds_of(status: int, root: type[PointsmanError] = PointsmanError) -> list[type[PointsmanError]]:
+    own = [root] if root.status == status else []
+    return own + [kind for child in root.__subclasses__() for kind in _kinds_of(status, child)]
+
+
+def _example(kind: type[PointsmanError]) -> dict[str, Any]:
+    errors = [_FAULTS[kind.code]] if kind.code in _FAULTS else None
+    return problem_of(kind(errors=errors), "/v1/tasks")
+
+
+_FAULTS = {
+    "invalid-request": FieldError(pointer="/query/limit", detail="Input should be a valid integer"),
+    "unknown-task-type": FieldError(pointer="/task_type", detail="unknown task type"),
+    "invalid-arguments": FieldError(pointer="/kwargs/seconds", detail='"ten" is not of type "number"'),
+    "unknown-queue": FieldError(pointer="/queue", detail="must be one of critical, maintenance"),
+}
