@@ -2,6 +2,7 @@
 sent, both say the same.
 """
 
+import gc
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -160,6 +161,19 @@ async def test_the_limit_of_a_body_holds_for_each_item_of_a_batch(doors: Doors) 
 async def test_a_number_that_grows_when_it_is_stored_does_not_pass_the_limit(doors: Doors) -> None:
     content = b'{"task_type":"noop","args":[' + b",".join([b"1e15"] * 40_000) + b"]}"
     assert [answer.status_code for answer in await doors.ask(content, {})] == [413, 413]
+
+
+async def test_items_that_are_refused_leave_nothing_of_their_batch_behind(doors: Doors) -> None:
+    long = {"task_type": "noop", "args": [[0] for _ in range(100_000)]}
+    gc.collect()
+    gc.disable()
+    try:
+        _, answer = await doors.ask(json.dumps({"tasks": [long]}).encode(), {}, "/v1/tasks/batch")
+        left = gc.collect()
+    finally:
+        gc.enable()
+    assert answer.json()["results"][0]["status"] == 413
+    assert left < 10_000
 
 
 async def test_a_batch_of_known_keys_shows_their_tasks_as_a_list_does(doors: Doors) -> None:
