@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from pointsman_service.api.room import Room
 from pointsman_service.app import Role, create_app
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
@@ -48,6 +49,11 @@ def door() -> Any:
 async def api(door: Any) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://pointsman") as client:
         yield client
+
+
+def parts_of_door(door: Any) -> Any:
+    """What the routes behind it work with."""
+    return door._application.application.state.parts
 
 
 async def ask(api: httpx.AsyncClient, operation: Operation, **changed: Any) -> httpx.Response:
@@ -140,6 +146,19 @@ async def test_a_body_that_turns_out_too_large_is_told_alike(api: httpx.AsyncCli
     everything = [told(await ask(api, operation, content=endless())) for operation in WITH_BODY]
     assert all(problem == everything[0] for problem in everything)
     assert kind_of(everything[0]) == "body-too-large"
+
+
+async def test_a_process_that_holds_too_many_bodies_tells_it_alike(
+    api: httpx.AsyncClient, door: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"{"
+        yield b"}"
+
+    monkeypatch.setattr(parts_of_door(door), "room", Room(0))
+    everything = [told(await ask(api, operation, content=parts())) for operation in WITH_BODY]
+    assert all(problem == everything[0] for problem in everything)
+    assert (kind_of(everything[0]), everything[0]["retry_after"]) == ("too-many-bodies", "1")
 
 
 @pytest.mark.parametrize(
