@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from redis.exceptions import ResponseError
@@ -68,18 +69,7 @@ class LostChildren:
         if ours and state == "done":
             return True
         if slot.phase is Phase.ASKING:
-            run = Run(
-                run.task,
-                run.token,
-                run.task_type,
-                run.queue,
-                run.dispatch,
-                run.accepted_at,
-                run.hard_limit_seconds,
-                attempt=int(attempt),
-                started_at=float(started_at),
-                body_at=run.accepted_at,
-            )
+            run = replace(run, attempt=int(attempt), started_at=float(started_at), body_at=run.accepted_at)
         outcome = self._parked(slot, run) or self._death(slot, run)
         reason = report_once(self._redis, self._keeper, outcome)
         if reason is not None:
@@ -173,4 +163,4 @@ class LostChildren:
         rules = self._rules.get(run.task_type)
         if rules is None or (timed_out and not rules.follows(TimeLimitExceeded)):
             return None
-        return rules.policy.delay(max(1, run.attempt))
+        return rules.policy.delay(max(1, run.attempt - run.interruptions))

@@ -62,8 +62,6 @@ class ManagedRun:
         self.header: ManagedHeader = request[HEADER]
         self.queue = (request.get("delivery_info") or {}).get("routing_key") or ""
         self.rules = rules_of(task)
-        self.interruptions = self.header.get("interruptions", 0)
-        self.max_attempts = self.header.get("max_attempts", self.rules.policy.max_attempts) - self.interruptions
         self.named: Sequence[str] = self.header.get("dependencies") or declared_by(task)
         self.progress: str | None = None
         hard, soft = request.get("timelimit") or (None, None)
@@ -129,9 +127,7 @@ class ManagedRun:
         """From here on the parent names the attempt in its beats and reports it, should this process die."""
         self.body_at = time.monotonic()
         self.child.slot.show(Phase.RUNNING, self._slot_run(self.claim.attempt, self.claim.started_at, self.body_at))
-        # What ended with its worker was no try of the task's own.
-        tries = self.claim.attempt - self.interruptions
-        self.retries = AttemptRetries(self.rules, tries, self.max_attempts)
+        self.retries = AttemptRetries.of(self.rules, self.header, self.claim.attempt)
         self.dependencies = Dependencies(
             self.id, self.task.name, self.named, self.claim.epochs, self.child.redis, self.child.slot
         )
@@ -268,6 +264,7 @@ class ManagedRun:
             attempt,
             started_at,
             body_at,
+            self.header.get("interruptions", 0),
         )
 
 

@@ -17,7 +17,7 @@ from pointsman.deaths import tell_of_death
 from pointsman.errors import NotClaimed
 from pointsman.keeper import Note
 from pointsman.node import current_node
-from pointsman.retrying import rules_of
+from pointsman.retrying import AttemptRetries, rules_of
 from pointsman.routing import priority_of
 from pointsman.time_limits import limits_of
 from pointsman.voice import revoked
@@ -219,10 +219,9 @@ class PointsmanRequest(Request):
         if current_node().slots.stopping and not issubclass(kind, TimeLimitExceeded):
             return True
         rules = rules_of(self._task)
-        most = self._header.get("max_attempts", rules.policy.max_attempts)
         if issubclass(kind, TimeLimitExceeded) and not rules.follows(TimeLimitExceeded):
             return False
-        return bool(self._header.get("after", 0) + 1 < most)
+        return not AttemptRetries.of(rules, self._header, self._header.get("after", 0) + 1).is_last
 
     def _death_context(self) -> Any:
         context = self._context

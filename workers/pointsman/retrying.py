@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from celery.exceptions import MaxRetriesExceededError, Retry, TaskPredicate
 from celery.utils.serialization import raise_with_context
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from pointsman.errors import OptionNotHonoured, PermanentError
 from pointsman.settings import settings
+from pointsman_contract.message import ManagedHeader
 from pointsman_contract.retry import MAX_ATTEMPTS, RetryPolicy
 from pointsman_contract.validation import first_fault
 
@@ -164,6 +165,13 @@ class AttemptRetries:
     """The exception it was given."""
     is_spent: bool = False
     """Whether that call found its budget spent."""
+
+    @classmethod
+    def of(cls, rules: RetryRules, header: ManagedHeader, attempt: int) -> Self:
+        """Those of one attempt of a message. What ended with its worker was no try of the task's own."""
+        interruptions = header.get("interruptions", 0)
+        last = header.get("max_attempts", rules.policy.max_attempts)
+        return cls(rules, attempt - interruptions, last - interruptions)
 
     def ask(self, exc: Any, eta: Any, countdown: Any, max_retries: int | None) -> Retry:
         """The ``Retry`` that ends the attempt; a countdown wins over an eta. When the budget is spent it raises

@@ -44,6 +44,8 @@ class Run:
     """Unix seconds on the Redis clock."""
     body_at: float = 0.0
     """Monotonic."""
+    interruptions: int = 0
+    """Earlier attempts that ended with their worker: they were no tries of the task's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ class Snapshot:
 
 
 # sequence, pid, phase, dispatch, attempt, kept, kept_epoch, length of the parked outcome,
-# accepted_at, hard limit, started_at, body_at, task, token, task type, queue
-_RECORD = struct.Struct("<QIIIIIQI4d64s32s400s64s")
+# accepted_at, hard limit, started_at, body_at, task, token, task type, queue, interruptions
+_RECORD = struct.Struct("<QIIIIIQI4d64s32s400s64sI")
 _SEQUENCE = struct.Struct("<Q")
 _PID = struct.Struct("<I")
 _KEPT = struct.Struct("<IQ")
@@ -75,7 +77,7 @@ _PID_AT = 8
 _PHASE_AT = 12
 _KEPT_AT = 24
 _PARKED_AT = 36
-_REST = struct.Struct("<4d64s32s400s64s")
+_REST = struct.Struct("<4d64s32s400s64sI")
 _REST_AT = 40
 _CANCEL_AT = 704
 _TOKEN_BYTES = 32
@@ -184,7 +186,7 @@ class Slots:
             if before % 2 == 0 and _SEQUENCE.unpack_from(self._memory, start)[0] == before:
                 break
         (_, pid, phase, dispatch, attempt, kept, kept_epoch, _, *rest) = fields
-        accepted_at, hard_limit, started_at, body_at, task, token, task_type, queue = rest
+        accepted_at, hard_limit, started_at, body_at, task, token, task_type, queue, interruptions = rest
         run = None
         if phase != Phase.IDLE:
             run = Run(
@@ -198,6 +200,7 @@ class Slots:
                 attempt=attempt,
                 started_at=started_at,
                 body_at=body_at,
+                interruptions=interruptions,
             )
         at = start + _CALLING_AT
         calling = _text(self._memory[at : at + _CALLING_BYTES].split(b"\0", 1)[0]) if run is not None else ""
@@ -234,6 +237,7 @@ class Slot:
                 run.token.encode(),
                 run.task_type.encode()[:400],
                 run.queue.encode()[:64],
+                run.interruptions,
             )
             self._write_sequence(1)
 

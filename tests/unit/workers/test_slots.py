@@ -17,6 +17,7 @@ RUN = Run(
     attempt=2,
     started_at=1.75e9,
     body_at=13.0,
+    interruptions=2,
 )
 
 
