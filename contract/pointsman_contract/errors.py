@@ -16,7 +16,7 @@ class ErrorType(StrEnum):
     HELD = "Held"
     """The attempt ended because a call it was about to make met an open circuit breaker, and the task is held."""
     CALL_NOT_MADE = "workers.BreakerOpen"
-    """Likewise, as the worker says it. The attempt failed where the task type fails fast."""
+    """What the worker says of such an attempt: the task is held, or fails where its type fails fast."""
     FAILED_FAST = "BreakerOpen"
     """No attempt began: an open circuit breaker would hold the task, and its type fails fast."""
     NOT_CLAIMED = "NotClaimed"

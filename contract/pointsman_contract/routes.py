@@ -76,7 +76,7 @@ class TaskRoutes(RootModel[dict[str, TaskRoute]]):
         return None
 
     def for_celery(self) -> dict[str, dict[str, Any]]:
-        """The same as Celery's ``task_routes``."""
+        """The routes as Celery's own ``task_routes`` takes them."""
         return {key: route.model_dump(exclude_none=True) for key, route in self.root.items()}
 
 

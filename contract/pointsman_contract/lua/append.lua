@@ -6,6 +6,7 @@ local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id')
 if not control[1] or control[2] ~= ARGV[2] then
   return {'wait'}
 end
+-- Also during a census: it claims nothing, so it need not wait.
 local time = redis.call('TIME')
 local id = redis.call('XADD', ARGV[1] .. control[1], '*', 'kind', ARGV[3], 'task', ARGV[4], 'attempt', '0',
   'at', string.format('%d.%06d', time[1], time[2]), 'late', '0', 'body', ARGV[5])

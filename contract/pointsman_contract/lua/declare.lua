@@ -7,6 +7,7 @@ local current = tonumber(stands or '0')
 if stands ~= ARGV[3] and (not current or current > tonumber(ARGV[1])) then
   return 0
 end
+-- Whatever an older epoch said, positions and pauses among it, is said anew.
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'run_id', ARGV[2], 'open', '0', 'memory_percent', '0')
 return 1

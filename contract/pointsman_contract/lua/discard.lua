@@ -7,6 +7,7 @@ local old = redis.call('XRANGE', KEYS[1], '-', ARGV[2])
 for _, entry in ipairs(old) do
   redis.call('XDEL', KEYS[1], entry[1])
 end
+-- Counted anew and not subtracted: entries also leave when there are too many, and nobody counts those.
 local left = redis.call('XRANGE', KEYS[1], '-', '+')
 local open = {}
 for _, entry in ipairs(left) do

@@ -5,15 +5,19 @@
 --       15 queue, then the circuit breakers of the task
 -- Answer: {"run", attempt, epoch, started_at, epochs of the breakers or '' when all are 0} | {"duplicate"}
 --       | {"cancelled"} | {"expired"} | {"ask"} | {"paused"} | {"held"} | {"wait", reason}
+-- What the column of a row takes: a larger one was written by somebody else.
 local LARGEST_ATTEMPT = 32767
 
 local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id', 'open', 'memory_percent', 'pause:' .. (ARGV[15] or ''))
+-- Until the census is over the claims of living workers may not be back: anybody could claim what they run.
 if not control[1] or control[2] ~= ARGV[2] or control[3] ~= '1' then
   return {'wait', 'epoch'}
 end
+-- What starts now has to report, and a full Redis refuses that.
 if (tonumber(control[4] or '0') or 0) >= tonumber(ARGV[14]) then
   return {'wait', 'memory'}
 end
+-- The stream is memory, too, and only the recorder makes it shorter.
 local stream = ARGV[1] .. control[1]
 if redis.call('XLEN', stream) >= tonumber(ARGV[13]) then
   return {'wait', 'stream'}
@@ -90,6 +94,7 @@ if state and attempt > after then
   event('duplicate', attempt)
   return {'duplicate'}
 end
+-- It may have run: a finished claim is not kept for longer than this.
 if not state and tonumber(now) - tonumber(ARGV[8]) > tonumber(ARGV[12]) then
   event('ask', after)
   return {'ask'}
@@ -114,6 +119,7 @@ end
 attempt = math.max(after, attempt) + 1
 redis.call('HSET', KEYS[2], 'state', 'running', 'attempt', attempt, 'token', ARGV[6], 'owner', ARGV[7],
   'started_at', now)
+-- The claim of the attempt before was to expire. One that runs must not, however long it takes.
 redis.call('PERSIST', KEYS[2])
 event('started', attempt)
 return {'run', attempt, control[1], now, epochs}

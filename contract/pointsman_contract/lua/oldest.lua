@@ -12,6 +12,7 @@ for i = 3, #ARGV do
   elseif length == 0 then
     found = ''
   end
+  -- Workers take from the right, so the next message is the last element.
   for back = 1, math.min(length, tonumber(ARGV[2])) do
     -- kombu writes JSON with a space when it gives a message back.
     local at = string.match(redis.call('LINDEX', ARGV[i], -back), '"sent_at": ?(%d+%.?%d*)')

@@ -11,6 +11,7 @@ if claim.err then
   redis.call('DEL', KEYS[2])
   claim = {}
 end
+-- A missing claim was lost with Redis: the attempt that asks is the only one known.
 if claim[1] and claim[2] ~= ARGV[3] then
   return {'lost'}
 end

@@ -3,6 +3,7 @@
 -- ARGV: epoch, run_id of the server as the caller's connection saw it, memory limit in percent,
 --       then per message: list key, head, tail; the message is head .. sequence .. ,"sent_at":now .. tail
 -- Answer: {"ok", sequence...} or {"wait", reason}: nothing was published.
+-- A bell that nobody hears must not grow.
 local MOST_RINGS = 64
 
 local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id', 'open', 'memory_percent')
@@ -12,6 +13,7 @@ end
 if (tonumber(control[4] or '0') or 0) >= tonumber(ARGV[3]) then
   return {'wait', 'memory'}
 end
+-- Before anything is written: the caller hears that all were published, or none.
 local looked_at = {}
 for i = 4, #ARGV, 3 do
   if not looked_at[ARGV[i]] then

@@ -4,6 +4,7 @@
 -- KEYS: control, claim
 -- ARGV: epoch, run_id, the row's attempt, its worker, claim seconds
 -- Answer: "released" | "running" (another attempt, or another worker's) | "done" (its outcome is on the way) | "wait"
+-- What the column of a row takes: a larger one was written by somebody else.
 local LARGEST_ATTEMPT = 32767
 
 local control = redis.call('HMGET', KEYS[1], 'epoch', 'run_id', 'open')
@@ -17,6 +18,7 @@ if claim.err then
 end
 local attempt = tonumber(claim[2] or '0') or 0
 local known = {running = true, done = true, released = true, closed = true}
+-- A closed claim keeps everybody out already, and must stay closed.
 if claim[1] == 'closed' and attempt <= tonumber(ARGV[3]) then
   return 'released'
 end

@@ -18,5 +18,6 @@ end
 local time = redis.call('TIME')
 redis.call('HSET', KEYS[2], 'state', 'running', 'attempt', ARGV[3], 'token', ARGV[4], 'owner', ARGV[5],
   'started_at', string.format('%d.%06d', time[1], time[2]))
+-- An older claim that stood here was to expire.
 redis.call('PERSIST', KEYS[2])
 return 1

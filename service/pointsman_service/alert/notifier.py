@@ -27,7 +27,7 @@ _IDLE_INTERVAL_SECONDS = 10.0
 """Without a channel there are only messages to be dropped."""
 _MOST_UNDER_WAY = 16
 _MOST_OF_ONE_CHANNEL = 4
-"""One that does not answer must not hold up the others."""
+"""Of those: a channel that does not answer must not hold up the others."""
 _LEASE_SECONDS = 60.0
 """Longer than any attempt may take."""
 _FIRST_DELAY_SECONDS = 5.0

@@ -67,7 +67,7 @@ class AlertSweep:
             opened = await alerts.open_new(connection, [_new(one, facts.now) for one in to_open[:_MOST_NEW]])
             resolved = await alerts.resolve(connection, over)
             await alerts.refresh(connection, changed)
-            await self._tell(connection, resolved)
+            await self._notify(connection, resolved)
         for alert in opened:
             self._true_since.pop(alert.key, None)
             log.warning("an alert was opened", alert=alert.key, severity=alert.severity, summary=alert.summary)
@@ -106,7 +106,7 @@ class AlertSweep:
             if alert.key in by_key and by_key[alert.key].value != alert.value
         }
 
-    async def _tell(self, connection: Connection, resolved: Sequence[AlertRow]) -> None:
+    async def _notify(self, connection: Connection, resolved: Sequence[AlertRow]) -> None:
         """Give every channel its messages. Who was told of the beginning is told of the end, silence or not."""
         if not self._channels:
             return

@@ -59,7 +59,7 @@ async def deliver(
 
 
 def body_of(channel: WebhookChannel, created_at: str, message: Mapping[str, Any]) -> bytes:
-    """The same at every attempt."""
+    """The bytes of a message, the same at every attempt: its receiver compares them with the signature."""
     if channel.body == "slack":
         text = text_of(message)
         for sign, escaped in _SLACK_ESCAPES:

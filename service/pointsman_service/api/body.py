@@ -68,7 +68,7 @@ async def _rest_of_body(receive: Any, limit_bytes: int, chunk: bytes, room: Room
                 raise BadRequest("The connection ended before the body did.")
             chunk, more = message.get("body", b""), message.get("more_body", False)
     finally:
-        room.give_back(size)
+        room.release(size)
 
 
 def _is_json(content_type: bytes) -> bool:

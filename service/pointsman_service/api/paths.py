@@ -15,7 +15,7 @@ class NameConvertor(Convertor[str]):
         return value
 
     def to_string(self, value: str) -> str:
-        """Likewise."""
+        """The name as it is to stand in a path."""
         return value
 
 

@@ -22,13 +22,13 @@ class Room:
         self._free = most_bytes
 
     def take(self, size: int) -> None:
-        """Take room for ``size`` more bytes, to be given back. Raises ``TooManyBodies``."""
+        """Take room for ``size`` more bytes, to be released. Raises ``TooManyBodies``."""
         if size > self._free:
             raise TooManyBodies
         self._free -= size
 
-    def give_back(self, size: int) -> None:
-        """They are held no more."""
+    def release(self, size: int) -> None:
+        """Give up room for ``size`` bytes that ``take`` took."""
         self._free += size
 
     @contextmanager
@@ -38,7 +38,7 @@ class Room:
         try:
             yield
         finally:
-            self.give_back(size)
+            self.release(size)
 
 
 class Turns:

@@ -298,7 +298,7 @@ class Breaker:
         return self.close(now, f"{successes} {'probe' if successes == 1 else 'probes'} succeeded")
 
     def _closed_only_shortly(self, policy: BreakerPolicy, now: float) -> bool:
-        """Whether it was closed for less time than it was last open: then the wait grows."""
+        """Whether the breaker was closed for less time than it was last open: then the wait grows."""
         if self.closed_at is None or not self.trips:
             return False
         return now - self.closed_at < policy.wait_seconds(self.trips, lambda: 0.0)

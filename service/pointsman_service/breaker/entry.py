@@ -29,7 +29,7 @@ class Entry:
 
     @classmethod
     def fresh(cls, key: Key, default: BreakerPolicy) -> Self:
-        """One that nothing has happened to."""
+        """The breaker of a key that nothing has happened to yet."""
         return cls(key, Breaker(), default, has_own_policy=False, policy_version=0)
 
     @classmethod

@@ -47,7 +47,7 @@ class Child:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it has a process that was not seen to end."""
+        """Whether the child has a process that was not seen to end."""
         return self._process is not None
 
     @property
@@ -91,7 +91,7 @@ class Child:
             self._show(self._lines.feed(data))
 
     def reap(self) -> bool:
-        """Whether it ended since the last look; what its process group left behind is killed."""
+        """Whether the child ended since the last look; what its process group left behind is killed."""
         if self._process is None or (returncode := self._process.poll()) is None:
             return False
         kill_group(self._process)

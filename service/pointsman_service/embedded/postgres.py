@@ -110,7 +110,7 @@ class PostgresServer(Server):
         )
 
     def is_ready(self) -> bool:
-        """Whether it accepts connections."""
+        """Whether the server accepts connections."""
         asked = subprocess.run(
             [str(postgres_home() / "bin" / "pg_isready"), "-q", "-t", "1", *self._connection(), "-d", "postgres"],
             check=False,

@@ -48,7 +48,7 @@ class Server(ABC):
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """Whether it answers requests now. Takes at most about a second."""
+        """Whether the server answers requests now. Takes at most about a second."""
 
     @property
     def lock_path(self) -> Path:

@@ -96,7 +96,7 @@ class ValkeyServer(Server):
         )
 
     def is_ready(self) -> bool:
-        """Whether it answers PING, which it does not while it loads data."""
+        """Whether the server answers PING, which it does not while it loads data."""
         try:
             with socket.create_connection((HOST, self.port), timeout=1) as connection:
                 if self._password is not None:

@@ -147,7 +147,7 @@ async def end(connection: Connection, delivery_id: UUID, status: str, last_statu
 
 
 async def try_later(connection: Connection, delivery_id: UUID, seconds: float, last_status: str, error: str) -> None:
-    """Another attempt follows after ``seconds``."""
+    """Let another attempt to deliver a message follow after ``seconds``."""
     parameters = {"id": delivery_id, "seconds": seconds, "last_status": last_status, "error": error}
     await connection.execute(_LATER, parameters)
 

@@ -100,6 +100,7 @@ _NEW = {
     "since": "float8",
 }
 _PLAIN = ", ".join(name for name in _NEW if name != "since")
+# An old leader may open the same alert: the index over what is open lets one of them win.
 _OPEN = text(
     f"INSERT INTO alert ({_PLAIN}, since) SELECT {_PLAIN}, least(now(), to_timestamp(since)) FROM "
     + array_columns(_NEW, "n")
@@ -199,7 +200,9 @@ async def to_tell_first(connection: Connection, severities: Sequence[str]) -> li
 
 
 async def to_tell_again(connection: Connection, severities: Sequence[str], repeat_seconds: float) -> list[AlertRow]:
-    """The same, of those that were told of so long ago and that nobody acknowledged."""
+    """Mark as told, and return, the open alerts of these severities that were told of ``repeat_seconds`` ago and that
+    nobody acknowledged or silences.
+    """
     parameters = {"severities": list(severities), "repeat_seconds": repeat_seconds}
     return _rows(await connection.execute(_TELL_AGAIN, parameters))
 

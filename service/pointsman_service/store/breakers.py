@@ -62,6 +62,7 @@ _LIST = text(f"""
         AND (scope, name) > (:after_scope, :after_name)
     ORDER BY scope, name LIMIT :most
 """)
+# One with an epoch moved once: reports name that epoch, so Redis must go on saying it.
 _UNUSUAL = text(f"""
     SELECT {_COLUMNS} FROM breaker
     WHERE scope <> 'worker' AND (seen <> 'closed' OR policy IS NOT NULL OR epoch > 0) ORDER BY scope, name
@@ -127,7 +128,7 @@ _LAST = text("SELECT coalesce(max(id), 0) FROM breaker_transition")
 
 
 async def find(connection: Connection, keys: Sequence[Key]) -> dict[Key, BreakerRow]:
-    """Those of the breakers that have a row."""
+    """The rows of these circuit breakers, as far as they have one."""
     return _by_key(await connection.execute(_FIND, _of_keys(keys)))
 
 

@@ -36,6 +36,7 @@ _OPEN = """
     SELECT id, attempt, {never_sent} AS never_sent FROM task_live
     WHERE cancel_requested_at IS NOT NULL AND state <> 'running' AND {which} ORDER BY id LIMIT :most
 """
+# A limit for each kind: those whose claims cannot be closed now must not hide those that need no claim.
 _OPEN_REQUESTS = text(
     "("
     + _OPEN.format(never_sent="true", which="place <> 'sent' AND dispatch = 0")
@@ -60,6 +61,7 @@ _RUNNING = text("""
 _UNSTARTED = """
     queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL
 """
+# Without a grace time: what starts first is left alone, and its row forgets the request (``recording.begin``).
 _PURGE = text(f"""
     WITH part AS (SELECT id FROM task_live WHERE {_UNSTARTED} AND id > :above ORDER BY id LIMIT :most FOR UPDATE),
     purged AS (

@@ -17,6 +17,7 @@ log = logger(__name__)
 TaskType = tuple[TaskTypeSpec, datetime]
 """With the time it was last published."""
 
+# In the order of names, or two workers that start at once would wait for one another.
 _PUBLISH = text("""
     INSERT INTO task_type (name, content_hash, spec)
     SELECT name, content_hash, spec::jsonb
@@ -95,13 +96,13 @@ async def newest(connection: Connection) -> list[TaskType]:
 
 
 async def page(connection: Connection, after: str, most: int) -> tuple[list[TaskType], str | None]:
-    """At most ``most`` of them with names after ``after``, and the name to go on after; None when they are the last."""
+    """Up to ``most`` task types with names after ``after``, and the name to go on after, None after the last."""
     rows = await _rows(connection, after=after, most=most + 1)
     return _readable(rows[:most]), rows[most - 1].name if len(rows) > most else None
 
 
 async def find(connection: Connection, name: str) -> TaskType | None:
-    """That of one name."""
+    """The task type of that name."""
     return next(iter(_readable(await _rows(connection, name=name))), None)
 
 

@@ -56,6 +56,7 @@ _LIVE = text("""
 """)
 _POOL = text("SELECT pool FROM worker WHERE name = :name ORDER BY last_seen_at DESC LIMIT 1")
 _HELD = text("SELECT EXISTS (SELECT FROM breaker WHERE scope = 'worker' AND name = :name AND seen <> 'closed')")
+# Two who decide at once could each leave half of a pool, and both together nothing.
 _IN_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended('pointsman ejections', 0))")
 _FORGET = text("""
     DELETE FROM breaker b WHERE scope = 'worker' AND policy IS NULL

@@ -36,6 +36,7 @@ _FIRST_POSITION = text("""
     INSERT INTO recorder_position (stream, last_id) VALUES (:stream, :first) ON CONFLICT DO NOTHING
 """)
 _LEAVE = text("DELETE FROM recorder_position WHERE stream = :stream AND last_id = :last_id")
+# Found in whatever order is quickest, then locked in the one that everybody keeps to (``locking``).
 _SEND_AGAIN = text("""
     WITH found AS MATERIALIZED (
         SELECT id FROM task_live WHERE place = 'sent' AND state = 'queued' AND sent_epoch < :epoch

@@ -25,6 +25,7 @@ from sqlalchemy import text
 from pointsman_service.store.store import Connection, Store
 
 _ENTER = text("SELECT pg_advisory_lock(hashtextextended(:holder, 0))")
+# Whose lock can be had is gone: its connection has ended, long before its lead runs out.
 _FREE = text("""
     SELECT NOT EXISTS (
         SELECT FROM leader WHERE name = :name AND NOT holder = ANY(CAST(:ours AS text[])) AND expires_at >= now()

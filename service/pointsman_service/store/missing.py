@@ -38,6 +38,7 @@ class Unstarted:
 # By index from the oldest on: what is still in its list, however much, is not looked at.
 _PLACES = {"queue": "text", "priority": "smallint", "since": "float8", "before": "float8"}
 _HERE = "place = 'sent' AND queue = l.queue AND priority = l.priority AND sent_at >= to_timestamp(l.since)"
+# A place at a time, each along its part of the index: a queue of many must not hide the others.
 _SENT = (
     "SELECT t.* FROM "
     + array_columns(_PLACES, "l")
@@ -89,13 +90,13 @@ async def running(connection: Connection, places: Sequence[Before], most: int) -
 
 
 async def over(connection: Connection, sendings: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Those (task, sending) that can change nothing any more: the task has ended, or waits to be sent again, or was."""
+    """Which (task, sending) can change nothing any more: the task has ended, or waits to be sent again, or was."""
     columns = {"id": [task for task, _ in sendings], "dispatch": [dispatch for _, dispatch in sendings]}
     return [(str(row.id), row.dispatch) for row in await connection.execute(_OVER, columns)]
 
 
 async def finished(connection: Connection, tasks: Sequence[str]) -> list[str]:
-    """Those of the tasks that have ended."""
+    """Which of these tasks have ended."""
     unfinished = {str(task) for task in (await connection.execute(_UNFINISHED, {"id": list(tasks)})).scalars()}
     return [task for task in tasks if task not in unfinished]
 

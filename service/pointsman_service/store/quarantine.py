@@ -31,6 +31,7 @@ _BUSY = """
         AND t.cancel_requested_at IS NULL)
     OR EXISTS (SELECT FROM quarantine_queue q WHERE q.queue = ANY(CAST(:queues AS text[])))
 """
+# All of them or none: a task whose pool is half empty would hold that half, and never run.
 _KEEP_EMPTY = text(f"""
     INSERT INTO quarantine_queue (queue, task_id)
     SELECT queue, CAST(:id AS uuid) FROM unnest(CAST(:queues AS text[])) AS kept (queue) WHERE NOT ({_BUSY})
@@ -51,6 +52,7 @@ _LET_GO = text(f"""
     UPDATE task_live t SET {LET_GO} FROM alone a WHERE t.id = a.id
 """)
 
+# A queue is not kept empty for a task that has ended, nor for ever for one that does not get its turn.
 _OPEN = text("""
     DELETE FROM quarantine_queue q WHERE NOT EXISTS (
         SELECT FROM task_live t WHERE t.id = q.task_id AND (t.place IN ('waiting', 'sent')
@@ -64,7 +66,7 @@ _KEPT = text("""
 
 
 async def lock(connection: Connection) -> None:
-    """One process at a time decides; in a transaction."""
+    """Wait until no other process decides about quarantine; to the end of the transaction."""
     await connection.execute(_LOCK)
 
 

@@ -74,7 +74,7 @@ _INTERRUPT = text(f"""
     RETURNING t.id, t.task_type, t.queue, t.attempt, t.worker, t.started_at, now() AS at, t.state
 """)
 
-
+# Not among the interruptions in a row: that somebody stopped its node says nothing against a task.
 _STOP = text(
     f"""
     UPDATE task_live t SET state = 'queued', place = 'waiting', progress = NULL, interruptions = t.interruptions + 1,

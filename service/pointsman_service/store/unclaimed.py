@@ -37,6 +37,7 @@ class Unclaimed(NamedTuple):
 
 _COLUMNS = {"id": "uuid", "dispatch": "integer", "weight": "real", "reason": "text"}
 _TOO_OFTEN = "t.unclaimed + l.weight >= :most"
+# Of the sending that was told of: a newer one may be about to run.
 _TAKE_BACK = text(
     "WITH lost AS (SELECT e.* FROM task_live t JOIN "
     + array_columns(_COLUMNS, "e")
