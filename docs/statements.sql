@@ -106,6 +106,7 @@ SELECT task_type, sum(failed)::int AS failed FROM (
 -- Alerts and their silences.
 
 -- _OPEN
+-- An old leader may open the same alert: the index over what is open lets one of them win.
 INSERT INTO alert (id, key, rule, subject, severity, summary, value, bound, unit, link, since) SELECT id, key, rule,
     subject, severity, summary, value, bound, unit, link, least(now(), to_timestamp(since))
     FROM unnest(CAST(:id AS uuid[]), CAST(:key AS text[]), CAST(:rule AS text[]), CAST(:subject AS text[]),
@@ -221,6 +222,7 @@ WHERE (CAST(:scope AS text) IS NULL OR scope = :scope) AND (CAST(:seen AS text) 
 ORDER BY scope, name LIMIT :most;
 
 -- _UNUSUAL
+-- One with an epoch moved once: reports name that epoch, so Redis must go on saying it.
 SELECT scope, name, seen, epoch, extract(epoch FROM turns_at)::float8 AS turns_at, machine, policy, policy_version
     FROM breaker
 WHERE scope <> 'worker' AND (seen <> 'closed' OR policy IS NOT NULL OR epoch > 0) ORDER BY scope, name;
@@ -296,6 +298,7 @@ UPDATE task_live t SET cancel_requested_at = coalesce(t.cancel_requested_at, now
     WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]));
 
 -- _OPEN_REQUESTS
+-- A limit for each kind: those whose claims cannot be closed now must not hide those that need no claim.
 (
     SELECT id, attempt, true AS never_sent FROM task_live
     WHERE cancel_requested_at IS NOT NULL AND state <> 'running' AND place <> 'sent' AND dispatch = 0 ORDER BY id
@@ -317,6 +320,7 @@ WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds < 'infinity' AND 
 ORDER BY id LIMIT :most;
 
 -- _PURGE
+-- Without a grace time: what starts first is left alone, and its row forgets the request (``recording.begin``).
 WITH part AS (SELECT id FROM task_live WHERE
    queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL
 AND id > :above ORDER BY id LIMIT :most FOR UPDATE),
@@ -339,6 +343,7 @@ WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds IS NULL AND queue
 -- Task types as workers published them.
 
 -- _PUBLISH
+-- In the order of names, or two workers that start at once would wait for one another.
 INSERT INTO task_type (name, content_hash, spec)
 SELECT name, content_hash, spec::jsonb
 FROM unnest(CAST(:name AS text[]), CAST(:content_hash AS text[]), CAST(:spec AS text[]))
@@ -571,6 +576,7 @@ SELECT pool FROM worker WHERE name = :name ORDER BY last_seen_at DESC LIMIT 1;
 SELECT EXISTS (SELECT FROM breaker WHERE scope = 'worker' AND name = :name AND seen <> 'closed');
 
 -- _IN_TURN
+-- Two who decide at once could each leave half of a pool, and both together nothing.
 SELECT pg_advisory_xact_lock(hashtextextended('pointsman ejections', 0));
 
 -- _FORGET
@@ -705,6 +711,7 @@ INSERT INTO recorder_position (stream, last_id) VALUES (:stream, :first) ON CONF
 DELETE FROM recorder_position WHERE stream = :stream AND last_id = :last_id;
 
 -- _SEND_AGAIN
+-- Found in whatever order is quickest, then locked in the one that everybody keeps to (``locking``).
 WITH found AS MATERIALIZED (
     SELECT id FROM task_live WHERE place = 'sent' AND state = 'queued' AND sent_epoch < :epoch
         AND NOT id = ANY(CAST(:running AS uuid[]))
@@ -859,6 +866,7 @@ SELECT EXISTS (SELECT FROM breaker WHERE seen <> 'closed' AND seen <> 'disabled'
 SELECT pg_advisory_lock(hashtextextended(:holder, 0));
 
 -- _FREE
+-- Whose lock can be had is gone: its connection has ended, long before its lead runs out.
 SELECT NOT EXISTS (
     SELECT FROM leader WHERE name = :name AND NOT holder = ANY(CAST(:ours AS text[])) AND expires_at >= now()
         AND NOT pg_try_advisory_xact_lock_shared(hashtextextended(holder, 0))
@@ -1113,6 +1121,7 @@ SELECT id, queue FROM task_live WHERE place = 'held' AND held_reason = :reason A
 ORDER BY due_at LIMIT :most;
 
 -- _KEEP_EMPTY
+-- All of them or none: a task whose pool is half empty would hold that half, and never run.
 INSERT INTO quarantine_queue (queue, task_id)
     SELECT queue, CAST(:id AS uuid) FROM unnest(CAST(:queues AS text[])) AS kept (queue) WHERE NOT (
     EXISTS (SELECT FROM task_live t WHERE t.place = 'sent' AND t.queue = ANY(CAST(:queues AS text[])))
@@ -1140,6 +1149,7 @@ held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELS
     FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM alone a WHERE t.id = a.id;
 
 -- _OPEN
+-- A queue is not kept empty for a task that has ended, nor for ever for one that does not get its turn.
 DELETE FROM quarantine_queue q WHERE NOT EXISTS (
 SELECT FROM task_live t WHERE t.id = q.task_id AND (t.place IN ('waiting', 'sent')
     OR t.held_reason = :reason AND q.since > now() - CAST(:patience AS float8) * interval '1 second'));
@@ -1559,6 +1569,7 @@ WHERE t.id = ANY(CAST(:id AS uuid[]))
 RETURNING t.id, t.task_type, t.queue, t.attempt, t.worker, t.started_at, now() AS at, t.state;
 
 -- _STOP
+-- Not among the interruptions in a row: that somebody stopped its node says nothing against a task.
 UPDATE task_live t SET state = 'queued', place = 'waiting', progress = NULL, interruptions = t.interruptions + 1,
     sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
     THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
@@ -1814,6 +1825,7 @@ SET sums = excluded.sums, taken_at = excluded.taken_at, took_seconds = excluded.
 -- Sendings of tasks that no worker claimed: the task is sent again, but not for ever.
 
 -- _TAKE_BACK
+-- Of the sending that was told of: a newer one may be about to run.
 WITH lost AS (SELECT e.* FROM task_live t JOIN unnest(CAST(:id AS uuid[]), CAST(:dispatch AS integer[]),
     CAST(:weight AS real[]), CAST(:reason AS text[])) AS e (id, dispatch, weight, reason) USING (id)
     WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch

@@ -34,7 +34,7 @@ _PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)*/?")
 _MODULE = re.compile(r"(?:pointsman|pointsman_contract|pointsman_service|tests)(?:\.\w+)+")
 _WORD = re.compile(r"[A-Za-z_][\w.]*(?=$|\(|=)")
 _RUN_MODULE = re.compile(r"python -m ([\w.]+)")
-_MODULES_OF_OTHERS = {"pytest", "pip", "venv"}
+_MODULES_OF_OTHERS = {"pytest", "pip", "venv", "uv"}
 _FOREIGN = frozenset({"reltuples", "purgatory", "pybreaker", "aiobreaker"})
 """Words of others that pages quote and our code does not say."""
 _OF_OTHERS = {"__pycache__", "static", "node_modules"}
