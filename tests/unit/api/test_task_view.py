@@ -6,45 +6,24 @@ import pytest
 from pointsman_service.api.answers import json_bytes, moment
 from pointsman_service.api.attempts import attempt_views
 from pointsman_service.api.task_view import EXAMPLE_TASK, TaskView, task_view
+from pointsman_service.store.columns import BLANK
 
 DUE = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def row(**changes: Any) -> dict[str, Any]:
     """A row of ``task_live``, due at noon with a target of two seconds."""
-    found = {
+    found = BLANK | {
         "id": "01a20271-c811-71a5-99c0-510fde22a57d",
         "state": "queued",
         "task_type": "noop",
         "queue": "critical",
         "priority": 10,
-        "attempt": 0,
-        "max_attempts": 1,
-        "interruptions": 0,
-        "uncertain_sendings": 0,
-        "dispatch": 0,
         "sla_seconds": 2.0,
-        "requested_timeout_seconds": None,
-        "delay_seconds": None,
         "submitted_at": DUE,
         "due_at": DUE,
-        "scheduled_at": None,
-        "expires_at": None,
-        "started_at": None,
-        "worker": None,
         "args": "[]",
         "kwargs": "{}",
-        "tags": None,
-        "dependencies": None,
-        "held_reason": None,
-        "held_at": None,
-        "held_seconds": 0.0,
-        "held_wait_seconds": 0.0,
-        "sla_met": None,
-        "progress": None,
-        "cancel_requested_at": None,
-        "cancel_requested_by": None,
-        "replayed_from": None,
     }
     return found | changes
 
