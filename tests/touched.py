@@ -32,6 +32,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
 }
 """Folders of tests/integration by package, where they are not of one name."""
 _INTEGRATION = "tests/integration/"
+_RUN_ANYWAY = ("tests/unit/", "tests/migration/")
 _SURROUNDS_ALL = "tests/conftest.py"
 """Its servers are of every test, so it tells nothing of any."""
 _WITHOUT_TESTS = re.compile(r"^(docs/|LICENSE|\.gitignore|tests/(unit|migration|benchmark|strangers)/)|\.md$")
@@ -138,11 +139,14 @@ def choose(sources: Sources, changed: Iterable[str]) -> Choice:
             # No test reads it, or it is gone: mypy tells who misses it.
             continue
         if is_test(path):
-            near = path.startswith(_INTEGRATION)
-            _note(distances, path, 0 if near else FARTHEST + 1, "it was changed")
+            is_quick = path.startswith(_INTEGRATION)
+            _note(distances, path, 0 if is_quick else FARTHEST + 1, "it was changed")
             continue
-        found = {} if _EVERYTHING.match(path) else dict(_touched(sources, path))
-        if not found and path.startswith("tests/"):
+        near = {} if _EVERYTHING.match(path) else dict(_touched(sources, path))
+        found = {test: distance for test, distance in near.items() if test.startswith(_INTEGRATION)}
+        if any(test.startswith(_RUN_ANYWAY) for test in near) and not found:
+            remarks.append(f"{path}: only unit tests look at it, and they run anyway")
+        elif not found and path.startswith("tests/"):
             remarks.append(f"{path}: only tests that take long use it, which ./scripts/test runs")
         elif not found:
             remarks.append(f"{path}: nobody can tell what it touches; {_GUESSED}")
@@ -159,7 +163,7 @@ def _note(distances: dict[str, tuple[int, str]], test: str, distance: int, reaso
 
 
 def _touched(sources: Sources, path: str) -> Iterator[tuple[str, int]]:
-    """The integration tests near a file, each with its distance."""
+    """The tests near a file, each with its distance."""
     is_python = path.endswith(".py")
     level = {path} if is_python else sources.readers(path)
     nearest = 0 if is_python else 1
@@ -172,7 +176,7 @@ def _touched(sources: Sources, path: str) -> Iterator[tuple[str, int]]:
         level |= {test for known in level for test in sources.surrounded(known)}
         level -= distances.keys()
         distances |= dict.fromkeys(level, distance)
-    yield from ((found, at) for found, at in distances.items() if is_test(found) and found.startswith(_INTEGRATION))
+    yield from ((found, at) for found, at in distances.items() if is_test(found))
 
 
 def _rooms_of(path: str) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ TEXTS = {
     "tests/integration/deploy/test_up.py": 'UP = ROOT / "scripts" / "up"\n',
     "tests/acceptance/test_life.py": "from tests.integration.spine import x\n",
     "tests/stand/load.py": "",
+    "tests/unit/test_words.py": 'WORDS = ROOT / "scripts" / "words"\n',
 }
 
 
@@ -83,6 +84,12 @@ def test_when_nobody_can_tell_it_says_so_and_runs_a_sensible_set(path: str) -> N
 )
 def test_what_no_integration_test_reads_chooses_none(path: str) -> None:
     assert chosen(path) == Choice((), ())
+
+
+def test_what_only_unit_tests_look_at_is_told() -> None:
+    choice = chosen("scripts/words")
+    assert choice.tests == ()
+    assert choice.remarks == ("scripts/words: only unit tests look at it, and they run anyway",)
 
 
 def test_what_only_long_tests_use_is_told() -> None:

@@ -1,11 +1,19 @@
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pointsman_service.app import openapi_document
+from pointsman_service.app import openapi_document as made_document
+
+
+@cache
+def openapi_document() -> dict[str, Any]:
+    """Made once: nobody here changes it."""
+    return made_document()
+
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
 
