@@ -279,6 +279,12 @@ class TooManyBodies(Unavailable):
     code, title = "too-many-bodies", "Too many long bodies"
 
 
+class TooManyReaders(Unavailable):
+    """Too many lists are being read. Try again."""
+
+    code, title = "too-many-readers", "Too many readers"
+
+
 class BreakerOpen(Unavailable):
     """A circuit breaker would hold this task, and on_breaker_open asks for a refusal; nothing was stored."""
 

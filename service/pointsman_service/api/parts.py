@@ -6,7 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from pointsman_service.admit.catalogue import Catalogue
-from pointsman_service.api.room import Pace, Room, Turns
+from pointsman_service.api.room import Pace, Places, Room, Turns
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.broker import Broker
 from pointsman_service.callers import Caller
@@ -53,6 +53,8 @@ class Parts:
     breaker_hand: BreakerHand = field(init=False)
     transitions: TransitionStream = field(init=False)
     views: Views = field(init=False)
+    pages: Places = field(init=False)
+    """For lists of tasks: half of the connections stay for others."""
     room: Room = field(init=False)
     """For bodies that come in parts, and batches that wait for their turn."""
     turns: Turns = field(init=False)
@@ -61,6 +63,7 @@ class Parts:
     """Of batches longer than a single submission may be."""
 
     def __post_init__(self) -> None:
+        self.pages = Places(self.settings.database_connections // 2, self.settings.database_timeout_seconds)
         self.room = Room(_ROOM_BATCHES * self.settings.batch_bytes)
         self.turns = Turns(self.settings.batch_bytes)
         self.pace = Pace()

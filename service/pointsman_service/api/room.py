@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
-from pointsman_service.errors import TooManyBodies
+from pointsman_service.errors import TooManyBodies, TooManyReaders
 
 _UNNOTICED_SECONDS = 0.02
 """Of the event loop, so long that an answer to others takes part of it a few times without anybody's noticing."""
@@ -96,3 +96,24 @@ class Pace:
             finally:
                 held = time.monotonic() - began
                 await asyncio.sleep(held if held > _UNNOTICED_SECONDS else 0)
+
+
+class Places:
+    """Places for so many readers at once of what takes a connection, and milliseconds of everybody's."""
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._free = asyncio.Semaphore(most)
+        self._seconds = seconds
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """A place for the length of the block. Raises ``TooManyReaders`` when none gets free in time."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            raise TooManyReaders from None
+        try:
+            yield
+        finally:
+            self._free.release()

@@ -20,7 +20,7 @@ from pointsman_service.api.ids import id_of
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.task_view import EXAMPLE_TASK, TaskView, task_view
-from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, Unavailable, UnknownTask
+from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, TooManyReaders, Unavailable, UnknownTask
 from pointsman_service.store import reading
 from pointsman_service.store.reading import TaskFilter
 from pointsman_service.store.store import DatabaseTrouble
@@ -64,7 +64,7 @@ async def get_task(task_id: str, parts: GivenParts) -> Response:
     " What is too long for a list is named in `cut`, and whole only by id.",
     response_model=TaskList,
     responses=example({"items": [EXAMPLE_TASK], "next_cursor": "AaICccgRcaWZwFEP3iKlfQ"}, "A page.")
-    | problem_responses(InvalidRequest, DatabaseAway, Unavailable),
+    | problem_responses(InvalidRequest, DatabaseAway, TooManyReaders, Unavailable),
 )
 async def list_tasks(
     request: Request,
@@ -108,11 +108,12 @@ async def list_tasks(
     )
     if faults:
         raise InvalidRequest(errors=faults)
-    async with in_time("narrow it, best by submitted_after"), parts.store.statement() as connection:
-        rows = await reading.tasks(connection, wanted, limit + 1)
-    if not rows and cursor is None:
-        await refuse_unknown(parts, queue=queue, task_type=task_type)
-    return _page(request, rows, limit)
+    async with parts.pages.place():
+        async with in_time("narrow it, best by submitted_after"), parts.store.statement() as connection:
+            rows = await reading.tasks(connection, wanted, limit + 1)
+        if not rows and cursor is None:
+            await refuse_unknown(parts, queue=queue, task_type=task_type)
+        return _page(request, rows, limit)
 
 
 def task_id_of(text: str) -> UUID:

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointsman_service.api.body import parse_json, read_body
-from pointsman_service.api.room import Room, Turns
+from pointsman_service.api.room import Places, Room, Turns
 from pointsman_service.errors import (
     BadRequest,
     BodyTooLarge,
     InvalidRequest,
     MalformedJson,
     TooManyBodies,
+    TooManyReaders,
     UnsupportedMediaType,
 )
 
@@ -251,3 +252,16 @@ async def test_turn_that_is_given_up_while_others_are_let_through_makes_no_more_
         await asyncio.wait([second], timeout=0)
         assert not second.done()
     await second
+
+
+async def test_readers_take_so_many_places_and_wait_no_longer_than_they_may() -> None:
+    places = Places(1, 0.01)
+    async with places.place():
+        with pytest.raises(TooManyReaders):
+            async with places.place():
+                pass
+    async with places.place():
+        waiting = asyncio.create_task(places.place().__aenter__())
+        await asyncio.wait([waiting], timeout=0)
+        assert not waiting.done()
+    await waiting
