@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pointsman_contract import keys
 from pointsman_contract.message import HEADER, VERSION, delivery_tag, sending_of
 from pointsman_contract.queues import STEPS, UNACKED, UNACKED_INDEX, list_key, step_of
-from pointsman_service.loops import ExpectedFault
+from pointsman_service.errors import ExpectedFault
 from pointsman_service.redis import BrokerAway, RedisServer, ScriptCall, Word
 
 __all__ = ["Broker", "BrokerAway", "BrokerShut", "Depths", "Envelope", "QueueDepth", "encode"]

@@ -1,6 +1,8 @@
-"""What can go wrong for a caller, each by the name of its fact, with its HTTP status.
+"""What can go wrong: the root of every error of the service, and what a caller is told, each by the name of its fact
+and with its HTTP status.
 
-The docstring of a class is its default detail. ``pointsman_service.api.problems`` turns them into problem documents.
+The docstring of a class that a caller is told is its default detail. ``pointsman_service.api.problems`` turns them into
+problem documents.
 """
 
 from typing import ClassVar, Final, TypedDict
@@ -17,7 +19,15 @@ class FieldError(TypedDict):
     detail: str
 
 
-class PointsmanError(Exception):
+class ServiceError(Exception):
+    """The root of every error that this package raises."""
+
+
+class ExpectedFault(ServiceError):
+    """A dependency is away: logged in one line, without a traceback."""
+
+
+class PointsmanError(ServiceError):
     """Something went wrong."""
 
     status: ClassVar[int] = 500

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from pointsman_contract.backoff import backoff_seconds
-from pointsman_service.errors import Unavailable
+from pointsman_service.errors import ExpectedFault, Unavailable
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)
@@ -73,7 +73,3 @@ class Loop:
             log.info("passes work again", loop=self.name, after_failures=self._failures)
             self._failures = 0
         return 0.0 if more else self._interval_seconds
-
-
-class ExpectedFault(Exception):
-    """A dependency is away: logged in one line, without a traceback."""

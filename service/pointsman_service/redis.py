@@ -23,7 +23,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 
 from pointsman_contract.lua import source
-from pointsman_service.loops import ExpectedFault
+from pointsman_service.errors import ExpectedFault
 
 __all__ = ["BrokerAway", "RedisServer", "ScriptCall", "Word"]
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from pointsman_service.errors import ExpectedFault
 from pointsman_service.led_loops import LedLoops
-from pointsman_service.loops import ExpectedFault, Loop
+from pointsman_service.loops import Loop
 
 
 class Claim:

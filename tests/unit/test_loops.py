@@ -2,7 +2,8 @@ import asyncio
 
 import pytest
 
-from pointsman_service.loops import ExpectedFault, Loop
+from pointsman_service.errors import ExpectedFault
+from pointsman_service.loops import Loop
 
 
 async def test_a_pass_follows_at_once_while_there_is_more() -> None:

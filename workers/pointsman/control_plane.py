@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import httpx
 
-from pointsman.errors import PermanentError
+from pointsman.errors import PermanentError, WorkerError
 from pointsman.settings import Settings
 
 _DETAIL_CHARACTERS = 300
@@ -19,7 +19,7 @@ class ControlPlaneRefused(PermanentError):
     """The API says that the request is wrong."""
 
 
-class ControlPlaneAway(Exception):
+class ControlPlaneAway(WorkerError):
     """The API cannot be reached, or cannot answer now."""
 
 

@@ -1,14 +1,18 @@
-"""Errors of a managed run that task authors meet or raise."""
+"""Errors of a managed run that task authors meet or raise, and the root of every error of this package."""
 
 
-class PermanentError(Exception):
+class WorkerError(Exception):
+    """The root of every error that this package raises. Those of the tasks it ships are their own."""
+
+
+class PermanentError(WorkerError):
     """Raised by a task body: the attempt failed and no other attempt would do better."""
 
 
 PermanentError.__module__ = "pointsman"
 
 
-class TaskCancelled(Exception):
+class TaskCancelled(WorkerError):
     """The task was cancelled while it ran. Raised by ``self.raise_if_cancelled()``; no other attempt follows."""
 
 
@@ -24,7 +28,7 @@ class RefusedByDependency(PermanentError):
 RefusedByDependency.__module__ = "pointsman"
 
 
-class BreakerOpen(Exception):
+class BreakerOpen(WorkerError):
     """A call was not made, because the circuit breaker of what it leads to is open.
 
     A managed task that lets it pass is held until the breaker closes, and the attempt is not counted.
@@ -57,11 +61,11 @@ class RetryNotManaged(PermanentError):
     """``self.retry()`` asked for what a managed task cannot do: other arguments, or other message options."""
 
 
-class OnceNotRecorded(Exception):
+class OnceNotRecorded(WorkerError):
     """A step of ``self.once()`` could not be recorded, because Redis is away. Another attempt may do better."""
 
 
-class AttemptSuperseded(Exception):
+class AttemptSuperseded(WorkerError):
     """The control plane gave this attempt up, and another may run: its steps are not begun any more."""
 
 
@@ -73,11 +77,11 @@ class RunNotCarried(PermanentError):
     """A thread asked about its run and does not know which that is."""
 
 
-class NotClaimed(Exception):
+class NotClaimed(WorkerError):
     """A worker process had a message that it could not take to the gate: no attempt began."""
 
 
-class OptionNotHonoured(Exception):
+class OptionNotHonoured(WorkerError):
     """A task names an option that a worker cannot do as it says."""
 
 

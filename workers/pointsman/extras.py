@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 
+from pointsman.errors import WorkerError
+
 _PACKAGES = {"http": "httpx", "mqtt": "paho", "reports": "httpx", "testing": "jsonschema_rs"}
 """The package that an extra brings."""
 
 
-class ExtraMissing(ImportError):
+class ExtraMissing(ImportError, WorkerError):
     """Something needs an extra that is not installed here."""
 
     def __init__(self, what: str, extra: str) -> None:

@@ -10,7 +10,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from pointsman.errors import PermanentError, RefusedByDependency
+from pointsman.errors import PermanentError, RefusedByDependency, WorkerError
 from pointsman.settings import Settings
 
 _FAILURE = 0x80
@@ -26,7 +26,7 @@ class BrokerRefused(RefusedByDependency):
     """The broker refused the connection or the message, and would again."""
 
 
-class BrokerAway(Exception):
+class BrokerAway(WorkerError):
     """The broker refused for now, hung up, or did not answer in time."""
 
 

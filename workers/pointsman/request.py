@@ -14,7 +14,7 @@ from celery.worker.state import task_ready
 from redis.exceptions import OutOfMemoryError
 
 from pointsman.deaths import tell_of_death
-from pointsman.errors import NotClaimed
+from pointsman.errors import NotClaimed, WorkerError
 from pointsman.keeper import Note
 from pointsman.node import current_node
 from pointsman.retrying import AttemptRetries, rules_of
@@ -29,7 +29,7 @@ from pointsman_contract.message import HEADER, ManagedHeader, UnsupportedMessage
 logger = logging.getLogger(__name__)
 
 
-class UnsupportedManagedMessage(InvalidTaskError):
+class UnsupportedManagedMessage(InvalidTaskError, WorkerError):
     """A managed message of a version that this worker does not know."""
 
 

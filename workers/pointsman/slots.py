@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+from pointsman.errors import WorkerError
+
 
 class Phase(IntEnum):
     """What the child in a slot does."""
@@ -89,7 +91,7 @@ _SLOT_BYTES = _HEAD_BYTES + _PARK_BYTES
 _PAGE = 4096
 
 
-class SlotsFull(Exception):
+class SlotsFull(WorkerError):
     """Every slot is taken: there are more children than were planned for."""
 
 

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from pointsman_service.errors import ServiceError
+
 _LONGEST = 300
 
 
@@ -13,7 +15,7 @@ class Delivered(NamedTuple):
     """What is worth knowing all the same."""
 
 
-class NotDelivered(Exception):
+class NotDelivered(ServiceError):
     """The receiver does not have it, or it is not known whether it has."""
 
     def __init__(self, status: str, reason: str, retry_after_seconds: float = 0.0) -> None:

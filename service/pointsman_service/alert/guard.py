@@ -11,9 +11,10 @@ from typing import Any
 import httpcore
 
 from pointsman_contract.addresses import parse, refusal
+from pointsman_service.errors import ServiceError
 
 
-class TargetRefused(Exception):
+class TargetRefused(ServiceError):
     """The host of the URL leads to an address that webhooks may not reach."""
 
 

@@ -9,9 +9,8 @@ from pointsman_contract import keys
 from pointsman_service.alert.facts import Burn, Facts, QueueFacts, Starts, TrippedBreaker
 from pointsman_service.alert.losses import Losses
 from pointsman_service.broker import Broker, Depths
-from pointsman_service.errors import DatabaseAway
+from pointsman_service.errors import DatabaseAway, ExpectedFault
 from pointsman_service.fleet.liveness import Liveness
-from pointsman_service.loops import ExpectedFault
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.kept import NotInTime, within
 from pointsman_service.redis import BrokerAway, RedisServer

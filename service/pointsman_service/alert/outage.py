@@ -19,8 +19,8 @@ from pointsman_service.alert.delivering import NotDelivered
 from pointsman_service.alert.kinds import KINDS, Rule
 from pointsman_service.alert.sweep import takers
 from pointsman_service.alert.wording import Event, message_of
-from pointsman_service.errors import DatabaseAway
-from pointsman_service.loops import ExpectedFault, Loop
+from pointsman_service.errors import DatabaseAway, ExpectedFault
+from pointsman_service.loops import Loop
 from pointsman_service.observe.kept import NotInTime, within
 from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.settings import Settings

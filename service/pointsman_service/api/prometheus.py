@@ -12,8 +12,7 @@ from prometheus_client.exposition import choose_encoder
 from pointsman_service.api.answers import known_parameters_only
 from pointsman_service.api.parts import GivenParts, Parts
 from pointsman_service.api.problems.described import problem_responses
-from pointsman_service.errors import DatabaseAway, InvalidRequest
-from pointsman_service.loops import ExpectedFault
+from pointsman_service.errors import DatabaseAway, ExpectedFault, InvalidRequest
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.exposition import Exposition, Snapshot
 from pointsman_service.observe.kept import NotInTime, within

@@ -21,12 +21,12 @@ from pointsman_service.api.receipt import receipt
 from pointsman_service.api.task_view import TaskView
 from pointsman_service.callers import Caller
 from pointsman_service.errors import (
+    ExpectedFault,
     FieldError,
     InvalidRequest,
     NothingAccepted,
     PointsmanError,
 )
-from pointsman_service.loops import ExpectedFault
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import StatementRefused
 from pointsman_service.store.submitting import NewTask

@@ -13,13 +13,13 @@ from pointsman_contract.queues import MAX_PRIORITY, QueueSpec, Topology
 from pointsman_contract.run_file import RunFile
 from pointsman_service.admit.routing import Decision
 from pointsman_service.console.reasons import by_urgency, why_priority, why_queue
-from pointsman_service.errors import DatabaseAway
+from pointsman_service.errors import DatabaseAway, ServiceError
 from pointsman_service.settings import Settings
 
 _WIDTH = 110
 
 
-class NotPublished(Exception):
+class NotPublished(ServiceError):
     """No worker has published this task type."""
 
 
@@ -46,7 +46,7 @@ async def ask_catalogue(settings: Settings, task_type: str) -> Asked:
         return unasked(task_type, "no database is named and no ./scripts/up runs")
     # Here: most answers need no database, and its driver is most of the time of a start.
     from pointsman_service.database import create_engine
-    from pointsman_service.loops import ExpectedFault
+    from pointsman_service.errors import ExpectedFault
     from pointsman_service.store import catalogue
     from pointsman_service.store.store import RowRefused, StatementRefused, Store
 

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from pointsman_contract.backoff import backoff_seconds
+from pointsman_service.errors import ServiceError
 
 _SUMMARY_SECONDS = 30.0
 _LONGEST_WAIT_SECONDS = 15.0
@@ -33,7 +34,7 @@ _MIX: tuple[tuple[int, Callable[[random.Random], Submission]], ...] = (
 """Weights, and what is submitted."""
 
 
-class _Stopped(Exception):
+class _Stopped(ServiceError):
     """SIGTERM or SIGINT arrived."""
 
 

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from pointsman_service.errors import ServiceError
 
-class EmbeddedError(Exception):
+
+class EmbeddedError(ServiceError):
     """The embedded parts cannot run."""
 
 

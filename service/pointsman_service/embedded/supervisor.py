@@ -16,6 +16,7 @@ from pointsman_service.embedded.children import ChildSpec
 from pointsman_service.embedded.errors import ChildFailed
 from pointsman_service.embedded.logs import Console, LogFile
 from pointsman_service.embedded.patience import Patience
+from pointsman_service.errors import ServiceError
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TICK_SECONDS = 0.05
@@ -23,7 +24,7 @@ _SAY_SECONDS = 30.0
 """Between two lines that say what is waited for."""
 
 
-class StopRequested(Exception):
+class StopRequested(ServiceError):
     """SIGINT, SIGTERM or SIGHUP arrived."""
 
 

@@ -5,10 +5,12 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from pointsman_service.errors import ServiceError
+
 Answer = TypeVar("Answer")
 
 
-class NotInTime(Exception):
+class NotInTime(ServiceError):
     """The answer did not come in time."""
 
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from pointsman_service.errors import DatabaseAway
-from pointsman_service.loops import ExpectedFault
+from pointsman_service.errors import DatabaseAway, ExpectedFault
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.kept import Kept, NotInTime, within
 from pointsman_service.observe.workers import WorkerFigures, WorkerWatch, consumers

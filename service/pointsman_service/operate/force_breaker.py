@@ -10,8 +10,7 @@ from pointsman_service.breaker.entry import Entry
 from pointsman_service.breaker.registry import Condition, Registry, Transaction
 from pointsman_service.breaker.snapshot import Snapshot
 from pointsman_service.callers import Caller
-from pointsman_service.errors import DatabaseAway, NotFound, UnknownWorker
-from pointsman_service.loops import ExpectedFault
+from pointsman_service.errors import DatabaseAway, ExpectedFault, NotFound, UnknownWorker
 from pointsman_service.operate.act import Act, ActKind, acting
 from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.settings import Settings

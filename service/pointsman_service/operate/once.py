@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from pointsman_service.callers import Caller
-from pointsman_service.errors import KeyInUse, KeyReused, OutcomeUnknown
+from pointsman_service.errors import KeyInUse, KeyReused, OutcomeUnknown, ServiceError
 from pointsman_service.operate.act import Act, ActKind, acting
 from pointsman_service.settings import Settings
 from pointsman_service.store import submitting
 from pointsman_service.store.store import Connection, ConnectionLost, LockNotGot, Store
 
 
-class AlreadyDone(Exception):
+class AlreadyDone(ServiceError):
     """The key stands for what an earlier call made."""
 
     def __init__(self, made: str) -> None:

@@ -14,6 +14,7 @@ from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE, key_of
 from pointsman_contract.events import EventBody, EventKind
 from pointsman_contract.validation import first_fault
+from pointsman_service.errors import ServiceError
 from pointsman_service.record.bodies import LARGEST_ATTEMPT, LONGEST_BREAKER, LONGEST_OWNER, read_body
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
@@ -25,7 +26,7 @@ LONGEST_ENTRY = 8 * 1024 * 1024
 """Bytes: those of a catalogue. Any other entry is far shorter, and one that is longer is not even read."""
 
 
-class UnreadableEvent(Exception):
+class UnreadableEvent(ServiceError):
     """The entry is not one of ours."""
 
 

@@ -16,8 +16,8 @@ from typing import Any
 from pointsman_contract import keys
 from pointsman_contract.failpoints import Failpoint, reach
 from pointsman_service.breaker.registry import Registry
-from pointsman_service.errors import Unavailable
-from pointsman_service.loops import ExpectedFault, Loop
+from pointsman_service.errors import ExpectedFault, Unavailable
+from pointsman_service.loops import Loop
 from pointsman_service.record.batch import Batch, in_parts, record
 from pointsman_service.record.events import LONGEST_ENTRY, Event, UnreadableEvent, parse
 from pointsman_service.redis import RedisServer

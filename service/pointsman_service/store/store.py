@@ -8,8 +8,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection as Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pointsman_service.errors import DatabaseAway
-from pointsman_service.loops import ExpectedFault
+from pointsman_service.errors import DatabaseAway, ExpectedFault, ServiceError
 from pointsman_service.store.listeners import Listeners
 
 __all__ = [
@@ -28,7 +27,7 @@ class ConnectionLost(ExpectedFault):
     """The connection broke under a statement: it is not known whether it was committed."""
 
 
-class RowRefused(Exception):
+class RowRefused(ServiceError):
     """The database refused a value. The message names no values."""
 
 
@@ -36,7 +35,7 @@ class LimitMet(RowRefused):
     """A value that we let pass is more than the database can hold: a fault of ours, not of whoever gave it."""
 
 
-class StatementRefused(Exception):
+class StatementRefused(ServiceError):
     """The database does not know what a statement speaks of, or may not do it: its schema is not the one of this
     release, or the statement is wrong. No value is at fault.
     """

@@ -16,13 +16,13 @@ from pointsman_service.callers import Caller
 from pointsman_service.errors import (
     BodyTooLarge,
     BreakerOpen,
+    ExpectedFault,
     InvalidRequest,
     KeyInUse,
     KeyReused,
     PointsmanError,
     Unavailable,
 )
-from pointsman_service.loops import ExpectedFault
 from pointsman_service.settings import Settings
 from pointsman_service.store import submitting
 from pointsman_service.store.holding import Blocking

@@ -23,8 +23,8 @@ from pointsman_service.alert.rules import judge
 from pointsman_service.alert.sweep import limits_of
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.breaker.snapshot import Snapshot
+from pointsman_service.errors import ExpectedFault
 from pointsman_service.fleet.liveness import Liveness
-from pointsman_service.loops import ExpectedFault
 from pointsman_service.observe.views import Views
 from pointsman_service.reconcile.beats import BeatWatch
 from pointsman_service.reconcile.broker_keys import OF_A_QUEUE, OF_ALL, BrokerKeySweep

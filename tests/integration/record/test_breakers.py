@@ -7,7 +7,7 @@ import pytest
 from pointsman_contract import keys
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.breaker.snapshot import Snapshot
-from pointsman_service.loops import ExpectedFault
+from pointsman_service.errors import ExpectedFault
 from pointsman_service.record.recorder import Recorder
 from pointsman_service.settings import Settings
 from tests.integration.holding import SMTP, THRESHOLD, trip

@@ -6,7 +6,7 @@ import pytest
 
 from pointsman_contract import keys
 from pointsman_contract.queues import list_key
-from pointsman_service.loops import ExpectedFault
+from pointsman_service.errors import ExpectedFault
 from pointsman_service.reconcile.held import HeldSweep
 from pointsman_service.record.recorder import Recorder
 from pointsman_service.record.rollup import Rollup

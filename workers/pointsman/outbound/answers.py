@@ -5,7 +5,7 @@ from collections.abc import Callable, Container
 
 import httpx
 
-from pointsman.errors import RefusedByDependency
+from pointsman.errors import RefusedByDependency, WorkerError
 from pointsman_contract.retry_after import seconds_of
 
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
@@ -15,7 +15,7 @@ _RETRIED = frozenset({408, 425, 429})
 _NEVER_BETTER = frozenset({501, 505})
 
 
-class HTTPStatusError(Exception):
+class HTTPStatusError(WorkerError):
     """The status of the answer may be another one next time: 408, 425, 429, or 5xx but 501 and 505."""
 
 

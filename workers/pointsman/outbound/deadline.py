@@ -4,8 +4,10 @@ import time
 
 import httpx
 
+from pointsman.errors import WorkerError
 
-class DeadlinePassed(httpx.TimeoutException):
+
+class DeadlinePassed(httpx.TimeoutException, WorkerError):
     """The call took longer than it may in all."""
 
 

@@ -7,6 +7,7 @@ from kombu.compression import get_decoder
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
+from pointsman.errors import WorkerError
 from pointsman.transport.inflated import MOST_INFLATED_BYTES, is_too_long
 
 DEEPEST = 256
@@ -21,7 +22,7 @@ _TEXTS = ("content-type", "content-encoding")
 _TEXT_PROPERTIES = ("correlation_id", "reply_to")
 
 
-class NotAMessage(ValueError):
+class NotAMessage(WorkerError, ValueError):
     """Nobody can run it. What is wrong with it, in words that quote nothing of it."""
 
 

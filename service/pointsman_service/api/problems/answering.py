@@ -12,8 +12,7 @@ from pointsman_service.api.answers import Answer, Headers
 from pointsman_service.api.methods import allowed_methods
 from pointsman_service.api.problems.document import MEDIA_TYPE, problem_bytes, problem_headers
 from pointsman_service.api.problems.translation import as_error
-from pointsman_service.errors import MethodNotAllowed, PointsmanError
-from pointsman_service.loops import ExpectedFault
+from pointsman_service.errors import ExpectedFault, MethodNotAllowed, PointsmanError
 from pointsman_service.store.store import StatementRefused
 from pointsman_service.telemetry import logger
 

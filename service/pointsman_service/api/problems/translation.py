@@ -14,6 +14,7 @@ from pointsman_service.errors import (
     BrokerSilent,
     DatabaseAway,
     DatabaseDiffers,
+    ExpectedFault,
     FieldError,
     InvalidRequest,
     MalformedJson,
@@ -23,7 +24,6 @@ from pointsman_service.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from pointsman_service.loops import ExpectedFault
 from pointsman_service.redis import BrokerAway
 from pointsman_service.store.store import ConnectionLost, DatabaseTrouble, LockNotGot, StatementRefused
 
