@@ -1,7 +1,8 @@
 """The states of a task and the legal moves between them.
 
-The database holds every row to the states and places, as CHECK constraints, and every statement that moves a row asks
-for the move in its WHERE (``pointsman_service.store.moves``): one that is not legal finds no row.
+The database holds every row to the states and places, as CHECK constraints. Every statement that moves a row says in
+its WHERE from which states, and takes that from here where a row may be in any (``pointsman_service.store.moves``): a
+move that is not legal finds no row. A test tries each of them on a row of every state.
 """
 
 from enum import StrEnum
