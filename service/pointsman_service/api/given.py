@@ -44,7 +44,7 @@ async def given(request: Request, kind: type[Given], *, required: bool = False) 
         body = await read_body(dict(request.scope), request.receive, settings.body_bytes, parts.room)
     if required and not body.strip():
         raise InvalidRequest(errors=[FieldError(pointer="", detail="there must be a body; {} means every default")])
-    value = parse_json(body, settings.json_depth) if body.strip() else {}
+    value = parse_json(body, settings.json_depth) if body else {}
     known_fields_only(kind, value)
     # A model that other callers give looser values to, such as settings, is strict here too. For one that is strict by
     # itself the word would overrule those of its fields that are not.

@@ -49,6 +49,17 @@ async def test_what_is_submitted_to_a_paused_queue_waits_and_goes_on_when_it_is_
     assert (await spine.gate(message))[0] == b"run"
 
 
+@pytest.mark.parametrize("body", [b" ", b"\x0c", b"\n"])
+async def test_a_body_that_is_blank_is_no_json_and_none_at_all_is_every_default(
+    spine: Spine, api: httpx.AsyncClient, body: bytes
+) -> None:
+    await pause(api)
+    headers = {"Content-Type": "application/json"}
+    refused = await api.post("/v1/queues/maintenance/resume", content=body, headers=headers)
+    assert (refused.status_code, refused.json()["type"]) == (400, "urn:pointsman:problem:malformed-json")
+    assert (await resume(api))["paused"] is False
+
+
 async def test_what_is_on_the_broker_is_put_back_by_the_gate(spine: Spine, api: httpx.AsyncClient) -> None:
     await submitted(spine)
     message = await taken(spine)
