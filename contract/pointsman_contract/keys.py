@@ -37,7 +37,7 @@ CLAIM_PREFIX = "pointsman:claim:"
 one is kept ``CLAIM_SECONDS``."""
 
 ONCE_PREFIX = "pointsman:once:"
-"""Hash per task that names steps to be done once: key of the step to its record (``pointsman.once``). Kept so long
+"""Hash per task that names steps to be done once: key of the step to its record (``pointsman.run.once``). Kept so long
 after it was last written."""
 
 EVENTS_PREFIX = "pointsman:events:"

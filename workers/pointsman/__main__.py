@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pointsman.connection import AWAY, RedisConnection
-from pointsman.daemons import (
+from pointsman.console.daemons import (
     Daemon,
     Outcome,
     find_stranger,
@@ -24,8 +24,8 @@ from pointsman.daemons import (
     wait_until_consuming,
     watch_drain,
 )
+from pointsman.console.status import exit_code, table
 from pointsman.settings import Settings, settings
-from pointsman.status import exit_code, table
 from pointsman_contract.configuration import read_file
 from pointsman_contract.nodes import NUMBERS, node_name, worker_words
 from pointsman_contract.settings_view import masked_url, rows

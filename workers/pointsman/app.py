@@ -9,25 +9,25 @@ from celery import Celery, signals
 from celery._state import get_current_worker_task
 from kombu import Exchange, Queue
 
-from pointsman.coroutines import as_function
 from pointsman.extras import without_extra
-from pointsman.log_format import keep_entries_apart
-from pointsman.options import unknown_options
-from pointsman.routing import PriorityAMQP
+from pointsman.run.log_format import keep_entries_apart
 from pointsman.settings import settings
+from pointsman.task_type.coroutines import as_function
+from pointsman.task_type.options import unknown_options
+from pointsman.task_type.routing import PriorityAMQP
 from pointsman.transport import of_pointsman, register
 from pointsman_contract.queues import STEPS
 
 _PLACEMENT = ("queue", "priority")
 SHIPPED_TASKS: Mapping[str, str | None] = {
-    "pointsman.tasks.diagnostics": None,
-    "pointsman.tasks.email": None,
-    "pointsman.tasks.http": "http",
-    "pointsman.tasks.jobs": "http",
-    "pointsman.tasks.maintenance": None,
-    "pointsman.tasks.mqtt": "mqtt",
-    "pointsman.tasks.reports": "reports",
-    "pointsman.tasks.weather": "http",
+    "pointsman.shipped.tasks.diagnostics": None,
+    "pointsman.shipped.tasks.email": None,
+    "pointsman.shipped.tasks.http": "http",
+    "pointsman.shipped.tasks.jobs": "http",
+    "pointsman.shipped.tasks.maintenance": None,
+    "pointsman.shipped.tasks.mqtt": "mqtt",
+    "pointsman.shipped.tasks.reports": "reports",
+    "pointsman.shipped.tasks.weather": "http",
 }
 """The modules of shipped task types, each with the extra it needs. Without it they are not offered."""
 
@@ -36,7 +36,7 @@ class PointsmanCelery(Celery):
     """Celery whose ``queue`` and ``priority`` task options do not warn and mean what the contract says."""
 
     amqp_cls: Any = PriorityAMQP
-    loader_cls: Any = "pointsman.loader:Loader"
+    loader_cls: Any = "pointsman.task_type.loader:Loader"
 
     if not TYPE_CHECKING:  # celery-types tells the decorator's many forms
 
@@ -172,7 +172,7 @@ def configuration() -> dict[str, Any]:
         "task_reject_on_worker_lost": False,
         "task_inherit_parent_priority": False,
         "task_track_started": False,
-        "worker_consumer": "pointsman.steps:PointsmanConsumer",
+        "worker_consumer": "pointsman.parent.steps:PointsmanConsumer",
         "worker_prefetch_multiplier": ours.prefetch_multiplier,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": False,
@@ -187,5 +187,5 @@ app.add_defaults(configuration)
 for _made in (signals.after_setup_logger, signals.after_setup_task_logger):
     _made.connect(keep_entries_apart)
 # By name: a process that only sends tasks does not load the worker.
-app.steps["worker"].add("pointsman.steps:NodeStep")
-app.steps["consumer"].add("pointsman.steps:Consuming")
+app.steps["worker"].add("pointsman.parent.steps:NodeStep")
+app.steps["consumer"].add("pointsman.parent.steps:Consuming")

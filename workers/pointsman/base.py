@@ -7,16 +7,16 @@ from typing import Any
 from celery import Task
 from celery._state import _task_stack  # type: ignore[attr-defined]  # not in celery-types
 
-from pointsman.coroutines import complete
-from pointsman.dependencies import breaker_of
 from pointsman.errors import OnceNotManaged, ReplaceNotManaged, RetryNotManaged, TaskCancelled
-from pointsman.managed_run import MANAGED_RUN, ManagedRun
-from pointsman.once import MemoryRecords, Step
-from pointsman.progress import progress_text
-from pointsman.reading import reading
-from pointsman.routing import with_route
-from pointsman.running import carried_run, current_run, find_by_id, find_managed
-from pointsman.tracing import gated, guard
+from pointsman.run.managed_run import MANAGED_RUN, ManagedRun
+from pointsman.run.once import MemoryRecords, Step
+from pointsman.run.progress import progress_text
+from pointsman.run.running import carried_run, current_run, find_by_id, find_managed
+from pointsman.run.tracing import gated, guard
+from pointsman.task_type.coroutines import complete
+from pointsman.task_type.dependencies import breaker_of
+from pointsman.task_type.reading import reading
+from pointsman.task_type.routing import with_route
 from pointsman_contract.message import HEADER
 
 
@@ -27,7 +27,7 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
     acknowledged. Anything else, a direct call or a plain Celery message, runs exactly as Celery runs it.
     """
 
-    Request = "pointsman.request:PointsmanRequest"
+    Request = "pointsman.parent.request:PointsmanRequest"
     managed: bool = True
     """False keeps the task from the control plane: it is not published, and runs only when plain Celery calls it."""
     queue: str | None = None
@@ -134,7 +134,7 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         """A step that happens at most once across the attempts of a task: ``with self.once("charge") as step:``.
 
         A plain call is always the first; one that the body of a managed task makes belongs to that task. Raises
-        ``OnceNotManaged`` in a plain Celery run. What it can promise: ``pointsman.once``.
+        ``OnceNotManaged`` in a plain Celery run. What it can promise: ``pointsman.run.once``.
         """
         run = self._managed("once()")
         if run is not None:

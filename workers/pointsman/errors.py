@@ -1,4 +1,16 @@
-"""Errors of a managed run that task authors meet or raise, and the root of every error of this package."""
+"""Errors of a managed run that task authors meet or raise, the root of every error of this package, and the names by
+which errors of ours are known outside.
+"""
+
+_SHIPPED, _PACKAGE = "pointsman.shipped.", "pointsman."
+
+
+def reported_module(kind: type) -> str:
+    """The module that callers, stored rows and breaker policies know an exception by: its own, but for what is shipped,
+    which is known from before it had a room of its own.
+    """
+    home = kind.__module__
+    return _PACKAGE + home.removeprefix(_SHIPPED) if home.startswith(_SHIPPED) else home
 
 
 class WorkerError(Exception):

@@ -51,7 +51,7 @@ class Settings(TaskSettings):
     """Where this node says that it turns, for ``python -m pointsman_contract.pulse``; one file a node.
     Unset: nowhere."""
     task_modules: Annotated[str, BeforeValidator(_joined)] = ""
-    """Importable modules with tasks, separated by commas, beside the shipped ``pointsman.tasks``. A list in a file."""
+    """Importable modules with tasks, separated by commas, beside the shipped ones. A list in a file."""
     topology: Annotated[Topology, _JSON] = DEFAULT_TOPOLOGY
     """Queues and worker pools."""
     task_routes: Annotated[TaskRoutes, _JSON, AfterValidator(lead_to_queues)] = TaskRoutes()

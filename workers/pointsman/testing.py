@@ -23,18 +23,18 @@ from celery.exceptions import Retry
 
 from pointsman.app import app
 from pointsman.base import ManagedTask
-from pointsman.catalogue import specify
-from pointsman.child import Child
 from pointsman.errors import ArgumentsNotValid
 from pointsman.extras import require
-from pointsman.gate import Claim
-from pointsman.keeper import Note, Outcome
-from pointsman.managed_run import ManagedRun
-from pointsman.once import MemoryRecords, Record, Records
-from pointsman.options import check
-from pointsman.retrying import rules_of
+from pointsman.node.keeper import Note, Outcome
+from pointsman.parent.catalogue import specify
+from pointsman.run.child import Child
+from pointsman.run.gate import Claim
+from pointsman.run.managed_run import ManagedRun
+from pointsman.run.once import MemoryRecords, Record, Records
+from pointsman.run.tracing import let_rules_retry, pass_through
 from pointsman.settings import Settings, settings
-from pointsman.tracing import let_rules_retry, pass_through
+from pointsman.task_type.options import check
+from pointsman.task_type.retrying import rules_of
 from pointsman_contract.events import ErrorBody, EventKind, Progress
 from pointsman_contract.formats import FORMATS
 from pointsman_contract.message import HEADER, VERSION, ManagedHeader

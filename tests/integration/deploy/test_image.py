@@ -63,14 +63,14 @@ def test_program_starts(image: Image, words: list[str]) -> None:
 def test_everything_is_imported_from_the_image_or_python_itself(image: Image) -> None:
     listing = (
         "import sys, pathlib, pointsman_service.__main__, pointsman_service.app;"
-        "import pointsman.app, pointsman.steps, pointsman_contract.pulse;"
+        "import pointsman.app, pointsman.parent.steps, pointsman_contract.pulse;"
         "from pointsman import celery; celery.loader.import_default_modules();"
         "print(*{m.__file__ for m in list(sys.modules.values()) if getattr(m, '__file__', None)}, sep='\\n')"
     )
     found = image.run("python", "-c", listing)
     assert found.returncode == 0, found.stderr
     files = found.stdout.split()
-    assert f"{image.app}/workers/pointsman/tasks/http.py" in files
+    assert f"{image.app}/workers/pointsman/shipped/tasks/http.py" in files
     strange = [
         file
         for file in files

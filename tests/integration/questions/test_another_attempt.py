@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import pytest
 import uuid_utils
 
-from pointsman.keeper import Keeper
-from pointsman.lost import LostChildren
-from pointsman.node import Node
-from pointsman.retrying import AttemptRetries, RetryRules
+from pointsman.node.keeper import Keeper
+from pointsman.node.node import Node
+from pointsman.node.slots import Run, Slots
+from pointsman.parent.lost import LostChildren
 from pointsman.settings import Settings
-from pointsman.slots import Run, Slots
+from pointsman.task_type.retrying import AttemptRetries, RetryRules
 from pointsman_contract.message import ManagedHeader
 from pointsman_contract.queues import list_key
 from pointsman_contract.retry import RetryPolicy

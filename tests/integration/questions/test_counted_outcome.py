@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from pointsman.dependencies import class_names, verdict_of
+from pointsman.task_type.dependencies import class_names, verdict_of
 from pointsman_contract import keys
 from pointsman_contract.breaker_entry import BLOCKS, epoch_of
 from pointsman_contract.breaker_policy import BreakerPolicy

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pointsman.errors import BreakerOpen
-from pointsman.report import type_name
+from pointsman.run.report import type_name
 from pointsman_contract.errors import ErrorType
 from pointsman_contract.queues import list_key
 from pointsman_service.record.recorder import Recorder

@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 
 from pointsman import PermanentError, testing
-from pointsman.arguments import arguments_of
 from pointsman.errors import ArgumentsNotValid
 from pointsman.settings import settings
+from pointsman.task_type.arguments import arguments_of
 from tests.peers.http import HTTPPeer
 
 TASK_ID = "01a20271-c811-71a5-99c0-510fde22a57d"

@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from pointsman.control_plane import ControlPlaneAway, ControlPlaneRefused, NoControlPlane
 from pointsman.settings import settings
-from pointsman.tasks.jobs import auto_close_jobs
+from pointsman.shipped.control_plane import ControlPlaneAway, ControlPlaneRefused, NoControlPlane
+from pointsman.shipped.tasks.jobs import auto_close_jobs
 from pointsman_contract.run_file import RunFile
 from tests.integration.tasks.conftest import TASK_ID, Configure, assert_refused, run
 from tests.peers.http import HTTPPeer, Recorded, Reply
@@ -115,7 +115,7 @@ def test_limit_ends_the_run(peer: HTTPPeer) -> None:
 
 def test_time_ends_the_run(peer: HTTPPeer, monkeypatch: pytest.MonkeyPatch) -> None:
     api = API(peer, [ids(3)])
-    monkeypatch.setattr("pointsman.tasks.jobs._RUN_SECONDS", -1.0)
+    monkeypatch.setattr("pointsman.shipped.tasks.jobs._RUN_SECONDS", -1.0)
     assert close()["more"] is True
     assert api.cancelled == []
 

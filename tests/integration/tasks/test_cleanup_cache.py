@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pointsman.cache_files import SIGNATURE, TAG, Cleaned, NotACache, clean, make_cache
-from pointsman.tasks.maintenance import cleanup_cache
+from pointsman.shipped.cache_files import SIGNATURE, TAG, Cleaned, NotACache, clean, make_cache
+from pointsman.shipped.tasks.maintenance import cleanup_cache
 from tests.integration.tasks.conftest import Configure, assert_refused, run
 
 HOUR = 3600.0

@@ -5,7 +5,7 @@ import pytest
 
 from pointsman.outbound.answers import HTTPStatusError, HTTPStatusPermanent
 from pointsman.outbound.connection import TargetRefused
-from pointsman.tasks.weather import AnswerNotUnderstood, fetch_weather_data
+from pointsman.shipped.tasks.weather import AnswerNotUnderstood, fetch_weather_data
 from tests.integration.tasks.conftest import Configure, assert_refused, run
 from tests.peers.http import HTTPPeer, Reply
 

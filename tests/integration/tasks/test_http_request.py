@@ -12,7 +12,7 @@ from pointsman.errors import PermanentError
 from pointsman.outbound.answers import HTTPStatusError, HTTPStatusPermanent
 from pointsman.outbound.calls import RequestNotValid, ResponseTooLarge
 from pointsman.outbound.connection import TargetRefused
-from pointsman.tasks.http import RESPONSE_BYTES, HeaderRefused, http_request
+from pointsman.shipped.tasks.http import RESPONSE_BYTES, HeaderRefused, http_request
 from pointsman_contract.events import RESULT_BYTES as TASK_RESULT_BYTES
 from pointsman_contract.message import HEADER
 from tests.integration.tasks.conftest import TASK_ID, Configure, assert_refused, run

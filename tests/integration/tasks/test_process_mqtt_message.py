@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pointsman.mqtt import BrokerAway, BrokerNotConfigured, BrokerRefused
-from pointsman.tasks.mqtt import PAYLOAD_BYTES, MessageNotValid, process_mqtt_message
+from pointsman.shipped.mqtt import BrokerAway, BrokerNotConfigured, BrokerRefused
+from pointsman.shipped.tasks.mqtt import PAYLOAD_BYTES, MessageNotValid, process_mqtt_message
 from pointsman_service.embedded.ports import free_port
 from tests.integration.tasks.conftest import TASK_ID, Configure, assert_refused, run
 from tests.peers.certificates import Certificate

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pointsman.control_plane import ControlPlaneAway, NoControlPlane
-from pointsman.tasks.reports import create_scheduled_reports, generate_annual_report
+from pointsman.shipped.control_plane import ControlPlaneAway, NoControlPlane
+from pointsman.shipped.tasks.reports import create_scheduled_reports, generate_annual_report
 from tests.integration.tasks.conftest import Configure, assert_refused, run, run_attempt
 from tests.peers.control_plane import TYPES, group, serve
 from tests.peers.http import HTTPPeer, Recorded, Reply

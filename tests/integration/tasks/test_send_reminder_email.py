@@ -8,7 +8,7 @@ import pytest
 
 from pointsman.errors import PermanentError
 from pointsman.settings import Settings
-from pointsman.tasks.email import MailDeferred, MailNotConfigured, MailRefused, send_reminder_email
+from pointsman.shipped.tasks.email import MailDeferred, MailNotConfigured, MailRefused, send_reminder_email
 from pointsman_service.embedded.ports import free_port
 from tests.integration.tasks.conftest import TASK_ID, Configure, assert_refused, run
 from tests.peers.certificates import Certificate

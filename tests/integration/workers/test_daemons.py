@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from pointsman.connection import RedisConnection
-from pointsman.daemons import Daemon, Outcome, find_stranger, wait_until_consuming, watch_drain
+from pointsman.console.daemons import Daemon, Outcome, find_stranger, wait_until_consuming, watch_drain
 from pointsman.settings import Settings
 from pointsman_contract.keys import BEATS
 from tests.integration.workers.conftest import Valkey

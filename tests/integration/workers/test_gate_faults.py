@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from pointsman.connection import RedisConnection
-from pointsman.gate import Gate, Patience
+from pointsman.run.gate import Gate, Patience
 from pointsman.settings import Settings
 from pointsman_contract.keys import events
 from pointsman_contract.message import VERSION, ManagedHeader

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from pointsman.app import PointsmanCelery, configuration
-from pointsman.catalogue import specify
-from pointsman.retrying import rules_of
+from pointsman.parent.catalogue import specify
+from pointsman.task_type.retrying import rules_of
 from pointsman_contract.queues import step_of
 from pointsman_service.admit.routing import route
 from pointsman_service.settings import Settings

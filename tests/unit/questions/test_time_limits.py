@@ -9,9 +9,9 @@ import pytest
 
 from pointsman import EmailTask
 from pointsman.app import PointsmanCelery, configuration
-from pointsman.catalogue import specify
-from pointsman.retrying import rules_of
-from pointsman.time_limits import limits_of
+from pointsman.parent.catalogue import specify
+from pointsman.task_type.retrying import rules_of
+from pointsman.task_type.time_limits import limits_of
 from pointsman_service.broker import Envelope, encode
 
 UNSAID: dict[str, Any] = {}

@@ -5,10 +5,10 @@ import pytest
 from pydantic import BaseModel
 
 from pointsman import ManagedTask, celery
-from pointsman.arguments import Arguments
-from pointsman.catalogue import Catalogue, specify
 from pointsman.errors import ArgumentsNotValid
-from pointsman.retrying import RetryRules
+from pointsman.parent.catalogue import Catalogue, specify
+from pointsman.task_type.arguments import Arguments
+from pointsman.task_type.retrying import RetryRules
 from pointsman_contract.queues import DEFAULT_TOPOLOGY
 from pointsman_contract.retry import RetryPolicy
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pointsman.cancelling import CancelRequests, end_run
-from pointsman.node import Node
+from pointsman.node.node import Node
+from pointsman.node.slots import Phase, Run, Slot, Slots
+from pointsman.parent.cancelling import CancelRequests, end_run
 from pointsman.settings import Settings
-from pointsman.slots import Phase, Run, Slot, Slots
 from pointsman_contract.keys import claim
 
 RUN = Run("t1", "a" * 32, "noop", "email", 1, 0.0, 0.0, attempt=1, started_at=5.0)

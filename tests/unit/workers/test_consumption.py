@@ -1,4 +1,4 @@
-from pointsman.consumption import Consumption
+from pointsman.parent.consumption import Consumption
 
 
 class Node:

@@ -8,7 +8,7 @@ import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from pointsman import celery
-from pointsman.coroutines import EventLoop, as_function, complete
+from pointsman.task_type.coroutines import EventLoop, as_function, complete
 from pointsman.testing import run
 
 
@@ -41,7 +41,7 @@ def test_an_error_of_an_async_body_begins_at_the_body() -> None:
     error = run(body).error
     assert error is not None
     assert error["traceback"].splitlines()[1].endswith("in body")
-    assert 'pointsman/coroutines.py"' not in error["traceback"]
+    assert 'pointsman/task_type/coroutines.py"' not in error["traceback"]
 
 
 def test_runs_share_one_loop() -> None:

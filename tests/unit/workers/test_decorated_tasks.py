@@ -8,9 +8,9 @@ import pytest
 from celery import Celery
 from pydantic import BaseModel
 
-from pointsman.arguments import arguments_of
-from pointsman.catalogue import specify
-from pointsman.retrying import rules_of
+from pointsman.parent.catalogue import specify
+from pointsman.task_type.arguments import arguments_of
+from pointsman.task_type.retrying import rules_of
 from pointsman.testing import run
 from pointsman_service.admit.catalogue import KnownTaskType
 from pointsman_service.errors import InvalidArguments

@@ -8,8 +8,8 @@ import pytest
 from celery.exceptions import MaxRetriesExceededError, Retry
 
 from pointsman.connection import RedisConnection
-from pointsman.dependencies import Dependencies, call_not_made, class_names
 from pointsman.errors import BreakerOpen, PermanentError, RefusedByDependency
+from pointsman.task_type.dependencies import Dependencies, call_not_made, class_names
 from pointsman_contract.breaker_entry import BLOCKS, PASSES, body_of, encode
 from pointsman_contract.breaker_policy import BreakerPolicy
 

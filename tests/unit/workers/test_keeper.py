@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from pointsman.keeper import Keeper, Note, Outcome, position
+from pointsman.node.keeper import Keeper, Note, Outcome, position
 from pointsman.settings import Settings
 
 

@@ -4,7 +4,7 @@ from io import StringIO
 import pytest
 from celery.utils.log import ColorFormatter
 
-from pointsman.log_format import OneEntry, keep_entries_apart
+from pointsman.run.log_format import OneEntry, keep_entries_apart
 
 FORGED = "bad\n[ERROR] forged \x1b[2J"
 

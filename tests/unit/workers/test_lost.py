@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from pointsman.keeper import Keeper
-from pointsman.lost import LostChildren
-from pointsman.node import Node
+from pointsman.node.keeper import Keeper
+from pointsman.node.node import Node
+from pointsman.node.slots import Phase, Run, Slots
+from pointsman.parent.lost import LostChildren
 from pointsman.settings import Settings
-from pointsman.slots import Phase, Run, Slots
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ def test_a_stop_that_the_parent_hears_just_after_its_children_interrupts_them(
 ) -> None:
     redis = FakeRedis(["running", "mine", "2", "5.0"])
     node.slots.take(dead_pid).show(Phase.RUNNING, run())
-    monkeypatch.setattr("pointsman.lost.time.sleep", lambda _: node.slots.stop_waiting())
+    monkeypatch.setattr("pointsman.parent.lost.time.sleep", lambda _: node.slots.stop_waiting())
     lost(node, redis, monkeypatch).run_once()
     assert json.loads(redis.reports[0][4])["interrupted"] is True
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from pointsman import celery
-from pointsman.once import MemoryRecords, Record, Step
+from pointsman.run.once import MemoryRecords, Record, Step
 from pointsman.testing import run, run_attempt
 
 

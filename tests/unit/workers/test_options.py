@@ -8,9 +8,9 @@ from celery.exceptions import DuplicateTaskNameWarning  # type: ignore[attr-defi
 
 from pointsman import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ManagedTask, ReportTask, celery
 from pointsman.app import PointsmanCelery, configuration
-from pointsman.catalogue import Catalogue
 from pointsman.errors import OptionNotHonoured
-from pointsman.options import check
+from pointsman.parent.catalogue import Catalogue
+from pointsman.task_type.options import check
 from pointsman_contract.queues import DEFAULT_TOPOLOGY
 from pointsman_contract.retry import RetryPolicy
 

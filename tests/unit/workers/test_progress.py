@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pointsman.progress import progress_text
+from pointsman.run.progress import progress_text
 from pointsman_contract.events import PROGRESS_BYTES
 
 

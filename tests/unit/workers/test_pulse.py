@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from pointsman.node import Node
-from pointsman.pulse import Pulse
+from pointsman.node.node import Node
+from pointsman.node.slots import Slots
+from pointsman.parent.pulse import Pulse
 from pointsman.settings import Settings
-from pointsman.slots import Slots
 from pointsman_contract.pulse import ailment
 
 

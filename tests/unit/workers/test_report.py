@@ -14,7 +14,7 @@ from pointsman.errors import (
     ResultTooLarge,
     TaskCancelled,
 )
-from pointsman.report import describe, encode_result, failed, kind_of, type_name
+from pointsman.run.report import describe, encode_result, failed, kind_of, type_name
 from pointsman_contract.errors import ErrorType
 from pointsman_contract.event_text import outcome_text, started_text
 from pointsman_contract.events import RESULT_BYTES, TRACEBACK_BYTES, EventKind

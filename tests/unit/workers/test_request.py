@@ -15,11 +15,11 @@ from celery.worker.state import active_requests, requests, reserved_requests
 
 from pointsman import ManagedTask, celery
 from pointsman.errors import NotClaimed
-from pointsman.keeper import Note
-from pointsman.node import Node, become
-from pointsman.request import PointsmanRequest
+from pointsman.node.keeper import Note
+from pointsman.node.node import Node, become
+from pointsman.node.slots import Slots
+from pointsman.parent.request import PointsmanRequest
 from pointsman.settings import Settings
-from pointsman.slots import Slots
 from pointsman_contract.message import HEADER
 
 _CELERY: Any = celery_request
@@ -73,7 +73,7 @@ def told() -> None: ...
 @pytest.fixture
 def node(monkeypatch: pytest.MonkeyPatch) -> Node:
     node = Node("n@h", Settings(), Slots(1), 1, ["maintenance"])
-    monkeypatch.setattr("pointsman.node._current", [])
+    monkeypatch.setattr("pointsman.node.node._current", [])
     become(node)
     node.voice = Heard()  # type: ignore[assignment]  # it hears instead of speaking
     return node

@@ -8,7 +8,7 @@ from celery.exceptions import Ignore, MaxRetriesExceededError, Reject
 
 from pointsman import EmailTask, MaintenanceTask, PermanentError
 from pointsman.errors import OptionNotHonoured
-from pointsman.retrying import RetryRules
+from pointsman.task_type.retrying import RetryRules
 from pointsman.testing import Ran, run, run_attempt
 from pointsman_contract.retry import RetryPolicy
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pointsman import node
 from pointsman.errors import OnceNotManaged, RunNotCarried
-from pointsman.once import Record
-from pointsman.running import carry, put_down
+from pointsman.node import node
+from pointsman.run.once import Record
+from pointsman.run.running import carry, put_down
 from pointsman.testing import Ran, run_attempt
 from tests.unit.workers.conftest import MakeTask
 

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from pointsman import celery, task
 from pointsman.app import PointsmanCelery, broker_url, celery_url, configuration
-from pointsman.request import acknowledged_late
-from pointsman.routing import priority_of
+from pointsman.parent.request import acknowledged_late
 from pointsman.settings import Settings, settings
+from pointsman.task_type.routing import priority_of
 from pointsman_contract.message import HEADER
 from pointsman_contract.queues import DEFAULT_TOPOLOGY, STEPS, step_of
 from pointsman_contract.run_file import RunFile
@@ -197,7 +197,7 @@ def test_copy_of_a_managed_message_is_not_managed() -> None:
 
 def test_calling_a_task_needs_no_broker_and_no_worker(tmp_path: Path) -> None:
     code = (
-        "import sys, pointsman; assert 'pointsman.steps' not in sys.modules\n"
+        "import sys, pointsman; assert 'pointsman.parent.steps' not in sys.modules\n"
         "@pointsman.task\n"
         "def double(number): return 2 * number\n"
         "assert double(2) == 4 and double.apply((3,)).get() == 6"

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from pointsman.slots import Phase, Run, Slots, SlotsFull
+from pointsman.node.slots import Phase, Run, Slots, SlotsFull
 from pointsman_contract.processes import is_alive
 
 RUN = Run(

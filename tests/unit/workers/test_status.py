@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from pointsman.daemons import Daemon, State, beat_of, state_of
-from pointsman.status import DOWN, UNKNOWN, exit_code, span, table
+from pointsman.console.daemons import Daemon, State, beat_of, state_of
+from pointsman.console.status import DOWN, UNKNOWN, exit_code, span, table
 from pointsman_contract.events import Beat
 
 NOW = 1_000_000.0

@@ -16,7 +16,7 @@ from kombu import compression
 from kombu.compression import compress, encoders
 from kombu.transport.virtual.base import Base64, Message
 
-from pointsman.task_message import check
+from pointsman.parent.task_message import check
 from pointsman.transport.envelope import DEEPEST, NotAMessage, opened
 from pointsman.transport.inflated import MOST_INFLATED_BYTES
 from pointsman_contract.message import HEADER, header_fault

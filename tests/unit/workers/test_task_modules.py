@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from pointsman import celery
-from pointsman.task_modules import look_for_tasks
+from pointsman.parent.task_modules import look_for_tasks
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def app_with(*homes: str) -> SimpleNamespace:
 
 def test_a_package_without_its_tasks_module_is_refused(package: str) -> None:
     with pytest.raises(SystemExit, match=r"names the package mill, which defines no task: name mill\.tasks instead"):
-        look_for_tasks(app_with("pointsman.tasks.jobs", "milliner"), [package])
+        look_for_tasks(app_with("pointsman.shipped.tasks.jobs", "milliner"), [package])
 
 
 @pytest.mark.parametrize("home", ["mill", "mill.tasks", "mill.deep.jobs"])

@@ -9,9 +9,9 @@ import jsonschema_rs
 import pytest
 
 from pointsman import celery
-from pointsman.arguments import Arguments
 from pointsman.settings import Settings
 from pointsman.task_settings import TaskSettings
+from pointsman.task_type.arguments import Arguments
 
 TEXT = (Path(__file__).parents[3] / "docs" / "task-types.md").read_text(encoding="utf-8")
 SHIPPED = {

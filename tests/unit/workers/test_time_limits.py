@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from pointsman import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask
-from pointsman.time_limits import limits_of
+from pointsman.task_type.time_limits import limits_of
 
 BASES = (CriticalTask, EmailTask, ReportTask, ExternalAPITask, MaintenanceTask)
 

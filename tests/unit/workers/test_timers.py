@@ -2,7 +2,7 @@ from typing import Any
 
 from kombu.asynchronous.timer import Timer
 
-from pointsman.timers import forget_cancelled
+from pointsman.parent.timers import forget_cancelled
 
 
 def filled(timer: Any, cancelled: int, live: int) -> list[float]:

@@ -22,10 +22,10 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from pointsman.arguments import arguments_of
-from pointsman.catalogue import specify
 from pointsman.errors import ArgumentsNotValid
-from pointsman.retrying import rules_of
+from pointsman.parent.catalogue import specify
+from pointsman.task_type.arguments import arguments_of
+from pointsman.task_type.retrying import rules_of
 from pointsman.testing import run
 from pointsman_service.admit.catalogue import KnownTaskType
 from pointsman_service.errors import InvalidArguments

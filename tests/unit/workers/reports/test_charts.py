@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pointsman.reports.charts import Calendar, Stack, calendar, columns, grade, share_bar, waits
+from pointsman.shipped.reports.charts import Calendar, Stack, calendar, columns, grade, share_bar, waits
 
 
 def parse(markup: str) -> ElementTree.Element:

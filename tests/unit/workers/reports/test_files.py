@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pointsman.reports import files, table
-from pointsman.reports.figures import Figures, add
+from pointsman.shipped.reports import files, table
+from pointsman.shipped.reports.figures import Figures, add
 
 
 def test_file_is_replaced_whole_and_readable(tmp_path: Path) -> None:

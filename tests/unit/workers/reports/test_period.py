@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from pointsman.reports.period import Kind, Period
+from pointsman.shipped.reports.period import Kind, Period
 
 NOW = datetime(2026, 3, 1, 10, 34, 56, tzinfo=UTC)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from pointsman.reports.words import count, escape, percent, seconds, short
+from pointsman.shipped.reports.words import count, escape, percent, seconds, short
 
 
 @pytest.mark.parametrize(
