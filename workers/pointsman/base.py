@@ -8,10 +8,11 @@ from celery import Task
 from celery._state import _task_stack  # type: ignore[attr-defined]  # not in celery-types
 
 from pointsman.errors import OnceNotManaged, ReplaceNotManaged, RetryNotManaged, TaskCancelled
-from pointsman.run.managed_run import MANAGED_RUN, ManagedRun
+from pointsman.run.managed_run import MANAGED_RUN
 from pointsman.run.once import MemoryRecords, Step
 from pointsman.run.progress import progress_text
 from pointsman.run.running import carried_run, current_run, find_by_id, find_managed
+from pointsman.run.sides import AttemptOfTask
 from pointsman.run.tracing import gated, guard
 from pointsman.task_type.coroutines import complete
 from pointsman.task_type.dependencies import breaker_of
@@ -217,12 +218,12 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         return super().request
 
     @property
-    def _managed_run(self) -> ManagedRun | None:
+    def _managed_run(self) -> AttemptOfTask | None:
         """The run of this thread's message: known from the gate on, and still in the handlers after the body."""
         request: Any = self.request_stack.top
         return None if request is None else request.__dict__.get(MANAGED_RUN)
 
-    def _managed(self, asked: str) -> ManagedRun | None:
+    def _managed(self, asked: str) -> AttemptOfTask | None:
         """The managed run this code belongs to. Raises ``RunNotCarried``."""
         run = self._managed_run
         if run is not None:
@@ -230,7 +231,7 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
         carried = current_run(asked)
         return None if carried is None else carried.managed
 
-    def _run_of_body(self, asked: str) -> ManagedRun | None:
+    def _run_of_body(self, asked: str) -> AttemptOfTask | None:
         """The managed run whose body this is, not one that made a plain call of it. Raises ``RunNotCarried``."""
         run = self._managed_run
         if run is not None or self.request_stack.top is not None:

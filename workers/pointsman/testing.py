@@ -142,7 +142,7 @@ class _Bench:
 
     owner = "testing@localhost#0"
     stopping = False
-    giving_back = False
+    releasing = False
 
     def __init__(self, attempt: int, cancelled: bool, once: MutableMapping[str, Record] | None) -> None:
         self.settings: Settings = settings()

@@ -9,6 +9,7 @@ from celery.exceptions import MaxRetriesExceededError, Retry
 
 from pointsman.connection import RedisConnection
 from pointsman.errors import BreakerOpen, PermanentError, RefusedByDependency
+from pointsman.shipped.tasks.diagnostics import DeliberateFailure
 from pointsman.task_type.dependencies import Dependencies, call_not_made, class_names
 from pointsman_contract.breaker_entry import BLOCKS, PASSES, body_of, encode
 from pointsman_contract.breaker_policy import BreakerPolicy
@@ -194,3 +195,11 @@ def test_classes_are_named_as_a_policy_names_them() -> None:
 @pytest.mark.parametrize("stored", ["pointsman.PermanentError", "workers.PermanentError"])
 def test_a_stored_policy_knows_our_exceptions_by_their_former_names_too(stored: str) -> None:
     assert BreakerPolicy(expected_exception=(stored,)).counts(class_names(RefusedByDependency()))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    ["pointsman.tasks.diagnostics.DeliberateFailure", "workers.tasks.diagnostics.DeliberateFailure"],
+)
+def test_a_stored_policy_knows_the_exceptions_of_shipped_tasks_from_before_they_moved(stored: str) -> None:
+    assert BreakerPolicy(expected_exception=(stored,)).counts(class_names(DeliberateFailure()))

@@ -15,6 +15,7 @@ from pointsman.errors import (
     TaskCancelled,
 )
 from pointsman.run.report import describe, encode_result, failed, kind_of, type_name
+from pointsman.shipped.tasks.diagnostics import DeliberateFailure
 from pointsman_contract.errors import ErrorType
 from pointsman_contract.event_text import outcome_text, started_text
 from pointsman_contract.events import RESULT_BYTES, TRACEBACK_BYTES, EventKind
@@ -75,6 +76,10 @@ def test_builtin_errors_have_no_module() -> None:
     assert type_name(json.JSONDecodeError("m", "d", 0)) == "json.decoder.JSONDecodeError"
     assert type_name(PermanentError()) == "workers.PermanentError"
     assert type_name(ResultTooLarge()) == "ResultTooLarge"
+
+
+def test_error_of_a_shipped_task_is_told_from_where_callers_know_it() -> None:
+    assert type_name(DeliberateFailure()) == "pointsman.tasks.diagnostics.DeliberateFailure"
 
 
 @pytest.mark.parametrize(

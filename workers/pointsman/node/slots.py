@@ -117,12 +117,12 @@ class Slots:
         """Whether the parent shuts down."""
         return self._memory[0] == 1
 
-    def give_back(self, wanted: bool) -> None:
-        """Tell every child whether messages that have not begun shall go back: the node is off its queues."""
+    def release_waiting(self, wanted: bool) -> None:
+        """Tell every child whether messages that have not begun shall be released: the node is off its queues."""
         self._memory[1] = int(wanted)
 
     @property
-    def giving_back(self) -> bool:
+    def releasing(self) -> bool:
         """Whether they shall."""
         return self._memory[1] == 1
 

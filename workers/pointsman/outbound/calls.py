@@ -3,11 +3,10 @@
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
-from pointsman.base import ManagedTask
 from pointsman.errors import PermanentError
 from pointsman.outbound.answers import (
     HTTPStatusError,
@@ -45,10 +44,22 @@ class Answer:
     """As it came: not decompressed."""
 
 
+class CallingTask(Protocol):
+    """What calls need of the task that makes them; ``pointsman.ManagedTask`` has it."""
+
+    def calling(self, dependency: str) -> AbstractContextManager[None]:
+        """What is raised inside is the failure of that dependency."""
+        ...
+
+    def retry(self, *, exc: Any = None, countdown: Any = None) -> Any:
+        """End the attempt, and say when the next one is due."""
+        ...
+
+
 class Outbound:
     """Calls of one task. Times are in seconds."""
 
-    def __init__(self, task: ManagedTask, *, connect_seconds: float, read_seconds: float) -> None:
+    def __init__(self, task: CallingTask, *, connect_seconds: float, read_seconds: float) -> None:
         self._task = task
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds

@@ -15,7 +15,7 @@ from pointsman.node.slots import Phase
 from pointsman.parent.cancelling import CancelRequests
 from pointsman.parent.catalogue import Catalogue
 from pointsman.parent.consumption import Consumption
-from pointsman.parent.ejection import hear, question
+from pointsman.parent.ejection import parse, query
 from pointsman.parent.lost import LostChildren
 from pointsman.parent.pulse import Pulse
 from pointsman.parent.stopping import end_stragglers
@@ -102,8 +102,8 @@ class Beats:
             self._stop.wait(_TICK_SECONDS)
 
     def _valid_epoch(self) -> int:
-        control, ejected = self._redis.pipeline([("HMGET", CONTROL, "epoch", "run_id"), question(self._node)])
-        hear(self._node, ejected)
+        control, ejected = self._redis.pipeline([("HMGET", CONTROL, "epoch", "run_id"), query(self._node)])
+        parse(self._node, ejected)
         epoch, run_id = control
         # What is no number is soon declared anew.
         return int(epoch) if epoch and epoch.isdecimal() and run_id == self._redis.run_id else 0

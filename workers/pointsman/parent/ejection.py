@@ -7,22 +7,19 @@ a node consumes stays as it is, so that a lost connection, ``add_consumer`` and 
 import logging
 from typing import Any
 
-from celery.exceptions import Ignore
-
-from pointsman.connection import AWAY, RedisConnection, Word
+from pointsman.connection import Word
 from pointsman.node.node import Node
-from pointsman_contract.events import EventKind
-from pointsman_contract.keys import CONTROL, EJECTED, EJECTED_KNOWN, EVENTS_PREFIX
+from pointsman_contract.keys import EJECTED, EJECTED_KNOWN
 
 logger = logging.getLogger(__name__)
 
 
-def question(node: Node) -> tuple[Word, ...]:
+def query(node: Node) -> tuple[Word, ...]:
     """The command that asks whether the node is ejected."""
     return ("HMGET", EJECTED, EJECTED_KNOWN, node.name)
 
 
-def hear(node: Node, answer: list[str | None]) -> None:
+def parse(node: Node, answer: list[str | None]) -> None:
     """Note the answer. Redis may have lost what it knew: then what was wanted last still is."""
     known, ejected = answer
     if known is not None:
@@ -30,7 +27,7 @@ def hear(node: Node, answer: list[str | None]) -> None:
     node.told.set()
 
 
-def obey(node: Node, consumer: Any) -> None:
+def apply(node: Node, consumer: Any) -> None:
     """Stop or go on fetching as is wanted. In the consumer's thread; raises the connection's errors."""
     tasks = consumer.task_consumer
     if tasks is None:
@@ -45,29 +42,15 @@ def obey(node: Node, consumer: Any) -> None:
         tasks.consume()
     if node.is_off != node.ejected:
         node.is_off = node.ejected
-        node.slots.give_back(node.ejected)
+        node.slots.release_waiting(node.ejected)
         if node.ejected:
             logger.warning("the control plane took this node off its queues; it finishes what runs")
         else:
             logger.info("this node is back on its queues")
 
 
-def must_obey(node: Node, consumer: Any) -> bool:
-    """Whether ``obey`` would change anything: it was told otherwise, or somebody added a queue meanwhile."""
+def must_apply(node: Node, consumer: Any) -> bool:
+    """Whether ``apply`` would change anything: it was told otherwise, or somebody added a queue meanwhile."""
     if node.ejected:
         return not node.is_off or bool(consumer.task_consumer and consumer.task_consumer.queues)
     return node.is_off
-
-
-def give_back(redis: RedisConnection, task: str, started: str) -> None:
-    """A message that waited in this node until it was ejected: Postgres sends the task to another.
-
-    Raises ``Ignore`` once Redis knows that it does not run here. Without Redis the gate decides.
-    """
-    try:
-        answer = redis.script("append", (CONTROL,), (EVENTS_PREFIX,), (EventKind.ASK, task, started))
-    except AWAY:
-        redis.close()
-        return
-    if answer[0] == "ok":
-        raise Ignore("this node is taken off its queues")

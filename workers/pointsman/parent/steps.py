@@ -20,7 +20,7 @@ from pointsman.node.voice import Voice
 from pointsman.parent import remote  # noqa: F401 - its commands take the place of Celery's
 from pointsman.parent.beats import Beats
 from pointsman.parent.catalogue import Catalogue
-from pointsman.parent.ejection import must_obey, obey
+from pointsman.parent.ejection import apply, must_apply
 from pointsman.parent.pulse import Pulse
 from pointsman.parent.set_aside import SetsAside
 from pointsman.parent.stopping import begin_to_end
@@ -145,8 +145,8 @@ class Consuming(bootsteps.StartStopStep):
         guard(parent.task_consumer.channel)
         # Before the event loop begins to fetch: the wanted state outlives this connection, and this process.
         node.told.wait(node.settings.redis_read_seconds)
-        if must_obey(node, parent):
-            obey(node, parent)
+        if must_apply(node, parent):
+            apply(node, parent)
         node.ready = True
         self._transport = parent.connection.transport
         if isinstance(self._transport, Transport) and NodeStep.forks:
@@ -174,9 +174,9 @@ def _tick(node: Node, consumer: Any) -> None:
     node.consuming += 1
     node.processes = consumer.pool.num_processes
     forget_cancelled(consumer.timer)
-    if must_obey(node, consumer):
+    if must_apply(node, consumer):
         # Where there is no event loop, timers have a thread of their own.
-        consumer.call_soon(obey, node, consumer)
+        consumer.call_soon(apply, node, consumer)
 
 
 class PointsmanConsumer(SetsAside):

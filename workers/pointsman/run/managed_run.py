@@ -5,7 +5,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]  # billiard is untyped
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -14,13 +14,14 @@ from celery.exceptions import Ignore, Retry, TaskPredicate
 from pointsman.errors import TaskCancelled
 from pointsman.node.keeper import Note, Outcome
 from pointsman.node.slots import Phase, Run
-from pointsman.parent.ejection import give_back
 from pointsman.run.child import Child
 from pointsman.run.forked import stay
 from pointsman.run.gate import Patience
 from pointsman.run.once import Step
+from pointsman.run.release import release
 from pointsman.run.report import describe, encode_result, failed, kind_of, type_name
 from pointsman.run.running import carry, put_down
+from pointsman.run.sides import RunnableTask
 from pointsman.task_type.arguments import arguments_of
 from pointsman.task_type.coroutines import watch
 from pointsman.task_type.dependencies import Dependencies, call_not_made, cause_of, class_names, declared_by, verdict_of
@@ -30,9 +31,6 @@ from pointsman_contract.event_text import body_text, outcome_text, started_text
 from pointsman_contract.events import Ending, ErrorBody, EventKind, ProgressBody
 from pointsman_contract.failpoints import Failpoint, reach
 from pointsman_contract.message import HEADER, ManagedHeader
-
-if TYPE_CHECKING:
-    from pointsman.base import ManagedTask
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +44,7 @@ class ManagedRun:
     retries: AttemptRetries
     dependencies: Dependencies
 
-    def __init__(self, task: "ManagedTask", request: Mapping[str, Any], args: Any, kwargs: Any, child: Child) -> None:
+    def __init__(self, task: RunnableTask, request: Mapping[str, Any], args: Any, kwargs: Any, child: Child) -> None:
         self.task = task
         self.request = request
         self.args = args
@@ -113,8 +111,8 @@ class ManagedRun:
         """Claim the attempt, or clear the slot and leave."""
         patience = Patience(self.patience_seconds, self.child.slots)
         try:
-            if self.child.slots.giving_back:
-                give_back(self.child.redis, self.id, self.started)
+            if self.child.slots.releasing:
+                release(self.child.redis, self.id, self.started)
             breakers = breakers_of(self.task.name, self.named)
             self.claim = self.child.gate.pass_(
                 self.header, self.id, self.token, self.started, patience, self.queue, breakers

@@ -8,13 +8,11 @@ it is: there asking is an error, because an answer would be a wrong one.
 import os
 import threading
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pointsman.errors import RunNotCarried
 from pointsman.node.node import is_worker
-
-if TYPE_CHECKING:
-    from pointsman.run.managed_run import ManagedRun
+from pointsman.run.sides import AttemptOfTask
 
 
 class Carried:
@@ -22,7 +20,7 @@ class Carried:
 
     __slots__ = ("has_ended", "managed", "pid", "request")
 
-    def __init__(self, managed: "ManagedRun | None", request: Any) -> None:
+    def __init__(self, managed: AttemptOfTask | None, request: Any) -> None:
         self.managed = managed
         self.request = request
         self.pid = os.getpid()
@@ -34,7 +32,7 @@ _managed: set[Carried] = set()
 """Those that run in this process now."""
 
 
-def carry(managed: "ManagedRun | None", request: Any) -> tuple[Carried, Token[Carried | None]]:
+def carry(managed: AttemptOfTask | None, request: Any) -> tuple[Carried, Token[Carried | None]]:
     """From here on this context belongs to that run. To be given to ``put_down``."""
     carried = Carried(managed, request)
     if managed is not None:
@@ -77,12 +75,12 @@ def current_run(asked: str) -> Carried | None:
     return carried
 
 
-def find_by_id(task_id: str) -> "ManagedRun | None":
+def find_by_id(task_id: str) -> AttemptOfTask | None:
     """The managed run of that id in this process: a thread that knows the id needs no context."""
     return next((one.managed for one in list(_managed) if one.managed is not None and one.managed.id == task_id), None)
 
 
-def find_managed(asked: str) -> "ManagedRun | None":
+def find_managed(asked: str) -> AttemptOfTask | None:
     """``current_run`` for what Celery answers too: raises only where the answer would be about a managed run."""
     if _carried.get() is None and not _managed:
         return None

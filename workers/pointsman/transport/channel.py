@@ -170,7 +170,7 @@ class Channel(stock.Channel):
             logger.error("%d bytes on queue %s are set aside: %s", int(item), queue, "nothing can be read there")
         elif queue not in self.connection._callbacks:
             # Its consumer was cancelled meanwhile.
-            self.qos.give_back(tag)
+            self.qos.release(tag)
         else:
             self.queue_in_hand = queue
             try:

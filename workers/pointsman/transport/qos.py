@@ -71,7 +71,7 @@ class QoS(stock.QoS):
         else:
             self.ack(delivery_tag)
 
-    def give_back(self, tag: str) -> None:
+    def release(self, tag: str) -> None:
         """A fetched message goes back to where it was."""
         self.restore_by_tag(tag)
         self.let_go(tag)
