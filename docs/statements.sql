@@ -1523,7 +1523,7 @@ WITH withdrawn AS (
 )
 UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM withdrawn w WHERE t.id = w.id;
 
--- _GIVE_BACK
+-- _REINSTATE
 -- Of the two only one may run again: whoever was retried first keeps that.
 WITH undone AS (
     INSERT INTO replayed_task (task_id, replayed_as, replay_id, undone)

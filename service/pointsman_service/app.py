@@ -40,7 +40,7 @@ from pointsman_service.reconcile.epochs import EpochSweep
 from pointsman_service.reconcile.expired import ExpiredSweep
 from pointsman_service.reconcile.forgotten_keys import ForgottenKeysSweep
 from pointsman_service.reconcile.held import HeldSweep
-from pointsman_service.reconcile.holding import HoldingSweep
+from pointsman_service.reconcile.held_by_breakers import HoldingSweep
 from pointsman_service.reconcile.lost import LostSweep
 from pointsman_service.reconcile.old_claims import OldClaimsSweep
 from pointsman_service.reconcile.outbox import OutboxSweep

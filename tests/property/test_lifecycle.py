@@ -48,9 +48,9 @@ from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store.rescuing import Running
 from pointsman_service.store.store import Store
-from tests.integration.holding import Holding
 from tests.integration.reconcile.judge import beat
 from tests.integration.spine import Spine
+from tests.integration.tripped import Holding
 from tests.race.world import ERROR, QUEUE, Sweep, World, lists
 from tests.stand import invariants
 from tests.stand.waiting import until

@@ -9,9 +9,9 @@ import pytest
 from pointsman_contract import keys
 from pointsman_service.breaker.breaker import BreakerState, Kind, Outcome
 from pointsman_service.breaker.registry import Registry
-from pointsman_service.reconcile.holding import HoldingSweep
+from pointsman_service.reconcile.held_by_breakers import HoldingSweep
 from pointsman_service.settings import Settings
-from tests.integration.holding import KEY, LIST, SMTP, Holding
+from tests.integration.tripped import KEY, LIST, SMTP, Holding
 from tests.race.world import World
 
 PERMITS = 3

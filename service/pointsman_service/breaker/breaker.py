@@ -184,7 +184,7 @@ class Breaker:
             step = Step(breaker)
         return Step(step.breaker, made + step.transitions)
 
-    def hears(self, outcome: Outcome, policy: BreakerPolicy) -> bool:
+    def counts(self, outcome: Outcome, policy: BreakerPolicy) -> bool:
         """Whether this outcome would count, as of the last ``tick``."""
         if self.override is not None or outcome.epoch not in (None, self.epoch):
             return False

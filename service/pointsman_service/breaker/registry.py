@@ -105,22 +105,22 @@ class Registry:
 
         Successes of a breaker that has nothing to forget cost no write.
         """
-        heard = 0
+        counting = 0
         if all(outcome.kind is not Kind.FAILURE for outcome in outcomes):
             found = await self.find(key)
             if found is not None and found.breaker.is_pristine and found.policy.window_seconds is None:
-                return found, sum(found.breaker.hears(outcome, found.policy) for outcome in outcomes)
+                return found, sum(found.breaker.counts(outcome, found.policy) for outcome in outcomes)
 
         def counted(entry: Entry, now: float) -> Step:
-            nonlocal heard
+            nonlocal counting
             breaker, made = entry.breaker.tick(now)
             for outcome in outcomes:
-                heard += breaker.hears(outcome, entry.policy)
+                counting += breaker.counts(outcome, entry.policy)
                 step = breaker.record(outcome, entry.policy, now, draw)
                 breaker, made = step.breaker, made + step.transitions
             return Step(breaker, made)
 
-        return await self.change(key, counted, transaction), heard
+        return await self.change(key, counted, transaction), counting
 
     async def count(
         self, connection: Connection, calls: Sequence[Called], draw: Callable[[], float] = random.random
@@ -136,7 +136,7 @@ class Registry:
         if not by_key:
             return
         found = await breakers.find(connection, sorted(by_key))
-        told = [key for key in sorted(by_key) if self._hears(found.get(key), by_key[key])]
+        told = [key for key in sorted(by_key) if self._may_change(found.get(key), by_key[key])]
         if not told:
             return
         unknown = [key for key in told if key not in found]
@@ -153,7 +153,7 @@ class Registry:
                 step = breaker.record(called.outcome, entry.policy, called.at, draw)
                 breaker = step.breaker
                 transitions += [entry.line(one) for one in step.transitions]
-                _tell(key, step.transitions)
+                _log(key, step.transitions)
             if breaker != entry.breaker:
                 changed.append(replace(entry, breaker=breaker).as_row())
         await breakers.save(connection, changed)
@@ -257,10 +257,10 @@ class Registry:
         if step.breaker != entry.breaker:
             await breakers.save(connection, [changed.as_row()])
         await breakers.keep_transitions(connection, [entry.line(one) for one in step.transitions])
-        _tell(entry.key, step.transitions)
+        _log(entry.key, step.transitions)
         return changed
 
-    def _hears(self, row: BreakerRow | None, calls: Sequence[Called]) -> bool:
+    def _may_change(self, row: BreakerRow | None, calls: Sequence[Called]) -> bool:
         """Whether any of these calls may change the breaker."""
         if any(called.outcome.kind is Kind.FAILURE for called in calls):
             return True
@@ -289,7 +289,7 @@ class Registry:
         return Entry.of_row(row, self._default)
 
 
-def _tell(key: Key, transitions: Sequence[Transition]) -> None:
+def _log(key: Key, transitions: Sequence[Transition]) -> None:
     for one in transitions:
         log.info(
             "a circuit breaker changed",

@@ -39,11 +39,11 @@ class Rescuer:
             return 0
         async with self._store.transaction() as connection:
             rescued = await rescuing.interrupt(connection, self._store.listeners, released, stopped)
-        _tell(rescued)
+        _log(rescued)
         return rescued.waiting + rescued.quarantined + rescued.failed
 
 
-def _tell(rescued: Rescued) -> None:
+def _log(rescued: Rescued) -> None:
     if rescued.waiting:
         log.warning("attempts ended with their worker; their tasks are sent again", tasks=rescued.waiting)
     if rescued.quarantined:

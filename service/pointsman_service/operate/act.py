@@ -69,9 +69,9 @@ async def acting(store: Store, act: Act) -> AsyncIterator[Connection]:
     """
     async with store.transaction() as connection:
         yield connection
-    _tell(act)
+    _log(act)
 
 
-def _tell(act: Act) -> None:
+def _log(act: Act) -> None:
     if act.kind not in _BY_PROGRAMS:
         log.info("an act was done", act=str(act.kind), subject=act.subject, actor=act.actor, reason=act.reason)

@@ -146,7 +146,7 @@ class Replayer:
             await replaying.withdraw(connection, str(replay_id))
         await self._withdrawer.end()
         async with self._store.statement() as connection:
-            await replaying.give_back(connection, str(replay_id))
+            await replaying.reinstate(connection, str(replay_id))
         return await self.find(replay_id)
 
 

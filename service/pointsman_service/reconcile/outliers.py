@@ -62,7 +62,7 @@ class OutlierSweep:
         decided = 0
         while decided < _WORKERS_A_PASS and await self._decide(ending):
             decided += 1
-        await self._tell()
+        await self._publish()
         await self._forget()
         return decided == _WORKERS_A_PASS
 
@@ -114,7 +114,7 @@ class OutlierSweep:
         rows = [_counted(row) for row in await outcomes.since(connection, min(since.values()))]
         return {name: [row for row in rows if row.bucket > at - outcomes.BUCKET_SECONDS] for name, at in since.items()}
 
-    async def _tell(self) -> None:
+    async def _publish(self) -> None:
         async with self._store.statement() as connection:
             wanted = {row.name for row in await ejections.ejections(connection) if _is_off(row)}
         wanted.add(keys.EJECTED_KNOWN)

@@ -13,7 +13,7 @@ from pointsman_service.store.store import Connection
 
 
 def calls_of(event: Event, body: OutcomeBody) -> Iterator[Called]:
-    """One call for each breaker that hears of a ``succeeded`` or ``failed`` event; none of a worker that knew of no
+    """One call for each breaker that is told of a ``succeeded`` or ``failed`` event; none of a worker that knew of no
     breakers.
     """
     breakers = body.get("breakers") or {}

@@ -85,7 +85,7 @@ _WITHDRAW = text("""
     UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM withdrawn w WHERE t.id = w.id
 """)
 # Of the two only one may run again: whoever was retried first keeps that.
-_GIVE_BACK = text("""
+_REINSTATE = text("""
     WITH undone AS (
         INSERT INTO replayed_task (task_id, replayed_as, replay_id, undone)
         SELECT r.replayed_as, r.task_id, r.replay_id, true FROM replayed_task r JOIN task t ON t.id = r.replayed_as
@@ -191,8 +191,8 @@ async def withdraw(connection: Connection, replay_id: str) -> int:
     return (await connection.execute(_WITHDRAW, {"id": replay_id})).rowcount
 
 
-async def give_back(connection: Connection, replay_id: str) -> int:
+async def reinstate(connection: Connection, replay_id: str) -> int:
     """Those whose new task was cancelled unstarted are dead letters again, and stand for it, unless it was run again
     meanwhile. Returns how many.
     """
-    return (await connection.execute(_GIVE_BACK, {"id": replay_id})).rowcount
+    return (await connection.execute(_REINSTATE, {"id": replay_id})).rowcount

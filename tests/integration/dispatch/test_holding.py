@@ -3,8 +3,8 @@
 import pytest
 
 from pointsman_service.breaker.breaker import BreakerState
-from tests.integration.holding import LIST, SMTP, Holding
 from tests.integration.spine import Spine
+from tests.integration.tripped import LIST, SMTP, Holding
 
 
 @pytest.fixture

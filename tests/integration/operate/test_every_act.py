@@ -146,13 +146,13 @@ async def test_a_broker_that_is_away_is_told_alike(store: Store, settings: Setti
 
 async def test_every_act_passes_one_place_once_with_who_and_why(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Act] = []
-    told: Callable[[Act], None] = acts._tell
+    told: Callable[[Act], None] = acts._log
 
     def seeing(act: Act) -> None:
         seen.append(act)
         told(act)
 
-    monkeypatch.setattr(acts, "_tell", seeing)
+    monkeypatch.setattr(acts, "_log", seeing)
     assert set(world.deeds) == set(ActKind)
     for kind in world.deeds:
         before = await world.digest()

@@ -18,12 +18,12 @@ from pointsman_service.callers import LOCAL
 from pointsman_service.claims import closing
 from pointsman_service.operate.cancel import Canceller
 from pointsman_service.reconcile.expired import ExpiredSweep
-from pointsman_service.reconcile.holding import HoldingSweep
+from pointsman_service.reconcile.held_by_breakers import HoldingSweep
 from pointsman_service.settings import Settings
 from pointsman_service.store import catalogue, pausing
 from pointsman_service.store import holding as held_tasks
-from tests.integration.holding import KEY, LIST, SMTP, THRESHOLD, Holding, trip
 from tests.integration.spine import Spine
+from tests.integration.tripped import KEY, LIST, SMTP, THRESHOLD, Holding, trip
 
 RATE = 100.0
 

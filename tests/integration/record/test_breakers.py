@@ -10,8 +10,8 @@ from pointsman_service.breaker.snapshot import Snapshot
 from pointsman_service.errors import ExpectedFault
 from pointsman_service.record.recorder import Recorder
 from pointsman_service.settings import Settings
-from tests.integration.holding import SMTP, THRESHOLD, trip
 from tests.integration.spine import Spine, new_task
+from tests.integration.tripped import SMTP, THRESHOLD, trip
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ from pointsman_service.store.holding import MOST_IN_A_ROW
 from pointsman_service.store.listeners import Ends
 from pointsman_service.store.rescuing import Running
 from pointsman_service.store.store import Connection
-from tests.integration.holding import Holding
 from tests.integration.reconcile.judge import Judge
 from tests.integration.spine import Spine, new_task
+from tests.integration.tripped import Holding
 
 MAINTENANCE = list_key("maintenance", 7)
 ERROR = {"type": "ValueError", "message": "no", "traceback": ""}

@@ -13,8 +13,8 @@ from pointsman_service.callers import LOCAL
 from pointsman_service.errors import BreakerOpen
 from pointsman_service.store import catalogue
 from pointsman_service.submit.submitter import Accepted, Submitter
-from tests.integration.holding import KEY, LIST, Holding
 from tests.integration.spine import Spine
+from tests.integration.tripped import KEY, LIST, Holding
 
 CALL = TaskTypeSpec(name="call", queue="maintenance", time_limit_seconds=9, dependencies=("smtp",), url_argument="url")
 NOOP = TaskTypeSpec(name="noop", queue="maintenance", time_limit_seconds=9)

@@ -11,9 +11,9 @@ from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_contract.queues import DEFAULT_TOPOLOGY
 from pointsman_service.api.parts import Parts
 from pointsman_service.store import catalogue
-from tests.integration.holding import KEY, Holding
 from tests.integration.read.conftest import application, fronted
 from tests.integration.spine import Spine
+from tests.integration.tripped import KEY, Holding
 
 SPEC = TaskTypeSpec(name="mail", time_limit_seconds=9, queue="email")
 STRICTER = SPEC.model_copy(

@@ -5,7 +5,7 @@ from typing import Any
 from pointsman_service.breaker.breaker import BreakerState, Override
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.reconcile.breakers import BreakerSweep
-from pointsman_service.reconcile.holding import HoldingSweep
+from pointsman_service.reconcile.held_by_breakers import HoldingSweep
 from tests.integration.spine import Spine, new_task
 
 THRESHOLD = 3
