@@ -24,6 +24,7 @@ from pointsman_contract.breaker_policy import BreakerPolicy
 from pointsman_contract.queues import PoolSpec, QueueSpec, Topology
 from pointsman_contract.retry import RetryPolicy
 from pointsman_contract.routes import TaskRoute
+from pointsman_contract.settings_view import groups
 from pointsman_service.channel_settings import EmailChannel, WebhookChannel
 from pointsman_service.settings import Settings as ServiceSettings
 
@@ -47,10 +48,12 @@ _UNITS = {
     "_seconds": "s",
     "_bytes": "bytes",
     "_percent": "%",
+    "_days": "days",
     "interval_start": "s",
     "interval_step": "s",
     "interval_max": "s",
     "recovery_timeout": "s",
+    "recovery_timeout_max": "s",
 }
 _OURS = ("pointsman_contract", "pointsman_service", "pointsman")
 _HEAD = "| name | environment variable | type | default | unit | meaning |\n|---|---|---|---|---|---|"
@@ -97,12 +100,15 @@ def _sections() -> Iterator[str]:
         ("Workers", WorkerSettings, {*WorkerSettings.model_fields} - both),
     ):
         meanings = _meanings(kind)
-        rows = [
-            _row(name, f"`POINTSMAN_{name.upper()}`", *_facts(name, field), meanings.get(name, ""))
-            for name, field in kind.model_fields.items()
-            if name in wanted
-        ]
-        yield "\n".join((f"## {title}\n", _HEAD, *rows))
+        yield f"## {title}"
+        for group, members in groups(kind).items():
+            rows = [
+                _row(name, f"`POINTSMAN_{name.upper()}`", *_facts(name, kind.model_fields[name]), meanings[name])
+                for name in members
+                if name in wanted
+            ]
+            if rows:
+                yield "\n".join((f"### {group}\n", _HEAD, *rows))
     yield "## Nested settings\n\nIn a file these are tables or dictionaries, in a variable JSON."
     for title, nested in _NESTED:
         meanings = _meanings(nested)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from inspect import get_annotations
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -54,6 +55,8 @@ class Row:
     value: Any
     """Plain JSON values, secrets masked."""
     origin: Origin
+    group: str = ""
+    """What it is about, beside others."""
 
     @property
     def text(self) -> str:
@@ -73,12 +76,24 @@ def read_settings(kind: type[Kind], **given: Any) -> Kind:
 
 def rows(settings: BaseModel, file: ConfigurationFile | None, given: Collection[str] = ()) -> list[Row]:
     """Every setting in the order of its class."""
-    kind = type(settings)
     plain = settings.model_dump(mode="json")
     return [
-        Row(name, _masked(getattr(settings, name), plain[name]), origin(name, file, given))
-        for name in kind.model_fields
+        Row(name, _masked(getattr(settings, name), plain[name]), origin(name, file, given), group)
+        for group, names in groups(type(settings)).items()
+        for name in names
     ]
+
+
+def groups(kind: type[BaseModel]) -> dict[str, list[str]]:
+    """The names of settings in their order, by the title of the class that declares them (``model_config``)."""
+    titles: dict[str, str] = {}
+    for made_of in reversed(kind.__mro__):
+        title = getattr(made_of, "model_config", {}).get("title") or made_of.__name__
+        titles |= dict.fromkeys(get_annotations(made_of), title)
+    found: dict[str, list[str]] = {}
+    for name in kind.model_fields:
+        found.setdefault(titles[name], []).append(name)
+    return found
 
 
 def origin(name: str, file: ConfigurationFile | None, given: Collection[str] = ()) -> Origin:

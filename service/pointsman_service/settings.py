@@ -4,223 +4,37 @@ Each is read from the environment with the prefix ``POINTSMAN_``, nested ones as
 ``POINTSMAN_CONFIG`` names (``pointsman_contract.configuration``). ``docs/configuration.md`` lists them all.
 """
 
-from pathlib import Path
-from typing import Annotated, Self
-
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
-
-from pointsman_contract.addresses import allowed_networks
-from pointsman_contract.breaker_policy import BreakerPolicy
-from pointsman_contract.configuration import json_text
-from pointsman_contract.queues import DEFAULT_TOPOLOGY, Topology
-from pointsman_contract.retry import RetryPolicy
-from pointsman_contract.routes import TaskRoutes, lead_to_queues
-from pointsman_contract.run_file import DEFAULT_DATA_DIR, RunFile
-from pointsman_contract.server_urls import UNREADABLE, check_redis_url
-from pointsman_contract.settings_base import SettingsBase
-from pointsman_service.channel_settings import AlertChannel, unlike_names
-from pointsman_service.named_hosts import host_names, page_origins
-
-_DATABASE_SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
+from pointsman_contract.run_file import RunFile
+from pointsman_service.setting_groups import (
+    AlertSettings,
+    ConnectionSettings,
+    DispatchSettings,
+    OutlierSettings,
+    ProcessSettings,
+    RecordSettings,
+    RequestSettings,
+    RoutingSettings,
+    SubmissionSettings,
+)
 
 
-def _async_driver(url: SecretStr | None) -> SecretStr | None:
-    """Accept a URL as libpq takes it and providers hand it out; the driver is always asyncpg, which says ``ssl``."""
-    if url is None:
-        return None
-    scheme, separator, rest = url.get_secret_value().partition("://")
-    if not separator or scheme not in _DATABASE_SCHEMES:
-        raise ValueError("must start with postgresql://")
-    place, mark, query = rest.partition("?")
-    parameters = query.split("&")
-    if any(parameter.startswith("sslrootcert=") for parameter in parameters):
-        raise ValueError("sslrootcert is not understood in the URL: set PGSSLROOTCERT instead")
-    renamed = [f"ssl={found[8:]}" if found.startswith("sslmode=") else found for found in parameters]
-    # As SQLAlchemy reads it, whose error would quote what stands for a port.
-    server = (place.partition("@")[2] if "@" in place else place).partition("/")[0]
-    port = server.rpartition("]")[2].partition(":")[2]
-    if port and not (port.isascii() and port.isdecimal() and int(port) <= 65535):
-        raise ValueError(UNREADABLE)
-    return SecretStr(f"postgresql+asyncpg://{place}{mark}{'&'.join(renamed)}")
-
-
-def _redis(url: SecretStr | None) -> SecretStr | None:
-    if url is not None:
-        check_redis_url(url.get_secret_value())
-    return url
-
-
-def _words(value: object) -> object:
-    """One or several, as a list, as JSON, or separated by commas."""
-    if isinstance(value, str) and not value.lstrip().startswith("["):
-        return tuple(word.strip() for word in value.split(",") if word.strip())
-    return json_text(value)
-
-
-_JSON = BeforeValidator(json_text)
-
-
-class Settings(SettingsBase):
+class Settings(
+    # The fields of the last come first.
+    AlertSettings,
+    RecordSettings,
+    DispatchSettings,
+    SubmissionSettings,
+    ConnectionSettings,
+    RequestSettings,
+    OutlierSettings,
+    RoutingSettings,
+    ProcessSettings,
+):
     """The control plane's configuration.
 
     Raises ``pydantic.ValidationError`` naming every bad value, and ``BadConfiguration`` for a file that cannot be used;
     ``pointsman_contract.settings_view.read_settings`` makes one of both, with a line for each fault.
     """
-
-    database_url: Annotated[SecretStr | None, AfterValidator(_async_driver)] = None
-    """PostgreSQL 15 or newer. Unset: the server of a running ``./scripts/up``."""
-    redis_url: Annotated[SecretStr | None, AfterValidator(_redis)] = None
-    """Redis 7 or Valkey 8 or newer, the Celery broker. Unset: the server of a running ``./scripts/up``."""
-    data_dir: Path = DEFAULT_DATA_DIR
-    """Where ``./scripts/up`` keeps its data and ``run.json``."""
-    host: str = "127.0.0.1"
-    """Address the API binds. Without access control keep it on this machine."""
-    port: int = Field(default=8000, ge=1, le=65535)
-    """Port of the API."""
-    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(host_names)] = ()
-    """Names the API answers to, by commas, beside this machine's own and that of ``alert_base_url``; ``*`` is any."""
-    allowed_origins: Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(page_origins)] = ()
-    """Origins (``https://…``) of other pages that may ask a browser to act, by commas."""
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
-    """What is logged, and everything more severe."""
-    log_json: bool = False
-    """Log one JSON object a line instead of text."""
-    pulse_file: Path | None = None
-    """Where this process says that it turns, for ``python -m pointsman_contract.pulse``; one file a process.
-    Unset: nowhere."""
-
-    topology: Annotated[Topology, _JSON] = DEFAULT_TOPOLOGY
-    """Queues and worker pools."""
-    task_routes: Annotated[TaskRoutes, _JSON, AfterValidator(lead_to_queues)] = TaskRoutes()
-    """``CELERY_TASK_ROUTES``: overrides the queue a task type asks for, by its name or a pattern."""
-    circuit_breaker: Annotated[BreakerPolicy, _JSON] = BreakerPolicy()
-    """``CIRCUIT_BREAKER``: the policy of every circuit breaker that has none of its own."""
-    breakers_most: int = Field(default=10_000, ge=1)
-    """Circuit breakers that may be kept. Somebody who reports calls of ever new names cannot fill the database."""
-    outlier_ejection: bool = True
-    """Take a worker off its queues whose failures stand out from its peers'. False: those that are off come back."""
-    outlier_window_seconds: float = Field(default=60.0, ge=10, le=600)
-    """How far back failures of workers are compared."""
-    outlier_minimum_calls: int = Field(default=10, ge=2)
-    """A worker with fewer calls that its peers ran, too, does not stand out."""
-    outlier_minimum_excess: float = Field(default=0.3, gt=0, le=1)
-    """Share of its calls that must have failed beyond what its peers' rates would give, for a worker to stand out."""
-    outlier_probation_calls: int = Field(default=10, ge=1)
-    """A worker that was let back is admitted after so many calls that do not stand out."""
-    retry_policy: Annotated[RetryPolicy, _JSON] = RetryPolicy()
-    """``RETRY_POLICY``: what a managed task without options of its own gets. The workers act on it."""
-
-    body_bytes: int = Field(default=256 * 1024, ge=1024)
-    """Longest request body, but for a batch; and longest arguments of a task, in a batch too."""
-    batch_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
-    """Longest body of ``POST /v1/tasks/batch``."""
-    batch_items: int = Field(default=1000, ge=1)
-    """Most tasks in one batch."""
-    json_depth: int = Field(default=32, ge=4, le=128)
-    """Deepest nesting of a request body."""
-    head_bytes: int = Field(default=32 * 1024, ge=8 * 1024, le=1024 * 1024)
-    """Longest head of a request: its path and its header fields."""
-    connections_most: int = Field(default=1000, ge=10)
-    """Connections of callers one API process keeps open; for one more the longest idle is closed."""
-    listeners_most: int = Field(default=500, ge=1)
-    """Of them, listeners to ``/v1/breakers/events``; one more is answered 503."""
-    receive_seconds: float = Field(default=15.0, ge=1)
-    """How long the head of a request may take to arrive, and a body may stand still."""
-    idle_seconds: float = Field(default=75.0, ge=1)
-    """How long a connection stays open between two requests. Keep it above what a load balancer before it has."""
-
-    database_connections: int = Field(default=10, ge=4)
-    """Connections of one process to PostgreSQL."""
-    database_timeout_seconds: float = Field(default=5.0, gt=0)
-    """A statement of a request that takes longer is ended and answered 503."""
-    redis_timeout_seconds: float = Field(default=2.0, gt=0)
-    """Longest wait for one answer of Redis."""
-
-    commit_rows: int = Field(default=256, ge=1, le=5000)
-    """Most submissions in one commit."""
-    commit_bytes: int = Field(default=1024 * 1024, ge=64 * 1024)
-    """Most bytes of arguments in one commit."""
-    commits_in_flight: int = Field(default=2, ge=1, le=8)
-    """Commits of submissions one API process runs at once."""
-    submissions_waiting: int = Field(default=10_000, ge=1)
-    """Submissions waiting for a commit in one API process; one more is answered 503."""
-    idempotency_seconds: float = Field(default=86_400.0, gt=0)
-    """How long an Idempotency-Key is remembered."""
-    idempotency_wait_seconds: float = Field(default=2.0, gt=0)
-    """How long a concurrent twin waits for the first call."""
-    unknown_outcome_seconds: float = Field(default=1.0, gt=0)
-    """How long to look for submissions whose COMMIT got no answer."""
-
-    unclaimed_sendings: int = Field(default=3, ge=1, le=100)
-    """A task that was sent so often in a row and that no worker began has failed an attempt."""
-    window_initial: int = Field(default=200, ge=1)
-    """Messages of a queue on the broker until its service rate is known."""
-    window_seconds: float = Field(default=10.0, gt=0)
-    """The window holds this much work, by the measured service rate."""
-    window_max: int = Field(default=50_000, ge=1)
-    """Largest window of a queue."""
-    dispatch_memory_percent: int = Field(default=70, ge=1, le=100)
-    """Nothing is published while Redis uses more of its maxmemory."""
-    dispatch_interval_seconds: float = Field(default=0.1, gt=0)
-    """Pause between two passes of the dispatcher that found little."""
-    outbox_age_seconds: float = Field(default=3.0, gt=0)
-    """An outbox row older than this was left behind: its tasks are sent again."""
-
-    record_events: int = Field(default=500, ge=1, le=10_000)
-    """Most events in one transaction of the recorder."""
-    record_wait_seconds: float = Field(default=0.5, ge=0.001, le=1)
-    """Longest wait of the recorder for the next event before it looks after its lead."""
-    leader_seconds: float = Field(default=5.0, gt=0)
-    """A leader that is frozen or cut off is replaced after so long; one that died, at once."""
-    due_interval_seconds: float = Field(default=0.25, gt=0)
-    """Pause between two looks for tasks whose time has come."""
-    sweep_interval_seconds: float = Field(default=1.0, gt=0)
-    """Pause between two passes of a sweep that found little."""
-    census_seconds: float = Field(default=4.0, gt=0)
-    """How long a new epoch waits for living workers to say what they run."""
-    cancel_grace_seconds: float = Field(default=10.0, ge=0, le=86_400)
-    """A running task that is cancelled and does not end is killed after so long; the request may say otherwise."""
-    worker_dead_seconds: float = Field(default=10.0, gt=0)
-    """A worker whose beat counter stands still so long is dead."""
-    retention_days: float = Field(default=30.0, ge=1, le=36_500)
-    """Finished tasks are removed so long after they ended, with their attempts. Counters stay."""
-
-    alert_channels: Annotated[tuple[AlertChannel, ...], _JSON, AfterValidator(unlike_names)] = ()
-    """Where messages about alerts go: webhooks and mailboxes. Without one, alerts are listed and logged."""
-    alert_interval_seconds: float = Field(default=2.0, gt=0, le=60)
-    """Pause between two looks for alerts."""
-    alert_base_url: str | None = Field(default=None, pattern=r"^https?://[^\s?#]+$")
-    """Where people reach the API, for links in messages. Unset: links are paths."""
-    alert_repeat_seconds: float = Field(default=4 * 3600.0, ge=60)
-    """An open alert that nobody acknowledged is told again after so long."""
-    alert_give_up_seconds: float = Field(default=86_400.0, gt=0)
-    """A message that could not be delivered for so long is given up."""
-    alert_allow_http: bool = False
-    """Let webhooks of alerts have http URLs."""
-    alert_allow_private_targets: Annotated[tuple[str, ...], BeforeValidator(allowed_networks)] = ()
-    """Networks that webhooks of alerts may reach though they are not public, such as ``10.0.0.0/8``; ``true`` stands
-    for all. Link-local addresses and the metadata of clouds must be named for themselves."""
-    alert_breaker_open_seconds: float = Field(default=900.0, gt=0)
-    """A circuit breaker that has not closed for so long is another, more severe alert."""
-    alert_sla_objective: float = Field(default=0.99, gt=0, lt=1)
-    """The share of starts that should be within a queue's target; what is missing to 1 is the error budget."""
-    alert_dead_letters: int = Field(default=20, ge=1)
-    """So many tasks of one type that fail for good within a quarter of an hour are an alert."""
-    alert_recorder_lag_seconds: float = Field(default=30.0, gt=0)
-    """An event not recorded for so long is an alert."""
-    alert_dispatcher_lag_seconds: float = Field(default=30.0, gt=0)
-    """A due task not sent for so long, while its queue has room on the broker, is an alert."""
-    alert_memory_percent: int = Field(default=60, ge=1, le=100)
-    """Redis using more of its maxmemory is an alert."""
-    alert_stream_entries: int = Field(default=100_000, ge=1)
-    """So many events waiting to be recorded are an alert. At ``gate_stream_entries`` nothing starts."""
-
-    @model_validator(mode="after")
-    def _webhooks_are_https(self) -> Self:
-        for channel in self.alert_channels:
-            if channel.kind == "webhook" and not self.alert_allow_http and not channel.is_https:
-                raise ValueError(f"alert_channels: {channel.name}: its url must be https (alert_allow_http lifts this)")
-        return self
 
     def require_database_url(self) -> str:
         """The database URL. Raises ``SystemExit`` with what to do when there is none."""

@@ -1,6 +1,7 @@
 """Both settings classes and everything they are read from."""
 
 import json
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from pointsman.settings import Settings as WorkerSettings
 from pointsman.settings import settings as worker_settings
 from pointsman_contract.breaker_policy import BreakerPolicy
 from pointsman_contract.configuration import BadConfiguration, read_file
-from pointsman_contract.settings_view import masked_url, read_settings, rows
+from pointsman_contract.settings_view import groups, masked_url, read_settings, rows
 from pointsman_service.settings import Settings as ServiceSettings
 
 
@@ -208,3 +209,16 @@ def test_rows_hold_no_secret() -> None:
     settings = read_settings(ServiceSettings, database_url="postgresql://app:hunter2@db/x")
     (row,) = [row for row in rows(settings, None, ("database_url",)) if row.name == "database_url"]
     assert row.value == "postgresql+asyncpg://app:***@db/x"
+
+
+@pytest.mark.parametrize("kind", [ServiceSettings, WorkerSettings])
+def test_every_setting_stands_in_one_group_that_has_a_title(kind: type[ServiceSettings] | type[WorkerSettings]) -> None:
+    grouped = groups(kind)
+    assert sorted(name for names in grouped.values() for name in names) == sorted(kind.model_fields)
+    assert [title for title in grouped if title.endswith("Settings")] == []
+
+
+def test_groups_are_shown_whole_and_in_the_order_in_which_the_class_names_them() -> None:
+    shown = [row.group for row in rows(ServiceSettings(), None)]
+    assert list(dict.fromkeys(shown)) == list(groups(ServiceSettings)) == [group for group, _ in groupby(shown)]
+    assert (shown[0], shown[-1]) == ("Servers and process", "Alerts")

@@ -12,6 +12,8 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from pointsman.connection import AWAY, RedisConnection
@@ -164,7 +166,8 @@ def show_config(ours: Settings, *, as_json: bool, check: bool) -> int:
         _say(json.dumps({"settings": listed}, indent=2, ensure_ascii=False))
         return 0
     width = max(len(row.name) for row in shown)
-    _say(*(f"{row.name:<{width}}  {row.text}  ({row.origin})" for row in shown))
+    for title, members in groupby(shown, attrgetter("group")):
+        _say(title, *(f"  {row.name:<{width}}  {row.text}  ({row.origin})" for row in members), "")
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     SecretStr,
     model_validator,
@@ -24,6 +25,7 @@ from pointsman_contract.retry import RetryPolicy
 from pointsman_contract.routes import TaskRoutes, lead_to_queues
 from pointsman_contract.run_file import DEFAULT_DATA_DIR, RunFile
 from pointsman_contract.server_urls import check_redis_url
+from pointsman_contract.settings_base import SettingsBase
 from pointsman_contract.settings_view import read_settings
 
 
@@ -40,8 +42,10 @@ def _joined(value: Any) -> Any:
 _JSON = BeforeValidator(json_text)
 
 
-class Settings(TaskSettings):
-    """A worker's configuration."""
+class NodeSettings(SettingsBase):
+    """What a node is and where it finds the others."""
+
+    model_config = ConfigDict(title="Nodes")
 
     redis_url: Annotated[SecretStr | None, AfterValidator(_redis)] = None
     """Redis or Valkey, the broker. Unset: the server of a running ``./scripts/up``."""
@@ -61,6 +65,12 @@ class Settings(TaskSettings):
     worker_log_level: str = Field(default="WARNING", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """What nodes started by ``scripts/celery_workers.sh`` log, and everything more severe. INFO: two lines a task."""
 
+
+class LimitSettings(SettingsBase):
+    """What a task and a message get that name nothing themselves."""
+
+    model_config = ConfigDict(title="Limits")
+
     time_limit_seconds: float = Field(default=300.0, gt=0, allow_inf_nan=False)
     """A task that names no limit is killed after so long."""
     soft_time_limit_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -73,6 +83,12 @@ class Settings(TaskSettings):
     """Messages a node holds for each of its processes."""
     allow_pool_without_time_limits: bool = False
     """Accept ``-P solo`` and ``-P threads``, which ignore time limits."""
+
+
+class BrokerSettings(SettingsBase):
+    """How a node talks to Redis, and when it waits instead of beginning an attempt."""
+
+    model_config = ConfigDict(title="Broker, gate and reports")
 
     transport: str = Field(default="pointsman", pattern="^(pointsman|stock)$")
     """How nodes and callers talk to the broker: ``pointsman``, our own transport, or ``stock``, kombu's for Redis."""
@@ -90,6 +106,10 @@ class Settings(TaskSettings):
     """How long a step of ``self.once()`` is remembered after it was last written."""
     kept_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
     """Most memory of one process for outcomes the recorder has not passed yet."""
+
+
+class Settings(TaskSettings, BrokerSettings, LimitSettings, NodeSettings):  # the fields of the last come first
+    """A worker's configuration."""
 
     @model_validator(mode="after")
     def _soft_before_hard(self) -> Self:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, FilePath, SecretStr, model_validator
 
 from pointsman_contract.addresses import allowed_networks
 from pointsman_contract.mailbox import Mailbox
@@ -25,6 +25,8 @@ HTTPBase = Annotated[str, AfterValidator(_http_base)]
 
 class TaskSettings(SettingsBase):
     """Each is needed by its own task type only, which fails and names it when it is missing."""
+
+    model_config = ConfigDict(title="Shipped task types")
 
     allow_private_targets: Annotated[tuple[str, ...], BeforeValidator(allowed_networks)] = ()
     """Networks that ``http_request`` and other calls whose address a caller chooses may reach though they are not

@@ -2,6 +2,9 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import typer
@@ -11,18 +14,6 @@ from pointsman_contract.run_file import RunFile
 from pointsman_contract.settings_view import Origin, Row, Source, masked_url, rows
 from pointsman_service.settings import Settings
 
-_GROUPS = {
-    "Servers and process": ("database_url", "redis_url", "data_dir", "host", "port", "allowed_", "log_"),
-    "Queues, routes and policies": ("topology", "task_routes", "circuit_breaker", "retry_policy"),
-    "Requests": ("body_", "batch_", "json_", "head_", "connections_", "listeners_", "receive_", "idle_"),
-    "Connections": ("database_", "redis_"),
-    "Submission": ("commit", "submissions_", "idempotency_", "unknown_outcome_"),
-    "Dispatch": ("window_", "dispatch_", "outbox_"),
-    "Record and reconcile": ("record_", "leader_", "due_", "sweep_", "census_", "worker_dead_"),
-}
-"""Titles, with the beginnings of the names they hold; the first title that fits."""
-
-_OTHERS = "Others"
 _WIDEST_VALUE = 48
 
 
@@ -49,7 +40,9 @@ def _from_run_file(row: Row, settings: Settings) -> Row:
     if running is None:
         return row
     url: str = getattr(running, row.name)
-    return Row(row.name, masked_url(url), Origin(Source.FILE, row.name, str(settings.data_dir / "run.json")))
+    return replace(
+        row, value=masked_url(url), origin=Origin(Source.FILE, row.name, str(settings.data_dir / "run.json"))
+    )
 
 
 def _as_json(row: Row) -> dict[str, Any]:
@@ -59,7 +52,7 @@ def _as_json(row: Row) -> dict[str, Any]:
 def _lines(shown: list[Row]) -> Iterator[str]:
     names = max(len(row.name) for row in shown)
     values = min(_WIDEST_VALUE, max(len(row.text) for row in shown if not isinstance(row.value, dict)))
-    for title, members in _grouped(shown).items():
+    for title, members in groupby(shown, attrgetter("group")):
         yield typer.style(title, bold=True)
         for row in members:
             origin = typer.style(str(row.origin), dim=row.origin.source is Source.DEFAULT)
@@ -69,13 +62,6 @@ def _lines(shown: list[Row]) -> Iterator[str]:
             else:
                 yield f"  {row.name:<{names}}  {row.text:<{values}}  {origin}"
         yield ""
-
-
-def _grouped(shown: list[Row]) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = {title: [] for title in [*_GROUPS, _OTHERS]}
-    for row in shown:
-        groups[next((title for title, names in _GROUPS.items() if row.name.startswith(names)), _OTHERS)].append(row)
-    return {title: members for title, members in groups.items() if members}
 
 
 def _short(part: Any) -> str:
