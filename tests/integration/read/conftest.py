@@ -8,8 +8,8 @@ from fastapi import FastAPI
 
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.admit.catalogue import Catalogue
-from pointsman_service.api.parts import Parts
 from pointsman_service.api.routes import register
+from pointsman_service.app.parts import make_parts
 from pointsman_service.front.door import Door
 from pointsman_service.settings import Settings
 from pointsman_service.store import catalogue
@@ -21,14 +21,8 @@ def application(spine: Spine) -> FastAPI:
     """The API over the stages of a test, without their loops, and without what stands before it."""
     app = FastAPI(title="Pointsman", version="0", docs_url=None, redoc_url=None)
     known = Catalogue(spine.store)
-    app.state.parts = Parts(
-        settings=spine.settings,
-        store=spine.store,
-        catalogue=known,
-        broker=spine.broker,
-        server=spine.server,
-        submitter=Submitter(spine.store, known, spine.commits, spine.settings),
-    )
+    submitter = Submitter(spine.store, known, spine.commits, spine.settings)
+    app.state.parts = make_parts(spine.settings, spine.store, known, spine.broker, spine.server, submitter)
     register(app)
     return app
 

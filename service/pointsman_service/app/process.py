@@ -1,57 +1,31 @@
-"""The one wiring place: which parts a process has, and how they are started and stopped."""
+"""One process of the control plane: its parts by its roles, and how they are started and stopped."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
-from typing import Any, Protocol
+from functools import partial
+from typing import Protocol
 
-from fastapi import FastAPI
-
-from pointsman_contract import RELEASE
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.alert.channels import Channels
-from pointsman_service.alert.lookout import Lookout
 from pointsman_service.alert.notifier import Notifier
 from pointsman_service.alert.outage import OutageWatch
-from pointsman_service.alert.sweep import AlertSweep
-from pointsman_service.api.intake import Intake
 from pointsman_service.api.parts import Parts
-from pointsman_service.api.routes import register
-from pointsman_service.breaker.registry import Registry
+from pointsman_service.app.parts import make_parts
+from pointsman_service.app.sweeps import make_sweeps
 from pointsman_service.broker import Broker
 from pointsman_service.database import create_engine
 from pointsman_service.dispatch.dispatcher import Dispatcher
 from pointsman_service.dispatch.publisher import Publisher
 from pointsman_service.dispatch.window import OpenWindow
 from pointsman_service.fleet.liveness import Liveness
-from pointsman_service.front.door import Door
 from pointsman_service.led_loops import LedLoops
 from pointsman_service.loops import Loop
 from pointsman_service.observe.readiness import RECONCILER
 from pointsman_service.pulse import Pulse, pulse_file
-from pointsman_service.reconcile.beats import BeatWatch
-from pointsman_service.reconcile.breakers import BreakerSweep
 from pointsman_service.reconcile.broker_keys import BrokerKeySweep
-from pointsman_service.reconcile.cancelled import CancelledSweep
-from pointsman_service.reconcile.dead_workers import DeadWorkersSweep
-from pointsman_service.reconcile.due import DueSweep
-from pointsman_service.reconcile.epochs import EpochSweep
-from pointsman_service.reconcile.expired import ExpiredSweep
-from pointsman_service.reconcile.forgotten_keys import ForgottenKeysSweep
-from pointsman_service.reconcile.held import HeldSweep
-from pointsman_service.reconcile.held_by_breakers import HoldingSweep
-from pointsman_service.reconcile.lost import LostSweep
-from pointsman_service.reconcile.old_claims import OldClaimsSweep
-from pointsman_service.reconcile.outbox import OutboxSweep
-from pointsman_service.reconcile.outliers import OutlierSweep
-from pointsman_service.reconcile.partitions import PartitionSweep
-from pointsman_service.reconcile.quarantine import QuarantineSweep
-from pointsman_service.reconcile.retention import RetentionSweep
 from pointsman_service.reconcile.stand_by import StandByWatch
-from pointsman_service.reconcile.unacked import UnackedSweep
-from pointsman_service.reconcile.unclaimed import UnclaimedSweep
-from pointsman_service.reconcile.vanished import VanishedSweep
 from pointsman_service.record.recorder import Recorder
 from pointsman_service.record.rollup import Rollup
 from pointsman_service.redis import RedisServer
@@ -145,14 +119,8 @@ class Process:
         catalogue = Catalogue(self.store)
         self.commits = GroupCommit(self.store, Publisher(self._broker()), window, self.settings)
         server = self._server()
-        self.parts = Parts(
-            settings=self.settings,
-            store=self.store,
-            catalogue=catalogue,
-            broker=self._broker(server),
-            server=server,
-            submitter=Submitter(self.store, catalogue, self.commits, self.settings),
-        )
+        submitter = Submitter(self.store, catalogue, self.commits, self.settings)
+        self.parts = make_parts(self.settings, self.store, catalogue, self._broker(server), server, submitter)
         self._loops += [window.loop, catalogue.loop, self.commits.breakers.loop, self.parts.transitions.loop]
 
     def _add_dispatcher(self) -> None:
@@ -177,44 +145,13 @@ class Process:
         channels = Channels(self.settings)
         notifier = self._notifier = Notifier(self.store, channels, self.settings)
         own = {"epoch": self._server(), "outliers": self._server(), "holding": self._server()}
-        led = self._lead(
-            Role.RECONCILER, RECONCILER, lambda: [*self._sweeps(broker, server, liveness, own), notifier.loop]
-        )
+        make = partial(make_sweeps, self.store, self.settings, broker, server, liveness, own)
+        led = self._lead(Role.RECONCILER, RECONCILER, lambda: [*make(), notifier.loop])
         self._loops += [
             StandByWatch(liveness, lambda: bool(led.turning)).loop,
             # These act with PostgreSQL away, too.
             BrokerKeySweep(server, self._queues, lambda: led.stands_by).loop,
             OutageWatch(self.store, self._server(), channels, self.settings, lambda: led.led).loop,
-        ]
-
-    def _sweeps(
-        self, broker: Broker, server: RedisServer, liveness: Liveness, own: Mapping[str, RedisServer]
-    ) -> list[Loop]:
-        """All that one reconciler does at a time. ``own`` are connections of sweeps that must not wait for others."""
-        store, settings = self.store, self.settings
-        registry = Registry(store, settings)
-        return [
-            EpochSweep(store, own["epoch"], settings).loop,
-            BeatWatch(store, server, settings).loop,
-            DeadWorkersSweep(store, server, liveness, settings).loop,
-            VanishedSweep(store, broker, server, liveness, settings).loop,
-            QuarantineSweep(store, liveness).loop,
-            LostSweep(store, broker, server, liveness, settings).loop,
-            UnclaimedSweep(store, server, liveness, settings).loop,
-            UnackedSweep(store, broker).loop,
-            OldClaimsSweep(store, server).loop,
-            DueSweep(store, settings).loop,
-            OutboxSweep(store, settings).loop,
-            ExpiredSweep(store, server, settings).loop,
-            CancelledSweep(store, server, settings).loop,
-            HeldSweep(store).loop,
-            BreakerSweep(registry).loop,
-            OutlierSweep(store, own["outliers"], registry, settings).loop,
-            HoldingSweep(store, own["holding"], settings).loop,
-            ForgottenKeysSweep(store, settings).loop,
-            PartitionSweep(store).loop,
-            RetentionSweep(store, settings).loop,
-            AlertSweep(store, Lookout(store, broker, server, settings), settings).loop,
         ]
 
     @asynccontextmanager
@@ -248,39 +185,3 @@ class Process:
         await asyncio.gather(*loops, return_exceptions=True)
         if self._notifier is not None:
             await self._notifier.give_up()
-
-
-def create_app(settings: Settings, roles: Collection[Role] = tuple(Role)) -> Any:
-    """The ASGI application of a process that has the API, with whatever other roles it was given.
-
-    Its background loops run from ASGI startup to shutdown.
-    """
-    process = Process(settings, {Role.API, *roles})
-    assert process.parts is not None
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with process.running():
-            yield
-
-    application = _application(lifespan)
-    application.state.parts = process.parts
-    return Door(Intake(application, process.parts), settings)
-
-
-def openapi_document() -> dict[str, Any]:
-    """The OpenAPI document of the API; needs no server."""
-    return _application(None).openapi()
-
-
-def _application(lifespan: Any) -> FastAPI:
-    application = FastAPI(
-        title="Pointsman",
-        summary="A control plane for Celery.",
-        version=RELEASE,
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-    )
-    register(application)
-    return application

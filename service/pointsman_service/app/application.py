@@ -1,0 +1,50 @@
+"""The ASGI application of a process that has the API, and the document of that."""
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from pointsman_contract import RELEASE
+from pointsman_service.api.intake import Intake
+from pointsman_service.api.routes import register
+from pointsman_service.app.process import Process, Role
+from pointsman_service.front.door import Door
+from pointsman_service.settings import Settings
+
+
+def create_app(settings: Settings, roles: Collection[Role] = tuple(Role)) -> Any:
+    """The ASGI application of a process that has the API, with whatever other roles it was given.
+
+    Its background loops run from ASGI startup to shutdown.
+    """
+    process = Process(settings, {Role.API, *roles})
+    assert process.parts is not None
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with process.running():
+            yield
+
+    application = _application(lifespan)
+    application.state.parts = process.parts
+    return Door(Intake(application, process.parts), settings)
+
+
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI document of the API; needs no server."""
+    return _application(None).openapi()
+
+
+def _application(lifespan: Any) -> FastAPI:
+    application = FastAPI(
+        title="Pointsman",
+        summary="A control plane for Celery.",
+        version=RELEASE,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    register(application)
+    return application

@@ -1,0 +1,58 @@
+"""What the endpoints of one API process work with, made once."""
+
+from pointsman_service.admit.catalogue import Catalogue
+from pointsman_service.api.parts import Parts
+from pointsman_service.api.room import Pace, Places, Room, Turns
+from pointsman_service.breaker.registry import Registry
+from pointsman_service.broker import Broker
+from pointsman_service.live.transitions import TransitionStream
+from pointsman_service.observe.views import Views
+from pointsman_service.operate.cancel import Canceller
+from pointsman_service.operate.discard import Discarder
+from pointsman_service.operate.eject import Ejector
+from pointsman_service.operate.force_breaker import BreakerHand
+from pointsman_service.operate.handle_alerts import AlertHand
+from pointsman_service.operate.pause import Pauser
+from pointsman_service.operate.purge import Purger
+from pointsman_service.operate.replay import Replayer
+from pointsman_service.operate.retry import Retrier
+from pointsman_service.operate.withdraw import Withdrawer
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store.store import Store
+from pointsman_service.submit.submitter import Submitter
+
+_ROOM_BATCHES = 4
+"""Batches of the largest size that one process holds at once."""
+
+
+def make_parts(
+    settings: Settings, store: Store, catalogue: Catalogue, broker: Broker, server: RedisServer, submitter: Submitter
+) -> Parts:
+    """``server`` is for requests alone: a reader that blocks needs another connection."""
+    withdrawer = Withdrawer(store, server, settings)
+    breakers = Registry(store, settings)
+    return Parts(
+        settings=settings,
+        store=store,
+        catalogue=catalogue,
+        broker=broker,
+        server=server,
+        submitter=submitter,
+        canceller=Canceller(store, server),
+        retrier=Retrier(store, catalogue, settings),
+        replayer=Replayer(store, withdrawer, catalogue, settings),
+        pauser=Pauser(store, broker, settings),
+        purger=Purger(store, withdrawer, settings),
+        discarder=Discarder(store, server),
+        breakers=breakers,
+        ejector=Ejector(store, breakers, settings),
+        alert_hand=AlertHand(store),
+        breaker_hand=BreakerHand(breakers, store, server, settings),
+        transitions=TransitionStream(store, settings.listeners_most),
+        views=Views.over(settings, store, broker, server),
+        pages=Places(settings.database_connections // 2, settings.database_timeout_seconds),
+        room=Room(_ROOM_BATCHES * settings.batch_bytes),
+        turns=Turns(settings.batch_bytes),
+        pace=Pace(),
+    )
