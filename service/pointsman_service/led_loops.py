@@ -66,7 +66,8 @@ class LedLoops:
         lasted, self.stands_by = self._lead.lasts, False
         self.led = await self._lead.leads()
         self.stands_by = not self.led
-        if self._tasks and not (lasted and self.led):
+        # A loop that has ended met the end of the lead, perhaps while the database took its time to renew it.
+        if self._tasks and not (lasted and self.led and not any(task.done() for task in self._tasks)):
             await self._end()
         if self.led and not self._tasks:
             self._begin()

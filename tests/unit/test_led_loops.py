@@ -175,3 +175,26 @@ async def test_loops_end_with_their_process(led: LedLoops, claim: Claim, turns: 
     task.cancel()
     await asyncio.wait([task], timeout=10)
     assert sweep.cancelled()
+
+
+async def test_loops_that_ended_while_the_lead_was_being_renewed_turn_again(
+    led: LedLoops, claim: Claim, turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim.answer = True
+    await led.single_pass()
+    await turns.more()
+
+    async def answers_late() -> bool:
+        # The database stalls, and the lead runs out here before it says that it is still ours.
+        claim.lasts = False
+        await asyncio.wait(led._tasks, timeout=10)
+        claim.lasts = True
+        return True
+
+    with monkeypatch.context() as stalled:
+        stalled.setattr(claim, "leads", answers_late)
+        await led.single_pass()
+    await turns.more()
+    assert (led.led, turns.made) == (True, 2)
+    claim.answer = False
+    await led.single_pass()
