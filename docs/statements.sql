@@ -3,106 +3,7 @@
 -- Generated. To refresh it: .venv/bin/python scripts/statements_reference.py
 
 ----------------------------------------------------------------------------------------------------------------------
--- store/alert_deliveries.py
--- Messages about alerts, one for each channel: what the notifier works through.
-
--- _ADD
-INSERT INTO alert_delivery AS d (id, alert_id, event, channel, message) SELECT id, alert_id, event, channel,
-    message::jsonb FROM unnest(CAST(:id AS uuid[]), CAST(:alert_id AS uuid[]), CAST(:event AS text[]),
-    CAST(:channel AS text[]), CAST(:message AS text[])) AS n (id, alert_id, event, channel, message) ORDER BY id
-    RETURNING d.id, d.alert_id, d.event, d.channel, d.message, d.status, d.attempts, d.next_at, d.last_status,
-    d.error, d.created_at, d.ended_at, extract(epoch FROM now() - d.created_at)::float8 AS age_seconds;
-
--- _SENT
-INSERT INTO alert_delivery (id, alert_id, event, channel, message, status, attempts, last_status, created_at,
-    ended_at)
-VALUES (CAST(:id AS uuid), CAST(:alert_id AS uuid), :event, :channel, CAST(:message AS jsonb), 'sent', 1,
-    :last_status, :at, :at)
-ON CONFLICT DO NOTHING;
-
--- _TAKE
--- A channel hears of one alert in order: what is over is not told before what began.
-UPDATE alert_delivery d SET attempts = d.attempts + 1,
-    next_at = now() + CAST(:lease AS float8) * interval '1 second'
-WHERE d.id IN (
-    SELECT p.id FROM alert_delivery p
-    WHERE p.status = 'pending' AND p.next_at <= now() AND NOT p.channel = ANY(CAST(:busy AS text[]))
-        AND NOT EXISTS (
-        SELECT FROM alert_delivery b WHERE b.alert_id = p.alert_id AND b.channel = p.channel AND b.id < p.id
-            AND b.status = 'pending')
-    ORDER BY p.next_at LIMIT :most FOR UPDATE SKIP LOCKED)
-RETURNING d.id, d.alert_id, d.event, d.channel, d.message, d.status, d.attempts, d.next_at, d.last_status, d.error,
-    d.created_at, d.ended_at, extract(epoch FROM now() - d.created_at)::float8 AS age_seconds;
-
--- _END
-UPDATE alert_delivery SET status = :status, last_status = :last_status, error = :error, ended_at = now()
-WHERE id = CAST(:id AS uuid) AND status = 'pending';
-
--- _LATER
-UPDATE alert_delivery SET last_status = :last_status, error = :error,
-    next_at = now() + CAST(:seconds AS float8) * interval '1 second'
-WHERE id = CAST(:id AS uuid) AND status = 'pending';
-
--- _ONE
-SELECT d.id, d.alert_id, d.event, d.channel, d.message, d.status, d.attempts, d.next_at, d.last_status, d.error,
-    d.created_at, d.ended_at, extract(epoch FROM now() - d.created_at)::float8 AS age_seconds FROM alert_delivery d
-    WHERE d.id = CAST(:id AS uuid);
-
--- _PAGE
-SELECT d.id, d.alert_id, d.event, d.channel, d.message, d.status, d.attempts, d.next_at, d.last_status, d.error,
-    d.created_at, d.ended_at, extract(epoch FROM now() - d.created_at)::float8 AS age_seconds FROM alert_delivery d
-WHERE (CAST(:alert_id AS uuid) IS NULL OR d.alert_id = CAST(:alert_id AS uuid))
-    AND (CAST(:channel AS text) IS NULL OR d.channel = :channel)
-    AND (CAST(:status AS text) IS NULL OR d.status = :status)
-    AND (CAST(:below AS uuid) IS NULL OR d.id < CAST(:below AS uuid))
-ORDER BY d.id DESC LIMIT :most;
-
-----------------------------------------------------------------------------------------------------------------------
--- store/alert_facts.py
--- What the rules of alerts ask the database; each answer is bounded, however long the backlog.
-
--- _TRIPPED
-SELECT scope, name, seen, coalesce((SELECT extract(epoch FROM t.at)::float8 FROM breaker_transition t
-    WHERE t.scope = b.scope AND t.name = b.name AND t.before IN ('closed', 'disabled') ORDER BY t.id DESC LIMIT 1),
-    extract(epoch FROM b.updated_at)::float8) AS since
-FROM breaker b WHERE seen IN ('open', 'half_open', 'forced_open') ORDER BY scope, name LIMIT :most;
-
--- _DUE
--- A few probes of the index for each queue and priority: the minimum of a whole queue would read all of it.
-SELECT q.queue,
-    extract(epoch FROM now() - (SELECT min(t.due_at + t.held_wait_seconds * interval '1 second')
-        FROM generate_series(0, 10) AS p (priority)
-        CROSS JOIN LATERAL (SELECT t.due_at, t.held_wait_seconds FROM task_live t WHERE t.place = 'waiting'
-            AND t.queue = q.queue AND t.priority = p.priority ORDER BY t.due_at LIMIT 20)
-        AS t))::float8 AS waiting,
-    extract(epoch FROM now() - (SELECT min(t.due_at + t.held_wait_seconds * interval '1 second') FROM task_live t
-        WHERE t.place = 'sent' AND t.queue = q.queue AND t.state = 'queued'))::float8 AS sent
-FROM unnest(CAST(:queues AS text[])) AS q (queue);
-
--- _STARTS
-SELECT queue, coalesce(sum(sla_met) FILTER (WHERE minute > now() - interval '300 seconds'), 0)::float8,
-    coalesce(sum(sla_met) FILTER (WHERE minute > now() - interval '1800 seconds'), 0)::float8,
-    coalesce(sum(sla_met) FILTER (WHERE minute > now() - interval '3600 seconds'), 0)::float8,
-    coalesce(sum(sla_met) FILTER (WHERE minute > now() - interval '21600 seconds'), 0)::float8,
-    coalesce(sum(sla_missed) FILTER (WHERE minute > now() - interval '300 seconds'), 0)::float8,
-    coalesce(sum(sla_missed) FILTER (WHERE minute > now() - interval '1800 seconds'), 0)::float8,
-    coalesce(sum(sla_missed) FILTER (WHERE minute > now() - interval '3600 seconds'), 0)::float8,
-    coalesce(sum(sla_missed) FILTER (WHERE minute > now() - interval '21600 seconds'), 0)::float8 FROM (
-    SELECT queue, minute, sla_met, sla_missed FROM task_metrics WHERE minute > now() - interval '21600 seconds'
-        AND (sla_met > 0 OR sla_missed > 0)
-    UNION ALL SELECT queue, minute, sla_met, sla_missed FROM task_metrics_delta
-        WHERE minute > now() - interval '21600 seconds' AND (sla_met > 0 OR sla_missed > 0)
-) AS counted GROUP BY queue;
-
--- _FAILED
-SELECT task_type, sum(failed)::int AS failed FROM (
-    SELECT task_type, failed FROM task_metrics WHERE minute > now() - interval '15 minutes' AND failed > 0
-    UNION ALL
-    SELECT task_type, failed FROM task_metrics_delta WHERE minute > now() - interval '15 minutes' AND failed > 0
-) AS counted GROUP BY task_type ORDER BY failed DESC LIMIT :most;
-
-----------------------------------------------------------------------------------------------------------------------
--- store/alerts.py
+-- store/alerts/alerts.py
 -- Alerts and their silences.
 
 -- _OPEN
@@ -201,7 +102,106 @@ VALUES (CAST(:id AS uuid), :rule, :rule, '', :severity, :summary, '', :link, :si
 ON CONFLICT (id) DO NOTHING;
 
 ----------------------------------------------------------------------------------------------------------------------
--- store/breakers.py
+-- store/alerts/deliveries.py
+-- Messages about alerts, one for each channel: what the notifier works through.
+
+-- _ADD
+INSERT INTO alert_delivery AS d (id, alert_id, event, channel, message) SELECT id, alert_id, event, channel,
+    message::jsonb FROM unnest(CAST(:id AS uuid[]), CAST(:alert_id AS uuid[]), CAST(:event AS text[]),
+    CAST(:channel AS text[]), CAST(:message AS text[])) AS n (id, alert_id, event, channel, message) ORDER BY id
+    RETURNING d.id, d.alert_id, d.event, d.channel, d.message, d.status, d.attempts, d.next_at, d.last_status,
+    d.error, d.created_at, d.ended_at, extract(epoch FROM now() - d.created_at)::float8 AS age_seconds;
+
+-- _SENT
+INSERT INTO alert_delivery (id, alert_id, event, channel, message, status, attempts, last_status, created_at,
+    ended_at)
+VALUES (CAST(:id AS uuid), CAST(:alert_id AS uuid), :event, :channel, CAST(:message AS jsonb), 'sent', 1,
+    :last_status, :at, :at)
+ON CONFLICT DO NOTHING;
+
+-- _TAKE
+-- A channel hears of one alert in order: what is over is not told before what began.
+UPDATE alert_delivery d SET attempts = d.attempts + 1,
+    next_at = now() + CAST(:lease AS float8) * interval '1 second'
+WHERE d.id IN (
+    SELECT p.id FROM alert_delivery p
+    WHERE p.status = 'pending' AND p.next_at <= now() AND NOT p.channel = ANY(CAST(:busy AS text[]))
+        AND NOT EXISTS (
+        SELECT FROM alert_delivery b WHERE b.alert_id = p.alert_id AND b.channel = p.channel AND b.id < p.id
+            AND b.status = 'pending')
+    ORDER BY p.next_at LIMIT :most FOR UPDATE SKIP LOCKED)
+RETURNING d.id, d.alert_id, d.event, d.channel, d.message, d.status, d.attempts, d.next_at, d.last_status, d.error,
+    d.created_at, d.ended_at, extract(epoch FROM now() - d.created_at)::float8 AS age_seconds;
+
+-- _END
+UPDATE alert_delivery SET status = :status, last_status = :last_status, error = :error, ended_at = now()
+WHERE id = CAST(:id AS uuid) AND status = 'pending';
+
+-- _LATER
+UPDATE alert_delivery SET last_status = :last_status, error = :error,
+    next_at = now() + CAST(:seconds AS float8) * interval '1 second'
+WHERE id = CAST(:id AS uuid) AND status = 'pending';
+
+-- _ONE
+SELECT d.id, d.alert_id, d.event, d.channel, d.message, d.status, d.attempts, d.next_at, d.last_status, d.error,
+    d.created_at, d.ended_at, extract(epoch FROM now() - d.created_at)::float8 AS age_seconds FROM alert_delivery d
+    WHERE d.id = CAST(:id AS uuid);
+
+-- _PAGE
+SELECT d.id, d.alert_id, d.event, d.channel, d.message, d.status, d.attempts, d.next_at, d.last_status, d.error,
+    d.created_at, d.ended_at, extract(epoch FROM now() - d.created_at)::float8 AS age_seconds FROM alert_delivery d
+WHERE (CAST(:alert_id AS uuid) IS NULL OR d.alert_id = CAST(:alert_id AS uuid))
+    AND (CAST(:channel AS text) IS NULL OR d.channel = :channel)
+    AND (CAST(:status AS text) IS NULL OR d.status = :status)
+    AND (CAST(:below AS uuid) IS NULL OR d.id < CAST(:below AS uuid))
+ORDER BY d.id DESC LIMIT :most;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/alerts/facts.py
+-- What the rules of alerts ask the database; each answer is bounded, however long the backlog.
+
+-- _TRIPPED
+SELECT scope, name, seen, coalesce((SELECT extract(epoch FROM t.at)::float8 FROM breaker_transition t
+    WHERE t.scope = b.scope AND t.name = b.name AND t.before IN ('closed', 'disabled') ORDER BY t.id DESC LIMIT 1),
+    extract(epoch FROM b.updated_at)::float8) AS since
+FROM breaker b WHERE seen IN ('open', 'half_open', 'forced_open') ORDER BY scope, name LIMIT :most;
+
+-- _DUE
+-- A few probes of the index for each queue and priority: the minimum of a whole queue would read all of it.
+SELECT q.queue,
+    extract(epoch FROM now() - (SELECT min(t.due_at + t.held_wait_seconds * interval '1 second')
+        FROM generate_series(0, 10) AS p (priority)
+        CROSS JOIN LATERAL (SELECT t.due_at, t.held_wait_seconds FROM task_live t WHERE t.place = 'waiting'
+            AND t.queue = q.queue AND t.priority = p.priority ORDER BY t.due_at LIMIT 20)
+        AS t))::float8 AS waiting,
+    extract(epoch FROM now() - (SELECT min(t.due_at + t.held_wait_seconds * interval '1 second') FROM task_live t
+        WHERE t.place = 'sent' AND t.queue = q.queue AND t.state = 'queued'))::float8 AS sent
+FROM unnest(CAST(:queues AS text[])) AS q (queue);
+
+-- _STARTS
+SELECT queue, coalesce(sum(sla_met) FILTER (WHERE minute > now() - interval '300 seconds'), 0)::float8,
+    coalesce(sum(sla_met) FILTER (WHERE minute > now() - interval '1800 seconds'), 0)::float8,
+    coalesce(sum(sla_met) FILTER (WHERE minute > now() - interval '3600 seconds'), 0)::float8,
+    coalesce(sum(sla_met) FILTER (WHERE minute > now() - interval '21600 seconds'), 0)::float8,
+    coalesce(sum(sla_missed) FILTER (WHERE minute > now() - interval '300 seconds'), 0)::float8,
+    coalesce(sum(sla_missed) FILTER (WHERE minute > now() - interval '1800 seconds'), 0)::float8,
+    coalesce(sum(sla_missed) FILTER (WHERE minute > now() - interval '3600 seconds'), 0)::float8,
+    coalesce(sum(sla_missed) FILTER (WHERE minute > now() - interval '21600 seconds'), 0)::float8 FROM (
+    SELECT queue, minute, sla_met, sla_missed FROM task_metrics WHERE minute > now() - interval '21600 seconds'
+        AND (sla_met > 0 OR sla_missed > 0)
+    UNION ALL SELECT queue, minute, sla_met, sla_missed FROM task_metrics_delta
+        WHERE minute > now() - interval '21600 seconds' AND (sla_met > 0 OR sla_missed > 0)
+) AS counted GROUP BY queue;
+
+-- _FAILED
+SELECT task_type, sum(failed)::int AS failed FROM (
+    SELECT task_type, failed FROM task_metrics WHERE minute > now() - interval '15 minutes' AND failed > 0
+    UNION ALL
+    SELECT task_type, failed FROM task_metrics_delta WHERE minute > now() - interval '15 minutes' AND failed > 0
+) AS counted GROUP BY task_type ORDER BY failed DESC LIMIT :most;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/breakers/breakers.py
 -- Circuit breakers and the history of their states.
 
 -- _FIND
@@ -280,274 +280,7 @@ SELECT id, scope, name, at, epoch, before, after, reason, actor FROM breaker_tra
 SELECT coalesce(max(id), 0) FROM breaker_transition;
 
 ----------------------------------------------------------------------------------------------------------------------
--- store/cancelling.py
--- Requests to cancel, kept in the row until they are done.
-
--- _REQUEST
-UPDATE task_live SET cancel_requested_at = coalesce(cancel_requested_at, now()),
-    cancel_grace_seconds = CAST(:grace AS real), cancel_requested_by = coalesce(cancel_requested_by, :by)
-WHERE id = CAST(:id AS uuid)
-RETURNING place <> 'sent' AND dispatch = 0 AS never_sent, state = 'running' AS running, attempt;
-
--- _REVOKE
--- A request for more than this one asks for stays.
-UPDATE task_live t SET cancel_requested_at = coalesce(t.cancel_requested_at, now()),
-    cancel_requested_by = coalesce(t.cancel_requested_by, e.by),
-    cancel_grace_seconds = least(coalesce(t.cancel_grace_seconds, 'infinity'), e.grace)
-    FROM unnest(CAST(:id AS uuid[]), CAST(:by AS text[]), CAST(:grace AS real[])) AS e (id, by, grace)
-    WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]));
-
--- _OPEN_REQUESTS
--- A limit for each kind: those whose claims cannot be closed now must not hide those that need no claim.
-(
-    SELECT id, attempt, true AS never_sent FROM task_live
-    WHERE cancel_requested_at IS NOT NULL AND state <> 'running' AND place <> 'sent' AND dispatch = 0 ORDER BY id
-        LIMIT :most
-) UNION ALL (
-    SELECT id, attempt, false AS never_sent FROM task_live
-    WHERE cancel_requested_at IS NOT NULL AND state <> 'running' AND NOT (place <> 'sent' AND dispatch = 0)
-        ORDER BY id LIMIT :most
-);
-
--- _SENT_REQUESTS
-SELECT id, attempt FROM task_live
-WHERE cancel_requested_at IS NOT NULL AND state <> 'running' AND place = 'sent' AND id > CAST(:above AS uuid)
-ORDER BY id LIMIT :most;
-
--- _RUNNING
-SELECT id, cancel_grace_seconds AS grace FROM task_live
-WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds < 'infinity' AND state = 'running'
-ORDER BY id LIMIT :most;
-
--- _PURGE
--- Without a grace time: what starts first is left alone, and its row forgets the request (``recording.begin``).
-WITH part AS (SELECT id FROM task_live WHERE
-   queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL
-AND id > :above ORDER BY id LIMIT :most FOR UPDATE),
-   purged AS (
-       UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM part p WHERE t.id = p.id
-       RETURNING t.id
-   )
-   SELECT count(*) AS tasks, (array_agg(id ORDER BY id DESC))[1] AS last FROM purged;
-
--- _COUNT_UNSTARTED
-SELECT count(*) FROM task_live WHERE
-queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL;
-
--- _COUNT_PURGED
-SELECT count(*) FROM task_live
-WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds IS NULL AND queue = :queue;
-
-----------------------------------------------------------------------------------------------------------------------
--- store/catalogue.py
--- Task types as workers published them.
-
--- _PUBLISH
--- In the order of names, or two workers that start at once would wait for one another.
-INSERT INTO task_type (name, content_hash, spec)
-SELECT name, content_hash, spec::jsonb
-FROM unnest(CAST(:name AS text[]), CAST(:content_hash AS text[]), CAST(:spec AS text[]))
-    AS rows (name, content_hash, spec)
-ORDER BY name
-ON CONFLICT (name, content_hash) DO UPDATE SET last_published_at = now();
-
--- _OFFER
-INSERT INTO worker_catalogue (owner, content_hashes) VALUES (:owner, CAST(:content_hash AS text[]))
-ON CONFLICT (owner) DO UPDATE SET content_hashes = excluded.content_hashes, published_at = now();
-
--- _FORGET_OFFERS
-DELETE FROM worker_catalogue c WHERE published_at < now() - interval '1 day'
-AND NOT EXISTS (SELECT FROM worker w WHERE w.owner = c.owner);
-
--- _NEWEST
--- Among versions that a living worker runs, the one seen first last is the newest: an old worker that restarts during a
--- deployment does not bring its version back. Without a living worker it is the one that was published last.
-WITH live AS (
-    SELECT DISTINCT unnest(c.content_hashes) AS content_hash FROM worker_catalogue c JOIN worker w USING (owner)
-    WHERE w.last_seen_at > now() - CAST(:alive AS float8) * interval '1 second'
-)
-SELECT DISTINCT ON (name) t.name, t.spec, t.last_published_at, live.content_hash IS NOT NULL AS is_live
-FROM task_type t LEFT JOIN live USING (content_hash)
-WHERE t.name > :after AND (CAST(:name AS text) IS NULL OR t.name = :name)
-ORDER BY name, is_live DESC, CASE WHEN live.content_hash IS NULL THEN t.last_published_at
-    ELSE t.first_published_at END DESC, t.last_published_at DESC, t.content_hash
-LIMIT :most;
-
--- _RELEASE
-WITH held AS (
-    SELECT id FROM task_live WHERE place = 'held' AND held_reason = :reason
-    ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED
-)
-UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
-held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
-    FROM now() - t.held_at)::float8) END,
-held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
-    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM held WHERE t.id = held.id;
-
-----------------------------------------------------------------------------------------------------------------------
--- store/clock.py
--- The database clock, which all stored times are on.
-
--- _NOW
-SELECT extract(epoch FROM clock_timestamp())::float8;
-
-----------------------------------------------------------------------------------------------------------------------
--- store/dead_letters.py
--- The dead letters: failed tasks that were not run again.
-
--- groups_of (all)
-SELECT g.*, t.error_message AS example_message FROM (
-    SELECT task_type, error_type, count(*) AS tasks, min(finished_at) AS first_failed_at,
-        max(finished_at) AS last_failed_at, max(id::text)::uuid AS example_id,
-        array_agg(DISTINCT queue ORDER BY queue) AS queues
-    FROM task WHERE state = 'failed' AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.id)
-        GROUP BY task_type, error_type
-    ORDER BY tasks DESC, task_type, error_type LIMIT :most
-) AS g JOIN task t ON t.id = g.example_id
-ORDER BY g.tasks DESC, g.task_type, g.error_type;
-
--- chosen_of (all)
-WITH found AS (SELECT id FROM task WHERE state = 'failed' AND NOT EXISTS (SELECT FROM replayed_task r
-    WHERE r.task_id = task.id))
-SELECT (SELECT count(*) FROM found) AS matched, ARRAY(SELECT id FROM found ORDER BY id LIMIT :most) AS ids;
-
--- groups_of (by all that is asked)
-SELECT g.*, t.error_message AS example_message FROM (
-    SELECT task_type, error_type, count(*) AS tasks, min(finished_at) AS first_failed_at,
-        max(finished_at) AS last_failed_at, max(id::text)::uuid AS example_id,
-        array_agg(DISTINCT queue ORDER BY queue) AS queues
-    FROM task WHERE state = 'failed' AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.id)
-        AND task_type = :task_type AND error_type = :error_type AND queue = :queue AND finished_at >= :failed_after
-        AND finished_at < :failed_before AND id < CAST(:highest AS uuid) GROUP BY task_type, error_type
-    ORDER BY tasks DESC, task_type, error_type LIMIT :most
-) AS g JOIN task t ON t.id = g.example_id
-ORDER BY g.tasks DESC, g.task_type, g.error_type;
-
--- chosen_of (by all that is asked)
-WITH found AS (SELECT id FROM task WHERE state = 'failed' AND NOT EXISTS (SELECT FROM replayed_task r
-    WHERE r.task_id = task.id) AND task_type = :task_type AND error_type = :error_type AND queue = :queue
-    AND finished_at >= :failed_after AND finished_at < :failed_before AND id < CAST(:highest AS uuid))
-SELECT (SELECT count(*) FROM found) AS matched, ARRAY(SELECT id FROM found ORDER BY id LIMIT :most) AS ids;
-
-----------------------------------------------------------------------------------------------------------------------
--- store/dispatching.py
--- The rows the dispatcher and its sweeps move between Postgres and the broker.
-
--- _WAITING
-SELECT queue FROM unnest(CAST(:queues AS text[])) AS known (queue)
-WHERE NOT EXISTS (SELECT FROM queue_pause p WHERE p.queue = known.queue AND p.paused)
-    AND EXISTS (SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = known.queue
-    AND t.cancel_requested_at IS NULL);
-
--- _TOP_UP_ALL
--- Rows are passed over that others have locked, for these are sent, cancelled or held at this moment. The outbox row is
--- there until they are published: who dies before that leaves it to the reconciler.
-WITH chosen AS (
-    SELECT id FROM task_live WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL
-        AND NOT EXISTS (SELECT FROM queue_pause p WHERE p.queue = CAST(:queue AS text) AND p.paused)
-    ORDER BY priority DESC, due_at, id LIMIT :room FOR UPDATE SKIP LOCKED
-), sent AS (
-    UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now()
-    FROM chosen WHERE t.id = chosen.id
-    RETURNING t.id AS task_id, t.task_type AS task_type, t.queue AS queue, t.priority AS priority, t.args AS args,
-        t.kwargs AS kwargs, t.timeout_seconds AS timeout_seconds, t.dispatch AS dispatch, t.attempt AS after,
-        t.max_attempts AS max_attempts, extract(epoch FROM t.expires_at)::float8 AS expires_at,
-        t.traceparent AS traceparent, t.interruptions AS interruptions, coalesce(t.dependencies,
-        ARRAY[]::text[]) AS dependencies, t.due_at
-), boxed AS (
-    INSERT INTO outbox (task_ids) SELECT array_agg(task_id) FROM sent HAVING count(*) > 0 RETURNING id
-)
-SELECT sent.*, boxed.id AS outbox_id FROM sent CROSS JOIN boxed ORDER BY priority DESC, due_at, task_id;
-
--- _TOP_UP_ALONE
--- Rows are passed over that others have locked, for these are sent, cancelled or held at this moment. The outbox row is
--- there until they are published: who dies before that leaves it to the reconciler.
-WITH chosen AS (
-    SELECT id FROM task_live WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL
-        AND id IN (SELECT task_id FROM quarantine_queue WHERE queue = :queue)
-        AND NOT EXISTS (SELECT FROM queue_pause p WHERE p.queue = CAST(:queue AS text) AND p.paused)
-    ORDER BY priority DESC, due_at, id LIMIT :room FOR UPDATE SKIP LOCKED
-), sent AS (
-    UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now()
-    FROM chosen WHERE t.id = chosen.id
-    RETURNING t.id AS task_id, t.task_type AS task_type, t.queue AS queue, t.priority AS priority, t.args AS args,
-        t.kwargs AS kwargs, t.timeout_seconds AS timeout_seconds, t.dispatch AS dispatch, t.attempt AS after,
-        t.max_attempts AS max_attempts, extract(epoch FROM t.expires_at)::float8 AS expires_at,
-        t.traceparent AS traceparent, t.interruptions AS interruptions, coalesce(t.dependencies,
-        ARRAY[]::text[]) AS dependencies, t.due_at
-), boxed AS (
-    INSERT INTO outbox (task_ids) SELECT array_agg(task_id) FROM sent HAVING count(*) > 0 RETURNING id
-)
-SELECT sent.*, boxed.id AS outbox_id FROM sent CROSS JOIN boxed ORDER BY priority DESC, due_at, task_id;
-
--- _SORT_OUT
--- While a circuit breaker holds somebody: those that stand in front are looked at, and held or sent.
-WITH f AS (
-    SELECT id, task_type, dependencies, priority, due_at FROM task_live
-    WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL AND NOT EXISTS (SELECT
-        FROM queue_pause p WHERE p.queue = CAST(:queue AS text) AND p.paused)
-    ORDER BY priority DESC, due_at, id LIMIT :looked_at FOR UPDATE SKIP LOCKED
-), judged AS (
-    SELECT f.*, (SELECT b.scope || ':' || b.name FROM breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
-AND ((b.scope = 'task_type' AND b.name = f.task_type)
-    OR (b.scope = 'dependency' AND b.name = ANY(f.dependencies)))
-AND NOT (b.seen = 'half_open'
-    AND coalesce((b.machine -> 'permits' ->> f.id::text)::float8 > extract(epoch FROM now()), false))
-        ORDER BY b.scope, b.name LIMIT 1) AS held_by FROM f
-), held AS (
-    UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = 'breaker:' || j.held_by
-        FROM judged j
-    WHERE t.id = j.id AND j.held_by IS NOT NULL RETURNING t.id
-), chosen AS (
-    SELECT id FROM judged WHERE held_by IS NULL ORDER BY priority DESC, due_at, id LIMIT :room
-), sent AS (
-    UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now()
-    FROM chosen WHERE t.id = chosen.id
-    RETURNING t.id AS task_id, t.task_type AS task_type, t.queue AS queue, t.priority AS priority, t.args AS args,
-        t.kwargs AS kwargs, t.timeout_seconds AS timeout_seconds, t.dispatch AS dispatch, t.attempt AS after,
-        t.max_attempts AS max_attempts, extract(epoch FROM t.expires_at)::float8 AS expires_at,
-        t.traceparent AS traceparent, t.interruptions AS interruptions, coalesce(t.dependencies,
-        ARRAY[]::text[]) AS dependencies, t.due_at
-), boxed AS (
-    INSERT INTO outbox (task_ids) SELECT array_agg(task_id) FROM sent HAVING count(*) > 0 RETURNING id
-)
-SELECT sent.*, boxed.id AS outbox_id, found.held FROM (SELECT count(*) AS held FROM held) AS found
-LEFT JOIN (sent CROSS JOIN boxed) ON true ORDER BY priority DESC, due_at, sent.task_id;
-
--- _WAKE
--- What is to be cancelled does not become due, or it might start before its cancel is done.
-WITH due AS (
-    SELECT id FROM task_live WHERE place = 'asleep' AND due_at <= now() AND cancel_requested_at IS NULL
-    ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
-)
-UPDATE task_live t SET place = 'waiting', state = 'queued' FROM due WHERE t.id = due.id;
-
--- _LEFT_BEHIND
--- Whether it was published before its sender died is not known: sent again, its claim lets only one of two run.
-WITH old AS (
-    DELETE FROM outbox WHERE id IN (
-        SELECT id FROM outbox WHERE created_at < now() - CAST(:age AS float8) * interval '1 second'
-        ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED)
-    RETURNING task_ids
-), ids AS (SELECT unnest(task_ids) AS id FROM old)
-, unseen AS (
-    SELECT t.id FROM task_live t JOIN ids USING (id) WHERE t.place = 'sent' AND t.state = 'queued'
-    ORDER BY t.id FOR UPDATE OF t
-), again AS (
-    UPDATE task_live t SET place = 'waiting' FROM unseen u WHERE t.id = u.id RETURNING t.id
-)
-SELECT (SELECT count(*) FROM old) AS outbox_rows, (SELECT count(*) FROM again) AS tasks;
-
--- _EXPIRED
--- Two questions, as an index answers each: a task that was never sent needs no claim to end.
-(SELECT id, attempt, false AS sent FROM task_live
-    WHERE expires_at <= now() AND place <> 'sent' AND dispatch = 0 ORDER BY expires_at LIMIT :most)
-UNION ALL
-(SELECT id, attempt, true FROM task_live
-    WHERE expires_at <= now() AND state <> 'running' AND dispatch > 0 ORDER BY expires_at LIMIT :most);
-
-----------------------------------------------------------------------------------------------------------------------
--- store/ejections.py
+-- store/breakers/ejections.py
 -- Workers that are taken off their queues, or were and are on probation: their breakers, and who lives beside them.
 
 -- _EJECTIONS
@@ -587,275 +320,48 @@ DELETE FROM breaker b WHERE scope = 'worker' AND policy IS NULL
 RETURNING name;
 
 ----------------------------------------------------------------------------------------------------------------------
--- store/ending.py
--- The end-door: every task ends here, whoever ends it, with its counters and with whoever is to be told of it.
+-- store/breakers/outcomes.py
+-- What attempts came to, by worker, for some minutes: to tell one that fails more than its peers.
 
--- _END
--- The DELETE is the fence, and asks for the legal moves. A success ends the task unless a newer attempt runs; a failure
--- only while no newer attempt began and none may follow, unless its cancel was requested; an expiry or a cancel only
--- while nothing runs.
-WITH gone AS (DELETE FROM task_live t USING unnest(CAST(:id AS uuid[]), CAST(:attempt AS smallint[]),
-    CAST(:state AS text[]), CAST(:finished_at AS timestamptz[]), CAST(:started_at AS timestamptz[]),
-    CAST(:worker AS text[]), CAST(:run_seconds AS float8[]), CAST(:result AS text[]), CAST(:error_type AS text[]),
-    CAST(:error_message AS text[]), CAST(:error_traceback AS text[]), CAST(:progress AS text[]),
-    CAST(:max_attempts AS smallint[]), CAST(:retry_at AS timestamptz[])) AS e (id, attempt, state, finished_at,
-    started_at, worker, run_seconds, result, error_type, error_message, error_traceback, progress, max_attempts,
-    retry_at)
-    WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND CASE e.state
-        WHEN 'succeeded' THEN t.state NOT IN ('scheduled') AND (t.attempt <= e.attempt OR t.state <> 'running')
-        WHEN 'failed' THEN t.state NOT IN ('scheduled') AND t.attempt <= e.attempt
-            AND ((t.cancel_requested_at IS NOT NULL AND t.cancel_grace_seconds IS NOT NULL)
-                OR NOT (e.retry_at IS NOT NULL AND e.attempt - t.interruptions < coalesce(e.max_attempts,
-                t.max_attempts)))
-        WHEN 'cancelled' THEN true AND t.state <> 'running'
-        WHEN 'expired' THEN true AND t.state <> 'running' END
-    RETURNING e.finished_at,
-        e.run_seconds,
-        CASE WHEN e.started_at IS NOT NULL THEN greatest(0, extract(epoch
-            FROM e.started_at - t.due_at) - t.held_wait_seconds)::float8 END AS queue_wait_seconds,
-        e.result,
-        CASE WHEN e.error_type IS NULL AND e.state IN ('cancelled', 'expired')
-            AND t.attempt > 0 THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = t.id
-            AND a.attempt = t.attempt) ELSE e.error_type END AS error_type,
-        CASE WHEN e.error_type IS NULL AND e.state IN ('cancelled', 'expired')
-            AND t.attempt > 0 THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = t.id
-            AND a.attempt = t.attempt) ELSE e.error_message END AS error_message,
-        CASE WHEN e.error_type IS NULL AND e.state IN ('cancelled', 'expired')
-            AND t.attempt > 0 THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = t.id
-            AND a.attempt = t.attempt) ELSE e.error_traceback END AS error_traceback,
-        t.id,
-        CASE WHEN e.state = 'failed' AND (t.cancel_requested_at IS NOT NULL
-            AND t.cancel_grace_seconds IS NOT NULL) THEN 'cancelled' ELSE e.state END AS state,
-        t.task_type,
-        t.queue,
-        t.priority,
-        greatest(t.attempt, e.attempt) AS attempt,
-        t.max_attempts,
-        t.interruptions,
-        t.uncertain_sendings,
-        t.dispatch,
-        t.sla_seconds,
-        t.timeout_seconds,
-        t.requested_timeout_seconds,
-        t.delay_seconds,
-        t.submitted_at,
-        t.due_at,
-        t.scheduled_at,
-        t.expires_at,
-        coalesce(e.started_at, t.started_at) AS started_at,
-        t.caller,
-        coalesce(e.worker, t.worker) AS worker,
-        t.args,
-        t.kwargs,
-        t.tags,
-        t.traceparent,
-        t.dependencies,
-        t.held_reason,
-        t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
-            FROM e.finished_at - t.held_at)::float8) END AS held_seconds,
-        coalesce(t.sla_met, CASE WHEN e.started_at IS NOT NULL THEN CASE
-            WHEN e.started_at IS NOT NULL THEN greatest(0, extract(epoch
-            FROM e.started_at - t.due_at) - t.held_wait_seconds)::float8 END <= t.sla_seconds WHEN extract(epoch
-            FROM e.finished_at - t.due_at) - t.held_wait_seconds - CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0,
-            extract(epoch FROM e.finished_at - greatest(t.held_at,
-            t.due_at))::float8) END > t.sla_seconds THEN false END) AS sla_met,
-        coalesce(e.progress, t.progress) AS progress,
-        t.cancel_requested_at,
-        t.cancel_requested_by,
-        t.replayed_from, t.attempt < e.attempt AS first_seen
-), kept AS (INSERT INTO task (finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message,
-    error_traceback, id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings,
-    dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at,
-    scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason,
-    held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from) SELECT finished_at,
-    run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback, id, state, task_type, queue,
-    priority, attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
-    cancel_requested_at, cancel_requested_by, replayed_from FROM gone)
-SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, state FROM gone;
+-- _ADD
+INSERT INTO worker_outcome AS old (bucket, worker, task_type, calls, failures) SELECT bucket, worker, task_type,
+    calls, failures FROM unnest(CAST(:bucket AS timestamptz[]), CAST(:worker AS text[]), CAST(:task_type AS text[]),
+    CAST(:calls AS integer[]), CAST(:failures AS integer[])) AS rows (bucket, worker, task_type, calls, failures)
+ON CONFLICT (bucket, worker, task_type) DO UPDATE SET
+    calls = old.calls + excluded.calls, failures = old.failures + excluded.failures;
 
--- _STILL_THERE
--- A worker may have begun it since it was looked for; the lock keeps that from happening before its end.
-SELECT id, attempt FROM task_live WHERE (id = ANY(CAST(:never_sent AS uuid[])) AND place <> 'sent' AND dispatch = 0)
-    OR (id = ANY(CAST(:closed AS uuid[])) AND state <> 'running')
-ORDER BY id FOR UPDATE;
+-- _WINDOW
+WITH recent AS (
+    SELECT * FROM worker_outcome WHERE bucket > now() - CAST(:seconds AS float8) * interval '1 second'
+)
+SELECT worker, task_type, extract(epoch FROM bucket)::float8, calls, failures FROM recent
+WHERE task_type IN (SELECT task_type FROM recent WHERE failures > 0);
+
+-- _SINCE
+SELECT worker, task_type, extract(epoch FROM bucket)::float8, calls, failures FROM worker_outcome
+    WHERE bucket > to_timestamp(:since) - CAST(:bucket AS float8) * interval '1 second';
+
+-- _ANY_FAILED
+SELECT EXISTS (SELECT FROM worker_outcome
+WHERE bucket > now() - CAST(:seconds AS float8) * interval '1 second' AND failures > 0);
+
+-- _FORGET_OLD
+DELETE FROM worker_outcome WHERE (bucket, worker, task_type) IN (
+SELECT bucket, worker, task_type FROM worker_outcome
+    WHERE bucket < now() - CAST(:seconds AS float8) * interval '1 second'
+LIMIT :most FOR UPDATE SKIP LOCKED);
+
+-- _FORGET_OF
+DELETE FROM worker_outcome WHERE (bucket, worker, task_type) IN (
+SELECT bucket, worker, task_type FROM worker_outcome WHERE worker = ANY(CAST(:workers AS text[]))
+LIMIT :most FOR UPDATE SKIP LOCKED);
 
 ----------------------------------------------------------------------------------------------------------------------
--- store/epochs.py
--- Epochs of Redis data, and how far the recorder has read their streams.
+-- store/clock.py
+-- The database clock, which all stored times are on.
 
--- _CURRENT
-SELECT epoch, run_id, opened_at, extract(epoch FROM clock_timestamp() - declared_at)::float8 AS age_seconds
-FROM broker_epoch ORDER BY epoch DESC LIMIT 1;
-
--- _AFTER
-SELECT min(epoch) FROM broker_epoch WHERE epoch > :epoch;
-
--- _DECLARE
-INSERT INTO broker_epoch (epoch, run_id) VALUES (:epoch, :run_id) ON CONFLICT DO NOTHING;
-
--- _OPEN
-UPDATE broker_epoch SET opened_at = clock_timestamp() WHERE epoch = :epoch AND opened_at IS NULL;
-
--- _POSITIONS
-SELECT stream, last_id FROM recorder_position;
-
--- _RECORDED
-SELECT extract(epoch FROM clock_timestamp() - max(moved_at))::float8 FROM recorder_position;
-
--- _FIRST_POSITION
-INSERT INTO recorder_position (stream, last_id) VALUES (:stream, :first) ON CONFLICT DO NOTHING;
-
--- _LEAVE
-DELETE FROM recorder_position WHERE stream = :stream AND last_id = :last_id;
-
--- _SEND_AGAIN
--- Found in whatever order is quickest, then locked in the one that everybody keeps to (``locking``).
-WITH found AS MATERIALIZED (
-    SELECT id FROM task_live WHERE place = 'sent' AND state = 'queued' AND sent_epoch < :epoch
-        AND NOT id = ANY(CAST(:running AS uuid[]))
-    LIMIT :most
-), part AS (
-    SELECT t.id FROM task_live t JOIN found USING (id)
-    WHERE t.place = 'sent' AND t.state = 'queued' AND t.sent_epoch < :epoch
-    ORDER BY t.id FOR UPDATE OF t
-), moved AS (
-    UPDATE task_live t SET place = 'waiting', uncertain_sendings = least(t.uncertain_sendings + 1, 32767)
-    FROM part WHERE t.id = part.id RETURNING t.task_type, t.queue
-)
-SELECT task_type, queue, count(*) AS tasks, 0 AS found, now() AS at FROM moved GROUP BY task_type, queue
-UNION ALL SELECT '', '', 0, count(*), now() FROM found;
-
-----------------------------------------------------------------------------------------------------------------------
--- store/holding.py
--- Tasks held back in Postgres: by which circuit breaker, since when, and let go again.
-
--- _REASONS
--- Skips from one reason to the next in the index, however many tasks each has.
-WITH RECURSIVE reasons AS (
-    (SELECT held_reason FROM task_live WHERE place = 'held' ORDER BY held_reason LIMIT 1)
-    UNION ALL
-    SELECT (SELECT t.held_reason FROM task_live t WHERE t.place = 'held' AND t.held_reason > r.held_reason
-        ORDER BY t.held_reason LIMIT 1)
-    FROM reasons r WHERE r.held_reason IS NOT NULL
-)
-SELECT held_reason FROM reasons WHERE held_reason IS NOT NULL;
-
--- _RELEASE
-WITH f AS (
-    SELECT id, task_type, dependencies, interrupted_in_a_row >= 5 AS alone FROM task_live
-    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
-    ORDER BY priority DESC, due_at, id LIMIT :most FOR UPDATE SKIP LOCKED
-), judged AS (
-    SELECT id, coalesce('breaker:' || (SELECT b.scope || ':' || b.name FROM breaker b WHERE b.seen IN ('open',
-        'half_open', 'forced_open')
-AND ((b.scope = 'task_type' AND b.name = f.task_type)
-    OR (b.scope = 'dependency' AND b.name = ANY(f.dependencies)))
-AND NOT (b.seen = 'half_open'
-    AND coalesce((b.machine -> 'permits' ->> f.id::text)::float8 > extract(epoch FROM now()), false))
-        ORDER BY b.scope, b.name LIMIT 1), CASE WHEN f.alone THEN 'quarantine' END) AS held_by FROM f
-), passed_on AS (
-    UPDATE task_live t SET held_reason = j.held_by FROM judged j WHERE t.id = j.id AND j.held_by IS NOT NULL
-)
-UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
-held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
-    FROM now() - t.held_at)::float8) END,
-held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
-    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM judged j WHERE t.id = j.id AND j.held_by IS NULL;
-
--- _PROBES
-WITH living AS (
-    SELECT unnest(queues) AS queue FROM worker
-    WHERE last_seen_at > now() - CAST(:dead_seconds AS float8) * interval '1 second'
-)
-SELECT f.id FROM (
-    SELECT id, task_type, dependencies, priority, due_at FROM task_live
-    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
-        AND NOT id = ANY(CAST(:have AS uuid[]))
-        AND NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused))
-        AND (queue = ANY(ARRAY(SELECT queue FROM living)) OR NOT EXISTS (SELECT FROM living))
-    ORDER BY priority DESC, due_at, id LIMIT 1000
-) AS f
-WHERE NOT EXISTS (
-    SELECT FROM breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
-AND ((b.scope = 'task_type' AND b.name = f.task_type)
-    OR (b.scope = 'dependency' AND b.name = ANY(f.dependencies)))
-AND NOT (b.seen = 'half_open'
-    AND coalesce((b.machine -> 'permits' ->> f.id::text)::float8 > extract(epoch FROM now()), false))
-        AND b.seen <> 'half_open'
-        AND (b.scope, b.name) <> (CAST(:scope AS text), CAST(:name AS text)))
-ORDER BY priority DESC, due_at, id LIMIT :most;
-
--- _PASS_ON
--- What an open breaker holds as well is no probe, however much of it stands in front.
-WITH f AS (
-    SELECT id, task_type, dependencies FROM task_live
-    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
-    ORDER BY priority DESC, due_at, id LIMIT 1000 FOR UPDATE SKIP LOCKED
-), judged AS (
-    SELECT f.id, (SELECT b.scope || ':' || b.name FROM breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
-AND ((b.scope = 'task_type' AND b.name = f.task_type)
-    OR (b.scope = 'dependency' AND b.name = ANY(f.dependencies)))
-AND NOT (b.seen = 'half_open'
-    AND coalesce((b.machine -> 'permits' ->> f.id::text)::float8 > extract(epoch FROM now()), false))
-        AND b.seen <> 'half_open'
-        AND (b.scope, b.name) <> (CAST(:scope AS text), CAST(:name AS text))
-        ORDER BY b.scope, b.name LIMIT 1) AS held_by FROM f
-)
-UPDATE task_live t SET held_reason = 'breaker:' || j.held_by FROM judged j
-WHERE t.id = j.id AND j.held_by IS NOT NULL;
-
--- _LET_PROBES_GO
-WITH probes AS (
-    SELECT id FROM task_live WHERE id = ANY(CAST(:ids AS uuid[])) AND place = 'held' AND held_reason = :reason
-        AND cancel_requested_at IS NULL
-    ORDER BY id FOR UPDATE
-)
-UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
-held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
-    FROM now() - t.held_at)::float8) END,
-held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
-    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM probes p WHERE t.id = p.id RETURNING t.id;
-
--- _RUNNING_PROBES
--- Other services lease permits, too: those name no task.
-SELECT b.scope, b.name, p.permit FROM breaker b
-CROSS JOIN LATERAL jsonb_each_text(coalesce(b.machine -> 'permits', '{}')) AS p (permit, until)
-JOIN task_live t ON t.id =
-    CASE WHEN p.permit ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN p.permit::uuid END
-WHERE b.seen = 'half_open' AND b.scope <> 'worker' AND t.state = 'running'
-    AND p.until::float8 - extract(epoch FROM now())
-        < coalesce((b.policy ->> 'permit_seconds')::float8, :permit_seconds) / 2;
-
--- _FAIL_FAST
--- One probe of the index for each type: what is held of others, however much, is not looked at. Only a range with an
--- order makes the planner take the index: 0.3 ms with 100,000 of others, 59 ms by equality.
-SELECT t.id, t.attempt, t.dispatch = 0 AS never_sent FROM unnest(CAST(:task_types AS text[])) AS known (task_type)
-CROSS JOIN LATERAL (
-    SELECT id, attempt, dispatch FROM task_live
-    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
-        AND task_type BETWEEN known.task_type AND known.task_type
-        AND NOT id = ANY(CAST(:spared AS uuid[]))
-    ORDER BY task_type LIMIT :most) AS t
-LIMIT :most;
-
--- _BLOCKING
-SELECT scope, name, seen, CASE b.seen WHEN 'open' THEN b.turns_at
-    WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
-        to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
-        CASE b.machine ->> 'state' WHEN 'open' THEN to_timestamp((b.machine ->> 'retry_at')::float8) END) END
-END AS lets_through_at, seen = 'half_open'
-        AND NOT EXISTS (SELECT FROM task_live t
-            WHERE t.place = 'held' AND t.held_reason = 'breaker:' || b.scope || ':' || b.name)
-        AND (SELECT count(*) FROM jsonb_each_text(coalesce(b.machine -> 'permits', '{}')) p
-            WHERE p.value::float8 > extract(epoch FROM now()))
-            < coalesce((b.policy ->> 'half_open_permits')::int, :permits) AS lacks_probes
-    FROM breaker b
-    WHERE seen <> 'closed' AND seen <> 'disabled' AND scope <> 'worker' ORDER BY scope, name;
-
--- _ANY_BLOCKING
-SELECT EXISTS (SELECT FROM breaker WHERE seen <> 'closed' AND seen <> 'disabled' AND scope <> 'worker');
+-- _NOW
+SELECT extract(epoch FROM clock_timestamp())::float8;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/leadership.py
@@ -884,32 +390,138 @@ RETURNING name;
 UPDATE leader SET expires_at = now() WHERE name = :name AND holder = ANY(CAST(:ours AS text[]));
 
 ----------------------------------------------------------------------------------------------------------------------
--- store/left_out.py
--- What the recorder left out of the event streams: counted with the position that passed it, so each entry once.
+-- store/lost/missing.py
+-- Sent tasks whose message has left its list: fetched, running, finished and not recorded yet, or lost.
 
--- _ADD
-INSERT INTO left_out_event AS old (reason, entries, last_stream, last_id, last_detail) SELECT reason, entries,
-    :stream, last_id, last_detail FROM unnest(CAST(:reason AS text[]), CAST(:entries AS bigint[]),
-    CAST(:last_id AS text[]), CAST(:last_detail AS text[])) AS rows (reason, entries, last_id, last_detail)
-ON CONFLICT (reason) DO UPDATE SET entries = old.entries + excluded.entries, last_at = now(),
-    last_stream = excluded.last_stream, last_id = excluded.last_id, last_detail = excluded.last_detail;
+-- _LOWEST
+SELECT l.queue, l.priority, extract(epoch FROM t.sent_at)::float8 AS sent_at FROM unnest(CAST(:queue AS text[]),
+    CAST(:priority AS smallint[]), CAST(:since AS float8[]), CAST(:before AS float8[])) AS l (queue, priority, since,
+    before) CROSS JOIN LATERAL (SELECT sent_at FROM task_live WHERE place = 'sent' AND queue = l.queue
+    AND priority = l.priority AND sent_at >= to_timestamp(l.since) ORDER BY sent_at LIMIT 1) AS t;
 
--- _COUNTS
-SELECT reason, entries FROM left_out_event;
+-- _UNSTARTED
+SELECT t.* FROM unnest(CAST(:queue AS text[]), CAST(:priority AS smallint[]), CAST(:since AS float8[]),
+    CAST(:before AS float8[])) AS l (queue, priority, since, before)
+CROSS JOIN LATERAL (
+    SELECT id, attempt, dispatch, queue, worker, sent_epoch, extract(epoch FROM sent_at)::float8 AS sent_at
+    FROM task_live
+    WHERE place = 'sent' AND queue = l.queue AND priority = l.priority AND sent_at >= to_timestamp(l.since)
+        AND sent_at < to_timestamp(l.before) AND state = 'queued' AND sent_epoch <= :epoch
+    ORDER BY task_live.sent_at LIMIT :most
+) AS t;
 
--- _RECENT
-SELECT coalesce(sum(entries), 0)::bigint AS entries FROM left_out_event
-HAVING max(last_at) > now() - CAST(:seconds AS float8) * interval '1 second';
+-- _RUNNING
+SELECT t.* FROM unnest(CAST(:queue AS text[]), CAST(:priority AS smallint[]), CAST(:since AS float8[]),
+    CAST(:before AS float8[])) AS l (queue, priority, since, before)
+CROSS JOIN LATERAL (
+    SELECT id, attempt, dispatch, queue, worker, sent_epoch, extract(epoch FROM sent_at)::float8 AS sent_at
+    FROM task_live
+    WHERE place = 'sent' AND queue = l.queue AND priority = l.priority AND sent_at >= to_timestamp(l.since)
+        AND sent_at < to_timestamp(l.before) AND state = 'running'
+    ORDER BY task_live.sent_at LIMIT :most
+) AS t;
+
+-- _OVER
+SELECT e.id, e.dispatch FROM unnest(CAST(:id AS uuid[]), CAST(:dispatch AS integer[])) AS e (id, dispatch)
+LEFT JOIN task_live t ON t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
+WHERE t.id IS NULL OR t.dispatch > e.dispatch OR t.place <> 'sent';
+
+-- _UNFINISHED
+SELECT id FROM task_live WHERE id = ANY(CAST(:id AS uuid[]));
 
 ----------------------------------------------------------------------------------------------------------------------
--- store/locking.py
--- The order in which rows of ``task_live`` are locked, so that nobody waits for each other in a circle.
+-- store/lost/rescuing.py
+-- Attempts that ended with their worker: their rows wait again, or end when that happened too often.
+
+-- _OF_WORKERS
+SELECT id, attempt, worker FROM task_live
+WHERE place = 'sent' AND state = 'running' AND worker = ANY(CAST(:workers AS text[])) LIMIT :most;
 
 -- _LOCK
-SELECT FROM task_live WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE;
+SELECT t.id, t.attempt, t.interrupted_in_a_row >= :most_in_a_row
+    AND NOT t.worker = ANY(CAST(:stopped AS text[])) AS last FROM task_live t JOIN unnest(CAST(:id AS uuid[]),
+    CAST(:attempt AS smallint[])) AS e (id, attempt) USING (id)
+WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.state = 'running' AND t.attempt = e.attempt
+ORDER BY t.id FOR UPDATE OF t;
+
+-- _INTERRUPT
+-- ``due_at`` stays: a task that lost its worker goes before those that became due later.
+UPDATE task_live t SET interruptions = t.interruptions + 1, progress = NULL,
+    interrupted_in_a_row = t.interrupted_in_a_row + CASE WHEN t.worker = ANY(CAST(:stopped AS text[])) THEN 0
+        ELSE 1 END,
+    state = CASE WHEN t.interrupted_in_a_row = :most_in_a_row - 1
+        AND NOT t.worker = ANY(CAST(:stopped AS text[])) THEN 'held' ELSE 'queued' END,
+    place = CASE WHEN t.interrupted_in_a_row = :most_in_a_row - 1
+        AND NOT t.worker = ANY(CAST(:stopped AS text[])) THEN 'held' ELSE 'waiting' END,
+    held_reason = CASE WHEN t.interrupted_in_a_row = :most_in_a_row - 1
+        AND NOT t.worker = ANY(CAST(:stopped AS text[])) THEN :quarantine END,
+    held_at = CASE WHEN t.interrupted_in_a_row = :most_in_a_row - 1
+        AND NOT t.worker = ANY(CAST(:stopped AS text[])) THEN now() END,
+    sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
+    THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
+WHERE t.id = ANY(CAST(:id AS uuid[]))
+RETURNING t.id, t.task_type, t.queue, t.attempt, t.worker, t.started_at, now() AS at, t.state;
+
+-- _STOP
+-- Not among the interruptions in a row: that somebody stopped its node says nothing against a task.
+UPDATE task_live t SET state = 'queued', place = 'waiting', progress = NULL, interruptions = t.interruptions + 1,
+    sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
+    THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
+FROM unnest(CAST(:id AS uuid[]), CAST(:attempt AS smallint[])) AS e (id, attempt)
+WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND t.state = 'running' AND t.attempt = e.attempt
+RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
+    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state;
 
 ----------------------------------------------------------------------------------------------------------------------
--- store/metrics.py
+-- store/lost/unclaimed.py
+-- Sendings of tasks that no worker claimed: the task is sent again, but not for ever.
+
+-- _TAKE_BACK
+-- Of the sending that was told of: a newer one may be about to run.
+WITH lost AS (SELECT e.* FROM task_live t JOIN unnest(CAST(:id AS uuid[]), CAST(:dispatch AS integer[]),
+    CAST(:weight AS real[]), CAST(:reason AS text[])) AS e (id, dispatch, weight, reason) USING (id)
+    WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch
+    ORDER BY t.id FOR UPDATE OF t
+)
+UPDATE task_live t SET
+    unclaimed = t.unclaimed + l.weight,
+    unclaimed_reason = coalesce(l.reason, t.unclaimed_reason),
+    state = CASE WHEN t.unclaimed + l.weight >= :most THEN 'held' ELSE 'queued' END,
+    place = CASE WHEN t.unclaimed + l.weight >= :most THEN 'held' ELSE 'waiting' END,
+    held_reason = CASE WHEN t.unclaimed + l.weight >= :most THEN 'unclaimed' END,
+    held_at = CASE WHEN t.unclaimed + l.weight >= :most THEN now() END
+FROM lost l WHERE t.id = l.id AND t.id = ANY(CAST(:id AS uuid[]))
+RETURNING t.id, t.dispatch;
+
+-- _SPENT
+SELECT id, attempt FROM task_live
+WHERE place = 'held' AND held_reason = 'unclaimed' AND cancel_requested_at IS NULL LIMIT :most;
+
+-- _FAIL
+-- The first attempt did not start in time, whenever another does.
+WITH spent AS (SELECT t.id, t.sla_met, t.unclaimed_reason FROM task_live t JOIN unnest(CAST(:id AS uuid[]),
+    CAST(:attempt AS smallint[])) AS e (id, attempt) USING (id)
+    WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'held' AND t.held_reason = 'unclaimed'
+        AND t.attempt = e.attempt AND t.cancel_requested_at IS NULL
+    ORDER BY t.id FOR UPDATE OF t
+)
+UPDATE task_live t SET
+    state = 'retrying', place = 'asleep', due_at = now(), attempt = t.attempt + 1, progress = NULL,
+    held_reason = NULL, held_at = NULL, held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0
+        ELSE greatest(0, extract(epoch FROM now() - t.held_at)::float8) END,
+    held_wait_seconds = 0, unclaimed = 0, unclaimed_reason = NULL,
+    sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 0 THEN false END)
+FROM spent s WHERE t.id = s.id AND t.id = ANY(CAST(:id AS uuid[]))
+RETURNING t.id, t.task_type, t.queue, t.attempt, t.sent_at, now() AS at,
+    t.attempt - t.interruptions AS tries, t.attempt - t.interruptions < t.max_attempts AS is_followed, t.state,
+    s.sla_met IS NULL AND t.sla_met IS NOT NULL AS has_missed, s.unclaimed_reason AS reason;
+
+-- _RETRY
+UPDATE task_live t SET due_at = e.at FROM unnest(CAST(:id AS uuid[]), CAST(:at AS timestamptz[])) AS e (id, at)
+    WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]));
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/metrics/counters.py
 -- Counters of ``TaskMetrics``: deltas written with what they count, folded by a leader (``watching`` reads them).
 
 -- _ADD
@@ -984,827 +596,7 @@ DELETE FROM task_metrics WHERE (minute, task_type, queue) IN (
 RETURNING *, date_trunc('day', minute, 'UTC') AS day;
 
 ----------------------------------------------------------------------------------------------------------------------
--- store/missing.py
--- Sent tasks whose message has left its list: fetched, running, finished and not recorded yet, or lost.
-
--- _LOWEST
-SELECT l.queue, l.priority, extract(epoch FROM t.sent_at)::float8 AS sent_at FROM unnest(CAST(:queue AS text[]),
-    CAST(:priority AS smallint[]), CAST(:since AS float8[]), CAST(:before AS float8[])) AS l (queue, priority, since,
-    before) CROSS JOIN LATERAL (SELECT sent_at FROM task_live WHERE place = 'sent' AND queue = l.queue
-    AND priority = l.priority AND sent_at >= to_timestamp(l.since) ORDER BY sent_at LIMIT 1) AS t;
-
--- _UNSTARTED
-SELECT t.* FROM unnest(CAST(:queue AS text[]), CAST(:priority AS smallint[]), CAST(:since AS float8[]),
-    CAST(:before AS float8[])) AS l (queue, priority, since, before)
-CROSS JOIN LATERAL (
-    SELECT id, attempt, dispatch, queue, worker, sent_epoch, extract(epoch FROM sent_at)::float8 AS sent_at
-    FROM task_live
-    WHERE place = 'sent' AND queue = l.queue AND priority = l.priority AND sent_at >= to_timestamp(l.since)
-        AND sent_at < to_timestamp(l.before) AND state = 'queued' AND sent_epoch <= :epoch
-    ORDER BY task_live.sent_at LIMIT :most
-) AS t;
-
--- _RUNNING
-SELECT t.* FROM unnest(CAST(:queue AS text[]), CAST(:priority AS smallint[]), CAST(:since AS float8[]),
-    CAST(:before AS float8[])) AS l (queue, priority, since, before)
-CROSS JOIN LATERAL (
-    SELECT id, attempt, dispatch, queue, worker, sent_epoch, extract(epoch FROM sent_at)::float8 AS sent_at
-    FROM task_live
-    WHERE place = 'sent' AND queue = l.queue AND priority = l.priority AND sent_at >= to_timestamp(l.since)
-        AND sent_at < to_timestamp(l.before) AND state = 'running'
-    ORDER BY task_live.sent_at LIMIT :most
-) AS t;
-
--- _OVER
-SELECT e.id, e.dispatch FROM unnest(CAST(:id AS uuid[]), CAST(:dispatch AS integer[])) AS e (id, dispatch)
-LEFT JOIN task_live t ON t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
-WHERE t.id IS NULL OR t.dispatch > e.dispatch OR t.place <> 'sent';
-
--- _UNFINISHED
-SELECT id FROM task_live WHERE id = ANY(CAST(:id AS uuid[]));
-
-----------------------------------------------------------------------------------------------------------------------
--- store/outcomes.py
--- What attempts came to, by worker, for some minutes: to tell one that fails more than its peers.
-
--- _ADD
-INSERT INTO worker_outcome AS old (bucket, worker, task_type, calls, failures) SELECT bucket, worker, task_type,
-    calls, failures FROM unnest(CAST(:bucket AS timestamptz[]), CAST(:worker AS text[]), CAST(:task_type AS text[]),
-    CAST(:calls AS integer[]), CAST(:failures AS integer[])) AS rows (bucket, worker, task_type, calls, failures)
-ON CONFLICT (bucket, worker, task_type) DO UPDATE SET
-    calls = old.calls + excluded.calls, failures = old.failures + excluded.failures;
-
--- _WINDOW
-WITH recent AS (
-    SELECT * FROM worker_outcome WHERE bucket > now() - CAST(:seconds AS float8) * interval '1 second'
-)
-SELECT worker, task_type, extract(epoch FROM bucket)::float8, calls, failures FROM recent
-WHERE task_type IN (SELECT task_type FROM recent WHERE failures > 0);
-
--- _SINCE
-SELECT worker, task_type, extract(epoch FROM bucket)::float8, calls, failures FROM worker_outcome
-    WHERE bucket > to_timestamp(:since) - CAST(:bucket AS float8) * interval '1 second';
-
--- _ANY_FAILED
-SELECT EXISTS (SELECT FROM worker_outcome
-WHERE bucket > now() - CAST(:seconds AS float8) * interval '1 second' AND failures > 0);
-
--- _FORGET_OLD
-DELETE FROM worker_outcome WHERE (bucket, worker, task_type) IN (
-SELECT bucket, worker, task_type FROM worker_outcome
-    WHERE bucket < now() - CAST(:seconds AS float8) * interval '1 second'
-LIMIT :most FOR UPDATE SKIP LOCKED);
-
--- _FORGET_OF
-DELETE FROM worker_outcome WHERE (bucket, worker, task_type) IN (
-SELECT bucket, worker, task_type FROM worker_outcome WHERE worker = ANY(CAST(:workers AS text[]))
-LIMIT :most FOR UPDATE SKIP LOCKED);
-
-----------------------------------------------------------------------------------------------------------------------
--- store/partitions.py
--- Partitions of the finished tasks: one a day (UTC), by the time in the UUIDv7 id.
-
--- _LOCK
-SELECT pg_advisory_xact_lock(hashtext('pointsman partitions'));
-
--- _TODAY
-SELECT (now() AT TIME ZONE 'UTC')::date;
-
--- _THERE
--- NULL when there is none, without an error that would end the transaction.
-SELECT to_regclass(:name);
-
--- making, step 1
-CREATE TABLE task_day_20000101 (LIKE task INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
-
--- making, step 2
-LOCK TABLE task_default IN ACCESS EXCLUSIVE MODE;
-
--- making, step 3
-WITH moved AS (DELETE FROM task_default WHERE id >= '00dc6acf-ac00-0000-0000-000000000000'
-    AND id < '00dc6ff6-0800-0000-0000-000000000000' RETURNING *) INSERT INTO task_day_20000101 SELECT * FROM moved;
-
--- making, step 4
-ALTER TABLE task ATTACH PARTITION task_day_20000101 FOR VALUES
-    FROM ('00dc6acf-ac00-0000-0000-000000000000') TO ('00dc6ff6-0800-0000-0000-000000000000');
-
-----------------------------------------------------------------------------------------------------------------------
--- store/pausing.py
--- Which queues are paused. A row stays after a resume: its revision tells old news from new.
-
--- _SET
-INSERT INTO queue_pause AS old (queue, paused, revision, reason, actor)
-VALUES (:queue, :paused, 1, :reason, :actor)
-ON CONFLICT (queue) DO UPDATE SET paused = excluded.paused, revision = old.revision + 1,
-    reason = excluded.reason, actor = excluded.actor, changed_at = now()
-RETURNING queue, paused, revision, reason, actor, changed_at;
-
--- _ALL
-SELECT queue, paused, revision, reason, actor, changed_at FROM queue_pause ORDER BY queue;
-
--- _UNFINISHED
-SELECT count(*) FILTER (WHERE place = 'waiting') AS waiting,
-    count(*) FILTER (WHERE place = 'sent' AND state = 'queued') AS sent,
-    count(*) FILTER (WHERE state = 'running') AS running
-FROM task_live WHERE queue = :queue;
-
-----------------------------------------------------------------------------------------------------------------------
--- store/quarantine.py
--- Tasks that lost their worker again and again, and the queues that are kept empty while one of them runs alone.
-
--- _LOCK
-SELECT pg_advisory_xact_lock(hashtext('pointsman quarantine'));
-
--- _WAITING
-SELECT id, queue FROM task_live WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
-    AND NOT EXISTS (SELECT FROM quarantine_queue q WHERE q.task_id = task_live.id)
-ORDER BY due_at LIMIT :most;
-
--- _KEEP_EMPTY
--- All of them or none: a task whose pool is half empty would hold that half, and never run.
-INSERT INTO quarantine_queue (queue, task_id)
-    SELECT queue, CAST(:id AS uuid) FROM unnest(CAST(:queues AS text[])) AS kept (queue) WHERE NOT (
-    EXISTS (SELECT FROM task_live t WHERE t.place = 'sent' AND t.queue = ANY(CAST(:queues AS text[])))
-    OR EXISTS (SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = ANY(CAST(:queues AS text[]))
-        AND t.cancel_requested_at IS NULL)
-    OR EXISTS (SELECT FROM quarantine_queue q WHERE q.queue = ANY(CAST(:queues AS text[])))
-);
-
--- _LET_GO
--- What an API process published before it knew must have ended first.
-WITH alone AS (
-    SELECT t.id FROM task_live t WHERE t.place = 'held' AND t.held_reason = :reason
-        AND t.id IN (
-            SELECT task_id FROM quarantine_queue GROUP BY task_id
-            HAVING max(since) < now() - CAST(:settle AS float8) * interval '1 second')
-        AND NOT EXISTS (
-            SELECT FROM quarantine_queue q JOIN task_live o ON o.queue = q.queue AND o.place = 'sent'
-            WHERE q.task_id = t.id)
-    ORDER BY t.id FOR UPDATE OF t
-)
-UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
-held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
-    FROM now() - t.held_at)::float8) END,
-held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
-    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM alone a WHERE t.id = a.id;
-
--- _OPEN
--- A queue is not kept empty for a task that has ended, nor for ever for one that does not get its turn.
-DELETE FROM quarantine_queue q WHERE NOT EXISTS (
-SELECT FROM task_live t WHERE t.id = q.task_id AND (t.place IN ('waiting', 'sent')
-    OR t.held_reason = :reason AND q.since > now() - CAST(:patience AS float8) * interval '1 second'));
-
--- _KEPT
-SELECT queue, EXISTS (SELECT FROM task_live t WHERE t.id = q.task_id AND t.place = 'waiting' AND t.queue = q.queue)
-AS due FROM quarantine_queue q;
-
-----------------------------------------------------------------------------------------------------------------------
--- store/reading.py
--- Tasks as readers see them.
-
--- _BY_ID
-SELECT CAST(NULL AS timestamptz) AS finished_at, CAST(NULL AS float8) AS run_seconds,
-    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result, CASE
-    WHEN state = 'retrying' THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state = 'retrying' THEN (SELECT a.error_message
-    FROM task_attempt a WHERE a.task_id = task_live.id AND a.attempt = task_live.attempt) END AS error_message, CASE
-    WHEN state = 'retrying' THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_traceback, id, state, task_type, queue, priority, attempt,
-    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
-    cancel_requested_at, cancel_requested_by, replayed_from, held_at, held_wait_seconds, CASE WHEN place = 'held'
-    AND held_reason LIKE 'breaker:%' THEN (
-    SELECT CASE b.seen WHEN 'open' THEN b.turns_at
-    WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
-        to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
-        CASE b.machine ->> 'state' WHEN 'open' THEN to_timestamp((b.machine ->> 'retry_at')::float8) END) END
-END FROM breaker b
-    WHERE b.scope = split_part(held_reason, ':', 2) AND b.name = substr(held_reason, length(split_part(held_reason,
-        ':', 2)) + 10)
-) END AS retry_at, CAST(NULL AS uuid) AS replayed_as, now() AS read_at FROM task_live WHERE id = CAST(:id AS uuid)
-    UNION ALL
-    SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback, id,
-        state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings, dispatch,
-        sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at,
-        expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason,
-        held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from,
-        CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
-        CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
-        AND NOT r.undone) AS replayed_as, now() AS read_at FROM task WHERE id = CAST(:id AS uuid);
-
--- _LISTED_BY_ID
-SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task_type, queue, priority, attempt,
-    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
-    cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
-    WHEN octet_length(args) > 4096 THEN NULL ELSE args END AS args, CASE WHEN octet_length(kwargs) > 4096 THEN NULL
-    ELSE kwargs END AS kwargs, CASE WHEN octet_length(result) > 4096 THEN NULL ELSE result END AS result, CASE
-    WHEN octet_length(progress) > 4096 THEN NULL ELSE progress END AS progress, left(error_message,
-    1000) AS error_message, right(error_traceback, 2000) AS error_traceback, array_remove(ARRAY[CASE
-    WHEN octet_length(args) > 4096 THEN 'args' END, CASE WHEN octet_length(kwargs) > 4096 THEN 'kwargs' END, CASE
-    WHEN octet_length(result) > 4096 THEN 'result' END, CASE WHEN octet_length(progress) > 4096 THEN 'progress' END,
-    CASE WHEN octet_length(error_message) > octet_length(left(error_message, 1000)) THEN 'error.message' END, CASE
-    WHEN octet_length(error_traceback) > octet_length(right(error_traceback, 2000)) THEN 'error.traceback' END],
-    NULL) AS cut FROM (
-    SELECT CAST(NULL AS timestamptz) AS finished_at, CAST(NULL AS float8) AS run_seconds,
-        CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result, CASE
-        WHEN state = 'retrying' THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
-        AND a.attempt = task_live.attempt) END AS error_type, CASE
-        WHEN state = 'retrying' THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = task_live.id
-        AND a.attempt = task_live.attempt) END AS error_message, CASE
-        WHEN state = 'retrying' THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
-        AND a.attempt = task_live.attempt) END AS error_traceback, id, state, task_type, queue, priority, attempt,
-        max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-        requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-        worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
-        cancel_requested_at, cancel_requested_by, replayed_from, held_at, held_wait_seconds, CASE WHEN place = 'held'
-        AND held_reason LIKE 'breaker:%' THEN (
-    SELECT CASE b.seen WHEN 'open' THEN b.turns_at
-    WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
-        to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
-        CASE b.machine ->> 'state' WHEN 'open' THEN to_timestamp((b.machine ->> 'retry_at')::float8) END) END
-END FROM breaker b
-    WHERE b.scope = split_part(held_reason, ':', 2) AND b.name = substr(held_reason, length(split_part(held_reason,
-        ':', 2)) + 10)
-) END AS retry_at, CAST(NULL AS uuid) AS replayed_as, now() AS read_at FROM task_live WHERE id = CAST(:id AS uuid)
-    UNION ALL
-    SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback, id,
-        state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings, dispatch,
-        sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at,
-        expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason,
-        held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from,
-        CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
-        CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
-        AND NOT r.undone) AS replayed_as, now() AS read_at FROM task WHERE id = CAST(:id AS uuid)
-) AS found;
-
--- _ATTEMPTS
-SELECT attempt, worker, started_at, finished_at, run_seconds, error_type, error_message, error_traceback
-FROM task_attempt WHERE task_id = CAST(:id AS uuid) AND attempt > CAST(:after AS int) ORDER BY attempt LIMIT :most;
-
--- page_of (everything)
-SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task_type, queue, priority, attempt,
-    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
-    cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
-    WHEN octet_length(args) > 4096 THEN NULL ELSE args END AS args, CASE WHEN octet_length(kwargs) > 4096 THEN NULL
-    ELSE kwargs END AS kwargs, CASE WHEN octet_length(result) > 4096 THEN NULL ELSE result END AS result, CASE
-    WHEN octet_length(progress) > 4096 THEN NULL ELSE progress END AS progress, left(error_message,
-    1000) AS error_message, right(error_traceback, 2000) AS error_traceback, array_remove(ARRAY[CASE
-    WHEN octet_length(args) > 4096 THEN 'args' END, CASE WHEN octet_length(kwargs) > 4096 THEN 'kwargs' END, CASE
-    WHEN octet_length(result) > 4096 THEN 'result' END, CASE WHEN octet_length(progress) > 4096 THEN 'progress' END,
-    CASE WHEN octet_length(error_message) > octet_length(left(error_message, 1000)) THEN 'error.message' END, CASE
-    WHEN octet_length(error_traceback) > octet_length(right(error_traceback, 2000)) THEN 'error.traceback' END],
-    NULL) AS cut FROM (SELECT *, now() AS read_at FROM ((SELECT CAST(NULL AS timestamptz) AS finished_at,
-    CAST(NULL AS float8) AS run_seconds, CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result,
-    CASE WHEN state = 'retrying' THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state = 'retrying' THEN (SELECT a.error_message
-    FROM task_attempt a WHERE a.task_id = task_live.id AND a.attempt = task_live.attempt) END AS error_message, CASE
-    WHEN state = 'retrying' THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_traceback, id, state, task_type, queue, priority, attempt,
-    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
-    cancel_requested_at, cancel_requested_by, replayed_from, held_at, held_wait_seconds, CASE WHEN place = 'held'
-    AND held_reason LIKE 'breaker:%' THEN (
-    SELECT CASE b.seen WHEN 'open' THEN b.turns_at
-    WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
-        to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
-        CASE b.machine ->> 'state' WHEN 'open' THEN to_timestamp((b.machine ->> 'retry_at')::float8) END) END
-END FROM breaker b
-    WHERE b.scope = split_part(held_reason, ':', 2) AND b.name = substr(held_reason, length(split_part(held_reason,
-        ':', 2)) + 10)
-) END AS retry_at, CAST(NULL AS uuid) AS replayed_as FROM task_live  ORDER BY id DESC
-    LIMIT :most) UNION ALL (SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message,
-    error_traceback, id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings,
-    dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at,
-    scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason,
-    held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from,
-    CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
-    CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
-    AND NOT r.undone) AS replayed_as FROM task  ORDER BY id DESC LIMIT :most)) AS sides ORDER BY id DESC
-    LIMIT :most) AS found ORDER BY id DESC;
-
--- page_of (unfinished)
-SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task_type, queue, priority, attempt,
-    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
-    cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
-    WHEN octet_length(args) > 4096 THEN NULL ELSE args END AS args, CASE WHEN octet_length(kwargs) > 4096 THEN NULL
-    ELSE kwargs END AS kwargs, CASE WHEN octet_length(result) > 4096 THEN NULL ELSE result END AS result, CASE
-    WHEN octet_length(progress) > 4096 THEN NULL ELSE progress END AS progress, left(error_message,
-    1000) AS error_message, right(error_traceback, 2000) AS error_traceback, array_remove(ARRAY[CASE
-    WHEN octet_length(args) > 4096 THEN 'args' END, CASE WHEN octet_length(kwargs) > 4096 THEN 'kwargs' END, CASE
-    WHEN octet_length(result) > 4096 THEN 'result' END, CASE WHEN octet_length(progress) > 4096 THEN 'progress' END,
-    CASE WHEN octet_length(error_message) > octet_length(left(error_message, 1000)) THEN 'error.message' END, CASE
-    WHEN octet_length(error_traceback) > octet_length(right(error_traceback, 2000)) THEN 'error.traceback' END],
-    NULL) AS cut FROM (SELECT *, now() AS read_at FROM ((SELECT CAST(NULL AS timestamptz) AS finished_at,
-    CAST(NULL AS float8) AS run_seconds, CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result,
-    CASE WHEN state = 'retrying' THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state = 'retrying' THEN (SELECT a.error_message
-    FROM task_attempt a WHERE a.task_id = task_live.id AND a.attempt = task_live.attempt) END AS error_message, CASE
-    WHEN state = 'retrying' THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_traceback, id, state, task_type, queue, priority, attempt,
-    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
-    cancel_requested_at, cancel_requested_by, replayed_from, held_at, held_wait_seconds, CASE WHEN place = 'held'
-    AND held_reason LIKE 'breaker:%' THEN (
-    SELECT CASE b.seen WHEN 'open' THEN b.turns_at
-    WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
-        to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
-        CASE b.machine ->> 'state' WHEN 'open' THEN to_timestamp((b.machine ->> 'retry_at')::float8) END) END
-END FROM breaker b
-    WHERE b.scope = split_part(held_reason, ':', 2) AND b.name = substr(held_reason, length(split_part(held_reason,
-        ':', 2)) + 10)
-) END AS retry_at, CAST(NULL AS uuid) AS replayed_as FROM task_live WHERE state = :state AND NOT EXISTS (SELECT
-    FROM replayed_task r WHERE r.task_id = id AND NOT r.undone) ORDER BY id DESC LIMIT :most)) AS sides
-    ORDER BY id DESC LIMIT :most) AS found ORDER BY id DESC;
-
--- page_of (by all that is asked)
-SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task_type, queue, priority, attempt,
-    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
-    cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
-    WHEN octet_length(args) > 4096 THEN NULL ELSE args END AS args, CASE WHEN octet_length(kwargs) > 4096 THEN NULL
-    ELSE kwargs END AS kwargs, CASE WHEN octet_length(result) > 4096 THEN NULL ELSE result END AS result, CASE
-    WHEN octet_length(progress) > 4096 THEN NULL ELSE progress END AS progress, left(error_message,
-    1000) AS error_message, right(error_traceback, 2000) AS error_traceback, array_remove(ARRAY[CASE
-    WHEN octet_length(args) > 4096 THEN 'args' END, CASE WHEN octet_length(kwargs) > 4096 THEN 'kwargs' END, CASE
-    WHEN octet_length(result) > 4096 THEN 'result' END, CASE WHEN octet_length(progress) > 4096 THEN 'progress' END,
-    CASE WHEN octet_length(error_message) > octet_length(left(error_message, 1000)) THEN 'error.message' END, CASE
-    WHEN octet_length(error_traceback) > octet_length(right(error_traceback, 2000)) THEN 'error.traceback' END],
-    NULL) AS cut FROM (SELECT *, now() AS read_at FROM ((SELECT finished_at, run_seconds, queue_wait_seconds, result,
-    error_type, error_message, error_traceback, id, state, task_type, queue, priority, attempt, max_attempts,
-    interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds,
-    delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags,
-    traceparent, dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
-    replayed_from, CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
-    CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
-    AND NOT r.undone) AS replayed_as FROM task WHERE queue = :queue AND task_type = :task_type
-    AND error_type = :error_type AND EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id AND NOT r.undone)
-    AND tags @> ANY(CAST(CAST(:tags_0 AS text[]) AS jsonb[])) AND id < CAST(:below AS uuid)
-    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND submitted_at < :submitted_before
-    AND id < CAST(:highest AS uuid) ORDER BY id DESC LIMIT :most)) AS sides ORDER BY id DESC LIMIT :most) AS found
-    ORDER BY id DESC;
-
-----------------------------------------------------------------------------------------------------------------------
--- store/recording.py
--- What the recorder writes: one transaction moves the rows, the counters and the position together, or nothing.
-
--- _PASS
-UPDATE recorder_position SET last_id = :new, moved_at = now() WHERE stream = :stream AND last_id = :old;
-
--- _BEGIN
--- ``t.id = ANY(...)`` beside the join keeps the plan on the primary key whatever the planner believes of the table's
--- size: measured in docs/decisions/0001-store-layout.md.
-UPDATE task_live t SET state = 'running', place = 'sent', held_reason = NULL, held_at = NULL, attempt = e.attempt,
-    started_at = e.at, worker = e.worker, unclaimed = 0, cancel_requested_at = CASE
-    WHEN t.cancel_grace_seconds IS NOT NULL THEN t.cancel_requested_at END FROM unnest(CAST(:id AS uuid[]),
-    CAST(:attempt AS smallint[]), CAST(:at AS timestamptz[]), CAST(:worker AS text[])) AS e (id, attempt, at, worker)
-WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
-    AND t.attempt < e.attempt AND t.state NOT IN ('scheduled')
-RETURNING t.id, t.task_type, t.queue, true AS first_seen, t.attempt,
-    CASE WHEN e.at IS NOT NULL THEN greatest(0, extract(epoch
-        FROM e.at - t.due_at) - t.held_wait_seconds)::float8 END AS queue_wait_seconds,
-    CASE WHEN e.at IS NOT NULL THEN greatest(0, extract(epoch
-        FROM e.at - t.due_at) - t.held_wait_seconds)::float8 END <= t.sla_seconds AS sla_met, t.state;
-
--- _RETRY
-UPDATE task_live t SET state = 'retrying', place = 'asleep', due_at = e.retry_at, progress = NULL,
-    interrupted_in_a_row = 0, held_wait_seconds = 0, sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
-    THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
-FROM unnest(CAST(:id AS uuid[]), CAST(:attempt AS smallint[]), CAST(:retry_at AS timestamptz[]),
-    CAST(:max_attempts AS integer[])) AS e (id, attempt, retry_at, max_attempts)
-WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
-    AND t.state = 'running' AND t.attempt = e.attempt AND e.retry_at IS NOT NULL
-        AND e.attempt - t.interruptions < coalesce(e.max_attempts, t.max_attempts) AND t.cancel_requested_at IS NULL
-RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
-    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state;
-
--- _PROGRESS
--- Of an attempt that has ended meanwhile nobody wants to know how far it was.
-UPDATE task_live t SET progress = e.progress FROM unnest(CAST(:id AS uuid[]), CAST(:attempt AS smallint[]),
-    CAST(:progress AS text[])) AS e (id, attempt, progress)
-WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND t.state = 'running' AND t.attempt = e.attempt;
-
--- _ATTEMPTS
--- One that was kept already was reported again.
-INSERT INTO task_attempt (task_id, attempt, worker, started_at, finished_at, run_seconds, error_type, error_message,
-    error_traceback) SELECT * FROM unnest(CAST(:task_id AS uuid[]), CAST(:attempt AS smallint[]),
-    CAST(:worker AS text[]), CAST(:started_at AS timestamptz[]), CAST(:finished_at AS timestamptz[]),
-    CAST(:run_seconds AS float8[]), CAST(:error_type AS text[]), CAST(:error_message AS text[]),
-    CAST(:error_traceback AS text[])) AS rows (task_id, attempt, worker, started_at, finished_at, run_seconds,
-    error_type, error_message, error_traceback) ON CONFLICT DO NOTHING;
-
--- _ASK
--- Only the sending that was dropped: a later one may have been claimed.
-UPDATE task_live t SET place = 'waiting' FROM unnest(CAST(:id AS uuid[]), CAST(:dispatch AS integer[])) AS e (id,
-    dispatch)
-WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
-    AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch;
-
--- _HOLD
-UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = e.reason
-    FROM unnest(CAST(:id AS uuid[]), CAST(:dispatch AS integer[]), CAST(:reason AS text[])) AS e (id, dispatch,
-    reason)
-WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
-    AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch;
-
--- _BLOCK
-UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = 'breaker:' || e.breaker,
-    progress = NULL,
-    interruptions = t.interruptions + 1,
-    dependencies = CASE WHEN e.breaker LIKE 'dependency:%' AND cardinality(coalesce(t.dependencies, '{}')) < 100
-        THEN array_append(array_remove(t.dependencies, substr(e.breaker, 12)), substr(e.breaker, 12))
-        ELSE t.dependencies END,
-    sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
-    THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
-FROM unnest(CAST(:id AS uuid[]), CAST(:attempt AS smallint[]), CAST(:breaker AS text[])) AS e (id, attempt, breaker)
-WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND t.state = 'running' AND t.attempt = e.attempt
-RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
-    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state;
-
--- _NATIVE
-INSERT INTO native_run (task_id, task_type, queue, worker, state, run_seconds, finished_at, error_type, error_message,
-    error_traceback) SELECT * FROM unnest(CAST(:task_id AS text[]), CAST(:task_type AS text[]),
-    CAST(:queue AS text[]), CAST(:worker AS text[]), CAST(:state AS text[]), CAST(:run_seconds AS float8[]),
-    CAST(:finished_at AS timestamptz[]), CAST(:error_type AS text[]), CAST(:error_message AS text[]),
-    CAST(:error_traceback AS text[])) AS rows (task_id, task_type, queue, worker, state, run_seconds, finished_at,
-    error_type, error_message, error_traceback);
-
-----------------------------------------------------------------------------------------------------------------------
--- store/replaying.py
--- Ended tasks run again, each as a new task, and each at most once: ``replayed_task`` is the fence.
-
--- _REPLAY
--- ``replayed_task`` decides: of two who ask for the same task at once, one inserts it, and the other passes over it. The
--- due times of a rate are given out by the order of submission.
-WITH asked AS (SELECT * FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) AS rows (old, new)), claimed AS (
-    INSERT INTO replayed_task (task_id, replayed_as, replay_id)
-    SELECT asked.old, asked.new, CAST(:replay AS uuid) FROM asked JOIN task t ON t.id = asked.old
-    WHERE t.state = ANY(CAST(:states AS text[])) AND t.queue = ANY(CAST(:queues AS text[]))
-    ORDER BY asked.old
-    ON CONFLICT DO NOTHING
-    RETURNING task_id, replayed_as
-), placed AS (
-    SELECT task_id, replayed_as, now() + coalesce((row_number() OVER (ORDER BY replayed_as) - 1)
-        / CAST(:rate AS float8), 0) * interval '1 second' AS due_at
-    FROM claimed
-), again AS (
-    SELECT CAST(NULL AS integer) AS sent_epoch, CAST(p.replayed_as AS uuid) AS id, t.task_type, t.queue, t.priority,
-        t.max_attempts, t.sla_seconds, t.timeout_seconds, t.requested_timeout_seconds,
-        CAST(NULL AS float8) AS delay_seconds, CAST(CASE
-        WHEN p.due_at > now() THEN p.due_at END AS timestamptz) AS scheduled_at,
-        CAST(NULL AS timestamptz) AS expires_at, CAST(:caller AS text) AS caller, t.args, t.kwargs, t.tags,
-        CAST(:traceparent AS text) AS traceparent, t.dependencies, t.id AS replayed_from FROM placed p
-        JOIN task t ON t.id = p.task_id
-)
-, stored AS (
-    INSERT INTO task_live (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
-        dependencies, replayed_from, submitted_at, due_at, dispatch, state, place)
-    SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
-        dependencies, replayed_from, now(), due_at, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
-        CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,
-        CASE WHEN due_at > now() THEN 'asleep' WHEN sent_epoch IS NULL THEN 'waiting' ELSE 'sent' END
-    FROM (
-        SELECT *, greatest(now(), coalesce(scheduled_at, now() + delay_seconds * interval '1 second')) AS due_at
-        FROM again
-    ) AS due
-)
-, boxed AS (
-    INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM again WHERE sent_epoch IS NOT NULL GROUP BY queue
-    RETURNING id
-)
-, counted AS (
-    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted)
-    SELECT task_type, queue, date_trunc('minute', now()), count(*) FROM again GROUP BY task_type, queue
-)
-SELECT count(*) AS tasks, max(due_at) AS last_due_at FROM placed;
-
--- _REPLAYED_AS
-SELECT replayed_as, undone FROM replayed_task WHERE task_id = CAST(:id AS uuid);
-
--- _KEEP
-INSERT INTO replay (id, caller, wanted, rate_per_second, matched, tasks, last_due_at)
-VALUES (:id, :caller, CAST(:wanted AS jsonb), :rate, :matched, :tasks, :last_due_at);
-
--- _FIND
-SELECT id, requested_at, wanted, rate_per_second, matched, tasks, last_due_at FROM replay WHERE id = CAST(:id AS uuid);
-
--- _NEWEST
-SELECT id, requested_at, wanted, rate_per_second, matched, tasks, last_due_at FROM replay
-    WHERE CAST(:below AS uuid) IS NULL OR id < CAST(:below AS uuid) ORDER BY id DESC LIMIT :most;
-
--- _STATES
-SELECT state, count(*) AS tasks FROM (
-    SELECT t.state FROM replayed_task r JOIN task_live t ON t.id = r.replayed_as
-    WHERE r.replay_id = :id AND NOT r.undone
-    UNION ALL
-    SELECT t.state FROM replayed_task r
-    JOIN task t ON t.id = CASE WHEN r.undone THEN r.task_id ELSE r.replayed_as END
-    WHERE r.replay_id = :id
-) AS every GROUP BY state;
-
--- _WITHDRAW
--- One that has started goes on: a replay that is undone takes back what nobody has begun.
-WITH withdrawn AS (
-    SELECT t.id FROM task_live t JOIN replayed_task r ON r.replayed_as = t.id
-    WHERE r.replay_id = CAST(:id AS uuid) AND NOT r.undone AND t.attempt = 0 AND t.state <> 'running'
-        AND t.cancel_requested_at IS NULL
-    ORDER BY t.id FOR UPDATE OF t
-)
-UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM withdrawn w WHERE t.id = w.id;
-
--- _REINSTATE
--- Of the two only one may run again: whoever was retried first keeps that.
-WITH undone AS (
-    INSERT INTO replayed_task (task_id, replayed_as, replay_id, undone)
-    SELECT r.replayed_as, r.task_id, r.replay_id, true FROM replayed_task r JOIN task t ON t.id = r.replayed_as
-    WHERE r.replay_id = CAST(:id AS uuid) AND NOT r.undone AND t.state = 'cancelled' AND t.attempt = 0
-    ORDER BY r.replayed_as
-    ON CONFLICT DO NOTHING
-    RETURNING task_id, replayed_as
-)
-DELETE FROM replayed_task r USING undone u WHERE r.task_id = u.replayed_as AND r.replayed_as = u.task_id;
-
-----------------------------------------------------------------------------------------------------------------------
--- store/rescuing.py
--- Attempts that ended with their worker: their rows wait again, or end when that happened too often.
-
--- _OF_WORKERS
-SELECT id, attempt, worker FROM task_live
-WHERE place = 'sent' AND state = 'running' AND worker = ANY(CAST(:workers AS text[])) LIMIT :most;
-
--- _LOCK
-SELECT t.id, t.attempt, t.interrupted_in_a_row >= :most_in_a_row
-    AND NOT t.worker = ANY(CAST(:stopped AS text[])) AS last FROM task_live t JOIN unnest(CAST(:id AS uuid[]),
-    CAST(:attempt AS smallint[])) AS e (id, attempt) USING (id)
-WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.state = 'running' AND t.attempt = e.attempt
-ORDER BY t.id FOR UPDATE OF t;
-
--- _INTERRUPT
--- ``due_at`` stays: a task that lost its worker goes before those that became due later.
-UPDATE task_live t SET interruptions = t.interruptions + 1, progress = NULL,
-    interrupted_in_a_row = t.interrupted_in_a_row + CASE WHEN t.worker = ANY(CAST(:stopped AS text[])) THEN 0
-        ELSE 1 END,
-    state = CASE WHEN t.interrupted_in_a_row = :most_in_a_row - 1
-        AND NOT t.worker = ANY(CAST(:stopped AS text[])) THEN 'held' ELSE 'queued' END,
-    place = CASE WHEN t.interrupted_in_a_row = :most_in_a_row - 1
-        AND NOT t.worker = ANY(CAST(:stopped AS text[])) THEN 'held' ELSE 'waiting' END,
-    held_reason = CASE WHEN t.interrupted_in_a_row = :most_in_a_row - 1
-        AND NOT t.worker = ANY(CAST(:stopped AS text[])) THEN :quarantine END,
-    held_at = CASE WHEN t.interrupted_in_a_row = :most_in_a_row - 1
-        AND NOT t.worker = ANY(CAST(:stopped AS text[])) THEN now() END,
-    sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
-    THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
-WHERE t.id = ANY(CAST(:id AS uuid[]))
-RETURNING t.id, t.task_type, t.queue, t.attempt, t.worker, t.started_at, now() AS at, t.state;
-
--- _STOP
--- Not among the interruptions in a row: that somebody stopped its node says nothing against a task.
-UPDATE task_live t SET state = 'queued', place = 'waiting', progress = NULL, interruptions = t.interruptions + 1,
-    sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
-    THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
-FROM unnest(CAST(:id AS uuid[]), CAST(:attempt AS smallint[])) AS e (id, attempt)
-WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND t.state = 'running' AND t.attempt = e.attempt
-RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
-    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state;
-
-----------------------------------------------------------------------------------------------------------------------
--- store/retention.py
--- Finished tasks leave by age: whole days at once, and what hangs on them after that.
-
--- _WAIT_NO_LONGER
-SET LOCAL lock_timeout = 200;
-
--- _CUTOFF
-SELECT now() - CAST(:days AS float8) * interval '1 day';
-
--- _PARTITIONS
-SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-WHERE i.inhparent = 'task'::regclass AND starts_with(c.relname, :prefix) ORDER BY c.relname;
-
--- _DEFAULT_ROWS
-DELETE FROM task_default WHERE id IN (SELECT id FROM task_default WHERE finished_at < :cutoff LIMIT :most);
-
--- _ATTEMPTS
--- The bound beside the join keeps the planner from opening the days that are kept.
-DELETE FROM task_attempt WHERE (task_id, attempt) IN (
-SELECT a.task_id, a.attempt FROM task_attempt a WHERE a.task_id < CAST(:low AS uuid)
-    AND NOT EXISTS (SELECT FROM task t WHERE t.id = a.task_id AND t.id < CAST(:low AS uuid))
-    AND NOT EXISTS (SELECT FROM task_live t WHERE t.id = a.task_id)
-LIMIT :most);
-
--- _REPLAYED
--- Who was run again once is not run again, as long as it is there.
-DELETE FROM replayed_task WHERE task_id IN (
-SELECT r.task_id FROM replayed_task r WHERE r.task_id < CAST(:low AS uuid)
-    AND NOT EXISTS (SELECT FROM task t WHERE t.id = r.task_id AND t.id < CAST(:low AS uuid))
-LIMIT :most);
-
--- _REPLAYS
-DELETE FROM replay WHERE id IN (
-SELECT id FROM replay r WHERE requested_at < :cutoff
-    AND NOT EXISTS (SELECT FROM replayed_task t WHERE t.replay_id = r.id)
-LIMIT :most);
-
--- _TRANSITIONS
-DELETE FROM breaker_transition WHERE at < :cutoff
-AND id IN (SELECT id FROM breaker_transition ORDER BY id LIMIT :most);
-
--- _DELIVERIES
--- What is still to be sent of an alert that ended stays, as its message is its own.
-DELETE FROM alert_delivery WHERE id IN (
-SELECT id FROM alert_delivery WHERE id < CAST(:low AS uuid) AND status <> 'pending' ORDER BY id LIMIT :most);
-
--- _ALERTS
-DELETE FROM alert WHERE id IN (
-SELECT id FROM alert WHERE resolved_at < :cutoff ORDER BY resolved_at LIMIT :most);
-
--- _SILENCES
-DELETE FROM alert_silence WHERE id IN (SELECT id FROM alert_silence WHERE until < :cutoff LIMIT :most);
-
--- _NATIVE
-DELETE FROM native_run WHERE id IN (
-SELECT id FROM native_run WHERE finished_at < :cutoff ORDER BY finished_at LIMIT :most);
-
--- dropping_of (lock)
-LOCK TABLE task_day_20000101 IN SHARE MODE;
-
--- dropping_of (ended_later)
-SELECT id FROM task_day_20000101 WHERE id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid)
-    AND finished_at >= :before
-LIMIT :most;
-
--- dropping_of (detach)
-ALTER TABLE task DETACH PARTITION task_day_20000101;
-
--- dropping_of (keep)
-INSERT INTO task (finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback,
-    id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings, dispatch,
-    sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at,
-    expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds,
-    sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from) SELECT finished_at, run_seconds,
-    queue_wait_seconds, result, error_type, error_message, error_traceback, id, state, task_type, queue, priority,
-    attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
-    cancel_requested_at, cancel_requested_by, replayed_from FROM task_day_20000101
-    WHERE id = ANY(CAST(:ids AS uuid[]));
-
--- dropping_of (drop)
-DROP TABLE task_day_20000101;
-
-----------------------------------------------------------------------------------------------------------------------
--- store/shape.py
--- Whether a database has everything that the models need, whatever revision it says it is at.
-
--- _THERE
--- Some 400 rows of the system catalogues, in milliseconds.
-WITH ours AS (
-    SELECT name, to_regclass(quote_ident(name)) AS oid FROM unnest(CAST(:tables AS text[])) AS t (name)
-)
-SELECT 'column' AS kind, o.name AS of, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type
-FROM ours o JOIN pg_attribute a ON a.attrelid = o.oid AND a.attnum > 0 AND NOT a.attisdropped
-UNION ALL
-SELECT 'index', o.name, c.relname, '' FROM ours o JOIN pg_index i ON i.indrelid = o.oid AND i.indisvalid
-JOIN pg_class c ON c.oid = i.indexrelid
-UNION ALL
-SELECT 'constraint', o.name, c.conname, '' FROM ours o JOIN pg_constraint c ON c.conrelid = o.oid;
-
-----------------------------------------------------------------------------------------------------------------------
--- store/submitting.py
--- Store accepted submissions: one statement and one commit for many.
-
--- _PLAIN
--- One statement and one commit for many, whatever each costs: a column is an array. What is on the broker by now goes in
--- the same commit, for the deletion alone would cost as much as the submissions.
-WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs,
-    CAST(tags AS jsonb) AS tags, traceparent, string_to_array(dependencies, E'\n') AS dependencies
-    FROM unnest(CAST(:sent_epoch AS integer[]), CAST(:id AS uuid[]), CAST(:task_type AS text[]),
-    CAST(:queue AS text[]), CAST(:priority AS smallint[]), CAST(:max_attempts AS smallint[]),
-    CAST(:sla_seconds AS real[]), CAST(:timeout_seconds AS real[]), CAST(:requested_timeout_seconds AS real[]),
-    CAST(:delay_seconds AS float8[]), CAST(:scheduled_at AS timestamptz[]), CAST(:expires_at AS timestamptz[]),
-    CAST(:caller AS text[]), CAST(:args AS text[]), CAST(:kwargs AS text[]), CAST(:tags AS text[]),
-    CAST(:traceparent AS text[]), CAST(:dependencies AS text[])) AS rows (sent_epoch, id, task_type, queue, priority,
-    max_attempts, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, scheduled_at, expires_at,
-    caller, args, kwargs, tags, traceparent, dependencies))
-, stored AS (
-    INSERT INTO task_live (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
-        dependencies, submitted_at, due_at, dispatch, state, place)
-    SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
-        dependencies, now(), due_at, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
-        CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,
-        CASE WHEN due_at > now() THEN 'asleep' WHEN sent_epoch IS NULL THEN 'waiting' ELSE 'sent' END
-    FROM (
-        SELECT *, greatest(now(), coalesce(scheduled_at, now() + delay_seconds * interval '1 second')) AS due_at
-        FROM input
-    ) AS due
-)
-, boxed AS (
-    INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM input WHERE sent_epoch IS NOT NULL GROUP BY queue
-    RETURNING id
-)
-, counted AS (
-    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted)
-    SELECT task_type, queue, date_trunc('minute', now()), count(*) FROM input GROUP BY task_type, queue
-)
-, published AS (DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[])))
-SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids;
-
--- _KEYED
--- By order of their keys, so that of two commits with the same ones none waits for the other while it waits for it.
-WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs,
-    CAST(tags AS jsonb) AS tags, traceparent, string_to_array(dependencies, E'\n') AS dependencies, key, fingerprint
-    FROM unnest(CAST(:sent_epoch AS integer[]), CAST(:id AS uuid[]), CAST(:task_type AS text[]),
-    CAST(:queue AS text[]), CAST(:priority AS smallint[]), CAST(:max_attempts AS smallint[]),
-    CAST(:sla_seconds AS real[]), CAST(:timeout_seconds AS real[]), CAST(:requested_timeout_seconds AS real[]),
-    CAST(:delay_seconds AS float8[]), CAST(:scheduled_at AS timestamptz[]), CAST(:expires_at AS timestamptz[]),
-    CAST(:caller AS text[]), CAST(:args AS text[]), CAST(:kwargs AS text[]), CAST(:tags AS text[]),
-    CAST(:traceparent AS text[]), CAST(:dependencies AS text[]), CAST(:key AS text[]),
-    CAST(:fingerprint AS text[])) AS rows (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds,
-    timeout_seconds, requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags,
-    traceparent, dependencies, key, fingerprint))
-, claimed AS (
-    INSERT INTO idempotency_key AS old (caller, key, task_id, fingerprint)
-    SELECT caller, key, id, fingerprint FROM input ORDER BY caller, key
-    ON CONFLICT (caller, key) DO UPDATE
-        SET task_id = excluded.task_id, fingerprint = excluded.fingerprint, created_at = now()
-        WHERE old.created_at < now() - CAST(:remembered AS float8) * interval '1 second'
-    RETURNING task_id
-)
-, mine AS (SELECT input.* FROM input JOIN claimed ON claimed.task_id = input.id)
-, stored AS (
-    INSERT INTO task_live (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
-        dependencies, submitted_at, due_at, dispatch, state, place)
-    SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
-        dependencies, now(), due_at, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
-        CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,
-        CASE WHEN due_at > now() THEN 'asleep' WHEN sent_epoch IS NULL THEN 'waiting' ELSE 'sent' END
-    FROM (
-        SELECT *, greatest(now(), coalesce(scheduled_at, now() + delay_seconds * interval '1 second')) AS due_at
-        FROM mine
-    ) AS due
-)
-, boxed AS (
-    INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM mine WHERE sent_epoch IS NOT NULL GROUP BY queue
-    RETURNING id
-)
-, counted AS (
-    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted)
-    SELECT task_type, queue, date_trunc('minute', now()), count(*) FROM mine GROUP BY task_type, queue
-)
-, published AS (DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[])))
-SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids,
-    (SELECT array_agg(task_id) FROM claimed) AS accepted;
-
--- _CLAIM_KEY
-INSERT INTO idempotency_key AS old (caller, key, task_id, fingerprint)
-VALUES (:caller, :key, CAST(:id AS uuid), :fingerprint)
-ON CONFLICT (caller, key) DO UPDATE
-    SET task_id = excluded.task_id, fingerprint = excluded.fingerprint, created_at = now()
-    WHERE old.created_at < now() - CAST(:remembered AS float8) * interval '1 second'
-RETURNING task_id;
-
--- _FIND_KEYS
-SELECT k.caller, k.key, k.task_id, k.fingerprint FROM idempotency_key k JOIN unnest(CAST(:caller AS text[]),
-    CAST(:key AS text[])) AS rows (caller, key) USING (caller, key)
-    WHERE k.created_at >= now() - CAST(:remembered AS float8) * interval '1 second';
-
--- _FIND_IDS
-SELECT id, submitted_at FROM task_live WHERE id = ANY(CAST(:ids AS uuid[]))
-UNION ALL SELECT id, submitted_at FROM task WHERE id = ANY(CAST(:ids AS uuid[]))
-    AND id BETWEEN CAST(:low AS uuid) AND CAST(:high AS uuid);
-
--- _WAIT_NO_LONGER
-SELECT set_config('lock_timeout', :wait, true);
-
--- _DROP_PUBLISHED
-DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[]));
-
--- _FORGET_KEYS
--- A key that is being taken again at this moment is passed over.
-DELETE FROM idempotency_key WHERE (caller, key) IN (
-SELECT caller, key FROM idempotency_key
-WHERE created_at < now() - CAST(:remembered AS float8) * interval '1 second'
-ORDER BY created_at LIMIT :most FOR UPDATE SKIP LOCKED);
-
-----------------------------------------------------------------------------------------------------------------------
--- store/totals.py
+-- store/metrics/totals.py
 -- Sums over everything kept, in one row that every process tells.
 
 -- _READ
@@ -1821,55 +613,7 @@ ON CONFLICT (name) DO UPDATE
 SET sums = excluded.sums, taken_at = excluded.taken_at, took_seconds = excluded.took_seconds;
 
 ----------------------------------------------------------------------------------------------------------------------
--- store/unclaimed.py
--- Sendings of tasks that no worker claimed: the task is sent again, but not for ever.
-
--- _TAKE_BACK
--- Of the sending that was told of: a newer one may be about to run.
-WITH lost AS (SELECT e.* FROM task_live t JOIN unnest(CAST(:id AS uuid[]), CAST(:dispatch AS integer[]),
-    CAST(:weight AS real[]), CAST(:reason AS text[])) AS e (id, dispatch, weight, reason) USING (id)
-    WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch
-    ORDER BY t.id FOR UPDATE OF t
-)
-UPDATE task_live t SET
-    unclaimed = t.unclaimed + l.weight,
-    unclaimed_reason = coalesce(l.reason, t.unclaimed_reason),
-    state = CASE WHEN t.unclaimed + l.weight >= :most THEN 'held' ELSE 'queued' END,
-    place = CASE WHEN t.unclaimed + l.weight >= :most THEN 'held' ELSE 'waiting' END,
-    held_reason = CASE WHEN t.unclaimed + l.weight >= :most THEN 'unclaimed' END,
-    held_at = CASE WHEN t.unclaimed + l.weight >= :most THEN now() END
-FROM lost l WHERE t.id = l.id AND t.id = ANY(CAST(:id AS uuid[]))
-RETURNING t.id, t.dispatch;
-
--- _SPENT
-SELECT id, attempt FROM task_live
-WHERE place = 'held' AND held_reason = 'unclaimed' AND cancel_requested_at IS NULL LIMIT :most;
-
--- _FAIL
--- The first attempt did not start in time, whenever another does.
-WITH spent AS (SELECT t.id, t.sla_met, t.unclaimed_reason FROM task_live t JOIN unnest(CAST(:id AS uuid[]),
-    CAST(:attempt AS smallint[])) AS e (id, attempt) USING (id)
-    WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'held' AND t.held_reason = 'unclaimed'
-        AND t.attempt = e.attempt AND t.cancel_requested_at IS NULL
-    ORDER BY t.id FOR UPDATE OF t
-)
-UPDATE task_live t SET
-    state = 'retrying', place = 'asleep', due_at = now(), attempt = t.attempt + 1, progress = NULL,
-    held_reason = NULL, held_at = NULL, held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0
-        ELSE greatest(0, extract(epoch FROM now() - t.held_at)::float8) END,
-    held_wait_seconds = 0, unclaimed = 0, unclaimed_reason = NULL,
-    sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 0 THEN false END)
-FROM spent s WHERE t.id = s.id AND t.id = ANY(CAST(:id AS uuid[]))
-RETURNING t.id, t.task_type, t.queue, t.attempt, t.sent_at, now() AS at,
-    t.attempt - t.interruptions AS tries, t.attempt - t.interruptions < t.max_attempts AS is_followed, t.state,
-    s.sla_met IS NULL AND t.sla_met IS NOT NULL AS has_missed, s.unclaimed_reason AS reason;
-
--- _RETRY
-UPDATE task_live t SET due_at = e.at FROM unnest(CAST(:id AS uuid[]), CAST(:at AS timestamptz[])) AS e (id, at)
-    WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]));
-
-----------------------------------------------------------------------------------------------------------------------
--- store/watching.py
+-- store/metrics/watching.py
 -- The system as a whole: sums of ``TaskMetrics``, the backlog, workers, and who leads.
 
 -- _SUMS (('task_type', True))
@@ -2246,7 +990,1263 @@ SELECT name, extract(epoch FROM expires_at - now())::float8 AS left_seconds FROM
 SELECT count(DISTINCT name) FROM task_type;
 
 ----------------------------------------------------------------------------------------------------------------------
--- store/workers.py
+-- store/queues/dispatching.py
+-- The rows the dispatcher and its sweeps move between Postgres and the broker.
+
+-- _WAITING
+SELECT queue FROM unnest(CAST(:queues AS text[])) AS known (queue)
+WHERE NOT EXISTS (SELECT FROM queue_pause p WHERE p.queue = known.queue AND p.paused)
+    AND EXISTS (SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = known.queue
+    AND t.cancel_requested_at IS NULL);
+
+-- _TOP_UP_ALL
+-- Rows are passed over that others have locked, for these are sent, cancelled or held at this moment. The outbox row is
+-- there until they are published: who dies before that leaves it to the reconciler.
+WITH chosen AS (
+    SELECT id FROM task_live WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL
+        AND NOT EXISTS (SELECT FROM queue_pause p WHERE p.queue = CAST(:queue AS text) AND p.paused)
+    ORDER BY priority DESC, due_at, id LIMIT :room FOR UPDATE SKIP LOCKED
+), sent AS (
+    UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now()
+    FROM chosen WHERE t.id = chosen.id
+    RETURNING t.id AS task_id, t.task_type AS task_type, t.queue AS queue, t.priority AS priority, t.args AS args,
+        t.kwargs AS kwargs, t.timeout_seconds AS timeout_seconds, t.dispatch AS dispatch, t.attempt AS after,
+        t.max_attempts AS max_attempts, extract(epoch FROM t.expires_at)::float8 AS expires_at,
+        t.traceparent AS traceparent, t.interruptions AS interruptions, coalesce(t.dependencies,
+        ARRAY[]::text[]) AS dependencies, t.due_at
+), boxed AS (
+    INSERT INTO outbox (task_ids) SELECT array_agg(task_id) FROM sent HAVING count(*) > 0 RETURNING id
+)
+SELECT sent.*, boxed.id AS outbox_id FROM sent CROSS JOIN boxed ORDER BY priority DESC, due_at, task_id;
+
+-- _TOP_UP_ALONE
+-- Rows are passed over that others have locked, for these are sent, cancelled or held at this moment. The outbox row is
+-- there until they are published: who dies before that leaves it to the reconciler.
+WITH chosen AS (
+    SELECT id FROM task_live WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL
+        AND id IN (SELECT task_id FROM quarantine_queue WHERE queue = :queue)
+        AND NOT EXISTS (SELECT FROM queue_pause p WHERE p.queue = CAST(:queue AS text) AND p.paused)
+    ORDER BY priority DESC, due_at, id LIMIT :room FOR UPDATE SKIP LOCKED
+), sent AS (
+    UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now()
+    FROM chosen WHERE t.id = chosen.id
+    RETURNING t.id AS task_id, t.task_type AS task_type, t.queue AS queue, t.priority AS priority, t.args AS args,
+        t.kwargs AS kwargs, t.timeout_seconds AS timeout_seconds, t.dispatch AS dispatch, t.attempt AS after,
+        t.max_attempts AS max_attempts, extract(epoch FROM t.expires_at)::float8 AS expires_at,
+        t.traceparent AS traceparent, t.interruptions AS interruptions, coalesce(t.dependencies,
+        ARRAY[]::text[]) AS dependencies, t.due_at
+), boxed AS (
+    INSERT INTO outbox (task_ids) SELECT array_agg(task_id) FROM sent HAVING count(*) > 0 RETURNING id
+)
+SELECT sent.*, boxed.id AS outbox_id FROM sent CROSS JOIN boxed ORDER BY priority DESC, due_at, task_id;
+
+-- _SORT_OUT
+-- While a circuit breaker holds somebody: those that stand in front are looked at, and held or sent.
+WITH f AS (
+    SELECT id, task_type, dependencies, priority, due_at FROM task_live
+    WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL AND NOT EXISTS (SELECT
+        FROM queue_pause p WHERE p.queue = CAST(:queue AS text) AND p.paused)
+    ORDER BY priority DESC, due_at, id LIMIT :looked_at FOR UPDATE SKIP LOCKED
+), judged AS (
+    SELECT f.*, (SELECT b.scope || ':' || b.name FROM breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
+AND ((b.scope = 'task_type' AND b.name = f.task_type)
+    OR (b.scope = 'dependency' AND b.name = ANY(f.dependencies)))
+AND NOT (b.seen = 'half_open'
+    AND coalesce((b.machine -> 'permits' ->> f.id::text)::float8 > extract(epoch FROM now()), false))
+        ORDER BY b.scope, b.name LIMIT 1) AS held_by FROM f
+), held AS (
+    UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = 'breaker:' || j.held_by
+        FROM judged j
+    WHERE t.id = j.id AND j.held_by IS NOT NULL RETURNING t.id
+), chosen AS (
+    SELECT id FROM judged WHERE held_by IS NULL ORDER BY priority DESC, due_at, id LIMIT :room
+), sent AS (
+    UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now()
+    FROM chosen WHERE t.id = chosen.id
+    RETURNING t.id AS task_id, t.task_type AS task_type, t.queue AS queue, t.priority AS priority, t.args AS args,
+        t.kwargs AS kwargs, t.timeout_seconds AS timeout_seconds, t.dispatch AS dispatch, t.attempt AS after,
+        t.max_attempts AS max_attempts, extract(epoch FROM t.expires_at)::float8 AS expires_at,
+        t.traceparent AS traceparent, t.interruptions AS interruptions, coalesce(t.dependencies,
+        ARRAY[]::text[]) AS dependencies, t.due_at
+), boxed AS (
+    INSERT INTO outbox (task_ids) SELECT array_agg(task_id) FROM sent HAVING count(*) > 0 RETURNING id
+)
+SELECT sent.*, boxed.id AS outbox_id, found.held FROM (SELECT count(*) AS held FROM held) AS found
+LEFT JOIN (sent CROSS JOIN boxed) ON true ORDER BY priority DESC, due_at, sent.task_id;
+
+-- _WAKE
+-- What is to be cancelled does not become due, or it might start before its cancel is done.
+WITH due AS (
+    SELECT id FROM task_live WHERE place = 'asleep' AND due_at <= now() AND cancel_requested_at IS NULL
+    ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
+)
+UPDATE task_live t SET place = 'waiting', state = 'queued' FROM due WHERE t.id = due.id;
+
+-- _LEFT_BEHIND
+-- Whether it was published before its sender died is not known: sent again, its claim lets only one of two run.
+WITH old AS (
+    DELETE FROM outbox WHERE id IN (
+        SELECT id FROM outbox WHERE created_at < now() - CAST(:age AS float8) * interval '1 second'
+        ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED)
+    RETURNING task_ids
+), ids AS (SELECT unnest(task_ids) AS id FROM old)
+, unseen AS (
+    SELECT t.id FROM task_live t JOIN ids USING (id) WHERE t.place = 'sent' AND t.state = 'queued'
+    ORDER BY t.id FOR UPDATE OF t
+), again AS (
+    UPDATE task_live t SET place = 'waiting' FROM unseen u WHERE t.id = u.id RETURNING t.id
+)
+SELECT (SELECT count(*) FROM old) AS outbox_rows, (SELECT count(*) FROM again) AS tasks;
+
+-- _EXPIRED
+-- Two questions, as an index answers each: a task that was never sent needs no claim to end.
+(SELECT id, attempt, false AS sent FROM task_live
+    WHERE expires_at <= now() AND place <> 'sent' AND dispatch = 0 ORDER BY expires_at LIMIT :most)
+UNION ALL
+(SELECT id, attempt, true FROM task_live
+    WHERE expires_at <= now() AND state <> 'running' AND dispatch > 0 ORDER BY expires_at LIMIT :most);
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/queues/holding.py
+-- Tasks held back in Postgres: by which circuit breaker, since when, and let go again.
+
+-- _REASONS
+-- Skips from one reason to the next in the index, however many tasks each has.
+WITH RECURSIVE reasons AS (
+    (SELECT held_reason FROM task_live WHERE place = 'held' ORDER BY held_reason LIMIT 1)
+    UNION ALL
+    SELECT (SELECT t.held_reason FROM task_live t WHERE t.place = 'held' AND t.held_reason > r.held_reason
+        ORDER BY t.held_reason LIMIT 1)
+    FROM reasons r WHERE r.held_reason IS NOT NULL
+)
+SELECT held_reason FROM reasons WHERE held_reason IS NOT NULL;
+
+-- _RELEASE
+WITH f AS (
+    SELECT id, task_type, dependencies, interrupted_in_a_row >= 5 AS alone FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
+    ORDER BY priority DESC, due_at, id LIMIT :most FOR UPDATE SKIP LOCKED
+), judged AS (
+    SELECT id, coalesce('breaker:' || (SELECT b.scope || ':' || b.name FROM breaker b WHERE b.seen IN ('open',
+        'half_open', 'forced_open')
+AND ((b.scope = 'task_type' AND b.name = f.task_type)
+    OR (b.scope = 'dependency' AND b.name = ANY(f.dependencies)))
+AND NOT (b.seen = 'half_open'
+    AND coalesce((b.machine -> 'permits' ->> f.id::text)::float8 > extract(epoch FROM now()), false))
+        ORDER BY b.scope, b.name LIMIT 1), CASE WHEN f.alone THEN 'quarantine' END) AS held_by FROM f
+), passed_on AS (
+    UPDATE task_live t SET held_reason = j.held_by FROM judged j WHERE t.id = j.id AND j.held_by IS NOT NULL
+)
+UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
+held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
+    FROM now() - t.held_at)::float8) END,
+held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
+    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM judged j WHERE t.id = j.id AND j.held_by IS NULL;
+
+-- _PROBES
+WITH living AS (
+    SELECT unnest(queues) AS queue FROM worker
+    WHERE last_seen_at > now() - CAST(:dead_seconds AS float8) * interval '1 second'
+)
+SELECT f.id FROM (
+    SELECT id, task_type, dependencies, priority, due_at FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
+        AND NOT id = ANY(CAST(:have AS uuid[]))
+        AND NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused))
+        AND (queue = ANY(ARRAY(SELECT queue FROM living)) OR NOT EXISTS (SELECT FROM living))
+    ORDER BY priority DESC, due_at, id LIMIT 1000
+) AS f
+WHERE NOT EXISTS (
+    SELECT FROM breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
+AND ((b.scope = 'task_type' AND b.name = f.task_type)
+    OR (b.scope = 'dependency' AND b.name = ANY(f.dependencies)))
+AND NOT (b.seen = 'half_open'
+    AND coalesce((b.machine -> 'permits' ->> f.id::text)::float8 > extract(epoch FROM now()), false))
+        AND b.seen <> 'half_open'
+        AND (b.scope, b.name) <> (CAST(:scope AS text), CAST(:name AS text)))
+ORDER BY priority DESC, due_at, id LIMIT :most;
+
+-- _PASS_ON
+-- What an open breaker holds as well is no probe, however much of it stands in front.
+WITH f AS (
+    SELECT id, task_type, dependencies FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
+    ORDER BY priority DESC, due_at, id LIMIT 1000 FOR UPDATE SKIP LOCKED
+), judged AS (
+    SELECT f.id, (SELECT b.scope || ':' || b.name FROM breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
+AND ((b.scope = 'task_type' AND b.name = f.task_type)
+    OR (b.scope = 'dependency' AND b.name = ANY(f.dependencies)))
+AND NOT (b.seen = 'half_open'
+    AND coalesce((b.machine -> 'permits' ->> f.id::text)::float8 > extract(epoch FROM now()), false))
+        AND b.seen <> 'half_open'
+        AND (b.scope, b.name) <> (CAST(:scope AS text), CAST(:name AS text))
+        ORDER BY b.scope, b.name LIMIT 1) AS held_by FROM f
+)
+UPDATE task_live t SET held_reason = 'breaker:' || j.held_by FROM judged j
+WHERE t.id = j.id AND j.held_by IS NOT NULL;
+
+-- _LET_PROBES_GO
+WITH probes AS (
+    SELECT id FROM task_live WHERE id = ANY(CAST(:ids AS uuid[])) AND place = 'held' AND held_reason = :reason
+        AND cancel_requested_at IS NULL
+    ORDER BY id FOR UPDATE
+)
+UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
+held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
+    FROM now() - t.held_at)::float8) END,
+held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
+    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM probes p WHERE t.id = p.id RETURNING t.id;
+
+-- _RUNNING_PROBES
+-- Other services lease permits, too: those name no task.
+SELECT b.scope, b.name, p.permit FROM breaker b
+CROSS JOIN LATERAL jsonb_each_text(coalesce(b.machine -> 'permits', '{}')) AS p (permit, until)
+JOIN task_live t ON t.id =
+    CASE WHEN p.permit ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN p.permit::uuid END
+WHERE b.seen = 'half_open' AND b.scope <> 'worker' AND t.state = 'running'
+    AND p.until::float8 - extract(epoch FROM now())
+        < coalesce((b.policy ->> 'permit_seconds')::float8, :permit_seconds) / 2;
+
+-- _FAIL_FAST
+-- One probe of the index for each type: what is held of others, however much, is not looked at. Only a range with an
+-- order makes the planner take the index: 0.3 ms with 100,000 of others, 59 ms by equality.
+SELECT t.id, t.attempt, t.dispatch = 0 AS never_sent FROM unnest(CAST(:task_types AS text[])) AS known (task_type)
+CROSS JOIN LATERAL (
+    SELECT id, attempt, dispatch FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
+        AND task_type BETWEEN known.task_type AND known.task_type
+        AND NOT id = ANY(CAST(:spared AS uuid[]))
+    ORDER BY task_type LIMIT :most) AS t
+LIMIT :most;
+
+-- _BLOCKING
+SELECT scope, name, seen, CASE b.seen WHEN 'open' THEN b.turns_at
+    WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
+        to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
+        CASE b.machine ->> 'state' WHEN 'open' THEN to_timestamp((b.machine ->> 'retry_at')::float8) END) END
+END AS lets_through_at, seen = 'half_open'
+        AND NOT EXISTS (SELECT FROM task_live t
+            WHERE t.place = 'held' AND t.held_reason = 'breaker:' || b.scope || ':' || b.name)
+        AND (SELECT count(*) FROM jsonb_each_text(coalesce(b.machine -> 'permits', '{}')) p
+            WHERE p.value::float8 > extract(epoch FROM now()))
+            < coalesce((b.policy ->> 'half_open_permits')::int, :permits) AS lacks_probes
+    FROM breaker b
+    WHERE seen <> 'closed' AND seen <> 'disabled' AND scope <> 'worker' ORDER BY scope, name;
+
+-- _ANY_BLOCKING
+SELECT EXISTS (SELECT FROM breaker WHERE seen <> 'closed' AND seen <> 'disabled' AND scope <> 'worker');
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/queues/pausing.py
+-- Which queues are paused. A row stays after a resume: its revision tells old news from new.
+
+-- _SET
+INSERT INTO queue_pause AS old (queue, paused, revision, reason, actor)
+VALUES (:queue, :paused, 1, :reason, :actor)
+ON CONFLICT (queue) DO UPDATE SET paused = excluded.paused, revision = old.revision + 1,
+    reason = excluded.reason, actor = excluded.actor, changed_at = now()
+RETURNING queue, paused, revision, reason, actor, changed_at;
+
+-- _ALL
+SELECT queue, paused, revision, reason, actor, changed_at FROM queue_pause ORDER BY queue;
+
+-- _UNFINISHED
+SELECT count(*) FILTER (WHERE place = 'waiting') AS waiting,
+    count(*) FILTER (WHERE place = 'sent' AND state = 'queued') AS sent,
+    count(*) FILTER (WHERE state = 'running') AS running
+FROM task_live WHERE queue = :queue;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/queues/quarantine.py
+-- Tasks that lost their worker again and again, and the queues that are kept empty while one of them runs alone.
+
+-- _LOCK
+SELECT pg_advisory_xact_lock(hashtext('pointsman quarantine'));
+
+-- _WAITING
+SELECT id, queue FROM task_live WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
+    AND NOT EXISTS (SELECT FROM quarantine_queue q WHERE q.task_id = task_live.id)
+ORDER BY due_at LIMIT :most;
+
+-- _KEEP_EMPTY
+-- All of them or none: a task whose pool is half empty would hold that half, and never run.
+INSERT INTO quarantine_queue (queue, task_id)
+    SELECT queue, CAST(:id AS uuid) FROM unnest(CAST(:queues AS text[])) AS kept (queue) WHERE NOT (
+    EXISTS (SELECT FROM task_live t WHERE t.place = 'sent' AND t.queue = ANY(CAST(:queues AS text[])))
+    OR EXISTS (SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = ANY(CAST(:queues AS text[]))
+        AND t.cancel_requested_at IS NULL)
+    OR EXISTS (SELECT FROM quarantine_queue q WHERE q.queue = ANY(CAST(:queues AS text[])))
+);
+
+-- _LET_GO
+-- What an API process published before it knew must have ended first.
+WITH alone AS (
+    SELECT t.id FROM task_live t WHERE t.place = 'held' AND t.held_reason = :reason
+        AND t.id IN (
+            SELECT task_id FROM quarantine_queue GROUP BY task_id
+            HAVING max(since) < now() - CAST(:settle AS float8) * interval '1 second')
+        AND NOT EXISTS (
+            SELECT FROM quarantine_queue q JOIN task_live o ON o.queue = q.queue AND o.place = 'sent'
+            WHERE q.task_id = t.id)
+    ORDER BY t.id FOR UPDATE OF t
+)
+UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
+held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
+    FROM now() - t.held_at)::float8) END,
+held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
+    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM alone a WHERE t.id = a.id;
+
+-- _OPEN
+-- A queue is not kept empty for a task that has ended, nor for ever for one that does not get its turn.
+DELETE FROM quarantine_queue q WHERE NOT EXISTS (
+SELECT FROM task_live t WHERE t.id = q.task_id AND (t.place IN ('waiting', 'sent')
+    OR t.held_reason = :reason AND q.since > now() - CAST(:patience AS float8) * interval '1 second'));
+
+-- _KEPT
+SELECT queue, EXISTS (SELECT FROM task_live t WHERE t.id = q.task_id AND t.place = 'waiting' AND t.queue = q.queue)
+AS due FROM quarantine_queue q;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/streams/epochs.py
+-- Epochs of Redis data, and how far the recorder has read their streams.
+
+-- _CURRENT
+SELECT epoch, run_id, opened_at, extract(epoch FROM clock_timestamp() - declared_at)::float8 AS age_seconds
+FROM broker_epoch ORDER BY epoch DESC LIMIT 1;
+
+-- _AFTER
+SELECT min(epoch) FROM broker_epoch WHERE epoch > :epoch;
+
+-- _DECLARE
+INSERT INTO broker_epoch (epoch, run_id) VALUES (:epoch, :run_id) ON CONFLICT DO NOTHING;
+
+-- _OPEN
+UPDATE broker_epoch SET opened_at = clock_timestamp() WHERE epoch = :epoch AND opened_at IS NULL;
+
+-- _POSITIONS
+SELECT stream, last_id FROM recorder_position;
+
+-- _RECORDED
+SELECT extract(epoch FROM clock_timestamp() - max(moved_at))::float8 FROM recorder_position;
+
+-- _FIRST_POSITION
+INSERT INTO recorder_position (stream, last_id) VALUES (:stream, :first) ON CONFLICT DO NOTHING;
+
+-- _LEAVE
+DELETE FROM recorder_position WHERE stream = :stream AND last_id = :last_id;
+
+-- _SEND_AGAIN
+-- Found in whatever order is quickest, then locked in the one that everybody keeps to (``locking``).
+WITH found AS MATERIALIZED (
+    SELECT id FROM task_live WHERE place = 'sent' AND state = 'queued' AND sent_epoch < :epoch
+        AND NOT id = ANY(CAST(:running AS uuid[]))
+    LIMIT :most
+), part AS (
+    SELECT t.id FROM task_live t JOIN found USING (id)
+    WHERE t.place = 'sent' AND t.state = 'queued' AND t.sent_epoch < :epoch
+    ORDER BY t.id FOR UPDATE OF t
+), moved AS (
+    UPDATE task_live t SET place = 'waiting', uncertain_sendings = least(t.uncertain_sendings + 1, 32767)
+    FROM part WHERE t.id = part.id RETURNING t.task_type, t.queue
+)
+SELECT task_type, queue, count(*) AS tasks, 0 AS found, now() AS at FROM moved GROUP BY task_type, queue
+UNION ALL SELECT '', '', 0, count(*), now() FROM found;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/streams/left_out.py
+-- What the recorder left out of the event streams: counted with the position that passed it, so each entry once.
+
+-- _ADD
+INSERT INTO left_out_event AS old (reason, entries, last_stream, last_id, last_detail) SELECT reason, entries,
+    :stream, last_id, last_detail FROM unnest(CAST(:reason AS text[]), CAST(:entries AS bigint[]),
+    CAST(:last_id AS text[]), CAST(:last_detail AS text[])) AS rows (reason, entries, last_id, last_detail)
+ON CONFLICT (reason) DO UPDATE SET entries = old.entries + excluded.entries, last_at = now(),
+    last_stream = excluded.last_stream, last_id = excluded.last_id, last_detail = excluded.last_detail;
+
+-- _COUNTS
+SELECT reason, entries FROM left_out_event;
+
+-- _RECENT
+SELECT coalesce(sum(entries), 0)::bigint AS entries FROM left_out_event
+HAVING max(last_at) > now() - CAST(:seconds AS float8) * interval '1 second';
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/cancelling.py
+-- Requests to cancel, kept in the row until they are done.
+
+-- _REQUEST
+UPDATE task_live SET cancel_requested_at = coalesce(cancel_requested_at, now()),
+    cancel_grace_seconds = CAST(:grace AS real), cancel_requested_by = coalesce(cancel_requested_by, :by)
+WHERE id = CAST(:id AS uuid)
+RETURNING place <> 'sent' AND dispatch = 0 AS never_sent, state = 'running' AS running, attempt;
+
+-- _REVOKE
+-- A request for more than this one asks for stays.
+UPDATE task_live t SET cancel_requested_at = coalesce(t.cancel_requested_at, now()),
+    cancel_requested_by = coalesce(t.cancel_requested_by, e.by),
+    cancel_grace_seconds = least(coalesce(t.cancel_grace_seconds, 'infinity'), e.grace)
+    FROM unnest(CAST(:id AS uuid[]), CAST(:by AS text[]), CAST(:grace AS real[])) AS e (id, by, grace)
+    WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]));
+
+-- _OPEN_REQUESTS
+-- A limit for each kind: those whose claims cannot be closed now must not hide those that need no claim.
+(
+    SELECT id, attempt, true AS never_sent FROM task_live
+    WHERE cancel_requested_at IS NOT NULL AND state <> 'running' AND place <> 'sent' AND dispatch = 0 ORDER BY id
+        LIMIT :most
+) UNION ALL (
+    SELECT id, attempt, false AS never_sent FROM task_live
+    WHERE cancel_requested_at IS NOT NULL AND state <> 'running' AND NOT (place <> 'sent' AND dispatch = 0)
+        ORDER BY id LIMIT :most
+);
+
+-- _SENT_REQUESTS
+SELECT id, attempt FROM task_live
+WHERE cancel_requested_at IS NOT NULL AND state <> 'running' AND place = 'sent' AND id > CAST(:above AS uuid)
+ORDER BY id LIMIT :most;
+
+-- _RUNNING
+SELECT id, cancel_grace_seconds AS grace FROM task_live
+WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds < 'infinity' AND state = 'running'
+ORDER BY id LIMIT :most;
+
+-- _PURGE
+-- Without a grace time: what starts first is left alone, and its row forgets the request (``recording.begin``).
+WITH part AS (SELECT id FROM task_live WHERE
+   queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL
+AND id > :above ORDER BY id LIMIT :most FOR UPDATE),
+   purged AS (
+       UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM part p WHERE t.id = p.id
+       RETURNING t.id
+   )
+   SELECT count(*) AS tasks, (array_agg(id ORDER BY id DESC))[1] AS last FROM purged;
+
+-- _COUNT_UNSTARTED
+SELECT count(*) FROM task_live WHERE
+queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL;
+
+-- _COUNT_PURGED
+SELECT count(*) FROM task_live
+WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds IS NULL AND queue = :queue;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/dead_letters.py
+-- The dead letters: failed tasks that were not run again.
+
+-- groups_of (all)
+SELECT g.*, t.error_message AS example_message FROM (
+    SELECT task_type, error_type, count(*) AS tasks, min(finished_at) AS first_failed_at,
+        max(finished_at) AS last_failed_at, max(id::text)::uuid AS example_id,
+        array_agg(DISTINCT queue ORDER BY queue) AS queues
+    FROM task WHERE state = 'failed' AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.id)
+        GROUP BY task_type, error_type
+    ORDER BY tasks DESC, task_type, error_type LIMIT :most
+) AS g JOIN task t ON t.id = g.example_id
+ORDER BY g.tasks DESC, g.task_type, g.error_type;
+
+-- chosen_of (all)
+WITH found AS (SELECT id FROM task WHERE state = 'failed' AND NOT EXISTS (SELECT FROM replayed_task r
+    WHERE r.task_id = task.id))
+SELECT (SELECT count(*) FROM found) AS matched, ARRAY(SELECT id FROM found ORDER BY id LIMIT :most) AS ids;
+
+-- groups_of (by all that is asked)
+SELECT g.*, t.error_message AS example_message FROM (
+    SELECT task_type, error_type, count(*) AS tasks, min(finished_at) AS first_failed_at,
+        max(finished_at) AS last_failed_at, max(id::text)::uuid AS example_id,
+        array_agg(DISTINCT queue ORDER BY queue) AS queues
+    FROM task WHERE state = 'failed' AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.id)
+        AND task_type = :task_type AND error_type = :error_type AND queue = :queue AND finished_at >= :failed_after
+        AND finished_at < :failed_before AND id < CAST(:highest AS uuid) GROUP BY task_type, error_type
+    ORDER BY tasks DESC, task_type, error_type LIMIT :most
+) AS g JOIN task t ON t.id = g.example_id
+ORDER BY g.tasks DESC, g.task_type, g.error_type;
+
+-- chosen_of (by all that is asked)
+WITH found AS (SELECT id FROM task WHERE state = 'failed' AND NOT EXISTS (SELECT FROM replayed_task r
+    WHERE r.task_id = task.id) AND task_type = :task_type AND error_type = :error_type AND queue = :queue
+    AND finished_at >= :failed_after AND finished_at < :failed_before AND id < CAST(:highest AS uuid))
+SELECT (SELECT count(*) FROM found) AS matched, ARRAY(SELECT id FROM found ORDER BY id LIMIT :most) AS ids;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/ending.py
+-- The end-door: every task ends here, whoever ends it, with its counters and with whoever is to be told of it.
+
+-- _END
+-- The DELETE is the fence, and asks for the legal moves. A success ends the task unless a newer attempt runs; a failure
+-- only while no newer attempt began and none may follow, unless its cancel was requested; an expiry or a cancel only
+-- while nothing runs.
+WITH gone AS (DELETE FROM task_live t USING unnest(CAST(:id AS uuid[]), CAST(:attempt AS smallint[]),
+    CAST(:state AS text[]), CAST(:finished_at AS timestamptz[]), CAST(:started_at AS timestamptz[]),
+    CAST(:worker AS text[]), CAST(:run_seconds AS float8[]), CAST(:result AS text[]), CAST(:error_type AS text[]),
+    CAST(:error_message AS text[]), CAST(:error_traceback AS text[]), CAST(:progress AS text[]),
+    CAST(:max_attempts AS smallint[]), CAST(:retry_at AS timestamptz[])) AS e (id, attempt, state, finished_at,
+    started_at, worker, run_seconds, result, error_type, error_message, error_traceback, progress, max_attempts,
+    retry_at)
+    WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND CASE e.state
+        WHEN 'succeeded' THEN t.state NOT IN ('scheduled') AND (t.attempt <= e.attempt OR t.state <> 'running')
+        WHEN 'failed' THEN t.state NOT IN ('scheduled') AND t.attempt <= e.attempt
+            AND ((t.cancel_requested_at IS NOT NULL AND t.cancel_grace_seconds IS NOT NULL)
+                OR NOT (e.retry_at IS NOT NULL AND e.attempt - t.interruptions < coalesce(e.max_attempts,
+                t.max_attempts)))
+        WHEN 'cancelled' THEN true AND t.state <> 'running'
+        WHEN 'expired' THEN true AND t.state <> 'running' END
+    RETURNING e.finished_at,
+        e.run_seconds,
+        CASE WHEN e.started_at IS NOT NULL THEN greatest(0, extract(epoch
+            FROM e.started_at - t.due_at) - t.held_wait_seconds)::float8 END AS queue_wait_seconds,
+        e.result,
+        CASE WHEN e.error_type IS NULL AND e.state IN ('cancelled', 'expired')
+            AND t.attempt > 0 THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = t.id
+            AND a.attempt = t.attempt) ELSE e.error_type END AS error_type,
+        CASE WHEN e.error_type IS NULL AND e.state IN ('cancelled', 'expired')
+            AND t.attempt > 0 THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = t.id
+            AND a.attempt = t.attempt) ELSE e.error_message END AS error_message,
+        CASE WHEN e.error_type IS NULL AND e.state IN ('cancelled', 'expired')
+            AND t.attempt > 0 THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = t.id
+            AND a.attempt = t.attempt) ELSE e.error_traceback END AS error_traceback,
+        t.id,
+        CASE WHEN e.state = 'failed' AND (t.cancel_requested_at IS NOT NULL
+            AND t.cancel_grace_seconds IS NOT NULL) THEN 'cancelled' ELSE e.state END AS state,
+        t.task_type,
+        t.queue,
+        t.priority,
+        greatest(t.attempt, e.attempt) AS attempt,
+        t.max_attempts,
+        t.interruptions,
+        t.uncertain_sendings,
+        t.dispatch,
+        t.sla_seconds,
+        t.timeout_seconds,
+        t.requested_timeout_seconds,
+        t.delay_seconds,
+        t.submitted_at,
+        t.due_at,
+        t.scheduled_at,
+        t.expires_at,
+        coalesce(e.started_at, t.started_at) AS started_at,
+        t.caller,
+        coalesce(e.worker, t.worker) AS worker,
+        t.args,
+        t.kwargs,
+        t.tags,
+        t.traceparent,
+        t.dependencies,
+        t.held_reason,
+        t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
+            FROM e.finished_at - t.held_at)::float8) END AS held_seconds,
+        coalesce(t.sla_met, CASE WHEN e.started_at IS NOT NULL THEN CASE
+            WHEN e.started_at IS NOT NULL THEN greatest(0, extract(epoch
+            FROM e.started_at - t.due_at) - t.held_wait_seconds)::float8 END <= t.sla_seconds WHEN extract(epoch
+            FROM e.finished_at - t.due_at) - t.held_wait_seconds - CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0,
+            extract(epoch FROM e.finished_at - greatest(t.held_at,
+            t.due_at))::float8) END > t.sla_seconds THEN false END) AS sla_met,
+        coalesce(e.progress, t.progress) AS progress,
+        t.cancel_requested_at,
+        t.cancel_requested_by,
+        t.replayed_from, t.attempt < e.attempt AS first_seen
+), kept AS (INSERT INTO task (finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message,
+    error_traceback, id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings,
+    dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at,
+    scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason,
+    held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from) SELECT finished_at,
+    run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback, id, state, task_type, queue,
+    priority, attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
+    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
+    cancel_requested_at, cancel_requested_by, replayed_from FROM gone)
+SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, state FROM gone;
+
+-- _STILL_THERE
+-- A worker may have begun it since it was looked for; the lock keeps that from happening before its end.
+SELECT id, attempt FROM task_live WHERE (id = ANY(CAST(:never_sent AS uuid[])) AND place <> 'sent' AND dispatch = 0)
+    OR (id = ANY(CAST(:closed AS uuid[])) AND state <> 'running')
+ORDER BY id FOR UPDATE;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/locking.py
+-- The order in which rows of ``task_live`` are locked, so that nobody waits for each other in a circle.
+
+-- _LOCK
+SELECT FROM task_live WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/reading.py
+-- Tasks as readers see them.
+
+-- _BY_ID
+SELECT CAST(NULL AS timestamptz) AS finished_at, CAST(NULL AS float8) AS run_seconds,
+    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result, CASE
+    WHEN state = 'retrying' THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state = 'retrying' THEN (SELECT a.error_message
+    FROM task_attempt a WHERE a.task_id = task_live.id AND a.attempt = task_live.attempt) END AS error_message, CASE
+    WHEN state = 'retrying' THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_traceback, id, state, task_type, queue, priority, attempt,
+    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
+    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
+    cancel_requested_at, cancel_requested_by, replayed_from, held_at, held_wait_seconds, CASE WHEN place = 'held'
+    AND held_reason LIKE 'breaker:%' THEN (
+    SELECT CASE b.seen WHEN 'open' THEN b.turns_at
+    WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
+        to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
+        CASE b.machine ->> 'state' WHEN 'open' THEN to_timestamp((b.machine ->> 'retry_at')::float8) END) END
+END FROM breaker b
+    WHERE b.scope = split_part(held_reason, ':', 2) AND b.name = substr(held_reason, length(split_part(held_reason,
+        ':', 2)) + 10)
+) END AS retry_at, CAST(NULL AS uuid) AS replayed_as, now() AS read_at FROM task_live WHERE id = CAST(:id AS uuid)
+    UNION ALL
+    SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback, id,
+        state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings, dispatch,
+        sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at,
+        expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason,
+        held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from,
+        CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
+        CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
+        AND NOT r.undone) AS replayed_as, now() AS read_at FROM task WHERE id = CAST(:id AS uuid);
+
+-- _LISTED_BY_ID
+SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task_type, queue, priority, attempt,
+    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
+    worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
+    cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
+    WHEN octet_length(args) > 4096 THEN NULL ELSE args END AS args, CASE WHEN octet_length(kwargs) > 4096 THEN NULL
+    ELSE kwargs END AS kwargs, CASE WHEN octet_length(result) > 4096 THEN NULL ELSE result END AS result, CASE
+    WHEN octet_length(progress) > 4096 THEN NULL ELSE progress END AS progress, left(error_message,
+    1000) AS error_message, right(error_traceback, 2000) AS error_traceback, array_remove(ARRAY[CASE
+    WHEN octet_length(args) > 4096 THEN 'args' END, CASE WHEN octet_length(kwargs) > 4096 THEN 'kwargs' END, CASE
+    WHEN octet_length(result) > 4096 THEN 'result' END, CASE WHEN octet_length(progress) > 4096 THEN 'progress' END,
+    CASE WHEN octet_length(error_message) > octet_length(left(error_message, 1000)) THEN 'error.message' END, CASE
+    WHEN octet_length(error_traceback) > octet_length(right(error_traceback, 2000)) THEN 'error.traceback' END],
+    NULL) AS cut FROM (
+    SELECT CAST(NULL AS timestamptz) AS finished_at, CAST(NULL AS float8) AS run_seconds,
+        CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result, CASE
+        WHEN state = 'retrying' THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
+        AND a.attempt = task_live.attempt) END AS error_type, CASE
+        WHEN state = 'retrying' THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = task_live.id
+        AND a.attempt = task_live.attempt) END AS error_message, CASE
+        WHEN state = 'retrying' THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
+        AND a.attempt = task_live.attempt) END AS error_traceback, id, state, task_type, queue, priority, attempt,
+        max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+        requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
+        worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
+        cancel_requested_at, cancel_requested_by, replayed_from, held_at, held_wait_seconds, CASE WHEN place = 'held'
+        AND held_reason LIKE 'breaker:%' THEN (
+    SELECT CASE b.seen WHEN 'open' THEN b.turns_at
+    WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
+        to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
+        CASE b.machine ->> 'state' WHEN 'open' THEN to_timestamp((b.machine ->> 'retry_at')::float8) END) END
+END FROM breaker b
+    WHERE b.scope = split_part(held_reason, ':', 2) AND b.name = substr(held_reason, length(split_part(held_reason,
+        ':', 2)) + 10)
+) END AS retry_at, CAST(NULL AS uuid) AS replayed_as, now() AS read_at FROM task_live WHERE id = CAST(:id AS uuid)
+    UNION ALL
+    SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback, id,
+        state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings, dispatch,
+        sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at,
+        expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason,
+        held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from,
+        CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
+        CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
+        AND NOT r.undone) AS replayed_as, now() AS read_at FROM task WHERE id = CAST(:id AS uuid)
+) AS found;
+
+-- _ATTEMPTS
+SELECT attempt, worker, started_at, finished_at, run_seconds, error_type, error_message, error_traceback
+FROM task_attempt WHERE task_id = CAST(:id AS uuid) AND attempt > CAST(:after AS int) ORDER BY attempt LIMIT :most;
+
+-- page_of (everything)
+SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task_type, queue, priority, attempt,
+    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
+    worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
+    cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
+    WHEN octet_length(args) > 4096 THEN NULL ELSE args END AS args, CASE WHEN octet_length(kwargs) > 4096 THEN NULL
+    ELSE kwargs END AS kwargs, CASE WHEN octet_length(result) > 4096 THEN NULL ELSE result END AS result, CASE
+    WHEN octet_length(progress) > 4096 THEN NULL ELSE progress END AS progress, left(error_message,
+    1000) AS error_message, right(error_traceback, 2000) AS error_traceback, array_remove(ARRAY[CASE
+    WHEN octet_length(args) > 4096 THEN 'args' END, CASE WHEN octet_length(kwargs) > 4096 THEN 'kwargs' END, CASE
+    WHEN octet_length(result) > 4096 THEN 'result' END, CASE WHEN octet_length(progress) > 4096 THEN 'progress' END,
+    CASE WHEN octet_length(error_message) > octet_length(left(error_message, 1000)) THEN 'error.message' END, CASE
+    WHEN octet_length(error_traceback) > octet_length(right(error_traceback, 2000)) THEN 'error.traceback' END],
+    NULL) AS cut FROM (SELECT *, now() AS read_at FROM ((SELECT CAST(NULL AS timestamptz) AS finished_at,
+    CAST(NULL AS float8) AS run_seconds, CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result,
+    CASE WHEN state = 'retrying' THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state = 'retrying' THEN (SELECT a.error_message
+    FROM task_attempt a WHERE a.task_id = task_live.id AND a.attempt = task_live.attempt) END AS error_message, CASE
+    WHEN state = 'retrying' THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_traceback, id, state, task_type, queue, priority, attempt,
+    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
+    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
+    cancel_requested_at, cancel_requested_by, replayed_from, held_at, held_wait_seconds, CASE WHEN place = 'held'
+    AND held_reason LIKE 'breaker:%' THEN (
+    SELECT CASE b.seen WHEN 'open' THEN b.turns_at
+    WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
+        to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
+        CASE b.machine ->> 'state' WHEN 'open' THEN to_timestamp((b.machine ->> 'retry_at')::float8) END) END
+END FROM breaker b
+    WHERE b.scope = split_part(held_reason, ':', 2) AND b.name = substr(held_reason, length(split_part(held_reason,
+        ':', 2)) + 10)
+) END AS retry_at, CAST(NULL AS uuid) AS replayed_as FROM task_live  ORDER BY id DESC
+    LIMIT :most) UNION ALL (SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message,
+    error_traceback, id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings,
+    dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at,
+    scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason,
+    held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from,
+    CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
+    CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
+    AND NOT r.undone) AS replayed_as FROM task  ORDER BY id DESC LIMIT :most)) AS sides ORDER BY id DESC
+    LIMIT :most) AS found ORDER BY id DESC;
+
+-- page_of (unfinished)
+SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task_type, queue, priority, attempt,
+    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
+    worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
+    cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
+    WHEN octet_length(args) > 4096 THEN NULL ELSE args END AS args, CASE WHEN octet_length(kwargs) > 4096 THEN NULL
+    ELSE kwargs END AS kwargs, CASE WHEN octet_length(result) > 4096 THEN NULL ELSE result END AS result, CASE
+    WHEN octet_length(progress) > 4096 THEN NULL ELSE progress END AS progress, left(error_message,
+    1000) AS error_message, right(error_traceback, 2000) AS error_traceback, array_remove(ARRAY[CASE
+    WHEN octet_length(args) > 4096 THEN 'args' END, CASE WHEN octet_length(kwargs) > 4096 THEN 'kwargs' END, CASE
+    WHEN octet_length(result) > 4096 THEN 'result' END, CASE WHEN octet_length(progress) > 4096 THEN 'progress' END,
+    CASE WHEN octet_length(error_message) > octet_length(left(error_message, 1000)) THEN 'error.message' END, CASE
+    WHEN octet_length(error_traceback) > octet_length(right(error_traceback, 2000)) THEN 'error.traceback' END],
+    NULL) AS cut FROM (SELECT *, now() AS read_at FROM ((SELECT CAST(NULL AS timestamptz) AS finished_at,
+    CAST(NULL AS float8) AS run_seconds, CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result,
+    CASE WHEN state = 'retrying' THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state = 'retrying' THEN (SELECT a.error_message
+    FROM task_attempt a WHERE a.task_id = task_live.id AND a.attempt = task_live.attempt) END AS error_message, CASE
+    WHEN state = 'retrying' THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_traceback, id, state, task_type, queue, priority, attempt,
+    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
+    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
+    cancel_requested_at, cancel_requested_by, replayed_from, held_at, held_wait_seconds, CASE WHEN place = 'held'
+    AND held_reason LIKE 'breaker:%' THEN (
+    SELECT CASE b.seen WHEN 'open' THEN b.turns_at
+    WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
+        to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
+        CASE b.machine ->> 'state' WHEN 'open' THEN to_timestamp((b.machine ->> 'retry_at')::float8) END) END
+END FROM breaker b
+    WHERE b.scope = split_part(held_reason, ':', 2) AND b.name = substr(held_reason, length(split_part(held_reason,
+        ':', 2)) + 10)
+) END AS retry_at, CAST(NULL AS uuid) AS replayed_as FROM task_live WHERE state = :state AND NOT EXISTS (SELECT
+    FROM replayed_task r WHERE r.task_id = id AND NOT r.undone) ORDER BY id DESC LIMIT :most)) AS sides
+    ORDER BY id DESC LIMIT :most) AS found ORDER BY id DESC;
+
+-- page_of (by all that is asked)
+SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task_type, queue, priority, attempt,
+    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
+    worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
+    cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
+    WHEN octet_length(args) > 4096 THEN NULL ELSE args END AS args, CASE WHEN octet_length(kwargs) > 4096 THEN NULL
+    ELSE kwargs END AS kwargs, CASE WHEN octet_length(result) > 4096 THEN NULL ELSE result END AS result, CASE
+    WHEN octet_length(progress) > 4096 THEN NULL ELSE progress END AS progress, left(error_message,
+    1000) AS error_message, right(error_traceback, 2000) AS error_traceback, array_remove(ARRAY[CASE
+    WHEN octet_length(args) > 4096 THEN 'args' END, CASE WHEN octet_length(kwargs) > 4096 THEN 'kwargs' END, CASE
+    WHEN octet_length(result) > 4096 THEN 'result' END, CASE WHEN octet_length(progress) > 4096 THEN 'progress' END,
+    CASE WHEN octet_length(error_message) > octet_length(left(error_message, 1000)) THEN 'error.message' END, CASE
+    WHEN octet_length(error_traceback) > octet_length(right(error_traceback, 2000)) THEN 'error.traceback' END],
+    NULL) AS cut FROM (SELECT *, now() AS read_at FROM ((SELECT finished_at, run_seconds, queue_wait_seconds, result,
+    error_type, error_message, error_traceback, id, state, task_type, queue, priority, attempt, max_attempts,
+    interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds,
+    delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags,
+    traceparent, dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
+    replayed_from, CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
+    CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
+    AND NOT r.undone) AS replayed_as FROM task WHERE queue = :queue AND task_type = :task_type
+    AND error_type = :error_type AND EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id AND NOT r.undone)
+    AND tags @> ANY(CAST(CAST(:tags_0 AS text[]) AS jsonb[])) AND id < CAST(:below AS uuid)
+    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND submitted_at < :submitted_before
+    AND id < CAST(:highest AS uuid) ORDER BY id DESC LIMIT :most)) AS sides ORDER BY id DESC LIMIT :most) AS found
+    ORDER BY id DESC;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/recording.py
+-- What the recorder writes: one transaction moves the rows, the counters and the position together, or nothing.
+
+-- _PASS
+UPDATE recorder_position SET last_id = :new, moved_at = now() WHERE stream = :stream AND last_id = :old;
+
+-- _BEGIN
+-- ``t.id = ANY(...)`` beside the join keeps the plan on the primary key whatever the planner believes of the table's
+-- size: measured in docs/decisions/0001-store-layout.md.
+UPDATE task_live t SET state = 'running', place = 'sent', held_reason = NULL, held_at = NULL, attempt = e.attempt,
+    started_at = e.at, worker = e.worker, unclaimed = 0, cancel_requested_at = CASE
+    WHEN t.cancel_grace_seconds IS NOT NULL THEN t.cancel_requested_at END FROM unnest(CAST(:id AS uuid[]),
+    CAST(:attempt AS smallint[]), CAST(:at AS timestamptz[]), CAST(:worker AS text[])) AS e (id, attempt, at, worker)
+WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
+    AND t.attempt < e.attempt AND t.state NOT IN ('scheduled')
+RETURNING t.id, t.task_type, t.queue, true AS first_seen, t.attempt,
+    CASE WHEN e.at IS NOT NULL THEN greatest(0, extract(epoch
+        FROM e.at - t.due_at) - t.held_wait_seconds)::float8 END AS queue_wait_seconds,
+    CASE WHEN e.at IS NOT NULL THEN greatest(0, extract(epoch
+        FROM e.at - t.due_at) - t.held_wait_seconds)::float8 END <= t.sla_seconds AS sla_met, t.state;
+
+-- _RETRY
+UPDATE task_live t SET state = 'retrying', place = 'asleep', due_at = e.retry_at, progress = NULL,
+    interrupted_in_a_row = 0, held_wait_seconds = 0, sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
+    THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
+FROM unnest(CAST(:id AS uuid[]), CAST(:attempt AS smallint[]), CAST(:retry_at AS timestamptz[]),
+    CAST(:max_attempts AS integer[])) AS e (id, attempt, retry_at, max_attempts)
+WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
+    AND t.state = 'running' AND t.attempt = e.attempt AND e.retry_at IS NOT NULL
+        AND e.attempt - t.interruptions < coalesce(e.max_attempts, t.max_attempts) AND t.cancel_requested_at IS NULL
+RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
+    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state;
+
+-- _PROGRESS
+-- Of an attempt that has ended meanwhile nobody wants to know how far it was.
+UPDATE task_live t SET progress = e.progress FROM unnest(CAST(:id AS uuid[]), CAST(:attempt AS smallint[]),
+    CAST(:progress AS text[])) AS e (id, attempt, progress)
+WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND t.state = 'running' AND t.attempt = e.attempt;
+
+-- _ATTEMPTS
+-- One that was kept already was reported again.
+INSERT INTO task_attempt (task_id, attempt, worker, started_at, finished_at, run_seconds, error_type, error_message,
+    error_traceback) SELECT * FROM unnest(CAST(:task_id AS uuid[]), CAST(:attempt AS smallint[]),
+    CAST(:worker AS text[]), CAST(:started_at AS timestamptz[]), CAST(:finished_at AS timestamptz[]),
+    CAST(:run_seconds AS float8[]), CAST(:error_type AS text[]), CAST(:error_message AS text[]),
+    CAST(:error_traceback AS text[])) AS rows (task_id, attempt, worker, started_at, finished_at, run_seconds,
+    error_type, error_message, error_traceback) ON CONFLICT DO NOTHING;
+
+-- _ASK
+-- Only the sending that was dropped: a later one may have been claimed.
+UPDATE task_live t SET place = 'waiting' FROM unnest(CAST(:id AS uuid[]), CAST(:dispatch AS integer[])) AS e (id,
+    dispatch)
+WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
+    AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch;
+
+-- _HOLD
+UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = e.reason
+    FROM unnest(CAST(:id AS uuid[]), CAST(:dispatch AS integer[]), CAST(:reason AS text[])) AS e (id, dispatch,
+    reason)
+WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
+    AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch;
+
+-- _BLOCK
+UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = 'breaker:' || e.breaker,
+    progress = NULL,
+    interruptions = t.interruptions + 1,
+    dependencies = CASE WHEN e.breaker LIKE 'dependency:%' AND cardinality(coalesce(t.dependencies, '{}')) < 100
+        THEN array_append(array_remove(t.dependencies, substr(e.breaker, 12)), substr(e.breaker, 12))
+        ELSE t.dependencies END,
+    sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
+    THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
+FROM unnest(CAST(:id AS uuid[]), CAST(:attempt AS smallint[]), CAST(:breaker AS text[])) AS e (id, attempt, breaker)
+WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND t.state = 'running' AND t.attempt = e.attempt
+RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
+    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state;
+
+-- _NATIVE
+INSERT INTO native_run (task_id, task_type, queue, worker, state, run_seconds, finished_at, error_type, error_message,
+    error_traceback) SELECT * FROM unnest(CAST(:task_id AS text[]), CAST(:task_type AS text[]),
+    CAST(:queue AS text[]), CAST(:worker AS text[]), CAST(:state AS text[]), CAST(:run_seconds AS float8[]),
+    CAST(:finished_at AS timestamptz[]), CAST(:error_type AS text[]), CAST(:error_message AS text[]),
+    CAST(:error_traceback AS text[])) AS rows (task_id, task_type, queue, worker, state, run_seconds, finished_at,
+    error_type, error_message, error_traceback);
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/replaying.py
+-- Ended tasks run again, each as a new task, and each at most once: ``replayed_task`` is the fence.
+
+-- _REPLAY
+-- ``replayed_task`` decides: of two who ask for the same task at once, one inserts it, and the other passes over it. The
+-- due times of a rate are given out by the order of submission.
+WITH asked AS (SELECT * FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) AS rows (old, new)), claimed AS (
+    INSERT INTO replayed_task (task_id, replayed_as, replay_id)
+    SELECT asked.old, asked.new, CAST(:replay AS uuid) FROM asked JOIN task t ON t.id = asked.old
+    WHERE t.state = ANY(CAST(:states AS text[])) AND t.queue = ANY(CAST(:queues AS text[]))
+    ORDER BY asked.old
+    ON CONFLICT DO NOTHING
+    RETURNING task_id, replayed_as
+), placed AS (
+    SELECT task_id, replayed_as, now() + coalesce((row_number() OVER (ORDER BY replayed_as) - 1)
+        / CAST(:rate AS float8), 0) * interval '1 second' AS due_at
+    FROM claimed
+), again AS (
+    SELECT CAST(NULL AS integer) AS sent_epoch, CAST(p.replayed_as AS uuid) AS id, t.task_type, t.queue, t.priority,
+        t.max_attempts, t.sla_seconds, t.timeout_seconds, t.requested_timeout_seconds,
+        CAST(NULL AS float8) AS delay_seconds, CAST(CASE
+        WHEN p.due_at > now() THEN p.due_at END AS timestamptz) AS scheduled_at,
+        CAST(NULL AS timestamptz) AS expires_at, CAST(:caller AS text) AS caller, t.args, t.kwargs, t.tags,
+        CAST(:traceparent AS text) AS traceparent, t.dependencies, t.id AS replayed_from FROM placed p
+        JOIN task t ON t.id = p.task_id
+)
+, stored AS (
+    INSERT INTO task_live (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
+        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
+        dependencies, replayed_from, submitted_at, due_at, dispatch, state, place)
+    SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
+        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
+        dependencies, replayed_from, now(), due_at, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
+        CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,
+        CASE WHEN due_at > now() THEN 'asleep' WHEN sent_epoch IS NULL THEN 'waiting' ELSE 'sent' END
+    FROM (
+        SELECT *, greatest(now(), coalesce(scheduled_at, now() + delay_seconds * interval '1 second')) AS due_at
+        FROM again
+    ) AS due
+)
+, boxed AS (
+    INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM again WHERE sent_epoch IS NOT NULL GROUP BY queue
+    RETURNING id
+)
+, counted AS (
+    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted)
+    SELECT task_type, queue, date_trunc('minute', now()), count(*) FROM again GROUP BY task_type, queue
+)
+SELECT count(*) AS tasks, max(due_at) AS last_due_at FROM placed;
+
+-- _REPLAYED_AS
+SELECT replayed_as, undone FROM replayed_task WHERE task_id = CAST(:id AS uuid);
+
+-- _KEEP
+INSERT INTO replay (id, caller, wanted, rate_per_second, matched, tasks, last_due_at)
+VALUES (:id, :caller, CAST(:wanted AS jsonb), :rate, :matched, :tasks, :last_due_at);
+
+-- _FIND
+SELECT id, requested_at, wanted, rate_per_second, matched, tasks, last_due_at FROM replay WHERE id = CAST(:id AS uuid);
+
+-- _NEWEST
+SELECT id, requested_at, wanted, rate_per_second, matched, tasks, last_due_at FROM replay
+    WHERE CAST(:below AS uuid) IS NULL OR id < CAST(:below AS uuid) ORDER BY id DESC LIMIT :most;
+
+-- _STATES
+SELECT state, count(*) AS tasks FROM (
+    SELECT t.state FROM replayed_task r JOIN task_live t ON t.id = r.replayed_as
+    WHERE r.replay_id = :id AND NOT r.undone
+    UNION ALL
+    SELECT t.state FROM replayed_task r
+    JOIN task t ON t.id = CASE WHEN r.undone THEN r.task_id ELSE r.replayed_as END
+    WHERE r.replay_id = :id
+) AS every GROUP BY state;
+
+-- _WITHDRAW
+-- One that has started goes on: a replay that is undone takes back what nobody has begun.
+WITH withdrawn AS (
+    SELECT t.id FROM task_live t JOIN replayed_task r ON r.replayed_as = t.id
+    WHERE r.replay_id = CAST(:id AS uuid) AND NOT r.undone AND t.attempt = 0 AND t.state <> 'running'
+        AND t.cancel_requested_at IS NULL
+    ORDER BY t.id FOR UPDATE OF t
+)
+UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM withdrawn w WHERE t.id = w.id;
+
+-- _REINSTATE
+-- Of the two only one may run again: whoever was retried first keeps that.
+WITH undone AS (
+    INSERT INTO replayed_task (task_id, replayed_as, replay_id, undone)
+    SELECT r.replayed_as, r.task_id, r.replay_id, true FROM replayed_task r JOIN task t ON t.id = r.replayed_as
+    WHERE r.replay_id = CAST(:id AS uuid) AND NOT r.undone AND t.state = 'cancelled' AND t.attempt = 0
+    ORDER BY r.replayed_as
+    ON CONFLICT DO NOTHING
+    RETURNING task_id, replayed_as
+)
+DELETE FROM replayed_task r USING undone u WHERE r.task_id = u.replayed_as AND r.replayed_as = u.task_id;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/submitting.py
+-- Store accepted submissions: one statement and one commit for many.
+
+-- _PLAIN
+-- One statement and one commit for many, whatever each costs: a column is an array. What is on the broker by now goes in
+-- the same commit, for the deletion alone would cost as much as the submissions.
+WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
+    requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs,
+    CAST(tags AS jsonb) AS tags, traceparent, string_to_array(dependencies, E'\n') AS dependencies
+    FROM unnest(CAST(:sent_epoch AS integer[]), CAST(:id AS uuid[]), CAST(:task_type AS text[]),
+    CAST(:queue AS text[]), CAST(:priority AS smallint[]), CAST(:max_attempts AS smallint[]),
+    CAST(:sla_seconds AS real[]), CAST(:timeout_seconds AS real[]), CAST(:requested_timeout_seconds AS real[]),
+    CAST(:delay_seconds AS float8[]), CAST(:scheduled_at AS timestamptz[]), CAST(:expires_at AS timestamptz[]),
+    CAST(:caller AS text[]), CAST(:args AS text[]), CAST(:kwargs AS text[]), CAST(:tags AS text[]),
+    CAST(:traceparent AS text[]), CAST(:dependencies AS text[])) AS rows (sent_epoch, id, task_type, queue, priority,
+    max_attempts, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, scheduled_at, expires_at,
+    caller, args, kwargs, tags, traceparent, dependencies))
+, stored AS (
+    INSERT INTO task_live (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
+        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
+        dependencies, submitted_at, due_at, dispatch, state, place)
+    SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
+        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
+        dependencies, now(), due_at, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
+        CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,
+        CASE WHEN due_at > now() THEN 'asleep' WHEN sent_epoch IS NULL THEN 'waiting' ELSE 'sent' END
+    FROM (
+        SELECT *, greatest(now(), coalesce(scheduled_at, now() + delay_seconds * interval '1 second')) AS due_at
+        FROM input
+    ) AS due
+)
+, boxed AS (
+    INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM input WHERE sent_epoch IS NOT NULL GROUP BY queue
+    RETURNING id
+)
+, counted AS (
+    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted)
+    SELECT task_type, queue, date_trunc('minute', now()), count(*) FROM input GROUP BY task_type, queue
+)
+, published AS (DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[])))
+SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids;
+
+-- _KEYED
+-- By order of their keys, so that of two commits with the same ones none waits for the other while it waits for it.
+WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
+    requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs,
+    CAST(tags AS jsonb) AS tags, traceparent, string_to_array(dependencies, E'\n') AS dependencies, key, fingerprint
+    FROM unnest(CAST(:sent_epoch AS integer[]), CAST(:id AS uuid[]), CAST(:task_type AS text[]),
+    CAST(:queue AS text[]), CAST(:priority AS smallint[]), CAST(:max_attempts AS smallint[]),
+    CAST(:sla_seconds AS real[]), CAST(:timeout_seconds AS real[]), CAST(:requested_timeout_seconds AS real[]),
+    CAST(:delay_seconds AS float8[]), CAST(:scheduled_at AS timestamptz[]), CAST(:expires_at AS timestamptz[]),
+    CAST(:caller AS text[]), CAST(:args AS text[]), CAST(:kwargs AS text[]), CAST(:tags AS text[]),
+    CAST(:traceparent AS text[]), CAST(:dependencies AS text[]), CAST(:key AS text[]),
+    CAST(:fingerprint AS text[])) AS rows (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds,
+    timeout_seconds, requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags,
+    traceparent, dependencies, key, fingerprint))
+, claimed AS (
+    INSERT INTO idempotency_key AS old (caller, key, task_id, fingerprint)
+    SELECT caller, key, id, fingerprint FROM input ORDER BY caller, key
+    ON CONFLICT (caller, key) DO UPDATE
+        SET task_id = excluded.task_id, fingerprint = excluded.fingerprint, created_at = now()
+        WHERE old.created_at < now() - CAST(:remembered AS float8) * interval '1 second'
+    RETURNING task_id
+)
+, mine AS (SELECT input.* FROM input JOIN claimed ON claimed.task_id = input.id)
+, stored AS (
+    INSERT INTO task_live (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
+        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
+        dependencies, submitted_at, due_at, dispatch, state, place)
+    SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
+        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
+        dependencies, now(), due_at, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
+        CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,
+        CASE WHEN due_at > now() THEN 'asleep' WHEN sent_epoch IS NULL THEN 'waiting' ELSE 'sent' END
+    FROM (
+        SELECT *, greatest(now(), coalesce(scheduled_at, now() + delay_seconds * interval '1 second')) AS due_at
+        FROM mine
+    ) AS due
+)
+, boxed AS (
+    INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM mine WHERE sent_epoch IS NOT NULL GROUP BY queue
+    RETURNING id
+)
+, counted AS (
+    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted)
+    SELECT task_type, queue, date_trunc('minute', now()), count(*) FROM mine GROUP BY task_type, queue
+)
+, published AS (DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[])))
+SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids,
+    (SELECT array_agg(task_id) FROM claimed) AS accepted;
+
+-- _CLAIM_KEY
+INSERT INTO idempotency_key AS old (caller, key, task_id, fingerprint)
+VALUES (:caller, :key, CAST(:id AS uuid), :fingerprint)
+ON CONFLICT (caller, key) DO UPDATE
+    SET task_id = excluded.task_id, fingerprint = excluded.fingerprint, created_at = now()
+    WHERE old.created_at < now() - CAST(:remembered AS float8) * interval '1 second'
+RETURNING task_id;
+
+-- _FIND_KEYS
+SELECT k.caller, k.key, k.task_id, k.fingerprint FROM idempotency_key k JOIN unnest(CAST(:caller AS text[]),
+    CAST(:key AS text[])) AS rows (caller, key) USING (caller, key)
+    WHERE k.created_at >= now() - CAST(:remembered AS float8) * interval '1 second';
+
+-- _FIND_IDS
+SELECT id, submitted_at FROM task_live WHERE id = ANY(CAST(:ids AS uuid[]))
+UNION ALL SELECT id, submitted_at FROM task WHERE id = ANY(CAST(:ids AS uuid[]))
+    AND id BETWEEN CAST(:low AS uuid) AND CAST(:high AS uuid);
+
+-- _WAIT_NO_LONGER
+SELECT set_config('lock_timeout', :wait, true);
+
+-- _DROP_PUBLISHED
+DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[]));
+
+-- _FORGET_KEYS
+-- A key that is being taken again at this moment is passed over.
+DELETE FROM idempotency_key WHERE (caller, key) IN (
+SELECT caller, key FROM idempotency_key
+WHERE created_at < now() - CAST(:remembered AS float8) * interval '1 second'
+ORDER BY created_at LIMIT :most FOR UPDATE SKIP LOCKED);
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/upkeep/partitions.py
+-- Partitions of the finished tasks: one a day (UTC), by the time in the UUIDv7 id.
+
+-- _LOCK
+SELECT pg_advisory_xact_lock(hashtext('pointsman partitions'));
+
+-- _TODAY
+SELECT (now() AT TIME ZONE 'UTC')::date;
+
+-- _THERE
+-- NULL when there is none, without an error that would end the transaction.
+SELECT to_regclass(:name);
+
+-- making, step 1
+CREATE TABLE task_day_20000101 (LIKE task INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
+
+-- making, step 2
+LOCK TABLE task_default IN ACCESS EXCLUSIVE MODE;
+
+-- making, step 3
+WITH moved AS (DELETE FROM task_default WHERE id >= '00dc6acf-ac00-0000-0000-000000000000'
+    AND id < '00dc6ff6-0800-0000-0000-000000000000' RETURNING *) INSERT INTO task_day_20000101 SELECT * FROM moved;
+
+-- making, step 4
+ALTER TABLE task ATTACH PARTITION task_day_20000101 FOR VALUES
+    FROM ('00dc6acf-ac00-0000-0000-000000000000') TO ('00dc6ff6-0800-0000-0000-000000000000');
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/upkeep/retention.py
+-- Finished tasks leave by age: whole days at once, and what hangs on them after that.
+
+-- _WAIT_NO_LONGER
+SET LOCAL lock_timeout = 200;
+
+-- _CUTOFF
+SELECT now() - CAST(:days AS float8) * interval '1 day';
+
+-- _PARTITIONS
+SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'task'::regclass AND starts_with(c.relname, :prefix) ORDER BY c.relname;
+
+-- _DEFAULT_ROWS
+DELETE FROM task_default WHERE id IN (SELECT id FROM task_default WHERE finished_at < :cutoff LIMIT :most);
+
+-- _ATTEMPTS
+-- The bound beside the join keeps the planner from opening the days that are kept.
+DELETE FROM task_attempt WHERE (task_id, attempt) IN (
+SELECT a.task_id, a.attempt FROM task_attempt a WHERE a.task_id < CAST(:low AS uuid)
+    AND NOT EXISTS (SELECT FROM task t WHERE t.id = a.task_id AND t.id < CAST(:low AS uuid))
+    AND NOT EXISTS (SELECT FROM task_live t WHERE t.id = a.task_id)
+LIMIT :most);
+
+-- _REPLAYED
+-- Who was run again once is not run again, as long as it is there.
+DELETE FROM replayed_task WHERE task_id IN (
+SELECT r.task_id FROM replayed_task r WHERE r.task_id < CAST(:low AS uuid)
+    AND NOT EXISTS (SELECT FROM task t WHERE t.id = r.task_id AND t.id < CAST(:low AS uuid))
+LIMIT :most);
+
+-- _REPLAYS
+DELETE FROM replay WHERE id IN (
+SELECT id FROM replay r WHERE requested_at < :cutoff
+    AND NOT EXISTS (SELECT FROM replayed_task t WHERE t.replay_id = r.id)
+LIMIT :most);
+
+-- _TRANSITIONS
+DELETE FROM breaker_transition WHERE at < :cutoff
+AND id IN (SELECT id FROM breaker_transition ORDER BY id LIMIT :most);
+
+-- _DELIVERIES
+-- What is still to be sent of an alert that ended stays, as its message is its own.
+DELETE FROM alert_delivery WHERE id IN (
+SELECT id FROM alert_delivery WHERE id < CAST(:low AS uuid) AND status <> 'pending' ORDER BY id LIMIT :most);
+
+-- _ALERTS
+DELETE FROM alert WHERE id IN (
+SELECT id FROM alert WHERE resolved_at < :cutoff ORDER BY resolved_at LIMIT :most);
+
+-- _SILENCES
+DELETE FROM alert_silence WHERE id IN (SELECT id FROM alert_silence WHERE until < :cutoff LIMIT :most);
+
+-- _NATIVE
+DELETE FROM native_run WHERE id IN (
+SELECT id FROM native_run WHERE finished_at < :cutoff ORDER BY finished_at LIMIT :most);
+
+-- dropping_of (lock)
+LOCK TABLE task_day_20000101 IN SHARE MODE;
+
+-- dropping_of (ended_later)
+SELECT id FROM task_day_20000101 WHERE id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid)
+    AND finished_at >= :before
+LIMIT :most;
+
+-- dropping_of (detach)
+ALTER TABLE task DETACH PARTITION task_day_20000101;
+
+-- dropping_of (keep)
+INSERT INTO task (finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback,
+    id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings, dispatch,
+    sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at,
+    expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds,
+    sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from) SELECT finished_at, run_seconds,
+    queue_wait_seconds, result, error_type, error_message, error_traceback, id, state, task_type, queue, priority,
+    attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
+    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
+    cancel_requested_at, cancel_requested_by, replayed_from FROM task_day_20000101
+    WHERE id = ANY(CAST(:ids AS uuid[]));
+
+-- dropping_of (drop)
+DROP TABLE task_day_20000101;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/upkeep/shape.py
+-- Whether a database has everything that the models need, whatever revision it says it is at.
+
+-- _THERE
+-- Some 400 rows of the system catalogues, in milliseconds.
+WITH ours AS (
+    SELECT name, to_regclass(quote_ident(name)) AS oid FROM unnest(CAST(:tables AS text[])) AS t (name)
+)
+SELECT 'column' AS kind, o.name AS of, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type
+FROM ours o JOIN pg_attribute a ON a.attrelid = o.oid AND a.attnum > 0 AND NOT a.attisdropped
+UNION ALL
+SELECT 'index', o.name, c.relname, '' FROM ours o JOIN pg_index i ON i.indrelid = o.oid AND i.indisvalid
+JOIN pg_class c ON c.oid = i.indexrelid
+UNION ALL
+SELECT 'constraint', o.name, c.conname, '' FROM ours o JOIN pg_constraint c ON c.conrelid = o.oid;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/workers/catalogue.py
+-- Task types as workers published them.
+
+-- _PUBLISH
+-- In the order of names, or two workers that start at once would wait for one another.
+INSERT INTO task_type (name, content_hash, spec)
+SELECT name, content_hash, spec::jsonb
+FROM unnest(CAST(:name AS text[]), CAST(:content_hash AS text[]), CAST(:spec AS text[]))
+    AS rows (name, content_hash, spec)
+ORDER BY name
+ON CONFLICT (name, content_hash) DO UPDATE SET last_published_at = now();
+
+-- _OFFER
+INSERT INTO worker_catalogue (owner, content_hashes) VALUES (:owner, CAST(:content_hash AS text[]))
+ON CONFLICT (owner) DO UPDATE SET content_hashes = excluded.content_hashes, published_at = now();
+
+-- _FORGET_OFFERS
+DELETE FROM worker_catalogue c WHERE published_at < now() - interval '1 day'
+AND NOT EXISTS (SELECT FROM worker w WHERE w.owner = c.owner);
+
+-- _NEWEST
+-- Among versions that a living worker runs, the one seen first last is the newest: an old worker that restarts during a
+-- deployment does not bring its version back. Without a living worker it is the one that was published last.
+WITH live AS (
+    SELECT DISTINCT unnest(c.content_hashes) AS content_hash FROM worker_catalogue c JOIN worker w USING (owner)
+    WHERE w.last_seen_at > now() - CAST(:alive AS float8) * interval '1 second'
+)
+SELECT DISTINCT ON (name) t.name, t.spec, t.last_published_at, live.content_hash IS NOT NULL AS is_live
+FROM task_type t LEFT JOIN live USING (content_hash)
+WHERE t.name > :after AND (CAST(:name AS text) IS NULL OR t.name = :name)
+ORDER BY name, is_live DESC, CASE WHEN live.content_hash IS NULL THEN t.last_published_at
+    ELSE t.first_published_at END DESC, t.last_published_at DESC, t.content_hash
+LIMIT :most;
+
+-- _RELEASE
+WITH held AS (
+    SELECT id FROM task_live WHERE place = 'held' AND held_reason = :reason
+    ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED
+)
+UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
+held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
+    FROM now() - t.held_at)::float8) END,
+held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
+    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM held WHERE t.id = held.id;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/workers/parents.py
 -- Worker parents, as their beats describe them.
 
 -- _FORGET

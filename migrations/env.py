@@ -9,7 +9,7 @@ from sqlalchemy.schema import SchemaItem
 
 from pointsman_service.settings import Settings
 from pointsman_service.store.models import Base
-from pointsman_service.store.schema import is_ours
+from pointsman_service.store.upkeep.schema import is_ours
 
 config = context.config
 

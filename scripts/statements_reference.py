@@ -22,9 +22,11 @@ from sqlalchemy.dialects.postgresql import asyncpg
 
 from pointsman_contract.states import TaskState
 from pointsman_service import store
-from pointsman_service.store import dead_letters, partitions, reading, retention, workers
-from pointsman_service.store.dead_letters import DeadLetterFilter
-from pointsman_service.store.reading import TaskFilter
+from pointsman_service.store.tasks import dead_letters, reading
+from pointsman_service.store.tasks.dead_letters import DeadLetterFilter
+from pointsman_service.store.tasks.reading import TaskFilter
+from pointsman_service.store.upkeep import partitions, retention
+from pointsman_service.store.workers import parents
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "statements.sql"
@@ -82,7 +84,7 @@ def _built() -> Iterator[tuple[ModuleType, str, Any]]:
         yield partitions, f"making, step {number}", clause
     for name, clause in retention.dropping_of(partitions.partition_name(DAY))._asdict().items():
         yield retention, f"dropping_of ({name})", clause
-    yield workers, "seeing (one worker)", workers.seeing([_WORKER])
+    yield parents, "seeing (one worker)", parents.seeing([_WORKER])
 
 
 def statements() -> list[Statement]:

@@ -13,8 +13,8 @@ from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store.schema import migrate
 from pointsman_service.store.store import Store
+from pointsman_service.store.upkeep.schema import migrate
 
 TEMPLATE = "migrated"
 

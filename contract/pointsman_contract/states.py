@@ -1,8 +1,9 @@
 """The states of a task and the legal moves between them.
 
 The database holds every row to the states and places, as CHECK constraints. Every statement that moves a row says in
-its WHERE from which states, and takes that from here where a row may be in any (``pointsman_service.store.moves``): a
-move that is not legal finds no row. A test tries each of them on a row of every state.
+its WHERE from which states, and takes that from here where a row may be in any
+(``pointsman_service.store.tasks.moves``): a move that is not legal finds no row. A test tries each of them on a row of
+every state.
 """
 
 from enum import StrEnum

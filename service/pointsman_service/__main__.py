@@ -165,9 +165,9 @@ def openapi() -> None:
 
 async def _migrate(settings: Settings, revision: str) -> None:
     from pointsman_service.database import create_engine
-    from pointsman_service.store.partitions import ensure_partitions
-    from pointsman_service.store.schema import migrate as migrate_schema
     from pointsman_service.store.store import Store
+    from pointsman_service.store.upkeep.partitions import ensure_partitions
+    from pointsman_service.store.upkeep.schema import migrate as migrate_schema
     from pointsman_service.telemetry import logger
 
     await migrate_schema(settings.require_database_url(), revision)

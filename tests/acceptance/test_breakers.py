@@ -10,7 +10,7 @@ from pointsman_contract.keys import BREAKERS
 from pointsman_contract.queues import STEPS, list_key
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
-from pointsman_service.store.schema import migrate
+from pointsman_service.store.upkeep.schema import migrate
 from tests.peers.http import HTTPPeer, Reply
 from tests.stand import invariants
 from tests.stand.stack import Stack

@@ -18,8 +18,8 @@ from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.database import create_engine
 from pointsman_service.embedded.valkey import ValkeyServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import catalogue
 from pointsman_service.store.store import Store
+from pointsman_service.store.workers import catalogue
 from tests.needs import stranger
 from tests.stand.environment import ROOT
 from tests.stand.stack import Stack

@@ -11,7 +11,7 @@ import pytest
 
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
-from pointsman_service.store.schema import migrate
+from pointsman_service.store.upkeep.schema import migrate
 from tests.stand import invariants
 from tests.stand.load import Load
 from tests.stand.stack import Stack

@@ -22,7 +22,7 @@ from typing import Any
 
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
-from pointsman_service.store.schema import migrate
+from pointsman_service.store.upkeep.schema import migrate
 from tests.stand.load import Load
 from tests.stand.stack import GONE, Stack
 from tests.stand.waiting import until

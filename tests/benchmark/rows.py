@@ -21,9 +21,9 @@ from pydantic import SecretStr
 from pointsman_service.database import create_engine
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import dispatching
-from pointsman_service.store.schema import migrate
+from pointsman_service.store.queues import dispatching
 from pointsman_service.store.store import Store
+from pointsman_service.store.upkeep.schema import migrate
 
 _ROUNDS = 40
 _ROWS = 300

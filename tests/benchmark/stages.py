@@ -23,8 +23,8 @@ from pointsman_service.api.receipt import receipt
 from pointsman_service.app import Process, Role
 from pointsman_service.callers import LOCAL
 from pointsman_service.settings import Settings
-from pointsman_service.store import submitting
-from pointsman_service.store.submitting import NewTask
+from pointsman_service.store.tasks import submitting
+from pointsman_service.store.tasks.submitting import NewTask
 from pointsman_service.submit.writer import envelope_of
 from tests.benchmark.intake import BODY, CONNECTIONS
 from tests.benchmark.load import Generator

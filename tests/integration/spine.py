@@ -21,7 +21,7 @@ from pointsman_service.record.recorder import Recorder
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
-from pointsman_service.store.submitting import NewTask
+from pointsman_service.store.tasks.submitting import NewTask
 from pointsman_service.submit.group_commit import GroupCommit
 
 TASK = NewTask(

@@ -14,11 +14,14 @@ from pointsman_contract.states import TaskState
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.record.batch import Batch, record
 from pointsman_service.record.events import Event
-from pointsman_service.store import cancelling, dispatching, epochs, holding, quarantine, replaying, rescuing, unclaimed
-from pointsman_service.store.ending import end_unstarted
-from pointsman_service.store.rescuing import Running
+from pointsman_service.store.lost import rescuing, unclaimed
+from pointsman_service.store.lost.rescuing import Running
+from pointsman_service.store.lost.unclaimed import Spent, Unclaimed
+from pointsman_service.store.queues import dispatching, holding, quarantine
 from pointsman_service.store.store import Connection
-from pointsman_service.store.unclaimed import Spent, Unclaimed
+from pointsman_service.store.streams import epochs
+from pointsman_service.store.tasks import cancelling, replaying
+from pointsman_service.store.tasks.ending import end_unstarted
 from tests.integration.spine import Spine, new_task
 from tests.stand.waiting import until
 

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from pointsman_contract.dependencies import folded
 from pointsman_contract.states import PLACES, TERMINAL, TaskState
 from pointsman_service.embedded.postgres import PostgresServer
-from pointsman_service.store.schema import alembic_config, head, migrate, revision_of
-from pointsman_service.store.shape import lacking
+from pointsman_service.store.upkeep.schema import alembic_config, head, migrate, revision_of
+from pointsman_service.store.upkeep.shape import lacking
 
 
 async def test_the_models_match_the_head(database_url: str) -> None:

@@ -46,7 +46,7 @@ from pointsman_service.reconcile.outbox import OutboxSweep
 from pointsman_service.record.recorder import Recorder
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store.rescuing import Running
+from pointsman_service.store.lost.rescuing import Running
 from pointsman_service.store.store import Store
 from tests.integration.reconcile.judge import beat
 from tests.integration.spine import Spine

@@ -9,7 +9,7 @@ from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.admit.submission import Submission
 from pointsman_service.callers import LOCAL
 from pointsman_service.reconcile.forgotten_keys import ForgottenKeysSweep
-from pointsman_service.store import catalogue
+from pointsman_service.store.workers import catalogue
 from pointsman_service.submit.group_commit import GroupCommit
 from pointsman_service.submit.submitter import Accepted, Submitter
 from tests.race.world import World

@@ -15,8 +15,8 @@ from pointsman_service.operate.purge import Purger
 from pointsman_service.operate.replay import Replayer, ReplayRequest
 from pointsman_service.operate.retry import Retrier
 from pointsman_service.operate.withdraw import Withdrawer
-from pointsman_service.store import catalogue
-from pointsman_service.store.dead_letters import DeadLetterFilter
+from pointsman_service.store.tasks.dead_letters import DeadLetterFilter
+from pointsman_service.store.workers import catalogue
 from tests.race.world import QUEUE, World
 
 _TASKS = 4

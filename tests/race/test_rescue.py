@@ -11,8 +11,8 @@ from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.reconcile.due import DueSweep
 from pointsman_service.reconcile.lost import LostSweep
 from pointsman_service.reconcile.retention import RetentionSweep
-from pointsman_service.store import rescuing
-from pointsman_service.store.partitions import lowest_id
+from pointsman_service.store.lost import rescuing
+from pointsman_service.store.upkeep.partitions import lowest_id
 from tests.race.world import ERROR, World
 
 OWNER = "w@h"

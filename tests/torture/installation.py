@@ -102,7 +102,7 @@ class Installation(Stack):
 
 async def make_partitions(database_url: str) -> None:
     """Make the partitions of a migrated database, so that no sweep moves rows during a scenario."""
-    from pointsman_service.store.partitions import ensure_partitions
+    from pointsman_service.store.upkeep.partitions import ensure_partitions
 
     engine = create_async_engine(database_url, poolclass=NullPool)
     async with engine.begin() as connection:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
-from pointsman_service.store.schema import migrate
+from pointsman_service.store.upkeep.schema import migrate
 from tests.torture.installation import Plan, make_partitions
 from tests.torture.proxy import Proxy
 

@@ -16,8 +16,8 @@ from pointsman_service.admit.routing import By, decide, route
 from pointsman_service.errors import FAULTS_SHOWN, FieldError, InvalidArguments, UnknownTaskType
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
-from pointsman_service.store import catalogue
 from pointsman_service.store.store import Store
+from pointsman_service.store.workers import catalogue
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)

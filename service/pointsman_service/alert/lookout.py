@@ -15,9 +15,13 @@ from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.kept import NotInTime, within
 from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import alert_facts, clock, epochs, left_out, pausing, watching
-from pointsman_service.store.alert_facts import MOST_BREAKERS
+from pointsman_service.store import clock
+from pointsman_service.store.alerts import facts
+from pointsman_service.store.alerts.facts import MOST_BREAKERS
+from pointsman_service.store.metrics import watching
+from pointsman_service.store.queues import pausing
 from pointsman_service.store.store import Connection, Store
+from pointsman_service.store.streams import epochs, left_out
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)
@@ -55,7 +59,7 @@ class Lookout:
         broker, judged = await asyncio.gather(self._broker.state(), self._judge_workers())
         async with self._store.statement() as connection:
             now = await clock.now(connection)
-            tripped = await alert_facts.tripped(connection)
+            tripped = await facts.tripped(connection)
         rest, _ = await asyncio.gather(_if_known(self._rest(broker, judged=judged)), _if_known(self._count()))
         return Facts(
             now=now,
@@ -105,8 +109,8 @@ class Lookout:
         # Also when it fails: a database that is slow with it is not asked again at once.
         self._counters_at = now_here
         async with self._store.statement() as connection:
-            rows = await alert_facts.starts(connection)
-            failed = await alert_facts.failed(connection)
+            rows = await facts.starts(connection)
+            failed = await facts.failed(connection)
         self._burns = {
             row.queue: Burn(*(Starts(met, missed) for met, missed in zip(row.met, row.missed, strict=True)))
             for row in rows
@@ -115,7 +119,7 @@ class Lookout:
 
     async def _queues(self, connection: Connection, broker: BrokerState, *, judged: bool) -> tuple[QueueFacts, ...]:
         specs = self._settings.topology.queues
-        due = {row.queue: row for row in await alert_facts.due(connection, [spec.name for spec in specs])}
+        due = {row.queue: row for row in await facts.due(connection, [spec.name for spec in specs])}
         paused = {pause.queue for pause in await pausing.pauses(connection) if pause.paused}
         return tuple(
             QueueFacts(

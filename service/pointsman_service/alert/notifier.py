@@ -15,8 +15,8 @@ from pointsman_service.alert.channels import Channels
 from pointsman_service.alert.delivering import NotDelivered
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
-from pointsman_service.store import alert_deliveries
-from pointsman_service.store.alert_deliveries import DeliveryRow
+from pointsman_service.store.alerts import deliveries
+from pointsman_service.store.alerts.deliveries import DeliveryRow
 from pointsman_service.store.store import Store
 from pointsman_service.telemetry import logger
 
@@ -67,7 +67,7 @@ class Notifier:
         busy += self._left_alone
         most = min(room, _MOST_OF_ONE_CHANNEL)
         async with self._store.statement() as connection:
-            rows = await alert_deliveries.take(connection, most, _LEASE_SECONDS, busy)
+            rows = await deliveries.take(connection, most, _LEASE_SECONDS, busy)
         for row in rows:
             self._under_way[asyncio.create_task(self._deliver(row), name=f"alert to {row.channel}")] = row.channel
         return len(rows) == most
@@ -125,7 +125,7 @@ class Notifier:
             self._left_alone[row.channel] = time.monotonic() + asked
         delay = max(asked, self.delay_after(row.attempts))
         async with self._store.statement() as connection:
-            await alert_deliveries.try_later(connection, row.id, delay, error.status, error.reason)
+            await deliveries.try_later(connection, row.id, delay, error.status, error.reason)
         if row.attempts.bit_count() == 1:
             log.warning(
                 "a message about an alert was not delivered, trying again",
@@ -137,7 +137,7 @@ class Notifier:
 
     async def _end(self, row: DeliveryRow, status: str, last_status: str, error: str | None) -> None:
         async with self._store.statement() as connection:
-            await alert_deliveries.end(connection, row.id, status, last_status, error)
+            await deliveries.end(connection, row.id, status, last_status, error)
 
     def delay_after(self, attempts: int) -> float:
         """Seconds until the next attempt: full jitter under a bound that doubles up to an hour, at least one."""

@@ -24,9 +24,10 @@ from pointsman_service.loops import Loop
 from pointsman_service.observe.kept import NotInTime, within
 from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import alert_deliveries, alerts, clock
-from pointsman_service.store.alert_deliveries import NewDelivery
-from pointsman_service.store.alerts import AlertRow
+from pointsman_service.store import clock
+from pointsman_service.store.alerts import alerts, deliveries
+from pointsman_service.store.alerts.alerts import AlertRow
+from pointsman_service.store.alerts.deliveries import NewDelivery
 from pointsman_service.store.store import Store
 from pointsman_service.telemetry import logger
 
@@ -227,8 +228,8 @@ class OutageWatch:
                 over = message_of(alert, Event.RESOLVED, self._base_url)
                 for name, status in outage.told.items():
                     sent = NewDelivery(alert.id, Event.OPENED, name, began)
-                    await alert_deliveries.add_sent(connection, outage.messages[name], sent, status, outage.since)
-                await alert_deliveries.add(
+                    await deliveries.add_sent(connection, outage.messages[name], sent, status, outage.since)
+                await deliveries.add(
                     connection, [NewDelivery(alert.id, Event.RESOLVED, name, over) for name in outage.told]
                 )
         if alert is not None:

@@ -16,9 +16,9 @@ from pointsman_service.alert.wording import Event, message_of
 from pointsman_service.channel_settings import AlertChannel
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
-from pointsman_service.store import alert_deliveries, alerts
-from pointsman_service.store.alert_deliveries import NewDelivery
-from pointsman_service.store.alerts import AlertRow, NewAlert
+from pointsman_service.store.alerts import alerts, deliveries
+from pointsman_service.store.alerts.alerts import AlertRow, NewAlert
+from pointsman_service.store.alerts.deliveries import NewDelivery
 from pointsman_service.store.store import Connection, Store
 from pointsman_service.telemetry import logger
 
@@ -115,7 +115,7 @@ class AlertSweep:
         again = await alerts.to_tell_again(connection, taken, self._repeat_seconds)
         first = await alerts.to_tell_first(connection, taken)
         told += [(alert, Event.REPEATED) for alert in again] + [(alert, Event.OPENED) for alert in first]
-        await alert_deliveries.add(
+        await deliveries.add(
             connection,
             [
                 NewDelivery(alert.id, event, channel.name, message_of(alert, event, self._base_url))

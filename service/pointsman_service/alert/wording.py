@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from pointsman_service.alert.kinds import KINDS, Rule
-from pointsman_service.store.alerts import AlertRow
+from pointsman_service.store.alerts.alerts import AlertRow
 
 _KNOWN = frozenset(Rule)
 

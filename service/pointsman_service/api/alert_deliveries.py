@@ -15,8 +15,8 @@ from pointsman_service.api.parts import GivenCaller, GivenParts, Parts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.channel_settings import CHANNEL_NAME, AlertChannel
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, UnknownAlert, UnknownChannel
-from pointsman_service.store import alert_deliveries
-from pointsman_service.store.alert_deliveries import DeliveryFilter, DeliveryRow, NewDelivery
+from pointsman_service.store.alerts import deliveries
+from pointsman_service.store.alerts.deliveries import DeliveryFilter, DeliveryRow, NewDelivery
 
 router = APIRouter(tags=["alerts"], dependencies=[Depends(known_parameters_only)])
 
@@ -130,7 +130,7 @@ async def test_channel(
 async def _rows(parts: Parts, wanted: DeliveryFilter, limit: int) -> list[DeliveryRow]:
     """A page and one more."""
     async with parts.store.statement() as connection:
-        return await alert_deliveries.page(connection, wanted, limit + 1)
+        return await deliveries.page(connection, wanted, limit + 1)
 
 
 def _page(rows: list[DeliveryRow], limit: int) -> Response:

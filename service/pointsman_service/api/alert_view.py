@@ -7,8 +7,8 @@ from pydantic import AwareDatetime, BaseModel, Field
 from pointsman_service.alert.kinds import Severity
 from pointsman_service.alert.wording import facts_of
 from pointsman_service.api.answers import moment
-from pointsman_service.store.alert_deliveries import DeliveryRow
-from pointsman_service.store.alerts import AlertRow, SilenceRow
+from pointsman_service.store.alerts.alerts import AlertRow, SilenceRow
+from pointsman_service.store.alerts.deliveries import DeliveryRow
 
 DeliveryStatus = Literal["pending", "sent", "gave_up", "dropped"]
 

@@ -30,8 +30,8 @@ from pointsman_service.errors import (
     UnknownAlert,
     UnsupportedMediaType,
 )
-from pointsman_service.store import alerts
-from pointsman_service.store.alerts import AlertFilter
+from pointsman_service.store.alerts import alerts
+from pointsman_service.store.alerts.alerts import AlertFilter
 
 router = APIRouter(tags=["alerts"], dependencies=[Depends(known_parameters_only)])
 

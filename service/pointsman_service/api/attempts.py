@@ -14,7 +14,7 @@ from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.task_view import ErrorView, error_view
 from pointsman_service.api.tasks import find_task
 from pointsman_service.errors import DatabaseAway, InvalidRequest, UnknownTask
-from pointsman_service.store import reading
+from pointsman_service.store.tasks import reading
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 

@@ -22,7 +22,7 @@ from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.breaker.breaker import BreakerState, Kind, Outcome
 from pointsman_service.errors import DatabaseAway, InvalidRequest, NotFound, UnknownWorker
-from pointsman_service.store import breakers
+from pointsman_service.store.breakers import breakers
 
 router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only)])
 

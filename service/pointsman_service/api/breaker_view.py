@@ -10,7 +10,7 @@ from pointsman_contract.breaker_policy import BreakerPolicy
 from pointsman_service.api.answers import moment
 from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.breaker.entry import Entry
-from pointsman_service.store.breakers import TransitionRow
+from pointsman_service.store.breakers.breakers import TransitionRow
 
 
 class Scope(StrEnum):

@@ -44,7 +44,7 @@ from pointsman_service.errors import (
     UnknownWorker,
     UnsupportedMediaType,
 )
-from pointsman_service.store.breakers import Key
+from pointsman_service.store.breakers.breakers import Key
 
 MOST = 200
 _LONGEST_OVERRIDE_SECONDS = 366 * 86_400.0

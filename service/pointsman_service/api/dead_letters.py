@@ -12,8 +12,8 @@ from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.tasks import bounded, in_time, storable
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, Unavailable
-from pointsman_service.store import dead_letters
-from pointsman_service.store.dead_letters import DeadLetterFilter
+from pointsman_service.store.tasks import dead_letters
+from pointsman_service.store.tasks.dead_letters import DeadLetterFilter
 
 router = APIRouter(tags=["dead letters"], dependencies=[Depends(known_parameters_only)])
 

@@ -16,7 +16,7 @@ from pointsman_service.api.receipt import receipt
 from pointsman_service.api.task_view import task_view
 from pointsman_service.callers import Caller
 from pointsman_service.errors import BadRequest, PointsmanError, UnknownTask
-from pointsman_service.store import reading
+from pointsman_service.store.tasks import reading
 from pointsman_service.submit.submitter import REFUSALS, Accepted
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")

@@ -16,9 +16,10 @@ from pointsman_service.errors import DatabaseAway, ExpectedFault, InvalidRequest
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.exposition import Exposition, Snapshot
 from pointsman_service.observe.kept import NotInTime, within
-from pointsman_service.store import alerts, left_out
-from pointsman_service.store.left_out import Reason
+from pointsman_service.store.alerts import alerts
 from pointsman_service.store.store import StatementRefused
+from pointsman_service.store.streams import left_out
+from pointsman_service.store.streams.left_out import Reason
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from pydantic_core import to_json
 
-from pointsman_service.store.submitting import NewTask
+from pointsman_service.store.tasks.submitting import NewTask
 
 _REST = (
     b'"started_at":null,"finished_at":null,"queue_wait_seconds":null,"run_seconds":null,"worker":null,"result":null,'

@@ -18,7 +18,7 @@ from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.tasks import bounded, in_time
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, UnknownReplay
 from pointsman_service.operate.replay import MOST, ReplayRequest
-from pointsman_service.store.dead_letters import DeadLetterFilter
+from pointsman_service.store.tasks.dead_letters import DeadLetterFilter
 
 router = APIRouter(tags=["dead letters"], dependencies=[Depends(known_parameters_only)])
 

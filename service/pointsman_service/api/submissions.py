@@ -29,7 +29,7 @@ from pointsman_service.errors import (
 )
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import StatementRefused
-from pointsman_service.store.submitting import NewTask
+from pointsman_service.store.tasks.submitting import NewTask
 from pointsman_service.submit.submitter import REFUSALS, Accepted
 
 BATCH_PATH = "/v1/tasks/batch"

@@ -16,7 +16,7 @@ from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.tasks import storable
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, NotFound
 from pointsman_service.settings import Settings
-from pointsman_service.store import catalogue
+from pointsman_service.store.workers import catalogue
 
 router = APIRouter(tags=["task types"], dependencies=[Depends(known_parameters_only)])
 

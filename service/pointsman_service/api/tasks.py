@@ -21,9 +21,9 @@ from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.task_view import EXAMPLE_TASK, TaskView, task_view
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, TooManyReaders, Unavailable, UnknownTask
-from pointsman_service.store import reading
-from pointsman_service.store.reading import TaskFilter
 from pointsman_service.store.store import DatabaseTrouble
+from pointsman_service.store.tasks import reading
+from pointsman_service.store.tasks.reading import TaskFilter
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pointsman_contract.breaker_policy import BreakerPolicy
 from pointsman_service.breaker.breaker import Breaker, Transition
-from pointsman_service.store.breakers import BreakerRow, Key
+from pointsman_service.store.breakers.breakers import BreakerRow, Key
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)

@@ -14,8 +14,9 @@ from pointsman_service.breaker.breaker import BreakerState, Kind, Outcome, Step,
 from pointsman_service.breaker.entry import Entry
 from pointsman_service.errors import TooManyBreakers
 from pointsman_service.settings import Settings
-from pointsman_service.store import breakers, clock
-from pointsman_service.store.breakers import BreakerRow, Key
+from pointsman_service.store import clock
+from pointsman_service.store.breakers import breakers
+from pointsman_service.store.breakers.breakers import BreakerRow, Key
 from pointsman_service.store.store import Connection, Store
 from pointsman_service.telemetry import logger
 

@@ -23,8 +23,8 @@ from pointsman_service.breaker.entry import Entry
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.redis import RedisServer, Word
 from pointsman_service.settings import Settings
-from pointsman_service.store import epochs
 from pointsman_service.store.store import Store
+from pointsman_service.store.streams import epochs
 
 _PATIENCE_SECONDS = 300.0
 """A failure that the recorder has not passed by then, while Postgres answers, was none."""

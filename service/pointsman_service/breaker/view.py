@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
-from pointsman_service.store import holding
-from pointsman_service.store.holding import Blocking
+from pointsman_service.store.queues import holding
+from pointsman_service.store.queues.holding import Blocking
 from pointsman_service.store.store import Store
 
 _REFRESH_SECONDS = 0.25

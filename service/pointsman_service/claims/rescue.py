@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 
 from pointsman_contract import keys
 from pointsman_service.redis import RedisServer, ScriptCall
-from pointsman_service.store import rescuing
-from pointsman_service.store.rescuing import Rescued, Running
+from pointsman_service.store.lost import rescuing
+from pointsman_service.store.lost.rescuing import Rescued, Running
 from pointsman_service.store.store import Store
 from pointsman_service.telemetry import logger
 

@@ -5,8 +5,8 @@ import asyncio
 from pointsman_contract import keys
 from pointsman_contract.backoff import backoff_seconds
 from pointsman_service.redis import RedisServer
-from pointsman_service.store import epochs
 from pointsman_service.store.store import Store
+from pointsman_service.store.streams import epochs
 
 _LOOK_AGAIN_SECONDS = 0.02
 

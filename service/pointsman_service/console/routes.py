@@ -47,8 +47,8 @@ async def ask_catalogue(settings: Settings, task_type: str) -> Asked:
     # Here: most answers need no database, and its driver is most of the time of a start.
     from pointsman_service.database import create_engine
     from pointsman_service.errors import ExpectedFault
-    from pointsman_service.store import catalogue
     from pointsman_service.store.store import RowRefused, StatementRefused, Store
+    from pointsman_service.store.workers import catalogue
 
     store = Store(create_engine(settings, "pointsman routes"))
     try:

@@ -9,9 +9,9 @@ from pointsman_service.dispatch.publisher import Publisher
 from pointsman_service.dispatch.window import WindowLimits
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
-from pointsman_service.store import dispatching, holding, pausing, quarantine
+from pointsman_service.store.queues import dispatching, holding, pausing, quarantine
 from pointsman_service.store.store import Store
-from pointsman_service.store.submitting import drop_published
+from pointsman_service.store.tasks.submitting import drop_published
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)

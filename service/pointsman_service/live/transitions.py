@@ -7,8 +7,8 @@ import asyncio
 
 from pointsman_service.errors import TooManyListeners
 from pointsman_service.loops import Loop
-from pointsman_service.store import breakers
-from pointsman_service.store.breakers import TransitionRow
+from pointsman_service.store.breakers import breakers
+from pointsman_service.store.breakers.breakers import TransitionRow
 from pointsman_service.store.store import Store
 
 _INTERVAL_SECONDS = 0.5

@@ -6,7 +6,7 @@ from typing import Any
 
 from pointsman_contract.states import TaskState
 from pointsman_service.observe.kept import Kept
-from pointsman_service.store import watching
+from pointsman_service.store.metrics import watching
 from pointsman_service.store.store import Store
 
 _KEPT_SECONDS = 1.5

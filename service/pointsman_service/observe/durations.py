@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pointsman_service.store.histogram import percentile
+from pointsman_service.store.metrics.histogram import percentile
 
 _DIGITS = 6
 
@@ -19,7 +19,7 @@ class Durations:
 
 
 def durations(histogram: Mapping[int, int], total_seconds: float) -> Durations:
-    """From a histogram of ``pointsman_service.store.histogram`` and the sum of what is in it."""
+    """From a histogram of ``pointsman_service.store.metrics.histogram`` and the sum of what is in it."""
     observations = sum(histogram.values())
     return Durations(
         avg=round(total_seconds / observations, _DIGITS) if observations else None,

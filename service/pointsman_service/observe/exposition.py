@@ -10,10 +10,10 @@ from prometheus_client.registry import Collector
 from pointsman_service.observe.backlog import Backlog
 from pointsman_service.observe.broker_state import BrokerState
 from pointsman_service.observe.workers import WorkerFigures, consumers
-from pointsman_service.store.histogram import up_to
-from pointsman_service.store.left_out import Reason
-from pointsman_service.store.metrics import COUNTERS
-from pointsman_service.store.watching import Sums
+from pointsman_service.store.metrics.counters import COUNTERS
+from pointsman_service.store.metrics.histogram import up_to
+from pointsman_service.store.metrics.watching import Sums
+from pointsman_service.store.streams.left_out import Reason
 
 _COUNTERS = {
     "submitted": ("tasks_submitted", "Tasks submitted."),

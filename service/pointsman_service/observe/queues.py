@@ -12,10 +12,10 @@ from pointsman_service.observe.set_aside import SetAside
 from pointsman_service.observe.sla import attainment
 from pointsman_service.observe.task_metrics import read as read_sums
 from pointsman_service.observe.workers import WorkerFigures, WorkerWatch, consumers
-from pointsman_service.store import pausing
-from pointsman_service.store.pausing import QueuePause
+from pointsman_service.store.metrics.watching import Sums
+from pointsman_service.store.queues import pausing
+from pointsman_service.store.queues.pausing import QueuePause
 from pointsman_service.store.store import Store
-from pointsman_service.store.watching import Sums
 
 RATE_SECONDS = 300.0
 _KEPT_SECONDS = 1.5

@@ -15,11 +15,12 @@ from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.kept import Kept, NotInTime, within
 from pointsman_service.observe.workers import WorkerFigures, WorkerWatch, consumers
 from pointsman_service.settings import Settings
-from pointsman_service.store import epochs, watching
-from pointsman_service.store.epochs import Epoch
-from pointsman_service.store.schema import head, revision_of
-from pointsman_service.store.shape import lacking
+from pointsman_service.store.metrics import watching
 from pointsman_service.store.store import RowRefused, StatementRefused, Store
+from pointsman_service.store.streams import epochs
+from pointsman_service.store.streams.epochs import Epoch
+from pointsman_service.store.upkeep.schema import head, revision_of
+from pointsman_service.store.upkeep.shape import lacking
 
 _DATABASE_SECONDS = 1.0
 _KEPT_SECONDS = 0.5

@@ -6,11 +6,11 @@ from datetime import datetime
 
 from pointsman_service.observe.durations import Durations, durations
 from pointsman_service.observe.sla import attainment
-from pointsman_service.store import watching
-from pointsman_service.store.histogram import merge
-from pointsman_service.store.metrics import COUNTERS
+from pointsman_service.store.metrics import watching
+from pointsman_service.store.metrics.counters import COUNTERS
+from pointsman_service.store.metrics.histogram import merge
+from pointsman_service.store.metrics.watching import GroupBy, Sums
 from pointsman_service.store.store import Store
-from pointsman_service.store.watching import GroupBy, Sums
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """Sums over everything kept, the same whichever process is asked."""
 
 from pointsman_service.observe.kept import Kept, NotInTime, within
-from pointsman_service.store import totals
+from pointsman_service.store.metrics import totals
+from pointsman_service.store.metrics.totals import Totals
+from pointsman_service.store.metrics.watching import Sums
 from pointsman_service.store.store import Store
-from pointsman_service.store.totals import Totals
-from pointsman_service.store.watching import Sums
 
 _KEPT_SECONDS = 1.5
 _REST = 10.0

@@ -10,8 +10,9 @@ from pointsman_service.breaker.outlier import OFF
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.kept import Kept
 from pointsman_service.settings import Settings
-from pointsman_service.store import ejections, watching
-from pointsman_service.store.ejections import EjectionRow
+from pointsman_service.store.breakers import ejections
+from pointsman_service.store.breakers.ejections import EjectionRow
+from pointsman_service.store.metrics import watching
 from pointsman_service.store.store import Store
 
 _KEPT_SECONDS = 1.0

@@ -12,10 +12,12 @@ from pointsman_service.claims.closing import Closer
 from pointsman_service.errors import TaskFinished, UnknownTask
 from pointsman_service.operate.act import Act, ActKind, acting
 from pointsman_service.redis import BrokerAway, RedisServer
-from pointsman_service.store import cancelling, clock, epochs, reading
-from pointsman_service.store.cancelling import CancelRequest
-from pointsman_service.store.ending import end_unstarted
+from pointsman_service.store import clock
 from pointsman_service.store.store import Store
+from pointsman_service.store.streams import epochs
+from pointsman_service.store.tasks import cancelling, reading
+from pointsman_service.store.tasks.cancelling import CancelRequest
+from pointsman_service.store.tasks.ending import end_unstarted
 
 _REDIS_SECONDS = 3.0
 """A caller waits no longer for a Redis that is silent."""

@@ -11,8 +11,8 @@ from pointsman_service.callers import Caller
 from pointsman_service.errors import UnknownWorker
 from pointsman_service.operate.act import Act, ActKind, acting
 from pointsman_service.settings import Settings
-from pointsman_service.store import ejections
-from pointsman_service.store.ejections import SCOPE, EjectionRow
+from pointsman_service.store.breakers import ejections
+from pointsman_service.store.breakers.ejections import SCOPE, EjectionRow
 from pointsman_service.store.store import Connection, Store
 
 

@@ -14,8 +14,8 @@ from pointsman_service.errors import DatabaseAway, ExpectedFault, NotFound, Unkn
 from pointsman_service.operate.act import Act, ActKind, acting
 from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import breakers
-from pointsman_service.store.breakers import Key
+from pointsman_service.store.breakers import breakers
+from pointsman_service.store.breakers.breakers import Key
 from pointsman_service.store.store import Store
 from pointsman_service.telemetry import logger
 

@@ -5,9 +5,9 @@ from uuid import UUID
 from pointsman_service.callers import Caller
 from pointsman_service.errors import AlertResolved, UnknownAlert
 from pointsman_service.operate.act import Act, ActKind, acting
-from pointsman_service.store import alert_deliveries, alerts
-from pointsman_service.store.alert_deliveries import DeliveryRow, NewDelivery
-from pointsman_service.store.alerts import AlertRow, SilenceRow
+from pointsman_service.store.alerts import alerts, deliveries
+from pointsman_service.store.alerts.alerts import AlertRow, SilenceRow
+from pointsman_service.store.alerts.deliveries import DeliveryRow, NewDelivery
 from pointsman_service.store.store import Connection, Store
 
 
@@ -54,7 +54,7 @@ class AlertHand:
     async def try_channel(self, caller: Caller, test: NewDelivery, reason: str | None) -> DeliveryRow:
         """Let a test be sent, as every message is."""
         async with acting(self._store, Act(ActKind.TEST_CHANNEL, caller, test.channel, reason)) as connection:
-            (made,) = await alert_deliveries.add(connection, [test])
+            (made,) = await deliveries.add(connection, [test])
         return made
 
 

@@ -10,8 +10,8 @@ from pointsman_service.callers import Caller
 from pointsman_service.errors import KeyInUse, KeyReused, OutcomeUnknown, ServiceError
 from pointsman_service.operate.act import Act, ActKind, acting
 from pointsman_service.settings import Settings
-from pointsman_service.store import submitting
 from pointsman_service.store.store import Connection, ConnectionLost, LockNotGot, Store
+from pointsman_service.store.tasks import submitting
 
 
 class AlreadyDone(ServiceError):

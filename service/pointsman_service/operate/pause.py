@@ -8,8 +8,8 @@ from pointsman_service.callers import Caller
 from pointsman_service.errors import UnknownQueueName
 from pointsman_service.operate.act import Act, ActKind, acting
 from pointsman_service.settings import Settings
-from pointsman_service.store import pausing
-from pointsman_service.store.pausing import QueuePause, Unfinished
+from pointsman_service.store.queues import pausing
+from pointsman_service.store.queues.pausing import QueuePause, Unfinished
 from pointsman_service.store.store import Store
 from pointsman_service.telemetry import logger
 

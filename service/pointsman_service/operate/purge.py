@@ -10,8 +10,8 @@ from pointsman_service.operate.act import Act, ActKind, acting
 from pointsman_service.operate.pause import check_queue
 from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.settings import Settings
-from pointsman_service.store import cancelling
 from pointsman_service.store.store import Store
+from pointsman_service.store.tasks import cancelling
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)

@@ -15,10 +15,10 @@ from pointsman_service.operate.act import Act, ActKind, acting
 from pointsman_service.operate.once import AlreadyDone, Once, fingerprint_of
 from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.settings import Settings
-from pointsman_service.store import dead_letters, replaying
-from pointsman_service.store.dead_letters import DeadLetterFilter
-from pointsman_service.store.replaying import Replayed
 from pointsman_service.store.store import Store
+from pointsman_service.store.tasks import dead_letters, replaying
+from pointsman_service.store.tasks.dead_letters import DeadLetterFilter
+from pointsman_service.store.tasks.replaying import Replayed
 
 MOST = 10_000
 """Tasks of one call: they are stored in one transaction."""

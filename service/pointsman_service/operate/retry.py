@@ -13,8 +13,8 @@ from pointsman_service.errors import FieldError, TaskNotFinished, TaskReplayed, 
 from pointsman_service.operate.act import Act, ActKind
 from pointsman_service.operate.once import AlreadyDone, Once, fingerprint_of
 from pointsman_service.settings import Settings
-from pointsman_service.store import reading, replaying
 from pointsman_service.store.store import Store
+from pointsman_service.store.tasks import reading, replaying
 
 
 class Retrier:

@@ -9,8 +9,8 @@ from pointsman_service.fleet.beats import sort_out
 from pointsman_service.loops import Loop
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import workers
 from pointsman_service.store.store import Store
+from pointsman_service.store.workers import parents
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)
@@ -52,7 +52,7 @@ class BeatWatch:
         if silent:
             await self._server.command("HDEL", keys.BEATS, *silent)
         async with self._store.statement() as connection:
-            await workers.saw(connection, moved)
+            await parents.saw(connection, moved)
         return False
 
     def _stale(self, texts: Mapping[bytes, bytes], wrong: Mapping[bytes, str]) -> list[bytes]:

@@ -11,9 +11,11 @@ from pointsman_service.claims.closing import Closer
 from pointsman_service.loops import Loop
 from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import cancelling, clock, epochs
-from pointsman_service.store.ending import end_unstarted
+from pointsman_service.store import clock
 from pointsman_service.store.store import Store
+from pointsman_service.store.streams import epochs
+from pointsman_service.store.tasks import cancelling
+from pointsman_service.store.tasks.ending import end_unstarted
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)

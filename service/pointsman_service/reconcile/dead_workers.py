@@ -6,7 +6,7 @@ from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.loops import Loop
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import rescuing
+from pointsman_service.store.lost import rescuing
 from pointsman_service.store.store import Store
 from pointsman_service.telemetry import logger
 

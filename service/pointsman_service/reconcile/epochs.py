@@ -22,9 +22,11 @@ from pointsman_service.fleet.beats import read_beats
 from pointsman_service.loops import Loop
 from pointsman_service.redis import RedisServer, ScriptCall
 from pointsman_service.settings import Settings
-from pointsman_service.store import epochs, pausing, workers
-from pointsman_service.store.epochs import Epoch
+from pointsman_service.store.queues import pausing
 from pointsman_service.store.store import Store
+from pointsman_service.store.streams import epochs
+from pointsman_service.store.streams.epochs import Epoch
+from pointsman_service.store.workers import parents
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)
@@ -129,7 +131,7 @@ class EpochSweep:
                     self._answered.add(owner)
                 await self._restore(current, owner, beat["running"])
         async with self._store.statement() as connection:
-            expected = await workers.seen_within(connection, _RECENT_SECONDS + current.age_seconds)
+            expected = await parents.seen_within(connection, _RECENT_SECONDS + current.age_seconds)
         # A worker nobody saw lately may beat all the same; a beat left over from a snapshot costs the census its time.
         if current.age_seconds < self._census_seconds and (expected | beats.keys()) - self._answered:
             return False

@@ -10,9 +10,11 @@ from pointsman_service.claims.closing import Closer
 from pointsman_service.loops import Loop
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import clock, dispatching, epochs
-from pointsman_service.store.ending import end_unstarted
+from pointsman_service.store import clock
+from pointsman_service.store.queues import dispatching
 from pointsman_service.store.store import Store
+from pointsman_service.store.streams import epochs
+from pointsman_service.store.tasks.ending import end_unstarted
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)

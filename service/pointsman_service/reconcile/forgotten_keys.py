@@ -3,7 +3,7 @@
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
-from pointsman_service.store.submitting import forget_keys
+from pointsman_service.store.tasks.submitting import forget_keys
 
 _KEYS_A_PASS = 5000
 _INTERVAL_SECONDS = 60.0

@@ -4,8 +4,8 @@ Level-triggered: while two versions of a worker share a queue, either may meet t
 """
 
 from pointsman_service.loops import Loop
-from pointsman_service.store import catalogue
 from pointsman_service.store.store import Store
+from pointsman_service.store.workers import catalogue
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)

@@ -21,10 +21,13 @@ from pointsman_service.loops import Loop
 from pointsman_service.reconcile.ramp import Ramp
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import catalogue, clock, epochs, holding
-from pointsman_service.store.breakers import Key
-from pointsman_service.store.ending import end_unstarted
+from pointsman_service.store import clock
+from pointsman_service.store.breakers.breakers import Key
+from pointsman_service.store.queues import holding
 from pointsman_service.store.store import Connection, Store
+from pointsman_service.store.streams import epochs
+from pointsman_service.store.tasks.ending import end_unstarted
+from pointsman_service.store.workers import catalogue
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)

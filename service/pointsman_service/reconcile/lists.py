@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 
 from pointsman_contract.queues import MAX_PRIORITY, step_of
 from pointsman_service.broker import Broker
-from pointsman_service.store import clock, missing
-from pointsman_service.store.missing import Before
+from pointsman_service.store import clock
+from pointsman_service.store.lost import missing
+from pointsman_service.store.lost.missing import Before
 from pointsman_service.store.store import Connection
 
 _LATE_SECONDS = 15.0

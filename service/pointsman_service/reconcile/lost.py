@@ -16,10 +16,11 @@ from pointsman_service.loops import Loop
 from pointsman_service.reconcile.lists import Lists
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import clock, missing, unclaimed
-from pointsman_service.store.missing import Unstarted
+from pointsman_service.store import clock
+from pointsman_service.store.lost import missing, unclaimed
+from pointsman_service.store.lost.missing import Unstarted
+from pointsman_service.store.lost.unclaimed import Unclaimed
 from pointsman_service.store.store import Store
-from pointsman_service.store.unclaimed import Unclaimed
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)

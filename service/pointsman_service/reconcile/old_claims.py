@@ -7,7 +7,7 @@ epoch cannot run by it either, for a message of another epoch asks.
 from pointsman_contract import keys
 from pointsman_service.loops import Loop
 from pointsman_service.redis import RedisServer, ScriptCall
-from pointsman_service.store import missing
+from pointsman_service.store.lost import missing
 from pointsman_service.store.store import Store
 from pointsman_service.telemetry import logger
 

@@ -2,7 +2,7 @@
 
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
-from pointsman_service.store import dispatching
+from pointsman_service.store.queues import dispatching
 from pointsman_service.store.store import Store
 from pointsman_service.telemetry import logger
 

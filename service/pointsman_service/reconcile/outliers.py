@@ -17,8 +17,8 @@ from pointsman_service.fleet.beats import read_beats
 from pointsman_service.loops import Loop
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import ejections, outcomes
-from pointsman_service.store.ejections import SCOPE, EjectionRow
+from pointsman_service.store.breakers import ejections, outcomes
+from pointsman_service.store.breakers.ejections import SCOPE, EjectionRow
 from pointsman_service.store.store import Connection, Store
 from pointsman_service.telemetry import logger
 

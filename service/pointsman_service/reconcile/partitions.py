@@ -1,8 +1,8 @@
 """The sweep ``partitions``: the days ahead have their partitions before a task of theirs ends."""
 
 from pointsman_service.loops import Loop
-from pointsman_service.store.partitions import ensure_partitions
 from pointsman_service.store.store import Store
+from pointsman_service.store.upkeep.partitions import ensure_partitions
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)

@@ -7,7 +7,7 @@ itself, however, it is cleared. If its worker dies again, the rescue fails it: n
 from pointsman_contract.events import queues_in_hand
 from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.loops import Loop
-from pointsman_service.store import quarantine
+from pointsman_service.store.queues import quarantine
 from pointsman_service.store.store import Store
 from pointsman_service.telemetry import logger
 

@@ -5,8 +5,9 @@ from datetime import date, datetime, timedelta
 
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
-from pointsman_service.store import metrics, retention
+from pointsman_service.store.metrics import counters
 from pointsman_service.store.store import LockNotGot, Store
+from pointsman_service.store.upkeep import retention
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)
@@ -35,7 +36,7 @@ class RetentionSweep:
             deleted = await retention.delete_left_over(connection, before, _ROWS_A_PASS)
         async with self._store.transaction() as connection:
             whole_days = min(before, before + timedelta(days=self._days) - _MINUTES_KEPT)
-            folded = await metrics.fold_days(connection, whole_days, _ROWS_A_PASS)
+            folded = await counters.fold_days(connection, whole_days, _ROWS_A_PASS)
         return dropped or deleted >= _ROWS_A_PASS or folded >= _ROWS_A_PASS
 
     async def _drop_first(self, days: Sequence[date], before: datetime) -> bool:

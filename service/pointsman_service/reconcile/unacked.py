@@ -5,7 +5,7 @@ Their worker died while it ran them, or between its report and the acknowledgeme
 
 from pointsman_service.broker import Broker
 from pointsman_service.loops import Loop
-from pointsman_service.store import missing
+from pointsman_service.store.lost import missing
 from pointsman_service.store.store import Store
 from pointsman_service.telemetry import logger
 

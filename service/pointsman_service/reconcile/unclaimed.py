@@ -10,7 +10,7 @@ from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.loops import Loop
 from pointsman_service.redis import RedisServer, ScriptCall
 from pointsman_service.settings import Settings
-from pointsman_service.store import unclaimed
+from pointsman_service.store.lost import unclaimed
 from pointsman_service.store.store import Store
 from pointsman_service.telemetry import logger
 

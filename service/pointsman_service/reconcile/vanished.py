@@ -16,8 +16,8 @@ from pointsman_service.loops import Loop
 from pointsman_service.reconcile.lists import Lists
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import missing
-from pointsman_service.store.rescuing import Running
+from pointsman_service.store.lost import missing
+from pointsman_service.store.lost.rescuing import Running
 from pointsman_service.store.store import Store
 from pointsman_service.telemetry import logger
 

@@ -20,17 +20,19 @@ from pointsman_service.record.by_worker import OutcomesByWorker
 from pointsman_service.record.calls import CallsOfBreakers, calls_of
 from pointsman_service.record.ended import end_of, expired_end_of, native_end_of
 from pointsman_service.record.events import Event
-from pointsman_service.store import cancelling, catalogue, recording, rescuing, unclaimed
-from pointsman_service.store.catalogue import UNKNOWN_TASK_TYPE
-from pointsman_service.store.counting import count_start
-from pointsman_service.store.ending import Ending
-from pointsman_service.store.holding import BY_BREAKER
 from pointsman_service.store.listeners import Ended, Listeners
-from pointsman_service.store.locking import lock_tasks
-from pointsman_service.store.metrics import Tallies
+from pointsman_service.store.lost import rescuing, unclaimed
+from pointsman_service.store.lost.unclaimed import Unclaimed
+from pointsman_service.store.metrics.counters import Tallies
+from pointsman_service.store.queues.holding import BY_BREAKER
 from pointsman_service.store.reported import End, NativeEnd, Progressed, Refused, Revoked, Start
 from pointsman_service.store.store import Connection
-from pointsman_service.store.unclaimed import Unclaimed
+from pointsman_service.store.tasks import cancelling, recording
+from pointsman_service.store.tasks.counting import count_start
+from pointsman_service.store.tasks.ending import Ending
+from pointsman_service.store.tasks.locking import lock_tasks
+from pointsman_service.store.workers import catalogue
+from pointsman_service.store.workers.catalogue import UNKNOWN_TASK_TYPE
 
 _NATIVE = {"SUCCESS": "succeeded", "FAILURE": "failed", "RETRY": "retried"}
 _UNCLAIMED_SENDINGS = 3

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from pointsman_contract.errors import NOBODYS
 from pointsman_contract.states import TaskState
-from pointsman_service.store import outcomes
+from pointsman_service.store.breakers import outcomes
+from pointsman_service.store.breakers.outcomes import Part, Sum, bucket_of
 from pointsman_service.store.listeners import Ended, Ends
-from pointsman_service.store.outcomes import Part, Sum, bucket_of
 from pointsman_service.store.store import Connection
 
 

@@ -22,9 +22,11 @@ from pointsman_service.record.batch import Batch, in_parts, record
 from pointsman_service.record.events import LONGEST_ENTRY, Event, UnreadableEvent, parse
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import clock, epochs, left_out, recording
-from pointsman_service.store.left_out import LeftOut, Reason
+from pointsman_service.store import clock
 from pointsman_service.store.store import StatementRefused, Store
+from pointsman_service.store.streams import epochs, left_out
+from pointsman_service.store.streams.left_out import LeftOut, Reason
+from pointsman_service.store.tasks import recording
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)

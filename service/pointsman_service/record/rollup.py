@@ -2,7 +2,7 @@
 
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
-from pointsman_service.store import metrics
+from pointsman_service.store.metrics import counters
 from pointsman_service.store.store import Store
 
 _DELTAS_A_PASS = 2000
@@ -18,4 +18,4 @@ class Rollup:
     async def single_pass(self) -> bool:
         """Fold up to 2,000 deltas; True when there may be more."""
         async with self._store.transaction() as connection:
-            return await metrics.fold(connection, _DELTAS_A_PASS) == _DELTAS_A_PASS
+            return await counters.fold(connection, _DELTAS_A_PASS) == _DELTAS_A_PASS

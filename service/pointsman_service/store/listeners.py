@@ -1,4 +1,4 @@
-"""Who is told when tasks end, and of what: the types of the end-door, ``pointsman_service.store.ending``."""
+"""Who is told when tasks end, and of what: the types of the end-door, ``pointsman_service.store.tasks.ending``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ class EndListener(Protocol):
         nothing did.
 
         The recorder tells of hundreds of ends at once, many times a second, and everybody behind it waits: one
-        statement for all of them, not one for each. It locks no row of ``task_live`` (``store.locking``: theirs
+        statement for all of them, not one for each. It locks no row of ``task_live`` (``store.tasks.locking``: theirs
         are locked by rising id already), and goes nowhere but to the database. What it raises rolls everything back;
         what the store raises when the database is away is tried again, and of a fault of its own the recorder leaves
         the event out that it cannot write.

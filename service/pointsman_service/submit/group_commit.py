@@ -13,7 +13,7 @@ from pointsman_service.dispatch.window import OpenWindow
 from pointsman_service.errors import PointsmanError, TooManyWaiting
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
-from pointsman_service.store.submitting import NewTask
+from pointsman_service.store.tasks.submitting import NewTask
 from pointsman_service.submit.writer import Receipt, Writer
 
 _TURNS = 2

@@ -24,10 +24,10 @@ from pointsman_service.errors import (
     Unavailable,
 )
 from pointsman_service.settings import Settings
-from pointsman_service.store import submitting
-from pointsman_service.store.holding import Blocking
+from pointsman_service.store.queues.holding import Blocking
 from pointsman_service.store.store import StatementRefused, Store
-from pointsman_service.store.submitting import NewTask
+from pointsman_service.store.tasks import submitting
+from pointsman_service.store.tasks.submitting import NewTask
 from pointsman_service.submit.fingerprint import fingerprints_of
 from pointsman_service.submit.group_commit import GroupCommit
 from pointsman_service.submit.writer import Receipt

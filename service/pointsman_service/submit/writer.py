@@ -21,7 +21,6 @@ from pointsman_service.errors import (
     Unavailable,
 )
 from pointsman_service.settings import Settings
-from pointsman_service.store import submitting
 from pointsman_service.store.store import (
     Connection,
     ConnectionLost,
@@ -32,7 +31,8 @@ from pointsman_service.store.store import (
     StatementRefused,
     Store,
 )
-from pointsman_service.store.submitting import NewTask, Stored
+from pointsman_service.store.tasks import submitting
+from pointsman_service.store.tasks.submitting import NewTask, Stored
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)

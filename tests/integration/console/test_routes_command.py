@@ -11,8 +11,8 @@ import pytest
 
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.settings import Settings
-from pointsman_service.store import catalogue
 from pointsman_service.store.store import Store
+from pointsman_service.store.workers import catalogue
 from tests.stand.environment import ROOT
 
 

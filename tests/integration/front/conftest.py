@@ -18,8 +18,8 @@ from pointsman_service.embedded.ports import HOST, free_port
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import catalogue
 from pointsman_service.store.store import Store
+from pointsman_service.store.workers import catalogue
 from tests.stand.environment import inherited
 from tests.stand.processes import Child
 from tests.stand.waiting import until

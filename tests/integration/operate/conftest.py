@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from pointsman_contract.catalogue import TaskTypeSpec
-from pointsman_service.store import catalogue
+from pointsman_service.store.workers import catalogue
 from tests.integration.read.conftest import application, fronted
 from tests.integration.spine import Spine
 

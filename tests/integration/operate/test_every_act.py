@@ -16,9 +16,10 @@ from pointsman_service.operate import act as acts
 from pointsman_service.operate.act import Act, ActKind
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import alerts, catalogue
-from pointsman_service.store.alerts import NewAlert
+from pointsman_service.store.alerts import alerts
+from pointsman_service.store.alerts.alerts import NewAlert
 from pointsman_service.store.store import Connection, DatabaseTrouble, Store
+from pointsman_service.store.workers import catalogue
 from tests.integration.operate.ended import ended
 from tests.integration.read.conftest import application, fronted
 from tests.integration.reconcile.test_outliers import lives

@@ -11,7 +11,7 @@ from pointsman_service.claims import closing
 from pointsman_service.reconcile import cancelled
 from pointsman_service.reconcile.cancelled import CancelledSweep
 from pointsman_service.reconcile.due import DueSweep
-from pointsman_service.store import cancelling
+from pointsman_service.store.tasks import cancelling
 from tests.integration.operate.ended import PROBLEM
 from tests.integration.operate.test_cancel import ERROR, MAINTENANCE, submitted, taken
 from tests.integration.spine import Spine

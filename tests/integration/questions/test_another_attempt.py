@@ -17,9 +17,10 @@ from pointsman.task_type.retrying import AttemptRetries, RetryRules
 from pointsman_contract.message import ManagedHeader
 from pointsman_contract.queues import list_key
 from pointsman_contract.retry import RetryPolicy
-from pointsman_service.store import recording, unclaimed
+from pointsman_service.store.lost import unclaimed
+from pointsman_service.store.lost.unclaimed import UNCLAIMED, Spent
 from pointsman_service.store.reported import End
-from pointsman_service.store.unclaimed import UNCLAIMED, Spent
+from pointsman_service.store.tasks import recording
 from tests.integration.spine import Spine, new_task
 
 POLICY = RetryPolicy(max_retries=9, interval_start=1, interval_step=2, interval_max=20, jitter=False)

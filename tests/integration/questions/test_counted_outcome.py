@@ -22,7 +22,8 @@ from pointsman_service.breaker.registry import Called, Registry
 from pointsman_service.breaker.snapshot import Snapshot
 from pointsman_service.record.calls import calls_of
 from pointsman_service.record.events import parse
-from pointsman_service.store import breakers, clock
+from pointsman_service.store import clock
+from pointsman_service.store.breakers import breakers
 from tests.integration.spine import Spine
 
 THIS, OTHER = "this", "other"

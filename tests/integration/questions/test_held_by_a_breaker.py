@@ -22,7 +22,9 @@ from pointsman_service.breaker.entry import Entry
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.breaker.snapshot import Snapshot
 from pointsman_service.breaker.view import BreakerView
-from pointsman_service.store import breakers, clock, holding
+from pointsman_service.store import clock
+from pointsman_service.store.breakers import breakers
+from pointsman_service.store.queues import holding
 from tests.integration.spine import Spine, new_task
 
 POLICY = BreakerPolicy(half_open_permits=1)

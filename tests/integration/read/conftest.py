@@ -12,7 +12,7 @@ from pointsman_service.api.routes import register
 from pointsman_service.app.parts import make_parts
 from pointsman_service.front.door import Door
 from pointsman_service.settings import Settings
-from pointsman_service.store import catalogue
+from pointsman_service.store.workers import catalogue
 from pointsman_service.submit.submitter import Submitter
 from tests.integration.spine import Spine
 

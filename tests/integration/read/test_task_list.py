@@ -6,8 +6,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from pointsman_service.store import reading
-from pointsman_service.store.reading import TaskFilter
+from pointsman_service.store.tasks import reading
+from pointsman_service.store.tasks.reading import TaskFilter
 from tests.integration.spine import Spine, new_task
 
 _HISTORY_COLUMNS = (

@@ -10,9 +10,9 @@ from sqlalchemy import text
 
 from pointsman_contract import keys
 from pointsman_contract.catalogue import TaskTypeSpec
-from pointsman_service.store import metrics
-from pointsman_service.store import totals as stored
-from pointsman_service.store.metrics import Tallies
+from pointsman_service.store.metrics import counters
+from pointsman_service.store.metrics import totals as stored
+from pointsman_service.store.metrics.counters import Tallies
 from tests.integration.spine import Spine
 
 
@@ -30,12 +30,12 @@ def tallies(task_type: str, queue: str, at: datetime, runs: list[float], failed:
 async def add(spine: Spine, *parts: Tallies) -> None:
     async with spine.store.transaction() as connection:
         for part in parts:
-            await metrics.add(connection, part)
+            await counters.add(connection, part)
 
 
 async def fold(spine: Spine) -> None:
     async with spine.store.transaction() as connection:
-        await metrics.fold(connection, 1000)
+        await counters.fold(connection, 1000)
 
 
 async def read(api: httpx.AsyncClient, **parameters: Any) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from pointsman_service.claims.rescue import Rescuer
 from pointsman_service.reconcile.cancelled import CancelledSweep
 from pointsman_service.reconcile.dead_workers import DeadWorkersSweep
 from pointsman_service.redis import ScriptCall
-from pointsman_service.store import cancelling
-from pointsman_service.store.rescuing import Running
+from pointsman_service.store.lost.rescuing import Running
+from pointsman_service.store.tasks import cancelling
 from tests.integration.reconcile.judge import Judge, beat
 from tests.integration.spine import Spine, new_task
 

@@ -20,8 +20,9 @@ from pointsman_service.operate.cancel import Canceller
 from pointsman_service.reconcile.expired import ExpiredSweep
 from pointsman_service.reconcile.held_by_breakers import HoldingSweep
 from pointsman_service.settings import Settings
-from pointsman_service.store import catalogue, pausing
-from pointsman_service.store import holding as held_tasks
+from pointsman_service.store.queues import holding as held_tasks
+from pointsman_service.store.queues import pausing
+from pointsman_service.store.workers import catalogue
 from tests.integration.spine import Spine
 from tests.integration.tripped import KEY, LIST, SMTP, THRESHOLD, Holding, trip
 

@@ -10,7 +10,7 @@ from pointsman_contract.queues import UNACKED, UNACKED_INDEX, list_key
 from pointsman_service.claims.rescue import Rescuer
 from pointsman_service.reconcile.lost import LostSweep
 from pointsman_service.reconcile.unacked import UnackedSweep
-from pointsman_service.store.rescuing import Running
+from pointsman_service.store.lost.rescuing import Running
 from tests.integration.reconcile.judge import Judge, beat
 from tests.integration.spine import Spine, new_task
 

@@ -10,7 +10,7 @@ from pointsman_service.breaker.breaker import BreakerState, Kind, Outcome, Overr
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.reconcile.breakers import BreakerSweep
 from pointsman_service.reconcile.outliers import OutlierSweep
-from pointsman_service.store.ejections import SCOPE
+from pointsman_service.store.breakers.ejections import SCOPE
 from tests.integration.reconcile.judge import beat
 from tests.integration.spine import Spine
 

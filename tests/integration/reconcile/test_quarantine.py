@@ -8,8 +8,8 @@ from pointsman_contract.queues import list_key
 from pointsman_service.claims.rescue import Rescuer
 from pointsman_service.reconcile.held import HeldSweep
 from pointsman_service.reconcile.quarantine import QuarantineSweep
-from pointsman_service.store.holding import MOST_IN_A_ROW
-from pointsman_service.store.rescuing import Running
+from pointsman_service.store.lost.rescuing import Running
+from pointsman_service.store.queues.holding import MOST_IN_A_ROW
 from tests.integration.reconcile.judge import Judge, beat
 from tests.integration.spine import Spine, new_task
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from pointsman_contract.queues import list_key
 from pointsman_service.reconcile.retention import RetentionSweep
 from pointsman_service.record.rollup import Rollup
-from pointsman_service.store.partitions import lowest_id, partition_name
+from pointsman_service.store.upkeep.partitions import lowest_id, partition_name
 from tests.integration.spine import Spine, new_task
 
 MAINTENANCE = list_key("maintenance", 7)

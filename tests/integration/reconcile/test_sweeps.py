@@ -7,7 +7,7 @@ from pointsman_service.reconcile.expired import ExpiredSweep
 from pointsman_service.reconcile.forgotten_keys import ForgottenKeysSweep
 from pointsman_service.reconcile.outbox import OutboxSweep
 from pointsman_service.reconcile.partitions import PartitionSweep
-from pointsman_service.store.partitions import DAYS_AHEAD, lowest_id, partition_name
+from pointsman_service.store.upkeep.partitions import DAYS_AHEAD, lowest_id, partition_name
 from tests.integration.spine import Spine, new_task
 
 MAINTENANCE = list_key("maintenance", 7)

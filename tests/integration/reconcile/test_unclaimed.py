@@ -7,7 +7,7 @@ import pytest
 from pointsman_contract.queues import list_key
 from pointsman_service.reconcile.lost import LostSweep
 from pointsman_service.reconcile.unclaimed import UnclaimedSweep
-from pointsman_service.store import reading
+from pointsman_service.store.tasks import reading
 from tests.integration.reconcile.judge import Judge, beat
 from tests.integration.reconcile.test_lost import age, fetch
 from tests.integration.spine import Spine, new_task

@@ -16,9 +16,9 @@ from pointsman_contract.queues import list_key
 from pointsman_service.alert.lookout import Lookout
 from pointsman_service.record.events import LONGEST_ENTRY
 from pointsman_service.record.rollup import Rollup
-from pointsman_service.store import left_out
-from pointsman_service.store.left_out import Reason
 from pointsman_service.store.store import StatementRefused
+from pointsman_service.store.streams import left_out
+from pointsman_service.store.streams.left_out import Reason
 from tests.integration.read.conftest import application, fronted
 from tests.integration.record.entry_grammar import Grammar
 from tests.integration.spine import Spine, new_task

@@ -8,7 +8,7 @@ from pointsman.run.report import type_name
 from pointsman_contract.errors import ErrorType
 from pointsman_contract.queues import list_key
 from pointsman_service.record.recorder import Recorder
-from pointsman_service.store import outcomes
+from pointsman_service.store.breakers import outcomes
 from tests.integration.spine import Spine, new_task
 
 MAINTENANCE = list_key("maintenance", 7)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pointsman_contract.catalogue import TaskTypeSpec
-from pointsman_service.store import catalogue
+from pointsman_service.store.workers import catalogue
 from tests.integration.spine import Spine
 
 OLD = TaskTypeSpec(name="t", time_limit_seconds=1, description="old")

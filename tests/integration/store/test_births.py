@@ -7,10 +7,10 @@ import uuid_utils
 
 from pointsman_contract.queues import list_key
 from pointsman_contract.states import TaskState
-from pointsman_service.store import replaying
 from pointsman_service.store.columns import LIVE, SUBMITTED
-from pointsman_service.store.ending import end_unstarted
-from pointsman_service.store.submitting import NewTask
+from pointsman_service.store.tasks import replaying
+from pointsman_service.store.tasks.ending import end_unstarted
+from pointsman_service.store.tasks.submitting import NewTask
 from tests.integration.spine import Spine, new_task
 
 MAINTENANCE = list_key("maintenance", 7)

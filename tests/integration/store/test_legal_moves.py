@@ -9,13 +9,17 @@ from sqlalchemy import text
 
 from pointsman_contract.retry import RetryPolicy
 from pointsman_contract.states import LEGAL_MOVES, PLACES, TERMINAL, UNFINISHED, Place, TaskState
-from pointsman_service.store import catalogue, dispatching, epochs, holding, quarantine, recording, rescuing, unclaimed
-from pointsman_service.store.ending import Ending, end_unstarted
-from pointsman_service.store.holding import MOST_IN_A_ROW
+from pointsman_service.store.lost import rescuing, unclaimed
+from pointsman_service.store.lost.rescuing import Running
+from pointsman_service.store.lost.unclaimed import Spent, Unclaimed
+from pointsman_service.store.queues import dispatching, holding, quarantine
+from pointsman_service.store.queues.holding import MOST_IN_A_ROW
 from pointsman_service.store.reported import End, Refused, Start
-from pointsman_service.store.rescuing import Running
 from pointsman_service.store.store import Connection, Store
-from pointsman_service.store.unclaimed import Spent, Unclaimed
+from pointsman_service.store.streams import epochs
+from pointsman_service.store.tasks import recording
+from pointsman_service.store.tasks.ending import Ending, end_unstarted
+from pointsman_service.store.workers import catalogue
 
 NOW = datetime.now(UTC)
 SMTP = ("dependency", "smtp")

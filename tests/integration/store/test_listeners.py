@@ -20,12 +20,12 @@ from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.reconcile.cancelled import CancelledSweep
 from pointsman_service.reconcile.expired import ExpiredSweep
 from pointsman_service.reconcile.unclaimed import UnclaimedSweep
-from pointsman_service.store import catalogue
-from pointsman_service.store.ending import end_unstarted
-from pointsman_service.store.holding import MOST_IN_A_ROW
 from pointsman_service.store.listeners import Ends
-from pointsman_service.store.rescuing import Running
+from pointsman_service.store.lost.rescuing import Running
+from pointsman_service.store.queues.holding import MOST_IN_A_ROW
 from pointsman_service.store.store import Connection
+from pointsman_service.store.tasks.ending import end_unstarted
+from pointsman_service.store.workers import catalogue
 from tests.integration.reconcile.judge import Judge
 from tests.integration.spine import Spine, new_task
 from tests.integration.tripped import Holding

@@ -1,7 +1,7 @@
 from sqlalchemy import text
 
-from pointsman_service.store.partitions import partition_name
 from pointsman_service.store.store import Store
+from pointsman_service.store.upkeep.partitions import partition_name
 from tests.statements import reference
 
 

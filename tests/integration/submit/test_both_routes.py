@@ -18,8 +18,8 @@ from pointsman_contract.queues import DEFAULT_TOPOLOGY
 from pointsman_service.api.intake import Intake
 from pointsman_service.database import create_engine
 from pointsman_service.settings import Settings
-from pointsman_service.store import catalogue
 from pointsman_service.store.store import Store
+from pointsman_service.store.workers import catalogue
 from tests.acceptance.test_bad_input import CASES, Bad
 from tests.integration.read.conftest import application, fronted
 from tests.integration.spine import Spine

@@ -11,7 +11,7 @@ from pointsman_service.breaker.breaker import BreakerState, Override, Step
 from pointsman_service.breaker.entry import Entry
 from pointsman_service.callers import LOCAL
 from pointsman_service.errors import BreakerOpen
-from pointsman_service.store import catalogue
+from pointsman_service.store.workers import catalogue
 from pointsman_service.submit.submitter import Accepted, Submitter
 from tests.integration.spine import Spine
 from tests.integration.tripped import KEY, LIST, Holding

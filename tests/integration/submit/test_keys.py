@@ -10,7 +10,7 @@ import pytest
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_contract.queues import DEFAULT_TOPOLOGY
 from pointsman_service.api.parts import Parts
-from pointsman_service.store import catalogue
+from pointsman_service.store.workers import catalogue
 from tests.integration.read.conftest import application, fronted
 from tests.integration.spine import Spine
 from tests.integration.tripped import KEY, Holding

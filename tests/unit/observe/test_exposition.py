@@ -7,9 +7,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from pointsman_service.broker import Depths
 from pointsman_service.observe.broker_state import BrokerState
 from pointsman_service.observe.exposition import Exposition, Snapshot
-from pointsman_service.store.histogram import bucket_of
-from pointsman_service.store.metrics import COUNTERS
-from pointsman_service.store.watching import Sums
+from pointsman_service.store.metrics.counters import COUNTERS
+from pointsman_service.store.metrics.histogram import bucket_of
+from pointsman_service.store.metrics.watching import Sums
 
 EMAIL = {"task_type": "a", "queue": "email"}
 

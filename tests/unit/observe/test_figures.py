@@ -13,9 +13,9 @@ from pointsman_service.observe.durations import Durations, durations
 from pointsman_service.observe.queues import queue_figures
 from pointsman_service.observe.task_metrics import figures, total
 from pointsman_service.observe.workers import consumers, worker_figures
-from pointsman_service.store.histogram import bucket_of
-from pointsman_service.store.metrics import COUNTERS
-from pointsman_service.store.watching import Sums
+from pointsman_service.store.metrics.counters import COUNTERS
+from pointsman_service.store.metrics.histogram import bucket_of
+from pointsman_service.store.metrics.watching import Sums
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UP = BrokerState(Depths(1, 0, {}), "", {"a": 3})

@@ -7,7 +7,7 @@ from typing import Any
 from pointsman_service.api.task_view import task_view
 from pointsman_service.store.columns import BLANK, FINISHED, KINDS, LIVE, SUBMITTED
 from pointsman_service.store.reported import End
-from pointsman_service.store.submitting import NewTask
+from pointsman_service.store.tasks.submitting import NewTask
 from tests.integration.spine import new_task
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointsman_service.store.histogram import bucket_of, merge, percentile, up_to, value_of
+from pointsman_service.store.metrics.histogram import bucket_of, merge, percentile, up_to, value_of
 
 seconds = st.floats(min_value=1e-6, max_value=1e6)
 

@@ -47,7 +47,7 @@ class LeftOutEvent(Base):
     __tablename__ = "left_out_event"
 
     reason: Mapped[str] = mapped_column(primary_key=True)
-    """``pointsman_service.store.left_out.Reason``."""
+    """``pointsman_service.store.streams.left_out.Reason``."""
     entries: Mapped[int] = mapped_column(BigInteger)
     """So many, ever."""
     last_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -67,7 +67,7 @@ class _Counters:
     run_seconds_sum: Mapped[float] = _zero_seconds()
     queue_wait_seconds_sum: Mapped[float] = _zero_seconds()
     run_buckets: Mapped[list[int]] = _empty(SmallInteger)
-    """Sparse histogram of run time (``store.histogram``): bucket numbers, with ``run_counts`` beside it."""
+    """Sparse histogram of run time (``store.metrics.histogram``): bucket numbers, with ``run_counts`` beside it."""
     run_counts: Mapped[list[int]] = _empty(Integer)
     wait_buckets: Mapped[list[int]] = _empty(SmallInteger)
     """Sparse histogram of queue wait."""
@@ -101,6 +101,6 @@ class Totals(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     sums: Mapped[str]
-    """JSON text (``pointsman_service.store.totals``)."""
+    """JSON text (``pointsman_service.store.metrics.totals``)."""
     taken_at: Mapped[datetime]
     took_seconds: Mapped[float]

@@ -10,7 +10,7 @@ from pointsman_service.store.models.base import Base
 
 
 class TaskTypeVersion(Base):
-    """A task type as some worker published it. The newest with a live worker counts (``store.catalogue``)."""
+    """A task type as some worker published it. The newest with a live worker counts (``store.workers.catalogue``)."""
 
     __tablename__ = "task_type"
 

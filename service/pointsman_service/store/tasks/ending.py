@@ -12,17 +12,17 @@ from typing import Self
 from sqlalchemy import text
 
 from pointsman_contract.states import TaskState
-from pointsman_service.store import metrics
 from pointsman_service.store.arrays import array_columns
 from pointsman_service.store.columns import FINISHED, KINDS, LIVE
-from pointsman_service.store.counting import count_ends
-from pointsman_service.store.holding import held_until, held_while_due_until
 from pointsman_service.store.listeners import Ended, Ends, Listeners
-from pointsman_service.store.metrics import Tallies
-from pointsman_service.store.moves import may_become
-from pointsman_service.store.queue_wait import queue_wait
+from pointsman_service.store.metrics import counters
+from pointsman_service.store.metrics.counters import Tallies
+from pointsman_service.store.queues.holding import held_until, held_while_due_until
 from pointsman_service.store.reported import End, columns_of, moved_of
 from pointsman_service.store.store import Connection
+from pointsman_service.store.tasks.counting import count_ends
+from pointsman_service.store.tasks.moves import may_become
+from pointsman_service.store.tasks.queue_wait import queue_wait
 
 FOLLOWED = "e.retry_at IS NOT NULL AND e.attempt - t.interruptions < coalesce(e.max_attempts, t.max_attempts)"
 """SQL: whether another attempt may follow the failure ``e`` of a row ``t``."""
@@ -128,7 +128,7 @@ class Ending:
         if kind is not None:
             return
         count_ends(self.tallies, self.ends)
-        await metrics.add(self.connection, self.tallies)
+        await counters.add(self.connection, self.tallies)
         if self.ends:
             for listener in self._listeners:
                 await listener.ended(self.connection, self.ends)

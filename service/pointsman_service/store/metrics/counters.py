@@ -10,7 +10,7 @@ from sqlalchemy import Integer, Table, bindparam, delete, insert, select, text
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from pointsman_service.store.histogram import bucket_of, merge
+from pointsman_service.store.metrics.histogram import bucket_of, merge
 from pointsman_service.store.models import TaskMetrics, TaskMetricsDelta
 from pointsman_service.store.store import Connection
 

@@ -10,13 +10,13 @@ from sqlalchemy import text
 from pointsman_contract.errors import ErrorType
 from pointsman_contract.retry import RetryPolicy
 from pointsman_contract.states import TaskState
-from pointsman_service.store import recording
 from pointsman_service.store.arrays import array_columns
-from pointsman_service.store.ending import Ending
-from pointsman_service.store.holding import held_until
 from pointsman_service.store.listeners import Ended, Listeners
+from pointsman_service.store.queues.holding import held_until
 from pointsman_service.store.reported import End, Moved
 from pointsman_service.store.store import Connection
+from pointsman_service.store.tasks import recording
+from pointsman_service.store.tasks.ending import Ending
 
 UNCLAIMED = "unclaimed"
 """``held_reason`` of a task that was sent in vain too often, until an attempt of it has failed for that."""

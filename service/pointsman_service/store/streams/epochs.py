@@ -6,8 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from pointsman_service.store import metrics
-from pointsman_service.store.metrics import Tallies
+from pointsman_service.store.metrics import counters
+from pointsman_service.store.metrics.counters import Tallies
 from pointsman_service.store.store import Connection
 
 FIRST_ID = "0-0"
@@ -116,5 +116,5 @@ async def send_again(connection: Connection, epoch: int, running: Sequence[str],
     for row in rows:
         if row.tasks:
             tallies.of(row.task_type, row.queue, row.at).counts["uncertain_sendings"] += row.tasks
-    await metrics.add(connection, tallies)
+    await counters.add(connection, tallies)
     return sum(row.found for row in rows), sum(row.tasks for row in rows)

@@ -7,8 +7,14 @@ from typing import NamedTuple
 from sqlalchemy import TextClause, text
 
 from pointsman_service.store.columns import FINISHED
-from pointsman_service.store.partitions import PARTITION_PREFIX, is_there, lock_partitions, lowest_id, partition_name
 from pointsman_service.store.store import Connection
+from pointsman_service.store.upkeep.partitions import (
+    PARTITION_PREFIX,
+    is_there,
+    lock_partitions,
+    lowest_id,
+    partition_name,
+)
 
 _HOURS = 24
 _MOST_SURVIVORS = 10_000

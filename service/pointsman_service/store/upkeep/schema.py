@@ -9,9 +9,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pointsman_service.store.partitions import PARTITION_PREFIX
+from pointsman_service.store.upkeep.partitions import PARTITION_PREFIX
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parents[2]
 _MIGRATIONS = next(
     place for place in (_PACKAGE / "migrations", _PACKAGE.parents[1] / "migrations") if (place / "env.py").is_file()
 )
@@ -19,7 +19,7 @@ _MIGRATIONS = next(
 
 
 def is_ours(table: str) -> bool:
-    """Whether the models describe this table; partitions are made by ``store.partitions``, not by models."""
+    """Whether the models describe this table; partitions are made by ``store.upkeep.partitions``, not by models."""
     return table != "task_default" and not table.startswith(PARTITION_PREFIX)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 
 from pointsman_service.store.arrays import array_columns
-from pointsman_service.store.rescuing import Running
+from pointsman_service.store.lost.rescuing import Running
 from pointsman_service.store.store import Connection
 
 

@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 from pointsman_contract.states import TERMINAL, TaskState
 from pointsman_service.store.arrays import array_columns
-from pointsman_service.store.birth import births_of
 from pointsman_service.store.columns import KINDS, SUBMITTED
 from pointsman_service.store.store import Connection
+from pointsman_service.store.tasks.birth import births_of
 
 REPLAYABLE = TERMINAL - {TaskState.SUCCEEDED}
 """A task that ended so can be run again."""

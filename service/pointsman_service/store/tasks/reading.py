@@ -14,11 +14,11 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 
 from pointsman_contract.states import TERMINAL, UNFINISHED, TaskState
-from pointsman_service.store.breakers import LETS_THROUGH_AT
+from pointsman_service.store.breakers.breakers import LETS_THROUGH_AT
 from pointsman_service.store.columns import FINISHED, KINDS, LIVE
-from pointsman_service.store.holding import BY_BREAKER
-from pointsman_service.store.partitions import lowest_id
+from pointsman_service.store.queues.holding import BY_BREAKER
 from pointsman_service.store.store import Connection
+from pointsman_service.store.upkeep.partitions import lowest_id
 
 _ERROR = frozenset({"error_type", "error_message", "error_traceback"})
 

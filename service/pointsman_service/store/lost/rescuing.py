@@ -8,14 +8,14 @@ from sqlalchemy import text
 
 from pointsman_contract.errors import ErrorType
 from pointsman_contract.states import TaskState
-from pointsman_service.store import recording
 from pointsman_service.store.arrays import array_columns
-from pointsman_service.store.ending import Ending
-from pointsman_service.store.holding import MOST_IN_A_ROW, QUARANTINE
 from pointsman_service.store.listeners import Ended, Listeners
-from pointsman_service.store.queue_wait import SLA_OF_THE_FIRST
+from pointsman_service.store.queues.holding import MOST_IN_A_ROW, QUARANTINE
 from pointsman_service.store.reported import End, Moved, moved_of
 from pointsman_service.store.store import Connection
+from pointsman_service.store.tasks import recording
+from pointsman_service.store.tasks.ending import Ending
+from pointsman_service.store.tasks.queue_wait import SLA_OF_THE_FIRST
 
 _MESSAGE = "its worker went away while it ran (killed, out of memory, or its machine was lost)"
 _STOPPED_MESSAGE = "its worker was stopped while it ran"

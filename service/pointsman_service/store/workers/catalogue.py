@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from sqlalchemy import Row, text
 
 from pointsman_contract.catalogue import TaskTypeSpec
-from pointsman_service.store.holding import LET_GO
+from pointsman_service.store.queues.holding import LET_GO
 from pointsman_service.store.store import Connection
 from pointsman_service.telemetry import logger
 

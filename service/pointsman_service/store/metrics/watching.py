@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from sqlalchemy import text
 
-from pointsman_service.store.metrics import COUNTERS
+from pointsman_service.store.metrics.counters import COUNTERS
 from pointsman_service.store.store import Connection
 
 GroupBy = Literal["task_type", "queue", "both", "none"]
@@ -21,9 +21,9 @@ class Sums:
     queue: str | None
     """None when not grouped by it."""
     counts: dict[str, float]
-    """By ``pointsman_service.store.metrics.COUNTERS``."""
+    """By ``pointsman_service.store.metrics.counters.COUNTERS``."""
     run: dict[int, int]
-    """Histogram of run time (``pointsman_service.store.histogram``)."""
+    """Histogram of run time (``pointsman_service.store.metrics.histogram``)."""
     wait: dict[int, int]
     """Histogram of queue wait."""
     covered_seconds: float

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from pointsman_service.store import watching
-from pointsman_service.store.metrics import COUNTERS
+from pointsman_service.store.metrics import watching
+from pointsman_service.store.metrics.counters import COUNTERS
+from pointsman_service.store.metrics.watching import Sums
 from pointsman_service.store.store import Connection
-from pointsman_service.store.watching import Sums
 
 _SECONDS = ("run_seconds_sum", "queue_wait_seconds_sum")
 _ROUNDING = 1e-9

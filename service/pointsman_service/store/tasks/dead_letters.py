@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import TextClause, text
 
 from pointsman_contract.states import TaskState
-from pointsman_service.store.partitions import lowest_id
-from pointsman_service.store.reading import ID_SLACK
 from pointsman_service.store.store import Connection
+from pointsman_service.store.tasks.reading import ID_SLACK
+from pointsman_service.store.upkeep.partitions import lowest_id
 
 NOT_REPLAYED = "NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.id)"
 """SQL: no task of ``task`` was run again."""

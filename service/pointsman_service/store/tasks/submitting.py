@@ -11,8 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pointsman_service.store.arrays import array_columns
-from pointsman_service.store.birth import births_of
 from pointsman_service.store.columns import BLANK, KINDS, SUBMITTED
+from pointsman_service.store.tasks.birth import births_of
 
 
 @dataclass(slots=True)

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import text
 
 from pointsman_service.broker import Envelope
-from pointsman_service.store.holding import BLOCKED_BY, BY_BREAKER, HELD
-from pointsman_service.store.pausing import IS_PAUSED
+from pointsman_service.store.queues.holding import BLOCKED_BY, BY_BREAKER, HELD
+from pointsman_service.store.queues.pausing import IS_PAUSED
 from pointsman_service.store.store import Connection
 
 _WAITING = text(

@@ -6,12 +6,12 @@ from sqlalchemy import text
 
 from pointsman_contract.states import TaskState
 from pointsman_service.store.arrays import array_columns
-from pointsman_service.store.ending import FOLLOWED
-from pointsman_service.store.holding import BY_BREAKER, HELD
-from pointsman_service.store.moves import may_become
-from pointsman_service.store.queue_wait import SLA_OF_THE_FIRST, queue_wait
+from pointsman_service.store.queues.holding import BY_BREAKER, HELD
 from pointsman_service.store.reported import End, Moved, NativeEnd, Progressed, Refused, Start, columns_of, moved_of
 from pointsman_service.store.store import Connection
+from pointsman_service.store.tasks.ending import FOLLOWED
+from pointsman_service.store.tasks.moves import may_become
+from pointsman_service.store.tasks.queue_wait import SLA_OF_THE_FIRST, queue_wait
 
 _PASS = text("""
     UPDATE recorder_position SET last_id = :new, moved_at = now() WHERE stream = :stream AND last_id = :old

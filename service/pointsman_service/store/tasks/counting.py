@@ -1,12 +1,12 @@
 """What moves of tasks mean for TaskMetrics: the one place that counts them, from rows that moved and never from events.
 
-Submissions are counted in the statement that stores them (``pointsman_service.store.birth``).
+Submissions are counted in the statement that stores them (``pointsman_service.store.tasks.birth``).
 """
 
 from datetime import datetime
 
 from pointsman_service.store.listeners import Ended, Ends
-from pointsman_service.store.metrics import Tallies, Tally
+from pointsman_service.store.metrics.counters import Tallies, Tally
 from pointsman_service.store.reported import Moved
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from pointsman_service.store.holding import LET_GO, QUARANTINE
+from pointsman_service.store.queues.holding import LET_GO, QUARANTINE
 from pointsman_service.store.store import Connection
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import text
 
 from pointsman_contract.dependencies import key_of
-from pointsman_service.store.breakers import LETS_THROUGH_AT, Key
+from pointsman_service.store.breakers.breakers import LETS_THROUGH_AT, Key
 from pointsman_service.store.store import Connection
 
 BY_BREAKER = "breaker:"

@@ -1,0 +1,1 @@
+"""Alerts, the messages about them, and what their rules ask."""

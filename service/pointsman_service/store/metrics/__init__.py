@@ -1,0 +1,1 @@
+"""What is counted of tasks, and the sums of it."""

@@ -1,0 +1,1 @@
+"""Unfinished tasks as queues show them: waiting, sent, held back, kept out."""

@@ -1,0 +1,1 @@
+"""The event streams: their epochs, how far they were read, and what of them was left out."""

@@ -1,0 +1,1 @@
+"""A task from its birth to its end, and as readers see it."""

@@ -1,0 +1,1 @@
+"""The database itself: its schema, its partitions, and what leaves it by age."""
