@@ -172,7 +172,7 @@ def configuration() -> dict[str, Any]:
         "task_reject_on_worker_lost": False,
         "task_inherit_parent_priority": False,
         "task_track_started": False,
-        "worker_consumer": "pointsman.parent.steps:PointsmanConsumer",
+        "worker_consumer": "pointsman.parent.consumer:PointsmanConsumer",
         "worker_prefetch_multiplier": ours.prefetch_multiplier,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": False,

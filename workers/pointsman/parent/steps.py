@@ -1,19 +1,17 @@
-"""Where this library is hooked into Celery's worker: its boot steps, its consumer, its signals."""
+"""Where this library is hooked into Celery's worker: its boot steps and its signals."""
 
 import atexit
 import gc
 import logging
 import os
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from celery import bootsteps, signals
-from redis.exceptions import OutOfMemoryError
 
+import pointsman.parent.consumer  # noqa: F401 - Celery looks for it later, and children are to share its pages
 from pointsman.app import SHIPPED_TASKS
 from pointsman.connection import AWAY, RedisConnection
-from pointsman.node.keeper import Note
 from pointsman.node.node import Node, become, current_node
 from pointsman.node.slots import Slots
 from pointsman.node.voice import Voice
@@ -22,7 +20,6 @@ from pointsman.parent.beats import Beats
 from pointsman.parent.catalogue import Catalogue
 from pointsman.parent.ejection import apply, must_apply
 from pointsman.parent.pulse import Pulse
-from pointsman.parent.set_aside import SetsAside
 from pointsman.parent.stopping import begin_to_end
 from pointsman.parent.task_modules import look_for_tasks, say_what_is_left_out
 from pointsman.parent.timers import forget_cancelled
@@ -30,21 +27,17 @@ from pointsman.parent.versions import understand
 from pointsman.parent.visibility import agree
 from pointsman.run import native
 from pointsman.run.child import existing_child
-from pointsman.run.plain_only import is_managed, keep_plain
+from pointsman.run.plain_only import keep_plain
 from pointsman.settings import Settings, settings
 from pointsman.transport.qos import held_by
 from pointsman.transport.stock_guard import guard
 from pointsman.transport.transport import Transport
-from pointsman_contract.event_text import body_text
-from pointsman_contract.events import EventKind, StartedBody
-from pointsman_contract.message import HEADER
 
 logger = logging.getLogger(__name__)
 
 _SPARE_SLOTS = 64
 """For a pool that is made to grow."""
 _CONSUMING_SECONDS = 1.0
-_REPORT_AGAIN_SECONDS = 0.5
 
 
 class NodeStep(bootsteps.StartStopStep):
@@ -177,88 +170,6 @@ def _tick(node: Node, consumer: Any) -> None:
     if must_apply(node, consumer):
         # Where there is no event loop, timers have a thread of their own.
         consumer.call_soon(apply, node, consumer)
-
-
-class PointsmanConsumer(SetsAside):
-    """Celery's consumer; a managed message that no task of this worker can run becomes an event, not a loop."""
-
-    connection: Any
-    connection_errors: Any
-    timer: Any
-    _redis: RedisConnection | None = None
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        # A Redis that is full refuses what a worker needs to go on: it connects again instead of ending.
-        self.connection_errors = (*self.connection_errors, OutOfMemoryError)
-
-    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """The task type is not in this worker's registry."""
-        if not is_managed(message):
-            super().on_unknown_task(body, message, exc)
-            return
-        self._refuse(message, f"task type {message.headers.get('task')} is not known to this worker")
-
-    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """The message cannot be read."""
-        if not is_managed(message):
-            super().on_invalid_task(body, message, exc)
-            return
-        self._refuse(message, str(exc))
-
-    def cancel_active_requests(self) -> None:
-        """Celery's, at a cold shutdown: its signal comes only when the children are gone."""
-        begin_to_end(current_node())
-        super().cancel_active_requests()
-
-    def ensure_connected(self, conn: Any) -> Any:
-        """Celery's, but it does not wait up to half a minute for a broker that is back."""
-        conn.ensure_connection = partial(conn.ensure_connection, interval_start=0.5, interval_step=0.5, interval_max=2)
-        return super().ensure_connected(conn)
-
-    def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Celery's, but the worker outlives a broker that is away while messages are unacknowledged.
-
-        kombu 5.7 then closes the connection twice; the second time it tries to give those messages back on a transport
-        it has already taken apart, and the AttributeError would end the worker.
-        """
-        if self.connection is not None:
-            self.connection.close = partial(_close_quietly, self.connection.close)
-        super().on_connection_error_after_connected(exc)
-
-    def _refuse(self, message: Any, reason: str) -> None:
-        headers = message.headers
-        logger.error("message of task %s is dropped and reported: %s", headers.get("id"), reason)
-        header = headers[HEADER]
-        dispatch = header.get("dispatch", 0) if isinstance(header, dict) else 0
-        unknown: StartedBody = {
-            "task_type": str(headers.get("task")),
-            "queue": str((message.delivery_info or {}).get("routing_key") or ""),
-            "worker": current_node().owner,
-            "dispatch": dispatch if isinstance(dispatch, int) else 0,
-        }
-        self._report_and_acknowledge(message, Note(EventKind.UNKNOWN, str(headers.get("id")), body_text(unknown)))
-
-    def _report_and_acknowledge(self, message: Any, note: Note) -> None:
-        """The message is acknowledged only once Redis has the note; until then it can be given to another worker."""
-        if self._redis is None:
-            self._redis = RedisConnection(settings())
-        try:
-            accepted = self._redis.script("append", *note.call())[0] == "ok"
-        except AWAY:
-            self._redis.close()
-            accepted = False
-        if accepted:
-            message.ack_log_error(logger, self.connection_errors)
-        else:
-            self.timer.call_after(_REPORT_AGAIN_SECONDS, self._report_and_acknowledge, (message, note))
-
-
-def _close_quietly(close: Callable[[], None]) -> None:
-    try:
-        close()
-    except Exception as error:
-        logger.debug("closing a lost connection: %r", error)
 
 
 @signals.worker_process_init.connect
