@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from pointsman.task_type.dependencies import class_names, verdict_of
+from pointsman.task_type.causes import class_names
+from pointsman.task_type.dependencies import verdict_of
 from pointsman_contract import keys
 from pointsman_contract.breaker_entry import BLOCKS, epoch_of
 from pointsman_contract.breaker_policy import BreakerPolicy

@@ -10,7 +10,8 @@ from celery.exceptions import MaxRetriesExceededError, Retry
 from pointsman.connection import RedisConnection
 from pointsman.errors import BreakerOpen, PermanentError, RefusedByDependency
 from pointsman.shipped.tasks.diagnostics import DeliberateFailure
-from pointsman.task_type.dependencies import Dependencies, call_not_made, class_names
+from pointsman.task_type.causes import call_not_made, class_names
+from pointsman.task_type.dependencies import Dependencies
 from pointsman_contract.breaker_entry import BLOCKS, PASSES, body_of, encode
 from pointsman_contract.breaker_policy import BreakerPolicy
 

@@ -14,7 +14,8 @@ from pointsman.node.keeper import Keeper, Note, Outcome
 from pointsman.node.node import Node
 from pointsman.node.slots import Phase, Run, Snapshot
 from pointsman.run.report import failed, kind_of, report_once
-from pointsman.task_type.dependencies import breaker_of, class_names, verdict_of
+from pointsman.task_type.causes import class_names
+from pointsman.task_type.dependencies import breaker_of, verdict_of
 from pointsman.task_type.retrying import RetryRules
 from pointsman_contract.dependencies import breakers_of
 from pointsman_contract.errors import ErrorType

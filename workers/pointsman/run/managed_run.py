@@ -23,8 +23,9 @@ from pointsman.run.report import describe, encode_result, failed, kind_of, type_
 from pointsman.run.running import carry, put_down
 from pointsman.run.sides import RunnableTask
 from pointsman.task_type.arguments import arguments_of
+from pointsman.task_type.causes import call_not_made, cause_of, class_names
 from pointsman.task_type.coroutines import watch
-from pointsman.task_type.dependencies import Dependencies, call_not_made, cause_of, class_names, declared_by, verdict_of
+from pointsman.task_type.dependencies import Dependencies, declared_by, verdict_of
 from pointsman.task_type.retrying import AttemptRetries, rules_of
 from pointsman_contract.dependencies import breakers_of
 from pointsman_contract.event_text import body_text, outcome_text, started_text
