@@ -24,7 +24,7 @@ LIVE = tuple(column.name for column in _LIVE)
 FINISHED = tuple(column.name for column in _FINISHED)
 """The columns of ``task``."""
 KINDS = {name: _kind(column) for name, column in _COLUMNS.items()}
-"""The PostgreSQL type of each."""
+"""The PostgreSQL type of each column of a task."""
 SUBMITTED: dict[str, SubmittedAs] = {
     name: _COLUMNS[name].info[SUBMITTED_AS] for name in LIVE if SUBMITTED_AS in _COLUMNS[name].info
 }

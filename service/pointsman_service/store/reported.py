@@ -33,7 +33,7 @@ class End(NamedTuple):
     retry_at: datetime | None = None
     """Of a failure that another attempt may follow: when."""
     max_attempts: int | None = None
-    """Of such a failure: the budget, when it is not the task's own."""
+    """Of a failure that another attempt may follow: the budget, when it is not the task's own."""
     breaker: str | None = None
     """Of an attempt that met an open circuit breaker: which."""
     timed_out: bool = False

@@ -144,7 +144,7 @@ async def lock(connection: Connection, keys: Sequence[Key]) -> dict[Key, Breaker
 
 
 async def add(connection: Connection, keys: Sequence[Key]) -> None:
-    """Make a row for those that have none."""
+    """Make a row for those of these breakers that have none."""
     await connection.execute(_ADD, _of_keys(keys))
 
 
@@ -213,7 +213,7 @@ async def transitions_since(connection: Connection, above: int, most: int) -> li
 
 
 async def last_transition(connection: Connection) -> int:
-    """The highest id there is; 0 when there is none."""
+    """The highest id of a transition; 0 when there is none."""
     found: int = (await connection.execute(_LAST)).scalar_one()
     return found
 

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from pointsman_service.store.store import Connection
 
 SCOPE = "worker"
-"""Of their breakers; the name is the node's."""
+"""The scope of the breakers of workers; their name is the node's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ async def ejections(connection: Connection) -> list[EjectionRow]:
 
 
 async def live(connection: Connection, seen_within_seconds: float, ending: Iterable[str] = ()) -> list[LiveWorker]:
-    """The nodes that were seen lately, but for these owners."""
+    """The nodes that were seen lately, but for the owners that are ``ending``."""
     found = await connection.execute(_LIVE, {"seen_within": seen_within_seconds, "ending": sorted(ending)})
     return [LiveWorker(*row) for row in found]
 

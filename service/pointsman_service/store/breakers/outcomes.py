@@ -11,7 +11,7 @@ from pointsman_service.store.store import Connection
 
 BUCKET_SECONDS = 10.0
 KEPT_SECONDS = 900.0
-"""At least; rows are removed some time after."""
+"""How long an outcome is kept at least; rows are removed some time after."""
 _ROWS_A_PASS = 10_000
 
 Part = tuple[datetime, str, str]
@@ -20,7 +20,7 @@ Part = tuple[datetime, str, str]
 
 @dataclass(slots=True)
 class Sum:
-    """Attempts of one part."""
+    """How many attempts of one part there were, and how many of them failed."""
 
     calls: int = 0
     failures: int = 0
@@ -70,12 +70,12 @@ _FORGET_OF = text(_FORGET.format(which="worker = ANY(CAST(:workers AS text[]))")
 
 
 def bucket_of(at: datetime) -> datetime:
-    """The first moment of the bucket that holds this one."""
+    """The first moment of the bucket that holds a moment."""
     return datetime.fromtimestamp(at.timestamp() // BUCKET_SECONDS * BUCKET_SECONDS, UTC)
 
 
 async def add(connection: Connection, sums: Mapping[Part, Sum]) -> None:
-    """Count these attempts, too. One writer at a time: the recorder, in its transaction."""
+    """Add these sums of attempts to what is stored. One writer at a time: the recorder, in its transaction."""
     if not sums:
         return
     parts = sorted(sums)
@@ -86,7 +86,7 @@ async def add(connection: Connection, sums: Mapping[Part, Sum]) -> None:
 
 
 async def any_failed(connection: Connection, seconds: float) -> bool:
-    """Whether anything failed so lately."""
+    """Whether an attempt of anybody failed within the last seconds."""
     found: bool = (await connection.execute(_ANY_FAILED, {"seconds": seconds})).scalar_one()
     return found
 

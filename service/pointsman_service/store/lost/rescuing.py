@@ -96,7 +96,9 @@ async def running_of(connection: Connection, workers: Sequence[str], most: int) 
 
 
 async def stop(connection: Connection, ends: Sequence[End]) -> list[Moved]:
-    """Tasks whose running attempt ended because its worker was stopped wait again; those that moved. One end a task."""
+    """Let tasks whose running attempt ended because its worker was stopped wait again; those that moved. One end a
+    task.
+    """
     if not ends:
         return []
     columns = {"id": [end.id for end in ends], "attempt": [end.attempt for end in ends]}

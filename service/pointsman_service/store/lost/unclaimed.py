@@ -98,8 +98,8 @@ class Spent:
 
 
 async def take_back(connection: Connection, messages: Sequence[Unclaimed], most: int) -> list[tuple[str, int]]:
-    """Let the tasks of these wait to be sent again, or hold those that were sent in vain ``most`` times in a row;
-    unless they started or were sent since. The (task, sending) given up.
+    """Let the tasks of unclaimed messages wait to be sent again, or hold those that were sent in vain ``most`` times in
+    a row; unless they started or were sent since. Returns the (task, sending) given up.
     """
     if not messages:
         return []
@@ -109,15 +109,15 @@ async def take_back(connection: Connection, messages: Sequence[Unclaimed], most:
 
 
 async def spent(connection: Connection, most: int) -> list[Spent]:
-    """Up to ``most`` of the tasks that are held for that and are not cancelled."""
+    """Up to ``most`` of the tasks that are held because nobody claimed them, and are not cancelled."""
     return [Spent(str(row.id), row.attempt) for row in await connection.execute(_SPENT, {"most": most})]
 
 
 async def fail(
     connection: Connection, listeners: Listeners, tasks: Sequence[Spent], policy: RetryPolicy
 ) -> tuple[int, int]:
-    """An attempt of each has failed, and another follows by the ``policy`` where the budget allows. Counts and tells of
-    them; in a transaction. Returns how many go on, and how many are failed for good.
+    """Fail an attempt of each of these tasks; another follows by the ``policy`` where the budget allows. Counts and
+    tells of them; in a transaction. Returns how many go on, and how many are failed for good.
     """
     columns = {"id": [task.id for task in tasks], "attempt": [task.attempt for task in tasks]}
     rows = (await connection.execute(_FAIL, columns)).all()
@@ -147,7 +147,7 @@ async def fail(
 
 
 def _end(task: object, attempt: int, at: datetime, reason: str | None, sent_at: datetime | None = None) -> End:
-    """With ``sent_at`` as an attempt that is kept, without as the end of a task that did not start."""
+    """The end of a sending that nobody claimed: with ``sent_at`` of an attempt that is kept, without of the task."""
     return End(
         id=str(task),
         attempt=attempt,

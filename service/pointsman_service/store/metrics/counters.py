@@ -74,7 +74,7 @@ class Tallies:
         return found
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row for each, with the same columns."""
+        """A row for each tally, all with the same columns."""
         return [_row(key, tally) for key, tally in sorted(self._tallies.items())]
 
 

@@ -71,7 +71,7 @@ async def renew(connection: Connection) -> bool:
 
 
 def _settle(counts: dict[str, float], before: Mapping[str, float]) -> None:
-    """The same seconds added up in another order may make a little less."""
+    """Keep the seconds of before where they now are a little less: added up in another order they may be."""
     for name in _SECONDS:
         if 0 < before.get(name, 0.0) - counts[name] < _ROUNDING * counts[name]:
             counts[name] = before[name]

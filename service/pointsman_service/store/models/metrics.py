@@ -55,11 +55,11 @@ class _Counters:
     native: Mapped[int] = _zero()
     """Executions of plain Celery tasks, by their end."""
     native_succeeded: Mapped[int] = _zero()
-    """Those of them that are among ``succeeded``."""
+    """Executions of plain Celery tasks that are among ``succeeded``."""
     native_failed: Mapped[int] = _zero()
-    """Those of them that are among ``failed``."""
+    """Executions of plain Celery tasks that are among ``failed``."""
     native_retried: Mapped[int] = _zero()
-    """Those of them that are among ``retried``."""
+    """Executions of plain Celery tasks that are among ``retried``."""
     sla_met: Mapped[int] = _zero()
     """First starts in time, by ``started_at``."""
     sla_missed: Mapped[int] = _zero()

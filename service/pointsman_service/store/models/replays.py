@@ -25,7 +25,7 @@ class Replay(Base):
     matched: Mapped[int] = mapped_column(Integer)
     """Dead letters that it found."""
     tasks: Mapped[int] = mapped_column(Integer)
-    """Those of them that it ran again."""
+    """Dead letters that it ran again."""
     last_due_at: Mapped[datetime | None]
 
 

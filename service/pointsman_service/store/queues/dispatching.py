@@ -156,12 +156,12 @@ def _envelopes(rows: Sequence[Any]) -> list[Envelope]:
 
 
 async def wake_due(connection: Connection, most: int) -> int:
-    """Tasks whose time has come wait for the dispatcher now; at most ``most`` of them. Returns how many."""
+    """Let tasks whose time has come wait for the dispatcher; at most ``most`` of them. Returns how many."""
     return (await connection.execute(_WAKE, {"most": most})).rowcount
 
 
 async def take_back_left_behind(connection: Connection, age_seconds: float, most: int) -> tuple[int, int]:
-    """Tasks of old outbox rows wait again, unless they were seen to start. Returns outbox rows, and tasks taken
+    """Let tasks of old outbox rows wait again, unless they were seen to start. Returns outbox rows, and tasks taken
     back.
     """
     row = (await connection.execute(_LEFT_BEHIND, {"age": age_seconds, "most": most})).one()

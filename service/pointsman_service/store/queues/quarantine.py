@@ -82,12 +82,13 @@ async def keep_empty(connection: Connection, task_id: str, queues: Sequence[str]
 
 
 async def let_go(connection: Connection, settle_seconds: float) -> int:
-    """Let those be sent whose queues have been kept empty for so long and are empty. Returns how many."""
+    """Let the tasks be sent whose queues have been kept empty for so long and are empty. Returns how many."""
     return (await connection.execute(_LET_GO, {"reason": QUARANTINE, "settle": settle_seconds})).rowcount
 
 
 async def open_queues(connection: Connection, patience_seconds: float) -> int:
-    """Give back the queues of tasks that ended, or wait for another attempt, or could not be let go for so long.
+    """Open the queues again that were kept empty for a task that ended, or waits for another attempt, or could not be
+    let go for so long.
 
     Returns how many queues.
     """

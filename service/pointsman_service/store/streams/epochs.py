@@ -83,13 +83,13 @@ async def positions(connection: Connection) -> dict[str, str]:
 
 
 async def recorded_seconds_ago(connection: Connection) -> float | None:
-    """Since any position moved; None when there is none."""
+    """Seconds since any position moved; None when there is none."""
     found: float | None = (await connection.execute(_RECORDED)).scalar_one()
     return found
 
 
 def order(stream_id: str) -> tuple[int, int]:
-    """A stream id as something that compares."""
+    """A stream id as two numbers, which compare as the entries follow one another."""
     milliseconds, _, sequence = stream_id.partition("-")
     return int(milliseconds), int(sequence)
 

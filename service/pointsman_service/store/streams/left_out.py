@@ -24,7 +24,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """One entry."""
+    """One entry that was left out."""
 
     reason: Reason
     stream_id: str
@@ -49,7 +49,7 @@ _RECENT = text("""
 
 
 async def add(connection: Connection, stream: str, entries: Sequence[LeftOut]) -> None:
-    """Count these, too; in the transaction that moves the position past them."""
+    """Count the entries of a stream that are left out, in the transaction that moves the position past them."""
     if not entries:
         return
     last = {one.reason: one for one in entries}
@@ -64,12 +64,12 @@ async def add(connection: Connection, stream: str, entries: Sequence[LeftOut]) -
 
 
 async def counts(connection: Connection) -> Mapping[Reason, int]:
-    """How many were ever left out, for each reason."""
+    """How many entries were ever left out, for each reason."""
     found = {row.reason: row.entries for row in await connection.execute(_COUNTS)}
     return {reason: found.get(reason, 0) for reason in Reason}
 
 
 async def recent(connection: Connection, seconds: float) -> int | None:
-    """How many were ever left out, if one of them was within so many seconds."""
+    """How many entries were ever left out, if one of them was within so many seconds; else None."""
     entries: int | None = (await connection.execute(_RECENT, {"seconds": seconds})).scalar_one_or_none()
     return entries

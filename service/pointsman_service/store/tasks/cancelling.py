@@ -96,7 +96,9 @@ async def request(connection: Connection, task_id: UUID, grace_seconds: float, b
 
 
 async def revoke(connection: Connection, asked: Sequence[Revoked]) -> None:
-    """Note what Celery was told to revoke. One that runs is ended at once, or left alone and followed by no other."""
+    """Note what Celery was told to revoke: a task that runs is ended at once, or left alone and followed by no other
+    attempt.
+    """
     if asked:
         grace = [0.0 if one.kill else math.inf for one in asked]
         columns = {"id": [one.id for one in asked], "by": [one.by for one in asked], "grace": grace}
@@ -114,7 +116,7 @@ async def open_requests(connection: Connection, most: int) -> tuple[list[str], d
 
 
 async def sent_requests(connection: Connection, above: str, most: int) -> dict[str, int]:
-    """Tasks to be cancelled whose message is about, with their attempt; ``most`` of those with ids above that one."""
+    """Tasks to be cancelled whose message is about, with their attempt; ``most`` of those with ids above ``above``."""
     rows = (await connection.execute(_SENT_REQUESTS, {"above": above, "most": most})).all()
     return {str(row.id): row.attempt for row in rows}
 
@@ -142,7 +144,7 @@ async def purge(connection: Connection, queue: str, states: Collection[TaskState
 
 
 async def count_unstarted(connection: Connection, queue: str, states: Collection[TaskState]) -> int:
-    """How many tasks ``purge`` would be about."""
+    """How many tasks of a queue in these states ``purge`` would ask an end of."""
     found: int = (await connection.execute(_COUNT_UNSTARTED, _parameters(queue, states))).scalar_one()
     return found
 

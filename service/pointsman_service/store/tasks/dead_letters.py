@@ -17,7 +17,7 @@ NOT_REPLAYED = "NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.i
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterFilter:
-    """Which of them; None means all."""
+    """Which dead letters are meant; None means all."""
 
     task_type: str | None = None
     error_type: str | None = None
@@ -28,7 +28,7 @@ class DeadLetterFilter:
     """Failed earlier."""
 
     def given(self) -> dict[str, Any]:
-        """What is not None."""
+        """The conditions that are not None, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 

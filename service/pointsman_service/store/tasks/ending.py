@@ -109,7 +109,7 @@ class Ending:
         """What else is to be counted in this transaction."""
 
     async def end(self, ends: Sequence[End]) -> list[Ended]:
-        """Tasks that end; those that moved. One end a task; whose rows are locked, or alone in the transaction."""
+        """End these tasks; those that moved. One end a task; whose rows are locked, or alone in the transaction."""
         if not ends:
             return []
         by_id = {end.id: end for end in ends}

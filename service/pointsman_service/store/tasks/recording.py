@@ -135,7 +135,7 @@ async def move_position(connection: Connection, stream: str, old: str, new: str)
 
 
 async def begin(connection: Connection, starts: Sequence[Start]) -> list[Moved]:
-    """Rows of these attempts run now, unless a newer attempt is known. One start a task."""
+    """Make the rows of these attempts running, unless a newer attempt is known. One start a task."""
     if not starts:
         return []
     ids = [start.id for start in starts]
@@ -149,7 +149,7 @@ async def begin(connection: Connection, starts: Sequence[Start]) -> list[Moved]:
 
 
 async def retry(connection: Connection, ends: Sequence[End]) -> list[Moved]:
-    """Tasks whose running attempt failed and that have attempts left wait for their next one. One end a task."""
+    """Let tasks whose running attempt failed and that have attempts left wait for their next one. One end a task."""
     if not ends:
         return []
     columns = columns_of(ends)
@@ -157,7 +157,7 @@ async def retry(connection: Connection, ends: Sequence[End]) -> list[Moved]:
 
 
 async def show_progress(connection: Connection, progressed: Sequence[Progressed]) -> None:
-    """How far running attempts are. One a task."""
+    """Write down how far running attempts are. One report a task."""
     if progressed:
         await connection.execute(_PROGRESS, columns_of(progressed))
 
@@ -171,7 +171,9 @@ async def keep_attempts(connection: Connection, ends: Sequence[End]) -> None:
 
 
 async def take_back(connection: Connection, messages: Sequence[tuple[str, int]]) -> None:
-    """(id, dispatch) of messages that were dropped unstarted: the task waits again, unless it was sent again since."""
+    """Let the tasks of messages (id, dispatch) that were dropped unstarted wait again, unless they were sent again
+    since.
+    """
     if messages:
         await connection.execute(_ASK, {"id": [m[0] for m in messages], "dispatch": [m[1] for m in messages]})
 

@@ -182,17 +182,17 @@ async def newest(connection: Connection, below: UUID | None, most: int) -> list[
 
 
 async def states(connection: Connection, replay_id: str) -> dict[str, int]:
-    """How many of the new tasks are in which state, those that were taken back too."""
+    """How many of the tasks that a request made are in which state, those that were taken back too."""
     return {row.state: row.tasks for row in await connection.execute(_STATES, {"id": replay_id})}
 
 
 async def withdraw(connection: Connection, replay_id: str) -> int:
-    """Ask for an end of those new tasks that have not started. Returns how many."""
+    """Ask for an end of the tasks that a request made and that have not started. Returns how many."""
     return (await connection.execute(_WITHDRAW, {"id": replay_id})).rowcount
 
 
 async def reinstate(connection: Connection, replay_id: str) -> int:
-    """Those whose new task was cancelled unstarted are dead letters again, and stand for it, unless it was run again
-    meanwhile. Returns how many.
+    """Make dead letters again of the tasks whose replay was cancelled unstarted. They stand for it, unless it was run
+    again meanwhile. Returns how many.
     """
     return (await connection.execute(_REINSTATE, {"id": replay_id})).rowcount

@@ -45,18 +45,18 @@ class NewTask:
     dependencies: str | None = None
     """What it depends on, a line each."""
     fingerprint_before: str | None = None
-    """As the release before would have written it, where that differs."""
+    """The fingerprint as the release before would have written it, where that differs."""
 
     def fingerprints(self) -> tuple[str | None, ...]:
-        """What its body may be remembered by."""
+        """What the body of this submission may be remembered by."""
         return self.fingerprint, self.fingerprint_before
 
     def depends_on(self) -> list[str]:
-        """What it depends on."""
+        """The dependencies of the task, each by name."""
         return [] if self.dependencies is None else self.dependencies.split("\n")
 
     def due_at(self, submitted_at: datetime) -> datetime:
-        """When it is due, if it was stored at ``submitted_at``."""
+        """When the task is due, if it was stored at ``submitted_at``."""
         if self.scheduled_at is not None:
             return max(submitted_at, self.scheduled_at)
         if self.delay_seconds:
@@ -64,7 +64,7 @@ class NewTask:
         return submitted_at
 
     def is_sent(self, submitted_at: datetime) -> bool:
-        """Whether its row says that it goes to the broker right after the commit."""
+        """Whether the row of the task says that it goes to the broker right after the commit."""
         return self.sent_epoch is not None and self.due_at(submitted_at) == submitted_at
 
     def as_row(self, submitted_at: datetime) -> dict[str, Any]:
@@ -190,8 +190,8 @@ async def store(
 
 
 def _column(tasks: Sequence[NewTask], name: str) -> list[object]:
-    """One array; that of a column which is NULL throughout may be empty: unnest() fills it up, and the driver takes
-    long over each None.
+    """The array of one column. It may be empty for a column which is NULL throughout: unnest() fills it up, and the
+    driver takes long over each None.
     """
     values: list[object] = list(map(attrgetter(name), tasks))
     return [] if values.count(None) == len(values) else values

@@ -21,12 +21,12 @@ def lowest_id(moment: datetime) -> UUID:
 
 
 def partition_name(day: date) -> str:
-    """The table of one day."""
+    """The name of the table of one day."""
     return f"{PARTITION_PREFIX}{day:%Y%m%d}"
 
 
 async def lock_partitions(connection: AsyncConnection) -> None:
-    """One process at a time makes or drops partitions; in a transaction."""
+    """Until the transaction ends, nobody else makes or drops partitions."""
     await connection.execute(_LOCK)
 
 

@@ -144,7 +144,7 @@ def dropping_of(name: str) -> Dropping:
 
 
 async def _survivors(connection: Connection, ended_later: TextClause, day: date, before: datetime) -> list[object]:
-    """An hour at a time: each statement is bounded, however many tasks a day has."""
+    """The ids of tasks that outlive a day, an hour at a time: each statement is bounded, however many a day has."""
     start = datetime.combine(day, time.min, UTC)
     found: list[object] = []
     for hour in range(_HOURS):

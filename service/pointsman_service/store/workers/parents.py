@@ -17,7 +17,7 @@ _SEEN = text("""
 
 
 async def saw(connection: Connection, beats: Sequence[Beat]) -> None:
-    """These workers live. Those not seen for a day are forgotten."""
+    """Note that these workers live; those not seen for a day are forgotten."""
     if beats:
         rows = [
             {
