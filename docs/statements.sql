@@ -163,7 +163,7 @@ ORDER BY d.id DESC LIMIT :most;
 -- _TRIPPED
 SELECT scope, name, seen, coalesce((SELECT extract(epoch FROM t.at)::float8 FROM breaker_transition t
     WHERE t.scope = b.scope AND t.name = b.name AND t.before IN ('closed', 'disabled') ORDER BY t.id DESC LIMIT 1),
-    extract(epoch FROM b.updated_at)::float8) AS since
+    extract(epoch FROM b.updated_at)::float8) AS since, last_error
 FROM breaker b WHERE seen IN ('open', 'half_open', 'forced_open') ORDER BY scope, name LIMIT :most;
 
 -- _DUE
@@ -200,31 +200,37 @@ SELECT task_type, sum(failed)::int AS failed FROM (
     SELECT task_type, failed FROM task_metrics_delta WHERE minute > now() - interval '15 minutes' AND failed > 0
 ) AS counted GROUP BY task_type ORDER BY failed DESC LIMIT :most;
 
+-- _LAST_FAILED
+SELECT DISTINCT ON (task_type) task_type, id, error_type, left(error_message, 500) FROM (
+    SELECT id, task_type, error_type, error_message FROM task WHERE state = 'failed'
+    ORDER BY id DESC LIMIT 2000
+) AS newest WHERE task_type = ANY(CAST(:task_types AS text[])) ORDER BY task_type, id DESC;
+
 ----------------------------------------------------------------------------------------------------------------------
 -- store/breakers/breakers.py
 -- Circuit breakers and the history of their states.
 
 -- _FIND
-SELECT scope, name, seen, epoch, extract(epoch FROM turns_at)::float8 AS turns_at, machine, policy, policy_version
-    FROM breaker JOIN unnest(CAST(:scope AS text[]), CAST(:name AS text[])) AS wanted (scope, name) USING (scope,
-    name) ORDER BY scope, name;
+SELECT scope, name, seen, epoch, extract(epoch FROM turns_at)::float8 AS turns_at, machine, policy, policy_version,
+    last_error FROM breaker JOIN unnest(CAST(:scope AS text[]), CAST(:name AS text[])) AS wanted (scope, name)
+    USING (scope, name) ORDER BY scope, name;
 
 -- _LOCK
-SELECT scope, name, seen, epoch, extract(epoch FROM turns_at)::float8 AS turns_at, machine, policy, policy_version
-    FROM breaker JOIN unnest(CAST(:scope AS text[]), CAST(:name AS text[])) AS wanted (scope, name) USING (scope,
-    name) ORDER BY scope, name FOR UPDATE;
+SELECT scope, name, seen, epoch, extract(epoch FROM turns_at)::float8 AS turns_at, machine, policy, policy_version,
+    last_error FROM breaker JOIN unnest(CAST(:scope AS text[]), CAST(:name AS text[])) AS wanted (scope, name)
+    USING (scope, name) ORDER BY scope, name FOR UPDATE;
 
 -- _LIST
-SELECT scope, name, seen, epoch, extract(epoch FROM turns_at)::float8 AS turns_at, machine, policy, policy_version
-    FROM breaker
+SELECT scope, name, seen, epoch, extract(epoch FROM turns_at)::float8 AS turns_at, machine, policy, policy_version,
+    last_error FROM breaker
 WHERE (CAST(:scope AS text) IS NULL OR scope = :scope) AND (CAST(:seen AS text) IS NULL OR seen = :seen)
     AND (scope, name) > (:after_scope, :after_name)
 ORDER BY scope, name LIMIT :most;
 
 -- _UNUSUAL
 -- One with an epoch moved once: reports name that epoch, so Redis must go on saying it.
-SELECT scope, name, seen, epoch, extract(epoch FROM turns_at)::float8 AS turns_at, machine, policy, policy_version
-    FROM breaker
+SELECT scope, name, seen, epoch, extract(epoch FROM turns_at)::float8 AS turns_at, machine, policy, policy_version,
+    last_error FROM breaker
 WHERE scope <> 'worker' AND (seen <> 'closed' OR policy IS NOT NULL OR epoch > 0) ORDER BY scope, name;
 
 -- _DUE
@@ -246,11 +252,11 @@ OR EXISTS (SELECT FROM worker WHERE :scope = 'worker' AND name = :name);
 
 -- _SAVE
 UPDATE breaker b SET seen = n.seen, epoch = n.epoch, turns_at = to_timestamp(n.turns_at), machine = n.machine::jsonb,
-    policy = n.policy::jsonb, policy_version = n.policy_version, updated_at = now()
+    policy = n.policy::jsonb, policy_version = n.policy_version, last_error = n.last_error::jsonb, updated_at = now()
     FROM unnest(CAST(:scope AS text[]), CAST(:name AS text[]), CAST(:seen AS text[]), CAST(:epoch AS integer[]),
     CAST(:turns_at AS float8[]), CAST(:machine AS text[]), CAST(:policy AS text[]),
-    CAST(:policy_version AS integer[])) AS n (scope, name, seen, epoch, turns_at, machine, policy, policy_version)
-    WHERE b.scope = n.scope AND b.name = n.name;
+    CAST(:policy_version AS integer[]), CAST(:last_error AS text[])) AS n (scope, name, seen, epoch, turns_at,
+    machine, policy, policy_version, last_error) WHERE b.scope = n.scope AND b.name = n.name;
 
 -- _FORGET
 DELETE FROM breaker WHERE (scope, name) IN (
@@ -263,18 +269,19 @@ FOR UPDATE SKIP LOCKED);
 SELECT pg_advisory_xact_lock(hashtextextended('pointsman breaker transitions', 0));
 
 -- _KEEP
-INSERT INTO breaker_transition (scope, name, at, epoch, before, after, reason, actor) SELECT scope, name, at, epoch,
-    before, after, reason, actor FROM unnest(CAST(:scope AS text[]), CAST(:name AS text[]),
+INSERT INTO breaker_transition (scope, name, at, epoch, before, after, reason, actor, error) SELECT scope, name, at,
+    epoch, before, after, reason, actor, error::jsonb FROM unnest(CAST(:scope AS text[]), CAST(:name AS text[]),
     CAST(:at AS timestamptz[]), CAST(:epoch AS integer[]), CAST(:before AS text[]), CAST(:after AS text[]),
-    CAST(:reason AS text[]), CAST(:actor AS text[])) AS rows (scope, name, at, epoch, before, after, reason, actor);
+    CAST(:reason AS text[]), CAST(:actor AS text[]), CAST(:error AS text[])) AS rows (scope, name, at, epoch, before,
+    after, reason, actor, error);
 
 -- _HISTORY
-SELECT id, scope, name, at, epoch, before, after, reason, actor FROM breaker_transition
+SELECT id, scope, name, at, epoch, before, after, reason, actor, error FROM breaker_transition
 WHERE scope = :scope AND name = :name AND id < :below ORDER BY id DESC LIMIT :most;
 
 -- _SINCE
-SELECT id, scope, name, at, epoch, before, after, reason, actor FROM breaker_transition WHERE id > :above ORDER BY id
-    LIMIT :most;
+SELECT id, scope, name, at, epoch, before, after, reason, actor, error FROM breaker_transition WHERE id > :above
+    ORDER BY id LIMIT :most;
 
 -- _LAST
 SELECT coalesce(max(id), 0) FROM breaker_transition;
@@ -1575,11 +1582,12 @@ SELECT FROM task_live WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDAT
 
 -- _BY_ID
 SELECT CAST(NULL AS timestamptz) AS finished_at, CAST(NULL AS float8) AS run_seconds,
-    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result, CASE
-    WHEN state = 'retrying' THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state = 'retrying' THEN (SELECT a.error_message
-    FROM task_attempt a WHERE a.task_id = task_live.id AND a.attempt = task_live.attempt) END AS error_message, CASE
-    WHEN state = 'retrying' THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
+    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result, CASE WHEN state <> 'running'
+    AND attempt > 0 THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state <> 'running'
+    AND attempt > 0 THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_message, CASE WHEN state <> 'running'
+    AND attempt > 0 THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
     AND a.attempt = task_live.attempt) END AS error_traceback, id, state, task_type, queue, priority, attempt,
     max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
@@ -1620,12 +1628,12 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task
     WHEN octet_length(error_traceback) > octet_length(right(error_traceback, 2000)) THEN 'error.traceback' END],
     NULL) AS cut FROM (
     SELECT CAST(NULL AS timestamptz) AS finished_at, CAST(NULL AS float8) AS run_seconds,
-        CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result, CASE
-        WHEN state = 'retrying' THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
-        AND a.attempt = task_live.attempt) END AS error_type, CASE
-        WHEN state = 'retrying' THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = task_live.id
-        AND a.attempt = task_live.attempt) END AS error_message, CASE
-        WHEN state = 'retrying' THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
+        CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result, CASE WHEN state <> 'running'
+        AND attempt > 0 THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
+        AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state <> 'running'
+        AND attempt > 0 THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = task_live.id
+        AND a.attempt = task_live.attempt) END AS error_message, CASE WHEN state <> 'running'
+        AND attempt > 0 THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
         AND a.attempt = task_live.attempt) END AS error_traceback, id, state, task_type, queue, priority, attempt,
         max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
         requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
@@ -1671,10 +1679,11 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task
     WHEN octet_length(error_traceback) > octet_length(right(error_traceback, 2000)) THEN 'error.traceback' END],
     NULL) AS cut FROM (SELECT *, now() AS read_at FROM ((SELECT CAST(NULL AS timestamptz) AS finished_at,
     CAST(NULL AS float8) AS run_seconds, CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result,
-    CASE WHEN state = 'retrying' THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state = 'retrying' THEN (SELECT a.error_message
-    FROM task_attempt a WHERE a.task_id = task_live.id AND a.attempt = task_live.attempt) END AS error_message, CASE
-    WHEN state = 'retrying' THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
+    CASE WHEN state <> 'running' AND attempt > 0 THEN (SELECT a.error_type FROM task_attempt a
+    WHERE a.task_id = task_live.id AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state <> 'running'
+    AND attempt > 0 THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_message, CASE WHEN state <> 'running'
+    AND attempt > 0 THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
     AND a.attempt = task_live.attempt) END AS error_traceback, id, state, task_type, queue, priority, attempt,
     max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
@@ -1715,10 +1724,11 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task
     WHEN octet_length(error_traceback) > octet_length(right(error_traceback, 2000)) THEN 'error.traceback' END],
     NULL) AS cut FROM (SELECT *, now() AS read_at FROM ((SELECT CAST(NULL AS timestamptz) AS finished_at,
     CAST(NULL AS float8) AS run_seconds, CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result,
-    CASE WHEN state = 'retrying' THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state = 'retrying' THEN (SELECT a.error_message
-    FROM task_attempt a WHERE a.task_id = task_live.id AND a.attempt = task_live.attempt) END AS error_message, CASE
-    WHEN state = 'retrying' THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
+    CASE WHEN state <> 'running' AND attempt > 0 THEN (SELECT a.error_type FROM task_attempt a
+    WHERE a.task_id = task_live.id AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state <> 'running'
+    AND attempt > 0 THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_message, CASE WHEN state <> 'running'
+    AND attempt > 0 THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
     AND a.attempt = task_live.attempt) END AS error_traceback, id, state, task_type, queue, priority, attempt,
     max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,

@@ -149,7 +149,12 @@ class Spine:
         return answer
 
     async def tell(
-        self, message: dict[str, Any], verdict: list[Any], blamed: str | None = None, error: str = "OSError"
+        self,
+        message: dict[str, Any],
+        verdict: list[Any],
+        blamed: str | None = None,
+        error: str = "OSError",
+        text: str = "",
     ) -> list[Any]:
         """Report an outcome as a worker does, to its circuit breakers too: a success, or a failure that one is blamed
         for. Another attempt follows at once.
@@ -161,7 +166,7 @@ class Spine:
         outcome: dict[str, Any] = {"started_at": float(verdict[3]), "run_seconds": 0.25, "breakers": told}
         said: list[Any] = ["success", *breakers]
         if blamed is not None:
-            outcome |= {"error": {"type": error, "message": "", "traceback": ""}, "retry_in_seconds": 0.0}
+            outcome |= {"error": {"type": error, "message": text, "traceback": ""}, "retry_in_seconds": 0.0}
             outcome |= {"blamed": [blamed], "error_classes": [error, "Exception"]}
             said = ["failure", f"{error}\nException", blamed, told.get(blamed, "")]
         kind = "succeeded" if blamed is None else "failed"

@@ -14,6 +14,8 @@ class TrippedBreaker:
     """``open``, ``half_open`` or ``forced_open``."""
     since: float
     """Unix seconds: when it left ``closed``, as far as is known."""
+    last_error: str | None = None
+    """The newest failure that it counted, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class Facts:
     """By queue."""
     failed: Mapping[str, int] | None = None
     """Tasks that failed for good within a quarter of an hour, by task type."""
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """Why the newest of them failed, in words, by task type, where that is known."""
     lost_workers: tuple[LostWorker, ...] | None = None
     broker_up: bool | None = None
     memory_percent: int | None = None

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pointsman_contract import keys
 from pointsman_service.alert.facts import Burn, Facts, QueueFacts, Starts, TrippedBreaker
 from pointsman_service.alert.losses import Losses
+from pointsman_service.breaker import last_error
 from pointsman_service.broker import Broker, Depths
 from pointsman_service.errors import DatabaseAway, ExpectedFault
 from pointsman_service.fleet.liveness import Liveness
@@ -17,7 +18,7 @@ from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import clock
 from pointsman_service.store.alerts import facts
-from pointsman_service.store.alerts.facts import MOST_BREAKERS
+from pointsman_service.store.alerts.facts import MOST_BREAKERS, TrippedRow
 from pointsman_service.store.metrics import watching
 from pointsman_service.store.queues import pausing
 from pointsman_service.store.store import Connection, Store
@@ -53,6 +54,7 @@ class Lookout:
         self._counters_at = float("-inf")
         self._burns: dict[str, Burn] | None = None
         self._failed: dict[str, int] | None = None
+        self._failures: dict[str, str] = {}
 
     async def look(self) -> Facts:
         """Everything that can be known now. Raises the store's errors when the database is away."""
@@ -63,10 +65,11 @@ class Lookout:
         rest, _ = await asyncio.gather(_if_known(self._rest(broker, judged=judged)), _if_known(self._count()))
         return Facts(
             now=now,
-            breakers=tuple(TrippedBreaker(row.scope, row.name, row.seen, row.since) for row in tripped[:MOST_BREAKERS]),
+            breakers=tuple(map(_breaker, tripped[:MOST_BREAKERS])),
             breakers_complete=len(tripped) <= MOST_BREAKERS,
             burns=self._burns,
             failed=self._failed,
+            failures=self._failures,
             lost_workers=self._losses.look(self._liveness) if judged else None,
             broker_up=broker.up,
             set_aside=None
@@ -111,11 +114,16 @@ class Lookout:
         async with self._store.statement() as connection:
             rows = await facts.starts(connection)
             failed = await facts.failed(connection)
+            failures = await facts.last_failures(connection, list(failed)) if failed else []
         self._burns = {
             row.queue: Burn(*(Starts(met, missed) for met, missed in zip(row.met, row.missed, strict=True)))
             for row in rows
         }
         self._failed = failed
+        self._failures = {
+            row.task_type: f"{last_error.in_a_line(row.error_type, row.error_message)} (task {row.task_id})"
+            for row in failures
+        }
 
     async def _queues(self, connection: Connection, broker: BrokerState, *, judged: bool) -> tuple[QueueFacts, ...]:
         specs = self._settings.topology.queues
@@ -156,6 +164,11 @@ class Lookout:
         except (BrokerAway, NotInTime):
             return None
         return entries
+
+
+def _breaker(row: TrippedRow) -> TrippedBreaker:
+    error = None if row.last_error is None else last_error.in_words(row.last_error)
+    return TrippedBreaker(row.scope, row.name, row.seen, row.since, error)
 
 
 def _oldest(*seconds: float | None) -> float | None:

@@ -75,10 +75,11 @@ def _breaker(breaker: TrippedBreaker, now: float, longest: float) -> Iterator[Co
     held = now - breaker.since
     by_hand = " by hand" if breaker.seen == "forced_open" else ""
     means = "it gets no tasks" if breaker.scope == "worker" else "its calls are held"
+    error = "" if breaker.last_error is None or by_hand else f" Last error: {breaker.last_error}"
     yield Condition(
         Rule.BREAKER_OPEN,
         subject,
-        f"The circuit breaker of {breaker.scope} {breaker.name} is open{by_hand}: {means}.",
+        f"The circuit breaker of {breaker.scope} {breaker.name} is open{by_hand}: {means}.{error}",
         link,
         since=breaker.since,
     )
@@ -86,7 +87,7 @@ def _breaker(breaker: TrippedBreaker, now: float, longest: float) -> Iterator[Co
         yield Condition(
             Rule.BREAKER_OPEN_LONG,
             subject,
-            f"The circuit breaker of {breaker.scope} {breaker.name} has not closed for {span(held)}.",
+            f"The circuit breaker of {breaker.scope} {breaker.name} has not closed for {span(held)}.{error}",
             link,
             since=breaker.since,
             value=round(held),
@@ -118,7 +119,8 @@ def _dead_letters(facts: Facts, limits: Limits, open_keys: Collection[str]) -> I
         Condition(
             Rule.DEAD_LETTERS,
             task_type,
-            f"{failed} tasks of type {task_type} failed for good within a quarter of an hour.",
+            f"{failed} tasks of type {task_type} failed for good within a quarter of an hour."
+            + _newest(facts.failures.get(task_type)),
             f"/v1/dead-letters?task_type={quote(task_type, safe='')}",
             value=failed,
             limit=limits.dead_letters,
@@ -129,6 +131,10 @@ def _dead_letters(facts: Facts, limits: Limits, open_keys: Collection[str]) -> I
     many = [one for one in found if reaches(one, open_keys)]
     what = "task types have many tasks that failed for good within a quarter of an hour"
     return grouped(Rule.DEAD_LETTERS, many, open_keys, what, "/v1/dead-letters")
+
+
+def _newest(failure: str | None) -> str:
+    return "" if failure is None else f" The newest: {failure}."
 
 
 def _recorder(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterable[Condition] | None:

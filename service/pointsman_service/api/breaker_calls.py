@@ -21,6 +21,7 @@ from pointsman_service.api.given import Action, given, request_body
 from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.breaker.breaker import BreakerState, Kind, Outcome
+from pointsman_service.breaker.last_error import Said
 from pointsman_service.errors import DatabaseAway, InvalidRequest, NotFound, UnknownWorker
 from pointsman_service.store.breakers import breakers
 
@@ -39,6 +40,11 @@ class OutcomeReport(Action):
         default=None,
         max_length=200,
         description="Of a failure: the name of its exception. It counts only when the policy counts that exception.",
+    )
+    message: str = Field(
+        default="",
+        max_length=1000,
+        description="Of a failure with an `error`: what it said, for people. The first 500 characters are kept.",
     )
     epoch: Annotated[int, Field(ge=0), WHOLE] | None = Field(
         default=None, description="The breaker's when the call began; of an older one nothing is counted."
@@ -170,4 +176,5 @@ async def list_transitions(
 
 def _outcome(report: OutcomeReport) -> Outcome:
     error = () if report.error is None else (report.error,)
-    return Outcome(Kind(report.outcome), report.epoch, report.permit, report.run_seconds, error)
+    said = None if report.error is None else Said(report.error, report.message)
+    return Outcome(Kind(report.outcome), report.epoch, report.permit, report.run_seconds, error, said)

@@ -1,5 +1,6 @@
 """A circuit breaker as the API shows it."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal
@@ -9,7 +10,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pointsman_contract.breaker_policy import BreakerPolicy
 from pointsman_service.api.answers import moment
 from pointsman_service.breaker.breaker import BreakerState
-from pointsman_service.breaker.entry import Entry
+from pointsman_service.breaker.entry import Entry, error_of_row
+from pointsman_service.breaker.last_error import LastError
 from pointsman_service.store.breakers.breakers import TransitionRow
 
 
@@ -22,6 +24,13 @@ class Scope(StrEnum):
     WORKER = "worker"
 
 
+EXAMPLE_LAST_ERROR: dict[str, Any] = {
+    "type": "TimeoutError",
+    "message": "api.weather.com did not answer within 5 s",
+    "task_id": "01a20271-c811-71a5-99c0-510fde22a57d",
+    "at": "2026-11-25T08:30:00Z",
+    "count": 5,
+}
 EXAMPLE_BREAKER: dict[str, Any] = {
     "scope": "dependency",
     "name": "api.weather.com",
@@ -36,6 +45,7 @@ EXAMPLE_BREAKER: dict[str, Any] = {
     "override": None,
     "policy": BreakerPolicy().model_dump(mode="json"),
     "has_own_policy": False,
+    "last_error": EXAMPLE_LAST_ERROR,
 }
 EXAMPLE_TRANSITION: dict[str, Any] = {
     "id": 41,
@@ -47,6 +57,7 @@ EXAMPLE_TRANSITION: dict[str, Any] = {
     "to": "open",
     "reason": "5 failures in a row",
     "actor": "breaker",
+    "error": EXAMPLE_LAST_ERROR,
 }
 
 
@@ -57,6 +68,19 @@ class OverrideView(BaseModel):
     actor: str
     reason: str
     expires_at: AwareDatetime | None
+
+
+class LastErrorView(BaseModel):
+    """The newest failure that a breaker counted."""
+
+    type: str = Field(description="The exception's class.")
+    message: str = Field(description="At most 500 characters.")
+    task_id: str | None = Field(description="Null: a caller reported it.")
+    at: AwareDatetime
+    count: int = Field(
+        description="Failures with this exception in one run: each within ten minutes of the one before, and no other"
+        " exception in between."
+    )
 
 
 class BreakerView(BaseModel):
@@ -78,6 +102,7 @@ class BreakerView(BaseModel):
     override: OverrideView | None
     policy: BreakerPolicy
     has_own_policy: bool = Field(description="False: the configured default.")
+    last_error: LastErrorView | None = Field(description="Stays when it closes; null when no failure told one.")
 
 
 class BreakerList(BaseModel):
@@ -101,6 +126,7 @@ class TransitionView(BaseModel):
     after: BreakerState = Field(alias="to")
     reason: str
     actor: str = Field(description="`breaker` itself, or who did it by hand.")
+    error: LastErrorView | None = Field(description="Of one that opened by itself: the newest failure it had counted.")
 
 
 def breaker_view(entry: Entry) -> dict[str, Any]:
@@ -127,6 +153,7 @@ def breaker_view(entry: Entry) -> dict[str, Any]:
         },
         "policy": entry.policy.model_dump(mode="json"),
         "has_own_policy": entry.has_own_policy,
+        "last_error": last_error_view(entry.last_error),
     }
 
 
@@ -142,7 +169,13 @@ def transition_view(row: TransitionRow) -> dict[str, Any]:
         "to": row.after,
         "reason": row.reason,
         "actor": row.actor,
+        "error": last_error_view(error_of_row(row)),
     }
+
+
+def last_error_view(error: LastError | None) -> dict[str, Any] | None:
+    """The fields of ``LastErrorView``."""
+    return None if error is None else {**asdict(error), "at": at(error.at)}
 
 
 def at(unix_seconds: float | None) -> str | None:

@@ -115,8 +115,8 @@ class TaskView(BaseModel):
     worker: str | None
     result: Any
     error: ErrorView | None = Field(
-        description="Of the attempt that ended it; of the last one while it is retrying, and when it was cancelled or"
-        " expired after that."
+        description="Of the attempt that ended it; of the last one while it waits for the next, in whatever state, and"
+        " when it was cancelled or expired after that."
     )
     progress: ProgressView | None
     sla: SlaView

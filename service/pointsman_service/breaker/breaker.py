@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_service.breaker.last_error import Said
 
 _BUCKETS = 10
 """Parts of the sliding window: it moves by a tenth of its length."""
@@ -55,6 +56,8 @@ class Outcome(NamedTuple):
     run_seconds: float = 0.0
     error: tuple[str, ...] = ()
     """Of a failure: names of its exception and of those it derives from. The policy may not count it."""
+    said: Said | None = None
+    """Of a failure: what its exception said, where that is known."""
 
     def under(self, policy: BreakerPolicy) -> Kind:
         """What the call came to by this policy."""
@@ -103,7 +106,8 @@ class Step(NamedTuple):
     transitions: tuple[Transition, ...] = ()
 
 
-_BY_ITSELF = "breaker"
+BY_ITSELF = "breaker"
+"""The actor of what a breaker does itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,7 @@ class Breaker:
         override = breaker.override
         if override is not None and override.expires_at is not None and now >= override.expires_at:
             breaker = replace(breaker, override=None)
-            made.append(breaker._moved(now, override.state, breaker.state, "the override expired", _BY_ITSELF))
+            made.append(breaker._moved(now, override.state, breaker.state, "the override expired", BY_ITSELF))
             breaker = replace(breaker, epoch=breaker.epoch + 1)
         if breaker.state is BreakerState.OPEN and breaker.retry_at is not None and now >= breaker.retry_at:
             step = breaker.half_open(now, "its wait is over")
@@ -233,18 +237,18 @@ class Breaker:
             successes=0,
             permits={},
         )
-        return Step(opened, self._visible(now, opened, reason, _BY_ITSELF))
+        return Step(opened, self._visible(now, opened, reason, BY_ITSELF))
 
     def half_open(self, now: float, reason: str) -> Step:
         """Let an open one be probed now."""
         epoch = self.epoch + 1
         half = replace(self, state=BreakerState.HALF_OPEN, epoch=epoch, successes=0, permits={}, retry_at=None)
-        return Step(half, self._visible(now, half, reason, _BY_ITSELF))
+        return Step(half, self._visible(now, half, reason, BY_ITSELF))
 
     def close(self, now: float, reason: str) -> Step:
         """Close one that has proved itself. How often it tripped is remembered; what was set by hand stays."""
         closed = Breaker(epoch=self.epoch + 1, trips=self.trips, closed_at=now, override=self.override)
-        return Step(closed, self._visible(now, closed, reason, _BY_ITSELF))
+        return Step(closed, self._visible(now, closed, reason, BY_ITSELF))
 
     def force(self, override: Override, now: float) -> Step:
         """Set it by hand: ``forced_open`` or ``disabled``, in place of what was set before."""

@@ -1,19 +1,21 @@
 """A circuit breaker with its policy, and as the row that keeps it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
 from pointsman_contract.breaker_policy import BreakerPolicy
-from pointsman_service.breaker.breaker import Breaker, Transition
-from pointsman_service.store.breakers.breakers import BreakerRow, Key
+from pointsman_service.breaker.breaker import BY_ITSELF, Breaker, BreakerState, Kind, Outcome, Step, Transition
+from pointsman_service.breaker.last_error import LastError, following
+from pointsman_service.store.breakers.breakers import BreakerRow, Key, TransitionRow
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 
 _MACHINE = TypeAdapter(Breaker)
+_LAST_ERROR = TypeAdapter(LastError | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Entry:
     has_own_policy: bool
     policy_version: int
     """0 until somebody sets a policy."""
+    last_error: LastError | None = None
+    """Of the newest failure that it counted; stays when it closes."""
 
     @classmethod
     def fresh(cls, key: Key, default: BreakerPolicy) -> Self:
@@ -38,7 +42,23 @@ class Entry:
         policy = default if row.policy is None else _policy(row.policy, default)
         breaker = _MACHINE.validate_python(row.machine) if row.machine else Breaker()
         own = row.policy is not None
-        return cls((row.scope, row.name), breaker, policy, has_own_policy=own, policy_version=row.policy_version)
+        return cls(
+            (row.scope, row.name),
+            breaker,
+            policy,
+            has_own_policy=own,
+            policy_version=row.policy_version,
+            last_error=_LAST_ERROR.validate_python(row.last_error),
+        )
+
+    def after(self, step: Step, outcome: Outcome, task_id: str | None, at: float) -> Self:
+        """The entry after a step that counted, or did not count, this outcome."""
+        if step.breaker == self.breaker:
+            return self
+        told = self.last_error
+        if outcome.said is not None and outcome.under(self.policy) is Kind.FAILURE:
+            told = following(told, outcome.said, task_id, at)
+        return replace(self, breaker=step.breaker, last_error=told)
 
     def as_row(self) -> BreakerRow:
         """What ``of_row`` reads."""
@@ -54,11 +74,23 @@ class Entry:
             machine=_MACHINE.dump_python(breaker, mode="json"),
             policy=self.policy.model_dump(mode="json") if self.has_own_policy else None,
             policy_version=self.policy_version,
+            last_error=_LAST_ERROR.dump_python(self.last_error, mode="json"),
         )
 
     def line(self, transition: Transition) -> dict[str, Any]:
         """The row of its history that keeps this transition."""
-        return {"scope": self.key[0], "name": self.key[1], **transition._asdict()}
+        error = _LAST_ERROR.dump_python(self.error_of(transition), mode="json")
+        return {"scope": self.key[0], "name": self.key[1], **transition._asdict(), "error": error}
+
+    def error_of(self, transition: Transition) -> LastError | None:
+        """What made it open; None of a transition that no failure made."""
+        opened = transition.after is BreakerState.OPEN and transition.actor == BY_ITSELF
+        return self.last_error if opened else None
+
+
+def error_of_row(row: TransitionRow) -> LastError | None:
+    """What a transition that was written down tells of an error."""
+    return _LAST_ERROR.validate_python(row.error)
 
 
 def _policy(stored: Mapping[str, Any], default: BreakerPolicy) -> BreakerPolicy:

@@ -112,16 +112,22 @@ class Registry:
             if found is not None and found.breaker.is_pristine and found.policy.window_seconds is None:
                 return found, sum(found.breaker.counts(outcome, found.policy) for outcome in outcomes)
 
-        def counted(entry: Entry, now: float) -> Step:
-            nonlocal counting
-            breaker, made = entry.breaker.tick(now)
+        async with (transaction or self._store.transaction)() as connection:
+            before, now = await self._locked(connection, key)
+            step = before.breaker.tick(now)
+            made, lines = list(step.transitions), [before.line(one) for one in step.transitions]
+            entry = replace(before, breaker=step.breaker)
             for outcome in outcomes:
-                counting += breaker.counts(outcome, entry.policy)
-                step = breaker.record(outcome, entry.policy, now, draw)
-                breaker, made = step.breaker, made + step.transitions
-            return Step(breaker, made)
-
-        return await self.change(key, counted, transaction), counting
+                counting += entry.breaker.counts(outcome, entry.policy)
+                step = entry.breaker.record(outcome, entry.policy, now, draw)
+                entry = entry.after(step, outcome, None, now)
+                lines += [entry.line(one) for one in step.transitions]
+                made += step.transitions
+            if entry != before:
+                await breakers.save(connection, [entry.as_row()])
+            await breakers.keep_transitions(connection, lines)
+            _log(entry, made)
+        return entry, counting
 
     async def count(
         self, connection: Connection, calls: Sequence[Called], draw: Callable[[], float] = random.random
@@ -148,15 +154,14 @@ class Registry:
         transitions: list[dict[str, Any]] = []
         changed: list[BreakerRow] = []
         for key, row in (await breakers.lock(connection, told)).items():
-            entry = self._entry(row)
-            breaker = entry.breaker
+            before = entry = self._entry(row)
             for called in by_key[key]:
-                step = breaker.record(called.outcome, entry.policy, called.at, draw)
-                breaker = step.breaker
+                step = entry.breaker.record(called.outcome, entry.policy, called.at, draw)
+                entry = entry.after(step, called.outcome, called.task, called.at)
                 transitions += [entry.line(one) for one in step.transitions]
-                _log(key, step.transitions)
-            if breaker != entry.breaker:
-                changed.append(replace(entry, breaker=breaker).as_row())
+                _log(entry, step.transitions)
+            if entry.breaker != before.breaker:
+                changed.append(entry.as_row())
         await breakers.save(connection, changed)
         await breakers.keep_transitions(connection, transitions)
 
@@ -258,7 +263,7 @@ class Registry:
         if step.breaker != entry.breaker:
             await breakers.save(connection, [changed.as_row()])
         await breakers.keep_transitions(connection, [entry.line(one) for one in step.transitions])
-        _log(entry.key, step.transitions)
+        _log(changed, step.transitions)
         return changed
 
     def _may_change(self, row: BreakerRow | None, calls: Sequence[Called]) -> bool:
@@ -290,13 +295,17 @@ class Registry:
         return Entry.of_row(row, self._default)
 
 
-def _log(key: Key, transitions: Sequence[Transition]) -> None:
+def _log(entry: Entry, transitions: Sequence[Transition]) -> None:
     for one in transitions:
+        error = entry.error_of(one)
+        # What an exception said may be anything: who may read the task finds it there.
+        told = {} if error is None else {"error": error.type, "task": error.task_id, "times": error.count}
         log.info(
             "a circuit breaker changed",
-            breaker=":".join(key),
+            breaker=":".join(entry.key),
             before=str(one.before),
             after=str(one.after),
             reason=one.reason,
             actor=one.actor,
+            **told,
         )

@@ -6,6 +6,7 @@ from pointsman_contract.clean_text import clean
 from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE, folded_key, key_of
 from pointsman_contract.events import EventKind, OutcomeBody
 from pointsman_service.breaker.breaker import Kind, Outcome
+from pointsman_service.breaker.last_error import Said
 from pointsman_service.breaker.registry import Called, Registry
 from pointsman_service.record.events import Event
 from pointsman_service.store.listeners import Ends
@@ -22,6 +23,8 @@ def calls_of(event: Event, body: OutcomeBody) -> Iterator[Called]:
     succeeded = event.kind is EventKind.SUCCEEDED
     blamed, answered = body.get("blamed") or (), body.get("answered") or ()
     names = tuple(map(clean, body.get("error_classes") or ()))
+    error = body.get("error")
+    said = None if error is None else Said(clean(error["type"]), clean(error["message"]))
     for breaker, epoch in breakers.items():
         key = folded_key(*key_of(clean(breaker)))
         if key[0] not in (TASK_TYPE, DEPENDENCY) or not key[1]:
@@ -39,6 +42,7 @@ def calls_of(event: Event, body: OutcomeBody) -> Iterator[Called]:
             permit=event.task,
             run_seconds=body["run_seconds"],
             error=names if kind is Kind.FAILURE else (),
+            said=said if kind is Kind.FAILURE else None,
         )
         yield Called(event.task, key, outcome, event.at.timestamp())
 

@@ -10,6 +10,7 @@ from pointsman_service.alert.lookout import Lookout
 from pointsman_service.alert.notifier import Notifier
 from pointsman_service.alert.sweep import AlertSweep
 from pointsman_service.breaker.breaker import Kind, Outcome
+from pointsman_service.breaker.last_error import Said
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.channel_settings import AlertChannel
 from pointsman_service.settings import Settings
@@ -52,9 +53,10 @@ class Alerting:
         await self.sweep.single_pass()
         await self.deliver()
 
-    async def trip(self, name: str = "smtp") -> None:
+    async def trip(self, name: str = "smtp", said: Said | None = None) -> None:
         """Let the breaker of a dependency open."""
-        await Registry(self.spine.store, self.settings).record(("dependency", name), [Outcome(Kind.FAILURE)] * 5)
+        failure = Outcome(Kind.FAILURE, said=said)
+        await Registry(self.spine.store, self.settings).record(("dependency", name), [failure] * 5)
 
     async def close(self, name: str = "smtp") -> None:
         """Let it close, long enough ago."""

@@ -1,12 +1,16 @@
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 from structlog.testing import capture_logs
 
+from pointsman_contract.states import TaskState
 from pointsman_service.alert.facts import Facts
 from pointsman_service.alert.lookout import Lookout
 from pointsman_service.alert.rules import judge
 from pointsman_service.alert.sweep import limits_of
+from pointsman_service.breaker.last_error import Said
+from pointsman_service.store.tasks.ending import end_unstarted
 from tests.integration.alert.conftest import Alerting
 from tests.integration.reconcile.judge import beat
 from tests.integration.spine import Spine, new_task
@@ -29,6 +33,28 @@ async def test_breaker_that_opens_is_one_alert_until_it_has_closed(alerting: Ale
     await alerting.resolve()
     (row,) = await alerting.rows()
     assert row["resolved_at"] is not None
+
+
+async def test_alert_of_an_open_breaker_tells_the_last_error(alerting: Alerting) -> None:
+    await alerting.trip(said=Said("SMTPServerDisconnected", "Connection unexpectedly closed"))
+    await alerting.sweep.single_pass()
+    (row,) = await alerting.rows()
+    assert row["summary"].endswith(
+        "its calls are held. Last error: SMTPServerDisconnected: Connection unexpectedly closed (5 times)."
+    )
+
+
+async def test_alert_of_dead_letters_tells_why_the_newest_failed(alerting: Alerting) -> None:
+    spine = alerting.spine
+    tasks = [new_task(task_type="invoice.send", max_attempts=1) for _ in range(alerting.settings.alert_dead_letters)]
+    await asyncio.gather(*map(spine.commits.join, tasks))
+    failed, error = [task.id for task in tasks], ("KeyError", "'customer'")
+    async with spine.store.transaction() as connection:
+        await end_unstarted(connection, (), failed, [], TaskState.FAILED, datetime.now(UTC), error)
+    await alerting.sweep.single_pass()
+    (row,) = await alerting.rows()
+    assert row["key"] == "dead_letters:invoice.send"
+    assert row["summary"].endswith(f"The newest: KeyError: 'customer' (task {max(failed)}).")
 
 
 async def test_breaker_that_opens_again_soon_is_the_same_alert(alerting: Alerting) -> None:

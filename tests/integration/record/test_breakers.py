@@ -10,6 +10,7 @@ from pointsman_service.breaker.snapshot import Snapshot
 from pointsman_service.errors import ExpectedFault
 from pointsman_service.record.recorder import Recorder
 from pointsman_service.settings import Settings
+from pointsman_service.store.tasks import reading
 from tests.integration.spine import Spine, new_task
 from tests.integration.tripped import SMTP, THRESHOLD, trip
 
@@ -55,6 +56,44 @@ async def test_failures_in_a_row_open_the_breaker_as_redis_did_already(spine: Sp
     confirmed = await spine.server.command("HGET", keys.BREAKERS, SMTP)
     assert confirmed.startswith(b"!1|")
     assert b"provisional" not in confirmed
+
+
+async def test_breaker_and_its_history_tell_the_error_that_opened_it_with_task_and_count(spine: Spine) -> None:
+    for number in range(THRESHOLD):
+        message = await sent(spine)
+        await spine.tell(message, await spine.gate(message), blamed=SMTP, text=f"550 no such user {number}")
+    await spine.record_all()
+
+    (row,) = await spine.rows("SELECT last_error FROM breaker")
+    (transition,) = await spine.rows("SELECT reason, error FROM breaker_transition")
+
+    error = row["last_error"]
+    assert (error["type"], error["message"], error["count"]) == ("OSError", "550 no such user 2", THRESHOLD)
+    assert error["task_id"] == message["headers"]["id"]
+    assert transition == {"reason": f"{THRESHOLD} failures in a row", "error": error}
+
+
+async def test_error_of_a_task_is_shown_while_it_is_held_and_while_it_waits_again(spine: Spine) -> None:
+    message = await sent(spine)
+    await spine.tell(message, await spine.gate(message), blamed=SMTP, text="421 try later")
+    await spine.record_all()
+    task_id = message["headers"]["id"]
+    shown = []
+    for state, place in (("retrying", "asleep"), ("queued", "waiting"), ("held", "held"), ("queued", "sent")):
+        await spine.run("UPDATE task_live SET state = :state, place = :place", state=state, place=place)
+        async with spine.store.statement() as connection:
+            found = await reading.task(connection, task_id)
+            (listed,) = await reading.tasks(connection, reading.TaskFilter(), 10)
+        assert found is not None
+        shown += [(row["state"], row["error_type"], row["error_message"]) for row in (found, listed)]
+    assert shown == [
+        (state, "OSError", "421 try later") for state in ("retrying", "queued", "held", "queued") for _ in "ab"
+    ]
+    await spine.run("UPDATE task_live SET state = 'running', attempt = 2")
+    async with spine.store.statement() as connection:
+        running = await reading.task(connection, task_id)
+    assert running is not None
+    assert running["error_type"] is None, "the attempt under way has not failed"
 
 
 async def test_what_redis_opened_stays_until_the_recorder_has_passed_it(spine: Spine) -> None:

@@ -1,6 +1,6 @@
 """What the rules of alerts ask the database; each answer is bounded, however long the backlog."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,19 @@ class TrippedRow:
     name: str
     seen: str
     since: float
+    last_error: Mapping[str, Any] | None
+    """All of ``pointsman_service.breaker.last_error.LastError``."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRow:
+    """A task that failed for good."""
+
+    task_type: str
+    task_id: str
+    error_type: str
+    error_message: str
+    """The first 500 characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +59,7 @@ class StartsRow:
 _TRIPPED = text("""
     SELECT scope, name, seen, coalesce((SELECT extract(epoch FROM t.at)::float8 FROM breaker_transition t
         WHERE t.scope = b.scope AND t.name = b.name AND t.before IN ('closed', 'disabled') ORDER BY t.id DESC LIMIT 1),
-        extract(epoch FROM b.updated_at)::float8) AS since
+        extract(epoch FROM b.updated_at)::float8) AS since, last_error
     FROM breaker b WHERE seen IN ('open', 'half_open', 'forced_open') ORDER BY scope, name LIMIT :most
 """)
 # The time that a task was held is nobody's wait for a worker.
@@ -86,6 +99,16 @@ _FAILED = text("""
 """)
 
 
+# Those submitted last, of the index alone: who looks for the newest of one type may read all of a day.
+_NEWEST = 2000
+_LAST_FAILED = text(f"""
+    SELECT DISTINCT ON (task_type) task_type, id, error_type, left(error_message, 500) FROM (
+        SELECT id, task_type, error_type, error_message FROM task WHERE state = 'failed'
+        ORDER BY id DESC LIMIT {_NEWEST}
+    ) AS newest WHERE task_type = ANY(CAST(:task_types AS text[])) ORDER BY task_type, id DESC
+""")
+
+
 async def tripped(connection: Connection) -> list[TrippedRow]:
     """Breakers that are open or half open, at most ``MOST_BREAKERS`` and one."""
     return [TrippedRow(*row) for row in await connection.execute(_TRIPPED, {"most": MOST_BREAKERS + 1})]
@@ -106,3 +129,9 @@ async def starts(connection: Connection) -> list[StartsRow]:
 async def failed(connection: Connection) -> dict[str, int]:
     """Tasks that failed for good within a quarter of an hour, by task type."""
     return {row.task_type: row.failed for row in await connection.execute(_FAILED, {"most": _MOST_TASK_TYPES})}
+
+
+async def last_failures(connection: Connection, task_types: Sequence[str]) -> list[FailureRow]:
+    """Of each of these types the newest task that failed for good, where it is among the newest of all."""
+    rows = await connection.execute(_LAST_FAILED, {"task_types": list(task_types)})
+    return [FailureRow(row[0], str(row[1]), row[2] or "", row[3] or "") for row in rows]

@@ -28,6 +28,7 @@ class BreakerRow:
     machine: Mapping[str, Any]
     policy: Mapping[str, Any] | None
     policy_version: int
+    last_error: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class TransitionRow:
     after: str
     reason: str
     actor: str
+    error: Mapping[str, Any] | None = None
 
 
 LETS_THROUGH_AT = """CASE b.seen WHEN 'open' THEN b.turns_at
@@ -52,7 +54,10 @@ LETS_THROUGH_AT = """CASE b.seen WHEN 'open' THEN b.turns_at
 END"""
 """SQL: ``Breaker.lets_through_at`` of a row ``b`` of ``breaker``, of one that time alone has not changed."""
 
-_COLUMNS = "scope, name, seen, epoch, extract(epoch FROM turns_at)::float8 AS turns_at, machine, policy, policy_version"
+_COLUMNS = (
+    "scope, name, seen, epoch, extract(epoch FROM turns_at)::float8 AS turns_at, machine, policy, policy_version,"
+    " last_error"
+)
 _KEYS = array_columns({"scope": "text", "name": "text"}, "wanted")
 _FIND = text(f"SELECT {_COLUMNS} FROM breaker JOIN {_KEYS} USING (scope, name) ORDER BY scope, name")
 _LOCK = text(f"SELECT {_COLUMNS} FROM breaker JOIN {_KEYS} USING (scope, name) ORDER BY scope, name FOR UPDATE")
@@ -90,10 +95,12 @@ _SAVED = {
     "machine": "text",
     "policy": "text",
     "policy_version": "integer",
+    "last_error": "text",
 }
 _SAVE = text(
     "UPDATE breaker b SET seen = n.seen, epoch = n.epoch, turns_at = to_timestamp(n.turns_at),"
-    " machine = n.machine::jsonb, policy = n.policy::jsonb, policy_version = n.policy_version, updated_at = now() FROM "
+    " machine = n.machine::jsonb, policy = n.policy::jsonb, policy_version = n.policy_version,"
+    " last_error = n.last_error::jsonb, updated_at = now() FROM "
     + array_columns(_SAVED, "n")
     + " WHERE b.scope = n.scope AND b.name = n.name"
 )
@@ -115,9 +122,13 @@ _KEPT = {
     "after": "text",
     "reason": "text",
     "actor": "text",
+    "error": "text",
 }
 _KEEP = text(
-    f"INSERT INTO breaker_transition ({', '.join(_KEPT)}) SELECT {', '.join(_KEPT)} FROM " + array_columns(_KEPT)
+    f"INSERT INTO breaker_transition ({', '.join(_KEPT)}) SELECT "
+    + ", ".join(f"{name}::jsonb" if name == "error" else name for name in _KEPT)
+    + " FROM "
+    + array_columns(_KEPT)
 )
 _HISTORY = text(f"""
     SELECT id, {", ".join(_KEPT)} FROM breaker_transition
@@ -184,7 +195,8 @@ async def save(connection: Connection, rows: Sequence[BreakerRow]) -> None:
         return
     columns: dict[str, object] = {name: [getattr(row, name) for row in rows] for name in _SAVED}
     columns["machine"] = [to_json(row.machine).decode() for row in rows]
-    columns["policy"] = [None if row.policy is None else to_json(row.policy).decode() for row in rows]
+    columns["policy"] = [_json_or_null(row.policy) for row in rows]
+    columns["last_error"] = [_json_or_null(row.last_error) for row in rows]
     await connection.execute(_SAVE, columns)
 
 
@@ -197,6 +209,7 @@ async def keep_transitions(connection: Connection, transitions: Sequence[Mapping
         return
     columns: dict[str, object] = {name: [transition[name] for transition in transitions] for name in _KEPT}
     columns["at"] = [datetime.fromtimestamp(transition["at"], UTC) for transition in transitions]
+    columns["error"] = [_json_or_null(transition["error"]) for transition in transitions]
     await connection.execute(_IN_ORDER)
     await connection.execute(_KEEP, columns)
 
@@ -216,6 +229,10 @@ async def last_transition(connection: Connection) -> int:
     """The highest id of a transition; 0 when there is none."""
     found: int = (await connection.execute(_LAST)).scalar_one()
     return found
+
+
+def _json_or_null(value: Mapping[str, Any] | None) -> str | None:
+    return None if value is None else to_json(value).decode()
 
 
 def _of_keys(keys: Sequence[Key]) -> dict[str, object]:

@@ -29,6 +29,8 @@ class StoredBreaker(Base):
     """Null: the configured default."""
     policy_version: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     """Rises with every change of the policy."""
+    last_error: Mapped[dict[str, Any] | None]
+    """All of ``pointsman_service.breaker.last_error.LastError``. Null: it has counted no failure that told one."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -55,5 +57,7 @@ class BreakerTransition(Base):
     reason: Mapped[str]
     actor: Mapped[str]
     """``breaker`` itself, or who did it by hand."""
+    error: Mapped[dict[str, Any] | None]
+    """What ``last_error`` was when it opened by itself."""
 
     __table_args__ = (Index("ix_breaker_transition_scope_name_id", "scope", "name", "id"),)

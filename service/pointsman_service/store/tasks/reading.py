@@ -27,9 +27,9 @@ def _from_live(name: str) -> str:
     if name in LIVE:
         return name
     if name in _ERROR:
-        # A task that waits for its next attempt shows why the last one failed.
+        # A task that waits for its next attempt shows why the last one ended.
         return (
-            f"CASE WHEN state = 'retrying' THEN (SELECT a.{name} FROM task_attempt a"
+            f"CASE WHEN state <> 'running' AND attempt > 0 THEN (SELECT a.{name} FROM task_attempt a"
             f" WHERE a.task_id = task_live.id AND a.attempt = task_live.attempt) END AS {name}"
         )
     return f"CAST(NULL AS {KINDS[name]}) AS {name}"
