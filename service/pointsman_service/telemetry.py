@@ -1,20 +1,33 @@
 """Logging: one line an event, the same words everywhere, secrets never."""
 
+import asyncio
 import logging
 import sys
+from collections.abc import Coroutine
+from contextvars import Context, ContextVar
 from io import StringIO
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import structlog
 
 from pointsman_contract.log_text import one_entry, printable
 from pointsman_service.settings import Settings
 
+Made = TypeVar("Made")
+
+request_id: ContextVar[bytes | None] = ContextVar("request_id", default=None)
+"""Of the request for which this runs: in its answer, and in every line that is logged for it."""
+
+
+def start_for_all(work: Coroutine[Any, Any, Made]) -> asyncio.Task[Made]:
+    """A task that serves more than the request that starts it: its log lines name no request."""
+    return asyncio.create_task(work, context=Context())
+
 
 def configure_logging(settings: Settings) -> None:
     """Send structlog and the standard library's loggers to standard error in one format."""
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        _add_request_id,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -55,6 +68,13 @@ def logger(name: str) -> structlog.stdlib.BoundLogger:
     """The logger of a module."""
     bound: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return bound
+
+
+def _add_request_id(_logger: Any, _method: str, event: Any) -> Any:
+    called = request_id.get()
+    if called is not None:
+        event["request_id"] = called.decode("ascii")
+    return event
 
 
 def _printable_event(_logger: Any, _method: str, event: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Request bodies: limits before parsing, then JSON that every later stage can carry."""
+"""Request bodies: read whole, limits before parsing, then JSON that every later stage can carry."""
 
 import json
 from typing import Any
@@ -11,7 +11,6 @@ from pointsman_service.api.room import Pace, Room
 from pointsman_service.api.sizes import MOST_CONTAINERS, check_containers, check_values
 from pointsman_service.errors import (
     BadRequest,
-    BodyTooLarge,
     FieldError,
     InvalidRequest,
     MalformedJson,
@@ -24,14 +23,12 @@ _VALUES_SEARCHED = 200_000
 """Where a fault lies is looked for among so many values; after them it is told by line and column."""
 
 
-async def read_body(scope: dict[str, Any], receive: Any, limit_bytes: int, room: Room | None = None) -> bytes:
-    """The whole body. Raises ``BodyTooLarge`` as soon as it is known to be, ``UnsupportedMediaType``, ``BadRequest``
-    for one that breaks off, and ``TooManyBodies`` for one that comes in parts when ``room`` has none for it.
+async def read_body(scope: dict[str, Any], receive: Any, room: Room) -> bytes:
+    """The whole body. Raises ``UnsupportedMediaType``, ``BadRequest`` for one that breaks off, ``TooManyBodies`` for
+    one that comes in parts when ``room`` has none for it, and what ``receive`` raises, which bounds it.
     """
     is_json = False
     for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > limit_bytes:
-            raise too_large(limit_bytes)
         if name == b"content-type":
             is_json = _is_json(value)
         elif name == b"content-encoding" and value.strip().lower() not in _PLAIN:
@@ -41,23 +38,16 @@ async def read_body(scope: dict[str, Any], receive: Any, limit_bytes: int, room:
         raise UnsupportedMediaType
     message = await receive()
     body: bytes = message.get("body", b"")
-    if not message.get("more_body") and len(body) <= limit_bytes:
+    if not message.get("more_body"):
         return body
-    return await _rest_of_body(receive, limit_bytes, body, room or Room(limit_bytes))
+    return await _rest_of_body(receive, body, room)
 
 
-def too_large(limit_bytes: int) -> BodyTooLarge:
-    """What is said of a body over its limit."""
-    return BodyTooLarge(f"The body is longer than {limit_bytes} bytes.")
-
-
-async def _rest_of_body(receive: Any, limit_bytes: int, chunk: bytes, room: Room) -> bytes:
+async def _rest_of_body(receive: Any, chunk: bytes, room: Room) -> bytes:
     chunks: list[bytes] = []
     size, more = 0, True
     try:
         while True:
-            if size + len(chunk) > limit_bytes:
-                raise too_large(limit_bytes)
             room.take(len(chunk))
             size += len(chunk)
             chunks.append(chunk)

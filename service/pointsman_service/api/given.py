@@ -41,7 +41,7 @@ async def given(request: Request, kind: type[Given], *, required: bool = False) 
     headers = request.headers
     body = b""
     if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-        body = await read_body(dict(request.scope), request.receive, settings.body_bytes, parts.room)
+        body = await read_body(dict(request.scope), request.receive, parts.room)
     if required and not body.strip():
         raise InvalidRequest(errors=[FieldError(pointer="", detail="there must be a body; {} means every default")])
     value = parse_json(body, settings.json_depth) if body else {}

@@ -26,7 +26,7 @@ _JSON = (b"content-type", b"application/json")
 
 async def take_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
     """One submission, from its bytes to its receipt. Raises ``PointsmanError``."""
-    body = await read_body(scope, receive, parts.settings.body_bytes, parts.room)
+    body = await read_body(scope, receive, parts.room)
     submission = parse_submission(parse_json(body, parts.settings.json_depth), Submission)
     key, traceparent = read_headers(scope)
     accepted = await parts.submitter.submit(scope["caller"], submission, key, traceparent)
@@ -35,7 +35,7 @@ async def take_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
 
 async def check_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
     """Every check of a submission, and nothing written. Raises ``PointsmanError``."""
-    body = await read_body(scope, receive, parts.settings.body_bytes, parts.room)
+    body = await read_body(scope, receive, parts.room)
     submission = parse_submission(parse_json(body, parts.settings.json_depth), Submission)
     key, traceparent = read_headers(scope)
     try:

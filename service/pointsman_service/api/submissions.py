@@ -150,7 +150,7 @@ async def submit_batch(request: Request) -> Response:
 
 async def take_batch(parts: Parts, scope: Any, receive: Any) -> Answer:
     """A batch, from its bytes to its receipts. Raises ``PointsmanError``."""
-    body = await read_body(scope, receive, parts.settings.batch_bytes, parts.room)
+    body = await read_body(scope, receive, parts.room)
     with parts.room.hold(len(body)):
         async with parts.turns.turn(len(body)):
             return await _take_batch(parts, scope, body)

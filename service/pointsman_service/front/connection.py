@@ -8,9 +8,10 @@ from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from pointsman_service.api.problems.document import MEDIA_TYPE, problem_bytes
+from pointsman_service.api.problems.answering import refusal
 from pointsman_service.errors import BadRequest, HeadTooLarge, PathTooLong, PointsmanError, TooSlow
 from pointsman_service.front.bounds import Bounds
+from pointsman_service.front.request_ids import request_id_of
 
 _SLICE_BYTES = 1024
 _BODY_SLICE_BYTES = 64 * 1024
@@ -261,21 +262,21 @@ class Connection(HttpToolsProtocol):
         if self._is_over():
             return
         self._closed[error.code] += 1
+        scope: Any = {}
         if self._is_answered():
             if self._head_done:
                 self.transport.abort()
                 return
         else:
             cycle = self.cycle
+            scope = cycle.scope
             if cycle.response_started or self.pipeline or not self._head_done:
                 # Whatever is written now would be taken for a part of the answer under way.
                 self.transport.abort()
                 return
             cycle.disconnected = True
             cycle.message_event.set()
-        content = problem_bytes(error)
-        head = b"content-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self.transport.write(STATUS_LINE[error.status] + head % (MEDIA_TYPE.encode(), len(content)) + content)
+        self.transport.write(_whole(error, scope))
         self._refused_at = self.loop.time()
         self._flow.held = False
         self._flow.resume_reading()
@@ -283,3 +284,13 @@ class Connection(HttpToolsProtocol):
 
     def _is_over(self) -> bool:
         return self._refused_at is not None or self.transport.is_closing()
+
+
+def _whole(error: PointsmanError, scope: Any) -> bytes:
+    """What is sent: the same answer as to any request that fails. ``scope`` is empty where none has begun."""
+    answer = refusal(error, scope.get("path"))
+    called = scope.get("request_id") or request_id_of(None)
+    length = b"%d" % len(answer.body)
+    own = [(b"content-length", length), (b"x-request-id", called), (b"connection", b"close")]
+    head = b"".join(b"%b: %b\r\n" % field for field in (*answer.headers, *own))
+    return STATUS_LINE[answer.status] + head + b"\r\n" + answer.body

@@ -1,20 +1,21 @@
 """The outermost ASGI application, before the hot route and all others."""
 
+from functools import partial
 from typing import Any, Protocol
 
-from pointsman_service.api.body import too_large
-from pointsman_service.api.problems.answering import answer_to
+from pointsman_service.api.problems.answering import ANSWER_BEGUN, answer_to
 from pointsman_service.api.submissions import BATCH_PATH
 from pointsman_service.callers import LOCAL
-from pointsman_service.errors import CrossSite, UnknownHost
+from pointsman_service.errors import BodyTooLarge, CrossSite, UnknownHost
 from pointsman_service.front.names import Names, folded_origins, host_of, is_same
+from pointsman_service.front.request_ids import request_id_of
 from pointsman_service.settings import Settings
+from pointsman_service.telemetry import request_id
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN = (b"same-origin", b"none")
 _NAME_SHOWN = 100
 _REMEMBERED = 100
-_LONGEST_REQUEST_ID = 128
 _SHORT_DIGITS = 3
 """A length of so many digits is below any limit of a body."""
 
@@ -32,11 +33,12 @@ class Application(Protocol):
 
 
 class Door:
-    """The one layer before every route: says who calls, refuses what may not come in, and answers whatever fails.
+    """The one layer before every route: says who calls and names the request, refuses what may not come in, and answers
+    whatever fails.
 
     It refuses a name that is not ours, acts that a page of another site asks a browser for, and a body that is longer
-    than its operation takes. Browsers say of themselves whose page asks (``Sec-Fetch-Site``, ``Origin``); no page can
-    change that. What is no browser says nothing, and is let in.
+    than its operation takes, or turns out to be. Browsers say of themselves whose page asks (``Sec-Fetch-Site``,
+    ``Origin``); no page can change that. What is no browser says nothing, and is let in.
     """
 
     def __init__(self, application: Application, settings: Settings) -> None:
@@ -53,13 +55,14 @@ class Door:
         self._application.close_streams()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One request. ``scope["caller"]`` is who asks."""
+        """One request. ``scope["caller"]`` is who asks, ``scope["request_id"]`` what the answer's X-Request-ID says."""
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
         fields = dict(scope["headers"])
-        if b"x-request-id" in fields:
-            send = _echoing(fields[b"x-request-id"], send)
+        scope["request_id"] = called = request_id_of(fields.get(b"x-request-id"))
+        request_id.set(called)
+        send = partial(_named, (b"x-request-id", called), scope, send)
         scope["caller"] = LOCAL
         try:
             host = fields.get(b"host", b"")
@@ -68,9 +71,9 @@ class Door:
                 self._know(host)
             if b"sec-fetch-site" in fields or b"origin" in fields:
                 self._refuse_cross_site(scope["method"], fields)
-            length = fields.get(b"content-length", b"")
-            if len(length) > _SHORT_DIGITS and scope["method"] not in _SAFE:
-                self._refuse_too_large(length, scope["path"])
+            length = fields.get(b"content-length")
+            if (length is None or len(length) > _SHORT_DIGITS) and scope["method"] not in _SAFE:
+                receive = self._bounded(length, scope["path"], receive)
             await self._application(scope, receive, send)
         except Exception as error:
             answer = answer_to(error, scope)
@@ -101,20 +104,41 @@ class Door:
             return
         raise CrossSite
 
-    def _refuse_too_large(self, length: bytes, path: str) -> None:
+    def _bounded(self, length: bytes | None, path: str, receive: Any) -> Any:
+        """``receive``, for a body whose length is not told counted. Raises ``BodyTooLarge`` for one that is told."""
         most = self._batch_bytes if path == BATCH_PATH else self._body_bytes
-        if length.isdigit() and int(length) > most:
-            raise too_large(most)
+        if length is None or not length.isdigit():
+            return _counted(receive, most)
+        if int(length) > most:
+            raise _too_large(most)
+        return receive
 
 
-def _echoing(request_id: bytes, send: Any) -> Any:
-    """``send``, with the request's X-Request-ID in the answer when it is a sane one."""
-    if len(request_id) > _LONGEST_REQUEST_ID or not request_id.isascii() or not request_id.decode().isprintable():
-        return send
+def _counted(receive: Any, most: int) -> Any:
+    """``receive``, until it has given more than ``most`` bytes; then it raises ``BodyTooLarge``."""
+    size = 0
 
-    async def echoing(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
-        await send(message)
+    async def counted() -> Any:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > most:
+            raise _too_large(most)
+        return message
 
-    return echoing
+    return counted
+
+
+def _too_large(most: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body is longer than {most} bytes.")
+
+
+def _named(called: tuple[bytes, bytes], scope: Any, send: Any, message: Any) -> Any:
+    """``send(message)``, with the name of its request in an answer that begins, which is noted in ``scope``.
+
+    No coroutine and no closure: every submission pays for it.
+    """
+    if message["type"] == "http.response.start":
+        scope[ANSWER_BEGUN] = True
+        message["headers"] = [*message.get("headers", ()), called]
+    return send(message)

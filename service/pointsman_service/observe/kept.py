@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 from pointsman_service.errors import ServiceError
+from pointsman_service.telemetry import start_for_all
 
 Answer = TypeVar("Answer")
 
@@ -34,7 +35,7 @@ class Kept(Generic[Answer]):
         if time.monotonic() < self._good_until and self._answer is not None:
             return self._answer
         if self._asking is None:
-            self._asking = asyncio.create_task(self._ask_once())
+            self._asking = start_for_all(self._ask_once())
             self._asking.add_done_callback(_look_at)
         return await asyncio.shield(self._asking)
 

@@ -15,6 +15,7 @@ from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
 from pointsman_service.store.tasks.submitting import NewTask
 from pointsman_service.submit.writer import Receipt, Writer
+from pointsman_service.telemetry import start_for_all
 
 _TURNS = 2
 """Turns of the event loop before a group is taken: in the first it reads the sockets, in the second the requests that
@@ -83,7 +84,7 @@ class _Lane:
         self._waiting.append((task, future))
         if self._committing < self._settings.commits_in_flight:
             self._committing += 1
-            commit = asyncio.create_task(self._commit_while_waiting())
+            commit = start_for_all(self._commit_while_waiting())
             self._running.add(commit)
             commit.add_done_callback(self._running.discard)
         return await future

@@ -61,7 +61,7 @@ class Doors(NamedTuple):
 
     async def ask(self, content: bytes, headers: dict[str, str], path: str = "/v1/tasks") -> list[httpx.Response]:
         """The answers of both, to the same request."""
-        given = {"Content-Type": "application/json"} | headers
+        given = {"Content-Type": "application/json", "X-Request-ID": "order-7"} | headers
         return [await door.post(path, content=content, headers=given) for door in self]
 
 
@@ -113,7 +113,7 @@ async def test_a_bad_submission_is_refused_alike(doors: Doors, bad: Bad) -> None
 
 @pytest.mark.parametrize("first", [0, 1])
 async def test_a_key_stands_for_one_task_at_both(doors: Doors, first: int) -> None:
-    headers = {"Idempotency-Key": f'"{uuid4()}"', "Content-Type": "application/json"}
+    headers = {"Idempotency-Key": f'"{uuid4()}"', "Content-Type": "application/json", "X-Request-ID": "order-7"}
     body = json.dumps({"task_type": "noop"})
     accepted = await doors[first].post("/v1/tasks", content=body, headers=headers)
     again = [await door.post("/v1/tasks", content=body, headers=headers) for door in doors]

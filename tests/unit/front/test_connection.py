@@ -1,4 +1,5 @@
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -88,3 +89,41 @@ async def test_half_a_head_that_nothing_keeps_waiting_is_its_clients_time() -> N
     connection.data_received(REQUEST[:20])
     connection.look_after(asyncio.get_running_loop().time() + 1000)
     assert transport.said.startswith(b"HTTP/1.1 408 ")
+
+
+BEGUN = b"POST /v1/tasks%20x HTTP/1.1\r\nHost: a\r\nX-Request-ID: order-7\r\nContent-Length: 9\r\n\r\n{"
+REFUSED = {
+    "400": b"HELO example.org\r\n\r\n",
+    "408": BEGUN,
+    "414": b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    "431": b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 120 + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("status", REFUSED)
+async def test_a_refusal_of_the_connection_is_an_answer_like_all_others(status: str) -> None:
+    class Named(Slow):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            scope["request_id"] = dict(scope["headers"])[b"x-request-id"]
+            await super().__call__(scope, receive, send)
+
+    connection, transport = connected(Named())
+    connection.data_received(REFUSED[status])
+    # The application sees its request.
+    await asyncio.sleep(0)
+    if status == "408":
+        connection.look_after(asyncio.get_running_loop().time() + 1000)
+
+    head, _, body = transport.said.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    fields = dict(line.split(": ") for line in lines)
+    assert first.split()[1] == status
+    assert fields["content-type"] == "application/problem+json"
+    assert (int(fields["content-length"]), fields["connection"]) == (len(body), "close")
+    problem = json.loads(body)
+    assert problem.keys() >= {"type", "title", "status", "detail"}
+    assert str(problem["status"]) == status
+    if status == "408":
+        assert (fields["x-request-id"], problem["instance"]) == ("order-7", "/v1/tasks%20x")
+    else:
+        assert len(fields["x-request-id"]) == 20

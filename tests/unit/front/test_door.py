@@ -1,10 +1,14 @@
+import logging
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from pydantic_core import from_json
 
+from pointsman_service.api.submissions import BATCH_PATH
 from pointsman_service.front.door import Door
 from pointsman_service.settings import Settings
+from pointsman_service.telemetry import request_id
 
 OURS = "127.0.0.1:8000"
 
@@ -160,3 +164,107 @@ async def test_the_refusal_shows_the_name_that_would_allow_it(host: str) -> None
     await Door(Behind(), Settings())(scope, None, send)
     assert b"the name 'desk.example';" in sent[1]["body"]
     assert await asked("GET", {"Host": host}, allowed_hosts=("desk.example",)) == 200
+
+
+class Reading(Behind):
+    """Reads the whole body before it answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        more = True
+        while more:
+            message = await receive()
+            self.read += len(message["body"])
+            more = message["more_body"]
+        await super().__call__(scope, receive, send)
+
+
+async def sent_to(behind: Any, headers: dict[str, str], *chunks: bytes, path: str = "/v1/tasks") -> Any:
+    """What a POST through a door is answered: the start of it, and its body."""
+    parts = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    parts.append({"type": "http.request", "body": b"", "more_body": False})
+    sent = list[Any]()
+
+    async def receive() -> Any:
+        return parts.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": fields}
+    await Door(behind, Settings(body_bytes=1024, batch_bytes=4096))(scope, receive, send)
+    return sent
+
+
+async def test_a_declared_length_over_the_limit_is_refused_before_reading() -> None:
+    behind = Reading()
+    start, _ = await sent_to(behind, {"Content-Length": "1025"}, b"a" * 1025)
+    assert (start["status"], behind.read) == (413, 0)
+    start, _ = await sent_to(behind, {"Content-Length": "1024"}, b"a" * 1024)
+    assert (start["status"], behind.read) == (200, 1024)
+
+
+@pytest.mark.parametrize(("path", "most"), [("/v1/tasks", 1024), ("/v1/queues/email/pause", 1024), (BATCH_PATH, 4096)])
+async def test_an_undeclared_body_over_the_limit_is_refused_without_reading_on(path: str, most: int) -> None:
+    behind = Reading()
+    start, body = await sent_to(behind, {"Transfer-Encoding": "chunked"}, *[b"a" * 512] * 100, path=path)
+    assert (start["status"], behind.read) == (413, most)
+    problem = from_json(body["body"])
+    assert problem["type"] == "urn:pointsman:problem:body-too-large"
+    assert problem["detail"] == f"The body is longer than {most} bytes."
+    fits = Reading()
+    assert (await sent_to(fits, {}, b"a" * most, path=path))[0]["status"] == 200
+
+
+def id_in(start: Any) -> str:
+    """The X-Request-ID of an answer, which has one."""
+    (found,) = [value.decode() for name, value in start["headers"] if name == b"x-request-id"]
+    return str(found)
+
+
+@pytest.mark.parametrize("given", ["order-7", "x" * 128, "a b", "4bf92f35-77b3-4da6-a3ce-929d0e0e4736"])
+@pytest.mark.parametrize("status", [200, 413])
+async def test_a_request_keeps_the_name_it_was_given(given: str, status: int) -> None:
+    body = b"a" if status == 200 else b"a" * 2000
+    start, _ = await sent_to(Reading(), {"X-Request-ID": given}, body)
+    assert (start["status"], id_in(start)) == (status, given)
+
+
+@pytest.mark.parametrize("headers", [{}, *({"X-Request-ID": nonsense} for nonsense in ("", "x" * 129, "a\tb", "\xe9"))])
+@pytest.mark.parametrize("status", [200, 413])
+async def test_a_request_without_a_sane_name_gets_one_of_its_own(headers: dict[str, str], status: int) -> None:
+    body = b"a" if status == 200 else b"a" * 2000
+    answers = [(await sent_to(Reading(), headers, body))[0] for _ in range(3)]
+    assert [start["status"] for start in answers] == [status] * 3
+    names = {id_in(start) for start in answers}
+    assert len(names) == 3
+    assert not names & set(headers.values())
+
+
+class Broken(Behind):
+    """Fails before it answers, or in the middle of its answer."""
+
+    def __init__(self, begins: bool) -> None:
+        super().__init__()
+        self._begins = begins
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if self._begins:
+            await send({"type": "http.response.start", "status": 200})
+        raise ZeroDivisionError
+
+
+async def test_a_fault_of_ours_is_logged_with_the_name_that_its_answer_tells(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        start, _ = await sent_to(Broken(begins=False), {"X-Request-ID": "order-7"})
+    assert (start["status"], id_in(start)) == (500, "order-7")
+    assert request_id.get() == b"order-7", "this test is the request"
+
+
+async def test_an_answer_that_has_begun_is_cut_off() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await sent_to(Broken(begins=True), {})

@@ -18,14 +18,15 @@ from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 
-_BEGUN = "pointsman.answer_begun"
+ANSWER_BEGUN = "pointsman.answer_begun"
+"""In the scope of a request from when its answer began: what stands before the API puts it there."""
 
 
 def answer_to(error: Exception, scope: Any) -> Answer | None:
     """The answer to a request that ended with ``error``, which is logged where it is a fault of ours or of a server.
     None when an answer is under way: it can only be cut off.
     """
-    if _BEGUN in scope:
+    if ANSWER_BEGUN in scope:
         return None
     if isinstance(error, HTTPException) and error.status_code == MethodNotAllowed.status:
         return _allowed(error, scope)
@@ -33,11 +34,11 @@ def answer_to(error: Exception, scope: Any) -> Answer | None:
     return refusal(as_error(error), scope["path"])
 
 
-def refusal(error: PointsmanError, path: str, more: Headers | None = None) -> Answer:
-    """The problem document of ``error`` as the answer to a request for ``path``."""
+def refusal(error: PointsmanError, path: str | None, more: Headers | None = None) -> Answer:
+    """The problem document of ``error`` as the answer to a request for ``path``; None: it was not told whole."""
     headers: Headers = [(b"content-type", MEDIA_TYPE.encode()), *(more or [])]
     headers += [(name.lower().encode(), value.encode()) for name, value in problem_headers(error).items()]
-    return Answer(error.status, headers, problem_bytes(error, quote(path)))
+    return Answer(error.status, headers, problem_bytes(error, None if path is None else quote(path)))
 
 
 def _allowed(error: HTTPException, scope: Any) -> Answer:
@@ -58,22 +59,6 @@ def _log(error: Exception, path: str) -> None:
         log.error("a request failed", path=path, exc_info=error)
 
 
-class Begun:
-    """ASGI: notes in the scope of a request that its answer has begun."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One request."""
-
-        async def noting(message: Any) -> None:
-            scope[_BEGUN] = True
-            await send(message)
-
-        await self._app(scope, receive, noting)
-
-
 async def _raise(_request: Any, error: Exception) -> Any:
     raise error
 
@@ -91,4 +76,3 @@ def leave_errors(app: FastAPI) -> None:
         return outermost.app
 
     app.build_middleware_stack = without_the_outermost  # type: ignore[method-assign]
-    app.add_middleware(Begun)

@@ -1,0 +1,17 @@
+"""What a request is called: in its answer, and in the log lines written for it."""
+
+import secrets
+from itertools import count
+
+_LONGEST = 128
+_PROCESS = secrets.token_hex(6).encode()
+_requests = count(1)
+
+
+def request_id_of(given: bytes | None) -> bytes:
+    """The caller's own ``X-Request-ID`` where it is a sane one: printable ASCII, at most 128 characters. Else one that
+    no other request has, of this process or another.
+    """
+    if given and len(given) <= _LONGEST and given.isascii() and given.decode().isprintable():
+        return given
+    return b"%b%08x" % (_PROCESS, next(_requests))
