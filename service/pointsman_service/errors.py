@@ -28,7 +28,7 @@ class ExpectedFault(ServiceError):
 
 
 class PointsmanError(ServiceError):
-    """Something went wrong."""
+    """Something went wrong here; it was logged."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"

@@ -13,12 +13,12 @@ from pointsman_service.dispatch.window import OpenWindow
 from pointsman_service.errors import (
     DatabaseAway,
     DatabaseDiffers,
+    ExpectedFault,
     InvalidRequest,
     KeyInUse,
     KeyReused,
     OutcomeUnknown,
     PointsmanError,
-    Unavailable,
 )
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import (
@@ -33,7 +33,7 @@ from pointsman_service.store.store import (
 )
 from pointsman_service.store.tasks import submitting
 from pointsman_service.store.tasks.submitting import NewTask, Stored
-from pointsman_service.telemetry import logger
+from pointsman_service.telemetry import logger, start_for_all
 
 log = logger(__name__)
 
@@ -90,9 +90,9 @@ class Writer:
             log.exception("the database does not know what a submission needs", reason=str(error), tasks=len(tasks))
             return [DatabaseDiffers()] * len(tasks)
         except Exception:
-            # A fault of ours must answer its callers, not leave them waiting.
+            # A fault of ours must answer its callers, not leave them waiting. It may have struck after the commit.
             log.exception("a group commit failed", tasks=len(tasks))
-            return [Unavailable()] * len(tasks)
+            return [PointsmanError()] * len(tasks)
 
     async def write_atomic(self, tasks: Sequence[NewTask]) -> list[Receipt]:
         """One transaction for tasks with and without keys. Raises ``PointsmanError``: nothing was stored, unless it is
@@ -166,7 +166,7 @@ class Writer:
         accepted = [stored.accepted is None or task.id in stored.accepted for task in tasks]
         sent = [task for task, taken in zip(tasks, accepted, strict=True) if taken and task.sent_epoch is not None]
         if sent:
-            publishing = asyncio.create_task(self._publish(sent, stored.outbox_ids))
+            publishing = start_for_all(self._publish(sent, stored.outbox_ids))
             self._publishing.add(publishing)
             publishing.add_done_callback(self._publishing.discard)
         return [Receipt(stored.submitted_at, taken) for taken in accepted]
@@ -196,9 +196,12 @@ class Writer:
             try:
                 async with self._store.statement() as connection:
                     found = await submitting.find_ids(connection, ids)
-            except Exception as error:
-                # Whatever it is, the callers are owed an answer.
+            except (DatabaseAway, ExpectedFault) as error:
                 log.info("asking what the broken commit stored", reason=f"{type(error).__name__}: {error}")
+            except Exception:
+                # The callers are owed an answer, and asking again would end as this did.
+                log.exception("it cannot be asked what the broken commit stored", tasks=len(tasks))
+                break
             if not found:
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         log.warning("a commit's connection broke", tasks=len(tasks), stored=len(found))
@@ -224,7 +227,7 @@ class Writer:
 
     def _start_flush(self) -> None:
         self._flush_timer = None
-        flushing = asyncio.create_task(self._flush())
+        flushing = start_for_all(self._flush())
         self._publishing.add(flushing)
         flushing.add_done_callback(self._publishing.discard)
 

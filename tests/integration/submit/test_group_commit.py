@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from pointsman_contract.queues import list_key
 from pointsman_service.database import create_engine
 from pointsman_service.errors import DatabaseAway, InvalidRequest, KeyInUse, PointsmanError, TooManyWaiting
 from pointsman_service.settings import Settings
-from pointsman_service.store.store import Store
+from pointsman_service.store.store import ConnectionLost, Store
+from pointsman_service.store.tasks import submitting
 from pointsman_service.submit.group_commit import GroupCommit
 from tests.integration.spine import Spine, new_task
 
@@ -211,3 +213,25 @@ async def test_more_than_may_wait_is_refused(spine: Spine, settings: Settings) -
     assert any(isinstance(answer, TooManyWaiting) for answer in answers)
     accepted = sum(not isinstance(answer, BaseException) for answer in answers)
     assert await spine.rows("SELECT count(*)::int AS n FROM task_live") == [{"n": accepted}]
+
+
+@pytest.mark.parametrize("at", ["store", "find_ids"])
+async def test_a_fault_of_ours_is_no_fault_of_the_database(
+    spine: Spine, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    async def lost(*_: Any) -> Any:
+        raise ConnectionLost
+
+    monkeypatch.setattr(submitting, "store", lost)
+    monkeypatch.setattr(submitting, at, broken)
+    with capture_logs() as logs, pytest.raises(PointsmanError) as raised:
+        await spine.commits.join(new_task())
+    # Of what was asked after a broken commit nothing is known, whatever keeps it from being asked.
+    assert (raised.value.status, raised.value.code) == (
+        (500, "internal") if at == "store" else (503, "outcome-unknown")
+    )
+    (line,) = [line for line in logs if line["log_level"] == "error"]
+    assert line["exc_info"]

@@ -44,7 +44,7 @@ def as_error(error: Exception) -> PointsmanError:
         return BrokerSilent()
     if isinstance(error, ExpectedFault):
         return Unavailable()
-    return PointsmanError("Something went wrong here; it was logged.")
+    return PointsmanError()
 
 
 def _of_validation(error: RequestValidationError) -> PointsmanError:
