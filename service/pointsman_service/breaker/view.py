@@ -1,5 +1,7 @@
 """Which circuit breakers hold tasks now, as one process knows it: no submission asks the database for it."""
 
+import asyncio
+import time
 from collections.abc import Sequence
 
 from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE
@@ -10,10 +12,13 @@ from pointsman_service.store.queues.holding import Blocking
 from pointsman_service.store.store import Store
 
 _REFRESH_SECONDS = 0.25
+_UNASKED_SECONDS = 2.0
 
 
 class BreakerView:
-    """Refreshed four times a second. While the database is away it stays as it was; the gate of the workers decides."""
+    """Refreshed four times a second while somebody submits, else every two seconds. While the database is away it stays
+    as it was; the gate of the workers decides.
+    """
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
@@ -21,14 +26,32 @@ class BreakerView:
         self.blocking: dict[tuple[str, str], Blocking] = {}
         """Empty nearly always: then nobody looks further."""
         self._lacking: set[tuple[str, str]] = set()
-        self.loop = Loop("breaker view", self.single_pass, _REFRESH_SECONDS)
+        self.asked = False
+        """Whether somebody submitted since it was last read: whoever does says so."""
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+        self.loop = Loop("breaker view", self._pass, _REFRESH_SECONDS)
 
     async def single_pass(self) -> bool:
         """Read it once."""
+        self.asked = False
+        began = time.monotonic()
         async with self._store.statement() as connection:
             found = await holding.blocking(connection, self._permits)
+        self._read_at = began
         self.blocking = {one.key: one for one in found}
         self._lacking = {one.key for one in found if one.lacks_probes}
+        return False
+
+    async def freshen(self) -> None:
+        """Read it, unless a quarter of a second ago it was. Raises the store's errors."""
+        async with self._reading:
+            if time.monotonic() - self._read_at > _REFRESH_SECONDS:
+                await self.single_pass()
+
+    async def _pass(self) -> bool:
+        if self.asked or time.monotonic() - self._read_at >= _UNASKED_SECONDS:
+            await self.single_pass()
         return False
 
     def of_task(self, task_type: str, dependencies: Sequence[str]) -> Blocking | None:

@@ -96,7 +96,8 @@ class Submitter:
         )
         if submission.expires_at is not None and (fault := too_late(submission, datetime.now(UTC))) is not None:
             raise InvalidRequest(errors=[fault])
-        if self._commits.breakers.blocking and submission.on_breaker_open == "reject":
+        if submission.on_breaker_open == "reject":
+            await self._commits.breakers.freshen()
             blocking = self._commits.breakers.refuses(task.task_type, dependencies)
             if blocking is not None:
                 raise _refusal(blocking)

@@ -133,6 +133,7 @@ class Writer:
         return answers
 
     def _reserve(self, tasks: Sequence[NewTask]) -> None:
+        self._breakers.asked = True
         for task in tasks:
             later = task.scheduled_at is not None or task.delay_seconds
             if self._breakers.blocking and self._breakers.of_task(task.task_type, task.depends_on()) is not None:

@@ -75,6 +75,22 @@ async def test_one_that_asks_for_it_is_refused_and_told_when_to_come_again(spine
     assert len(await spine.rows("SELECT id FROM task_live")) == 1
 
 
+async def test_one_that_asks_for_it_is_refused_also_where_nobody_submitted_for_long(
+    spine: Spine, submitter: Submitter
+) -> None:
+    await Holding(spine).open(*KEY)
+    submission = Submission.model_validate({"task_type": "noop", "dependencies": ["smtp"], "on_breaker_open": "reject"})
+    with pytest.raises(BreakerOpen):
+        await submitter.submit(LOCAL, submission, None, None)
+
+
+async def test_what_holds_tasks_is_looked_at_again_soon_after_a_submission(spine: Spine, submitter: Submitter) -> None:
+    await submit(spine, submitter)
+    assert spine.commits.breakers.asked
+    await spine.commits.breakers.single_pass()
+    assert not spine.commits.breakers.asked
+
+
 @pytest.mark.parametrize(("expires_in", "seconds"), [(3600.0, 3600), (20.0, 60), (None, 10)])
 async def test_one_refused_by_a_breaker_forced_open_is_told_when_that_ends(
     spine: Spine, submitter: Submitter, expires_in: float | None, seconds: int
