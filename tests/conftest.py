@@ -15,8 +15,11 @@ from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
 from pointsman_service.store.upkeep.schema import migrate
+from tests.stand.signals import hear_signals
 
 TEMPLATE = "migrated"
+
+hear_signals()
 
 
 @pytest.fixture(scope="session")

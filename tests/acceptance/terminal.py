@@ -17,9 +17,7 @@ from pathlib import Path
 _COLUMNS = 120
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _OWN_TERMINAL = """
-import fcntl, os, signal, sys, termios
-# Tests that were started in the background have it ignored, and so would whatever they start.
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+import fcntl, os, sys, termios
 os.setsid()
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execvp(sys.argv[1], sys.argv[1:])

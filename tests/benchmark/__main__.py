@@ -12,6 +12,7 @@ import psutil
 
 from tests.benchmark.report import Report
 from tests.benchmark.rounds import LONGEST_SECONDS
+from tests.stand.signals import hear_signals
 
 _BENCHES = {
     "intake": "submissions a second over HTTP, beside send_task, Flower, Procrastinate and what one writes oneself",
@@ -40,6 +41,7 @@ def main() -> None:
         return
     given = _arguments()
     # As exceptions, so that servers are stopped and directories removed.
+    hear_signals()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"{given.name} did not end in {LONGEST_SECONDS / 60:.0f} min"))
     before = psutil.cpu_times()

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.stand.signals import hear_signals
 from tests.torture.scenario import SCENARIOS, Result, Scenario, run
 from tests.torture.scenarios import load_all
 from tests.torture.servers import Servers
@@ -48,6 +49,7 @@ def main() -> None:
         return
     seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
     chosen = _chosen(parser, given.scenario, seed)
+    hear_signals()
     # As an exception, so that servers are stopped and directories removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(f"seed {seed}", flush=True)

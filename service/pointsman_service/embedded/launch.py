@@ -13,7 +13,12 @@ PR_SET_PDEATHSIG = 1
 
 
 def launch(parent: int, death_signal: int, uid: int, gid: int, command: list[str]) -> None:
-    """Become ``command``; on Linux the kernel sends it ``death_signal`` when the thread that spawned it ends."""
+    """Become ``command``; on Linux the kernel sends it ``death_signal`` when the thread that spawned it ends.
+
+    SIGINT and SIGQUIT are what they are by default: shells have what they start in the background ignore them.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     if uid >= 0:
         os.setgroups([])
         os.setgid(gid)
