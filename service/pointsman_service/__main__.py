@@ -246,7 +246,7 @@ def _run_loops(settings: Settings, role: str) -> None:
     _spare_the_collector()
     # The API's loop, uvloop where there is one.
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        runner.run(_until_told(process, role))
+        runner.run(_until_stopped(process, role))
 
 
 def _spare_the_collector() -> None:
@@ -257,16 +257,16 @@ def _spare_the_collector() -> None:
     gc.set_threshold(_COLLECTED_AT)
 
 
-async def _until_told(process: "Process", role: str) -> None:
+async def _until_stopped(process: "Process", role: str) -> None:
     from pointsman_service.telemetry import logger
 
     log = logger(__name__)
-    told = asyncio.Event()
+    stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with process.running():
         log.info("running", roles=[role])
-        await told.wait()
+        await stop.wait()
         log.info("stopping")
 
 

@@ -212,7 +212,7 @@ class Broker:
             tags = [delivery_tag(task, dispatch) for task, dispatch in sendings]
             await self._server.pipeline([("HDEL", UNACKED, *tags), ("ZREM", UNACKED_INDEX, *tags)])
 
-    async def tell_pauses(self, pauses: Sequence[Word]) -> None:
+    async def publish_pauses(self, pauses: Sequence[Word]) -> None:
         """Tell the gate and every API process which queues are paused: name, revision, 1 or 0 of each. Raises
         ``BrokerAway``.
         """

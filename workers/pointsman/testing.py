@@ -175,7 +175,7 @@ class _Bench:
     def pass_(self, *_: Any) -> Claim:
         return Claim(self._attempt, started_at=0.0)
 
-    def tell(self, note: Note) -> None:
+    def note_latest(self, note: Note) -> None:
         self._progress.append(json.loads(json.loads(note.body)["progress"]))
 
     def report(self, outcome: Outcome) -> None:

@@ -44,7 +44,7 @@ class Dispatcher:
         now = time.monotonic()
         if now >= self._measure_memory_at:
             await self._broker.measure_memory()
-            await self._tell_pauses()
+            await self._publish_pauses()
             self._measure_memory_at = now + _MEMORY_SECONDS
         depths = await self._broker.depths()
         if depths.memory_percent >= self._settings.dispatch_memory_percent:
@@ -79,7 +79,7 @@ class Dispatcher:
                     self._limits.filled(queue)
         return more
 
-    async def _tell_pauses(self) -> None:
+    async def _publish_pauses(self) -> None:
         """What a pause could not tell Redis, or Redis forgot, or somebody else told it."""
         stated = await self._broker.stated_pauses()
         # After what Redis says: nothing there is newer.
@@ -89,7 +89,7 @@ class Dispatcher:
         if lies:
             log.error("Redis said of queues that they are paused or not, and nobody had: it is taken back", queues=lies)
             await self._broker.forget_pauses(lies)
-        await self._broker.tell_pauses(pausing.words(found))
+        await self._broker.publish_pauses(pausing.words(found))
 
     async def _state(self, waiting: set[str], kept: Mapping[str, bool]) -> None:
         windows = {

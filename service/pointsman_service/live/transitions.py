@@ -46,7 +46,7 @@ class Listener:
         # What was read from the table above is told again.
         return [told] if told.id > self._last else []
 
-    def tell(self, row: TransitionRow) -> bool:
+    def offer(self, row: TransitionRow) -> bool:
         """Whether there was room for it."""
         if self._queue.full():
             return False
@@ -113,7 +113,7 @@ class TransitionStream:
             rows = await breakers.transitions_since(connection, self._last, _ROWS_A_PASS)
         for row in rows:
             self._last = row.id
-            for listener in [one for one in self._listeners if not one.tell(row)]:
+            for listener in [one for one in self._listeners if not one.offer(row)]:
                 self._listeners.discard(listener)
                 listener.end()
         return len(rows) == _ROWS_A_PASS

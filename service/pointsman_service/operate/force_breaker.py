@@ -80,7 +80,7 @@ class BreakerHand:
         kind = ActKind.UNSET_POLICY if policy is None else ActKind.SET_POLICY
         transaction = self._transaction(Act(kind, caller, _subject(key), reason))
         entry = await self._registry.set_policy(key, policy, condition, transaction)
-        await self._tell()
+        await self._publish()
         return entry
 
     async def report(self, caller: Caller, key: Key, outcomes: Sequence[Outcome]) -> tuple[Entry, int]:
@@ -94,13 +94,13 @@ class BreakerHand:
 
     async def _change(self, act: Act, key: Key, step: Callable[[Entry, float], Step]) -> Entry:
         entry = await self._registry.change(key, step, self._transaction(act))
-        await self._tell()
+        await self._publish()
         return entry
 
     def _transaction(self, act: Act) -> Transaction:
         return partial(acting, self._registry.store, act)
 
-    async def _tell(self) -> None:
+    async def _publish(self) -> None:
         try:
             await self._snapshot.push()
         except (BrokerAway, DatabaseAway, ExpectedFault) as error:

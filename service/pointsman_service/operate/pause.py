@@ -46,7 +46,7 @@ class Pauser:
             pause = await pausing.set_paused(connection, queue, paused=paused, reason=reason, actor=act.actor)
         told = True
         try:
-            await self._broker.tell_pauses(pausing.words([pause]))
+            await self._broker.publish_pauses(pausing.words([pause]))
         except BrokerAway as error:
             log.warning("a pause could not be told to Redis; the dispatcher does it", queue=queue, reason=str(error))
             told = False

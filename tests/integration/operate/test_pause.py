@@ -123,7 +123,7 @@ async def test_the_dispatcher_tells_redis_what_a_pause_could_not(spine: Spine, a
 async def test_old_news_of_a_pause_changes_nothing(spine: Spine, api: httpx.AsyncClient) -> None:
     await pause(api)
     await resume(api)
-    await spine.broker.tell_pauses(["maintenance", 1, 1])
+    await spine.broker.publish_pauses(["maintenance", 1, 1])
     assert not (await spine.broker.depths()).queues["maintenance"].paused
 
 

@@ -33,7 +33,7 @@ class Heard:
     def __init__(self) -> None:
         self.notes: list[Note] = []
 
-    def say(self, *notes: Note) -> None:
+    def append(self, *notes: Note) -> None:
         self.notes += notes
 
 

@@ -87,7 +87,7 @@ class Keeper:
         self._shown_epoch = 0
         self._kept: deque[_Kept] = deque()
         self._notes: deque[Note] = deque()
-        self._told: dict[str, Note] = {}
+        self._latest: dict[str, Note] = {}
         self._lock = threading.Lock()
         self._work = threading.Event()
         self._stop = threading.Event()
@@ -113,10 +113,10 @@ class Keeper:
             self._drop_oldest()
         self._wake()
 
-    def tell(self, note: Note) -> None:
+    def note_latest(self, note: Note) -> None:
         """Append a note soon, unless a newer one of its task comes before; it may be lost."""
         with self._lock:
-            self._told[note.task] = note
+            self._latest[note.task] = note
         self._wake()
 
     def close(self, seconds: float) -> None:
@@ -147,13 +147,13 @@ class Keeper:
             except Exception:
                 logger.exception("keeper: unexpected error")
             with self._lock:
-                if not self._kept and not self._notes and not self._told:
+                if not self._kept and not self._notes and not self._latest:
                     self._work.clear()
             self._stop.wait(_APPEND_SECONDS if self._notes else _POLL_SECONDS)
 
     def run_once(self) -> None:
         """One pass: append the notes, then look what the recorder has passed. Raises one of ``AWAY``."""
-        self._append_told()
+        self._append_latest()
         self._append_notes()
         if not self._kept:
             return
@@ -165,12 +165,12 @@ class Keeper:
             recorded_epoch, _, stream_id = recorded.partition("/")
             self._forget(int(recorded_epoch), position(stream_id))
 
-    def _append_told(self) -> None:
+    def _append_latest(self) -> None:
         with self._lock:
-            told = list(self._told.values())
-            self._told.clear()
-        if told:
-            self._redis.scripts("append", [note.call() for note in told])
+            latest = list(self._latest.values())
+            self._latest.clear()
+        if latest:
+            self._redis.scripts("append", [note.call() for note in latest])
 
     def _append_notes(self) -> None:
         while self._notes:

@@ -19,7 +19,7 @@ class Voice:
         self._redis = RedisConnection(settings)
         self._keeper = keeper
 
-    def say(self, *notes: Note) -> None:
+    def append(self, *notes: Note) -> None:
         """Return when they are in the stream; while Redis does not take them, they follow as soon as it does."""
         try:
             answers = self._redis.scripts("append", [note.call() for note in notes])

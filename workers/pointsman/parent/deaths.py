@@ -11,7 +11,7 @@ from celery.app.trace import task_has_custom
 from celery.exceptions import Retry, TimeLimitExceeded
 
 
-def tell_of_death(task: Any, context: Any, error: Exception, *, is_followed: bool) -> None:
+def report_death(task: Any, context: Any, error: Exception, *, is_followed: bool) -> None:
     """Call what a task and its application have for a retry, or for a failure. Raises what a handler raises."""
     try:
         raise error

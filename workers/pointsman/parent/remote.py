@@ -118,7 +118,7 @@ def _cancel(tasks: list[Any], command: str, *, kill: bool) -> None:
     by = f"celery control {command} on {node.name}"
     notes = [note for task in tasks if (note := revoked(task, by, kill=kill)) is not None]
     if notes and node.voice is not None:
-        node.voice.say(*notes)
+        node.voice.append(*notes)
 
 
 def _no_number(n: Any) -> str | None:

@@ -17,7 +17,7 @@ from pointsman.errors import NotClaimed, WorkerError
 from pointsman.node.keeper import Note
 from pointsman.node.node import current_node
 from pointsman.node.voice import revoked
-from pointsman.parent.deaths import tell_of_death
+from pointsman.parent.deaths import report_death
 from pointsman.task_type.retrying import AttemptRetries, rules_of
 from pointsman.task_type.routing import priority_of
 from pointsman.task_type.time_limits import limits_of
@@ -177,7 +177,7 @@ class PointsmanRequest(Request):
         note = revoked(self.id, by, kill=kill)
         if note is not None and node.voice is not None:
             # Before anybody is killed: that attempt has then been cancelled, and did not fail.
-            node.voice.say(note)
+            node.voice.append(note)
         if kill:
             node.terminated.append((self.id, by))
             for slot in node.slots.taken():
@@ -198,7 +198,7 @@ class PointsmanRequest(Request):
             "reason": clean(reason),
         }
         if node.voice is not None:
-            node.voice.say(Note(EventKind.UNCLAIMED, self.id, body_text(body)))
+            node.voice.append(Note(EventKind.UNCLAIMED, self.id, body_text(body)))
 
     def _end_with_child(self, error: Exception) -> None:
         """The process that ran it is gone, or going; what it ran is reported from its slot."""
@@ -208,7 +208,7 @@ class PointsmanRequest(Request):
         task_ready(self)
         self.acknowledge()
         try:
-            tell_of_death(self._task, self._death_context(), error, is_followed=self._is_followed(type(error)))
+            report_death(self._task, self._death_context(), error, is_followed=self._is_followed(type(error)))
         except Exception:
             logger.exception("a handler of task %s raised", self.id)
 

@@ -21,7 +21,7 @@ from pointsman.parent.catalogue import Catalogue
 from pointsman.parent.ejection import apply, must_apply
 from pointsman.parent.pulse import Pulse
 from pointsman.parent.stopping import begin_to_end
-from pointsman.parent.task_modules import look_for_tasks, say_what_is_left_out
+from pointsman.parent.task_modules import log_left_out, look_for_tasks
 from pointsman.parent.timers import forget_cancelled
 from pointsman.parent.versions import understand
 from pointsman.parent.visibility import agree
@@ -63,7 +63,7 @@ class NodeStep(bootsteps.StartStopStep):
         become(node)
         if os.geteuid() == 0:
             logger.warning("this node runs as root: whoever gets code into a task owns this machine")
-        say_what_is_left_out(SHIPPED_TASKS)
+        log_left_out(SHIPPED_TASKS)
         look_for_tasks(worker.app, ours.modules())
         self.catalogue = Catalogue.of(worker.app, ours.topology, ours.retry_policy)
         for task in self.catalogue.plain:

@@ -11,7 +11,7 @@ from pointsman.extras import named, without_extra
 logger = logging.getLogger(__name__)
 
 
-def say_what_is_left_out(shipped: Mapping[str, str | None]) -> None:
+def log_left_out(shipped: Mapping[str, str | None]) -> None:
     """Warn of the shipped task types that are not offered for want of an extra."""
     left_out = without_extra(shipped)
     if left_out:

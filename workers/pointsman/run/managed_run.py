@@ -187,7 +187,7 @@ class ManagedRun:
         """Tell how far the attempt is; the last of it also goes with the outcome."""
         self.progress = text
         body: ProgressBody = {"attempt": self.claim.attempt, "progress": text}
-        self.child.keeper.tell(Note(EventKind.PROGRESS, self.id, body_text(body)))
+        self.child.keeper.note_latest(Note(EventKind.PROGRESS, self.id, body_text(body)))
 
     def has_arguments(self, args: Any, kwargs: Any) -> bool:
         """Whether these, of which None stands for what the message holds, are the message's own."""
@@ -213,7 +213,7 @@ class ManagedRun:
     def _failure(self, error: BaseException) -> tuple[Ending, None, BaseException]:
         if self.is_cancelled():
             return (
-                failed(describe(_told(self._cause(error))), timed_out=isinstance(error, SoftTimeLimitExceeded)),
+                failed(describe(_as_cancelled(self._cause(error))), timed_out=isinstance(error, SoftTimeLimitExceeded)),
                 None,
                 _raisable(error),
             )
@@ -267,7 +267,7 @@ class ManagedRun:
         )
 
 
-def _told(error: BaseException) -> BaseException:
+def _as_cancelled(error: BaseException) -> BaseException:
     """The error of a run that was asked to end, in our words when an async body was told where it waited."""
     if not isinstance(error, asyncio.CancelledError):
         return error
