@@ -28,7 +28,7 @@ def require(what: str, extra: str) -> None:
 
 
 def without_extra(needed: Mapping[str, str | None]) -> dict[str, str]:
-    """Those modules that cannot be imported here, each with the extra it needs."""
+    """The modules that cannot be imported here, each with the extra it needs."""
     return {module: extra for module, extra in needed.items() if extra is not None and not has(extra)}
 
 

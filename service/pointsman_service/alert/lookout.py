@@ -154,7 +154,7 @@ class Lookout:
         return depths.memory_percent < self._settings.dispatch_memory_percent and depth.messages * 2 < limit
 
     def _consumers(self, queue: str) -> int:
-        """Those of nodes that are ejected take nothing."""
+        """Processes that take tasks of a queue: those of ejected nodes take nothing."""
         beats = self._liveness.beats().values()
         return sum(beat["processes"] for beat in beats if queue in beat["queues"] and not beat.get("ejected"))
 

@@ -6,13 +6,13 @@ from pointsman_service.fleet.liveness import Liveness
 
 
 class Losses:
-    """Those that nobody replaced. Who was replaced once stays so, also when the successor ends in order."""
+    """Dead workers that nobody replaced. Who was replaced once stays so, also when the successor ends in order."""
 
     def __init__(self) -> None:
         self._replaced: frozenset[str] = frozenset()
 
     def look(self, liveness: Liveness) -> tuple[LostWorker, ...]:
-        """Of now. A worker that ends in order takes its beat away, or says that it is stopping."""
+        """The workers that are lost now. One that ends in order takes its beat away, or says that it is stopping."""
         live, dead = liveness.beats().values(), liveness.dead()
         self._replaced = frozenset(
             owner

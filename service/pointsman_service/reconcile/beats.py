@@ -56,7 +56,7 @@ class BeatWatch:
         return False
 
     def _stale(self, texts: Mapping[bytes, bytes], wrong: Mapping[bytes, str]) -> list[bytes]:
-        """Those that cannot be read and stand still: no worker of another version beats so."""
+        """The owners of beats that cannot be read and stand still: no worker of another version beats so."""
         for owner in wrong.keys() - self._wrong.keys():
             log.warning("a worker's beat cannot be read", owner=owner.decode(errors="replace"), reason=wrong[owner])
         before, self._wrong = self._wrong, {}

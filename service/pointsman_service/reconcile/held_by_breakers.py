@@ -166,7 +166,7 @@ def _renewal(permits: Sequence[str]) -> Callable[[Entry, float], Step]:
 
 
 def _tasks(permits: Sequence[str]) -> list[str]:
-    """Those of the permits that name a task: other services lease some too."""
+    """The tasks that permits name: other services lease some too."""
     found = []
     for permit in permits:
         try:

@@ -91,8 +91,8 @@ class LostSweep:
         return place == "nowhere"
 
     def _weight(self, task: Unstarted, epoch: int, gone: Mapping[str, float]) -> float:
-        """How much it speaks against the task that this sending was in vain: nothing when Redis lost its data, little
-        when a worker died that may have had it.
+        """How much a sending in vain speaks against its task: nothing when Redis lost its data, little when a worker
+        died that may have had it.
         """
         if task.sent_epoch < epoch:
             return 0.0

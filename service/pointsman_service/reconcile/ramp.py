@@ -18,7 +18,7 @@ class Ramp:
         return max(0, 1 + int(released_by(policy.release_per_second, now - self._began_at)) - self._let_go)
 
     def let_go(self, tasks: int) -> None:
-        """So many were let go."""
+        """Count so many tasks as let go."""
         self._let_go += tasks
 
 

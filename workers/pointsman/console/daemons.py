@@ -93,7 +93,7 @@ def state_of(daemon: Daemon, beats: Sequence[Beat] | None, now: float) -> State:
 
 
 def still_alive(daemons: Sequence[Daemon]) -> list[Daemon]:
-    """Those whose process has not ended."""
+    """The daemons whose process has not ended."""
     return [daemon for daemon in daemons if daemon.pid is not None and is_alive(daemon.pid)]
 
 

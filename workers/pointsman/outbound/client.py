@@ -98,7 +98,7 @@ class _Body(httpx.SyncByteStream):
 
 @contextmanager
 def _errors_of_httpx() -> Iterator[None]:
-    """Both libraries name their errors alike."""
+    """Raise the errors of httpcore as those of httpx, which have the same names."""
     try:
         yield
     except (

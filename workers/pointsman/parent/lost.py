@@ -78,8 +78,8 @@ class LostChildren:
         return reason is None
 
     def _dropped(self, run: Run) -> Note:
-        """Its message is acknowledged and nobody runs it: it is sent again, but for a message that kills every process
-        at the gate not for ever.
+        """What is reported of a run whose message is acknowledged and that nobody runs: it is sent again, but not for
+        ever, for a message may kill every process at the gate.
         """
         if self._node.slots.stopping:
             return Note(EventKind.ASK, run.task, body_text(self._about(run)))

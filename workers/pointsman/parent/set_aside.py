@@ -50,11 +50,13 @@ class SetsAside(Consumer):
         return take
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
-        """It is no task."""
+        """Set aside a message that is no task."""
         self.set_aside(message, "it is no task", partial(super().on_unknown_message, body, message))
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """The task type is not in this worker's registry. Whoever waits for a result is told as by Celery."""
+        """Set aside a message of a task type that this worker does not know. Whoever waits for a result is told as by
+        Celery.
+        """
         reason = "its task type is not known to this worker"
         self.set_aside(message, reason, partial(super().on_unknown_task, body, message, exc))
 

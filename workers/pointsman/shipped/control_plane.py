@@ -12,7 +12,7 @@ _DETAIL_CHARACTERS = 300
 
 
 class NoControlPlane(PermanentError):
-    """It is not known where the API is."""
+    """Nothing says where the API is."""
 
 
 class ControlPlaneRefused(PermanentError):

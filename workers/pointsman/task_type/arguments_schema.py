@@ -28,11 +28,11 @@ class ArgumentsSchema(GenerateJsonSchema):
         return found
 
     def url_schema(self, schema: Any) -> Any:
-        """Its schemes."""
+        """A URL of the schemes that its type takes."""
         return _of_schemes(super().url_schema(schema), schema)
 
     def multi_host_url_schema(self, schema: Any) -> Any:
-        """Likewise."""
+        """A URL with several hosts, of the schemes that its type takes."""
         return _of_schemes(super().multi_host_url_schema(schema), schema)
 
     def decimal_schema(self, schema: Any) -> Any:

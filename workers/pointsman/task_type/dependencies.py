@@ -48,7 +48,7 @@ class Sees(Protocol):
 
 
 class Dependencies:
-    """Those of one attempt. Its breakers are those the gate asked, and those of calls made beyond them."""
+    """The dependencies of one attempt. Its breakers are those the gate asked, and those of calls made beyond them."""
 
     def __init__(
         self, task: str, task_type: str, named: Sequence[str], epochs: Sequence[int], redis: RedisConnection, slot: Sees

@@ -168,7 +168,7 @@ class AttemptRetries:
 
     @classmethod
     def of(cls, rules: RetryRules, header: ManagedHeader, attempt: int) -> Self:
-        """Those of one attempt of a message. What ended with its worker was no try of the task's own."""
+        """The retries of one attempt of a message. What ended with its worker was no try of the task's own."""
         interruptions = header.get("interruptions", 0)
         last = header.get("max_attempts", rules.policy.max_attempts)
         return cls(rules, attempt - interruptions, last - interruptions)

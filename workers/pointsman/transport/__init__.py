@@ -28,12 +28,12 @@ def register() -> None:
 
 
 def of_pointsman(url: str) -> str:
-    """The same broker, by our transport."""
+    """The URL of the broker that ``url`` names, by our transport."""
     scheme, separator, rest = url.partition("://")
     return SCHEMES.get(scheme, scheme) + separator + rest
 
 
 def of_celery(url: str) -> str:
-    """The same broker, as others name it who do not know our schemes: Flower, for one, knows only Celery's own."""
+    """The URL of the broker that ``url`` names, for whoever knows only Celery's own schemes, as Flower does."""
     scheme, separator, rest = url.partition("://")
     return _OF_CELERY.get(scheme, scheme) + separator + rest

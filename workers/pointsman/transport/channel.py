@@ -317,7 +317,7 @@ class Channel(stock.Channel):
 
 
 def _ring(queue: str) -> list[tuple[Any, ...]]:
-    """One message has come; it does not matter how many bells ring, but they must not pile up."""
+    """The commands that wake who waits for a message. Any number of bells may ring, but they must not pile up."""
     return [
         ("lpush", LISTENER_BELL_PREFIX + queue, 1),
         ("ltrim", LISTENER_BELL_PREFIX + queue, 0, 0),

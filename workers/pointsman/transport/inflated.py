@@ -52,7 +52,7 @@ def _lzma() -> Any:
 
 
 class _Brotli:
-    """Its decompressor, with the words of the others."""
+    """Brotli's decompressor, with the words of zlib's."""
 
     unused_data = b""
 

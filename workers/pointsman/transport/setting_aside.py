@@ -41,7 +41,7 @@ def call(
 
 
 def command(queue: str, tag: str, item: bytes, reason: str) -> tuple[Word, ...]:
-    """The same as one command. It is seldom sent, so it carries the script."""
+    """The command that sets one message aside. It is seldom sent, so it carries the script."""
     keys, words = call(queue, tag, item, reason)
     return ("EVAL", source("set_aside"), len(keys), *keys, "", *words)
 

@@ -28,7 +28,7 @@ class YearMonth:
 
     @property
     def last(self) -> date:
-        """Its last day."""
+        """The last day of the month."""
         return (self.first + timedelta(days=31)).replace(day=1) - _DAY
 
     @property
