@@ -58,6 +58,9 @@ lock_dir="$logs_dir/.celery_workers.lock"
 case "${POINTSMAN_CONFIG:-}" in
     *.toml | *.json | *.py) POINTSMAN_CONFIG="$(from_caller "$POINTSMAN_CONFIG")" ;;
 esac
+for name in "${!POINTSMAN_@}"; do
+    case "$name" in *_FILE) [ -z "${!name}" ] || export "$name=$(from_caller "${!name}")" ;; esac
+done
 # Modules of tasks, and one of settings, may lie there too.
 if [ "$invoked_from" != "$PWD" ] && [ -n "${POINTSMAN_TASK_MODULES:-}${POINTSMAN_CONFIG:-}" ]; then
     export PYTHONPATH="$invoked_from${PYTHONPATH:+:$PYTHONPATH}"

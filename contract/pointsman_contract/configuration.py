@@ -20,10 +20,12 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from pointsman_contract.setting_names import NAMES
+from pointsman_contract.setting_names import NAMES, SECRETS
 
 VARIABLE = "POINTSMAN_CONFIG"
 PREFIX = "POINTSMAN_"
+FILE_SUFFIX = "_FILE"
+"""Of a variable that names the file in which a secret stands."""
 ALIASES = {
     "CELERY_TASK_ROUTES": "task_routes",
     "CIRCUIT_BREAKER": "circuit_breaker",
@@ -118,7 +120,8 @@ def json_text(value: Any) -> Any:
 
 def unknown_variables() -> list[str]:
     """A line for each variable of the environment that has our prefix and names nothing of ours."""
-    known = [*(PREFIX + name.upper() for name in NAMES), *OTHER_VARIABLES]
+    files = (PREFIX + name.upper() + FILE_SUFFIX for name in SECRETS)
+    known = [*(PREFIX + name.upper() for name in NAMES), *files, *OTHER_VARIABLES]
     given = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
     return [f"{name}: there is no such setting{closest(name.upper(), known)}" for name in given]
 

@@ -38,6 +38,7 @@ NAMES = (
     "connections_most",
     "data_dir",
     "database_connections",
+    "database_password",
     "database_timeout_seconds",
     "database_url",
     "dispatch_interval_seconds",
@@ -79,6 +80,7 @@ NAMES = (
     "record_events",
     "record_wait_seconds",
     "redis_connect_seconds",
+    "redis_password",
     "redis_read_seconds",
     "redis_timeout_seconds",
     "redis_url",
@@ -113,3 +115,14 @@ NAMES = (
     "worker_dead_seconds",
     "worker_log_level",
 )
+
+SECRETS = (
+    "alert_channels",
+    "database_password",
+    "database_url",
+    "mqtt_password",
+    "redis_password",
+    "redis_url",
+    "smtp_password",
+)
+"""Those that hold a secret, and so may stand in a file of their own."""

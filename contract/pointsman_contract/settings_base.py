@@ -6,11 +6,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from pointsman_contract.configuration import PREFIX, values_of_file
+from pointsman_contract.secret_files import secrets_of_files
 
 
 class SettingsBase(BaseModel):
     """Settings of a process: constructor arguments, then the environment, then the file of ``configuration``, then
-    defaults. A setting comes whole from the first that names it.
+    defaults. A setting comes whole from the first that names it. A secret may stand in a file that the environment
+    names (``secret_files``).
 
     Making one raises ``pydantic.ValidationError`` naming every bad value, and ``BadConfiguration`` for a file that
     cannot be used.
@@ -19,8 +21,9 @@ class SettingsBase(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", validate_default=True, hide_input_in_errors=True)
 
     def __init__(self, **given: Any) -> None:
-        named = _of_environment(type(self)) | given
-        super().__init__(**values_of_file(type(self).model_fields, named), **named)
+        fields = type(self).model_fields
+        named = _of_environment(type(self)) | secrets_of_files(fields.keys() - given.keys()) | given
+        super().__init__(**values_of_file(fields, named), **named)
 
 
 def _of_environment(kind: type[BaseModel]) -> dict[str, str]:

@@ -14,7 +14,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from pointsman_contract.configuration import PREFIX, BadConfiguration, ConfigurationFile, read_file
+from pointsman_contract.configuration import FILE_SUFFIX, PREFIX, BadConfiguration, ConfigurationFile, read_file
+from pointsman_contract.setting_names import SECRETS
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -78,7 +79,7 @@ def rows(settings: BaseModel, file: ConfigurationFile | None, given: Collection[
     """Every setting in the order of its class."""
     plain = settings.model_dump(mode="json")
     return [
-        Row(name, _masked(getattr(settings, name), plain[name]), origin(name, file, given), group)
+        Row(name, _masked(name, getattr(settings, name), plain[name]), origin(name, file, given), group)
         for group, names in groups(type(settings)).items()
         for name in names
     ]
@@ -101,8 +102,11 @@ def origin(name: str, file: ConfigurationFile | None, given: Collection[str] = (
     if name in given:
         return Origin(Source.ARGUMENT, "--" + name.replace("_", "-"))
     variable = PREFIX + name.upper()
-    if variable in {variable.upper() for variable in os.environ}:
+    given_variables = {variable.upper() for variable in os.environ}
+    if variable in given_variables:
         return Origin(Source.ENVIRONMENT, variable)
+    if name in SECRETS and variable + FILE_SUFFIX in given_variables:
+        return Origin(Source.ENVIRONMENT, variable + FILE_SUFFIX)
     if file is not None and name in file.entries:
         return Origin(Source.FILE, file.entries[name].key, file.source)
     return Origin(Source.DEFAULT)
@@ -139,8 +143,10 @@ def _keys_of(kind: type[BaseModel], path: tuple[int | str, ...]) -> str:
     return ""
 
 
-def _masked(value: Any, plain: Any) -> Any:
-    return masked_url(value.get_secret_value()) if isinstance(value, SecretStr) else plain
+def _masked(name: str, value: Any, plain: Any) -> Any:
+    if not isinstance(value, SecretStr):
+        return plain
+    return masked_url(value.get_secret_value()) if name.endswith("url") else MASK
 
 
 def masked_url(text: str) -> str:

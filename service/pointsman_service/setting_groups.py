@@ -15,7 +15,7 @@ from pointsman_contract.queues import DEFAULT_TOPOLOGY, Topology
 from pointsman_contract.retry import RetryPolicy
 from pointsman_contract.routes import TaskRoutes, lead_to_queues
 from pointsman_contract.run_file import DEFAULT_DATA_DIR
-from pointsman_contract.server_urls import UNREADABLE, check_redis_url
+from pointsman_contract.server_urls import UNREADABLE, check_password, check_redis_url
 from pointsman_contract.settings_base import SettingsBase
 from pointsman_service.channel_settings import AlertChannel, unlike_names
 from pointsman_service.named_hosts import host_names, page_origins
@@ -49,6 +49,10 @@ def _redis(url: SecretStr | None) -> SecretStr | None:
     return url
 
 
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
 def _words(value: object) -> object:
     """One or several, as a list, as JSON, or separated by commas."""
     if isinstance(value, str) and not value.lstrip().startswith("["):
@@ -66,8 +70,12 @@ class ProcessSettings(SettingsBase):
 
     database_url: Annotated[SecretStr | None, AfterValidator(_async_driver)] = None
     """PostgreSQL 15 or newer. Unset: the server of a running ``./scripts/up``."""
+    database_password: SecretStr | None = None
+    """Of the user in ``database_url``, when it does not stand there. Any characters."""
     redis_url: Annotated[SecretStr | None, AfterValidator(_redis)] = None
     """Redis 7 or Valkey 8 or newer, the Celery broker. Unset: the server of a running ``./scripts/up``."""
+    redis_password: SecretStr | None = None
+    """Of ``redis_url``, when it does not stand there. Any characters."""
     data_dir: Path = DEFAULT_DATA_DIR
     """Where ``./scripts/up`` keeps its data and ``run.json``."""
     host: str = "127.0.0.1"
@@ -85,6 +93,12 @@ class ProcessSettings(SettingsBase):
     pulse_file: Path | None = None
     """Where this process says that it turns, for ``python -m pointsman_contract.pulse``; one file a process.
     Unset: nowhere."""
+
+    @model_validator(mode="after")
+    def _passwords_have_their_place(self) -> Self:
+        check_password("database", _plain(self.database_url), _plain(self.database_password), wants_user=True)
+        check_password("redis", _plain(self.redis_url), _plain(self.redis_password), wants_user=False)
+        return self
 
 
 class RoutingSettings(SettingsBase):

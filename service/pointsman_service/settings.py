@@ -4,7 +4,10 @@ Each is read from the environment with the prefix ``POINTSMAN_``, nested ones as
 ``POINTSMAN_CONFIG`` names (``pointsman_contract.configuration``). ``docs/configuration.md`` lists them all.
 """
 
+from pydantic import SecretStr
+
 from pointsman_contract.run_file import RunFile
+from pointsman_contract.server_urls import with_password
 from pointsman_service.setting_groups import (
     AlertSettings,
     ConnectionSettings,
@@ -39,7 +42,7 @@ class Settings(
     def require_database_url(self) -> str:
         """The database URL. Raises ``SystemExit`` with what to do when there is none."""
         if self.database_url is not None:
-            return self.database_url.get_secret_value()
+            return _whole(self.database_url, self.database_password)
         running = RunFile.read(self.data_dir)
         if running is None:
             raise SystemExit("No database: set POINTSMAN_DATABASE_URL, or start ./scripts/up.")
@@ -48,8 +51,12 @@ class Settings(
     def require_redis_url(self) -> str:
         """The Redis URL. Raises ``SystemExit`` with what to do when there is none."""
         if self.redis_url is not None:
-            return self.redis_url.get_secret_value()
+            return _whole(self.redis_url, self.redis_password)
         running = RunFile.read(self.data_dir)
         if running is None:
             raise SystemExit("No broker: set POINTSMAN_REDIS_URL, or start ./scripts/up.")
         return running.redis_url
+
+
+def _whole(url: SecretStr, password: SecretStr | None) -> str:
+    return with_password(url.get_secret_value(), None if password is None else password.get_secret_value())

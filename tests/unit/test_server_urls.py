@@ -1,7 +1,7 @@
 import pytest
 from redis.connection import parse_url
 
-from pointsman_contract.server_urls import check_redis_url
+from pointsman_contract.server_urls import check_redis_url, with_password
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,22 @@ def test_address_that_no_client_could_use_is_refused_without_its_text(url: str, 
     with pytest.raises(ValueError, match=why) as refused:
         check_redis_url(url)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "user"),
+    [
+        ("redis://cache:6379/1", None),
+        ("redis://", None),
+        ("rediss://worker@[::1]:6380/2?ssl_cert_reqs=none", "worker"),
+        ("redis://@cache", None),
+        ("unix:///run/redis.sock?db=4", None),
+    ],
+)
+def test_password_beside_an_address_arrives_as_it_is(url: str, user: str | None) -> None:
+    password = "p@ss/w:rd?#% \u00e4"
+    without = dict(parse_url(url))  # type: ignore[no-untyped-call]  # redis-py
+    found = dict(parse_url(with_password(url, password)))  # type: ignore[no-untyped-call]  # redis-py
+    assert found == without | {"password": password} | ({"username": user} if user else {})
+    check_redis_url(with_password(url, password))
+    assert with_password(url, None) == url

@@ -24,7 +24,7 @@ from pointsman_contract.queues import DEFAULT_TOPOLOGY, Topology
 from pointsman_contract.retry import RetryPolicy
 from pointsman_contract.routes import TaskRoutes, lead_to_queues
 from pointsman_contract.run_file import DEFAULT_DATA_DIR, RunFile
-from pointsman_contract.server_urls import check_redis_url
+from pointsman_contract.server_urls import check_password, check_redis_url, with_password
 from pointsman_contract.settings_base import SettingsBase
 from pointsman_contract.settings_view import read_settings
 
@@ -33,6 +33,10 @@ def _redis(url: SecretStr | None) -> SecretStr | None:
     if url is not None:
         check_redis_url(url.get_secret_value())
     return url
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _joined(value: Any) -> Any:
@@ -49,6 +53,8 @@ class NodeSettings(SettingsBase):
 
     redis_url: Annotated[SecretStr | None, AfterValidator(_redis)] = None
     """Redis or Valkey, the broker. Unset: the server of a running ``./scripts/up``."""
+    redis_password: SecretStr | None = None
+    """Of ``redis_url``, when it does not stand there. Any characters."""
     data_dir: Path = DEFAULT_DATA_DIR
     """Where ``./scripts/up`` keeps ``run.json``."""
     pulse_file: Path | None = None
@@ -64,6 +70,11 @@ class NodeSettings(SettingsBase):
     """``RETRY_POLICY``: what a managed task without options of its own gets."""
     worker_log_level: str = Field(default="WARNING", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """What nodes started by ``scripts/celery_workers.sh`` log, and everything more severe. INFO: two lines a task."""
+
+    @model_validator(mode="after")
+    def _password_has_its_place(self) -> Self:
+        check_password("redis", _plain(self.redis_url), _plain(self.redis_password), wants_user=False)
+        return self
 
 
 class LimitSettings(SettingsBase):
@@ -124,7 +135,7 @@ class Settings(TaskSettings, BrokerSettings, LimitSettings, NodeSettings):  # th
     def find_redis_url(self) -> str | None:
         """The Redis URL, or None when none is set and no supervisor runs."""
         if self.redis_url is not None:
-            return self.redis_url.get_secret_value()
+            return with_password(self.redis_url.get_secret_value(), _plain(self.redis_password))
         running = RunFile.read(self.data_dir)
         return None if running is None else running.redis_url
 

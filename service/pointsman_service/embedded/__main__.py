@@ -7,7 +7,7 @@ from pointsman_contract.configuration import BadConfiguration, read_file
 from pointsman_contract.settings_view import read_settings
 from pointsman_service.embedded.errors import EmbeddedError
 from pointsman_service.embedded.logs import Console
-from pointsman_service.embedded.options import parse_options, with_file
+from pointsman_service.embedded.options import parse_options, with_file, with_secrets
 from pointsman_service.embedded.up import up
 from pointsman_service.settings import Settings
 
@@ -19,8 +19,7 @@ def main() -> int:
     """
     try:
         options = parse_options(sys.argv[1:], with_file(os.environ, read_file()))
-        read_settings(Settings)
-        up(options, Console(sys.stdout))
+        up(with_secrets(options, read_settings(Settings)), Console(sys.stdout))
     except BadConfiguration as error:
         for line in error.lines:
             sys.stderr.write(f"up: error: {line}\n")

@@ -3,13 +3,14 @@
 import argparse
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 from pointsman_contract.configuration import PREFIX, ConfigurationFile
 from pointsman_contract.run_file import DEFAULT_DATA_DIR
 from pointsman_service.embedded.errors import InvalidOption
+from pointsman_service.settings import Settings
 
 DATABASE_URL = "POINTSMAN_DATABASE_URL"
 REDIS_URL = "POINTSMAN_REDIS_URL"
@@ -44,6 +45,15 @@ def with_file(environment: Mapping[str, str], file: ConfigurationFile | None) ->
     named = {variable: variable.removeprefix(PREFIX).lower() for variable in (DATABASE_URL, REDIS_URL, DATA_DIR, PORT)}
     from_file = {variable: str(entries[name].value) for variable, name in named.items() if name in entries}
     return from_file | dict(environment)
+
+
+def with_secrets(options: Options, settings: Settings) -> Options:
+    """Servers of the user's own as the settings name them: the URL, or its password, may stand in a file."""
+    if settings.database_url is not None and (options.database_url is None or settings.database_password is not None):
+        options = replace(options, database_url=settings.require_database_url())
+    if settings.redis_url is not None and (options.redis_url is None or settings.redis_password is not None):
+        options = replace(options, redis_url=settings.require_redis_url())
+    return options
 
 
 def parse_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:

@@ -72,13 +72,12 @@ def _bring_up(
     RunFile(supervisor_pid=os.getpid(), database_url=database_url, redis_url=redis_url, api_url=api_url).write(
         options.data_dir
     )
-    environment = {
-        **os.environ,
-        DATABASE_URL: database_url,
-        REDIS_URL: redis_url,
-        DATA_DIR: str(options.data_dir),
-        "PYTHONUNBUFFERED": "1",
-    }
+    environment = {**os.environ, DATA_DIR: str(options.data_dir), "PYTHONUNBUFFERED": "1"}
+    # Servers of the user's own the children find as we did: a URL here would stand beside the file of its password.
+    if options.database_url is None:
+        environment[DATABASE_URL] = database_url
+    if options.redis_url is None:
+        environment[REDIS_URL] = redis_url
     supervisor.run_once(_with(plan.migrate, environment), MIGRATE_SECONDS)
     console.say("up", "starting the service and the workers" if plan.workers else "starting the service")
     supervisor.start(_with(plan.service, environment), Tier.SERVICE)

@@ -158,6 +158,14 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     assert fault(str(tmp_path / "a.toml")).endswith("is not UTF-8 text")
 
 
+def test_variable_that_names_the_file_of_a_secret_is_known_and_one_of_another_setting_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("POINTSMAN_SMTP_PASSWORD_FILE", "/run/secrets/x")
+    monkeypatch.setenv("POINTSMAN_PORT_FILE", "/run/secrets/x")
+    assert unknown_variables() == ["POINTSMAN_PORT_FILE: there is no such setting; did you mean POINTSMAN_PORT?"]
+
+
 def test_variable_with_our_prefix_that_is_no_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POINTSMAN_PROT", "1")
     monkeypatch.setenv("POINTSMAN_CONFIG", "x")
