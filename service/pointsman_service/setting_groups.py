@@ -89,7 +89,7 @@ class ProcessSettings(SettingsBase):
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """What is logged, and everything more severe."""
     log_json: bool = False
-    """Log one JSON object a line instead of text."""
+    """Log one JSON object a line instead of text. Of workers with the task that it is about."""
     pulse_file: Path | None = None
     """Where this process says that it turns, for ``python -m pointsman_contract.pulse``; one file a process.
     Unset: nowhere."""

@@ -70,6 +70,8 @@ class NodeSettings(SettingsBase):
     """``RETRY_POLICY``: what a managed task without options of its own gets."""
     worker_log_level: str = Field(default="WARNING", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """What nodes started by ``scripts/celery_workers.sh`` log, and everything more severe. INFO: two lines a task."""
+    log_json: bool = False
+    """Log one JSON object a line instead of text, with the task that it is about."""
 
     @model_validator(mode="after")
     def _password_has_its_place(self) -> Self:

@@ -42,7 +42,9 @@ class QuarantineSweep:
             for task in await quarantine.waiting(connection, _TASKS_A_PASS):
                 queues = self._beside(task.queue)
                 if queues and await quarantine.keep_empty(connection, task.id, sorted(queues)):
-                    log.warning("queues are kept empty for a task in quarantine", task=task.id, queues=sorted(queues))
+                    log.warning(
+                        "queues are kept empty for a task in quarantine", task_id=task.id, queues=sorted(queues)
+                    )
         if gone:
             log.warning("tasks in quarantine run alone", tasks=gone)
         if opened:

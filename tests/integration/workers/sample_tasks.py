@@ -1,9 +1,12 @@
 """Tasks of a team that uses the worker library."""
 
 import asyncio
+import contextvars
+import logging
 import os
 import signal
 import sys
+import threading
 import time
 from typing import Any
 
@@ -179,3 +182,15 @@ class Rude(ManagedTask):
 @task(name="sample.rude_hook", base=Rude)
 def rude_hook() -> str:
     return "done"
+
+
+@task(name="sample.says")
+def says(what: str, divisor: int) -> int:
+    """Logs, prints, and logs from a thread that carries its run."""
+    log = logging.getLogger("sample")
+    log.warning("%s", what)
+    print("printed")  # noqa: T201 - Celery makes a line of it
+    carried = threading.Thread(target=contextvars.copy_context().run, args=(log.warning, "from a thread"))
+    carried.start()
+    carried.join()
+    return 1 // divisor

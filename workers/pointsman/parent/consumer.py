@@ -72,7 +72,8 @@ class PointsmanConsumer(SetsAside):
 
     def _refuse(self, message: Any, reason: str) -> None:
         headers = message.headers
-        logger.error("message of task %s is dropped and reported: %s", headers.get("id"), reason)
+        named = {"task_id": headers.get("id"), "task_type": headers.get("task")}
+        logger.error("message of task %s is dropped and reported: %s", named["task_id"], reason, extra=named)
         header = headers[HEADER]
         dispatch = header.get("dispatch", 0) if isinstance(header, dict) else 0
         unknown: StartedBody = {

@@ -74,7 +74,8 @@ class LostChildren:
         outcome = self._parked(slot, run) or self._death(slot, run)
         reason = report_once(self._redis, self._keeper, outcome)
         if reason is not None:
-            logger.warning("task %s of a dead child is not reported yet: %s", run.task, reason)
+            named = {"task_id": run.task, "task_type": run.task_type, "queue": run.queue, "attempt": run.attempt}
+            logger.warning("task %s of a dead child is not reported yet: %s", run.task, reason, extra=named)
         return reason is None
 
     def _dropped(self, run: Run) -> Note:

@@ -137,7 +137,7 @@ class PointsmanRequest(Request):
         if soft or not self.managed:
             super().on_timeout(soft, timeout)
             return
-        logger.error("Hard time limit (%ss) exceeded for %s[%s]", timeout, self.name, self.id)
+        logger.error("Hard time limit (%ss) exceeded for %s[%s]", timeout, self.name, self.id, extra=self._named)
         self._end_with_child(TimeLimitExceeded(timeout))
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
@@ -146,7 +146,7 @@ class PointsmanRequest(Request):
         if not self.managed:
             super().on_failure(exc_info, send_failed_event, return_ok)
         elif isinstance(error, (WorkerLostError, TimeLimitExceeded)):
-            logger.error("Task handler raised error: %r", error)
+            logger.error("Task handler raised error: %r", error, extra=self._named)
             self._end_with_child(error)
         elif isinstance(error, (SystemExit, KeyboardInterrupt)) and self._is_followed(WorkerLostError):
             # The process has reported its attempt, and ended afterwards.
@@ -157,7 +157,7 @@ class PointsmanRequest(Request):
             if isinstance(error, NotClaimed):
                 self._account(str(error))
             elif not return_ok and not isinstance(error, (Terminated, SystemExit, KeyboardInterrupt, TaskPredicate)):
-                logger.error("message of task %s did not reach its process: %r", self.id, error)
+                logger.error("message of task %s did not reach its process: %r", self.id, error, extra=self._named)
                 self._account(f"{type(error).__name__}: {error}"[:500])
                 return_ok = True
             self._is_accounted = True
@@ -189,7 +189,7 @@ class PointsmanRequest(Request):
             return
         self._is_accounted = True
         node = current_node()
-        logger.error("task %s was not claimed: %s", self.id, reason)
+        logger.error("task %s was not claimed: %s", self.id, reason, extra=self._named)
         body: UnclaimedBody = {
             "task_type": self._task.name,
             "queue": self._delivery_info.get("routing_key") or "",
@@ -210,7 +210,7 @@ class PointsmanRequest(Request):
         try:
             report_death(self._task, self._death_context(), error, is_followed=self._is_followed(type(error)))
         except Exception:
-            logger.exception("a handler of task %s raised", self.id)
+            logger.exception("a handler of task %s raised", self.id, extra=self._named)
 
     def _is_followed(self, kind: type[BaseException]) -> bool:
         """Whether another attempt follows one that ended with its process."""
@@ -227,6 +227,11 @@ class PointsmanRequest(Request):
         context = self._context
         context.retries = self._header.get("after", 0) - self._header.get("interruptions", 0)
         return context
+
+    @property
+    def _named(self) -> dict[str, Any]:
+        """What a line about this message says beside its text."""
+        return {"task_id": self.id, "task_type": self.name, "queue": self._delivery_info.get("routing_key")}
 
     @property
     def _header(self) -> ManagedHeader:

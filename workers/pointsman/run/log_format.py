@@ -1,8 +1,13 @@
-"""What a worker logs of tasks is what tasks say: their errors, their output. None of it may pass for another line."""
+"""What a worker logs of tasks is what tasks say: their errors, their output. None of it may pass for another line,
+neither as text nor, with ``log_json``, as JSON.
+"""
 
 import logging
 from typing import Any
 
+from celery.utils.log import get_multiprocessing_logger
+
+from pointsman.settings import settings
 from pointsman_contract.log_text import one_entry
 
 
@@ -26,6 +31,16 @@ class OneEntry(logging.Formatter):
 
 def keep_entries_apart(logger: logging.Logger, **_: Any) -> None:
     """For Celery's signals when it has made its handlers; whoever sets up logging by ``setup_logging`` calls it."""
-    for handler in logger.handlers:
+    # Celery sends no signal for that of its pool.
+    of_pool: Any = get_multiprocessing_logger()
+    handlers = [*logger.handlers, *of_pool.handlers]
+    if settings().log_json:
+        # Not before: a process that only sends tasks loads nothing of what runs them.
+        from pointsman.run.json_log import JsonLine
+
+        for handler in handlers:
+            handler.setFormatter(JsonLine())
+        return
+    for handler in handlers:
         if not isinstance(handler.formatter, OneEntry):
             handler.setFormatter(OneEntry(handler.formatter or logging.Formatter()))

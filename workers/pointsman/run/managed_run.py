@@ -183,6 +183,12 @@ class ManagedRun:
         """A step of this task."""
         return Step(key, self.claim.attempt, self.child.records(self.id, self.token, self.claim.attempt))
 
+    def log_fields(self) -> dict[str, Any]:
+        """What a line about this run says beside its text."""
+        claim = getattr(self, "claim", None)
+        named = {"task_id": self.id, "task_type": self.task.name, "queue": self.queue}
+        return named if claim is None else {**named, "attempt": claim.attempt}
+
     def show_progress(self, text: str) -> None:
         """Tell how far the attempt is; the last of it also goes with the outcome."""
         self.progress = text
@@ -205,7 +211,7 @@ class ManagedRun:
             return self._failure(error)
         except Exception:
             # Whatever is wrong with the error, the attempt has ended and must be reported.
-            logger.exception("the failure of task %s could not be described", self.id)
+            logger.exception("the failure of task %s could not be described", self.id, extra=self.log_fields())
             kind = type_name(error)
             unknown: ErrorBody = {"type": kind, "message": "(the error could not be described)", "traceback": ""}
             return failed(unknown), None, RuntimeError(kind)

@@ -53,7 +53,7 @@ def gated(task: Any, tracer: Tracer) -> Tracer:
         try:
             run = ManagedRun(task, request, args, kwargs, current_child())
         except Exception as error:
-            return not_claimed(uuid, error)
+            return not_claimed(uuid, error, {"task_id": uuid, "task_type": task.name})
         return pass_through(run, tracer)
 
     return trace
@@ -68,12 +68,12 @@ def pass_through(run: ManagedRun, tracer: Tracer) -> Any:
         try:
             run.enter()
         except Ignore as refusal:
-            logger.info("task %s does not run: %s", run.id, refusal)
+            logger.info("task %s does not run: %s", run.id, refusal, extra=run.log_fields())
             return _answer(IGNORED, refusal)
         except Reject as refusal:
             return _answer(REJECTED, refusal)
         except Exception as error:
-            return not_claimed(run.id, error)
+            return not_claimed(run.id, error, run.log_fields())
         try:
             answer = tracer(run.id, run.args, run.kwargs, _request(run))
         except (SystemExit, KeyboardInterrupt) as error:
@@ -84,7 +84,7 @@ def pass_through(run: ManagedRun, tracer: Tracer) -> Any:
             # A MemoryError would end the parent, a Reject would send the message round, and what is no Exception, such
             # as a CancelledError, would look to the parent as if the message had not come to the gate.
             if run.is_reported:
-                logger.exception("what follows the outcome of task %s raised", run.id)
+                logger.exception("what follows the outcome of task %s raised", run.id, extra=run.log_fields())
             run.fail(error)
             return _answer(IGNORED, Ignore(f"{type(error).__name__} around the body"))
         if not run.is_reported:
@@ -95,9 +95,9 @@ def pass_through(run: ManagedRun, tracer: Tracer) -> Any:
         run.child.in_body = True
 
 
-def not_claimed(task_id: str, error: Exception) -> Any:
+def not_claimed(task_id: str, error: Exception, fields: dict[str, Any]) -> Any:
     """The answer for a message that this process could not even take to the gate: its parent reports it."""
-    logger.error("task %s does not run here: %s: %s", task_id, type(error).__name__, error)
+    logger.error("task %s does not run here: %s: %s", task_id, type(error).__name__, error, extra=fields)
     return _answer(IGNORED, NotClaimed(f"{type(error).__name__}: {error}"[:500]))
 
 
