@@ -18,8 +18,20 @@ from pointsman_service.store.upkeep.schema import migrate
 from tests.stand.signals import hear_signals
 
 TEMPLATE = "migrated"
+_SLOWEST = 3
+"""So many times as long as its limit says may a test take: that was set on an idle machine of two cores."""
 
 hear_signals()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let a slow machine end its tests: the limit is for what hangs."""
+    if config.getoption("timeout") is not None:
+        return
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        limit = float(marker.args[0] if marker is not None else config.getini("timeout"))
+        item.add_marker(pytest.mark.timeout(limit * _SLOWEST), append=False)
 
 
 @pytest.fixture(scope="session")

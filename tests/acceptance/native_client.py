@@ -6,7 +6,7 @@ from celery import chain, chord, group
 
 from tests.stand.ledger_tasks import add, total
 
-_SECONDS = 60
+_SECONDS = 180
 
 
 def main() -> None:

@@ -12,8 +12,6 @@ from tests.stand.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
-_ENDED_SECONDS = 30.0
-
 
 @dataclass(frozen=True)
 class Case:
@@ -106,4 +104,4 @@ async def _ended(stack: Stack, ids: list[str]) -> list[Any]:
         assert not going_on
         return found
 
-    return await until(all_ended, "every task to end", _ENDED_SECONDS)
+    return await until(all_ended, "every task to end")

@@ -22,8 +22,6 @@ from tests.stand.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
-_ENDED_SECONDS = 30.0
-
 
 class Remote:
     """Commands to one node, or to the stack's only one."""
@@ -88,7 +86,7 @@ async def ended(stack: Stack, task: str) -> Row:
         row = await stack.task(task)
         return row if row["state"] in TERMINAL else None
 
-    return await until(found, f"{task} to end", _ENDED_SECONDS)
+    return await until(found, f"{task} to end")
 
 
 async def told(stack: Stack, task: str) -> Row:
@@ -99,7 +97,7 @@ async def told(stack: Stack, task: str) -> Row:
             text: Any = client.get(f"celery-task-meta-{task}")
         return json.loads(text) if text else None
 
-    return await until(found, f"a result of {task}", _ENDED_SECONDS)
+    return await until(found, f"a result of {task}")
 
 
 def held_by_nodes(stack: Stack) -> set[str]:

@@ -19,7 +19,7 @@ from tests.docs.shell import Said, Shell
 from tests.docs.sketch import json_said, missing_line, missing_part
 from tests.stand.environment import ROOT
 
-_BLOCK_SECONDS = 60.0
+_BLOCK_SECONDS = 180.0
 _AGAIN_TIMES = 100
 _AGAIN_SECONDS = 0.3
 

@@ -38,5 +38,5 @@ class Certificate:
 
 
 def _run(directory: Path, *words: str | Path) -> None:
-    done = subprocess.run(words, cwd=directory, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(words, cwd=directory, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -63,7 +63,7 @@ class Mosquitto:
         """A file with one user, made by Mosquitto's own tool."""
         path = self.directory / "passwords"
         words = [str(needs.program("mosquitto_passwd", "mosquitto")), "-b", "-c", str(path), user, password]
-        subprocess.run(words, check=True, capture_output=True, timeout=20)
+        subprocess.run(words, check=True, capture_output=True)
         return path
 
 

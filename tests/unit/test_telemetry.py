@@ -20,7 +20,7 @@ except ValueError:
 
 
 def test_what_others_say_makes_no_line_of_its_own_and_commands_no_terminal() -> None:
-    ran = subprocess.run([sys.executable, "-c", LOGS], capture_output=True, text=True, check=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", LOGS], capture_output=True, text=True, check=True)
     lines = ran.stderr.splitlines()
     assert [line.split("]")[1].split("  ")[0].strip() for line in lines if not line.startswith("    ")] == [
         "an event",
@@ -58,5 +58,5 @@ asyncio.run(main())
 @pytest.mark.parametrize(("form", "written"), [("json", '"request_id": "order-7"'), ("text", "request_id=order-7")])
 def test_a_line_for_one_request_names_it_and_no_other_line_does(form: str, written: str) -> None:
     command = [sys.executable, "-c", FOR_A_REQUEST, form]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert [written in line for line in ran.stderr.splitlines()] == [True, True, False, False], ran.stderr

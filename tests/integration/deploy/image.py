@@ -116,7 +116,6 @@ class Image:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
         )
 
 

@@ -37,4 +37,4 @@ def test_valkey_of_compose_lets_nobody_in_without_the_password_that_no_command_l
         assert _SECRET not in shown + " ".join(words)
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0

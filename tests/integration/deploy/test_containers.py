@@ -118,7 +118,7 @@ def containers(
         assert migrated.returncode == 0, migrated.stderr
         for name in STAYING:
             running.start(name)
-        until_now(running.is_ready, "the containers to be ready", 60)
+        until_now(running.is_ready, "the containers to be ready")
         yield running
     except AssertionError as error:
         error.add_note(running.last_lines())
@@ -154,7 +154,7 @@ def test_task_runs_through_all_of_them_and_writes_to_the_volume(containers: Cont
         found: dict[str, Any] = containers.http.get(f"/v1/tasks/{task}").json()
         return found if found["state"] in TERMINAL else None
 
-    found = until_now(ended, "the task to end", 60)
+    found = until_now(ended, "the task to end")
     assert found is not None
     assert found["state"] == "succeeded", found
     assert Path(found["result"]["html"]).is_relative_to(containers.image.volume / "reports")

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from pointsman_service.embedded.binaries import postgres_home
-from tests.stand.waiting import until_now
+from tests.stand.waiting import DEADLINE_SECONDS, until_now
 
 MARK = "POINTSMAN_TEST_MARK"
 STRANGER = 65534
@@ -41,7 +41,7 @@ class Up:
             extra_groups=None if user is None else [],
         )
 
-    def wait_for(self, text: str, timeout_seconds: float = 60, times: int = 1) -> None:
+    def wait_for(self, text: str, timeout_seconds: float = DEADLINE_SECONDS, times: int = 1) -> None:
         """Read its output until ``text`` was said."""
         assert self.process.stdout is not None
         deadline = time.monotonic() + timeout_seconds
@@ -55,7 +55,7 @@ class Up:
                     pytest.fail(f"ended without saying {text!r}:\n{self.output}")
                 self.output += data.decode()
 
-    def wait_end(self, timeout_seconds: float = 60) -> int:
+    def wait_end(self, timeout_seconds: float = DEADLINE_SECONDS) -> int:
         """Read the rest of its output and return its exit status."""
         rest, _ = self.process.communicate(timeout=timeout_seconds)
         self.output += rest.decode()
@@ -76,7 +76,7 @@ class Up:
 
     def expect_nothing_left(self) -> None:
         """Fail when any process outlives the supervisor."""
-        until_now(lambda: not self.living(), f"the end of {self.living()}", 10)
+        until_now(lambda: not self.living(), f"the end of {self.living()}")
 
     def close(self) -> None:
         """Leave nothing behind, whatever the test did."""

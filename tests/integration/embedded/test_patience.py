@@ -14,8 +14,9 @@ from pointsman_service.embedded.errors import ChildFailed
 from pointsman_service.embedded.logs import Console
 from pointsman_service.embedded.supervisor import Supervisor
 
-PATIENCE_SECONDS = 0.3
-LONGER_SECONDS = 3 * PATIENCE_SECONDS
+PATIENCE_SECONDS = 1.0
+"""Longer than a busy machine keeps a child from the processor."""
+LONGER_SECONDS = 2 * PATIENCE_SECONDS
 WORKS = "while True: pass"
 TALKS = "import time\nwhile True: print('step', flush=True); time.sleep(0.05)"
 SLEEPS = "import signal; print('here', flush=True); signal.pause()"

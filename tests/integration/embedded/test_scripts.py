@@ -19,7 +19,6 @@ def test_module_lies_where_the_script_is_called_from(tmp_path: Path, words: tupl
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
     )
     assert answer.returncode == 2
     assert "my_settings" in answer.stderr

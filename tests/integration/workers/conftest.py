@@ -90,7 +90,6 @@ class Worker:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
         )
 
     def children(self) -> list[int]:
@@ -102,7 +101,7 @@ class Worker:
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.terminate()
-        return self.process.wait(40)
+        return self.process.wait(120)
 
     def end(self) -> None:
         if self.process.poll() is None:
@@ -123,7 +122,7 @@ def shared_worker(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactor
     plane = ControlPlane(shared_valkey.url)
     plane.declare(1)
     node = Worker(shared_valkey.url, tmp_path_factory.mktemp("worker") / "log", "-c", "2", "-n", "shared@test")
-    until_now(lambda: plane.events(kind="catalogue"), "the worker to come up", 40)
+    until_now(lambda: plane.events(kind="catalogue"), "the worker to come up")
     yield node
     node.stop()
     node.end()
@@ -136,7 +135,7 @@ def library_worker(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFacto
     plane.declare(1)
     log = tmp_path_factory.mktemp("library") / "log"
     node = Worker(shared_valkey.url, log, "-c", "2", "-n", "library@test", POINTSMAN_TASK_MODULES=LIBRARY)
-    until_now(lambda: plane.events(kind="catalogue"), "the worker to come up", 40)
+    until_now(lambda: plane.events(kind="catalogue"), "the worker to come up")
     yield plane
     node.stop()
     node.end()

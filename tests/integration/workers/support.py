@@ -139,9 +139,9 @@ class ControlPlane:
         """The kinds of a task's events, oldest first."""
         return [event.kind for event in self.events(task)]
 
-    def wait_for(self, task: str | None, kind: str, seconds: float = 20.0) -> Event:
+    def wait_for(self, task: str | None, kind: str) -> Event:
         """The first event of that kind."""
-        return until_now(lambda: self.events(task, kind), f"{kind} of {task}: {self.events(task)}", seconds)[0]
+        return until_now(lambda: self.events(task, kind), f"{kind} of {task}: {self.events(task)}")[0]
 
     def claim(self, task: str) -> dict[str, str]:
         """The claim of a task."""

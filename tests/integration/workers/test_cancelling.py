@@ -19,7 +19,7 @@ def cancel_worker(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactor
     plane.declare(1)
     log = tmp_path_factory.mktemp("cancel") / "log"
     node = Worker(shared_valkey.url, log, "-c", "1", "-n", "cancel@test", POINTSMAN_TASK_MODULES=LIBRARY)
-    until_now(lambda: plane.events(kind="catalogue"), "the worker to come up", 40)
+    until_now(lambda: plane.events(kind="catalogue"), "the worker to come up")
     yield plane
     node.stop()
     node.end()
@@ -77,10 +77,10 @@ def test_race_of_kills_against_ends_never_hits_the_next_task(cancel_worker: Cont
         victim = cancel_worker.publish("library.deaf", 0.4 + chance.random() / 2)
         bystanders.append(cancel_worker.publish("library.deaf", 0.2))
         victims.append(victim)
-        cancel_worker.wait_for(victim, "started", 40)
+        cancel_worker.wait_for(victim, "started")
         cancel_worker.redis.hset(claim(victim), "cancel", "0.2")
     for bystander in bystanders:
-        assert cancel_worker.wait_for(bystander, "succeeded", 40).attempt == 1
+        assert cancel_worker.wait_for(bystander, "succeeded").attempt == 1
         assert cancel_worker.kinds(bystander) == ["started", "succeeded"]
     for victim in victims:
         until_now(lambda victim=victim: len(cancel_worker.kinds(victim)) == 2, "its end")  # type: ignore[misc]  # bound here

@@ -31,13 +31,13 @@ def last_beat(plane: ControlPlane) -> dict[str, Any]:
 
 
 def until_off(plane: ControlPlane, off: bool = True) -> None:
-    until_now(lambda: last_beat(plane).get("ejected") is off, f"ejected to be {off}", 40)
+    until_now(lambda: last_beat(plane).get("ejected") is off, f"ejected to be {off}")
 
 
 def beats_on(plane: ControlPlane, count: int = 2) -> None:
     """The node lives on: so many beats later."""
     began = last_beat(plane)["counter"]
-    until_now(lambda: last_beat(plane)["counter"] >= began + count, "it to go on beating", 40)
+    until_now(lambda: last_beat(plane)["counter"] >= began + count, "it to go on beating")
 
 
 def waiting(plane: ControlPlane) -> int:
@@ -62,7 +62,7 @@ def test_ejected_node_finishes_what_runs_takes_nothing_new_and_comes_back(
 ) -> None:
     start_worker("-c", "1", *QUEUE, POINTSMAN_TRANSPORT=transport)
     running = plane.publish("sample.busy", 3)
-    plane.wait_for(running, "started", 40)
+    plane.wait_for(running, "started")
     tell(plane, NAME)
     until_off(plane)
     task = plane.publish("noop")
@@ -82,7 +82,7 @@ def test_node_that_starts_ejected_fetches_nothing(
     task = plane.publish("noop")
     start_worker("-c", "1", *QUEUE, POINTSMAN_TRANSPORT=transport)
     until_off(plane)
-    until_now(lambda: plane.events(kind="catalogue"), "it to come up", 40)
+    until_now(lambda: plane.events(kind="catalogue"), "it to come up")
     taken_by_nobody(plane, task)
     tell(plane)
     plane.wait_for(task, "succeeded")
@@ -93,41 +93,41 @@ def test_ejected_node_that_lost_its_connection_stays_off(
     plane: ControlPlane, start_worker: StartWorker, transport: str
 ) -> None:
     node = start_worker("-c", "1", *QUEUE, POINTSMAN_TRANSPORT=transport)
-    until_now(lambda: plane.events(kind="catalogue"), "it to come up", 40)
+    until_now(lambda: plane.events(kind="catalogue"), "it to come up")
     tell(plane, NAME)
     until_off(plane)
     plane.redis.client_kill_filter(_type="normal", skipme=True)
     until_now(lambda: "Connection to broker lost" in node.text(), "it to notice")
     consuming = last_beat(plane)["consuming"]
-    until_now(lambda: last_beat(plane)["consuming"] > consuming, "it to be connected again", 40)
+    until_now(lambda: last_beat(plane)["consuming"] > consuming, "it to be connected again")
     task = plane.publish("noop")
     taken_by_nobody(plane, task)
     tell(plane)
-    plane.wait_for(task, "succeeded", 40)
+    plane.wait_for(task, "succeeded")
 
 
 def test_redis_that_lost_its_data_lets_nobody_back(
     plane: ControlPlane, valkey: Valkey, start_worker: StartWorker
 ) -> None:
     start_worker("-c", "1", *QUEUE)
-    until_now(lambda: plane.events(kind="catalogue"), "it to come up", 40)
+    until_now(lambda: plane.events(kind="catalogue"), "it to come up")
     tell(plane, NAME)
     until_off(plane)
     valkey.kill()
     valkey.start()
     plane.declare(2)
     task = plane.publish("noop")
-    until_now(lambda: plane.beats() and last_beat(plane)["epoch"] == 2, "it to beat again", 40)
+    until_now(lambda: plane.beats() and last_beat(plane)["epoch"] == 2, "it to beat again")
     taken_by_nobody(plane, task)
     assert last_beat(plane)["ejected"] is True
     tell(plane)
-    plane.wait_for(task, "succeeded", 40)
+    plane.wait_for(task, "succeeded")
 
 
 def test_message_that_waited_in_the_node_goes_back_to_postgres(plane: ControlPlane, start_worker: StartWorker) -> None:
     start_worker("-c", "1", "--prefetch-multiplier", "2", *QUEUE)
     running = plane.publish("sample.busy", 4)
-    plane.wait_for(running, "started", 40)
+    plane.wait_for(running, "started")
     behind = plane.publish("noop")
     until_now(lambda: plane.unacknowledged() == 2, "the node to fetch it")
     tell(plane, NAME)
@@ -142,7 +142,7 @@ def test_queue_that_is_added_by_hand_is_left_alone_until_the_node_is_back(
     plane: ControlPlane, start_worker: StartWorker
 ) -> None:
     node = start_worker("-c", "1", *QUEUE)
-    until_now(lambda: plane.events(kind="catalogue"), "it to come up", 40)
+    until_now(lambda: plane.events(kind="catalogue"), "it to come up")
     tell(plane, NAME)
     until_off(plane)
     assert "add consumer reports" in node.celery("control", "add_consumer", "reports").stdout
@@ -157,5 +157,5 @@ def test_queue_that_is_added_by_hand_is_left_alone_until_the_node_is_back(
 def test_somebody_else_who_is_ejected_changes_nothing(plane: ControlPlane, start_worker: StartWorker) -> None:
     tell(plane, "other@test")
     start_worker("-c", "1", *QUEUE)
-    plane.wait_for(plane.publish("noop"), "succeeded", 40)
+    plane.wait_for(plane.publish("noop"), "succeeded")
     assert last_beat(plane)["ejected"] is False

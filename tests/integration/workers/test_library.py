@@ -139,7 +139,7 @@ def test_a_worker_refuses_to_start_and_names_every_option_it_cannot_honour(
     (tmp_path / "refused.py").write_text(REFUSED)
     own_plane.declare(1)
     node = start_worker("-c", "1", POINTSMAN_TASK_MODULES="refused", PYTHONPATH=str(tmp_path))
-    assert node.process.wait(40) != 0
+    assert node.process.wait(120) != 0
     said = node.text()
     assert "Task refused.typo: there is no option retry_backof, did you mean retry_backoff?" in said
     assert "Task refused.endless: it has no time limit" in said

@@ -38,7 +38,7 @@ def test_whatever_a_message_is_the_node_lives_and_it_is_run_or_set_aside(
     sys.stdout.write(f"{COUNT} messages (POINTSMAN_MALFORMED_MESSAGES) of seed {SEED} (POINTSMAN_SEED)\n")
     own_plane.declare(1)
     node = start_worker("-c", "2", "-Q", QUEUE, POINTSMAN_TRANSPORT=transport)
-    until_now(lambda: own_plane.events(kind="catalogue"), "it to come up", 60)
+    until_now(lambda: own_plane.events(kind="catalogue"), "it to come up")
     sent = list(Grammar(SEED, epoch=1).messages(COUNT))
     good = []
     for start in range(0, COUNT, _BATCH):
@@ -47,7 +47,7 @@ def test_whatever_a_message_is_the_node_lives_and_it_is_run_or_set_aside(
             good.append(own_plane.publish("noop"))
         _until_taken(own_plane)
         assert node.process.poll() is None, node.text()[-3000:]
-    until_now(lambda: _is_settled(own_plane, len(sent), len(good)), "all to be told", 20)
+    until_now(lambda: _is_settled(own_plane, len(sent), len(good)), "all to be told")
     assert node.process.poll() is None
     fates = _fates(own_plane)
     sys.stdout.write(f"{dict(fates)}, for {_reasons(own_plane)}\n")
@@ -64,7 +64,7 @@ def _reasons(plane: ControlPlane) -> Counter[str]:
 
 def _until_taken(plane: ControlPlane) -> None:
     try:
-        until_now(lambda: left(plane) == 0, "the messages to be taken", 20)
+        until_now(lambda: left(plane) == 0, "the messages to be taken")
     except AssertionError as error:
         with redis.Redis.from_url(plane.url) as client:
             error.add_note(f"left: {client.hgetall('unacked')}"[:5000])

@@ -13,7 +13,7 @@ StartWorker = Callable[..., Worker]
 
 def begin(plane: ControlPlane, *tasks: str) -> None:
     for task in tasks:
-        plane.wait_for(task, "started", 40)
+        plane.wait_for(task, "started")
     until_now(lambda: [beat for beat in plane.beats() if len(beat["running"]) == len(tasks)], "a beat that names them")
 
 
@@ -33,7 +33,7 @@ def test_what_a_cold_shutdown_ends_is_interrupted_though_a_body_refuses_to_go(
     tasks = [own_plane.publish("sleep", 60), own_plane.publish("sample.stubborn"), own_plane.publish("sleep", 60)]
     begin(own_plane, *tasks)
     worker.process.send_signal(signal.SIGQUIT)
-    worker.process.wait(20)
+    worker.process.wait(120)
     for task in tasks:
         assert own_plane.kinds(task) == ["started", "failed"]
         assert_interrupted(own_plane.events(task, "failed")[0])
@@ -50,6 +50,6 @@ def test_a_stop_signal_to_every_process_of_a_node_interrupts_what_runs(
     tasks = [own_plane.publish("sleep", 60) for _ in range(2)]
     begin(own_plane, *tasks)
     os.killpg(worker.process.pid, signal.SIGTERM)
-    worker.process.wait(20)
+    worker.process.wait(120)
     for task in tasks:
         assert_interrupted(own_plane.events(task, "failed")[0])

@@ -15,7 +15,7 @@ def test_a_body_that_does_not_listen_is_killed_at_its_hard_limit(
     library_worker: ControlPlane, task_type: str, timelimit: tuple[float, float | None]
 ) -> None:
     task = library_worker.publish(task_type, timelimit=timelimit)
-    body = library_worker.wait_for(task, "failed", 40).body
+    body = library_worker.wait_for(task, "failed").body
     assert (body["error"]["type"], body["timed_out"]) == ("TimeLimitExceeded", True)
     # Its own policy decides what follows: the attempt is spent, not the task.
     assert body["retry_in_seconds"] >= 0
@@ -28,7 +28,7 @@ def test_a_body_blocked_in_c_is_killed_when_it_is_cancelled(library_worker: Cont
     task = library_worker.publish("library.in_c")
     library_worker.wait_for(task, "started")
     library_worker.cancel(task, 0)
-    body = library_worker.wait_for(task, "failed", 40).body
+    body = library_worker.wait_for(task, "failed").body
     assert (body["error"]["type"], body["permanent"]) == ("workers.TaskCancelled", True)
     assert "timed_out" not in body
 
@@ -37,7 +37,7 @@ def test_the_limit_a_submission_asks_for_ends_a_run_on_every_base(library_worker
     bases = ("CriticalTask", "EmailTask", "ReportTask", "ExternalAPITask", "MaintenanceTask")
     tasks = [library_worker.publish(f"library.sleeps.{base}", 20, timelimit=(1.2, None)) for base in bases]
     for task in tasks:
-        body = library_worker.wait_for(task, "failed", 40).body
+        body = library_worker.wait_for(task, "failed").body
         assert (body["error"]["type"], body["timed_out"]) == ("SoftTimeLimitExceeded", True)
         assert 0.9 < body["run_seconds"] < 3
 

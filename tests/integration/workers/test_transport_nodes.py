@@ -26,7 +26,7 @@ def blocked(plane: ControlPlane) -> bool:
 
 
 def until_more_than(succeeded: int, plane: ControlPlane, what: str) -> None:
-    until_now(lambda: len(plane.events(kind="succeeded")) > succeeded, what, 60)
+    until_now(lambda: len(plane.events(kind="succeeded")) > succeeded, what)
 
 
 def test_nodes_of_both_transports_share_a_queue_while_their_connections_are_killed(
@@ -35,14 +35,14 @@ def test_nodes_of_both_transports_share_a_queue_while_their_connections_are_kill
     own_plane.declare(1)
     start_worker("-c", "2", *QUEUE)
     start_worker("-c", "2", *QUEUE, POINTSMAN_TRANSPORT="stock")
-    until_now(lambda: len(own_plane.events(kind="catalogue")) == 2, "both to come up", 60)
+    until_now(lambda: len(own_plane.events(kind="catalogue")) == 2, "both to come up")
     tasks = [own_plane.publish("sample.busy", 0.05) for _ in range(20)]
     for killed in range(3):
         done = len(own_plane.events(kind="succeeded"))
         own_plane.redis.client_kill_filter(_type="normal", skipme=True)
         tasks += [own_plane.publish("sample.busy", 0.05) for _ in range(10)]
         until_more_than(done, own_plane, f"progress after kill {killed}")
-    until_now(lambda: waiting(own_plane) == 0, "the queue to be empty", 60)
+    until_now(lambda: waiting(own_plane) == 0, "the queue to be empty")
     # kombu may lose a message to a dead connection, or keep it unacknowledged, so not all need to succeed.
     assert {event.task for event in own_plane.events(kind="succeeded")} <= set(tasks)
     by = {event.body["worker"].split("@")[0] for event in own_plane.events(kind="succeeded")}
@@ -52,7 +52,7 @@ def test_nodes_of_both_transports_share_a_queue_while_their_connections_are_kill
 def test_nothing_is_lost_while_connections_are_killed(own_plane: ControlPlane, start_worker: StartWorker) -> None:
     own_plane.declare(1)
     start_worker("-c", "2", *QUEUE)
-    until_now(lambda: own_plane.events(kind="catalogue"), "it to come up", 60)
+    until_now(lambda: own_plane.events(kind="catalogue"), "it to come up")
     tasks: list[str] = []
     for killed in range(5):
         tasks += [own_plane.publish("sample.busy", 0.02) for _ in range(10)]
@@ -60,8 +60,8 @@ def test_nothing_is_lost_while_connections_are_killed(own_plane: ControlPlane, s
         own_plane.redis.client_kill_filter(_type="normal", skipme=True)
         until_more_than(done, own_plane, f"progress after kill {killed}")
     # A report whose answer got lost is told twice.
-    until_now(lambda: {event.task for event in own_plane.events(kind="succeeded")} == set(tasks), "all to succeed", 60)
-    until_now(lambda: waiting(own_plane) + own_plane.unacknowledged() == 0, "nothing to be left", 60)
+    until_now(lambda: {event.task for event in own_plane.events(kind="succeeded")} == set(tasks), "all to succeed")
+    until_now(lambda: waiting(own_plane) + own_plane.unacknowledged() == 0, "nothing to be left")
     attempts = {(event.task, event.attempt) for event in own_plane.events(kind="succeeded")}
     assert len(attempts) == len(tasks), "a task ran twice"
 
@@ -69,14 +69,14 @@ def test_nothing_is_lost_while_connections_are_killed(own_plane: ControlPlane, s
 def test_message_sent_to_a_frozen_node_is_not_lost_with_it(own_plane: ControlPlane, start_worker: StartWorker) -> None:
     own_plane.declare(1)
     frozen = start_worker("-c", "1", *QUEUE)
-    until_now(lambda: own_plane.events(kind="catalogue") and blocked(own_plane), "it to wait", 60)
+    until_now(lambda: own_plane.events(kind="catalogue") and blocked(own_plane), "it to wait")
     os.killpg(frozen.process.pid, signal.SIGSTOP)
     task = own_plane.publish("noop")
     assert waiting(own_plane) == 1
     os.killpg(frozen.process.pid, signal.SIGKILL)
     frozen.process.wait()
     start_worker("-c", "1", *QUEUE)
-    own_plane.wait_for(task, "succeeded", 60)
+    own_plane.wait_for(task, "succeeded")
 
 
 def test_message_of_a_killed_node_is_noted_and_its_beat_named_it(
@@ -86,7 +86,7 @@ def test_message_of_a_killed_node_is_noted_and_its_beat_named_it(
     killed = start_worker("-c", "1", "--prefetch-multiplier", "2", *QUEUE)
     tasks = [own_plane.publish("sample.busy", 60) for _ in range(3)]
     tags = sorted(delivery_tag(task, 1) for task in tasks[:2])
-    until_now(lambda: any(sorted(beat["reserved"]) == tags for beat in own_plane.beats()), "a beat to name them", 60)
+    until_now(lambda: any(sorted(beat["reserved"]) == tags for beat in own_plane.beats()), "a beat to name them")
     psutil.Process(killed.process.pid).kill()
     killed.process.wait()
     assert sorted(own_plane.redis.hkeys("unacked")) == tags
@@ -121,8 +121,8 @@ def test_worker_reconnects_when_valkey_restarts(
 ) -> None:
     own_plane.declare(1)
     start_worker("-c", "1", *QUEUE)
-    until_now(lambda: own_plane.events(kind="catalogue") and blocked(own_plane), "it to wait", 60)
+    until_now(lambda: own_plane.events(kind="catalogue") and blocked(own_plane), "it to wait")
     valkey.kill()
     valkey.start()
     own_plane.declare(2)
-    own_plane.wait_for(own_plane.publish("noop"), "succeeded", 60)
+    own_plane.wait_for(own_plane.publish("noop"), "succeeded")

@@ -29,7 +29,6 @@ def run(tmp_path: Path) -> Any:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
         )
 
     return run

@@ -45,7 +45,7 @@ def test_configuration_file_completes_the_environment(tmp_path: Path) -> None:
 def test_bad_setting_ends_up_with_its_line_and_nothing_is_started(tmp_path: Path) -> None:
     environment = {**os.environ, "POINTSMAN_BODY_BYTES": "1", "POINTSMAN_DATA_DIR": str(tmp_path / "data")}
     words = [sys.executable, "-m", "pointsman_service.embedded", "--pools", "none"]
-    ended = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     line = "up: error: POINTSMAN_BODY_BYTES: Input should be greater than or equal to 1024\n"
     assert (ended.returncode, ended.stderr) == (2, line)
     assert not (tmp_path / "data").exists()

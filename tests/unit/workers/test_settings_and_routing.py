@@ -203,7 +203,7 @@ def test_calling_a_task_needs_no_broker_and_no_worker(tmp_path: Path) -> None:
         "assert double(2) == 4 and double.apply((3,)).get() == 6"
     )
     environment = {"POINTSMAN_DATA_DIR": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 @pytest.mark.parametrize(
