@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pointsman_service.embedded.children import describe_exit
+from tests.stand.environment import ROOT
 from tests.stand.processes import Child
 
 _STOP_SECONDS = 20.0
@@ -14,7 +15,7 @@ class Process(Child):
     """Starts when made; it does not outlive us."""
 
     def __init__(
-        self, name: str, words: Sequence[str], environment: Mapping[str, str], checkout: Path, log: Path
+        self, name: str, words: Sequence[str], environment: Mapping[str, str], log: Path, checkout: Path = ROOT
     ) -> None:
         super().__init__(name, words, environment, log, checkout)
         self.start()

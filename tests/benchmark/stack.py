@@ -22,10 +22,10 @@ from pointsman_contract.queues import DEFAULT_TOPOLOGY, STEPS, list_key
 from pointsman_service.embedded.ports import HOST, free_port
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
-from tests.benchmark.checkout import code_of
 from tests.benchmark.database import Database
 from tests.benchmark.process import Process
-from tests.stand.environment import ROOT, inherited
+from tests.stand.environment import ROOT
+from tests.stand.site import Site
 from tests.stand.waiting import until_now
 
 QUEUE = "maintenance"
@@ -76,7 +76,6 @@ class Stack:
 
     def __init__(self, checkout: Path = ROOT) -> None:
         self._checkout = checkout
-        self._code = code_of(checkout)
         self._exits = ExitStack()
         self.processes: dict[str, int] = {}
         """Name to process id, of everything that runs now."""
@@ -86,8 +85,8 @@ class Stack:
         with ExitStack() as exits:
             directory = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="pointsman-bench-")))
             self._directory = directory
-            self._logs = directory / "logs"
-            self._logs.mkdir()
+            logs = directory / "logs"
+            logs.mkdir()
             postgres = exits.enter_context(PostgresServer(directory / "postgres"))
             valkey = exits.enter_context(ValkeyServer(directory / "valkey"))
             self._postgres = postgres
@@ -95,16 +94,15 @@ class Stack:
             self.redis_url = valkey.url
             self.database_url = postgres.url
             self.api_url = f"http://{HOST}:{free_port()}"
-            self.environment = {
-                **inherited(),
-                "POINTSMAN_DATABASE_URL": postgres.url,
-                "POINTSMAN_REDIS_URL": valkey.url,
-                "POINTSMAN_DATA_DIR": str(directory / "data"),
-                "PYTHONPATH": self._code.python_path(),
+            quiet = {
                 "PYTHONUNBUFFERED": "1",
                 "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
             }
-            self.run("migrate", ("-m", self._code.service, "migrate"))
+            self._site = Site(
+                postgres.url, valkey.url, directory / "data", logs, checkout=self._checkout, variables=quiet
+            )
+            self.environment = self._site.environment
+            self.run("migrate", self._site.service("migrate"))
             self.database = exits.enter_context(Database(postgres.dsn_of()))
             self._redis = exits.enter_context(redis.Redis.from_url(valkey.url))
             self.http = exits.enter_context(httpx.Client(base_url=self.api_url, timeout=60, trust_env=False))
@@ -120,7 +118,7 @@ class Stack:
     @contextmanager
     def managed_worker(self, processes: int = 4) -> Iterator[Node]:
         """A worker node of Pointsman on the queue of the bench, as ``./scripts/up`` starts one."""
-        with self._worker("worker", self._code.workers, processes, {}, "-Q", QUEUE):
+        with self._worker("worker", None, processes, {}, "-Q", QUEUE):
             yield Node(self.redis_url, QUEUE)
 
     @contextmanager
@@ -233,10 +231,10 @@ class Stack:
         raise SystemExit(f"the tables could not be emptied in {_TRIES} tries")
 
     def _start_service(self, exits: ExitStack) -> None:
-        port = self.api_url.rpartition(":")[2]
-        exits.enter_context(self.running("api", self._code.service, "api", "--host", HOST, "--port", port))
+        port = int(self.api_url.rpartition(":")[2])
+        exits.enter_context(self.started("api", self._site.service("api", port=port)))
         for loop in _LOOPS:
-            exits.enter_context(self.running(loop, self._code.service, loop))
+            exits.enter_context(self.started(loop, self._site.service(loop)))
         self.wait(lambda: self._answers("/livez"), "the API")
         with self.managed_worker(processes=1):
             # A task type is known from then on, also when no worker runs.
@@ -251,13 +249,14 @@ class Stack:
 
     @contextmanager
     def _worker(
-        self, name: str, application: str, processes: int, environment: Mapping[str, str], *options: str
+        self, name: str, application: str | None, processes: int, environment: Mapping[str, str], *options: str
     ) -> Iterator[None]:
-        command = (
-            "-A", application, "-q", "worker", "-n", "bench@%h", "-P", "prefork", "-c", str(processes),
-            "--prefetch-multiplier", str(PREFETCH_MULTIPLIER), "--without-gossip", "--without-mingle", "-l", "WARNING",
+        words = self._site.worker(
+            "-n", "bench@%h", "-P", "prefork", "-c", str(processes),
+            "--prefetch-multiplier", str(PREFETCH_MULTIPLIER), *options,
+            application=application, quiet=True,
         )  # fmt: skip
-        with self.running(name, "celery", *command, *options, environment=environment):
+        with self.started(name, words, environment):
             yield
 
     def run(self, name: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
@@ -284,8 +283,7 @@ class Stack:
             process.end()
 
     def _process(self, name: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> Process:
-        given = {**self.environment, **(environment or {})}
-        return Process(name, words, given, self._checkout, self._logs / f"{name}.log")
+        return self._site.child(name, words, Process, environment)
 
     def wait(self, condition: Callable[[], Any], what: str) -> None:
         """Return when ``condition`` holds. Raises SystemExit with all logs after a minute."""
@@ -300,7 +298,7 @@ class Stack:
         try:
             until_now(look, what, _START_SECONDS, pause_seconds=0.1)
         except AssertionError as error:
-            logs = "\n".join(f"{path.name}: {path.read_text()[-2000:]}" for path in self._logs.iterdir())
+            logs = "\n".join(f"{path.name}: {path.read_text()[-2000:]}" for path in self._site.logs.iterdir())
             raise SystemExit(f"{error}\n{logs}") from None
 
 

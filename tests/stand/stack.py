@@ -21,9 +21,10 @@ from pointsman_contract.run_file import RunFile
 from pointsman_contract.states import TERMINAL
 from pointsman_service.embedded.ports import HOST, free_port
 from pointsman_service.embedded.valkey import ValkeyServer
-from tests.stand.environment import ROOT, inherited
+from tests.stand.environment import ROOT
 from tests.stand.ledger import VARIABLE, Ledger
 from tests.stand.processes import Child
+from tests.stand.site import Site
 from tests.stand.waiting import DEADLINE_SECONDS, until
 
 QUEUES = ("critical", "high_priority", "email", "reports", "external_api", "maintenance")
@@ -69,17 +70,15 @@ class Stack:
         self.port = free_port()
         self.url = f"http://{HOST}:{self.port}"
         self.redis_url = valkey.url
-        self.environment = inherited() | {
-            "POINTSMAN_DATABASE_URL": database_url,
-            "POINTSMAN_REDIS_URL": valkey.url,
-            "POINTSMAN_DATA_DIR": str(directory),
+        own = {
             "POINTSMAN_TASK_MODULES": ",".join(modules),
             "POINTSMAN_API_URL": self.url,
             # Tests share it, and what fails for one of them must not hold the tasks of another.
             "POINTSMAN_CIRCUIT_BREAKER": '{"failure_threshold": 10000}',
             VARIABLE: str(self.ledger.path),
-            **(variables or {}),
         }
+        self.site = Site(database_url, valkey.url, directory, directory, variables=own | dict(variables or {}))
+        self.environment = self.site.environment
         self.urls: list[str] = []
         """Of its API processes."""
         self._roles = tuple(services)
@@ -91,16 +90,15 @@ class Stack:
         self._database_url = database_url
         self.http = self.client()
 
-    def _child(self, name: str, words: list[str]) -> Child:
-        return Child(name, words, self.environment, self.directory / f"{name}.log")
+    def _child(self, name: str, words: Sequence[str]) -> Child:
+        return self.site.child(name, words, Child)
 
     def _service(self, number: int, role: str) -> Child:
-        words = ["-m", "pointsman_service", role]
-        if role in ("all", "api"):
-            port = self.port if not self.urls else free_port()
-            words += ["--port", str(port)]
-            self.urls.append(f"http://{HOST}:{port}")
-        return self._child(f"{role}{number}", words)
+        if role not in ("all", "api"):
+            return self._child(f"{role}{number}", self.site.service(role))
+        port = self.port if not self.urls else free_port()
+        self.urls.append(f"http://{HOST}:{port}")
+        return self._child(f"{role}{number}", self.site.service(role, port=port))
 
     def role(self, name: str) -> Child:
         """The service process of that role."""
@@ -114,8 +112,7 @@ class Stack:
 
     def worker_of(self, name: str, *words: str) -> Child:
         """A worker node on all queues, not started; whoever starts another than ``worker`` ends it."""
-        always = ("--without-gossip", "--without-mingle", "-l", "WARNING", "-Q", ",".join(QUEUES))
-        return self._child(name, ["-m", "celery", "-A", "pointsman", "worker", *always, *words])
+        return self._child(name, self.site.worker("-Q", ",".join(QUEUES), *words))
 
     def client(self, url: str | None = None, seconds: float = _ANSWER_SECONDS) -> httpx.AsyncClient:
         """A client of the API, or of one of its processes, with connections of its own, to be closed."""
@@ -259,7 +256,7 @@ class Stack:
             capture_output=True,
             text=True,
             check=False,
-            timeout=90,
+            timeout=DEADLINE_SECONDS,
         )
 
     def celery_from_another_shell(self, *words: str) -> subprocess.CompletedProcess[str]:

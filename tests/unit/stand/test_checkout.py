@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tests.benchmark.checkout import code_of
+from tests.stand.checkout import code_of
 from tests.stand.environment import ROOT
 
 
