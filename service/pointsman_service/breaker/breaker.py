@@ -58,6 +58,8 @@ class Outcome(NamedTuple):
     """Of a failure: names of its exception and of those it derives from. The policy may not count it."""
     said: Said | None = None
     """Of a failure: what its exception said, where that is known."""
+    is_first: bool = True
+    """Of a task: whether no attempt of it came before. The breaker of a task type counts a task once."""
 
     def under(self, policy: BreakerPolicy) -> Kind:
         """What the call came to by this policy."""
@@ -150,6 +152,11 @@ class Breaker:
         if self.override.state is BreakerState.DISABLED or self.override.expires_at is None:
             return None
         return max(self.override.expires_at, wait or 0.0)
+
+    @property
+    def turns_at(self) -> float | None:
+        """When time alone changes its state next, if no override ends before."""
+        return self.retry_at
 
     @property
     def is_pristine(self) -> bool:
@@ -247,7 +254,7 @@ class Breaker:
 
     def close(self, now: float, reason: str) -> Step:
         """Close one that has proved itself. How often it tripped is remembered; what was set by hand stays."""
-        closed = Breaker(epoch=self.epoch + 1, trips=self.trips, closed_at=now, override=self.override)
+        closed = type(self)(epoch=self.epoch + 1, trips=self.trips, closed_at=now, override=self.override)
         return Step(closed, self._visible(now, closed, reason, BY_ITSELF))
 
     def force(self, override: Override, now: float) -> Step:
@@ -260,7 +267,7 @@ class Breaker:
     def close_by_hand(self, actor: str, reason: str, now: float) -> Step:
         """Close it and forget what was counted, its override too. It goes on counting."""
         breaker, made = self.tick(now)
-        closed = Breaker(epoch=breaker.epoch + 1, closed_at=now)
+        closed = type(breaker)(epoch=breaker.epoch + 1, closed_at=now)
         transition = breaker._moved(now, breaker.seen, BreakerState.CLOSED, reason, actor)
         return Step(closed, (*made, transition))
 
@@ -280,10 +287,15 @@ class Breaker:
         counted = replace(self, failures=self.failures + 1 if failed else 0)
         if policy.failure_threshold is not None and counted.failures >= policy.failure_threshold:
             return counted.trip(policy, now, f"{counted.failures} failures in a row", draw)
+        return counted._judge_rates(outcome, policy, now, draw)
+
+    def _judge_rates(self, outcome: Outcome, policy: BreakerPolicy, now: float, draw: Callable[[], float]) -> Step:
+        """Count a success or a failure in the window, if there is one, and open by its rates."""
         if policy.window_seconds is None:
-            return Step(replace(counted, buckets=()))
+            return Step(replace(self, buckets=()))
+        failed = outcome.under(policy) is Kind.FAILURE
         slow = policy.slow_call_seconds is not None and outcome.run_seconds > policy.slow_call_seconds
-        counted = replace(counted, buckets=_added(self.buckets, policy.window_seconds, now, failed=failed, slow=slow))
+        counted = replace(self, buckets=_added(self.buckets, policy.window_seconds, now, failed=failed, slow=slow))
         reason = _too_many(counted.buckets, policy)
         return Step(counted) if reason is None else counted.trip(policy, now, reason, draw)
 
