@@ -161,10 +161,14 @@ ORDER BY d.id DESC LIMIT :most;
 -- What the rules of alerts ask the database; each answer is bounded, however long the backlog.
 
 -- _TRIPPED
+-- A doubt is no alert: within a moment it is found that some inputs are bad, or it is open.
 SELECT scope, name, seen, coalesce((SELECT extract(epoch FROM t.at)::float8 FROM breaker_transition t
     WHERE t.scope = b.scope AND t.name = b.name AND t.before IN ('closed', 'disabled') ORDER BY t.id DESC LIMIT 1),
     extract(epoch FROM b.updated_at)::float8) AS since, last_error
-FROM breaker b WHERE seen IN ('open', 'half_open', 'forced_open') ORDER BY scope, name LIMIT :most;
+FROM breaker b WHERE (seen IN ('open', 'forced_open') OR (seen = 'half_open' AND NOT coalesce(
+    (machine ->> 'is_doubted')::boolean AND machine ->> 'resumes_at' IS NULL
+        AND updated_at > now() - interval '10 seconds', false)))
+ORDER BY scope, name LIMIT :most;
 
 -- _DUE
 -- A few probes of the index for each queue and priority: the minimum of a whole queue would read all of it.
@@ -1150,6 +1154,28 @@ held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest
 held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
     FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM judged j WHERE t.id = j.id AND j.held_by IS NULL;
 
+-- _RELEASE_THESE
+WITH f AS (
+    SELECT id, task_type, dependencies, interrupted_in_a_row >= 5 AS alone FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL AND id = ANY(CAST(:ids AS uuid[]))
+    ORDER BY priority DESC, due_at, id LIMIT :most FOR UPDATE SKIP LOCKED
+), judged AS (
+    SELECT id, coalesce('breaker:' || (SELECT b.scope || ':' || b.name FROM breaker b WHERE b.seen IN ('open',
+        'half_open', 'forced_open')
+AND ((b.scope = 'task_type' AND b.name = f.task_type)
+    OR (b.scope = 'dependency' AND b.name = ANY(f.dependencies)))
+AND NOT (b.seen = 'half_open'
+    AND coalesce((b.machine -> 'permits' ->> f.id::text)::float8 > extract(epoch FROM now()), false))
+        ORDER BY b.scope, b.name LIMIT 1), CASE WHEN f.alone THEN 'quarantine' END) AS held_by FROM f
+), passed_on AS (
+    UPDATE task_live t SET held_reason = j.held_by FROM judged j WHERE t.id = j.id AND j.held_by IS NOT NULL
+)
+UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
+held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
+    FROM now() - t.held_at)::float8) END,
+held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
+    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM judged j WHERE t.id = j.id AND j.held_by IS NULL;
+
 -- _PROBES
 WITH living AS (
     SELECT unnest(queues) AS queue FROM worker
@@ -1262,6 +1288,85 @@ SELECT count(*) FILTER (WHERE place = 'waiting') AS waiting,
     count(*) FILTER (WHERE place = 'sent' AND state = 'queued') AS sent,
     count(*) FILTER (WHERE state = 'running') AS running
 FROM task_live WHERE queue = :queue;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/queues/probing.py
+-- Which of the tasks that the breaker of a task type holds are tried: those least like the ones that failed.
+
+-- _PROBES
+-- One of each caller and its tags before a second of any.
+WITH living AS (SELECT unnest(queues) AS queue FROM worker
+    WHERE last_seen_at > now() - CAST(:dead_seconds AS float8) * interval '1 second'),
+accused AS MATERIALIZED (
+    SELECT caller, tags FROM task_live WHERE id = ANY(CAST(:accused AS uuid[]))
+    UNION ALL SELECT caller, tags FROM task WHERE id = ANY(CAST(:accused AS uuid[]))
+        AND id BETWEEN CAST(:low AS uuid) AND CAST(:high AS uuid)
+), common AS MATERIALIZED (
+    SELECT key, value FROM accused CROSS JOIN LATERAL (SELECT key, value FROM jsonb_each_text(accused.tags)
+        UNION ALL SELECT ' caller', accused.caller) AS tells
+    GROUP BY key, value HAVING 2 * count(*) >= (SELECT count(*) FROM accused)
+), looked_at AS (
+    (SELECT id, task_type, dependencies, priority, due_at, attempt > interruptions AS has_failed, caller, tags
+        FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
+        AND NOT id = ANY(CAST(:have AS uuid[]))
+        AND NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused))
+        AND (queue = ANY(ARRAY(SELECT queue FROM living)) OR NOT EXISTS (SELECT FROM living)) ORDER BY priority DESC,
+            due_at, id LIMIT 500)
+    UNION
+    (SELECT id, task_type, dependencies, priority, due_at, attempt > interruptions AS has_failed, caller, tags
+        FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
+        AND NOT id = ANY(CAST(:have AS uuid[]))
+        AND NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused))
+        AND (queue = ANY(ARRAY(SELECT queue FROM living)) OR NOT EXISTS (SELECT FROM living)) ORDER BY priority,
+            due_at DESC, id DESC LIMIT 500)
+), f AS (
+    SELECT looked_at.*, (SELECT count(*) FROM (SELECT key, value FROM jsonb_each_text(looked_at.tags)
+        UNION ALL SELECT ' caller', looked_at.caller) AS tells
+        JOIN common USING (key, value)) AS shared FROM looked_at
+)
+SELECT f.id FROM f WHERE (NOT has_failed OR :any_may)
+    AND (NOT :only_others OR shared < (SELECT count(*) FROM common))
+    AND NOT EXISTS (SELECT FROM breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
+AND ((b.scope = 'task_type' AND b.name = f.task_type)
+    OR (b.scope = 'dependency' AND b.name = ANY(f.dependencies)))
+AND NOT (b.seen = 'half_open'
+    AND coalesce((b.machine -> 'permits' ->> f.id::text)::float8 > extract(epoch FROM now()), false))
+        AND b.seen <> 'half_open'
+        AND (b.scope, b.name) <> (CAST(:scope AS text), CAST(:name AS text)))
+ORDER BY has_failed, shared,
+    row_number() OVER (PARTITION BY has_failed, caller, tags ORDER BY priority DESC, due_at, id),
+    priority DESC, due_at, id
+LIMIT :most;
+
+-- _OTHERS
+WITH
+accused AS MATERIALIZED (
+    SELECT caller, tags FROM task_live WHERE id = ANY(CAST(:accused AS uuid[]))
+    UNION ALL SELECT caller, tags FROM task WHERE id = ANY(CAST(:accused AS uuid[]))
+        AND id BETWEEN CAST(:low AS uuid) AND CAST(:high AS uuid)
+), common AS MATERIALIZED (
+    SELECT key, value FROM accused CROSS JOIN LATERAL (SELECT key, value FROM jsonb_each_text(accused.tags)
+        UNION ALL SELECT ' caller', accused.caller) AS tells
+    GROUP BY key, value HAVING 2 * count(*) >= (SELECT count(*) FROM accused)
+), looked_at AS (
+    (SELECT id, task_type, dependencies, priority, due_at, attempt > interruptions AS has_failed, caller, tags
+        FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL ORDER BY priority DESC, due_at, id
+        LIMIT 500)
+    UNION
+    (SELECT id, task_type, dependencies, priority, due_at, attempt > interruptions AS has_failed, caller, tags
+        FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL ORDER BY priority, due_at DESC,
+        id DESC LIMIT 500)
+), f AS (
+    SELECT looked_at.*, (SELECT count(*) FROM (SELECT key, value FROM jsonb_each_text(looked_at.tags)
+        UNION ALL SELECT ' caller', looked_at.caller) AS tells
+        JOIN common USING (key, value)) AS shared FROM looked_at
+)
+SELECT id FROM f WHERE NOT has_failed AND shared < (SELECT count(*) FROM common)
+ORDER BY priority DESC, due_at, id LIMIT :most;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/queues/quarantine.py
@@ -2224,7 +2329,8 @@ ON CONFLICT (name, content_hash) DO UPDATE SET last_published_at = now();
 
 -- _OFFER
 INSERT INTO worker_catalogue (owner, content_hashes) VALUES (:owner, CAST(:content_hash AS text[]))
-ON CONFLICT (owner) DO UPDATE SET content_hashes = excluded.content_hashes, published_at = now();
+ON CONFLICT (owner) DO UPDATE SET content_hashes = excluded.content_hashes, published_at = now()
+RETURNING xmax = 0 AS is_new;
 
 -- _FORGET_OFFERS
 DELETE FROM worker_catalogue c WHERE published_at < now() - interval '1 day'

@@ -9,11 +9,24 @@ from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_contract.breaker_run import Run
 
 PASSES, BLOCKS, PROBES = "-", "!", "?"
 """Marks: every task passes; none does; only those that have a permit."""
 DEFAULT_FIELD = "default"
 """The field of ``keys.BREAKERS`` whose entry holds the default policy. Every other one is ``<scope>:<name>``."""
+
+
+class RunBody(TypedDict):
+    """A ``Run``: of different tasks, each at its first attempt."""
+
+    many: int
+    few: int
+    seconds: float
+    age: float
+
+
+_NO_RUN = RunBody(many=0, few=0, seconds=0.0, age=0.0)
 
 
 class EntryBody(TypedDict):
@@ -26,11 +39,13 @@ class EntryBody(TypedDict):
     permits: Mapping[str, float]
     """Who may pass while it is half open, each the id of a task, and until when."""
     threshold: int
-    """Failures in a row that open it; 0: none do."""
+    """Failures in a row that open it; 0: none do. Of a task type only for workers that do not know of ``run``."""
     wait: float
     """Seconds that it then stays open at least."""
     expected: list[str]
     ignored: list[str]
+    run: NotRequired[RunBody]
+    """Of a task type: the run of failures that opens it; ``many`` 0: none does. Of the default policy too."""
     provisional: NotRequired[str]
     """``<epoch of Redis>/<stream id>`` of the failure at which ``report.lua`` opened it: to be confirmed by who records
     that."""
@@ -44,7 +59,7 @@ def encode(mark: str, epoch: int, body: EntryBody) -> str:
 def body_of(
     policy: BreakerPolicy, state: str, retry_at: float | None, permits: Mapping[str, float], trips: int
 ) -> EntryBody:
-    """The JSON of an entry; ``trips`` counts the openings in a row so far."""
+    """The JSON of an entry; ``trips`` counts the openings in a row so far. Add ``run_body`` for a task type."""
     return {
         "state": state,
         "retry_at": retry_at,
@@ -54,6 +69,11 @@ def body_of(
         "expected": list(policy.expected_exception),
         "ignored": list(policy.ignored_exceptions),
     }
+
+
+def run_body(run: Run | None) -> RunBody:
+    """The run that opens the breaker of a task type; None: no run does."""
+    return _NO_RUN if run is None else RunBody(many=run.many, few=run.few, seconds=run.seconds, age=run.age)
 
 
 def provisional_of(entry: str) -> tuple[int, str] | None:

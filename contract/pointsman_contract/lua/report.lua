@@ -34,6 +34,23 @@ local id = redis.call('XADD', ARGV[1] .. control[1], '*', 'kind', ARGV[6], 'task
 if late == '1' or not ARGV[9] then
   return {'ok', control[1], id, late}
 end
+-- Whether this failure makes the run of a task type long enough. A task is counted once, at its first attempt.
+local function is_last_of(run, field)
+  if ARGV[4] ~= '1' then
+    return false
+  end
+  local moment = tonumber(now)
+  local failures, began, last = string.match(redis.call('HGET', KEYS[4], field) or '', '^(%d+) (%S+) (%S+)$')
+  failures, began, last = tonumber(failures), tonumber(began), tonumber(last)
+  -- A worker of the release before writes a number alone, and what is none was written by somebody else.
+  if not (failures and began and last) or moment - last > run.age then
+    failures, began = 0, moment
+  end
+  failures = failures + 1
+  redis.call('HSET', KEYS[4], field, string.format('%d %.6f %.6f', failures, began, moment))
+  return failures >= run.many or (failures >= run.few and moment - began >= run.seconds)
+end
+
 local function count(field, told, default)
   local entry = redis.call('HGET', KEYS[3], field)
   -- Without the default policy nobody has said yet what counts: the recorder decides alone.
@@ -59,7 +76,11 @@ local function count(field, told, default)
   end
   local opens = false
   if counts and (told == '' or told == epoch) then
-    if breaker.state == 'closed' and breaker.threshold > 0 then
+    local run = string.sub(field, 1, 10) == 'task_type:' and breaker.run
+    if run then
+      -- A probe of a task type decides nothing alone.
+      opens = breaker.state == 'closed' and run.many > 0 and is_last_of(run, field)
+    elseif breaker.state == 'closed' and breaker.threshold > 0 then
       opens = redis.call('HINCRBY', KEYS[4], field, 1) >= breaker.threshold
     elseif mark == '?' then
       opens = breaker.permits[ARGV[3]] ~= nil

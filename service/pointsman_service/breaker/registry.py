@@ -4,14 +4,16 @@ Who only reads sees a breaker as of now: what time alone changed is applied befo
 """
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pointsman_contract.breaker_policy import BreakerPolicy
-from pointsman_service.breaker.breaker import BreakerState, Kind, Outcome, Step, Transition
+from pointsman_contract.dependencies import TASK_TYPE
+from pointsman_service.breaker.breaker import Breaker, BreakerState, Kind, Outcome, Step, Transition
 from pointsman_service.breaker.entry import Entry
+from pointsman_service.breaker.of_task_type import TaskTypeBreaker
 from pointsman_service.errors import TooManyBreakers
 from pointsman_service.settings import Settings
 from pointsman_service.store import clock
@@ -39,8 +41,8 @@ Condition = Callable[[Entry], None]
 """Raises where the policy is not as whoever changes it believes."""
 Transaction = Callable[[], AbstractAsyncContextManager[Connection]]
 """Opens the transaction in which something is changed."""
-Choose = Callable[[Connection, int, Sequence[str]], Awaitable[list[str]]]
-"""Names at most so many tasks that shall be probes, without those that have a permit already."""
+Choose = Callable[[Connection, Entry, int], Awaitable[list[str]]]
+"""Names at most so many tasks that shall be probes of this breaker, without those that have a permit already."""
 
 
 class Registry:
@@ -130,9 +132,14 @@ class Registry:
         return entry, counting
 
     async def count(
-        self, connection: Connection, calls: Sequence[Called], draw: Callable[[], float] = random.random
+        self,
+        connection: Connection,
+        calls: Sequence[Called],
+        offered: Collection[str] = (),
+        draw: Callable[[], float] = random.random,
     ) -> None:
-        """Count what attempts came to, in order; in a transaction that does nothing more afterwards.
+        """Count what attempts came to, in order; in a transaction that does nothing more afterwards. ``offered``: task
+        types of a worker that was started.
 
         Successes of breakers that have nothing to forget cost one read. Past the limit of breakers what unknown ones
         would be told is dropped.
@@ -140,10 +147,13 @@ class Registry:
         by_key: dict[Key, list[Called]] = {}
         for called in calls:
             by_key.setdefault(called.key, []).append(called)
-        if not by_key:
+        renewed = {(TASK_TYPE, name) for name in offered}
+        asked = sorted(by_key.keys() | renewed)
+        if not asked:
             return
-        found = await breakers.find(connection, sorted(by_key))
-        told = [key for key in sorted(by_key) if self._may_change(found.get(key), by_key[key])]
+        found = await breakers.find(connection, asked)
+        renewed &= found.keys()
+        told = [key for key in asked if key in renewed or self._may_change(found.get(key), by_key.get(key, ()))]
         if not told:
             return
         unknown = [key for key in told if key not in found]
@@ -155,9 +165,14 @@ class Registry:
         changed: list[BreakerRow] = []
         for key, row in (await breakers.lock(connection, told)).items():
             before = entry = self._entry(row)
-            for called in by_key[key]:
+            for called in by_key.get(key, ()):
                 step = entry.breaker.record(called.outcome, entry.policy, called.at, draw)
                 entry = entry.after(step, called.outcome, called.task, called.at)
+                transitions += [entry.line(one) for one in step.transitions]
+                _log(entry, step.transitions)
+            if key in renewed and isinstance(entry.breaker, TaskTypeBreaker):
+                step = entry.breaker.meets_new_worker(await clock.now(connection))
+                entry = replace(entry, breaker=step.breaker)
                 transitions += [entry.line(one) for one in step.transitions]
                 _log(entry, step.transitions)
             if entry.breaker != before.breaker:
@@ -166,16 +181,21 @@ class Registry:
         await breakers.keep_transitions(connection, transitions)
 
     async def lease_probes(self, key: Key, choose: Choose) -> Entry:
-        """Lease what permits a half-open breaker has free to tasks, each named by its task. The breaker afterwards."""
+        """Lease what permits a half-open breaker has free to tasks, each named by its task; that of a task type may be
+        open, and half opens for tasks that have not failed. The breaker afterwards.
+        """
         async with self._store.transaction() as connection:
             entry, now = await self._locked(connection, key)
-            ticked = entry.breaker.tick(now)
-            breaker = ticked.breaker
+            breaker, made = entry.breaker.tick(now)
             free = entry.policy.half_open_permits - len(breaker.permits)
-            if breaker.seen is BreakerState.HALF_OPEN and free > 0:
-                for task in await choose(connection, free, tuple(breaker.permits)):
+            if free > 0 and _may_be_probed(breaker, entry.policy):
+                chosen = await choose(connection, replace(entry, breaker=breaker), free)
+                if chosen and isinstance(breaker, TaskTypeBreaker) and breaker.seen is BreakerState.OPEN:
+                    step = breaker.doubt(now)
+                    breaker, made = step.breaker, made + step.transitions
+                for task in chosen:
                     breaker = breaker.lease(task, entry.policy, now)[0].breaker
-            return await self._apply(connection, entry, Step(breaker, ticked.transitions))
+            return await self._apply(connection, entry, Step(breaker, made))
 
     async def lease(self, key: Key, permit: str, transaction: Transaction | None = None) -> tuple[Entry, bool]:
         """Ask for one call: the breaker, and whether the call may be made. ``permit`` names it while half open."""
@@ -293,6 +313,12 @@ class Registry:
 
     def _entry(self, row: BreakerRow) -> Entry:
         return Entry.of_row(row, self._default)
+
+
+def _may_be_probed(breaker: Breaker, policy: BreakerPolicy) -> bool:
+    if isinstance(breaker, TaskTypeBreaker) and breaker.may_doubt(policy):
+        return True
+    return breaker.seen is BreakerState.HALF_OPEN
 
 
 def _log(entry: Entry, transitions: Sequence[Transition]) -> None:

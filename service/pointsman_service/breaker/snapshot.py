@@ -17,9 +17,12 @@ from pointsman_contract.breaker_entry import (
     encode,
     epoch_of,
     provisional_of,
+    run_body,
 )
+from pointsman_contract.breaker_run import run_that_opens
 from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.breaker.entry import Entry
+from pointsman_service.breaker.of_task_type import TaskTypeBreaker
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.redis import RedisServer, Word
 from pointsman_service.settings import Settings
@@ -66,8 +69,10 @@ class Snapshot:
         self._waits = {entry: self._waits.get(entry, now) for entry in provisional.items()}
         entries = await self._registry.unusual()
         wanted = {_field(entry).encode(): entry_of(entry).encode() for entry in entries}
-        default = encode(PASSES, 0, body_of(self._registry.default_policy, "closed", None, {}, 0))
-        wanted[DEFAULT_FIELD.encode()] = default.encode()
+        default = body_of(self._registry.default_policy, "closed", None, {}, 0)
+        # Breakers of task types that have no entry are judged by it too.
+        default["run"] = run_body(run_that_opens(self._registry.default_policy))
+        wanted[DEFAULT_FIELD.encode()] = encode(PASSES, 0, default).encode()
         words: list[Word] = []
         for field in sorted(seen.keys() | wanted.keys()):
             before, after = seen.get(field, b""), wanted.get(field, b"")
@@ -84,6 +89,8 @@ def entry_of(entry: Entry) -> str:
     breaker = entry.breaker
     permits = breaker.permits if breaker.seen is BreakerState.HALF_OPEN else {}
     body = body_of(entry.policy, str(breaker.seen), breaker.lets_through_at, permits, breaker.trips)
+    if isinstance(breaker, TaskTypeBreaker):
+        body["run"] = run_body(breaker.run_that_opens(entry.policy))
     return encode(_MARKS[breaker.seen], breaker.epoch, body)
 
 

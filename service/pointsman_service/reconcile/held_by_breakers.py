@@ -3,6 +3,9 @@
 Level-triggered: a task is let go because it is held by a breaker that holds nobody, however that came. A half-open
 breaker leases its permits to the most urgent of them; Redis knows of a permit before the task that has it is sent. On
 closing the rest follows at a ramp. Task types that fail fast end instead.
+
+That of a task type tries tasks that have not failed, those that are least like the ones that did, and when it closes
+because only some inputs are bad, tasks unlike these go on at once.
 """
 
 import time
@@ -14,6 +17,7 @@ from pointsman_contract.errors import ErrorType
 from pointsman_contract.states import TaskState
 from pointsman_service.breaker.breaker import BreakerState, Step
 from pointsman_service.breaker.entry import Entry
+from pointsman_service.breaker.of_task_type import TaskTypeBreaker
 from pointsman_service.breaker.registry import Choose, Registry
 from pointsman_service.breaker.snapshot import Snapshot
 from pointsman_service.claims.closing import Closer
@@ -23,7 +27,7 @@ from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import clock
 from pointsman_service.store.breakers.breakers import Key
-from pointsman_service.store.queues import holding
+from pointsman_service.store.queues import holding, probing
 from pointsman_service.store.store import Connection, Store
 from pointsman_service.store.streams import epochs
 from pointsman_service.store.tasks.ending import end_unstarted
@@ -67,9 +71,8 @@ class HoldingSweep:
         if not holders:
             return False
         holding_now = await self._registry.find_all(holders)
-        probing = [entry for entry in holding_now.values() if entry.breaker.seen is BreakerState.HALF_OPEN]
-        holding_now |= await self._probe(probing)
-        await self._fail_fast([entry for entry in holding_now.values() if entry.breaker.seen not in _PASSING])
+        holding_now |= await self._probe([entry for entry in holding_now.values() if await self._may_be_probed(entry)])
+        await self._fail_fast([entry for entry in holding_now.values() if _is_sure(entry)])
         for key in holders:
             entry = holding_now.get(key)
             if entry is None or entry.breaker.seen in _PASSING:
@@ -79,6 +82,11 @@ class HoldingSweep:
         return False
 
     async def _let_go(self, key: Key, entry: Entry | None) -> None:
+        if entry is not None and isinstance(entry.breaker, TaskTypeBreaker) and entry.breaker.is_mistaken:
+            async with self._store.statement() as connection:
+                others = await probing.release_others(connection, key, _tasks(entry.breaker.accused), _TASKS_A_PASS)
+            if others:
+                log.info("tasks unlike those that failed are held no longer", breaker=":".join(key), tasks=others)
         now = time.monotonic()
         ramp = self._ramps.setdefault(key, Ramp(now))
         policy = self._registry.default_policy if entry is None else entry.policy
@@ -103,12 +111,20 @@ class HoldingSweep:
                 log.info("probes of a circuit breaker are sent", breaker=":".join(key), tasks=len(sent))
         return leased
 
+    async def _may_be_probed(self, entry: Entry) -> bool:
+        breaker = entry.breaker
+        if not isinstance(breaker, TaskTypeBreaker) or not breaker.may_doubt(entry.policy):
+            return breaker.seen is BreakerState.HALF_OPEN
+        # It is open: without anybody to try there is nothing to lock its row for.
+        async with self._store.statement() as connection:
+            return bool(await _chooser(self._dead_seconds)(connection, entry, 1))
+
     async def _lease(self, entry: Entry) -> Entry:
         if len(entry.breaker.permits) >= entry.policy.half_open_permits:
             return entry
         async with self._store.statement() as connection:
             await holding.pass_on(connection, entry.key)
-        return await self._registry.lease_probes(entry.key, _chooser(entry.key, self._dead_seconds))
+        return await self._registry.lease_probes(entry.key, _chooser(self._dead_seconds))
 
     async def _renew(self) -> None:
         """A permit lasts while its task runs, however long that takes: what comes of it must count."""
@@ -154,11 +170,25 @@ class HoldingSweep:
         return self._fail_fast_types
 
 
-def _chooser(key: Key, dead_seconds: float) -> Choose:
-    async def choose(connection: Connection, most: int, have: Sequence[str]) -> list[str]:
-        return await holding.choose_probes(connection, key, most, _tasks(have), dead_seconds)
+def _chooser(dead_seconds: float) -> Choose:
+    async def choose(connection: Connection, entry: Entry, most: int) -> list[str]:
+        breaker = entry.breaker
+        have = _tasks(tuple(breaker.permits))
+        if not isinstance(breaker, TaskTypeBreaker):
+            return await holding.choose_probes(connection, entry.key, most, have, dead_seconds)
+        wanted = probing.Wanted(
+            _tasks(breaker.accused), any_may=breaker.takes_any, only_others=breaker.wants_others(entry.policy)
+        )
+        return await probing.choose_probes(connection, entry.key, most, have, dead_seconds, wanted)
 
     return choose
+
+
+def _is_sure(entry: Entry) -> bool:
+    """Whether it holds tasks for more than a doubt: then those end that are not to be held."""
+    if isinstance(entry.breaker, TaskTypeBreaker) and entry.breaker.is_first_doubt:
+        return False
+    return entry.breaker.seen not in _PASSING
 
 
 def _renewal(permits: Sequence[str]) -> Callable[[Entry, float], Step]:

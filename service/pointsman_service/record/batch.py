@@ -206,9 +206,8 @@ async def record(
     breakers and ``listeners`` hear of no other attempt.
     """
     await lock_tasks(connection, batch.tasks)
-    # Breakers last: they may keep others from writing the history of breakers.
-    told = (OutcomesByWorker(), *listeners, CallsOfBreakers(registry, batch.calls))
-    async with Ending(connection, told) as ending:
+    calls, offered = CallsOfBreakers(batch.calls), set[str]()
+    async with Ending(connection, (OutcomesByWorker(), *listeners, calls)) as ending:
         # Before the ends: an attempt that was killed for it has been cancelled, and did not fail.
         await cancelling.revoke(connection, list(batch.revoked.values()))
         for moved in await recording.begin(connection, batch.only_started()):
@@ -221,7 +220,10 @@ async def record(
         await recording.keep_native(connection, batch.natives)
         _count_others(ending.tallies, batch)
         for owner in sorted(batch.offers):
-            await catalogue.publish(connection, owner, batch.offers[owner])
+            if await catalogue.publish(connection, owner, batch.offers[owner]):
+                offered |= {spec.name for spec in batch.offers[owner]}
+    # Breakers last: they may keep others from writing the history of breakers.
+    await registry.count(connection, calls.told, offered)
 
 
 async def _end(ending: Ending, batch: Batch) -> None:

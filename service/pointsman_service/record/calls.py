@@ -7,7 +7,7 @@ from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE, folded_key, k
 from pointsman_contract.events import EventKind, OutcomeBody
 from pointsman_service.breaker.breaker import Kind, Outcome
 from pointsman_service.breaker.last_error import Said
-from pointsman_service.breaker.registry import Called, Registry
+from pointsman_service.breaker.registry import Called
 from pointsman_service.record.events import Event
 from pointsman_service.store.listeners import Ends
 from pointsman_service.store.store import Connection
@@ -43,20 +43,20 @@ def calls_of(event: Event, body: OutcomeBody) -> Iterator[Called]:
             run_seconds=body["run_seconds"],
             error=names if kind is Kind.FAILURE else (),
             said=said if kind is Kind.FAILURE else None,
+            is_first=event.attempt == 1,
         )
         yield Called(event.task, key, outcome, event.at.timestamp())
 
 
 class CallsOfBreakers:
-    """Tells circuit breakers what a batch says of them, by task: of those whose attempt ended in it."""
+    """Gathers what a batch says of circuit breakers, by task: of those whose attempt ended in it."""
 
-    def __init__(self, registry: Registry, calls: Mapping[str, Sequence[Called]]) -> None:
-        self._registry = registry
+    def __init__(self, calls: Mapping[str, Sequence[Called]]) -> None:
         self._calls = calls
+        self.told: list[Called] = []
 
-    async def ended(self, connection: Connection, ends: Ends) -> None:
+    async def ended(self, connection: Connection, ends: Ends) -> None:  # noqa: ARG002 - as every listener
         """An attempt that met an open breaker says nothing of any."""
         ended = {one.moved.id for one in (*ends.tasks, *ends.retried)}
         ended |= {one.moved.id for one in ends.interrupted if one.end.breaker is None}
-        told = [called for task, calls in self._calls.items() if task in ended for called in calls]
-        await self._registry.count(connection, told)
+        self.told += [called for task, calls in self._calls.items() if task in ended for called in calls]

@@ -14,11 +14,12 @@ from pointsman.task_type.dependencies import verdict_of
 from pointsman_contract import keys
 from pointsman_contract.breaker_entry import BLOCKS, epoch_of
 from pointsman_contract.breaker_policy import BreakerPolicy
-from pointsman_contract.dependencies import DEPENDENCY
+from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE
 from pointsman_contract.event_text import outcome_text, started_text
 from pointsman_contract.events import Ending, EventKind, OutcomeBody
 from pointsman_service.breaker.breaker import Breaker, BreakerState, Override
 from pointsman_service.breaker.entry import Entry
+from pointsman_service.breaker.of_task_type import TaskTypeBreaker
 from pointsman_service.breaker.registry import Called, Registry
 from pointsman_service.breaker.snapshot import Snapshot
 from pointsman_service.record.calls import calls_of
@@ -45,6 +46,8 @@ class Attempt:
     answered: tuple[str, ...] = ()
     epoch: int | None = 0
     """Of this breaker, as the gate told it."""
+    number: int = 1
+    """Of the attempts of its task."""
     is_probe: bool = False
     is_late: bool = False
     is_interrupted: bool = False
@@ -57,6 +60,7 @@ class Case:
     opens: bool
     policy: BreakerPolicy = TWICE
     before: Breaker = field(default_factory=Breaker)
+    """A ``TaskTypeBreaker``: of a task type, otherwise of a dependency."""
 
 
 SUCCESS = Attempt()
@@ -67,6 +71,10 @@ OF_ANOTHER = Attempt(OSError(), OTHER)
 ANSWER = Attempt(ValueError(), None, (THIS,))
 HALF_OPEN = Breaker(BreakerState.HALF_OPEN, 2)
 PROBE = replace(FAILURE, epoch=2, is_probe=True)
+AGAIN = replace(FAILURE, number=2)
+OF_TYPE = TaskTypeBreaker()
+DOUBTED = TaskTypeBreaker(BreakerState.HALF_OPEN, 2, is_doubted=True, doubted_until=1e10)
+PATIENT = TaskTypeBreaker(epoch=3, patience=2, mistaken_at=1e10, closed_at=1e10)
 
 CASES: Mapping[str, Case] = {
     "one failure": Case([FAILURE], opens=False),
@@ -107,6 +115,22 @@ CASES: Mapping[str, Case] = {
     "failures while it is forced open": Case(
         [replace(FAILURE, epoch=4)] * 3, opens=False, before=Breaker(epoch=4, override=SHUT)
     ),
+    "a run of tasks of a type": Case([FAILURE] * 3, opens=True, before=OF_TYPE),
+    "too few tasks of a type": Case([FAILURE] * 2, opens=False, before=OF_TYPE),
+    "one task of a type, again and again": Case([FAILURE, *[AGAIN] * 5], opens=False, before=OF_TYPE),
+    "another attempt between tasks of a type": Case([FAILURE, AGAIN, FAILURE, FAILURE], opens=True, before=OF_TYPE),
+    "a late success between tasks of a type": Case(
+        [FAILURE, FAILURE, replace(SUCCESS, number=3), FAILURE, FAILURE], opens=False, before=OF_TYPE
+    ),
+    "tasks of a type that fail by what is ignored": Case([IGNORED] * 5, opens=False, before=OF_TYPE),
+    "tasks of a type, and only rates count": Case([FAILURE] * 5, opens=False, policy=RATES, before=OF_TYPE),
+    "tasks of a type of an older epoch": Case(
+        [replace(FAILURE, epoch=2)] * 5, opens=False, before=TaskTypeBreaker(epoch=3)
+    ),
+    "a run that was long enough once": Case([replace(FAILURE, epoch=3)] * 3, opens=False, before=PATIENT),
+    "a run that is long enough the next time": Case([replace(FAILURE, epoch=3)] * 7, opens=True, before=PATIENT),
+    "a probe of a type fails in doubt": Case([PROBE], opens=False, before=DOUBTED),
+    "who has no permit fails in doubt": Case([replace(PROBE, is_probe=False)] * 5, opens=False, before=DOUBTED),
 }
 
 
@@ -134,7 +158,8 @@ class Told:
                 await self._report(number, attempt)
 
     def key(self, number: int) -> tuple[str, str]:
-        return DEPENDENCY, f"case{number}"
+        of_type = isinstance(list(CASES.values())[number].before, TaskTypeBreaker)
+        return TASK_TYPE if of_type else DEPENDENCY, f"case{number}"
 
     async def at_once(self) -> dict[str, bool]:
         """Whether a breaker was opened, by Redis."""
@@ -158,7 +183,7 @@ class Told:
             await self._registry.count(connection, calls)
         found = await self._registry.find_all([self.key(number) for number in range(len(CASES))])
         return {
-            name: found[self.key(number)].breaker.state is BreakerState.OPEN
+            name: found[self.key(number)].breaker.state is not BreakerState.CLOSED
             and found[self.key(number)].breaker.epoch > case.before.epoch
             for number, (name, case) in enumerate(CASES.items())
         }
@@ -177,7 +202,9 @@ class Told:
         if attempt.answered:
             ending["answered"] = [names[one] for one in attempt.answered]
         if attempt.is_late:
-            await self._spine.server.command("HSET", keys.claim(task), "state", "released", "attempt", 1, "token", "")
+            await self._spine.server.command(
+                "HSET", keys.claim(task), "state", "released", "attempt", attempt.number, "token", ""
+            )
         seconds, _ = await self._spine.server.command("TIME")
         body = outcome_text(started_text("noop", "maintenance", "w@h", 1), float(seconds), 0.1, ending)
         kind = EventKind.SUCCEEDED if attempt.error is None else EventKind.FAILED
@@ -185,7 +212,7 @@ class Told:
             "report",
             [keys.CONTROL, keys.claim(task), keys.BREAKERS, keys.BREAKER_FAILURES],
             [keys.EVENTS_PREFIX],
-            [task, 1, token, kind, body, keys.CLAIM_SECONDS, *verdict_of(ending)],
+            [task, attempt.number, token, kind, body, keys.CLAIM_SECONDS, *verdict_of(ending)],
         )
         assert (answer[0], answer[3]) == (b"ok", b"1" if attempt.is_late else b"0")
 

@@ -6,7 +6,7 @@ stored, the sweep ``holding`` for tasks that wait in Postgres, and the API for a
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -19,6 +19,7 @@ from pointsman_contract.breaker_policy import BreakerPolicy
 from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE, breakers_of
 from pointsman_service.breaker.breaker import Breaker, BreakerState, Override
 from pointsman_service.breaker.entry import Entry
+from pointsman_service.breaker.of_task_type import TaskTypeBreaker
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.breaker.snapshot import Snapshot
 from pointsman_service.breaker.view import BreakerView
@@ -53,6 +54,20 @@ def half_open(*permits: str, until: float = 0.0) -> Breaker:
     return Breaker(BreakerState.HALF_OPEN, 2, permits=dict.fromkeys(permits, until))
 
 
+def of_scope(key: tuple[str, str], breaker: Breaker) -> Breaker:
+    """The machine that the breaker of a task type has."""
+    if key[0] != TASK_TYPE or isinstance(breaker, TaskTypeBreaker):
+        return breaker
+    return TaskTypeBreaker(**{one.name: getattr(breaker, one.name) for one in fields(breaker)})
+
+
+def doubted(*permits: str, until: float = 0.0, resumes_at: float | None = None) -> Breaker:
+    return TaskTypeBreaker(
+        BreakerState.HALF_OPEN, 2, permits=dict.fromkeys(permits, until), is_doubted=True, doubted_until=1e10,
+        resumes_at=resumes_at, accused=(str(uuid4()),),
+    )  # fmt: skip
+
+
 def opened(retry_at: float) -> Breaker:
     return Breaker(BreakerState.OPEN, 1, opened_at=1.0, retry_at=retry_at)
 
@@ -78,7 +93,19 @@ SITUATIONS: Mapping[str, Situation] = {
         lambda _, now: by_hand(BreakerState.DISABLED, opened(now + 60), now - 60), True, True
     ),
 }
-ASKING_LEASES = {"half open", "half open, the permit ran out", "open, and its wait is over"}
+OF_TASK_TYPES: Mapping[str, Situation] = {
+    "in doubt": Situation(lambda _, __: doubted(), True, True),
+    "in doubt, with the permit": Situation(lambda task, now: doubted(task, until=now + 60), False, True),
+    "in doubt before its wait was over": Situation(
+        lambda task, now: doubted(task, until=now + 60, resumes_at=now + 90), False, True
+    ),
+    "some inputs were bad": Situation(
+        lambda _, now: TaskTypeBreaker(epoch=3, patience=2, mistaken_at=now, closed_at=now), False, False
+    ),
+}
+"""What only the breaker of a task type can be."""
+EVERY = {**SITUATIONS, **OF_TASK_TYPES}
+ASKING_LEASES = {"half open", "half open, the permit ran out", "open, and its wait is over", "in doubt"}
 """Who asks here gets a permit by asking."""
 PAIRS = [
     ("closed", "open"),
@@ -88,6 +115,9 @@ PAIRS = [
     ("half open, with the permit", "open"),
     ("half open", "half open, with the permit"),
     ("disabled", "half open"),
+    ("in doubt, with the permit", "open"),
+    ("in doubt, with the permit", "half open, with the permit"),
+    ("some inputs were bad", "open"),
 ]
 
 
@@ -120,7 +150,7 @@ class Case:
         """By the table."""
         holders = set()
         for key, name in self.situations.items():
-            situation = SITUATIONS[name]
+            situation = EVERY[name]
             if situation.holds_its_probe if task == self.probe else situation.holds_others:
                 holders.add(":".join(key))
         return holders
@@ -131,7 +161,7 @@ class Case:
 
 def all_cases() -> list[Case]:
     pairs: list[tuple[str | None, str | None]] = [(None, None), *PAIRS]
-    pairs += [(name, None) for name in SITUATIONS] + [(None, name) for name in SITUATIONS]
+    pairs += [(name, None) for name in (*SITUATIONS, *OF_TASK_TYPES)] + [(None, name) for name in SITUATIONS]
     return [
         Case(number, of_type, of_dependency, str(uuid_utils.uuid7()), str(uuid_utils.uuid7()))
         for number, (of_type, of_dependency) in enumerate(pairs)
@@ -146,7 +176,7 @@ async def cases(spine: Spine) -> list[Case]:
     async with spine.store.transaction() as connection:
         now = await clock.now(connection)
         entries = [
-            Entry(key, SITUATIONS[name].make(case.probe, now), POLICY, has_own_policy=True, policy_version=1)
+            Entry(key, of_scope(key, EVERY[name].make(case.probe, now)), POLICY, True, 1)
             for case in found
             for key, name in case.situations.items()
         ]
@@ -239,6 +269,6 @@ async def test_call_of_another_service_is_held_as_the_table_says(spine: Spine, c
                 continue
             for task in (case.probe, case.other):
                 _, granted = await registry.lease(key, task)
-                situation = SITUATIONS[name]
+                situation = EVERY[name]
                 holds = situation.holds_its_probe if task == case.probe else situation.holds_others
                 assert granted is not holds, f"{name}: {task == case.probe}"

@@ -298,7 +298,7 @@ async def test_a_probe_is_found_behind_any_number_that_another_breaker_holds_too
     spine: Spine, holding: Holding
 ) -> None:
     await hold(spine, holding)
-    await holding.open("task_type", "echo")
+    await holding.force("task_type", "echo", BreakerState.FORCED_OPEN)
     await spine.run(
         "INSERT INTO task_live (id, state, place, task_type, queue, priority, sla_seconds, timeout_seconds, due_at,"
         " caller, args, kwargs, dependencies, held_reason, held_at) SELECT gen_random_uuid(), 'held', 'held', 'echo',"

@@ -56,11 +56,15 @@ class StartsRow:
     missed: tuple[float, ...]
 
 
+# A doubt is no alert: within a moment it is found that some inputs are bad, or it is open.
 _TRIPPED = text("""
     SELECT scope, name, seen, coalesce((SELECT extract(epoch FROM t.at)::float8 FROM breaker_transition t
         WHERE t.scope = b.scope AND t.name = b.name AND t.before IN ('closed', 'disabled') ORDER BY t.id DESC LIMIT 1),
         extract(epoch FROM b.updated_at)::float8) AS since, last_error
-    FROM breaker b WHERE seen IN ('open', 'half_open', 'forced_open') ORDER BY scope, name LIMIT :most
+    FROM breaker b WHERE (seen IN ('open', 'forced_open') OR (seen = 'half_open' AND NOT coalesce(
+        (machine ->> 'is_doubted')::boolean AND machine ->> 'resumes_at' IS NULL
+            AND updated_at > now() - interval '10 seconds', false)))
+    ORDER BY scope, name LIMIT :most
 """)
 # The time that a task was held is nobody's wait for a worker.
 _WAITS_SINCE = "min(t.due_at + t.held_wait_seconds * interval '1 second')"

@@ -39,12 +39,12 @@ LET_GO = f"""state = 'queued', place = 'waiting', held_reason = NULL, held_at = 
 """SQL: what changes in a row ``t`` when its task is held no longer, and waits to be sent."""
 
 # One that is half open lets its probes pass, for as long as their permits last.
-_IN_THE_WAY = """breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
+IN_THE_WAY = """breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
     AND ((b.scope = 'task_type' AND b.name = f.task_type)
         OR (b.scope = 'dependency' AND b.name = ANY(f.dependencies)))
     AND NOT (b.seen = 'half_open'
         AND coalesce((b.machine -> 'permits' ->> f.id::text)::float8 > extract(epoch FROM now()), false))"""
-BLOCKED_BY = f"(SELECT b.scope || ':' || b.name FROM {_IN_THE_WAY} ORDER BY b.scope, b.name LIMIT 1)"
+BLOCKED_BY = f"(SELECT b.scope || ':' || b.name FROM {IN_THE_WAY} ORDER BY b.scope, b.name LIMIT 1)"
 """SQL: ``<scope>:<name>`` of a circuit breaker that keeps a row ``f`` of ``task_live`` from being sent, or NULL."""
 
 # Skips from one reason to the next in the index, however many tasks each has.
@@ -59,10 +59,10 @@ _REASONS = text("""
     SELECT held_reason FROM reasons WHERE held_reason IS NOT NULL
 """)
 
-_RELEASE = text(f"""
+_LETTING_GO = f"""
     WITH f AS (
         SELECT id, task_type, dependencies, interrupted_in_a_row >= {MOST_IN_A_ROW} AS alone FROM task_live
-        WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
+        WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL{{among}}
         ORDER BY priority DESC, due_at, id LIMIT :most FOR UPDATE SKIP LOCKED
     ), judged AS (
         SELECT id, coalesce('{BY_BREAKER}' || {BLOCKED_BY}, CASE WHEN f.alone THEN '{QUARANTINE}' END) AS held_by FROM f
@@ -70,7 +70,9 @@ _RELEASE = text(f"""
         UPDATE task_live t SET held_reason = j.held_by FROM judged j WHERE t.id = j.id AND j.held_by IS NOT NULL
     )
     UPDATE task_live t SET {LET_GO} FROM judged j WHERE t.id = j.id AND j.held_by IS NULL
-""")
+"""
+_RELEASE = text(_LETTING_GO.format(among=""))
+_RELEASE_THESE = text(_LETTING_GO.format(among=" AND id = ANY(CAST(:ids AS uuid[]))"))
 
 # Without those that an open breaker holds as well, and those of a queue that is paused or that none of the living
 # workers serves: their permits would lapse. One that is half open gets its turn.
@@ -89,7 +91,7 @@ _PROBES = text(f"""
         ORDER BY priority DESC, due_at, id LIMIT {_LOOKED_AT}
     ) AS f
     WHERE NOT EXISTS (
-        SELECT FROM {_IN_THE_WAY} AND b.seen <> 'half_open'
+        SELECT FROM {IN_THE_WAY} AND b.seen <> 'half_open'
             AND (b.scope, b.name) <> (CAST(:scope AS text), CAST(:name AS text)))
     ORDER BY priority DESC, due_at, id LIMIT :most
 """)
@@ -101,7 +103,7 @@ _PASS_ON = text(f"""
         WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
         ORDER BY priority DESC, due_at, id LIMIT {_LOOKED_AT} FOR UPDATE SKIP LOCKED
     ), judged AS (
-        SELECT f.id, (SELECT b.scope || ':' || b.name FROM {_IN_THE_WAY} AND b.seen <> 'half_open'
+        SELECT f.id, (SELECT b.scope || ':' || b.name FROM {IN_THE_WAY} AND b.seen <> 'half_open'
             AND (b.scope, b.name) <> (CAST(:scope AS text), CAST(:name AS text))
             ORDER BY b.scope, b.name LIMIT 1) AS held_by FROM f
     )
@@ -205,6 +207,12 @@ async def release(connection: Connection, key: Key, most: int) -> int:
     go.
     """
     return (await connection.execute(_RELEASE, {"reason": reason_of(key), "most": most})).rowcount
+
+
+async def release_these(connection: Connection, key: Key, ids: Sequence[str]) -> int:
+    """``release`` of these, where the breaker still holds them."""
+    parameters = {"reason": reason_of(key), "most": len(ids), "ids": list(ids)}
+    return (await connection.execute(_RELEASE_THESE, parameters)).rowcount
 
 
 async def pass_on(connection: Connection, key: Key) -> None:

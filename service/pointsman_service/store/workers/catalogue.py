@@ -30,6 +30,7 @@ _PUBLISH = text("""
 _OFFER = text("""
     INSERT INTO worker_catalogue (owner, content_hashes) VALUES (:owner, CAST(:content_hash AS text[]))
     ON CONFLICT (owner) DO UPDATE SET content_hashes = excluded.content_hashes, published_at = now()
+    RETURNING xmax = 0 AS is_new
 """)
 
 _FORGET_OFFERS = text("""
@@ -72,8 +73,11 @@ async def fail_fast_types(connection: Connection) -> list[str]:
     return [spec.name for spec, _ in await newest(connection) if spec.fail_fast]
 
 
-async def publish(connection: Connection, owner: str, specs: Sequence[TaskTypeSpec]) -> None:
-    """Remember the task types of a worker parent that started. Those of parents gone for a day are forgotten."""
+async def publish(connection: Connection, owner: str, specs: Sequence[TaskTypeSpec]) -> bool:
+    """Remember the task types of a worker parent that started. Those of parents gone for a day are forgotten.
+
+    Returns whether nobody knew of this start.
+    """
     by_name = {spec.name: spec for spec in specs}
     columns = {
         "name": list(by_name),
@@ -81,8 +85,10 @@ async def publish(connection: Connection, owner: str, specs: Sequence[TaskTypeSp
         "spec": [spec.model_dump_json() for spec in by_name.values()],
     }
     await connection.execute(_PUBLISH, columns)
-    await connection.execute(_OFFER, {"owner": owner, "content_hash": columns["content_hash"]})
+    offered = await connection.execute(_OFFER, {"owner": owner, "content_hash": columns["content_hash"]})
+    is_new: bool = offered.scalar_one()
     await connection.execute(_FORGET_OFFERS)
+    return is_new
 
 
 async def release_held(connection: Connection, most: int) -> int:
