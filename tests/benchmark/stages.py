@@ -17,9 +17,9 @@ import uvloop
 from pydantic import SecretStr
 
 from pointsman_service.admit.submission import Submission, parse_submission
-from pointsman_service.api.body import parse_json
+from pointsman_service.api.bodies.body import parse_json
 from pointsman_service.api.parts import Parts
-from pointsman_service.api.receipt import receipt
+from pointsman_service.api.tasks.receipt import receipt
 from pointsman_service.app import Process, Role
 from pointsman_service.callers import LOCAL
 from pointsman_service.settings import Settings

@@ -1,1 +1,1 @@
-"""HTTP only: parse, call, answer. A file per resource; ``routes.register`` puts them together."""
+"""HTTP only: parse, call, answer. A room per resource; ``routes.register`` puts them together."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from pointsman_service.api.answers import example, json_response, known_parameters_only
+from pointsman_service.api.answers.answer import example, json_response, known_parameters_only
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.errors import InvalidRequest

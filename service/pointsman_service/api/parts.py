@@ -6,7 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from pointsman_service.admit.catalogue import Catalogue
-from pointsman_service.api.room import Pace, Places, Room, Turns
+from pointsman_service.api.bodies.room import Pace, Places, Room, Turns
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.broker import Broker
 from pointsman_service.callers import Caller

@@ -2,33 +2,26 @@
 
 from fastapi import FastAPI
 
-from pointsman_service.api import (
-    alert_deliveries,
-    alerts,
-    attempts,
-    breaker_calls,
-    breaker_events,
-    breakers,
-    cancel,
-    dead_letters,
-    documentation,
-    health,
-    metrics,
-    prometheus,
-    queue_actions,
-    queues,
-    replays,
-    retry,
-    set_aside,
-    submissions,
-    task_types,
-    tasks,
-    worker_actions,
-    workers,
-)
-from pointsman_service.api.documentation import add_documentation
-from pointsman_service.api.methods import HeadAsGet
+from pointsman_service.api import health, task_types
+from pointsman_service.api.alerts import deliveries
+from pointsman_service.api.alerts import routes as alerts
+from pointsman_service.api.answers.methods import HeadAsGet
+from pointsman_service.api.breakers import calls, events
+from pointsman_service.api.breakers import routes as breakers
+from pointsman_service.api.dead_letters import replays
+from pointsman_service.api.dead_letters import routes as dead_letters
+from pointsman_service.api.documentation import document as documentation
+from pointsman_service.api.documentation.document import add_documentation
+from pointsman_service.api.metrics import prometheus
+from pointsman_service.api.metrics import routes as metrics
 from pointsman_service.api.problems.answering import leave_errors
+from pointsman_service.api.queues import actions as queue_actions
+from pointsman_service.api.queues import routes as queues
+from pointsman_service.api.queues import set_aside
+from pointsman_service.api.tasks import attempts, cancel, retry, submissions
+from pointsman_service.api.tasks import routes as tasks
+from pointsman_service.api.workers import actions as worker_actions
+from pointsman_service.api.workers import routes as workers
 
 _ROUTERS = (
     submissions.router,
@@ -44,11 +37,11 @@ _ROUTERS = (
     task_types.router,
     workers.router,
     worker_actions.router,
-    breaker_events.router,
+    events.router,
     breakers.router,
-    breaker_calls.router,
+    calls.router,
     alerts.router,
-    alert_deliveries.router,
+    deliveries.router,
     metrics.router,
     health.router,
     prometheus.router,

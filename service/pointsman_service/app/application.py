@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 
 from pointsman_contract import RELEASE
-from pointsman_service.api.intake import Intake
 from pointsman_service.api.routes import register
+from pointsman_service.api.tasks.intake import Intake
 from pointsman_service.app.process import Process, Role
 from pointsman_service.front.door import Door
 from pointsman_service.settings import Settings

@@ -1,8 +1,8 @@
 """What the endpoints of one API process work with, made once."""
 
 from pointsman_service.admit.catalogue import Catalogue
+from pointsman_service.api.bodies.room import Pace, Places, Room, Turns
 from pointsman_service.api.parts import Parts
-from pointsman_service.api.room import Pace, Places, Room, Turns
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.broker import Broker
 from pointsman_service.live.transitions import TransitionStream

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from pointsman_service.api.problems.answering import ANSWER_BEGUN, answer_to
-from pointsman_service.api.submissions import BATCH_PATH
+from pointsman_service.api.tasks.submissions import BATCH_PATH
 from pointsman_service.callers import LOCAL
 from pointsman_service.errors import BodyTooLarge, CrossSite, UnknownHost
 from pointsman_service.front.names import Names, folded_origins, host_of, is_same

@@ -4,7 +4,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from pointsman_service.api.alert_view import AlertView, DeliveryList
+from pointsman_service.api.alerts.view import AlertView, DeliveryList
 from tests.integration.alert.conftest import Alerting
 from tests.peers.http import HTTPPeer, Reply
 from tests.unit.alert.words import NEW_SECRET

@@ -5,8 +5,8 @@ import httpx
 import pytest
 
 from pointsman_contract import keys
-from pointsman_service.api.worker_actions import WorkerEjection
-from pointsman_service.api.workers import WorkerView
+from pointsman_service.api.workers.actions import WorkerEjection
+from pointsman_service.api.workers.routes import WorkerView
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.reconcile.outliers import OutlierSweep
 from tests.integration.operate.ended import PROBLEM

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from pointsman_contract.catalogue import TaskTypeSpec
-from pointsman_service.api.breaker_view import BreakerView
+from pointsman_service.api.breakers.view import BreakerView
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.operate.force_breaker import BreakerHand
 from pointsman_service.reconcile.breakers import BreakerSweep

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from pointsman_contract.queues import list_key, step_of
-from pointsman_service.api.task_view import TaskView, task_view
+from pointsman_service.api.tasks.view import TaskView, task_view
 from pointsman_service.store.tasks import reading
 from tests.integration.spine import Spine, new_task
 

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_contract.queues import DEFAULT_TOPOLOGY
-from pointsman_service.api.intake import Intake
+from pointsman_service.api.tasks.intake import Intake
 from pointsman_service.database import create_engine
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store

@@ -14,7 +14,7 @@ import pytest
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.admit.catalogue import KnownTaskType
 from pointsman_service.admit.submission import Submission, parse_submission
-from pointsman_service.api.body import parse_json
+from pointsman_service.api.bodies.body import parse_json
 from pointsman_service.api.problems.document import problem_bytes
 from pointsman_service.errors import FAULTS_SHOWN, PointsmanError
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointsman_service.api.body import parse_json, read_body
-from pointsman_service.api.room import Places, Room, Turns
+from pointsman_service.api.bodies.body import parse_json, read_body
+from pointsman_service.api.bodies.room import Places, Room, Turns
 from pointsman_service.errors import (
     BadRequest,
     InvalidRequest,

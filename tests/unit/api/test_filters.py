@@ -1,6 +1,6 @@
 import time
 
-from pointsman_service.api.filters import readings_of_tags
+from pointsman_service.api.requests.filters import readings_of_tags
 from pointsman_service.errors import FieldError
 
 

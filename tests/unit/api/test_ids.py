@@ -1,6 +1,6 @@
 import pytest
 
-from pointsman_service.api.ids import id_of
+from pointsman_service.api.requests.ids import id_of
 
 ID = "01a2232d-720e-73cb-b441-12abb798a05d"
 

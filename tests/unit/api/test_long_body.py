@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointsman_service.api.body import parse_json, parse_long_json
-from pointsman_service.api.room import Pace
-from pointsman_service.api.sizes import MOST_VALUES, check_values, opened
+from pointsman_service.api.bodies.body import parse_json, parse_long_json
+from pointsman_service.api.bodies.room import Pace
+from pointsman_service.api.bodies.sizes import MOST_VALUES, check_values, opened
 from pointsman_service.errors import InvalidRequest, MalformedJson, PointsmanError
 
 DEPTH = 34

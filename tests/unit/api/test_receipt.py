@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from pointsman_service.api.receipt import receipt
-from pointsman_service.api.task_view import task_view
+from pointsman_service.api.tasks.receipt import receipt
+from pointsman_service.api.tasks.view import task_view
 from tests.integration.spine import new_task
 
 NOW = datetime(2026, 11, 22, 9, 30, 0, 120, tzinfo=UTC)

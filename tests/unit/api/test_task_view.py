@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from pointsman_service.api.answers import json_bytes, moment
-from pointsman_service.api.attempts import attempt_views
-from pointsman_service.api.task_view import EXAMPLE_TASK, TaskView, task_view
+from pointsman_service.api.answers.answer import json_bytes, moment
+from pointsman_service.api.tasks.attempts import attempt_views
+from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
 from pointsman_service.store.columns import BLANK
 
 DUE = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -119,7 +119,7 @@ def test_what_a_container_does_not_need_stays_here(path: str) -> None:
     "path",
     [
         "contract/pointsman_contract/lua/gate.lua",
-        "service/pointsman_service/api/static/swagger-ui/swagger-ui.css",
+        "service/pointsman_service/api/documentation/static/swagger-ui/swagger-ui.css",
         "workers/pointsman/app.py",
     ],
 )

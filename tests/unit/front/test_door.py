@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from pointsman_service.api.submissions import BATCH_PATH
+from pointsman_service.api.tasks.submissions import BATCH_PATH
 from pointsman_service.front.door import Door
 from pointsman_service.settings import Settings
 from pointsman_service.telemetry import request_id

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from pointsman_service.api.room import Room
+from pointsman_service.api.bodies.room import Room
 from pointsman_service.app import Role, create_app
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store

@@ -4,7 +4,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
-from pointsman_service.api.task_view import task_view
+from pointsman_service.api.tasks.view import task_view
 from pointsman_service.store.columns import BLANK, FINISHED, KINDS, LIVE, SUBMITTED
 from pointsman_service.store.reported import End
 from pointsman_service.store.tasks.submitting import NewTask

@@ -8,8 +8,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.errors import ServerErrorMiddleware
 
-from pointsman_service.api.answers import Answer, Headers
-from pointsman_service.api.methods import allowed_methods
+from pointsman_service.api.answers.answer import Answer, Headers
+from pointsman_service.api.answers.methods import allowed_methods
 from pointsman_service.api.problems.document import MEDIA_TYPE, problem_bytes, problem_headers
 from pointsman_service.api.problems.translation import as_error
 from pointsman_service.errors import ExpectedFault, MethodNotAllowed, PointsmanError

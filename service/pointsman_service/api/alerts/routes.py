@@ -1,0 +1,179 @@
+"""Alerts: look at them, acknowledge them, silence them."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import Field
+
+from pointsman_service.alert.kinds import Rule, Severity
+from pointsman_service.api.alerts.view import (
+    EXAMPLE_ALERT,
+    EXAMPLE_SILENCE,
+    AlertList,
+    AlertView,
+    SilenceList,
+    SilenceView,
+    alert_view,
+    silence_view,
+)
+from pointsman_service.api.answers.answer import example, json_response, known_parameters_only
+from pointsman_service.api.parts import GivenCaller, GivenParts
+from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.requests.given import Action, Explained, given, request_body
+from pointsman_service.api.requests.ids import Id
+from pointsman_service.errors import (
+    AlertResolved,
+    BodyTooLarge,
+    DatabaseAway,
+    InvalidRequest,
+    MalformedJson,
+    UnknownAlert,
+    UnsupportedMediaType,
+)
+from pointsman_service.store.alerts import alerts
+from pointsman_service.store.alerts.alerts import AlertFilter
+
+router = APIRouter(tags=["alerts"], dependencies=[Depends(known_parameters_only)])
+
+MOST = 200
+_MOST_SILENCES = 1000
+_LONGEST_SILENCE_SECONDS = 366 * 86_400.0
+_PROBLEMS = (MalformedJson, UnknownAlert, BodyTooLarge, UnsupportedMediaType, InvalidRequest, DatabaseAway)
+
+AlertId = Annotated[Id, Path(description="The id of an alert.")]
+Cursor = Annotated[Id | None, Query(description="`next_cursor` of the page before.")]
+Limit = Annotated[int, Query(ge=1, le=MOST, description="Most of them on a page.")]
+
+
+class Acknowledge(Action):
+    """Who knows, and what they do about it."""
+
+    reason: str = Field(min_length=1, max_length=500, description="Shown with the alert.")
+    who: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        default=None, description="Who says so; default: the caller."
+    )
+
+
+class Silence(Acknowledge):
+    """What nobody is told of, why, and for how long."""
+
+    seconds: float = Field(gt=0, le=_LONGEST_SILENCE_SECONDS)
+    of: Literal["cause", "rule"] = Field(
+        default="cause", description="`cause`: this cause, also when it comes back; `rule`: every alert of its rule."
+    )
+
+
+class Unsilence(Explained):
+    """Nothing needs to be said."""
+
+
+@router.get(
+    "/v1/alerts",
+    operation_id="list_alerts",
+    summary="List alerts",
+    description="The newest first. Without `state` also those that are over.",
+    response_model=AlertList,
+    responses=example({"items": [EXAMPLE_ALERT], "next_cursor": None}, "A page.")
+    | problem_responses(InvalidRequest, DatabaseAway),
+)
+async def list_alerts(
+    parts: GivenParts,
+    state: Annotated[Literal["open", "resolved"] | None, Query(description="Only these.")] = None,
+    severity: Annotated[Severity | None, Query(description="Only of this severity.")] = None,
+    rule: Annotated[Rule | None, Query(description="Only of this rule.")] = None,
+    acknowledged: Annotated[bool | None, Query(description="Whether somebody acknowledged it.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """A page of alerts."""
+    resolved = None if state is None else state == "resolved"
+    wanted = AlertFilter(resolved, acknowledged, severity, rule, cursor)
+    async with parts.store.statement() as connection:
+        rows = await alerts.page(connection, wanted, limit + 1)
+    following = str(rows[limit - 1].id) if len(rows) > limit else None
+    return json_response({"items": [alert_view(row) for row in rows[:limit]], "next_cursor": following})
+
+
+@router.get(
+    "/v1/alerts/{alert_id}",
+    operation_id="get_alert",
+    summary="Get an alert",
+    response_model=AlertView,
+    responses=example(EXAMPLE_ALERT, "The alert.") | problem_responses(UnknownAlert, InvalidRequest, DatabaseAway),
+)
+async def get_alert(alert_id: AlertId, parts: GivenParts) -> Response:
+    """One alert."""
+    return json_response(alert_view(await parts.alert_hand.find(alert_id)))
+
+
+@router.post(
+    "/v1/alerts/{alert_id}/ack",
+    operation_id="acknowledge_alert",
+    summary="Say that somebody knows",
+    description="It is not told again. The first who says so stays; it is refused once the alert is over.",
+    response_model=AlertView,
+    responses=example(
+        EXAMPLE_ALERT | {"acknowledged": {"at": "2026-11-26T08:32:00Z", "who": "ada", "reason": "I call them"}},
+        "The alert.",
+    )
+    | problem_responses(AlertResolved, *_PROBLEMS),
+    openapi_extra=request_body(Acknowledge, {"reason": "I call them", "who": "ada"}),
+)
+async def acknowledge_alert(alert_id: AlertId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+    """Acknowledge it."""
+    said = await given(request, Acknowledge)
+    return json_response(alert_view(await parts.alert_hand.acknowledge(caller, alert_id, said.reason, said.who)))
+
+
+@router.post(
+    "/v1/alerts/{alert_id}/silence",
+    operation_id="silence_alert",
+    summary="Tell nobody for a while",
+    description=(
+        "The alert is listed all the same, and told when the silence ends and it is still open. Who was told that it"
+        " began is told that it is over."
+    ),
+    response_model=SilenceView,
+    responses=example(EXAMPLE_SILENCE, "The silence.") | problem_responses(*_PROBLEMS),
+    openapi_extra=request_body(
+        Silence, {"reason": "they migrate their database", "who": "ada", "seconds": 7200, "of": "cause"}
+    ),
+)
+async def silence_alert(alert_id: AlertId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+    """Silence its cause, or its rule."""
+    said = await given(request, Silence)
+    made = await parts.alert_hand.silence(
+        caller, alert_id, said.reason, said.who, whole_rule=said.of == "rule", seconds=said.seconds
+    )
+    return json_response(silence_view(made))
+
+
+@router.post(
+    "/v1/alerts/{alert_id}/unsilence",
+    operation_id="unsilence_alert",
+    summary="End the silences of an alert",
+    description="Those of its cause and those of its rule. One that is still open and was never told is told then.",
+    response_model=AlertView,
+    responses=example(EXAMPLE_ALERT, "The alert.") | problem_responses(*_PROBLEMS),
+    openapi_extra=request_body(Unsilence, {}, required=False),
+)
+async def unsilence_alert(alert_id: AlertId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+    """Let it be told again."""
+    reason = (await given(request, Unsilence)).reason
+    return json_response(alert_view(await parts.alert_hand.unsilence(caller, alert_id, reason)))
+
+
+@router.get(
+    "/v1/alert-silences",
+    operation_id="list_alert_silences",
+    summary="List silences",
+    description="Those that have not ended, the newest first.",
+    response_model=SilenceList,
+    responses=example({"items": [EXAMPLE_SILENCE], "next_cursor": None}, "The silences.")
+    | problem_responses(InvalidRequest, DatabaseAway),
+)
+async def list_silences(parts: GivenParts) -> Response:
+    """Every silence."""
+    async with parts.store.statement() as connection:
+        rows = await alerts.silences(connection, _MOST_SILENCES)
+    return json_response({"items": [silence_view(row) for row in rows], "next_cursor": None})

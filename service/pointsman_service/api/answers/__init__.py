@@ -1,0 +1,1 @@
+"""What answers have in common: JSON, and what any path answers to any method."""

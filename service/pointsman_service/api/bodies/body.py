@@ -1,0 +1,155 @@
+"""Request bodies: read whole, limits before parsing, then JSON that every later stage can carry."""
+
+import json
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from pointsman_service.admit.carrying import uncarried
+from pointsman_service.api.bodies.repeated_names import repeated_names
+from pointsman_service.api.bodies.room import Pace, Room
+from pointsman_service.api.bodies.sizes import MOST_CONTAINERS, check_containers, check_values
+from pointsman_service.errors import (
+    BadRequest,
+    FieldError,
+    InvalidRequest,
+    MalformedJson,
+    UnsupportedMediaType,
+)
+
+_PLAIN = (b"", b"identity")
+_CONTAINERS = (dict, list)
+_VALUES_SEARCHED = 200_000
+"""Where a fault lies is looked for among so many values; after them it is told by line and column."""
+
+
+async def read_body(scope: dict[str, Any], receive: Any, room: Room) -> bytes:
+    """The whole body. Raises ``UnsupportedMediaType``, ``BadRequest`` for one that breaks off, ``TooManyBodies`` for
+    one that comes in parts when ``room`` has none for it, and what ``receive`` raises, which bounds it.
+    """
+    is_json = False
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            is_json = _is_json(value)
+        elif name == b"content-encoding" and value.strip().lower() not in _PLAIN:
+            raise UnsupportedMediaType("A body with a Content-Encoding is not read: send it plain.")
+    # Also against other sites: a page may send any other type, or none, to an address it cannot read.
+    if not is_json:
+        raise UnsupportedMediaType
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return body
+    return await _rest_of_body(receive, body, room)
+
+
+async def _rest_of_body(receive: Any, chunk: bytes, room: Room) -> bytes:
+    chunks: list[bytes] = []
+    size, more = 0, True
+    try:
+        while True:
+            room.take(len(chunk))
+            size += len(chunk)
+            chunks.append(chunk)
+            if not more:
+                return b"".join(chunks)
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise BadRequest("The connection ended before the body did.")
+            chunk, more = message.get("body", b""), message.get("more_body", False)
+    finally:
+        room.release(size)
+
+
+def _is_json(content_type: bytes) -> bool:
+    media_type = content_type.split(b";", 1)[0].strip().lower()
+    return media_type == b"application/json" or media_type.endswith(b"+json")
+
+
+def parse_json(body: bytes, depth: int) -> Any:
+    """The value of a JSON text. Raises ``InvalidRequest`` for JSON that Python's own parser takes and we cannot carry
+    (NaN, lone surrogates), for objects that give a name twice, for nesting deeper than ``depth``, and for very many
+    arrays and objects; ``MalformedJson`` for anything else.
+    """
+    brackets = body.count(b"[") + body.count(b"{")
+    if brackets > MOST_CONTAINERS:
+        check_containers(body)
+    try:
+        # The parser has a limit of its own, 200 levels, so that no input exhausts the stack.
+        value = from_json(body, allow_inf_nan=False, cache_strings="keys")
+    except ValueError as error:
+        if "recursion limit" in str(error):
+            raise _too_deep(depth) from None
+        raise _explained(body, str(error)) from None
+    if brackets > depth and _is_deeper(value, depth):
+        raise _too_deep(depth)
+    # Nearly every text is cleared here: without an escape it has as many colons as what was read from it.
+    if b"\\" in body or body.count(b":") != to_json(value).count(b":"):
+        repeated = repeated_names(body, value)
+        if repeated:
+            raise InvalidRequest(errors=repeated)
+    return value
+
+
+async def parse_long_json(body: bytes, depth: int, pace: Pace) -> Any:
+    """As ``parse_json``, in steps of ``pace``; also raises ``InvalidRequest`` for very many values and names."""
+    brackets = await pace.step(lambda: _check_size(body))
+    try:
+        value = await pace.step(lambda: from_json(body, allow_inf_nan=False))
+    except ValueError as error:
+        if "recursion limit" in str(error):
+            raise _too_deep(depth) from None
+        reason = str(error)
+        try:
+            value = await pace.step(lambda: json.loads(body.decode()))
+        except (ValueError, RecursionError):
+            raise _malformed(reason) from None
+        raise await pace.step(lambda: _uncarried(value, reason)) from None
+    if brackets > depth and await pace.step(lambda: _is_deeper(value, depth)):
+        raise _too_deep(depth)
+    if b"\\" in body or body.count(b":") != await pace.step(lambda: to_json(value).count(b":")):
+        repeated = await pace.step(lambda: repeated_names(body, value))
+        if repeated:
+            raise InvalidRequest(errors=repeated)
+    return value
+
+
+def _check_size(body: bytes) -> int:
+    """How many brackets open in it, in its strings as well."""
+    brackets = body.count(b"[") + body.count(b"{")
+    if brackets > MOST_CONTAINERS:
+        check_containers(body)
+    check_values(body)
+    return brackets
+
+
+def _too_deep(depth: int) -> InvalidRequest:
+    return InvalidRequest(errors=[FieldError(pointer="", detail=f"is nested deeper than {depth} levels")])
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    level = [value] if type(value) in _CONTAINERS else []
+    for _ in range(depth):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if type(container) is dict else container)
+            if type(item) in _CONTAINERS
+        ]
+    return bool(level)
+
+
+def _explained(body: bytes, reason: str) -> MalformedJson | InvalidRequest:
+    try:
+        value = json.loads(body.decode())
+    except (ValueError, RecursionError):
+        return _malformed(reason)
+    return _uncarried(value, reason)
+
+
+def _malformed(reason: str) -> MalformedJson:
+    return MalformedJson(f"The body is not valid JSON: {reason}.")
+
+
+def _uncarried(value: Any, reason: str) -> InvalidRequest:
+    return InvalidRequest(errors=uncarried(value, _VALUES_SEARCHED) or [FieldError(pointer="", detail=reason)])

@@ -1,0 +1,1 @@
+"""Dead letters over HTTP: look at them, run them again."""

@@ -1,0 +1,146 @@
+"""The OpenAPI document, and ``/docs`` from assets that are served here: no other host is asked."""
+
+import hashlib
+import re
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from starlette.staticfiles import StaticFiles
+
+from pointsman_contract import RELEASE
+from pointsman_service.api.answers.answer import json_response, restore_nulls
+from pointsman_service.api.documentation.schemas import add_everywhere, hoist_bodies, narrow_parameters, schema_of
+from pointsman_service.api.problems.document import MEDIA_TYPE, SCHEMA_NAME, FieldFault, Problem
+from pointsman_service.errors import (
+    BodyTooLarge,
+    CrossSite,
+    HeadTooLarge,
+    PathTooLong,
+    PointsmanError,
+    TooSlow,
+    UnknownHost,
+)
+
+_ASSETS = Path(__file__).parent / "static" / "swagger-ui"
+_DESCRIPTION = """\
+Submit tasks for Celery workers over HTTP; each is stored durably, sent down the right queue, run, and recorded once.
+
+Times are ISO 8601 with an offset, in answers UTC. Durations are numbers of seconds. Errors are problem documents (RFC
+9457). A parameter or field that does not exist, or is given twice, is refused, never ignored; so is a filter that names
+a queue or a task type that nobody knows.
+"""
+_TAGS = [
+    {"name": "tasks", "description": "Submit and look at tasks."},
+    {"name": "dead letters", "description": "What has failed for good, and running it again."},
+    {"name": "queues", "description": "Backlog, rates and targets."},
+    {"name": "task types", "description": "What the workers can run."},
+    {"name": "workers", "description": "Who runs it."},
+    {"name": "breakers", "description": "Circuit breakers, for other services too."},
+    {"name": "alerts", "description": "What is wrong, and who was told."},
+    {"name": "metrics", "description": "What happened, in figures."},
+    {"name": "health", "description": "For probes and load balancers."},
+]
+_FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
+"""FastAPI's own 422, which no operation answers with."""
+
+_INLINE_SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
+_PLACES = {
+    "documentation": "/docs",
+    "openapi": "/openapi.json",
+    "tasks": "/v1/tasks",
+    "task_types": "/v1/task-types",
+    "queues": "/v1/queues",
+    "workers": "/v1/workers",
+    "dead_letters": "/v1/dead-letters",
+    "breakers": "/v1/breakers",
+    "alerts": "/v1/alerts",
+    "metrics": "/v1/metrics/tasks",
+    "prometheus": "/metrics",
+    "ready": "/readyz",
+    "live": "/livez",
+}
+
+router = APIRouter()
+
+
+@router.get("/", include_in_schema=False)
+async def show_places() -> Response:
+    """Where things are, as paths: a proxy may have put a prefix before them."""
+    return json_response({"name": "pointsman", "version": RELEASE, **_PLACES})
+
+
+@router.get("/docs", include_in_schema=False)
+async def show_documentation() -> Response:
+    """Swagger UI. Its links are relative, so that it works behind a path prefix."""
+    page = get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title="Pointsman",
+        swagger_js_url="docs/assets/swagger-ui-bundle.js",
+        swagger_css_url="docs/assets/swagger-ui.css",
+        swagger_favicon_url="docs/assets/favicon-32x32.png",
+    )
+    page.headers["Content-Security-Policy"] = _policy_of(bytes(page.body))
+    page.headers["X-Content-Type-Options"] = "nosniff"
+    page.headers["Referrer-Policy"] = "no-referrer"
+    return page
+
+
+def _policy_of(page: bytes) -> str:
+    """The page runs its own scripts, asks only this API, and stands in no other page."""
+    scripts = " ".join(
+        f"'sha256-{b64encode(hashlib.sha256(script).digest()).decode()}'" for script in _INLINE_SCRIPT.findall(page)
+    )
+    return (
+        f"default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
+        " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of ``app``."""
+    found = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=_DESCRIPTION,
+        tags=_TAGS,
+        routes=app.routes,
+        license_info=app.license_info,
+    )
+    schemas: dict[str, Any] = found.setdefault("components", {}).setdefault("schemas", {})
+    for model in (Problem, FieldFault):
+        schema = schema_of(model)
+        schema.pop("$defs", None)
+        schemas[model.__name__] = schema
+    for name in _FRAMEWORK_SCHEMAS:
+        schemas.pop(name, None)
+    assert SCHEMA_NAME in schemas
+    hoist_bodies(found)
+    narrow_parameters(found)
+    add_everywhere(found, _told(UnknownHost, TooSlow, PathTooLong, HeadTooLarge), _told(CrossSite, BodyTooLarge))
+    found["components"]["schemas"] = dict(sorted(schemas.items()))
+    restored: dict[str, Any] = restore_nulls(found)
+    return restored
+
+
+def _told(*kinds: type[PointsmanError]) -> dict[str, Any]:
+    """Problems by status, briefly: they stand at every operation."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{SCHEMA_NAME}"}}}
+    return {str(kind.status): {"description": kind.title, "content": content} for kind in kinds}
+
+
+def add_documentation(app: FastAPI) -> None:
+    """Serve ``/docs`` and its assets; ``/openapi.json`` is FastAPI's route over ``document``."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = document(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # how FastAPI documents replacing it
+    app.include_router(router)
+    app.mount("/docs/assets", StaticFiles(directory=_ASSETS), name="docs-assets")

@@ -1,0 +1,1 @@
+"""Figures over HTTP: TaskMetrics as JSON, and everything for Prometheus."""

@@ -1,0 +1,89 @@
+"""Look at queues."""
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import AwareDatetime, BaseModel, Field
+
+from pointsman_service.api.answers.answer import example, json_response, known_parameters_only, plain
+from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.errors import DatabaseAway, InvalidRequest, UnknownQueueName
+from pointsman_service.operate.pause import check_queue
+
+router = APIRouter(tags=["queues"], dependencies=[Depends(known_parameters_only)])
+
+EXAMPLE_QUEUE: dict[str, Any] = {
+    "name": "critical",
+    "priority": 10,
+    "sla_seconds": 2.0,
+    "depth": 3,
+    "oldest_wait_seconds": 0.12,
+    "arrival_rate": 4.2,
+    "service_rate": 4.1,
+    "sla_attainment": 0.998,
+    "consumers": 4,
+    "set_aside": 0,
+    "paused": False,
+    "paused_at": None,
+    "paused_by": None,
+    "pause_reason": None,
+}
+
+
+class QueueView(BaseModel):
+    """One queue."""
+
+    name: str
+    priority: int = Field(description="Of a task that names none; 10 is the most urgent.")
+    sla_seconds: float = Field(description="The target for queue wait.")
+    depth: int = Field(description="Tasks due and not started.")
+    oldest_wait_seconds: float | None = Field(description="Since the oldest of them was due; null when there is none.")
+    arrival_rate: float = Field(description="Tasks submitted per second, over the last five minutes.")
+    service_rate: float = Field(description="Attempts ended per second, over the last five minutes.")
+    sla_attainment: float | None = Field(
+        description="Share of first starts in time over the last five minutes, 0 to 1; null when nothing started."
+    )
+    consumers: int = Field(description="Worker processes of live workers on this queue.")
+    set_aside: int | None = Field(
+        description="Messages that nobody could run, until they are discarded; null when the broker does not answer."
+    )
+    paused: bool = Field(description="Whether none of its managed tasks starts.")
+    paused_at: AwareDatetime | None
+    paused_by: str | None
+    pause_reason: str | None
+
+
+class QueueList(BaseModel):
+    """Every queue, the most urgent first."""
+
+    items: list[QueueView]
+    next_cursor: None = None
+
+
+@router.get(
+    "/v1/queues",
+    operation_id="list_queues",
+    summary="List queues",
+    response_model=QueueList,
+    responses=example({"items": [EXAMPLE_QUEUE], "next_cursor": None}, "Every queue.")
+    | problem_responses(InvalidRequest, DatabaseAway),
+)
+async def list_queues(parts: GivenParts) -> Response:
+    """Every queue."""
+    queues = await parts.views.queues.read()
+    return json_response({"items": [plain(queue) for queue in queues], "next_cursor": None})
+
+
+@router.get(
+    "/v1/queues/{name}",
+    operation_id="get_queue",
+    summary="Get a queue",
+    response_model=QueueView,
+    responses=example(EXAMPLE_QUEUE, "The queue.") | problem_responses(UnknownQueueName, InvalidRequest, DatabaseAway),
+)
+async def get_queue(name: str, parts: GivenParts) -> Response:
+    """One queue."""
+    check_queue(parts.settings.topology, name)
+    queues = await parts.views.queues.read()
+    return json_response(next(plain(queue) for queue in queues if queue.name == name))

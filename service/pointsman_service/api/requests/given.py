@@ -1,0 +1,83 @@
+"""The JSON body of an operator's action: small, checked whole, and optional where every field has a default."""
+
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pointsman_service.admit.carrying import uncarried
+from pointsman_service.admit.keys import KEY_PATTERN, LONGEST_KEY
+from pointsman_service.admit.submission import field_errors, known_fields_only
+from pointsman_service.api.bodies.body import parse_json, read_body
+from pointsman_service.api.documentation.schemas import schema_of
+from pointsman_service.api.parts import parts_of
+from pointsman_service.errors import FieldError, InvalidRequest
+
+
+class Action(BaseModel):
+    """What an operator says beside the path. A field that is not listed is refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+Reason = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class Explained(Action):
+    """Why, if anybody wants to know."""
+
+    reason: Reason | None = Field(default=None, description="Why, for the log.")
+
+
+Given = TypeVar("Given", bound=BaseModel)
+
+
+async def given(request: Request, kind: type[Given], *, required: bool = False) -> Given:
+    """The checked body; without one, the defaults, unless it is ``required``. Raises ``InvalidRequest``, or what
+    ``read_body`` and ``parse_json`` raise.
+    """
+    parts = parts_of(request)
+    settings = parts.settings
+    headers = request.headers
+    body = b""
+    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+        body = await read_body(dict(request.scope), request.receive, parts.room)
+    if required and not body.strip():
+        raise InvalidRequest(errors=[FieldError(pointer="", detail="there must be a body; {} means every default")])
+    value = parse_json(body, settings.json_depth) if body else {}
+    known_fields_only(kind, value)
+    # A model that other callers give looser values to, such as settings, is strict here too. For one that is strict by
+    # itself the word would overrule those of its fields that are not.
+    strict = None if kind.model_config.get("strict") else True
+    try:
+        found = kind.model_validate(value, strict=strict)
+    except ValidationError as error:
+        raise InvalidRequest(errors=list(field_errors(error))) from None
+    faults = uncarried(value)
+    if faults:
+        raise InvalidRequest(errors=faults)
+    return found
+
+
+def request_body(model: type[BaseModel], example: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
+    """The OpenAPI of a body that the route reads by itself."""
+    content = {"application/json": {"schema": schema_of(model), "example": example}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
+def idempotency_key() -> dict[str, Any]:
+    """The OpenAPI of the header."""
+    return {
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "description": (
+                    f"Up to {LONGEST_KEY} characters in UTF-8, bare or in quotes, remembered for 24 hours. Submissions,"
+                    " retries and replays have keys of their own."
+                ),
+                "schema": {"type": "string", "minLength": 1, "pattern": KEY_PATTERN},
+            }
+        ]
+    }

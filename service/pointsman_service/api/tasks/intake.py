@@ -1,0 +1,125 @@
+"""The submit endpoints. ``Intake`` answers ``POST /v1/tasks`` straight from ASGI: it is the one hot route, and the
+framework's own share of it would be the largest. The same function stands behind the documented route.
+"""
+
+import re
+from typing import Any
+
+from pydantic_core import to_json
+
+from pointsman_service.admit.keys import KEY_RULE, key_of
+from pointsman_service.admit.submission import Submission, parse_submission
+from pointsman_service.api.answers.answer import Answer, json_bytes
+from pointsman_service.api.bodies.body import parse_json, read_body
+from pointsman_service.api.parts import Parts
+from pointsman_service.api.tasks.receipt import receipt
+from pointsman_service.api.tasks.view import task_view
+from pointsman_service.callers import Caller
+from pointsman_service.errors import BadRequest, PointsmanError, UnknownTask
+from pointsman_service.store.tasks import reading
+from pointsman_service.submit.submitter import REFUSALS, Accepted
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_VERDICT = ("task_type", "queue", "priority", "timeout_seconds")
+_JSON = (b"content-type", b"application/json")
+
+
+async def take_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
+    """One submission, from its bytes to its receipt. Raises ``PointsmanError``."""
+    body = await read_body(scope, receive, parts.room)
+    submission = parse_submission(parse_json(body, parts.settings.json_depth), Submission)
+    key, traceparent = read_headers(scope)
+    accepted = await parts.submitter.submit(scope["caller"], submission, key, traceparent)
+    return await _receipt(parts, accepted)
+
+
+async def check_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
+    """Every check of a submission, and nothing written. Raises ``PointsmanError``."""
+    body = await read_body(scope, receive, parts.room)
+    submission = parse_submission(parse_json(body, parts.settings.json_depth), Submission)
+    key, traceparent = read_headers(scope)
+    try:
+        task = await parts.submitter.admit(scope["caller"], submission, key, traceparent)
+    except REFUSALS:
+        verdict = None if key is None else await _first_call(parts, scope["caller"], submission, key)
+        if verdict is None:
+            raise
+    else:
+        verdict = {name: getattr(task, name) for name in _VERDICT}
+    return Answer(200, [_JSON], to_json({"valid": True} | verdict))
+
+
+async def _first_call(parts: Parts, caller: Caller, submission: Submission, key: str) -> dict[str, Any] | None:
+    """The verdict on a submission that is refused by now and would get the task of its first call."""
+    (earlier,) = await parts.submitter.earlier(caller, [(submission, key)])
+    if isinstance(earlier, PointsmanError):
+        raise earlier
+    if earlier is None:
+        return None
+    async with parts.store.statement() as connection:
+        row = await reading.task(connection, earlier.task_id)
+    return None if row is None else {name: row[name] for name in _VERDICT}
+
+
+async def replayed(parts: Parts, accepted: Accepted, *, listed: bool = False) -> bytes:
+    """The Task a taken key stands for, as JSON text; ``listed``: as one of many, long payloads cut. Raises
+    ``UnknownTask`` when it is no longer kept.
+    """
+    async with parts.store.statement() as connection:
+        row = await reading.task(connection, accepted.task_id, listed=listed)
+    if row is None:
+        raise UnknownTask("The task this Idempotency-Key stands for is no longer kept.")
+    return json_bytes(task_view(row))
+
+
+async def _receipt(parts: Parts, accepted: Accepted) -> Answer:
+    location = (b"location", b"/v1/tasks/" + accepted.task_id.encode())
+    if accepted.replayed or accepted.submitted_at is None or accepted.task is None:
+        body = await replayed(parts, accepted)
+        return Answer(200, [_JSON, location, (b"idempotency-replayed", b"true")], body)
+    return Answer(202, [_JSON, location], receipt(accepted.task, accepted.submitted_at))
+
+
+def read_headers(scope: Any) -> tuple[str | None, str | None]:
+    """The Idempotency-Key and the traceparent. Raises ``BadRequest`` for a key that is none, and for two of them."""
+    key = traceparent = None
+    for name, value in scope["headers"]:
+        if name == b"idempotency-key":
+            if key is not None:
+                raise BadRequest("Idempotency-Key is given more than once.")
+            key = _key(value)
+        elif name == b"traceparent":
+            text = value.decode("latin-1").strip()
+            traceparent = text if _TRACEPARENT.fullmatch(text) else None
+    return key, traceparent
+
+
+def _key(value: bytes) -> str:
+    try:
+        return key_of(value.decode().strip("\t"))
+    except ValueError:
+        raise BadRequest(f"Idempotency-Key {KEY_RULE}, in UTF-8.") from None
+
+
+class Intake:
+    """ASGI: answers ``POST /v1/tasks`` itself and hands everything else to ``application``."""
+
+    def __init__(self, application: Any, parts: Parts) -> None:
+        self.application = application
+        """The plain, documented application behind it."""
+        self._parts = parts
+
+    def close_streams(self) -> None:
+        """End every stream to a listener: the process is about to stop."""
+        self._parts.transitions.close()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """One request. Raises ``PointsmanError`` and whatever else keeps it from being answered."""
+        if scope["type"] != "http":
+            await self.application(scope, receive, send)
+            return
+        if scope["path"] != "/v1/tasks" or scope["method"] != "POST" or scope["query_string"]:
+            await self.application(scope, receive, send)
+            return
+        answer = await take_submission(self._parts, scope, receive)
+        await answer.send_to(send)

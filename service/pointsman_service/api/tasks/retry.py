@@ -1,0 +1,63 @@
+"""Retry a task."""
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from pointsman_service.api.answers.answer import json_response, known_parameters_only, with_nulls
+from pointsman_service.api.parts import GivenCaller, GivenParts
+from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.requests.given import Explained, given, idempotency_key, request_body
+from pointsman_service.api.tasks.intake import read_headers
+from pointsman_service.api.tasks.routes import task_id_of
+from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
+
+router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
+
+_RETRIED: dict[str, Any] = EXAMPLE_TASK | {
+    "id": "01a20272-0f3b-7c52-8a6e-2f1b7d5c9e10",
+    "state": "queued",
+    "attempt": 0,
+    "started_at": None,
+    "finished_at": None,
+    "queue_wait_seconds": None,
+    "run_seconds": None,
+    "worker": None,
+    "result": None,
+    "sla": {"target_seconds": 60.0, "met": None},
+    "replayed_from": EXAMPLE_TASK["id"],
+    "dispatch": 0,
+}
+
+
+@router.post(
+    "/v1/tasks/{task_id}/retry",
+    operation_id="retry_task",
+    summary="Run an ended task again",
+    description=(
+        "A failed, cancelled or expired task runs again as a new one: same task type, arguments, queue, priority, tags,"
+        " time limit and `max_attempts`, due at once, without `expires_at`. The new one names it in `replayed_from`."
+        " Each is run again once: then 409 names the task it became, to be retried instead. With an `Idempotency-Key`"
+        " the same call again answers 200 with the first new task."
+    ),
+    status_code=202,
+    response_model=TaskView,
+    responses={
+        202: {
+            "description": "The new task.",
+            "content": {"application/json": {"example": with_nulls(_RETRIED)}},
+        },
+        200: {"model": TaskView, "description": "The task this Idempotency-Key stands for."},
+        **problem_responses(400, 404, 409, 413, 415, 422, 503),
+    },
+    openapi_extra=request_body(Explained, {}, required=False) | idempotency_key(),
+)
+async def retry_task(task_id: str, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+    """Run one task again."""
+    reason = (await given(request, Explained)).reason
+    key, traceparent = read_headers(request.scope)
+    row, replayed = await parts.retrier.retry(caller, task_id_of(task_id), key, traceparent, reason)
+    headers = {"Location": f"/v1/tasks/{row['id']}"}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return json_response(task_view(row), 200 if replayed else 202, headers)

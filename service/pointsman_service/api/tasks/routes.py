@@ -1,0 +1,186 @@
+"""Look at tasks."""
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from pointsman_contract.states import TaskState
+from pointsman_service.admit.moments import Moment
+from pointsman_service.api.answers.answer import example, json_response, known_parameters_only
+from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.requests.filters import TAG_PATTERN, readings_of_tags, refuse_unknown
+from pointsman_service.api.requests.ids import id_of
+from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
+from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, TooManyReaders, Unavailable, UnknownTask
+from pointsman_service.store.store import DatabaseTrouble
+from pointsman_service.store.tasks import reading
+from pointsman_service.store.tasks.reading import TaskFilter
+
+router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
+
+MOST = 200
+_EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+_CURSOR_PATTERN = "^[A-Za-z0-9_-]{21}[AQgw]$"
+"""Sixteen bytes in Base64."""
+_CANCELLED_STATEMENT = "57014"
+"""SQLSTATE query_canceled: ``statement_timeout`` ended it."""
+
+
+class TaskList(BaseModel):
+    """A page of tasks, newest first."""
+
+    items: list[TaskView]
+    next_cursor: str | None = Field(description="For `cursor=`; null on the last page.")
+
+
+@router.get(
+    "/v1/tasks/{task_id}",
+    operation_id="get_task",
+    summary="Get a task",
+    description="A task that is answered 202 is found here from then on, until its retention ends.",
+    response_model=TaskView,
+    responses=example(EXAMPLE_TASK, "The task.") | problem_responses(UnknownTask, InvalidRequest, DatabaseAway),
+)
+async def get_task(task_id: str, parts: GivenParts) -> Response:
+    """One task."""
+    return json_response(task_view(await find_task(parts, task_id)))
+
+
+@router.get(
+    "/v1/tasks",
+    operation_id="list_tasks",
+    summary="List tasks",
+    description='Newest first. Follow `next_cursor`, or the `Link` header with `rel="next"`.'
+    " What is too long for a list is named in `cut`, and whole only by id.",
+    response_model=TaskList,
+    responses=example({"items": [EXAMPLE_TASK], "next_cursor": "AaICccgRcaWZwFEP3iKlfQ"}, "A page.")
+    | problem_responses(InvalidRequest, DatabaseAway, TooManyReaders, Unavailable),
+)
+async def list_tasks(
+    request: Request,
+    parts: GivenParts,
+    state: Annotated[TaskState | None, Query(description="Only tasks in this state.")] = None,
+    queue: Annotated[str | None, Query(max_length=63, description="Only tasks of this queue.")] = None,
+    task_type: Annotated[str | None, Query(max_length=200, description="Only tasks of this type.")] = None,
+    error_type: Annotated[
+        str | None, Query(max_length=300, description="Only ended tasks whose last attempt failed with this error.")
+    ] = None,
+    replayed: Annotated[
+        bool | None, Query(description="True: only ended tasks that were run again as another; false: none of them.")
+    ] = None,
+    tag: Annotated[
+        list[Annotated[str, Field(json_schema_extra={"pattern": TAG_PATTERN})]] | None,
+        Query(
+            max_length=20,
+            description="`name:value`, either with colons of its own or without; given more than once, all must match.",
+        ),
+    ] = None,
+    submitted_after: Annotated[Moment | None, Query(description="Submitted at this moment or later.")] = None,
+    submitted_before: Annotated[Moment | None, Query(description="Submitted before this moment.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST, description="Tasks on a page.")] = 50,
+    cursor: Annotated[
+        str | None,
+        Query(description="`next_cursor` of the page before.", json_schema_extra={"pattern": _CURSOR_PATTERN}),
+    ] = None,
+) -> Response:
+    """A page of tasks."""
+    faults: list[FieldError] = []
+    wanted = TaskFilter(
+        state=state,
+        queue=storable("queue", queue, faults),
+        task_type=storable("task_type", task_type, faults),
+        error_type=storable("error_type", error_type, faults),
+        replayed=replayed,
+        tags=readings_of_tags(tag or [], faults),
+        submitted_after=bounded(submitted_after),
+        submitted_before=bounded(submitted_before),
+        below=_below(cursor, faults),
+    )
+    if faults:
+        raise InvalidRequest(errors=faults)
+    async with parts.pages.place():
+        async with in_time("narrow it, best by submitted_after"), parts.store.statement() as connection:
+            rows = await reading.tasks(connection, wanted, limit + 1)
+        if not rows and cursor is None:
+            await refuse_unknown(parts, queue=queue, task_type=task_type)
+        return _page(request, rows, limit)
+
+
+def task_id_of(text: str) -> UUID:
+    """The id in a path. Raises ``UnknownTask`` for what is no id."""
+    found = id_of(text)
+    if found is None:
+        raise UnknownTask
+    return found
+
+
+async def find_task(parts: GivenParts, task_id: str) -> Mapping[str, Any]:
+    """The row of a task. Raises ``UnknownTask``, also for what is no id."""
+    wanted = task_id_of(task_id)
+    async with parts.store.statement() as connection:
+        row = await reading.task(connection, wanted)
+    if row is None:
+        raise UnknownTask
+    return row
+
+
+def _page(request: Request, rows: Sequence[Mapping[str, Any]], limit: int) -> Response:
+    shown = rows[:limit]
+    next_cursor = cursor_after(shown[-1]["id"]) if len(rows) > limit else None
+    headers = {}
+    if next_cursor is not None:
+        kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+        headers["Link"] = f'<{request.url.path}?{urlencode([*kept, ("cursor", next_cursor)])}>; rel="next"'
+    return json_response({"items": [task_view(row) for row in shown], "next_cursor": next_cursor}, headers=headers)
+
+
+def cursor_after(task_id: UUID) -> str:
+    """The cursor of the page that follows this task."""
+    return urlsafe_b64encode(task_id.bytes).decode().rstrip("=")
+
+
+def _below(cursor: str | None, faults: list[FieldError]) -> UUID | None:
+    if cursor is None:
+        return None
+    try:
+        found = UUID(bytes=urlsafe_b64decode(cursor + "=="))
+    except (ValueError, binascii.Error):
+        found = None
+    if found is None or cursor_after(found) != cursor:
+        faults.append(FieldError(pointer="/query/cursor", detail="is not a cursor of this list"))
+        return None
+    return found
+
+
+@asynccontextmanager
+async def in_time(advice: str) -> AsyncIterator[None]:
+    """A statement in the block that takes too long is answered 503 with advice."""
+    try:
+        yield
+    except DatabaseTrouble as error:
+        if _CANCELLED_STATEMENT in str(error):
+            raise Unavailable(f"That took too long: {advice}.") from error
+        raise
+
+
+def storable(name: str, value: str | None, faults: list[FieldError]) -> str | None:
+    """The value of a parameter; what PostgreSQL cannot compare with is a fault."""
+    if value is not None and "\x00" in value:
+        faults.append(FieldError(pointer=f"/query/{name}", detail="contains a NUL character"))
+        return None
+    return value
+
+
+def bounded(moment: datetime | None) -> datetime | None:
+    """Within what ids can express; nothing was or will be submitted outside."""
+    return None if moment is None else min(max(moment, _EARLIEST), _LATEST)

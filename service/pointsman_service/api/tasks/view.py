@@ -1,0 +1,289 @@
+"""The Task as callers see it: the same shape wherever it is answered."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic_core import from_json
+
+from pointsman_contract.states import TaskState
+from pointsman_service.api.answers.answer import Verbatim, moment, with_nulls
+from pointsman_service.observe import sla
+
+EXAMPLE_TASK: dict[str, Any] = {
+    "id": "01a20271-c811-71a5-99c0-510fde22a57d",
+    "task_type": "echo",
+    "args": [],
+    "kwargs": {"to": "a@example.org"},
+    "queue": "reports",
+    "priority": 6,
+    "scheduled_at": None,
+    "delay_seconds": None,
+    "expires_at": None,
+    "timeout_seconds": None,
+    "tags": {"tenant": "42"},
+    "dependencies": [],
+    "state": "succeeded",
+    "attempt": 1,
+    "max_attempts": 4,
+    "interruptions": 0,
+    "uncertain_sendings": 0,
+    "submitted_at": "2026-11-22T08:30:00.120000Z",
+    "due_at": "2026-11-22T08:30:00.120000Z",
+    "started_at": "2026-11-22T08:30:00.135000Z",
+    "finished_at": "2026-11-22T08:30:00.137500Z",
+    "queue_wait_seconds": 0.015,
+    "run_seconds": 0.0025,
+    "worker": "reports@host-1",
+    "result": {"args": [], "kwargs": {"to": "a@example.org"}},
+    "error": None,
+    "progress": None,
+    "sla": {"target_seconds": 60.0, "met": True},
+    "held_reason": None,
+    "held_seconds": 0.0,
+    "retry_at": None,
+    "cancel_requested_at": None,
+    "cancel_requested_by": None,
+    "replayed_from": None,
+    "replayed_as": None,
+    "dispatch": 1,
+    "cut": [],
+}
+
+
+class ErrorView(BaseModel):
+    """Why an attempt failed."""
+
+    type: str = Field(description="The exception's class.")
+    message: str
+    traceback: str = Field(description="The newest frames, at most 8 KiB.")
+
+
+class ProgressView(BaseModel):
+    """How far the newest attempt is, as its body says."""
+
+    state: str = Field(description="`PROGRESS`, or what the task named with `update_state`.")
+    current: float | None
+    total: float | None
+    note: str
+    meta: dict[str, Any] | None = Field(description="What `update_state` gave.")
+    updated_at: AwareDatetime | None = Field(description="By the worker's clock.")
+
+
+class SlaView(BaseModel):
+    """The queue's target for queue wait."""
+
+    target_seconds: float
+    met: bool | None = Field(description="False as soon as the target passes unstarted; null until it is known.")
+
+
+class TaskView(BaseModel):
+    """One task."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [with_nulls(EXAMPLE_TASK)]})
+
+    id: str = Field(description="UUIDv7: ids sort by submission.")
+    task_type: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    queue: str
+    priority: int = Field(description="0 to 10, 10 the most urgent.")
+    scheduled_at: AwareDatetime | None = Field(
+        description="What the submission asked for; while it is retrying, when the next attempt is due."
+    )
+    delay_seconds: float | None
+    expires_at: AwareDatetime | None
+    timeout_seconds: float | None = Field(description="What the submission asked for.")
+    tags: dict[str, str]
+    dependencies: list[str] = Field(description="What it depends on: by its type, its arguments, its submission.")
+    state: TaskState
+    attempt: int = Field(description="The newest attempt that started; 0 before the first.")
+    max_attempts: int = Field(description="Attempts until it is failed, interrupted ones not counted.")
+    interruptions: int = Field(description="Attempts that ended with their worker and not by themselves.")
+    uncertain_sendings: int = Field(
+        description="How often it was sent again while nobody knew whether it had run: Redis had lost what it knew."
+    )
+    submitted_at: AwareDatetime
+    due_at: AwareDatetime = Field(description="When the newest attempt was due, or the next one is.")
+    started_at: AwareDatetime | None = Field(description="Start of the newest attempt.")
+    finished_at: AwareDatetime | None
+    queue_wait_seconds: float | None = Field(description="From due to started, without the time it was held.")
+    run_seconds: float | None = Field(description="From started to finished.")
+    worker: str | None
+    result: Any
+    error: ErrorView | None = Field(
+        description="Of the attempt that ended it; of the last one while it waits for the next, in whatever state, and"
+        " when it was cancelled or expired after that."
+    )
+    progress: ProgressView | None
+    sla: SlaView
+    held_reason: str | None = Field(description="`breaker:<scope>:<name>` when a circuit breaker holds it.")
+    held_seconds: float = Field(description="How long it was held in all. That counts into no queue wait.")
+    retry_at: AwareDatetime | None = Field(
+        description="While a circuit breaker holds it: when that lets probes through; null when nobody knows."
+    )
+    cancel_requested_at: AwareDatetime | None = Field(
+        description="Since when it is to be cancelled: no attempt starts once the workers' gate knows that."
+    )
+    cancel_requested_by: str | None = Field(
+        description="Who asked for that: a caller, or a remote control command of Celery's."
+    )
+    replayed_from: str | None = Field(description="The ended task that this one runs again.")
+    replayed_as: str | None = Field(description="The new task that runs this ended one again.")
+    dispatch: int = Field(description="How often the task was sent to the broker.")
+    cut: list[str] = Field(
+        description="What is too long to be shown among many tasks: `args`, `kwargs`, `result` and `progress` of more"
+        " than 4 KiB are left empty, `error.message` and `error.traceback` are shortened. By id a task is whole."
+    )
+
+
+def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, Any]:
+    """The fields of ``TaskView`` as JSON takes them, from a row of ``task`` or ``task_live``.
+
+    Columns that only finished tasks have may be missing. ``now`` decides whether an unstarted task has missed its
+    target; it defaults to the row's ``read_at``, then to this process's clock.
+    """
+    return {
+        "id": str(row["id"]),
+        "task_type": row["task_type"],
+        "args": [] if row["args"] is None else _from_text(row["args"]),
+        "kwargs": {} if row["kwargs"] is None else _from_text(row["kwargs"]),
+        "queue": row["queue"],
+        "priority": row["priority"],
+        "scheduled_at": moment(row["due_at"] if row["state"] == TaskState.RETRYING else row["scheduled_at"]),
+        "delay_seconds": row["delay_seconds"],
+        "expires_at": moment(row["expires_at"]),
+        "timeout_seconds": _real(row["requested_timeout_seconds"]),
+        "tags": _tags(row["tags"]),
+        "dependencies": list(row["dependencies"] or ()),
+        "state": str(row["state"]),
+        "attempt": row["attempt"],
+        "max_attempts": row["max_attempts"],
+        "interruptions": row["interruptions"],
+        "uncertain_sendings": row["uncertain_sendings"],
+        "submitted_at": moment(row["submitted_at"]),
+        "due_at": moment(row["due_at"]),
+        "started_at": moment(row["started_at"]),
+        "finished_at": moment(row.get("finished_at")),
+        "queue_wait_seconds": _queue_wait(row),
+        "run_seconds": row.get("run_seconds"),
+        "worker": row["worker"],
+        "result": _from_text(row.get("result")),
+        "error": error_view(row),
+        "progress": _progress(row["progress"]),
+        "sla": {"target_seconds": _real(row["sla_seconds"]), "met": _sla_met(row, now)},
+        "held_reason": row["held_reason"],
+        "held_seconds": _held_seconds(row, now),
+        "retry_at": moment(row.get("retry_at")),
+        "cancel_requested_at": moment(row["cancel_requested_at"]),
+        "cancel_requested_by": row["cancel_requested_by"],
+        "replayed_from": _id(row["replayed_from"]),
+        "replayed_as": _id(row.get("replayed_as")),
+        "dispatch": row["dispatch"],
+        "cut": list(row.get("cut", ())),
+    }
+
+
+def error_view(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The fields of ``ErrorView``, or None when there was no error."""
+    if row.get("error_type") is None:
+        return None
+    return {
+        "type": row["error_type"],
+        "message": row["error_message"] or "",
+        "traceback": row["error_traceback"] or "",
+    }
+
+
+def _from_text(text: str | None) -> Any:
+    """The value of JSON text, for ``json_bytes``. What JSON has no word for (NaN), and what is nested deeper than
+    Python's own parser goes (some 900 levels), is given as the text it is.
+    """
+    if text is None:
+        return None
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        return _deep(text) if "recursion limit" in str(error) else text
+
+
+def _deep(text: str) -> Any:
+    try:
+        written = json.dumps(json.loads(text), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        written.encode()
+    except (ValueError, RecursionError):
+        return text
+    return Verbatim(written)
+
+
+def _progress(text: str | None) -> dict[str, Any] | None:
+    told = _from_text(text)
+    if isinstance(told, Verbatim):
+        told = json.loads(told.text)
+        if isinstance(told, dict):
+            told = {name: Verbatim(json.dumps(part)) if name == "meta" else part for name, part in told.items()}
+    if not isinstance(told, dict):
+        return None
+    try:
+        updated_at = moment(datetime.fromtimestamp(float(told["at"]), UTC))
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        # What a worker reports is not ours: a page must not break on it.
+        updated_at = None
+    return {
+        "state": told.get("state"),
+        "current": told.get("current"),
+        "total": told.get("total"),
+        "note": told.get("note"),
+        "meta": told.get("meta"),
+        "updated_at": updated_at,
+    }
+
+
+def _tags(tags: Mapping[str, str] | str | None) -> dict[str, str]:
+    if isinstance(tags, str):
+        return dict(from_json(tags))
+    return dict(tags or {})
+
+
+def _id(value: UUID | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _real(value: float | None) -> float | None:
+    """A column of single precision without the digits it never had."""
+    return None if value is None else float(f"{value:.7g}")
+
+
+def _queue_wait(row: Mapping[str, Any]) -> float | None:
+    kept: float | None = row.get("queue_wait_seconds")
+    started_at: datetime | None = row["started_at"]
+    due_at: datetime = row["due_at"]
+    if kept is not None or started_at is None or row["state"] != TaskState.RUNNING:
+        # Once an attempt has failed, the start is that one's and the due time the next one's.
+        return kept
+    held: float = row["held_wait_seconds"]
+    return max(0.0, (started_at - due_at).total_seconds() - held)
+
+
+def _held_seconds(row: Mapping[str, Any], now: datetime | None) -> float:
+    before: float = row["held_seconds"]
+    since: datetime | None = row.get("held_at")
+    if since is None or row["state"] != TaskState.HELD:
+        return before
+    at = now or row.get("read_at") or datetime.now(UTC)
+    return before + max(0.0, (at - since).total_seconds())
+
+
+def _sla_met(row: Mapping[str, Any], now: datetime | None) -> bool | None:
+    if row.get("finished_at") is not None or row.get("sla_met") is not None:
+        kept: bool | None = row.get("sla_met")
+        return kept
+    if row["state"] == TaskState.HELD and row["started_at"] is None:
+        # Time spent held does not count.
+        return None
+    at = now or row.get("read_at") or datetime.now(UTC)
+    due_at = row["due_at"] + timedelta(seconds=row["held_wait_seconds"])
+    return sla.met(due_at, row["started_at"], at, row["sla_seconds"])
