@@ -5,9 +5,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from pointsman_service.api.answers.answer import example, json_response, known_parameters_only
+from pointsman_service.api.answers.answer import json_response
+from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.errors import InvalidRequest
 from pointsman_service.observe.readiness import PartState, Readiness
 

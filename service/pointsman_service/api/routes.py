@@ -6,7 +6,7 @@ from pointsman_service.api import health, task_types
 from pointsman_service.api.alerts import deliveries
 from pointsman_service.api.alerts import routes as alerts
 from pointsman_service.api.answers.methods import HeadAsGet
-from pointsman_service.api.breakers import calls, events
+from pointsman_service.api.breakers import by_hand, calls, events
 from pointsman_service.api.breakers import routes as breakers
 from pointsman_service.api.dead_letters import replays
 from pointsman_service.api.dead_letters import routes as dead_letters
@@ -39,6 +39,7 @@ _ROUTERS = (
     worker_actions.router,
     events.router,
     breakers.router,
+    by_hand.router,
     calls.router,
     alerts.router,
     deliveries.router,

@@ -10,10 +10,11 @@ from pydantic import AwareDatetime, BaseModel, Field
 from pointsman_contract.catalogue import MAX_NAME, TaskTypeSpec
 from pointsman_contract.retry import RetryPolicy
 from pointsman_service.admit.routing import route
-from pointsman_service.api.answers.answer import example, json_response, known_parameters_only, moment
+from pointsman_service.api.answers.answer import json_response, moment
+from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
-from pointsman_service.api.tasks.routes import storable
+from pointsman_service.api.requests.parameters import known_parameters_only, storable
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, NotFound
 from pointsman_service.settings import Settings
 from pointsman_service.store.workers import catalogue

@@ -9,7 +9,7 @@ import pytest
 from pointsman_service.admit.carrying import uncarried
 from pointsman_service.admit.keys import KEY_PATTERN, key_of
 from pointsman_service.admit.submission import BatchItem, Submission, parse_submission, too_late
-from pointsman_service.api.tasks.intake import read_headers
+from pointsman_service.api.requests.headers import read_headers
 from pointsman_service.errors import BadRequest, InvalidRequest
 
 

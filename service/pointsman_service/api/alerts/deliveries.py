@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel
 
 from pointsman_service.alert.wording import Event, test_message
-from pointsman_service.api.alerts.routes import AlertId, Cursor, Limit
+from pointsman_service.api.alerts.routes import AlertId, Limit
 from pointsman_service.api.alerts.view import (
     EXAMPLE_DELIVERY,
     DeliveryList,
@@ -15,10 +15,13 @@ from pointsman_service.api.alerts.view import (
     DeliveryView,
     delivery_view,
 )
-from pointsman_service.api.answers.answer import example, json_response, known_parameters_only, with_nulls
+from pointsman_service.api.answers.answer import json_response
+from pointsman_service.api.documentation.examples import example, with_nulls
 from pointsman_service.api.parts import GivenCaller, GivenParts, Parts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.given import Explained, given, request_body
+from pointsman_service.api.requests.ids import Cursor
+from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.channel_settings import CHANNEL_NAME, AlertChannel
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, UnknownAlert, UnknownChannel
 from pointsman_service.store.alerts import deliveries

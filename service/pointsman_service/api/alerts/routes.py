@@ -16,11 +16,13 @@ from pointsman_service.api.alerts.view import (
     alert_view,
     silence_view,
 )
-from pointsman_service.api.answers.answer import example, json_response, known_parameters_only
+from pointsman_service.api.answers.answer import json_response
+from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.given import Action, Explained, given, request_body
-from pointsman_service.api.requests.ids import Id
+from pointsman_service.api.requests.ids import Cursor, Id
+from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.errors import (
     AlertResolved,
     BodyTooLarge,
@@ -41,7 +43,6 @@ _LONGEST_SILENCE_SECONDS = 366 * 86_400.0
 _PROBLEMS = (MalformedJson, UnknownAlert, BodyTooLarge, UnsupportedMediaType, InvalidRequest, DatabaseAway)
 
 AlertId = Annotated[Id, Path(description="The id of an alert.")]
-Cursor = Annotated[Id | None, Query(description="`next_cursor` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="Most of them on a page.")]
 
 

@@ -1,14 +1,12 @@
-"""What successful answers have in common: JSON, times in UTC, their documentation, and no parameter ignored."""
+"""What successful answers have in common: JSON, with times in UTC."""
 
 import secrets
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import Response
 from pydantic_core import to_json
 
 if TYPE_CHECKING:
@@ -72,52 +70,11 @@ def moment(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def moment_of(unix_seconds: float | None) -> str | None:
+    """The same of a time in seconds."""
+    return None if unix_seconds is None else moment(datetime.fromtimestamp(unix_seconds, UTC))
+
+
 def plain(figures: "DataclassInstance") -> dict[str, Any]:
     """The fields of a view, with times as text."""
     return {name: moment(value) if isinstance(value, datetime) else value for name, value in asdict(figures).items()}
-
-
-def example(value: object, description: str) -> dict[int | str, dict[str, Any]]:
-    """For ``responses=`` of an operation: what it answers when all is well."""
-    return {200: {"description": description, "content": {"application/json": {"example": with_nulls(value)}}}}
-
-
-_NULL = "\u2400"
-"""Stands for null in examples: FastAPI leaves every null out of the document."""
-
-
-def with_nulls(value: Any) -> Any:
-    """An example whose nulls survive until ``restore_nulls``."""
-    return _replaced(value, None, _NULL)
-
-
-def restore_nulls(value: Any) -> Any:
-    """The document with the nulls of its examples."""
-    return _replaced(value, _NULL, None)
-
-
-def _replaced(value: Any, old: str | None, new: str | None) -> Any:
-    if isinstance(value, dict):
-        return {key: _replaced(item, old, new) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_replaced(item, old, new) for item in value]
-    return new if value == old else value
-
-
-def known_parameters_only(request: Request) -> None:
-    """A dependency of every router: a query parameter that the operation does not have is refused, never ignored, and
-    so is one that is given twice where one counts.
-    """
-    known = {field.alias: field for field in request.scope["route"].dependant.query_params}
-    faults = []
-    for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
-        if name not in known:
-            faults.append({"type": "extra_forbidden", "loc": ("query", name), "msg": "this parameter does not exist"})
-        elif times > 1 and not _takes_several(known[name].field_info.annotation):
-            faults.append({"type": "repeated", "loc": ("query", name), "msg": "this parameter is given more than once"})
-    if faults:
-        raise RequestValidationError(faults)
-
-
-def _takes_several(annotation: Any) -> bool:
-    return any(get_origin(part) is list for part in (annotation, *get_args(annotation)))

@@ -7,19 +7,22 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from pointsman_service.admit.numbers import WHOLE
-from pointsman_service.api.answers.answer import example, json_response, known_parameters_only
-from pointsman_service.api.breakers.routes import BODY_PROBLEMS, MOST, GivenKey, GuardedKey, retry_after, shown
+from pointsman_service.api.answers.answer import json_response, moment_of
+from pointsman_service.api.breakers.answering import retry_after, shown
+from pointsman_service.api.breakers.keys import BODY_PROBLEMS, GivenKey, GuardedKey
+from pointsman_service.api.breakers.routes import MOST
 from pointsman_service.api.breakers.view import (
     EXAMPLE_BREAKER,
     EXAMPLE_TRANSITION,
     BreakerView,
     TransitionView,
-    at,
     transition_view,
 )
+from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.given import Action, given, request_body
+from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.breaker.breaker import BreakerState, Kind, Outcome
 from pointsman_service.breaker.last_error import Said
 from pointsman_service.errors import DatabaseAway, InvalidRequest, NotFound, UnknownWorker
@@ -139,10 +142,10 @@ async def ask_for_permit(key: GuardedKey, parts: GivenParts, caller: GivenCaller
         {
             "granted": granted,
             "permit": permit if probes else None,
-            "expires_at": at(breaker.permits[permit]) if probes else None,
+            "expires_at": moment_of(breaker.permits[permit]) if probes else None,
             "state": breaker.seen,
             "epoch": breaker.epoch,
-            "retry_at": at(breaker.lets_through_at),
+            "retry_at": moment_of(breaker.lets_through_at),
         },
         headers={} if granted else retry_after(entry),
     )

@@ -8,10 +8,10 @@ from fastapi.sse import format_sse_event
 from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
-from pointsman_service.api.answers.answer import known_parameters_only
 from pointsman_service.api.breakers.view import EXAMPLE_TRANSITION, transition_view
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.errors import DatabaseAway, InvalidRequest, TooManyListeners
 from pointsman_service.live.transitions import Listener, TransitionStream
 

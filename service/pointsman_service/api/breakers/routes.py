@@ -1,116 +1,42 @@
-"""Circuit breakers: look at them, set their policy, set them by hand."""
+"""Circuit breakers: look at them, set their policy."""
 
-import math
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
 from pointsman_contract.breaker_policy import BreakerPolicy
-from pointsman_contract.catalogue import MAX_NAME, NAME_IN_PATH
-from pointsman_contract.dependencies import NAME_PATTERN, folded_key, is_name
-from pointsman_service.api.answers.answer import example, json_response, known_parameters_only
+from pointsman_service.api.answers.answer import json_response
+from pointsman_service.api.breakers.answering import shown
+from pointsman_service.api.breakers.keys import BODY_PROBLEMS, GivenKey, GuardedKey
 from pointsman_service.api.breakers.preconditions import (
     CONDITIONS_OF_A_CHANGE,
     IF_NONE_MATCH_OF_A_READER,
     condition_of,
-    etag_of,
     has_it_already,
 )
-from pointsman_service.api.breakers.view import (
-    EXAMPLE_BREAKER,
-    BreakerList,
-    BreakerView,
-    Scope,
-    breaker_view,
-)
+from pointsman_service.api.breakers.view import EXAMPLE_BREAKER, BreakerList, BreakerView, Scope, breaker_view
+from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
-from pointsman_service.api.requests import paths  # noqa: F401 - the convertor of names
-from pointsman_service.api.requests.given import Action, Reason, given, request_body
+from pointsman_service.api.requests.given import Reason, given, request_body
+from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.breaker.entry import Entry
 from pointsman_service.errors import (
-    BodyTooLarge,
     DatabaseAway,
     FieldError,
     InvalidRequest,
-    MalformedJson,
     NotFound,
     PolicyChanged,
     TooManyBreakers,
     UnknownWorker,
-    UnsupportedMediaType,
 )
-from pointsman_service.store.breakers.breakers import Key
 
 MOST = 200
-_LONGEST_OVERRIDE_SECONDS = 366 * 86_400.0
-
-Name = Annotated[
-    str,
-    Path(
-        pattern=NAME_IN_PATH,
-        max_length=MAX_NAME,
-        description="Letters, digits and ._:@+- only, of an IPv6 address also brackets; of a task type, whatever its"
-        " name is. A dependency `Pay.Example.org.:443` is `pay.example.org`.",
-    ),
-]
-BODY_PROBLEMS = (
-    MalformedJson,
-    NotFound,
-    UnknownWorker,
-    BodyTooLarge,
-    UnsupportedMediaType,
-    InvalidRequest,
-    TooManyBreakers,
-    DatabaseAway,
-)
-
-
-def key_of_path(scope: Scope, name: Name) -> Key:
-    """The key of a breaker, whose name is folded if it is a dependency's. Raises ``InvalidRequest`` or ``NotFound``:
-    only task types have names as they please.
-    """
-    if scope != Scope.TASK_TYPE and "/" in name:
-        raise NotFound
-    key = folded_key(str(scope), name)
-    if scope != Scope.TASK_TYPE and not is_name(key[1]):
-        raise InvalidRequest(errors=[FieldError(pointer="/path/name", detail=f"does not match {NAME_PATTERN}")])
-    return key
-
-
-GivenKey = Annotated[Key, Depends(key_of_path)]
-"""A parameter of an endpoint: a breaker that may not be known yet."""
-
-
-async def key_of_a_thing(key: GivenKey, parts: GivenParts) -> Key:
-    """The same. Raises ``NotFound`` for a task type or a worker that is none; a dependency may be called anything."""
-    await parts.breaker_hand.check_guarded(key)
-    return key
-
-
-GuardedKey = Annotated[Key, Depends(key_of_a_thing)]
-"""A parameter of an endpoint that makes a breaker which is not known yet."""
-
 
 router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only)])
-
-
-class Said(Action):
-    """Why somebody sets a breaker by hand."""
-
-    reason: str = Field(min_length=1, max_length=500, description="Kept in the history.")
-
-
-class SaidForAWhile(Said):
-    """Why, and for how long."""
-
-    expires_in_seconds: float | None = Field(
-        default=None, gt=0, le=_LONGEST_OVERRIDE_SECONDS, description="Null: until somebody takes it away."
-    )
 
 
 class GivenPolicy(BreakerPolicy):
@@ -211,82 +137,6 @@ async def unset_policy(
 ) -> Response:
     """Take a policy away."""
     return shown(await parts.breaker_hand.set_policy(caller, key, None, condition_of(request), reason))
-
-
-@router.post(
-    "/v1/breakers/{scope}/{name:name}/force-open",
-    operation_id="force_breaker_open",
-    summary="Let nothing through",
-    description="Until it expires, or `reset`. Whatever is reported meanwhile changes nothing.",
-    response_model=BreakerView,
-    responses=example(EXAMPLE_BREAKER | {"state": "forced_open"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
-    openapi_extra=request_body(SaidForAWhile, {"reason": "they migrate their database", "expires_in_seconds": 3600}),
-)
-async def force_open(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Open it by hand."""
-    said = await given(request, SaidForAWhile)
-    open_ = BreakerState.FORCED_OPEN
-    return shown(await parts.breaker_hand.force(caller, key, open_, said.reason, said.expires_in_seconds))
-
-
-@router.post(
-    "/v1/breakers/{scope}/{name:name}/disable",
-    operation_id="disable_breaker",
-    summary="Let everything through and count nothing",
-    description="Until it expires, or `reset`.",
-    response_model=BreakerView,
-    responses=example(EXAMPLE_BREAKER | {"state": "disabled"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
-    openapi_extra=request_body(SaidForAWhile, {"reason": "it counts our own mistake", "expires_in_seconds": None}),
-)
-async def disable(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Disable it by hand."""
-    said = await given(request, SaidForAWhile)
-    off = BreakerState.DISABLED
-    return shown(await parts.breaker_hand.force(caller, key, off, said.reason, said.expires_in_seconds))
-
-
-@router.post(
-    "/v1/breakers/{scope}/{name:name}/force-close",
-    operation_id="force_breaker_closed",
-    summary="Close it now",
-    description="What it has counted and what was set by hand is forgotten; it goes on counting.",
-    response_model=BreakerView,
-    responses=example(EXAMPLE_BREAKER | {"state": "closed"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
-    openapi_extra=request_body(Said, {"reason": "they say it is mended"}),
-)
-async def force_close(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Close it by hand."""
-    said = await given(request, Said)
-    return shown(await parts.breaker_hand.close(caller, key, said.reason))
-
-
-@router.post(
-    "/v1/breakers/{scope}/{name:name}/reset",
-    operation_id="reset_breaker",
-    summary="Take away what was set by hand",
-    description="The state that stood beneath counts again. Without an override it changes nothing.",
-    response_model=BreakerView,
-    responses=example(EXAMPLE_BREAKER, "The breaker.") | problem_responses(*BODY_PROBLEMS),
-    openapi_extra=request_body(Said, {"reason": "the migration is over"}),
-)
-async def reset(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """End an override."""
-    said = await given(request, Said)
-    return shown(await parts.breaker_hand.reset(caller, key, said.reason))
-
-
-def shown(entry: Entry, **more: Any) -> Response:
-    """A breaker as an answer, with the ETag of its policy and, where it is known when calls pass, Retry-After."""
-    answer = json_response(breaker_view(entry) | more)
-    answer.headers["ETag"] = etag_of(entry, bytes(answer.body))
-    answer.headers.update(retry_after(entry))
-    return answer
-
-
-def retry_after(entry: Entry) -> dict[str, str]:
-    """The header, in whole seconds; none while calls pass, or when nobody knows when they will."""
-    until = entry.breaker.lets_through_at
-    return {} if until is None else {"Retry-After": str(max(1, math.ceil(until - time.time())))}
 
 
 def _cursor(entry: Entry) -> str:

@@ -1,14 +1,13 @@
 """A circuit breaker as the API shows it."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from pointsman_contract.breaker_policy import BreakerPolicy
-from pointsman_service.api.answers.answer import moment
+from pointsman_service.api.answers.answer import moment, moment_of
 from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.breaker.entry import Entry, error_of_row
 from pointsman_service.breaker.last_error import LastError
@@ -139,8 +138,8 @@ def breaker_view(entry: Entry) -> dict[str, Any]:
         "epoch": breaker.epoch,
         "failures": breaker.failures,
         "trips": breaker.trips,
-        "opened_at": at(breaker.opened_at),
-        "retry_at": at(breaker.lets_through_at),
+        "opened_at": moment_of(breaker.opened_at),
+        "retry_at": moment_of(breaker.lets_through_at),
         "probes": len(breaker.permits),
         "probes_succeeded": breaker.successes,
         "override": None
@@ -149,7 +148,7 @@ def breaker_view(entry: Entry) -> dict[str, Any]:
             "state": override.state,
             "actor": override.actor,
             "reason": override.reason,
-            "expires_at": at(override.expires_at),
+            "expires_at": moment_of(override.expires_at),
         },
         "policy": entry.policy.model_dump(mode="json"),
         "has_own_policy": entry.has_own_policy,
@@ -175,9 +174,4 @@ def transition_view(row: TransitionRow) -> dict[str, Any]:
 
 def last_error_view(error: LastError | None) -> dict[str, Any] | None:
     """The fields of ``LastErrorView``."""
-    return None if error is None else {**asdict(error), "at": at(error.at)}
-
-
-def at(unix_seconds: float | None) -> str | None:
-    """A time of the machine as text."""
-    return None if unix_seconds is None else moment(datetime.fromtimestamp(unix_seconds, UTC))
+    return None if error is None else {**asdict(error), "at": moment_of(error.at)}

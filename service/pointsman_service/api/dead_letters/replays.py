@@ -8,14 +8,15 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from pointsman_service.admit.moments import Moment
 from pointsman_service.admit.numbers import WHOLE
-from pointsman_service.api.alerts.routes import Cursor
-from pointsman_service.api.answers.answer import example, json_response, known_parameters_only, moment
+from pointsman_service.api.answers.answer import json_response, moment
+from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.problems.translation import in_time
 from pointsman_service.api.requests.given import Action, Explained, Reason, given, idempotency_key, request_body
-from pointsman_service.api.requests.ids import id_of
-from pointsman_service.api.tasks.intake import read_headers
-from pointsman_service.api.tasks.routes import bounded, in_time
+from pointsman_service.api.requests.headers import read_headers
+from pointsman_service.api.requests.ids import Cursor, id_of
+from pointsman_service.api.requests.parameters import bounded, known_parameters_only
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, UnknownReplay
 from pointsman_service.operate.replay import MOST, ReplayRequest
 from pointsman_service.store.tasks.dead_letters import DeadLetterFilter

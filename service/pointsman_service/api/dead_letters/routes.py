@@ -6,11 +6,13 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from pointsman_service.admit.moments import Moment
-from pointsman_service.api.answers.answer import example, json_response, known_parameters_only, moment
+from pointsman_service.api.answers.answer import json_response, moment
+from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.problems.translation import in_time
 from pointsman_service.api.requests.filters import refuse_unknown
-from pointsman_service.api.tasks.routes import bounded, in_time, storable
+from pointsman_service.api.requests.parameters import bounded, known_parameters_only, storable
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, Unavailable
 from pointsman_service.store.tasks import dead_letters
 from pointsman_service.store.tasks.dead_letters import DeadLetterFilter

@@ -12,7 +12,8 @@ from fastapi.openapi.utils import get_openapi
 from starlette.staticfiles import StaticFiles
 
 from pointsman_contract import RELEASE
-from pointsman_service.api.answers.answer import json_response, restore_nulls
+from pointsman_service.api.answers.answer import json_response
+from pointsman_service.api.documentation.examples import restore_nulls
 from pointsman_service.api.documentation.schemas import add_everywhere, hoist_bodies, narrow_parameters, schema_of
 from pointsman_service.api.problems.document import MEDIA_TYPE, SCHEMA_NAME, FieldFault, Problem
 from pointsman_service.errors import (

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from pointsman_service.api.answers.answer import known_parameters_only
 from pointsman_service.api.parts import GivenParts, Parts
 from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.errors import DatabaseAway, ExpectedFault, InvalidRequest
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.exposition import Exposition, Snapshot

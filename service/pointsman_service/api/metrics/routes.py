@@ -1,16 +1,17 @@
 """TaskMetrics over a window."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
 from pointsman_service.admit.moments import Moment
-from pointsman_service.api.answers.answer import example, json_response, known_parameters_only
+from pointsman_service.api.answers.answer import json_response
+from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.requests.parameters import bounded, known_parameters_only
 from pointsman_service.errors import DatabaseAway, InvalidRequest
 from pointsman_service.observe import task_metrics
 
@@ -18,8 +19,6 @@ router = APIRouter(tags=["metrics"], dependencies=[Depends(known_parameters_only
 
 _LONGEST_WINDOW = 31 * 86_400
 """The longest month."""
-_EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
-_LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 _EXAMPLE_FIGURES: dict[str, Any] = {
     "submitted": 120,
     "started": 119,
@@ -121,9 +120,7 @@ async def get_task_metrics(
     until: Annotated[Moment | None, Query(description="End of the window; now when it is left out.")] = None,
 ) -> Response:
     """The figures of every task type or queue, and of all together."""
-    # Within what PostgreSQL can hold; nothing was or will be counted outside.
-    end = None if until is None else min(max(until, _EARLIEST), _LATEST)
-    groups = await task_metrics.read(parts.store, group_by, window_seconds, end)
+    groups = await task_metrics.read(parts.store, group_by, window_seconds, bounded(until))
     items = [
         {group_by: group.task_type if group_by == "task_type" else group.queue} | asdict(task_metrics.figures(group))
         for group in groups

@@ -1,6 +1,7 @@
 """Errors of every kind in our words: what the framework, the database and the broker raise."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -27,6 +28,9 @@ from pointsman_service.errors import (
 from pointsman_service.redis import BrokerAway
 from pointsman_service.store.store import ConnectionLost, DatabaseTrouble, LockNotGot, StatementRefused
 
+_CANCELLED_STATEMENT = "57014"
+"""SQLSTATE query_canceled: ``statement_timeout`` ended it."""
+
 
 def as_error(error: Exception) -> PointsmanError:
     """An exception of any kind in our words. Nothing of an unexpected one is told."""
@@ -45,6 +49,17 @@ def as_error(error: Exception) -> PointsmanError:
     if isinstance(error, ExpectedFault):
         return Unavailable()
     return PointsmanError()
+
+
+@asynccontextmanager
+async def in_time(advice: str) -> AsyncIterator[None]:
+    """A statement in the block that takes too long is answered 503 with advice."""
+    try:
+        yield
+    except DatabaseTrouble as error:
+        if _CANCELLED_STATEMENT in str(error):
+            raise Unavailable(f"That took too long: {advice}.") from error
+        raise
 
 
 def _of_validation(error: RequestValidationError) -> PointsmanError:

@@ -6,10 +6,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from pointsman_service.admit.numbers import WHOLE
-from pointsman_service.api.answers.answer import example, json_response, known_parameters_only, moment
+from pointsman_service.api.answers.answer import json_response, moment
+from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenCaller, GivenParts, Parts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.given import Action, Explained, Reason, given, request_body
+from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.callers import Caller
 from pointsman_service.errors import CountDiffers, DatabaseAway, FieldError, InvalidRequest, UnknownQueueName
 from pointsman_service.operate.purge import PURGEABLE

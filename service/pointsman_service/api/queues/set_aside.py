@@ -5,10 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from pointsman_service.api.answers.answer import example, json_response, known_parameters_only, plain
+from pointsman_service.api.answers.answer import json_response, plain
+from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.given import Explained, given, request_body
+from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.errors import BrokerSilent, DatabaseAway, InvalidRequest
 from pointsman_service.observe import set_aside
 from pointsman_service.observe.set_aside import MOST_SHOWN

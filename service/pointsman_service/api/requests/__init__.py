@@ -1,1 +1,1 @@
-"""What requests have in common besides their bodies: fields of actions, ids, names in paths, filters."""
+"""What requests have in common besides their bodies: fields, ids, names, parameters, headers, filters."""

@@ -3,6 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
+from fastapi import Query
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
@@ -25,3 +26,6 @@ def _id_of(text: object) -> UUID:
 
 Id = Annotated[UUID, BeforeValidator(_id_of)]
 """An id that the API has told."""
+
+Cursor = Annotated[Id | None, Query(description="`next_cursor` of the page before.")]
+"""Where a page of a list begins whose rows are told apart by their ids."""

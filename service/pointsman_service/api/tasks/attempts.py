@@ -8,9 +8,11 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from pointsman_contract.errors import ErrorType
 from pointsman_contract.states import TERMINAL, TaskState
-from pointsman_service.api.answers.answer import example, json_response, known_parameters_only, moment
+from pointsman_service.api.answers.answer import json_response, moment
+from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.api.tasks.routes import find_task
 from pointsman_service.api.tasks.view import ErrorView, error_view
 from pointsman_service.errors import DatabaseAway, InvalidRequest, UnknownTask

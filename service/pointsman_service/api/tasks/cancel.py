@@ -7,10 +7,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ConfigDict, Field
 
 from pointsman_contract.states import TaskState
-from pointsman_service.api.answers.answer import example, json_response, known_parameters_only, with_nulls
+from pointsman_service.api.answers.answer import json_response
+from pointsman_service.api.documentation.examples import example, with_nulls
 from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.given import Explained, given, request_body
+from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.api.tasks.routes import task_id_of
 from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
 from pointsman_service.errors import DatabaseAway, InvalidRequest, TaskFinished, UnknownTask

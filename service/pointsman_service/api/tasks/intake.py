@@ -2,24 +2,22 @@
 framework's own share of it would be the largest. The same function stands behind the documented route.
 """
 
-import re
 from typing import Any
 
 from pydantic_core import to_json
 
-from pointsman_service.admit.keys import KEY_RULE, key_of
 from pointsman_service.admit.submission import Submission, parse_submission
 from pointsman_service.api.answers.answer import Answer, json_bytes
 from pointsman_service.api.bodies.body import parse_json, read_body
 from pointsman_service.api.parts import Parts
+from pointsman_service.api.requests.headers import read_headers
 from pointsman_service.api.tasks.receipt import receipt
 from pointsman_service.api.tasks.view import task_view
 from pointsman_service.callers import Caller
-from pointsman_service.errors import BadRequest, PointsmanError, UnknownTask
+from pointsman_service.errors import PointsmanError, UnknownTask
 from pointsman_service.store.tasks import reading
 from pointsman_service.submit.submitter import REFUSALS, Accepted
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _VERDICT = ("task_type", "queue", "priority", "timeout_seconds")
 _JSON = (b"content-type", b"application/json")
 
@@ -78,27 +76,6 @@ async def _receipt(parts: Parts, accepted: Accepted) -> Answer:
         body = await replayed(parts, accepted)
         return Answer(200, [_JSON, location, (b"idempotency-replayed", b"true")], body)
     return Answer(202, [_JSON, location], receipt(accepted.task, accepted.submitted_at))
-
-
-def read_headers(scope: Any) -> tuple[str | None, str | None]:
-    """The Idempotency-Key and the traceparent. Raises ``BadRequest`` for a key that is none, and for two of them."""
-    key = traceparent = None
-    for name, value in scope["headers"]:
-        if name == b"idempotency-key":
-            if key is not None:
-                raise BadRequest("Idempotency-Key is given more than once.")
-            key = _key(value)
-        elif name == b"traceparent":
-            text = value.decode("latin-1").strip()
-            traceparent = text if _TRACEPARENT.fullmatch(text) else None
-    return key, traceparent
-
-
-def _key(value: bytes) -> str:
-    try:
-        return key_of(value.decode().strip("\t"))
-    except ValueError:
-        raise BadRequest(f"Idempotency-Key {KEY_RULE}, in UTF-8.") from None
 
 
 class Intake:

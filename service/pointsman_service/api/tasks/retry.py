@@ -4,11 +4,13 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from pointsman_service.api.answers.answer import json_response, known_parameters_only, with_nulls
+from pointsman_service.api.answers.answer import json_response
+from pointsman_service.api.documentation.examples import with_nulls
 from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.given import Explained, given, idempotency_key, request_body
-from pointsman_service.api.tasks.intake import read_headers
+from pointsman_service.api.requests.headers import read_headers
+from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.api.tasks.routes import task_id_of
 from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
 

@@ -2,9 +2,7 @@
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -14,26 +12,24 @@ from pydantic import BaseModel, Field
 
 from pointsman_contract.states import TaskState
 from pointsman_service.admit.moments import Moment
-from pointsman_service.api.answers.answer import example, json_response, known_parameters_only
+from pointsman_service.api.answers.answer import json_response
+from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.problems.translation import in_time
 from pointsman_service.api.requests.filters import TAG_PATTERN, readings_of_tags, refuse_unknown
 from pointsman_service.api.requests.ids import id_of
+from pointsman_service.api.requests.parameters import bounded, known_parameters_only, storable
 from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, TooManyReaders, Unavailable, UnknownTask
-from pointsman_service.store.store import DatabaseTrouble
 from pointsman_service.store.tasks import reading
 from pointsman_service.store.tasks.reading import TaskFilter
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 
 MOST = 200
-_EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
-_LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 _CURSOR_PATTERN = "^[A-Za-z0-9_-]{21}[AQgw]$"
 """Sixteen bytes in Base64."""
-_CANCELLED_STATEMENT = "57014"
-"""SQLSTATE query_canceled: ``statement_timeout`` ended it."""
 
 
 class TaskList(BaseModel):
@@ -160,27 +156,3 @@ def _below(cursor: str | None, faults: list[FieldError]) -> UUID | None:
         faults.append(FieldError(pointer="/query/cursor", detail="is not a cursor of this list"))
         return None
     return found
-
-
-@asynccontextmanager
-async def in_time(advice: str) -> AsyncIterator[None]:
-    """A statement in the block that takes too long is answered 503 with advice."""
-    try:
-        yield
-    except DatabaseTrouble as error:
-        if _CANCELLED_STATEMENT in str(error):
-            raise Unavailable(f"That took too long: {advice}.") from error
-        raise
-
-
-def storable(name: str, value: str | None, faults: list[FieldError]) -> str | None:
-    """The value of a parameter; what PostgreSQL cannot compare with is a fault."""
-    if value is not None and "\x00" in value:
-        faults.append(FieldError(pointer=f"/query/{name}", detail="contains a NUL character"))
-        return None
-    return value
-
-
-def bounded(moment: datetime | None) -> datetime | None:
-    """Within what ids can express; nothing was or will be submitted outside."""
-    return None if moment is None else min(max(moment, _EARLIEST), _LATEST)

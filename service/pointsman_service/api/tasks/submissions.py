@@ -9,14 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
 from pointsman_service.admit.submission import BatchItem, Submission, field_errors, known_fields_only, parse_submission
-from pointsman_service.api.answers.answer import Answer, known_parameters_only
+from pointsman_service.api.answers.answer import Answer
 from pointsman_service.api.bodies.body import parse_json, parse_long_json, read_body
 from pointsman_service.api.parts import Parts, parts_of
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.problems.document import Problem, problem_of
 from pointsman_service.api.problems.translation import as_error
 from pointsman_service.api.requests.given import idempotency_key, request_body
-from pointsman_service.api.tasks.intake import check_submission, read_headers, replayed, take_submission
+from pointsman_service.api.requests.headers import read_headers
+from pointsman_service.api.requests.parameters import known_parameters_only
+from pointsman_service.api.tasks.intake import check_submission, replayed, take_submission
 from pointsman_service.api.tasks.receipt import receipt
 from pointsman_service.api.tasks.view import TaskView
 from pointsman_service.callers import Caller

@@ -10,7 +10,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
 from pointsman_contract.states import TaskState
-from pointsman_service.api.answers.answer import Verbatim, moment, with_nulls
+from pointsman_service.api.answers.answer import Verbatim, moment
+from pointsman_service.api.documentation.examples import with_nulls
 from pointsman_service.observe import sla
 
 EXAMPLE_TASK: dict[str, Any] = {

@@ -6,12 +6,13 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from pointsman_contract.dependencies import NAME_PATTERN
-from pointsman_service.api.answers.answer import example, json_response, known_parameters_only
-from pointsman_service.api.breakers.routes import Said, SaidForAWhile
-from pointsman_service.api.breakers.view import at
+from pointsman_service.api.answers.answer import json_response, moment_of
+from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.requests.by_hand import Said, SaidForAWhile
 from pointsman_service.api.requests.given import given, request_body
+from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.breaker.outlier import OFF
 from pointsman_service.errors import DatabaseAway, InvalidRequest, TooManyBreakers, UnknownWorker
@@ -93,10 +94,10 @@ def _shown(done: Handled) -> Response:
             "pool": done.pool,
             "ejected": state in OFF,
             "on_probation": state is BreakerState.HALF_OPEN,
-            "since": None if row is None else at(row.since),
+            "since": None if row is None else moment_of(row.since),
             "reason": None if row is None else row.reason,
             "actor": None if row is None else row.actor,
-            "until": None if row is None else at(row.until),
+            "until": None if row is None else moment_of(row.until),
             "warning": done.warning,
         }
     )

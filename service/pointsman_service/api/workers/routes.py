@@ -5,9 +5,11 @@ from typing import Any
 from fastapi import APIRouter, Depends, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from pointsman_service.api.answers.answer import example, json_response, known_parameters_only, plain
+from pointsman_service.api.answers.answer import json_response, plain
+from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.errors import DatabaseAway, InvalidRequest
 
 router = APIRouter(tags=["workers"], dependencies=[Depends(known_parameters_only)])

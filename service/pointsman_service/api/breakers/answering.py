@@ -1,0 +1,26 @@
+"""A circuit breaker as an answer: its JSON, and what its headers say."""
+
+import math
+import time
+from typing import Any
+
+from fastapi import Response
+
+from pointsman_service.api.answers.answer import json_response
+from pointsman_service.api.breakers.preconditions import etag_of
+from pointsman_service.api.breakers.view import breaker_view
+from pointsman_service.breaker.entry import Entry
+
+
+def shown(entry: Entry, **more: Any) -> Response:
+    """A breaker as an answer, with the ETag of its policy and, where it is known when calls pass, Retry-After."""
+    answer = json_response(breaker_view(entry) | more)
+    answer.headers["ETag"] = etag_of(entry, bytes(answer.body))
+    answer.headers.update(retry_after(entry))
+    return answer
+
+
+def retry_after(entry: Entry) -> dict[str, str]:
+    """The header, in whole seconds; none while calls pass, or when nobody knows when they will."""
+    until = entry.breaker.lets_through_at
+    return {} if until is None else {"Retry-After": str(max(1, math.ceil(until - time.time())))}

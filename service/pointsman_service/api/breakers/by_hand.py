@@ -1,0 +1,78 @@
+"""Circuit breakers set by hand: open, disabled, closed, and back to themselves."""
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from pointsman_service.api.breakers.answering import shown
+from pointsman_service.api.breakers.keys import BODY_PROBLEMS, GuardedKey
+from pointsman_service.api.breakers.view import EXAMPLE_BREAKER, BreakerView
+from pointsman_service.api.documentation.examples import example
+from pointsman_service.api.parts import GivenCaller, GivenParts
+from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.requests.by_hand import Said, SaidForAWhile
+from pointsman_service.api.requests.given import given, request_body
+from pointsman_service.api.requests.parameters import known_parameters_only
+from pointsman_service.breaker.breaker import BreakerState
+
+router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only)])
+
+
+@router.post(
+    "/v1/breakers/{scope}/{name:name}/force-open",
+    operation_id="force_breaker_open",
+    summary="Let nothing through",
+    description="Until it expires, or `reset`. Whatever is reported meanwhile changes nothing.",
+    response_model=BreakerView,
+    responses=example(EXAMPLE_BREAKER | {"state": "forced_open"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
+    openapi_extra=request_body(SaidForAWhile, {"reason": "they migrate their database", "expires_in_seconds": 3600}),
+)
+async def force_open(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+    """Open it by hand."""
+    said = await given(request, SaidForAWhile)
+    open_ = BreakerState.FORCED_OPEN
+    return shown(await parts.breaker_hand.force(caller, key, open_, said.reason, said.expires_in_seconds))
+
+
+@router.post(
+    "/v1/breakers/{scope}/{name:name}/disable",
+    operation_id="disable_breaker",
+    summary="Let everything through and count nothing",
+    description="Until it expires, or `reset`.",
+    response_model=BreakerView,
+    responses=example(EXAMPLE_BREAKER | {"state": "disabled"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
+    openapi_extra=request_body(SaidForAWhile, {"reason": "it counts our own mistake", "expires_in_seconds": None}),
+)
+async def disable(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+    """Disable it by hand."""
+    said = await given(request, SaidForAWhile)
+    off = BreakerState.DISABLED
+    return shown(await parts.breaker_hand.force(caller, key, off, said.reason, said.expires_in_seconds))
+
+
+@router.post(
+    "/v1/breakers/{scope}/{name:name}/force-close",
+    operation_id="force_breaker_closed",
+    summary="Close it now",
+    description="What it has counted and what was set by hand is forgotten; it goes on counting.",
+    response_model=BreakerView,
+    responses=example(EXAMPLE_BREAKER | {"state": "closed"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
+    openapi_extra=request_body(Said, {"reason": "they say it is mended"}),
+)
+async def force_close(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+    """Close it by hand."""
+    said = await given(request, Said)
+    return shown(await parts.breaker_hand.close(caller, key, said.reason))
+
+
+@router.post(
+    "/v1/breakers/{scope}/{name:name}/reset",
+    operation_id="reset_breaker",
+    summary="Take away what was set by hand",
+    description="The state that stood beneath counts again. Without an override it changes nothing.",
+    response_model=BreakerView,
+    responses=example(EXAMPLE_BREAKER, "The breaker.") | problem_responses(*BODY_PROBLEMS),
+    openapi_extra=request_body(Said, {"reason": "the migration is over"}),
+)
+async def reset(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+    """End an override."""
+    said = await given(request, Said)
+    return shown(await parts.breaker_hand.reset(caller, key, said.reason))
