@@ -5,10 +5,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from pointsman_service.alert.kinds import KINDS, Rule
+from pointsman_service.alert.alert import Alert, alert_of
 from pointsman_service.store.alerts.alerts import AlertRow
-
-_KNOWN = frozenset(Rule)
 
 
 class Event(StrEnum):
@@ -29,17 +27,7 @@ _LEAD = {
 }
 
 
-def next_step(rule: str) -> str:
-    """What to do. Nothing is known of a rule of another release."""
-    return KINDS[Rule(rule)].next_step if rule in _KNOWN else ""
-
-
-def page(rule: str) -> str:
-    """Where the documentation explains it."""
-    return KINDS[Rule(rule)].page if rule in _KNOWN else "docs/alerts.md"
-
-
-def facts_of(alert: AlertRow) -> dict[str, Any]:
+def facts_of(alert: Alert) -> dict[str, Any]:
     """What everybody is told of an alert: plain JSON values."""
     return {
         "id": str(alert.id),
@@ -49,19 +37,19 @@ def facts_of(alert: AlertRow) -> dict[str, Any]:
         "severity": alert.severity,
         "summary": alert.summary,
         "value": alert.value,
-        "limit": alert.bound,
+        "limit": alert.limit,
         "unit": alert.unit,
         "since": moment(alert.since),
         "opened_at": moment(alert.opened_at),
         "resolved_at": moment(alert.resolved_at),
-        "next_step": next_step(alert.rule),
-        "documentation": page(alert.rule),
+        "next_step": alert.next_step,
+        "documentation": alert.documentation,
     }
 
 
 def message_of(alert: AlertRow, event: Event, base_url: str | None) -> dict[str, Any]:
     """The ``data`` of a message: plain JSON values."""
-    return {"event": str(event), **facts_of(alert), "link": (base_url or "").rstrip("/") + alert.link}
+    return {"event": str(event), **facts_of(alert_of(alert)), "link": (base_url or "").rstrip("/") + alert.link}
 
 
 def test_message(channel: str, at: datetime) -> dict[str, Any]:

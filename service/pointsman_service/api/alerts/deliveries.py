@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel
 
+from pointsman_service.alert.alert import delivery_of
 from pointsman_service.alert.wording import Event, test_message
 from pointsman_service.api.alerts.routes import AlertId, Limit
 from pointsman_service.api.alerts.view import (
@@ -133,7 +134,7 @@ async def test_channel(
     if name not in {channel.name for channel in parts.settings.alert_channels}:
         raise UnknownChannel
     new = NewDelivery(None, Event.TEST, name, test_message(name, datetime.now(UTC)))
-    return json_response(delivery_view(await parts.alert_hand.try_channel(caller, new, reason)), 202)
+    return json_response(delivery_view(delivery_of(await parts.alert_hand.try_channel(caller, new, reason))), 202)
 
 
 async def _rows(parts: Parts, wanted: DeliveryFilter, limit: int) -> list[DeliveryRow]:
@@ -144,7 +145,7 @@ async def _rows(parts: Parts, wanted: DeliveryFilter, limit: int) -> list[Delive
 
 def _page(rows: list[DeliveryRow], limit: int) -> Response:
     following = str(rows[limit - 1].id) if len(rows) > limit else None
-    return json_response({"items": [delivery_view(row) for row in rows[:limit]], "next_cursor": following})
+    return json_response({"items": [delivery_view(delivery_of(row)) for row in rows[:limit]], "next_cursor": following})
 
 
 def _channel_view(channel: AlertChannel) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field
 
+from pointsman_service.alert.alert import alert_of
 from pointsman_service.alert.kinds import Rule, Severity
 from pointsman_service.api.alerts.view import (
     EXAMPLE_ALERT,
@@ -92,7 +93,7 @@ async def list_alerts(
     async with parts.store.statement() as connection:
         rows = await alerts.page(connection, wanted, limit + 1)
     following = str(rows[limit - 1].id) if len(rows) > limit else None
-    return json_response({"items": [alert_view(row) for row in rows[:limit]], "next_cursor": following})
+    return json_response({"items": [alert_view(alert_of(row)) for row in rows[:limit]], "next_cursor": following})
 
 
 @router.get(
@@ -104,7 +105,7 @@ async def list_alerts(
 )
 async def get_alert(alert_id: AlertId, parts: GivenParts) -> Response:
     """One alert."""
-    return json_response(alert_view(await parts.alert_hand.find(alert_id)))
+    return json_response(alert_view(alert_of(await parts.alert_hand.find(alert_id))))
 
 
 @router.post(
@@ -123,7 +124,9 @@ async def get_alert(alert_id: AlertId, parts: GivenParts) -> Response:
 async def acknowledge_alert(alert_id: AlertId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Acknowledge it."""
     said = await given(request, Acknowledge)
-    return json_response(alert_view(await parts.alert_hand.acknowledge(caller, alert_id, said.reason, said.who)))
+    return json_response(
+        alert_view(alert_of(await parts.alert_hand.acknowledge(caller, alert_id, said.reason, said.who)))
+    )
 
 
 @router.post(
@@ -161,7 +164,7 @@ async def silence_alert(alert_id: AlertId, request: Request, parts: GivenParts, 
 async def unsilence_alert(alert_id: AlertId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Let it be told again."""
     reason = (await given(request, Unsilence)).reason
-    return json_response(alert_view(await parts.alert_hand.unsilence(caller, alert_id, reason)))
+    return json_response(alert_view(alert_of(await parts.alert_hand.unsilence(caller, alert_id, reason))))
 
 
 @router.get(

@@ -4,11 +4,11 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field
 
+from pointsman_service.alert.alert import Alert, Delivery
 from pointsman_service.alert.kinds import Severity
 from pointsman_service.alert.wording import facts_of
 from pointsman_service.api.answers.answer import moment
-from pointsman_service.store.alerts.alerts import AlertRow, SilenceRow
-from pointsman_service.store.alerts.deliveries import DeliveryRow
+from pointsman_service.store.alerts.alerts import SilenceRow
 
 DeliveryStatus = Literal["pending", "sent", "gave_up", "dropped"]
 
@@ -138,13 +138,13 @@ class DeliveryList(BaseModel):
     next_cursor: str | None = Field(description="For `cursor=`; null on the last page.")
 
 
-def alert_view(alert: AlertRow) -> dict[str, Any]:
+def alert_view(alert: Alert) -> dict[str, Any]:
     """The fields of ``AlertView``."""
-    acknowledged = {"at": moment(alert.acked_at), "who": alert.acked_by, "reason": alert.ack_reason}
+    known = alert.acknowledged
     return facts_of(alert) | {
-        "state": "open" if alert.resolved_at is None else "resolved",
+        "state": "open" if alert.is_open else "resolved",
         "link": alert.link,
-        "acknowledged": None if alert.acked_at is None else acknowledged,
+        "acknowledged": None if known is None else {"at": moment(known.at), "who": known.who, "reason": known.reason},
         "silenced_until": moment(alert.silenced_until),
         "notified_at": moment(alert.notified_at),
     }
@@ -162,7 +162,7 @@ def silence_view(silence: SilenceRow) -> dict[str, Any]:
     }
 
 
-def delivery_view(delivery: DeliveryRow) -> dict[str, Any]:
+def delivery_view(delivery: Delivery) -> dict[str, Any]:
     """The fields of ``DeliveryView``."""
     return {
         "id": str(delivery.id),
@@ -171,7 +171,7 @@ def delivery_view(delivery: DeliveryRow) -> dict[str, Any]:
         "channel": delivery.channel,
         "status": delivery.status,
         "attempts": delivery.attempts,
-        "next_at": moment(delivery.next_at) if delivery.status == "pending" else None,
+        "next_at": moment(delivery.next_at),
         "last_status": delivery.last_status,
         "error": delivery.error,
         "created_at": moment(delivery.created_at),

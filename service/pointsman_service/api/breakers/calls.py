@@ -26,6 +26,7 @@ from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.breaker.breaker import BreakerState, Kind, Outcome
 from pointsman_service.breaker.last_error import Said
 from pointsman_service.errors import DatabaseAway, InvalidRequest, NotFound, UnknownWorker
+from pointsman_service.observe.breakers import turn_of
 from pointsman_service.store.breakers import breakers
 
 router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only)])
@@ -174,7 +175,7 @@ async def list_transitions(
         rows = await breakers.history(connection, key, below, limit + 1)
     items = rows[:limit]
     following = str(items[-1].id) if len(rows) > limit else None
-    return json_response({"items": [transition_view(row) for row in items], "next_cursor": following})
+    return json_response({"items": [transition_view(turn_of(row)) for row in items], "next_cursor": following})
 
 
 def _outcome(report: OutcomeReport) -> Outcome:

@@ -14,6 +14,7 @@ from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.errors import DatabaseAway, InvalidRequest, TooManyListeners
 from pointsman_service.live.transitions import Listener, TransitionStream
+from pointsman_service.observe.breakers import turn_of
 
 router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only)])
 
@@ -60,7 +61,7 @@ async def _events(stream: TransitionStream, listener: Listener) -> AsyncIterator
             if not rows:
                 yield format_sse_event(comment="")
             for row in rows:
-                view = to_json(transition_view(row)).decode()
+                view = to_json(transition_view(turn_of(row))).decode()
                 yield format_sse_event(data_str=view, event="transition", id=str(row.id))
     finally:
         stream.leave(listener)

@@ -33,6 +33,7 @@ from pointsman_service.errors import (
     TooManyBreakers,
     UnknownWorker,
 )
+from pointsman_service.observe.breakers import breaker_now
 
 MOST = 200
 
@@ -67,7 +68,7 @@ async def list_breakers(
     entries = await parts.breakers.page(scope, state, _after(cursor), limit + 1)
     shown = entries[:limit]
     following = _cursor(shown[-1]) if len(entries) > limit else None
-    return json_response({"items": [breaker_view(entry) for entry in shown], "next_cursor": following})
+    return json_response({"items": [breaker_view(breaker_now(entry)) for entry in shown], "next_cursor": following})
 
 
 @router.get(

@@ -7,11 +7,9 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from pointsman_contract.breaker_policy import BreakerPolicy
-from pointsman_service.api.answers.answer import moment, moment_of
+from pointsman_service.api.answers.answer import moment
 from pointsman_service.breaker.breaker import BreakerState
-from pointsman_service.breaker.entry import Entry, error_of_row
-from pointsman_service.breaker.last_error import LastError
-from pointsman_service.store.breakers.breakers import TransitionRow
+from pointsman_service.observe.breakers import BreakerNow, CountedError, Turn
 
 
 class Scope(StrEnum):
@@ -128,50 +126,50 @@ class TransitionView(BaseModel):
     error: LastErrorView | None = Field(description="Of one that opened by itself: the newest failure it had counted.")
 
 
-def breaker_view(entry: Entry) -> dict[str, Any]:
+def breaker_view(breaker: BreakerNow) -> dict[str, Any]:
     """The fields of ``BreakerView``."""
-    breaker, override = entry.breaker, entry.breaker.override
+    by_hand = breaker.by_hand
     return {
-        "scope": entry.key[0],
-        "name": entry.key[1],
-        "state": breaker.seen,
+        "scope": breaker.scope,
+        "name": breaker.name,
+        "state": breaker.state,
         "epoch": breaker.epoch,
         "failures": breaker.failures,
         "trips": breaker.trips,
-        "opened_at": moment_of(breaker.opened_at),
-        "retry_at": moment_of(breaker.lets_through_at),
-        "probes": len(breaker.permits),
-        "probes_succeeded": breaker.successes,
+        "opened_at": moment(breaker.opened_at),
+        "retry_at": moment(breaker.retry_at),
+        "probes": breaker.probes,
+        "probes_succeeded": breaker.probes_succeeded,
         "override": None
-        if override is None
+        if by_hand is None
         else {
-            "state": override.state,
-            "actor": override.actor,
-            "reason": override.reason,
-            "expires_at": moment_of(override.expires_at),
+            "state": by_hand.state,
+            "actor": by_hand.actor,
+            "reason": by_hand.reason,
+            "expires_at": moment(by_hand.expires_at),
         },
-        "policy": entry.policy.model_dump(mode="json"),
-        "has_own_policy": entry.has_own_policy,
-        "last_error": last_error_view(entry.last_error),
+        "policy": breaker.policy.model_dump(mode="json"),
+        "has_own_policy": breaker.has_own_policy,
+        "last_error": last_error_view(breaker.last_error),
     }
 
 
-def transition_view(row: TransitionRow) -> dict[str, Any]:
+def transition_view(turn: Turn) -> dict[str, Any]:
     """The fields of ``TransitionView``."""
     return {
-        "id": row.id,
-        "scope": row.scope,
-        "name": row.name,
-        "at": moment(row.at),
-        "epoch": row.epoch,
-        "from": row.before,
-        "to": row.after,
-        "reason": row.reason,
-        "actor": row.actor,
-        "error": last_error_view(error_of_row(row)),
+        "id": turn.id,
+        "scope": turn.scope,
+        "name": turn.name,
+        "at": moment(turn.at),
+        "epoch": turn.epoch,
+        "from": turn.before,
+        "to": turn.after,
+        "reason": turn.reason,
+        "actor": turn.actor,
+        "error": last_error_view(turn.error),
     }
 
 
-def last_error_view(error: LastError | None) -> dict[str, Any] | None:
+def last_error_view(error: CountedError | None) -> dict[str, Any] | None:
     """The fields of ``LastErrorView``."""
-    return None if error is None else {**asdict(error), "at": moment_of(error.at)}
+    return None if error is None else {**asdict(error), "at": moment(error.at)}

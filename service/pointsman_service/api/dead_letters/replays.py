@@ -18,6 +18,7 @@ from pointsman_service.api.requests.headers import read_headers
 from pointsman_service.api.requests.ids import Cursor, id_of
 from pointsman_service.api.requests.parameters import bounded, known_parameters_only
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, UnknownReplay
+from pointsman_service.observe.tasks.dead_letters import ReplaySoFar, replay_of
 from pointsman_service.operate.replay import MOST, ReplayRequest
 from pointsman_service.store.tasks.dead_letters import DeadLetterFilter
 
@@ -158,7 +159,7 @@ async def list_replays(
     """A page of them."""
     rows = await parts.replayer.newest(cursor, limit + 1)
     following = str(rows[limit - 1]["id"]) if len(rows) > limit else None
-    return json_response({"items": [_view(row) for row in rows[:limit]], "next_cursor": following})
+    return json_response({"items": [_view(replay_of(row)) for row in rows[:limit]], "next_cursor": following})
 
 
 @router.get(
@@ -170,7 +171,7 @@ async def list_replays(
 )
 async def get_replay(replay_id: str, parts: GivenParts) -> Response:
     """One replay."""
-    return json_response(_view(await parts.replayer.find(_id_of(replay_id))))
+    return json_response(_view(replay_of(await parts.replayer.find(_id_of(replay_id)))))
 
 
 @router.post(
@@ -190,7 +191,7 @@ async def get_replay(replay_id: str, parts: GivenParts) -> Response:
 async def undo_replay(replay_id: str, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Take it back."""
     reason = (await given(request, Explained)).reason
-    return json_response(_view(await parts.replayer.undo(caller, _id_of(replay_id), reason)))
+    return json_response(_view(replay_of(await parts.replayer.undo(caller, _id_of(replay_id), reason))))
 
 
 def _id_of(text: str) -> UUID:
@@ -200,14 +201,14 @@ def _id_of(text: str) -> UUID:
     return found
 
 
-def _view(row: dict[str, Any]) -> dict[str, Any]:
+def _view(replay: ReplaySoFar) -> dict[str, Any]:
     return {
-        "id": str(row["id"]),
-        "requested_at": moment(row["requested_at"]),
-        "filter": row["wanted"],
-        "rate_per_second": row["rate_per_second"],
-        "matched": row["matched"],
-        "tasks": row["tasks"],
-        "last_due_at": moment(row["last_due_at"]),
-        "states": row["states"],
+        "id": str(replay.id),
+        "requested_at": moment(replay.requested_at),
+        "filter": replay.wanted,
+        "rate_per_second": replay.rate_per_second,
+        "matched": replay.matched,
+        "tasks": replay.tasks,
+        "last_due_at": moment(replay.last_due_at),
+        "states": replay.states,
     }

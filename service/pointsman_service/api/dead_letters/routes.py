@@ -14,6 +14,7 @@ from pointsman_service.api.problems.translation import in_time
 from pointsman_service.api.requests.filters import refuse_unknown
 from pointsman_service.api.requests.parameters import bounded, known_parameters_only, storable
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, Unavailable
+from pointsman_service.observe.tasks.dead_letters import DeadLetters, dead_letters_of
 from pointsman_service.store.tasks import dead_letters
 from pointsman_service.store.tasks.dead_letters import DeadLetterFilter
 
@@ -88,17 +89,17 @@ async def list_dead_letters(
         groups = await dead_letters.groups(connection, wanted, limit)
     if not groups:
         await refuse_unknown(parts, queue=queue, task_type=task_type)
-    return json_response({"items": [_group(group) for group in groups], "next_cursor": None})
+    return json_response({"items": [_view(dead_letters_of(group)) for group in groups], "next_cursor": None})
 
 
-def _group(group: dict[str, Any]) -> dict[str, Any]:
+def _view(group: DeadLetters) -> dict[str, Any]:
     return {
-        "task_type": group["task_type"],
-        "error_type": group["error_type"],
-        "count": group["tasks"],
-        "first_failed_at": moment(group["first_failed_at"]),
-        "last_failed_at": moment(group["last_failed_at"]),
-        "queues": group["queues"],
-        "example_task_id": str(group["example_id"]),
-        "example_message": group["example_message"],
+        "task_type": group.task_type,
+        "error_type": group.error_type,
+        "count": group.count,
+        "first_failed_at": moment(group.first_failed_at),
+        "last_failed_at": moment(group.last_failed_at),
+        "queues": list(group.queues),
+        "example_task_id": str(group.example_task_id),
+        "example_message": group.example_message,
     }

@@ -1,13 +1,11 @@
 """The attempts of a task."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from pointsman_contract.errors import ErrorType
-from pointsman_contract.states import TERMINAL, TaskState
 from pointsman_service.api.answers.answer import json_response, moment
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
@@ -16,6 +14,7 @@ from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.api.tasks.routes import find_task
 from pointsman_service.api.tasks.view import ErrorView, error_view
 from pointsman_service.errors import DatabaseAway, InvalidRequest, UnknownTask
+from pointsman_service.observe.tasks.attempts import Attempt, AttemptState, attempts_of
 from pointsman_service.store.tasks import reading
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
@@ -40,7 +39,7 @@ class AttemptView(BaseModel):
     """One attempt that started."""
 
     attempt: int
-    state: Literal["running", "succeeded", "failed", "cancelled", "interrupted", "held"] = Field(
+    state: AttemptState = Field(
         description="Interrupted: its worker went away without an outcome, or was stopped. Held: it met an open"
         " circuit breaker, and does not count against the budget."
     )
@@ -60,7 +59,6 @@ class AttemptList(BaseModel):
 
 _MOST = 100
 """Each may bring an error of 10 KiB."""
-_UNCOUNTED = {ErrorType.INTERRUPTED: "interrupted", ErrorType.HELD: "held"}
 
 
 @router.get(
@@ -92,37 +90,17 @@ async def list_attempts(
 
 
 def attempt_views(row: Mapping[str, Any], failed: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The fields of ``AttemptView``: the attempts that failed, and the newest as the task's own row tells it."""
-    views = {attempt["attempt"]: _view(attempt, _how(attempt)) for attempt in failed}
-    newest = views.get(row["attempt"])
-    if newest is not None and row["state"] == TaskState.CANCELLED and row.get("run_seconds") is not None:
-        # It ended the task. One that had failed before the task was cancelled did not.
-        newest["state"] = "cancelled"
-    # A worker that was taken for dead may still have told of its success.
-    unsaid = newest is None or (newest["state"] == "interrupted" and row["state"] == TaskState.SUCCEEDED)
-    if row["attempt"] and unsaid:
-        views[row["attempt"]] = _view(row, _state(row))
-    return [views[attempt] for attempt in sorted(views)]
+    """The fields of ``AttemptView`` for each attempt of the task of this row, oldest first."""
+    return [_view(attempt) for attempt in attempts_of(row, failed)]
 
 
-def _how(attempt: Mapping[str, Any]) -> str:
-    return _UNCOUNTED.get(attempt["error_type"], "failed")
-
-
-def _state(row: Mapping[str, Any]) -> str:
-    state = TaskState(row["state"])
-    if state is TaskState.RUNNING or (state in TERMINAL and state is not TaskState.EXPIRED):
-        return state.value
-    return "interrupted"
-
-
-def _view(attempt: Mapping[str, Any], state: str) -> dict[str, Any]:
+def _view(attempt: Attempt) -> dict[str, Any]:
     return {
-        "attempt": attempt["attempt"],
-        "state": state,
-        "worker": attempt["worker"],
-        "started_at": moment(attempt["started_at"]),
-        "finished_at": moment(attempt.get("finished_at")),
-        "run_seconds": attempt.get("run_seconds"),
-        "error": error_view(attempt),
+        "attempt": attempt.attempt,
+        "state": attempt.state,
+        "worker": attempt.worker,
+        "started_at": moment(attempt.started_at),
+        "finished_at": moment(attempt.finished_at),
+        "run_seconds": attempt.run_seconds,
+        "error": error_view(attempt.error),
     }

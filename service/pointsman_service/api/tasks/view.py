@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from pointsman_contract.states import TaskState
 from pointsman_service.api.answers.answer import Verbatim, moment
 from pointsman_service.api.documentation.examples import with_nulls
-from pointsman_service.observe import sla
+from pointsman_service.observe.tasks.task import TaskError, TaskProgress, task_of
 
 EXAMPLE_TASK: dict[str, Any] = {
     "id": "01a20271-c811-71a5-99c0-510fde22a57d",
@@ -142,60 +142,66 @@ class TaskView(BaseModel):
 
 
 def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, Any]:
-    """The fields of ``TaskView`` as JSON takes them, from a row of ``task`` or ``task_live``.
-
-    Columns that only finished tasks have may be missing. ``now`` decides whether an unstarted task has missed its
-    target; it defaults to the row's ``read_at``, then to this process's clock.
+    """The fields of ``TaskView`` as JSON takes them, from a row of ``task`` or ``task_live``. ``now`` as ``task_of``
+    takes it.
     """
+    task = task_of(row, now)
     return {
-        "id": str(row["id"]),
-        "task_type": row["task_type"],
-        "args": [] if row["args"] is None else _from_text(row["args"]),
-        "kwargs": {} if row["kwargs"] is None else _from_text(row["kwargs"]),
-        "queue": row["queue"],
-        "priority": row["priority"],
-        "scheduled_at": moment(row["due_at"] if row["state"] == TaskState.RETRYING else row["scheduled_at"]),
-        "delay_seconds": row["delay_seconds"],
-        "expires_at": moment(row["expires_at"]),
-        "timeout_seconds": _real(row["requested_timeout_seconds"]),
-        "tags": _tags(row["tags"]),
-        "dependencies": list(row["dependencies"] or ()),
-        "state": str(row["state"]),
-        "attempt": row["attempt"],
-        "max_attempts": row["max_attempts"],
-        "interruptions": row["interruptions"],
-        "uncertain_sendings": row["uncertain_sendings"],
-        "submitted_at": moment(row["submitted_at"]),
-        "due_at": moment(row["due_at"]),
-        "started_at": moment(row["started_at"]),
-        "finished_at": moment(row.get("finished_at")),
-        "queue_wait_seconds": _queue_wait(row),
-        "run_seconds": row.get("run_seconds"),
-        "worker": row["worker"],
-        "result": _from_text(row.get("result")),
-        "error": error_view(row),
-        "progress": _progress(row["progress"]),
-        "sla": {"target_seconds": _real(row["sla_seconds"]), "met": _sla_met(row, now)},
-        "held_reason": row["held_reason"],
-        "held_seconds": _held_seconds(row, now),
-        "retry_at": moment(row.get("retry_at")),
-        "cancel_requested_at": moment(row["cancel_requested_at"]),
-        "cancel_requested_by": row["cancel_requested_by"],
-        "replayed_from": _id(row["replayed_from"]),
-        "replayed_as": _id(row.get("replayed_as")),
-        "dispatch": row["dispatch"],
-        "cut": list(row.get("cut", ())),
+        "id": str(task.id),
+        "task_type": task.task_type,
+        "args": [] if task.args is None else _from_text(task.args),
+        "kwargs": {} if task.kwargs is None else _from_text(task.kwargs),
+        "queue": task.queue,
+        "priority": task.priority,
+        "scheduled_at": moment(task.scheduled_at),
+        "delay_seconds": task.delay_seconds,
+        "expires_at": moment(task.expires_at),
+        "timeout_seconds": task.timeout_seconds,
+        "tags": task.tags,
+        "dependencies": list(task.dependencies),
+        "state": str(task.state),
+        "attempt": task.attempt,
+        "max_attempts": task.max_attempts,
+        "interruptions": task.interruptions,
+        "uncertain_sendings": task.uncertain_sendings,
+        "submitted_at": moment(task.submitted_at),
+        "due_at": moment(task.due_at),
+        "started_at": moment(task.started_at),
+        "finished_at": moment(task.finished_at),
+        "queue_wait_seconds": task.queue_wait_seconds,
+        "run_seconds": task.run_seconds,
+        "worker": task.worker,
+        "result": _from_text(task.result),
+        "error": error_view(task.error),
+        "progress": None if task.progress is None else _progress_view(task.progress),
+        "sla": {"target_seconds": task.sla_seconds, "met": task.sla_met},
+        "held_reason": task.held_reason,
+        "held_seconds": task.held_seconds,
+        "retry_at": moment(task.retry_at),
+        "cancel_requested_at": moment(task.cancel_requested_at),
+        "cancel_requested_by": task.cancel_requested_by,
+        "replayed_from": _id(task.replayed_from),
+        "replayed_as": _id(task.replayed_as),
+        "dispatch": task.dispatch,
+        "cut": list(task.cut),
     }
 
 
-def error_view(row: Mapping[str, Any]) -> dict[str, Any] | None:
+def error_view(error: TaskError | None) -> dict[str, Any] | None:
     """The fields of ``ErrorView``, or None when there was no error."""
-    if row.get("error_type") is None:
+    if error is None:
         return None
+    return {"type": error.type, "message": error.message, "traceback": error.traceback}
+
+
+def _progress_view(progress: TaskProgress) -> dict[str, Any]:
     return {
-        "type": row["error_type"],
-        "message": row["error_message"] or "",
-        "traceback": row["error_traceback"] or "",
+        "state": progress.state,
+        "current": progress.current,
+        "total": progress.total,
+        "note": progress.note,
+        "meta": _from_text(progress.meta),
+        "updated_at": moment(progress.updated_at),
     }
 
 
@@ -220,71 +226,5 @@ def _deep(text: str) -> Any:
     return Verbatim(written)
 
 
-def _progress(text: str | None) -> dict[str, Any] | None:
-    told = _from_text(text)
-    if isinstance(told, Verbatim):
-        told = json.loads(told.text)
-        if isinstance(told, dict):
-            told = {name: Verbatim(json.dumps(part)) if name == "meta" else part for name, part in told.items()}
-    if not isinstance(told, dict):
-        return None
-    try:
-        updated_at = moment(datetime.fromtimestamp(float(told["at"]), UTC))
-    except (KeyError, TypeError, ValueError, OverflowError, OSError):
-        # What a worker reports is not ours: a page must not break on it.
-        updated_at = None
-    return {
-        "state": told.get("state"),
-        "current": told.get("current"),
-        "total": told.get("total"),
-        "note": told.get("note"),
-        "meta": told.get("meta"),
-        "updated_at": updated_at,
-    }
-
-
-def _tags(tags: Mapping[str, str] | str | None) -> dict[str, str]:
-    if isinstance(tags, str):
-        return dict(from_json(tags))
-    return dict(tags or {})
-
-
 def _id(value: UUID | None) -> str | None:
     return None if value is None else str(value)
-
-
-def _real(value: float | None) -> float | None:
-    """A column of single precision without the digits it never had."""
-    return None if value is None else float(f"{value:.7g}")
-
-
-def _queue_wait(row: Mapping[str, Any]) -> float | None:
-    kept: float | None = row.get("queue_wait_seconds")
-    started_at: datetime | None = row["started_at"]
-    due_at: datetime = row["due_at"]
-    if kept is not None or started_at is None or row["state"] != TaskState.RUNNING:
-        # Once an attempt has failed, the start is that one's and the due time the next one's.
-        return kept
-    held: float = row["held_wait_seconds"]
-    return max(0.0, (started_at - due_at).total_seconds() - held)
-
-
-def _held_seconds(row: Mapping[str, Any], now: datetime | None) -> float:
-    before: float = row["held_seconds"]
-    since: datetime | None = row.get("held_at")
-    if since is None or row["state"] != TaskState.HELD:
-        return before
-    at = now or row.get("read_at") or datetime.now(UTC)
-    return before + max(0.0, (at - since).total_seconds())
-
-
-def _sla_met(row: Mapping[str, Any], now: datetime | None) -> bool | None:
-    if row.get("finished_at") is not None or row.get("sla_met") is not None:
-        kept: bool | None = row.get("sla_met")
-        return kept
-    if row["state"] == TaskState.HELD and row["started_at"] is None:
-        # Time spent held does not count.
-        return None
-    at = now or row.get("read_at") or datetime.now(UTC)
-    due_at = row["due_at"] + timedelta(seconds=row["held_wait_seconds"])
-    return sla.met(due_at, row["started_at"], at, row["sla_seconds"])

@@ -1,0 +1,126 @@
+"""One alert, and one message about it, as they are now."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from pointsman_service.alert.kinds import KINDS, Rule
+from pointsman_service.store.alerts.alerts import AlertRow
+from pointsman_service.store.alerts.deliveries import DeliveryRow
+
+_KNOWN = frozenset(Rule)
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """That somebody knows of an alert."""
+
+    at: datetime
+    who: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert."""
+
+    id: UUID
+    key: str
+    """The cause: rule and subject. There is one open alert for each."""
+    rule: str
+    subject: str
+    """What it is about; empty when it is about the whole."""
+    severity: str
+    summary: str
+    value: float | None
+    limit: float | None
+    """What the value passed."""
+    unit: str
+    since: datetime
+    """When it began, as far as is known."""
+    opened_at: datetime
+    resolved_at: datetime | None
+    """None while it is open."""
+    next_step: str
+    """What to do; empty for a rule of another release."""
+    documentation: str
+    """Where it is explained."""
+    link: str
+    """Where to look, in the API."""
+    acknowledged: Acknowledgement | None
+    silenced_until: datetime | None
+    """None: it is not silenced now."""
+    notified_at: datetime | None
+    """When the channels were last given a message about it."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still so."""
+        return self.resolved_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message to one channel."""
+
+    id: UUID
+    alert_id: UUID | None
+    """None: a test."""
+    event: str
+    channel: str
+    status: str
+    attempts: int
+    next_at: datetime | None
+    """When it is tried next; None once it is not tried any more."""
+    last_status: str | None
+    """What the last attempt came to."""
+    error: str | None
+    created_at: datetime
+    ended_at: datetime | None
+
+
+def alert_of(row: AlertRow) -> Alert:
+    """The alert of a row."""
+    return Alert(
+        id=row.id,
+        key=row.key,
+        rule=row.rule,
+        subject=row.subject,
+        severity=row.severity,
+        summary=row.summary,
+        value=row.value,
+        limit=row.bound,
+        unit=row.unit,
+        since=row.since,
+        opened_at=row.opened_at,
+        resolved_at=row.resolved_at,
+        next_step=KINDS[Rule(row.rule)].next_step if row.rule in _KNOWN else "",
+        documentation=KINDS[Rule(row.rule)].page if row.rule in _KNOWN else "docs/alerts.md",
+        link=row.link,
+        acknowledged=_acknowledgement(row),
+        silenced_until=row.silenced_until,
+        notified_at=row.notified_at,
+    )
+
+
+def delivery_of(row: DeliveryRow) -> Delivery:
+    """The message of a row."""
+    return Delivery(
+        id=row.id,
+        alert_id=row.alert_id,
+        event=row.event,
+        channel=row.channel,
+        status=row.status,
+        attempts=row.attempts,
+        next_at=row.next_at if row.status == "pending" else None,
+        last_status=row.last_status,
+        error=row.error,
+        created_at=row.created_at,
+        ended_at=row.ended_at,
+    )
+
+
+def _acknowledgement(row: AlertRow) -> Acknowledgement | None:
+    if row.acked_at is None or row.acked_by is None or row.ack_reason is None:
+        return None
+    return Acknowledgement(row.acked_at, row.acked_by, row.ack_reason)

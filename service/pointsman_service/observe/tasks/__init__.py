@@ -1,0 +1,1 @@
+"""One task as whoever looks at it wants to know it, its attempts, and what has failed for good."""
