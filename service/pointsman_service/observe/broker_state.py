@@ -31,7 +31,7 @@ class BrokerState:
 
     @property
     def up(self) -> bool:
-        """Whether it answered."""
+        """Whether the broker answered."""
         return self.depths is not None
 
 

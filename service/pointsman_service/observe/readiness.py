@@ -66,7 +66,7 @@ class DatabaseFacts:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """All parts."""
+    """How every part of the service is."""
 
     parts: dict[str, PartState]
 
@@ -230,7 +230,7 @@ class ReadinessWatch:
         return await self._kept.get()
 
     async def recorder_lag(self) -> float | None:
-        """Seconds, None when it is not known. Raises the store's errors."""
+        """How far the recorder is behind, in seconds; None when it is not known. Raises the store's errors."""
         async with self._store.statement() as connection:
             epoch, positions = await epochs.current(connection), await epochs.positions(connection)
         return await self._broker.lag_seconds(positions, None if epoch is None else epoch.epoch)

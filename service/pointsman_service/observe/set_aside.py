@@ -14,7 +14,7 @@ _LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """Of one queue."""
+    """How many messages of one queue were set aside."""
 
     total: int
     """Ever, on this Redis."""
@@ -24,7 +24,7 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True)
 class SetAsideMessage:
-    """One of those that are kept."""
+    """One message that was set aside and is kept."""
 
     id: str
     set_aside_at: datetime

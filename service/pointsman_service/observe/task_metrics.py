@@ -68,7 +68,7 @@ def figures(sums: Sums) -> TaskFigures:
 
 
 def total(parts: Iterable[Sums]) -> Sums:
-    """All of them together."""
+    """The sums of all groups together."""
     parts = list(parts)
     return Sums(
         task_type=None,

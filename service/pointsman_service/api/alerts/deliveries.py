@@ -67,7 +67,7 @@ class ChannelList(BaseModel):
 async def list_deliveries_of_alert(
     alert_id: AlertId, parts: GivenParts, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
-    """Its messages."""
+    """The messages about one alert."""
     await parts.alert_hand.find(alert_id)
     return _page(await _rows(parts, DeliveryFilter(alert_id=alert_id, below=cursor), limit), limit)
 
@@ -88,7 +88,7 @@ async def list_deliveries(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Messages."""
+    """The messages about all alerts."""
     rows = await _rows(parts, DeliveryFilter(channel=channel, status=status, below=cursor), limit)
     if not rows and cursor is None and channel not in {None, *(known.name for known in parts.settings.alert_channels)}:
         # Messages to a channel that is gone may still be kept; these are none.

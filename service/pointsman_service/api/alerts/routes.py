@@ -122,7 +122,7 @@ async def get_alert(alert_id: AlertId, parts: GivenParts) -> Response:
     openapi_extra=request_body(Acknowledge, {"reason": "I call them", "who": "ada"}),
 )
 async def acknowledge_alert(alert_id: AlertId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Acknowledge it."""
+    """Say of an alert that somebody knows."""
     said = await given(request, Acknowledge)
     return json_response(
         alert_view(alert_of(await parts.alert_hand.acknowledge(caller, alert_id, said.reason, said.who)))
@@ -144,7 +144,7 @@ async def acknowledge_alert(alert_id: AlertId, request: Request, parts: GivenPar
     ),
 )
 async def silence_alert(alert_id: AlertId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Silence its cause, or its rule."""
+    """Silence the cause of an alert, or its rule."""
     said = await given(request, Silence)
     made = await parts.alert_hand.silence(
         caller, alert_id, said.reason, said.who, whole_rule=said.of == "rule", seconds=said.seconds
@@ -162,7 +162,7 @@ async def silence_alert(alert_id: AlertId, request: Request, parts: GivenParts, 
     openapi_extra=request_body(Unsilence, {}, required=False),
 )
 async def unsilence_alert(alert_id: AlertId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Let it be told again."""
+    """Let an alert be told again."""
     reason = (await given(request, Unsilence)).reason
     return json_response(alert_view(alert_of(await parts.alert_hand.unsilence(caller, alert_id, reason))))
 
@@ -177,7 +177,7 @@ async def unsilence_alert(alert_id: AlertId, request: Request, parts: GivenParts
     | problem_responses(InvalidRequest, DatabaseAway),
 )
 async def list_silences(parts: GivenParts) -> Response:
-    """Every silence."""
+    """The silences that have not ended."""
     async with parts.store.statement() as connection:
         rows = await alerts.silences(connection, _MOST_SILENCES)
     return json_response({"items": [silence_view(row) for row in rows], "next_cursor": None})

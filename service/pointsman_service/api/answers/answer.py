@@ -71,7 +71,7 @@ def moment(at: datetime | None) -> str | None:
 
 
 def moment_of(unix_seconds: float | None) -> str | None:
-    """The same of a time in seconds."""
+    """ISO 8601 in UTC of a time in Unix seconds."""
     return None if unix_seconds is None else moment(datetime.fromtimestamp(unix_seconds, UTC))
 
 

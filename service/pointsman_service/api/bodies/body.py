@@ -115,7 +115,7 @@ async def parse_long_json(body: bytes, depth: int, pace: Pace) -> Any:
 
 
 def _check_size(body: bytes) -> int:
-    """How many brackets open in it, in its strings as well."""
+    """How many brackets open in a body, in its strings as well."""
     brackets = body.count(b"[") + body.count(b"{")
     if brackets > MOST_CONTAINERS:
         check_containers(body)

@@ -20,7 +20,7 @@ def check_containers(body: bytes) -> None:
 
 
 def opened(body: bytes) -> int:
-    """The arrays and objects that are opened in it."""
+    """The arrays and objects that are opened in a JSON text."""
     structure = _structure(body)
     return structure.count(b"[") + structure.count(b"{")
 

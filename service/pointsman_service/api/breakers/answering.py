@@ -22,6 +22,6 @@ def shown(entry: Entry, **more: Any) -> Response:
 
 
 def retry_after(entry: Entry) -> dict[str, str]:
-    """The header, in whole seconds; none while calls pass, or when nobody knows when they will."""
+    """``Retry-After`` in whole seconds; none while calls pass, or when nobody knows when they will."""
     until = entry.breaker.lets_through_at
     return {} if until is None else {"Retry-After": str(max(1, math.ceil(until - time.time())))}

@@ -26,7 +26,7 @@ router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_onl
     openapi_extra=request_body(SaidForAWhile, {"reason": "they migrate their database", "expires_in_seconds": 3600}),
 )
 async def force_open(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Open it by hand."""
+    """Open a breaker by hand."""
     said = await given(request, SaidForAWhile)
     open_ = BreakerState.FORCED_OPEN
     return shown(await parts.breaker_hand.force(caller, key, open_, said.reason, said.expires_in_seconds))
@@ -42,7 +42,7 @@ async def force_open(key: GuardedKey, request: Request, parts: GivenParts, calle
     openapi_extra=request_body(SaidForAWhile, {"reason": "it counts our own mistake", "expires_in_seconds": None}),
 )
 async def disable(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Disable it by hand."""
+    """Disable a breaker by hand."""
     said = await given(request, SaidForAWhile)
     off = BreakerState.DISABLED
     return shown(await parts.breaker_hand.force(caller, key, off, said.reason, said.expires_in_seconds))
@@ -58,7 +58,7 @@ async def disable(key: GuardedKey, request: Request, parts: GivenParts, caller: 
     openapi_extra=request_body(Said, {"reason": "they say it is mended"}),
 )
 async def force_close(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Close it by hand."""
+    """Close a breaker by hand."""
     said = await given(request, Said)
     return shown(await parts.breaker_hand.close(caller, key, said.reason))
 
@@ -73,6 +73,6 @@ async def force_close(key: GuardedKey, request: Request, parts: GivenParts, call
     openapi_extra=request_body(Said, {"reason": "the migration is over"}),
 )
 async def reset(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """End an override."""
+    """Take away what was set by hand."""
     said = await given(request, Said)
     return shown(await parts.breaker_hand.reset(caller, key, said.reason))

@@ -134,7 +134,7 @@ async def report_outcomes(key: GuardedKey, request: Request, parts: GivenParts, 
     | problem_responses(NotFound, UnknownWorker, InvalidRequest, DatabaseAway),
 )
 async def ask_for_permit(key: GuardedKey, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Lease one call."""
+    """Lease one call through a breaker."""
     permit = uuid4().hex
     entry, granted = await parts.breaker_hand.lease(caller, key, permit)
     breaker = entry.breaker
@@ -169,7 +169,7 @@ async def list_transitions(
         str | None, Query(pattern=r"^[0-9]{1,18}$", description="`next_cursor` of the page before.")
     ] = None,
 ) -> Response:
-    """A page of the history."""
+    """A page of what a breaker went through."""
     below = 2**62 if cursor is None else int(cursor)
     async with parts.store.statement() as connection:
         rows = await breakers.history(connection, key, below, limit + 1)

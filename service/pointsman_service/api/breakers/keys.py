@@ -60,7 +60,9 @@ GivenKey = Annotated[Key, Depends(key_of_path)]
 
 
 async def key_of_a_thing(key: GivenKey, parts: GivenParts) -> Key:
-    """The same. Raises ``NotFound`` for a task type or a worker that is none; a dependency may be called anything."""
+    """The key of a breaker that may be made. Raises ``NotFound`` for a task type or a worker that is none; a dependency
+    may be called anything.
+    """
     await parts.breaker_hand.check_guarded(key)
     return key
 

@@ -114,7 +114,7 @@ async def set_policy(
     parts: GivenParts,
     caller: GivenCaller,
 ) -> Response:
-    """Set a policy."""
+    """Set the policy of a breaker."""
     said = await given(request, GivenPolicy, required=True)
     policy = BreakerPolicy(**said.model_dump(exclude={"reason"}))
     return shown(await parts.breaker_hand.set_policy(caller, key, policy, condition_of(request), said.reason))

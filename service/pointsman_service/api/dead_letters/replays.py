@@ -111,7 +111,7 @@ class ReplayList(BaseModel):
     | idempotency_key(),
 )
 async def replay_dead_letters(request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Run them again."""
+    """Run dead letters again."""
     body = await given(request, Replay)
     key, _ = read_headers(request.scope)
     wanted = DeadLetterFilter(
@@ -156,7 +156,7 @@ async def list_replays(
     limit: Annotated[int, Query(ge=1, le=50, description="Replays on a page.")] = 20,
     cursor: Cursor = None,
 ) -> Response:
-    """A page of them."""
+    """A page of replays."""
     rows = await parts.replayer.newest(cursor, limit + 1)
     following = str(rows[limit - 1]["id"]) if len(rows) > limit else None
     return json_response({"items": [_view(replay_of(row)) for row in rows[:limit]], "next_cursor": following})
@@ -189,7 +189,7 @@ async def get_replay(replay_id: str, parts: GivenParts) -> Response:
     openapi_extra=request_body(Explained, {}, required=False),
 )
 async def undo_replay(replay_id: str, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Take it back."""
+    """Take back what a replay has not started."""
     reason = (await given(request, Explained)).reason
     return json_response(_view(replay_of(await parts.replayer.undo(caller, _id_of(replay_id), reason))))
 

@@ -74,7 +74,7 @@ async def list_dead_letters(
     failed_before: Annotated[Moment | None, Query(description="Failed before this moment.")] = None,
     limit: Annotated[int, Query(ge=1, le=_MOST, description="Groups shown.")] = 100,
 ) -> Response:
-    """The groups."""
+    """The groups of dead letters."""
     faults: list[FieldError] = []
     wanted = DeadLetterFilter(
         task_type=storable("task_type", task_type, faults),

@@ -51,7 +51,7 @@ Answer = TypeVar("Answer")
     },
 )
 async def get_prometheus_metrics(request: Request, parts: GivenParts) -> Response:
-    """Everything known now, collected for this request."""
+    """The metrics of everything known now, collected for this request."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Exposition(await _snapshot(parts)))
     encode, content_type = choose_encoder(request.headers.get("accept", ""))

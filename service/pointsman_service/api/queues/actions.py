@@ -98,7 +98,7 @@ class PurgedView(BaseModel):
     openapi_extra=request_body(Pause, {"reason": "the relay is down"}),
 )
 async def pause_queue(name: str, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Pause it."""
+    """Pause a queue."""
     return await _set_paused(parts, caller, name, (await given(request, Pause)).reason, paused=True)
 
 
@@ -113,7 +113,7 @@ async def pause_queue(name: str, request: Request, parts: GivenParts, caller: Gi
     openapi_extra=request_body(Resume, {"reason": "the relay is back"}, required=False),
 )
 async def resume_queue(name: str, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Resume it."""
+    """Resume a queue."""
     return await _set_paused(parts, caller, name, (await given(request, Resume)).reason, paused=False)
 
 
@@ -135,7 +135,7 @@ async def resume_queue(name: str, request: Request, parts: GivenParts, caller: G
     openapi_extra=request_body(Purge, {"expected": 1214}),
 )
 async def purge_queue(name: str, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Purge it."""
+    """End what waits in a queue."""
     body = await given(request, Purge)
     states = [state for state in PURGEABLE if state in body.states]
     if body.dry_run:

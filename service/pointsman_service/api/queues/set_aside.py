@@ -82,7 +82,7 @@ async def list_set_aside_messages(
     limit: Annotated[int, Query(ge=1, le=MOST_SHOWN)] = 20,
     cursor: Annotated[str | None, Query(pattern=_ID, description="`next_cursor` of the page before.")] = None,
 ) -> Response:
-    """A page of them."""
+    """A page of the messages that were set aside."""
     found = await set_aside.newest(parts.server, limit + 1, cursor)
     shown = found[:limit]
     next_cursor = shown[-1].id if len(found) > limit else None
@@ -103,7 +103,7 @@ async def list_set_aside_messages(
     openapi_extra=request_body(Discard, {"through": "1795876607282-0", "reason": "a script wrote them"}),
 )
 async def discard_set_aside_messages(request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Discard them."""
+    """Discard the messages that were set aside."""
     body = await given(request, Discard)
     done = await parts.discarder.discard(caller, body.through, body.reason)
     return json_response({"discarded": done.discarded, "left": done.left})

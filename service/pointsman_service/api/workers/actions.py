@@ -66,7 +66,7 @@ class WorkerEjection(BaseModel):
     openapi_extra=request_body(SaidForAWhile, {"reason": "its disk is full", "expires_in_seconds": 3600}),
 )
 async def eject_worker(name: Name, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Eject it."""
+    """Take a worker off its queues."""
     said = await given(request, SaidForAWhile)
     return _shown(await parts.ejector.eject(caller, name, said.reason, said.expires_in_seconds))
 
@@ -81,7 +81,7 @@ async def eject_worker(name: Name, request: Request, parts: GivenParts, caller: 
     openapi_extra=request_body(Said, {"reason": "its disk was cleared"}),
 )
 async def admit_worker(name: Name, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
-    """Admit it."""
+    """Let a worker back."""
     return _shown(await parts.ejector.admit(caller, name, (await given(request, Said)).reason))
 
 
