@@ -7,12 +7,15 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from celery import Celery, signals
 from celery._state import get_current_worker_task
+from celery.app import backends
 from kombu import Exchange, Queue
 
 from pointsman.extras import without_extra
 from pointsman.run.log_format import keep_entries_apart
 from pointsman.settings import settings
 from pointsman.task_type.coroutines import as_function
+from pointsman.task_type.django import catch_up
+from pointsman.task_type.given import beat_starts, over_given
 from pointsman.task_type.options import unknown_options
 from pointsman.task_type.routing import PriorityAMQP
 from pointsman.transport import of_pointsman, register
@@ -50,9 +53,39 @@ class PointsmanCelery(Celery):
     named_twice: dict[str, str]
     """What to say at start of names that more than one function has: Celery goes on with one of them."""
 
+    _conf: Any
+    _pending_defaults: Any
+    ours: Mapping[str, Any]
+    """What we configure, a given configuration taken into account."""
+    left_out: list[str]
+    """What of a given configuration does not hold, by name."""
+
     def on_init(self) -> None:
         """Celery's hook of an application that is made."""
         self.named_twice = {}
+        self.ours, self.left_out = {}, []
+
+    def _load_config(self) -> Any:
+        # Each time: a configuration that comes later would otherwise be the only one.
+        if self._settle not in self._pending_defaults:
+            self._pending_defaults.append(self._settle)
+        return super()._load_config()  # type: ignore[misc]  # not in celery-types
+
+    def _settle(self) -> dict[str, Any]:
+        ours, self.left_out = over_given(configuration(), self._conf, settings().model_fields_set)
+        self.ours = ours
+        return ours
+
+    def config_from_object(self, obj: Any, *args: Any, **options: Any) -> Any:
+        """Celery's: what of it can hold here does (``pointsman.task_type.given``)."""
+        catch_up(self, imports_have_begun=self.loader.worker_initialized)
+        return super().config_from_object(obj, *args, **options)
+
+    def autodiscover_tasks(self, packages: Any = None, related_name: Any = "tasks", force: bool = False) -> None:
+        """Celery's, also when it is called by a module that a worker imports, and for which it would come too late."""
+        late = self.loader.worker_initialized
+        catch_up(self, imports_have_begun=late)
+        super().autodiscover_tasks(packages, related_name, force or late)
 
     def register_task(self, task: Any, **options: Any) -> Any:
         """Celery's, for tasks that are classes."""
@@ -98,6 +131,24 @@ class PointsmanCelery(Celery):
         for option, value in placement.items():
             setattr(type(task), option, value)
         return task
+
+    def connection(self, hostname: str | None = None, *args: Any, **options: Any) -> Any:
+        """Celery's, likewise to our broker."""
+        return super().connection(hostname or self.conf.get("broker_url"), *args, **options)
+
+    def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
+        """Celery's, to our broker: ``CELERY_BROKER_URL`` names that of a team's own application."""
+        return self._connection(url or self.conf.get("broker_url"), **options)
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Any:
+        """Celery's, likewise."""
+        return self._connection(url or self.conf.get("broker_url"), **options)
+
+    def _get_backend(self) -> Any:
+        # Celery prefers CELERY_RESULT_BACKEND.
+        found: Any = backends.by_url(self.conf.get("result_backend"), self.loader)
+        backend, url = found
+        return backend(app=self, url=url)
 
     def _connection(self, url: str | None, *args: Any, **options: Any) -> Any:
         """Raises ``SystemExit`` with what to do when no broker is known; tasks can be called and tested without one."""
@@ -183,9 +234,9 @@ def configuration() -> dict[str, Any]:
 
 register()
 app = PointsmanCelery("pointsman", task_cls="pointsman.base:ManagedTask", set_as_current=True)
-app.add_defaults(configuration)
 for _made in (signals.after_setup_logger, signals.after_setup_task_logger):
     _made.connect(keep_entries_apart)
+signals.beat_init.connect(beat_starts)
 # By name: a process that only sends tasks does not load the worker.
 app.steps["worker"].add("pointsman.parent.steps:NodeStep")
 app.steps["consumer"].add("pointsman.parent.steps:Consuming")

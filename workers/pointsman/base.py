@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from celery import Task
@@ -16,6 +17,7 @@ from pointsman.run.sides import AttemptOfTask
 from pointsman.run.tracing import gated, guard
 from pointsman.task_type.coroutines import complete
 from pointsman.task_type.dependencies import breaker_of
+from pointsman.task_type.django import on_commit
 from pointsman.task_type.reading import reading
 from pointsman.task_type.routing import with_route
 from pointsman_contract.message import HEADER
@@ -60,6 +62,14 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
     def delay(self, /, *args: Any, **kwargs: Any) -> Any:
         """Celery's, for arguments of any name."""
         return self.apply_async(args, kwargs)
+
+    def delay_on_commit(self, /, *args: Any, **kwargs: Any) -> None:
+        """``delay()`` when the transaction of Django has committed, as tasks of Celery with Django have it."""
+        on_commit(partial(self.delay, *args, **kwargs))
+
+    def apply_async_on_commit(self, *args: Any, **kwargs: Any) -> None:
+        """``apply_async()``, likewise."""
+        on_commit(partial(self.apply_async, *args, **kwargs))
 
     @classmethod
     def bind(cls, app: Any) -> Any:

@@ -29,6 +29,7 @@ from pointsman.run import native
 from pointsman.run.child import existing_child
 from pointsman.run.plain_only import keep_plain
 from pointsman.settings import Settings, settings
+from pointsman.task_type.given import check_given, check_schedule
 from pointsman.transport.qos import held_by
 from pointsman.transport.stock_guard import guard
 from pointsman.transport.transport import Transport
@@ -51,6 +52,9 @@ class NodeStep(bootsteps.StartStopStep):
         super().__init__(worker, **options)
         ours = settings()
         NodeStep.forks = _forks(worker, allowed=ours.allow_pool_without_time_limits)
+        check_given(worker.app)
+        if options.get("beat"):
+            check_schedule(worker.app, options.get("scheduler") or worker.app.conf.beat_scheduler)
         _agree(ours)
         processes = worker.max_concurrency or worker.concurrency
         node = Node(

@@ -244,7 +244,8 @@ class ManagedRun:
         return ending, None, Retry(exc=cast(Exception, error), when=cast(Any, seconds))
 
     def _blame(self, ending: Ending, error: BaseException) -> None:
-        blamed = self.dependencies.blamed(error, self.task.breaker_ignores)
+        # Celery's ``throws`` says what is no error, but an answer that is expected.
+        blamed = self.dependencies.blamed(error, (*self.task.breaker_ignores, *(self.task.throws or ())))
         if blamed is not None:
             ending["blamed"] = [blamed]
             ending["error_classes"] = class_names(cause_of(error))

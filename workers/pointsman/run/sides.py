@@ -17,6 +17,7 @@ class RunnableTask(Protocol):
     ignore_result: bool
     fail_fast: bool
     breaker_ignores: tuple[type[BaseException], ...]
+    throws: tuple[type[Exception], ...]
 
     @property
     def request_stack(self) -> Any:
