@@ -24,7 +24,8 @@ def secrets_of_files(names: Collection[str]) -> dict[str, str]:
     for setting in (name for name in SECRETS if name in names):
         plain = variables.get(PREFIX + setting.upper())
         variable = variables.get(PREFIX + setting.upper() + FILE_SUFFIX)
-        if variable is None:
+        if variable is None or not os.environ[variable]:
+            # Compose passes on as empty what nobody has set.
             continue
         try:
             if plain is not None:
@@ -38,8 +39,6 @@ def secrets_of_files(names: Collection[str]) -> dict[str, str]:
 
 
 def _read(named: str) -> str:
-    if not named:
-        raise ValueError("names no file")
     try:
         with Path(named).expanduser().open("rb") as stream:
             raw = stream.read(_MOST_BYTES + 1)

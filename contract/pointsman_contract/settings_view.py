@@ -102,10 +102,10 @@ def origin(name: str, file: ConfigurationFile | None, given: Collection[str] = (
     if name in given:
         return Origin(Source.ARGUMENT, "--" + name.replace("_", "-"))
     variable = PREFIX + name.upper()
-    given_variables = {variable.upper() for variable in os.environ}
+    given_variables = {variable.upper(): value for variable, value in os.environ.items()}
     if variable in given_variables:
         return Origin(Source.ENVIRONMENT, variable)
-    if name in SECRETS and variable + FILE_SUFFIX in given_variables:
+    if name in SECRETS and given_variables.get(variable + FILE_SUFFIX):
         return Origin(Source.ENVIRONMENT, variable + FILE_SUFFIX)
     if file is not None and name in file.entries:
         return Origin(Source.FILE, file.entries[name].key, file.source)

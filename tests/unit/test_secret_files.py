@@ -106,11 +106,20 @@ def test_fault_of_a_file_names_variable_and_file(
     assert fault(kind) == f"{variable}: {tmp_path / 'nowhere'} cannot be read: No such file or directory"
     monkeypatch.setenv(variable, "/dev/zero")
     assert fault(kind) == f"{variable}: /dev/zero is longer than 262144 bytes"
-    monkeypatch.setenv(variable, "")
-    assert fault(kind) == f"{variable}: names no file"
     monkeypatch.setenv(variable, str(tmp_path / name))
     monkeypatch.setenv(PREFIX + name.upper(), "hunter2")
     assert fault(kind) == f"{variable}: {PREFIX}{name.upper()} is set, too: keep one of them"
+
+
+@each_secret
+def test_variable_that_is_empty_names_no_file(
+    kind: Kind, name: str, given: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variable = given(name, GOOD[name])
+    monkeypatch.setenv(variable, "")
+    settings = read_settings(kind)
+    assert not getattr(settings, name)
+    assert [str(row.origin) for row in rows(settings, None) if row.name == name] == ["default"]
 
 
 def test_every_fault_is_a_line(given: Any) -> None:

@@ -40,7 +40,9 @@ class Containers:
         self.port = free_port()
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10, trust_env=False)
         self._directory = directory
-        self._variables = variables | dict.fromkeys(("POSTGRES_PASSWORD", "REDIS_PASSWORD"), "unused")
+        self._variables = variables | dict.fromkeys(
+            ("POINTSMAN_DATABASE_PASSWORD_FILE", "POINTSMAN_REDIS_PASSWORD_FILE"), ""
+        )
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def environment(self, name: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ COMPOSE = ROOT / "docker-compose.yml"
 EXAMPLE = ROOT / ".env.example"
 
 Service = dict[str, Any]
-_INNERMOST = re.compile(r"\$\{(\w+)(?::([-?])([^${}]*))?\}")
+_INNERMOST = re.compile(r"\$\{(\w+)(?:(:?)([-?])([^${}]*))?\}")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -30,6 +30,13 @@ def services() -> dict[str, Service]:
     return found
 
 
+@cache
+def secrets() -> dict[str, dict[str, str]]:
+    """The files that containers may be given."""
+    found: dict[str, dict[str, str]] = read_yaml(COMPOSE)["secrets"]
+    return found
+
+
 def ours() -> dict[str, Service]:
     """The services that run our image."""
     return {name: service for name, service in services().items() if service["image"].startswith("pointsman:")}
@@ -41,11 +48,13 @@ def workers() -> dict[str, Service]:
 
 
 def resolve(text: str, variables: Mapping[str, str]) -> str:
-    """What Compose makes of ``${NAME}``, ``${NAME:-default}`` and ``${NAME:?message}``, one within another."""
+    """What Compose makes of ``${NAME}``, ``${NAME:-default}``, ``${NAME-default}`` and ``${NAME:?message}``, one within
+    another.
+    """
 
     def value(found: re.Match[str]) -> str:
-        name, operator, rest = found.groups()
-        if variables.get(name):
+        name, colon, operator, rest = found.groups()
+        if variables.get(name) or (name in variables and not colon):
             return variables[name]
         assert operator == "-", f"{name} is not set: {rest}"
         return str(rest)
@@ -90,3 +99,10 @@ def seconds(duration: str) -> int:
     assert match, duration
     assert match[0], duration
     return 60 * int(match[1] or 0) + int(match[2] or 0)
+
+
+def megabytes(size: str) -> int:
+    """A size such as ``512m`` or ``2g``."""
+    match = re.fullmatch(r"(\d+)([mg])", size)
+    assert match, size
+    return int(match[1]) * (1024 if match[2] == "g" else 1)

@@ -2,37 +2,58 @@ import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from pointsman import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask
 from pointsman.settings import Settings as WorkerSettings
+from pointsman_contract.configuration import FILE_SUFFIX
 from pointsman_contract.configuration import VARIABLE as CONFIG
 from pointsman_contract.nodes import worker_words
 from pointsman_contract.queues import DEFAULT_TOPOLOGY, STEPS
+from pointsman_contract.setting_names import SECRETS
 from pointsman_service.settings import Settings as ServiceSettings
 from tests.stand.environment import ROOT
 from tests.unit.deploy import compose
 
 PROGRAMS = Path(sys.executable).parent
-SERVICE = {f"POINTSMAN_{name.upper()}" for name in ServiceSettings.model_fields} | {CONFIG}
-WORKER = {f"POINTSMAN_{name.upper()}" for name in WorkerSettings.model_fields} | {CONFIG}
+
+
+def _variables(names: Iterable[str]) -> set[str]:
+    listed = list(names)
+    files = [f"{name}{FILE_SUFFIX}" for name in listed if name in SECRETS]
+    return {f"POINTSMAN_{name.upper()}" for name in [*listed, *files]} | {CONFIG}
+
+
+SERVICE = _variables(ServiceSettings.model_fields)
+WORKER = _variables(WorkerSettings.model_fields)
 OF_IMAGES = {
-    "postgres": {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_INITDB_ARGS"},
-    "valkey": {"VALKEYCLI_AUTH", "REDISCLI_AUTH"},
-    "flower": {"CELERY_BROKER_URL", "CELERY_CONFIG_MODULE", "PYTHONPATH"},
+    "postgres": {"POSTGRES_USER", "POSTGRES_PASSWORD_FILE", "POSTGRES_INITDB_ARGS"},
+    # The last two are read by the configuration that it is given.
+    "flower": {"CELERY_CONFIG_MODULE", "PYTHONPATH", "POINTSMAN_REDIS_URL", "POINTSMAN_REDIS_PASSWORD_FILE"},
 }
 """Variables that images of others document."""
 OF_ASYNCPG = {"PGSSLROOTCERT"}
-COMPOSES_OWN = {"TAG", "REDIS_PASSWORD"}
+COMPOSES_OWN = {
+    "TAG",
+    "SECRETS_DIR",
+    "PROXY_ADDRESS",
+    "PROXY_PORT",
+    "POSTGRES_MEMORY",
+    "SERVICE_MEMORY",
+    "WORKER_MEMORY",
+}
 KINDS = (CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask)
 SETTLING_SECONDS = 20
 """What a worker needs to end beside its tasks."""
 
+PROXY = (ROOT / "docs" / "deploy" / "nginx.conf").read_text(encoding="utf-8")
+"""What the proxy is configured with."""
+
 each_service = pytest.mark.parametrize("name", compose.services())
 each_of_ours = pytest.mark.parametrize("name", compose.ours())
-PASSWORDS = ("POSTGRES_PASSWORD", "REDIS_PASSWORD")
 each_worker = pytest.mark.parametrize("name", compose.workers())
 
 
@@ -44,7 +65,11 @@ def test_file_follows_the_schema_of_compose() -> None:
 
 def test_all_roles_are_there() -> None:
     assert {"postgres", "valkey", "migrate", "api", "dispatcher", "recorder", "reconciler"} <= set(compose.services())
-    assert {name for name, service in compose.services().items() if "profiles" in service} == {"flower", "prometheus"}
+    assert {name for name, service in compose.services().items() if "profiles" in service} == {
+        "flower",
+        "prometheus",
+        "proxy",
+    }
 
 
 def test_one_service_builds_the_image_that_all_of_ours_run() -> None:
@@ -96,7 +121,7 @@ def test_env_example_names_exactly_the_variables_in_use() -> None:
 
 
 def test_every_variable_of_env_example_is_a_setting_or_an_images() -> None:
-    assert set(compose.example_variables()) <= SERVICE | WORKER | OF_IMAGES["postgres"] | OF_ASYNCPG | COMPOSES_OWN
+    assert set(compose.example_variables()) <= SERVICE | WORKER | OF_ASYNCPG | COMPOSES_OWN
 
 
 def test_values_of_env_example_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,29 +132,60 @@ def test_values_of_env_example_are_valid(monkeypatch: pytest.MonkeyPatch) -> Non
     assert WorkerSettings().modules() == ("my_tasks",)
 
 
-def test_password_of_the_database_has_no_default() -> None:
-    assert compose.example_variables()["POSTGRES_PASSWORD"] == ""
-    with pytest.raises(AssertionError, match="POSTGRES_PASSWORD is not set"):
-        compose.environment(compose.services()["api"], {"REDIS_PASSWORD": "x"})
+def test_passwords_stand_in_files_and_in_no_variable_and_on_no_command_line() -> None:
+    text = compose.COMPOSE.read_text() + compose.EXAMPLE.read_text()
+    assert {name for name in re.findall(r"\w*PASSWORD\w*", text) if not name.startswith("POINTSMAN_")} == {
+        "POSTGRES_PASSWORD_FILE"
+    }
+    for name in compose.ours():
+        found = compose.environment(compose.services()[name], {})
+        assert found["POINTSMAN_REDIS_URL"] == "redis://valkey:6379/0"
+        assert found.get("POINTSMAN_DATABASE_URL", "") in ("", "postgresql://pointsman@postgres:5432/pointsman")
 
 
-@pytest.mark.parametrize("name", ["valkey", "api", "worker-email", "flower"])
-def test_password_of_the_broker_has_no_default(name: str) -> None:
-    assert compose.example_variables()["REDIS_PASSWORD"] == ""
-    with pytest.raises(AssertionError, match="REDIS_PASSWORD is not set"):
-        compose.environment(compose.services()[name], {"POSTGRES_PASSWORD": "x"})
-    assert "s3cret" in str(compose.environment(compose.services()[name], dict.fromkeys(PASSWORDS, "s3cret")))
+@each_service
+def test_container_is_given_exactly_the_secrets_it_reads(name: str) -> None:
+    service = compose.services()[name]
+    given = set(service.get("secrets", []))
+    assert given <= compose.secrets().keys()
+    read = set(re.findall(r"/run/secrets/(\w+)", str(service)))
+    assert given == (set(re.findall(r"/run/secrets/(\w+)", PROXY)) if name == "proxy" else read)
 
 
-def test_password_of_the_broker_stands_on_no_command_line() -> None:
-    for service in compose.services().values():
-        assert "REDIS_PASSWORD" not in str(service.get("command")) + str(service.get("healthcheck"))
+def test_settings_take_what_compose_gives_with_its_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in compose.secrets():
+        (tmp_path / name).write_text("s3cret/@\n")
+    for name in ("api", "worker-email"):
+        for variable, value in compose.environment(compose.services()[name], {}).items():
+            monkeypatch.setenv(variable, value.replace("/run/secrets", str(tmp_path)))
+    monkeypatch.setenv("POINTSMAN_HOST", "127.0.0.1")
+    assert ServiceSettings().require_database_url().endswith("://pointsman:s3cret%2F%40@postgres:5432/pointsman")
+    for settings in (ServiceSettings(), WorkerSettings()):
+        assert settings.require_redis_url() == "redis://:s3cret%2F%40@valkey:6379/0"
+
+
+def test_flower_finds_the_broker_with_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "redis_password").write_text("s3cret/@\n")
+    for variable, value in compose.environment(compose.services()["flower"], {}).items():
+        if variable.startswith("POINTSMAN_"):
+            monkeypatch.setenv(variable, value.replace("/run/secrets", str(tmp_path)))
+    source = compose.services()["flower"]["volumes"][0].partition(":")[0]
+    assert runpy.run_path(str(ROOT / source))["broker_url"] == WorkerSettings().require_redis_url()
+
+
+@each_service
+def test_memory_of_a_container_is_limited(name: str) -> None:
+    limit = compose.megabytes(compose.resolve(compose.services()[name]["mem_limit"], {}))
+    words = " ".join(map(str, compose.services()[name].get("command", [])))
+    for setting in re.findall(r"(?:shared_buffers=|--maxmemory )(\d+mb)", words, re.IGNORECASE):
+        assert limit >= 2 * compose.megabytes(setting.lower().removesuffix("b"))
+    assert limit >= 128
 
 
 @each_worker
 def test_worker_neither_knows_nor_reaches_the_database(name: str) -> None:
     service = compose.workers()[name]
-    assert "POSTGRES_PASSWORD" not in str(service)
+    assert "postgres_password" not in str(service)
     assert "DATABASE" not in str(service["environment"])
     assert service["networks"] == ["broker"]
 
@@ -137,7 +193,7 @@ def test_worker_neither_knows_nor_reaches_the_database(name: str) -> None:
 @each_service
 def test_ports_are_open_to_this_machine_only(name: str) -> None:
     for port in compose.services()[name].get("ports", []):
-        assert port.startswith("127.0.0.1:")
+        assert compose.resolve(port, {}).startswith("127.0.0.1:")
 
 
 @each_service

@@ -5,6 +5,8 @@ import re
 import pytest
 from ruamel.yaml import YAML
 
+from pointsman_contract import setting_names
+from pointsman_contract.configuration import FILE_SUFFIX, PREFIX
 from pointsman_contract.nodes import worker_words
 from pointsman_contract.queues import DEFAULT_TOPOLOGY
 from tests.stand.environment import ROOT
@@ -12,7 +14,9 @@ from tests.unit.deploy import compose
 from tests.unit.deploy.dockerfile import stages
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
-OVERRIDE, MANIFEST = (YAML(typ="safe").load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
+SECRETS, OVERRIDE, MANIFEST = (
+    YAML(typ="safe").load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+)
 
 
 def _minutes(seconds: int) -> str:
@@ -41,6 +45,15 @@ def _graces() -> dict[str, str]:
         found.update(dict.fromkeys(re.findall(r"[\w-]+", names), usual.rpartition(": ")[2]))
         found.update(other.removeprefix("`").split("` ") for other in others)
     return found
+
+
+def test_override_adds_a_secret_for_services_there_are_and_a_setting_that_may_be_a_file() -> None:
+    for name, added in SECRETS["services"].items():
+        assert name in compose.ours()
+        assert set(added["secrets"]) == SECRETS["secrets"].keys()
+        for variable, path in added["environment"].items():
+            assert variable.removeprefix(PREFIX).removesuffix(FILE_SUFFIX).lower() in setting_names.SECRETS
+            assert path == f"/run/secrets/{added['secrets'][0]}"
 
 
 def test_override_leaves_out_services_that_nothing_needs_by_force() -> None:
