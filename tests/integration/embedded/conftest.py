@@ -36,7 +36,7 @@ def start_up(data_dir: Path, new_cluster: Path, tmp_path: Path) -> Iterator[Star
     started: list[Up] = []
 
     def start(*options: str, **environment: str) -> Up:
-        if not data_dir.exists() and "POINTSMAN_DATABASE_URL" not in environment:
+        if not data_dir.exists() and not environment.keys() & {"POINTSMAN_DATABASE_URL", "POINTSMAN_DATABASE_URL_FILE"}:
             shutil.copytree(new_cluster, data_dir / "postgres")
         command = [sys.executable, str(HERE / "fake_up.py"), "--data-dir", str(data_dir), "--port", "0", *options]
         # What killed processes leave in the temporary directory goes with the test's own.

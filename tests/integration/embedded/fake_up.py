@@ -9,14 +9,21 @@ import signal
 import sys
 from pathlib import Path
 
+from pointsman_contract.settings_view import read_settings
 from pointsman_service.embedded.children import ChildSpec, StopStep
 from pointsman_service.embedded.errors import EmbeddedError
 from pointsman_service.embedded.logs import Console
-from pointsman_service.embedded.options import Options, Pools, parse_options
+from pointsman_service.embedded.options import Options, Pools, parse_options, with_secrets
 from pointsman_service.embedded.plan import Plan
 from pointsman_service.embedded.up import up
+from pointsman_service.settings import Settings
 
-MIGRATE = "import os; print('migrating', os.environ['POINTSMAN_DATABASE_URL'], os.environ['POINTSMAN_REDIS_URL'])"
+MIGRATE = """
+from pointsman_service.settings import Settings
+
+settings = Settings()
+print("migrating", settings.require_database_url(), settings.require_redis_url())
+"""
 
 SERVICE = """
 import http.server, sys
@@ -70,6 +77,7 @@ def _celery() -> ChildSpec:
 
 if __name__ == "__main__":
     try:
-        up(parse_options(sys.argv[1:], os.environ), Console(sys.stdout), fake_plan)
+        options = with_secrets(parse_options(sys.argv[1:], os.environ), read_settings(Settings))
+        up(options, Console(sys.stdout), fake_plan)
     except EmbeddedError as error:
         sys.exit(f"up: error: {error}")

@@ -215,6 +215,26 @@ def test_own_database_is_used_instead_of_the_embedded_one(start_up: StartUp, dat
     end(up)
 
 
+def test_own_servers_whose_secrets_stand_in_files_are_used_and_their_children_find_them(
+    start_up: StartUp, data_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "url").write_text("postgresql+asyncpg://me:s3cret@db.example/pointsman\n")
+    (tmp_path / "password").write_text("s3cret/@\n")
+    up = start_up(
+        POINTSMAN_DATABASE_URL_FILE=str(tmp_path / "url"),
+        POINTSMAN_REDIS_URL="redis://cache.example:6379/3",
+        POINTSMAN_REDIS_PASSWORD_FILE=str(tmp_path / "password"),
+    )
+    up.wait_for("Ctrl-C stops it.")
+    run = published(data_dir)
+    assert run.database_url == "postgresql+asyncpg://me:s3cret@db.example/pointsman"
+    assert run.redis_url == "redis://:s3cret%2F%40@cache.example:6379/3"
+    assert f"migrating {run.database_url} {run.redis_url}" in up.output
+    assert not (data_dir / "postgres").exists()
+    assert not (data_dir / "valkey").exists()
+    end(up)
+
+
 def test_own_broker_is_used_instead_of_the_embedded_one(start_up: StartUp, data_dir: Path) -> None:
     mine = "redis://cache.example:6379/3"
     up = start_up(POINTSMAN_REDIS_URL=mine)
