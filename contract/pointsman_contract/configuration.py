@@ -45,8 +45,14 @@ OTHER_VARIABLES = (
 )
 """Variables with our prefix that are no settings: they are read by scripts."""
 
+_SERVICE_HOST = "_SERVICE_HOST"
+_LINK = re.compile(r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?")
+"""What follows a service's name in the variables that Kubernetes sets for it in every container."""
+
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _LONGEST_MESSAGE = 300
+_NEARLY = 0.88
+"""How like a setting's name one of a module is that is told: one or two letters are wrong."""
 
 
 class BadConfiguration(Exception):
@@ -74,6 +80,8 @@ class ConfigurationFile:
     """As ``POINTSMAN_CONFIG`` names it."""
     entries: Mapping[str, Entry]
     """By the name of the setting."""
+    nearly: Collection[tuple[str, str]] = ()
+    """Names of a module that are no setting's, each with the one that it is nearly."""
 
 
 def read_file() -> ConfigurationFile | None:
@@ -118,12 +126,43 @@ def json_text(value: Any) -> Any:
         raise ValueError(f"is not JSON: {error}") from None
 
 
+def misspelt() -> list[str]:
+    """A line for each name that was probably meant as a setting and is none: in the environment, and in the file.
+    Raises ``BadConfiguration`` for a file that cannot be used.
+    """
+    return [*unknown_variables(), *_unknown_of_module()]
+
+
 def unknown_variables() -> list[str]:
-    """A line for each variable of the environment that has our prefix and names nothing of ours."""
+    """A line for each variable of the environment that has our prefix and names nothing of ours. What Kubernetes sets
+    for a service that is called as we are is not meant for us.
+    """
     files = (PREFIX + name.upper() + FILE_SUFFIX for name in SECRETS)
     known = [*(PREFIX + name.upper() for name in NAMES), *files, *OTHER_VARIABLES]
-    given = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    services = tuple(
+        name.removesuffix(_SERVICE_HOST) for name in os.environ if name.startswith(PREFIX[:-1]) and _is_link(name)
+    )
+    given = sorted(
+        name
+        for name in os.environ
+        if name.upper().startswith(PREFIX)
+        and name.upper() not in known
+        and not any(name.startswith(service) and _LINK.fullmatch(name[len(service) :]) for service in services)
+    )
     return [f"{name}: there is no such setting{closest(name.upper(), known)}" for name in given]
+
+
+def _is_link(name: str) -> bool:
+    service = name.removesuffix(_SERVICE_HOST)
+    return service != name and f"{service}_SERVICE_PORT" in os.environ
+
+
+def _unknown_of_module() -> list[str]:
+    """A module may define whatever it likes: only what is nearly a setting's name is told."""
+    file = read_file()
+    if file is None:
+        return []
+    return [f"{file.source}: {key}: there is no such setting; did you mean {meant}?" for key, meant in file.nearly]
 
 
 def closest(name: str, names: Collection[str]) -> str:
@@ -172,7 +211,17 @@ def _of_module(named: str, module: ModuleType) -> ConfigurationFile:
         for key, value in found.items()
         if key in ALIASES or not isinstance(value, ModuleType | FunctionType | type)
     }
-    return ConfigurationFile(named, dict(_entries(named, values)))
+    return ConfigurationFile(named, dict(_entries(named, values)), tuple(_nearly(module)))
+
+
+def _nearly(module: ModuleType) -> Iterator[tuple[str, str]]:
+    known = [*NAMES, *ALIASES]
+    for name, value in vars(module).items():
+        if name in known or name.startswith("_") or callable(value) or isinstance(value, ModuleType):
+            continue
+        found = get_close_matches(name, known, n=1, cutoff=_NEARLY)
+        if found:
+            yield name, found[0]
 
 
 def _entries(named: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Entry]]:

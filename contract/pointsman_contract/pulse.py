@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pointsman_contract.server_words import server_words
+
 VARIABLE = "POINTSMAN_PULSE_FILE"
 """Names the file, to the process that beats and to the one that judges."""
 
@@ -64,7 +66,7 @@ def _silence(url: str) -> str | None:
         connection.request("GET", parts.path)
         status = connection.getresponse().status
     except (OSError, HTTPException) as error:
-        return f"{url} does not answer: {type(error).__name__}"
+        return f"{url} does not answer: {server_words(error)}"
     finally:
         connection.close()
     return None if status == 200 else f"{url} answers {status}"

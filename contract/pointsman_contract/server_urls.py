@@ -5,7 +5,7 @@ not read, which may be a piece of a password.
 """
 
 import re
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 UNREADABLE = "its host and port cannot be read; in a password write / as %2F, ? as %3F, # as %23 and @ as %40"
 _SCHEMES = ("redis://", "rediss://", "unix://")
@@ -55,3 +55,10 @@ def _account(url: str) -> str:
     # Not by urlsplit, whose errors quote what they cannot read.
     place = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
     return place.rpartition("@")[0]
+
+
+def password_of(url: str) -> list[str]:
+    """The password that a readable URL names, as a server is told it; none or one."""
+    parts = urlsplit(url)
+    named = [unquote(parts.password)] if parts.password else []
+    return named + parse_qs(parts.query).get("password", [])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from pointsman_contract.configuration import BadConfiguration
+from pointsman_contract.configuration import BadConfiguration, misspelt
 from pointsman_contract.queues import MAX_PRIORITY
 from pointsman_contract.settings_view import read_settings
 from pointsman_service.settings import Settings
@@ -94,7 +94,13 @@ def migrate(revision: str = typer.Argument("head", help="Revision to go to; base
     1 when it failed.
     """
     settings = _settings()
-    asyncio.run(_migrate(settings, revision))
+    from pointsman_service.errors import ServiceError
+
+    try:
+        asyncio.run(_migrate(settings, revision))
+    except ServiceError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
 
 
 @cli.command()
@@ -105,11 +111,15 @@ def config(
     """Show every setting: its value, and where that came from.
 
     Settings come from POINTSMAN_* variables, then from the file or Python module that POINTSMAN_CONFIG names, then from
-    defaults. Passwords are masked. Needs no server. Exits 0 when all are valid, else 2 with a line for each fault.
+    defaults. Passwords are masked. Needs no server. Exits 0 when all are valid, else 2 with a line for each fault; with
+    --check also for each POINTSMAN_* variable that is no setting.
     """
     settings = _read_settings()
     if check:
-        return
+        lines = misspelt()
+        for line in lines:
+            typer.echo(line, err=True)
+        raise typer.Exit(2 if lines else 0)
     from pointsman_service.console.config import show_config
 
     show_config(settings, as_json=as_json)
@@ -194,9 +204,12 @@ def _settings(host: str | None = None, port: int | None = None) -> Settings:
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = _read_settings(**given)
     settings.require_database_url()
-    from pointsman_service.telemetry import configure_logging
+    from pointsman_service.telemetry import configure_logging, logger
 
     configure_logging(settings)
+    log = logger(__name__)
+    for line in misspelt():
+        log.warning("a name that is no setting is passed over", name=line)
     return settings
 
 

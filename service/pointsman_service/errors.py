@@ -262,6 +262,9 @@ class DatabaseAway(Unavailable):
 
     code, title = "database-away", "Database away"
 
+    said: str = ""
+    """What it said of itself, without addresses; who only calls is not told."""
+
 
 class BrokerSilent(Unavailable):
     """The broker does not answer; nothing was done. Try again."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from pointsman_contract.server_words import server_words
 from pointsman_service.loops import Loop
 from pointsman_service.telemetry import logger
 
@@ -93,4 +94,4 @@ class LedLoops:
         try:
             await self._lead.give_up()
         except Exception as error:
-            log.info("a lead was not given up; it runs out by itself", lead=self.name, reason=type(error).__name__)
+            log.info("a lead was not given up; it runs out by itself", lead=self.name, reason=server_words(error))

@@ -19,10 +19,12 @@ from redis.asyncio.connection import (
 )
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, BusyLoadingError, NoPermissionError, NoScriptError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError
 
 from pointsman_contract.lua import source
+from pointsman_contract.server_words import server_words
+from pointsman_service.absence import Absence
 from pointsman_service.errors import ExpectedFault
 
 __all__ = ["BrokerAway", "RedisServer", "ScriptCall", "Word"]
@@ -36,6 +38,12 @@ ScriptCall = tuple[Sequence[str], Sequence[Word], Sequence[Word]]
 class BrokerAway(ExpectedFault):
     """Redis did not answer in time, or refused."""
 
+    said: str = ""
+    """What it said itself when it let nobody in. Other words of this error may name its address."""
+
+
+_SAYS_ITSELF = (AuthenticationError, BusyLoadingError, NoPermissionError)
+"""Answers of Redis that say why it lets nobody in."""
 
 _CONNECTION_CLASSES: dict[str, type[AbstractConnection]] = {
     "redis": Connection,
@@ -65,6 +73,7 @@ class RedisServer:
         )
         self._lock = asyncio.Lock()
         self._digests: dict[str, str] = {}
+        self._absence = Absence("Redis", [options.get("password")])
 
     async def _greet(self, connection: AbstractConnection) -> None:
         """What redis-py does on a new connection, and then: which server is this?"""
@@ -149,7 +158,7 @@ class RedisServer:
         try:
             await self._connection.connect()  # type: ignore[no-untyped-call]  # redis-py
         except (RedisError, OSError, TimeoutError) as error:
-            raise BrokerAway(str(error)) from error
+            raise self._away(error) from error
         except asyncio.CancelledError:
             # It may have been greeted and not have answered yet.
             await self._connection.disconnect(nowait=True)
@@ -173,7 +182,7 @@ class RedisServer:
             raise
         except (RedisError, OSError, TimeoutError) as error:
             await connection.disconnect(nowait=True)
-            raise BrokerAway(str(error) or type(error).__name__) from error
+            raise self._away(error) from error
         except asyncio.CancelledError:
             # An answer may still be on its way: this connection cannot be used again.
             await connection.disconnect(nowait=True)
@@ -182,5 +191,17 @@ class RedisServer:
             if isinstance(answer, NoScriptError):
                 raise answer
             if isinstance(answer, RedisError):
-                raise BrokerAway(str(answer)) from answer
+                raise _refused(answer) from answer
+        self._absence.ended()
         return answers
+
+    def _away(self, error: Exception) -> BrokerAway:
+        words = self._absence.began(error)
+        return _refused(error) if isinstance(error, _SAYS_ITSELF) else BrokerAway(words)
+
+
+def _refused(answer: RedisError) -> BrokerAway:
+    away = BrokerAway(str(answer))
+    if isinstance(answer, _SAYS_ITSELF):
+        away.said = server_words(answer)
+    return away

@@ -28,8 +28,10 @@ from pointsman.console.daemons import (
 )
 from pointsman.console.status import exit_code, table
 from pointsman.settings import Settings, settings
-from pointsman_contract.configuration import read_file
+from pointsman_contract.configuration import misspelt, read_file
 from pointsman_contract.nodes import NUMBERS, node_name, worker_words
+from pointsman_contract.server_urls import password_of
+from pointsman_contract.server_words import server_words
 from pointsman_contract.settings_view import masked_url, rows
 
 _NO_BROKER = "No broker: set POINTSMAN_REDIS_URL, or start ./scripts/up --pools none."
@@ -59,7 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     config = commands.add_parser("config", help="show every setting of a worker: its value, and where that came from")
     config.add_argument("--json", action="store_true", help="print JSON")
-    config.add_argument("--check", action="store_true", help="only validate; status 2 and a line for each fault")
+    config.add_argument(
+        "--check",
+        action="store_true",
+        help="only validate; status 2 and a line for each fault, also for names that are no setting",
+    )
     commands.add_parser(
         "pools", help="a line for each node of each pool: pool, node, queues, processes, prefetch, command line (tabs)"
     )
@@ -96,7 +102,8 @@ def list_pools(ours: Settings) -> int:
 
 
 def check_start(ours: Settings, names: Sequence[str]) -> int:
-    """Whether there is a broker, and no node of these names that somebody else started."""
+    """Whether there is a broker, and no node of these names that somebody else started. Says what is misspelt."""
+    _complain(misspelt())
     url = ours.find_redis_url()
     if url is None:
         return _refuse(_NO_BROKER)
@@ -110,7 +117,7 @@ def check_start(ours: Settings, names: Sequence[str]) -> int:
                     "script. ./scripts/up runs the pools itself, unless it is told --pools none."
                 )
     except AWAY as error:
-        return _refuse(f"The broker {masked_url(url)} does not answer ({type(error).__name__}).")
+        return _refuse(f"The broker {masked_url(url)} does not answer ({server_words(error, password_of(url))}).")
     return 0
 
 
@@ -130,7 +137,8 @@ def show_status(ours: Settings, daemons: Sequence[Daemon], pids: Path, only: Seq
         try:
             beats = read_beats(RedisConnection(ours))
         except AWAY as error:
-            reason = f"The broker does not answer ({type(error).__name__}): what is not known is shown as ?."
+            said = server_words(error, password_of(ours.require_redis_url()))
+            reason = f"The broker does not answer ({said}): what is not known is shown as ?."
     now = time.time()
     queues = {pool.name: pool.queues for pool in ours.topology.pools}
     coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -158,8 +166,10 @@ def drain(ours: Settings, daemons: Sequence[Daemon], seconds: float) -> int:
 
 def show_config(ours: Settings, *, as_json: bool, check: bool) -> int:
     """Every setting of a worker."""
+    lines = misspelt()
+    _complain(lines)
     if check:
-        return 0
+        return 2 if lines else 0
     shown = rows(ours, read_file())
     if as_json:
         listed = [{"name": row.name, "value": row.value, "origin": str(row.origin)} for row in shown]
@@ -176,6 +186,10 @@ def _modified(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
+
+
+def _complain(lines: Sequence[str]) -> None:
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
 
 
 def _refuse(sentence: str, status: int = 1) -> int:

@@ -90,6 +90,8 @@ class Facts:
     """Why the newest of them failed, in words, by task type, where that is known."""
     lost_workers: tuple[LostWorker, ...] | None = None
     broker_up: bool | None = None
+    broker_reason: str = ""
+    """Why it is away, in words."""
     memory_percent: int | None = None
     broken_keys: tuple[str, ...] | None = None
     """Keys of Celery's names that are of another type."""

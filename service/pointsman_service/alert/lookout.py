@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from pointsman_contract import keys
+from pointsman_contract.server_words import server_words
 from pointsman_service.alert.facts import Burn, Facts, QueueFacts, Starts, TrippedBreaker
 from pointsman_service.alert.losses import Losses
 from pointsman_service.breaker import last_error
@@ -72,6 +73,7 @@ class Lookout:
             failures=self._failures,
             lost_workers=self._losses.look(self._liveness) if judged else None,
             broker_up=broker.up,
+            broker_reason=broker.reason,
             set_aside=None
             if broker.set_aside is None
             else {queue: found.open for queue, found in broker.set_aside.items()},
@@ -179,5 +181,5 @@ async def _if_known(question: Awaitable[Answer]) -> Answer | None:
     try:
         return await within(_QUESTION_SECONDS, question)
     except (DatabaseAway, ExpectedFault, NotInTime) as error:
-        log.info("some facts for alerts are not known now", reason=type(error).__name__)
+        log.info("some facts for alerts are not known now", reason=server_words(error))
         return None

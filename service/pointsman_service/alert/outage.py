@@ -39,8 +39,9 @@ _LONGEST_LEFT_ALONE_SECONDS = 600.0
 """A receiver may ask for more; somebody has to hear of this."""
 _KIND = KINDS[Rule.DATABASE_AWAY]
 _SUMMARY = (
-    "PostgreSQL does not answer: submissions are refused with 503, and nothing is written down. Workers go on with what"
-    " was sent. Until it is back task states, counters and breakers are shown nowhere, and no other alert is opened."
+    "PostgreSQL does not answer{why}: submissions are refused with 503, and nothing is written down. Workers go on with"
+    " what was sent. Until it is back task states, counters and breakers are shown nowhere, and no other alert is"
+    " opened."
 )
 _LINK = "/readyz?verbose"
 _MESSAGE, _TOLD = "message:", "told:"
@@ -54,6 +55,13 @@ class _Outage:
     """By channel, the id of its message."""
     told: dict[str, str] = field(default_factory=dict)
     """By channel, what the delivery came to."""
+    reason: str = ""
+    """What PostgreSQL said, if anything, when this was noticed."""
+
+    @property
+    def summary(self) -> str:
+        """What is told."""
+        return _SUMMARY.format(why=f" ({self.reason})" if self.reason else "")
 
     def as_alert(self) -> AlertRow:
         """What its row would be."""
@@ -63,7 +71,7 @@ class _Outage:
             rule=Rule.DATABASE_AWAY,
             subject="",
             severity=_KIND.severity,
-            summary=_SUMMARY,
+            summary=self.summary,
             value=None,
             bound=None,
             unit="",
@@ -94,6 +102,7 @@ class OutageWatch:
         self._led = led
         self._holder = uuid4().hex
         self._away_at: float | None = None
+        self._reason = ""
         self._outage: _Outage | None = None
         self._looked_back = False
         self._tries: dict[str, int] = {}
@@ -116,7 +125,11 @@ class OutageWatch:
     async def _answers(self) -> bool:
         try:
             await within(_ANSWER_SECONDS, self._ask())
-        except (DatabaseAway, ExpectedFault, NotInTime):
+        except DatabaseAway as error:
+            self._reason = error.said
+            return False
+        except (ExpectedFault, NotInTime):
+            self._reason = ""
             return False
         return True
 
@@ -128,8 +141,9 @@ class OutageWatch:
         if self._outage is None:
             ids = {channel.name: UUID(str(uuid_utils.uuid7())) for channel in self._takers}
             since = datetime.fromtimestamp(time.time() - (now - (self._away_at or now)), UTC)
-            self._outage = _Outage(UUID(str(uuid_utils.uuid7())), since, ids)
-            log.warning("an alert was opened", alert=Rule.DATABASE_AWAY, severity=_KIND.severity, summary=_SUMMARY)
+            self._outage = _Outage(UUID(str(uuid_utils.uuid7())), since, ids, reason=self._reason)
+            summary = self._outage.summary
+            log.warning("an alert was opened", alert=Rule.DATABASE_AWAY, severity=_KIND.severity, summary=summary)
         if not await self._may_send(self._outage):
             return
         due = [
@@ -146,6 +160,7 @@ class OutageWatch:
                 [
                     ("HSETNX", keys.OUTAGE, "id", str(outage.id)),
                     ("HSETNX", keys.OUTAGE, "since", outage.since.isoformat()),
+                    ("HSETNX", keys.OUTAGE, "reason", outage.reason),
                     *(("HSETNX", keys.OUTAGE, _MESSAGE + name, str(one)) for name, one in outage.messages.items()),
                     ("EXPIRE", keys.OUTAGE, keys.OUTAGE_SECONDS),
                     ("HGETALL", keys.OUTAGE),
@@ -218,7 +233,7 @@ class OutageWatch:
                 outage.id,
                 rule=Rule.DATABASE_AWAY,
                 severity=_KIND.severity,
-                summary=_SUMMARY,
+                summary=outage.summary,
                 link=_LINK,
                 since=outage.since,
                 told=bool(outage.told),
@@ -256,6 +271,8 @@ def _read(flat: list[bytes]) -> _Outage | None:
             since,
             {name.removeprefix(_MESSAGE): UUID(value) for name, value in found.items() if name.startswith(_MESSAGE)},
             {name.removeprefix(_TOLD): value for name, value in found.items() if name.startswith(_TOLD)},
+            # A process of the release before shares none.
+            found.get("reason", ""),
         )
     except (ValueError, KeyError):
         return None

@@ -244,7 +244,8 @@ def _broker(facts: Facts) -> Iterable[Condition] | None:
         return None
     if facts.broker_up:
         return []
-    summary = "The broker does not answer: tasks are accepted and wait, and nothing starts."
+    why = f" ({facts.broker_reason})" if facts.broker_reason else ""
+    summary = f"The broker does not answer{why}: tasks are accepted and wait, and nothing starts."
     return [
         Condition(Rule.BROKER_AWAY, "", f"{summary} Workers and lag are shown as they were then.", "/readyz?verbose")
     ]

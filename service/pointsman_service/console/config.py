@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from pointsman_contract.configuration import read_file, unknown_variables
+from pointsman_contract.configuration import misspelt, read_file
 from pointsman_contract.run_file import RunFile
 from pointsman_contract.settings_view import Origin, Row, Source, masked_url, rows
 from pointsman_service.settings import Settings
@@ -18,10 +18,10 @@ _WIDEST_VALUE = 48
 
 
 def show_config(settings: Settings, *, as_json: bool) -> None:
-    """Print every setting. Warns on standard error of variables that have our prefix and are none of ours."""
+    """Print every setting. Warns on standard error of names that are none of ours and look it."""
     file = read_file()
     shown = [_from_run_file(row, settings) for row in rows(settings, file)]
-    for line in unknown_variables():
+    for line in misspelt():
         typer.echo(line, err=True)
     if as_json:
         listed = [_as_json(row) for row in shown]

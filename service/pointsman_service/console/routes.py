@@ -49,13 +49,17 @@ async def ask_catalogue(settings: Settings, task_type: str) -> Asked:
     from pointsman_service.errors import ExpectedFault
     from pointsman_service.store.store import RowRefused, StatementRefused, Store
     from pointsman_service.store.workers import catalogue
+    from pointsman_service.telemetry import configure_logging
 
+    # To standard error, where it spoils no answer.
+    configure_logging(settings)
     store = Store(create_engine(settings, "pointsman routes"))
     try:
         async with store.statement() as connection:
             known = {spec.name: spec for spec, _ in await catalogue.newest(connection)}
     except (DatabaseAway, ExpectedFault, RowRefused, StatementRefused) as error:
-        return unasked(task_type, f"the database could not be asked ({type(error).__name__})")
+        said = error.said if isinstance(error, DatabaseAway) and error.said else type(error).__name__
+        return unasked(task_type, f"the database could not be asked ({said})")
     finally:
         await store.close()
     if task_type in known:

@@ -3,6 +3,7 @@
 import http.client
 import json
 
+from pointsman_contract.server_words import server_words
 from pointsman_service.embedded.ports import HOST
 
 
@@ -23,7 +24,7 @@ class Readiness:
             self.answer = f"{response.status} {_gist(response.read(4096))}".strip()
             return response.status == 200
         except (OSError, http.client.HTTPException) as error:
-            self.answer = f"no answer ({type(error).__name__})"
+            self.answer = f"no answer ({server_words(error)})"
             return False
         finally:
             connection.close()

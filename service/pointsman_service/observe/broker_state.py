@@ -72,9 +72,8 @@ class BrokerWatch:
             flat = await within(ANSWER_SECONDS, self._server.command("HGETALL", keys.BEATS))
         except NotInTime as error:
             return BrokerState(None, str(error), {})
-        except BrokerAway:
-            # Its text may name the server's address.
-            return BrokerState(None, "no connection", {})
+        except BrokerAway as error:
+            return BrokerState(None, error.said or "no connection", {})
         busy, ejected = _said(flat)
         return BrokerState(depths, "", busy, ejected, await self.set_aside())
 

@@ -252,7 +252,9 @@ class ReadinessWatch:
         except StatementRefused as error:
             self._shape_good_until = float("-inf")
             return type(error).__name__
-        except (DatabaseAway, ExpectedFault, RowRefused) as error:
+        except DatabaseAway as error:
+            return error.said or type(error).__name__
+        except (ExpectedFault, RowRefused) as error:
             return type(error).__name__
 
     async def _live(self) -> list[WorkerFigures]:

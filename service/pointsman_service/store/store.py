@@ -8,6 +8,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection as Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from pointsman_contract.server_words import said_by, server_words
+from pointsman_service.absence import Absence
 from pointsman_service.errors import DatabaseAway, ExpectedFault, ServiceError
 from pointsman_service.store.listeners import Listeners
 
@@ -65,7 +67,7 @@ def _translate(error: DBAPIError) -> Exception:
     if state in _LOCK_STATES:
         return LockNotGot(f"lock not granted ({state})")
     if not state or state.startswith(_TROUBLE_CLASSES):
-        return DatabaseTrouble(f"{type(error.orig).__name__} ({state or 'no SQLSTATE'})")
+        return DatabaseTrouble(f"{server_words(error)} ({state or 'no SQLSTATE'})")
     constraint = getattr(error.orig, "constraint_name", None)
     words = f"{type(error.orig).__name__} ({state}{f', {constraint}' if constraint else ''})"
     if state.startswith(_VALUE_CLASSES):
@@ -85,6 +87,7 @@ class Store:
         self.listeners = listeners
         """Who is told when tasks end, in the transaction in which they do."""
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._absence = Absence("PostgreSQL", [engine.url.password])
 
     async def close(self) -> None:
         """Close every connection."""
@@ -107,8 +110,12 @@ class Store:
         try:
             connection = await engine.connect()
         except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
-            reason = type(getattr(error, "orig", None) or error).__name__
-            raise DatabaseAway(f"The database does not answer ({reason}); nothing was stored. Try again.") from error
+            words, kind = self._absence.began(error), type(said_by(error)).__name__
+            away = DatabaseAway(f"The database does not answer ({kind}); nothing was stored. Try again.")
+            # What is no answer of PostgreSQL's names its address.
+            away.said = words if isinstance(error, DBAPIError) else kind
+            raise away from error
+        self._absence.ended()
         try:
             yield connection
         finally:

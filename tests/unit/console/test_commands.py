@@ -186,7 +186,31 @@ def test_routes_goes_on_without_the_database_and_says_so(run: Any, file: str) ->
         assert answer.returncode == 0, answer.stderr
         assert json.loads(answer.stdout)["catalogue_asked"] is False
     text = " ".join(run("routes", "f", POINTSMAN_CONFIG=file).stdout.split())
-    assert "the database could not be asked (DatabaseAway)" in text
+    assert "the database could not be asked (ConnectionRefusedError)" in text
+
+
+def test_migrate_says_in_one_line_why_it_cannot(run: Any, file: str) -> None:
+    answer = run("migrate", POINTSMAN_CONFIG=file)
+    assert answer.returncode == 1
+    (line,) = answer.stderr.splitlines()
+    assert line.startswith(
+        "The schema of postgresql://app:***@127.0.0.1:1/x was not brought to head: ConnectionRefusedError: "
+    )
+    assert "hunter2" not in line
+
+
+def test_config_check_refuses_names_that_are_no_setting_and_says_what_was_meant(run: Any, tmp_path: Path) -> None:
+    module = tmp_path / "pointsman_settings.py"
+    module.write_text("databse_url = 'postgresql://app@h/x'\ncolour = 'red'\nport = 9000\n")
+    answer = run("config", "--check", POINTSMAN_CONFIG=str(module), POINTSMAN_DATABASE_CONECTIONS="20")
+    assert answer.returncode == 2
+    assert answer.stderr.splitlines() == [
+        "POINTSMAN_DATABASE_CONECTIONS: there is no such setting; did you mean POINTSMAN_DATABASE_CONNECTIONS?",
+        f"{module}: databse_url: there is no such setting; did you mean database_url?",
+    ]
+    shown = run("config", "--json", POINTSMAN_CONFIG=str(module))
+    assert shown.returncode == 0, "it is shown all the same"
+    assert "databse_url" in shown.stderr
 
 
 def test_queue_that_does_not_exist_ends_routes_with_status_1(run: Any) -> None:

@@ -170,3 +170,13 @@ def test_variable_with_our_prefix_that_is_no_setting_is_named(monkeypatch: pytes
     monkeypatch.setenv("POINTSMAN_PROT", "1")
     monkeypatch.setenv("POINTSMAN_CONFIG", "x")
     assert unknown_variables() == ["POINTSMAN_PROT: there is no such setting; did you mean POINTSMAN_PORT?"]
+
+
+def test_variables_that_kubernetes_sets_for_our_services_are_not_meant_for_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    for service in ("POINTSMAN", "POINTSMAN_API"):
+        for name in ("_SERVICE_HOST", "_SERVICE_PORT", "_SERVICE_PORT_HTTP", "_PORT", "_PORT_8000_TCP"):
+            monkeypatch.setenv(service + name, "tcp://10.0.0.1:8000")
+        monkeypatch.setenv(f"{service}_PORT_8000_TCP_ADDR", "10.0.0.1")
+    assert unknown_variables() == []
+    monkeypatch.setenv("POINTSMAN_API_PROT", "1")
+    assert len(unknown_variables()) == 1

@@ -33,6 +33,7 @@ from pointsman.task_type.given import check_given, check_schedule
 from pointsman.transport.qos import held_by
 from pointsman.transport.stock_guard import guard
 from pointsman.transport.transport import Transport
+from pointsman_contract.configuration import misspelt
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ class NodeStep(bootsteps.StartStopStep):
             queues=list(worker.app.amqp.queues.consume_from),
         )
         become(node)
+        for line in misspelt():
+            logger.warning("passed over: %s", line)
         if os.geteuid() == 0:
             logger.warning("this node runs as root: whoever gets code into a task owns this machine")
         log_left_out(SHIPPED_TASKS)
