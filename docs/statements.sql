@@ -984,9 +984,9 @@ WITH span AS (
         ORDER BY task_type, queue;
 
 -- _BACKLOG
-SELECT queue, state, count(*) AS tasks, count(*) FILTER (WHERE place = 'waiting') AS waiting,
+SELECT queue, state, held_reason, count(*) AS tasks, count(*) FILTER (WHERE place = 'waiting') AS waiting,
     greatest(0, extract(epoch FROM now() - min(due_at)))::float8 AS oldest_seconds
-FROM task_live GROUP BY queue, state;
+FROM task_live GROUP BY queue, state, held_reason;
 
 -- _WORKERS
 SELECT owner, name, pool, queues, processes, pid, host, started_at,
@@ -1417,6 +1417,62 @@ SELECT FROM task_live t WHERE t.id = q.task_id AND (t.place IN ('waiting', 'sent
 -- _KEPT
 SELECT queue, EXISTS (SELECT FROM task_live t WHERE t.id = q.task_id AND t.place = 'waiting' AND t.queue = q.queue)
 AS due FROM quarantine_queue q;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/queues/unserved.py
+-- Tasks whose type no living worker of their queue knows: held, and let go when one does.
+
+-- _HELD_PLACES
+WITH RECURSIVE places AS (
+        SELECT * FROM (
+    SELECT t.task_type, t.queue FROM task_live t WHERE t.place = 'held' AND t.held_reason = :reason
+    ORDER BY t.task_type, t.queue LIMIT 1
+) AS first
+        UNION ALL
+        SELECT following.* FROM places p CROSS JOIN LATERAL (
+    SELECT t.task_type, t.queue FROM task_live t WHERE t.place = 'held' AND t.held_reason = :reason AND (t.task_type,
+        t.queue) > (p.task_type, p.queue)
+    ORDER BY t.task_type, t.queue LIMIT 1
+) AS following
+    )
+    SELECT p.queue, p.task_type, counted.tasks, counted.since FROM (SELECT * FROM places LIMIT :most) AS p
+    CROSS JOIN LATERAL (
+        SELECT count(*)::int AS tasks, min(held_at) AS since FROM (
+            SELECT t.held_at FROM task_live t WHERE t.place = 'held' AND t.held_reason = :reason
+                AND t.task_type BETWEEN p.task_type AND p.task_type
+            AND t.queue BETWEEN p.queue AND p.queue ORDER BY t.task_type, t.queue LIMIT :counted) AS first_ones
+    ) AS counted WHERE counted.tasks > 0;
+
+-- _RELEASE
+WITH held AS (
+    SELECT t.id FROM task_live t
+    JOIN unnest(CAST(:queue AS text[]), CAST(:task_type AS text[])) AS p (queue, task_type) ON t.place = 'held'
+        AND t.held_reason = :reason AND t.task_type BETWEEN p.task_type AND p.task_type
+        AND t.queue BETWEEN p.queue AND p.queue
+    WHERE t.cancel_requested_at IS NULL
+    LIMIT :most FOR UPDATE OF t SKIP LOCKED
+)
+UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
+held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
+    FROM now() - t.held_at)::float8) END,
+held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
+    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM held WHERE t.id = held.id;
+
+-- _HOLD_UNPUBLISHED
+-- They were marked as sent and their message was not published: nobody has one.
+UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = 'unknown_task_type',
+    dispatch = t.dispatch - 1 FROM unnest(CAST(:id AS uuid[]), CAST(:dispatch AS integer[])) AS e (id, dispatch)
+WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
+    AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch;
+
+-- _HOLD_WAITING
+-- What stands behind the first of them, so that others need not wait until each was looked at.
+WITH front AS (
+    SELECT id, task_type FROM task_live WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL
+    ORDER BY priority DESC, due_at, id LIMIT :looked_at FOR UPDATE SKIP LOCKED
+)
+UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = 'unknown_task_type' FROM front f
+WHERE t.id = f.id AND f.task_type = ANY(CAST(:task_types AS text[]));
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/streams/epochs.py
@@ -2350,17 +2406,6 @@ ORDER BY name, is_live DESC, CASE WHEN live.content_hash IS NULL THEN t.last_pub
     ELSE t.first_published_at END DESC, t.last_published_at DESC, t.content_hash
 LIMIT :most;
 
--- _RELEASE
-WITH held AS (
-    SELECT id FROM task_live WHERE place = 'held' AND held_reason = :reason
-    ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED
-)
-UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
-held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
-    FROM now() - t.held_at)::float8) END,
-held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
-    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM held WHERE t.id = held.id;
-
 ----------------------------------------------------------------------------------------------------------------------
 -- store/workers/parents.py
 -- Worker parents, as their beats describe them.
@@ -2377,3 +2422,27 @@ INSERT INTO worker (owner, name, pool, queues, processes, pid, host, contract, s
     :pid_m0::INTEGER, :host_m0::VARCHAR, :contract_m0::INTEGER, :started_at_m0::TIMESTAMP WITH TIME ZONE,
     :last_seen_at_m0::TIMESTAMP WITH TIME ZONE) ON CONFLICT (owner) DO UPDATE SET queues = excluded.queues,
     processes = excluded.processes, last_seen_at = now();
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/workers/serving.py
+-- Which task types the living workers of each queue have published.
+
+-- _NODES
+SELECT w.owner, w.name, w.queues, c.published_at FROM worker w LEFT JOIN worker_catalogue c USING (owner)
+WHERE w.last_seen_at > now() - CAST(:dead_seconds AS float8) * interval '1 second'
+UNION ALL
+SELECT c.owner, '', NULL, c.published_at FROM worker_catalogue c
+WHERE c.published_at > now() - interval '30 seconds'
+    AND NOT EXISTS (SELECT FROM worker w WHERE w.owner = c.owner)
+ORDER BY owner;
+
+-- _TYPES
+-- Nodes of one release have published the same: each such list is looked through once.
+WITH offers AS (
+    SELECT DISTINCT content_hashes FROM worker_catalogue WHERE owner = ANY(CAST(:owners AS text[]))
+), named AS (
+    SELECT o.content_hashes, array_agg(DISTINCT t.name) AS names FROM offers o
+    CROSS JOIN unnest(o.content_hashes) AS h (content_hash) JOIN task_type t USING (content_hash) GROUP BY 1
+)
+SELECT c.owner, n.names FROM worker_catalogue c JOIN named n USING (content_hashes)
+WHERE c.owner = ANY(CAST(:owners AS text[]));

@@ -66,6 +66,21 @@ class Burn:
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownType:
+    """Tasks that are held because no worker of their queue knows their type."""
+
+    task_type: str
+    queue: str
+    tasks: int
+    most_counted: int
+    """No more were counted."""
+    since: float
+    """Unix seconds: when the first of them was held."""
+    nodes: tuple[str, ...]
+    """Workers that live and take from the queue."""
+
+
+@dataclass(frozen=True, slots=True)
 class LostWorker:
     """A worker that fell silent, did not say good-bye, and has no successor."""
 
@@ -88,6 +103,7 @@ class Facts:
     """Tasks that failed for good within a quarter of an hour, by task type."""
     failures: Mapping[str, str] = field(default_factory=dict)
     """Why the newest of them failed, in words, by task type, where that is known."""
+    unknown_types: tuple[UnknownType, ...] | None = None
     lost_workers: tuple[LostWorker, ...] | None = None
     broker_up: bool | None = None
     broker_reason: str = ""

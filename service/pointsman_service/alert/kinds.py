@@ -22,6 +22,7 @@ class Rule(StrEnum):
     SLA_SLOW_BURN = "sla_slow_burn"
     BACKLOG_OLD = "backlog_old"
     NO_WORKER = "no_worker"
+    UNKNOWN_TASK_TYPE = "unknown_task_type"
     WORKER_LOST = "worker_lost"
     DEAD_LETTERS = "dead_letters"
     RECORDER_BEHIND = "recorder_behind"
@@ -82,6 +83,13 @@ KINDS: dict[Rule, Kind] = {
     ),
     Rule.NO_WORKER: Kind(
         Severity.PAGE, 10, 10, "Start a worker whose -Q names the queue.", _TROUBLE + "workers-not-processing-tasks"
+    ),
+    Rule.UNKNOWN_TASK_TYPE: Kind(
+        Severity.PAGE,
+        8,
+        15,
+        "Start a worker of the queue that has the task, or send the task to a queue of one that has it.",
+        _TROUBLE + "an-unknown-task-type",
     ),
     Rule.WORKER_LOST: Kind(
         Severity.TICKET, 0, 5, "Read its machine's log, and start it again.", _TROUBLE + "a-worker-was-lost"

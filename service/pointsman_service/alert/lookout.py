@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 
 from pointsman_contract import keys
 from pointsman_contract.server_words import server_words
-from pointsman_service.alert.facts import Burn, Facts, QueueFacts, Starts, TrippedBreaker
+from pointsman_service.alert.facts import Burn, Facts, QueueFacts, Starts, TrippedBreaker, UnknownType
 from pointsman_service.alert.losses import Losses
 from pointsman_service.breaker import last_error
 from pointsman_service.broker import Broker, Depths
 from pointsman_service.errors import DatabaseAway, ExpectedFault
 from pointsman_service.fleet.liveness import Liveness
+from pointsman_service.fleet.serving import ServingView
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.kept import NotInTime, within
 from pointsman_service.redis import BrokerAway, RedisServer
@@ -21,7 +22,8 @@ from pointsman_service.store import clock
 from pointsman_service.store.alerts import facts
 from pointsman_service.store.alerts.facts import MOST_BREAKERS, TrippedRow
 from pointsman_service.store.metrics import watching
-from pointsman_service.store.queues import pausing
+from pointsman_service.store.queues import pausing, unserved
+from pointsman_service.store.queues.unserved import MOST_COUNTED
 from pointsman_service.store.store import Connection, Store
 from pointsman_service.store.streams import epochs, left_out
 from pointsman_service.telemetry import logger
@@ -52,6 +54,7 @@ class Lookout:
         self._judged_from = 0.0
         self._liveness = Liveness(server, settings.worker_dead_seconds)
         self._losses = Losses()
+        self._serving = ServingView(store, settings)
         self._counters_at = float("-inf")
         self._burns: dict[str, Burn] | None = None
         self._failed: dict[str, int] | None = None
@@ -101,7 +104,21 @@ class Lookout:
             epoch = await epochs.current(connection)
             positions = await epochs.positions(connection)
             left = await left_out.recent(connection, _LATELY_SECONDS)
+            held = await unserved.held_places(connection, MOST_COUNTED)
+        if held:
+            await self._serving.single_pass()
         known: dict[str, Any] = {"leaders": leaders, "queues": queues, "left_out": left or 0}
+        known["unknown_types"] = tuple(
+            UnknownType(
+                found.task_type,
+                found.queue,
+                found.tasks,
+                MOST_COUNTED,
+                found.since.timestamp(),
+                tuple(self._serving.types.nodes_of(found.queue)),
+            )
+            for found in held
+        )
         if broker.up and epoch is not None:
             known["recorder_lag_seconds"] = await self._broker.lag_seconds(positions, epoch.epoch)
             known["stream_entries"] = await self._stream_entries(epoch.epoch)

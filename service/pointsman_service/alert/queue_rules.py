@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from pointsman_service.alert.conditions import Condition, Limits, span
-from pointsman_service.alert.facts import Facts, QueueFacts, Starts
+from pointsman_service.alert.facts import Facts, QueueFacts, Starts, UnknownType
 from pointsman_service.alert.kinds import Rule, Severity
 
 FAST_BURN = 14.4
@@ -122,3 +122,24 @@ def dispatcher(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
             unit="s",
         )
     ]
+
+
+_NODES_NAMED = 5
+
+
+def unknown_type(one: UnknownType) -> Condition:
+    """A task type that no living worker of its queue knows, though tasks of it are there."""
+    more = " or more" if one.tasks >= one.most_counted else ""
+    are = "task is" if one.tasks == 1 else "tasks are"
+    nodes = ", ".join(one.nodes[:_NODES_NAMED]) + (", …" if len(one.nodes) > _NODES_NAMED else "")
+    who = f"Of those that take from it ({nodes}) none knows the type" if nodes else "No worker takes from it"
+    return Condition(
+        Rule.UNKNOWN_TASK_TYPE,
+        f"{one.task_type}@{one.queue}",
+        f"{one.tasks:,}{more} {are} held on queue {one.queue}: no living worker of it knows the task type"
+        f" {one.task_type}. {who}.",
+        f"/v1/tasks?state=held&task_type={quote(one.task_type, safe='')}&queue={quote(one.queue)}",
+        since=one.since,
+        value=one.tasks,
+        unit="tasks",
+    )

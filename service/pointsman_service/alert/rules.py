@@ -10,7 +10,7 @@ from pointsman_service.alert.conditions import Condition, Limits, reaches, span
 from pointsman_service.alert.facts import Facts, LostWorker, TrippedBreaker
 from pointsman_service.alert.grouping import grouped
 from pointsman_service.alert.kinds import Rule, Severity
-from pointsman_service.alert.queue_rules import backlogs, burns, dispatcher, without_worker
+from pointsman_service.alert.queue_rules import backlogs, burns, dispatcher, unknown_type, without_worker
 
 _STALE = "Until then task states, counters and what breakers counted are shown as they were then."
 
@@ -30,6 +30,7 @@ def judge(facts: Facts, limits: Limits, open_keys: Collection[str] = ()) -> Judg
         ((Rule.SLA_FAST_BURN, Rule.SLA_SLOW_BURN), burns(facts, limits)),
         ((Rule.BACKLOG_OLD,), backlogs(facts)),
         ((Rule.NO_WORKER,), without_worker(facts)),
+        ((Rule.UNKNOWN_TASK_TYPE,), _unknown_types(facts, open_keys)),
         ((Rule.WORKER_LOST,), _lost(facts.lost_workers, open_keys)),
         ((Rule.DEAD_LETTERS,), _dead_letters(facts, limits, open_keys)),
         ((Rule.RECORDER_BEHIND,), _recorder(facts, limits, open_keys)),
@@ -95,6 +96,14 @@ def _breaker(breaker: TrippedBreaker, now: float, longest: float) -> Iterator[Co
             unit="s",
             severity=Severity.TICKET if by_hand else None,
         )
+
+
+def _unknown_types(facts: Facts, open_keys: Collection[str]) -> Iterable[Condition] | None:
+    if facts.unknown_types is None:
+        return None
+    found = [unknown_type(one) for one in facts.unknown_types]
+    what = "task types are known to no living worker of their queue"
+    return grouped(Rule.UNKNOWN_TASK_TYPE, found, open_keys, what, "/v1/tasks?state=held")
 
 
 def _lost(workers: tuple[LostWorker, ...] | None, open_keys: Collection[str]) -> Iterable[Condition] | None:

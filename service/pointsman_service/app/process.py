@@ -121,7 +121,13 @@ class Process:
         server = self._server()
         submitter = Submitter(self.store, catalogue, self.commits, self.settings)
         self.parts = make_parts(self.settings, self.store, catalogue, self._broker(server), server, submitter)
-        self._loops += [window.loop, catalogue.loop, self.commits.breakers.loop, self.parts.transitions.loop]
+        self._loops += [
+            window.loop,
+            catalogue.loop,
+            self.commits.breakers.loop,
+            self.commits.serving.loop,
+            self.parts.transitions.loop,
+        ]
 
     def _add_dispatcher(self) -> None:
         broker = self._broker()

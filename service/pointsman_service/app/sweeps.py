@@ -60,7 +60,7 @@ def make_sweeps(
         OutboxSweep(store, settings).loop,
         ExpiredSweep(store, server, settings).loop,
         CancelledSweep(store, server, settings).loop,
-        HeldSweep(store).loop,
+        HeldSweep(store, settings).loop,
         BreakerSweep(registry).loop,
         OutlierSweep(store, own["outliers"], registry, settings).loop,
         HoldingSweep(store, own["holding"], settings).loop,

@@ -7,9 +7,11 @@ from pointsman_contract.failpoints import Failpoint, reach
 from pointsman_service.broker import Broker, Envelope
 from pointsman_service.dispatch.publisher import Publisher
 from pointsman_service.dispatch.window import WindowLimits
+from pointsman_service.fleet.serving import ServingView
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
 from pointsman_service.store.queues import dispatching, holding, pausing, quarantine
+from pointsman_service.store.queues.unserved import hold_unpublished, hold_waiting
 from pointsman_service.store.store import Store
 from pointsman_service.store.tasks.submitting import drop_published
 from pointsman_service.telemetry import logger
@@ -20,6 +22,8 @@ _TASKS_A_QUEUE = 500
 """Most tasks of one queue in one pass, so that a more urgent queue is looked at again soon."""
 _HELD_A_QUEUE = 500
 """While a circuit breaker holds tasks, so many more are looked at than there is room for."""
+_UNSERVED_LOOKED_AT = 5000
+"""Where a task of a type that no worker knows waits, so many behind it are looked at."""
 _MEMORY_SECONDS = 1.0
 
 
@@ -37,6 +41,7 @@ class Dispatcher:
         self._queues = [spec.name for spec in sorted(settings.topology.queues, key=lambda spec: -spec.priority)]
         self._measure_memory_at = 0.0
         self._stated: dict[str, tuple[int, bool]] = {}
+        self._serving = ServingView(store, settings)
         self.loop = Loop("dispatcher", self.single_pass, settings.dispatch_interval_seconds)
 
     async def single_pass(self) -> bool:
@@ -45,6 +50,7 @@ class Dispatcher:
         if now >= self._measure_memory_at:
             await self._broker.measure_memory()
             await self._publish_pauses()
+            await self._serving.single_pass()
             self._measure_memory_at = now + _MEMORY_SECONDS
         depths = await self._broker.depths()
         if depths.memory_percent >= self._settings.dispatch_memory_percent:
@@ -68,11 +74,9 @@ class Dispatcher:
             if queue not in waiting or room <= 0 or depths.queues[queue].broken:
                 continue
             wanted = min(room, _TASKS_A_QUEUE)
-            if is_blocked:
-                sent, held = await self._sort_out(queue, wanted, depths.epoch)
-                more |= held >= _HELD_A_QUEUE
-            else:
-                sent = await self._top_up(queue, wanted, depths.epoch)
+            fill = self._sort_out if is_blocked else self._top_up
+            sent, goes_on = await fill(queue, wanted, depths.epoch)
+            more |= goes_on
             if sent == wanted:
                 more = True
                 if room <= _TASKS_A_QUEUE:
@@ -100,26 +104,46 @@ class Dispatcher:
             await self._broker.state_windows(windows)
             self._stated = windows
 
-    async def _top_up(self, queue: str, room: int, epoch: int, *, alone: bool = False) -> int:
-        """Send up to so many tasks that wait; how many are surely on the broker."""
+    async def _top_up(self, queue: str, room: int, epoch: int, *, alone: bool = False) -> tuple[int, bool]:
+        """Send up to so many tasks that wait; how many are surely on the broker, and whether to look again because
+        others were held.
+        """
         async with self._store.statement() as connection:
             envelopes, outbox_id = await dispatching.top_up(connection, queue, room, epoch, alone=alone)
-        return await self._send(envelopes, outbox_id, epoch)
+        served = envelopes if alone else await self._without_unserved(queue, envelopes)
+        return await self._send(served, outbox_id, epoch), len(served) < len(envelopes)
 
-    async def _sort_out(self, queue: str, room: int, epoch: int) -> tuple[int, int]:
-        """``_top_up`` while circuit breakers hold some tasks: how many were sent, and how many are held from now on."""
+    async def _sort_out(self, queue: str, room: int, epoch: int) -> tuple[int, bool]:
+        """``_top_up`` while circuit breakers hold some tasks."""
         looked_at = room + _HELD_A_QUEUE
         async with self._store.statement() as connection:
             envelopes, outbox_id, held = await dispatching.sort_out(connection, queue, room, looked_at, epoch)
         if held:
             log.info("tasks are held by circuit breakers", queue=queue, tasks=held)
-        return await self._send(envelopes, outbox_id, epoch), held
+        served = await self._without_unserved(queue, envelopes)
+        return await self._send(served, outbox_id, epoch), held >= _HELD_A_QUEUE or len(served) < len(envelopes)
+
+    async def _without_unserved(self, queue: str, envelopes: list[Envelope]) -> list[Envelope]:
+        """Those whose type some worker of the queue knows, as far as anybody can say. The others are held.
+
+        Who dies before that leaves them in the outbox row, and a worker gives them back.
+        """
+        types = self._serving.types
+        unserved = [envelope for envelope in envelopes if types.is_unserved(queue, envelope.task_type)]
+        if not unserved:
+            return envelopes
+        named = {envelope.task_type for envelope in unserved}
+        async with self._store.statement() as connection:
+            held = await hold_unpublished(connection, [(one.task_id, one.dispatch) for one in unserved])
+            held += await hold_waiting(connection, queue, named, _UNSERVED_LOOKED_AT)
+        log.info("tasks are held for an unknown task type", queue=queue, task_types=sorted(named)[:5], tasks=held)
+        return [envelope for envelope in envelopes if envelope.task_type not in named]
 
     async def _send(self, envelopes: Sequence[Envelope], outbox_id: int | None, epoch: int) -> int:
         if outbox_id is None:
             return 0
         reach(Failpoint.DISPATCHER_SENT)
-        if not await self._publisher.publish(envelopes, epoch):
+        if envelopes and not await self._publisher.publish(envelopes, epoch):
             return 0
         reach(Failpoint.DISPATCHER_PUBLISHED)
         async with self._store.statement() as connection:

@@ -25,6 +25,8 @@ class Backlog:
     waiting: int = 0
     """Those of them that are not on the broker."""
     by_state: dict[str, int] = field(default_factory=dict)
+    held_by: dict[str, int] = field(default_factory=dict)
+    """Of those that are held: how many for each reason."""
 
 
 def backlogs(rows: Iterable[Mapping[str, Any]], queues: Iterable[str]) -> dict[str, Backlog]:
@@ -32,7 +34,9 @@ def backlogs(rows: Iterable[Mapping[str, Any]], queues: Iterable[str]) -> dict[s
     found = {queue: Backlog() for queue in queues}
     for row in rows:
         backlog = found.setdefault(row["queue"], Backlog())
-        backlog.by_state[row["state"]] = row["tasks"]
+        backlog.by_state[row["state"]] = backlog.by_state.get(row["state"], 0) + row["tasks"]
+        if row["state"] == TaskState.HELD:
+            backlog.held_by[row["held_reason"]] = row["tasks"]
         if row["state"] == TaskState.QUEUED:
             backlog.depth = row["tasks"]
             backlog.oldest_wait_seconds = row["oldest_seconds"]

@@ -166,6 +166,17 @@ def _backlog(backlog: dict[str, Backlog]) -> Iterator[Metric]:
         ([queue, state], float(tasks)) for queue, found in backlog.items() for state, tasks in found.by_state.items()
     )
     yield _labelled("unfinished_tasks", "Unfinished tasks by state.", ["queue", "state"], states)
+    held = (([queue, why], float(tasks)) for queue, found in backlog.items() for why, tasks in _why_held(found).items())
+    yield _labelled("held_tasks", "Held tasks by what holds them.", ["queue", "reason"], held)
+
+
+def _why_held(backlog: Backlog) -> dict[str, int]:
+    """Breakers by their scope: there may be thousands."""
+    found: dict[str, int] = {}
+    for reason, tasks in backlog.held_by.items():
+        kind = ":".join(reason.split(":")[:2])
+        found[kind] = found.get(kind, 0) + tasks
+    return found
 
 
 def _workers(workers: Sequence[WorkerFigures], pools: Sequence[str], queues: Iterable[str]) -> Iterator[Metric]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pointsman_contract.queues import QueueSpec, Topology
+from pointsman_contract.states import UNFINISHED, TaskState
 from pointsman_service.observe.backlog import Backlog, BacklogWatch
 from pointsman_service.observe.broker_state import BrokerWatch
 from pointsman_service.observe.kept import Kept
@@ -18,7 +19,18 @@ from pointsman_service.store.queues.pausing import QueuePause
 from pointsman_service.store.store import Store
 
 RATE_SECONDS = 300.0
+MOST_REASONS = 20
+"""Reasons to hold tasks that are told apart; a queue may have one for each of thousands of breakers."""
 _KEPT_SECONDS = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFigures:
+    """Tasks of one queue that are held for one reason."""
+
+    reason: str | None
+    """None: every other one together."""
+    tasks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +46,10 @@ class QueueFigures:
     """Tasks submitted, per second over the last five minutes."""
     service_rate: float
     """Attempts ended, per second over the last five minutes; plain Celery runs are not counted."""
+    states: dict[str, int]
+    """Unfinished tasks by state."""
+    held_by: list[HeldFigures]
+    """Those that are held by reason, the most first; at most ``MOST_REASONS`` and the rest."""
     sla_attainment: float | None
     consumers: int
     set_aside: int | None
@@ -89,6 +105,8 @@ def _figures(
         oldest_wait_seconds=None if oldest is None else round(oldest, 3),
         arrival_rate=round(counts.get("submitted", 0.0) * per_second, 6),
         service_rate=round((counts.get("executions", 0.0) - counts.get("native", 0.0)) * per_second, 6),
+        states={str(state): backlog.by_state.get(state, 0) for state in TaskState if state in UNFINISHED},
+        held_by=_held_by(backlog.held_by),
         sla_attainment=attainment(counts.get("sla_met", 0.0), counts.get("sla_missed", 0.0)),
         consumers=processes,
         set_aside=set_aside,
@@ -97,6 +115,13 @@ def _figures(
         paused_by=None if pause is None else pause.actor,
         pause_reason=None if pause is None else pause.reason,
     )
+
+
+def _held_by(reasons: Mapping[str, int]) -> list[HeldFigures]:
+    most_first = sorted(reasons.items(), key=lambda found: (-found[1], found[0]))
+    shown = [HeldFigures(reason, tasks) for reason, tasks in most_first[:MOST_REASONS]]
+    rest = sum(tasks for _, tasks in most_first[MOST_REASONS:])
+    return [*shown, HeldFigures(None, rest)] if rest else shown
 
 
 class QueueWatch:

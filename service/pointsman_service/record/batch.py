@@ -25,6 +25,7 @@ from pointsman_service.store.lost import rescuing, unclaimed
 from pointsman_service.store.lost.unclaimed import Unclaimed
 from pointsman_service.store.metrics.counters import Tallies
 from pointsman_service.store.queues.holding import BY_BREAKER
+from pointsman_service.store.queues.unserved import UNKNOWN_TASK_TYPE
 from pointsman_service.store.reported import End, NativeEnd, Progressed, Refused, Revoked, Start
 from pointsman_service.store.store import Connection
 from pointsman_service.store.tasks import cancelling, recording
@@ -32,7 +33,6 @@ from pointsman_service.store.tasks.counting import count_start
 from pointsman_service.store.tasks.ending import Ending
 from pointsman_service.store.tasks.locking import lock_tasks
 from pointsman_service.store.workers import catalogue
-from pointsman_service.store.workers.catalogue import UNKNOWN_TASK_TYPE
 
 _NATIVE = {"SUCCESS": "succeeded", "FAILURE": "failed", "RETRY": "retried"}
 _UNCLAIMED_SENDINGS = 3

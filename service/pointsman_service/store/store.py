@@ -72,7 +72,7 @@ def _translate(error: DBAPIError) -> Exception:
     words = f"{type(error.orig).__name__} ({state}{f', {constraint}' if constraint else ''})"
     if state.startswith(_VALUE_CLASSES):
         return RowRefused(words)
-    return LimitMet(words) if state.startswith(_LIMIT_CLASS) else StatementRefused(words)
+    return LimitMet(words) if state.startswith(_LIMIT_CLASS) else StatementRefused(f"{server_words(error)} ({state})")
 
 
 class Store:

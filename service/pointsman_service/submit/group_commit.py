@@ -11,6 +11,7 @@ from pointsman_service.breaker.view import BreakerView
 from pointsman_service.dispatch.publisher import Publisher
 from pointsman_service.dispatch.window import OpenWindow
 from pointsman_service.errors import PointsmanError, TooManyWaiting
+from pointsman_service.fleet.serving import ServingView
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
 from pointsman_service.store.tasks.submitting import NewTask
@@ -28,7 +29,9 @@ class GroupCommit:
     def __init__(self, store: Store, publisher: Publisher, window: OpenWindow, settings: Settings) -> None:
         self.breakers = BreakerView(store, settings)
         """Which circuit breakers hold what is submitted. Its loop must run."""
-        self._writer = Writer(store, publisher, window, self.breakers, settings)
+        self.serving = ServingView(store, settings)
+        """Which task types the workers of a queue know. Its loop must run."""
+        self._writer = Writer(store, publisher, window, self.breakers, self.serving, settings)
         self._plain = _Lane(self._writer, settings)
         self._keyed = _Lane(self._writer, settings)
 

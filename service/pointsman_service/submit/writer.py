@@ -20,6 +20,7 @@ from pointsman_service.errors import (
     OutcomeUnknown,
     PointsmanError,
 )
+from pointsman_service.fleet.serving import ServingView
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import (
     Connection,
@@ -56,12 +57,19 @@ class Writer:
     """One commit: reserve the window, write, find out what became of it, publish. Never raises for a group."""
 
     def __init__(
-        self, store: Store, publisher: Publisher, window: OpenWindow, breakers: BreakerView, settings: Settings
+        self,
+        store: Store,
+        publisher: Publisher,
+        window: OpenWindow,
+        breakers: BreakerView,
+        serving: ServingView,
+        settings: Settings,
     ) -> None:
         self._store = store
         self._publisher = publisher
         self._window = window
         self._breakers = breakers
+        self._serving = serving
         self._settings = settings
         self._published: list[int] = []
         self._publishing: set[asyncio.Task[None]] = set()
@@ -138,6 +146,8 @@ class Writer:
             later = task.scheduled_at is not None or task.delay_seconds
             if self._breakers.blocking and self._breakers.of_task(task.task_type, task.depends_on()) is not None:
                 # The dispatcher holds it.
+                later = True
+            elif self._serving.types.is_unserved(task.queue, task.task_type):
                 later = True
             task.sent_epoch = None if later else self._window.reserve(task.queue)
 

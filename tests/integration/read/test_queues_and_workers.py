@@ -5,6 +5,7 @@ import httpx
 
 from pointsman_contract import keys
 from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.api.queues.routes import QueueView
 from pointsman_service.embedded.valkey import ValkeyServer
 from tests.integration.reconcile.judge import beat
 from tests.integration.spine import Spine, new_task
@@ -36,6 +37,23 @@ async def test_queue_shows_backlog_rates_and_consumers(api: httpx.AsyncClient, s
     assert critical["sla_attainment"] is None
     assert queues["email"] | {"consumers": 0} == (await api.get("/v1/queues/email")).json() | {"consumers": 0}
     assert (queues["email"]["depth"], queues["email"]["oldest_wait_seconds"]) == (0, None)
+
+
+async def test_queue_shows_its_tasks_by_state_and_what_holds_them(api: httpx.AsyncClient, spine: Spine) -> None:
+    await spine.commits.write_batch([new_task(queue="email", task_type=name) for name in ("a", "b", "c", "d")])
+    for task_type, reason in (("a", "unknown_task_type"), ("b", "unknown_task_type"), ("c", "quarantine")):
+        await spine.run(
+            "UPDATE task_live SET state = 'held', place = 'held', held_reason = :reason WHERE task_type = :task_type",
+            reason=reason,
+            task_type=task_type,
+        )
+
+    answer = await api.get("/v1/queues/email")
+
+    QueueView.model_validate_json(answer.content, strict=True)
+    email = answer.json()
+    assert (email["depth"], email["states"]["queued"], email["states"]["held"]) == (1, 1, 3)
+    assert email["held_by"] == [{"reason": "unknown_task_type", "tasks": 2}, {"reason": "quarantine", "tasks": 1}]
 
 
 async def test_unknown_queue_is_404(api: httpx.AsyncClient) -> None:

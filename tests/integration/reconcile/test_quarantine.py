@@ -71,7 +71,7 @@ async def quarantined(spine: Spine) -> str:
 
 async def test_a_task_that_lost_its_worker_five_times_is_held(spine: Spine, quarantined: str) -> None:
     assert await held(spine) == ["quarantine"]
-    await HeldSweep(spine.store).single_pass()
+    await HeldSweep(spine.store, spine.settings).single_pass()
     assert await take(spine) is None
     rows = await spine.rows("SELECT attempt, error_type FROM task_attempt ORDER BY attempt")
     assert [(row["attempt"], row["error_type"]) for row in rows] == [(n, "Interrupted") for n in range(1, 6)]

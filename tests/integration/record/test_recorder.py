@@ -179,7 +179,7 @@ async def test_an_unknown_type_holds_the_task_until_the_next_sweep(spine: Spine)
     await spine.record_all()
     held = {"state": "held", "place": "held", "held_reason": "unknown_task_type"}
     assert await spine.rows("SELECT state, place, held_reason FROM task_live") == [held]
-    await HeldSweep(spine.store).single_pass()
+    await HeldSweep(spine.store, spine.settings).single_pass()
     free = {"state": "queued", "place": "waiting", "held_reason": None}
     assert await spine.rows("SELECT state, place, held_reason FROM task_live") == [free]
 

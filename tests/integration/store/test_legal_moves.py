@@ -12,14 +12,13 @@ from pointsman_contract.states import LEGAL_MOVES, PLACES, TERMINAL, UNFINISHED,
 from pointsman_service.store.lost import rescuing, unclaimed
 from pointsman_service.store.lost.rescuing import Running
 from pointsman_service.store.lost.unclaimed import Spent, Unclaimed
-from pointsman_service.store.queues import dispatching, holding, quarantine
+from pointsman_service.store.queues import dispatching, holding, quarantine, unserved
 from pointsman_service.store.queues.holding import MOST_IN_A_ROW
 from pointsman_service.store.reported import End, Refused, Start
 from pointsman_service.store.store import Connection, Store
 from pointsman_service.store.streams import epochs
 from pointsman_service.store.tasks import recording
 from pointsman_service.store.tasks.ending import Ending, end_unstarted
-from pointsman_service.store.workers import catalogue
 
 NOW = datetime.now(UTC)
 SMTP = ("dependency", "smtp")
@@ -71,7 +70,9 @@ WAYS: dict[str, Way] = {
     "epoch": lambda c, _: epochs.send_again(c, 2, [], 10),
     "release": lambda c, _: holding.release(c, SMTP, 10),
     "probe": lambda c, task: holding.let_probes_go(c, SMTP, [task]),
-    "known again": lambda c, _: catalogue.release_held(c, 10),
+    "known again": lambda c, _: unserved.release(c, [("maintenance", "noop")], 10),
+    "unpublished": lambda c, task: unserved.hold_unpublished(c, [(task, 1)]),
+    "unserved": lambda c, _: unserved.hold_waiting(c, "maintenance", ["noop"], 10),
     "quarantine is over": lambda c, _: quarantine.let_go(c, 0.0),
     "cancel": lambda c, task: end_unstarted(c, (), [task], [task], TaskState.CANCELLED, NOW),
     "expire": lambda c, task: end_unstarted(c, (), [task], [task], TaskState.EXPIRED, NOW),

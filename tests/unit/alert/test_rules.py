@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pointsman_service.alert.conditions import Condition, Limits, severity_of
-from pointsman_service.alert.facts import Burn, Facts, LostWorker, QueueFacts, Starts, TrippedBreaker
+from pointsman_service.alert.facts import Burn, Facts, LostWorker, QueueFacts, Starts, TrippedBreaker, UnknownType
 from pointsman_service.alert.kinds import KINDS, Rule, Severity
 from pointsman_service.alert.rules import judge
 from tests.stand.environment import ROOT
@@ -27,6 +27,7 @@ WELL = Facts(
     queues=(QUEUE,),
     burns={},
     failed={},
+    unknown_types=(),
     lost_workers=(),
     broker_up=True,
     memory_percent=10,
@@ -241,3 +242,18 @@ def test_table_of_rules_is_true() -> None:
     for rule, kind in KINDS.items():
         assert str(kind.severity) in rows[rule][2]
         assert rows[rule][4:] == [f"{kind.hold_seconds:g} s", f"{kind.clear_seconds:g} s"]
+
+
+def test_task_type_that_no_worker_of_its_queue_knows_is_one_for_each_queue() -> None:
+    held = UnknownType("feeds.import", "reports", 41, 1000, NOW - 30, ("reports@a", "reports@b"))
+    lonely = replace(held, queue="email", tasks=1000, nodes=())
+    conditions = found(replace(WELL, unknown_types=(held, lonely)))
+    assert list(conditions) == ["unknown_task_type:feeds.import@reports", "unknown_task_type:feeds.import@email"]
+    one, other = conditions.values()
+    assert one.summary == (
+        "41 tasks are held on queue reports: no living worker of it knows the task type feeds.import. Of those that"
+        " take from it (reports@a, reports@b) none knows the type."
+    )
+    assert (one.since, one.link) == (NOW - 30, "/v1/tasks?state=held&task_type=feeds.import&queue=reports")
+    assert other.summary.startswith("1,000 or more tasks are held on queue email")
+    assert other.summary.endswith("No worker takes from it.")

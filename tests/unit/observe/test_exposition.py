@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pointsman_service.broker import Depths
+from pointsman_service.observe.backlog import Backlog
 from pointsman_service.observe.broker_state import BrokerState
 from pointsman_service.observe.exposition import Exposition, Snapshot
 from pointsman_service.store.metrics.counters import COUNTERS
@@ -41,6 +42,17 @@ def samples(exposed: str, name: str, **labels: str) -> list[tuple[Mapping[str, s
 def value(exposed: str, name: str, **labels: str) -> Any:
     ((_, found),) = samples(exposed, name, **labels)
     return found
+
+
+def test_held_tasks_are_exposed_by_what_holds_them_and_breakers_by_their_scope() -> None:
+    backlog = Backlog(by_state={"held": 9})
+    backlog.held_by = {"breaker:dependency:a": 1, "breaker:dependency:b:443": 2, "quarantine": 6}
+    up = BrokerState(Depths(1, 0, {}), "", {})
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Exposition(Snapshot(up, [], {"email": backlog}, [], 0.0, ["email"], {}, [])))
+    exposed = generate_latest(registry).decode()
+    assert value(exposed, "pointsman_held_tasks", queue="email", reason="breaker:dependency") == 3
+    assert value(exposed, "pointsman_held_tasks", queue="email", reason="quarantine") == 6
 
 
 def test_run_time_and_queue_wait_have_buckets_that_add_up_over_instances() -> None:

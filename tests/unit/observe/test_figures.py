@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from pointsman_contract.queues import DEFAULT_TOPOLOGY
+from pointsman_contract.queues import DEFAULT_TOPOLOGY, QueueSpec
 from pointsman_service.broker import Depths
 from pointsman_service.observe import sla
 from pointsman_service.observe.backlog import backlogs
 from pointsman_service.observe.broker_state import BrokerState
 from pointsman_service.observe.durations import Durations, durations
-from pointsman_service.observe.queues import queue_figures
+from pointsman_service.observe.queues import MOST_REASONS, queue_figures
 from pointsman_service.observe.task_metrics import figures, total
 from pointsman_service.observe.workers import consumers, worker_figures
 from pointsman_service.store.metrics.counters import COUNTERS
@@ -91,6 +91,22 @@ def test_backlog_counts_due_tasks_only_and_keeps_unknown_queues() -> None:
     assert (found["old"].depth, found["old"].waiting, found["old"].oldest_wait_seconds) == (5, 4, 9.0)
     assert found["old"].by_state == {"queued": 5, "scheduled": 7}
     assert (found["critical"].depth, found["critical"].oldest_wait_seconds) == (0, None)
+
+
+def test_held_tasks_are_counted_by_state_and_by_reason_and_not_in_the_depth() -> None:
+    reasons = {"quarantine": 1, "unknown_task_type": 41} | {f"breaker:dependency:h{n:02}": 2 for n in range(30)}
+    rows = [
+        {"queue": "email", "state": "held", "held_reason": reason, "tasks": tasks, "waiting": 0, "oldest_seconds": 1.0}
+        for reason, tasks in reasons.items()
+    ]
+    backlog = backlogs(rows, ["email"])
+    assert backlog["email"].by_state == {"held": 102}
+    (email,) = queue_figures([QueueSpec(name="email", priority=7, sla_seconds=5)], backlog, [], [])
+    assert email.depth == 0
+    assert email.states == {"scheduled": 0, "queued": 0, "held": 102, "running": 0, "retrying": 0}
+    assert (email.held_by[0].reason, email.held_by[0].tasks) == ("unknown_task_type", 41)
+    assert (len(email.held_by), email.held_by[-1].reason) == (MOST_REASONS + 1, None)
+    assert sum(held.tasks for held in email.held_by) == 102
 
 
 def test_rates_are_per_second_of_what_the_window_covers() -> None:

@@ -11,6 +11,7 @@ from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.errors import DatabaseAway, InvalidRequest, UnknownQueueName
+from pointsman_service.observe.queues import MOST_REASONS
 from pointsman_service.operate.pause import check_queue
 
 router = APIRouter(tags=["queues"], dependencies=[Depends(known_parameters_only)])
@@ -23,6 +24,8 @@ EXAMPLE_QUEUE: dict[str, Any] = {
     "oldest_wait_seconds": 0.12,
     "arrival_rate": 4.2,
     "service_rate": 4.1,
+    "states": {"scheduled": 12, "queued": 3, "held": 41, "running": 2, "retrying": 1},
+    "held_by": [{"reason": "breaker:task_type:charge", "tasks": 40}, {"reason": "unknown_task_type", "tasks": 1}],
     "sla_attainment": 0.998,
     "consumers": 4,
     "set_aside": 0,
@@ -33,16 +36,30 @@ EXAMPLE_QUEUE: dict[str, Any] = {
 }
 
 
+class HeldView(BaseModel):
+    """Tasks of a queue that are held for one reason."""
+
+    reason: str | None = Field(
+        description="`held_reason` of the tasks: `breaker:<scope>:<name>`, `unknown_task_type` or `quarantine`; null:"
+        " all other reasons together."
+    )
+    tasks: int
+
+
 class QueueView(BaseModel):
     """One queue."""
 
     name: str
     priority: int = Field(description="Of a task that names none; 10 is the most urgent.")
     sla_seconds: float = Field(description="The target for queue wait.")
-    depth: int = Field(description="Tasks due and not started.")
+    depth: int = Field(description="Tasks due and not started. Not those that are held: `states` and `held_by`.")
     oldest_wait_seconds: float | None = Field(description="Since the oldest of them was due; null when there is none.")
     arrival_rate: float = Field(description="Tasks submitted per second, over the last five minutes.")
     service_rate: float = Field(description="Attempts ended per second, over the last five minutes.")
+    states: dict[str, int] = Field(description="Unfinished tasks by state.")
+    held_by: list[HeldView] = Field(
+        description=f"Those of them that are held, by reason, the most first; {MOST_REASONS} reasons at most."
+    )
     sla_attainment: float | None = Field(
         description="Share of first starts in time over the last five minutes, 0 to 1; null when nothing started."
     )

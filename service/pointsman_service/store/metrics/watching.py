@@ -77,9 +77,9 @@ _SUMS = {
 """By what they are grouped, and whether over a window or over everything."""
 
 _BACKLOG = text("""
-    SELECT queue, state, count(*) AS tasks, count(*) FILTER (WHERE place = 'waiting') AS waiting,
+    SELECT queue, state, held_reason, count(*) AS tasks, count(*) FILTER (WHERE place = 'waiting') AS waiting,
         greatest(0, extract(epoch FROM now() - min(due_at)))::float8 AS oldest_seconds
-    FROM task_live GROUP BY queue, state
+    FROM task_live GROUP BY queue, state, held_reason
 """)
 
 _WORKERS = text("""
@@ -117,8 +117,8 @@ async def sums(
 
 
 async def unfinished(connection: Connection) -> list[dict[str, Any]]:
-    """Unfinished tasks by ``queue`` and ``state``: ``tasks``, how many of them are ``waiting`` in Postgres for the
-    dispatcher, and ``oldest_seconds`` since the earliest was due.
+    """Unfinished tasks by ``queue``, ``state`` and ``held_reason``: ``tasks``, how many of them are ``waiting`` in
+    Postgres for the dispatcher, and ``oldest_seconds`` since the earliest was due.
 
     Reads the whole of ``task_live``: keep the answer a moment.
     """

@@ -167,7 +167,9 @@ class LiveTask(_TaskColumns, Base):
                 "id",
                 postgresql_where=text("place = 'held'"),
             ),
-            Index("ix_task_live_held_type", "held_reason", "task_type", postgresql_where=text("place = 'held'")),
+            Index(
+                "ix_task_live_held_type", "held_reason", "task_type", "queue", postgresql_where=text("place = 'held'")
+            ),
             Index("ix_task_live_asleep", "due_at", postgresql_where=text("place = 'asleep'")),
             Index("ix_task_live_cancelled", "id", postgresql_where=text("cancel_requested_at IS NOT NULL")),
             Index("ix_task_live_expires_at", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),

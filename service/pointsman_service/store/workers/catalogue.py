@@ -8,7 +8,6 @@ from pydantic import ValidationError
 from sqlalchemy import Row, text
 
 from pointsman_contract.catalogue import TaskTypeSpec
-from pointsman_service.store.queues.holding import LET_GO
 from pointsman_service.store.store import Connection
 from pointsman_service.telemetry import logger
 
@@ -56,17 +55,6 @@ _NEWEST = text("""
 ALIVE_SECONDS = 30.0
 """A worker seen so recently counts as living here: a version must not change with every late beat."""
 
-_RELEASE = text(f"""
-    WITH held AS (
-        SELECT id FROM task_live WHERE place = 'held' AND held_reason = :reason
-        ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED
-    )
-    UPDATE task_live t SET {LET_GO} FROM held WHERE t.id = held.id
-""")
-
-UNKNOWN_TASK_TYPE = "unknown_task_type"
-"""``held_reason`` of a task whose worker does not know its type."""
-
 
 async def fail_fast_types(connection: Connection) -> list[str]:
     """The task types whose newest version fails at once where others are held."""
@@ -89,11 +77,6 @@ async def publish(connection: Connection, owner: str, specs: Sequence[TaskTypeSp
     is_new: bool = offered.scalar_one()
     await connection.execute(_FORGET_OFFERS)
     return is_new
-
-
-async def release_held(connection: Connection, most: int) -> int:
-    """Let up to ``most`` tasks that some worker did not know try again. Returns how many."""
-    return (await connection.execute(_RELEASE, {"reason": UNKNOWN_TASK_TYPE, "most": most})).rowcount
 
 
 async def newest(connection: Connection) -> list[TaskType]:
