@@ -25,8 +25,9 @@ started() {
 pid_file() { printf '%s/celery_%s.pid\n' "$logs_dir" "$1"; }
 log_file() { printf '%s/celery_%s.log\n' "$logs_dir" "$(pool_of "$1")"; }
 
-# A pool's nodes are email and, beside it during a restart, email-2 (contract/pointsman_contract/nodes.py); no pool's name has a hyphen.
-pool_of() { printf '%s\n' "${1%-[0-9]*}"; }
+# A pool's nodes are email and, beside it during a restart, email-2 (contract/pointsman_contract/nodes.py); no pool's own name ends
+# in a hyphen and a number.
+pool_of() { if [[ $1 =~ ^(.+)-[0-9]+$ ]]; then printf '%s\n' "${BASH_REMATCH[1]}"; else printf '%s\n' "$1"; fi; }
 
 # Sets pid, and state: alive, gone (a pid file whose process is not there or is another one by now) or none.
 look() {

@@ -19,7 +19,7 @@ _ROOT_WARNING = "ignore:You're running the worker with superuser privileges"
 
 
 def node_name(pool: str, number: int = 1, host: str = "%h") -> str:
-    """``email@host``, and ``email-2@host`` for the second: no pool's own name holds a hyphen.
+    """``email@host``, and ``email-2@host`` for the second: no pool's own name ends so.
 
     ``%h`` is the host as Celery finds it.
     """

@@ -3,17 +3,47 @@
 Priority is 0..10 everywhere, 10 the most urgent.
 """
 
+import re
 from collections.abc import Sequence
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 MAX_PRIORITY = 10
 STEPS = tuple(range(10))
 """Kombu's ``priority_steps``: Redis lists of one queue, 0 fetched first."""
 
-_NAME = r"^[a-z][a-z0-9_]{0,62}$"
+_NAME = re.compile(r"[a-z][a-z0-9_]*([.-][a-z0-9_]+)*")
+_LONGEST_NAME = 63
+_NUMBERED = re.compile(r".*-\d+")
 _STEP_SEPARATOR = "\x06\x16"
+_OF_CELERY = re.compile(r"unacked.*|celeryev.*|celery-task.*|(.*\.)?celery\.pidbox")
+"""Keys of Redis that Celery and kombu have for themselves: the first list of a queue bears the queue's name."""
+
+
+def _readable(name: str) -> str:
+    if len(name) > _LONGEST_NAME or _NAME.fullmatch(name) is None:
+        raise ValueError(
+            "must be lower case letters, digits and underscores, the first a letter, with single dots and hyphens"
+            f" between them; {_LONGEST_NAME} characters at most"
+        )
+    return name
+
+
+def _nobody_elses(name: str) -> str:
+    if _OF_CELERY.fullmatch(name) is not None:
+        raise ValueError("is a name that Celery needs for itself in Redis")
+    return name
+
+
+def _no_number(name: str) -> str:
+    if _NUMBERED.fullmatch(name) is not None:
+        raise ValueError("must not end in a hyphen and a number: the second node of a pool is named so")
+    return name
+
+
+QueueName = Annotated[str, AfterValidator(_readable), AfterValidator(_nobody_elses)]
+PoolName = Annotated[str, AfterValidator(_readable), AfterValidator(_no_number)]
 
 
 class QueueSpec(BaseModel):
@@ -21,8 +51,8 @@ class QueueSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=_NAME)
-    """Lower case letters, digits and underscores."""
+    name: QueueName
+    """Lower case letters, digits and underscores, with single dots and hyphens between them, such as ``imports.eu``."""
     priority: int = Field(ge=0, le=MAX_PRIORITY)
     """Of a task that names none. 0 to 10, 10 the most urgent."""
     sla_seconds: float = Field(gt=0)
@@ -36,8 +66,8 @@ class PoolSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=_NAME)
-    """Lower case letters, digits and underscores."""
+    name: PoolName
+    """As of a queue, but with no hyphen and number at its end."""
     queues: tuple[str, ...] = Field(min_length=1)
     """What it consumes, in order of preference."""
     processes: int = Field(ge=1)

@@ -1,5 +1,6 @@
 """Whole nodes on our transport: beside nodes on kombu's, killed, cut off, told what to consume."""
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -64,6 +65,21 @@ def test_nothing_is_lost_while_connections_are_killed(own_plane: ControlPlane, s
     until_now(lambda: waiting(own_plane) + own_plane.unacknowledged() == 0, "nothing to be left")
     attempts = {(event.task, event.attempt) for event in own_plane.events(kind="succeeded")}
     assert len(attempts) == len(tasks), "a task ran twice"
+
+
+def test_node_takes_from_queues_with_a_dot_and_a_hyphen_in_their_names(
+    own_plane: ControlPlane, start_worker: StartWorker
+) -> None:
+    names = ("imports.eu", "imports-eu")
+    queues = [{"name": name, "priority": 5, "sla_seconds": 9} for name in (*names, "maintenance")]
+    topology = json.dumps({"queues": queues, "pools": []})
+    own_plane.declare(1)
+    start_worker("-c", "1", "-Q", ",".join(names), POINTSMAN_TOPOLOGY=topology)
+    tasks = {name: own_plane.publish("noop", queue=name) for name in names}
+    for name, task in tasks.items():
+        own_plane.wait_for(task, "succeeded")
+        (event,) = own_plane.events(task, "succeeded")
+        assert event.body["queue"] == name
 
 
 def test_message_sent_to_a_frozen_node_is_not_lost_with_it(own_plane: ControlPlane, start_worker: StartWorker) -> None:

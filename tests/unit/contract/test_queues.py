@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from pointsman_contract.nodes import NUMBERS, node_name, pool_of
 from pointsman_contract.queues import DEFAULT_TOPOLOGY, PoolSpec, QueueSpec, Topology, compact_pools, list_key, step_of
 
 
@@ -64,3 +65,26 @@ def test_a_pool_of_an_unknown_queue_is_refused() -> None:
 def test_a_fallback_that_is_no_queue_is_refused() -> None:
     with pytest.raises(ValidationError, match="fallback"):
         Topology(queues=(QueueSpec(name="a", priority=1, sla_seconds=1),), pools=())
+
+
+@pytest.mark.parametrize("name", ["imports.eu", "imports-eu", "a", "team_2.imports-eu.v1", "a" * 63, "reports-2026"])
+def test_everyday_names_of_queues_are_taken(name: str) -> None:
+    assert QueueSpec(name=name, priority=1, sla_seconds=1).name == name
+
+
+@pytest.mark.parametrize("name", [
+    "", "Imports", "imports eu", "imports/eu", ".eu", "imports.",
+    "a..b", "a.-b", "-a", "2a", "a,b", "ä", "a\n", "a" * 64,
+    "unacked", "unacked_index", "unacked_mutex", "celery.pidbox", "celeryev.1", "celery-task-meta-1",
+])  # fmt: skip
+def test_names_that_nothing_could_be_called_or_that_celery_needs_are_refused(name: str) -> None:
+    with pytest.raises(ValidationError):
+        QueueSpec(name=name, priority=1, sla_seconds=1)
+
+
+def test_pool_may_be_called_like_a_queue_but_not_like_its_own_second_node() -> None:
+    for name in ("imports.eu", "imports-eu", "imports-2eu"):
+        pool = PoolSpec(name=name, queues=("a",), processes=1)
+        assert [pool_of(node_name(pool.name, number, "h")) for number in NUMBERS] == [name, name]
+    with pytest.raises(ValidationError, match="must not end in a hyphen and a number"):
+        PoolSpec(name="imports-2", queues=("a",), processes=1)
