@@ -1535,7 +1535,9 @@ ON CONFLICT (reason) DO UPDATE SET entries = old.entries + excluded.entries, las
 SELECT reason, entries FROM left_out_event;
 
 -- _RECENT
-SELECT coalesce(sum(entries), 0)::bigint AS entries FROM left_out_event
+SELECT coalesce(sum(entries), 0)::bigint AS entries,
+    (array_agg(last_detail ORDER BY last_at DESC))[1] AS last_detail
+FROM left_out_event
 HAVING max(last_at) > now() - CAST(:seconds AS float8) * interval '1 second';
 
 ----------------------------------------------------------------------------------------------------------------------

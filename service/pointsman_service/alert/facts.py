@@ -115,7 +115,11 @@ class Facts:
     recorder_lag_seconds: float | None = None
     left_out: int | None = None
     """Entries of the event stream that were ever left out, if any was lately; else 0."""
+    left_out_last: str = ""
+    """Why the last of them was."""
     set_aside: Mapping[str, int] | None = None
     """Messages that nobody could run and nobody has discarded, by queue."""
+    set_aside_last: Mapping[str, str] = field(default_factory=dict)
+    """Why the newest of them was set aside, by queue, where that is known."""
     leaders: Mapping[str, float] | None = field(default=None)
     """Seconds until each lead ends."""

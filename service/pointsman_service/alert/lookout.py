@@ -14,6 +14,7 @@ from pointsman_service.broker import Broker, Depths
 from pointsman_service.errors import DatabaseAway, ExpectedFault
 from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.fleet.serving import ServingView
+from pointsman_service.observe import set_aside
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.kept import NotInTime, within
 from pointsman_service.redis import BrokerAway, RedisServer
@@ -37,6 +38,7 @@ _QUESTION_SECONDS = 2.0
 _COUNTERS_SECONDS = 15.0
 """Counters have minutes: asked more often they say the same."""
 _URGENT_PRIORITY = 8
+_MESSAGES_LOOKED_AT = 20
 _LATELY_SECONDS = 600.0
 """So long an entry that was left out is news."""
 
@@ -107,7 +109,9 @@ class Lookout:
             held = await unserved.held_places(connection, MOST_COUNTED)
         if held:
             await self._serving.single_pass()
-        known: dict[str, Any] = {"leaders": leaders, "queues": queues, "left_out": left or 0}
+        known: dict[str, Any] = {"leaders": leaders, "queues": queues, "left_out": 0}
+        if left is not None:
+            known["left_out"], known["left_out_last"] = left
         known["unknown_types"] = tuple(
             UnknownType(
                 found.task_type,
@@ -119,6 +123,8 @@ class Lookout:
             )
             for found in held
         )
+        if any(found.open for found in (broker.set_aside or {}).values()):
+            known["set_aside_last"] = await self._why_set_aside()
         if broker.up and epoch is not None:
             known["recorder_lag_seconds"] = await self._broker.lag_seconds(positions, epoch.epoch)
             known["stream_entries"] = await self._stream_entries(epoch.epoch)
@@ -176,6 +182,13 @@ class Lookout:
         """Processes that take tasks of a queue: those of ejected nodes take nothing."""
         beats = self._liveness.beats().values()
         return sum(beat["processes"] for beat in beats if queue in beat["queues"] and not beat.get("ejected"))
+
+    async def _why_set_aside(self) -> dict[str, str]:
+        try:
+            newest = await within(_QUESTION_SECONDS, set_aside.newest(self._server, _MESSAGES_LOOKED_AT, None))
+        except (BrokerAway, NotInTime):
+            return {}
+        return {message.queue: message.reason for message in reversed(newest)}
 
     async def _stream_entries(self, epoch: int) -> int | None:
         try:

@@ -12,6 +12,7 @@ from pointsman_service.alert.grouping import grouped
 from pointsman_service.alert.kinds import Rule, Severity
 from pointsman_service.alert.queue_rules import backlogs, burns, dispatcher, unknown_type, without_worker
 
+_WHY_SHOWN = 200
 _STALE = "Until then task states, counters and what breakers counted are shown as they were then."
 
 
@@ -185,6 +186,10 @@ def _stream(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterabl
     return [found] if reaches(found, open_keys) else []
 
 
+def _why(last: str) -> str:
+    return f" The last: {last[:_WHY_SHOWN]}." if last else ""
+
+
 def _left_out(facts: Facts) -> Iterable[Condition] | None:
     if facts.left_out is None:
         return None
@@ -194,7 +199,8 @@ def _left_out(facts: Facts) -> Iterable[Condition] | None:
         Condition(
             Rule.EVENTS_LEFT_OUT,
             "",
-            "Entries of the event stream were left out: they are not what a worker reports, and changed nothing.",
+            "Entries of the event stream were left out: they are not what a worker reports, and changed nothing."
+            + _why(facts.left_out_last),
             "/metrics",
             value=facts.left_out,
             unit="events",
@@ -209,7 +215,8 @@ def _set_aside(facts: Facts) -> Iterable[Condition] | None:
         Condition(
             Rule.MESSAGES_SET_ASIDE,
             queue,
-            f"Messages on queue {queue} were set aside: {messages:,} that no worker can run.",
+            f"Messages on queue {queue} were set aside: {messages:,} that no worker can run."
+            + _why(facts.set_aside_last.get(queue, "")),
             "/v1/set-aside-messages",
             value=messages,
             unit="messages",

@@ -213,12 +213,18 @@ def test_key_of_another_type_is_named() -> None:
 def test_events_that_were_left_out_are_an_alert() -> None:
     (one,) = found(replace(WELL, left_out=3)).values()
     assert (one.key, one.value) == ("events_left_out", 3)
+    (one,) = found(replace(WELL, left_out=3, left_out_last="the field attempt is no number")).values()
+    assert one.summary.endswith("changed nothing. The last: the field attempt is no number.")
 
 
 def test_messages_that_were_set_aside_are_an_alert_of_their_queue() -> None:
     (one,) = found(replace(WELL, set_aside={"email": 1200, "reports": 0})).values()
     assert (one.key, one.value) == ("messages_set_aside:email", 1200)
     assert one.summary == "Messages on queue email were set aside: 1,200 that no worker can run."
+    told = replace(WELL, set_aside={"email": 1, "reports": 1}, set_aside_last={"email": "its body is no JSON"})
+    one, other = found(told).values()
+    assert one.summary.endswith("1 that no worker can run. The last: its body is no JSON.")
+    assert other.summary.endswith("that no worker can run.")
 
 
 def test_every_rule_says_what_to_do_and_points_to_a_heading_that_is_there() -> None:

@@ -43,7 +43,9 @@ _ADD = text(
 )
 _COUNTS = text("SELECT reason, entries FROM left_out_event")
 _RECENT = text("""
-    SELECT coalesce(sum(entries), 0)::bigint AS entries FROM left_out_event
+    SELECT coalesce(sum(entries), 0)::bigint AS entries,
+        (array_agg(last_detail ORDER BY last_at DESC))[1] AS last_detail
+    FROM left_out_event
     HAVING max(last_at) > now() - CAST(:seconds AS float8) * interval '1 second'
 """)
 
@@ -69,7 +71,7 @@ async def counts(connection: Connection) -> Mapping[Reason, int]:
     return {reason: found.get(reason, 0) for reason in Reason}
 
 
-async def recent(connection: Connection, seconds: float) -> int | None:
-    """How many entries were ever left out, if one of them was within so many seconds; else None."""
-    entries: int | None = (await connection.execute(_RECENT, {"seconds": seconds})).scalar_one_or_none()
-    return entries
+async def recent(connection: Connection, seconds: float) -> tuple[int, str] | None:
+    """How many entries were ever left out, and why the last was, if that was within so many seconds; else None."""
+    row = (await connection.execute(_RECENT, {"seconds": seconds})).one_or_none()
+    return None if row is None else (row.entries, row.last_detail)
