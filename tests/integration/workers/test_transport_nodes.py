@@ -1,6 +1,5 @@
 """Whole nodes on our transport: beside nodes on kombu's, killed, cut off, told what to consume."""
 
-import json
 import os
 import signal
 from collections.abc import Callable
@@ -8,7 +7,7 @@ from collections.abc import Callable
 import psutil
 
 from pointsman_contract.message import delivery_tag
-from pointsman_contract.queues import STEPS, list_key
+from pointsman_contract.queues import DEFAULT_TOPOLOGY, STEPS, QueueSpec, list_key
 from tests.integration.workers.conftest import Valkey, Worker
 from tests.integration.workers.support import ControlPlane
 from tests.stand.waiting import until_now
@@ -71,8 +70,8 @@ def test_node_takes_from_queues_with_a_dot_and_a_hyphen_in_their_names(
     own_plane: ControlPlane, start_worker: StartWorker
 ) -> None:
     names = ("imports.eu", "imports-eu")
-    queues = [{"name": name, "priority": 5, "sla_seconds": 9} for name in (*names, "maintenance")]
-    topology = json.dumps({"queues": queues, "pools": []})
+    queues = [*DEFAULT_TOPOLOGY.queues, *(QueueSpec(name=name, priority=5, sla_seconds=9) for name in names)]
+    topology = DEFAULT_TOPOLOGY.model_copy(update={"queues": tuple(queues)}).model_dump_json()
     own_plane.declare(1)
     start_worker("-c", "1", "-Q", ",".join(names), POINTSMAN_TOPOLOGY=topology)
     tasks = {name: own_plane.publish("noop", queue=name) for name in names}
