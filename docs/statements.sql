@@ -8,35 +8,43 @@
 
 -- _OPEN
 -- An old leader may open the same alert: the index over what is open lets one of them win.
-INSERT INTO alert (id, key, rule, subject, severity, summary, value, bound, unit, link, since) SELECT id, key, rule,
-    subject, severity, summary, value, bound, unit, link, least(now(), to_timestamp(since))
-    FROM unnest(CAST(:id AS uuid[]), CAST(:key AS text[]), CAST(:rule AS text[]), CAST(:subject AS text[]),
-    CAST(:severity AS text[]), CAST(:summary AS text[]), CAST(:value AS float8[]), CAST(:bound AS float8[]),
-    CAST(:unit AS text[]), CAST(:link AS text[]), CAST(:since AS float8[])) AS n (id, key, rule, subject, severity,
-    summary, value, bound, unit, link, since) ORDER BY key ON CONFLICT (key) WHERE resolved_at IS NULL DO NOTHING
-    RETURNING alert.id, alert.key, alert.rule, alert.subject, alert.severity, alert.summary, alert.value, alert.bound,
-    alert.unit, alert.link, alert.since, alert.opened_at, alert.updated_at, alert.resolved_at, alert.notified_at,
-    alert.acked_at, alert.acked_by, alert.ack_reason, (SELECT max(s.until) FROM alert_silence s WHERE s.until > now()
+INSERT INTO alert (id, key, rule, subject, severity, summary, value, bound, unit, link, also, since) SELECT id, key,
+    rule, subject, severity, summary, value, bound, unit, link, string_to_array(n.also, chr(31)), least(now(),
+    to_timestamp(since)) FROM unnest(CAST(:id AS uuid[]), CAST(:key AS text[]), CAST(:rule AS text[]),
+    CAST(:subject AS text[]), CAST(:severity AS text[]), CAST(:summary AS text[]), CAST(:value AS float8[]),
+    CAST(:bound AS float8[]), CAST(:unit AS text[]), CAST(:link AS text[]), CAST(:also AS text[]),
+    CAST(:since AS float8[])) AS n (id, key, rule, subject, severity, summary, value, bound, unit, link, also, since)
+    ORDER BY key ON CONFLICT (key) WHERE resolved_at IS NULL DO NOTHING RETURNING alert.id, alert.key, alert.rule,
+    alert.subject, alert.severity, alert.summary, alert.value, alert.bound, alert.unit, alert.link, alert.since,
+    alert.opened_at, alert.updated_at, alert.resolved_at, alert.notified_at, alert.acked_at, alert.acked_by,
+    alert.ack_reason, alert.also, alert.part_of, (SELECT max(s.until) FROM alert_silence s WHERE s.until > now()
     AND s.matcher IN (alert.key, alert.rule)) AS silenced_until;
 
 -- _REFRESH
-UPDATE alert SET summary = n.summary, value = n.value, bound = n.bound, updated_at = now()
-    FROM unnest(CAST(:id AS uuid[]), CAST(:summary AS text[]), CAST(:value AS float8[]),
-    CAST(:bound AS float8[])) AS n (id, summary, value, bound) WHERE alert.id = n.id AND alert.resolved_at IS NULL;
+-- What becomes a page is told anew, to those who take pages.
+UPDATE alert SET summary = n.summary, value = n.value, bound = n.bound, also = string_to_array(n.also, chr(31)),
+    updated_at = now(), severity = CASE WHEN n.severity = 'page' THEN n.severity ELSE alert.severity END,
+    notified_at = CASE WHEN n.severity = 'page' AND alert.severity <> 'page' THEN NULL ELSE notified_at END
+    FROM unnest(CAST(:id AS uuid[]), CAST(:severity AS text[]), CAST(:summary AS text[]), CAST(:value AS float8[]),
+    CAST(:bound AS float8[]), CAST(:also AS text[])) AS n (id, severity, summary, value, bound, also)
+    WHERE alert.id = n.id AND alert.resolved_at IS NULL;
 
 -- _RESOLVE
-UPDATE alert SET resolved_at = now() WHERE id = ANY(CAST(:ids AS uuid[])) AND resolved_at IS NULL
-RETURNING alert.id, alert.key, alert.rule, alert.subject, alert.severity, alert.summary, alert.value, alert.bound,
+UPDATE alert SET resolved_at = now(), part_of = n.part_of FROM unnest(CAST(:id AS uuid[]),
+    CAST(:part_of AS text[])) AS n (id, part_of) WHERE alert.id = n.id AND alert.resolved_at IS NULL
+    RETURNING alert.id, alert.key, alert.rule, alert.subject, alert.severity, alert.summary, alert.value, alert.bound,
     alert.unit, alert.link, alert.since, alert.opened_at, alert.updated_at, alert.resolved_at, alert.notified_at,
-    alert.acked_at, alert.acked_by, alert.ack_reason, (SELECT max(s.until) FROM alert_silence s WHERE s.until > now()
-    AND s.matcher IN (alert.key, alert.rule)) AS silenced_until;
+    alert.acked_at, alert.acked_by, alert.ack_reason, alert.also, alert.part_of, (SELECT max(s.until)
+    FROM alert_silence s WHERE s.until > now() AND s.matcher IN (alert.key, alert.rule)) AS silenced_until;
 
--- _UNRESOLVED
+-- _IN_MIND
 SELECT alert.id, alert.key, alert.rule, alert.subject, alert.severity, alert.summary, alert.value, alert.bound,
     alert.unit, alert.link, alert.since, alert.opened_at, alert.updated_at, alert.resolved_at, alert.notified_at,
-    alert.acked_at, alert.acked_by, alert.ack_reason, (SELECT max(s.until) FROM alert_silence s WHERE s.until > now()
-    AND s.matcher IN (alert.key, alert.rule)) AS silenced_until FROM alert WHERE resolved_at IS NULL ORDER BY id
-    LIMIT :most;
+    alert.acked_at, alert.acked_by, alert.ack_reason, alert.also, alert.part_of, (SELECT max(s.until)
+    FROM alert_silence s WHERE s.until > now() AND s.matcher IN (alert.key, alert.rule)) AS silenced_until FROM alert
+WHERE resolved_at IS NULL OR (part_of IS NULL AND rule = ANY(CAST(:causes AS text[]))
+    AND resolved_at > now() - CAST(:lately AS float8) * interval '1 second')
+ORDER BY resolved_at IS NOT NULL, id LIMIT :most;
 
 -- _TELL_FIRST
 UPDATE alert SET notified_at = now()
@@ -44,8 +52,8 @@ WHERE resolved_at IS NULL AND severity = ANY(CAST(:severities AS text[])) AND no
     AND NOT EXISTS (SELECT FROM alert_silence s WHERE s.until > now() AND s.matcher IN (alert.key, alert.rule))
 RETURNING alert.id, alert.key, alert.rule, alert.subject, alert.severity, alert.summary, alert.value, alert.bound,
     alert.unit, alert.link, alert.since, alert.opened_at, alert.updated_at, alert.resolved_at, alert.notified_at,
-    alert.acked_at, alert.acked_by, alert.ack_reason, (SELECT max(s.until) FROM alert_silence s WHERE s.until > now()
-    AND s.matcher IN (alert.key, alert.rule)) AS silenced_until;
+    alert.acked_at, alert.acked_by, alert.ack_reason, alert.also, alert.part_of, (SELECT max(s.until)
+    FROM alert_silence s WHERE s.until > now() AND s.matcher IN (alert.key, alert.rule)) AS silenced_until;
 
 -- _TELL_AGAIN
 UPDATE alert SET notified_at = now()
@@ -54,25 +62,42 @@ WHERE resolved_at IS NULL AND severity = ANY(CAST(:severities AS text[])) AND ac
     AND NOT EXISTS (SELECT FROM alert_silence s WHERE s.until > now() AND s.matcher IN (alert.key, alert.rule))
 RETURNING alert.id, alert.key, alert.rule, alert.subject, alert.severity, alert.summary, alert.value, alert.bound,
     alert.unit, alert.link, alert.since, alert.opened_at, alert.updated_at, alert.resolved_at, alert.notified_at,
-    alert.acked_at, alert.acked_by, alert.ack_reason, (SELECT max(s.until) FROM alert_silence s WHERE s.until > now()
-    AND s.matcher IN (alert.key, alert.rule)) AS silenced_until;
+    alert.acked_at, alert.acked_by, alert.ack_reason, alert.also, alert.part_of, (SELECT max(s.until)
+    FROM alert_silence s WHERE s.until > now() AND s.matcher IN (alert.key, alert.rule)) AS silenced_until;
 
 -- _ONE
 SELECT alert.id, alert.key, alert.rule, alert.subject, alert.severity, alert.summary, alert.value, alert.bound,
     alert.unit, alert.link, alert.since, alert.opened_at, alert.updated_at, alert.resolved_at, alert.notified_at,
-    alert.acked_at, alert.acked_by, alert.ack_reason, (SELECT max(s.until) FROM alert_silence s WHERE s.until > now()
-    AND s.matcher IN (alert.key, alert.rule)) AS silenced_until FROM alert WHERE id = CAST(:id AS uuid);
+    alert.acked_at, alert.acked_by, alert.ack_reason, alert.also, alert.part_of, (SELECT max(s.until)
+    FROM alert_silence s WHERE s.until > now() AND s.matcher IN (alert.key, alert.rule)) AS silenced_until FROM alert
+    WHERE id = CAST(:id AS uuid);
 
--- _PAGE
+-- _OPEN_PAGE
 SELECT alert.id, alert.key, alert.rule, alert.subject, alert.severity, alert.summary, alert.value, alert.bound,
     alert.unit, alert.link, alert.since, alert.opened_at, alert.updated_at, alert.resolved_at, alert.notified_at,
-    alert.acked_at, alert.acked_by, alert.ack_reason, (SELECT max(s.until) FROM alert_silence s WHERE s.until > now()
-    AND s.matcher IN (alert.key, alert.rule)) AS silenced_until FROM alert
-WHERE (CAST(:resolved AS boolean) IS NULL OR (resolved_at IS NOT NULL) = CAST(:resolved AS boolean))
-    AND (CAST(:acknowledged AS boolean) IS NULL OR (acked_at IS NOT NULL) = CAST(:acknowledged AS boolean))
+    alert.acked_at, alert.acked_by, alert.ack_reason, alert.also, alert.part_of, (SELECT max(s.until)
+    FROM alert_silence s WHERE s.until > now() AND s.matcher IN (alert.key, alert.rule)) AS silenced_until FROM alert
+WHERE resolved_at IS NULL AND
+(CAST(:acknowledged AS boolean) IS NULL OR (acked_at IS NOT NULL) = CAST(:acknowledged AS boolean))
     AND (CAST(:severity AS text) IS NULL OR severity = :severity)
     AND (CAST(:rule AS text) IS NULL OR rule = :rule)
-    AND (CAST(:below AS uuid) IS NULL OR id < CAST(:below AS uuid))
+    AND (CAST(:below AS uuid) IS NULL OR EXISTS (
+        SELECT FROM alert b WHERE b.id = CAST(:below AS uuid) AND b.resolved_at IS NULL
+            AND (coalesce(array_position(CAST(:order AS text[]), b.rule), 1000),
+                alert.id) < (coalesce(array_position(CAST(:order AS text[]), alert.rule), 1000), b.id)))
+ORDER BY coalesce(array_position(CAST(:order AS text[]), alert.rule), 1000), alert.id DESC LIMIT :most;
+
+-- _RESOLVED_PAGE
+SELECT alert.id, alert.key, alert.rule, alert.subject, alert.severity, alert.summary, alert.value, alert.bound,
+    alert.unit, alert.link, alert.since, alert.opened_at, alert.updated_at, alert.resolved_at, alert.notified_at,
+    alert.acked_at, alert.acked_by, alert.ack_reason, alert.also, alert.part_of, (SELECT max(s.until)
+    FROM alert_silence s WHERE s.until > now() AND s.matcher IN (alert.key, alert.rule)) AS silenced_until FROM alert
+WHERE resolved_at IS NOT NULL AND
+(CAST(:acknowledged AS boolean) IS NULL OR (acked_at IS NOT NULL) = CAST(:acknowledged AS boolean))
+    AND (CAST(:severity AS text) IS NULL OR severity = :severity)
+    AND (CAST(:rule AS text) IS NULL OR rule = :rule)
+    AND (CAST(:below AS uuid) IS NULL OR id < CAST(:below AS uuid)
+        OR EXISTS (SELECT FROM alert b WHERE b.id = CAST(:below AS uuid) AND b.resolved_at IS NULL))
 ORDER BY id DESC LIMIT :most;
 
 -- _ACK
@@ -398,7 +423,11 @@ WHERE old.holder = ANY(CAST(:ours AS text[])) OR old.expires_at < now()
 RETURNING name;
 
 -- _YIELD
-UPDATE leader SET expires_at = now() WHERE name = :name AND holder = ANY(CAST(:ours AS text[]));
+-- Without a holder: a process that ended in order is told from one that died.
+UPDATE leader SET expires_at = now(), holder = '' WHERE name = :name AND holder = ANY(CAST(:ours AS text[]));
+
+-- _HELD
+SELECT EXISTS (SELECT FROM leader WHERE name = :name AND expires_at >= now());
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/lost/missing.py
@@ -994,8 +1023,8 @@ SELECT owner, name, pool, queues, processes, pid, host, started_at,
 FROM worker WHERE last_seen_at > now() - CAST(:seen_within AS float8) * interval '1 second'
 ORDER BY name, started_at;
 
--- _LEADERS
-SELECT name, extract(epoch FROM expires_at - now())::float8 AS left_seconds FROM leader;
+-- _LEADS
+SELECT name, extract(epoch FROM expires_at - now())::float8 AS left_seconds, holder = '' AS given_up FROM leader;
 
 -- _TASK_TYPES
 SELECT count(DISTINCT name) FROM task_type;

@@ -16,6 +16,7 @@ NAMES = (
     "alert_memory_percent",
     "alert_recorder_lag_seconds",
     "alert_repeat_seconds",
+    "alert_role_missing_seconds",
     "alert_sla_objective",
     "alert_stream_entries",
     "allow_pool_without_time_limits",

@@ -1,6 +1,7 @@
 """Loops that one process of many runs: they turn while it leads, and another one stands by."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -37,7 +38,14 @@ class LedLoops:
     No pass begins under a lead that has run out: a process that was frozen past it asks first.
     """
 
-    def __init__(self, name: str, lead: Lead, make: Callable[[], Sequence[Loop]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        lead: Lead,
+        make: Callable[[], Sequence[Loop]],
+        interval_seconds: float = STAND_BY_SECONDS,
+    ) -> None:
+        """``interval_seconds`` lies between two looks who leads; a lead must last for several."""
         self.name = name
         self._lead = lead
         self._make = make
@@ -49,7 +57,9 @@ class LedLoops:
         """Whether this process led when that was last known."""
         self.stands_by = False
         """Whether another process leads. False also while nobody knows, for the database does not say."""
-        self.loop = Loop(f"{name} lead", self.single_pass, STAND_BY_SECONDS)
+        self.known_since: float | None = None
+        """Since when (monotonic) the database has told who leads, without a break; None: it does not now."""
+        self.loop = Loop(f"{name} lead", self.single_pass, interval_seconds)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Lead or stand by until ``stop`` is set and every pass has ended; then the lead is given up."""
@@ -65,7 +75,10 @@ class LedLoops:
     async def single_pass(self) -> bool:
         """Look who leads; begin with the loops, or end them."""
         lasted, self.stands_by = self._lead.lasts, False
-        self.led = await self._lead.leads()
+        if self.led and not lasted:
+            # It could not be renewed in time: whoever else leads could not either.
+            self.known_since = None
+        self.led = await self._ask()
         self.stands_by = not self.led
         # A loop that has ended met the end of the lead, perhaps while the database took its time to renew it.
         if self._tasks and not (lasted and self.led and not any(task.done() for task in self._tasks)):
@@ -73,6 +86,16 @@ class LedLoops:
         if self.led and not self._tasks:
             self._begin()
         return False
+
+    async def _ask(self) -> bool:
+        try:
+            led = await self._lead.leads()
+        except BaseException:
+            self.known_since = None
+            raise
+        if self.known_since is None:
+            self.known_since = time.monotonic()
+        return led
 
     def _begin(self) -> None:
         log.info("this process leads", lead=self.name)

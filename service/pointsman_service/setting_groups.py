@@ -266,6 +266,9 @@ class AlertSettings(SettingsBase):
     """The share of starts that should be within a queue's target; what is missing to 1 is the error budget."""
     alert_dead_letters: int = Field(default=20, ge=1)
     """So many tasks of one type that fail for good within a quarter of an hour are an alert."""
+    alert_role_missing_seconds: float = Field(default=10.0, gt=0)
+    """A dispatcher, recorder or reconciler that is missing for so long is an alert, and so is a queue with tasks and no
+    worker. Keep it longer than a restart takes."""
     alert_recorder_lag_seconds: float = Field(default=30.0, gt=0)
     """An event not recorded for so long is an alert."""
     alert_dispatcher_lag_seconds: float = Field(default=30.0, gt=0)

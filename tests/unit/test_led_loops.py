@@ -198,3 +198,36 @@ async def test_loops_that_ended_while_the_lead_was_being_renewed_turn_again(
     assert (led.led, turns.made) == (True, 2)
     claim.answer = False
     await led.single_pass()
+
+
+async def test_who_leads_is_known_since_the_database_last_failed_to_say(claim: Claim, turns: Turns) -> None:
+    led = LedLoops("any", claim, turns.make)
+    assert led.known_since is None
+    await led.single_pass()
+    since = led.known_since
+    assert since is not None
+    claim.answer = True
+    await led.single_pass()
+    assert led.known_since == since
+    claim.answer = ExpectedFault("away")
+    with pytest.raises(ExpectedFault):
+        await led.single_pass()
+    assert led.known_since is None
+    claim.answer = False
+    await led.single_pass()
+    assert led.known_since is not None
+    assert led.known_since > since
+
+
+async def test_lead_that_could_not_be_renewed_in_time_says_nothing_of_others(claim: Claim, turns: Turns) -> None:
+    led = LedLoops("any", claim, turns.make)
+    claim.answer = True
+    await led.single_pass()
+    since = led.known_since
+    claim.lasts = False
+    await led.single_pass()
+    assert since is not None
+    assert led.known_since is not None
+    assert led.known_since > since
+    claim.answer = False
+    await led.single_pass()

@@ -1,5 +1,6 @@
 """One alert, and one message about it, as they are now."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -41,6 +42,12 @@ class Alert:
     opened_at: datetime
     resolved_at: datetime | None
     """None while it is open."""
+    was: str
+    """What was wrong, to be said once it is over."""
+    also: Sequence[str]
+    """The keys of what it leads to now, which has no alert of its own."""
+    part_of: str | None
+    """The key of the alert that it is told with since it ended, if that is why it did."""
     next_step: str
     """What to do; empty for a rule of another release."""
     documentation: str
@@ -94,6 +101,9 @@ def alert_of(row: AlertRow) -> Alert:
         since=row.since,
         opened_at=row.opened_at,
         resolved_at=row.resolved_at,
+        was=_was(row),
+        also=row.also,
+        part_of=row.part_of,
         next_step=KINDS[Rule(row.rule)].next_step if row.rule in _KNOWN else "",
         documentation=KINDS[Rule(row.rule)].page if row.rule in _KNOWN else "docs/alerts.md",
         link=row.link,
@@ -118,6 +128,11 @@ def delivery_of(row: DeliveryRow) -> Delivery:
         created_at=row.created_at,
         ended_at=row.ended_at,
     )
+
+
+def _was(row: AlertRow) -> str:
+    was = KINDS[Rule(row.rule)].was if row.rule in _KNOWN else row.rule
+    return f"{was} ({row.subject})" if row.subject else was
 
 
 def _acknowledgement(row: AlertRow) -> Acknowledgement | None:

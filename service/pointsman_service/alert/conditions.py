@@ -20,6 +20,10 @@ class Limits:
     dispatcher_lag_seconds: float
     memory_percent: int
     stream_entries: int
+    full_percent: int = 70
+    """Of Redis's memory: from there on nothing is sent."""
+    role_missing_seconds: float = 10.0
+    """So long nobody has a role, or works on a queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,18 @@ class Condition:
     unit: str = ""
     severity: Severity | None = None
     """None: that of the rule."""
+    certain: bool = True
+    """False: it may be so, and is no alert yet; what it leads to is not told meanwhile."""
 
     @property
     def key(self) -> str:
         """The cause: there is one open alert for each."""
-        return f"{self.rule}:{self.subject}" if self.subject else str(self.rule)
+        return key_of(self.rule, self.subject)
+
+
+def key_of(rule: str, subject: str) -> str:
+    """The key of an alert."""
+    return f"{rule}:{subject}" if subject else str(rule)
 
 
 def severity_of(condition: Condition) -> Severity:

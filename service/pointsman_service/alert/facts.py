@@ -35,6 +35,10 @@ class QueueFacts:
     """Whether more of it may be sent now; None: not known."""
     consumers: int | None
     """Processes of live workers; None: not known."""
+    quiet_seconds: float | None = None
+    """Since any worker of it was last seen alive; None: not known, or never."""
+    resumed_seconds: float | None = None
+    """Since it was resumed after a pause; None: it never was paused, or is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,5 +125,5 @@ class Facts:
     """Messages that nobody could run and nobody has discarded, by queue."""
     set_aside_last: Mapping[str, str] = field(default_factory=dict)
     """Why the newest of them was set aside, by queue, where that is known."""
-    leaders: Mapping[str, float] | None = field(default=None)
-    """Seconds until each lead ends."""
+    unled: Mapping[str, float] | None = None
+    """By role of the control plane, seconds since somebody had it, as far as we have watched; 0 while somebody has."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from pointsman_service.alert.conditions import Condition
+from pointsman_service.alert.conditions import Condition, severity_of
 from pointsman_service.alert.kinds import Rule, Severity
 
 MOST_APART = 10
@@ -40,3 +40,27 @@ def grouped(
         severity=Severity.TICKET if all(one.severity is Severity.TICKET for one in new) else None,
     )
     return [*apart, many]
+
+
+def together(
+    rule: Rule, found: Sequence[Condition], open_keys: Collection[str], summary: str, link: str
+) -> tuple[list[Condition], dict[str, str]]:
+    """The conditions of one rule as one, whose key is the rule alone, when there are several or were while it is open;
+    and by the keys of those that have an alert of their own, that key: they belong to it.
+
+    ``summary`` says what is wrong with all of them.
+    """
+    if not found or (len(found) == 1 and str(rule) not in open_keys):
+        return list(found), {}
+    severities = {severity_of(one) for one in found}
+    one = Condition(
+        rule,
+        "",
+        summary,
+        link,
+        since=min((one.since for one in found if one.since is not None), default=None),
+        value=len(found),
+        severity=Severity.PAGE if Severity.PAGE in severities else Severity.TICKET,
+        certain=any(one.certain for one in found),
+    )
+    return [one], {one.key: str(rule) for one in found if one.key in open_keys}

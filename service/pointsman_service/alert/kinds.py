@@ -8,32 +8,36 @@ class Severity(StrEnum):
     """Who has to know, and when."""
 
     PAGE = "page"
-    """Somebody, now."""
+    """Somebody, now: something stands still, or is shown falsely."""
     TICKET = "ticket"
     """Somebody, in the morning."""
 
 
 class Rule(StrEnum):
-    """One kind of alert."""
+    """One kind of alert. The order is that in which they are read: what causes others comes before them."""
 
-    BREAKER_OPEN = "breaker_open"
-    BREAKER_OPEN_LONG = "breaker_open_long"
-    SLA_FAST_BURN = "sla_fast_burn"
-    SLA_SLOW_BURN = "sla_slow_burn"
-    BACKLOG_OLD = "backlog_old"
+    DATABASE_AWAY = "database_away"
+    BROKER_AWAY = "broker_away"
+    BROKER_FULL = "broker_full"
+    BROKER_KEY = "broker_key"
+    NO_RECORDER = "no_recorder"
+    NO_DISPATCHER = "no_dispatcher"
+    NO_RECONCILER = "no_reconciler"
+    RECORDER_BEHIND = "recorder_behind"
+    STREAM_LONG = "stream_long"
+    DISPATCHER_BEHIND = "dispatcher_behind"
     NO_WORKER = "no_worker"
     UNKNOWN_TASK_TYPE = "unknown_task_type"
+    BREAKER_OPEN_LONG = "breaker_open_long"
+    BREAKER_OPEN = "breaker_open"
+    BACKLOG_OLD = "backlog_old"
+    SLA_FAST_BURN = "sla_fast_burn"
+    SLA_SLOW_BURN = "sla_slow_burn"
     WORKER_LOST = "worker_lost"
     DEAD_LETTERS = "dead_letters"
-    RECORDER_BEHIND = "recorder_behind"
-    DISPATCHER_BEHIND = "dispatcher_behind"
-    STREAM_LONG = "stream_long"
-    EVENTS_LEFT_OUT = "events_left_out"
     MESSAGES_SET_ASIDE = "messages_set_aside"
     BROKER_MEMORY = "broker_memory"
-    BROKER_KEY = "broker_key"
-    BROKER_AWAY = "broker_away"
-    DATABASE_AWAY = "database_away"
+    EVENTS_LEFT_OUT = "events_left_out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +49,129 @@ class Kind:
     """So long it must be true before there is an alert."""
     clear_seconds: float
     """So long it must be over before the alert is resolved: what comes and goes is one alert."""
+    was: str
+    """What was wrong, once it is over. What it was about follows."""
     next_step: str
-    """What to do, in one sentence."""
+    """What to do, the remedy first."""
     page: str
     """Where it is explained."""
 
 
 _TROUBLE = "docs/troubleshooting.md#"
+_START = "Start one: python -m pointsman_service "
+_DIED = ", and read in its log why the last one ended."
 
 KINDS: dict[Rule, Kind] = {
-    Rule.BREAKER_OPEN: Kind(
-        Severity.TICKET, 0, 15, "See what the calls fail with, and mend what is called.", _TROUBLE + "a-breaker-is-open"
+    Rule.DATABASE_AWAY: Kind(
+        Severity.PAGE,
+        5,
+        0,
+        "PostgreSQL did not answer",
+        "Bring PostgreSQL back; submissions are refused meanwhile.",
+        _TROUBLE + "postgresql-does-not-answer",
+    ),
+    Rule.BROKER_AWAY: Kind(
+        Severity.PAGE,
+        3,
+        5,
+        "Redis did not answer",
+        "Bring Redis back; tasks are accepted meanwhile and wait.",
+        _TROUBLE + "redis-does-not-answer",
+    ),
+    Rule.BROKER_FULL: Kind(
+        Severity.PAGE,
+        2,
+        15,
+        "Redis was full, and nothing was sent",
+        "Give Redis room: find what fills it and take that away, or raise maxmemory.",
+        _TROUBLE + "redis-is-full",
+    ),
+    Rule.BROKER_KEY: Kind(
+        Severity.PAGE,
+        2,
+        15,
+        "A key of Celery's was of another type",
+        "Rename or delete that key, and find who else writes to this Redis.",
+        _TROUBLE + "a-key-of-celery-is-of-another-type",
+    ),
+    Rule.NO_RECORDER: Kind(
+        Severity.PAGE, 0, 5, "No recorder ran", f"{_START}recorder{_DIED}", _TROUBLE + "no-recorder-runs"
+    ),
+    Rule.NO_DISPATCHER: Kind(
+        Severity.PAGE, 0, 5, "No dispatcher ran", f"{_START}dispatcher{_DIED}", _TROUBLE + "no-dispatcher-runs"
+    ),
+    Rule.NO_RECONCILER: Kind(
+        Severity.PAGE, 0, 5, "No reconciler ran", f"{_START}reconciler{_DIED}", _TROUBLE + "no-reconciler-runs"
+    ),
+    Rule.RECORDER_BEHIND: Kind(
+        Severity.PAGE,
+        30,
+        15,
+        "What workers report was written down late",
+        "See why PostgreSQL is slow, or what the recorder logs: one runs and does not keep up.",
+        _TROUBLE + "the-recorder-is-behind",
+    ),
+    Rule.STREAM_LONG: Kind(
+        Severity.PAGE,
+        5,
+        15,
+        "Many reports of workers were not written down",
+        "Mend the recorder before workers wait at the gate.",
+        _TROUBLE + "the-recorder-is-behind",
+    ),
+    Rule.DISPATCHER_BEHIND: Kind(
+        Severity.PAGE,
+        30,
+        15,
+        "Tasks waited unsent though there was room",
+        "See what the dispatcher logs: one runs and does not send.",
+        _TROUBLE + "the-dispatcher-is-behind",
+    ),
+    Rule.NO_WORKER: Kind(
+        Severity.PAGE,
+        0,
+        10,
+        "No worker took tasks",
+        "Start a worker whose -Q names the queue.",
+        _TROUBLE + "workers-not-processing-tasks",
+    ),
+    Rule.UNKNOWN_TASK_TYPE: Kind(
+        Severity.PAGE,
+        8,
+        15,
+        "No worker of a queue knew a task type",
+        "Start a worker of the queue that has the task, or send the task to a queue of one that has it.",
+        _TROUBLE + "an-unknown-task-type",
     ),
     Rule.BREAKER_OPEN_LONG: Kind(
-        Severity.PAGE, 0, 15, "It does not recover by itself: mend what is called.", _TROUBLE + "a-breaker-is-open"
+        Severity.PAGE,
+        0,
+        15,
+        "A circuit breaker did not close for long",
+        "It does not recover by itself: mend what is called.",
+        _TROUBLE + "a-breaker-is-open",
+    ),
+    Rule.BREAKER_OPEN: Kind(
+        Severity.TICKET,
+        0,
+        15,
+        "A circuit breaker was open",
+        "See what the calls fail with, and mend what is called.",
+        _TROUBLE + "a-breaker-is-open",
+    ),
+    Rule.BACKLOG_OLD: Kind(
+        Severity.TICKET,
+        10,
+        30,
+        "Tasks waited for longer than their target",
+        "Look at the queue's rates and consumers, and start more workers.",
+        _TROUBLE + "queue-growing",
     ),
     Rule.SLA_FAST_BURN: Kind(
         Severity.PAGE,
         0,
         60,
+        "Many starts missed their target",
         "Look at the queue's rates and consumers, and start more workers.",
         _TROUBLE + "queue-growing",
     ),
@@ -71,85 +179,48 @@ KINDS: dict[Rule, Kind] = {
         Severity.TICKET,
         0,
         300,
+        "Starts missed their target for long",
         "Give the queue more processes, or long tasks their own queue.",
         _TROUBLE + "queue-growing",
     ),
-    Rule.BACKLOG_OLD: Kind(
-        Severity.TICKET,
-        10,
-        30,
-        "Look at the queue's rates and consumers, and start more workers.",
-        _TROUBLE + "queue-growing",
-    ),
-    Rule.NO_WORKER: Kind(
-        Severity.PAGE, 10, 10, "Start a worker whose -Q names the queue.", _TROUBLE + "workers-not-processing-tasks"
-    ),
-    Rule.UNKNOWN_TASK_TYPE: Kind(
-        Severity.PAGE,
-        8,
-        15,
-        "Start a worker of the queue that has the task, or send the task to a queue of one that has it.",
-        _TROUBLE + "an-unknown-task-type",
-    ),
     Rule.WORKER_LOST: Kind(
-        Severity.TICKET, 0, 5, "Read its machine's log, and start it again.", _TROUBLE + "a-worker-was-lost"
+        Severity.TICKET,
+        0,
+        5,
+        "A worker fell silent",
+        "Read its machine's log, and start it again.",
+        _TROUBLE + "a-worker-was-lost",
     ),
     Rule.DEAD_LETTERS: Kind(
         Severity.TICKET,
         0,
         60,
+        "Tasks failed for good",
         "Look at what they fail with; replay them when it is mended.",
         _TROUBLE + "high-failure-rate",
-    ),
-    Rule.RECORDER_BEHIND: Kind(
-        Severity.PAGE,
-        30,
-        15,
-        "See that a recorder runs and that PostgreSQL is quick.",
-        _TROUBLE + "the-recorder-is-behind",
-    ),
-    Rule.DISPATCHER_BEHIND: Kind(
-        Severity.PAGE, 30, 15, "See that a dispatcher runs and what it logs.", _TROUBLE + "the-dispatcher-is-behind"
-    ),
-    Rule.STREAM_LONG: Kind(
-        Severity.PAGE, 5, 15, "Mend the recorder before workers wait at the gate.", _TROUBLE + "the-recorder-is-behind"
-    ),
-    Rule.EVENTS_LEFT_OUT: Kind(
-        Severity.TICKET,
-        0,
-        60,
-        "Find who else writes to this Redis; a password keeps others out.",
-        _TROUBLE + "events-were-left-out",
     ),
     Rule.MESSAGES_SET_ASIDE: Kind(
         Severity.TICKET,
         0,
         5,
+        "Messages were set aside",
         "Look at them, stop who writes them, and discard them.",
         _TROUBLE + "messages-were-set-aside",
     ),
     Rule.BROKER_MEMORY: Kind(
-        Severity.TICKET, 5, 15, "Find what fills it, or raise maxmemory.", _TROUBLE + "redis-is-full"
-    ),
-    Rule.BROKER_KEY: Kind(
-        Severity.PAGE,
-        2,
+        Severity.TICKET,
+        5,
         15,
-        "Rename or delete that key, and find who else writes to this Redis.",
-        _TROUBLE + "a-key-of-celery-is-of-another-type",
+        "Redis was filling up",
+        "Find what fills it, or raise maxmemory, before nothing is sent.",
+        _TROUBLE + "redis-is-full",
     ),
-    Rule.BROKER_AWAY: Kind(
-        Severity.PAGE,
-        3,
-        5,
-        "Bring Redis back; tasks are accepted meanwhile and wait.",
-        _TROUBLE + "redis-does-not-answer",
-    ),
-    Rule.DATABASE_AWAY: Kind(
-        Severity.PAGE,
-        5,
+    Rule.EVENTS_LEFT_OUT: Kind(
+        Severity.TICKET,
         0,
-        "Bring PostgreSQL back; submissions are refused meanwhile.",
-        _TROUBLE + "postgresql-does-not-answer",
+        60,
+        "Entries of the event stream were left out",
+        "Find who else writes to this Redis; a password keeps others out.",
+        _TROUBLE + "events-were-left-out",
     ),
 }

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from pointsman_contract import keys
@@ -17,13 +17,16 @@ from pointsman_service.fleet.serving import ServingView
 from pointsman_service.observe import set_aside
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.kept import NotInTime, within
+from pointsman_service.observe.roles import unled_seconds
 from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import clock
 from pointsman_service.store.alerts import facts
 from pointsman_service.store.alerts.facts import MOST_BREAKERS, TrippedRow
 from pointsman_service.store.metrics import watching
+from pointsman_service.store.metrics.watching import LeadRow
 from pointsman_service.store.queues import pausing, unserved
+from pointsman_service.store.queues.pausing import QueuePause
 from pointsman_service.store.queues.unserved import MOST_COUNTED
 from pointsman_service.store.store import Connection, Store
 from pointsman_service.store.streams import epochs, left_out
@@ -46,8 +49,17 @@ _LATELY_SECONDS = 600.0
 class Lookout:
     """Looks at the database and the broker for one process."""
 
-    def __init__(self, store: Store, broker: Broker, server: RedisServer, settings: Settings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        broker: Broker,
+        server: RedisServer,
+        settings: Settings,
+        known_since: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        """``known_since``: since when (monotonic) the database has told who leads; None: it does not now."""
         self._store = store
+        self._known_since = known_since
         self._server = server
         self._settings = settings
         self._broker = BrokerWatch(broker, server)
@@ -57,6 +69,7 @@ class Lookout:
         self._liveness = Liveness(server, settings.worker_dead_seconds)
         self._losses = Losses()
         self._serving = ServingView(store, settings)
+        self._served_at: dict[str, float] = {}
         self._counters_at = float("-inf")
         self._burns: dict[str, Burn] | None = None
         self._failed: dict[str, int] | None = None
@@ -68,7 +81,7 @@ class Lookout:
         async with self._store.statement() as connection:
             now = await clock.now(connection)
             tripped = await facts.tripped(connection)
-        rest, _ = await asyncio.gather(_if_known(self._rest(broker, judged=judged)), _if_known(self._count()))
+        rest, _ = await asyncio.gather(_if_known(self._rest(broker, now, judged=judged)), _if_known(self._count()))
         return Facts(
             now=now,
             breakers=tuple(map(_breaker, tripped[:MOST_BREAKERS])),
@@ -99,17 +112,17 @@ class Lookout:
             self._judged_epoch, self._judged_from = epoch, watched + self._dead_seconds
         return epoch is not None and watched >= self._judged_from
 
-    async def _rest(self, broker: BrokerState, *, judged: bool) -> dict[str, Any]:
+    async def _rest(self, broker: BrokerState, now: float, *, judged: bool) -> dict[str, Any]:
         async with self._store.statement() as connection:
-            leaders = await watching.leaders(connection)
-            queues = await self._queues(connection, broker, judged=judged)
+            leads = await watching.leads(connection)
+            queues = await self._queues(connection, broker, now, judged=judged)
             epoch = await epochs.current(connection)
             positions = await epochs.positions(connection)
             left = await left_out.recent(connection, _LATELY_SECONDS)
             held = await unserved.held_places(connection, MOST_COUNTED)
         if held:
             await self._serving.single_pass()
-        known: dict[str, Any] = {"leaders": leaders, "queues": queues, "left_out": 0}
+        known: dict[str, Any] = {"unled": self._unled(leads), "queues": queues, "left_out": 0}
         if left is not None:
             known["left_out"], known["left_out_last"] = left
         known["unknown_types"] = tuple(
@@ -129,6 +142,18 @@ class Lookout:
             known["recorder_lag_seconds"] = await self._broker.lag_seconds(positions, epoch.epoch)
             known["stream_entries"] = await self._stream_entries(epoch.epoch)
         return known
+
+    def _unled(self, leads: Mapping[str, LeadRow]) -> dict[str, float] | None:
+        """Nobody is said to be missing for longer than it was looked for: after a start, or an outage of the database,
+        everybody is on their way.
+        """
+        since = self._known_since()
+        if since is None:
+            return None
+        looked = time.monotonic() - since
+        return {
+            str(role): min(unled, looked) for role, unled in unled_seconds(leads, self._settings.leader_seconds).items()
+        }
 
     async def _count(self) -> None:
         now_here = time.monotonic()
@@ -150,10 +175,12 @@ class Lookout:
             for row in failures
         }
 
-    async def _queues(self, connection: Connection, broker: BrokerState, *, judged: bool) -> tuple[QueueFacts, ...]:
+    async def _queues(
+        self, connection: Connection, broker: BrokerState, now: float, *, judged: bool
+    ) -> tuple[QueueFacts, ...]:
         specs = self._settings.topology.queues
         due = {row.queue: row for row in await facts.due(connection, [spec.name for spec in specs])}
-        paused = {pause.queue for pause in await pausing.pauses(connection) if pause.paused}
+        pauses = {pause.queue: pause for pause in await pausing.pauses(connection)}
         return tuple(
             QueueFacts(
                 name=spec.name,
@@ -161,9 +188,11 @@ class Lookout:
                 urgent=spec.priority >= _URGENT_PRIORITY,
                 oldest_seconds=_oldest(due[spec.name].waiting_seconds, due[spec.name].sent_seconds),
                 waiting_seconds=due[spec.name].waiting_seconds,
-                paused=spec.name in paused,
+                paused=spec.name in pauses and pauses[spec.name].paused,
                 room=self._room(broker.depths, spec.name),
                 consumers=self._consumers(spec.name) if judged else None,
+                quiet_seconds=self._quiet_seconds(spec.name) if judged else None,
+                resumed_seconds=_resumed_seconds(pauses.get(spec.name), now),
             )
             for spec in specs
         )
@@ -190,6 +219,18 @@ class Lookout:
             return {}
         return {message.queue: message.reason for message in reversed(newest)}
 
+    def _quiet_seconds(self, queue: str) -> float:
+        """Since a worker of the queue was last seen alive, whether it died, said good-bye or was ejected since."""
+        now = time.monotonic()
+        silent = [
+            self._liveness.silent_seconds(owner) or 0.0
+            for owner, beat in self._liveness.beats().items()
+            if queue in beat["queues"] and not beat.get("ejected")
+        ]
+        if silent:
+            self._served_at[queue] = now - min(silent)
+        return now - self._served_at.setdefault(queue, now - self._liveness.watched_seconds)
+
     async def _stream_entries(self, epoch: int) -> int | None:
         try:
             entries: int = await within(_QUESTION_SECONDS, self._server.command("XLEN", keys.events(epoch)))
@@ -201,6 +242,10 @@ class Lookout:
 def _breaker(row: TrippedRow) -> TrippedBreaker:
     error = None if row.last_error is None else last_error.in_words(row.last_error)
     return TrippedBreaker(row.scope, row.name, row.seen, row.since, error)
+
+
+def _resumed_seconds(pause: QueuePause | None, now: float) -> float | None:
+    return None if pause is None or pause.paused else now - pause.changed_at.timestamp()
 
 
 def _oldest(*seconds: float | None) -> float | None:

@@ -84,15 +84,25 @@ class _Outage:
             acked_at=None,
             acked_by=None,
             ack_reason=None,
+            also=(),
+            part_of=None,
             silenced_until=None,
         )
 
 
 class OutageWatch:
-    """Asks PostgreSQL once a second whether it is there. ``led``: whether this process was the last leader known."""
+    """Asks PostgreSQL once a second whether it is there. ``led``: whether this process was the last leader known.
+    ``is_wanted``: whether it is asked at all, but for an outage that was noticed.
+    """
 
     def __init__(
-        self, store: Store, server: RedisServer, channels: Channels, settings: Settings, led: Callable[[], bool]
+        self,
+        store: Store,
+        server: RedisServer,
+        channels: Channels,
+        settings: Settings,
+        led: Callable[[], bool],
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._server = server
@@ -100,6 +110,7 @@ class OutageWatch:
         self._takers = takers(settings.alert_channels, _KIND.severity)
         self._base_url = settings.alert_base_url
         self._led = led
+        self._is_wanted = is_wanted
         self._holder = uuid4().hex
         self._away_at: float | None = None
         self._reason = ""
@@ -111,6 +122,9 @@ class OutageWatch:
 
     async def single_pass(self) -> bool:
         """Ask once; tell of an outage that goes on, or write down one that is over."""
+        if self._outage is None and not self._is_wanted():
+            self._away_at = None
+            return False
         if await self._answers():
             self._away_at = None
             await self._end()

@@ -2,18 +2,36 @@
 ``pointsman_service.alert.sweep``.
 """
 
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from pointsman_service.alert.causes import RANK, Told, sort_out, to_fold
 from pointsman_service.alert.conditions import Condition, Limits, reaches, span
 from pointsman_service.alert.facts import Facts, LostWorker, TrippedBreaker
-from pointsman_service.alert.grouping import grouped
+from pointsman_service.alert.grouping import grouped, together
 from pointsman_service.alert.kinds import Rule, Severity
-from pointsman_service.alert.queue_rules import backlogs, burns, dispatcher, unknown_type, without_worker
+from pointsman_service.alert.queue_rules import backlogs, burns, dispatcher, several, unknown_types, without_worker
+from pointsman_service.alert.system_rules import (
+    ROLE_RULES,
+    broken_keys,
+    broker,
+    full,
+    left_out,
+    memory,
+    recorder,
+    roles,
+    set_aside,
+    stream,
+)
 
-_WHY_SHOWN = 200
-_STALE = "Until then task states, counters and what breakers counted are shown as they were then."
+_TOGETHER = {
+    Rule.NO_WORKER: "/v1/queues",
+    Rule.BACKLOG_OLD: "/v1/queues",
+    Rule.SLA_FAST_BURN: "/v1/queues",
+    Rule.SLA_SLOW_BURN: "/v1/queues",
+}
+"""Rules whose conditions in several queues are one alert, and where to look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,53 +40,99 @@ class Judgement:
 
     conditions: tuple[Condition, ...]
     unknown: frozenset[Rule]
+    withheld: tuple[Condition, ...] = ()
+    """What is wrong as well, and only what another cause leads to."""
+    also: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By the key of a cause, the keys of what it leads to now."""
+    folded: Mapping[str, str] = field(default_factory=dict)
+    """By the key of an open alert, the key of the open one that it is told with from now on."""
 
 
-def judge(facts: Facts, limits: Limits, open_keys: Collection[str] = ()) -> Judgement:
-    """Every condition. Of causes in ``open_keys`` there is an alert already: they are judged by an easier limit."""
+def judge(facts: Facts, limits: Limits, open_keys: Collection[str] = (), told: Sequence[Told] = ()) -> Judgement:
+    """Every condition. Of causes in ``open_keys`` there is an alert already: they are judged by an easier limit.
+    ``told`` are the open alerts, and those of causes that are over since a short time.
+    """
     judged: list[tuple[tuple[Rule, ...], Iterable[Condition] | None]] = [
-        ((Rule.BREAKER_OPEN, Rule.BREAKER_OPEN_LONG), _breakers(facts, limits, open_keys)),
+        ((Rule.BREAKER_OPEN, Rule.BREAKER_OPEN_LONG), _breakers(facts, limits)),
         ((Rule.SLA_FAST_BURN, Rule.SLA_SLOW_BURN), burns(facts, limits)),
         ((Rule.BACKLOG_OLD,), backlogs(facts)),
-        ((Rule.NO_WORKER,), without_worker(facts)),
-        ((Rule.UNKNOWN_TASK_TYPE,), _unknown_types(facts, open_keys)),
-        ((Rule.WORKER_LOST,), _lost(facts.lost_workers, open_keys)),
+        ((Rule.NO_WORKER,), without_worker(facts, limits)),
+        ((Rule.UNKNOWN_TASK_TYPE,), unknown_types(facts)),
+        ((Rule.WORKER_LOST,), _lost(facts.lost_workers)),
         ((Rule.DEAD_LETTERS,), _dead_letters(facts, limits, open_keys)),
-        ((Rule.RECORDER_BEHIND,), _recorder(facts, limits, open_keys)),
+        (ROLE_RULES, roles(facts, limits)),
+        ((Rule.RECORDER_BEHIND,), recorder(facts, limits, open_keys)),
         ((Rule.DISPATCHER_BEHIND,), dispatcher(facts, limits)),
-        ((Rule.STREAM_LONG,), _stream(facts, limits, open_keys)),
-        ((Rule.EVENTS_LEFT_OUT,), _left_out(facts)),
-        ((Rule.MESSAGES_SET_ASIDE,), _set_aside(facts)),
-        ((Rule.BROKER_MEMORY,), _memory(facts, limits, open_keys)),
-        ((Rule.BROKER_KEY,), _broken_keys(facts)),
-        ((Rule.BROKER_AWAY,), _broker(facts)),
+        ((Rule.STREAM_LONG,), stream(facts, limits, open_keys)),
+        ((Rule.EVENTS_LEFT_OUT,), left_out(facts)),
+        ((Rule.MESSAGES_SET_ASIDE,), set_aside(facts)),
+        ((Rule.BROKER_FULL,), full(facts, limits)),
+        ((Rule.BROKER_MEMORY,), memory(facts, limits, open_keys)),
+        ((Rule.BROKER_KEY,), broken_keys(facts)),
+        ((Rule.BROKER_AWAY,), broker(facts)),
     ]
     # The database that these facts come from answers.
     unknown = {rule for rules, found in judged if found is None for rule in rules} | {Rule.DATABASE_AWAY}
     if not facts.breakers_complete:
         unknown |= {Rule.BREAKER_OPEN, Rule.BREAKER_OPEN_LONG}
-    return Judgement(tuple(one for _, found in judged if found is not None for one in found), frozenset(unknown))
+    every = [one for _, found in judged if found is not None for one in found]
+    by_cause = sort_out(every, told, facts.now)
+    conditions, joined = _grouped(by_cause.roots, facts, limits, open_keys)
+    keys = {one.key for one in conditions} | set(open_keys)
+    also: dict[str, list[str]] = {}
+    for key, cause in by_cause.withheld.items():
+        # Its cause may be told together with others.
+        also.setdefault(cause if cause in keys else cause.partition(":")[0], []).append(key)
+    return Judgement(
+        tuple(conditions),
+        frozenset(unknown),
+        tuple(one for one in every if one.key in by_cause.withheld),
+        {cause: tuple(sorted(found)) for cause, found in also.items()},
+        to_fold(told) | {key: into for key, into in joined.items() if into in open_keys},
+    )
 
 
-def _breakers(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterable[Condition] | None:
+def _grouped(
+    roots: Iterable[Condition], facts: Facts, limits: Limits, open_keys: Collection[str]
+) -> tuple[list[Condition], dict[str, str]]:
+    """The conditions with like ones told together, in the order of reading."""
+    by_rule: dict[Rule, list[Condition]] = {}
+    for one in roots:
+        by_rule.setdefault(one.rule, []).append(one)
+    conditions: list[Condition] = []
+    joined: dict[str, str] = {}
+    for rule, found in sorted(by_rule.items(), key=lambda pair: RANK[pair[0]]):
+        if rule in _TOGETHER:
+            told, into = together(rule, found, open_keys, several(rule, found), _TOGETHER[rule])
+            conditions += told
+            joined |= into
+        elif rule in _MANY:
+            what, link = _MANY[rule]
+            complete = facts.breakers_complete or rule not in (Rule.BREAKER_OPEN, Rule.BREAKER_OPEN_LONG)
+            what = what.format(long=span(limits.breaker_open_seconds))
+            conditions += grouped(rule, found, open_keys, what, link, complete=complete)
+        else:
+            conditions += found
+    return conditions, joined
+
+
+_MANY = {
+    Rule.BREAKER_OPEN: ("circuit breakers are open", "/v1/breakers"),
+    Rule.BREAKER_OPEN_LONG: ("circuit breakers have not closed for {long}", "/v1/breakers"),
+    Rule.UNKNOWN_TASK_TYPE: ("task types are known to no living worker of their queue", "/v1/tasks?state=held"),
+    Rule.WORKER_LOST: ("workers fell silent without saying good-bye", "/v1/workers"),
+    Rule.DEAD_LETTERS: (
+        "task types have many tasks that failed for good within a quarter of an hour",
+        "/v1/dead-letters",
+    ),
+}
+"""Rules whose conditions beyond the first ten are one alert: what is wrong with them, and where to look."""
+
+
+def _breakers(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
     if facts.breakers is None:
         return None
-    found = [one for breaker in facts.breakers for one in _breaker(breaker, facts.now, limits.breaker_open_seconds)]
-    return [
-        condition
-        for rule, what in (
-            (Rule.BREAKER_OPEN, "circuit breakers are open"),
-            (Rule.BREAKER_OPEN_LONG, f"circuit breakers have not closed for {span(limits.breaker_open_seconds)}"),
-        )
-        for condition in grouped(
-            rule,
-            [one for one in found if one.rule is rule],
-            open_keys,
-            what,
-            "/v1/breakers",
-            complete=facts.breakers_complete,
-        )
-    ]
+    return [one for breaker in facts.breakers for one in _breaker(breaker, facts.now, limits.breaker_open_seconds)]
 
 
 def _breaker(breaker: TrippedBreaker, now: float, longest: float) -> Iterator[Condition]:
@@ -99,18 +163,10 @@ def _breaker(breaker: TrippedBreaker, now: float, longest: float) -> Iterator[Co
         )
 
 
-def _unknown_types(facts: Facts, open_keys: Collection[str]) -> Iterable[Condition] | None:
-    if facts.unknown_types is None:
-        return None
-    found = [unknown_type(one) for one in facts.unknown_types]
-    what = "task types are known to no living worker of their queue"
-    return grouped(Rule.UNKNOWN_TASK_TYPE, found, open_keys, what, "/v1/tasks?state=held")
-
-
-def _lost(workers: tuple[LostWorker, ...] | None, open_keys: Collection[str]) -> Iterable[Condition] | None:
+def _lost(workers: tuple[LostWorker, ...] | None) -> Iterable[Condition] | None:
     if workers is None:
         return None
-    found = [
+    return [
         Condition(
             Rule.WORKER_LOST,
             worker.name,
@@ -119,7 +175,6 @@ def _lost(workers: tuple[LostWorker, ...] | None, open_keys: Collection[str]) ->
         )
         for worker in workers
     ]
-    return grouped(Rule.WORKER_LOST, found, open_keys, "workers fell silent without saying good-bye", "/v1/workers")
 
 
 def _dead_letters(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterable[Condition] | None:
@@ -138,130 +193,8 @@ def _dead_letters(facts: Facts, limits: Limits, open_keys: Collection[str]) -> I
         )
         for task_type, failed in sorted(facts.failed.items())
     ]
-    many = [one for one in found if reaches(one, open_keys)]
-    what = "task types have many tasks that failed for good within a quarter of an hour"
-    return grouped(Rule.DEAD_LETTERS, many, open_keys, what, "/v1/dead-letters")
+    return [one for one in found if reaches(one, open_keys)]
 
 
 def _newest(failure: str | None) -> str:
     return "" if failure is None else f" The newest: {failure}."
-
-
-def _recorder(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterable[Condition] | None:
-    if facts.leaders is None or not facts.broker_up:
-        # Its loop pauses longer than a lead lasts while it cannot reach the broker.
-        return None
-    if facts.leaders.get("recorder", 0.0) <= 0:
-        summary = f"No recorder runs: what workers report is not written down. {_STALE}"
-        return [Condition(Rule.RECORDER_BEHIND, "", summary, "/readyz?verbose")]
-    lag = facts.recorder_lag_seconds
-    if lag is None:
-        return None
-    summary = f"What workers report is written down {span(lag)} late. {_STALE}"
-    found = Condition(
-        Rule.RECORDER_BEHIND,
-        "",
-        summary,
-        "/readyz?verbose",
-        since=facts.now - lag,
-        value=round(lag, 1),
-        limit=limits.recorder_lag_seconds,
-        unit="s",
-    )
-    return [found] if reaches(found, open_keys) else []
-
-
-def _stream(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterable[Condition] | None:
-    if facts.stream_entries is None:
-        return None
-    found = Condition(
-        Rule.STREAM_LONG,
-        "",
-        f"{facts.stream_entries:,} reports of workers are not written down yet. {_STALE}",
-        "/readyz?verbose",
-        value=facts.stream_entries,
-        limit=limits.stream_entries,
-        unit="events",
-    )
-    return [found] if reaches(found, open_keys) else []
-
-
-def _why(last: str) -> str:
-    return f" The last: {last[:_WHY_SHOWN]}." if last else ""
-
-
-def _left_out(facts: Facts) -> Iterable[Condition] | None:
-    if facts.left_out is None:
-        return None
-    if not facts.left_out:
-        return []
-    return [
-        Condition(
-            Rule.EVENTS_LEFT_OUT,
-            "",
-            "Entries of the event stream were left out: they are not what a worker reports, and changed nothing."
-            + _why(facts.left_out_last),
-            "/metrics",
-            value=facts.left_out,
-            unit="events",
-        )
-    ]
-
-
-def _set_aside(facts: Facts) -> Iterable[Condition] | None:
-    if facts.set_aside is None:
-        return None
-    return [
-        Condition(
-            Rule.MESSAGES_SET_ASIDE,
-            queue,
-            f"Messages on queue {queue} were set aside: {messages:,} that no worker can run."
-            + _why(facts.set_aside_last.get(queue, "")),
-            "/v1/set-aside-messages",
-            value=messages,
-            unit="messages",
-        )
-        for queue, messages in facts.set_aside.items()
-        if messages
-    ]
-
-
-def _memory(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterable[Condition] | None:
-    if facts.memory_percent is None:
-        return None
-    found = Condition(
-        Rule.BROKER_MEMORY,
-        "",
-        f"The broker uses {facts.memory_percent} % of its memory.",
-        "/readyz?verbose",
-        value=facts.memory_percent,
-        limit=limits.memory_percent,
-        unit="%",
-    )
-    return [found] if reaches(found, open_keys) else []
-
-
-def _broken_keys(facts: Facts) -> Iterable[Condition] | None:
-    if facts.broken_keys is None:
-        return None
-    return [
-        Condition(
-            Rule.BROKER_KEY,
-            key,
-            f"The key {key!r} of the broker is of another type than Celery's: what it is for stands still.",
-            "/readyz?verbose",
-        )
-        for key in facts.broken_keys
-    ]
-
-
-def _broker(facts: Facts) -> Iterable[Condition] | None:
-    if facts.broker_up is None:
-        return None
-    if facts.broker_up:
-        return []
-    why = f" ({facts.broker_reason})" if facts.broker_reason else ""
-    summary = f"The broker does not answer{why}: tasks are accepted and wait, and nothing starts."
-    return [
-        Condition(Rule.BROKER_AWAY, "", f"{summary} Workers and lag are shown as they were then.", "/readyz?verbose")
-    ]

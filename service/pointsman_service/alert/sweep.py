@@ -7,9 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from pointsman_service.alert.causes import CAUSES, LONGEST_GRACE_SECONDS, Told
 from pointsman_service.alert.conditions import Condition, Limits, severity_of
 from pointsman_service.alert.facts import Facts
-from pointsman_service.alert.kinds import KINDS, Rule
+from pointsman_service.alert.kinds import KINDS, Rule, Severity
 from pointsman_service.alert.lookout import Lookout
 from pointsman_service.alert.rules import Judgement, judge
 from pointsman_service.alert.wording import Event, message_of
@@ -29,6 +30,9 @@ _STALE_SECONDS = 5.0
 _REFRESH_SECONDS = 10.0
 _MOST_NEW = 200
 """Alerts opened in one pass."""
+_MOST_ALSO = 50
+"""Consequences that an alert names."""
+_KNOWN = frozenset(Rule)
 
 
 class AlertSweep:
@@ -50,60 +54,78 @@ class AlertSweep:
         """Look once, and write what has changed."""
         began = time.monotonic()
         async with self._store.statement() as connection:
-            known = await alerts.unresolved(connection)
+            in_mind = await alerts.in_mind(connection, CAUSES, LONGEST_GRACE_SECONDS)
         facts = await self._lookout.look()
-        judgement = judge(facts, self._limits, {alert.key for alert in known})
+        known = [alert for alert in in_mind if alert.resolved_at is None]
+        told = [_told(alert) for alert in in_mind if alert.rule in _KNOWN]
+        judgement = judge(facts, self._limits, {alert.key for alert in known}, told)
         return await self.apply(facts, judgement, known, began)
 
     async def apply(self, facts: Facts, judgement: Judgement, known: Sequence[AlertRow], began: float) -> bool:
         """Write what a look at ``began`` (monotonic seconds) came to; True when more is to be opened."""
         now = time.monotonic()
-        to_open = self._ripe(judgement.conditions, {alert.key for alert in known}, now)
+        to_open = self._ripe(judgement, {alert.key for alert in known}, now)
         over = self._over(judgement, known, now)
-        changed = self._changed(judgement.conditions, known, facts.now, now)
+        changed = self._changed(judgement, known, facts.now, now)
         if time.monotonic() - began > _STALE_SECONDS:
             return False
         async with self._store.transaction() as connection:
-            opened = await alerts.open_new(connection, [_new(one, facts.now) for one in to_open[:_MOST_NEW]])
+            new = [_new(one, facts.now, judgement.also) for one in to_open[:_MOST_NEW]]
+            opened = await alerts.open_new(connection, new)
             resolved = await alerts.resolve(connection, over)
-            await alerts.refresh(connection, changed)
+            await alerts.refresh(connection, {alert: new for alert, new in changed.items() if alert not in over})
             await self._notify(connection, resolved)
         for alert in opened:
             self._true_since.pop(alert.key, None)
             log.warning("an alert was opened", alert=alert.key, severity=alert.severity, summary=alert.summary)
         for alert in resolved:
             self._over_since.pop(alert.key, None)
-            log.info("an alert was resolved", alert=alert.key, severity=alert.severity)
+            log.info("an alert was resolved", alert=alert.key, severity=alert.severity, part_of=alert.part_of)
         return len(to_open) > _MOST_NEW
 
-    def _ripe(self, conditions: Sequence[Condition], open_keys: set[str], now: float) -> list[Condition]:
-        """Conditions without an alert that have held long enough."""
-        new = {one.key: one for one in conditions if one.key not in open_keys}
-        self._true_since = {key: self._true_since.get(key, now) for key in new}
-        return [one for key, one in new.items() if now - self._true_since[key] >= KINDS[one.rule].hold_seconds]
+    def _ripe(self, judgement: Judgement, open_keys: set[str], now: float) -> list[Condition]:
+        """Conditions without an alert that have held long enough, also while they were only a consequence."""
+        new = {one.key: one for one in judgement.conditions if one.key not in open_keys}
+        true = [*new, *(one.key for one in judgement.withheld)]
+        self._true_since = {key: self._true_since.get(key, now) for key in true}
+        return [
+            one
+            for key, one in new.items()
+            if one.certain and now - self._true_since[key] >= KINDS[one.rule].hold_seconds
+        ]
 
-    def _over(self, judgement: Judgement, known: Sequence[AlertRow], now: float) -> list[UUID]:
-        """Alerts whose cause has been gone long enough. One of a rule that nobody has any more is over, too."""
+    def _over(self, judgement: Judgement, known: Sequence[AlertRow], now: float) -> dict[UUID, str | None]:
+        """Alerts whose cause has been gone long enough. One of a rule that nobody has any more is over, too.
+
+        By id, the key of the alert that one is told with from now on, if that is why it ends.
+        """
         true = {one.key for one in judgement.conditions}
+        # One that stands for several goes on while any of them does.
+        true |= {key for one in judgement.withheld for key in (one.key, str(one.rule))}
         gone = {
             alert.key: alert
             for alert in known
-            if alert.key not in true and (alert.rule not in list(Rule) or Rule(alert.rule) not in judgement.unknown)
+            if alert.key not in true and (alert.rule not in _KNOWN or Rule(alert.rule) not in judgement.unknown)
         }
         self._over_since = {key: self._over_since.get(key, now) for key in gone}
-        return [alert.id for key, alert in gone.items() if now - self._over_since[key] >= _clear_seconds(alert.rule)]
+        over: dict[UUID, str | None] = {
+            alert.id: None for key, alert in gone.items() if now - self._over_since[key] >= _clear_seconds(alert.rule)
+        }
+        return over | {alert.id: judgement.folded[alert.key] for alert in known if alert.key in judgement.folded}
 
-    def _changed(
-        self, conditions: Sequence[Condition], known: Sequence[AlertRow], at: float, now: float
-    ) -> Mapping[UUID, NewAlert]:
+    def _changed(self, judgement: Judgement, known: Sequence[AlertRow], at: float, now: float) -> dict[UUID, NewAlert]:
         if now < self._refresh_at:
             return {}
         self._refresh_at = now + _REFRESH_SECONDS
-        by_key = {one.key: one for one in conditions}
+        by_key = {one.key: one for one in (*judgement.withheld, *judgement.conditions)}
+        found = {
+            alert.id: (alert, _new(by_key[alert.key], at, judgement.also)) for alert in known if alert.key in by_key
+        }
         return {
-            alert.id: _new(by_key[alert.key], at)
-            for alert in known
-            if alert.key in by_key and by_key[alert.key].value != alert.value
+            alert_id: new
+            for alert_id, (alert, new) in found.items()
+            if (new.value, new.also) != (alert.value, tuple(alert.also))
+            or (new.severity != alert.severity and new.severity == Severity.PAGE)
         }
 
     async def _notify(self, connection: Connection, resolved: Sequence[AlertRow]) -> None:
@@ -139,15 +161,28 @@ def limits_of(settings: Settings) -> Limits:
         recorder_lag_seconds=settings.alert_recorder_lag_seconds,
         dispatcher_lag_seconds=settings.alert_dispatcher_lag_seconds,
         memory_percent=settings.alert_memory_percent,
+        full_percent=settings.dispatch_memory_percent,
+        role_missing_seconds=settings.alert_role_missing_seconds,
         stream_entries=settings.alert_stream_entries,
     )
 
 
 def _clear_seconds(rule: str) -> float:
-    return KINDS[Rule(rule)].clear_seconds if rule in list(Rule) else 0.0
+    return KINDS[Rule(rule)].clear_seconds if rule in _KNOWN else 0.0
 
 
-def _new(condition: Condition, now: float) -> NewAlert:
+def _told(alert: AlertRow) -> Told:
+    return Told(
+        Rule(alert.rule),
+        alert.subject,
+        Severity(alert.severity),
+        alert.since.timestamp(),
+        alert.opened_at.timestamp(),
+        None if alert.resolved_at is None else alert.resolved_at.timestamp(),
+    )
+
+
+def _new(condition: Condition, now: float, also: Mapping[str, tuple[str, ...]]) -> NewAlert:
     return NewAlert(
         key=condition.key,
         rule=condition.rule,
@@ -159,4 +194,5 @@ def _new(condition: Condition, now: float) -> NewAlert:
         unit=condition.unit,
         link=condition.link,
         since=now if condition.since is None else condition.since,
+        also=also.get(condition.key, ())[:_MOST_ALSO],
     )

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from pointsman_service.alert.alert import Alert, alert_of
+from pointsman_service.alert.conditions import span
 from pointsman_service.store.alerts.alerts import AlertRow
 
 
@@ -42,6 +43,8 @@ def facts_of(alert: Alert) -> dict[str, Any]:
         "since": moment(alert.since),
         "opened_at": moment(alert.opened_at),
         "resolved_at": moment(alert.resolved_at),
+        "also": list(alert.also),
+        "part_of": alert.part_of,
         "next_step": alert.next_step,
         "documentation": alert.documentation,
     }
@@ -49,7 +52,12 @@ def facts_of(alert: Alert) -> dict[str, Any]:
 
 def message_of(alert: AlertRow, event: Event, base_url: str | None) -> dict[str, Any]:
     """The ``data`` of a message: plain JSON values."""
-    return {"event": str(event), **facts_of(alert_of(alert)), "link": (base_url or "").rstrip("/") + alert.link}
+    found = alert_of(alert)
+    said = {"event": str(event), **facts_of(found), "link": (base_url or "").rstrip("/") + alert.link}
+    if event is Event.RESOLVED and found.resolved_at is not None:
+        lasted = (found.resolved_at - found.since).total_seconds()
+        said |= {"lasted_seconds": round(max(lasted, 0.0), 1), "was": found.was}
+    return said
 
 
 def test_message(channel: str, at: datetime) -> dict[str, Any]:
@@ -77,17 +85,26 @@ def test_message(channel: str, at: datetime) -> dict[str, Any]:
 def subject_line(message: Mapping[str, Any]) -> str:
     """One line for a person."""
     lead = _LEAD[Event(message["event"])]
-    return f"[{message['severity']}] {lead}: {message['summary']}"
+    if message.get("was") is None:
+        return f"[{message['severity']}] {lead}: {message['summary']}"
+    if message["part_of"] is not None:
+        return f"[{message['severity']}] Told from now on with {message['part_of']}: {message['was']}"
+    return f"[{message['severity']}] {lead} after {span(message['lasted_seconds'])}: {message['was']}"
 
 
 def text_of(message: Mapping[str, Any]) -> str:
     """A few lines for a person."""
-    lines = [subject_line(message), "", f"Since: {message['since']}"]
+    lines = [subject_line(message), ""]
+    if message.get("was") is not None:
+        lines.append(f"It was: {message['summary']}")
+    lines.append(f"Since: {message['since']}")
     if message["resolved_at"] is not None:
         lines.append(f"Until: {message['resolved_at']}")
     if message["value"] is not None:
         limit = "" if message["limit"] is None else f" (limit {message['limit']:g}{_unit(message)})"
         lines.append(f"Value: {message['value']:g}{_unit(message)}{limit}")
+    if message.get("also"):
+        lines.append(f"Also: {', '.join(message['also'])}")
     if message["event"] != Event.RESOLVED:
         lines.append(f"Next: {message['next_step']} See {message['documentation']}")
     if message["link"]:

@@ -79,7 +79,10 @@ async def get_health() -> Response:
     "/readyz",
     operation_id="get_readiness",
     summary="Would a task submitted now be accepted and run?",
-    description="A broker that is away is said in words and stays 200: tasks are accepted and wait.",
+    description=(
+        "A broker that is away, and a dispatcher, recorder or reconciler that is missing, is said in words and stays"
+        " 200: tasks are accepted, and run or wait."
+    ),
     response_model=ReadinessView,
     responses=example(_VERBOSE, "It would.")
     | {
@@ -106,10 +109,9 @@ async def get_readiness(
 
 def readiness_view(readiness: Readiness, verbose: bool) -> dict[str, Any]:
     """The fields of ``ReadinessView``."""
-    broker = readiness.parts["broker"]
     view: dict[str, Any] = {
         "status": "ready" if readiness.ready else "not ready",
-        "detail": broker.detail if readiness.ready else readiness.reason,
+        "detail": readiness.reason,
     }
     if verbose:
         view["parts"] = {name: _part_view(part) for name, part in readiness.parts.items()}

@@ -5,6 +5,7 @@ from pointsman_service.api.bodies.room import Pace, Places, Room, Turns
 from pointsman_service.api.parts import Parts
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.broker import Broker
+from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.live.transitions import TransitionStream
 from pointsman_service.observe.views import Views
 from pointsman_service.operate.cancel import Canceller
@@ -27,9 +28,17 @@ _ROOM_BATCHES = 4
 
 
 def make_parts(
-    settings: Settings, store: Store, catalogue: Catalogue, broker: Broker, server: RedisServer, submitter: Submitter
+    settings: Settings,
+    store: Store,
+    catalogue: Catalogue,
+    broker: Broker,
+    server: RedisServer,
+    submitter: Submitter,
+    liveness: Liveness | None = None,
 ) -> Parts:
-    """``server`` is for requests alone: a reader that blocks needs another connection."""
+    """``server`` is for requests alone: a reader that blocks needs another connection. ``liveness``: what this process
+    sees of the workers.
+    """
     withdrawer = Withdrawer(store, server, settings)
     breakers = Registry(store, settings)
     return Parts(
@@ -50,7 +59,7 @@ def make_parts(
         alert_hand=AlertHand(store),
         breaker_hand=BreakerHand(breakers, store, server, settings),
         transitions=TransitionStream(store, settings.listeners_most),
-        views=Views.over(settings, store, broker, server),
+        views=Views.over(settings, store, broker, server, liveness),
         pages=Places(settings.database_connections // 2, settings.database_timeout_seconds),
         room=Room(_ROOM_BATCHES * settings.batch_bytes),
         turns=Turns(settings.batch_bytes),

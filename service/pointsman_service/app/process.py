@@ -13,24 +13,25 @@ from pointsman_service.alert.notifier import Notifier
 from pointsman_service.alert.outage import OutageWatch
 from pointsman_service.api.parts import Parts
 from pointsman_service.app.parts import make_parts
-from pointsman_service.app.sweeps import make_sweeps
+from pointsman_service.app.sweeps import make_alert_sweep, make_sweeps
 from pointsman_service.broker import Broker
 from pointsman_service.database import create_engine
 from pointsman_service.dispatch.dispatcher import Dispatcher
 from pointsman_service.dispatch.publisher import Publisher
 from pointsman_service.dispatch.window import OpenWindow
 from pointsman_service.fleet.liveness import Liveness
+from pointsman_service.fleet.watch import WorkerLivenessWatch
 from pointsman_service.led_loops import LedLoops
 from pointsman_service.loops import Loop
-from pointsman_service.observe.readiness import RECONCILER
+from pointsman_service.observe.roles import RECONCILER, STAND_IN
 from pointsman_service.pulse import Pulse, pulse_file
+from pointsman_service.reconcile.beats import BeatWatch
 from pointsman_service.reconcile.broker_keys import BrokerKeySweep
-from pointsman_service.reconcile.stand_by import StandByWatch
 from pointsman_service.record.recorder import Recorder
 from pointsman_service.record.rollup import Rollup
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store.leadership import Leadership, Presence
+from pointsman_service.store.leadership import Leadership, Presence, StandIn
 from pointsman_service.store.store import Store
 from pointsman_service.submit.group_commit import GroupCommit
 from pointsman_service.submit.submitter import Submitter
@@ -39,6 +40,11 @@ from pointsman_service.telemetry import logger
 log = logger(__name__)
 
 _STOP_SECONDS = 10.0
+_LEADS_BETWEEN_LOOKS = 1.5
+"""So many times as long as a lead lasts lie between two looks whether there is a reconciler: one that died is missed in
+time to be told of with the next look at alerts."""
+_API_WATCH_SECONDS = 2.0
+"""As often as workers beat."""
 
 
 class Role(StrEnum):
@@ -92,6 +98,8 @@ class Process:
             self._add_recorder()
         if Role.RECONCILER in roles:
             self._add_reconciler()
+        else:
+            self._add_stand_in()
         if settings.pulse_file is not None:
             listens_at = (settings.host, settings.port) if Role.API in roles else None
             turning = _Turning(self._loops[:], self._led)
@@ -120,13 +128,15 @@ class Process:
         self.commits = GroupCommit(self.store, Publisher(self._broker()), window, self.settings)
         server = self._server()
         submitter = Submitter(self.store, catalogue, self.commits, self.settings)
-        self.parts = make_parts(self.settings, self.store, catalogue, self._broker(server), server, submitter)
+        liveness = Liveness(self._server(), self.settings.worker_dead_seconds)
+        self.parts = make_parts(self.settings, self.store, catalogue, self._broker(server), server, submitter, liveness)
         self._loops += [
             window.loop,
             catalogue.loop,
             self.commits.breakers.loop,
             self.commits.serving.loop,
             self.parts.transitions.loop,
+            WorkerLivenessWatch(liveness, interval_seconds=_API_WATCH_SECONDS).loop,
         ]
 
     def _add_dispatcher(self) -> None:
@@ -152,13 +162,37 @@ class Process:
         notifier = self._notifier = Notifier(self.store, channels, self.settings)
         own = {"epoch": self._server(), "outliers": self._server(), "holding": self._server()}
         make = partial(make_sweeps, self.store, self.settings, broker, server, liveness, own)
-        led = self._lead(Role.RECONCILER, RECONCILER, lambda: [*make(), notifier.loop])
+        led: LedLoops
+        alerts = partial(make_alert_sweep, self.store, self.settings, broker, server, lambda: led.known_since)
+        led = self._lead(Role.RECONCILER, RECONCILER, lambda: [*make(), alerts(), notifier.loop])
         self._loops += [
-            StandByWatch(liveness, lambda: bool(led.turning)).loop,
+            WorkerLivenessWatch(liveness, lambda: bool(led.turning)).loop,
             # These act with PostgreSQL away, too.
             BrokerKeySweep(server, self._queues, lambda: led.stands_by).loop,
             OutageWatch(self.store, self._server(), channels, self.settings, lambda: led.led).loop,
         ]
+
+    def _add_stand_in(self) -> None:
+        """While there is no reconciler one of the others looks after alerts and workers, or nobody would tell of it.
+
+        Each looks whether there is one now and then; who stands in does so for three looks at a time.
+        """
+        interval = _LEADS_BETWEEN_LOOKS * self.settings.leader_seconds
+        server = self._server()
+        broker = self._broker()
+        channels = Channels(self.settings)
+        notifier = self._notifier = Notifier(self.store, channels, self.settings)
+        led: LedLoops
+        alerts = partial(make_alert_sweep, self.store, self.settings, broker, server, lambda: led.known_since)
+        led = LedLoops(
+            STAND_IN,
+            StandIn(self.store, self._presence, STAND_IN, RECONCILER, 3 * interval),
+            lambda: [BeatWatch(self.store, server, self.settings).loop, alerts(), notifier.loop],
+            interval,
+        )
+        self._led.append(led)
+        outage = OutageWatch(self.store, self._server(), channels, self.settings, lambda: led.led, lambda: led.led)
+        self._loops.append(outage.loop)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -1,6 +1,6 @@
 """The loops of a reconciler that leads."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pointsman_service.alert.lookout import Lookout
 from pointsman_service.alert.sweep import AlertSweep
@@ -67,5 +67,11 @@ def make_sweeps(
         ForgottenKeysSweep(store, settings).loop,
         PartitionSweep(store).loop,
         RetentionSweep(store, settings).loop,
-        AlertSweep(store, Lookout(store, broker, server, settings), settings).loop,
     ]
+
+
+def make_alert_sweep(
+    store: Store, settings: Settings, broker: Broker, server: RedisServer, known_since: Callable[[], float | None]
+) -> Loop:
+    """Looks for alerts, in a reconciler or in whoever stands in for it."""
+    return AlertSweep(store, Lookout(store, broker, server, settings, known_since), settings).loop

@@ -99,6 +99,11 @@ class Liveness:
             return Verdict.DEAD
         return Verdict.LIVES if seen is not None and seen.moved else Verdict.UNSURE
 
+    def silent_seconds(self, owner: str) -> float | None:
+        """How long its counter has stood still while we looked; None: it has no beat."""
+        seen = self._seen.get(owner)
+        return None if seen is None else self.watched_seconds - seen.moved_at
+
     def dead(self) -> dict[str, Beat]:
         """The last beats of those that stood still for too long."""
         return {owner: seen.beat for owner, seen in self._seen.items() if self.verdict(owner) is Verdict.DEAD}

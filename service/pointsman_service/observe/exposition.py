@@ -181,6 +181,8 @@ def _why_held(backlog: Backlog) -> dict[str, int]:
 
 def _workers(workers: Sequence[WorkerFigures], pools: Sequence[str], queues: Iterable[str]) -> Iterator[Metric]:
     live = [worker for worker in workers if worker.live]
+    if not live and any(worker.live is None for worker in workers):
+        return
     up = dict.fromkeys(pools, 0)
     for worker in live:
         up[worker.pool] = up.get(worker.pool, 0) + 1
@@ -190,7 +192,8 @@ def _workers(workers: Sequence[WorkerFigures], pools: Sequence[str], queues: Ite
         ejected[worker.pool] += worker.ejected
     numbers = (([pool], float(n)) for pool, n in ejected.items())
     yield _labelled("workers_ejected", "Live workers that are taken off their queues.", ["pool"], numbers)
-    processes = (([queue], float(consumers(live, queue))) for queue in queues)
+    known = {queue: consumers(workers, queue) for queue in queues}
+    processes = (([queue], float(found)) for queue, found in known.items() if found is not None)
     yield _labelled(
         "queue_consumers", "Processes of live workers on the queue, without those ejected.", ["queue"], processes
     )

@@ -51,7 +51,8 @@ class QueueFigures:
     held_by: list[HeldFigures]
     """Those that are held by reason, the most first; at most ``MOST_REASONS`` and the rest."""
     sla_attainment: float | None
-    consumers: int
+    consumers: int | None
+    """Processes of live workers; None when it is not known whether there is one."""
     set_aside: int | None
     """Messages that nobody could run; None when that is not known."""
     paused: bool
@@ -90,7 +91,7 @@ def _figures(
     spec: QueueSpec,
     backlog: Backlog,
     sums: Sums | None,
-    processes: int,
+    processes: int | None,
     pause: QueuePause | None,
     set_aside: int | None,
 ) -> QueueFigures:

@@ -6,13 +6,14 @@ Details are for anybody who asks: no address, no secret, no text of an error fro
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from pointsman_service.errors import DatabaseAway, ExpectedFault
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.kept import Kept, NotInTime, within
+from pointsman_service.observe.roles import LedRole, unled_seconds
 from pointsman_service.observe.workers import WorkerFigures, WorkerWatch, consumers
 from pointsman_service.settings import Settings
 from pointsman_service.store.metrics import watching
@@ -28,14 +29,24 @@ _SHAPE_SECONDS = 30.0
 """A schema that had everything is looked at again after so long; one that did not, each time."""
 _NAMED = 5
 """So much of what a schema lacks is named."""
-LEADERS = ("dispatcher", "recorder")
-RECONCILER = "epoch"
-"""The lead that a reconciler has, for all its sweeps. Of this name since when each had its own: processes of the
-release before go by it."""
 STALLED_SECONDS = 30.0
+WORKERLESS_SECONDS = 30.0
+"""So long no worker may be seen, as while the only one is replaced, until what is submitted now is not said to run."""
 NO_TASK_TYPES = "no worker has published task types yet"
-_DEPENDENT = ("task_types", "workers", *LEADERS, "reconciler")
+_DEPENDENT = ("task_types", "workers", *LedRole)
 _UNJUDGED = "cannot be judged while the broker is away"
+_TOLD_WHEN_READY = ("broker", "workers", "epoch", *LedRole, "recorder_lag")
+"""Parts that delay something when they are not well, and keep nothing from being accepted and run."""
+_WITHOUT: Mapping[LedRole, str] = {
+    LedRole.DISPATCHER: (
+        "what is submitted now is sent as long as its queue has room on the broker; what waits in PostgreSQL is not"
+    ),
+    LedRole.RECORDER: "tasks run, but their states, counters and breakers are shown as they were",
+    LedRole.RECONCILER: (
+        "what is submitted now runs, but nothing that is due later or failed once starts, and nothing that fell out is"
+        " put back"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,8 @@ class DatabaseFacts:
     lacks: tuple[str, ...] = ()
     """What the schema does not have and this release needs."""
     task_types: int = 0
-    leaders: Mapping[str, float] = field(default_factory=dict)
+    unled: Mapping[LedRole, float] = field(default_factory=dict)
+    """Seconds since somebody had each role; 0 while somebody has it."""
     epoch: Epoch | None = None
     positions: Mapping[str, str] = field(default_factory=dict)
     recorded_seconds_ago: float | None = None
@@ -72,23 +84,30 @@ class Readiness:
 
     @property
     def ready(self) -> bool:
-        """Whether a task submitted now would be accepted, and run as soon as there is a broker."""
+        """Whether a task submitted now would be accepted and will run: as soon as there is a broker and room on it, if
+        there is none now.
+        """
         return all(part.ok for part in self.parts.values() if part.needed)
 
     @property
     def reason(self) -> str:
-        """Why not, in one line."""
-        return "; ".join(part.detail for part in self.parts.values() if part.needed and not part.ok)
+        """Why not, in one line; of one that is ready, what is not well all the same."""
+        if not self.ready:
+            return "; ".join(part.detail for part in self.parts.values() if part.needed and not part.ok)
+        found = [self.parts[name] for name in _TOLD_WHEN_READY if name in self.parts]
+        return "; ".join(part.detail for part in found if not part.ok) or self.parts["broker"].detail
 
 
 def judge(
     database: DatabaseFacts | str,
     broker: BrokerState,
-    workers: list[WorkerFigures],
+    workers: list[WorkerFigures] | None,
     lag_seconds: float | None,
     settings: Settings,
 ) -> Readiness:
-    """The parts from the facts. ``database`` is a string when it did not answer: why."""
+    """The parts from the facts. ``database`` is a string when it did not answer: why. ``workers`` are None when they
+    are not known.
+    """
     parts = {"broker": _broker(broker, settings)}
     if isinstance(database, str):
         parts["database"] = PartState(False, f"the database is away: {database}")
@@ -105,9 +124,8 @@ def judge(
     parts["workers"] = _workers(workers, broker)
     parts["queues"] = _queues(workers, broker, settings)
     parts["epoch"] = _epoch(database.epoch, broker)
-    for name in LEADERS:
-        parts[name] = _leader(name, database.leaders.get(name, 0.0), broker)
-    parts["reconciler"] = _reconciler(database.leaders.get(RECONCILER, 0.0), broker)
+    for role in LedRole:
+        parts[role] = _role(role, database.unled.get(role, float("inf")), settings.alert_role_missing_seconds)
     parts["recorder_lag"] = _lag(lag_seconds, database.recorded_seconds_ago)
     return Readiness(parts)
 
@@ -145,22 +163,28 @@ def _migrations(facts: DatabaseFacts) -> PartState:
     return PartState(False, f"{other}; it lacks {named}" + (f" and {more} more" if more > 0 else ""))
 
 
-def _workers(workers: list[WorkerFigures], broker: BrokerState) -> PartState:
-    live = sum(worker.live for worker in workers)
+def _workers(workers: list[WorkerFigures] | None, broker: BrokerState) -> PartState:
     if not broker.up:
-        return PartState(True, f"workers {_UNJUDGED}")
-    ejected = sum(worker.live and worker.ejected for worker in workers)
+        return PartState(True, f"workers {_UNJUDGED}", needed=False)
+    live = sum(worker.live is True for worker in workers or ())
+    if workers is None or (not live and any(worker.live is None for worker in workers)):
+        return PartState(True, "it is not known which workers live: nobody has watched them for long", needed=False)
+    ejected = sum(worker.live is True and worker.ejected for worker in workers)
     detail = f"{live} workers live" if live else "no worker lives"
     if ejected:
         detail += f", {ejected} of them ejected"
-    return PartState(live > 0, detail, figures={"live": live, "ejected": ejected})
+    silent = min((worker.heartbeat_age_seconds for worker in workers), default=WORKERLESS_SECONDS)
+    needed = live > 0 or silent >= WORKERLESS_SECONDS
+    return PartState(live > 0, detail, needed, {"live": live, "ejected": ejected})
 
 
-def _queues(workers: list[WorkerFigures], broker: BrokerState, settings: Settings) -> PartState:
+def _queues(workers: list[WorkerFigures] | None, broker: BrokerState, settings: Settings) -> PartState:
     if not broker.up:
         return PartState(True, f"consumers {_UNJUDGED}", needed=False)
-    names = [spec.name for spec in settings.topology.queues]
-    lonely = [name for name in names if consumers(workers, name) == 0]
+    known = {spec.name: consumers(workers or (), spec.name) for spec in settings.topology.queues}
+    if workers is None or None in known.values():
+        return PartState(True, "it is not known which queues have a live consumer", needed=False)
+    lonely = [name for name, processes in known.items() if not processes]
     detail = f"without a live consumer: {', '.join(lonely)}" if lonely else "every queue has a live consumer"
     return PartState(not lonely, detail, needed=False, figures={"without_consumer": lonely})
 
@@ -174,25 +198,13 @@ def _epoch(epoch: Epoch | None, broker: BrokerState) -> PartState:
     return PartState(True, f"epoch {epoch.epoch} is open", figures={"epoch": epoch.epoch})
 
 
-def _leader(name: str, left_seconds: float, broker: BrokerState) -> PartState:
-    if left_seconds > 0:
-        return PartState(True, f"a {name} leads")
-    if not broker.up:
-        # Their loops pause longer than a lead lasts while they cannot reach the broker.
-        return PartState(True, f"the {name} {_UNJUDGED}")
-    return PartState(False, f"no {name} leads")
-
-
-def _reconciler(left_seconds: float, broker: BrokerState) -> PartState:
-    found = _leader("reconciler", left_seconds, broker)
-    if found.ok:
-        return replace(found, needed=False)
-    return PartState(
-        False,
-        "no reconciler leads: what is submitted now runs, but nothing that is due later or failed once starts, nothing"
-        " that fell out is put back, and no alert is told",
-        needed=False,
-    )
+def _role(role: LedRole, unled_seconds: float, missing_seconds: float) -> PartState:
+    if not unled_seconds:
+        return PartState(True, f"a {role} leads", needed=False)
+    if unled_seconds < missing_seconds:
+        return PartState(False, f"the {role} changes hands", needed=False)
+    since = "" if unled_seconds == float("inf") else f" for {unled_seconds:.0f} s"
+    return PartState(False, f"no {role} leads{since}: {_WITHOUT[role]}", needed=False)
 
 
 def _lag(lag_seconds: float | None, recorded_seconds_ago: float | None) -> PartState:
@@ -202,7 +214,7 @@ def _lag(lag_seconds: float | None, recorded_seconds_ago: float | None) -> PartS
     if min(seconds, recorded_seconds_ago or 0.0) >= STALLED_SECONDS:
         # One that is only behind writes all the time.
         detail = f"the recorder has written nothing down for {recorded_seconds_ago:.0f} s though workers report"
-        return PartState(False, detail, figures={"seconds": seconds})
+        return PartState(False, detail, needed=False, figures={"seconds": seconds})
     detail = f"the oldest unrecorded event is {seconds:g} s old" if seconds else "every event is recorded"
     return PartState(True, detail, needed=False, figures={"seconds": seconds})
 
@@ -238,7 +250,7 @@ class ReadinessWatch:
     async def _judge(self) -> Readiness:
         database, broker = await asyncio.gather(self._database(), self._broker.state())
         if isinstance(database, str) or database.lacks:
-            return judge(database, broker, [], None, self._settings)
+            return judge(database, broker, None, None, self._settings)
         epoch = None if database.epoch is None else database.epoch.epoch
         workers, lag = await asyncio.gather(self._live(), self._broker.lag_seconds(database.positions, epoch))
         return judge(database, broker, workers, lag, self._settings)
@@ -257,11 +269,11 @@ class ReadinessWatch:
         except (ExpectedFault, RowRefused) as error:
             return type(error).__name__
 
-    async def _live(self) -> list[WorkerFigures]:
+    async def _live(self) -> list[WorkerFigures] | None:
         try:
             return await within(_DATABASE_SECONDS, self._workers.read())
         except (NotInTime, DatabaseAway, ExpectedFault):
-            return []
+            return None
 
     async def _ask_database(self) -> DatabaseFacts:
         async with self._store.statement() as connection:
@@ -274,7 +286,7 @@ class ReadinessWatch:
             return DatabaseFacts(
                 revision=revision,
                 task_types=await watching.task_type_count(connection),
-                leaders=await watching.leaders(connection),
+                unled=unled_seconds(await watching.leads(connection), self._settings.leader_seconds),
                 epoch=await epochs.current(connection),
                 positions=await epochs.positions(connection),
                 recorded_seconds_ago=await epochs.recorded_seconds_ago(connection),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from pointsman_service.broker import Broker
+from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.observe.backlog import BacklogWatch
 from pointsman_service.observe.broker_state import BrokerWatch
 from pointsman_service.observe.queues import QueueWatch
@@ -27,11 +28,13 @@ class Views:
     totals: TotalsWatch
 
     @classmethod
-    def over(cls, settings: Settings, store: Store, broker: Broker, server: RedisServer) -> Self:
-        """The views of this database and this broker."""
+    def over(
+        cls, settings: Settings, store: Store, broker: Broker, server: RedisServer, liveness: Liveness | None = None
+    ) -> Self:
+        """The views of this database and this broker. ``liveness``: what this process sees of the workers itself."""
         watch = BrokerWatch(broker, server)
         backlog = BacklogWatch(store, (spec.name for spec in settings.topology.queues))
-        workers = WorkerWatch(store, watch, settings)
+        workers = WorkerWatch(store, watch, settings, liveness)
         return cls(
             broker=watch,
             backlog=backlog,

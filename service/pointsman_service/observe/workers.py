@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.breaker.outlier import OFF
+from pointsman_service.fleet.liveness import Liveness, Verdict
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.kept import Kept
+from pointsman_service.observe.roles import RECONCILER, STAND_IN
 from pointsman_service.settings import Settings
 from pointsman_service.store.breakers import ejections
 from pointsman_service.store.breakers.ejections import EjectionRow
@@ -33,7 +36,8 @@ class WorkerFigures:
     utilization: float | None
     """Busy processes, 0 to 1."""
     heartbeat_age_seconds: float
-    live: bool
+    live: bool | None
+    """None when it is not known: nobody has watched for long enough."""
     pid: int
     host: str
     started_at: datetime
@@ -55,14 +59,24 @@ def worker_figures(
     broker: BrokerState,
     dead_seconds: float,
     held: Mapping[str, EjectionRow] | None = None,
+    liveness: Liveness | None = None,
+    *,
+    are_fed: bool = True,
 ) -> list[WorkerFigures]:
     """From ``watching.workers``, by name, and from the ejections of workers by name. A silent worker whose successor
     lives is left out.
 
+    ``liveness`` is what this process has seen by itself; ``are_fed``: whether a reconciler writes down whom it sees.
+    Of a worker that neither saw lately nothing is known.
+
     A successor has its name; or, after a rolling restart, its pool on its host, when it took its own beat away as a
     worker does that ends in order.
     """
-    figures = [(row["owner"], _figures(row, broker, dead_seconds, (held or {}).get(row["name"]))) for row in rows]
+    rows = list(rows)
+    # What was written down last: who was silent by then for long is dead, whoever looks since.
+    newest = 0.0 if are_fed and broker.up else min((row["heartbeat_age_seconds"] for row in rows), default=0.0)
+    judge = partial(_judge, broker=broker, dead_seconds=dead_seconds, liveness=liveness, newest=newest)
+    figures = [(row["owner"], _figures(row, broker, *judge(row), (held or {}).get(row["name"]))) for row in rows]
     live = {worker.name for _, worker in figures if worker.live}
     places = {(worker.pool, worker.host) for _, worker in figures if worker.live}
     return [
@@ -75,15 +89,29 @@ def worker_figures(
     ]
 
 
-def consumers(workers: Iterable[WorkerFigures], queue: str) -> int:
-    """Processes of live workers on ``queue`` that are not ejected."""
-    return sum(worker.processes for worker in workers if worker.live and not worker.ejected and queue in worker.queues)
+def consumers(workers: Iterable[WorkerFigures], queue: str) -> int | None:
+    """Processes of live workers on ``queue`` that are not ejected; None when it is not known whether there is one."""
+    there = [worker for worker in workers if queue in worker.queues and not worker.ejected]
+    living = sum(worker.processes for worker in there if worker.live)
+    return None if not living and any(worker.live is None for worker in there) else living
+
+
+def _judge(
+    row: Mapping[str, Any], broker: BrokerState, dead_seconds: float, liveness: Liveness | None, newest: float
+) -> tuple[float, bool | None]:
+    """Since when it is silent, and whether it lives."""
+    age: float = row["heartbeat_age_seconds"]
+    verdict = None if liveness is None else liveness.verdict(row["owner"])
+    if verdict is Verdict.LIVES and broker.up and liveness is not None:
+        return min(age, liveness.silent_seconds(row["owner"]) or 0.0), True
+    if age < dead_seconds:
+        return age, True
+    return age, False if verdict is Verdict.DEAD or age - newest >= dead_seconds else None
 
 
 def _figures(
-    row: Mapping[str, Any], broker: BrokerState, dead_seconds: float, held: EjectionRow | None
+    row: Mapping[str, Any], broker: BrokerState, age: float, live: bool | None, held: EjectionRow | None
 ) -> WorkerFigures:
-    live = row["heartbeat_age_seconds"] < dead_seconds
     # The beat of a dead worker stays in Redis for a while: nothing it names is known to run.
     busy = broker.busy.get(row["owner"]) if live and broker.up else None
     return WorkerFigures(
@@ -93,7 +121,7 @@ def _figures(
         processes=row["processes"],
         busy=busy,
         utilization=None if busy is None else min(1.0, busy / max(row["processes"], 1)),
-        heartbeat_age_seconds=round(row["heartbeat_age_seconds"], 3),
+        heartbeat_age_seconds=round(age, 3),
         live=live,
         pid=row["pid"],
         host=row["host"],
@@ -118,9 +146,10 @@ def _ejection(held: EjectionRow | None) -> dict[str, Any]:
 class WorkerWatch:
     """Looks at most once a second."""
 
-    def __init__(self, store: Store, broker: BrokerWatch, settings: Settings) -> None:
+    def __init__(self, store: Store, broker: BrokerWatch, settings: Settings, liveness: Liveness | None = None) -> None:
         self._store = store
         self._broker = broker
+        self._liveness = liveness
         self._dead_seconds = settings.worker_dead_seconds
         self._kept = Kept(self._look, _KEPT_SECONDS)
 
@@ -133,4 +162,6 @@ class WorkerWatch:
         async with self._store.statement() as connection:
             rows = await watching.workers(connection, _SHOWN_SECONDS)
             held = {row.name: row for row in await ejections.ejections(connection)}
-        return worker_figures(rows, broker, self._dead_seconds, held)
+            leads = await watching.leads(connection)
+        are_fed = any(leads[name].left_seconds > 0 for name in (RECONCILER, STAND_IN) if name in leads)
+        return worker_figures(rows, broker, self._dead_seconds, held, self._liveness, are_fed=are_fed)

@@ -40,7 +40,11 @@ _TAKE = text("""
         OR pg_try_advisory_xact_lock_shared(hashtextextended(old.holder, 0))
     RETURNING name
 """)
-_YIELD = text("UPDATE leader SET expires_at = now() WHERE name = :name AND holder = ANY(CAST(:ours AS text[]))")
+# Without a holder: a process that ended in order is told from one that died.
+_YIELD = text("""
+    UPDATE leader SET expires_at = now(), holder = '' WHERE name = :name AND holder = ANY(CAST(:ours AS text[]))
+""")
+_HELD = text("SELECT EXISTS (SELECT FROM leader WHERE name = :name AND expires_at >= now())")
 
 
 class Presence:
@@ -125,3 +129,35 @@ class Leadership:
         self._asked_at = None
         async with self._presence.statement() as connection:
             await connection.execute(_YIELD, {"name": self._name, "ours": self._presence.names})
+
+
+class StandIn:
+    """The claim of one process to do what a role does that nobody has: one of them at a time, and only as long as
+    nobody has that role.
+    """
+
+    def __init__(self, store: Store, presence: Presence, name: str, role: str, ttl_seconds: float) -> None:
+        """``role``: the name of its lead."""
+        self._store = store
+        self._role = role
+        self._lead = Leadership(presence, name, ttl_seconds)
+
+    @property
+    def lasts(self) -> bool:
+        """Whether this process stands in, as of a lead."""
+        return self._lead.lasts
+
+    async def leads(self) -> bool:
+        """Whether this process stands in. One statement that writes nothing while somebody has the role. Raises the
+        store's errors.
+        """
+        async with self._store.statement() as connection:
+            held = (await connection.execute(_HELD, {"name": self._role})).scalar_one()
+        if held:
+            await self._lead.give_up()
+            return False
+        return await self._lead.leads()
+
+    async def give_up(self) -> None:
+        """Let another process stand in at once."""
+        await self._lead.give_up()

@@ -27,6 +27,8 @@ class Alerting:
         changed = {"alert_channels": channels, "alert_allow_http": True, "alert_allow_private_targets": EVERYWHERE}
         self.settings: Settings = spine.settings.model_copy(update=changed | settings)
         self.spine = spine
+        self.known_since: float | None = None
+        """Since when it was known who leads; None: it is not."""
         self.channels = Channels(self.settings)
         self.sweep = self.another_sweep()
         self.notifier = self.another_notifier()
@@ -34,7 +36,7 @@ class Alerting:
     def another_sweep(self) -> AlertSweep:
         return AlertSweep(
             self.spine.store,
-            Lookout(self.spine.store, self.spine.broker, self.spine.server, self.settings),
+            Lookout(self.spine.store, self.spine.broker, self.spine.server, self.settings, lambda: self.known_since),
             self.settings,
         )
 

@@ -6,7 +6,9 @@ from contextlib import AsyncExitStack
 import pytest
 from sqlalchemy import text
 
-from pointsman_service.store.leadership import Leadership, Presence
+from pointsman_service.observe.roles import LedRole, unled_seconds
+from pointsman_service.store.leadership import Leadership, Presence, StandIn
+from pointsman_service.store.metrics import watching
 from pointsman_service.store.store import Store
 from tests.stand.waiting import until
 
@@ -26,6 +28,10 @@ class Contenders:
         self.presences.append(Presence(self.store))
         return Leadership(self.presences[-1], NAME, ttl_seconds)
 
+    def stand_in(self, ttl_seconds: float = LONG) -> StandIn:
+        self.presences.append(Presence(self.store))
+        return StandIn(self.store, self.presences[-1], "stand-in", NAME, ttl_seconds)
+
     async def run(self, sql: str, **values: object) -> None:
         async with self.store.statement() as connection:
             await connection.execute(text(sql), values)
@@ -36,6 +42,14 @@ class Contenders:
 
     async def holder(self) -> object:
         return await self.value("SELECT holder FROM leader")
+
+    async def unled(self) -> float:
+        """Seconds since the dispatcher led, whose name it has in this."""
+        async with self.store.statement() as connection:
+            await connection.execute(text("UPDATE leader SET name = 'dispatcher' WHERE name = :name"), {"name": NAME})
+            found = unled_seconds(await watching.leads(connection), 5.0)
+            await connection.execute(text("UPDATE leader SET name = :name WHERE name = 'dispatcher'"), {"name": NAME})
+        return found[LedRole.DISPATCHER]
 
     async def break_connection(self, presence: Presence) -> None:
         """As when the process that has it is killed: the server ends it and lets its locks go."""
@@ -175,3 +189,43 @@ async def test_lock_goes_with_its_presence(contenders: Contenders) -> None:
     assert await first.leads()
     await contenders.presences[0].close()
     assert await second.leads()
+
+
+async def test_nobody_stands_in_while_somebody_leads(contenders: Contenders) -> None:
+    leader, stand_ins = contenders.another(), [contenders.stand_in() for _ in range(3)]
+    assert await leader.leads()
+    assert not any([await one.leads() for one in stand_ins])
+    assert await contenders.value("SELECT count(*) FROM leader") == 1, "they have written something"
+
+
+async def test_one_stands_in_for_a_leader_that_is_gone_until_there_is_another(contenders: Contenders) -> None:
+    leader, stand_ins = contenders.another(), [contenders.stand_in(ttl_seconds=0.3) for _ in range(3)]
+    assert await leader.leads()
+    await leader.give_up()
+    assert sum(await asyncio.gather(*(one.leads() for one in stand_ins))) == 1
+    assert sum([await one.leads() for one in stand_ins]) == 1
+    assert await contenders.another().leads()
+    assert not any([await one.leads() for one in stand_ins])
+    assert not any(one.lasts for one in stand_ins)
+
+
+async def test_another_stands_in_when_the_one_that_did_dies(contenders: Contenders) -> None:
+    first, second = contenders.stand_in(), contenders.stand_in()
+    assert await first.leads()
+    assert not await second.leads()
+    await contenders.break_connection(contenders.presences[0])
+    assert await second.leads()
+
+
+async def test_process_that_ended_in_order_is_told_from_one_that_died(contenders: Contenders) -> None:
+    leader = contenders.another(ttl_seconds=5.0)
+    assert await leader.leads()
+    assert await contenders.unled() == 0.0
+    await contenders.run("UPDATE leader SET expires_at = now() - interval '4 seconds'")
+    assert 9.0 <= await contenders.unled() < 60
+    await contenders.run("DELETE FROM leader")
+    assert await contenders.unled() == float("inf")
+    again = contenders.another(ttl_seconds=5.0)
+    assert await again.leads()
+    await again.give_up()
+    assert await contenders.unled() < 4.0, "it was there until now"

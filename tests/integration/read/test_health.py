@@ -10,7 +10,7 @@ from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.app import Process, Role
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
-from pointsman_service.observe.readiness import LEADERS, RECONCILER
+from pointsman_service.observe.roles import LEADS, RECONCILER, LedRole
 from tests.integration.spine import Spine
 from tests.stand.waiting import until
 
@@ -22,7 +22,7 @@ async def ready_spine(spine: Spine, add_worker: Any, publish_types: Any) -> Spin
     """Everything a task needs."""
     await publish_types(TaskTypeSpec(name="noop", time_limit_seconds=9))
     await add_worker("critical@h", ["critical"])
-    for leader in (*LEADERS, RECONCILER):
+    for leader in LEADS.values():
         await spine.run("INSERT INTO leader VALUES (:name, 'me', 1, now() + interval '1 hour')", name=leader)
     await spine.run("INSERT INTO broker_epoch (epoch, run_id, opened_at) VALUES (1, 'x', now())")
     await spine.run("INSERT INTO recorder_position (stream, last_id) VALUES (:stream, '0-0')", stream=keys.events(1))
@@ -77,24 +77,61 @@ async def test_not_ready_without_a_live_worker(fresh_api: Fresh, ready_spine: Sp
     assert (status, body["detail"]) == (503, "no worker lives")
 
 
-@pytest.mark.parametrize("leader", ["dispatcher", "recorder"])
-async def test_not_ready_without_a_leader(fresh_api: Fresh, ready_spine: Spine, leader: str) -> None:
-    await ready_spine.run("UPDATE leader SET expires_at = now() WHERE name = :name", name=leader)
-
-    status, body = await verbose(fresh_api)
-
-    assert (status, body["detail"]) == (503, f"no {leader} leads")
-
-
-async def test_without_a_reconciler_it_is_ready_and_says_what_does_not_happen(
-    fresh_api: Fresh, ready_spine: Spine
+@pytest.mark.parametrize(
+    ("role", "says"),
+    [
+        ("dispatcher", "what waits in PostgreSQL is not"),
+        ("recorder", "shown as they were"),
+        ("reconciler", "nothing that is due later or failed once starts"),
+    ],
+)
+async def test_a_role_that_nobody_has_is_named_and_it_stays_ready(
+    fresh_api: Fresh, ready_spine: Spine, role: str, says: str
 ) -> None:
-    await ready_spine.run("UPDATE leader SET expires_at = now() WHERE name = 'epoch'")
+    name = LEADS[LedRole(role)]
+    await ready_spine.run("UPDATE leader SET expires_at = now() - interval '7 seconds' WHERE name = :name", name=name)
 
     status, body = await verbose(fresh_api)
 
-    assert (status, body["parts"]["reconciler"]["ok"]) == (200, False)
-    assert "nothing that is due later or failed once starts" in body["parts"]["reconciler"]["detail"]
+    assert (status, body["status"], body["parts"][role]["ok"]) == (200, "ready", False)
+    assert re.match(f"no {role} leads for 1[2-9] s: ", body["detail"]), body["detail"]
+    assert says in body["detail"]
+
+
+async def test_a_role_that_changes_hands_is_no_fault(fresh_api: Fresh, ready_spine: Spine) -> None:
+    await ready_spine.run("UPDATE leader SET expires_at = now(), holder = '' WHERE name = 'recorder'")
+
+    status, body = await verbose(fresh_api)
+
+    assert (status, body["detail"]) == (200, "the recorder changes hands")
+
+
+async def test_only_worker_that_is_replaced_leaves_it_ready(
+    fresh_api: Fresh, ready_spine: Spine, add_worker: Any
+) -> None:
+    await ready_spine.run("UPDATE worker SET last_seen_at = now() - interval '20 seconds'")
+
+    status, body = await verbose(fresh_api)
+
+    assert (status, body["detail"]) == (200, "no worker lives")
+
+
+async def test_workers_that_nobody_watches_are_not_called_dead(fresh_api: Fresh, ready_spine: Spine) -> None:
+    await ready_spine.run("UPDATE worker SET last_seen_at = now() - interval '1 minute'")
+    await ready_spine.run("UPDATE leader SET expires_at = now() - interval '1 minute' WHERE name = 'epoch'")
+
+    status, body = await verbose(fresh_api)
+    async with fresh_api() as api:
+        (worker,) = (await api.get("/v1/workers")).json()["items"]
+        queues = {queue["name"]: queue for queue in (await api.get("/v1/queues")).json()["items"]}
+        exposed = (await api.get("/metrics")).text
+
+    assert status == 200
+    assert "not known" in body["parts"]["workers"]["detail"]
+    assert "not known" in body["parts"]["queues"]["detail"]
+    assert worker["live"] is None
+    assert (queues["critical"]["consumers"], queues["email"]["consumers"]) == (None, 0)
+    assert "pointsman_workers_up" not in exposed
 
 
 async def test_reconciler_has_the_lead_that_readiness_looks_at(fresh_api: Fresh, ready_spine: Spine) -> None:
@@ -163,16 +200,17 @@ async def test_census_is_told_and_stays_ready(fresh_api: Fresh, ready_spine: Spi
     assert "census" in body["parts"]["epoch"]["detail"]
 
 
-async def test_recorder_that_writes_nothing_down_is_not_ready_and_one_that_is_behind_is(
+async def test_recorder_that_writes_nothing_down_is_named_and_one_that_is_behind_is_not(
     fresh_api: Fresh, ready_spine: Spine
 ) -> None:
     await ready_spine.server.command("XADD", keys.events(1), "1000-0", "kind", "x")
     assert (await verbose(fresh_api))[0] == 200
 
+    assert (await verbose(fresh_api))[1]["parts"]["recorder_lag"]["ok"]
     await ready_spine.run("UPDATE recorder_position SET moved_at = now() - interval '40 seconds'")
     status, body = await verbose(fresh_api)
 
-    assert status == 503
+    assert (status, body["parts"]["recorder_lag"]["ok"]) == (200, False)
     assert re.fullmatch(r"the recorder has written nothing down for 4\d s though workers report", body["detail"])
 
 

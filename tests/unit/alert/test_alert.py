@@ -18,6 +18,8 @@ def row(**changes: Any) -> AlertRow:
         **dict.fromkeys(("since", "opened_at", "updated_at"), AT),
         **dict.fromkeys(("key", "rule", "subject", "severity", "summary", "unit", "link"), "worker_lost"),
         "id": ID,
+        "also": [],
+        "part_of": None,
         "value": 1.0,
         "bound": None,
     }
@@ -35,6 +37,11 @@ def test_alert_of_a_rule_of_another_release_is_read_without_advice() -> None:
     alert = alert_of(row(rule="of_tomorrow"))
 
     assert (alert.next_step, alert.documentation) == ("", "docs/alerts.md")
+
+
+def test_alert_says_what_was_wrong_and_with_what() -> None:
+    assert alert_of(row(subject="mail@a")).was == "A worker fell silent (mail@a)"
+    assert alert_of(row(rule="of_tomorrow", subject="")).was == "of_tomorrow"
 
 
 def test_alert_is_open_until_it_is_resolved() -> None:

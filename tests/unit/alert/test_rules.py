@@ -36,7 +36,7 @@ WELL = Facts(
     set_aside={"email": 0},
     recorder_lag_seconds=0.0,
     left_out=0,
-    leaders={"recorder": 3.0, "dispatcher": 3.0},
+    unled={"recorder": 0.0, "dispatcher": 0.0, "reconciler": 0.0},
 )
 
 
@@ -173,14 +173,14 @@ def test_dead_letters_are_counted_by_task_type() -> None:
 
 def test_recorder_that_lags_or_does_not_run_says_what_is_stale() -> None:
     late = found(replace(WELL, recorder_lag_seconds=31.0))["recorder_behind"]
-    gone = found(replace(WELL, leaders={"dispatcher": 3.0, "recorder": -1.0}))["recorder_behind"]
+    gone = found(replace(WELL, unled={"recorder": 10.0}))["no_recorder"]
     for one in (late, gone):
         assert "shown as they were" in one.summary
     assert found(replace(WELL, recorder_lag_seconds=29.0)) == {}
 
 
 def test_who_cannot_reach_the_broker_is_not_blamed() -> None:
-    facts = replace(WELL, broker_up=False, leaders={}, recorder_lag_seconds=None, memory_percent=None, broken_keys=None)
+    facts = replace(WELL, broker_up=False, recorder_lag_seconds=None, memory_percent=None, broken_keys=None)
     judgement = judge(facts, LIMITS)
     assert [one.key for one in judgement.conditions] == ["broker_away"]
     assert {Rule.RECORDER_BEHIND, Rule.DISPATCHER_BEHIND, Rule.BROKER_MEMORY} <= judgement.unknown
@@ -191,7 +191,7 @@ def test_dispatcher_is_behind_only_where_there_is_room() -> None:
     assert (one.value, one.limit) == (31.0, 30)
     assert found(with_queue(waiting_seconds=31.0, room=False)) == {}
     assert found(with_queue(waiting_seconds=31.0, room=None)) == {}
-    assert "dispatcher_behind" in found(replace(WELL, leaders={"recorder": 3.0}))
+    assert "no_dispatcher" in found(replace(WELL, unled={"dispatcher": 10.0}))
 
 
 def test_value_at_its_limit_is_one_alert_and_not_many() -> None:

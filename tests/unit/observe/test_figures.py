@@ -6,6 +6,7 @@ import pytest
 
 from pointsman_contract.queues import DEFAULT_TOPOLOGY, QueueSpec
 from pointsman_service.broker import Depths
+from pointsman_service.fleet.liveness import Liveness, Verdict
 from pointsman_service.observe import sla
 from pointsman_service.observe.backlog import backlogs
 from pointsman_service.observe.broker_state import BrokerState
@@ -156,6 +157,59 @@ def test_utilization_never_exceeds_one() -> None:
     (found,) = worker_figures([worker("a", processes=2)], UP, 10.0)
 
     assert (found.busy, found.utilization) == (3, 1.0)
+
+
+class Seen(Liveness):
+    """A judge of workers that has made up its mind."""
+
+    def __init__(self, **verdicts: Verdict) -> None:
+        self._verdicts = verdicts
+
+    def verdict(self, owner: str) -> Verdict:
+        return self._verdicts.get(owner, Verdict.UNSURE)
+
+    def silent_seconds(self, owner: str) -> float | None:
+        return 1.5 if owner in self._verdicts else None
+
+
+@pytest.mark.parametrize(
+    ("fed", "broker", "verdict", "live"),
+    [
+        (True, UP, Verdict.UNSURE, False),
+        (True, UP, Verdict.LIVES, True),
+        (False, UP, Verdict.LIVES, True),
+        (False, UP, Verdict.DEAD, False),
+        (False, UP, Verdict.UNSURE, None),
+        (True, AWAY, Verdict.UNSURE, None),
+        (True, AWAY, Verdict.LIVES, None),
+        (True, AWAY, Verdict.DEAD, False),
+    ],
+)
+def test_silent_worker_is_dead_only_when_somebody_watched(
+    fed: bool, broker: BrokerState, verdict: Verdict, live: bool | None
+) -> None:
+    rows = [worker("a", heartbeat_age_seconds=60.0), worker("b", heartbeat_age_seconds=61.0)]
+
+    found = worker_figures(rows, broker, 10.0, None, Seen(a=verdict), are_fed=fed)
+
+    (one,) = [one for one in found if one.name == "a@h"]
+    assert one.live is live
+    assert one.heartbeat_age_seconds == (1.5 if live else 60.0)
+
+
+def test_worker_that_was_silent_before_nobody_watched_is_dead() -> None:
+    rows = [worker("a", heartbeat_age_seconds=60.0), worker("b", heartbeat_age_seconds=600.0)]
+
+    assert [one.live for one in worker_figures(rows, UP, 10.0, are_fed=False)] == [None, False]
+
+
+def test_consumers_are_not_known_when_nobody_knows_who_lives() -> None:
+    rows = [worker("a", heartbeat_age_seconds=60.0), worker("b", queues=["email"])]
+    found = worker_figures(rows, UP, 100.0, are_fed=False) + worker_figures(rows[:1], UP, 10.0, are_fed=False)
+
+    assert consumers(found, "critical") == 2, "those that are known live"
+    assert consumers(found[2:], "critical") is None
+    assert consumers(found[2:], "reports") == 0
 
 
 def test_consumers_are_processes_of_live_workers() -> None:

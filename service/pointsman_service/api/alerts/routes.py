@@ -73,7 +73,10 @@ class Unsilence(Explained):
     "/v1/alerts",
     operation_id="list_alerts",
     summary="List alerts",
-    description="The newest first. Without `state` also those that are over.",
+    description=(
+        "Those that are open first, and of them what causes others before what does not, the newest first. Without"
+        " `state` also those that are over."
+    ),
     response_model=AlertList,
     responses=example({"items": [EXAMPLE_ALERT], "next_cursor": None}, "A page.")
     | problem_responses(InvalidRequest, DatabaseAway),
@@ -91,7 +94,7 @@ async def list_alerts(
     resolved = None if state is None else state == "resolved"
     wanted = AlertFilter(resolved, acknowledged, severity, rule, cursor)
     async with parts.store.statement() as connection:
-        rows = await alerts.page(connection, wanted, limit + 1)
+        rows = await alerts.page(connection, wanted, limit + 1, [str(one) for one in Rule])
     following = str(rows[limit - 1].id) if len(rows) > limit else None
     return json_response({"items": [alert_view(alert_of(row)) for row in rows[:limit]], "next_cursor": following})
 

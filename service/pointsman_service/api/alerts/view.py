@@ -26,6 +26,8 @@ EXAMPLE_ALERT: dict[str, Any] = {
     "since": "2026-11-26T08:30:00Z",
     "opened_at": "2026-11-26T08:30:01.200000Z",
     "resolved_at": None,
+    "also": [],
+    "part_of": None,
     "next_step": "See what the calls fail with, and mend what is called.",
     "documentation": "docs/troubleshooting.md#a-breaker-is-open",
     "link": "/v1/breakers/dependency/api.weather.com",
@@ -80,6 +82,12 @@ class AlertView(BaseModel):
     since: AwareDatetime = Field(description="When it began, as far as is known.")
     opened_at: AwareDatetime
     resolved_at: AwareDatetime | None
+    also: list[str] = Field(
+        description="The keys of what this leads to now. It is told with this alert and has none of its own."
+    )
+    part_of: str | None = Field(
+        description="Of one that ended because its cause was found: the key of the alert that it is told with since."
+    )
     next_step: str = Field(description="What to do.")
     documentation: str = Field(description="Where it is explained.")
     link: str = Field(description="Where to look, in this API.")
@@ -89,7 +97,7 @@ class AlertView(BaseModel):
 
 
 class AlertList(BaseModel):
-    """A page of alerts, the newest first."""
+    """A page of alerts, causes first."""
 
     items: list[AlertView]
     next_cursor: str | None = Field(description="For `cursor=`; null on the last page.")

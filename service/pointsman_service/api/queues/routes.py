@@ -63,7 +63,9 @@ class QueueView(BaseModel):
     sla_attainment: float | None = Field(
         description="Share of first starts in time over the last five minutes, 0 to 1; null when nothing started."
     )
-    consumers: int = Field(description="Worker processes of live workers on this queue.")
+    consumers: int | None = Field(
+        description="Worker processes of live workers on this queue; null when it is not known who lives."
+    )
     set_aside: int | None = Field(
         description="Messages that nobody could run, until they are discarded; null when the broker does not answer."
     )

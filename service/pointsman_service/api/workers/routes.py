@@ -45,7 +45,7 @@ class WorkerView(BaseModel):
     busy: int | None = Field(description="Attempts under way by its newest beat; null when that is not known.")
     utilization: float | None = Field(description="Busy processes, 0 to 1.")
     heartbeat_age_seconds: float
-    live: bool
+    live: bool | None = Field(description="Null when it is not known: the broker is away, or nobody watched for long.")
     pid: int
     host: str
     started_at: AwareDatetime

@@ -31,6 +31,8 @@ class NewAlert:
     link: str
     since: float
     """Unix seconds on the database clock."""
+    also: tuple[str, ...] = ()
+    """The keys of what it leads to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class AlertRow:
     acked_at: datetime | None
     acked_by: str | None
     ack_reason: str | None
+    also: Sequence[str]
+    part_of: str | None
     silenced_until: datetime | None
     """None: not now."""
 
@@ -97,26 +101,39 @@ _NEW = {
     "bound": "float8",
     "unit": "text",
     "link": "text",
+    "also": "text",
     "since": "float8",
 }
-_PLAIN = ", ".join(name for name in _NEW if name != "since")
+_PLAIN = ", ".join(name for name in _NEW if name not in ("also", "since"))
+# A list in a list of rows: no name has such a character.
+_ALSO = "string_to_array(n.also, chr(31))"
 # An old leader may open the same alert: the index over what is open lets one of them win.
 _OPEN = text(
-    f"INSERT INTO alert ({_PLAIN}, since) SELECT {_PLAIN}, least(now(), to_timestamp(since)) FROM "
+    f"INSERT INTO alert ({_PLAIN}, also, since) SELECT {_PLAIN}, {_ALSO}, least(now(), to_timestamp(since)) FROM "
     + array_columns(_NEW, "n")
     + f" ORDER BY key ON CONFLICT (key) WHERE resolved_at IS NULL DO NOTHING RETURNING {_COLUMNS}"
 )
-_CHANGED = {"id": "uuid", "summary": "text", "value": "float8", "bound": "float8"}
+_CHANGED = {"id": "uuid", "severity": "text", "summary": "text", "value": "float8", "bound": "float8", "also": "text"}
+# What becomes a page is told anew, to those who take pages.
 _REFRESH = text(
-    "UPDATE alert SET summary = n.summary, value = n.value, bound = n.bound, updated_at = now() FROM "
+    f"UPDATE alert SET summary = n.summary, value = n.value, bound = n.bound, also = {_ALSO}, updated_at = now(),"
+    " severity = CASE WHEN n.severity = 'page' THEN n.severity ELSE alert.severity END,"
+    " notified_at = CASE WHEN n.severity = 'page' AND alert.severity <> 'page' THEN NULL ELSE notified_at END FROM "
     + array_columns(_CHANGED, "n")
     + " WHERE alert.id = n.id AND alert.resolved_at IS NULL"
 )
-_RESOLVE = text(f"""
-    UPDATE alert SET resolved_at = now() WHERE id = ANY(CAST(:ids AS uuid[])) AND resolved_at IS NULL
-    RETURNING {_COLUMNS}
+_ENDED = {"id": "uuid", "part_of": "text"}
+_RESOLVE = text(
+    "UPDATE alert SET resolved_at = now(), part_of = n.part_of FROM "
+    + array_columns(_ENDED, "n")
+    + f" WHERE alert.id = n.id AND alert.resolved_at IS NULL RETURNING {_COLUMNS}"
+)
+_IN_MIND = text(f"""
+    SELECT {_COLUMNS} FROM alert
+    WHERE resolved_at IS NULL OR (part_of IS NULL AND rule = ANY(CAST(:causes AS text[]))
+        AND resolved_at > now() - CAST(:lately AS float8) * interval '1 second')
+    ORDER BY resolved_at IS NOT NULL, id LIMIT :most
 """)
-_UNRESOLVED = text(f"SELECT {_COLUMNS} FROM alert WHERE resolved_at IS NULL ORDER BY id LIMIT :most")
 _TO_TELL = f"""
     UPDATE alert SET notified_at = now()
     WHERE resolved_at IS NULL AND severity = ANY(CAST(:severities AS text[])) AND {{when}}
@@ -130,13 +147,25 @@ _TELL_AGAIN = text(
     )
 )
 _ONE = text(f"SELECT {_COLUMNS} FROM alert WHERE id = CAST(:id AS uuid)")
-_PAGE = text(f"""
-    SELECT {_COLUMNS} FROM alert
-    WHERE (CAST(:resolved AS boolean) IS NULL OR (resolved_at IS NOT NULL) = CAST(:resolved AS boolean))
-        AND (CAST(:acknowledged AS boolean) IS NULL OR (acked_at IS NOT NULL) = CAST(:acknowledged AS boolean))
+_NARROWED = """
+    (CAST(:acknowledged AS boolean) IS NULL OR (acked_at IS NOT NULL) = CAST(:acknowledged AS boolean))
         AND (CAST(:severity AS text) IS NULL OR severity = :severity)
         AND (CAST(:rule AS text) IS NULL OR rule = :rule)
-        AND (CAST(:below AS uuid) IS NULL OR id < CAST(:below AS uuid))
+"""
+_RANK = "coalesce(array_position(CAST(:order AS text[]), {alert}.rule), 1000)"
+_OPEN_PAGE = text(f"""
+    SELECT {_COLUMNS} FROM alert
+    WHERE resolved_at IS NULL AND {_NARROWED}
+        AND (CAST(:below AS uuid) IS NULL OR EXISTS (
+            SELECT FROM alert b WHERE b.id = CAST(:below AS uuid) AND b.resolved_at IS NULL
+                AND ({_RANK.format(alert="b")}, alert.id) < ({_RANK.format(alert="alert")}, b.id)))
+    ORDER BY {_RANK.format(alert="alert")}, alert.id DESC LIMIT :most
+""")
+_RESOLVED_PAGE = text(f"""
+    SELECT {_COLUMNS} FROM alert
+    WHERE resolved_at IS NOT NULL AND {_NARROWED}
+        AND (CAST(:below AS uuid) IS NULL OR id < CAST(:below AS uuid)
+            OR EXISTS (SELECT FROM alert b WHERE b.id = CAST(:below AS uuid) AND b.resolved_at IS NULL))
     ORDER BY id DESC LIMIT :most
 """)
 _ACK = text("""
@@ -169,29 +198,32 @@ async def open_new(connection: Connection, wanted: Sequence[NewAlert]) -> list[A
     """Begin alerts; a cause that has an open one gets no other. Returns those that were begun."""
     if not wanted:
         return []
-    columns: dict[str, Any] = {name: [getattr(new, name) for new in wanted] for name in _NEW if name != "id"}
+    columns = _columns(wanted, _NEW)
     columns["id"] = [str(uuid_utils.uuid7()) for _ in wanted]
     return _rows(await connection.execute(_OPEN, columns))
 
 
 async def refresh(connection: Connection, changed: Mapping[UUID, NewAlert]) -> None:
-    """Write value and summary of open alerts anew."""
-    if not changed:
-        return
-    columns: dict[str, Any] = {
-        name: [getattr(new, name) for new in changed.values()] for name in _CHANGED if name != "id"
-    }
-    await connection.execute(_REFRESH, columns | {"id": list(changed)})
+    """Write value, summary and consequences of open alerts anew. A ticket may become a page, and is told again then."""
+    if changed:
+        await connection.execute(_REFRESH, _columns(list(changed.values()), _CHANGED) | {"id": list(changed)})
 
 
-async def resolve(connection: Connection, ids: Sequence[UUID]) -> list[AlertRow]:
-    """End alerts. Returns those that had not ended."""
-    return _rows(await connection.execute(_RESOLVE, {"ids": list(ids)})) if ids else []
+async def resolve(connection: Connection, ended: Mapping[UUID, str | None]) -> list[AlertRow]:
+    """End alerts: by id, the key of the alert that one is told with from now on, if any. Returns those that had not
+    ended.
+    """
+    parameters = {"id": list(ended), "part_of": list(ended.values())}
+    return _rows(await connection.execute(_RESOLVE, parameters)) if ended else []
 
 
-async def unresolved(connection: Connection, most: int = MOST_OPEN) -> list[AlertRow]:
-    """Alerts that have not ended, the oldest first."""
-    return _rows(await connection.execute(_UNRESOLVED, {"most": most}))
+async def in_mind(
+    connection: Connection, causes: Sequence[str] = (), lately: float = 0.0, most: int = MOST_OPEN
+) -> list[AlertRow]:
+    """Alerts that have not ended, the oldest first; then those of the rules ``causes`` that ended by themselves within
+    ``lately`` seconds.
+    """
+    return _rows(await connection.execute(_IN_MIND, {"causes": list(causes), "lately": lately, "most": most}))
 
 
 async def to_tell_first(connection: Connection, severities: Sequence[str]) -> list[AlertRow]:
@@ -213,10 +245,17 @@ async def find(connection: Connection, alert_id: UUID) -> AlertRow | None:
     return None if row is None else AlertRow(*row)
 
 
-async def page(connection: Connection, wanted: AlertFilter, most: int) -> list[AlertRow]:
-    """Alerts, the newest first."""
-    parameters = {field.name: getattr(wanted, field.name) for field in fields(AlertFilter)}
-    return _rows(await connection.execute(_PAGE, parameters | {"most": most}))
+async def page(connection: Connection, wanted: AlertFilter, most: int, order: Sequence[str]) -> list[AlertRow]:
+    """Alerts: first those that are open, by their rules in this ``order`` and then the newest first; then those that
+    are over, the newest first.
+    """
+    parameters = {field.name: getattr(wanted, field.name) for field in fields(AlertFilter) if field.name != "resolved"}
+    found: list[AlertRow] = []
+    if wanted.resolved is not True:
+        found = _rows(await connection.execute(_OPEN_PAGE, parameters | {"most": most, "order": list(order)}))
+    if wanted.resolved is not False and len(found) < most:
+        found += _rows(await connection.execute(_RESOLVED_PAGE, parameters | {"most": most - len(found)}))
+    return found
 
 
 async def acknowledge(connection: Connection, alert_id: UUID, actor: str, reason: str) -> None:
@@ -261,6 +300,12 @@ async def was(
     parameters = {"id": alert_id, "rule": rule, "severity": severity, "summary": summary, "link": link, "told": told}
     made = (await connection.execute(_WAS, parameters | {"since": since})).rowcount
     return await find(connection, alert_id) if made else None
+
+
+def _columns(rows: Sequence[NewAlert], wanted: Mapping[str, str]) -> dict[str, Any]:
+    columns: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in wanted if name != "id"}
+    columns["also"] = ["\x1f".join(row.also) for row in rows]
+    return columns
 
 
 def _rows(found: Any) -> list[AlertRow]:

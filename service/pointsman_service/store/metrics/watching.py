@@ -30,6 +30,16 @@ class Sums:
     """From the first minute counted until the window's end; 0 without a window."""
 
 
+@dataclass(frozen=True, slots=True)
+class LeadRow:
+    """One lead."""
+
+    left_seconds: float
+    """Until it ends unless it is renewed; not above 0 when nobody leads."""
+    given_up: bool
+    """Whether its holder ended in order."""
+
+
 _KEYS: dict[GroupBy, str] = {
     "task_type": "task_type, '' AS queue",
     "queue": "'' AS task_type, queue",
@@ -89,7 +99,9 @@ _WORKERS = text("""
     ORDER BY name, started_at
 """)
 
-_LEADERS = text("SELECT name, extract(epoch FROM expires_at - now())::float8 AS left_seconds FROM leader")
+_LEADS = text(
+    "SELECT name, extract(epoch FROM expires_at - now())::float8 AS left_seconds, holder = '' AS given_up FROM leader"
+)
 
 _TASK_TYPES = text("SELECT count(DISTINCT name) FROM task_type")
 
@@ -131,9 +143,9 @@ async def workers(connection: Connection, seen_within_seconds: float) -> list[di
     return [dict(row) for row in rows.mappings()]
 
 
-async def leaders(connection: Connection) -> dict[str, float]:
-    """Seconds until each lead ends unless it is renewed; not above 0 when nobody leads."""
-    return {row.name: row.left_seconds for row in await connection.execute(_LEADERS)}
+async def leads(connection: Connection) -> dict[str, LeadRow]:
+    """Every lead that anybody ever had, by name."""
+    return {row.name: LeadRow(row.left_seconds, row.given_up) for row in await connection.execute(_LEADS)}
 
 
 async def task_type_count(connection: Connection) -> int:

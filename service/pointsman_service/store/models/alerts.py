@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, Integer, func, text
+from sqlalchemy import ARRAY, CheckConstraint, Index, Integer, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pointsman_service.store.models.base import Base
@@ -39,6 +39,10 @@ class Alert(Base):
     acked_at: Mapped[datetime | None]
     acked_by: Mapped[str | None]
     ack_reason: Mapped[str | None]
+    also: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    """The keys of what it leads to, which is not told of its own."""
+    part_of: Mapped[str | None]
+    """The key of the alert that it is told with since it ended; NULL: its cause was gone."""
 
     __table_args__ = (
         CheckConstraint("severity IN ('page', 'ticket')", name="severity"),
