@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import Any
 
@@ -12,6 +12,7 @@ from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_contract.formats import FORMATS
 from pointsman_contract.queues import QueueSpec
 from pointsman_service.admit.carrying import holds_more_than
+from pointsman_service.admit.route_names import misspelt
 from pointsman_service.admit.routing import By, decide, route
 from pointsman_service.errors import FAULTS_SHOWN, FieldError, InvalidArguments, UnknownTaskType
 from pointsman_service.loops import Loop
@@ -68,10 +69,14 @@ class KnownTaskType:
 
 
 class Catalogue:
-    """All known task types, refreshed every two seconds and when an unknown one is asked for."""
+    """All known task types, refreshed every two seconds and when an unknown one is asked for. Of ``routes``, the names
+    in ``task_routes``, it warns of those that are misspelt.
+    """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, routes: Collection[str] = ()) -> None:
         self._store = store
+        self._routes = routes
+        self._told: set[tuple[str, str]] = set()
         self._known: dict[str, KnownTaskType] = {}
         self._refreshed_at = float("-inf")
         self._asking = asyncio.Lock()
@@ -125,7 +130,15 @@ class Catalogue:
         for spec, _ in newest:
             old = self._known.get(spec.name)
             known[spec.name] = old if old is not None and old.spec == spec else KnownTaskType(spec)
+        if known.keys() != self._known.keys():
+            self._look_at_routes(known.keys())
         self._known = known
+
+    def _look_at_routes(self, known: Collection[str]) -> None:
+        for found in misspelt(self._routes, known):
+            if found not in self._told:
+                self._told.add(found)
+                log.warning("a route names no task type that was published", route=found[0], meant=found[1])
 
     async def _pass(self) -> bool:
         await self.refresh()

@@ -124,7 +124,7 @@ class Process:
 
     def _add_api(self) -> None:
         window = OpenWindow(self._broker(), self.settings)
-        catalogue = Catalogue(self.store)
+        catalogue = Catalogue(self.store, self.settings.task_routes.root)
         self.commits = GroupCommit(self.store, Publisher(self._broker()), window, self.settings)
         server = self._server()
         submitter = Submitter(self.store, catalogue, self.commits, self.settings)

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.store.workers import catalogue
 from tests.integration.spine import Spine
 
@@ -86,3 +88,14 @@ async def test_a_published_type_that_cannot_be_read_does_not_hide_the_others(spi
     await publish("one", OLD, 100, 0)
     await spine.run("""INSERT INTO task_type (name, content_hash, spec) VALUES ('broken', 'x', '{"name": "broken"}')""")
     assert await counting(spine) == "old"
+
+
+async def test_route_that_names_no_task_type_but_nearly_one_is_told_once(spine: Spine) -> None:
+    known = Catalogue(spine.store, ["feeds.imprt"])
+    with capture_logs() as logged:
+        for name in ("feeds.import", "feeds.export"):
+            async with spine.store.transaction() as connection:
+                await catalogue.publish(connection, "w", [TaskTypeSpec(name=name, time_limit_seconds=1)])
+            await known.refresh()
+    told = [line for line in logged if line["event"] == "a route names no task type that was published"]
+    assert [(line["route"], line["meant"]) for line in told] == [("feeds.imprt", "feeds.import")]
