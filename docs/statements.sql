@@ -1489,10 +1489,15 @@ held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELS
 
 -- _HOLD_UNPUBLISHED
 -- They were marked as sent and their message was not published: nobody has one.
+WITH mine AS (SELECT t.id FROM task_live t JOIN unnest(CAST(:id AS uuid[]), CAST(:dispatch AS integer[])) AS e (id,
+    dispatch)
+    ON t.id = e.id AND t.dispatch = e.dispatch
+    WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'sent' AND t.state = 'queued'
+    ORDER BY t.id FOR UPDATE OF t
+)
 UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = 'unknown_task_type',
-    dispatch = t.dispatch - 1 FROM unnest(CAST(:id AS uuid[]), CAST(:dispatch AS integer[])) AS e (id, dispatch)
-WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
-    AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch;
+    dispatch = t.dispatch - 1
+FROM mine m WHERE t.id = m.id;
 
 -- _HOLD_WAITING
 -- What stands behind the first of them, so that others need not wait until each was looked at.

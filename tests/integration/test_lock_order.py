@@ -17,7 +17,7 @@ from pointsman_service.record.events import Event
 from pointsman_service.store.lost import rescuing, unclaimed
 from pointsman_service.store.lost.rescuing import Running
 from pointsman_service.store.lost.unclaimed import Spent, Unclaimed
-from pointsman_service.store.queues import dispatching, holding, quarantine
+from pointsman_service.store.queues import dispatching, holding, quarantine, unserved
 from pointsman_service.store.store import Connection
 from pointsman_service.store.streams import epochs
 from pointsman_service.store.tasks import cancelling, replaying
@@ -69,6 +69,7 @@ WRITES: dict[str, tuple[str, Write]] = {
         lambda _, c, ids: rescuing.interrupt(c, (), [Running(one, 1, "w@h") for one in ids]),
     ),
     "probes": (HELD + "'breaker:dependency:smtp'", lambda _, c, ids: holding.let_probes_go(c, SMTP, ids)),
+    "unpublished": (SENT, lambda _, c, ids: unserved.hold_unpublished(c, [(one, 1) for one in ids])),
     "quarantine": (HELD + "'quarantine'", lambda _, c, __: quarantine.let_go(c, 0.0)),
 }
 

@@ -66,11 +66,15 @@ _RELEASE = text(f"""
 
 # They were marked as sent and their message was not published: nobody has one.
 _HOLD_UNPUBLISHED = text(
-    f"UPDATE task_live t SET {HELD}, held_reason = '{UNKNOWN_TASK_TYPE}', dispatch = t.dispatch - 1 FROM "
+    "WITH mine AS (SELECT t.id FROM task_live t JOIN "
     + array_columns({"id": "uuid", "dispatch": "integer"}, "e")
-    + """
-    WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
-        AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch
+    + f"""
+        ON t.id = e.id AND t.dispatch = e.dispatch
+        WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'sent' AND t.state = 'queued'
+        ORDER BY t.id FOR UPDATE OF t
+    )
+    UPDATE task_live t SET {HELD}, held_reason = '{UNKNOWN_TASK_TYPE}', dispatch = t.dispatch - 1
+    FROM mine m WHERE t.id = m.id
 """
 )
 # What stands behind the first of them, so that others need not wait until each was looked at.
