@@ -190,9 +190,9 @@ ORDER BY d.id DESC LIMIT :most;
 SELECT scope, name, seen, coalesce((SELECT extract(epoch FROM t.at)::float8 FROM breaker_transition t
     WHERE t.scope = b.scope AND t.name = b.name AND t.before IN ('closed', 'disabled') ORDER BY t.id DESC LIMIT 1),
     extract(epoch FROM b.updated_at)::float8) AS since, last_error
-FROM breaker b WHERE (seen IN ('open', 'forced_open') OR (seen = 'half_open' AND NOT coalesce(
-    (machine ->> 'is_doubted')::boolean AND machine ->> 'resumes_at' IS NULL
-        AND updated_at > now() - interval '10 seconds', false)))
+FROM breaker b WHERE seen IN ('open', 'half_open', 'forced_open')
+    AND NOT (coalesce(b.seen = 'half_open' AND (b.machine ->> 'is_doubted')::boolean
+    AND b.machine ->> 'resumes_at' IS NULL, false) AND b.updated_at > now() - interval '10 seconds')
 ORDER BY scope, name LIMIT :most;
 
 -- _DUE
@@ -1291,7 +1291,9 @@ END AS lets_through_at, seen = 'half_open'
             WHERE t.place = 'held' AND t.held_reason = 'breaker:' || b.scope || ':' || b.name)
         AND (SELECT count(*) FROM jsonb_each_text(coalesce(b.machine -> 'permits', '{}')) p
             WHERE p.value::float8 > extract(epoch FROM now()))
-            < coalesce((b.policy ->> 'half_open_permits')::int, :permits) AS lacks_probes
+            < coalesce((b.policy ->> 'half_open_permits')::int, :permits) AS lacks_probes,
+        coalesce(b.seen = 'half_open' AND (b.machine ->> 'is_doubted')::boolean
+        AND b.machine ->> 'resumes_at' IS NULL, false) AS is_doubt
     FROM breaker b
     WHERE seen <> 'closed' AND seen <> 'disabled' AND scope <> 'worker' ORDER BY scope, name;
 
@@ -1396,6 +1398,25 @@ accused AS MATERIALIZED (
 )
 SELECT id FROM f WHERE NOT has_failed AND shared < (SELECT count(*) FROM common)
 ORDER BY priority DESC, due_at, id LIMIT :most;
+
+-- _ARE_KNOWN
+-- What half of the bad ones have and the well ones lack: without any nothing tells them apart.
+WITH known AS MATERIALIZED (
+    SELECT id, caller, tags FROM task_live WHERE id = ANY(CAST(:ids AS uuid[]))
+    UNION ALL SELECT id, caller, tags FROM task WHERE id = ANY(CAST(:ids AS uuid[]))
+        AND id BETWEEN CAST(:low AS uuid) AND CAST(:high AS uuid)
+), tells AS MATERIALIZED (
+    SELECT known.id, key, value FROM known CROSS JOIN LATERAL (SELECT key, value FROM jsonb_each_text(known.tags)
+        UNION ALL SELECT ' caller', known.caller) AS tells
+), telling AS MATERIALIZED (
+    SELECT key, value FROM tells WHERE id = ANY(CAST(:bad AS uuid[]))
+    GROUP BY key, value HAVING 2 * count(*) >= cardinality(CAST(:bad AS uuid[]))
+    EXCEPT SELECT key, value FROM tells WHERE id = ANY(CAST(:well AS uuid[]))
+)
+SELECT EXISTS (SELECT FROM telling) AND NOT EXISTS (
+    SELECT FROM unnest(CAST(:accused AS uuid[])) AS a (id) WHERE EXISTS (
+        SELECT FROM telling WHERE NOT EXISTS (
+            SELECT FROM tells WHERE tells.id = a.id AND tells.key = telling.key AND tells.value = telling.value)));
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/queues/quarantine.py

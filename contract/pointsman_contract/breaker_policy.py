@@ -96,7 +96,8 @@ class BreakerPolicy(BaseModel):
     )
 
     failure_threshold: int | None = Field(default=5, ge=1, le=10_000)
-    """Failures in a row that open the breaker. null: only the rates of the window open it."""
+    """Failures in a row that open the breaker; of a task type, tasks in a row that make it doubt. null: only the rates
+    of the window open it."""
     recovery_timeout: float = Field(default=60.0, gt=0, le=86_400)
     """Seconds until an open breaker lets a probe through, the first time it opens."""
     expected_exception: Annotated[ExceptionNames, _names_schema(1)] = Field(
@@ -113,7 +114,8 @@ class BreakerPolicy(BaseModel):
     half_open_permits: int = Field(default=3, ge=1, le=1000)
     """Probes under way at once while the breaker is half open."""
     half_open_successes: int = Field(default=3, ge=1, le=1000)
-    """Probes that must succeed to close it. One that fails opens it again."""
+    """Probes that must succeed to close it. One that fails opens it again; of a task type, as many as may be under way
+    at once."""
     permit_seconds: float = Field(default=60.0, gt=0, le=86_400)
     """A probe that has not reported so long after its permit was leased counts no more. A task's permit lasts while it
     runs."""

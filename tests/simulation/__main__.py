@@ -56,6 +56,11 @@ def burst(size: int, rate: float, seconds: float, chance: random.Random) -> tupl
     return tuple(sorted([*steady, *(Arrival(10.0, BAD, True) for _ in range(size))], key=lambda one: one.at))
 
 
+def hundred_and_fifty() -> tuple[Arrival, ...]:
+    """A hundred bad inputs, and fifty good ones of somebody else right behind them; nothing follows."""
+    return (*(Arrival(1.0, BAD, True) for _ in range(100)), *(Arrival(1.1, GOOD) for _ in range(50)))
+
+
 def ten_and_fifty() -> tuple[Arrival, ...]:
     """Ten bad inputs, and a minute later fifty good ones of somebody else, into a type that is little used."""
     return (*(Arrival(1.0, BAD, True) for _ in range(10)), *(Arrival(61.0 + n / 10, GOOD) for n in range(50)))
@@ -73,6 +78,7 @@ def stories(seconds: float, seed: int) -> Iterator[tuple[Story, Story]]:
     yield _beside(Story("50% are bad, no tags", spread(0.5, RATE, seconds, chance()), seconds, has_tags=False))
     yield _beside(Story("50% are bad, 1 task/s", spread(0.5, 1.0, seconds, chance()), seconds))
     yield _beside(Story("10 bad ones, then 50 good ones", ten_and_fifty(), seconds))
+    yield _beside(Story("100 bad ones, 50 good behind", hundred_and_fifty(), seconds))
     yield _beside(Story("100 bad ones at once", burst(100, 10.0, seconds, chance()), seconds))
     yield _beside(Story("2000 bad ones at once", burst(2000, 10.0, seconds, chance()), seconds))
     yield _beside(Story("2000 at once, no tags", burst(2000, 10.0, seconds, chance()), seconds, has_tags=False))

@@ -232,6 +232,10 @@ class World:
         breaker = self._breaker
         any_may = True
         if isinstance(breaker, TaskTypeBreaker):
+            if breaker.may_recognise and self._recognises(breaker):
+                self._move(breaker.recognise(self._now).breaker)
+                self._ramp = None
+                return
             if breaker.may_doubt(self._policy) and self._candidates(any_may=False):
                 self._move(breaker.doubt(self._now).breaker)
             breaker = self._breaker
@@ -267,6 +271,14 @@ class World:
             turn[task.caller] += 1
             ranked.append((task.attempt > 0, task.caller in accused, turn[task.caller], task.number))
         return [self.told.tasks[found[-1]] for found in sorted(ranked)]
+
+    def _recognises(self, breaker: TaskTypeBreaker) -> bool:
+        """Whether all that failed are of callers whose inputs were bad when another's were well."""
+        bad, well, accused = (
+            {self.told.tasks[int(task)].caller for task in tasks}
+            for tasks in (breaker.bad, breaker.well, breaker.accused)
+        )
+        return self._story.has_tags and len(bad) == 1 and not bad & well and accused == bad
 
     def _accused(self, breaker: TaskTypeBreaker) -> set[str]:
         """The callers of what is like the tasks that failed."""

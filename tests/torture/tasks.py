@@ -14,6 +14,8 @@ from pointsman import task
 from tests.torture.effects import note
 
 _LONGEST_HOLD_SECONDS = 120.0
+BROKEN_DEPLOY = "TORTURE_BROKEN_DEPLOY"
+"""A node with this variable cannot digest anything."""
 
 
 @task(name="torture.effect", bind=True, default_retry_delay=0, max_retries=9)
@@ -30,6 +32,18 @@ def effect(self: Any, seconds: float = 0.0, fails: int = 0, how: str = "raise") 
             raise self.retry(exc=error, countdown=0.3)
         raise error
     return attempt
+
+
+@task(name="torture.digest", bind=True)
+def digest(self: Any, value: str) -> str:
+    """Leaves its effect, and fails for a bad input, or whatever the input when the deploy is broken."""
+    attempt = int(self.attempt)
+    note("B", self.request.id, attempt)
+    time.sleep(0.03)
+    note("E", self.request.id, attempt)
+    if value == "bad" or BROKEN_DEPLOY in os.environ:
+        raise ValueError(f"cannot digest {value}")
+    return value
 
 
 @task(name="torture.call", bind=True, default_retry_delay=0, max_retries=9, dependencies=["outside"])

@@ -52,6 +52,10 @@ class TaskTypeBreaker(Breaker):
     """How many times as long as at first a run has to be."""
     mistaken_at: float | None = None
     """When it closed last because only some inputs were bad."""
+    bad: tuple[str, ...] = ()
+    """The tasks that failed then."""
+    well: tuple[str, ...] = ()
+    """The one that succeeded then. What tells it from the bad ones is what is bad."""
 
     def run_that_opens(self, policy: BreakerPolicy) -> Run | None:
         """Of failures, by what it has seen."""
@@ -73,6 +77,11 @@ class TaskTypeBreaker(Breaker):
         return self.seen is BreakerState.HALF_OPEN and self.is_doubted and self.resumes_at is None
 
     @property
+    def may_recognise(self) -> bool:
+        """Whether it may be asked if what failed is known to be bad."""
+        return self.is_first_doubt and bool(self.bad)
+
+    @property
     def takes_any(self) -> bool:
         """Whether also a task that has failed before may be a probe now: it half opened after its wait."""
         return self.state is BreakerState.HALF_OPEN and not self.is_doubted
@@ -82,7 +91,7 @@ class TaskTypeBreaker(Breaker):
         step = Breaker.tick(self, now)
         breaker = _of(step.breaker)
         if breaker.mistaken_at is not None and now - breaker.mistaken_at > _MEMORY_SECONDS:
-            breaker = replace(breaker, patience=1, mistaken_at=None)
+            breaker = breaker._without_mistakes()
         if breaker.is_doubted and breaker.doubted_until is not None and now >= breaker.doubted_until:
             breaker = replace(breaker, is_doubted=False, resumes_at=None)
         return Step(breaker, step.transitions)
@@ -101,11 +110,16 @@ class TaskTypeBreaker(Breaker):
         half = replace(_of(step.breaker), is_doubted=True, doubted_until=self.retry_at, resumes_at=self.retry_at)
         return Step(half, step.transitions)
 
+    def recognise(self, now: float) -> Step:
+        """Close a first doubt: all that failed is what was found to be bad before, and says nothing of others."""
+        return self._mistaken(now).close(now, "inputs that are known to be bad failed again")
+
     def meets_new_worker(self, now: float) -> Step:
         """A worker was started that offers the type: perhaps its code was mended. It is probed at once."""
-        known = replace(self, patience=1, mistaken_at=None, failed_in_doubt=0)
+        known = replace(self._without_mistakes(), failed_in_doubt=0)
         if self.state is BreakerState.CLOSED:
-            return Step(known)
+            # A run that began with other workers says nothing of this one, nor does what they are still at.
+            return Step(replace(known._without_run(), epoch=self.epoch + 1) if self.failures else known)
         if self.state is BreakerState.HALF_OPEN and not self.is_doubted:
             return Step(replace(known, failed_probes=0))
         step = known.half_open(now, "a worker was started that offers it")
@@ -125,8 +139,15 @@ class TaskTypeBreaker(Breaker):
     def close(self, now: float, reason: str) -> Step:
         """Close one that has proved itself."""
         step = Breaker.close(self, now, reason)
-        known = replace(_of(step.breaker), patience=self.patience, mistaken_at=self.mistaken_at, accused=self.accused)
-        return Step(known, step.transitions)
+        learnt = replace(
+            _of(step.breaker),
+            patience=self.patience,
+            mistaken_at=self.mistaken_at,
+            accused=self.accused,
+            bad=self.bad,
+            well=self.well,
+        )
+        return Step(learnt, step.transitions)
 
     def _count(self, outcome: Outcome, policy: BreakerPolicy, now: float, draw: Callable[[], float]) -> Step:
         kind = outcome.under(policy)
@@ -134,7 +155,7 @@ class TaskTypeBreaker(Breaker):
             return Step(self)
         counted = self
         if kind is Kind.SUCCESS:
-            counted = replace(self, failures=0, run_began_at=None, run_last_at=None, failing=())
+            counted = self._without_run()
         elif outcome.is_first:
             counted = self._with_failure(outcome.permit, policy, now)
             assert counted.run_began_at is not None
@@ -181,7 +202,7 @@ class TaskTypeBreaker(Breaker):
         if kind is Kind.IGNORED:
             return Step(replace(self, permits=rest))
         if kind is Kind.SUCCESS:
-            return replace(self, permits=rest, successes=self.successes + 1)._succeeded(policy, now)
+            return replace(self, permits=rest, successes=self.successes + 1)._succeeded(outcome.permit, policy, now)
         failed = replace(
             self,
             permits=rest,
@@ -191,9 +212,9 @@ class TaskTypeBreaker(Breaker):
         )
         return failed._failed(policy, now, draw)
 
-    def _succeeded(self, policy: BreakerPolicy, now: float) -> Step:
+    def _succeeded(self, task: str, policy: BreakerPolicy, now: float) -> Step:
         if self.is_doubted:
-            wiser = replace(self, patience=min(2 * self.patience, LARGEST_PATIENCE), mistaken_at=now, trips=0)
+            wiser = replace(self._mistaken(now), bad=self.accused, well=(task,))
             return wiser.close(now, "a task that had not failed succeeded: some inputs are bad")
         if self.successes < policy.half_open_successes:
             return Step(self)
@@ -220,6 +241,15 @@ class TaskTypeBreaker(Breaker):
             permits={},
         )
         return Step(waits, self._visible(now, waits, "what was tried failed too", BY_ITSELF))
+
+    def _mistaken(self, now: float) -> Self:
+        return replace(self, patience=min(2 * self.patience, LARGEST_PATIENCE), mistaken_at=now, trips=0)
+
+    def _without_run(self) -> Self:
+        return replace(self, failures=0, run_began_at=None, run_last_at=None, failing=())
+
+    def _without_mistakes(self) -> Self:
+        return replace(self, patience=1, mistaken_at=None, bad=(), well=())
 
     def _without_probes(self) -> Self:
         return replace(self, is_doubted=False, doubted_until=None, resumes_at=None, failed_probes=0)

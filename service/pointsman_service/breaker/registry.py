@@ -43,6 +43,8 @@ Transaction = Callable[[], AbstractAsyncContextManager[Connection]]
 """Opens the transaction in which something is changed."""
 Choose = Callable[[Connection, Entry, int], Awaitable[list[str]]]
 """Names at most so many tasks that shall be probes of this breaker, without those that have a permit already."""
+Recognise = Callable[[Connection, TaskTypeBreaker], Awaitable[bool]]
+"""Whether all that failed is known to be bad."""
 
 
 class Registry:
@@ -180,13 +182,17 @@ class Registry:
         await breakers.save(connection, changed)
         await breakers.keep_transitions(connection, transitions)
 
-    async def lease_probes(self, key: Key, choose: Choose) -> Entry:
+    async def lease_probes(self, key: Key, choose: Choose, recognise: Recognise) -> Entry:
         """Lease what permits a half-open breaker has free to tasks, each named by its task; that of a task type may be
-        open, and half opens for tasks that have not failed. The breaker afterwards.
+        open, and half opens for tasks that have not failed, or close, because it is known what is bad. The breaker
+        afterwards.
         """
         async with self._store.transaction() as connection:
             entry, now = await self._locked(connection, key)
             breaker, made = entry.breaker.tick(now)
+            if isinstance(breaker, TaskTypeBreaker) and breaker.may_recognise and await recognise(connection, breaker):
+                step = breaker.recognise(now)
+                return await self._apply(connection, entry, Step(step.breaker, made + step.transitions))
             free = entry.policy.half_open_permits - len(breaker.permits)
             if free > 0 and _may_be_probed(breaker, entry.policy):
                 chosen = await choose(connection, replace(entry, breaker=breaker), free)

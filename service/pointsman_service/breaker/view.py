@@ -61,10 +61,12 @@ class BreakerView:
     def refuses(self, task_type: str, dependencies: Sequence[str]) -> Blocking | None:
         """The breaker for which a caller who asked for it is refused; None when none is in the way.
 
+        A doubt refuses nobody: what comes now is held for a moment, and may be what settles it.
+
         One that is half open and lacks probes takes one task between two refreshes: were everybody refused, nobody
         could find out that it may close.
         """
-        found = self._in_the_way(task_type, dependencies)
+        found = [one for one in self._in_the_way(task_type, dependencies) if not one.is_doubt]
         refusing = next((one for one in found if one.key not in self._lacking), None)
         if refusing is None:
             self._lacking -= {one.key for one in found}

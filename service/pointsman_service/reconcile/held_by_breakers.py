@@ -101,7 +101,11 @@ class HoldingSweep:
 
     async def _probe(self, entries: Sequence[Entry]) -> dict[Key, Entry]:
         leased = {entry.key: await self._lease(entry) for entry in entries}
-        if any(entry.breaker.permits for entry in leased.values()):
+        for key, entry in leased.items():
+            if entry.breaker.seen in _PASSING:
+                # What is known to be bad comes slowly again: else it would take the processes from the rest.
+                self._ramps.pop(key, None)
+        if any(entry.breaker.permits or entry.breaker.seen in _PASSING for entry in leased.values()):
             # The gate must know a permit before it meets the message.
             await self._snapshot.push()
         for key, entry in leased.items():
@@ -124,7 +128,7 @@ class HoldingSweep:
             return entry
         async with self._store.statement() as connection:
             await holding.pass_on(connection, entry.key)
-        return await self._registry.lease_probes(entry.key, _chooser(self._dead_seconds))
+        return await self._registry.lease_probes(entry.key, _chooser(self._dead_seconds), _recognise)
 
     async def _renew(self) -> None:
         """A permit lasts while its task runs, however long that takes: what comes of it must count."""
@@ -182,6 +186,12 @@ def _chooser(dead_seconds: float) -> Choose:
         return await probing.choose_probes(connection, entry.key, most, have, dead_seconds, wanted)
 
     return choose
+
+
+async def _recognise(connection: Connection, breaker: TaskTypeBreaker) -> bool:
+    return await probing.are_known(
+        connection, _tasks(breaker.bad), _tasks(breaker.well), accused=_tasks(breaker.accused)
+    )
 
 
 def _is_sure(entry: Entry) -> bool:

@@ -10,6 +10,7 @@ from pointsman_contract.breaker_entry import BLOCKS
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.breaker.snapshot import Snapshot
+from pointsman_service.breaker.view import BreakerView
 from pointsman_service.settings import Settings
 from pointsman_service.store.alerts import facts
 from tests.integration.spine import Spine, new_task
@@ -157,6 +158,40 @@ async def test_when_some_inputs_are_bad_all_unlike_them_go_on_at_once(spine: Spi
     assert len(set(held) & set(bad)) >= len(bad) - 3, "what is like them goes on at a ramp"
 
 
+async def test_inputs_that_are_known_to_be_bad_make_nobody_wait_again(spine: Spine, holding: Holding) -> None:
+    await doubt(spine)
+    await store(spine, 1, GOOD)
+    await end(spine, await probes(spine, holding), well=True)
+    await holding.sweep.single_pass()
+    for run in (4 * THRESHOLD - 1, 8 * THRESHOLD - 1):
+        await end(spine, await send(spine, run), well=False)
+        assert await state(holding) is BreakerState.HALF_OPEN
+        held = await store(spine, 1, BAD)
+        await holding.sweep.single_pass()
+        assert await state(holding) is BreakerState.CLOSED
+        assert (await spine.server.command("HGET", keys.BREAKERS, TYPE)).startswith(b"-")
+        assert not set(held) & set(await holding.held()), "it goes on at the ramp"
+        assert await fetched(spine) == []
+        await spine.dispatcher.single_pass()
+        await end(spine, await fetched(spine), well=True)
+    mixed = [*await send(spine, 16 * THRESHOLD - 2), *await send(spine, 1, GOOD)]
+    await end(spine, mixed, well=False)
+    await store(spine, 1, BAD)
+    await holding.sweep.single_pass()
+    assert await state(holding) is BreakerState.HALF_OPEN, "another's failed as well"
+
+
+async def test_what_nothing_tells_from_a_good_task_is_not_known_to_be_bad(spine: Spine, holding: Holding) -> None:
+    await end(spine, await send(spine, RUN, None), well=False)
+    await store(spine, 1, None)
+    await end(spine, await probes(spine, holding), well=True)
+    await holding.sweep.single_pass()
+    await end(spine, await send(spine, 4 * THRESHOLD - 1, None), well=False)
+    await store(spine, 1, None)
+    await holding.sweep.single_pass()
+    assert await state(holding) is BreakerState.HALF_OPEN
+
+
 async def test_tasks_that_nothing_tells_apart_go_on_at_the_ramp(spine: Spine, holding: Holding) -> None:
     await end(spine, await send(spine, RUN, None), well=False)
     stored = await store(spine, 30, None)
@@ -213,6 +248,18 @@ async def test_fail_fast_waits_until_there_is_more_than_a_doubt(spine: Spine, ho
     await end(spine, messages, well=False)
     await holding.sweep.single_pass()
     assert await spine.rows("SELECT state, error_type FROM task") == [{"state": "failed", "error_type": "BreakerOpen"}]
+
+
+async def test_a_doubt_refuses_nobody_who_would_rather_be_told(spine: Spine, holding: Holding) -> None:
+    view = BreakerView(spine.store, spine.settings)
+    await doubt(spine)
+    await store(spine, 2, BAD)
+    await view.single_pass()
+    assert view.of_task("noop", ()) is not None, "what comes is held"
+    assert view.refuses("noop", ()) is None
+    await end(spine, await probes(spine, holding), well=False)
+    await view.single_pass()
+    assert view.refuses("noop", ()) is not None
 
 
 async def test_row_of_the_release_before_is_read(spine: Spine, holding: Holding) -> None:

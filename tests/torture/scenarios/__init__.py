@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-_FILES = ("service", "workers", "redis", "postgres", "messages", "clocks", "breakers", "gone")
+_FILES = ("service", "workers", "redis", "postgres", "messages", "clocks", "breakers", "gone", "inputs")
 
 
 def load_all() -> None:

@@ -175,6 +175,28 @@ def test_a_new_worker_makes_a_patient_one_quick_again() -> None:
     assert failing(breaker, *"fghij", at=2.0).seen is BreakerState.HALF_OPEN
 
 
+def test_it_recognises_what_was_bad_before_and_forgets_it_when_its_code_changes() -> None:
+    breaker = probed(doubted(), "x", Kind.SUCCESS, 1.0)
+    assert (breaker.bad, breaker.well) == (tuple("abcde"), ("x",))
+    doubt = failing(breaker, *(f"bad{number}" for number in range(11)), at=1.0)
+    assert doubt.may_recognise
+    known = doubt.recognise(2.0).breaker
+    assert isinstance(known, TaskTypeBreaker)
+    assert (known.seen, known.is_mistaken, known.patience, known.bad) == (BreakerState.CLOSED, True, 4, tuple("abcde"))
+    renewed = doubt.meets_new_worker(2.0).breaker
+    assert isinstance(renewed, TaskTypeBreaker)
+    assert (renewed.may_recognise, renewed.bad) == (False, ())
+
+
+def test_a_run_that_began_before_a_worker_was_started_says_nothing_of_it() -> None:
+    breaker = failing(TaskTypeBreaker(), *"abcd")
+    step = breaker.meets_new_worker(1.0)
+    assert isinstance(step.breaker, TaskTypeBreaker)
+    assert (step.transitions, step.breaker.epoch) == ((), breaker.epoch + 1), "calls under way are of the epoch before"
+    late = told(step.breaker, Outcome(Kind.FAILURE, epoch=breaker.epoch, permit="e"), 1.0)
+    assert failing(late, *"fghi", at=1.0).seen is BreakerState.CLOSED
+
+
 def test_rates_open_it_at_once() -> None:
     policy = BreakerPolicy(failure_threshold=None, window_seconds=10, minimum_calls=4, failure_rate=0.5)
     breaker = TaskTypeBreaker()

@@ -124,6 +124,7 @@ class Model(RuleBasedStateMachine):
         epoch = self.breaker.epoch
         self.apply(self.breaker.meets_new_worker(self.now))
         self.mistakes, self.failed_since_closed = [], 0
+        self.run = []
         # What failed before it was started says nothing of it.
         self.told_since_half_open = told if self.breaker.epoch == epoch else []
         assert not was_open or (self.breaker.state is BreakerState.HALF_OPEN and self.breaker.takes_any)

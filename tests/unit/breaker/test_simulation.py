@@ -6,7 +6,7 @@ import pytest
 
 from pointsman_service.breaker.breaker import Breaker
 from pointsman_service.breaker.of_task_type import TaskTypeBreaker
-from tests.simulation.__main__ import burst, play, spread, ten_and_fifty
+from tests.simulation.__main__ import burst, hundred_and_fifty, play, spread, ten_and_fifty
 from tests.simulation.world import Story
 
 SECONDS = 120.0
@@ -39,6 +39,12 @@ def test_ten_bad_inputs_hold_nobody_and_reach_their_end() -> None:
     assert (told.late, told.ended) == (0, 1.0)
     before = play(story, Breaker(), 1)
     assert before.late == before.good, "they held everybody by the rule of before"
+
+
+def test_bad_inputs_reach_their_end_also_when_nothing_good_is_left() -> None:
+    told = play(Story("", hundred_and_fifty(), SECONDS), TaskTypeBreaker(), 1)
+    assert told.ended == 1.0
+    assert told.longest < 5.0
 
 
 @pytest.mark.parametrize("rate", [1.0, 2.0, 5.0, 50.0])

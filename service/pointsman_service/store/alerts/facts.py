@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import text
 
 from pointsman_contract.queues import MAX_PRIORITY
+from pointsman_service.store.breakers.breakers import IN_FIRST_DOUBT
 from pointsman_service.store.store import Connection
 
 MOST_BREAKERS = 500
@@ -57,13 +58,12 @@ class StartsRow:
 
 
 # A doubt is no alert: within a moment it is found that some inputs are bad, or it is open.
-_TRIPPED = text("""
+_TRIPPED = text(f"""
     SELECT scope, name, seen, coalesce((SELECT extract(epoch FROM t.at)::float8 FROM breaker_transition t
         WHERE t.scope = b.scope AND t.name = b.name AND t.before IN ('closed', 'disabled') ORDER BY t.id DESC LIMIT 1),
         extract(epoch FROM b.updated_at)::float8) AS since, last_error
-    FROM breaker b WHERE (seen IN ('open', 'forced_open') OR (seen = 'half_open' AND NOT coalesce(
-        (machine ->> 'is_doubted')::boolean AND machine ->> 'resumes_at' IS NULL
-            AND updated_at > now() - interval '10 seconds', false)))
+    FROM breaker b WHERE seen IN ('open', 'half_open', 'forced_open')
+        AND NOT ({IN_FIRST_DOUBT} AND b.updated_at > now() - interval '10 seconds')
     ORDER BY scope, name LIMIT :most
 """)
 # The time that a task was held is nobody's wait for a worker.

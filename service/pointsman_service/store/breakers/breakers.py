@@ -53,6 +53,9 @@ LETS_THROUGH_AT = """CASE b.seen WHEN 'open' THEN b.turns_at
         CASE b.machine ->> 'state' WHEN 'open' THEN to_timestamp((b.machine ->> 'retry_at')::float8) END) END
 END"""
 """SQL: ``Breaker.lets_through_at`` of a row ``b`` of ``breaker``, of one that time alone has not changed."""
+IN_FIRST_DOUBT = """coalesce(b.seen = 'half_open' AND (b.machine ->> 'is_doubted')::boolean
+        AND b.machine ->> 'resumes_at' IS NULL, false)"""
+"""SQL: ``TaskTypeBreaker.is_first_doubt`` of a row ``b`` of ``breaker``, likewise."""
 
 _COLUMNS = (
     "scope, name, seen, epoch, extract(epoch FROM turns_at)::float8 AS turns_at, machine, policy, policy_version,"

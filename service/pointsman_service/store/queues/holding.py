@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import text
 
 from pointsman_contract.dependencies import key_of
-from pointsman_service.store.breakers.breakers import LETS_THROUGH_AT, Key
+from pointsman_service.store.breakers.breakers import IN_FIRST_DOUBT, LETS_THROUGH_AT, Key
 from pointsman_service.store.store import Connection
 
 BY_BREAKER = "breaker:"
@@ -165,6 +165,8 @@ class Blocking:
     """None: nobody knows."""
     lacks_probes: bool
     """Whether it is half open, has permits free, and holds nobody who could get one."""
+    is_doubt: bool = False
+    """Whether it is of a task type and may be wrong: others than those that failed are tried this very moment."""
 
 
 _BLOCKING = text(f"""
@@ -173,7 +175,8 @@ _BLOCKING = text(f"""
             WHERE t.place = 'held' AND t.held_reason = '{BY_BREAKER}' || b.scope || ':' || b.name)
         AND (SELECT count(*) FROM jsonb_each_text(coalesce(b.machine -> 'permits', '{{}}')) p
             WHERE p.value::float8 > extract(epoch FROM now()))
-            < coalesce((b.policy ->> 'half_open_permits')::int, :permits) AS lacks_probes
+            < coalesce((b.policy ->> 'half_open_permits')::int, :permits) AS lacks_probes,
+        {IN_FIRST_DOUBT} AS is_doubt
     FROM breaker b
     WHERE seen <> 'closed' AND seen <> 'disabled' AND scope <> 'worker' ORDER BY scope, name
 """)
@@ -186,7 +189,9 @@ _ANY_BLOCKING = text("""
 async def blocking(connection: Connection, permits: int) -> list[Blocking]:
     """The circuit breakers that hold tasks now. ``permits``: of the default policy."""
     rows = await connection.execute(_BLOCKING, {"permits": permits})
-    return [Blocking((row.scope, row.name), row.seen, row.lets_through_at, row.lacks_probes) for row in rows]
+    return [
+        Blocking((row.scope, row.name), row.seen, row.lets_through_at, row.lacks_probes, row.is_doubt) for row in rows
+    ]
 
 
 async def is_anything_blocked(connection: Connection) -> bool:

@@ -84,6 +84,26 @@ _OTHERS = text(
 )
 
 
+# What half of the bad ones have and the well ones lack: without any nothing tells them apart.
+_ARE_KNOWN = text(f"""
+    WITH known AS MATERIALIZED (
+        SELECT id, caller, tags FROM task_live WHERE id = ANY(CAST(:ids AS uuid[]))
+        UNION ALL SELECT id, caller, tags FROM task WHERE id = ANY(CAST(:ids AS uuid[]))
+            AND id BETWEEN CAST(:low AS uuid) AND CAST(:high AS uuid)
+    ), tells AS MATERIALIZED (
+        SELECT known.id, key, value FROM known CROSS JOIN LATERAL ({_OF_A_TASK.format(of="known")}) AS tells
+    ), telling AS MATERIALIZED (
+        SELECT key, value FROM tells WHERE id = ANY(CAST(:bad AS uuid[]))
+        GROUP BY key, value HAVING 2 * count(*) >= cardinality(CAST(:bad AS uuid[]))
+        EXCEPT SELECT key, value FROM tells WHERE id = ANY(CAST(:well AS uuid[]))
+    )
+    SELECT EXISTS (SELECT FROM telling) AND NOT EXISTS (
+        SELECT FROM unnest(CAST(:accused AS uuid[])) AS a (id) WHERE EXISTS (
+            SELECT FROM telling WHERE NOT EXISTS (
+                SELECT FROM tells WHERE tells.id = a.id AND tells.key = telling.key AND tells.value = telling.value)))
+""")
+
+
 async def choose_probes(
     connection: Connection, key: Key, most: int, have: Sequence[str], dead_seconds: float, wanted: Wanted
 ) -> list[str]:
@@ -109,6 +129,23 @@ async def release_others(connection: Connection, key: Key, accused: Sequence[str
     rows = await connection.execute(_OTHERS, {**_of(key, accused), "most": most})
     ids = [str(found) for found in rows.scalars()]
     return await release_these(connection, key, ids) if ids else 0
+
+
+async def are_known(connection: Connection, bad: Sequence[str], well: Sequence[str], accused: Sequence[str]) -> bool:
+    """Whether all of the ``accused`` have what tells ``bad`` tasks from ``well`` ones; False where nothing does."""
+    ids = [*bad, *well, *accused]
+    if not (bad and well and accused):
+        return False
+    parameters = {
+        "ids": ids,
+        "bad": list(bad),
+        "well": list(well),
+        "accused": list(accused),
+        "low": min(ids),
+        "high": max(ids),
+    }
+    found: bool = (await connection.execute(_ARE_KNOWN, parameters)).scalar_one()
+    return found
 
 
 def _of(key: Key, accused: Sequence[str]) -> dict[str, object]:
