@@ -40,7 +40,7 @@ local function is_last_of(run, field)
     return false
   end
   local moment = tonumber(now)
-  local failures, began, last = string.match(redis.call('HGET', KEYS[4], field) or '', '^(%d+) (%S+) (%S+)$')
+  local failures, began, last = string.match(redis.call('HGET', KEYS[4], field) or '', '^(%d+) ([%d.]+) ([%d.]+)$')
   failures, began, last = tonumber(failures), tonumber(began), tonumber(last)
   -- A worker of the release before writes a number alone, and what is none was written by somebody else.
   if not (failures and began and last) or moment - last > run.age then

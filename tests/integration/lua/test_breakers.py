@@ -16,8 +16,10 @@ from pointsman_contract.breaker_entry import (
     epoch_of,
     lets_pass,
     provisional_of,
+    run_body,
 )
 from pointsman_contract.breaker_policy import BreakerPolicy
+from pointsman_contract.breaker_run import Run
 
 from .conftest import EPOCH, Scripts
 
@@ -206,3 +208,78 @@ async def test_an_entry_is_replaced_only_while_it_is_what_was_seen(scripts: Scri
     assert (await stored(scripts, SMTP), await failures(scripts, SMTP)) == (new, 0)
     assert await scripts.server.script("breakers", names, [], [SMTP, new, "", 0]) == 1
     assert await stored(scripts, SMTP) is None
+
+
+RUN = run_body(Run(many=5, few=3, seconds=3.0, age=600.0))
+
+
+async def put_type(scripts: Scripts, mark: str = PASSES, epoch: int = 0, state: str = "closed") -> None:
+    body = body_of(POLICY, state, None, {}, 0)
+    body["run"] = RUN
+    await put(scripts, TYPE, encode(mark, epoch, body))
+
+
+async def is_open(scripts: Scripts) -> bool:
+    return (await stored(scripts, TYPE) or "").startswith(BLOCKS)
+
+
+async def test_a_run_of_tasks_opens_the_breaker_of_their_type(scripts: Scripts) -> None:
+    await put_type(scripts)
+    for _ in range(4):
+        await fail(scripts, TYPE)
+    assert not await is_open(scripts)
+    failed = await fail(scripts, TYPE)
+    entry = await stored(scripts, TYPE)
+    assert entry is not None
+    assert entry.startswith(f"{BLOCKS}1|")
+    assert provisional_of(entry) == (EPOCH, failed.decode())
+    assert await scripts.server.command("HGET", keys.BREAKER_FAILURES, TYPE) is None
+
+
+@pytest.mark.parametrize(
+    ("failures", "began", "last", "opens"),
+    [(2, 4.0, 1.0, True), (2, 1.0, 1.0, False), (1, 4.0, 1.0, False), (4, 1900.0, 1860.0, False)],
+    ids=["long enough", "too short", "too few", "forgotten"],
+)
+async def test_fewer_open_it_when_the_run_lasts(
+    scripts: Scripts, failures: int, began: float, last: float, opens: bool
+) -> None:
+    await put_type(scripts)
+    seconds, _ = await scripts.server.command("TIME")
+    kept = f"{failures} {int(seconds) - began:.6f} {int(seconds) - last:.6f}"
+    await scripts.server.command("HSET", keys.BREAKER_FAILURES, TYPE, kept)
+    await fail(scripts, TYPE)
+    assert await is_open(scripts) is opens
+
+
+@pytest.mark.parametrize("kept", ["4", "x", "", "4 a b", "99999999999999999999999999 1 1", "4 nan nan"])
+async def test_a_count_of_the_release_before_and_what_is_none_begins_anew(scripts: Scripts, kept: str) -> None:
+    await put_type(scripts)
+    await scripts.server.command("HSET", keys.BREAKER_FAILURES, TYPE, kept)
+    await fail(scripts, TYPE)
+    assert not await is_open(scripts)
+    for _ in range(4):
+        await fail(scripts, TYPE)
+    assert await is_open(scripts)
+
+
+async def test_a_type_is_judged_as_before_where_a_control_plane_of_the_release_before_says_no_run(
+    scripts: Scripts,
+) -> None:
+    for _ in range(3):
+        await fail(scripts, TYPE)
+    assert await is_open(scripts)
+
+
+async def test_the_default_policy_brings_the_run_of_types_that_have_no_entry(scripts: Scripts) -> None:
+    default = body_of(POLICY, "closed", None, {}, 0)
+    default["run"] = RUN
+    await put(scripts, DEFAULT_FIELD, encode(PASSES, 0, default))
+    for _ in range(4):
+        await fail(scripts, TYPE)
+    assert await stored(scripts, TYPE) is None
+    await fail(scripts, TYPE)
+    assert await is_open(scripts)
+    for _ in range(3):
+        await fail(scripts, SMTP)
+    assert (await stored(scripts, SMTP) or "").startswith(BLOCKS), "a dependency has no run"
