@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from pointsman_service.api.problems.answering import refusal
 from pointsman_service.errors import BadRequest, HeadTooLarge, PathTooLong, PointsmanError, TooSlow
 from pointsman_service.front.bounds import Bounds
-from pointsman_service.front.request_ids import request_id_of
+from pointsman_service.front.request_ids import request_id_in
 
 _SLICE_BYTES = 1024
 _BODY_SLICE_BYTES = 64 * 1024
@@ -134,8 +134,9 @@ class Connection(HttpToolsProtocol):
         if self._refusal is not None:
             # The parser stops at an exception; then it is answered.
             raise ValueError(self._refusal.detail)
-        self._head_done = True
+        # Raises for a target that is none; to the parser that is an error like any other.
         super().on_headers_complete()
+        self._head_done = True
         # Fields that follow a body come here: nobody reads them.
         self.headers = []
 
@@ -262,21 +263,23 @@ class Connection(HttpToolsProtocol):
         if self._is_over():
             return
         self._closed[error.code] += 1
-        scope: Any = {}
+        path, called = None, request_id_in(self.headers or ())
         if self._is_answered():
             if self._head_done:
                 self.transport.abort()
                 return
         else:
             cycle = self.cycle
-            scope = cycle.scope
+            path = cycle.scope["path"]
+            # Where its turn has not come, nobody has named it yet.
+            called = cycle.scope.get("request_id") or request_id_in(cycle.scope["headers"])
             if cycle.response_started or self.pipeline or not self._head_done:
                 # Whatever is written now would be taken for a part of the answer under way.
                 self.transport.abort()
                 return
             cycle.disconnected = True
             cycle.message_event.set()
-        self.transport.write(_whole(error, scope))
+        self.transport.write(_whole(error, path, called))
         self._refused_at = self.loop.time()
         self._flow.held = False
         self._flow.resume_reading()
@@ -286,10 +289,9 @@ class Connection(HttpToolsProtocol):
         return self._refused_at is not None or self.transport.is_closing()
 
 
-def _whole(error: PointsmanError, scope: Any) -> bytes:
-    """What is sent: the same answer as to any request that fails. ``scope`` is empty where none has begun."""
-    answer = refusal(error, scope.get("path"))
-    called = scope.get("request_id") or request_id_of(None)
+def _whole(error: PointsmanError, path: str | None, called: bytes) -> bytes:
+    """What is sent: the same answer as to any request that fails. ``path`` is None where none has begun."""
+    answer = refusal(error, path)
     length = b"%d" % len(answer.body)
     own = [(b"content-length", length), (b"x-request-id", called), (b"connection", b"close")]
     head = b"".join(b"%b: %b\r\n" % field for field in (*answer.headers, *own))

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 from pointsman_service.api.problems.answering import ANSWER_BEGUN, answer_to
 from pointsman_service.api.tasks.submissions import BATCH_PATH
 from pointsman_service.callers import LOCAL
-from pointsman_service.errors import BodyTooLarge, CrossSite, UnknownHost
+from pointsman_service.errors import BadRequest, BodyTooLarge, CrossSite, UnknownHost
 from pointsman_service.front.names import Names, folded_origins, host_of, is_same
-from pointsman_service.front.request_ids import request_id_of
+from pointsman_service.front.request_ids import request_id_in, request_id_of
 from pointsman_service.settings import Settings
 from pointsman_service.telemetry import request_id
 
@@ -59,12 +59,19 @@ class Door:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        fields = dict(scope["headers"])
-        scope["request_id"] = called = request_id_of(fields.get(b"x-request-id"))
+        headers = scope["headers"]
+        fields = dict(headers)
+        repeated = len(fields) != len(headers)
+        scope["request_id"] = called = (
+            request_id_in(headers) if repeated else request_id_of(fields.get(b"x-request-id"))
+        )
         request_id.set(called)
         send = partial(_named, (b"x-request-id", called), scope, send)
         scope["caller"] = LOCAL
         try:
+            if repeated and sum(name == b"host" for name, _ in headers) > 1:
+                # A proxy may have gone by the other one.
+                raise BadRequest("Host is given more than once.")
             host = fields.get(b"host", b"")
             # No browser leaves it out; simple health checks do.
             if host not in self._known and host:

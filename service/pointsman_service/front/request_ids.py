@@ -1,6 +1,7 @@
 """What a request is called: in its answer, and in the log lines written for it."""
 
 import secrets
+from collections.abc import Iterable
 from itertools import count
 
 _LONGEST = 128
@@ -15,3 +16,9 @@ def request_id_of(given: bytes | None) -> bytes:
     if given and len(given) <= _LONGEST and given.isascii() and given.decode().isprintable():
         return given
     return b"%b%08x" % (_PROCESS, next(_requests))
+
+
+def request_id_in(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """``request_id_of`` for header fields as they came: of several ``X-Request-ID`` none is the caller's."""
+    given = [value for name, value in fields if name == b"x-request-id"]
+    return request_id_of(given[0] if len(given) == 1 else None)

@@ -127,3 +127,35 @@ async def test_a_refusal_of_the_connection_is_an_answer_like_all_others(status: 
         assert (fields["x-request-id"], problem["instance"]) == ("order-7", "/v1/tasks%20x")
     else:
         assert len(fields["x-request-id"]) == 20
+
+
+NAMED = b"X-Request-ID: order-7\r\nHost: a\r\n"
+CHUNKED = b"POST /v1/tasks HTTP/1.1\r\n" + NAMED + b"Transfer-Encoding: chunked\r\n\r\n"
+NAMED_AND_REFUSED = {
+    "a field that is none": (b"GET / HTTP/1.1\r\n" + NAMED + b"no field\r\n\r\n", "400"),
+    "half a head": (b"GET / HTTP/1.1\r\n" + NAMED, "408"),
+    "a long path": (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n" + NAMED + b"\r\n", "414"),
+    "many fields": (b"GET / HTTP/1.1\r\n" + NAMED + b"X: y\r\n" * 120 + b"\r\n", "431"),
+    "a chunk that is none": (CHUNKED + b"zz\r\n", "400"),
+    "a chunk's long extension": (CHUNKED + b"1;" + b"x" * 40_000, "431"),
+}
+
+
+@pytest.mark.parametrize("what", NAMED_AND_REFUSED)
+async def test_a_refusal_of_the_connection_has_the_name_that_its_request_brought(what: str) -> None:
+    sent, status = NAMED_AND_REFUSED[what]
+    connection, transport = connected(Slow())
+    connection.data_received(sent)
+    connection.look_after(asyncio.get_running_loop().time() + 1000)
+    head = transport.said.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    assert (head[0].split()[1], "x-request-id: order-7" in head) == (status, True)
+
+
+@pytest.mark.parametrize(
+    "line", ["GET http://localhost", "GET http://[::1", "GET http://a:99999/livez", "CONNECT a:80"]
+)
+async def test_a_target_that_cannot_be_read_is_answered(line: str) -> None:
+    connection, transport = connected(Slow())
+    connection.data_received(f"{line} HTTP/1.1\r\n".encode() + NAMED + b"\r\n")
+    assert transport.said.startswith(b"HTTP/1.1 400 ")
+    assert b"x-request-id: order-7\r\n" in transport.said

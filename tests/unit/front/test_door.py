@@ -245,6 +245,29 @@ async def test_a_request_without_a_sane_name_gets_one_of_its_own(headers: dict[s
     assert not names & set(headers.values())
 
 
+async def sent_twice(name: str, *values: str) -> tuple[Any, dict[str, Any]]:
+    """How an answer begins, and its problem, to a request whose header fields give a name more than once."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    fields = [(name.lower().encode(), value.encode()) for value in values]
+    await Door(Behind(), Settings())({"type": "http", "method": "GET", "path": "/livez", "headers": fields}, None, send)
+    return sent[0], from_json(sent[1]["body"] or b"{}")
+
+
+async def test_of_two_names_that_a_request_was_given_neither_is_kept() -> None:
+    start, _ = await sent_twice("X-Request-ID", "order-7", "order-8")
+    assert (start["status"], len(id_in(start))) == (200, 20)
+
+
+@pytest.mark.parametrize("values", [(OURS, OURS), (OURS, "evil.example"), ("evil.example", OURS)])
+async def test_two_hosts_are_refused_whichever_is_ours(values: tuple[str, str]) -> None:
+    start, problem = await sent_twice("Host", *values)
+    assert (start["status"], problem["detail"]) == (400, "Host is given more than once.")
+
+
 class Broken(Behind):
     """Fails before it answers, or in the middle of its answer."""
 
