@@ -270,9 +270,10 @@ class Connection(HttpToolsProtocol):
                 return
         else:
             cycle = self.cycle
-            path = cycle.scope["path"]
+            scope: Any = cycle.scope
+            path = scope["path"]
             # Where its turn has not come, nobody has named it yet.
-            called = cycle.scope.get("request_id") or request_id_in(cycle.scope["headers"])
+            called = scope.get("request_id") or request_id_in(scope["headers"])
             if cycle.response_started or self.pipeline or not self._head_done:
                 # Whatever is written now would be taken for a part of the answer under way.
                 self.transport.abort()

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pointsman_service.callers import Caller
-from pointsman_service.store.store import Connection, Store
+from pointsman_service.errors import DatabaseAway
+from pointsman_service.store.store import Connection, ConnectionLost, DatabaseTrouble, LockNotGot, Store
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)
@@ -70,6 +71,20 @@ async def acting(store: Store, act: Act) -> AsyncIterator[Connection]:
     async with store.transaction() as connection:
         yield connection
     _log(act)
+
+
+@asynccontextmanager
+async def once_done() -> AsyncIterator[None]:
+    """What follows the transaction of an act: who asked must not hear that nothing was stored, for it was.
+
+    Raises ``DatabaseAway`` that says so where the database fails here.
+    """
+    try:
+        yield
+    except (DatabaseAway, ConnectionLost, DatabaseTrouble, LockNotGot) as error:
+        raise DatabaseAway(
+            "It is done and stored; what it came to cannot be read now. Look before you ask again."
+        ) from error
 
 
 def _log(act: Act) -> None:

@@ -1,6 +1,7 @@
 """Cancel a task: one that waits ends at once and never runs, one that runs is asked to end, and then made to."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,8 +10,8 @@ from uuid import UUID
 from pointsman_contract.states import TERMINAL, TaskState
 from pointsman_service.callers import Caller
 from pointsman_service.claims.closing import Closer
-from pointsman_service.errors import TaskFinished, UnknownTask
-from pointsman_service.operate.act import Act, ActKind, acting
+from pointsman_service.errors import ServiceError, TaskFinished, UnknownTask
+from pointsman_service.operate.act import Act, ActKind, acting, once_done
 from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.store import clock
 from pointsman_service.store.store import Store
@@ -21,6 +22,10 @@ from pointsman_service.store.tasks.ending import end_unstarted
 
 _REDIS_SECONDS = 3.0
 """A caller waits no longer for a Redis that is silent."""
+
+
+class _NothingToCancel(ServiceError):
+    """The task has ended, or there is none: nothing is done, and no line says that it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +52,32 @@ class Canceller:
         time what runs is left alone, and no other follows. A task that is cancelled already stays so; asked again,
         the newest grace time counts. Raises ``UnknownTask``, or ``TaskFinished`` when it ended otherwise.
         """
-        async with acting(self._store, Act(ActKind.CANCEL, caller, str(task_id), reason)) as connection:
-            requested = await cancelling.request(connection, task_id, grace_seconds, caller.name)
-            now = datetime.fromtimestamp(await clock.now(connection), UTC)
-            if requested is not None and requested.never_sent:
-                await end_unstarted(connection, self._store.listeners, [str(task_id)], [], TaskState.CANCELLED, now)
-        told = True
-        if requested is not None and not requested.never_sent:
-            told = await self._take_back(str(task_id), requested, grace_seconds, now)
-        async with self._store.statement() as connection:
-            row = await reading.task(connection, task_id)
+        requested, told = None, True
+        with suppress(_NothingToCancel):
+            async with acting(self._store, Act(ActKind.CANCEL, caller, str(task_id), reason)) as connection:
+                requested = await cancelling.request(connection, task_id, grace_seconds, caller.name)
+                if requested is None:
+                    raise _NothingToCancel
+                now = datetime.fromtimestamp(await clock.now(connection), UTC)
+                if requested.never_sent:
+                    await end_unstarted(connection, self._store.listeners, [str(task_id)], [], TaskState.CANCELLED, now)
+        if requested is None:
+            row = await self._row(task_id)
+        else:
+            async with once_done():
+                if not requested.never_sent:
+                    told = await self._take_back(str(task_id), requested, grace_seconds, now)
+                row = await self._row(task_id)
         if row is None:
             raise UnknownTask
         state = TaskState(row["state"])
         if state in TERMINAL and state is not TaskState.CANCELLED:
             raise TaskFinished(f"The task has ended already: it is {state}.")
         return Cancelled(row, told or state is TaskState.CANCELLED)
+
+    async def _row(self, task_id: UUID) -> dict[str, Any] | None:
+        async with self._store.statement() as connection:
+            return await reading.task(connection, task_id)
 
     async def _take_back(self, task_id: str, requested: CancelRequest, grace_seconds: float, now: datetime) -> bool:
         """Whether the gate knows when this returns, in three seconds at most."""

@@ -9,7 +9,7 @@ from pointsman_service.breaker.outlier import OFF
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.callers import Caller
 from pointsman_service.errors import UnknownWorker
-from pointsman_service.operate.act import Act, ActKind, acting
+from pointsman_service.operate.act import Act, ActKind, acting, once_done
 from pointsman_service.settings import Settings
 from pointsman_service.store.breakers import ejections
 from pointsman_service.store.breakers.ejections import SCOPE, EjectionRow
@@ -49,7 +49,7 @@ class Ejector:
         await self._known(name)
         act = Act(ActKind.EJECT, caller, name, reason)
         await self._registry.change((SCOPE, name), forced, partial(acting, self._store, act))
-        async with self._store.statement() as connection:
+        async with once_done(), self._store.statement() as connection:
             return await self._found(connection, name, await self._lonely(connection, name))
 
     async def admit(self, caller: Caller, name: str, reason: str) -> Handled:
@@ -66,7 +66,7 @@ class Ejector:
         await self._known(name)
         act = Act(ActKind.ADMIT, caller, name, reason)
         await self._registry.change((SCOPE, name), closed, partial(acting, self._store, act))
-        async with self._store.statement() as connection:
+        async with once_done(), self._store.statement() as connection:
             return await self._found(connection, name, None)
 
     async def _known(self, name: str) -> None:

@@ -6,7 +6,7 @@ from pointsman_contract.queues import Topology
 from pointsman_service.broker import Broker, BrokerAway
 from pointsman_service.callers import Caller
 from pointsman_service.errors import UnknownQueueName
-from pointsman_service.operate.act import Act, ActKind, acting
+from pointsman_service.operate.act import Act, ActKind, acting, once_done
 from pointsman_service.settings import Settings
 from pointsman_service.store.queues import pausing
 from pointsman_service.store.queues.pausing import QueuePause, Unfinished
@@ -50,7 +50,7 @@ class Pauser:
         except BrokerAway as error:
             log.warning("a pause could not be told to Redis; the dispatcher does it", queue=queue, reason=str(error))
             told = False
-        async with self._store.statement() as connection:
+        async with once_done(), self._store.statement() as connection:
             return Paused(pause, await pausing.unfinished(connection, queue), told)
 
 

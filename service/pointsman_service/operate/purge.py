@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pointsman_contract.states import TaskState
 from pointsman_service.callers import Caller
 from pointsman_service.errors import CountDiffers
-from pointsman_service.operate.act import Act, ActKind, acting
+from pointsman_service.operate.act import Act, ActKind, acting, once_done
 from pointsman_service.operate.pause import check_queue
 from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.settings import Settings
@@ -59,6 +59,7 @@ class Purger:
             if tasks != expected:
                 raise CountDiffers(f"{tasks} tasks would be purged, not {expected}; nothing was done.")
         log.info("a queue was purged", queue=queue, tasks=tasks)
-        await self._withdrawer.end()
-        async with self._store.statement() as connection:
-            return Purged(tasks, await cancelling.count_purged(connection, queue))
+        async with once_done():
+            await self._withdrawer.end()
+            async with self._store.statement() as connection:
+                return Purged(tasks, await cancelling.count_purged(connection, queue))

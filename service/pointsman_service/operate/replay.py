@@ -11,7 +11,7 @@ from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.admit.names import unknown_names
 from pointsman_service.callers import Caller
 from pointsman_service.errors import InvalidRequest, UnknownReplay
-from pointsman_service.operate.act import Act, ActKind, acting
+from pointsman_service.operate.act import Act, ActKind, acting, once_done
 from pointsman_service.operate.once import AlreadyDone, Once, fingerprint_of
 from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.settings import Settings
@@ -144,10 +144,11 @@ class Replayer:
             if await replaying.find(connection, str(replay_id)) is None:
                 raise UnknownReplay
             await replaying.withdraw(connection, str(replay_id))
-        await self._withdrawer.end()
-        async with self._store.statement() as connection:
-            await replaying.reinstate(connection, str(replay_id))
-        return await self.find(replay_id)
+        async with once_done():
+            await self._withdrawer.end()
+            async with self._store.statement() as connection:
+                await replaying.reinstate(connection, str(replay_id))
+            return await self.find(replay_id)
 
 
 def _result(row: dict[str, Any]) -> ReplayResult:

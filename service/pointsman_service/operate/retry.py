@@ -10,7 +10,7 @@ from pointsman_contract.states import TERMINAL, TaskState
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.callers import Caller
 from pointsman_service.errors import FieldError, TaskNotFinished, TaskReplayed, TaskSucceeded, UnknownQueue, UnknownTask
-from pointsman_service.operate.act import Act, ActKind
+from pointsman_service.operate.act import Act, ActKind, once_done
 from pointsman_service.operate.once import AlreadyDone, Once, fingerprint_of
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
@@ -47,7 +47,8 @@ class Retrier:
                 await self._replay(act, made, key, fingerprint, traceparent)
             except AlreadyDone as earlier:
                 return await self._row(earlier.made), True
-            return await self._row(made), False
+            async with once_done():
+                return await self._row(made), False
         return await self._row(made), True
 
     async def _ended(self, task_id: UUID) -> dict[str, Any]:

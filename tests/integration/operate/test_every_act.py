@@ -12,6 +12,7 @@ import pytest
 
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.callers import LOCAL
+from pointsman_service.errors import DatabaseAway
 from pointsman_service.operate import act as acts
 from pointsman_service.operate.act import Act, ActKind
 from pointsman_service.redis import RedisServer
@@ -188,3 +189,68 @@ async def test_what_an_act_does_is_stored_by_its_transaction_or_not_at_all(
         assert await world.digest() == before, kind
         # Others need what it does.
         assert (await world.do(kind)).status_code < 300, kind
+
+
+async def test_an_act_that_is_stored_is_never_told_as_not_stored(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    transaction, statement = Store.transaction, Store.statement
+    stored = False
+
+    @asynccontextmanager
+    async def noted(store: Store) -> AsyncIterator[Connection]:
+        nonlocal stored
+        async with transaction(store) as connection:
+            yield connection
+        stored = True
+
+    @asynccontextmanager
+    async def away_once_stored(store: Store) -> AsyncIterator[Connection]:
+        if stored:
+            raise DatabaseAway("The database does not answer; nothing was stored.")
+        async with statement(store) as connection:
+            yield connection
+
+    could_not_be_read = set()
+    for kind in world.deeds:
+        before = await world.digest()
+        with monkeypatch.context() as patched:
+            patched.setattr(Store, "transaction", noted)
+            patched.setattr(Store, "statement", away_once_stored)
+            answer = await world.do(kind)
+        stored = False
+        assert kind in NOT_STORED or await world.digest() != before, f"{kind} changed nothing"
+        if answer.status_code >= 300:
+            assert (answer.status_code, answer.json()["type"]) == (503, "urn:pointsman:problem:database-away"), kind
+            assert answer.json()["detail"].startswith("It is done and stored"), kind
+            could_not_be_read.add(kind)
+    assert could_not_be_read >= {ActKind.CANCEL, ActKind.PAUSE, ActKind.PURGE, ActKind.EJECT, ActKind.UNDO_REPLAY}
+
+
+async def test_an_act_that_is_refused_is_not_noted_as_done(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Act] = []
+    monkeypatch.setattr(acts, "_log", seen.append)
+    failed = world.deeds[ActKind.RETRY].subject
+    asked = {
+        "/v1/tasks/0197a000-0000-7000-8000-000000000000/cancel": 404,
+        f"/v1/tasks/{failed}/cancel": 409,
+        "/v1/queues/reports/purge": 409,
+        "/v1/workers/nobody@h/eject": 404,
+        "/v1/alerts/0197a000-0000-7000-8000-000000000000/ack": 404,
+    }
+    for path, status in asked.items():
+        body = {"reason": WHY} | ({"expected": 99} if "purge" in path else {})
+        assert (await world.api.post(path, json=body)).status_code == status, path
+    assert seen == []
+
+
+@pytest.mark.parametrize("blank", [" ", "\t\n", "\u3000"])
+async def test_a_reason_or_a_name_that_says_nothing_is_refused(world: World, blank: str) -> None:
+    before = await world.digest()
+    for kind, (method, path, body, _) in world.deeds.items():
+        if kind in NO_REASON:
+            continue
+        said = {"params": {"reason": blank}} if method == "DELETE" else {"json": body | {"reason": blank}}
+        answer = await world.api.request(method, path, **said)
+        assert (answer.status_code, kind) == (422, kind), answer.text
+    ack = world.deeds[ActKind.ACKNOWLEDGE].path
+    assert (await world.api.post(ack, json={"reason": WHY, "who": blank})).status_code == 422
+    assert await world.digest() == before

@@ -21,7 +21,7 @@ from pointsman_service.api.answers.answer import json_response
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
-from pointsman_service.api.requests.given import Action, Explained, given, request_body
+from pointsman_service.api.requests.given import Action, Explained, Name, Reason, given, request_body
 from pointsman_service.api.requests.ids import Cursor, Id
 from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.errors import (
@@ -50,10 +50,8 @@ Limit = Annotated[int, Query(ge=1, le=MOST, description="Most of them on a page.
 class Acknowledge(Action):
     """Who knows, and what they do about it."""
 
-    reason: str = Field(min_length=1, max_length=500, description="Shown with the alert.")
-    who: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
-        default=None, description="Who says so; default: the caller."
-    )
+    reason: Reason = Field(description="Shown with the alert.")
+    who: Name | None = Field(default=None, description="Who says so; default: the caller.")
 
 
 class Silence(Acknowledge):

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from pointsman_service.api.requests.given import Action
+from pointsman_service.api.requests.given import Action, Reason
 
 _LONGEST_SECONDS = 366 * 86_400.0
 
@@ -10,7 +10,7 @@ _LONGEST_SECONDS = 366 * 86_400.0
 class Said(Action):
     """Why somebody sets a breaker by hand."""
 
-    reason: str = Field(min_length=1, max_length=500, description="Kept in the history.")
+    reason: Reason = Field(description="Kept in the history.")
 
 
 class SaidForAWhile(Said):

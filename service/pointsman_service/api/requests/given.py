@@ -3,7 +3,8 @@
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from pointsman_service.admit.carrying import uncarried
 from pointsman_service.admit.keys import KEY_PATTERN, LONGEST_KEY
@@ -20,7 +21,15 @@ class Action(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-Reason = Annotated[str, Field(min_length=1, max_length=500)]
+def _said(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("blank", "must say something")
+    return text
+
+
+Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_said)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_said)]
+"""Of who does something, in their own words."""
 
 
 class Explained(Action):
