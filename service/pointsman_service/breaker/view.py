@@ -10,6 +10,7 @@ from pointsman_service.settings import Settings
 from pointsman_service.store.queues import holding
 from pointsman_service.store.queues.holding import Blocking
 from pointsman_service.store.store import Store
+from pointsman_service.telemetry import start_for_all
 
 _REFRESH_SECONDS = 0.25
 _UNASKED_SECONDS = 2.0
@@ -29,25 +30,37 @@ class BreakerView:
         self.asked = False
         """Whether somebody submitted since it was last read: whoever does says so."""
         self._read_at = float("-inf")
-        self._reading = asyncio.Lock()
+        self._reading: asyncio.Task[bool] | None = None
         self.loop = Loop("breaker view", self._pass, _REFRESH_SECONDS)
 
     async def single_pass(self) -> bool:
         """Read it once."""
         self.asked = False
-        began = time.monotonic()
         async with self._store.statement() as connection:
             found = await holding.blocking(connection, self._permits)
-        self._read_at = began
+        self._read_at = time.monotonic()
         self.blocking = {one.key: one for one in found}
         self._lacking = {one.key for one in found if one.lacks_probes}
         return False
 
     async def freshen(self) -> None:
-        """Read it, unless a quarter of a second ago it was. Raises the store's errors."""
-        async with self._reading:
-            if time.monotonic() - self._read_at > _REFRESH_SECONDS:
-                await self.single_pass()
+        """Read it, unless a quarter of a second ago it was. Raises the store's errors.
+
+        Whoever comes while it is read waits for that, and hears what became of it: behind a slow database nobody
+        waits for the others' turns.
+        """
+        if time.monotonic() - self._read_at <= _REFRESH_SECONDS:
+            return
+        if self._reading is None:
+            self._reading = start_for_all(self.single_pass())
+            self._reading.add_done_callback(self._has_read)
+        await asyncio.shield(self._reading)
+
+    def _has_read(self, reading: asyncio.Task[bool]) -> None:
+        self._reading = None
+        if not reading.cancelled():
+            # Also where nobody waits for it any more.
+            reading.exception()
 
     async def _pass(self) -> bool:
         if self.asked or time.monotonic() - self._read_at >= _UNASKED_SECONDS:
