@@ -18,6 +18,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """How to go back."""
+    """What was true before."""
     op.execute("SET LOCAL lock_timeout = '5s'")
     ${downgrades if downgrades else "pass"}
