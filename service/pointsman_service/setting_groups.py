@@ -4,7 +4,7 @@ The title of a class heads its settings in ``python -m pointsman_service config`
 """
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
@@ -86,7 +86,7 @@ class ProcessSettings(SettingsBase):
     """Names the API answers to, by commas, beside this machine's own and that of ``alert_base_url``; ``*`` is any."""
     allowed_origins: Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(page_origins)] = ()
     """Origins (``https://…``) of other pages that may ask a browser to act, by commas."""
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """What is logged, and everything more severe."""
     log_json: bool = False
     """Log one JSON object a line instead of text. Of workers with the task that it is about."""

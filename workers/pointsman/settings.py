@@ -7,7 +7,7 @@ Each is read from the environment with the prefix ``POINTSMAN_``, nested ones as
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -68,7 +68,7 @@ class NodeSettings(SettingsBase):
     """``CELERY_TASK_ROUTES``: plain ``delay()`` goes the way the control plane sends the same task type."""
     retry_policy: Annotated[RetryPolicy, _JSON] = RetryPolicy()
     """``RETRY_POLICY``: what a managed task without options of its own gets."""
-    worker_log_level: str = Field(default="WARNING", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    worker_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     """What nodes started by ``scripts/celery_workers.sh`` log, and everything more severe. INFO: two lines a task."""
     log_json: bool = False
     """Log one JSON object a line instead of text, with the task that it is about."""
@@ -103,7 +103,7 @@ class BrokerSettings(SettingsBase):
 
     model_config = ConfigDict(title="Broker, gate and reports")
 
-    transport: str = Field(default="pointsman", pattern="^(pointsman|stock)$")
+    transport: Literal["pointsman", "stock"] = "pointsman"
     """How nodes and callers talk to the broker: ``pointsman``, our own transport, or ``stock``, kombu's for Redis."""
     redis_connect_seconds: float = Field(default=2.0, gt=0)
     """Longest wait for a connection to Redis."""
