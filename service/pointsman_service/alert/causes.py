@@ -108,10 +108,10 @@ def grace_seconds(consequence: Rule, lasted: float) -> float:
 
 def sort_out(conditions: Sequence[Condition], told: Iterable[Told], now: float) -> Sorted:
     """Tell causes from consequences. Deterministic, whatever the order of either."""
-    causes = list(_causes(conditions, told, now))
+    causes = _Causes(_causes(conditions, told, now))
     roots, withheld = [], {}
     for condition in conditions:
-        cause = _cause_of(condition.rule, condition.subject, severity_of(condition), causes)
+        cause = causes.of(condition.rule, condition.subject, severity_of(condition))
         if cause is None:
             roots.append(condition)
         else:
@@ -124,17 +124,9 @@ def to_fold(told: Iterable[Told]) -> dict[str, str]:
     now on. One that was there before has a cause of its own.
     """
     there = [one for one in told if one.resolved_at is None]
-    folded: dict[str, str] = {}
-    for one in there:
-        causes = [
-            _Cause(other.rule, other.subject, other.severity)
-            for other in there
-            if one.opened_at >= other.since - _SLACK_SECONDS
-        ]
-        cause = _cause_of(one.rule, one.subject, one.severity, causes)
-        if cause is not None:
-            folded[one.key] = cause
-    return folded
+    causes = _Causes(_Cause(one.rule, one.subject, one.severity, since=one.since) for one in there)
+    found = {one.key: causes.of(one.rule, one.subject, one.severity, one.opened_at) for one in there}
+    return {key: cause for key, cause in found.items() if cause is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +134,40 @@ class _Cause:
     rule: Rule
     subject: str
     severity: Severity
+    since: float = float("-inf")
     over_seconds: float | None = None
     lasted: float = 0.0
+
+
+class _Causes:
+    """What may explain something, found by what it explains: a thousand breakers are not compared with one another."""
+
+    def __init__(self, causes: Iterable[_Cause]) -> None:
+        self._leading_to: dict[tuple[Rule, str], list[_Cause]] = {}
+        for cause in causes:
+            for rule, of in LEADS_TO.get(cause.rule, {}).items():
+                subject = "" if of is Of.ALL else _what(cause.subject)
+                self._leading_to.setdefault((rule, subject), []).append(cause)
+
+    def of(self, rule: Rule, subject: str, severity: Severity, began_at: float | None = None) -> str | None:
+        """The key of what explains it in the end: a cause of a cause is the cause of both. ``began_at``: only what was
+        there by then.
+        """
+        candidates = [
+            cause
+            for about in {"", _what(subject)}
+            for cause in self._leading_to.get((rule, about), ())
+            if _explains(cause, rule, severity) and (began_at is None or began_at >= cause.since - _SLACK_SECONDS)
+        ]
+        if not candidates:
+            return None
+        # One that is wrong now before one that is over, then the first in the order of reading.
+        first = min(candidates, key=lambda cause: (cause.over_seconds is not None, RANK[cause.rule], cause.subject))
+        return self.of(first.rule, first.subject, first.severity, began_at) or key_of(first.rule, first.subject)
+
+
+def _what(subject: str) -> str:
+    return subject.removeprefix("task_type:")
 
 
 def _causes(conditions: Iterable[Condition], told: Iterable[Told], now: float) -> Iterator[_Cause]:
@@ -158,25 +182,11 @@ def _causes(conditions: Iterable[Condition], told: Iterable[Told], now: float) -
         if one.resolved_at is None:
             yield _Cause(one.rule, one.subject, one.severity)
         else:
-            yield _Cause(
-                one.rule, one.subject, one.severity, now - one.resolved_at, max(one.resolved_at - one.since, 0.0)
-            )
+            over, lasted = now - one.resolved_at, max(one.resolved_at - one.since, 0.0)
+            yield _Cause(one.rule, one.subject, one.severity, over_seconds=over, lasted=lasted)
 
 
-def _cause_of(rule: Rule, subject: str, severity: Severity, causes: Sequence[_Cause]) -> str | None:
-    """The key of what explains it in the end: a cause of a cause is the cause of both."""
-    found = [cause for cause in causes if _explains(cause, rule, subject, severity)]
-    if not found:
-        return None
-    # One that is wrong now before one that is over, then the first in the order of reading.
-    first = min(found, key=lambda cause: (cause.over_seconds is not None, RANK[cause.rule], cause.subject))
-    return _cause_of(first.rule, first.subject, first.severity, causes) or key_of(first.rule, first.subject)
-
-
-def _explains(cause: _Cause, rule: Rule, subject: str, severity: Severity) -> bool:
-    of = LEADS_TO.get(cause.rule, {}).get(rule)
-    if of is None or (cause.severity is Severity.TICKET and severity is Severity.PAGE):
-        return False
-    if of is Of.SAME and cause.subject.removeprefix("task_type:") not in ("", subject.removeprefix("task_type:")):
+def _explains(cause: _Cause, rule: Rule, severity: Severity) -> bool:
+    if cause.severity is Severity.TICKET and severity is Severity.PAGE:
         return False
     return cause.over_seconds is None or cause.over_seconds < grace_seconds(rule, cause.lasted)

@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -40,6 +41,7 @@ def queues(**changes: Any) -> tuple[QueueFacts, ...]:
 BACKED_UP = replace(WELL, queues=queues(oldest_seconds=40.0), burns=dict.fromkeys(QUEUES, LATE))
 """What an incident looks like from far: every queue is late, and misses its target."""
 
+_BREAKERS = (Rule.BREAKER_OPEN, Rule.BREAKER_OPEN_LONG)
 LATE_RULES = (Rule.BACKLOG_OLD, Rule.SLA_FAST_BURN, Rule.SLA_SLOW_BURN)
 
 INCIDENTS = {
@@ -233,6 +235,15 @@ def test_a_condition_that_nothing_explains_is_never_withheld_and_one_that_is_wit
         shuffled = draw.sample(conditions, len(conditions))
         again = sort_out(shuffled, draw.sample(others, len(others)), NOW)
         assert again.withheld == found.withheld, seed
+
+
+def test_a_thousand_alerts_are_sorted_out_in_no_time() -> None:
+    found = [Condition(rule, f"dependency:{number}", "", "") for rule in _BREAKERS for number in range(500)]
+    there = [told(Rule.BREAKER_OPEN, f"dependency:{number}", opened=-60) for number in range(1000)]
+    began = time.process_time()
+    assert len(sort_out(found, there, NOW).withheld) == 500
+    assert to_fold(there) == {}
+    assert time.process_time() - began < 1.0
 
 
 def test_everything_is_told_once_every_cause_is_long_over() -> None:
