@@ -1639,6 +1639,7 @@ ORDER BY id LIMIT :most;
 -- Without a grace time: what starts first is left alone, and its row forgets the request (``recording.begin``).
 WITH part AS (SELECT id FROM task_live WHERE
    queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL
+       AND submitted_at < :before AND id < CAST(:highest AS uuid)
 AND id > :above ORDER BY id LIMIT :most FOR UPDATE),
    purged AS (
        UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM part p WHERE t.id = p.id
@@ -1648,7 +1649,8 @@ AND id > :above ORDER BY id LIMIT :most FOR UPDATE),
 
 -- _COUNT_UNSTARTED
 SELECT count(*) FROM task_live WHERE
-queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL;
+queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL
+    AND submitted_at < :before AND id < CAST(:highest AS uuid);
 
 -- _COUNT_PURGED
 SELECT count(*) FROM task_live

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import uuid_utils
@@ -26,6 +26,7 @@ from tests.integration.spine import Spine, new_task
 from tests.stand.waiting import until
 
 NOW = datetime.now(UTC)
+LATER = NOW + timedelta(hours=1)
 SMTP = ("dependency", "smtp")
 REPLAY = str(uuid_utils.uuid7())
 SENT = "place = 'sent', state = 'queued', dispatch = 1, sent_epoch = 1"
@@ -54,7 +55,7 @@ async def recorded(spine: Spine, connection: Connection, ids: Ids) -> None:
 
 WRITES: dict[str, tuple[str, Write]] = {
     "recorder": (SENT, recorded),
-    "purge": (SENT, lambda _, c, __: cancelling.purge(c, "maintenance", [TaskState.QUEUED])),
+    "purge": (SENT, lambda _, c, __: cancelling.purge(c, "maintenance", [TaskState.QUEUED], LATER)),
     "end": (SENT, lambda _, c, ids: end_unstarted(c, (), [], ids, TaskState.CANCELLED, NOW)),
     "withdraw": (SENT, lambda _, c, __: replaying.withdraw(c, REPLAY)),
     "lost": (SENT, lambda _, c, ids: unclaimed.take_back(c, [Unclaimed(one, 1, 1.0) for one in ids], 3)),

@@ -37,7 +37,7 @@ from pointsman_service.database import create_engine
 from pointsman_service.errors import CountDiffers, TaskFinished
 from pointsman_service.operate.cancel import Canceller
 from pointsman_service.operate.pause import Pauser
-from pointsman_service.operate.purge import PURGEABLE, Purger
+from pointsman_service.operate.purge import PURGEABLE, Purger, PurgeRequest
 from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.reconcile.cancelled import CancelledSweep
 from pointsman_service.reconcile.due import DueSweep
@@ -279,9 +279,9 @@ class Lifecycle(RuleBasedStateMachine):
     async def _purge(self) -> None:
         purger = Purger(self.store, Withdrawer(self.store, self.spine.server, self.settings), self.settings)
         async with self.spine.recording():
-            found = await purger.count(QUEUE, PURGEABLE)
+            found = await purger.count(QUEUE, PurgeRequest(PURGEABLE))
             try:
-                await purger.purge(LOCAL, QUEUE, PURGEABLE, found.tasks)
+                await purger.purge(LOCAL, QUEUE, PurgeRequest(PURGEABLE, expected=found.tasks))
             except CountDiffers:
                 return
 

@@ -11,7 +11,7 @@ from pointsman_service.callers import LOCAL
 from pointsman_service.errors import CountDiffers, TaskFinished, TaskReplayed
 from pointsman_service.operate.cancel import Canceller
 from pointsman_service.operate.pause import Pauser
-from pointsman_service.operate.purge import Purger
+from pointsman_service.operate.purge import Purger, PurgeRequest
 from pointsman_service.operate.replay import Replayer, ReplayRequest
 from pointsman_service.operate.retry import Retrier
 from pointsman_service.operate.withdraw import Withdrawer
@@ -60,7 +60,7 @@ async def test_purge_against_consuming(race: World) -> None:
 
     async def purge() -> bool:
         try:
-            await purger.purge(LOCAL, QUEUE, [TaskState.QUEUED], _TASKS)
+            await purger.purge(LOCAL, QUEUE, PurgeRequest([TaskState.QUEUED], expected=_TASKS))
         except CountDiffers:
             return False
         return True

@@ -1,7 +1,8 @@
-"""Purge a queue: end what has not started, if it is as much as the caller believes."""
+"""Purge a queue: end what has not started, if it is no more than the caller believes."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pointsman_contract.states import TaskState
 from pointsman_service.callers import Caller
@@ -10,7 +11,8 @@ from pointsman_service.operate.act import Act, ActKind, acting, once_done
 from pointsman_service.operate.pause import check_queue
 from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.settings import Settings
-from pointsman_service.store.store import Store
+from pointsman_service.store import clock
+from pointsman_service.store.store import Connection, Store
 from pointsman_service.store.tasks import cancelling
 from pointsman_service.telemetry import logger
 
@@ -20,11 +22,26 @@ PURGEABLE = (TaskState.QUEUED, TaskState.SCHEDULED, TaskState.HELD, TaskState.RE
 
 
 @dataclass(frozen=True, slots=True)
+class PurgeRequest:
+    """Which tasks of a queue, and how many the caller believes there are."""
+
+    states: Collection[TaskState]
+    submitted_before: datetime | None = None
+    """Only what was submitted earlier; None: before now."""
+    expected: int | None = None
+    """Refused when there are more or fewer."""
+    at_most: int | None = None
+    """Refused when there are more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Purged:
     """What a purge did."""
 
     tasks: int
     """Those it is about."""
+    submitted_before: datetime
+    """What came then or later is not touched."""
     pending: int
     """Of these and of earlier purges of the queue: not ended yet. Some may have started in that moment, and go on."""
 
@@ -37,29 +54,37 @@ class Purger:
         self._withdrawer = withdrawer
         self._topology = settings.topology
 
-    async def count(self, queue: str, states: Collection[TaskState]) -> Purged:
+    async def count(self, queue: str, asked: PurgeRequest) -> Purged:
         """What a purge would be about now. Raises ``UnknownQueueName``."""
         check_queue(self._topology, queue)
         async with self._store.statement() as connection:
-            tasks = await cancelling.count_unstarted(connection, queue, states)
-            return Purged(tasks, await cancelling.count_purged(connection, queue))
+            before = await frozen(connection, asked.submitted_before)
+            tasks = await cancelling.count_unstarted(connection, queue, asked.states, before)
+            return Purged(tasks, before, await cancelling.count_purged(connection, queue))
 
-    async def purge(
-        self, caller: Caller, queue: str, states: Collection[TaskState], expected: int, reason: str | None = None
-    ) -> Purged:
+    async def purge(self, caller: Caller, queue: str, asked: PurgeRequest, reason: str | None = None) -> Purged:
         """End the unstarted tasks of a queue as ``cancelled``; from the commit on none of them is sent.
 
-        One that was sent ends only through its claim: one that a worker has started meanwhile goes on as if nothing
-        had been asked. What cannot be ended at once the sweep ends. Raises ``CountDiffers`` (nothing was done) and
-        ``UnknownQueueName``.
+        What is submitted from now on is never touched. One that was sent ends only through its claim: one that a worker
+        has started meanwhile goes on as if nothing had been asked. What cannot be ended at once the sweep ends. Raises
+        ``CountDiffers`` (nothing was done) and ``UnknownQueueName``.
         """
         check_queue(self._topology, queue)
         async with acting(self._store, Act(ActKind.PURGE, caller, queue, reason)) as connection:
-            tasks = await cancelling.purge(connection, queue, states)
-            if tasks != expected:
-                raise CountDiffers(f"{tasks} tasks would be purged, not {expected}; nothing was done.")
+            before = await frozen(connection, asked.submitted_before)
+            tasks = await cancelling.purge(connection, queue, asked.states, before)
+            if asked.expected is not None and tasks != asked.expected:
+                raise CountDiffers(f"{tasks} tasks would be purged, not {asked.expected}; nothing was done.")
+            if asked.at_most is not None and tasks > asked.at_most:
+                raise CountDiffers(f"{tasks} tasks would be purged, more than {asked.at_most}; nothing was done.")
         log.info("a queue was purged", queue=queue, tasks=tasks)
         async with once_done():
             await self._withdrawer.end()
             async with self._store.statement() as connection:
-                return Purged(tasks, await cancelling.count_purged(connection, queue))
+                return Purged(tasks, before, await cancelling.count_purged(connection, queue))
+
+
+async def frozen(connection: Connection, wanted: datetime | None) -> datetime:
+    """The moment from which on what is submitted is not touched: the wanted one, but never later than now."""
+    now = datetime.fromtimestamp(await clock.now(connection), UTC)
+    return now if wanted is None else min(wanted, now)

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from pointsman_contract import keys
 from pointsman_service.claims import closing
@@ -15,6 +16,16 @@ from pointsman_service.store.tasks import cancelling
 from tests.integration.operate.ended import PROBLEM
 from tests.integration.operate.test_cancel import ERROR, MAINTENANCE, submitted, taken
 from tests.integration.spine import Spine
+from tests.stand.waiting import until
+
+
+async def waits_for_a_lock(spine: Spine) -> bool:
+    """Whether somebody waits for a row that another has."""
+    return bool(
+        await spine.rows(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+    )
 
 
 async def purge(spine: Spine, api: httpx.AsyncClient, **body: Any) -> httpx.Response:
@@ -29,9 +40,11 @@ async def test_what_waits_and_what_was_sent_ends_as_cancelled(spine: Spine, api:
     await submitted(spine, queue="reports", priority=6)
     await submitted(spine, delay_seconds=3600.0)
     counted = await purge(spine, api, dry_run=True)
-    assert (counted.status_code, counted.json()) == (200, {"tasks": 2, "pending": 0, "dry_run": True})
-    done = await purge(spine, api, expected=2)
-    assert (done.status_code, done.json()) == (200, {"tasks": 2, "pending": 0, "dry_run": False})
+    before = counted.json()["submitted_before"]
+    told = {"tasks": 2, "submitted_before": before, "pending": 0, "dry_run": True}
+    assert (counted.status_code, counted.json()) == (200, told)
+    done = await purge(spine, api, expected=2, submitted_before=before)
+    assert (done.status_code, done.json()) == (200, told | {"dry_run": False})
     assert await spine.rows("SELECT DISTINCT state, attempt FROM task") == [{"state": "cancelled", "attempt": 0}]
     assert len(await spine.rows("SELECT id FROM task_live")) == 2
     while (message := await spine.message(MAINTENANCE)) is not None:
@@ -59,6 +72,41 @@ async def test_another_count_than_expected_is_refused_and_nothing_is_done(spine:
         assert (answer.status_code, answer.json()["type"]) == (409, PROBLEM + "count-differs")
         assert answer.json()["detail"].startswith("1 tasks")
     assert await spine.rows("SELECT cancel_requested_at FROM task_live") == [{"cancel_requested_at": None}]
+
+
+async def test_what_arrives_after_a_dry_run_neither_hinders_a_purge_nor_is_hit(
+    spine: Spine, api: httpx.AsyncClient
+) -> None:
+    old = [await submitted(spine) for _ in range(3)]
+    counted = (await purge(spine, api, dry_run=True)).json()
+    new = await submitted(spine)
+    # One that was counted has started meanwhile: fewer than at most are no fault.
+    await spine.gate(await taken(spine))
+    await spine.record_all()
+    done = await purge(spine, api, at_most=counted["tasks"], submitted_before=counted["submitted_before"])
+    assert (done.status_code, done.json()["tasks"]) == (200, 2)
+    left = await spine.rows("SELECT id, state FROM task_live ORDER BY id")
+    assert [(row["id"], row["state"]) for row in left] == [(old[0], "running"), (new, "queued")]
+
+
+async def test_what_arrives_while_a_purge_waits_for_a_row_is_not_hit(spine: Spine, api: httpx.AsyncClient) -> None:
+    old = await submitted(spine)
+    async with asyncio.TaskGroup() as group, spine.store.transaction() as holder:
+        await holder.execute(text("SELECT FROM task_live WHERE id = CAST(:id AS uuid) FOR UPDATE"), {"id": old})
+        purging = group.create_task(purge(spine, api, at_most=9))
+        await until(lambda: waits_for_a_lock(spine), "the purge to wait")
+        new = await submitted(spine)
+    assert purging.result().json()["tasks"] == 1
+    assert [row["id"] for row in await spine.rows("SELECT id FROM task_live")] == [new]
+
+
+async def test_more_than_at_most_are_refused_and_nothing_is_done(spine: Spine, api: httpx.AsyncClient) -> None:
+    for _ in range(2):
+        await submitted(spine)
+    refused = await purge(spine, api, at_most=1)
+    assert (refused.status_code, refused.json()["type"]) == (409, PROBLEM + "count-differs")
+    assert refused.json()["detail"].startswith("2 tasks would be purged, more than 1")
+    assert await spine.rows("SELECT DISTINCT cancel_requested_at FROM task_live") == [{"cancel_requested_at": None}]
 
 
 async def test_other_states_are_purged_when_they_are_named(spine: Spine, api: httpx.AsyncClient) -> None:
@@ -171,7 +219,9 @@ async def test_race_of_a_purge_against_consuming(spine: Spine, api: httpx.AsyncC
     assert counted.get("started", 0) == len(ran)
 
 
-@pytest.mark.parametrize("body", [{}, {"expected": -1}, {"expected": 1, "states": []}, {"states": ["running"]}])
+@pytest.mark.parametrize(
+    "body", [{}, {"expected": -1}, {"at_most": -1}, {"expected": 1, "states": []}, {"states": ["running"]}]
+)
 async def test_a_purge_that_is_not_understood_is_refused(api: httpx.AsyncClient, body: Any) -> None:
     answer = await api.post("/v1/queues/maintenance/purge", json=body)
     assert answer.status_code == 422

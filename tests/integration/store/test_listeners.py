@@ -15,7 +15,7 @@ from pointsman_service.callers import LOCAL
 from pointsman_service.claims.rescue import Rescuer
 from pointsman_service.errors import Unavailable
 from pointsman_service.operate.cancel import Canceller
-from pointsman_service.operate.purge import PURGEABLE, Purger
+from pointsman_service.operate.purge import PURGEABLE, Purger, PurgeRequest
 from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.reconcile.cancelled import CancelledSweep
 from pointsman_service.reconcile.expired import ExpiredSweep
@@ -132,7 +132,9 @@ async def is_cancelled_by_the_sweep(spine: Spine) -> str:
 async def is_purged(spine: Spine) -> str:
     task = await submitted(spine)
     withdrawer = Withdrawer(spine.store, spine.server, spine.settings)
-    await Purger(spine.store, withdrawer, spine.settings).purge(LOCAL, "maintenance", PURGEABLE, 1)
+    await Purger(spine.store, withdrawer, spine.settings).purge(
+        LOCAL, "maintenance", PurgeRequest(PURGEABLE, expected=1)
+    )
     return task
 
 

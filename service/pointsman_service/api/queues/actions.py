@@ -5,16 +5,17 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from pointsman_service.admit.moments import Moment
 from pointsman_service.admit.numbers import WHOLE
 from pointsman_service.api.answers.answer import json_response, moment
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenCaller, GivenParts, Parts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.given import Action, Explained, Reason, given, request_body
-from pointsman_service.api.requests.parameters import known_parameters_only
+from pointsman_service.api.requests.parameters import bounded, known_parameters_only
 from pointsman_service.callers import Caller
 from pointsman_service.errors import CountDiffers, DatabaseAway, FieldError, InvalidRequest, UnknownQueueName
-from pointsman_service.operate.purge import PURGEABLE
+from pointsman_service.operate.purge import PURGEABLE, PurgeRequest
 
 router = APIRouter(tags=["queues"], dependencies=[Depends(known_parameters_only)])
 
@@ -30,6 +31,8 @@ _PAUSED: dict[str, Any] = {
     "running": 1,
 }
 
+_PURGED = {"tasks": 1208, "submitted_before": "2026-11-22T08:30:00.120000Z", "pending": 0, "dry_run": False}
+
 
 class Pause(Action):
     """Why."""
@@ -41,15 +44,23 @@ class Resume(Explained):
     """Why, if anybody wants to know."""
 
 
+_NO_COUNT = {name: {"type": "null"} for name in ("expected", "at_most")}
+
+
 class Purge(Explained):
-    """What is purged. `expected` is required, unless it is a dry run."""
+    """What is purged. `at_most` or `expected` is required, unless it is a dry run."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"not": {"properties": {"expected": {"type": "null"}, "dry_run": {"const": False}}}}
+    model_config = ConfigDict(json_schema_extra={"not": {"properties": _NO_COUNT | {"dry_run": {"const": False}}}})
+
+    at_most: Annotated[int, Field(ge=0), WHOLE] | None = Field(
+        default=None, description="Refused when there are more tasks than that: the way that works under traffic."
     )
-
     expected: Annotated[int, Field(ge=0), WHOLE] | None = Field(
         default=None, description="How many tasks there are; refused if that differs."
+    )
+    submitted_before: Moment | None = Field(
+        default=None,
+        description="Only what was submitted before this moment, as a dry run answers it; default: before this call.",
     )
     states: list[Literal["queued", "scheduled", "held", "retrying"]] = Field(
         default=["queued"], min_length=1, max_length=4, description="The default is what is due: the queue's `depth`."
@@ -79,6 +90,7 @@ class PurgedView(BaseModel):
     """What a purge did, or with `dry_run` would do."""
 
     tasks: int = Field(description="Tasks it is about.")
+    submitted_before: AwareDatetime = Field(description="What was submitted then or later is not touched.")
     pending: int = Field(description="Not ended yet. One that a worker starts in that moment goes on.")
     dry_run: bool
 
@@ -122,29 +134,36 @@ async def resume_queue(name: str, request: Request, parts: GivenParts, caller: G
     operation_id="purge_queue",
     summary="End what waits in a queue",
     description=(
-        "Its unstarted tasks end as `cancelled`, in PostgreSQL and on the broker; what runs is not touched. Refused"
-        " when there are more or fewer than `expected`: pause the queue, look with `dry_run`, then purge. 202: some"
-        " take longer, because Redis is away or there are very many."
+        "Its unstarted tasks end as `cancelled`, in PostgreSQL and on the broker; what runs is not touched, nor what is"
+        " submitted from now on. Look with `dry_run`, then purge `at_most` as many, submitted before the moment that it"
+        " answered; with `expected`, more or fewer are refused. 202: some take longer, because Redis is away or there"
+        " are very many."
     ),
     response_model=PurgedView,
     responses={
-        **example({"tasks": 1214, "pending": 0, "dry_run": False}, "Purged."),
+        **example(_PURGED, "Purged."),
         202: {"description": "Purged, some not ended yet.", "model": PurgedView},
         **problem_responses(400, UnknownQueueName, CountDiffers, 413, 415, InvalidRequest, DatabaseAway),
     },
-    openapi_extra=request_body(Purge, {"expected": 1214}),
+    openapi_extra=request_body(Purge, {"at_most": 1214, "submitted_before": "2026-11-22T08:30:00.120000Z"}),
 )
 async def purge_queue(name: str, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """End what waits in a queue."""
     body = await given(request, Purge)
     states = [state for state in PURGEABLE if state in body.states]
+    asked = PurgeRequest(states, bounded(body.submitted_before), body.expected, body.at_most)
     if body.dry_run:
-        purged = await parts.purger.count(name, states)
-    elif body.expected is None:
-        raise InvalidRequest(errors=[FieldError(pointer="/expected", detail="say how many tasks there are")])
+        purged = await parts.purger.count(name, asked)
+    elif body.expected is None and body.at_most is None:
+        raise InvalidRequest(errors=[FieldError(pointer="/at_most", detail="say how many tasks it may be at most")])
     else:
-        purged = await parts.purger.purge(caller, name, states, body.expected, body.reason)
-    answer = {"tasks": purged.tasks, "pending": purged.pending, "dry_run": body.dry_run}
+        purged = await parts.purger.purge(caller, name, asked, body.reason)
+    answer = {
+        "tasks": purged.tasks,
+        "submitted_before": moment(purged.submitted_before),
+        "pending": purged.pending,
+        "dry_run": body.dry_run,
+    }
     return json_response(answer, 202 if purged.pending and not body.dry_run else 200)
 
 

@@ -7,6 +7,7 @@ tasks that have not started: a start takes it back.
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import text
@@ -15,6 +16,8 @@ from pointsman_contract.states import TaskState
 from pointsman_service.store.arrays import array_columns
 from pointsman_service.store.reported import Revoked
 from pointsman_service.store.store import Connection
+from pointsman_service.store.tasks.reading import ID_SLACK
+from pointsman_service.store.upkeep.partitions import lowest_id
 
 _REQUEST = text("""
     UPDATE task_live SET cancel_requested_at = coalesce(cancel_requested_at, now()),
@@ -60,6 +63,7 @@ _RUNNING = text("""
 
 _UNSTARTED = """
     queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL
+        AND submitted_at < :before AND id < CAST(:highest AS uuid)
 """
 # Without a grace time: what starts first is left alone, and its row forgets the request (``recording.begin``).
 _PURGE = text(f"""
@@ -127,15 +131,15 @@ async def running_requests(connection: Connection, most: int) -> dict[str, float
     return {str(row.id): row.grace for row in rows}
 
 
-async def purge(connection: Connection, queue: str, states: Collection[TaskState]) -> int:
-    """Ask for an end of the tasks of a queue in these states, unless they start first; in a transaction. Returns how
-    many.
+async def purge(connection: Connection, queue: str, states: Collection[TaskState], before: datetime) -> int:
+    """Ask for an end of the tasks of a queue in these states that were submitted before a moment, unless they start
+    first; in a transaction. Returns how many.
     """
     purged: int = 0
     last = UUID(int=0)
     while True:
         # By rising id, so that the parts are locked in the order of ``locking``.
-        part = _parameters(queue, states) | {"above": last, "most": _TASKS_A_STATEMENT}
+        part = _parameters(queue, states, before) | {"above": last, "most": _TASKS_A_STATEMENT}
         row = (await connection.execute(_PURGE, part)).one()
         purged += row.tasks
         if row.tasks < _TASKS_A_STATEMENT:
@@ -143,9 +147,9 @@ async def purge(connection: Connection, queue: str, states: Collection[TaskState
         last = row.last
 
 
-async def count_unstarted(connection: Connection, queue: str, states: Collection[TaskState]) -> int:
+async def count_unstarted(connection: Connection, queue: str, states: Collection[TaskState], before: datetime) -> int:
     """How many tasks of a queue in these states ``purge`` would ask an end of."""
-    found: int = (await connection.execute(_COUNT_UNSTARTED, _parameters(queue, states))).scalar_one()
+    found: int = (await connection.execute(_COUNT_UNSTARTED, _parameters(queue, states, before))).scalar_one()
     return found
 
 
@@ -155,5 +159,6 @@ async def count_purged(connection: Connection, queue: str) -> int:
     return found
 
 
-def _parameters(queue: str, states: Collection[TaskState]) -> dict[str, object]:
-    return {"queue": queue, "states": [str(state) for state in states]}
+def _parameters(queue: str, states: Collection[TaskState], before: datetime) -> dict[str, object]:
+    highest = lowest_id(before + ID_SLACK)
+    return {"queue": queue, "states": [str(state) for state in states], "before": before, "highest": highest}
