@@ -1596,6 +1596,111 @@ FROM left_out_event
 HAVING max(last_at) > now() - CAST(:seconds AS float8) * interval '1 second';
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/acts.py
+-- Acts on many tasks that are walked through: what is asked, how far it is, and the part that is next.
+
+-- _BEGIN
+INSERT INTO replay (id, kind, stage, caller, reason, wanted, rate_per_second, submitted_before, most, grace_seconds,
+    walked_to, matched, tasks)
+VALUES (:id, :kind, 'walking', :caller, :reason, CAST(:wanted AS jsonb), :rate, :before, :most, :grace, :above,
+    0, 0);
+
+-- _FIND
+SELECT id, kind, stage, requested_at, caller, reason, wanted, rate_per_second, submitted_before, most, grace_seconds,
+    walked_to, looked_at, matched, tasks, last_due_at, unended, put_back FROM replay WHERE id = CAST(:id AS uuid);
+
+-- _NEWEST
+SELECT id, kind, stage, requested_at, caller, reason, wanted, rate_per_second, submitted_before, most, grace_seconds,
+    walked_to, looked_at, matched, tasks, last_due_at, unended, put_back FROM replay
+WHERE kind <> 'replay' AND (CAST(:below AS uuid) IS NULL OR id < CAST(:below AS uuid)) ORDER BY id DESC LIMIT :most;
+
+-- _OPEN
+SELECT id FROM replay WHERE stage IN ('walking', 'undoing') ORDER BY id LIMIT :most;
+
+-- _TAKE
+-- Another who walks it is at it already.
+SELECT id, kind, stage, requested_at, caller, reason, wanted, rate_per_second, submitted_before, most, grace_seconds,
+    walked_to, looked_at, matched, tasks, last_due_at, unended, put_back, extract(epoch
+    FROM clock_timestamp() - requested_at)::float8 AS age_seconds FROM replay
+WHERE id = CAST(:id AS uuid) AND stage IN ('walking', 'undoing') FOR UPDATE SKIP LOCKED;
+
+-- _WALKED
+UPDATE replay SET walked_to = coalesce(CAST(:last AS uuid), walked_to), stage = CAST(:stage AS text),
+    looked_at = looked_at + :looked_at, matched = matched + :matched, tasks = tasks + :tasks,
+    last_due_at = greatest(last_due_at, CAST(:last_due_at AS timestamptz))
+WHERE id = CAST(:id AS uuid);
+
+-- _UNWALKED
+UPDATE replay SET walked_to = CAST(:last AS uuid), stage = CAST(:stage AS text), unended = :unended,
+    put_back = put_back + :put_back
+WHERE id = CAST(:id AS uuid);
+
+-- _UNDO
+-- A walk that is undone goes no further.
+UPDATE replay SET stage = 'undoing', walked_to = CAST(:above AS uuid), unended = 0
+WHERE id = CAST(:id AS uuid) AND stage IN ('walking', 'done');
+
+-- _CANCEL
+-- What starts first is left alone, unless what runs is to end, too (``recording.begin``).
+WITH part AS (
+    SELECT id FROM task_live WHERE id = ANY(CAST(:ids AS uuid[])) AND state = ANY(CAST(:states AS text[]))
+        AND (CAST(:queue AS text) IS NULL OR queue = :queue) AND cancel_requested_at IS NULL
+    ORDER BY id FOR UPDATE
+), marked AS (
+    UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = CAST(:grace AS real),
+        cancel_requested_by = CASE WHEN CAST(:grace AS real) IS NOT NULL THEN CAST(:by AS text) END
+    FROM part p WHERE t.id = p.id RETURNING t.id
+), kept AS (
+    INSERT INTO cancelled_task (act_id, task_id) SELECT CAST(:act AS uuid), id FROM marked ON CONFLICT DO NOTHING
+)
+SELECT count(*) FROM marked;
+
+-- _CANCELLED
+SELECT task_id FROM cancelled_task WHERE act_id = CAST(:id AS uuid) AND task_id > CAST(:above AS uuid)
+ORDER BY task_id LIMIT :most;
+
+-- _UNENDED
+SELECT count(*) FROM task_live WHERE id = ANY(CAST(:ids AS uuid[])) AND cancel_requested_at IS NOT NULL
+AND attempt = 0 AND state <> 'running';
+
+-- _PENDING
+SELECT count(*) FROM (
+    SELECT FROM task_live t JOIN cancelled_task c ON c.act_id = CAST(:id AS uuid) AND c.task_id = t.id
+    WHERE t.cancel_requested_at IS NOT NULL LIMIT :most
+) AS left_over;
+
+-- _STATES_OF_CANCELLED
+SELECT state, count(*) AS tasks FROM (
+    SELECT t.state FROM cancelled_task c JOIN task_live t ON t.id = c.task_id WHERE c.act_id = CAST(:id AS uuid)
+    UNION ALL
+    SELECT t.state FROM cancelled_task c JOIN task t ON t.id = c.task_id WHERE c.act_id = CAST(:id AS uuid)
+) AS every GROUP BY state;
+
+-- part_of (cancel)
+WITH looked AS (SELECT id, (queue = :queue AND task_type = :task_type AND error_type = :error_type
+    AND tags @> ANY(CAST(CAST(:tags_0 AS text[]) AS jsonb[])) AND submitted_at >= :submitted_after
+    AND id >= CAST(:lowest AS uuid) AND submitted_at < :submitted_before AND state = ANY(CAST(:states AS text[]))
+    AND cancel_requested_at IS NULL) AS hit FROM task_live WHERE true AND id > CAST(:above AS uuid)
+    AND id < CAST(:highest AS uuid) ORDER BY id LIMIT :looked_at), found AS (SELECT id FROM looked WHERE hit
+    ORDER BY id LIMIT :most)
+SELECT (SELECT count(*) FROM looked) AS looked_at, (SELECT id FROM looked ORDER BY id DESC LIMIT 1) AS last,
+    ARRAY(SELECT id FROM found ORDER BY id) AS ids;
+
+-- part_of (retry)
+WITH looked AS (SELECT * FROM ((SELECT id, (queue = :queue AND task_type = :task_type AND error_type = :error_type
+    AND tags @> ANY(CAST(CAST(:tags_0 AS text[]) AS jsonb[])) AND submitted_at >= :submitted_after
+    AND id >= CAST(:lowest AS uuid) AND submitted_at < :submitted_before AND NOT EXISTS (SELECT FROM replayed_task r
+    WHERE r.task_id = task.id)) AS hit FROM task WHERE state = 'cancelled' AND id > CAST(:above AS uuid)
+    AND id < CAST(:highest AS uuid) ORDER BY id LIMIT :looked_at) UNION ALL (SELECT id, (queue = :queue
+    AND task_type = :task_type AND error_type = :error_type AND tags @> ANY(CAST(CAST(:tags_0 AS text[]) AS jsonb[]))
+    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND submitted_at < :submitted_before
+    AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.id)) AS hit FROM task WHERE state = 'failed'
+    AND id > CAST(:above AS uuid) AND id < CAST(:highest AS uuid) ORDER BY id LIMIT :looked_at)) AS sides ORDER BY id
+    LIMIT :looked_at), found AS (SELECT id FROM looked WHERE hit ORDER BY id LIMIT :most)
+SELECT (SELECT count(*) FROM looked) AS looked_at, (SELECT id FROM looked ORDER BY id DESC LIMIT 1) AS last,
+    ARRAY(SELECT id FROM found ORDER BY id) AS ids;
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/cancelling.py
 -- Requests to cancel, kept in the row until they are done.
 
@@ -2085,26 +2190,34 @@ INSERT INTO native_run (task_id, task_type, queue, worker, state, run_seconds, f
 
 -- _REPLAY
 -- ``replayed_task`` decides: of two who ask for the same task at once, one inserts it, and the other passes over it. The
--- due times of a rate are given out by the order of submission.
+-- due times of a rate are given out by the order of submission, and go on where the part before ended.
 WITH asked AS (SELECT * FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) AS rows (old, new)), claimed AS (
     INSERT INTO replayed_task (task_id, replayed_as, replay_id)
     SELECT asked.old, asked.new, CAST(:replay AS uuid) FROM asked JOIN task t ON t.id = asked.old
     WHERE t.state = ANY(CAST(:states AS text[])) AND t.queue = ANY(CAST(:queues AS text[]))
+        AND (NOT CAST(:as_it_was AS boolean) OR t.attempt = 0)
     ORDER BY asked.old
     ON CONFLICT DO NOTHING
     RETURNING task_id, replayed_as
 ), placed AS (
-    SELECT task_id, replayed_as, now() + coalesce((row_number() OVER (ORDER BY replayed_as) - 1)
-        / CAST(:rate AS float8), 0) * interval '1 second' AS due_at
-    FROM claimed
+    SELECT c.task_id, c.replayed_as, CASE WHEN CAST(:as_it_was AS boolean) THEN t.due_at
+        ELSE coalesce(CAST(:since AS timestamptz), now()) + coalesce((CAST(:first AS bigint) - 1
+            + row_number() OVER (ORDER BY c.replayed_as)) / CAST(:rate AS float8), 0) * interval '1 second'
+        END AS due_at
+    FROM claimed c JOIN task t ON t.id = c.task_id
 ), again AS (
-    SELECT CAST(NULL AS integer) AS sent_epoch, CAST(p.replayed_as AS uuid) AS id, t.task_type, t.queue, t.priority,
-        t.max_attempts, t.sla_seconds, t.timeout_seconds, t.requested_timeout_seconds,
-        CAST(NULL AS float8) AS delay_seconds, CAST(CASE
-        WHEN p.due_at > now() THEN p.due_at END AS timestamptz) AS scheduled_at,
-        CAST(NULL AS timestamptz) AS expires_at, CAST(:caller AS text) AS caller, t.args, t.kwargs, t.tags,
-        CAST(:traceparent AS text) AS traceparent, t.dependencies, t.id AS replayed_from FROM placed p
-        JOIN task t ON t.id = p.task_id
+    SELECT CAST(NULL AS integer) AS sent_epoch, CAST(p.replayed_as AS uuid) AS id, t.task_type,
+        coalesce(CAST(:queue AS text), t.queue) AS queue, coalesce(CAST(:priority AS smallint),
+        t.priority) AS priority, t.max_attempts, coalesce(CAST(:sla_seconds AS real), t.sla_seconds) AS sla_seconds,
+        t.timeout_seconds, t.requested_timeout_seconds, CAST(NULL AS float8) AS delay_seconds, CAST(CASE
+        WHEN p.due_at > now() THEN p.due_at END AS timestamptz) AS scheduled_at, CAST(CASE
+        WHEN CAST(:as_it_was AS boolean) THEN t.expires_at END AS timestamptz) AS expires_at,
+        CAST(coalesce(CAST(:caller AS text), t.caller) AS text) AS caller, coalesce(CAST(:args AS text),
+        t.args) AS args, coalesce(CAST(:kwargs AS text), t.kwargs) AS kwargs, t.tags,
+        CAST(:traceparent AS text) AS traceparent, CASE WHEN CAST(:args AS text) IS NULL
+        AND CAST(:kwargs AS text) IS NULL THEN t.dependencies
+        ELSE string_to_array(CAST(:dependencies AS text), E'\n') END AS dependencies, t.id AS replayed_from
+            FROM placed p JOIN task t ON t.id = p.task_id
 )
 , stored AS (
     INSERT INTO task_live (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
@@ -2128,7 +2241,7 @@ WITH asked AS (SELECT * FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) 
     INSERT INTO task_metrics_delta (task_type, queue, minute, submitted)
     SELECT task_type, queue, date_trunc('minute', now()), count(*) FROM again GROUP BY task_type, queue
 )
-SELECT count(*) AS tasks, max(due_at) AS last_due_at FROM placed;
+SELECT count(*) AS tasks, max(greatest(due_at, now())) AS last_due_at FROM placed;
 
 -- _REPLAYED_AS
 SELECT replayed_as, undone FROM replayed_task WHERE task_id = CAST(:id AS uuid);
@@ -2138,11 +2251,12 @@ INSERT INTO replay (id, caller, wanted, rate_per_second, matched, tasks, last_du
 VALUES (:id, :caller, CAST(:wanted AS jsonb), :rate, :matched, :tasks, :last_due_at);
 
 -- _FIND
-SELECT id, requested_at, wanted, rate_per_second, matched, tasks, last_due_at FROM replay WHERE id = CAST(:id AS uuid);
+SELECT id, requested_at, wanted, rate_per_second, matched, tasks, last_due_at FROM replay WHERE kind = 'replay'
+    AND id = CAST(:id AS uuid);
 
 -- _NEWEST
-SELECT id, requested_at, wanted, rate_per_second, matched, tasks, last_due_at FROM replay
-    WHERE CAST(:below AS uuid) IS NULL OR id < CAST(:below AS uuid) ORDER BY id DESC LIMIT :most;
+SELECT id, requested_at, wanted, rate_per_second, matched, tasks, last_due_at FROM replay WHERE kind = 'replay'
+    AND (CAST(:below AS uuid) IS NULL OR id < CAST(:below AS uuid)) ORDER BY id DESC LIMIT :most;
 
 -- _STATES
 SELECT state, count(*) AS tasks FROM (
@@ -2154,12 +2268,17 @@ SELECT state, count(*) AS tasks FROM (
     WHERE r.replay_id = :id
 ) AS every GROUP BY state;
 
+-- _NEW_TASKS
+SELECT replayed_as FROM replayed_task
+WHERE replay_id = CAST(:id AS uuid) AND NOT undone AND replayed_as > CAST(:above AS uuid)
+ORDER BY replayed_as LIMIT :most;
+
 -- _WITHDRAW
 -- One that has started goes on: a replay that is undone takes back what nobody has begun.
 WITH withdrawn AS (
     SELECT t.id FROM task_live t JOIN replayed_task r ON r.replayed_as = t.id
-    WHERE r.replay_id = CAST(:id AS uuid) AND NOT r.undone AND t.attempt = 0 AND t.state <> 'running'
-        AND t.cancel_requested_at IS NULL
+    WHERE r.replay_id = CAST(:id AS uuid) AND r.replayed_as = ANY(CAST(:ids AS uuid[])) AND NOT r.undone
+        AND t.attempt = 0 AND t.state <> 'running' AND t.cancel_requested_at IS NULL
     ORDER BY t.id FOR UPDATE OF t
 )
 UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM withdrawn w WHERE t.id = w.id;
@@ -2169,7 +2288,8 @@ UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL 
 WITH undone AS (
     INSERT INTO replayed_task (task_id, replayed_as, replay_id, undone)
     SELECT r.replayed_as, r.task_id, r.replay_id, true FROM replayed_task r JOIN task t ON t.id = r.replayed_as
-    WHERE r.replay_id = CAST(:id AS uuid) AND NOT r.undone AND t.state = 'cancelled' AND t.attempt = 0
+    WHERE r.replay_id = CAST(:id AS uuid) AND r.replayed_as = ANY(CAST(:ids AS uuid[])) AND NOT r.undone
+        AND t.state = 'cancelled' AND t.attempt = 0
     ORDER BY r.replayed_as
     ON CONFLICT DO NOTHING
     RETURNING task_id, replayed_as
@@ -2359,10 +2479,16 @@ SELECT r.task_id FROM replayed_task r WHERE r.task_id < CAST(:low AS uuid)
     AND NOT EXISTS (SELECT FROM task t WHERE t.id = r.task_id AND t.id < CAST(:low AS uuid))
 LIMIT :most);
 
+-- _CANCELLED
+DELETE FROM cancelled_task WHERE (act_id, task_id) IN (
+SELECT act_id, task_id FROM cancelled_task WHERE act_id < CAST(:low AS uuid)
+ORDER BY act_id, task_id LIMIT :most);
+
 -- _REPLAYS
 DELETE FROM replay WHERE id IN (
 SELECT id FROM replay r WHERE requested_at < :cutoff
     AND NOT EXISTS (SELECT FROM replayed_task t WHERE t.replay_id = r.id)
+    AND NOT EXISTS (SELECT FROM cancelled_task t WHERE t.act_id = r.id)
 LIMIT :most);
 
 -- _TRANSITIONS

@@ -22,7 +22,8 @@ from sqlalchemy.dialects.postgresql import asyncpg
 
 from pointsman_contract.states import TaskState
 from pointsman_service import store
-from pointsman_service.store.tasks import dead_letters, reading
+from pointsman_service.store.tasks import acts, dead_letters, reading
+from pointsman_service.store.tasks.acts import WAITS, ActFilter, TaskActKind
 from pointsman_service.store.tasks.dead_letters import DeadLetterFilter
 from pointsman_service.store.tasks.reading import TaskFilter
 from pointsman_service.store.upkeep import partitions, retention
@@ -44,6 +45,7 @@ _EVERYTHING = TaskFilter(
     queue="q", task_type="t", error_type="e", replayed=True, tags=[[{"a": "b"}]], submitted_after=_NOW,
     submitted_before=_NOW, below=UUID(int=0),
 )  # fmt: skip
+_NARROWED = ActFilter(queue="q", task_type="t", error_type="e", tags={"a": "b"}, submitted_after=_NOW)
 _FAILURES = DeadLetterFilter("t", "e", "q", _NOW, _NOW)
 _WORKER = dict.fromkeys(("owner", "name", "pool", "queues", "processes", "pid", "host", "contract", "started_at"))
 
@@ -80,6 +82,8 @@ def _built() -> Iterator[tuple[ModuleType, str, Any]]:
     for name, wanted in (("all", DeadLetterFilter()), ("by all that is asked", _FAILURES)):
         yield dead_letters, f"groups_of ({name})", dead_letters.groups_of(wanted)[0]
         yield dead_letters, f"chosen_of ({name})", dead_letters.chosen_of(wanted)[0]
+    for kind, states in ((TaskActKind.CANCEL, WAITS), (TaskActKind.RETRY, (TaskState.CANCELLED, TaskState.FAILED))):
+        yield acts, f"part_of ({kind})", acts.part_of(kind, _NARROWED, states)[0]
     for number, clause in enumerate(partitions.making(partitions.partition_name(DAY), DAY), 1):
         yield partitions, f"making, step {number}", clause
     for name, clause in retention.dropping_of(partitions.partition_name(DAY))._asdict().items():

@@ -139,6 +139,12 @@ class UnknownReplay(NotFound):
     code, title = "unknown-replay", "Unknown replay"
 
 
+class UnknownTaskAct(NotFound):
+    """There is no act on many tasks with this id."""
+
+    code, title = "unknown-task-act", "Unknown act"
+
+
 class UnknownAlert(NotFound):
     """There is no alert with this id."""
 

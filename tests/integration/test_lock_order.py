@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 import uuid_utils
@@ -20,7 +21,8 @@ from pointsman_service.store.lost.unclaimed import Spent, Unclaimed
 from pointsman_service.store.queues import dispatching, holding, quarantine, unserved
 from pointsman_service.store.store import Connection
 from pointsman_service.store.streams import epochs
-from pointsman_service.store.tasks import cancelling, replaying
+from pointsman_service.store.tasks import acts, cancelling, replaying
+from pointsman_service.store.tasks.acts import Stage, TaskAct, TaskActKind
 from pointsman_service.store.tasks.ending import end_unstarted
 from tests.integration.spine import Spine, new_task
 from tests.stand.waiting import until
@@ -29,6 +31,10 @@ NOW = datetime.now(UTC)
 LATER = NOW + timedelta(hours=1)
 SMTP = ("dependency", "smtp")
 REPLAY = str(uuid_utils.uuid7())
+ACT = TaskAct(
+    UUID(REPLAY), TaskActKind.CANCEL, Stage.WALKING, NOW, "local", None, {}, None, LATER, None, None, None, 0, 0, 0,
+    None, 0, 0,
+)  # fmt: skip
 SENT = "place = 'sent', state = 'queued', dispatch = 1, sent_epoch = 1"
 HELD = "place = 'held', state = 'held', held_at = now(), held_reason = "
 
@@ -56,8 +62,9 @@ async def recorded(spine: Spine, connection: Connection, ids: Ids) -> None:
 WRITES: dict[str, tuple[str, Write]] = {
     "recorder": (SENT, recorded),
     "purge": (SENT, lambda _, c, __: cancelling.purge(c, "maintenance", [TaskState.QUEUED], LATER)),
+    "cancel by filter": (SENT, lambda _, c, ids: acts.cancel(c, ACT, ids)),
     "end": (SENT, lambda _, c, ids: end_unstarted(c, (), [], ids, TaskState.CANCELLED, NOW)),
-    "withdraw": (SENT, lambda _, c, __: replaying.withdraw(c, REPLAY)),
+    "withdraw": (SENT, lambda _, c, ids: replaying.withdraw(c, REPLAY, ids)),
     "lost": (SENT, lambda _, c, ids: unclaimed.take_back(c, [Unclaimed(one, 1, 1.0) for one in ids], 3)),
     "unclaimed": (
         HELD + "'unclaimed'",

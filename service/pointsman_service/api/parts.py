@@ -12,6 +12,7 @@ from pointsman_service.broker import Broker
 from pointsman_service.callers import Caller
 from pointsman_service.live.transitions import TransitionStream
 from pointsman_service.observe.views import Views
+from pointsman_service.operate.act_on_many import ManyActor
 from pointsman_service.operate.cancel import Canceller
 from pointsman_service.operate.discard import Discarder
 from pointsman_service.operate.eject import Ejector
@@ -38,6 +39,7 @@ class Parts:
     server: RedisServer
     submitter: Submitter
     canceller: Canceller
+    many: ManyActor
     retrier: Retrier
     replayer: Replayer
     pauser: Pauser

@@ -8,6 +8,7 @@ from pointsman_service.broker import Broker
 from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.live.transitions import TransitionStream
 from pointsman_service.observe.views import Views
+from pointsman_service.operate.act_on_many import ManyActor
 from pointsman_service.operate.cancel import Canceller
 from pointsman_service.operate.discard import Discarder
 from pointsman_service.operate.eject import Ejector
@@ -49,6 +50,7 @@ def make_parts(
         server=server,
         submitter=submitter,
         canceller=Canceller(store, server),
+        many=ManyActor(store, withdrawer, catalogue, settings),
         retrier=Retrier(store, catalogue, settings),
         replayer=Replayer(store, withdrawer, catalogue, settings),
         pauser=Pauser(store, broker, settings),

@@ -25,6 +25,7 @@ from pointsman_service.reconcile.outliers import OutlierSweep
 from pointsman_service.reconcile.partitions import PartitionSweep
 from pointsman_service.reconcile.quarantine import QuarantineSweep
 from pointsman_service.reconcile.retention import RetentionSweep
+from pointsman_service.reconcile.task_acts import TaskActsSweep
 from pointsman_service.reconcile.unacked import UnackedSweep
 from pointsman_service.reconcile.unclaimed import UnclaimedSweep
 from pointsman_service.reconcile.vanished import VanishedSweep
@@ -60,6 +61,7 @@ def make_sweeps(
         OutboxSweep(store, settings).loop,
         ExpiredSweep(store, server, settings).loop,
         CancelledSweep(store, server, settings).loop,
+        TaskActsSweep(store, settings).loop,
         HeldSweep(store, settings).loop,
         BreakerSweep(registry).loop,
         OutlierSweep(store, own["outliers"], registry, settings).loop,

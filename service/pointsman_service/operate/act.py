@@ -18,6 +18,9 @@ class ActKind(StrEnum):
 
     CANCEL = "cancel_task"
     RETRY = "retry_task"
+    CANCEL_MANY = "cancel_tasks"
+    RETRY_MANY = "retry_tasks"
+    UNDO_MANY = "undo_task_act"
     REPLAY = "replay_dead_letters"
     UNDO_REPLAY = "undo_replay"
     PAUSE = "pause_queue"

@@ -27,7 +27,12 @@ def fingerprint_of(kind: ActKind, given: Mapping[str, Any]) -> str:
     return hashlib.sha256(f"{_WORDS[kind]} {json.dumps(given, sort_keys=True, default=str)}".encode()).hexdigest()
 
 
-_WORDS = {ActKind.RETRY: "retry", ActKind.REPLAY: "replay"}
+_WORDS = {
+    ActKind.RETRY: "retry",
+    ActKind.REPLAY: "replay",
+    ActKind.CANCEL_MANY: "cancel by filter",
+    ActKind.RETRY_MANY: "retry by filter",
+}
 """As the keys and fingerprints of acts are stored. Each kind has keys of its own, beside those of submissions."""
 
 
@@ -95,4 +100,4 @@ class Once:
     def _reused(self, made: str) -> KeyReused:
         if self._kind is ActKind.RETRY:
             return KeyReused(f"The Idempotency-Key was used to retry another task, which became {made}.", task_id=made)
-        return KeyReused(f"The Idempotency-Key was used with another body, for the replay {made}.")
+        return KeyReused(f"The Idempotency-Key was used with another body, for the {_WORDS[self._kind]} {made}.")

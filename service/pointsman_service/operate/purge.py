@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pointsman_contract.states import TaskState
 from pointsman_service.callers import Caller
@@ -12,7 +12,7 @@ from pointsman_service.operate.pause import check_queue
 from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.settings import Settings
 from pointsman_service.store import clock
-from pointsman_service.store.store import Connection, Store
+from pointsman_service.store.store import Store
 from pointsman_service.store.tasks import cancelling
 from pointsman_service.telemetry import logger
 
@@ -58,7 +58,7 @@ class Purger:
         """What a purge would be about now. Raises ``UnknownQueueName``."""
         check_queue(self._topology, queue)
         async with self._store.statement() as connection:
-            before = await frozen(connection, asked.submitted_before)
+            before = await clock.not_later_than_now(connection, asked.submitted_before)
             tasks = await cancelling.count_unstarted(connection, queue, asked.states, before)
             return Purged(tasks, before, await cancelling.count_purged(connection, queue))
 
@@ -71,7 +71,7 @@ class Purger:
         """
         check_queue(self._topology, queue)
         async with acting(self._store, Act(ActKind.PURGE, caller, queue, reason)) as connection:
-            before = await frozen(connection, asked.submitted_before)
+            before = await clock.not_later_than_now(connection, asked.submitted_before)
             tasks = await cancelling.purge(connection, queue, asked.states, before)
             if asked.expected is not None and tasks != asked.expected:
                 raise CountDiffers(f"{tasks} tasks would be purged, not {asked.expected}; nothing was done.")
@@ -82,9 +82,3 @@ class Purger:
             await self._withdrawer.end()
             async with self._store.statement() as connection:
                 return Purged(tasks, before, await cancelling.count_purged(connection, queue))
-
-
-async def frozen(connection: Connection, wanted: datetime | None) -> datetime:
-    """The moment from which on what is submitted is not touched: the wanted one, but never later than now."""
-    now = datetime.fromtimestamp(await clock.now(connection), UTC)
-    return now if wanted is None else min(wanted, now)

@@ -11,8 +11,9 @@ from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.admit.names import unknown_names
 from pointsman_service.callers import Caller
 from pointsman_service.errors import InvalidRequest, UnknownReplay
-from pointsman_service.operate.act import Act, ActKind, acting, once_done
+from pointsman_service.operate.act import Act, ActKind, once_done
 from pointsman_service.operate.once import AlreadyDone, Once, fingerprint_of
+from pointsman_service.operate.walk import ActWalker
 from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
@@ -56,7 +57,7 @@ class Replayer:
 
     def __init__(self, store: Store, withdrawer: Withdrawer, catalogue: Catalogue, settings: Settings) -> None:
         self._store = store
-        self._withdrawer = withdrawer
+        self._walker = ActWalker(store, withdrawer, settings)
         self._catalogue = catalogue
         self._topology = settings.topology
         self._queues = [queue.name for queue in settings.topology.queues]
@@ -138,16 +139,11 @@ class Replayer:
         """End its tasks that have not started; what they were made from is a dead letter again, and is the one to be
         run again. The replay afterwards.
 
-        What cannot be ended at once (Redis is away) ends later; asked again, this gives those back too.
+        What cannot be ended at once (Redis is away) ends later, and is given back then.
         """
-        async with acting(self._store, Act(ActKind.UNDO_REPLAY, caller, str(replay_id), reason)) as connection:
-            if await replaying.find(connection, str(replay_id)) is None:
-                raise UnknownReplay
-            await replaying.withdraw(connection, str(replay_id))
+        await self.find(replay_id)
+        await self._walker.take_back(Act(ActKind.UNDO_REPLAY, caller, str(replay_id), reason), replay_id)
         async with once_done():
-            await self._withdrawer.end()
-            async with self._store.statement() as connection:
-                await replaying.reinstate(connection, str(replay_id))
             return await self.find(replay_id)
 
 

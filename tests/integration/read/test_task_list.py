@@ -121,7 +121,7 @@ async def test_submission_time_bounds_are_exact_and_half_open(api: httpx.AsyncCl
 async def test_time_bounds_open_only_the_partitions_they_need(spine: Spine) -> None:
     now = datetime.now(UTC)
     wanted = TaskFilter(submitted_after=now + timedelta(days=2), submitted_before=now + timedelta(days=2, hours=1))
-    conditions, parameters = reading._conditions(wanted)
+    conditions, parameters = reading.conditions_of(wanted)
     statement = text(f"EXPLAIN SELECT id FROM task WHERE {' AND '.join(conditions)}")
     async with spine.store.statement() as connection:
         plan = "\n".join((await connection.execute(statement, parameters)).scalars())

@@ -199,9 +199,11 @@ async def test_replays_go_with_the_tasks_they_ran_again(spine: Spine, sweep: Ret
             INSERT INTO replayed_task (task_id, replayed_as, replay_id, replayed_at)
             VALUES ('{task}', '{new_task().id}', '{replay}', now() - interval '{age}')
         """)
+        await spine.run(f"INSERT INTO cancelled_task (act_id, task_id) VALUES ('{task}', '{task}')")
     await sweep.single_pass()
     assert await spine.rows("SELECT task_id::text FROM replayed_task") == [{"task_id": kept}]
     assert await spine.rows("SELECT requested_at < now() - interval '2 days' AS old FROM replay") == [{"old": False}]
+    assert await spine.rows("SELECT task_id::text FROM cancelled_task") == [{"task_id": kept}]
 
 
 async def test_old_transitions_of_circuit_breakers_go(spine: Spine, sweep: RetentionSweep) -> None:

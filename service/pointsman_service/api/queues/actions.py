@@ -44,7 +44,7 @@ class Resume(Explained):
     """Why, if anybody wants to know."""
 
 
-_NO_COUNT = {name: {"type": "null"} for name in ("expected", "at_most")}
+_NO_COUNT: dict[str, Any] = {name: {"type": "null"} for name in ("expected", "at_most")}
 
 
 class Purge(Explained):

@@ -84,7 +84,7 @@ def idempotency_key() -> dict[str, Any]:
                 "required": False,
                 "description": (
                     f"Up to {LONGEST_KEY} characters in UTF-8, bare or in quotes, remembered for 24 hours. Submissions,"
-                    " retries and replays have keys of their own."
+                    " retries, replays and acts by a filter have keys of their own."
                 ),
                 "schema": {"type": "string", "minLength": 1, "pattern": KEY_PATTERN},
             }

@@ -10,7 +10,7 @@ from pointsman_service.store.models.breakers import BreakerTransition, StoredBre
 from pointsman_service.store.models.loops import BrokerEpoch, Leader, LeftOutEvent, RecorderPosition
 from pointsman_service.store.models.metrics import TaskMetrics, TaskMetricsDelta, Totals
 from pointsman_service.store.models.queues import QuarantineQueue, QueuePause
-from pointsman_service.store.models.replays import Replay, ReplayedTask
+from pointsman_service.store.models.replays import CancelledTask, Replay, ReplayedTask
 from pointsman_service.store.models.tasks import FinishedTask, IdempotencyKey, LiveTask, OutboxRow, TaskAttempt
 from pointsman_service.store.models.workers import NativeRun, TaskTypeVersion, Worker, WorkerCatalogue, WorkerOutcome
 
@@ -21,6 +21,7 @@ __all__ = [
     "Base",
     "BreakerTransition",
     "BrokerEpoch",
+    "CancelledTask",
     "FinishedTask",
     "IdempotencyKey",
     "Leader",

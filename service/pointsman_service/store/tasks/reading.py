@@ -145,7 +145,7 @@ async def tasks(connection: Connection, wanted: TaskFilter, most: int) -> list[d
 
 def page_of(wanted: TaskFilter) -> tuple[TextClause | None, dict[str, Any]]:
     """The statement of ``tasks`` with its parameters; None when nothing can be found."""
-    conditions, parameters = _conditions(wanted)
+    conditions, parameters = conditions_of(wanted)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     end = "ORDER BY id DESC LIMIT :most"
     sides = []
@@ -160,8 +160,10 @@ def page_of(wanted: TaskFilter) -> tuple[TextClause | None, dict[str, Any]]:
     return text(f"SELECT {_LISTED} FROM ({page}) AS found ORDER BY id DESC"), parameters
 
 
-def _conditions(wanted: TaskFilter) -> tuple[list[str], dict[str, Any]]:
-    """SQL conditions and their parameters. Moments also become bounds of the id, so that other days are not opened."""
+def conditions_of(wanted: TaskFilter) -> tuple[list[str], dict[str, Any]]:
+    """SQL conditions of a row of either table, and their parameters. Moments also become bounds of the id, so that
+    other days are not opened.
+    """
     conditions: list[str] = []
     parameters: dict[str, Any] = {}
 

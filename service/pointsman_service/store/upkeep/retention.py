@@ -45,10 +45,16 @@ _REPLAYED = text("""
             AND NOT EXISTS (SELECT FROM task t WHERE t.id = r.task_id AND t.id < CAST(:low AS uuid))
         LIMIT :most)
 """)
+_CANCELLED = text("""
+    DELETE FROM cancelled_task WHERE (act_id, task_id) IN (
+        SELECT act_id, task_id FROM cancelled_task WHERE act_id < CAST(:low AS uuid)
+        ORDER BY act_id, task_id LIMIT :most)
+""")
 _REPLAYS = text("""
     DELETE FROM replay WHERE id IN (
         SELECT id FROM replay r WHERE requested_at < :cutoff
             AND NOT EXISTS (SELECT FROM replayed_task t WHERE t.replay_id = r.id)
+            AND NOT EXISTS (SELECT FROM cancelled_task t WHERE t.act_id = r.id)
         LIMIT :most)
 """)
 _TRANSITIONS = text("""
@@ -157,8 +163,8 @@ async def _survivors(connection: Connection, ended_later: TextClause, day: date,
 
 
 async def delete_left_over(connection: Connection, before: datetime, most: int) -> int:
-    """Delete up to ``most`` of each: tasks of the DEFAULT partition, attempts and replays of tasks that are gone, plain
-    runs, transitions of circuit breakers, alerts with their deliveries and silences.
+    """Delete up to ``most`` of each: tasks of the DEFAULT partition, attempts and replays of tasks that are gone, acts
+    on many tasks, plain runs, transitions of circuit breakers, alerts with their deliveries and silences.
 
     Returns the largest of the numbers.
     """
@@ -170,6 +176,7 @@ async def delete_left_over(connection: Connection, before: datetime, most: int) 
             (_DEFAULT_ROWS, by_age),
             (_ATTEMPTS, by_id),
             (_REPLAYED, by_id),
+            (_CANCELLED, by_id),
             (_REPLAYS, by_age),
             (_NATIVE, by_age),
             (_TRANSITIONS, by_age),
