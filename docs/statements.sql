@@ -1762,6 +1762,68 @@ SELECT count(*) FROM task_live
 WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds IS NULL AND queue = :queue;
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/changing.py
+-- Changes of a task that waits in PostgreSQL: its queue, its priority, when it is due.
+
+-- _CHANGE
+-- What was sent may start at any moment, and what is alone in quarantine keeps its queue empty for it. One that began an
+-- attempt before waits for the next one.
+UPDATE task_live t SET queue = coalesce(CAST(:queue AS text), t.queue),
+    sla_seconds = coalesce(CAST(:sla_seconds AS real), t.sla_seconds),
+    priority = coalesce(CAST(:priority AS smallint), t.priority),
+    due_at = CASE WHEN (CAST(:due_at AS timestamptz) IS NOT NULL
+        OR CAST(:delay_seconds AS float8) IS NOT NULL) THEN greatest(now(), coalesce(CAST(:due_at AS timestamptz),
+        now() + CAST(:delay_seconds AS float8) * interval '1 second')) ELSE t.due_at END,
+    scheduled_at = CASE WHEN ((CAST(:due_at AS timestamptz) IS NOT NULL OR CAST(:delay_seconds AS float8) IS NOT NULL)
+        AND greatest(now(), coalesce(CAST(:due_at AS timestamptz),
+        now() + CAST(:delay_seconds AS float8) * interval '1 second')) > now()) THEN greatest(now(),
+        coalesce(CAST(:due_at AS timestamptz), now() + CAST(:delay_seconds AS float8) * interval '1 second'))
+        WHEN (CAST(:due_at AS timestamptz) IS NOT NULL OR CAST(:delay_seconds AS float8) IS NOT NULL) THEN NULL
+        ELSE t.scheduled_at END,
+    delay_seconds = CASE WHEN (CAST(:due_at AS timestamptz) IS NOT NULL
+        OR CAST(:delay_seconds AS float8) IS NOT NULL) THEN NULL ELSE t.delay_seconds END,
+    held_wait_seconds = CASE WHEN (CAST(:due_at AS timestamptz) IS NOT NULL
+        OR CAST(:delay_seconds AS float8) IS NOT NULL) THEN 0 ELSE t.held_wait_seconds END,
+    held_seconds = t.held_seconds + CASE WHEN ((CAST(:due_at AS timestamptz) IS NOT NULL
+        OR CAST(:delay_seconds AS float8) IS NOT NULL) AND greatest(now(), coalesce(CAST(:due_at AS timestamptz),
+        now() + CAST(:delay_seconds AS float8) * interval '1 second')) > now()) THEN CASE
+        WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch FROM now() - t.held_at)::float8) END ELSE 0 END,
+    held_reason = CASE WHEN ((CAST(:due_at AS timestamptz) IS NOT NULL OR CAST(:delay_seconds AS float8) IS NOT NULL)
+        AND greatest(now(), coalesce(CAST(:due_at AS timestamptz),
+        now() + CAST(:delay_seconds AS float8) * interval '1 second')) > now()) THEN NULL ELSE t.held_reason END,
+    held_at = CASE WHEN ((CAST(:due_at AS timestamptz) IS NOT NULL OR CAST(:delay_seconds AS float8) IS NOT NULL)
+        AND greatest(now(), coalesce(CAST(:due_at AS timestamptz),
+        now() + CAST(:delay_seconds AS float8) * interval '1 second')) > now()) THEN NULL ELSE t.held_at END,
+    state = CASE WHEN ((CAST(:due_at AS timestamptz) IS NOT NULL OR CAST(:delay_seconds AS float8) IS NOT NULL)
+        AND greatest(now(), coalesce(CAST(:due_at AS timestamptz),
+        now() + CAST(:delay_seconds AS float8) * interval '1 second')) > now()) AND (t.attempt = 0
+        OR t.state = 'scheduled') THEN 'scheduled'
+        WHEN ((CAST(:due_at AS timestamptz) IS NOT NULL OR CAST(:delay_seconds AS float8) IS NOT NULL)
+            AND greatest(now(), coalesce(CAST(:due_at AS timestamptz),
+            now() + CAST(:delay_seconds AS float8) * interval '1 second')) > now()) THEN 'retrying'
+            WHEN ((CAST(:due_at AS timestamptz) IS NOT NULL OR CAST(:delay_seconds AS float8) IS NOT NULL)
+            AND NOT ((CAST(:due_at AS timestamptz) IS NOT NULL OR CAST(:delay_seconds AS float8) IS NOT NULL)
+            AND greatest(now(), coalesce(CAST(:due_at AS timestamptz),
+            now() + CAST(:delay_seconds AS float8) * interval '1 second')) > now())
+            AND t.place = 'asleep') THEN 'queued' ELSE t.state END,
+    place = CASE WHEN ((CAST(:due_at AS timestamptz) IS NOT NULL OR CAST(:delay_seconds AS float8) IS NOT NULL)
+        AND greatest(now(), coalesce(CAST(:due_at AS timestamptz),
+        now() + CAST(:delay_seconds AS float8) * interval '1 second')) > now()) THEN 'asleep'
+        WHEN ((CAST(:due_at AS timestamptz) IS NOT NULL OR CAST(:delay_seconds AS float8) IS NOT NULL)
+        AND NOT ((CAST(:due_at AS timestamptz) IS NOT NULL OR CAST(:delay_seconds AS float8) IS NOT NULL)
+        AND greatest(now(), coalesce(CAST(:due_at AS timestamptz),
+        now() + CAST(:delay_seconds AS float8) * interval '1 second')) > now()) AND t.place = 'asleep') THEN 'waiting'
+        ELSE t.place END
+WHERE id = CAST(:id AS uuid) AND t.place <> 'sent' AND t.cancel_requested_at IS NULL
+    AND t.held_reason IS DISTINCT FROM 'quarantine'
+    AND NOT EXISTS (SELECT FROM quarantine_queue q WHERE q.task_id = t.id)
+    AND (NOT ((CAST(:due_at AS timestamptz) IS NOT NULL OR CAST(:delay_seconds AS float8) IS NOT NULL)
+        AND greatest(now(), coalesce(CAST(:due_at AS timestamptz),
+        now() + CAST(:delay_seconds AS float8) * interval '1 second')) > now()) OR t.expires_at IS NULL
+        OR t.expires_at > greatest(now(), coalesce(CAST(:due_at AS timestamptz),
+        now() + CAST(:delay_seconds AS float8) * interval '1 second')));
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/dead_letters.py
 -- The dead letters: failed tasks that were not run again.
 

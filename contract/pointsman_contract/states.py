@@ -46,9 +46,10 @@ UNFINISHED = frozenset(TaskState) - TERMINAL
 
 LEGAL_MOVES: dict[TaskState, frozenset[TaskState]] = {
     TaskState.SCHEDULED: frozenset({TaskState.QUEUED, TaskState.HELD, TaskState.CANCELLED, TaskState.EXPIRED}),
-    # An outcome may be recorded before its start was: queued to succeeded and failed are legal.
-    TaskState.QUEUED: frozenset(TaskState) - {TaskState.SCHEDULED, TaskState.QUEUED},
-    TaskState.HELD: frozenset(TaskState) - {TaskState.SCHEDULED, TaskState.HELD},
+    # An outcome may be recorded before its start was: queued to succeeded and failed are legal. What waits may be put
+    # off by hand.
+    TaskState.QUEUED: frozenset(TaskState) - {TaskState.QUEUED},
+    TaskState.HELD: frozenset(TaskState) - {TaskState.HELD},
     # A rescued attempt goes back to queued; a message of another epoch may make a running row queued again.
     TaskState.RUNNING: frozenset(TaskState) - {TaskState.SCHEDULED, TaskState.RUNNING},
     TaskState.RETRYING: frozenset(TaskState) - {TaskState.SCHEDULED, TaskState.RETRYING},

@@ -121,6 +121,12 @@ class TaskNotFinished(PointsmanError):
     status, code, title = 409, "task-not-finished", "Task not finished"
 
 
+class TaskNotWaiting(PointsmanError):
+    """The task does not wait: only what waits can be changed."""
+
+    status, code, title = 409, "task-not-waiting", "Task not waiting"
+
+
 class TaskSucceeded(PointsmanError):
     """The task has succeeded: submit it anew to run it again."""
 

@@ -54,6 +54,45 @@ async def test_a_purged_queue_is_empty_and_none_of_it_ever_runs(stack: Stack) ->
     assert not set(purged) & stack.ledger.effects().keys()
 
 
+async def test_what_a_filter_cancels_never_runs_and_is_put_back(stack: Stack) -> None:
+    await post(stack, "/v1/queues/external_api/pause", reason="so that all of it waits")
+
+    async def submitted(campaign: str) -> str:
+        return await stack.submit("ledger.write", queue="external_api", tags={"campaign": campaign})
+
+    try:
+        mixed = [await submitted(campaign) for _ in range(6) for campaign in ("wrong", "right")]
+        wrong, right = mixed[::2], mixed[1::2]
+        act = await post(stack, "/v1/tasks/cancel", tags={"campaign": "wrong"}, at_most=6)
+        assert (act["stage"], act["tasks"]) == ("done", 6)
+        arrived = await submitted("wrong")
+        for task_id in wrong:
+            assert (await stack.finished(task_id))["state"] == "cancelled"
+    finally:
+        await post(stack, "/v1/queues/external_api/resume")
+    for task_id in (*right, arrived):
+        assert (await stack.finished(task_id))["state"] == "succeeded"
+    assert not set(wrong) & stack.ledger.effects().keys()
+    await post(stack, f"/v1/task-acts/{act['id']}/undo")
+
+    async def put_back() -> bool:
+        shown = (await stack.http.get(f"/v1/task-acts/{act['id']}")).json()
+        return bool((shown["stage"], shown["put_back"]) == ("undone", 6))
+
+    await until(put_back, "all of it to be put back")
+    for task_id in wrong:
+        again = (await stack.task(task_id))["replayed_as"]
+        assert (await stack.finished(again))["state"] == "succeeded"
+
+
+async def test_a_task_of_later_runs_now_elsewhere(stack: Stack) -> None:
+    task_id = await stack.submit("ledger.write", queue="email", delay_seconds=3600)
+    answer = await stack.http.patch(f"/v1/tasks/{task_id}", json={"delay_seconds": 0, "queue": "reports"})
+    assert answer.status_code == 200, answer.text
+    found = await stack.finished(task_id)
+    assert (found["state"], found["queue"]) == ("succeeded", "reports")
+
+
 async def test_a_failed_task_is_retried_and_its_group_replayed(stack: Stack) -> None:
     spent = [await stack.submit("ledger.flaky", args=[9], max_attempts=1) for _ in range(3)]
     for task_id in spent:

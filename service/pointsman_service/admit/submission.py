@@ -57,6 +57,7 @@ Key = Annotated[
 ]
 MomentOfTask = Annotated[Moment, Field(json_schema_extra={"pattern": "^(19[7-9][0-9]|[2-8][0-9]{3})-"})]
 Dependency = Annotated[str, StringConstraints(pattern=GIVEN_PATTERN), AfterValidator(named)]
+Priority = Annotated[int, Field(ge=0, le=10), WHOLE]
 TagValue = Annotated[str, StringConstraints(max_length=256)]
 TagName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Tags = Annotated[dict[TagName, TagValue], Field(max_length=_MOST_TAGS), BeforeValidator(_few)]
@@ -73,7 +74,7 @@ class Submission(BaseModel):
     args: list[Any] = Field(default_factory=list, description="Positional arguments.")
     kwargs: dict[str, Any] = Field(default_factory=dict, description="Named arguments.")
     queue: str | None = Field(default=None, max_length=63, description="Overrides the route of the task type.")
-    priority: Annotated[int, Field(ge=0, le=10), WHOLE] | None = Field(
+    priority: Priority | None = Field(
         default=None, description="10 is the most urgent. It does not rise while the task waits."
     )
     scheduled_at: MomentOfTask | None = Field(default=None, description="Not before this moment.")

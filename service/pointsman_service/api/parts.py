@@ -14,6 +14,7 @@ from pointsman_service.live.transitions import TransitionStream
 from pointsman_service.observe.views import Views
 from pointsman_service.operate.act_on_many import ManyActor
 from pointsman_service.operate.cancel import Canceller
+from pointsman_service.operate.change import Changer
 from pointsman_service.operate.discard import Discarder
 from pointsman_service.operate.eject import Ejector
 from pointsman_service.operate.force_breaker import BreakerHand
@@ -39,6 +40,7 @@ class Parts:
     server: RedisServer
     submitter: Submitter
     canceller: Canceller
+    changer: Changer
     many: ManyActor
     retrier: Retrier
     replayer: Replayer

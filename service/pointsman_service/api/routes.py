@@ -18,7 +18,7 @@ from pointsman_service.api.problems.answering import leave_errors
 from pointsman_service.api.queues import actions as queue_actions
 from pointsman_service.api.queues import routes as queues
 from pointsman_service.api.queues import set_aside
-from pointsman_service.api.tasks import acts, attempts, cancel, many, retry, submissions
+from pointsman_service.api.tasks import acts, attempts, cancel, change, many, retry, submissions
 from pointsman_service.api.tasks import routes as tasks
 from pointsman_service.api.workers import actions as worker_actions
 from pointsman_service.api.workers import routes as workers
@@ -28,6 +28,7 @@ _ROUTERS = (
     tasks.router,
     attempts.router,
     cancel.router,
+    change.router,
     retry.router,
     many.router,
     acts.router,

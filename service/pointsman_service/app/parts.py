@@ -10,6 +10,7 @@ from pointsman_service.live.transitions import TransitionStream
 from pointsman_service.observe.views import Views
 from pointsman_service.operate.act_on_many import ManyActor
 from pointsman_service.operate.cancel import Canceller
+from pointsman_service.operate.change import Changer
 from pointsman_service.operate.discard import Discarder
 from pointsman_service.operate.eject import Ejector
 from pointsman_service.operate.force_breaker import BreakerHand
@@ -50,6 +51,7 @@ def make_parts(
         server=server,
         submitter=submitter,
         canceller=Canceller(store, server),
+        changer=Changer(store, settings),
         many=ManyActor(store, withdrawer, catalogue, settings),
         retrier=Retrier(store, catalogue, settings),
         replayer=Replayer(store, withdrawer, catalogue, settings),

@@ -18,6 +18,7 @@ class ActKind(StrEnum):
 
     CANCEL = "cancel_task"
     RETRY = "retry_task"
+    CHANGE = "change_task"
     CANCEL_MANY = "cancel_tasks"
     RETRY_MANY = "retry_tasks"
     UNDO_MANY = "undo_task_act"

@@ -99,5 +99,5 @@ class Once:
 
     def _reused(self, made: str) -> KeyReused:
         if self._kind is ActKind.RETRY:
-            return KeyReused(f"The Idempotency-Key was used to retry another task, which became {made}.", task_id=made)
+            return KeyReused(f"The Idempotency-Key was used for another retry, which made {made}.", task_id=made)
         return KeyReused(f"The Idempotency-Key was used with another body, for the {_WORDS[self._kind]} {made}.")

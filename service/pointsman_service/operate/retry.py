@@ -1,5 +1,6 @@
 """Retry an ended task: it runs again as a new one that names it."""
 
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from pydantic_core import from_json
 
 from pointsman_contract.states import TERMINAL, TaskState
 from pointsman_service.admit.catalogue import Catalogue
+from pointsman_service.admit.submission import Submission
 from pointsman_service.callers import Caller
 from pointsman_service.errors import FieldError, TaskNotFinished, TaskReplayed, TaskSucceeded, UnknownQueue, UnknownTask
 from pointsman_service.operate.act import Act, ActKind, once_done
@@ -15,6 +17,22 @@ from pointsman_service.operate.once import AlreadyDone, Once, fingerprint_of
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
 from pointsman_service.store.tasks import reading, replaying
+from pointsman_service.store.tasks.replaying import Anew
+from pointsman_service.submit.submitter import encode
+
+
+@dataclass(frozen=True, slots=True)
+class OtherThan:
+    """What the new task has otherwise than the old one; None: the same."""
+
+    args: list[Any] | None = None
+    kwargs: dict[str, Any] | None = None
+    queue: str | None = None
+    priority: int | None = None
+
+    def given(self) -> dict[str, Any]:
+        """What is not None."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class Retrier:
@@ -23,28 +41,37 @@ class Retrier:
     def __init__(self, store: Store, catalogue: Catalogue, settings: Settings) -> None:
         self._store = store
         self._catalogue = catalogue
+        self._topology = settings.topology
         self._queues = [queue.name for queue in settings.topology.queues]
+        self._most_bytes = settings.body_bytes
         self._once = Once(store, ActKind.RETRY, settings)
 
     async def retry(
-        self, caller: Caller, task_id: UUID, key: str | None, traceparent: str | None, reason: str | None = None
+        self,
+        caller: Caller,
+        task_id: UUID,
+        key: str | None,
+        traceparent: str | None,
+        reason: str | None = None,
+        other: OtherThan | None = None,
     ) -> tuple[dict[str, Any], bool]:
         """The new task's row, and whether an earlier call with this key made it.
 
-        It is due at once, with the arguments, queue, priority, tags, time limit and budget of the old one; its
-        ``expires_at`` is left out. Raises ``UnknownTask``, ``TaskNotFinished``, ``TaskSucceeded``, ``TaskReplayed``
-        naming what it became, the errors of ``Once``, and those of a submission whose task type, arguments or queue
-        are not known any more.
+        It is due at once, with the arguments, queue, priority, tags, time limit and budget of the old one, but for what
+        is to be ``other``; its ``expires_at`` is left out. Raises ``UnknownTask``, ``TaskNotFinished``,
+        ``TaskSucceeded``, ``TaskReplayed`` naming what it became, the errors of ``Once``, and those of a submission
+        whose task type, arguments or queue are not known, or not any more.
         """
-        fingerprint = fingerprint_of(ActKind.RETRY, {"task": str(task_id)})
+        other = other or OtherThan()
+        fingerprint = fingerprint_of(ActKind.RETRY, {"task": str(task_id)} | other.given())
         made = await self._once.find(caller, key, fingerprint)
         if made is None:
             old = await self._ended(task_id)
-            await self._check(old)
+            anew = await self._anew(old, other)
             made = str(uuid_utils.uuid7())
             try:
                 act = Act(ActKind.RETRY, caller, str(task_id), reason)
-                await self._replay(act, made, key, fingerprint, traceparent)
+                await self._replay(act, made, key, fingerprint, traceparent, anew)
             except AlreadyDone as earlier:
                 return await self._row(earlier.made), True
             async with once_done():
@@ -59,13 +86,38 @@ class Retrier:
             raise TaskNotFinished(f"The task has not ended: it is {old['state']}.")
         return old
 
-    async def _check(self, old: dict[str, Any]) -> None:
+    async def _anew(self, old: dict[str, Any], other: OtherThan) -> Anew:
+        """What is checked and encoded as of a submission."""
         known = await self._catalogue.find(old["task_type"])
-        known.check(from_json(old["args"]), from_json(old["kwargs"]))
-        if old["queue"] not in self._queues:
-            raise UnknownQueue(errors=[FieldError(pointer="/queue", detail=f"there is no queue {old['queue']} now")])
+        before, before_named = from_json(old["args"]), from_json(old["kwargs"])
+        args = before if other.args is None else other.args
+        kwargs = before_named if other.kwargs is None else other.kwargs
+        known.check(args, kwargs)
+        name = old["queue"] if other.queue is None else other.queue
+        queue = self._topology.queue(name)
+        if queue is None:
+            raise UnknownQueue(errors=[FieldError(pointer="/queue", detail=f"there is no queue {name} now")])
+        sla_seconds = None if other.queue is None else queue.sla_seconds
+        if other.args is None and other.kwargs is None:
+            return Anew(queue=other.queue, sla_seconds=sla_seconds, priority=other.priority)
+        # What its submission added, or its attempts found out, it still depends on.
+        said = known.dependencies_of(before, before_named, [])
+        added = [one for one in old["dependencies"] or () if one not in said]
+        dependencies = known.dependencies_of(args, kwargs, added)
+        submission = Submission(task_type=old["task_type"], args=args, kwargs=kwargs)
+        encoded, encoded_named = encode(submission, self._most_bytes)
+        return Anew(
+            args=encoded,
+            kwargs=encoded_named,
+            dependencies="\n".join(dependencies) if dependencies else None,
+            queue=other.queue,
+            sla_seconds=sla_seconds,
+            priority=other.priority,
+        )
 
-    async def _replay(self, act: Act, new: str, key: str | None, fingerprint: str, traceparent: str | None) -> None:
+    async def _replay(
+        self, act: Act, new: str, key: str | None, fingerprint: str, traceparent: str | None, anew: Anew
+    ) -> None:
         old = act.subject
         async with self._once.transaction(act, key, new, fingerprint) as connection:
             replayed = await replaying.replay(
@@ -77,6 +129,7 @@ class Retrier:
                 rate_per_second=None,
                 caller=act.actor,
                 traceparent=traceparent,
+                anew=anew,
             )
             if replayed.tasks:
                 return

@@ -67,7 +67,7 @@ class Submitter:
         known = self._catalogue.known(submission.task_type) or await self._catalogue.find(submission.task_type)
         known.check(submission.args, submission.kwargs)
         queue, priority = known.route(self._settings, submission.queue, submission.priority)
-        args, kwargs = _encode(submission, self._settings.body_bytes)
+        args, kwargs = encode(submission, self._settings.body_bytes)
         dependencies = known.dependencies_of(submission.args, submission.kwargs, submission.dependencies)
         requested = submission.timeout_seconds
         prints = None if key is None else fingerprints_of(submission)
@@ -258,7 +258,7 @@ def _refusal(blocking: Blocking) -> BreakerOpen:
     )
 
 
-def _encode(submission: Submission, most_bytes: int) -> tuple[str, str]:
+def encode(submission: Submission, most_bytes: int) -> tuple[str, str]:
     """Arguments as JSON text. Raises ``BodyTooLarge`` for more than ``most_bytes`` of it, in a batch as alone, and
     ``InvalidRequest`` for what PostgreSQL, JSON or Celery cannot carry.
     """

@@ -109,6 +109,7 @@ async def _deeds(spine: Spine, api: httpx.AsyncClient) -> dict[ActKind, Deed]:
     return {
         ActKind.PAUSE: Deed("POST", "/v1/queues/email/pause", {}, "email"),
         ActKind.RESUME: Deed("POST", "/v1/queues/email/resume", {}, "email"),
+        ActKind.CHANGE: Deed("PATCH", f"/v1/tasks/{waiting}", {"priority": 1}, waiting),
         ActKind.CANCEL: Deed("POST", f"/v1/tasks/{waiting}/cancel", {}, waiting),
         ActKind.PURGE: Deed("POST", "/v1/queues/reports/purge", {"expected": 1, "states": ["scheduled"]}, "reports"),
         ActKind.RETRY: Deed("POST", f"/v1/tasks/{failed}/retry", {}, failed),

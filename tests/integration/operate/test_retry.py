@@ -1,12 +1,26 @@
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
 
+from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_contract.states import TaskState
+from pointsman_service.store.workers import catalogue
 from tests.integration.operate.ended import PROBLEM, ended
 from tests.integration.operate.test_cancel import MAINTENANCE, submitted
 from tests.integration.spine import Spine
+
+TAKES: dict[str, Any] = {
+    "url_argument": "url",
+    "extra_positional": True,
+    "arguments_schema": {"type": "object", "properties": {"url": {"type": "string"}}, "required": ["url"]},
+}
+
+
+async def publish(spine: Spine, spec: TaskTypeSpec) -> None:
+    async with spine.store.statement() as connection:
+        await catalogue.publish(connection, "w@h#2", [spec])
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:
@@ -35,6 +49,39 @@ async def test_an_ended_task_runs_again_as_a_new_one_that_names_it(
     await spine.record_all()
     assert (await api.get(f"/v1/tasks/{new['id']}")).json()["replayed_from"] == old
     assert (await spine.counters())["submitted"] == 1
+
+
+async def test_a_task_runs_again_with_other_arguments_queue_and_priority(spine: Spine, api: httpx.AsyncClient) -> None:
+    await publish(spine, TaskTypeSpec(name="noop", time_limit_seconds=30, dependencies=["ldap"], **TAKES))
+    old = await ended(spine, args=[1])
+    body = {"args": [], "kwargs": {"url": "https://b.example/x", "a": 2}, "queue": "reports", "priority": 6}
+    new = (await api.post(f"/v1/tasks/{old}/retry", json=body)).json()
+    assert {name: new[name] for name in body} == body
+    assert set(new["dependencies"]) == {"ldap", "b.example"}
+    assert (new["tags"], new["sla"]["target_seconds"]) == ({"tenant": "7"}, 60.0)
+    await spine.dispatcher.single_pass()
+    message = await spine.message("reports\x06\x164")
+    assert message is not None
+    assert (await api.get(f"/v1/tasks/{old}")).json()["args"] == [1]
+
+
+async def test_other_arguments_are_checked_as_those_of_a_submission(spine: Spine, api: httpx.AsyncClient) -> None:
+    await publish(spine, TaskTypeSpec(name="noop", time_limit_seconds=30, **TAKES))
+    old = await ended(spine)
+    for body, expected in (
+        ({"kwargs": {"url": 7}}, (422, "invalid-arguments")),
+        ({"kwargs": {}}, (422, "invalid-arguments")),
+        ({"args": {}}, (422, "invalid-request")),
+        ({"kwargs": {"url": "a\x00b"}}, (422, "invalid-request")),
+        ({"kwargs": {"url": "x"}, "queue": "nowhere"}, (422, "unknown-queue")),
+        ({"kwargs": {"url": "x"}, "priority": 11}, (422, "invalid-request")),
+        ({"tags": {}}, (422, "invalid-request")),
+    ):
+        assert problem(await api.post(f"/v1/tasks/{old}/retry", json=body)) == expected, body
+    key = {"Idempotency-Key": "other"}
+    for url, status in (("x", 202), ("x", 200), ("y", 422)):
+        answer = await api.post(f"/v1/tasks/{old}/retry", json={"kwargs": {"url": url}}, headers=key)
+        assert answer.status_code == status
 
 
 async def test_a_task_that_has_not_ended_or_has_succeeded_is_not_retried(spine: Spine, api: httpx.AsyncClient) -> None:

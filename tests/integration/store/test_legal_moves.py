@@ -17,7 +17,8 @@ from pointsman_service.store.queues.holding import MOST_IN_A_ROW
 from pointsman_service.store.reported import End, Refused, Start
 from pointsman_service.store.store import Connection, Store
 from pointsman_service.store.streams import epochs
-from pointsman_service.store.tasks import recording
+from pointsman_service.store.tasks import changing, recording
+from pointsman_service.store.tasks.changing import Change
 from pointsman_service.store.tasks.ending import Ending, end_unstarted
 
 NOW = datetime.now(UTC)
@@ -50,6 +51,15 @@ def ends(state: TaskState, attempt: int) -> Way:
     return end
 
 
+def due_in(seconds: float) -> Way:
+    async def due(connection: Connection, task: str) -> None:
+        # What is alone in quarantine is not changed.
+        await connection.execute(text("DELETE FROM quarantine_queue"))
+        await changing.change(connection, task, Change(delay_seconds=seconds))
+
+    return due
+
+
 WAYS: dict[str, Way] = {
     "begin": lambda c, task: recording.begin(c, [Start(task, 2, NOW, "w")]),
     "retry": lambda c, task: recording.retry(c, [an_end(task, retry_at=NOW)]),
@@ -74,6 +84,8 @@ WAYS: dict[str, Way] = {
     "unpublished": lambda c, task: unserved.hold_unpublished(c, [(task, 1)]),
     "unserved": lambda c, _: unserved.hold_waiting(c, "maintenance", ["noop"], 10),
     "quarantine is over": lambda c, _: quarantine.let_go(c, 0.0),
+    "put off": due_in(60.0),
+    "run now": due_in(0.0),
     "cancel": lambda c, task: end_unstarted(c, (), [task], [task], TaskState.CANCELLED, NOW),
     "expire": lambda c, task: end_unstarted(c, (), [task], [task], TaskState.EXPIRED, NOW),
     "fail fast": lambda c, task: end_unstarted(c, (), [task], [task], TaskState.FAILED, NOW, ("BreakerOpen", "no")),

@@ -3,7 +3,9 @@
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
+from pydantic import Field
 
+from pointsman_service.admit.submission import Priority
 from pointsman_service.api.answers.answer import json_response
 from pointsman_service.api.documentation.examples import with_nulls
 from pointsman_service.api.parts import GivenCaller, GivenParts
@@ -13,6 +15,7 @@ from pointsman_service.api.requests.headers import read_headers
 from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.api.tasks.routes import task_id_of
 from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
+from pointsman_service.operate.retry import OtherThan
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 
@@ -32,15 +35,25 @@ _RETRIED: dict[str, Any] = EXAMPLE_TASK | {
 }
 
 
+class Retry(Explained):
+    """What the new task has otherwise. What is left out it takes over."""
+
+    args: list[Any] | None = Field(default=None, description="Other positional arguments.")
+    kwargs: dict[str, Any] | None = Field(default=None, description="Other named arguments, all of them.")
+    queue: str | None = Field(default=None, max_length=63, description="Another queue.")
+    priority: Priority | None = Field(default=None, description="Another priority.")
+
+
 @router.post(
     "/v1/tasks/{task_id}/retry",
     operation_id="retry_task",
     summary="Run an ended task again",
     description=(
         "A failed, cancelled or expired task runs again as a new one: same task type, arguments, queue, priority, tags,"
-        " time limit and `max_attempts`, due at once, without `expires_at`. The new one names it in `replayed_from`."
-        " Each is run again once: then 409 names the task it became, to be retried instead. With an `Idempotency-Key`"
-        " the same call again answers 200 with the first new task."
+        " time limit and `max_attempts`, due at once, without `expires_at`. The body may give other arguments, which"
+        " are checked like those of a submission, and another queue or priority. The new one names it in"
+        " `replayed_from`. Each is run again once: then 409 names the task it became, to be retried instead. With an"
+        " `Idempotency-Key` the same call again answers 200 with the first new task."
     ),
     status_code=202,
     response_model=TaskView,
@@ -52,13 +65,14 @@ _RETRIED: dict[str, Any] = EXAMPLE_TASK | {
         200: {"model": TaskView, "description": "The task this Idempotency-Key stands for."},
         **problem_responses(400, 404, 409, 413, 415, 422, 503),
     },
-    openapi_extra=request_body(Explained, {}, required=False) | idempotency_key(),
+    openapi_extra=request_body(Retry, {"kwargs": {"to": "b@example.org"}}, required=False) | idempotency_key(),
 )
 async def retry_task(task_id: str, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Run one task again."""
-    reason = (await given(request, Explained)).reason
+    body = await given(request, Retry)
+    other = OtherThan(body.args, body.kwargs, body.queue, body.priority)
     key, traceparent = read_headers(request.scope)
-    row, replayed = await parts.retrier.retry(caller, task_id_of(task_id), key, traceparent, reason)
+    row, replayed = await parts.retrier.retry(caller, task_id_of(task_id), key, traceparent, body.reason, other)
     headers = {"Location": f"/v1/tasks/{row['id']}"}
     if replayed:
         headers["Idempotency-Replayed"] = "true"
