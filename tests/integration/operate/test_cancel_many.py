@@ -1,4 +1,5 @@
 import asyncio
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -302,6 +303,52 @@ async def test_what_was_run_again_by_hand_is_not_put_back(spine: Spine, api: htt
     assert (await api.post(f"/v1/tasks/{task}/retry")).status_code == 202
     assert (await undo(spine, api, act["id"]))["put_back"] == 0
     assert len(await left(spine)) == 1
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_race_of_a_cancel_and_its_undo_against_consuming(
+    spine: Spine, api: httpx.AsyncClient, in_small_parts: None, seed: int
+) -> None:
+    chance = random.Random(seed)
+    tasks = {str(await submitted(spine)) for _ in range(20)}
+    ran: list[str] = []
+    over = asyncio.Event()
+
+    async def consume() -> None:
+        while not over.is_set():
+            await spine.dispatcher.single_pass()
+            message = await spine.message(MAINTENANCE)
+            await asyncio.sleep(chance.random() / 100)
+            if message is not None and (verdict := await spine.gate(message))[0] == b"run":
+                ran.append(message["headers"]["id"])
+                await spine.report(message, verdict)
+
+    async def cancel_and_undo() -> None:
+        await asyncio.sleep(chance.random() / 20)
+        act = (await api.post("/v1/tasks/cancel", json={"queue": "maintenance"})).json()
+        await asyncio.sleep(chance.random() / 20)
+        await api.post(f"/v1/task-acts/{act['id']}/undo")
+        await until(lambda: is_undone(act["id"]), "the undo to end")
+
+    async def is_undone(act_id: str) -> bool:
+        await CancelledSweep(spine.store, spine.server, spine.settings).single_pass()
+        await TaskActsSweep(spine.store, spine.settings).single_pass()
+        return bool((await api.get(f"/v1/task-acts/{act_id}")).json()["stage"] == "undone")
+
+    async def is_empty() -> bool:
+        return not await spine.rows("SELECT id FROM task_live LIMIT 1")
+
+    async with spine.recording():
+        consuming = [asyncio.create_task(consume()) for _ in range(2)]
+        await cancel_and_undo()
+        await until(is_empty, "all of it to run")
+        over.set()
+        await asyncio.gather(*consuming)
+    rows = await spine.rows("SELECT id, state, replayed_from FROM task")
+    succeeded = [str(row["replayed_from"] or row["id"]) for row in rows if row["state"] == "succeeded"]
+    assert sorted(succeeded) == sorted(tasks), f"the work of each was done once; seed {seed}"
+    assert len(ran) == len(tasks)
+    assert {row["state"] for row in rows} <= {"succeeded", "cancelled"}
 
 
 async def test_the_same_key_gives_the_same_act(spine: Spine, api: httpx.AsyncClient) -> None:
