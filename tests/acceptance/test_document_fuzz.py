@@ -57,6 +57,7 @@ async def service(database_url: str, own_valkey: ValkeyServer, tmp_path: Path) -
 async def what_there_is(service: Stack) -> dict[str, list[str]]:
     """Names and ids to ask for, by parameter. Some are made first."""
     queues = (await service.http.get("/v1/queues")).json()["items"]
+    act = await service.http.post("/v1/tasks/retry", json={"task_type": "echo"})
     replay = await service.http.post("/v1/dead-letters/replay", json={"task_type": "echo"})
     for name in ("one.example.org", "two.example.org"):
         path = f"/v1/breakers/dependency/{name}/force-open"
@@ -72,6 +73,7 @@ async def what_there_is(service: Stack) -> dict[str, list[str]]:
         "task_type": [spec.name for spec in TYPES],
         "channel": [str(CHANNEL["name"])],
         "task_id": [await service.submit("echo")],
+        "act_id": [act.json()["id"]],
         "replay_id": [replay.json()["replay_id"]],
         "alert_id": [await until(alert, "an alert about a breaker that is forced open")],
         "cursor of /v1/breakers": [breakers["next_cursor"]],

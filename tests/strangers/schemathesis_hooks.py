@@ -22,7 +22,7 @@ WHAT_A_NAME_NAMES = {"queues": "queue", "task-types": "task_type", "alert-channe
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+\-]{0,199}")
 TEXT = {"type": "string", "pattern": r"^[^\x00]*$"}
 ANY_JSON = {"$ref": "#/components/schemas/AnyJson"}
-IDS = {"alert_id", "replay_id", "task_id"}
+IDS = {"act_id", "alert_id", "replay_id", "task_id"}
 ID = re.compile(r'"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"')
 ANSWERED = {one for name in IDS for one in THERE_IS[name]}
 """Ids that the API has told of."""
@@ -36,6 +36,9 @@ REFUSALS: dict[str, set[str]] = {
     **dict.fromkeys(("set_breaker_policy", "unset_breaker_policy"), NO_WORKER | {"policy-changed"}),
     "get_breaker": {"not-found"},
     "cancel_task": {"task-finished"},
+    "change_task": {"task-finished", "task-not-waiting"},
+    "cancel_tasks": {"count-differs"},
+    "retry_tasks": {"count-differs"},
     "retry_task": {"task-not-finished", "task-replayed", "task-succeeded"},
     "acknowledge_alert": {"alert-resolved"},
     "purge_queue": {"count-differs"},
@@ -68,15 +71,18 @@ def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
                 name = f"cursor of {path}"
             if name in THERE_IS and name not in IDS:
                 parameter["schema"]["enum"] = THERE_IS[name]
-    for body in ("Submission", "BatchItem", "Replay"):
+    for body in ("Submission", "BatchItem", "Replay", "CancelMany", "RetryMany", "Retry", "ChangeTask"):
         properties = schemas[body]["properties"]
-        for name in ("queue", "task_type"):
+        for name in properties.keys() & {"queue", "task_type"}:
             for part in properties[name].get("anyOf", [properties[name]]):
                 if part["type"] == "string":
                     part["enum"] = THERE_IS[name]
-        if body != "Replay":
-            properties["args"]["items"] = ANY_JSON
-            properties["kwargs"] |= {"additionalProperties": ANY_JSON, "propertyNames": TEXT}
+        for name in properties.keys() & {"args", "kwargs"}:
+            for part in properties[name].get("anyOf", [properties[name]]):
+                if part["type"] == "array":
+                    part["items"] = ANY_JSON
+                elif part["type"] == "object":
+                    part |= {"additionalProperties": ANY_JSON, "propertyNames": TEXT}
     schemas["AnyJson"] = {
         "anyOf": [
             *({"type": kind} for kind in ("null", "boolean", "number")),

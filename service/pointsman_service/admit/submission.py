@@ -29,10 +29,11 @@ _TEN_YEARS = 10 * 366 * 86_400.0
 _MOST_TAGS = 20
 _UNKNOWN_FIELD = "this field does not exist"
 _NEVER = "must be after the task is due"
-_BOTH_TIMES: dict[str, Any] = {
+BOTH_TIMES: dict[str, Any] = {
     "required": ["scheduled_at", "delay_seconds"],
     "properties": {"scheduled_at": {"type": "string"}, "delay_seconds": {"type": "number"}},
 }
+"""JSON Schema: what says twice when a task is due."""
 _YEARS = range(1970, 9000)
 
 
@@ -66,7 +67,7 @@ Tags = Annotated[dict[TagName, TagValue], Field(max_length=_MOST_TAGS), BeforeVa
 class Submission(BaseModel):
     """A task to be run. A field that is not listed here is refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"not": _BOTH_TIMES})
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"not": BOTH_TIMES})
 
     task_type: str = Field(
         min_length=1, max_length=MAX_NAME, description="What to run: a name from GET /v1/task-types.", examples=["echo"]

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ConfigDict, Field
 
-from pointsman_service.admit.submission import MomentOfTask, Priority
+from pointsman_service.admit.submission import BOTH_TIMES, MomentOfTask, Priority
 from pointsman_service.api.answers.answer import json_response
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenCaller, GivenParts
@@ -28,6 +28,7 @@ router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)]
 
 _TEN_YEARS = 10 * 366 * 86_400.0
 _CHANGES = ("queue", "priority", "scheduled_at", "delay_seconds")
+_NOTHING: dict[str, Any] = {"properties": {name: {"type": "null"} for name in _CHANGES}}
 _CHANGED: dict[str, Any] = EXAMPLE_TASK | {
     "state": "queued",
     "attempt": 0,
@@ -46,7 +47,7 @@ _CHANGED: dict[str, Any] = EXAMPLE_TASK | {
 class ChangeTask(Explained):
     """What becomes of the task; what is left out stays. At least one of the first four must be given."""
 
-    model_config = ConfigDict(json_schema_extra={"not": {"properties": {name: {"type": "null"} for name in _CHANGES}}})
+    model_config = ConfigDict(json_schema_extra={"not": {"anyOf": [_NOTHING, BOTH_TIMES]}})
 
     queue: str | None = Field(default=None, max_length=63, description="Its new queue.")
     priority: Priority | None = Field(default=None, description="10 is the most urgent.")

@@ -30,8 +30,14 @@ _MOST = 100_000_000
 _WHICH = ("state", "queue", "task_type", "tags", "submitted_after", "submitted_before")
 
 
-def _one_of(*names: str) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"not": {"properties": {name: {"type": "null"} for name in names}}})
+_UNTOUCHED: dict[str, Any] = {"end_running": {"const": False}}
+_RUNNING_UNTOUCHED = {"required": ["state"], "properties": _UNTOUCHED | {"state": {"const": "running"}}}
+_GRACE_FOR_NOTHING = {"required": ["grace_seconds"], "properties": _UNTOUCHED | {"grace_seconds": {"type": "number"}}}
+
+
+def _not(*what: dict[str, Any], unless_one_of: tuple[str, ...]) -> ConfigDict:
+    nothing: dict[str, Any] = {"properties": {name: {"type": "null"} for name in unless_one_of}}
+    return ConfigDict(json_schema_extra={"not": {"anyOf": [nothing, *what]}})
 
 
 class _Many(Action):
@@ -39,7 +45,9 @@ class _Many(Action):
 
     queue: str | None = Field(default=None, max_length=63, description="Only tasks of this queue.")
     task_type: str | None = Field(default=None, max_length=200, description="Only tasks of this type.")
-    tags: Tags | None = Field(default=None, description="Only tasks with all of these.")
+    tags: Annotated[Tags, Field(min_length=1, json_schema_extra={"minProperties": 1})] | None = Field(
+        default=None, description="Only tasks with all of these."
+    )
     submitted_after: Moment | None = Field(default=None, description="Submitted at this moment or later.")
     submitted_before: Moment | None = Field(
         default=None, description="Submitted before this moment; default, and at most: the moment of this call."
@@ -57,7 +65,7 @@ class _Many(Action):
 class CancelMany(_Many):
     """Which tasks are cancelled. At least one of the fields that narrow it must be given."""
 
-    model_config = _one_of(*_WHICH)
+    model_config = _not(_RUNNING_UNTOUCHED, _GRACE_FOR_NOTHING, unless_one_of=_WHICH)
 
     state: Literal["queued", "scheduled", "held", "retrying", "running"] | None = Field(
         default=None, description="Only tasks in this state; default: all that wait. `running` asks for `end_running`."
@@ -77,7 +85,7 @@ class CancelMany(_Many):
 class RetryMany(_Many):
     """Which ended tasks run again. At least one of the fields that narrow it must be given."""
 
-    model_config = _one_of(*_WHICH, "error_type")
+    model_config = _not(unless_one_of=(*_WHICH, "error_type"))
 
     state: Literal["failed", "cancelled", "expired"] | None = Field(
         default=None, description="Only tasks that ended so; default: `failed`."
@@ -174,7 +182,7 @@ def _narrowed(body: _Many) -> dict[str, Any]:
     return {
         "queue": body.queue,
         "task_type": body.task_type,
-        "tags": body.tags or None,
+        "tags": body.tags,
         "submitted_after": bounded(body.submitted_after),
     }
 
