@@ -97,6 +97,33 @@ def test_error_the_control_plane_knows_is_told_by_its_word(error: BaseException,
     assert type_name(error) == word
 
 
+class OurCancel(TaskCancelled):
+    pass
+
+
+class OurBreaker(BreakerOpen):
+    pass
+
+
+class OurLimit(SoftTimeLimitExceeded):
+    pass
+
+
+def test_class_that_derives_from_one_of_ours_means_the_same() -> None:
+    assert type_name(OurCancel()) == ErrorType.CANCELLED
+    assert type_name(OurBreaker("dependency:smtp")) == ErrorType.CALL_NOT_MADE
+    assert type_name(OurLimit()) == f"{__name__}.OurLimit"
+
+
+@pytest.mark.parametrize("word", ErrorType)
+def test_class_of_a_project_is_not_told_by_a_word_of_ours(word: ErrorType) -> None:
+    package, _, name = word.rpartition(".")
+    theirs = type(name, (Exception,), {"__module__": package or "builtins"})
+    told = type_name(theirs())
+    assert told == f"{package or 'builtins'}:{name}"
+    assert told not in set(ErrorType)
+
+
 def test_error_whose_message_fails_is_described() -> None:
     error = describe(raised(Unprintable()))
     assert error["type"].endswith("Unprintable")

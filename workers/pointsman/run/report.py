@@ -57,6 +57,9 @@ _WORDS: Mapping[type[BaseException], ErrorType] = {
     TimeLimitExceeded: ErrorType.TIME_LIMIT,
     SoftTimeLimitExceeded: ErrorType.SOFT_TIME_LIMIT,
 }
+_ALL_WORDS = frozenset(ErrorType)
+_WHATEVER_CLASS = (TaskCancelled, BreakerOpen, AttemptSuperseded)
+"""What derives from these means the same to the control plane; from the others, a failure with a name of its own."""
 
 
 def encode_result(result: Any) -> str | None:
@@ -90,15 +93,27 @@ def describe(error: BaseException) -> ErrorBody:
 
 
 def type_name(error: BaseException) -> str:
-    """The word of the contract, else the class name with its module, unless that is Python's own or ours."""
+    """The word of the contract, else the class name with its module, unless that is Python's own or ours.
+
+    No other class is told by a word, whatever a project calls its own: of one that would be, a colon stands before the
+    class name.
+    """
     kind = type(error)
-    word = _WORDS.get(kind)
+    word = _word(kind)
     if word is not None:
         return word.value
-    home = reported_module(kind)
+    home, name = reported_module(kind), kind.__qualname__
     if home == _FACE:
-        return f"{_FORMER_FACE}.{kind.__qualname__}"
-    return kind.__qualname__ if home in _OURS else f"{home}.{kind.__qualname__}"
+        home = _FORMER_FACE
+    told = name if home in _OURS else f"{home}.{name}"
+    return f"{home}:{name}" if told in _ALL_WORDS else told
+
+
+def _word(kind: type[BaseException]) -> ErrorType | None:
+    word = _WORDS.get(kind)
+    if word is None and issubclass(kind, _WHATEVER_CLASS):
+        word = next(_WORDS[base] for base in kind.__mro__ if base in _WORDS)
+    return word
 
 
 def _from_the_body(frames: TracebackType | None) -> TracebackType | None:
