@@ -177,7 +177,8 @@ class Registry:
                 entry = replace(entry, breaker=step.breaker)
                 transitions += [entry.line(one) for one in step.transitions]
                 _log(entry, step.transitions)
-            if entry.breaker != before.breaker:
+            # A failure that a success followed leaves the machine as it was, and is the newest all the same.
+            if entry != before:
                 changed.append(entry.as_row())
         await breakers.save(connection, changed)
         await breakers.keep_transitions(connection, transitions)

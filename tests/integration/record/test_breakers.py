@@ -216,6 +216,16 @@ async def test_a_breaker_of_no_known_scope_is_passed_over(spine: Spine) -> None:
     assert await breakers(spine) == []
 
 
+async def test_a_failure_that_a_success_of_the_same_batch_followed_is_told(spine: Spine) -> None:
+    for failures in (1, 2):
+        for blamed in (SMTP, None):
+            message = await sent(spine)
+            await spine.tell(message, await spine.gate(message), blamed=blamed)
+        await spine.record_all()
+        (row,) = await spine.rows("SELECT last_error, (machine ->> 'failures')::int AS in_a_row FROM breaker")
+        assert (row["last_error"]["count"], row["in_a_row"]) == (failures, 0)
+
+
 async def test_a_failure_of_an_older_epoch_changes_nothing(spine: Spine) -> None:
     message = await sent(spine)
     verdict = await spine.gate(message)
