@@ -46,6 +46,8 @@ class TaskTypeBreaker(Breaker):
     """While half open before its wait was over: when that ends. The wait goes on if the probes fail."""
     failed_probes: int = 0
     """Since it became half open."""
+    is_by_rates: bool = False
+    """Whether the rates of a window opened it. Successes are a part of them, so that one says nothing against it."""
     failed_in_doubt: int = 0
     """Probes that failed since it left closed, of those that nothing was waited for."""
     patience: int = 1
@@ -98,6 +100,8 @@ class TaskTypeBreaker(Breaker):
 
     def may_doubt(self, policy: BreakerPolicy) -> bool:
         """Whether tasks that have not failed may be tried before its wait is over."""
+        if self.is_by_rates:
+            return False
         return self.seen is BreakerState.OPEN and self.failed_in_doubt < 2 * self._tries(policy)
 
     def wants_others(self, policy: BreakerPolicy) -> bool:
@@ -134,7 +138,13 @@ class TaskTypeBreaker(Breaker):
     def trip(self, policy: BreakerPolicy, now: float, reason: str, draw: Callable[[], float] = random.random) -> Step:
         """Open a closed or half-open breaker; one that is open stays as it is."""
         step = Breaker.trip(self, policy, now, reason, draw)
-        return step if step.breaker is self else Step(_of(step.breaker)._without_probes(), step.transitions)
+        if step.breaker is self:
+            return step
+        opened = _of(step.breaker)._without_probes()
+        if self.state is BreakerState.CLOSED:
+            # A run makes a doubt first.
+            opened = replace(opened._without_run(), is_by_rates=True, accused=self.failing, failed_in_doubt=0)
+        return Step(opened, step.transitions)
 
     def close(self, now: float, reason: str) -> Step:
         """Close one that has proved itself."""
@@ -190,6 +200,7 @@ class TaskTypeBreaker(Breaker):
             failing=(),
             is_doubted=True,
             doubted_until=now + policy.recovery_timeout,
+            is_by_rates=False,
             failed_in_doubt=0,
         )
         return Step(half, self._visible(now, half, reason, BY_ITSELF))

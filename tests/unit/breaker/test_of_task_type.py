@@ -205,6 +205,37 @@ def test_rates_open_it_at_once() -> None:
     assert breaker.seen is BreakerState.OPEN
 
 
+def test_one_that_rates_opened_keeps_its_wait_and_accuses_what_failed() -> None:
+    policy = BreakerPolicy(
+        failure_threshold=None, window_seconds=10, minimum_calls=6, failure_rate=0.5, recovery_jitter=0
+    )
+    breaker = told(TaskTypeBreaker(), SUCCESS, 0.0, policy)
+    for task in "abcde":
+        breaker = told(breaker, Outcome(Kind.FAILURE, permit=task), 0.0, policy)
+    assert (breaker.seen, breaker.accused) == (BreakerState.OPEN, tuple("abcde"))
+    assert not breaker.may_doubt(policy), "one success is no proof against a rate"
+    assert ticked(breaker, policy.recovery_timeout).takes_any
+    renewed = breaker.meets_new_worker(1.0).breaker
+    assert renewed.seen is BreakerState.HALF_OPEN
+    for task in "xyz":
+        renewed = told(renewed.lease(task, policy, 1.0)[0].breaker, Outcome(Kind.SUCCESS, permit=task), 1.0, policy)
+    assert isinstance(renewed, TaskTypeBreaker)
+    assert (renewed.seen, renewed.is_by_rates) == (BreakerState.CLOSED, False)
+
+
+def test_a_doubt_after_an_opening_by_rates_is_a_doubt() -> None:
+    policy = POLICY.model_copy(update={"window_seconds": 10.0, "minimum_calls": 4, "slow_call_seconds": 1.0})
+    policy = policy.model_copy(update={"slow_call_rate": 1.0})
+    breaker = TaskTypeBreaker()
+    for _ in range(4):
+        breaker = told(breaker, Outcome(Kind.SUCCESS, run_seconds=2.0), 0.0, policy)
+    assert (breaker.seen, breaker.may_doubt(policy), breaker.accused) == (BreakerState.OPEN, False, ())
+    closed = breaker.close(100.0, "a test").breaker
+    assert isinstance(closed, TaskTypeBreaker)
+    again = failing(closed, *"abcde", at=101.0)
+    assert (again.is_first_doubt, again.is_by_rates) == (True, False)
+
+
 def test_what_is_set_by_hand_stands_above_a_doubt() -> None:
     forced = doubted().force(Override(BreakerState.FORCED_OPEN, "ada", "because"), 1.0).breaker
     assert isinstance(forced, TaskTypeBreaker)
