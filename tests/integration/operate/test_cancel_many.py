@@ -12,7 +12,7 @@ from pointsman_service.operate import walk
 from pointsman_service.reconcile import task_acts
 from pointsman_service.reconcile.cancelled import CancelledSweep
 from pointsman_service.reconcile.task_acts import TaskActsSweep
-from pointsman_service.store.tasks import acts
+from pointsman_service.store.tasks import acts, replaying
 from tests.integration.operate.ended import PROBLEM
 from tests.integration.operate.test_cancel import ERROR, MAINTENANCE, asked, submitted, taken
 from tests.integration.operate.test_purge import waits_for_a_lock
@@ -216,12 +216,24 @@ async def test_no_more_than_the_rate_are_cancelled(spine: Spine, api: httpx.Asyn
     assert not await sweep.single_pass()
     await spine.run("UPDATE replay SET requested_at = now() - interval '3000 seconds'")
     await sweep.single_pass()
-    assert (await api.get(answer.headers["location"])).json()["tasks"] == 4
+    part = (await api.get(answer.headers["location"])).json()
+    assert (part["tasks"], part["looked_at"]) == (4, 4), "it has not looked at the rest"
     await spine.run("UPDATE replay SET requested_at = now() - interval '1 day'")
     while await sweep.single_pass():
         pass
     act = (await api.get(answer.headers["location"])).json()
-    assert (act["stage"], act["tasks"]) == ("done", 6)
+    assert (act["stage"], act["tasks"], act["looked_at"]) == ("done", 6, 6)
+
+
+async def test_states_of_an_act_are_read_task_by_task_however_many_others_there_are(
+    spine: Spine, api: httpx.AsyncClient
+) -> None:
+    for statement in (acts._STATES_OF_CANCELLED, replaying._STATES):
+        async with spine.store.statement() as connection:
+            rows = await connection.execute(text(f"EXPLAIN {statement.text}"), {"id": str(UUID(int=0))})
+            plan = "\n".join(rows.scalars())
+        assert "Join" not in plan, plan
+        assert "using pk_task_live" in plan, plan
 
 
 async def test_what_a_cancel_took_is_put_back_as_it_was(

@@ -161,6 +161,7 @@ _BOUNDS = "id > CAST(:above AS uuid) AND id < CAST(:highest AS uuid)"
 _PART = """
     WITH looked AS ({looked}), found AS (SELECT id FROM looked WHERE hit ORDER BY id LIMIT :most)
     SELECT (SELECT count(*) FROM looked) AS looked_at, (SELECT id FROM looked ORDER BY id DESC LIMIT 1) AS last,
+        (SELECT count(*) FROM looked WHERE id <= (SELECT id FROM found ORDER BY id DESC LIMIT 1)) AS looked_at_to_found,
         ARRAY(SELECT id FROM found ORDER BY id) AS ids
 """
 
@@ -193,12 +194,12 @@ _PENDING = text("""
         WHERE t.cancel_requested_at IS NOT NULL LIMIT :most
     ) AS left_over
 """)
+# One by one: joined, all tasks that there are would be read for those of one act. OFFSET keeps the planner from it.
 _STATES_OF_CANCELLED = text("""
-    SELECT state, count(*) AS tasks FROM (
-        SELECT t.state FROM cancelled_task c JOIN task_live t ON t.id = c.task_id WHERE c.act_id = CAST(:id AS uuid)
-        UNION ALL
-        SELECT t.state FROM cancelled_task c JOIN task t ON t.id = c.task_id WHERE c.act_id = CAST(:id AS uuid)
-    ) AS every GROUP BY state
+    SELECT every.state, count(*) AS tasks FROM cancelled_task c CROSS JOIN LATERAL (
+        (SELECT t.state FROM task_live t WHERE t.id = c.task_id OFFSET 0)
+        UNION ALL (SELECT t.state FROM task t WHERE t.id = c.task_id OFFSET 0)
+    ) AS every WHERE c.act_id = CAST(:id AS uuid) GROUP BY every.state
 """)
 
 
@@ -244,8 +245,10 @@ async def part(connection: Connection, act: TaskAct, looked_at: int, most: int) 
     }
     row = (await connection.execute(statement, parameters | bounds)).one()
     ids = [str(task_id) for task_id in row.ids]
-    # One that ends before the others that it has looked at goes on behind the last that it has found.
-    return Part(ids, row.looked_at, UUID(ids[-1]) if len(ids) == most else row.last)
+    if len(ids) == most:
+        # The next one begins behind the last that it has found, and looks at the others again.
+        return Part(ids, row.looked_at_to_found, UUID(ids[-1]))
+    return Part(ids, row.looked_at, row.last)
 
 
 def further(act: TaskAct, part: Part) -> TaskAct:

@@ -82,15 +82,13 @@ _KEPT = (
 _FIND = text(f"{_KEPT} AND id = CAST(:id AS uuid)")
 _NEWEST = text(f"{_KEPT} AND (CAST(:below AS uuid) IS NULL OR id < CAST(:below AS uuid)) ORDER BY id DESC LIMIT :most")
 
+# One by one, as in ``acts``.
 _STATES = text("""
-    SELECT state, count(*) AS tasks FROM (
-        SELECT t.state FROM replayed_task r JOIN task_live t ON t.id = r.replayed_as
-        WHERE r.replay_id = :id AND NOT r.undone
+    SELECT every.state, count(*) AS tasks FROM replayed_task r CROSS JOIN LATERAL (
+        (SELECT t.state FROM task_live t WHERE t.id = r.replayed_as AND NOT r.undone OFFSET 0)
         UNION ALL
-        SELECT t.state FROM replayed_task r
-        JOIN task t ON t.id = CASE WHEN r.undone THEN r.task_id ELSE r.replayed_as END
-        WHERE r.replay_id = :id
-    ) AS every GROUP BY state
+        (SELECT t.state FROM task t WHERE t.id = CASE WHEN r.undone THEN r.task_id ELSE r.replayed_as END OFFSET 0)
+    ) AS every WHERE r.replay_id = CAST(:id AS uuid) GROUP BY every.state
 """)
 
 _NEW_TASKS = text("""
