@@ -1269,6 +1269,23 @@ WHERE b.seen = 'half_open' AND b.scope <> 'worker' AND t.state = 'running'
     AND p.until::float8 - extract(epoch FROM now())
         < coalesce((b.policy ->> 'permit_seconds')::float8, :permit_seconds) / 2;
 
+-- _LOST_PROBES
+-- Nothing comes of them any more: they ended without an attempt, or wait for something else than a permit of another
+-- breaker. What ends by an attempt gives its permit back in the transaction that ends it.
+SELECT p.scope, p.name, p.permit FROM (
+    SELECT b.scope, b.name, p.permit,
+        CASE WHEN p.permit ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN p.permit::uuid END
+            AS task_id
+    FROM breaker b CROSS JOIN LATERAL jsonb_each_text(coalesce(b.machine -> 'permits', '{}')) AS p (permit, until)
+    WHERE b.seen = 'half_open' AND b.scope <> 'worker' AND p.until::float8 > extract(epoch FROM now())
+) AS p
+WHERE EXISTS (SELECT FROM task t WHERE t.id = p.task_id)
+    OR EXISTS (SELECT FROM task_live t WHERE t.id = p.task_id AND t.state <> 'running' AND (
+        t.cancel_requested_at IS NOT NULL OR t.place = 'asleep'
+        OR (t.place = 'held' AND t.held_reason <> 'breaker:' || p.scope || ':' || p.name AND NOT EXISTS (
+            SELECT FROM breaker o
+            WHERE o.seen = 'half_open' AND t.held_reason = 'breaker:' || o.scope || ':' || o.name))));
+
 -- _FAIL_FAST
 -- One probe of the index for each type: what is held of others, however much, is not looked at. Only a range with an
 -- order makes the planner take the index: 0.3 ms with 100,000 of others, 59 ms by equality.
@@ -1670,11 +1687,11 @@ SELECT count(*) FROM (
 ) AS left_over;
 
 -- _STATES_OF_CANCELLED
-SELECT state, count(*) AS tasks FROM (
-    SELECT t.state FROM cancelled_task c JOIN task_live t ON t.id = c.task_id WHERE c.act_id = CAST(:id AS uuid)
-    UNION ALL
-    SELECT t.state FROM cancelled_task c JOIN task t ON t.id = c.task_id WHERE c.act_id = CAST(:id AS uuid)
-) AS every GROUP BY state;
+-- One by one: joined, all tasks that there are would be read for those of one act. OFFSET keeps the planner from it.
+SELECT every.state, count(*) AS tasks FROM cancelled_task c CROSS JOIN LATERAL (
+    (SELECT t.state FROM task_live t WHERE t.id = c.task_id OFFSET 0)
+    UNION ALL (SELECT t.state FROM task t WHERE t.id = c.task_id OFFSET 0)
+) AS every WHERE c.act_id = CAST(:id AS uuid) GROUP BY every.state;
 
 -- part_of (cancel)
 WITH looked AS (SELECT id, (queue = :queue AND task_type = :task_type AND error_type = :error_type
@@ -1684,6 +1701,7 @@ WITH looked AS (SELECT id, (queue = :queue AND task_type = :task_type AND error_
     AND id < CAST(:highest AS uuid) ORDER BY id LIMIT :looked_at), found AS (SELECT id FROM looked WHERE hit
     ORDER BY id LIMIT :most)
 SELECT (SELECT count(*) FROM looked) AS looked_at, (SELECT id FROM looked ORDER BY id DESC LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE id <= (SELECT id FROM found ORDER BY id DESC LIMIT 1)) AS looked_at_to_found,
     ARRAY(SELECT id FROM found ORDER BY id) AS ids;
 
 -- part_of (retry)
@@ -1698,6 +1716,7 @@ WITH looked AS (SELECT * FROM ((SELECT id, (queue = :queue AND task_type = :task
     AND id > CAST(:above AS uuid) AND id < CAST(:highest AS uuid) ORDER BY id LIMIT :looked_at)) AS sides ORDER BY id
     LIMIT :looked_at), found AS (SELECT id FROM looked WHERE hit ORDER BY id LIMIT :most)
 SELECT (SELECT count(*) FROM looked) AS looked_at, (SELECT id FROM looked ORDER BY id DESC LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE id <= (SELECT id FROM found ORDER BY id DESC LIMIT 1)) AS looked_at_to_found,
     ARRAY(SELECT id FROM found ORDER BY id) AS ids;
 
 ----------------------------------------------------------------------------------------------------------------------
@@ -2321,14 +2340,12 @@ SELECT id, requested_at, wanted, rate_per_second, matched, tasks, last_due_at FR
     AND (CAST(:below AS uuid) IS NULL OR id < CAST(:below AS uuid)) ORDER BY id DESC LIMIT :most;
 
 -- _STATES
-SELECT state, count(*) AS tasks FROM (
-    SELECT t.state FROM replayed_task r JOIN task_live t ON t.id = r.replayed_as
-    WHERE r.replay_id = :id AND NOT r.undone
+-- One by one, as in ``acts``.
+SELECT every.state, count(*) AS tasks FROM replayed_task r CROSS JOIN LATERAL (
+    (SELECT t.state FROM task_live t WHERE t.id = r.replayed_as AND NOT r.undone OFFSET 0)
     UNION ALL
-    SELECT t.state FROM replayed_task r
-    JOIN task t ON t.id = CASE WHEN r.undone THEN r.task_id ELSE r.replayed_as END
-    WHERE r.replay_id = :id
-) AS every GROUP BY state;
+    (SELECT t.state FROM task t WHERE t.id = CASE WHEN r.undone THEN r.task_id ELSE r.replayed_as END OFFSET 0)
+) AS every WHERE r.replay_id = CAST(:id AS uuid) GROUP BY every.state;
 
 -- _NEW_TASKS
 SELECT replayed_as FROM replayed_task

@@ -225,6 +225,12 @@ class Breaker:
         renewed = {permit: until if permit in permits else at for permit, at in step.breaker.permits.items()}
         return Step(replace(step.breaker, permits=renewed), step.transitions)
 
+    def give_back(self, permits: Collection[str], now: float) -> Step:
+        """Lease these permits no longer: nothing will come of their probes."""
+        step = self.tick(now)
+        rest = {permit: until for permit, until in step.breaker.permits.items() if permit not in permits}
+        return Step(replace(step.breaker, permits=rest), step.transitions)
+
     def trip(self, policy: BreakerPolicy, now: float, reason: str, draw: Callable[[], float] = random.random) -> Step:
         """Open a closed or half-open breaker; one that is open stays as it is."""
         if self.state is BreakerState.OPEN:

@@ -134,8 +134,12 @@ class HoldingSweep:
         """A permit lasts while its task runs, however long that takes: what comes of it must count."""
         async with self._store.statement() as connection:
             found = await holding.running_probes(connection, self._registry.default_policy.permit_seconds)
+            lost = await holding.lost_probes(connection)
         for key, permits in found.items():
             await self._registry.change(key, _renewal(permits))
+        for key, permits in lost.items():
+            # Others are tried in their place, however long a permit lasts.
+            await self._registry.change(key, _return(permits))
 
     async def _fail_fast(self, entries: Sequence[Entry]) -> None:
         # They are looked for among all that are held, which may be many.
@@ -203,6 +207,10 @@ def _is_sure(entry: Entry) -> bool:
 
 def _renewal(permits: Sequence[str]) -> Callable[[Entry, float], Step]:
     return lambda entry, now: entry.breaker.renew(permits, entry.policy, now)
+
+
+def _return(permits: Sequence[str]) -> Callable[[Entry, float], Step]:
+    return lambda entry, now: entry.breaker.give_back(permits, now)
 
 
 def _tasks(permits: Sequence[str]) -> list[str]:

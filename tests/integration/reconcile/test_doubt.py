@@ -11,6 +11,7 @@ from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.breaker.snapshot import Snapshot
 from pointsman_service.breaker.view import BreakerView
+from pointsman_service.reconcile.cancelled import CancelledSweep
 from pointsman_service.settings import Settings
 from pointsman_service.store.alerts import facts
 from tests.integration.spine import Spine, new_task
@@ -144,6 +145,32 @@ async def test_what_has_failed_is_not_tried_in_a_doubt(spine: Spine, holding: Ho
     assert await probes(spine, holding) == []
     (fresh,) = await store(spine, 1, BAD)
     assert of(await probes(spine, holding)) == [fresh]
+
+
+async def test_others_are_tried_in_the_place_of_probes_that_end_or_wait_for_something_else(
+    spine: Spine, holding: Holding
+) -> None:
+    await doubt(spine)
+    await store(spine, 8, GOOD)
+    first = of(await probes(spine, holding))
+    assert of(await probes(spine, holding)) == [], "both are on their way"
+    await spine.run("UPDATE task_live SET cancel_requested_at = now() WHERE id = ANY(:ids)", ids=first)
+    async with spine.recording():
+        await CancelledSweep(spine.store, spine.server, spine.settings).single_pass()
+    assert len(await spine.rows("SELECT id FROM task")) == 2
+    second = of(await probes(spine, holding))
+    await spine.run("UPDATE task_live SET cancel_requested_at = now() WHERE id = ANY(:ids)", ids=second)
+    third = of(await probes(spine, holding))
+    await spine.run("UPDATE task_live SET place = 'asleep', state = 'scheduled' WHERE id = ANY(:ids)", ids=third[:1])
+    await spine.run(
+        "UPDATE task_live SET place = 'held', state = 'held', held_at = now(), held_reason = 'breaker:dependency:smtp'"
+        " WHERE id = ANY(:ids)",
+        ids=third[1:],
+    )
+    last = await probes(spine, holding)
+    assert [len(found) for found in (first, second, third, last)] == [2, 2, 2, 2]
+    await end(spine, last[:1], well=True)
+    assert await state(holding) is BreakerState.CLOSED
 
 
 async def test_when_some_inputs_are_bad_all_unlike_them_go_on_at_once(spine: Spine, holding: Holding) -> None:

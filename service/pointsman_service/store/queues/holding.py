@@ -131,6 +131,24 @@ _RUNNING_PROBES = text("""
             < coalesce((b.policy ->> 'permit_seconds')::float8, :permit_seconds) / 2
 """)
 
+# Nothing comes of them any more: they ended without an attempt, or wait for something else than a permit of another
+# breaker. What ends by an attempt gives its permit back in the transaction that ends it.
+_LOST_PROBES = text(f"""
+    SELECT p.scope, p.name, p.permit FROM (
+        SELECT b.scope, b.name, p.permit,
+            CASE WHEN p.permit ~ '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$' THEN p.permit::uuid END
+                AS task_id
+        FROM breaker b CROSS JOIN LATERAL jsonb_each_text(coalesce(b.machine -> 'permits', '{{}}')) AS p (permit, until)
+        WHERE b.seen = 'half_open' AND b.scope <> 'worker' AND p.until::float8 > extract(epoch FROM now())
+    ) AS p
+    WHERE EXISTS (SELECT FROM task t WHERE t.id = p.task_id)
+        OR EXISTS (SELECT FROM task_live t WHERE t.id = p.task_id AND t.state <> 'running' AND (
+            t.cancel_requested_at IS NOT NULL OR t.place = 'asleep'
+            OR (t.place = 'held' AND t.held_reason <> '{BY_BREAKER}' || p.scope || ':' || p.name AND NOT EXISTS (
+                SELECT FROM breaker o
+                WHERE o.seen = 'half_open' AND t.held_reason = '{BY_BREAKER}' || o.scope || ':' || o.name))))
+""")
+
 # One probe of the index for each type: what is held of others, however much, is not looked at. Only a range with an
 # order makes the planner take the index: 0.3 ms with 100,000 of others, 59 ms by equality.
 _FAIL_FAST = text("""
@@ -255,6 +273,16 @@ async def running_probes(connection: Connection, permit_seconds: float) -> dict[
     """
     found: dict[Key, list[str]] = {}
     for row in await connection.execute(_RUNNING_PROBES, {"permit_seconds": permit_seconds}):
+        found.setdefault((row.scope, row.name), []).append(row.permit)
+    return found
+
+
+async def lost_probes(connection: Connection) -> dict[Key, list[str]]:
+    """The permits of tasks that will not run with them: those that ended without an attempt, are to be cancelled, or
+    wait for something else than this breaker.
+    """
+    found: dict[Key, list[str]] = {}
+    for row in await connection.execute(_LOST_PROBES):
         found.setdefault((row.scope, row.name), []).append(row.permit)
     return found
 
