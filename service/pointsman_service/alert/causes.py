@@ -34,9 +34,8 @@ LEADS_TO: Mapping[Rule, Mapping[Rule, Of]] = {
         **_RECORDER,
         **_LATE,
     },
+    # Its memory is not known meanwhile: one that is full when it is back is so for a reason of its own.
     Rule.BROKER_AWAY: {
-        Rule.BROKER_FULL: Of.ALL,
-        Rule.BROKER_MEMORY: Of.ALL,
         Rule.DISPATCHER_BEHIND: Of.ALL,
         **_RECORDER,
         **_SILENT,
@@ -67,6 +66,10 @@ _CATCH_UP_SECONDS = 60.0
 _LONGEST_CATCH_UP_SECONDS = 900.0
 _SHORT_WINDOWS: Mapping[Rule, float] = {Rule.SLA_FAST_BURN: 300.0, Rule.SLA_SLOW_BURN: 1800.0}
 """The starts of so long are looked at: those missed by a cause are among them for so long."""
+_COME_BACK = frozenset(
+    {Rule.NO_RECORDER, Rule.NO_DISPATCHER, Rule.NO_RECONCILER, Rule.NO_WORKER, Rule.WORKER_LOST}
+)
+"""Processes are back soon after their cause is over, however long that lasted, or they are gone."""
 LONGEST_GRACE_SECONDS = _LONGEST_CATCH_UP_SECONDS + max(_SHORT_WINDOWS.values())
 _SLACK_SECONDS = 5.0
 """A cause may be found so much later than its consequence."""
@@ -100,8 +103,10 @@ class Sorted:
 
 def grace_seconds(consequence: Rule, lasted: float) -> float:
     """So long after its cause a consequence may be the rest of it: as long as the cause lasted, a minute at least and
-    a quarter of an hour at most, and what its window looks back.
+    a quarter of an hour at most, and what its window looks back. Of processes that should be back: a minute.
     """
+    if consequence in _COME_BACK:
+        return _CATCH_UP_SECONDS
     catch_up = min(max(lasted, _CATCH_UP_SECONDS), _LONGEST_CATCH_UP_SECONDS)
     return catch_up + _SHORT_WINDOWS.get(consequence, 0.0)
 

@@ -164,6 +164,26 @@ def test_consequence_that_goes_on_after_its_cause_is_told_when_whoever_catches_u
         assert keys_of(judge(late, LIMITS, (), [over])) == ["backlog_old"]
 
 
+def test_redis_that_is_full_when_it_is_back_is_told_at_once() -> None:
+    over = told(Rule.BROKER_AWAY, opened=-7200, resolved=-5)
+
+    assert keys_of(judge(replace(BACKED_UP, memory_percent=92), LIMITS, (), [over])) == ["broker_full"]
+    assert keys_of(judge(replace(WELL, memory_percent=65), LIMITS, (), [over])) == ["broker_memory"]
+
+
+def test_who_is_still_missing_a_minute_after_a_long_cause_is_told() -> None:
+    gone = replace(WELL, queues=queues(oldest_seconds=90.0, consumers=0, quiet_seconds=90.0))
+    nobody = replace(WELL, unled={"recorder": 90.0})
+    for cause, facts, rule in (
+        (Rule.BROKER_AWAY, gone, "no_worker"),
+        (Rule.BROKER_FULL, gone, "no_worker"),
+        (Rule.DATABASE_AWAY, nobody, "no_recorder"),
+    ):
+        just_over, over = (told(cause, opened=-7200, resolved=ago) for ago in (-50, -70))
+        assert keys_of(judge(facts, LIMITS, (), [just_over])) == []
+        assert keys_of(judge(facts, LIMITS, (), [over])) == [rule]
+
+
 def test_targets_missed_by_a_cause_are_its_own_as_long_as_they_are_looked_back_at() -> None:
     burning = replace(WELL, burns={"critical": LATE})
     over = told(Rule.NO_DISPATCHER, opened=-300, resolved=-240)
