@@ -70,7 +70,7 @@ class AlertSweep:
         if time.monotonic() - began > _STALE_SECONDS:
             return False
         async with self._store.transaction() as connection:
-            new = [_new(one, facts.now, judgement.also) for one in to_open[:_MOST_NEW]]
+            new = [self._began(one, facts.now, now, judgement.also) for one in to_open[:_MOST_NEW]]
             opened = await alerts.open_new(connection, new)
             resolved = await alerts.resolve(connection, over)
             await alerts.refresh(connection, {alert: new for alert, new in changed.items() if alert not in over})
@@ -93,6 +93,10 @@ class AlertSweep:
             for key, one in new.items()
             if one.certain and now - self._true_since[key] >= KINDS[one.rule].hold_seconds
         ]
+
+    def _began(self, one: Condition, at: float, now: float, also: Mapping[str, tuple[str, ...]]) -> NewAlert:
+        """The alert, since when it was first seen if nothing better is known."""
+        return _new(one, at - max(now - self._true_since[one.key], 0.0), also)
 
     def _over(self, judgement: Judgement, known: Sequence[AlertRow], now: float) -> dict[UUID, str | None]:
         """Alerts whose cause has been gone long enough. One of a rule that nobody has any more is over, too.

@@ -13,6 +13,9 @@ from tests.integration.spine import Spine, new_task
 from tests.peers.http import HTTPPeer, Reply
 from tests.stand.waiting import until
 
+_HELD_SECONDS = 30.0
+"""As long as any condition has to hold."""
+
 
 async def let_wait(spine: Spine, *queues: str, seconds: int = 40) -> None:
     """A task on each that has been due for so long and was not sent."""
@@ -53,7 +56,7 @@ async def look(alerting: Alerting) -> None:
     """A look after everything has been true, or over, for long."""
     for _ in range(2):
         await alerting.sweep.single_pass()
-        alerting.sweep._true_since = dict.fromkeys(alerting.sweep._true_since, float("-inf"))
+        alerting.sweep._true_since = dict.fromkeys(alerting.sweep._true_since, time.monotonic() - _HELD_SECONDS)
         alerting.sweep._over_since = dict.fromkeys(alerting.sweep._over_since, float("-inf"))
         alerting.sweep._refresh_at = 0.0
 

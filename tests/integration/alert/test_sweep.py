@@ -1,4 +1,6 @@
 import asyncio
+import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,6 +77,20 @@ async def test_cause_that_comes_back_is_another_alert(alerting: Alerting) -> Non
     rows = await alerting.rows()
     assert [row["key"] for row in rows] == [KEY, KEY]
     assert all(row["resolved_at"] for row in rows)
+
+
+async def test_alert_began_when_it_was_first_seen_to_be_so_and_not_when_it_had_held_for_long_enough(
+    alerting: Alerting,
+) -> None:
+    lookout = Lookout(alerting.spine.store, alerting.spine.broker, alerting.spine.server, alerting.settings)
+    judgement = judge(replace(await lookout.look(), memory_percent=92), limits_of(alerting.settings))
+    await alerting.sweep.apply(await lookout.look(), judgement, [], time.monotonic())
+    assert await alerting.rows() == []
+    alerting.sweep._true_since = {"broker_full": time.monotonic() - 7}
+    await alerting.sweep.apply(await lookout.look(), judgement, [], time.monotonic())
+    (row,) = await alerting.rows()
+    assert row["key"] == "broker_full"
+    assert (row["opened_at"] - row["since"]).total_seconds() >= 7
 
 
 async def test_many_sweeps_at_once_open_one_alert(alerting: Alerting) -> None:
@@ -221,7 +237,7 @@ async def test_broker_that_is_away_is_an_alert_and_its_workers_are_not(alerting:
     valkey.kill()
     await alerting.sweep.single_pass()
     assert await alerting.rows() == [], "it may be back in a moment"
-    alerting.sweep._true_since = {"broker_away": float("-inf")}
+    alerting.sweep._true_since = {"broker_away": time.monotonic() - 7}
     await alerting.sweep.single_pass()
     assert [row["key"] for row in await alerting.rows()] == ["broker_away"]
 
