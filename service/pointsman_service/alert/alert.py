@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from pointsman_service.alert.kinds import KINDS, Rule
+from pointsman_service.alert.kinds import KINDS, Rule, advice
 from pointsman_service.store.alerts.alerts import AlertRow
 from pointsman_service.store.alerts.deliveries import DeliveryRow
 
@@ -88,6 +88,7 @@ class Delivery:
 
 def alert_of(row: AlertRow) -> Alert:
     """The alert of a row."""
+    next_step, page = advice(Rule(row.rule), row.subject) if row.rule in _KNOWN else ("", "docs/alerts.md")
     return Alert(
         id=row.id,
         key=row.key,
@@ -104,8 +105,8 @@ def alert_of(row: AlertRow) -> Alert:
         was=_was(row),
         also=row.also,
         part_of=row.part_of,
-        next_step=KINDS[Rule(row.rule)].next_step if row.rule in _KNOWN else "",
-        documentation=KINDS[Rule(row.rule)].page if row.rule in _KNOWN else "docs/alerts.md",
+        next_step=next_step,
+        documentation=page,
         link=row.link,
         acknowledged=_acknowledgement(row),
         silenced_until=row.silenced_until,

@@ -66,9 +66,7 @@ _CATCH_UP_SECONDS = 60.0
 _LONGEST_CATCH_UP_SECONDS = 900.0
 _SHORT_WINDOWS: Mapping[Rule, float] = {Rule.SLA_FAST_BURN: 300.0, Rule.SLA_SLOW_BURN: 1800.0}
 """The starts of so long are looked at: those missed by a cause are among them for so long."""
-_COME_BACK = frozenset(
-    {Rule.NO_RECORDER, Rule.NO_DISPATCHER, Rule.NO_RECONCILER, Rule.NO_WORKER, Rule.WORKER_LOST}
-)
+_COME_BACK = frozenset({Rule.NO_RECORDER, Rule.NO_DISPATCHER, Rule.NO_RECONCILER, Rule.NO_WORKER, Rule.WORKER_LOST})
 """Processes are back soon after their cause is over, however long that lasted, or they are gone."""
 LONGEST_GRACE_SECONDS = _LONGEST_CATCH_UP_SECONDS + max(_SHORT_WINDOWS.values())
 _SLACK_SECONDS = 5.0

@@ -224,3 +224,24 @@ KINDS: dict[Rule, Kind] = {
         _TROUBLE + "events-were-left-out",
     ),
 }
+
+_BUG = _TROUBLE + "a-bug-in-a-task-type"
+_MENDED_CODE = "roll the task's code back or mend it, and start its workers anew."
+_OF_SCOPE: dict[tuple[Rule, str], tuple[str, str]] = {
+    (Rule.BREAKER_OPEN, "task_type"): (f"Read that task's traceback; {_MENDED_CODE}", _BUG),
+    (Rule.BREAKER_OPEN_LONG, "task_type"): (f"It does not recover by itself: {_MENDED_CODE}", _BUG),
+    (Rule.BREAKER_OPEN, "worker"): (
+        "Look at that node: its disk, its network, its environment. Others do not fail so.",
+        _TROUBLE + "a-breaker-is-open",
+    ),
+    (Rule.BREAKER_OPEN_LONG, "worker"): (
+        "It does not recover by itself: mend that node, or replace it.",
+        _TROUBLE + "a-breaker-is-open",
+    ),
+}
+
+
+def advice(rule: Rule, subject: str) -> tuple[str, str]:
+    """What to do, and where it is explained: of a circuit breaker, by what it is of."""
+    kind = KINDS[rule]
+    return _OF_SCOPE.get((rule, subject.partition(":")[0]), (kind.next_step, kind.page))

@@ -135,12 +135,16 @@ def _breakers(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
     return [one for breaker in facts.breakers for one in _breaker(breaker, facts.now, limits.breaker_open_seconds)]
 
 
+_MEANS = {"worker": "it gets no tasks", "task_type": "its tasks are held"}
+"""What an open circuit breaker means, by what it is of."""
+
+
 def _breaker(breaker: TrippedBreaker, now: float, longest: float) -> Iterator[Condition]:
     subject = f"{breaker.scope}:{breaker.name}"
     link = f"/v1/breakers/{breaker.scope}/{quote(breaker.name, safe='')}"
     held = now - breaker.since
     by_hand = " by hand" if breaker.seen == "forced_open" else ""
-    means = "it gets no tasks" if breaker.scope == "worker" else "its calls are held"
+    means = _MEANS.get(breaker.scope, "its calls are held")
     error = "" if breaker.last_error is None or by_hand else f" Last error: {breaker.last_error}"
     yield Condition(
         Rule.BREAKER_OPEN,

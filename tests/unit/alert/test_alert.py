@@ -33,6 +33,18 @@ def test_alert_says_what_to_do_by_its_rule() -> None:
     assert alert.documentation.startswith("docs/")
 
 
+@pytest.mark.parametrize("rule", ["breaker_open", "breaker_open_long"])
+def test_alert_of_a_breaker_says_what_to_do_by_what_it_is_of(rule: str) -> None:
+    subjects = ("task_type:charge", "worker:mail@a", "dependency:smtp", "")
+    bug, node, called, several = (alert_of(row(rule=rule, subject=subject)) for subject in subjects)
+
+    assert bug.next_step.endswith("roll the task's code back or mend it, and start its workers anew.")
+    assert bug.documentation == "docs/troubleshooting.md#a-bug-in-a-task-type"
+    assert "node" in node.next_step
+    assert called.next_step.endswith("mend what is called.")
+    assert several.next_step == called.next_step
+
+
 def test_alert_of_a_rule_of_another_release_is_read_without_advice() -> None:
     alert = alert_of(row(rule="of_tomorrow"))
 

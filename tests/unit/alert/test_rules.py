@@ -6,7 +6,7 @@ import pytest
 
 from pointsman_service.alert.conditions import Condition, Limits, severity_of
 from pointsman_service.alert.facts import Burn, Facts, LostWorker, QueueFacts, Starts, TrippedBreaker, UnknownType
-from pointsman_service.alert.kinds import KINDS, Rule, Severity
+from pointsman_service.alert.kinds import KINDS, Rule, Severity, advice
 from pointsman_service.alert.rules import judge
 from tests.stand.environment import ROOT
 
@@ -229,12 +229,13 @@ def test_messages_that_were_set_aside_are_an_alert_of_their_queue() -> None:
 
 def test_every_rule_says_what_to_do_and_points_to_a_heading_that_is_there() -> None:
     assert set(KINDS) == set(Rule)
-    for kind in KINDS.values():
-        path, _, anchor = kind.page.partition("#")
+    subjects = ("", "dependency:smtp", "task_type:charge", "worker:mail@a")
+    for next_step, page in {advice(rule, subject) for rule in Rule for subject in subjects}:
+        path, _, anchor = page.partition("#")
         headings = re.findall(r"^#+ (.+)$", (ROOT / path).read_text(), re.MULTILINE)
         anchors = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
         assert anchor in anchors
-        assert kind.next_step.endswith(".")
+        assert next_step.endswith(".")
 
 
 def test_table_of_rules_is_true() -> None:
