@@ -67,7 +67,7 @@ KINDS: dict[Rule, Kind] = {
         5,
         0,
         "PostgreSQL did not answer",
-        "Bring PostgreSQL back; submissions are refused meanwhile.",
+        "Bring PostgreSQL back, or if it refuses us mend our URL or password; submissions are refused meanwhile.",
         _TROUBLE + "postgresql-does-not-answer",
     ),
     Rule.BROKER_AWAY: Kind(
@@ -75,7 +75,7 @@ KINDS: dict[Rule, Kind] = {
         3,
         5,
         "Redis did not answer",
-        "Bring Redis back; tasks are accepted meanwhile and wait.",
+        "Bring Redis back, or if it refuses us mend our URL or password; tasks are accepted meanwhile and wait.",
         _TROUBLE + "redis-does-not-answer",
     ),
     Rule.BROKER_FULL: Kind(
