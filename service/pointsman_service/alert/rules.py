@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from pointsman_contract.counted import counted
 from pointsman_service.alert.causes import RANK, Told, sort_out, to_fold
 from pointsman_service.alert.conditions import Condition, Limits, reaches, span
 from pointsman_service.alert.facts import Facts, LostWorker, TrippedBreaker
@@ -188,7 +189,7 @@ def _dead_letters(facts: Facts, limits: Limits, open_keys: Collection[str]) -> I
         Condition(
             Rule.DEAD_LETTERS,
             task_type,
-            f"{failed} tasks of type {task_type} failed for good within a quarter of an hour."
+            f"{counted(failed, 'task')} of type {task_type} failed for good within a quarter of an hour."
             + _newest(facts.failures.get(task_type)),
             f"/v1/dead-letters?task_type={quote(task_type, safe='')}",
             value=failed,

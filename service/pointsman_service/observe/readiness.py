@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from pointsman_contract.counted import counted
 from pointsman_service.errors import DatabaseAway, ExpectedFault
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.kept import Kept, NotInTime, within
@@ -170,7 +171,7 @@ def _workers(workers: list[WorkerFigures] | None, broker: BrokerState) -> PartSt
     if workers is None or (not live and any(worker.live is None for worker in workers)):
         return PartState(True, "it is not known which workers live: nobody has watched them for long", needed=False)
     ejected = sum(worker.live is True and worker.ejected for worker in workers)
-    detail = f"{live} workers live" if live else "no worker lives"
+    detail = f"{counted(live, 'worker')} {'lives' if live == 1 else 'live'}" if live else "no worker lives"
     if ejected:
         detail += f", {ejected} of them ejected"
     silent = min((worker.heartbeat_age_seconds for worker in workers), default=WORKERLESS_SECONDS)

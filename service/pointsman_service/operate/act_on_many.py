@@ -9,6 +9,7 @@ from uuid import UUID
 
 import uuid_utils
 
+from pointsman_contract.counted import counted
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.admit.names import unknown_names
 from pointsman_service.callers import Caller
@@ -163,7 +164,9 @@ class ManyActor:
             return
         found, _ = await self.count(asked)
         if found > asked.at_most:
-            raise CountDiffers(f"The filter finds {found} tasks, more than {asked.at_most}; nothing was done.")
+            raise CountDiffers(
+                f"The filter finds {counted(found, 'task')}, more than {asked.at_most}; nothing was done."
+            )
 
     async def _count(self, act: TaskAct) -> int:
         loop = asyncio.get_running_loop()
