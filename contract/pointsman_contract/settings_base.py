@@ -1,9 +1,10 @@
 """Where a process finds its settings, the same for every kind of process."""
 
 import os
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from pointsman_contract.configuration import PREFIX, values_of_file
 from pointsman_contract.secret_files import secrets_of_files
@@ -24,6 +25,16 @@ class SettingsBase(BaseModel):
         fields = type(self).model_fields
         named = _of_environment(type(self)) | secrets_of_files(fields.keys() - given.keys()) | given
         super().__init__(**values_of_file(fields, named), **named)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_empty_text(cls, value: object, info: ValidationInfo) -> object:
+        # Of a secret it counts as unset. An empty address would be every address, an empty path the working directory.
+        if isinstance(value, str) and not value.strip():
+            field = cls.model_fields[str(info.field_name)]
+            if field.default != "" and {str, Path} & {field.annotation, *get_args(field.annotation)}:
+                raise ValueError("is empty: give it a value, or leave it out")
+        return value
 
 
 def _of_environment(kind: type[BaseModel]) -> dict[str, str]:

@@ -5,6 +5,7 @@ Works on any class whose fields are read from ``POINTSMAN_*`` variables and the 
 
 import json
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +21,8 @@ from pointsman_contract.setting_names import SECRETS
 Kind = TypeVar("Kind", bound=BaseModel)
 
 MASK = "***"
+_SETTING = re.compile(r"[a-z]+(?:_[a-z]+)+")
+"""In a sentence about several; one of a single word would be any word."""
 _SECRET_WORDS = ("pass", "secret", "token", "key", "auth")
 
 
@@ -124,11 +127,16 @@ def faults(
         elif fault["type"] == "extra_forbidden":
             what = "there is no such key" + _keys_of(kind, path)
         if not path:
-            yield what
+            yield _SETTING.sub(lambda named: _named(named[0], kind, file, given), what)
             continue
-        found = origin(str(path[0]), file, given)
-        name = str(path[0]) if found.source is Source.DEFAULT else str(found)
+        name = _named(str(path[0]), kind, file, given)
         yield f"{name}{''.join(_step(part) for part in path[1:])}: {what}"
+
+
+def _named(name: str, kind: type[BaseModel], file: ConfigurationFile | None, given: Mapping[str, Any]) -> str:
+    """A setting by the variable, option or key that gave its value; anything else as it is."""
+    found = origin(name, file, given) if name in kind.model_fields else Origin(Source.DEFAULT)
+    return name if found.source is Source.DEFAULT else str(found)
 
 
 def _step(part: int | str) -> str:

@@ -160,25 +160,28 @@ def test_password_of_a_server_is_put_into_its_address_with_any_characters(given:
 @pytest.mark.parametrize(
     ("kind", "variables", "why"),
     [
-        (ServiceSettings, {"DATABASE_PASSWORD": "x"}, "database_password is of no use without database_url"),
+        (ServiceSettings, {"DATABASE_PASSWORD": "x"}, "POINTSMAN_DATABASE_PASSWORD is of no use without database_url"),
         (
             ServiceSettings,
             {"DATABASE_PASSWORD": "x", "DATABASE_URL": "postgresql://db/x"},
-            "database_password is of no use without a user in database_url",
+            "POINTSMAN_DATABASE_PASSWORD is of no use without a user in POINTSMAN_DATABASE_URL",
         ),
         (
             ServiceSettings,
             {"DATABASE_PASSWORD": "x", "DATABASE_URL": "postgresql://a:b@db/x"},
-            "database_password is given, and database_url holds a password, too: keep one of them",
+            "POINTSMAN_DATABASE_PASSWORD is given, and POINTSMAN_DATABASE_URL holds a password, too: keep one of them",
         ),
         *(
             (kind, {"REDIS_PASSWORD": "x", **more}, why)
             for kind in KINDS
             for more, why in (
-                ({}, "redis_password is of no use without redis_url"),
+                ({}, "POINTSMAN_REDIS_PASSWORD is of no use without redis_url"),
                 (
                     {"REDIS_URL": "redis://:b@cache"},
-                    "redis_password is given, and redis_url holds a password, too: keep one of them",
+                    (
+                        "POINTSMAN_REDIS_PASSWORD is given, and POINTSMAN_REDIS_URL holds a password, too:"
+                        " keep one of them"
+                    ),
                 ),
             )
         ),

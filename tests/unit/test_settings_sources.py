@@ -181,7 +181,7 @@ def test_worker_with_a_bad_setting_ends_with_its_lines_and_status_2(
 
 def test_fault_between_two_settings_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POINTSMAN_SOFT_TIME_LIMIT_SECONDS", "301")
-    assert faults(WorkerSettings) == ["soft_time_limit_seconds must be below time_limit_seconds"]
+    assert faults(WorkerSettings) == ["POINTSMAN_SOFT_TIME_LIMIT_SECONDS must be below time_limit_seconds"]
 
 
 @pytest.mark.parametrize(
@@ -222,3 +222,34 @@ def test_groups_are_shown_whole_and_in_the_order_in_which_the_class_names_them()
     shown = [row.group for row in rows(ServiceSettings(), None)]
     assert list(dict.fromkeys(shown)) == list(groups(ServiceSettings)) == [group for group, _ in groupby(shown)]
     assert (shown[0], shown[-1]) == ("Servers and process", "Alerts")
+
+
+@pytest.mark.parametrize("kind", [ServiceSettings, WorkerSettings])
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_empty_text_is_refused_where_some_is_needed(
+    kind: type[ServiceSettings | WorkerSettings], empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = {"host", "data_dir", "pulse_file", "reports_dir", "cache_dir", "alert_base_url"} & kind.model_fields.keys()
+    for name in needed:
+        monkeypatch.setenv(f"POINTSMAN_{name.upper()}", empty)
+    with pytest.raises(BadConfiguration) as refused:
+        read_settings(kind)
+    assert sorted(refused.value.lines) == sorted(
+        f"POINTSMAN_{name.upper()}: is empty: give it a value, or leave it out" for name in needed
+    )
+
+
+def test_empty_text_that_is_the_default_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POINTSMAN_TASK_MODULES", "")
+    assert read_settings(WorkerSettings).modules() == ()
+
+
+def test_a_fault_of_several_settings_names_each_where_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POINTSMAN_REDIS_PASSWORD", "hunter2")
+    monkeypatch.setenv("POINTSMAN_REDIS_URL", "redis://:other@cache")
+    for kind in (ServiceSettings, WorkerSettings):
+        with pytest.raises(BadConfiguration) as refused:
+            read_settings(kind)
+        assert refused.value.lines == (
+            "POINTSMAN_REDIS_PASSWORD is given, and POINTSMAN_REDIS_URL holds a password, too: keep one of them",
+        )
