@@ -47,7 +47,9 @@ def _name(given: object) -> str:
         return given.__qualname__ if given.__module__ == "builtins" else f"{given.__module__}.{given.__qualname__}"
     if not (isinstance(given, str) and len(given) <= _LONGEST_NAME and re.fullmatch(_DOTTED, given)):
         raise ValueError(f"{given!r:.80} is neither an exception class nor the name of one")
-    if "." not in given and given not in _BUILTIN:
+    # As what is raised is named.
+    given, its_own = given.removeprefix("builtins."), given.startswith("builtins.")
+    if ("." not in given or its_own) and given not in _BUILTIN:
         close = get_close_matches(given, _BUILTIN, n=1)
         hint = f"did you mean {close[0]}?" if close else "name others with their module: package.module.Class"
         raise ValueError(f"{given} is not an exception of Python itself; {hint}")

@@ -32,6 +32,7 @@ def test_breaker_as_people_have_it_keeps_its_exception_by_name() -> None:
         ([TimeoutError, "a.b.C"], ("TimeoutError", "a.b.C")),
         ((BrokenExecutor,), ("concurrent.futures._base.BrokenExecutor",)),
         ("IOError", ("OSError",)),
+        ("builtins.KeyError", ("KeyError",)),
         ("Fehler.Überlauf", ("Fehler.Überlauf",)),
     ],
 )
@@ -43,6 +44,7 @@ def test_exception_is_a_class_or_a_name_or_several(given: object, names: tuple[s
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ("builtins.KeyEror", "did you mean KeyError"),
         ("ConectionError", "did you mean ConnectionError"),
         ("GatewayFell", "package.module.Class"),
         ("no name", "nor the name of one"),
