@@ -1,20 +1,36 @@
 """Text of somebody else in a log, or on a terminal: it can neither begin a line of its own nor command a terminal."""
 
+import unicodedata
+
 _INDENT = "    "
-_HIDDEN = [
-    *range(0x20),
-    *range(0x7F, 0xA0),
-    # Line and paragraph ends of Unicode, and what turns the direction of the text after it.
-    *(0x2028, 0x2029),
-    *range(0x202A, 0x202F),
-    *range(0x2066, 0x206A),
-]
-_ESCAPES = {code: chr(code).encode("unicode_escape").decode() for code in _HIDDEN if chr(code) != "\t"}
-_ESCAPES_WITHIN_LINES = {code: escape for code, escape in _ESCAPES.items() if chr(code) != "\n"}
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Control and format characters, such as what turns the direction of text, half characters, and ends of lines."""
+
+
+class _Escapes:
+    """For ``str.translate``: what is hidden is shown as it would be written in Python, but for these."""
+
+    def __init__(self, but: str) -> None:
+        self._but = but
+
+    def __getitem__(self, code: int) -> str:
+        char = chr(code)
+        if char in self._but or unicodedata.category(char) not in _HIDDEN:
+            return char
+        return char.encode("unicode_escape").decode()
+
+
+_ESCAPES = _Escapes(but="\t")
+_ESCAPES_WITHIN_LINES = _Escapes(but="\t\n")
+
+
+def says_something(text: str) -> bool:
+    """Whether it has a character that can be seen."""
+    return any(not char.isspace() and unicodedata.category(char) not in _HIDDEN for char in text)
 
 
 def printable(text: str) -> str:
-    r"""One line: every control character is shown as it would be written in Python, ``\n`` and ``\x1b``; tabs stay."""
+    r"""One line: every control and format character is shown as Python writes it, ``\n`` and ``\x1b``; tabs stay."""
     return text if text.isprintable() else text.translate(_ESCAPES)
 
 

@@ -78,9 +78,22 @@ def _add_request_id(_logger: Any, _method: str, event: Any) -> Any:
 
 
 def _printable_event(_logger: Any, _method: str, event: Any) -> Any:
-    """Values are shown as Python writes them; what libraries log has whatever they were given in its event."""
+    """What callers and libraries give is shown as Python writes it, where it has anything that cannot be seen."""
     event["event"] = printable(str(event["event"]))
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[name] = _AsWritten(value)
     return event
+
+
+class _AsWritten:
+    """Text whose quotes and escapes are shown: the renderer leaves them out where text has no space."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return repr(self._text)
 
 
 def _traceback(stream: TextIO, error: Any) -> None:

@@ -60,3 +60,21 @@ def test_a_line_for_one_request_names_it_and_no_other_line_does(form: str, writt
     command = [sys.executable, "-c", FOR_A_REQUEST, form]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert [written in line for line in ran.stderr.splitlines()] == [True, True, False, False], ran.stderr
+
+
+BARE = r"""
+import logging
+from pointsman_service.settings import Settings
+from pointsman_service.telemetry import configure_logging, logger
+
+configure_logging(Settings(database_url="postgresql://h/d", redis_url="redis://h"))
+logger("x").warning("an event", reason="\u202e", actor="ada", who="\x1b[2J", subject="a \u200b b")
+"""
+
+
+def test_a_value_that_cannot_be_seen_is_escaped_and_a_plain_one_is_not_quoted() -> None:
+    ran = subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, check=True)
+    assert "reason='\\u202e'" in ran.stderr
+    assert "who='\\x1b[2J'" in ran.stderr
+    assert "subject='a \\u200b b'" in ran.stderr
+    assert "actor=ada" in ran.stderr

@@ -14,6 +14,9 @@ FORGED = "boom\n[2026-11-28 12:00:00: INFO/MainProcess] Task pay succeeded"
         ("over\rwritten \x08\x7f\x00", "over\\rwritten \\x08\\x7f\\x00"),
         ("C1 \x9b31m and \x85 next", "C1 \\x9b31m and \\x85 next"),
         ("\u2028 \u202e \u2066", "\\u2028 \\u202e \\u2066"),
+        ("a\u200bb\ufeff\U000e0041", "a\\u200bb\\ufeff\\U000e0041"),
+        ("wide\u3000space", "wide\u3000space"),
+        ("half \ud800", "half \\ud800"),
     ],
 )
 def test_one_line_stays_one_and_commands_no_terminal(text: str, shown: str) -> None:

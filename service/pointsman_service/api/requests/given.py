@@ -6,6 +6,7 @@ from fastapi import Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
+from pointsman_contract.log_text import says_something
 from pointsman_service.admit.carrying import uncarried
 from pointsman_service.admit.keys import KEY_PATTERN, LONGEST_KEY
 from pointsman_service.admit.submission import field_errors, known_fields_only
@@ -22,7 +23,7 @@ class Action(BaseModel):
 
 
 def _said(text: str) -> str:
-    if not text.strip():
+    if not says_something(text):
         raise PydanticCustomError("blank", "must say something")
     return text
 
