@@ -48,7 +48,7 @@ _BY_PROGRAMS = frozenset({ActKind.REPORT, ActKind.LEASE})
 """What other services do at each of their calls: too often for the log."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Act:
     """One thing that somebody does."""
 
@@ -59,6 +59,8 @@ class Act:
     reason: str | None = None
     who: str | None = None
     """Who does it, in the caller's own words; None: the caller."""
+    changed: bool = True
+    """Set to false, in the transaction, by an act that finds nothing to change."""
 
     @property
     def actor(self) -> str:
@@ -70,7 +72,8 @@ class Act:
 async def acting(store: Store, act: Act) -> AsyncIterator[Connection]:
     """The transaction of an act: all of it is stored, or nothing. Raises what ``Store.transaction`` raises.
 
-    An act that turns out to change nothing may do without.
+    What is asked for is logged once it is committed, with whether it changed anything. An act that turns out to change
+    nothing may do without.
     """
     async with store.transaction() as connection:
         yield connection
@@ -93,4 +96,5 @@ async def once_done() -> AsyncIterator[None]:
 
 def _log(act: Act) -> None:
     if act.kind not in _BY_PROGRAMS:
-        log.info("an act was done", act=str(act.kind), subject=act.subject, actor=act.actor, reason=act.reason)
+        said = "an act was done" if act.changed else "an act changed nothing"
+        log.info(said, act=str(act.kind), subject=act.subject, actor=act.actor, reason=act.reason)

@@ -34,9 +34,11 @@ class Discarder:
 
         Asked again it finds nothing more: what comes later has a later id.
         """
-        async with acting(self._store, Act(ActKind.DISCARD, caller, through, reason)):
+        act = Act(ActKind.DISCARD, caller, through, reason)
+        async with acting(self._store, act):
             kept = [keys.SET_ASIDE, keys.SET_ASIDE_COUNTS]
             discarded, left = await self._server.script("discard", kept, [], [through])
+            act.changed = discarded > 0
         log.info(
             "messages that were set aside are discarded",
             messages=discarded,

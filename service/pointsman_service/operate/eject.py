@@ -57,14 +57,15 @@ class Ejector:
 
         Raises ``UnknownWorker``.
         """
+        act = Act(ActKind.ADMIT, caller, name, reason)
 
         def closed(entry: Entry, now: float) -> Step:
-            if entry.breaker.tick(now).breaker.is_pristine:
+            act.changed = not entry.breaker.tick(now).breaker.is_pristine
+            if not act.changed:
                 return Step(entry.breaker)
             return entry.breaker.close_by_hand(caller.name, reason, now)
 
         await self._known(name)
-        act = Act(ActKind.ADMIT, caller, name, reason)
         await self._registry.change((SCOPE, name), closed, partial(acting, self._store, act))
         async with once_done(), self._store.statement() as connection:
             return await self._found(connection, name, None)

@@ -67,11 +67,13 @@ class BreakerHand:
 
     async def reset(self, caller: Caller, key: Key, reason: str) -> Entry:
         """The breaker without what was set by hand."""
+        act = Act(ActKind.RESET, caller, _subject(key), reason)
 
         def free(entry: Entry, now: float) -> Step:
+            act.changed = entry.breaker.tick(now).breaker.override is not None
             return entry.breaker.end_override(caller.name, reason, now)
 
-        return await self._change(Act(ActKind.RESET, caller, _subject(key), reason), key, free)
+        return await self._change(act, key, free)
 
     async def set_policy(
         self, caller: Caller, key: Key, policy: BreakerPolicy | None, condition: Condition | None, reason: str | None

@@ -28,7 +28,7 @@ class AlertHand:
         """
         act = Act(ActKind.ACKNOWLEDGE, caller, str(alert_id), reason, who)
         async with acting(self._store, act) as connection:
-            await alerts.acknowledge(connection, alert_id, act.actor, reason)
+            act.changed = await alerts.acknowledge(connection, alert_id, act.actor, reason)
             alert = await _found(connection, alert_id)
             if alert.acked_at is None:
                 raise AlertResolved
@@ -46,9 +46,10 @@ class AlertHand:
 
     async def unsilence(self, caller: Caller, alert_id: UUID, reason: str | None) -> AlertRow:
         """End the silences of its cause and of its rule; the alert. Raises ``UnknownAlert``."""
-        async with acting(self._store, Act(ActKind.UNSILENCE, caller, str(alert_id), reason)) as connection:
+        act = Act(ActKind.UNSILENCE, caller, str(alert_id), reason)
+        async with acting(self._store, act) as connection:
             alert = await _found(connection, alert_id)
-            await alerts.unsilence(connection, [alert.key, alert.rule])
+            act.changed = await alerts.unsilence(connection, [alert.key, alert.rule]) > 0
             return await _found(connection, alert_id)
 
     async def try_channel(self, caller: Caller, test: NewDelivery, reason: str | None) -> DeliveryRow:

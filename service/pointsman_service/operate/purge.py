@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
+from pointsman_contract.counted import counted
 from pointsman_contract.states import TaskState
 from pointsman_service.callers import Caller
 from pointsman_service.errors import CountDiffers
@@ -70,13 +71,17 @@ class Purger:
         ``CountDiffers`` (nothing was done) and ``UnknownQueueName``.
         """
         check_queue(self._topology, queue)
-        async with acting(self._store, Act(ActKind.PURGE, caller, queue, reason)) as connection:
+        act = Act(ActKind.PURGE, caller, queue, reason)
+        async with acting(self._store, act) as connection:
             before = await clock.not_later_than_now(connection, asked.submitted_before)
             tasks = await cancelling.purge(connection, queue, asked.states, before)
             if asked.expected is not None and tasks != asked.expected:
-                raise CountDiffers(f"{tasks} tasks would be purged, not {asked.expected}; nothing was done.")
+                raise CountDiffers(f"{counted(tasks, 'task')} would be purged, not {asked.expected}; nothing was done.")
             if asked.at_most is not None and tasks > asked.at_most:
-                raise CountDiffers(f"{tasks} tasks would be purged, more than {asked.at_most}; nothing was done.")
+                raise CountDiffers(
+                    f"{counted(tasks, 'task')} would be purged, more than {asked.at_most}; nothing was done."
+                )
+            act.changed = tasks > 0
         log.info("a queue was purged", queue=queue, tasks=tasks)
         async with once_done():
             await self._withdrawer.end()

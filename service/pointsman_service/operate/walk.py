@@ -40,7 +40,7 @@ class ActWalker:
     async def take_back(self, act: Act, act_id: UUID) -> None:
         """Begin to undo an act of any kind, and go on for as long as a caller waits."""
         async with acting(self._store, act) as connection:
-            await acts.undo(connection, act_id)
+            act.changed = await acts.undo(connection, act_id)
         async with once_done():
             # What is to end must have ended before it is put back.
             if await self.walk(act_id) is not Step.OVER:

@@ -247,7 +247,7 @@ async def test_an_act_that_is_refused_is_not_noted_as_done(world: World, monkeyp
     assert seen == []
 
 
-@pytest.mark.parametrize("blank", [" ", "\t\n", "\u3000"])
+@pytest.mark.parametrize("blank", [" ", "\t\n", "\u3000", "\u202e \u200b"])
 async def test_a_reason_or_a_name_that_says_nothing_is_refused(world: World, blank: str) -> None:
     before = await world.digest()
     for kind, (method, path, body, _) in world.deeds.items():
@@ -259,3 +259,19 @@ async def test_a_reason_or_a_name_that_says_nothing_is_refused(world: World, bla
     ack = world.deeds[ActKind.ACKNOWLEDGE].path
     assert (await world.api.post(ack, json={"reason": WHY, "who": blank})).status_code == 422
     assert await world.digest() == before
+
+
+async def test_an_act_that_finds_it_so_already_is_logged_as_having_changed_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Act] = []
+    monkeypatch.setattr(acts, "_log", seen.append)
+    twice = [ActKind.ADMIT, ActKind.RESET, ActKind.ACKNOWLEDGE, ActKind.SILENCE, ActKind.UNSILENCE, ActKind.UNDO_REPLAY]
+    await world.do(ActKind.EJECT)
+    for kind in [*twice, *twice]:
+        if kind is not ActKind.SILENCE or len(seen) < len(twice):
+            assert (await world.do(kind)).status_code < 300, kind
+    assert [(act.kind, act.changed) for act in seen[1:]] == [
+        *((kind, True) for kind in twice),
+        *((kind, False) for kind in twice if kind is not ActKind.SILENCE),
+    ]

@@ -258,9 +258,10 @@ async def page(connection: Connection, wanted: AlertFilter, most: int, order: Se
     return found
 
 
-async def acknowledge(connection: Connection, alert_id: UUID, actor: str, reason: str) -> None:
-    """Write down that somebody knows; the first one stays."""
-    await connection.execute(_ACK, {"id": alert_id, "actor": actor, "reason": reason})
+async def acknowledge(connection: Connection, alert_id: UUID, actor: str, reason: str) -> bool:
+    """Write down that somebody knows; the first one stays. Whether this is the first."""
+    acked = await connection.execute(_ACK, {"id": alert_id, "actor": actor, "reason": reason})
+    return acked.rowcount > 0
 
 
 async def counts(connection: Connection) -> dict[tuple[str, str], int]:

@@ -320,9 +320,9 @@ async def walked(
     await connection.execute(_WALKED, parameters)
 
 
-async def undo(connection: Connection, act_id: UUID) -> None:
-    """Let an act be undone from its first task on, unless it is already."""
-    await connection.execute(_UNDO, {"id": act_id, "above": UUID(int=0)})
+async def undo(connection: Connection, act_id: UUID) -> bool:
+    """Let an act be undone from its first task on, unless it is already. Whether it was not."""
+    return (await connection.execute(_UNDO, {"id": act_id, "above": UUID(int=0)})).rowcount > 0
 
 
 async def unwalked(connection: Connection, act: TaskAct, last: UUID, stage: Stage, unended: int, put_back: int) -> None:
