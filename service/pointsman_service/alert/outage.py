@@ -136,6 +136,16 @@ class OutageWatch:
             await self._announce(now)
         return False
 
+    async def give_up(self) -> None:
+        """Leave what this process was telling to the others at once, and not only when its lease has run out."""
+        if self._outage is None:
+            return
+        try:
+            if await self._server.command("GET", keys.OUTAGE_SENDER) == self._holder.encode():
+                await self._server.command("DEL", keys.OUTAGE_SENDER)
+        except BrokerAway as error:
+            log.info("an outage is told by others only after a while", reason=str(error))
+
     async def _answers(self) -> bool:
         try:
             await within(_ANSWER_SECONDS, self._ask())

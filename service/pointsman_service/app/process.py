@@ -88,6 +88,7 @@ class Process:
         self._loops: list[Loop] = []
         self._led: list[LedLoops] = []
         self._notifier: Notifier | None = None
+        self._outage_watch: OutageWatch | None = None
         self.commits: GroupCommit | None = None
         self.parts: Parts | None = None
         if Role.API in roles:
@@ -167,10 +168,10 @@ class Process:
         led = self._lead(Role.RECONCILER, RECONCILER, lambda: [*make(), alerts(), notifier.loop])
         self._loops += [
             WorkerLivenessWatch(liveness, lambda: bool(led.turning)).loop,
-            # These act with PostgreSQL away, too.
+            # This and the next act with PostgreSQL away, too.
             BrokerKeySweep(server, self._queues, lambda: led.stands_by).loop,
-            OutageWatch(self.store, self._server(), channels, self.settings, lambda: led.led).loop,
         ]
+        self._watch_outages(OutageWatch(self.store, self._server(), channels, self.settings, lambda: led.led))
 
     def _add_stand_in(self) -> None:
         """While there is no reconciler one of the others looks after alerts and workers, or nobody would tell of it.
@@ -191,8 +192,13 @@ class Process:
             interval,
         )
         self._led.append(led)
-        outage = OutageWatch(self.store, self._server(), channels, self.settings, lambda: led.led, lambda: led.led)
-        self._loops.append(outage.loop)
+        self._watch_outages(
+            OutageWatch(self.store, self._server(), channels, self.settings, lambda: led.led, lambda: led.led)
+        )
+
+    def _watch_outages(self, watch: OutageWatch) -> None:
+        self._outage_watch = watch
+        self._loops.append(watch.loop)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -225,3 +231,5 @@ class Process:
         await asyncio.gather(*loops, return_exceptions=True)
         if self._notifier is not None:
             await self._notifier.give_up()
+        if self._outage_watch is not None:
+            await self._outage_watch.give_up()

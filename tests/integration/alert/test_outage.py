@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from pointsman_contract import keys
 from pointsman_service.alert.channels import Channels
 from pointsman_service.alert.outage import OutageWatch
+from pointsman_service.app import Process, Role
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
 from pointsman_service.redis import RedisServer
@@ -90,6 +91,36 @@ async def test_end_is_told_though_another_process_than_the_sender_sees_it_first(
     await alerting.deliver()
     assert [one.json()["type"] for one in http_peer.requests] == ["alert.opened", "alert.resolved"]
     assert len(await alerting.rows()) == 1
+
+
+async def test_end_is_told_at_once_though_the_sender_was_stopped_before_it(
+    alerting: Alerting, watches: Watches, http_peer: HTTPPeer, postgres: PostgresServer
+) -> None:
+    http_peer.on("/hook", Reply(200))
+    sender, successor = watches.process(), watches.process()
+    postgres.kill()
+    await notice(sender, successor)
+    await successor.give_up()
+    assert await alerting.spine.server.command("GET", keys.OUTAGE_SENDER) == sender._holder.encode()
+    await sender.give_up()
+    postgres.start()
+    await successor.single_pass()
+    await alerting.deliver()
+    assert [one.json()["type"] for one in http_peer.requests] == ["alert.opened", "alert.resolved"]
+
+
+async def test_process_that_is_stopped_in_an_outage_leaves_it_to_others(
+    alerting: Alerting, http_peer: HTTPPeer, postgres: PostgresServer
+) -> None:
+    http_peer.on("/hook", Reply(200))
+    server = alerting.spine.server
+    process = Process(alerting.settings, {Role.RECONCILER})
+    async with process.running():
+        postgres.kill()
+        assert process._outage_watch is not None
+        await notice(process._outage_watch)
+        assert await server.command("EXISTS", keys.OUTAGE, keys.OUTAGE_SENDER) == 2
+    assert await server.command("EXISTS", keys.OUTAGE, keys.OUTAGE_SENDER) == 1
 
 
 async def test_blink_is_told_to_nobody(
