@@ -1694,7 +1694,7 @@ SELECT every.state, count(*) AS tasks FROM cancelled_task c CROSS JOIN LATERAL (
 ) AS every WHERE c.act_id = CAST(:id AS uuid) GROUP BY every.state;
 
 -- part_of (cancel)
-WITH looked AS (SELECT id, (queue = :queue AND task_type = :task_type AND error_type = :error_type
+WITH looked AS (SELECT id, (queue = :queue AND task_type = :task_type
     AND tags @> ANY(CAST(CAST(:tags_0 AS text[]) AS jsonb[])) AND submitted_at >= :submitted_after
     AND id >= CAST(:lowest AS uuid) AND submitted_at < :submitted_before AND state = ANY(CAST(:states AS text[]))
     AND cancel_requested_at IS NULL) AS hit FROM task_live WHERE true AND id > CAST(:above AS uuid)

@@ -11,6 +11,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import ModuleType
@@ -45,7 +46,8 @@ _EVERYTHING = TaskFilter(
     queue="q", task_type="t", error_type="e", replayed=True, tags=[[{"a": "b"}]], submitted_after=_NOW,
     submitted_before=_NOW, below=UUID(int=0),
 )  # fmt: skip
-_NARROWED = ActFilter(queue="q", task_type="t", error_type="e", tags={"a": "b"}, submitted_after=_NOW)
+_WAITING = ActFilter(queue="q", task_type="t", tags={"a": "b"}, submitted_after=_NOW)
+_ENDED = replace(_WAITING, error_type="e")
 _FAILURES = DeadLetterFilter("t", "e", "q", _NOW, _NOW)
 _WORKER = dict.fromkeys(("owner", "name", "pool", "queues", "processes", "pid", "host", "contract", "started_at"))
 
@@ -82,8 +84,9 @@ def _built() -> Iterator[tuple[ModuleType, str, Any]]:
     for name, wanted in (("all", DeadLetterFilter()), ("by all that is asked", _FAILURES)):
         yield dead_letters, f"groups_of ({name})", dead_letters.groups_of(wanted)[0]
         yield dead_letters, f"chosen_of ({name})", dead_letters.chosen_of(wanted)[0]
-    for kind, states in ((TaskActKind.CANCEL, WAITS), (TaskActKind.RETRY, (TaskState.CANCELLED, TaskState.FAILED))):
-        yield acts, f"part_of ({kind})", acts.part_of(kind, _NARROWED, states)[0]
+    ends = (TaskState.CANCELLED, TaskState.FAILED)
+    for kind, wanted, states in ((TaskActKind.CANCEL, _WAITING, WAITS), (TaskActKind.RETRY, _ENDED, ends)):
+        yield acts, f"part_of ({kind})", acts.part_of(kind, wanted, states)[0]
     for number, clause in enumerate(partitions.making(partitions.partition_name(DAY), DAY), 1):
         yield partitions, f"making, step {number}", clause
     for name, clause in retention.dropping_of(partitions.partition_name(DAY))._asdict().items():

@@ -22,4 +22,4 @@ def test_module_lies_where_the_script_is_called_from(tmp_path: Path, words: tupl
     )
     assert answer.returncode == 2
     assert "my_settings" in answer.stderr
-    assert "String should match" in answer.stderr
+    assert "Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'" in answer.stderr

@@ -36,7 +36,13 @@ async def test_the_ordinary_life_of_a_task_is_legal(spine: Spine) -> None:
     [
         (["UPDATE task_live SET attempt = 2", "UPDATE task_live SET attempt = 1"], "attempt 2 became 1"),
         (["UPDATE task_live SET dispatch = 9", "UPDATE task_live SET dispatch = 1"], "dispatch 9 became 1"),
-        (["UPDATE task_live SET state = 'scheduled', place = 'asleep'"], "queued became scheduled"),
+        (
+            [
+                "UPDATE task_live SET state = 'running', place = 'sent'",
+                "UPDATE task_live SET state = 'scheduled', place = 'asleep'",
+            ],
+            "running became scheduled",
+        ),
     ],
 )
 async def test_an_illegal_move_is_seen(spine: Spine, moves: list[str], what: str) -> None:

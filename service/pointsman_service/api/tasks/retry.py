@@ -38,8 +38,8 @@ _RETRIED: dict[str, Any] = EXAMPLE_TASK | {
 class Retry(Explained):
     """What the new task has otherwise. What is left out it takes over."""
 
-    args: list[Any] | None = Field(default=None, description="Other positional arguments.")
-    kwargs: dict[str, Any] | None = Field(default=None, description="Other named arguments, all of them.")
+    args: list[Any] = Field(default_factory=list, description="Other positional arguments.")
+    kwargs: dict[str, Any] = Field(default_factory=dict, description="Other named arguments, all of them.")
     queue: str | None = Field(default=None, max_length=63, description="Another queue.")
     priority: Priority | None = Field(default=None, description="Another priority.")
 
@@ -70,7 +70,10 @@ class Retry(Explained):
 async def retry_task(task_id: str, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Run one task again."""
     body = await given(request, Retry)
-    other = OtherThan(body.args, body.kwargs, body.queue, body.priority)
+    # An empty list says that there are none: something else than nothing said.
+    args = body.args if "args" in body.model_fields_set else None
+    kwargs = body.kwargs if "kwargs" in body.model_fields_set else None
+    other = OtherThan(args, kwargs, body.queue, body.priority)
     key, traceparent = read_headers(request.scope)
     row, replayed = await parts.retrier.retry(caller, task_id_of(task_id), key, traceparent, body.reason, other)
     headers = {"Location": f"/v1/tasks/{row['id']}"}
