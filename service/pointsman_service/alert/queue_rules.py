@@ -17,7 +17,6 @@ _CATCH_UP_SECONDS = 60.0
 """So long after a pause a queue works off what waited."""
 _SUSPICIOUS_SECONDS = 5.0
 """A worker that was not seen for so long, twice what lies between two beats, may be gone."""
-_WAIT = "what is submitted to it is accepted and waits."
 
 
 def burns(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
@@ -93,7 +92,7 @@ def without_worker(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
         Condition(
             Rule.NO_WORKER,
             queue.name,
-            f"No live worker takes tasks from {queue.name}: {_WAIT}",
+            f"No live worker takes tasks from {queue.name}: what is submitted to it is accepted and waits.",
             f"/v1/queues/{quote(queue.name)}",
             since=facts.now - (queue.oldest_seconds if queue.quiet_seconds is None else queue.quiet_seconds),
             value=0,
@@ -142,7 +141,7 @@ def several(rule: Rule, found: Sequence[Condition]) -> str:
     """What is wrong with several queues."""
     names = ", ".join(sorted(one.subject for one in found))
     if rule is Rule.NO_WORKER:
-        return f"No live worker takes tasks from {names}: {_WAIT}"
+        return f"No live worker takes tasks from {names}: what is submitted to them is accepted and waits."
     if rule is Rule.BACKLOG_OLD:
         longest = max(one.value or 0.0 for one in found)
         return f"On {names} tasks have been due for longer than their target and not started, for {span(longest)}."

@@ -121,6 +121,14 @@ def test_alert_of_one_queue_is_told_with_the_others_as_soon_as_there_are_any() -
     assert keys_of(judge(alone, LIMITS, {"backlog_old"})) == ["backlog_old"], "it does not go back and forth"
 
 
+def test_queues_without_a_worker_are_named_together_and_so_is_what_happens_to_them() -> None:
+    (one,) = judge(replace(WELL, queues=queues(oldest_seconds=1.0, consumers=0, quiet_seconds=20.0)), LIMITS).conditions
+    assert one.summary == (
+        "No live worker takes tasks from critical, email, maintenance, reports: what is submitted to them is accepted"
+        " and waits."
+    )
+
+
 def test_queue_without_a_worker_explains_its_own_wait_only() -> None:
     (email, reports) = queues(oldest_seconds=40.0)[1:3]
     lonely = replace(email, consumers=0, quiet_seconds=20.0)
