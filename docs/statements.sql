@@ -1214,8 +1214,8 @@ SELECT f.id FROM (
     SELECT id, task_type, dependencies, priority, due_at FROM task_live
     WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
         AND NOT id = ANY(CAST(:have AS uuid[]))
-        AND NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused))
-        AND (queue = ANY(ARRAY(SELECT queue FROM living)) OR NOT EXISTS (SELECT FROM living))
+        AND coalesce(NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused)), false)
+        AND coalesce(queue = ANY(ARRAY(SELECT queue FROM living)) OR NOT EXISTS (SELECT FROM living), false)
     ORDER BY priority DESC, due_at, id LIMIT 1000
 ) AS f
 WHERE NOT EXISTS (
@@ -1342,7 +1342,8 @@ FROM task_live WHERE queue = :queue;
 -- Which of the tasks that the breaker of a task type holds are tried: those least like the ones that failed.
 
 -- _PROBES
--- One of each caller and its tags before a second of any.
+-- One of each caller and its tags before a second of any. Without ``coalesce`` the planner takes it that no queue is left,
+-- where there is only one, and reads and sorts everything that is held.
 WITH living AS (SELECT unnest(queues) AS queue FROM worker
     WHERE last_seen_at > now() - CAST(:dead_seconds AS float8) * interval '1 second'),
 accused AS MATERIALIZED (
@@ -1353,22 +1354,50 @@ accused AS MATERIALIZED (
     SELECT key, value FROM accused CROSS JOIN LATERAL (SELECT key, value FROM jsonb_each_text(accused.tags)
         UNION ALL SELECT ' caller', accused.caller) AS tells
     GROUP BY key, value HAVING 2 * count(*) >= (SELECT count(*) FROM accused)
+), ends AS MATERIALIZED (
+    SELECT (SELECT priority FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL ORDER BY priority DESC
+        LIMIT 1) AS most,
+        (SELECT priority FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL ORDER BY priority LIMIT 1) AS least
+), level AS MATERIALIZED (
+    SELECT least + floor(random() * (most - least + 1))::smallint AS priority FROM ends
+), between AS MATERIALIZED (
+    SELECT l.priority, (SELECT due_at FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL AND priority = l.priority
+        ORDER BY due_at LIMIT 1)
+        + random() * ((SELECT due_at FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL AND priority = l.priority
+        ORDER BY due_at DESC LIMIT 1)
+        - (SELECT due_at FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL AND priority = l.priority
+        ORDER BY due_at LIMIT 1)) AS due_at
+    FROM level l
 ), looked_at AS (
     (SELECT id, task_type, dependencies, priority, due_at, attempt > interruptions AS has_failed, caller, tags
         FROM task_live
     WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
         AND NOT id = ANY(CAST(:have AS uuid[]))
-        AND NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused))
-        AND (queue = ANY(ARRAY(SELECT queue FROM living)) OR NOT EXISTS (SELECT FROM living)) ORDER BY priority DESC,
-            due_at, id LIMIT 500)
+        AND coalesce(NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused)), false)
+        AND coalesce(queue = ANY(ARRAY(SELECT queue FROM living)) OR NOT EXISTS (SELECT FROM living), false)
+            ORDER BY priority DESC, due_at, id LIMIT 500)
     UNION
     (SELECT id, task_type, dependencies, priority, due_at, attempt > interruptions AS has_failed, caller, tags
         FROM task_live
     WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
         AND NOT id = ANY(CAST(:have AS uuid[]))
-        AND NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused))
-        AND (queue = ANY(ARRAY(SELECT queue FROM living)) OR NOT EXISTS (SELECT FROM living)) ORDER BY priority,
-            due_at DESC, id DESC LIMIT 500)
+        AND coalesce(NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused)), false)
+        AND coalesce(queue = ANY(ARRAY(SELECT queue FROM living)) OR NOT EXISTS (SELECT FROM living), false)
+            ORDER BY priority, due_at DESC, id DESC LIMIT 500)
+    UNION
+    (SELECT id, task_type, dependencies, priority, due_at, attempt > interruptions AS has_failed, caller, tags
+        FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
+        AND NOT id = ANY(CAST(:have AS uuid[]))
+        AND coalesce(NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused)), false)
+        AND coalesce(queue = ANY(ARRAY(SELECT queue FROM living)) OR NOT EXISTS (SELECT FROM living), false)
+            AND priority = (SELECT priority FROM between)
+        AND due_at >= (SELECT due_at FROM between) ORDER BY priority DESC, due_at, id LIMIT 500)
 ), f AS (
     SELECT looked_at.*, (SELECT count(*) FROM (SELECT key, value FROM jsonb_each_text(looked_at.tags)
         UNION ALL SELECT ' caller', looked_at.caller) AS tells
@@ -1398,6 +1427,25 @@ accused AS MATERIALIZED (
     SELECT key, value FROM accused CROSS JOIN LATERAL (SELECT key, value FROM jsonb_each_text(accused.tags)
         UNION ALL SELECT ' caller', accused.caller) AS tells
     GROUP BY key, value HAVING 2 * count(*) >= (SELECT count(*) FROM accused)
+), ends AS MATERIALIZED (
+    SELECT (SELECT priority FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL ORDER BY priority DESC
+        LIMIT 1) AS most,
+        (SELECT priority FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL ORDER BY priority LIMIT 1) AS least
+), level AS MATERIALIZED (
+    SELECT least + floor(random() * (most - least + 1))::smallint AS priority FROM ends
+), between AS MATERIALIZED (
+    SELECT l.priority, (SELECT due_at FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL AND priority = l.priority
+        ORDER BY due_at LIMIT 1)
+        + random() * ((SELECT due_at FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL AND priority = l.priority
+        ORDER BY due_at DESC LIMIT 1)
+        - (SELECT due_at FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL AND priority = l.priority
+        ORDER BY due_at LIMIT 1)) AS due_at
+    FROM level l
 ), looked_at AS (
     (SELECT id, task_type, dependencies, priority, due_at, attempt > interruptions AS has_failed, caller, tags
         FROM task_live
@@ -1408,6 +1456,12 @@ accused AS MATERIALIZED (
         FROM task_live
     WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL ORDER BY priority, due_at DESC,
         id DESC LIMIT 500)
+    UNION
+    (SELECT id, task_type, dependencies, priority, due_at, attempt > interruptions AS has_failed, caller, tags
+        FROM task_live
+    WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL AND priority = (SELECT priority
+        FROM between)
+        AND due_at >= (SELECT due_at FROM between) ORDER BY priority DESC, due_at, id LIMIT 500)
 ), f AS (
     SELECT looked_at.*, (SELECT count(*) FROM (SELECT key, value FROM jsonb_each_text(looked_at.tags)
         UNION ALL SELECT ' caller', looked_at.caller) AS tells

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from pointsman_contract import keys
 from pointsman_contract.breaker_entry import BLOCKS
@@ -14,6 +15,8 @@ from pointsman_service.breaker.view import BreakerView
 from pointsman_service.reconcile.cancelled import CancelledSweep
 from pointsman_service.settings import Settings
 from pointsman_service.store.alerts import facts
+from pointsman_service.store.queues import holding as holding_statements
+from pointsman_service.store.queues import probing
 from tests.integration.spine import Spine, new_task
 from tests.integration.tripped import LIST, THRESHOLD, Holding
 
@@ -135,6 +138,49 @@ async def test_one_of_each_caller_and_tags_is_tried_before_a_second(spine: Spine
     first, _, _ = await store(spine, 3, GOOD)
     (other,) = await store(spine, 1, json.dumps({"tenant": "c"}))
     assert set(of(await probes(spine, holding))) == {first, other}
+
+
+async def test_a_good_task_amid_very_many_bad_ones_is_found(spine: Spine, holding: Holding) -> None:
+    await doubt(spine)
+    (before,) = await store(spine, 1, BAD)
+    (good,) = await store(spine, 1, GOOD)
+    (after,) = await store(spine, 1, BAD)
+    await spine.run("DELETE FROM task_live WHERE place <> 'held'")
+    (columns,) = await spine.rows(
+        "SELECT string_agg(quote_ident(column_name), ', ') AS others FROM information_schema.columns"
+        " WHERE table_name = 'task_live' AND column_name NOT IN ('id', 'due_at')"
+    )
+    for task, apart in ((before, -1), (after, 1)):
+        await spine.run(
+            f"INSERT INTO task_live (id, due_at, {columns['others']})"
+            f" SELECT gen_random_uuid(), due_at + :apart * n * interval '1 second', {columns['others']}"
+            " FROM task_live, generate_series(1, 3000) AS n WHERE id = :id",
+            id=task,
+            apart=apart,
+        )
+    await spine.run("ANALYZE task_live")
+    for statement in (probing._PROBES, holding_statements._PROBES):
+        names = dict.fromkeys(statement.compile().params)
+        given = {
+            "have": [],
+            "dead_seconds": 30.0,
+            "any_may": False,
+            "only_others": True,
+            "most": 2,
+            "accused": [before],
+        }
+        given |= {"reason": f"breaker:{TYPE}", "scope": KEY[0], "name": KEY[1], "low": before, "high": before}
+        async with spine.store.statement() as connection:
+            plan = await connection.execute(text(f"EXPLAIN {statement.text}"), {name: given[name] for name in names})
+            assert "Seq Scan on task_live" not in "\n".join(plan.scalars())
+    wanted = probing.Wanted([before], any_may=False, only_others=True)
+    found = []
+    for _ in range(200):
+        async with spine.store.statement() as connection:
+            found = await probing.choose_probes(connection, KEY, 2, [], 30.0, wanted)
+        if found:
+            break
+    assert found == [good]
 
 
 async def test_what_has_failed_is_not_tried_in_a_doubt(spine: Spine, holding: Holding) -> None:

@@ -75,7 +75,7 @@ _RELEASE = text(_LETTING_GO.format(among=""))
 _RELEASE_THESE = text(_LETTING_GO.format(among=" AND id = ANY(CAST(:ids AS uuid[]))"))
 
 # Without those that an open breaker holds as well, and those of a queue that is paused or that none of the living
-# workers serves: their permits would lapse. One that is half open gets its turn.
+# workers serves: their permits would lapse. One that is half open gets its turn. ``coalesce`` as in ``probing``.
 _LOOKED_AT = 1000
 _PROBES = text(f"""
     WITH living AS (
@@ -86,8 +86,8 @@ _PROBES = text(f"""
         SELECT id, task_type, dependencies, priority, due_at FROM task_live
         WHERE place = 'held' AND held_reason = :reason AND cancel_requested_at IS NULL
             AND NOT id = ANY(CAST(:have AS uuid[]))
-            AND NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused))
-            AND (queue = ANY(ARRAY(SELECT queue FROM living)) OR NOT EXISTS (SELECT FROM living))
+            AND coalesce(NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused)), false)
+            AND coalesce(queue = ANY(ARRAY(SELECT queue FROM living)) OR NOT EXISTS (SELECT FROM living), false)
         ORDER BY priority DESC, due_at, id LIMIT {_LOOKED_AT}
     ) AS f
     WHERE NOT EXISTS (

@@ -26,7 +26,9 @@ class Wanted(NamedTuple):
 
 
 _LOOKED_AT = 500
-"""The most urgent and oldest, and as many of the other end: what somebody submitted at once does not hide the rest."""
+"""The most urgent and oldest, as many of the other end, and as many from somewhere between, each time elsewhere: what
+somebody submitted at once does not hide the rest, nor does more of it that follows.
+"""
 
 # A tag called so cannot be told from the caller; then two things count as one.
 _CALLER = "' caller'"
@@ -43,24 +45,38 @@ _LIKENESS = f"""
     ), common AS MATERIALIZED (
         SELECT key, value FROM accused CROSS JOIN LATERAL ({_OF_A_TASK.format(of="accused")}) AS tells
         GROUP BY key, value HAVING 2 * count(*) >= (SELECT count(*) FROM accused)
+    ), ends AS MATERIALIZED (
+        SELECT (SELECT priority FROM {_HELD} ORDER BY priority DESC LIMIT 1) AS most,
+            (SELECT priority FROM {_HELD} ORDER BY priority LIMIT 1) AS least
+    ), level AS MATERIALIZED (
+        SELECT least + floor(random() * (most - least + 1))::smallint AS priority FROM ends
+    ), between AS MATERIALIZED (
+        SELECT l.priority, (SELECT due_at FROM {_HELD} AND priority = l.priority ORDER BY due_at LIMIT 1)
+            + random() * ((SELECT due_at FROM {_HELD} AND priority = l.priority ORDER BY due_at DESC LIMIT 1)
+            - (SELECT due_at FROM {_HELD} AND priority = l.priority ORDER BY due_at LIMIT 1)) AS due_at
+        FROM level l
     ), looked_at AS (
         (SELECT {_COLUMNS} FROM {_HELD}{{also}} ORDER BY priority DESC, due_at, id LIMIT {_LOOKED_AT})
         UNION
         (SELECT {_COLUMNS} FROM {_HELD}{{also}} ORDER BY priority, due_at DESC, id DESC LIMIT {_LOOKED_AT})
+        UNION
+        (SELECT {_COLUMNS} FROM {_HELD}{{also}} AND priority = (SELECT priority FROM between)
+            AND due_at >= (SELECT due_at FROM between) ORDER BY priority DESC, due_at, id LIMIT {_LOOKED_AT})
     ), f AS (
         SELECT looked_at.*, (SELECT count(*) FROM ({_OF_A_TASK.format(of="looked_at")}) AS tells
             JOIN common USING (key, value)) AS shared FROM looked_at
     )"""
 
-# One of each caller and its tags before a second of any.
+# One of each caller and its tags before a second of any. Where there is one queue only, the planner takes it that none is
+# left, and reads and sorts everything that is held: ``coalesce`` keeps it from that.
 _PROBES = text(
     "    WITH living AS (SELECT unnest(queues) AS queue FROM worker"
     " WHERE last_seen_at > now() - CAST(:dead_seconds AS float8) * interval '1 second'),"
     + _LIKENESS.format(
         also="""
             AND NOT id = ANY(CAST(:have AS uuid[]))
-            AND NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused))
-            AND (queue = ANY(ARRAY(SELECT queue FROM living)) OR NOT EXISTS (SELECT FROM living))"""
+            AND coalesce(NOT queue = ANY(ARRAY(SELECT queue FROM queue_pause WHERE paused)), false)
+            AND coalesce(queue = ANY(ARRAY(SELECT queue FROM living)) OR NOT EXISTS (SELECT FROM living), false)"""
     )
     + f"""
     SELECT f.id FROM f WHERE (NOT has_failed OR :any_may)
