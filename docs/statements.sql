@@ -1342,8 +1342,8 @@ FROM task_live WHERE queue = :queue;
 -- Which of the tasks that the breaker of a task type holds are tried: those least like the ones that failed.
 
 -- _PROBES
--- One of each caller and its tags before a second of any. Without ``coalesce`` the planner takes it that no queue is left,
--- where there is only one, and reads and sorts everything that is held.
+-- One of each caller and its tags before a second of any. Where there is one queue only, the planner takes it that none
+-- is left, and reads and sorts everything that is held: ``coalesce`` keeps it from that.
 WITH living AS (SELECT unnest(queues) AS queue FROM worker
     WHERE last_seen_at > now() - CAST(:dead_seconds AS float8) * interval '1 second'),
 accused AS MATERIALIZED (

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -100,15 +100,16 @@ class ManyActor:
         """Begin an act, and whether an earlier call with this key did.
 
         It is stored, and then walked for three seconds at most; the sweep does the rest. What is submitted from now on
-        is never touched. Raises the errors of ``Once``, ``CountDiffers``, and ``InvalidRequest`` when a name in the
-        filter does not exist and nothing is found.
+        is never touched, nor more than ``at_most``, whatever comes to fit the filter meanwhile. Raises the errors of
+        ``Once``, ``CountDiffers``, and ``InvalidRequest`` when a name in the filter does not exist and nothing is
+        found.
         """
         once = self._once[asked.kind]
         fingerprint = fingerprint_of(_ACTS[asked.kind], asked.given())
         made = await once.find(caller, key, fingerprint)
         if made is not None:
             return await self.find(UUID(made)), True
-        await self._check(asked)
+        asked = await self._checked(asked)
         act_id = str(uuid_utils.uuid7())
         act = Act(_ACTS[asked.kind], caller, act_id, reason)
         try:
@@ -155,18 +156,22 @@ class ManyActor:
             # The act is stored, and must be said to be: the sweep does it.
             return Progress(act, 0, None)
 
-    async def _check(self, asked: ManyRequest) -> None:
-        """Before anything is stored: whether the names exist, and how many tasks there are where that matters."""
+    async def _checked(self, asked: ManyRequest) -> ManyRequest:
+        """Before anything is stored: whether the names exist, and how many tasks there are where that matters. What was
+        counted is what is acted on.
+        """
         wanted = asked.wanted
         if await unknown_names(self._catalogue, self._topology, queue=wanted.queue, task_type=wanted.task_type):
             await self.count(asked)
         if asked.at_most is None:
-            return
-        found, _ = await self.count(asked)
+            return asked
+        found, before = await self.count(asked)
         if found > asked.at_most:
             raise CountDiffers(
                 f"The filter finds {counted(found, 'task')}, more than {asked.at_most}; nothing was done."
             )
+        most = asked.at_most if asked.limit is None else min(asked.limit, asked.at_most)
+        return replace(asked, submitted_before=before, limit=most)
 
     async def _count(self, act: TaskAct) -> int:
         loop = asyncio.get_running_loop()

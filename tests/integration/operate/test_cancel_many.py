@@ -385,6 +385,26 @@ async def test_more_than_at_most_are_refused_and_nothing_is_stored(spine: Spine,
     assert (await cancel(spine, api, queue="maintenance", at_most=3)).json()["tasks"] == 3
 
 
+async def test_no_more_than_at_most_are_cancelled_whatever_fits_the_filter_later(
+    spine: Spine, api: httpx.AsyncClient, dies: None
+) -> None:
+    spine.window.shut()
+    ids = [await submitted(spine, delay_seconds=delay) for delay in (None, 3600.0, 3600.0, None)]
+    acts_begun = [
+        (await cancel(spine, api, state="scheduled", at_most=2)).json(),
+        (await cancel(spine, api, state="retrying", at_most=0)).json(),
+    ]
+    assert (await api.patch(f"/v1/tasks/{ids[0]}", json={"delay_seconds": 60})).json()["state"] == "scheduled"
+    await spine.run("UPDATE task_live SET state = 'retrying', place = 'asleep', attempt = 1 WHERE id = :id", id=ids[3])
+    await submitted(spine, delay_seconds=3600.0)
+    await submitted(spine, delay_seconds=3600.0)
+    while await TaskActsSweep(spine.store, spine.settings).single_pass():
+        pass
+    found = [(await api.get(f"/v1/task-acts/{act['id']}")).json() for act in acts_begun]
+    assert [(act["stage"], act["tasks"], act["limit"]) for act in found] == [("done", 2, 2), ("done", 0, 0)]
+    assert await left(spine) >= {ids[2], ids[3]}
+
+
 NOT_UNDERSTOOD: list[tuple[str, dict[str, Any], str]] = [
     ("cancel", {}, ""),
     ("cancel", {"dry_run": True}, ""),

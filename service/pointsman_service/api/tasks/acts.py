@@ -54,7 +54,7 @@ class ListedTaskAct(BaseModel):
     reason: str | None
     filter: dict[str, Any]
     submitted_before: AwareDatetime = Field(description="What was submitted then or later is not touched.")
-    limit: int | None
+    limit: int | None = Field(description="It goes no further than that; of an act with `at_most` no more than these.")
     rate_per_second: float | None
     end_running: bool = Field(description="Of a cancel: whether what runs is ended, too.")
     looked_at: int = Field(description="Tasks that it has looked at.")

@@ -67,8 +67,8 @@ _LIKENESS = f"""
             JOIN common USING (key, value)) AS shared FROM looked_at
     )"""
 
-# One of each caller and its tags before a second of any. Where there is one queue only, the planner takes it that none is
-# left, and reads and sorts everything that is held: ``coalesce`` keeps it from that.
+# One of each caller and its tags before a second of any. Where there is one queue only, the planner takes it that none
+# is left, and reads and sorts everything that is held: ``coalesce`` keeps it from that.
 _PROBES = text(
     "    WITH living AS (SELECT unnest(queues) AS queue FROM worker"
     " WHERE last_seen_at > now() - CAST(:dead_seconds AS float8) * interval '1 second'),"

@@ -245,7 +245,7 @@ async def part(connection: Connection, act: TaskAct, looked_at: int, most: int) 
     }
     row = (await connection.execute(statement, parameters | bounds)).one()
     ids = [str(task_id) for task_id in row.ids]
-    if len(ids) == most:
+    if ids and len(ids) == most:
         # The next one begins behind the last that it has found, and looks at the others again.
         return Part(ids, row.looked_at_to_found, UUID(ids[-1]))
     return Part(ids, row.looked_at, row.last)
