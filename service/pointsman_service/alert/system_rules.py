@@ -139,8 +139,8 @@ def full(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
         Condition(
             Rule.BROKER_FULL,
             "",
-            f"Redis is full, {facts.memory_percent} % of its memory is used: nothing is sent, and if it gets fuller"
-            " nothing starts. What is submitted is accepted and waits.",
+            f"Redis is full, {facts.memory_percent} % of its memory is used: nothing is sent, and from"
+            " gate_memory_percent on, 85 % by default, workers start nothing. What is submitted is accepted and waits.",
             "/readyz?verbose",
             value=facts.memory_percent,
             limit=limits.full_percent,

@@ -251,6 +251,14 @@ def test_table_of_rules_is_true() -> None:
         assert rows[rule][4:] == [f"{kind.hold_seconds:g} s", f"{kind.clear_seconds:g} s"]
 
 
+def test_alert_of_a_full_redis_says_from_where_on_workers_start_nothing() -> None:
+    full = found(replace(WELL, memory_percent=90))["broker_full"]
+    assert full.summary == (
+        "Redis is full, 90 % of its memory is used: nothing is sent, and from gate_memory_percent on, 85 % by default,"
+        " workers start nothing. What is submitted is accepted and waits."
+    )
+
+
 def test_task_type_that_no_worker_of_its_queue_knows_is_one_for_each_queue() -> None:
     held = UnknownType("feeds.import", "reports", 41, 1000, NOW - 30, ("reports@a", "reports@b"))
     lonely = replace(held, queue="email", tasks=1000, nodes=())
