@@ -96,5 +96,10 @@ async def once_done() -> AsyncIterator[None]:
 
 def _log(act: Act) -> None:
     if act.kind not in _BY_PROGRAMS:
-        said = "an act was done" if act.changed else "an act changed nothing"
-        log.info(said, act=str(act.kind), subject=act.subject, actor=act.actor, reason=act.reason)
+        log.info(
+            "an act was done" if act.changed else "an act changed nothing",
+            act=str(act.kind),
+            subject=act.subject,
+            actor=act.actor,
+            reason=act.reason,
+        )
