@@ -128,10 +128,10 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     summary="Cancel tasks by a filter",
     description=(
         "The tasks that the filter finds, and that were submitted before this call, end as `cancelled`; what runs is"
-        " left alone unless `end_running` says otherwise, and so is what starts in that moment. Once it is `done` none"
-        " of them starts any more. It is walked through in parts: what three seconds do not suffice for, or whoever"
-        " began it leaves behind, goes on by itself. `POST /v1/task-acts/{id}/undo` puts back what had not started."
-        " With an `Idempotency-Key` the same call again answers 200 with the same act."
+        " left alone unless `end_running` says otherwise, and so is what starts in that moment. Once it is `done` and"
+        " nothing is `pending`, none of them starts any more. It is walked through in parts: what three seconds do not"
+        " suffice for, or whoever began it leaves behind, goes on by itself. `POST /v1/task-acts/{id}/undo` puts back"
+        " what had not started. With an `Idempotency-Key` the same call again answers 200 with the same act."
     ),
     status_code=202,
     response_model=TaskActView,
