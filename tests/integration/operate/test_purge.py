@@ -70,7 +70,7 @@ async def test_another_count_than_expected_is_refused_and_nothing_is_done(spine:
     for expected in (0, 2):
         answer = await purge(spine, api, expected=expected)
         assert (answer.status_code, answer.json()["type"]) == (409, PROBLEM + "count-differs")
-        assert answer.json()["detail"].startswith("1 tasks")
+        assert answer.json()["detail"].startswith("1 task would")
     assert await spine.rows("SELECT cancel_requested_at FROM task_live") == [{"cancel_requested_at": None}]
 
 
