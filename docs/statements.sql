@@ -1030,6 +1030,40 @@ SELECT name, extract(epoch FROM expires_at - now())::float8 AS left_seconds, hol
 SELECT count(DISTINCT name) FROM task_type;
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/queues/ahead.py
+-- What is ahead of a task: unstarted and running ones by queue, priority and type. Bounded, however long the line.
+
+-- _AHEAD
+-- The oldest of those that were sent are those that run.
+SELECT q.queue, p.priority, f.place, f.task_type, f.worker, f.elapsed, count(*) AS tasks
+FROM unnest(CAST(:queues AS text[])) AS q (queue) CROSS JOIN generate_series(0, 10) AS p (priority)
+CROSS JOIN LATERAL (
+    (SELECT 'waiting' AS place, task_type, CAST(NULL AS text) AS worker, CAST(NULL AS float8) AS elapsed
+        FROM task_live WHERE place = 'waiting' AND queue = q.queue AND priority = p.priority
+        ORDER BY due_at, id LIMIT :most)
+    UNION ALL
+    (SELECT CASE state WHEN 'running' THEN 'running' ELSE 'sent' END, task_type,
+        CASE state WHEN 'running' THEN worker END,
+        CASE state WHEN 'running' THEN extract(epoch FROM now() - started_at)::float8 END
+        FROM task_live WHERE place = 'sent' AND queue = q.queue AND priority = p.priority
+        ORDER BY sent_at LIMIT :most)
+) AS f
+GROUP BY q.queue, p.priority, f.place, f.task_type, f.worker, f.elapsed;
+
+-- _BIRTHS
+SELECT queue, priority, task_type, submitted_at, count(*) AS tasks FROM (
+    SELECT id, queue, priority, task_type, submitted_at FROM task_live
+    WHERE id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) AND scheduled_at IS NULL AND delay_seconds IS NULL
+ UNION ALL
+    SELECT id, queue, priority, task_type, submitted_at FROM task
+    WHERE id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) AND scheduled_at IS NULL AND delay_seconds IS NULL
+) AS born
+    GROUP BY queue, priority, task_type, submitted_at ORDER BY submitted_at;
+
+-- _NOW
+SELECT now();
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/queues/dispatching.py
 -- The rows the dispatcher and its sweeps move between Postgres and the broker.
 

@@ -15,6 +15,10 @@ SEQUENCE = "pointsman:sequence"
 WINDOW = "pointsman:window"
 """Hash, rewritten every pass of the dispatcher: queue to ``{"limit", "waiting"}``."""
 
+FORECAST = "pointsman:forecast"
+"""String, ten seconds from when it was last made: what is expected of each queue, as JSON. One process makes it, all
+read it; without it nothing is predicted."""
+
 BEATS = "pointsman:beats"
 """Hash, a field per worker parent, removed an hour after it fell silent: owner to its last beat
 (``pointsman_contract.events``).

@@ -137,6 +137,7 @@ class Process:
             self.commits.breakers.loop,
             self.commits.serving.loop,
             self.parts.transitions.loop,
+            self.parts.views.predictions.loop,
             WorkerLivenessWatch(liveness, interval_seconds=_API_WATCH_SECONDS).loop,
         ]
 

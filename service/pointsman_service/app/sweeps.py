@@ -15,6 +15,7 @@ from pointsman_service.reconcile.dead_workers import DeadWorkersSweep
 from pointsman_service.reconcile.due import DueSweep
 from pointsman_service.reconcile.epochs import EpochSweep
 from pointsman_service.reconcile.expired import ExpiredSweep
+from pointsman_service.reconcile.forecasts import ForecastSweep
 from pointsman_service.reconcile.forgotten_keys import ForgottenKeysSweep
 from pointsman_service.reconcile.held import HeldSweep
 from pointsman_service.reconcile.held_by_breakers import HoldingSweep
@@ -66,6 +67,7 @@ def make_sweeps(
         BreakerSweep(registry).loop,
         OutlierSweep(store, own["outliers"], registry, settings).loop,
         HoldingSweep(store, own["holding"], settings).loop,
+        ForecastSweep(store, broker, server, liveness, settings).loop,
         ForgottenKeysSweep(store, settings).loop,
         PartitionSweep(store).loop,
         RetentionSweep(store, settings).loop,

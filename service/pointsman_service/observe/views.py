@@ -7,6 +7,7 @@ from pointsman_service.broker import Broker
 from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.observe.backlog import BacklogWatch
 from pointsman_service.observe.broker_state import BrokerWatch
+from pointsman_service.observe.prediction.view import PredictionView
 from pointsman_service.observe.queues import QueueWatch
 from pointsman_service.observe.readiness import ReadinessWatch
 from pointsman_service.observe.totals import TotalsWatch
@@ -26,6 +27,8 @@ class Views:
     queues: QueueWatch
     readiness: ReadinessWatch
     totals: TotalsWatch
+    predictions: PredictionView
+    """Its loop must run."""
 
     @classmethod
     def over(
@@ -42,4 +45,5 @@ class Views:
             queues=QueueWatch(store, watch, backlog, workers, settings.topology),
             readiness=ReadinessWatch(store, watch, workers, settings),
             totals=TotalsWatch(store),
+            predictions=PredictionView(server),
         )

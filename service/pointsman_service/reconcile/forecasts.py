@@ -1,0 +1,144 @@
+"""The sweep ``forecasts``: what is expected of each queue, once a second, for every process to read.
+
+Nothing is kept but in Redis, where it goes stale by itself: while nobody makes forecasts nothing is predicted. A new
+leader knows the record of its predecessor's predictions from PostgreSQL.
+"""
+
+import time
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from pointsman_contract import keys
+from pointsman_service.broker import Broker
+from pointsman_service.fleet.liveness import Liveness
+from pointsman_service.loops import Loop
+from pointsman_service.observe.backlog import Backlog, BacklogWatch
+from pointsman_service.observe.prediction.arrivals import Arrivals
+from pointsman_service.observe.prediction.facts import (
+    SILENT_SECONDS,
+    Runs,
+    are_cut,
+    nodes_of,
+    reasons_of,
+    unstarted_of,
+)
+from pointsman_service.observe.prediction.flow import NOTHING, Load, Work
+from pointsman_service.observe.prediction.forecast import Forecast
+from pointsman_service.observe.prediction.predictor import Predictor
+from pointsman_service.redis import RedisServer
+from pointsman_service.settings import Settings
+from pointsman_service.store.metrics import watching
+from pointsman_service.store.queues import ahead, holding
+from pointsman_service.store.queues.ahead import Ahead, Births
+from pointsman_service.store.queues.holding import BY_BREAKER
+from pointsman_service.store.store import Store
+from pointsman_service.store.upkeep.partitions import lowest_id
+
+_INTERVAL_SECONDS = 0.5
+_ROWS_EVERY = 0.9
+"""PostgreSQL is asked in every second pass; that workers fell silent, Redis tells in each."""
+_KEPT_MILLISECONDS = 10_000
+_RECENT_SECONDS, _RECENT_EVERY = 90.0, 5.0
+_LONGER_SECONDS, _LONGER_EVERY = 3600.0, 60.0
+BIRTH_LAG = timedelta(seconds=1)
+"""An id is drawn before its commit: what was born is looked for so much later."""
+_LONGEST_LOOK = timedelta(seconds=5)
+"""After a longer pause what came meanwhile is passed over."""
+
+
+class ForecastSweep:
+    """Two at once do no harm: each writes what it sees."""
+
+    def __init__(
+        self, store: Store, broker: Broker, server: RedisServer, liveness: Liveness, settings: Settings
+    ) -> None:
+        self._store = store
+        self._broker = broker
+        self._server = server
+        self._liveness = liveness
+        self._queues = [spec.name for spec in settings.topology.queues]
+        self._backlog = BacklogWatch(store, self._queues)
+        self._predictor = Predictor()
+        self._arrivals = Arrivals()
+        self._recent: list[watching.Sums] = []
+        self._longer: list[watching.Sums] = []
+        self._runs = Runs()
+        self._recent_at = self._longer_at = self._rows_at = float("-inf")
+        self._rows: list[Ahead] = []
+        self._backlogs: Mapping[str, Backlog] = {}
+        self._born_until: datetime | None = None
+        self._said: bytes | None = None
+        self.loop = Loop("forecast sweep", self.single_pass, _INTERVAL_SECONDS)
+
+    async def single_pass(self) -> bool:
+        """Look once, and say what is expected. Raises ``BrokerAway`` and the store's errors: it goes stale then."""
+        await self._liveness.look()
+        depths = await self._broker.depths()
+        if time.monotonic() - self._rows_at >= _ROWS_EVERY:
+            await self._read_runs()
+            await self._read_rows()
+        waiting = {queue: backlog.waiting for queue, backlog in self._backlogs.items()}
+        unstarted = unstarted_of(self._rows, self._runs, depths, waiting)
+        beats = self._liveness.beats()
+        silent = {owner: self._liveness.silent_seconds(owner) or 0.0 for owner in beats}
+        nodes = nodes_of(beats, silent, unstarted.running)
+        held = [
+            queue for queue, backlog in self._backlogs.items() if not unstarted.work.get(queue) and _is_held(backlog)
+        ]
+        watched = self._liveness.watched_seconds >= SILENT_SECONDS
+        reasons = reasons_of(self._queues, depths, beats, nodes, held, watched=watched)
+        loads = {queue: Load(unstarted.work.get(queue, {}), self._arrivals.of(queue)) for queue in self._queues}
+        await self._say(self._predictor.forecast(nodes, loads, reasons))
+        return False
+
+    async def _read_rows(self) -> None:
+        async with self._store.statement() as connection:
+            now = await ahead.now(connection)
+            self._rows = await ahead.ahead(connection, self._queues)
+            is_blocked = await holding.is_anything_blocked(connection)
+        self._rows_at = time.monotonic()
+        # Only these need what counting all of them costs.
+        is_needed = is_blocked or are_cut(self._rows)
+        self._backlogs = await self._backlog.read() if is_needed else {}
+        await self._see_births(now)
+
+    async def _say(self, forecast: Forecast) -> None:
+        text = forecast.as_json()
+        if text == self._said and await self._server.command("PEXPIRE", keys.FORECAST, _KEPT_MILLISECONDS):
+            return
+        await self._server.command("SET", keys.FORECAST, text, "PX", _KEPT_MILLISECONDS)
+        self._said = text
+
+    async def _read_runs(self) -> None:
+        now = time.monotonic()
+        if now - self._recent_at < _RECENT_EVERY:
+            return
+        async with self._store.statement() as connection:
+            if now - self._longer_at >= _LONGER_EVERY:
+                self._longer = await watching.sums(connection, "both", _LONGER_SECONDS)
+                self._longer_at = now
+            self._recent = await watching.sums(connection, "both", _RECENT_SECONDS)
+        self._recent_at = now
+        self._runs = Runs(self._recent, self._longer)
+
+    async def _see_births(self, now: datetime) -> None:
+        """What came since the last look."""
+        until = now - BIRTH_LAG
+        since = self._born_until
+        self._born_until = until
+        if since is None or until - since > _LONGEST_LOOK:
+            return
+        async with self._store.statement() as connection:
+            born = await ahead.births(connection, lowest_id(since), lowest_id(until))
+        self._arrivals.pass_by((until - since).total_seconds(), self._work_of(born))
+
+    def _work_of(self, born: list[Births]) -> dict[tuple[str, int], Work]:
+        found: dict[tuple[str, int], Work] = {}
+        for one in born:
+            key = (one.queue, one.priority)
+            found[key] = found.get(key, NOTHING).plus(self._runs.work(one.task_type, one.queue, one.tasks))
+        return found
+
+
+def _is_held(backlog: Backlog) -> bool:
+    return any((reason or "").startswith(BY_BREAKER) for reason in backlog.held_by)
