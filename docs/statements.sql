@@ -181,6 +181,14 @@ WHERE (CAST(:alert_id AS uuid) IS NULL OR d.alert_id = CAST(:alert_id AS uuid))
     AND (CAST(:below AS uuid) IS NULL OR d.id < CAST(:below AS uuid))
 ORDER BY d.id DESC LIMIT :most;
 
+-- _LAST_TRIED
+-- Down the ids, each channel to the first that was tried.
+SELECT d.id, d.alert_id, d.event, d.channel, d.message, d.status, d.attempts, d.next_at, d.last_status, d.error,
+    d.created_at, d.ended_at, extract(epoch FROM now() - d.created_at)::float8 AS age_seconds
+    FROM unnest(CAST(:channels AS text[])) AS c (channel)
+CROSS JOIN LATERAL (SELECT * FROM alert_delivery t WHERE t.channel = c.channel AND t.attempts > 0
+    ORDER BY t.id DESC LIMIT 1) AS d;
+
 ----------------------------------------------------------------------------------------------------------------------
 -- store/alerts/facts.py
 -- What the rules of alerts ask the database; each answer is bounded, however long the backlog.
@@ -428,6 +436,16 @@ UPDATE leader SET expires_at = now(), holder = '' WHERE name = :name AND holder 
 
 -- _HELD
 SELECT EXISTS (SELECT FROM leader WHERE name = :name AND expires_at >= now());
+
+-- _HOLDERS
+-- A lock on a number of 64 bits stands there as its two halves.
+SELECT l.name, l.holder, extract(epoch FROM l.expires_at - now())::float8 AS left_seconds, a.application_name,
+    extract(epoch FROM now() - a.backend_start)::float8 AS connected_seconds, k.pid IS NOT NULL AS is_there
+FROM leader l
+LEFT JOIN pg_locks k ON k.locktype = 'advisory' AND k.objsubid = 1 AND k.granted AND k.mode = 'ExclusiveLock'
+    AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (k.classid::bigint << 32 | k.objid::bigint) = hashtextextended(l.holder, 0)
+LEFT JOIN pg_stat_activity a ON a.pid = k.pid;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/lost/missing.py
@@ -1018,7 +1036,7 @@ SELECT queue, state, held_reason, count(*) AS tasks, count(*) FILTER (WHERE plac
 FROM task_live GROUP BY queue, state, held_reason;
 
 -- _WORKERS
-SELECT owner, name, pool, queues, processes, pid, host, started_at,
+SELECT owner, name, pool, queues, processes, pid, host, contract, started_at,
     greatest(0, extract(epoch FROM now() - last_seen_at))::float8 AS heartbeat_age_seconds
 FROM worker WHERE last_seen_at > now() - CAST(:seen_within AS float8) * interval '1 second'
 ORDER BY name, started_at;
@@ -2585,6 +2603,44 @@ DELETE FROM idempotency_key WHERE (caller, key) IN (
 SELECT caller, key FROM idempotency_key
 WHERE created_at < now() - CAST(:remembered AS float8) * interval '1 second'
 ORDER BY created_at LIMIT :most FOR UPDATE SKIP LOCKED);
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/upkeep/condition.py
+-- How the database server itself is: what it is set to, who uses it, and whether it keeps up with its own upkeep.
+
+-- _SERVER
+SELECT current_setting('server_version_num')::int AS version, pg_is_in_recovery() AS is_standby,
+    current_setting('default_transaction_read_only')::bool AS read_only, current_setting('fsync')::bool AS fsync,
+    current_setting('full_page_writes')::bool AS full_page_writes,
+    current_setting('synchronous_commit') AS synchronous_commit,
+    current_setting('autovacuum')::bool AND current_setting('track_counts')::bool AS autovacuum,
+    (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::int AS connections,
+    (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND application_name LIKE 'pointsman %')::int AS ours,
+    current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+        - coalesce(current_setting('reserved_connections', true)::int, 0) AS most_connections,
+    age(d.datfrozenxid) AS transaction_age, mxid_age(d.datminmxid) AS multixact_age,
+    current_setting('autovacuum_freeze_max_age')::int AS freeze_age,
+    pg_backend_pid() AS pid,
+    extract(epoch FROM pg_postmaster_start_time())::float8 AS started_at,
+    extract(epoch FROM clock_timestamp())::float8 AS now
+FROM pg_database d WHERE d.datname = current_database();
+
+-- _LONG
+SELECT pid, coalesce(application_name, '') AS application, coalesce(state, '') AS state,
+    extract(epoch FROM clock_timestamp() - xact_start)::float8 AS seconds
+FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+    AND xact_start < clock_timestamp() - CAST(:long AS float8) * interval '1 second'
+ORDER BY xact_start LIMIT 5;
+
+-- _UPKEEP
+SELECT (now() AT TIME ZONE 'UTC')::date AS today,
+    (SELECT max(c.relname) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = to_regclass('task') AND starts_with(c.relname, :prefix)) AS newest,
+    coalesce(s.n_live_tup, 0) AS live_rows, coalesce(s.n_dead_tup, 0) AS dead_rows,
+    greatest(s.last_vacuum, s.last_autovacuum) AS vacuumed_at, pg_database_size(current_database()) AS bytes
+FROM (SELECT) AS one LEFT JOIN pg_stat_all_tables s ON s.relid = to_regclass('task_live');
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/upkeep/partitions.py

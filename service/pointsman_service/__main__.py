@@ -163,6 +163,19 @@ def routes(
 
 
 @cli.command()
+def doctor(as_json: bool = _Json) -> None:
+    """Look at every part once, and say of each in a line how it is and what to do.
+
+    Looks at the settings, PostgreSQL, Redis, who leads, the recorder, the workers of every queue, time limits and the
+    channels of alerts. Needs no server: what does not answer within two seconds is said so. Changes nothing, and shows
+    no password. Exits 0 when all is well, 1 with warnings, 2 with faults.
+    """
+    from pointsman_service.console.doctor.command import look
+
+    raise typer.Exit(look(as_json=as_json))
+
+
+@cli.command()
 def openapi() -> None:
     """Print the OpenAPI document of the API.
 

@@ -52,6 +52,8 @@ class WorkerFigures:
     """None: until somebody admits it."""
     fetching: bool | None = None
     """Whether it takes new tasks, by its newest beat; None when that is not known."""
+    contract: int | None = None
+    """The version of the contract that it speaks; None when that is not known."""
 
 
 def worker_figures(
@@ -128,6 +130,7 @@ def _figures(
         started_at=row["started_at"],
         **_ejection(held),
         fetching=None if busy is None else row["owner"] not in broker.ejected,
+        contract=row.get("contract"),
     )
 
 

@@ -18,6 +18,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from uuid import uuid4
 
 from sqlalchemy import text
@@ -45,6 +46,52 @@ _YIELD = text("""
     UPDATE leader SET expires_at = now(), holder = '' WHERE name = :name AND holder = ANY(CAST(:ours AS text[]))
 """)
 _HELD = text("SELECT EXISTS (SELECT FROM leader WHERE name = :name AND expires_at >= now())")
+# A lock on a number of 64 bits stands there as its two halves.
+_HOLDERS = text("""
+    SELECT l.name, l.holder, extract(epoch FROM l.expires_at - now())::float8 AS left_seconds, a.application_name,
+        extract(epoch FROM now() - a.backend_start)::float8 AS connected_seconds, k.pid IS NOT NULL AS is_there
+    FROM leader l
+    LEFT JOIN pg_locks k ON k.locktype = 'advisory' AND k.objsubid = 1 AND k.granted AND k.mode = 'ExclusiveLock'
+        AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND (k.classid::bigint << 32 | k.objid::bigint) = hashtextextended(l.holder, 0)
+    LEFT JOIN pg_stat_activity a ON a.pid = k.pid
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has, or last had, one lead."""
+
+    holder: str
+    """Machine, process and a number; empty when it ended in order."""
+    left_seconds: float
+    """Until the lead ends unless it is renewed."""
+    application: str | None
+    """What the process calls itself; None: it has no connection, or our account may not know."""
+    connected_seconds: float | None
+    """Since it opened its connection, which it led at no time before."""
+    is_there: bool
+    """Whether its connection stands. False of one that died, or is of a release that had no lock."""
+
+    @property
+    def machine(self) -> str:
+        """Where it runs."""
+        return self.holder.rsplit(":", 2)[0]
+
+    @property
+    def pid(self) -> str:
+        """Its process there; empty for a holder that does not say."""
+        parts = self.holder.rsplit(":", 2)
+        return parts[1] if len(parts) == 3 else ""
+
+
+async def holders(connection: Connection) -> dict[str, Holder]:
+    """Who has each lead that anybody ever had, by its name."""
+    rows = await connection.execute(_HOLDERS)
+    return {
+        row.name: Holder(row.holder, row.left_seconds, row.application_name, row.connected_seconds, row.is_there)
+        for row in rows
+    }
 
 
 class Presence:

@@ -13,7 +13,7 @@ from pointsman_contract.run_file import RunFile
 from pointsman_service.settings import Settings
 from tests.stand.environment import ROOT, inherited
 
-COMMANDS = ("api", "dispatcher", "recorder", "reconciler", "all", "migrate", "config", "routes", "openapi")
+COMMANDS = ("api", "dispatcher", "recorder", "reconciler", "all", "migrate", "config", "routes", "doctor", "openapi")
 
 
 @pytest.fixture

@@ -104,6 +104,12 @@ _PAGE = text(f"""
         AND (CAST(:below AS uuid) IS NULL OR d.id < CAST(:below AS uuid))
     ORDER BY d.id DESC LIMIT :most
 """)
+# Down the ids, each channel to the first that was tried.
+_LAST_TRIED = text(f"""
+    SELECT {_COLUMNS} FROM unnest(CAST(:channels AS text[])) AS c (channel)
+    CROSS JOIN LATERAL (SELECT * FROM alert_delivery t WHERE t.channel = c.channel AND t.attempts > 0
+        ORDER BY t.id DESC LIMIT 1) AS d
+""")
 
 
 async def add(connection: Connection, wanted: Sequence[NewDelivery]) -> list[DeliveryRow]:
@@ -162,3 +168,9 @@ async def page(connection: Connection, wanted: DeliveryFilter, most: int) -> lis
     """Messages, the newest first."""
     parameters = {field.name: getattr(wanted, field.name) for field in fields(DeliveryFilter)}
     return [DeliveryRow(*row) for row in await connection.execute(_PAGE, parameters | {"most": most})]
+
+
+async def last_tried(connection: Connection, channels: Sequence[str]) -> dict[str, DeliveryRow]:
+    """The newest message to each channel that was tried at least once, by channel."""
+    rows = [DeliveryRow(*row) for row in await connection.execute(_LAST_TRIED, {"channels": list(channels)})]
+    return {row.channel: row for row in rows}

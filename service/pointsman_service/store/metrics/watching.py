@@ -93,7 +93,7 @@ _BACKLOG = text("""
 """)
 
 _WORKERS = text("""
-    SELECT owner, name, pool, queues, processes, pid, host, started_at,
+    SELECT owner, name, pool, queues, processes, pid, host, contract, started_at,
         greatest(0, extract(epoch FROM now() - last_seen_at))::float8 AS heartbeat_age_seconds
     FROM worker WHERE last_seen_at > now() - CAST(:seen_within AS float8) * interval '1 second'
     ORDER BY name, started_at
