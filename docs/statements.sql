@@ -282,6 +282,9 @@ ON CONFLICT DO NOTHING;
 -- _COUNT
 SELECT count(*) FROM breaker;
 
+-- _COUNTS
+SELECT scope, seen, count(*) AS breakers FROM breaker GROUP BY scope, seen;
+
 -- _GUARDED
 SELECT EXISTS (SELECT FROM breaker WHERE scope = :scope AND name = :name)
 OR EXISTS (SELECT FROM task_type WHERE :scope = 'task_type' AND name = :name)
@@ -652,6 +655,27 @@ DELETE FROM task_metrics WHERE (minute, task_type, queue) IN (
         AND minute <> date_trunc('day', minute, 'UTC')
     ORDER BY minute LIMIT :most)
 RETURNING *, date_trunc('day', minute, 'UTC') AS day;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/metrics/exposed.py
+-- What ``/metrics`` tells, in one row, so that every process tells the same and none counts for itself.
+
+-- _NUMBER
+SELECT coalesce(max(number), 0) FROM exposed_metrics WHERE name = :name;
+
+-- _READ
+SELECT number, greatest(0, extract(epoch FROM clock_timestamp() - taken_at))::float8 AS age_seconds,
+    greatest(0, extract(epoch FROM clock_timestamp() - counted_at))::float8 AS counted_seconds,
+    CASE WHEN number <> :have THEN rising END AS rising, CASE WHEN number <> :have THEN standing END AS standing
+FROM exposed_metrics WHERE name = :name;
+
+-- _WRITE
+INSERT INTO exposed_metrics AS old (name, number, rising, standing, taken_at, counted_at)
+VALUES (:name, CAST(:after AS bigint) + 1, :rising, :standing, clock_timestamp(),
+    clock_timestamp() - CAST(:counted AS float8) * interval '1 second')
+ON CONFLICT (name) DO UPDATE SET number = excluded.number, rising = excluded.rising,
+    standing = excluded.standing, taken_at = excluded.taken_at, counted_at = excluded.counted_at
+WHERE old.number = CAST(:after AS bigint);
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/metrics/totals.py

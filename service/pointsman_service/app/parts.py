@@ -3,10 +3,12 @@
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.api.bodies.room import Pace, Places, Room, Turns
 from pointsman_service.api.parts import Parts
+from pointsman_service.app.exposition import make_keeper
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.broker import Broker
 from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.live.transitions import TransitionStream
+from pointsman_service.observe.exposed import ExposedWatch
 from pointsman_service.observe.views import Views
 from pointsman_service.operate.act_on_many import ManyActor
 from pointsman_service.operate.cancel import Canceller
@@ -43,6 +45,7 @@ def make_parts(
     """
     withdrawer = Withdrawer(store, server, settings)
     breakers = Registry(store, settings)
+    views = Views.over(settings, store, broker, server, liveness)
     return Parts(
         settings=settings,
         store=store,
@@ -63,7 +66,8 @@ def make_parts(
         alert_hand=AlertHand(store),
         breaker_hand=BreakerHand(breakers, store, server, settings),
         transitions=TransitionStream(store, settings.listeners_most),
-        views=Views.over(settings, store, broker, server, liveness),
+        views=views,
+        exposed=ExposedWatch(store, make_keeper(settings, store, catalogue, views).single_pass),
         pages=Places(settings.database_connections // 2, settings.database_timeout_seconds),
         room=Room(_ROOM_BATCHES * settings.batch_bytes),
         turns=Turns(settings.batch_bytes),

@@ -12,6 +12,7 @@ from pointsman_service.alert.channels import Channels
 from pointsman_service.alert.notifier import Notifier
 from pointsman_service.alert.outage import OutageWatch
 from pointsman_service.api.parts import Parts
+from pointsman_service.app.exposition import make_keeper
 from pointsman_service.app.parts import make_parts
 from pointsman_service.app.sweeps import make_alert_sweep, make_sweeps
 from pointsman_service.broker import Broker
@@ -24,6 +25,7 @@ from pointsman_service.fleet.watch import WorkerLivenessWatch
 from pointsman_service.led_loops import LedLoops
 from pointsman_service.loops import Loop
 from pointsman_service.observe.roles import RECONCILER, STAND_IN
+from pointsman_service.observe.views import Views
 from pointsman_service.pulse import Pulse, pulse_file
 from pointsman_service.reconcile.beats import BeatWatch
 from pointsman_service.reconcile.broker_keys import BrokerKeySweep
@@ -166,7 +168,8 @@ class Process:
         make = partial(make_sweeps, self.store, self.settings, broker, server, liveness, own)
         led: LedLoops
         alerts = partial(make_alert_sweep, self.store, self.settings, broker, server, lambda: led.known_since)
-        led = self._lead(Role.RECONCILER, RECONCILER, lambda: [*make(), alerts(), notifier.loop])
+        exposition = partial(self._exposition, broker, self._server(), liveness)
+        led = self._lead(Role.RECONCILER, RECONCILER, lambda: [*make(), alerts(), notifier.loop, exposition()])
         self._loops += [
             WorkerLivenessWatch(liveness, lambda: bool(led.turning)).loop,
             # This and the next act with PostgreSQL away, too.
@@ -186,16 +189,22 @@ class Process:
         notifier = self._notifier = Notifier(self.store, channels, self.settings)
         led: LedLoops
         alerts = partial(make_alert_sweep, self.store, self.settings, broker, server, lambda: led.known_since)
+        exposition = partial(self._exposition, broker, self._server())
         led = LedLoops(
             STAND_IN,
             StandIn(self.store, self._presence, STAND_IN, RECONCILER, 3 * interval),
-            lambda: [BeatWatch(self.store, server, self.settings).loop, alerts(), notifier.loop],
+            lambda: [BeatWatch(self.store, server, self.settings).loop, alerts(), notifier.loop, exposition()],
             interval,
         )
         self._led.append(led)
         self._watch_outages(
             OutageWatch(self.store, self._server(), channels, self.settings, lambda: led.led, lambda: led.led)
         )
+
+    def _exposition(self, broker: Broker, server: RedisServer, liveness: Liveness | None = None) -> Loop:
+        catalogue = Catalogue(self.store)
+        views = Views.over(self.settings, self.store, broker, server, liveness)
+        return make_keeper(self.settings, self.store, catalogue, views).loop
 
     def _watch_outages(self, watch: OutageWatch) -> None:
         self._outage_watch = watch

@@ -1,14 +1,21 @@
-"""The figures as Prometheus metric families: a collector over one snapshot, no global state."""
+"""The figures as Prometheus metric families: a collector over one snapshot, no global state.
 
+No label names a worker, a host or a task: what such a series is about comes and goes, and the series stays.
+"""
+
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.observe.backlog import Backlog
 from pointsman_service.observe.broker_state import BrokerState
+from pointsman_service.observe.roles import LedRole
 from pointsman_service.observe.workers import WorkerFigures, consumers
 from pointsman_service.store.metrics.counters import COUNTERS
 from pointsman_service.store.metrics.histogram import up_to
@@ -39,6 +46,9 @@ _WITHOUT_NATIVE = ("succeeded", "failed", "retried")
 _EDGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300, 900, 3600)
 """Seconds. The targets of the default queues are among them."""
 _KINDS = ["task_type", "queue"]
+_OTHER_POOLS = "other"
+"""All pools together that are not configured: a node may be called as it likes."""
+_SCOPES = ("task_type", "dependency", "worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,18 @@ class Snapshot:
     """Task types that are known, with each queue that they go to unless a submission names another."""
     left_out: Mapping[Reason, int] | None = None
     """Entries of the event streams, by why."""
+    rules: Sequence[tuple[str, str]] = ()
+    """Every rule that alerts have, with its severity."""
+    breakers: Mapping[tuple[str, str], int] | None = None
+    """By scope and state."""
+    roles: Mapping[LedRole, float] | None = None
+    """Since when nobody has had each; 0: somebody has."""
+    paused: frozenset[str] | None = None
+    """Queues that are."""
+    targets: Mapping[str, float] = field(default_factory=dict)
+    """Of queue wait, in seconds, by queue."""
+    objective: float | None = None
+    """The share of the first starts that shall be within them."""
 
 
 class Exposition(Collector):
@@ -69,7 +91,6 @@ class Exposition(Collector):
     def collect(self) -> Iterable[Metric]:
         """Every family that is known."""
         snapshot = self._snapshot
-        yield _gauge("database_up", "1 when the database answers.", snapshot.backlog is not None)
         yield from _broker(snapshot.broker)
         if snapshot.sums is not None:
             yield from _counters(_with_those_to_come(snapshot.sums, snapshot.kinds))
@@ -81,9 +102,23 @@ class Exposition(Collector):
             yield from _backlog(snapshot.backlog)
         if snapshot.workers is not None:
             yield from _workers(snapshot.workers, snapshot.pools, snapshot.backlog or {})
+        targets = (([queue], seconds) for queue, seconds in snapshot.targets.items())
+        yield _labelled("queue_target_seconds", "The queue's target for queue wait.", ["queue"], targets)
+        if snapshot.objective is not None:
+            text = "The share of first starts that shall be within the queue's target."
+            yield _gauge("sla_objective_ratio", text, snapshot.objective)
+        if snapshot.paused is not None:
+            paused = (([queue], float(queue in snapshot.paused)) for queue in snapshot.targets)
+            yield _labelled("queue_paused", "1 while the queue is paused.", ["queue"], paused)
         if snapshot.alerts is not None:
-            open_alerts = (([rule, severity], float(n)) for (rule, severity), n in sorted(snapshot.alerts.items()))
+            alerts = dict.fromkeys(snapshot.rules, 0) | dict(snapshot.alerts)
+            open_alerts = (([rule, severity], float(n)) for (rule, severity), n in sorted(alerts.items()))
             yield _labelled("alerts_open", "Open alerts.", ["rule", "severity"], open_alerts)
+        if snapshot.breakers is not None:
+            yield _breakers(snapshot.breakers)
+        if snapshot.roles is not None:
+            roles = (([str(role)], float(not unled)) for role, unled in snapshot.roles.items())
+            yield _labelled("role_led", "1 while a process has the role.", ["role"], roles)
         if snapshot.left_out is not None:
             family = CounterMetricFamily(
                 "pointsman_events_left_out", "Entries of the event stream that were left out.", labels=["reason"]
@@ -93,6 +128,26 @@ class Exposition(Collector):
             yield family
         if snapshot.recorder_lag_seconds is not None:
             yield _gauge("recorder_lag_seconds", "Age of the oldest unrecorded event.", snapshot.recorder_lag_seconds)
+
+
+def text_of(families: Iterable[Metric]) -> str:
+    """Families as Prometheus text."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Families(list(families)))
+    return generate_latest(registry).decode()
+
+
+def as_openmetrics(text: str) -> str:
+    """The same as OpenMetrics, but for its last line: there a family of counters is called without ``_total``."""
+    return re.sub(r"^# (HELP|TYPE) (\w+)_total ", r"# \1 \2 ", text, flags=re.MULTILINE)
+
+
+class _Families(Collector):
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
@@ -179,17 +234,24 @@ def _why_held(backlog: Backlog) -> dict[str, int]:
     return found
 
 
+def _breakers(breakers: Mapping[tuple[str, str], int]) -> Metric:
+    known = {(scope, str(state)): 0 for scope in _SCOPES for state in BreakerState}
+    counted = sorted((known | dict(breakers)).items())
+    numbers = (([scope, state], float(n)) for (scope, state), n in counted)
+    return _labelled("breakers", "Circuit breakers that ever moved or were set, by state.", ["scope", "state"], numbers)
+
+
 def _workers(workers: Sequence[WorkerFigures], pools: Sequence[str], queues: Iterable[str]) -> Iterator[Metric]:
     live = [worker for worker in workers if worker.live]
     if not live and any(worker.live is None for worker in workers):
         return
-    up = dict.fromkeys(pools, 0)
+    up = dict.fromkeys([*pools, _OTHER_POOLS], 0)
     for worker in live:
-        up[worker.pool] = up.get(worker.pool, 0) + 1
+        up[_pool(worker, pools)] += 1
     yield _labelled("workers_up", "Live workers by pool.", ["pool"], (([pool], float(n)) for pool, n in up.items()))
     ejected = dict.fromkeys(up, 0)
     for worker in live:
-        ejected[worker.pool] += worker.ejected
+        ejected[_pool(worker, pools)] += worker.ejected
     numbers = (([pool], float(n)) for pool, n in ejected.items())
     yield _labelled("workers_ejected", "Live workers that are taken off their queues.", ["pool"], numbers)
     known = {queue: consumers(workers, queue) for queue in queues}
@@ -201,3 +263,7 @@ def _workers(workers: Sequence[WorkerFigures], pools: Sequence[str], queues: Ite
     yield _gauge("worker_processes", "Processes of live workers.", sum(worker.processes for worker in live))
     if all(worker.busy is not None for worker in live):
         yield _gauge("worker_processes_busy", "Attempts under way in live workers.", busy)
+
+
+def _pool(worker: WorkerFigures, pools: Sequence[str]) -> str:
+    return worker.pool if worker.pool in pools else _OTHER_POOLS

@@ -3,7 +3,6 @@
 from pointsman_service.observe.kept import Kept, NotInTime, within
 from pointsman_service.store.metrics import totals
 from pointsman_service.store.metrics.totals import Totals
-from pointsman_service.store.metrics.watching import Sums
 from pointsman_service.store.store import Store
 
 _KEPT_SECONDS = 1.5
@@ -19,8 +18,8 @@ class TotalsWatch:
         self._store = store
         self._renewal = Kept(self._renew, 0.0)
 
-    async def read(self) -> list[Sums]:
-        """By task type and queue. Raises the store's errors, ``NotInTime`` when nobody has ever summed up in time."""
+    async def read(self) -> Totals:
+        """The newest. Raises the store's errors, ``NotInTime`` when nobody has ever summed up in time."""
         found = await self._stored()
         if found is None or found.age_seconds > max(_KEPT_SECONDS, _REST * found.took_seconds):
             try:
@@ -32,7 +31,7 @@ class TotalsWatch:
             found = await self._stored() or found
         if found is None:
             raise NotInTime("another process sums up for the first time")
-        return found.sums
+        return found
 
     async def _stored(self) -> Totals | None:
         async with self._store.statement() as connection:

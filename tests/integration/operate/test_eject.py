@@ -54,8 +54,8 @@ async def test_ejected_by_hand_it_is_shown_told_and_kept_from_judgement(
     queue = (await api.get("/v1/queues/maintenance")).json()
     assert queue["consumers"] == 1
     text = (await api.get("/metrics")).text
-    assert 'pointsman_workers_ejected{pool="pool"} 1.0' in text
-    assert 'pointsman_workers_up{pool="pool"} 2.0' in text
+    assert 'pointsman_workers_ejected{pool="other"} 1.0' in text
+    assert 'pointsman_workers_up{pool="other"} 2.0' in text
 
 
 async def test_last_one_of_its_queues_is_ejected_with_a_warning_and_stays_ejected(

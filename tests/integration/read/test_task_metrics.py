@@ -185,6 +185,7 @@ async def test_a_counter_never_falls_from_one_process_to_the_next(
                 await fold(spine)
             if turn % 8 == 7:
                 await spine.run("UPDATE totals SET taken_at = taken_at - interval '1 minute'")
+            await spine.run("UPDATE exposed_metrics SET taken_at = taken_at - interval '1 minute'")
             exposed = (await (one, other)[turn % 2].get("/metrics")).text
             told.append(totals(exposed))
     falls = [(name, a[name], b[name]) for a, b in pairwise(told) for name in a if b[name] < a[name]]
@@ -210,12 +211,32 @@ async def test_the_sums_of_a_process_that_is_summing_up_are_not_waited_for(
 ) -> None:
     await add(spine, tallies("a", "email", datetime.now(UTC), [1.0]))
     before = totals((await api.get("/metrics")).text)
-    await spine.run("UPDATE totals SET taken_at = taken_at - interval '1 minute'")
+    for table in ("totals", "exposed_metrics"):
+        await spine.run(f"UPDATE {table} SET taken_at = taken_at - interval '1 minute'")
     async with spine.store.transaction() as connection:
         await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('pointsman totals'))"))
         await add(spine, tallies("a", "email", datetime.now(UTC), [1.0]))
         assert totals((await api.get("/metrics")).text) == before
+    await spine.run("UPDATE exposed_metrics SET taken_at = taken_at - interval '1 minute'")
     assert totals((await api.get("/metrics")).text) != before
+
+
+async def test_totals_go_on_counting_what_is_kept_no_longer(spine: Spine) -> None:
+    async def renewed() -> dict[str | None, tuple[float, int]]:
+        async with spine.store.transaction() as connection:
+            assert await stored.renew(connection)
+            found = await stored.read(connection)
+        assert found is not None
+        return {part.queue: (part.counts["succeeded"], sum(part.run.values())) for part in found.sums}
+
+    await add(
+        spine, tallies("a", "email", datetime.now(UTC), [1.0, 2.0]), tallies("a", "reports", datetime.now(UTC), [3.0])
+    )
+    assert await renewed() == {"email": (2, 2), "reports": (1, 1)}
+    await spine.run("DELETE FROM task_metrics_delta")
+    assert await renewed() == {"email": (2, 2), "reports": (1, 1)}
+    await add(spine, tallies("a", "email", datetime.now(UTC), [1.0]))
+    assert await renewed() == {"email": (3, 3), "reports": (1, 1)}
 
 
 async def test_task_types_that_workers_published_are_counted_from_zero(

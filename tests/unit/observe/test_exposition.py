@@ -1,16 +1,23 @@
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from pointsman_service.broker import Depths
+from pointsman_service.broker import Depths, QueueDepth
 from pointsman_service.observe.backlog import Backlog
 from pointsman_service.observe.broker_state import BrokerState
-from pointsman_service.observe.exposition import Exposition, Snapshot
+from pointsman_service.observe.exposition import Exposition, Snapshot, as_openmetrics, text_of
+from pointsman_service.observe.roles import LedRole
+from pointsman_service.observe.set_aside import SetAside
+from pointsman_service.observe.workers import WorkerFigures
 from pointsman_service.store.metrics.counters import COUNTERS
 from pointsman_service.store.metrics.histogram import bucket_of
 from pointsman_service.store.metrics.watching import Sums
+from pointsman_service.store.streams.left_out import Reason
 
 EMAIL = {"task_type": "a", "queue": "email"}
 
@@ -21,6 +28,34 @@ def sums(runs: Sequence[float] = (), waits: Sequence[float] = (), **counts: floa
         return {bucket: buckets.count(bucket) for bucket in buckets}
 
     return Sums("a", "email", dict.fromkeys(COUNTERS, 0.0) | counts, histogram(runs), histogram(waits), 0.0)
+
+
+def worker(name: str, pool: str) -> WorkerFigures:
+    return WorkerFigures(name, pool, ["email"], 2, 1, 0.5, 0.1, True, 7, "h", datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def full(**changes: Any) -> Snapshot:
+    """A snapshot of which everything is known."""
+    backlog = Backlog(1, 2.0, 1, {"held": 9, "queued": 1}, {"breaker:dependency:a": 9})
+    depths = Depths(1, 0, {"email": QueueDepth(2, 3, 4, waiting=False)})
+    known = Snapshot(
+        BrokerState(depths, "", {}, set_aside={"email": SetAside(3, 1)}),
+        [sums([0.1, 3.0], [0.2], submitted=3.0)],
+        {"email": backlog},
+        [worker("email@h", "email")],
+        0.5,
+        ["email"],
+        {("no_worker", "page"): 1},
+        [("b", "critical")],
+        dict.fromkeys(Reason, 1),
+        [("no_worker", "page")],
+        {("dependency", "open"): 2},
+        {LedRole.DISPATCHER: 3.0, LedRole.RECORDER: 0.0},
+        frozenset({"email"}),
+        {"email": 5.0},
+        0.99,
+    )
+    return replace(known, **changes)
 
 
 def text(parts: Sequence[Sums], kinds: Sequence[tuple[str, str]] = ()) -> str:
@@ -73,6 +108,33 @@ def test_counters_of_a_task_type_that_never_ran_begin_at_zero() -> None:
         assert value(exposed, f"pointsman_tasks_{ending}_total", task_type="b", queue="reports") == 0
     assert value(exposed, "pointsman_tasks_submitted_total", **EMAIL) == 3
     assert len(samples(exposed, "pointsman_tasks_failed_total")) == 3
+
+
+def test_openmetrics_are_what_its_own_encoder_writes() -> None:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Exposition(full()))
+    expected = openmetrics.generate_latest(registry).decode()  # type: ignore[no-untyped-call]  # untyped
+    assert as_openmetrics(text_of(Exposition(full()).collect())) + "# EOF\n" == expected
+
+
+def test_every_rule_role_breaker_and_pool_begins_at_zero() -> None:
+    exposed = text_of(Exposition(full(alerts={}, breakers={})).collect())
+    assert value(exposed, "pointsman_alerts_open", rule="no_worker", severity="page") == 0
+    assert value(exposed, "pointsman_breakers", scope="dependency", state="open") == 0
+    assert value(exposed, "pointsman_workers_up", pool="other") == 0
+    assert value(exposed, "pointsman_role_led", role="recorder") == 1
+    assert value(exposed, "pointsman_role_led", role="dispatcher") == 0
+    assert value(exposed, "pointsman_queue_paused", queue="email") == 1
+    assert value(exposed, "pointsman_queue_target_seconds", queue="email") == 5
+
+
+def test_pools_that_are_not_configured_are_one() -> None:
+    workers = [worker("a@h", "email"), worker("b@h", "b"), worker("c@h", "c")]
+    exposed = text_of(Exposition(full(workers=workers)).collect())
+    assert {labels["pool"]: n for labels, n in samples(exposed, "pointsman_workers_up")} == {
+        "email": 1,
+        "other": 2,
+    }
 
 
 def test_plain_runs_are_counted_apart_from_tasks() -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pointsman_service.observe.exposition import Exposition, text_of
 from tests.needs import program
 from tests.stand.environment import ROOT
-from tests.unit.observe.test_exposition import sums, text
+from tests.unit.observe.test_exposition import full
 
 DOCS = ROOT / "docs" / "deploy"
 
@@ -21,15 +22,22 @@ def promtool(*words: str, given: str = "") -> str:
 
 
 def test_promtool_finds_nothing_to_say_of_the_metrics() -> None:
-    said = promtool("check", "metrics", given=text([sums([0.1], [0.2])], kinds=[("b", "critical")]))
-    assert said == ""
+    assert promtool("check", "metrics", given=text_of(Exposition(full()).collect())) == ""
 
 
 def test_promtool_takes_the_rules_and_the_configuration_of_the_docs(tmp_path: Path) -> None:
-    promtool("check", "rules", str(DOCS / "alerts.yml"))
-    config = (DOCS / "prometheus.yml").read_text().replace("/etc/prometheus/alerts.yml", str(DOCS / "alerts.yml"))
+    rules = {"alerts.yml": DOCS / "alerts.yml", "rules.yml": DOCS / "observability" / "rules.yml"}
+    config = (DOCS / "prometheus.yml").read_text()
+    for name, file in rules.items():
+        assert f"/etc/prometheus/{name}" in config
+        promtool("check", "rules", str(file))
+        config = config.replace(f"/etc/prometheus/{name}", str(file))
     (tmp_path / "prometheus.yml").write_text(config)
     promtool("check", "config", str(tmp_path / "prometheus.yml"))
+
+
+def test_rules_of_targets_and_of_the_control_plane_do_what_their_cases_say() -> None:
+    promtool("test", "rules", str(DOCS / "observability" / "rules_test.yml"))
 
 
 @pytest.mark.parametrize(

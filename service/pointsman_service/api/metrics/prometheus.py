@@ -1,94 +1,103 @@
 """``GET /metrics``: Prometheus or OpenMetrics text, ``pointsman_`` names, base units, never a task id as a label."""
 
-import asyncio
-from collections.abc import Awaitable, Mapping
-from dataclasses import replace
-from typing import TypeVar
+import platform
+from collections.abc import Iterator
 
 from fastapi import APIRouter, Depends, Request, Response
-from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
 
-from pointsman_service.api.parts import GivenParts, Parts
+from pointsman_contract import RELEASE
+from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.errors import DatabaseAway, ExpectedFault, InvalidRequest
-from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
-from pointsman_service.observe.exposition import Exposition, Snapshot
-from pointsman_service.observe.kept import NotInTime, within
-from pointsman_service.store.alerts import alerts
+from pointsman_service.observe.exposed import ExposedWatch
+from pointsman_service.observe.exposition import as_openmetrics, text_of
+from pointsman_service.observe.kept import NotInTime
+from pointsman_service.store.metrics.exposed import Exposed
 from pointsman_service.store.store import StatementRefused
-from pointsman_service.store.streams import left_out
-from pointsman_service.store.streams.left_out import Reason
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 
 router = APIRouter(tags=["metrics"], dependencies=[Depends(known_parameters_only)])
 
-_DATABASE_SECONDS = 4.0
+_OPENMETRICS = "application/openmetrics-text"
 _EXAMPLE = """\
 # HELP pointsman_tasks_submitted_total Tasks submitted.
 # TYPE pointsman_tasks_submitted_total counter
 pointsman_tasks_submitted_total{queue="critical",task_type="echo"} 12.0
 """
 
-Answer = TypeVar("Answer")
-
 
 @router.get(
     "/metrics",
     operation_id="get_prometheus_metrics",
     summary="Metrics for Prometheus",
-    description="Answers also while the database or the broker is away; what is not known then is absent.",
+    description=(
+        "The newest snapshot, which all API processes share; `pointsman_snapshot_age_seconds` says how old it is. While"
+        " the database is away there is none. Of one that nobody renews the gauges are absent, and the counters stay."
+    ),
     response_class=Response,
     responses=problem_responses(InvalidRequest)
     | {
         200: {
-            "description": "Prometheus text, or OpenMetrics when asked for.",
+            "description": "Prometheus text, or OpenMetrics when asked for; compressed with gzip when asked for.",
             "content": {"text/plain": {"schema": {"type": "string"}, "example": _EXAMPLE}},
         }
     },
 )
 async def get_prometheus_metrics(request: Request, parts: GivenParts) -> Response:
-    """The metrics of everything known now, collected for this request."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(Exposition(await _snapshot(parts)))
-    encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    # Some thousand lines are tens of milliseconds, in which nobody should wait for this process.
-    return Response(await asyncio.to_thread(encode, registry), media_type=content_type)
+    """The snapshot that is kept, and what this process knows by itself."""
+    _, content_type = choose_encoder(request.headers.get("accept", ""))
+    openmetrics = content_type.startswith(_OPENMETRICS)
+    found = await _newest(parts.exposed)
+    own = text_of(own_families(found))
+    if openmetrics:
+        own = as_openmetrics(own) + "# EOF\n"
+    headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+    shared = None if found is None else await parts.exposed.encoded(found, openmetrics=openmetrics)
+    if shared is None:
+        return Response(own, headers=headers)
+    if _takes_gzip(request.headers.get("accept-encoding", "")):
+        headers["Content-Encoding"] = "gzip"
+        return Response(shared.compressed_with(own.encode()), headers=headers)
+    return Response(shared.plain + own.encode(), headers=headers)
 
 
-async def _snapshot(parts: Parts) -> Snapshot:
-    views = parts.views
-    broker, sums, backlog, workers, lag, counted = await asyncio.gather(
-        _broker(views.broker),
-        _if_known(views.totals.read()),
-        _if_known(views.backlog.read()),
-        _if_known(views.workers.read()),
-        _if_known(views.readiness.recorder_lag()),
-        _if_known(_counted(parts)),
+def own_families(found: Exposed | None) -> Iterator[Metric]:
+    """What the process that is asked says by itself. ``found`` is its snapshot; None: the database does not answer."""
+    yield _gauge("database_up", "1 when the database answers the process that was asked.", float(found is not None))
+    build = GaugeMetricFamily(
+        "pointsman_build_info", "Always 1: the release of the process that was asked.", labels=["version", "python"]
     )
-    pools = [pool.name for pool in parts.settings.topology.pools]
-    kinds = parts.catalogue.places(parts.settings)
-    open_alerts, left = counted or (None, None)
-    return Snapshot(broker, sums, backlog, workers, lag, pools, open_alerts, kinds, left)
+    build.add_metric([RELEASE, platform.python_version()], 1.0)
+    yield build
+    if found is None or not found.number:
+        return
+    yield _gauge("snapshot_age_seconds", "Since the other figures were gathered.", found.age_seconds)
+    if found.counted_seconds is not None:
+        yield _gauge("tally_age_seconds", "Since the counters of tasks were summed up.", found.counted_seconds)
 
 
-async def _broker(watch: BrokerWatch) -> BrokerState:
-    state = await watch.state()
-    return replace(state, set_aside=await watch.set_aside()) if state.up else state
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"pointsman_{name}", text, value=round(value, 3))
 
 
-async def _counted(parts: Parts) -> tuple[Mapping[tuple[str, str], int], Mapping[Reason, int]]:
-    """Open alerts, and what was left out of the event streams."""
-    async with parts.store.statement() as connection:
-        return await alerts.counts(connection), await left_out.counts(connection)
-
-
-async def _if_known(question: Awaitable[Answer]) -> Answer | None:
+async def _newest(watch: ExposedWatch) -> Exposed | None:
+    """None: the database does not answer. Number 0: there is none yet."""
     try:
-        return await within(_DATABASE_SECONDS, question)
+        return await watch.read() or Exposed(0, 0.0, None, None)
     except (DatabaseAway, ExpectedFault, NotInTime, StatementRefused) as error:
-        log.info("a metric is left out", reason=f"{type(error).__name__}: {error}")
+        log.info("the metrics are not known now", reason=f"{type(error).__name__}: {error}")
         return None
+
+
+def _takes_gzip(accept: str) -> bool:
+    for one in accept.split(","):
+        coding, *parameters = (word.strip().lower() for word in one.split(";"))
+        if coding in ("gzip", "*"):
+            return not any(word.replace(" ", "") in ("q=0", "q=0.0", "q=0.00", "q=0.000") for word in parameters)
+    return False

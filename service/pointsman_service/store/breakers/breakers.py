@@ -84,6 +84,7 @@ _ADD = text(f"""
     ON CONFLICT DO NOTHING
 """)
 _COUNT = text("SELECT count(*) FROM breaker")
+_COUNTS = text("SELECT scope, seen, count(*) AS breakers FROM breaker GROUP BY scope, seen")
 _GUARDED = text("""
     SELECT EXISTS (SELECT FROM breaker WHERE scope = :scope AND name = :name)
         OR EXISTS (SELECT FROM task_type WHERE :scope = 'task_type' AND name = :name)
@@ -174,6 +175,11 @@ async def count(connection: Connection) -> int:
     """How many breakers have a row."""
     found: int = (await connection.execute(_COUNT)).scalar_one()
     return found
+
+
+async def counts(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many there are by scope and state."""
+    return {(row.scope, row.seen): row.breakers for row in await connection.execute(_COUNTS)}
 
 
 async def page(connection: Connection, scope: str | None, seen: str | None, after: Key, most: int) -> list[BreakerRow]:

@@ -2,13 +2,14 @@
 
 Each process summing up for itself, at its own times, would contradict the others: behind one address a counter would
 fall, which Prometheus takes for a restart. The row is renewed by one process at a time, and every number in it only
-rises.
+rises: what is kept no longer goes on being counted.
 """
 
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import text
 
@@ -17,8 +18,9 @@ from pointsman_service.store.metrics.counters import COUNTERS
 from pointsman_service.store.metrics.watching import Sums
 from pointsman_service.store.store import Connection
 
-_SECONDS = ("run_seconds_sum", "queue_wait_seconds_sum")
-_ROUNDING = 1e-9
+Key = tuple[str | None, str | None]
+"""Task type and queue."""
+
 _NAME = "task_type, queue"
 _READ = text("""
     SELECT sums, took_seconds, greatest(0, extract(epoch FROM clock_timestamp() - taken_at))::float8 AS age_seconds
@@ -41,17 +43,20 @@ class Totals:
     """By task type and queue."""
     age_seconds: float
     took_seconds: float
+    gone: Mapping[Key, Sums]
+    """What of them is kept no longer."""
 
 
 async def read(connection: Connection) -> Totals | None:
-    """What the row says; None when there is none, or it is of a version that counts otherwise."""
+    """What the row says; None when there is none. What its release did not count is 0."""
     row = (await connection.execute(_READ, {"name": _NAME})).one_or_none()
     if row is None:
         return None
     told = json.loads(row.sums)
-    if told["counters"] != list(COUNTERS):
-        return None
-    return Totals([_sums(part) for part in told["parts"]], row.age_seconds, row.took_seconds)
+    sums = [_sums(part, told["counters"]) for part in told["parts"]]
+    # The release before says nothing of what is gone.
+    gone = {_key(part): part for part in (_sums(part, told["counters"]) for part in told.get("gone", ()))}
+    return Totals(sums, row.age_seconds, row.took_seconds, gone)
 
 
 async def renew(connection: Connection) -> bool:
@@ -59,22 +64,58 @@ async def renew(connection: Connection) -> bool:
     if not (await connection.execute(_ALONE)).scalar_one():
         return False
     before = await read(connection)
-    said = {} if before is None else {(part.task_type, part.queue): part.counts for part in before.sums}
     began = time.monotonic()
     sums = await watching.sums(connection, "both", None)
     took = time.monotonic() - began
-    for part in sums:
-        _settle(part.counts, said.get((part.task_type, part.queue), {}))
-    told = json.dumps({"counters": COUNTERS, "parts": [_plain(part) for part in sums]}, separators=(",", ":"))
-    await connection.execute(_WRITE, {"name": _NAME, "sums": told, "took_seconds": took})
+    told = _never_less(sums, () if before is None else before.sums, {} if before is None else before.gone)
+    parts = [_plain(part) for part in told.values()]
+    gone = [_plain(part) for part in _differences(told, sums)]
+    kept = json.dumps({"counters": COUNTERS, "parts": parts, "gone": gone}, separators=(",", ":"))
+    await connection.execute(_WRITE, {"name": _NAME, "sums": kept, "took_seconds": took})
     return True
 
 
-def _settle(counts: dict[str, float], before: Mapping[str, float]) -> None:
-    """Keep the seconds of before where they now are a little less: added up in another order they may be."""
-    for name in _SECONDS:
-        if 0 < before.get(name, 0.0) - counts[name] < _ROUNDING * counts[name]:
-            counts[name] = before[name]
+def _never_less(sums: Iterable[Sums], before: Iterable[Sums], gone: Mapping[Key, Sums]) -> dict[Key, Sums]:
+    """What is kept and what is gone together, and of each number no less than was said before: rows leave by their age,
+    and seconds that are added up in another order may be a little less.
+    """
+    told = {_key(part): _combined(part, gone.get(_key(part)), _plus) for part in sums}
+    told |= {key: part for key, part in gone.items() if key not in told}
+    for part in before:
+        told[_key(part)] = _combined(part, told.get(_key(part)), max)
+    return told
+
+
+def _differences(told: Mapping[Key, Sums], sums: Iterable[Sums]) -> Iterator[Sums]:
+    """What of ``told`` is not in ``sums``, where there is any."""
+    kept = {_key(part): part for part in sums}
+    for key, part in told.items():
+        left = _combined(part, kept.get(key), _minus)
+        if any(left.counts.values()):
+            yield left
+
+
+def _combined(part: Sums, other: Sums | None, how: Callable[[Any, Any], Any]) -> Sums:
+    if other is None:
+        return part
+    run, wait = (
+        {b: how(x.get(b, 0), y.get(b, 0)) for b in x.keys() | y.keys()}
+        for x, y in ((part.run, other.run), (part.wait, other.wait))
+    )
+    counts = {name: how(number, other.counts[name]) for name, number in part.counts.items()}
+    return replace(part, counts=counts, run=run, wait=wait)
+
+
+def _plus(one: float, other: float) -> float:
+    return one + other
+
+
+def _minus(one: float, other: float) -> float:
+    return one - other
+
+
+def _key(sums: Sums) -> Key:
+    return sums.task_type, sums.queue
 
 
 def _plain(sums: Sums) -> list[object]:
@@ -82,12 +123,13 @@ def _plain(sums: Sums) -> list[object]:
     return [sums.task_type, sums.queue, counts, list(sums.run.items()), list(sums.wait.items())]
 
 
-def _sums(part: list[object]) -> Sums:
+def _sums(part: list[object], counters: Iterable[str]) -> Sums:
     task_type, queue, counts, run, wait = part
+    counted = dict(zip(counters, counts, strict=True))  # type: ignore[call-overload]  # as ``_plain`` wrote it
     return Sums(
-        task_type=task_type,  # type: ignore[arg-type]  # as ``_plain`` wrote it
+        task_type=task_type,  # type: ignore[arg-type]
         queue=queue,  # type: ignore[arg-type]
-        counts=dict(zip(COUNTERS, counts, strict=True)),  # type: ignore[call-overload]
+        counts={name: counted.get(name, 0.0) for name in COUNTERS},
         run=dict(run),  # type: ignore[call-overload]
         wait=dict(wait),  # type: ignore[call-overload]
         covered_seconds=0.0,

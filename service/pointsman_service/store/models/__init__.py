@@ -8,7 +8,7 @@ from pointsman_service.store.models.alerts import Alert, AlertDelivery, AlertSil
 from pointsman_service.store.models.base import Base
 from pointsman_service.store.models.breakers import BreakerTransition, StoredBreaker
 from pointsman_service.store.models.loops import BrokerEpoch, Leader, LeftOutEvent, RecorderPosition
-from pointsman_service.store.models.metrics import TaskMetrics, TaskMetricsDelta, Totals
+from pointsman_service.store.models.metrics import ExposedMetrics, TaskMetrics, TaskMetricsDelta, Totals
 from pointsman_service.store.models.queues import QuarantineQueue, QueuePause
 from pointsman_service.store.models.replays import CancelledTask, Replay, ReplayedTask
 from pointsman_service.store.models.tasks import FinishedTask, IdempotencyKey, LiveTask, OutboxRow, TaskAttempt
@@ -22,6 +22,7 @@ __all__ = [
     "BreakerTransition",
     "BrokerEpoch",
     "CancelledTask",
+    "ExposedMetrics",
     "FinishedTask",
     "IdempotencyKey",
     "Leader",

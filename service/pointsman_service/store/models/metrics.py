@@ -104,3 +104,20 @@ class Totals(Base):
     """JSON text (``pointsman_service.store.metrics.totals``)."""
     taken_at: Mapped[datetime]
     took_seconds: Mapped[float]
+
+
+class ExposedMetrics(Base):
+    """What ``/metrics`` tells. One row, which one process renews and every other reads."""
+
+    __tablename__ = "exposed_metrics"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger)
+    """Of the snapshot: the next replaces the one it knows of (``pointsman_service.store.metrics.exposed``)."""
+    rising: Mapped[str]
+    """Prometheus text of counters and histograms."""
+    standing: Mapped[str]
+    """Prometheus text of gauges."""
+    taken_at: Mapped[datetime]
+    counted_at: Mapped[datetime | None]
+    """When the counters were summed up; None when they are not known."""
