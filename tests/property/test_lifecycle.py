@@ -43,11 +43,15 @@ from pointsman_service.reconcile.cancelled import CancelledSweep
 from pointsman_service.reconcile.due import DueSweep
 from pointsman_service.reconcile.expired import ExpiredSweep
 from pointsman_service.reconcile.outbox import OutboxSweep
+from pointsman_service.record.backlog import BacklogRollup
 from pointsman_service.record.recorder import Recorder
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store.lost.rescuing import Running
+from pointsman_service.store.queues import backlog
 from pointsman_service.store.store import Store
+from pointsman_service.store.tasks import changing
+from pointsman_service.store.tasks.changing import Change
 from tests.integration.reconcile.judge import beat
 from tests.integration.spine import Spine
 from tests.integration.tripped import Holding
@@ -61,12 +65,13 @@ Answer = TypeVar("Answer")
 _EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "6"))
 _EMPTIED = (
     "task_live", "task", "task_attempt", "outbox", "idempotency_key", "task_metrics", "task_metrics_delta",
-    "broker_epoch", "recorder_position", "leader", "worker", "queue_pause", "breaker", "breaker_transition",
-    "audit_violation",
+    "backlog", "backlog_delta", "broker_epoch", "recorder_position", "leader", "worker", "queue_pause", "breaker",
+    "breaker_transition", "audit_violation",
 )  # fmt: skip
 _PICK = st.integers(min_value=0, max_value=1_000)
 _OWNER = "w@h"
 _BREAKER = ("task_type", "noop")
+_TIMES = [Change(delay_seconds=3600.0), Change(delay_seconds=0.0)]
 _DEATHS = 4
 """As often a task may lose its worker without being put into quarantine."""
 
@@ -362,6 +367,30 @@ class Lifecycle(RuleBasedStateMachine):
         assert not moves, moves
         rows = await self.spine.rows("SELECT id FROM task UNION ALL SELECT id FROM task_live")
         assert sorted(str(row["id"]) for row in rows) == sorted(self.tasks)
+
+    @rule()
+    def the_backlog_is_folded(self) -> None:
+        """Its deltas become numbers."""
+        self.do(BacklogRollup(self.store, self.settings).single_pass())
+
+    @precondition(lambda self: self.tasks)
+    @rule(pick=_PICK, change=st.sampled_from([Change(queue="reports"), Change(queue=QUEUE), *_TIMES]))
+    def a_task_is_changed(self, pick: int, change: Change) -> None:
+        """Another queue, later, or at once, where it waits in PostgreSQL."""
+        self.do(self._change(self.tasks[pick % len(self.tasks)], change))
+
+    async def _change(self, task: str, change: Change) -> None:
+        async with self.store.transaction() as connection:
+            await changing.change(connection, task, change)
+
+    @invariant()
+    def the_backlog_is_what_there_is(self) -> None:
+        """What is kept in numbers is what a count of the rows finds."""
+        self.do(self._backlog())
+
+    async def _backlog(self) -> None:
+        async with self.store.transaction() as connection:
+            assert await backlog.mend(connection) == []
 
     @invariant()
     def finished_tasks_are_counted(self) -> None:

@@ -10,6 +10,7 @@ from pointsman_service.reconcile.cancelled import CancelledSweep
 from pointsman_service.reconcile.due import DueSweep
 from pointsman_service.reconcile.expired import ExpiredSweep
 from pointsman_service.reconcile.outbox import OutboxSweep
+from pointsman_service.store.queues import backlog
 from tests.integration.spine import Spine, new_task
 from tests.race.interleave import Turns, step
 from tests.stand import invariants
@@ -108,6 +109,8 @@ class World:
         async with spine.store.statement() as connection:
             moves = await audit.violations(connection)
         assert not moves, moves
+        async with spine.store.transaction() as connection:
+            assert await backlog.mend(connection) == []
         rows = await spine.rows("SELECT id::text, state, attempt FROM task")
         states = {row["id"]: row["state"] for row in rows}
         assert len(states) == len(rows)

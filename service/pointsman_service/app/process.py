@@ -29,6 +29,7 @@ from pointsman_service.observe.views import Views
 from pointsman_service.pulse import Pulse, pulse_file
 from pointsman_service.reconcile.beats import BeatWatch
 from pointsman_service.reconcile.broker_keys import BrokerKeySweep
+from pointsman_service.record.backlog import BacklogMending, BacklogRollup
 from pointsman_service.record.recorder import Recorder
 from pointsman_service.record.rollup import Rollup
 from pointsman_service.redis import RedisServer
@@ -155,7 +156,12 @@ class Process:
         self._lead(
             Role.RECORDER,
             "recorder",
-            lambda: [Recorder(self.store, server, self.settings).loop, Rollup(self.store, self.settings).loop],
+            lambda: [
+                Recorder(self.store, server, self.settings).loop,
+                Rollup(self.store, self.settings).loop,
+                BacklogRollup(self.store, self.settings).loop,
+                BacklogMending(self.store, self.settings).loop,
+            ],
         )
 
     def _add_reconciler(self) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 from pointsman_contract.states import TaskState
 from pointsman_service.observe.kept import Kept
-from pointsman_service.store.metrics import watching
+from pointsman_service.store.queues import backlog as numbers
 from pointsman_service.store.store import Store
 
-_KEPT_SECONDS = 1.5
+_KEPT_SECONDS = 1.0
 _REST = 10.0
-"""Counting takes at most a tenth of one connection's time, however long the backlog."""
+"""Counting what is sent takes at most a tenth of one connection's time, however much that is."""
 
 
 @dataclass(slots=True)
@@ -28,34 +28,52 @@ class Backlog:
     held_by: dict[str, int] = field(default_factory=dict)
     """Of those that are held: how many for each reason."""
 
+    @property
+    def on_broker(self) -> int:
+        """Those of ``depth`` that were sent: on the broker, or on their way into a worker."""
+        return self.depth - self.waiting
+
+    def of(self, state: TaskState) -> int:
+        """How many there are in one state."""
+        return self.by_state.get(state, 0)
+
 
 def backlogs(rows: Iterable[Mapping[str, Any]], queues: Iterable[str]) -> dict[str, Backlog]:
-    """By queue, from ``watching.unfinished``; queues without a task and queues no longer configured are there too."""
+    """By queue, from ``store.queues.backlog.unfinished``; queues without a task and queues no longer configured are
+    there too.
+    """
     found = {queue: Backlog() for queue in queues}
     for row in rows:
         backlog = found.setdefault(row["queue"], Backlog())
         backlog.by_state[row["state"]] = backlog.by_state.get(row["state"], 0) + row["tasks"]
         if row["state"] == TaskState.HELD:
-            backlog.held_by[row["held_reason"]] = row["tasks"]
+            backlog.held_by[row["held_reason"] or ""] = row["tasks"]
         if row["state"] == TaskState.QUEUED:
-            backlog.depth = row["tasks"]
-            backlog.oldest_wait_seconds = row["oldest_seconds"]
-            backlog.waiting = row["waiting"]
+            backlog.depth += row["tasks"]
+            known = [age for age in (backlog.oldest_wait_seconds, row["oldest_seconds"]) if age is not None]
+            backlog.oldest_wait_seconds = max(known, default=None)
+            if not row["sent"]:
+                backlog.waiting = row["tasks"]
     return found
 
 
+async def read(store: Store, queues: Iterable[str]) -> dict[str, Backlog]:
+    """The backlog of every queue, asked now. Raises the store's errors."""
+    async with store.statement() as connection:
+        return backlogs(await numbers.unfinished(connection), queues)
+
+
 class BacklogWatch:
-    """Counts at most every second and a half."""
+    """Asks at most once a second."""
 
     def __init__(self, store: Store, queues: Iterable[str]) -> None:
         self._store = store
         self._queues = tuple(queues)
-        self._kept = Kept(self._count, _KEPT_SECONDS, _REST)
+        self._kept = Kept(self._read, _KEPT_SECONDS, _REST)
 
     async def read(self) -> dict[str, Backlog]:
         """The backlog of every queue. Raises the store's errors."""
         return await self._kept.get()
 
-    async def _count(self) -> dict[str, Backlog]:
-        async with self._store.statement() as connection:
-            return backlogs(await watching.unfinished(connection), self._queues)
+    async def _read(self) -> dict[str, Backlog]:
+        return await read(self._store, self._queues)

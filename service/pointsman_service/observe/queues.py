@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pointsman_contract.queues import QueueSpec, Topology
 from pointsman_contract.states import UNFINISHED, TaskState
+from pointsman_service.broker import Depths
 from pointsman_service.observe.backlog import Backlog, BacklogWatch
 from pointsman_service.observe.broker_state import BrokerWatch
 from pointsman_service.observe.kept import Kept
@@ -41,6 +42,13 @@ class QueueFigures:
     priority: int
     sla_seconds: float
     depth: int
+    waiting: int
+    """Those of ``depth`` that wait in PostgreSQL."""
+    on_broker: int
+    """Those of ``depth`` that were sent."""
+    running: int
+    window: int | None
+    """So many may be on the broker at once; None when the broker does not answer."""
     oldest_wait_seconds: float | None
     arrival_rate: float
     """Tasks submitted, per second over the last five minutes."""
@@ -69,6 +77,7 @@ def queue_figures(
     workers: Iterable[WorkerFigures],
     pauses: Iterable[QueuePause] = (),
     set_aside: Mapping[str, SetAside] | None = None,
+    windows: Mapping[str, int] | None = None,
 ) -> list[QueueFigures]:
     """Every configured queue, the most urgent first."""
     workers = list(workers)
@@ -82,6 +91,7 @@ def queue_figures(
             consumers(workers, spec.name),
             paused.get(spec.name),
             None if set_aside is None else set_aside[spec.name].open if spec.name in set_aside else 0,
+            (windows or {}).get(spec.name),
         )
         for spec in sorted(specs, key=lambda spec: (-spec.priority, spec.name))
     ]
@@ -94,6 +104,7 @@ def _figures(
     processes: int | None,
     pause: QueuePause | None,
     set_aside: int | None,
+    window: int | None,
 ) -> QueueFigures:
     counts = {} if sums is None else sums.counts
     per_second = 1 / sums.covered_seconds if sums is not None and sums.covered_seconds else 0.0
@@ -103,6 +114,10 @@ def _figures(
         priority=spec.priority,
         sla_seconds=spec.sla_seconds,
         depth=backlog.depth,
+        waiting=backlog.waiting,
+        on_broker=backlog.on_broker,
+        running=backlog.of(TaskState.RUNNING),
+        window=window,
         oldest_wait_seconds=None if oldest is None else round(oldest, 3),
         arrival_rate=round(counts.get("submitted", 0.0) * per_second, 6),
         service_rate=round((counts.get("executions", 0.0) - counts.get("native", 0.0)) * per_second, 6),
@@ -118,6 +133,11 @@ def _figures(
     )
 
 
+def windows_of(depths: Depths, initial: int) -> dict[str, int]:
+    """How many messages of each queue may be on the broker; ``initial`` where nobody has measured its rate yet."""
+    return {queue: initial if depth.limit is None else depth.limit for queue, depth in depths.queues.items()}
+
+
 def _held_by(reasons: Mapping[str, int]) -> list[HeldFigures]:
     most_first = sorted(reasons.items(), key=lambda found: (-found[1], found[0]))
     shown = [HeldFigures(reason, tasks) for reason, tasks in most_first[:MOST_REASONS]]
@@ -129,8 +149,16 @@ class QueueWatch:
     """The queues of one installation."""
 
     def __init__(
-        self, store: Store, broker: BrokerWatch, backlog: BacklogWatch, workers: WorkerWatch, topology: Topology
+        self,
+        store: Store,
+        broker: BrokerWatch,
+        backlog: BacklogWatch,
+        workers: WorkerWatch,
+        topology: Topology,
+        window_initial: int,
     ) -> None:
+        """``window_initial``: of a queue whose rate nobody has measured yet."""
+        self._window_initial = window_initial
         self._store = store
         self._broker = broker
         self._backlog = backlog
@@ -145,7 +173,8 @@ class QueueWatch:
         async with self._store.statement() as connection:
             pauses = await pausing.pauses(connection)
         broker = await self._broker.state()
-        return queue_figures(self._specs, backlog, await self._sums.get(), workers, pauses, broker.set_aside)
+        windows = None if broker.depths is None else windows_of(broker.depths, self._window_initial)
+        return queue_figures(self._specs, backlog, await self._sums.get(), workers, pauses, broker.set_aside, windows)
 
     async def _read_sums(self) -> list[Sums]:
         return await read_sums(self._store, "queue", RATE_SECONDS)

@@ -42,7 +42,7 @@ class Views:
             broker=watch,
             backlog=backlog,
             workers=workers,
-            queues=QueueWatch(store, watch, backlog, workers, settings.topology),
+            queues=QueueWatch(store, watch, backlog, workers, settings.topology, settings.window_initial),
             readiness=ReadinessWatch(store, watch, workers, settings),
             totals=TotalsWatch(store),
             predictions=PredictionView(server),

@@ -8,8 +8,9 @@ from pointsman_service.callers import Caller
 from pointsman_service.errors import UnknownQueueName
 from pointsman_service.operate.act import Act, ActKind, acting, once_done
 from pointsman_service.settings import Settings
-from pointsman_service.store.queues import pausing
-from pointsman_service.store.queues.pausing import QueuePause, Unfinished
+from pointsman_service.store.queues import backlog, pausing
+from pointsman_service.store.queues.backlog import Unfinished
+from pointsman_service.store.queues.pausing import QueuePause
 from pointsman_service.store.store import Store
 from pointsman_service.telemetry import logger
 
@@ -51,7 +52,7 @@ class Pauser:
             log.warning("a pause could not be told to Redis; the dispatcher does it", queue=queue, reason=str(error))
             told = False
         async with once_done(), self._store.statement() as connection:
-            return Paused(pause, await pausing.unfinished(connection, queue), told)
+            return Paused(pause, await backlog.of_queue(connection, queue), told)
 
 
 def check_queue(topology: Topology, queue: str) -> None:

@@ -84,12 +84,14 @@ def test_total_adds_counters_and_histograms() -> None:
 
 def test_backlog_counts_due_tasks_only_and_keeps_unknown_queues() -> None:
     rows = [
-        {"queue": "old", "state": "queued", "tasks": 5, "waiting": 4, "oldest_seconds": 9.0},
-        {"queue": "old", "state": "scheduled", "tasks": 7, "waiting": 0, "oldest_seconds": 0.0},
+        {"queue": "old", "state": "queued", "tasks": 4, "sent": False, "oldest_seconds": 9.0},
+        {"queue": "old", "state": "queued", "tasks": 1, "sent": True, "oldest_seconds": 2.0},
+        {"queue": "old", "state": "scheduled", "tasks": 7, "sent": False, "oldest_seconds": None},
     ]
     found = backlogs(rows, ["critical"])
 
     assert (found["old"].depth, found["old"].waiting, found["old"].oldest_wait_seconds) == (5, 4, 9.0)
+    assert found["old"].on_broker == 1
     assert found["old"].by_state == {"queued": 5, "scheduled": 7}
     assert (found["critical"].depth, found["critical"].oldest_wait_seconds) == (0, None)
 
@@ -97,7 +99,14 @@ def test_backlog_counts_due_tasks_only_and_keeps_unknown_queues() -> None:
 def test_held_tasks_are_counted_by_state_and_by_reason_and_not_in_the_depth() -> None:
     reasons = {"quarantine": 1, "unknown_task_type": 41} | {f"breaker:dependency:h{n:02}": 2 for n in range(30)}
     rows = [
-        {"queue": "email", "state": "held", "held_reason": reason, "tasks": tasks, "waiting": 0, "oldest_seconds": 1.0}
+        {
+            "queue": "email",
+            "state": "held",
+            "held_reason": reason,
+            "tasks": tasks,
+            "sent": False,
+            "oldest_seconds": None,
+        }
         for reason, tasks in reasons.items()
     ]
     backlog = backlogs(rows, ["email"])

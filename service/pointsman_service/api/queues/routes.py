@@ -21,6 +21,10 @@ EXAMPLE_QUEUE: dict[str, Any] = {
     "priority": 10,
     "sla_seconds": 2.0,
     "depth": 3,
+    "waiting": 1,
+    "on_broker": 2,
+    "running": 2,
+    "window": 200,
     "oldest_wait_seconds": 0.12,
     "arrival_rate": 4.2,
     "service_rate": 4.1,
@@ -53,6 +57,12 @@ class QueueView(BaseModel):
     priority: int = Field(description="Of a task that names none; 10 is the most urgent.")
     sla_seconds: float = Field(description="The target for queue wait.")
     depth: int = Field(description="Tasks due and not started. Not those that are held: `states` and `held_by`.")
+    waiting: int = Field(description="Those of `depth` that wait in PostgreSQL: the window is full, or nobody sends.")
+    on_broker: int = Field(description="Those of `depth` that were sent, and that no worker has begun.")
+    running: int = Field(description="Tasks whose attempt runs.")
+    window: int | None = Field(
+        description="So many of its messages may be on the broker at once; null when the broker does not answer."
+    )
     oldest_wait_seconds: float | None = Field(description="Since the oldest of them was due; null when there is none.")
     arrival_rate: float = Field(description="Tasks submitted per second, over the last five minutes.")
     service_rate: float = Field(description="Attempts ended per second, over the last five minutes.")

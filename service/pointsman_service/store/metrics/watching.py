@@ -1,4 +1,4 @@
-"""The system as a whole: sums of ``TaskMetrics``, the backlog, workers, and who leads."""
+"""The system as a whole: sums of ``TaskMetrics``, workers, and who leads."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -86,12 +86,6 @@ _SUMS = {
 }
 """By what they are grouped, and whether over a window or over everything."""
 
-_BACKLOG = text("""
-    SELECT queue, state, held_reason, count(*) AS tasks, count(*) FILTER (WHERE place = 'waiting') AS waiting,
-        greatest(0, extract(epoch FROM now() - min(due_at)))::float8 AS oldest_seconds
-    FROM task_live GROUP BY queue, state, held_reason
-""")
-
 _WORKERS = text("""
     SELECT owner, name, pool, queues, processes, pid, host, contract, started_at,
         greatest(0, extract(epoch FROM now() - last_seen_at))::float8 AS heartbeat_age_seconds
@@ -126,15 +120,6 @@ async def sums(
         )
         for row in (await connection.execute(statement, {"window": window_seconds, "until": until})).mappings()
     ]
-
-
-async def unfinished(connection: Connection) -> list[dict[str, Any]]:
-    """Unfinished tasks by ``queue``, ``state`` and ``held_reason``: ``tasks``, how many of them are ``waiting`` in
-    Postgres for the dispatcher, and ``oldest_seconds`` since the earliest was due.
-
-    Reads the whole of ``task_live``: keep the answer a moment.
-    """
-    return [dict(row) for row in (await connection.execute(_BACKLOG)).mappings()]
 
 
 async def workers(connection: Connection, seen_within_seconds: float) -> list[dict[str, Any]]:

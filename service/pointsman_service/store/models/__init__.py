@@ -5,8 +5,10 @@ The layout and its measurements: ``docs/decisions/0001-store-layout.md``.
 """
 
 from pointsman_service.store.models.alerts import Alert, AlertDelivery, AlertSilence
+from pointsman_service.store.models.backlog import Backlog, BacklogDelta
 from pointsman_service.store.models.base import Base
 from pointsman_service.store.models.breakers import BreakerTransition, StoredBreaker
+from pointsman_service.store.models.history import QueueMetrics, WorkerMetrics
 from pointsman_service.store.models.loops import BrokerEpoch, Leader, LeftOutEvent, RecorderPosition
 from pointsman_service.store.models.metrics import ExposedMetrics, TaskMetrics, TaskMetricsDelta, Totals
 from pointsman_service.store.models.queues import QuarantineQueue, QueuePause
@@ -18,6 +20,8 @@ __all__ = [
     "Alert",
     "AlertDelivery",
     "AlertSilence",
+    "Backlog",
+    "BacklogDelta",
     "Base",
     "BreakerTransition",
     "BrokerEpoch",
@@ -31,6 +35,7 @@ __all__ = [
     "NativeRun",
     "OutboxRow",
     "QuarantineQueue",
+    "QueueMetrics",
     "QueuePause",
     "RecorderPosition",
     "Replay",
@@ -43,5 +48,6 @@ __all__ = [
     "Totals",
     "Worker",
     "WorkerCatalogue",
+    "WorkerMetrics",
     "WorkerOutcome",
 ]

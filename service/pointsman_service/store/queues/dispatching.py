@@ -35,6 +35,9 @@ _SENT = f"""
         RETURNING {_MESSAGE}, t.due_at
     ), boxed AS (
         INSERT INTO outbox (task_ids) SELECT array_agg(task_id) FROM sent HAVING count(*) > 0 RETURNING id
+    ), waits_no_more AS (
+        INSERT INTO backlog_delta (queue, state, tasks)
+        SELECT CAST(:queue AS text), 'queued', -count(*) FROM sent HAVING count(*) > 0
     )
 """
 _ALONE = " AND id IN (SELECT task_id FROM quarantine_queue WHERE queue = :queue)"
@@ -83,10 +86,17 @@ _SORT_OUT = text(
 # What is to be cancelled does not become due, or it might start before its cancel is done.
 _WAKE = text("""
     WITH due AS (
-        SELECT id FROM task_live WHERE place = 'asleep' AND due_at <= now() AND cancel_requested_at IS NULL
+        SELECT id, state FROM task_live WHERE place = 'asleep' AND due_at <= now() AND cancel_requested_at IS NULL
         ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
+    ), woken AS (
+        UPDATE task_live t SET place = 'waiting', state = 'queued' FROM due WHERE t.id = due.id
+        RETURNING t.queue, due.state AS was
+    ), counted AS (
+        INSERT INTO backlog_delta (queue, state, tasks)
+        SELECT queue, was, -count(*) FROM woken GROUP BY queue, was
+        UNION ALL SELECT queue, 'queued', count(*) FROM woken GROUP BY queue
     )
-    UPDATE task_live t SET place = 'waiting', state = 'queued' FROM due WHERE t.id = due.id
+    SELECT count(*) FROM woken
 """)
 
 # Whether it was published before its sender died is not known: sent again, its claim lets only one of two run.
@@ -157,7 +167,8 @@ def _envelopes(rows: Sequence[Any]) -> list[Envelope]:
 
 async def wake_due(connection: Connection, most: int) -> int:
     """Let tasks whose time has come wait for the dispatcher; at most ``most`` of them. Returns how many."""
-    return (await connection.execute(_WAKE, {"most": most})).rowcount
+    woken: int = (await connection.execute(_WAKE, {"most": most})).scalar_one()
+    return woken
 
 
 async def take_back_left_behind(connection: Connection, age_seconds: float, most: int) -> tuple[int, int]:

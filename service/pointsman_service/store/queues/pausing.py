@@ -16,12 +16,6 @@ _SET = text("""
     RETURNING queue, paused, revision, reason, actor, changed_at
 """)
 _ALL = text("SELECT queue, paused, revision, reason, actor, changed_at FROM queue_pause ORDER BY queue")
-_UNFINISHED = text("""
-    SELECT count(*) FILTER (WHERE place = 'waiting') AS waiting,
-        count(*) FILTER (WHERE place = 'sent' AND state = 'queued') AS sent,
-        count(*) FILTER (WHERE state = 'running') AS running
-    FROM task_live WHERE queue = :queue
-""")
 
 IS_PAUSED = "EXISTS (SELECT FROM queue_pause p WHERE p.queue = {queue} AND p.paused)"
 """SQL; ``queue`` is what names the queue."""
@@ -40,17 +34,6 @@ class QueuePause:
     changed_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """The tasks of one queue that a pause is about."""
-
-    waiting: int
-    """Due, in Postgres."""
-    sent: int
-    """Due, on the broker or on their way into a worker."""
-    running: int
-
-
 async def set_paused(connection: Connection, queue: str, *, paused: bool, reason: str | None, actor: str) -> QueuePause:
     """Pause or resume a queue."""
     parameters = {"queue": queue, "paused": paused, "reason": reason, "actor": actor}
@@ -60,11 +43,6 @@ async def set_paused(connection: Connection, queue: str, *, paused: bool, reason
 async def pauses(connection: Connection) -> list[QueuePause]:
     """Every queue that ever was paused."""
     return [QueuePause(*row) for row in await connection.execute(_ALL)]
-
-
-async def unfinished(connection: Connection, queue: str) -> Unfinished:
-    """The tasks of a queue, by where they are."""
-    return Unfinished(*(await connection.execute(_UNFINISHED, {"queue": queue})).one())
 
 
 def words(pauses: Iterable[QueuePause]) -> list[str | int]:

@@ -1,5 +1,5 @@
 """The birth-door: every task becomes a row of ``task_live`` here, whoever asks for it, with its outbox row and its
-counter.
+counters.
 
 A task is born in the one statement that also decides whether it is (a key that is taken, a task that was run again
 already), so the door is a part of SQL and not a call: nobody is told of a birth, as that would cost each commit of
@@ -18,6 +18,11 @@ _BIRTH = """
         SELECT *, greatest(now(), coalesce(scheduled_at, now() + delay_seconds * interval '1 second')) AS due_at
         FROM {source}
     ) AS due
+    RETURNING queue, state, place
+)
+, waits AS (
+    INSERT INTO backlog_delta (queue, state, tasks)
+    SELECT queue, state, count(*) FROM stored WHERE place <> 'sent' GROUP BY queue, state
 )
 , boxed AS (
     INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM {source} WHERE sent_epoch IS NOT NULL GROUP BY queue

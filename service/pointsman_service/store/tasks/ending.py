@@ -80,7 +80,12 @@ _END = text(
         WHEN 'expired' THEN {may_become(TaskState.EXPIRED)} AND t.state <> 'running' END
     RETURNING """
     + ",\n        ".join(map(_of_the_end, FINISHED))
-    + f""", t.attempt < e.attempt AS first_seen
+    + f""", t.attempt < e.attempt AS first_seen,
+        t.place AS place_before, t.state AS state_before, coalesce(t.held_reason, '') AS reason_before
+), waits_no_more AS (
+    INSERT INTO backlog_delta (queue, state, held_reason, tasks)
+    SELECT queue, state_before, CASE WHEN place_before = 'held' THEN reason_before ELSE '' END, -count(*) FROM gone
+    WHERE place_before <> 'sent' GROUP BY 1, 2, 3
 ), kept AS (INSERT INTO task ({", ".join(FINISHED)}) SELECT {", ".join(FINISHED)} FROM gone)
 SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, state FROM gone"""
 )

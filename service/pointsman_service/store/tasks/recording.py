@@ -38,7 +38,7 @@ _BEGIN = text(
 _RETRY_COLUMNS = {"id": "uuid", "attempt": "smallint", "retry_at": "timestamptz", "max_attempts": "integer"}
 _RETRY = text(
     """
-    UPDATE task_live t SET state = 'retrying', place = 'asleep', due_at = e.retry_at, progress = NULL,
+    WITH retried AS (UPDATE task_live t SET state = 'retrying', place = 'asleep', due_at = e.retry_at, progress = NULL,
         interrupted_in_a_row = 0, held_wait_seconds = 0, """
     + SLA_OF_THE_FIRST
     + "\n    FROM "
@@ -48,6 +48,11 @@ _RETRY = text(
         AND t.state = 'running' AND t.attempt = e.attempt AND {FOLLOWED} AND t.cancel_requested_at IS NULL
     RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
         CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state
+    ), waits AS (
+        INSERT INTO backlog_delta (queue, state, tasks)
+        SELECT queue, state, count(*) FROM retried GROUP BY queue, state
+    )
+    SELECT * FROM retried
 """
 )
 
