@@ -678,6 +678,87 @@ ON CONFLICT (name) DO UPDATE SET number = excluded.number, rising = excluded.ris
 WHERE old.number = CAST(:after AS bigint);
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/metrics/history.py
+-- QueueMetrics and WorkerMetrics: samples written down by minute, hour and day, and read over a window.
+
+-- _FLOW
+SELECT queue, sum(submitted)::bigint AS submitted, sum(executions - native)::bigint AS executions FROM (
+    SELECT queue, submitted, executions, native FROM task_metrics WHERE minute >= CAST(:since AS timestamptz)
+    UNION ALL
+    SELECT queue, submitted, executions, native FROM task_metrics_delta WHERE minute >= CAST(:since AS timestamptz)
+) AS counted GROUP BY queue;
+
+-- _ADDS (queue)
+INSERT INTO queue_metrics AS old (queue, step_seconds, at, figure, samples, total, low, high, last, sampled_at)
+SELECT s.name, step, date_bin(step * interval '1 second', s.minute, timestamptz '2000-01-01 00:00+00'), s.figure,
+    sum(s.samples), sum(s.total), min(s.low), max(s.high),
+    (array_agg(s.last ORDER BY s.sampled_at DESC))[1], max(s.sampled_at)
+FROM unnest(ARRAY[60, 3600, 86400]) AS steps (step) CROSS JOIN unnest(CAST(:name AS text[]), CAST(:figure AS text[]),
+    CAST(:minute AS timestamptz[]), CAST(:samples AS bigint[]), CAST(:total AS float8[]), CAST(:low AS float8[]),
+    CAST(:high AS float8[]), CAST(:last AS float8[]), CAST(:sampled_at AS timestamptz[])) AS s (name, figure, minute,
+    samples, total, low, high, last, sampled_at)
+GROUP BY 1, 2, 3, 4 ORDER BY 2, 3, 4, 1
+ON CONFLICT (step_seconds, at, figure, queue) DO UPDATE SET
+    samples = old.samples + excluded.samples, total = old.total + excluded.total,
+    low = least(old.low, excluded.low), high = greatest(old.high, excluded.high),
+    last = CASE WHEN excluded.sampled_at >= old.sampled_at THEN excluded.last ELSE old.last END,
+    sampled_at = greatest(old.sampled_at, excluded.sampled_at);
+
+-- _ADDS (pool)
+INSERT INTO worker_metrics AS old (pool, step_seconds, at, figure, samples, total, low, high, last, sampled_at)
+SELECT s.name, step, date_bin(step * interval '1 second', s.minute, timestamptz '2000-01-01 00:00+00'), s.figure,
+    sum(s.samples), sum(s.total), min(s.low), max(s.high),
+    (array_agg(s.last ORDER BY s.sampled_at DESC))[1], max(s.sampled_at)
+FROM unnest(ARRAY[60, 3600, 86400]) AS steps (step) CROSS JOIN unnest(CAST(:name AS text[]), CAST(:figure AS text[]),
+    CAST(:minute AS timestamptz[]), CAST(:samples AS bigint[]), CAST(:total AS float8[]), CAST(:low AS float8[]),
+    CAST(:high AS float8[]), CAST(:last AS float8[]), CAST(:sampled_at AS timestamptz[])) AS s (name, figure, minute,
+    samples, total, low, high, last, sampled_at)
+GROUP BY 1, 2, 3, 4 ORDER BY 2, 3, 4, 1
+ON CONFLICT (step_seconds, at, figure, pool) DO UPDATE SET
+    samples = old.samples + excluded.samples, total = old.total + excluded.total,
+    low = least(old.low, excluded.low), high = greatest(old.high, excluded.high),
+    last = CASE WHEN excluded.sampled_at >= old.sampled_at THEN excluded.last ELSE old.last END,
+    sampled_at = greatest(old.sampled_at, excluded.sampled_at);
+
+-- _READS (queue)
+SELECT queue AS name, date_bin(CAST(:step AS float8) * interval '1 second', at,
+    timestamptz '2000-01-01 00:00+00') AS at, figure,
+    sum(samples)::bigint AS samples, sum(total) AS total, min(low) AS low, max(high) AS high,
+    (array_agg(last ORDER BY sampled_at DESC))[1] AS last
+FROM queue_metrics
+WHERE step_seconds = :kept AND at >= CAST(:since AS timestamptz) AND at < CAST(:until AS timestamptz)
+    AND (CAST(:name AS text) IS NULL OR queue = :name)
+GROUP BY 1, 2, 3 ORDER BY 1, 2;
+
+-- _READS (pool)
+SELECT pool AS name, date_bin(CAST(:step AS float8) * interval '1 second', at,
+    timestamptz '2000-01-01 00:00+00') AS at, figure,
+    sum(samples)::bigint AS samples, sum(total) AS total, min(low) AS low, max(high) AS high,
+    (array_agg(last ORDER BY sampled_at DESC))[1] AS last
+FROM worker_metrics
+WHERE step_seconds = :kept AND at >= CAST(:since AS timestamptz) AND at < CAST(:until AS timestamptz)
+    AND (CAST(:name AS text) IS NULL OR pool = :name)
+GROUP BY 1, 2, 3 ORDER BY 1, 2;
+
+-- _NEWESTS (queue)
+SELECT max(sampled_at) FROM queue_metrics
+WHERE step_seconds = 60 AND at = (SELECT max(at) FROM queue_metrics WHERE step_seconds = 60);
+
+-- _NEWESTS (pool)
+SELECT max(sampled_at) FROM worker_metrics
+WHERE step_seconds = 60 AND at = (SELECT max(at) FROM worker_metrics WHERE step_seconds = 60);
+
+-- _FORGETS (queue)
+DELETE FROM queue_metrics WHERE (step_seconds, at, figure, queue) IN (
+SELECT step_seconds, at, figure, queue FROM queue_metrics
+WHERE step_seconds = :step AND at < now() - CAST(:days AS float8) * interval '1 day' ORDER BY at LIMIT :most);
+
+-- _FORGETS (pool)
+DELETE FROM worker_metrics WHERE (step_seconds, at, figure, pool) IN (
+SELECT step_seconds, at, figure, pool FROM worker_metrics
+WHERE step_seconds = :step AND at < now() - CAST(:days AS float8) * interval '1 day' ORDER BY at LIMIT :most);
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/metrics/totals.py
 -- Sums over everything kept, in one row that every process tells.
 
@@ -696,7 +777,7 @@ SET sums = excluded.sums, taken_at = excluded.taken_at, took_seconds = excluded.
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/metrics/watching.py
--- The system as a whole: sums of ``TaskMetrics``, the backlog, workers, and who leads.
+-- The system as a whole: sums of ``TaskMetrics``, workers, and who leads.
 
 -- _SUMS (('task_type', True))
 WITH span AS (
@@ -1054,11 +1135,6 @@ WITH span AS (
         FROM totals LEFT JOIN run USING (task_type, queue) LEFT JOIN wait USING (task_type, queue)
         ORDER BY task_type, queue;
 
--- _BACKLOG
-SELECT queue, state, held_reason, count(*) AS tasks, count(*) FILTER (WHERE place = 'waiting') AS waiting,
-    greatest(0, extract(epoch FROM now() - min(due_at)))::float8 AS oldest_seconds
-FROM task_live GROUP BY queue, state, held_reason;
-
 -- _WORKERS
 SELECT owner, name, pool, queues, processes, pid, host, contract, started_at,
     greatest(0, extract(epoch FROM now() - last_seen_at))::float8 AS heartbeat_age_seconds
@@ -1106,6 +1182,113 @@ SELECT queue, priority, task_type, submitted_at, count(*) AS tasks FROM (
 SELECT now();
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/queues/backlog.py
+-- How many tasks are unfinished, by queue, state and reason: kept, not counted.
+
+-- _UNFINISHED
+-- The oldest of a queue by one probe of the index for each priority: the minimum of a whole queue would read all of it.
+WITH kept AS (
+        SELECT queue, state, held_reason, sum(tasks)::bigint AS tasks FROM (
+            SELECT queue, state, held_reason, tasks FROM backlog
+            UNION ALL SELECT queue, state, held_reason, tasks FROM backlog_delta
+        ) AS numbers GROUP BY queue, state, held_reason
+), sent AS (
+        SELECT queue, state, count(*) AS tasks, min(due_at) AS oldest FROM task_live WHERE place = 'sent'
+        GROUP BY queue, state
+    )
+    SELECT k.queue, k.state, nullif(k.held_reason, '') AS held_reason, k.tasks, false AS sent,
+        CASE WHEN k.state = 'queued' THEN (
+            SELECT greatest(0, extract(epoch FROM now() - min(t.due_at)))::float8
+            FROM generate_series(0, 10) AS p (priority) CROSS JOIN LATERAL (
+                SELECT t.due_at FROM task_live t
+                WHERE t.place = 'waiting' AND t.queue = k.queue AND t.priority = p.priority ORDER BY t.due_at LIMIT 1
+            ) AS t
+        ) END AS oldest_seconds
+    FROM kept k WHERE k.tasks > 0
+    UNION ALL
+    SELECT s.queue, s.state, NULL, s.tasks, true, greatest(0, extract(epoch FROM now() - s.oldest))::float8
+        FROM sent s;
+
+-- _OF_ONE
+WITH kept AS (
+        SELECT queue, state, held_reason, sum(tasks)::bigint AS tasks FROM (
+            SELECT queue, state, held_reason, tasks FROM backlog
+            UNION ALL SELECT queue, state, held_reason, tasks FROM backlog_delta
+        ) AS numbers WHERE queue = :queue AND state = 'queued' GROUP BY queue, state, held_reason
+)
+    SELECT greatest(0, coalesce((SELECT sum(tasks) FROM kept), 0))::bigint AS waiting,
+        count(*) FILTER (WHERE state = 'queued') AS sent, count(*) FILTER (WHERE state = 'running') AS running
+    FROM task_live WHERE place = 'sent' AND queue = :queue;
+
+-- _LOCK
+SELECT pg_advisory_xact_lock(hashtext('pointsman backlog'));
+
+-- _FOLD
+-- Who reads meanwhile sees a number before and its delta, or the sum of both.
+WITH taken AS (
+    DELETE FROM backlog_delta WHERE id IN (SELECT id FROM backlog_delta ORDER BY id LIMIT :most)
+    RETURNING queue, state, held_reason, tasks
+), folded AS (
+    INSERT INTO backlog AS old (queue, state, held_reason, tasks)
+    SELECT queue, state, held_reason, sum(tasks) FROM taken GROUP BY queue, state, held_reason
+    HAVING sum(tasks) <> 0
+    ON CONFLICT (queue, state, held_reason) DO UPDATE SET tasks = old.tasks + excluded.tasks
+)
+SELECT count(*) FROM taken;
+
+-- _FORGET
+DELETE FROM backlog WHERE tasks = 0;
+
+-- _MEND_WAITING
+-- Each counts what an index has.
+WITH found AS (
+        SELECT queue, 'queued' AS state, '' AS held_reason, count(*) AS tasks
+        FROM task_live WHERE place = 'waiting' GROUP BY queue
+    ), kept AS (
+        SELECT queue, state, held_reason, sum(tasks)::bigint AS tasks FROM (
+            SELECT queue, state, held_reason, tasks FROM backlog
+            UNION ALL SELECT queue, state, held_reason, tasks FROM backlog_delta
+        ) AS numbers WHERE state = ANY(CAST('{queued}' AS text[])) GROUP BY queue, state, held_reason
+)
+    INSERT INTO backlog_delta (queue, state, held_reason, tasks)
+    SELECT queue, state, held_reason, coalesce(f.tasks, 0) - coalesce(k.tasks, 0)
+    FROM found f FULL JOIN kept k USING (queue, state, held_reason)
+    WHERE coalesce(f.tasks, 0) <> coalesce(k.tasks, 0)
+    RETURNING queue, state, held_reason, tasks;
+
+-- _MEND_HELD
+WITH found AS (
+        SELECT queue, 'held' AS state, coalesce(held_reason, '') AS held_reason, count(*) AS tasks
+        FROM task_live WHERE place = 'held' GROUP BY held_reason, queue
+    ), kept AS (
+        SELECT queue, state, held_reason, sum(tasks)::bigint AS tasks FROM (
+            SELECT queue, state, held_reason, tasks FROM backlog
+            UNION ALL SELECT queue, state, held_reason, tasks FROM backlog_delta
+        ) AS numbers WHERE state = ANY(CAST('{held}' AS text[])) GROUP BY queue, state, held_reason
+)
+    INSERT INTO backlog_delta (queue, state, held_reason, tasks)
+    SELECT queue, state, held_reason, coalesce(f.tasks, 0) - coalesce(k.tasks, 0)
+    FROM found f FULL JOIN kept k USING (queue, state, held_reason)
+    WHERE coalesce(f.tasks, 0) <> coalesce(k.tasks, 0)
+    RETURNING queue, state, held_reason, tasks;
+
+-- _MEND_ASLEEP
+WITH found AS (
+        SELECT queue, state AS state, '' AS held_reason, count(*) AS tasks
+        FROM task_live WHERE place = 'asleep' GROUP BY queue, state
+    ), kept AS (
+        SELECT queue, state, held_reason, sum(tasks)::bigint AS tasks FROM (
+            SELECT queue, state, held_reason, tasks FROM backlog
+            UNION ALL SELECT queue, state, held_reason, tasks FROM backlog_delta
+        ) AS numbers WHERE state = ANY(CAST('{scheduled,retrying}' AS text[])) GROUP BY queue, state, held_reason
+)
+    INSERT INTO backlog_delta (queue, state, held_reason, tasks)
+    SELECT queue, state, held_reason, coalesce(f.tasks, 0) - coalesce(k.tasks, 0)
+    FROM found f FULL JOIN kept k USING (queue, state, held_reason)
+    WHERE coalesce(f.tasks, 0) <> coalesce(k.tasks, 0)
+    RETURNING queue, state, held_reason, tasks;
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/queues/dispatching.py
 -- The rows the dispatcher and its sweeps move between Postgres and the broker.
 
@@ -1132,6 +1315,9 @@ WITH chosen AS (
         ARRAY[]::text[]) AS dependencies, t.due_at
 ), boxed AS (
     INSERT INTO outbox (task_ids) SELECT array_agg(task_id) FROM sent HAVING count(*) > 0 RETURNING id
+), waits_no_more AS (
+    INSERT INTO backlog_delta (queue, state, tasks)
+    SELECT CAST(:queue AS text), 'queued', -count(*) FROM sent HAVING count(*) > 0
 )
 SELECT sent.*, boxed.id AS outbox_id FROM sent CROSS JOIN boxed ORDER BY priority DESC, due_at, task_id;
 
@@ -1153,6 +1339,9 @@ WITH chosen AS (
         ARRAY[]::text[]) AS dependencies, t.due_at
 ), boxed AS (
     INSERT INTO outbox (task_ids) SELECT array_agg(task_id) FROM sent HAVING count(*) > 0 RETURNING id
+), waits_no_more AS (
+    INSERT INTO backlog_delta (queue, state, tasks)
+    SELECT CAST(:queue AS text), 'queued', -count(*) FROM sent HAVING count(*) > 0
 )
 SELECT sent.*, boxed.id AS outbox_id FROM sent CROSS JOIN boxed ORDER BY priority DESC, due_at, task_id;
 
@@ -1186,6 +1375,9 @@ AND NOT (b.seen = 'half_open'
         ARRAY[]::text[]) AS dependencies, t.due_at
 ), boxed AS (
     INSERT INTO outbox (task_ids) SELECT array_agg(task_id) FROM sent HAVING count(*) > 0 RETURNING id
+), waits_no_more AS (
+    INSERT INTO backlog_delta (queue, state, tasks)
+    SELECT CAST(:queue AS text), 'queued', -count(*) FROM sent HAVING count(*) > 0
 )
 SELECT sent.*, boxed.id AS outbox_id, found.held FROM (SELECT count(*) AS held FROM held) AS found
 LEFT JOIN (sent CROSS JOIN boxed) ON true ORDER BY priority DESC, due_at, sent.task_id;
@@ -1193,10 +1385,17 @@ LEFT JOIN (sent CROSS JOIN boxed) ON true ORDER BY priority DESC, due_at, sent.t
 -- _WAKE
 -- What is to be cancelled does not become due, or it might start before its cancel is done.
 WITH due AS (
-    SELECT id FROM task_live WHERE place = 'asleep' AND due_at <= now() AND cancel_requested_at IS NULL
+    SELECT id, state FROM task_live WHERE place = 'asleep' AND due_at <= now() AND cancel_requested_at IS NULL
     ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
+), woken AS (
+    UPDATE task_live t SET place = 'waiting', state = 'queued' FROM due WHERE t.id = due.id
+    RETURNING t.queue, due.state AS was
+), counted AS (
+    INSERT INTO backlog_delta (queue, state, tasks)
+    SELECT queue, was, -count(*) FROM woken GROUP BY queue, was
+    UNION ALL SELECT queue, 'queued', count(*) FROM woken GROUP BY queue
 )
-UPDATE task_live t SET place = 'waiting', state = 'queued' FROM due WHERE t.id = due.id;
+SELECT count(*) FROM woken;
 
 -- _LEFT_BEHIND
 -- Whether it was published before its sender died is not known: sent again, its claim lets only one of two run.
@@ -1406,12 +1605,6 @@ RETURNING queue, paused, revision, reason, actor, changed_at;
 
 -- _ALL
 SELECT queue, paused, revision, reason, actor, changed_at FROM queue_pause ORDER BY queue;
-
--- _UNFINISHED
-SELECT count(*) FILTER (WHERE place = 'waiting') AS waiting,
-    count(*) FILTER (WHERE place = 'sent' AND state = 'queued') AS sent,
-    count(*) FILTER (WHERE state = 'running') AS running
-FROM task_live WHERE queue = :queue;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/queues/probing.py
@@ -2086,7 +2279,12 @@ WITH gone AS (DELETE FROM task_live t USING unnest(CAST(:id AS uuid[]), CAST(:at
         coalesce(e.progress, t.progress) AS progress,
         t.cancel_requested_at,
         t.cancel_requested_by,
-        t.replayed_from, t.attempt < e.attempt AS first_seen
+        t.replayed_from, t.attempt < e.attempt AS first_seen,
+        t.place AS place_before, t.state AS state_before, coalesce(t.held_reason, '') AS reason_before
+), waits_no_more AS (
+    INSERT INTO backlog_delta (queue, state, held_reason, tasks)
+    SELECT queue, state_before, CASE WHEN place_before = 'held' THEN reason_before ELSE '' END, -count(*) FROM gone
+    WHERE place_before <> 'sent' GROUP BY 1, 2, 3
 ), kept AS (INSERT INTO task (finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message,
     error_traceback, id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings,
     dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at,
@@ -2333,7 +2531,7 @@ RETURNING t.id, t.task_type, t.queue, true AS first_seen, t.attempt,
         FROM e.at - t.due_at) - t.held_wait_seconds)::float8 END <= t.sla_seconds AS sla_met, t.state;
 
 -- _RETRY
-UPDATE task_live t SET state = 'retrying', place = 'asleep', due_at = e.retry_at, progress = NULL,
+WITH retried AS (UPDATE task_live t SET state = 'retrying', place = 'asleep', due_at = e.retry_at, progress = NULL,
     interrupted_in_a_row = 0, held_wait_seconds = 0, sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
     THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
 FROM unnest(CAST(:id AS uuid[]), CAST(:attempt AS smallint[]), CAST(:retry_at AS timestamptz[]),
@@ -2342,7 +2540,12 @@ WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
     AND t.state = 'running' AND t.attempt = e.attempt AND e.retry_at IS NOT NULL
         AND e.attempt - t.interruptions < coalesce(e.max_attempts, t.max_attempts) AND t.cancel_requested_at IS NULL
 RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
-    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state;
+    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state
+), waits AS (
+    INSERT INTO backlog_delta (queue, state, tasks)
+    SELECT queue, state, count(*) FROM retried GROUP BY queue, state
+)
+SELECT * FROM retried;
 
 -- _PROGRESS
 -- Of an attempt that has ended meanwhile nobody wants to know how far it was.
@@ -2443,6 +2646,11 @@ WITH asked AS (SELECT * FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) 
         SELECT *, greatest(now(), coalesce(scheduled_at, now() + delay_seconds * interval '1 second')) AS due_at
         FROM again
     ) AS due
+    RETURNING queue, state, place
+)
+, waits AS (
+    INSERT INTO backlog_delta (queue, state, tasks)
+    SELECT queue, state, count(*) FROM stored WHERE place <> 'sent' GROUP BY queue, state
 )
 , boxed AS (
     INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM again WHERE sent_epoch IS NOT NULL GROUP BY queue
@@ -2536,6 +2744,11 @@ WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, 
         SELECT *, greatest(now(), coalesce(scheduled_at, now() + delay_seconds * interval '1 second')) AS due_at
         FROM input
     ) AS due
+    RETURNING queue, state, place
+)
+, waits AS (
+    INSERT INTO backlog_delta (queue, state, tasks)
+    SELECT queue, state, count(*) FROM stored WHERE place <> 'sent' GROUP BY queue, state
 )
 , boxed AS (
     INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM input WHERE sent_epoch IS NOT NULL GROUP BY queue
@@ -2584,6 +2797,11 @@ WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, 
         SELECT *, greatest(now(), coalesce(scheduled_at, now() + delay_seconds * interval '1 second')) AS due_at
         FROM mine
     ) AS due
+    RETURNING queue, state, place
+)
+, waits AS (
+    INSERT INTO backlog_delta (queue, state, tasks)
+    SELECT queue, state, count(*) FROM stored WHERE place <> 'sent' GROUP BY queue, state
 )
 , boxed AS (
     INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM mine WHERE sent_epoch IS NOT NULL GROUP BY queue

@@ -238,6 +238,12 @@ class RecordSettings(SettingsBase):
     """A worker whose beat counter stands still so long is dead."""
     retention_days: float = Field(default=30.0, ge=1, le=36_500)
     """Finished tasks are removed so long after they ended, with their attempts. Counters stay."""
+    history_minute_days: float = Field(default=3.0, ge=1, le=36_500)
+    """What was seen of queues and workers is kept by minute for so long."""
+    history_hour_days: float = Field(default=92.0, ge=1, le=36_500)
+    """So long by hour."""
+    history_day_days: float = Field(default=1100.0, ge=1, le=36_500)
+    """So long by day."""
 
 
 class AlertSettings(SettingsBase):

@@ -39,6 +39,26 @@ class QueueFacts:
     """Since any worker of it was last seen alive; None: not known, or never."""
     resumed_seconds: float | None = None
     """Since it was resumed after a pause; None: it never was paused, or is."""
+    depth: int | None = None
+    """Tasks that are due and not started; None, like the next ones: not known."""
+    waiting: int | None = None
+    """Those of them that wait in PostgreSQL."""
+    on_broker: int | None = None
+    """Those of them that were sent."""
+    running: int | None = None
+    held: int | None = None
+    window: int | None = None
+    """So many may be on the broker at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFacts:
+    """One pool of workers, of those that live."""
+
+    name: str
+    processes: int
+    busy: int
+    """Attempts under way by their newest beats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +121,7 @@ class Facts:
     breakers_complete: bool = True
     """False: there are more than were looked at."""
     queues: tuple[QueueFacts, ...] | None = None
+    pools: tuple[PoolFacts, ...] | None = None
     burns: Mapping[str, Burn] | None = None
     """By queue."""
     failed: Mapping[str, int] | None = None

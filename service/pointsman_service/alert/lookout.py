@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from pointsman_contract import keys
 from pointsman_contract.server_words import server_words
-from pointsman_service.alert.facts import Burn, Facts, QueueFacts, Starts, TrippedBreaker, UnknownType
+from pointsman_contract.states import TaskState
+from pointsman_service.alert.facts import Burn, Facts, PoolFacts, QueueFacts, Starts, TrippedBreaker, UnknownType
 from pointsman_service.alert.losses import Losses
 from pointsman_service.breaker import last_error
 from pointsman_service.broker import Broker, Depths
@@ -15,8 +16,10 @@ from pointsman_service.errors import DatabaseAway, ExpectedFault
 from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.fleet.serving import ServingView
 from pointsman_service.observe import set_aside
+from pointsman_service.observe.backlog import backlogs
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.kept import NotInTime, within
+from pointsman_service.observe.queues import windows_of
 from pointsman_service.observe.roles import unled_seconds
 from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.settings import Settings
@@ -25,7 +28,7 @@ from pointsman_service.store.alerts import facts
 from pointsman_service.store.alerts.facts import MOST_BREAKERS, TrippedRow
 from pointsman_service.store.metrics import watching
 from pointsman_service.store.metrics.watching import LeadRow
-from pointsman_service.store.queues import pausing, unserved
+from pointsman_service.store.queues import backlog, pausing, unserved
 from pointsman_service.store.queues.pausing import QueuePause
 from pointsman_service.store.queues.unserved import MOST_COUNTED
 from pointsman_service.store.store import Connection, Store
@@ -90,6 +93,7 @@ class Lookout:
             failed=self._failed,
             failures=self._failures,
             lost_workers=self._losses.look(self._liveness) if judged else None,
+            pools=self._pools() if judged else None,
             broker_up=broker.up,
             broker_reason=broker.reason,
             set_aside=None
@@ -181,6 +185,8 @@ class Lookout:
         specs = self._settings.topology.queues
         due = {row.queue: row for row in await facts.due(connection, [spec.name for spec in specs])}
         pauses = {pause.queue: pause for pause in await pausing.pauses(connection)}
+        found = backlogs(await backlog.unfinished(connection), due)
+        windows = {} if broker.depths is None else windows_of(broker.depths, self._settings.window_initial)
         return tuple(
             QueueFacts(
                 name=spec.name,
@@ -193,6 +199,12 @@ class Lookout:
                 consumers=self._consumers(spec.name) if judged else None,
                 quiet_seconds=self._quiet_seconds(spec.name) if judged else None,
                 resumed_seconds=_resumed_seconds(pauses.get(spec.name), now),
+                depth=found[spec.name].depth,
+                waiting=found[spec.name].waiting,
+                on_broker=found[spec.name].on_broker,
+                running=found[spec.name].of(TaskState.RUNNING),
+                held=found[spec.name].of(TaskState.HELD),
+                window=windows.get(spec.name),
             )
             for spec in specs
         )
@@ -211,6 +223,15 @@ class Lookout:
         """Processes that take tasks of a queue: those of ejected nodes take nothing."""
         beats = self._liveness.beats().values()
         return sum(beat["processes"] for beat in beats if queue in beat["queues"] and not beat.get("ejected"))
+
+    def _pools(self) -> tuple[PoolFacts, ...]:
+        """Every pool that is configured or has a living worker."""
+        processes = dict.fromkeys((pool.name for pool in self._settings.topology.pools), 0)
+        busy = dict.fromkeys(processes, 0)
+        for beat in self._liveness.beats().values():
+            processes[beat["pool"]] = processes.get(beat["pool"], 0) + beat["processes"]
+            busy[beat["pool"]] = busy.get(beat["pool"], 0) + len(beat["running"])
+        return tuple(PoolFacts(name, processes[name], busy[name]) for name in processes)
 
     async def _why_set_aside(self) -> dict[str, str]:
         try:

@@ -13,6 +13,7 @@ from pointsman_service.alert.facts import Facts
 from pointsman_service.alert.kinds import KINDS, Rule, Severity
 from pointsman_service.alert.lookout import Lookout
 from pointsman_service.alert.rules import Judgement, judge
+from pointsman_service.alert.sampler import Sampler
 from pointsman_service.alert.wording import Event, message_of
 from pointsman_service.channel_settings import AlertChannel
 from pointsman_service.loops import Loop
@@ -48,10 +49,11 @@ class AlertSweep:
         self._true_since: dict[str, float] = {}
         self._over_since: dict[str, float] = {}
         self._refresh_at = 0.0
+        self._sampler = Sampler(store)
         self.loop = Loop("alert sweep", self.single_pass, settings.alert_interval_seconds)
 
     async def single_pass(self) -> bool:
-        """Look once, and write what has changed."""
+        """Look once, and write what has changed, and what was seen."""
         began = time.monotonic()
         async with self._store.statement() as connection:
             in_mind = await alerts.in_mind(connection, CAUSES, LONGEST_GRACE_SECONDS)
@@ -59,7 +61,9 @@ class AlertSweep:
         known = [alert for alert in in_mind if alert.resolved_at is None]
         told = [_told(alert) for alert in in_mind if alert.rule in _KNOWN]
         judgement = judge(facts, self._limits, {alert.key for alert in known}, told)
-        return await self.apply(facts, judgement, known, began)
+        more = await self.apply(facts, judgement, known, began)
+        await self._sampler.take(facts)
+        return more
 
     async def apply(self, facts: Facts, judgement: Judgement, known: Sequence[AlertRow], began: float) -> bool:
         """Write what a look at ``began`` (monotonic seconds) came to; True when more is to be opened."""

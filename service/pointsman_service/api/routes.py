@@ -12,7 +12,7 @@ from pointsman_service.api.dead_letters import replays
 from pointsman_service.api.dead_letters import routes as dead_letters
 from pointsman_service.api.documentation import document as documentation
 from pointsman_service.api.documentation.document import add_documentation
-from pointsman_service.api.metrics import prometheus
+from pointsman_service.api.metrics import history, prometheus
 from pointsman_service.api.metrics import routes as metrics
 from pointsman_service.api.problems.answering import leave_errors
 from pointsman_service.api.queues import actions as queue_actions
@@ -47,6 +47,7 @@ _ROUTERS = (
     alerts.router,
     deliveries.router,
     metrics.router,
+    history.router,
     health.router,
     prometheus.router,
 )

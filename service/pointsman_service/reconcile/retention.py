@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
-from pointsman_service.store.metrics import counters
+from pointsman_service.store.metrics import counters, history
 from pointsman_service.store.store import LockNotGot, Store
 from pointsman_service.store.upkeep import retention
 from pointsman_service.telemetry import logger
@@ -24,6 +24,8 @@ class RetentionSweep:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._days = settings.retention_days
+        kept = (settings.history_minute_days, settings.history_hour_days, settings.history_day_days)
+        self._kept = dict(zip(history.STEPS, kept, strict=True))
         self.loop = Loop("retention sweep", self.single_pass, _INTERVAL_SECONDS)
 
     async def single_pass(self) -> bool:
@@ -34,6 +36,8 @@ class RetentionSweep:
         dropped = await self._drop_first(days, before)
         async with self._store.statement() as connection:
             deleted = await retention.delete_left_over(connection, before, _ROWS_A_PASS)
+            for step, kept in self._kept.items():
+                deleted = max(deleted, await history.forget(connection, step, kept, _ROWS_A_PASS))
         async with self._store.transaction() as connection:
             whole_days = min(before, before + timedelta(days=self._days) - _MINUTES_KEPT)
             folded = await counters.fold_days(connection, whole_days, _ROWS_A_PASS)

@@ -1,0 +1,114 @@
+"""What QueueMetrics and WorkerMetrics say over a window, step by step. A step without a sample is a gap, no zero."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pointsman_service.store import clock
+from pointsman_service.store.metrics import history
+from pointsman_service.store.metrics.history import QUEUE_FIGURES, WORKER_FIGURES, Of, PointRow
+from pointsman_service.store.store import Store
+
+MOST_POINTS = 1500
+"""Of one queue or pool: a day of minutes, and a bit."""
+MOST_POINTS_IN_ALL = 12_000
+_USUAL_POINTS = 120
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_USUAL_STEPS = (60, 300, 900, 3600, 3 * 3600, 6 * 3600, 86_400, 7 * 86_400, 30 * 86_400)
+_FIGURES: Mapping[Of, tuple[str, ...]] = {"queue": QUEUE_FIGURES, "pool": WORKER_FIGURES}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What the samples of one figure came to within one step."""
+
+    avg: float
+    low: float
+    high: float
+    last: float
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One step."""
+
+    at: datetime
+    """When it begins."""
+    samples: int
+    """How often anything was seen; 0: nobody looked, and nothing is known."""
+    figures: dict[str, Figure | None]
+    """None: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A window."""
+
+    since: datetime
+    until: datetime
+    sampled_at: datetime | None
+    """When anything was last written down."""
+    points: dict[str, list[Point]]
+    """By queue or pool, every step of the window."""
+
+
+def usual_step(window_seconds: float) -> int:
+    """The shortest usual step that makes at most 120 points of a window."""
+    return next((step for step in _USUAL_STEPS if window_seconds / step <= _USUAL_POINTS), _USUAL_STEPS[-1])
+
+
+def steps_of(since: datetime, until: datetime, step_seconds: int) -> Iterator[datetime]:
+    """When each step begins that lies at least partly in a window; counted from the first moment of 2000."""
+    step = timedelta(seconds=step_seconds)
+    at = _EPOCH + (since - _EPOCH) // step * step
+    while at < until:
+        yield at
+        at += step
+
+
+def points_of(rows: Iterable[PointRow], steps: Sequence[datetime], figures: Sequence[str]) -> list[Point]:
+    """The points of one queue or pool, one for each step."""
+    found: dict[datetime, dict[str, PointRow]] = {}
+    for row in rows:
+        found.setdefault(row.at, {})[row.figure] = row
+    return [
+        Point(
+            at,
+            max((row.samples for row in found.get(at, {}).values()), default=0),
+            {figure: _figure(found.get(at, {}).get(figure)) for figure in figures},
+        )
+        for at in steps
+    ]
+
+
+def _figure(row: PointRow | None) -> Figure | None:
+    if row is None or row.samples == 0:
+        return None
+    return Figure(*(round(value, 6) for value in (row.total / row.samples, row.low, row.high, row.last)))
+
+
+async def read(
+    store: Store,
+    of: Of,
+    names: Iterable[str],
+    window_seconds: float,
+    step_seconds: int,
+    until: datetime | None = None,
+    name: str | None = None,
+) -> History:
+    """Every step of the window for each of these ``names`` and whoever else was seen in it; for ``name`` alone where
+    one is given. The window ends ``until``, by default now. Raises the store's errors.
+    """
+    async with store.statement() as connection:
+        now = datetime.fromtimestamp(await clock.now(connection), UTC)
+        ends = now if until is None else min(until, now)
+        steps = list(steps_of(ends - timedelta(seconds=window_seconds), ends, step_seconds))
+        rows = await history.read(connection, of, step_seconds, steps[0], ends, name)
+        sampled_at = await history.sampled_at(connection, of)
+    by_name: dict[str, list[PointRow]] = {} if name is not None else {known: [] for known in names}
+    if name is not None:
+        by_name[name] = []
+    for row in rows:
+        by_name.setdefault(row.name, []).append(row)
+    points = {known: points_of(found, steps, _FIGURES[of]) for known, found in by_name.items()}
+    return History(steps[0], ends, sampled_at, points)
