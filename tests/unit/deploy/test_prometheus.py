@@ -36,6 +36,11 @@ def test_rules_are_mounted_where_prometheus_looks_for_them() -> None:
         assert not source.startswith("./") or (ROOT / source).is_file()
 
 
+def test_each_alert_is_defined_once() -> None:
+    names = [rule["alert"] for rule in ALL if "alert" in rule]
+    assert len(set(names)) == len(names)
+
+
 def exposed() -> set[str]:
     """The names of all series, as far as rules may ask for them."""
     names = set()
