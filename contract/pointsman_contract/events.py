@@ -86,6 +86,8 @@ class Ending(TypedDict):
     """Of a failure: the breakers of what did answer, though not as the task wished. It counts there as a success."""
     error_classes: NotRequired[list[str]]
     """Of a failure that somebody is blamed for: names of the exception's class and of those it derives from."""
+    traceparent: NotRequired[str]
+    """W3C trace context of the attempt, where it was traced."""
     held_by: NotRequired[str]
     """Of ``blocked``, always there: the breaker."""
 

@@ -108,6 +108,7 @@ NAMES = (
     "task_routes",
     "time_limit_seconds",
     "topology",
+    "tracing",
     "transport",
     "unclaimed_sendings",
     "unknown_outcome_seconds",

@@ -90,6 +90,9 @@ class ProcessSettings(SettingsBase):
     """What is logged, and everything more severe."""
     log_json: bool = False
     """Log one JSON object a line instead of text. Of workers with the task that it is about."""
+    tracing: bool = False
+    """Tell an OpenTelemetry collector what happens to each task, as the variables ``OTEL_*`` say. Needs the extra
+    ``otel``."""
     pulse_file: Path | None = None
     """Where this process says that it turns, for ``python -m pointsman_contract.pulse``; one file a process.
     Unset: nowhere."""

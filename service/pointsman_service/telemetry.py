@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context, ContextVar
 from io import StringIO
 from typing import Any, TextIO, TypeVar
@@ -17,6 +17,13 @@ Made = TypeVar("Made")
 
 request_id: ContextVar[bytes | None] = ContextVar("request_id", default=None)
 """Of the request for which this runs: in its answer, and in every line that is logged for it."""
+
+TELEMETRY_OFF: dict[str, Any] = {
+    "tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False,
+}  # fmt: skip
+"""What FastAPI would tell a collector by itself: nothing, whatever its variables say. Its logs quote bodies."""
+more_fields: Callable[[], Mapping[str, str]] | None = None
+"""What else every line says where it is written: set by tracing."""
 
 
 def start_for_all(work: Coroutine[Any, Any, Made]) -> asyncio.Task[Made]:
@@ -74,6 +81,8 @@ def _add_request_id(_logger: Any, _method: str, event: Any) -> Any:
     called = request_id.get()
     if called is not None:
         event["request_id"] = called.decode("ascii")
+    if more_fields is not None:
+        event.update(more_fields())
     return event
 
 

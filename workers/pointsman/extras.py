@@ -5,7 +5,13 @@ from importlib.util import find_spec
 
 from pointsman.errors import WorkerError
 
-_PACKAGES = {"http": "httpx", "mqtt": "paho", "reports": "httpx", "testing": "jsonschema_rs"}
+_PACKAGES = {
+    "http": "httpx",
+    "mqtt": "paho",
+    "otel": "opentelemetry.sdk",
+    "reports": "httpx",
+    "testing": "jsonschema_rs",
+}
 """The package that an extra brings."""
 
 
@@ -18,7 +24,11 @@ class ExtraMissing(ImportError, WorkerError):
 
 def has(extra: str) -> bool:
     """Whether an extra is installed. Loads nothing."""
-    return find_spec(_PACKAGES[extra]) is not None
+    try:
+        return find_spec(_PACKAGES[extra]) is not None
+    except ModuleNotFoundError:
+        # Of a package within one that is not there.
+        return False
 
 
 def require(what: str, extra: str) -> None:

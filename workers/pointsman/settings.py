@@ -72,6 +72,8 @@ class NodeSettings(SettingsBase):
     """What nodes started by ``scripts/celery_workers.sh`` log, and everything more severe. INFO: two lines a task."""
     log_json: bool = False
     """Log one JSON object a line instead of text, with the task that it is about."""
+    tracing: bool = False
+    """Tell an OpenTelemetry collector of each attempt, as the variables ``OTEL_*`` say. Needs the extra ``otel``."""
 
     @model_validator(mode="after")
     def _password_has_its_place(self) -> Self:

@@ -28,6 +28,7 @@ from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
 from pointsman_service.submit.submitter import Submitter
+from pointsman_service.tracing import Tracing
 
 
 @dataclass(kw_only=True)
@@ -63,6 +64,8 @@ class Parts:
     """Of batches: what they become takes many times their length."""
     pace: Pace
     """Of batches longer than a single submission may be."""
+    tracing: Tracing | None = None
+    """None: no spans are made."""
 
 
 def parts_of(request: Request) -> Parts:

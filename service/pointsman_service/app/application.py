@@ -12,6 +12,7 @@ from pointsman_service.api.tasks.intake import Intake
 from pointsman_service.app.process import Process, Role
 from pointsman_service.front.door import Door
 from pointsman_service.settings import Settings
+from pointsman_service.telemetry import TELEMETRY_OFF
 
 
 def create_app(settings: Settings, roles: Collection[Role] = tuple(Role)) -> Any:
@@ -27,17 +28,20 @@ def create_app(settings: Settings, roles: Collection[Role] = tuple(Role)) -> Any
         async with process.running():
             yield
 
-    application = _application(lifespan)
+    telemetry = TELEMETRY_OFF if process.tracing is None else process.tracing.telemetry()
+    application = _application(lifespan, telemetry)
+    if process.tracing is not None:
+        process.tracing.follow(application)
     application.state.parts = process.parts
     return Door(Intake(application, process.parts), settings)
 
 
 def openapi_document() -> dict[str, Any]:
     """The OpenAPI document of the API; needs no server."""
-    return _application(None).openapi()
+    return _application(None, TELEMETRY_OFF).openapi()
 
 
-def _application(lifespan: Any) -> FastAPI:
+def _application(lifespan: Any, telemetry: Any) -> FastAPI:
     application = FastAPI(
         title="Pointsman",
         summary="A control plane for Celery.",
@@ -45,6 +49,7 @@ def _application(lifespan: Any) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        telemetry=telemetry,
     )
     register(application)
     return application

@@ -26,6 +26,7 @@ from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
 from pointsman_service.submit.submitter import Submitter
+from pointsman_service.tracing import Tracing
 
 _ROOM_BATCHES = 4
 """Batches of the largest size that one process holds at once."""
@@ -39,6 +40,7 @@ def make_parts(
     server: RedisServer,
     submitter: Submitter,
     liveness: Liveness | None = None,
+    tracing: Tracing | None = None,
 ) -> Parts:
     """``server`` is for requests alone: a reader that blocks needs another connection. ``liveness``: what this process
     sees of the workers.
@@ -72,4 +74,5 @@ def make_parts(
         room=Room(_ROOM_BATCHES * settings.batch_bytes),
         turns=Turns(settings.batch_bytes),
         pace=Pace(),
+        tracing=tracing,
     )

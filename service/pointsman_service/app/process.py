@@ -15,6 +15,7 @@ from pointsman_service.api.parts import Parts
 from pointsman_service.app.exposition import make_keeper
 from pointsman_service.app.parts import make_parts
 from pointsman_service.app.sweeps import make_alert_sweep, make_sweeps
+from pointsman_service.app.tracing import make_tracing
 from pointsman_service.broker import Broker
 from pointsman_service.database import create_engine
 from pointsman_service.dispatch.dispatcher import Dispatcher
@@ -86,6 +87,7 @@ class Process:
     def __init__(self, settings: Settings, roles: Collection[Role]) -> None:
         self.settings = settings
         self.store = Store(create_engine(settings, "pointsman " + "+".join(sorted(roles))))
+        self.tracing = make_tracing(settings, roles)
         self._presence = Presence(self.store)
         self._servers: list[RedisServer] = []
         self._loops: list[Loop] = []
@@ -129,11 +131,13 @@ class Process:
     def _add_api(self) -> None:
         window = OpenWindow(self._broker(), self.settings)
         catalogue = Catalogue(self.store, self.settings.task_routes.root)
-        self.commits = GroupCommit(self.store, Publisher(self._broker()), window, self.settings)
+        self.commits = GroupCommit(self.store, Publisher(self._broker(), self.tracing), window, self.settings)
         server = self._server()
         submitter = Submitter(self.store, catalogue, self.commits, self.settings)
         liveness = Liveness(self._server(), self.settings.worker_dead_seconds)
-        self.parts = make_parts(self.settings, self.store, catalogue, self._broker(server), server, submitter, liveness)
+        self.parts = make_parts(
+            self.settings, self.store, catalogue, self._broker(server), server, submitter, liveness, self.tracing
+        )
         self._loops += [
             window.loop,
             catalogue.loop,
@@ -146,7 +150,7 @@ class Process:
 
     def _add_dispatcher(self) -> None:
         broker = self._broker()
-        publisher = Publisher(broker)
+        publisher = Publisher(broker, self.tracing)
         self._lead(
             Role.DISPATCHER, "dispatcher", lambda: [Dispatcher(self.store, broker, publisher, self.settings).loop]
         )
@@ -157,7 +161,7 @@ class Process:
             Role.RECORDER,
             "recorder",
             lambda: [
-                Recorder(self.store, server, self.settings).loop,
+                Recorder(self.store, server, self.settings, self.tracing).loop,
                 Rollup(self.store, self.settings).loop,
                 BacklogRollup(self.store, self.settings).loop,
                 BacklogMending(self.store, self.settings).loop,
@@ -249,3 +253,5 @@ class Process:
             await self._notifier.give_up()
         if self._outage_watch is not None:
             await self._outage_watch.give_up()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pointsman_service.broker import Broker, BrokerAway, BrokerShut, Envelope
 from pointsman_service.telemetry import logger
+from pointsman_service.tracing import Tracing
 
 log = logger(__name__)
 
@@ -11,12 +12,19 @@ log = logger(__name__)
 class Publisher:
     """Publishes, and says once when it cannot and once when it can again."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, tracing: Tracing | None = None) -> None:
         self._broker = broker
+        self._tracing = tracing
         self._refusal: str | None = None
 
     async def publish(self, envelopes: Sequence[Envelope], epoch: int) -> bool:
         """Whether all of them are surely on the broker; False leaves their outbox row to the reconciler."""
+        if self._tracing is None:
+            return await self._publish(envelopes, epoch)
+        with self._tracing.sending(envelopes):
+            return await self._publish(envelopes, epoch)
+
+    async def _publish(self, envelopes: Sequence[Envelope], epoch: int) -> bool:
         try:
             await self._broker.publish(envelopes, epoch)
         except (BrokerAway, BrokerShut) as error:

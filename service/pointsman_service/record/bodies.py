@@ -25,6 +25,7 @@ _LONGEST_RUN_SECONDS = 366 * 86_400.0
 _MOST_BREAKERS = 1000
 _MOST_SPECS = 10_000
 _LONGEST_STATE = 100
+_LONGEST_TRACEPARENT = 100
 
 
 def _text(longest: int, shortest: int = 0) -> core_schema.CoreSchema:
@@ -80,6 +81,7 @@ _OUTCOME = _STARTED | {
     "blamed": _absent_or(_NAMES),
     "answered": _absent_or(_NAMES),
     "error_classes": _absent_or(_NAMES),
+    "traceparent": _absent_or(_text(_LONGEST_TRACEPARENT)),
 }
 _FAILED = _OUTCOME | {"error": _needed(_ERROR)}
 _NATIVE: dict[str, Field] = {

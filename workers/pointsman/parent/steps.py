@@ -12,6 +12,7 @@ from celery import bootsteps, signals
 import pointsman.parent.consumer  # noqa: F401 - Celery looks for it later, and children are to share its pages
 from pointsman.app import SHIPPED_TASKS
 from pointsman.connection import AWAY, RedisConnection
+from pointsman.extras import ExtraMissing, has
 from pointsman.node.node import Node, become, current_node
 from pointsman.node.slots import Slots
 from pointsman.node.voice import Voice
@@ -29,6 +30,7 @@ from pointsman.run import native
 from pointsman.run.child import existing_child
 from pointsman.run.plain_only import keep_plain
 from pointsman.settings import Settings, settings
+from pointsman.spans import close_spans
 from pointsman.task_type.given import check_given, check_schedule
 from pointsman.transport.qos import held_by
 from pointsman.transport.stock_guard import guard
@@ -54,6 +56,8 @@ class NodeStep(bootsteps.StartStopStep):
         ours = settings()
         NodeStep.forks = _forks(worker, allowed=ours.allow_pool_without_time_limits)
         check_given(worker.app)
+        if ours.tracing and not has("otel"):
+            raise SystemExit(str(ExtraMissing("POINTSMAN_TRACING", "otel")))
         if options.get("beat"):
             check_schedule(worker.app, options.get("scheduler") or worker.app.conf.beat_scheduler)
         _agree(ours)
@@ -189,6 +193,7 @@ def _child_ends(**_: Any) -> None:
     child = existing_child()
     if child is not None:
         child.close()
+    close_spans()
 
 
 @signals.worker_shutting_down.connect
@@ -205,3 +210,4 @@ def _shutdown_ends(**_: Any) -> None:
 def _last_words(node: Node) -> None:
     if os.getpid() == node.pid:
         _shutdown_ends()
+        close_spans()

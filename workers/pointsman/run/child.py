@@ -14,6 +14,7 @@ from pointsman.node.node import Node, current_node
 from pointsman.run.gate import Gate
 from pointsman.run.once import Records, RedisRecords
 from pointsman.run.report import Reporter
+from pointsman.spans import spans_of_process
 from pointsman.task_type import coroutines
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class Child:
         self.redis = redis
         self.gate = Gate(redis, node.settings, node.owner)
         self.reporter = Reporter(redis, self.keeper, self.slot)
+        self.spans = spans_of_process(on=node.settings.tracing)
         self.in_body = True
         """Whether the soft time limit may interrupt now. False at the gate and while an outcome is reported."""
         if threading.current_thread() is threading.main_thread() and os.getpid() != node.pid:

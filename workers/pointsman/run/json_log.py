@@ -1,7 +1,8 @@
 """What a node logs as the service does with ``log_json``: one JSON object a line, with the task that the line is about.
 
 ``event``, ``level``, ``logger`` and ``timestamp`` as there, ``exception`` with a traceback, and where it is known
-``task_id``, ``task_type``, ``queue`` and ``attempt``: also in what Celery logs, and what a body prints.
+``task_id``, ``task_type``, ``queue``, ``attempt`` and, where tracing is on, ``trace_id``: also in what Celery logs, and
+what a body prints.
 """
 
 import json
@@ -16,7 +17,7 @@ from celery._state import get_current_task
 from pointsman.run.managed_run import MANAGED_RUN
 from pointsman.run.running import carried_run
 
-FIELDS = ("task_id", "task_type", "queue", "attempt")
+FIELDS = ("task_id", "task_type", "queue", "attempt", "trace_id")
 _PLACEHOLDER = re.compile(r"%(?:%|[#0 +-]*\d*(?:\.\d+)?[a-zA-Z])")
 _NAMED_TASK = "%s[%s]"
 """How Celery, and this library, name a task in a line: its type and its id."""
@@ -62,7 +63,8 @@ def of_current_task() -> dict[str, Any]:
         return {}
     run = request.__dict__.get(MANAGED_RUN)
     if run is not None:
-        return {"task_id": run.id, "task_type": run.task.name, "queue": run.queue, "attempt": run.claim.attempt}
+        named = {"task_id": run.id, "task_type": run.task.name, "queue": run.queue, "attempt": run.claim.attempt}
+        return {**named, **run.trace_fields()}
     return {
         "task_id": request.id,
         "task_type": request.task or getattr(task, "name", None),

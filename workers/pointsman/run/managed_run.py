@@ -56,6 +56,8 @@ class ManagedRun:
         self.is_reported = False
         self.raised: BaseException | None = None
         """What Celery was told of the attempt's end, when that was no success."""
+        self.span: Any = None
+        """Of the attempt, where tracing is on."""
         self.accepted_at = time.monotonic()
         self.id = cast(str, request["id"])
         self.header: ManagedHeader = request[HEADER]
@@ -85,7 +87,11 @@ class ManagedRun:
         """
         self.has_begun = True
         try:
-            ending, result, self.raised = self.run_body(around, before, args, kwargs)
+            if self.span is None or self.child.spans is None:
+                ending, result, self.raised = self.run_body(around, before, args, kwargs)
+            else:
+                with self.child.spans.current(self.span):
+                    ending, result, self.raised = self.run_body(around, before, args, kwargs)
             reach(Failpoint.WORKER_RAN)
             self.report(ending)
             reach(Failpoint.WORKER_REPORTED)
@@ -126,6 +132,9 @@ class ManagedRun:
         """From here on the parent names the attempt in its beats and reports it, should this process die."""
         self.body_at = time.monotonic()
         self.child.slot.show(Phase.RUNNING, self._slot_run(self.claim.attempt, self.claim.started_at, self.body_at))
+        if self.child.spans is not None:
+            traceparent = self.header.get("traceparent")
+            self.span = self.child.spans.begin(self.id, self.claim.attempt, self.task.name, self.queue, traceparent)
         self.retries = AttemptRetries.of(self.rules, self.header, self.claim.attempt)
         self.dependencies = Dependencies(
             self.id, self.task.name, self.named, self.claim.epochs, self.child.redis, self.child.slot
@@ -170,10 +179,17 @@ class ManagedRun:
         ending["breakers"] = self.dependencies.breakers
         if self.progress is not None:
             ending["progress"] = self.progress
+        spans = self.child.spans if self.span is not None else None
+        if spans is not None:
+            traceparent = spans.traceparent_of(self.span)
+            if traceparent is not None:
+                ending["traceparent"] = traceparent
         body = outcome_text(self.started, self.claim.started_at, time.monotonic() - self.body_at, ending)
         outcome = Outcome(self.id, self.claim.attempt, self.token, kind_of(ending), body, verdict_of(ending))
         self.child.reporter.report(outcome)
         self.is_reported = True
+        if spans is not None:
+            spans.end(self.span, ending)
 
     def is_cancelled(self) -> bool:
         """Whether this run was asked to end."""
@@ -187,7 +203,12 @@ class ManagedRun:
         """What a line about this run says beside its text."""
         claim = getattr(self, "claim", None)
         named = {"task_id": self.id, "task_type": self.task.name, "queue": self.queue}
-        return named if claim is None else {**named, "attempt": claim.attempt}
+        return named if claim is None else {**named, "attempt": claim.attempt, **self.trace_fields()}
+
+    def trace_fields(self) -> Mapping[str, str]:
+        """What a line about this run says of its trace."""
+        spans = self.child.spans
+        return {} if self.span is None or spans is None else spans.fields_of(self.span)
 
     def show_progress(self, text: str) -> None:
         """Tell how far the attempt is; the last of it also goes with the outcome."""

@@ -17,6 +17,7 @@ from pointsman_service.callers import Caller
 from pointsman_service.errors import PointsmanError, UnknownTask
 from pointsman_service.store.tasks import reading
 from pointsman_service.submit.submitter import REFUSALS, Accepted
+from pointsman_service.tracing import Tracing
 
 _VERDICT = ("task_type", "queue", "priority", "timeout_seconds")
 _JSON = (b"content-type", b"application/json")
@@ -26,9 +27,20 @@ async def take_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
     """One submission, from its bytes to its receipt. Raises ``PointsmanError``."""
     body = await read_body(scope, receive, parts.room)
     submission = parse_submission(parse_json(body, parts.settings.json_depth), Submission)
+    if parts.tracing is not None:
+        return await _take_traced(parts, parts.tracing, scope, submission)
     key, traceparent = read_headers(scope)
     accepted = await parts.submitter.submit(scope["caller"], submission, key, traceparent)
     return await _receipt(parts, accepted)
+
+
+async def _take_traced(parts: Parts, tracing: Tracing, scope: Any, submission: Submission) -> Answer:
+    with tracing.submission(scope) as span:
+        key, traceparent = read_headers(scope)
+        accepted = await parts.submitter.submit(scope["caller"], submission, key, traceparent)
+        if accepted.task is not None:
+            tracing.describe(span, accepted.task.id, accepted.task.task_type, accepted.task.queue)
+        return await _receipt(parts, accepted)
 
 
 async def check_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
@@ -98,5 +110,10 @@ class Intake:
         if scope["path"] != "/v1/tasks" or scope["method"] != "POST" or scope["query_string"]:
             await self.application(scope, receive, send)
             return
-        answer = await take_submission(self._parts, scope, receive)
+        if self._parts.tracing is None:
+            answer = await take_submission(self._parts, scope, receive)
+        else:
+            with self._parts.tracing.request(scope) as span:
+                answer = await take_submission(self._parts, scope, receive)
+                span.set_attribute("http.response.status_code", answer.status)
         await answer.send_to(send)

@@ -1,6 +1,7 @@
 """Retry a task."""
 
 from typing import Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
@@ -8,14 +9,16 @@ from pydantic import Field
 from pointsman_service.admit.submission import Priority
 from pointsman_service.api.answers.answer import json_response
 from pointsman_service.api.documentation.examples import with_nulls
-from pointsman_service.api.parts import GivenCaller, GivenParts
+from pointsman_service.api.parts import GivenCaller, GivenParts, Parts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.given import Explained, given, idempotency_key, request_body
 from pointsman_service.api.requests.headers import read_headers
 from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.api.tasks.routes import task_id_of
 from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
+from pointsman_service.callers import Caller
 from pointsman_service.operate.retry import OtherThan
+from pointsman_service.store.tasks import reading
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 
@@ -74,9 +77,23 @@ async def retry_task(task_id: str, request: Request, parts: GivenParts, caller: 
     args = body.args if "args" in body.model_fields_set else None
     kwargs = body.kwargs if "kwargs" in body.model_fields_set else None
     other = OtherThan(args, kwargs, body.queue, body.priority)
-    key, traceparent = read_headers(request.scope)
-    row, replayed = await parts.retrier.retry(caller, task_id_of(task_id), key, traceparent, body.reason, other)
+    asked = task_id_of(task_id)
+    if parts.tracing is None:
+        row, replayed = await _retry(parts, caller, asked, request.scope, body.reason, other)
+    else:
+        async with parts.store.statement() as connection:
+            first = await reading.task(connection, asked)
+        with parts.tracing.submission(request.scope, None if first is None else first["traceparent"]) as span:
+            row, replayed = await _retry(parts, caller, asked, request.scope, body.reason, other)
+            parts.tracing.describe(span, str(row["id"]), row["task_type"], row["queue"])
     headers = {"Location": f"/v1/tasks/{row['id']}"}
     if replayed:
         headers["Idempotency-Replayed"] = "true"
     return json_response(task_view(row), 200 if replayed else 202, headers)
+
+
+async def _retry(
+    parts: Parts, caller: Caller, task_id: UUID, scope: Any, reason: str | None, other: OtherThan
+) -> tuple[dict[str, Any], bool]:
+    key, traceparent = read_headers(scope)
+    return await parts.retrier.retry(caller, task_id, key, traceparent, reason, other)

@@ -164,6 +164,14 @@ async def _take_batch(parts: Parts, scope: Any, body: bytes) -> Answer:
     is_long = len(body) > parts.settings.body_bytes
     value = await parse_long_json(body, depth, parts.pace) if is_long else parse_json(body, depth)
     batch = _parse_batch(value, parts.settings.batch_items)
+    if parts.tracing is None:
+        return await _take_items(parts, scope, body, batch)
+    with parts.tracing.submission(scope) as span:
+        span.set_attribute("messaging.batch.message_count", len(batch.tasks))
+        return await _take_items(parts, scope, body, batch)
+
+
+async def _take_items(parts: Parts, scope: Any, body: bytes, batch: _Unread) -> Answer:
     key, traceparent = read_headers(scope)
     if key is not None:
         raise InvalidRequest("A batch takes an idempotency_key per item, not the header.")
