@@ -67,10 +67,3 @@ def reaches(condition: Condition, open_keys: Collection[str]) -> bool:
     assert condition.value is not None
     assert condition.limit is not None
     return condition.value >= condition.limit * (_EASED if condition.key in open_keys else 1.0)
-
-
-def span(seconds: float) -> str:
-    """A time for people."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pointsman_service.observe.explain.causes import Cause
+from pointsman_service.observe.explain.remedies import OF_SCOPE, OF_SCOPE_LONG, REMEDIES
+from pointsman_service.observe.explain.remedies import TROUBLE as _TROUBLE
+
 
 class Severity(StrEnum):
     """Who has to know, and when."""
@@ -57,10 +61,6 @@ class Kind:
     """Where it is explained."""
 
 
-_TROUBLE = "docs/troubleshooting.md#"
-_START = "Start one: python -m pointsman_service "
-_DIED = ", and read in its log why the last one ended."
-
 KINDS: dict[Rule, Kind] = {
     Rule.DATABASE_AWAY: Kind(
         Severity.PAGE,
@@ -75,41 +75,31 @@ KINDS: dict[Rule, Kind] = {
         3,
         5,
         "Redis did not answer",
-        "Bring Redis back, or if it refuses us mend our URL or password; tasks are accepted meanwhile and wait.",
-        _TROUBLE + "redis-does-not-answer",
+        *REMEDIES[Cause.BROKER_AWAY],
     ),
     Rule.BROKER_FULL: Kind(
         Severity.PAGE,
         2,
         15,
         "Redis was full, and nothing was sent",
-        "Give Redis room: find what fills it and take that away, or raise maxmemory.",
-        _TROUBLE + "redis-is-full",
+        *REMEDIES[Cause.BROKER_FULL],
     ),
     Rule.BROKER_KEY: Kind(
         Severity.PAGE,
         2,
         15,
         "A key of Celery's was of another type",
-        "Rename or delete that key, and find who else writes to this Redis.",
-        _TROUBLE + "a-key-of-celery-is-of-another-type",
+        *REMEDIES[Cause.BROKER_KEY],
     ),
-    Rule.NO_RECORDER: Kind(
-        Severity.PAGE, 0, 5, "No recorder ran", f"{_START}recorder{_DIED}", _TROUBLE + "no-recorder-runs"
-    ),
-    Rule.NO_DISPATCHER: Kind(
-        Severity.PAGE, 0, 5, "No dispatcher ran", f"{_START}dispatcher{_DIED}", _TROUBLE + "no-dispatcher-runs"
-    ),
-    Rule.NO_RECONCILER: Kind(
-        Severity.PAGE, 0, 5, "No reconciler ran", f"{_START}reconciler{_DIED}", _TROUBLE + "no-reconciler-runs"
-    ),
+    Rule.NO_RECORDER: Kind(Severity.PAGE, 0, 5, "No recorder ran", *REMEDIES[Cause.NO_RECORDER]),
+    Rule.NO_DISPATCHER: Kind(Severity.PAGE, 0, 5, "No dispatcher ran", *REMEDIES[Cause.NO_DISPATCHER]),
+    Rule.NO_RECONCILER: Kind(Severity.PAGE, 0, 5, "No reconciler ran", *REMEDIES[Cause.NO_RECONCILER]),
     Rule.RECORDER_BEHIND: Kind(
         Severity.PAGE,
         30,
         15,
         "What workers report was written down late",
-        "See why PostgreSQL is slow, or what the recorder logs: one runs and does not keep up.",
-        _TROUBLE + "the-recorder-is-behind",
+        *REMEDIES[Cause.RECORDER_BEHIND],
     ),
     Rule.STREAM_LONG: Kind(
         Severity.PAGE,
@@ -124,24 +114,21 @@ KINDS: dict[Rule, Kind] = {
         30,
         15,
         "Tasks waited unsent though there was room",
-        "See what the dispatcher logs: one runs and does not send.",
-        _TROUBLE + "the-dispatcher-is-behind",
+        *REMEDIES[Cause.DISPATCHER_BEHIND],
     ),
     Rule.NO_WORKER: Kind(
         Severity.PAGE,
         0,
         10,
         "No worker took tasks",
-        "Start a worker whose -Q names the queue.",
-        _TROUBLE + "workers-not-processing-tasks",
+        *REMEDIES[Cause.NO_WORKER],
     ),
     Rule.UNKNOWN_TASK_TYPE: Kind(
         Severity.PAGE,
         8,
         15,
         "No worker of a queue knew a task type",
-        "Start a worker of the queue that has the task, or send the task to a queue of one that has it.",
-        _TROUBLE + "an-unknown-task-type",
+        *REMEDIES[Cause.UNKNOWN_TASK_TYPE],
     ),
     Rule.BREAKER_OPEN_LONG: Kind(
         Severity.PAGE,
@@ -156,8 +143,7 @@ KINDS: dict[Rule, Kind] = {
         0,
         15,
         "A circuit breaker was open",
-        "See what the calls fail with, and mend what is called.",
-        _TROUBLE + "a-breaker-is-open",
+        *REMEDIES[Cause.BREAKER_OPEN],
     ),
     Rule.BACKLOG_OLD: Kind(
         Severity.TICKET,
@@ -188,8 +174,7 @@ KINDS: dict[Rule, Kind] = {
         0,
         5,
         "A worker fell silent",
-        "Read its machine's log, and start it again.",
-        _TROUBLE + "a-worker-was-lost",
+        *REMEDIES[Cause.WORKER_LOST],
     ),
     Rule.DEAD_LETTERS: Kind(
         Severity.TICKET,
@@ -225,23 +210,11 @@ KINDS: dict[Rule, Kind] = {
     ),
 }
 
-_BUG = _TROUBLE + "a-bug-in-a-task-type"
-_MENDED_CODE = "roll the task's code back or mend it, and start its workers anew."
-_OF_SCOPE: dict[tuple[Rule, str], tuple[str, str]] = {
-    (Rule.BREAKER_OPEN, "task_type"): (f"Read that task's traceback; {_MENDED_CODE}", _BUG),
-    (Rule.BREAKER_OPEN_LONG, "task_type"): (f"It does not recover by itself: {_MENDED_CODE}", _BUG),
-    (Rule.BREAKER_OPEN, "worker"): (
-        "Look at that node: its disk, its network, its environment. Others do not fail so.",
-        _TROUBLE + "a-breaker-is-open",
-    ),
-    (Rule.BREAKER_OPEN_LONG, "worker"): (
-        "It does not recover by itself: mend that node, or replace it.",
-        _TROUBLE + "a-breaker-is-open",
-    ),
-}
+_OF_SCOPE = {Rule.BREAKER_OPEN: OF_SCOPE, Rule.BREAKER_OPEN_LONG: OF_SCOPE_LONG}
 
 
 def advice(rule: Rule, subject: str) -> tuple[str, str]:
     """What to do, and where it is explained: of a circuit breaker, by what it is of."""
     kind = KINDS[rule]
-    return _OF_SCOPE.get((rule, subject.partition(":")[0]), (kind.next_step, kind.page))
+    of_scope = _OF_SCOPE.get(rule, {}).get(subject.partition(":")[0])
+    return of_scope or (kind.next_step, kind.page)

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
-from pointsman_service.alert.conditions import Condition, Limits, span
+from pointsman_service.alert.conditions import Condition, Limits
 from pointsman_service.alert.facts import Facts, QueueFacts, Starts, UnknownType
 from pointsman_service.alert.kinds import Rule, Severity
+from pointsman_service.observe.explain import sentences
+from pointsman_service.observe.spans import span
 
 FAST_BURN = 14.4
 """Times the error budget's even rate: at this one a month's budget lasts two days. The windows and both factors are
@@ -92,7 +94,7 @@ def without_worker(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
         Condition(
             Rule.NO_WORKER,
             queue.name,
-            f"No live worker takes tasks from {queue.name}: what is submitted to it is accepted and waits.",
+            sentences.no_worker([queue.name]),
             f"/v1/queues/{quote(queue.name)}",
             since=facts.now - (queue.oldest_seconds if queue.quiet_seconds is None else queue.quiet_seconds),
             value=0,
@@ -127,7 +129,7 @@ def dispatcher(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
         Condition(
             Rule.DISPATCHER_BEHIND,
             "",
-            f"Tasks wait unsent though the broker has room: {', '.join(late)}.",
+            sentences.dispatcher_behind(list(late)),
             "/readyz?verbose",
             since=facts.now - worst,
             value=round(worst, 1),
@@ -141,14 +143,11 @@ def several(rule: Rule, found: Sequence[Condition]) -> str:
     """What is wrong with several queues."""
     names = ", ".join(sorted(one.subject for one in found))
     if rule is Rule.NO_WORKER:
-        return f"No live worker takes tasks from {names}: what is submitted to them is accepted and waits."
+        return sentences.no_worker([one.subject for one in found])
     if rule is Rule.BACKLOG_OLD:
         longest = max(one.value or 0.0 for one in found)
         return f"On {names} tasks have been due for longer than their target and not started, for {span(longest)}."
     return f"On {names} starts miss their target, and too many of them."
-
-
-_NODES_NAMED = 5
 
 
 def unknown_types(facts: Facts) -> Iterable[Condition] | None:
@@ -157,15 +156,12 @@ def unknown_types(facts: Facts) -> Iterable[Condition] | None:
 
 
 def _unknown_type(one: UnknownType) -> Condition:
-    more = " or more" if one.tasks >= one.most_counted else ""
-    are = "task is" if one.tasks == 1 else "tasks are"
-    nodes = ", ".join(one.nodes[:_NODES_NAMED]) + (", …" if len(one.nodes) > _NODES_NAMED else "")
-    who = f"Of those that take from it ({nodes}) none knows the type" if nodes else "No worker takes from it"
     return Condition(
         Rule.UNKNOWN_TASK_TYPE,
         f"{one.task_type}@{one.queue}",
-        f"{one.tasks:,}{more} {are} held on queue {one.queue}: no living worker of it knows the task type"
-        f" {one.task_type}. {who}.",
+        sentences.unknown_task_type(
+            one.task_type, one.queue, one.tasks, one.nodes, capped=one.tasks >= one.most_counted
+        ),
         f"/v1/tasks?state=held&task_type={quote(one.task_type, safe='')}&queue={quote(one.queue)}",
         since=one.since,
         value=one.tasks,

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from pointsman_contract.counted import counted
 from pointsman_service.alert.causes import RANK, Told, sort_out, to_fold
-from pointsman_service.alert.conditions import Condition, Limits, reaches, span
+from pointsman_service.alert.conditions import Condition, Limits, reaches
 from pointsman_service.alert.facts import Facts, LostWorker, TrippedBreaker
 from pointsman_service.alert.grouping import grouped, together
 from pointsman_service.alert.kinds import Rule, Severity
@@ -25,6 +25,8 @@ from pointsman_service.alert.system_rules import (
     set_aside,
     stream,
 )
+from pointsman_service.observe.explain import sentences
+from pointsman_service.observe.spans import span
 
 _TOGETHER = {
     Rule.NO_WORKER: "/v1/queues",
@@ -136,21 +138,15 @@ def _breakers(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
     return [one for breaker in facts.breakers for one in _breaker(breaker, facts.now, limits.breaker_open_seconds)]
 
 
-_MEANS = {"worker": "it gets no tasks", "task_type": "its tasks are held"}
-"""What an open circuit breaker means, by what it is of."""
-
-
 def _breaker(breaker: TrippedBreaker, now: float, longest: float) -> Iterator[Condition]:
     subject = f"{breaker.scope}:{breaker.name}"
     link = f"/v1/breakers/{breaker.scope}/{quote(breaker.name, safe='')}"
     held = now - breaker.since
-    by_hand = " by hand" if breaker.seen == "forced_open" else ""
-    means = _MEANS.get(breaker.scope, "its calls are held")
-    error = "" if breaker.last_error is None or by_hand else f" Last error: {breaker.last_error}"
+    by_hand = breaker.seen == "forced_open"
     yield Condition(
         Rule.BREAKER_OPEN,
         subject,
-        f"The circuit breaker of {breaker.scope} {breaker.name} is open{by_hand}: {means}.{error}",
+        sentences.breaker_open(breaker.scope, breaker.name, breaker.last_error, by_hand=by_hand),
         link,
         since=breaker.since,
     )
@@ -158,7 +154,7 @@ def _breaker(breaker: TrippedBreaker, now: float, longest: float) -> Iterator[Co
         yield Condition(
             Rule.BREAKER_OPEN_LONG,
             subject,
-            f"The circuit breaker of {breaker.scope} {breaker.name} has not closed for {span(held)}.{error}",
+            sentences.breaker_open_long(breaker.scope, breaker.name, held, breaker.last_error, by_hand=by_hand),
             link,
             since=breaker.since,
             value=round(held),
@@ -175,7 +171,7 @@ def _lost(workers: tuple[LostWorker, ...] | None) -> Iterable[Condition] | None:
         Condition(
             Rule.WORKER_LOST,
             worker.name,
-            f"The worker {worker.name} fell silent without saying good-bye. What it ran is sent again.",
+            sentences.worker_lost(worker.name),
             "/v1/workers",
         )
         for worker in workers

@@ -2,33 +2,18 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
-from pointsman_service.alert.conditions import Condition, Limits, reaches, span
+from pointsman_service.alert.conditions import Condition, Limits, reaches
 from pointsman_service.alert.facts import Facts
 from pointsman_service.alert.kinds import Rule
+from pointsman_service.observe.explain import sentences
 
 _WHY_SHOWN = 200
-_STALE = "Until then task states, counters and what breakers counted are shown as they were then."
-_ROLES: Mapping[str, tuple[Rule, str]] = {
-    "recorder": (
-        Rule.NO_RECORDER,
-        (
-            "No recorder runs: tasks start and end, and nothing of it is written down. Until one runs task states,"
-            " counters and what breakers counted are shown as they were then."
-        ),
-    ),
-    "dispatcher": (
-        Rule.NO_DISPATCHER,
-        "No dispatcher runs: tasks that wait in PostgreSQL are not sent, and new ones only while their queue has room.",
-    ),
-    "reconciler": (
-        Rule.NO_RECONCILER,
-        (
-            "No reconciler runs: tasks that are due later or failed once do not start, and what fell out of the line is"
-            " not put back."
-        ),
-    ),
+_ROLES: Mapping[str, Rule] = {
+    "recorder": Rule.NO_RECORDER,
+    "dispatcher": Rule.NO_DISPATCHER,
+    "reconciler": Rule.NO_RECONCILER,
 }
-ROLE_RULES = tuple(rule for rule, _ in _ROLES.values())
+ROLE_RULES = tuple(_ROLES.values())
 
 
 def roles(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
@@ -39,7 +24,7 @@ def roles(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
         Condition(
             rule,
             "",
-            summary,
+            sentences.no_role(role),
             "/readyz?verbose",
             since=facts.now - unled,
             value=round(unled),
@@ -47,7 +32,7 @@ def roles(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
             unit="s",
             certain=unled >= limits.role_missing_seconds,
         )
-        for role, (rule, summary) in _ROLES.items()
+        for role, rule in _ROLES.items()
         if (unled := facts.unled.get(role, 0.0)) > 0
     ]
 
@@ -57,11 +42,10 @@ def recorder(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterab
     lag = facts.recorder_lag_seconds
     if lag is None:
         return None
-    summary = f"What workers report is written down {span(lag)} late. {_STALE}"
     found = Condition(
         Rule.RECORDER_BEHIND,
         "",
-        summary,
+        sentences.recorder_behind(lag),
         "/readyz?verbose",
         since=facts.now - lag,
         value=round(lag, 1),
@@ -78,7 +62,7 @@ def stream(facts: Facts, limits: Limits, open_keys: Collection[str]) -> Iterable
     found = Condition(
         Rule.STREAM_LONG,
         "",
-        f"{facts.stream_entries:,} reports of workers are not written down yet. {_STALE}",
+        f"{facts.stream_entries:,} reports of workers are not written down yet. {sentences.STALE}",
         "/readyz?verbose",
         value=facts.stream_entries,
         limit=limits.stream_entries,
@@ -139,8 +123,7 @@ def full(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
         Condition(
             Rule.BROKER_FULL,
             "",
-            f"Redis is full, {facts.memory_percent} % of its memory is used: nothing is sent, and from"
-            " gate_memory_percent on, 85 % by default, workers start nothing. What is submitted is accepted and waits.",
+            sentences.broker_full(facts.memory_percent),
             "/readyz?verbose",
             value=facts.memory_percent,
             limit=limits.full_percent,
@@ -173,7 +156,7 @@ def broken_keys(facts: Facts) -> Iterable[Condition] | None:
         Condition(
             Rule.BROKER_KEY,
             key,
-            f"The key {key!r} of the broker is of another type than Celery's: what it is for stands still.",
+            sentences.broker_key(key),
             "/readyz?verbose",
         )
         for key in facts.broken_keys
@@ -186,8 +169,5 @@ def broker(facts: Facts) -> Iterable[Condition] | None:
         return None
     if facts.broker_up:
         return []
-    why = f" ({facts.broker_reason})" if facts.broker_reason else ""
-    summary = f"The broker does not answer{why}: tasks are accepted and wait, and nothing starts."
-    return [
-        Condition(Rule.BROKER_AWAY, "", f"{summary} Workers and lag are shown as they were then.", "/readyz?verbose")
-    ]
+    summary = f"{sentences.broker_away(facts.broker_reason)} Workers and lag are shown as they were then."
+    return [Condition(Rule.BROKER_AWAY, "", summary, "/readyz?verbose")]

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from pointsman_service.alert.alert import Alert, alert_of
-from pointsman_service.alert.conditions import span
+from pointsman_service.observe.spans import span
 from pointsman_service.store.alerts.alerts import AlertRow
 
 

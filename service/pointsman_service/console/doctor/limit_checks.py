@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 
 from pointsman_contract.catalogue import TaskTypeSpec
-from pointsman_service.alert.conditions import span
 from pointsman_service.console.doctor.finding import Finding, Unknown, ok, unknown, warning
 from pointsman_service.console.doctor.redis_facts import RedisFacts
 from pointsman_service.console.doctor.service_facts import ServiceFacts
+from pointsman_service.observe.spans import span
 from pointsman_service.settings import Settings
 
 _CHECK = "time_limits"

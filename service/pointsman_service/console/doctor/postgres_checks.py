@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pointsman_contract.counted import counted
-from pointsman_service.alert.conditions import span
 from pointsman_service.console.doctor.clock_checks import clock
 from pointsman_service.console.doctor.finding import Finding, Unknown, fault, ok, unknown, warning
 from pointsman_service.console.doctor.redis_checks import size
+from pointsman_service.observe.spans import span
 from pointsman_service.settings import Settings
 from pointsman_service.store.upkeep.condition import ServerCondition, UpkeepCondition
 

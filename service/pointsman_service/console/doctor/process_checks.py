@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 
 from pointsman_contract.message import VERSION
-from pointsman_service.alert.conditions import span
 from pointsman_service.alert.kinds import KINDS, Rule
 from pointsman_service.console.doctor.finding import Finding, Unknown, fault, ok, unknown, warning
 from pointsman_service.console.doctor.redis_facts import RedisFacts
 from pointsman_service.console.doctor.service_facts import ServiceFacts
 from pointsman_service.observe.readiness import STALLED_SECONDS
 from pointsman_service.observe.roles import LEADS, STAND_IN, LedRole
+from pointsman_service.observe.spans import span
 from pointsman_service.settings import Settings
 from pointsman_service.store.leadership import Holder
 from pointsman_service.store.streams.epochs import Epoch

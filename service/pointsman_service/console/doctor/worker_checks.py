@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pointsman_contract.counted import counted
 from pointsman_contract.message import UNDERSTOOD
 from pointsman_contract.queues import QueueSpec
-from pointsman_service.alert.conditions import span
 from pointsman_service.alert.kinds import KINDS, Rule
 from pointsman_service.console.doctor.finding import Finding, Unknown, fault, ok, unknown, warning
 from pointsman_service.console.doctor.service_facts import ServiceFacts
+from pointsman_service.observe.spans import span
 from pointsman_service.observe.workers import WorkerFigures, consumers
 
 _NAMED = 5
