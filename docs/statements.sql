@@ -1808,6 +1808,9 @@ SELECT FROM task_live t WHERE t.id = q.task_id AND (t.place IN ('waiting', 'sent
 SELECT queue, EXISTS (SELECT FROM task_live t WHERE t.id = q.task_id AND t.place = 'waiting' AND t.queue = q.queue)
 AS due FROM quarantine_queue q;
 
+-- _KEPT_FOR
+SELECT queue, task_id FROM quarantine_queue;
+
 ----------------------------------------------------------------------------------------------------------------------
 -- store/queues/unserved.py
 -- Tasks whose type no living worker of their queue knows: held, and let go when one does.
@@ -2302,6 +2305,85 @@ SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, s
 SELECT id, attempt FROM task_live WHERE (id = ANY(CAST(:never_sent AS uuid[])) AND place <> 'sent' AND dispatch = 0)
     OR (id = ANY(CAST(:closed AS uuid[])) AND state <> 'running')
 ORDER BY id FOR UPDATE;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/explaining.py
+-- What is asked to explain one task. Each answer is bounded, however long the backlog.
+
+-- _LIVE
+SELECT state, place, sent_at, held_at, unclaimed::float8, unclaimed_reason, interrupted_in_a_row,
+cancel_grace_seconds::float8, timeout_seconds::float8 FROM task_live WHERE id = CAST(:id AS uuid);
+
+-- _AHEAD_UNSENT
+SELECT count(*) FROM (
+    (SELECT FROM generate_series(CAST(:priority AS int) + 1, 10) AS p (priority) CROSS JOIN LATERAL (
+        SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = :queue AND t.priority = p.priority
+            AND t.cancel_requested_at IS NULL LIMIT :most) AS t LIMIT :most)
+    UNION ALL
+    (SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = :queue AND t.priority = CAST(:priority AS int)
+        AND t.cancel_requested_at IS NULL
+        AND (t.due_at, t.id) < (:due_at, CAST(:id AS uuid)) ORDER BY t.due_at, t.id LIMIT :most)
+    UNION ALL
+    (SELECT FROM generate_series(CAST(:priority AS int), 10) AS p (priority) CROSS JOIN LATERAL (
+SELECT FROM task_live t WHERE t.place = 'sent' AND t.queue = :queue AND t.priority = p.priority
+    AND t.state = 'queued' LIMIT :most) AS t LIMIT :most)
+    LIMIT :most
+) AS before;
+
+-- _AHEAD_SENT
+SELECT count(*) FROM (
+    (SELECT FROM generate_series(CAST(:priority AS int) + 1, 10) AS p (priority) CROSS JOIN LATERAL (
+SELECT FROM task_live t WHERE t.place = 'sent' AND t.queue = :queue AND t.priority = p.priority
+    AND t.state = 'queued' LIMIT :most) AS t LIMIT :most)
+    UNION ALL
+    (
+SELECT FROM task_live t WHERE t.place = 'sent' AND t.queue = :queue AND t.priority = CAST(:priority AS int)
+    AND t.state = 'queued'
+        AND (t.sent_at, t.due_at, t.id) < (:sent_at, :due_at, CAST(:id AS uuid)) LIMIT :most)
+    LIMIT :most
+) AS before;
+
+-- _RUNS
+SELECT id, task_type, started_at FROM task_live WHERE id = ANY(CAST(:ids AS uuid[]));
+
+-- _HELD
+-- Only a range with an order makes the planner take the index (``store.queues.holding``).
+SELECT task_type, count(*)::int AS tasks FROM (
+    SELECT task_type FROM task_live WHERE place = 'held' AND held_reason = :reason
+    ORDER BY task_type, queue LIMIT :most) AS first_ones
+GROUP BY task_type ORDER BY tasks DESC, task_type;
+
+-- _HELD_AT
+SELECT count(*) FROM (
+SELECT FROM task_live WHERE place = 'held' AND held_reason = :reason
+    AND task_type BETWEEN :task_type AND :task_type AND queue BETWEEN :queue AND :queue
+ORDER BY task_type, queue LIMIT :most) AS first_ones;
+
+-- _PUBLISHER
+(SELECT w.name, w.last_seen_at, c.published_at, 0 AS place FROM worker_catalogue c LEFT JOIN worker w USING (owner)
+    WHERE c.content_hashes && ARRAY(SELECT content_hash FROM task_type WHERE name = :task_type)
+    ORDER BY c.published_at DESC LIMIT 1)
+UNION ALL
+(SELECT NULL, NULL, last_published_at, 1 FROM task_type WHERE name = :task_type
+    ORDER BY last_published_at DESC LIMIT 1)
+ORDER BY place LIMIT 1;
+
+-- _HEAD
+-- A probe of the index for each priority, and one for what was sent.
+(SELECT t.id FROM generate_series(0, 10) AS p (priority) CROSS JOIN LATERAL (
+    SELECT t.id, t.priority, t.due_at FROM task_live t WHERE t.place = 'waiting' AND t.queue = :queue
+        AND t.priority = p.priority AND t.cancel_requested_at IS NULL ORDER BY t.due_at, t.id LIMIT 1) AS t
+    ORDER BY t.priority DESC LIMIT 1)
+UNION ALL
+(SELECT t.id FROM generate_series(0, 10) AS p (priority) CROSS JOIN LATERAL (
+    SELECT t.id, t.sent_at FROM task_live t WHERE t.place = 'sent' AND t.queue = :queue
+        AND t.priority = p.priority AND t.state = 'queued' ORDER BY t.sent_at LIMIT 1) AS t
+    ORDER BY t.sent_at LIMIT 1)
+LIMIT 1;
+
+-- _NODES
+SELECT name, last_seen_at, processes FROM worker WHERE CAST(:queue AS text) = ANY(queues)
+ORDER BY last_seen_at DESC LIMIT :most;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/locking.py

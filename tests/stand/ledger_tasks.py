@@ -56,13 +56,13 @@ def total(self: Any, numbers: list[int]) -> int:
 
 
 @task(name="ledger.flaky", bind=True, default_retry_delay=0, max_retries=3)
-def flaky(self: Any, fails: int, how: str = "raise") -> list[int]:
+def flaky(self: Any, fails: int, how: str = "raise", countdown: float = 0.3) -> list[int]:
     """Leaves its effect, fails so many times, then returns what it saw of its attempts."""
     _note(self.request)
     if self.attempt <= fails:
         error = ConnectionError(f"attempt {self.attempt}")
         if how == "retry":
-            raise self.retry(exc=error, countdown=0.3)
+            raise self.retry(exc=error, countdown=countdown)
         raise error
     return [self.attempt, self.max_attempts, self.request.retries]
 

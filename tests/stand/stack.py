@@ -224,6 +224,11 @@ class Stack:
         async with self._engine.connect() as connection:
             return [dict(row) for row in (await connection.execute(text(sql), parameters)).mappings()]
 
+    async def execute(self, sql: str, **parameters: Any) -> None:
+        """Do something to the database behind the service's back."""
+        async with self._engine.begin() as connection:
+            await connection.execute(text(sql), parameters)
+
     async def counters(self, task_type: str | None = None) -> dict[str, int]:
         """The sums of TaskMetrics in the database, of one task type or of all."""
         sums = ", ".join(f"coalesce(sum({name}), 0)::int AS {name}" for name in COUNTERS)

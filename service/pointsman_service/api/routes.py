@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from pointsman_service.api import health, task_types
+from pointsman_service.api import explain, health, task_types
 from pointsman_service.api.alerts import deliveries
 from pointsman_service.api.alerts import routes as alerts
 from pointsman_service.api.answers.methods import HeadAsGet
@@ -27,6 +27,7 @@ _ROUTERS = (
     submissions.router,
     tasks.router,
     attempts.router,
+    explain.router,
     cancel.router,
     change.router,
     retry.router,

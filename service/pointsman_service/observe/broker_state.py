@@ -1,9 +1,10 @@
 """The broker as readers see it. That it is away is an answer and not an error."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pointsman_contract import keys
+from pointsman_contract.events import Beat
 from pointsman_service.broker import Broker, BrokerAway, Depths
 from pointsman_service.fleet.beats import sort_out
 from pointsman_service.observe.kept import Kept, NotInTime, within
@@ -28,6 +29,8 @@ class BrokerState:
     """Owners of those that say that they are taken off their queues."""
     set_aside: Mapping[str, SetAside] | None = None
     """Messages that nobody could run, by queue; None when that is not known."""
+    beats: Mapping[str, Beat] = field(default_factory=dict)
+    """The newest beat of each worker parent, by owner, as far as it can be read."""
 
     @property
     def up(self) -> bool:
@@ -74,8 +77,11 @@ class BrokerWatch:
             return BrokerState(None, str(error), {})
         except BrokerAway as error:
             return BrokerState(None, error.said or "no connection", {})
-        busy, ejected = _said(flat)
-        return BrokerState(depths, "", busy, ejected, await self.set_aside())
+        # Of one that cannot be read the figures are not known.
+        beats, _ = sort_out(flat)
+        busy = {owner: len(beat["running"]) for owner, beat in beats.items()}
+        ejected = frozenset(owner for owner, beat in beats.items() if beat.get("ejected"))
+        return BrokerState(depths, "", busy, ejected, await self.set_aside(), beats)
 
     async def set_aside(self) -> Mapping[str, SetAside] | None:
         """What nobody could run, asked now: a kept answer could be older than what another process has said since."""
@@ -83,10 +89,3 @@ class BrokerWatch:
             return await within(ANSWER_SECONDS, counts(self._server))
         except (BrokerAway, NotInTime):
             return None
-
-
-def _said(flat: Sequence[bytes]) -> tuple[dict[str, int], frozenset[str]]:
-    # Of one that cannot be read the figure is not known.
-    found, _ = sort_out(flat)
-    busy = {owner: len(beat["running"]) for owner, beat in found.items()}
-    return busy, frozenset(owner for owner, beat in found.items() if beat.get("ejected"))

@@ -7,6 +7,7 @@ from pointsman_service.broker import Broker
 from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.observe.backlog import BacklogWatch
 from pointsman_service.observe.broker_state import BrokerWatch
+from pointsman_service.observe.explain.gathering import Explainer
 from pointsman_service.observe.prediction.view import PredictionView
 from pointsman_service.observe.queues import QueueWatch
 from pointsman_service.observe.readiness import ReadinessWatch
@@ -29,6 +30,7 @@ class Views:
     totals: TotalsWatch
     predictions: PredictionView
     """Its loop must run."""
+    explainer: Explainer
 
     @classmethod
     def over(
@@ -38,6 +40,7 @@ class Views:
         watch = BrokerWatch(broker, server)
         backlog = BacklogWatch(store, (spec.name for spec in settings.topology.queues))
         workers = WorkerWatch(store, watch, settings, liveness)
+        predictions = PredictionView(server)
         return cls(
             broker=watch,
             backlog=backlog,
@@ -45,5 +48,6 @@ class Views:
             queues=QueueWatch(store, watch, backlog, workers, settings.topology, settings.window_initial),
             readiness=ReadinessWatch(store, watch, workers, settings),
             totals=TotalsWatch(store),
-            predictions=PredictionView(server),
+            predictions=predictions,
+            explainer=Explainer(store, watch, workers, predictions, settings),
         )

@@ -64,6 +64,8 @@ _KEPT = text("""
         AS due FROM quarantine_queue q
 """)
 
+_KEPT_FOR = text("SELECT queue, task_id FROM quarantine_queue")
+
 
 async def lock(connection: Connection) -> None:
     """Wait until no other process decides about quarantine; to the end of the transaction."""
@@ -98,3 +100,8 @@ async def open_queues(connection: Connection, patience_seconds: float) -> int:
 async def kept_queues(connection: Connection) -> dict[str, bool]:
     """The queues that are kept empty, and whether the task they are kept for waits to be sent there."""
     return {row.queue: row.due for row in await connection.execute(_KEPT)}
+
+
+async def kept_for(connection: Connection) -> dict[str, str]:
+    """By queue that is kept empty, the task that it is kept for."""
+    return {row.queue: str(row.task_id) for row in await connection.execute(_KEPT_FOR)}

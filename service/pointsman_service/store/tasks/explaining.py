@@ -1,0 +1,201 @@
+"""What is asked to explain one task. Each answer is bounded, however long the backlog."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from pointsman_contract.queues import MAX_PRIORITY
+from pointsman_service.store.store import Connection
+
+MOST_COUNTED = 1000
+"""Tasks that are counted: how many more there are takes too long to find out."""
+MOST_RUNNING = 500
+"""Runs that are looked at."""
+_MOST_NODES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRow:
+    """What only an unfinished task has."""
+
+    state: str
+    place: str
+    sent_at: datetime
+    held_at: datetime | None
+    unclaimed: float
+    unclaimed_reason: str | None
+    interrupted_in_a_row: int
+    cancel_grace_seconds: float | None
+    time_limit_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run that a worker names."""
+
+    id: UUID
+    task_type: str
+    started_at: datetime | None
+    """None: not written down yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherRow:
+    """Who last published a task type."""
+
+    name: str | None
+    last_seen_at: datetime | None
+    published_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """A node that took from a queue."""
+
+    name: str
+    last_seen_at: datetime
+    processes: int
+
+
+_LIVE = text("""
+    SELECT state, place, sent_at, held_at, unclaimed::float8, unclaimed_reason, interrupted_in_a_row,
+        cancel_grace_seconds::float8, timeout_seconds::float8 FROM task_live WHERE id = CAST(:id AS uuid)
+""")
+# A probe of the index for each priority: the most urgent first, as they are sent.
+_WAITING_OF = "SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = :queue AND t.priority = {priority}"
+_SENT_OF = """
+    SELECT FROM task_live t WHERE t.place = 'sent' AND t.queue = :queue AND t.priority = {priority}
+        AND t.state = 'queued'"""
+_MORE_URGENT = f"generate_series(CAST(:priority AS int) + 1, {MAX_PRIORITY}) AS p (priority)"
+_AHEAD_UNSENT = text(f"""
+    SELECT count(*) FROM (
+        (SELECT FROM {_MORE_URGENT} CROSS JOIN LATERAL (
+            {_WAITING_OF.format(priority="p.priority")} AND t.cancel_requested_at IS NULL LIMIT :most) AS t LIMIT :most)
+        UNION ALL
+        ({_WAITING_OF.format(priority="CAST(:priority AS int)")} AND t.cancel_requested_at IS NULL
+            AND (t.due_at, t.id) < (:due_at, CAST(:id AS uuid)) ORDER BY t.due_at, t.id LIMIT :most)
+        UNION ALL
+        (SELECT FROM generate_series(CAST(:priority AS int), {MAX_PRIORITY}) AS p (priority) CROSS JOIN LATERAL (
+            {_SENT_OF.format(priority="p.priority")} LIMIT :most) AS t LIMIT :most)
+        LIMIT :most
+    ) AS before
+""")
+_AHEAD_SENT = text(f"""
+    SELECT count(*) FROM (
+        (SELECT FROM {_MORE_URGENT} CROSS JOIN LATERAL (
+            {_SENT_OF.format(priority="p.priority")} LIMIT :most) AS t LIMIT :most)
+        UNION ALL
+        ({_SENT_OF.format(priority="CAST(:priority AS int)")}
+            AND (t.sent_at, t.due_at, t.id) < (:sent_at, :due_at, CAST(:id AS uuid)) LIMIT :most)
+        LIMIT :most
+    ) AS before
+""")
+_RUNS = text("SELECT id, task_type, started_at FROM task_live WHERE id = ANY(CAST(:ids AS uuid[]))")
+# Only a range with an order makes the planner take the index (``store.queues.holding``).
+_HELD = text("""
+    SELECT task_type, count(*)::int AS tasks FROM (
+        SELECT task_type FROM task_live WHERE place = 'held' AND held_reason = :reason
+        ORDER BY task_type, queue LIMIT :most) AS first_ones
+    GROUP BY task_type ORDER BY tasks DESC, task_type
+""")
+_HELD_AT = text("""
+    SELECT count(*) FROM (
+        SELECT FROM task_live WHERE place = 'held' AND held_reason = :reason
+            AND task_type BETWEEN :task_type AND :task_type AND queue BETWEEN :queue AND :queue
+        ORDER BY task_type, queue LIMIT :most) AS first_ones
+""")
+_PUBLISHER = text("""
+    (SELECT w.name, w.last_seen_at, c.published_at, 0 AS place FROM worker_catalogue c LEFT JOIN worker w USING (owner)
+        WHERE c.content_hashes && ARRAY(SELECT content_hash FROM task_type WHERE name = :task_type)
+        ORDER BY c.published_at DESC LIMIT 1)
+    UNION ALL
+    (SELECT NULL, NULL, last_published_at, 1 FROM task_type WHERE name = :task_type
+        ORDER BY last_published_at DESC LIMIT 1)
+    ORDER BY place LIMIT 1
+""")
+# A probe of the index for each priority, and one for what was sent.
+_HEAD = text(f"""
+    (SELECT t.id FROM generate_series(0, {MAX_PRIORITY}) AS p (priority) CROSS JOIN LATERAL (
+        SELECT t.id, t.priority, t.due_at FROM task_live t WHERE t.place = 'waiting' AND t.queue = :queue
+            AND t.priority = p.priority AND t.cancel_requested_at IS NULL ORDER BY t.due_at, t.id LIMIT 1) AS t
+        ORDER BY t.priority DESC LIMIT 1)
+    UNION ALL
+    (SELECT t.id FROM generate_series(0, {MAX_PRIORITY}) AS p (priority) CROSS JOIN LATERAL (
+        SELECT t.id, t.sent_at FROM task_live t WHERE t.place = 'sent' AND t.queue = :queue
+            AND t.priority = p.priority AND t.state = 'queued' ORDER BY t.sent_at LIMIT 1) AS t
+        ORDER BY t.sent_at LIMIT 1)
+    LIMIT 1
+""")
+_NODES = text("""
+    SELECT name, last_seen_at, processes FROM worker WHERE CAST(:queue AS text) = ANY(queues)
+    ORDER BY last_seen_at DESC LIMIT :most
+""")
+
+
+async def live(connection: Connection, task_id: UUID) -> LiveRow | None:
+    """Of an unfinished task; None: it has ended."""
+    row = (await connection.execute(_LIVE, {"id": task_id})).one_or_none()
+    return None if row is None else LiveRow(*row)
+
+
+async def ahead_of_unsent(
+    connection: Connection, task_id: UUID, queue: str, priority: int, due_at: datetime
+) -> tuple[int, bool]:
+    """Tasks of the queue that are sent before this one, and those that are sent already and did not start, of equal or
+    higher priority; and whether there are more.
+    """
+    return await _count(connection, _AHEAD_UNSENT, id=task_id, queue=queue, priority=priority, due_at=due_at)
+
+
+async def ahead_of_sent(
+    connection: Connection, task_id: UUID, queue: str, priority: int, due_at: datetime, sent_at: datetime
+) -> tuple[int, bool]:
+    """Tasks of the queue that were sent before this one and did not start, and more urgent ones; and whether there are
+    more.
+    """
+    return await _count(
+        connection, _AHEAD_SENT, id=task_id, queue=queue, priority=priority, due_at=due_at, sent_at=sent_at
+    )
+
+
+async def head(connection: Connection, queue: str) -> UUID | None:
+    """The task of a queue that is due and starts next: the first that is not sent, or else the one sent first."""
+    found: UUID | None = (await connection.execute(_HEAD, {"queue": queue})).scalar_one_or_none()
+    return found
+
+
+async def runs(connection: Connection, ids: Sequence[str]) -> list[RunRow]:
+    """The unfinished ones of these tasks, of the first ``MOST_RUNNING`` of them."""
+    return [RunRow(*row) for row in await connection.execute(_RUNS, {"ids": list(ids[:MOST_RUNNING])})]
+
+
+async def held_types(connection: Connection, reason: str) -> tuple[dict[str, int], bool]:
+    """Tasks that are held for one reason by type, the most first; and whether there are more than were counted."""
+    rows = (await connection.execute(_HELD, {"reason": reason, "most": MOST_COUNTED + 1})).all()
+    capped = sum(row.tasks for row in rows) > MOST_COUNTED
+    return {row.task_type: row.tasks for row in rows}, capped
+
+
+async def held_at(connection: Connection, reason: str, task_type: str, queue: str) -> tuple[int, bool]:
+    """Tasks of one type and queue that are held for one reason; and whether there are more."""
+    return await _count(connection, _HELD_AT, reason=reason, task_type=task_type, queue=queue)
+
+
+async def publisher(connection: Connection, task_type: str) -> PublisherRow | None:
+    """Who last published a task type; None: nobody ever did."""
+    row = (await connection.execute(_PUBLISHER, {"task_type": task_type})).one_or_none()
+    return None if row is None else PublisherRow(row.name, row.last_seen_at, row.published_at)
+
+
+async def last_nodes(connection: Connection, queue: str) -> list[NodeRow]:
+    """Nodes that take, or took, from a queue, the one seen last first."""
+    return [NodeRow(*row) for row in await connection.execute(_NODES, {"queue": queue, "most": _MOST_NODES})]
+
+
+async def _count(connection: Connection, statement: Any, **parameters: object) -> tuple[int, bool]:
+    found: int = (await connection.execute(statement, parameters | {"most": MOST_COUNTED + 1})).scalar_one()
+    return min(found, MOST_COUNTED), found > MOST_COUNTED
