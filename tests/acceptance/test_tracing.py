@@ -5,15 +5,14 @@ import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
 from tests.stand.stack import Stack
-from tests.stand.waiting import until
 
 pytestmark = pytest.mark.acceptance
 
@@ -95,99 +94,108 @@ def _spans_of(request: Any) -> Iterator[Span]:
                 )
 
 
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    found = Collector()
-    yield found
-    found.close()
+class Story(NamedTuple):
+    """What was done, and what was told of it once every process had ended."""
+
+    collector: Collector
+    first: str
+    again: str
+    batch: list[str]
+    stored: str
+    lines: list[dict[str, Any]]
 
 
-@pytest.fixture
-async def traced(
-    request: pytest.FixtureRequest, database_url: str, own_valkey: ValkeyServer, tmp_path: Path, collector: Collector
-) -> AsyncIterator[Stack]:
-    """Hands spans over every so many milliseconds."""
+@pytest.fixture(scope="module")
+async def story(
+    postgres: PostgresServer, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Story]:
+    """A task that fails twice and is run again, a batch, and two refusals. Spans are handed over at the end alone."""
+    directory = tmp_path_factory.mktemp("traced")
+    database = postgres.start().create_database(template=migrated_template)
+    collector = Collector()
     variables = {
         "POINTSMAN_TRACING": "true",
         "POINTSMAN_LOG_JSON": "true",
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
-        "OTEL_BSP_SCHEDULE_DELAY": getattr(request, "param", "100"),
+        "OTEL_BSP_SCHEDULE_DELAY": "600000",
     }
-    async with Stack(database_url, own_valkey, tmp_path, variables=variables) as running:
-        yield running
+    try:
+        with ValkeyServer(directory / "valkey", appendonly=False) as valkey:
+            async with Stack(database, valkey, directory, variables=variables) as stack:
+                yield await _told(stack, collector)
+    finally:
+        collector.close()
 
 
-async def test_one_trace_leads_from_the_caller_over_two_attempts_to_a_replay(
-    traced: Stack, collector: Collector
-) -> None:
+async def _told(stack: Stack, collector: Collector) -> Story:
+    await stack.http.get(f"/v1/tasks/{UNKNOWN}")
+    await stack.http.post("/v1/tasks", json={"task_type": "nobody.knows"})
+    items = [{"task_type": "ledger.write"} for _ in range(5)]
+    results = (await stack.http.post("/v1/tasks/batch", json={"tasks": items})).json()["results"]
+    batch = [str(result["task"]["id"]) for result in results]
     task = {"task_type": "ledger.flaky", "args": [9], "max_attempts": 2}
-    await traced.http.get(f"/v1/tasks/{UNKNOWN}")
-    await traced.http.post("/v1/tasks", json={"task_type": "nobody.knows"})
-    answer = await traced.http.post("/v1/tasks", json=task, headers={"traceparent": CALLER})
-    first = answer.json()["id"]
-    await traced.finished(first)
-    again = (await traced.http.post(f"/v1/tasks/{first}/retry", json={})).json()["id"]
-    await traced.finished(again)
+    first = (await stack.http.post("/v1/tasks", json=task, headers={"traceparent": CALLER})).json()["id"]
+    await stack.finished(first)
+    again = (await stack.http.post(f"/v1/tasks/{first}/retry", json={})).json()["id"]
+    for one in (*batch, again):
+        await stack.finished(one)
+    (row,) = await stack.rows("SELECT traceparent FROM task WHERE id = :id", id=first)
+    await stack.worker.stop()
+    await stack.service.stop()
+    lines = [json.loads(line) for line in stack.worker.last_lines().splitlines() if line.startswith("{")]
+    return Story(collector, first, again, batch, row["traceparent"], lines)
 
-    async def told() -> bool:
-        assert len(collector.find("attempt", messaging__message__id=again)) == 2
-        recorded = {link for span in collector.find("record") for link in span.links}
-        assert {span.id for span in collector.find("attempt")} <= recorded
-        assert len(collector.find("submit ")) == 2
-        assert collector.find("GET /v1/tasks/{task_id}", http__response__status_code=404)
-        return len([link for span in collector.find("dispatch") for link in span.links]) >= 2
 
-    await until(told, "every span")
-
-    for name, status in (("GET /v1/tasks/{task_id}", 404), ("POST /v1/tasks", 422)):
-        (refused,) = collector.find(name, http__response__status_code=status)
-        assert not refused.is_error
-    (request,) = collector.find("POST /v1/tasks", http__route="/v1/tasks", http__response__status_code=202)
+def test_one_trace_leads_from_the_caller_over_two_attempts(story: Story) -> None:
+    find = story.collector.find
+    (request,) = find("POST /v1/tasks", http__route="/v1/tasks", http__response__status_code=202)
     assert (request.trace, request.parent, request.kind) == (CALLERS_TRACE, CALLERS_SPAN, 2)
-    assert request.attributes["http.response.status_code"] == 202
-    (submit,) = collector.find("submit", messaging__message__id=first)
+    (submit,) = find("submit", messaging__message__id=story.first)
     assert (submit.trace, submit.parent, submit.kind) == (CALLERS_TRACE, request.id, 4)
     assert submit.attributes["messaging.system"] == "redis"
     assert submit.name == f"submit {submit.attributes['messaging.destination.name']}"
-    ((stored,),) = [row.values() for row in await traced.rows("SELECT traceparent FROM task WHERE id = :id", id=first)]
-    assert stored == f"00-{CALLERS_TRACE}-{submit.id}-01"
-
-    attempts = collector.find("attempt", messaging__message__id=first)
+    assert story.stored == f"00-{CALLERS_TRACE}-{submit.id}-01"
+    assert any(submit.id in span.links for span in find("dispatch"))
+    attempts = find("attempt", messaging__message__id=story.first)
     assert [span.attributes["pointsman.attempt"] for span in attempts] == [1, 2]
     for span in attempts:
         assert (span.trace, span.kind, span.service) == (CALLERS_TRACE, 5, "pointsman-worker")
         assert span.links == (submit.id,)
         assert span.is_error
         assert span.attributes["pointsman.task_type"] == "ledger.flaky"
-    assert any(submit.id in span.links for span in collector.find("dispatch"))
-
-    (asked,) = collector.find("POST /v1/tasks/{task_id}/retry")
-    (second,) = collector.find("submit", messaging__message__id=again)
-    assert (second.trace, second.parent) == (asked.trace, asked.id)
-    assert second.links == (submit.id,)
-    for span in collector.find("attempt", messaging__message__id=again):
-        assert (span.trace, span.links) == (second.trace, (second.id,))
-
-    lines = [json.loads(line) for line in traced.worker.last_lines().splitlines() if line.startswith("{")]
-    assert {line.get("trace_id") for line in lines if line.get("task_id") == first} == {CALLERS_TRACE}
-    assert {line.get("trace_id") for line in lines if line.get("task_id") == again} == {second.trace}
 
 
-@pytest.mark.parametrize("traced", ["600000"], indirect=True)
-async def test_a_batch_is_one_submission_and_the_process_hands_over_what_is_left(
-    traced: Stack, collector: Collector
-) -> None:
-    items = [{"task_type": "ledger.write"} for _ in range(5)]
-    answer = await traced.http.post("/v1/tasks/batch", json={"tasks": items})
-    assert answer.status_code == 202
-    for result in answer.json()["results"]:
-        await traced.finished(result["task"]["id"])
-    await traced.worker.stop()
-    await traced.service.stop()
-    (submit,) = collector.find("submit")
-    assert submit.attributes["messaging.batch.message_count"] == 5
-    attempts = collector.find("attempt")
+def test_replay_links_to_the_submission_of_what_it_runs_again(story: Story) -> None:
+    find = story.collector.find
+    (asked,) = find("POST /v1/tasks/{task_id}/retry")
+    (first,) = find("submit", messaging__message__id=story.first)
+    (second,) = find("submit", messaging__message__id=story.again)
+    assert (second.trace, second.parent, second.links) == (asked.trace, asked.id, (first.id,))
+    attempts = find("attempt", messaging__message__id=story.again)
+    assert [(span.trace, span.links) for span in attempts] == [(second.trace, (second.id,))] * 2
+
+
+def test_batch_is_one_submission(story: Story) -> None:
+    (submit,) = story.collector.find("submit", messaging__batch__message_count=5)
+    attempts = [span for task in story.batch for span in story.collector.find("attempt", messaging__message__id=task)]
     assert len(attempts) == 5
     assert {span.links for span in attempts} == {(submit.id,)}
     assert not any(span.is_error for span in attempts)
-    assert {link for span in collector.find("record") for link in span.links} == {span.id for span in attempts}
+
+
+def test_recording_links_to_every_attempt(story: Story) -> None:
+    attempts = {span.id for span in story.collector.find("attempt")}
+    assert len(attempts) == 9
+    assert {link for span in story.collector.find("record") for link in span.links} == attempts
+
+
+def test_what_is_refused_is_no_error_of_ours(story: Story) -> None:
+    for name, status in (("GET /v1/tasks/{task_id}", 404), ("POST /v1/tasks", 422)):
+        refused = story.collector.find(name, http__response__status_code=status)
+        assert [span.is_error for span in refused] == [False]
+
+
+def test_lines_of_a_worker_name_the_trace_of_their_task(story: Story) -> None:
+    (second,) = story.collector.find("submit", messaging__message__id=story.again)
+    for task, trace in ((story.first, CALLERS_TRACE), (story.again, second.trace)):
+        assert {line.get("trace_id") for line in story.lines if line.get("task_id") == task} == {trace}
