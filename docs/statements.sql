@@ -671,8 +671,9 @@ FROM exposed_metrics WHERE name = :name;
 
 -- _WRITE
 INSERT INTO exposed_metrics AS old (name, number, rising, standing, taken_at, counted_at)
-VALUES (:name, CAST(:after AS bigint) + 1, :rising, :standing, clock_timestamp(),
-    clock_timestamp() - CAST(:counted AS float8) * interval '1 second')
+VALUES (:name,
+    greatest(CAST(:after AS bigint) + 1, CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)),
+    :rising, :standing, clock_timestamp(), clock_timestamp() - CAST(:counted AS float8) * interval '1 second')
 ON CONFLICT (name) DO UPDATE SET number = excluded.number, rising = excluded.rising,
     standing = excluded.standing, taken_at = excluded.taken_at, counted_at = excluded.counted_at
 WHERE old.number = CAST(:after AS bigint);

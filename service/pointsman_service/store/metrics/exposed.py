@@ -1,4 +1,8 @@
-"""What ``/metrics`` tells, in one row, so that every process tells the same and none counts for itself."""
+"""What ``/metrics`` tells, in one row, so that every process tells the same and none counts for itself.
+
+The table is not logged: some hundred kilobytes every few seconds are nothing to archive. A crash of the server empties
+it, and the next pass fills it again.
+"""
 
 from dataclasses import dataclass
 
@@ -16,8 +20,9 @@ _READ = text("""
 """)
 _WRITE = text("""
     INSERT INTO exposed_metrics AS old (name, number, rising, standing, taken_at, counted_at)
-    VALUES (:name, CAST(:after AS bigint) + 1, :rising, :standing, clock_timestamp(),
-        clock_timestamp() - CAST(:counted AS float8) * interval '1 second')
+    VALUES (:name,
+        greatest(CAST(:after AS bigint) + 1, CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)),
+        :rising, :standing, clock_timestamp(), clock_timestamp() - CAST(:counted AS float8) * interval '1 second')
     ON CONFLICT (name) DO UPDATE SET number = excluded.number, rising = excluded.rising,
         standing = excluded.standing, taken_at = excluded.taken_at, counted_at = excluded.counted_at
     WHERE old.number = CAST(:after AS bigint)
@@ -39,7 +44,7 @@ class Exposed:
     """The newest snapshot."""
 
     number: int
-    """Rises with every snapshot."""
+    """Rises with every snapshot, also past a crash: the milliseconds of the clock, or more."""
     age_seconds: float
     counted_seconds: float | None
     """Since the counters were summed up; None: they are not known."""

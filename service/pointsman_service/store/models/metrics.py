@@ -107,9 +107,10 @@ class Totals(Base):
 
 
 class ExposedMetrics(Base):
-    """What ``/metrics`` tells. One row, which one process renews and every other reads."""
+    """What ``/metrics`` tells. One row, which one process renews and every other reads. Not logged."""
 
     __tablename__ = "exposed_metrics"
+    __table_args__ = ({"prefixes": ["UNLOGGED"]},)
 
     name: Mapped[str] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(BigInteger)
