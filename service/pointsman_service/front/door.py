@@ -3,12 +3,13 @@
 from functools import partial
 from typing import Any, Protocol
 
+from pointsman_service.api.bodies.header_fields import ONCE
 from pointsman_service.api.problems.answering import ANSWER_BEGUN, answer_to
 from pointsman_service.api.tasks.submissions import BATCH_PATH
 from pointsman_service.callers import LOCAL
 from pointsman_service.errors import BadRequest, BodyTooLarge, CrossSite, UnknownHost
 from pointsman_service.front.names import Names, folded_origins, host_of, is_same
-from pointsman_service.front.request_ids import request_id_in, request_id_of
+from pointsman_service.front.request_ids import new_request_id, request_id_in, request_id_of
 from pointsman_service.settings import Settings
 from pointsman_service.telemetry import request_id
 
@@ -62,9 +63,12 @@ class Door:
         headers = scope["headers"]
         fields = dict(headers)
         repeated = len(fields) != len(headers)
-        scope["request_id"] = called = (
-            request_id_in(headers) if repeated else request_id_of(fields.get(b"x-request-id"))
-        )
+        if repeated:
+            called = request_id_in(headers)
+        else:
+            scope[ONCE] = fields
+            called = request_id_of(fields[b"x-request-id"]) if b"x-request-id" in fields else new_request_id()
+        scope["request_id"] = called
         request_id.set(called)
         send = partial(_named, (b"x-request-id", called), scope, send)
         scope["caller"] = LOCAL

@@ -6,16 +6,22 @@ from itertools import count
 
 _LONGEST = 128
 _PROCESS = secrets.token_hex(6).encode()
-_requests = count(1)
+_requests = count(0x10000000)
+"""From here on, so that they are as long as one another for as long as a process lives."""
+
+
+def new_request_id() -> bytes:
+    """One that no other request has, of this process or another."""
+    return _PROCESS + b"%x" % next(_requests)
 
 
 def request_id_of(given: bytes | None) -> bytes:
-    """The caller's own ``X-Request-ID`` where it is a sane one: printable ASCII, at most 128 characters. Else one that
-    no other request has, of this process or another.
+    """The caller's own ``X-Request-ID`` where it is a sane one: printable ASCII, at most 128 characters. Else
+    a new one.
     """
     if given and len(given) <= _LONGEST and given.isascii() and given.decode().isprintable():
         return given
-    return b"%b%08x" % (_PROCESS, next(_requests))
+    return new_request_id()
 
 
 def request_id_in(fields: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from pointsman_service.api.answers.answer import AT_ONCE, Answer
 from pointsman_service.front.bounds import Bounds
 from pointsman_service.front.connection import Connection
 from pointsman_service.serving import Server, ServerConfig
@@ -58,7 +59,7 @@ class Slow:
 
 
 def connected(app: Slow) -> tuple[Connection, Transport]:
-    config = ServerConfig(app, http=Connection, ws="none", log_config=None)
+    config = ServerConfig(app, http=Connection, ws="none", log_config=None, access_log=False)
     config.bounds = Bounds()
     config.load()
     connection = Connection(config, Server(config, app).server_state, {}, asyncio.get_running_loop())
@@ -159,3 +160,77 @@ async def test_a_target_that_cannot_be_read_is_answered(line: str) -> None:
     connection.data_received(f"{line} HTTP/1.1\r\n".encode() + NAMED + b"\r\n")
     assert transport.said.startswith(b"HTTP/1.1 400 ")
     assert b"x-request-id: order-7\r\n" in transport.said
+
+
+ASKED = b"POST /v1/tasks HTTP/1.%d\r\nHost: a\r\nContent-Length: 2\r\n%b\r\n{}"
+FIELDS = [(b"content-type", b"application/json"), (b"location", b"/v1/tasks/7")]
+
+
+class AtOnceOrNot(Slow):
+    """Answers as the hot route does, or by two messages."""
+
+    def __init__(self, *, at_once: bool) -> None:
+        super().__init__()
+        self._at_once = at_once
+        self.wrote: list[bool] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await self.may_answer.wait()
+        if self._at_once:
+            self.wrote.append(scope[AT_ONCE](202, FIELDS, b"{}"))
+        if not any(self.wrote):
+            await Answer(202, FIELDS, b"{}").send_to(send)
+
+
+async def ended(connection: Connection) -> None:
+    while connection.tasks:
+        await asyncio.wait(connection.tasks)
+
+
+async def said_to(sent: bytes, *, at_once: bool, gone: bool = False) -> tuple[Transport, AtOnceOrNot]:
+    app = AtOnceOrNot(at_once=at_once)
+    connection, transport = connected(app)
+    connection.data_received(sent)
+    if gone:
+        connection.connection_lost(None)
+    app.may_answer.set()
+    await ended(connection)
+    return transport, app
+
+
+@pytest.mark.parametrize("sent", [ASKED % (1, b""), ASKED % (0, b""), ASKED % (1, b"Connection: close\r\n")])
+async def test_an_answer_at_once_is_the_one_of_two_messages(sent: bytes) -> None:
+    at_once, app = await said_to(sent, at_once=True)
+    usual, _ = await said_to(sent, at_once=False)
+    assert app.wrote == [True]
+    assert at_once.said.startswith(b"HTTP/1.1 202 ")
+    assert at_once.said.endswith(b"\r\n\r\n{}")
+    assert sorted(at_once.said.split(b"\r\n")) == sorted(usual.said.split(b"\r\n"))
+    assert at_once.closed == usual.closed
+
+
+async def test_an_answer_is_not_written_at_once_while_earlier_ones_are_not_read() -> None:
+    app = AtOnceOrNot(at_once=True)
+    connection, transport = connected(app)
+    connection.pause_writing()
+    connection.data_received(ASKED % (1, b""))
+    app.may_answer.set()
+    await asyncio.wait(connection.tasks, timeout=0)
+    assert transport.said == b""
+    connection.resume_writing()
+    await ended(connection)
+    assert app.wrote == [False]
+    assert transport.said.endswith(b"{}")
+
+
+async def test_requests_behind_one_another_are_each_answered_at_once() -> None:
+    transport, app = await said_to((ASKED % (1, b"")) * 3, at_once=True)
+    assert app.wrote == [True] * 3
+    assert transport.said.count(b"HTTP/1.1 202 ") == 3
+
+
+async def test_nothing_is_written_at_once_to_a_client_that_is_gone() -> None:
+    transport, app = await said_to(ASKED % (1, b""), at_once=True, gone=True)
+    assert app.wrote == [True]
+    assert transport.said == b""

@@ -1,10 +1,10 @@
 """What successful answers have in common: JSON, with times in UTC."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fastapi import Response
 from pydantic_core import to_json
@@ -14,6 +14,19 @@ if TYPE_CHECKING:
 
 
 Headers = list[tuple[bytes, bytes]]
+
+AT_ONCE = "pointsman.at_once"
+"""In the scope of a request whose connection can write a whole answer at once: an ``AtOnce``."""
+
+
+class AtOnce(Protocol):
+    """Writes an answer at once, which is half of what it costs by two messages of ASGI."""
+
+    def __call__(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Write all of it, and its length; False: nothing was written, send it as usual. Header fields are not looked
+        at: they hold no line break.
+        """
+        ...
 
 
 class Answer(NamedTuple):

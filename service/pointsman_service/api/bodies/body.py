@@ -6,6 +6,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from pointsman_service.admit.carrying import uncarried
+from pointsman_service.api.bodies.header_fields import fields_given_once
 from pointsman_service.api.bodies.repeated_names import repeated_names
 from pointsman_service.api.bodies.room import Pace, Room
 from pointsman_service.api.bodies.sizes import MOST_CONTAINERS, check_containers, check_values
@@ -17,6 +18,7 @@ from pointsman_service.errors import (
     UnsupportedMediaType,
 )
 
+_JSON = b"application/json"
 _PLAIN = (b"", b"identity")
 _CONTAINERS = (dict, list)
 _VALUES_SEARCHED = 200_000
@@ -27,14 +29,15 @@ async def read_body(scope: dict[str, Any], receive: Any, room: Room) -> bytes:
     """The whole body. Raises ``UnsupportedMediaType``, ``BadRequest`` for one that breaks off, ``TooManyBodies`` for
     one that comes in parts when ``room`` has none for it, and what ``receive`` raises, which bounds it.
     """
+    fields = fields_given_once(scope)
     is_json = False
-    for name, value in scope["headers"]:
+    for name, value in scope["headers"] if fields is None or b"content-encoding" in fields else ():
         if name == b"content-type":
             is_json = _is_json(value)
         elif name == b"content-encoding" and value.strip().lower() not in _PLAIN:
             raise UnsupportedMediaType("A body with a Content-Encoding is not read: send it plain.")
     # Also against other sites: a page may send any other type, or none, to an address it cannot read.
-    if not is_json:
+    if not is_json and (fields is None or not _is_json(fields.get(b"content-type", b""))):
         raise UnsupportedMediaType
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -62,8 +65,10 @@ async def _rest_of_body(receive: Any, chunk: bytes, room: Room) -> bytes:
 
 
 def _is_json(content_type: bytes) -> bool:
+    if content_type == _JSON:
+        return True
     media_type = content_type.split(b";", 1)[0].strip().lower()
-    return media_type == b"application/json" or media_type.endswith(b"+json")
+    return media_type == _JSON or media_type.endswith(b"+json")
 
 
 def parse_json(body: bytes, depth: int) -> Any:

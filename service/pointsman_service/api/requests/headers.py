@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from pointsman_service.admit.keys import KEY_RULE, key_of
+from pointsman_service.api.bodies.header_fields import fields_given_once
 from pointsman_service.errors import BadRequest
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -11,6 +12,10 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 def read_headers(scope: Any) -> tuple[str | None, str | None]:
     """The Idempotency-Key and the traceparent. Raises ``BadRequest`` for a key that is none, and for two of them."""
+    fields = fields_given_once(scope)
+    if fields is not None:
+        given, trace = fields.get(b"idempotency-key"), fields.get(b"traceparent")
+        return None if given is None else _key(given), None if trace is None else _traceparent(trace)
     key = traceparent = None
     for name, value in scope["headers"]:
         if name == b"idempotency-key":
@@ -18,9 +23,13 @@ def read_headers(scope: Any) -> tuple[str | None, str | None]:
                 raise BadRequest("Idempotency-Key is given more than once.")
             key = _key(value)
         elif name == b"traceparent":
-            text = value.decode("latin-1").strip()
-            traceparent = text if _TRACEPARENT.fullmatch(text) else None
+            traceparent = _traceparent(value)
     return key, traceparent
+
+
+def _traceparent(value: bytes) -> str | None:
+    text = value.decode("latin-1").strip()
+    return text if _TRACEPARENT.fullmatch(text) else None
 
 
 def _key(value: bytes) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from pointsman_service.admit.submission import Submission, parse_submission
-from pointsman_service.api.answers.answer import Answer, json_bytes
+from pointsman_service.api.answers.answer import AT_ONCE, Answer, AtOnce, json_bytes
 from pointsman_service.api.bodies.body import parse_json, read_body
 from pointsman_service.api.parts import Parts
 from pointsman_service.api.requests.headers import read_headers
@@ -116,4 +116,8 @@ class Intake:
             with self._parts.tracing.request(scope) as span:
                 answer = await take_submission(self._parts, scope, receive)
                 span.set_attribute("http.response.status_code", answer.status)
-        await answer.send_to(send)
+        at_once: AtOnce | None = scope.get(AT_ONCE)
+        if at_once is None or not at_once(
+            answer.status, [*answer.headers, (b"x-request-id", scope["request_id"])], answer.body
+        ):
+            await answer.send_to(send)
