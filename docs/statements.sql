@@ -2319,15 +2319,14 @@ cancel_grace_seconds::float8, timeout_seconds::float8 FROM task_live WHERE id = 
 SELECT count(*) FROM (
     (SELECT FROM generate_series(CAST(:priority AS int) + 1, 10) AS p (priority) CROSS JOIN LATERAL (
         SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = :queue AND t.priority = p.priority
-            AND t.cancel_requested_at IS NULL LIMIT :most) AS t LIMIT :most)
+            ORDER BY t.due_at LIMIT :most) AS t LIMIT :most)
     UNION ALL
     (SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = :queue AND t.priority = CAST(:priority AS int)
-        AND t.cancel_requested_at IS NULL
         AND (t.due_at, t.id) < (:due_at, CAST(:id AS uuid)) ORDER BY t.due_at, t.id LIMIT :most)
     UNION ALL
     (SELECT FROM generate_series(CAST(:priority AS int), 10) AS p (priority) CROSS JOIN LATERAL (
 SELECT FROM task_live t WHERE t.place = 'sent' AND t.queue = :queue AND t.priority = p.priority
-    AND t.state = 'queued' LIMIT :most) AS t LIMIT :most)
+    AND t.state = 'queued' ORDER BY t.sent_at LIMIT :most) AS t LIMIT :most)
     LIMIT :most
 ) AS before;
 
@@ -2335,12 +2334,12 @@ SELECT FROM task_live t WHERE t.place = 'sent' AND t.queue = :queue AND t.priori
 SELECT count(*) FROM (
     (SELECT FROM generate_series(CAST(:priority AS int) + 1, 10) AS p (priority) CROSS JOIN LATERAL (
 SELECT FROM task_live t WHERE t.place = 'sent' AND t.queue = :queue AND t.priority = p.priority
-    AND t.state = 'queued' LIMIT :most) AS t LIMIT :most)
+    AND t.state = 'queued' ORDER BY t.sent_at LIMIT :most) AS t LIMIT :most)
     UNION ALL
     (
 SELECT FROM task_live t WHERE t.place = 'sent' AND t.queue = :queue AND t.priority = CAST(:priority AS int)
     AND t.state = 'queued'
-        AND (t.sent_at, t.due_at, t.id) < (:sent_at, :due_at, CAST(:id AS uuid)) LIMIT :most)
+        AND (t.sent_at, t.due_at, t.id) < (:sent_at, :due_at, CAST(:id AS uuid)) ORDER BY t.sent_at LIMIT :most)
     LIMIT :most
 ) AS before;
 

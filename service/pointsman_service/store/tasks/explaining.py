@@ -65,7 +65,8 @@ _LIVE = text("""
     SELECT state, place, sent_at, held_at, unclaimed::float8, unclaimed_reason, interrupted_in_a_row,
         cancel_grace_seconds::float8, timeout_seconds::float8 FROM task_live WHERE id = CAST(:id AS uuid)
 """)
-# A probe of the index for each priority: the most urgent first, as they are sent.
+# A range of the index for each priority, the most urgent first, as they are sent. Only with an order does it end where
+# enough were counted; and those that are about to be cancelled count, too, for the index does not know of them.
 _WAITING_OF = "SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = :queue AND t.priority = {priority}"
 _SENT_OF = """
     SELECT FROM task_live t WHERE t.place = 'sent' AND t.queue = :queue AND t.priority = {priority}
@@ -74,23 +75,23 @@ _MORE_URGENT = f"generate_series(CAST(:priority AS int) + 1, {MAX_PRIORITY}) AS 
 _AHEAD_UNSENT = text(f"""
     SELECT count(*) FROM (
         (SELECT FROM {_MORE_URGENT} CROSS JOIN LATERAL (
-            {_WAITING_OF.format(priority="p.priority")} AND t.cancel_requested_at IS NULL LIMIT :most) AS t LIMIT :most)
+            {_WAITING_OF.format(priority="p.priority")} ORDER BY t.due_at LIMIT :most) AS t LIMIT :most)
         UNION ALL
-        ({_WAITING_OF.format(priority="CAST(:priority AS int)")} AND t.cancel_requested_at IS NULL
+        ({_WAITING_OF.format(priority="CAST(:priority AS int)")}
             AND (t.due_at, t.id) < (:due_at, CAST(:id AS uuid)) ORDER BY t.due_at, t.id LIMIT :most)
         UNION ALL
         (SELECT FROM generate_series(CAST(:priority AS int), {MAX_PRIORITY}) AS p (priority) CROSS JOIN LATERAL (
-            {_SENT_OF.format(priority="p.priority")} LIMIT :most) AS t LIMIT :most)
+            {_SENT_OF.format(priority="p.priority")} ORDER BY t.sent_at LIMIT :most) AS t LIMIT :most)
         LIMIT :most
     ) AS before
 """)
 _AHEAD_SENT = text(f"""
     SELECT count(*) FROM (
         (SELECT FROM {_MORE_URGENT} CROSS JOIN LATERAL (
-            {_SENT_OF.format(priority="p.priority")} LIMIT :most) AS t LIMIT :most)
+            {_SENT_OF.format(priority="p.priority")} ORDER BY t.sent_at LIMIT :most) AS t LIMIT :most)
         UNION ALL
         ({_SENT_OF.format(priority="CAST(:priority AS int)")}
-            AND (t.sent_at, t.due_at, t.id) < (:sent_at, :due_at, CAST(:id AS uuid)) LIMIT :most)
+            AND (t.sent_at, t.due_at, t.id) < (:sent_at, :due_at, CAST(:id AS uuid)) ORDER BY t.sent_at LIMIT :most)
         LIMIT :most
     ) AS before
 """)
