@@ -205,15 +205,20 @@ ORDER BY scope, name LIMIT :most;
 
 -- _DUE
 -- A few probes of the index for each queue and priority: the minimum of a whole queue would read all of it.
-SELECT q.queue,
-    extract(epoch FROM now() - (SELECT min(t.due_at + t.held_wait_seconds * interval '1 second')
-        FROM generate_series(0, 10) AS p (priority)
-        CROSS JOIN LATERAL (SELECT t.due_at, t.held_wait_seconds FROM task_live t WHERE t.place = 'waiting'
-            AND t.queue = q.queue AND t.priority = p.priority ORDER BY t.due_at LIMIT 20)
-        AS t))::float8 AS waiting,
-    extract(epoch FROM now() - (SELECT min(t.due_at + t.held_wait_seconds * interval '1 second') FROM task_live t
-        WHERE t.place = 'sent' AND t.queue = q.queue AND t.state = 'queued'))::float8 AS sent
-FROM unnest(CAST(:queues AS text[])) AS q (queue);
+SELECT q.queue, extract(epoch FROM now() - w.since)::float8 AS waiting, extract(epoch FROM now() - s.since)::float8
+    AS sent, w.priority, s.priority
+FROM unnest(CAST(:queues AS text[])) AS q (queue)
+LEFT JOIN LATERAL (
+    SELECT t.due_at + t.held_wait_seconds * interval '1 second' AS since, p.priority FROM generate_series(0,
+        10) AS p (priority)
+    CROSS JOIN LATERAL (SELECT t.due_at, t.held_wait_seconds FROM task_live t WHERE t.place = 'waiting'
+        AND t.queue = q.queue AND t.priority = p.priority ORDER BY t.due_at LIMIT 20) AS t
+    ORDER BY since LIMIT 1
+) AS w ON true
+LEFT JOIN LATERAL (
+    SELECT t.due_at + t.held_wait_seconds * interval '1 second' AS since, t.priority FROM task_live t
+    WHERE t.place = 'sent' AND t.queue = q.queue AND t.state = 'queued' ORDER BY since LIMIT 1
+) AS s ON true;
 
 -- _STARTS
 SELECT queue, coalesce(sum(sla_met) FILTER (WHERE minute > now() - interval '300 seconds'), 0)::float8,
@@ -1592,6 +1597,36 @@ END AS lets_through_at, seen = 'half_open'
 
 -- _ANY_BLOCKING
 SELECT EXISTS (SELECT FROM breaker WHERE seen <> 'closed' AND seen <> 'disabled' AND scope <> 'worker');
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/queues/overdue.py
+-- Tasks that have missed their target and have not started: no counter knows of them before they start or end.
+
+-- _OVERDUE
+-- The time that a task was held does not count. Of those that wait the index has the oldest of each priority first, and
+-- the row says the rest; those that were sent are no more than a window, and some may have started unrecorded.
+SELECT q.queue, count(*)::int AS tasks, count(*) FILTER (WHERE late.seconds < 300)::int AS within_300,
+    count(*) FILTER (WHERE late.seconds < 1800)::int AS within_1800,
+    count(*) FILTER (WHERE late.seconds < 3600)::int AS within_3600,
+    count(*) FILTER (WHERE late.seconds < 21600)::int AS within_21600
+FROM unnest(CAST(:queues AS text[]), CAST(:targets AS float8[])) AS q (queue, target)
+CROSS JOIN LATERAL (
+    SELECT seconds FROM (
+        SELECT extract(epoch FROM now() - t.due_at) - t.held_wait_seconds - t.sla_seconds AS seconds, t.attempt
+            FROM generate_series(0, 10) AS p (priority)
+        CROSS JOIN LATERAL (
+            SELECT t.due_at, t.held_wait_seconds, t.sla_seconds, t.attempt FROM task_live t
+            WHERE t.place = 'waiting' AND t.queue = q.queue AND t.priority = p.priority
+                AND t.due_at < now() - q.target * interval '1 second'
+            ORDER BY t.due_at LIMIT 10000
+        ) AS t
+        UNION ALL
+        SELECT extract(epoch FROM now() - t.due_at) - t.held_wait_seconds - t.sla_seconds, t.attempt FROM task_live t
+        WHERE t.place = 'sent' AND t.queue = q.queue AND t.state = 'queued'
+            AND t.due_at < now() - (q.target + CAST(:unrecorded AS float8)) * interval '1 second'
+    ) AS found WHERE seconds > 0 AND attempt = 0 LIMIT 10000
+) AS late
+GROUP BY q.queue;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/queues/pausing.py

@@ -59,6 +59,10 @@ class QueueSpec(BaseModel):
     """Target for queue wait, from due to started."""
     accepts_any: bool = True
     """False: only an explicit queue or a route leads here, never a bare priority."""
+    sla_objective: float | None = Field(default=None, gt=0, lt=1)
+    """The share of starts that should be within the target. Unset: ``alert_sla_objective``."""
+    backlog_limit: int | None = Field(default=None, ge=1)
+    """So many tasks that are due may wait for their start: one more is answered 503. Unset: any number."""
 
 
 class PoolSpec(BaseModel):

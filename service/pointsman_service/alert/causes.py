@@ -20,7 +20,12 @@ class Of(Enum):
     """That of the same subject: a queue, a breaker, a task type."""
 
 
-_LATE: Mapping[Rule, Of] = {Rule.BACKLOG_OLD: Of.ALL, Rule.SLA_FAST_BURN: Of.ALL, Rule.SLA_SLOW_BURN: Of.ALL}
+_LATE: Mapping[Rule, Of] = {
+    Rule.BACKLOG_OLD: Of.ALL,
+    Rule.SLA_AT_RISK: Of.ALL,
+    Rule.SLA_FAST_BURN: Of.ALL,
+    Rule.SLA_SLOW_BURN: Of.ALL,
+}
 _LATE_THERE: Mapping[Rule, Of] = dict.fromkeys(_LATE, Of.SAME)
 _RECORDER: Mapping[Rule, Of] = {Rule.RECORDER_BEHIND: Of.ALL, Rule.STREAM_LONG: Of.ALL}
 _SILENT: Mapping[Rule, Of] = {Rule.NO_WORKER: Of.ALL, Rule.WORKER_LOST: Of.ALL}
@@ -53,7 +58,7 @@ LEADS_TO: Mapping[Rule, Mapping[Rule, Of]] = {
     Rule.NO_WORKER: {Rule.WORKER_LOST: Of.ALL, **_LATE_THERE},
     Rule.BREAKER_OPEN_LONG: {Rule.BREAKER_OPEN: Of.SAME, Rule.DEAD_LETTERS: Of.SAME},
     Rule.BREAKER_OPEN: {Rule.DEAD_LETTERS: Of.SAME},
-    Rule.BACKLOG_OLD: {Rule.SLA_FAST_BURN: Of.SAME, Rule.SLA_SLOW_BURN: Of.SAME},
+    Rule.BACKLOG_OLD: {Rule.SLA_AT_RISK: Of.SAME, Rule.SLA_FAST_BURN: Of.SAME, Rule.SLA_SLOW_BURN: Of.SAME},
     Rule.SLA_FAST_BURN: {Rule.SLA_SLOW_BURN: Of.SAME},
 }
 """By cause, the rules of its consequences. A page is never held back by a ticket."""

@@ -1,7 +1,7 @@
 """What is wrong, as the rules say it."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from pointsman_service.alert.kinds import KINDS, Rule, Severity
 
@@ -24,6 +24,12 @@ class Limits:
     """Of Redis's memory: from there on nothing is sent."""
     role_missing_seconds: float = 10.0
     """So long nobody has a role, or works on a queue."""
+    sla_objectives: Mapping[str, float] = field(default_factory=dict)
+    """Of the queues that have an objective of their own."""
+
+    def objective_of(self, queue: str) -> float:
+        """The share of a queue's starts that should be within its target."""
+        return self.sla_objectives.get(queue, self.sla_objective)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pointsman_service.observe.prediction.prediction import Prediction
+from pointsman_service.observe.sla import Burn
+
 
 @dataclass(frozen=True, slots=True)
 class TrippedBreaker:
@@ -49,6 +52,10 @@ class QueueFacts:
     held: int | None = None
     window: int | None = None
     """So many may be on the broker at once."""
+    remaining: Prediction | None = None
+    """How much longer the oldest task that is due will wait; None: not asked."""
+    prediction: Prediction | None = None
+    """How long one of the queue's own priority would wait that is submitted now; None: not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,34 +66,6 @@ class PoolFacts:
     processes: int
     busy: int
     """Attempts under way by their newest beats."""
-
-
-@dataclass(frozen=True, slots=True)
-class Starts:
-    """First starts of one queue within a window."""
-
-    met: float = 0.0
-    missed: float = 0.0
-
-    @property
-    def total(self) -> float:
-        """All of them."""
-        return self.met + self.missed
-
-    @property
-    def missed_ratio(self) -> float:
-        """The share past the target; 0 when nothing started."""
-        return self.missed / self.total if self.total else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Burn:
-    """First starts of one queue within four windows."""
-
-    five_minutes: Starts = Starts()
-    half_hour: Starts = Starts()
-    hour: Starts = Starts()
-    six_hours: Starts = Starts()
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class Rule(StrEnum):
     BREAKER_OPEN_LONG = "breaker_open_long"
     BREAKER_OPEN = "breaker_open"
     BACKLOG_OLD = "backlog_old"
+    SLA_AT_RISK = "sla_at_risk"
     SLA_FAST_BURN = "sla_fast_burn"
     SLA_SLOW_BURN = "sla_slow_burn"
     WORKER_LOST = "worker_lost"
@@ -151,6 +152,14 @@ KINDS: dict[Rule, Kind] = {
         30,
         "Tasks waited for longer than their target",
         "Look at the queue's rates and consumers, and start more workers.",
+        _TROUBLE + "queue-growing",
+    ),
+    Rule.SLA_AT_RISK: Kind(
+        Severity.TICKET,
+        0,
+        30,
+        "Tasks were about to miss their target",
+        "Start more workers of the queue, or take away what fills it, before they do.",
         _TROUBLE + "queue-growing",
     ),
     Rule.SLA_FAST_BURN: Kind(

@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from pointsman_contract import keys
+from pointsman_contract.queues import MAX_PRIORITY
 from pointsman_contract.server_words import server_words
 from pointsman_contract.states import TaskState
-from pointsman_service.alert.facts import Burn, Facts, PoolFacts, QueueFacts, Starts, TrippedBreaker, UnknownType
+from pointsman_service.alert.facts import Facts, PoolFacts, QueueFacts, TrippedBreaker, UnknownType
 from pointsman_service.alert.losses import Losses
 from pointsman_service.breaker import last_error
 from pointsman_service.broker import Broker, Depths
@@ -19,13 +21,17 @@ from pointsman_service.observe import set_aside
 from pointsman_service.observe.backlog import backlogs
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.kept import NotInTime, within
+from pointsman_service.observe.prediction.prediction import Prediction
+from pointsman_service.observe.prediction.view import PredictionView
 from pointsman_service.observe.queues import windows_of
 from pointsman_service.observe.roles import unled_seconds
+from pointsman_service.observe.sla import Burn
+from pointsman_service.observe.sla_watch import recent
 from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import clock
 from pointsman_service.store.alerts import facts
-from pointsman_service.store.alerts.facts import MOST_BREAKERS, TrippedRow
+from pointsman_service.store.alerts.facts import MOST_BREAKERS, DueRow, TrippedRow
 from pointsman_service.store.metrics import watching
 from pointsman_service.store.metrics.watching import LeadRow
 from pointsman_service.store.queues import backlog, pausing, unserved
@@ -74,13 +80,15 @@ class Lookout:
         self._serving = ServingView(store, settings)
         self._served_at: dict[str, float] = {}
         self._counters_at = float("-inf")
+        self._predictions = PredictionView(server)
         self._burns: dict[str, Burn] | None = None
+        self._unrecorded_seconds = 0.0
         self._failed: dict[str, int] | None = None
         self._failures: dict[str, str] = {}
 
     async def look(self) -> Facts:
         """Everything that can be known now. Raises the store's errors when the database is away."""
-        broker, judged = await asyncio.gather(self._broker.state(), self._judge_workers())
+        broker, judged, _ = await asyncio.gather(self._broker.state(), self._judge_workers(), self._predict())
         async with self._store.statement() as connection:
             now = await clock.now(connection)
             tripped = await facts.tripped(connection)
@@ -103,6 +111,11 @@ class Lookout:
             memory_percent=None if broker.depths is None else broker.depths.memory_percent,
             **(rest or {}),
         )
+
+    async def _predict(self) -> None:
+        """Read the newest forecast. One that could not be read for long says nothing."""
+        with suppress(BrokerAway, NotInTime):
+            await within(_QUESTION_SECONDS, self._predictions.single_pass())
 
     async def _judge_workers(self) -> bool:
         """Whether workers can be judged: by their beats, once they were watched for long enough."""
@@ -143,7 +156,8 @@ class Lookout:
         if any(found.open for found in (broker.set_aside or {}).values()):
             known["set_aside_last"] = await self._why_set_aside()
         if broker.up and epoch is not None:
-            known["recorder_lag_seconds"] = await self._broker.lag_seconds(positions, epoch.epoch)
+            lag = known["recorder_lag_seconds"] = await self._broker.lag_seconds(positions, epoch.epoch)
+            self._unrecorded_seconds = lag or 0.0
             known["stream_entries"] = await self._stream_entries(epoch.epoch)
         return known
 
@@ -166,13 +180,10 @@ class Lookout:
         # Also when it fails: a database that is slow with it is not asked again at once.
         self._counters_at = now_here
         async with self._store.statement() as connection:
-            rows = await facts.starts(connection)
+            now = await recent(connection, self._settings.topology.queues, self._unrecorded_seconds)
             failed = await facts.failed(connection)
             failures = await facts.last_failures(connection, list(failed)) if failed else []
-        self._burns = {
-            row.queue: Burn(*(Starts(met, missed) for met, missed in zip(row.met, row.missed, strict=True)))
-            for row in rows
-        }
+        self._burns = dict(now.burn)
         self._failed = failed
         self._failures = {
             row.task_type: f"{last_error.in_a_line(row.error_type, row.error_message)} (task {row.task_id})"
@@ -205,9 +216,22 @@ class Lookout:
                 running=found[spec.name].of(TaskState.RUNNING),
                 held=found[spec.name].of(TaskState.HELD),
                 window=windows.get(spec.name),
+                remaining=self._remaining(due[spec.name]),
+                prediction=self._predictions.of(spec.name, spec.priority),
             )
             for spec in specs
         )
+
+    def _remaining(self, due: DueRow) -> Prediction | None:
+        """How much longer the oldest will wait: before it are those that are more urgent."""
+        priority = due.waiting_priority
+        if priority is None or (due.sent_seconds or 0.0) > (due.waiting_seconds or 0.0):
+            priority = due.sent_priority
+        if priority is None:
+            return None
+        line = self._predictions.forecast(due.queue).line
+        urgent = 0.0 if line is None or priority >= MAX_PRIORITY else line.ahead[priority + 1].tasks
+        return self._predictions.remaining(due.queue, priority, int(urgent))
 
     def _room(self, depths: Depths | None, queue: str) -> bool | None:
         if depths is None or depths.epoch is None or queue not in depths.queues:

@@ -1,18 +1,16 @@
 """The rules about queues, pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from urllib.parse import quote
 
-from pointsman_service.alert.conditions import Condition, Limits
-from pointsman_service.alert.facts import Facts, QueueFacts, Starts, UnknownType
+from pointsman_service.alert.conditions import Condition, Limits, reaches
+from pointsman_service.alert.facts import Facts, QueueFacts, UnknownType
 from pointsman_service.alert.kinds import Rule, Severity
 from pointsman_service.observe.explain import sentences
+from pointsman_service.observe.prediction.prediction import Prediction
+from pointsman_service.observe.sla import FAST_BURN, SLOW_BURN, Starts
 from pointsman_service.observe.spans import span
 
-FAST_BURN = 14.4
-"""Times the error budget's even rate: at this one a month's budget lasts two days. The windows and both factors are
-those of Google's SRE workbook, chapter 5 (multiwindow, multi-burn-rate alerts)."""
-SLOW_BURN = 6.0
 _FEWEST_STARTS = 10
 """Below that a share says nothing."""
 _CATCH_UP_SECONDS = 60.0
@@ -25,10 +23,10 @@ def burns(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
     """Targets missed so often that the error budget will not last. Those that a pause made miss are no news."""
     if facts.burns is None:
         return None
-    budget = 1 - limits.sla_objective
     stood_still = {queue.name: 0.0 if queue.paused else queue.resumed_seconds for queue in facts.queues or ()}
     found = []
     for queue, burn in sorted(facts.burns.items()):
+        budget = 1 - limits.objective_of(queue)
         for rule, factor, short, long, words, seconds in (
             (Rule.SLA_FAST_BURN, FAST_BURN, burn.five_minutes, burn.hour, "within the last hour", 300.0),
             (Rule.SLA_SLOW_BURN, SLOW_BURN, burn.half_hour, burn.six_hours, "within the last six hours", 1800.0),
@@ -84,6 +82,66 @@ def _backlog(queue: QueueFacts, oldest: float, now: float) -> Condition:
         unit="s",
         severity=Severity.PAGE if queue.urgent else Severity.TICKET,
     )
+
+
+def at_risk(facts: Facts, open_keys: Collection[str] = ()) -> Iterable[Condition] | None:
+    """Tasks that will pass their target before they start, by the prediction, or because nobody takes them. Told before
+    they do; that they did is ``backlog_old``.
+    """
+    if facts.queues is None:
+        return None
+    unknown_seconds = facts.recorder_lag_seconds or 0.0
+    found = []
+    for queue in facts.queues:
+        if queue.oldest_seconds is None or queue.paused or not _caught_up(queue.resumed_seconds):
+            continue
+        oldest = max(queue.oldest_seconds - unknown_seconds, 0.0)
+        condition = _at_risk(queue, oldest, facts.now)
+        if condition is None:
+            continue
+        if oldest > queue.sla_seconds:
+            # It was at risk, if anybody was told so.
+            told = condition.key in open_keys or str(condition.rule) in open_keys
+        else:
+            told = reaches(condition, open_keys)
+        if told:
+            found.append(condition)
+    return found
+
+
+def _at_risk(queue: QueueFacts, oldest: float, now: float) -> Condition | None:
+    """With the longest wait that is expected for its value; None where nothing can be expected."""
+    name, target = queue.name, span(queue.sla_seconds)
+    first, new = _p50(queue.remaining), _p50(queue.prediction)
+    if queue.consumers == 0:
+        wait = max(oldest, queue.sla_seconds)
+        says = (
+            f"No process takes the oldest task on {name}, which has waited for {span(oldest)}; its target is {target}."
+        )
+    elif first is None and new is None:
+        if oldest <= queue.sla_seconds:
+            return None
+        wait, says = oldest, f"The oldest task on {name} has waited for {span(oldest)}; its target is {target}."
+    else:
+        wait = max(oldest + (first or 0.0), new or 0.0)
+        # As likely as not it takes longer.
+        whose = "a task that is submitted" if wait == new else "the oldest task"
+        says = f"By the prediction {whose} on {name} starts {span(wait)} after it is due; its target is {target}."
+    return Condition(
+        Rule.SLA_AT_RISK,
+        name,
+        says,
+        f"/v1/queues/{quote(name)}",
+        since=now - oldest,
+        value=round(wait, 1),
+        limit=queue.sla_seconds,
+        unit="s",
+        severity=Severity.PAGE if queue.urgent else Severity.TICKET,
+    )
+
+
+def _p50(prediction: Prediction | None) -> float | None:
+    return None if prediction is None else prediction.p50_seconds
 
 
 def without_worker(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
@@ -144,6 +202,9 @@ def several(rule: Rule, found: Sequence[Condition]) -> str:
     names = ", ".join(sorted(one.subject for one in found))
     if rule is Rule.NO_WORKER:
         return sentences.no_worker([one.subject for one in found])
+    if rule is Rule.SLA_AT_RISK:
+        longest = max(one.value or 0.0 for one in found)
+        return f"On {names} tasks will pass their target before they start: a wait of {span(longest)} is expected."
     if rule is Rule.BACKLOG_OLD:
         longest = max(one.value or 0.0 for one in found)
         return f"On {names} tasks have been due for longer than their target and not started, for {span(longest)}."

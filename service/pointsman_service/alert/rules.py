@@ -12,7 +12,15 @@ from pointsman_service.alert.conditions import Condition, Limits, reaches
 from pointsman_service.alert.facts import Facts, LostWorker, TrippedBreaker
 from pointsman_service.alert.grouping import grouped, together
 from pointsman_service.alert.kinds import Rule, Severity
-from pointsman_service.alert.queue_rules import backlogs, burns, dispatcher, several, unknown_types, without_worker
+from pointsman_service.alert.queue_rules import (
+    at_risk,
+    backlogs,
+    burns,
+    dispatcher,
+    several,
+    unknown_types,
+    without_worker,
+)
 from pointsman_service.alert.system_rules import (
     ROLE_RULES,
     broken_keys,
@@ -31,6 +39,7 @@ from pointsman_service.observe.spans import span
 _TOGETHER = {
     Rule.NO_WORKER: "/v1/queues",
     Rule.BACKLOG_OLD: "/v1/queues",
+    Rule.SLA_AT_RISK: "/v1/queues",
     Rule.SLA_FAST_BURN: "/v1/queues",
     Rule.SLA_SLOW_BURN: "/v1/queues",
 }
@@ -59,6 +68,7 @@ def judge(facts: Facts, limits: Limits, open_keys: Collection[str] = (), told: S
         ((Rule.BREAKER_OPEN, Rule.BREAKER_OPEN_LONG), _breakers(facts, limits)),
         ((Rule.SLA_FAST_BURN, Rule.SLA_SLOW_BURN), burns(facts, limits)),
         ((Rule.BACKLOG_OLD,), backlogs(facts)),
+        ((Rule.SLA_AT_RISK,), at_risk(facts, open_keys)),
         ((Rule.NO_WORKER,), without_worker(facts, limits)),
         ((Rule.UNKNOWN_TASK_TYPE,), unknown_types(facts)),
         ((Rule.WORKER_LOST,), _lost(facts.lost_workers)),

@@ -165,6 +165,9 @@ def limits_of(settings: Settings) -> Limits:
     return Limits(
         breaker_open_seconds=settings.alert_breaker_open_seconds,
         sla_objective=settings.alert_sla_objective,
+        sla_objectives={
+            queue.name: queue.sla_objective for queue in settings.topology.queues if queue.sla_objective is not None
+        },
         dead_letters=settings.alert_dead_letters,
         recorder_lag_seconds=settings.alert_recorder_lag_seconds,
         dispatcher_lag_seconds=settings.alert_dispatcher_lag_seconds,

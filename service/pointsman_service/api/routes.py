@@ -12,7 +12,7 @@ from pointsman_service.api.dead_letters import replays
 from pointsman_service.api.dead_letters import routes as dead_letters
 from pointsman_service.api.documentation import document as documentation
 from pointsman_service.api.documentation.document import add_documentation
-from pointsman_service.api.metrics import history, prometheus
+from pointsman_service.api.metrics import history, prometheus, sla
 from pointsman_service.api.metrics import routes as metrics
 from pointsman_service.api.problems.answering import leave_errors
 from pointsman_service.api.queues import actions as queue_actions
@@ -49,6 +49,7 @@ _ROUTERS = (
     deliveries.router,
     metrics.router,
     history.router,
+    sla.router,
     health.router,
     prometheus.router,
 )

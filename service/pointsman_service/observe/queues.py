@@ -1,6 +1,7 @@
 """Each queue: its target, its backlog, its rates and who works on it."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,20 +10,23 @@ from pointsman_contract.states import UNFINISHED, TaskState
 from pointsman_service.broker import Depths
 from pointsman_service.observe.backlog import Backlog, BacklogWatch
 from pointsman_service.observe.broker_state import BrokerWatch
-from pointsman_service.observe.kept import Kept
+from pointsman_service.observe.kept import Kept, NotInTime, within
 from pointsman_service.observe.set_aside import SetAside
 from pointsman_service.observe.sla import attainment
+from pointsman_service.observe.sla_watch import SlaFigures, SlaWatch
 from pointsman_service.observe.task_metrics import read as read_sums
 from pointsman_service.observe.workers import WorkerFigures, WorkerWatch, consumers
 from pointsman_service.store.metrics.watching import Sums
 from pointsman_service.store.queues import pausing
 from pointsman_service.store.queues.pausing import QueuePause
-from pointsman_service.store.store import Store
+from pointsman_service.store.store import DatabaseTrouble, Store
 
 RATE_SECONDS = 300.0
 MOST_REASONS = 20
 """Reasons to hold tasks that are told apart; a queue may have one for each of thousands of breakers."""
 _KEPT_SECONDS = 1.5
+_SLA_SECONDS = 1.0
+_MOMENT_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ class QueueFigures:
     """None when it is not paused, like the next two."""
     paused_by: str | None
     pause_reason: str | None
+    sla: SlaFigures | None = None
+    """Against its objective over 30 days; None when that could not be added up in time."""
 
 
 def queue_figures(
@@ -78,8 +84,10 @@ def queue_figures(
     pauses: Iterable[QueuePause] = (),
     set_aside: Mapping[str, SetAside] | None = None,
     windows: Mapping[str, int] | None = None,
+    slas: Iterable[SlaFigures] = (),
 ) -> list[QueueFigures]:
     """Every configured queue, the most urgent first."""
+    by_objective = {one.queue: one for one in slas}
     workers = list(workers)
     by_queue = {part.queue: part for part in sums}
     paused = {pause.queue: pause for pause in pauses if pause.paused}
@@ -92,6 +100,7 @@ def queue_figures(
             paused.get(spec.name),
             None if set_aside is None else set_aside[spec.name].open if spec.name in set_aside else 0,
             (windows or {}).get(spec.name),
+            by_objective.get(spec.name),
         )
         for spec in sorted(specs, key=lambda spec: (-spec.priority, spec.name))
     ]
@@ -105,6 +114,7 @@ def _figures(
     pause: QueuePause | None,
     set_aside: int | None,
     window: int | None,
+    sla: SlaFigures | None,
 ) -> QueueFigures:
     counts = {} if sums is None else sums.counts
     per_second = 1 / sums.covered_seconds if sums is not None and sums.covered_seconds else 0.0
@@ -130,6 +140,7 @@ def _figures(
         paused_at=None if pause is None else pause.changed_at,
         paused_by=None if pause is None else pause.actor,
         pause_reason=None if pause is None else pause.reason,
+        sla=sla,
     )
 
 
@@ -154,11 +165,14 @@ class QueueWatch:
         broker: BrokerWatch,
         backlog: BacklogWatch,
         workers: WorkerWatch,
+        sla: SlaWatch,
         topology: Topology,
         window_initial: int,
     ) -> None:
         """``window_initial``: of a queue whose rate nobody has measured yet."""
         self._window_initial = window_initial
+        self._sla = sla
+        self._slas_known: list[SlaFigures] = []
         self._store = store
         self._broker = broker
         self._backlog = backlog
@@ -174,7 +188,14 @@ class QueueWatch:
             pauses = await pausing.pauses(connection)
         broker = await self._broker.state()
         windows = None if broker.depths is None else windows_of(broker.depths, self._window_initial)
-        return queue_figures(self._specs, backlog, await self._sums.get(), workers, pauses, broker.set_aside, windows)
+        sums, slas = await self._sums.get(), await self._slas()
+        return queue_figures(self._specs, backlog, sums, workers, pauses, broker.set_aside, windows, slas)
+
+    async def _slas(self) -> list[SlaFigures]:
+        # Whoever wants to know what waits is not to wait for 30 days: once they are known, they may be those of before.
+        with suppress(DatabaseTrouble, NotInTime):
+            self._slas_known = await within(_MOMENT_SECONDS if self._slas_known else _SLA_SECONDS, self._sla.read())
+        return self._slas_known
 
     async def _read_sums(self) -> list[Sums]:
         return await read_sums(self._store, "queue", RATE_SECONDS)

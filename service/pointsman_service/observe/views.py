@@ -11,6 +11,7 @@ from pointsman_service.observe.explain.gathering import Explainer
 from pointsman_service.observe.prediction.view import PredictionView
 from pointsman_service.observe.queues import QueueWatch
 from pointsman_service.observe.readiness import ReadinessWatch
+from pointsman_service.observe.sla_watch import SlaWatch
 from pointsman_service.observe.totals import TotalsWatch
 from pointsman_service.observe.workers import WorkerWatch
 from pointsman_service.redis import RedisServer
@@ -31,6 +32,7 @@ class Views:
     predictions: PredictionView
     """Its loop must run."""
     explainer: Explainer
+    sla: SlaWatch
 
     @classmethod
     def over(
@@ -41,13 +43,16 @@ class Views:
         backlog = BacklogWatch(store, (spec.name for spec in settings.topology.queues))
         workers = WorkerWatch(store, watch, settings, liveness)
         predictions = PredictionView(server)
+        readiness = ReadinessWatch(store, watch, workers, settings)
+        sla = SlaWatch(store, settings, readiness.recorder_lag)
         return cls(
             broker=watch,
             backlog=backlog,
             workers=workers,
-            queues=QueueWatch(store, watch, backlog, workers, settings.topology, settings.window_initial),
-            readiness=ReadinessWatch(store, watch, workers, settings),
+            queues=QueueWatch(store, watch, backlog, workers, sla, settings.topology, settings.window_initial),
+            readiness=readiness,
             totals=TotalsWatch(store),
             predictions=predictions,
             explainer=Explainer(store, watch, workers, predictions, settings),
+            sla=sla,
         )

@@ -6,12 +6,15 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
+from pointsman_contract import keys
 from pointsman_contract.states import TaskState
 from pointsman_service.alert.facts import Facts
 from pointsman_service.alert.lookout import Lookout
 from pointsman_service.alert.rules import judge
 from pointsman_service.alert.sweep import limits_of
 from pointsman_service.breaker.last_error import Said
+from pointsman_service.observe.prediction.flow import Load, Node, Work, lines
+from pointsman_service.observe.prediction.forecast import Forecast, QueueForecast
 from pointsman_service.store.tasks.ending import end_unstarted
 from tests.integration.alert.conftest import Alerting
 from tests.integration.reconcile.judge import beat
@@ -57,6 +60,34 @@ async def test_alert_of_dead_letters_tells_why_the_newest_failed(alerting: Alert
     (row,) = await alerting.rows()
     assert row["key"] == "dead_letters:invoice.send"
     assert row["summary"].endswith(f"The newest: KeyError: 'customer' (task {max(failed)}).")
+
+
+async def test_target_that_will_be_missed_is_told_once_and_before_it_is(alerting: Alerting) -> None:
+    spine = alerting.spine
+    ahead = {6: Work(400, 400.0, 400.0)}
+    busy = lines([Node(("reports",), 2, [1.0, 1.0])], {"reports": Load(ahead, {})})
+    forecast = Forecast({"reports": QueueForecast(None, busy["reports"])})
+    await asyncio.gather(*(spine.commits.join(new_task(queue="reports", priority=6)) for _ in range(3)))
+    await alerting.sweep.single_pass()
+    assert await alerting.rows() == [], "nothing is predicted yet"
+    await spine.server.command("SET", keys.FORECAST, forecast.as_json())
+    for _ in range(3):
+        await alerting.sweep.single_pass()
+    (row,) = await alerting.rows()
+    assert (row["key"], row["severity"], row["bound"]) == ("sla_at_risk:reports", "ticket", 60.0)
+    assert row["summary"].startswith(
+        "By the prediction a task that is submitted on reports starts 3 min after it is due"
+    )
+    # Then it is missed, which is told too, and the first is not told again.
+    await spine.run("UPDATE task_live SET due_at = now() - interval '90 seconds'")
+    alerting.sweep._true_since = {"backlog_old:reports": time.monotonic() - 11}
+    await alerting.sweep.single_pass()
+    await alerting.sweep.single_pass()
+    assert sorted(row["key"] for row in await alerting.rows()) == ["backlog_old:reports", "sla_at_risk:reports"]
+    # Over: nothing waits any more.
+    await spine.run("DELETE FROM task_live")
+    await alerting.resolve()
+    assert all(row["resolved_at"] for row in await alerting.rows())
 
 
 async def test_breaker_that_opens_again_soon_is_the_same_alert(alerting: Alerting) -> None:

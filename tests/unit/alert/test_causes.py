@@ -22,9 +22,10 @@ from pointsman_service.alert.causes import (
     to_fold,
 )
 from pointsman_service.alert.conditions import Condition, severity_of
-from pointsman_service.alert.facts import Burn, LostWorker, QueueFacts, Starts, TrippedBreaker
+from pointsman_service.alert.facts import LostWorker, QueueFacts, TrippedBreaker
 from pointsman_service.alert.kinds import KINDS, Rule, Severity
 from pointsman_service.alert.rules import Judgement, judge
+from pointsman_service.observe.sla import Burn, Starts
 from tests.stand.environment import ROOT
 from tests.unit.alert.test_rules import LIMITS, NOW, QUEUE, WELL
 
@@ -42,7 +43,7 @@ BACKED_UP = replace(WELL, queues=queues(oldest_seconds=40.0), burns=dict.fromkey
 """What an incident looks like from far: every queue is late, and misses its target."""
 
 _BREAKERS = (Rule.BREAKER_OPEN, Rule.BREAKER_OPEN_LONG)
-LATE_RULES = (Rule.BACKLOG_OLD, Rule.SLA_FAST_BURN, Rule.SLA_SLOW_BURN)
+LATE_RULES = (Rule.BACKLOG_OLD, Rule.SLA_AT_RISK, Rule.SLA_FAST_BURN, Rule.SLA_SLOW_BURN)
 
 INCIDENTS = {
     "broker_away": replace(BACKED_UP, broker_up=False, memory_percent=None, recorder_lag_seconds=None),

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from pointsman_service.alert.conditions import Condition, Limits, severity_of
-from pointsman_service.alert.facts import Burn, Facts, LostWorker, QueueFacts, Starts, TrippedBreaker, UnknownType
+from pointsman_service.alert.facts import Facts, LostWorker, QueueFacts, TrippedBreaker, UnknownType
 from pointsman_service.alert.kinds import KINDS, Rule, Severity, advice
 from pointsman_service.alert.rules import judge
+from pointsman_service.observe.prediction.prediction import Basis, Confidence, Prediction, Reason
+from pointsman_service.observe.sla import Burn, Starts
 from tests.stand.environment import ROOT
 
 NOW = 1_000_000.0
@@ -143,6 +145,75 @@ def test_targets_missed_in_both_windows_burn_the_budget() -> None:
 def test_share_of_a_few_starts_says_nothing() -> None:
     few = Starts(0, 9)
     assert found(replace(WELL, burns={"email": Burn(few, few, few, few)})) == {}
+
+
+def predicted(p50: float | None, reason: Reason | None = None) -> Prediction:
+    if p50 is None:
+        return Prediction.unsaid(reason or Reason.NOT_KNOWN)
+    return Prediction(p50, 2 * p50, Basis.FLOW, Confidence.GOOD, None)
+
+
+def test_target_that_will_be_missed_is_told_before_it_is() -> None:
+    well = with_queue(oldest_seconds=1.0, remaining=predicted(1.0), prediction=predicted(2.0))
+    assert found(well) == {}
+    first = found(with_queue(oldest_seconds=1.0, remaining=predicted(6.0), prediction=predicted(6.5)))
+    assert list(first) == ["sla_at_risk:email"]
+    assert (first["sla_at_risk:email"].value, first["sla_at_risk:email"].limit) == (7.0, 5.0)
+    assert first["sla_at_risk:email"].summary == (
+        "By the prediction the oldest task on email starts 7 s after it is due; its target is 5 s."
+    )
+    last = found(with_queue(oldest_seconds=1.0, remaining=predicted(0.1), prediction=predicted(600.0)))
+    assert last["sla_at_risk:email"].summary.startswith(
+        "By the prediction a task that is submitted on email starts 10 min"
+    )
+
+
+def test_target_that_was_missed_is_another_alert_and_this_one_stays_quiet() -> None:
+    missed = with_queue(oldest_seconds=7.0, remaining=predicted(6.0), prediction=predicted(9.0))
+    judgement = judge(missed, LIMITS, {"sla_at_risk:email"})
+    assert [one.key for one in judgement.conditions] == ["backlog_old:email"]
+    assert [one.key for one in judgement.withheld] == ["sla_at_risk:email"], "it goes on, and is not told again"
+
+
+def test_risk_that_eases_a_little_is_not_over() -> None:
+    near = with_queue(oldest_seconds=1.0, remaining=predicted(3.7), prediction=predicted(2.0))
+    assert found(near) == {}
+    assert list(found(near, {"sla_at_risk:email"})) == ["sla_at_risk:email"]
+
+
+def test_tasks_that_nobody_takes_are_part_of_what_is_wrong_with_the_queue() -> None:
+    for changes in ({"consumers": 0, "quiet_seconds": 20.0}, {"consumers": 0, "quiet_seconds": 6.0}):
+        judgement = judge(with_queue(oldest_seconds=1.0, **changes), LIMITS)
+        assert [one.key for one in judgement.conditions] == ["no_worker:email"]
+        assert [one.key for one in judgement.withheld] == ["sla_at_risk:email"]
+
+
+@pytest.mark.parametrize(
+    "reason", [Reason.PAUSED, Reason.NO_WORKER, Reason.BREAKER_OPEN, Reason.NOT_ENOUGH_SEEN, Reason.NOT_KNOWN]
+)
+def test_what_cannot_be_predicted_is_no_risk(reason: Reason) -> None:
+    said = predicted(None, reason)
+    assert found(with_queue(oldest_seconds=1.0, remaining=said, prediction=said)) == {}
+
+
+def test_a_queue_that_is_paused_or_catches_up_is_at_no_risk() -> None:
+    late = with_queue(oldest_seconds=1.0, remaining=predicted(60.0), prediction=predicted(60.0))
+    (queue,) = late.queues or ()
+    assert found(replace(late, queues=(replace(queue, paused=True),))) == {}
+    assert found(replace(late, queues=(replace(queue, resumed_seconds=5.0),))) == {}
+    assert found(replace(late, queues=(replace(queue, oldest_seconds=None),))) == {}
+
+
+def test_a_queue_with_an_objective_of_its_own_burns_its_own_budget() -> None:
+    half = Starts(50, 50)
+    burning = replace(WELL, burns={"email": Burn(half, half, half, half)})
+    lax = replace(LIMITS, sla_objectives={"email": 0.9})
+    assert [one.key for one in judge(burning, lax).conditions] == []
+    strict = replace(LIMITS, sla_objectives={"email": 0.999})
+    few = Starts(98, 2)
+    assert [one.key for one in judge(replace(WELL, burns={"email": Burn(few, few, few, few)}), strict).conditions] == [
+        "sla_fast_burn:email"
+    ]
 
 
 def test_backlog_older_than_its_target_pages_for_urgent_queues_only() -> None:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from pointsman_service.api.answers.answer import json_response, plain
+from pointsman_service.api.answers.sla import EXAMPLE_SLA, SlaView
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
@@ -37,6 +38,7 @@ EXAMPLE_QUEUE: dict[str, Any] = {
     "paused_at": None,
     "paused_by": None,
     "pause_reason": None,
+    "sla": EXAMPLE_SLA | {"queue": "critical", "target_seconds": 2.0},
 }
 
 
@@ -83,6 +85,9 @@ class QueueView(BaseModel):
     paused_at: AwareDatetime | None
     paused_by: str | None
     pause_reason: str | None
+    sla: SlaView | None = Field(
+        description="Against its objective over the 30 days of an error budget; null when it was not added up in time."
+    )
 
 
 class QueueList(BaseModel):

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from pointsman_contract.events import BEAT_SECONDS
-from pointsman_service.alert.queue_rules import FAST_BURN
 from pointsman_service.console.doctor.finding import Finding, fault, ok, warning
 from pointsman_service.front.names import is_loopback
+from pointsman_service.observe.sla import FAST_BURN
 from pointsman_service.settings import Settings
 
 _LONGEST_STATEMENT_SECONDS = 60.0

@@ -46,6 +46,10 @@ class DueRow:
     """Of those in PostgreSQL."""
     sent_seconds: float | None
     """Of those that were sent."""
+    waiting_priority: int | None = None
+    """Of the oldest that waits in PostgreSQL."""
+    sent_priority: int | None = None
+    """Of the oldest that was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +71,24 @@ _TRIPPED = text(f"""
     ORDER BY scope, name LIMIT :most
 """)
 # The time that a task was held is nobody's wait for a worker.
-_WAITS_SINCE = "min(t.due_at + t.held_wait_seconds * interval '1 second')"
+_WAITS_SINCE = "t.due_at + t.held_wait_seconds * interval '1 second' AS since"
 _LOOKED_AT = 20
 """Of those that have been due longest some may have been held."""
 # A few probes of the index for each queue and priority: the minimum of a whole queue would read all of it.
 _DUE = text(f"""
-    SELECT q.queue,
-        extract(epoch FROM now() - (SELECT {_WAITS_SINCE} FROM generate_series(0, {MAX_PRIORITY}) AS p (priority)
-            CROSS JOIN LATERAL (SELECT t.due_at, t.held_wait_seconds FROM task_live t WHERE t.place = 'waiting'
-                AND t.queue = q.queue AND t.priority = p.priority ORDER BY t.due_at LIMIT {_LOOKED_AT})
-            AS t))::float8 AS waiting,
-        extract(epoch FROM now() - (SELECT {_WAITS_SINCE} FROM task_live t
-            WHERE t.place = 'sent' AND t.queue = q.queue AND t.state = 'queued'))::float8 AS sent
+    SELECT q.queue, extract(epoch FROM now() - w.since)::float8 AS waiting, extract(epoch FROM now() - s.since)::float8
+        AS sent, w.priority, s.priority
     FROM unnest(CAST(:queues AS text[])) AS q (queue)
+    LEFT JOIN LATERAL (
+        SELECT {_WAITS_SINCE}, p.priority FROM generate_series(0, {MAX_PRIORITY}) AS p (priority)
+        CROSS JOIN LATERAL (SELECT t.due_at, t.held_wait_seconds FROM task_live t WHERE t.place = 'waiting'
+            AND t.queue = q.queue AND t.priority = p.priority ORDER BY t.due_at LIMIT {_LOOKED_AT}) AS t
+        ORDER BY since LIMIT 1
+    ) AS w ON true
+    LEFT JOIN LATERAL (
+        SELECT {_WAITS_SINCE}, t.priority FROM task_live t
+        WHERE t.place = 'sent' AND t.queue = q.queue AND t.state = 'queued' ORDER BY since LIMIT 1
+    ) AS s ON true
 """)
 _WINDOWS = (300, 1800, 3600, 21600)
 _SUMS = ", ".join(
