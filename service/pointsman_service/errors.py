@@ -5,6 +5,7 @@ The docstring of a class that a caller is told is its default detail. ``pointsma
 problem documents.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar, Final, TypedDict
 
 FAULTS_SHOWN: Final = 20
@@ -33,6 +34,9 @@ class PointsmanError(ServiceError):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "Internal error"
+
+    prediction: Mapping[str, object] | None = None
+    """How long the task would have waited, where that is why it was refused."""
 
     def __init__(
         self,
@@ -314,6 +318,18 @@ class BreakerOpen(Unavailable):
     """A circuit breaker would hold this task, and on_breaker_open asks for a refusal; nothing was stored."""
 
     code, title = "breaker-open", "Circuit breaker open"
+
+
+class BacklogFull(Unavailable):
+    """As many tasks wait on this queue as its backlog_limit allows; nothing was stored. Try again later."""
+
+    code, title = "backlog-full", "Backlog full"
+
+
+class SlaAtRisk(Unavailable):
+    """The task would start later than its queue's target, and on_sla_risk asks for a refusal; nothing was stored."""
+
+    code, title = "sla-at-risk", "SLA at risk"
 
 
 class TooManyListeners(Unavailable):

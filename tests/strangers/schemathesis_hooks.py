@@ -42,8 +42,9 @@ REFUSALS: dict[str, set[str]] = {
     "retry_task": {"task-not-finished", "task-replayed", "task-succeeded"},
     "acknowledge_alert": {"alert-resolved"},
     "purge_queue": {"count-differs"},
-    "submit_task": {"breaker-open"},
-    "submit_batch": {"breaker-open"},
+    "submit_task": {"breaker-open", "sla-at-risk"},
+    "submit_batch": {"breaker-open", "sla-at-risk"},
+    "validate_task": {"breaker-open", "sla-at-risk"},
 }
 """All that may stand in the way of a request that fits the document and names what exists."""
 

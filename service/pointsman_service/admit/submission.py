@@ -98,6 +98,11 @@ class Submission(BaseModel):
     on_breaker_open: Literal["hold", "reject"] = Field(
         default="hold", description="`reject`: 503 while a circuit breaker would hold it."
     )
+    on_sla_risk: Literal["accept", "reject"] = Field(
+        default="accept",
+        description="`reject`: 503 when more than one of 20 such tasks would start later than the queue's target, or"
+        " none starts now. Of no effect for a task that is due later.",
+    )
     tags: Tags | None = Field(default=None, description="For finding it again.")
 
 

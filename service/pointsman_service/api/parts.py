@@ -27,6 +27,7 @@ from pointsman_service.operate.retry import Retrier
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
+from pointsman_service.submit.admission import Admission
 from pointsman_service.submit.submitter import Submitter
 from pointsman_service.tracing import Tracing
 
@@ -41,6 +42,8 @@ class Parts:
     broker: Broker
     server: RedisServer
     submitter: Submitter
+    admission: Admission
+    """Its loop must run."""
     canceller: Canceller
     changer: Changer
     many: ManyActor

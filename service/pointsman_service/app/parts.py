@@ -1,5 +1,7 @@
 """What the endpoints of one API process work with, made once."""
 
+from functools import partial
+
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.api.bodies.room import Pace, Places, Room, Turns
 from pointsman_service.api.parts import Parts
@@ -8,6 +10,7 @@ from pointsman_service.breaker.registry import Registry
 from pointsman_service.broker import Broker
 from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.live.transitions import TransitionStream
+from pointsman_service.observe.backlog import read as read_backlog
 from pointsman_service.observe.exposed import ExposedWatch
 from pointsman_service.observe.views import Views
 from pointsman_service.operate.act_on_many import ManyActor
@@ -25,6 +28,8 @@ from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
+from pointsman_service.submit.admission import Admission
+from pointsman_service.submit.group_commit import GroupCommit
 from pointsman_service.submit.submitter import Submitter
 from pointsman_service.tracing import Tracing
 
@@ -38,23 +43,27 @@ def make_parts(
     catalogue: Catalogue,
     broker: Broker,
     server: RedisServer,
-    submitter: Submitter,
+    commits: GroupCommit,
     liveness: Liveness | None = None,
     tracing: Tracing | None = None,
 ) -> Parts:
     """``server`` is for requests alone: a reader that blocks needs another connection. ``liveness``: what this process
     sees of the workers.
     """
+    views = Views.over(settings, store, broker, server, liveness)
+    queues = settings.topology.queues
+    names = [queue.name for queue in queues]
+    admission = Admission(partial(read_backlog, store, names), views.predictions, queues)
     withdrawer = Withdrawer(store, server, settings)
     breakers = Registry(store, settings)
-    views = Views.over(settings, store, broker, server, liveness)
     return Parts(
         settings=settings,
         store=store,
         catalogue=catalogue,
         broker=broker,
         server=server,
-        submitter=submitter,
+        submitter=Submitter(store, catalogue, commits, settings, admission),
+        admission=admission,
         canceller=Canceller(store, server),
         changer=Changer(store, settings),
         many=ManyActor(store, withdrawer, catalogue, settings),

@@ -38,7 +38,6 @@ from pointsman_service.settings import Settings
 from pointsman_service.store.leadership import Leadership, Presence, StandIn
 from pointsman_service.store.store import Store
 from pointsman_service.submit.group_commit import GroupCommit
-from pointsman_service.submit.submitter import Submitter
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)
@@ -133,10 +132,9 @@ class Process:
         catalogue = Catalogue(self.store, self.settings.task_routes.root)
         self.commits = GroupCommit(self.store, Publisher(self._broker(), self.tracing), window, self.settings)
         server = self._server()
-        submitter = Submitter(self.store, catalogue, self.commits, self.settings)
         liveness = Liveness(self._server(), self.settings.worker_dead_seconds)
         self.parts = make_parts(
-            self.settings, self.store, catalogue, self._broker(server), server, submitter, liveness, self.tracing
+            self.settings, self.store, catalogue, self._broker(server), server, self.commits, liveness, self.tracing
         )
         self._loops += [
             window.loop,
@@ -145,6 +143,7 @@ class Process:
             self.commits.serving.loop,
             self.parts.transitions.loop,
             self.parts.views.predictions.loop,
+            self.parts.admission.loop,
             WorkerLivenessWatch(liveness, interval_seconds=_API_WATCH_SECONDS).loop,
         ]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.admit.submission import Submission, too_late
 from pointsman_service.callers import Caller
 from pointsman_service.errors import (
+    BacklogFull,
     BodyTooLarge,
     BreakerOpen,
     ExpectedFault,
@@ -21,6 +22,7 @@ from pointsman_service.errors import (
     KeyInUse,
     KeyReused,
     PointsmanError,
+    SlaAtRisk,
     Unavailable,
 )
 from pointsman_service.settings import Settings
@@ -28,12 +30,15 @@ from pointsman_service.store.queues.holding import Blocking
 from pointsman_service.store.store import StatementRefused, Store
 from pointsman_service.store.tasks import submitting
 from pointsman_service.store.tasks.submitting import NewTask
+from pointsman_service.submit.admission import Admission
 from pointsman_service.submit.fingerprint import fingerprints_of
 from pointsman_service.submit.group_commit import GroupCommit
 from pointsman_service.submit.writer import Receipt
 
-REFUSALS = (InvalidRequest, BodyTooLarge, BreakerOpen)
-"""What ``Submitter.admit`` has against a submission. Time, a deploy or a circuit breaker may have brought it about."""
+REFUSALS = (InvalidRequest, BodyTooLarge, BreakerOpen, BacklogFull, SlaAtRisk)
+"""What ``Submitter.admit`` has against a submission. Time, a deploy, a circuit breaker or a backlog may have brought it
+about.
+"""
 _RETRY_SECONDS = 10.0
 """When to ask again, where the breaker does not say."""
 
@@ -52,15 +57,33 @@ class Accepted(NamedTuple):
 class Submitter:
     """Takes submissions for one API process."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, commits: GroupCommit, settings: Settings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        commits: GroupCommit,
+        settings: Settings,
+        admission: Admission | None = None,
+    ) -> None:
+        """Without ``admission`` queues take any number, and nothing is predicted."""
+        self._admission = admission
         self._store = store
         self._catalogue = catalogue
         self._commits = commits
         self._settings = settings
         self._first_calls: dict[tuple[str, str], asyncio.Future[Accepted | None]] = {}
 
-    async def admit(self, caller: Caller, submission: Submission, key: str | None, traceparent: str | None) -> NewTask:
-        """Every check of a new submission; writes nothing, and does not ask what its key stands for.
+    async def admit(
+        self,
+        caller: Caller,
+        submission: Submission,
+        key: str | None,
+        traceparent: str | None,
+        *,
+        counts: bool = True,
+    ) -> NewTask:
+        """Every check of a new submission; writes nothing, and does not ask what its key stands for. ``counts``: it is
+        stored next, or ``abandon`` is told that it is not.
 
         Raises one of ``REFUSALS``, or ``DatabaseAway``.
         """
@@ -96,12 +119,24 @@ class Submitter:
         )
         if submission.expires_at is not None and (fault := too_late(submission, datetime.now(UTC))) is not None:
             raise InvalidRequest(errors=[fault])
+        # Nobody who has no limit and asks for nothing pays for more than these two questions.
+        guarded = queue.backlog_limit is not None or submission.on_sla_risk == "reject"
+        if guarded and self._admission is not None:
+            await self._admission.check(queue, priority, submission)
         if submission.on_breaker_open == "reject":
             await self._commits.breakers.freshen()
             blocking = self._commits.breakers.refuses(task.task_type, dependencies)
             if blocking is not None:
                 raise _refusal(blocking)
+        if guarded and counts and self._admission is not None:
+            self._admission.take(queue.name, submission)
         return task
+
+    def abandon(self, tasks: Iterable[NewTask]) -> None:
+        """Tasks that were admitted and are not stored: they are in nobody's way."""
+        if self._admission is not None:
+            due = (task.queue for task in tasks if task.scheduled_at is None and not task.delay_seconds)
+            self._admission.give_back(due)
 
     async def earlier(
         self, caller: Caller, calls: Sequence[tuple[Submission, str]]

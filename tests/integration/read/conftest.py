@@ -13,7 +13,6 @@ from pointsman_service.app.parts import make_parts
 from pointsman_service.front.door import Door
 from pointsman_service.settings import Settings
 from pointsman_service.store.workers import catalogue
-from pointsman_service.submit.submitter import Submitter
 from tests.integration.spine import Spine
 
 
@@ -21,8 +20,7 @@ def application(spine: Spine) -> FastAPI:
     """The API over the stages of a test, without their loops, and without what stands before it."""
     app = FastAPI(title="Pointsman", version="0", docs_url=None, redoc_url=None)
     known = Catalogue(spine.store)
-    submitter = Submitter(spine.store, known, spine.commits, spine.settings)
-    app.state.parts = make_parts(spine.settings, spine.store, known, spine.broker, spine.server, submitter)
+    app.state.parts = make_parts(spine.settings, spine.store, known, spine.broker, spine.server, spine.commits)
     register(app)
     return app
 

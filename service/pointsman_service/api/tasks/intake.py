@@ -49,7 +49,7 @@ async def check_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
     submission = parse_submission(parse_json(body, parts.settings.json_depth), Submission)
     key, traceparent = read_headers(scope)
     try:
-        task = await parts.submitter.admit(scope["caller"], submission, key, traceparent)
+        task = await parts.submitter.admit(scope["caller"], submission, key, traceparent, counts=False)
     except REFUSALS:
         verdict = None if key is None else await _first_call(parts, scope["caller"], submission, key)
         if verdict is None:

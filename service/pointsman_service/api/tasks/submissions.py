@@ -180,6 +180,7 @@ async def _take_items(parts: Parts, scope: Any, body: bytes, batch: _Unread) -> 
     admitted = await _admit_all(parts, scope["caller"], batch.tasks, traceparent, at_once)
     refused = [task for task in admitted if isinstance(task, PointsmanError)]
     if batch.atomic and refused:
+        parts.submitter.abandon(task for task in admitted if isinstance(task, NewTask))
         return _nothing_accepted(admitted, scope["path"])
     tasks = [task for task in admitted if isinstance(task, NewTask)]
     stored = iter(await parts.submitter.submit_batch(tasks, atomic=batch.atomic) if tasks else ())
