@@ -591,16 +591,16 @@ UPDATE task_live t SET due_at = e.at FROM unnest(CAST(:id AS uuid[]), CAST(:at A
 -- Counters of ``TaskMetrics``: deltas written with what they count, folded by a leader (``watching`` reads them).
 
 -- _ADD
-INSERT INTO task_metrics_delta (task_type, queue, minute, submitted, started, executions, succeeded, failed,
-    cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
-    native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets,
-    run_counts, wait_buckets, wait_counts) VALUES (:task_type::VARCHAR, :queue::VARCHAR,
-    :minute::TIMESTAMP WITH TIME ZONE, :submitted::BIGINT, :started::BIGINT, :executions::BIGINT, :succeeded::BIGINT,
-    :failed::BIGINT, :cancelled::BIGINT, :expired::BIGINT, :retried::BIGINT, :timed_out::BIGINT, :interrupted::BIGINT,
-    :uncertain_sendings::BIGINT, :duplicates::BIGINT, :native::BIGINT, :native_succeeded::BIGINT,
-    :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT, :sla_missed::BIGINT, :run_seconds_sum::FLOAT,
-    :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[], :run_counts::INTEGER[], :wait_buckets::SMALLINT[],
-    :wait_counts::INTEGER[]) RETURNING task_metrics_delta.id;
+INSERT INTO task_metrics_delta (born_waiting, born_asleep, task_type, queue, minute, submitted, started, executions,
+    succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native,
+    native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum,
+    run_buckets, run_counts, wait_buckets, wait_counts) VALUES (:born_waiting::BIGINT, :born_asleep::BIGINT,
+    :task_type::VARCHAR, :queue::VARCHAR, :minute::TIMESTAMP WITH TIME ZONE, :submitted::BIGINT, :started::BIGINT,
+    :executions::BIGINT, :succeeded::BIGINT, :failed::BIGINT, :cancelled::BIGINT, :expired::BIGINT, :retried::BIGINT,
+    :timed_out::BIGINT, :interrupted::BIGINT, :uncertain_sendings::BIGINT, :duplicates::BIGINT, :native::BIGINT,
+    :native_succeeded::BIGINT, :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT, :sla_missed::BIGINT,
+    :run_seconds_sum::FLOAT, :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[], :run_counts::INTEGER[],
+    :wait_buckets::SMALLINT[], :wait_counts::INTEGER[]) RETURNING task_metrics_delta.id;
 
 -- _LOCK
 SELECT pg_advisory_xact_lock(hashtext('pointsman rollup'));
@@ -609,7 +609,8 @@ SELECT pg_advisory_xact_lock(hashtext('pointsman rollup'));
 -- Deltas that are inserted meanwhile have higher ids, or are not seen yet: they stay for the next pass.
 DELETE FROM task_metrics_delta WHERE task_metrics_delta.id IN (SELECT task_metrics_delta.id
 FROM task_metrics_delta ORDER BY task_metrics_delta.id
- LIMIT :most::INTEGER) RETURNING task_metrics_delta.id, task_metrics_delta.task_type, task_metrics_delta.queue,
+ LIMIT :most::INTEGER) RETURNING task_metrics_delta.id, task_metrics_delta.born_waiting,
+     task_metrics_delta.born_asleep, task_metrics_delta.task_type, task_metrics_delta.queue,
      task_metrics_delta.minute, task_metrics_delta.submitted, task_metrics_delta.started,
      task_metrics_delta.executions, task_metrics_delta.succeeded, task_metrics_delta.failed,
      task_metrics_delta.cancelled, task_metrics_delta.expired, task_metrics_delta.retried,
@@ -1197,6 +1198,8 @@ WITH kept AS (
         SELECT queue, state, held_reason, sum(tasks)::bigint AS tasks FROM (
             SELECT queue, state, held_reason, tasks FROM backlog
             UNION ALL SELECT queue, state, held_reason, tasks FROM backlog_delta
+            UNION ALL SELECT queue, 'queued', '', born_waiting FROM task_metrics_delta WHERE born_waiting > 0
+            UNION ALL SELECT queue, 'scheduled', '', born_asleep FROM task_metrics_delta WHERE born_asleep > 0
         ) AS numbers GROUP BY queue, state, held_reason
 ), sent AS (
         SELECT queue, state, count(*) AS tasks, min(due_at) AS oldest FROM task_live WHERE place = 'sent'
@@ -1220,6 +1223,8 @@ WITH kept AS (
         SELECT queue, state, held_reason, sum(tasks)::bigint AS tasks FROM (
             SELECT queue, state, held_reason, tasks FROM backlog
             UNION ALL SELECT queue, state, held_reason, tasks FROM backlog_delta
+            UNION ALL SELECT queue, 'queued', '', born_waiting FROM task_metrics_delta WHERE born_waiting > 0
+            UNION ALL SELECT queue, 'scheduled', '', born_asleep FROM task_metrics_delta WHERE born_asleep > 0
         ) AS numbers WHERE queue = :queue AND state = 'queued' GROUP BY queue, state, held_reason
 )
     SELECT greatest(0, coalesce((SELECT sum(tasks) FROM kept), 0))::bigint AS waiting,
@@ -1254,6 +1259,8 @@ WITH found AS (
         SELECT queue, state, held_reason, sum(tasks)::bigint AS tasks FROM (
             SELECT queue, state, held_reason, tasks FROM backlog
             UNION ALL SELECT queue, state, held_reason, tasks FROM backlog_delta
+            UNION ALL SELECT queue, 'queued', '', born_waiting FROM task_metrics_delta WHERE born_waiting > 0
+            UNION ALL SELECT queue, 'scheduled', '', born_asleep FROM task_metrics_delta WHERE born_asleep > 0
         ) AS numbers WHERE state = ANY(CAST('{queued}' AS text[])) GROUP BY queue, state, held_reason
 )
     INSERT INTO backlog_delta (queue, state, held_reason, tasks)
@@ -1270,6 +1277,8 @@ WITH found AS (
         SELECT queue, state, held_reason, sum(tasks)::bigint AS tasks FROM (
             SELECT queue, state, held_reason, tasks FROM backlog
             UNION ALL SELECT queue, state, held_reason, tasks FROM backlog_delta
+            UNION ALL SELECT queue, 'queued', '', born_waiting FROM task_metrics_delta WHERE born_waiting > 0
+            UNION ALL SELECT queue, 'scheduled', '', born_asleep FROM task_metrics_delta WHERE born_asleep > 0
         ) AS numbers WHERE state = ANY(CAST('{held}' AS text[])) GROUP BY queue, state, held_reason
 )
     INSERT INTO backlog_delta (queue, state, held_reason, tasks)
@@ -1286,6 +1295,8 @@ WITH found AS (
         SELECT queue, state, held_reason, sum(tasks)::bigint AS tasks FROM (
             SELECT queue, state, held_reason, tasks FROM backlog
             UNION ALL SELECT queue, state, held_reason, tasks FROM backlog_delta
+            UNION ALL SELECT queue, 'queued', '', born_waiting FROM task_metrics_delta WHERE born_waiting > 0
+            UNION ALL SELECT queue, 'scheduled', '', born_asleep FROM task_metrics_delta WHERE born_asleep > 0
         ) AS numbers WHERE state = ANY(CAST('{scheduled,retrying}' AS text[])) GROUP BY queue, state, held_reason
 )
     INSERT INTO backlog_delta (queue, state, held_reason, tasks)
@@ -2319,11 +2330,12 @@ WITH gone AS (DELETE FROM task_live t USING unnest(CAST(:id AS uuid[]), CAST(:at
         t.cancel_requested_at,
         t.cancel_requested_by,
         t.replayed_from, t.attempt < e.attempt AS first_seen,
-        t.place AS place_before, t.state AS state_before, coalesce(t.held_reason, '') AS reason_before
+        CASE WHEN t.place <> 'sent' THEN t.state END AS waited_as,
+        CASE WHEN t.place = 'held' THEN t.held_reason END AS waited_for
 ), waits_no_more AS (
     INSERT INTO backlog_delta (queue, state, held_reason, tasks)
-    SELECT queue, state_before, CASE WHEN place_before = 'held' THEN reason_before ELSE '' END, -count(*) FROM gone
-    WHERE place_before <> 'sent' GROUP BY 1, 2, 3
+    SELECT queue, waited_as, coalesce(waited_for, ''), -count(*) FROM gone WHERE waited_as IS NOT NULL GROUP BY 1, 2,
+        3
 ), kept AS (INSERT INTO task (finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message,
     error_traceback, id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings,
     dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at,
@@ -2763,19 +2775,18 @@ WITH asked AS (SELECT * FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) 
         SELECT *, greatest(now(), coalesce(scheduled_at, now() + delay_seconds * interval '1 second')) AS due_at
         FROM again
     ) AS due
-    RETURNING queue, state, place
-)
-, waits AS (
-    INSERT INTO backlog_delta (queue, state, tasks)
-    SELECT queue, state, count(*) FROM stored WHERE place <> 'sent' GROUP BY queue, state
 )
 , boxed AS (
     INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM again WHERE sent_epoch IS NOT NULL GROUP BY queue
     RETURNING id
 )
 , counted AS (
-    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted)
-    SELECT task_type, queue, date_trunc('minute', now()), count(*) FROM again GROUP BY task_type, queue
+    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted, born_waiting, born_asleep)
+    SELECT task_type, queue, date_trunc('minute', now()), count(*),
+        count(*) FILTER (WHERE sent_epoch IS NULL AND (coalesce(scheduled_at,
+            now() + delay_seconds * interval '1 second') > now()) IS NOT TRUE),
+        count(*) FILTER (WHERE coalesce(scheduled_at, now() + delay_seconds * interval '1 second') > now())
+    FROM again GROUP BY task_type, queue
 )
 SELECT count(*) AS tasks, max(greatest(due_at, now())) AS last_due_at FROM placed;
 
@@ -2861,19 +2872,18 @@ WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, 
         SELECT *, greatest(now(), coalesce(scheduled_at, now() + delay_seconds * interval '1 second')) AS due_at
         FROM input
     ) AS due
-    RETURNING queue, state, place
-)
-, waits AS (
-    INSERT INTO backlog_delta (queue, state, tasks)
-    SELECT queue, state, count(*) FROM stored WHERE place <> 'sent' GROUP BY queue, state
 )
 , boxed AS (
     INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM input WHERE sent_epoch IS NOT NULL GROUP BY queue
     RETURNING id
 )
 , counted AS (
-    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted)
-    SELECT task_type, queue, date_trunc('minute', now()), count(*) FROM input GROUP BY task_type, queue
+    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted, born_waiting, born_asleep)
+    SELECT task_type, queue, date_trunc('minute', now()), count(*),
+        count(*) FILTER (WHERE sent_epoch IS NULL AND (coalesce(scheduled_at,
+            now() + delay_seconds * interval '1 second') > now()) IS NOT TRUE),
+        count(*) FILTER (WHERE coalesce(scheduled_at, now() + delay_seconds * interval '1 second') > now())
+    FROM input GROUP BY task_type, queue
 )
 , published AS (DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[])))
 SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids;
@@ -2914,19 +2924,18 @@ WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, 
         SELECT *, greatest(now(), coalesce(scheduled_at, now() + delay_seconds * interval '1 second')) AS due_at
         FROM mine
     ) AS due
-    RETURNING queue, state, place
-)
-, waits AS (
-    INSERT INTO backlog_delta (queue, state, tasks)
-    SELECT queue, state, count(*) FROM stored WHERE place <> 'sent' GROUP BY queue, state
 )
 , boxed AS (
     INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM mine WHERE sent_epoch IS NOT NULL GROUP BY queue
     RETURNING id
 )
 , counted AS (
-    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted)
-    SELECT task_type, queue, date_trunc('minute', now()), count(*) FROM mine GROUP BY task_type, queue
+    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted, born_waiting, born_asleep)
+    SELECT task_type, queue, date_trunc('minute', now()), count(*),
+        count(*) FILTER (WHERE sent_epoch IS NULL AND (coalesce(scheduled_at,
+            now() + delay_seconds * interval '1 second') > now()) IS NOT TRUE),
+        count(*) FILTER (WHERE coalesce(scheduled_at, now() + delay_seconds * interval '1 second') > now())
+    FROM mine GROUP BY task_type, queue
 )
 , published AS (DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[])))
 SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids,

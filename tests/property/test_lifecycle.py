@@ -45,6 +45,7 @@ from pointsman_service.reconcile.expired import ExpiredSweep
 from pointsman_service.reconcile.outbox import OutboxSweep
 from pointsman_service.record.backlog import BacklogRollup
 from pointsman_service.record.recorder import Recorder
+from pointsman_service.record.rollup import Rollup
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store.lost.rescuing import Running
@@ -370,7 +371,8 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule()
     def the_backlog_is_folded(self) -> None:
-        """Its deltas become numbers."""
+        """Its deltas become numbers, and those of TaskMetrics become deltas of it."""
+        self.do(Rollup(self.store, self.settings).single_pass())
         self.do(BacklogRollup(self.store, self.settings).single_pass())
 
     @precondition(lambda self: self.tasks)

@@ -2,6 +2,7 @@
 
 from pointsman_service.reconcile.due import DueSweep
 from pointsman_service.record.backlog import BacklogRollup
+from pointsman_service.record.rollup import Rollup
 from pointsman_service.store.queues import backlog
 from tests.integration.spine import new_task
 from tests.race.world import World
@@ -25,7 +26,7 @@ async def test_the_backlog_is_what_there_is_at_any_moment_of_many_moves(race: Wo
         async with spine.store.transaction() as connection:
             return await backlog.mend(connection)
 
-    folders = [BacklogRollup(spine.store, spine.settings) for _ in range(2)]
+    folders = [kind(spine.store, spine.settings) for kind in (BacklogRollup, Rollup, BacklogRollup, Rollup)]
     counted = [count() for _ in range(3)]
     await submit()
     answers = await race.play(

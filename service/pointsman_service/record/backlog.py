@@ -47,12 +47,12 @@ class BacklogMending:
         began = time.monotonic()
         if began < self._not_before:
             return False
-        # Also when it fails: a database that is slow with it is not asked again at once.
-        self._not_before = began + _MEND_SECONDS
-        async with self._store.transaction() as connection:
-            mended = await backlog.mend(connection)
-        ended = time.monotonic()
-        self._not_before = max(began + _MEND_SECONDS, ended + _REST * (ended - began))
+        try:
+            async with self._store.transaction() as connection:
+                mended = await backlog.mend(connection)
+        finally:
+            # Also when it fails: a database that is slow with it is not asked again at once.
+            self._not_before = max(began + _MEND_SECONDS, began + (_REST + 1) * (time.monotonic() - began))
         if mended:
             log.warning(
                 "numbers of unfinished tasks were wrong and are set right: an older release moved tasks, or somebody",

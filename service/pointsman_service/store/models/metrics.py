@@ -92,6 +92,10 @@ class TaskMetricsDelta(_Counters, Base):
     __tablename__ = "task_metrics_delta"
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    born_waiting: Mapped[int] = _zero()
+    """Those of ``submitted`` that were not sent at once. The backlog has them from here (``store.queues.backlog``)."""
+    born_asleep: Mapped[int] = _zero()
+    """Those of ``submitted`` that were not due."""
 
 
 class Totals(Base):

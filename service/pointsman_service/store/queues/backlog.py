@@ -2,9 +2,10 @@
 
 Only those that are sent are counted, and a queue's window bounds them. Of all others ``backlog`` has the numbers, and
 ``backlog_delta`` what was added since, each written in the transaction that moved the rows. Moves that come by the
-hundred are counted by the statement that makes them: a birth (``store.tasks.birth``), a sending and a waking
-(``store.queues.dispatching``), a retry (``store.tasks.recording``), an end (``store.tasks.ending``). Every other move
-is counted by the trigger ``count_in_backlog`` on ``task_live``, whoever makes it.
+hundred are counted by the statement that makes them: a sending and a waking (``store.queues.dispatching``), a retry
+(``store.tasks.recording``), an end (``store.tasks.ending``). Births stand in the row of ``task_metrics_delta`` that
+they write anyhow, for one more would be felt; when that row is folded a trigger makes a delta of the backlog of it.
+Every other move is counted by the trigger ``count_in_backlog`` on ``task_live``, whoever makes it.
 
 A release that knows nothing of this, and whoever moves rows by hand, leaves the numbers wrong: ``mend`` finds that.
 """
@@ -21,6 +22,8 @@ _KEPT = """
         SELECT queue, state, held_reason, sum(tasks)::bigint AS tasks FROM (
             SELECT queue, state, held_reason, tasks FROM backlog
             UNION ALL SELECT queue, state, held_reason, tasks FROM backlog_delta
+            UNION ALL SELECT queue, 'queued', '', born_waiting FROM task_metrics_delta WHERE born_waiting > 0
+            UNION ALL SELECT queue, 'scheduled', '', born_asleep FROM task_metrics_delta WHERE born_asleep > 0
         ) AS numbers{where} GROUP BY queue, state, held_reason
 """
 # The oldest of a queue by one probe of the index for each priority: the minimum of a whole queue would read all of it.

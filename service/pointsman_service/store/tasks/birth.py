@@ -15,23 +15,22 @@ _BIRTH = """
         CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,
         CASE WHEN due_at > now() THEN 'asleep' WHEN sent_epoch IS NULL THEN 'waiting' ELSE 'sent' END
     FROM (
-        SELECT *, greatest(now(), coalesce(scheduled_at, now() + delay_seconds * interval '1 second')) AS due_at
+        SELECT *, greatest(now(), {asked}) AS due_at
         FROM {source}
     ) AS due
-    RETURNING queue, state, place
-)
-, waits AS (
-    INSERT INTO backlog_delta (queue, state, tasks)
-    SELECT queue, state, count(*) FROM stored WHERE place <> 'sent' GROUP BY queue, state
 )
 , boxed AS (
     INSERT INTO outbox (task_ids) SELECT array_agg(id) FROM {source} WHERE sent_epoch IS NOT NULL GROUP BY queue
     RETURNING id
 )
 , counted AS (
-    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted)
-    SELECT task_type, queue, date_trunc('minute', now()), count(*) FROM {source} GROUP BY task_type, queue
+    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted, born_waiting, born_asleep)
+    SELECT task_type, queue, date_trunc('minute', now()), count(*),
+        count(*) FILTER (WHERE sent_epoch IS NULL AND ({asked} > now()) IS NOT TRUE),
+        count(*) FILTER (WHERE {asked} > now())
+    FROM {source} GROUP BY task_type, queue
 )"""
+_ASKED = "coalesce(scheduled_at, now() + delay_seconds * interval '1 second')"
 
 
 def births_of(source: str, *more: str) -> str:
@@ -40,4 +39,4 @@ def births_of(source: str, *more: str) -> str:
     It has all columns that a submission fills (``columns.SUBMITTED``), and those that are named as ``more``. Where
     ``sent_epoch`` is not NULL the task is to be published after the commit, and ``boxed`` gives its outbox row.
     """
-    return _BIRTH.format(columns=", ".join((*SUBMITTED, *more)), source=source)
+    return _BIRTH.format(columns=", ".join((*SUBMITTED, *more)), source=source, asked=_ASKED)

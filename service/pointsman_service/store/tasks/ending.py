@@ -81,11 +81,11 @@ _END = text(
     RETURNING """
     + ",\n        ".join(map(_of_the_end, FINISHED))
     + f""", t.attempt < e.attempt AS first_seen,
-        t.place AS place_before, t.state AS state_before, coalesce(t.held_reason, '') AS reason_before
+        CASE WHEN t.place <> 'sent' THEN t.state END AS waited_as,
+        CASE WHEN t.place = 'held' THEN t.held_reason END AS waited_for
 ), waits_no_more AS (
     INSERT INTO backlog_delta (queue, state, held_reason, tasks)
-    SELECT queue, state_before, CASE WHEN place_before = 'held' THEN reason_before ELSE '' END, -count(*) FROM gone
-    WHERE place_before <> 'sent' GROUP BY 1, 2, 3
+    SELECT queue, waited_as, coalesce(waited_for, ''), -count(*) FROM gone WHERE waited_as IS NOT NULL GROUP BY 1, 2, 3
 ), kept AS (INSERT INTO task ({", ".join(FINISHED)}) SELECT {", ".join(FINISHED)} FROM gone)
 SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, state FROM gone"""
 )
