@@ -56,6 +56,20 @@ async def check(stack: Stack, accepted: Iterable[str]) -> None:
     doubled = {task_id: times for task_id, times in ended.items() if times > 1}
     assert not doubled, f"tasks with more than one row: {doubled}"
     assert await counted(stack) == await in_rows(stack)
+    kept = await backlog(stack)
+    assert not kept, f"nothing is left, and the backlog says otherwise: {kept}"
+
+
+async def backlog(stack: Stack) -> list[Row]:
+    """What is kept of the backlog and is not 0."""
+    return await stack.rows("""
+        SELECT queue, state, held_reason, sum(tasks)::int AS tasks FROM (
+            SELECT queue, state, held_reason, tasks FROM backlog
+            UNION ALL SELECT queue, state, held_reason, tasks FROM backlog_delta
+            UNION ALL SELECT queue, 'queued', '', born_waiting FROM task_metrics_delta
+            UNION ALL SELECT queue, 'scheduled', '', born_asleep FROM task_metrics_delta
+        ) AS numbers GROUP BY queue, state, held_reason HAVING sum(tasks) <> 0
+    """)
 
 
 async def counted(stack: Stack) -> dict[str, int]:

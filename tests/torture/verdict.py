@@ -61,6 +61,8 @@ async def judge(stack: Installation, load: Load, harm: Harm, statuses: frozenset
     counted, in_rows = await invariants.counted(stack), await invariants.in_rows(stack)
     wrong = {name: (counted[name], in_rows[name]) for name in counted if counted[name] != in_rows[name]}
     verdict.demand(not wrong, f"counters (TaskMetrics, rows) differ: {wrong}")
+    kept = await invariants.backlog(stack)
+    verdict.demand(not kept, f"the backlog is not what there is: {kept[:_SHOWN]}")
     return verdict
 
 
