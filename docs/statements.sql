@@ -416,6 +416,178 @@ LIMIT :most FOR UPDATE SKIP LOCKED);
 SELECT extract(epoch FROM clock_timestamp())::float8;
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/errors/bounding.py
+-- Which groups there are, and how many of them a task type got lately.
+
+-- _THERE
+SELECT id FROM error_group WHERE id = ANY(CAST(:ids AS uuid[]));
+
+-- _BEGUN
+SELECT t.task_type, (SELECT count(*) FROM (
+    SELECT FROM error_group g WHERE g.task_type = t.task_type AND g.first_seen_at > now() - interval '1 day'
+    LIMIT :most) AS begun) AS groups
+FROM unnest(CAST(:task_types AS text[])) AS t (task_type);
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/errors/folding.py
+-- Deltas of groups become their sums, by minute, hour and day; and what becomes of a group by it.
+
+-- _LOCK
+SELECT pg_advisory_xact_lock(hashtext('pointsman errors'));
+
+-- _TAKE
+-- Deltas that are inserted meanwhile have higher ids, or are not seen yet: they stay for the next pass.
+DELETE FROM error_delta WHERE id IN (SELECT id FROM error_delta ORDER BY id LIMIT :most)
+RETURNING error_group, queue, minute, occurrences, tasks, last_seen_at, example_task_id, example_attempt;
+
+-- _ADD
+INSERT INTO error_count AS old (error_group, step_seconds, since, queue, occurrences, tasks) SELECT *
+    FROM unnest(CAST(:error_group AS uuid[]), CAST(:step_seconds AS integer[]), CAST(:since AS timestamptz[]),
+    CAST(:queue AS text[]), CAST(:occurrences AS bigint[]), CAST(:tasks AS bigint[])) AS rows (error_group,
+    step_seconds, since, queue, occurrences, tasks)
+ON CONFLICT (error_group, step_seconds, since, queue) DO UPDATE SET
+    occurrences = old.occurrences + excluded.occurrences, tasks = old.tasks + excluded.tasks;
+
+-- _GROUPS
+SELECT id, state, set_at, ignored_until, ignored_per_hour, ignored_count, ignored_from, occurrences,
+    recent_task_ids,
+    CASE WHEN ignored_per_hour IS NULL THEN 0 ELSE (
+        SELECT coalesce(sum(c.occurrences), 0) FROM error_count c WHERE c.error_group = error_group.id
+            AND c.step_seconds = 60 AND c.since > now() - interval '1 hour')::bigint END AS within_the_hour
+FROM error_group WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE;
+
+-- _SUMS
+-- The example is the newest failure, where its rows are there still: an attempt is kept, unless none began.
+UPDATE error_group g SET occurrences = g.occurrences + e.occurrences, tasks = g.tasks + e.tasks,
+    last_seen_at = greatest(g.last_seen_at, e.last_seen_at), example_task_id = e.example_task_id,
+    example_attempt = e.example_attempt, example_message = coalesce(a.error_message, t.error_message, ''),
+    example_traceback = coalesce(a.error_traceback, t.error_traceback, ''),
+    recent_task_ids = CAST(string_to_array(e.recent, ',') AS uuid[])
+FROM unnest(CAST(:id AS uuid[]), CAST(:occurrences AS bigint[]), CAST(:tasks AS bigint[]),
+    CAST(:last_seen_at AS timestamptz[]), CAST(:example_task_id AS uuid[]), CAST(:example_attempt AS smallint[]),
+    CAST(:recent AS text[])) AS e (id, occurrences, tasks, last_seen_at, example_task_id, example_attempt, recent)
+LEFT JOIN LATERAL (SELECT error_message, error_traceback FROM task_attempt
+    WHERE task_id = e.example_task_id AND attempt = e.example_attempt) AS a ON true
+LEFT JOIN LATERAL (SELECT error_message, error_traceback FROM task
+    WHERE id = e.example_task_id AND a.error_message IS NULL) AS t ON true
+WHERE g.id = e.id;
+
+-- _OPEN_AGAIN
+WITH back AS (UPDATE error_group g SET state = 'open', changed_at = e.at, news_at = e.at, came_back = true
+    FROM unnest(CAST(:id AS uuid[]), CAST(:at AS timestamptz[]), CAST(:before AS text[]),
+    CAST(:reason AS text[])) AS e (id, at, before, reason)
+WHERE g.id = e.id RETURNING g.id, e.at, e.before, e.reason)
+INSERT INTO error_group_change (error_group, at, before, after, actor, reason)
+SELECT id, at, before, 'open', :actor, reason FROM back ORDER BY id;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/errors/judging.py
+-- What somebody says of an error group: that it is mended, or need not be told, or is to be looked at after all.
+
+-- _LOCK
+SELECT state FROM error_group WHERE id = CAST(:id AS uuid) AND occurrences > 0 FOR UPDATE;
+
+-- _SET
+UPDATE error_group g SET state = :state, changed_at = now(), news_at = NULL, came_back = false, set_at = now(),
+    set_by = :actor, set_reason = :reason, ignored_until = :until, ignored_per_hour = :per_hour,
+    ignored_count = :count, ignored_from = CASE WHEN CAST(:count AS bigint) IS NOT NULL THEN g.occurrences
+        + (SELECT coalesce(sum(d.occurrences), 0) FROM error_delta d WHERE d.error_group = g.id) END
+WHERE g.id = CAST(:id AS uuid);
+
+-- _REMEMBER
+INSERT INTO error_group_change (error_group, before, after, actor, reason)
+VALUES (CAST(:id AS uuid), :before, :after, :actor, :reason);
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/errors/noting.py
+-- Which failures there were, by their group: deltas written with the rows that moved, folded by a leader.
+
+-- _ADD
+INSERT INTO error_delta (error_group, queue, minute, occurrences, tasks, last_seen_at, example_task_id,
+    example_attempt) SELECT * FROM unnest(CAST(:error_group AS uuid[]), CAST(:queue AS text[]),
+    CAST(:minute AS timestamptz[]), CAST(:occurrences AS integer[]), CAST(:tasks AS integer[]),
+    CAST(:last_seen_at AS timestamptz[]), CAST(:example_task_id AS uuid[]),
+    CAST(:example_attempt AS smallint[])) AS rows (error_group, queue, minute, occurrences, tasks, last_seen_at,
+    example_task_id, example_attempt);
+
+-- _BEGIN
+-- By rising id, as everybody who writes several.
+INSERT INTO error_group (id, version, task_type, error_type, message, blamed, first_seen_at, last_seen_at,
+    example_task_id, example_attempt, example_message, example_traceback, news_at) SELECT id, version, task_type,
+    error_type, message, blamed, first_seen_at, last_seen_at, example_task_id, example_attempt, example_message,
+    example_traceback, first_seen_at FROM unnest(CAST(:id AS uuid[]), CAST(:version AS smallint[]),
+    CAST(:task_type AS text[]), CAST(:error_type AS text[]), CAST(:message AS text[]), CAST(:blamed AS text[]),
+    CAST(:first_seen_at AS timestamptz[]), CAST(:last_seen_at AS timestamptz[]), CAST(:example_task_id AS uuid[]),
+    CAST(:example_attempt AS smallint[]), CAST(:example_message AS text[]),
+    CAST(:example_traceback AS text[])) AS rows (id, version, task_type, error_type, message, blamed, first_seen_at,
+    last_seen_at, example_task_id, example_attempt, example_message, example_traceback) ORDER BY id
+    ON CONFLICT (id) DO NOTHING;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/errors/reading.py
+-- Error groups as readers see them. What was recorded is in them as soon as it is folded, within a second or two.
+
+-- _ONE
+SELECT g.id, g.task_type, g.error_type, g.message, g.blamed, g.first_seen_at, g.last_seen_at, g.occurrences,
+    g.tasks, g.example_task_id, g.example_attempt, g.example_message, CASE WHEN g.state = 'ignored'
+        AND g.ignored_until <= now() THEN 'open' ELSE g.state END AS state, g.changed_at, g.came_back,
+    g.news_at, g.set_at, g.set_by, g.set_reason, g.ignored_until, g.ignored_per_hour, g.ignored_count,
+    g.ignored_from, now() AS read_at, g.example_traceback, g.recent_task_ids FROM error_group g
+WHERE g.id = CAST(:id AS uuid) AND g.occurrences > 0;
+
+-- _COUNTS
+SELECT c.error_group, c.since, sum(c.occurrences)::bigint AS occurrences, sum(c.tasks)::bigint AS tasks
+FROM error_count c WHERE c.error_group = ANY(CAST(:ids AS uuid[])) AND c.step_seconds = :step
+    AND c.since >= :since AND (CAST(:queue AS text) IS NULL OR c.queue = :queue)
+GROUP BY c.error_group, c.since;
+
+-- _CHANGES
+SELECT at, before, after, actor, reason FROM error_group_change WHERE error_group = CAST(:id AS uuid)
+ORDER BY id DESC LIMIT :most;
+
+-- _TASKS
+SELECT id, state, queue, attempt, finished_at FROM task WHERE id = ANY(CAST(:ids AS uuid[]))
+UNION ALL SELECT id, state, queue, attempt, NULL FROM task_live WHERE id = ANY(CAST(:ids AS uuid[]))
+ORDER BY id DESC;
+
+-- page_of (changed)
+SELECT g.id, g.task_type, g.error_type, g.message, g.blamed, g.first_seen_at, g.last_seen_at, g.occurrences,
+    g.tasks, g.example_task_id, g.example_attempt, g.example_message, CASE WHEN g.state = 'ignored'
+        AND g.ignored_until <= now() THEN 'open' ELSE g.state END AS state, g.changed_at, g.came_back,
+    g.news_at, g.set_at, g.set_by, g.set_reason, g.ignored_until, g.ignored_per_hour, g.ignored_count,
+    g.ignored_from, now() AS read_at, (extract(epoch FROM g.changed_at) * 1000000)::bigint AS place FROM error_group g
+        WHERE g.occurrences > 0 AND g.last_seen_at >= :since
+ORDER BY g.changed_at DESC, g.id DESC LIMIT :most;
+
+-- page_of (changed, by all that is asked)
+SELECT g.id, g.task_type, g.error_type, g.message, g.blamed, g.first_seen_at, g.last_seen_at, g.occurrences,
+    g.tasks, g.example_task_id, g.example_attempt, g.example_message, CASE WHEN g.state = 'ignored'
+        AND g.ignored_until <= now() THEN 'open' ELSE g.state END AS state, g.changed_at, g.came_back,
+    g.news_at, g.set_at, g.set_by, g.set_reason, g.ignored_until, g.ignored_per_hour, g.ignored_count,
+    g.ignored_from, now() AS read_at, (extract(epoch FROM g.changed_at) * 1000000)::bigint AS place FROM error_group g
+        WHERE g.occurrences > 0 AND g.last_seen_at >= :since AND g.task_type = :task_type
+        AND g.error_type = :error_type AND CASE WHEN g.state = 'ignored' AND g.ignored_until <= now() THEN 'open'
+        ELSE g.state END = :state AND EXISTS (SELECT FROM error_count c WHERE c.error_group = g.id
+        AND c.step_seconds = :step AND c.since >= :since AND c.queue = :queue) AND (g.changed_at,
+        g.id) < (to_timestamp(0) + CAST(:place AS bigint) * interval '1 microsecond', CAST(:after AS uuid))
+ORDER BY g.changed_at DESC, g.id DESC LIMIT :most;
+
+-- page_of (most, by all that is asked)
+WITH counted AS (
+    SELECT c.error_group, sum(c.occurrences)::bigint AS place FROM error_count c
+    WHERE c.step_seconds = :step AND c.since >= :since AND c.queue = :queue GROUP BY c.error_group
+)
+SELECT g.id, g.task_type, g.error_type, g.message, g.blamed, g.first_seen_at, g.last_seen_at, g.occurrences,
+    g.tasks, g.example_task_id, g.example_attempt, g.example_message, CASE WHEN g.state = 'ignored'
+        AND g.ignored_until <= now() THEN 'open' ELSE g.state END AS state, g.changed_at, g.came_back,
+    g.news_at, g.set_at, g.set_by, g.set_reason, g.ignored_until, g.ignored_per_hour, g.ignored_count,
+    g.ignored_from, now() AS read_at, counted.place FROM error_group g JOIN counted ON counted.error_group = g.id
+        WHERE g.occurrences > 0 AND g.last_seen_at >= :since AND g.task_type = :task_type
+        AND g.error_type = :error_type AND CASE WHEN g.state = 'ignored' AND g.ignored_until <= now() THEN 'open'
+        ELSE g.state END = :state AND (counted.place, g.id) < (CAST(:place AS bigint), CAST(:after AS uuid))
+ORDER BY counted.place DESC, g.id DESC LIMIT :most;
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/leadership.py
 -- Who runs loops that need to run once: a row with a time to live on the database clock, and a lock that ends with
 -- its holder.
@@ -2079,11 +2251,12 @@ SELECT (SELECT count(*) FROM looked) AS looked_at, (SELECT id FROM looked ORDER 
 
 -- part_of (retry)
 WITH looked AS (SELECT * FROM ((SELECT id, (queue = :queue AND task_type = :task_type AND error_type = :error_type
-    AND tags @> ANY(CAST(CAST(:tags_0 AS text[]) AS jsonb[])) AND submitted_at >= :submitted_after
-    AND id >= CAST(:lowest AS uuid) AND submitted_at < :submitted_before AND NOT EXISTS (SELECT FROM replayed_task r
-    WHERE r.task_id = task.id)) AS hit FROM task WHERE state = 'cancelled' AND id > CAST(:above AS uuid)
-    AND id < CAST(:highest AS uuid) ORDER BY id LIMIT :looked_at) UNION ALL (SELECT id, (queue = :queue
-    AND task_type = :task_type AND error_type = :error_type AND tags @> ANY(CAST(CAST(:tags_0 AS text[]) AS jsonb[]))
+    AND error_group = CAST(:error_group AS uuid) AND tags @> ANY(CAST(CAST(:tags_0 AS text[]) AS jsonb[]))
+    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND submitted_at < :submitted_before
+    AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.id)) AS hit FROM task WHERE state = 'cancelled'
+    AND id > CAST(:above AS uuid) AND id < CAST(:highest AS uuid) ORDER BY id LIMIT :looked_at) UNION ALL (SELECT id,
+    (queue = :queue AND task_type = :task_type AND error_type = :error_type
+    AND error_group = CAST(:error_group AS uuid) AND tags @> ANY(CAST(CAST(:tags_0 AS text[]) AS jsonb[]))
     AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND submitted_at < :submitted_before
     AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.id)) AS hit FROM task WHERE state = 'failed'
     AND id > CAST(:above AS uuid) AND id < CAST(:highest AS uuid) ORDER BY id LIMIT :looked_at)) AS sides ORDER BY id
@@ -2265,9 +2438,9 @@ WITH gone AS (DELETE FROM task_live t USING unnest(CAST(:id AS uuid[]), CAST(:at
     CAST(:state AS text[]), CAST(:finished_at AS timestamptz[]), CAST(:started_at AS timestamptz[]),
     CAST(:worker AS text[]), CAST(:run_seconds AS float8[]), CAST(:result AS text[]), CAST(:error_type AS text[]),
     CAST(:error_message AS text[]), CAST(:error_traceback AS text[]), CAST(:progress AS text[]),
-    CAST(:max_attempts AS smallint[]), CAST(:retry_at AS timestamptz[])) AS e (id, attempt, state, finished_at,
-    started_at, worker, run_seconds, result, error_type, error_message, error_traceback, progress, max_attempts,
-    retry_at)
+    CAST(:max_attempts AS smallint[]), CAST(:error_group AS uuid[]), CAST(:retry_at AS timestamptz[])) AS e (id,
+    attempt, state, finished_at, started_at, worker, run_seconds, result, error_type, error_message, error_traceback,
+    progress, max_attempts, error_group, retry_at)
     WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND CASE e.state
         WHEN 'succeeded' THEN t.state NOT IN ('scheduled') AND (t.attempt <= e.attempt OR t.state <> 'running')
         WHEN 'failed' THEN t.state NOT IN ('scheduled') AND t.attempt <= e.attempt
@@ -2290,6 +2463,10 @@ WITH gone AS (DELETE FROM task_live t USING unnest(CAST(:id AS uuid[]), CAST(:at
         CASE WHEN e.error_type IS NULL AND e.state IN ('cancelled', 'expired')
             AND t.attempt > 0 THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = t.id
             AND a.attempt = t.attempt) ELSE e.error_traceback END AS error_traceback,
+        CASE WHEN e.state = 'failed' AND (t.cancel_requested_at IS NOT NULL
+            AND t.cancel_grace_seconds IS NOT NULL) THEN NULL ELSE CASE WHEN e.error_type IS NULL
+            AND e.state IN ('cancelled', 'expired') AND t.attempt > 0 THEN (SELECT a.error_group FROM task_attempt a
+            WHERE a.task_id = t.id AND a.attempt = t.attempt) ELSE e.error_group END END AS error_group,
         t.id,
         CASE WHEN e.state = 'failed' AND (t.cancel_requested_at IS NOT NULL
             AND t.cancel_grace_seconds IS NOT NULL) THEN 'cancelled' ELSE e.state END AS state,
@@ -2337,20 +2514,22 @@ WITH gone AS (DELETE FROM task_live t USING unnest(CAST(:id AS uuid[]), CAST(:at
     SELECT queue, waited_as, coalesce(waited_for, ''), -count(*) FROM gone WHERE waited_as IS NOT NULL GROUP BY 1, 2,
         3
 ), kept AS (INSERT INTO task (finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message,
-    error_traceback, id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings,
-    dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at,
-    scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason,
-    held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from) SELECT finished_at,
-    run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback, id, state, task_type, queue,
-    priority, attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
-    cancel_requested_at, cancel_requested_by, replayed_from FROM gone)
+    error_traceback, error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions,
+    uncertain_sendings, dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds,
+    submitted_at, due_at, scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent,
+    dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
+    replayed_from) SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message,
+    error_traceback, error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions,
+    uncertain_sendings, dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds,
+    submitted_at, due_at, scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent,
+    dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
+    replayed_from FROM gone)
 SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, state FROM gone;
 
 -- _STILL_THERE
 -- A worker may have begun it since it was looked for; the lock keeps that from happening before its end.
-SELECT id, attempt FROM task_live WHERE (id = ANY(CAST(:never_sent AS uuid[])) AND place <> 'sent' AND dispatch = 0)
+SELECT id, attempt, task_type FROM task_live
+WHERE (id = ANY(CAST(:never_sent AS uuid[])) AND place <> 'sent' AND dispatch = 0)
     OR (id = ANY(CAST(:closed AS uuid[])) AND state <> 'running')
 ORDER BY id FOR UPDATE;
 
@@ -2451,7 +2630,9 @@ SELECT CAST(NULL AS timestamptz) AS finished_at, CAST(NULL AS float8) AS run_sec
     AND attempt > 0 THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = task_live.id
     AND a.attempt = task_live.attempt) END AS error_message, CASE WHEN state <> 'running'
     AND attempt > 0 THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_traceback, id, state, task_type, queue, priority, attempt,
+    AND a.attempt = task_live.attempt) END AS error_traceback, CASE WHEN state <> 'running'
+    AND attempt > 0 THEN (SELECT a.error_group FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_group, id, state, task_type, queue, priority, attempt,
     max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
     worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
@@ -2466,18 +2647,18 @@ END FROM breaker b
         ':', 2)) + 10)
 ) END AS retry_at, CAST(NULL AS uuid) AS replayed_as, now() AS read_at FROM task_live WHERE id = CAST(:id AS uuid)
     UNION ALL
-    SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback, id,
-        state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings, dispatch,
-        sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at,
-        expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason,
-        held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from,
+    SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback,
+        error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings,
+        dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at,
+        scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies,
+        held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from,
         CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
         CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
         AND NOT r.undone) AS replayed_as, now() AS read_at FROM task WHERE id = CAST(:id AS uuid);
 
 -- _LISTED_BY_ID
-SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task_type, queue, priority, attempt,
-    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id, state, task_type, queue, priority,
+    attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
     worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
     cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
@@ -2497,7 +2678,9 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task
         AND attempt > 0 THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = task_live.id
         AND a.attempt = task_live.attempt) END AS error_message, CASE WHEN state <> 'running'
         AND attempt > 0 THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
-        AND a.attempt = task_live.attempt) END AS error_traceback, id, state, task_type, queue, priority, attempt,
+        AND a.attempt = task_live.attempt) END AS error_traceback, CASE WHEN state <> 'running'
+        AND attempt > 0 THEN (SELECT a.error_group FROM task_attempt a WHERE a.task_id = task_live.id
+        AND a.attempt = task_live.attempt) END AS error_group, id, state, task_type, queue, priority, attempt,
         max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
         requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
         worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
@@ -2512,23 +2695,24 @@ END FROM breaker b
         ':', 2)) + 10)
 ) END AS retry_at, CAST(NULL AS uuid) AS replayed_as, now() AS read_at FROM task_live WHERE id = CAST(:id AS uuid)
     UNION ALL
-    SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback, id,
-        state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings, dispatch,
-        sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at,
-        expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason,
-        held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from,
+    SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback,
+        error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings,
+        dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at,
+        scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies,
+        held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from,
         CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
         CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
         AND NOT r.undone) AS replayed_as, now() AS read_at FROM task WHERE id = CAST(:id AS uuid)
 ) AS found;
 
 -- _ATTEMPTS
-SELECT attempt, worker, started_at, finished_at, run_seconds, error_type, error_message, error_traceback
+SELECT attempt, worker, started_at, finished_at, run_seconds, error_type, error_message, error_traceback,
+    error_group
 FROM task_attempt WHERE task_id = CAST(:id AS uuid) AND attempt > CAST(:after AS int) ORDER BY attempt LIMIT :most;
 
 -- page_of (everything)
-SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task_type, queue, priority, attempt,
-    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id, state, task_type, queue, priority,
+    attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
     worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
     cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
@@ -2547,7 +2731,9 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task
     AND attempt > 0 THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = task_live.id
     AND a.attempt = task_live.attempt) END AS error_message, CASE WHEN state <> 'running'
     AND attempt > 0 THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_traceback, id, state, task_type, queue, priority, attempt,
+    AND a.attempt = task_live.attempt) END AS error_traceback, CASE WHEN state <> 'running'
+    AND attempt > 0 THEN (SELECT a.error_group FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_group, id, state, task_type, queue, priority, attempt,
     max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
     worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
@@ -2562,18 +2748,18 @@ END FROM breaker b
         ':', 2)) + 10)
 ) END AS retry_at, CAST(NULL AS uuid) AS replayed_as FROM task_live  ORDER BY id DESC
     LIMIT :most) UNION ALL (SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message,
-    error_traceback, id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings,
-    dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at,
-    scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason,
-    held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from,
-    CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
+    error_traceback, error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions,
+    uncertain_sendings, dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds,
+    submitted_at, due_at, scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent,
+    dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
+    replayed_from, CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
     CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
     AND NOT r.undone) AS replayed_as FROM task  ORDER BY id DESC LIMIT :most)) AS sides ORDER BY id DESC
     LIMIT :most) AS found ORDER BY id DESC;
 
 -- page_of (unfinished)
-SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task_type, queue, priority, attempt,
-    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id, state, task_type, queue, priority,
+    attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
     worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
     cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
@@ -2592,7 +2778,9 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task
     AND attempt > 0 THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = task_live.id
     AND a.attempt = task_live.attempt) END AS error_message, CASE WHEN state <> 'running'
     AND attempt > 0 THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_traceback, id, state, task_type, queue, priority, attempt,
+    AND a.attempt = task_live.attempt) END AS error_traceback, CASE WHEN state <> 'running'
+    AND attempt > 0 THEN (SELECT a.error_group FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_group, id, state, task_type, queue, priority, attempt,
     max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
     worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
@@ -2610,8 +2798,8 @@ END FROM breaker b
     ORDER BY id DESC LIMIT :most) AS found ORDER BY id DESC;
 
 -- page_of (by all that is asked)
-SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task_type, queue, priority, attempt,
-    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id, state, task_type, queue, priority,
+    attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
     worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
     cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
@@ -2624,14 +2812,15 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, id, state, task
     CASE WHEN octet_length(error_message) > octet_length(left(error_message, 1000)) THEN 'error.message' END, CASE
     WHEN octet_length(error_traceback) > octet_length(right(error_traceback, 2000)) THEN 'error.traceback' END],
     NULL) AS cut FROM (SELECT *, now() AS read_at FROM ((SELECT finished_at, run_seconds, queue_wait_seconds, result,
-    error_type, error_message, error_traceback, id, state, task_type, queue, priority, attempt, max_attempts,
-    interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds,
-    delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags,
-    traceparent, dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
-    replayed_from, CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
-    CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
-    AND NOT r.undone) AS replayed_as FROM task WHERE queue = :queue AND task_type = :task_type
-    AND error_type = :error_type AND EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id AND NOT r.undone)
+    error_type, error_message, error_traceback, error_group, id, state, task_type, queue, priority, attempt,
+    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
+    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
+    cancel_requested_at, cancel_requested_by, replayed_from, CAST(NULL AS timestamptz) AS held_at,
+    CAST(0 AS float8) AS held_wait_seconds, CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as
+    FROM replayed_task r WHERE r.task_id = task.id AND NOT r.undone) AS replayed_as FROM task WHERE queue = :queue
+    AND task_type = :task_type AND error_type = :error_type AND error_group = CAST(:error_group AS uuid)
+    AND EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id AND NOT r.undone)
     AND tags @> ANY(CAST(CAST(:tags_0 AS text[]) AS jsonb[])) AND id < CAST(:below AS uuid)
     AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND submitted_at < :submitted_before
     AND id < CAST(:highest AS uuid) ORDER BY id DESC LIMIT :most)) AS sides ORDER BY id DESC LIMIT :most) AS found
@@ -2685,11 +2874,11 @@ WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND t.state = 'running' AN
 -- _ATTEMPTS
 -- One that was kept already was reported again.
 INSERT INTO task_attempt (task_id, attempt, worker, started_at, finished_at, run_seconds, error_type, error_message,
-    error_traceback) SELECT * FROM unnest(CAST(:task_id AS uuid[]), CAST(:attempt AS smallint[]),
+    error_traceback, error_group) SELECT * FROM unnest(CAST(:task_id AS uuid[]), CAST(:attempt AS smallint[]),
     CAST(:worker AS text[]), CAST(:started_at AS timestamptz[]), CAST(:finished_at AS timestamptz[]),
     CAST(:run_seconds AS float8[]), CAST(:error_type AS text[]), CAST(:error_message AS text[]),
-    CAST(:error_traceback AS text[])) AS rows (task_id, attempt, worker, started_at, finished_at, run_seconds,
-    error_type, error_message, error_traceback) ON CONFLICT DO NOTHING;
+    CAST(:error_traceback AS text[]), CAST(:error_group AS uuid[])) AS rows (task_id, attempt, worker, started_at,
+    finished_at, run_seconds, error_type, error_message, error_traceback, error_group) ON CONFLICT DO NOTHING;
 
 -- _ASK
 -- Only the sending that was dropped: a later one may have been claimed.
@@ -3115,15 +3304,15 @@ ALTER TABLE task DETACH PARTITION task_day_20000101;
 
 -- dropping_of (keep)
 INSERT INTO task (finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback,
-    id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings, dispatch,
-    sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at,
-    expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds,
-    sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from) SELECT finished_at, run_seconds,
-    queue_wait_seconds, result, error_type, error_message, error_traceback, id, state, task_type, queue, priority,
-    attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
-    cancel_requested_at, cancel_requested_by, replayed_from FROM task_day_20000101
+    error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings,
+    dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at,
+    scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason,
+    held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from) SELECT finished_at,
+    run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback, error_group, id, state,
+    task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds,
+    timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at,
+    started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met,
+    progress, cancel_requested_at, cancel_requested_by, replayed_from FROM task_day_20000101
     WHERE id = ANY(CAST(:ids AS uuid[]));
 
 -- dropping_of (drop)

@@ -23,6 +23,9 @@ from sqlalchemy.dialects.postgresql import asyncpg
 
 from pointsman_contract.states import TaskState
 from pointsman_service import store
+from pointsman_service.failures.standing import GroupState
+from pointsman_service.store.errors import reading as errors
+from pointsman_service.store.errors.reading import GroupFilter
 from pointsman_service.store.tasks import acts, dead_letters, reading
 from pointsman_service.store.tasks.acts import WAITS, ActFilter, TaskActKind
 from pointsman_service.store.tasks.dead_letters import DeadLetterFilter
@@ -43,12 +46,13 @@ DAY = date(2000, 1, 1)
 """Stands for any day that has a partition."""
 _NOW = datetime(2026, 11, 28, tzinfo=UTC)
 _EVERYTHING = TaskFilter(
-    queue="q", task_type="t", error_type="e", replayed=True, tags=[[{"a": "b"}]], submitted_after=_NOW,
-    submitted_before=_NOW, below=UUID(int=0),
+    queue="q", task_type="t", error_type="e", error_group=UUID(int=0), replayed=True, tags=[[{"a": "b"}]],
+    submitted_after=_NOW, submitted_before=_NOW, below=UUID(int=0),
 )  # fmt: skip
 _WAITING = ActFilter(queue="q", task_type="t", tags={"a": "b"}, submitted_after=_NOW)
-_ENDED = replace(_WAITING, error_type="e")
+_ENDED = replace(_WAITING, error_type="e", error_group=UUID(int=0))
 _FAILURES = DeadLetterFilter("t", "e", "q", _NOW, _NOW)
+_GROUPS = GroupFilter(_NOW, 3600, GroupState.OPEN, "t", "e", "q", after=(0, UUID(int=0)))
 _WORKER = dict.fromkeys(("owner", "name", "pool", "queues", "processes", "pid", "host", "contract", "started_at"))
 
 
@@ -87,6 +91,9 @@ def _built() -> Iterator[tuple[ModuleType, str, Any]]:
     ends = (TaskState.CANCELLED, TaskState.FAILED)
     for kind, wanted, states in ((TaskActKind.CANCEL, _WAITING, WAITS), (TaskActKind.RETRY, _ENDED, ends)):
         yield acts, f"part_of ({kind})", acts.part_of(kind, wanted, states)[0]
+    yield errors, "page_of (changed)", errors.page_of(GroupFilter(_NOW, 60))[0]
+    yield errors, "page_of (changed, by all that is asked)", errors.page_of(_GROUPS)[0]
+    yield errors, "page_of (most, by all that is asked)", errors.page_of(replace(_GROUPS, most_first=True))[0]
     for number, clause in enumerate(partitions.making(partitions.partition_name(DAY), DAY), 1):
         yield partitions, f"making, step {number}", clause
     for name, clause in retention.dropping_of(partitions.partition_name(DAY))._asdict().items():

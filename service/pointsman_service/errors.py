@@ -161,6 +161,12 @@ class UnknownAlert(NotFound):
     code, title = "unknown-alert", "Unknown alert"
 
 
+class UnknownErrorGroup(NotFound):
+    """There is no error group with this id."""
+
+    code, title = "unknown-error-group", "Unknown error group"
+
+
 class UnknownChannel(NotFound):
     """No alert channel has this name."""
 

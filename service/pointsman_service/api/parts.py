@@ -20,6 +20,7 @@ from pointsman_service.operate.discard import Discarder
 from pointsman_service.operate.eject import Ejector
 from pointsman_service.operate.force_breaker import BreakerHand
 from pointsman_service.operate.handle_alerts import AlertHand
+from pointsman_service.operate.judge_errors import ErrorHand
 from pointsman_service.operate.pause import Pauser
 from pointsman_service.operate.purge import Purger
 from pointsman_service.operate.replay import Replayer
@@ -55,6 +56,7 @@ class Parts:
     breakers: Registry
     ejector: Ejector
     alert_hand: AlertHand
+    error_hand: ErrorHand
     breaker_hand: BreakerHand
     transitions: TransitionStream
     views: Views

@@ -12,6 +12,7 @@ from pointsman_service.api.dead_letters import replays
 from pointsman_service.api.dead_letters import routes as dead_letters
 from pointsman_service.api.documentation import document as documentation
 from pointsman_service.api.documentation.document import add_documentation
+from pointsman_service.api.errors import routes as errors
 from pointsman_service.api.metrics import history, prometheus, sla
 from pointsman_service.api.metrics import routes as metrics
 from pointsman_service.api.problems.answering import leave_errors
@@ -47,6 +48,7 @@ _ROUTERS = (
     calls.router,
     alerts.router,
     deliveries.router,
+    errors.router,
     metrics.router,
     history.router,
     sla.router,

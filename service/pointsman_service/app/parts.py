@@ -20,6 +20,7 @@ from pointsman_service.operate.discard import Discarder
 from pointsman_service.operate.eject import Ejector
 from pointsman_service.operate.force_breaker import BreakerHand
 from pointsman_service.operate.handle_alerts import AlertHand
+from pointsman_service.operate.judge_errors import ErrorHand
 from pointsman_service.operate.pause import Pauser
 from pointsman_service.operate.purge import Purger
 from pointsman_service.operate.replay import Replayer
@@ -75,6 +76,7 @@ def make_parts(
         breakers=breakers,
         ejector=Ejector(store, breakers, settings),
         alert_hand=AlertHand(store),
+        error_hand=ErrorHand(store),
         breaker_hand=BreakerHand(breakers, store, server, settings),
         transitions=TransitionStream(store, settings.listeners_most),
         views=views,

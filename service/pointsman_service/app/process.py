@@ -31,6 +31,7 @@ from pointsman_service.pulse import Pulse, pulse_file
 from pointsman_service.reconcile.beats import BeatWatch
 from pointsman_service.reconcile.broker_keys import BrokerKeySweep
 from pointsman_service.record.backlog import BacklogMending, BacklogRollup
+from pointsman_service.record.error_rollup import ErrorRollup
 from pointsman_service.record.recorder import Recorder
 from pointsman_service.record.rollup import Rollup
 from pointsman_service.redis import RedisServer
@@ -164,6 +165,7 @@ class Process:
                 Rollup(self.store, self.settings).loop,
                 BacklogRollup(self.store, self.settings).loop,
                 BacklogMending(self.store, self.settings).loop,
+                ErrorRollup(self.store, self.settings).loop,
             ],
         )
 

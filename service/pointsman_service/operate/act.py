@@ -42,6 +42,9 @@ class ActKind(StrEnum):
     SILENCE = "silence_alert"
     UNSILENCE = "unsilence_alert"
     TEST_CHANNEL = "test_alert_channel"
+    RESOLVE_ERROR = "resolve_error"
+    IGNORE_ERROR = "ignore_error"
+    REOPEN_ERROR = "reopen_error"
 
 
 _BY_PROGRAMS = frozenset({ActKind.REPORT, ActKind.LEASE})

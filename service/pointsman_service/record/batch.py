@@ -1,6 +1,6 @@
 """A batch of events, folded per task, and the one transaction that records it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,10 +15,12 @@ from pointsman_contract.events import (
     StartedBody,
     UnclaimedBody,
 )
+from pointsman_contract.states import TaskState
 from pointsman_service.breaker.registry import Called, Registry
 from pointsman_service.record.by_worker import OutcomesByWorker
 from pointsman_service.record.calls import CallsOfBreakers, calls_of
 from pointsman_service.record.ended import end_of, expired_end_of, native_end_of
+from pointsman_service.record.error_bounds import GroupBounds
 from pointsman_service.record.events import Event
 from pointsman_service.store.listeners import Ended, Listeners
 from pointsman_service.store.lost import rescuing, unclaimed
@@ -62,6 +64,7 @@ class Batch:
         self.starts: dict[str, Start] = {}
         self.ends: dict[str, End] = {}
         self.failures: list[End] = []
+        self.groups: dict[str, str] = {}
         self.asks: list[tuple[str, int]] = []
         self.refused: list[Refused] = []
         self.blocked: dict[str, End] = {}
@@ -92,6 +95,11 @@ class Batch:
             for start in self.starts.values()
             if start.id not in ends or ends[start.id].retry_at or start.attempt > ends[start.id].attempt
         ]
+
+    def regroup(self, instead: Mapping[str, str]) -> None:
+        """Let failures count for other groups."""
+        self.failures = [_regrouped(end, instead) for end in self.failures]
+        self.ends = {task: _regrouped(end, instead) for task, end in self.ends.items()}
 
     def _take(self, event: Event) -> None:
         # Of the type that its kind has, from here on.
@@ -182,6 +190,8 @@ class Batch:
         end = end_of(event, body)
         if event.kind is EventKind.FAILED:
             self.failures.append(end)
+            if end.error_group is not None:
+                self.groups[end.error_group] = clean(body["task_type"])
             if end.retry_at is not None and end.started_at is not None and end.worker is not None:
                 # Whether another attempt follows is decided on a row that knows this one.
                 self._take_start(Start(end.id, end.attempt, end.started_at, end.worker))
@@ -195,19 +205,31 @@ class Batch:
             self.calls[end.id] = list(calls)
 
 
+def _regrouped(end: End, instead: Mapping[str, str]) -> End:
+    other = instead.get(end.error_group or "")
+    return end if other is None else end._replace(error_group=other)
+
+
 async def record(
     connection: Connection,
     batch: Batch,
     registry: Registry,
     unclaimed_sendings: int = _UNCLAIMED_SENDINGS,
     listeners: Listeners = (),
+    bounds: GroupBounds | None = None,
 ) -> None:
     """Write the batch; in the transaction that moves the position. Counters come from the rows that moved, and circuit
     breakers and ``listeners`` hear of no other attempt.
     """
     await lock_tasks(connection, batch.tasks)
     calls, offered = CallsOfBreakers(batch.calls), set[str]()
+    known_groups = set[str]()
+    if batch.groups and bounds is not None:
+        known_groups, instead = await bounds.settle(connection, batch.groups)
+        if instead:
+            batch.regroup(instead)
     async with Ending(connection, (OutcomesByWorker(), *listeners, calls)) as ending:
+        ending.known_groups = known_groups
         # Before the ends: an attempt that was killed for it has been cancelled, and did not fail.
         await cancelling.revoke(connection, list(batch.revoked.values()))
         for moved in await recording.begin(connection, batch.only_started()):
@@ -233,8 +255,13 @@ async def _end(ending: Ending, batch: Batch) -> None:
         ending.ends.retried.append(Ended(moved, ends[moved.id]))
     await ending.end(list(ends.values()))
     if batch.failures:
-        ended = {one.moved.id for one in (*ending.ends.retried, *ending.ends.tasks)}
-        await recording.keep_attempts(connection, [failure for failure in batch.failures if failure.id in ended])
+        ended = {one.moved.id: one.moved.state for one in (*ending.ends.retried, *ending.ends.tasks)}
+        kept = [
+            failure._replace(error_group=None) if ended[failure.id] == TaskState.CANCELLED else failure
+            for failure in batch.failures
+            if failure.id in ended
+        ]
+        await recording.keep_attempts(connection, kept)
     for write, interrupted in ((recording.block, batch.blocked), (rescuing.stop, batch.stopped)):
         moved_here = await write(connection, list(interrupted.values()))
         await recording.keep_attempts(connection, [interrupted[moved.id] for moved in moved_here])

@@ -3,9 +3,11 @@
 from datetime import datetime, timedelta
 
 from pointsman_contract.clean_text import clean
+from pointsman_contract.dependencies import folded_key, key_of
 from pointsman_contract.errors import ErrorType
 from pointsman_contract.events import EventKind, NativeBody, OutcomeBody
 from pointsman_contract.retry import MAX_ATTEMPTS
+from pointsman_service.failures.fingerprint import group_of
 from pointsman_service.record.events import Event
 from pointsman_service.store.reported import End, NativeEnd
 
@@ -18,6 +20,7 @@ def end_of(event: Event, body: OutcomeBody) -> End:
     error_type, message, trace = _error_of(body)
     result, progress = body.get("result"), body.get("progress")
     held_by = clean(body["held_by"]) if event.kind is EventKind.BLOCKED else None
+    failed = event.kind is EventKind.FAILED and not body.get("interrupted")
     return End(
         id=event.task,
         attempt=event.attempt,
@@ -36,6 +39,8 @@ def end_of(event: Event, body: OutcomeBody) -> End:
         breaker=held_by,
         timed_out=event.kind is EventKind.FAILED and bool(body.get("timed_out")),
         executed=event.kind in _EXECUTIONS and not body.get("interrupted"),
+        error_group=group_of(clean(body["task_type"]), error_type, message, trace) if failed else None,
+        blamed=_blamed(body) if failed else None,
     )
 
 
@@ -54,6 +59,12 @@ def expired_end_of(event: Event) -> End:
         error_message=None,
         error_traceback=None,
     )
+
+
+def _blamed(body: OutcomeBody) -> str | None:
+    """The circuit breaker that is blamed for a failure, a dependency's before its task type's."""
+    named = sorted(body.get("blamed") or ())
+    return ":".join(folded_key(*key_of(clean(named[0])))) if named else None
 
 
 def _retry_at(event: Event, body: OutcomeBody) -> datetime | None:

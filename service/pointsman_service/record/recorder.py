@@ -19,6 +19,7 @@ from pointsman_service.breaker.registry import Registry
 from pointsman_service.errors import ExpectedFault, Unavailable
 from pointsman_service.loops import Loop
 from pointsman_service.record.batch import Batch, in_parts, record
+from pointsman_service.record.error_bounds import GroupBounds
 from pointsman_service.record.events import LONGEST_ENTRY, Event, UnreadableEvent, parse
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
@@ -56,6 +57,7 @@ class Recorder:
         self._server = server
         self._settings = settings
         self._breakers = Registry(store, settings)
+        self._bounds = GroupBounds()
         self._epoch: int | None = None
         self._last_id = epochs.FIRST_ID
         self._offset_seconds = 0.0
@@ -225,7 +227,12 @@ class Recorder:
                     raise AnotherRecorder("the recorder's position moved")
                 await left_out.add(connection, self._stream, unreadable)
                 await record(
-                    connection, batch, self._breakers, self._settings.unclaimed_sendings, self._store.listeners
+                    connection,
+                    batch,
+                    self._breakers,
+                    self._settings.unclaimed_sendings,
+                    self._store.listeners,
+                    self._bounds,
                 )
                 reach(Failpoint.RECORDER_RECORDING)
             reach(Failpoint.RECORDER_COMMITTED)

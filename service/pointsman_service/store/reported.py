@@ -40,6 +40,10 @@ class End(NamedTuple):
     """Whether it was killed at its hard time limit."""
     executed: bool = False
     """Whether it counts as an execution: an attempt of the task is spent."""
+    error_group: str | None = None
+    """Of a failure: the id of its group (``pointsman_service.failures``)."""
+    blamed: str | None = None
+    """Of a failure: the circuit breaker that it counts for."""
 
 
 class Refused(NamedTuple):

@@ -5,6 +5,7 @@ transaction that does it.
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import httpx
@@ -13,12 +14,17 @@ import pytest
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.callers import LOCAL
 from pointsman_service.errors import DatabaseAway
+from pointsman_service.failures.fingerprint import group_of
 from pointsman_service.operate import act as acts
 from pointsman_service.operate.act import Act, ActKind
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store.alerts import alerts
 from pointsman_service.store.alerts.alerts import NewAlert
+from pointsman_service.store.errors import folding
+from pointsman_service.store.errors.noting import note
+from pointsman_service.store.listeners import Ended, Ends
+from pointsman_service.store.reported import End, Moved
 from pointsman_service.store.store import Connection, DatabaseTrouble, Store
 from pointsman_service.store.workers import catalogue
 from tests.integration.operate.ended import ended
@@ -35,6 +41,8 @@ WORKER = "w@h"
 SMTP, BARELY = "dependency/smtp", "dependency/barely"
 NO_REASON = {ActKind.REPORT, ActKind.LEASE}
 """What programs do at each of their calls."""
+NOW = datetime.now(UTC)
+GROUP = group_of("noop", "OSError", "no", "")
 NOT_STORED = {ActKind.DISCARD}
 """What is discarded is in Redis."""
 
@@ -106,6 +114,10 @@ async def _deeds(spine: Spine, api: httpx.AsyncClient) -> dict[ActKind, Deed]:
     await api.post(f"/v1/breakers/{SMTP}/disable", json={"reason": "first"})
     smtp, failure = "dependency:smtp", {"outcomes": [{"outcome": "failure"}]}
     breaker = f"/v1/breakers/{SMTP}"
+    async with spine.store.transaction() as connection:
+        end = End(failed, 1, "failed", NOW, NOW, "w", 0.1, None, "OSError", "no", "", error_group=GROUP)
+        await note(connection, Ends([Ended(Moved(failed, "noop", "maintenance", False, 1, None, None, "failed"), end)]))
+        await folding.fold(connection, 10)
     return {
         ActKind.PAUSE: Deed("POST", "/v1/queues/email/pause", {}, "email"),
         ActKind.RESUME: Deed("POST", "/v1/queues/email/resume", {}, "email"),
@@ -132,6 +144,9 @@ async def _deeds(spine: Spine, api: httpx.AsyncClient) -> dict[ActKind, Deed]:
         ActKind.ACKNOWLEDGE: Deed("POST", f"/v1/alerts/{alert}/ack", {}, alert),
         ActKind.SILENCE: Deed("POST", f"/v1/alerts/{alert}/silence", {"seconds": 60}, alert),
         ActKind.UNSILENCE: Deed("POST", f"/v1/alerts/{alert}/unsilence", {}, alert),
+        ActKind.RESOLVE_ERROR: Deed("POST", f"/v1/errors/{GROUP}/resolve", {}, GROUP),
+        ActKind.REOPEN_ERROR: Deed("POST", f"/v1/errors/{GROUP}/reopen", {}, GROUP),
+        ActKind.IGNORE_ERROR: Deed("POST", f"/v1/errors/{GROUP}/ignore", {}, GROUP),
         ActKind.TEST_CHANNEL: Deed("POST", "/v1/alert-channels/on-call/test", {}, "on-call"),
     }  # fmt: skip
 

@@ -53,9 +53,18 @@ def test_meta_of_progress_is_its_text_however_deep_it_is() -> None:
 
 
 def test_newest_attempt_is_told_by_the_row_of_the_task() -> None:
-    error = {"error_type": "ValueError", "error_message": "no such address", "error_traceback": None}
+    error = {
+        "error_type": "ValueError",
+        "error_message": "no such address",
+        "error_traceback": None,
+        "error_group": None,
+    }
     failed = [row(attempt=1, finished_at=DUE, run_seconds=1.0, **error)]
     first, second = attempts_of(row(state=TaskState.RUNNING, attempt=2), failed)
 
-    assert (first.attempt, first.state, first.error) == (1, "failed", TaskError("ValueError", "no such address", ""))
+    assert (first.attempt, first.state, first.error) == (
+        1,
+        "failed",
+        TaskError("ValueError", "no such address", "", None),
+    )
     assert (second.attempt, second.state, second.error) == (2, "running", None)

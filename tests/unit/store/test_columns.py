@@ -15,7 +15,7 @@ KEY = {"key", "fingerprint", "fingerprint_before"}
 """Of a submission: these have a table of their own."""
 NOT_SHOWN = {"timeout_seconds", "traceparent", "caller"}
 """Columns of a finished task that no view of it shows."""
-DECIDE = {"retry_at", "breaker", "timed_out", "executed"}
+DECIDE = {"retry_at", "breaker", "timed_out", "executed", "blamed"}
 """Fields of an end that no finished task keeps: they decide what it is, and what is counted."""
 
 

@@ -37,6 +37,7 @@ a queue or a task type that nobody knows.
 _TAGS = [
     {"name": "tasks", "description": "Submit and look at tasks."},
     {"name": "dead letters", "description": "What has failed for good, and running it again."},
+    {"name": "errors", "description": "Failures by their cause, and what was said of them."},
     {"name": "queues", "description": "Backlog, rates and targets."},
     {"name": "task types", "description": "What the workers can run."},
     {"name": "workers", "description": "Who runs it."},
@@ -57,6 +58,7 @@ _PLACES = {
     "queues": "/v1/queues",
     "workers": "/v1/workers",
     "dead_letters": "/v1/dead-letters",
+    "errors": "/v1/errors",
     "breakers": "/v1/breakers",
     "alerts": "/v1/alerts",
     "metrics": "/v1/metrics/tasks",

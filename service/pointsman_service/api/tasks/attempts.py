@@ -28,7 +28,7 @@ _EXAMPLE = {
             "started_at": "2026-11-22T08:30:00.135000Z",
             "finished_at": "2026-11-22T08:30:00.137500Z",
             "run_seconds": 0.0025,
-            "error": {"type": "ValueError", "message": "no such address", "traceback": "Traceback …"},
+            "error": {"type": "ValueError", "message": "no such address", "traceback": "Traceback …", "group": None},
         }
     ],
     "next_cursor": None,

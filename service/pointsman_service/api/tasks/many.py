@@ -17,6 +17,7 @@ from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.problems.translation import in_time
 from pointsman_service.api.requests.given import Action, Reason, given, idempotency_key, request_body
 from pointsman_service.api.requests.headers import read_headers
+from pointsman_service.api.requests.ids import Id
 from pointsman_service.api.requests.parameters import bounded, known_parameters_only
 from pointsman_service.api.tasks.acts import EXAMPLE_ACT, EXAMPLE_ID, TaskActView, task_act_view
 from pointsman_service.callers import Caller
@@ -85,13 +86,16 @@ class CancelMany(_Many):
 class RetryMany(_Many):
     """Which ended tasks run again. At least one of the fields that narrow it must be given."""
 
-    model_config = _not(unless_one_of=(*_WHICH, "error_type"))
+    model_config = _not(unless_one_of=(*_WHICH, "error_type", "error_group"))
 
     state: Literal["failed", "cancelled", "expired"] | None = Field(
         default=None, description="Only tasks that ended so; default: `failed`."
     )
     error_type: str | None = Field(
         default=None, max_length=300, description="Only those whose last attempt failed with this error."
+    )
+    error_group: Id | None = Field(
+        default=None, description="Only those whose last attempt failed with an error of this group."
     )
     rate_per_second: float | None = Field(
         default=None, ge=0.001, le=10_000, description="They become due one after the other; default: all at once."
@@ -174,7 +178,7 @@ async def retry_tasks(request: Request, parts: GivenParts, caller: GivenCaller) 
     """Run the ended tasks again that a filter finds."""
     body = await given(request, RetryMany)
     state = None if body.state is None else TaskState(body.state)
-    wanted = ActFilter(**_narrowed(body), state=state, error_type=body.error_type)
+    wanted = ActFilter(**_narrowed(body), state=state, error_type=body.error_type, error_group=body.error_group)
     return await _act(request, parts, caller, body, wanted, TaskActKind.RETRY, body.rate_per_second, None)
 
 

@@ -18,7 +18,7 @@ from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.problems.translation import in_time
 from pointsman_service.api.requests.filters import TAG_PATTERN, readings_of_tags, refuse_unknown
-from pointsman_service.api.requests.ids import id_of
+from pointsman_service.api.requests.ids import Id, id_of
 from pointsman_service.api.requests.parameters import bounded, known_parameters_only, storable
 from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, TooManyReaders, Unavailable, UnknownTask
@@ -71,6 +71,9 @@ async def list_tasks(
     error_type: Annotated[
         str | None, Query(max_length=300, description="Only ended tasks whose last attempt failed with this error.")
     ] = None,
+    error_group: Annotated[
+        Id | None, Query(description="Only ended tasks whose last attempt failed with an error of this group.")
+    ] = None,
     replayed: Annotated[
         bool | None, Query(description="True: only ended tasks that were run again as another; false: none of them.")
     ] = None,
@@ -96,6 +99,7 @@ async def list_tasks(
         queue=storable("queue", queue, faults),
         task_type=storable("task_type", task_type, faults),
         error_type=storable("error_type", error_type, faults),
+        error_group=error_group,
         replayed=replayed,
         tags=readings_of_tags(tag or [], faults),
         submitted_after=bounded(submitted_after),

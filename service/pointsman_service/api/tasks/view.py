@@ -61,6 +61,9 @@ class ErrorView(BaseModel):
     type: str = Field(description="The exception's class.")
     message: str
     traceback: str = Field(description="The newest frames, at most 8 KiB.")
+    group: str | None = Field(
+        description="For `GET /v1/errors/{id}`. Null: it counts for none, or failed before there were error groups."
+    )
 
 
 class ProgressView(BaseModel):
@@ -191,7 +194,8 @@ def error_view(error: TaskError | None) -> dict[str, Any] | None:
     """The fields of ``ErrorView``, or None when there was no error."""
     if error is None:
         return None
-    return {"type": error.type, "message": error.message, "traceback": error.traceback}
+    group = None if error.group is None else str(error.group)
+    return {"type": error.type, "message": error.message, "traceback": error.traceback, "group": group}
 
 
 def _progress_view(progress: TaskProgress) -> dict[str, Any]:

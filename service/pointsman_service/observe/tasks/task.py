@@ -22,6 +22,8 @@ class TaskError:
     message: str
     traceback: str
     """The newest frames, at most 8 KiB."""
+    group: UUID | None
+    """The error group that it belongs to, where one is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,9 @@ def error_of(row: Mapping[str, Any]) -> TaskError | None:
     """Why it failed, from the row of a task or of an attempt; None when there was no error."""
     if row.get("error_type") is None:
         return None
-    return TaskError(row["error_type"], row["error_message"] or "", row["error_traceback"] or "")
+    return TaskError(
+        row["error_type"], row["error_message"] or "", row["error_traceback"] or "", row.get("error_group")
+    )
 
 
 def _progress(text: str | None) -> TaskProgress | None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 
 from sqlalchemy import text
 
 from pointsman_contract.errors import ErrorType
 from pointsman_contract.states import TaskState
+from pointsman_service.failures.fingerprint import group_of
 from pointsman_service.store.arrays import array_columns
 from pointsman_service.store.listeners import Ended, Listeners
 from pointsman_service.store.queues.holding import MOST_IN_A_ROW, QUARANTINE
@@ -123,7 +124,7 @@ async def interrupt(
     interrupted = [
         Ended(
             Moved(str(row.id), row.task_type, row.queue, False, row.attempt, None, None, row.state),
-            _end(str(row.id), row.attempt, row.worker, row.started_at, row.at, stopped=row.worker in stopped),
+            _end(row, stopped=row.worker in stopped, is_last=str(row.id) in last),
         )
         for row in await connection.execute(_INTERRUPT, parameters)
     ]
@@ -135,17 +136,20 @@ async def interrupt(
     return Rescued(len(interrupted) - quarantined - len(failed), quarantined, len(failed))
 
 
-def _end(task_id: str, attempt: int, worker: str, started_at: datetime, at: datetime, *, stopped: bool) -> End:
+def _end(row: Any, *, stopped: bool, is_last: bool) -> End:
+    message = _STOPPED_MESSAGE if stopped else _MESSAGE
     return End(
-        id=task_id,
-        attempt=attempt,
+        id=str(row.id),
+        attempt=row.attempt,
         state=str(TaskState.FAILED),
-        finished_at=at,
-        started_at=started_at,
-        worker=worker,
-        run_seconds=max(0.0, (at - started_at).total_seconds()),
+        finished_at=row.at,
+        started_at=row.started_at,
+        worker=row.worker,
+        run_seconds=max(0.0, (row.at - row.started_at).total_seconds()),
         result=None,
         error_type=ErrorType.INTERRUPTED,
-        error_message=_STOPPED_MESSAGE if stopped else _MESSAGE,
+        error_message=message,
         error_traceback="",
+        # An interruption is no failure, until it is the last.
+        error_group=group_of(row.task_type, ErrorType.INTERRUPTED, message, "") if is_last else None,
     )

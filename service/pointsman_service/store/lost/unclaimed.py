@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 
 from pointsman_contract.errors import ErrorType
 from pointsman_contract.retry import RetryPolicy
 from pointsman_contract.states import TaskState
+from pointsman_service.failures.fingerprint import group_of
 from pointsman_service.store.arrays import array_columns
 from pointsman_service.store.listeners import Ended, Listeners
 from pointsman_service.store.queues.holding import held_until
@@ -123,14 +124,12 @@ async def fail(
     rows = (await connection.execute(_FAIL, columns)).all()
     if not rows:
         return 0, 0
-    await recording.keep_attempts(
-        connection, [_end(row.id, row.attempt, row.at, row.reason, row.sent_at) for row in rows]
-    )
+    await recording.keep_attempts(connection, [_end(row, row.sent_at) for row in rows])
     followed = [row for row in rows if row.is_followed]
     if followed:
         at = [row.at + timedelta(seconds=policy.delay(max(1, row.tries))) for row in followed]
         await connection.execute(_RETRY, {"id": [row.id for row in followed], "at": at})
-    ends = {str(row.id): _end(row.id, row.attempt, row.at, row.reason) for row in rows}
+    ends = {str(row.id): _end(row) for row in rows}
     async with Ending(connection, listeners) as ending:
         for row in rows:
             if row.has_missed:
@@ -146,19 +145,21 @@ async def fail(
     return len(followed), len(last)
 
 
-def _end(task: object, attempt: int, at: datetime, reason: str | None, sent_at: datetime | None = None) -> End:
+def _end(row: Any, sent_at: datetime | None = None) -> End:
     """The end of a sending that nobody claimed: with ``sent_at`` of an attempt that is kept, without of the task."""
+    message = f"it was sent again and again, and no worker began it: {row.reason or _NOBODY_SAID}"
     return End(
-        id=str(task),
-        attempt=attempt,
+        id=str(row.id),
+        attempt=row.attempt,
         state=str(TaskState.FAILED),
-        finished_at=at,
+        finished_at=row.at,
         started_at=sent_at,
         worker=None if sent_at is None else "",
         run_seconds=None if sent_at is None else 0.0,
         result=None,
         error_type=ErrorType.NOT_CLAIMED,
-        error_message=f"it was sent again and again, and no worker began it: {reason or _NOBODY_SAID}",
+        error_message=message,
         error_traceback="",
         executed=True,
+        error_group=group_of(row.task_type, ErrorType.NOT_CLAIMED, message, ""),
     )

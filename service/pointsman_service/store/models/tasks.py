@@ -197,6 +197,8 @@ class FinishedTask(_TaskColumns, Base):
     error_type: Mapped[str | None]
     error_message: Mapped[str | None]
     error_traceback: Mapped[str | None]
+    error_group: Mapped[UUID | None]
+    """The ``error_group`` of that error."""
 
     @declared_attr.directive
     @classmethod
@@ -224,6 +226,8 @@ class TaskAttempt(Base):
     error_type: Mapped[str]
     error_message: Mapped[str]
     error_traceback: Mapped[str]
+    error_group: Mapped[UUID | None]
+    """The ``error_group`` that it counts for. NULL: it counts for none."""
 
 
 class IdempotencyKey(Base):

@@ -50,12 +50,15 @@ class ActFilter:
     queue: str | None = None
     task_type: str | None = None
     error_type: str | None = None
+    error_group: UUID | None = None
     tags: dict[str, str] | None = None
     submitted_after: datetime | None = None
 
     def given(self) -> dict[str, Any]:
         """What is not None, as JSON has it."""
         found = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.error_group is not None:
+            found["error_group"] = str(self.error_group)
         if self.submitted_after is not None:
             found["submitted_after"] = self.submitted_after.isoformat()
         return found
@@ -63,10 +66,11 @@ class ActFilter:
     @classmethod
     def kept(cls, given: dict[str, Any]) -> "ActFilter":
         """As it was stored."""
-        state, after = given.get("state"), given.get("submitted_after")
+        state, after, group = given.get("state"), given.get("submitted_after"), given.get("error_group")
         return cls(
             **given
             | {
+                "error_group": None if group is None else UUID(group),
                 "state": None if state is None else TaskState(state),
                 "submitted_after": None if after is None else datetime.fromisoformat(after),
             }
@@ -211,6 +215,7 @@ def part_of(kind: TaskActKind, wanted: ActFilter, states: Sequence[TaskState]) -
             queue=wanted.queue,
             task_type=wanted.task_type,
             error_type=wanted.error_type,
+            error_group=wanted.error_group,
             tags=readings,
             submitted_after=wanted.submitted_after,
         )

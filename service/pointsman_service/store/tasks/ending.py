@@ -4,7 +4,7 @@ Outcomes, cancels, purges, expiries, a breaker's fail-fast, the last interruptio
 nobody claimed: each comes as an ``End``. A second end of a task finds no row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -12,8 +12,10 @@ from typing import Self
 from sqlalchemy import text
 
 from pointsman_contract.states import TaskState
+from pointsman_service.failures.fingerprint import group_of
 from pointsman_service.store.arrays import array_columns
 from pointsman_service.store.columns import FINISHED, KINDS, LIVE
+from pointsman_service.store.errors.noting import note
 from pointsman_service.store.listeners import Ended, Ends, Listeners
 from pointsman_service.store.metrics import counters
 from pointsman_service.store.metrics.counters import Tallies
@@ -54,6 +56,8 @@ _OF_THE_END = {
     "held_seconds": "t.held_seconds + " + held_until("e.finished_at"),
     "progress": "coalesce(e.progress, t.progress)",
     **{name: _error(name) for name in ("error_type", "error_message", "error_traceback")},
+    # What failed because it was to be cancelled is nobody's error.
+    "error_group": f"CASE WHEN e.state = 'failed' AND {_CANCELLED} THEN NULL ELSE {_error('error_group')} END",
 }
 _COLUMNS = {name: KINDS[name] for name in End._fields if name in KINDS} | {"retry_at": "timestamptz"}
 
@@ -92,7 +96,8 @@ SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, s
 
 # A worker may have begun it since it was looked for; the lock keeps that from happening before its end.
 _STILL_THERE = text("""
-    SELECT id, attempt FROM task_live WHERE (id = ANY(CAST(:never_sent AS uuid[])) AND place <> 'sent' AND dispatch = 0)
+    SELECT id, attempt, task_type FROM task_live
+    WHERE (id = ANY(CAST(:never_sent AS uuid[])) AND place <> 'sent' AND dispatch = 0)
         OR (id = ANY(CAST(:closed AS uuid[])) AND state <> 'running')
     ORDER BY id FOR UPDATE
 """)
@@ -101,8 +106,8 @@ _STILL_THERE = text("""
 class Ending:
     """The ends of one transaction: ``async with Ending(connection, listeners) as ending``, inside it.
 
-    At the end of the block everything that ended is counted, in one insert, and the listeners are told of it, once
-    each and in their order. A block that raises counts and tells nothing.
+    At the end of the block everything that ended is counted, in one insert, its failures by their causes in another,
+    and the listeners are told of it, once each and in their order. A block that raises counts and tells nothing.
     """
 
     def __init__(self, connection: Connection, listeners: Listeners) -> None:
@@ -112,6 +117,8 @@ class Ending:
         """What has ended so far. Whoever ends an attempt, and not the task, adds it here."""
         self.tallies = Tallies()
         """What else is to be counted in this transaction."""
+        self.known_groups: Collection[str] = ()
+        """Error groups that are stored; any other is begun when something fails so."""
 
     async def end(self, ends: Sequence[End]) -> list[Ended]:
         """End these tasks; those that moved. One end a task; whose rows are locked, or alone in the transaction."""
@@ -135,6 +142,7 @@ class Ending:
         count_ends(self.tallies, self.ends)
         await counters.add(self.connection, self.tallies)
         if self.ends:
+            await note(self.connection, self.ends, self.known_groups)
             for listener in self._listeners:
                 await listener.ended(self.connection, self.ends)
 
@@ -156,7 +164,21 @@ async def end_unstarted(
     kind, message = error or (None, None)
     trace = None if error is None else ""
     ends = [
-        End(str(row.id), row.attempt, str(state), now, None, None, None, None, kind, message, trace) for row in rows
+        End(
+            id=str(row.id),
+            attempt=row.attempt,
+            state=str(state),
+            finished_at=now,
+            started_at=None,
+            worker=None,
+            run_seconds=None,
+            result=None,
+            error_type=kind,
+            error_message=message,
+            error_traceback=trace,
+            error_group=group_of(row.task_type, kind, message, trace) if state is TaskState.FAILED else None,
+        )
+        for row in rows
     ]
     async with Ending(connection, listeners) as ending:
         return len(await ending.end(ends))

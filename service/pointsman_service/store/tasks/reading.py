@@ -20,7 +20,7 @@ from pointsman_service.store.queues.holding import BY_BREAKER
 from pointsman_service.store.store import Connection
 from pointsman_service.store.upkeep.partitions import lowest_id
 
-_ERROR = frozenset({"error_type", "error_message", "error_traceback"})
+_ERROR = frozenset({"error_type", "error_message", "error_traceback", "error_group"})
 
 
 def _from_live(name: str) -> str:
@@ -83,7 +83,8 @@ _BY_ID = text(_WHOLE_BY_ID)
 _LISTED_BY_ID = text(f"SELECT {_LISTED} FROM ({_WHOLE_BY_ID}) AS found")
 
 _ATTEMPTS = text("""
-    SELECT attempt, worker, started_at, finished_at, run_seconds, error_type, error_message, error_traceback
+    SELECT attempt, worker, started_at, finished_at, run_seconds, error_type, error_message, error_traceback,
+        error_group
     FROM task_attempt WHERE task_id = CAST(:id AS uuid) AND attempt > CAST(:after AS int) ORDER BY attempt LIMIT :most
 """)
 
@@ -102,6 +103,8 @@ class TaskFilter:
     task_type: str | None = None
     error_type: str | None = None
     """Of the attempt that ended it; no unfinished task has one."""
+    error_group: UUID | None = None
+    """Of the attempt that ended it, likewise."""
     replayed: bool | None = None
     """Whether it was run again as another task; no unfinished one was."""
     tags: Sequence[Sequence[Mapping[str, str]]] = ()
@@ -149,7 +152,7 @@ def page_of(wanted: TaskFilter) -> tuple[TextClause | None, dict[str, Any]]:
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     end = "ORDER BY id DESC LIMIT :most"
     sides = []
-    ended = wanted.error_type is not None or wanted.replayed
+    ended = wanted.error_type is not None or wanted.error_group is not None or wanted.replayed
     if (wanted.state is None or wanted.state in UNFINISHED) and not ended:
         sides.append(f"(SELECT {_FROM_LIVE} FROM task_live {where} {end})")
     if wanted.state is None or wanted.state in TERMINAL:
@@ -176,6 +179,7 @@ def conditions_of(wanted: TaskFilter) -> tuple[list[str], dict[str, Any]]:
     require("queue = :queue", "queue", wanted.queue)
     require("task_type = :task_type", "task_type", wanted.task_type)
     require("error_type = :error_type", "error_type", wanted.error_type)
+    require("error_group = CAST(:error_group AS uuid)", "error_group", wanted.error_group)
     if wanted.replayed is not None:
         conditions.append(_REPLAYED if wanted.replayed else f"NOT {_REPLAYED}")
     for place, readings in enumerate(wanted.tags):

@@ -75,6 +75,7 @@ _ATTEMPTS_COLUMNS = {
     "error_type": "text",
     "error_message": "text",
     "error_traceback": "text",
+    "error_group": "uuid",
 }
 # One that was kept already was reported again.
 _ATTEMPTS = text(

@@ -1,0 +1,1 @@
+"""Failures by their cause: what is written of them, summed, judged and read."""
