@@ -27,6 +27,7 @@ _LATE: Mapping[Rule, Of] = {
     Rule.SLA_SLOW_BURN: Of.ALL,
 }
 _LATE_THERE: Mapping[Rule, Of] = dict.fromkeys(_LATE, Of.SAME)
+_ERRORS: Mapping[Rule, Of] = {Rule.ERROR_BACK: Of.SAME, Rule.ERROR_NEW: Of.SAME}
 _RECORDER: Mapping[Rule, Of] = {Rule.RECORDER_BEHIND: Of.ALL, Rule.STREAM_LONG: Of.ALL}
 _SILENT: Mapping[Rule, Of] = {Rule.NO_WORKER: Of.ALL, Rule.WORKER_LOST: Of.ALL}
 
@@ -56,8 +57,8 @@ LEADS_TO: Mapping[Rule, Mapping[Rule, Of]] = {
     Rule.RECORDER_BEHIND: {Rule.STREAM_LONG: Of.ALL, **_LATE},
     Rule.DISPATCHER_BEHIND: _LATE,
     Rule.NO_WORKER: {Rule.WORKER_LOST: Of.ALL, **_LATE_THERE},
-    Rule.BREAKER_OPEN_LONG: {Rule.BREAKER_OPEN: Of.SAME, Rule.DEAD_LETTERS: Of.SAME},
-    Rule.BREAKER_OPEN: {Rule.DEAD_LETTERS: Of.SAME},
+    Rule.BREAKER_OPEN_LONG: {Rule.BREAKER_OPEN: Of.SAME, Rule.DEAD_LETTERS: Of.SAME, **_ERRORS},
+    Rule.BREAKER_OPEN: {Rule.DEAD_LETTERS: Of.SAME, **_ERRORS},
     Rule.BACKLOG_OLD: {Rule.SLA_AT_RISK: Of.SAME, Rule.SLA_FAST_BURN: Of.SAME, Rule.SLA_SLOW_BURN: Of.SAME},
     Rule.SLA_FAST_BURN: {Rule.SLA_SLOW_BURN: Of.SAME},
 }
@@ -154,7 +155,7 @@ class _Causes:
         self._leading_to: dict[tuple[Rule, str], list[_Cause]] = {}
         for cause in causes:
             for rule, of in LEADS_TO.get(cause.rule, {}).items():
-                subject = "" if of is Of.ALL else _what(cause.subject)
+                subject = "" if of is Of.ALL else _what(cause.rule, cause.subject)
                 self._leading_to.setdefault((rule, subject), []).append(cause)
 
     def of(self, rule: Rule, subject: str, severity: Severity, began_at: float | None = None) -> str | None:
@@ -163,7 +164,7 @@ class _Causes:
         """
         candidates = [
             cause
-            for about in {"", _what(subject)}
+            for about in {"", _what(rule, subject)}
             for cause in self._leading_to.get((rule, about), ())
             if _explains(cause, rule, severity) and (began_at is None or began_at >= cause.since - _SLACK_SECONDS)
         ]
@@ -174,7 +175,10 @@ class _Causes:
         return self.of(first.rule, first.subject, first.severity, began_at) or key_of(first.rule, first.subject)
 
 
-def _what(subject: str) -> str:
+def _what(rule: Rule, subject: str) -> str:
+    if rule in _ERRORS:
+        # Of an error that which its failures count for, and not which one it is.
+        subject = subject.rpartition("#")[0] or subject
     return subject.removeprefix("task_type:")
 
 

@@ -91,6 +91,23 @@ class LostWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorNews:
+    """An error group that is new, or back again."""
+
+    group: str
+    """Its id."""
+    task_type: str
+    blamed: str | None
+    """The circuit breaker that its failures count for: ``dependency:smtp``."""
+    words: str
+    """What fails, in one line."""
+    since: float
+    """Unix seconds."""
+    is_back: bool
+    """It was resolved or ignored, and not only first seen."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """One moment."""
 
@@ -109,6 +126,8 @@ class Facts:
     """Why the newest of them failed, in words, by task type, where that is known."""
     unknown_types: tuple[UnknownType, ...] | None = None
     lost_workers: tuple[LostWorker, ...] | None = None
+    errors: tuple[ErrorNews, ...] | None = None
+    """What is news of error groups."""
     broker_up: bool | None = None
     broker_reason: str = ""
     """Why it is away, in words."""

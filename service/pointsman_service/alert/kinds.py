@@ -40,6 +40,8 @@ class Rule(StrEnum):
     SLA_SLOW_BURN = "sla_slow_burn"
     WORKER_LOST = "worker_lost"
     DEAD_LETTERS = "dead_letters"
+    ERROR_BACK = "error_back"
+    ERROR_NEW = "error_new"
     MESSAGES_SET_ASIDE = "messages_set_aside"
     BROKER_MEMORY = "broker_memory"
     EVENTS_LEFT_OUT = "events_left_out"
@@ -192,6 +194,22 @@ KINDS: dict[Rule, Kind] = {
         "Tasks failed for good",
         "Look at what they fail with; replay them when it is mended.",
         _TROUBLE + "high-failure-rate",
+    ),
+    Rule.ERROR_BACK: Kind(
+        Severity.TICKET,
+        10,
+        0,
+        "An error was back again",
+        "It was taken for mended, or for rare: read its traceback, mend it, and resolve it again.",
+        "docs/errors.md#judge-them",
+    ),
+    Rule.ERROR_NEW: Kind(
+        Severity.TICKET,
+        10,
+        0,
+        "Something failed as nothing had before",
+        "Read its traceback, and mend it and resolve it, or ignore it within a limit.",
+        "docs/errors.md#judge-them",
     ),
     Rule.MESSAGES_SET_ASIDE: Kind(
         Severity.TICKET,

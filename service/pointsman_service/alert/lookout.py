@@ -10,7 +10,7 @@ from pointsman_contract import keys
 from pointsman_contract.queues import MAX_PRIORITY
 from pointsman_contract.server_words import server_words
 from pointsman_contract.states import TaskState
-from pointsman_service.alert.facts import Facts, PoolFacts, QueueFacts, TrippedBreaker, UnknownType
+from pointsman_service.alert.facts import ErrorNews, Facts, PoolFacts, QueueFacts, TrippedBreaker, UnknownType
 from pointsman_service.alert.losses import Losses
 from pointsman_service.breaker import last_error
 from pointsman_service.broker import Broker, Depths
@@ -31,7 +31,7 @@ from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import clock
 from pointsman_service.store.alerts import facts
-from pointsman_service.store.alerts.facts import MOST_BREAKERS, DueRow, TrippedRow
+from pointsman_service.store.alerts.facts import MOST_BREAKERS, DueRow, ErrorNewsRow, TrippedRow
 from pointsman_service.store.metrics import watching
 from pointsman_service.store.metrics.watching import LeadRow
 from pointsman_service.store.queues import backlog, pausing, unserved
@@ -136,10 +136,12 @@ class Lookout:
             epoch = await epochs.current(connection)
             positions = await epochs.positions(connection)
             left = await left_out.recent(connection, _LATELY_SECONDS)
+            news = await facts.error_news(connection)
             held = await unserved.held_places(connection, MOST_COUNTED)
         if held:
             await self._serving.single_pass()
         known: dict[str, Any] = {"unled": self._unled(leads), "queues": queues, "left_out": 0}
+        known["errors"] = tuple(map(_error_news, news))
         if left is not None:
             known["left_out"], known["left_out_last"] = left
         known["unknown_types"] = tuple(
@@ -282,6 +284,11 @@ class Lookout:
         except (BrokerAway, NotInTime):
             return None
         return entries
+
+
+def _error_news(row: ErrorNewsRow) -> ErrorNews:
+    words = last_error.in_a_line(row.error_type or "", row.message) if row.error_type else row.message
+    return ErrorNews(row.group, row.task_type, row.blamed, words, row.since, row.is_back)
 
 
 def _breaker(row: TrippedRow) -> TrippedBreaker:

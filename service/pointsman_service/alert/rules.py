@@ -73,6 +73,7 @@ def judge(facts: Facts, limits: Limits, open_keys: Collection[str] = (), told: S
         ((Rule.UNKNOWN_TASK_TYPE,), unknown_types(facts)),
         ((Rule.WORKER_LOST,), _lost(facts.lost_workers)),
         ((Rule.DEAD_LETTERS,), _dead_letters(facts, limits, open_keys)),
+        ((Rule.ERROR_BACK, Rule.ERROR_NEW), _errors(facts)),
         (ROLE_RULES, roles(facts, limits)),
         ((Rule.RECORDER_BEHIND,), recorder(facts, limits, open_keys)),
         ((Rule.DISPATCHER_BEHIND,), dispatcher(facts, limits)),
@@ -138,6 +139,8 @@ _MANY = {
         "task types have many tasks that failed for good within a quarter of an hour",
         "/v1/dead-letters",
     ),
+    Rule.ERROR_BACK: ("errors are back again", "/v1/errors?state=open"),
+    Rule.ERROR_NEW: ("errors are new", "/v1/errors?state=open"),
 }
 """Rules whose conditions beyond the first ten are one alert: what is wrong with them, and where to look."""
 
@@ -205,6 +208,21 @@ def _dead_letters(facts: Facts, limits: Limits, open_keys: Collection[str]) -> I
         for task_type, failed in sorted(facts.failed.items())
     ]
     return [one for one in found if reaches(one, open_keys)]
+
+
+def _errors(facts: Facts) -> Iterable[Condition] | None:
+    if facts.errors is None:
+        return None
+    return [
+        Condition(
+            Rule.ERROR_BACK if error.is_back else Rule.ERROR_NEW,
+            f"{error.blamed or f'task_type:{error.task_type}'}#{error.group}",
+            f"{error.task_type} fails as {'it did before' if error.is_back else 'nothing did before'}: {error.words}.",
+            f"/v1/errors/{error.group}",
+            since=error.since,
+        )
+        for error in facts.errors
+    ]
 
 
 def _newest(failure: str | None) -> str:

@@ -7,12 +7,15 @@ import pytest
 
 from pointsman_service.alert.wording import subject_line, text_of
 from pointsman_service.app import Process, Role
+from pointsman_service.failures.fingerprint import group_of
 from pointsman_service.store.queues import pausing
 from tests.integration.alert.conftest import Alerting
+from tests.integration.operate.test_errors import failed
 from tests.integration.spine import Spine, new_task
 from tests.peers.http import HTTPPeer, Reply
 from tests.stand.waiting import until
 
+KEY_OF_SMTP = "breaker_open:dependency:smtp"
 _HELD_SECONDS = 30.0
 """As long as any condition has to hold."""
 
@@ -216,3 +219,20 @@ async def test_whoever_is_left_tells_that_there_is_no_reconciler(closed_spine: S
         assert await open_keys(alerting) == ["no_reconciler"]
         async with Process(alerting.settings, {Role.RECONCILER}).running():
             await until(stood_in, "the stand-in to end")
+
+
+async def test_new_error_is_told_once_and_one_that_a_breaker_holds_is_told_with_that(alerting: Alerting) -> None:
+    spine = alerting.spine
+    await failed(spine, "KeyError", "'price'")
+    await failed(spine, "OSError", "no answer from 10.0.0.1", blamed="dependency:smtp")
+    await alerting.trip()
+    for _ in range(2):
+        await look(alerting)
+    told = {row["key"]: row for row in await alerting.rows() if row["rule"] != "no_reconciler"}
+    new, breaker = f"error_new:task_type:noop#{group_of('noop', 'KeyError', repr('price'), '')}", KEY_OF_SMTP
+    assert set(told) == {new, breaker}
+    assert told[new]["summary"] == "noop fails as nothing did before: KeyError: <text>."
+    assert [key.rpartition("#")[0] for key in told[breaker]["also"]] == ["error_new:dependency:smtp"]
+    await spine.run("UPDATE error_group SET state = 'ignored', news_at = NULL WHERE error_type = 'KeyError'")
+    await look(alerting)
+    assert [row["key"] for row in await alerting.rows() if row["resolved_at"] is not None] == [new]

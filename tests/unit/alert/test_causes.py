@@ -22,7 +22,7 @@ from pointsman_service.alert.causes import (
     to_fold,
 )
 from pointsman_service.alert.conditions import Condition, severity_of
-from pointsman_service.alert.facts import LostWorker, QueueFacts, TrippedBreaker
+from pointsman_service.alert.facts import ErrorNews, LostWorker, QueueFacts, TrippedBreaker
 from pointsman_service.alert.kinds import KINDS, Rule, Severity
 from pointsman_service.alert.rules import Judgement, judge
 from pointsman_service.observe.sla import Burn, Starts
@@ -225,6 +225,28 @@ def test_breaker_of_a_task_type_explains_its_dead_letters_and_no_others() -> Non
     assert keys_of(judge(long, LIMITS)) == ["breaker_open_long:task_type:charge", "dead_letters:mail"]
     assert judge(long, LIMITS).also == {
         "breaker_open_long:task_type:charge": ("breaker_open:task_type:charge", "dead_letters:charge")
+    }
+
+
+def test_breaker_explains_the_errors_that_count_for_it_and_no_others() -> None:
+    breakers = (
+        TrippedBreaker("dependency", "smtp", "open", NOW - 9),
+        TrippedBreaker("task_type", "charge", "open", NOW),
+    )
+    errors = (
+        ErrorNews("id1", "mail", "dependency:smtp", "OSError", NOW, is_back=False),
+        ErrorNews("id2", "charge", None, "KeyError", NOW, is_back=True),
+        ErrorNews("id3", "mail", None, "KeyError", NOW, is_back=False),
+        ErrorNews("id4", "mail", "dependency:crm", "OSError", NOW, is_back=False),
+    )
+    judgement = judge(replace(WELL, breakers=breakers, errors=errors), LIMITS)
+    assert keys_of(judgement) == [
+        "breaker_open:dependency:smtp", "breaker_open:task_type:charge", "error_new:task_type:mail#id3",
+        "error_new:dependency:crm#id4",
+    ]  # fmt: skip
+    assert judgement.also == {
+        "breaker_open:dependency:smtp": ("error_new:dependency:smtp#id1",),
+        "breaker_open:task_type:charge": ("error_back:task_type:charge#id2",),
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pointsman_service.alert.conditions import Condition, Limits, severity_of
-from pointsman_service.alert.facts import Facts, LostWorker, QueueFacts, TrippedBreaker, UnknownType
+from pointsman_service.alert.facts import ErrorNews, Facts, LostWorker, QueueFacts, TrippedBreaker, UnknownType
 from pointsman_service.alert.kinds import KINDS, Rule, Severity, advice
 from pointsman_service.alert.rules import judge
 from pointsman_service.observe.prediction.prediction import Basis, Confidence, Prediction, Reason
@@ -31,6 +31,7 @@ WELL = Facts(
     failed={},
     unknown_types=(),
     lost_workers=(),
+    errors=(),
     broker_up=True,
     memory_percent=10,
     broken_keys=(),
@@ -240,6 +241,21 @@ def test_lost_worker_is_named() -> None:
 
 def test_dead_letters_are_counted_by_task_type() -> None:
     assert list(found(replace(WELL, failed={"a": 20, "b": 19}))) == ["dead_letters:a"]
+
+
+def test_new_errors_and_those_that_are_back_are_named_by_what_they_count_for() -> None:
+    new = ErrorNews("id1", "charge", None, "KeyError: <text>", NOW - 9, is_back=False)
+    back = ErrorNews("id2", "mail", "dependency:smtp", "OSError: no", NOW - 9, is_back=True)
+    told = found(replace(WELL, errors=(new, back)))
+    assert list(told) == ["error_back:dependency:smtp#id2", "error_new:task_type:charge#id1"]
+    assert told["error_new:task_type:charge#id1"].summary == "charge fails as nothing did before: KeyError: <text>."
+    assert told["error_back:dependency:smtp#id2"].link == "/v1/errors/id2"
+
+
+def test_a_storm_of_new_errors_is_one_alert() -> None:
+    storm = tuple(ErrorNews(f"id{number}", "charge", None, "KeyError", NOW, is_back=False) for number in range(50))
+    (told,) = found(replace(WELL, errors=storm)).values()
+    assert (told.key, told.value) == ("error_new", 50)
 
 
 def test_recorder_that_lags_or_does_not_run_says_what_is_stale() -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 from sqlalchemy import text
 
+from pointsman_contract.errors import ErrorType
 from pointsman_contract.queues import MAX_PRIORITY
 from pointsman_service.store.breakers.breakers import IN_FIRST_DOUBT
 from pointsman_service.store.store import Connection
 
 MOST_BREAKERS = 500
 _MOST_TASK_TYPES = 200
+_MOST_ERRORS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,19 @@ class FailureRow:
     error_type: str
     error_message: str
     """The first 500 characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorNewsRow:
+    """An error group that is new or back again."""
+
+    group: str
+    task_type: str
+    blamed: str | None
+    error_type: str | None
+    message: str
+    since: float
+    is_back: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +126,17 @@ _FAILED = text("""
     ) AS counted GROUP BY task_type ORDER BY failed DESC LIMIT :most
 """)
 
+# What an open breaker fails at once is no news of its own, nor are the failures of a dependency that have ended: they
+# were the breaker's.
+_ERROR_NEWS = text(f"""
+    SELECT id::text, task_type, blamed, error_type, message, extract(epoch FROM news_at)::float8, came_back
+    FROM error_group WHERE news_at > now() - interval '1 hour' AND state = 'open' AND occurrences > 0
+        AND error_type IS DISTINCT FROM '{ErrorType.FAILED_FAST}'
+        AND error_type IS DISTINCT FROM '{ErrorType.CALL_NOT_MADE}'
+        AND (coalesce(blamed, '') NOT LIKE 'dependency:%' OR last_seen_at > now() - interval '5 minutes')
+    ORDER BY news_at, id LIMIT :most
+""")
+
 
 # Those submitted last, of the index alone: who looks for the newest of one type may read all of a day.
 _NEWEST = 2000
@@ -125,6 +151,11 @@ _LAST_FAILED = text(f"""
 async def tripped(connection: Connection) -> list[TrippedRow]:
     """Breakers that are open or half open, at most ``MOST_BREAKERS`` and one."""
     return [TrippedRow(*row) for row in await connection.execute(_TRIPPED, {"most": MOST_BREAKERS + 1})]
+
+
+async def error_news(connection: Connection) -> list[ErrorNewsRow]:
+    """Groups that are new or back again since an hour at most, and that nobody has dealt with."""
+    return [ErrorNewsRow(*row) for row in await connection.execute(_ERROR_NEWS, {"most": _MOST_ERRORS})]
 
 
 async def due(connection: Connection, queues: Sequence[str]) -> list[DueRow]:
