@@ -242,6 +242,16 @@ SELECT task_type, sum(failed)::int AS failed FROM (
     SELECT task_type, failed FROM task_metrics_delta WHERE minute > now() - interval '15 minutes' AND failed > 0
 ) AS counted GROUP BY task_type ORDER BY failed DESC LIMIT :most;
 
+-- _ERROR_NEWS
+-- What an open breaker fails at once is no news of its own, nor are the failures of a dependency that have ended: they
+-- were the breaker's.
+SELECT id::text, task_type, blamed, error_type, message, extract(epoch FROM news_at)::float8, came_back
+FROM error_group WHERE news_at > now() - interval '1 hour' AND state = 'open' AND occurrences > 0
+    AND error_type IS DISTINCT FROM 'BreakerOpen'
+    AND error_type IS DISTINCT FROM 'workers.BreakerOpen'
+    AND (coalesce(blamed, '') NOT LIKE 'dependency:%' OR last_seen_at > now() - interval '5 minutes')
+ORDER BY news_at, id LIMIT :most;
+
 -- _LAST_FAILED
 SELECT DISTINCT ON (task_type) task_type, id, error_type, left(error_message, 500) FROM (
     SELECT id, task_type, error_type, error_message FROM task WHERE state = 'failed'
@@ -427,6 +437,35 @@ SELECT t.task_type, (SELECT count(*) FROM (
     SELECT FROM error_group g WHERE g.task_type = t.task_type AND g.first_seen_at > now() - interval '1 day'
     LIMIT :most) AS begun) AS groups
 FROM unnest(CAST(:task_types AS text[])) AS t (task_type);
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/errors/burying.py
+-- Whoever fails for good is a dead letter, in the transaction in which it ends.
+
+-- _BURY
+WITH added AS (INSERT INTO dead_letter (task_id, task_type, error_type, queue, failed_at) SELECT task_id, task_type,
+    error_type, queue, failed_at FROM unnest(CAST(:task_id AS uuid[]), CAST(:task_type AS text[]),
+    CAST(:error_type AS text[]), CAST(:queue AS text[]), CAST(:failed_at AS timestamptz[])) AS rows (task_id,
+    task_type, error_type, queue, failed_at) ON CONFLICT DO NOTHING RETURNING task_id, task_type, error_type, queue,
+    failed_at)
+INSERT INTO dead_letter_delta (task_type, error_type, queue, hour, tasks) SELECT task_type, error_type, queue,
+    date_trunc('hour', failed_at, 'UTC'), count(*) FROM added GROUP BY task_type, error_type, queue,
+    date_trunc('hour', failed_at, 'UTC');
+
+-- _FOLD
+-- Deltas that are inserted meanwhile have higher ids, or are not seen yet: they stay for the next pass.
+WITH taken AS (
+    DELETE FROM dead_letter_delta WHERE id IN (SELECT id FROM dead_letter_delta ORDER BY id LIMIT :most)
+    RETURNING task_type, error_type, queue, hour, tasks
+), added AS (
+    INSERT INTO dead_letter_count AS old (task_type, error_type, queue, hour, tasks)
+    SELECT t.task_type, t.error_type, t.queue, step.hour, sum(t.tasks) FROM taken t
+        CROSS JOIN LATERAL (VALUES (t.hour), (CAST('-infinity' AS timestamptz))) AS step (hour)
+    GROUP BY t.task_type, t.error_type, t.queue, step.hour
+    ORDER BY t.task_type, t.error_type, t.queue, step.hour
+    ON CONFLICT (task_type, error_type, queue, hour) DO UPDATE SET tasks = old.tasks + excluded.tasks
+)
+SELECT count(*) FROM taken;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/errors/folding.py
@@ -2393,6 +2432,34 @@ WHERE id = CAST(:id AS uuid) AND t.place <> 'sent' AND t.cancel_requested_at IS 
 -- The dead letters: failed tasks that were not run again.
 
 -- groups_of (all)
+WITH part AS (
+    SELECT task_type, error_type, queue, sum(tasks)::bigint AS tasks FROM (
+        SELECT task_type, error_type, queue, tasks FROM dead_letter_count WHERE hour = '-infinity'
+        UNION ALL SELECT task_type, error_type, queue, tasks FROM dead_letter_delta WHERE true
+    ) AS every GROUP BY task_type, error_type, queue HAVING sum(tasks) > 0
+), letters AS (
+    SELECT p.task_type, p.error_type, sum(p.tasks)::bigint AS tasks,
+        array_agg(p.queue ORDER BY p.queue) FILTER (WHERE p.tasks > 0) AS queues
+    FROM part p GROUP BY p.task_type, p.error_type HAVING sum(p.tasks) > 0
+    ORDER BY sum(p.tasks) DESC, p.task_type, p.error_type LIMIT :most
+)
+SELECT l.task_type, nullif(l.error_type, '') AS error_type, l.tasks, f.first_failed_at, f.last_failed_at,
+    f.example_id, l.queues, t.error_message AS example_message
+FROM letters l CROSS JOIN LATERAL (
+    SELECT min(one.first_failed_at) AS first_failed_at, max(one.last_failed_at) AS last_failed_at,
+        max(one.example_id::text)::uuid AS example_id
+    FROM unnest(l.queues) AS q (queue) CROSS JOIN LATERAL (
+        SELECT (SELECT d.failed_at FROM dead_letter d WHERE d.task_type = l.task_type AND d.error_type = l.error_type
+            AND d.queue = q.queue ORDER BY d.failed_at LIMIT 1) AS first_failed_at,
+            (SELECT d.failed_at FROM dead_letter d WHERE d.task_type = l.task_type AND d.error_type = l.error_type
+                AND d.queue = q.queue ORDER BY d.failed_at DESC LIMIT 1) AS last_failed_at,
+            (SELECT d.task_id FROM dead_letter d WHERE d.task_type = l.task_type AND d.error_type = l.error_type
+                AND d.queue = q.queue ORDER BY d.task_id DESC LIMIT 1) AS example_id
+    ) AS one
+) AS f JOIN task t ON t.id = f.example_id
+ORDER BY l.tasks DESC, l.task_type, l.error_type;
+
+-- groups_of_tasks (all)
 SELECT g.*, t.error_message AS example_message FROM (
     SELECT task_type, error_type, count(*) AS tasks, min(finished_at) AS first_failed_at,
         max(finished_at) AS last_failed_at, max(id::text)::uuid AS example_id,
@@ -2409,6 +2476,47 @@ WITH found AS (SELECT id FROM task WHERE state = 'failed' AND NOT EXISTS (SELECT
 SELECT (SELECT count(*) FROM found) AS matched, ARRAY(SELECT id FROM found ORDER BY id LIMIT :most) AS ids;
 
 -- groups_of (by all that is asked)
+WITH part AS (
+    SELECT task_type, error_type, queue, sum(tasks)::bigint AS tasks FROM (
+        SELECT task_type, error_type, queue, tasks FROM dead_letter_count WHERE hour = '-infinity'
+            AND task_type = :task_type AND error_type = :error_type AND queue = :queue
+        UNION ALL SELECT task_type, error_type, queue, tasks FROM dead_letter_delta WHERE true
+            AND task_type = :task_type AND error_type = :error_type AND queue = :queue
+    ) AS every GROUP BY task_type, error_type, queue HAVING sum(tasks) > 0
+), letters AS (
+    SELECT p.task_type, p.error_type, sum(n.tasks)::bigint AS tasks,
+        array_agg(p.queue ORDER BY p.queue) FILTER (WHERE n.tasks > 0) AS queues
+    FROM part p
+    CROSS JOIN LATERAL (SELECT coalesce((SELECT sum(c.tasks) FROM dead_letter_count c
+            WHERE c.task_type = p.task_type AND c.error_type = p.error_type AND c.queue = p.queue
+                AND c.hour > '-infinity' AND false), 0)
+        + coalesce((SELECT sum(c.tasks) FROM dead_letter_delta c WHERE c.task_type = p.task_type
+            AND c.error_type = p.error_type AND c.queue = p.queue AND false), 0)
+        + (SELECT count(*) FROM dead_letter d WHERE d.task_type = p.task_type AND d.error_type = p.error_type
+            AND d.queue = p.queue AND (d.failed_at >= :failed_after AND d.failed_at < :failed_before)) AS tasks) AS n
+            GROUP BY p.task_type, p.error_type HAVING sum(n.tasks) > 0
+    ORDER BY sum(n.tasks) DESC, p.task_type, p.error_type LIMIT :most
+)
+SELECT l.task_type, nullif(l.error_type, '') AS error_type, l.tasks, f.first_failed_at, f.last_failed_at,
+    f.example_id, l.queues, t.error_message AS example_message
+FROM letters l CROSS JOIN LATERAL (
+    SELECT min(one.first_failed_at) AS first_failed_at, max(one.last_failed_at) AS last_failed_at,
+        max(one.example_id::text)::uuid AS example_id
+    FROM unnest(l.queues) AS q (queue) CROSS JOIN LATERAL (
+        SELECT (SELECT d.failed_at FROM dead_letter d WHERE d.task_type = l.task_type AND d.error_type = l.error_type
+            AND d.queue = q.queue AND d.failed_at >= :failed_after AND d.failed_at < :failed_before
+            ORDER BY d.failed_at LIMIT 1) AS first_failed_at,
+            (SELECT d.failed_at FROM dead_letter d WHERE d.task_type = l.task_type AND d.error_type = l.error_type
+                AND d.queue = q.queue AND d.failed_at >= :failed_after AND d.failed_at < :failed_before
+                ORDER BY d.failed_at DESC LIMIT 1) AS last_failed_at,
+            (SELECT d.task_id FROM dead_letter d WHERE d.task_type = l.task_type AND d.error_type = l.error_type
+                AND d.queue = q.queue AND d.failed_at >= :failed_after AND d.failed_at < :failed_before
+                AND d.task_id < CAST(:highest AS uuid) ORDER BY d.task_id DESC LIMIT 1) AS example_id
+    ) AS one
+) AS f JOIN task t ON t.id = f.example_id
+ORDER BY l.tasks DESC, l.task_type, l.error_type;
+
+-- groups_of_tasks (by all that is asked)
 SELECT g.*, t.error_message AS example_message FROM (
     SELECT task_type, error_type, count(*) AS tasks, min(finished_at) AS first_failed_at,
         max(finished_at) AS last_failed_at, max(id::text)::uuid AS example_id,
@@ -2931,6 +3039,13 @@ WITH asked AS (SELECT * FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) 
     ORDER BY asked.old
     ON CONFLICT DO NOTHING
     RETURNING task_id, replayed_as
+), unburied AS (
+    DELETE FROM dead_letter d USING claimed c WHERE d.task_id = c.task_id
+    RETURNING d.task_id, d.task_type, d.error_type, d.queue, d.failed_at
+), lessened AS (
+    INSERT INTO dead_letter_delta (task_type, error_type, queue, hour, tasks) SELECT task_type, error_type, queue,
+        date_trunc('hour', failed_at, 'UTC'), -count(*) FROM unburied GROUP BY task_type, error_type, queue,
+        date_trunc('hour', failed_at, 'UTC')
 ), placed AS (
     SELECT c.task_id, c.replayed_as, CASE WHEN CAST(:as_it_was AS boolean) THEN t.due_at
         ELSE coalesce(CAST(:since AS timestamptz), now()) + coalesce((CAST(:first AS bigint) - 1
@@ -3027,8 +3142,63 @@ WITH undone AS (
     ORDER BY r.replayed_as
     ON CONFLICT DO NOTHING
     RETURNING task_id, replayed_as
+), buried AS (
+    INSERT INTO dead_letter (task_id, task_type, error_type, queue, failed_at) SELECT t.id, t.task_type,
+        coalesce(t.error_type, ''), t.queue, t.finished_at FROM undone u JOIN task t ON t.id = u.replayed_as
+    WHERE t.state = 'failed' ORDER BY t.id ON CONFLICT DO NOTHING RETURNING task_id, task_type, error_type, queue,
+        failed_at
+), counted AS (
+    INSERT INTO dead_letter_delta (task_type, error_type, queue, hour, tasks) SELECT task_type, error_type, queue,
+        date_trunc('hour', failed_at, 'UTC'), count(*) FROM buried GROUP BY task_type, error_type, queue,
+        date_trunc('hour', failed_at, 'UTC')
 )
 DELETE FROM replayed_task r USING undone u WHERE r.task_id = u.replayed_as AND r.replayed_as = u.task_id;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/setting_right.py
+-- Are the dead letters those of the tasks that failed and were not run again? Looked at part by part, and put right.
+
+-- _TAKE
+SELECT walked_to, rounds, rounds < :at_first OR ended_at < now() - CAST(:seconds AS float8) * interval '1 second'
+    AS is_due
+FROM dead_letter_walk FOR UPDATE SKIP LOCKED;
+
+-- _ADD
+WITH looked AS MATERIALIZED (
+    SELECT id, task_type, error_type, queue, finished_at FROM task
+    WHERE state = 'failed' AND id > CAST(:above AS uuid) ORDER BY id LIMIT :most
+), added AS (
+    INSERT INTO dead_letter (task_id, task_type, error_type, queue, failed_at) SELECT l.id, l.task_type,
+        coalesce(l.error_type, ''), l.queue, l.finished_at FROM looked l
+    WHERE NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = l.id) ORDER BY l.id
+    ON CONFLICT DO NOTHING RETURNING task_id, task_type, error_type, queue, failed_at
+), counted AS (INSERT INTO dead_letter_delta (task_type, error_type, queue, hour, tasks) SELECT task_type, error_type,
+    queue, date_trunc('hour', failed_at, 'UTC'), count(*) FROM added GROUP BY task_type, error_type, queue,
+    date_trunc('hour', failed_at, 'UTC'))
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT count(*) FROM added) AS added,
+    (SELECT id FROM looked ORDER BY id DESC LIMIT 1) AS last;
+
+-- _TAKE_AWAY
+-- One by one: joined, all tasks that there are would be read. OFFSET keeps the planner from it.
+WITH wrong AS (
+    SELECT d.task_id FROM dead_letter d WHERE d.task_id > CAST(:above AS uuid) AND d.task_id <= CAST(:last AS uuid)
+        AND (EXISTS (SELECT FROM replayed_task r WHERE r.task_id = d.task_id)
+            OR NOT EXISTS (SELECT FROM task t WHERE t.id = d.task_id AND t.state = 'failed' OFFSET 0))
+    FOR UPDATE OF d SKIP LOCKED
+), gone AS (
+    DELETE FROM dead_letter d USING wrong w WHERE d.task_id = w.task_id
+    RETURNING d.task_id, d.task_type, d.error_type, d.queue, d.failed_at
+), counted AS (INSERT INTO dead_letter_delta (task_type, error_type, queue, hour, tasks) SELECT task_type, error_type,
+    queue, date_trunc('hour', failed_at, 'UTC'), -count(*) FROM gone GROUP BY task_type, error_type, queue,
+    date_trunc('hour', failed_at, 'UTC'))
+SELECT count(*) FROM gone;
+
+-- _WALKED
+UPDATE dead_letter_walk SET walked_to = :last, rounds = rounds + CAST(:over AS int),
+ended_at = CASE WHEN CAST(:over AS int) = 1 THEN now() ELSE ended_at END;
+
+-- _ROUNDS
+SELECT rounds FROM dead_letter_walk;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/submitting.py
@@ -3242,7 +3412,34 @@ SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'task'::regclass AND starts_with(c.relname, :prefix) ORDER BY c.relname;
 
 -- _DEFAULT_ROWS
-DELETE FROM task_default WHERE id IN (SELECT id FROM task_default WHERE finished_at < :cutoff LIMIT :most);
+WITH gone AS (
+    DELETE FROM task_default WHERE id IN (SELECT id FROM task_default WHERE finished_at < :cutoff LIMIT :most)
+    RETURNING id
+), unburied AS (
+    DELETE FROM dead_letter d USING gone g WHERE d.task_id = g.id RETURNING d.task_id, d.task_type, d.error_type,
+        d.queue, d.failed_at
+), counted AS (INSERT INTO dead_letter_delta (task_type, error_type, queue, hour, tasks) SELECT task_type, error_type,
+    queue, date_trunc('hour', failed_at, 'UTC'), -count(*) FROM unburied GROUP BY task_type, error_type, queue,
+    date_trunc('hour', failed_at, 'UTC'))
+SELECT id FROM gone;
+
+-- _UNBURY
+-- One that is locked is just being run again: who does takes it away.
+WITH old AS (
+    SELECT task_id FROM dead_letter WHERE task_id >= CAST(:low AS uuid) AND task_id < CAST(:high AS uuid)
+        AND task_id <> ALL(CAST(:survivors AS uuid[])) FOR UPDATE SKIP LOCKED
+), unburied AS (
+    DELETE FROM dead_letter d USING old o WHERE d.task_id = o.task_id RETURNING d.task_id, d.task_type, d.error_type,
+        d.queue, d.failed_at
+)
+INSERT INTO dead_letter_delta (task_type, error_type, queue, hour, tasks) SELECT task_type, error_type, queue,
+    date_trunc('hour', failed_at, 'UTC'), -count(*) FROM unburied GROUP BY task_type, error_type, queue,
+    date_trunc('hour', failed_at, 'UTC');
+
+-- _NUMBERS
+DELETE FROM dead_letter_count WHERE (task_type, error_type, queue, hour) IN (
+SELECT task_type, error_type, queue, hour FROM dead_letter_count WHERE tasks = 0 AND hour < :cutoff
+LIMIT :most FOR UPDATE SKIP LOCKED);
 
 -- _ATTEMPTS
 -- The bound beside the join keeps the planner from opening the days that are kept.
@@ -3286,6 +3483,28 @@ SELECT id FROM alert WHERE resolved_at < :cutoff ORDER BY resolved_at LIMIT :mos
 
 -- _SILENCES
 DELETE FROM alert_silence WHERE id IN (SELECT id FROM alert_silence WHERE until < :cutoff LIMIT :most);
+
+-- _ERROR_GROUPS
+-- Whose newest failure is older than what is kept: its tasks are gone by then.
+DELETE FROM error_group WHERE id IN (
+SELECT id FROM error_group g WHERE last_seen_at < :cutoff
+    AND NOT EXISTS (SELECT FROM error_delta d WHERE d.error_group = g.id)
+LIMIT :most FOR UPDATE SKIP LOCKED);
+
+-- _ERROR_CHANGES
+DELETE FROM error_group_change WHERE id IN (
+SELECT id FROM error_group_change c WHERE at < :cutoff
+    AND NOT EXISTS (SELECT FROM error_group g WHERE g.id = c.error_group)
+LIMIT :most);
+
+-- _ERROR_COUNTS
+-- Longer than any window that is counted in such steps.
+DELETE FROM error_count WHERE (error_group, step_seconds, since, queue) IN (
+SELECT error_group, step_seconds, since, queue FROM error_count
+WHERE (step_seconds = 60 AND since < now() - interval '3 hours')
+    OR (step_seconds = 3600 AND since < now() - interval '5 days')
+    OR (step_seconds = 86400 AND since < least(:cutoff, now() - interval '33 days'))
+LIMIT :most FOR UPDATE SKIP LOCKED);
 
 -- _NATIVE
 DELETE FROM native_run WHERE id IN (

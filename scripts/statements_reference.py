@@ -87,6 +87,7 @@ def _built() -> Iterator[tuple[ModuleType, str, Any]]:
     yield reading, "page_of (by all that is asked)", reading.page_of(_EVERYTHING)[0]
     for name, wanted in (("all", DeadLetterFilter()), ("by all that is asked", _FAILURES)):
         yield dead_letters, f"groups_of ({name})", dead_letters.groups_of(wanted)[0]
+        yield dead_letters, f"groups_of_tasks ({name})", dead_letters.groups_of_tasks(wanted)[0]
         yield dead_letters, f"chosen_of ({name})", dead_letters.chosen_of(wanted)[0]
     ends = (TaskState.CANCELLED, TaskState.FAILED)
     for kind, wanted, states in ((TaskActKind.CANCEL, _WAITING, WAITS), (TaskActKind.RETRY, _ENDED, ends)):

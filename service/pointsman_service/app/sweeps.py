@@ -11,6 +11,7 @@ from pointsman_service.loops import Loop
 from pointsman_service.reconcile.beats import BeatWatch
 from pointsman_service.reconcile.breakers import BreakerSweep
 from pointsman_service.reconcile.cancelled import CancelledSweep
+from pointsman_service.reconcile.dead_letters import DeadLettersSweep
 from pointsman_service.reconcile.dead_workers import DeadWorkersSweep
 from pointsman_service.reconcile.due import DueSweep
 from pointsman_service.reconcile.epochs import EpochSweep
@@ -63,6 +64,7 @@ def make_sweeps(
         ExpiredSweep(store, server, settings).loop,
         CancelledSweep(store, server, settings).loop,
         TaskActsSweep(store, settings).loop,
+        DeadLettersSweep(store, settings).loop,
         HeldSweep(store, settings).loop,
         BreakerSweep(registry).loop,
         OutlierSweep(store, own["outliers"], registry, settings).loop,

@@ -1,8 +1,10 @@
-"""Folds what failed into the groups of its causes, and opens again those that came back."""
+"""Folds what failed into the groups of its causes, and opens again those that came back; and into the numbers of dead
+letters.
+"""
 
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
-from pointsman_service.store.errors import folding
+from pointsman_service.store.errors import burying, folding
 from pointsman_service.store.store import Store
 
 _DELTAS_A_PASS = 2000
@@ -18,4 +20,6 @@ class ErrorRollup:
     async def single_pass(self) -> bool:
         """Fold up to 2,000 deltas; True when there may be more."""
         async with self._store.transaction() as connection:
-            return await folding.fold(connection, _DELTAS_A_PASS) == _DELTAS_A_PASS
+            failures = await folding.fold(connection, _DELTAS_A_PASS)
+            letters = await burying.fold(connection, _DELTAS_A_PASS)
+        return _DELTAS_A_PASS in (failures, letters)

@@ -22,7 +22,7 @@ class TaskError:
     message: str
     traceback: str
     """The newest frames, at most 8 KiB."""
-    group: UUID | None
+    group: UUID | None = None
     """The error group that it belongs to, where one is known."""
 
 

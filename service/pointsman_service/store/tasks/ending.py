@@ -15,6 +15,7 @@ from pointsman_contract.states import TaskState
 from pointsman_service.failures.fingerprint import group_of
 from pointsman_service.store.arrays import array_columns
 from pointsman_service.store.columns import FINISHED, KINDS, LIVE
+from pointsman_service.store.errors.burying import bury
 from pointsman_service.store.errors.noting import note
 from pointsman_service.store.listeners import Ended, Ends, Listeners
 from pointsman_service.store.metrics import counters
@@ -106,8 +107,9 @@ _STILL_THERE = text("""
 class Ending:
     """The ends of one transaction: ``async with Ending(connection, listeners) as ending``, inside it.
 
-    At the end of the block everything that ended is counted, in one insert, its failures by their causes in another,
-    and the listeners are told of it, once each and in their order. A block that raises counts and tells nothing.
+    At the end of the block everything that ended is counted, in one insert, its failures by their causes in another;
+    what failed for good is a dead letter, and the listeners are told of it all, once each and in their order. A block
+    that raises counts and tells nothing.
     """
 
     def __init__(self, connection: Connection, listeners: Listeners) -> None:
@@ -143,6 +145,7 @@ class Ending:
         await counters.add(self.connection, self.tallies)
         if self.ends:
             await note(self.connection, self.ends, self.known_groups)
+            await bury(self.connection, self.ends)
             for listener in self._listeners:
                 await listener.ended(self.connection, self.ends)
 

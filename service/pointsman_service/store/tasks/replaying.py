@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from pointsman_contract.states import TERMINAL, TaskState
 from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.buried import LETTER, counted, letters_of
 from pointsman_service.store.columns import KINDS, SUBMITTED
 from pointsman_service.store.store import Connection
 from pointsman_service.store.tasks.birth import births_of
@@ -57,6 +58,11 @@ _REPLAY = text(
     ORDER BY asked.old
     ON CONFLICT DO NOTHING
     RETURNING task_id, replayed_as
+), unburied AS (
+    DELETE FROM dead_letter d USING claimed c WHERE d.task_id = c.task_id
+    RETURNING d.task_id, d.task_type, d.error_type, d.queue, d.failed_at
+), lessened AS (
+    {counted("unburied", taken=True)}
 ), placed AS (
     SELECT c.task_id, c.replayed_as, CASE WHEN CAST(:as_it_was AS boolean) THEN t.due_at
         ELSE coalesce(CAST(:since AS timestamptz), now()) + coalesce((CAST(:first AS bigint) - 1
@@ -108,7 +114,7 @@ _WITHDRAW = text("""
     UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM withdrawn w WHERE t.id = w.id
 """)
 # Of the two only one may run again: whoever was retried first keeps that.
-_REINSTATE = text("""
+_REINSTATE = text(f"""
     WITH undone AS (
         INSERT INTO replayed_task (task_id, replayed_as, replay_id, undone)
         SELECT r.replayed_as, r.task_id, r.replay_id, true FROM replayed_task r JOIN task t ON t.id = r.replayed_as
@@ -117,6 +123,11 @@ _REINSTATE = text("""
         ORDER BY r.replayed_as
         ON CONFLICT DO NOTHING
         RETURNING task_id, replayed_as
+    ), buried AS (
+        INSERT INTO dead_letter ({LETTER}) SELECT {letters_of("t")} FROM undone u JOIN task t ON t.id = u.replayed_as
+        WHERE t.state = 'failed' ORDER BY t.id ON CONFLICT DO NOTHING RETURNING {LETTER}
+    ), counted AS (
+        {counted("buried")}
     )
     DELETE FROM replayed_task r USING undone u WHERE r.task_id = u.replayed_as AND r.replayed_as = u.task_id
 """)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import TextClause, text
 
+from pointsman_service.store.buried import counted
 from pointsman_service.store.columns import FINISHED
 from pointsman_service.store.store import Connection
 from pointsman_service.store.upkeep.partitions import (
@@ -27,8 +28,30 @@ _PARTITIONS = text("""
     SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent = 'task'::regclass AND starts_with(c.relname, :prefix) ORDER BY c.relname
 """)
-_DEFAULT_ROWS = text("""
-    DELETE FROM task_default WHERE id IN (SELECT id FROM task_default WHERE finished_at < :cutoff LIMIT :most)
+_GONE = "RETURNING d.task_id, d.task_type, d.error_type, d.queue, d.failed_at"
+_DEFAULT_ROWS = text(f"""
+    WITH gone AS (
+        DELETE FROM task_default WHERE id IN (SELECT id FROM task_default WHERE finished_at < :cutoff LIMIT :most)
+        RETURNING id
+    ), unburied AS (
+        DELETE FROM dead_letter d USING gone g WHERE d.task_id = g.id {_GONE}
+    ), counted AS ({counted("unburied", taken=True)})
+    SELECT id FROM gone
+""")
+# One that is locked is just being run again: who does takes it away.
+_UNBURY = text(f"""
+    WITH old AS (
+        SELECT task_id FROM dead_letter WHERE task_id >= CAST(:low AS uuid) AND task_id < CAST(:high AS uuid)
+            AND task_id <> ALL(CAST(:survivors AS uuid[])) FOR UPDATE SKIP LOCKED
+    ), unburied AS (
+        DELETE FROM dead_letter d USING old o WHERE d.task_id = o.task_id {_GONE}
+    )
+    {counted("unburied", taken=True)}
+""")
+_NUMBERS = text("""
+    DELETE FROM dead_letter_count WHERE (task_type, error_type, queue, hour) IN (
+        SELECT task_type, error_type, queue, hour FROM dead_letter_count WHERE tasks = 0 AND hour < :cutoff
+        LIMIT :most FOR UPDATE SKIP LOCKED)
 """)
 # The bound beside the join keeps the planner from opening the days that are kept.
 _ATTEMPTS = text("""
@@ -72,6 +95,28 @@ _ALERTS = text("""
 """)
 _SILENCES = text("""
     DELETE FROM alert_silence WHERE id IN (SELECT id FROM alert_silence WHERE until < :cutoff LIMIT :most)
+""")
+# Whose newest failure is older than what is kept: its tasks are gone by then.
+_ERROR_GROUPS = text("""
+    DELETE FROM error_group WHERE id IN (
+        SELECT id FROM error_group g WHERE last_seen_at < :cutoff
+            AND NOT EXISTS (SELECT FROM error_delta d WHERE d.error_group = g.id)
+        LIMIT :most FOR UPDATE SKIP LOCKED)
+""")
+_ERROR_CHANGES = text("""
+    DELETE FROM error_group_change WHERE id IN (
+        SELECT id FROM error_group_change c WHERE at < :cutoff
+            AND NOT EXISTS (SELECT FROM error_group g WHERE g.id = c.error_group)
+        LIMIT :most)
+""")
+# Longer than any window that is counted in such steps.
+_ERROR_COUNTS = text("""
+    DELETE FROM error_count WHERE (error_group, step_seconds, since, queue) IN (
+        SELECT error_group, step_seconds, since, queue FROM error_count
+        WHERE (step_seconds = 60 AND since < now() - interval '3 hours')
+            OR (step_seconds = 3600 AND since < now() - interval '5 days')
+            OR (step_seconds = 86400 AND since < least(:cutoff, now() - interval '33 days'))
+        LIMIT :most FOR UPDATE SKIP LOCKED)
 """)
 _NATIVE = text("""
     DELETE FROM native_run WHERE id IN (
@@ -127,6 +172,7 @@ async def drop_day(connection: Connection, day: date, before: datetime) -> Dropp
     survivors = await _survivors(connection, dropping.ended_later, day, before)
     if len(survivors) > _MOST_SURVIVORS:
         return None
+    await _unbury(connection, day, survivors)
     await connection.execute(dropping.detach)
     if survivors:
         await connection.execute(dropping.keep, {"ids": survivors})
@@ -162,9 +208,18 @@ async def _survivors(connection: Connection, ended_later: TextClause, day: date,
     return found
 
 
+async def _unbury(connection: Connection, day: date, survivors: list[object]) -> None:
+    """Take away the dead letters of a day that is dropped, an hour at a time."""
+    start = datetime.combine(day, time.min, UTC)
+    for hour in range(_HOURS):
+        low, high = (lowest_id(start + timedelta(hours=at)) for at in (hour, hour + 1))
+        await connection.execute(_UNBURY, {"low": low, "high": high, "survivors": survivors})
+
+
 async def delete_left_over(connection: Connection, before: datetime, most: int) -> int:
     """Delete up to ``most`` of each: tasks of the DEFAULT partition, attempts and replays of tasks that are gone, acts
-    on many tasks, plain runs, transitions of circuit breakers, alerts with their deliveries and silences.
+    on many tasks, error groups and their counts, plain runs, transitions of circuit breakers, alerts with their
+    deliveries and silences.
 
     Returns the largest of the numbers.
     """
@@ -174,6 +229,10 @@ async def delete_left_over(connection: Connection, before: datetime, most: int) 
         (await connection.execute(statement, parameters)).rowcount
         for statement, parameters in (
             (_DEFAULT_ROWS, by_age),
+            (_NUMBERS, by_age),
+            (_ERROR_GROUPS, by_age),
+            (_ERROR_CHANGES, by_age),
+            (_ERROR_COUNTS, by_age),
             (_ATTEMPTS, by_id),
             (_REPLAYED, by_id),
             (_CANCELLED, by_id),

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "20261129_group_errors"
-down_revision: str | None = "20261129_unlogged_exposed"
+down_revision: str | None = "20261129_births_in_backlog"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
