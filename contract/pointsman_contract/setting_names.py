@@ -78,6 +78,7 @@ NAMES = (
     "outlier_probation_calls",
     "outlier_window_seconds",
     "port",
+    "prediction_samples_a_second",
     "prefetch_multiplier",
     "pulse_file",
     "receive_seconds",

@@ -239,6 +239,9 @@ class RecordSettings(SettingsBase):
     """A running task that is cancelled and does not end is killed after so long; the request may say otherwise."""
     worker_dead_seconds: float = Field(default=10.0, gt=0)
     """A worker whose beat counter stands still so long is dead."""
+    prediction_samples_a_second: int = Field(default=1, ge=0, le=1000)
+    """Of so many tasks a queue and second it is kept for a week what they were expected to wait, and how long they did;
+    0: of none, and predictions do not get better."""
     retention_days: float = Field(default=30.0, ge=1, le=36_500)
     """Finished tasks are removed so long after they ended, with their attempts. Counters stay."""
     history_minute_days: float = Field(default=3.0, ge=1, le=36_500)

@@ -4,6 +4,7 @@ Nothing is kept but in Redis, where it goes stale by itself: while nobody makes 
 leader knows the record of its predecessor's predictions from PostgreSQL.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -25,9 +26,11 @@ from pointsman_service.observe.prediction.facts import (
 from pointsman_service.observe.prediction.flow import NOTHING, Load, Work
 from pointsman_service.observe.prediction.forecast import Forecast
 from pointsman_service.observe.prediction.predictor import Predictor
+from pointsman_service.observe.prediction.samples import MOST_OPEN, Samples, told_of
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store.metrics import watching
+from pointsman_service.store.metrics import predictions, watching
+from pointsman_service.store.metrics.predictions import Tally
 from pointsman_service.store.queues import ahead, holding
 from pointsman_service.store.queues.ahead import Ahead, Births
 from pointsman_service.store.queues.holding import BY_BREAKER
@@ -40,6 +43,8 @@ _ROWS_EVERY = 0.9
 _KEPT_MILLISECONDS = 10_000
 _RECENT_SECONDS, _RECENT_EVERY = 90.0, 5.0
 _LONGER_SECONDS, _LONGER_EVERY = 3600.0, 60.0
+_RECORD = 3000
+"""So many earlier predictions tell a new leader how good they are."""
 BIRTH_LAG = timedelta(seconds=1)
 """An id is drawn before its commit: what was born is looked for so much later."""
 _LONGEST_LOOK = timedelta(seconds=5)
@@ -67,6 +72,10 @@ class ForecastSweep:
         self._rows: list[Ahead] = []
         self._backlogs: Mapping[str, Backlog] = {}
         self._born_until: datetime | None = None
+        self._samples = Samples()
+        self._samples_a_second = settings.prediction_samples_a_second
+        self._knows_record = False
+        self._now = 0.0
         self._said: bytes | None = None
         self.loop = Loop("forecast sweep", self.single_pass, _INTERVAL_SECONDS)
 
@@ -74,9 +83,12 @@ class ForecastSweep:
         """Look once, and say what is expected. Raises ``BrokerAway`` and the store's errors: it goes stale then."""
         await self._liveness.look()
         depths = await self._broker.depths()
+        await self._read_record()
+        self._samples.void(queue for queue, depth in depths.queues.items() if depth.paused)
         if time.monotonic() - self._rows_at >= _ROWS_EVERY:
             await self._read_runs()
             await self._read_rows()
+            await self._compare()
         waiting = {queue: backlog.waiting for queue, backlog in self._backlogs.items()}
         unstarted = unstarted_of(self._rows, self._runs, depths, waiting)
         beats = self._liveness.beats()
@@ -88,7 +100,9 @@ class ForecastSweep:
         watched = self._liveness.watched_seconds >= SILENT_SECONDS
         reasons = reasons_of(self._queues, depths, beats, nodes, held, watched=watched)
         loads = {queue: Load(unstarted.work.get(queue, {}), self._arrivals.of(queue)) for queue in self._queues}
-        await self._say(self._predictor.forecast(nodes, loads, reasons))
+        forecast = self._predictor.forecast(nodes, loads, reasons)
+        self._samples.remember(self._now + time.monotonic() - self._rows_at, forecast)
+        await self._say(forecast)
         return False
 
     async def _read_rows(self) -> None:
@@ -96,7 +110,7 @@ class ForecastSweep:
             now = await ahead.now(connection)
             self._rows = await ahead.ahead(connection, self._queues)
             is_blocked = await holding.is_anything_blocked(connection)
-        self._rows_at = time.monotonic()
+        self._rows_at, self._now = time.monotonic(), now.timestamp()
         # Only these need what counting all of them costs.
         is_needed = is_blocked or are_cut(self._rows)
         self._backlogs = await self._backlog.read() if is_needed else {}
@@ -122,15 +136,55 @@ class ForecastSweep:
         self._runs = Runs(self._recent, self._longer)
 
     async def _see_births(self, now: datetime) -> None:
-        """What came since the last look."""
+        """What came since the last look, and what a sample of it was told."""
         until = now - BIRTH_LAG
         since = self._born_until
         self._born_until = until
         if since is None or until - since > _LONGEST_LOOK:
             return
+        seconds = (until - since).total_seconds()
+        most = math.ceil(self._samples_a_second * seconds) if self._samples.has_room else 0
         async with self._store.statement() as connection:
-            born = await ahead.births(connection, lowest_id(since), lowest_id(until))
-        self._arrivals.pass_by((until - since).total_seconds(), self._work_of(born))
+            born, samples = await ahead.births(connection, lowest_id(since), lowest_id(until), most)
+            self._arrivals.pass_by(seconds, self._work_of(born))
+            await predictions.keep(connection, self._samples.draw(born, samples, self._runs.work))
+
+    async def _read_record(self) -> None:
+        """Once: what a leader before knew."""
+        if self._knows_record:
+            return
+        async with self._store.statement() as connection:
+            record = await predictions.record(connection, _RECORD)
+            still_open = await predictions.still_open(connection, MOST_OPEN)
+        for outcome in record:
+            kept = outcome.told
+            waited = outcome.waited_seconds or 0.0
+            self._predictor.compare(kept.queue, told_of(kept), waited, kept.submitted_at.timestamp() + waited)
+        self._samples.reopen(still_open)
+        self._knows_record = True
+
+    async def _compare(self) -> None:
+        """What came of earlier predictions. Whoever dies before the commit leaves them to the next look."""
+        asked, overdue = self._samples.to_look_at(), self._samples.overdue(self._now)
+        if not asked and not overdue:
+            return
+        async with self._store.statement() as connection:
+            seen = await predictions.seen(connection, asked)
+        settled = self._samples.started(asked, seen)
+        late = [task_id for task_id in overdue if task_id not in settled]
+        if not settled and not late:
+            return
+        async with self._store.transaction() as connection:
+            news = await predictions.settle(connection, settled)
+            news_of_late = await predictions.mark_late(connection, late)
+            started, tallies = self._samples.outcomes(settled, news)
+            missed, more = self._samples.misses(late, news_of_late, self._now)
+            for queue, tally in more.items():
+                tallies.setdefault(queue, Tally()).compared += tally.compared
+            await predictions.count(connection, tallies)
+        self._samples.close(settled, late)
+        for one in (*started, *missed):
+            self._predictor.compare(one.queue, one.told, one.waited_seconds, self._now)
 
     def _work_of(self, born: list[Births]) -> dict[tuple[str, int], Work]:
         found: dict[tuple[str, int], Work] = {}

@@ -138,6 +138,11 @@ class Submitter:
             due = (task.queue for task in tasks if task.scheduled_at is None and not task.delay_seconds)
             self._admission.give_back(due)
 
+    async def is_held_by_a_breaker(self, task: NewTask) -> bool:
+        """Whether a circuit breaker would hold it now. Raises the store's errors."""
+        await self._commits.breakers.freshen()
+        return self._commits.breakers.of_task(task.task_type, task.depends_on()) is not None
+
     async def earlier(
         self, caller: Caller, calls: Sequence[tuple[Submission, str]]
     ) -> list[Accepted | PointsmanError | None]:

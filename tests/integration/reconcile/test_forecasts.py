@@ -46,7 +46,9 @@ async def _ran(spine: Spine, run_seconds: float) -> None:
     """)
 
 
-async def test_what_waits_makes_a_task_wait(spine: Spine, sweep: ForecastSweep, view: PredictionView) -> None:
+async def test_what_waits_makes_a_task_wait(
+    spine: Spine, judge: Judge, sweep: ForecastSweep, view: PredictionView
+) -> None:
     await _ran(spine, 2.0)
     await sweep.single_pass()
     await view.single_pass()
@@ -56,8 +58,8 @@ async def test_what_waits_makes_a_task_wait(spine: Spine, sweep: ForecastSweep, 
 
     await spine.commits.write_batch([new_task() for _ in range(20)] + [new_task(priority=9) for _ in range(10)])
     await spine.commits.drain()
-    sweep = ForecastSweep(spine.store, spine.broker, spine.server, sweep._liveness, spine.settings)
-    await sweep.single_pass()
+    another = ForecastSweep(spine.store, spine.broker, spine.server, judge, spine.settings)
+    await another.single_pass()
     await view.single_pass()
     seconds = {priority: view.of("maintenance", priority).p50_seconds or 0.0 for priority in (0, 3, 9, 10)}
     assert seconds[0] == seconds[3]
@@ -158,8 +160,11 @@ async def test_births_are_seen_also_of_tasks_that_ended_and_not_of_those_due_lat
     await spine.record_all()
     async with spine.store.statement() as connection:
         now = await ahead.now(connection)
-        born = await ahead.births(connection, lowest_id(now.replace(year=2020)), lowest_id(now.replace(year=2040)))
-        assert (
-            await ahead.births(connection, lowest_id(now.replace(year=2040)), lowest_id(now.replace(year=2041))) == []
-        )
+        low, year, high = (lowest_id(now.replace(year=year)) for year in (2020, 2040, 2041))
+        born, samples = await ahead.births(connection, low, year, samples=2)
+        assert await ahead.births(connection, year, high) == ([], [])
+        again = (await ahead.births(connection, low, year, samples=2))[1]
     assert sorted((one.priority, one.tasks) for one in born) == [(3, 2), (9, 1)]
+    assert len(samples) == 2
+    assert samples == again
+    assert {sample.before for sample in samples} <= {0, 1}

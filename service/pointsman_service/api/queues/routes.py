@@ -6,13 +6,14 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from pointsman_service.api.answers.answer import json_response, plain
+from pointsman_service.api.answers.predicted_wait import EXAMPLE_PREDICTED_WAIT, PredictedWait, predicted_wait
 from pointsman_service.api.answers.sla import EXAMPLE_SLA, SlaView
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.errors import DatabaseAway, InvalidRequest, UnknownQueueName
-from pointsman_service.observe.queues import MOST_REASONS
+from pointsman_service.observe.queues import MOST_REASONS, QueueFigures
 from pointsman_service.operate.pause import check_queue
 
 router = APIRouter(tags=["queues"], dependencies=[Depends(known_parameters_only)])
@@ -29,6 +30,7 @@ EXAMPLE_QUEUE: dict[str, Any] = {
     "oldest_wait_seconds": 0.12,
     "arrival_rate": 4.2,
     "service_rate": 4.1,
+    "predicted_wait": EXAMPLE_PREDICTED_WAIT,
     "states": {"scheduled": 12, "queued": 3, "held": 41, "running": 2, "retrying": 1},
     "held_by": [{"reason": "breaker:task_type:charge", "tasks": 40}, {"reason": "unknown_task_type", "tasks": 1}],
     "sla_attainment": 0.998,
@@ -68,6 +70,9 @@ class QueueView(BaseModel):
     oldest_wait_seconds: float | None = Field(description="Since the oldest of them was due; null when there is none.")
     arrival_rate: float = Field(description="Tasks submitted per second, over the last five minutes.")
     service_rate: float = Field(description="Attempts ended per second, over the last five minutes.")
+    predicted_wait: PredictedWait = Field(
+        description="Of a task that is submitted now with the priority of the queue, from due to started."
+    )
     states: dict[str, int] = Field(description="Unfinished tasks by state.")
     held_by: list[HeldView] = Field(
         description=f"Those of them that are held, by reason, the most first; {MOST_REASONS} reasons at most."
@@ -108,7 +113,7 @@ class QueueList(BaseModel):
 async def list_queues(parts: GivenParts) -> Response:
     """Every queue."""
     queues = await parts.views.queues.read()
-    return json_response({"items": [plain(queue) for queue in queues], "next_cursor": None})
+    return json_response({"items": [_queue(parts, queue) for queue in queues], "next_cursor": None})
 
 
 @router.get(
@@ -122,4 +127,9 @@ async def get_queue(name: str, parts: GivenParts) -> Response:
     """One queue."""
     check_queue(parts.settings.topology, name)
     queues = await parts.views.queues.read()
-    return json_response(next(plain(queue) for queue in queues if queue.name == name))
+    return json_response(next(_queue(parts, queue) for queue in queues if queue.name == name))
+
+
+def _queue(parts: GivenParts, queue: QueueFigures) -> dict[str, Any]:
+    said = parts.views.predictions.of(queue.name, queue.priority)
+    return plain(queue) | {"predicted_wait": predicted_wait(said)}

@@ -8,6 +8,7 @@ from pydantic_core import to_json
 
 from pointsman_service.admit.submission import Submission, parse_submission
 from pointsman_service.api.answers.answer import AT_ONCE, Answer, AtOnce, json_bytes
+from pointsman_service.api.answers.predicted_wait import predicted_wait
 from pointsman_service.api.bodies.body import parse_json, read_body
 from pointsman_service.api.parts import Parts
 from pointsman_service.api.requests.headers import read_headers
@@ -15,6 +16,7 @@ from pointsman_service.api.tasks.receipt import receipt
 from pointsman_service.api.tasks.view import task_view
 from pointsman_service.callers import Caller
 from pointsman_service.errors import PointsmanError, UnknownTask
+from pointsman_service.observe.prediction.prediction import Prediction, Reason
 from pointsman_service.store.tasks import reading
 from pointsman_service.submit.submitter import REFUSALS, Accepted
 from pointsman_service.tracing import Tracing
@@ -48,6 +50,7 @@ async def check_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
     body = await read_body(scope, receive, parts.room)
     submission = parse_submission(parse_json(body, parts.settings.json_depth), Submission)
     key, traceparent = read_headers(scope)
+    said = None
     try:
         task = await parts.submitter.admit(scope["caller"], submission, key, traceparent, counts=False)
     except REFUSALS:
@@ -56,7 +59,11 @@ async def check_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
             raise
     else:
         verdict = {name: getattr(task, name) for name in _VERDICT}
-    return Answer(200, [_JSON], to_json({"valid": True} | verdict))
+        if await parts.submitter.is_held_by_a_breaker(task):
+            said = Prediction.unsaid(Reason.BREAKER_OPEN)
+    if said is None:
+        said = parts.views.predictions.of(verdict["queue"], verdict["priority"])
+    return Answer(200, [_JSON], to_json({"valid": True} | verdict | {"predicted_wait": predicted_wait(said)}))
 
 
 async def _first_call(parts: Parts, caller: Caller, submission: Submission, key: str) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from pointsman_contract.states import TaskState
 from pointsman_service.admit.moments import Moment
 from pointsman_service.api.answers.answer import json_response
+from pointsman_service.api.answers.predicted_wait import PredictedWait, predicted_wait
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
@@ -22,6 +23,10 @@ from pointsman_service.api.requests.ids import Id, id_of
 from pointsman_service.api.requests.parameters import bounded, known_parameters_only, storable
 from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, TooManyReaders, Unavailable, UnknownTask
+from pointsman_service.observe.prediction.prediction import Prediction, Reason
+from pointsman_service.store.queues import ahead
+from pointsman_service.store.queues.holding import BY_BREAKER
+from pointsman_service.store.queues.unserved import UNKNOWN_TASK_TYPE
 from pointsman_service.store.tasks import reading
 from pointsman_service.store.tasks.reading import TaskFilter
 
@@ -30,6 +35,14 @@ router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)]
 MOST = 200
 _CURSOR_PATTERN = "^[A-Za-z0-9_-]{21}[AQgw]$"
 """Sixteen bytes in Base64."""
+
+
+class OneTaskView(TaskView):
+    """One task, and how much longer it is expected to wait."""
+
+    predicted_wait: PredictedWait | None = Field(
+        description="Of a task that is due and has not started, from now on; null of every other."
+    )
 
 
 class TaskList(BaseModel):
@@ -44,12 +57,30 @@ class TaskList(BaseModel):
     operation_id="get_task",
     summary="Get a task",
     description="A task that is answered 202 is found here from then on, until its retention ends.",
-    response_model=TaskView,
-    responses=example(EXAMPLE_TASK, "The task.") | problem_responses(UnknownTask, InvalidRequest, DatabaseAway),
+    response_model=OneTaskView,
+    responses=example(EXAMPLE_TASK | {"predicted_wait": None}, "The task.")
+    | problem_responses(UnknownTask, InvalidRequest, DatabaseAway),
 )
 async def get_task(task_id: str, parts: GivenParts) -> Response:
     """One task."""
-    return json_response(task_view(await find_task(parts, task_id)))
+    row = await find_task(parts, task_id)
+    said = await _remaining_wait(parts, row)
+    return json_response(task_view(row) | {"predicted_wait": None if said is None else predicted_wait(said)})
+
+
+async def _remaining_wait(parts: GivenParts, row: Mapping[str, Any]) -> Prediction | None:
+    """From now on; None of a task that does not wait, or is not due."""
+    if row["state"] == TaskState.HELD:
+        is_by_breaker = (row["held_reason"] or "").startswith(BY_BREAKER)
+        is_unknown = row["held_reason"] == UNKNOWN_TASK_TYPE
+        return Prediction.unsaid(
+            Reason.BREAKER_OPEN if is_by_breaker else Reason.NO_WORKER if is_unknown else Reason.NOT_KNOWN
+        )
+    if row["state"] != TaskState.QUEUED:
+        return None
+    async with parts.store.statement() as connection:
+        before = await ahead.ahead_of(connection, str(row["id"]))
+    return None if before is None else parts.views.predictions.remaining(row["queue"], row["priority"], before)
 
 
 @router.get(

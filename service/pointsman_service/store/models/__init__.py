@@ -13,6 +13,7 @@ from pointsman_service.store.models.errors import ErrorCount, ErrorDelta, ErrorG
 from pointsman_service.store.models.history import QueueMetrics, WorkerMetrics
 from pointsman_service.store.models.loops import BrokerEpoch, Leader, LeftOutEvent, RecorderPosition
 from pointsman_service.store.models.metrics import ExposedMetrics, TaskMetrics, TaskMetricsDelta, Totals
+from pointsman_service.store.models.predictions import PredictionMetrics, SampledPrediction
 from pointsman_service.store.models.queues import QuarantineQueue, QueuePause
 from pointsman_service.store.models.replays import CancelledTask, Replay, ReplayedTask
 from pointsman_service.store.models.tasks import FinishedTask, IdempotencyKey, LiveTask, OutboxRow, TaskAttempt
@@ -44,12 +45,14 @@ __all__ = [
     "LiveTask",
     "NativeRun",
     "OutboxRow",
+    "PredictionMetrics",
     "QuarantineQueue",
     "QueueMetrics",
     "QueuePause",
     "RecorderPosition",
     "Replay",
     "ReplayedTask",
+    "SampledPrediction",
     "StoredBreaker",
     "TaskAttempt",
     "TaskMetrics",

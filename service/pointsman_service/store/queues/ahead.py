@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import text
 
@@ -10,6 +11,8 @@ from pointsman_service.store.store import Connection
 
 MOST_LOOKED_AT = 500
 """Of the waiting, and of the sent tasks of one queue and priority: the oldest."""
+
+MOST_COUNTED = 10_000
 
 # The oldest of those that were sent are those that run.
 _AHEAD = text("""
@@ -34,11 +37,31 @@ _BORN = """
     SELECT id, queue, priority, task_type, submitted_at FROM {table}
     WHERE id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) AND scheduled_at IS NULL AND delay_seconds IS NULL
 """
-BORN = _BORN.format(table="task_live") + " UNION ALL " + _BORN.format(table="task")
-"""SQL: tasks that were due at once, of the ids from ``:low`` to before ``:high``."""
+# The end of a UUIDv7 is random: by it a sample is drawn that does not depend on who draws it.
 _BIRTHS = text(f"""
-    SELECT queue, priority, task_type, submitted_at, count(*) AS tasks FROM ({BORN}) AS born
-    GROUP BY queue, priority, task_type, submitted_at ORDER BY submitted_at
+    WITH born AS MATERIALIZED ({_BORN.format(table="task_live")} UNION ALL {_BORN.format(table="task")}), drawn AS (
+        SELECT *, row_number() OVER (PARTITION BY queue ORDER BY right(id::text, 12)) AS turn,
+            row_number() OVER (PARTITION BY queue, priority, submitted_at ORDER BY id) - 1 AS before
+        FROM born
+    )
+    SELECT queue, priority, task_type, submitted_at, count(*) AS tasks, CAST(NULL AS uuid) AS id, 0 AS before
+    FROM born GROUP BY queue, priority, task_type, submitted_at
+    UNION ALL
+    SELECT queue, priority, task_type, submitted_at, 0, id, before FROM drawn WHERE turn <= :samples
+    ORDER BY submitted_at
+""")
+# Each part goes down an index, and stops at the limit.
+_AHEAD_OF = text("""
+    SELECT (SELECT count(*) FROM (SELECT FROM task_live f WHERE f.place = 'waiting' AND f.queue = t.queue
+            AND f.priority > t.priority LIMIT :most) AS more_urgent)
+        + (SELECT count(*) FROM (SELECT FROM task_live f WHERE f.place = 'waiting' AND f.queue = t.queue
+            AND f.priority = t.priority AND t.place = 'waiting' AND (f.due_at, f.id) < (t.due_at, t.id)
+            LIMIT :most) AS older)
+        + (SELECT count(*) FROM (SELECT FROM task_live f WHERE f.place = 'sent' AND f.queue = t.queue
+            AND f.priority >= t.priority AND f.state = 'queued' AND f.id <> t.id
+            AND (f.priority > t.priority OR t.place = 'waiting' OR f.sent_at < t.sent_at
+                OR (f.sent_at = t.sent_at AND f.id < t.id)) LIMIT :most) AS sent)
+    FROM task_live t WHERE t.id = CAST(:id AS uuid) AND t.state = 'queued'
 """)
 _NOW = text("SELECT now()")
 
@@ -67,15 +90,46 @@ class Births(NamedTuple):
     tasks: int
 
 
+class Sample(NamedTuple):
+    """One of these tasks."""
+
+    id: UUID
+    queue: str
+    priority: int
+    task_type: str
+    submitted_at: datetime
+    before: int
+    """Tasks of its queue and priority that the same commit stored before it."""
+
+
 async def ahead(connection: Connection, queues: Sequence[str]) -> list[Ahead]:
     """Unstarted and running tasks of these queues; at most ``MOST_LOOKED_AT`` of each queue, priority and place."""
     rows = await connection.execute(_AHEAD, {"queues": list(queues), "most": MOST_LOOKED_AT})
     return [Ahead(*row) for row in rows]
 
 
-async def births(connection: Connection, low: object, high: object) -> list[Births]:
-    """What was born with ids from ``low`` to before ``high``, the oldest first."""
-    return [Births(*row) for row in await connection.execute(_BIRTHS, {"low": low, "high": high})]
+async def births(connection: Connection, low: UUID, high: UUID, samples: int = 0) -> tuple[list[Births], list[Sample]]:
+    """What was born with ids from ``low`` to before ``high``, the oldest first, and a sample of it: so many of each
+    queue at most.
+    """
+    rows = (await connection.execute(_BIRTHS, {"low": low, "high": high, "samples": samples})).all()
+    born = [Births(*row[:5]) for row in rows if row.id is None]
+    drawn = [
+        Sample(row.id, row.queue, row.priority, row.task_type, row.submitted_at, row.before)
+        for row in rows
+        if row.id is not None
+    ]
+    return born, drawn
+
+
+async def ahead_of(connection: Connection, task_id: str) -> int | None:
+    """How many tasks of its queue will start before a waiting task, of those that are there; each of three parts of
+    them is counted to ``MOST_COUNTED``. None: it does not wait.
+    """
+    found: int | None = (
+        await connection.execute(_AHEAD_OF, {"id": task_id, "most": MOST_COUNTED})
+    ).scalar_one_or_none()
+    return found
 
 
 async def now(connection: Connection) -> datetime:

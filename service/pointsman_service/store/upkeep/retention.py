@@ -118,6 +118,16 @@ _ERROR_COUNTS = text("""
             OR (step_seconds = 86400 AND since < least(:cutoff, now() - interval '33 days'))
         LIMIT :most FOR UPDATE SKIP LOCKED)
 """)
+# How good predictions are is counted; each of them is looked at for days at most.
+_PREDICTIONS = text("""
+    DELETE FROM prediction WHERE task_id IN (
+        SELECT task_id FROM prediction WHERE submitted_at < now() - interval '7 days' ORDER BY submitted_at LIMIT :most)
+""")
+_PREDICTION_METRICS = text("""
+    DELETE FROM prediction_metrics WHERE (queue, span_seconds, at) IN (
+        SELECT queue, span_seconds, at FROM prediction_metrics
+        WHERE at < now() - CASE span_seconds WHEN 60 THEN interval '2 days' ELSE interval '400 days' END LIMIT :most)
+""")
 _NATIVE = text("""
     DELETE FROM native_run WHERE id IN (
         SELECT id FROM native_run WHERE finished_at < :cutoff ORDER BY finished_at LIMIT :most)
@@ -219,7 +229,7 @@ async def _unbury(connection: Connection, day: date, survivors: list[object]) ->
 async def delete_left_over(connection: Connection, before: datetime, most: int) -> int:
     """Delete up to ``most`` of each: tasks of the DEFAULT partition, attempts and replays of tasks that are gone, acts
     on many tasks, error groups and their counts, plain runs, transitions of circuit breakers, alerts with their
-    deliveries and silences.
+    deliveries and silences, predictions.
 
     Returns the largest of the numbers.
     """
@@ -242,6 +252,8 @@ async def delete_left_over(connection: Connection, before: datetime, most: int) 
             (_DELIVERIES, by_id),
             (_ALERTS, by_age),
             (_SILENCES, by_age),
+            (_PREDICTIONS, {"most": most}),
+            (_PREDICTION_METRICS, {"most": most}),
         )
     ]
     return max(deleted)
