@@ -24,11 +24,13 @@ _BENCHES = {
     "worker": "a worker node's time to its first task, and its memory over 100,000",
     "recorder": "tasks a second that one recorder writes down, and what each costs it and PostgreSQL",
     "idle": "CPU, statements and Redis commands a second of an installation with nothing to do, one and three replicas",
+    "predict": "how often predicted waits hold, over 20,000 tasks of changing load; --fault: half of the workers die",
     "compare": "intake and drain of this checkout beside those of another, the one before a change",
     "soak": "everything at 60 % of the most it does, for half an hour: a line for each figure, drawn to a PNG",
 }
 _LAYOUT = "store-layout"
 _SOAK = "soak"
+_PREDICT = "predict"
 _COMPARE = "compare"
 _TERMINATED = 128 + signal.SIGTERM
 
@@ -68,11 +70,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=_minutes, help="soak: how long (default 30, 2 when quick)")
     parser.add_argument("--png", type=Path, metavar="FILE", help="soak: draw there (default soak.png)")
     parser.add_argument("--with", dest="other", type=Path, metavar="DIRECTORY", help="compare: the other checkout")
+    parser.add_argument("--fault", action="store_true", help="predict: half of the workers die, then all")
     # scripts/bench changes the directory; a relative FILE still means where the user stood.
     parser.add_argument("--relative-to", type=Path, default=Path(), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.name != _SOAK and (given.minutes is not None or given.png is not None):
         parser.error(f"--minutes and --png are for {_SOAK}")
+    if given.fault and given.name != _PREDICT:
+        parser.error(f"--fault is for {_PREDICT}")
     if (given.name == _COMPARE) is not (given.other is not None):
         parser.error(f"--with is for {_COMPARE}, and {_COMPARE} needs it")
     if given.other is not None and not (given.relative_to / given.other / "alembic.ini").is_file():
@@ -99,6 +104,8 @@ def _run(given: argparse.Namespace) -> Report:
     signal.alarm(int(LONGEST_SECONDS))
     if given.name == _COMPARE:
         return cast(Report, module.run(given.quick, (given.relative_to / given.other).resolve()))
+    if given.name == _PREDICT:
+        return cast(Report, module.run(given.quick, given.fault))
     return cast(Report, module.run(given.quick))
 
 

@@ -41,6 +41,8 @@ class Report:
     """Name of a ratio to its target."""
     at_most: Mapping[str, float] = field(default_factory=dict)
     """Name of a figure to its target."""
+    between: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Name of a figure to the least and the most of its target."""
     generator: Mapping[str, Any] | None = None
     """What made the load, and the share of a core it took."""
     notes: Sequence[str] = ()
@@ -85,7 +87,7 @@ class Report:
             "rounds": list(self.rounds),
             "results": self.results,
             "ratios": self.ratios,
-            "targets": {"at_least": dict(self.at_least), "at_most": dict(self.at_most)},
+            "targets": {"at_least": dict(self.at_least), "at_most": dict(self.at_most), "between": dict(self.between)},
             "generator": self.generator,
             "notes": list(self.notes),
         }
@@ -98,6 +100,10 @@ class Report:
         if name in self.at_least:
             reached = "reached" if self.ratios[name] >= self.at_least[name] else "below target"
             return f"  at least {self.at_least[name]:g}: {reached}"
+        if name in self.between:
+            least, most = self.between[name]
+            reached = "reached" if least <= self.results[name] <= most else "missed"
+            return f"  {least:g} to {most:g}: {reached}"
         if name in self.at_most:
             reached = "reached" if self.results[name] <= self.at_most[name] else "above target"
             return f"  at most {self.at_most[name]:g}: {reached}"

@@ -40,8 +40,7 @@ _TRIES = 20
 _SETTLE_SECONDS = 0.5
 """Longer than an API process and the dispatcher need to see that the queues are empty."""
 _EMPTIED = (
-    "task_live", "task", "task_attempt", "outbox", "idempotency_key", "native_run", "task_metrics",
-    "task_metrics_delta", "backlog", "backlog_delta",
+    "task_live", "task", "task_attempt", "outbox", "idempotency_key", "native_run", "task_metrics", "task_metrics_delta"
 )  # fmt: skip
 
 
@@ -72,11 +71,13 @@ class Node:
 class Stack:
     """A context manager; at its end no process and no file is left.
 
-    ``checkout``: where the code of its processes is, when it is not the one beside this file.
+    ``checkout``: where the code of its processes is, when it is not the one beside this file. ``variables``: settings
+    of its processes.
     """
 
-    def __init__(self, checkout: Path = ROOT) -> None:
+    def __init__(self, checkout: Path = ROOT, variables: Mapping[str, str] | None = None) -> None:
         self._checkout = checkout
+        self._variables = variables or {}
         self._exits = ExitStack()
         self.processes: dict[str, int] = {}
         """Name to process id, of everything that runs now."""
@@ -98,6 +99,7 @@ class Stack:
             quiet = {
                 "PYTHONUNBUFFERED": "1",
                 "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
+                **self._variables,
             }
             self._site = Site(
                 postgres.url, valkey.url, directory / "data", logs, checkout=self._checkout, variables=quiet
@@ -281,6 +283,15 @@ class Stack:
             process.require_alive()
         finally:
             del self.processes[name], self._living[name]
+            process.end()
+
+    @contextmanager
+    def expendable(self, name: str, words: Sequence[str]) -> Iterator[Process]:
+        """As ``started``, and it may be killed meanwhile."""
+        process = self._process(name, words)
+        try:
+            yield process
+        finally:
             process.end()
 
     def _process(self, name: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> Process:

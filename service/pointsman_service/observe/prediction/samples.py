@@ -107,7 +107,7 @@ class Samples:
                 continue
             if born_at < submitted_at or one.priority > sample.priority:
                 since = since.plus(work_of(one.task_type, one.queue, one.tasks))
-        ahead = _without_done(found.line.ahead[sample.priority].plus(since), found.line, submitted_at - at)
+        ahead = without_done(found.line.ahead[sample.priority].plus(since), found.line, submitted_at - at)
         return tell(found, sample.priority, ahead)
 
     def void(self, queues: Iterable[str]) -> None:
@@ -221,7 +221,7 @@ def _kept(sample: Sample, told: Told) -> KeptPrediction | None:
     )
 
 
-def _without_done(ahead: Work, line: Line, elapsed: float) -> Work:
+def without_done(ahead: Work, line: Line, elapsed: float) -> Work:
     """What is left of it after so long."""
     if not line.run_seconds or ahead.tasks <= line.free:
         return ahead
