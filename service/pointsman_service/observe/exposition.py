@@ -15,10 +15,12 @@ from prometheus_client.registry import Collector
 from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.observe.backlog import Backlog
 from pointsman_service.observe.broker_state import BrokerState
+from pointsman_service.observe.prediction.coverage import coverage
 from pointsman_service.observe.roles import LedRole
 from pointsman_service.observe.workers import WorkerFigures, consumers
 from pointsman_service.store.metrics.counters import COUNTERS
 from pointsman_service.store.metrics.histogram import up_to
+from pointsman_service.store.metrics.predictions import Tally
 from pointsman_service.store.metrics.watching import Sums
 from pointsman_service.store.streams.left_out import Reason
 
@@ -80,6 +82,8 @@ class Snapshot:
     """Of queue wait, in seconds, by queue."""
     objective: float | None = None
     """The share of the first starts that shall be within them."""
+    predictions: Mapping[str, Tally] | None = None
+    """How predicted waits came out in the last hour, by queue."""
 
 
 class Exposition(Collector):
@@ -110,6 +114,8 @@ class Exposition(Collector):
         if snapshot.paused is not None:
             paused = (([queue], float(queue in snapshot.paused)) for queue in snapshot.targets)
             yield _labelled("queue_paused", "1 while the queue is paused.", ["queue"], paused)
+        if snapshot.predictions is not None:
+            yield from _predictions({queue: snapshot.predictions.get(queue, Tally()) for queue in snapshot.targets})
         if snapshot.alerts is not None:
             alerts = dict.fromkeys(snapshot.rules, 0) | dict(snapshot.alerts)
             open_alerts = (([rule, severity], float(n)) for (rule, severity), n in sorted(alerts.items()))
@@ -148,6 +154,27 @@ class _Families(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._families
+
+
+def _predictions(tallies: Mapping[str, Tally]) -> Iterator[Metric]:
+    """Of the last hour; a queue of which nothing was compared has no shares."""
+    found = {queue: coverage(tally) for queue, tally in tallies.items()}
+    compared = (([queue], float(one.compared)) for queue, one in found.items())
+    text = "Sampled predicted waits of the last hour of which it is known whether they held."
+    yield _labelled("predictions_compared", text, ["queue"], compared)
+    shares = (
+        ([queue, bound], share)
+        for queue, one in found.items()
+        for bound, share in (("p50", one.within_p50), ("p95", one.within_p95))
+        if share is not None
+    )
+    text = "Share of them that started within the bound: 0.5 is promised of the p50, 0.95 of the p95."
+    yield _labelled("prediction_coverage_ratio", text, ["queue", "bound"], shares)
+    errors = (
+        ([queue], one.median_error_seconds) for queue, one in found.items() if one.median_error_seconds is not None
+    )
+    text = "Half of the p50s of the last hour were no further than this from the wait; within 5 %."
+    yield _labelled("prediction_median_error_seconds", text, ["queue"], errors)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -15,7 +15,7 @@ from pointsman_service.observe.views import Views
 from pointsman_service.settings import Settings
 from pointsman_service.store.alerts import alerts
 from pointsman_service.store.breakers import breakers
-from pointsman_service.store.metrics import exposed, watching
+from pointsman_service.store.metrics import exposed, predictions, watching
 from pointsman_service.store.metrics.exposed import Body
 from pointsman_service.store.queues import pausing
 from pointsman_service.store.store import StatementRefused, Store
@@ -28,6 +28,7 @@ Answer = TypeVar("Answer")
 
 _INTERVAL_SECONDS = 5.0
 _QUESTION_SECONDS = 4.0
+_PREDICTIONS_SECONDS = 3600.0
 _RISING = ("counter", "histogram")
 
 
@@ -97,9 +98,10 @@ class ExpositionKeeper:
             left = await left_out.counts(connection)
             by_state = await breakers.counts(connection)
             paused = frozenset(pause.queue for pause in await pausing.pauses(connection) if pause.paused)
+            told = await predictions.compared(connection, _PREDICTIONS_SECONDS)
             roles = unled_seconds(await watching.leads(connection), self._settings.leader_seconds)
         return lambda snapshot: replace(
-            snapshot, alerts=open_alerts, left_out=left, breakers=by_state, paused=paused, roles=roles
+            snapshot, alerts=open_alerts, left_out=left, breakers=by_state, paused=paused, roles=roles, predictions=told
         )
 
 

@@ -7,7 +7,20 @@ import pytest
 from tests.benchmark import drain, intake
 from tests.stand.environment import ROOT
 
-BENCHES = ("intake", "drain", "latency", "stages", "sla", "memory", "worker", "recorder", "idle", "compare", "soak")
+BENCHES = (
+    "intake",
+    "drain",
+    "latency",
+    "stages",
+    "sla",
+    "memory",
+    "worker",
+    "recorder",
+    "idle",
+    "predict",
+    "compare",
+    "soak",
+)
 
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:
@@ -34,6 +47,7 @@ def test_each_bench_is_there_without_the_peers(name: str) -> None:
         ["nothing"],
         ["intake", "--minutes", "3"],
         ["intake", "--png", "x.png"],
+        ["intake", "--fault"],
         ["soak", "--minutes", "0"],
         ["soak", "--minutes", "soon"],
         ["intake", "--json", "/nowhere/at/all.json"],

@@ -16,6 +16,7 @@ from pointsman_service.observe.set_aside import SetAside
 from pointsman_service.observe.workers import WorkerFigures
 from pointsman_service.store.metrics.counters import COUNTERS
 from pointsman_service.store.metrics.histogram import bucket_of
+from pointsman_service.store.metrics.predictions import Tally
 from pointsman_service.store.metrics.watching import Sums
 from pointsman_service.store.streams.left_out import Reason
 
@@ -54,6 +55,7 @@ def full(**changes: Any) -> Snapshot:
         frozenset({"email"}),
         {"email": 5.0},
         0.99,
+        {"email": Tally(20, 9, 19, {bucket_of(0.5): 3})},
     )
     return replace(known, **changes)
 
@@ -149,3 +151,20 @@ def test_plain_runs_are_counted_apart_from_tasks() -> None:
     assert value(exposed, "pointsman_native_runs_succeeded_total") == 5
     assert value(exposed, "pointsman_native_runs_failed_total") == 3
     assert value(exposed, "pointsman_native_runs_retried_total") == 2
+
+
+def test_predictions_are_told_with_what_came_of_them() -> None:
+    samples = {
+        (sample.name, sample.labels.get("queue"), sample.labels.get("bound")): sample.value
+        for family in Exposition(full(targets={"email": 5.0, "reports": 60.0})).collect()
+        for sample in family.samples
+        if "prediction" in sample.name
+    }
+    error = samples.pop(("pointsman_prediction_median_error_seconds", "email", None))
+    assert 0.47 < error < 0.53
+    assert samples == {
+        ("pointsman_predictions_compared", "email", None): 20,
+        ("pointsman_predictions_compared", "reports", None): 0,
+        ("pointsman_prediction_coverage_ratio", "email", "p50"): 0.45,
+        ("pointsman_prediction_coverage_ratio", "email", "p95"): 0.95,
+    }

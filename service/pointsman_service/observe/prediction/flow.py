@@ -197,7 +197,7 @@ def estimate(line: Line, priority: int, ahead: Work | None = None) -> Estimate:
     return Estimate(
         seconds + OVERHEAD_SECONDS,
         0.95 * seconds + OVERHEAD_SECONDS,
-        max(p95, 1.2 * seconds) + 10 * OVERHEAD_SECONDS,
+        max(p95, 1.5 * seconds) + 10 * OVERHEAD_SECONDS,
         rounds,
         overtaken,
     )
