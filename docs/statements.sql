@@ -977,6 +977,76 @@ SELECT step_seconds, at, figure, pool FROM worker_metrics
 WHERE step_seconds = :step AND at < now() - CAST(:days AS float8) * interval '1 day' ORDER BY at LIMIT :most);
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/metrics/predictions.py
+-- Predictions of a sample of the tasks: kept when they are made, compared with what came, counted by queue.
+
+-- _KEEP
+INSERT INTO prediction (task_id, queue, priority, submitted_at, p50_seconds, p95_seconds, basis, kind,
+    expected_seconds, flow_p50_seconds, flow_p95_seconds, history_p50_seconds, history_p95_seconds) SELECT *
+    FROM unnest(CAST(:task_id AS uuid[]), CAST(:queue AS text[]), CAST(:priority AS smallint[]),
+    CAST(:submitted_at AS timestamptz[]), CAST(:p50_seconds AS real[]), CAST(:p95_seconds AS real[]),
+    CAST(:basis AS text[]), CAST(:kind AS smallint[]), CAST(:expected_seconds AS real[]),
+    CAST(:flow_p50_seconds AS real[]), CAST(:flow_p95_seconds AS real[]), CAST(:history_p50_seconds AS real[]),
+    CAST(:history_p95_seconds AS real[])) AS rows (task_id, queue, priority, submitted_at, p50_seconds, p95_seconds,
+    basis, kind, expected_seconds, flow_p50_seconds, flow_p95_seconds, history_p50_seconds, history_p95_seconds)
+    ON CONFLICT DO NOTHING;
+
+-- _SEEN
+SELECT t.id, extract(epoch FROM CASE WHEN t.attempt = 1 THEN t.started_at ELSE
+    (SELECT a.started_at FROM task_attempt a WHERE a.task_id = t.id
+        AND a.attempt = 1) END - t.submitted_at)::float8 AS waited,
+    t.held_seconds > 0 OR t.state = 'held' AS held, t.attempt > 0 AS started, false AS ended
+FROM task_live t WHERE t.id = ANY(CAST(:ids AS uuid[]))
+UNION ALL
+SELECT t.id, extract(epoch FROM CASE WHEN t.attempt = 1 THEN t.started_at ELSE
+    (SELECT a.started_at FROM task_attempt a WHERE a.task_id = t.id AND a.attempt = 1) END - t.submitted_at)::float8,
+        t.held_seconds > 0, t.attempt > 0, true
+FROM task t WHERE t.id = ANY(CAST(:ids AS uuid[])) AND t.id BETWEEN CAST(:low AS uuid) AND CAST(:high AS uuid);
+
+-- _SETTLE
+UPDATE prediction p SET settled_at = now(), waited_seconds = e.waited FROM unnest(CAST(:id AS uuid[]),
+    CAST(:waited AS real[])) AS e (id, waited) WHERE p.task_id = e.id AND p.task_id = ANY(CAST(:id AS uuid[]))
+    AND p.settled_at IS NULL
+RETURNING p.task_id, p.late_at IS NOT NULL AS was_late;
+
+-- _LATE
+UPDATE prediction SET late_at = now()
+WHERE task_id = ANY(CAST(:ids AS uuid[])) AND late_at IS NULL AND settled_at IS NULL RETURNING task_id;
+
+-- _ADD
+-- Arrays of arrays must be of one length, so each comes as text.
+INSERT INTO prediction_metrics AS m (queue, span_seconds, at, compared, within_p50, within_p95, error_buckets,
+    error_counts) SELECT e.queue, s.seconds, to_timestamp(floor(extract(epoch FROM now()) / s.seconds) * s.seconds),
+    e.compared, e.within_p50, e.within_p95, CAST(e.buckets AS smallint[]), CAST(e.counts AS integer[])
+    FROM unnest(CAST(:queue AS text[]), CAST(:compared AS integer[]), CAST(:within_p50 AS integer[]),
+    CAST(:within_p95 AS integer[]), CAST(:buckets AS text[]), CAST(:counts AS text[])) AS e (queue, compared,
+    within_p50, within_p95, buckets, counts) CROSS JOIN unnest(CAST(:spans AS integer[])) AS s (seconds)
+ON CONFLICT (queue, span_seconds, at) DO UPDATE SET compared = m.compared + excluded.compared,
+    within_p50 = m.within_p50 + excluded.within_p50, within_p95 = m.within_p95 + excluded.within_p95,
+    (error_buckets, error_counts) = (
+        SELECT coalesce(array_agg(bucket ORDER BY bucket), '{}'), coalesce(array_agg(errors ORDER BY bucket), '{}')
+        FROM (SELECT bucket, sum(errors)::integer AS errors
+            FROM unnest(m.error_buckets || excluded.error_buckets, m.error_counts || excluded.error_counts)
+                AS pairs (bucket, errors)
+            GROUP BY bucket) AS merged);
+
+-- _COMPARED
+SELECT queue, compared, within_p50, within_p95, error_buckets, error_counts FROM prediction_metrics
+WHERE span_seconds = :span AND at > now() - CAST(:window AS float8) * interval '1 second'
+    - CAST(:span AS float8) * interval '1 second';
+
+-- _RECORD
+SELECT task_id, queue, priority, submitted_at, p50_seconds, p95_seconds, basis, kind, expected_seconds,
+    flow_p50_seconds, flow_p95_seconds, history_p50_seconds, history_p95_seconds, late_at IS NOT NULL AS late,
+    waited_seconds FROM prediction WHERE settled_at IS NOT NULL AND waited_seconds IS NOT NULL
+    ORDER BY submitted_at DESC LIMIT :most;
+
+-- _OPEN
+SELECT task_id, queue, priority, submitted_at, p50_seconds, p95_seconds, basis, kind, expected_seconds,
+    flow_p50_seconds, flow_p95_seconds, history_p50_seconds, history_p95_seconds, late_at IS NOT NULL AS late,
+    waited_seconds FROM prediction WHERE settled_at IS NULL ORDER BY submitted_at DESC LIMIT :most;
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/metrics/totals.py
 -- Sums over everything kept, in one row that every process tells.
 
@@ -1387,14 +1457,36 @@ CROSS JOIN LATERAL (
 GROUP BY q.queue, p.priority, f.place, f.task_type, f.worker, f.elapsed;
 
 -- _BIRTHS
-SELECT queue, priority, task_type, submitted_at, count(*) AS tasks FROM (
+-- The end of a UUIDv7 is random: by it a sample is drawn that does not depend on who draws it.
+WITH born AS MATERIALIZED (
     SELECT id, queue, priority, task_type, submitted_at FROM task_live
     WHERE id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) AND scheduled_at IS NULL AND delay_seconds IS NULL
  UNION ALL
     SELECT id, queue, priority, task_type, submitted_at FROM task
     WHERE id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) AND scheduled_at IS NULL AND delay_seconds IS NULL
-) AS born
-    GROUP BY queue, priority, task_type, submitted_at ORDER BY submitted_at;
+), drawn AS (
+        SELECT *, row_number() OVER (PARTITION BY queue ORDER BY right(id::text, 12)) AS turn,
+            row_number() OVER (PARTITION BY queue, priority, submitted_at ORDER BY id) - 1 AS before
+        FROM born
+    )
+    SELECT queue, priority, task_type, submitted_at, count(*) AS tasks, CAST(NULL AS uuid) AS id, 0 AS before
+    FROM born GROUP BY queue, priority, task_type, submitted_at
+    UNION ALL
+    SELECT queue, priority, task_type, submitted_at, 0, id, before FROM drawn WHERE turn <= :samples
+    ORDER BY submitted_at;
+
+-- _AHEAD_OF
+-- Each part goes down an index, and stops at the limit.
+SELECT (SELECT count(*) FROM (SELECT FROM task_live f WHERE f.place = 'waiting' AND f.queue = t.queue
+        AND f.priority > t.priority LIMIT :most) AS more_urgent)
+    + (SELECT count(*) FROM (SELECT FROM task_live f WHERE f.place = 'waiting' AND f.queue = t.queue
+        AND f.priority = t.priority AND t.place = 'waiting' AND (f.due_at, f.id) < (t.due_at, t.id)
+        LIMIT :most) AS older)
+    + (SELECT count(*) FROM (SELECT FROM task_live f WHERE f.place = 'sent' AND f.queue = t.queue
+        AND f.priority >= t.priority AND f.state = 'queued' AND f.id <> t.id
+        AND (f.priority > t.priority OR t.place = 'waiting' OR f.sent_at < t.sent_at
+            OR (f.sent_at = t.sent_at AND f.id < t.id)) LIMIT :most) AS sent)
+FROM task_live t WHERE t.id = CAST(:id AS uuid) AND t.state = 'queued';
 
 -- _NOW
 SELECT now();
@@ -3505,6 +3597,16 @@ WHERE (step_seconds = 60 AND since < now() - interval '3 hours')
     OR (step_seconds = 3600 AND since < now() - interval '5 days')
     OR (step_seconds = 86400 AND since < least(:cutoff, now() - interval '33 days'))
 LIMIT :most FOR UPDATE SKIP LOCKED);
+
+-- _PREDICTIONS
+-- How good predictions are is counted; each of them is looked at for days at most.
+DELETE FROM prediction WHERE task_id IN (
+SELECT task_id FROM prediction WHERE submitted_at < now() - interval '7 days' ORDER BY submitted_at LIMIT :most);
+
+-- _PREDICTION_METRICS
+DELETE FROM prediction_metrics WHERE (queue, span_seconds, at) IN (
+SELECT queue, span_seconds, at FROM prediction_metrics
+WHERE at < now() - CASE span_seconds WHEN 60 THEN interval '2 days' ELSE interval '400 days' END LIMIT :most);
 
 -- _NATIVE
 DELETE FROM native_run WHERE id IN (

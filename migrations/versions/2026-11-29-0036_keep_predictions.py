@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision: str = "20261129_keep_predictions"
-down_revision: str | None = "20261128_keep_backlogs"
+down_revision: str | None = "20261129_dead_letters"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

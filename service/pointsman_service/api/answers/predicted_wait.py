@@ -16,7 +16,7 @@ EXAMPLE_PREDICTED_WAIT: dict[str, Any] = {
 }
 
 
-class PredictedWait(BaseModel):
+class PredictedWaitView(BaseModel):
     """How long a task is expected to wait until it starts, or why that cannot be said."""
 
     p50_seconds: float | None = Field(description="Half of such tasks start within this; null: see `reason`.")
@@ -36,5 +36,5 @@ class PredictedWait(BaseModel):
 
 
 def predicted_wait(prediction: Prediction) -> dict[str, Any]:
-    """The fields of ``PredictedWait``."""
+    """The fields of ``PredictedWaitView``."""
     return asdict(prediction)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from pointsman_service.api.answers.answer import json_response, plain
-from pointsman_service.api.answers.predicted_wait import EXAMPLE_PREDICTED_WAIT, PredictedWait, predicted_wait
+from pointsman_service.api.answers.predicted_wait import EXAMPLE_PREDICTED_WAIT, PredictedWaitView, predicted_wait
 from pointsman_service.api.answers.sla import EXAMPLE_SLA, SlaView
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
@@ -70,7 +70,7 @@ class QueueView(BaseModel):
     oldest_wait_seconds: float | None = Field(description="Since the oldest of them was due; null when there is none.")
     arrival_rate: float = Field(description="Tasks submitted per second, over the last five minutes.")
     service_rate: float = Field(description="Attempts ended per second, over the last five minutes.")
-    predicted_wait: PredictedWait = Field(
+    predicted_wait: PredictedWaitView = Field(
         description="Of a task that is submitted now with the priority of the queue, from due to started."
     )
     states: dict[str, int] = Field(description="Unfinished tasks by state.")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from pointsman_contract.states import TaskState
 from pointsman_service.admit.moments import Moment
 from pointsman_service.api.answers.answer import json_response
-from pointsman_service.api.answers.predicted_wait import PredictedWait, predicted_wait
+from pointsman_service.api.answers.predicted_wait import predicted_wait
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
@@ -37,14 +37,6 @@ _CURSOR_PATTERN = "^[A-Za-z0-9_-]{21}[AQgw]$"
 """Sixteen bytes in Base64."""
 
 
-class OneTaskView(TaskView):
-    """One task, and how much longer it is expected to wait."""
-
-    predicted_wait: PredictedWait | None = Field(
-        description="Of a task that is due and has not started, from now on; null of every other."
-    )
-
-
 class TaskList(BaseModel):
     """A page of tasks, newest first."""
 
@@ -57,9 +49,8 @@ class TaskList(BaseModel):
     operation_id="get_task",
     summary="Get a task",
     description="A task that is answered 202 is found here from then on, until its retention ends.",
-    response_model=OneTaskView,
-    responses=example(EXAMPLE_TASK | {"predicted_wait": None}, "The task.")
-    | problem_responses(UnknownTask, InvalidRequest, DatabaseAway),
+    response_model=TaskView,
+    responses=example(EXAMPLE_TASK, "The task.") | problem_responses(UnknownTask, InvalidRequest, DatabaseAway),
 )
 async def get_task(task_id: str, parts: GivenParts) -> Response:
     """One task."""

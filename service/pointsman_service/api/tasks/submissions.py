@@ -10,7 +10,7 @@ from pydantic_core import to_json
 
 from pointsman_service.admit.submission import BatchItem, Submission, field_errors, known_fields_only, parse_submission
 from pointsman_service.api.answers.answer import Answer
-from pointsman_service.api.answers.predicted_wait import EXAMPLE_PREDICTED_WAIT, PredictedWait
+from pointsman_service.api.answers.predicted_wait import EXAMPLE_PREDICTED_WAIT, PredictedWaitView
 from pointsman_service.api.bodies.body import parse_json, parse_long_json, read_body
 from pointsman_service.api.parts import Parts, parts_of
 from pointsman_service.api.problems.described import problem_responses
@@ -91,7 +91,7 @@ class Verdict(BaseModel):
     queue: str = Field(examples=["high_priority"])
     priority: int = Field(examples=[8])
     timeout_seconds: float = Field(examples=[300.0])
-    predicted_wait: PredictedWait = Field(
+    predicted_wait: PredictedWaitView = Field(
         description="How long it would wait if it were submitted now; of one that is due later, if it were due now.",
         examples=[EXAMPLE_PREDICTED_WAIT],
     )

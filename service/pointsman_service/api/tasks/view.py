@@ -11,6 +11,7 @@ from pydantic_core import from_json
 
 from pointsman_contract.states import TaskState
 from pointsman_service.api.answers.answer import Verbatim, moment
+from pointsman_service.api.answers.predicted_wait import PredictedWaitView
 from pointsman_service.api.documentation.examples import with_nulls
 from pointsman_service.observe.tasks.task import TaskError, TaskProgress, task_of
 
@@ -51,6 +52,7 @@ EXAMPLE_TASK: dict[str, Any] = {
     "replayed_from": None,
     "replayed_as": None,
     "dispatch": 1,
+    "predicted_wait": None,
     "cut": [],
 }
 
@@ -138,6 +140,10 @@ class TaskView(BaseModel):
     replayed_from: str | None = Field(description="The ended task that this one runs again.")
     replayed_as: str | None = Field(description="The new task that runs this ended one again.")
     dispatch: int = Field(description="How often the task was sent to the broker.")
+    predicted_wait: PredictedWaitView | None = Field(
+        description="How much longer it is expected to wait, asked for by id and while it is due and has not started;"
+        " null of every other, in lists, and in the answer to a submission."
+    )
     cut: list[str] = Field(
         description="What is too long to be shown among many tasks: `args`, `kwargs`, `result` and `progress` of more"
         " than 4 KiB are left empty, `error.message` and `error.traceback` are shortened. By id a task is whole."
@@ -186,6 +192,7 @@ def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, 
         "replayed_from": _id(task.replayed_from),
         "replayed_as": _id(task.replayed_as),
         "dispatch": task.dispatch,
+        "predicted_wait": None,
         "cut": list(task.cut),
     }
 
