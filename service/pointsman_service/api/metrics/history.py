@@ -134,7 +134,9 @@ Until = Annotated[Moment | None, Query(description="End of the window; now when 
                     "queue": "critical",
                     "points": [
                         {"at": "2026-11-28T07:30:00Z", "samples": 30}
-                        | dict.fromkeys(QueuePointView.model_fields.keys() - {"at", "samples"}, _SOME)
+                        | dict.fromkeys(
+                            (name for name in QueuePointView.model_fields if name not in _PointView.model_fields), _SOME
+                        )
                     ],
                 }
             ],
