@@ -737,7 +737,7 @@ UPDATE task_live t SET interruptions = t.interruptions + 1, progress = NULL,
     sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
     THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
 WHERE t.id = ANY(CAST(:id AS uuid[]))
-RETURNING t.id, t.task_type, t.queue, t.attempt, t.worker, t.started_at, now() AS at, t.state;
+RETURNING t.id, t.task_type, t.queue, t.attempt, t.worker, t.started_at, now() AS at, t.state, t.caller;
 
 -- _STOP
 -- Not among the interruptions in a row: that somebody stopped its node says nothing against a task.
@@ -747,7 +747,7 @@ UPDATE task_live t SET state = 'queued', place = 'waiting', progress = NULL, int
 FROM unnest(CAST(:id AS uuid[]), CAST(:attempt AS smallint[])) AS e (id, attempt)
 WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND t.state = 'running' AND t.attempt = e.attempt
 RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
-    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state;
+    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state, t.caller;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/lost/unclaimed.py
@@ -791,6 +791,7 @@ UPDATE task_live t SET
 FROM spent s WHERE t.id = s.id AND t.id = ANY(CAST(:id AS uuid[]))
 RETURNING t.id, t.task_type, t.queue, t.attempt, t.sent_at, now() AS at,
     t.attempt - t.interruptions AS tries, t.attempt - t.interruptions < t.max_attempts AS is_followed, t.state,
+    t.caller,
     s.sla_met IS NULL AND t.sla_met IS NOT NULL AS has_missed, s.unclaimed_reason AS reason;
 
 -- _RETRY
@@ -798,80 +799,167 @@ UPDATE task_live t SET due_at = e.at FROM unnest(CAST(:id AS uuid[]), CAST(:at A
     WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]));
 
 ----------------------------------------------------------------------------------------------------------------------
--- store/metrics/counters.py
--- Counters of ``TaskMetrics``: deltas written with what they count, folded by a leader (``watching`` reads them).
-
--- _ADD
-INSERT INTO task_metrics_delta (born_waiting, born_asleep, task_type, queue, minute, submitted, started, executions,
-    succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native,
-    native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum,
-    run_buckets, run_counts, wait_buckets, wait_counts) VALUES (:born_waiting::BIGINT, :born_asleep::BIGINT,
-    :task_type::VARCHAR, :queue::VARCHAR, :minute::TIMESTAMP WITH TIME ZONE, :submitted::BIGINT, :started::BIGINT,
-    :executions::BIGINT, :succeeded::BIGINT, :failed::BIGINT, :cancelled::BIGINT, :expired::BIGINT, :retried::BIGINT,
-    :timed_out::BIGINT, :interrupted::BIGINT, :uncertain_sendings::BIGINT, :duplicates::BIGINT, :native::BIGINT,
-    :native_succeeded::BIGINT, :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT, :sla_missed::BIGINT,
-    :run_seconds_sum::FLOAT, :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[], :run_counts::INTEGER[],
-    :wait_buckets::SMALLINT[], :wait_counts::INTEGER[]) RETURNING task_metrics_delta.id;
+-- store/metrics/carrying.py
+-- Hours and days of what was counted before they were kept: made of the minutes, the newest day first, a day at a
+-- time.
 
 -- _LOCK
-SELECT pg_advisory_xact_lock(hashtext('pointsman rollup'));
+-- The second makes the trigger let us take deltas.
+SELECT pg_advisory_xact_lock(hashtext('pointsman rollup')), set_config('pointsman.folds', 'days', true);
 
--- _TAKE_OLDEST
--- Deltas that are inserted meanwhile have higher ids, or are not seen yet: they stay for the next pass.
-DELETE FROM task_metrics_delta WHERE task_metrics_delta.id IN (SELECT task_metrics_delta.id
-FROM task_metrics_delta ORDER BY task_metrics_delta.id
- LIMIT :most::INTEGER) RETURNING task_metrics_delta.id, task_metrics_delta.born_waiting,
-     task_metrics_delta.born_asleep, task_metrics_delta.task_type, task_metrics_delta.queue,
-     task_metrics_delta.minute, task_metrics_delta.submitted, task_metrics_delta.started,
-     task_metrics_delta.executions, task_metrics_delta.succeeded, task_metrics_delta.failed,
-     task_metrics_delta.cancelled, task_metrics_delta.expired, task_metrics_delta.retried,
-     task_metrics_delta.timed_out, task_metrics_delta.interrupted, task_metrics_delta.uncertain_sendings,
-     task_metrics_delta.duplicates, task_metrics_delta.native, task_metrics_delta.native_succeeded,
-     task_metrics_delta.native_failed, task_metrics_delta.native_retried, task_metrics_delta.sla_met,
-     task_metrics_delta.sla_missed, task_metrics_delta.run_seconds_sum, task_metrics_delta.queue_wait_seconds_sum,
-     task_metrics_delta.run_buckets, task_metrics_delta.run_counts, task_metrics_delta.wait_buckets,
-     task_metrics_delta.wait_counts;
+-- _MADE
+INSERT INTO task_metrics_kept DEFAULT VALUES ON CONFLICT DO NOTHING;
 
--- _FIND
-SELECT task_metrics.minute, task_metrics.task_type, task_metrics.queue, task_metrics.submitted, task_metrics.started,
-    task_metrics.executions, task_metrics.succeeded, task_metrics.failed, task_metrics.cancelled,
-    task_metrics.expired, task_metrics.retried, task_metrics.timed_out, task_metrics.interrupted,
-    task_metrics.uncertain_sendings, task_metrics.duplicates, task_metrics.native, task_metrics.native_succeeded,
-    task_metrics.native_failed, task_metrics.native_retried, task_metrics.sla_met, task_metrics.sla_missed,
-    task_metrics.run_seconds_sum, task_metrics.queue_wait_seconds_sum, task_metrics.run_buckets,
-    task_metrics.run_counts, task_metrics.wait_buckets, task_metrics.wait_counts
-FROM task_metrics
-WHERE task_metrics.minute = :minute::TIMESTAMP WITH TIME ZONE AND task_metrics.task_type = :task_type::VARCHAR
-    AND task_metrics.queue = :queue::VARCHAR FOR UPDATE;
+-- _STATE
+SELECT minutes_since, hours_since, days_since, carried_to, began_at, clock_timestamp() AS now,
+    coalesce(folded_at < clock_timestamp() - interval '10 seconds', true) AS is_stale
+FROM task_metrics_kept;
 
--- _REPLACE
-INSERT INTO task_metrics (minute, task_type, queue, submitted, started, executions, succeeded, failed, cancelled,
+-- _FOLDS
+UPDATE task_metrics_kept SET folded_at = clock_timestamp(), began_at = coalesce(began_at, clock_timestamp());
+
+-- _OLDEST
+SELECT min(minute) AS first, max(minute) AS last FROM task_metrics;
+
+-- _BEGIN
+UPDATE task_metrics_kept SET minutes_since = :minutes_since, hours_since = :hours_since, carried_to = :carried_to;
+
+-- _NEXT
+SELECT max(minute) FROM task_metrics WHERE minute < :carried_to AND minute >= :minutes_since;
+
+-- _CARRIED
+UPDATE task_metrics_kept SET carried_to = :day;
+
+-- _DROP_HOURS
+DELETE FROM task_metrics_hour WHERE hour >= CAST(:since AS timestamptz) AND hour < CAST(:before AS timestamptz);
+
+-- _DROP_DAYS
+DELETE FROM task_metrics_day WHERE day >= CAST(:since AS timestamptz) AND day < CAST(:before AS timestamptz);
+
+-- _HOURS_OF_MINUTES
+INSERT INTO task_metrics_hour (hour, task_type, queue, submitted, started, executions, succeeded, failed, cancelled,
     expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
-    native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets, run_counts,
-    wait_buckets, wait_counts) VALUES (:minute::TIMESTAMP WITH TIME ZONE, :task_type::VARCHAR, :queue::VARCHAR,
+    native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running,
+    held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    wait_counts) WITH counted AS MATERIALIZED (SELECT date_trunc('hour', minute, 'UTC') AS hour, task_type, queue,
+    submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
+    uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
+    run_counts, wait_buckets, wait_counts FROM task_metrics WHERE minute >= CAST(:since AS timestamptz)
+    AND minute < CAST(:before AS timestamptz)),
+totals AS (SELECT hour, task_type, queue, sum(submitted)::bigint AS submitted, sum(started)::bigint AS started,
+    sum(executions)::bigint AS executions, sum(succeeded)::bigint AS succeeded, sum(failed)::bigint AS failed,
+    sum(cancelled)::bigint AS cancelled, sum(expired)::bigint AS expired, sum(retried)::bigint AS retried,
+    sum(timed_out)::bigint AS timed_out, sum(interrupted)::bigint AS interrupted,
+    sum(uncertain_sendings)::bigint AS uncertain_sendings, sum(duplicates)::bigint AS duplicates,
+    sum(native)::bigint AS native, sum(native_succeeded)::bigint AS native_succeeded,
+    sum(native_failed)::bigint AS native_failed, sum(native_retried)::bigint AS native_retried,
+    sum(sla_met)::bigint AS sla_met, sum(sla_missed)::bigint AS sla_missed, sum(run_seconds_sum) AS run_seconds_sum,
+    sum(queue_wait_seconds_sum) AS queue_wait_seconds_sum, sum(held)::bigint AS held, sum(rescued)::bigint AS rescued,
+    sum(cancelled_running)::bigint AS cancelled_running, sum(held_seconds_sum) AS held_seconds_sum FROM counted
+    GROUP BY hour, task_type, queue),
+by_bucket AS (SELECT hour, task_type, queue, code, sum(n) AS n FROM (SELECT hour, task_type, queue,
+    bucket + 0 AS code, n FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket,
+    n) UNION ALL SELECT hour, task_type, queue, bucket + 100000 AS code, n FROM counted CROSS
+    JOIN LATERAL unnest(wait_buckets, wait_counts) AS pairs (bucket, n)) AS observed GROUP BY hour, task_type, queue,
+    code),
+histograms AS (SELECT hour, task_type, queue, array_agg(code - 0
+    ORDER BY code) FILTER (WHERE code < 50000) AS run_buckets, array_agg(n
+    ORDER BY code) FILTER (WHERE code < 50000) AS run_counts, array_agg(code - 100000
+    ORDER BY code) FILTER (WHERE code >= 50000) AS wait_buckets, array_agg(n
+    ORDER BY code) FILTER (WHERE code >= 50000) AS wait_counts FROM by_bucket GROUP BY hour, task_type, queue)
+SELECT t.*, coalesce(h.run_buckets, '{}') AS run_buckets, coalesce(h.run_counts, '{}') AS run_counts,
+    coalesce(h.wait_buckets, '{}') AS wait_buckets, coalesce(h.wait_counts, '{}') AS wait_counts FROM totals t LEFT
+    JOIN histograms h USING (hour, task_type, queue);
+
+-- _DAYS_OF_HOURS
+INSERT INTO task_metrics_day (day, task_type, queue, submitted, started, executions, succeeded, failed, cancelled,
+    expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
+    native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running,
+    held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    wait_counts) WITH counted AS MATERIALIZED (SELECT date_trunc('day', hour, 'UTC') AS day, task_type, queue,
+    submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
+    uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
+    run_counts, wait_buckets, wait_counts FROM task_metrics_hour WHERE hour >= CAST(:since AS timestamptz)
+    AND hour < CAST(:before AS timestamptz)),
+totals AS (SELECT day, task_type, queue, sum(submitted)::bigint AS submitted, sum(started)::bigint AS started,
+    sum(executions)::bigint AS executions, sum(succeeded)::bigint AS succeeded, sum(failed)::bigint AS failed,
+    sum(cancelled)::bigint AS cancelled, sum(expired)::bigint AS expired, sum(retried)::bigint AS retried,
+    sum(timed_out)::bigint AS timed_out, sum(interrupted)::bigint AS interrupted,
+    sum(uncertain_sendings)::bigint AS uncertain_sendings, sum(duplicates)::bigint AS duplicates,
+    sum(native)::bigint AS native, sum(native_succeeded)::bigint AS native_succeeded,
+    sum(native_failed)::bigint AS native_failed, sum(native_retried)::bigint AS native_retried,
+    sum(sla_met)::bigint AS sla_met, sum(sla_missed)::bigint AS sla_missed, sum(run_seconds_sum) AS run_seconds_sum,
+    sum(queue_wait_seconds_sum) AS queue_wait_seconds_sum, sum(held)::bigint AS held, sum(rescued)::bigint AS rescued,
+    sum(cancelled_running)::bigint AS cancelled_running, sum(held_seconds_sum) AS held_seconds_sum FROM counted
+    GROUP BY day, task_type, queue),
+by_bucket AS (SELECT day, task_type, queue, code, sum(n) AS n FROM (SELECT day, task_type, queue, bucket + 0 AS code,
+    n FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket, n) UNION ALL SELECT day,
+    task_type, queue, bucket + 100000 AS code, n FROM counted CROSS JOIN LATERAL unnest(wait_buckets,
+    wait_counts) AS pairs (bucket, n)) AS observed GROUP BY day, task_type, queue, code),
+histograms AS (SELECT day, task_type, queue, array_agg(code - 0
+    ORDER BY code) FILTER (WHERE code < 50000) AS run_buckets, array_agg(n
+    ORDER BY code) FILTER (WHERE code < 50000) AS run_counts, array_agg(code - 100000
+    ORDER BY code) FILTER (WHERE code >= 50000) AS wait_buckets, array_agg(n
+    ORDER BY code) FILTER (WHERE code >= 50000) AS wait_counts FROM by_bucket GROUP BY day, task_type, queue)
+SELECT t.*, coalesce(h.run_buckets, '{}') AS run_buckets, coalesce(h.run_counts, '{}') AS run_counts,
+    coalesce(h.wait_buckets, '{}') AS wait_buckets, coalesce(h.wait_counts, '{}') AS wait_counts FROM totals t LEFT
+    JOIN histograms h USING (day, task_type, queue);
+
+-- _DAYS_OF_MINUTES
+INSERT INTO task_metrics_day (day, task_type, queue, submitted, started, executions, succeeded, failed, cancelled,
+    expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
+    native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running,
+    held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    wait_counts) WITH counted AS MATERIALIZED (SELECT date_trunc('day', minute, 'UTC') AS day, task_type, queue,
+    submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
+    uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
+    run_counts, wait_buckets, wait_counts FROM task_metrics WHERE minute >= CAST(:since AS timestamptz)
+    AND minute < CAST(:before AS timestamptz)),
+totals AS (SELECT day, task_type, queue, sum(submitted)::bigint AS submitted, sum(started)::bigint AS started,
+    sum(executions)::bigint AS executions, sum(succeeded)::bigint AS succeeded, sum(failed)::bigint AS failed,
+    sum(cancelled)::bigint AS cancelled, sum(expired)::bigint AS expired, sum(retried)::bigint AS retried,
+    sum(timed_out)::bigint AS timed_out, sum(interrupted)::bigint AS interrupted,
+    sum(uncertain_sendings)::bigint AS uncertain_sendings, sum(duplicates)::bigint AS duplicates,
+    sum(native)::bigint AS native, sum(native_succeeded)::bigint AS native_succeeded,
+    sum(native_failed)::bigint AS native_failed, sum(native_retried)::bigint AS native_retried,
+    sum(sla_met)::bigint AS sla_met, sum(sla_missed)::bigint AS sla_missed, sum(run_seconds_sum) AS run_seconds_sum,
+    sum(queue_wait_seconds_sum) AS queue_wait_seconds_sum, sum(held)::bigint AS held, sum(rescued)::bigint AS rescued,
+    sum(cancelled_running)::bigint AS cancelled_running, sum(held_seconds_sum) AS held_seconds_sum FROM counted
+    GROUP BY day, task_type, queue),
+by_bucket AS (SELECT day, task_type, queue, code, sum(n) AS n FROM (SELECT day, task_type, queue, bucket + 0 AS code,
+    n FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket, n) UNION ALL SELECT day,
+    task_type, queue, bucket + 100000 AS code, n FROM counted CROSS JOIN LATERAL unnest(wait_buckets,
+    wait_counts) AS pairs (bucket, n)) AS observed GROUP BY day, task_type, queue, code),
+histograms AS (SELECT day, task_type, queue, array_agg(code - 0
+    ORDER BY code) FILTER (WHERE code < 50000) AS run_buckets, array_agg(n
+    ORDER BY code) FILTER (WHERE code < 50000) AS run_counts, array_agg(code - 100000
+    ORDER BY code) FILTER (WHERE code >= 50000) AS wait_buckets, array_agg(n
+    ORDER BY code) FILTER (WHERE code >= 50000) AS wait_counts FROM by_bucket GROUP BY day, task_type, queue)
+SELECT t.*, coalesce(h.run_buckets, '{}') AS run_buckets, coalesce(h.run_counts, '{}') AS run_counts,
+    coalesce(h.wait_buckets, '{}') AS wait_buckets, coalesce(h.wait_counts, '{}') AS wait_counts FROM totals t LEFT
+    JOIN histograms h USING (day, task_type, queue);
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/metrics/counters.py
+-- Counters of ``TaskMetrics``: deltas, written with what they count. ``folding`` adds them up, ``summing`` reads.
+
+-- _ADD
+INSERT INTO task_metrics_delta (task_type, queue, minute, caller, error, pool, born_waiting, born_asleep, submitted,
+    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, run_buckets, run_counts, wait_buckets, wait_counts, held, held_seconds_sum, rescued,
+    cancelled_running) VALUES (:task_type::VARCHAR, :queue::VARCHAR, :minute::TIMESTAMP WITH TIME ZONE,
+    :caller::VARCHAR, :error::VARCHAR, :pool::VARCHAR, :born_waiting::BIGINT, :born_asleep::BIGINT,
     :submitted::BIGINT, :started::BIGINT, :executions::BIGINT, :succeeded::BIGINT, :failed::BIGINT,
     :cancelled::BIGINT, :expired::BIGINT, :retried::BIGINT, :timed_out::BIGINT, :interrupted::BIGINT,
     :uncertain_sendings::BIGINT, :duplicates::BIGINT, :native::BIGINT, :native_succeeded::BIGINT,
     :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT, :sla_missed::BIGINT, :run_seconds_sum::FLOAT,
     :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[], :run_counts::INTEGER[], :wait_buckets::SMALLINT[],
-    :wait_counts::INTEGER[]) ON CONFLICT (minute, task_type, queue) DO UPDATE SET submitted = excluded.submitted,
-    started = excluded.started, executions = excluded.executions, succeeded = excluded.succeeded,
-    failed = excluded.failed, cancelled = excluded.cancelled, expired = excluded.expired, retried = excluded.retried,
-    timed_out = excluded.timed_out, interrupted = excluded.interrupted,
-    uncertain_sendings = excluded.uncertain_sendings, duplicates = excluded.duplicates, native = excluded.native,
-    native_succeeded = excluded.native_succeeded, native_failed = excluded.native_failed,
-    native_retried = excluded.native_retried, sla_met = excluded.sla_met, sla_missed = excluded.sla_missed,
-    run_seconds_sum = excluded.run_seconds_sum, queue_wait_seconds_sum = excluded.queue_wait_seconds_sum,
-    run_buckets = excluded.run_buckets, run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets,
-    wait_counts = excluded.wait_counts;
-
--- _OF_OLD_MINUTES
-DELETE FROM task_metrics WHERE (minute, task_type, queue) IN (
-    SELECT minute, task_type, queue FROM task_metrics
-    WHERE minute < date_trunc('day', CAST(:before AS timestamptz), 'UTC')
-        AND minute <> date_trunc('day', minute, 'UTC')
-    ORDER BY minute LIMIT :most)
-RETURNING *, date_trunc('day', minute, 'UTC') AS day;
+    :wait_counts::INTEGER[], :held::BIGINT, :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT)
+    RETURNING task_metrics_delta.id;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/metrics/exposed.py
@@ -894,6 +982,229 @@ VALUES (:name,
 ON CONFLICT (name) DO UPDATE SET number = excluded.number, rising = excluded.rising,
     standing = excluded.standing, taken_at = excluded.taken_at, counted_at = excluded.counted_at
 WHERE old.number = CAST(:after AS bigint);
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/metrics/folding.py
+-- Folds deltas into the rows of their minute, hour and day, all in one transaction: they always agree.
+
+-- _TAKE_OLDEST
+-- Deltas that are inserted meanwhile have higher ids, or are not seen yet: they stay for the next pass.
+DELETE FROM task_metrics_delta WHERE task_metrics_delta.id IN (SELECT task_metrics_delta.id
+FROM task_metrics_delta ORDER BY task_metrics_delta.id
+ LIMIT :most::INTEGER) RETURNING task_metrics_delta.id, task_metrics_delta.task_type, task_metrics_delta.queue,
+     task_metrics_delta.minute, task_metrics_delta.caller, task_metrics_delta.error, task_metrics_delta.pool,
+     task_metrics_delta.born_waiting, task_metrics_delta.born_asleep, task_metrics_delta.submitted,
+     task_metrics_delta.started, task_metrics_delta.executions, task_metrics_delta.succeeded,
+     task_metrics_delta.failed, task_metrics_delta.cancelled, task_metrics_delta.expired, task_metrics_delta.retried,
+     task_metrics_delta.timed_out, task_metrics_delta.interrupted, task_metrics_delta.uncertain_sendings,
+     task_metrics_delta.duplicates, task_metrics_delta.native, task_metrics_delta.native_succeeded,
+     task_metrics_delta.native_failed, task_metrics_delta.native_retried, task_metrics_delta.sla_met,
+     task_metrics_delta.sla_missed, task_metrics_delta.run_seconds_sum, task_metrics_delta.queue_wait_seconds_sum,
+     task_metrics_delta.run_buckets, task_metrics_delta.run_counts, task_metrics_delta.wait_buckets,
+     task_metrics_delta.wait_counts, task_metrics_delta.held, task_metrics_delta.held_seconds_sum,
+     task_metrics_delta.rescued, task_metrics_delta.cancelled_running;
+
+-- _NAMES_OF_DAYS
+SELECT grouped_by, day, name FROM task_metrics_by_day
+WHERE grouped_by = ANY(ARRAY['caller', 'error', 'pool']) AND day = ANY(CAST(:days AS timestamptz[]));
+
+-- find (task_metrics)
+SELECT * FROM task_metrics WHERE (minute, task_type, queue) IN (SELECT * FROM unnest(CAST(:minute AS timestamptz[]),
+    CAST(:task_type AS text[]), CAST(:queue AS text[])) AS rows (minute, task_type, queue));
+
+-- replace (task_metrics)
+INSERT INTO task_metrics (minute, task_type, queue, submitted, started, executions, succeeded, failed, cancelled,
+    expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
+    native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets, run_counts,
+    wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running)
+    VALUES (:minute::TIMESTAMP WITH TIME ZONE, :task_type::VARCHAR, :queue::VARCHAR, :submitted::BIGINT,
+    :started::BIGINT, :executions::BIGINT, :succeeded::BIGINT, :failed::BIGINT, :cancelled::BIGINT, :expired::BIGINT,
+    :retried::BIGINT, :timed_out::BIGINT, :interrupted::BIGINT, :uncertain_sendings::BIGINT, :duplicates::BIGINT,
+    :native::BIGINT, :native_succeeded::BIGINT, :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT,
+    :sla_missed::BIGINT, :run_seconds_sum::FLOAT, :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[],
+    :run_counts::INTEGER[], :wait_buckets::SMALLINT[], :wait_counts::INTEGER[], :held::BIGINT,
+    :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT) ON CONFLICT (minute, task_type,
+    queue) DO UPDATE SET submitted = excluded.submitted, started = excluded.started, executions = excluded.executions,
+    succeeded = excluded.succeeded, failed = excluded.failed, cancelled = excluded.cancelled,
+    expired = excluded.expired, retried = excluded.retried, timed_out = excluded.timed_out,
+    interrupted = excluded.interrupted, uncertain_sendings = excluded.uncertain_sendings,
+    duplicates = excluded.duplicates, native = excluded.native, native_succeeded = excluded.native_succeeded,
+    native_failed = excluded.native_failed, native_retried = excluded.native_retried, sla_met = excluded.sla_met,
+    sla_missed = excluded.sla_missed, run_seconds_sum = excluded.run_seconds_sum,
+    queue_wait_seconds_sum = excluded.queue_wait_seconds_sum, run_buckets = excluded.run_buckets,
+    run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets, wait_counts = excluded.wait_counts,
+    held = excluded.held, held_seconds_sum = excluded.held_seconds_sum, rescued = excluded.rescued,
+    cancelled_running = excluded.cancelled_running;
+
+-- find (task_metrics_hour)
+SELECT * FROM task_metrics_hour WHERE (hour, task_type, queue) IN (SELECT * FROM unnest(CAST(:hour AS timestamptz[]),
+    CAST(:task_type AS text[]), CAST(:queue AS text[])) AS rows (hour, task_type, queue));
+
+-- replace (task_metrics_hour)
+INSERT INTO task_metrics_hour (hour, task_type, queue, submitted, started, executions, succeeded, failed, cancelled,
+    expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
+    native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets, run_counts,
+    wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running)
+    VALUES (:hour::TIMESTAMP WITH TIME ZONE, :task_type::VARCHAR, :queue::VARCHAR, :submitted::BIGINT,
+    :started::BIGINT, :executions::BIGINT, :succeeded::BIGINT, :failed::BIGINT, :cancelled::BIGINT, :expired::BIGINT,
+    :retried::BIGINT, :timed_out::BIGINT, :interrupted::BIGINT, :uncertain_sendings::BIGINT, :duplicates::BIGINT,
+    :native::BIGINT, :native_succeeded::BIGINT, :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT,
+    :sla_missed::BIGINT, :run_seconds_sum::FLOAT, :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[],
+    :run_counts::INTEGER[], :wait_buckets::SMALLINT[], :wait_counts::INTEGER[], :held::BIGINT,
+    :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT) ON CONFLICT (hour, task_type,
+    queue) DO UPDATE SET submitted = excluded.submitted, started = excluded.started, executions = excluded.executions,
+    succeeded = excluded.succeeded, failed = excluded.failed, cancelled = excluded.cancelled,
+    expired = excluded.expired, retried = excluded.retried, timed_out = excluded.timed_out,
+    interrupted = excluded.interrupted, uncertain_sendings = excluded.uncertain_sendings,
+    duplicates = excluded.duplicates, native = excluded.native, native_succeeded = excluded.native_succeeded,
+    native_failed = excluded.native_failed, native_retried = excluded.native_retried, sla_met = excluded.sla_met,
+    sla_missed = excluded.sla_missed, run_seconds_sum = excluded.run_seconds_sum,
+    queue_wait_seconds_sum = excluded.queue_wait_seconds_sum, run_buckets = excluded.run_buckets,
+    run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets, wait_counts = excluded.wait_counts,
+    held = excluded.held, held_seconds_sum = excluded.held_seconds_sum, rescued = excluded.rescued,
+    cancelled_running = excluded.cancelled_running;
+
+-- find (task_metrics_day)
+SELECT * FROM task_metrics_day WHERE (day, task_type, queue) IN (SELECT * FROM unnest(CAST(:day AS timestamptz[]),
+    CAST(:task_type AS text[]), CAST(:queue AS text[])) AS rows (day, task_type, queue));
+
+-- replace (task_metrics_day)
+INSERT INTO task_metrics_day (day, task_type, queue, submitted, started, executions, succeeded, failed, cancelled,
+    expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
+    native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets, run_counts,
+    wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running)
+    VALUES (:day::TIMESTAMP WITH TIME ZONE, :task_type::VARCHAR, :queue::VARCHAR, :submitted::BIGINT,
+    :started::BIGINT, :executions::BIGINT, :succeeded::BIGINT, :failed::BIGINT, :cancelled::BIGINT, :expired::BIGINT,
+    :retried::BIGINT, :timed_out::BIGINT, :interrupted::BIGINT, :uncertain_sendings::BIGINT, :duplicates::BIGINT,
+    :native::BIGINT, :native_succeeded::BIGINT, :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT,
+    :sla_missed::BIGINT, :run_seconds_sum::FLOAT, :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[],
+    :run_counts::INTEGER[], :wait_buckets::SMALLINT[], :wait_counts::INTEGER[], :held::BIGINT,
+    :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT) ON CONFLICT (day, task_type,
+    queue) DO UPDATE SET submitted = excluded.submitted, started = excluded.started, executions = excluded.executions,
+    succeeded = excluded.succeeded, failed = excluded.failed, cancelled = excluded.cancelled,
+    expired = excluded.expired, retried = excluded.retried, timed_out = excluded.timed_out,
+    interrupted = excluded.interrupted, uncertain_sendings = excluded.uncertain_sendings,
+    duplicates = excluded.duplicates, native = excluded.native, native_succeeded = excluded.native_succeeded,
+    native_failed = excluded.native_failed, native_retried = excluded.native_retried, sla_met = excluded.sla_met,
+    sla_missed = excluded.sla_missed, run_seconds_sum = excluded.run_seconds_sum,
+    queue_wait_seconds_sum = excluded.queue_wait_seconds_sum, run_buckets = excluded.run_buckets,
+    run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets, wait_counts = excluded.wait_counts,
+    held = excluded.held, held_seconds_sum = excluded.held_seconds_sum, rescued = excluded.rescued,
+    cancelled_running = excluded.cancelled_running;
+
+-- find (task_metrics_by_minute)
+SELECT * FROM task_metrics_by_minute WHERE (grouped_by, minute, name) IN (SELECT *
+    FROM unnest(CAST(:grouped_by AS text[]), CAST(:minute AS timestamptz[]),
+    CAST(:name AS text[])) AS rows (grouped_by, minute, name));
+
+-- replace (task_metrics_by_minute)
+INSERT INTO task_metrics_by_minute (grouped_by, minute, name, submitted, started, executions, succeeded, failed,
+    cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
+    native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets,
+    run_counts, wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running)
+    VALUES (:grouped_by::VARCHAR, :minute::TIMESTAMP WITH TIME ZONE, :name::VARCHAR, :submitted::BIGINT,
+    :started::BIGINT, :executions::BIGINT, :succeeded::BIGINT, :failed::BIGINT, :cancelled::BIGINT, :expired::BIGINT,
+    :retried::BIGINT, :timed_out::BIGINT, :interrupted::BIGINT, :uncertain_sendings::BIGINT, :duplicates::BIGINT,
+    :native::BIGINT, :native_succeeded::BIGINT, :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT,
+    :sla_missed::BIGINT, :run_seconds_sum::FLOAT, :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[],
+    :run_counts::INTEGER[], :wait_buckets::SMALLINT[], :wait_counts::INTEGER[], :held::BIGINT,
+    :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT) ON CONFLICT (grouped_by, minute,
+    name) DO UPDATE SET submitted = excluded.submitted, started = excluded.started, executions = excluded.executions,
+    succeeded = excluded.succeeded, failed = excluded.failed, cancelled = excluded.cancelled,
+    expired = excluded.expired, retried = excluded.retried, timed_out = excluded.timed_out,
+    interrupted = excluded.interrupted, uncertain_sendings = excluded.uncertain_sendings,
+    duplicates = excluded.duplicates, native = excluded.native, native_succeeded = excluded.native_succeeded,
+    native_failed = excluded.native_failed, native_retried = excluded.native_retried, sla_met = excluded.sla_met,
+    sla_missed = excluded.sla_missed, run_seconds_sum = excluded.run_seconds_sum,
+    queue_wait_seconds_sum = excluded.queue_wait_seconds_sum, run_buckets = excluded.run_buckets,
+    run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets, wait_counts = excluded.wait_counts,
+    held = excluded.held, held_seconds_sum = excluded.held_seconds_sum, rescued = excluded.rescued,
+    cancelled_running = excluded.cancelled_running;
+
+-- find (task_metrics_by_hour)
+SELECT * FROM task_metrics_by_hour WHERE (grouped_by, hour, name) IN (SELECT *
+    FROM unnest(CAST(:grouped_by AS text[]), CAST(:hour AS timestamptz[]), CAST(:name AS text[])) AS rows (grouped_by,
+    hour, name));
+
+-- replace (task_metrics_by_hour)
+INSERT INTO task_metrics_by_hour (grouped_by, hour, name, submitted, started, executions, succeeded, failed,
+    cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
+    native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets,
+    run_counts, wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running)
+    VALUES (:grouped_by::VARCHAR, :hour::TIMESTAMP WITH TIME ZONE, :name::VARCHAR, :submitted::BIGINT,
+    :started::BIGINT, :executions::BIGINT, :succeeded::BIGINT, :failed::BIGINT, :cancelled::BIGINT, :expired::BIGINT,
+    :retried::BIGINT, :timed_out::BIGINT, :interrupted::BIGINT, :uncertain_sendings::BIGINT, :duplicates::BIGINT,
+    :native::BIGINT, :native_succeeded::BIGINT, :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT,
+    :sla_missed::BIGINT, :run_seconds_sum::FLOAT, :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[],
+    :run_counts::INTEGER[], :wait_buckets::SMALLINT[], :wait_counts::INTEGER[], :held::BIGINT,
+    :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT) ON CONFLICT (grouped_by, hour,
+    name) DO UPDATE SET submitted = excluded.submitted, started = excluded.started, executions = excluded.executions,
+    succeeded = excluded.succeeded, failed = excluded.failed, cancelled = excluded.cancelled,
+    expired = excluded.expired, retried = excluded.retried, timed_out = excluded.timed_out,
+    interrupted = excluded.interrupted, uncertain_sendings = excluded.uncertain_sendings,
+    duplicates = excluded.duplicates, native = excluded.native, native_succeeded = excluded.native_succeeded,
+    native_failed = excluded.native_failed, native_retried = excluded.native_retried, sla_met = excluded.sla_met,
+    sla_missed = excluded.sla_missed, run_seconds_sum = excluded.run_seconds_sum,
+    queue_wait_seconds_sum = excluded.queue_wait_seconds_sum, run_buckets = excluded.run_buckets,
+    run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets, wait_counts = excluded.wait_counts,
+    held = excluded.held, held_seconds_sum = excluded.held_seconds_sum, rescued = excluded.rescued,
+    cancelled_running = excluded.cancelled_running;
+
+-- find (task_metrics_by_day)
+SELECT * FROM task_metrics_by_day WHERE (grouped_by, day, name) IN (SELECT * FROM unnest(CAST(:grouped_by AS text[]),
+    CAST(:day AS timestamptz[]), CAST(:name AS text[])) AS rows (grouped_by, day, name));
+
+-- replace (task_metrics_by_day)
+INSERT INTO task_metrics_by_day (grouped_by, day, name, submitted, started, executions, succeeded, failed, cancelled,
+    expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
+    native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets, run_counts,
+    wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running) VALUES (:grouped_by::VARCHAR,
+    :day::TIMESTAMP WITH TIME ZONE, :name::VARCHAR, :submitted::BIGINT, :started::BIGINT, :executions::BIGINT,
+    :succeeded::BIGINT, :failed::BIGINT, :cancelled::BIGINT, :expired::BIGINT, :retried::BIGINT, :timed_out::BIGINT,
+    :interrupted::BIGINT, :uncertain_sendings::BIGINT, :duplicates::BIGINT, :native::BIGINT,
+    :native_succeeded::BIGINT, :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT, :sla_missed::BIGINT,
+    :run_seconds_sum::FLOAT, :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[], :run_counts::INTEGER[],
+    :wait_buckets::SMALLINT[], :wait_counts::INTEGER[], :held::BIGINT, :held_seconds_sum::FLOAT, :rescued::BIGINT,
+    :cancelled_running::BIGINT) ON CONFLICT (grouped_by, day, name) DO UPDATE SET submitted = excluded.submitted,
+    started = excluded.started, executions = excluded.executions, succeeded = excluded.succeeded,
+    failed = excluded.failed, cancelled = excluded.cancelled, expired = excluded.expired, retried = excluded.retried,
+    timed_out = excluded.timed_out, interrupted = excluded.interrupted,
+    uncertain_sendings = excluded.uncertain_sendings, duplicates = excluded.duplicates, native = excluded.native,
+    native_succeeded = excluded.native_succeeded, native_failed = excluded.native_failed,
+    native_retried = excluded.native_retried, sla_met = excluded.sla_met, sla_missed = excluded.sla_missed,
+    run_seconds_sum = excluded.run_seconds_sum, queue_wait_seconds_sum = excluded.queue_wait_seconds_sum,
+    run_buckets = excluded.run_buckets, run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets,
+    wait_counts = excluded.wait_counts, held = excluded.held, held_seconds_sum = excluded.held_seconds_sum,
+    rescued = excluded.rescued, cancelled_running = excluded.cancelled_running;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/metrics/forgetting.py
+-- What leaves ``TaskMetrics`` by age: minutes first, then hours, then days. No sum over everything changes.
+
+-- _NAMED_DAYS
+DELETE FROM task_metrics_by_day WHERE (day, grouped_by, name) IN (
+SELECT day, grouped_by, name FROM task_metrics_by_day WHERE day < CAST(:before AS timestamptz) - interval '1 day'
+ORDER BY day LIMIT :most);
+
+-- _DAYS
+DELETE FROM task_metrics_day WHERE (day, task_type, queue) IN (
+       SELECT day, task_type, queue FROM task_metrics_day WHERE day < CAST(:before AS timestamptz) - interval '1 day'
+           AND day > CAST(:ever AS timestamptz)
+       ORDER BY day LIMIT :most)
+RETURNING *;
+
+-- _AGE
+SELECT began_at < now() - CAST(:first AS interval) FROM task_metrics_kept;
+
+-- _ADVANCE
+UPDATE task_metrics_kept k SET minutes_since = n.minutes, hours_since = n.hours, days_since = n.days
+FROM (
+    SELECT greatest(minutes_since, date_trunc('day', now() - CAST(:minutes AS interval), 'UTC')) AS minutes,
+        greatest(hours_since, date_trunc('day', now() - CAST(:hours AS interval), 'UTC')) AS hours,
+        greatest(days_since, date_trunc('day', now() - CAST(:days AS interval), 'UTC')) AS days
+    FROM task_metrics_kept
+) AS n
+WHERE (k.minutes_since, k.hours_since, k.days_since) <> (n.minutes, n.hours, n.days);
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/metrics/history.py
@@ -1047,6 +1358,196 @@ SELECT task_id, queue, priority, submitted_at, p50_seconds, p95_seconds, basis, 
     waited_seconds FROM prediction WHERE settled_at IS NULL ORDER BY submitted_at DESC LIMIT :most;
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/metrics/summing.py
+-- Sums of ``TaskMetrics``: over a window, over each step of one, or over everything.
+
+-- _KEPT
+SELECT now() AS now, minutes_since, hours_since, days_since, carried_to FROM task_metrics_kept
+UNION ALL SELECT now(), :ever, :ever, :ever, NULL WHERE NOT EXISTS (SELECT FROM task_metrics_kept);
+
+-- statement (by task type and queue, in a window)
+WITH counted AS MATERIALIZED (SELECT task_type AS task_type, queue AS queue, submitted, started, executions,
+    succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native,
+    native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum,
+    held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets, wait_counts
+    FROM task_metrics_day WHERE day >= CAST(:old_days_since AS timestamptz)
+    AND day < CAST(:old_days_before AS timestamptz) UNION ALL SELECT task_type AS task_type, queue AS queue,
+    submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
+    uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
+    run_counts, wait_buckets, wait_counts FROM task_metrics WHERE minute >= CAST(:first_minutes_since AS timestamptz)
+    AND minute < CAST(:first_minutes_before AS timestamptz) UNION ALL SELECT task_type AS task_type, queue AS queue,
+    submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
+    uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
+    run_counts, wait_buckets, wait_counts FROM task_metrics_hour WHERE hour >= CAST(:first_hours_since AS timestamptz)
+    AND hour < CAST(:first_hours_before AS timestamptz) UNION ALL SELECT task_type AS task_type, queue AS queue,
+    submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
+    uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
+    run_counts, wait_buckets, wait_counts FROM task_metrics_day WHERE day >= CAST(:days_since AS timestamptz)
+    AND day < CAST(:days_before AS timestamptz) UNION ALL SELECT task_type AS task_type, queue AS queue, submitted,
+    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    wait_counts FROM task_metrics_hour WHERE hour >= CAST(:last_hours_since AS timestamptz)
+    AND hour < CAST(:last_hours_before AS timestamptz) UNION ALL SELECT task_type AS task_type, queue AS queue,
+    submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
+    uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
+    run_counts, wait_buckets, wait_counts FROM task_metrics WHERE minute >= CAST(:last_minutes_since AS timestamptz)
+    AND minute < CAST(:last_minutes_before AS timestamptz) UNION ALL SELECT task_type AS task_type, queue AS queue,
+    submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
+    uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
+    run_counts, wait_buckets, wait_counts FROM task_metrics_delta WHERE minute >= CAST(:window_since AS timestamptz)
+    AND minute < CAST(:window_before AS timestamptz)),
+totals AS (SELECT task_type, queue, sum(submitted)::bigint AS submitted, sum(started)::bigint AS started,
+    sum(executions)::bigint AS executions, sum(succeeded)::bigint AS succeeded, sum(failed)::bigint AS failed,
+    sum(cancelled)::bigint AS cancelled, sum(expired)::bigint AS expired, sum(retried)::bigint AS retried,
+    sum(timed_out)::bigint AS timed_out, sum(interrupted)::bigint AS interrupted,
+    sum(uncertain_sendings)::bigint AS uncertain_sendings, sum(duplicates)::bigint AS duplicates,
+    sum(native)::bigint AS native, sum(native_succeeded)::bigint AS native_succeeded,
+    sum(native_failed)::bigint AS native_failed, sum(native_retried)::bigint AS native_retried,
+    sum(sla_met)::bigint AS sla_met, sum(sla_missed)::bigint AS sla_missed, sum(run_seconds_sum) AS run_seconds_sum,
+    sum(queue_wait_seconds_sum) AS queue_wait_seconds_sum, sum(held)::bigint AS held, sum(rescued)::bigint AS rescued,
+    sum(cancelled_running)::bigint AS cancelled_running, sum(held_seconds_sum) AS held_seconds_sum FROM counted
+    GROUP BY task_type, queue),
+by_bucket AS (SELECT task_type, queue, code, sum(n) AS n FROM (SELECT task_type, queue, bucket + 0 AS code, n
+    FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket, n) UNION ALL SELECT task_type,
+    queue, bucket + 100000 AS code, n FROM counted CROSS JOIN LATERAL unnest(wait_buckets,
+    wait_counts) AS pairs (bucket, n)) AS observed GROUP BY task_type, queue, code),
+histograms AS (SELECT task_type, queue, array_agg(code - 0 ORDER BY code) FILTER (WHERE code < 50000) AS run_buckets,
+    array_agg(n ORDER BY code) FILTER (WHERE code < 50000) AS run_counts, array_agg(code - 100000
+    ORDER BY code) FILTER (WHERE code >= 50000) AS wait_buckets, array_agg(n
+    ORDER BY code) FILTER (WHERE code >= 50000) AS wait_counts FROM by_bucket GROUP BY task_type, queue)
+SELECT t.*, coalesce(h.run_buckets, '{}') AS run_buckets, coalesce(h.run_counts, '{}') AS run_counts,
+    coalesce(h.wait_buckets, '{}') AS wait_buckets, coalesce(h.wait_counts, '{}') AS wait_counts FROM totals t LEFT
+    JOIN histograms h USING (task_type, queue) ORDER BY task_type, queue;
+
+-- statement (by caller, in the steps of a window)
+WITH counted AS MATERIALIZED (SELECT CASE WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name,
+    false AS is_named, date_bin(CAST(:step AS interval), day, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step,
+    submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
+    uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
+    run_counts, wait_buckets, wait_counts FROM task_metrics_day WHERE day >= CAST(:old_days_since AS timestamptz)
+    AND day < CAST(:old_days_before AS timestamptz) UNION ALL SELECT CASE
+    WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
+    date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
+    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    wait_counts FROM task_metrics WHERE minute >= CAST(:first_minutes_since AS timestamptz)
+    AND minute < CAST(:first_minutes_before AS timestamptz) UNION ALL SELECT CASE
+    WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
+    date_bin(CAST(:step AS interval), hour, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
+    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    wait_counts FROM task_metrics_hour WHERE hour >= CAST(:first_hours_since AS timestamptz)
+    AND hour < CAST(:first_hours_before AS timestamptz) UNION ALL SELECT CASE
+    WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
+    date_bin(CAST(:step AS interval), day, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started,
+    executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    wait_counts FROM task_metrics_day WHERE day >= CAST(:days_since AS timestamptz)
+    AND day < CAST(:days_before AS timestamptz) UNION ALL SELECT CASE WHEN '' = ANY(CAST(:names AS text[])) THEN ''
+    ELSE '' END AS name, false AS is_named, date_bin(CAST(:step AS interval), hour,
+    CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started, executions, succeeded, failed,
+    cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
+    native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued,
+    cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_hour
+    WHERE hour >= CAST(:last_hours_since AS timestamptz) AND hour < CAST(:last_hours_before AS timestamptz) UNION ALL
+    SELECT CASE WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
+    date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
+    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    wait_counts FROM task_metrics WHERE minute >= CAST(:last_minutes_since AS timestamptz)
+    AND minute < CAST(:last_minutes_before AS timestamptz) UNION ALL SELECT CASE
+    WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
+    date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
+    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    wait_counts FROM task_metrics_delta WHERE minute >= CAST(:window_since AS timestamptz)
+    AND minute < CAST(:window_before AS timestamptz) UNION ALL SELECT CASE
+    WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
+    date_bin(CAST(:step AS interval), day, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started,
+    executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    wait_counts FROM task_metrics_by_day WHERE day >= CAST(:old_days_since AS timestamptz)
+    AND day < CAST(:old_days_before AS timestamptz) AND grouped_by = 'caller' UNION ALL SELECT CASE
+    WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
+    date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
+    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    wait_counts FROM task_metrics_by_minute WHERE minute >= CAST(:first_minutes_since AS timestamptz)
+    AND minute < CAST(:first_minutes_before AS timestamptz) AND grouped_by = 'caller' UNION ALL SELECT CASE
+    WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
+    date_bin(CAST(:step AS interval), hour, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
+    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    wait_counts FROM task_metrics_by_hour WHERE hour >= CAST(:first_hours_since AS timestamptz)
+    AND hour < CAST(:first_hours_before AS timestamptz) AND grouped_by = 'caller' UNION ALL SELECT CASE
+    WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
+    date_bin(CAST(:step AS interval), day, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started,
+    executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    wait_counts FROM task_metrics_by_day WHERE day >= CAST(:days_since AS timestamptz)
+    AND day < CAST(:days_before AS timestamptz) AND grouped_by = 'caller' UNION ALL SELECT CASE
+    WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
+    date_bin(CAST(:step AS interval), hour, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
+    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    wait_counts FROM task_metrics_by_hour WHERE hour >= CAST(:last_hours_since AS timestamptz)
+    AND hour < CAST(:last_hours_before AS timestamptz) AND grouped_by = 'caller' UNION ALL SELECT CASE
+    WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
+    date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
+    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    wait_counts FROM task_metrics_by_minute WHERE minute >= CAST(:last_minutes_since AS timestamptz)
+    AND minute < CAST(:last_minutes_before AS timestamptz) AND grouped_by = 'caller' UNION ALL SELECT CASE
+    WHEN caller = ANY(CAST(:names AS text[])) THEN caller ELSE '' END AS name, true AS is_named,
+    date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
+    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    wait_counts FROM task_metrics_delta WHERE minute >= CAST(:window_since AS timestamptz)
+    AND minute < CAST(:window_before AS timestamptz) AND caller IS NOT NULL),
+totals AS (SELECT name, is_named, step, sum(submitted)::bigint AS submitted, sum(started)::bigint AS started,
+    sum(executions)::bigint AS executions, sum(succeeded)::bigint AS succeeded, sum(failed)::bigint AS failed,
+    sum(cancelled)::bigint AS cancelled, sum(expired)::bigint AS expired, sum(retried)::bigint AS retried,
+    sum(timed_out)::bigint AS timed_out, sum(interrupted)::bigint AS interrupted,
+    sum(uncertain_sendings)::bigint AS uncertain_sendings, sum(duplicates)::bigint AS duplicates,
+    sum(native)::bigint AS native, sum(native_succeeded)::bigint AS native_succeeded,
+    sum(native_failed)::bigint AS native_failed, sum(native_retried)::bigint AS native_retried,
+    sum(sla_met)::bigint AS sla_met, sum(sla_missed)::bigint AS sla_missed, sum(run_seconds_sum) AS run_seconds_sum,
+    sum(queue_wait_seconds_sum) AS queue_wait_seconds_sum, sum(held)::bigint AS held, sum(rescued)::bigint AS rescued,
+    sum(cancelled_running)::bigint AS cancelled_running, sum(held_seconds_sum) AS held_seconds_sum FROM counted
+    GROUP BY name, is_named, step),
+by_bucket AS (SELECT name, is_named, step, code, sum(n) AS n FROM (SELECT name, is_named, step, bucket + 0 AS code, n
+    FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket, n) UNION ALL SELECT name,
+    is_named, step, bucket + 100000 AS code, n FROM counted CROSS JOIN LATERAL unnest(wait_buckets,
+    wait_counts) AS pairs (bucket, n)) AS observed GROUP BY name, is_named, step, code),
+histograms AS (SELECT name, is_named, step, array_agg(code - 0
+    ORDER BY code) FILTER (WHERE code < 50000) AS run_buckets, array_agg(n
+    ORDER BY code) FILTER (WHERE code < 50000) AS run_counts, array_agg(code - 100000
+    ORDER BY code) FILTER (WHERE code >= 50000) AS wait_buckets, array_agg(n
+    ORDER BY code) FILTER (WHERE code >= 50000) AS wait_counts FROM by_bucket GROUP BY name, is_named, step)
+SELECT t.*, coalesce(h.run_buckets, '{}') AS run_buckets, coalesce(h.run_counts, '{}') AS run_counts,
+    coalesce(h.wait_buckets, '{}') AS wait_buckets, coalesce(h.wait_counts, '{}') AS wait_counts FROM totals t LEFT
+    JOIN histograms h USING (name, is_named, step) ORDER BY name, is_named, step;
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/metrics/totals.py
 -- Sums over everything kept, in one row that every process tells.
 
@@ -1065,363 +1566,7 @@ SET sums = excluded.sums, taken_at = excluded.taken_at, took_seconds = excluded.
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/metrics/watching.py
--- The system as a whole: sums of ``TaskMetrics``, workers, and who leads.
-
--- _SUMS (('task_type', True))
-WITH span AS (
-            SELECT date_trunc('minute', least(before,
-                now()) - CAST(:window AS float8) * interval '1 second') AS since,
-                before, least(before, now()) AS ends
-            FROM (SELECT coalesce(CAST(:until AS timestamptz), 'infinity') AS before) AS given
-        ), counted AS (SELECT task_type, '' AS queue, submitted, started, executions, succeeded, failed, cancelled,
-            expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
-            native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets,
-            run_counts, wait_buckets, wait_counts FROM task_metrics WHERE minute >= (SELECT since FROM span)
-            AND minute < (SELECT before FROM span) UNION ALL SELECT task_type, '' AS queue, submitted, started,
-            executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
-            duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-            queue_wait_seconds_sum, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_delta
-            WHERE minute >= (SELECT since FROM span) AND minute < (SELECT before FROM span))
-        , totals AS (SELECT task_type, queue, sum(submitted)::float8 AS submitted, sum(started)::float8 AS started,
-            sum(executions)::float8 AS executions, sum(succeeded)::float8 AS succeeded, sum(failed)::float8 AS failed,
-            sum(cancelled)::float8 AS cancelled, sum(expired)::float8 AS expired, sum(retried)::float8 AS retried,
-            sum(timed_out)::float8 AS timed_out, sum(interrupted)::float8 AS interrupted,
-            sum(uncertain_sendings)::float8 AS uncertain_sendings, sum(duplicates)::float8 AS duplicates,
-            sum(native)::float8 AS native, sum(native_succeeded)::float8 AS native_succeeded,
-            sum(native_failed)::float8 AS native_failed, sum(native_retried)::float8 AS native_retried,
-            sum(sla_met)::float8 AS sla_met, sum(sla_missed)::float8 AS sla_missed,
-            sum(run_seconds_sum)::float8 AS run_seconds_sum,
-            sum(queue_wait_seconds_sum)::float8 AS queue_wait_seconds_sum FROM counted GROUP BY task_type, queue)
-        , run AS (
-    SELECT task_type, queue, array_agg(bucket) AS buckets, array_agg(observations) AS observations FROM (
-        SELECT task_type, queue, bucket, sum(count)::bigint AS observations
-        FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket, count)
-        GROUP BY task_type, queue, bucket
-    ) AS by_bucket GROUP BY task_type, queue
-)
-        , wait AS (
-    SELECT task_type, queue, array_agg(bucket) AS buckets, array_agg(observations) AS observations FROM (
-        SELECT task_type, queue, bucket, sum(count)::bigint AS observations
-        FROM counted CROSS JOIN LATERAL unnest(wait_buckets, wait_counts) AS pairs (bucket, count)
-        GROUP BY task_type, queue, bucket
-    ) AS by_bucket GROUP BY task_type, queue
-)
-        SELECT totals.*, run.buckets AS run_buckets, run.observations AS run_counts,
-            wait.buckets AS wait_buckets, wait.observations AS wait_counts,
-            coalesce((SELECT extract(epoch FROM ends - since) FROM span), 0)::float8 AS covered_seconds
-        FROM totals LEFT JOIN run USING (task_type, queue) LEFT JOIN wait USING (task_type, queue)
-        ORDER BY task_type, queue;
-
--- _SUMS (('task_type', False))
-WITH span AS (
-            SELECT date_trunc('minute', least(before,
-                now()) - CAST(:window AS float8) * interval '1 second') AS since,
-                before, least(before, now()) AS ends
-            FROM (SELECT coalesce(CAST(:until AS timestamptz), 'infinity') AS before) AS given
-        ), counted AS (SELECT task_type, '' AS queue, submitted, started, executions, succeeded, failed, cancelled,
-            expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
-            native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets,
-            run_counts, wait_buckets, wait_counts FROM task_metrics  UNION ALL SELECT task_type, '' AS queue,
-            submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
-            uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met,
-            sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets, run_counts, wait_buckets, wait_counts
-            FROM task_metrics_delta )
-        , totals AS (SELECT task_type, queue, sum(submitted)::float8 AS submitted, sum(started)::float8 AS started,
-            sum(executions)::float8 AS executions, sum(succeeded)::float8 AS succeeded, sum(failed)::float8 AS failed,
-            sum(cancelled)::float8 AS cancelled, sum(expired)::float8 AS expired, sum(retried)::float8 AS retried,
-            sum(timed_out)::float8 AS timed_out, sum(interrupted)::float8 AS interrupted,
-            sum(uncertain_sendings)::float8 AS uncertain_sendings, sum(duplicates)::float8 AS duplicates,
-            sum(native)::float8 AS native, sum(native_succeeded)::float8 AS native_succeeded,
-            sum(native_failed)::float8 AS native_failed, sum(native_retried)::float8 AS native_retried,
-            sum(sla_met)::float8 AS sla_met, sum(sla_missed)::float8 AS sla_missed,
-            sum(run_seconds_sum)::float8 AS run_seconds_sum,
-            sum(queue_wait_seconds_sum)::float8 AS queue_wait_seconds_sum FROM counted GROUP BY task_type, queue)
-        , run AS (
-    SELECT task_type, queue, array_agg(bucket) AS buckets, array_agg(observations) AS observations FROM (
-        SELECT task_type, queue, bucket, sum(count)::bigint AS observations
-        FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket, count)
-        GROUP BY task_type, queue, bucket
-    ) AS by_bucket GROUP BY task_type, queue
-)
-        , wait AS (
-    SELECT task_type, queue, array_agg(bucket) AS buckets, array_agg(observations) AS observations FROM (
-        SELECT task_type, queue, bucket, sum(count)::bigint AS observations
-        FROM counted CROSS JOIN LATERAL unnest(wait_buckets, wait_counts) AS pairs (bucket, count)
-        GROUP BY task_type, queue, bucket
-    ) AS by_bucket GROUP BY task_type, queue
-)
-        SELECT totals.*, run.buckets AS run_buckets, run.observations AS run_counts,
-            wait.buckets AS wait_buckets, wait.observations AS wait_counts,
-            coalesce((SELECT extract(epoch FROM ends - since) FROM span), 0)::float8 AS covered_seconds
-        FROM totals LEFT JOIN run USING (task_type, queue) LEFT JOIN wait USING (task_type, queue)
-        ORDER BY task_type, queue;
-
--- _SUMS (('queue', True))
-WITH span AS (
-            SELECT date_trunc('minute', least(before,
-                now()) - CAST(:window AS float8) * interval '1 second') AS since,
-                before, least(before, now()) AS ends
-            FROM (SELECT coalesce(CAST(:until AS timestamptz), 'infinity') AS before) AS given
-        ), counted AS (SELECT '' AS task_type, queue, submitted, started, executions, succeeded, failed, cancelled,
-            expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
-            native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets,
-            run_counts, wait_buckets, wait_counts FROM task_metrics WHERE minute >= (SELECT since FROM span)
-            AND minute < (SELECT before FROM span) UNION ALL SELECT '' AS task_type, queue, submitted, started,
-            executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
-            duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-            queue_wait_seconds_sum, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_delta
-            WHERE minute >= (SELECT since FROM span) AND minute < (SELECT before FROM span))
-        , totals AS (SELECT task_type, queue, sum(submitted)::float8 AS submitted, sum(started)::float8 AS started,
-            sum(executions)::float8 AS executions, sum(succeeded)::float8 AS succeeded, sum(failed)::float8 AS failed,
-            sum(cancelled)::float8 AS cancelled, sum(expired)::float8 AS expired, sum(retried)::float8 AS retried,
-            sum(timed_out)::float8 AS timed_out, sum(interrupted)::float8 AS interrupted,
-            sum(uncertain_sendings)::float8 AS uncertain_sendings, sum(duplicates)::float8 AS duplicates,
-            sum(native)::float8 AS native, sum(native_succeeded)::float8 AS native_succeeded,
-            sum(native_failed)::float8 AS native_failed, sum(native_retried)::float8 AS native_retried,
-            sum(sla_met)::float8 AS sla_met, sum(sla_missed)::float8 AS sla_missed,
-            sum(run_seconds_sum)::float8 AS run_seconds_sum,
-            sum(queue_wait_seconds_sum)::float8 AS queue_wait_seconds_sum FROM counted GROUP BY task_type, queue)
-        , run AS (
-    SELECT task_type, queue, array_agg(bucket) AS buckets, array_agg(observations) AS observations FROM (
-        SELECT task_type, queue, bucket, sum(count)::bigint AS observations
-        FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket, count)
-        GROUP BY task_type, queue, bucket
-    ) AS by_bucket GROUP BY task_type, queue
-)
-        , wait AS (
-    SELECT task_type, queue, array_agg(bucket) AS buckets, array_agg(observations) AS observations FROM (
-        SELECT task_type, queue, bucket, sum(count)::bigint AS observations
-        FROM counted CROSS JOIN LATERAL unnest(wait_buckets, wait_counts) AS pairs (bucket, count)
-        GROUP BY task_type, queue, bucket
-    ) AS by_bucket GROUP BY task_type, queue
-)
-        SELECT totals.*, run.buckets AS run_buckets, run.observations AS run_counts,
-            wait.buckets AS wait_buckets, wait.observations AS wait_counts,
-            coalesce((SELECT extract(epoch FROM ends - since) FROM span), 0)::float8 AS covered_seconds
-        FROM totals LEFT JOIN run USING (task_type, queue) LEFT JOIN wait USING (task_type, queue)
-        ORDER BY task_type, queue;
-
--- _SUMS (('queue', False))
-WITH span AS (
-            SELECT date_trunc('minute', least(before,
-                now()) - CAST(:window AS float8) * interval '1 second') AS since,
-                before, least(before, now()) AS ends
-            FROM (SELECT coalesce(CAST(:until AS timestamptz), 'infinity') AS before) AS given
-        ), counted AS (SELECT '' AS task_type, queue, submitted, started, executions, succeeded, failed, cancelled,
-            expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
-            native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets,
-            run_counts, wait_buckets, wait_counts FROM task_metrics  UNION ALL SELECT '' AS task_type, queue,
-            submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
-            uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met,
-            sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets, run_counts, wait_buckets, wait_counts
-            FROM task_metrics_delta )
-        , totals AS (SELECT task_type, queue, sum(submitted)::float8 AS submitted, sum(started)::float8 AS started,
-            sum(executions)::float8 AS executions, sum(succeeded)::float8 AS succeeded, sum(failed)::float8 AS failed,
-            sum(cancelled)::float8 AS cancelled, sum(expired)::float8 AS expired, sum(retried)::float8 AS retried,
-            sum(timed_out)::float8 AS timed_out, sum(interrupted)::float8 AS interrupted,
-            sum(uncertain_sendings)::float8 AS uncertain_sendings, sum(duplicates)::float8 AS duplicates,
-            sum(native)::float8 AS native, sum(native_succeeded)::float8 AS native_succeeded,
-            sum(native_failed)::float8 AS native_failed, sum(native_retried)::float8 AS native_retried,
-            sum(sla_met)::float8 AS sla_met, sum(sla_missed)::float8 AS sla_missed,
-            sum(run_seconds_sum)::float8 AS run_seconds_sum,
-            sum(queue_wait_seconds_sum)::float8 AS queue_wait_seconds_sum FROM counted GROUP BY task_type, queue)
-        , run AS (
-    SELECT task_type, queue, array_agg(bucket) AS buckets, array_agg(observations) AS observations FROM (
-        SELECT task_type, queue, bucket, sum(count)::bigint AS observations
-        FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket, count)
-        GROUP BY task_type, queue, bucket
-    ) AS by_bucket GROUP BY task_type, queue
-)
-        , wait AS (
-    SELECT task_type, queue, array_agg(bucket) AS buckets, array_agg(observations) AS observations FROM (
-        SELECT task_type, queue, bucket, sum(count)::bigint AS observations
-        FROM counted CROSS JOIN LATERAL unnest(wait_buckets, wait_counts) AS pairs (bucket, count)
-        GROUP BY task_type, queue, bucket
-    ) AS by_bucket GROUP BY task_type, queue
-)
-        SELECT totals.*, run.buckets AS run_buckets, run.observations AS run_counts,
-            wait.buckets AS wait_buckets, wait.observations AS wait_counts,
-            coalesce((SELECT extract(epoch FROM ends - since) FROM span), 0)::float8 AS covered_seconds
-        FROM totals LEFT JOIN run USING (task_type, queue) LEFT JOIN wait USING (task_type, queue)
-        ORDER BY task_type, queue;
-
--- _SUMS (('both', True))
-WITH span AS (
-            SELECT date_trunc('minute', least(before,
-                now()) - CAST(:window AS float8) * interval '1 second') AS since,
-                before, least(before, now()) AS ends
-            FROM (SELECT coalesce(CAST(:until AS timestamptz), 'infinity') AS before) AS given
-        ), counted AS (SELECT task_type, queue, submitted, started, executions, succeeded, failed, cancelled, expired,
-            retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
-            native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets, run_counts,
-            wait_buckets, wait_counts FROM task_metrics WHERE minute >= (SELECT since FROM span)
-            AND minute < (SELECT before FROM span) UNION ALL SELECT task_type, queue, submitted, started, executions,
-            succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates,
-            native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-            queue_wait_seconds_sum, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_delta
-            WHERE minute >= (SELECT since FROM span) AND minute < (SELECT before FROM span))
-        , totals AS (SELECT task_type, queue, sum(submitted)::float8 AS submitted, sum(started)::float8 AS started,
-            sum(executions)::float8 AS executions, sum(succeeded)::float8 AS succeeded, sum(failed)::float8 AS failed,
-            sum(cancelled)::float8 AS cancelled, sum(expired)::float8 AS expired, sum(retried)::float8 AS retried,
-            sum(timed_out)::float8 AS timed_out, sum(interrupted)::float8 AS interrupted,
-            sum(uncertain_sendings)::float8 AS uncertain_sendings, sum(duplicates)::float8 AS duplicates,
-            sum(native)::float8 AS native, sum(native_succeeded)::float8 AS native_succeeded,
-            sum(native_failed)::float8 AS native_failed, sum(native_retried)::float8 AS native_retried,
-            sum(sla_met)::float8 AS sla_met, sum(sla_missed)::float8 AS sla_missed,
-            sum(run_seconds_sum)::float8 AS run_seconds_sum,
-            sum(queue_wait_seconds_sum)::float8 AS queue_wait_seconds_sum FROM counted GROUP BY task_type, queue)
-        , run AS (
-    SELECT task_type, queue, array_agg(bucket) AS buckets, array_agg(observations) AS observations FROM (
-        SELECT task_type, queue, bucket, sum(count)::bigint AS observations
-        FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket, count)
-        GROUP BY task_type, queue, bucket
-    ) AS by_bucket GROUP BY task_type, queue
-)
-        , wait AS (
-    SELECT task_type, queue, array_agg(bucket) AS buckets, array_agg(observations) AS observations FROM (
-        SELECT task_type, queue, bucket, sum(count)::bigint AS observations
-        FROM counted CROSS JOIN LATERAL unnest(wait_buckets, wait_counts) AS pairs (bucket, count)
-        GROUP BY task_type, queue, bucket
-    ) AS by_bucket GROUP BY task_type, queue
-)
-        SELECT totals.*, run.buckets AS run_buckets, run.observations AS run_counts,
-            wait.buckets AS wait_buckets, wait.observations AS wait_counts,
-            coalesce((SELECT extract(epoch FROM ends - since) FROM span), 0)::float8 AS covered_seconds
-        FROM totals LEFT JOIN run USING (task_type, queue) LEFT JOIN wait USING (task_type, queue)
-        ORDER BY task_type, queue;
-
--- _SUMS (('both', False))
-WITH span AS (
-            SELECT date_trunc('minute', least(before,
-                now()) - CAST(:window AS float8) * interval '1 second') AS since,
-                before, least(before, now()) AS ends
-            FROM (SELECT coalesce(CAST(:until AS timestamptz), 'infinity') AS before) AS given
-        ), counted AS (SELECT task_type, queue, submitted, started, executions, succeeded, failed, cancelled, expired,
-            retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
-            native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets, run_counts,
-            wait_buckets, wait_counts FROM task_metrics  UNION ALL SELECT task_type, queue, submitted, started,
-            executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
-            duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-            queue_wait_seconds_sum, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_delta )
-        , totals AS (SELECT task_type, queue, sum(submitted)::float8 AS submitted, sum(started)::float8 AS started,
-            sum(executions)::float8 AS executions, sum(succeeded)::float8 AS succeeded, sum(failed)::float8 AS failed,
-            sum(cancelled)::float8 AS cancelled, sum(expired)::float8 AS expired, sum(retried)::float8 AS retried,
-            sum(timed_out)::float8 AS timed_out, sum(interrupted)::float8 AS interrupted,
-            sum(uncertain_sendings)::float8 AS uncertain_sendings, sum(duplicates)::float8 AS duplicates,
-            sum(native)::float8 AS native, sum(native_succeeded)::float8 AS native_succeeded,
-            sum(native_failed)::float8 AS native_failed, sum(native_retried)::float8 AS native_retried,
-            sum(sla_met)::float8 AS sla_met, sum(sla_missed)::float8 AS sla_missed,
-            sum(run_seconds_sum)::float8 AS run_seconds_sum,
-            sum(queue_wait_seconds_sum)::float8 AS queue_wait_seconds_sum FROM counted GROUP BY task_type, queue)
-        , run AS (
-    SELECT task_type, queue, array_agg(bucket) AS buckets, array_agg(observations) AS observations FROM (
-        SELECT task_type, queue, bucket, sum(count)::bigint AS observations
-        FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket, count)
-        GROUP BY task_type, queue, bucket
-    ) AS by_bucket GROUP BY task_type, queue
-)
-        , wait AS (
-    SELECT task_type, queue, array_agg(bucket) AS buckets, array_agg(observations) AS observations FROM (
-        SELECT task_type, queue, bucket, sum(count)::bigint AS observations
-        FROM counted CROSS JOIN LATERAL unnest(wait_buckets, wait_counts) AS pairs (bucket, count)
-        GROUP BY task_type, queue, bucket
-    ) AS by_bucket GROUP BY task_type, queue
-)
-        SELECT totals.*, run.buckets AS run_buckets, run.observations AS run_counts,
-            wait.buckets AS wait_buckets, wait.observations AS wait_counts,
-            coalesce((SELECT extract(epoch FROM ends - since) FROM span), 0)::float8 AS covered_seconds
-        FROM totals LEFT JOIN run USING (task_type, queue) LEFT JOIN wait USING (task_type, queue)
-        ORDER BY task_type, queue;
-
--- _SUMS (('none', True))
-WITH span AS (
-            SELECT date_trunc('minute', least(before,
-                now()) - CAST(:window AS float8) * interval '1 second') AS since,
-                before, least(before, now()) AS ends
-            FROM (SELECT coalesce(CAST(:until AS timestamptz), 'infinity') AS before) AS given
-        ), counted AS (SELECT '' AS task_type, '' AS queue, submitted, started, executions, succeeded, failed,
-            cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native,
-            native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-            queue_wait_seconds_sum, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics
-            WHERE minute >= (SELECT since FROM span) AND minute < (SELECT before FROM span) UNION ALL
-            SELECT '' AS task_type, '' AS queue, submitted, started, executions, succeeded, failed, cancelled,
-            expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
-            native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets,
-            run_counts, wait_buckets, wait_counts FROM task_metrics_delta WHERE minute >= (SELECT since FROM span)
-            AND minute < (SELECT before FROM span))
-        , totals AS (SELECT task_type, queue, sum(submitted)::float8 AS submitted, sum(started)::float8 AS started,
-            sum(executions)::float8 AS executions, sum(succeeded)::float8 AS succeeded, sum(failed)::float8 AS failed,
-            sum(cancelled)::float8 AS cancelled, sum(expired)::float8 AS expired, sum(retried)::float8 AS retried,
-            sum(timed_out)::float8 AS timed_out, sum(interrupted)::float8 AS interrupted,
-            sum(uncertain_sendings)::float8 AS uncertain_sendings, sum(duplicates)::float8 AS duplicates,
-            sum(native)::float8 AS native, sum(native_succeeded)::float8 AS native_succeeded,
-            sum(native_failed)::float8 AS native_failed, sum(native_retried)::float8 AS native_retried,
-            sum(sla_met)::float8 AS sla_met, sum(sla_missed)::float8 AS sla_missed,
-            sum(run_seconds_sum)::float8 AS run_seconds_sum,
-            sum(queue_wait_seconds_sum)::float8 AS queue_wait_seconds_sum FROM counted GROUP BY task_type, queue)
-        , run AS (
-    SELECT task_type, queue, array_agg(bucket) AS buckets, array_agg(observations) AS observations FROM (
-        SELECT task_type, queue, bucket, sum(count)::bigint AS observations
-        FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket, count)
-        GROUP BY task_type, queue, bucket
-    ) AS by_bucket GROUP BY task_type, queue
-)
-        , wait AS (
-    SELECT task_type, queue, array_agg(bucket) AS buckets, array_agg(observations) AS observations FROM (
-        SELECT task_type, queue, bucket, sum(count)::bigint AS observations
-        FROM counted CROSS JOIN LATERAL unnest(wait_buckets, wait_counts) AS pairs (bucket, count)
-        GROUP BY task_type, queue, bucket
-    ) AS by_bucket GROUP BY task_type, queue
-)
-        SELECT totals.*, run.buckets AS run_buckets, run.observations AS run_counts,
-            wait.buckets AS wait_buckets, wait.observations AS wait_counts,
-            coalesce((SELECT extract(epoch FROM ends - since) FROM span), 0)::float8 AS covered_seconds
-        FROM totals LEFT JOIN run USING (task_type, queue) LEFT JOIN wait USING (task_type, queue)
-        ORDER BY task_type, queue;
-
--- _SUMS (('none', False))
-WITH span AS (
-            SELECT date_trunc('minute', least(before,
-                now()) - CAST(:window AS float8) * interval '1 second') AS since,
-                before, least(before, now()) AS ends
-            FROM (SELECT coalesce(CAST(:until AS timestamptz), 'infinity') AS before) AS given
-        ), counted AS (SELECT '' AS task_type, '' AS queue, submitted, started, executions, succeeded, failed,
-            cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native,
-            native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-            queue_wait_seconds_sum, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics  UNION ALL
-            SELECT '' AS task_type, '' AS queue, submitted, started, executions, succeeded, failed, cancelled,
-            expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
-            native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets,
-            run_counts, wait_buckets, wait_counts FROM task_metrics_delta )
-        , totals AS (SELECT task_type, queue, sum(submitted)::float8 AS submitted, sum(started)::float8 AS started,
-            sum(executions)::float8 AS executions, sum(succeeded)::float8 AS succeeded, sum(failed)::float8 AS failed,
-            sum(cancelled)::float8 AS cancelled, sum(expired)::float8 AS expired, sum(retried)::float8 AS retried,
-            sum(timed_out)::float8 AS timed_out, sum(interrupted)::float8 AS interrupted,
-            sum(uncertain_sendings)::float8 AS uncertain_sendings, sum(duplicates)::float8 AS duplicates,
-            sum(native)::float8 AS native, sum(native_succeeded)::float8 AS native_succeeded,
-            sum(native_failed)::float8 AS native_failed, sum(native_retried)::float8 AS native_retried,
-            sum(sla_met)::float8 AS sla_met, sum(sla_missed)::float8 AS sla_missed,
-            sum(run_seconds_sum)::float8 AS run_seconds_sum,
-            sum(queue_wait_seconds_sum)::float8 AS queue_wait_seconds_sum FROM counted GROUP BY task_type, queue)
-        , run AS (
-    SELECT task_type, queue, array_agg(bucket) AS buckets, array_agg(observations) AS observations FROM (
-        SELECT task_type, queue, bucket, sum(count)::bigint AS observations
-        FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket, count)
-        GROUP BY task_type, queue, bucket
-    ) AS by_bucket GROUP BY task_type, queue
-)
-        , wait AS (
-    SELECT task_type, queue, array_agg(bucket) AS buckets, array_agg(observations) AS observations FROM (
-        SELECT task_type, queue, bucket, sum(count)::bigint AS observations
-        FROM counted CROSS JOIN LATERAL unnest(wait_buckets, wait_counts) AS pairs (bucket, count)
-        GROUP BY task_type, queue, bucket
-    ) AS by_bucket GROUP BY task_type, queue
-)
-        SELECT totals.*, run.buckets AS run_buckets, run.observations AS run_counts,
-            wait.buckets AS wait_buckets, wait.observations AS wait_counts,
-            coalesce((SELECT extract(epoch FROM ends - since) FROM span), 0)::float8 AS covered_seconds
-        FROM totals LEFT JOIN run USING (task_type, queue) LEFT JOIN wait USING (task_type, queue)
-        ORDER BY task_type, queue;
+-- The system as a whole: workers, and who leads.
 
 -- _WORKERS
 SELECT owner, name, pool, queues, processes, pid, host, contract, started_at,
@@ -2263,10 +2408,11 @@ WITH found AS MATERIALIZED (
     ORDER BY t.id FOR UPDATE OF t
 ), moved AS (
     UPDATE task_live t SET place = 'waiting', uncertain_sendings = least(t.uncertain_sendings + 1, 32767)
-    FROM part WHERE t.id = part.id RETURNING t.task_type, t.queue
+    FROM part WHERE t.id = part.id RETURNING t.task_type, t.queue, t.caller
 )
-SELECT task_type, queue, count(*) AS tasks, 0 AS found, now() AS at FROM moved GROUP BY task_type, queue
-UNION ALL SELECT '', '', 0, count(*), now() FROM found;
+SELECT task_type, queue, caller, count(*) AS tasks, 0 AS found, now() AS at FROM moved
+GROUP BY task_type, queue, caller
+UNION ALL SELECT '', '', '', 0, count(*), now() FROM found;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/streams/left_out.py
@@ -2724,7 +2870,7 @@ WITH gone AS (DELETE FROM task_live t USING unnest(CAST(:id AS uuid[]), CAST(:at
     submitted_at, due_at, scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent,
     dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
     replayed_from FROM gone)
-SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, state FROM gone;
+SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, state, caller, held_seconds FROM gone;
 
 -- _STILL_THERE
 -- A worker may have begun it since it was looked for; the lock keeps that from happening before its end.
@@ -3046,7 +3192,7 @@ RETURNING t.id, t.task_type, t.queue, true AS first_seen, t.attempt,
     CASE WHEN e.at IS NOT NULL THEN greatest(0, extract(epoch
         FROM e.at - t.due_at) - t.held_wait_seconds)::float8 END AS queue_wait_seconds,
     CASE WHEN e.at IS NOT NULL THEN greatest(0, extract(epoch
-        FROM e.at - t.due_at) - t.held_wait_seconds)::float8 END <= t.sla_seconds AS sla_met, t.state;
+        FROM e.at - t.due_at) - t.held_wait_seconds)::float8 END <= t.sla_seconds AS sla_met, t.state, t.caller;
 
 -- _RETRY
 WITH retried AS (UPDATE task_live t SET state = 'retrying', place = 'asleep', due_at = e.retry_at, progress = NULL,
@@ -3058,7 +3204,7 @@ WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
     AND t.state = 'running' AND t.attempt = e.attempt AND e.retry_at IS NOT NULL
         AND e.attempt - t.interruptions < coalesce(e.max_attempts, t.max_attempts) AND t.cancel_requested_at IS NULL
 RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
-    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state
+    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state, t.caller
 ), waits AS (
     INSERT INTO backlog_delta (queue, state, tasks)
     SELECT queue, state, count(*) FROM retried GROUP BY queue, state
@@ -3106,7 +3252,7 @@ UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_rea
 FROM unnest(CAST(:id AS uuid[]), CAST(:attempt AS smallint[]), CAST(:breaker AS text[])) AS e (id, attempt, breaker)
 WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND t.state = 'running' AND t.attempt = e.attempt
 RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
-    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state;
+    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state, t.caller;
 
 -- _NATIVE
 INSERT INTO native_run (task_id, task_type, queue, worker, state, run_seconds, finished_at, error_type, error_message,
@@ -3177,12 +3323,12 @@ WITH asked AS (SELECT * FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) 
     RETURNING id
 )
 , counted AS (
-    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted, born_waiting, born_asleep)
-    SELECT task_type, queue, date_trunc('minute', now()), count(*),
+    INSERT INTO task_metrics_delta (task_type, queue, minute, caller, submitted, born_waiting, born_asleep)
+    SELECT task_type, queue, date_trunc('minute', now()), caller, count(*),
         count(*) FILTER (WHERE sent_epoch IS NULL AND (coalesce(scheduled_at,
             now() + delay_seconds * interval '1 second') > now()) IS NOT TRUE),
         count(*) FILTER (WHERE coalesce(scheduled_at, now() + delay_seconds * interval '1 second') > now())
-    FROM again GROUP BY task_type, queue
+    FROM again GROUP BY task_type, queue, caller
 )
 SELECT count(*) AS tasks, max(greatest(due_at, now())) AS last_due_at FROM placed;
 
@@ -3329,12 +3475,12 @@ WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, 
     RETURNING id
 )
 , counted AS (
-    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted, born_waiting, born_asleep)
-    SELECT task_type, queue, date_trunc('minute', now()), count(*),
+    INSERT INTO task_metrics_delta (task_type, queue, minute, caller, submitted, born_waiting, born_asleep)
+    SELECT task_type, queue, date_trunc('minute', now()), caller, count(*),
         count(*) FILTER (WHERE sent_epoch IS NULL AND (coalesce(scheduled_at,
             now() + delay_seconds * interval '1 second') > now()) IS NOT TRUE),
         count(*) FILTER (WHERE coalesce(scheduled_at, now() + delay_seconds * interval '1 second') > now())
-    FROM input GROUP BY task_type, queue
+    FROM input GROUP BY task_type, queue, caller
 )
 , published AS (DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[])))
 SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids;
@@ -3381,12 +3527,12 @@ WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, 
     RETURNING id
 )
 , counted AS (
-    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted, born_waiting, born_asleep)
-    SELECT task_type, queue, date_trunc('minute', now()), count(*),
+    INSERT INTO task_metrics_delta (task_type, queue, minute, caller, submitted, born_waiting, born_asleep)
+    SELECT task_type, queue, date_trunc('minute', now()), caller, count(*),
         count(*) FILTER (WHERE sent_epoch IS NULL AND (coalesce(scheduled_at,
             now() + delay_seconds * interval '1 second') > now()) IS NOT TRUE),
         count(*) FILTER (WHERE coalesce(scheduled_at, now() + delay_seconds * interval '1 second') > now())
-    FROM mine GROUP BY task_type, queue
+    FROM mine GROUP BY task_type, queue, caller
 )
 , published AS (DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[])))
 SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids,

@@ -26,6 +26,7 @@ from pointsman_service import store
 from pointsman_service.failures.standing import GroupState
 from pointsman_service.store.errors import reading as errors
 from pointsman_service.store.errors.reading import GroupFilter
+from pointsman_service.store.metrics import folding, summing
 from pointsman_service.store.tasks import acts, dead_letters, reading
 from pointsman_service.store.tasks.acts import WAITS, ActFilter, TaskActKind
 from pointsman_service.store.tasks.dead_letters import DeadLetterFilter
@@ -100,6 +101,12 @@ def _built() -> Iterator[tuple[ModuleType, str, Any]]:
     for name, clause in retention.dropping_of(partitions.partition_name(DAY))._asdict().items():
         yield retention, f"dropping_of ({name})", clause
     yield parents, "seeing (one worker)", parents.seeing([_WORKER])
+    for rollup in (*folding.KINDS, *folding.BY_NAME):
+        yield folding, f"find ({rollup.name})", rollup.find
+        yield folding, f"replace ({rollup.name})", rollup.replace
+    whole, parts = summing.statement("both", stepped=False, histograms=True), {"stepped": True, "histograms": True}
+    yield summing, "statement (by task type and queue, in a window)", whole
+    yield summing, "statement (by caller, in the steps of a window)", summing.statement("caller", **parts)
 
 
 def statements() -> list[Statement]:

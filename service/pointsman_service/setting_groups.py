@@ -250,6 +250,20 @@ class RecordSettings(SettingsBase):
     """So long by hour."""
     history_day_days: float = Field(default=1100.0, ge=1, le=36_500)
     """So long by day."""
+    metrics_minute_days: float = Field(default=32.0, ge=2, le=36_500)
+    """So long TaskMetrics are kept by minute. A window that begins earlier is told by hours."""
+    metrics_hour_days: float = Field(default=400.0, ge=2, le=36_500)
+    """So long TaskMetrics are kept by hour. A window that begins earlier is told by days."""
+    metrics_day_days: float = Field(default=3_660.0, ge=2, le=36_500)
+    """So long TaskMetrics are kept by day. Sums over everything, as Prometheus reads them, stay."""
+    metrics_names_a_day: int = Field(default=100, ge=1, le=10_000)
+    """So many callers, types of errors and worker pools each have figures of their own in a day; others share one."""
+
+    @model_validator(mode="after")
+    def _coarser_is_kept_longer(self) -> Self:
+        if not self.metrics_minute_days <= self.metrics_hour_days <= self.metrics_day_days:
+            raise ValueError("metrics_minute_days, metrics_hour_days and metrics_day_days must rise in this order")
+        return self
 
 
 class AlertSettings(SettingsBase):

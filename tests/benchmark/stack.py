@@ -40,7 +40,9 @@ _TRIES = 20
 _SETTLE_SECONDS = 0.5
 """Longer than an API process and the dispatcher need to see that the queues are empty."""
 _EMPTIED = (
-    "task_live", "task", "task_attempt", "outbox", "idempotency_key", "native_run", "task_metrics", "task_metrics_delta"
+    "task_live", "task", "task_attempt", "outbox", "idempotency_key", "native_run", "task_metrics",
+    "task_metrics_delta", "task_metrics_hour", "task_metrics_day", "task_metrics_by_minute", "task_metrics_by_hour",
+    "task_metrics_by_day",
 )  # fmt: skip
 
 

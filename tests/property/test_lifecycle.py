@@ -57,7 +57,7 @@ from tests.integration.reconcile.judge import beat
 from tests.integration.spine import Spine
 from tests.integration.tripped import Holding
 from tests.race.world import ERROR, QUEUE, Sweep, World, lists
-from tests.stand import invariants
+from tests.stand import invariants, recount
 from tests.stand.waiting import until
 from tests.torture import audit
 
@@ -66,6 +66,7 @@ Answer = TypeVar("Answer")
 _EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "6"))
 _EMPTIED = (
     "task_live", "task", "task_attempt", "outbox", "idempotency_key", "task_metrics", "task_metrics_delta",
+    "task_metrics_hour", "task_metrics_day", "task_metrics_by_minute", "task_metrics_by_hour", "task_metrics_by_day",
     "backlog", "backlog_delta", "broker_epoch", "recorder_position", "leader", "worker", "queue_pause", "breaker",
     "breaker_transition", "audit_violation",
 )  # fmt: skip
@@ -155,6 +156,10 @@ class Lifecycle(RuleBasedStateMachine):
         await self.spine.record_all()
         after = await self.spine.counters()
         assert after == before, "reports that came again changed the counters"
+        rollup = Rollup(self.store, self.settings)
+        while await rollup.single_pass():
+            pass
+        assert await recount.differences(self.spine) == []
         assert await self.world.check() == states
 
     async def _is_nothing_held(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from tests.stand import invariants
+from tests.stand import invariants, recount
 from tests.stand.stack import Row
 from tests.torture.effects import Execution, overlapping
 from tests.torture.installation import Installation
@@ -63,6 +63,8 @@ async def judge(stack: Installation, load: Load, harm: Harm, statuses: frozenset
     verdict.demand(not wrong, f"counters (TaskMetrics, rows) differ: {wrong}")
     kept = await invariants.backlog(stack)
     verdict.demand(not kept, f"the backlog is not what there is: {kept[:_SHOWN]}")
+    unequal = await recount.differences(stack)
+    verdict.demand(not unequal, f"counters of hours and days differ from the rows: {unequal[:_SHOWN]}")
     return verdict
 
 

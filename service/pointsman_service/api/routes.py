@@ -13,7 +13,7 @@ from pointsman_service.api.dead_letters import routes as dead_letters
 from pointsman_service.api.documentation import document as documentation
 from pointsman_service.api.documentation.document import add_documentation
 from pointsman_service.api.errors import routes as errors
-from pointsman_service.api.metrics import history, predictions, prometheus, sla
+from pointsman_service.api.metrics import history, predictions, prometheus, sla, timeseries
 from pointsman_service.api.metrics import routes as metrics
 from pointsman_service.api.problems.answering import leave_errors
 from pointsman_service.api.queues import actions as queue_actions
@@ -53,6 +53,7 @@ _ROUTERS = (
     history.router,
     sla.router,
     predictions.router,
+    timeseries.router,
     health.router,
     prometheus.router,
 )

@@ -21,7 +21,7 @@ from pointsman_service.observe.workers import WorkerFigures, consumers
 from pointsman_service.store.metrics.counters import COUNTERS
 from pointsman_service.store.metrics.histogram import up_to
 from pointsman_service.store.metrics.predictions import Tally
-from pointsman_service.store.metrics.watching import Sums
+from pointsman_service.store.metrics.summing import Sums
 from pointsman_service.store.streams.left_out import Reason
 
 _COUNTERS = {

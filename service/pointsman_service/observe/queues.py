@@ -16,7 +16,7 @@ from pointsman_service.observe.sla import attainment
 from pointsman_service.observe.sla_watch import SlaFigures, SlaWatch
 from pointsman_service.observe.task_metrics import read as read_sums
 from pointsman_service.observe.workers import WorkerFigures, WorkerWatch, consumers
-from pointsman_service.store.metrics.watching import Sums
+from pointsman_service.store.metrics.summing import Sums
 from pointsman_service.store.queues import pausing
 from pointsman_service.store.queues.pausing import QueuePause
 from pointsman_service.store.store import DatabaseTrouble, Store

@@ -10,7 +10,7 @@ from pointsman_service.observe.task_metrics import read as read_sums
 from pointsman_service.settings import Settings
 from pointsman_service.store.alerts import facts
 from pointsman_service.store.alerts.facts import StartsRow
-from pointsman_service.store.metrics.watching import Sums
+from pointsman_service.store.metrics.summing import Sums
 from pointsman_service.store.queues import overdue as overdue_tasks
 from pointsman_service.store.queues.overdue import MOST_COUNTED, Overdue
 from pointsman_service.store.store import Connection, Store

@@ -1,15 +1,15 @@
-"""What ``TaskMetrics`` says about task types and queues over a window."""
+"""What ``TaskMetrics`` says over a window, of each task type, queue, caller, error or worker pool."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pointsman_service.observe.durations import Durations, durations
 from pointsman_service.observe.sla import attainment
-from pointsman_service.store.metrics import watching
+from pointsman_service.store.metrics import summing
 from pointsman_service.store.metrics.counters import COUNTERS
 from pointsman_service.store.metrics.histogram import merge
-from pointsman_service.store.metrics.watching import GroupBy, Sums
+from pointsman_service.store.metrics.summing import GroupBy, Sums, Windowed
 from pointsman_service.store.store import Store
 
 
@@ -30,6 +30,11 @@ class TaskFigures:
     uncertain_sendings: int
     duplicates: int
     native: int
+    held: int
+    """Tasks that ended and had been held; ``held_seconds`` in all."""
+    held_seconds: float
+    rescued: int
+    cancelled_running: int
     success_rate: float | None
     failure_rate: float | None
     run_seconds: Durations
@@ -57,6 +62,10 @@ def figures(sums: Sums) -> TaskFigures:
         uncertain_sendings=int(counts["uncertain_sendings"]),
         duplicates=int(counts["duplicates"]),
         native=int(counts["native"]),
+        held=int(counts["held"]),
+        held_seconds=round(counts["held_seconds_sum"], 6),
+        rescued=int(counts["rescued"]),
+        cancelled_running=int(counts["cancelled_running"]),
         success_rate=counts["succeeded"] / ended if ended else None,
         failure_rate=counts["failed"] / ended if ended else None,
         run_seconds=durations(sums.run, counts["run_seconds_sum"]),
@@ -80,9 +89,33 @@ def total(parts: Iterable[Sums]) -> Sums:
     )
 
 
-async def read(
-    store: Store, group_by: GroupBy, window_seconds: float | None, until: datetime | None = None
-) -> list[Sums]:
-    """The sums of every group over the window, which ends now or ``until``. Raises the store's errors."""
+def top(sums: Iterable[Sums], most: int) -> list[Sums]:
+    """The ``most`` groups of which most was run, then submitted, that first; what has no name; the rest as one."""
+    ranked = sorted(sums, key=_rank)
+    named = [one for one in ranked if _name(one) is not None]
+    nameless = [one for one in ranked if _name(one) is None and not one.is_others]
+    rest = [*named[most:], *(one for one in ranked if one.is_others)]
+    others = [replace(total(rest), is_others=True)] if rest else []
+    return [*named[:most], *nameless, *others]
+
+
+def _rank(sums: Sums) -> tuple[float, float, str]:
+    counts = sums.counts
+    return (-counts["executions"], -counts["submitted"], _name(sums) or "")
+
+
+def _name(sums: Sums) -> str | None:
+    return sums.name or sums.task_type or sums.queue
+
+
+async def windowed(store: Store, group_by: GroupBy, window_seconds: float, until: datetime | None = None) -> Windowed:
+    """The sums of every group over the window, which ends now or ``until``, and what of it they cover. Raises the
+    store's errors.
+    """
     async with store.statement() as connection:
-        return await watching.sums(connection, group_by, window_seconds, until)
+        return await summing.over_window(connection, group_by, window_seconds, until)
+
+
+async def read(store: Store, group_by: GroupBy, window_seconds: float) -> list[Sums]:
+    """The sums of every group over the window until now. Raises the store's errors."""
+    return (await windowed(store, group_by, window_seconds)).sums

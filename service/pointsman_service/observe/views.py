@@ -11,6 +11,7 @@ from pointsman_service.observe.explain.gathering import Explainer
 from pointsman_service.observe.prediction.view import PredictionView
 from pointsman_service.observe.queues import QueueWatch
 from pointsman_service.observe.readiness import ReadinessWatch
+from pointsman_service.observe.recorded import RecordedWatch
 from pointsman_service.observe.sla_watch import SlaWatch
 from pointsman_service.observe.totals import TotalsWatch
 from pointsman_service.observe.workers import WorkerWatch
@@ -33,6 +34,7 @@ class Views:
     """Its loop must run."""
     explainer: Explainer
     sla: SlaWatch
+    recorded: RecordedWatch
 
     @classmethod
     def over(
@@ -55,4 +57,5 @@ class Views:
             predictions=predictions,
             explainer=Explainer(store, watch, workers, predictions, settings),
             sla=sla,
+            recorded=RecordedWatch(store, watch),
         )

@@ -29,7 +29,7 @@ from pointsman_service.observe.prediction.predictor import Predictor
 from pointsman_service.observe.prediction.samples import MOST_OPEN, Samples, told_of
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store.metrics import predictions, watching
+from pointsman_service.store.metrics import predictions, summing
 from pointsman_service.store.metrics.predictions import Tally
 from pointsman_service.store.queues import ahead, holding
 from pointsman_service.store.queues.ahead import Ahead, Births
@@ -65,8 +65,8 @@ class ForecastSweep:
         self._backlog = BacklogWatch(store, self._queues)
         self._predictor = Predictor()
         self._arrivals = Arrivals()
-        self._recent: list[watching.Sums] = []
-        self._longer: list[watching.Sums] = []
+        self._recent: list[summing.Sums] = []
+        self._longer: list[summing.Sums] = []
         self._runs = Runs()
         self._recent_at = self._longer_at = self._rows_at = float("-inf")
         self._rows: list[Ahead] = []
@@ -129,9 +129,9 @@ class ForecastSweep:
             return
         async with self._store.statement() as connection:
             if now - self._longer_at >= _LONGER_EVERY:
-                self._longer = await watching.sums(connection, "both", _LONGER_SECONDS)
+                self._longer = (await summing.over_window(connection, "both", _LONGER_SECONDS)).sums
                 self._longer_at = now
-            self._recent = await watching.sums(connection, "both", _RECENT_SECONDS)
+            self._recent = (await summing.over_window(connection, "both", _RECENT_SECONDS)).sums
         self._recent_at = now
         self._runs = Runs(self._recent, self._longer)
 

@@ -1,11 +1,12 @@
-"""The sweep ``retention``: what ended long ago goes, and the counters stay."""
+"""The sweep ``retention``: what ended long ago goes, and the counters stay, from minutes to hours to days."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
-from pointsman_service.store.metrics import counters, history
+from pointsman_service.store.metrics import history
+from pointsman_service.store.metrics.forgetting import KeepFor, forget
 from pointsman_service.store.store import LockNotGot, Store
 from pointsman_service.store.upkeep import retention
 from pointsman_service.telemetry import logger
@@ -14,8 +15,6 @@ log = logger(__name__)
 
 _INTERVAL_SECONDS = 300.0
 _ROWS_A_PASS = 2000
-_MINUTES_KEPT = timedelta(days=32)
-"""The longest window of ``/v1/metrics/tasks``, and a day: until then minutes are told apart."""
 
 
 class RetentionSweep:
@@ -26,6 +25,7 @@ class RetentionSweep:
         self._days = settings.retention_days
         kept = (settings.history_minute_days, settings.history_hour_days, settings.history_day_days)
         self._kept = dict(zip(history.STEPS, kept, strict=True))
+        self._keep_for = KeepFor(settings.metrics_minute_days, settings.metrics_hour_days, settings.metrics_day_days)
         self.loop = Loop("retention sweep", self.single_pass, _INTERVAL_SECONDS)
 
     async def single_pass(self) -> bool:
@@ -39,9 +39,8 @@ class RetentionSweep:
             for step, kept in self._kept.items():
                 deleted = max(deleted, await history.forget(connection, step, kept, _ROWS_A_PASS))
         async with self._store.transaction() as connection:
-            whole_days = min(before, before + timedelta(days=self._days) - _MINUTES_KEPT)
-            folded = await counters.fold_days(connection, whole_days, _ROWS_A_PASS)
-        return dropped or deleted >= _ROWS_A_PASS or folded >= _ROWS_A_PASS
+            forgotten = await forget(connection, self._keep_for, _ROWS_A_PASS)
+        return dropped or deleted >= _ROWS_A_PASS or forgotten >= _ROWS_A_PASS
 
     async def _drop_first(self, days: Sequence[date], before: datetime) -> bool:
         """Drop the first of these days that can be dropped now: whether there was one."""

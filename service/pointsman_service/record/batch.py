@@ -31,7 +31,7 @@ from pointsman_service.store.queues.unserved import UNKNOWN_TASK_TYPE
 from pointsman_service.store.reported import End, NativeEnd, Progressed, Refused, Revoked, Start
 from pointsman_service.store.store import Connection
 from pointsman_service.store.tasks import cancelling, recording
-from pointsman_service.store.tasks.counting import count_start
+from pointsman_service.store.tasks.counting import count_start, pool_of_worker
 from pointsman_service.store.tasks.ending import Ending
 from pointsman_service.store.tasks.locking import lock_tasks
 from pointsman_service.store.workers import catalogue
@@ -233,7 +233,8 @@ async def record(
         # Before the ends: an attempt that was killed for it has been cancelled, and did not fail.
         await cancelling.revoke(connection, list(batch.revoked.values()))
         for moved in await recording.begin(connection, batch.only_started()):
-            count_start(ending.tallies, moved, batch.starts[moved.id].at)
+            start = batch.starts[moved.id]
+            count_start(ending.tallies, moved, start.at, start.worker)
         await _end(ending, batch)
         await _show_progress(ending, batch)
         await recording.take_back(connection, batch.asks)
@@ -279,9 +280,11 @@ async def _show_progress(ending: Ending, batch: Batch) -> None:
 
 def _count_others(tallies: Tallies, batch: Batch) -> None:
     for body, at in batch.duplicates:
-        tallies.of(clean(body["task_type"]), clean(body["queue"]), at).counts["duplicates"] += 1
+        pool = pool_of_worker(clean(body["worker"]))
+        tallies.of(clean(body["task_type"]), clean(body["queue"]), at, pool=pool).counts["duplicates"] += 1
     for native in batch.natives:
-        tally = tallies.of(native.task_type, native.queue, native.finished_at)
+        error, pool = native.error_type or None, pool_of_worker(native.worker)
+        tally = tallies.of(native.task_type, native.queue, native.finished_at, pool=pool, error=error)
         tally.counts.update(native=1, executions=1)
         tally.ran(native.run_seconds)
         counted = _NATIVE.get(native.state)

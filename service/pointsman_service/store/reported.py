@@ -84,6 +84,9 @@ class Moved(NamedTuple):
     sla_met: bool | None
     state: str
     """What it is now."""
+    caller: str | None = None
+    held_seconds: float = 0.0
+    """Of a task that ended: how long it was held in all."""
 
 
 class NativeEnd(NamedTuple):

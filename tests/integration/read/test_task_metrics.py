@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from pointsman_contract import keys
 from pointsman_contract.catalogue import TaskTypeSpec
-from pointsman_service.store.metrics import counters
+from pointsman_service.store.metrics import counters, folding
 from pointsman_service.store.metrics import totals as stored
 from pointsman_service.store.metrics.counters import Tallies
 from tests.integration.spine import Spine
@@ -35,7 +35,7 @@ async def add(spine: Spine, *parts: Tallies) -> None:
 
 async def fold(spine: Spine) -> None:
     async with spine.store.transaction() as connection:
-        await counters.fold(connection, 1000)
+        await folding.fold(connection, 1000)
 
 
 async def read(api: httpx.AsyncClient, **parameters: Any) -> dict[str, Any]:
@@ -57,8 +57,9 @@ async def test_figures_are_the_same_before_and_after_folding(api: httpx.AsyncCli
     )
     before = await read(api)
     await fold(spine)
+    after = await read(api)
 
-    assert await read(api) == before
+    assert (after["items"], after["totals"]) == (before["items"], before["totals"])
     by_type = {item["task_type"]: item for item in before["items"]}
     assert list(by_type) == ["a", "b"]
     a = by_type["a"]

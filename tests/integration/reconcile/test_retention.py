@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -11,6 +10,8 @@ from sqlalchemy import text
 from pointsman_contract.queues import list_key
 from pointsman_service.reconcile.retention import RetentionSweep
 from pointsman_service.record.rollup import Rollup
+from pointsman_service.store.metrics import counters, summing
+from pointsman_service.store.metrics.counters import Tallies
 from pointsman_service.store.upkeep.partitions import lowest_id, partition_name
 from tests.integration.spine import Spine, new_task
 
@@ -58,6 +59,28 @@ async def left(spine: Spine) -> dict[str, list[str]]:
 async def partitions(spine: Spine) -> list[str]:
     rows = await spine.rows("SELECT inhrelid::regclass::text AS n FROM pg_inherits WHERE inhparent = 'task'::regclass")
     return [row["n"] for row in rows]
+
+
+MAIN = ("task_metrics", "task_metrics_hour", "task_metrics_day")
+BY_NAME = ("task_metrics_by_minute", "task_metrics_by_hour", "task_metrics_by_day")
+
+
+async def count(spine: Spine, at: datetime) -> None:
+    """One submission with one run, folded."""
+    tallies = Tallies()
+    tally = tallies.of("t", "email", at, "somebody")
+    tally.counts["submitted"] += 1
+    tally.ran(1.05)
+    async with spine.store.transaction() as connection:
+        await counters.add(connection, tallies)
+    while await Rollup(spine.store, spine.settings).single_pass():
+        pass
+
+
+async def rows_of(spine: Spine, table: str) -> int:
+    (row,) = await spine.rows(f"SELECT count(*) AS n FROM {table}")
+    found: int = row["n"]
+    return found
 
 
 @pytest.fixture
@@ -160,20 +183,49 @@ async def test_two_sweeps_drop_a_day_once(spine: Spine) -> None:
     assert (await left(spine))["task"] == [old_id()]
 
 
-async def test_old_minutes_become_days_and_no_sum_changes(spine: Spine, sweep: RetentionSweep) -> None:
-    await failed(spine, new_task().id, 0)
-    await Rollup(spine.store, spine.settings).single_pass()
-    await spine.run("UPDATE task_metrics SET minute = date_trunc('day', now()) - interval '40 days 5 minutes'")
-    await spine.run("""
-        INSERT INTO task_metrics (minute, task_type, queue, submitted, run_buckets, run_counts)
-        SELECT minute + interval '1 minute', task_type, queue, 5, '{1,2}', '{1,1}' FROM task_metrics
-    """)
-    counted: dict[str, Any] = await spine.counters()
-    while await sweep.single_pass():
-        pass
-    assert await spine.counters() == counted
-    (row,) = await spine.rows("SELECT minute = date_trunc('day', minute, 'UTC') AS whole, submitted FROM task_metrics")
-    assert row == {"whole": True, "submitted": 6}
+async def test_old_minutes_leave_hours_and_days_and_no_sum_changes(spine: Spine, sweep: RetentionSweep) -> None:
+    for days in (500, 40, 1):
+        await count(spine, datetime.now(UTC) - timedelta(days=days))
+    await spine.run("UPDATE task_metrics_kept SET days_since = '1970-01-01', began_at = now() - interval '2 hours'")
+    for _ in range(2):
+        await sweep.single_pass()
+    assert {table: await rows_of(spine, table) for table in (*MAIN, *BY_NAME)} == {
+        "task_metrics": 1, "task_metrics_hour": 2, "task_metrics_day": 3,
+        "task_metrics_by_minute": 1, "task_metrics_by_hour": 2, "task_metrics_by_day": 3,
+    }  # fmt: skip
+    async with spine.store.statement() as connection:
+        (everything,) = await summing.everything(connection)
+        found = [await summing.over_window(connection, "queue", days * 86_400) for days in (2, 41, 501)]
+    assert (everything.counts["submitted"], everything.run) == (3, {1: 3})
+    assert [(one.reach.resolution, one.sums[0].counts["submitted"]) for one in found] == [
+        ("minute", 1),
+        ("hour", 2),
+        ("day", 3),
+    ]
+
+
+async def test_days_that_leave_are_added_to_what_is_told_of_everything(spine: Spine) -> None:
+    for days in (900, 800, 700, 1):
+        await count(spine, datetime.now(UTC) - timedelta(days=days))
+    await spine.run("UPDATE task_metrics_kept SET began_at = now() - interval '2 hours'")
+    settings = spine.settings.model_copy(update={"metrics_hour_days": 100, "metrics_day_days": 750})
+    for _ in range(2):
+        await RetentionSweep(spine.store, settings).single_pass()
+    await count(spine, datetime.now(UTC) - timedelta(days=901))
+    async with spine.store.statement() as connection:
+        (everything,) = await summing.everything(connection)
+        told = await summing.over_window(connection, "queue", 1000 * 86_400)
+    assert (everything.counts["submitted"], everything.run) == (5, {1: 5})
+    assert told.sums[0].counts["submitted"] == 2
+    assert told.reach.begins >= datetime.now(UTC) - timedelta(days=751), "it says that it knows no earlier day"
+    assert await rows_of(spine, "task_metrics_day") == 3
+
+
+async def test_minutes_stay_while_the_release_before_may_read_them(spine: Spine, sweep: RetentionSweep) -> None:
+    await count(spine, datetime.now(UTC) - timedelta(days=40))
+    for _ in range(2):
+        await sweep.single_pass()
+    assert await rows_of(spine, "task_metrics") == 1
 
 
 async def test_old_plain_runs_go(spine: Spine, sweep: RetentionSweep) -> None:

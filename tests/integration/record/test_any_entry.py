@@ -30,6 +30,7 @@ _STALL_SECONDS = 5.0
 _MAINTENANCE = list_key("maintenance", 7)
 _TABLES = (
     "task_live", "task", "task_attempt", "native_run", "task_metrics", "task_metrics_delta", "worker_outcome",
+    "task_metrics_hour", "task_metrics_day", "task_metrics_by_minute", "task_metrics_by_hour", "task_metrics_by_day",
     "breaker", "breaker_transition", "task_type", "worker_catalogue", "worker",
 )  # fmt: skip
 

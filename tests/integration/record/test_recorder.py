@@ -10,7 +10,7 @@ from pointsman_service.errors import ExpectedFault
 from pointsman_service.reconcile.held import HeldSweep
 from pointsman_service.record.recorder import Recorder
 from pointsman_service.record.rollup import Rollup
-from pointsman_service.store.metrics import counters
+from pointsman_service.store.metrics import folding
 from pointsman_service.store.metrics.counters import COUNTERS
 from pointsman_service.store.store import StatementRefused
 from tests.integration.spine import Spine, new_task
@@ -233,7 +233,7 @@ async def test_how_a_native_run_ended_is_counted_apart_before_and_after_folding(
     columns = ", ".join(expected)
     assert await spine.rows(f"SELECT {columns} FROM task_metrics_delta") == [expected]
     async with spine.store.transaction() as connection:
-        assert await counters.fold(connection, 10) == 1
+        assert (await folding.fold(connection, 10)).deltas == 1
     assert await spine.rows(f"SELECT {columns} FROM task_metrics") == [expected]
 
 

@@ -17,7 +17,7 @@ from pointsman_service.observe.workers import WorkerFigures
 from pointsman_service.store.metrics.counters import COUNTERS
 from pointsman_service.store.metrics.histogram import bucket_of
 from pointsman_service.store.metrics.predictions import Tally
-from pointsman_service.store.metrics.watching import Sums
+from pointsman_service.store.metrics.summing import Sums
 from pointsman_service.store.streams.left_out import Reason
 
 EMAIL = {"task_type": "a", "queue": "email"}

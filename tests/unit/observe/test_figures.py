@@ -16,7 +16,7 @@ from pointsman_service.observe.task_metrics import figures, total
 from pointsman_service.observe.workers import consumers, worker_figures
 from pointsman_service.store.metrics.counters import COUNTERS
 from pointsman_service.store.metrics.histogram import bucket_of
-from pointsman_service.store.metrics.watching import Sums
+from pointsman_service.store.metrics.summing import Sums
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UP = BrokerState(Depths(1, 0, {}), "", {"a": 3})

@@ -10,7 +10,7 @@ from pointsman_service.observe.prediction.flow import NOTHING, Node, Work
 from pointsman_service.observe.prediction.prediction import Reason
 from pointsman_service.observe.prediction.run_times import RunTimes
 from pointsman_service.store.metrics.histogram import merge
-from pointsman_service.store.metrics.watching import Sums
+from pointsman_service.store.metrics.summing import Sums
 from pointsman_service.store.queues.ahead import MOST_LOOKED_AT, Ahead
 
 BETWEEN_SECONDS = 0.003

@@ -72,7 +72,7 @@ _INTERRUPT = text(f"""
         held_at = CASE WHEN {_TOO_OFTEN} THEN now() END,
         {SLA_OF_THE_FIRST}
     WHERE t.id = ANY(CAST(:id AS uuid[]))
-    RETURNING t.id, t.task_type, t.queue, t.attempt, t.worker, t.started_at, now() AS at, t.state
+    RETURNING t.id, t.task_type, t.queue, t.attempt, t.worker, t.started_at, now() AS at, t.state, t.caller
 """)
 
 # Not among the interruptions in a row: that somebody stopped its node says nothing against a task.
@@ -85,7 +85,7 @@ _STOP = text(
     + """
     WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND t.state = 'running' AND t.attempt = e.attempt
     RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
-        CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state
+        CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state, t.caller
 """
 )
 
@@ -123,7 +123,7 @@ async def interrupt(
     parameters = limit | {"id": [row.id for row in locked], "quarantine": QUARANTINE}
     interrupted = [
         Ended(
-            Moved(str(row.id), row.task_type, row.queue, False, row.attempt, None, None, row.state),
+            Moved(str(row.id), row.task_type, row.queue, False, row.attempt, None, None, row.state, row.caller),
             _end(row, stopped=row.worker in stopped, is_last=str(row.id) in last),
         )
         for row in await connection.execute(_INTERRUPT, parameters)

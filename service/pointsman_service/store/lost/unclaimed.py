@@ -80,6 +80,7 @@ _FAIL = text(
     FROM spent s WHERE t.id = s.id AND t.id = ANY(CAST(:id AS uuid[]))
     RETURNING t.id, t.task_type, t.queue, t.attempt, t.sent_at, now() AS at,
         t.attempt - t.interruptions AS tries, t.attempt - t.interruptions < t.max_attempts AS is_followed, t.state,
+        t.caller,
         s.sla_met IS NULL AND t.sla_met IS NOT NULL AS has_missed, s.unclaimed_reason AS reason
 """
 )
@@ -133,10 +134,10 @@ async def fail(
     async with Ending(connection, listeners) as ending:
         for row in rows:
             if row.has_missed:
-                ending.tallies.of(row.task_type, row.queue, row.at).counts["sla_missed"] += 1
+                ending.tallies.of(row.task_type, row.queue, row.at, row.caller).counts["sla_missed"] += 1
         ending.ends.retried += [
             Ended(
-                Moved(str(row.id), row.task_type, row.queue, False, row.attempt, None, None, row.state),
+                Moved(str(row.id), row.task_type, row.queue, False, row.attempt, None, None, row.state, row.caller),
                 ends[str(row.id)],
             )
             for row in followed

@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import text
 
-from pointsman_service.store.metrics import watching
+from pointsman_service.store.metrics import summing
 from pointsman_service.store.metrics.counters import COUNTERS
-from pointsman_service.store.metrics.watching import Sums
+from pointsman_service.store.metrics.summing import Sums
 from pointsman_service.store.store import Connection
 
 Key = tuple[str | None, str | None]
@@ -65,7 +65,7 @@ async def renew(connection: Connection) -> bool:
         return False
     before = await read(connection)
     began = time.monotonic()
-    sums = await watching.sums(connection, "both", None)
+    sums = await summing.everything(connection)
     took = time.monotonic() - began
     told = _never_less(sums, () if before is None else before.sums, {} if before is None else before.gone)
     parts = [_plain(part) for part in told.values()]

@@ -12,7 +12,18 @@ from pointsman_service.store.models.dead_letters import DeadLetter, DeadLetterCo
 from pointsman_service.store.models.errors import ErrorCount, ErrorDelta, ErrorGroup, ErrorGroupChange
 from pointsman_service.store.models.history import QueueMetrics, WorkerMetrics
 from pointsman_service.store.models.loops import BrokerEpoch, Leader, LeftOutEvent, RecorderPosition
-from pointsman_service.store.models.metrics import ExposedMetrics, TaskMetrics, TaskMetricsDelta, Totals
+from pointsman_service.store.models.metrics import (
+    ExposedMetrics,
+    TaskMetrics,
+    TaskMetricsByDay,
+    TaskMetricsByHour,
+    TaskMetricsByMinute,
+    TaskMetricsDay,
+    TaskMetricsDelta,
+    TaskMetricsHour,
+    TaskMetricsKept,
+    Totals,
+)
 from pointsman_service.store.models.predictions import PredictionMetrics, SampledPrediction
 from pointsman_service.store.models.queues import QuarantineQueue, QueuePause
 from pointsman_service.store.models.replays import CancelledTask, Replay, ReplayedTask
@@ -56,7 +67,13 @@ __all__ = [
     "StoredBreaker",
     "TaskAttempt",
     "TaskMetrics",
+    "TaskMetricsByDay",
+    "TaskMetricsByHour",
+    "TaskMetricsByMinute",
+    "TaskMetricsDay",
     "TaskMetricsDelta",
+    "TaskMetricsHour",
+    "TaskMetricsKept",
     "TaskTypeVersion",
     "Totals",
     "Worker",

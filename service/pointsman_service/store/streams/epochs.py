@@ -48,10 +48,11 @@ _SEND_AGAIN = text("""
         ORDER BY t.id FOR UPDATE OF t
     ), moved AS (
         UPDATE task_live t SET place = 'waiting', uncertain_sendings = least(t.uncertain_sendings + 1, 32767)
-        FROM part WHERE t.id = part.id RETURNING t.task_type, t.queue
+        FROM part WHERE t.id = part.id RETURNING t.task_type, t.queue, t.caller
     )
-    SELECT task_type, queue, count(*) AS tasks, 0 AS found, now() AS at FROM moved GROUP BY task_type, queue
-    UNION ALL SELECT '', '', 0, count(*), now() FROM found
+    SELECT task_type, queue, caller, count(*) AS tasks, 0 AS found, now() AS at FROM moved
+    GROUP BY task_type, queue, caller
+    UNION ALL SELECT '', '', '', 0, count(*), now() FROM found
 """)
 
 
@@ -115,6 +116,6 @@ async def send_again(connection: Connection, epoch: int, running: Sequence[str],
     tallies = Tallies()
     for row in rows:
         if row.tasks:
-            tallies.of(row.task_type, row.queue, row.at).counts["uncertain_sendings"] += row.tasks
+            tallies.of(row.task_type, row.queue, row.at, row.caller).counts["uncertain_sendings"] += row.tasks
     await counters.add(connection, tallies)
     return sum(row.found for row in rows), sum(row.tasks for row in rows)

@@ -24,11 +24,11 @@ _BIRTH = """
     RETURNING id
 )
 , counted AS (
-    INSERT INTO task_metrics_delta (task_type, queue, minute, submitted, born_waiting, born_asleep)
-    SELECT task_type, queue, date_trunc('minute', now()), count(*),
+    INSERT INTO task_metrics_delta (task_type, queue, minute, caller, submitted, born_waiting, born_asleep)
+    SELECT task_type, queue, date_trunc('minute', now()), caller, count(*),
         count(*) FILTER (WHERE sent_epoch IS NULL AND ({asked} > now()) IS NOT TRUE),
         count(*) FILTER (WHERE {asked} > now())
-    FROM {source} GROUP BY task_type, queue
+    FROM {source} GROUP BY task_type, queue, caller
 )"""
 _ASKED = "coalesce(scheduled_at, now() + delay_seconds * interval '1 second')"
 

@@ -92,7 +92,7 @@ _END = text(
     INSERT INTO backlog_delta (queue, state, held_reason, tasks)
     SELECT queue, waited_as, coalesce(waited_for, ''), -count(*) FROM gone WHERE waited_as IS NOT NULL GROUP BY 1, 2, 3
 ), kept AS (INSERT INTO task ({", ".join(FINISHED)}) SELECT {", ".join(FINISHED)} FROM gone)
-SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, state FROM gone"""
+SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, state, caller, held_seconds FROM gone"""
 )
 
 # A worker may have begun it since it was looked for; the lock keeps that from happening before its end.

@@ -30,7 +30,7 @@ _BEGIN = text(
         AND t.attempt < e.attempt AND {may_become(TaskState.RUNNING)}
     RETURNING t.id, t.task_type, t.queue, true AS first_seen, t.attempt,
         {queue_wait("e.at")} AS queue_wait_seconds,
-        {queue_wait("e.at")} <= t.sla_seconds AS sla_met, t.state
+        {queue_wait("e.at")} <= t.sla_seconds AS sla_met, t.state, t.caller
 """
 )
 
@@ -47,7 +47,7 @@ _RETRY = text(
     WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
         AND t.state = 'running' AND t.attempt = e.attempt AND {FOLLOWED} AND t.cancel_requested_at IS NULL
     RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
-        CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state
+        CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state, t.caller
     ), waits AS (
         INSERT INTO backlog_delta (queue, state, tasks)
         SELECT queue, state, count(*) FROM retried GROUP BY queue, state
@@ -116,7 +116,7 @@ _BLOCK = text(
     + """
     WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[])) AND t.state = 'running' AND t.attempt = e.attempt
     RETURNING t.id, t.task_type, t.queue, false AS first_seen, t.attempt,
-        CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state
+        CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS boolean) AS sla_met, t.state, t.caller
 """
 )
 

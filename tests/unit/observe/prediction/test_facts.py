@@ -9,7 +9,7 @@ from pointsman_service.broker import Depths, QueueDepth
 from pointsman_service.observe.prediction.facts import Runs, are_cut, nodes_of, reasons_of, unstarted_of
 from pointsman_service.observe.prediction.prediction import Reason
 from pointsman_service.store.metrics.histogram import bucket_of
-from pointsman_service.store.metrics.watching import Sums
+from pointsman_service.store.metrics.summing import Sums
 from pointsman_service.store.queues.ahead import MOST_LOOKED_AT, Ahead
 
 

@@ -1,0 +1,107 @@
+"""What the release before counted, and what it counts beside this one."""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import text
+
+from pointsman_service.record.rollup import Rollup
+from pointsman_service.settings import Settings
+from pointsman_service.store.metrics import summing
+from pointsman_service.store.metrics.reach import DAY, HOUR, Resolution, floor
+from pointsman_service.store.store import Store
+
+TODAY = floor(datetime.now(UTC), DAY)
+
+
+async def run(store: Store, sql: str, **parameters: object) -> int:
+    async with store.statement() as connection:
+        return (await connection.execute(text(sql), parameters)).rowcount
+
+
+async def counted(store: Store, table: str, at: datetime, n: int) -> None:
+    """As the release before writes it."""
+    sql = f"INSERT INTO {table} (minute, task_type, queue, succeeded, run_buckets, run_counts)"
+    await run(store, sql + " VALUES (:at, 'a', 'email', CAST(:n AS int), '{4}', ARRAY[CAST(:n AS int)])", at=at, n=n)
+
+
+async def told(store: Store, begins: datetime, length: timedelta) -> tuple[int, int, Resolution]:
+    """Successes, observations and resolution of a window."""
+    async with store.statement() as connection:
+        found = await summing.over_window(connection, "none", length.total_seconds(), begins + length)
+    done = [(int(one.counts["succeeded"]), sum(one.run.values())) for one in found.sums] or [(0, 0)]
+    return (*done[0], found.reach.resolution)
+
+
+async def old_fold(store: Store) -> int:
+    """What the release before takes to fold it; without what it makes of it, these are lost."""
+    return await run(store, "DELETE FROM task_metrics_delta")
+
+
+async def test_what_the_release_before_counted_is_told_the_same_before_and_after_it_is_carried(
+    store: Store, settings: Settings
+) -> None:
+    long_ago = TODAY - 40 * DAY
+    await counted(store, "task_metrics", long_ago, 100)
+    for days in (3, 2, 0):
+        await counted(store, "task_metrics", TODAY - days * DAY, 7)
+        await counted(store, "task_metrics", TODAY - days * DAY + 90 * timedelta(minutes=1), 5)
+    rollup = Rollup(store, settings)
+    expected = {
+        (TODAY - 3 * DAY, DAY): (12, 12, "minute"),
+        (TODAY - 3 * DAY + HOUR, HOUR): (5, 5, "minute"),
+        (TODAY - 3 * DAY, 4 * DAY): (36, 36, "minute"),
+        (TODAY - 3 * DAY + timedelta(minutes=30), 2 * DAY): (17, 17, "minute"),
+    }
+    while True:
+        assert {window: await told(store, *window) for window in expected} == expected
+        if not await rollup.single_pass():
+            break
+    assert {window: await told(store, *window) for window in expected} == expected
+    assert await told(store, long_ago + 12 * HOUR, HOUR) == (100, 100, "day"), "no hour of that day is known"
+    assert (await told(store, long_ago, 41 * DAY))[:2] == (136, 136)
+    async with store.statement() as connection:
+        (everything,) = await summing.everything(connection)
+    assert everything.counts["succeeded"] == 136
+
+
+async def test_the_release_before_leaves_counting_to_this_one_while_it_folds(store: Store, settings: Settings) -> None:
+    await counted(store, "task_metrics_delta", TODAY, 7)
+    assert await old_fold(store) == 1, "nobody else does it yet"
+    rollup = Rollup(store, settings)
+    while await rollup.single_pass():
+        pass
+    await counted(store, "task_metrics_delta", TODAY, 5)
+    assert await old_fold(store) == 0
+    await rollup.single_pass()
+    assert await told(store, TODAY, DAY) == (5, 5, "minute")
+
+
+async def test_minutes_that_somebody_wrote_by_hand_are_told_at_once_and_carried(
+    store: Store, settings: Settings
+) -> None:
+    rollup = Rollup(store, settings)
+    while await rollup.single_pass():
+        pass
+    await counted(store, "task_metrics", TODAY - 2 * DAY, 9)
+    assert await told(store, TODAY - 3 * DAY, 3 * DAY) == (9, 9, "minute")
+    while await rollup.single_pass():
+        pass
+    assert await told(store, TODAY - 3 * DAY, 3 * DAY) == (9, 9, "minute")
+    async with store.statement() as connection:
+        days = await connection.execute(text("SELECT succeeded FROM task_metrics_day"))
+        assert list(days.scalars()) == [9]
+
+
+async def test_what_the_release_before_folded_meanwhile_is_carried_again(store: Store, settings: Settings) -> None:
+    rollup = Rollup(store, settings)
+    await counted(store, "task_metrics_delta", TODAY, 3)
+    while await rollup.single_pass():
+        pass
+    await run(store, "UPDATE task_metrics_kept SET folded_at = now() - interval '1 hour'")
+    await counted(store, "task_metrics_delta", TODAY, 5)
+    assert await old_fold(store) == 1
+    await run(store, "UPDATE task_metrics SET succeeded = succeeded + 5, run_counts = '{8}'")
+    assert await told(store, TODAY, DAY) == (8, 8, "minute")
+    while await rollup.single_pass():
+        assert await told(store, TODAY, DAY) == (8, 8, "minute")
+    assert await told(store, TODAY, DAY) == (8, 8, "minute")
