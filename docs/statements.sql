@@ -2077,13 +2077,13 @@ CROSS JOIN LATERAL (
             SELECT t.due_at, t.held_wait_seconds, t.sla_seconds, t.attempt FROM task_live t
             WHERE t.place = 'waiting' AND t.queue = q.queue AND t.priority = p.priority
                 AND t.due_at < now() - q.target * interval '1 second'
-            ORDER BY t.due_at LIMIT 10000
+            ORDER BY t.due_at LIMIT 1000
         ) AS t
         UNION ALL
         SELECT extract(epoch FROM now() - t.due_at) - t.held_wait_seconds - t.sla_seconds, t.attempt FROM task_live t
         WHERE t.place = 'sent' AND t.queue = q.queue AND t.state = 'queued'
             AND t.due_at < now() - (q.target + CAST(:unrecorded AS float8)) * interval '1 second'
-    ) AS found WHERE seconds > 0 AND attempt = 0 LIMIT 10000
+    ) AS found WHERE seconds > 0 AND attempt = 0 LIMIT 1000
 ) AS late
 GROUP BY q.queue;
 
