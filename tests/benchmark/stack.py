@@ -108,7 +108,9 @@ class Stack:
             )
             self.environment = self._site.environment
             self.run("migrate", self._site.service("migrate"))
-            self.database = exits.enter_context(Database(postgres.dsn_of()))
+            self.dsn = postgres.dsn_of()
+            """For another connection than ``database``."""
+            self.database = exits.enter_context(Database(self.dsn))
             self._redis = exits.enter_context(redis.Redis.from_url(valkey.url))
             self.http = exits.enter_context(httpx.Client(base_url=self.api_url, timeout=60, trust_env=False))
             self._start_service(exits)

@@ -18,6 +18,7 @@ BENCHES = (
     "recorder",
     "idle",
     "predict",
+    "history",
     "compare",
     "soak",
 )
@@ -55,6 +56,9 @@ def test_each_bench_is_there_without_the_peers(name: str) -> None:
         ["compare"],
         ["compare", "--with", "/nowhere/at/all"],
         ["drain", "--with", "."],
+        ["drain", "--tasks", "1000000"],
+        ["history", "--tasks", "5"],
+        ["history", "--tasks", "many"],
     ],
 )
 def test_bad_arguments_are_refused_before_anything_starts(words: list[str]) -> None:
