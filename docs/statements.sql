@@ -2516,28 +2516,35 @@ SELECT every.state, count(*) AS tasks FROM cancelled_task c CROSS JOIN LATERAL (
 ) AS every WHERE c.act_id = CAST(:id AS uuid) GROUP BY every.state;
 
 -- part_of (cancel)
-WITH looked AS (SELECT id, (queue = :queue AND task_type = :task_type
-    AND tags @> ANY(CAST(CAST(:tags_0 AS text[]) AS jsonb[])) AND submitted_at >= :submitted_after
-    AND id >= CAST(:lowest AS uuid) AND submitted_at < :submitted_before AND state = ANY(CAST(:states AS text[]))
-    AND cancel_requested_at IS NULL) AS hit FROM task_live WHERE true AND id > CAST(:above AS uuid)
-    AND id < CAST(:highest AS uuid) ORDER BY id LIMIT :looked_at), found AS (SELECT id FROM looked WHERE hit
-    ORDER BY id LIMIT :most)
+WITH looked AS (SELECT id, (queue = :queue AND task_type = :task_type AND caller = :caller AND worker = :worker
+    AND attempt = :attempts AND attempt >= :attempts_at_least AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
+    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND submitted_at < :submitted_before
+    AND state = ANY(CAST(:states AS text[])) AND cancel_requested_at IS NULL) AS hit FROM task_live WHERE true
+    AND id > CAST(:above AS uuid) AND id < CAST(:highest AS uuid) ORDER BY id LIMIT :looked_at), found AS (SELECT id
+    FROM looked WHERE hit ORDER BY id LIMIT :most)
 SELECT (SELECT count(*) FROM looked) AS looked_at, (SELECT id FROM looked ORDER BY id DESC LIMIT 1) AS last,
     (SELECT count(*) FROM looked WHERE id <= (SELECT id FROM found ORDER BY id DESC LIMIT 1)) AS looked_at_to_found,
     ARRAY(SELECT id FROM found ORDER BY id) AS ids;
 
 -- part_of (retry)
-WITH looked AS (SELECT * FROM ((SELECT id, (queue = :queue AND task_type = :task_type AND error_type = :error_type
-    AND error_group = CAST(:error_group AS uuid) AND tags @> ANY(CAST(CAST(:tags_0 AS text[]) AS jsonb[]))
-    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND submitted_at < :submitted_before
-    AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.id)) AS hit FROM task WHERE state = 'cancelled'
-    AND id > CAST(:above AS uuid) AND id < CAST(:highest AS uuid) ORDER BY id LIMIT :looked_at) UNION ALL (SELECT id,
-    (queue = :queue AND task_type = :task_type AND error_type = :error_type
-    AND error_group = CAST(:error_group AS uuid) AND tags @> ANY(CAST(CAST(:tags_0 AS text[]) AS jsonb[]))
-    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND submitted_at < :submitted_before
-    AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.id)) AS hit FROM task WHERE state = 'failed'
-    AND id > CAST(:above AS uuid) AND id < CAST(:highest AS uuid) ORDER BY id LIMIT :looked_at)) AS sides ORDER BY id
-    LIMIT :looked_at), found AS (SELECT id FROM looked WHERE hit ORDER BY id LIMIT :most)
+WITH looked AS (SELECT * FROM ((SELECT id, (queue = :queue AND task_type = :task_type AND caller = :caller
+    AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least AND error_type = :error_type
+    AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
+    lower(CAST(:error_message AS text))) > 0 AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
+    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
+    AND finished_at >= :finished_after AND finished_at < :finished_before AND submitted_at < :submitted_before
+    AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.id OFFSET 0)) AS hit FROM task
+    WHERE state = 'cancelled' AND id > CAST(:above AS uuid) AND id < CAST(:highest AS uuid) ORDER BY id
+    LIMIT :looked_at) UNION ALL (SELECT id, (queue = :queue AND task_type = :task_type AND caller = :caller
+    AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least AND error_type = :error_type
+    AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
+    lower(CAST(:error_message AS text))) > 0 AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
+    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
+    AND finished_at >= :finished_after AND finished_at < :finished_before AND submitted_at < :submitted_before
+    AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.id OFFSET 0)) AS hit FROM task
+    WHERE state = 'failed' AND id > CAST(:above AS uuid) AND id < CAST(:highest AS uuid) ORDER BY id
+    LIMIT :looked_at)) AS sides ORDER BY id LIMIT :looked_at), found AS (SELECT id FROM looked WHERE hit ORDER BY id
+    LIMIT :most)
 SELECT (SELECT count(*) FROM looked) AS looked_at, (SELECT id FROM looked ORDER BY id DESC LIMIT 1) AS last,
     (SELECT count(*) FROM looked WHERE id <= (SELECT id FROM found ORDER BY id DESC LIMIT 1)) AS looked_at_to_found,
     ARRAY(SELECT id FROM found ORDER BY id) AS ids;
@@ -2958,11 +2965,322 @@ SELECT name, last_seen_at, processes FROM worker WHERE CAST(:queue AS text) = AN
 ORDER BY last_seen_at DESC LIMIT :most;
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/listing.py
+-- Pages of tasks that always answer, whatever they are narrowed to and however many tasks there are.
+
+-- _PLAN
+-- Rows are read in the order of an index, or by a bitmap where its index has no order: never all of a table, and never
+-- sorted before it is known how many they are. What runs beside this has no workers to spare.
+SELECT set_config('enable_seqscan', 'off', true), set_config('max_parallel_workers_per_gather', '0', true),
+set_config('statement_timeout', CAST(:milliseconds AS text), true),
+set_config('enable_indexscan', CAST(:in_order AS text), true),
+set_config('enable_bitmapscan', CAST(:by_bitmap AS text), true);
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/locking.py
 -- The order in which rows of ``task_live`` are locked, so that nobody waits for each other in a circle.
 
 -- _LOCK
 SELECT FROM task_live WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/looking.py
+-- One look at tasks for a list: so many rows of one table, down an index or all that an index finds.
+
+-- at_live (all), down
+WITH looked AS MATERIALIZED (SELECT id, (true) AS hit FROM task_live WHERE true AND id >= CAST(:low AS uuid)
+    AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_ended (all), down
+WITH looked AS MATERIALIZED (SELECT id, (true) AS hit FROM task WHERE true AND id >= CAST(:low AS uuid)
+    AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_finished (all), down
+WITH looked AS MATERIALIZED (SELECT id, finished_at, (true) AS hit FROM task WHERE true AND (finished_at,
+    id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) ORDER BY finished_at DESC, id DESC LIMIT :looks),
+hits AS (SELECT id, finished_at FROM looked WHERE hit ORDER BY finished_at DESC, id DESC LIMIT :most)
+SELECT (SELECT count(*) FROM looked) AS looked,
+    (SELECT finished_at FROM looked ORDER BY finished_at, id LIMIT 1) AS last_at,
+    (SELECT id FROM looked ORDER BY finished_at, id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM hits ORDER BY finished_at DESC, id DESC) AS found,
+    ARRAY(SELECT finished_at FROM hits ORDER BY finished_at DESC, id DESC) AS found_at;
+
+-- at_live (of a queue), down
+WITH looked AS MATERIALIZED (SELECT id, (queue = :queue) AS hit FROM task_live WHERE true AND id >= CAST(:low AS uuid)
+    AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_live (of a queue), gather
+WITH looked AS MATERIALIZED (SELECT * FROM ((SELECT id, (queue = :queue) AS hit FROM task_live WHERE place = 'asleep'
+    AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) LIMIT :looks) UNION ALL (SELECT id,
+    (queue = :queue) AS hit FROM task_live WHERE place = 'held' AND id >= CAST(:low AS uuid)
+    AND id < CAST(:high AS uuid) LIMIT :looks) UNION ALL (SELECT id, (queue = :queue) AS hit FROM task_live
+    WHERE place = 'sent' AND queue = :queue AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid)
+    LIMIT :looks) UNION ALL (SELECT id, (queue = :queue) AS hit FROM task_live WHERE place = 'waiting'
+    AND queue = :queue AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) LIMIT :looks)) AS sides LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_ended (of a queue), down
+WITH looked AS MATERIALIZED (SELECT id, (queue = :queue) AS hit FROM task WHERE true AND id >= CAST(:low AS uuid)
+    AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_ended (of a queue), gather
+WITH looked AS MATERIALIZED (SELECT id, (queue = :queue) AS hit FROM task
+    WHERE array_remove(ARRAY[hashtext('t' || task_type), hashtext('q' || queue), hashtext('c' || caller),
+    hashtext('w' || worker), hashtext('e' || error_type), hashtext('g' || CAST(error_group AS text)),
+    NULLIF(GREATEST(LEAST(attempt, 2), 1), 1)], NULL) @> ARRAY[hashtext('q' || CAST(:queue AS text))]
+    AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_finished (of a queue), down
+WITH looked AS MATERIALIZED (SELECT id, finished_at, (queue = :queue) AS hit FROM task WHERE true AND (finished_at,
+    id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) ORDER BY finished_at DESC, id DESC LIMIT :looks),
+hits AS (SELECT id, finished_at FROM looked WHERE hit ORDER BY finished_at DESC, id DESC LIMIT :most)
+SELECT (SELECT count(*) FROM looked) AS looked,
+    (SELECT finished_at FROM looked ORDER BY finished_at, id LIMIT 1) AS last_at,
+    (SELECT id FROM looked ORDER BY finished_at, id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM hits ORDER BY finished_at DESC, id DESC) AS found,
+    ARRAY(SELECT finished_at FROM hits ORDER BY finished_at DESC, id DESC) AS found_at;
+
+-- at_finished (of a queue), gather
+WITH looked AS MATERIALIZED (SELECT id, finished_at, (queue = :queue) AS hit FROM task
+    WHERE array_remove(ARRAY[hashtext('t' || task_type), hashtext('q' || queue), hashtext('c' || caller),
+    hashtext('w' || worker), hashtext('e' || error_type), hashtext('g' || CAST(error_group AS text)),
+    NULLIF(GREATEST(LEAST(attempt, 2), 1), 1)], NULL) @> ARRAY[hashtext('q' || CAST(:queue AS text))]
+    AND (finished_at, id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) LIMIT :looks),
+hits AS (SELECT id, finished_at FROM looked WHERE hit ORDER BY finished_at DESC, id DESC LIMIT :most)
+SELECT (SELECT count(*) FROM looked) AS looked,
+    (SELECT finished_at FROM looked ORDER BY finished_at, id LIMIT 1) AS last_at,
+    (SELECT id FROM looked ORDER BY finished_at, id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM hits ORDER BY finished_at DESC, id DESC) AS found,
+    ARRAY(SELECT finished_at FROM hits ORDER BY finished_at DESC, id DESC) AS found_at;
+
+-- at_live (queued), down
+WITH looked AS MATERIALIZED (SELECT id, (state = :state) AS hit FROM task_live WHERE true AND id >= CAST(:low AS uuid)
+    AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_live (queued), gather
+WITH looked AS MATERIALIZED (SELECT * FROM ((SELECT id, (state = :state) AS hit FROM task_live WHERE place = 'waiting'
+    AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) LIMIT :looks) UNION ALL (SELECT id,
+    (state = :state) AS hit FROM task_live WHERE place = 'sent' AND id >= CAST(:low AS uuid)
+    AND id < CAST(:high AS uuid) LIMIT :looks)) AS sides LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_live (held), down
+WITH looked AS MATERIALIZED (SELECT id, (state = :state) AS hit FROM task_live WHERE place = 'held'
+    AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_ended (failed), down
+WITH looked AS MATERIALIZED (SELECT id, (state = :state) AS hit FROM task WHERE state = 'failed'
+    AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_finished (failed), down
+WITH looked AS MATERIALIZED (SELECT id, finished_at, (state = :state) AS hit FROM task WHERE state = 'failed'
+    AND (finished_at, id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) ORDER BY finished_at DESC, id DESC
+    LIMIT :looks),
+hits AS (SELECT id, finished_at FROM looked WHERE hit ORDER BY finished_at DESC, id DESC LIMIT :most)
+SELECT (SELECT count(*) FROM looked) AS looked,
+    (SELECT finished_at FROM looked ORDER BY finished_at, id LIMIT 1) AS last_at,
+    (SELECT id FROM looked ORDER BY finished_at, id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM hits ORDER BY finished_at DESC, id DESC) AS found,
+    ARRAY(SELECT finished_at FROM hits ORDER BY finished_at DESC, id DESC) AS found_at;
+
+-- at_live (by tag), down
+WITH looked AS MATERIALIZED (SELECT id, ((tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb)
+    OR tags @> CAST(CAST(:tags_0_1 AS text) AS jsonb))) AS hit FROM task_live WHERE true AND id >= CAST(:low AS uuid)
+    AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_live (by tag), gather
+WITH looked AS MATERIALIZED (SELECT id, ((tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb)
+    OR tags @> CAST(CAST(:tags_0_1 AS text) AS jsonb))) AS hit FROM task_live
+    WHERE (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb) OR tags @> CAST(CAST(:tags_0_1 AS text) AS jsonb))
+    AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_ended (by tag), down
+WITH looked AS MATERIALIZED (SELECT id, ((tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb)
+    OR tags @> CAST(CAST(:tags_0_1 AS text) AS jsonb))) AS hit FROM task WHERE true AND id >= CAST(:low AS uuid)
+    AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_ended (by tag), gather
+WITH looked AS MATERIALIZED (SELECT id, ((tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb)
+    OR tags @> CAST(CAST(:tags_0_1 AS text) AS jsonb))) AS hit FROM task
+    WHERE (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb) OR tags @> CAST(CAST(:tags_0_1 AS text) AS jsonb))
+    AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_finished (by tag), down
+WITH looked AS MATERIALIZED (SELECT id, finished_at, ((tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb)
+    OR tags @> CAST(CAST(:tags_0_1 AS text) AS jsonb))) AS hit FROM task WHERE true AND (finished_at,
+    id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) ORDER BY finished_at DESC, id DESC LIMIT :looks),
+hits AS (SELECT id, finished_at FROM looked WHERE hit ORDER BY finished_at DESC, id DESC LIMIT :most)
+SELECT (SELECT count(*) FROM looked) AS looked,
+    (SELECT finished_at FROM looked ORDER BY finished_at, id LIMIT 1) AS last_at,
+    (SELECT id FROM looked ORDER BY finished_at, id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM hits ORDER BY finished_at DESC, id DESC) AS found,
+    ARRAY(SELECT finished_at FROM hits ORDER BY finished_at DESC, id DESC) AS found_at;
+
+-- at_finished (by tag), gather
+WITH looked AS MATERIALIZED (SELECT id, finished_at, ((tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb)
+    OR tags @> CAST(CAST(:tags_0_1 AS text) AS jsonb))) AS hit FROM task
+    WHERE (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb) OR tags @> CAST(CAST(:tags_0_1 AS text) AS jsonb))
+    AND (finished_at, id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) LIMIT :looks),
+hits AS (SELECT id, finished_at FROM looked WHERE hit ORDER BY finished_at DESC, id DESC LIMIT :most)
+SELECT (SELECT count(*) FROM looked) AS looked,
+    (SELECT finished_at FROM looked ORDER BY finished_at, id LIMIT 1) AS last_at,
+    (SELECT id FROM looked ORDER BY finished_at, id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM hits ORDER BY finished_at DESC, id DESC) AS found,
+    ARRAY(SELECT finished_at FROM hits ORDER BY finished_at DESC, id DESC) AS found_at;
+
+-- at_ended (run again), down
+WITH looked AS MATERIALIZED (
+    SELECT id, (SELECT (EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id AND NOT r.undone OFFSET 0)) FROM task
+        WHERE task.id = again.id) AS hit
+    FROM (SELECT r.task_id AS id, r.undone FROM replayed_task r) AS again WHERE NOT undone
+        AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks
+)
+    SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+        ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_finished (run again), down
+WITH looked AS MATERIALIZED (SELECT id, finished_at, (EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
+    AND NOT r.undone OFFSET 0)) AS hit FROM task WHERE true AND (finished_at, id) < (CAST(:high_at AS timestamptz),
+    CAST(:high AS uuid)) ORDER BY finished_at DESC, id DESC LIMIT :looks),
+hits AS (SELECT id, finished_at FROM looked WHERE hit ORDER BY finished_at DESC, id DESC LIMIT :most)
+SELECT (SELECT count(*) FROM looked) AS looked,
+    (SELECT finished_at FROM looked ORDER BY finished_at, id LIMIT 1) AS last_at,
+    (SELECT id FROM looked ORDER BY finished_at, id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM hits ORDER BY finished_at DESC, id DESC) AS found,
+    ARRAY(SELECT finished_at FROM hits ORDER BY finished_at DESC, id DESC) AS found_at;
+
+-- at_ended (by all that is asked), down
+WITH looked AS MATERIALIZED (SELECT * FROM ((SELECT id, (queue = :queue AND task_type = :task_type
+    AND caller = :caller AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least
+    AND error_type = :error_type AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
+    lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
+    AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
+    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
+    AND submitted_at < :submitted_before AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit
+    FROM task WHERE state = 'cancelled' AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) ORDER BY id DESC
+    LIMIT :looks) UNION ALL (SELECT id, (queue = :queue AND task_type = :task_type AND caller = :caller
+    AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least AND error_type = :error_type
+    AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
+    lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
+    AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
+    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
+    AND submitted_at < :submitted_before AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit
+    FROM task WHERE state = 'expired' AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) ORDER BY id DESC
+    LIMIT :looks) UNION ALL (SELECT id, (queue = :queue AND task_type = :task_type AND caller = :caller
+    AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least AND error_type = :error_type
+    AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
+    lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
+    AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
+    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
+    AND submitted_at < :submitted_before AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit
+    FROM task WHERE state = 'failed' AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) ORDER BY id DESC
+    LIMIT :looks)) AS sides ORDER BY id DESC LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_ended (by all that is asked), gather
+WITH looked AS MATERIALIZED (SELECT id, (queue = :queue AND task_type = :task_type AND caller = :caller
+    AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least AND error_type = :error_type
+    AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
+    lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
+    AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
+    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
+    AND submitted_at < :submitted_before AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit
+    FROM task WHERE (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
+    AND array_remove(ARRAY[hashtext('t' || task_type), hashtext('q' || queue), hashtext('c' || caller),
+    hashtext('w' || worker), hashtext('e' || error_type), hashtext('g' || CAST(error_group AS text)),
+    NULLIF(GREATEST(LEAST(attempt, 2), 1), 1)], NULL) @> ARRAY[hashtext('t' || CAST(:task_type AS text)),
+    hashtext('q' || CAST(:queue AS text)), hashtext('c' || CAST(:caller AS text)),
+    hashtext('w' || CAST(:worker AS text)), hashtext('e' || CAST(:error_type AS text)),
+    hashtext('g' || CAST(:error_group AS text)), 2] AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid)
+    LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_finished (by all that is asked), down
+WITH looked AS MATERIALIZED (SELECT * FROM ((SELECT id, finished_at, (queue = :queue AND task_type = :task_type
+    AND caller = :caller AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least
+    AND error_type = :error_type AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
+    lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
+    AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
+    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
+    AND submitted_at < :submitted_before AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit
+    FROM task WHERE state = 'cancelled' AND finished_at >= :finished_after AND (finished_at,
+    id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) ORDER BY finished_at DESC, id DESC
+    LIMIT :looks) UNION ALL (SELECT id, finished_at, (queue = :queue AND task_type = :task_type AND caller = :caller
+    AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least AND error_type = :error_type
+    AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
+    lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
+    AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
+    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
+    AND submitted_at < :submitted_before AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit
+    FROM task WHERE state = 'expired' AND finished_at >= :finished_after AND (finished_at,
+    id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) ORDER BY finished_at DESC, id DESC
+    LIMIT :looks) UNION ALL (SELECT id, finished_at, (queue = :queue AND task_type = :task_type AND caller = :caller
+    AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least AND error_type = :error_type
+    AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
+    lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
+    AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
+    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
+    AND submitted_at < :submitted_before AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit
+    FROM task WHERE state = 'failed' AND finished_at >= :finished_after AND (finished_at,
+    id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) ORDER BY finished_at DESC, id DESC
+    LIMIT :looks)) AS sides ORDER BY finished_at DESC, id DESC LIMIT :looks),
+hits AS (SELECT id, finished_at FROM looked WHERE hit ORDER BY finished_at DESC, id DESC LIMIT :most)
+SELECT (SELECT count(*) FROM looked) AS looked,
+    (SELECT finished_at FROM looked ORDER BY finished_at, id LIMIT 1) AS last_at,
+    (SELECT id FROM looked ORDER BY finished_at, id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM hits ORDER BY finished_at DESC, id DESC) AS found,
+    ARRAY(SELECT finished_at FROM hits ORDER BY finished_at DESC, id DESC) AS found_at;
+
+-- at_finished (by all that is asked), gather
+WITH looked AS MATERIALIZED (SELECT id, finished_at, (queue = :queue AND task_type = :task_type AND caller = :caller
+    AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least AND error_type = :error_type
+    AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
+    lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
+    AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
+    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
+    AND submitted_at < :submitted_before AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit
+    FROM task WHERE (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
+    AND array_remove(ARRAY[hashtext('t' || task_type), hashtext('q' || queue), hashtext('c' || caller),
+    hashtext('w' || worker), hashtext('e' || error_type), hashtext('g' || CAST(error_group AS text)),
+    NULLIF(GREATEST(LEAST(attempt, 2), 1), 1)], NULL) @> ARRAY[hashtext('t' || CAST(:task_type AS text)),
+    hashtext('q' || CAST(:queue AS text)), hashtext('c' || CAST(:caller AS text)),
+    hashtext('w' || CAST(:worker AS text)), hashtext('e' || CAST(:error_type AS text)),
+    hashtext('g' || CAST(:error_group AS text)), 2] AND (finished_at, id) < (CAST(:high_at AS timestamptz),
+    CAST(:high AS uuid)) LIMIT :looks),
+hits AS (SELECT id, finished_at FROM looked WHERE hit ORDER BY finished_at DESC, id DESC LIMIT :most)
+SELECT (SELECT count(*) FROM looked) AS looked,
+    (SELECT finished_at FROM looked ORDER BY finished_at, id LIMIT 1) AS last_at,
+    (SELECT id FROM looked ORDER BY finished_at, id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM hits ORDER BY finished_at DESC, id DESC) AS found,
+    ARRAY(SELECT finished_at FROM hits ORDER BY finished_at DESC, id DESC) AS found_at;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/reading.py
@@ -3056,7 +3374,7 @@ SELECT attempt, worker, started_at, finished_at, run_seconds, error_type, error_
     error_group
 FROM task_attempt WHERE task_id = CAST(:id AS uuid) AND attempt > CAST(:after AS int) ORDER BY attempt LIMIT :most;
 
--- page_of (everything)
+-- rows_statement (all)
 SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id, state, task_type, queue, priority,
     attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
@@ -3070,21 +3388,22 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id
     WHEN octet_length(result) > 4096 THEN 'result' END, CASE WHEN octet_length(progress) > 4096 THEN 'progress' END,
     CASE WHEN octet_length(error_message) > octet_length(left(error_message, 1000)) THEN 'error.message' END, CASE
     WHEN octet_length(error_traceback) > octet_length(right(error_traceback, 2000)) THEN 'error.traceback' END],
-    NULL) AS cut FROM (SELECT *, now() AS read_at FROM ((SELECT CAST(NULL AS timestamptz) AS finished_at,
-    CAST(NULL AS float8) AS run_seconds, CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result,
-    CASE WHEN state <> 'running' AND attempt > 0 THEN (SELECT a.error_type FROM task_attempt a
-    WHERE a.task_id = task_live.id AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state <> 'running'
-    AND attempt > 0 THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_message, CASE WHEN state <> 'running'
-    AND attempt > 0 THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_traceback, CASE WHEN state <> 'running'
-    AND attempt > 0 THEN (SELECT a.error_group FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_group, id, state, task_type, queue, priority, attempt,
-    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
-    cancel_requested_at, cancel_requested_by, replayed_from, held_at, held_wait_seconds, CASE WHEN place = 'held'
-    AND held_reason LIKE 'breaker:%' THEN (
+    NULL) AS cut FROM (
+        SELECT CAST(NULL AS timestamptz) AS finished_at, CAST(NULL AS float8) AS run_seconds,
+            CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result, CASE WHEN state <> 'running'
+            AND attempt > 0 THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
+            AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state <> 'running'
+            AND attempt > 0 THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = task_live.id
+            AND a.attempt = task_live.attempt) END AS error_message, CASE WHEN state <> 'running'
+            AND attempt > 0 THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
+            AND a.attempt = task_live.attempt) END AS error_traceback, CASE WHEN state <> 'running'
+            AND attempt > 0 THEN (SELECT a.error_group FROM task_attempt a WHERE a.task_id = task_live.id
+            AND a.attempt = task_live.attempt) END AS error_group, id, state, task_type, queue, priority, attempt,
+            max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+            requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at,
+            caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met,
+            progress, cancel_requested_at, cancel_requested_by, replayed_from, held_at, held_wait_seconds, CASE
+            WHEN place = 'held' AND held_reason LIKE 'breaker:%' THEN (
     SELECT CASE b.seen WHEN 'open' THEN b.turns_at
     WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
         to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
@@ -3092,85 +3411,49 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id
 END FROM breaker b
     WHERE b.scope = split_part(held_reason, ':', 2) AND b.name = substr(held_reason, length(split_part(held_reason,
         ':', 2)) + 10)
-) END AS retry_at, CAST(NULL AS uuid) AS replayed_as FROM task_live  ORDER BY id DESC
-    LIMIT :most) UNION ALL (SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message,
+) END AS retry_at, CAST(NULL AS uuid) AS replayed_as, now() AS read_at FROM task_live
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+        UNION ALL
+        SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback,
+            error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions,
+            uncertain_sendings, dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds,
+            submitted_at, due_at, scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags,
+            traceparent, dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at,
+            cancel_requested_by, replayed_from, CAST(NULL AS timestamptz) AS held_at,
+            CAST(0 AS float8) AS held_wait_seconds, CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as
+            FROM replayed_task r WHERE r.task_id = task.id AND NOT r.undone) AS replayed_as, now() AS read_at
+            FROM task WHERE id = ANY(CAST(:ids AS uuid[]))
+    ) AS found;
+
+-- rows_statement (by all that is asked)
+SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id, state, task_type, queue, priority,
+    attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
+    worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
+    cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
+    WHEN octet_length(args) > 4096 THEN NULL ELSE args END AS args, CASE WHEN octet_length(kwargs) > 4096 THEN NULL
+    ELSE kwargs END AS kwargs, CASE WHEN octet_length(result) > 4096 THEN NULL ELSE result END AS result, CASE
+    WHEN octet_length(progress) > 4096 THEN NULL ELSE progress END AS progress, left(error_message,
+    1000) AS error_message, right(error_traceback, 2000) AS error_traceback, array_remove(ARRAY[CASE
+    WHEN octet_length(args) > 4096 THEN 'args' END, CASE WHEN octet_length(kwargs) > 4096 THEN 'kwargs' END, CASE
+    WHEN octet_length(result) > 4096 THEN 'result' END, CASE WHEN octet_length(progress) > 4096 THEN 'progress' END,
+    CASE WHEN octet_length(error_message) > octet_length(left(error_message, 1000)) THEN 'error.message' END, CASE
+    WHEN octet_length(error_traceback) > octet_length(right(error_traceback, 2000)) THEN 'error.traceback' END],
+    NULL) AS cut FROM (SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message,
     error_traceback, error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions,
     uncertain_sendings, dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds,
     submitted_at, due_at, scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent,
     dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
     replayed_from, CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
     CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
-    AND NOT r.undone) AS replayed_as FROM task  ORDER BY id DESC LIMIT :most)) AS sides ORDER BY id DESC
-    LIMIT :most) AS found ORDER BY id DESC;
-
--- page_of (unfinished)
-SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id, state, task_type, queue, priority,
-    attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
-    cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
-    WHEN octet_length(args) > 4096 THEN NULL ELSE args END AS args, CASE WHEN octet_length(kwargs) > 4096 THEN NULL
-    ELSE kwargs END AS kwargs, CASE WHEN octet_length(result) > 4096 THEN NULL ELSE result END AS result, CASE
-    WHEN octet_length(progress) > 4096 THEN NULL ELSE progress END AS progress, left(error_message,
-    1000) AS error_message, right(error_traceback, 2000) AS error_traceback, array_remove(ARRAY[CASE
-    WHEN octet_length(args) > 4096 THEN 'args' END, CASE WHEN octet_length(kwargs) > 4096 THEN 'kwargs' END, CASE
-    WHEN octet_length(result) > 4096 THEN 'result' END, CASE WHEN octet_length(progress) > 4096 THEN 'progress' END,
-    CASE WHEN octet_length(error_message) > octet_length(left(error_message, 1000)) THEN 'error.message' END, CASE
-    WHEN octet_length(error_traceback) > octet_length(right(error_traceback, 2000)) THEN 'error.traceback' END],
-    NULL) AS cut FROM (SELECT *, now() AS read_at FROM ((SELECT CAST(NULL AS timestamptz) AS finished_at,
-    CAST(NULL AS float8) AS run_seconds, CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result,
-    CASE WHEN state <> 'running' AND attempt > 0 THEN (SELECT a.error_type FROM task_attempt a
-    WHERE a.task_id = task_live.id AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state <> 'running'
-    AND attempt > 0 THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_message, CASE WHEN state <> 'running'
-    AND attempt > 0 THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_traceback, CASE WHEN state <> 'running'
-    AND attempt > 0 THEN (SELECT a.error_group FROM task_attempt a WHERE a.task_id = task_live.id
-    AND a.attempt = task_live.attempt) END AS error_group, id, state, task_type, queue, priority, attempt,
-    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
-    cancel_requested_at, cancel_requested_by, replayed_from, held_at, held_wait_seconds, CASE WHEN place = 'held'
-    AND held_reason LIKE 'breaker:%' THEN (
-    SELECT CASE b.seen WHEN 'open' THEN b.turns_at
-    WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
-        to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
-        CASE b.machine ->> 'state' WHEN 'open' THEN to_timestamp((b.machine ->> 'retry_at')::float8) END) END
-END FROM breaker b
-    WHERE b.scope = split_part(held_reason, ':', 2) AND b.name = substr(held_reason, length(split_part(held_reason,
-        ':', 2)) + 10)
-) END AS retry_at, CAST(NULL AS uuid) AS replayed_as FROM task_live WHERE state = :state AND NOT EXISTS (SELECT
-    FROM replayed_task r WHERE r.task_id = id AND NOT r.undone) ORDER BY id DESC LIMIT :most)) AS sides
-    ORDER BY id DESC LIMIT :most) AS found ORDER BY id DESC;
-
--- page_of (by all that is asked)
-SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id, state, task_type, queue, priority,
-    attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
-    cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
-    WHEN octet_length(args) > 4096 THEN NULL ELSE args END AS args, CASE WHEN octet_length(kwargs) > 4096 THEN NULL
-    ELSE kwargs END AS kwargs, CASE WHEN octet_length(result) > 4096 THEN NULL ELSE result END AS result, CASE
-    WHEN octet_length(progress) > 4096 THEN NULL ELSE progress END AS progress, left(error_message,
-    1000) AS error_message, right(error_traceback, 2000) AS error_traceback, array_remove(ARRAY[CASE
-    WHEN octet_length(args) > 4096 THEN 'args' END, CASE WHEN octet_length(kwargs) > 4096 THEN 'kwargs' END, CASE
-    WHEN octet_length(result) > 4096 THEN 'result' END, CASE WHEN octet_length(progress) > 4096 THEN 'progress' END,
-    CASE WHEN octet_length(error_message) > octet_length(left(error_message, 1000)) THEN 'error.message' END, CASE
-    WHEN octet_length(error_traceback) > octet_length(right(error_traceback, 2000)) THEN 'error.traceback' END],
-    NULL) AS cut FROM (SELECT *, now() AS read_at FROM ((SELECT finished_at, run_seconds, queue_wait_seconds, result,
-    error_type, error_message, error_traceback, error_group, id, state, task_type, queue, priority, attempt,
-    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
-    cancel_requested_at, cancel_requested_by, replayed_from, CAST(NULL AS timestamptz) AS held_at,
-    CAST(0 AS float8) AS held_wait_seconds, CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as
-    FROM replayed_task r WHERE r.task_id = task.id AND NOT r.undone) AS replayed_as FROM task WHERE queue = :queue
-    AND task_type = :task_type AND error_type = :error_type AND error_group = CAST(:error_group AS uuid)
-    AND EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id AND NOT r.undone)
-    AND tags @> ANY(CAST(CAST(:tags_0 AS text[]) AS jsonb[])) AND id < CAST(:below AS uuid)
-    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND submitted_at < :submitted_before
-    AND id < CAST(:highest AS uuid) ORDER BY id DESC LIMIT :most)) AS sides ORDER BY id DESC LIMIT :most) AS found
-    ORDER BY id DESC;
+    AND NOT r.undone) AS replayed_as, now() AS read_at FROM task WHERE id = ANY(CAST(:ids AS uuid[]))
+    AND queue = :queue AND task_type = :task_type AND caller = :caller AND worker = :worker AND attempt = :attempts
+    AND attempt >= :attempts_at_least AND error_type = :error_type AND error_group = CAST(:error_group AS uuid)
+    AND strpos(lower(error_message), lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT
+    FROM replayed_task r WHERE r.task_id = id AND NOT r.undone OFFSET 0)
+    AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb)) AND submitted_at >= :submitted_after
+    AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid) AND submitted_at < :submitted_before
+    AND finished_at >= :finished_after AND finished_at < :finished_before) AS found;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/recording.py
@@ -3608,6 +3891,39 @@ SELECT (now() AT TIME ZONE 'UTC')::date AS today,
 FROM (SELECT) AS one LEFT JOIN pg_stat_all_tables s ON s.relid = to_regclass('task_live');
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/upkeep/indexes.py
+-- Indexes of ended tasks that a migration has left to be built: on each day by itself, without stopping who writes.
+
+-- _LACKING
+-- Of an index that is not valid some day has none that belongs to it.
+SELECT p.relname AS day, i.relname AS of, pg_get_indexdef(i.oid) AS definition, pg_relation_size(p.oid) AS bytes
+FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+JOIN pg_inherits h ON h.inhparent = x.indrelid JOIN pg_class p ON p.oid = h.inhrelid
+WHERE x.indrelid = 'task'::regclass AND NOT x.indisvalid AND NOT EXISTS (
+    SELECT FROM pg_inherits a JOIN pg_index b ON b.indexrelid = a.inhrelid
+    WHERE a.inhparent = i.oid AND b.indrelid = p.oid)
+ORDER BY p.relname DESC, i.relname;
+
+-- _LOCK
+-- Session-wide: what is built beside others is built in no transaction.
+SELECT pg_try_advisory_lock(hashtext('pointsman indexes'));
+
+-- _UNLOCK
+SELECT pg_advisory_unlock(hashtext('pointsman indexes'));
+
+-- _PATIENCE
+SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false);
+
+-- building, step 1
+DROP INDEX CONCURRENTLY IF EXISTS task_day_20000101_finished_at;
+
+-- building, step 2
+CREATE INDEX CONCURRENTLY task_day_20000101_finished_at ON task_day_20000101 USING btree (finished_at, id);
+
+-- building, step 3
+ALTER INDEX ix_task_finished_at ATTACH PARTITION task_day_20000101_finished_at;
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/upkeep/partitions.py
 -- Partitions of the finished tasks: one a day (UTC), by the time in the UUIDv7 id.
 
@@ -3790,15 +4106,16 @@ DROP TABLE task_day_20000101;
 -- Whether a database has everything that the models need, whatever revision it says it is at.
 
 -- _THERE
--- Some 400 rows of the system catalogues, in milliseconds.
+-- Some 400 rows of the system catalogues, in milliseconds. An index of a partitioned table is not valid while a day is
+-- without: lists are slower then, and nothing is wrong.
 WITH ours AS (
     SELECT name, to_regclass(quote_ident(name)) AS oid FROM unnest(CAST(:tables AS text[])) AS t (name)
 )
 SELECT 'column' AS kind, o.name AS of, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type
 FROM ours o JOIN pg_attribute a ON a.attrelid = o.oid AND a.attnum > 0 AND NOT a.attisdropped
 UNION ALL
-SELECT 'index', o.name, c.relname, '' FROM ours o JOIN pg_index i ON i.indrelid = o.oid AND i.indisvalid
-JOIN pg_class c ON c.oid = i.indexrelid
+SELECT 'index', o.name, c.relname, '' FROM ours o JOIN pg_index i ON i.indrelid = o.oid
+JOIN pg_class c ON c.oid = i.indexrelid AND (i.indisvalid OR c.relkind = 'I')
 UNION ALL
 SELECT 'constraint', o.name, c.conname, '' FROM ours o JOIN pg_constraint c ON c.conrelid = o.oid;
 

@@ -27,11 +27,11 @@ from pointsman_service.failures.standing import GroupState
 from pointsman_service.store.errors import reading as errors
 from pointsman_service.store.errors.reading import GroupFilter
 from pointsman_service.store.metrics import folding, summing
-from pointsman_service.store.tasks import acts, dead_letters, reading
+from pointsman_service.store.tasks import acts, dead_letters, looking, reading
 from pointsman_service.store.tasks.acts import WAITS, ActFilter, TaskActKind
 from pointsman_service.store.tasks.dead_letters import DeadLetterFilter
 from pointsman_service.store.tasks.reading import TaskFilter
-from pointsman_service.store.upkeep import partitions, retention
+from pointsman_service.store.upkeep import indexes, partitions, retention
 from pointsman_service.store.workers import parents
 
 ROOT = Path(__file__).parents[1]
@@ -47,12 +47,31 @@ DAY = date(2000, 1, 1)
 """Stands for any day that has a partition."""
 _NOW = datetime(2026, 11, 28, tzinfo=UTC)
 _EVERYTHING = TaskFilter(
-    queue="q", task_type="t", error_type="e", error_group=UUID(int=0), replayed=True, tags=[[{"a": "b"}]],
-    submitted_after=_NOW, submitted_before=_NOW, below=UUID(int=0),
+    queue="q", task_type="t", caller="c", worker="w", attempts=2, attempts_at_least=2, error_type="e",
+    error_group=UUID(int=0), error_message="m", replayed=False, tags=[[{"a": "b"}]], submitted_after=_NOW,
+    submitted_before=_NOW, finished_after=_NOW, finished_before=_NOW,
 )  # fmt: skip
-_WAITING = ActFilter(queue="q", task_type="t", tags={"a": "b"}, submitted_after=_NOW)
-_ENDED = replace(_WAITING, error_type="e", error_group=UUID(int=0))
+_LISTS = {
+    "all": TaskFilter(),
+    "of a queue": TaskFilter(queue="q"),
+    "queued": TaskFilter(state=TaskState.QUEUED),
+    "held": TaskFilter(state=TaskState.HELD),
+    "failed": TaskFilter(state=TaskState.FAILED),
+    "by tag": TaskFilter(tags=[[{"a": "b:c"}, {"a:b": "c"}]]),
+    "run again": TaskFilter(replayed=True),
+    "by all that is asked": _EVERYTHING,
+}
+_WAITING = ActFilter(
+    queue="q", task_type="t", caller="c", worker="w", attempts=2, attempts_at_least=2, tags={"a": "b"},
+    submitted_after=_NOW,
+)  # fmt: skip
+_ENDED = replace(
+    _WAITING, error_type="e", error_group=UUID(int=0), error_message="m", finished_after=_NOW, finished_before=_NOW
+)
 _FAILURES = DeadLetterFilter("t", "e", "q", _NOW, _NOW)
+_LACKING = indexes.LackingIndex(
+    partitions.partition_name(DAY), "ix_task_finished_at", "USING btree (finished_at, id)", 0
+)
 _GROUPS = GroupFilter(_NOW, 3600, GroupState.OPEN, "t", "e", "q", after=(0, UUID(int=0)))
 _WORKER = dict.fromkeys(("owner", "name", "pool", "queues", "processes", "pid", "host", "contract", "started_at"))
 
@@ -83,9 +102,15 @@ class Statement(NamedTuple):
 
 def _built() -> Iterator[tuple[ModuleType, str, Any]]:
     """Those that depend on what is asked, with an example of each kind."""
-    yield reading, "page_of (everything)", reading.page_of(TaskFilter())[0]
-    yield reading, "page_of (unfinished)", reading.page_of(TaskFilter(state=TaskState.QUEUED, replayed=False))[0]
-    yield reading, "page_of (by all that is asked)", reading.page_of(_EVERYTHING)[0]
+    yield reading, "rows_statement (all)", reading.rows_statement(TaskFilter())[0]
+    yield reading, "rows_statement (by all that is asked)", reading.rows_statement(_EVERYTHING)[0]
+    for name, wanted in _LISTS.items():
+        live = not wanted.only_ended
+        yield from _looks(f"at_live ({name})", looking.at_live(wanted)) if live else ()
+        if wanted.state is None or wanted.only_ended:
+            yield from _looks(f"at_ended ({name})", looking.at_ended(wanted))
+            for way, clause in zip(("down", "gather"), looking.at_finished(wanted), strict=True):
+                yield from [(looking, f"at_finished ({name}), {way}", clause)] if clause is not None else []
     for name, wanted in (("all", DeadLetterFilter()), ("by all that is asked", _FAILURES)):
         yield dead_letters, f"groups_of ({name})", dead_letters.groups_of(wanted)[0]
         yield dead_letters, f"groups_of_tasks ({name})", dead_letters.groups_of_tasks(wanted)[0]
@@ -100,6 +125,8 @@ def _built() -> Iterator[tuple[ModuleType, str, Any]]:
         yield partitions, f"making, step {number}", clause
     for name, clause in retention.dropping_of(partitions.partition_name(DAY))._asdict().items():
         yield retention, f"dropping_of ({name})", clause
+    for number, clause in enumerate(indexes.building(_LACKING), 1):
+        yield indexes, f"building, step {number}", clause
     yield parents, "seeing (one worker)", parents.seeing([_WORKER])
     for rollup in (*folding.KINDS, *folding.BY_NAME):
         yield folding, f"find ({rollup.name})", rollup.find
@@ -107,6 +134,12 @@ def _built() -> Iterator[tuple[ModuleType, str, Any]]:
     whole, parts = summing.statement("both", stepped=False, histograms=True), {"stepped": True, "histograms": True}
     yield summing, "statement (by task type and queue, in a window)", whole
     yield summing, "statement (by caller, in the steps of a window)", summing.statement("caller", **parts)
+
+
+def _looks(name: str, looks: looking.Looks) -> Iterator[tuple[ModuleType, str, Any]]:
+    yield looking, f"{name}, down", looks.down
+    if looks.gather is not None:
+        yield looking, f"{name}, gather", looks.gather.statement
 
 
 def statements() -> list[Statement]:

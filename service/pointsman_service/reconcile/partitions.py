@@ -2,6 +2,7 @@
 
 from pointsman_service.loops import Loop
 from pointsman_service.store.store import Store
+from pointsman_service.store.upkeep.indexes import lacking_indexes
 from pointsman_service.store.upkeep.partitions import ensure_partitions
 from pointsman_service.telemetry import logger
 
@@ -21,6 +22,9 @@ class PartitionSweep:
         """Make what is missing."""
         async with self._store.transaction() as connection:
             made = await ensure_partitions(connection)
+            lacking = len(await lacking_indexes(connection))
         if made:
             log.info("partitions were made for finished tasks", days=len(made), last=made[-1])
+        if lacking:
+            log.warning("indexes of ended tasks are still to be built", indexes=lacking, by="index")
         return False

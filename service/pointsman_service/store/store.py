@@ -50,7 +50,14 @@ class LockNotGot(ExpectedFault):
 class DatabaseTrouble(ExpectedFault):
     """The database answers, but cannot do this now: shutting down, out of space, out of connections, or too slow."""
 
+    @property
+    def took_too_long(self) -> bool:
+        """Whether ``statement_timeout`` ended a statement."""
+        return _CANCELLED in str(self)
 
+
+_CANCELLED = "(57014)"
+"""SQLSTATE query_canceled, as ``_translate`` puts it."""
 _LOCK_STATES = frozenset({"55P03", "40P01", "40001"})
 _TROUBLE_CLASSES = ("53", "57", "58", "25", "XX", "08", "28", "3D", "40", "55", "0A", "26")
 """Resources, operator intervention, system error, read-only, internal, connection, authorization, no such database,

@@ -50,6 +50,42 @@ async def test_exactly_what_the_filter_finds_runs_again(
     assert (await retry(api, task_type="noop"))["tasks"] == 0
 
 
+async def test_filters_of_lists_are_those_of_acts_with_the_same_meaning(
+    spine: Spine, api: httpx.AsyncClient, in_small_parts: None
+) -> None:
+    for _ in range(7):
+        await ended(spine)
+    await spine.run(
+        "UPDATE task SET caller = 'c' || n, worker = 'w' || n, attempt = n, error_message = 'No ' || n || '0% left',"
+        " finished_at = now() - n * interval '1 minute'"
+        " FROM (SELECT id AS of, row_number() OVER (ORDER BY id) AS n FROM task) AS numbered WHERE id = of"
+    )
+    moments = {n: (datetime.now(UTC) - timedelta(minutes=n, seconds=-30)).isoformat() for n in range(1, 8)}
+    wanted: list[dict[str, Any]] = [
+        {"caller": "c3"},
+        {"worker": "w4"},
+        {"attempts": 5},
+        {"attempts_at_least": 5},
+        {"error_message": "no 30%"},
+        {"error_message": "_0%"},
+        {"finished_after": moments[3], "state": "failed"},
+        {"finished_before": moments[3]},
+        {"finished_before": moments[3], "attempts_at_least": 5, "caller": "c6"},
+    ]
+    counts = []
+    for one in wanted:
+        counted = (await retry(api, **one, dry_run=True))["tasks"]
+        found = (await api.get("/v1/tasks", params=one)).json()
+        assert counted == len(found["items"]), one
+        counts.append(counted)
+    assert counts == [1, 1, 1, 3, 1, 0, 2, 5, 1]
+    waiting = {"caller": "c2", "attempts": 2, "attempts_at_least": 1, "worker": "w2"}
+    assert (await retry(api, **waiting))["tasks"] == 1
+    assert (await api.post("/v1/tasks/cancel", json={"caller": "c2", "dry_run": True})).json()["tasks"] == 0
+    assert (await api.post("/v1/tasks/cancel", json={"caller": "local", "attempts": 0})).json()["tasks"] == 1
+    assert (await api.post("/v1/tasks/cancel", json={"error_message": "left"})).status_code == 422
+
+
 async def test_a_rate_goes_on_from_part_to_part(spine: Spine, api: httpx.AsyncClient, in_small_parts: None) -> None:
     for _ in range(5):
         await ended(spine)

@@ -11,6 +11,7 @@ from pointsman_service.errors import ExpectedFault
 from pointsman_service.record.recorder import Recorder
 from pointsman_service.settings import Settings
 from pointsman_service.store.tasks import reading
+from pointsman_service.store.tasks.listing import page_of
 from tests.integration.spine import Spine, new_task
 from tests.integration.tripped import SMTP, THRESHOLD, trip
 
@@ -83,7 +84,7 @@ async def test_error_of_a_task_is_shown_while_it_is_held_and_while_it_waits_agai
         await spine.run("UPDATE task_live SET state = :state, place = :place", state=state, place=place)
         async with spine.store.statement() as connection:
             found = await reading.task(connection, task_id)
-            (listed,) = await reading.tasks(connection, reading.TaskFilter(), 10)
+        (listed,) = (await page_of(spine.store, reading.TaskFilter(), 10)).rows
         assert found is not None
         shown += [(row["state"], row["error_type"], row["error_message"]) for row in (found, listed)]
     assert shown == [

@@ -12,7 +12,7 @@ from tests.statements import ROOT, reference
 HOME = Path(store.__path__[0])
 BUILDERS = {
     "making", "dropping_of", "groups_of", "groups_of_tasks", "chosen_of", "page_of", "part_of", "seeing", "_replace",
-    "statement", "_find",
+    "building", "rows_statement", "at_ended", "at_finished", "_down", "_gathered", "statement", "_find",
 }  # fmt: skip
 """Functions that make a statement; the reference has examples of each."""
 MAKES = {"text", "insert", "upsert", "select", "delete", "update"}

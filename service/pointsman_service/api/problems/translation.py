@@ -28,9 +28,6 @@ from pointsman_service.errors import (
 from pointsman_service.redis import BrokerAway
 from pointsman_service.store.store import ConnectionLost, DatabaseTrouble, LockNotGot, StatementRefused
 
-_CANCELLED_STATEMENT = "57014"
-"""SQLSTATE query_canceled: ``statement_timeout`` ended it."""
-
 
 def as_error(error: Exception) -> PointsmanError:
     """An exception of any kind in our words. Nothing of an unexpected one is told."""
@@ -57,7 +54,7 @@ async def in_time(advice: str) -> AsyncIterator[None]:
     try:
         yield
     except DatabaseTrouble as error:
-        if _CANCELLED_STATEMENT in str(error):
+        if error.took_too_long:
             raise Unavailable(f"That took too long: {advice}.") from error
         raise
 

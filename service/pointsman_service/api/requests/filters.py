@@ -6,6 +6,7 @@ from pointsman_service.admit.names import unknown_names
 from pointsman_service.api.parts import Parts
 from pointsman_service.errors import FieldError, InvalidRequest
 
+MOST_ATTEMPTS = 32_767
 _LONGEST_TAG_NAME = 64
 TAG_PATTERN = rf"^[^\x00]{{1,{_LONGEST_TAG_NAME}}}:[^\x00]*$"
 

@@ -15,6 +15,7 @@ from pointsman_service.api.documentation.examples import with_nulls
 from pointsman_service.api.parts import GivenCaller, GivenParts, Parts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.problems.translation import in_time
+from pointsman_service.api.requests.filters import MOST_ATTEMPTS
 from pointsman_service.api.requests.given import Action, Reason, given, idempotency_key, request_body
 from pointsman_service.api.requests.headers import read_headers
 from pointsman_service.api.requests.ids import Id
@@ -28,7 +29,11 @@ from pointsman_service.store.tasks.acts import ActFilter, TaskActKind
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 
 _MOST = 100_000_000
-_WHICH = ("state", "queue", "task_type", "tags", "submitted_after", "submitted_before")
+_WHICH = (
+    "state", "queue", "task_type", "caller", "worker", "attempts", "attempts_at_least", "tags", "submitted_after",
+    "submitted_before",
+)  # fmt: skip
+_WHICH_ENDED = (*_WHICH, "error_type", "error_group", "error_message", "finished_after", "finished_before")
 
 
 _UNTOUCHED: dict[str, Any] = {"end_running": {"const": False}}
@@ -46,6 +51,16 @@ class _Many(Action):
 
     queue: str | None = Field(default=None, max_length=63, description="Only tasks of this queue.")
     task_type: str | None = Field(default=None, max_length=200, description="Only tasks of this type.")
+    caller: str | None = Field(default=None, max_length=255, description="Only tasks that this caller submitted.")
+    worker: str | None = Field(
+        default=None, max_length=255, description="Only tasks whose newest attempt this worker ran."
+    )
+    attempts: Annotated[int, Field(ge=0, le=MOST_ATTEMPTS), WHOLE] | None = Field(
+        default=None, description="Only tasks of which exactly so many attempts started."
+    )
+    attempts_at_least: Annotated[int, Field(ge=0, le=MOST_ATTEMPTS), WHOLE] | None = Field(
+        default=None, description="Only tasks of which so many attempts started, or more."
+    )
     tags: Annotated[Tags, Field(min_length=1, json_schema_extra={"minProperties": 1})] | None = Field(
         default=None, description="Only tasks with all of these."
     )
@@ -86,7 +101,7 @@ class CancelMany(_Many):
 class RetryMany(_Many):
     """Which ended tasks run again. At least one of the fields that narrow it must be given."""
 
-    model_config = _not(unless_one_of=(*_WHICH, "error_type", "error_group"))
+    model_config = _not(unless_one_of=_WHICH_ENDED)
 
     state: Literal["failed", "cancelled", "expired"] | None = Field(
         default=None, description="Only tasks that ended so; default: `failed`."
@@ -97,6 +112,14 @@ class RetryMany(_Many):
     error_group: Id | None = Field(
         default=None, description="Only those whose last attempt failed with an error of this group."
     )
+    error_message: str | None = Field(
+        default=None,
+        min_length=3,
+        max_length=200,
+        description="Only those with this text in the message of their error, whatever its case. No pattern.",
+    )
+    finished_after: Moment | None = Field(default=None, description="Ended at this moment or later.")
+    finished_before: Moment | None = Field(default=None, description="Ended before this moment.")
     rate_per_second: float | None = Field(
         default=None, ge=0.001, le=10_000, description="They become due one after the other; default: all at once."
     )
@@ -178,7 +201,15 @@ async def retry_tasks(request: Request, parts: GivenParts, caller: GivenCaller) 
     """Run the ended tasks again that a filter finds."""
     body = await given(request, RetryMany)
     state = None if body.state is None else TaskState(body.state)
-    wanted = ActFilter(**_narrowed(body), state=state, error_type=body.error_type, error_group=body.error_group)
+    wanted = ActFilter(
+        **_narrowed(body),
+        state=state,
+        error_type=body.error_type,
+        error_group=body.error_group,
+        error_message=body.error_message,
+        finished_after=bounded(body.finished_after),
+        finished_before=bounded(body.finished_before),
+    )
     return await _act(request, parts, caller, body, wanted, TaskActKind.RETRY, body.rate_per_second, None)
 
 
@@ -186,6 +217,10 @@ def _narrowed(body: _Many) -> dict[str, Any]:
     return {
         "queue": body.queue,
         "task_type": body.task_type,
+        "caller": body.caller,
+        "worker": body.worker,
+        "attempts": body.attempts,
+        "attempts_at_least": body.attempts_at_least,
         "tags": body.tags,
         "submitted_after": bounded(body.submitted_after),
     }

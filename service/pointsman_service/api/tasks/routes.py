@@ -2,23 +2,24 @@
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from pointsman_contract.states import TaskState
 from pointsman_service.admit.moments import Moment
-from pointsman_service.api.answers.answer import json_response
+from pointsman_service.api.answers.answer import json_response, moment
 from pointsman_service.api.answers.predicted_wait import predicted_wait
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.problems.translation import in_time
-from pointsman_service.api.requests.filters import TAG_PATTERN, readings_of_tags, refuse_unknown
+from pointsman_service.api.requests.filters import MOST_ATTEMPTS, TAG_PATTERN, readings_of_tags, refuse_unknown
 from pointsman_service.api.requests.ids import Id, id_of
 from pointsman_service.api.requests.parameters import bounded, known_parameters_only, storable
 from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
@@ -28,13 +29,17 @@ from pointsman_service.store.queues import ahead
 from pointsman_service.store.queues.holding import BY_BREAKER
 from pointsman_service.store.queues.unserved import UNKNOWN_TASK_TYPE
 from pointsman_service.store.tasks import reading
+from pointsman_service.store.tasks.listing import Page, Position, Sort, page_of
 from pointsman_service.store.tasks.reading import TaskFilter
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 
 MOST = 200
-_CURSOR_PATTERN = "^[A-Za-z0-9_-]{21}[AQgw]$"
-"""Sixteen bytes in Base64."""
+_ID_BYTES = 16
+_FINISH_BYTES = 8
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CURSOR_PATTERN = "^([A-Za-z0-9_-]{21}[AQgw]|[A-Za-z0-9_-]{32})$"
+"""Sixteen bytes in Base64, or 24 of a list by finish."""
 
 
 class TaskList(BaseModel):
@@ -42,6 +47,11 @@ class TaskList(BaseModel):
 
     items: list[TaskView]
     next_cursor: str | None = Field(description="For `cursor=`; null on the last page.")
+    searched_until: AwareDatetime | None = Field(
+        description="Null unless the page ended before it was full, because so few tasks meet the filter: it has looked"
+        " at what was submitted (with `sort=finished`: what ended) at this moment or later. `next_cursor` looks on,"
+        " also when `items` is empty."
+    )
 
 
 @router.get(
@@ -79,9 +89,13 @@ async def _remaining_wait(parts: GivenParts, row: Mapping[str, Any]) -> Predicti
     operation_id="list_tasks",
     summary="List tasks",
     description='Newest first. Follow `next_cursor`, or the `Link` header with `rel="next"`.'
-    " What is too long for a list is named in `cut`, and whole only by id.",
+    " A page looks for a few hundredths of a second: where few tasks meet the filter it may end before it is full, and"
+    " says in `searched_until` how far it has looked. What is too long for a list is named in `cut`, and whole only by"
+    " id.",
     response_model=TaskList,
-    responses=example({"items": [EXAMPLE_TASK], "next_cursor": "AaICccgRcaWZwFEP3iKlfQ"}, "A page.")
+    responses=example(
+        {"items": [EXAMPLE_TASK], "next_cursor": "AaICccgRcaWZwFEP3iKlfQ", "searched_until": None}, "A page."
+    )
     | problem_responses(InvalidRequest, DatabaseAway, TooManyReaders, Unavailable),
 )
 async def list_tasks(
@@ -90,11 +104,29 @@ async def list_tasks(
     state: Annotated[TaskState | None, Query(description="Only tasks in this state.")] = None,
     queue: Annotated[str | None, Query(max_length=63, description="Only tasks of this queue.")] = None,
     task_type: Annotated[str | None, Query(max_length=200, description="Only tasks of this type.")] = None,
+    caller: Annotated[str | None, Query(max_length=255, description="Only tasks that this caller submitted.")] = None,
+    worker: Annotated[
+        str | None, Query(max_length=255, description="Only tasks whose newest attempt this worker ran.")
+    ] = None,
+    attempts: Annotated[
+        int | None, Query(ge=0, le=MOST_ATTEMPTS, description="Only tasks of which exactly so many attempts started.")
+    ] = None,
+    attempts_at_least: Annotated[
+        int | None, Query(ge=0, le=MOST_ATTEMPTS, description="Only tasks of which so many attempts started, or more.")
+    ] = None,
     error_type: Annotated[
         str | None, Query(max_length=300, description="Only ended tasks whose last attempt failed with this error.")
     ] = None,
     error_group: Annotated[
         Id | None, Query(description="Only ended tasks whose last attempt failed with an error of this group.")
+    ] = None,
+    error_message: Annotated[
+        str | None,
+        Query(
+            min_length=3,
+            max_length=200,
+            description="Only ended tasks with this text in the message of their error, whatever its case. No pattern.",
+        ),
     ] = None,
     replayed: Annotated[
         bool | None, Query(description="True: only ended tasks that were run again as another; false: none of them.")
@@ -108,10 +140,22 @@ async def list_tasks(
     ] = None,
     submitted_after: Annotated[Moment | None, Query(description="Submitted at this moment or later.")] = None,
     submitted_before: Annotated[Moment | None, Query(description="Submitted before this moment.")] = None,
+    finished_after: Annotated[Moment | None, Query(description="Ended at this moment or later.")] = None,
+    finished_before: Annotated[Moment | None, Query(description="Ended before this moment.")] = None,
+    sort: Annotated[
+        Sort,
+        Query(
+            description="`submitted`: by submission; `finished`: by end, without tasks that have not ended. With a"
+            " `cursor` its order counts."
+        ),
+    ] = Sort.SUBMITTED,
     limit: Annotated[int, Query(ge=1, le=MOST, description="Tasks on a page.")] = 50,
     cursor: Annotated[
         str | None,
-        Query(description="`next_cursor` of the page before.", json_schema_extra={"pattern": _CURSOR_PATTERN}),
+        Query(
+            description="`next_cursor` of the page before.",
+            json_schema_extra={"pattern": _CURSOR_PATTERN},
+        ),
     ] = None,
 ) -> Response:
     """A page of tasks."""
@@ -120,22 +164,29 @@ async def list_tasks(
         state=state,
         queue=storable("queue", queue, faults),
         task_type=storable("task_type", task_type, faults),
+        caller=storable("caller", caller, faults),
+        worker=storable("worker", worker, faults),
+        attempts=attempts,
+        attempts_at_least=attempts_at_least,
         error_type=storable("error_type", error_type, faults),
         error_group=error_group,
+        error_message=storable("error_message", error_message, faults),
         replayed=replayed,
         tags=readings_of_tags(tag or [], faults),
         submitted_after=bounded(submitted_after),
         submitted_before=bounded(submitted_before),
-        below=_below(cursor, faults),
+        finished_after=bounded(finished_after),
+        finished_before=bounded(finished_before),
     )
+    after = _after(cursor, faults)
     if faults:
         raise InvalidRequest(errors=faults)
     async with parts.pages.place():
-        async with in_time("narrow it, best by submitted_after"), parts.store.statement() as connection:
-            rows = await reading.tasks(connection, wanted, limit + 1)
-        if not rows and cursor is None:
+        async with in_time("narrow it, best by submitted_after"):
+            page = await page_of(parts.store, wanted, limit, after, sort if after is None else after.sort)
+        if not page.rows and page.following is None and cursor is None:
             await refuse_unknown(parts, queue=queue, task_type=task_type)
-        return _page(request, rows, limit)
+        return _answer(request, page)
 
 
 def task_id_of(text: str) -> UUID:
@@ -156,29 +207,48 @@ async def find_task(parts: GivenParts, task_id: str) -> Mapping[str, Any]:
     return row
 
 
-def _page(request: Request, rows: Sequence[Mapping[str, Any]], limit: int) -> Response:
-    shown = rows[:limit]
-    next_cursor = cursor_after(shown[-1]["id"]) if len(rows) > limit else None
+def _answer(request: Request, page: Page) -> Response:
+    following = None if page.following is None else cursor_after(page.following)
     headers = {}
-    if next_cursor is not None:
+    if following is not None:
         kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-        headers["Link"] = f'<{request.url.path}?{urlencode([*kept, ("cursor", next_cursor)])}>; rel="next"'
-    return json_response({"items": [task_view(row) for row in shown], "next_cursor": next_cursor}, headers=headers)
+        headers["Link"] = f'<{request.url.path}?{urlencode([*kept, ("cursor", following)])}>; rel="next"'
+    body = {
+        "items": [task_view(row) for row in page.rows],
+        "next_cursor": following,
+        "searched_until": moment(page.searched_until),
+    }
+    return json_response(body, headers=headers)
 
 
-def cursor_after(task_id: UUID) -> str:
-    """The cursor of the page that follows this task."""
-    return urlsafe_b64encode(task_id.bytes).decode().rstrip("=")
+def cursor_after(position: Position) -> str:
+    """The cursor of the page that goes on there."""
+    finish = b"" if position.finished_at is None else _microseconds(position.finished_at).to_bytes(8)
+    return urlsafe_b64encode(finish + position.id.bytes).decode().rstrip("=")
 
 
-def _below(cursor: str | None, faults: list[FieldError]) -> UUID | None:
+def _after(cursor: str | None, faults: list[FieldError]) -> Position | None:
     if cursor is None:
         return None
     try:
-        found = UUID(bytes=urlsafe_b64decode(cursor + "=="))
+        given = urlsafe_b64decode(cursor + "==")
     except (ValueError, binascii.Error):
-        found = None
-    if found is None or cursor_after(found) != cursor:
+        given = b""
+    if (
+        len(given) not in (_ID_BYTES, _FINISH_BYTES + _ID_BYTES)
+        or urlsafe_b64encode(given).decode().rstrip("=") != cursor
+    ):
         faults.append(FieldError(pointer="/query/cursor", detail="is not a cursor of this list"))
         return None
-    return found
+    finish, task_id = given[:-_ID_BYTES], UUID(bytes=given[-_ID_BYTES:])
+    if not finish:
+        return Position(task_id)
+    return Position(task_id, _EPOCH + timedelta(microseconds=min(int.from_bytes(finish), _LATEST)))
+
+
+def _microseconds(finished_at: datetime) -> int:
+    return (finished_at - _EPOCH) // timedelta(microseconds=1)
+
+
+_LATEST = _microseconds(datetime(9000, 1, 1, tzinfo=UTC))
+"""Nothing ends later, whatever a cursor says."""

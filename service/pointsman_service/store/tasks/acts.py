@@ -16,12 +16,14 @@ from sqlalchemy import TextClause, text
 
 from pointsman_contract.states import TERMINAL, TaskState
 from pointsman_service.store.store import Connection
-from pointsman_service.store.tasks.dead_letters import NOT_REPLAYED
 from pointsman_service.store.tasks.reading import ID_SLACK, TaskFilter, conditions_of
 from pointsman_service.store.upkeep.partitions import lowest_id
 
 WAITS = (TaskState.QUEUED, TaskState.SCHEDULED, TaskState.HELD, TaskState.RETRYING)
 """A task that is not finished and does not run."""
+
+
+_MOMENTS = ("submitted_after", "finished_after", "finished_before")
 
 
 class TaskActKind(StrEnum):
@@ -44,37 +46,39 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ActFilter:
-    """Which tasks; None means all."""
+    """Which tasks; None means all. What its fields mean is that of ``TaskFilter``."""
 
     state: TaskState | None = None
     queue: str | None = None
     task_type: str | None = None
+    caller: str | None = None
+    worker: str | None = None
+    attempts: int | None = None
+    attempts_at_least: int | None = None
     error_type: str | None = None
     error_group: UUID | None = None
+    error_message: str | None = None
     tags: dict[str, str] | None = None
     submitted_after: datetime | None = None
+    finished_after: datetime | None = None
+    finished_before: datetime | None = None
 
     def given(self) -> dict[str, Any]:
         """What is not None, as JSON has it."""
         found = {name: value for name, value in asdict(self).items() if value is not None}
-        if self.error_group is not None:
-            found["error_group"] = str(self.error_group)
-        if self.submitted_after is not None:
-            found["submitted_after"] = self.submitted_after.isoformat()
-        return found
+        found |= {name: found[name].isoformat() for name in _MOMENTS if name in found}
+        return found if self.error_group is None else found | {"error_group": str(self.error_group)}
 
     @classmethod
     def kept(cls, given: dict[str, Any]) -> "ActFilter":
         """As it was stored."""
-        state, after, group = given.get("state"), given.get("submitted_after"), given.get("error_group")
-        return cls(
-            **given
-            | {
-                "error_group": None if group is None else UUID(group),
-                "state": None if state is None else TaskState(state),
-                "submitted_after": None if after is None else datetime.fromisoformat(after),
-            }
-        )
+        state, group = given.get("state"), given.get("error_group")
+        moments = {name: datetime.fromisoformat(given[name]) for name in _MOMENTS if name in given}
+        others = {
+            "error_group": None if group is None else UUID(group),
+            "state": None if state is None else TaskState(state),
+        }
+        return cls(**given | moments | others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,8 @@ _UNDO = text("""
     WHERE id = CAST(:id AS uuid) AND stage IN ('walking', 'done')
 """)
 
+# Of each row that is looked at, by itself: OFFSET 0 keeps the planner from reading all that was ever run again.
+_NOT_REPLAYED = "NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.id OFFSET 0)"
 _LOOKED_AT = "SELECT id, ({hit}) AS hit FROM {table} WHERE {which} AND {bounds} ORDER BY id LIMIT :looked_at"
 _BOUNDS = "id > CAST(:above AS uuid) AND id < CAST(:highest AS uuid)"
 _PART = """
@@ -214,10 +220,17 @@ def part_of(kind: TaskActKind, wanted: ActFilter, states: Sequence[TaskState]) -
         TaskFilter(
             queue=wanted.queue,
             task_type=wanted.task_type,
+            caller=wanted.caller,
+            worker=wanted.worker,
+            attempts=wanted.attempts,
+            attempts_at_least=wanted.attempts_at_least,
             error_type=wanted.error_type,
             error_group=wanted.error_group,
+            error_message=wanted.error_message,
             tags=readings,
             submitted_after=wanted.submitted_after,
+            finished_after=wanted.finished_after,
+            finished_before=wanted.finished_before,
         )
     )
     conditions.append("submitted_at < :submitted_before")
@@ -226,7 +239,7 @@ def part_of(kind: TaskActKind, wanted: ActFilter, states: Sequence[TaskState]) -
         parameters["states"] = [str(state) for state in states]
         looked = _LOOKED_AT.format(hit=" AND ".join(conditions), table="task_live", which="true", bounds=_BOUNDS)
         return text(_PART.format(looked=looked)), parameters
-    hit = " AND ".join([*conditions, NOT_REPLAYED])
+    hit = " AND ".join([*conditions, _NOT_REPLAYED])
     sides = []
     # One index has them by state and then by id: each state is read in its order.
     for state in sorted(states):

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
-from pointsman_contract.states import TERMINAL, UNFINISHED, TaskState
+from pointsman_contract.states import TERMINAL, TaskState
 from pointsman_service.store.breakers.breakers import LETS_THROUGH_AT
 from pointsman_service.store.columns import FINISHED, KINDS, LIVE
 from pointsman_service.store.queues.holding import BY_BREAKER
@@ -88,7 +88,9 @@ _ATTEMPTS = text("""
     FROM task_attempt WHERE task_id = CAST(:id AS uuid) AND attempt > CAST(:after AS int) ORDER BY attempt LIMIT :most
 """)
 
-_REPLAYED = "EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id AND NOT r.undone)"
+# One by one: a list asks of each row that it looks at, and the planner would read all that was ever run again for them.
+# OFFSET 0 keeps it from that.
+_REPLAYED = "EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id AND NOT r.undone OFFSET 0)"
 
 ID_SLACK = timedelta(minutes=5)
 """Ids carry the clock of the process that made them, ``submitted_at`` the database's, a commit later."""
@@ -101,10 +103,18 @@ class TaskFilter:
     state: TaskState | None = None
     queue: str | None = None
     task_type: str | None = None
+    caller: str | None = None
+    worker: str | None = None
+    """Of its newest attempt."""
+    attempts: int | None = None
+    """As many have started, no more and no fewer."""
+    attempts_at_least: int | None = None
     error_type: str | None = None
     """Of the attempt that ended it; no unfinished task has one."""
     error_group: UUID | None = None
     """Of the attempt that ended it, likewise."""
+    error_message: str | None = None
+    """A part of it, as it stands there, but for upper and lower case; no unfinished task has one."""
     replayed: bool | None = None
     """Whether it was run again as another task; no unfinished one was."""
     tags: Sequence[Sequence[Mapping[str, str]]] = ()
@@ -113,8 +123,16 @@ class TaskFilter:
     """Submitted then or later."""
     submitted_before: datetime | None = None
     """Submitted earlier."""
-    below: UUID | None = None
-    """Only ids below this one: the last of the page before."""
+    finished_after: datetime | None = None
+    """Ended then or later."""
+    finished_before: datetime | None = None
+    """Ended earlier."""
+
+    @property
+    def only_ended(self) -> bool:
+        """Whether no unfinished task can meet it."""
+        of_the_end = (self.error_type, self.error_group, self.error_message, self.replayed or None, self.finished_after)
+        return any(value is not None for value in (*of_the_end, self.finished_before)) or self.state in TERMINAL
 
 
 async def task(connection: Connection, task_id: UUID | str, *, listed: bool = False) -> dict[str, Any] | None:
@@ -135,32 +153,31 @@ async def failed_attempts(connection: Connection, task_id: UUID | str, after: in
     return [dict(row) for row in (await connection.execute(_ATTEMPTS, parameters)).mappings()]
 
 
-async def tasks(connection: Connection, wanted: TaskFilter, most: int) -> list[dict[str, Any]]:
-    """Rows as of ``task``, newest first by id, at most ``most``.
+async def rows_of(connection: Connection, wanted: TaskFilter, ids: Sequence[UUID]) -> list[dict[str, Any]]:
+    """Rows as of ``task``, in the order of their ids; those that are gone, or meet the filter no longer, are left out.
 
     Payloads of more than 4 KiB are NULL, error texts are shortened; ``cut`` names both.
     """
-    statement, parameters = page_of(wanted)
-    if statement is None:
+    if not ids:
         return []
-    return [dict(row) for row in (await connection.execute(statement, parameters | {"most": most})).mappings()]
+    statement, parameters = rows_statement(wanted)
+    found = (await connection.execute(statement, parameters | {"ids": list(ids)})).mappings()
+    by_id = {row["id"]: dict(row) for row in found}
+    return [by_id[one] for one in ids if one in by_id]
 
 
-def page_of(wanted: TaskFilter) -> tuple[TextClause | None, dict[str, Any]]:
-    """The statement of ``tasks`` with its parameters; None when nothing can be found."""
+def rows_statement(wanted: TaskFilter) -> tuple[TextClause, dict[str, Any]]:
+    """The statement of ``rows_of`` with its parameters, but for the ids."""
     conditions, parameters = conditions_of(wanted)
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    end = "ORDER BY id DESC LIMIT :most"
-    sides = []
-    ended = wanted.error_type is not None or wanted.error_group is not None or wanted.replayed
-    if (wanted.state is None or wanted.state in UNFINISHED) and not ended:
-        sides.append(f"(SELECT {_FROM_LIVE} FROM task_live {where} {end})")
-    if wanted.state is None or wanted.state in TERMINAL:
-        sides.append(f"(SELECT {_FROM_FINISHED} FROM task {where} {end})")
-    if not sides:
-        return None, {}
-    page = f"SELECT *, now() AS read_at FROM ({' UNION ALL '.join(sides)}) AS sides {end}"
-    return text(f"SELECT {_LISTED} FROM ({page}) AS found ORDER BY id DESC"), parameters
+    where = " AND ".join(["id = ANY(CAST(:ids AS uuid[]))", *conditions])
+    page = f"""
+        SELECT {_FROM_LIVE}, now() AS read_at FROM task_live WHERE {where}
+        UNION ALL
+        SELECT {_FROM_FINISHED}, now() AS read_at FROM task WHERE {where}
+    """
+    if wanted.only_ended:
+        page = f"SELECT {_FROM_FINISHED}, now() AS read_at FROM task WHERE {where}"
+    return text(f"SELECT {_LISTED} FROM ({page}) AS found"), parameters
 
 
 def conditions_of(wanted: TaskFilter) -> tuple[list[str], dict[str, Any]]:
@@ -178,18 +195,30 @@ def conditions_of(wanted: TaskFilter) -> tuple[list[str], dict[str, Any]]:
     require("state = :state", "state", None if wanted.state is None else wanted.state.value)
     require("queue = :queue", "queue", wanted.queue)
     require("task_type = :task_type", "task_type", wanted.task_type)
+    require("caller = :caller", "caller", wanted.caller)
+    require("worker = :worker", "worker", wanted.worker)
+    require("attempt = :attempts", "attempts", wanted.attempts)
+    require("attempt >= :attempts_at_least", "attempts_at_least", wanted.attempts_at_least)
     require("error_type = :error_type", "error_type", wanted.error_type)
     require("error_group = CAST(:error_group AS uuid)", "error_group", wanted.error_group)
+    # No pattern: what stands in it stands for itself.
+    within = "strpos(lower(error_message), lower(CAST(:error_message AS text))) > 0"
+    require(within, "error_message", wanted.error_message)
     if wanted.replayed is not None:
         conditions.append(_REPLAYED if wanted.replayed else f"NOT {_REPLAYED}")
     for place, readings in enumerate(wanted.tags):
-        texts = [json.dumps(dict(reading)) for reading in readings]
-        require(f"tags @> ANY(CAST(CAST(:tags_{place} AS text[]) AS jsonb[]))", f"tags_{place}", texts)
-    require("id < CAST(:below AS uuid)", "below", wanted.below)
+        # Each by itself, for that is what an index can look up.
+        names = [f"tags_{place}_{number}" for number in range(len(readings))]
+        conditions.append(f"({' OR '.join(f'tags @> CAST(CAST(:{name} AS text) AS jsonb)' for name in names)})")
+        parameters |= {name: json.dumps(dict(reading)) for name, reading in zip(names, readings, strict=True)}
     if wanted.submitted_after is not None:
         require("submitted_at >= :submitted_after", "submitted_after", wanted.submitted_after)
         require("id >= CAST(:lowest AS uuid)", "lowest", lowest_id(wanted.submitted_after - ID_SLACK))
-    if wanted.submitted_before is not None:
-        require("submitted_at < :submitted_before", "submitted_before", wanted.submitted_before)
-        require("id < CAST(:highest AS uuid)", "highest", lowest_id(wanted.submitted_before + ID_SLACK))
+    # Nothing ends before it was submitted.
+    latest = [moment for moment in (wanted.submitted_before, wanted.finished_before) if moment is not None]
+    if latest:
+        require("id < CAST(:highest AS uuid)", "highest", lowest_id(min(latest) + ID_SLACK))
+    require("submitted_at < :submitted_before", "submitted_before", wanted.submitted_before)
+    require("finished_at >= :finished_after", "finished_after", wanted.finished_after)
+    require("finished_at < :finished_before", "finished_before", wanted.finished_before)
     return conditions, parameters
