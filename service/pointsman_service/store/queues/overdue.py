@@ -9,8 +9,8 @@ from pointsman_contract.queues import MAX_PRIORITY
 from pointsman_service.store.store import Connection
 
 MOST_COUNTED = 1_000
-"""Of one queue no more are counted: each is a row that is looked at, and with a million of them ten thousand took a third
-of a second."""
+"""Of one queue no more are counted: each is a row that is looked at, and with a million of them ten thousand took a
+third of a second."""
 WINDOWS = (300, 1800, 3600, 21_600)
 """Seconds."""
 
