@@ -29,6 +29,7 @@ OF_ALL: Mapping[str, str] = {
     keys.OUTAGE: "hash",
     keys.OUTAGE_SENDER: "string",
     keys.VISIBILITY_TIMEOUT: "string",
+    keys.FORECAST: "string",
 }
 OF_A_QUEUE: Mapping[str, str] = {
     keys.BELL_PREFIX: "list",

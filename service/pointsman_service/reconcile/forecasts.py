@@ -118,7 +118,9 @@ class ForecastSweep:
 
     async def _say(self, forecast: Forecast) -> None:
         text = forecast.as_json()
-        if text == self._said and await self._server.command("PEXPIRE", keys.FORECAST, _KEPT_MILLISECONDS):
+        # What stays as it was is not written anew: the append-only file would grow by it. Somebody may have changed it.
+        if text == self._said and await self._server.command("GET", keys.FORECAST) == text:
+            await self._server.command("PEXPIRE", keys.FORECAST, _KEPT_MILLISECONDS)
             return
         await self._server.command("SET", keys.FORECAST, text, "PX", _KEPT_MILLISECONDS)
         self._said = text

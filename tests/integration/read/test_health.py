@@ -175,8 +175,9 @@ async def test_not_ready_on_a_schema_that_lacks_something_whatever_its_revision_
 async def test_a_fault_of_the_schema_is_nobody_elses(fresh_api: Fresh, ready_spine: Spine) -> None:
     async with fresh_api() as api:
         assert (await api.get("/readyz")).status_code == 200
-        await ready_spine.run("ALTER TABLE task_live DROP COLUMN dependencies")
         task = {"task_type": "noop"}
+        assert (await api.post("/v1/tasks", json=task)).status_code == 202
+        await ready_spine.run("ALTER TABLE task_live DROP COLUMN dependencies")
         answers = [
             await api.post("/v1/tasks", json=task),
             await api.post("/v1/tasks", json=task, headers={"Idempotency-Key": "k"}),

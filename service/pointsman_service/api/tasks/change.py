@@ -13,7 +13,8 @@ from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.given import Explained, given, request_body
 from pointsman_service.api.requests.parameters import bounded, known_parameters_only
 from pointsman_service.api.tasks.routes import task_id_of
-from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
+from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView
+from pointsman_service.api.tasks.waiting import waiting_view
 from pointsman_service.errors import (
     DatabaseAway,
     FieldError,
@@ -88,4 +89,5 @@ async def change_task(task_id: str, request: Request, parts: GivenParts, caller:
         due_at=bounded(body.scheduled_at),
         delay_seconds=body.delay_seconds,
     )
-    return json_response(task_view(await parts.changer.change(caller, task_id_of(task_id), change, body.reason)))
+    row = await parts.changer.change(caller, task_id_of(task_id), change, body.reason)
+    return json_response(await waiting_view(parts, row))

@@ -14,7 +14,6 @@ from pydantic import AwareDatetime, BaseModel, Field
 from pointsman_contract.states import TaskState
 from pointsman_service.admit.moments import Moment
 from pointsman_service.api.answers.answer import json_response, moment
-from pointsman_service.api.answers.predicted_wait import predicted_wait
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
@@ -23,11 +22,8 @@ from pointsman_service.api.requests.filters import MOST_ATTEMPTS, TAG_PATTERN, r
 from pointsman_service.api.requests.ids import Id, id_of
 from pointsman_service.api.requests.parameters import bounded, known_parameters_only, storable
 from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
+from pointsman_service.api.tasks.waiting import waiting_view
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, TooManyReaders, Unavailable, UnknownTask
-from pointsman_service.observe.prediction.prediction import Prediction, Reason
-from pointsman_service.store.queues import ahead
-from pointsman_service.store.queues.holding import BY_BREAKER
-from pointsman_service.store.queues.unserved import UNKNOWN_TASK_TYPE
 from pointsman_service.store.tasks import reading
 from pointsman_service.store.tasks.listing import Page, Position, Sort, page_of
 from pointsman_service.store.tasks.reading import TaskFilter
@@ -64,24 +60,7 @@ class TaskList(BaseModel):
 )
 async def get_task(task_id: str, parts: GivenParts) -> Response:
     """One task."""
-    row = await find_task(parts, task_id)
-    said = await _remaining_wait(parts, row)
-    return json_response(task_view(row) | {"predicted_wait": None if said is None else predicted_wait(said)})
-
-
-async def _remaining_wait(parts: GivenParts, row: Mapping[str, Any]) -> Prediction | None:
-    """From now on; None of a task that does not wait, or is not due."""
-    if row["state"] == TaskState.HELD:
-        is_by_breaker = (row["held_reason"] or "").startswith(BY_BREAKER)
-        is_unknown = row["held_reason"] == UNKNOWN_TASK_TYPE
-        return Prediction.unsaid(
-            Reason.BREAKER_OPEN if is_by_breaker else Reason.NO_WORKER if is_unknown else Reason.NOT_KNOWN
-        )
-    if row["state"] != TaskState.QUEUED:
-        return None
-    async with parts.store.statement() as connection:
-        before = await ahead.ahead_of(connection, str(row["id"]))
-    return None if before is None else parts.views.predictions.remaining(row["queue"], row["priority"], before)
+    return json_response(await waiting_view(parts, await find_task(parts, task_id)))
 
 
 @router.get(
