@@ -56,7 +56,7 @@ from pointsman_service.store.tasks.changing import Change
 from tests.integration.reconcile.judge import beat
 from tests.integration.spine import Spine
 from tests.integration.tripped import Holding
-from tests.race.world import ERROR, QUEUE, Sweep, World, lists
+from tests.race.world import ERROR, OTHER_QUEUE, QUEUE, Sweep, World, lists
 from tests.stand import invariants, recount
 from tests.stand.waiting import until
 from tests.torture import audit
@@ -381,7 +381,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.do(BacklogRollup(self.store, self.settings).single_pass())
 
     @precondition(lambda self: self.tasks)
-    @rule(pick=_PICK, change=st.sampled_from([Change(queue="reports"), Change(queue=QUEUE), *_TIMES]))
+    @rule(pick=_PICK, change=st.sampled_from([Change(queue=OTHER_QUEUE), Change(queue=QUEUE), *_TIMES]))
     def a_task_is_changed(self, pick: int, change: Change) -> None:
         """Another queue, later, or at once, where it waits in PostgreSQL."""
         self.do(self._change(self.tasks[pick % len(self.tasks)], change))

@@ -17,6 +17,7 @@ from tests.stand import invariants
 from tests.torture import audit
 
 QUEUE = "maintenance"
+OTHER_QUEUE = "reports"
 _ROUNDS = 200
 ERROR = {"type": "ValueError", "message": "no", "traceback": ""}
 
@@ -128,5 +129,5 @@ class World:
 
 
 def lists() -> Iterator[str]:
-    """The lists of the queue, the most urgent first."""
-    return (list_key(QUEUE, number) for number in STEPS)
+    """The lists of the queue, and of the one that tasks are moved to, the most urgent first."""
+    return (list_key(queue, number) for queue in (QUEUE, OTHER_QUEUE) for number in STEPS)

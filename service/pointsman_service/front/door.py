@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any, Protocol
 
-from pointsman_service.api.bodies.header_fields import ONCE
+from pointsman_service.api.bodies.header_fields import note_fields
 from pointsman_service.api.problems.answering import ANSWER_BEGUN, answer_to
 from pointsman_service.api.tasks.submissions import BATCH_PATH
 from pointsman_service.callers import LOCAL
@@ -66,7 +66,7 @@ class Door:
         if repeated:
             called = request_id_in(headers)
         else:
-            scope[ONCE] = fields
+            note_fields(scope, fields)
             called = request_id_of(fields[b"x-request-id"]) if b"x-request-id" in fields else new_request_id()
         scope["request_id"] = called
         request_id.set(called)

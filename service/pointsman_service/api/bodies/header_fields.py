@@ -2,14 +2,19 @@
 
 from typing import Any
 
-ONCE = "pointsman.header_fields"
-"""In the scope of a request no field of which stands twice: its fields by name. One look-up of each costs the hot route
-less than going through all of them again."""
+_ONCE = "pointsman.header_fields"
+
+
+def note_fields(scope: Any, fields: dict[bytes, bytes]) -> None:
+    """Keep the fields of a request by name, of which none stands twice: one look-up of each costs the hot route less
+    than going through all of them again.
+    """
+    scope[_ONCE] = scope["headers"], fields
 
 
 def fields_given_once(scope: Any) -> dict[bytes, bytes] | None:
-    """The fields by name, in lower case; None where one stands twice or nobody has looked: then all must be gone
-    through.
+    """The fields by name, in lower case; None where one stands twice, nobody has looked, or the request was given other
+    fields since: then all must be gone through.
     """
-    found: dict[bytes, bytes] | None = scope.get(ONCE)
-    return found
+    found: tuple[Any, dict[bytes, bytes]] | None = scope.get(_ONCE)
+    return found[1] if found is not None and found[0] is scope["headers"] else None
