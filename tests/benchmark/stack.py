@@ -228,10 +228,14 @@ class Stack:
         self.database.execute("SELECT pg_reload_conf()")
 
     def _truncate(self) -> None:
-        """The loops go on meanwhile, and take the locks of these tables in another order."""
+        """The loops go on meanwhile, and take the locks of these tables in another order. A checkout of before has not
+        all of them.
+        """
+        there = "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL"
+        tables = ", ".join(self.database.column(there, list(_EMPTIED)))
         for _ in range(_TRIES):
             try:
-                self.database.execute(f"TRUNCATE {', '.join(_EMPTIED)}")
+                self.database.execute(f"TRUNCATE {tables}")
             except DeadlockDetectedError:
                 continue
             return
