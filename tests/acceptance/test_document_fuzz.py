@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,12 @@ from pydantic import SecretStr
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.database import create_engine
 from pointsman_service.embedded.valkey import ValkeyServer
+from pointsman_service.failures.fingerprint import group_of
 from pointsman_service.settings import Settings
+from pointsman_service.store.errors import folding
+from pointsman_service.store.errors.noting import note
+from pointsman_service.store.listeners import Ended, Ends
+from pointsman_service.store.reported import End, Moved
 from pointsman_service.store.store import Store
 from pointsman_service.store.workers import catalogue
 from tests.needs import stranger
@@ -54,14 +60,29 @@ async def service(database_url: str, own_valkey: ValkeyServer, tmp_path: Path) -
         await stack.__aexit__(None, None, None)
 
 
-async def what_there_is(service: Stack) -> dict[str, list[str]]:
+async def error_group(database_url: str, task_id: str) -> str:
+    """Write down that a task failed; the id of its error group."""
+    group, at = group_of("echo", "OSError", "no", ""), datetime.now(UTC)
+    moved = Moved(task_id, "echo", "email", False, 1, None, None, "failed")
+    end = End(task_id, 1, "failed", at, at, "w", 0.1, None, "OSError", "no", "", error_group=group)
+    store = Store(create_engine(Settings(database_url=SecretStr(database_url)), "test"))
+    async with store.transaction() as connection:
+        await note(connection, Ends([Ended(moved, end)]))
+        await folding.fold(connection, 1)
+    await store.close()
+    return group
+
+
+async def what_there_is(service: Stack, database_url: str) -> dict[str, list[str]]:
     """Names and ids to ask for, by parameter. Some are made first."""
     queues = (await service.http.get("/v1/queues")).json()["items"]
+    task_id = await service.submit("echo")
     act = await service.http.post("/v1/tasks/retry", json={"task_type": "echo"})
     replay = await service.http.post("/v1/dead-letters/replay", json={"task_type": "echo"})
     for name in ("one.example.org", "two.example.org"):
         path = f"/v1/breakers/dependency/{name}/force-open"
         assert (await service.http.post(path, json={"reason": "an alert is wanted"})).status_code == 200
+    pools = (await service.http.get("/v1/metrics/workers")).json()["items"]
     breakers = (await service.http.get("/v1/breakers", params={"limit": 1})).json()
 
     async def alert() -> str | None:
@@ -70,11 +91,13 @@ async def what_there_is(service: Stack) -> dict[str, list[str]]:
 
     return {
         "queue": [queue["name"] for queue in queues],
+        "pool": [pool["pool"] for pool in pools],
         "task_type": [spec.name for spec in TYPES],
         "channel": [str(CHANNEL["name"])],
-        "task_id": [await service.submit("echo")],
+        "task_id": [task_id],
         "act_id": [act.json()["id"]],
         "replay_id": [replay.json()["replay_id"]],
+        "error_id": [await error_group(database_url, task_id)],
         "alert_id": [await until(alert, "an alert about a breaker that is forced open")],
         "cursor of /v1/breakers": [breakers["next_cursor"]],
     }
@@ -95,9 +118,9 @@ def fuzz(url: str, directory: Path) -> subprocess.CompletedProcess[str]:
 
 
 async def test_nothing_is_refused_that_the_document_allows_nor_accepted_that_it_forbids(
-    service: Stack, tmp_path: Path
+    service: Stack, database_url: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "installation.json").write_text(json.dumps(await what_there_is(service)))
+    (tmp_path / "installation.json").write_text(json.dumps(await what_there_is(service, database_url)))
     done = await asyncio.to_thread(fuzz, service.url, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No issues found" in done.stdout, done.stdout

@@ -51,6 +51,11 @@ class History:
     points: dict[str, list[Point]]
     """By queue or pool, every step of the window."""
 
+    @property
+    def seen(self) -> bool:
+        """Whether anybody looked at any of them in the window."""
+        return any(point.samples for points in self.points.values() for point in points)
+
 
 def usual_step(window_seconds: float) -> int:
     """The shortest usual step that makes at most 120 points of a window."""

@@ -16,8 +16,10 @@ from pointsman_service.store.store import Store
 STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 """Seconds. Each divides a day, and begins where its day does."""
 MOST_STEPS = 1_500
+LONGEST_WINDOW = MOST_STEPS * STEPS[-1]
+"""Seconds."""
 MOST_POINTS = 6_000
-"""Steps times groups."""
+"""Steps times groups that have an item of their own."""
 _USUAL_STEPS = 120
 _LONGEST = ((3600, 2 * 86_400.0), (86_400, 100 * 86_400.0))
 """Steps that are shorter than the first are answered for windows up to the second, in seconds: a step is the sum of
@@ -129,8 +131,11 @@ class Answer:
 
 
 def usual_step(window_seconds: float) -> int:
-    """The shortest step that makes no more than 120 of the window."""
-    return next((step for step in STEPS if window_seconds / step <= _USUAL_STEPS), STEPS[-1])
+    """The shortest step that makes no more than 120 of the window, and that such a window is told by."""
+    usual = (
+        step for step in STEPS if window_seconds / step <= _USUAL_STEPS and _too_fine(step, window_seconds) is None
+    )
+    return next(usual, STEPS[-1])
 
 
 def fault_of(question: Question) -> str | None:
@@ -138,11 +143,15 @@ def fault_of(question: Question) -> str | None:
     steps = question.window_seconds / question.step_seconds
     if steps > MOST_STEPS:
         return f"a window has at most {MOST_STEPS} steps: take a longer step or a shorter window"
-    groups = 1 if question.group_by == "none" else question.most + 1
+    groups = 1 if question.group_by == "none" else question.most
     if steps * groups > MOST_POINTS:
         return f"steps times groups are at most {MOST_POINTS}: take a longer step, a shorter window or a smaller top"
+    return _too_fine(question.step_seconds, question.window_seconds)
+
+
+def _too_fine(step_seconds: int, window_seconds: float) -> str | None:
     for step, longest in _LONGEST:
-        if question.step_seconds < step and question.window_seconds > longest:
+        if step_seconds < step and window_seconds > longest:
             return f"steps shorter than {step} s are told of windows up to {longest / 86_400:g} days"
     return None
 

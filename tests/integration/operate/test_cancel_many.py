@@ -429,6 +429,14 @@ async def test_an_act_that_is_not_understood_is_refused(spine: Spine, api: httpx
     assert await spine.rows("SELECT id FROM replay") == []
 
 
+async def test_a_key_that_is_none_is_refused_on_a_dry_run_too(api: httpx.AsyncClient) -> None:
+    for verb in ("cancel", "retry"):
+        for dry_run in (True, False):
+            body = {"queue": "email", "dry_run": dry_run}
+            answer = await api.post(f"/v1/tasks/{verb}", json=body, headers={"Idempotency-Key": ""})
+            assert answer.status_code == 400, answer.text
+
+
 async def test_acts_are_listed_newest_first_page_by_page(spine: Spine, api: httpx.AsyncClient) -> None:
     ids = [(await cancel(spine, api, queue=queue)).json()["id"] for queue in ("email", "reports", "email")]
     await api.post("/v1/dead-letters/replay", json={"queue": "email"})

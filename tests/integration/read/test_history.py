@@ -74,3 +74,19 @@ async def test_too_many_points_are_refused_with_what_to_ask_instead(api: httpx.A
             assert (await api.get(path, params=parameters)).status_code == 422
         longest = await api.get(path, params={"window_seconds": 3 * 366 * 86_400})
         assert longest.status_code == 200
+
+
+async def test_a_name_that_nobody_has_is_refused_and_one_that_is_gone_is_told(
+    api: httpx.AsyncClient, spine: Spine
+) -> None:
+    asked: list[tuple[str, Of]] = [("/v1/metrics/queues", "queue"), ("/v1/metrics/workers", "pool")]
+    for path, name in asked:
+        until = {"until": "2026-11-20T13:00:00Z"}
+        await sampled(spine, name, "old", "depth" if name == "queue" else "busy", (3, 1.0))
+        assert [item[name] for item in (await read(api, path, **{name: "old"}))["items"]] == ["old"]
+        for unknown, detail in (("emial", f"there is no such {name}"), ("", "at least 1")):
+            answer = await api.get(path, params=until | {name: unknown})
+            assert answer.status_code == 422
+            (fault,) = answer.json()["errors"]
+            assert fault["pointer"] == f"/query/{name}"
+            assert detail in fault["detail"]

@@ -40,6 +40,14 @@ def test_every_reference_leads_somewhere() -> None:
             place = place[part]
 
 
+def test_no_two_models_have_one_name() -> None:
+    """Each would be named after its module too, and generators of clients take the name alone."""
+    schemas = openapi_document()["components"]["schemas"]
+    assert [name for name in schemas if "__" in name] == []
+    titles = [schema["title"] for schema in schemas.values() if "title" in schema]
+    assert sorted(titles) == sorted(set(titles))
+
+
 def test_every_body_and_every_item_of_a_batch_has_a_type_of_its_own() -> None:
     document = openapi_document()
     bodies = [

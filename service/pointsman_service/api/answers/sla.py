@@ -36,7 +36,7 @@ class BurnView(BaseModel):
     missed: int = Field(description="Those of them past the target.")
 
 
-class SlaView(BaseModel):
+class QueueSlaView(BaseModel):
     """One queue against its objective."""
 
     queue: str

@@ -10,6 +10,7 @@ from pointsman_service.api.answers.answer import json_response, moment
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.requests.filters import refuse_unknown
 from pointsman_service.api.requests.parameters import bounded, known_parameters_only, storable
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest
 from pointsman_service.observe import history
@@ -150,7 +151,7 @@ async def get_queue_metrics(
     parts: GivenParts,
     window_seconds: Window = 3600,
     step_seconds: Step = None,
-    queue: Annotated[str | None, Query(max_length=200, description="Only this one.")] = None,
+    queue: Annotated[str | None, Query(min_length=1, max_length=200, description="Only this one.")] = None,
     until: Until = None,
 ) -> Response:
     """Samples of every queue, or of one."""
@@ -159,6 +160,8 @@ async def get_queue_metrics(
     names = [spec.name for spec in parts.settings.topology.queues]
     step = _step(window_seconds, step_seconds, 1 if name else len(names), "queue", faults)
     found = await history.read(parts.store, "queue", names, window_seconds, step, bounded(until), name)
+    if name not in names and not found.seen:
+        await refuse_unknown(parts, queue=name, task_type=None)
     return _answer("queue", window_seconds, step, found)
 
 
@@ -191,7 +194,7 @@ async def get_worker_metrics(
     parts: GivenParts,
     window_seconds: Window = 3600,
     step_seconds: Step = None,
-    pool: Annotated[str | None, Query(max_length=200, description="Only this one.")] = None,
+    pool: Annotated[str | None, Query(min_length=1, max_length=200, description="Only this one.")] = None,
     until: Until = None,
 ) -> Response:
     """Samples of every pool, or of one."""
@@ -200,6 +203,9 @@ async def get_worker_metrics(
     names = [spec.name for spec in parts.settings.topology.pools]
     step = _step(window_seconds, step_seconds, 1 if name else len(names), "pool", faults)
     found = await history.read(parts.store, "pool", names, window_seconds, step, bounded(until), name)
+    if name is not None and name not in names and not found.seen:
+        detail = f"there is no such pool; the pools are {', '.join(names)}"
+        raise InvalidRequest(errors=[FieldError(pointer="/query/pool", detail=detail)])
     return _answer("pool", window_seconds, step, found)
 
 

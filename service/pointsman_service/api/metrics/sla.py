@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from pointsman_service.api.answers.answer import json_response, plain
-from pointsman_service.api.answers.sla import EXAMPLE_SLA, SlaView
+from pointsman_service.api.answers.sla import EXAMPLE_SLA, QueueSlaView
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
@@ -27,7 +27,7 @@ class SlaMetricsView(BaseModel):
     recorded_up_to: AwareDatetime | None = Field(
         description="What workers reported until then is counted; null when that is not known."
     )
-    items: list[SlaView]
+    items: list[QueueSlaView]
     next_cursor: None = None
 
 

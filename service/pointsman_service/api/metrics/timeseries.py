@@ -13,7 +13,6 @@ from pointsman_service.api.metrics.routes import (
     GroupName,
     GroupNames,
     Until,
-    Window,
     covered,
     names_of,
 )
@@ -63,8 +62,8 @@ class TimeseriesView(CoveredView):
     operation_id="get_metrics_timeseries",
     summary="Get the metrics of tasks over time",
     description=f"Several figures at once, by step and group. Steps begin where their day does, in UTC. At most"
-    f" {task_series.MOST_STEPS} steps, {task_series.MOST_POINTS} steps times groups; steps shorter than an hour of at"
-    " most two days, shorter than a day of at most 100 days.",
+    f" {task_series.MOST_STEPS} steps, {task_series.MOST_POINTS} steps times `top` when grouped; steps shorter than an"
+    " hour of at most two days, shorter than a day of at most 100 days.",
     response_model=TimeseriesView,
     responses=example(
         {
@@ -96,10 +95,17 @@ async def get_metrics_timeseries(
             description="Which figures, named as `/v1/metrics/tasks` names them; left out: " + ", ".join(_USUAL) + ".",
         ),
     ] = None,
-    window_seconds: Window = 3600,
+    window_seconds: Annotated[
+        float, Query(gt=0, le=task_series.LONGEST_WINDOW, description="How far back from its end.")
+    ] = 3600,
     step_seconds: Annotated[
         int | None,
-        Query(ge=STEPS[0], le=STEPS[-1], description=f"One of {', '.join(map(str, STEPS))}; left out: of the window."),
+        Query(
+            ge=STEPS[0],
+            le=STEPS[-1],
+            description=f"One of {', '.join(map(str, STEPS))}; left out: the shortest that makes at most 120 steps.",
+            json_schema_extra={"enum": list(STEPS)},
+        ),
     ] = None,
     group_by: Annotated[GroupName | None, Query(description="An item for each; left out: one of everything.")] = None,
     top: Annotated[int, Query(ge=1, le=_MOST_GROUPS, description="So many items; the rest is one more.")] = 10,

@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from pointsman_service.api.answers.answer import json_response, plain
 from pointsman_service.api.answers.predicted_wait import EXAMPLE_PREDICTED_WAIT, PredictedWaitView, predicted_wait
-from pointsman_service.api.answers.sla import EXAMPLE_SLA, SlaView
+from pointsman_service.api.answers.sla import EXAMPLE_SLA, QueueSlaView
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
@@ -90,7 +90,7 @@ class QueueView(BaseModel):
     paused_at: AwareDatetime | None
     paused_by: str | None
     pause_reason: str | None
-    sla: SlaView | None = Field(
+    sla: QueueSlaView | None = Field(
         description="Against its objective over the 30 days of an error budget; null when it was not added up in time."
     )
 

@@ -239,12 +239,12 @@ async def _act(
     before: datetime | None = bounded(body.submitted_before)
     if not wanted.given() and before is None:
         raise InvalidRequest(errors=[FieldError(pointer="", detail="say which: queue, task_type, tags, …")])
+    key, _ = read_headers(request.scope)
     asked = ManyRequest(kind, wanted, before, body.limit, body.at_most, rate_per_second, grace_seconds)
     async with in_time("narrow it, best by submitted_after"):
         if body.dry_run:
             tasks, counted_before = await parts.many.count(asked)
             return json_response({"tasks": tasks, "submitted_before": moment(counted_before), "dry_run": True})
-        key, _ = read_headers(request.scope)
         progress, earlier = await parts.many.begin(caller, asked, key, body.reason)
     headers = {"Location": f"/v1/task-acts/{progress.act.id}"}
     if earlier:
