@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -6,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pointsman_contract.log_text import says_something
 from pointsman_service.app import openapi_document as made_document
 
 
@@ -120,3 +122,9 @@ def test_no_pattern_means_something_else_to_another_reader(word: str) -> None:
         part["pattern"] for part in values_in(openapi_document()) if isinstance(part, dict) and "pattern" in part
     ]
     assert [pattern for pattern in patterns if isinstance(pattern, str) and word in pattern] == []
+
+
+@pytest.mark.parametrize("text", ["a", " é ", "\u0097", "\x85", " \t", "\u2028", "\u200b\ufeff", "x\u200b"])
+def test_a_reason_fits_the_document_if_it_says_something(text: str) -> None:
+    reason = openapi_document()["components"]["schemas"]["Ignore"]["properties"]["reason"]
+    assert (re.search(reason["pattern"], text) is not None) == says_something(text)

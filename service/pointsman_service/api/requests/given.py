@@ -28,8 +28,14 @@ def _said(text: str) -> str:
     return text
 
 
-Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_said)]
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_said)]
+_UNSEEN = (
+    r"\x00-\x20\x7f-\xa0\xad\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2"
+    r"\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u2066-\u206f\u3000\ufeff\ufff9-\ufffb"
+)
+"""Spaces, control and format characters, but for those past U+FFFF, which not every reader of a pattern knows."""
+_SAID = {"pattern": rf"^[^\x00]*[^{_UNSEEN}][^\x00]*$"}
+Reason = Annotated[str, Field(min_length=1, max_length=500, json_schema_extra=_SAID), AfterValidator(_said)]
+Name = Annotated[str, Field(min_length=1, max_length=200, json_schema_extra=_SAID), AfterValidator(_said)]
 """Of who does something, in their own words."""
 
 
