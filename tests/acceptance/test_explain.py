@@ -172,7 +172,12 @@ async def test_a_busy_pool_says_with_what(explained: Stack, tmp_path: Path) -> N
 
         running = await until(doing, "what the process runs to be told", _SECONDS)
         assert (running["task_type"], running["longest_task_id"]) == ("ledger.hold", holding)
-        assert [one["cause"] for one in found["also"]] == ["window_full"]
+
+        async def full() -> bool:
+            also = (await explain(explained, waiting[-1]))["also"]
+            return [one["cause"] for one in also] == ["window_full"]
+
+        await until(full, "the dispatcher to fill the window", _SECONDS)
 
         alone = await explained.submit("ledger.write", queue="email", delay_seconds=3600)
         await explained.execute(
