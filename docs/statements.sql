@@ -804,8 +804,9 @@ UPDATE task_live t SET due_at = e.at FROM unnest(CAST(:id AS uuid[]), CAST(:at A
 -- time.
 
 -- _LOCK
--- The second makes the trigger let us take deltas.
-SELECT pg_advisory_xact_lock(hashtext('pointsman rollup')), set_config('pointsman.folds', 'days', true);
+-- The others make the trigger let us take deltas, and those of predictions too.
+SELECT pg_advisory_xact_lock(hashtext('pointsman rollup')), set_config('pointsman.folds', 'days', true),
+set_config('pointsman.counts', 'predictions', true);
 
 -- _MADE
 INSERT INTO task_metrics_kept DEFAULT VALUES ON CONFLICT DO NOTHING;
@@ -840,13 +841,13 @@ DELETE FROM task_metrics_day WHERE day >= CAST(:since AS timestamptz) AND day < 
 INSERT INTO task_metrics_hour (hour, task_type, queue, submitted, started, executions, succeeded, failed, cancelled,
     expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
     native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running,
-    held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    held_seconds_sum, predicted, kept, kept_p50, run_buckets, run_counts, wait_buckets,
     wait_counts) WITH counted AS MATERIALIZED (SELECT date_trunc('hour', minute, 'UTC') AS hour, task_type, queue,
     submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
     uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
-    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
-    run_counts, wait_buckets, wait_counts FROM task_metrics WHERE minute >= CAST(:since AS timestamptz)
-    AND minute < CAST(:before AS timestamptz)),
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept,
+    kept_p50, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics
+    WHERE minute >= CAST(:since AS timestamptz) AND minute < CAST(:before AS timestamptz)),
 totals AS (SELECT hour, task_type, queue, sum(submitted)::bigint AS submitted, sum(started)::bigint AS started,
     sum(executions)::bigint AS executions, sum(succeeded)::bigint AS succeeded, sum(failed)::bigint AS failed,
     sum(cancelled)::bigint AS cancelled, sum(expired)::bigint AS expired, sum(retried)::bigint AS retried,
@@ -856,7 +857,8 @@ totals AS (SELECT hour, task_type, queue, sum(submitted)::bigint AS submitted, s
     sum(native_failed)::bigint AS native_failed, sum(native_retried)::bigint AS native_retried,
     sum(sla_met)::bigint AS sla_met, sum(sla_missed)::bigint AS sla_missed, sum(run_seconds_sum) AS run_seconds_sum,
     sum(queue_wait_seconds_sum) AS queue_wait_seconds_sum, sum(held)::bigint AS held, sum(rescued)::bigint AS rescued,
-    sum(cancelled_running)::bigint AS cancelled_running, sum(held_seconds_sum) AS held_seconds_sum FROM counted
+    sum(cancelled_running)::bigint AS cancelled_running, sum(held_seconds_sum) AS held_seconds_sum,
+    sum(predicted)::bigint AS predicted, sum(kept)::bigint AS kept, sum(kept_p50)::bigint AS kept_p50 FROM counted
     GROUP BY hour, task_type, queue),
 by_bucket AS (SELECT hour, task_type, queue, code, sum(n) AS n FROM (SELECT hour, task_type, queue,
     bucket + 0 AS code, n FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket,
@@ -876,13 +878,13 @@ SELECT t.*, coalesce(h.run_buckets, '{}') AS run_buckets, coalesce(h.run_counts,
 INSERT INTO task_metrics_day (day, task_type, queue, submitted, started, executions, succeeded, failed, cancelled,
     expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
     native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running,
-    held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    held_seconds_sum, predicted, kept, kept_p50, run_buckets, run_counts, wait_buckets,
     wait_counts) WITH counted AS MATERIALIZED (SELECT date_trunc('day', hour, 'UTC') AS day, task_type, queue,
     submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
     uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
-    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
-    run_counts, wait_buckets, wait_counts FROM task_metrics_hour WHERE hour >= CAST(:since AS timestamptz)
-    AND hour < CAST(:before AS timestamptz)),
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept,
+    kept_p50, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_hour
+    WHERE hour >= CAST(:since AS timestamptz) AND hour < CAST(:before AS timestamptz)),
 totals AS (SELECT day, task_type, queue, sum(submitted)::bigint AS submitted, sum(started)::bigint AS started,
     sum(executions)::bigint AS executions, sum(succeeded)::bigint AS succeeded, sum(failed)::bigint AS failed,
     sum(cancelled)::bigint AS cancelled, sum(expired)::bigint AS expired, sum(retried)::bigint AS retried,
@@ -892,7 +894,8 @@ totals AS (SELECT day, task_type, queue, sum(submitted)::bigint AS submitted, su
     sum(native_failed)::bigint AS native_failed, sum(native_retried)::bigint AS native_retried,
     sum(sla_met)::bigint AS sla_met, sum(sla_missed)::bigint AS sla_missed, sum(run_seconds_sum) AS run_seconds_sum,
     sum(queue_wait_seconds_sum) AS queue_wait_seconds_sum, sum(held)::bigint AS held, sum(rescued)::bigint AS rescued,
-    sum(cancelled_running)::bigint AS cancelled_running, sum(held_seconds_sum) AS held_seconds_sum FROM counted
+    sum(cancelled_running)::bigint AS cancelled_running, sum(held_seconds_sum) AS held_seconds_sum,
+    sum(predicted)::bigint AS predicted, sum(kept)::bigint AS kept, sum(kept_p50)::bigint AS kept_p50 FROM counted
     GROUP BY day, task_type, queue),
 by_bucket AS (SELECT day, task_type, queue, code, sum(n) AS n FROM (SELECT day, task_type, queue, bucket + 0 AS code,
     n FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket, n) UNION ALL SELECT day,
@@ -911,13 +914,13 @@ SELECT t.*, coalesce(h.run_buckets, '{}') AS run_buckets, coalesce(h.run_counts,
 INSERT INTO task_metrics_day (day, task_type, queue, submitted, started, executions, succeeded, failed, cancelled,
     expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
     native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running,
-    held_seconds_sum, run_buckets, run_counts, wait_buckets,
+    held_seconds_sum, predicted, kept, kept_p50, run_buckets, run_counts, wait_buckets,
     wait_counts) WITH counted AS MATERIALIZED (SELECT date_trunc('day', minute, 'UTC') AS day, task_type, queue,
     submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
     uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
-    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
-    run_counts, wait_buckets, wait_counts FROM task_metrics WHERE minute >= CAST(:since AS timestamptz)
-    AND minute < CAST(:before AS timestamptz)),
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept,
+    kept_p50, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics
+    WHERE minute >= CAST(:since AS timestamptz) AND minute < CAST(:before AS timestamptz)),
 totals AS (SELECT day, task_type, queue, sum(submitted)::bigint AS submitted, sum(started)::bigint AS started,
     sum(executions)::bigint AS executions, sum(succeeded)::bigint AS succeeded, sum(failed)::bigint AS failed,
     sum(cancelled)::bigint AS cancelled, sum(expired)::bigint AS expired, sum(retried)::bigint AS retried,
@@ -927,7 +930,8 @@ totals AS (SELECT day, task_type, queue, sum(submitted)::bigint AS submitted, su
     sum(native_failed)::bigint AS native_failed, sum(native_retried)::bigint AS native_retried,
     sum(sla_met)::bigint AS sla_met, sum(sla_missed)::bigint AS sla_missed, sum(run_seconds_sum) AS run_seconds_sum,
     sum(queue_wait_seconds_sum) AS queue_wait_seconds_sum, sum(held)::bigint AS held, sum(rescued)::bigint AS rescued,
-    sum(cancelled_running)::bigint AS cancelled_running, sum(held_seconds_sum) AS held_seconds_sum FROM counted
+    sum(cancelled_running)::bigint AS cancelled_running, sum(held_seconds_sum) AS held_seconds_sum,
+    sum(predicted)::bigint AS predicted, sum(kept)::bigint AS kept, sum(kept_p50)::bigint AS kept_p50 FROM counted
     GROUP BY day, task_type, queue),
 by_bucket AS (SELECT day, task_type, queue, code, sum(n) AS n FROM (SELECT day, task_type, queue, bucket + 0 AS code,
     n FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket, n) UNION ALL SELECT day,
@@ -951,15 +955,15 @@ INSERT INTO task_metrics_delta (task_type, queue, minute, caller, error, pool, b
     started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
     duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
     queue_wait_seconds_sum, run_buckets, run_counts, wait_buckets, wait_counts, held, held_seconds_sum, rescued,
-    cancelled_running) VALUES (:task_type::VARCHAR, :queue::VARCHAR, :minute::TIMESTAMP WITH TIME ZONE,
-    :caller::VARCHAR, :error::VARCHAR, :pool::VARCHAR, :born_waiting::BIGINT, :born_asleep::BIGINT,
-    :submitted::BIGINT, :started::BIGINT, :executions::BIGINT, :succeeded::BIGINT, :failed::BIGINT,
-    :cancelled::BIGINT, :expired::BIGINT, :retried::BIGINT, :timed_out::BIGINT, :interrupted::BIGINT,
+    cancelled_running, predicted, kept, kept_p50) VALUES (:task_type::VARCHAR, :queue::VARCHAR,
+    :minute::TIMESTAMP WITH TIME ZONE, :caller::VARCHAR, :error::VARCHAR, :pool::VARCHAR, :born_waiting::BIGINT,
+    :born_asleep::BIGINT, :submitted::BIGINT, :started::BIGINT, :executions::BIGINT, :succeeded::BIGINT,
+    :failed::BIGINT, :cancelled::BIGINT, :expired::BIGINT, :retried::BIGINT, :timed_out::BIGINT, :interrupted::BIGINT,
     :uncertain_sendings::BIGINT, :duplicates::BIGINT, :native::BIGINT, :native_succeeded::BIGINT,
     :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT, :sla_missed::BIGINT, :run_seconds_sum::FLOAT,
     :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[], :run_counts::INTEGER[], :wait_buckets::SMALLINT[],
-    :wait_counts::INTEGER[], :held::BIGINT, :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT)
-    RETURNING task_metrics_delta.id;
+    :wait_counts::INTEGER[], :held::BIGINT, :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT,
+    :predicted::BIGINT, :kept::BIGINT, :kept_p50::BIGINT) RETURNING task_metrics_delta.id;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/metrics/exposed.py
@@ -1002,7 +1006,8 @@ FROM task_metrics_delta ORDER BY task_metrics_delta.id
      task_metrics_delta.sla_missed, task_metrics_delta.run_seconds_sum, task_metrics_delta.queue_wait_seconds_sum,
      task_metrics_delta.run_buckets, task_metrics_delta.run_counts, task_metrics_delta.wait_buckets,
      task_metrics_delta.wait_counts, task_metrics_delta.held, task_metrics_delta.held_seconds_sum,
-     task_metrics_delta.rescued, task_metrics_delta.cancelled_running;
+     task_metrics_delta.rescued, task_metrics_delta.cancelled_running, task_metrics_delta.predicted,
+     task_metrics_delta.kept, task_metrics_delta.kept_p50;
 
 -- _NAMES_OF_DAYS
 SELECT grouped_by, day, name FROM task_metrics_by_day
@@ -1016,25 +1021,26 @@ SELECT * FROM task_metrics WHERE (minute, task_type, queue) IN (SELECT * FROM un
 INSERT INTO task_metrics (minute, task_type, queue, submitted, started, executions, succeeded, failed, cancelled,
     expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
     native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets, run_counts,
-    wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running)
+    wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running, predicted, kept, kept_p50)
     VALUES (:minute::TIMESTAMP WITH TIME ZONE, :task_type::VARCHAR, :queue::VARCHAR, :submitted::BIGINT,
     :started::BIGINT, :executions::BIGINT, :succeeded::BIGINT, :failed::BIGINT, :cancelled::BIGINT, :expired::BIGINT,
     :retried::BIGINT, :timed_out::BIGINT, :interrupted::BIGINT, :uncertain_sendings::BIGINT, :duplicates::BIGINT,
     :native::BIGINT, :native_succeeded::BIGINT, :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT,
     :sla_missed::BIGINT, :run_seconds_sum::FLOAT, :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[],
     :run_counts::INTEGER[], :wait_buckets::SMALLINT[], :wait_counts::INTEGER[], :held::BIGINT,
-    :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT) ON CONFLICT (minute, task_type,
-    queue) DO UPDATE SET submitted = excluded.submitted, started = excluded.started, executions = excluded.executions,
-    succeeded = excluded.succeeded, failed = excluded.failed, cancelled = excluded.cancelled,
-    expired = excluded.expired, retried = excluded.retried, timed_out = excluded.timed_out,
-    interrupted = excluded.interrupted, uncertain_sendings = excluded.uncertain_sendings,
-    duplicates = excluded.duplicates, native = excluded.native, native_succeeded = excluded.native_succeeded,
-    native_failed = excluded.native_failed, native_retried = excluded.native_retried, sla_met = excluded.sla_met,
-    sla_missed = excluded.sla_missed, run_seconds_sum = excluded.run_seconds_sum,
-    queue_wait_seconds_sum = excluded.queue_wait_seconds_sum, run_buckets = excluded.run_buckets,
-    run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets, wait_counts = excluded.wait_counts,
-    held = excluded.held, held_seconds_sum = excluded.held_seconds_sum, rescued = excluded.rescued,
-    cancelled_running = excluded.cancelled_running;
+    :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT, :predicted::BIGINT, :kept::BIGINT,
+    :kept_p50::BIGINT) ON CONFLICT (minute, task_type, queue) DO UPDATE SET submitted = excluded.submitted,
+    started = excluded.started, executions = excluded.executions, succeeded = excluded.succeeded,
+    failed = excluded.failed, cancelled = excluded.cancelled, expired = excluded.expired, retried = excluded.retried,
+    timed_out = excluded.timed_out, interrupted = excluded.interrupted,
+    uncertain_sendings = excluded.uncertain_sendings, duplicates = excluded.duplicates, native = excluded.native,
+    native_succeeded = excluded.native_succeeded, native_failed = excluded.native_failed,
+    native_retried = excluded.native_retried, sla_met = excluded.sla_met, sla_missed = excluded.sla_missed,
+    run_seconds_sum = excluded.run_seconds_sum, queue_wait_seconds_sum = excluded.queue_wait_seconds_sum,
+    run_buckets = excluded.run_buckets, run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets,
+    wait_counts = excluded.wait_counts, held = excluded.held, held_seconds_sum = excluded.held_seconds_sum,
+    rescued = excluded.rescued, cancelled_running = excluded.cancelled_running, predicted = excluded.predicted,
+    kept = excluded.kept, kept_p50 = excluded.kept_p50;
 
 -- find (task_metrics_hour)
 SELECT * FROM task_metrics_hour WHERE (hour, task_type, queue) IN (SELECT * FROM unnest(CAST(:hour AS timestamptz[]),
@@ -1044,25 +1050,26 @@ SELECT * FROM task_metrics_hour WHERE (hour, task_type, queue) IN (SELECT * FROM
 INSERT INTO task_metrics_hour (hour, task_type, queue, submitted, started, executions, succeeded, failed, cancelled,
     expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
     native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets, run_counts,
-    wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running)
+    wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running, predicted, kept, kept_p50)
     VALUES (:hour::TIMESTAMP WITH TIME ZONE, :task_type::VARCHAR, :queue::VARCHAR, :submitted::BIGINT,
     :started::BIGINT, :executions::BIGINT, :succeeded::BIGINT, :failed::BIGINT, :cancelled::BIGINT, :expired::BIGINT,
     :retried::BIGINT, :timed_out::BIGINT, :interrupted::BIGINT, :uncertain_sendings::BIGINT, :duplicates::BIGINT,
     :native::BIGINT, :native_succeeded::BIGINT, :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT,
     :sla_missed::BIGINT, :run_seconds_sum::FLOAT, :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[],
     :run_counts::INTEGER[], :wait_buckets::SMALLINT[], :wait_counts::INTEGER[], :held::BIGINT,
-    :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT) ON CONFLICT (hour, task_type,
-    queue) DO UPDATE SET submitted = excluded.submitted, started = excluded.started, executions = excluded.executions,
-    succeeded = excluded.succeeded, failed = excluded.failed, cancelled = excluded.cancelled,
-    expired = excluded.expired, retried = excluded.retried, timed_out = excluded.timed_out,
-    interrupted = excluded.interrupted, uncertain_sendings = excluded.uncertain_sendings,
-    duplicates = excluded.duplicates, native = excluded.native, native_succeeded = excluded.native_succeeded,
-    native_failed = excluded.native_failed, native_retried = excluded.native_retried, sla_met = excluded.sla_met,
-    sla_missed = excluded.sla_missed, run_seconds_sum = excluded.run_seconds_sum,
-    queue_wait_seconds_sum = excluded.queue_wait_seconds_sum, run_buckets = excluded.run_buckets,
-    run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets, wait_counts = excluded.wait_counts,
-    held = excluded.held, held_seconds_sum = excluded.held_seconds_sum, rescued = excluded.rescued,
-    cancelled_running = excluded.cancelled_running;
+    :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT, :predicted::BIGINT, :kept::BIGINT,
+    :kept_p50::BIGINT) ON CONFLICT (hour, task_type, queue) DO UPDATE SET submitted = excluded.submitted,
+    started = excluded.started, executions = excluded.executions, succeeded = excluded.succeeded,
+    failed = excluded.failed, cancelled = excluded.cancelled, expired = excluded.expired, retried = excluded.retried,
+    timed_out = excluded.timed_out, interrupted = excluded.interrupted,
+    uncertain_sendings = excluded.uncertain_sendings, duplicates = excluded.duplicates, native = excluded.native,
+    native_succeeded = excluded.native_succeeded, native_failed = excluded.native_failed,
+    native_retried = excluded.native_retried, sla_met = excluded.sla_met, sla_missed = excluded.sla_missed,
+    run_seconds_sum = excluded.run_seconds_sum, queue_wait_seconds_sum = excluded.queue_wait_seconds_sum,
+    run_buckets = excluded.run_buckets, run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets,
+    wait_counts = excluded.wait_counts, held = excluded.held, held_seconds_sum = excluded.held_seconds_sum,
+    rescued = excluded.rescued, cancelled_running = excluded.cancelled_running, predicted = excluded.predicted,
+    kept = excluded.kept, kept_p50 = excluded.kept_p50;
 
 -- find (task_metrics_day)
 SELECT * FROM task_metrics_day WHERE (day, task_type, queue) IN (SELECT * FROM unnest(CAST(:day AS timestamptz[]),
@@ -1072,25 +1079,26 @@ SELECT * FROM task_metrics_day WHERE (day, task_type, queue) IN (SELECT * FROM u
 INSERT INTO task_metrics_day (day, task_type, queue, submitted, started, executions, succeeded, failed, cancelled,
     expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
     native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets, run_counts,
-    wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running)
+    wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running, predicted, kept, kept_p50)
     VALUES (:day::TIMESTAMP WITH TIME ZONE, :task_type::VARCHAR, :queue::VARCHAR, :submitted::BIGINT,
     :started::BIGINT, :executions::BIGINT, :succeeded::BIGINT, :failed::BIGINT, :cancelled::BIGINT, :expired::BIGINT,
     :retried::BIGINT, :timed_out::BIGINT, :interrupted::BIGINT, :uncertain_sendings::BIGINT, :duplicates::BIGINT,
     :native::BIGINT, :native_succeeded::BIGINT, :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT,
     :sla_missed::BIGINT, :run_seconds_sum::FLOAT, :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[],
     :run_counts::INTEGER[], :wait_buckets::SMALLINT[], :wait_counts::INTEGER[], :held::BIGINT,
-    :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT) ON CONFLICT (day, task_type,
-    queue) DO UPDATE SET submitted = excluded.submitted, started = excluded.started, executions = excluded.executions,
-    succeeded = excluded.succeeded, failed = excluded.failed, cancelled = excluded.cancelled,
-    expired = excluded.expired, retried = excluded.retried, timed_out = excluded.timed_out,
-    interrupted = excluded.interrupted, uncertain_sendings = excluded.uncertain_sendings,
-    duplicates = excluded.duplicates, native = excluded.native, native_succeeded = excluded.native_succeeded,
-    native_failed = excluded.native_failed, native_retried = excluded.native_retried, sla_met = excluded.sla_met,
-    sla_missed = excluded.sla_missed, run_seconds_sum = excluded.run_seconds_sum,
-    queue_wait_seconds_sum = excluded.queue_wait_seconds_sum, run_buckets = excluded.run_buckets,
-    run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets, wait_counts = excluded.wait_counts,
-    held = excluded.held, held_seconds_sum = excluded.held_seconds_sum, rescued = excluded.rescued,
-    cancelled_running = excluded.cancelled_running;
+    :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT, :predicted::BIGINT, :kept::BIGINT,
+    :kept_p50::BIGINT) ON CONFLICT (day, task_type, queue) DO UPDATE SET submitted = excluded.submitted,
+    started = excluded.started, executions = excluded.executions, succeeded = excluded.succeeded,
+    failed = excluded.failed, cancelled = excluded.cancelled, expired = excluded.expired, retried = excluded.retried,
+    timed_out = excluded.timed_out, interrupted = excluded.interrupted,
+    uncertain_sendings = excluded.uncertain_sendings, duplicates = excluded.duplicates, native = excluded.native,
+    native_succeeded = excluded.native_succeeded, native_failed = excluded.native_failed,
+    native_retried = excluded.native_retried, sla_met = excluded.sla_met, sla_missed = excluded.sla_missed,
+    run_seconds_sum = excluded.run_seconds_sum, queue_wait_seconds_sum = excluded.queue_wait_seconds_sum,
+    run_buckets = excluded.run_buckets, run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets,
+    wait_counts = excluded.wait_counts, held = excluded.held, held_seconds_sum = excluded.held_seconds_sum,
+    rescued = excluded.rescued, cancelled_running = excluded.cancelled_running, predicted = excluded.predicted,
+    kept = excluded.kept, kept_p50 = excluded.kept_p50;
 
 -- find (task_metrics_by_minute)
 SELECT * FROM task_metrics_by_minute WHERE (grouped_by, minute, name) IN (SELECT *
@@ -1101,25 +1109,26 @@ SELECT * FROM task_metrics_by_minute WHERE (grouped_by, minute, name) IN (SELECT
 INSERT INTO task_metrics_by_minute (grouped_by, minute, name, submitted, started, executions, succeeded, failed,
     cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
     native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets,
-    run_counts, wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running)
-    VALUES (:grouped_by::VARCHAR, :minute::TIMESTAMP WITH TIME ZONE, :name::VARCHAR, :submitted::BIGINT,
+    run_counts, wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running, predicted, kept,
+    kept_p50) VALUES (:grouped_by::VARCHAR, :minute::TIMESTAMP WITH TIME ZONE, :name::VARCHAR, :submitted::BIGINT,
     :started::BIGINT, :executions::BIGINT, :succeeded::BIGINT, :failed::BIGINT, :cancelled::BIGINT, :expired::BIGINT,
     :retried::BIGINT, :timed_out::BIGINT, :interrupted::BIGINT, :uncertain_sendings::BIGINT, :duplicates::BIGINT,
     :native::BIGINT, :native_succeeded::BIGINT, :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT,
     :sla_missed::BIGINT, :run_seconds_sum::FLOAT, :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[],
     :run_counts::INTEGER[], :wait_buckets::SMALLINT[], :wait_counts::INTEGER[], :held::BIGINT,
-    :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT) ON CONFLICT (grouped_by, minute,
-    name) DO UPDATE SET submitted = excluded.submitted, started = excluded.started, executions = excluded.executions,
-    succeeded = excluded.succeeded, failed = excluded.failed, cancelled = excluded.cancelled,
-    expired = excluded.expired, retried = excluded.retried, timed_out = excluded.timed_out,
-    interrupted = excluded.interrupted, uncertain_sendings = excluded.uncertain_sendings,
-    duplicates = excluded.duplicates, native = excluded.native, native_succeeded = excluded.native_succeeded,
-    native_failed = excluded.native_failed, native_retried = excluded.native_retried, sla_met = excluded.sla_met,
-    sla_missed = excluded.sla_missed, run_seconds_sum = excluded.run_seconds_sum,
-    queue_wait_seconds_sum = excluded.queue_wait_seconds_sum, run_buckets = excluded.run_buckets,
-    run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets, wait_counts = excluded.wait_counts,
-    held = excluded.held, held_seconds_sum = excluded.held_seconds_sum, rescued = excluded.rescued,
-    cancelled_running = excluded.cancelled_running;
+    :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT, :predicted::BIGINT, :kept::BIGINT,
+    :kept_p50::BIGINT) ON CONFLICT (grouped_by, minute, name) DO UPDATE SET submitted = excluded.submitted,
+    started = excluded.started, executions = excluded.executions, succeeded = excluded.succeeded,
+    failed = excluded.failed, cancelled = excluded.cancelled, expired = excluded.expired, retried = excluded.retried,
+    timed_out = excluded.timed_out, interrupted = excluded.interrupted,
+    uncertain_sendings = excluded.uncertain_sendings, duplicates = excluded.duplicates, native = excluded.native,
+    native_succeeded = excluded.native_succeeded, native_failed = excluded.native_failed,
+    native_retried = excluded.native_retried, sla_met = excluded.sla_met, sla_missed = excluded.sla_missed,
+    run_seconds_sum = excluded.run_seconds_sum, queue_wait_seconds_sum = excluded.queue_wait_seconds_sum,
+    run_buckets = excluded.run_buckets, run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets,
+    wait_counts = excluded.wait_counts, held = excluded.held, held_seconds_sum = excluded.held_seconds_sum,
+    rescued = excluded.rescued, cancelled_running = excluded.cancelled_running, predicted = excluded.predicted,
+    kept = excluded.kept, kept_p50 = excluded.kept_p50;
 
 -- find (task_metrics_by_hour)
 SELECT * FROM task_metrics_by_hour WHERE (grouped_by, hour, name) IN (SELECT *
@@ -1130,42 +1139,15 @@ SELECT * FROM task_metrics_by_hour WHERE (grouped_by, hour, name) IN (SELECT *
 INSERT INTO task_metrics_by_hour (grouped_by, hour, name, submitted, started, executions, succeeded, failed,
     cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
     native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets,
-    run_counts, wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running)
-    VALUES (:grouped_by::VARCHAR, :hour::TIMESTAMP WITH TIME ZONE, :name::VARCHAR, :submitted::BIGINT,
+    run_counts, wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running, predicted, kept,
+    kept_p50) VALUES (:grouped_by::VARCHAR, :hour::TIMESTAMP WITH TIME ZONE, :name::VARCHAR, :submitted::BIGINT,
     :started::BIGINT, :executions::BIGINT, :succeeded::BIGINT, :failed::BIGINT, :cancelled::BIGINT, :expired::BIGINT,
     :retried::BIGINT, :timed_out::BIGINT, :interrupted::BIGINT, :uncertain_sendings::BIGINT, :duplicates::BIGINT,
     :native::BIGINT, :native_succeeded::BIGINT, :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT,
     :sla_missed::BIGINT, :run_seconds_sum::FLOAT, :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[],
     :run_counts::INTEGER[], :wait_buckets::SMALLINT[], :wait_counts::INTEGER[], :held::BIGINT,
-    :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT) ON CONFLICT (grouped_by, hour,
-    name) DO UPDATE SET submitted = excluded.submitted, started = excluded.started, executions = excluded.executions,
-    succeeded = excluded.succeeded, failed = excluded.failed, cancelled = excluded.cancelled,
-    expired = excluded.expired, retried = excluded.retried, timed_out = excluded.timed_out,
-    interrupted = excluded.interrupted, uncertain_sendings = excluded.uncertain_sendings,
-    duplicates = excluded.duplicates, native = excluded.native, native_succeeded = excluded.native_succeeded,
-    native_failed = excluded.native_failed, native_retried = excluded.native_retried, sla_met = excluded.sla_met,
-    sla_missed = excluded.sla_missed, run_seconds_sum = excluded.run_seconds_sum,
-    queue_wait_seconds_sum = excluded.queue_wait_seconds_sum, run_buckets = excluded.run_buckets,
-    run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets, wait_counts = excluded.wait_counts,
-    held = excluded.held, held_seconds_sum = excluded.held_seconds_sum, rescued = excluded.rescued,
-    cancelled_running = excluded.cancelled_running;
-
--- find (task_metrics_by_day)
-SELECT * FROM task_metrics_by_day WHERE (grouped_by, day, name) IN (SELECT * FROM unnest(CAST(:grouped_by AS text[]),
-    CAST(:day AS timestamptz[]), CAST(:name AS text[])) AS rows (grouped_by, day, name));
-
--- replace (task_metrics_by_day)
-INSERT INTO task_metrics_by_day (grouped_by, day, name, submitted, started, executions, succeeded, failed, cancelled,
-    expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
-    native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets, run_counts,
-    wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running) VALUES (:grouped_by::VARCHAR,
-    :day::TIMESTAMP WITH TIME ZONE, :name::VARCHAR, :submitted::BIGINT, :started::BIGINT, :executions::BIGINT,
-    :succeeded::BIGINT, :failed::BIGINT, :cancelled::BIGINT, :expired::BIGINT, :retried::BIGINT, :timed_out::BIGINT,
-    :interrupted::BIGINT, :uncertain_sendings::BIGINT, :duplicates::BIGINT, :native::BIGINT,
-    :native_succeeded::BIGINT, :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT, :sla_missed::BIGINT,
-    :run_seconds_sum::FLOAT, :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[], :run_counts::INTEGER[],
-    :wait_buckets::SMALLINT[], :wait_counts::INTEGER[], :held::BIGINT, :held_seconds_sum::FLOAT, :rescued::BIGINT,
-    :cancelled_running::BIGINT) ON CONFLICT (grouped_by, day, name) DO UPDATE SET submitted = excluded.submitted,
+    :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT, :predicted::BIGINT, :kept::BIGINT,
+    :kept_p50::BIGINT) ON CONFLICT (grouped_by, hour, name) DO UPDATE SET submitted = excluded.submitted,
     started = excluded.started, executions = excluded.executions, succeeded = excluded.succeeded,
     failed = excluded.failed, cancelled = excluded.cancelled, expired = excluded.expired, retried = excluded.retried,
     timed_out = excluded.timed_out, interrupted = excluded.interrupted,
@@ -1175,7 +1157,37 @@ INSERT INTO task_metrics_by_day (grouped_by, day, name, submitted, started, exec
     run_seconds_sum = excluded.run_seconds_sum, queue_wait_seconds_sum = excluded.queue_wait_seconds_sum,
     run_buckets = excluded.run_buckets, run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets,
     wait_counts = excluded.wait_counts, held = excluded.held, held_seconds_sum = excluded.held_seconds_sum,
-    rescued = excluded.rescued, cancelled_running = excluded.cancelled_running;
+    rescued = excluded.rescued, cancelled_running = excluded.cancelled_running, predicted = excluded.predicted,
+    kept = excluded.kept, kept_p50 = excluded.kept_p50;
+
+-- find (task_metrics_by_day)
+SELECT * FROM task_metrics_by_day WHERE (grouped_by, day, name) IN (SELECT * FROM unnest(CAST(:grouped_by AS text[]),
+    CAST(:day AS timestamptz[]), CAST(:name AS text[])) AS rows (grouped_by, day, name));
+
+-- replace (task_metrics_by_day)
+INSERT INTO task_metrics_by_day (grouped_by, day, name, submitted, started, executions, succeeded, failed, cancelled,
+    expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
+    native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, run_buckets, run_counts,
+    wait_buckets, wait_counts, held, held_seconds_sum, rescued, cancelled_running, predicted, kept, kept_p50)
+    VALUES (:grouped_by::VARCHAR, :day::TIMESTAMP WITH TIME ZONE, :name::VARCHAR, :submitted::BIGINT,
+    :started::BIGINT, :executions::BIGINT, :succeeded::BIGINT, :failed::BIGINT, :cancelled::BIGINT, :expired::BIGINT,
+    :retried::BIGINT, :timed_out::BIGINT, :interrupted::BIGINT, :uncertain_sendings::BIGINT, :duplicates::BIGINT,
+    :native::BIGINT, :native_succeeded::BIGINT, :native_failed::BIGINT, :native_retried::BIGINT, :sla_met::BIGINT,
+    :sla_missed::BIGINT, :run_seconds_sum::FLOAT, :queue_wait_seconds_sum::FLOAT, :run_buckets::SMALLINT[],
+    :run_counts::INTEGER[], :wait_buckets::SMALLINT[], :wait_counts::INTEGER[], :held::BIGINT,
+    :held_seconds_sum::FLOAT, :rescued::BIGINT, :cancelled_running::BIGINT, :predicted::BIGINT, :kept::BIGINT,
+    :kept_p50::BIGINT) ON CONFLICT (grouped_by, day, name) DO UPDATE SET submitted = excluded.submitted,
+    started = excluded.started, executions = excluded.executions, succeeded = excluded.succeeded,
+    failed = excluded.failed, cancelled = excluded.cancelled, expired = excluded.expired, retried = excluded.retried,
+    timed_out = excluded.timed_out, interrupted = excluded.interrupted,
+    uncertain_sendings = excluded.uncertain_sendings, duplicates = excluded.duplicates, native = excluded.native,
+    native_succeeded = excluded.native_succeeded, native_failed = excluded.native_failed,
+    native_retried = excluded.native_retried, sla_met = excluded.sla_met, sla_missed = excluded.sla_missed,
+    run_seconds_sum = excluded.run_seconds_sum, queue_wait_seconds_sum = excluded.queue_wait_seconds_sum,
+    run_buckets = excluded.run_buckets, run_counts = excluded.run_counts, wait_buckets = excluded.wait_buckets,
+    wait_counts = excluded.wait_counts, held = excluded.held, held_seconds_sum = excluded.held_seconds_sum,
+    rescued = excluded.rescued, cancelled_running = excluded.cancelled_running, predicted = excluded.predicted,
+    kept = excluded.kept, kept_p50 = excluded.kept_p50;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/metrics/forgetting.py
@@ -1306,23 +1318,30 @@ INSERT INTO prediction (task_id, queue, priority, submitted_at, p50_seconds, p95
 SELECT t.id, extract(epoch FROM CASE WHEN t.attempt = 1 THEN t.started_at ELSE
     (SELECT a.started_at FROM task_attempt a WHERE a.task_id = t.id
         AND a.attempt = 1) END - t.submitted_at)::float8 AS waited,
-    t.held_seconds > 0 OR t.state = 'held' AS held, t.attempt > 0 AS started, false AS ended
+    t.held_seconds > 0 OR t.state = 'held' AS held, t.attempt > 0 AS started, false AS ended, t.task_type, t.caller,
+    CASE WHEN t.attempt = 1 THEN t.worker ELSE
+    (SELECT a.worker FROM task_attempt a WHERE a.task_id = t.id AND a.attempt = 1) END AS worker
 FROM task_live t WHERE t.id = ANY(CAST(:ids AS uuid[]))
 UNION ALL
 SELECT t.id, extract(epoch FROM CASE WHEN t.attempt = 1 THEN t.started_at ELSE
     (SELECT a.started_at FROM task_attempt a WHERE a.task_id = t.id AND a.attempt = 1) END - t.submitted_at)::float8,
-        t.held_seconds > 0, t.attempt > 0, true
+        t.held_seconds > 0, t.attempt > 0,
+    true, t.task_type, t.caller, CASE WHEN t.attempt = 1 THEN t.worker ELSE
+    (SELECT a.worker FROM task_attempt a WHERE a.task_id = t.id AND a.attempt = 1) END
 FROM task t WHERE t.id = ANY(CAST(:ids AS uuid[])) AND t.id BETWEEN CAST(:low AS uuid) AND CAST(:high AS uuid);
 
 -- _SETTLE
 UPDATE prediction p SET settled_at = now(), waited_seconds = e.waited FROM unnest(CAST(:id AS uuid[]),
     CAST(:waited AS real[])) AS e (id, waited) WHERE p.task_id = e.id AND p.task_id = ANY(CAST(:id AS uuid[]))
     AND p.settled_at IS NULL
-RETURNING p.task_id, p.late_at IS NOT NULL AS was_late;
+RETURNING p.task_id, p.settled_at, p.late_at IS NOT NULL AS was_late,
+    coalesce(p.waited_seconds <= p.p50_seconds, false) AS within_p50,
+    coalesce(p.waited_seconds <= p.p95_seconds, false) AS within_p95;
 
 -- _LATE
 UPDATE prediction SET late_at = now()
-WHERE task_id = ANY(CAST(:ids AS uuid[])) AND late_at IS NULL AND settled_at IS NULL RETURNING task_id;
+WHERE task_id = ANY(CAST(:ids AS uuid[])) AND late_at IS NULL AND settled_at IS NULL
+RETURNING task_id, late_at;
 
 -- _ADD
 -- Arrays of arrays must be of one length, so each comes as text.
@@ -1369,39 +1388,43 @@ UNION ALL SELECT now(), :ever, :ever, :ever, NULL WHERE NOT EXISTS (SELECT FROM 
 WITH counted AS MATERIALIZED (SELECT task_type AS task_type, queue AS queue, submitted, started, executions,
     succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native,
     native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum,
-    held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets, wait_counts
-    FROM task_metrics_day WHERE day >= CAST(:old_days_since AS timestamptz)
+    held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50, run_buckets, run_counts,
+    wait_buckets, wait_counts FROM task_metrics_day WHERE day >= CAST(:old_days_since AS timestamptz)
     AND day < CAST(:old_days_before AS timestamptz) UNION ALL SELECT task_type AS task_type, queue AS queue,
     submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
     uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
-    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
-    run_counts, wait_buckets, wait_counts FROM task_metrics WHERE minute >= CAST(:first_minutes_since AS timestamptz)
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept,
+    kept_p50, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics
+    WHERE minute >= CAST(:first_minutes_since AS timestamptz)
     AND minute < CAST(:first_minutes_before AS timestamptz) UNION ALL SELECT task_type AS task_type, queue AS queue,
     submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
     uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
-    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
-    run_counts, wait_buckets, wait_counts FROM task_metrics_hour WHERE hour >= CAST(:first_hours_since AS timestamptz)
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept,
+    kept_p50, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_hour
+    WHERE hour >= CAST(:first_hours_since AS timestamptz)
     AND hour < CAST(:first_hours_before AS timestamptz) UNION ALL SELECT task_type AS task_type, queue AS queue,
     submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
     uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
-    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
-    run_counts, wait_buckets, wait_counts FROM task_metrics_day WHERE day >= CAST(:days_since AS timestamptz)
-    AND day < CAST(:days_before AS timestamptz) UNION ALL SELECT task_type AS task_type, queue AS queue, submitted,
-    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
-    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
-    wait_counts FROM task_metrics_hour WHERE hour >= CAST(:last_hours_since AS timestamptz)
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept,
+    kept_p50, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_day
+    WHERE day >= CAST(:days_since AS timestamptz) AND day < CAST(:days_before AS timestamptz) UNION ALL
+    SELECT task_type AS task_type, queue AS queue, submitted, started, executions, succeeded, failed, cancelled,
+    expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed,
+    native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running,
+    held_seconds_sum, predicted, kept, kept_p50, run_buckets, run_counts, wait_buckets, wait_counts
+    FROM task_metrics_hour WHERE hour >= CAST(:last_hours_since AS timestamptz)
     AND hour < CAST(:last_hours_before AS timestamptz) UNION ALL SELECT task_type AS task_type, queue AS queue,
     submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
     uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
-    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
-    run_counts, wait_buckets, wait_counts FROM task_metrics WHERE minute >= CAST(:last_minutes_since AS timestamptz)
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept,
+    kept_p50, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics
+    WHERE minute >= CAST(:last_minutes_since AS timestamptz)
     AND minute < CAST(:last_minutes_before AS timestamptz) UNION ALL SELECT task_type AS task_type, queue AS queue,
     submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
     uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
-    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
-    run_counts, wait_buckets, wait_counts FROM task_metrics_delta WHERE minute >= CAST(:window_since AS timestamptz)
-    AND minute < CAST(:window_before AS timestamptz)),
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept,
+    kept_p50, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_delta
+    WHERE minute >= CAST(:window_since AS timestamptz) AND minute < CAST(:window_before AS timestamptz)),
 totals AS (SELECT task_type, queue, sum(submitted)::bigint AS submitted, sum(started)::bigint AS started,
     sum(executions)::bigint AS executions, sum(succeeded)::bigint AS succeeded, sum(failed)::bigint AS failed,
     sum(cancelled)::bigint AS cancelled, sum(expired)::bigint AS expired, sum(retried)::bigint AS retried,
@@ -1411,7 +1434,8 @@ totals AS (SELECT task_type, queue, sum(submitted)::bigint AS submitted, sum(sta
     sum(native_failed)::bigint AS native_failed, sum(native_retried)::bigint AS native_retried,
     sum(sla_met)::bigint AS sla_met, sum(sla_missed)::bigint AS sla_missed, sum(run_seconds_sum) AS run_seconds_sum,
     sum(queue_wait_seconds_sum) AS queue_wait_seconds_sum, sum(held)::bigint AS held, sum(rescued)::bigint AS rescued,
-    sum(cancelled_running)::bigint AS cancelled_running, sum(held_seconds_sum) AS held_seconds_sum FROM counted
+    sum(cancelled_running)::bigint AS cancelled_running, sum(held_seconds_sum) AS held_seconds_sum,
+    sum(predicted)::bigint AS predicted, sum(kept)::bigint AS kept, sum(kept_p50)::bigint AS kept_p50 FROM counted
     GROUP BY task_type, queue),
 by_bucket AS (SELECT task_type, queue, code, sum(n) AS n FROM (SELECT task_type, queue, bucket + 0 AS code, n
     FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket, n) UNION ALL SELECT task_type,
@@ -1430,98 +1454,105 @@ WITH counted AS MATERIALIZED (SELECT CASE WHEN '' = ANY(CAST(:names AS text[])) 
     false AS is_named, date_bin(CAST(:step AS interval), day, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step,
     submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
     uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
-    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets,
-    run_counts, wait_buckets, wait_counts FROM task_metrics_day WHERE day >= CAST(:old_days_since AS timestamptz)
-    AND day < CAST(:old_days_before AS timestamptz) UNION ALL SELECT CASE
-    WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept,
+    kept_p50, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_day
+    WHERE day >= CAST(:old_days_since AS timestamptz) AND day < CAST(:old_days_before AS timestamptz) UNION ALL SELECT
+    CASE WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
     date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
     started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
     duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
-    wait_counts FROM task_metrics WHERE minute >= CAST(:first_minutes_since AS timestamptz)
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
+    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics
+    WHERE minute >= CAST(:first_minutes_since AS timestamptz)
     AND minute < CAST(:first_minutes_before AS timestamptz) UNION ALL SELECT CASE
     WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
     date_bin(CAST(:step AS interval), hour, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
     started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
     duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
-    wait_counts FROM task_metrics_hour WHERE hour >= CAST(:first_hours_since AS timestamptz)
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
+    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_hour
+    WHERE hour >= CAST(:first_hours_since AS timestamptz)
     AND hour < CAST(:first_hours_before AS timestamptz) UNION ALL SELECT CASE
     WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
     date_bin(CAST(:step AS interval), day, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started,
     executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
     duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
-    wait_counts FROM task_metrics_day WHERE day >= CAST(:days_since AS timestamptz)
-    AND day < CAST(:days_before AS timestamptz) UNION ALL SELECT CASE WHEN '' = ANY(CAST(:names AS text[])) THEN ''
-    ELSE '' END AS name, false AS is_named, date_bin(CAST(:step AS interval), hour,
-    CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started, executions, succeeded, failed,
-    cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
-    native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued,
-    cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_hour
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
+    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_day
+    WHERE day >= CAST(:days_since AS timestamptz) AND day < CAST(:days_before AS timestamptz) UNION ALL SELECT CASE
+    WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
+    date_bin(CAST(:step AS interval), hour, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
+    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
+    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_hour
     WHERE hour >= CAST(:last_hours_since AS timestamptz) AND hour < CAST(:last_hours_before AS timestamptz) UNION ALL
     SELECT CASE WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
     date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
     started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
     duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
-    wait_counts FROM task_metrics WHERE minute >= CAST(:last_minutes_since AS timestamptz)
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
+    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics
+    WHERE minute >= CAST(:last_minutes_since AS timestamptz)
     AND minute < CAST(:last_minutes_before AS timestamptz) UNION ALL SELECT CASE
     WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
     date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
     started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
     duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
-    wait_counts FROM task_metrics_delta WHERE minute >= CAST(:window_since AS timestamptz)
-    AND minute < CAST(:window_before AS timestamptz) UNION ALL SELECT CASE
-    WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
+    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_delta
+    WHERE minute >= CAST(:window_since AS timestamptz) AND minute < CAST(:window_before AS timestamptz) UNION ALL
+    SELECT CASE WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
     date_bin(CAST(:step AS interval), day, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started,
     executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
     duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
-    wait_counts FROM task_metrics_by_day WHERE day >= CAST(:old_days_since AS timestamptz)
-    AND day < CAST(:old_days_before AS timestamptz) AND grouped_by = 'caller' UNION ALL SELECT CASE
-    WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
-    date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
-    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
-    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
-    wait_counts FROM task_metrics_by_minute WHERE minute >= CAST(:first_minutes_since AS timestamptz)
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
+    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_by_day
+    WHERE day >= CAST(:old_days_since AS timestamptz) AND day < CAST(:old_days_before AS timestamptz)
+    AND grouped_by = 'caller' UNION ALL SELECT CASE WHEN name = ANY(CAST(:names AS text[])) THEN name
+    ELSE '' END AS name, true AS is_named, date_bin(CAST(:step AS interval), minute,
+    CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started, executions, succeeded, failed,
+    cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
+    native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued,
+    cancelled_running, held_seconds_sum, predicted, kept, kept_p50, run_buckets, run_counts, wait_buckets, wait_counts
+    FROM task_metrics_by_minute WHERE minute >= CAST(:first_minutes_since AS timestamptz)
     AND minute < CAST(:first_minutes_before AS timestamptz) AND grouped_by = 'caller' UNION ALL SELECT CASE
     WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
     date_bin(CAST(:step AS interval), hour, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
     started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
     duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
-    wait_counts FROM task_metrics_by_hour WHERE hour >= CAST(:first_hours_since AS timestamptz)
-    AND hour < CAST(:first_hours_before AS timestamptz) AND grouped_by = 'caller' UNION ALL SELECT CASE
-    WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
-    date_bin(CAST(:step AS interval), day, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started,
-    executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
-    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
-    wait_counts FROM task_metrics_by_day WHERE day >= CAST(:days_since AS timestamptz)
-    AND day < CAST(:days_before AS timestamptz) AND grouped_by = 'caller' UNION ALL SELECT CASE
-    WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
-    date_bin(CAST(:step AS interval), hour, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
-    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
-    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
-    wait_counts FROM task_metrics_by_hour WHERE hour >= CAST(:last_hours_since AS timestamptz)
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
+    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_by_hour
+    WHERE hour >= CAST(:first_hours_since AS timestamptz) AND hour < CAST(:first_hours_before AS timestamptz)
+    AND grouped_by = 'caller' UNION ALL SELECT CASE WHEN name = ANY(CAST(:names AS text[])) THEN name
+    ELSE '' END AS name, true AS is_named, date_bin(CAST(:step AS interval), day,
+    CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started, executions, succeeded, failed,
+    cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
+    native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued,
+    cancelled_running, held_seconds_sum, predicted, kept, kept_p50, run_buckets, run_counts, wait_buckets, wait_counts
+    FROM task_metrics_by_day WHERE day >= CAST(:days_since AS timestamptz) AND day < CAST(:days_before AS timestamptz)
+    AND grouped_by = 'caller' UNION ALL SELECT CASE WHEN name = ANY(CAST(:names AS text[])) THEN name
+    ELSE '' END AS name, true AS is_named, date_bin(CAST(:step AS interval), hour,
+    CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started, executions, succeeded, failed,
+    cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
+    native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued,
+    cancelled_running, held_seconds_sum, predicted, kept, kept_p50, run_buckets, run_counts, wait_buckets, wait_counts
+    FROM task_metrics_by_hour WHERE hour >= CAST(:last_hours_since AS timestamptz)
     AND hour < CAST(:last_hours_before AS timestamptz) AND grouped_by = 'caller' UNION ALL SELECT CASE
     WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
     date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
     started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
     duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
-    wait_counts FROM task_metrics_by_minute WHERE minute >= CAST(:last_minutes_since AS timestamptz)
-    AND minute < CAST(:last_minutes_before AS timestamptz) AND grouped_by = 'caller' UNION ALL SELECT CASE
-    WHEN caller = ANY(CAST(:names AS text[])) THEN caller ELSE '' END AS name, true AS is_named,
-    date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
-    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
-    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, run_buckets, run_counts, wait_buckets,
-    wait_counts FROM task_metrics_delta WHERE minute >= CAST(:window_since AS timestamptz)
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
+    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_by_minute
+    WHERE minute >= CAST(:last_minutes_since AS timestamptz) AND minute < CAST(:last_minutes_before AS timestamptz)
+    AND grouped_by = 'caller' UNION ALL SELECT CASE WHEN caller = ANY(CAST(:names AS text[])) THEN caller
+    ELSE '' END AS name, true AS is_named, date_bin(CAST(:step AS interval), minute,
+    CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started, executions, succeeded, failed,
+    cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
+    native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued,
+    cancelled_running, held_seconds_sum, predicted, kept, kept_p50, run_buckets, run_counts, wait_buckets, wait_counts
+    FROM task_metrics_delta WHERE minute >= CAST(:window_since AS timestamptz)
     AND minute < CAST(:window_before AS timestamptz) AND caller IS NOT NULL),
 totals AS (SELECT name, is_named, step, sum(submitted)::bigint AS submitted, sum(started)::bigint AS started,
     sum(executions)::bigint AS executions, sum(succeeded)::bigint AS succeeded, sum(failed)::bigint AS failed,
@@ -1532,7 +1563,8 @@ totals AS (SELECT name, is_named, step, sum(submitted)::bigint AS submitted, sum
     sum(native_failed)::bigint AS native_failed, sum(native_retried)::bigint AS native_retried,
     sum(sla_met)::bigint AS sla_met, sum(sla_missed)::bigint AS sla_missed, sum(run_seconds_sum) AS run_seconds_sum,
     sum(queue_wait_seconds_sum) AS queue_wait_seconds_sum, sum(held)::bigint AS held, sum(rescued)::bigint AS rescued,
-    sum(cancelled_running)::bigint AS cancelled_running, sum(held_seconds_sum) AS held_seconds_sum FROM counted
+    sum(cancelled_running)::bigint AS cancelled_running, sum(held_seconds_sum) AS held_seconds_sum,
+    sum(predicted)::bigint AS predicted, sum(kept)::bigint AS kept, sum(kept_p50)::bigint AS kept_p50 FROM counted
     GROUP BY name, is_named, step),
 by_bucket AS (SELECT name, is_named, step, code, sum(n) AS n FROM (SELECT name, is_named, step, bucket + 0 AS code, n
     FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket, n) UNION ALL SELECT name,

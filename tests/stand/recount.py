@@ -8,7 +8,7 @@ from tests.stand.waiting import until
 _FOLD_SECONDS = 30.0
 _NAMES = (
     "submitted", "executions", "succeeded", "failed", "cancelled", "expired", "interrupted", "rescued", "held",
-    "cancelled_running", "native",
+    "cancelled_running", "native", "predicted", "kept", "kept_p50",
 )  # fmt: skip
 _MOVED = """
     SELECT submitted_at AS at, 'submitted' AS name, 1 AS n FROM task
@@ -25,6 +25,10 @@ _MOVED = """
     UNION ALL SELECT finished_at, 'executions', 1 FROM native_run
     UNION ALL SELECT finished_at, 'succeeded', 1 FROM native_run WHERE state = 'SUCCESS'
     UNION ALL SELECT finished_at, 'failed', 1 FROM native_run WHERE state = 'FAILURE'
+    UNION ALL SELECT coalesce(late_at, settled_at), name, 1 FROM prediction CROSS JOIN LATERAL (VALUES
+        ('predicted', late_at IS NOT NULL OR waited_seconds IS NOT NULL),
+        ('kept', late_at IS NULL AND waited_seconds <= p95_seconds),
+        ('kept_p50', late_at IS NULL AND waited_seconds <= p50_seconds)) AS counted (name, counts) WHERE counts
 """
 
 

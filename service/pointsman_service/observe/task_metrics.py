@@ -35,6 +35,11 @@ class TaskFigures:
     held_seconds: float
     rescued: int
     cancelled_running: int
+    predicted: int
+    """Predictions of a sample of the tasks that were compared with what came."""
+    kept: int
+    """Those of them that held: started within the p95."""
+    kept_p50: int
     success_rate: float | None
     failure_rate: float | None
     run_seconds: Durations
@@ -66,6 +71,9 @@ def figures(sums: Sums) -> TaskFigures:
         held_seconds=round(counts["held_seconds_sum"], 6),
         rescued=int(counts["rescued"]),
         cancelled_running=int(counts["cancelled_running"]),
+        predicted=int(counts["predicted"]),
+        kept=int(counts["kept"]),
+        kept_p50=int(counts["kept_p50"]),
         success_rate=counts["succeeded"] / ended if ended else None,
         failure_rate=counts["failed"] / ended if ended else None,
         run_seconds=durations(sums.run, counts["run_seconds_sum"]),

@@ -42,6 +42,9 @@ _COUNTED = {
     "held": "held",
     "rescued": "rescued",
     "cancelled_running": "cancelled_running",
+    "predicted": "predicted",
+    "kept": "kept",
+    "kept_p50": "kept_p50",
     "sla_met": "sla_met",
     "sla_missed": "sla_missed",
 }

@@ -19,18 +19,20 @@ class TotalsWatch:
         self._renewal = Kept(self._renew, 0.0)
 
     async def read(self) -> Totals:
-        """The newest. Raises the store's errors, ``NotInTime`` when nobody has ever summed up in time."""
+        """The newest. Raises the store's errors, ``NotInTime`` when nobody of this release has summed up in time: a
+        counter that the other release does not know would fall to 0.
+        """
         found = await self._stored()
-        if found is None or found.age_seconds > max(_KEPT_SECONDS, _REST * found.took_seconds):
+        if found is None or not found.is_whole or found.age_seconds > max(_KEPT_SECONDS, _REST * found.took_seconds):
             try:
                 await within(_ANSWER_SECONDS, self._renewal.get())
             except NotInTime:
                 # It goes on, for whoever asks next.
-                if found is None:
+                if found is None or not found.is_whole:
                     raise
             found = await self._stored() or found
-        if found is None:
-            raise NotInTime("another process sums up for the first time")
+        if found is None or not found.is_whole:
+            raise NotInTime("another process sums up, or one of another release did")
         return found
 
     async def _stored(self) -> Totals | None:

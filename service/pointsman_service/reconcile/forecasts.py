@@ -15,6 +15,7 @@ from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.loops import Loop
 from pointsman_service.observe.backlog import Backlog, BacklogWatch
 from pointsman_service.observe.prediction.arrivals import Arrivals
+from pointsman_service.observe.prediction.counts import Counts
 from pointsman_service.observe.prediction.facts import (
     SILENT_SECONDS,
     Runs,
@@ -29,8 +30,7 @@ from pointsman_service.observe.prediction.predictor import Predictor
 from pointsman_service.observe.prediction.samples import MOST_OPEN, Samples, told_of
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store.metrics import predictions, summing
-from pointsman_service.store.metrics.predictions import Tally
+from pointsman_service.store.metrics import counters, predictions, summing
 from pointsman_service.store.queues import ahead, holding
 from pointsman_service.store.queues.ahead import Ahead, Births
 from pointsman_service.store.queues.holding import BY_BREAKER
@@ -167,8 +167,9 @@ class ForecastSweep:
 
     async def _compare(self) -> None:
         """What came of earlier predictions. Whoever dies before the commit leaves them to the next look."""
-        asked, overdue = self._samples.to_look_at(), self._samples.overdue(self._now)
-        if not asked and not overdue:
+        overdue = self._samples.overdue(self._now)
+        asked = list(dict.fromkeys((*self._samples.to_look_at(), *overdue)))
+        if not asked:
             return
         async with self._store.statement() as connection:
             seen = await predictions.seen(connection, asked)
@@ -179,11 +180,11 @@ class ForecastSweep:
         async with self._store.transaction() as connection:
             news = await predictions.settle(connection, settled)
             news_of_late = await predictions.mark_late(connection, late)
-            started, tallies = self._samples.outcomes(settled, news)
-            missed, more = self._samples.misses(late, news_of_late, self._now)
-            for queue, tally in more.items():
-                tallies.setdefault(queue, Tally()).compared += tally.compared
-            await predictions.count(connection, tallies)
+            counts = Counts()
+            started = self._samples.outcomes(settled, news, seen, counts)
+            missed = self._samples.misses(late, news_of_late, seen, self._now, counts)
+            await predictions.count(connection, counts.by_queue)
+            await counters.add(connection, counts.of_tasks)
         self._samples.close(settled, late)
         for one in (*started, *missed):
             self._predictor.compare(one.queue, one.told, one.waited_seconds, self._now)

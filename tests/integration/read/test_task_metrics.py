@@ -10,9 +10,10 @@ from sqlalchemy import text
 
 from pointsman_contract import keys
 from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.observe.totals import TotalsWatch
 from pointsman_service.store.metrics import counters, folding
 from pointsman_service.store.metrics import totals as stored
-from pointsman_service.store.metrics.counters import Tallies
+from pointsman_service.store.metrics.counters import COUNTERS, Tallies
 from tests.integration.spine import Spine
 
 
@@ -220,6 +221,21 @@ async def test_the_sums_of_a_process_that_is_summing_up_are_not_waited_for(
         assert totals((await api.get("/metrics")).text) == before
     await spine.run("UPDATE exposed_metrics SET taken_at = taken_at - interval '1 minute'")
     assert totals((await api.get("/metrics")).text) != before
+
+
+async def test_sums_of_a_release_that_counts_less_are_taken_anew(spine: Spine) -> None:
+    """What it does not count would be told as 0, which Prometheus takes for a restart."""
+    await add(spine, tallies("a", "email", datetime.now(UTC), [1.0], kept_p50=5))
+    watch = TotalsWatch(spine.store)
+    assert (await watch.read()).sums[0].counts["kept_p50"] == 5
+    assert COUNTERS[-1] == "kept_p50"
+    await spine.run("UPDATE totals SET sums = replace(replace(sums, ',\"kept_p50\"', ''), ',5.0],', '],')")
+    async with spine.store.statement() as connection:
+        before = await stored.read(connection)
+    assert before is not None
+    assert (before.is_whole, before.sums[0].counts["kept_p50"]) == (False, 0)
+    found = await watch.read()
+    assert (found.is_whole, found.sums[0].counts["kept_p50"]) == (True, 5)
 
 
 async def test_totals_go_on_counting_what_is_kept_no_longer(spine: Spine) -> None:

@@ -6,10 +6,12 @@ import pytest
 
 from pointsman_contract.queues import list_key
 from pointsman_service.reconcile.forecasts import ForecastSweep
+from pointsman_service.record.rollup import Rollup
 from pointsman_service.store.metrics import predictions
 from pointsman_service.store.metrics.predictions import Tally
 from tests.integration.reconcile.judge import Judge, beat
 from tests.integration.spine import Spine, new_task
+from tests.stand import recount
 from tests.stand.waiting import until
 
 MAINTENANCE = list_key("maintenance", 7)
@@ -42,6 +44,17 @@ async def _told(spine: Spine, p95_seconds: str) -> None:
     """Let them have been told this, and nobody know yet what came of it."""
     await spine.run(f"UPDATE prediction SET p50_seconds = 0.1, p95_seconds = {p95_seconds}, late_at = NULL")
     await spine.run("DELETE FROM prediction_metrics")
+    await spine.run("DELETE FROM task_metrics_delta WHERE predicted > 0")
+
+
+async def _counted(spine: Spine) -> dict[str, tuple[int, int, int]]:
+    """By caller and pool: how many were predicted, and how many of them kept within the p95 and the p50."""
+    rows = await spine.rows("""
+        SELECT caller, coalesce(pool, '-') AS pool, sum(predicted)::int AS predicted, sum(kept)::int AS kept,
+            sum(kept_p50)::int AS kept_p50
+        FROM task_metrics_delta WHERE predicted > 0 AND task_type = 'noop' AND queue = 'maintenance' GROUP BY 1, 2
+    """)
+    return {f"{row['caller']}/{row['pool']}": (row["predicted"], row["kept"], row["kept_p50"]) for row in rows}
 
 
 async def _tally(spine: Spine, seconds: float) -> Tally:
@@ -80,12 +93,20 @@ async def test_what_was_told_is_compared_with_what_came_once(
     assert (tally.compared, tally.within_p50, tally.within_p95) == (4, 1, 1)
     assert sum((tally.errors or {}).values()) == 2
     assert await _tally(spine, 3 * 3600) == tally, "an hour counts what its minutes count"
+    assert await _counted(spine) == {"local/w#1": (1, 1, 1), "local/-": (3, 0, 0)}, "a miss is of no worker"
 
     # Another leader knows of all this, and counts none of it again.
     third = make_sweep()
     for _ in range(3):
         await third.single_pass()
     assert await _tally(spine, 60) == tally
+    assert await _counted(spine) == {"local/w#1": (1, 1, 1), "local/-": (3, 0, 0)}
+
+    rollup = Rollup(spine.store, spine.settings)
+    while await rollup.single_pass():
+        pass
+    wrong = await recount.differences(spine)
+    assert [line for line in wrong if "predicted" in line or "kept" in line] == []
 
 
 async def test_a_paused_queue_makes_no_miss(spine: Spine, make_sweep: Callable[[], ForecastSweep]) -> None:

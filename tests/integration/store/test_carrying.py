@@ -76,6 +76,23 @@ async def test_the_release_before_leaves_counting_to_this_one_while_it_folds(sto
     assert await told(store, TODAY, DAY) == (5, 5, "minute")
 
 
+async def test_the_release_before_leaves_what_it_does_not_count(store: Store, settings: Settings) -> None:
+    """It folds by hours as this one does, and knows nothing of predictions."""
+    rollup = Rollup(store, settings)
+    while await rollup.single_pass():
+        pass
+    await counted(store, "task_metrics_delta", TODAY, 5)
+    sql = "INSERT INTO task_metrics_delta (minute, task_type, queue, predicted, kept) VALUES (:at, 'a', 'email', 3, 2)"
+    await run(store, sql, at=TODAY)
+    async with store.transaction() as connection:
+        await connection.execute(text("SELECT set_config('pointsman.folds', 'days', true)"))
+        assert (await connection.execute(text("DELETE FROM task_metrics_delta"))).rowcount == 1
+    await rollup.single_pass()
+    async with store.statement() as connection:
+        (found,) = (await summing.over_window(connection, "none", 86_400.0, TODAY + DAY)).sums
+    assert (found.counts["predicted"], found.counts["kept"]) == (3, 2)
+
+
 async def test_minutes_that_somebody_wrote_by_hand_are_told_at_once_and_carried(
     store: Store, settings: Settings
 ) -> None:

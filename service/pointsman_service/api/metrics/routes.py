@@ -43,6 +43,9 @@ _EXAMPLE_FIGURES: dict[str, Any] = {
     "held_seconds": 41.7,
     "rescued": 0,
     "cancelled_running": 0,
+    "predicted": 58,
+    "kept": 55,
+    "kept_p50": 30,
     "success_rate": 0.983193,
     "failure_rate": 0.016807,
     "run_seconds": {"avg": 0.012, "p50": 0.0103, "p95": 0.0301, "p99": 0.0492},
@@ -82,6 +85,12 @@ class FiguresView(BaseModel):
     held_seconds: float = Field(description="How long those were held in all.")
     rescued: int = Field(description="Tasks that waited again because their worker went away or was stopped.")
     cancelled_running: int = Field(description="Tasks that ended as cancelled while they ran.")
+    predicted: int = Field(
+        description="Predicted waits of which it is known whether they held: those of a sample of the tasks. By when"
+        " that was known, and of no pool where the task had not started when its p95 passed."
+    )
+    kept: int = Field(description="Those of them whose task started within the p95; promised are 95 of 100.")
+    kept_p50: int = Field(description="Those of them whose task started within the p50; promised are 50 of 100.")
     success_rate: float | None = Field(description="succeeded ÷ (succeeded + failed), null when there are none.")
     failure_rate: float | None = Field(description="failed ÷ (succeeded + failed), null when there are none.")
     run_seconds: DurationsView

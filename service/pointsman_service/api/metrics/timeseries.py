@@ -30,9 +30,9 @@ _MOST_GROUPS = 50
 MetricName = Literal[
     "submitted", "started", "execution_count", "succeeded", "failed", "cancelled", "expired", "retry_count",
     "timed_out", "interrupted", "uncertain_sendings", "duplicates", "native", "held", "held_seconds", "rescued",
-    "cancelled_running", "success_rate", "failure_rate", "sla_met", "sla_missed", "sla_attainment", "run_seconds.avg",
-    "run_seconds.p50", "run_seconds.p95", "run_seconds.p99", "queue_wait_seconds.avg", "queue_wait_seconds.p50",
-    "queue_wait_seconds.p95", "queue_wait_seconds.p99",
+    "cancelled_running", "predicted", "kept", "kept_p50", "success_rate", "failure_rate", "sla_met", "sla_missed",
+    "sla_attainment", "run_seconds.avg", "run_seconds.p50", "run_seconds.p95", "run_seconds.p99",
+    "queue_wait_seconds.avg", "queue_wait_seconds.p50", "queue_wait_seconds.p95", "queue_wait_seconds.p99",
 ]  # fmt: skip
 assert set(get_args(MetricName)) == set(FIGURES)
 _USUAL: tuple[MetricName, ...] = ("submitted", "succeeded", "failed")

@@ -7,14 +7,16 @@ clock.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
 from typing import NamedTuple
 from uuid import UUID
 
+from pointsman_service.observe.prediction.counts import Counts
 from pointsman_service.observe.prediction.flow import Line, Work
 from pointsman_service.observe.prediction.forecast import Forecast, Told, tell
 from pointsman_service.observe.prediction.prediction import Basis, Prediction
-from pointsman_service.store.metrics.histogram import bucket_of
-from pointsman_service.store.metrics.predictions import KeptPrediction, Outcome, Seen, Tally
+from pointsman_service.store.metrics.predictions import KeptPrediction, Outcome, Seen, Settled
 from pointsman_service.store.queues.ahead import Births, Sample
 
 MOST_OPEN = 20_000
@@ -139,39 +141,39 @@ class Samples:
         return settled
 
     def outcomes(
-        self, settled: Mapping[UUID, float | None], news: Mapping[UUID, bool]
-    ) -> tuple[list[Compared], dict[str, Tally]]:
-        """What the estimators learn from these, and what is counted: of those that are ``news`` (with whether each was
-        known to be late) alone.
-        """
+        self,
+        settled: Mapping[UUID, float | None],
+        news: Mapping[UUID, Settled],
+        seen: Mapping[UUID, Seen],
+        counts: Counts,
+    ) -> list[Compared]:
+        """What the estimators learn from these. Counted are those alone that are ``news``."""
         compared: list[Compared] = []
-        tallies: dict[str, Tally] = {}
         for task_id, waited in settled.items():
             one = self._open[task_id]
             if waited is None:
                 continue
-            kept = one.kept
             if not one.late:
-                compared.append(Compared(kept.queue, told_of(kept), waited))
-            was_late = news.get(task_id)
-            if was_late is not None:
-                _count(tallies.setdefault(kept.queue, Tally(errors={})), kept, waited, was_late=was_late)
-        return compared, tallies
+                compared.append(Compared(one.kept.queue, told_of(one.kept), waited))
+            if task_id in news:
+                counts.add_start(one.kept, seen[task_id], waited, news[task_id])
+        return compared
 
     def overdue(self, now: float) -> list[UUID]:
-        """Those whose p95 has passed, which nobody knows yet."""
-        return [task_id for task_id, one in self._open.items() if one.is_overdue(now)]
+        """Some whose p95 has passed, which nobody knows yet: the oldest."""
+        return list(islice((task_id for task_id, one in self._open.items() if one.is_overdue(now)), 2 * _LOOKED_AT))
 
-    def misses(self, ids: Iterable[UUID], news: set[UUID], now: float) -> tuple[list[Compared], dict[str, Tally]]:
+    def misses(
+        self, ids: Iterable[UUID], news: Mapping[UUID, datetime], seen: Mapping[UUID, Seen], now: float, counts: Counts
+    ) -> list[Compared]:
         """As ``outcomes``, of those that are overdue."""
         compared: list[Compared] = []
-        tallies: dict[str, Tally] = {}
         for task_id in ids:
             one = self._open[task_id]
             compared.append(Compared(one.kept.queue, told_of(one.kept), OVERDUE * (now - one.submitted_at)))
             if task_id in news:
-                tallies.setdefault(one.kept.queue, Tally()).compared += 1
-        return compared, tallies
+                counts.add_miss(one.kept, seen[task_id], news[task_id])
+        return compared
 
     def close(self, settled: Iterable[UUID], late: Iterable[UUID]) -> None:
         """All that was written down: forget those, and these are late from here on."""
@@ -179,16 +181,6 @@ class Samples:
             del self._open[task_id]
         for task_id in late:
             self._open[task_id].late = True
-
-
-def _count(tally: Tally, kept: KeptPrediction, waited: float, *, was_late: bool) -> None:
-    errors = tally.errors = tally.errors or {}
-    error = bucket_of(abs(waited - kept.p50_seconds))
-    errors[error] = errors.get(error, 0) + 1
-    if not was_late:
-        tally.compared += 1
-        tally.within_p50 += waited <= kept.p50_seconds
-        tally.within_p95 += waited <= kept.p95_seconds
 
 
 def told_of(kept: KeptPrediction) -> Told:

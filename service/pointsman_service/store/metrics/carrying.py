@@ -20,9 +20,10 @@ _DAYS_AT_ONCE = timedelta(days=31)
 _ONE_ROW_BEFORE = timedelta(days=32)
 """Of older days the release before made one row each, under their first minute."""
 
-# The second makes the trigger let us take deltas.
+# The others make the trigger let us take deltas, and those of predictions too.
 _LOCK = text("""
-    SELECT pg_advisory_xact_lock(hashtext('pointsman rollup')), set_config('pointsman.folds', 'days', true)
+    SELECT pg_advisory_xact_lock(hashtext('pointsman rollup')), set_config('pointsman.folds', 'days', true),
+        set_config('pointsman.counts', 'predictions', true)
 """)
 _MADE = text("INSERT INTO task_metrics_kept DEFAULT VALUES ON CONFLICT DO NOTHING")
 _STATE = text("""

@@ -37,6 +37,9 @@ COUNTERS = (
     "rescued",
     "cancelled_running",
     "held_seconds_sum",
+    "predicted",
+    "kept",
+    "kept_p50",
 )
 SECONDS = frozenset({"run_seconds_sum", "queue_wait_seconds_sum", "held_seconds_sum"})
 """Those of them that are no whole numbers."""

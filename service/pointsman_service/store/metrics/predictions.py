@@ -37,25 +37,30 @@ _KEEP = text(
 )
 
 # The wait of the first attempt: what ran again is due anew. What was held did not only wait.
-_FIRST_START = """CASE WHEN t.attempt = 1 THEN t.started_at ELSE
-        (SELECT a.started_at FROM task_attempt a WHERE a.task_id = t.id AND a.attempt = 1) END"""
+_FIRST = """CASE WHEN t.attempt = 1 THEN t.{0} ELSE
+        (SELECT a.{0} FROM task_attempt a WHERE a.task_id = t.id AND a.attempt = 1) END""".format
 _SEEN = text(f"""
-    SELECT t.id, extract(epoch FROM {_FIRST_START} - t.submitted_at)::float8 AS waited,
-        t.held_seconds > 0 OR t.state = 'held' AS held, t.attempt > 0 AS started, false AS ended
+    SELECT t.id, extract(epoch FROM {_FIRST("started_at")} - t.submitted_at)::float8 AS waited,
+        t.held_seconds > 0 OR t.state = 'held' AS held, t.attempt > 0 AS started, false AS ended, t.task_type, t.caller,
+        {_FIRST("worker")} AS worker
     FROM task_live t WHERE t.id = ANY(CAST(:ids AS uuid[]))
     UNION ALL
-    SELECT t.id, extract(epoch FROM {_FIRST_START} - t.submitted_at)::float8, t.held_seconds > 0, t.attempt > 0, true
+    SELECT t.id, extract(epoch FROM {_FIRST("started_at")} - t.submitted_at)::float8, t.held_seconds > 0, t.attempt > 0,
+        true, t.task_type, t.caller, {_FIRST("worker")}
     FROM task t WHERE t.id = ANY(CAST(:ids AS uuid[])) AND t.id BETWEEN CAST(:low AS uuid) AND CAST(:high AS uuid)
 """)
 _SETTLE = text(
     "UPDATE prediction p SET settled_at = now(), waited_seconds = e.waited FROM "
     + array_columns({"id": "uuid", "waited": "real"}, "e")
     + """ WHERE p.task_id = e.id AND p.task_id = ANY(CAST(:id AS uuid[])) AND p.settled_at IS NULL
-    RETURNING p.task_id, p.late_at IS NOT NULL AS was_late"""
+    RETURNING p.task_id, p.settled_at, p.late_at IS NOT NULL AS was_late,
+        coalesce(p.waited_seconds <= p.p50_seconds, false) AS within_p50,
+        coalesce(p.waited_seconds <= p.p95_seconds, false) AS within_p95"""
 )
 _LATE = text("""
     UPDATE prediction SET late_at = now()
-    WHERE task_id = ANY(CAST(:ids AS uuid[])) AND late_at IS NULL AND settled_at IS NULL RETURNING task_id
+    WHERE task_id = ANY(CAST(:ids AS uuid[])) AND late_at IS NULL AND settled_at IS NULL
+    RETURNING task_id, late_at
 """)
 
 _TALLY_COLUMNS = {
@@ -131,6 +136,20 @@ class Seen(NamedTuple):
     is_held: bool
     has_started: bool
     has_ended: bool
+    task_type: str
+    caller: str | None
+    worker: str | None
+    """Of the first attempt; None: it has not started, or which it was is not known any more."""
+
+
+class Settled(NamedTuple):
+    """A prediction that was open until now, by what stands in its row."""
+
+    at: datetime
+    was_late: bool
+    within_p50: bool
+    """False, like the next, where there is nothing to compare."""
+    within_p95: bool
 
 
 @dataclass(slots=True)
@@ -156,22 +175,22 @@ async def seen(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Seen]:
     if not ids:
         return {}
     rows = await connection.execute(_SEEN, {"ids": list(ids), "low": min(ids), "high": max(ids)})
-    return {row.id: Seen(row.waited, row.held, row.started, row.ended) for row in rows}
+    return {row.id: Seen(*row[1:]) for row in rows}
 
 
-async def settle(connection: Connection, waited: Mapping[UUID, float | None]) -> dict[UUID, bool]:
-    """Write down how long these waited; None: there is nothing to compare. Those that were open, and whether each was
-    late already.
-    """
+async def settle(connection: Connection, waited: Mapping[UUID, float | None]) -> dict[UUID, Settled]:
+    """Write down how long these waited; None: there is nothing to compare. Those that were open."""
     if not waited:
         return {}
     parameters: dict[str, object] = {"id": list(waited), "waited": list(waited.values())}
-    return {row.task_id: row.was_late for row in await connection.execute(_SETTLE, parameters)}
+    return {row.task_id: Settled(*row[1:]) for row in await connection.execute(_SETTLE, parameters)}
 
 
-async def mark_late(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
-    """Write down that the p95 of these has passed; those of which that was news."""
-    return set((await connection.execute(_LATE, {"ids": list(ids)})).scalars()) if ids else set()
+async def mark_late(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, datetime]:
+    """Write down that the p95 of these has passed; those of which that was news, with the moment."""
+    if not ids:
+        return {}
+    return {row.task_id: row.late_at for row in await connection.execute(_LATE, {"ids": list(ids)})}
 
 
 async def count(connection: Connection, tallies: Mapping[str, Tally]) -> None:

@@ -45,10 +45,12 @@ class Totals:
     took_seconds: float
     gone: Mapping[Key, Sums]
     """What of them is kept no longer."""
+    is_whole: bool = True
+    """False: the release before wrote it, and knows less to count. What it did not count is 0 here."""
 
 
 async def read(connection: Connection) -> Totals | None:
-    """What the row says; None when there is none. What its release did not count is 0."""
+    """What the row says; None when there is none."""
     row = (await connection.execute(_READ, {"name": _NAME})).one_or_none()
     if row is None:
         return None
@@ -56,7 +58,8 @@ async def read(connection: Connection) -> Totals | None:
     sums = [_sums(part, told["counters"]) for part in told["parts"]]
     # The release before says nothing of what is gone.
     gone = {_key(part): part for part in (_sums(part, told["counters"]) for part in told.get("gone", ()))}
-    return Totals(sums, row.age_seconds, row.took_seconds, gone)
+    is_whole = set(COUNTERS) <= set(told["counters"])
+    return Totals(sums, row.age_seconds, row.took_seconds, gone, is_whole)
 
 
 async def renew(connection: Connection) -> bool:

@@ -76,6 +76,14 @@ class _Counts:
     """Tasks that wait again because their worker went away or was stopped, by their rescue. Among ``interrupted``."""
     cancelled_running: Mapped[int] = _zero()
     """Tasks that ended as cancelled while they ran, by ``finished_at``. Among ``cancelled``."""
+    predicted: Mapped[int] = _zero()
+    """Predictions of which it is known whether the task started within the p95, by when that was known: those that a
+    sample of the tasks was told (``SampledPrediction``).
+    """
+    kept: Mapped[int] = _zero()
+    """Those of them that held: the task started within the p95."""
+    kept_p50: Mapped[int] = _zero()
+    """Those of them whose task started within the p50."""
 
 
 class TaskMetrics(_Counts, Base):
