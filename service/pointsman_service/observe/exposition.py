@@ -43,7 +43,14 @@ _COUNTERS = {
     "native_retried": ("native_runs_retried", "Executions of plain Celery tasks that ended in a retry."),
     "sla_met": ("sla_met", "First starts within the queue's target."),
     "sla_missed": ("sla_missed", "First starts past the queue's target."),
+    "held": ("tasks_held", "Ended tasks that had been held."),
+    "held_seconds_sum": ("tasks_held_seconds", "How long these were held in all."),
+    "rescued": ("tasks_rescued", "Tasks that waited again because their worker went away or was stopped."),
+    "cancelled_running": ("tasks_cancelled_running", "Tasks that ended as cancelled while they ran."),
+    "predicted": ("predictions", "Predicted waits, of a sample of the tasks, that were compared with what came."),
 }
+_KEPT = {"p50": "kept_p50", "p95": "kept"}
+"""Counters of predictions that held, by the bound that did."""
 _WITHOUT_NATIVE = ("succeeded", "failed", "retried")
 _EDGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300, 900, 3600)
 """Seconds. The targets of the default queues are among them."""
@@ -97,7 +104,9 @@ class Exposition(Collector):
         snapshot = self._snapshot
         yield from _broker(snapshot.broker)
         if snapshot.sums is not None:
-            yield from _counters(_with_those_to_come(snapshot.sums, snapshot.kinds))
+            counted = _with_those_to_come(snapshot.sums, snapshot.kinds)
+            yield from _counters(counted)
+            yield _predictions_kept(counted)
             run = "Run time of attempts, plain Celery runs included; bounds are true within 5 %."
             yield _histogram("task_run_seconds", run, snapshot.sums, "run")
             wait = "Queue wait of attempts: due to started; bounds are true within 5 %."
@@ -219,6 +228,15 @@ def _counters(sums: Sequence[Sums]) -> Iterator[Metric]:
             native = part.counts[f"native_{name}"] if name in _WITHOUT_NATIVE else 0.0
             family.add_metric(_kind(part), part.counts[name] - native)
         yield family
+
+
+def _predictions_kept(sums: Sequence[Sums]) -> Metric:
+    text = "Those of them whose task started within the bound."
+    family = CounterMetricFamily("pointsman_predictions_kept", text, labels=[*_KINDS, "bound"])
+    for part in sums:
+        for bound, counter in _KEPT.items():
+            family.add_metric([*_kind(part), bound], part.counts[counter])
+    return family
 
 
 def _with_those_to_come(sums: Sequence[Sums], kinds: Iterable[tuple[str, str]]) -> list[Sums]:

@@ -153,12 +153,27 @@ def test_plain_runs_are_counted_apart_from_tasks() -> None:
     assert value(exposed, "pointsman_native_runs_retried_total") == 2
 
 
+def test_what_became_of_tasks_and_of_predictions_is_counted() -> None:
+    part = sums(predicted=20.0, kept=19.0, kept_p50=9.0, held=4.0, held_seconds_sum=7.5, rescued=3.0)
+    part.counts["cancelled_running"] = 2.0
+    exposed = text([part], kinds=[("b", "email")])
+    told = {
+        "predictions": 20, "tasks_held": 4, "tasks_held_seconds": 7.5, "tasks_rescued": 3, "tasks_cancelled_running": 2,
+    }  # fmt: skip
+    for name, number in told.items():
+        assert value(exposed, f"pointsman_{name}_total", **EMAIL) == number
+        assert value(exposed, f"pointsman_{name}_total", task_type="b") == 0
+    kept = {labels["bound"]: n for labels, n in samples(exposed, "pointsman_predictions_kept_total", **EMAIL)}
+    assert kept == {"p95": 19, "p50": 9}
+    assert len(samples(exposed, "pointsman_predictions_kept_total", task_type="b")) == 2
+
+
 def test_predictions_are_told_with_what_came_of_them() -> None:
     samples = {
         (sample.name, sample.labels.get("queue"), sample.labels.get("bound")): sample.value
         for family in Exposition(full(targets={"email": 5.0, "reports": 60.0})).collect()
         for sample in family.samples
-        if "prediction" in sample.name
+        if "prediction" in sample.name and family.type == "gauge"
     }
     error = samples.pop(("pointsman_prediction_median_error_seconds", "email", None))
     assert 0.47 < error < 0.53
