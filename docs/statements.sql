@@ -3420,22 +3420,21 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id
     WHEN octet_length(result) > 4096 THEN 'result' END, CASE WHEN octet_length(progress) > 4096 THEN 'progress' END,
     CASE WHEN octet_length(error_message) > octet_length(left(error_message, 1000)) THEN 'error.message' END, CASE
     WHEN octet_length(error_traceback) > octet_length(right(error_traceback, 2000)) THEN 'error.traceback' END],
-    NULL) AS cut FROM (
-        SELECT CAST(NULL AS timestamptz) AS finished_at, CAST(NULL AS float8) AS run_seconds,
-            CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result, CASE WHEN state <> 'running'
-            AND attempt > 0 THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
-            AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state <> 'running'
-            AND attempt > 0 THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = task_live.id
-            AND a.attempt = task_live.attempt) END AS error_message, CASE WHEN state <> 'running'
-            AND attempt > 0 THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
-            AND a.attempt = task_live.attempt) END AS error_traceback, CASE WHEN state <> 'running'
-            AND attempt > 0 THEN (SELECT a.error_group FROM task_attempt a WHERE a.task_id = task_live.id
-            AND a.attempt = task_live.attempt) END AS error_group, id, state, task_type, queue, priority, attempt,
-            max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
-            requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at,
-            caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met,
-            progress, cancel_requested_at, cancel_requested_by, replayed_from, held_at, held_wait_seconds, CASE
-            WHEN place = 'held' AND held_reason LIKE 'breaker:%' THEN (
+    NULL) AS cut FROM (SELECT CAST(NULL AS timestamptz) AS finished_at, CAST(NULL AS float8) AS run_seconds,
+    CAST(NULL AS float8) AS queue_wait_seconds, CAST(NULL AS text) AS result, CASE WHEN state <> 'running'
+    AND attempt > 0 THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state <> 'running'
+    AND attempt > 0 THEN (SELECT a.error_message FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_message, CASE WHEN state <> 'running'
+    AND attempt > 0 THEN (SELECT a.error_traceback FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_traceback, CASE WHEN state <> 'running'
+    AND attempt > 0 THEN (SELECT a.error_group FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_group, id, state, task_type, queue, priority, attempt,
+    max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
+    requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
+    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
+    cancel_requested_at, cancel_requested_by, replayed_from, held_at, held_wait_seconds, CASE WHEN place = 'held'
+    AND held_reason LIKE 'breaker:%' THEN (
     SELECT CASE b.seen WHEN 'open' THEN b.turns_at
     WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
         to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
@@ -3454,8 +3453,7 @@ END FROM breaker b
             cancel_requested_by, replayed_from, CAST(NULL AS timestamptz) AS held_at,
             CAST(0 AS float8) AS held_wait_seconds, CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as
             FROM replayed_task r WHERE r.task_id = task.id AND NOT r.undone) AS replayed_as, now() AS read_at
-            FROM task WHERE id = ANY(CAST(:ids AS uuid[]))
-    ) AS found;
+            FROM task WHERE id = ANY(CAST(:ids AS uuid[]))) AS found;
 
 -- rows_statement (by all that is asked)
 SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id, state, task_type, queue, priority,

@@ -414,6 +414,7 @@ NOT_UNDERSTOOD: list[tuple[str, dict[str, Any], str]] = [
     ("cancel", {"state": "running"}, "/end_running"),
     ("cancel", {"queue": "email", "grace_seconds": 1}, "/grace_seconds"),
     ("cancel", {"queue": "email", "error_type": "OSError"}, "/error_type"),
+    ("cancel", {"error_group": "OSError"}, "/error_group"),
     ("cancel", {"tags": {"a": 1}}, "/tags/a"),
     ("retry", {}, ""),
     ("retry", {"queue": "nowhere"}, "/queue"),

@@ -6,11 +6,13 @@ from typing import Any
 import httpx
 
 from pointsman_service.failures.fingerprint import group_of
+from pointsman_service.reconcile.due import DueSweep
 from pointsman_service.store.errors import folding
 from pointsman_service.store.errors.noting import note
 from pointsman_service.store.listeners import Ended, Ends
 from pointsman_service.store.reported import End, Moved
 from tests.integration.operate.ended import ended
+from tests.integration.operate.test_cancel import submitted, taken
 from tests.integration.spine import Spine
 
 NOBODY = "5b0f9a52-7c1e-8d3a-9f21-0c6c3f1f9b77"
@@ -37,6 +39,17 @@ async def failed(
         await note(connection, Ends([Ended(Moved(task, task_type, queue, False, 1, None, None, "failed"), end)]))
         await folding.fold(connection, 10)
     return task, group
+
+
+async def failed_once(spine: Spine, message: str, retry_in_seconds: float = 600.0) -> tuple[str, str]:
+    """A task that waits to be tried again after it has failed so, and the group of that; the ids of both."""
+    task = str(await submitted(spine))
+    found = await taken(spine)
+    error = {"type": "OSError", "message": message, "traceback": ""}
+    verdict = await spine.gate(found)
+    await spine.report(found, verdict, "failed", error=error, retry_in_seconds=retry_in_seconds, run_seconds=0.0)
+    await spine.record_all()
+    return task, group_of("noop", "OSError", message, "")
 
 
 async def listed(api: httpx.AsyncClient, **parameters: Any) -> list[dict[str, Any]]:
@@ -174,3 +187,58 @@ async def test_a_group_is_run_again_as_one(spine: Spine, api: httpx.AsyncClient)
     assert (act.status_code, act.json()["tasks"], act.json()["filter"]) == (202, 2, {"error_group": group})
     again = await spine.rows("SELECT replayed_from FROM task_live ORDER BY replayed_from")
     assert [str(row["replayed_from"]) for row in again] == [first, second]
+
+
+async def test_what_waits_after_a_failure_of_a_group_is_cancelled_as_one(spine: Spine, api: httpx.AsyncClient) -> None:
+    waiting, group = await failed_once(spine, "no answer from 10.0.0.1")
+    held, _ = await failed_once(spine, "no answer from 10.0.0.2")
+    await spine.run(
+        "UPDATE task_live SET state = 'held', place = 'held', held_reason = 'breaker:dependency:smtp', held_at = now()"
+        " WHERE id = :id",
+        id=held,
+    )
+    other, _ = await failed_once(spine, "no customer")
+    ended_so, _ = await failed(spine, message="no answer from 10.0.0.3")
+    new = str(await submitted(spine, delay_seconds=3600.0))
+    for state, hit in (("retrying", [waiting]), ("held", [held]), ("scheduled", []), ("running", []), (None, [])):
+        narrowed = {"error_group": group} | ({} if state is None else {"state": state})
+        listed_so = (await api.get("/v1/tasks", params=narrowed)).json()["items"]
+        assert [task["id"] for task in listed_so] == (hit if state else [ended_so]), state
+        assert {task["error"]["group"] for task in listed_so} <= {group}
+        if state not in (None, "running"):
+            counted = (await api.post("/v1/tasks/cancel", json=narrowed | {"dry_run": True})).json()
+            assert counted["tasks"] == len(hit), state
+    too_many = await api.post("/v1/tasks/cancel", json={"error_group": group, "at_most": 1})
+    assert (too_many.status_code, too_many.json()["type"]) == (409, "urn:pointsman:problem:count-differs")
+    async with spine.recording():
+        answer = await api.post("/v1/tasks/cancel", json={"error_group": group, "at_most": 2, "reason": "of no use"})
+    act = answer.json()
+    assert (answer.status_code, act["states"], act["filter"]) == (202, {"cancelled": 2}, {"error_group": group})
+    left = await spine.rows("SELECT id::text FROM task_live ORDER BY id")
+    assert [row["id"] for row in left] == sorted([other, new])
+
+    # What was cancelled keeps its group, and is found by it to run again.
+    again = await api.post("/v1/tasks/retry", json={"error_group": group, "state": "cancelled"})
+    assert again.json()["tasks"] == 2
+    made = await spine.rows("SELECT replayed_from::text FROM task_live WHERE replayed_from IS NOT NULL")
+    assert {row["replayed_from"] for row in made} == {waiting, held}
+
+
+async def test_what_runs_again_after_a_failure_of_a_group_is_ended_where_that_is_wanted(
+    spine: Spine, api: httpx.AsyncClient
+) -> None:
+    runs, group = await failed_once(spine, "no answer from 10.0.0.1", retry_in_seconds=0.0)
+    await DueSweep(spine.store, spine.settings).single_pass()
+    await spine.dispatcher.single_pass()
+    await spine.gate(await taken(spine))
+    new = await submitted(spine)
+    await spine.gate(await taken(spine))
+    await spine.record_all()
+    states = {row["id"]: row["state"] for row in await spine.rows("SELECT id::text, state FROM task_live")}
+    assert states == {runs: "running", str(new): "running"}
+    asked = {"error_group": group, "dry_run": True}
+    assert (await api.post("/v1/tasks/cancel", json=asked)).json()["tasks"] == 0
+    ends = {"error_group": group, "end_running": True, "grace_seconds": 5}
+    assert (await api.post("/v1/tasks/cancel", json=ends)).json()["tasks"] == 1
+    asked_to_end = await spine.rows("SELECT id::text FROM task_live WHERE cancel_requested_at IS NOT NULL")
+    assert [row["id"] for row in asked_to_end] == [runs]

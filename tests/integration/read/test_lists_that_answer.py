@@ -206,6 +206,7 @@ async def test_looks_read_no_table_from_end_to_end(much: Spine) -> None:
         TaskFilter(state=TaskState.QUEUED, queue="email"),
         TaskFilter(caller="local", tags=[[{"a": "b"}]]),
         TaskFilter(state=TaskState.FAILED, error_message="none"),
+        TaskFilter(state=TaskState.RETRYING, error_group=UUID(int=5)),
         TaskFilter(task_type="noop"),
     ):
         sides = []

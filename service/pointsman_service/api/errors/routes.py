@@ -102,7 +102,7 @@ _PROBLEMS = (MalformedJson, UnknownErrorGroup, BodyTooLarge, UnsupportedMediaTyp
         " `order=most` what fails most. A group counts each attempt that failed (`count`) and each task that failed for"
         " good (`failed_tasks`); what its worker's end interrupted, and what failed because it was to be cancelled,"
         " counts for none. The tasks of a group: `GET /v1/tasks?error_group=…`; run the failed ones again with"
-        " `POST /v1/tasks/retry`."
+        " `POST /v1/tasks/retry`, and end those that wait for their next attempt with `POST /v1/tasks/cancel`."
     ),
     response_model=ErrorGroupList,
     responses=example(EXAMPLE_PAGE, "A page.") | problem_responses(InvalidRequest, DatabaseAway, Unavailable),

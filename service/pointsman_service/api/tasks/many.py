@@ -30,10 +30,10 @@ router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)]
 
 _MOST = 100_000_000
 _WHICH = (
-    "state", "queue", "task_type", "caller", "worker", "attempts", "attempts_at_least", "tags", "submitted_after",
-    "submitted_before",
+    "state", "queue", "task_type", "caller", "worker", "attempts", "attempts_at_least", "error_group", "tags",
+    "submitted_after", "submitted_before",
 )  # fmt: skip
-_WHICH_ENDED = (*_WHICH, "error_type", "error_group", "error_message", "finished_after", "finished_before")
+_WHICH_ENDED = (*_WHICH, "error_type", "error_message", "finished_after", "finished_before")
 
 
 _UNTOUCHED: dict[str, Any] = {"end_running": {"const": False}}
@@ -60,6 +60,10 @@ class _Many(Action):
     )
     attempts_at_least: Annotated[int, Field(ge=0, le=MOST_ATTEMPTS), WHOLE] | None = Field(
         default=None, description="Only tasks of which so many attempts started, or more."
+    )
+    error_group: Id | None = Field(
+        default=None,
+        description="Only tasks whose last attempt that has ended failed with an error of this group.",
     )
     tags: Annotated[Tags, Field(min_length=1, json_schema_extra={"minProperties": 1})] | None = Field(
         default=None, description="Only tasks with all of these."
@@ -108,9 +112,6 @@ class RetryMany(_Many):
     )
     error_type: str | None = Field(
         default=None, max_length=300, description="Only those whose last attempt failed with this error."
-    )
-    error_group: Id | None = Field(
-        default=None, description="Only those whose last attempt failed with an error of this group."
     )
     error_message: str | None = Field(
         default=None,
@@ -205,7 +206,6 @@ async def retry_tasks(request: Request, parts: GivenParts, caller: GivenCaller) 
         **_narrowed(body),
         state=state,
         error_type=body.error_type,
-        error_group=body.error_group,
         error_message=body.error_message,
         finished_after=bounded(body.finished_after),
         finished_before=bounded(body.finished_before),
@@ -221,6 +221,7 @@ def _narrowed(body: _Many) -> dict[str, Any]:
         "worker": body.worker,
         "attempts": body.attempts,
         "attempts_at_least": body.attempts_at_least,
+        "error_group": body.error_group,
         "tags": body.tags,
         "submitted_after": bounded(body.submitted_after),
     }

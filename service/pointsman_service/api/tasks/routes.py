@@ -97,7 +97,11 @@ async def list_tasks(
         str | None, Query(max_length=300, description="Only ended tasks whose last attempt failed with this error.")
     ] = None,
     error_group: Annotated[
-        Id | None, Query(description="Only ended tasks whose last attempt failed with an error of this group.")
+        Id | None,
+        Query(
+            description="Only tasks whose last attempt that has ended failed with an error of this group: ended ones,"
+            " or those in the unfinished `state` that is given."
+        ),
     ] = None,
     error_message: Annotated[
         str | None,

@@ -231,7 +231,8 @@ def part_of(kind: TaskActKind, wanted: ActFilter, states: Sequence[TaskState]) -
             submitted_after=wanted.submitted_after,
             finished_after=wanted.finished_after,
             finished_before=wanted.finished_before,
-        )
+        ),
+        live=kind is TaskActKind.CANCEL,
     )
     conditions.append("submitted_at < :submitted_before")
     if kind is TaskActKind.CANCEL:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
-from pointsman_contract.states import TERMINAL, TaskState
+from pointsman_contract.states import TERMINAL, UNFINISHED, TaskState
 from pointsman_service.store.breakers.breakers import LETS_THROUGH_AT
 from pointsman_service.store.columns import FINISHED, KINDS, LIVE
 from pointsman_service.store.queues.holding import BY_BREAKER
@@ -92,6 +92,11 @@ _ATTEMPTS = text("""
 # OFFSET 0 keeps it from that.
 _REPLAYED = "EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id AND NOT r.undone OFFSET 0)"
 
+# One by one likewise; a task that has not begun any attempt asks for nothing.
+_GROUP_OF_LIVE = """(attempt > 0 AND CAST(:error_group AS uuid) = (SELECT a.error_group FROM task_attempt a
+        WHERE a.task_id = task_live.id
+            AND a.attempt = task_live.attempt - CASE WHEN task_live.state = 'running' THEN 1 ELSE 0 END))"""
+
 ID_SLACK = timedelta(minutes=5)
 """Ids carry the clock of the process that made them, ``submitted_at`` the database's, a commit later."""
 
@@ -112,7 +117,7 @@ class TaskFilter:
     error_type: str | None = None
     """Of the attempt that ended it; no unfinished task has one."""
     error_group: UUID | None = None
-    """Of the attempt that ended it, likewise."""
+    """Of its last attempt that has ended. Of tasks that have not ended only with their ``state``."""
     error_message: str | None = None
     """A part of it, as it stands there, but for upper and lower case; no unfinished task has one."""
     replayed: bool | None = None
@@ -131,8 +136,10 @@ class TaskFilter:
     @property
     def only_ended(self) -> bool:
         """Whether no unfinished task can meet it."""
-        of_the_end = (self.error_type, self.error_group, self.error_message, self.replayed or None, self.finished_after)
-        return any(value is not None for value in (*of_the_end, self.finished_before)) or self.state in TERMINAL
+        of_the_end = (self.error_type, self.error_message, self.replayed or None, self.finished_after)
+        if any(value is not None for value in (*of_the_end, self.finished_before)):
+            return True
+        return self.state in TERMINAL or (self.error_group is not None and self.state is None)
 
 
 async def task(connection: Connection, task_id: UUID | str, *, listed: bool = False) -> dict[str, Any] | None:
@@ -170,19 +177,18 @@ def rows_statement(wanted: TaskFilter) -> tuple[TextClause, dict[str, Any]]:
     """The statement of ``rows_of`` with its parameters, but for the ids."""
     conditions, parameters = conditions_of(wanted)
     where = " AND ".join(["id = ANY(CAST(:ids AS uuid[]))", *conditions])
-    page = f"""
-        SELECT {_FROM_LIVE}, now() AS read_at FROM task_live WHERE {where}
-        UNION ALL
-        SELECT {_FROM_FINISHED}, now() AS read_at FROM task WHERE {where}
-    """
-    if wanted.only_ended:
-        page = f"SELECT {_FROM_FINISHED}, now() AS read_at FROM task WHERE {where}"
+    sides = []
+    if not wanted.only_ended:
+        sides.append(f"SELECT {_FROM_LIVE}, now() AS read_at FROM task_live WHERE {where}")
+    if wanted.only_ended or wanted.state not in UNFINISHED:
+        sides.append(f"SELECT {_FROM_FINISHED}, now() AS read_at FROM task WHERE {where}")
+    page = "\n        UNION ALL\n        ".join(sides)
     return text(f"SELECT {_LISTED} FROM ({page}) AS found"), parameters
 
 
-def conditions_of(wanted: TaskFilter) -> tuple[list[str], dict[str, Any]]:
-    """SQL conditions of a row of either table, and their parameters. Moments also become bounds of the id, so that
-    other days are not opened.
+def conditions_of(wanted: TaskFilter, *, live: bool = False) -> tuple[list[str], dict[str, Any]]:
+    """SQL conditions of a row of either table, and their parameters; with an unfinished state, or ``live``, of a row of
+    ``task_live``. Moments also become bounds of the id, so that other days are not opened.
     """
     conditions: list[str] = []
     parameters: dict[str, Any] = {}
@@ -200,7 +206,9 @@ def conditions_of(wanted: TaskFilter) -> tuple[list[str], dict[str, Any]]:
     require("attempt = :attempts", "attempts", wanted.attempts)
     require("attempt >= :attempts_at_least", "attempts_at_least", wanted.attempts_at_least)
     require("error_type = :error_type", "error_type", wanted.error_type)
-    require("error_group = CAST(:error_group AS uuid)", "error_group", wanted.error_group)
+    of_live = live or wanted.state in UNFINISHED
+    within_group = _GROUP_OF_LIVE if of_live else "error_group = CAST(:error_group AS uuid)"
+    require(within_group, "error_group", wanted.error_group)
     # No pattern: what stands in it stands for itself.
     within = "strpos(lower(error_message), lower(CAST(:error_message AS text))) > 0"
     require(within, "error_message", wanted.error_message)
