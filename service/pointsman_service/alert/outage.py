@@ -21,6 +21,7 @@ from pointsman_service.alert.sweep import takers
 from pointsman_service.alert.wording import Event, message_of
 from pointsman_service.errors import DatabaseAway, ExpectedFault
 from pointsman_service.loops import Loop
+from pointsman_service.observe.explain import sentences
 from pointsman_service.observe.kept import NotInTime, within
 from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.settings import Settings
@@ -38,10 +39,8 @@ _ANSWER_SECONDS = 2.0
 _LONGEST_LEFT_ALONE_SECONDS = 600.0
 """A receiver may ask for more; somebody has to hear of this."""
 _KIND = KINDS[Rule.DATABASE_AWAY]
-_SUMMARY = (
-    "PostgreSQL does not answer{why}: submissions are refused with 503, and nothing is written down. Workers go on with"
-    " what was sent. Until it is back task states, counters and breakers are shown nowhere, and no other alert is"
-    " opened."
+_UNTIL_IT_IS_BACK = (
+    " Until it is back task states, counters and breakers are shown nowhere, and no other alert is opened."
 )
 _LINK = "/readyz?verbose"
 _MESSAGE, _TOLD = "message:", "told:"
@@ -61,7 +60,7 @@ class _Outage:
     @property
     def summary(self) -> str:
         """What is told."""
-        return _SUMMARY.format(why=f" ({self.reason})" if self.reason else "")
+        return sentences.database_away(self.reason) + _UNTIL_IT_IS_BACK
 
     def as_alert(self) -> AlertRow:
         """What its row would be."""

@@ -13,6 +13,7 @@ from typing import Any
 from pointsman_contract.counted import counted
 from pointsman_service.errors import DatabaseAway, ExpectedFault
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
+from pointsman_service.observe.explain import sentences
 from pointsman_service.observe.kept import Kept, NotInTime, within
 from pointsman_service.observe.roles import LedRole, unled_seconds
 from pointsman_service.observe.workers import WorkerFigures, WorkerWatch, consumers
@@ -38,16 +39,6 @@ _DEPENDENT = ("task_types", "workers", *LedRole)
 _UNJUDGED = "cannot be judged while the broker is away"
 _TOLD_WHEN_READY = ("broker", "workers", "epoch", *LedRole, "recorder_lag")
 """Parts that delay something when they are not well, and keep nothing from being accepted and run."""
-_WITHOUT: Mapping[LedRole, str] = {
-    LedRole.DISPATCHER: (
-        "what is submitted now is sent as long as its queue has room on the broker; what waits in PostgreSQL is not"
-    ),
-    LedRole.RECORDER: "tasks run, but their states, counters and breakers are shown as they were",
-    LedRole.RECONCILER: (
-        "what is submitted now runs, but nothing that is due later or failed once starts, and nothing that fell out is"
-        " put back"
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +128,16 @@ def _unknown(why: str, *names: str) -> dict[str, PartState]:
 
 def _broker(broker: BrokerState, settings: Settings) -> PartState:
     if broker.depths is None:
-        detail = f"the broker is away ({broker.reason}): tasks are accepted and sent when it is back"
+        detail = f"the broker is away ({broker.reason}): {sentences.NOTHING_STARTS}"
         return PartState(False, detail, needed=False)
     if broker.depths.broken:
         # Other queues go on.
-        named = ", ".join(map(repr, broker.depths.broken))
-        detail = (
-            f"the broker answers; of another type than Celery's are its keys {named}: what they are for stands still"
-        )
+        detail = f"the broker answers; {sentences.clause(sentences.broker_key(*broker.depths.broken))}"
         figures = {"memory_percent": broker.depths.memory_percent, "broken_keys": list(broker.depths.broken)}
         return PartState(False, detail, needed=broker.depths.stands_still, figures=figures)
     percent = broker.depths.memory_percent
     full = percent >= settings.dispatch_memory_percent
-    detail = "the broker answers" + (f"; nothing is sent while {percent} % of its memory is used" if full else "")
+    detail = sentences.clause(sentences.broker_full(percent)) if full else "the broker answers"
     return PartState(not full, detail, needed=False, figures={"memory_percent": percent})
 
 
@@ -186,7 +174,7 @@ def _queues(workers: list[WorkerFigures] | None, broker: BrokerState, settings: 
     if workers is None or None in known.values():
         return PartState(True, "it is not known which queues have a live consumer", needed=False)
     lonely = [name for name, processes in known.items() if not processes]
-    detail = f"without a live consumer: {', '.join(lonely)}" if lonely else "every queue has a live consumer"
+    detail = sentences.clause(sentences.no_worker(lonely)) if lonely else "every queue has a live consumer"
     return PartState(not lonely, detail, needed=False, figures={"without_consumer": lonely})
 
 
@@ -205,7 +193,7 @@ def _role(role: LedRole, unled_seconds: float, missing_seconds: float) -> PartSt
     if unled_seconds < missing_seconds:
         return PartState(False, f"the {role} changes hands", needed=False)
     since = "" if unled_seconds == float("inf") else f" for {unled_seconds:.0f} s"
-    return PartState(False, f"no {role} leads{since}: {_WITHOUT[role]}", needed=False)
+    return PartState(False, f"no {role} leads{since}: {sentences.without(role)}", needed=False)
 
 
 def _lag(lag_seconds: float | None, recorded_seconds_ago: float | None) -> PartState:

@@ -154,13 +154,14 @@ class WorkerWatch:
         self._broker = broker
         self._liveness = liveness
         self._dead_seconds = settings.worker_dead_seconds
-        self._kept = Kept(self._look, _KEPT_SECONDS)
+        self._kept = Kept(self.look, _KEPT_SECONDS)
 
     async def read(self) -> list[WorkerFigures]:
         """All workers seen lately. Raises the store's errors."""
         return await self._kept.get()
 
-    async def _look(self) -> list[WorkerFigures]:
+    async def look(self) -> list[WorkerFigures]:
+        """The same, asked now and for this caller alone: who is cancelled takes the question back."""
         broker = await self._broker.state()
         async with self._store.statement() as connection:
             rows = await watching.workers(connection, _SHOWN_SECONDS)

@@ -93,11 +93,17 @@ async def test_each_thing_that_is_broken_is_found(installation: Presence, spine:
     await spine.run("UPDATE worker SET last_seen_at = now() - interval '60 seconds' WHERE owner = 'w@h#1'")
     await spine.commits.join(new_task())
     await spine.run("UPDATE task_live SET due_at = now() - interval '90 seconds'")
+    await spine.run("CREATE INDEX ix_task_spare ON ONLY task (queue)")
     lines = await found(settings)
+    assert lines["postgresql.indexes"].level is Level.WARNING
+    assert "_spare" in lines["postgresql.indexes"].says
     assert lines["queues.email"].level is Level.WARNING
     assert "paused by ops" in lines["queues.email"].says
     assert lines["queues.maintenance"].level is Level.FAULT
-    assert lines["queues.maintenance"].says == "no live worker takes from it; the oldest task has waited for 90 s"
+    assert lines["queues.maintenance"].says == (
+        "No live worker takes tasks from maintenance: what is submitted to it is accepted and waits; the oldest task"
+        " has waited for 90 s"
+    )
     assert lines["workers.contract"].says.startswith("email@g speak a contract version")
     assert lines["workers"].says.endswith("silent within the last hour: compact@h")
 
@@ -161,7 +167,7 @@ async def test_command_prints_json_keeps_passwords_and_exits_by_the_worst(redis_
     document = json.loads(answer.stdout)
     assert (document["status"], answer.stderr) == ("fault", "")
     lines = {one["check"]: one for one in document["findings"]}
-    assert lines["postgresql"]["says"].startswith("PostgreSQL does not answer: ConnectionRefusedError")
+    assert lines["postgresql"]["says"].startswith("PostgreSQL does not answer (ConnectionRefusedError")
     assert lines["redis"]["level"] == "fault"
     assert "hunter2" not in answer.stdout
 

@@ -80,9 +80,9 @@ async def test_not_ready_without_a_live_worker(fresh_api: Fresh, ready_spine: Sp
 @pytest.mark.parametrize(
     ("role", "says"),
     [
-        ("dispatcher", "what waits in PostgreSQL is not"),
+        ("dispatcher", "tasks that wait in PostgreSQL are not sent"),
         ("recorder", "shown as they were"),
-        ("reconciler", "nothing that is due later or failed once starts"),
+        ("reconciler", "tasks that are due later or failed once do not start"),
     ],
 )
 async def test_a_role_that_nobody_has_is_named_and_it_stays_ready(

@@ -16,7 +16,15 @@ from pointsman_service.broker import Broker
 from pointsman_service.console.doctor.channel_checks import channels
 from pointsman_service.console.doctor.finding import Finding, Unknown, fault
 from pointsman_service.console.doctor.limit_checks import time_limits
-from pointsman_service.console.doctor.postgres_checks import DiskFacts, SchemaFacts, disk, postgres, schema, upkeep
+from pointsman_service.console.doctor.postgres_checks import (
+    DiskFacts,
+    SchemaFacts,
+    disk,
+    indexes,
+    postgres,
+    schema,
+    upkeep,
+)
 from pointsman_service.console.doctor.process_checks import contract, epoch, leaders, recorder
 from pointsman_service.console.doctor.redis_checks import redis
 from pointsman_service.console.doctor.redis_facts import RedisFacts, redis_facts
@@ -37,6 +45,7 @@ from pointsman_service.store.upkeep.condition import (
     server_condition,
     upkeep_condition,
 )
+from pointsman_service.store.upkeep.indexes import lacking_indexes
 from pointsman_service.store.upkeep.schema import head, revision_of
 from pointsman_service.store.upkeep.shape import lacking
 
@@ -98,13 +107,14 @@ class _Examination:
             self._asked(self._upkeep()),
             self._asked(self._service()),
             self._asked(redis_facts(self._server)),
-            self._asked(self._workers.read()),
+            self._asked(self._workers.look()),
         )
         lag, entries = await self._behind(service, redis_found)
         given = self._settings
         return [
             *postgres(condition, given),
             schema(schema_facts),
+            indexes(schema_facts),
             *upkeep(upkeep_facts, condition),
             disk(upkeep_facts, _disk(condition)),
             *redis(redis_found, given),
@@ -127,7 +137,9 @@ class _Examination:
         async with self._store.statement() as connection:
             revision = await revision_of(connection)
             lacks = tuple(await lacking(connection))
-        return SchemaFacts(revision, head(), lacks)
+            # Of a schema that is another nobody knows what it has of ours.
+            unbuilt = () if lacks else tuple(await lacking_indexes(connection))
+        return SchemaFacts(revision, head(), lacks, unbuilt)
 
     async def _upkeep(self) -> UpkeepCondition:
         async with self._store.statement() as connection:

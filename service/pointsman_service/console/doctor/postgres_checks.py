@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pointsman_contract.counted import counted
+from pointsman_service.alert.kinds import KINDS, Rule
 from pointsman_service.console.doctor.clock_checks import clock
 from pointsman_service.console.doctor.finding import Finding, Unknown, fault, ok, unknown, warning
 from pointsman_service.console.doctor.redis_checks import size
+from pointsman_service.observe.explain import sentences
 from pointsman_service.observe.spans import span
 from pointsman_service.settings import Settings
 from pointsman_service.store.upkeep.condition import ServerCondition, UpkeepCondition
+from pointsman_service.store.upkeep.indexes import LackingIndex
 
 _OLDEST, _NEWEST = 15, 18
 _CONNECTIONS_PERCENT = 80
@@ -34,6 +37,8 @@ class SchemaFacts:
     """The head of the migrations that came with this release."""
     lacks: tuple[str, ...]
     """What is not there and this release needs."""
+    unbuilt: tuple[LackingIndex, ...] = ()
+    """Indexes of days that a migration has left to be built; none are known while something else lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,8 @@ def postgres(condition: ServerCondition | Unknown, settings: Settings) -> list[F
     if isinstance(condition, Unknown):
         away = fault(
             "postgresql",
-            f"PostgreSQL does not answer: {condition.why}. Submissions are refused, and nothing is recorded",
-            "Bring PostgreSQL back, or if it refuses us mend our URL or password (docs/troubleshooting.md).",
+            sentences.database_away(condition.why).removesuffix("."),
+            KINDS[Rule.DATABASE_AWAY].next_step,
         )
         rest = ("version", "durability", "connections", "wraparound", "clock")
         return [away, *(unknown(f"postgresql.{name}", Unknown("PostgreSQL does not answer")) for name in rest)]
@@ -161,6 +166,27 @@ def schema(facts: SchemaFacts | Unknown) -> Finding:
             "While a release is rolled out that is as it should be; else run python -m pointsman_service migrate.",
         )
     return ok(check, f"the schema is at {at}, the newest")
+
+
+def indexes(facts: SchemaFacts | Unknown) -> Finding:
+    """Whether every day of ended tasks has the indexes that lists look into."""
+    check = "postgresql.indexes"
+    if isinstance(facts, Unknown):
+        return unknown(check, facts)
+    if facts.lacks:
+        return unknown(check, Unknown("the schema lacks what this release needs"))
+    lacking = facts.unbuilt
+    if not lacking:
+        return ok(check, "every day of ended tasks has its indexes")
+    more = len(lacking) - _NAMED
+    named = ", ".join(one.name for one in lacking[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    what = "1 index of ended tasks is" if len(lacking) == 1 else f"{len(lacking)} indexes of ended tasks are"
+    return warning(
+        check,
+        f"{what} still to be built, on {size(sum(one.bytes for one in lacking))} of rows: {named}. Until then lists"
+        " find less in the same time, and say how far they have looked",
+        "Build them while everything runs: python -m pointsman_service index",
+    )
 
 
 def upkeep(condition: UpkeepCondition | Unknown, server: ServerCondition | Unknown) -> list[Finding]:

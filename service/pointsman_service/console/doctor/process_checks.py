@@ -7,6 +7,7 @@ from pointsman_service.alert.kinds import KINDS, Rule
 from pointsman_service.console.doctor.finding import Finding, Unknown, fault, ok, unknown, warning
 from pointsman_service.console.doctor.redis_facts import RedisFacts
 from pointsman_service.console.doctor.service_facts import ServiceFacts
+from pointsman_service.observe.explain import sentences
 from pointsman_service.observe.readiness import STALLED_SECONDS
 from pointsman_service.observe.roles import LEADS, STAND_IN, LedRole
 from pointsman_service.observe.spans import span
@@ -18,11 +19,6 @@ _RULES: Mapping[LedRole, Rule] = {
     LedRole.DISPATCHER: Rule.NO_DISPATCHER,
     LedRole.RECORDER: Rule.NO_RECORDER,
     LedRole.RECONCILER: Rule.NO_RECONCILER,
-}
-_STAND_STILL: Mapping[LedRole, str] = {
-    LedRole.DISPATCHER: "what waits in PostgreSQL is not sent",
-    LedRole.RECORDER: "tasks run, and nothing of it is written down",
-    LedRole.RECONCILER: "delays, retries, rescues and retention stand still",
 }
 _CENSUS_SLACK_SECONDS = 30.0
 
@@ -46,7 +42,7 @@ def leader(role: LedRole, holder: Holder | None, stand_in: Holder | None = None)
             "If it died, another one takes over within that time: look again.",
         )
     since = "" if holder is None else f" since {span(-holder.left_seconds)}"
-    says = f"no {role} leads{since}: {_STAND_STILL[role]}"
+    says = f"no {role} leads{since}: {sentences.without(role)}"
     if role is LedRole.RECONCILER and stand_in is not None and stand_in.left_seconds > 0:
         says += f"; {_who(stand_in)} looks after alerts and workers meanwhile"
     return fault(check, says, KINDS[_RULES[role]].next_step)

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator
 
+from pointsman_service.alert.kinds import KINDS, Rule
 from pointsman_service.console.doctor.clock_checks import clock
 from pointsman_service.console.doctor.finding import Finding, Unknown, fault, ok, unknown, warning
 from pointsman_service.console.doctor.redis_facts import RedisFacts
+from pointsman_service.observe.explain import sentences
 from pointsman_service.settings import Settings
 
 _OLDEST = {"Redis": (7, 0), "Valkey": (8, 0)}
@@ -19,8 +21,8 @@ def redis(facts: RedisFacts | Unknown, settings: Settings) -> list[Finding]:
     if isinstance(facts, Unknown):
         away = fault(
             "redis",
-            f"Redis does not answer: {facts.why}. Tasks are accepted and wait, and nothing starts",
-            "Bring Redis back, or if it refuses us mend our URL or password (docs/troubleshooting.md).",
+            sentences.broker_away(facts.why).removesuffix("."),
+            KINDS[Rule.BROKER_AWAY].next_step,
         )
         return [away, *(unknown(check, Unknown("Redis does not answer")) for check in _REST)]
     return [
@@ -110,14 +112,14 @@ def memory(facts: RedisFacts, settings: Settings) -> Finding:
     if percent >= settings.dispatch_memory_percent:
         return fault(
             check,
-            f"{says}: nothing is sent from {settings.dispatch_memory_percent} % on",
-            "Find what fills it and take that away, or raise maxmemory.",
+            f"{says}. {sentences.broker_full(percent)}".removesuffix("."),
+            KINDS[Rule.BROKER_FULL].next_step,
         )
     if percent >= settings.alert_memory_percent:
         return warning(
             check,
             f"{says}; from {settings.dispatch_memory_percent} % on nothing is sent",
-            "Find what fills it, or raise maxmemory.",
+            KINDS[Rule.BROKER_MEMORY].next_step,
         )
     return ok(check, says)
 

@@ -8,6 +8,9 @@ from pointsman_contract.queues import QueueSpec
 from pointsman_service.alert.kinds import KINDS, Rule
 from pointsman_service.console.doctor.finding import Finding, Unknown, fault, ok, unknown, warning
 from pointsman_service.console.doctor.service_facts import ServiceFacts
+from pointsman_service.observe.explain import sentences
+from pointsman_service.observe.explain.causes import Cause
+from pointsman_service.observe.explain.remedies import REMEDIES
 from pointsman_service.observe.spans import span
 from pointsman_service.observe.workers import WorkerFigures, consumers
 
@@ -88,12 +91,9 @@ def queue(spec: QueueSpec, facts: ServiceFacts | Unknown, found: Sequence[Worker
     waits = "nothing waits" if oldest is None else f"the oldest task has waited for {span(oldest)}"
     pause = facts.pauses.get(spec.name)
     if pause is not None:
-        why = "" if pause.reason is None else f': "{pause.reason}"'
-        return warning(
-            check,
-            f"paused by {pause.actor} at {pause.changed_at:%Y-%m-%d %H:%M} UTC{why}; {waits}",
-            f"Resume it when the reason is over: POST /v1/queues/{spec.name}/resume",
-        )
+        at = f"{pause.changed_at:%Y-%m-%d %H:%M} UTC"
+        says = sentences.queue_paused(spec.name, pause.actor, pause.reason, at).removesuffix(".")
+        return warning(check, f"{says}; {waits}", REMEDIES[Cause.QUEUE_PAUSED].step.format(queue=spec.name))
     if isinstance(found, Unknown):
         return unknown(check, found)
     processes = consumers(found, spec.name)
@@ -101,7 +101,7 @@ def queue(spec: QueueSpec, facts: ServiceFacts | Unknown, found: Sequence[Worker
         return unknown(check, Unknown(f"nobody writes down which workers live; {waits}"))
     advice = KINDS[Rule.NO_WORKER].next_step
     if not processes:
-        says = f"no live worker takes from it; {waits}"
+        says = f"{sentences.no_worker([spec.name]).removesuffix('.')}; {waits}"
         return warning(check, says, advice) if oldest is None else fault(check, says, advice)
     says = f"{processes} {'process takes' if processes == 1 else 'processes take'} from it; {waits}"
     if oldest is not None and oldest > spec.sla_seconds:

@@ -5,8 +5,9 @@ from pointsman_contract.errors import ErrorType
 from pointsman_contract.states import TaskState
 from pointsman_service.breaker.last_error import in_a_line
 from pointsman_service.observe.explain.causes import Cause
-from pointsman_service.observe.explain.explanation import EndFacts, Reason
+from pointsman_service.observe.explain.explanation import Reason
 from pointsman_service.observe.explain.facts import Facts
+from pointsman_service.observe.explain.facts_of_task import EndFacts
 from pointsman_service.observe.explain.reasons import reason, task_link
 from pointsman_service.observe.spans import moment, short_span
 from pointsman_service.observe.tasks.task import Task

@@ -3,12 +3,10 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 from uuid import UUID
 
 from pointsman_contract.dependencies import key_of
-from pointsman_contract.events import Beat
 from pointsman_contract.states import Place, TaskState
 from pointsman_service.breaker.entry import Entry
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
@@ -18,7 +16,6 @@ from pointsman_service.observe.explain.facts import (
     Breaker,
     Count,
     Facts,
-    Fetched,
     HeldType,
     LastError,
     Live,
@@ -26,16 +23,16 @@ from pointsman_service.observe.explain.facts import (
     Pause,
     Publisher,
     Queue,
-    RunningNow,
     System,
     UnknownType,
 )
+from pointsman_service.observe.explain.nodes import fetched_by, nodes_of, runner_of, running_now, with_last
 from pointsman_service.observe.explain.usual import UsualRuns
 from pointsman_service.observe.kept import Kept
 from pointsman_service.observe.prediction.view import PredictionView
 from pointsman_service.observe.roles import unled_seconds
 from pointsman_service.observe.tasks.task import Task, task_of
-from pointsman_service.observe.workers import WorkerFigures, WorkerWatch
+from pointsman_service.observe.workers import WorkerWatch
 from pointsman_service.settings import Settings
 from pointsman_service.store.breakers import breakers
 from pointsman_service.store.metrics import watching
@@ -129,7 +126,7 @@ class Explainer:
         nodes = nodes_of(task.queue, workers, here.broker, now)
         async with self._store.statement() as connection:
             if not any(node.live for node in nodes):
-                nodes = await _with_last(connection, task.queue, nodes)
+                nodes = await with_last(connection, task.queue, nodes)
             ahead = await _ahead(connection, task, live)
             return Facts(
                 now=now,
@@ -142,8 +139,8 @@ class Explainer:
                 prediction=None
                 if ahead is None or ahead.capped
                 else self._predictions.remaining(task.queue, task.priority, ahead.tasks),
-                fetched=_fetched(task, live, here.broker, nodes),
-                runner=_runner(task, workers),
+                fetched=fetched_by(task, live, here.broker, nodes),
+                runner=runner_of(task, workers),
                 breaker=await self._breaker(connection, task),
                 unknown=await _unknown(connection, task, nodes),
                 usual_p95_seconds=usual.get(task.task_type),
@@ -168,7 +165,7 @@ class Explainer:
             window=None if depth is None else self._settings.window_initial if depth.limit is None else depth.limit,
             broken=depth is not None and depth.broken,
             nodes=nodes,
-            running=await _running(connection, task.queue, here.broker, usual, now) if waits else (),
+            running=await running_now(connection, task.queue, here.broker, usual, now) if waits else (),
         )
 
     async def _breaker(self, connection: Connection, task: Task) -> Breaker | None:
@@ -233,65 +230,6 @@ class Explainer:
         return _Installation(system, paused, kept_for, broker)
 
 
-def nodes_of(queue: str, workers: Iterable[WorkerFigures], broker: BrokerState, now: datetime) -> tuple[Node, ...]:
-    """The nodes that take from a queue, or took, as far as they were seen lately."""
-    by_pid = {(beat["name"], beat["pid"]): beat for beat in broker.beats.values()}
-    return tuple(
-        _node(worker, by_pid.get((worker.name, worker.pid)), broker, now)
-        for worker in workers
-        if queue in worker.queues
-    )
-
-
-def _node(worker: WorkerFigures, beat: Beat | None, broker: BrokerState, now: datetime) -> Node:
-    # Who ends in order takes its beat away, and who falls silent leaves it.
-    left = None if broker.depths is None or broker.depths.epoch is None else beat is None or bool(beat.get("stopping"))
-    return Node(
-        name=worker.name,
-        processes=worker.processes,
-        busy=worker.busy,
-        live=worker.live,
-        last_seen_at=now - timedelta(seconds=worker.heartbeat_age_seconds),
-        left=left,
-        ejected=worker.ejected,
-        ejected_since=worker.ejected_since,
-        ejected_reason=worker.ejected_reason,
-        ejected_until=worker.ejected_until,
-    )
-
-
-async def _with_last(connection: Connection, queue: str, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
-    known = {node.name for node in nodes}
-    older = [row for row in await explaining.last_nodes(connection, queue) if row.name not in known]
-    return nodes + tuple(
-        Node(row.name, row.processes, busy=None, live=False, last_seen_at=row.last_seen_at, left=None) for row in older
-    )
-
-
-async def _running(
-    connection: Connection, queue: str, broker: BrokerState, usual: Mapping[str, float], now: datetime
-) -> tuple[RunningNow, ...]:
-    ids = [run["task"] for beat in broker.beats.values() if queue in beat["queues"] for run in beat["running"]]
-    by_type: dict[str, list[Any]] = {}
-    for row in await explaining.runs(connection, ids) if ids else ():
-        by_type.setdefault(row.task_type, []).append(row)
-    found = []
-    for task_type, rows in by_type.items():
-        begun = [row for row in rows if row.started_at is not None]
-        first = min(begun, key=lambda row: row.started_at, default=None)
-        seconds = None if first is None else max((now - first.started_at).total_seconds(), 0.0)
-        found.append(
-            RunningNow(
-                task_type,
-                len(rows),
-                None if seconds is None else round(seconds, 3),
-                None if first is None else str(first.id),
-                usual.get(task_type),
-            )
-        )
-    return tuple(sorted(found, key=lambda one: -(one.longest_seconds or 0.0)))
-
-
 async def _ahead(connection: Connection, task: Task, live: Live) -> Count | None:
     if task.state is not TaskState.QUEUED:
         return None
@@ -311,27 +249,6 @@ async def _unknown(connection: Connection, task: Task, nodes: Iterable[Node]) ->
     row = await explaining.publisher(connection, task.task_type)
     publisher = None if row is None else Publisher(row.name, row.last_seen_at, row.published_at)
     return UnknownType(tuple(sorted(node.name for node in nodes if node.live)), Count(*held), publisher)
-
-
-def _fetched(task: Task, live: Live, broker: BrokerState, nodes: Iterable[Node]) -> Fetched | None:
-    if live.place is not Place.SENT or task.state is not TaskState.QUEUED:
-        return None
-    tag = f"{task.id}."
-    lives = {node.name: node.live for node in nodes}
-    return next(
-        (
-            Fetched(beat["name"], lives.get(beat["name"]))
-            for beat in broker.beats.values()
-            if any(reserved.startswith(tag) for reserved in beat.get("reserved", ()))
-        ),
-        None,
-    )
-
-
-def _runner(task: Task, workers: Iterable[WorkerFigures]) -> Fetched | None:
-    if task.state is not TaskState.RUNNING or task.worker is None:
-        return None
-    return next((Fetched(worker.name, worker.live) for worker in workers if worker.name == task.worker), None)
 
 
 def _moment(unix_seconds: float | None) -> datetime | None:

@@ -7,14 +7,10 @@ from pointsman_contract.counted import counted
 from pointsman_service.breaker.last_error import in_words
 from pointsman_service.observe.explain import sentences
 from pointsman_service.observe.explain.causes import Cause
-from pointsman_service.observe.explain.explanation import (
-    BreakerFacts,
-    PublisherFacts,
-    QuarantineFacts,
-    Reason,
-    UnknownTypeFacts,
-)
+from pointsman_service.observe.explain.explanation import Reason
 from pointsman_service.observe.explain.facts import Breaker, Facts
+from pointsman_service.observe.explain.facts_around import BreakerFacts, PublisherFacts, UnknownTypeFacts
+from pointsman_service.observe.explain.facts_of_task import QuarantineFacts
 from pointsman_service.observe.explain.reasons import reason, task_link, tasks
 from pointsman_service.observe.explain.remedies import OF_SCOPE
 from pointsman_service.observe.spans import ahead, moment

@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 
 from pointsman_service.observe.explain import sentences
 from pointsman_service.observe.explain.causes import Cause
-from pointsman_service.observe.explain.explanation import BrokerFacts, Reason, RoleFacts
+from pointsman_service.observe.explain.explanation import Reason
 from pointsman_service.observe.explain.facts import System
+from pointsman_service.observe.explain.facts_around import BrokerFacts, RoleFacts
 from pointsman_service.observe.explain.reasons import READY, reason
 
 _MISSING = {
@@ -30,7 +31,7 @@ def broker(system: System, *, key_matters: bool = True) -> list[Reason]:
         said = sentences.broker_full(system.memory_percent)
         found.append(reason(Cause.BROKER_FULL, said, facts, READY, clears_itself=False))
     if key_matters and system.broken_keys:
-        said = " ".join(map(sentences.broker_key, system.broken_keys))
+        said = sentences.broker_key(*system.broken_keys)
         found.append(reason(Cause.BROKER_KEY, said, facts, READY, clears_itself=False))
     if system.in_census:
         said = (

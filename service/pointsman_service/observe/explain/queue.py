@@ -4,7 +4,9 @@ from datetime import datetime, timedelta
 
 from pointsman_service.observe.explain import sentences
 from pointsman_service.observe.explain.causes import Cause
-from pointsman_service.observe.explain.explanation import (
+from pointsman_service.observe.explain.explanation import Reason
+from pointsman_service.observe.explain.facts import Facts, Node, RunningNow
+from pointsman_service.observe.explain.facts_around import (
     BusyFacts,
     EjectedFacts,
     EjectionFacts,
@@ -12,10 +14,8 @@ from pointsman_service.observe.explain.explanation import (
     NodeFacts,
     NoWorkerFacts,
     PauseFacts,
-    Reason,
     WindowFacts,
 )
-from pointsman_service.observe.explain.facts import Facts, Node, RunningNow
 from pointsman_service.observe.explain.reasons import queue_link, reason, tasks, waited
 from pointsman_service.observe.explain.remedies import REMEDIES, Remedy
 from pointsman_service.observe.spans import moment, short_span, span
@@ -28,13 +28,12 @@ def paused(facts: Facts) -> list[Reason]:
     queue, pause = facts.queue, facts.queue.pause
     if pause is None:
         return []
-    why = f": {pause.reason}" if pause.reason else ""
     count, capped = _ahead(facts)
+    said = sentences.queue_paused(queue.name, pause.by, pause.reason, moment(pause.since, facts.now))
     return [
         reason(
             Cause.QUEUE_PAUSED,
-            f"The queue {queue.name} was paused by {pause.by} at {moment(pause.since, facts.now)}{why}. Nothing of it"
-            f" starts until it is resumed.{waited(facts)}",
+            f"{said}{waited(facts)}",
             PauseFacts(queue.name, pause.by, pause.reason, count, capped),
             queue_link(queue.name),
             since=pause.since,

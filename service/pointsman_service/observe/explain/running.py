@@ -5,8 +5,9 @@ from datetime import timedelta
 from pointsman_contract.states import TaskState
 from pointsman_service.observe.explain import installation
 from pointsman_service.observe.explain.causes import Cause
-from pointsman_service.observe.explain.explanation import CancelFacts, Reason, RunFacts
+from pointsman_service.observe.explain.explanation import Reason
 from pointsman_service.observe.explain.facts import Facts, Live
+from pointsman_service.observe.explain.facts_of_task import CancelFacts, RunFacts
 from pointsman_service.observe.explain.reasons import reason, task_link
 from pointsman_service.observe.explain.waiting import Found, lost_worker
 from pointsman_service.observe.spans import ahead, moment, short_span

@@ -1,4 +1,4 @@
-"""What is wrong, in the words that alerts and explanations share. Each is written here and nowhere else."""
+"""What is wrong, in the words that alerts, explanations, readiness and the doctor share. Each is written here only."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,27 +6,36 @@ from pointsman_service.observe.spans import span
 
 STALE = "Until then task states, counters and what breakers counted are shown as they were then."
 NODES_NAMED = 5
-_ROLES: Mapping[str, str] = {
+NOTHING_STARTS = "tasks are accepted and wait, and nothing starts"
+"""What it means that Redis is away."""
+_WITHOUT: Mapping[str, str] = {
     "recorder": (
-        "No recorder runs: tasks start and end, and nothing of it is written down. Until one runs task states,"
-        " counters and what breakers counted are shown as they were then."
+        "tasks start and end, and nothing of it is written down. Until one runs task states, counters and what breakers"
+        " counted are shown as they were then"
     ),
-    "dispatcher": (
-        "No dispatcher runs: tasks that wait in PostgreSQL are not sent, and new ones only while their queue has room."
-    ),
+    "dispatcher": "tasks that wait in PostgreSQL are not sent, and new ones only while their queue has room",
     "reconciler": (
-        "No reconciler runs: tasks that are due later or failed once do not start, and what fell out of the line is"
-        " not put back."
+        "tasks that are due later or failed once do not start, and what fell out of the line is not put back"
     ),
 }
+_NAMES = frozenset({"Redis"})
 _MEANS = {"worker": "it gets no tasks", "task_type": "its tasks are held"}
 """What an open circuit breaker means, by what it is of."""
+
+
+def database_away(reason: str) -> str:
+    """PostgreSQL does not answer; ``reason`` may be empty."""
+    why = f" ({reason})" if reason else ""
+    return (
+        f"PostgreSQL does not answer{why}: submissions are refused with 503, and nothing is written down. Workers go on"
+        " with what was sent."
+    )
 
 
 def broker_away(reason: str) -> str:
     """Redis does not answer; ``reason`` may be empty."""
     why = f" ({reason})" if reason else ""
-    return f"The broker does not answer{why}: tasks are accepted and wait, and nothing starts."
+    return f"The broker does not answer{why}: {NOTHING_STARTS}."
 
 
 def broker_full(percent: int) -> str:
@@ -37,14 +46,22 @@ def broker_full(percent: int) -> str:
     )
 
 
-def broker_key(key: str) -> str:
-    """A key of Celery's is somebody else's."""
-    return f"The key {key!r} of the broker is of another type than Celery's: what it is for stands still."
+def broker_key(*keys: str) -> str:
+    """A key of Celery's is somebody else's, or several are."""
+    named = ", ".join(map(repr, keys))
+    if len(keys) == 1:
+        return f"The key {named} of the broker is of another type than Celery's: what it is for stands still."
+    return f"The keys {named} of the broker are of another type than Celery's: what they are for stands still."
+
+
+def without(role: str) -> str:
+    """What it means that nobody has a role of the control plane: what follows a colon, without a full stop."""
+    return _WITHOUT[role]
 
 
 def no_role(role: str) -> str:
     """Nobody has a role of the control plane."""
-    return _ROLES[role]
+    return f"No {role} runs: {without(role)}."
 
 
 def recorder_behind(lag_seconds: float) -> str:
@@ -61,6 +78,12 @@ def no_worker(queues: Sequence[str]) -> str:
     """Nobody takes from these queues."""
     names, them = ", ".join(sorted(queues)), "it" if len(queues) == 1 else "them"
     return f"No live worker takes tasks from {names}: what is submitted to {them} is accepted and waits."
+
+
+def queue_paused(queue: str, by: str, reason: str | None, at: str) -> str:
+    """Somebody paused a queue; ``at``: when, in words."""
+    why = f": {reason}" if reason else ""
+    return f"The queue {queue} was paused by {by} at {at}{why}. Nothing of it starts until it is resumed."
 
 
 def worker_lost(name: str) -> str:
@@ -94,3 +117,9 @@ def breaker_open_long(scope: str, name: str, held_seconds: float, last_error: st
 
 def _error(last_error: str | None, *, by_hand: bool) -> str:
     return "" if last_error is None or by_hand else f" Last error: {last_error}"
+
+
+def clause(sentence: str) -> str:
+    """The same within another sentence: in small letters, without its full stop. Names keep theirs."""
+    first = sentence.partition(" ")[0]
+    return (sentence if first in _NAMES else sentence[:1].lower() + sentence[1:]).removesuffix(".")

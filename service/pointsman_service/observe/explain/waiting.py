@@ -6,8 +6,10 @@ from pointsman_contract.states import Place, TaskState
 from pointsman_service.breaker.last_error import in_a_line
 from pointsman_service.observe.explain import held, installation, queue, sentences
 from pointsman_service.observe.explain.causes import Cause
-from pointsman_service.observe.explain.explanation import DueFacts, LostFacts, Reason, RoleFacts, SentFacts
+from pointsman_service.observe.explain.explanation import Reason
 from pointsman_service.observe.explain.facts import Facts, Live
+from pointsman_service.observe.explain.facts_around import LostFacts, RoleFacts
+from pointsman_service.observe.explain.facts_of_task import DueFacts, SentFacts
 from pointsman_service.observe.explain.reasons import READY, queue_link, reason, task_link, told, waited
 from pointsman_service.observe.spans import ahead, span
 

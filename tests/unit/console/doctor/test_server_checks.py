@@ -9,12 +9,21 @@ import pytest
 
 from pointsman_service.console.doctor.clock_checks import clock
 from pointsman_service.console.doctor.finding import Finding, Level, Unknown, exit_status
-from pointsman_service.console.doctor.postgres_checks import DiskFacts, SchemaFacts, disk, postgres, schema, upkeep
+from pointsman_service.console.doctor.postgres_checks import (
+    DiskFacts,
+    SchemaFacts,
+    disk,
+    indexes,
+    postgres,
+    schema,
+    upkeep,
+)
 from pointsman_service.console.doctor.redis_checks import redis, size
 from pointsman_service.console.doctor.redis_facts import RedisFacts, facts_of
 from pointsman_service.console.doctor.settings_checks import bad_settings, settings
 from pointsman_service.settings import Settings
 from pointsman_service.store.upkeep.condition import LongTransaction, ServerCondition, UpkeepCondition
+from pointsman_service.store.upkeep.indexes import LackingIndex
 
 GIB = 1024**3
 WELL = ServerCondition(
@@ -135,6 +144,19 @@ def test_schema_that_lacks_something_is_a_fault_and_one_that_is_only_another_is_
     assert line.level is Level.FAULT
     assert line.says == "the schema is at a, not at b; it lacks task.x, task.0, task.1, task.2, task.3 and 5 more"
     assert "python -m pointsman_service migrate" in line.what_to_do
+
+
+def test_indexes_that_a_migration_left_to_be_built_are_named_with_the_command() -> None:
+    assert indexes(SchemaFacts("b", "b", ())).level is Level.OK
+    assert indexes(SchemaFacts("a", "b", ("task.x",))).level is Level.UNKNOWN
+    left = tuple(LackingIndex(f"task_2026112{day}", "ix_task_facets", "USING gin (x)", GIB) for day in range(7))
+    one, line = indexes(SchemaFacts("b", "b", (), left[:1])), indexes(SchemaFacts("b", "b", (), left))
+    assert (one.level, line.level) == (Level.WARNING, Level.WARNING)
+    assert one.says.startswith("1 index of ended tasks is still to be built, on 1.0 GiB of rows: task_20261120_facets.")
+    assert "7 indexes of ended tasks are still to be built, on 7.0 GiB" in line.says
+    assert line.says.count("_facets") == 5
+    assert "and 2 more." in line.says
+    assert line.what_to_do.endswith("python -m pointsman_service index")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from pointsman_service.console.doctor.process_checks import contract, epoch, lea
 from pointsman_service.console.doctor.redis_facts import RedisFacts
 from pointsman_service.console.doctor.service_facts import ServiceFacts
 from pointsman_service.console.doctor.worker_checks import queue, queues, task_types, workers
+from pointsman_service.observe.explain import sentences
 from pointsman_service.observe.roles import LedRole
 from pointsman_service.observe.workers import WorkerFigures
 from pointsman_service.settings import Settings
@@ -60,6 +61,7 @@ def test_a_role_that_nobody_has_is_a_fault_that_says_what_stands_still(role: Led
         line = leader(role, holder)
         assert line.level is Level.FAULT
         assert f"python -m pointsman_service {role}" in line.what_to_do
+        assert line.says.endswith(f": {sentences.without(role)}"), "as the alert says it"
 
 
 def test_a_leader_whose_connection_is_gone_is_a_warning() -> None:
@@ -140,7 +142,10 @@ def test_a_queue_that_is_paused_says_by_whom_and_why() -> None:
     pause = QueuePause("email", paused=True, revision=1, reason="provider moves", actor="ops", changed_at=NOW)
     line = queue(EMAIL, replace(WELL, pauses={"email": pause}), Unknown("no worker was asked"))
     assert line.level is Level.WARNING
-    assert line.says == 'paused by ops at 2026-11-28 12:00 UTC: "provider moves"; nothing waits'
+    assert line.says == (
+        "The queue email was paused by ops at 2026-11-28 12:00 UTC: provider moves. Nothing of it starts until it is"
+        " resumed; nothing waits"
+    )
 
 
 def test_submissions_are_refused_until_a_worker_has_published() -> None:

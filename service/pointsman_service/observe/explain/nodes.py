@@ -1,0 +1,98 @@
+"""The nodes of a queue, from beats and rows: who takes from it, what they run, and what they have fetched."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from pointsman_contract.events import Beat
+from pointsman_contract.states import Place, TaskState
+from pointsman_service.observe.broker_state import BrokerState
+from pointsman_service.observe.explain.facts import Fetched, Live, Node, RunningNow
+from pointsman_service.observe.tasks.task import Task
+from pointsman_service.observe.workers import WorkerFigures
+from pointsman_service.store.store import Connection
+from pointsman_service.store.tasks import explaining
+
+
+def nodes_of(queue: str, workers: Iterable[WorkerFigures], broker: BrokerState, now: datetime) -> tuple[Node, ...]:
+    """The nodes that take from a queue, or took, as far as they were seen lately."""
+    by_pid = {(beat["name"], beat["pid"]): beat for beat in broker.beats.values()}
+    return tuple(
+        _node(worker, by_pid.get((worker.name, worker.pid)), broker, now)
+        for worker in workers
+        if queue in worker.queues
+    )
+
+
+def _node(worker: WorkerFigures, beat: Beat | None, broker: BrokerState, now: datetime) -> Node:
+    # Who ends in order takes its beat away, and who falls silent leaves it.
+    left = None if broker.depths is None or broker.depths.epoch is None else beat is None or bool(beat.get("stopping"))
+    return Node(
+        name=worker.name,
+        processes=worker.processes,
+        busy=worker.busy,
+        live=worker.live,
+        last_seen_at=now - timedelta(seconds=worker.heartbeat_age_seconds),
+        left=left,
+        ejected=worker.ejected,
+        ejected_since=worker.ejected_since,
+        ejected_reason=worker.ejected_reason,
+        ejected_until=worker.ejected_until,
+    )
+
+
+async def with_last(connection: Connection, queue: str, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """With those that were there last, however long ago."""
+    known = {node.name for node in nodes}
+    older = [row for row in await explaining.last_nodes(connection, queue) if row.name not in known]
+    return nodes + tuple(
+        Node(row.name, row.processes, busy=None, live=False, last_seen_at=row.last_seen_at, left=None) for row in older
+    )
+
+
+async def running_now(
+    connection: Connection, queue: str, broker: BrokerState, usual: Mapping[str, float], now: datetime
+) -> tuple[RunningNow, ...]:
+    """What the nodes of a queue run by their newest beats, by task type, what has run longest first."""
+    ids = [run["task"] for beat in broker.beats.values() if queue in beat["queues"] for run in beat["running"]]
+    by_type: dict[str, list[Any]] = {}
+    for row in await explaining.runs(connection, ids) if ids else ():
+        by_type.setdefault(row.task_type, []).append(row)
+    found = []
+    for task_type, rows in by_type.items():
+        begun = [row for row in rows if row.started_at is not None]
+        first = min(begun, key=lambda row: row.started_at, default=None)
+        seconds = None if first is None else max((now - first.started_at).total_seconds(), 0.0)
+        found.append(
+            RunningNow(
+                task_type,
+                len(rows),
+                None if seconds is None else round(seconds, 3),
+                None if first is None else str(first.id),
+                usual.get(task_type),
+            )
+        )
+    return tuple(sorted(found, key=lambda one: -(one.longest_seconds or 0.0)))
+
+
+def fetched_by(task: Task, live: Live, broker: BrokerState, nodes: Iterable[Node]) -> Fetched | None:
+    """The node whose beat says that it has the message of this task, and has not begun it."""
+    if live.place is not Place.SENT or task.state is not TaskState.QUEUED:
+        return None
+    tag = f"{task.id}."
+    lives = {node.name: node.live for node in nodes}
+    return next(
+        (
+            Fetched(beat["name"], lives.get(beat["name"]))
+            for beat in broker.beats.values()
+            if any(reserved.startswith(tag) for reserved in beat.get("reserved", ()))
+        ),
+        None,
+    )
+
+
+def runner_of(task: Task, workers: Iterable[WorkerFigures]) -> Fetched | None:
+    """The node that runs it."""
+    if task.state is not TaskState.RUNNING or task.worker is None:
+        return None
+    return next((Fetched(worker.name, worker.live) for worker in workers if worker.name == task.worker), None)
