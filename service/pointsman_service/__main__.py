@@ -197,6 +197,35 @@ def doctor(as_json: bool = _Json) -> None:
 
 
 @cli.command()
+def explain(
+    task_id: str | None = typer.Argument(None, help="The task."),
+    queue: str | None = typer.Option(None, help="Instead: why nothing of this queue starts faster."),
+    as_json: bool = _Json,
+) -> None:
+    """Say why a task is where it is: what keeps it, since when, whether that ends by itself, and what to do.
+
+    Says what GET /v1/tasks/{task_id}/explain and GET /v1/queues/{name}/explain say, without an API. Needs PostgreSQL,
+    migrated; that Redis is away is a cause like others. Changes nothing. Exits 0, 1 when there is no such task or
+    queue or PostgreSQL cannot be asked, 2 on a bad setting.
+    """
+    if (task_id is None) == (queue is None):
+        raise typer.BadParameter("name one task, or a queue with --queue")
+    settings = _settings()
+    settings.require_redis_url()
+    from pointsman_service.console.explain import explain_queue, explain_task, show_queue, show_task
+    from pointsman_service.errors import ServiceError
+
+    try:
+        if task_id is not None:
+            show_task(task_id, asyncio.run(explain_task(settings, task_id)), as_json=as_json)
+        elif queue is not None:
+            show_queue(queue, asyncio.run(explain_queue(settings, queue)), as_json=as_json)
+    except ServiceError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+@cli.command()
 def openapi() -> None:
     """Print the OpenAPI document of the API.
 

@@ -13,7 +13,10 @@ from pointsman_contract.run_file import RunFile
 from pointsman_service.settings import Settings
 from tests.stand.environment import ROOT, inherited
 
-COMMANDS = ("api", "dispatcher", "recorder", "reconciler", "all", "migrate", "config", "routes", "doctor", "openapi")
+COMMANDS = (
+    "api", "dispatcher", "recorder", "reconciler", "all", "migrate", "index", "config", "routes", "doctor", "explain",
+    "openapi",
+)  # fmt: skip
 
 
 @pytest.fixture
