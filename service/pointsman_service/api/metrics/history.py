@@ -1,5 +1,7 @@
 """QueueMetrics and WorkerMetrics over a window, step by step."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -8,13 +10,13 @@ from pydantic import AwareDatetime, BaseModel, Field
 from pointsman_service.admit.moments import Moment
 from pointsman_service.api.answers.answer import json_response, moment
 from pointsman_service.api.documentation.examples import example
-from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.parts import GivenParts, Parts
 from pointsman_service.api.problems.described import problem_responses
-from pointsman_service.api.requests.filters import refuse_unknown
 from pointsman_service.api.requests.parameters import bounded, known_parameters_only, storable
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest
 from pointsman_service.observe import history
 from pointsman_service.observe.history import MOST_POINTS, MOST_POINTS_IN_ALL, Figure, History, Point
+from pointsman_service.store.metrics.history import Of
 
 router = APIRouter(tags=["metrics"], dependencies=[Depends(known_parameters_only)])
 
@@ -155,14 +157,8 @@ async def get_queue_metrics(
     until: Until = None,
 ) -> Response:
     """Samples of every queue, or of one."""
-    faults: list[FieldError] = []
-    name = storable("queue", queue, faults)
     names = [spec.name for spec in parts.settings.topology.queues]
-    step = _step(window_seconds, step_seconds, 1 if name else len(names), "queue", faults)
-    found = await history.read(parts.store, "queue", names, window_seconds, step, bounded(until), name)
-    if name not in names and not found.seen:
-        await refuse_unknown(parts, queue=name, task_type=None)
-    return _answer("queue", window_seconds, step, found)
+    return await _told(parts, "queue", names, queue, window_seconds, step_seconds, until)
 
 
 @router.get(
@@ -198,18 +194,31 @@ async def get_worker_metrics(
     until: Until = None,
 ) -> Response:
     """Samples of every pool, or of one."""
-    faults: list[FieldError] = []
-    name = storable("pool", pool, faults)
     names = [spec.name for spec in parts.settings.topology.pools]
-    step = _step(window_seconds, step_seconds, 1 if name else len(names), "pool", faults)
-    found = await history.read(parts.store, "pool", names, window_seconds, step, bounded(until), name)
+    return await _told(parts, "pool", names, pool, window_seconds, step_seconds, until)
+
+
+async def _told(
+    parts: Parts,
+    one: Of,
+    names: Sequence[str],
+    asked: str | None,
+    window_seconds: float,
+    step_seconds: int | None,
+    until: datetime | None,
+) -> Response:
+    """The answer about every queue or pool, or about the one that was ``asked`` for: it must be there, or have been."""
+    faults: list[FieldError] = []
+    name = storable(one, asked, faults)
+    step = _step(window_seconds, step_seconds, 1 if name else len(names), one, faults)
+    found = await history.read(parts.store, one, names, window_seconds, step, bounded(until), name)
     if name is not None and name not in names and not found.seen:
-        detail = f"there is no such pool; the pools are {', '.join(names)}"
-        raise InvalidRequest(errors=[FieldError(pointer="/query/pool", detail=detail)])
-    return _answer("pool", window_seconds, step, found)
+        detail = f"there is no such {one}; the {one}s are {', '.join(names)}"
+        raise InvalidRequest(errors=[FieldError(pointer=f"/query/{one}", detail=detail)])
+    return _answer(one, window_seconds, step, found)
 
 
-def _step(window_seconds: float, asked: int | None, items: int, one: str, faults: list[FieldError]) -> int:
+def _step(window_seconds: float, asked: int | None, items: int, one: Of, faults: list[FieldError]) -> int:
     """The step; ``InvalidRequest`` when it makes too many points."""
     step = history.usual_step(window_seconds) if asked is None else asked
     points = window_seconds / step
@@ -226,7 +235,7 @@ def _step(window_seconds: float, asked: int | None, items: int, one: str, faults
     return step
 
 
-def _answer(one: str, window_seconds: float, step_seconds: int, found: History) -> Response:
+def _answer(one: Of, window_seconds: float, step_seconds: int, found: History) -> Response:
     return json_response(
         {
             "window_seconds": window_seconds,

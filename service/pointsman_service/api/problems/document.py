@@ -6,8 +6,8 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
+from pointsman_service.api.answers.predicted_wait import PredictedWaitView
 from pointsman_service.errors import PointsmanError
-from pointsman_service.observe.prediction.prediction import Basis, Confidence, Reason
 
 MEDIA_TYPE: Final = "application/problem+json"
 SCHEMA_NAME: Final = "Problem"
@@ -21,16 +21,6 @@ class FieldFault(BaseModel):
         description="JSON pointer (RFC 6901) into the body; /query/<name> and /header/<name> for parameters."
     )
     detail: str
-
-
-class PredictedWait(BaseModel):
-    """How long a task that is submitted now would wait, or why that cannot be said."""
-
-    p50_seconds: float | None = Field(description="Half of such tasks start within this; null: `reason` says why.")
-    p95_seconds: float | None = Field(description="19 of 20 start within this; null: `reason` says why.")
-    basis: Basis | None = Field(description="What it was worked out from.")
-    confidence: Confidence | None = Field(description="What the record of such predictions says.")
-    reason: Reason | None = Field(description="Why nothing can be said; null when there are seconds.")
 
 
 class Problem(BaseModel):
@@ -48,7 +38,7 @@ class Problem(BaseModel):
         default=None,
         description="The task that may have been stored, that this one became, or that the key stands for.",
     )
-    prediction: PredictedWait | None = Field(
+    prediction: PredictedWaitView | None = Field(
         default=None, description="Only of `backlog-full` and `sla-at-risk`: how long the task would have waited."
     )
 
