@@ -22,6 +22,10 @@ class GroupBounds:
     def __init__(self) -> None:
         self._known: dict[str, float] = {}
 
+    def forget(self) -> None:
+        """Ask of every group again: the database may be another than it was, as after a backup was put back."""
+        self._known.clear()
+
     async def settle(self, connection: Connection, groups: Mapping[str, str]) -> tuple[set[str], dict[str, str]]:
         """Of these groups (by id, the task type) those that are stored; and by id, which one stands for it where its
         task type has got too many of late. Asks the database only for what it has not seen lately.
@@ -32,7 +36,7 @@ class GroupBounds:
             return set(groups), {}
         there = await bounding.there(connection, asked)
         if len(self._known) > _MOST_KNOWN:
-            self._known.clear()
+            self.forget()
         self._known |= dict.fromkeys(there, now + _TRUSTED_SECONDS)
         new = sorted(asked - there)
         if not new:

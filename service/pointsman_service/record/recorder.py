@@ -87,6 +87,7 @@ class Recorder:
     async def _knows_where(self) -> bool:
         if self._epoch is not None:
             return True
+        self._bounds.forget()
         async with self._store.statement() as connection:
             found = await epochs.positions(connection)
             current = await epochs.current(connection)

@@ -194,6 +194,28 @@ async def test_random_words_make_few_groups(spine: Spine, monkeypatch: pytest.Mo
     assert rows == [{"tasks": 3}]
 
 
+async def test_a_group_that_a_backup_does_not_have_is_begun_anew(spine: Spine) -> None:
+    await fail(spine)
+    await spine.record_all()
+    (before,) = await spine.rows("SELECT stream, last_id FROM recorder_position")
+    for _ in range(2):
+        await fail(spine, "no stock")
+        await fold(spine)
+    assert [group["occurrences"] for group in await groups(spine)] == [1, 2]
+
+    # As it was after the first failure.
+    await spine.run("DELETE FROM error_group WHERE message = 'no stock'")
+    await spine.run("DELETE FROM error_count")
+    await spine.run("UPDATE recorder_position SET last_id = :last_id", last_id=before["last_id"])
+    await fail(spine, "no stock")
+    with pytest.raises(recorder.AnotherRecorder):
+        await spine.record_all()
+    await fold(spine)
+    assert [(group["message"], group["occurrences"]) for group in await groups(spine)] == [
+        ("no customer <n>", 1), ("no stock", 1),
+    ]  # fmt: skip
+
+
 async def test_two_who_note_the_same_causes_at_once_wait_for_nobody(spine: Spine) -> None:
     """A recorder and a sweep: each begins the groups of the other."""
     now = datetime.now(UTC)
