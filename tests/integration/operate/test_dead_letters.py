@@ -10,6 +10,7 @@ import httpx
 from pointsman_service.reconcile.dead_letters import DeadLettersSweep
 from pointsman_service.reconcile.retention import RetentionSweep
 from pointsman_service.record.error_rollup import ErrorRollup
+from pointsman_service.store.buried import LETTER, counted
 from pointsman_service.store.tasks import dead_letters, setting_right
 from pointsman_service.store.tasks.dead_letters import DeadLetterFilter, groups_of, groups_of_tasks
 from tests.integration.operate.ended import ended
@@ -21,6 +22,19 @@ SEED = int(os.environ.get("POINTSMAN_TEST_SEED", random.randrange(10**9)))
 FILTERS = int(os.environ.get("POINTSMAN_TEST_ROUNDS", 40))
 NOW = datetime.now(UTC)
 EVERYTHING = DeadLetterFilter()
+KIND = "task_type, error_type, queue"
+OF_HOURS = (
+    f"SELECT {KIND}, date_trunc('day', hour, 'UTC') AS day, sum(tasks)::bigint AS tasks FROM dead_letter_count"
+    f" WHERE hour > '-infinity' GROUP BY {KIND}, 4 HAVING sum(tasks) <> 0"
+)
+OF_DAYS = f"SELECT {KIND}, day, tasks FROM dead_letter_day WHERE tasks <> 0"
+AGAIN = f"""
+    WITH again AS (
+        DELETE FROM dead_letter WHERE task_id IN (SELECT task_id FROM dead_letter ORDER BY random() LIMIT 5)
+        RETURNING {LETTER}
+    ), replayed AS (INSERT INTO replayed_task (task_id, replayed_as) SELECT task_id, task_id FROM again)
+    {counted("again", taken=True)}
+"""
 
 
 async def look(spine: Spine) -> bool:
@@ -66,14 +80,25 @@ async def test_rows_and_tasks_tell_the_same_whatever_is_asked(spine: Spine) -> N
             queue=chance.choice(["maintenance", "email"]),
             finished_at=NOW - timedelta(minutes=chance.choice([chance.uniform(0, 90), chance.uniform(0, 4500)])),
         )
+    # Nothing fails before it was submitted.
+    await spine.run("""
+        UPDATE task SET id = CAST(lpad(to_hex((extract(epoch FROM least(finished_at, now())) * 1000)::bigint), 12, '0')
+            || right(replace(id::text, '-', ''), 20) AS uuid)
+    """)
     assert not await look(spine)
     assert await look(spine)
-    for folds in (False, True):
+    rollup = ErrorRollup(spine.store, spine.settings)
+    for folds in (False, True, True):
         if folds:
-            await ErrorRollup(spine.store, spine.settings).single_pass()
+            await rollup.single_pass()
             assert await spine.rows("SELECT id FROM dead_letter_delta") == []
-        for _ in range(FILTERS // 2):
+            # Some are run again: their hours and days are changed, and no row of them is made.
+            await spine.run(AGAIN)
+            assert await spine.rows("SELECT id FROM dead_letter_delta LIMIT 1") != []
+        for _ in range(FILTERS // 4):
             await told(spine, some_filter(chance))
+        await rollup.single_pass()
+        assert await spine.rows(f"({OF_HOURS} EXCEPT {OF_DAYS}) UNION ALL ({OF_DAYS} EXCEPT {OF_HOURS})") == []
 
 
 async def test_what_fails_and_is_run_again_is_told_at_once(spine: Spine, api: httpx.AsyncClient) -> None:

@@ -42,7 +42,7 @@ class DeadLetterGroup(BaseModel):
     first_failed_at: AwareDatetime
     last_failed_at: AwareDatetime
     queues: list[str]
-    example_task_id: str = Field(description="The newest of them.")
+    example_task_id: str = Field(description="The one that failed last.")
     example_message: str | None
 
 

@@ -19,7 +19,7 @@ class DeadLetters:
     last_failed_at: datetime
     queues: tuple[str, ...]
     example_task_id: UUID
-    """The newest of them."""
+    """The one that failed last."""
     example_message: str | None
 
 

@@ -8,7 +8,13 @@ from pointsman_service.store.models.alerts import Alert, AlertDelivery, AlertSil
 from pointsman_service.store.models.backlog import Backlog, BacklogDelta
 from pointsman_service.store.models.base import Base
 from pointsman_service.store.models.breakers import BreakerTransition, StoredBreaker
-from pointsman_service.store.models.dead_letters import DeadLetter, DeadLetterCount, DeadLetterDelta, DeadLetterWalk
+from pointsman_service.store.models.dead_letters import (
+    DeadLetter,
+    DeadLetterCount,
+    DeadLetterDay,
+    DeadLetterDelta,
+    DeadLetterWalk,
+)
 from pointsman_service.store.models.errors import ErrorCount, ErrorDelta, ErrorGroup, ErrorGroupChange
 from pointsman_service.store.models.history import QueueMetrics, WorkerMetrics
 from pointsman_service.store.models.loops import BrokerEpoch, Leader, LeftOutEvent, RecorderPosition
@@ -42,6 +48,7 @@ __all__ = [
     "CancelledTask",
     "DeadLetter",
     "DeadLetterCount",
+    "DeadLetterDay",
     "DeadLetterDelta",
     "DeadLetterWalk",
     "ErrorCount",

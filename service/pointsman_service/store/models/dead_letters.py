@@ -43,6 +43,18 @@ class DeadLetterCount(Base):
     tasks: Mapped[int] = mapped_column(BigInteger)
 
 
+class DeadLetterDay(Base):
+    """How many of one kind failed on a day (UTC): the sum of its hours, which a trigger of theirs keeps."""
+
+    __tablename__ = "dead_letter_day"
+
+    task_type: Mapped[str] = mapped_column(primary_key=True)
+    error_type: Mapped[str] = mapped_column(primary_key=True)
+    queue: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[datetime] = mapped_column(primary_key=True)
+    tasks: Mapped[int] = mapped_column(BigInteger)
+
+
 class DeadLetterDelta(Base):
     """What one commit adds to these numbers, or takes from them. Inserted, never updated."""
 

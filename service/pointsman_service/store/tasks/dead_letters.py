@@ -40,48 +40,49 @@ STATES = frozenset({TaskState.FAILED})
 _GROUPS_OF_TASKS = """
     SELECT g.*, t.error_message AS example_message FROM (
         SELECT task_type, error_type, count(*) AS tasks, min(finished_at) AS first_failed_at,
-            max(finished_at) AS last_failed_at, max(id::text)::uuid AS example_id,
+            max(finished_at) AS last_failed_at, (array_agg(id ORDER BY finished_at DESC, id DESC))[1] AS example_id,
             array_agg(DISTINCT queue ORDER BY queue) AS queues
         FROM task WHERE {where} GROUP BY task_type, error_type
         ORDER BY tasks DESC, task_type, error_type LIMIT :most
     ) AS g JOIN task t ON t.id = g.example_id
     ORDER BY g.tasks DESC, g.task_type, g.error_type
 """
-# How many is known by the hour; the hours at the edges are counted row by row. First, last and newest are found by
-# going down an index to the first that fits.
+# How many is known by the hour and by the day; what lies partly in an hour at an edge is counted row by row. The first
+# and the last are found at the ends of an index.
 _GROUPS = """
     WITH part AS (
         SELECT task_type, error_type, queue, sum(tasks)::bigint AS tasks FROM (
             SELECT task_type, error_type, queue, tasks FROM dead_letter_count WHERE hour = '{ever}'{named}
             UNION ALL SELECT task_type, error_type, queue, tasks FROM dead_letter_delta WHERE true{named}
         ) AS every GROUP BY task_type, error_type, queue HAVING sum(tasks) > 0
-    ), letters AS (
-        SELECT p.task_type, p.error_type, sum({tasks})::bigint AS tasks,
-            array_agg(p.queue ORDER BY p.queue) FILTER (WHERE {tasks} > 0) AS queues
-        FROM part p{counted} GROUP BY p.task_type, p.error_type HAVING sum({tasks}) > 0
-        ORDER BY sum({tasks}) DESC, p.task_type, p.error_type LIMIT :most
+    ){within}, letters AS (
+        SELECT n.task_type, n.error_type, sum(n.tasks)::bigint AS tasks,
+            array_agg(n.queue ORDER BY n.queue) FILTER (WHERE n.tasks > 0) AS queues
+        FROM {numbers} n GROUP BY n.task_type, n.error_type HAVING sum(n.tasks) > 0
+        ORDER BY sum(n.tasks) DESC, n.task_type, n.error_type LIMIT :most
     )
     SELECT l.task_type, nullif(l.error_type, '') AS error_type, l.tasks, f.first_failed_at, f.last_failed_at,
         f.example_id, l.queues, t.error_message AS example_message
     FROM letters l CROSS JOIN LATERAL (
-        SELECT min(one.first_failed_at) AS first_failed_at, max(one.last_failed_at) AS last_failed_at,
-            max(one.example_id::text)::uuid AS example_id
-        FROM unnest(l.queues) AS q (queue) CROSS JOIN LATERAL (
-            SELECT (SELECT d.failed_at {row} ORDER BY d.failed_at LIMIT 1) AS first_failed_at,
-                (SELECT d.failed_at {row} ORDER BY d.failed_at DESC LIMIT 1) AS last_failed_at,
-                (SELECT d.task_id {row}{id} ORDER BY d.task_id DESC LIMIT 1) AS example_id
-        ) AS one
+        SELECT min(first.failed_at) AS first_failed_at, max(last.failed_at) AS last_failed_at,
+            (array_agg(last.task_id ORDER BY last.failed_at DESC, last.task_id DESC))[1] AS example_id
+        FROM unnest(l.queues) AS q (queue)
+            CROSS JOIN LATERAL (SELECT d.failed_at {row} ORDER BY d.failed_at LIMIT 1) AS first
+            CROSS JOIN LATERAL (
+                SELECT d.failed_at, d.task_id {row} ORDER BY d.failed_at DESC, d.task_id DESC LIMIT 1) AS last
     ) AS f JOIN task t ON t.id = f.example_id
     ORDER BY l.tasks DESC, l.task_type, l.error_type
 """
 _KEY = "{0}.task_type = p.task_type AND {0}.error_type = p.error_type AND {0}.queue = p.queue"
 _ROW = "FROM dead_letter d WHERE d.task_type = l.task_type AND d.error_type = l.error_type AND d.queue = q.queue"
-_COUNTED = f"""
-        CROSS JOIN LATERAL (SELECT coalesce((SELECT sum(c.tasks) FROM dead_letter_count c
-                WHERE {_KEY.format("c")} AND c.hour > '{OF_ALL_TIME}'{{hours}}), 0)
-            + coalesce((SELECT sum(c.tasks) FROM dead_letter_delta c WHERE {_KEY.format("c")}{{hours}}), 0)
-            + (SELECT count(*) FROM dead_letter d WHERE {_KEY.format("d")} AND ({{edges}})) AS tasks) AS n"""
-_HOUR = timedelta(hours=1)
+_WITHIN = f""", recent AS (
+        SELECT task_type, error_type, queue, sum(tasks) AS tasks FROM dead_letter_delta WHERE {{bounds}}{{named}}
+        GROUP BY task_type, error_type, queue
+    ), within AS MATERIALIZED (
+        SELECT p.task_type, p.error_type, p.queue, {{parts}} + coalesce(r.tasks, 0) AS tasks
+        FROM part p LEFT JOIN recent r ON {_KEY.format("r")}
+    )"""
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _CHOSEN = """
     WITH found AS (SELECT id FROM task WHERE {where})
     SELECT (SELECT count(*) FROM found) AS matched, ARRAY(SELECT id FROM found ORDER BY id LIMIT :most) AS ids
@@ -105,7 +106,7 @@ async def chosen(connection: Connection, wanted: DeadLetterFilter, most: int) ->
 def groups_of(wanted: DeadLetterFilter) -> tuple[TextClause, dict[str, Any]]:
     """The statement of ``groups`` with its parameters."""
     parameters: dict[str, Any] = {}
-    named, row, newest = "", _ROW, ""
+    named, row = "", _ROW
     for name in ("task_type", "error_type", "queue"):
         if getattr(wanted, name) is not None:
             named += f" AND {name} = :{name}"
@@ -116,40 +117,69 @@ def groups_of(wanted: DeadLetterFilter) -> tuple[TextClause, dict[str, Any]]:
         parameters["failed_after"] = after
     if before is not None:
         row += " AND d.failed_at < :failed_before"
-        # Nothing fails before it was submitted: who looks for the newest begins there.
-        newest = " AND d.task_id < CAST(:highest AS uuid)"
-        parameters |= {"failed_before": before, "highest": lowest_id(before + ID_SLACK)}
-    within, counted = _within(after, before)
-    tasks = "p.tasks" if counted == "" else "n.tasks"
-    found = _GROUPS.format(ever=OF_ALL_TIME, named=named, tasks=tasks, counted=counted, row=row, id=newest)
-    return text(found), parameters | within
+        parameters["failed_before"] = before
+    parts, bounds, moments = _within(after, before)
+    within = _WITHIN.format(parts="\n            + ".join(parts), bounds=bounds, named=named) if parts else ""
+    numbers = "within" if parts else "part"
+    found = _GROUPS.format(ever=OF_ALL_TIME, named=named, within=within, numbers=numbers, row=row)
+    return text(found), parameters | moments
 
 
-def _within(after: datetime | None, before: datetime | None) -> tuple[dict[str, Any], str]:
-    """What counts the dead letters between two moments, by whole hours where there are any, and its parameters."""
-    if after is None and before is None:
-        return {}, ""
-    first = None if after is None else _begin_of_hour(after + _HOUR - timedelta(microseconds=1))
-    end = None if before is None else _begin_of_hour(before)
-    bounds = ("d.failed_at >= :failed_after", "d.failed_at < :failed_before")
-    if first is not None and end is not None and first >= end:
-        # No whole hour lies between them.
-        return {}, _COUNTED.format(hours=" AND false", edges=" AND ".join(bounds))
-    parameters: dict[str, Any] = {}
-    hours, edges = "", []
+def _within(after: datetime | None, before: datetime | None) -> tuple[list[str], str, dict[str, datetime]]:
+    """What adds up to the dead letters of a kind between two moments: whole days, whole hours beside them, and rows at
+    the ends; with the bounds of the deltas, and the parameters. Nothing where there is no moment.
+    """
+    first, last = after and _ceil(after, _HOUR), before and _floor(before, _HOUR)
+    first_day, last_day = first and _ceil(first, _DAY), last and _floor(last, _DAY)
+    if first is not None and last is not None and first >= last:
+        return [_rows("failed_after", "failed_before")], "false", {}
+    parts: list[str] = []
     if first is not None:
-        parameters["first"] = first
-        hours += " AND c.hour >= :first"
-        edges.append(f"{bounds[0]} AND d.failed_at < :first")
-    if end is not None:
-        parameters["end"] = end
-        hours += " AND c.hour < :end"
-        edges.append(f"d.failed_at >= :end AND {bounds[1]}")
-    return parameters, _COUNTED.format(hours=hours, edges=" OR ".join(edges))
+        parts.append(_rows("failed_after", "first"))
+    if first_day is not None and last_day is not None and first_day >= last_day:
+        first_day = last_day = None
+        parts.append(_numbers("hour", "first", "last"))
+    elif first is not None or last is not None:
+        if first is not None:
+            parts.append(_numbers("hour", "first", "first_day"))
+        parts.append(_numbers("day", _named(first, "first_day"), _named(last, "last_day")))
+        if last is not None:
+            parts.append(_numbers("hour", "last_day", "last"))
+    if last is not None:
+        parts.append(_rows("last", "failed_before"))
+    bounds = _between("hour", _named(first, "first"), _named(last, "last"))
+    moments = {"first": first, "first_day": first_day, "last": last, "last_day": last_day}
+    return parts, bounds, {name: moment for name, moment in moments.items() if moment is not None}
 
 
-def _begin_of_hour(at: datetime) -> datetime:
-    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+def _named(moment: datetime | None, name: str) -> str | None:
+    return None if moment is None else name
+
+
+def _rows(low: str, high: str) -> str:
+    return f"(SELECT count(*) FROM dead_letter d WHERE {_KEY.format('d')} AND {_between('d.failed_at', low, high)})"
+
+
+def _numbers(unit: str, low: str | None, high: str | None) -> str:
+    table = {"hour": "dead_letter_count", "day": "dead_letter_day"}[unit]
+    bounds = _between(f"c.{unit}", low, high)
+    return f"coalesce((SELECT sum(c.tasks) FROM {table} c WHERE {_KEY.format('c')} AND {bounds}), 0)"
+
+
+def _between(column: str, low: str | None, high: str | None) -> str:
+    """From the moment of a parameter on, until before that of another."""
+    bounds = [f"{column} >= :{low}"] if low else []
+    return " AND ".join([*bounds, f"{column} < :{high}"] if high else bounds)
+
+
+def _floor(at: datetime, unit: timedelta) -> datetime:
+    at = at.astimezone(UTC)
+    return at - (at - at.replace(hour=0, minute=0, second=0, microsecond=0)) % unit
+
+
+def _ceil(at: datetime, unit: timedelta) -> datetime:
+    found = _floor(at, unit)
+    return found if found == at else found + unit
 
 
 def groups_of_tasks(wanted: DeadLetterFilter) -> tuple[TextClause, dict[str, Any]]:

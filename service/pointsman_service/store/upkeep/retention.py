@@ -48,11 +48,13 @@ _UNBURY = text(f"""
     )
     {counted("unburied", taken=True)}
 """)
-_NUMBERS = text("""
-    DELETE FROM dead_letter_count WHERE (task_type, error_type, queue, hour) IN (
-        SELECT task_type, error_type, queue, hour FROM dead_letter_count WHERE tasks = 0 AND hour < :cutoff
+_NOTHING_LEFT = """
+    DELETE FROM {table} WHERE (task_type, error_type, queue, {at}) IN (
+        SELECT task_type, error_type, queue, {at} FROM {table} WHERE tasks = 0 AND {at} < :cutoff
         LIMIT :most FOR UPDATE SKIP LOCKED)
-""")
+"""
+_HOURS_OF_LETTERS = text(_NOTHING_LEFT.format(table="dead_letter_count", at="hour"))
+_DAYS_OF_LETTERS = text(_NOTHING_LEFT.format(table="dead_letter_day", at="day"))
 # The bound beside the join keeps the planner from opening the days that are kept.
 _ATTEMPTS = text("""
     DELETE FROM task_attempt WHERE (task_id, attempt) IN (
@@ -239,7 +241,8 @@ async def delete_left_over(connection: Connection, before: datetime, most: int) 
         (await connection.execute(statement, parameters)).rowcount
         for statement, parameters in (
             (_DEFAULT_ROWS, by_age),
-            (_NUMBERS, by_age),
+            (_HOURS_OF_LETTERS, by_age),
+            (_DAYS_OF_LETTERS, by_age),
             (_ERROR_GROUPS, by_age),
             (_ERROR_CHANGES, by_age),
             (_ERROR_COUNTS, by_age),
