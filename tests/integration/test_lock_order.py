@@ -21,7 +21,7 @@ from pointsman_service.store.lost.unclaimed import Spent, Unclaimed
 from pointsman_service.store.queues import dispatching, holding, quarantine, unserved
 from pointsman_service.store.store import Connection
 from pointsman_service.store.streams import epochs
-from pointsman_service.store.tasks import acts, cancelling, replaying
+from pointsman_service.store.tasks import acts, purging, replaying
 from pointsman_service.store.tasks.acts import Stage, TaskAct, TaskActKind
 from pointsman_service.store.tasks.ending import end_unstarted
 from tests.integration.spine import Spine, new_task
@@ -61,7 +61,7 @@ async def recorded(spine: Spine, connection: Connection, ids: Ids) -> None:
 
 WRITES: dict[str, tuple[str, Write]] = {
     "recorder": (SENT, recorded),
-    "purge": (SENT, lambda _, c, __: cancelling.purge(c, "maintenance", [TaskState.QUEUED], LATER)),
+    "purge": (SENT, lambda _, c, __: purging.purge(c, "maintenance", [TaskState.QUEUED], LATER)),
     "cancel by filter": (SENT, lambda _, c, ids: acts.cancel(c, ACT, ids)),
     "end": (SENT, lambda _, c, ids: end_unstarted(c, (), [], ids, TaskState.CANCELLED, NOW)),
     "withdraw": (SENT, lambda _, c, ids: replaying.withdraw(c, REPLAY, ids)),

@@ -13,12 +13,17 @@ from pointsman_service.operate.pause import check_queue
 from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.settings import Settings
 from pointsman_service.store import clock
-from pointsman_service.store.store import Store
-from pointsman_service.store.tasks import cancelling
+from pointsman_service.store.store import Connection, Store
+from pointsman_service.store.tasks import purging
+from pointsman_service.store.tasks.purging import MOST_LOOKED_AT, Unstarted
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 
+MOST_COUNTED = MOST_LOOKED_AT
+"""Tasks that came since a moment, and tasks that are to end, as far as a count looks at them."""
+_FEW = 20_000
+"""Tasks of a queue that are gathered by themselves, whatever other queues hold."""
 PURGEABLE = (TaskState.QUEUED, TaskState.SCHEDULED, TaskState.HELD, TaskState.RETRYING)
 
 
@@ -45,6 +50,13 @@ class Purged:
     """What came then or later is not touched."""
     pending: int
     """Of these and of earlier purges of the queue: not ended yet. Some may have started in that moment, and go on."""
+    tasks_is_most: bool = False
+    """There may be fewer. Only where none was ended."""
+
+    @property
+    def pending_is_least(self) -> bool:
+        """Whether there may be more."""
+        return self.pending >= MOST_COUNTED
 
 
 class Purger:
@@ -56,12 +68,13 @@ class Purger:
         self._topology = settings.topology
 
     async def count(self, queue: str, asked: PurgeRequest) -> Purged:
-        """What a purge would be about now. Raises ``UnknownQueueName``."""
+        """What a purge would be about now, from numbers that are kept: it costs the same however many wait. Raises
+        ``UnknownQueueName``.
+        """
         check_queue(self._topology, queue)
         async with self._store.statement() as connection:
-            before = await clock.not_later_than_now(connection, asked.submitted_before)
-            tasks = await cancelling.count_unstarted(connection, queue, asked.states, before)
-            return Purged(tasks, before, await cancelling.count_purged(connection, queue))
+            before, there = await _count(connection, queue, asked)
+            return Purged(there.tasks, before, await purging.pending(connection, queue), there.is_most)
 
     async def purge(self, caller: Caller, queue: str, asked: PurgeRequest, reason: str | None = None) -> Purged:
         """End the unstarted tasks of a queue as ``cancelled``; from the commit on none of them is sent.
@@ -73,17 +86,30 @@ class Purger:
         check_queue(self._topology, queue)
         act = Act(ActKind.PURGE, caller, queue, reason)
         async with acting(self._store, act) as connection:
-            before = await clock.not_later_than_now(connection, asked.submitted_before)
-            tasks = await cancelling.purge(connection, queue, asked.states, before)
-            if asked.expected is not None and tasks != asked.expected:
-                raise CountDiffers(f"{counted(tasks, 'task')} would be purged, not {asked.expected}; nothing was done.")
-            if asked.at_most is not None and tasks > asked.at_most:
-                raise CountDiffers(
-                    f"{counted(tasks, 'task')} would be purged, more than {asked.at_most}; nothing was done."
-                )
+            before, there = await _count(connection, queue, asked)
+            most = min((n for n in (asked.expected, asked.at_most) if n is not None), default=None)
+            is_few = there.tasks <= _FEW
+            tasks = await purging.purge(connection, queue, asked.states, before, most, is_few=is_few)
+            if most is not None and (tasks > most or (asked.expected is not None and tasks != asked.expected)):
+                raise CountDiffers(_refusal(asked, tasks, there))
             act.changed = tasks > 0
         log.info("a queue was purged", queue=queue, tasks=tasks)
         async with once_done():
             await self._withdrawer.end()
             async with self._store.statement() as connection:
-                return Purged(tasks, before, await cancelling.count_purged(connection, queue))
+                return Purged(tasks, before, await purging.pending(connection, queue))
+
+
+async def _count(connection: Connection, queue: str, asked: PurgeRequest) -> tuple[datetime, Unstarted]:
+    before = await clock.not_later_than_now(connection, asked.submitted_before)
+    is_now = asked.submitted_before is None or before < asked.submitted_before
+    return before, await purging.count(connection, queue, asked.states, before, is_now=is_now)
+
+
+def _refusal(asked: PurgeRequest, tasks: int, there: Unstarted) -> str:
+    """Of a purge that found ``tasks``: all of them, or one more than it may end."""
+    is_all = asked.expected is not None and tasks < asked.expected
+    found = tasks if is_all else max(tasks, there.tasks)
+    wanted = f"more than {asked.at_most}" if asked.expected in (None, found) else f"not {asked.expected}"
+    up_to = "up to " if there.is_most and not is_all else ""
+    return f"{up_to}{counted(found, 'task')} would be purged, {wanted}; nothing was done."

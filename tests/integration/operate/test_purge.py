@@ -1,5 +1,6 @@
 import asyncio
 import random
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -8,11 +9,12 @@ import pytest
 from sqlalchemy import text
 
 from pointsman_contract import keys
+from pointsman_contract.states import TaskState
 from pointsman_service.claims import closing
 from pointsman_service.reconcile import cancelled
 from pointsman_service.reconcile.cancelled import CancelledSweep
 from pointsman_service.reconcile.due import DueSweep
-from pointsman_service.store.tasks import cancelling
+from pointsman_service.store.tasks import purging
 from tests.integration.operate.ended import PROBLEM
 from tests.integration.operate.test_cancel import ERROR, MAINTENANCE, submitted, taken
 from tests.integration.spine import Spine
@@ -41,7 +43,10 @@ async def test_what_waits_and_what_was_sent_ends_as_cancelled(spine: Spine, api:
     await submitted(spine, delay_seconds=3600.0)
     counted = await purge(spine, api, dry_run=True)
     before = counted.json()["submitted_before"]
-    told = {"tasks": 2, "submitted_before": before, "pending": 0, "dry_run": True}
+    told = {
+        "tasks": 2, "tasks_is_most": False, "submitted_before": before, "pending": 0, "pending_is_least": False,
+        "dry_run": True,
+    }  # fmt: skip
     assert (counted.status_code, counted.json()) == (200, told)
     done = await purge(spine, api, expected=2, submitted_before=before)
     assert (done.status_code, done.json()) == (200, told | {"dry_run": False})
@@ -55,7 +60,7 @@ async def test_what_waits_and_what_was_sent_ends_as_cancelled(spine: Spine, api:
 async def test_a_long_queue_is_purged_in_parts_and_all_or_nothing(
     spine: Spine, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cancelling, "_TASKS_A_STATEMENT", 2)
+    monkeypatch.setattr(purging, "_TASKS_A_STATEMENT", 2)
     for _ in range(5):
         await submitted(spine)
     refused = await purge(spine, api, expected=4)
@@ -107,6 +112,46 @@ async def test_more_than_at_most_are_refused_and_nothing_is_done(spine: Spine, a
     assert (refused.status_code, refused.json()["type"]) == (409, PROBLEM + "count-differs")
     assert refused.json()["detail"].startswith("2 tasks would be purged, more than 1")
     assert await spine.rows("SELECT DISTINCT cancel_requested_at FROM task_live") == [{"cancel_requested_at": None}]
+
+
+async def test_what_came_since_and_what_ends_anyhow_is_not_counted(
+    spine: Spine, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = [await submitted(spine) for _ in range(4)]
+    before = (await purge(spine, api, dry_run=True)).json()["submitted_before"]
+    await submitted(spine)
+    await submitted(spine, queue="reports", priority=6)
+    await spine.run("UPDATE task_live SET cancel_requested_at = now() WHERE id = CAST(:id AS uuid)", id=old[0])
+    counted = (await purge(spine, api, dry_run=True, submitted_before=before)).json()
+    assert (counted["tasks"], counted["tasks_is_most"]) == (3, False)
+    # Of more than are looked at it is known that there are no more than so many.
+    monkeypatch.setattr(purging, "MOST_LOOKED_AT", 2)
+    counted = (await purge(spine, api, dry_run=True, submitted_before=before)).json()
+    assert counted["tasks_is_most"]
+    assert 3 <= counted["tasks"] <= 5
+    refused = await purge(spine, api, at_most=1, submitted_before=before)
+    assert refused.json()["detail"].startswith("up to ")
+
+
+async def test_a_short_queue_is_purged_by_itself_and_a_long_one_no_further_than_it_may_be(
+    spine: Spine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [await submitted(spine) for _ in range(4)]
+    other = await submitted(spine, queue="reports", priority=6)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    due = [TaskState.QUEUED]
+    for is_few in (False, True):
+        async with spine.store.transaction() as connection:
+            assert await purging.purge(connection, "maintenance", due, later, 1, is_few=is_few) == 2, "one too many"
+            await connection.rollback()
+    async with spine.store.transaction() as connection:
+        assert await purging.purge(connection, "maintenance", due, later, 4, is_few=True) == 4
+    asked = await spine.rows("SELECT id FROM task_live WHERE cancel_requested_at IS NOT NULL ORDER BY id")
+    assert [row["id"] for row in asked] == ids
+    assert other not in ids
+    monkeypatch.setattr(purging, "MOST_LOOKED_AT", 3)
+    async with spine.store.statement() as connection:
+        assert await purging.pending(connection, "maintenance") == 3
 
 
 async def test_other_states_are_purged_when_they_are_named(spine: Spine, api: httpx.AsyncClient) -> None:

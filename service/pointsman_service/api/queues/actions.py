@@ -15,7 +15,7 @@ from pointsman_service.api.requests.given import Action, Explained, Reason, give
 from pointsman_service.api.requests.parameters import bounded, known_parameters_only
 from pointsman_service.callers import Caller
 from pointsman_service.errors import CountDiffers, DatabaseAway, FieldError, InvalidRequest, UnknownQueueName
-from pointsman_service.operate.purge import PURGEABLE, PurgeRequest
+from pointsman_service.operate.purge import MOST_COUNTED, PURGEABLE, PurgeRequest
 
 router = APIRouter(tags=["queues"], dependencies=[Depends(known_parameters_only)])
 
@@ -31,7 +31,14 @@ _PAUSED: dict[str, Any] = {
     "running": 1,
 }
 
-_PURGED = {"tasks": 1208, "submitted_before": "2026-11-22T08:30:00.120000Z", "pending": 0, "dry_run": False}
+_PURGED = {
+    "tasks": 1208,
+    "tasks_is_most": False,
+    "submitted_before": "2026-11-22T08:30:00.120000Z",
+    "pending": 0,
+    "pending_is_least": False,
+    "dry_run": False,
+}
 
 
 class Pause(Action):
@@ -90,8 +97,13 @@ class PurgedView(BaseModel):
     """What a purge did, or with `dry_run` would do."""
 
     tasks: int = Field(description="Tasks it is about.")
+    tasks_is_most: bool = Field(
+        description="Whether a dry run may tell too many: of what came since `submitted_before` in all queues, and of"
+        f" what is to end anyhow, it looks at {MOST_COUNTED:,} at most."
+    )
     submitted_before: AwareDatetime = Field(description="What was submitted then or later is not touched.")
     pending: int = Field(description="Not ended yet. One that a worker starts in that moment goes on.")
+    pending_is_least: bool = Field(description=f"Whether there may be more: {MOST_COUNTED:,} at most are counted.")
     dry_run: bool
 
 
@@ -160,8 +172,10 @@ async def purge_queue(name: str, request: Request, parts: GivenParts, caller: Gi
         purged = await parts.purger.purge(caller, name, asked, body.reason)
     answer = {
         "tasks": purged.tasks,
+        "tasks_is_most": purged.tasks_is_most,
         "submitted_before": moment(purged.submitted_before),
         "pending": purged.pending,
+        "pending_is_least": purged.pending_is_least,
         "dry_run": body.dry_run,
     }
     return json_response(answer, 202 if purged.pending and not body.dry_run else 200)

@@ -18,7 +18,7 @@ from sqlalchemy import text
 from pointsman_contract.queues import MAX_PRIORITY
 from pointsman_service.store.store import Connection
 
-_KEPT = """
+KEPT = """
         SELECT queue, state, held_reason, sum(tasks)::bigint AS tasks FROM (
             SELECT queue, state, held_reason, tasks FROM backlog
             UNION ALL SELECT queue, state, held_reason, tasks FROM backlog_delta
@@ -26,9 +26,10 @@ _KEPT = """
             UNION ALL SELECT queue, 'scheduled', '', born_asleep FROM task_metrics_delta WHERE born_asleep > 0
         ) AS numbers{where} GROUP BY queue, state, held_reason
 """
+"""SQL: the numbers of what is not sent, by queue, state and reason; narrowed by ``where``."""
 # The oldest of a queue by one probe of the index for each priority: the minimum of a whole queue would read all of it.
 _UNFINISHED = text(f"""
-    WITH kept AS ({_KEPT.format(where="")}), sent AS (
+    WITH kept AS ({KEPT.format(where="")}), sent AS (
         SELECT queue, state, count(*) AS tasks, min(due_at) AS oldest FROM task_live WHERE place = 'sent'
         GROUP BY queue, state
     )
@@ -46,7 +47,7 @@ _UNFINISHED = text(f"""
 """)
 
 _OF_ONE = text(f"""
-    WITH kept AS ({_KEPT.format(where=" WHERE queue = :queue AND state = 'queued'")})
+    WITH kept AS ({KEPT.format(where=" WHERE queue = :queue AND state = 'queued'")})
     SELECT greatest(0, coalesce((SELECT sum(tasks) FROM kept), 0))::bigint AS waiting,
         count(*) FILTER (WHERE state = 'queued') AS sent, count(*) FILTER (WHERE state = 'running') AS running
     FROM task_live WHERE place = 'sent' AND queue = :queue
@@ -73,7 +74,7 @@ _MEND = f"""
     WITH found AS (
         SELECT queue, {{state}} AS state, {{reason}} AS held_reason, count(*) AS tasks
         FROM task_live WHERE place = '{{place}}' GROUP BY {{by}}
-    ), kept AS ({_KEPT.format(where=" WHERE state = ANY(CAST('{{{states}}}' AS text[]))")})
+    ), kept AS ({KEPT.format(where=" WHERE state = ANY(CAST('{{{states}}}' AS text[]))")})
     INSERT INTO backlog_delta (queue, state, held_reason, tasks)
     SELECT queue, state, held_reason, coalesce(f.tasks, 0) - coalesce(k.tasks, 0)
     FROM found f FULL JOIN kept k USING (queue, state, held_reason)

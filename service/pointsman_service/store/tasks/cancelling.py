@@ -5,19 +5,15 @@ tasks that have not started: a start takes it back.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import text
 
-from pointsman_contract.states import TaskState
 from pointsman_service.store.arrays import array_columns
 from pointsman_service.store.reported import Revoked
 from pointsman_service.store.store import Connection
-from pointsman_service.store.tasks.reading import ID_SLACK
-from pointsman_service.store.upkeep.partitions import lowest_id
 
 _REQUEST = text("""
     UPDATE task_live SET cancel_requested_at = coalesce(cancel_requested_at, now()),
@@ -59,28 +55,6 @@ _RUNNING = text("""
     WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds < 'infinity' AND state = 'running'
     ORDER BY id LIMIT :most
 """)
-
-
-_UNSTARTED = """
-    queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL
-        AND submitted_at < :before AND id < CAST(:highest AS uuid)
-"""
-# Without a grace time: what starts first is left alone, and its row forgets the request (``recording.begin``).
-_PURGE = text(f"""
-    WITH part AS (SELECT id FROM task_live WHERE {_UNSTARTED} AND id > :above ORDER BY id LIMIT :most FOR UPDATE),
-    purged AS (
-        UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM part p WHERE t.id = p.id
-        RETURNING t.id
-    )
-    SELECT count(*) AS tasks, (array_agg(id ORDER BY id DESC))[1] AS last FROM purged
-""")
-_COUNT_UNSTARTED = text(f"SELECT count(*) FROM task_live WHERE {_UNSTARTED}")
-_COUNT_PURGED = text("""
-    SELECT count(*) FROM task_live
-    WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds IS NULL AND queue = :queue
-""")
-_TASKS_A_STATEMENT = 20_000
-"""No statement may take longer than a caller waits for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,36 +103,3 @@ async def running_requests(connection: Connection, most: int) -> dict[str, float
     """Tasks whose running attempt is to end, with its grace time in seconds; at most ``most``."""
     rows = (await connection.execute(_RUNNING, {"most": most})).all()
     return {str(row.id): row.grace for row in rows}
-
-
-async def purge(connection: Connection, queue: str, states: Collection[TaskState], before: datetime) -> int:
-    """Ask for an end of the tasks of a queue in these states that were submitted before a moment, unless they start
-    first; in a transaction. Returns how many.
-    """
-    purged: int = 0
-    last = UUID(int=0)
-    while True:
-        # By rising id, so that the parts are locked in the order of ``locking``.
-        part = _parameters(queue, states, before) | {"above": last, "most": _TASKS_A_STATEMENT}
-        row = (await connection.execute(_PURGE, part)).one()
-        purged += row.tasks
-        if row.tasks < _TASKS_A_STATEMENT:
-            return purged
-        last = row.last
-
-
-async def count_unstarted(connection: Connection, queue: str, states: Collection[TaskState], before: datetime) -> int:
-    """How many tasks of a queue in these states ``purge`` would ask an end of."""
-    found: int = (await connection.execute(_COUNT_UNSTARTED, _parameters(queue, states, before))).scalar_one()
-    return found
-
-
-async def count_purged(connection: Connection, queue: str) -> int:
-    """How many tasks of a queue were purged and have neither ended nor started yet."""
-    found: int = (await connection.execute(_COUNT_PURGED, {"queue": queue})).scalar_one()
-    return found
-
-
-def _parameters(queue: str, states: Collection[TaskState], before: datetime) -> dict[str, object]:
-    highest = lowest_id(before + ID_SLACK)
-    return {"queue": queue, "states": [str(state) for state in states], "before": before, "highest": highest}
