@@ -109,8 +109,7 @@ def _built() -> Iterator[tuple[ModuleType, str, Any]]:
         yield from _looks(f"at_live ({name})", looking.at_live(wanted)) if live else ()
         if wanted.state is None or wanted.only_ended:
             yield from _looks(f"at_ended ({name})", looking.at_ended(wanted))
-            for way, clause in zip(("down", "gather"), looking.at_finished(wanted), strict=True):
-                yield from [(looking, f"at_finished ({name}), {way}", clause)] if clause is not None else []
+            yield from _looks(f"at_finished ({name})", looking.at_finished(wanted))
     for name, wanted in (("all", DeadLetterFilter()), ("by all that is asked", _FAILURES)):
         yield dead_letters, f"groups_of ({name})", dead_letters.groups_of(wanted)[0]
         yield dead_letters, f"groups_of_tasks ({name})", dead_letters.groups_of_tasks(wanted)[0]

@@ -186,14 +186,34 @@ async def test_page_that_looked_at_its_share_says_how_far_and_goes_on(much: Spin
 )
 @pytest.mark.parametrize("sort", Sort)
 async def test_what_an_index_finds_is_answered_at_once(much: Spine, wanted: TaskFilter, sort: Sort) -> None:
-    found = await all_pages(much, wanted, sort)
-    if wanted.replayed and sort is Sort.FINISHED:
-        assert len(found) > 1, "what was run again is in the order of its ids only"
-        return
-    (page,) = found
+    (page,) = await all_pages(much, wanted, sort)
 
     rare = wanted.caller == "rare" or any({"order": "1"} in readings for readings in wanted.tags)
     assert len(page.rows) == (3 if rare else 0)
+
+
+@pytest.mark.parametrize("sort", Sort)
+async def test_what_was_run_again_long_ago_is_found_at_once(much: Spine, sort: Sort) -> None:
+    again = "INSERT INTO replayed_task (task_id, replayed_as, undone) SELECT id, id, {} FROM task WHERE {} LIMIT 7"
+    await much.run(again.format("false", "caller = 'rare'"))
+    await much.run(again.format("true", "caller = 'local'"))
+    (page,) = await all_pages(much, TaskFilter(replayed=True), sort)
+    assert [row["caller"] for row in page.rows] == ["rare"] * 3
+    first, second, third = page.rows
+    assert first["finished_at"] > second["finished_at"] > third["finished_at"]
+    after = Position(second["id"], second["finished_at"] if sort is Sort.FINISHED else None)
+    rest = await page_of(much.store, TaskFilter(replayed=True), 10, after, sort, seconds=0.0)
+    assert [row["id"] for row in rest.rows] == [third["id"]]
+
+
+async def test_more_that_were_run_again_than_are_gathered_are_told_page_by_page(
+    much: Spine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await much.run("INSERT INTO replayed_task (task_id, replayed_as) SELECT id, id FROM task WHERE caller = 'rare'")
+    monkeypatch.setattr(looking, "MOST_GATHERED", 3)
+    found = await all_pages(much, TaskFilter(replayed=True), Sort.FINISHED)
+    assert len(found) > 2
+    assert sum(len(page.rows) for page in found) == 3
 
 
 async def test_looks_read_no_table_from_end_to_end(much: Spine) -> None:

@@ -19,7 +19,6 @@ from pointsman_contract.states import TERMINAL, UNFINISHED
 from pointsman_service.store.store import Connection, DatabaseTrouble, Store
 from pointsman_service.store.tasks import reading
 from pointsman_service.store.tasks.looking import (
-    MOST_GATHERED,
     Looks,
     Seen,
     at_ended,
@@ -318,7 +317,8 @@ class _ByFinish(_Search):
     def __init__(self, wanted: TaskFilter, most: int, after: Position | None) -> None:
         super().__init__(wanted, most + 1)
         self._parameters = conditions_of(wanted)[1]
-        self._down, self._gather = at_finished(wanted)
+        looks = at_finished(wanted)
+        self._down, self._gather = looks.down, looks.gather
         before = wanted.finished_before or _EVER
         self._high: tuple[datetime, UUID] = (before, _LOWEST)
         if after is not None and after.finished_at is not None:
@@ -370,11 +370,11 @@ class _ByFinish(_Search):
 
     async def _gather_all(self, connection: Connection) -> None:
         assert self._gather is not None
-        await self.plan(connection, by_bitmap=True)
-        seen = await look_by_finish(connection, self._gather, self._bounds(MOST_GATHERED))
+        gather, self._gather = self._gather, None
+        await self.plan(connection, by_bitmap=gather.by_bitmap)
+        seen = await look_by_finish(connection, gather.statement, self._bounds(gather.looks))
         self.looked += seen.looked
-        self._gather = None
-        if seen.looked < MOST_GATHERED:
+        if seen.looked < gather.looks:
             self._found += seen.found
             self._over = True
 

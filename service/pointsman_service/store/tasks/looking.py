@@ -45,6 +45,13 @@ _NEXT_OF_FINISHED = """
 """
 _FINISHED_SIDE = "SELECT id, finished_at, ({hit}) AS hit FROM task WHERE {where} {end}"
 _BY_FINISH = "ORDER BY finished_at DESC, id DESC LIMIT :looks"
+# So many that were run again, wherever they ended: each is asked for by its id.
+_REPLAYED_BELOW = """
+    SELECT r.task_id AS id, t.finished_at, NOT r.undone AND coalesce(t.hit, false) AS hit
+    FROM (SELECT task_id, undone FROM replayed_task LIMIT :looks) AS r LEFT JOIN LATERAL (
+        SELECT finished_at, ({hit}) AND {below} AS hit FROM task WHERE task.id = r.task_id OFFSET 0
+    ) AS t ON true
+"""
 _FINISHED_BELOW = "(finished_at, id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid))"
 
 _NOT_SUCCEEDED = (TaskState.CANCELLED, TaskState.EXPIRED, TaskState.FAILED)
@@ -102,8 +109,8 @@ def at_ended(wanted: TaskFilter) -> Looks:
     return Looks(down, None if found is None else Gather(_gathered("task", hit, [found]), MOST_GATHERED, True, False))
 
 
-def at_finished(wanted: TaskFilter) -> tuple[TextClause, TextClause | None]:
-    """How ended tasks are looked at by their finish: down it, and all that an index finds."""
+def at_finished(wanted: TaskFilter) -> Looks:
+    """How ended tasks are looked at by their finish: the last that ended first."""
     hit = _hit(wanted)
     after = [] if wanted.finished_after is None else ["finished_at >= :finished_after"]
     sides = [
@@ -112,10 +119,14 @@ def at_finished(wanted: TaskFilter) -> tuple[TextClause, TextClause | None]:
     ]
     down = text(_NEXT_OF_FINISHED.format(looked=_merged(sides, _BY_FINISH)))
     found = _facets(wanted)
-    if found is None:
-        return down, None
-    side = _FINISHED_SIDE.format(hit=hit, where=f"{found} AND {_FINISHED_BELOW}", end="LIMIT :looks")
-    return down, text(_NEXT_OF_FINISHED.format(looked=side))
+    if wanted.replayed:
+        side, by_bitmap = _REPLAYED_BELOW.format(hit=hit, below=_FINISHED_BELOW), False
+    elif found is not None:
+        side = _FINISHED_SIDE.format(hit=hit, where=f"{found} AND {_FINISHED_BELOW}", end="LIMIT :looks")
+        by_bitmap = True
+    else:
+        return Looks(down, None)
+    return Looks(down, Gather(text(_NEXT_OF_FINISHED.format(looked=side)), MOST_GATHERED, by_bitmap, False))
 
 
 def _hit(wanted: TaskFilter) -> str:
