@@ -1384,6 +1384,13 @@ SELECT task_id, queue, priority, submitted_at, p50_seconds, p95_seconds, basis, 
 SELECT now() AS now, minutes_since, hours_since, days_since, carried_to FROM task_metrics_kept
 UNION ALL SELECT now(), :ever, :ever, :ever, NULL WHERE NOT EXISTS (SELECT FROM task_metrics_kept);
 
+-- _HOURS
+SELECT (SELECT count(*) FROM task_metrics_hour WHERE hour >= :since AND hour < :before);
+
+-- _HOURS_NAMED
+SELECT (SELECT count(*) FROM task_metrics_hour WHERE hour >= :since AND hour < :before) + (SELECT count(*)
+    FROM task_metrics_by_hour WHERE hour >= :since AND hour < :before AND grouped_by = :grouped_by);
+
 -- statement (by task type and queue, in a window)
 WITH counted AS MATERIALIZED (SELECT task_type AS task_type, queue AS queue, submitted, started, executions,
     succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native,
@@ -2621,27 +2628,6 @@ SELECT id, cancel_grace_seconds AS grace FROM task_live
 WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds < 'infinity' AND state = 'running'
 ORDER BY id LIMIT :most;
 
--- _PURGE
--- Without a grace time: what starts first is left alone, and its row forgets the request (``recording.begin``).
-WITH part AS (SELECT id FROM task_live WHERE
-   queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL
-       AND submitted_at < :before AND id < CAST(:highest AS uuid)
-AND id > :above ORDER BY id LIMIT :most FOR UPDATE),
-   purged AS (
-       UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM part p WHERE t.id = p.id
-       RETURNING t.id
-   )
-   SELECT count(*) AS tasks, (array_agg(id ORDER BY id DESC))[1] AS last FROM purged;
-
--- _COUNT_UNSTARTED
-SELECT count(*) FROM task_live WHERE
-queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL
-    AND submitted_at < :before AND id < CAST(:highest AS uuid);
-
--- _COUNT_PURGED
-SELECT count(*) FROM task_live
-WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds IS NULL AND queue = :queue;
-
 ----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/changing.py
 -- Changes of a task that waits in PostgreSQL: its queue, its priority, when it is due.
@@ -2715,31 +2701,30 @@ WITH part AS (
         UNION ALL SELECT task_type, error_type, queue, tasks FROM dead_letter_delta WHERE true
     ) AS every GROUP BY task_type, error_type, queue HAVING sum(tasks) > 0
 ), letters AS (
-    SELECT p.task_type, p.error_type, sum(p.tasks)::bigint AS tasks,
-        array_agg(p.queue ORDER BY p.queue) FILTER (WHERE p.tasks > 0) AS queues
-    FROM part p GROUP BY p.task_type, p.error_type HAVING sum(p.tasks) > 0
-    ORDER BY sum(p.tasks) DESC, p.task_type, p.error_type LIMIT :most
+    SELECT n.task_type, n.error_type, sum(n.tasks)::bigint AS tasks,
+        array_agg(n.queue ORDER BY n.queue) FILTER (WHERE n.tasks > 0) AS queues
+    FROM part n GROUP BY n.task_type, n.error_type HAVING sum(n.tasks) > 0
+    ORDER BY sum(n.tasks) DESC, n.task_type, n.error_type LIMIT :most
 )
 SELECT l.task_type, nullif(l.error_type, '') AS error_type, l.tasks, f.first_failed_at, f.last_failed_at,
     f.example_id, l.queues, t.error_message AS example_message
 FROM letters l CROSS JOIN LATERAL (
-    SELECT min(one.first_failed_at) AS first_failed_at, max(one.last_failed_at) AS last_failed_at,
-        max(one.example_id::text)::uuid AS example_id
-    FROM unnest(l.queues) AS q (queue) CROSS JOIN LATERAL (
-        SELECT (SELECT d.failed_at FROM dead_letter d WHERE d.task_type = l.task_type AND d.error_type = l.error_type
-            AND d.queue = q.queue ORDER BY d.failed_at LIMIT 1) AS first_failed_at,
-            (SELECT d.failed_at FROM dead_letter d WHERE d.task_type = l.task_type AND d.error_type = l.error_type
-                AND d.queue = q.queue ORDER BY d.failed_at DESC LIMIT 1) AS last_failed_at,
-            (SELECT d.task_id FROM dead_letter d WHERE d.task_type = l.task_type AND d.error_type = l.error_type
-                AND d.queue = q.queue ORDER BY d.task_id DESC LIMIT 1) AS example_id
-    ) AS one
+    SELECT min(first.failed_at) AS first_failed_at, max(last.failed_at) AS last_failed_at,
+        (array_agg(last.task_id ORDER BY last.failed_at DESC, last.task_id DESC))[1] AS example_id
+    FROM unnest(l.queues) AS q (queue)
+        CROSS JOIN LATERAL (SELECT d.failed_at FROM dead_letter d WHERE d.task_type = l.task_type
+            AND d.error_type = l.error_type AND d.queue = q.queue ORDER BY d.failed_at LIMIT 1) AS first
+        CROSS JOIN LATERAL (
+            SELECT d.failed_at, d.task_id FROM dead_letter d WHERE d.task_type = l.task_type
+                AND d.error_type = l.error_type AND d.queue = q.queue ORDER BY d.failed_at DESC, d.task_id DESC
+                LIMIT 1) AS last
 ) AS f JOIN task t ON t.id = f.example_id
 ORDER BY l.tasks DESC, l.task_type, l.error_type;
 
 -- groups_of_tasks (all)
 SELECT g.*, t.error_message AS example_message FROM (
     SELECT task_type, error_type, count(*) AS tasks, min(finished_at) AS first_failed_at,
-        max(finished_at) AS last_failed_at, max(id::text)::uuid AS example_id,
+        max(finished_at) AS last_failed_at, (array_agg(id ORDER BY finished_at DESC, id DESC))[1] AS example_id,
         array_agg(DISTINCT queue ORDER BY queue) AS queues
     FROM task WHERE state = 'failed' AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.id)
         GROUP BY task_type, error_type
@@ -2760,43 +2745,41 @@ WITH part AS (
         UNION ALL SELECT task_type, error_type, queue, tasks FROM dead_letter_delta WHERE true
             AND task_type = :task_type AND error_type = :error_type AND queue = :queue
     ) AS every GROUP BY task_type, error_type, queue HAVING sum(tasks) > 0
+), recent AS (
+    SELECT task_type, error_type, queue, sum(tasks) AS tasks FROM dead_letter_delta WHERE false
+        AND task_type = :task_type AND error_type = :error_type AND queue = :queue
+    GROUP BY task_type, error_type, queue
+), within AS MATERIALIZED (
+    SELECT p.task_type, p.error_type, p.queue, (SELECT count(*) FROM dead_letter d WHERE d.task_type = p.task_type
+        AND d.error_type = p.error_type AND d.queue = p.queue AND d.failed_at >= :failed_after
+        AND d.failed_at < :failed_before) + coalesce(r.tasks, 0) AS tasks
+    FROM part p LEFT JOIN recent r ON r.task_type = p.task_type AND r.error_type = p.error_type AND r.queue = p.queue
 ), letters AS (
-    SELECT p.task_type, p.error_type, sum(n.tasks)::bigint AS tasks,
-        array_agg(p.queue ORDER BY p.queue) FILTER (WHERE n.tasks > 0) AS queues
-    FROM part p
-    CROSS JOIN LATERAL (SELECT coalesce((SELECT sum(c.tasks) FROM dead_letter_count c
-            WHERE c.task_type = p.task_type AND c.error_type = p.error_type AND c.queue = p.queue
-                AND c.hour > '-infinity' AND false), 0)
-        + coalesce((SELECT sum(c.tasks) FROM dead_letter_delta c WHERE c.task_type = p.task_type
-            AND c.error_type = p.error_type AND c.queue = p.queue AND false), 0)
-        + (SELECT count(*) FROM dead_letter d WHERE d.task_type = p.task_type AND d.error_type = p.error_type
-            AND d.queue = p.queue AND (d.failed_at >= :failed_after AND d.failed_at < :failed_before)) AS tasks) AS n
-            GROUP BY p.task_type, p.error_type HAVING sum(n.tasks) > 0
-    ORDER BY sum(n.tasks) DESC, p.task_type, p.error_type LIMIT :most
+    SELECT n.task_type, n.error_type, sum(n.tasks)::bigint AS tasks,
+        array_agg(n.queue ORDER BY n.queue) FILTER (WHERE n.tasks > 0) AS queues
+    FROM within n GROUP BY n.task_type, n.error_type HAVING sum(n.tasks) > 0
+    ORDER BY sum(n.tasks) DESC, n.task_type, n.error_type LIMIT :most
 )
 SELECT l.task_type, nullif(l.error_type, '') AS error_type, l.tasks, f.first_failed_at, f.last_failed_at,
     f.example_id, l.queues, t.error_message AS example_message
 FROM letters l CROSS JOIN LATERAL (
-    SELECT min(one.first_failed_at) AS first_failed_at, max(one.last_failed_at) AS last_failed_at,
-        max(one.example_id::text)::uuid AS example_id
-    FROM unnest(l.queues) AS q (queue) CROSS JOIN LATERAL (
-        SELECT (SELECT d.failed_at FROM dead_letter d WHERE d.task_type = l.task_type AND d.error_type = l.error_type
-            AND d.queue = q.queue AND d.failed_at >= :failed_after AND d.failed_at < :failed_before
-            ORDER BY d.failed_at LIMIT 1) AS first_failed_at,
-            (SELECT d.failed_at FROM dead_letter d WHERE d.task_type = l.task_type AND d.error_type = l.error_type
-                AND d.queue = q.queue AND d.failed_at >= :failed_after AND d.failed_at < :failed_before
-                ORDER BY d.failed_at DESC LIMIT 1) AS last_failed_at,
-            (SELECT d.task_id FROM dead_letter d WHERE d.task_type = l.task_type AND d.error_type = l.error_type
-                AND d.queue = q.queue AND d.failed_at >= :failed_after AND d.failed_at < :failed_before
-                AND d.task_id < CAST(:highest AS uuid) ORDER BY d.task_id DESC LIMIT 1) AS example_id
-    ) AS one
+    SELECT min(first.failed_at) AS first_failed_at, max(last.failed_at) AS last_failed_at,
+        (array_agg(last.task_id ORDER BY last.failed_at DESC, last.task_id DESC))[1] AS example_id
+    FROM unnest(l.queues) AS q (queue)
+        CROSS JOIN LATERAL (SELECT d.failed_at FROM dead_letter d WHERE d.task_type = l.task_type
+            AND d.error_type = l.error_type AND d.queue = q.queue AND d.failed_at >= :failed_after
+            AND d.failed_at < :failed_before ORDER BY d.failed_at LIMIT 1) AS first
+        CROSS JOIN LATERAL (
+            SELECT d.failed_at, d.task_id FROM dead_letter d WHERE d.task_type = l.task_type
+                AND d.error_type = l.error_type AND d.queue = q.queue AND d.failed_at >= :failed_after
+                AND d.failed_at < :failed_before ORDER BY d.failed_at DESC, d.task_id DESC LIMIT 1) AS last
 ) AS f JOIN task t ON t.id = f.example_id
 ORDER BY l.tasks DESC, l.task_type, l.error_type;
 
 -- groups_of_tasks (by all that is asked)
 SELECT g.*, t.error_message AS example_message FROM (
     SELECT task_type, error_type, count(*) AS tasks, min(finished_at) AS first_failed_at,
-        max(finished_at) AS last_failed_at, max(id::text)::uuid AS example_id,
+        max(finished_at) AS last_failed_at, (array_agg(id ORDER BY finished_at DESC, id DESC))[1] AS example_id,
         array_agg(DISTINCT queue ORDER BY queue) AS queues
     FROM task WHERE state = 'failed' AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.id)
         AND task_type = :task_type AND error_type = :error_type AND queue = :queue AND finished_at >= :failed_after
@@ -3207,6 +3190,22 @@ SELECT (SELECT count(*) FROM looked) AS looked,
     ARRAY(SELECT id FROM hits ORDER BY finished_at DESC, id DESC) AS found,
     ARRAY(SELECT finished_at FROM hits ORDER BY finished_at DESC, id DESC) AS found_at;
 
+-- at_finished (run again), gather
+WITH looked AS MATERIALIZED (
+    SELECT r.task_id AS id, t.finished_at, NOT r.undone AND coalesce(t.hit, false) AS hit
+    FROM (SELECT task_id, undone FROM replayed_task LIMIT :looks) AS r LEFT JOIN LATERAL (
+        SELECT finished_at, (EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id AND NOT r.undone OFFSET 0))
+            AND (finished_at, id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) AS hit FROM task
+            WHERE task.id = r.task_id OFFSET 0
+    ) AS t ON true
+),
+    hits AS (SELECT id, finished_at FROM looked WHERE hit ORDER BY finished_at DESC, id DESC LIMIT :most)
+    SELECT (SELECT count(*) FROM looked) AS looked,
+        (SELECT finished_at FROM looked ORDER BY finished_at, id LIMIT 1) AS last_at,
+        (SELECT id FROM looked ORDER BY finished_at, id LIMIT 1) AS last,
+        ARRAY(SELECT id FROM hits ORDER BY finished_at DESC, id DESC) AS found,
+        ARRAY(SELECT finished_at FROM hits ORDER BY finished_at DESC, id DESC) AS found_at;
+
 -- at_ended (by all that is asked), down
 WITH looked AS MATERIALIZED (SELECT * FROM ((SELECT id, (queue = :queue AND task_type = :task_type
     AND caller = :caller AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least
@@ -3313,6 +3312,70 @@ SELECT (SELECT count(*) FROM looked) AS looked,
     (SELECT id FROM looked ORDER BY finished_at, id LIMIT 1) AS last,
     ARRAY(SELECT id FROM hits ORDER BY finished_at DESC, id DESC) AS found,
     ARRAY(SELECT finished_at FROM hits ORDER BY finished_at DESC, id DESC) AS found_at;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/purging.py
+-- Tasks of a queue that a purge is about: how many there are, as far as that is known, and their end asked for.
+
+-- _PURGE
+WITH part AS (
+       SELECT id FROM task_live WHERE
+   queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL
+       AND submitted_at < :before AND id < CAST(:highest AS uuid)
+AND id > :above ORDER BY id LIMIT :most FOR UPDATE
+   ), purged AS (
+       UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM part p WHERE t.id = p.id
+       RETURNING t.id
+   )
+   SELECT count(*) AS tasks, (array_agg(id ORDER BY id DESC))[1] AS last FROM purged;
+
+-- _PURGE_FEW
+-- Of one queue an index has those that are due.
+WITH part AS (
+       SELECT id FROM task_live WHERE
+   queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AND cancel_requested_at IS NULL
+       AND submitted_at < :before AND id < CAST(:highest AS uuid)
+AND id > :above AND id = ANY(ARRAY(
+           SELECT id FROM task_live WHERE place = 'waiting' AND queue = :queue
+           UNION ALL SELECT id FROM task_live WHERE place = 'sent' AND queue = :queue)) ORDER BY id LIMIT :most
+               FOR UPDATE
+   ), purged AS (
+       UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM part p WHERE t.id = p.id
+       RETURNING t.id
+   )
+   SELECT count(*) AS tasks, (array_agg(id ORDER BY id DESC))[1] AS last FROM purged;
+
+-- _COUNT
+-- The numbers are of all that are there: what came since, and what is to end anyhow, is taken from them.
+WITH kept AS (
+        SELECT queue, state, held_reason, sum(tasks)::bigint AS tasks FROM (
+            SELECT queue, state, held_reason, tasks FROM backlog
+            UNION ALL SELECT queue, state, held_reason, tasks FROM backlog_delta
+            UNION ALL SELECT queue, 'queued', '', born_waiting FROM task_metrics_delta WHERE born_waiting > 0
+            UNION ALL SELECT queue, 'scheduled', '', born_asleep FROM task_metrics_delta WHERE born_asleep > 0
+        ) AS numbers WHERE queue = :queue AND state = ANY(CAST(:states AS text[])) GROUP BY queue, state, held_reason
+),
+    newer AS (
+        SELECT queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running'
+            AND submitted_at >= :before AND cancel_requested_at IS NULL AS counts FROM task_live
+        WHERE id >= CAST(:lowest AS uuid) ORDER BY id LIMIT :most
+    ), ending AS (
+        SELECT queue = :queue AND state = ANY(CAST(:states AS text[])) AND state <> 'running' AS counts FROM task_live
+            WHERE cancel_requested_at IS NOT NULL LIMIT :most
+    )
+    SELECT greatest(0, coalesce((SELECT sum(tasks) FROM kept), 0) + (
+            SELECT count(*) FROM task_live WHERE place = 'sent' AND queue = :queue
+                AND state = ANY(CAST(:states AS text[])) AND state <> 'running'
+        ) - newer.tasks - ending.tasks)::bigint AS tasks,
+        greatest(newer.looked, ending.looked) >= :most AS is_most
+    FROM (SELECT count(*) AS looked, count(*) FILTER (WHERE counts) AS tasks FROM newer) AS newer
+        CROSS JOIN (SELECT count(*) AS looked, count(*) FILTER (WHERE counts) AS tasks FROM ending) AS ending;
+
+-- _PENDING
+SELECT count(*) FROM (
+    SELECT FROM task_live WHERE cancel_requested_at IS NOT NULL AND cancel_grace_seconds IS NULL AND queue = :queue
+    LIMIT :most
+) AS counted;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/reading.py
@@ -4020,9 +4083,14 @@ INSERT INTO dead_letter_delta (task_type, error_type, queue, hour, tasks) SELECT
     date_trunc('hour', failed_at, 'UTC'), -count(*) FROM unburied GROUP BY task_type, error_type, queue,
     date_trunc('hour', failed_at, 'UTC');
 
--- _NUMBERS
+-- _HOURS_OF_LETTERS
 DELETE FROM dead_letter_count WHERE (task_type, error_type, queue, hour) IN (
 SELECT task_type, error_type, queue, hour FROM dead_letter_count WHERE tasks = 0 AND hour < :cutoff
+LIMIT :most FOR UPDATE SKIP LOCKED);
+
+-- _DAYS_OF_LETTERS
+DELETE FROM dead_letter_day WHERE (task_type, error_type, queue, day) IN (
+SELECT task_type, error_type, queue, day FROM dead_letter_day WHERE tasks = 0 AND day < :cutoff
 LIMIT :most FOR UPDATE SKIP LOCKED);
 
 -- _ATTEMPTS

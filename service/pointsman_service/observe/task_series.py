@@ -15,6 +15,8 @@ from pointsman_service.store.store import Store
 
 STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 """Seconds. Each divides a day, and begins where its day does."""
+STEPS_OF_HOURS = 3600
+"""Those of them from here on are sums of hours; shorter ones are sums of minutes."""
 MOST_STEPS = 1_500
 LONGEST_WINDOW = MOST_STEPS * STEPS[-1]
 """Seconds."""
@@ -24,6 +26,10 @@ _USUAL_STEPS = 120
 _LONGEST = ((3600, 2 * 86_400.0), (86_400, 100 * 86_400.0))
 """Steps that are shorter than the first are answered for windows up to the second, in seconds: a step is the sum of
 rows that are no longer than itself."""
+_MOST_MINUTES, _MOST_HISTOGRAMS = 200_000, 20_000
+"""Rows of minutes that are added up, without durations and with them: of more, steps are hours."""
+_ALWAYS_SECONDS = 2 * 3600.0
+"""Windows that are told as finely as asked for, whatever they hold: as much is at the edges of any window."""
 _DIGITS = 6
 _COUNTED = {
     "submitted": "submitted",
@@ -127,7 +133,7 @@ class Answer:
     ends: datetime
     resolution: Resolution
     step_seconds: int
-    """Longer than asked for where nothing finer is kept."""
+    """Longer than asked for where nothing finer is kept, or there is too much of it."""
     steps: list[datetime]
     """When each begins; steps in which nothing happened are there too."""
     items: list[Series]
@@ -164,6 +170,10 @@ async def read(store: Store, question: Question) -> Answer:
     metrics, group_by, window, until, step_seconds, most = question
     durations = any(name in _DURATIONS for name in metrics)
     async with store.statement() as connection:
+        if step_seconds < STEPS_OF_HOURS and window > _ALWAYS_SECONDS:
+            most_rows = _MOST_HISTOGRAMS if durations else _MOST_MINUTES
+            if await summing.minutes_within(connection, group_by, window, until) > most_rows:
+                step_seconds = STEPS_OF_HOURS
         ranked: list[Sums] = []
         if group_by != "none":
             whole = await summing.over_window(connection, group_by, window, until, histograms=False)

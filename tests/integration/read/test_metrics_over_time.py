@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from pointsman_contract.queues import list_key
+from pointsman_service.observe import task_series
 from pointsman_service.store.metrics import counters, folding
 from pointsman_service.store.metrics.counters import Tallies
 from tests.integration.spine import Spine, new_task
@@ -109,6 +110,33 @@ async def test_steps_are_longer_where_nothing_finer_is_kept(api: httpx.AsyncClie
 async def test_series_that_ask_for_too_much_are_422(api: httpx.AsyncClient, query: str) -> None:
     answer = await api.get(f"/v1/metrics/timeseries?{query}")
     assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("group_by", ["task_type", "caller"])
+async def test_steps_are_hours_where_minutes_are_too_many(
+    api: httpx.AsyncClient, spine: Spine, monkeypatch: pytest.MonkeyPatch, group_by: str
+) -> None:
+    await count(spine, *((kind, kind, minutes(age), 1.0) for kind in "abc" for age in (30, 90, 150)))
+    await fold(spine)
+
+    async def told(window: int, *metrics: str) -> tuple[int, list[float]]:
+        asked = {"metric": metrics, "window_seconds": window, "step_seconds": 600, "group_by": group_by}
+        body = await read(api, "timeseries", **asked)
+        return body["step_seconds"], [sum(item["values"]["succeeded"]) for item in body["items"]]
+
+    fine, coarse = (600, [3, 3, 3]), (3600, [3, 3, 3])
+    durations = ("succeeded", "run_seconds.p50")
+    assert await told(10_800, *durations) == fine
+    # An hour with something of three names is at most 180 rows of minutes, and as many of their callers.
+    rows = 3 * 180 * (2 if group_by == "caller" else 1)
+    monkeypatch.setattr(task_series, "_MOST_HISTOGRAMS", rows)
+    assert await told(10_800, *durations) == fine
+    monkeypatch.setattr(task_series, "_MOST_HISTOGRAMS", rows - 1)
+    assert await told(10_800, *durations) == coarse
+    assert await told(10_800, "succeeded") == fine
+    assert (await told(7_200, *durations))[0] == 600
+    monkeypatch.setattr(task_series, "_MOST_MINUTES", rows - 1)
+    assert await told(10_800, "succeeded") == coarse
 
 
 async def test_callers_add_up_with_what_has_none_and_with_the_others(api: httpx.AsyncClient, spine: Spine) -> None:

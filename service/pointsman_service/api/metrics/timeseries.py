@@ -47,7 +47,10 @@ class SeriesView(GroupNames):
 class TimeseriesView(CoveredView):
     """Figures over time."""
 
-    step_seconds: int = Field(description="Longer than asked for where nothing finer is kept.")
+    step_seconds: int = Field(
+        description="Longer than asked for where nothing finer is kept, and an hour where minutes would be too many to"
+        " add up: of many task types, and of fewer with durations."
+    )
     group_by: GroupName | None
     metrics: list[MetricName]
     steps: list[AwareDatetime] = Field(

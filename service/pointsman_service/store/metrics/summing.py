@@ -165,6 +165,14 @@ _KEPT = text("""
 """)
 
 
+_HOURS_WITHIN = "(SELECT count(*) FROM task_metrics{by}_hour WHERE hour >= :since AND hour < :before{of})"
+_HOURS = text(f"SELECT {_HOURS_WITHIN.format(by='', of='')}")
+_HOURS_NAMED = text(
+    f"SELECT {_HOURS_WITHIN.format(by='', of='')}"
+    f" + {_HOURS_WITHIN.format(by='_by', of=' AND grouped_by = :grouped_by')}"
+)
+
+
 async def kept(connection: Connection) -> tuple[Kept, datetime]:
     """How far back each resolution goes, and the time of the database."""
     row = (await connection.execute(_KEPT, {"ever": reaching.EVER})).one()
@@ -211,6 +219,19 @@ async def over_steps(
     rows = await _read(connection, group_by, found, step, names, histograms=histograms)
     covered = step.total_seconds()
     return Windowed(_of(rows, group_by, covered, stepped=True), found, now, step)
+
+
+async def minutes_within(
+    connection: Connection, group_by: GroupBy, window_seconds: float, until: datetime | None
+) -> int:
+    """So many rows of minutes the window has at most, by its hours; none where hours are not kept."""
+    _, now = await kept(connection)
+    begins, ends = _bounds(now, window_seconds, until)
+    begins, ends = reaching.floor(begins.astimezone(UTC), reaching.HOUR), min(ends, now)
+    statement = _HOURS_NAMED if group_by in NAMED else _HOURS
+    given = {"since": begins, "before": ends} | ({"grouped_by": group_by} if group_by in NAMED else {})
+    hours: int = (await connection.execute(statement, given)).scalar_one()
+    return hours * 60
 
 
 async def everything(connection: Connection) -> list[Sums]:
