@@ -1,14 +1,18 @@
 """What the release before counted, and what it counts beside this one."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, cast
 
 from sqlalchemy import text
 
 from pointsman_service.record.rollup import Rollup
 from pointsman_service.settings import Settings
 from pointsman_service.store.metrics import summing
+from pointsman_service.store.metrics.carrying import carry_day
 from pointsman_service.store.metrics.reach import DAY, HOUR, Resolution, floor
-from pointsman_service.store.store import Store
+from pointsman_service.store.store import Connection, Store
 
 TODAY = floor(datetime.now(UTC), DAY)
 
@@ -107,6 +111,36 @@ async def test_minutes_that_somebody_wrote_by_hand_are_told_at_once_and_carried(
     async with store.statement() as connection:
         days = await connection.execute(text("SELECT succeeded FROM task_metrics_day"))
         assert list(days.scalars()) == [9]
+
+
+class Meanwhile:
+    """A connection on which something else happens once, before a statement that begins so."""
+
+    def __init__(self, connection: Connection, beginning: str, happens: Callable[[], Awaitable[None]]) -> None:
+        self._connection = connection
+        self._beginning = beginning
+        self._happens: Callable[[], Awaitable[None]] | None = happens
+
+    async def execute(self, statement: Any, parameters: Any = None) -> Any:
+        if self._happens is not None and str(statement).startswith(self._beginning):
+            happens, self._happens = self._happens, None
+            await happens()
+        return await self._connection.execute(statement, parameters)
+
+
+async def test_minutes_that_somebody_wrote_while_an_older_day_was_carried_are_carried_too(
+    store: Store, settings: Settings
+) -> None:
+    rollup = Rollup(store, settings)
+    for days in (1, 3):
+        await counted(store, "task_metrics", TODAY - days * DAY, 9)
+    assert await rollup.single_pass(), "the older day is left"
+    async with store.transaction() as connection:
+        late = partial(counted, store, "task_metrics", TODAY - DAY + HOUR, 5)
+        await carry_day(cast(Connection, Meanwhile(connection, "DELETE FROM task_metrics_hour", late)))
+    while await rollup.single_pass():
+        assert (await told(store, TODAY - 3 * DAY, 4 * DAY))[0] == 23
+    assert await told(store, TODAY - 3 * DAY, 4 * DAY) == (23, 23, "minute")
 
 
 async def test_what_the_release_before_folded_meanwhile_is_carried_again(store: Store, settings: Settings) -> None:

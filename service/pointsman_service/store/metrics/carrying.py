@@ -39,7 +39,8 @@ _BEGIN = text("""
     UPDATE task_metrics_kept SET minutes_since = :minutes_since, hours_since = :hours_since, carried_to = :carried_to
 """)
 _NEXT = text("SELECT max(minute) FROM task_metrics WHERE minute < :carried_to AND minute >= :minutes_since")
-_CARRIED = text("UPDATE task_metrics_kept SET carried_to = :day")
+# Who wrote minutes meanwhile has noted that all is to be carried again; that stays.
+_CARRIED = text("UPDATE task_metrics_kept SET carried_to = :day WHERE carried_to IS NOT NULL")
 _BETWEEN = " AND ".join(("{at} >= CAST(:since AS timestamptz)", "{at} < CAST(:before AS timestamptz)"))
 _COLUMNS = ", ".join((*COUNTERS, "run_buckets", "run_counts", "wait_buckets", "wait_counts"))
 _DROP_HOURS = text(f"DELETE FROM task_metrics_hour WHERE {_BETWEEN.format(at='hour')}")
