@@ -1,5 +1,5 @@
-"""What a day of a busy installation leaves behind, as text for COPY: ended tasks, their failed attempts, and the
-minutes of TaskMetrics that the recorder would have counted of them.
+"""What a day of a busy installation leaves behind, as text for COPY: ended tasks and their failed attempts; and what is
+counted of them.
 """
 
 import random
@@ -12,8 +12,8 @@ from pointsman_contract.queues import DEFAULT_TOPOLOGY
 from pointsman_service.failures.fingerprint import group_of
 from pointsman_service.failures.message import normalised
 from pointsman_service.store.errors.folding import STEPS, begin_of
-from pointsman_service.store.metrics.counters import Tally, _row
 from pointsman_service.store.metrics.histogram import bucket_of
+from tests.benchmark.history_counts import Minutes
 
 CALLERS = ("shop", "billing", "crm", "reports", "mobile", "partners", "warehouse", "support", "ops", "search", "audit")
 """The first submits half of everything, the next half of the rest, and so on."""
@@ -31,10 +31,16 @@ ERRORS = (
 )  # fmt: skip
 RARE_ERROR = "RateLimited"
 """Of one failure in a thousand."""
+_COLUMN_ERROR = "UndefinedColumn"
+"""Of one failure in ten: each column is a cause of its own, so that there are some thousand groups."""
+_FIELDS = [
+    f"{one}_{other}"
+    for one in ("order", "item", "tax", "mail", "user", "shop", "cart", "rate", "unit", "stock")
+    for other in ("name", "kind", "note", "state", "owner", "total", "price", "weight", "colour", "origin")
+]
 TENANTS = 500
 _WORKERS = 16
 _KEPT = {60: timedelta(hours=3), 3600: timedelta(days=5)}
-_NOT_OF_A_KIND = {"caller", "error", "pool"}
 _DRAWS = 4096
 _TRACEBACK = "Traceback (most recent call last):\\n" + "".join(
     f'  File "/srv/shop/tasks/module_{number}.py", line {40 + number}, in step_{number}\\n    call()\\n'
@@ -108,6 +114,11 @@ def group_id(task_type: str, error_type: str, message: str) -> str:
     return group_of(task_type, error_type, message, _TRACEBACK.replace("\\n", "\n"))
 
 
+@cache
+def _normalised(pattern: str) -> str:
+    return normalised(pattern.format(host="h1.example.org", number=4321))
+
+
 @dataclass
 class Day:
     """A span of one day (UTC) and its tasks, one after the other."""
@@ -123,8 +134,7 @@ class Day:
     """The groups of its errors, by their ids."""
     errors: dict[tuple[str, str, int], list[int]] = field(default_factory=dict)
     """Failed attempts and failed tasks of a group and queue, by the minute since the epoch."""
-    minutes: dict[tuple[int, int], Tally] = field(default_factory=dict)
-    """By the number of the kind and the minute since the epoch."""
+    minutes: Minutes = field(default_factory=Minutes)
 
     def lines(self) -> Iterator[bytes]:
         """Ended tasks in the order of their submission, some thousands at a time. Also fills the rest of the day."""
@@ -140,6 +150,7 @@ class Day:
                 yield "".join(part).encode()
                 part = []
         yield "".join(part).encode()
+        self.minutes.add_pools()
 
     def _line(self, draw: random.Random, submitted: float, last: float, moments: "_Moments") -> str:
         bits = draw.getrandbits(128)
@@ -156,28 +167,35 @@ class Day:
         worker = f"{kind.queue}@host-{(bits >> 90) % _WORKERS}"
         tags = _tags(bits)
         on_time = wait <= kind.sla_seconds
-        tally, begun = self._minute(which, ended), self._minute(which, started)
-        self._minute(which, submitted).counts["submitted"] += 1
-        state, attempt, error = "succeeded", 1, "\\N\t\\N\t\\N\t\\N"
+        minutes, key = self.minutes, (kind.task_type, kind.queue)
+        minutes.kind(key, submitted).submitted += 1
+        minutes.named("caller", caller, submitted).submitted += 1
+        state, attempt, error, failed = "succeeded", 1, "\\N\t\\N\t\\N\t\\N", 0
         if luck < 30:
             state, attempt = "failed", 4 if luck < 20 else 1
-            error = self._error(task_id, kind, bits, ended, 1)
+            failed = attempt
         elif luck < 70:
             attempt = 2 if luck < 65 else 3
+            failed = attempt - 1
         elif luck < 75:
             state = "cancelled"
-        tally.counts[state] += 1
-        begun.counts["started"] += attempt
-        begun.counts["sla_met" if on_time else "sla_missed"] += 1
-        begun.queue_wait_seconds_sum += wait
-        begun.wait[wait_bucket] += 1
-        tally.counts["executions"] += attempt
-        tally.counts["retried"] += attempt - 1
-        tally.run_seconds_sum += run * attempt
-        tally.run[run_bucket] += attempt
-        failures = attempt if state == "failed" else attempt - 1
-        if failures:
-            self._failed(task_id, kind, failures, state, worker, moments, started, ended, bits)
+        for begun in (minutes.kind(key, started), minutes.named("caller", caller, started)):
+            begun.start(attempt, wait, wait_bucket, on_time=on_time)
+        for counted in (minutes.kind(key, ended), minutes.named("caller", caller, ended)):
+            counted.end(state, attempt, attempt - 1, run, run_bucket)
+        if failed:
+            name, words, group = self._error(task_id, kind, bits)
+            if state == "failed":
+                error = words
+            lost = minutes.named("error", name, ended)
+            lost.end(state if state == "failed" else "", failed, attempt - 1, run, run_bucket)
+            occurred = self.errors.setdefault((group, kind.queue, int(ended // 60)), [0, 0])
+            occurred[0] += failed
+            occurred[1] += state == "failed"
+            began, over = moments.of(started), moments.of(ended)
+            self.attempts += [
+                f"{task_id}\t{number}\t{worker}\t{began}\t{over}\t{run}\t{words}\n" for number in range(1, failed + 1)
+            ]
         at = moments.of(submitted)
         return (
             f"{task_id}\t{state}\t{kind.task_type}\t{kind.queue}\t{kind.priority}\t{attempt}\t4\t{attempt}"
@@ -186,48 +204,21 @@ class Day:
             f"\t{run}\t{wait}\tnull\t{error}\n"
         )
 
-    def _minute(self, which: int, at: float) -> Tally:
-        key = (which, int(at // 60))
-        found = self.minutes.get(key)
-        if found is None:
-            found = self.minutes[key] = Tally()
-        return found
-
-    def _failed(
-        self, task_id: str, kind: Kind, failures: int, state: str, worker: str, moments: "_Moments", started: float,
-        ended: float, bits: int,
-    ) -> None:  # fmt: skip
-        for attempt in range(1, failures + 1):
-            # The last one of a task that failed is counted with it.
-            is_counted = state == "failed" and attempt == failures
-            error = self._error(task_id, kind, bits, ended, 0, 0 if is_counted else 1)
-            self.attempts.append(
-                f"{task_id}\t{attempt}\t{worker}\t{moments.of(started)}\t{moments.of(ended)}\t{ended - started:.6f}"
-                f"\t{error}\n"
-            )
-
-    def _error(self, task_id: str, kind: Kind, bits: int, ended: float, tasks: int, occurrences: int = 1) -> str:
-        name, message = RARE_ERROR, "limit of 100 reached"
-        if (bits >> 33) % 1000:
-            name, pattern = ERRORS[(bits >> 33) % 7 * ((bits >> 44) % 7) // 6 % len(ERRORS)]
-            message = pattern.format(host=f"h{bits >> 50 & 15}.example.org", number=bits >> 60 & 0xFFFFFF)
-        told = normalised(message)
+    def _error(self, task_id: str, kind: Kind, bits: int) -> tuple[str, str, str]:
+        """The type of an error, its columns as text, and its group."""
+        number = bits >> 33
+        if not number % 1000:
+            name, pattern = RARE_ERROR, "limit of 100 reached"
+        elif number % 10 == 1:
+            name, pattern = _COLUMN_ERROR, f"no column {_FIELDS[(bits >> 55) % len(_FIELDS)]}"
+        else:
+            name, pattern = ERRORS[number % 7 * ((bits >> 44) % 7) // 6 % len(ERRORS)]
+        message = pattern.format(host=f"h{bits >> 50 & 15}.example.org", number=bits >> 60 & 0xFFFFFF)
+        told = _normalised(pattern)
         group = group_id(kind.task_type, name, told)
         if group not in self.groups:
             self.groups[group] = Group(kind.task_type, name, told, message, task_id)
-        counted = self.errors.setdefault((group, kind.queue, int(ended // 60)), [0, 0])
-        counted[0] += occurrences
-        counted[1] += tasks
-        return f"{name}\t{message}\t{_TRACEBACK}\t{group}"
-
-    def metrics(self) -> list[dict[str, object]]:
-        """The rows of ``task_metrics``."""
-        rows = []
-        for (which, minute), tally in self.minutes.items():
-            kind, at = self.kinds[which], datetime.fromtimestamp(minute * 60, UTC)
-            row = _row((kind.task_type, kind.queue, at, None, None, None), tally)
-            rows.append({name: value for name, value in row.items() if name not in _NOT_OF_A_KIND})
-        return rows
+        return name, f"{name}\t{message}\t{_TRACEBACK}\t{group}", group
 
     def error_counts(self) -> list[tuple[str, int, datetime, str, int, int]]:
         """The rows of ``error_count`` that are kept: days, of the last days hours, of the last hours minutes."""

@@ -40,7 +40,7 @@ class Report:
     at_least: Mapping[str, float] = field(default_factory=dict)
     """Name of a ratio to its target."""
     at_most: Mapping[str, float] = field(default_factory=dict)
-    """Name of a figure to its target."""
+    """Name of a figure, or of a ratio, to its target."""
     between: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Name of a figure to the least and the most of its target."""
     generator: Mapping[str, Any] | None = None
@@ -105,7 +105,8 @@ class Report:
             reached = "reached" if least <= self.results[name] <= most else "missed"
             return f"  {least:g} to {most:g}: {reached}"
         if name in self.at_most:
-            reached = "reached" if self.results[name] <= self.at_most[name] else "above target"
+            found = self.results[name] if name in self.results else self.ratios[name]
+            reached = "reached" if found <= self.at_most[name] else "above target"
             return f"  at most {self.at_most[name]:g}: {reached}"
         return ""
 

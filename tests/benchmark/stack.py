@@ -218,6 +218,26 @@ class Stack:
         finally:
             self._configure("RESET log_line_prefix", "RESET log_statement")
 
+    @contextmanager
+    def configured(self, settings: Mapping[str, str]) -> Iterator[None]:
+        """For the length of the block PostgreSQL has these settings, of those that need no restart."""
+        self._configure(*(f"SET {name} = '{value}'" for name, value in settings.items()))
+        try:
+            yield
+        finally:
+            self._configure(*(f"RESET {name}" for name in settings))
+
+    @contextmanager
+    def another_api(self) -> Iterator[httpx.Client]:
+        """One more API process, for the length of the block: it lives, and nobody has asked it anything else."""
+        port = free_port()
+        with (
+            self.started("another_api", self._site.service("api", port=port)),
+            httpx.Client(base_url=f"http://{HOST}:{port}", timeout=60, trust_env=False) as http,
+        ):
+            self.wait(lambda: self._answers("/livez", http), "another API")
+            yield http
+
     def living_nodes(self) -> list[str]:
         """The nodes that answer, of whichever application."""
         return [one for answer in Celery(broker=self.redis_url).control.ping(timeout=1.0) or [] for one in answer]
@@ -252,9 +272,9 @@ class Stack:
             self.wait(lambda: self._answers("/v1/task-types/noop"), "the task types")
             self.wait(lambda: self._redis.hget(keys.CONTROL, "open") == b"1", "the broker's epoch")
 
-    def _answers(self, path: str) -> bool:
+    def _answers(self, path: str, http: httpx.Client | None = None) -> bool:
         try:
-            return self.http.get(path).status_code == 200
+            return (http or self.http).get(path).status_code == 200
         except httpx.TransportError:
             return False
 

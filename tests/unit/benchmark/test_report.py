@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmark.history_calls import Asked
 from tests.benchmark.report import Report, Round
 from tests.benchmark.rounds import FEWEST, in_turn, play
 
@@ -91,3 +92,16 @@ def test_many_rounds_are_shown_by_their_median_alone() -> None:
     many: list[Round] = [{"ours": 100.0, "theirs": 10.0}] * 60
     assert "round 1" not in report(rounds=many).table()
     assert "round 3" in report().table()
+
+
+def test_99_of_100_answers_came_within_the_99th_percentile() -> None:
+    asked = Asked(seconds=[float(number) for number in range(1, 101)])
+    assert [asked.at(share) for share in (0.5, 0.99, 1.0)] == [50.0, 99.0, 100.0]
+    assert Asked(seconds=[7.0]).at(0.99) == 7.0
+
+
+def test_a_ratio_above_what_it_may_be_is_said() -> None:
+    found = Report("x", [{"a": 1.0}], ["a"], "seconds", over_rounds={"a_vs_b": 2.0}, at_most={"a_vs_b": 1.5, "a": 3})
+    lines = {line.split()[0]: line for line in found.table().splitlines() if line}
+    assert lines["a_vs_b"].endswith("at most 1.5: above target")
+    assert lines["a"].endswith("at most 3: reached")
