@@ -829,7 +829,8 @@ UPDATE task_metrics_kept SET minutes_since = :minutes_since, hours_since = :hour
 SELECT max(minute) FROM task_metrics WHERE minute < :carried_to AND minute >= :minutes_since;
 
 -- _CARRIED
-UPDATE task_metrics_kept SET carried_to = :day;
+-- Who wrote minutes meanwhile has noted that all is to be carried again; that stays.
+UPDATE task_metrics_kept SET carried_to = :day WHERE carried_to IS NOT NULL;
 
 -- _DROP_HOURS
 DELETE FROM task_metrics_hour WHERE hour >= CAST(:since AS timestamptz) AND hour < CAST(:before AS timestamptz);
@@ -1377,6 +1378,74 @@ SELECT task_id, queue, priority, submitted_at, p50_seconds, p95_seconds, basis, 
     waited_seconds FROM prediction WHERE settled_at IS NULL ORDER BY submitted_at DESC LIMIT :most;
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/metrics/remembering.py
+-- Sums over a window, whose parts are remembered as long as no row of them has changed.
+
+-- statement (by task type, until now)
+WITH seen AS MATERIALIZED (SELECT 'first_minutes' AS part, count(*) || ' ' || coalesce(sum(writer), 0) AS versions
+    FROM (SELECT hashtextextended(CAST(xmin AS text), 0) AS writer FROM task_metrics
+    WHERE minute >= CAST(:first_minutes_since AS timestamptz)
+    AND minute < CAST(:first_minutes_before AS timestamptz)) AS w UNION ALL SELECT 'first_hours' AS part,
+    count(*) || ' ' || coalesce(sum(writer), 0) AS versions FROM (SELECT hashtextextended(CAST(xmin AS text),
+    0) AS writer FROM task_metrics_hour WHERE hour >= CAST(:first_hours_since AS timestamptz)
+    AND hour < CAST(:first_hours_before AS timestamptz)) AS w UNION ALL SELECT 'days_now' AS part,
+    count(*) || ' ' || coalesce(sum(writer), 0) AS versions FROM (SELECT hashtextextended(CAST(xmin AS text),
+    0) AS writer FROM task_metrics_day WHERE day >= CAST(:days_now_since AS timestamptz)
+    AND day < CAST(:days_now_before AS timestamptz)) AS w)
+SELECT ARRAY(SELECT part FROM seen ORDER BY part) AS parts,
+    ARRAY(SELECT versions FROM seen ORDER BY part) AS versions, summed.*
+FROM (SELECT) AS always LEFT JOIN (WITH counted AS MATERIALIZED (SELECT 'deltas' AS part, task_type AS task_type,
+    submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
+    uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept,
+    kept_p50, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_delta
+    WHERE minute >= CAST(:window_since AS timestamptz) AND minute < CAST(:window_before AS timestamptz) UNION ALL
+    SELECT 'first_minutes' AS part, task_type AS task_type, submitted, started, executions, succeeded, failed,
+    cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
+    native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued,
+    cancelled_running, held_seconds_sum, predicted, kept, kept_p50, run_buckets, run_counts, wait_buckets, wait_counts
+    FROM task_metrics WHERE minute >= CAST(:first_minutes_since AS timestamptz)
+    AND minute < CAST(:first_minutes_before AS timestamptz) AND (SELECT versions FROM seen
+    WHERE part = 'first_minutes') IS DISTINCT FROM CAST(:first_minutes_known AS text) UNION ALL
+    SELECT 'first_hours' AS part, task_type AS task_type, submitted, started, executions, succeeded, failed,
+    cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
+    native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued,
+    cancelled_running, held_seconds_sum, predicted, kept, kept_p50, run_buckets, run_counts, wait_buckets, wait_counts
+    FROM task_metrics_hour WHERE hour >= CAST(:first_hours_since AS timestamptz)
+    AND hour < CAST(:first_hours_before AS timestamptz) AND (SELECT versions FROM seen
+    WHERE part = 'first_hours') IS DISTINCT FROM CAST(:first_hours_known AS text) UNION ALL SELECT 'days_now' AS part,
+    task_type AS task_type, submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out,
+    interrupted, uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met,
+    sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum,
+    predicted, kept, kept_p50, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_day
+    WHERE day >= CAST(:days_now_since AS timestamptz) AND day < CAST(:days_now_before AS timestamptz)
+    AND (SELECT versions FROM seen WHERE part = 'days_now') IS DISTINCT FROM CAST(:days_now_known AS text)),
+totals AS (SELECT part, task_type, sum(submitted)::bigint AS submitted, sum(started)::bigint AS started,
+    sum(executions)::bigint AS executions, sum(succeeded)::bigint AS succeeded, sum(failed)::bigint AS failed,
+    sum(cancelled)::bigint AS cancelled, sum(expired)::bigint AS expired, sum(retried)::bigint AS retried,
+    sum(timed_out)::bigint AS timed_out, sum(interrupted)::bigint AS interrupted,
+    sum(uncertain_sendings)::bigint AS uncertain_sendings, sum(duplicates)::bigint AS duplicates,
+    sum(native)::bigint AS native, sum(native_succeeded)::bigint AS native_succeeded,
+    sum(native_failed)::bigint AS native_failed, sum(native_retried)::bigint AS native_retried,
+    sum(sla_met)::bigint AS sla_met, sum(sla_missed)::bigint AS sla_missed, sum(run_seconds_sum) AS run_seconds_sum,
+    sum(queue_wait_seconds_sum) AS queue_wait_seconds_sum, sum(held)::bigint AS held, sum(rescued)::bigint AS rescued,
+    sum(cancelled_running)::bigint AS cancelled_running, sum(held_seconds_sum) AS held_seconds_sum,
+    sum(predicted)::bigint AS predicted, sum(kept)::bigint AS kept, sum(kept_p50)::bigint AS kept_p50 FROM counted
+    GROUP BY part, task_type),
+by_bucket AS (SELECT part, task_type, code, sum(n) AS n FROM (SELECT part, task_type, bucket + 0 AS code, n
+    FROM counted CROSS JOIN LATERAL unnest(run_buckets, run_counts) AS pairs (bucket, n) UNION ALL SELECT part,
+    task_type, bucket + 100000 AS code, n FROM counted CROSS JOIN LATERAL unnest(wait_buckets,
+    wait_counts) AS pairs (bucket, n)) AS observed GROUP BY part, task_type, code),
+histograms AS (SELECT part, task_type, array_agg(code - 0 ORDER BY code) FILTER (WHERE code < 50000) AS run_buckets,
+    array_agg(n ORDER BY code) FILTER (WHERE code < 50000) AS run_counts, array_agg(code - 100000
+    ORDER BY code) FILTER (WHERE code >= 50000) AS wait_buckets, array_agg(n
+    ORDER BY code) FILTER (WHERE code >= 50000) AS wait_counts FROM by_bucket GROUP BY part, task_type)
+SELECT t.*, coalesce(h.run_buckets, '{}') AS run_buckets, coalesce(h.run_counts, '{}') AS run_counts,
+    coalesce(h.wait_buckets, '{}') AS wait_buckets, coalesce(h.wait_counts, '{}') AS wait_counts FROM totals t LEFT
+    JOIN histograms h USING (part, task_type)) AS summed
+    ON true;
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/metrics/summing.py
 -- Sums of ``TaskMetrics``: over a window, over each step of one, or over everything.
 
@@ -1464,66 +1533,36 @@ WITH counted AS MATERIALIZED (SELECT CASE WHEN '' = ANY(CAST(:names AS text[])) 
     run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept,
     kept_p50, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_day
     WHERE day >= CAST(:old_days_since AS timestamptz) AND day < CAST(:old_days_before AS timestamptz) UNION ALL SELECT
-    CASE WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
-    date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
-    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
-    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
-    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics
-    WHERE minute >= CAST(:first_minutes_since AS timestamptz)
-    AND minute < CAST(:first_minutes_before AS timestamptz) UNION ALL SELECT CASE
-    WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
-    date_bin(CAST(:step AS interval), hour, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
-    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
-    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
-    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_hour
-    WHERE hour >= CAST(:first_hours_since AS timestamptz)
-    AND hour < CAST(:first_hours_before AS timestamptz) UNION ALL SELECT CASE
-    WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
-    date_bin(CAST(:step AS interval), day, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started,
-    executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
-    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
-    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_day
-    WHERE day >= CAST(:days_since AS timestamptz) AND day < CAST(:days_before AS timestamptz) UNION ALL SELECT CASE
-    WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
-    date_bin(CAST(:step AS interval), hour, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
-    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
-    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
-    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_hour
-    WHERE hour >= CAST(:last_hours_since AS timestamptz) AND hour < CAST(:last_hours_before AS timestamptz) UNION ALL
-    SELECT CASE WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
-    date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
-    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
-    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
-    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics
-    WHERE minute >= CAST(:last_minutes_since AS timestamptz)
-    AND minute < CAST(:last_minutes_before AS timestamptz) UNION ALL SELECT CASE
-    WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name, false AS is_named,
-    date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
-    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
-    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
-    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
-    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_delta
-    WHERE minute >= CAST(:window_since AS timestamptz) AND minute < CAST(:window_before AS timestamptz) UNION ALL
-    SELECT CASE WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
+    CASE WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
     date_bin(CAST(:step AS interval), day, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started,
     executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
     duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
     queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
     run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_by_day
     WHERE day >= CAST(:old_days_since AS timestamptz) AND day < CAST(:old_days_before AS timestamptz)
-    AND grouped_by = 'caller' UNION ALL SELECT CASE WHEN name = ANY(CAST(:names AS text[])) THEN name
-    ELSE '' END AS name, true AS is_named, date_bin(CAST(:step AS interval), minute,
+    AND grouped_by = 'caller' UNION ALL SELECT CASE WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name,
+    false AS is_named, date_bin(CAST(:step AS interval), minute,
     CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started, executions, succeeded, failed,
     cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
     native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued,
     cancelled_running, held_seconds_sum, predicted, kept, kept_p50, run_buckets, run_counts, wait_buckets, wait_counts
-    FROM task_metrics_by_minute WHERE minute >= CAST(:first_minutes_since AS timestamptz)
-    AND minute < CAST(:first_minutes_before AS timestamptz) AND grouped_by = 'caller' UNION ALL SELECT CASE
+    FROM task_metrics WHERE minute >= CAST(:first_minutes_since AS timestamptz)
+    AND minute < CAST(:first_minutes_before AS timestamptz) UNION ALL SELECT CASE
+    WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
+    date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
+    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
+    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_by_minute
+    WHERE minute >= CAST(:first_minutes_since AS timestamptz) AND minute < CAST(:first_minutes_before AS timestamptz)
+    AND grouped_by = 'caller' UNION ALL SELECT CASE WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name,
+    false AS is_named, date_bin(CAST(:step AS interval), hour, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step,
+    submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
+    uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept,
+    kept_p50, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_hour
+    WHERE hour >= CAST(:first_hours_since AS timestamptz)
+    AND hour < CAST(:first_hours_before AS timestamptz) UNION ALL SELECT CASE
     WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
     date_bin(CAST(:step AS interval), hour, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
     started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
@@ -1531,21 +1570,42 @@ WITH counted AS MATERIALIZED (SELECT CASE WHEN '' = ANY(CAST(:names AS text[])) 
     queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
     run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_by_hour
     WHERE hour >= CAST(:first_hours_since AS timestamptz) AND hour < CAST(:first_hours_before AS timestamptz)
-    AND grouped_by = 'caller' UNION ALL SELECT CASE WHEN name = ANY(CAST(:names AS text[])) THEN name
-    ELSE '' END AS name, true AS is_named, date_bin(CAST(:step AS interval), day,
+    AND grouped_by = 'caller' UNION ALL SELECT CASE WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name,
+    false AS is_named, date_bin(CAST(:step AS interval), day, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step,
+    submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
+    uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept,
+    kept_p50, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_day
+    WHERE day >= CAST(:days_since AS timestamptz) AND day < CAST(:days_before AS timestamptz) UNION ALL SELECT CASE
+    WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
+    date_bin(CAST(:step AS interval), day, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started,
+    executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
+    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_by_day
+    WHERE day >= CAST(:days_since AS timestamptz) AND day < CAST(:days_before AS timestamptz)
+    AND grouped_by = 'caller' UNION ALL SELECT CASE WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name,
+    false AS is_named, date_bin(CAST(:step AS interval), hour, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step,
+    submitted, started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted,
+    uncertain_sendings, duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed,
+    run_seconds_sum, queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept,
+    kept_p50, run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_hour
+    WHERE hour >= CAST(:last_hours_since AS timestamptz) AND hour < CAST(:last_hours_before AS timestamptz) UNION ALL
+    SELECT CASE WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
+    date_bin(CAST(:step AS interval), hour, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
+    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
+    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_by_hour
+    WHERE hour >= CAST(:last_hours_since AS timestamptz) AND hour < CAST(:last_hours_before AS timestamptz)
+    AND grouped_by = 'caller' UNION ALL SELECT CASE WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name,
+    false AS is_named, date_bin(CAST(:step AS interval), minute,
     CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started, executions, succeeded, failed,
     cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
     native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued,
     cancelled_running, held_seconds_sum, predicted, kept, kept_p50, run_buckets, run_counts, wait_buckets, wait_counts
-    FROM task_metrics_by_day WHERE day >= CAST(:days_since AS timestamptz) AND day < CAST(:days_before AS timestamptz)
-    AND grouped_by = 'caller' UNION ALL SELECT CASE WHEN name = ANY(CAST(:names AS text[])) THEN name
-    ELSE '' END AS name, true AS is_named, date_bin(CAST(:step AS interval), hour,
-    CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started, executions, succeeded, failed,
-    cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
-    native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued,
-    cancelled_running, held_seconds_sum, predicted, kept, kept_p50, run_buckets, run_counts, wait_buckets, wait_counts
-    FROM task_metrics_by_hour WHERE hour >= CAST(:last_hours_since AS timestamptz)
-    AND hour < CAST(:last_hours_before AS timestamptz) AND grouped_by = 'caller' UNION ALL SELECT CASE
+    FROM task_metrics WHERE minute >= CAST(:last_minutes_since AS timestamptz)
+    AND minute < CAST(:last_minutes_before AS timestamptz) UNION ALL SELECT CASE
     WHEN name = ANY(CAST(:names AS text[])) THEN name ELSE '' END AS name, true AS is_named,
     date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
     started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
@@ -1553,14 +1613,22 @@ WITH counted AS MATERIALIZED (SELECT CASE WHEN '' = ANY(CAST(:names AS text[])) 
     queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
     run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_by_minute
     WHERE minute >= CAST(:last_minutes_since AS timestamptz) AND minute < CAST(:last_minutes_before AS timestamptz)
-    AND grouped_by = 'caller' UNION ALL SELECT CASE WHEN caller = ANY(CAST(:names AS text[])) THEN caller
-    ELSE '' END AS name, true AS is_named, date_bin(CAST(:step AS interval), minute,
+    AND grouped_by = 'caller' UNION ALL SELECT CASE WHEN '' = ANY(CAST(:names AS text[])) THEN '' ELSE '' END AS name,
+    false AS is_named, date_bin(CAST(:step AS interval), minute,
     CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted, started, executions, succeeded, failed,
     cancelled, expired, retried, timed_out, interrupted, uncertain_sendings, duplicates, native, native_succeeded,
     native_failed, native_retried, sla_met, sla_missed, run_seconds_sum, queue_wait_seconds_sum, held, rescued,
     cancelled_running, held_seconds_sum, predicted, kept, kept_p50, run_buckets, run_counts, wait_buckets, wait_counts
     FROM task_metrics_delta WHERE minute >= CAST(:window_since AS timestamptz)
-    AND minute < CAST(:window_before AS timestamptz) AND caller IS NOT NULL),
+    AND minute < CAST(:window_before AS timestamptz) UNION ALL SELECT CASE
+    WHEN caller = ANY(CAST(:names AS text[])) THEN caller ELSE '' END AS name, true AS is_named,
+    date_bin(CAST(:step AS interval), minute, CAST('1970-01-01 00:00:00+00' AS timestamptz)) AS step, submitted,
+    started, executions, succeeded, failed, cancelled, expired, retried, timed_out, interrupted, uncertain_sendings,
+    duplicates, native, native_succeeded, native_failed, native_retried, sla_met, sla_missed, run_seconds_sum,
+    queue_wait_seconds_sum, held, rescued, cancelled_running, held_seconds_sum, predicted, kept, kept_p50,
+    run_buckets, run_counts, wait_buckets, wait_counts FROM task_metrics_delta
+    WHERE minute >= CAST(:window_since AS timestamptz) AND minute < CAST(:window_before AS timestamptz)
+    AND caller IS NOT NULL),
 totals AS (SELECT name, is_named, step, sum(submitted)::bigint AS submitted, sum(started)::bigint AS started,
     sum(executions)::bigint AS executions, sum(succeeded)::bigint AS succeeded, sum(failed)::bigint AS failed,
     sum(cancelled)::bigint AS cancelled, sum(expired)::bigint AS expired, sum(retried)::bigint AS retried,

@@ -26,7 +26,7 @@ from pointsman_service import store
 from pointsman_service.failures.standing import GroupState
 from pointsman_service.store.errors import reading as errors
 from pointsman_service.store.errors.reading import GroupFilter
-from pointsman_service.store.metrics import folding, summing
+from pointsman_service.store.metrics import folding, remembering, summing
 from pointsman_service.store.tasks import acts, dead_letters, looking, reading
 from pointsman_service.store.tasks.acts import WAITS, ActFilter, TaskActKind
 from pointsman_service.store.tasks.dead_letters import DeadLetterFilter
@@ -133,6 +133,9 @@ def _built() -> Iterator[tuple[ModuleType, str, Any]]:
     whole, parts = summing.statement("both", stepped=False, histograms=True), {"stepped": True, "histograms": True}
     yield summing, "statement (by task type and queue, in a window)", whole
     yield summing, "statement (by caller, in the steps of a window)", summing.statement("caller", **parts)
+    spans = (("first_minutes", "minute"), ("first_hours", "hour"), ("days_now", "day"))
+    known = remembering.statement("task_type", spans)
+    yield remembering, "statement (by task type, until now)", known
 
 
 def _looks(name: str, looks: looking.Looks) -> Iterator[tuple[ModuleType, str, Any]]:

@@ -21,6 +21,7 @@ from pointsman_service.store.metrics.folding import KINDS, fold
 from pointsman_service.store.metrics.forgetting import KeepFor, forget
 from pointsman_service.store.metrics.histogram import bucket_of
 from pointsman_service.store.metrics.reach import DAY, MINUTE, floor
+from pointsman_service.store.metrics.remembering import Remembered
 from pointsman_service.store.metrics.summing import GroupBy, Sums
 from pointsman_service.store.store import Connection, Store
 
@@ -54,6 +55,7 @@ class History:
     def __init__(self, store: Store, chance: random.Random) -> None:
         self.store = store
         self.chance = chance
+        self.remembered = Remembered()
         self.moves: list[Move] = []
         self.tells_names = True
         """Whether nothing was folded by the release before, which knows none."""
@@ -159,14 +161,16 @@ class History:
         until = chance.choice((None, datetime.now(UTC) - timedelta(seconds=chance.random() * 5 * 86_400)))
         async with self.store.statement() as connection:
             found = await summing.over_window(connection, group_by, window, until)
+            remembered = await self.remembered.over_window(connection, group_by, window, until)
             step = timedelta(seconds=chance.choice((3600, 21_600, 86_400)))
             stepped = await summing.over_steps(connection, group_by, window, until, step, sorted(_names(group_by)))
         if found.reach.unit == MINUTE:
             begins = (until or found.now) - timedelta(seconds=window)
             assert found.reach.begins == max(floor(begins, MINUTE), found.reach.begins)
             assert begins - found.reach.begins < MINUTE
-        said = {_key(one, group_by): (_counts(one), one.run) for one in found.sums}
-        assert said == self._recount(group_by, found.reach.begins, found.reach.ends)
+        for told in (found, remembered):
+            said = {_key(one, group_by): (_counts(one), one.run) for one in told.sums}
+            assert said == self._recount(group_by, told.reach.begins, told.reach.ends)
         assert stepped.step is not None
         if group_by == "both":
             return

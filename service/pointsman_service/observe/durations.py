@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pointsman_service.store.metrics.histogram import percentile
+from pointsman_service.store.metrics.histogram import percentiles
 
 _DIGITS = 6
 
@@ -21,11 +21,12 @@ class Durations:
 def durations(histogram: Mapping[int, int], total_seconds: float) -> Durations:
     """From a histogram of ``pointsman_service.store.metrics.histogram`` and the sum of what is in it."""
     observations = sum(histogram.values())
+    p50, p95, p99 = percentiles(histogram, (0.50, 0.95, 0.99))
     return Durations(
         avg=round(total_seconds / observations, _DIGITS) if observations else None,
-        p50=_rounded(percentile(histogram, 0.50)),
-        p95=_rounded(percentile(histogram, 0.95)),
-        p99=_rounded(percentile(histogram, 0.99)),
+        p50=_rounded(p50),
+        p95=_rounded(p95),
+        p99=_rounded(p99),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pointsman_contract.queues import QueueSpec
 from pointsman_service.observe.kept import Kept
 from pointsman_service.observe.sla import BUDGET_SECONDS, WINDOWS, Burn, Starts, attainment, objective_of
-from pointsman_service.observe.task_metrics import read as read_sums
+from pointsman_service.observe.task_metrics import TaskMetricsWatch
 from pointsman_service.settings import Settings
 from pointsman_service.store.alerts import facts
 from pointsman_service.store.alerts.facts import StartsRow
@@ -132,9 +132,16 @@ async def recent(connection: Connection, specs: Iterable[QueueSpec], unrecorded_
 class SlaWatch:
     """One installation's queues against their objectives. Keeps what it has read for a moment."""
 
-    def __init__(self, store: Store, settings: Settings, lag: Callable[[], Awaitable[float | None]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        lag: Callable[[], Awaitable[float | None]],
+        task_metrics: TaskMetricsWatch,
+    ) -> None:
         """``lag``: how far the recorder is behind, in seconds."""
         self._store = store
+        self._task_metrics = task_metrics
         self._lag = lag
         self._specs = settings.topology.queues
         self._objective = settings.alert_sla_objective
@@ -149,7 +156,7 @@ class SlaWatch:
     async def over(self, window_seconds: float) -> list[SlaFigures]:
         """Every queue over a window up to now, asked now. Raises the store's errors."""
         now = await self._recent.get()
-        sums = await read_sums(self._store, "queue", window_seconds)
+        sums = (await self._task_metrics.windowed("queue", window_seconds)).sums
         return sla_figures(self._specs, self._objective, sums, now.burn, now.late)
 
     async def _read_recent(self) -> Recent:
@@ -158,4 +165,4 @@ class SlaWatch:
             return await recent(connection, self._specs, lag or 0.0)
 
     async def _read_budget(self) -> list[Sums]:
-        return await read_sums(self._store, "queue", BUDGET_SECONDS)
+        return (await self._task_metrics.windowed("queue", BUDGET_SECONDS)).sums

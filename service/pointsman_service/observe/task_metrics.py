@@ -9,6 +9,7 @@ from pointsman_service.observe.sla import attainment
 from pointsman_service.store.metrics import summing
 from pointsman_service.store.metrics.counters import COUNTERS
 from pointsman_service.store.metrics.histogram import merge
+from pointsman_service.store.metrics.remembering import Remembered
 from pointsman_service.store.metrics.summing import GroupBy, Sums, Windowed
 from pointsman_service.store.store import Store
 
@@ -116,14 +117,24 @@ def _name(sums: Sums) -> str | None:
     return sums.name or sums.task_type or sums.queue
 
 
-async def windowed(store: Store, group_by: GroupBy, window_seconds: float, until: datetime | None = None) -> Windowed:
-    """The sums of every group over the window, which ends now or ``until``, and what of it they cover. Raises the
-    store's errors.
-    """
-    async with store.statement() as connection:
-        return await summing.over_window(connection, group_by, window_seconds, until)
-
-
 async def read(store: Store, group_by: GroupBy, window_seconds: float) -> list[Sums]:
     """The sums of every group over the window until now. Raises the store's errors."""
-    return (await windowed(store, group_by, window_seconds)).sums
+    async with store.statement() as connection:
+        return (await summing.over_window(connection, group_by, window_seconds)).sums
+
+
+class TaskMetricsWatch:
+    """Sums over windows, of one installation. Remembers what they are made of, so that a window that was asked for
+    lately costs little, however much happened in it; none of its figures is older than the answer.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._remembered = Remembered()
+
+    async def windowed(self, group_by: GroupBy, window_seconds: float, until: datetime | None = None) -> Windowed:
+        """The sums of every group over the window, which ends now or ``until``, and what of it they cover. Raises the
+        store's errors.
+        """
+        async with self._store.statement() as connection:
+            return await self._remembered.over_window(connection, group_by, window_seconds, until)

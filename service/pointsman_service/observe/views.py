@@ -1,23 +1,29 @@
 """All views of one process, sharing what they keep."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
 from pointsman_service.broker import Broker
+from pointsman_service.errors import DatabaseAway, ExpectedFault
 from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.observe.backlog import BacklogWatch
 from pointsman_service.observe.broker_state import BrokerWatch
 from pointsman_service.observe.explain.gathering import Explainer
+from pointsman_service.observe.kept import NotInTime, within
 from pointsman_service.observe.prediction.view import PredictionView
 from pointsman_service.observe.queues import QueueWatch
 from pointsman_service.observe.readiness import ReadinessWatch
 from pointsman_service.observe.recorded import RecordedWatch
 from pointsman_service.observe.sla_watch import SlaWatch
+from pointsman_service.observe.task_metrics import TaskMetricsWatch
 from pointsman_service.observe.totals import TotalsWatch
 from pointsman_service.observe.workers import WorkerWatch
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store.store import Store
+from pointsman_service.store.store import StatementRefused, Store
+
+_FIRST_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,7 @@ class Views:
     explainer: Explainer
     sla: SlaWatch
     recorded: RecordedWatch
+    task_metrics: TaskMetricsWatch
 
     @classmethod
     def over(
@@ -46,7 +53,8 @@ class Views:
         workers = WorkerWatch(store, watch, settings, liveness)
         predictions = PredictionView(server)
         readiness = ReadinessWatch(store, watch, workers, settings)
-        sla = SlaWatch(store, settings, readiness.recorder_lag)
+        task_metrics = TaskMetricsWatch(store)
+        sla = SlaWatch(store, settings, readiness.recorder_lag, task_metrics)
         return cls(
             broker=watch,
             backlog=backlog,
@@ -58,4 +66,13 @@ class Views:
             explainer=Explainer(store, watch, workers, predictions, settings),
             sla=sla,
             recorded=RecordedWatch(store, watch),
+            task_metrics=task_metrics,
         )
+
+
+async def first_look(views: Views) -> None:
+    """Look once at what everybody asks for first: connections are opened, statements are made and 30 days are summed
+    up before somebody waits for it. What cannot be known now is looked for when it is asked for.
+    """
+    with suppress(DatabaseAway, ExpectedFault, NotInTime, StatementRefused):
+        await within(_FIRST_LOOK_SECONDS, views.queues.read())

@@ -203,7 +203,7 @@ async def get_task_metrics(
 ) -> Response:
     """The figures of every group, and of all together."""
     recorded_up_to = await parts.views.recorded.up_to()
-    found = await task_metrics.windowed(parts.store, group_by, window_seconds, bounded(until))
+    found = await parts.views.task_metrics.windowed(group_by, window_seconds, bounded(until))
     groups = found.sums if top is None else task_metrics.top(found.sums, top)
     answer = {
         "window_seconds": window_seconds,

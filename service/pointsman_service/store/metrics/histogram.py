@@ -4,7 +4,9 @@ After DDSketch (Masson, Rim, Lee, VLDB 2019): a value belongs to bucket ``ceil(l
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 
 GAMMA = 1.1
 _LOG_GAMMA = math.log(GAMMA)
@@ -27,17 +29,18 @@ def percentile(counts: Mapping[int, int], fraction: float) -> float | None:
 
     By nearest rank: of n observations the one at ``ceil(fraction * n)``. Of two, the 95th percentile is the longer.
     """
-    total = sum(counts.values())
-    if total == 0:
-        return None
+    return percentiles(counts, (fraction,))[0]
+
+
+def percentiles(counts: Mapping[int, int], fractions: Sequence[float]) -> list[float | None]:
+    """``percentile`` of each of these fractions."""
+    buckets = sorted(counts)
+    seen = list(accumulate([counts[bucket] for bucket in buckets]))
+    if not seen or not seen[-1]:
+        return [None] * len(fractions)
     # Rounded, because 0.55 * 20 is a little more than 11.
-    rank = max(1, math.ceil(round(fraction * total, 6)))
-    seen = 0
-    for bucket in sorted(counts):
-        seen += counts[bucket]
-        if seen >= rank:
-            return value_of(bucket)
-    raise AssertionError("the counts add up to the total")
+    ranks = (max(1, math.ceil(round(fraction * seen[-1], 6))) for fraction in fractions)
+    return [value_of(buckets[bisect_left(seen, rank)]) for rank in ranks]
 
 
 def up_to(counts: Mapping[int, int], edges: Sequence[float]) -> list[int]:

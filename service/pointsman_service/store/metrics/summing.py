@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import RowMapping, TextClause, text
 
 from pointsman_service.store.metrics import reach as reaching
 from pointsman_service.store.metrics.counters import COUNTERS, SECONDS
@@ -64,7 +64,7 @@ class Windowed:
         return min(self.reach.ends, self.now)
 
 
-_SPANS = (
+SPANS = (
     ("day", "old_days"),
     ("minute", "first_minutes"),
     ("hour", "first_hours"),
@@ -72,7 +72,9 @@ _SPANS = (
     ("hour", "last_hours"),
     ("minute", "last_minutes"),
 )
-_TABLES = {"minute": "task_metrics", "hour": "task_metrics_hour", "day": "task_metrics_day"}
+"""Of what rows the spans of a ``Reach`` are."""
+UNITS = {"minute": reaching.MINUTE, "hour": reaching.HOUR, "day": reaching.DAY}
+TABLES = {"minute": "task_metrics", "hour": "task_metrics_hour", "day": "task_metrics_day"}
 _ARRAYS = ", ".join(f"{name}_{part}" for name in HISTOGRAMS for part in ("buckets", "counts"))
 _KEYS: dict[GroupBy, tuple[str, ...]] = {
     "task_type": ("task_type",),
@@ -81,17 +83,23 @@ _KEYS: dict[GroupBy, tuple[str, ...]] = {
     "none": ("whole",),
     **dict.fromkeys(NAMED, ("name", "is_named")),
 }
+_NAMES = frozenset({*(key for keys in _KEYS.values() for key in keys), "step"})
 _APART = 100_000
 """Between the numbers of the buckets of two histograms: one grouping adds up both."""
 _EVER = "CAST('1970-01-01 00:00:00+00' AS timestamptz)"
 _WHAT = f"{', '.join(COUNTERS)}, {_ARRAYS}"
 
 
-def _part(keys: Mapping[str, str], table: str, at: str, span: str, more: str = "") -> str:
+def keys_of(group_by: GroupBy) -> tuple[str, ...]:
+    """The columns that rows are grouped by."""
+    return _KEYS[group_by]
+
+
+def _part(keys: Mapping[str, str], table: str, at: str, since: str, before: str, more: str = "") -> str:
     named = ", ".join(f"{sql} AS {name}" for name, sql in keys.items())
     return (
         f"SELECT {named}, {_WHAT} FROM {table}"
-        f" WHERE {at} >= CAST(:{span}_since AS timestamptz) AND {at} < CAST(:{span}_before AS timestamptz){more}"
+        f" WHERE {at} >= CAST(:{since} AS timestamptz) AND {at} < CAST(:{before} AS timestamptz){more}"
     )
 
 
@@ -110,16 +118,44 @@ def _keys_of(group_by: GroupBy, at: str, name: str | None, *, stepped: bool) -> 
 
 def _parts(group_by: GroupBy, *, stepped: bool) -> list[str]:
     """What is added up: every row that the window reaches, and every delta of its time."""
-    found = [_part(_keys_of(group_by, unit, None, stepped=stepped), _TABLES[unit], unit, span) for unit, span in _SPANS]
-    found.append(_part(_keys_of(group_by, "minute", None, stepped=stepped), "task_metrics_delta", "minute", "window"))
+    found = [
+        part
+        for unit, span in SPANS
+        for part in rows_between(group_by, unit, f"{span}_since", f"{span}_before", stepped=stepped)
+    ]
+    return found + deltas_between(group_by, "window_since", "window_before", stepped=stepped)
+
+
+def rows_between(
+    group_by: GroupBy,
+    unit: str,
+    since: str,
+    before: str,
+    keys: Mapping[str, str] | None = None,
+    more: str = "",
+    *,
+    stepped: bool = False,
+) -> list[str]:
+    """SQL: SELECTs of the rows of one resolution between two parameters, with these keys before those of the group."""
+    of_all = {**(keys or {}), **_keys_of(group_by, unit, None, stepped=stepped)}
+    found = [_part(of_all, TABLES[unit], unit, since, before, more)]
     if group_by in NAMED:
         # Beside everything: what has no name is the difference.
-        of, known = f" AND grouped_by = '{group_by}'", f" AND {group_by} IS NOT NULL"
-        for unit, span in _SPANS:
-            keys = _keys_of(group_by, unit, "name", stepped=stepped)
-            found.append(_part(keys, f"task_metrics_by_{unit}", unit, span, of))
-        keys = _keys_of(group_by, "minute", group_by, stepped=stepped)
-        found.append(_part(keys, "task_metrics_delta", "minute", "window", known))
+        named = {**(keys or {}), **_keys_of(group_by, unit, "name", stepped=stepped)}
+        of = f" AND grouped_by = '{group_by}'"
+        found.append(_part(named, f"task_metrics_by_{unit}", unit, since, before, of + more))
+    return found
+
+
+def deltas_between(
+    group_by: GroupBy, since: str, before: str, keys: Mapping[str, str] | None = None, *, stepped: bool = False
+) -> list[str]:
+    """The same of the deltas."""
+    of_all = {**(keys or {}), **_keys_of(group_by, "minute", None, stepped=stepped)}
+    found = [_part(of_all, "task_metrics_delta", "minute", since, before)]
+    if group_by in NAMED:
+        named = {**(keys or {}), **_keys_of(group_by, "minute", group_by, stepped=stepped)}
+        found.append(_part(named, "task_metrics_delta", "minute", since, before, f" AND {group_by} IS NOT NULL"))
     return found
 
 
@@ -193,11 +229,10 @@ async def over_window(
     without a row are absent.
     """
     known, now = await kept(connection)
-    begins, ends = _bounds(now, window_seconds, until)
+    begins, ends = bounds(now, window_seconds, until)
     found = reaching.reach(begins, ends, known)
     rows = await _read(connection, group_by, found, histograms=histograms)
-    covered = max(0.0, (min(found.ends, now) - found.begins).total_seconds())
-    return Windowed(_of(rows, group_by, covered), found, now)
+    return Windowed(sums_of(rows, group_by, covered(found, now)), found, now)
 
 
 async def over_steps(
@@ -214,11 +249,10 @@ async def over_steps(
     ``step`` divides a day; one without a row is absent.
     """
     known, now = await kept(connection)
-    begins, ends = _bounds(now, window_seconds, until)
+    begins, ends = bounds(now, window_seconds, until)
     found, step = reaching.stepped(begins, min(ends, now), step, known)
     rows = await _read(connection, group_by, found, step, names, histograms=histograms)
-    covered = step.total_seconds()
-    return Windowed(_of(rows, group_by, covered, stepped=True), found, now, step)
+    return Windowed(sums_of(rows, group_by, step.total_seconds(), stepped=True), found, now, step)
 
 
 async def minutes_within(
@@ -226,7 +260,7 @@ async def minutes_within(
 ) -> int:
     """So many rows of minutes the window has at most, by its hours; none where hours are not kept."""
     _, now = await kept(connection)
-    begins, ends = _bounds(now, window_seconds, until)
+    begins, ends = bounds(now, window_seconds, until)
     begins, ends = reaching.floor(begins.astimezone(UTC), reaching.HOUR), min(ends, now)
     statement = _HOURS_NAMED if group_by in NAMED else _HOURS
     given = {"since": begins, "before": ends} | ({"grouped_by": group_by} if group_by in NAMED else {})
@@ -238,12 +272,18 @@ async def everything(connection: Connection) -> list[Sums]:
     """The sums over all that was ever counted, by task type and queue. They only rise."""
     known, _ = await kept(connection)
     rows = await _read(connection, "both", reaching.everything(known))
-    return _of(rows, "both", 0.0)
+    return sums_of(rows, "both", 0.0)
 
 
-def _bounds(now: datetime, window_seconds: float, until: datetime | None) -> tuple[datetime, datetime]:
+def bounds(now: datetime, window_seconds: float, until: datetime | None) -> tuple[datetime, datetime]:
+    """Where a window begins and ends."""
     until = NEVER if until is None else until.astimezone(UTC)
     return min(until, now) - timedelta(seconds=window_seconds), until
+
+
+def covered(found: Reach, now: datetime) -> float:
+    """The seconds of a window of which something is known."""
+    return max(0.0, (min(found.ends, now) - found.begins).total_seconds())
 
 
 async def _read(
@@ -256,7 +296,7 @@ async def _read(
     histograms: bool = True,
 ) -> list[dict[str, Any]]:
     parameters: dict[str, object] = {"window_since": found.begins, "window_before": found.ends}
-    for _, name in _SPANS:
+    for _, name in SPANS:
         span = getattr(found, name)
         parameters |= {f"{name}_since": span.since, f"{name}_before": span.before}
     if step is not None:
@@ -264,18 +304,22 @@ async def _read(
         if group_by != "none":
             parameters["names"] = list(names)
     sql = statement(group_by, stepped=step is not None, histograms=histograms)
-    rows = (await connection.execute(sql, parameters)).mappings()
-    return [
-        dict(row)
+    return [row_of(row) for row in (await connection.execute(sql, parameters)).mappings()]
+
+
+def row_of(row: RowMapping) -> dict[str, Any]:
+    """A row with its histograms as they are in ``Sums``."""
+    return (
+        {name: row[name] for name in row if name in _NAMES}
         | {name: float(row[name]) for name in COUNTERS}
         | {name: dict(zip(row[f"{name}_buckets"], row[f"{name}_counts"], strict=True)) for name in HISTOGRAMS}
-        for row in rows
-    ]
+    )
 
 
-def _of(rows: list[dict[str, Any]], group_by: GroupBy, covered: float, *, stepped: bool = False) -> list[Sums]:
+def sums_of(rows: list[dict[str, Any]], group_by: GroupBy, seconds: float, *, stepped: bool = False) -> list[Sums]:
+    """The sums of rows, of a window or step of so many seconds. Changes the rows."""
     chosen = stepped and group_by in ("task_type", "queue")
-    return [_sums(row, covered, chosen=chosen) for row in _with_nameless(rows, group_by)]
+    return [_sums(row, seconds, chosen=chosen) for row in _with_nameless(rows, group_by)]
 
 
 def _with_nameless(rows: list[dict[str, Any]], group_by: GroupBy) -> list[dict[str, Any]]:
