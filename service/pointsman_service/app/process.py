@@ -26,7 +26,7 @@ from pointsman_service.fleet.watch import WorkerLivenessWatch
 from pointsman_service.led_loops import LedLoops
 from pointsman_service.loops import Loop
 from pointsman_service.observe.roles import RECONCILER, STAND_IN
-from pointsman_service.observe.views import Views
+from pointsman_service.observe.views import Views, first_look
 from pointsman_service.pulse import Pulse, pulse_file
 from pointsman_service.reconcile.beats import BeatWatch
 from pointsman_service.reconcile.broker_keys import BrokerKeySweep
@@ -232,6 +232,8 @@ class Process:
             stack.push_async_callback(self._presence.close)
             runs: list[_Runs] = [*self._loops, *self._led]
             loops = [asyncio.create_task(one.run(stop), name=one.name) for one in runs]
+            if self.parts is not None:
+                await first_look(self.parts.views)
             try:
                 yield
             finally:

@@ -2,11 +2,16 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
 from pointsman_contract import keys
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.api.queues.routes import QueueView
+from pointsman_service.database import create_engine
+from pointsman_service.embedded.ports import free_port
 from pointsman_service.embedded.valkey import ValkeyServer
+from pointsman_service.observe.views import Views, first_look
+from pointsman_service.store.store import Store
 from tests.integration.reconcile.judge import beat
 from tests.integration.spine import Spine, new_task
 
@@ -146,3 +151,17 @@ async def test_many_task_types_are_read_page_by_page_and_the_long_ones_whole_by_
     assert first.json()["items"][7]["cut"] == ["arguments_schema", "description"]
     assert (whole["arguments_schema"], whole["description"], whole["cut"]) == (schema, "é" * 3000, [])
     assert (await api.get("/v1/task-types", params={"cursor": "a\0"})).status_code == 422
+
+
+async def test_the_first_look_of_a_process_sums_up_thirty_days_before_anybody_asks(spine: Spine) -> None:
+    views = Views.over(spine.settings, spine.store, spine.broker, spine.server)
+    await first_look(views)
+    await spine.run("ALTER TABLE task_metrics_day RENAME TO gone")
+    assert {one.queue for one in await views.sla.read()} == {one.name for one in spine.settings.topology.queues}
+
+
+async def test_a_first_look_at_a_database_that_is_away_ends_quietly(spine: Spine) -> None:
+    url = SecretStr(f"postgresql+asyncpg://app@127.0.0.1:{free_port()}/none")
+    store = Store(create_engine(spine.settings.model_copy(update={"database_url": url}), "test"))
+    await first_look(Views.over(spine.settings, store, spine.broker, spine.server))
+    await store.close()
