@@ -7,7 +7,7 @@ leader knows the record of its predecessor's predictions from PostgreSQL.
 import math
 import time
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from pointsman_contract import keys
 from pointsman_service.broker import Broker
@@ -32,7 +32,7 @@ from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store.metrics import counters, predictions, summing
 from pointsman_service.store.queues import ahead, holding
-from pointsman_service.store.queues.ahead import Ahead, Births
+from pointsman_service.store.queues.ahead import MOST_BORN, Ahead, Births
 from pointsman_service.store.queues.holding import BY_BREAKER
 from pointsman_service.store.store import Store
 from pointsman_service.store.upkeep.partitions import lowest_id
@@ -49,6 +49,7 @@ BIRTH_LAG = timedelta(seconds=1)
 """An id is drawn before its commit: what was born is looked for so much later."""
 _LONGEST_LOOK = timedelta(seconds=5)
 """After a longer pause what came meanwhile is passed over."""
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ForecastSweep:
@@ -72,6 +73,8 @@ class ForecastSweep:
         self._rows: list[Ahead] = []
         self._backlogs: Mapping[str, Backlog] = {}
         self._born_until: datetime | None = None
+        self._too_many = False
+        """Whether more was born last time than is read at once."""
         self._samples = Samples()
         self._samples_a_second = settings.prediction_samples_a_second
         self._knows_record = False
@@ -144,12 +147,25 @@ class ForecastSweep:
         self._born_until = until
         if since is None or until - since > _LONGEST_LOOK:
             return
-        seconds = (until - since).total_seconds()
-        most = math.ceil(self._samples_a_second * seconds) if self._samples.has_room else 0
+        most = math.ceil(self._samples_a_second * (until - since).total_seconds()) if self._samples.has_room else 0
+        low = max(since, self._forecast_before(until)) if self._too_many else since
         async with self._store.statement() as connection:
-            born, samples = await ahead.births(connection, lowest_id(since), lowest_id(until), most)
-            self._arrivals.pass_by(seconds, self._work_of(born))
+            born, samples = await ahead.births(connection, lowest_id(low), lowest_id(until), most)
+            self._too_many = sum(one.tasks for one in born) >= MOST_BORN
+            high = born[-1].submitted_at if self._too_many else until
+            self._pass_over(since, low)
+            self._pass_over(high, until)
+            self._arrivals.pass_by((high - low).total_seconds(), self._work_of(born))
             await predictions.keep(connection, self._samples.draw(born, samples, self._runs.work))
+
+    def _forecast_before(self, moment: datetime) -> datetime:
+        """From there on a part of what was born is enough to know what a task was told."""
+        at = self._samples.newest_before(moment.timestamp())
+        return _LONG_AGO if at is None else datetime.fromtimestamp(at, UTC)
+
+    def _pass_over(self, since: datetime, until: datetime) -> None:
+        if since < until:
+            self._samples.pass_over(since.timestamp(), until.timestamp())
 
     async def _read_record(self) -> None:
         """Once: what a leader before knew."""

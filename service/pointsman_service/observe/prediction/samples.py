@@ -57,6 +57,7 @@ class Samples:
     def __init__(self) -> None:
         self._forecasts: deque[tuple[float, Forecast]] = deque()
         self._born: deque[Births] = deque()
+        self._passed_over: deque[tuple[float, float]] = deque()
         self._open: dict[UUID, _Open] = {}
         self._turn = 0
 
@@ -70,6 +71,16 @@ class Samples:
         self._forecasts.append((at, forecast))
         while self._forecasts and at - self._forecasts[0][0] > _REMEMBERED_SECONDS:
             self._forecasts.popleft()
+
+    def newest_before(self, moment: float) -> float | None:
+        """When the newest forecast before a moment was made."""
+        return max((at for at, _ in self._forecasts if at < moment), default=None)
+
+    def pass_over(self, since: float, until: float) -> None:
+        """Nobody knows what was born between the two."""
+        self._passed_over.append((since, until))
+        while until - self._passed_over[0][1] > _REMEMBERED_SECONDS:
+            self._passed_over.popleft()
 
     def reopen(self, outcomes: Iterable[Outcome]) -> None:
         """Those that another process left open."""
@@ -101,6 +112,8 @@ class Samples:
         at, forecast = older[-1]
         found = forecast.queues.get(sample.queue)
         if found is None or found.line is None:
+            return None
+        if any(begin < submitted_at and at < end for begin, end in self._passed_over):
             return None
         since = work_of(sample.task_type, sample.queue, sample.before)
         for one in self._born:

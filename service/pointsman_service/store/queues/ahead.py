@@ -14,6 +14,9 @@ MOST_LOOKED_AT = 500
 
 MOST_COUNTED = 10_000
 
+MOST_BORN = 5000
+"""So many births are read at once, the oldest of them."""
+
 # The oldest of those that were sent are those that run.
 _AHEAD = text("""
     SELECT q.queue, p.priority, f.place, f.task_type, f.worker, f.elapsed, count(*) AS tasks
@@ -34,20 +37,27 @@ _AHEAD = text("""
 
 # Who has ended already is in the other table; who is due later is no arrival yet.
 _BORN = """
-    SELECT id, queue, priority, task_type, submitted_at FROM {table}
+    (SELECT id, queue, priority, task_type, submitted_at FROM {table}
     WHERE id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) AND scheduled_at IS NULL AND delay_seconds IS NULL
+    ORDER BY id LIMIT :most)
 """
-# The end of a UUIDv7 is random: by it a sample is drawn that does not depend on who draws it.
+# The hash of a UUIDv7 is random: by it a sample is drawn that does not depend on who draws it.
 _BIRTHS = text(f"""
-    WITH born AS MATERIALIZED ({_BORN.format(table="task_live")} UNION ALL {_BORN.format(table="task")}), drawn AS (
-        SELECT *, row_number() OVER (PARTITION BY queue ORDER BY right(id::text, 12)) AS turn,
-            row_number() OVER (PARTITION BY queue, priority, submitted_at ORDER BY id) - 1 AS before
-        FROM born
+    WITH born AS MATERIALIZED (
+        {_BORN.format(table="task_live")} UNION ALL {_BORN.format(table="task")} ORDER BY id LIMIT :most
+    ), found AS MATERIALIZED (
+        SELECT queue, priority, task_type, submitted_at, count(*) AS tasks FROM born
+        GROUP BY queue, priority, task_type, submitted_at
+    ), drawn AS MATERIALIZED (
+        SELECT d.* FROM (SELECT DISTINCT queue FROM found) AS q CROSS JOIN LATERAL (
+            SELECT * FROM born b WHERE b.queue = q.queue ORDER BY uuid_hash_extended(b.id, 0) LIMIT :samples
+        ) AS d
     )
-    SELECT queue, priority, task_type, submitted_at, count(*) AS tasks, CAST(NULL AS uuid) AS id, 0 AS before
-    FROM born GROUP BY queue, priority, task_type, submitted_at
+    SELECT queue, priority, task_type, submitted_at, tasks, CAST(NULL AS uuid) AS id, 0 AS before FROM found
     UNION ALL
-    SELECT queue, priority, task_type, submitted_at, 0, id, before FROM drawn WHERE turn <= :samples
+    SELECT d.queue, d.priority, d.task_type, d.submitted_at, 0, d.id, count(b.id) FROM drawn d LEFT JOIN born b
+        ON (b.queue, b.priority, b.submitted_at) = (d.queue, d.priority, d.submitted_at) AND b.id < d.id
+    GROUP BY d.queue, d.priority, d.task_type, d.submitted_at, d.id
     ORDER BY submitted_at
 """)
 # Each part goes down an index, and stops at the limit.
@@ -110,9 +120,10 @@ async def ahead(connection: Connection, queues: Sequence[str]) -> list[Ahead]:
 
 async def births(connection: Connection, low: UUID, high: UUID, samples: int = 0) -> tuple[list[Births], list[Sample]]:
     """What was born with ids from ``low`` to before ``high``, the oldest first, and a sample of it: so many of each
-    queue at most.
+    queue at most. Where that are more than ``MOST_BORN`` tasks, the first of them.
     """
-    rows = (await connection.execute(_BIRTHS, {"low": low, "high": high, "samples": samples})).all()
+    parameters = {"low": low, "high": high, "samples": samples, "most": MOST_BORN}
+    rows = (await connection.execute(_BIRTHS, parameters)).all()
     born = [Births(*row[:5]) for row in rows if row.id is None]
     drawn = [
         Sample(row.id, row.queue, row.priority, row.task_type, row.submitted_at, row.before)
