@@ -1709,23 +1709,30 @@ CROSS JOIN LATERAL (
 GROUP BY q.queue, p.priority, f.place, f.task_type, f.worker, f.elapsed;
 
 -- _BIRTHS
--- The end of a UUIDv7 is random: by it a sample is drawn that does not depend on who draws it.
+-- The hash of a UUIDv7 is random: by it a sample is drawn that does not depend on who draws it.
 WITH born AS MATERIALIZED (
-    SELECT id, queue, priority, task_type, submitted_at FROM task_live
-    WHERE id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) AND scheduled_at IS NULL AND delay_seconds IS NULL
- UNION ALL
-    SELECT id, queue, priority, task_type, submitted_at FROM task
-    WHERE id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) AND scheduled_at IS NULL AND delay_seconds IS NULL
-), drawn AS (
-        SELECT *, row_number() OVER (PARTITION BY queue ORDER BY right(id::text, 12)) AS turn,
-            row_number() OVER (PARTITION BY queue, priority, submitted_at ORDER BY id) - 1 AS before
-        FROM born
-    )
-    SELECT queue, priority, task_type, submitted_at, count(*) AS tasks, CAST(NULL AS uuid) AS id, 0 AS before
-    FROM born GROUP BY queue, priority, task_type, submitted_at
-    UNION ALL
-    SELECT queue, priority, task_type, submitted_at, 0, id, before FROM drawn WHERE turn <= :samples
-    ORDER BY submitted_at;
+   (SELECT id, queue, priority, task_type, submitted_at FROM task_live
+   WHERE id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) AND scheduled_at IS NULL AND delay_seconds IS NULL
+   ORDER BY id LIMIT :most)
+UNION ALL
+   (SELECT id, queue, priority, task_type, submitted_at FROM task
+   WHERE id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) AND scheduled_at IS NULL AND delay_seconds IS NULL
+   ORDER BY id LIMIT :most)
+ORDER BY id LIMIT :most
+   ), found AS MATERIALIZED (
+       SELECT queue, priority, task_type, submitted_at, count(*) AS tasks FROM born
+       GROUP BY queue, priority, task_type, submitted_at
+   ), drawn AS MATERIALIZED (
+       SELECT d.* FROM (SELECT DISTINCT queue FROM found) AS q CROSS JOIN LATERAL (
+           SELECT * FROM born b WHERE b.queue = q.queue ORDER BY uuid_hash_extended(b.id, 0) LIMIT :samples
+       ) AS d
+   )
+   SELECT queue, priority, task_type, submitted_at, tasks, CAST(NULL AS uuid) AS id, 0 AS before FROM found
+   UNION ALL
+   SELECT d.queue, d.priority, d.task_type, d.submitted_at, 0, d.id, count(b.id) FROM drawn d LEFT JOIN born b
+       ON (b.queue, b.priority, b.submitted_at) = (d.queue, d.priority, d.submitted_at) AND b.id < d.id
+   GROUP BY d.queue, d.priority, d.task_type, d.submitted_at, d.id
+   ORDER BY submitted_at;
 
 -- _AHEAD_OF
 -- Each part goes down an index, and stops at the limit.

@@ -168,3 +168,19 @@ async def test_births_are_seen_also_of_tasks_that_ended_and_not_of_those_due_lat
     assert len(samples) == 2
     assert samples == again
     assert {sample.before for sample in samples} <= {0, 1}
+
+
+async def test_of_more_births_than_are_read_at_once_the_first_are_told(
+    spine: Spine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        await spine.commits.write_batch([new_task(), new_task()])
+    await spine.commits.drain()
+    (row,) = await spine.rows("SELECT array_agg(id::text ORDER BY id) AS ids FROM task_live")
+    monkeypatch.setattr(ahead, "MOST_BORN", 4)
+    async with spine.store.statement() as connection:
+        now = await ahead.now(connection)
+        low, high = (lowest_id(now.replace(year=year)) for year in (2020, 2040))
+        born, samples = await ahead.births(connection, low, high, samples=10)
+    assert sum(one.tasks for one in born) == 4
+    assert {str(sample.id) for sample in samples} == set(row["ids"][:4])
