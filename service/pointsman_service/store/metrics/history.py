@@ -100,14 +100,19 @@ _ADD = (
         sampled_at = greatest(old.sampled_at, excluded.sampled_at)
 """
 )
+# The last sample is that of the newest row, found by its key: to sort a day of minutes takes longer than all the rest.
 _READ = f"""
-    SELECT {{of}} AS name, {_BEGIN.format(step="CAST(:step AS float8)", at="at")} AS at, figure,
-        sum(samples)::bigint AS samples, sum(total) AS total, min(low) AS low, max(high) AS high,
-        (array_agg(last ORDER BY sampled_at DESC))[1] AS last
-    FROM {{table}}
-    WHERE step_seconds = :kept AND at >= CAST(:since AS timestamptz) AND at < CAST(:until AS timestamptz)
-        AND (CAST(:name AS text) IS NULL OR {{of}} = :name)
-    GROUP BY 1, 2, 3 ORDER BY 1, 2
+    WITH steps AS (
+        SELECT {{of}} AS name, {_BEGIN.format(step="CAST(:step AS float8)", at="at")} AS begins, figure,
+            sum(samples)::bigint AS samples, sum(total) AS total, min(low) AS low, max(high) AS high, max(at) AS newest
+        FROM {{table}}
+        WHERE step_seconds = :kept AND at >= CAST(:since AS timestamptz) AND at < CAST(:until AS timestamptz)
+            AND (CAST(:name AS text) IS NULL OR {{of}} = :name)
+        GROUP BY 1, 2, 3
+    )
+    SELECT s.name, s.begins, s.figure, s.samples, s.total, s.low, s.high, (SELECT t.last FROM {{table}} t
+        WHERE t.step_seconds = :kept AND t.at = s.newest AND t.figure = s.figure AND t.{{of}} = s.name) AS last
+    FROM steps s ORDER BY s.name, s.begins
 """
 _NEWEST = """
     SELECT max(sampled_at) FROM {table}
