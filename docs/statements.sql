@@ -1263,24 +1263,32 @@ ON CONFLICT (step_seconds, at, figure, pool) DO UPDATE SET
     sampled_at = greatest(old.sampled_at, excluded.sampled_at);
 
 -- _READS (queue)
-SELECT queue AS name, date_bin(CAST(:step AS float8) * interval '1 second', at,
-    timestamptz '2000-01-01 00:00+00') AS at, figure,
-    sum(samples)::bigint AS samples, sum(total) AS total, min(low) AS low, max(high) AS high,
-    (array_agg(last ORDER BY sampled_at DESC))[1] AS last
-FROM queue_metrics
-WHERE step_seconds = :kept AND at >= CAST(:since AS timestamptz) AND at < CAST(:until AS timestamptz)
-    AND (CAST(:name AS text) IS NULL OR queue = :name)
-GROUP BY 1, 2, 3 ORDER BY 1, 2;
+WITH steps AS (
+    SELECT queue AS name, date_bin(CAST(:step AS float8) * interval '1 second', at,
+        timestamptz '2000-01-01 00:00+00') AS begins, figure,
+        sum(samples)::bigint AS samples, sum(total) AS total, min(low) AS low, max(high) AS high, max(at) AS newest
+    FROM queue_metrics
+    WHERE step_seconds = :kept AND at >= CAST(:since AS timestamptz) AND at < CAST(:until AS timestamptz)
+        AND (CAST(:name AS text) IS NULL OR queue = :name)
+    GROUP BY 1, 2, 3
+)
+SELECT s.name, s.begins, s.figure, s.samples, s.total, s.low, s.high, (SELECT t.last FROM queue_metrics t
+    WHERE t.step_seconds = :kept AND t.at = s.newest AND t.figure = s.figure AND t.queue = s.name) AS last
+FROM steps s ORDER BY s.name, s.begins;
 
 -- _READS (pool)
-SELECT pool AS name, date_bin(CAST(:step AS float8) * interval '1 second', at,
-    timestamptz '2000-01-01 00:00+00') AS at, figure,
-    sum(samples)::bigint AS samples, sum(total) AS total, min(low) AS low, max(high) AS high,
-    (array_agg(last ORDER BY sampled_at DESC))[1] AS last
-FROM worker_metrics
-WHERE step_seconds = :kept AND at >= CAST(:since AS timestamptz) AND at < CAST(:until AS timestamptz)
-    AND (CAST(:name AS text) IS NULL OR pool = :name)
-GROUP BY 1, 2, 3 ORDER BY 1, 2;
+WITH steps AS (
+    SELECT pool AS name, date_bin(CAST(:step AS float8) * interval '1 second', at,
+        timestamptz '2000-01-01 00:00+00') AS begins, figure,
+        sum(samples)::bigint AS samples, sum(total) AS total, min(low) AS low, max(high) AS high, max(at) AS newest
+    FROM worker_metrics
+    WHERE step_seconds = :kept AND at >= CAST(:since AS timestamptz) AND at < CAST(:until AS timestamptz)
+        AND (CAST(:name AS text) IS NULL OR pool = :name)
+    GROUP BY 1, 2, 3
+)
+SELECT s.name, s.begins, s.figure, s.samples, s.total, s.low, s.high, (SELECT t.last FROM worker_metrics t
+    WHERE t.step_seconds = :kept AND t.at = s.newest AND t.figure = s.figure AND t.pool = s.name) AS last
+FROM steps s ORDER BY s.name, s.begins;
 
 -- _NEWESTS (queue)
 SELECT max(sampled_at) FROM queue_metrics
@@ -1733,19 +1741,6 @@ ORDER BY id LIMIT :most
        ON (b.queue, b.priority, b.submitted_at) = (d.queue, d.priority, d.submitted_at) AND b.id < d.id
    GROUP BY d.queue, d.priority, d.task_type, d.submitted_at, d.id
    ORDER BY submitted_at;
-
--- _AHEAD_OF
--- Each part goes down an index, and stops at the limit.
-SELECT (SELECT count(*) FROM (SELECT FROM task_live f WHERE f.place = 'waiting' AND f.queue = t.queue
-        AND f.priority > t.priority LIMIT :most) AS more_urgent)
-    + (SELECT count(*) FROM (SELECT FROM task_live f WHERE f.place = 'waiting' AND f.queue = t.queue
-        AND f.priority = t.priority AND t.place = 'waiting' AND (f.due_at, f.id) < (t.due_at, t.id)
-        LIMIT :most) AS older)
-    + (SELECT count(*) FROM (SELECT FROM task_live f WHERE f.place = 'sent' AND f.queue = t.queue
-        AND f.priority >= t.priority AND f.state = 'queued' AND f.id <> t.id
-        AND (f.priority > t.priority OR t.place = 'waiting' OR f.sent_at < t.sent_at
-            OR (f.sent_at = t.sent_at AND f.id < t.id)) LIMIT :most) AS sent)
-FROM task_live t WHERE t.id = CAST(:id AS uuid) AND t.state = 'queued';
 
 -- _NOW
 SELECT now();
@@ -3580,8 +3575,8 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id
 END FROM breaker b
     WHERE b.scope = split_part(held_reason, ':', 2) AND b.name = substr(held_reason, length(split_part(held_reason,
         ':', 2)) + 10)
-) END AS retry_at, CAST(NULL AS uuid) AS replayed_as, now() AS read_at FROM task_live
-    WHERE id = ANY(CAST(:ids AS uuid[]))
+) END AS retry_at, CAST(NULL AS uuid) AS replayed_as, now() AS read_at FROM (SELECT * FROM task_live
+    WHERE id = ANY(CAST(:ids AS uuid[])) OFFSET 0) AS task_live WHERE true
         UNION ALL
         SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback,
             error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions,
@@ -3591,7 +3586,7 @@ END FROM breaker b
             cancel_requested_by, replayed_from, CAST(NULL AS timestamptz) AS held_at,
             CAST(0 AS float8) AS held_wait_seconds, CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as
             FROM replayed_task r WHERE r.task_id = task.id AND NOT r.undone) AS replayed_as, now() AS read_at
-            FROM task WHERE id = ANY(CAST(:ids AS uuid[]))) AS found;
+            FROM (SELECT * FROM task WHERE id = ANY(CAST(:ids AS uuid[])) OFFSET 0) AS task WHERE true) AS found;
 
 -- rows_statement (by all that is asked)
 SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id, state, task_type, queue, priority,
@@ -3614,14 +3609,15 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id
     dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
     replayed_from, CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
     CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
-    AND NOT r.undone) AS replayed_as, now() AS read_at FROM task WHERE id = ANY(CAST(:ids AS uuid[]))
-    AND queue = :queue AND task_type = :task_type AND caller = :caller AND worker = :worker AND attempt = :attempts
-    AND attempt >= :attempts_at_least AND error_type = :error_type AND error_group = CAST(:error_group AS uuid)
-    AND strpos(lower(error_message), lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT
-    FROM replayed_task r WHERE r.task_id = id AND NOT r.undone OFFSET 0)
-    AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb)) AND submitted_at >= :submitted_after
-    AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid) AND submitted_at < :submitted_before
-    AND finished_at >= :finished_after AND finished_at < :finished_before) AS found;
+    AND NOT r.undone) AS replayed_as, now() AS read_at FROM (SELECT * FROM task
+    WHERE id = ANY(CAST(:ids AS uuid[])) OFFSET 0) AS task WHERE queue = :queue AND task_type = :task_type
+    AND caller = :caller AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least
+    AND error_type = :error_type AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
+    lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
+    AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
+    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
+    AND submitted_at < :submitted_before AND finished_at >= :finished_after
+    AND finished_at < :finished_before) AS found;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/recording.py

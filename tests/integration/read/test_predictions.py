@@ -5,6 +5,7 @@ import pytest
 from fastapi import FastAPI
 
 from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.api.tasks import waiting
 from pointsman_service.observe.prediction.forecast import Forecast, QueueForecast
 from pointsman_service.store.metrics import predictions
 from pointsman_service.store.metrics.predictions import Tally
@@ -72,6 +73,20 @@ async def test_a_waiting_task_tells_how_much_longer(api: httpx.AsyncClient, spin
     assert 10 < middle < 20, "thirty-one of a second are ahead, two at a time"
     assert await said(61) is None, "it is not due"
     assert await said(62) == NOTHING | {"reason": "breaker_open"}
+
+
+@pytest.mark.usefixtures("forecast")
+async def test_a_task_behind_more_than_are_counted_is_told_the_wait_of_one_that_comes_now(
+    api: httpx.AsyncClient, spine: Spine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_MOST_COUNTED", 5)
+    new = [new_task(queue="maintenance", priority=3) for _ in range(7)]
+    await spine.commits.write_batch(new)
+    await spine.commits.drain()
+    of_now = (await api.get("/v1/queues/maintenance")).json()["predicted_wait"]
+    fifth, last = [(await api.get(f"/v1/tasks/{new[place].id}")).json()["predicted_wait"] for place in (5, 6)]
+    assert fifth["p95_seconds"] < of_now["p50_seconds"]
+    assert last == of_now
 
 
 async def test_the_record_is_told_by_queue_and_in_all(api: httpx.AsyncClient, spine: Spine) -> None:

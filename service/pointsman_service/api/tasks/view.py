@@ -142,7 +142,8 @@ class TaskView(BaseModel):
     dispatch: int = Field(description="How often the task was sent to the broker.")
     predicted_wait: PredictedWaitView | None = Field(
         description="How much longer it is expected to wait, asked for by id and while it is due and has not started;"
-        " null of every other, in lists, and in the answer to a submission."
+        " null of every other, in lists, and in the answer to a submission. Behind more than 2,000 it is told how long"
+        " one would wait that comes now."
     )
     cut: list[str] = Field(
         description="What is too long to be shown among many tasks: `args`, `kwargs`, `result` and `progress` of more"

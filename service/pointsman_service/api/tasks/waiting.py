@@ -8,9 +8,12 @@ from pointsman_service.api.answers.predicted_wait import predicted_wait
 from pointsman_service.api.parts import Parts
 from pointsman_service.api.tasks.view import task_view
 from pointsman_service.observe.prediction.prediction import Prediction, Reason
-from pointsman_service.store.queues import ahead
 from pointsman_service.store.queues.holding import BY_BREAKER
 from pointsman_service.store.queues.unserved import UNKNOWN_TASK_TYPE
+from pointsman_service.store.tasks import explaining
+
+_MOST_COUNTED = 2_000
+"""Of more the index that has their order is no longer the cheapest way to count."""
 
 
 async def waiting_view(parts: Parts, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,6 +32,15 @@ async def _remaining_wait(parts: Parts, row: Mapping[str, Any]) -> Prediction | 
         )
     if row["state"] != TaskState.QUEUED:
         return None
+    queue, priority = row["queue"], row["priority"]
     async with parts.store.statement() as connection:
-        before = await ahead.ahead_of(connection, str(row["id"]))
-    return None if before is None else parts.views.predictions.remaining(row["queue"], row["priority"], before)
+        live = await explaining.live(connection, row["id"])
+        if live is None or live.state != TaskState.QUEUED:
+            return None
+        before, capped = await explaining.ahead_of(
+            connection, row["id"], queue, priority, row["due_at"], live.place, live.sent_at, _MOST_COUNTED
+        )
+    # Behind so many it waits no longer than one that comes now.
+    if capped:
+        return parts.views.predictions.of(queue, priority)
+    return parts.views.predictions.remaining(queue, priority, before)

@@ -233,12 +233,9 @@ class Explainer:
 async def _ahead(connection: Connection, task: Task, live: Live) -> Count | None:
     if task.state is not TaskState.QUEUED:
         return None
-    if live.place is Place.SENT:
-        found = await explaining.ahead_of_sent(
-            connection, task.id, task.queue, task.priority, task.due_at, live.sent_at
-        )
-    else:
-        found = await explaining.ahead_of_unsent(connection, task.id, task.queue, task.priority, task.due_at)
+    found = await explaining.ahead_of(
+        connection, task.id, task.queue, task.priority, task.due_at, live.place, live.sent_at
+    )
     return Count(*found)
 
 

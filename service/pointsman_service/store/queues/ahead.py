@@ -12,8 +12,6 @@ from pointsman_service.store.store import Connection
 MOST_LOOKED_AT = 500
 """Of the waiting, and of the sent tasks of one queue and priority: the oldest."""
 
-MOST_COUNTED = 10_000
-
 MOST_BORN = 5000
 """So many births are read at once, the oldest of them."""
 
@@ -59,19 +57,6 @@ _BIRTHS = text(f"""
         ON (b.queue, b.priority, b.submitted_at) = (d.queue, d.priority, d.submitted_at) AND b.id < d.id
     GROUP BY d.queue, d.priority, d.task_type, d.submitted_at, d.id
     ORDER BY submitted_at
-""")
-# Each part goes down an index, and stops at the limit.
-_AHEAD_OF = text("""
-    SELECT (SELECT count(*) FROM (SELECT FROM task_live f WHERE f.place = 'waiting' AND f.queue = t.queue
-            AND f.priority > t.priority LIMIT :most) AS more_urgent)
-        + (SELECT count(*) FROM (SELECT FROM task_live f WHERE f.place = 'waiting' AND f.queue = t.queue
-            AND f.priority = t.priority AND t.place = 'waiting' AND (f.due_at, f.id) < (t.due_at, t.id)
-            LIMIT :most) AS older)
-        + (SELECT count(*) FROM (SELECT FROM task_live f WHERE f.place = 'sent' AND f.queue = t.queue
-            AND f.priority >= t.priority AND f.state = 'queued' AND f.id <> t.id
-            AND (f.priority > t.priority OR t.place = 'waiting' OR f.sent_at < t.sent_at
-                OR (f.sent_at = t.sent_at AND f.id < t.id)) LIMIT :most) AS sent)
-    FROM task_live t WHERE t.id = CAST(:id AS uuid) AND t.state = 'queued'
 """)
 _NOW = text("SELECT now()")
 
@@ -131,16 +116,6 @@ async def births(connection: Connection, low: UUID, high: UUID, samples: int = 0
         if row.id is not None
     ]
     return born, drawn
-
-
-async def ahead_of(connection: Connection, task_id: str) -> int | None:
-    """How many tasks of its queue will start before a waiting task, of those that are there; each of three parts of
-    them is counted to ``MOST_COUNTED``. None: it does not wait.
-    """
-    found: int | None = (
-        await connection.execute(_AHEAD_OF, {"id": task_id, "most": MOST_COUNTED})
-    ).scalar_one_or_none()
-    return found
 
 
 async def now(connection: Connection) -> datetime:

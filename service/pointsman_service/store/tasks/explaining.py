@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from pointsman_contract.queues import MAX_PRIORITY
+from pointsman_contract.states import Place
 from pointsman_service.store.store import Connection
 
 MOST_COUNTED = 1000
@@ -143,23 +144,45 @@ async def live(connection: Connection, task_id: UUID) -> LiveRow | None:
     return None if row is None else LiveRow(*row)
 
 
+async def ahead_of(
+    connection: Connection,
+    task_id: UUID,
+    queue: str,
+    priority: int,
+    due_at: datetime,
+    place: str,
+    sent_at: datetime,
+    most: int = MOST_COUNTED,
+) -> tuple[int, bool]:
+    """Tasks of the queue that start before this one, which is due, wherever it waits; and whether there are more."""
+    if place == Place.SENT:
+        return await ahead_of_sent(connection, task_id, queue, priority, due_at, sent_at, most)
+    return await ahead_of_unsent(connection, task_id, queue, priority, due_at, most)
+
+
 async def ahead_of_unsent(
-    connection: Connection, task_id: UUID, queue: str, priority: int, due_at: datetime
+    connection: Connection, task_id: UUID, queue: str, priority: int, due_at: datetime, most: int = MOST_COUNTED
 ) -> tuple[int, bool]:
     """Tasks of the queue that are sent before this one, and those that are sent already and did not start, of equal or
     higher priority; and whether there are more.
     """
-    return await _count(connection, _AHEAD_UNSENT, id=task_id, queue=queue, priority=priority, due_at=due_at)
+    return await _count(connection, _AHEAD_UNSENT, most, id=task_id, queue=queue, priority=priority, due_at=due_at)
 
 
 async def ahead_of_sent(
-    connection: Connection, task_id: UUID, queue: str, priority: int, due_at: datetime, sent_at: datetime
+    connection: Connection,
+    task_id: UUID,
+    queue: str,
+    priority: int,
+    due_at: datetime,
+    sent_at: datetime,
+    most: int = MOST_COUNTED,
 ) -> tuple[int, bool]:
     """Tasks of the queue that were sent before this one and did not start, and more urgent ones; and whether there are
     more.
     """
     return await _count(
-        connection, _AHEAD_SENT, id=task_id, queue=queue, priority=priority, due_at=due_at, sent_at=sent_at
+        connection, _AHEAD_SENT, most, id=task_id, queue=queue, priority=priority, due_at=due_at, sent_at=sent_at
     )
 
 
@@ -183,7 +206,7 @@ async def held_types(connection: Connection, reason: str) -> tuple[dict[str, int
 
 async def held_at(connection: Connection, reason: str, task_type: str, queue: str) -> tuple[int, bool]:
     """Tasks of one type and queue that are held for one reason; and whether there are more."""
-    return await _count(connection, _HELD_AT, reason=reason, task_type=task_type, queue=queue)
+    return await _count(connection, _HELD_AT, MOST_COUNTED, reason=reason, task_type=task_type, queue=queue)
 
 
 async def publisher(connection: Connection, task_type: str) -> PublisherRow | None:
@@ -197,6 +220,6 @@ async def last_nodes(connection: Connection, queue: str) -> list[NodeRow]:
     return [NodeRow(*row) for row in await connection.execute(_NODES, {"queue": queue, "most": _MOST_NODES})]
 
 
-async def _count(connection: Connection, statement: Any, **parameters: object) -> tuple[int, bool]:
-    found: int = (await connection.execute(statement, parameters | {"most": MOST_COUNTED + 1})).scalar_one()
-    return min(found, MOST_COUNTED), found > MOST_COUNTED
+async def _count(connection: Connection, statement: Any, most: int, **parameters: object) -> tuple[int, bool]:
+    found: int = (await connection.execute(statement, parameters | {"most": most + 1})).scalar_one()
+    return min(found, most), found > most
