@@ -28,8 +28,8 @@ async def replay(api: httpx.AsyncClient, key: str | None = None, **body: Any) ->
 async def test_dead_letters_are_grouped_by_type_and_error(spine: Spine, api: httpx.AsyncClient) -> None:
     now = datetime.now(UTC)
     early, late = now - timedelta(minutes=4), now - timedelta(minutes=2)
-    await ended(spine, finished_at=late)
-    newest = await ended(spine, finished_at=early, queue="reports")
+    last = await ended(spine, finished_at=late)
+    await ended(spine, finished_at=early, queue="reports")
     await ended(spine, error_type="OSError")
     await ended(spine, task_type="other", error_type=None)
     for state in ("succeeded", "cancelled", "expired"):
@@ -41,7 +41,7 @@ async def test_dead_letters_are_grouped_by_type_and_error(spine: Spine, api: htt
         "error_type": "ValueError",
         "count": 2,
         "queues": ["maintenance", "reports"],
-        "example_task_id": newest,
+        "example_task_id": last,
     }
     assert datetime.fromisoformat(group["first_failed_at"]) == early
     assert datetime.fromisoformat(group["last_failed_at"]) == late
