@@ -11,6 +11,7 @@ from pointsman_service.breaker.registry import Registry
 from pointsman_service.broker import Broker
 from pointsman_service.callers import Caller
 from pointsman_service.live.transitions import TransitionStream
+from pointsman_service.now.watch import NowWatch
 from pointsman_service.observe.exposed import ExposedWatch
 from pointsman_service.observe.views import Views
 from pointsman_service.operate.act_on_many import ManyActor
@@ -60,6 +61,7 @@ class Parts:
     breaker_hand: BreakerHand
     transitions: TransitionStream
     views: Views
+    now: NowWatch
     exposed: ExposedWatch
     pages: Places
     """For lists of tasks: half of the connections stay for others."""

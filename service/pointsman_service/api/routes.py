@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from pointsman_service.api import explain, health, task_types
+from pointsman_service.api import explain, health, now, task_types
 from pointsman_service.api.alerts import deliveries
 from pointsman_service.api.alerts import routes as alerts
 from pointsman_service.api.answers.methods import HeadAsGet
@@ -25,6 +25,7 @@ from pointsman_service.api.workers import actions as worker_actions
 from pointsman_service.api.workers import routes as workers
 
 _ROUTERS = (
+    now.router,
     submissions.router,
     tasks.router,
     attempts.router,

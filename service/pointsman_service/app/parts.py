@@ -10,6 +10,7 @@ from pointsman_service.breaker.registry import Registry
 from pointsman_service.broker import Broker
 from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.live.transitions import TransitionStream
+from pointsman_service.now.watch import NowWatch
 from pointsman_service.observe.backlog import read as read_backlog
 from pointsman_service.observe.exposed import ExposedWatch
 from pointsman_service.observe.views import Views
@@ -80,6 +81,7 @@ def make_parts(
         breaker_hand=BreakerHand(breakers, store, server, settings),
         transitions=TransitionStream(store, settings.listeners_most),
         views=views,
+        now=NowWatch(store, views, settings),
         exposed=ExposedWatch(store, make_keeper(settings, store, catalogue, views).single_pass),
         pages=Places(settings.database_connections // 2, settings.database_timeout_seconds),
         room=Room(_ROOM_BATCHES * settings.batch_bytes),

@@ -21,7 +21,14 @@ WITH_BODY = [operation for operation in OPERATIONS if operation.body is not None
 ACTS = [operation for operation in OPERATIONS if not operation.is_safe]
 JSON = {"Content-Type": "application/json"}
 _WITH_REDIS_ALONE = {"list_set_aside_messages"}
-_WITHOUT_DATABASE = {"get_liveness", "get_health", "get_readiness", "get_prometheus_metrics", "list_alert_channels"}
+_WITHOUT_DATABASE = {
+    "get_liveness",
+    "get_health",
+    "get_readiness",
+    "get_prometheus_metrics",
+    "get_now",
+    "list_alert_channels",
+}
 _CHANNEL = {
     "name": "on-call",
     "kind": "webhook",

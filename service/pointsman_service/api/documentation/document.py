@@ -44,6 +44,7 @@ _TAGS = [
     {"name": "breakers", "description": "Circuit breakers, for other services too."},
     {"name": "alerts", "description": "What is wrong, and who was told."},
     {"name": "metrics", "description": "What happened, in figures."},
+    {"name": "now", "description": "What is wrong now, and what a person can do."},
     {"name": "health", "description": "For probes and load balancers."},
 ]
 _FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")

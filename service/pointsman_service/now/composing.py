@@ -1,0 +1,130 @@
+"""From facts to the first page. Pure."""
+
+from pointsman_contract.counted import counted
+from pointsman_contract.states import TaskState
+from pointsman_service.now.causes import of_alert, worst_first
+from pointsman_service.now.facts import Away, Facts
+from pointsman_service.now.picture import (
+    Cause,
+    LastHour,
+    Now,
+    Overall,
+    Predicted,
+    QueueLine,
+    QueueState,
+    Unknown,
+    Urgency,
+    said,
+)
+from pointsman_service.observe.explain import sentences
+from pointsman_service.observe.prediction.prediction import Prediction, Reason
+from pointsman_service.observe.queues import QueueFigures
+from pointsman_service.observe.spans import span
+
+_NOBODY = Prediction.unsaid(Reason.NOT_KNOWN)
+
+
+def compose(facts: Facts) -> Now:
+    """The first page."""
+    causes = worst_first([of_alert(alert) for alert in facts.alerts])
+    unknown = tuple(_unknown(facts))
+    return Now(
+        as_of=facts.now,
+        recorded_up_to=facts.recorded_up_to,
+        verdict=_verdict(causes, unknown),
+        sentence=_sentence(causes, unknown, facts.last_hour),
+        causes=causes,
+        queues=tuple(_queue(queue, facts) for queue in facts.queues),
+        breakers=tuple(facts.breakers),
+        breakers_in_all=facts.breakers_in_all,
+        errors=tuple(facts.errors),
+        changes=tuple(facts.changes),
+        lately=tuple(facts.lately),
+        last_hour=facts.last_hour,
+        unknown=unknown,
+        running=tuple(facts.running),
+    )
+
+
+def _unknown(facts: Facts) -> list[Unknown]:
+    found = []
+    if facts.database is not None:
+        found.append(_away("database", facts.database, sentences.database_away(facts.database.reason)))
+    if facts.broker is not None:
+        found.append(_away("broker", facts.broker, sentences.broker_away(facts.broker.reason)))
+    return found
+
+
+def _away(what: str, away: Away, why: str) -> Unknown:
+    return Unknown(what, away.since, why)
+
+
+def _verdict(causes: tuple[Cause, ...], unknown: tuple[Unknown, ...]) -> Overall:
+    if any(cause.severity is not Urgency.NOTICE for cause in causes):
+        return Overall.DEGRADED
+    return Overall.UNKNOWN if unknown else Overall.HEALTHY
+
+
+def _sentence(causes: tuple[Cause, ...], unknown: tuple[Unknown, ...], hour: LastHour | None) -> str:
+    wrong = [cause for cause in causes if cause.severity is not Urgency.NOTICE]
+    if wrong:
+        more = f" And {len(wrong) - 1} more." if len(wrong) > 1 else ""
+        return said(wrong[0].parts) + more
+    if unknown:
+        return unknown[0].why
+    return "All is well." if hour is None else f"All is well. {_figures(hour)}"
+
+
+def _figures(hour: LastHour) -> str:
+    started = hour.started_within_target
+    met = "none started" if started is None else f"{_percent(started)} started within target"
+    return f"{counted(hour.tasks, 'task')} in the last hour, {met}, {hour.failed:,} failed for good."
+
+
+def _percent(share: float) -> str:
+    """Never more than it is: 100 % is all of them."""
+    return f"{int(share * 1000) / 10:g} %"
+
+
+def _queue(queue: QueueFigures, facts: Facts) -> QueueLine:
+    said_of = facts.predictions.get(queue.name, _NOBODY)
+    state, reason = _state(queue, said_of)
+    came, went = facts.series.get(queue.name, ((), ()))
+    return QueueLine(
+        name=queue.name,
+        priority=queue.priority,
+        sla_seconds=queue.sla_seconds,
+        met_today=facts.met_today.get(queue.name),
+        oldest_wait_seconds=queue.oldest_wait_seconds,
+        predicted=Predicted(said_of.p95_seconds, None if said_of.reason is None else str(said_of.reason)),
+        in_per_minute=round(queue.arrival_rate * 60, 1),
+        out_per_minute=round(queue.service_rate * 60, 1),
+        in_series=came,
+        out_series=went,
+        waiting=queue.depth,
+        running=queue.running,
+        held=queue.states.get(TaskState.HELD, 0),
+        busy=facts.busy.get(queue.name),
+        processes=queue.consumers,
+        state=state,
+        state_since=queue.paused_at,
+        state_reason=reason,
+    )
+
+
+def _state(queue: QueueFigures, prediction: Prediction) -> tuple[QueueState, str | None]:
+    oldest = queue.oldest_wait_seconds
+    if queue.paused:
+        return QueueState.PAUSED, f"by {queue.paused_by}" + (f": {queue.pause_reason}" if queue.pause_reason else "")
+    if queue.depth and queue.consumers == 0:
+        return QueueState.NO_WORKER, "no live worker takes from it"
+    if oldest is not None and oldest > queue.sla_seconds:
+        return QueueState.LATE, f"{span(oldest - queue.sla_seconds)} over its target"
+    if prediction.p95_seconds is not None and prediction.p95_seconds > queue.sla_seconds:
+        return QueueState.AT_RISK, f"a task submitted now is expected to wait for {span(prediction.p95_seconds)}"
+    held = queue.states.get(TaskState.HELD, 0)
+    if held:
+        return QueueState.HELD, f"{counted(held, 'task')} held"
+    if queue.depth and queue.consumers is None:
+        return QueueState.UNKNOWN, "whether a worker of it lives is not known now"
+    return QueueState.OK, None
