@@ -22,7 +22,7 @@ async def judge(spine: Spine) -> Judge:
     """Has seen a worker of ``maintenance`` with two processes beat twice."""
     judge = Judge(spine)
     for counter in (1, 2):
-        await beat(spine, OWNER, 1, counter, name=OWNER, processes=2)
+        await beat(spine, OWNER, 1, counter, name="w@host", processes=2)
         await judge.watch(2)
     return judge
 
@@ -66,6 +66,24 @@ async def test_what_waits_makes_a_task_wait(
     assert 20 < seconds[3] < 40, "thirty tasks of two seconds, two at a time"
     assert 6 < seconds[9] < 14
     assert seconds[10] < 1
+
+
+async def test_a_task_waits_for_what_the_processes_run(
+    spine: Spine, judge: Judge, sweep: ForecastSweep, view: PredictionView
+) -> None:
+    await _ran(spine, 20.0)
+    await spine.commits.write_batch([new_task(), new_task()])
+    await spine.commits.drain()
+    for _ in range(2):
+        message = await spine.message(MAINTENANCE)
+        assert message is not None
+        await spine.gate(message, owner=OWNER)
+    await spine.record_all()
+    await sweep.single_pass()
+    await view.single_pass()
+    seconds = view.of("maintenance", 3).p50_seconds
+    assert seconds is not None
+    assert 5 < seconds < 21, "the first of two processes gets free"
 
 
 async def test_the_silence_of_the_last_worker_is_told_within_five_seconds(

@@ -56,7 +56,7 @@ class Unstarted:
 
     work: defaultdict[str, dict[int, Work]] = field(default_factory=lambda: defaultdict(dict))
     running: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """By the name of the node: how long each task is expected to run on."""
+    """By the owner of the node, which is how rows name it: how long each task is expected to run on."""
 
 
 def unstarted_of(
@@ -111,7 +111,9 @@ def _add(works: dict[int, Work], priority: int, work: Work) -> None:
 def nodes_of(
     beats: Mapping[str, Beat], silent: Mapping[str, float], running: Mapping[str, Sequence[float]]
 ) -> list[Node]:
-    """The nodes that may be counted on, from the beats of those that are not dead and how long each is silent."""
+    """The nodes that may be counted on, from the beats of those that are not dead and how long each is silent, all by
+    owner.
+    """
     taking = {
         owner: beat
         for owner, beat in beats.items()
@@ -126,7 +128,7 @@ def nodes_of(
         if silent.get(owner, 0.0) >= LATE_SECONDS:
             queues = [queue for queue in queues if queue not in punctual]
         if queues:
-            found.append(Node(queues, beat["processes"], running.get(beat["name"], ())))
+            found.append(Node(queues, beat["processes"], running.get(owner, ())))
     return found
 
 

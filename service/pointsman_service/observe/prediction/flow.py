@@ -128,6 +128,7 @@ def lines(nodes: Sequence[Node], loads: Mapping[str, Load]) -> dict[str, Line]:
         for work in (*load.ahead.values(), *load.arriving.values()):
             mine = mine.plus(work)
         run = mine.seconds / mine.tasks if mine.tasks else 0.0
+        rest = sum(remaining) / len(remaining) if remaining else 0.0
         found[queue] = Line(
             processes=processes,
             free=processes - busy,
@@ -135,7 +136,7 @@ def lines(nodes: Sequence[Node], loads: Mapping[str, Load]) -> dict[str, Line]:
             ahead=tuple(_from(load.ahead, priority, ahead_of_all[0]) for priority in range(PRIORITIES)),
             overtaking=tuple(_from(load.arriving, priority + 1, ahead_of_all[1]) for priority in range(PRIORITIES)),
             run_seconds=run,
-            rest_seconds=mine.squares / (2 * mine.seconds) if mine.seconds else 0.0,
+            rest_seconds=mine.squares / (2 * mine.seconds) if mine.seconds else rest,
         )
     return found
 

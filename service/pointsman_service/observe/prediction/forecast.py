@@ -59,7 +59,7 @@ def tell(forecast: QueueForecast, priority: int, ahead: Work | None = None) -> T
     found = estimate(line, priority, ahead)
     ratio = (forecast.ratios or {}).get(found.kind)
     wait = (forecast.waits or {}).get(found.kind)
-    if found.rounds and not line.run_seconds and wait is None:
+    if found.rounds and not line.run_seconds and not line.remaining and wait is None:
         return Told(Prediction.unsaid(Reason.NOT_ENOUGH_SEEN), found.kind, found.seconds)
     if ratio is None:
         flow = (found.p50, found.p95)

@@ -22,7 +22,7 @@ def _depths(messages: int = 0, *, paused: bool = False, epoch: int | None = 1) -
 
 
 def _beat(name: str, **more: Any) -> Beat:
-    return cast(Beat, {"name": name, "owner": name, "queues": ["reports"], "processes": 2} | more)
+    return cast(Beat, {"name": f"{name}@host", "owner": name, "queues": ["reports"], "processes": 2} | more)
 
 
 def _ahead(place: str, tasks: int, priority: int = 5, worker: str | None = None, elapsed: float | None = None) -> Ahead:
