@@ -18,6 +18,14 @@ class Caller:
 
     name: str
     known_by: KnownBy
+    acts: frozenset[str] | None = None
+    """The kinds of acts that it may do, by the names of their operations; None: all."""
+    reads_payloads: bool = True
+    """Whether it may see arguments, results, tags, progress and the messages of errors."""
+
+    def may(self, act: str) -> bool:
+        """Whether it may do acts of this kind: whoever shows a button asks, and whoever does the act."""
+        return self.acts is None or act in self.acts
 
 
 LOCAL: Final = Caller("local", KnownBy.ADDRESS)

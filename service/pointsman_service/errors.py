@@ -71,6 +71,18 @@ class CrossSite(PointsmanError):
     status, code, title = 403, "cross-site", "Cross-site request"
 
 
+class NotAllowed(PointsmanError):
+    """Who asks may not do this."""
+
+    status, code, title = 403, "not-allowed", "Not allowed"
+
+
+class StaleForm(PointsmanError):
+    """The form was not made for this browser: load the page again and send it from there. Nothing was done."""
+
+    status, code, title = 403, "stale-form", "Stale form"
+
+
 class UnknownHost(PointsmanError):
     """The API does not answer to that name."""
 

@@ -23,7 +23,7 @@ PLACES = (
     *(ROOT / name for name in ("service", "contract", "workers")),
 )
 _SOURCES = ("contract", "service", "workers", "migrations", "scripts", "tests")
-_SPEAKING = (".py", ".lua", ".sh", ".toml", ".txt", ".mako", "")
+_SPEAKING = (".py", ".lua", ".sh", ".html", ".toml", ".txt", ".mako", "")
 """Suffixes of files whose words are words of the code."""
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _BLOCK = re.compile(r"^( *)```.*?^\1``` *$", re.MULTILINE | re.DOTALL)

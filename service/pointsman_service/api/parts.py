@@ -6,6 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from pointsman_service.admit.catalogue import Catalogue
+from pointsman_service.alert.reading import AlertReader
 from pointsman_service.api.bodies.room import Pace, Places, Room, Turns
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.broker import Broker
@@ -57,6 +58,7 @@ class Parts:
     breakers: Registry
     ejector: Ejector
     alert_hand: AlertHand
+    alert_reader: AlertReader
     error_hand: ErrorHand
     breaker_hand: BreakerHand
     transitions: TransitionStream

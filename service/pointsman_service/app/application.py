@@ -10,6 +10,8 @@ from pointsman_contract import RELEASE
 from pointsman_service.api.routes import register
 from pointsman_service.api.tasks.intake import Intake
 from pointsman_service.app.process import Process, Role
+from pointsman_service.dashboard.application import Dashboard
+from pointsman_service.dashboard.mounting import mount
 from pointsman_service.front.door import Door
 from pointsman_service.settings import Settings
 from pointsman_service.telemetry import TELEMETRY_OFF
@@ -20,7 +22,11 @@ def create_app(settings: Settings, roles: Collection[Role] = tuple(Role)) -> Any
 
     Its background loops run from ASGI startup to shutdown.
     """
-    process = Process(settings, {Role.API, *roles})
+    return application_of(Process(settings, {Role.API, *roles}))
+
+
+def application_of(process: Process) -> Any:
+    """The ASGI application of a process that has the API."""
     assert process.parts is not None
 
     @asynccontextmanager
@@ -33,7 +39,9 @@ def create_app(settings: Settings, roles: Collection[Role] = tuple(Role)) -> Any
     if process.tracing is not None:
         process.tracing.follow(application)
     application.state.parts = process.parts
-    return Door(Intake(application, process.parts), settings)
+    dashboard = Dashboard(process.parts)
+    mount(application, dashboard)
+    return Door(Intake(application, process.parts), process.settings, dashboard)
 
 
 def openapi_document() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from functools import partial
 
 from pointsman_service.admit.catalogue import Catalogue
+from pointsman_service.alert.reading import AlertReader
 from pointsman_service.api.bodies.room import Pace, Places, Room, Turns
 from pointsman_service.api.parts import Parts
 from pointsman_service.app.exposition import make_keeper
@@ -77,6 +78,7 @@ def make_parts(
         breakers=breakers,
         ejector=Ejector(store, breakers, settings),
         alert_hand=AlertHand(store),
+        alert_reader=AlertReader(store),
         error_hand=ErrorHand(store),
         breaker_hand=BreakerHand(breakers, store, server, settings),
         transitions=TransitionStream(store, settings.listeners_most),

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any, Protocol
 
+from pointsman_service.api.answers.answer import Answer
 from pointsman_service.api.bodies.header_fields import note_fields
 from pointsman_service.api.problems.answering import ANSWER_BEGUN, answer_to
 from pointsman_service.api.tasks.submissions import BATCH_PATH
@@ -33,6 +34,18 @@ class Application(Protocol):
         ...
 
 
+class Pages(Protocol):
+    """The dashboard: what is refused before it is told as a page, too."""
+
+    def close_streams(self) -> None:
+        """End every stream."""
+        ...
+
+    def refusal(self, error: Exception, scope: Any) -> Answer | None:
+        """The answer to a request for a page that is refused; None: it is for something else, or begun already."""
+        ...
+
+
 class Door:
     """The one layer before every route: says who calls and names the request, refuses what may not come in, and answers
     whatever fails.
@@ -42,8 +55,9 @@ class Door:
     ``Origin``); no page can change that. What is no browser says nothing, and is let in.
     """
 
-    def __init__(self, application: Application, settings: Settings) -> None:
+    def __init__(self, application: Application, settings: Settings, pages: Pages | None = None) -> None:
         self._application = application
+        self._pages = pages
         self._names = Names(settings)
         self._origins = folded_origins(settings.allowed_origins)
         self._body_bytes = settings.body_bytes
@@ -54,6 +68,8 @@ class Door:
     def close_streams(self) -> None:
         """End every stream to a listener: the process is about to stop."""
         self._application.close_streams()
+        if self._pages is not None:
+            self._pages.close_streams()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request. ``scope["caller"]`` is who asks, ``scope["request_id"]`` what the answer's X-Request-ID says."""
@@ -87,7 +103,8 @@ class Door:
                 receive = self._bounded(length, scope["path"], receive)
             await self._application(scope, receive, send)
         except Exception as error:
-            answer = answer_to(error, scope)
+            page = None if self._pages is None else self._pages.refusal(error, scope)
+            answer = page or answer_to(error, scope)
             if answer is None:
                 raise
             await answer.send_to(send, head_only=scope["method"] == "HEAD")

@@ -17,11 +17,6 @@ class AlertHand:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def find(self, alert_id: UUID) -> AlertRow:
-        """The alert. Raises ``UnknownAlert``."""
-        async with self._store.statement() as connection:
-            return await _found(connection, alert_id)
-
     async def acknowledge(self, caller: Caller, alert_id: UUID, reason: str, who: str | None) -> AlertRow:
         """The alert, which is not told again. The first who says so stays. Raises ``UnknownAlert``, and
         ``AlertResolved`` once it is over.

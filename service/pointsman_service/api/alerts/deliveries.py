@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel
 
-from pointsman_service.alert.alert import delivery_of
+from pointsman_service.alert.alert import Delivery, delivery_of
+from pointsman_service.alert.reading import Page
 from pointsman_service.alert.wording import Event, test_message
 from pointsman_service.api.alerts.routes import AlertId, Limit
 from pointsman_service.api.alerts.view import (
@@ -18,15 +19,14 @@ from pointsman_service.api.alerts.view import (
 )
 from pointsman_service.api.answers.answer import json_response
 from pointsman_service.api.documentation.examples import example, with_nulls
-from pointsman_service.api.parts import GivenCaller, GivenParts, Parts
+from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.given import Explained, given, request_body
 from pointsman_service.api.requests.ids import Cursor
 from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.channel_settings import CHANNEL_NAME, AlertChannel
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, UnknownAlert, UnknownChannel
-from pointsman_service.store.alerts import deliveries
-from pointsman_service.store.alerts.deliveries import DeliveryFilter, DeliveryRow, NewDelivery
+from pointsman_service.store.alerts.deliveries import NewDelivery
 
 router = APIRouter(tags=["alerts"], dependencies=[Depends(known_parameters_only)])
 
@@ -68,8 +68,8 @@ async def list_deliveries_of_alert(
     alert_id: AlertId, parts: GivenParts, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
     """The messages about one alert."""
-    await parts.alert_hand.find(alert_id)
-    return _page(await _rows(parts, DeliveryFilter(alert_id=alert_id, below=cursor), limit), limit)
+    await parts.alert_reader.find(alert_id)
+    return _page(await parts.alert_reader.deliveries(alert_id=alert_id, below=cursor, limit=limit))
 
 
 @router.get(
@@ -89,11 +89,15 @@ async def list_deliveries(
     cursor: Cursor = None,
 ) -> Response:
     """The messages about all alerts."""
-    rows = await _rows(parts, DeliveryFilter(channel=channel, status=status, below=cursor), limit)
-    if not rows and cursor is None and channel not in {None, *(known.name for known in parts.settings.alert_channels)}:
+    page = await parts.alert_reader.deliveries(channel=channel, status=status, below=cursor, limit=limit)
+    if (
+        not page.items
+        and cursor is None
+        and channel not in {None, *(known.name for known in parts.settings.alert_channels)}
+    ):
         # Messages to a channel that is gone may still be kept; these are none.
         raise InvalidRequest(errors=[FieldError(pointer="/query/channel", detail="there is no such channel")])
-    return _page(rows, limit)
+    return _page(page)
 
 
 @router.get(
@@ -137,15 +141,9 @@ async def test_channel(
     return json_response(delivery_view(delivery_of(await parts.alert_hand.try_channel(caller, new, reason))), 202)
 
 
-async def _rows(parts: Parts, wanted: DeliveryFilter, limit: int) -> list[DeliveryRow]:
-    """A page and one more."""
-    async with parts.store.statement() as connection:
-        return await deliveries.page(connection, wanted, limit + 1)
-
-
-def _page(rows: list[DeliveryRow], limit: int) -> Response:
-    following = str(rows[limit - 1].id) if len(rows) > limit else None
-    return json_response({"items": [delivery_view(delivery_of(row)) for row in rows[:limit]], "next_cursor": following})
+def _page(page: Page[Delivery]) -> Response:
+    following = None if page.following is None else str(page.following)
+    return json_response({"items": [delivery_view(one) for one in page.items], "next_cursor": following})
 
 
 def _channel_view(channel: AlertChannel) -> dict[str, Any]:

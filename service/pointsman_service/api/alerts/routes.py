@@ -33,13 +33,10 @@ from pointsman_service.errors import (
     UnknownAlert,
     UnsupportedMediaType,
 )
-from pointsman_service.store.alerts import alerts
-from pointsman_service.store.alerts.alerts import AlertFilter
 
 router = APIRouter(tags=["alerts"], dependencies=[Depends(known_parameters_only)])
 
 MOST = 200
-_MOST_SILENCES = 1000
 _LONGEST_SILENCE_SECONDS = 366 * 86_400.0
 _PROBLEMS = (MalformedJson, UnknownAlert, BodyTooLarge, UnsupportedMediaType, InvalidRequest, DatabaseAway)
 
@@ -90,11 +87,11 @@ async def list_alerts(
 ) -> Response:
     """A page of alerts."""
     resolved = None if state is None else state == "resolved"
-    wanted = AlertFilter(resolved, acknowledged, severity, rule, cursor)
-    async with parts.store.statement() as connection:
-        rows = await alerts.page(connection, wanted, limit + 1, [str(one) for one in Rule])
-    following = str(rows[limit - 1].id) if len(rows) > limit else None
-    return json_response({"items": [alert_view(alert_of(row)) for row in rows[:limit]], "next_cursor": following})
+    page = await parts.alert_reader.page(
+        resolved=resolved, acknowledged=acknowledged, severity=severity, rule=rule, below=cursor, limit=limit
+    )
+    following = None if page.following is None else str(page.following)
+    return json_response({"items": [alert_view(one) for one in page.items], "next_cursor": following})
 
 
 @router.get(
@@ -106,7 +103,7 @@ async def list_alerts(
 )
 async def get_alert(alert_id: AlertId, parts: GivenParts) -> Response:
     """One alert."""
-    return json_response(alert_view(alert_of(await parts.alert_hand.find(alert_id))))
+    return json_response(alert_view(await parts.alert_reader.find(alert_id)))
 
 
 @router.post(
@@ -179,6 +176,5 @@ async def unsilence_alert(alert_id: AlertId, request: Request, parts: GivenParts
 )
 async def list_silences(parts: GivenParts) -> Response:
     """The silences that have not ended."""
-    async with parts.store.statement() as connection:
-        rows = await alerts.silences(connection, _MOST_SILENCES)
-    return json_response({"items": [silence_view(row) for row in rows], "next_cursor": None})
+    silences = await parts.alert_reader.silences()
+    return json_response({"items": [silence_view(row) for row in silences], "next_cursor": None})

@@ -71,10 +71,15 @@ _PLACES = {
 router = APIRouter()
 
 
+def places() -> dict[str, str]:
+    """Where things of the API are, as paths: a proxy may have put a prefix before them."""
+    return {"name": "pointsman", "version": RELEASE, **_PLACES}
+
+
 @router.get("/", include_in_schema=False)
 async def show_places() -> Response:
-    """Where things are, as paths: a proxy may have put a prefix before them."""
-    return json_response({"name": "pointsman", "version": RELEASE, **_PLACES})
+    """Where things are."""
+    return json_response(places())
 
 
 @router.get("/docs", include_in_schema=False)

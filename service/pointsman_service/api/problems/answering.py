@@ -30,7 +30,7 @@ def answer_to(error: Exception, scope: Any) -> Answer | None:
         return None
     if isinstance(error, HTTPException) and error.status_code == MethodNotAllowed.status:
         return _allowed(error, scope)
-    _log(error, scope["path"])
+    log_failure(error, scope["path"])
     return refusal(as_error(error), scope["path"])
 
 
@@ -48,7 +48,8 @@ def _allowed(error: HTTPException, scope: Any) -> Answer:
     return refusal(as_error(error), scope["path"], [allow])
 
 
-def _log(error: Exception, path: str) -> None:
+def log_failure(error: Exception, path: str) -> None:
+    """Log what is a fault of ours or of a server; what a caller did wrong is theirs to know."""
     if isinstance(error, PointsmanError | RequestValidationError | HTTPException):
         return
     if isinstance(error, ExpectedFault):

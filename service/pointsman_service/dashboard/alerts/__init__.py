@@ -1,0 +1,1 @@
+"""The page Alerts: what is wrong, who was told of it, and who knows."""

@@ -1,0 +1,141 @@
+"""Alerts: the open ones, what was told of them to whom, those that are over; acknowledge, silence."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+from pointsman_service.alert.alert import Alert
+from pointsman_service.alert.kinds import Rule, Severity
+from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.components.durations import duration
+from pointsman_service.dashboard.components.figures import label, some
+from pointsman_service.dashboard.links import place
+from pointsman_service.dashboard.page import Done, Hit, Page, Undo, View
+from pointsman_service.errors import UnknownAlert
+from pointsman_service.operate.act import ActKind
+
+page = Page("alerts", "Alerts", key="a", question="What was told to whom?", every_seconds=3.0)
+
+SILENCES: Final[Mapping[str, str]] = {
+    "900": "15 min",
+    "3600": "1 h",
+    "14400": "4 h",
+    "86400": "1 day",
+    "604800": "7 days",
+}
+"""What a silence lasts, by seconds."""
+_SEEN: Final = "seen in the dashboard"
+_LONGEST_SECONDS: Final = 366 * 86_400.0
+_MOST_OPEN: Final = 200
+_MESSAGES: Final = 10
+_FILTERS: Final[Mapping[str, Mapping[str, str]]] = {
+    "severity": {str(one): str(one) for one in Severity},
+    "rule": {str(one): label(one) for one in Rule},
+    "known": {"yes": "acknowledged", "no": "not acknowledged"},
+}
+
+
+@page.shows()
+async def show_list(ask: Ask) -> View:
+    """The open ones, messages and silences; then those that are over, a page at a time."""
+    chosen = {name: ask.chosen(name, among) for name, among in _FILTERS.items()}
+    known = None if chosen["known"] is None else chosen["known"] == "yes"
+    cursor = ask.cursor()
+    reader = ask.parts.alert_reader
+    severity, rule = chosen["severity"], chosen["rule"]
+    opened, over, told, silences = await asyncio.gather(
+        reader.page(resolved=False, acknowledged=known, severity=severity, rule=rule, limit=_MOST_OPEN),
+        reader.page(resolved=True, acknowledged=known, severity=severity, rule=rule, below=cursor),
+        reader.deliveries(limit=_MESSAGES),
+        reader.silences(),
+    )
+    count = len(opened.items)
+    filtered = any(chosen.values())
+    return View(
+        template="alerts/list.html",
+        title=f"{count} open" if count else "all quiet",
+        says=f"{some(count, 'alert')} {'is' if count == 1 else 'are'} open." if count else "No alert is open.",
+        values={
+            "opened": opened.items,
+            "over": over,
+            "first": None if cursor is None else ask.links("alerts", **chosen),
+            "following": None if over.following is None else ask.links("alerts", **chosen, cursor=over.following),
+            "messages": told.items,
+            "silences": silences,
+            "channels": [channel.name for channel in ask.parts.settings.alert_channels],
+            "filters": _FILTERS,
+            "chosen": chosen,
+            "chips": [
+                (_FILTERS[name][value], ask.links("alerts", **(chosen | {name: None})))
+                for name, value in chosen.items()
+                if value
+            ],
+            "filtered": filtered,
+        },
+    )
+
+
+@page.shows("{alert_id:uuid}")
+async def show_alert(ask: Ask) -> View:
+    """One alert: what it is, what to do, what was told of it."""
+    alert_id: UUID = ask.names["alert_id"]
+    reader = ask.parts.alert_reader
+    alert, told = await asyncio.gather(reader.find(alert_id), reader.deliveries(alert_id=alert_id))
+    return View(
+        template="alerts/alert.html",
+        title=f"{'open' if alert.is_open else 'over'}: {alert.subject or label(alert.rule)}",
+        says=_sentence(alert),
+        values={"alert": alert, "messages": told.items, "silences_for": SILENCES},
+    )
+
+
+@page.acts("{alert_id:uuid}/acknowledge", ActKind.ACKNOWLEDGE)
+async def acknowledge(ask: Ask) -> Done:
+    """Say that somebody knows; it is not told again."""
+    alert_id: UUID = ask.names["alert_id"]
+    row = await ask.parts.alert_hand.acknowledge(ask.caller, alert_id, ask.reason(_SEEN), ask.form.get("who") or None)
+    return Done(text=f"Acknowledged by {row.acked_by}: {row.summary}", path=_after(ask, alert_id))
+
+
+@page.acts("{alert_id:uuid}/silence", ActKind.SILENCE)
+async def silence(ask: Ask) -> Done:
+    """Tell nobody of it for a while."""
+    alert_id: UUID = ask.names["alert_id"]
+    seconds = ask.number("seconds", 1, _LONGEST_SECONDS)
+    made = await ask.parts.alert_hand.silence(
+        ask.caller, alert_id, ask.reason(_SEEN), None, whole_rule=ask.form.get("of") == "rule", seconds=seconds
+    )
+    return Done(
+        text=f"Nobody is told of {made.matcher} for {duration(seconds)}.",
+        path=_after(ask, alert_id),
+        undo=Undo(place("alerts", alert_id, "unsilence"), {"back": ask.form.get("back", "")}),
+    )
+
+
+@page.acts("{alert_id:uuid}/unsilence", ActKind.UNSILENCE)
+async def unsilence(ask: Ask) -> Done:
+    """Let it be told again."""
+    alert_id: UUID = ask.names["alert_id"]
+    row = await ask.parts.alert_hand.unsilence(ask.caller, alert_id, ask.reason("undone in the dashboard"))
+    return Done(text=f"Told again from now on: {row.summary}", path=_after(ask, alert_id))
+
+
+@page.finds
+async def find(ask: Ask, words: str) -> list[Hit]:
+    """An alert by its id, and rules by their names."""
+    try:
+        alert = await ask.parts.alert_reader.find(UUID(words))
+    except (ValueError, UnknownAlert):
+        low = words.lower().replace(" ", "_")
+        return [Hit(label(rule), place("alerts", rule=rule), "rule of alerts") for rule in Rule if low in rule]
+    return [Hit(alert.summary, place("alerts", alert.id), "alert")]
+
+
+def _after(ask: Ask, alert_id: UUID) -> str:
+    """Back to the list that the form was in, or else to the alert."""
+    return place("alerts") if ask.form.get("back") == "list" else place("alerts", alert_id)
+
+
+def _sentence(alert: Alert) -> str:
+    return alert.summary if alert.is_open else f"It is over: {alert.was}"

@@ -1,0 +1,253 @@
+"""The dashboard as an ASGI application: what is asked for, by which page it is answered, and what it looks like when it
+cannot be.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from starlette.responses import StreamingResponse
+
+from pointsman_service.api.answers.answer import Answer
+from pointsman_service.api.parts import Parts
+from pointsman_service.api.problems.answering import ANSWER_BEGUN, log_failure
+from pointsman_service.api.problems.translation import as_error
+from pointsman_service.callers import Caller
+from pointsman_service.dashboard import flash, forms, frames
+from pointsman_service.dashboard.answers import accepts_gzip, see_other
+from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.assets import asset_at
+from pointsman_service.dashboard.frames import Frame
+from pointsman_service.dashboard.links import ROOT, Links
+from pointsman_service.dashboard.page import Page, Route, Shown, View
+from pointsman_service.dashboard.pages import PAGES, SEARCH, in_navigation
+from pointsman_service.dashboard.preferences import COOKIE as PREFERENCES
+from pointsman_service.dashboard.preferences import SECONDS as PREFERENCES_SECONDS
+from pointsman_service.dashboard.preferences import Preferences
+from pointsman_service.dashboard.streams import Key, Look, Streams
+from pointsman_service.errors import (
+    BadRequest,
+    DatabaseAway,
+    MethodNotAllowed,
+    NotAllowed,
+    NotFound,
+    PointsmanError,
+    ServiceError,
+    Unavailable,
+)
+
+_MOST_PARAMETERS = 50
+_STREAM = "stream"
+_PREFERENCES = "preferences"
+
+
+class Dashboard:
+    """Every page, for one API process."""
+
+    def __init__(self, parts: Parts, pages: tuple[Page, ...] = PAGES) -> None:
+        self._parts = parts
+        self._pages = pages
+        self._routes = [route for page in (*pages, *SEARCH) for route in page.routes]
+        self.streams = Streams(self._look, parts.settings.listeners_most)
+
+    def close_streams(self) -> None:
+        """End every stream: the process is about to stop."""
+        self.streams.close()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """One request below ``ROOT``, with its caller in ``scope["caller"]``."""
+        try:
+            answer = await self._answer(scope, receive)
+        except Exception as error:
+            if ANSWER_BEGUN in scope:
+                raise
+            answer = await self._fault(error, scope)
+        if isinstance(answer, Answer):
+            await answer.send_to(send)
+        else:
+            await answer(scope, receive, send)
+
+    def refusal(self, error: Exception, scope: Any) -> Answer | None:
+        """The answer to a request that what stands before us refused; None: it is none of ours, or begun already."""
+        if not scope["path"].startswith(ROOT) or ANSWER_BEGUN in scope:
+            return None
+        log_failure(error, scope["path"])
+        return self._fault_page(as_error(error), scope, None)
+
+    async def _answer(self, scope: Any, receive: Any) -> Answer | StreamingResponse:
+        path, method = path_of(scope), scope["method"]
+        if path.startswith("static/") and method == "GET":
+            return asset_at(path).answer(accepts_gzip(scope))
+        if path == _STREAM and method == "GET":
+            return await self._stream(scope)
+        if path == _PREFERENCES and method == "POST":
+            return await self._prefer(scope, receive)
+        if not path and method == "GET" and all(page.name for page in self._pages):
+            return see_other(Links()(self._pages[0].name))
+        routes = [(route, names) for route in self._routes if (names := _names(route, path)) is not None]
+        if not routes:
+            raise NotFound("There is no such page.")
+        for route, names in routes:
+            if method == "GET" and route.shows is not None:
+                return await self._show(route, names, scope, path)
+            if method == "POST" and route.acts is not None:
+                return await self._act(route, names, scope, path, receive)
+        return _allowed([route for route, _ in routes], method)
+
+    # What is shown
+
+    async def _show(self, route: Route, names: Mapping[str, Any], scope: Any, path: str) -> Answer:
+        ask = self._ask(scope["caller"], path, names, query_of(scope))
+        shown = await self._shown(route, ask)
+        frame = Frame.of_request(scope, ask.links, path)
+        return frames.page(frame, scope, shown, ask, in_navigation(self._pages))
+
+    def _ask(self, caller: Caller, path: str, names: Mapping[str, Any], query: Mapping[str, str]) -> Ask:
+        return Ask(parts=self._parts, caller=caller, path=path, names=names, query=query, now=datetime.now(UTC))
+
+    async def _shown(self, route: Route, ask: Ask) -> Shown:
+        assert route.shows is not None
+        # Before the figures: they lack nothing that was reported before this.
+        recorded = await self._recorded()
+        view = await route.shows(ask)
+        return Shown(view, route.page, ask.now, recorded)
+
+    async def _recorded(self) -> datetime | None:
+        try:
+            return await self._parts.views.recorded.up_to()
+        except ServiceError:
+            # A page that needs the database says so itself.
+            return None
+
+    # What is streamed
+
+    async def _stream(self, scope: Any) -> Answer | StreamingResponse:
+        query = query_of(scope)
+        target = query.get("of", "")
+        route, _ = self._found(target)
+        fields = dict(scope["headers"])
+        seen = fields.get(b"last-event-id", query.get("seen", "").encode()).decode("latin-1")
+        key = Key(target, scope["caller"])
+        browser = forms.cookies_of(scope).get(forms.COOKIE, "")
+        if not self.streams.has_room_for(browser):
+            return frames.once(await self._look(key), seen)
+        self.streams.check()
+        events = self.streams.listen(key, browser, route.page.every_seconds, seen)
+        # A proxy that gathers what it passes on would keep events from their listener.
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+    def _found(self, target: str) -> tuple[Route, Mapping[str, Any]]:
+        path = target.partition("?")[0]
+        for route in self._routes:
+            if route.shows is not None and (names := _names(route, path)) is not None:
+                return route, names
+        raise NotFound("There is no such page.")
+
+    async def _look(self, key: Key) -> Look:
+        path, _, query = key.target.partition("?")
+        try:
+            route, names = self._found(key.target)
+            ask = replace(self._ask(key.caller, path, names, _parameters(query)), live=True)
+            return frames.look(await self._shown(route, ask), ask, in_navigation(self._pages))
+        except Exception as error:
+            fault = as_error(error)
+            if not isinstance(fault, Unavailable | NotFound):
+                log_failure(error, f"{ROOT}/{path}")
+            return Look(beat=frames.fault_beat(fault), fault=fault.detail)
+
+    # What is done
+
+    async def _act(self, route: Route, names: Mapping[str, Any], scope: Any, path: str, receive: Any) -> Answer:
+        assert route.acts is not None
+        form = await forms.read_form(scope, receive)
+        forms.check_token(form.pop(forms.FIELD, ""), forms.cookies_of(scope).get(forms.COOKIE))
+        caller = scope["caller"]
+        if not caller.may(route.kind):
+            raise NotAllowed(f"{caller.name} may not do this: it takes the right {route.kind}.")
+        ask = replace(self._ask(caller, path, names, query_of(scope)), form=form)
+        done = await route.acts(ask)
+        return see_other(
+            ask.links.to(done.path), [forms.cookie(flash.COOKIE, flash.packed(done), scope, seconds=flash.SECONDS)]
+        )
+
+    async def _prefer(self, scope: Any, receive: Any) -> Answer:
+        form = await forms.read_form(scope, receive)
+        cookies = forms.cookies_of(scope)
+        forms.check_token(form.pop(forms.FIELD, ""), cookies.get(forms.COOKIE))
+        chosen = Preferences.read(cookies.get(PREFERENCES)).changed(form)
+        back = form.get("back", "")
+        try:
+            self._found(back)
+        except NotFound:
+            back = ""
+        cookie = forms.cookie(PREFERENCES, chosen.packed, scope, seconds=PREFERENCES_SECONDS)
+        return see_other(Links().to(back), [cookie])
+
+    # What cannot be answered
+
+    async def _fault(self, error: Exception, scope: Any) -> Answer:
+        log_failure(error, scope["path"])
+        fault = as_error(error)
+        readiness = await self._parts.views.readiness.read() if isinstance(fault, Unavailable) else None
+        if readiness is not None and not readiness.parts["database"].ok:
+            fault = DatabaseAway(
+                f"PostgreSQL is away, so this page cannot be shown: {readiness.parts['database'].detail}."
+            )
+        return self._fault_page(fault, scope, None if readiness is None else readiness.parts)
+
+    def _fault_page(self, fault: PointsmanError, scope: Any, parts: Mapping[str, Any] | None) -> Answer:
+        path = path_of(scope)
+        ask = self._ask(scope["caller"], path, {}, {})
+        view = View(
+            template="fault.html",
+            title=fault.title,
+            values={"fault": fault, "parts": parts, "retries": isinstance(fault, Unavailable)},
+            status=fault.status,
+        )
+        shown = Shown(view, frames.NOWHERE, ask.now, None)
+        frame = Frame.of_request(scope, ask.links, "")
+        return frames.page(frame, scope, shown, ask, in_navigation(self._pages), live=False)
+
+
+def path_of(scope: Any) -> str:
+    """The path below the dashboard, quoted as it came."""
+    raw = scope.get("raw_path")
+    path: str = scope["path"] if raw is None else raw.partition(b"?")[0].decode("latin-1")
+    return path.partition(f"{ROOT}/")[2]
+
+
+def query_of(scope: Any) -> dict[str, str]:
+    """The parameters of a request. Raises ``BadRequest``."""
+    return _parameters(scope.get("query_string", b"").decode("latin-1"))
+
+
+def _parameters(query: str) -> dict[str, str]:
+    try:
+        given = parse_qsl(query, errors="strict", max_num_fields=_MOST_PARAMETERS)
+    except ValueError as error:
+        raise BadRequest("The parameters of this address cannot be read.") from error
+    return {name: value.strip() for name, value in given if value.strip() and "\x00" not in value}
+
+
+def _names(route: Route, path: str) -> dict[str, Any] | None:
+    found = route.match(path)
+    return None if found is None else {name: _plain(value) for name, value in found.items()}
+
+
+def _plain(value: Any) -> Any:
+    return unquote(value) if isinstance(value, str) else value
+
+
+def _allowed(routes: list[Route], method: str) -> Answer:
+    methods = {"OPTIONS"} | {"GET" if route.acts is None else "POST" for route in routes}
+    if "GET" in methods:
+        methods.add("HEAD")
+    allow = (b"allow", ", ".join(sorted(methods)).encode())
+    if method == "OPTIONS":
+        return Answer(HTTPStatus.NO_CONTENT, [allow], b"")
+    fault = MethodNotAllowed()
+    return Answer(fault.status, [allow, (b"content-type", b"text/plain; charset=utf-8")], fault.detail.encode())

@@ -1,0 +1,36 @@
+"""Times as pages write them: the moment in UTC, and how long ago it was beside it."""
+
+from datetime import UTC, datetime
+
+from pointsman_service.dashboard.components.durations import duration
+
+_YEAR_SECONDS = 300 * 86_400
+
+
+def clock(at: datetime, now: datetime) -> str:
+    """``08:30:12``; of another day ``28 Nov 08:30:12``, of another year ``2025-11-28 08:30:12``. In UTC."""
+    at, now = at.astimezone(UTC), now.astimezone(UTC)
+    if at.date() == now.date():
+        return f"{at:%H:%M:%S}"
+    if abs((now - at).total_seconds()) < _YEAR_SECONDS:
+        return f"{at.day} {at:%b %H:%M:%S}"
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def exact(at: datetime) -> str:
+    """``2026-11-29 08:30:12.250 UTC``."""
+    at = at.astimezone(UTC)
+    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d} UTC"
+
+
+def machine(at: datetime) -> str:
+    """For ``<time datetime>``."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def relative(at: datetime, now: datetime) -> str:
+    """``4 min ago``, ``in 41 s``, ``now``."""
+    seconds = (now - at).total_seconds()
+    if abs(seconds) < 1:
+        return "now"
+    return f"{duration(seconds, rough=True)} ago" if seconds > 0 else f"in {duration(-seconds, rough=True)}"

@@ -1,0 +1,138 @@
+"""What is around a page: navigation, footer, stream; and the same page as a stream tells it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from pydantic_core import to_json
+
+from pointsman_contract import RELEASE
+from pointsman_service.api.answers.answer import Answer, Headers
+from pointsman_service.dashboard import flash, forms
+from pointsman_service.dashboard.answers import html, new_nonce
+from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.assets import release_mark
+from pointsman_service.dashboard.components.moments import machine
+from pointsman_service.dashboard.links import Links
+from pointsman_service.dashboard.page import Done, Page, Shown
+from pointsman_service.dashboard.preferences import COOKIE as PREFERENCES
+from pointsman_service.dashboard.preferences import Preferences
+from pointsman_service.dashboard.rendering import asset_path, fragments, live_blocks, render
+from pointsman_service.dashboard.streams import Look, mark_of, partials
+from pointsman_service.errors import PointsmanError
+
+NOWHERE = Page("", "", question="")
+"""Where a fault is shown: it is in no navigation, and nothing of it is live."""
+_TITLE_END = "Pointsman"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What belongs to one browser and one answer."""
+
+    links: Links
+    back: str
+    """The page with its query."""
+    nonce: str
+    secret: str
+    preferences: Preferences
+    done: Done | None = None
+    headers: Sequence[tuple[bytes, bytes]] = ()
+
+    @classmethod
+    def of_request(cls, scope: Any, links: Links, path: str) -> Self:
+        """With what the cookies of a request say; a new browser gets its cookie, and what was done is said once."""
+        cookies = forms.cookies_of(scope)
+        headers: Headers = []
+        secret = cookies.get(forms.COOKIE, "")
+        if not secret:
+            secret = forms.new_secret()
+            headers.append(forms.cookie(forms.COOKIE, secret, scope))
+        done = flash.unpacked(cookies.get(flash.COOKIE))
+        if flash.COOKIE in cookies:
+            headers.append(forms.cookie(flash.COOKIE, "", scope, seconds=0))
+        query = scope.get("query_string", b"").decode("latin-1")
+        return cls(
+            links=links,
+            back=f"{path}?{query}" if query else path,
+            nonce=new_nonce(),
+            secret=secret,
+            preferences=Preferences.read(cookies.get(PREFERENCES)),
+            done=done,
+            headers=headers,
+        )
+
+
+def page(frame: Frame, scope: Any, shown: Shown, ask: Ask, pages: Sequence[Page], *, live: bool = True) -> Answer:
+    """The whole page."""
+    values = _values(shown, ask, frame, pages)
+    view = shown.view
+    stream = None
+    if live and live_blocks(view.template):
+        seen = mark_of(dict(fragments(view.template, values | {"live": True, "token": ""})))
+        stream = ask.links("stream", of=frame.back, seen=seen)
+    text = render(view.template, values | {"stream": stream})
+    return html(scope, text, frame.nonce, status=view.status, headers=list(frame.headers))
+
+
+def look(shown: Shown, ask: Ask, pages: Sequence[Page]) -> Look:
+    """The live blocks of a page, for everybody who looks at it."""
+    values = _values(shown, ask, None, pages)
+    view = shown.view
+    beat = {
+        "as_of": machine(shown.as_of),
+        "recorded": None if shown.recorded_up_to is None else machine(shown.recorded_up_to),
+        "title": values["title"],
+        "says": view.says,
+        "missing": list(view.missing),
+        "fault": None,
+        "release": release_mark(),
+    }
+    return Look(dict(fragments(view.template, values)), beat)
+
+
+def fault_beat(fault: PointsmanError) -> dict[str, Any]:
+    """What a stream says while it cannot look."""
+    return {"fault": fault.detail, "release": release_mark()}
+
+
+def once(found: Look, seen: str) -> Answer:
+    """A look for a browser that has streams enough: it asks again after a while."""
+    body = "" if found.fault is not None or found.mark == seen else partials(found.fragments)
+    beat = to_json({"beat": found.beat}, inf_nan_mode="null").decode().encode("ascii", "backslashreplace")
+    headers = [
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+        (b"hx-trigger", beat),
+    ]
+    return Answer(200, headers, body.encode())
+
+
+def _values(shown: Shown, ask: Ask, frame: Frame | None, pages: Sequence[Page]) -> dict[str, Any]:
+    """What templates have. In what is shared between viewers there is nothing of any one of them."""
+    view = shown.view
+    label = shown.page.label or ("" if shown.page is NOWHERE else shown.page.question)
+    return {
+        "ask": ask,
+        "asset": asset_path,
+        "back": "" if frame is None else frame.back,
+        "done": None if frame is None else frame.done,
+        "here": shown.page.name if shown.page.label else None,
+        "links": ask.links,
+        "live": ask.live,
+        "mark": release_mark(),
+        "may": ask.caller.may,
+        "missing": view.missing,
+        "nonce": "" if frame is None else frame.nonce,
+        "now": shown.as_of,
+        "pages": pages,
+        "preferences": Preferences() if frame is None else frame.preferences,
+        "recorded_up_to": shown.recorded_up_to,
+        "release": RELEASE,
+        "stream": None,
+        "title": " · ".join(part for part in (view.title, label, _TITLE_END) if part),
+        "token": "" if frame is None else forms.token_of(frame.secret),
+        **view.values,
+    }

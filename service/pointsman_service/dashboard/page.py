@@ -1,0 +1,140 @@
+"""What a page is made of: its routes, what it shows, and what it does."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from re import Pattern
+from typing import Any
+
+from starlette.convertors import Convertor
+from starlette.routing import compile_path
+
+from pointsman_service.dashboard.asking import Ask
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What a page shows: a template and its values.
+
+    While somebody looks, blocks of the template whose names begin with ``live_`` are rendered again and again, each as
+    the element with the id ``<name>`` (underscores as hyphens).
+    """
+
+    template: str
+    title: str
+    """The state in a few words, "2 open": the tab says it before the name of the page."""
+    says: str = ""
+    """The same as a sentence, told to who cannot see it whenever it changes."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    missing: Sequence[str] = ()
+    """What could not be asked, as sentences; the rest of the page is shown all the same."""
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Undo:
+    """What takes an act back: the path of another act, and its fields."""
+
+    path: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    label: str = "Undo"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """An act was done: what is said of it on the page that is shown next."""
+
+    text: str
+    path: str
+    """Of that page, made by ``links.place``."""
+    undo: Undo | None = None
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Something that a search found."""
+
+    label: str
+    path: str
+    kind: str
+
+
+Shows = Callable[[Ask], Awaitable[View]]
+Acts = Callable[[Ask], Awaitable[Done]]
+Finds = Callable[[Ask, str], Awaitable[Sequence[Hit]]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One path of a page: what is shown there, or done."""
+
+    page: "Page"
+    pattern: Pattern[str]
+    convertors: Mapping[str, Convertor[Any]]
+    shows: Shows | None = None
+    acts: Acts | None = None
+    kind: str = ""
+    """Of the act: the right that it needs."""
+
+    def match(self, path: str) -> dict[str, Any] | None:
+        """What the pattern takes out of a path; None when it does not fit."""
+        found = self.pattern.match("/" + path)
+        if found is None:
+            return None
+        return {name: self.convertors[name].convert(value) for name, value in found.groupdict().items()}
+
+
+class Page:
+    """A page: a folder of the dashboard with its routes.
+
+    ``name`` is its path and that of its folder, ``label`` stands in the navigation, ``question`` is what it answers,
+    and ``g`` with ``key`` leads to it. ``every_seconds``: so often is looked at what is live on it while somebody
+    looks. A page without a label is not in the navigation.
+    """
+
+    def __init__(self, name: str, label: str, *, question: str, key: str = "", every_seconds: float = 2.0) -> None:
+        self.name = name
+        self.label = label
+        self.question = question
+        self.key = key
+        self.every_seconds = every_seconds
+        self.routes: list[Route] = []
+        self.finder: Finds | None = None
+
+    def shows(self, pattern: str = "") -> Callable[[Shows], Shows]:
+        """Decorator: what is shown at ``<name>/<pattern>``, a pattern as Starlette's: ``{alert_id:uuid}``."""
+
+        def add(function: Shows) -> Shows:
+            self.routes.append(Route(self, *self._compiled(pattern), shows=function))
+            return function
+
+        return add
+
+    def acts(self, pattern: str, kind: str) -> Callable[[Acts], Acts]:
+        """Decorator: what is done by a form sent to ``<name>/<pattern>``, by whoever may do acts of that kind."""
+
+        def add(function: Acts) -> Acts:
+            self.routes.append(Route(self, *self._compiled(pattern), acts=function, kind=kind))
+            return function
+
+        return add
+
+    def finds(self, function: Finds) -> Finds:
+        """Decorator: what of this page a search for some words finds."""
+        self.finder = function
+        return function
+
+    def _compiled(self, pattern: str) -> tuple[Pattern[str], Mapping[str, Convertor[Any]]]:
+        path = "/".join(part for part in (self.name, pattern) if part)
+        compiled, _, convertors = compile_path("/" + path)
+        return compiled, convertors
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A view, and when what it shows was asked for."""
+
+    view: View
+    page: Page
+    as_of: datetime
+    recorded_up_to: datetime | None

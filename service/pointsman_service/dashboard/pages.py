@@ -1,0 +1,38 @@
+"""Every page, in the order of the navigation. One that is not built is not in it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from pointsman_service.dashboard.alerts.page import page as alerts
+from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.page import Hit, Page, View
+
+PAGES: Final[tuple[Page, ...]] = (alerts,)
+_MOST_HITS = 50
+
+_help = Page("help", "", question="Help")
+_search = Page("search", "", question="Search")
+SEARCH: Final = (_help, _search)
+
+
+def in_navigation(pages: Sequence[Page]) -> list[Page]:
+    """Those that have a place there."""
+    return [page for page in pages if page.label]
+
+
+@_help.shows()
+async def show_help(_: Ask) -> View:
+    """What pages there are, and the keys."""
+    return View(template="help.html", title="")
+
+
+@_search.shows()
+async def search(ask: Ask) -> View:
+    """What each page finds."""
+    sought = ask.query.get("q", "")
+    hits: list[Hit] = []
+    if sought:
+        for page in PAGES:
+            if page.finder is not None and len(hits) < _MOST_HITS:
+                hits += await page.finder(ask, sought)
+    return View(template="search.html", title="", values={"sought": sought, "hits": hits[:_MOST_HITS]})

@@ -1,0 +1,91 @@
+"""Templates: autoescaped, strict, and beside the page they belong to. A block is a fragment."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from pointsman_service.dashboard.assets import assets
+from pointsman_service.dashboard.components import durations, figures, moments, payloads, sparklines, states
+
+FOLDER: Final = Path(__file__).parent
+LIVE: Final = "live_"
+_COMPONENTS: Final = ("state", "time", "figure", "list", "act")
+_FUNCTIONS: Final[Mapping[str, object]] = {
+    "SHAPES": states.SHAPES,
+    "MASKED": payloads.MASKED,
+    "bytes_of": figures.bytes_of,
+    "clock": moments.clock,
+    "counted_rows": figures.counted_rows,
+    "duration": durations.duration,
+    "exact": moments.exact,
+    "label": figures.label,
+    "machine": moments.machine,
+    "number": figures.number,
+    "payload": payloads.payload,
+    "percent": figures.percent,
+    "relative": moments.relative,
+    "some": figures.some,
+    "sparkline": sparklines.sparkline,
+    "tone_of": states.tone_of,
+}
+
+
+@cache
+def environment() -> Environment:
+    """All templates of the dashboard, and what is theirs to call."""
+    made = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        cache_size=-1,
+    )
+    made.globals.update(_FUNCTIONS)
+    return made
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """The whole page."""
+    return environment().get_template(template).render(_with_components(values))
+
+
+def fragments(template: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The live blocks of a page: the id of each element, and what it is now."""
+    found = environment().get_template(template)
+    names = live_blocks(template)
+    if names:
+        context = found.new_context(_with_components(values))
+        for name in names:
+            yield name.replace("_", "-"), "".join(_block(found, name)(context)).strip()
+
+
+@cache
+def live_blocks(template: str) -> tuple[str, ...]:
+    """The names of the live blocks of a template."""
+    return tuple(name for name in environment().get_template(template).blocks if name.startswith(LIVE))
+
+
+def _block(template: Template, name: str) -> Callable[[Any], Iterator[str]]:
+    found: Callable[[Any], Iterator[str]] = template.blocks[name]
+    return found
+
+
+def _with_components(values: Mapping[str, Any]) -> dict[str, Any]:
+    """With ``ui``: the macros of every component, bound to these values."""
+    shared = {name: values[name] for name in ("links", "live", "may", "now", "token")}
+    macros: dict[str, Any] = {}
+    for name in _COMPONENTS:
+        module = environment().get_template(f"components/{name}.html").make_module(shared)
+        macros |= {key: value for key, value in vars(module).items() if not key.startswith("_")}
+    return {"ui": SimpleNamespace(**macros), **values}
+
+
+def asset_path(name: str) -> str:
+    """Where an asset lies, below the dashboard."""
+    return assets()[name].path
