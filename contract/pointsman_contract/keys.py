@@ -6,8 +6,8 @@ The scripts derive claim and stream keys from these prefixes, so Redis Cluster i
 CONTROL = "pointsman:control"
 """Hash, for ever: ``epoch``, ``run_id`` of the server it was declared on, ``open`` (1 once the census is over),
 ``memory_percent`` of maxmemory, ``recorded`` (``<epoch>/<stream id>``: the recorder's committed position),
-``contract`` (the version that the control plane speaks), ``pause:<queue>`` (``<revision>:1`` when it is paused,
-``<revision>:0`` when it no longer is)."""
+``contract`` (the version that the control plane speaks), ``lines`` (1 once somebody reads ``LINES``),
+``pause:<queue>`` (``<revision>:1`` when it is paused, ``<revision>:0`` when it no longer is)."""
 
 SEQUENCE = "pointsman:sequence"
 """Hash, for ever: ``<list key>`` to the number of the last message published on it."""
@@ -46,6 +46,10 @@ after it was last written."""
 
 EVENTS_PREFIX = "pointsman:events:"
 """Stream per epoch, trimmed behind the recorder, deleted when the next epoch's stream is being read."""
+
+LINES = "pointsman:lines"
+"""Stream, ``run_log.LINES_SECONDS`` from its last entry: what managed runs wrote (``run_log``), until it is recorded.
+At most ``run_log.MOST_ENTRIES`` entries, of no epoch."""
 
 BELL_PREFIX = "pointsman:bell:"
 """List per queue, at most 64 entries: one for each message that an idle worker may come and fetch. Deleted with the

@@ -98,6 +98,8 @@ NAMES = (
     "result_expires_seconds",
     "retention_days",
     "retry_policy",
+    "run_log_days",
+    "run_log_level",
     "smtp_ca_file",
     "smtp_host",
     "smtp_password",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pointsman.base import ManagedTask
     from pointsman.bases import CriticalTask, EmailTask, ExternalAPITask, MaintenanceTask, ReportTask
     from pointsman.errors import BreakerOpen, PermanentError, RefusedByDependency, TaskCancelled
+    from pointsman.run.writing import run_log_handler
 
     task = celery.task
 
@@ -35,11 +36,13 @@ __all__ = [
     "ReportTask",
     "TaskCancelled",
     "celery",
+    "run_log_handler",
     "task",
 ]
 
 _HOMES = {
     "ManagedTask": "pointsman.base",
+    "run_log_handler": "pointsman.run.writing",
     **dict.fromkeys(("BreakerOpen", "PermanentError", "RefusedByDependency", "TaskCancelled"), "pointsman.errors"),
     **dict.fromkeys(
         ("CriticalTask", "EmailTask", "ExternalAPITask", "MaintenanceTask", "ReportTask"), "pointsman.bases"

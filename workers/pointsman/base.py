@@ -42,6 +42,8 @@ class ManagedTask(Task):  # type: ignore[type-arg]  # generic in the stubs only
     """While a circuit breaker would hold a task, it fails at once instead."""
     breaker_ignores: tuple[type[BaseException], ...] = ()
     """Exceptions that are nobody's failure: no circuit breaker counts them."""
+    keep_logs: bool = True
+    """False: what its managed runs write through ``logging``, and print, is not kept beside their attempts."""
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """A plain call, or the body of the message this process runs."""

@@ -72,6 +72,9 @@ class NodeSettings(SettingsBase):
     """What nodes started by ``scripts/celery_workers.sh`` log, and everything more severe. INFO: two lines a task."""
     log_json: bool = False
     """Log one JSON object a line instead of text, with the task that it is about."""
+    run_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "OFF"] = "INFO"
+    """From this level on it is kept beside each attempt what its code writes through ``logging``, and what it prints:
+    for ``GET /v1/tasks/{id}/logs``. What a node logs itself is no more by that. OFF: nothing is kept."""
     tracing: bool = False
     """Tell an OpenTelemetry collector of each attempt, as the variables ``OTEL_*`` say. Needs the extra ``otel``."""
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pointsman.connection import AWAY, RedisConnection, Word
+from pointsman.node.run_lines import LineSender
 from pointsman.settings import Settings
 from pointsman_contract.keys import BREAKER_FAILURES, BREAKERS, CLAIM_SECONDS, CONTROL, EVENTS_PREFIX, claim
 
@@ -88,6 +89,8 @@ class Keeper:
         self._kept: deque[_Kept] = deque()
         self._notes: deque[Note] = deque()
         self._latest: dict[str, Note] = {}
+        self.lines = LineSender(self._wake)
+        """What runs write; sent after everything else."""
         self._lock = threading.Lock()
         self._work = threading.Event()
         self._stop = threading.Event()
@@ -120,9 +123,10 @@ class Keeper:
         self._wake()
 
     def close(self, seconds: float) -> None:
-        """Wait at most so long for notes to be appended and outcomes to be recorded, then end the thread."""
+        """Wait at most so long for notes and lines to be appended and outcomes to be recorded, then end the thread."""
         deadline = time.monotonic() + seconds
-        while (self._notes or self._kept) and time.monotonic() < deadline:
+        self.lines.hurry()
+        while (self._notes or self._kept or self.lines.can_send) and time.monotonic() < deadline:
             self._stop.wait(0.02)
         self._stop.set()
         self._work.set()
@@ -131,10 +135,15 @@ class Keeper:
 
     def _wake(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._loop, name="pointsman-keeper", daemon=True)
-            self._thread.start()
+            self._begin()
         if not self._work.is_set():
             self._work.set()
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._loop, name="pointsman-keeper", daemon=True)
+                self._thread.start()
 
     def _loop(self) -> None:
         while not self._stop.is_set():
@@ -147,14 +156,21 @@ class Keeper:
             except Exception:
                 logger.exception("keeper: unexpected error")
             with self._lock:
-                if not self._kept and not self._notes and not self._latest:
+                if not self._kept and not self._notes and not self._latest and not self.lines.is_pending:
                     self._work.clear()
+                    # Who writes a line holds no lock, and may have seen it set.
+                    if self.lines.is_pending:
+                        self._work.set()
             self._stop.wait(_APPEND_SECONDS if self._notes else _POLL_SECONDS)
 
     def run_once(self) -> None:
-        """One pass: append the notes, then look what the recorder has passed. Raises one of ``AWAY``."""
+        """One pass: append the notes, look what the recorder has passed, then send lines. Raises one of ``AWAY``."""
         self._append_latest()
         self._append_notes()
+        self._look_after_kept()
+        self.lines.send(self._redis)
+
+    def _look_after_kept(self) -> None:
         if not self._kept:
             return
         epoch, run_id, recorded = self._redis.command("HMGET", CONTROL, "epoch", "run_id", "recorded")

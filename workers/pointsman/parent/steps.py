@@ -29,6 +29,7 @@ from pointsman.parent.visibility import agree
 from pointsman.run import native
 from pointsman.run.child import existing_child
 from pointsman.run.plain_only import keep_plain
+from pointsman.run.writing import keep_what_runs_write
 from pointsman.settings import Settings, settings
 from pointsman.spans import close_spans
 from pointsman.task_type.given import check_given, check_schedule
@@ -93,6 +94,7 @@ class NodeStep(bootsteps.StartStopStep):
         atexit.register(_last_words, self.node)
         if not self.forks:
             native.watch()
+            keep_what_runs_write(self.node.settings.run_log_level)
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's name
         """The pool will drain. A shutdown by remote control sends no signal."""
@@ -186,6 +188,7 @@ def _tick(node: Node, consumer: Any) -> None:
 @signals.worker_process_init.connect
 def _child_begins(**_: Any) -> None:
     native.watch()
+    keep_what_runs_write(current_node().settings.run_log_level)
 
 
 @signals.worker_process_shutdown.connect

@@ -30,7 +30,7 @@ class JsonLine(logging.Formatter):
         """The JSON object."""
         moment = datetime.fromtimestamp(record.created, UTC).isoformat()
         line: dict[str, Any] = {
-            "event": _message(record),
+            "event": message_of(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "timestamp": moment.replace("+00:00", "Z"),
@@ -73,7 +73,8 @@ def of_current_task() -> dict[str, Any]:
     }
 
 
-def _message(record: logging.LogRecord) -> str:
+def message_of(record: logging.LogRecord) -> str:
+    """The text of a record, also when its arguments do not fit it."""
     try:
         return record.getMessage()
     except (TypeError, ValueError, KeyError):

@@ -22,6 +22,7 @@ from pointsman.run.release import release
 from pointsman.run.report import describe, encode_result, failed, kind_of, type_name
 from pointsman.run.running import carry, put_down
 from pointsman.run.sides import RunnableTask
+from pointsman.run.written import Written
 from pointsman.task_type.arguments import arguments_of
 from pointsman.task_type.causes import call_not_made, cause_of, class_names
 from pointsman.task_type.coroutines import watch
@@ -44,6 +45,8 @@ class ManagedRun:
 
     retries: AttemptRetries
     dependencies: Dependencies
+    written: Written | None = None
+    """What its code wrote, once it has written anything."""
 
     def __init__(self, task: RunnableTask, request: Mapping[str, Any], args: Any, kwargs: Any, child: Child) -> None:
         self.task = task
@@ -163,6 +166,8 @@ class ManagedRun:
                 child.in_body = False
                 watch(None)
                 put_down(carrying)
+                if self.written is not None:
+                    self.written.end()
             if self.retries.asked is not None:
                 # self.retry(throw=False): the body went on to its end, and still wants to run again.
                 raise self.retries.asked
@@ -209,6 +214,12 @@ class ManagedRun:
         """What a line about this run says of its trace."""
         spans = self.child.spans
         return {} if self.span is None or spans is None else spans.fields_of(self.span)
+
+    def writing(self) -> Written | None:
+        """What keeps what the run writes; None: its task type says that nothing is kept."""
+        if self.written is None and self.task.keep_logs:
+            self.written = Written(self.child.keeper.lines, self.id, self.claim.attempt, self.token)
+        return self.written
 
     def show_progress(self, text: str) -> None:
         """Tell how far the attempt is; the last of it also goes with the outcome."""

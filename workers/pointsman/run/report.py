@@ -26,8 +26,8 @@ from pointsman.errors import (
 from pointsman.node.keeper import Keeper, Outcome
 from pointsman.node.slots import Slot
 from pointsman.run.encoding import encode
+from pointsman.run.shortening import cut, newest
 from pointsman_contract.backoff import backoff_seconds
-from pointsman_contract.clean_text import clean
 from pointsman_contract.errors import ErrorType
 from pointsman_contract.events import RESULT_BYTES, TRACEBACK_BYTES, Ending, ErrorBody, EventKind
 
@@ -82,14 +82,14 @@ def encode_result(result: Any) -> str | None:
 
 def describe(error: BaseException) -> ErrorBody:
     """Type, message and traceback of an exception, as text any database can hold. The frames begin at the body."""
-    message = _cut(_message(error), _MESSAGE_BYTES)
+    message = cut(_message(error), _MESSAGE_BYTES)
     frames = _from_the_body(error.__traceback__)
     try:
         lines = traceback.format_exception(type(error), error, frames)
     except Exception:
         lines = traceback.format_tb(frames)
-    lines = [_cut(line, _MESSAGE_BYTES) for line in lines]
-    return {"type": type_name(error), "message": message, "traceback": _newest("".join(lines), TRACEBACK_BYTES)}
+    lines = [cut(line, _MESSAGE_BYTES) for line in lines]
+    return {"type": type_name(error), "message": message, "traceback": newest("".join(lines), TRACEBACK_BYTES)}
 
 
 def type_name(error: BaseException) -> str:
@@ -128,21 +128,6 @@ def _message(error: BaseException) -> str:
         return str(error)
     except Exception:
         return "(its message could not be read)"
-
-
-def _cut(text: str, most_bytes: int) -> str:
-    text = clean(text)
-    if len(text) * 4 <= most_bytes or len(text.encode()) <= most_bytes:
-        return text
-    return text.encode()[: most_bytes - 4].decode(errors="ignore") + "…\n"
-
-
-def _newest(text: str, most_bytes: int) -> str:
-    encoded = text.encode()
-    if len(encoded) <= most_bytes:
-        return text
-    tail = encoded[-(most_bytes - 8) :].decode(errors="ignore")
-    return "…\n" + tail[tail.find("\n") + 1 :]
 
 
 class Reporter:

@@ -54,6 +54,14 @@ def carried_run() -> Carried | None:
     return None if carried is None or carried.has_ended else carried
 
 
+def managed_here() -> AttemptOfTask | None:
+    """The managed run whose code this is; None also where nobody can say, and in a process that a body forked."""
+    carried = _carried.get()
+    if carried is None or carried.managed is None or carried.has_ended or carried.pid != os.getpid():
+        return None
+    return carried.managed
+
+
 def current_run(asked: str) -> Carried | None:
     """The run this context belongs to; None outside of a worker and of any run.
 

@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 from pointsman.run.gate import Claim
 from pointsman.run.once import Step
+from pointsman.run.written import Written
 from pointsman.task_type.dependencies import Dependencies
 from pointsman.task_type.retrying import AttemptRetries
 
@@ -16,6 +17,7 @@ class RunnableTask(Protocol):
     soft_time_limit: int | None
     ignore_result: bool
     fail_fast: bool
+    keep_logs: bool
     breaker_ignores: tuple[type[BaseException], ...]
     throws: tuple[type[Exception], ...]
 
@@ -44,6 +46,10 @@ class AttemptOfTask(Protocol):
 
     def once(self, key: str) -> Step:
         """A step that happens at most once across the attempts of the task."""
+        ...
+
+    def writing(self) -> Written | None:
+        """What keeps what the run writes; None: its task type says that nothing is kept."""
         ...
 
     def show_progress(self, text: str) -> None:

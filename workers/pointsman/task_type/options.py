@@ -132,6 +132,8 @@ def _check_breakers(task: Any) -> None:
         raise OptionNotHonoured(f"url_argument names {argument!r}, which is not one of its arguments"[:300])
     if not isinstance(task.fail_fast, bool):
         raise OptionNotHonoured(f"fail_fast must be True or False, not {task.fail_fast!r}"[:300])
+    if not isinstance(task.keep_logs, bool):
+        raise OptionNotHonoured(f"keep_logs must be True or False, not {task.keep_logs!r}"[:300])
     kinds = task.breaker_ignores
     if not isinstance(kinds, tuple) or not all(
         isinstance(one, type) and issubclass(one, BaseException) for one in kinds
