@@ -3840,6 +3840,66 @@ WITH undone AS (
 DELETE FROM replayed_task r USING undone u WHERE r.task_id = u.replayed_as AND r.replayed_as = u.task_id;
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/run_logs.py
+-- Lines that managed runs wrote, beside their attempts.
+
+-- _TURN
+-- Whoever follows by rising id misses nothing: what has the higher one is committed later.
+SELECT pg_try_advisory_xact_lock(hashtext('pointsman run logs'));
+
+-- _ADD
+-- Whatever comes twice is there once. OFFSET keeps the planner from reading all tasks for a few.
+INSERT INTO run_log (task_id, attempt, run, first_line, line_count, is_last, lines) SELECT e.task_id, e.attempt,
+    e.run, e.first_line, e.line_count, e.is_last, e.lines FROM unnest(CAST(:task_id AS uuid[]),
+    CAST(:attempt AS smallint[]), CAST(:run AS text[]), CAST(:first_line AS integer[]),
+    CAST(:line_count AS integer[]), CAST(:is_last AS boolean[]), CAST(:lines AS text[])) AS e (task_id, attempt, run,
+    first_line, line_count, is_last, lines)
+WHERE EXISTS (SELECT FROM task_live t WHERE t.id = e.task_id OFFSET 0)
+    OR EXISTS (SELECT FROM task t WHERE t.id = e.task_id OFFSET 0)
+ON CONFLICT DO NOTHING;
+
+-- _BOUND
+-- The newest lines of an attempt stay.
+DELETE FROM run_log WHERE id IN (
+SELECT id FROM (
+    SELECT l.id, sum(octet_length(l.lines)) OVER (
+        PARTITION BY l.task_id, l.attempt ORDER BY l.first_line DESC, l.id DESC) AS bytes
+    FROM unnest(CAST(:task_id AS uuid[]), CAST(:attempt AS smallint[])) AS e (task_id, attempt)
+    JOIN run_log l ON l.task_id = e.task_id AND l.attempt = e.attempt
+) AS counted WHERE bytes > 65536);
+
+-- _PAGE
+SELECT id, task_id, attempt, first_line, line_count, lines FROM run_log
+WHERE task_id = CAST(:task AS uuid) AND id >= :since AND line_count > 0
+    AND (CAST(:attempt AS int) IS NULL OR attempt = CAST(:attempt AS int))
+ORDER BY id LIMIT :most;
+
+-- _WRITTEN
+SELECT attempt, sum(written)::bigint AS written, sum(kept)::bigint AS kept, bool_and(is_complete) AS is_complete
+FROM (
+    SELECT attempt, max(first_line + line_count - 1) AS written, sum(line_count) AS kept,
+        bool_or(is_last) AS is_complete
+    FROM run_log WHERE task_id = CAST(:task AS uuid) AND attempt = ANY(CAST(:attempts AS smallint[]))
+    GROUP BY attempt, run
+) AS runs
+GROUP BY attempt ORDER BY attempt;
+
+-- _NEWEST
+SELECT coalesce(max(id), 0) FROM run_log;
+
+-- _NEW
+SELECT id, task_id, attempt, first_line, line_count, lines FROM run_log
+WHERE task_id = ANY(CAST(:tasks AS uuid[])) AND id > :after AND line_count > 0 ORDER BY id LIMIT :most;
+
+-- _ENDED
+SELECT w.id, EXISTS (
+    SELECT FROM run_log l WHERE l.task_id = w.id AND l.is_last
+        AND l.attempt = (SELECT t.attempt FROM task t WHERE t.id = w.id)
+) AS is_complete
+FROM unnest(CAST(:tasks AS uuid[])) AS w (id)
+WHERE NOT EXISTS (SELECT FROM task_live t WHERE t.id = w.id);
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/setting_right.py
 -- Are the dead letters those of the tasks that failed and were not run again? Looked at part by part, and put right.
 
@@ -4238,6 +4298,11 @@ SELECT task_id FROM prediction WHERE submitted_at < now() - interval '7 days' OR
 DELETE FROM prediction_metrics WHERE (queue, span_seconds, at) IN (
 SELECT queue, span_seconds, at FROM prediction_metrics
 WHERE at < now() - CASE span_seconds WHEN 60 THEN interval '2 days' ELSE interval '400 days' END LIMIT :most);
+
+-- _RUN_LOGS
+-- They come in as their ids rise.
+DELETE FROM run_log WHERE written_at < now() - CAST(:days AS float8) * interval '1 day'
+AND id IN (SELECT id FROM run_log ORDER BY id LIMIT :most);
 
 -- _NATIVE
 DELETE FROM native_run WHERE id IN (

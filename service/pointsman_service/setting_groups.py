@@ -156,7 +156,7 @@ class RequestSettings(SettingsBase):
     connections_most: int = Field(default=1000, ge=10)
     """Connections of callers one API process keeps open; for one more the longest idle is closed."""
     listeners_most: int = Field(default=500, ge=1)
-    """Of them, listeners to ``/v1/breakers/events``; one more is answered 503."""
+    """Of them, listeners to ``/v1/breakers/events``, and to logs of tasks; one more is answered 503."""
     receive_seconds: float = Field(default=15.0, ge=1)
     """How long the head of a request may take to arrive, and a body may stand still."""
     idle_seconds: float = Field(default=75.0, ge=1)
@@ -244,6 +244,8 @@ class RecordSettings(SettingsBase):
     0: of none, and predictions do not get better."""
     retention_days: float = Field(default=30.0, ge=1, le=36_500)
     """Finished tasks are removed so long after they ended, with their attempts. Counters stay."""
+    run_log_days: float = Field(default=30.0, gt=0, le=36_500)
+    """What runs write is removed after so long, and with its task at the latest."""
     history_minute_days: float = Field(default=3.0, ge=1, le=36_500)
     """What was seen of queues and workers is kept by minute for so long."""
     history_hour_days: float = Field(default=92.0, ge=1, le=36_500)

@@ -34,6 +34,7 @@ from pointsman_service.record.backlog import BacklogMending, BacklogRollup
 from pointsman_service.record.error_rollup import ErrorRollup
 from pointsman_service.record.recorder import Recorder
 from pointsman_service.record.rollup import Rollup
+from pointsman_service.record.run_logs import RunLogRecorder
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store.leadership import Leadership, Presence, StandIn
@@ -143,6 +144,7 @@ class Process:
             self.commits.breakers.loop,
             self.commits.serving.loop,
             self.parts.transitions.loop,
+            self.parts.lines.loop,
             self.parts.views.predictions.loop,
             self.parts.admission.loop,
             WorkerLivenessWatch(liveness, interval_seconds=_API_WATCH_SECONDS).loop,
@@ -156,7 +158,7 @@ class Process:
         )
 
     def _add_recorder(self) -> None:
-        server = self._server()
+        server, of_lines = self._server(), self._server()
         self._lead(
             Role.RECORDER,
             "recorder",
@@ -166,6 +168,7 @@ class Process:
                 BacklogRollup(self.store, self.settings).loop,
                 BacklogMending(self.store, self.settings).loop,
                 ErrorRollup(self.store, self.settings).loop,
+                RunLogRecorder(self.store, of_lines, self.settings).loop,
             ],
         )
 

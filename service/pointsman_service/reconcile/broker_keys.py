@@ -24,6 +24,7 @@ OF_ALL: Mapping[str, str] = {
     keys.EJECTED: "hash",
     keys.BREAKERS: "hash",
     keys.BREAKER_FAILURES: "hash",
+    keys.LINES: "stream",
     keys.SET_ASIDE: "stream",
     keys.SET_ASIDE_COUNTS: "hash",
     keys.OUTAGE: "hash",

@@ -23,6 +23,7 @@ class RetentionSweep:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._days = settings.retention_days
+        self._run_log_days = min(settings.run_log_days, settings.retention_days)
         kept = (settings.history_minute_days, settings.history_hour_days, settings.history_day_days)
         self._kept = dict(zip(history.STEPS, kept, strict=True))
         self._keep_for = KeepFor(settings.metrics_minute_days, settings.metrics_hour_days, settings.metrics_day_days)
@@ -36,6 +37,7 @@ class RetentionSweep:
         dropped = await self._drop_first(days, before)
         async with self._store.statement() as connection:
             deleted = await retention.delete_left_over(connection, before, _ROWS_A_PASS)
+            deleted = max(deleted, await retention.delete_run_logs(connection, self._run_log_days, _ROWS_A_PASS))
             for step, kept in self._kept.items():
                 deleted = max(deleted, await history.forget(connection, step, kept, _ROWS_A_PASS))
         async with self._store.transaction() as connection:

@@ -302,3 +302,23 @@ async def test_old_alerts_go_with_their_messages_and_silences(spine: Spine, swee
     assert left == ["31 False", "1 True"]
     assert told == ["31 False", "1 True"], "what is to be sent stays"
     assert silences == ["1 True"]
+
+
+async def test_what_runs_wrote_leaves_after_its_own_time_and_with_its_task_at_the_latest(spine: Spine) -> None:
+    async def write(days_ago: float) -> None:
+        await spine.run(
+            "INSERT INTO run_log (task_id, attempt, run, first_line, line_count, is_last, written_at, lines) VALUES"
+            " (gen_random_uuid(), 1, 'a', 1, 0, true, now() - CAST(:days AS float8) * interval '1 day', '[]')",
+            days=days_ago,
+        )
+
+    async def days_ago() -> list[int]:
+        rows = await spine.rows("SELECT extract(day FROM now() - written_at)::int AS days FROM run_log ORDER BY id")
+        return [row["days"] for row in rows]
+
+    for days in (31, 29, 8, 6):
+        await write(days)
+    await RetentionSweep(spine.store, spine.settings.model_copy(update={"run_log_days": 100.0})).single_pass()
+    assert await days_ago() == [29, 8, 6]
+    await RetentionSweep(spine.store, spine.settings.model_copy(update={"run_log_days": 7.0})).single_pass()
+    assert await days_ago() == [6]

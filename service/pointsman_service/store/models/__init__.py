@@ -33,6 +33,7 @@ from pointsman_service.store.models.metrics import (
 from pointsman_service.store.models.predictions import PredictionMetrics, SampledPrediction
 from pointsman_service.store.models.queues import QuarantineQueue, QueuePause
 from pointsman_service.store.models.replays import CancelledTask, Replay, ReplayedTask
+from pointsman_service.store.models.run_logs import RunLog
 from pointsman_service.store.models.tasks import FinishedTask, IdempotencyKey, LiveTask, OutboxRow, TaskAttempt
 from pointsman_service.store.models.workers import NativeRun, TaskTypeVersion, Worker, WorkerCatalogue, WorkerOutcome
 
@@ -70,6 +71,7 @@ __all__ = [
     "RecorderPosition",
     "Replay",
     "ReplayedTask",
+    "RunLog",
     "SampledPrediction",
     "StoredBreaker",
     "TaskAttempt",

@@ -130,6 +130,11 @@ _PREDICTION_METRICS = text("""
         SELECT queue, span_seconds, at FROM prediction_metrics
         WHERE at < now() - CASE span_seconds WHEN 60 THEN interval '2 days' ELSE interval '400 days' END LIMIT :most)
 """)
+# They come in as their ids rise.
+_RUN_LOGS = text("""
+    DELETE FROM run_log WHERE written_at < now() - CAST(:days AS float8) * interval '1 day'
+        AND id IN (SELECT id FROM run_log ORDER BY id LIMIT :most)
+""")
 _NATIVE = text("""
     DELETE FROM native_run WHERE id IN (
         SELECT id FROM native_run WHERE finished_at < :cutoff ORDER BY finished_at LIMIT :most)
@@ -260,3 +265,8 @@ async def delete_left_over(connection: Connection, before: datetime, most: int) 
         )
     ]
     return max(deleted)
+
+
+async def delete_run_logs(connection: Connection, days: float, most: int) -> int:
+    """Delete up to ``most`` rows of what runs wrote so many days ago; how many that were."""
+    return (await connection.execute(_RUN_LOGS, {"days": days, "most": most})).rowcount
