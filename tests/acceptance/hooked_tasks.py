@@ -1,6 +1,8 @@
 """Task types with something around their body: whatever Celery lets an author hang there."""
 
+import logging
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -199,3 +201,11 @@ def tells(self: Any, times: int) -> None:
     _note(self)
     if self.attempt <= times:
         time.sleep(60)
+
+
+@task(name="hooks.writes")
+def writes(release: str) -> None:
+    logging.getLogger(__name__).info("before")
+    while not os.path.exists(release):
+        time.sleep(0.02)
+    sys.stdout.write("after\n")

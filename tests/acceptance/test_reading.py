@@ -1,5 +1,6 @@
 """What is read while work is done has the documented shape and says what is so."""
 
+import json
 import re
 from itertools import chain
 from pathlib import Path
@@ -139,3 +140,29 @@ async def test_documentation_is_served_whole_and_asks_no_other_host(stack: Stack
         for operation in operations.values():
             assert operation["summary"], path
             assert operation["operationId"], path
+
+
+async def test_what_a_task_writes_is_read_while_it_runs(stack: Stack, tmp_path: Path) -> None:
+    release = tmp_path / "release"
+    task = await stack.submit("hooks.writes", args=[str(release)], queue="critical")
+    path, documented_as = f"/v1/tasks/{task}/logs", "/v1/tasks/{task_id}/logs"
+
+    async def first_line() -> Row | None:
+        page = await read(stack, path, documented_as)
+        return page if page["items"] else None
+
+    page = await until(first_line, "the first line")
+    assert (await stack.task(task))["state"] == "running"
+    assert [item["text"] for item in page["items"]] == ["before"]
+    assert page["attempts"] == [{"attempt": 1, "written": 1, "kept": 1, "dropped": 0, "complete": False}]
+    told = []
+    async with stack.http.stream("GET", f"{path}/events") as stream:
+        async for line in stream.aiter_lines():
+            if line.startswith("data:"):
+                told += [item["text"] for item in json.loads(line.removeprefix("data:")).get("items", [])]
+            if told == ["before"]:
+                release.touch()
+    assert told == ["before", "after"]
+    page = await read(stack, f"{path}?cursor={page['tail_cursor']}", documented_as)
+    assert [(item["number"], item["logger"], item["text"]) for item in page["items"]] == [(2, "stdout", "after")]
+    assert page["attempts"] == [{"attempt": 1, "written": 2, "kept": 2, "dropped": 0, "complete": True}]

@@ -11,6 +11,7 @@ from pointsman_service.api.bodies.room import Pace, Places, Room, Turns
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.broker import Broker
 from pointsman_service.callers import Caller
+from pointsman_service.live.run_logs import LineStream
 from pointsman_service.live.transitions import TransitionStream
 from pointsman_service.now.watch import NowWatch
 from pointsman_service.observe.exposed import ExposedWatch
@@ -62,6 +63,7 @@ class Parts:
     error_hand: ErrorHand
     breaker_hand: BreakerHand
     transitions: TransitionStream
+    lines: LineStream
     views: Views
     now: NowWatch
     exposed: ExposedWatch

@@ -19,7 +19,7 @@ from pointsman_service.api.problems.answering import leave_errors
 from pointsman_service.api.queues import actions as queue_actions
 from pointsman_service.api.queues import routes as queues
 from pointsman_service.api.queues import set_aside
-from pointsman_service.api.tasks import acts, attempts, cancel, change, many, retry, submissions
+from pointsman_service.api.tasks import acts, attempts, cancel, change, many, retry, run_logs, submissions
 from pointsman_service.api.tasks import routes as tasks
 from pointsman_service.api.workers import actions as worker_actions
 from pointsman_service.api.workers import routes as workers
@@ -29,6 +29,7 @@ _ROUTERS = (
     submissions.router,
     tasks.router,
     attempts.router,
+    run_logs.router,
     explain.router,
     cancel.router,
     change.router,

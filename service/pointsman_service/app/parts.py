@@ -10,6 +10,7 @@ from pointsman_service.app.exposition import make_keeper
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.broker import Broker
 from pointsman_service.fleet.liveness import Liveness
+from pointsman_service.live.run_logs import LineStream
 from pointsman_service.live.transitions import TransitionStream
 from pointsman_service.now.watch import NowWatch
 from pointsman_service.observe.backlog import read as read_backlog
@@ -82,6 +83,7 @@ def make_parts(
         error_hand=ErrorHand(store),
         breaker_hand=BreakerHand(breakers, store, server, settings),
         transitions=TransitionStream(store, settings.listeners_most),
+        lines=LineStream(store, settings.listeners_most),
         views=views,
         now=NowWatch(store, views, settings),
         exposed=ExposedWatch(store, make_keeper(settings, store, catalogue, views).single_pass),

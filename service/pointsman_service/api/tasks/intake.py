@@ -108,6 +108,7 @@ class Intake:
     def close_streams(self) -> None:
         """End every stream to a listener: the process is about to stop."""
         self._parts.transitions.close()
+        self._parts.lines.close()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request. Raises ``PointsmanError`` and whatever else keeps it from being answered."""
