@@ -37,7 +37,7 @@ UPDATE alert SET resolved_at = now(), part_of = n.part_of FROM unnest(CAST(:id A
     alert.acked_at, alert.acked_by, alert.ack_reason, alert.also, alert.part_of, (SELECT max(s.until)
     FROM alert_silence s WHERE s.until > now() AND s.matcher IN (alert.key, alert.rule)) AS silenced_until;
 
--- _IN_MIND
+-- IN_MIND
 SELECT alert.id, alert.key, alert.rule, alert.subject, alert.severity, alert.summary, alert.value, alert.bound,
     alert.unit, alert.link, alert.since, alert.opened_at, alert.updated_at, alert.resolved_at, alert.notified_at,
     alert.acked_at, alert.acked_by, alert.ack_reason, alert.also, alert.part_of, (SELECT max(s.until)
@@ -259,6 +259,13 @@ SELECT DISTINCT ON (task_type) task_type, id, error_type, left(error_message, 50
 ) AS newest WHERE task_type = ANY(CAST(:task_types AS text[])) ORDER BY task_type, id DESC;
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/audit.py
+-- What was changed by whom: an entry for each act, in its transaction.
+
+-- _ADD
+INSERT INTO audit (act, subject, actor, caller, reason) VALUES (:act, :subject, :actor, :caller, :reason);
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/breakers/breakers.py
 -- Circuit breakers and the history of their states.
 
@@ -345,12 +352,12 @@ SELECT coalesce(max(id), 0) FROM breaker_transition;
 -- store/breakers/ejections.py
 -- Workers that are taken off their queues, or were and are on probation: their breakers, and who lives beside them.
 
--- _EJECTIONS
-SELECT b.name, b.seen, extract(epoch FROM coalesce(t.at, b.updated_at))::float8,
-    coalesce(b.machine->'override'->>'reason', t.reason, ''),
-    coalesce(b.machine->'override'->>'actor', t.actor, ''),
+-- EJECTIONS
+SELECT b.name, b.seen, extract(epoch FROM coalesce(t.at, b.updated_at))::float8 AS since,
+    coalesce(b.machine->'override'->>'reason', t.reason, '') AS reason,
+    coalesce(b.machine->'override'->>'actor', t.actor, '') AS actor,
     CASE b.seen WHEN 'open' THEN (b.machine->>'retry_at')::float8
-        WHEN 'half_open' THEN NULL ELSE (b.machine->'override'->>'expires_at')::float8 END
+        WHEN 'half_open' THEN NULL ELSE (b.machine->'override'->>'expires_at')::float8 END AS until
 FROM breaker b LEFT JOIN LATERAL (
     SELECT at, reason, actor FROM breaker_transition t WHERE t.scope = b.scope AND t.name = b.name
     ORDER BY t.id DESC LIMIT 1
@@ -625,6 +632,188 @@ SELECT g.id, g.task_type, g.error_type, g.message, g.blamed, g.first_seen_at, g.
         AND g.error_type = :error_type AND CASE WHEN g.state = 'ignored' AND g.ignored_until <= now() THEN 'open'
         ELSE g.state END = :state AND (counted.place, g.id) < (CAST(:place AS bigint), CAST(:after AS uuid))
 ORDER BY counted.place DESC, g.id DESC LIMIT :most;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/first_page.py
+-- What the first page asks, each time in one statement however much it wants to know.
+
+-- _LOOK
+SELECT coalesce(to_json(now()), 'null')::text AS now,
+    coalesce(to_json((SELECT max(epoch) FROM broker_epoch)), 'null')::text AS epoch,
+    coalesce(to_json((SELECT count(*) FROM (SELECT FROM breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
+            AND NOT (coalesce(b.seen = 'half_open' AND (b.machine ->> 'is_doubted')::boolean
+        AND b.machine ->> 'resumes_at' IS NULL, false) AND b.updated_at > now() - interval '10 seconds')
+            LIMIT 501) AS first_ones)), 'null')::text AS breakers_in_all,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+    SELECT alert.id, alert.key, alert.rule, alert.subject, alert.severity, alert.summary, alert.value, alert.bound,
+        alert.unit, alert.link, alert.since, alert.opened_at, alert.updated_at, alert.resolved_at, alert.notified_at,
+        alert.acked_at, alert.acked_by, alert.ack_reason, alert.also, alert.part_of, (SELECT max(s.until)
+        FROM alert_silence s WHERE s.until > now() AND s.matcher IN (alert.key, alert.rule)) AS silenced_until
+        FROM alert
+    WHERE resolved_at IS NULL OR (part_of IS NULL AND rule = ANY(CAST(:causes AS text[]))
+        AND resolved_at > now() - CAST(:lately AS float8) * interval '1 second')
+    ORDER BY resolved_at IS NOT NULL, id LIMIT :most
+) AS q)::text AS alerts,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+        SELECT b.scope, b.name, b.seen, coalesce((SELECT t.at FROM breaker_transition t
+            WHERE t.scope = b.scope AND t.name = b.name AND t.before IN ('closed', 'disabled')
+            ORDER BY t.id DESC LIMIT 1), b.updated_at) AS since, CASE b.seen WHEN 'open' THEN b.turns_at
+    WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
+        to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
+        CASE b.machine ->> 'state' WHEN 'open' THEN to_timestamp((b.machine ->> 'retry_at')::float8) END) END
+END AS lets_through_at, b.last_error,
+            b.machine -> 'override' AS override
+        FROM breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
+            AND NOT (coalesce(b.seen = 'half_open' AND (b.machine ->> 'is_doubted')::boolean
+        AND b.machine ->> 'resumes_at' IS NULL, false) AND b.updated_at > now() - interval '10 seconds')
+            ORDER BY b.scope, b.name LIMIT 50) AS q)::text AS breakers,
+    (SELECT coalesce(json_agg(q), '[]') FROM (SELECT queue, paused, revision, reason, actor, changed_at
+        FROM queue_pause ORDER BY queue) AS q)::text AS pauses,
+    (SELECT coalesce(json_agg(q), '[]') FROM (SELECT name, extract(epoch
+        FROM expires_at - now())::float8 AS left_seconds, holder = '' AS given_up FROM leader) AS q)::text AS leads,
+    (SELECT coalesce(json_agg(q), '[]') FROM (SELECT stream, last_id FROM recorder_position) AS q)::text AS positions,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+    WITH kept AS (
+        SELECT queue, state, held_reason, sum(tasks)::bigint AS tasks FROM (
+            SELECT queue, state, held_reason, tasks FROM backlog
+            UNION ALL SELECT queue, state, held_reason, tasks FROM backlog_delta
+            UNION ALL SELECT queue, 'queued', '', born_waiting FROM task_metrics_delta WHERE born_waiting > 0
+            UNION ALL SELECT queue, 'scheduled', '', born_asleep FROM task_metrics_delta WHERE born_asleep > 0
+        ) AS numbers GROUP BY queue, state, held_reason
+), sent AS (
+        SELECT queue, state, count(*) AS tasks, min(due_at) AS oldest FROM task_live WHERE place = 'sent'
+        GROUP BY queue, state
+    )
+    SELECT k.queue, k.state, nullif(k.held_reason, '') AS held_reason, k.tasks, false AS sent,
+        CASE WHEN k.state = 'queued' THEN (
+            SELECT greatest(0, extract(epoch FROM now() - min(t.due_at)))::float8
+            FROM generate_series(0, 10) AS p (priority) CROSS JOIN LATERAL (
+                SELECT t.due_at FROM task_live t
+                WHERE t.place = 'waiting' AND t.queue = k.queue AND t.priority = p.priority ORDER BY t.due_at LIMIT 1
+            ) AS t
+        ) END AS oldest_seconds
+    FROM kept k WHERE k.tasks > 0
+    UNION ALL
+    SELECT s.queue, s.state, NULL, s.tasks, true, greatest(0, extract(epoch FROM now() - s.oldest))::float8
+        FROM sent s
+) AS q)::text AS backlog,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+    SELECT owner, name, pool, queues, processes, pid, host, contract, started_at,
+        greatest(0, extract(epoch FROM now() - last_seen_at))::float8 AS heartbeat_age_seconds
+    FROM worker WHERE last_seen_at > now() - CAST(:seen_within AS float8) * interval '1 second'
+    ORDER BY name, started_at
+) AS q)::text AS workers,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+    SELECT b.name, b.seen, extract(epoch FROM coalesce(t.at, b.updated_at))::float8 AS since,
+        coalesce(b.machine->'override'->>'reason', t.reason, '') AS reason,
+        coalesce(b.machine->'override'->>'actor', t.actor, '') AS actor,
+        CASE b.seen WHEN 'open' THEN (b.machine->>'retry_at')::float8
+            WHEN 'half_open' THEN NULL ELSE (b.machine->'override'->>'expires_at')::float8 END AS until
+    FROM breaker b LEFT JOIN LATERAL (
+        SELECT at, reason, actor FROM breaker_transition t WHERE t.scope = b.scope AND t.name = b.name
+        ORDER BY t.id DESC LIMIT 1
+    ) t ON true
+    WHERE b.scope = 'worker' AND b.seen <> 'closed' ORDER BY b.name
+) AS q)::text AS ejections;
+
+-- _AROUND
+SELECT (SELECT coalesce(json_agg(q), '[]') FROM (
+        SELECT r.reason, f.task_type, count(*)::int AS tasks, min(f.held_at) AS since
+        FROM unnest(CAST(:reasons AS text[])) AS r (reason) CROSS JOIN LATERAL (
+            SELECT t.task_type, t.held_at FROM task_live t WHERE t.place = 'held' AND t.held_reason = r.reason
+            ORDER BY t.task_type, t.queue LIMIT 500) AS f GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 50) AS q)::text AS held,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+        SELECT * FROM (
+            SELECT g.id, g.task_type, g.error_type, g.message, g.blamed, n.is_new, n.is_back, c.count,
+                row_number() OVER (ORDER BY n.is_new OR n.is_back DESC, c.count DESC, g.id) AS place,
+                row_number() OVER (PARTITION BY g.blamed ORDER BY c.count DESC, g.id) AS of_blamed,
+                row_number() OVER (PARTITION BY g.task_type ORDER BY c.count DESC, g.id) AS of_type,
+                g.first_seen_at, g.changed_at, g.last_seen_at, g.example_task_id,
+                left(g.example_message, 500) AS example_message,
+                right(g.example_traceback, 4000) AS traceback
+            FROM (SELECT error_group, sum(occurrences)::bigint AS count FROM error_count
+                WHERE step_seconds = 60 AND since >= now() - interval '1 hour' GROUP BY error_group) AS c
+            JOIN error_group g ON g.id = c.error_group CROSS JOIN LATERAL (
+                SELECT g.state = 'open' AND g.set_at IS NULL AND g.first_seen_at > now() - interval '1 day' AS is_new,
+                    g.state = 'open' AND g.came_back AS is_back) AS n
+            WHERE g.occurrences > 0 AND g.state <> 'ignored'
+        ) AS ranked
+        WHERE place <= 8 OR (of_blamed = 1 AND blamed = ANY(CAST(:blamed AS text[])))
+            OR (of_type = 1 AND task_type = ANY(CAST(:task_types AS text[])))
+        ORDER BY place) AS q)::text AS groups,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+        SELECT task_type, sum(executions)::bigint AS executions, sum(failed)::bigint AS failed,
+            sum(succeeded)::bigint AS succeeded
+        FROM (
+            SELECT task_type, executions, failed, succeeded FROM task_metrics
+                WHERE minute > now() - interval '15 minutes' AND task_type = ANY(CAST(:task_types AS text[]))
+            UNION ALL SELECT task_type, executions, failed, succeeded FROM task_metrics_delta
+                WHERE minute > now() - interval '15 minutes' AND task_type = ANY(CAST(:task_types AS text[]))
+        ) AS counted GROUP BY task_type) AS q)::text AS runs,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+        SELECT min(first_published_at) AS at,
+            coalesce((array_agg(name ORDER BY name) FILTER (WHERE NOT is_first))[1:20], '{}') AS task_types,
+            count(*) FILTER (WHERE NOT is_first)::int AS new_versions,
+            coalesce((array_agg(name ORDER BY name) FILTER (WHERE is_first))[1:20], '{}') AS new_types,
+            count(*) FILTER (WHERE is_first)::int AS new_types_in_all
+        FROM (
+            SELECT t.name, t.first_published_at, NOT EXISTS (SELECT FROM task_type o
+                WHERE o.name = t.name AND o.first_published_at < t.first_published_at) AS is_first
+            FROM task_type t WHERE t.first_published_at > now() - interval '1 day'
+        ) AS fresh GROUP BY date_bin('10 seconds', first_published_at, timestamptz '2000-01-01 00:00+00')
+        ORDER BY 1 DESC LIMIT 12) AS q)::text AS versions,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+    SELECT at, act, subject, actor, reason FROM audit WHERE at > now() - interval '1 day' ORDER BY at DESC LIMIT 12
+) AS q)::text AS changes,
+    (SELECT coalesce(json_agg(q), '[]') FROM (SELECT id, task_type, started_at FROM task_live
+        WHERE id = ANY(CAST(:run_ids AS uuid[]))) AS q)::text AS running,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+        SELECT q.queue, s.looked_at, s.task_type, s.of_type, g.tag, coalesce(g.tagged, 0) AS tagged,
+            s.submitted_from, s.submitted_to
+        FROM unnest(CAST(:queues AS text[])) AS q (queue)
+        CROSS JOIN LATERAL (
+            SELECT count(*)::int AS looked_at, mode() WITHIN GROUP (ORDER BY t.task_type) AS task_type,
+                min(t.submitted_at) AS submitted_from, max(t.submitted_at) AS submitted_to,
+                array_agg(t.task_type) AS types, array_agg(t.tags) AS tags
+            FROM (
+                SELECT w.task_type, w.tags, w.submitted_at
+                FROM generate_series(0, 10) AS p (priority) CROSS JOIN LATERAL (
+                    SELECT t.task_type, t.tags, t.submitted_at FROM task_live t
+                    WHERE t.place = 'waiting' AND t.queue = q.queue AND t.priority = p.priority
+                    ORDER BY t.due_at LIMIT 500) AS w LIMIT 500
+            ) AS t
+        ) AS first_ones
+        CROSS JOIN LATERAL (SELECT first_ones.looked_at, first_ones.task_type, first_ones.submitted_from,
+            first_ones.submitted_to, (SELECT count(*)::int FROM unnest(first_ones.types) AS u (name)
+                WHERE u.name = first_ones.task_type) AS of_type) AS s
+        LEFT JOIN LATERAL (
+            SELECT e.key || ':' || e.value AS tag, count(*)::int AS tagged
+            FROM unnest(first_ones.tags) AS u (tags) CROSS JOIN LATERAL jsonb_each_text(u.tags) AS e (key, value)
+            GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1
+        ) AS g ON true
+        WHERE s.looked_at > 0) AS q)::text AS waits,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+        SELECT queue, extract(epoch FROM now() - s.since)::float8 AS seconds, sum(submitted)::bigint AS submitted,
+            sum(executions - native)::bigint AS executions
+        FROM (SELECT date_trunc('minute', now() - interval '5 minutes') AS since) AS s CROSS JOIN LATERAL (
+            SELECT queue, submitted, executions, native FROM task_metrics WHERE minute >= s.since
+            UNION ALL SELECT queue, submitted, executions, native FROM task_metrics_delta WHERE minute >= s.since
+        ) AS counted GROUP BY 1, 2) AS q)::text AS flow,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+        SELECT queue, figure, round(extract(epoch FROM date_trunc('minute', now()) - at) / 60)::int AS ago,
+            total / samples AS rate
+        FROM queue_metrics WHERE step_seconds = 60 AND figure IN ('arrival_rate', 'service_rate') AND samples > 0
+            AND at >= date_trunc('minute', now()) - interval '15 minutes') AS q)::text AS minutes,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+        SELECT u.name AS task_type, w.name, w.last_seen_at, coalesce(w.published_at, t.at) AS published_at
+        FROM unnest(CAST(:unknown AS text[])) AS u (name)
+        LEFT JOIN LATERAL (
+            SELECT p.name, p.last_seen_at, c.published_at FROM worker_catalogue c LEFT JOIN worker p USING (owner)
+            WHERE c.content_hashes && ARRAY(SELECT content_hash FROM task_type WHERE name = u.name)
+            ORDER BY c.published_at DESC LIMIT 1
+        ) AS w ON true
+        LEFT JOIN LATERAL (SELECT max(last_published_at) AS at FROM task_type WHERE name = u.name) AS t ON true
+        WHERE coalesce(w.published_at, t.at) IS NOT NULL) AS q)::text AS publishers;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/leadership.py
@@ -1683,13 +1872,13 @@ SET sums = excluded.sums, taken_at = excluded.taken_at, took_seconds = excluded.
 -- store/metrics/watching.py
 -- The system as a whole: workers, and who leads.
 
--- _WORKERS
+-- WORKERS
 SELECT owner, name, pool, queues, processes, pid, host, contract, started_at,
     greatest(0, extract(epoch FROM now() - last_seen_at))::float8 AS heartbeat_age_seconds
 FROM worker WHERE last_seen_at > now() - CAST(:seen_within AS float8) * interval '1 second'
 ORDER BY name, started_at;
 
--- _LEADS
+-- LEADS
 SELECT name, extract(epoch FROM expires_at - now())::float8 AS left_seconds, holder = '' AS given_up FROM leader;
 
 -- _TASK_TYPES
@@ -1749,7 +1938,7 @@ SELECT now();
 -- store/queues/backlog.py
 -- How many tasks are unfinished, by queue, state and reason: kept, not counted.
 
--- _UNFINISHED
+-- UNFINISHED
 -- The oldest of a queue by one probe of the index for each priority: the minimum of a whole queue would read all of it.
 WITH kept AS (
         SELECT queue, state, held_reason, sum(tasks)::bigint AS tasks FROM (
@@ -2207,7 +2396,7 @@ ON CONFLICT (queue) DO UPDATE SET paused = excluded.paused, revision = old.revis
     reason = excluded.reason, actor = excluded.actor, changed_at = now()
 RETURNING queue, paused, revision, reason, actor, changed_at;
 
--- _ALL
+-- ALL
 SELECT queue, paused, revision, reason, actor, changed_at FROM queue_pause ORDER BY queue;
 
 ----------------------------------------------------------------------------------------------------------------------
@@ -2493,7 +2682,7 @@ INSERT INTO broker_epoch (epoch, run_id) VALUES (:epoch, :run_id) ON CONFLICT DO
 -- _OPEN
 UPDATE broker_epoch SET opened_at = clock_timestamp() WHERE epoch = :epoch AND opened_at IS NULL;
 
--- _POSITIONS
+-- POSITIONS
 SELECT stream, last_id FROM recorder_position;
 
 -- _RECORDED
@@ -4254,6 +4443,9 @@ LIMIT :most);
 -- _TRANSITIONS
 DELETE FROM breaker_transition WHERE at < :cutoff
 AND id IN (SELECT id FROM breaker_transition ORDER BY id LIMIT :most);
+
+-- _ACTS
+DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < :cutoff ORDER BY at LIMIT :most);
 
 -- _DELIVERIES
 -- What is still to be sent of an alert that ended stays, as its message is its own.

@@ -85,7 +85,7 @@ def make_parts(
         transitions=TransitionStream(store, settings.listeners_most),
         lines=LineStream(store, settings.listeners_most),
         views=views,
-        now=NowWatch(store, views, settings),
+        now=NowWatch(store, server, views, settings),
         exposed=ExposedWatch(store, make_keeper(settings, store, catalogue, views).single_pass),
         pages=Places(settings.database_connections // 2, settings.database_timeout_seconds),
         room=Room(_ROOM_BATCHES * settings.batch_bytes),

@@ -36,6 +36,27 @@ def frames_of(traceback: str) -> tuple[str, ...]:
     return tuple(own or installed)[:_MOST]
 
 
+@lru_cache(maxsize=256)
+def innermost(traceback: str) -> str | None:
+    """Where to look first: ``shop/tasks.py:41``, the innermost line of the author's own code; where there is none, of
+    what is installed. None: it tells no such line.
+    """
+    installed = None
+    for line in reversed(_newest(traceback)):
+        found = _frame(line)
+        if found is None:
+            continue
+        into = _place(found[0])
+        if into is None:
+            continue
+        _, _, at = line.rpartition(", line ")
+        place = f"{_tail(found[0])}:{at.partition(',')[0]}"
+        if not into:
+            return place
+        installed = installed or place
+    return installed
+
+
 def _newest(traceback: str) -> list[str]:
     """The lines of the exception itself, and not of what led to it."""
     text = traceback[-_LONGEST_READ:]

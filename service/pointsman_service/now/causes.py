@@ -1,10 +1,23 @@
-"""From open alerts to what is said of them. Pure."""
+"""From open alerts, and what is seen to be wrong beside them, to what is said. Pure.
 
+There is one sentence for each cause, with what it leads to beneath it: which alert is only a consequence of which
+other, ``alert.causes`` knows. What is seen before there is an alert of it is a cause at once, so that the first page
+does not wait until an alert is sure enough to wake somebody.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pointsman_service.alert.alert import Alert
-from pointsman_service.alert.causes import RANK
-from pointsman_service.now.picture import Acknowledged, Cause, Link, LinkKind, Part, Remedy, Urgency
+from pointsman_service.alert.causes import RANK, Told, to_fold
+from pointsman_service.alert.conditions import key_of
+from pointsman_service.alert.kinds import KINDS, Rule, Severity
+from pointsman_service.now import of_breakers, of_errors, of_queues, of_system
+from pointsman_service.now.facts import Facts
+from pointsman_service.now.picture import Acknowledged, Cause, Link, LinkKind, Part, Remedy, Urgency, Words
+from pointsman_service.now.words import words
 
 _LISTS = {
     "alerts": LinkKind.ALERTS,
@@ -12,48 +25,204 @@ _LISTS = {
     "dead-letters": LinkKind.DEAD_LETTERS,
     "errors": LinkKind.ERRORS,
     "queues": LinkKind.QUEUES,
+    "set-aside-messages": LinkKind.SET_ASIDE,
     "tasks": LinkKind.TASKS,
     "workers": LinkKind.WORKERS,
 }
 _ONE = {
-    "alerts": LinkKind.ALERT,
     "breakers": LinkKind.BREAKER,
     "errors": LinkKind.ERROR,
     "queues": LinkKind.QUEUE,
-    "tasks": LinkKind.TASK,
-    "workers": LinkKind.WORKER,
 }
 _ORDER = {severity: place for place, severity in enumerate(Urgency)}
+_BREAKERS = (Rule.BREAKER_OPEN_LONG, Rule.BREAKER_OPEN)
+_SYSTEM = frozenset(
+    {
+        Rule.DATABASE_AWAY,
+        Rule.BROKER_AWAY,
+        Rule.BROKER_FULL,
+        Rule.NO_RECORDER,
+        Rule.NO_DISPATCHER,
+        Rule.NO_RECONCILER,
+    }
+)
+_LATE = frozenset({Rule.BACKLOG_OLD, Rule.SLA_AT_RISK})
+_BURNS = frozenset({Rule.SLA_FAST_BURN, Rule.SLA_SLOW_BURN})
+_ALSO: Mapping[Rule, str] = {
+    Rule.NO_RECORDER: "no recorder runs",
+    Rule.NO_DISPATCHER: "no dispatcher runs",
+    Rule.NO_RECONCILER: "no reconciler runs",
+    Rule.RECORDER_BEHIND: "what workers report is written down late",
+    Rule.STREAM_LONG: "reports of workers pile up",
+    Rule.DISPATCHER_BEHIND: "tasks wait unsent",
+    Rule.NO_WORKER: "no worker is seen",
+    Rule.BREAKER_OPEN: "a circuit breaker is open",
+    Rule.BACKLOG_OLD: "tasks wait for longer than their target",
+    Rule.SLA_AT_RISK: "tasks will miss their target",
+    Rule.SLA_FAST_BURN: "many starts miss their target",
+    Rule.SLA_SLOW_BURN: "starts have missed their target for long",
+    Rule.WORKER_LOST: "a worker fell silent",
+    Rule.DEAD_LETTERS: "tasks fail for good",
+    Rule.ERROR_BACK: "an error is back again",
+    Rule.ERROR_NEW: "an error is new",
+    Rule.BROKER_MEMORY: "Redis fills up",
+}
+"""What a consequence is called beneath its cause."""
+_MOST_ALSO = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A cause, while it may turn out to be what another one leads to."""
+
+    cause: Cause
+    also: frozenset[str] = frozenset()
+    """The keys of what its alert names beside it."""
+    opened_at: float = 0.0
+
+    def with_(self, key: str, other: "_Found") -> "_Found":
+        """With one that is only what it leads to."""
+        ids = self.cause.alert_ids + other.cause.alert_ids
+        return replace(self, cause=replace(self.cause, alert_ids=ids), also=self.also | other.also | {key})
+
+    @property
+    def told(self) -> Told:
+        """As ``alert.causes`` knows it."""
+        since = self.opened_at if self.cause.since is None else self.cause.since.timestamp()
+        severity = Severity.PAGE if self.cause.severity is Urgency.PAGE else Severity.TICKET
+        return Told(Rule(self.cause.kind), self.cause.subject, severity, since, self.opened_at)
+
+
+def causes_of(facts: Facts) -> tuple[Cause, ...]:
+    """Everything that is wrong, the worst first, each once."""
+    found = _found(facts)
+    folded = to_fold([one.told for one in found.values() if one.cause.kind in RANK]) | _stale(found)
+    for key, into in folded.items():
+        found[into] = found[into].with_(key, found[key])
+    causes = [_with_also(one) for key, one in found.items() if key not in folded]
+    return worst_first([*causes, *(of_queues.paused(queue, facts) for queue in facts.queues if queue.paused)])
+
+
+def worst_first(causes: Sequence[Cause]) -> tuple[Cause, ...]:
+    """In the order of reading: by who has to know, then causes before what they may lead to."""
+    return tuple(sorted(causes, key=lambda one: (_ORDER[one.severity], RANK.get(one.kind, len(RANK)), one.subject)))
+
+
+def _found(facts: Facts) -> dict[str, _Found]:
+    """By key, everything that is wrong."""
+    alerts = {alert.key: alert for alert in facts.alerts}
+    found: dict[str, _Found] = {}
+    for rule in of_system.direct(facts):
+        alert = alerts.pop(str(rule), None)
+        found[str(rule)] = _known(of_system.cause_of(rule, facts, alert), facts, alert)
+    for tripped in facts.breakers:
+        keys = [key_of(rule, of_breakers.key_of(tripped)) for rule in _BREAKERS]
+        own = [alerts.pop(key) for key in keys if key in alerts]
+        cause = of_breakers.cause_of(tripped, facts, own[0] if own else None)
+        found[key_of(cause.kind, cause.subject)] = _known(cause, facts, *own)
+    late = _pairs(alerts)
+    for key, alert in alerts.items():
+        if key not in late:
+            found[key] = _known(of_alert(alert, facts), facts, alert)
+    for key, into in late.items():
+        cause = found[into].cause
+        found[into] = replace(found[into], cause=replace(cause, alert_ids=(*cause.alert_ids, alerts[key].id)))
+    return found
+
+
+def _pairs(alerts: Mapping[str, Alert]) -> dict[str, str]:
+    """That tasks of a queue will be late, and that they are, is one cause: the first key belongs to the second."""
+    return {
+        key: into
+        for key, alert in alerts.items()
+        if alert.rule == Rule.SLA_AT_RISK and (into := key_of(Rule.BACKLOG_OLD, alert.subject)) in alerts
+    }
+
+
+def _known(cause: Cause, facts: Facts, *alerts: Alert | None) -> _Found:
+    """The cause with its alerts: their ids, who knows of them, and what they name beside."""
+    there = [alert for alert in alerts if alert is not None]
+    known = next((alert.acknowledged for alert in there if alert.acknowledged is not None), None)
+    said = None if known is None else Acknowledged(known.at, known.who, known.reason)
+    opened = min((alert.opened_at for alert in there), default=facts.now).timestamp()
+    also = frozenset(key for alert in there for key in alert.also)
+    return _Found(replace(cause, alert_ids=tuple(alert.id for alert in there), acknowledged=said), also, opened)
+
+
+def of_alert(alert: Alert, facts: Facts) -> Cause:
+    """What an alert says, with what is known beside it."""
+    plain = Cause(
+        severity=Urgency(alert.severity),
+        kind=alert.rule,
+        subject=alert.subject,
+        since=alert.since,
+        parts=words(Part(alert.summary, link_of(alert.link))),
+        remedies=(Remedy(alert.next_step, Link(LinkKind.DOCUMENT, alert.documentation)),) if alert.next_step else (),
+        documentation=alert.documentation,
+    )
+    if alert.rule not in RANK:
+        # Of a rule of another release.
+        return plain
+    rule = Rule(alert.rule)
+    if rule in _SYSTEM:
+        # Not seen from here any more: its alert ends soon.
+        return plain
+    return replace(plain, **_more(rule, alert, facts, plain))
+
+
+def _more(rule: Rule, alert: Alert, facts: Facts, plain: Cause) -> dict[str, Any]:
+    if rule is Rule.NO_WORKER:
+        return of_queues.no_worker(alert, facts, plain)
+    if rule in _LATE:
+        return of_queues.late(alert, facts)
+    if rule in _BURNS:
+        return of_queues.burning(alert, facts)
+    if rule is Rule.DEAD_LETTERS:
+        return of_errors.dead_letters(alert, facts)
+    if rule is Rule.UNKNOWN_TASK_TYPE:
+        return of_queues.unknown_type(alert, facts)
+    return {"being_done": words(_DONE[rule])} if rule in _DONE else {}
+
+
+_DONE: Mapping[Rule, str] = {
+    Rule.WORKER_LOST: "What it ran is sent again once it counts as dead; that is no attempt of its budget.",
+    Rule.RECORDER_BEHIND: "It is written down in order; nothing is lost.",
+    Rule.STREAM_LONG: "They are written down in order; nothing is lost.",
+    Rule.MESSAGES_SET_ASIDE: "They are kept until somebody discards them.",
+}
+
+
+def _stale(found: Mapping[str, _Found]) -> dict[str, str]:
+    """While PostgreSQL is away no alert is of now, and all that is wrong is told with that."""
+    away = str(Rule.DATABASE_AWAY)
+    return {key: away for key in found if key not in (away, str(Rule.BROKER_AWAY))} if away in found else {}
+
+
+def _with_also(one: _Found) -> Cause:
+    return replace(one.cause, consequences=one.cause.consequences + tuple(_also(one.also)))
+
+
+def _also(keys: frozenset[str]) -> Iterator[Words]:
+    """The other things that are wrong because of it, by rule."""
+    by_rule: dict[Rule, list[str]] = {}
+    for key in keys:
+        rule, _, subject = key.partition(":")
+        if rule in RANK:
+            by_rule.setdefault(Rule(rule), []).append(subject)
+    for rule in sorted(by_rule, key=lambda one: RANK[one]):
+        names = sorted(filter(None, by_rule[rule]))
+        named = ", ".join(names[:_MOST_ALSO]) + (", …" if len(names) > _MOST_ALSO else "")
+        said = _ALSO.get(rule, KINDS[rule].was)
+        yield words(f"Because of it {said}{f': {named}' if named else ''}.")
 
 
 def link_of(path: str) -> Link:
     """The object behind a path of the API."""
     found = urlsplit(path)
-    _, version, *words = found.path.split("/")
-    if version != "v1" or not words:
-        return Link(LinkKind.READINESS)
-    room, *rest = map(unquote, words)
-    if not rest:
+    _, version, *rest = found.path.split("/")
+    room, *name = map(unquote, rest) if version == "v1" and rest else ("",)
+    if name and room in _ONE:
+        return Link(_ONE[room], ":".join(name))
+    if not name and room in _LISTS:
         return Link(_LISTS[room], filter=dict(parse_qsl(found.query)))
-    return Link(_ONE[room], ":".join(rest))
-
-
-def of_alert(alert: Alert) -> Cause:
-    """What an alert says."""
-    known = alert.acknowledged
-    return Cause(
-        severity=Urgency(alert.severity),
-        kind=alert.rule,
-        subject=alert.subject,
-        since=alert.since,
-        parts=(Part(alert.summary, link_of(alert.link)),),
-        remedies=(Remedy(alert.next_step, Link(LinkKind.DOCUMENT, alert.documentation)),) if alert.next_step else (),
-        alert_ids=(alert.id,),
-        acknowledged=None if known is None else Acknowledged(known.at, known.who, known.reason),
-        documentation=alert.documentation,
-    )
-
-
-def worst_first(causes: list[Cause]) -> tuple[Cause, ...]:
-    """In the order of reading: by who has to know, then causes before what they may lead to."""
-    return tuple(sorted(causes, key=lambda one: (_ORDER[one.severity], RANK.get(one.kind, len(RANK)), one.subject)))
+    return Link(LinkKind.READINESS)

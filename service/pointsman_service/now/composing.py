@@ -1,10 +1,13 @@
 """From facts to the first page. Pure."""
 
-from pointsman_contract.counted import counted
+from collections.abc import Iterator
+
 from pointsman_contract.states import TaskState
-from pointsman_service.now.causes import of_alert, worst_first
-from pointsman_service.now.facts import Away, Facts
+from pointsman_service.now.causes import causes_of
+from pointsman_service.now.facts import Facts, Tripped
+from pointsman_service.now.of_breakers import error_of
 from pointsman_service.now.picture import (
+    BreakerLine,
     Cause,
     LastHour,
     Now,
@@ -16,17 +19,18 @@ from pointsman_service.now.picture import (
     Urgency,
     said,
 )
+from pointsman_service.now.words import number, over, quoted
 from pointsman_service.observe.explain import sentences
 from pointsman_service.observe.prediction.prediction import Prediction, Reason
 from pointsman_service.observe.queues import QueueFigures
-from pointsman_service.observe.spans import span
+from pointsman_service.observe.spans import moment, span
 
 _NOBODY = Prediction.unsaid(Reason.NOT_KNOWN)
 
 
 def compose(facts: Facts) -> Now:
     """The first page."""
-    causes = worst_first([of_alert(alert) for alert in facts.alerts])
+    causes = causes_of(facts)
     unknown = tuple(_unknown(facts))
     return Now(
         as_of=facts.now,
@@ -35,28 +39,31 @@ def compose(facts: Facts) -> Now:
         sentence=_sentence(causes, unknown, facts.last_hour),
         causes=causes,
         queues=tuple(_queue(queue, facts) for queue in facts.queues),
-        breakers=tuple(facts.breakers),
+        breakers=tuple(_breaker(tripped) for tripped in facts.breakers),
         breakers_in_all=facts.breakers_in_all,
         errors=tuple(facts.errors),
         changes=tuple(facts.changes),
         lately=tuple(facts.lately),
         last_hour=facts.last_hour,
         unknown=unknown,
-        running=tuple(facts.running),
+        running=tuple(facts.worked),
     )
 
 
-def _unknown(facts: Facts) -> list[Unknown]:
-    found = []
+def _unknown(facts: Facts) -> Iterator[Unknown]:
     if facts.database is not None:
-        found.append(_away("database", facts.database, sentences.database_away(facts.database.reason)))
+        yield Unknown("database", facts.database.since, sentences.database_away(facts.database.reason))
     if facts.broker is not None:
-        found.append(_away("broker", facts.broker, sentences.broker_away(facts.broker.reason)))
-    return found
-
-
-def _away(what: str, away: Away, why: str) -> Unknown:
-    return Unknown(what, away.since, why)
+        why = f"{sentences.broker_away(facts.broker.reason)} Which workers live is not known."
+        yield Unknown("broker", facts.broker.since, why)
+    if facts.database is not None:
+        return
+    if facts.lacks("recorder"):
+        yield Unknown("recorder", facts.recorded_up_to, sentences.no_role("recorder"))
+    elif facts.are_old:
+        yield Unknown("recorder", facts.recorded_up_to, sentences.recorder_behind(facts.lag_seconds or 0.0))
+    if facts.lacks("reconciler"):
+        yield Unknown("reconciler", facts.unled_since("reconciler"), sentences.no_role("reconciler"))
 
 
 def _verdict(causes: tuple[Cause, ...], unknown: tuple[Unknown, ...]) -> Overall:
@@ -78,7 +85,7 @@ def _sentence(causes: tuple[Cause, ...], unknown: tuple[Unknown, ...], hour: Las
 def _figures(hour: LastHour) -> str:
     started = hour.started_within_target
     met = "none started" if started is None else f"{_percent(started)} started within target"
-    return f"{counted(hour.tasks, 'task')} in the last hour, {met}, {hour.failed:,} failed for good."
+    return f"{number(hour.tasks, 'task')} in the last hour, {met}, {hour.failed:,} failed for good."
 
 
 def _percent(share: float) -> str:
@@ -88,7 +95,7 @@ def _percent(share: float) -> str:
 
 def _queue(queue: QueueFigures, facts: Facts) -> QueueLine:
     said_of = facts.predictions.get(queue.name, _NOBODY)
-    state, reason = _state(queue, said_of)
+    state, reason = _state(queue, said_of, facts)
     came, went = facts.series.get(queue.name, ((), ()))
     return QueueLine(
         name=queue.name,
@@ -112,19 +119,49 @@ def _queue(queue: QueueFigures, facts: Facts) -> QueueLine:
     )
 
 
-def _state(queue: QueueFigures, prediction: Prediction) -> tuple[QueueState, str | None]:
+def _state(queue: QueueFigures, prediction: Prediction, facts: Facts) -> tuple[QueueState, str | None]:
     oldest = queue.oldest_wait_seconds
     if queue.paused:
-        return QueueState.PAUSED, f"by {queue.paused_by}" + (f": {queue.pause_reason}" if queue.pause_reason else "")
+        return QueueState.PAUSED, f"by {queue.paused_by}{quoted(queue.pause_reason)}"
+    why = _not_known(facts)
+    if why is not None:
+        return QueueState.UNKNOWN, why
     if queue.depth and queue.consumers == 0:
         return QueueState.NO_WORKER, "no live worker takes from it"
     if oldest is not None and oldest > queue.sla_seconds:
-        return QueueState.LATE, f"{span(oldest - queue.sla_seconds)} over its target"
+        return QueueState.LATE, over(oldest, queue.sla_seconds)
     if prediction.p95_seconds is not None and prediction.p95_seconds > queue.sla_seconds:
         return QueueState.AT_RISK, f"a task submitted now is expected to wait for {span(prediction.p95_seconds)}"
     held = queue.states.get(TaskState.HELD, 0)
     if held:
-        return QueueState.HELD, f"{counted(held, 'task')} held"
+        return QueueState.HELD, f"{number(held, 'task')} {'is' if held == 1 else 'are'} held"
     if queue.depth and queue.consumers is None:
         return QueueState.UNKNOWN, "whether a worker of it lives is not known now"
     return QueueState.OK, None
+
+
+def _not_known(facts: Facts) -> str | None:
+    """Why nothing can be said of how queues do now."""
+    if facts.database is not None:
+        return f"as of {moment(facts.seen_at, facts.now)}" if facts.seen_at is not None else "PostgreSQL is away"
+    if facts.are_old:
+        at = facts.recorded_up_to
+        return "figures are old" if at is None else f"figures are of {moment(at, facts.now)}"
+    if facts.broker is None:
+        return None
+    at = facts.broker.since
+    return "Redis is away" if at is None else f"Redis is away since {moment(at, facts.now)}"
+
+
+def _breaker(tripped: Tripped) -> BreakerLine:
+    return BreakerLine(
+        scope=tripped.scope,
+        name=tripped.name,
+        state=tripped.seen,
+        since=tripped.since,
+        error=None if tripped.error is None else error_of(tripped.error, tripped.group),
+        held=tripped.held,
+        next_probe_at=tripped.retry_at,
+        by=tripped.by,
+        reason=tripped.reason,
+    )

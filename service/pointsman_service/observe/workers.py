@@ -152,7 +152,8 @@ class WorkerWatch:
     def __init__(self, store: Store, broker: BrokerWatch, settings: Settings, liveness: Liveness | None = None) -> None:
         self._store = store
         self._broker = broker
-        self._liveness = liveness
+        self.liveness = liveness
+        """What this process sees of the workers itself."""
         self._dead_seconds = settings.worker_dead_seconds
         self._kept = Kept(self.look, _KEPT_SECONDS)
 
@@ -168,4 +169,4 @@ class WorkerWatch:
             held = {row.name: row for row in await ejections.ejections(connection)}
             leads = await watching.leads(connection)
         are_fed = any(leads[name].left_seconds > 0 for name in (RECONCILER, STAND_IN) if name in leads)
-        return worker_figures(rows, broker, self._dead_seconds, held, self._liveness, are_fed=are_fed)
+        return worker_figures(rows, broker, self._dead_seconds, held, self.liveness, are_fed=are_fed)

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from pointsman_service.callers import Caller
 from pointsman_service.errors import DatabaseAway
+from pointsman_service.store import audit
 from pointsman_service.store.store import Connection, ConnectionLost, DatabaseTrouble, LockNotGot, Store
 from pointsman_service.telemetry import logger
 
@@ -49,6 +50,9 @@ class ActKind(StrEnum):
 
 _BY_PROGRAMS = frozenset({ActKind.REPORT, ActKind.LEASE})
 """What other services do at each of their calls: too often for the log."""
+_OF_ONE_TASK = frozenset({ActKind.CANCEL, ActKind.RETRY, ActKind.CHANGE})
+"""What programs do as they submit: an entry for each would bury what people did."""
+_UNKEPT = _BY_PROGRAMS | _OF_ONE_TASK
 
 
 @dataclass(slots=True)
@@ -75,11 +79,13 @@ class Act:
 async def acting(store: Store, act: Act) -> AsyncIterator[Connection]:
     """The transaction of an act: all of it is stored, or nothing. Raises what ``Store.transaction`` raises.
 
-    What is asked for is logged once it is committed, with whether it changed anything. An act that turns out to change
-    nothing may do without.
+    What changed something is kept in it (``store.audit``), and what is asked for is logged once it is committed, with
+    whether it changed anything. An act that turns out to change nothing may do without.
     """
     async with store.transaction() as connection:
         yield connection
+        if act.changed and act.kind not in _UNKEPT:
+            await audit.add(connection, act.kind, act.subject, act.actor, act.caller.name, act.reason)
     _log(act)
 
 

@@ -104,7 +104,7 @@ async def test_nobody_who_looks_reads_what_waits(spine: Spine) -> None:
     await wrong(spine.store)
     async with spine.store.statement() as connection:
         await connection.execute(text("VACUUM ANALYZE task_live"))
-        for statement, parameters in ((backlog._UNFINISHED, {}), (backlog._OF_ONE, {"queue": "reports"})):
+        for statement, parameters in ((backlog.UNFINISHED, {}), (backlog._OF_ONE, {"queue": "reports"})):
             explained = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}")
             (plan,) = (await connection.execute(explained, parameters)).scalars()
             read = _rows_of(json.loads(plan)[0]["Plan"] if isinstance(plan, str) else plan[0]["Plan"])

@@ -75,7 +75,7 @@ class Explainer:
         self._workers = workers
         self._predictions = predictions
         self._settings = settings
-        self._usual = UsualRuns(store)
+        self.usual = UsualRuns(store)
         self._installation = Kept(self._look, _KEPT_SECONDS)
 
     async def of_task(self, task_id: UUID) -> Explanation | None:
@@ -111,7 +111,7 @@ class Explainer:
 
     async def _unfinished(self, now: datetime, task: Task, row: LiveRow) -> Facts:
         here, workers, usual = await asyncio.gather(
-            self._installation.get(), self._workers.read(), self._usual.p95_by_type()
+            self._installation.get(), self._workers.read(), self.usual.p95_by_type()
         )
         live = Live(
             place=Place(row.place),

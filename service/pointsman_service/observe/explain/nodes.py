@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from pointsman_contract.events import Beat
 from pointsman_contract.states import Place, TaskState
@@ -12,6 +11,7 @@ from pointsman_service.observe.tasks.task import Task
 from pointsman_service.observe.workers import WorkerFigures
 from pointsman_service.store.store import Connection
 from pointsman_service.store.tasks import explaining
+from pointsman_service.store.tasks.explaining import RunRow
 
 
 def nodes_of(queue: str, workers: Iterable[WorkerFigures], broker: BrokerState, now: datetime) -> tuple[Node, ...]:
@@ -54,15 +54,25 @@ async def running_now(
     connection: Connection, queue: str, broker: BrokerState, usual: Mapping[str, float], now: datetime
 ) -> tuple[RunningNow, ...]:
     """What the nodes of a queue run by their newest beats, by task type, what has run longest first."""
-    ids = [run["task"] for beat in broker.beats.values() if queue in beat["queues"] for run in beat["running"]]
-    by_type: dict[str, list[Any]] = {}
-    for row in await explaining.runs(connection, ids) if ids else ():
-        by_type.setdefault(row.task_type, []).append(row)
+    ids = runs_of(queue, broker)
+    return by_type(await explaining.runs(connection, ids) if ids else (), usual, now)
+
+
+def runs_of(queue: str, broker: BrokerState) -> list[str]:
+    """The ids of what the nodes of a queue run by their newest beats."""
+    return [run["task"] for beat in broker.beats.values() if queue in beat["queues"] for run in beat["running"]]
+
+
+def by_type(runs: Iterable[RunRow], usual: Mapping[str, float], now: datetime) -> tuple[RunningNow, ...]:
+    """Runs by task type, what has run longest first. ``usual``: by task type, the p95 of its run time."""
+    of_type: dict[str, list[RunRow]] = {}
+    for run in runs:
+        of_type.setdefault(run.task_type, []).append(run)
     found = []
-    for task_type, rows in by_type.items():
-        begun = [row for row in rows if row.started_at is not None]
-        first = min(begun, key=lambda row: row.started_at, default=None)
-        seconds = None if first is None else max((now - first.started_at).total_seconds(), 0.0)
+    for task_type, rows in of_type.items():
+        begun = [(row.started_at, row) for row in rows if row.started_at is not None]
+        at, first = min(begun, key=lambda pair: pair[0], default=(None, None))
+        seconds = None if at is None else max((now - at).total_seconds(), 0.0)
         found.append(
             RunningNow(
                 task_type,

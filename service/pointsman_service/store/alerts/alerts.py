@@ -128,7 +128,7 @@ _RESOLVE = text(
     + array_columns(_ENDED, "n")
     + f" WHERE alert.id = n.id AND alert.resolved_at IS NULL RETURNING {_COLUMNS}"
 )
-_IN_MIND = text(f"""
+IN_MIND = text(f"""
     SELECT {_COLUMNS} FROM alert
     WHERE resolved_at IS NULL OR (part_of IS NULL AND rule = ANY(CAST(:causes AS text[]))
         AND resolved_at > now() - CAST(:lately AS float8) * interval '1 second')
@@ -223,7 +223,7 @@ async def in_mind(
     """Alerts that have not ended, the oldest first; then those of the rules ``causes`` that ended by themselves within
     ``lately`` seconds.
     """
-    return _rows(await connection.execute(_IN_MIND, {"causes": list(causes), "lately": lately, "most": most}))
+    return _rows(await connection.execute(IN_MIND, {"causes": list(causes), "lately": lately, "most": most}))
 
 
 async def to_tell_first(connection: Connection, severities: Sequence[str]) -> list[AlertRow]:

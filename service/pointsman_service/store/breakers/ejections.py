@@ -35,12 +35,12 @@ class LiveWorker:
     queues: list[str]
 
 
-_EJECTIONS = text("""
-    SELECT b.name, b.seen, extract(epoch FROM coalesce(t.at, b.updated_at))::float8,
-        coalesce(b.machine->'override'->>'reason', t.reason, ''),
-        coalesce(b.machine->'override'->>'actor', t.actor, ''),
+EJECTIONS = text("""
+    SELECT b.name, b.seen, extract(epoch FROM coalesce(t.at, b.updated_at))::float8 AS since,
+        coalesce(b.machine->'override'->>'reason', t.reason, '') AS reason,
+        coalesce(b.machine->'override'->>'actor', t.actor, '') AS actor,
         CASE b.seen WHEN 'open' THEN (b.machine->>'retry_at')::float8
-            WHEN 'half_open' THEN NULL ELSE (b.machine->'override'->>'expires_at')::float8 END
+            WHEN 'half_open' THEN NULL ELSE (b.machine->'override'->>'expires_at')::float8 END AS until
     FROM breaker b LEFT JOIN LATERAL (
         SELECT at, reason, actor FROM breaker_transition t WHERE t.scope = b.scope AND t.name = b.name
         ORDER BY t.id DESC LIMIT 1
@@ -74,7 +74,7 @@ async def in_turn(connection: Connection) -> None:
 
 async def ejections(connection: Connection) -> list[EjectionRow]:
     """Every worker whose breaker is not closed, by name."""
-    return [EjectionRow(*row) for row in await connection.execute(_EJECTIONS)]
+    return [EjectionRow(*row) for row in await connection.execute(EJECTIONS)]
 
 
 async def live(connection: Connection, seen_within_seconds: float, ending: Iterable[str] = ()) -> list[LiveWorker]:

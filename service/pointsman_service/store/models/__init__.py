@@ -5,6 +5,7 @@ The layout and its measurements: ``docs/decisions/0001-store-layout.md``.
 """
 
 from pointsman_service.store.models.alerts import Alert, AlertDelivery, AlertSilence
+from pointsman_service.store.models.audit import AuditEntry
 from pointsman_service.store.models.backlog import Backlog, BacklogDelta
 from pointsman_service.store.models.base import Base
 from pointsman_service.store.models.breakers import BreakerTransition, StoredBreaker
@@ -41,6 +42,7 @@ __all__ = [
     "Alert",
     "AlertDelivery",
     "AlertSilence",
+    "AuditEntry",
     "Backlog",
     "BacklogDelta",
     "Base",

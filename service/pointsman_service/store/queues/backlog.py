@@ -28,7 +28,7 @@ KEPT = """
 """
 """SQL: the numbers of what is not sent, by queue, state and reason; narrowed by ``where``."""
 # The oldest of a queue by one probe of the index for each priority: the minimum of a whole queue would read all of it.
-_UNFINISHED = text(f"""
+UNFINISHED = text(f"""
     WITH kept AS ({KEPT.format(where="")}), sent AS (
         SELECT queue, state, count(*) AS tasks, min(due_at) AS oldest FROM task_live WHERE place = 'sent'
         GROUP BY queue, state
@@ -121,7 +121,7 @@ async def unfinished(connection: Connection) -> list[dict[str, Any]]:
 
     Costs what is sent, however many wait.
     """
-    return [dict(row) for row in (await connection.execute(_UNFINISHED)).mappings()]
+    return [dict(row) for row in (await connection.execute(UNFINISHED)).mappings()]
 
 
 async def of_queue(connection: Connection, queue: str) -> Unfinished:

@@ -15,7 +15,7 @@ _SET = text("""
         reason = excluded.reason, actor = excluded.actor, changed_at = now()
     RETURNING queue, paused, revision, reason, actor, changed_at
 """)
-_ALL = text("SELECT queue, paused, revision, reason, actor, changed_at FROM queue_pause ORDER BY queue")
+ALL = text("SELECT queue, paused, revision, reason, actor, changed_at FROM queue_pause ORDER BY queue")
 
 IS_PAUSED = "EXISTS (SELECT FROM queue_pause p WHERE p.queue = {queue} AND p.paused)"
 """SQL; ``queue`` is what names the queue."""
@@ -42,7 +42,7 @@ async def set_paused(connection: Connection, queue: str, *, paused: bool, reason
 
 async def pauses(connection: Connection) -> list[QueuePause]:
     """Every queue that ever was paused."""
-    return [QueuePause(*row) for row in await connection.execute(_ALL)]
+    return [QueuePause(*row) for row in await connection.execute(ALL)]
 
 
 def words(pauses: Iterable[QueuePause]) -> list[str | int]:

@@ -30,7 +30,7 @@ _CURRENT = text("""
 _AFTER = text("SELECT min(epoch) FROM broker_epoch WHERE epoch > :epoch")
 _DECLARE = text("INSERT INTO broker_epoch (epoch, run_id) VALUES (:epoch, :run_id) ON CONFLICT DO NOTHING")
 _OPEN = text("UPDATE broker_epoch SET opened_at = clock_timestamp() WHERE epoch = :epoch AND opened_at IS NULL")
-_POSITIONS = text("SELECT stream, last_id FROM recorder_position")
+POSITIONS = text("SELECT stream, last_id FROM recorder_position")
 _RECORDED = text("SELECT extract(epoch FROM clock_timestamp() - max(moved_at))::float8 FROM recorder_position")
 _FIRST_POSITION = text("""
     INSERT INTO recorder_position (stream, last_id) VALUES (:stream, :first) ON CONFLICT DO NOTHING
@@ -80,7 +80,7 @@ async def mark_open(connection: Connection, epoch: int) -> None:
 
 async def positions(connection: Connection) -> dict[str, str]:
     """The last id read of each stream not yet left behind."""
-    return {row.stream: row.last_id for row in await connection.execute(_POSITIONS)}
+    return {row.stream: row.last_id for row in await connection.execute(POSITIONS)}
 
 
 async def recorded_seconds_ago(connection: Connection) -> float | None:
