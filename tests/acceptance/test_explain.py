@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
 _SECONDS = 2.0
 """From when the system itself can know a cause until it is named."""
+_NOW_SECONDS = 8.0
+"""The same on the first page: a look is kept for a second and a half, and what is told beside it for five."""
 _SILENT_SECONDS = 6
 _WINDOW = 4
 _MANY = 500
@@ -65,6 +67,34 @@ async def named(stack: Stack, task_id: str, cause: str) -> Row:
     return found
 
 
+async def on_now(stack: Stack, kind: str, subject: str = "", *told: str) -> Row:
+    """The cause on the first page, once all of this is told of it: in time."""
+    last: list[Row] = []
+
+    async def so() -> Row | None:
+        answer = await stack.http.get("/v1/now")
+        assert answer.status_code == 200, answer.text
+        last[:] = answer.json()["causes"]
+        return next(
+            (one for one in last if (one["kind"], one["subject"]) == (kind, subject) and _tells(one, told)), None
+        )
+
+    began = time.monotonic()
+    try:
+        found = await until(so, f"{kind} of {subject} on the first page")
+    except TimeoutError as error:
+        error.add_note(str(last))
+        raise
+    assert time.monotonic() - began <= _NOW_SECONDS
+    return found
+
+
+def _tells(cause: Row, told: tuple[str, ...]) -> bool:
+    words = [cause["parts"], *cause["consequences"], cause["being_done"]]
+    text = "\n".join("".join(part["text"] for part in sentence) for sentence in words)
+    return all(piece in text for piece in told)
+
+
 async def post(stack: Stack, path: str, **body: object) -> Row:
     answer = await stack.http.post(path, json=body)
     assert answer.status_code in (200, 202), answer.text
@@ -107,6 +137,7 @@ async def test_a_paused_queue_says_who_paused_it_and_why(explained: Stack) -> No
         found = await named(explained, second, "queue_paused")
         assert ("paused by local" in found["sentence"], ": provider moves." in found["sentence"]) == (True, True)
         assert (found["clears_itself"], found["facts"]["ahead"], found["link"]) == (False, 1, "/v1/queues/email")
+        await on_now(explained, "queue_paused", "email", 'by local: "provider moves".', "2 tasks wait on email")
     finally:
         await post(explained, "/v1/queues/email/resume")
     assert (await explained.finished(first))["state"] == "succeeded"
@@ -123,11 +154,15 @@ async def test_a_breaker_says_whether_it_opened_by_itself_and_with_what_error(ex
     assert "Last error: HTTPStatusError: 503 from crm (3 times)." in found["sentence"]
     assert "It is tried next in " in found["sentence"]
     assert (found["clears_itself"], found["facts"]["held"]) == (True, len({first, second}))
+    told = ("HTTPStatusError: 503 from crm, 3 calls.", "2 tasks are held (2 ledger.write)", "It is tried again in ")
+    cause = await on_now(explained, "breaker_open", "dependency:crm", *told)
+    assert cause["error"]["type"] == "HTTPStatusError"
 
     await post(explained, "/v1/breakers/dependency/smtp/force-open", reason="they migrate")
     found = await named(explained, await held_for(explained, "smtp"), "breaker_forced_open")
     assert " By local at " in found["sentence"]
     assert (": they migrate." in found["sentence"], found["clears_itself"]) == (True, False)
+    await on_now(explained, "breaker_open", "dependency:smtp", 'by local: "they migrate".', "1 task is held")
 
 
 async def test_a_type_that_no_node_knows_says_who_published_it(explained: Stack) -> None:
@@ -212,6 +247,7 @@ async def test_an_ejected_node_says_why(explained: Stack) -> None:
         found = await named(explained, waiting, "worker_ejected")
         assert f"{worker['name']} is taken off its queues" in found["sentence"]
         assert ("its disk is full" in found["sentence"], found["clears_itself"]) == (True, False)
+        await on_now(explained, "breaker_open", f"worker:{worker['name']}", 'by local: "its disk is full".')
     finally:
         await post(explained, f"/v1/workers/{worker['name']}/admit", reason="mended")
     assert (await explained.finished(waiting))["state"] == "succeeded"
@@ -254,6 +290,8 @@ async def test_a_full_window_and_then_a_dead_node_say_so(explained: Stack) -> No
     assert (node["name"].startswith("acceptance@"), node["left"], found["clears_itself"]) == (True, False, False)
     assert "which fell silent" in found["sentence"]
     assert found["what_to_do"].endswith("celery -A pointsman worker -Q reports.")
+    cause = await on_now(explained, "no_worker", "reports", f"{node['name']} was last seen ", " tasks wait on reports")
+    assert cause["remedies"][0]["command"] == "celery -A pointsman worker -Q reports"
 
 
 async def test_a_role_that_nobody_has_is_named_by_the_tasks_that_it_keeps(explained: Stack) -> None:
@@ -275,6 +313,14 @@ async def test_a_role_that_nobody_has_is_named_by_the_tasks_that_it_keeps(explai
     for task_id, cause in ((unsent, "no_dispatcher"), (asleep, "no_reconciler"), (sent, "no_recorder")):
         found = await named(explained, task_id, cause)
         assert (found["clears_itself"], found["link"]) == (False, "/readyz?verbose")
+    for kind, said in (
+        ("no_dispatcher", "No dispatcher runs since "),
+        ("no_reconciler", "delays, retries, rescues and worker states stand still"),
+        ("no_recorder", "no recorder runs since "),
+    ):
+        await on_now(explained, kind, "", said)
+    queues = (await explained.http.get("/v1/now")).json()["queues"]
+    assert {queue["state"] for queue in queues} == {"unknown"}, "figures are old: none is known to be late"
 
 
 async def test_redis_away_is_named_before_what_it_leads_to(explained: Stack) -> None:
@@ -283,3 +329,4 @@ async def test_redis_away_is_named_before_what_it_leads_to(explained: Stack) -> 
     found = await named(explained, waiting, "broker_away")
     assert found["sentence"].startswith("The broker does not answer (")
     assert [one["cause"] for one in found["also"]][:1] == ["no_recorder"]
+    await on_now(explained, "broker_away", "", "Redis is away since ", "nothing starts")

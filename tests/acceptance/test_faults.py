@@ -174,6 +174,11 @@ async def test_database_away_is_503_soon_and_its_return_is_noticed(
     assert (await stack.http.get("/livez")).status_code == 200
     assert (await stack.http.get("/metrics")).status_code == 200
     assert (await stack.http.get("/readyz")).status_code == 503
+    now = (await stack.http.get("/v1/now")).json()
+    assert [cause["kind"] for cause in now["causes"]] == ["database_away"]
+    assert "submissions are refused (503)" in now["sentence"]
+    assert [one["task_id"] for one in now["running"]] == [running]
+    assert [one["what"] for one in now["unknown"]] == ["database"]
     # The work already sent goes on without a database.
     release.touch()
 

@@ -1,6 +1,7 @@
 """From facts to the first page. Pure."""
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from pointsman_contract.states import TaskState
 from pointsman_service.now.causes import causes_of
@@ -114,7 +115,7 @@ def _queue(queue: QueueFigures, facts: Facts) -> QueueLine:
         busy=facts.busy.get(queue.name),
         processes=queue.consumers,
         state=state,
-        state_since=queue.paused_at,
+        state_since=_state_since(queue, state, facts),
         state_reason=reason,
     )
 
@@ -138,6 +139,12 @@ def _state(queue: QueueFigures, prediction: Prediction, facts: Facts) -> tuple[Q
     if queue.depth and queue.consumers is None:
         return QueueState.UNKNOWN, "whether a worker of it lives is not known now"
     return QueueState.OK, None
+
+
+def _state_since(queue: QueueFigures, state: QueueState, facts: Facts) -> datetime | None:
+    if state is QueueState.LATE and queue.oldest_wait_seconds is not None:
+        return facts.now - timedelta(seconds=queue.oldest_wait_seconds - queue.sla_seconds)
+    return queue.paused_at
 
 
 def _not_known(facts: Facts) -> str | None:

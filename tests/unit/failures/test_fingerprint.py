@@ -9,7 +9,7 @@ from collections import defaultdict
 import pytest
 
 from pointsman_service.failures.fingerprint import group_of, rest_of
-from pointsman_service.failures.frames import frames_of
+from pointsman_service.failures.frames import frames_of, innermost
 from pointsman_service.failures.message import LONGEST, normalised
 from tests.unit.failures.corpus import CAUSES, failures
 
@@ -94,6 +94,21 @@ def test_frames_of_an_installed_application_are_its_own() -> None:
         "ValueError: x\n"
     )
     assert frames_of(traceback) == ("shop/tasks.py charge",)
+
+
+def test_first_line_to_look_at_is_the_innermost_of_the_author() -> None:
+    traceback = (
+        "Traceback (most recent call last):\n"
+        '  File "/app/shop/tasks.py", line 12, in charge\n    pay()\n'
+        '  File "/app/shop/prices.py", line 88, in pay\n    json.loads(x)\n'
+        '  File "/usr/lib/python3.12/json/__init__.py", line 346, in loads\n    ...\n'
+        "ValueError: no JSON\n"
+    )
+
+    assert innermost(traceback) == "shop/prices.py:88"
+    assert innermost("") is None
+    installed = traceback.replace("/app/shop/", "/x/site-packages/acme/")
+    assert innermost(installed) == "acme/prices.py:88"
 
 
 def test_frames_of_an_exception_group_are_found() -> None:

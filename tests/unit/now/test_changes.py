@@ -1,0 +1,42 @@
+from datetime import timedelta
+
+from pointsman_service.now.changes import changes, what_of
+from pointsman_service.now.picture import said
+from pointsman_service.operate.act import ActKind
+from pointsman_service.store.audit import Entry
+from pointsman_service.store.first_page import VersionRow
+from tests.unit.now.moments import NOW, TASK
+
+
+def test_every_act_has_words() -> None:
+    told = {kind: said(what_of(kind, TASK)) for kind in ActKind}
+
+    assert len(set(told.values())) == len(ActKind)
+    assert not [text for text in told.values() if text != text.strip() or "_" in text]
+
+
+def test_breaker_is_called_by_its_name_and_linked_by_its_key() -> None:
+    first, _ = words = what_of(ActKind.FORCE_OPEN, "dependency:api.bank.example")
+
+    assert said(words) == "api.bank.example was forced open"
+    assert first.link is not None
+    assert (str(first.link.kind), first.link.name) == ("breaker", "dependency:api.bank.example")
+
+
+def test_act_of_another_release_is_told_as_it_is() -> None:
+    assert said(what_of("move_tasks", "email")) == "move_tasks: email"
+
+
+def test_newest_change_comes_first_and_versions_are_among_them() -> None:
+    acts = [Entry(NOW, ActKind.PAUSE, "email", "ada", "provider moves")]
+    fresh = ["a", "b", "c"]
+    versions = [
+        VersionRow(NOW + timedelta(seconds=1), fresh, 5, [], 0),
+        VersionRow(NOW - timedelta(seconds=1), ["a"], 1, ["shop.new"], 1),
+    ]
+
+    assert [(said(change.what), change.actor, change.reason) for change in changes(acts, versions)] == [
+        ("New versions of a, b, c and 2 more", "workers", None),
+        ("email was paused", "ada", "provider moves"),
+        ("New version of a; new: 1 task type (shop.new)", "workers", None),
+    ]
