@@ -2,7 +2,7 @@
 
 from tests.browser.site import Site
 
-FIXED = ("help", "search", "search?q=nothing-of-this-name", "alerts", "alerts?severity=page&known=no")
+FIXED = ("", "help", "search", "search?q=nothing-of-this-name", "alerts", "alerts?severity=page&known=no")
 
 
 async def paths_of(site: Site) -> list[str]:

@@ -85,8 +85,6 @@ class Dashboard:
             return await self._stream(scope)
         if path == _PREFERENCES and method == "POST":
             return await self._prefer(scope, receive)
-        if not path and method == "GET" and all(page.name for page in self._pages):
-            return see_other(Links()(self._pages[0].name))
         routes = [(route, names) for route in self._routes if (names := _names(route, path)) is not None]
         if not routes:
             raise NotFound("There is no such page.")
@@ -111,9 +109,9 @@ class Dashboard:
     async def _shown(self, route: Route, ask: Ask) -> Shown:
         assert route.shows is not None
         # Before the figures: they lack nothing that was reported before this.
-        recorded = await self._recorded()
+        recorded = None if route.page.own_times else await self._recorded()
         view = await route.shows(ask)
-        return Shown(view, route.page, ask.now, recorded)
+        return Shown(view, route.page, view.as_of or ask.now, view.recorded_up_to or recorded)
 
     async def _recorded(self) -> datetime | None:
         try:

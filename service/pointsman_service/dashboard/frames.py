@@ -19,7 +19,9 @@ from pointsman_service.dashboard.preferences import COOKIE as PREFERENCES
 from pointsman_service.dashboard.preferences import Preferences
 from pointsman_service.dashboard.rendering import asset_path, fragments, live_blocks, render
 from pointsman_service.dashboard.streams import Look, mark_of, partials
+from pointsman_service.dashboard.targets import target_of
 from pointsman_service.errors import PointsmanError
+from pointsman_service.now.picture import Link, LinkKind
 
 NOWHERE = Page("", "", question="")
 """Where a fault is shown: it is in no navigation, and nothing of it is live."""
@@ -113,6 +115,7 @@ def once(found: Look, seen: str) -> Answer:
 def _values(shown: Shown, ask: Ask, frame: Frame | None, pages: Sequence[Page]) -> dict[str, Any]:
     """What templates have. In what is shared between viewers there is nothing of any one of them."""
     view = shown.view
+    names = frozenset(one.name for one in pages)
     label = shown.page.label or ("" if shown.page is NOWHERE else shown.page.question)
     return {
         "ask": ask,
@@ -132,7 +135,9 @@ def _values(shown: Shown, ask: Ask, frame: Frame | None, pages: Sequence[Page]) 
         "recorded_up_to": shown.recorded_up_to,
         "release": RELEASE,
         "stream": None,
+        "target": lambda link: target_of(link, names),
         "title": " · ".join(part for part in (view.title, label, _TITLE_END) if part),
         "token": "" if frame is None else forms.token_of(frame.secret),
+        "where": lambda kind, name: None if name is None else target_of(Link(LinkKind(kind), str(name)), names),
         **view.values,
     }

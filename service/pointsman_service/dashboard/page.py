@@ -29,6 +29,10 @@ class View:
     missing: Sequence[str] = ()
     """What could not be asked, as sentences; the rest of the page is shown all the same."""
     status: int = 200
+    as_of: datetime | None = None
+    """When what is shown was looked at; None: when it was asked for."""
+    recorded_up_to: datetime | None = None
+    """What was reported before is in it, where the page finds that out itself (``own_times``)."""
 
 
 @dataclass(frozen=True)
@@ -89,15 +93,25 @@ class Page:
 
     ``name`` is its path and that of its folder, ``label`` stands in the navigation, ``question`` is what it answers,
     and ``g`` with ``key`` leads to it. ``every_seconds``: so often is looked at what is live on it while somebody
-    looks. A page without a label is not in the navigation.
+    looks. A page without a label is not in the navigation. ``own_times``: its views say up to when is recorded.
     """
 
-    def __init__(self, name: str, label: str, *, question: str, key: str = "", every_seconds: float = 2.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        label: str,
+        *,
+        question: str,
+        key: str = "",
+        every_seconds: float = 2.0,
+        own_times: bool = False,
+    ) -> None:
         self.name = name
         self.label = label
         self.question = question
         self.key = key
         self.every_seconds = every_seconds
+        self.own_times = own_times
         self.routes: list[Route] = []
         self.finder: Finds | None = None
 

@@ -5,9 +5,10 @@ from typing import Final
 
 from pointsman_service.dashboard.alerts.page import page as alerts
 from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.now.page import page as now
 from pointsman_service.dashboard.page import Hit, Page, View
 
-PAGES: Final[tuple[Page, ...]] = (alerts,)
+PAGES: Final[tuple[Page, ...]] = (now, alerts)
 _MOST_HITS = 50
 
 _help = Page("help", "", question="Help")

@@ -13,7 +13,7 @@ from pointsman_service.dashboard.components import durations, figures, moments, 
 
 FOLDER: Final = Path(__file__).parent
 LIVE: Final = "live_"
-_COMPONENTS: Final = ("state", "time", "figure", "list", "act")
+_COMPONENTS: Final = ("state", "time", "link", "figure", "list", "act")
 _FUNCTIONS: Final[Mapping[str, object]] = {
     "SHAPES": states.SHAPES,
     "MASKED": payloads.MASKED,
@@ -78,7 +78,7 @@ def _block(template: Template, name: str) -> Callable[[Any], Iterator[str]]:
 
 def _with_components(values: Mapping[str, Any]) -> dict[str, Any]:
     """With ``ui``: the macros of every component, bound to these values."""
-    shared = {name: values[name] for name in ("links", "live", "may", "now", "token")}
+    shared = {name: values[name] for name in ("links", "live", "may", "now", "target", "token", "where")}
     macros: dict[str, Any] = {}
     for name in _COMPONENTS:
         module = environment().get_template(f"components/{name}.html").make_module(shared)

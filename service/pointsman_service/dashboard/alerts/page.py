@@ -133,8 +133,8 @@ async def find(ask: Ask, words: str) -> list[Hit]:
 
 
 def _after(ask: Ask, alert_id: UUID) -> str:
-    """Back to the list that the form was in, or else to the alert."""
-    return place("alerts") if ask.form.get("back") == "list" else place("alerts", alert_id)
+    """Back to the page that the form was on, or else to the alert."""
+    return {"list": place("alerts"), "now": place()}.get(ask.form.get("back", ""), place("alerts", alert_id))
 
 
 def _sentence(alert: Alert) -> str:

@@ -23,7 +23,7 @@ def _positive(seconds: float, rough: bool) -> str:
     if seconds < 0.9995 and not rough:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95 and not rough:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
     whole = int(seconds) if rough else round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -1,0 +1,128 @@
+"""What the page Now draws of a picture: each sentence, and links to what has a page."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from pointsman_service.callers import LOCAL, Caller, KnownBy
+from pointsman_service.dashboard import frames
+from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.now.page import page, show
+from pointsman_service.dashboard.page import Page, Shown
+from pointsman_service.dashboard.targets import target_of
+from pointsman_service.now import picture
+from pointsman_service.now.picture import Link, LinkKind, Part
+
+AT = datetime(2026, 11, 29, 8, 34, 12, tzinfo=UTC)
+BREAKER = Link(LinkKind.BREAKER, "dependency:api.bank.example/v1")
+CAUSE = picture.Cause(
+    severity=picture.Urgency.PAGE,
+    kind="breaker_open",
+    subject="dependency:api.bank.example/v1",
+    since=datetime(2026, 11, 29, 8, 30, tzinfo=UTC),
+    parts=(Part("api.bank.example/v1", BREAKER), Part(" has failed")),
+    consequences=((Part("212 tasks are held.", Link(LinkKind.TASKS, filter={"state": "held"})),),),
+    being_done=(Part("It is tried again in 41 s."),),
+    remedies=(picture.Remedy("Probe it.", BREAKER, command="curl x"),),
+    error=picture.CauseError("ConnectTimeout", "no answer from <host>", "01a2", 31),
+)
+LINE = picture.QueueLine(
+    name="external_api", priority=5, sla_seconds=10, met_today=0.961, oldest_wait_seconds=50,
+    predicted=picture.Predicted(None, "breaker_open"), in_per_minute=80.0, out_per_minute=2.0, in_series=(1, 2, None),
+    out_series=(), waiting=7, running=1, held=212, busy=1, processes=1, state=picture.QueueState.HELD,
+    state_since=None, state_reason="212 tasks held",
+)  # fmt: skip
+NOW = picture.Now(
+    as_of=AT, recorded_up_to=AT, verdict=picture.Overall.DEGRADED, sentence="api.bank.example has failed.",
+    causes=(CAUSE,), queues=(LINE,), breakers=(), breakers_in_all=0, errors=(), changes=(), lately=(), last_hour=None,
+)  # fmt: skip
+
+
+class Parts:
+    """What the page asks."""
+
+    def __init__(self, now: picture.Now) -> None:
+        self._now = now
+        self.now = self
+        self.settings: Any = type("Settings", (), {"alert_base_url": None, "host": "127.0.0.1", "port": 8000})
+        self.catalogue = self
+
+    async def read(self) -> picture.Now:
+        return self._now
+
+    def places(self, _: object) -> list[object]:
+        return []
+
+
+async def drawn(now: picture.Now, *built: str, caller: Caller = LOCAL) -> dict[str, str]:
+    """The live blocks of the page, where these pages are built."""
+    parts: Any = Parts(now)
+    ask = Ask(parts=parts, caller=caller, path="", now=AT, live=True)
+    shown = Shown(await show(ask), page, AT, AT)
+    return dict(frames.look(shown, ask, [page, *(Page(name, name, question="") for name in built)]).fragments)
+
+
+async def test_a_cause_is_told_whole_and_what_has_a_page_is_a_link() -> None:
+    told = (await drawn(NOW, "breakers", "tasks"))["live-causes"]
+    assert '<a href="./breakers/dependency/api.bank.example%2Fv1">api.bank.example/v1</a> has failed' in told
+    assert '<a href="./tasks?state=held">212 tasks are held.</a>' in told
+    assert "It is tried again in 41 s." in told
+    assert '<a href="./tasks/01a2">ConnectTimeout</a>: no answer from &lt;host&gt;' in told
+    assert "31 times" in told
+    assert "curl x" in told
+    assert "page: " in told
+
+
+async def test_what_has_no_page_is_text() -> None:
+    told = (await drawn(NOW))["live-causes"]
+    assert "api.bank.example/v1 has failed" in told
+    assert "<a " not in told
+
+
+async def test_a_queue_is_a_row_and_says_why_nothing_can_be_predicted() -> None:
+    told = (await drawn(NOW))["live-queues"]
+    for words in ("external_api", "10 s", "96.10 %", "50 s", "breaker open", "1 of 1", "212 tasks held", "held"):
+        assert words in told
+
+
+async def test_who_may_not_acknowledge_gets_no_button() -> None:
+    now = replace(NOW, causes=(replace(CAUSE, alert_ids=(UUID(int=7),)),))
+    assert "Acknowledge" in (await drawn(now))["live-causes"]
+    looker = Caller("looker", KnownBy.ADDRESS, acts=frozenset())
+    assert "Acknowledge" not in (await drawn(now, caller=looker))["live-causes"]
+
+
+async def test_without_postgresql_queues_are_shown_as_they_were_and_what_runs_is_said() -> None:
+    away = picture.Unknown("database", AT, "PostgreSQL does not answer.")
+    running = (picture.RunningNow("email@one", "01a2", None),)
+    told = await drawn(replace(NOW, causes=(), unknown=(away,), running=running))
+    assert "as they were" in told["live-queues"]
+    assert "email@one" in told["live-queues"]
+    assert 'class="old"' in told["live-queues"]
+    assert "not all is known" in told["live-causes"]
+
+
+async def test_an_installation_that_does_nothing_yet_says_what_comes_next() -> None:
+    hour = picture.LastHour(0, None, 0)
+    now = replace(NOW, causes=(), queues=(), verdict=picture.Overall.HEALTHY, last_hour=hour)
+    assert "./scripts/celery_workers.sh start" in (await drawn(now))["live-causes"]
+
+
+@pytest.mark.parametrize(
+    ("link", "path"),
+    [
+        (Link(LinkKind.QUEUE, "email"), "queues/email"),
+        (Link(LinkKind.DEAD_LETTERS, filter={"task_type": "a b"}), "tasks?state=failed&task_type=a+b"),
+        (Link(LinkKind.ERROR, "7"), "errors/7"),
+        (Link(LinkKind.WORKERS), "workers"),
+        (Link(LinkKind.READINESS), None),
+        (Link(LinkKind.DOCUMENT, "docs/alerts.md"), None),
+        (None, None),
+    ],
+)
+def test_a_link_leads_to_its_page(link: Link | None, path: str | None) -> None:
+    assert target_of(link, {"queues", "tasks", "errors", "workers"}) == path
+    assert target_of(link, set()) is None
