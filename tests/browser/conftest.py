@@ -90,8 +90,9 @@ class Visitor:
         return page
 
     def _hear(self, kind: str, text: str) -> None:
-        # A server that is away, or says no, is part of some tests; the browser says so by itself.
-        if kind == "error" and not text.startswith("Failed to load resource"):
+        # A server that is away or says no, and a request that is given up with its page, are part of some tests.
+        expected = text.startswith("Failed to load resource") or "Failed to fetch" in text or "network error" in text
+        if kind == "error" and not expected:
             self.complaints.append(text)
 
     async def check(self) -> None:

@@ -1,10 +1,16 @@
 """One process of the API over a database of its own, served as a real one is, that can be stopped and started again."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from pointsman_service.app.application import application_of
 from pointsman_service.app.process import Process, Role
@@ -25,6 +31,7 @@ class Site:
 
     def __init__(self, database_url: str, redis_url: str, **settings: Any) -> None:
         self.port = free_port()
+        self.database_url = database_url
         self.settings = Settings(
             database_url=SecretStr(database_url), redis_url=SecretStr(redis_url), host=HOST, port=self.port, **settings
         )
@@ -70,11 +77,26 @@ class Site:
 
     async def run(self, statement: str, **parameters: object) -> list[Any]:
         """Any statement, committed; its rows."""
-        from sqlalchemy import text
-
         async with self.store.transaction() as connection:
             found = await connection.execute(text(statement), parameters)
             return list(found) if found.returns_rows else []
+
+    @asynccontextmanager
+    async def database_refusing(self) -> AsyncIterator[None]:
+        """PostgreSQL lets nobody into this database, and throws out who is in it."""
+        name = urlsplit(self.database_url).path.removeprefix("/")
+        engine = create_async_engine(
+            self.database_url.replace(f"/{name}?", "/postgres?"), poolclass=NullPool, isolation_level="AUTOCOMMIT"
+        )
+        async with engine.connect() as connection:
+            await connection.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'))
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+            await connection.execute(text(ended), {"name": name})
+            try:
+                yield
+            finally:
+                await connection.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
+        await engine.dispose()
 
     async def __aenter__(self) -> Self:
         await self.start()

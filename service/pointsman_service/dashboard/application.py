@@ -9,8 +9,6 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from starlette.responses import StreamingResponse
-
 from pointsman_service.api.answers.answer import Answer
 from pointsman_service.api.parts import Parts
 from pointsman_service.api.problems.answering import ANSWER_BEGUN, log_failure
@@ -27,7 +25,7 @@ from pointsman_service.dashboard.pages import PAGES, SEARCH, in_navigation
 from pointsman_service.dashboard.preferences import COOKIE as PREFERENCES
 from pointsman_service.dashboard.preferences import SECONDS as PREFERENCES_SECONDS
 from pointsman_service.dashboard.preferences import Preferences
-from pointsman_service.dashboard.streams import Key, Look, Streams
+from pointsman_service.dashboard.streams import Key, Look, Stream, Streams
 from pointsman_service.errors import (
     BadRequest,
     DatabaseAway,
@@ -77,7 +75,7 @@ class Dashboard:
         log_failure(error, scope["path"])
         return self._fault_page(as_error(error), scope, None)
 
-    async def _answer(self, scope: Any, receive: Any) -> Answer | StreamingResponse:
+    async def _answer(self, scope: Any, receive: Any) -> Answer | Stream:
         path, method = path_of(scope), scope["method"]
         if path.startswith("static/") and method == "GET":
             return asset_at(path).answer(accepts_gzip(scope))
@@ -122,7 +120,7 @@ class Dashboard:
 
     # What is streamed
 
-    async def _stream(self, scope: Any) -> Answer | StreamingResponse:
+    async def _stream(self, scope: Any) -> Answer | Stream:
         query = query_of(scope)
         target = query.get("of", "")
         route, _ = self._found(target)
@@ -133,10 +131,7 @@ class Dashboard:
         if not self.streams.has_room_for(browser):
             return frames.once(await self._look(key), seen)
         self.streams.check()
-        events = self.streams.listen(key, browser, route.page.every_seconds, seen)
-        # A proxy that gathers what it passes on would keep events from their listener.
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
-        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+        return self.streams.stream(key, browser, route.page.every_seconds, seen)
 
     def _found(self, target: str) -> tuple[Route, Mapping[str, Any]]:
         path = target.partition("?")[0]
@@ -192,9 +187,7 @@ class Dashboard:
         fault = as_error(error)
         readiness = await self._parts.views.readiness.read() if isinstance(fault, Unavailable) else None
         if readiness is not None and not readiness.parts["database"].ok:
-            fault = DatabaseAway(
-                f"PostgreSQL is away, so this page cannot be shown: {readiness.parts['database'].detail}."
-            )
+            fault = DatabaseAway("PostgreSQL is away, so this page cannot be shown now.")
         return self._fault_page(fault, scope, None if readiness is None else readiness.parts)
 
     def _fault_page(self, fault: PointsmanError, scope: Any, parts: Mapping[str, Any] | None) -> Answer:

@@ -12,6 +12,8 @@ from pointsman_service.errors import NotFound
 
 FOLDER: Final = Path(__file__).parent / "static"
 _TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+HTMX: Final = ("htmx.min.js", "hx-sse.min.js", "hx-csp.min.js")
+"""Served as one: htmx begins by itself, and a browser may let it before it has run the next script."""
 _DIGITS: Final = 12
 _FOR_EVER: Final = b"public, max-age=31536000, immutable"
 
@@ -42,14 +44,15 @@ class Asset:
 @cache
 def assets() -> dict[str, Asset]:
     """All of them by their names."""
-    found = {}
-    for file in sorted(FOLDER.rglob("*")):
-        if file.suffix in _TYPES:
-            content = file.read_bytes()
-            digest = hashlib.sha256(content).hexdigest()[:_DIGITS]
-            path = f"static/{digest}/{file.name}"
-            found[file.name] = Asset(path, content, gzip.compress(content, 9, mtime=0), _TYPES[file.suffix])
-    return found
+    contents = {file.name: file.read_bytes() for file in sorted(FOLDER.rglob("*")) if file.suffix in _TYPES}
+    contents["htmx.js"] = b"\n;\n".join(contents.pop(name) for name in HTMX)
+    return {name: _asset(name, content) for name, content in contents.items()}
+
+
+def _asset(name: str, content: bytes) -> Asset:
+    digest = hashlib.sha256(content).hexdigest()[:_DIGITS]
+    media_type = _TYPES[Path(name).suffix]
+    return Asset(f"static/{digest}/{name}", content, gzip.compress(content, 9, mtime=0), media_type)
 
 
 def asset_at(path: str) -> Asset:

@@ -1,10 +1,9 @@
 """What is around a page: navigation, footer, stream; and the same page as a stream tells it."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
-
-from pydantic_core import to_json
 
 from pointsman_contract import RELEASE
 from pointsman_service.api.answers.answer import Answer, Headers
@@ -101,7 +100,7 @@ def fault_beat(fault: PointsmanError) -> dict[str, Any]:
 def once(found: Look, seen: str) -> Answer:
     """A look for a browser that has streams enough: it asks again after a while."""
     body = "" if found.fault is not None or found.mark == seen else partials(found.fragments)
-    beat = to_json({"beat": found.beat}, inf_nan_mode="null").decode().encode("ascii", "backslashreplace")
+    beat = json.dumps({"beat": found.beat}).encode("ascii")
     headers = [
         (b"content-type", b"text/html; charset=utf-8"),
         (b"cache-control", b"no-store"),

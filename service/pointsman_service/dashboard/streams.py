@@ -11,10 +11,13 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from fastapi.sse import format_sse_event
 from pydantic_core import to_json
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from pointsman_service.callers import Caller
 from pointsman_service.errors import TooManyListeners
@@ -118,8 +121,8 @@ class Streams:
                 retry_after_seconds=_AWAY_SECONDS,
             )
 
-    async def listen(self, key: Key, browser: str, every_seconds: float, seen: str) -> AsyncIterator[bytes]:
-        """Server-sent events. ``seen`` is the mark of what the listener has; only what differs from it is sent."""
+    def join(self, key: Key, browser: str, every_seconds: float) -> "Room":
+        """Begin to look, until ``leave``."""
         room = self._rooms.get(key)
         if room is None:
             room = self._rooms[key] = Room(key, every_seconds)
@@ -127,25 +130,21 @@ class Streams:
         self._of_browser[browser] += 1
         if room.task is None or room.task.done():
             room.task = asyncio.create_task(self._keep_looking(room), name=f"dashboard {key.target or 'start'}")
-        try:
-            async for event in self._events(room, seen):
-                yield event
-        finally:
-            self._leave(room, browser)
+        return room
 
-    async def _events(self, room: Room, seen: str) -> AsyncIterator[bytes]:
+    def stream(self, key: Key, browser: str, every_seconds: float, seen: str) -> "Stream":
+        """The answer to a listener. ``seen`` is the mark of what it has; only what differs from it is sent."""
+        return Stream(self, self.join(key, browser, every_seconds), browser, seen)
+
+    async def events(self, room: Room, seen: str) -> AsyncIterator[bytes]:
+        """Server-sent events for one who joined."""
         yield format_sse_event(comment="listening")
         sent: dict[str, str] = {}
         looked = 0
         while not self._closed:
-            if looked == room.looked:
-                async with room.changed:
-                    try:
-                        async with asyncio.timeout(_BEAT_SECONDS):
-                            await room.changed.wait()
-                    except TimeoutError:
-                        yield format_sse_event(comment="")
-                        continue
+            if not await self._next_look(room, looked):
+                yield format_sse_event(comment="")
+                continue
             looked, look = room.looked, room.last
             if look is None or self._closed:
                 continue
@@ -157,6 +156,16 @@ class Streams:
                 if fresh:
                     yield format_sse_event(data_str=partials(fresh), id=look.mark)
             yield format_sse_event(data_str=to_json(look.beat).decode(), event="beat")
+
+    async def _next_look(self, room: Room, seen: int) -> bool:
+        """Wait for a look after that one; False: there was none for a while."""
+        async with room.changed:
+            try:
+                async with asyncio.timeout(_BEAT_SECONDS):
+                    await room.changed.wait_for(lambda: room.looked != seen or self._closed)
+            except TimeoutError:
+                return False
+        return True
 
     async def _keep_looking(self, room: Room) -> None:
         while room.listeners and not self._closed:
@@ -170,7 +179,8 @@ class Streams:
                 room.changed.notify_all()
             await asyncio.sleep(max(room.every_seconds, len(self._rooms) / _LOOKS_A_SECOND, _REST * took))
 
-    def _leave(self, room: Room, browser: str) -> None:
+    def leave(self, room: Room, browser: str) -> None:
+        """Look no more. Nobody looks when the last has left."""
         room.listeners -= 1
         self._of_browser[browser] -= 1
         if not self._of_browser[browser]:
@@ -188,6 +198,23 @@ class Streams:
             if room.task is not None:
                 room.task.cancel()
             asyncio.ensure_future(_wake(room))  # noqa: RUF006  # ends at once
+
+
+class Stream(StreamingResponse):
+    """What one listener gets. Its place is taken from the start: those who ask at once must not all find the same."""
+
+    def __init__(self, streams: Streams, room: Room, browser: str, seen: str) -> None:
+        # A proxy that gathers what it passes on would keep events from their listener.
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
+        super().__init__(streams.events(room, seen), media_type="text/event-stream", headers=headers)
+        self._leave = partial(streams.leave, room, browser)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Until the listener is gone, or the process stops."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._leave()
 
 
 async def _wake(room: Room) -> None:

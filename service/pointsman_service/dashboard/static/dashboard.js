@@ -250,13 +250,16 @@
       asking = false;
       askAt = performance.now() + ASK_AGAIN;
     };
+    stream.addEventListener("htmx:before:request", () => {
+      asking = true;
+      askAt = performance.now() + ASK_AGAIN;
+    });
     stream.addEventListener("htmx:after:request", ended);
     stream.addEventListener("htmx:error", ended);
     stream.addEventListener("htmx:sse:close", ended);
     const listen = () => {
       if (document.hidden || isOpen() || asking || performance.now() < askAt) return;
-      asking = true;
-      askAt = performance.now() + ASK_AGAIN;
+      // Nothing comes of it until htmx has seen the element.
       stream.dispatchEvent(new CustomEvent("listen"));
     };
     document.addEventListener("visibilitychange", () => {
@@ -266,8 +269,8 @@
       listen();
     });
     window.addEventListener("load", () => {
-      setTimeout(listen, 0);
-      setInterval(listen, 1000);
+      listen();
+      setInterval(listen, 250);
     });
   }
 
