@@ -4055,12 +4055,15 @@ SELECT id FROM (
         PARTITION BY l.task_id, l.attempt ORDER BY l.first_line DESC, l.id DESC) AS bytes
     FROM unnest(CAST(:task_id AS uuid[]), CAST(:attempt AS smallint[])) AS e (task_id, attempt)
     JOIN run_log l ON l.task_id = e.task_id AND l.attempt = e.attempt
+    WHERE l.task_id = ANY(CAST(:task_id AS uuid[]))
 ) AS counted WHERE bytes > 65536);
 
 -- _PAGE
-SELECT id, task_id, attempt, first_line, line_count, lines FROM run_log
-WHERE task_id = CAST(:task AS uuid) AND id >= :since AND line_count > 0
-    AND (CAST(:attempt AS int) IS NULL OR attempt = CAST(:attempt AS int))
+-- A task has few of them, and the planner may hope to find those sooner among all there are. OFFSET keeps it from that.
+SELECT id, task_id, attempt, first_line, line_count, lines FROM (
+    SELECT * FROM run_log WHERE task_id = CAST(:task AS uuid) OFFSET 0
+) AS of_task
+WHERE id >= :since AND line_count > 0 AND (CAST(:attempt AS int) IS NULL OR attempt = CAST(:attempt AS int))
 ORDER BY id LIMIT :most;
 
 -- _WRITTEN
@@ -4077,8 +4080,11 @@ GROUP BY attempt ORDER BY attempt;
 SELECT coalesce(max(id), 0) FROM run_log;
 
 -- _NEW
-SELECT id, task_id, attempt, first_line, line_count, lines FROM run_log
-WHERE task_id = ANY(CAST(:tasks AS uuid[])) AND id > :after AND line_count > 0 ORDER BY id LIMIT :most;
+-- Likewise.
+SELECT id, task_id, attempt, first_line, line_count, lines FROM (
+    SELECT * FROM run_log WHERE task_id = ANY(CAST(:tasks AS uuid[])) OFFSET 0
+) AS of_tasks
+WHERE id > :after AND line_count > 0 ORDER BY id LIMIT :most;
 
 -- _ENDED
 SELECT w.id, EXISTS (

@@ -3,7 +3,8 @@
 -- KEYS: control, lines
 -- ARGV: 1 run_id (not compared), 2 most entries, 3 most bytes together, 4 longest entry
 -- Answer: {entries as of XRANGE, id of the next one when it is too long, or ''}
-if redis.call('HEXISTS', KEYS[1], 'epoch') == 1 then
+local control = redis.call('HMGET', KEYS[1], 'epoch', 'lines')
+if control[1] and control[2] ~= '1' then
   redis.call('HSET', KEYS[1], 'lines', '1')
 end
 local last, found, bytes = '-', {}, 0

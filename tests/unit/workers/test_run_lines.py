@@ -1,13 +1,14 @@
 """Lines of runs on their way to Redis: bounded, numbered, and sent once."""
 
 import json
+import threading
 from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from pointsman.node import run_lines
-from pointsman.node.run_lines import LineSender, RunLines
+from pointsman.node.run_lines import Entry, LineSender, RunLines
 from pointsman_contract.run_log import ATTEMPT_BYTES, ENTRY_BYTES
 
 
@@ -214,3 +215,26 @@ def test_lines_that_go_while_others_are_taken_leave_a_gap() -> None:
     following = run.take()
     assert following is not None
     assert following.first > 2
+
+
+def test_what_two_threads_write_and_take_is_in_order_and_there_once() -> None:
+    run, lines = RunLines("a", 1, "r"), 30_000
+    found: list[Entry] = []
+
+    def take() -> None:
+        while not (found and found[-1].is_last):
+            if (entry := run.take()) is not None:
+                found.append(entry)
+                run.accepted()
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    for number in range(1, lines + 1):
+        run.write(f"[{number}]{' ' * 200}")
+    run.has_ended = True
+    taker.join()
+    told = [number for entry in found for (number,) in json.loads(entry.text)]
+    assert told == sorted(set(told))
+    assert told[-1] == lines
+    assert all(json.loads(entry.text) == [[entry.first + place] for place in range(entry.count)] for entry in found)
+    assert run.size == 0

@@ -81,13 +81,16 @@ _BOUND = text(
     + array_columns({"task_id": "uuid", "attempt": "smallint"}, "e")
     + f"""
             JOIN run_log l ON l.task_id = e.task_id AND l.attempt = e.attempt
+            WHERE l.task_id = ANY(CAST(:task_id AS uuid[]))
         ) AS counted WHERE bytes > {ATTEMPT_BYTES})
 """
 )
+# A task has few of them, and the planner may hope to find those sooner among all there are. OFFSET keeps it from that.
 _PAGE = text("""
-    SELECT id, task_id, attempt, first_line, line_count, lines FROM run_log
-    WHERE task_id = CAST(:task AS uuid) AND id >= :since AND line_count > 0
-        AND (CAST(:attempt AS int) IS NULL OR attempt = CAST(:attempt AS int))
+    SELECT id, task_id, attempt, first_line, line_count, lines FROM (
+        SELECT * FROM run_log WHERE task_id = CAST(:task AS uuid) OFFSET 0
+    ) AS of_task
+    WHERE id >= :since AND line_count > 0 AND (CAST(:attempt AS int) IS NULL OR attempt = CAST(:attempt AS int))
     ORDER BY id LIMIT :most
 """)
 _WRITTEN = text("""
@@ -101,9 +104,12 @@ _WRITTEN = text("""
     GROUP BY attempt ORDER BY attempt
 """)
 _NEWEST = text("SELECT coalesce(max(id), 0) FROM run_log")
+# Likewise.
 _NEW = text("""
-    SELECT id, task_id, attempt, first_line, line_count, lines FROM run_log
-    WHERE task_id = ANY(CAST(:tasks AS uuid[])) AND id > :after AND line_count > 0 ORDER BY id LIMIT :most
+    SELECT id, task_id, attempt, first_line, line_count, lines FROM (
+        SELECT * FROM run_log WHERE task_id = ANY(CAST(:tasks AS uuid[])) OFFSET 0
+    ) AS of_tasks
+    WHERE id > :after AND line_count > 0 ORDER BY id LIMIT :most
 """)
 _ENDED = text("""
     SELECT w.id, EXISTS (
