@@ -87,15 +87,15 @@ def test_what_runs_write_is_sent_and_is_on_the_console_as_before(
 
     # Lines arrive while their run goes on, and those of a process that is killed are there.
     release = tmp_path / "release"
-    killed, cut_short = own_plane.publish("writing.until", str(release)), own_plane.publish("writing.until", "never")
-    for one in (killed, cut_short):
+    whole, cut_short = own_plane.publish("writing.until", str(release)), own_plane.publish("writing.until", "never")
+    for one in (whole, cut_short):
         until_now(lambda one=one: reader.lines(one), "the first line")  # type: ignore[misc]
         assert reader.lines(one)[0][2].startswith("process ")
     os.kill(int(reader.lines(cut_short)[0][2].split()[1]), signal.SIGKILL)
     own_plane.wait_for(cut_short, "failed")
     release.touch()
-    own_plane.wait_for(killed, "succeeded")
-    assert [text for _, _, text in reader.all_of(killed)][-1] == "released"
+    own_plane.wait_for(whole, "succeeded")
+    assert [text for _, _, text in reader.all_of(whole)][1:] == ["released ", "printed "]
     assert all(entry["last"] == "0" for entry in reader.entries(cut_short))
 
 
@@ -119,3 +119,17 @@ def test_worker_that_keeps_nothing_sends_nothing(
     own_plane.record_all()
     assert node.stop() == 0
     assert own_plane.redis.exists(LINES) == 0
+
+
+def test_runs_in_threads_of_one_process_keep_their_own_lines(
+    reader: Reader, own_plane: ControlPlane, start_worker: Callable[..., Worker], tmp_path: Path
+) -> None:
+    pool = {"POINTSMAN_TASK_MODULES": LOG_LINES, "POINTSMAN_ALLOW_POOL_WITHOUT_TIME_LIMITS": "true"}
+    start_worker("-P", "threads", "-c", "2", **pool)
+    release = tmp_path / "release"
+    tasks = [own_plane.publish("writing.until", str(release), word) for word in ("one", "two")]
+    for task in tasks:
+        until_now(lambda task=task: reader.lines(task), "the first line")  # type: ignore[misc]
+    release.touch()
+    for task, word in zip(tasks, ("one", "two"), strict=True):
+        assert [text for _, _, text in reader.all_of(task)][1:] == [f"released {word}", f"printed {word}"]

@@ -41,11 +41,12 @@ def kept_nowhere() -> None:
 
 
 @task(name="writing.until")
-def until(path: str) -> None:
+def until(path: str, word: str = "") -> None:
     log.info("process %d", os.getpid())
     while not os.path.exists(path):
         time.sleep(0.02)
-    log.info("released")
+    log.info("released %s", word)
+    print("printed", word)  # noqa: T201
 
 
 @task(name="writing.flood")
