@@ -16,6 +16,7 @@ COPY requirements.${PART}.lock /build/
 RUN python -m venv --without-pip /opt/venv \
     && pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: --no-compile \
         --requirement "/build/requirements.${PART}.lock"
+COPY client /app/client
 COPY contract /app/contract
 COPY service /app/service
 COPY workers /app/workers
@@ -23,7 +24,7 @@ COPY migrations /app/migrations
 COPY alembic.ini /app/
 RUN case "${PART}" in \
         service) rm -r /app/workers ;; \
-        workers) rm -r /app/service /app/migrations /app/alembic.ini ;; \
+        workers) rm -r /app/client /app/service /app/migrations /app/alembic.ini ;; \
     esac
 # Compiled here, because nobody may write there later; by hash, because builders do not agree on the times of files.
 RUN python -m compileall -q -j 0 --invalidation-mode checked-hash /opt/venv/lib /app
@@ -31,7 +32,7 @@ RUN python -m compileall -q -j 0 --invalidation-mode checked-hash /opt/venv/lib 
 FROM ${PYTHON_IMAGE}
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONPATH=/app/contract:/app/service:/app/workers \
+    PYTHONPATH=/app/client:/app/contract:/app/service:/app/workers \
     PYTHONUNBUFFERED=1 \
     POINTSMAN_DATA_DIR=/var/lib/pointsman \
     POINTSMAN_PULSE_FILE=/tmp/pointsman.pulse

@@ -11,6 +11,7 @@ Run the worker pools as daemons.
   ./scripts/celery_workers.sh restart [POOL...]  of each pool the new node first, then the old one is stopped
   ./scripts/celery_workers.sh status  [POOL...]  a table; says by its exit status whether something is down
   ./scripts/celery_workers.sh logs    [POOL...]  follow the logs
+  ./scripts/celery_workers.sh monitor            what is wrong now, live in this terminal, with what the API knows
 
 Without POOL: all of them. Pools, their queues and processes come from the configuration (POINTSMAN_TOPOLOGY, or the file
 that POINTSMAN_CONFIG names). The broker is POINTSMAN_REDIS_URL, or that of a running ./scripts/up --pools none.
@@ -22,6 +23,9 @@ that POINTSMAN_CONFIG names). The broker is POINTSMAN_REDIS_URL, or that of a ru
   --at-once POOLS    restart: how many pools start their new node at the same time (default 3). The old nodes end their
                      tasks meanwhile, all side by side.
   -n LINES           logs: how many lines to begin with (default 20)
+  --once, --json, --url URL
+                     monitor: one look, as JSON, at another API than POINTSMAN_URL or the one of a running
+                     ./scripts/up. It is pointsman top, with its exit status: 0 healthy, 1 degraded, 2 unreachable
 
 Each pool logs to logs/celery_POOL.log and has its pid in logs/celery_POOL.pid (POINTSMAN_LOGS_DIR: another directory).
 While a pool restarts it has a second node, POOL-2; the next restart goes back to POOL.
@@ -197,6 +201,10 @@ do_status() {
     "$python" -m pointsman status --pids "$logs_dir" ${only[@]+"${only[@]}"} ${nodes[@]+"${nodes[@]}"}
 }
 
+do_monitor() {
+    exec "$python" -m pointsman_client top ${given[@]+"${given[@]}"}
+}
+
 do_logs() {
     local pool
     local -a files=()
@@ -211,7 +219,7 @@ main() {
     command="${1:-}"
     [ $# -eq 0 ] || shift
     case "$command" in
-        start | stop | restart | status | logs) ;;
+        start | stop | restart | status | logs | monitor) ;;
         -h | --help | help)
             usage
             exit 0
@@ -228,6 +236,7 @@ main() {
     lines=20
     at_once=3
     named=()
+    given=()
     while [ $# -gt 0 ]; do
         case "$command:$1" in
             *:-h | *:--help)
@@ -239,6 +248,13 @@ main() {
                 case "$1" in -n) lines="$2" ;; --at-once) at_once="$2" ;; *) timeout="$2" ;; esac
                 shift
                 ;;
+            monitor:--once | monitor:--json) given+=("$1") ;;
+            monitor:--url)
+                [ $# -gt 1 ] || wrong "$1 needs an address."
+                given+=("$1" "$2")
+                shift
+                ;;
+            monitor:*) wrong "$command takes no '$1'." ;;
             *:-*) wrong "$command has no option '$1'." ;;
             *) named+=("$1") ;;
         esac
@@ -255,6 +271,7 @@ main() {
 
     case "$command" in start | restart) ./scripts/setup ;; esac
     [ -x "$python" ] || die "nothing is installed yet: ./scripts/celery_workers.sh start does that."
+    [ "$command" != "monitor" ] || do_monitor
     mkdir -p "$logs_dir"
     if [ "$command" = "status" ]; then
         do_status

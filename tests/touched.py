@@ -20,11 +20,12 @@ FARTHEST = 2
 SENSIBLE = ("tests/integration/submit", "tests/integration/record", "tests/integration/reconcile/test_sweeps.py")
 """One submission to its end, for a change of which nobody can tell what it touches."""
 _GUESSED = f"running {', '.join(SENSIBLE)}"
-_HOMES = ("contract/", "service/", "workers/", "")
+_HOMES = ("client/", "contract/", "service/", "workers/", "")
 _BEST_GUESS = "nobody can tell"
 _SHOWN = 12
 """Test files that are named with the reason; of the others the number is told."""
 _ROOMS: dict[str, tuple[str, ...]] = {
+    "client": ("wheels",),
     "pointsman": ("workers",),
     "api": ("read", "operate", "submit"),
     "embedded": ("embedded", "deploy"),
@@ -184,7 +185,7 @@ def _rooms_of(path: str) -> tuple[str, ...]:
     parts = PurePosixPath(path).parts
     if parts[0] == "migrations":
         return _ROOMS[parts[0]]
-    if parts[0] not in ("contract", "service", "workers") or len(parts) < 3:
+    if parts[0] not in ("client", "contract", "service", "workers") or len(parts) < 3:
         return ()
     return _ROOMS.get(parts[2], _ROOMS.get(parts[1], (parts[2],)))
 

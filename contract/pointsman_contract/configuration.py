@@ -36,14 +36,16 @@ ALIASES = {
 
 OTHER_VARIABLES = (
     VARIABLE,
+    "POINTSMAN_API_KEY",
     "POINTSMAN_CI",
     "POINTSMAN_FAILPOINTS",
     "POINTSMAN_LOGS_DIR",
     "POINTSMAN_START_SECONDS",
     "POINTSMAN_STOP_SECONDS",
     "POINTSMAN_TESTING",
+    "POINTSMAN_URL",
 )
-"""Variables with our prefix that are no settings: they are read by scripts."""
+"""Variables with our prefix that are no settings: they are read by scripts, and by the terminal."""
 
 _SERVICE_HOST = "_SERVICE_HOST"
 _LINK = re.compile(r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?")

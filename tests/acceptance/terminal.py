@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_COLUMNS = 120
+_COLUMNS, _LINES = 120, 40
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _OWN_TERMINAL = """
 import fcntl, os, sys, termios
@@ -35,10 +35,20 @@ class Ended:
 class Program:
     """One program with a terminal of its own."""
 
-    def __init__(self, words: list[str], environment: Mapping[str, str], directory: Path) -> None:
+    def __init__(
+        self,
+        words: list[str],
+        environment: Mapping[str, str],
+        directory: Path,
+        *,
+        columns: int = _COLUMNS,
+        lines: int = _LINES,
+    ) -> None:
         self.text = ""
+        self.written = b""
+        """All that it wrote, as it wrote it."""
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, _COLUMNS, 0, 0))
+        self.resize(columns, lines)
         # Not pty.fork(): a test session has threads.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _OWN_TERMINAL, *words],
@@ -49,6 +59,23 @@ class Program:
             env=environment,
         )
         os.close(slave)
+
+    @property
+    def pid(self) -> int:
+        """Of the program."""
+        return self._process.pid
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Make its terminal that large; it is told."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def type(self, text: str) -> None:
+        """Press these keys."""
+        os.write(self._master, text.encode())
+
+    def read_until(self, moment: float) -> bool:
+        """Read what it writes, until something came or that moment of ``time.monotonic``; whether it goes on."""
+        return self._read(moment) or self._process.poll() is None
 
     def wait_for(self, text: str, seconds: float) -> None:
         """Read until it has said ``text``."""
@@ -86,6 +113,7 @@ class Program:
         except OSError:
             # Linux says EIO when the last program on the other side is gone.
             return False
+        self.written += data
         self.text += _COLOURS.sub("", data.decode(errors="replace")).replace("\r\n", "\n")
         return bool(data)
 

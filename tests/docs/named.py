@@ -19,10 +19,11 @@ from tests.stand.environment import ROOT
 PLACES = (
     ROOT,
     ROOT / "docs",
+    ROOT / "client" / "pointsman_client",
     *(ROOT / name for name in ("service/pointsman_service", "contract/pointsman_contract", "workers/pointsman")),
-    *(ROOT / name for name in ("service", "contract", "workers")),
+    *(ROOT / name for name in ("service", "contract", "workers", "client")),
 )
-_SOURCES = ("contract", "service", "workers", "migrations", "scripts", "tests")
+_SOURCES = ("client", "contract", "service", "workers", "migrations", "scripts", "tests")
 _SPEAKING = (".py", ".lua", ".sh", ".html", ".toml", ".txt", ".mako", "")
 """Suffixes of files whose words are words of the code."""
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
@@ -31,7 +32,7 @@ _STANDS_FOR_MANY = re.compile(r"[<*…{]")
 _ENDPOINT = re.compile(r"(?:(GET|POST|PUT|PATCH|DELETE) )?(/[\w/{}-]*)")
 _SUFFIXED = re.compile(r"[\w.-]+\.(?:py|lua|md|json|toml|txt|sh|yml|ini|mako|lock|css)")
 _PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)*/?")
-_MODULE = re.compile(r"(?:pointsman|pointsman_contract|pointsman_service|tests)(?:\.\w+)+")
+_MODULE = re.compile(r"(?:pointsman|pointsman_client|pointsman_contract|pointsman_service|tests)(?:\.\w+)+")
 _WORD = re.compile(r"[A-Za-z_][\w.]*(?=$|\(|=)")
 _RUN_MODULE = re.compile(r"python -m ([\w.]+)")
 _MODULES_OF_OTHERS = {"pytest", "pip", "venv", "uv"}

@@ -22,7 +22,7 @@ _SECONDS = 120.0
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory that is like a checkout, and has one beside it."""
     found = tmp_path_factory.mktemp("installing")
-    for name in ("contract", "migrations", "service", "workers"):
+    for name in ("client", "contract", "migrations", "service", "workers"):
         (found / name).symlink_to(ROOT / name)
     (found / "pointsman").symlink_to(ROOT)
     return found
@@ -34,7 +34,8 @@ def environment(directory: Path) -> dict[str, str]:
 
 
 def test_the_pages_say_how_to_install_each_part() -> None:
-    assert all(any(part in command for command in COMMANDS) for part in ("/contract", "/workers", "/service"))
+    parts = ("/client", "/contract", "/workers", "/service")
+    assert all(any(part in command for command in COMMANDS) for part in parts)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -47,4 +48,4 @@ def test_what_a_page_installs_can_be_installed(command: str, directory: Path, en
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     if words[1] == "wheel":
-        assert len(list((directory / "dist").glob("pointsman*.whl"))) == 3
+        assert len(list((directory / "dist").glob("pointsman*.whl"))) == 4

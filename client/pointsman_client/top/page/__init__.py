@@ -1,0 +1,1 @@
+"""What stands where on the screen. Pure: answers of the API in, lines out."""
