@@ -58,6 +58,10 @@ class DatabaseTrouble(ExpectedFault):
 
 _CANCELLED = "(57014)"
 """SQLSTATE query_canceled, as ``_translate`` puts it."""
+_SPOILING = frozenset({"57014", "25P01", "25P02"})
+"""A statement was cancelled, which may have been one that begins or ends a transaction; or one was met in the wrong
+state, which only follows from that.
+"""
 _LOCK_STATES = frozenset({"55P03", "40P01", "40001"})
 _TROUBLE_CLASSES = ("53", "57", "58", "25", "XX", "08", "28", "3D", "40", "55", "0A", "26")
 """Resources, operator intervention, system error, read-only, internal, connection, authorization, no such database,
@@ -103,8 +107,14 @@ class Store:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A transaction, committed at the end of the block, rolled back when it raises."""
-        async with self._connect(self._engine) as connection, _translated(), connection.begin():
-            yield connection
+        async with self._connect(self._engine) as connection, _translated():
+            try:
+                async with connection.begin():
+                    yield connection
+            except Exception as error:
+                if await _is_spoilt(connection, error):
+                    await connection.invalidate()
+                raise
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[Connection]:
@@ -127,6 +137,22 @@ class Store:
             yield connection
         finally:
             await connection.close()
+
+
+async def _is_spoilt(connection: Connection, error: Exception) -> bool:
+    """Whether nobody may use the connection again.
+
+    The driver takes a transaction whose BEGIN or COMMIT was cancelled for begun or over, whatever PostgreSQL says: the
+    next user would be in the aborted one, or never in any.
+    """
+    if connection.invalidated:
+        return False
+    if isinstance(error, (OSError, TimeoutError)):
+        return True
+    if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _SPOILING:
+        return True
+    driver = (await connection.get_raw_connection()).driver_connection
+    return driver is not None and bool(driver.is_in_transaction())
 
 
 @asynccontextmanager
