@@ -25,8 +25,10 @@ from pydantic import (
 )
 from pydantic_core import SchemaValidator, core_schema
 
-# Nothing is given back: a text of digits that is no number would be tried in every way there is to part it.
-_NUMBER = re.compile(r"\s*+[+-]?+(\d++\.?+\d*+|\.\d++)([eE][+-]?+\d++)?+\s*+")
+# Nothing is given back: a text of digits that is no number would be tried in every way there is to part it. The
+# exponent, which cannot be parted, may be: Python 3.11.4 and older match possessive groups wrongly (CPython issue
+# 106052).
+_NUMBER = re.compile(r"\s*+[+-]?+(\d++\.?+\d*+|\.\d++)([eE][+-]?+\d++)?\s*+")
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\"]+@[\w-]+(\.[\w-]+)*")
 
 
