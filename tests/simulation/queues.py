@@ -20,7 +20,9 @@ from pointsman_service.observe.prediction.forecast import Forecast, Told, tell
 from pointsman_service.observe.prediction.predictor import Predictor
 from pointsman_service.observe.prediction.run_times import RunTimes
 from pointsman_service.observe.prediction.samples import OVERDUE, without_done
+from pointsman_service.observe.prediction.surprises import Key, Surprises
 from pointsman_service.store.metrics.histogram import bucket_of
+from pointsman_service.store.queues.ahead import Ahead
 
 LOOK_SECONDS = 1.0
 RESCUE_SECONDS = 12.0
@@ -119,6 +121,8 @@ class World:
         self._looked_at = 0.0
         self._open: dict[int, Task] = {}
         self._predictor = Predictor()
+        self._surprises = Surprises()
+        self._believed: dict[Key, RunTimes] = {}
         self.now = 0.0
         self.told: list[Task] = []
         """Every task of the sample, in their order."""
@@ -231,8 +235,9 @@ class World:
         self._arrivals.pass_by(LOOK_SECONDS, came)
         self._born = []
         self._sampled.clear()
+        self._see_surprises()
         nodes = [
-            Node(worker.pool.queues, worker.pool.processes, self._remaining(worker))
+            Node(worker.pool.queues, worker.pool.processes, *self._left(worker))
             for worker in self._workers
             if worker.died_at is None or self.now - worker.died_at < LATE_SECONDS
         ]
@@ -259,18 +264,39 @@ class World:
             ahead[task.priority] = ahead.get(task.priority, NOTHING).plus(self._work_of(task))
         return ahead
 
-    def _remaining(self, worker: _Worker) -> list[float]:
-        found = []
+    def _see_surprises(self) -> None:
+        rows = [
+            Ahead(task.queue, task.priority, "running", task.task_type, "", self.now - since, 1)
+            for worker in self._workers
+            if worker.died_at is None
+            for task, since in worker.running.values()
+        ]
+        recent = {
+            key: Counter(bucket_of(run) for at, run in ended if at >= self.now - _REMEMBERED_SECONDS)
+            for key, ended in self._ended.items()
+        }
+        self._believed = self._surprises.see(rows, self._usual, recent, self.now)
+
+    def _left(self, worker: _Worker) -> tuple[list[float], list[float]]:
+        """Of what it runs, and of what of that is overdue."""
+        found: tuple[list[float], list[float]] = ([], [])
         for task, since in worker.running.values() if worker.died_at is None else ():
             runs = self._runs_of(task.task_type, task.queue)
-            found.append(_UNKNOWN.seconds if runs is None else runs.remaining(self.now - since))
+            elapsed = self.now - since
+            if runs is None:
+                found[0].append(_UNKNOWN.seconds)
+            else:
+                found[runs.is_overdue(elapsed)].append(runs.remaining(elapsed))
         return found
 
     def _work_of(self, task: Task) -> Work:
         runs = self._runs_of(task.task_type, task.queue)
-        return _UNKNOWN if runs is None else Work(1.0, runs.mean, runs.square)
+        return _UNKNOWN if runs is None else Work(1.0, runs.mean, runs.square, runs.doubt)
 
     def _runs_of(self, task_type: str, queue: str) -> RunTimes | None:
+        return self._believed.get((task_type, queue)) or self._usual(task_type, queue)
+
+    def _usual(self, task_type: str, queue: str) -> RunTimes | None:
         key = (task_type, queue)
         if key not in self._runs:
             ended = self._ended[key]

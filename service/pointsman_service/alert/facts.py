@@ -37,9 +37,11 @@ class QueueFacts:
     room: bool | None
     """Whether more of it may be sent now; None: not known."""
     consumers: int | None
-    """Processes of live workers; None: not known."""
+    """Processes of live workers that are not kept off it; None: not known."""
     quiet_seconds: float | None = None
     """Since any worker of it was last seen alive; None: not known, or never."""
+    kept_off: tuple[str, ...] = ()
+    """Live workers that are taken off it."""
     resumed_seconds: float | None = None
     """Since it was resumed after a pause; None: it never was paused, or is."""
     depth: int | None = None
@@ -81,6 +83,8 @@ class UnknownType:
     """Unix seconds: when the first of them was held."""
     nodes: tuple[str, ...]
     """Workers that live and take from the queue."""
+    knowing: tuple[str, ...] = ()
+    """Those of them that know the type: what is held was taken by others."""
 
 
 @dataclass(frozen=True, slots=True)

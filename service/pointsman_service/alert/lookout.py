@@ -152,6 +152,7 @@ class Lookout:
                 MOST_COUNTED,
                 found.since.timestamp(),
                 tuple(self._serving.types.nodes_of(found.queue)),
+                tuple(self._serving.types.knowing(found.queue, found.task_type)),
             )
             for found in held
         )
@@ -211,6 +212,7 @@ class Lookout:
                 room=self._room(broker.depths, spec.name),
                 consumers=self._consumers(spec.name) if judged else None,
                 quiet_seconds=self._quiet_seconds(spec.name) if judged else None,
+                kept_off=self._kept_off(spec.name) if judged else (),
                 resumed_seconds=_resumed_seconds(pauses.get(spec.name), now),
                 depth=found[spec.name].depth,
                 waiting=found[spec.name].waiting,
@@ -232,8 +234,8 @@ class Lookout:
         if priority is None:
             return None
         line = self._predictions.forecast(due.queue).line
-        urgent = 0.0 if line is None or priority >= MAX_PRIORITY else line.ahead[priority + 1].tasks
-        return self._predictions.remaining(due.queue, priority, int(urgent))
+        urgent = 0.0 if line is None or priority >= MAX_PRIORITY else line.ahead[priority + 1].tasks - line.rivals.tasks
+        return self._predictions.remaining(due.queue, priority, max(round(urgent), 0))
 
     def _room(self, depths: Depths | None, queue: str) -> bool | None:
         if depths is None or depths.epoch is None or queue not in depths.queues:
@@ -249,6 +251,10 @@ class Lookout:
         """Processes that take tasks of a queue: those of ejected nodes take nothing."""
         beats = self._liveness.beats().values()
         return sum(beat["processes"] for beat in beats if queue in beat["queues"] and not beat.get("ejected"))
+
+    def _kept_off(self, queue: str) -> tuple[str, ...]:
+        beats = self._liveness.beats().values()
+        return tuple(sorted(beat["name"] for beat in beats if queue in beat["queues"] and beat.get("ejected")))
 
     def _pools(self) -> tuple[PoolFacts, ...]:
         """Every pool that is configured or has a living worker."""

@@ -22,6 +22,7 @@ class ServedTypes:
     def __init__(self, nodes: Iterable[LivingNode] = (), published: Mapping[str, frozenset[str]] | None = None) -> None:
         self._types: dict[str, frozenset[str] | None] = {}
         self._nodes: dict[str, list[str]] = {}
+        self._names: dict[str, list[tuple[str, frozenset[str]]]] = {}
         self._joining: frozenset[str] = frozenset()
         for node in nodes:
             names = None if published is None or node.published_at is None else published.get(node.owner, frozenset())
@@ -30,6 +31,7 @@ class ServedTypes:
                 continue
             for queue in node.queues:
                 self._nodes.setdefault(queue, []).append(node.name)
+                self._names.setdefault(queue, []).append((node.name, names or frozenset()))
                 known = self._types.get(queue, frozenset())
                 self._types[queue] = None if known is None or names is None else known | names
 
@@ -41,6 +43,10 @@ class ServedTypes:
     def nodes_of(self, queue: str) -> list[str]:
         """The names of the nodes that take from a queue."""
         return sorted(set(self._nodes.get(queue, ())))
+
+    def knowing(self, queue: str, task_type: str) -> list[str]:
+        """The names of those of them that have published a task type."""
+        return sorted({name for name, types in self._names.get(queue, ()) if task_type in types})
 
 
 class ServingView:

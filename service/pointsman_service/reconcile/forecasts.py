@@ -28,6 +28,7 @@ from pointsman_service.observe.prediction.flow import NOTHING, Load, Work
 from pointsman_service.observe.prediction.forecast import Forecast
 from pointsman_service.observe.prediction.predictor import Predictor
 from pointsman_service.observe.prediction.samples import MOST_OPEN, Samples, told_of
+from pointsman_service.observe.prediction.surprises import Surprises
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store.metrics import counters, predictions, summing
@@ -69,6 +70,7 @@ class ForecastSweep:
         self._recent: list[summing.Sums] = []
         self._longer: list[summing.Sums] = []
         self._runs = Runs()
+        self._surprises = Surprises()
         self._recent_at = self._longer_at = self._rows_at = float("-inf")
         self._rows: list[Ahead] = []
         self._backlogs: Mapping[str, Backlog] = {}
@@ -96,7 +98,7 @@ class ForecastSweep:
         unstarted = unstarted_of(self._rows, self._runs, depths, waiting)
         beats = self._liveness.beats()
         silent = {owner: self._liveness.silent_seconds(owner) or 0.0 for owner in beats}
-        nodes = nodes_of(beats, silent, unstarted.running)
+        nodes = nodes_of(beats, silent, unstarted)
         held = [
             queue for queue, backlog in self._backlogs.items() if not unstarted.work.get(queue) and _is_held(backlog)
         ]
@@ -114,6 +116,7 @@ class ForecastSweep:
             self._rows = await ahead.ahead(connection, self._queues)
             is_blocked = await holding.is_anything_blocked(connection)
         self._rows_at, self._now = time.monotonic(), now.timestamp()
+        self._runs.believe(self._surprises.see(self._rows, self._runs.usual, self._runs.recent, self._now))
         # Only these need what counting all of them costs.
         is_needed = is_blocked or are_cut(self._rows)
         self._backlogs = await self._backlog.read() if is_needed else {}

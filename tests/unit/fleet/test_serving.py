@@ -15,6 +15,11 @@ def test_type_is_unserved_where_every_node_of_the_queue_has_published_others() -
     assert [types.is_unserved("email", name) for name in "xyz"] == [False, False, True]
     assert [types.is_unserved("reports", name) for name in "xyz"] == [True, False, True]
     assert types.nodes_of("email") == ["a@h", "b@h"]
+    assert (types.knowing("email", "y"), types.knowing("email", "z"), types.knowing("reports", "x")) == (
+        ["b@h"],
+        [],
+        [],
+    )
 
 
 def test_node_that_published_nothing_serves_nothing() -> None:

@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pointsman_contract.events import Beat
 from pointsman_service.broker import Depths
 from pointsman_service.observe.prediction.flow import NOTHING, Node, Work
 from pointsman_service.observe.prediction.prediction import Reason
 from pointsman_service.observe.prediction.run_times import RunTimes
+from pointsman_service.observe.prediction.surprises import Key
 from pointsman_service.store.metrics.histogram import merge
 from pointsman_service.store.metrics.summing import Sums
 from pointsman_service.store.queues.ahead import MOST_LOOKED_AT, Ahead
@@ -26,13 +27,22 @@ class Runs:
 
     def __init__(self, recent: Iterable[Sums] = (), longer: Iterable[Sums] = (), least: int = 10) -> None:
         """From sums by both; ``recent`` counts where it has ``least`` runs."""
-        self._of_types: dict[tuple[str, str], RunTimes] = {}
+        self._of_types: dict[Key, RunTimes] = {}
+        self.recent: dict[Key, Mapping[int, int]] = {}
+        """Histograms of what ended lately."""
+        self._believed: Mapping[Key, RunTimes] = {}
         by_queue: defaultdict[str, list[Mapping[int, int]]] = defaultdict(list)
         for sums, enough in ((longer, 1), (recent, least)):
             for part in sums:
                 runs = RunTimes.of(part.run, BETWEEN_SECONDS)
-                if runs is not None and runs.runs >= enough and part.queue is not None and part.task_type is not None:
-                    self._of_types[part.task_type, part.queue] = runs
+                if runs is None or part.queue is None or part.task_type is None:
+                    continue
+                if sums is recent:
+                    self.recent[part.task_type, part.queue] = part.run
+                if runs.runs >= enough:
+                    before = self._of_types.get((part.task_type, part.queue))
+                    longest = 0.0 if before is None else before.longest
+                    self._of_types[part.task_type, part.queue] = replace(runs, longest_before=longest)
         for (_, queue), runs in self._of_types.items():
             by_queue[queue].append(runs.counts)
         self._of_queues = {
@@ -40,14 +50,24 @@ class Runs:
             for queue, parts in by_queue.items()
         }
 
+    def believe(self, believed: Mapping[Key, RunTimes]) -> None:
+        """From here on this is told of these types (``Surprises``)."""
+        self._believed = believed
+
+    def usual(self, task_type: str, queue: str) -> RunTimes | None:
+        """Whatever is believed of the newest; None when nothing of the queue was ever seen."""
+        return self._of_types.get((task_type, queue)) or self._of_queues.get(queue)
+
     def of(self, task_type: str, queue: str) -> RunTimes | None:
         """None when nothing of the queue was ever seen."""
-        return self._of_types.get((task_type, queue)) or self._of_queues.get(queue)
+        return self._believed.get((task_type, queue)) or self.usual(task_type, queue)
 
     def work(self, task_type: str, queue: str, tasks: float) -> Work:
         """What so many tasks take; no seconds where that is not known."""
         runs = self.of(task_type, queue)
-        return Work(tasks) if runs is None else Work(tasks, tasks * runs.mean, tasks * runs.square)
+        if runs is None:
+            return Work(tasks)
+        return Work(tasks, tasks * runs.mean, tasks * runs.square, tasks * runs.doubt)
 
 
 @dataclass(slots=True)
@@ -56,7 +76,9 @@ class Unstarted:
 
     work: defaultdict[str, dict[int, Work]] = field(default_factory=lambda: defaultdict(dict))
     running: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """By the owner of the node, which is how rows name it: how long each task is expected to run on."""
+    """By the owner, as the node is called in this life: how long each task is expected to run on."""
+    overdue: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """The same of those that have run for far longer than such tasks do."""
 
 
 def unstarted_of(
@@ -74,7 +96,8 @@ def unstarted_of(
         elif row.worker is not None:
             of_type = runs.of(row.task_type, row.queue)
             elapsed = row.elapsed_seconds or 0.0
-            found.running[row.worker] += [0.0 if of_type is None else of_type.remaining(elapsed)] * row.tasks
+            by_owner = found.overdue if of_type is not None and of_type.is_overdue(elapsed) else found.running
+            by_owner[row.worker] += [elapsed if of_type is None else of_type.remaining(elapsed)] * row.tasks
     seen: defaultdict[tuple[str, str], int] = defaultdict(int)
     cut: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for (queue, place, priority), parts in looked_at.items():
@@ -108,10 +131,8 @@ def _add(works: dict[int, Work], priority: int, work: Work) -> None:
     works[priority] = works.get(priority, NOTHING).plus(work)
 
 
-def nodes_of(
-    beats: Mapping[str, Beat], silent: Mapping[str, float], running: Mapping[str, Sequence[float]]
-) -> list[Node]:
-    """The nodes that may be counted on, from the beats of those that are not dead and how long each is silent, all by
+def nodes_of(beats: Mapping[str, Beat], silent: Mapping[str, float], unstarted: Unstarted) -> list[Node]:
+    """The nodes that may be counted on, from the beats of those that are not dead and how long each is silent; both by
     owner.
     """
     taking = {
@@ -128,7 +149,8 @@ def nodes_of(
         if silent.get(owner, 0.0) >= LATE_SECONDS:
             queues = [queue for queue in queues if queue not in punctual]
         if queues:
-            found.append(Node(queues, beat["processes"], running.get(owner, ())))
+            running, overdue = unstarted.running.get(owner, ()), unstarted.overdue.get(owner, ())
+            found.append(Node(queues, beat["processes"], running, overdue))
     return found
 
 

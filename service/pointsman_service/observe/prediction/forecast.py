@@ -59,22 +59,28 @@ def tell(forecast: QueueForecast, priority: int, ahead: Work | None = None) -> T
     found = estimate(line, priority, ahead)
     ratio = (forecast.ratios or {}).get(found.kind)
     wait = (forecast.waits or {}).get(found.kind)
-    if found.rounds and not line.run_seconds and not line.remaining and wait is None:
+    before = line.ahead[priority] if ahead is None else ahead
+    # What runs may be all there is: how long that runs on is known.
+    is_known = line.run_seconds or (not before.tasks and (line.remaining or line.overdue))
+    if found.rounds and not is_known and wait is None:
         return Told(Prediction.unsaid(Reason.NOT_ENOUGH_SEEN), found.kind, found.seconds)
     if ratio is None:
         flow = (found.p50, found.p95)
     else:
         upper = found.seconds * ratio.upper
-        flow = (found.seconds * ratio.middle, max(upper, found.p95) if found.is_far else upper)
+        flow = (found.seconds * ratio.middle, max(upper, found.p95) if found.is_far or found.doubtful else upper)
     history = None if wait is None else (wait.middle, wait.upper)
     basis = (forecast.better or {}).get(found.kind)
-    if history is None:
+    if history is None or found.doubtful:
         basis = Basis.FLOW
     elif basis is None:
         basis = Basis.FLOW if flow[1] >= history[1] else Basis.HISTORY
     p50, p95 = flow if basis is Basis.FLOW or history is None else history
     bounds = ratio if basis is Basis.FLOW else wait
     confidence = Confidence.LOW if bounds is None else bounds.confidence
+    if found.rounds and line.processes == 1:
+        # Nothing starts before the one process is free.
+        p95 = max(p95, line.remaining)
     said = Prediction(round(p50, 4), round(max(p95, p50), 4), basis, confidence, None)
     return Told(said, found.kind, found.seconds, flow, history)
 
@@ -112,12 +118,19 @@ def _plain(queue: QueueForecast) -> dict[str, Any]:
             line.processes,
             *map(_short, (line.free, line.remaining, line.run_seconds, line.rest_seconds)),
         ],
-        "ahead": [list(map(_short, work)) for work in line.ahead],
-        "overtaking": [list(map(_short, work)) for work in line.overtaking],
+        # Readers of the release before know neither these nor the doubt of work.
+        "overdue": list(map(_short, line.overdue)),
+        "rivals": _plain_work(line.rivals),
+        "ahead": list(map(_plain_work, line.ahead)),
+        "overtaking": list(map(_plain_work, line.overtaking)),
         "ratios": _plain_bounds(queue.ratios),
         "waits": _plain_bounds(queue.waits),
         "better": list((queue.better or {}).items()),
     }
+
+
+def _plain_work(work: Work) -> list[float]:
+    return list(map(_short, work if work.doubt else work[:3]))
 
 
 def _plain_bounds(bounds: Mapping[int, Bounds] | None) -> list[list[Any]]:
@@ -139,6 +152,8 @@ def _queue(found: Mapping[str, Any]) -> QueueForecast:
             overtaking=_works(found["overtaking"]),
             run_seconds=run_seconds,
             rest_seconds=rest_seconds,
+            overdue=tuple(map(float, found.get("overdue", ()))),
+            rivals=Work(*map(float, found.get("rivals", ()))),
         ),
         _bounds(found["ratios"]),
         _bounds(found["waits"]),

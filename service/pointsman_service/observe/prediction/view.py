@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from pointsman_contract import keys
 from pointsman_service.loops import Loop
-from pointsman_service.observe.prediction.flow import Work
+from pointsman_service.observe.prediction.flow import NOTHING, Work
 from pointsman_service.observe.prediction.forecast import Forecast, QueueForecast, Told, tell
 from pointsman_service.observe.prediction.prediction import Prediction, Reason
 from pointsman_service.redis import BrokerAway, RedisServer
@@ -13,6 +13,8 @@ from pointsman_service.redis import BrokerAway, RedisServer
 _REFRESH_SECONDS = 0.25
 _STALE_SECONDS = 5.0
 """A forecast that could not be read anew for so long says nothing of now."""
+_NONE = 1e-3
+"""Fewer tasks are none: numbers are told to five digits."""
 _NOBODY = QueueForecast(Reason.NOT_KNOWN)
 
 
@@ -56,11 +58,12 @@ class PredictionView:
         line = self.forecast(queue).line
         if line is None:
             return self.of(queue, priority)
-        whole = line.ahead[priority]
-        # Those that are ahead are like those that would be ahead of a new one.
-        share = ahead / whole.tasks if whole.tasks else 0.0
+        # Those that are ahead are like those that would be ahead of a new one. What its nodes empty first goes before.
+        own = line.ahead[priority].plus(line.rivals, -1.0)
+        share = ahead / own.tasks if own.tasks > _NONE else 0.0
         run = line.run_seconds
-        mine = Work().plus(whole, share) if share else Work(ahead, ahead * run, ahead * 2 * run * line.rest_seconds)
+        mine = Work(ahead, ahead * run, ahead * 2 * run * line.rest_seconds) if not share else NOTHING.plus(own, share)
+        mine = mine.plus(line.rivals)
         return tell(self.forecast(queue), priority, mine).prediction
 
     def told(self, queue: str, priority: int) -> Told:

@@ -50,6 +50,12 @@ def test_a_wait_stays_finite_however_much_overtakes() -> None:
     assert 100 < found.seconds < 1000
 
 
+def test_a_burst_of_more_urgent_tasks_is_not_expected_to_go_on_for_ever() -> None:
+    found = estimate(line({1: tasks(200, 0.4)}, 4, 4, arriving={9: tasks(9.4, 0.4)}), 1)
+    assert 20 < found.seconds < 150
+    assert found.p95 < 1000
+
+
 def test_a_queue_waits_for_those_that_its_node_empties_first() -> None:
     nodes = [Node(("critical",), 2, [0.1, 0.1]), Node(("critical", "high_priority"), 2, [0.1, 0.1])]
     loads = {"critical": Load({10: tasks(40, 1.0)}, {}), "high_priority": Load({8: tasks(10, 1.0)}, {})}

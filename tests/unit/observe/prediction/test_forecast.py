@@ -45,6 +45,14 @@ def test_the_better_record_chooses() -> None:
     assert (found.basis, found.p95_seconds) == (Basis.HISTORY, 1.0)
 
 
+def test_what_an_earlier_model_was_told_by_is_no_record_of_this_one() -> None:
+    kinds = range(36)
+    record = dict.fromkeys(kinds, Bounds(50.0, 60.0, Confidence.GOOD))
+    told = QueueForecast(None, LINE, record, record, dict.fromkeys(kinds, Basis.HISTORY))
+    for priority in range(11):
+        assert tell(told, priority) == tell(QueueForecast(None, LINE), priority)
+
+
 def test_tasks_of_which_nobody_knows_how_long_they_run_make_it_unsaid() -> None:
     unknown = line({5: tasks(100, 0.0)}, processes=2, busy=2, left=0.0)
     assert tell(QueueForecast(None, unknown), 5).prediction.reason is Reason.NOT_ENOUGH_SEEN

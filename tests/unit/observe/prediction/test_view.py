@@ -2,6 +2,7 @@
 
 from typing import cast
 
+from pointsman_service.observe.prediction.flow import Load, Node, lines
 from pointsman_service.observe.prediction.forecast import Forecast, QueueForecast
 from pointsman_service.observe.prediction.prediction import Reason
 from pointsman_service.observe.prediction.view import PredictionView
@@ -52,6 +53,17 @@ def test_without_a_forecast_or_with_something_else_nothing_is_known() -> None:
         view.take(FORECAST)
         view.take(text)
         assert view.of("reports", 5).reason is Reason.NOT_KNOWN
+
+
+def test_what_its_nodes_empty_first_is_before_a_task_that_is_the_first_of_its_queue() -> None:
+    nodes = [Node(("reports", "maintenance"), 4, [0.4] * 4)]
+    loads = {"reports": Load({6: tasks(200, 0.4)}, {}), "maintenance": Load({3: tasks(1, 0.01)}, {})}
+    found = {name: QueueForecast(None, line) for name, line in lines(nodes, loads).items()}
+    view = _view(_Clock())
+    view.take(Forecast(found).as_json())
+    first, second = (view.remaining("maintenance", 3, ahead).p50_seconds or 0.0 for ahead in (0, 1))
+    assert 15 < first <= second < 25
+    assert (view.remaining("reports", 6, 0).p50_seconds or 9.0) < 0.5
 
 
 def test_fewer_ahead_are_a_shorter_wait() -> None:
