@@ -2737,18 +2737,19 @@ HAVING max(last_at) > now() - CAST(:seconds AS float8) * interval '1 second';
 -- Acts on many tasks that are walked through: what is asked, how far it is, and the part that is next.
 
 -- _BEGIN
-INSERT INTO replay (id, kind, stage, caller, reason, wanted, rate_per_second, submitted_before, most, grace_seconds,
-    walked_to, matched, tasks)
-VALUES (:id, :kind, 'walking', :caller, :reason, CAST(:wanted AS jsonb), :rate, :before, :most, :grace, :above,
-    0, 0);
+INSERT INTO replay (id, kind, stage, caller, reason, wanted, rate_per_second, submitted_before, most, at_most,
+    grace_seconds, walked_to, matched, tasks)
+VALUES (:id, :kind, 'walking', :caller, :reason, CAST(:wanted AS jsonb), :rate, :before, :most, :at_most, :grace,
+    :above, 0, 0);
 
 -- _FIND
-SELECT id, kind, stage, requested_at, caller, reason, wanted, rate_per_second, submitted_before, most, grace_seconds,
-    walked_to, looked_at, matched, tasks, last_due_at, unended, put_back FROM replay WHERE id = CAST(:id AS uuid);
+SELECT id, kind, stage, requested_at, caller, reason, wanted, rate_per_second, submitted_before, most, at_most,
+    grace_seconds, walked_to, looked_at, matched, tasks, last_due_at, unended, put_back FROM replay
+    WHERE id = CAST(:id AS uuid);
 
 -- _NEWEST
-SELECT id, kind, stage, requested_at, caller, reason, wanted, rate_per_second, submitted_before, most, grace_seconds,
-    walked_to, looked_at, matched, tasks, last_due_at, unended, put_back FROM replay
+SELECT id, kind, stage, requested_at, caller, reason, wanted, rate_per_second, submitted_before, most, at_most,
+    grace_seconds, walked_to, looked_at, matched, tasks, last_due_at, unended, put_back FROM replay
 WHERE kind <> 'replay' AND (CAST(:below AS uuid) IS NULL OR id < CAST(:below AS uuid)) ORDER BY id DESC LIMIT :most;
 
 -- _OPEN
@@ -2756,8 +2757,8 @@ SELECT id FROM replay WHERE stage IN ('walking', 'undoing') ORDER BY id LIMIT :m
 
 -- _TAKE
 -- Another who walks it is at it already.
-SELECT id, kind, stage, requested_at, caller, reason, wanted, rate_per_second, submitted_before, most, grace_seconds,
-    walked_to, looked_at, matched, tasks, last_due_at, unended, put_back, extract(epoch
+SELECT id, kind, stage, requested_at, caller, reason, wanted, rate_per_second, submitted_before, most, at_most,
+    grace_seconds, walked_to, looked_at, matched, tasks, last_due_at, unended, put_back, extract(epoch
     FROM clock_timestamp() - requested_at)::float8 AS age_seconds FROM replay
 WHERE id = CAST(:id AS uuid) AND stage IN ('walking', 'undoing') FOR UPDATE SKIP LOCKED;
 
@@ -2785,7 +2786,7 @@ WITH part AS (
     ORDER BY id FOR UPDATE
 ), marked AS (
     UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = CAST(:grace AS real),
-        cancel_requested_by = CASE WHEN CAST(:grace AS real) IS NOT NULL THEN CAST(:by AS text) END
+        cancel_requested_by = CAST(:by AS text)
     FROM part p WHERE t.id = p.id RETURNING t.id
 ), kept AS (
     INSERT INTO cancelled_task (act_id, task_id) SELECT CAST(:act AS uuid), id FROM marked ON CONFLICT DO NOTHING
@@ -2814,28 +2815,29 @@ SELECT every.state, count(*) AS tasks FROM cancelled_task c CROSS JOIN LATERAL (
 ) AS every WHERE c.act_id = CAST(:id AS uuid) GROUP BY every.state;
 
 -- part_of (cancel)
-WITH looked AS (SELECT id, (queue = :queue AND task_type = :task_type AND caller = :caller AND worker = :worker
-    AND attempt = :attempts AND attempt >= :attempts_at_least AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
-    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND submitted_at < :submitted_before
-    AND state = ANY(CAST(:states AS text[])) AND cancel_requested_at IS NULL) AS hit FROM task_live WHERE true
-    AND id > CAST(:above AS uuid) AND id < CAST(:highest AS uuid) ORDER BY id LIMIT :looked_at), found AS (SELECT id
-    FROM looked WHERE hit ORDER BY id LIMIT :most)
+WITH looked AS (SELECT id, (queue = :queue AND task_type = :task_type AND caller = :caller AND split_part(worker, '#',
+    1) = :worker AND attempt = :attempts AND attempt >= :attempts_at_least
+    AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb)) AND submitted_at >= :submitted_after
+    AND id >= CAST(:lowest AS uuid) AND submitted_at < :submitted_before AND state = ANY(CAST(:states AS text[]))
+    AND cancel_requested_at IS NULL) AS hit FROM task_live WHERE true AND id > CAST(:above AS uuid)
+    AND id < CAST(:highest AS uuid) ORDER BY id LIMIT :looked_at), found AS (SELECT id FROM looked WHERE hit
+    ORDER BY id LIMIT :most)
 SELECT (SELECT count(*) FROM looked) AS looked_at, (SELECT id FROM looked ORDER BY id DESC LIMIT 1) AS last,
     (SELECT count(*) FROM looked WHERE id <= (SELECT id FROM found ORDER BY id DESC LIMIT 1)) AS looked_at_to_found,
     ARRAY(SELECT id FROM found ORDER BY id) AS ids;
 
 -- part_of (retry)
 WITH looked AS (SELECT * FROM ((SELECT id, (queue = :queue AND task_type = :task_type AND caller = :caller
-    AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least AND error_type = :error_type
-    AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
+    AND split_part(worker, '#', 1) = :worker AND attempt = :attempts AND attempt >= :attempts_at_least
+    AND error_type = :error_type AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
     lower(CAST(:error_message AS text))) > 0 AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
     AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
     AND finished_at >= :finished_after AND finished_at < :finished_before AND submitted_at < :submitted_before
     AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = task.id OFFSET 0)) AS hit FROM task
     WHERE state = 'cancelled' AND id > CAST(:above AS uuid) AND id < CAST(:highest AS uuid) ORDER BY id
     LIMIT :looked_at) UNION ALL (SELECT id, (queue = :queue AND task_type = :task_type AND caller = :caller
-    AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least AND error_type = :error_type
-    AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
+    AND split_part(worker, '#', 1) = :worker AND attempt = :attempts AND attempt >= :attempts_at_least
+    AND error_type = :error_type AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
     lower(CAST(:error_message AS text))) > 0 AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
     AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
     AND finished_at >= :finished_after AND finished_at < :finished_before AND submitted_at < :submitted_before
@@ -3221,6 +3223,10 @@ UNION ALL
     ORDER BY last_published_at DESC LIMIT 1)
 ORDER BY place LIMIT 1;
 
+-- _KNOWING
+SELECT owner FROM worker_catalogue WHERE owner = ANY(CAST(:owners AS text[]))
+AND content_hashes && ARRAY(SELECT content_hash FROM task_type WHERE name = :task_type);
+
 -- _HEAD
 -- A probe of the index for each priority, and one for what was sent.
 (SELECT t.id FROM generate_series(0, 10) AS p (priority) CROSS JOIN LATERAL (
@@ -3233,6 +3239,12 @@ UNION ALL
         AND t.priority = p.priority AND t.state = 'queued' ORDER BY t.sent_at LIMIT 1) AS t
     ORDER BY t.sent_at LIMIT 1)
 LIMIT 1;
+
+-- _HELD_FIRST
+-- Of those that are held for the longest, whatever queue they are of.
+SELECT h.id FROM (
+    SELECT id, queue, cancel_requested_at FROM task_live WHERE place = 'held' ORDER BY id LIMIT :most
+) AS h WHERE h.queue = :queue AND h.cancel_requested_at IS NULL ORDER BY h.id LIMIT 1;
 
 -- _NODES
 SELECT name, last_seen_at, processes FROM worker WHERE CAST(:queue AS text) = ANY(queues)
@@ -3309,9 +3321,10 @@ SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY 
 -- at_ended (of a queue), gather
 WITH looked AS MATERIALIZED (SELECT id, (queue = :queue) AS hit FROM task
     WHERE array_remove(ARRAY[hashtext('t' || task_type), hashtext('q' || queue), hashtext('c' || caller),
-    hashtext('w' || worker), hashtext('e' || error_type), hashtext('g' || CAST(error_group AS text)),
-    NULLIF(GREATEST(LEAST(attempt, 2), 1), 1)], NULL) @> ARRAY[hashtext('q' || CAST(:queue AS text))]
-    AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) LIMIT :looks)
+    hashtext('w' || split_part(worker, '#', 1)), hashtext('e' || error_type),
+    hashtext('g' || CAST(error_group AS text)), NULLIF(GREATEST(LEAST(attempt, 2), 1), 1)],
+    NULL) @> ARRAY[hashtext('q' || CAST(:queue AS text))] AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid)
+    LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
@@ -3328,9 +3341,10 @@ SELECT (SELECT count(*) FROM looked) AS looked,
 -- at_finished (of a queue), gather
 WITH looked AS MATERIALIZED (SELECT id, finished_at, (queue = :queue) AS hit FROM task
     WHERE array_remove(ARRAY[hashtext('t' || task_type), hashtext('q' || queue), hashtext('c' || caller),
-    hashtext('w' || worker), hashtext('e' || error_type), hashtext('g' || CAST(error_group AS text)),
-    NULLIF(GREATEST(LEAST(attempt, 2), 1), 1)], NULL) @> ARRAY[hashtext('q' || CAST(:queue AS text))]
-    AND (finished_at, id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) LIMIT :looks),
+    hashtext('w' || split_part(worker, '#', 1)), hashtext('e' || error_type),
+    hashtext('g' || CAST(error_group AS text)), NULLIF(GREATEST(LEAST(attempt, 2), 1), 1)],
+    NULL) @> ARRAY[hashtext('q' || CAST(:queue AS text))] AND (finished_at, id) < (CAST(:high_at AS timestamptz),
+    CAST(:high AS uuid)) LIMIT :looks),
 hits AS (SELECT id, finished_at FROM looked WHERE hit ORDER BY finished_at DESC, id DESC LIMIT :most)
 SELECT (SELECT count(*) FROM looked) AS looked,
     (SELECT finished_at FROM looked ORDER BY finished_at, id LIMIT 1) AS last_at,
@@ -3467,15 +3481,16 @@ WITH looked AS MATERIALIZED (
 
 -- at_ended (by all that is asked), down
 WITH looked AS MATERIALIZED (SELECT * FROM ((SELECT id, (queue = :queue AND task_type = :task_type
-    AND caller = :caller AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least
-    AND error_type = :error_type AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
-    lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
-    AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
-    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
-    AND submitted_at < :submitted_before AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit
-    FROM task WHERE state = 'cancelled' AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) ORDER BY id DESC
-    LIMIT :looks) UNION ALL (SELECT id, (queue = :queue AND task_type = :task_type AND caller = :caller
-    AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least AND error_type = :error_type
+    AND caller = :caller AND split_part(worker, '#', 1) = :worker AND attempt = :attempts
+    AND attempt >= :attempts_at_least AND error_type = :error_type AND error_group = CAST(:error_group AS uuid)
+    AND strpos(lower(error_message), lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT
+    FROM replayed_task r WHERE r.task_id = id AND NOT r.undone OFFSET 0)
+    AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb)) AND submitted_at >= :submitted_after
+    AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid) AND submitted_at < :submitted_before
+    AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit FROM task WHERE state = 'cancelled'
+    AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks) UNION ALL (SELECT id,
+    (queue = :queue AND task_type = :task_type AND caller = :caller AND split_part(worker, '#', 1) = :worker
+    AND attempt = :attempts AND attempt >= :attempts_at_least AND error_type = :error_type
     AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
     lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
     AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
@@ -3483,8 +3498,8 @@ WITH looked AS MATERIALIZED (SELECT * FROM ((SELECT id, (queue = :queue AND task
     AND submitted_at < :submitted_before AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit
     FROM task WHERE state = 'expired' AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) ORDER BY id DESC
     LIMIT :looks) UNION ALL (SELECT id, (queue = :queue AND task_type = :task_type AND caller = :caller
-    AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least AND error_type = :error_type
-    AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
+    AND split_part(worker, '#', 1) = :worker AND attempt = :attempts AND attempt >= :attempts_at_least
+    AND error_type = :error_type AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
     lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
     AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
     AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
@@ -3496,52 +3511,52 @@ SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY 
 
 -- at_ended (by all that is asked), gather
 WITH looked AS MATERIALIZED (SELECT id, (queue = :queue AND task_type = :task_type AND caller = :caller
-    AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least AND error_type = :error_type
-    AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
+    AND split_part(worker, '#', 1) = :worker AND attempt = :attempts AND attempt >= :attempts_at_least
+    AND error_type = :error_type AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
     lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
     AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
     AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
     AND submitted_at < :submitted_before AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit
     FROM task WHERE (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
     AND array_remove(ARRAY[hashtext('t' || task_type), hashtext('q' || queue), hashtext('c' || caller),
-    hashtext('w' || worker), hashtext('e' || error_type), hashtext('g' || CAST(error_group AS text)),
-    NULLIF(GREATEST(LEAST(attempt, 2), 1), 1)], NULL) @> ARRAY[hashtext('t' || CAST(:task_type AS text)),
-    hashtext('q' || CAST(:queue AS text)), hashtext('c' || CAST(:caller AS text)),
-    hashtext('w' || CAST(:worker AS text)), hashtext('e' || CAST(:error_type AS text)),
-    hashtext('g' || CAST(:error_group AS text)), 2] AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid)
-    LIMIT :looks)
+    hashtext('w' || split_part(worker, '#', 1)), hashtext('e' || error_type),
+    hashtext('g' || CAST(error_group AS text)), NULLIF(GREATEST(LEAST(attempt, 2), 1), 1)],
+    NULL) @> ARRAY[hashtext('t' || CAST(:task_type AS text)), hashtext('q' || CAST(:queue AS text)),
+    hashtext('c' || CAST(:caller AS text)), hashtext('w' || split_part(CAST(:worker AS text), '#', 1)),
+    hashtext('e' || CAST(:error_type AS text)), hashtext('g' || CAST(:error_group AS text)), 2]
+    AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_finished (by all that is asked), down
 WITH looked AS MATERIALIZED (SELECT * FROM ((SELECT id, finished_at, (queue = :queue AND task_type = :task_type
-    AND caller = :caller AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least
-    AND error_type = :error_type AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
-    lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
-    AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
-    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
-    AND submitted_at < :submitted_before AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit
-    FROM task WHERE state = 'cancelled' AND finished_at >= :finished_after AND (finished_at,
-    id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) ORDER BY finished_at DESC, id DESC
-    LIMIT :looks) UNION ALL (SELECT id, finished_at, (queue = :queue AND task_type = :task_type AND caller = :caller
-    AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least AND error_type = :error_type
-    AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
-    lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
-    AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
-    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
-    AND submitted_at < :submitted_before AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit
-    FROM task WHERE state = 'expired' AND finished_at >= :finished_after AND (finished_at,
-    id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) ORDER BY finished_at DESC, id DESC
-    LIMIT :looks) UNION ALL (SELECT id, finished_at, (queue = :queue AND task_type = :task_type AND caller = :caller
-    AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least AND error_type = :error_type
-    AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
-    lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
-    AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
-    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
-    AND submitted_at < :submitted_before AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit
-    FROM task WHERE state = 'failed' AND finished_at >= :finished_after AND (finished_at,
-    id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) ORDER BY finished_at DESC, id DESC
-    LIMIT :looks)) AS sides ORDER BY finished_at DESC, id DESC LIMIT :looks),
+    AND caller = :caller AND split_part(worker, '#', 1) = :worker AND attempt = :attempts
+    AND attempt >= :attempts_at_least AND error_type = :error_type AND error_group = CAST(:error_group AS uuid)
+    AND strpos(lower(error_message), lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT
+    FROM replayed_task r WHERE r.task_id = id AND NOT r.undone OFFSET 0)
+    AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb)) AND submitted_at >= :submitted_after
+    AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid) AND submitted_at < :submitted_before
+    AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit FROM task WHERE state = 'cancelled'
+    AND finished_at >= :finished_after AND (finished_at, id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid))
+    ORDER BY finished_at DESC, id DESC LIMIT :looks) UNION ALL (SELECT id, finished_at, (queue = :queue
+    AND task_type = :task_type AND caller = :caller AND split_part(worker, '#', 1) = :worker AND attempt = :attempts
+    AND attempt >= :attempts_at_least AND error_type = :error_type AND error_group = CAST(:error_group AS uuid)
+    AND strpos(lower(error_message), lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT
+    FROM replayed_task r WHERE r.task_id = id AND NOT r.undone OFFSET 0)
+    AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb)) AND submitted_at >= :submitted_after
+    AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid) AND submitted_at < :submitted_before
+    AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit FROM task WHERE state = 'expired'
+    AND finished_at >= :finished_after AND (finished_at, id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid))
+    ORDER BY finished_at DESC, id DESC LIMIT :looks) UNION ALL (SELECT id, finished_at, (queue = :queue
+    AND task_type = :task_type AND caller = :caller AND split_part(worker, '#', 1) = :worker AND attempt = :attempts
+    AND attempt >= :attempts_at_least AND error_type = :error_type AND error_group = CAST(:error_group AS uuid)
+    AND strpos(lower(error_message), lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT
+    FROM replayed_task r WHERE r.task_id = id AND NOT r.undone OFFSET 0)
+    AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb)) AND submitted_at >= :submitted_after
+    AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid) AND submitted_at < :submitted_before
+    AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit FROM task WHERE state = 'failed'
+    AND finished_at >= :finished_after AND (finished_at, id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid))
+    ORDER BY finished_at DESC, id DESC LIMIT :looks)) AS sides ORDER BY finished_at DESC, id DESC LIMIT :looks),
 hits AS (SELECT id, finished_at FROM looked WHERE hit ORDER BY finished_at DESC, id DESC LIMIT :most)
 SELECT (SELECT count(*) FROM looked) AS looked,
     (SELECT finished_at FROM looked ORDER BY finished_at, id LIMIT 1) AS last_at,
@@ -3551,20 +3566,20 @@ SELECT (SELECT count(*) FROM looked) AS looked,
 
 -- at_finished (by all that is asked), gather
 WITH looked AS MATERIALIZED (SELECT id, finished_at, (queue = :queue AND task_type = :task_type AND caller = :caller
-    AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least AND error_type = :error_type
-    AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
+    AND split_part(worker, '#', 1) = :worker AND attempt = :attempts AND attempt >= :attempts_at_least
+    AND error_type = :error_type AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
     lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
     AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
     AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
     AND submitted_at < :submitted_before AND finished_at >= :finished_after AND finished_at < :finished_before) AS hit
     FROM task WHERE (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
     AND array_remove(ARRAY[hashtext('t' || task_type), hashtext('q' || queue), hashtext('c' || caller),
-    hashtext('w' || worker), hashtext('e' || error_type), hashtext('g' || CAST(error_group AS text)),
-    NULLIF(GREATEST(LEAST(attempt, 2), 1), 1)], NULL) @> ARRAY[hashtext('t' || CAST(:task_type AS text)),
-    hashtext('q' || CAST(:queue AS text)), hashtext('c' || CAST(:caller AS text)),
-    hashtext('w' || CAST(:worker AS text)), hashtext('e' || CAST(:error_type AS text)),
-    hashtext('g' || CAST(:error_group AS text)), 2] AND (finished_at, id) < (CAST(:high_at AS timestamptz),
-    CAST(:high AS uuid)) LIMIT :looks),
+    hashtext('w' || split_part(worker, '#', 1)), hashtext('e' || error_type),
+    hashtext('g' || CAST(error_group AS text)), NULLIF(GREATEST(LEAST(attempt, 2), 1), 1)],
+    NULL) @> ARRAY[hashtext('t' || CAST(:task_type AS text)), hashtext('q' || CAST(:queue AS text)),
+    hashtext('c' || CAST(:caller AS text)), hashtext('w' || split_part(CAST(:worker AS text), '#', 1)),
+    hashtext('e' || CAST(:error_type AS text)), hashtext('g' || CAST(:error_group AS text)), 2] AND (finished_at,
+    id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) LIMIT :looks),
 hits AS (SELECT id, finished_at FROM looked WHERE hit ORDER BY finished_at DESC, id DESC LIMIT :most)
 SELECT (SELECT count(*) FROM looked) AS looked,
     (SELECT finished_at FROM looked ORDER BY finished_at, id LIMIT 1) AS last_at,
@@ -3800,13 +3815,13 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id
     CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
     AND NOT r.undone) AS replayed_as, now() AS read_at FROM (SELECT * FROM task
     WHERE id = ANY(CAST(:ids AS uuid[])) OFFSET 0) AS task WHERE queue = :queue AND task_type = :task_type
-    AND caller = :caller AND worker = :worker AND attempt = :attempts AND attempt >= :attempts_at_least
-    AND error_type = :error_type AND error_group = CAST(:error_group AS uuid) AND strpos(lower(error_message),
-    lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT FROM replayed_task r WHERE r.task_id = id
-    AND NOT r.undone OFFSET 0) AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb))
-    AND submitted_at >= :submitted_after AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid)
-    AND submitted_at < :submitted_before AND finished_at >= :finished_after
-    AND finished_at < :finished_before) AS found;
+    AND caller = :caller AND split_part(worker, '#', 1) = :worker AND attempt = :attempts
+    AND attempt >= :attempts_at_least AND error_type = :error_type AND error_group = CAST(:error_group AS uuid)
+    AND strpos(lower(error_message), lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT
+    FROM replayed_task r WHERE r.task_id = id AND NOT r.undone OFFSET 0)
+    AND (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb)) AND submitted_at >= :submitted_after
+    AND id >= CAST(:lowest AS uuid) AND id < CAST(:highest AS uuid) AND submitted_at < :submitted_before
+    AND finished_at >= :finished_after AND finished_at < :finished_before) AS found;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/recording.py
@@ -3820,7 +3835,8 @@ UPDATE recorder_position SET last_id = :new, moved_at = now() WHERE stream = :st
 -- size: measured in docs/decisions/0001-store-layout.md.
 UPDATE task_live t SET state = 'running', place = 'sent', held_reason = NULL, held_at = NULL, attempt = e.attempt,
     started_at = e.at, worker = e.worker, unclaimed = 0, cancel_requested_at = CASE
-    WHEN t.cancel_grace_seconds IS NOT NULL THEN t.cancel_requested_at END FROM unnest(CAST(:id AS uuid[]),
+    WHEN t.cancel_grace_seconds IS NOT NULL THEN t.cancel_requested_at END, cancel_requested_by = CASE
+    WHEN t.cancel_grace_seconds IS NOT NULL THEN t.cancel_requested_by END FROM unnest(CAST(:id AS uuid[]),
     CAST(:attempt AS smallint[]), CAST(:at AS timestamptz[]), CAST(:worker AS text[])) AS e (id, attempt, at, worker)
 WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
     AND t.attempt < e.attempt AND t.state NOT IN ('scheduled')
@@ -4000,11 +4016,12 @@ ORDER BY replayed_as LIMIT :most;
 -- One that has started goes on: a replay that is undone takes back what nobody has begun.
 WITH withdrawn AS (
     SELECT t.id FROM task_live t JOIN replayed_task r ON r.replayed_as = t.id
-    WHERE r.replay_id = CAST(:id AS uuid) AND r.replayed_as = ANY(CAST(:ids AS uuid[])) AND NOT r.undone
-        AND t.attempt = 0 AND t.state <> 'running' AND t.cancel_requested_at IS NULL
+    WHERE r.replay_id = CAST(CAST(:id AS text) AS uuid) AND r.replayed_as = ANY(CAST(:ids AS uuid[]))
+        AND NOT r.undone AND t.attempt = 0 AND t.state <> 'running' AND t.cancel_requested_at IS NULL
     ORDER BY t.id FOR UPDATE OF t
 )
-UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM withdrawn w WHERE t.id = w.id;
+UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL,
+    cancel_requested_by = 'the undo of ' || CAST(:id AS text) FROM withdrawn w WHERE t.id = w.id;
 
 -- _REINSTATE
 -- Of the two only one may run again: whoever was retried first keeps that.

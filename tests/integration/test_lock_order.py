@@ -32,8 +32,8 @@ LATER = NOW + timedelta(hours=1)
 SMTP = ("dependency", "smtp")
 REPLAY = str(uuid_utils.uuid7())
 ACT = TaskAct(
-    UUID(REPLAY), TaskActKind.CANCEL, Stage.WALKING, NOW, "local", None, {}, None, LATER, None, None, None, 0, 0, 0,
-    None, 0, 0,
+    UUID(REPLAY), TaskActKind.CANCEL, Stage.WALKING, NOW, "local", None, {}, None, LATER, None, None, None, None, 0, 0,
+    0, None, 0, 0,
 )  # fmt: skip
 SENT = "place = 'sent', state = 'queued', dispatch = 1, sent_epoch = 1"
 HELD = "place = 'held', state = 'held', held_at = now(), held_reason = "

@@ -401,8 +401,40 @@ async def test_no_more_than_at_most_are_cancelled_whatever_fits_the_filter_later
     while await TaskActsSweep(spine.store, spine.settings).single_pass():
         pass
     found = [(await api.get(f"/v1/task-acts/{act['id']}")).json() for act in acts_begun]
-    assert [(act["stage"], act["tasks"], act["limit"]) for act in found] == [("done", 2, 2), ("done", 0, 0)]
+    assert [(act["stage"], act["tasks"], act["at_most"]) for act in found] == [("done", 2, 2), ("done", 0, 0)]
+    assert [act["limit"] for act in found] == [None, None]
+    both = (await cancel(spine, api, state="held", limit=1, at_most=5)).json()
+    assert (both["limit"], both["at_most"]) == (1, 5)
     assert await left(spine) >= {ids[2], ids[3]}
+
+
+async def test_what_is_cancelled_by_a_filter_is_not_told_as_purged(spine: Spine, api: httpx.AsyncClient) -> None:
+    never, begun, purged = [await submitted(spine, delay_seconds=3600.0) for _ in range(3)]
+    await spine.run("UPDATE task_live SET state = 'retrying', attempt = 1 WHERE id = :id", id=begun)
+    await spine.run("UPDATE task_live SET queue = 'email' WHERE id = :id", id=purged)
+    await cancel(spine, api, queue="maintenance", reason="the wrong list")
+    async with spine.recording():
+        answer = await api.post("/v1/queues/email/purge", json={"expected": 1, "states": ["scheduled"]})
+    assert (answer.status_code, answer.json()["tasks"]) == (200, 1), answer.text
+    told = {task: (await api.get(f"/v1/tasks/{task}/explain")).json() for task in (never, begun, purged)}
+    assert [one["cause"] for one in told.values()] == ["cancelled", "cancelled", "purged"]
+    assert "It was cancelled by local at " in told[never]["sentence"]
+    assert told[never]["sentence"].endswith(" before it started.")
+    assert told[begun]["sentence"].endswith(" while it waited, after 1 attempt.")
+
+
+async def test_what_started_before_a_filter_reached_it_is_not_said_to_be_cancelled(
+    spine: Spine, api: httpx.AsyncClient
+) -> None:
+    task = await submitted(spine)
+    message = await taken(spine)
+    await spine.gate(message)
+    await spine.run(
+        "UPDATE task_live SET cancel_requested_at = now(), cancel_requested_by = 'local' WHERE id = :id", id=task
+    )
+    await spine.record_all()
+    shown = (await api.get(f"/v1/tasks/{task}")).json()
+    assert (shown["state"], shown["cancel_requested_at"], shown["cancel_requested_by"]) == ("running", None, None)
 
 
 NOT_UNDERSTOOD: list[tuple[str, dict[str, Any], str]] = [

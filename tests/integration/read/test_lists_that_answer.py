@@ -98,6 +98,22 @@ async def test_each_new_filter_narrows_the_list(api: httpx.AsyncClient, spine: S
     assert await listed(api, state="queued", sort="finished") == []
 
 
+async def test_a_worker_is_found_by_its_name_in_all_its_lives(api: httpx.AsyncClient, spine: Spine) -> None:
+    (first,) = await ended(spine, worker="w@h#1a2b3c4d")
+    (second,) = await ended(spine, worker="w@h#00000000")
+    await ended(spine, worker="w@h2#1a2b3c4d")
+    (running,) = await store_tasks(spine, 1)
+    await spine.run("UPDATE task_live SET worker = 'w@h#1a2b3c4d', attempt = 1 WHERE id = :id", id=UUID(running))
+
+    assert await listed(api, worker="w@h") == [running, second, first]
+    assert await listed(api, worker="w@h", sort="finished") == [second, first]
+    assert await listed(api, worker="w@h#1a2b3c4d") == [running, first]
+    assert await listed(api, worker="w@h#ffffffff") == await listed(api, worker="w@") == []
+    for worker, hit in (("w@h", 1), ("w@h#1a2b3c4d", 1), ("w@h#00000000", 0)):
+        counted = await api.post("/v1/tasks/cancel", json={"worker": worker, "dry_run": True})
+        assert counted.json()["tasks"] == hit, worker
+
+
 async def test_list_by_finish_has_no_gap_and_no_repeat(api: httpx.AsyncClient, spine: Spine) -> None:
     # Some of one moment: their ids tell them apart.
     last, first = await ended(spine, ago=10, count=3), await ended(spine, ago=20, count=4)
@@ -171,6 +187,7 @@ async def test_page_that_looked_at_its_share_says_how_far_and_goes_on(much: Spin
         TaskFilter(tags=[[{"order": "1"}]]),
         TaskFilter(tags=[[{"order": "1:2"}, {"order:1": "2"}]]),
         TaskFilter(worker="none@h"),
+        TaskFilter(worker="none@h#1a2b3c4d"),
         TaskFilter(error_type="none"),
         TaskFilter(error_message="none"),
         TaskFilter(error_group=UUID(int=5)),

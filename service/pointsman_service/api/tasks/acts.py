@@ -30,6 +30,7 @@ _LISTED: dict[str, Any] = {
     "filter": {"queue": "email", "tags": {"campaign": "spring"}},
     "submitted_before": "2026-11-22T09:30:00.134000Z",
     "limit": None,
+    "at_most": 20_000,
     "rate_per_second": None,
     "end_running": False,
     "looked_at": 40_000,
@@ -54,7 +55,10 @@ class ListedTaskAct(BaseModel):
     reason: str | None
     filter: dict[str, Any]
     submitted_before: AwareDatetime = Field(description="What was submitted then or later is not touched.")
-    limit: int | None = Field(description="It goes no further than that; of an act with `at_most` no more than these.")
+    limit: int | None = Field(
+        description="It goes no further than the oldest so many; null also when `at_most` is less."
+    )
+    at_most: int | None = Field(description="It would have been refused if there were more, and acts on no more.")
     rate_per_second: float | None
     end_running: bool = Field(description="Of a cancel: whether what runs is ended, too.")
     looked_at: int = Field(description="Tasks that it has looked at.")
@@ -154,7 +158,9 @@ def _listed(act: TaskAct) -> dict[str, Any]:
         "reason": act.reason,
         "filter": act.wanted,
         "submitted_before": moment(act.submitted_before),
-        "limit": act.most,
+        # Of both the smaller one ends the walk, and is kept.
+        "limit": None if act.at_most is not None and act.most == act.at_most else act.most,
+        "at_most": act.at_most,
         "rate_per_second": act.rate_per_second,
         "end_running": act.grace_seconds is not None,
         "looked_at": act.looked_at,

@@ -53,7 +53,9 @@ class _Many(Action):
     task_type: str | None = Field(default=None, max_length=200, description="Only tasks of this type.")
     caller: str | None = Field(default=None, max_length=255, description="Only tasks that this caller submitted.")
     worker: str | None = Field(
-        default=None, max_length=255, description="Only tasks whose newest attempt this worker ran."
+        default=None,
+        max_length=255,
+        description="Only tasks whose newest attempt this worker ran: in any of its lives, or with `#…` in that one.",
     )
     attempts: Annotated[int, Field(ge=0, le=MOST_ATTEMPTS), WHOLE] | None = Field(
         default=None, description="Only tasks of which exactly so many attempts started."
@@ -76,7 +78,9 @@ class _Many(Action):
         default=None, description="The oldest so many; default: all."
     )
     at_most: Annotated[int, Field(ge=0, le=_MOST), WHOLE] | None = Field(
-        default=None, description="Refused, and nothing done, when there are more."
+        default=None,
+        description="Refused, and nothing done, when there are more. Without it all that the filter finds are acted on,"
+        " at once: look first, with `dry_run`, and give what it counted.",
     )
     dry_run: bool = Field(default=False, description="Count, and change nothing.")
     reason: Reason | None = Field(default=None, description="Why, for the log.")

@@ -85,7 +85,12 @@ async def list_tasks(
     task_type: Annotated[str | None, Query(max_length=200, description="Only tasks of this type.")] = None,
     caller: Annotated[str | None, Query(max_length=255, description="Only tasks that this caller submitted.")] = None,
     worker: Annotated[
-        str | None, Query(max_length=255, description="Only tasks whose newest attempt this worker ran.")
+        str | None,
+        Query(
+            max_length=255,
+            description="Only tasks whose newest attempt this worker ran: in any of its lives, or with `#…` (as tasks"
+            " show it; `%23…` in a URL) in that one.",
+        ),
     ] = None,
     attempts: Annotated[
         int | None, Query(ge=0, le=MOST_ATTEMPTS, description="Only tasks of which exactly so many attempts started.")
@@ -99,8 +104,8 @@ async def list_tasks(
     error_group: Annotated[
         Id | None,
         Query(
-            description="Only tasks whose last attempt that has ended failed with an error of this group: ended ones,"
-            " or those in the unfinished `state` that is given."
+            description="Only tasks whose last attempt that has ended failed with an error of this group, whether they"
+            " have ended or not."
         ),
     ] = None,
     error_message: Annotated[

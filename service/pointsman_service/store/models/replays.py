@@ -39,6 +39,8 @@ class Replay(Base):
     """What came then or later is none of its tasks. Of a replay NULL."""
     most: Mapped[int | None] = mapped_column(Integer)
     """It ends after so many tasks."""
+    at_most: Mapped[int | None] = mapped_column(Integer)
+    """It was to be refused if there were more. ``most`` is no more than that."""
     grace_seconds: Mapped[float | None] = mapped_column(REAL)
     """Of a cancel: how long what runs may take to end. NULL: what runs is left alone."""
     walked_to: Mapped[UUID | None]

@@ -195,11 +195,12 @@ class LiveTask(_TaskColumns, Base):
 
 FACETS = (
     "array_remove(ARRAY[hashtext('t' || task_type), hashtext('q' || queue), hashtext('c' || caller),"
-    " hashtext('w' || worker), hashtext('e' || error_type), hashtext('g' || CAST(error_group AS text)),"
+    " hashtext('w' || split_part(worker, '#', 1)), hashtext('e' || error_type),"
+    " hashtext('g' || CAST(error_group AS text)),"
     " NULLIF(GREATEST(LEAST(attempt, 2), 1), 1)], NULL)"
 )
 """SQL: what an ended task may be looked for by, as numbers: one index has them all, and finds what meets several. 2 is
-one that was tried again."""
+one that was tried again, and a worker has one number in all its lives."""
 
 
 class FinishedTask(_TaskColumns, Base):

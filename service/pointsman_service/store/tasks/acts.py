@@ -95,6 +95,7 @@ class TaskAct:
     rate_per_second: float | None
     submitted_before: datetime | None
     most: int | None
+    at_most: int | None
     grace_seconds: float | None
     walked_to: UUID | None
     looked_at: int
@@ -131,10 +132,10 @@ class Part:
 
 _COLUMNS = ", ".join(TaskAct.__dataclass_fields__)
 _BEGIN = text("""
-    INSERT INTO replay (id, kind, stage, caller, reason, wanted, rate_per_second, submitted_before, most, grace_seconds,
-        walked_to, matched, tasks)
-    VALUES (:id, :kind, 'walking', :caller, :reason, CAST(:wanted AS jsonb), :rate, :before, :most, :grace, :above,
-        0, 0)
+    INSERT INTO replay (id, kind, stage, caller, reason, wanted, rate_per_second, submitted_before, most, at_most,
+        grace_seconds, walked_to, matched, tasks)
+    VALUES (:id, :kind, 'walking', :caller, :reason, CAST(:wanted AS jsonb), :rate, :before, :most, :at_most, :grace,
+        :above, 0, 0)
 """)
 _FIND = text(f"SELECT {_COLUMNS} FROM replay WHERE id = CAST(:id AS uuid)")
 _NEWEST = text(f"""
@@ -183,7 +184,7 @@ _CANCEL = text("""
         ORDER BY id FOR UPDATE
     ), marked AS (
         UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = CAST(:grace AS real),
-            cancel_requested_by = CASE WHEN CAST(:grace AS real) IS NOT NULL THEN CAST(:by AS text) END
+            cancel_requested_by = CAST(:by AS text)
         FROM part p WHERE t.id = p.id RETURNING t.id
     ), kept AS (
         INSERT INTO cancelled_task (act_id, task_id) SELECT CAST(:act AS uuid), id FROM marked ON CONFLICT DO NOTHING
@@ -293,6 +294,7 @@ async def begin(connection: Connection, act: TaskAct) -> None:
         "rate": act.rate_per_second,
         "before": act.submitted_before,
         "most": act.most,
+        "at_most": act.at_most,
         "grace": act.grace_seconds,
         "above": act.walked_to,
     }

@@ -17,6 +17,8 @@ MOST_COUNTED = 1000
 MOST_RUNNING = 500
 """Runs that are looked at."""
 _MOST_NODES = 20
+_MOST_HELD = 20_000
+"""Held tasks that are looked at for one of a queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,10 @@ _PUBLISHER = text("""
         ORDER BY last_published_at DESC LIMIT 1)
     ORDER BY place LIMIT 1
 """)
+_KNOWING = text("""
+    SELECT owner FROM worker_catalogue WHERE owner = ANY(CAST(:owners AS text[]))
+        AND content_hashes && ARRAY(SELECT content_hash FROM task_type WHERE name = :task_type)
+""")
 # A probe of the index for each priority, and one for what was sent.
 _HEAD = text(f"""
     (SELECT t.id FROM generate_series(0, {MAX_PRIORITY}) AS p (priority) CROSS JOIN LATERAL (
@@ -131,6 +137,12 @@ _HEAD = text(f"""
             AND t.priority = p.priority AND t.state = 'queued' ORDER BY t.sent_at LIMIT 1) AS t
         ORDER BY t.sent_at LIMIT 1)
     LIMIT 1
+""")
+# Of those that are held for the longest, whatever queue they are of.
+_HELD_FIRST = text("""
+    SELECT h.id FROM (
+        SELECT id, queue, cancel_requested_at FROM task_live WHERE place = 'held' ORDER BY id LIMIT :most
+    ) AS h WHERE h.queue = :queue AND h.cancel_requested_at IS NULL ORDER BY h.id LIMIT 1
 """)
 _NODES = text("""
     SELECT name, last_seen_at, processes FROM worker WHERE CAST(:queue AS text) = ANY(queues)
@@ -187,8 +199,13 @@ async def ahead_of_sent(
 
 
 async def head(connection: Connection, queue: str) -> UUID | None:
-    """The task of a queue that is due and starts next: the first that is not sent, or else the one sent first."""
+    """The task of a queue that is due and starts next: the first that is not sent, or else the one sent first. Where
+    there is none, the oldest that is held; None also where more than ``_MOST_HELD`` of other queues are held before it.
+    """
     found: UUID | None = (await connection.execute(_HEAD, {"queue": queue})).scalar_one_or_none()
+    if found is None:
+        held = await connection.execute(_HELD_FIRST, {"queue": queue, "most": _MOST_HELD})
+        found = held.scalar_one_or_none()
     return found
 
 
@@ -213,6 +230,12 @@ async def publisher(connection: Connection, task_type: str) -> PublisherRow | No
     """Who last published a task type; None: nobody ever did."""
     row = (await connection.execute(_PUBLISHER, {"task_type": task_type})).one_or_none()
     return None if row is None else PublisherRow(row.name, row.last_seen_at, row.published_at)
+
+
+async def knowing(connection: Connection, task_type: str, owners: Sequence[str]) -> list[str]:
+    """Those of these nodes that have published a task type."""
+    parameters = {"task_type": task_type, "owners": list(owners)}
+    return list((await connection.execute(_KNOWING, parameters)).scalars())
 
 
 async def last_nodes(connection: Connection, queue: str) -> list[NodeRow]:

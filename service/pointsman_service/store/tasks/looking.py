@@ -63,6 +63,7 @@ _PLACES = {
     TaskState.RETRYING: (Place.ASLEEP,),
 }
 _OF_QUEUE = " AND queue = :queue"
+_NAME_OF_WORKER = "split_part(CAST(:worker AS text), '#', 1)"
 _IN_ORDER = frozenset({Place.HELD, Place.ASLEEP})
 """Of these an index has the ids in their order."""
 
@@ -90,7 +91,7 @@ class Looks:
 
 def at_live(wanted: TaskFilter) -> Looks:
     """How unfinished tasks are looked at."""
-    hit = _hit(wanted)
+    hit = _hit(wanted, live=True)
     places = () if wanted.state is None else _PLACES[wanted.state]
     which = []
     if len(places) == 1 and places[0] in _IN_ORDER:
@@ -129,8 +130,8 @@ def at_finished(wanted: TaskFilter) -> Looks:
     return Looks(down, Gather(text(_NEXT_OF_FINISHED.format(looked=side)), MOST_GATHERED, by_bitmap, False))
 
 
-def _hit(wanted: TaskFilter) -> str:
-    return " AND ".join(conditions_of(wanted)[0]) or "true"
+def _hit(wanted: TaskFilter, *, live: bool = False) -> str:
+    return " AND ".join(conditions_of(wanted, live=live)[0]) or "true"
 
 
 def _ways(wanted: TaskFilter, *, by_finish: bool = False) -> list[str]:
@@ -151,12 +152,13 @@ def _facets(wanted: TaskFilter) -> str | None:
         "t": ("task_type", wanted.task_type),
         "q": ("queue", wanted.queue),
         "c": ("caller", wanted.caller),
+        # All lives of a worker have one number; the hit tells them apart.
         "w": ("worker", wanted.worker),
         "e": ("error_type", wanted.error_type),
         "g": ("error_group", wanted.error_group),
     }
     numbers = [
-        f"hashtext('{letter}' || CAST(:{name} AS text))"
+        f"hashtext('{letter}' || {_NAME_OF_WORKER if name == 'worker' else f'CAST(:{name} AS text)'})"
         for letter, (name, value) in by_letter.items()
         if value is not None
     ]

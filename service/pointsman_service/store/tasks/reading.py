@@ -113,14 +113,14 @@ class TaskFilter:
     task_type: str | None = None
     caller: str | None = None
     worker: str | None = None
-    """Of its newest attempt."""
+    """Of its newest attempt: a node's name, which means all its lives, or one life's (``name#…``)."""
     attempts: int | None = None
     """As many have started, no more and no fewer."""
     attempts_at_least: int | None = None
     error_type: str | None = None
     """Of the attempt that ended it; no unfinished task has one."""
     error_group: UUID | None = None
-    """Of its last attempt that has ended. Of tasks that have not ended only with their ``state``."""
+    """Of its last attempt that has ended, whether it has ended itself or not."""
     error_message: str | None = None
     """A part of it, as it stands there, but for upper and lower case; no unfinished task has one."""
     replayed: bool | None = None
@@ -142,7 +142,7 @@ class TaskFilter:
         of_the_end = (self.error_type, self.error_message, self.replayed or None, self.finished_after)
         if any(value is not None for value in (*of_the_end, self.finished_before)):
             return True
-        return self.state in TERMINAL or (self.error_group is not None and self.state is None)
+        return self.state in TERMINAL
 
 
 async def task(connection: Connection, task_id: UUID | str, *, listed: bool = False) -> dict[str, Any] | None:
@@ -182,7 +182,9 @@ def rows_statement(wanted: TaskFilter) -> tuple[TextClause, dict[str, Any]]:
     where = " AND ".join(conditions) or "true"
     sides = []
     if not wanted.only_ended:
-        sides.append(f"SELECT {_FROM_LIVE}, now() AS read_at FROM {_OF_IDS.format(table='task_live')} WHERE {where}")
+        where_live = " AND ".join(conditions_of(wanted, live=True)[0]) or "true"
+        of_ids = _OF_IDS.format(table="task_live")
+        sides.append(f"SELECT {_FROM_LIVE}, now() AS read_at FROM {of_ids} WHERE {where_live}")
     if wanted.only_ended or wanted.state not in UNFINISHED:
         sides.append(f"SELECT {_FROM_FINISHED}, now() AS read_at FROM {_OF_IDS.format(table='task')} WHERE {where}")
     page = "\n        UNION ALL\n        ".join(sides)
@@ -205,7 +207,9 @@ def conditions_of(wanted: TaskFilter, *, live: bool = False) -> tuple[list[str],
     require("queue = :queue", "queue", wanted.queue)
     require("task_type = :task_type", "task_type", wanted.task_type)
     require("caller = :caller", "caller", wanted.caller)
-    require("worker = :worker", "worker", wanted.worker)
+    is_life = wanted.worker is not None and "#" in wanted.worker
+    of_worker = "worker = :worker" if is_life else "split_part(worker, '#', 1) = :worker"
+    require(of_worker, "worker", wanted.worker)
     require("attempt = :attempts", "attempts", wanted.attempts)
     require("attempt >= :attempts_at_least", "attempts_at_least", wanted.attempts_at_least)
     require("error_type = :error_type", "error_type", wanted.error_type)

@@ -22,8 +22,9 @@ _PASS = text("""
 _BEGIN = text(
     "UPDATE task_live t SET state = 'running', place = 'sent', held_reason = NULL, held_at = NULL, attempt = e.attempt,"
     " started_at = e.at, worker = e.worker, unclaimed = 0,"
-    # A purge takes what has not started.
-    " cancel_requested_at = CASE WHEN t.cancel_grace_seconds IS NOT NULL THEN t.cancel_requested_at END FROM "
+    # A purge, and a cancel by a filter, take what has not started.
+    " cancel_requested_at = CASE WHEN t.cancel_grace_seconds IS NOT NULL THEN t.cancel_requested_at END,"
+    " cancel_requested_by = CASE WHEN t.cancel_grace_seconds IS NOT NULL THEN t.cancel_requested_by END FROM "
     + array_columns({"id": "uuid", "attempt": "smallint", "at": "timestamptz", "worker": "text"}, "e")
     + f"""
     WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))

@@ -107,11 +107,12 @@ _NEW_TASKS = text("""
 _WITHDRAW = text("""
     WITH withdrawn AS (
         SELECT t.id FROM task_live t JOIN replayed_task r ON r.replayed_as = t.id
-        WHERE r.replay_id = CAST(:id AS uuid) AND r.replayed_as = ANY(CAST(:ids AS uuid[])) AND NOT r.undone
-            AND t.attempt = 0 AND t.state <> 'running' AND t.cancel_requested_at IS NULL
+        WHERE r.replay_id = CAST(CAST(:id AS text) AS uuid) AND r.replayed_as = ANY(CAST(:ids AS uuid[]))
+            AND NOT r.undone AND t.attempt = 0 AND t.state <> 'running' AND t.cancel_requested_at IS NULL
         ORDER BY t.id FOR UPDATE OF t
     )
-    UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL FROM withdrawn w WHERE t.id = w.id
+    UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = NULL,
+        cancel_requested_by = 'the undo of ' || CAST(:id AS text) FROM withdrawn w WHERE t.id = w.id
 """)
 # Of the two only one may run again: whoever was retried first keeps that.
 _REINSTATE = text(f"""
