@@ -81,7 +81,9 @@ class Ignore(Action):
 
     reason: Reason = Field(description="Shown with the group.")
     who: Name | None = Field(default=None, description="Who says so; default: the caller.")
-    until: Moment | None = Field(default=None, description="What fails so after this moment opens it again.")
+    until: Moment | None = Field(
+        default=None, description="What fails so after this moment, which is in the future, opens it again."
+    )
     per_hour: Annotated[int, Field(ge=1, le=_MOST_AN_HOUR), WHOLE] | None = Field(
         default=None, description="More failures within an hour open it again."
     )
@@ -188,12 +190,15 @@ async def resolve_error(error_id: GroupId, request: Request, parts: GivenParts, 
         "Nobody is told of it until its limit is passed; its failures are counted all the same, and its tasks stay what"
         " they are. One that is ignored already gets the new limit."
     ),
-    **_judges(Ignore, {"reason": "their maintenance", "until": "2026-11-29T06:00:00Z", "per_hour": 100}, required=True),
+    **_judges(Ignore, {"reason": "their maintenance", "until": "2036-11-29T06:00:00Z", "per_hour": 100}, required=True),
 )
 async def ignore_error(error_id: GroupId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Let nobody be told of a group within a limit."""
     said = await given(request, Ignore, required=True)
-    limit = IgnoreLimit(bounded(said.until), said.per_hour, said.count)
+    until = bounded(said.until)
+    if until is not None and until <= datetime.now(UTC):
+        raise InvalidRequest(errors=[FieldError(pointer="/until", detail="must be in the future")])
+    limit = IgnoreLimit(until, said.per_hour, said.count)
     await parts.error_hand.set_state(caller, error_id, GroupState.IGNORED, said.reason, said.who, limit)
     async with once_done():
         return await _answer(parts, error_id, _DAY)
