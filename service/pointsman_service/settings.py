@@ -45,7 +45,10 @@ class Settings(
             return _whole(self.database_url, self.database_password)
         running = RunFile.read(self.data_dir)
         if running is None:
-            raise SystemExit("No database: set POINTSMAN_DATABASE_URL, or start ./scripts/up.")
+            raise SystemExit(
+                f"No database: set POINTSMAN_DATABASE_URL, or start ./scripts/up"
+                f" (looked for in {self.data_dir}, which is POINTSMAN_DATA_DIR)."
+            )
         return running.database_url
 
     def require_redis_url(self) -> str:
@@ -54,7 +57,10 @@ class Settings(
             return _whole(self.redis_url, self.redis_password)
         running = RunFile.read(self.data_dir)
         if running is None:
-            raise SystemExit("No broker: set POINTSMAN_REDIS_URL, or start ./scripts/up.")
+            raise SystemExit(
+                f"No broker: set POINTSMAN_REDIS_URL, or start ./scripts/up"
+                f" (looked for in {self.data_dir}, which is POINTSMAN_DATA_DIR)."
+            )
         return running.redis_url
 
 

@@ -2,6 +2,8 @@
 cannot be mended cheaply comes last.
 """
 
+import json
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -102,6 +104,15 @@ async def post(stack: Stack, path: str, **body: object) -> Row:
     return found
 
 
+async def done_as_told(stack: Stack, found: Row) -> None:
+    """Make the call that the explanation names."""
+    call = re.search(r"(?P<method>[A-Z]+) (?P<path>/v1/\S*[^\s.])(?: (?P<body>\{.*\}))?", found["what_to_do"])
+    assert call is not None, found["what_to_do"]
+    body = None if call["body"] is None else json.loads(call["body"])
+    answer = await stack.http.request(call["method"], call["path"], json=body)
+    assert answer.status_code in (200, 202), answer.text
+
+
 async def held_for(stack: Stack, dependency: str) -> str:
     """A task that is held: one that a worker took before it knew of the breaker ran."""
 
@@ -139,7 +150,7 @@ async def test_a_paused_queue_says_who_paused_it_and_why(explained: Stack) -> No
         assert (found["clears_itself"], found["facts"]["ahead"], found["link"]) == (False, 1, "/v1/queues/email")
         await on_now(explained, "queue_paused", "email", 'by local: "provider moves".', "2 tasks wait on email")
     finally:
-        await post(explained, "/v1/queues/email/resume")
+        await done_as_told(explained, found)
     assert (await explained.finished(first))["state"] == "succeeded"
     await explained.finished(second)
     assert (await named(explained, second, "succeeded"))["clears_itself"] is None
@@ -163,6 +174,8 @@ async def test_a_breaker_says_whether_it_opened_by_itself_and_with_what_error(ex
     assert " By local at " in found["sentence"]
     assert (": they migrate." in found["sentence"], found["clears_itself"]) == (True, False)
     await on_now(explained, "breaker_open", "dependency:smtp", 'by local: "they migrate".', "1 task is held")
+    await done_as_told(explained, found)
+    assert (await explained.http.get("/v1/breakers/dependency/smtp")).json()["state"] == "closed"
 
 
 async def test_a_type_that_no_node_knows_says_who_published_it(explained: Stack) -> None:
@@ -248,8 +261,9 @@ async def test_an_ejected_node_says_why(explained: Stack) -> None:
         assert f"{worker['name']} is taken off its queues" in found["sentence"]
         assert ("its disk is full" in found["sentence"], found["clears_itself"]) == (True, False)
         await on_now(explained, "breaker_open", f"worker:{worker['name']}", 'by local: "its disk is full".')
+        await done_as_told(explained, found)
     finally:
-        await post(explained, f"/v1/workers/{worker['name']}/admit", reason="mended")
+        await explained.http.post(f"/v1/workers/{worker['name']}/admit", json={"reason": "mended"})
     assert (await explained.finished(waiting))["state"] == "succeeded"
 
 
@@ -267,7 +281,11 @@ async def test_what_ended_says_why(explained: Stack) -> None:
         (purged, "purged", "It was purged with the queue external_api at "),
     ):
         await explained.finished(task_id)
-        assert said in (await named(explained, task_id, cause))["sentence"]
+        found = await named(explained, task_id, cause)
+        assert said in found["sentence"]
+        await done_as_told(explained, found)
+        again = (await explained.task(task_id))["replayed_as"]
+        assert (await explained.finished(again))["replayed_from"] == task_id
 
 
 async def test_a_full_window_and_then_a_dead_node_say_so(explained: Stack) -> None:

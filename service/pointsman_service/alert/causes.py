@@ -29,7 +29,7 @@ _LATE: Mapping[Rule, Of] = {
 _LATE_THERE: Mapping[Rule, Of] = dict.fromkeys(_LATE, Of.SAME)
 _ERRORS: Mapping[Rule, Of] = {Rule.ERROR_BACK: Of.SAME, Rule.ERROR_NEW: Of.SAME}
 _RECORDER: Mapping[Rule, Of] = {Rule.RECORDER_BEHIND: Of.ALL, Rule.STREAM_LONG: Of.ALL}
-_SILENT: Mapping[Rule, Of] = {Rule.NO_WORKER: Of.ALL, Rule.WORKER_LOST: Of.ALL}
+_SILENT: Mapping[Rule, Of] = dict.fromkeys((Rule.NO_WORKER, Rule.WORKER_EJECTED, Rule.WORKER_LOST), Of.ALL)
 
 LEADS_TO: Mapping[Rule, Mapping[Rule, Of]] = {
     Rule.DATABASE_AWAY: {
@@ -57,6 +57,7 @@ LEADS_TO: Mapping[Rule, Mapping[Rule, Of]] = {
     Rule.RECORDER_BEHIND: {Rule.STREAM_LONG: Of.ALL, **_LATE},
     Rule.DISPATCHER_BEHIND: _LATE,
     Rule.NO_WORKER: {Rule.WORKER_LOST: Of.ALL, **_LATE_THERE},
+    Rule.WORKER_EJECTED: _LATE_THERE,
     Rule.BREAKER_OPEN_LONG: {Rule.BREAKER_OPEN: Of.SAME, Rule.DEAD_LETTERS: Of.SAME, **_ERRORS},
     Rule.BREAKER_OPEN: {Rule.DEAD_LETTERS: Of.SAME, **_ERRORS},
     Rule.BACKLOG_OLD: {Rule.SLA_AT_RISK: Of.SAME, Rule.SLA_FAST_BURN: Of.SAME, Rule.SLA_SLOW_BURN: Of.SAME},
@@ -72,7 +73,16 @@ _CATCH_UP_SECONDS = 60.0
 _LONGEST_CATCH_UP_SECONDS = 900.0
 _SHORT_WINDOWS: Mapping[Rule, float] = {Rule.SLA_FAST_BURN: 300.0, Rule.SLA_SLOW_BURN: 1800.0}
 """The starts of so long are looked at: those missed by a cause are among them for so long."""
-_COME_BACK = frozenset({Rule.NO_RECORDER, Rule.NO_DISPATCHER, Rule.NO_RECONCILER, Rule.NO_WORKER, Rule.WORKER_LOST})
+_COME_BACK = frozenset(
+    {
+        Rule.NO_RECORDER,
+        Rule.NO_DISPATCHER,
+        Rule.NO_RECONCILER,
+        Rule.NO_WORKER,
+        Rule.WORKER_EJECTED,
+        Rule.WORKER_LOST,
+    }
+)
 """Processes are back soon after their cause is over, however long that lasted, or they are gone."""
 LONGEST_GRACE_SECONDS = _LONGEST_CATCH_UP_SECONDS + max(_SHORT_WINDOWS.values())
 _SLACK_SECONDS = 5.0

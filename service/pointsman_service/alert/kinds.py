@@ -31,6 +31,7 @@ class Rule(StrEnum):
     STREAM_LONG = "stream_long"
     DISPATCHER_BEHIND = "dispatcher_behind"
     NO_WORKER = "no_worker"
+    WORKER_EJECTED = "worker_ejected"
     UNKNOWN_TASK_TYPE = "unknown_task_type"
     BREAKER_OPEN_LONG = "breaker_open_long"
     BREAKER_OPEN = "breaker_open"
@@ -125,6 +126,13 @@ KINDS: dict[Rule, Kind] = {
         10,
         "No worker took tasks",
         *REMEDIES[Cause.NO_WORKER],
+    ),
+    Rule.WORKER_EJECTED: Kind(
+        Severity.PAGE,
+        0,
+        10,
+        "Every worker of a queue was kept off it",
+        *REMEDIES[Cause.WORKER_EJECTED],
     ),
     Rule.UNKNOWN_TASK_TYPE: Kind(
         Severity.PAGE,

@@ -145,14 +145,16 @@ def _p50(prediction: Prediction | None) -> float | None:
 
 
 def without_worker(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
-    """Queues with tasks that nobody takes."""
+    """Queues with tasks that nobody takes: there is no worker, or all that live are taken off it."""
     if facts.queues is None or any(queue.consumers is None for queue in facts.queues):
         return None
     return [
         Condition(
-            Rule.NO_WORKER,
+            Rule.WORKER_EJECTED if queue.kept_off and not queue.consumers else Rule.NO_WORKER,
             queue.name,
-            sentences.no_worker([queue.name]),
+            sentences.workers_ejected([queue.name], _named(queue.kept_off))
+            if queue.kept_off and not queue.consumers
+            else sentences.no_worker([queue.name]),
             f"/v1/queues/{quote(queue.name)}",
             since=facts.now - (queue.oldest_seconds if queue.quiet_seconds is None else queue.quiet_seconds),
             value=0,
@@ -166,6 +168,10 @@ def without_worker(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
         and not queue.paused
         and (not queue.consumers or (queue.quiet_seconds or 0.0) >= _SUSPICIOUS_SECONDS)
     ]
+
+
+def _named(nodes: Sequence[str]) -> str:
+    return ", ".join(nodes[: sentences.NODES_NAMED]) + (", …" if len(nodes) > sentences.NODES_NAMED else "")
 
 
 def dispatcher(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
@@ -202,6 +208,8 @@ def several(rule: Rule, found: Sequence[Condition]) -> str:
     names = ", ".join(sorted(one.subject for one in found))
     if rule is Rule.NO_WORKER:
         return sentences.no_worker([one.subject for one in found])
+    if rule is Rule.WORKER_EJECTED:
+        return sentences.workers_ejected([one.subject for one in found], "see ejected_reason in /v1/workers")
     if rule is Rule.SLA_AT_RISK:
         longest = max(one.value or 0.0 for one in found)
         return f"On {names} tasks will pass their target before they start: a wait of {span(longest)} is expected."
@@ -221,7 +229,7 @@ def _unknown_type(one: UnknownType) -> Condition:
         Rule.UNKNOWN_TASK_TYPE,
         f"{one.task_type}@{one.queue}",
         sentences.unknown_task_type(
-            one.task_type, one.queue, one.tasks, one.nodes, capped=one.tasks >= one.most_counted
+            one.task_type, one.queue, one.tasks, one.nodes, capped=one.tasks >= one.most_counted, knowing=one.knowing
         ),
         f"/v1/tasks?state=held&task_type={quote(one.task_type, safe='')}&queue={quote(one.queue)}",
         since=one.since,

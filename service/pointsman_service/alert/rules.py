@@ -38,6 +38,7 @@ from pointsman_service.observe.spans import span
 
 _TOGETHER = {
     Rule.NO_WORKER: "/v1/queues",
+    Rule.WORKER_EJECTED: "/v1/workers",
     Rule.BACKLOG_OLD: "/v1/queues",
     Rule.SLA_AT_RISK: "/v1/queues",
     Rule.SLA_FAST_BURN: "/v1/queues",
@@ -69,7 +70,7 @@ def judge(facts: Facts, limits: Limits, open_keys: Collection[str] = (), told: S
         ((Rule.SLA_FAST_BURN, Rule.SLA_SLOW_BURN), burns(facts, limits)),
         ((Rule.BACKLOG_OLD,), backlogs(facts)),
         ((Rule.SLA_AT_RISK,), at_risk(facts, open_keys)),
-        ((Rule.NO_WORKER,), without_worker(facts, limits)),
+        ((Rule.NO_WORKER, Rule.WORKER_EJECTED), without_worker(facts, limits)),
         ((Rule.UNKNOWN_TASK_TYPE,), unknown_types(facts)),
         ((Rule.WORKER_LOST,), _lost(facts.lost_workers)),
         ((Rule.DEAD_LETTERS,), _dead_letters(facts, limits, open_keys)),

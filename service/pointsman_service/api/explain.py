@@ -71,7 +71,10 @@ class QueueExplanationView(BaseModel):
     """Why a queue waits."""
 
     queue: str
-    next_task: ExplanationView | None = Field(description="The task that is next; null when none is due.")
+    next_task: ExplanationView | None = Field(
+        description="The task that is next: of those that wait for their turn, or else the oldest of those that are"
+        " held; null when none is due."
+    )
 
 
 @router.get(
@@ -100,7 +103,7 @@ async def explain_task(task_id: str, parts: GivenParts) -> Response:
     operation_id="explain_queue",
     summary="Explain why a queue waits",
     description="Why the task waits that is next: of those that are not sent the most urgent and then the oldest, else"
-    " the one that was sent first. What is held does not wait for the queue.",
+    " the one that was sent first. Where all that are due are held, the oldest of those.",
     response_model=QueueExplanationView,
     responses=example({"queue": "email", "next_task": EXAMPLE_EXPLANATION}, "The explanation.")
     | problem_responses(UnknownQueueName, InvalidRequest, DatabaseAway),

@@ -82,7 +82,7 @@ def show_queue(queue: str, found: tuple[str, Explanation] | None, *, as_json: bo
     if as_json:
         _print({"queue": queue, "next_task": None if found is None else _document(*found)})
     elif found is None:
-        typer.echo(f"No task waits for its turn on {queue}. What is held waits for something else.")
+        typer.echo(f"No task of {queue} is due and waits.")
     else:
         typer.echo(f"Next on {queue}: task {found[0]}")
         _tell(found[1])

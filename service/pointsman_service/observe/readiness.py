@@ -16,7 +16,7 @@ from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.explain import sentences
 from pointsman_service.observe.kept import Kept, NotInTime, within
 from pointsman_service.observe.roles import LedRole, unled_seconds
-from pointsman_service.observe.workers import WorkerFigures, WorkerWatch, consumers
+from pointsman_service.observe.workers import WorkerFigures, WorkerWatch, consumers, kept_off
 from pointsman_service.settings import Settings
 from pointsman_service.store.metrics import watching
 from pointsman_service.store.store import RowRefused, StatementRefused, Store
@@ -174,7 +174,13 @@ def _queues(workers: list[WorkerFigures] | None, broker: BrokerState, settings: 
     if workers is None or None in known.values():
         return PartState(True, "it is not known which queues have a live consumer", needed=False)
     lonely = [name for name, processes in known.items() if not processes]
-    detail = sentences.clause(sentences.no_worker(lonely)) if lonely else "every queue has a live consumer"
+    off = {name: kept_off(workers, name) for name in lonely}
+    left = [name for name in lonely if not off[name]]
+    said = [sentences.no_worker(left)] if left else []
+    if len(left) < len(lonely):
+        who = ", ".join(sorted({name for names in off.values() for name in names}))
+        said.append(sentences.workers_ejected([name for name in lonely if off[name]], who))
+    detail = "; ".join(map(sentences.clause, said)) or "every queue has a live consumer"
     return PartState(not lonely, detail, needed=False, figures={"without_consumer": lonely})
 
 

@@ -12,6 +12,8 @@ def span(seconds: float) -> str:
 
 def short_span(seconds: float) -> str:
     """A time for people, of something that may take less than a second."""
+    if seconds < 0.1:
+        return "under 0.1 s"
     return f"{seconds:.2g} s" if seconds < 9.5 else span(seconds)
 
 

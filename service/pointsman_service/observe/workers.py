@@ -52,6 +52,8 @@ class WorkerFigures:
     """None: until somebody admits it."""
     fetching: bool | None = None
     """Whether it takes new tasks, by its newest beat; None when that is not known."""
+    owner: str = ""
+    """What it is called in this life: its name and a part that is drawn at its start. Tasks name it so."""
     contract: int | None = None
     """The version of the contract that it speaks; None when that is not known."""
 
@@ -98,6 +100,11 @@ def consumers(workers: Iterable[WorkerFigures], queue: str) -> int | None:
     return None if not living and any(worker.live is None for worker in there) else living
 
 
+def kept_off(workers: Iterable[WorkerFigures], queue: str) -> list[str]:
+    """The names of live workers that are taken off ``queue``."""
+    return sorted(worker.name for worker in workers if queue in worker.queues and worker.live and worker.ejected)
+
+
 def _judge(
     row: Mapping[str, Any], broker: BrokerState, dead_seconds: float, liveness: Liveness | None, newest: float
 ) -> tuple[float, bool | None]:
@@ -130,6 +137,7 @@ def _figures(
         started_at=row["started_at"],
         **_ejection(held),
         fetching=None if busy is None else row["owner"] not in broker.ejected,
+        owner=row["owner"],
         contract=row.get("contract"),
     )
 

@@ -52,7 +52,7 @@ async def test_a_task_and_its_queue_are_explained_to_people(
     show_queue("maintenance", await explain_queue(settings, "maintenance"), as_json=False)
     assert capsys.readouterr().out.startswith(f"Next on maintenance: task {waits}\nThe queue maintenance was paused")
     show_queue("email", await explain_queue(settings, "email"), as_json=False)
-    assert capsys.readouterr().out.startswith("No task waits for its turn on email.")
+    assert capsys.readouterr().out.startswith("No task of email is due and waits.")
 
 
 async def test_what_does_not_exist_is_not_explained(waits: str, settings: Settings) -> None:

@@ -145,3 +145,20 @@ async def test_a_queue_tells_of_its_next_task(api: httpx.AsyncClient, spine: Spi
     await spine.run("DELETE FROM task_live WHERE place = 'waiting'")
     assert (await api.get("/v1/queues/maintenance/explain")).json()["next_task"]["task_id"] == sent
     assert (await api.get("/v1/queues/nope/explain")).status_code == 404
+
+
+async def test_a_queue_of_which_all_that_is_due_is_held_tells_why(api: httpx.AsyncClient, spine: Spine) -> None:
+    first, _, elsewhere, later = await waiting(
+        spine, new_task(), new_task(), new_task(queue="email"), new_task(delay_seconds=3600.0)
+    )
+    await spine.run(
+        "UPDATE task_live SET state = 'held', place = 'held', held_at = now(), held_reason = 'breaker:dependency:smtp'"
+        " WHERE id <> CAST(:id AS uuid)",
+        id=later,
+    )
+    await led(spine)
+
+    for queue, task in (("maintenance", first), ("email", elsewhere)):
+        found = (await api.get(f"/v1/queues/{queue}/explain")).json()["next_task"]
+        assert (found["task_id"], found["cause"], found["facts"]["name"]) == (task, "breaker_closed", "smtp")
+    assert (await api.get("/v1/queues/reports/explain")).json()["next_task"] is None

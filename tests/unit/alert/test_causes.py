@@ -59,6 +59,9 @@ INCIDENTS = {
         queues=queues(oldest_seconds=40.0, consumers=0, quiet_seconds=20.0),
         lost_workers=(LostWorker("w@h"),),
     ),
+    "worker_ejected": replace(
+        BACKED_UP, queues=queues(oldest_seconds=40.0, consumers=0, quiet_seconds=20.0, kept_off=("w@h",))
+    ),
 }
 
 

@@ -234,6 +234,15 @@ def test_queue_with_tasks_and_no_worker_is_one() -> None:
     assert Rule.NO_WORKER in judge(with_queue(oldest_seconds=1.0, consumers=None), LIMITS).unknown
 
 
+def test_queue_whose_living_workers_are_all_ejected_is_told_to_admit_one() -> None:
+    ejected = with_queue(oldest_seconds=1.0, consumers=0, kept_off=("email@h",))
+    assert list(found(ejected)) == ["worker_ejected:email"]
+    assert found(ejected)["worker_ejected:email"].summary == "Every live worker of email is kept off it: email@h."
+    assert "POST /v1/workers/{worker}/admit" in advice(Rule.WORKER_EJECTED, "email")[0]
+    one_left = with_queue(oldest_seconds=1.0, consumers=1, kept_off=("email@h",))
+    assert found(one_left) == {}
+
+
 def test_lost_worker_is_named() -> None:
     facts = replace(WELL, lost_workers=(LostWorker("critical@host-1"),))
     assert list(found(facts)) == ["worker_lost:critical@host-1"]
@@ -359,3 +368,5 @@ def test_task_type_that_no_worker_of_its_queue_knows_is_one_for_each_queue() -> 
     assert (one.since, one.link) == (NOW - 30, "/v1/tasks?state=held&task_type=feeds.import&queue=reports")
     assert other.summary.startswith("1,000 or more tasks are held on queue email")
     assert other.summary.endswith("No worker takes from it.")
+    mixed = found(replace(WELL, unknown_types=(replace(held, knowing=("reports@b",)),)))
+    assert "only reports@b knows the type" in mixed["unknown_task_type:feeds.import@reports"].summary

@@ -10,9 +10,9 @@ from pointsman_service.console.doctor.finding import Finding, Unknown, fault, ok
 from pointsman_service.console.doctor.service_facts import ServiceFacts
 from pointsman_service.observe.explain import sentences
 from pointsman_service.observe.explain.causes import Cause
-from pointsman_service.observe.explain.remedies import REMEDIES
+from pointsman_service.observe.explain.remedies import REMEDIES, filled
 from pointsman_service.observe.spans import span
-from pointsman_service.observe.workers import WorkerFigures, consumers
+from pointsman_service.observe.workers import WorkerFigures, consumers, kept_off
 
 _NAMED = 5
 
@@ -46,7 +46,7 @@ def alive(found: Sequence[WorkerFigures]) -> Finding:
         return warning(
             check,
             f"{says}; taken off their queues: {_names(ejected)}",
-            "See ejected_reason in /v1/workers; mend the node, then admit it.",
+            f"See ejected_reason in /v1/workers. {filled(REMEDIES[Cause.WORKER_EJECTED].step, worker=min(ejected))}",
         )
     return ok(check, says)
 
@@ -93,15 +93,20 @@ def queue(spec: QueueSpec, facts: ServiceFacts | Unknown, found: Sequence[Worker
     if pause is not None:
         at = f"{pause.changed_at:%Y-%m-%d %H:%M} UTC"
         says = sentences.queue_paused(spec.name, pause.actor, pause.reason, at).removesuffix(".")
-        return warning(check, f"{says}; {waits}", REMEDIES[Cause.QUEUE_PAUSED].step.format(queue=spec.name))
+        return warning(check, f"{says}; {waits}", filled(REMEDIES[Cause.QUEUE_PAUSED].step, queue=spec.name))
     if isinstance(found, Unknown):
         return unknown(check, found)
     processes = consumers(found, spec.name)
     if processes is None:
         return unknown(check, Unknown(f"nobody writes down which workers live; {waits}"))
-    advice = KINDS[Rule.NO_WORKER].next_step
     if not processes:
-        says = f"{sentences.no_worker([spec.name]).removesuffix('.')}; {waits}"
+        off = kept_off(found, spec.name)
+        if off:
+            what = sentences.workers_ejected([spec.name], _names(off))
+            advice = filled(REMEDIES[Cause.WORKER_EJECTED].step, worker=off[0])
+        else:
+            what, advice = sentences.no_worker([spec.name]), REMEDIES[Cause.NO_WORKER].step
+        says = f"{what.removesuffix('.')}; {waits}"
         return warning(check, says, advice) if oldest is None else fault(check, says, advice)
     says = f"{processes} {'process takes' if processes == 1 else 'processes take'} from it; {waits}"
     if oldest is not None and oldest > spec.sla_seconds:

@@ -9,6 +9,7 @@ from pointsman_service.observe.explain.explanation import Reason
 from pointsman_service.observe.explain.facts import Facts
 from pointsman_service.observe.explain.facts_of_task import EndFacts
 from pointsman_service.observe.explain.reasons import reason, task_link
+from pointsman_service.observe.explain.remedies import RUNS_AGAIN
 from pointsman_service.observe.spans import moment, short_span
 from pointsman_service.observe.tasks.task import Task
 
@@ -46,6 +47,8 @@ def ended(facts: Facts) -> Reason:
         ),
         task_link(facts),
         since=task.finished_at,
+        remedy=None if task.replayed_as is None else RUNS_AGAIN,
+        task_id=str(task.id),
     )
 
 
@@ -120,7 +123,9 @@ def _cancelled(facts: Facts) -> str:
 
 
 def _purged(facts: Facts) -> str:
-    return f"It was purged with the queue {facts.task.queue} at {_at(facts)}, before it started."
+    tried = facts.task.attempt
+    how = f" while it waited, after {counted(tried, 'attempt')}" if tried else ", before it started"
+    return f"It was purged with the queue {facts.task.queue} at {_at(facts)}{how}."
 
 
 def _expired(facts: Facts) -> str:

@@ -172,6 +172,8 @@ class UnknownType:
     """Those that take from it."""
     held: Count
     publisher: Publisher | None
+    knowing: tuple[str, ...] = ()
+    """Those of the nodes that have published it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,8 @@ class Facts:
     queue: Queue = field(default_factory=lambda: Queue(""))
     ahead: Count | None = None
     """Tasks of its queue that are due, of equal or higher priority, and before it."""
+    elsewhere: int | None = None
+    """Tasks of other queues, which the nodes of its queue empty first, as far as the forecast knows."""
     prediction: Prediction | None = None
     """Of how long it goes on waiting for its turn."""
     fetched: Fetched | None = None

@@ -166,6 +166,8 @@ class BusyFacts(Documented):
     """Half of such tasks start within this; null where that cannot be said."""
     starts_p95_seconds: float | None
     """19 of 20 start within this."""
+    ahead_elsewhere: int | None
+    """About so many tasks of other queues, which the same nodes empty first; null where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

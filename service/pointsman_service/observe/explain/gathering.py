@@ -32,7 +32,7 @@ from pointsman_service.observe.kept import Kept
 from pointsman_service.observe.prediction.view import PredictionView
 from pointsman_service.observe.roles import unled_seconds
 from pointsman_service.observe.tasks.task import Task, task_of
-from pointsman_service.observe.workers import WorkerWatch
+from pointsman_service.observe.workers import WorkerFigures, WorkerWatch
 from pointsman_service.settings import Settings
 from pointsman_service.store.breakers import breakers
 from pointsman_service.store.metrics import watching
@@ -57,6 +57,8 @@ class _Installation:
     pauses: Mapping[str, Pause]
     kept_for: Mapping[str, str]
     broker: BrokerState
+    beats_since: datetime | None
+    """Since when Redis is the one that it is."""
 
 
 class Explainer:
@@ -87,8 +89,8 @@ class Explainer:
         return None if facts is None else explain(facts)
 
     async def of_queue(self, queue: str) -> tuple[UUID, Explanation] | None:
-        """Why nothing of a queue starts faster: the task that is next, and why it waits. None when none waits. Raises
-        the store's errors.
+        """Why nothing of a queue starts faster: the task that is next, and why it waits; where all that are due are
+        held, the oldest of those. None when none waits. Raises the store's errors.
         """
         async with self._store.statement() as connection:
             first = await explaining.head(connection, queue)
@@ -123,11 +125,12 @@ class Explainer:
             cancel_grace_seconds=row.cancel_grace_seconds,
             time_limit_seconds=row.time_limit_seconds,
         )
-        nodes = nodes_of(task.queue, workers, here.broker, now)
+        nodes = nodes_of(task.queue, workers, here.broker, now, here.beats_since)
         async with self._store.statement() as connection:
             if not any(node.live for node in nodes):
                 nodes = await with_last(connection, task.queue, nodes)
             ahead = await _ahead(connection, task, live)
+            line = self._predictions.forecast(task.queue).line
             return Facts(
                 now=now,
                 task=task,
@@ -135,6 +138,7 @@ class Explainer:
                 system=here.system,
                 queue=await self._queue(connection, task, here, nodes, usual, now),
                 ahead=ahead,
+                elsewhere=None if line is None else round(line.rivals.tasks),
                 # How many more there are than were counted nobody knows.
                 prediction=None
                 if ahead is None or ahead.capped
@@ -142,7 +146,7 @@ class Explainer:
                 fetched=fetched_by(task, live, here.broker, nodes),
                 runner=runner_of(task, workers),
                 breaker=await self._breaker(connection, task),
-                unknown=await _unknown(connection, task, nodes),
+                unknown=await _unknown(connection, task, workers),
                 usual_p95_seconds=usual.get(task.task_type),
             )
 
@@ -227,7 +231,7 @@ class Explainer:
             recorder_limit_seconds=settings.alert_recorder_lag_seconds,
         )
         paused = {one.queue: Pause(one.actor, one.reason, one.changed_at) for one in pauses if one.paused}
-        return _Installation(system, paused, kept_for, broker)
+        return _Installation(system, paused, kept_for, broker, None if epoch is None else epoch.opened_at)
 
 
 async def _ahead(connection: Connection, task: Task, live: Live) -> Count | None:
@@ -239,13 +243,17 @@ async def _ahead(connection: Connection, task: Task, live: Live) -> Count | None
     return Count(*found)
 
 
-async def _unknown(connection: Connection, task: Task, nodes: Iterable[Node]) -> UnknownType | None:
+async def _unknown(connection: Connection, task: Task, workers: Iterable[WorkerFigures]) -> UnknownType | None:
     if task.held_reason != UNKNOWN_TASK_TYPE:
         return None
     held = await explaining.held_at(connection, UNKNOWN_TASK_TYPE, task.task_type, task.queue)
     row = await explaining.publisher(connection, task.task_type)
     publisher = None if row is None else Publisher(row.name, row.last_seen_at, row.published_at)
-    return UnknownType(tuple(sorted(node.name for node in nodes if node.live)), Count(*held), publisher)
+    owners = {worker.owner: worker.name for worker in workers if worker.live and task.queue in worker.queues}
+    knowing = await explaining.knowing(connection, task.task_type, list(owners))
+    return UnknownType(
+        tuple(sorted(owners.values())), Count(*held), publisher, tuple(sorted(owners[owner] for owner in knowing))
+    )
 
 
 def _moment(unix_seconds: float | None) -> datetime | None:

@@ -129,16 +129,17 @@ def unknown_type(facts: Facts) -> Reason:
     held = 1 if found is None else max(found.held.tasks, 1)
     nodes = () if found is None else found.nodes
     publisher = None if found is None else found.publisher
+    knowing = () if found is None else found.knowing
     said = sentences.unknown_task_type(
-        task.task_type, task.queue, held, nodes, capped=found is not None and found.held.capped
+        task.task_type, task.queue, held, nodes, capped=found is not None and found.held.capped, knowing=knowing
     )
-    if publisher is not None:
+    if publisher is not None and not knowing:
         who = publisher.name or "a node that is not known any more"
         said += f" It was last published by {who} at {moment(publisher.published_at, facts.now)}"
         if publisher.last_seen_at is not None:
             said += f", last seen at {moment(publisher.last_seen_at, facts.now)}"
         said += "."
-    else:
+    elif not knowing:
         said += " No node that is known has published it."
     return reason(
         Cause.UNKNOWN_TASK_TYPE,
@@ -155,7 +156,7 @@ def unknown_type(facts: Facts) -> Reason:
         ),
         link,
         since=None if facts.live is None else facts.live.held_at,
-        clears_itself=False,
+        clears_itself=bool(knowing),
     )
 
 
@@ -175,4 +176,5 @@ def quarantine(facts: Facts) -> Reason:
         task_link(facts),
         since=None if facts.live is None else facts.live.held_at,
         clears_itself=True,
+        task_id=str(facts.task.id),
     )

@@ -14,25 +14,40 @@ from pointsman_service.store.tasks import explaining
 from pointsman_service.store.tasks.explaining import RunRow
 
 
-def nodes_of(queue: str, workers: Iterable[WorkerFigures], broker: BrokerState, now: datetime) -> tuple[Node, ...]:
-    """The nodes that take from a queue, or took, as far as they were seen lately."""
+def nodes_of(
+    queue: str,
+    workers: Iterable[WorkerFigures],
+    broker: BrokerState,
+    now: datetime,
+    beats_since: datetime | None = None,
+) -> tuple[Node, ...]:
+    """The nodes that take from a queue, or took, as far as they were seen lately. ``beats_since``: when Redis, which
+    has their beats, became the one that it is.
+    """
     by_pid = {(beat["name"], beat["pid"]): beat for beat in broker.beats.values()}
     return tuple(
-        _node(worker, by_pid.get((worker.name, worker.pid)), broker, now)
+        _node(worker, by_pid.get((worker.name, worker.pid)), broker, now, beats_since)
         for worker in workers
         if queue in worker.queues
     )
 
 
-def _node(worker: WorkerFigures, beat: Beat | None, broker: BrokerState, now: datetime) -> Node:
-    # Who ends in order takes its beat away, and who falls silent leaves it.
-    left = None if broker.depths is None or broker.depths.epoch is None else beat is None or bool(beat.get("stopping"))
+def _node(
+    worker: WorkerFigures, beat: Beat | None, broker: BrokerState, now: datetime, beats_since: datetime | None
+) -> Node:
+    seen_at = now - timedelta(seconds=worker.heartbeat_age_seconds)
+    is_lost = beat is None and beats_since is not None and seen_at < beats_since
+    # Who ends in order takes its beat away, and who falls silent leaves it, unless Redis lost them all.
+    if broker.depths is None or broker.depths.epoch is None or is_lost:
+        left = None
+    else:
+        left = beat is None or bool(beat.get("stopping"))
     return Node(
         name=worker.name,
         processes=worker.processes,
         busy=worker.busy,
         live=worker.live,
-        last_seen_at=now - timedelta(seconds=worker.heartbeat_age_seconds),
+        last_seen_at=seen_at,
         left=left,
         ejected=worker.ejected,
         ejected_since=worker.ejected_since,
@@ -102,7 +117,7 @@ def fetched_by(task: Task, live: Live, broker: BrokerState, nodes: Iterable[Node
 
 
 def runner_of(task: Task, workers: Iterable[WorkerFigures]) -> Fetched | None:
-    """The node that runs it."""
+    """The node that runs it, in the life in which it began it."""
     if task.state is not TaskState.RUNNING or task.worker is None:
         return None
-    return next((Fetched(worker.name, worker.live) for worker in workers if worker.name == task.worker), None)
+    return next((Fetched(worker.name, worker.live) for worker in workers if worker.owner == task.worker), None)

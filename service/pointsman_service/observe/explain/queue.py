@@ -18,9 +18,13 @@ from pointsman_service.observe.explain.facts_around import (
 )
 from pointsman_service.observe.explain.reasons import queue_link, reason, tasks, waited
 from pointsman_service.observe.explain.remedies import REMEDIES, Remedy
+from pointsman_service.observe.prediction.prediction import Confidence
 from pointsman_service.observe.spans import moment, short_span, span
 
 _NAMED = 3
+_AT_ONCE_SECONDS = 0.1
+_BEGUN_SECONDS = 3.0
+"""Within so long beats say what a process has begun."""
 
 
 def paused(facts: Facts) -> list[Reason]:
@@ -56,6 +60,7 @@ def kept_empty(facts: Facts) -> list[Reason]:
             KeptEmptyFacts(queue.name, queue.kept_for),
             f"/v1/tasks/{queue.kept_for}",
             clears_itself=True,
+            task_id=queue.kept_for,
         )
     ]
 
@@ -111,7 +116,7 @@ def _ejected(facts: Facts, nodes: list[Node]) -> Reason:
     until = min((at for at in untils if at is not None), default=None)
     return reason(
         Cause.WORKER_EJECTED,
-        f"Every live worker of {queue.name} is kept off it: {said}.{waited(facts)}",
+        f"{sentences.workers_ejected([queue.name], said)}{waited(facts)}",
         EjectionFacts(
             queue.name,
             tuple(
@@ -134,10 +139,17 @@ def busy(facts: Facts) -> list[Reason]:
     processes = sum(node.processes for node in serving)
     at_work = sum(min(node.busy or 0, node.processes) for node in serving)
     is_behind = facts.ahead is not None and facts.ahead.tasks > 0
-    if at_work < processes and not (is_behind and at_work):
+    # Those that were just submitted with it take what is free before it.
+    is_new = (facts.now - facts.task.due_at).total_seconds() < _BEGUN_SECONDS
+    free = processes - at_work
+    taken = is_new and facts.ahead is not None and facts.ahead.tasks >= free and not window(facts)
+    if free > 0 and not (is_behind and (at_work or taken)):
         return []
     count, capped = _ahead(facts)
-    if at_work < processes:
+    if not at_work:
+        lead = f"Others take the {processes} processes of {queue.name} first"
+        lead = f"Others take the one process of {queue.name} first" if processes == 1 else lead
+    elif at_work < processes:
         lead = f"{at_work} of the {processes} processes that take from {queue.name} are busy"
     elif processes == 1:
         lead = f"The one process that takes from {queue.name} is busy"
@@ -154,7 +166,7 @@ def busy(facts: Facts) -> list[Reason]:
     return [
         reason(
             Cause.ALL_BUSY,
-            f"{lead}{f', with {doing}' if doing else ''}.{before}{fetched}{_starts(facts)}",
+            f"{lead}{f', with {doing}' if doing else ''}.{before}{_elsewhere(facts)}{fetched}{_starts(facts)}",
             BusyFacts(
                 queue.name,
                 processes,
@@ -164,6 +176,7 @@ def busy(facts: Facts) -> list[Reason]:
                 queue.running,
                 None if facts.fetched is None else facts.fetched.node,
                 *_quantiles(facts),
+                facts.elsewhere,
             ),
             queue_link(queue.name),
             since=facts.task.due_at,
@@ -171,6 +184,13 @@ def busy(facts: Facts) -> list[Reason]:
             expected_at=_expected(facts),
         )
     ]
+
+
+def _elsewhere(facts: Facts) -> str:
+    if not facts.elsewhere:
+        return ""
+    what = "1 task" if facts.elsewhere == 1 else f"{facts.elsewhere:,} tasks"
+    return f" About {what} of other queues, which the same workers empty first, go before it."
 
 
 def _doing(running: RunningNow) -> str:
@@ -218,7 +238,10 @@ def _starts(facts: Facts) -> str:
     half, most = _quantiles(facts)
     if half is None or most is None:
         return ""
-    return f" It starts in about {short_span(half)}, with 95 % confidence within {short_span(most)}."
+    when = f"in about {short_span(half)}" if half >= _AT_ONCE_SECONDS else "at once"
+    if facts.prediction is None or facts.prediction.confidence is not Confidence.LOW:
+        return f" It starts {when}, with 95 % confidence within {short_span(most)}."
+    return f" By what little is known it starts {when}, perhaps only in {short_span(most)}."
 
 
 def _expected(facts: Facts) -> datetime | None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from pointsman_service.observe.explain.causes import Cause
 from pointsman_service.observe.explain.explanation import CauseFacts, Reason
 from pointsman_service.observe.explain.facts import Count, Facts
-from pointsman_service.observe.explain.remedies import REMEDIES, Remedy
+from pointsman_service.observe.explain.remedies import REMEDIES, Remedy, filled
 from pointsman_service.observe.spans import span
 
 READY = "/readyz?verbose"
@@ -34,7 +34,7 @@ def reason(
         since=since,
         clears_itself=clears_itself,
         expected_at=expected_at,
-        what_to_do=found.step.format(**places) if places else found.step,
+        what_to_do=filled(found.step, **places),
         documentation=found.page,
         facts=facts,
         link=link,

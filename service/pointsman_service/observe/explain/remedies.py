@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import NamedTuple
+from urllib.parse import quote
 
 from pointsman_service.observe.explain.causes import Cause
 
@@ -10,8 +11,16 @@ class Remedy(NamedTuple):
     """What a person does."""
 
     step: str
+    """Names in braces are filled in (``filled``). A call in it is complete: method, path, and a body that suffices."""
     page: str
     """Of the documentation."""
+
+
+def filled(step: str, **places: str) -> str:
+    """The step with these names for the places that are left open in it, as a path may have them."""
+    for place, name in places.items():
+        step = step.replace(f"{{{place}}}", quote(name, safe="@:"))
+    return step
 
 
 TROUBLE = "docs/troubleshooting.md#"
@@ -19,7 +28,10 @@ _START = "Start one: python -m pointsman_service "
 _DIED = ", and read in its log why the last one ended."
 _PAGE = "docs/explain.md#"
 _DEAD_LETTERS = TROUBLE + "high-failure-rate"
+_AGAIN = "run it again: POST /v1/tasks/{task_id}/retry."
 
+RUNS_AGAIN = Remedy("Nothing: it runs again, as the task that its sentence names.", _DEAD_LETTERS)
+"""Of a task that was run again already: that is done once."""
 REMEDIES: Mapping[Cause, Remedy] = {
     Cause.BROKER_AWAY: Remedy(
         "Bring Redis back, or if it refuses us mend our URL or password; tasks are accepted meanwhile and wait.",
@@ -50,24 +62,31 @@ REMEDIES: Mapping[Cause, Remedy] = {
     ),
     Cause.NO_WORKER: Remedy("Start a worker whose -Q names the queue.", TROUBLE + "workers-not-processing-tasks"),
     Cause.WORKER_EJECTED: Remedy(
-        "Mend that node; then wait, or admit it: POST /v1/workers/{worker}/admit.", "docs/breakers.md#workers"
+        'Mend that node; then wait, or admit it: POST /v1/workers/{worker}/admit {"reason": "it is mended"}.',
+        "docs/breakers.md#workers",
     ),
     Cause.WORKER_LOST: Remedy("Read its machine's log, and start it again.", TROUBLE + "a-worker-was-lost"),
     Cause.UNKNOWN_TASK_TYPE: Remedy(
-        "Start a worker of the queue that has the task, or send the task to a queue of one that has it.",
+        "Start a worker of the queue that has the task, give it to those that lack it, or send the task to a queue"
+        " whose workers have it.",
         TROUBLE + "an-unknown-task-type",
     ),
     Cause.BREAKER_FORCED_OPEN: Remedy(
-        "Let it go when the reason is over: POST /v1/breakers/{scope}/{name}/reset.", "docs/breakers.md#by-hand"
+        'Let it go when the reason is over: POST /v1/breakers/{scope}/{name}/reset {"reason": "the reason is over"}.',
+        "docs/breakers.md#by-hand",
     ),
     Cause.BREAKER_OPEN: Remedy("See what the calls fail with, and mend what is called.", TROUBLE + "a-breaker-is-open"),
     Cause.BREAKER_HALF_OPEN: Remedy("Nothing, unless it opens again.", TROUBLE + "a-task-stays-held"),
     Cause.BREAKER_CLOSED: Remedy("Nothing.", TROUBLE + "a-task-stays-held"),
     Cause.QUARANTINE: Remedy(
-        "Look at what the kernel says of the machines of its attempts (out of memory?); to give it up, cancel it.",
+        "Look at what the kernel says of the machines of its attempts (out of memory?); to give it up, cancel it:"
+        " POST /v1/tasks/{task_id}/cancel.",
         TROUBLE + "a-task-stays-held",
     ),
-    Cause.QUEUE_KEPT_EMPTY: Remedy("Nothing; to end it at once, cancel the task in quarantine.", _PAGE + "quarantine"),
+    Cause.QUEUE_KEPT_EMPTY: Remedy(
+        "Nothing; to end it at once, cancel the task in quarantine: POST /v1/tasks/{task_id}/cancel.",
+        _PAGE + "quarantine",
+    ),
     Cause.ALL_BUSY: Remedy("Start more workers if it is to start sooner.", TROUBLE + "queue-growing"),
     Cause.WINDOW_FULL: Remedy("Start more workers if it is to start sooner.", TROUBLE + "queue-growing"),
     Cause.RETRYING: Remedy("Mend what its last attempt failed with.", TROUBLE + "a-task-stays-retrying"),
@@ -81,17 +100,19 @@ REMEDIES: Mapping[Cause, Remedy] = {
         "Look at the log of dispatcher and reconciler, and at /readyz?verbose.", TROUBLE + "a-task-stays-queued"
     ),
     Cause.SUCCEEDED: Remedy("Nothing.", _PAGE + "succeeded"),
-    Cause.ATTEMPTS_SPENT: Remedy("Mend what it fails with, then run it again.", _DEAD_LETTERS),
-    Cause.PERMANENT_ERROR: Remedy("Mend what it fails with, then run it again.", _DEAD_LETTERS),
-    Cause.FAILED_FAST: Remedy("Mend what the circuit breaker is open for, then run it again.", _DEAD_LETTERS),
+    Cause.ATTEMPTS_SPENT: Remedy(f"Mend what it fails with, then {_AGAIN}", _DEAD_LETTERS),
+    Cause.PERMANENT_ERROR: Remedy(f"Mend what it fails with, then {_AGAIN}", _DEAD_LETTERS),
+    Cause.FAILED_FAST: Remedy(f"Mend what the circuit breaker is open for, then {_AGAIN}", _DEAD_LETTERS),
     Cause.INTERRUPTED: Remedy(
-        "Look at what the kernel says of the machines of its attempts (out of memory?), then run it again.",
+        f"Look at what the kernel says of the machines of its attempts (out of memory?), then {_AGAIN}",
         _DEAD_LETTERS,
     ),
     Cause.NOT_CLAIMED: Remedy("Look at the log of the worker that its error names.", TROUBLE + "notclaimed"),
-    Cause.CANCELLED: Remedy("Nothing; to run it after all, submit it again.", _PAGE + "cancelled"),
-    Cause.PURGED: Remedy("Nothing; to run it after all, submit it again.", "docs/operating.md#pause-resume-purge"),
-    Cause.EXPIRED: Remedy("Nothing; to run it after all, submit it again, to expire later.", _PAGE + "expired"),
+    Cause.CANCELLED: Remedy(f"Nothing; if it is wanted after all, {_AGAIN}", _PAGE + "cancelled"),
+    Cause.PURGED: Remedy(f"Nothing; if it is wanted after all, {_AGAIN}", "docs/operating.md#pause-resume-purge"),
+    Cause.EXPIRED: Remedy(
+        f"Nothing; if it is wanted after all, {_AGAIN[:-1]}. It expires no more then.", _PAGE + "expired"
+    ),
 }
 
 _BUG = TROUBLE + "a-bug-in-a-task-type"

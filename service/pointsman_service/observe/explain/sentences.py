@@ -80,6 +80,12 @@ def no_worker(queues: Sequence[str]) -> str:
     return f"No live worker takes tasks from {names}: what is submitted to {them} is accepted and waits."
 
 
+def workers_ejected(queues: Sequence[str], told: str) -> str:
+    """Whoever takes from these queues is kept off them; ``told`` says who, and may say why."""
+    names, them = ", ".join(sorted(queues)), "it" if len(queues) == 1 else "them"
+    return f"Every live worker of {names} is kept off {them}: {told}."
+
+
 def queue_paused(queue: str, by: str, reason: str | None, at: str) -> str:
     """Somebody paused a queue; ``at``: when, in words."""
     why = f": {reason}" if reason else ""
@@ -91,13 +97,26 @@ def worker_lost(name: str) -> str:
     return f"The worker {name} fell silent without saying good-bye. What it ran is sent again."
 
 
-def unknown_task_type(task_type: str, queue: str, held: int, nodes: Sequence[str], *, capped: bool) -> str:
-    """Nobody of the queue knows the type."""
+def unknown_task_type(
+    task_type: str, queue: str, held: int, nodes: Sequence[str], *, capped: bool, knowing: Sequence[str] = ()
+) -> str:
+    """Nobody of the queue knows the type, or of its ``nodes`` only those that are ``knowing``."""
     more = " or more" if capped else ""
     are = "task is" if held == 1 else "tasks are"
-    named = ", ".join(nodes[:NODES_NAMED]) + (", …" if len(nodes) > NODES_NAMED else "")
+    if knowing:
+        know = "knows" if len(knowing) == 1 else "know"
+        return (
+            f"{held:,}{more} {are} held on queue {queue}: taken by a worker that does not know the task type"
+            f" {task_type}. Of those that take from it only {_some(knowing)} {know} the type; what is held is tried"
+            " again every few seconds."
+        )
+    named = _some(nodes)
     who = f"Of those that take from it ({named}) none knows the type" if named else "No worker takes from it"
     return f"{held:,}{more} {are} held on queue {queue}: no living worker of it knows the task type {task_type}. {who}."
+
+
+def _some(nodes: Sequence[str]) -> str:
+    return ", ".join(nodes[:NODES_NAMED]) + (", …" if len(nodes) > NODES_NAMED else "")
 
 
 def breaker_open(scope: str, name: str, last_error: str | None, *, by_hand: bool) -> str:

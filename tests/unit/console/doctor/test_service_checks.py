@@ -138,6 +138,15 @@ def test_a_queue_says_who_takes_from_it_and_what_waits() -> None:
     assert queue(EMAIL, WELL, [worker(ejected=True)]).level is Level.WARNING
 
 
+def test_a_queue_whose_only_worker_is_ejected_says_to_admit_it_and_not_to_start_one() -> None:
+    early = replace(WELL, oldest_seconds={"email": 1.0})
+    line = queue(EMAIL, early, [worker(ejected=True)])
+    assert line.level is Level.FAULT
+    assert line.says == "Every live worker of email is kept off it: email@a; the oldest task has waited for 1 s"
+    assert 'POST /v1/workers/email@a/admit {"reason": ' in line.what_to_do
+    assert "Start a worker" in queue(EMAIL, early, [worker(live=False, ejected=True)]).what_to_do
+
+
 def test_a_queue_that_is_paused_says_by_whom_and_why() -> None:
     pause = QueuePause("email", paused=True, revision=1, reason="provider moves", actor="ops", changed_at=NOW)
     line = queue(EMAIL, replace(WELL, pauses={"email": pause}), Unknown("no worker was asked"))

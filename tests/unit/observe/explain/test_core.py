@@ -1,5 +1,6 @@
 """What is told of a task, cause by cause."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from pointsman_service.observe.explain.core import explain
 from pointsman_service.observe.explain.explanation import FACTS
 from pointsman_service.observe.explain.facts import Count, Facts, Fetched, Pause, System
 from pointsman_service.observe.explain.remedies import REMEDIES
+from pointsman_service.observe.prediction.prediction import Basis, Confidence, Prediction
 from tests.unit.observe.explain.situations import (
     BUSY,
     CRM,
@@ -38,7 +40,7 @@ def test_each_cause_is_told_in_its_sentence(cause: Cause) -> None:
     assert (found.root.cause, found.root.sentence) == (cause, sentence)
     assert type(found.root.facts) is FACTS[cause]
     assert found.root.link.startswith(("/v1/", "/readyz"))
-    assert "{" not in found.root.what_to_do + found.root.link
+    assert not re.search(r"\{\w+\}", found.root.what_to_do + found.root.link)
 
 
 def test_every_cause_has_facts_and_a_remedy() -> None:
@@ -114,6 +116,18 @@ def test_breaker_of_a_task_type_is_not_said_to_close_by_itself() -> None:
     assert (found.what_to_do, found.documentation) == advice(Rule.BREAKER_OPEN, "task_type:shop.report")
 
 
+def test_type_that_some_workers_of_the_queue_know_is_not_said_to_be_known_to_none() -> None:
+    facts, _ = SITUATIONS[Cause.UNKNOWN_TASK_TYPE]
+    assert facts.unknown is not None
+    mixed = replace(facts, unknown=replace(facts.unknown, nodes=("a@h", "b@h"), knowing=("b@h",)))
+    found = explain(mixed).root
+    assert found.sentence == (
+        "41 tasks are held on queue reports: taken by a worker that does not know the task type feeds.import. Of those"
+        " that take from it only b@h knows the type; what is held is tried again every few seconds."
+    )
+    assert found.clears_itself is True
+
+
 def test_override_with_an_end_is_told_with_it() -> None:
     forced = replace(CRM, seen="forced_open", by="ops", reason="they migrate", until=later(600))
     found = explain(replace(IS_HELD, breaker=forced)).root
@@ -143,12 +157,55 @@ def test_queue_that_is_worked_off_has_others_before_it() -> None:
     )
 
 
+def test_task_behind_others_is_not_said_to_start_within_a_moment_before_those_have_begun() -> None:
+    new = replace(UNSENT, task=task(due_at=before(0.2)), ahead=Count(11))
+    found = explain(new).root
+    assert found.cause is Cause.ALL_BUSY
+    assert found.sentence == (
+        "Others take the one process of reports first. 11 tasks of equal or higher priority are before it."
+    )
+    full = replace(new, queue=replace(QUEUE, on_broker=200))
+    assert explain(full).root.cause is Cause.WINDOW_FULL
+    # Later on nobody takes them, though somebody could.
+    assert explain(replace(new, task=task())).root.cause is not Cause.ALL_BUSY
+
+
+def test_a_start_within_a_tenth_of_a_second_is_told_without_its_digits() -> None:
+    soon = replace(BUSY, prediction=Prediction(0.012, 0.3, Basis.FLOW, Confidence.GOOD, None))
+    assert explain(soon).root.sentence.endswith(" It starts at once, with 95 % confidence within 0.3 s.")
+    short = explain(ended(TaskState.SUCCEEDED, run_seconds=8.2e-05, queue_wait_seconds=0.4)).root
+    assert "after a run of under 0.1 s" in short.sentence
+
+
+def test_task_purged_between_two_attempts_is_not_said_never_to_have_started() -> None:
+    purged = explain(ended(TaskState.CANCELLED, attempt=1, cancel_requested_at=before(12))).root
+    assert purged.sentence == "It was purged with the queue reports at 08:34:02 UTC while it waited, after 1 attempt."
+
+
 def test_purge_that_has_not_ended_it_yet_is_told_as_one() -> None:
     purged = replace(UNSENT, task=task(cancel_requested_at=before(2)))
     found = explain(purged).root
     assert found.sentence == (
         "It is about to end: its queue was purged at 08:34:10 UTC. No attempt of it starts any more."
     )
+
+
+def test_tasks_of_queues_that_its_workers_empty_first_are_told_to_be_before_it() -> None:
+    found = explain(replace(BUSY, ahead=Count(0), elsewhere=200)).root
+    assert " with shop.report for 100 s (usual p95 0.3 s). About 200 tasks of other queues, which" in found.sentence
+    assert found.cause is Cause.ALL_BUSY
+
+
+def test_a_rough_prediction_is_not_called_certain() -> None:
+    rough = replace(BUSY, prediction=Prediction(40.0, 125.0, Basis.FLOW, Confidence.LOW, None))
+    found = explain(rough).root
+    assert found.sentence.endswith(" By what little is known it starts in about 40 s, perhaps only in 2 min.")
+    assert "95 %" not in found.sentence
+
+
+def test_ended_task_that_runs_again_is_not_to_be_run_again() -> None:
+    found = explain(ended(TaskState.CANCELLED, replayed_as=UNSENT.task.id)).root
+    assert found.what_to_do == "Nothing: it runs again, as the task that its sentence names."
 
 
 def test_run_of_usual_length_is_not_called_long() -> None:
