@@ -3223,6 +3223,11 @@ UNION ALL
     ORDER BY last_published_at DESC LIMIT 1)
 ORDER BY place LIMIT 1;
 
+-- _BEGUN
+SELECT count(*) FROM (
+    SELECT FROM task_live WHERE place = 'sent' AND queue = :queue AND state = 'running' LIMIT :most
+) AS first_ones;
+
 -- _KNOWING
 SELECT owner FROM worker_catalogue WHERE owner = ANY(CAST(:owners AS text[]))
 AND content_hashes && ARRAY(SELECT content_hash FROM task_type WHERE name = :task_type);

@@ -107,6 +107,8 @@ class Queue:
     nodes: tuple[Node, ...] | None = None
     """Those that live, and those that were there last."""
     running: tuple[RunningNow, ...] = ()
+    begun: int = 0
+    """Attempts of it that run as far as was written down, which beats may not name yet."""
 
     @property
     def serving(self) -> list[Node]:

@@ -170,6 +170,7 @@ class Explainer:
             broken=depth is not None and depth.broken,
             nodes=nodes,
             running=await running_now(connection, task.queue, here.broker, usual, now) if waits else (),
+            begun=await explaining.begun(connection, task.queue) if waits else 0,
         )
 
     async def _breaker(self, connection: Connection, task: Task) -> Breaker | None:

@@ -137,7 +137,7 @@ def busy(facts: Facts) -> list[Reason]:
     if not serving or any(node.busy is None for node in serving):
         return []
     processes = sum(node.processes for node in serving)
-    at_work = sum(min(node.busy or 0, node.processes) for node in serving)
+    at_work = max(sum(min(node.busy or 0, node.processes) for node in serving), min(queue.begun, processes))
     is_behind = facts.ahead is not None and facts.ahead.tasks > 0
     # Those that were just submitted with it take what is free before it.
     is_new = (facts.now - facts.task.due_at).total_seconds() < _BEGUN_SECONDS
@@ -150,7 +150,8 @@ def busy(facts: Facts) -> list[Reason]:
         lead = f"Others take the {processes} processes of {queue.name} first"
         lead = f"Others take the one process of {queue.name} first" if processes == 1 else lead
     elif at_work < processes:
-        lead = f"{at_work} of the {processes} processes that take from {queue.name} are busy"
+        are = "is" if at_work == 1 else "are"
+        lead = f"{at_work} of the {processes} processes that take from {queue.name} {are} busy"
     elif processes == 1:
         lead = f"The one process that takes from {queue.name} is busy"
     else:

@@ -9,6 +9,7 @@ from pointsman_service.observe.explain.causes import Cause
 from pointsman_service.observe.explain.explanation import CauseFacts, Reason
 from pointsman_service.observe.explain.facts import Count, Facts
 from pointsman_service.observe.explain.remedies import REMEDIES, Remedy, filled
+from pointsman_service.observe.explain.sentences import in_one_line
 from pointsman_service.observe.spans import span
 
 READY = "/readyz?verbose"
@@ -30,7 +31,7 @@ def reason(
     found = remedy or REMEDIES[cause]
     return Reason(
         cause=cause,
-        sentence=sentence,
+        sentence=in_one_line(sentence),
         since=since,
         clears_itself=clears_itself,
         expected_at=expected_at,

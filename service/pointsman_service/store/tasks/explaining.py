@@ -121,6 +121,11 @@ _PUBLISHER = text("""
         ORDER BY last_published_at DESC LIMIT 1)
     ORDER BY place LIMIT 1
 """)
+_BEGUN = text("""
+    SELECT count(*) FROM (
+        SELECT FROM task_live WHERE place = 'sent' AND queue = :queue AND state = 'running' LIMIT :most
+    ) AS first_ones
+""")
 _KNOWING = text("""
     SELECT owner FROM worker_catalogue WHERE owner = ANY(CAST(:owners AS text[]))
         AND content_hashes && ARRAY(SELECT content_hash FROM task_type WHERE name = :task_type)
@@ -230,6 +235,12 @@ async def publisher(connection: Connection, task_type: str) -> PublisherRow | No
     """Who last published a task type; None: nobody ever did."""
     row = (await connection.execute(_PUBLISHER, {"task_type": task_type})).one_or_none()
     return None if row is None else PublisherRow(row.name, row.last_seen_at, row.published_at)
+
+
+async def begun(connection: Connection, queue: str) -> int:
+    """How many attempts of a queue run; ``MOST_RUNNING`` at most are counted."""
+    found: int = (await connection.execute(_BEGUN, {"queue": queue, "most": MOST_RUNNING})).scalar_one()
+    return found
 
 
 async def knowing(connection: Connection, task_type: str, owners: Sequence[str]) -> list[str]:

@@ -109,6 +109,12 @@ def test_what_ends_by_itself_is_told_with_the_moment() -> None:
     assert {cause: (one.clears_itself, one.expected_at) for cause, one in found.items()} == expected
 
 
+def test_what_others_wrote_breaks_no_sentence() -> None:
+    written = Pause("ops", "their\x1b[31m\r\n  disk\u202e is full", before(9))
+    found = explain(replace(UNSENT, queue=replace(QUEUE, pause=written))).root
+    assert ": their [31m disk is full. Nothing of it" in found.sentence
+
+
 def test_breaker_of_a_task_type_is_not_said_to_close_by_itself() -> None:
     facts = replace(IS_HELD, breaker=replace(CRM, scope="task_type", name="shop.report"))
     found = explain(facts).root
@@ -153,7 +159,7 @@ def test_queue_that_is_worked_off_has_others_before_it() -> None:
     two = replace(NODE, processes=2, busy=1)
     found = explain(replace(UNSENT, ahead=Count(1), queue=replace(QUEUE, nodes=(two,)))).root
     assert found.sentence == (
-        "1 of the 2 processes that take from reports are busy. 1 task of equal or higher priority is before it."
+        "1 of the 2 processes that take from reports is busy. 1 task of equal or higher priority is before it."
     )
 
 
@@ -168,6 +174,12 @@ def test_task_behind_others_is_not_said_to_start_within_a_moment_before_those_ha
     assert explain(full).root.cause is Cause.WINDOW_FULL
     # Later on nobody takes them, though somebody could.
     assert explain(replace(new, task=task())).root.cause is not Cause.ALL_BUSY
+
+
+def test_process_whose_run_is_written_down_is_busy_before_a_beat_names_it() -> None:
+    new = replace(UNSENT, task=task(due_at=before(0.2)), ahead=Count(1), queue=replace(QUEUE, begun=1))
+    found = explain(new).root
+    assert found.sentence.startswith("The one process that takes from reports is busy. 1 task of")
 
 
 def test_a_start_within_a_tenth_of_a_second_is_told_without_its_digits() -> None:
