@@ -25,7 +25,8 @@ _OF_MESSAGES = (
 @control_command(variadic="task_id", signature="[id1 [id2 [... [idN]]]]")
 def revoke(state: Any, task_id: Any, terminate: bool = False, signal: Any = None, **options: Any) -> Any:
     """Revoke task by task id (or list of ids); one that was submitted over HTTP is cancelled."""
-    _cancel(maybe_list(task_id) or [], "terminate" if terminate else "revoke", kill=terminate)
+    # Flower says 0 and 1, and the recorder takes no number for an answer.
+    _cancel(maybe_list(task_id) or [], "terminate" if terminate else "revoke", kill=bool(terminate))
     return control.revoke(state, task_id, terminate, signal, **options)
 
 
