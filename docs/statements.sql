@@ -2773,6 +2773,9 @@ UPDATE replay SET walked_to = CAST(:last AS uuid), stage = CAST(:stage AS text),
     put_back = put_back + :put_back
 WHERE id = CAST(:id AS uuid);
 
+-- _STOP
+UPDATE replay SET stage = 'done' WHERE id = CAST(:id AS uuid) AND stage = 'walking';
+
 -- _UNDO
 -- A walk that is undone goes no further.
 UPDATE replay SET stage = 'undoing', walked_to = CAST(:above AS uuid), unended = 0
@@ -3282,12 +3285,14 @@ SELECT FROM task_live WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDAT
 WITH looked AS MATERIALIZED (SELECT id, (true) AS hit FROM task_live WHERE true AND id >= CAST(:low AS uuid)
     AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_ended (all), down
 WITH looked AS MATERIALIZED (SELECT id, (true) AS hit FROM task WHERE true AND id >= CAST(:low AS uuid)
     AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_finished (all), down
@@ -3304,6 +3309,7 @@ SELECT (SELECT count(*) FROM looked) AS looked,
 WITH looked AS MATERIALIZED (SELECT id, (queue = :queue) AS hit FROM task_live WHERE true AND id >= CAST(:low AS uuid)
     AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_live (of a queue), gather
@@ -3315,12 +3321,14 @@ WITH looked AS MATERIALIZED (SELECT * FROM ((SELECT id, (queue = :queue) AS hit 
     LIMIT :looks) UNION ALL (SELECT id, (queue = :queue) AS hit FROM task_live WHERE place = 'waiting'
     AND queue = :queue AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) LIMIT :looks)) AS sides LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_ended (of a queue), down
 WITH looked AS MATERIALIZED (SELECT id, (queue = :queue) AS hit FROM task WHERE true AND id >= CAST(:low AS uuid)
     AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_ended (of a queue), gather
@@ -3331,6 +3339,7 @@ WITH looked AS MATERIALIZED (SELECT id, (queue = :queue) AS hit FROM task
     NULL) @> ARRAY[hashtext('q' || CAST(:queue AS text))] AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid)
     LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_finished (of a queue), down
@@ -3361,6 +3370,7 @@ SELECT (SELECT count(*) FROM looked) AS looked,
 WITH looked AS MATERIALIZED (SELECT id, (state = :state) AS hit FROM task_live WHERE true AND id >= CAST(:low AS uuid)
     AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_live (queued), gather
@@ -3369,18 +3379,21 @@ WITH looked AS MATERIALIZED (SELECT * FROM ((SELECT id, (state = :state) AS hit 
     (state = :state) AS hit FROM task_live WHERE place = 'sent' AND id >= CAST(:low AS uuid)
     AND id < CAST(:high AS uuid) LIMIT :looks)) AS sides LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_live (held), down
 WITH looked AS MATERIALIZED (SELECT id, (state = :state) AS hit FROM task_live WHERE place = 'held'
     AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_ended (failed), down
 WITH looked AS MATERIALIZED (SELECT id, (state = :state) AS hit FROM task WHERE state = 'failed'
     AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_finished (failed), down
@@ -3399,6 +3412,7 @@ WITH looked AS MATERIALIZED (SELECT id, ((tags @> CAST(CAST(:tags_0_0 AS text) A
     OR tags @> CAST(CAST(:tags_0_1 AS text) AS jsonb))) AS hit FROM task_live WHERE true AND id >= CAST(:low AS uuid)
     AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_live (by tag), gather
@@ -3407,6 +3421,7 @@ WITH looked AS MATERIALIZED (SELECT id, ((tags @> CAST(CAST(:tags_0_0 AS text) A
     WHERE (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb) OR tags @> CAST(CAST(:tags_0_1 AS text) AS jsonb))
     AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_ended (by tag), down
@@ -3414,6 +3429,7 @@ WITH looked AS MATERIALIZED (SELECT id, ((tags @> CAST(CAST(:tags_0_0 AS text) A
     OR tags @> CAST(CAST(:tags_0_1 AS text) AS jsonb))) AS hit FROM task WHERE true AND id >= CAST(:low AS uuid)
     AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_ended (by tag), gather
@@ -3422,6 +3438,7 @@ WITH looked AS MATERIALIZED (SELECT id, ((tags @> CAST(CAST(:tags_0_0 AS text) A
     WHERE (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb) OR tags @> CAST(CAST(:tags_0_1 AS text) AS jsonb))
     AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_finished (by tag), down
@@ -3455,6 +3472,7 @@ WITH looked AS MATERIALIZED (
         AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks
 )
     SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+        (SELECT count(*) FROM looked WHERE hit) AS hits,
         ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_finished (run again), down
@@ -3512,6 +3530,7 @@ WITH looked AS MATERIALIZED (SELECT * FROM ((SELECT id, (queue = :queue AND task
     FROM task WHERE state = 'failed' AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) ORDER BY id DESC
     LIMIT :looks)) AS sides ORDER BY id DESC LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_ended (by all that is asked), gather
@@ -3531,6 +3550,7 @@ WITH looked AS MATERIALIZED (SELECT id, (queue = :queue AND task_type = :task_ty
     hashtext('e' || CAST(:error_type AS text)), hashtext('g' || CAST(:error_group AS text)), 2]
     AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) LIMIT :looks)
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
 
 -- at_finished (by all that is asked), down
@@ -3988,6 +4008,10 @@ WITH asked AS (SELECT * FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) 
     FROM again GROUP BY task_type, queue, caller
 )
 SELECT count(*) AS tasks, max(greatest(due_at, now())) AS last_due_at FROM placed;
+
+-- _TIES
+SELECT task_id, replayed_as, replay_id, replayed_at, undone FROM replayed_task
+WHERE task_id = ANY(CAST(:ids AS uuid[]));
 
 -- _REPLAYED_AS
 SELECT replayed_as, undone FROM replayed_task WHERE task_id = CAST(:id AS uuid);

@@ -85,6 +85,11 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self._known)
 
+    @property
+    def names(self) -> list[str]:
+        """Of all known task types, in their order."""
+        return sorted(self._known)
+
     def places(self, settings: Settings) -> list[tuple[str, str]]:
         """Each known task type with every queue it goes to unless a submission names another.
 

@@ -17,6 +17,8 @@ from pointsman_service.observe.readiness import ReadinessWatch
 from pointsman_service.observe.recorded import RecordedWatch
 from pointsman_service.observe.sla_watch import SlaWatch
 from pointsman_service.observe.task_metrics import TaskMetricsWatch
+from pointsman_service.observe.tasks.lists import TaskLists
+from pointsman_service.observe.tasks.reader import TaskReader
 from pointsman_service.observe.totals import TotalsWatch
 from pointsman_service.observe.workers import WorkerWatch
 from pointsman_service.redis import RedisServer
@@ -42,6 +44,8 @@ class Views:
     sla: SlaWatch
     recorded: RecordedWatch
     task_metrics: TaskMetricsWatch
+    tasks: TaskReader
+    task_lists: TaskLists
 
     @classmethod
     def over(
@@ -67,6 +71,8 @@ class Views:
             sla=sla,
             recorded=RecordedWatch(store, watch),
             task_metrics=task_metrics,
+            tasks=TaskReader(store),
+            task_lists=TaskLists(store),
         )
 
 

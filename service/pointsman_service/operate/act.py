@@ -22,6 +22,7 @@ class ActKind(StrEnum):
     CHANGE = "change_task"
     CANCEL_MANY = "cancel_tasks"
     RETRY_MANY = "retry_tasks"
+    STOP_MANY = "stop_task_act"
     UNDO_MANY = "undo_task_act"
     REPLAY = "replay_dead_letters"
     UNDO_REPLAY = "undo_replay"

@@ -14,7 +14,7 @@ from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.admit.names import unknown_names
 from pointsman_service.callers import Caller
 from pointsman_service.errors import CountDiffers, ExpectedFault, InvalidRequest, Unavailable, UnknownTaskAct
-from pointsman_service.operate.act import Act, ActKind, once_done
+from pointsman_service.operate.act import Act, ActKind, acting, once_done
 from pointsman_service.operate.once import AlreadyDone, Once, fingerprint_of
 from pointsman_service.operate.walk import ActWalker
 from pointsman_service.operate.withdraw import Withdrawer
@@ -24,7 +24,10 @@ from pointsman_service.store.store import Store
 from pointsman_service.store.tasks import acts, replaying
 from pointsman_service.store.tasks.acts import ActFilter, Stage, TaskAct, TaskActKind
 
+__all__ = ["ActFilter", "ManyActor", "ManyRequest", "Progress", "Stage", "TaskAct", "TaskActKind"]
+
 _COUNT_SECONDS = 20.0
+_COUNTED_AT_ONCE = 2_000
 _COUNTED = 20_000
 """Rows of a statement that counts."""
 STATES_OF_MOST = 50_000
@@ -94,6 +97,27 @@ class ManyActor:
             await self._refuse_unknown(asked.wanted)
         return found if asked.limit is None else min(found, asked.limit), before
 
+    async def count_some(self, asked: ManyRequest, most: int, seconds: float) -> tuple[int, bool, datetime]:
+        """How many tasks ``begin`` would find, but no more than ``most`` of them and as far as is counted in so long;
+        whether these are all; and before which moment they were submitted.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        found = 0
+        async with self._store.statement() as connection:
+            before = await clock.not_later_than_now(connection, asked.submitted_before)
+            act = _new(asked, "", before, None, UUID(int=0))
+            while True:
+                part = await acts.part(connection, act, _COUNTED_AT_ONCE, most + 1 - found)
+                found += len(part.ids)
+                if found > most:
+                    return most, False, before
+                if part.looked_at < _COUNTED_AT_ONCE:
+                    return found, True, before
+                if loop.time() > deadline:
+                    return found, False, before
+                act = acts.further(act, part)
+
     async def begin(
         self, caller: Caller, asked: ManyRequest, key: str | None, reason: str | None = None
     ) -> tuple[Progress, bool]:
@@ -121,18 +145,27 @@ class ManyActor:
             return await self.find(UUID(earlier.made)), True
         return await self._walked(new), False
 
-    async def find(self, act_id: UUID) -> Progress:
-        """An act, and how far it is. Raises ``UnknownTaskAct``."""
+    async def find(self, act_id: UUID, states_of_most: int = STATES_OF_MOST) -> Progress:
+        """An act, and how far it is; of one on more tasks than that without their states. Raises ``UnknownTaskAct``."""
         async with self._store.statement() as connection:
             act = await acts.find(connection, act_id)
         if act is None or act.kind is TaskActKind.REPLAY:
             raise UnknownTaskAct
-        return await self._progress(act)
+        return await self._progress(act, states_of_most)
 
     async def newest(self, below: UUID | None, most: int) -> list[TaskAct]:
         """The newest acts by a filter, or those older than the one of this id."""
         async with self._store.statement() as connection:
             return await acts.newest(connection, below, most)
+
+    async def stop(self, caller: Caller, act_id: UUID, reason: str | None = None) -> Progress:
+        """Go no further: what was done stays, and may be undone. The act afterwards. Raises ``UnknownTaskAct``."""
+        found = await self.find(act_id)
+        act = Act(ActKind.STOP_MANY, caller, str(act_id), reason)
+        async with acting(self._store, act) as connection:
+            act.changed = await acts.stop(connection, found.act.id)
+        async with once_done():
+            return await self.find(act_id)
 
     async def undo(self, caller: Caller, act_id: UUID, reason: str | None = None) -> Progress:
         """Take back what has not started; the act afterwards. What cannot be taken back yet is later, by the sweep.
@@ -192,11 +225,11 @@ class ManyActor:
         if faults:
             raise InvalidRequest(errors=faults)
 
-    async def _progress(self, act: TaskAct) -> Progress:
+    async def _progress(self, act: TaskAct, states_of_most: int) -> Progress:
         cancels = act.kind is TaskActKind.CANCEL
         async with self._store.statement() as connection:
             pending = await acts.pending(connection, act.id, PENDING_MOST) if cancels else 0
-            if act.tasks > STATES_OF_MOST:
+            if act.tasks > states_of_most:
                 return Progress(act, pending, None)
             of: Callable[..., Any] = acts.states_of_cancelled if cancels else replaying.states
             return Progress(act, pending, await of(connection, str(act.id)))

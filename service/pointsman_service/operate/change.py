@@ -22,6 +22,8 @@ from pointsman_service.store.store import Store
 from pointsman_service.store.tasks import changing, reading
 from pointsman_service.store.tasks.changing import Change
 
+__all__ = ["Change", "Changer"]
+
 _SENT = (
     "The task was sent: a worker takes it next. Pause its queue, and the worker gives it back unstarted, to be changed"
     " then; or cancel it, and retry it with another queue or priority."

@@ -285,6 +285,23 @@ async def test_an_undo_stops_a_walk_and_puts_back_what_it_had_reached(
     assert len(await left(spine)) == 5
 
 
+async def test_an_act_that_is_stopped_goes_no_further_and_what_it_did_can_be_undone(
+    spine: Spine, api: httpx.AsyncClient, in_small_parts: None
+) -> None:
+    ids = [await submitted(spine, delay_seconds=3600.0) for _ in range(5)]
+    act = (await cancel(spine, api, queue="maintenance", rate_per_second=0.001)).json()
+    assert (act["stage"], act["tasks"]) == ("walking", 1)
+    stopped = (await api.post(f"/v1/task-acts/{act['id']}/stop", json={"reason": "enough"})).json()
+    assert (stopped["stage"], stopped["tasks"]) == ("done", 1)
+    await spine.run("UPDATE replay SET requested_at = now() - interval '1 day'")
+    assert not await TaskActsSweep(spine.store, spine.settings).single_pass()
+    assert await left(spine) == set(ids[1:])
+    again = (await api.post(f"/v1/task-acts/{act['id']}/stop")).json()
+    assert (again["stage"], again["tasks"]) == ("done", 1), "what is done stays as it is"
+    assert (await undo(spine, api, act["id"]))["put_back"] == 1
+    assert (await api.post(f"/v1/task-acts/{act['id']}/stop")).json()["stage"] == "undone"
+
+
 async def test_an_undo_goes_on_by_itself_when_what_it_puts_back_could_not_end_yet(
     spine: Spine, api: httpx.AsyncClient
 ) -> None:

@@ -97,7 +97,7 @@ async def world(store: Store, redis_server: RedisServer, settings: Settings) -> 
 async def _deeds(spine: Spine, api: httpx.AsyncClient) -> dict[ActKind, Deed]:
     async with spine.store.statement() as connection:
         await catalogue.publish(connection, "w@h#1", [TaskTypeSpec(name="noop", time_limit_seconds=30)])
-    later = [{"task_type": "noop", "delay_seconds": 9999, "queue": queue} for queue in ("email", "reports")]
+    later = [{"task_type": "noop", "delay_seconds": 9999, "queue": queue} for queue in ("email", "reports", "critical")]
     made = (await api.post("/v1/tasks/batch", json={"tasks": later})).json()["results"]
     waiting = made[0]["task"]["id"]
     failed = await ended(spine, error_type="OSError")
@@ -105,6 +105,7 @@ async def _deeds(spine: Spine, api: httpx.AsyncClient) -> dict[ActKind, Deed]:
     await ended(spine, error_type="TypeError")
     replay = (await api.post("/v1/dead-letters/replay", json={"error_type": "TypeError"})).json()["replay_id"]
     many = (await api.post("/v1/tasks/retry", json={"queue": "email"})).json()["id"]
+    slow = (await api.post("/v1/tasks/cancel", json={"queue": "critical", "rate_per_second": 0.001})).json()["id"]
     async with spine.store.statement() as connection:
         new = NewAlert("k", "breaker_open", "dependency:smtp", "ticket", "s", 1, 1, "", "/v1/breakers", time.time())
         alert = str((await alerts.open_new(connection, [new]))[0].id)
@@ -127,6 +128,7 @@ async def _deeds(spine: Spine, api: httpx.AsyncClient) -> dict[ActKind, Deed]:
         ActKind.RETRY: Deed("POST", f"/v1/tasks/{failed}/retry", {}, failed),
         ActKind.CANCEL_MANY: Deed("POST", "/v1/tasks/cancel", {"queue": "external_api"}),
         ActKind.RETRY_MANY: Deed("POST", "/v1/tasks/retry", {"queue": "maintenance", "error_type": "EOFError"}),
+        ActKind.STOP_MANY: Deed("POST", f"/v1/task-acts/{slow}/stop", {}, slow),
         ActKind.UNDO_MANY: Deed("POST", f"/v1/task-acts/{many}/undo", {}, many),
         ActKind.REPLAY: Deed("POST", "/v1/dead-letters/replay", {"error_type": "KeyError"}),
         ActKind.UNDO_REPLAY: Deed("POST", f"/v1/dead-letters/replays/{replay}/undo", {}, replay),

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from pointsman_contract.states import TaskState
 from pointsman_service.store.store import Connection, DatabaseTrouble
 from pointsman_service.store.tasks import listing, looking, reading
-from pointsman_service.store.tasks.listing import Page, Position, Sort, page_of
+from pointsman_service.store.tasks.listing import Counted, Page, Position, Sort, count_of, page_of
 from pointsman_service.store.tasks.reading import TaskFilter, conditions_of
 from pointsman_service.store.upkeep.partitions import lowest_id
 from tests.integration.read.test_task_list import end, listed, store_tasks
@@ -318,3 +318,33 @@ async def test_other_trouble_of_the_database_is_no_page(much: Spine, monkeypatch
     monkeypatch.setattr(listing, "look", refused)
     with pytest.raises(DatabaseTrouble, match="25006"):
         await page_of(much.store, TaskFilter(), 10)
+
+
+async def test_what_meets_a_filter_is_counted_in_both_tables(spine: Spine) -> None:
+    await ended(spine, count=3, caller="shop")
+    await ended(spine, count=2)
+    waiting = await store_tasks(spine, 4)
+    await end(spine, waiting[0])
+    assert await count_of(spine.store, TaskFilter(), 100) == Counted(9, True, None)
+    assert await count_of(spine.store, TaskFilter(caller="shop"), 100) == Counted(3, True, None)
+    assert await count_of(spine.store, TaskFilter(state=TaskState.QUEUED), 100) == Counted(3, True, None)
+    assert await count_of(spine.store, TaskFilter(task_type="nothing"), 100) == Counted(0, True, None)
+
+
+async def test_a_count_goes_no_further_than_asked_and_says_so(spine: Spine) -> None:
+    await ended(spine, count=5)
+    assert await count_of(spine.store, TaskFilter(), 4) == Counted(4, False, None)
+    assert await count_of(spine.store, TaskFilter(), 5) == Counted(5, True, None)
+
+
+async def test_a_count_that_has_no_time_says_how_far_it_came(spine: Spine) -> None:
+    await history(spine, 6000)
+    (rare,) = await ended(spine, caller="shop")
+    found = await count_of(spine.store, TaskFilter(error_message="nothing has this"), 100, seconds=0.0)
+    assert found == Counted(0, True, None), "no task that failed is left to look at"
+    found = await count_of(spine.store, TaskFilter(attempts=1, submitted_before=datetime.now(UTC)), 10_000, seconds=0.0)
+    assert not found.is_all
+    assert 0 < found.tasks < 6001
+    assert found.searched_until is not None
+    assert found.searched_until < datetime.now(UTC) - timedelta(days=2)
+    assert rare

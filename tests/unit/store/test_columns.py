@@ -13,8 +13,8 @@ from tests.integration.spine import new_task
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 KEY = {"key", "fingerprint", "fingerprint_before"}
 """Of a submission: these have a table of their own."""
-NOT_SHOWN = {"timeout_seconds", "traceparent", "caller"}
-"""Columns of a finished task that no view of it shows."""
+NOT_SHOWN = {"timeout_seconds", "traceparent"}
+"""Columns of a finished task that no reader of it shows."""
 DECIDE = {"retry_at", "breaker", "timed_out", "executed", "blamed"}
 """Fields of an end that no finished task keeps: they decide what it is, and what is counted."""
 

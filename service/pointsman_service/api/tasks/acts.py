@@ -120,6 +120,23 @@ async def get_task_act(act_id: str, parts: GivenParts) -> Response:
 
 
 @router.post(
+    "/v1/task-acts/{act_id}/stop",
+    operation_id="stop_task_act",
+    summary="Let an act on many tasks go no further",
+    description="An act that is `walking` is `done` with what it has done so far; of any other nothing changes. Of a"
+    " retry with a rate, tasks that it has made already become due as they would: an undo takes back those.",
+    response_model=TaskActView,
+    responses=example(EXAMPLE_ACT | {"tasks": 4_000, "matched": 4_000}, "The act.")
+    | problem_responses(400, UnknownTaskAct, 413, 415, InvalidRequest, DatabaseAway),
+    openapi_extra=request_body(Explained, {"reason": "that was too many"}, required=False),
+)
+async def stop_task_act(act_id: str, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+    """Let an act go no further."""
+    reason = (await given(request, Explained)).reason
+    return json_response(task_act_view(await parts.many.stop(caller, _id_of(act_id), reason)))
+
+
+@router.post(
     "/v1/task-acts/{act_id}/undo",
     operation_id="undo_task_act",
     summary="Take back what an act on many tasks has done",

@@ -1,9 +1,6 @@
 """Look at tasks."""
 
-import binascii
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -21,6 +18,7 @@ from pointsman_service.api.problems.translation import in_time
 from pointsman_service.api.requests.filters import MOST_ATTEMPTS, TAG_PATTERN, readings_of_tags, refuse_unknown
 from pointsman_service.api.requests.ids import Id, id_of
 from pointsman_service.api.requests.parameters import bounded, known_parameters_only, storable
+from pointsman_service.api.requests.positions import CURSOR_PATTERN, cursor_after, position_of
 from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
 from pointsman_service.api.tasks.waiting import waiting_view
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, TooManyReaders, Unavailable, UnknownTask
@@ -31,11 +29,6 @@ from pointsman_service.store.tasks.reading import TaskFilter
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 
 MOST = 200
-_ID_BYTES = 16
-_FINISH_BYTES = 8
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CURSOR_PATTERN = "^([A-Za-z0-9_-]{21}[AQgw]|[A-Za-z0-9_-]{32})$"
-"""Sixteen bytes in Base64, or 24 of a list by finish."""
 
 
 class TaskList(BaseModel):
@@ -142,7 +135,7 @@ async def list_tasks(
         str | None,
         Query(
             description="`next_cursor` of the page before.",
-            json_schema_extra={"pattern": _CURSOR_PATTERN},
+            json_schema_extra={"pattern": CURSOR_PATTERN},
         ),
     ] = None,
 ) -> Response:
@@ -209,34 +202,10 @@ def _answer(request: Request, page: Page) -> Response:
     return json_response(body, headers=headers)
 
 
-def cursor_after(position: Position) -> str:
-    """The cursor of the page that goes on there."""
-    finish = b"" if position.finished_at is None else _microseconds(position.finished_at).to_bytes(8)
-    return urlsafe_b64encode(finish + position.id.bytes).decode().rstrip("=")
-
-
 def _after(cursor: str | None, faults: list[FieldError]) -> Position | None:
     if cursor is None:
         return None
-    try:
-        given = urlsafe_b64decode(cursor + "==")
-    except (ValueError, binascii.Error):
-        given = b""
-    if (
-        len(given) not in (_ID_BYTES, _FINISH_BYTES + _ID_BYTES)
-        or urlsafe_b64encode(given).decode().rstrip("=") != cursor
-    ):
+    found = position_of(cursor)
+    if found is None:
         faults.append(FieldError(pointer="/query/cursor", detail="is not a cursor of this list"))
-        return None
-    finish, task_id = given[:-_ID_BYTES], UUID(bytes=given[-_ID_BYTES:])
-    if not finish:
-        return Position(task_id)
-    return Position(task_id, _EPOCH + timedelta(microseconds=min(int.from_bytes(finish), _LATEST)))
-
-
-def _microseconds(finished_at: datetime) -> int:
-    return (finished_at - _EPOCH) // timedelta(microseconds=1)
-
-
-_LATEST = _microseconds(datetime(9000, 1, 1, tzinfo=UTC))
-"""Nothing ends later, whatever a cursor says."""
+    return found

@@ -98,6 +98,10 @@ class Task:
     """The new task that runs this ended one again."""
     dispatch: int
     """How often it was sent to the broker."""
+    caller: str
+    """Who submitted it, or had it run again."""
+    held_at: datetime | None
+    """Since when it is held, of one that is."""
     cut: tuple[str, ...]
     """What the row left out or shortened, because it was read among many."""
 
@@ -146,6 +150,8 @@ def task_of(row: Mapping[str, Any], now: datetime | None = None) -> Task:
         replayed_from=row["replayed_from"],
         replayed_as=row.get("replayed_as"),
         dispatch=row["dispatch"],
+        caller=row["caller"],
+        held_at=row.get("held_at"),
         cut=tuple(row.get("cut", ())),
     )
 

@@ -159,6 +159,7 @@ _UNWALKED = text("""
         put_back = put_back + :put_back
     WHERE id = CAST(:id AS uuid)
 """)
+_STOP = text("UPDATE replay SET stage = 'done' WHERE id = CAST(:id AS uuid) AND stage = 'walking'")
 # A walk that is undone goes no further.
 _UNDO = text("""
     UPDATE replay SET stage = 'undoing', walked_to = CAST(:above AS uuid), unended = 0
@@ -339,6 +340,11 @@ async def walked(
         "last_due_at": last_due_at,
     }
     await connection.execute(_WALKED, parameters)
+
+
+async def stop(connection: Connection, act_id: UUID) -> bool:
+    """Let an act go no further. Whether it still went."""
+    return (await connection.execute(_STOP, {"id": act_id})).rowcount > 0
 
 
 async def undo(connection: Connection, act_id: UUID) -> bool:

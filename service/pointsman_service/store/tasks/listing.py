@@ -92,6 +92,18 @@ class Page:
     at."""
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many tasks meet a filter, as far as that was counted."""
+
+    tasks: int
+    """So many at least."""
+    is_all: bool
+    """There are no more."""
+    searched_until: datetime | None
+    """Where time was over: what was submitted before this moment is not counted."""
+
+
 async def page_of(
     store: Store,
     wanted: TaskFilter,
@@ -119,6 +131,21 @@ async def page_of(
                 await search.creep(connection)
             rows = await reading.rows_of(connection, wanted, search.shown())
     return search.page(rows)
+
+
+async def count_of(store: Store, wanted: TaskFilter, most: int, seconds: float = LOOK_SECONDS) -> Counted:
+    """How many tasks meet the filter, ``most`` at most, as far as can be counted in so long. Raises as ``page_of``."""
+    search = _BySubmission(wanted, most, None, counts=True)
+    try:
+        async with store.transaction() as connection:
+            await search.run(connection, time.monotonic() + seconds)
+    except DatabaseTrouble as error:
+        if not error.took_too_long:
+            raise
+        if not search.has_looked:
+            async with store.transaction() as connection:
+                await search.creep(connection)
+    return search.counted()
 
 
 class _Search(ABC):
@@ -188,11 +215,12 @@ class _Table:
         self.low = search.floor if looks is None else search.top
         """All ids from this one on have been looked at."""
         self.found: list[UUID] = []
+        self.hits = 0
 
     @property
     def is_over(self) -> bool:
         """Whether all of it has been looked at, or enough."""
-        return self.low <= self._search.floor or len(self.found) >= self._search.most
+        return self.low <= self._search.floor or self.hits >= self._search.most
 
     async def look(self, connection: Connection, floor: UUID, seconds: float) -> None:
         """Look at the next rows, none of them below ``floor``."""
@@ -229,13 +257,14 @@ class _Table:
         self._looked(seen, seen.last if seen.looked else self._lowest(self._search.floor))
 
     def _bounds(self, low: UUID, looks: int) -> dict[str, Any]:
-        most = self._search.most
-        return self._search.parameters | {"low": low, "high": self.low, "looks": looks, "most": most}
+        told = self._search.told
+        return self._search.parameters | {"low": low, "high": self.low, "looks": looks, "most": told}
 
     def _looked(self, seen: Seen, low: UUID) -> None:
         self.found += seen.found
+        self.hits += seen.hits
         # There may be more where these stop.
-        self.low = seen.found[-1] if len(seen.found) == self._search.most else low
+        self.low = seen.found[-1] if seen.found and len(seen.found) == self._search.told else low
         if self._days is not None and low != seen.last:
             self._days *= _DAYS_TIMES
 
@@ -252,14 +281,20 @@ class _Table:
 class _BySubmission(_Search):
     """The newest ids first, of both tables."""
 
-    def __init__(self, wanted: TaskFilter, most: int, after: Position | None) -> None:
+    def __init__(self, wanted: TaskFilter, most: int, after: Position | None, *, counts: bool = False) -> None:
+        """``counts``: nothing is told but how many there are."""
         super().__init__(wanted, most + 1)
+        self._counts = counts
+        self.told = 0 if counts else self.most
+        """Ids that a look tells at most."""
         conditions, self.parameters = conditions_of(wanted)
         self.floor: UUID = self.parameters.get("lowest", _LOWEST)
         self.top: UUID = self.parameters.get("highest", _HIGHEST)
         if after is not None:
             self.top = min(self.top, after.id)
         self.first_looks = self.most if not conditions else max(_FIRST_LOOKS, 4 * self.most)
+        if counts:
+            self.first_looks = _FIRST_LOOKS
         nothing = wanted.only_ended and wanted.state in UNFINISHED
         live = not wanted.only_ended and not nothing
         ended = (wanted.state is None or wanted.state in TERMINAL) and not nothing
@@ -296,6 +331,13 @@ class _BySubmission(_Search):
         low = self._low()
         return Page(rows, Position(low), moment_of(low))
 
+    def counted(self) -> Counted:
+        """How many were found. One that ends meanwhile may be counted twice."""
+        tasks = self._live.hits + self._ended.hits
+        if tasks >= self.most:
+            return Counted(self.most - 1, False, None)
+        return Counted(tasks, True, None) if self._is_over() else Counted(tasks, False, moment_of(self._low()))
+
     def _low(self) -> UUID:
         return max(self._live.low, self._ended.low)
 
@@ -305,6 +347,8 @@ class _BySubmission(_Search):
         return sorted({one for one in (*self._live.found, *self._ended.found) if one >= low}, reverse=True)
 
     def _is_full(self) -> bool:
+        if self._counts:
+            return self._live.hits + self._ended.hits >= self.most
         return len(self._found()) >= self.most
 
     def _is_over(self) -> bool:

@@ -26,6 +26,7 @@ _DOWN = "ORDER BY id DESC LIMIT :looks"
 _LOOK = """
     WITH looked AS MATERIALIZED ({looked})
     SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+        (SELECT count(*) FROM looked WHERE hit) AS hits,
         ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found
 """
 _SIDE = "SELECT id, ({hit}) AS hit FROM {table} WHERE {where} {end}"
@@ -215,12 +216,14 @@ class Seen:
     """The last that was looked at, if any."""
     found: list[Any]
     """Those that meet the filter, in the order of the list."""
+    hits: int = 0
+    """How many meet it, those that were not told too; of a look by finish 0."""
 
 
 async def look(connection: Connection, statement: TextClause, parameters: dict[str, Any]) -> Seen:
     """Look at rows with ids from ``low`` on and below ``high``, ``looks`` at most, of which ``most`` are told."""
     row = (await connection.execute(statement, parameters)).one()
-    return Seen(row.looked, row.last, list(row.found))
+    return Seen(row.looked, row.last, list(row.found), row.hits)
 
 
 async def look_by_finish(connection: Connection, statement: TextClause, parameters: dict[str, Any]) -> Seen:

@@ -76,6 +76,10 @@ _REPLAY = text(
     + "\nSELECT count(*) AS tasks, max(greatest(due_at, now())) AS last_due_at FROM placed"
 )
 
+_TIES = text("""
+    SELECT task_id, replayed_as, replay_id, replayed_at, undone FROM replayed_task
+    WHERE task_id = ANY(CAST(:ids AS uuid[]))
+""")
 _REPLAYED_AS = text("SELECT replayed_as, undone FROM replayed_task WHERE task_id = CAST(:id AS uuid)")
 
 _KEEP = text("""
@@ -212,6 +216,24 @@ async def replayed_as(connection: Connection, task_id: str) -> Successor | None:
     """The task that stands for an ended one, or None."""
     row = (await connection.execute(_REPLAYED_AS, {"id": task_id})).one_or_none()
     return None if row is None else Successor(str(row.replayed_as), row.undone)
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """One ended task, and what runs again in its place."""
+
+    task_id: UUID
+    replayed_as: UUID
+    replay_id: UUID | None
+    """The act on many tasks that it belongs to."""
+    replayed_at: datetime
+    undone: bool
+    """``task_id`` was taken back before it started, and ``replayed_as`` is what it had been made from."""
+
+
+async def ties(connection: Connection, ids: Sequence[UUID]) -> list[Tie]:
+    """What these tasks were run again as, where they were."""
+    return [Tie(*row) for row in await connection.execute(_TIES, {"ids": list(ids)})]
 
 
 async def keep(

@@ -68,6 +68,7 @@ _ROW: dict[str, Any] = dict.fromkeys(
     "held_seconds": 0.0,
     "held_wait_seconds": 0.0,
     "dispatch": 0,
+    "caller": "shop",
 }  # fmt: skip
 
 
