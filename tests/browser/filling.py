@@ -6,6 +6,7 @@ from uuid import UUID
 from pointsman_service.store.alerts import alerts, deliveries
 from pointsman_service.store.alerts.alerts import NewAlert
 from pointsman_service.store.alerts.deliveries import NewDelivery
+from tests.browser.filling_tasks import fill_tasks
 from tests.browser.site import Site
 
 OPEN = "breaker_open:dependency:api.bank.example"
@@ -15,6 +16,7 @@ OPEN = "breaker_open:dependency:api.bank.example"
 async def fill(site: Site) -> None:
     """Everything."""
     await fill_alerts(site)
+    await fill_tasks(site)
 
 
 async def fill_alerts(site: Site) -> None:

@@ -2,11 +2,27 @@
 
 from tests.browser.site import Site
 
-FIXED = ("", "help", "search", "search?q=nothing-of-this-name", "alerts", "alerts?severity=page&known=no")
+FIXED = (
+    "", "help", "search", "search?q=nothing-of-this-name", "alerts", "alerts?severity=page&known=no", "tasks",
+    "tasks?state=failed&sort=finished&tag=tenant:42&sate=x", "tasks?queue=reports&attempts_at_least=0",
+    "tasks/acts", "tasks/many/cancel?queue=reports", "tasks/no-id",
+)  # fmt: skip
+_ONE_TASK = {
+    "failed": ("", "/again"),
+    "running": ("", "/logs", "/cancel"),
+    "held": ("",),
+    "scheduled": ("/change",),
+}
+"""Pages of a task in that state."""
 
 
 async def paths_of(site: Site) -> list[str]:
     """Those of this installation: lists, and one of each thing that it has."""
     found = list(FIXED)
     found += [f"alerts/{row.id}" for row in await site.run("SELECT id FROM alert ORDER BY id LIMIT 1")]
+    for state, pages in _ONE_TASK.items():
+        table = "task" if state == "failed" else "task_live"
+        for row in await site.run(f"SELECT id FROM {table} WHERE state = :state ORDER BY id LIMIT 1", state=state):
+            found += [f"tasks/{row.id}{page}" for page in pages]
+    found += [f"tasks/acts/{row.id}" for row in await site.run("SELECT id FROM replay ORDER BY id LIMIT 1")]
     return found

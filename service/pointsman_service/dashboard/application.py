@@ -2,7 +2,7 @@
 cannot be.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -96,13 +96,26 @@ class Dashboard:
     # What is shown
 
     async def _show(self, route: Route, names: Mapping[str, Any], scope: Any, path: str) -> Answer:
-        ask = self._ask(scope["caller"], path, names, query_of(scope))
+        ask = self._ask(scope["caller"], path, names, pairs_of(scope))
         shown = await self._shown(route, ask)
+        if shown.view.instead:
+            return see_other(ask.links.to(shown.view.instead))
         frame = Frame.of_request(scope, ask.links, path)
         return frames.page(frame, scope, shown, ask, in_navigation(self._pages))
 
-    def _ask(self, caller: Caller, path: str, names: Mapping[str, Any], query: Mapping[str, str]) -> Ask:
-        return Ask(parts=self._parts, caller=caller, path=path, names=names, query=query, now=datetime.now(UTC))
+    def _ask(self, caller: Caller, path: str, names: Mapping[str, Any], pairs: Sequence[tuple[str, str]]) -> Ask:
+        every: dict[str, list[str]] = {}
+        for name, value in pairs:
+            every.setdefault(name, []).append(value)
+        return Ask(
+            parts=self._parts,
+            caller=caller,
+            path=path,
+            names=names,
+            query=dict(pairs),
+            every=every,
+            now=datetime.now(UTC),
+        )
 
     async def _shown(self, route: Route, ask: Ask) -> Shown:
         assert route.shows is not None
@@ -121,7 +134,7 @@ class Dashboard:
     # What is streamed
 
     async def _stream(self, scope: Any) -> Answer | Stream:
-        query = query_of(scope)
+        query = dict(pairs_of(scope))
         target = query.get("of", "")
         route, _ = self._found(target)
         fields = dict(scope["headers"])
@@ -161,8 +174,12 @@ class Dashboard:
         caller = scope["caller"]
         if not caller.may(route.kind):
             raise NotAllowed(f"{caller.name} may not do this: it takes the right {route.kind}.")
-        ask = replace(self._ask(caller, path, names, query_of(scope)), form=form)
+        ask = replace(self._ask(caller, path, names, pairs_of(scope)), form=form)
         done = await route.acts(ask)
+        if isinstance(done, View):
+            frame = Frame.of_request(scope, ask.links, path)
+            shown = Shown(done, route.page, ask.now, await self._recorded())
+            return frames.page(frame, scope, shown, ask, in_navigation(self._pages), live=False)
         return see_other(
             ask.links.to(done.path), [forms.cookie(flash.COOKIE, flash.packed(done), scope, seconds=flash.SECONDS)]
         )
@@ -192,7 +209,7 @@ class Dashboard:
 
     def _fault_page(self, fault: PointsmanError, scope: Any, parts: Mapping[str, Any] | None) -> Answer:
         path = path_of(scope)
-        ask = self._ask(scope["caller"], path, {}, {})
+        ask = self._ask(scope["caller"], path, {}, ())
         view = View(
             template="fault.html",
             title=fault.title,
@@ -211,17 +228,17 @@ def path_of(scope: Any) -> str:
     return path.partition(f"{ROOT}/")[2]
 
 
-def query_of(scope: Any) -> dict[str, str]:
-    """The parameters of a request. Raises ``BadRequest``."""
+def pairs_of(scope: Any) -> list[tuple[str, str]]:
+    """The parameters of a request that are not empty. Raises ``BadRequest``."""
     return _parameters(scope.get("query_string", b"").decode("latin-1"))
 
 
-def _parameters(query: str) -> dict[str, str]:
+def _parameters(query: str) -> list[tuple[str, str]]:
     try:
         given = parse_qsl(query, errors="strict", max_num_fields=_MOST_PARAMETERS)
     except ValueError as error:
         raise BadRequest("The parameters of this address cannot be read.") from error
-    return {name: value.strip() for name, value in given if value.strip() and "\x00" not in value}
+    return [(name, value.strip()) for name, value in given if value.strip() and "\x00" not in value]
 
 
 def _names(route: Route, path: str) -> dict[str, Any] | None:

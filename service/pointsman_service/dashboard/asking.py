@@ -1,6 +1,6 @@
 """One request for a page, as pages see it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -26,6 +26,8 @@ class Ask:
     """What the pattern of its route took out of the path."""
     query: Mapping[str, str] = field(default_factory=dict)
     """Parameters that are not empty; of one given twice the last."""
+    every: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The same with all values of each."""
     form: Mapping[str, str] = field(default_factory=dict)
     """Fields of an act, without the token."""
     now: datetime

@@ -39,9 +39,9 @@ def place(*segments: object, **query: object) -> str:
 
 
 def query_of(query: Mapping[str, object]) -> str:
-    """``?a=b``, or nothing."""
-    given = [(name, value) for name, value in query.items() if value not in (None, "")]
-    return f"?{urlencode(given)}" if given else ""
+    """``?a=b``, or nothing; of a sequence each of its values."""
+    given = [(name, value) for name, value in query.items() if value not in (None, "", (), [])]
+    return f"?{urlencode(given, doseq=True)}" if given else ""
 
 
 def depth_of(path: str) -> int:

@@ -33,6 +33,8 @@ class View:
     """When what is shown was looked at; None: when it was asked for."""
     recorded_up_to: datetime | None = None
     """What was reported before is in it, where the page finds that out itself (``own_times``)."""
+    instead: str = ""
+    """The path of another page, made by ``links.place``, that is shown in the place of this one."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,13 @@ class Hit:
     label: str
     path: str
     kind: str
+    is_it: bool = False
+    """Nothing else can have been meant: alone it is shown at once."""
 
 
 Shows = Callable[[Ask], Awaitable[View]]
-Acts = Callable[[Ask], Awaitable[Done]]
+Acts = Callable[[Ask], Awaitable["Done | View"]]
+"""A view where nothing was done: the form again, with what is wrong with it."""
 Finds = Callable[[Ask, str], Awaitable[Sequence[Hit]]]
 
 
@@ -125,7 +130,9 @@ class Page:
         return add
 
     def acts(self, pattern: str, kind: str) -> Callable[[Acts], Acts]:
-        """Decorator: what is done by a form sent to ``<name>/<pattern>``, by whoever may do acts of that kind."""
+        """Decorator: what is done by a form sent to ``<name>/<pattern>``, by whoever may do acts of that kind. A path
+        whose form may be shown again is one that is shown, too.
+        """
 
         def add(function: Acts) -> Acts:
             self.routes.append(Route(self, *self._compiled(pattern), acts=function, kind=kind))

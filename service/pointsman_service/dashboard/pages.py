@@ -5,10 +5,12 @@ from typing import Final
 
 from pointsman_service.dashboard.alerts.page import page as alerts
 from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.components.figures import some
 from pointsman_service.dashboard.now.page import page as now
 from pointsman_service.dashboard.page import Hit, Page, View
+from pointsman_service.dashboard.tasks.page import page as tasks
 
-PAGES: Final[tuple[Page, ...]] = (now, alerts)
+PAGES: Final[tuple[Page, ...]] = (now, tasks, alerts)
 _MOST_HITS = 50
 
 _help = Page("help", "", question="Help")
@@ -29,11 +31,14 @@ async def show_help(_: Ask) -> View:
 
 @_search.shows()
 async def search(ask: Ask) -> View:
-    """What each page finds."""
+    """What each page finds. An id leads to what it is of."""
     sought = ask.query.get("q", "")
     hits: list[Hit] = []
     if sought:
         for page in PAGES:
             if page.finder is not None and len(hits) < _MOST_HITS:
                 hits += await page.finder(ask, sought)
-    return View(template="search.html", title="", values={"sought": sought, "hits": hits[:_MOST_HITS]})
+        if len(hits) == 1 and hits[0].is_it:
+            return View(template="search.html", title="", instead=hits[0].path)
+    kept = some(round(ask.parts.settings.retention_days), "day")
+    return View(template="search.html", title="", values={"sought": sought, "hits": hits[:_MOST_HITS], "kept": kept})

@@ -9,7 +9,15 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from pointsman_service.dashboard.assets import assets
-from pointsman_service.dashboard.components import durations, figures, moments, payloads, sparklines, states
+from pointsman_service.dashboard.components import (
+    durations,
+    figures,
+    json_text,
+    moments,
+    payloads,
+    sparklines,
+    states,
+)
 
 FOLDER: Final = Path(__file__).parent
 LIVE: Final = "live_"
@@ -22,6 +30,7 @@ _FUNCTIONS: Final[Mapping[str, object]] = {
     "counted_rows": figures.counted_rows,
     "duration": durations.duration,
     "exact": moments.exact,
+    "json_text": json_text.json_text,
     "label": figures.label,
     "machine": moments.machine,
     "number": figures.number,

@@ -8,7 +8,7 @@ from pointsman_service.now.picture import Link, LinkKind
 
 _LISTS: Final[Mapping[LinkKind, tuple[str, Mapping[str, str]]]] = {
     LinkKind.TASKS: ("tasks", {}),
-    LinkKind.DEAD_LETTERS: ("tasks", {"state": "failed"}),
+    LinkKind.DEAD_LETTERS: ("tasks", {"state": "failed", "replayed": "false"}),
     LinkKind.ERRORS: ("errors", {}),
     LinkKind.QUEUES: ("queues", {}),
     LinkKind.SET_ASIDE: ("queues", {}),
@@ -16,6 +16,8 @@ _LISTS: Final[Mapping[LinkKind, tuple[str, Mapping[str, str]]]] = {
     LinkKind.BREAKERS: ("breakers", {}),
     LinkKind.ALERTS: ("alerts", {}),
 }
+_AS_TASKS: Final[Mapping[str, str]] = {"failed_after": "finished_after", "failed_before": "finished_before"}
+"""What dead letters are narrowed to, as a list of tasks calls it."""
 _ONE: Final[Mapping[LinkKind, str]] = {
     LinkKind.TASK: "tasks",
     LinkKind.TASK_TYPE: "types",
@@ -38,7 +40,8 @@ def target_of(link: Link | None, pages: Collection[str]) -> str | None:
         path = place(page, link.name)
     elif link.kind in _LISTS:
         page, fixed = _LISTS[link.kind]
-        path = place(page, **{**fixed, **link.filter})
+        narrowed = {_AS_TASKS.get(name, name): value for name, value in link.filter.items()}
+        path = place(page, **{**fixed, **narrowed})
     else:
         return None
     return path if page in pages else None

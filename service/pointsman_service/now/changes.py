@@ -31,6 +31,7 @@ _NAMED: Mapping[ActKind, tuple[LinkKind, str]] = {
 _UNNAMED: Mapping[ActKind, tuple[str, LinkKind | None, str]] = {
     ActKind.CANCEL_MANY: ("Tasks", None, " were cancelled by a filter"),
     ActKind.RETRY_MANY: ("Tasks", None, " were run again by a filter"),
+    ActKind.STOP_MANY: ("An act on many tasks", None, " was stopped"),
     ActKind.UNDO_MANY: ("An act on many tasks", None, " was undone"),
     ActKind.REPLAY: ("Dead letters", LinkKind.DEAD_LETTERS, " were run again"),
     ActKind.UNDO_REPLAY: ("A replay", None, " was undone"),

@@ -115,7 +115,7 @@ async def test_an_installation_that_does_nothing_yet_says_what_comes_next() -> N
     ("link", "path"),
     [
         (Link(LinkKind.QUEUE, "email"), "queues/email"),
-        (Link(LinkKind.DEAD_LETTERS, filter={"task_type": "a b"}), "tasks?state=failed&task_type=a+b"),
+        (Link(LinkKind.DEAD_LETTERS, filter={"task_type": "a b"}), "tasks?state=failed&replayed=false&task_type=a+b"),
         (Link(LinkKind.ERROR, "7"), "errors/7"),
         (Link(LinkKind.WORKERS), "workers"),
         (Link(LinkKind.READINESS), None),

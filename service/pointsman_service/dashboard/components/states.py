@@ -35,6 +35,8 @@ _TONES: Final[Mapping[str, str]] = {
     # alerts and their messages
     "page": BAD, "ticket": WARN, "resolved": OK, "silenced": HELD, "acknowledged": BUSY,
     "pending": IDLE, "sent": OK, "gave_up": BAD, "dropped": WARN,
+    # attempts, and acts on many tasks
+    "interrupted": WARN, "walking": BUSY, "done": OK, "undoing": BUSY, "undone": IDLE,
     # groups of errors
     "unresolved": BAD, "ignored": HELD, "new": WARN, "back": BAD,
 }  # fmt: skip

@@ -77,6 +77,10 @@
     const token = event.target.querySelector("input[name=token]");
     // What came by the stream is for everybody, so it has none.
     if (token && !token.value) token.value = body.dataset.token;
+    if (event.target.method === "get") {
+      // What is left empty narrows nothing: the address says only what does.
+      for (const one of event.target.elements) one.disabled = one.name !== "" && one.value === "";
+    }
     if (event.target.method === "post") {
       // Once is enough; the pressed button must still be sent.
       setTimeout(() => {
@@ -86,7 +90,7 @@
   }, true);
 
   window.addEventListener("pageshow", () => {
-    for (const one of document.querySelectorAll("form button:disabled")) one.disabled = false;
+    for (const one of document.querySelectorAll("form :disabled")) one.disabled = false;
   });
 
   // Rows stay where they are while somebody is at them; new ones are asked for
@@ -314,7 +318,7 @@
     all[next].scrollIntoView({ block: "nearest" });
   }
 
-  let going = 0;
+  let going = -Infinity;
   document.addEventListener("keydown", (event) => {
     if (body.dataset.keys !== "on" || event.ctrlKey || event.metaKey || event.altKey || help.open) return;
     const at = event.target;
@@ -323,7 +327,7 @@
       return;
     }
     const goes = performance.now() - going < 1500;
-    going = 0;
+    going = -Infinity;
     if (goes) {
       const link = document.querySelector(`nav.pages a[data-key="${CSS.escape(event.key)}"]`);
       if (link) link.click();
