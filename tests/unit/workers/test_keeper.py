@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from pointsman.node.keeper import Keeper, Note, Outcome, position
 from pointsman.settings import Settings
@@ -145,3 +146,30 @@ def test_oldest_outcomes_are_dropped_at_the_bound_with_a_log_line(
 
 def test_stream_ids_compare_by_number() -> None:
     assert position("9-1") < position("10-0") < position("10-2") < position("10-10")
+
+
+def test_lines_that_redis_refuses_make_no_outcome_wait(
+    keeper: Keeper, shown: Shown, server: FakeRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = server.scripts
+
+    def refuse(name: str, calls: list[Any]) -> list[list[Any]]:
+        if name == "append_lines":
+            raise ResponseError("WRONGTYPE")
+        return take(name, calls)
+
+    monkeypatch.setattr(server, "scripts", refuse)
+    lines = keeper.lines.begin("a", 1, "r")
+    keeper.lines.write(lines, "[]")
+    keeper.lines.end(lines)
+    keeper.keep(outcome("a"), 1, "10-0")
+    keeper.note(Note("native", "b", "{}"))
+    server.recorded = "1/10-0"
+    with pytest.raises(ResponseError):
+        keeper.run_once()
+    assert shown.last == (0, 0)
+    assert [name for name, _ in server.appended] == ["append"]
+    monkeypatch.setattr(server, "scripts", take)
+    keeper.run_once()
+    assert [name for name, _ in server.appended] == ["append", "append_lines"]
+    assert not keeper.lines.is_pending
