@@ -718,10 +718,23 @@ END AS lets_through_at, b.last_error,
 
 -- _AROUND
 SELECT (SELECT coalesce(json_agg(q), '[]') FROM (
-        SELECT r.reason, f.task_type, count(*)::int AS tasks, min(f.held_at) AS since
-        FROM unnest(CAST(:reasons AS text[])) AS r (reason) CROSS JOIN LATERAL (
-            SELECT t.task_type, t.held_at FROM task_live t WHERE t.place = 'held' AND t.held_reason = r.reason
-            ORDER BY t.task_type, t.queue LIMIT 500) AS f GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 50) AS q)::text AS held,
+        WITH RECURSIVE types AS (
+            SELECT r.reason, f.task_type, 1 AS number
+            FROM unnest(CAST(:reasons AS text[])) AS r (reason) CROSS JOIN LATERAL (
+                SELECT t.task_type FROM task_live t WHERE t.place = 'held' AND t.held_reason = r.reason
+                ORDER BY t.task_type, t.queue LIMIT 1) AS f
+            UNION ALL
+            SELECT p.reason, f.task_type, p.number + 1 FROM types p CROSS JOIN LATERAL (
+                SELECT t.task_type FROM task_live t WHERE t.place = 'held' AND t.held_reason = p.reason
+                    AND t.task_type > p.task_type
+                ORDER BY t.task_type, t.queue LIMIT 1) AS f WHERE p.number < 5
+        )
+        SELECT p.reason, p.task_type, c.tasks, c.since FROM types p CROSS JOIN LATERAL (
+            SELECT count(*)::int AS tasks, min(held_at) AS since FROM (
+                SELECT t.held_at FROM task_live t
+                WHERE t.place = 'held' AND t.held_reason = p.reason AND t.task_type BETWEEN p.task_type
+                    AND p.task_type
+                ORDER BY t.task_type, t.queue LIMIT 500) AS first_ones) AS c) AS q)::text AS held,
     (SELECT coalesce(json_agg(q), '[]') FROM (
         SELECT * FROM (
             SELECT g.id, g.task_type, g.error_type, g.message, g.blamed, n.is_new, n.is_back, c.count,

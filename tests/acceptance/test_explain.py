@@ -69,24 +69,20 @@ async def named(stack: Stack, task_id: str, cause: str) -> Row:
     return found
 
 
-async def on_now(stack: Stack, kind: str, subject: str = "", *told: str) -> Row:
-    """The cause on the first page, once all of this is told of it: in time."""
-    last: list[Row] = []
+async def on_now(stack: Stack, kind: str, subject: str | None = "", *told: str) -> Row:
+    """The cause on the first page, once all of this is told of it: in time. ``subject`` None: whatever it is about."""
 
     async def so() -> Row | None:
         answer = await stack.http.get("/v1/now")
         assert answer.status_code == 200, answer.text
-        last[:] = answer.json()["causes"]
-        return next(
-            (one for one in last if (one["kind"], one["subject"]) == (kind, subject) and _tells(one, told)), None
-        )
+        causes = answer.json()["causes"]
+        found = [one for one in causes if one["kind"] == kind and subject in (None, one["subject"])]
+        named = [one for one in found if _tells(one, told)]
+        assert named, causes
+        return dict(named[0])
 
     began = time.monotonic()
-    try:
-        found = await until(so, f"{kind} of {subject} on the first page")
-    except TimeoutError as error:
-        error.add_note(str(last))
-        raise
+    found = await until(so, f"{kind} of {subject} on the first page", 3 * _NOW_SECONDS)
     assert time.monotonic() - began <= _NOW_SECONDS
     return found
 
@@ -309,8 +305,9 @@ async def test_a_full_window_and_then_a_dead_node_say_so(explained: Stack) -> No
     assert (node["name"].startswith("acceptance@"), node["left"], found["clears_itself"]) == (True, False, False)
     assert "which fell silent" in found["sentence"]
     assert found["what_to_do"].endswith("celery -A pointsman worker -Q reports.")
-    cause = await on_now(explained, "no_worker", "reports", f"{node['name']} was last seen ", " tasks wait on reports")
-    assert cause["remedies"][0]["command"] == "celery -A pointsman worker -Q reports"
+    # Other queues may have something that waits, too: they are told together.
+    cause = await on_now(explained, "no_worker", None, f"{node['name']} was last seen ", " tasks wait on reports")
+    assert "celery -A pointsman worker -Q reports" in [remedy["command"] for remedy in cause["remedies"]]
 
 
 async def test_a_role_that_nobody_has_is_named_by_the_tasks_that_it_keeps(explained: Stack) -> None:

@@ -10,6 +10,7 @@ from pointsman_service.now.picture import Cause, CauseError, Link, LinkKind, Par
 from pointsman_service.now.words import listed, number, one, over, quoted, since, words
 from pointsman_service.observe.queues import QueueFigures
 from pointsman_service.observe.spans import ahead, moment, span
+from pointsman_service.store.first_page import MOST_COUNTED
 from pointsman_service.store.queues.holding import BY_BREAKER
 
 FORCED = "forced_open"
@@ -115,11 +116,15 @@ def _held(tripped: Tripped, facts: Facts) -> Iterator[str | Part]:
     yield " is held" if tripped.held == 1 else " are held"
     if tripped.held_types and tripped.scope != "task_type":
         yield " ("
-        yield from listed([one(LinkKind.TASK_TYPE, name, f"{tasks:,} {name}") for name, tasks in _types(tripped)])
+        yield from listed([one(LinkKind.TASK_TYPE, name, _counted(tasks, name)) for name, tasks in _types(tripped)])
         yield ")"
     if tripped.held_since is not None:
         yield f", the first for {span(max((facts.now - tripped.held_since).total_seconds(), 0.0))}"
     yield "; a held task loses no attempt."
+
+
+def _counted(tasks: int, task_type: str) -> str:
+    return f"{tasks:,}{'+' if tasks >= MOST_COUNTED else ''} {task_type}"
 
 
 def _types(tripped: Tripped) -> list[tuple[str, int]]:

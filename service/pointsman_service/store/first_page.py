@@ -30,6 +30,7 @@ MOST_BREAKERS = 50
 MOST_COUNTED = 500
 """Breakers, and tasks that are held for one reason, that are counted."""
 _MOST_ERRORS = 8
+_MOST_HELD_TYPES = 5
 _MOST_CHANGES = 12
 _SAMPLED = 500
 """Of the tasks that wait on a queue: what they have in common is told by the first of them."""
@@ -92,12 +93,14 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class HeldRow:
-    """Tasks that one circuit breaker holds, by type: of the first ones."""
+    """Tasks of one type that one circuit breaker holds."""
 
     reason: str
     task_type: str
     tasks: int
+    """At most ``MOST_COUNTED``."""
     since: datetime | None
+    """When the first of those was held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,11 +266,25 @@ _LOOK = text(
         breakers_in_all=_IN_ALL,
     )
 )
+# Skips from one type to the next in the index, however many tasks each has; only a range with an order makes the
+# planner take it (``store.queues.holding``).
+_OF_REASON = "t.place = 'held' AND t.held_reason = {of}.reason"
 _HELD = f"""
-        SELECT r.reason, f.task_type, count(*)::int AS tasks, min(f.held_at) AS since
-        FROM unnest(CAST(:reasons AS text[])) AS r (reason) CROSS JOIN LATERAL (
-            SELECT t.task_type, t.held_at FROM task_live t WHERE t.place = 'held' AND t.held_reason = r.reason
-            ORDER BY t.task_type, t.queue LIMIT {MOST_COUNTED}) AS f GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 50"""
+        WITH RECURSIVE types AS (
+            SELECT r.reason, f.task_type, 1 AS number
+            FROM unnest(CAST(:reasons AS text[])) AS r (reason) CROSS JOIN LATERAL (
+                SELECT t.task_type FROM task_live t WHERE {_OF_REASON.format(of="r")}
+                ORDER BY t.task_type, t.queue LIMIT 1) AS f
+            UNION ALL
+            SELECT p.reason, f.task_type, p.number + 1 FROM types p CROSS JOIN LATERAL (
+                SELECT t.task_type FROM task_live t WHERE {_OF_REASON.format(of="p")} AND t.task_type > p.task_type
+                ORDER BY t.task_type, t.queue LIMIT 1) AS f WHERE p.number < {_MOST_HELD_TYPES}
+        )
+        SELECT p.reason, p.task_type, c.tasks, c.since FROM types p CROSS JOIN LATERAL (
+            SELECT count(*)::int AS tasks, min(held_at) AS since FROM (
+                SELECT t.held_at FROM task_live t
+                WHERE {_OF_REASON.format(of="p")} AND t.task_type BETWEEN p.task_type AND p.task_type
+                ORDER BY t.task_type, t.queue LIMIT {MOST_COUNTED}) AS first_ones) AS c"""
 # By minutes, as ``store.errors.reading`` counts an hour.
 _GROUPS = f"""
         SELECT * FROM (

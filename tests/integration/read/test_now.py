@@ -8,6 +8,7 @@ from sqlalchemy import event
 
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.api.now import NowView
+from pointsman_service.observe import memory
 from pointsman_service.store.alerts import alerts
 from pointsman_service.store.alerts.alerts import NewAlert
 from pointsman_service.store.workers import catalogue
@@ -152,3 +153,23 @@ async def test_fifty_viewers_cost_what_one_does(spine: Spine) -> None:
     assert len(statements) == first
     pages = [statement for statement in statements if "json_agg" in statement]
     assert len(pages) == 2
+
+
+async def test_what_one_task_is_asked_for_is_no_change_of_the_installation(
+    api: httpx.AsyncClient, spine: Spine
+) -> None:
+    task = new_task(queue="email", delay_seconds=60.0)
+    await spine.commits.write_batch([task])
+    assert (await api.post(f"/v1/tasks/{task.id}/cancel")).status_code in (200, 202)
+
+    assert await spine.rows("SELECT act FROM audit") == []
+
+
+async def test_what_fills_redis_is_told_by_size(spine: Spine) -> None:
+    await spine.server.command("SET", "cache:page", "x" * 3_000_000)
+    await spine.server.command("RPUSH", "email", "y" * 200_000)
+
+    first, second = await memory.largest(spine.server, ["email"], 2)
+
+    assert (first.what, second.what) == ("keys of others (cache)", "messages of email")
+    assert first.size > 3_000_000 > second.size > 200_000

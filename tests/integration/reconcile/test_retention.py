@@ -268,6 +268,16 @@ async def test_old_transitions_of_circuit_breakers_go(spine: Spine, sweep: Reten
     assert await spine.rows("SELECT name FROM breaker_transition") == [{"name": "1 day"}]
 
 
+async def test_old_entries_of_acts_go(spine: Spine, sweep: RetentionSweep) -> None:
+    for age in ("31 days", "1 day"):
+        await spine.run(f"""
+            INSERT INTO audit (at, act, subject, actor, caller)
+            VALUES (now() - interval '{age}', 'pause_queue', '{age}', 'ada', 'local')
+        """)
+    await sweep.single_pass()
+    assert await spine.rows("SELECT subject FROM audit") == [{"subject": "1 day"}]
+
+
 async def test_old_alerts_go_with_their_messages_and_silences(spine: Spine, sweep: RetentionSweep) -> None:
     for number, (days, resolved) in enumerate([(31, True), (31, False), (1, True)]):
         made = datetime.now(UTC) - timedelta(days=days)

@@ -62,6 +62,14 @@ def test_dependency_that_fails_is_named_with_its_error_what_it_holds_and_when_it
     assert (cause.error.task_id, cause.error.where, cause.error.count) == (TASK, "crm/tasks.py:41", 5)
 
 
+def test_types_of_what_is_held_are_counted_up_to_a_limit() -> None:
+    many = crm(held=12_000, held_types={"a": 500, "b": 500, "c": 40, "d": 1, "e": 1})
+
+    (held,) = only(compose(Facts(NOW, breakers=[many]))).consequences
+
+    assert said(held).startswith("12,000 tasks are held (500+ a, 500+ b, 40 c and 2 more), the first for 19 s;")
+
+
 def test_breaker_is_a_cause_before_there_is_an_alert_of_it() -> None:
     now = compose(Facts(NOW, breakers=[crm()]))
 
