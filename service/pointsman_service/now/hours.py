@@ -1,4 +1,4 @@
-"""Sums of hours for the first page: asked a few times a minute, for they change slowly."""
+"""Sums of hours for the first page: asked once or twice a minute, for they change slowly."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 
-_KEPT_SECONDS = 15.0
+_KEPT_SECONDS = 40.0
 _REST = 20.0
 _FIRST_SECONDS = 1.0
 _WAIT_SECONDS = 0.02

@@ -1,7 +1,8 @@
 """Looks at the installation for everybody who has the first page open, and never unasked.
 
 Whoever asks within a second and a half hears the same. What changes from moment to moment is one statement, what is
-told beside it another one every five seconds, and sums of hours come a few times a minute.
+told beside it another one every eight seconds, or at once when something new is wrong, and sums of hours come once or
+twice a minute.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ log = logger(__name__)
 
 _KEPT_SECONDS = 1.5
 _ANSWER_SECONDS = 2.0
-_AROUND_SECONDS = 5.0
+_AROUND_SECONDS = 8.0
 _MEMORY_SECONDS = 10.0
 _MOST_KINDS = 4
 _REST = 10.0
