@@ -426,6 +426,41 @@ SELECT bucket, worker, task_type FROM worker_outcome WHERE worker = ANY(CAST(:wo
 LIMIT :most FOR UPDATE SKIP LOCKED);
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/changes.py
+-- What changed, for whoever listens: written down in the transaction of the change, while somebody does.
+
+-- _TELL_OF_TASKS
+INSERT INTO live_change (task_ids) VALUES (CAST(:ids AS uuid[]));
+
+-- _TELL
+INSERT INTO live_change (topic) SELECT CAST(:topic AS text) WHERE EXISTS (SELECT FROM live_listening
+    WHERE until > now());
+
+-- _LISTEN
+INSERT INTO live_listening AS known (id, since, until)
+VALUES (1, now(), now() + CAST(:seconds AS float8) * interval '1 second')
+ON CONFLICT (id) DO UPDATE SET until = greatest(known.until, excluded.until),
+    since = CASE WHEN known.until < now() + CAST(:lapsed AS float8) * interval '1 second' THEN now()
+        ELSE known.since END
+RETURNING since;
+
+-- _FORGET
+DELETE FROM live_change WHERE at < now() - CAST(:kept AS float8) * interval '1 second';
+
+-- _WHERE
+SELECT CAST(pg_current_snapshot() AS text) AS snapshot, now() AS at;
+
+-- _SINCE
+-- What committed after the snapshot that was read before: exactly what that could not see, in whatever order.
+SELECT CAST(pg_current_snapshot() AS text) AS snapshot, now() AS at, c.topic, c.task_ids FROM (SELECT) AS one
+LEFT JOIN (
+    SELECT topic, task_ids FROM live_change WHERE transaction >= CAST(:oldest AS bigint)
+        AND NOT pg_visible_in_snapshot(
+            CAST(CAST(transaction AS text) AS xid8), CAST(CAST(:snapshot AS text) AS pg_snapshot))
+    ORDER BY transaction, id LIMIT :most
+) AS c ON true;
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/clock.py
 -- The database clock, which all stored times are on.
 
@@ -925,7 +960,7 @@ ORDER BY t.id FOR UPDATE OF t;
 
 -- _INTERRUPT
 -- ``due_at`` stays: a task that lost its worker goes before those that became due later.
-UPDATE task_live t SET interruptions = t.interruptions + 1, progress = NULL,
+WITH interrupted AS (UPDATE task_live t SET interruptions = t.interruptions + 1, progress = NULL,
     interrupted_in_a_row = t.interrupted_in_a_row + CASE WHEN t.worker = ANY(CAST(:stopped AS text[])) THEN 0
         ELSE 1 END,
     state = CASE WHEN t.interrupted_in_a_row = :most_in_a_row - 1
@@ -939,7 +974,10 @@ UPDATE task_live t SET interruptions = t.interruptions + 1, progress = NULL,
     sla_met = coalesce(t.sla_met, CASE WHEN t.attempt = 1
     THEN extract(epoch FROM t.started_at - t.due_at) - t.held_wait_seconds <= t.sla_seconds END)
 WHERE t.id = ANY(CAST(:id AS uuid[]))
-RETURNING t.id, t.task_type, t.queue, t.attempt, t.worker, t.started_at, now() AS at, t.state, t.caller;
+RETURNING t.id, t.task_type, t.queue, t.attempt, t.worker, t.started_at, now() AS at, t.state, t.caller
+), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM interrupted WHERE EXISTS (SELECT
+    FROM live_listening WHERE until > now()) HAVING count(*) > 0)
+SELECT * FROM interrupted;
 
 -- _STOP
 -- Not among the interruptions in a row: that somebody stopped its node says nothing against a task.
@@ -961,8 +999,7 @@ WITH lost AS (SELECT e.* FROM task_live t JOIN unnest(CAST(:id AS uuid[]), CAST(
     CAST(:weight AS real[]), CAST(:reason AS text[])) AS e (id, dispatch, weight, reason) USING (id)
     WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch
     ORDER BY t.id FOR UPDATE OF t
-)
-UPDATE task_live t SET
+), taken_back AS (UPDATE task_live t SET
     unclaimed = t.unclaimed + l.weight,
     unclaimed_reason = coalesce(l.reason, t.unclaimed_reason),
     state = CASE WHEN t.unclaimed + l.weight >= :most THEN 'held' ELSE 'queued' END,
@@ -970,7 +1007,10 @@ UPDATE task_live t SET
     held_reason = CASE WHEN t.unclaimed + l.weight >= :most THEN 'unclaimed' END,
     held_at = CASE WHEN t.unclaimed + l.weight >= :most THEN now() END
 FROM lost l WHERE t.id = l.id AND t.id = ANY(CAST(:id AS uuid[]))
-RETURNING t.id, t.dispatch;
+RETURNING t.id, t.dispatch
+), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM taken_back WHERE EXISTS (SELECT
+    FROM live_listening WHERE until > now()) HAVING count(*) > 0)
+SELECT id, dispatch FROM taken_back;
 
 -- _SPENT
 SELECT id, attempt FROM task_live
@@ -983,8 +1023,7 @@ WITH spent AS (SELECT t.id, t.sla_met, t.unclaimed_reason FROM task_live t JOIN 
     WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'held' AND t.held_reason = 'unclaimed'
         AND t.attempt = e.attempt AND t.cancel_requested_at IS NULL
     ORDER BY t.id FOR UPDATE OF t
-)
-UPDATE task_live t SET
+), failed AS (UPDATE task_live t SET
     state = 'retrying', place = 'asleep', due_at = now(), attempt = t.attempt + 1, progress = NULL,
     held_reason = NULL, held_at = NULL, held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0
         ELSE greatest(0, extract(epoch FROM now() - t.held_at)::float8) END,
@@ -994,7 +1033,10 @@ FROM spent s WHERE t.id = s.id AND t.id = ANY(CAST(:id AS uuid[]))
 RETURNING t.id, t.task_type, t.queue, t.attempt, t.sent_at, now() AS at,
     t.attempt - t.interruptions AS tries, t.attempt - t.interruptions < t.max_attempts AS is_followed, t.state,
     t.caller,
-    s.sla_met IS NULL AND t.sla_met IS NOT NULL AS has_missed, s.unclaimed_reason AS reason;
+    s.sla_met IS NULL AND t.sla_met IS NOT NULL AS has_missed, s.unclaimed_reason AS reason
+), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM failed WHERE EXISTS (SELECT
+    FROM live_listening WHERE until > now()) HAVING count(*) > 0)
+SELECT * FROM failed;
 
 -- _RETRY
 UPDATE task_live t SET due_at = e.at FROM unnest(CAST(:id AS uuid[]), CAST(:at AS timestamptz[])) AS e (id, at)
@@ -2139,7 +2181,8 @@ AND NOT (b.seen = 'half_open'
     UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = 'breaker:' || j.held_by
         FROM judged j
     WHERE t.id = j.id AND j.held_by IS NOT NULL RETURNING t.id
-), chosen AS (
+), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM held WHERE EXISTS (SELECT FROM live_listening
+    WHERE until > now()) HAVING count(*) > 0), chosen AS (
     SELECT id FROM judged WHERE held_by IS NULL ORDER BY priority DESC, due_at, id LIMIT :room
 ), sent AS (
     UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now()
@@ -2165,8 +2208,9 @@ WITH due AS (
     ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
 ), woken AS (
     UPDATE task_live t SET place = 'waiting', state = 'queued' FROM due WHERE t.id = due.id
-    RETURNING t.queue, due.state AS was
-), counted AS (
+    RETURNING t.id, t.queue, due.state AS was
+), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM woken WHERE EXISTS (SELECT
+    FROM live_listening WHERE until > now()) HAVING count(*) > 0), counted AS (
     INSERT INTO backlog_delta (queue, state, tasks)
     SELECT queue, was, -count(*) FROM woken GROUP BY queue, was
     UNION ALL SELECT queue, 'queued', count(*) FROM woken GROUP BY queue
@@ -2227,12 +2271,16 @@ AND NOT (b.seen = 'half_open'
         ORDER BY b.scope, b.name LIMIT 1), CASE WHEN f.alone THEN 'quarantine' END) AS held_by FROM f
 ), passed_on AS (
     UPDATE task_live t SET held_reason = j.held_by FROM judged j WHERE t.id = j.id AND j.held_by IS NOT NULL
-)
-UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
+), let_go AS (
+    UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
 held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
     FROM now() - t.held_at)::float8) END,
 held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
-    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM judged j WHERE t.id = j.id AND j.held_by IS NULL;
+    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM judged j WHERE t.id = j.id AND j.held_by IS NULL
+    RETURNING t.id
+), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM let_go WHERE EXISTS (SELECT
+    FROM live_listening WHERE until > now()) HAVING count(*) > 0)
+SELECT count(*) FROM let_go;
 
 -- _RELEASE_THESE
 WITH f AS (
@@ -2249,12 +2297,16 @@ AND NOT (b.seen = 'half_open'
         ORDER BY b.scope, b.name LIMIT 1), CASE WHEN f.alone THEN 'quarantine' END) AS held_by FROM f
 ), passed_on AS (
     UPDATE task_live t SET held_reason = j.held_by FROM judged j WHERE t.id = j.id AND j.held_by IS NOT NULL
-)
-UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
+), let_go AS (
+    UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
 held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
     FROM now() - t.held_at)::float8) END,
 held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
-    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM judged j WHERE t.id = j.id AND j.held_by IS NULL;
+    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM judged j WHERE t.id = j.id AND j.held_by IS NULL
+    RETURNING t.id
+), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM let_go WHERE EXISTS (SELECT
+    FROM live_listening WHERE until > now()) HAVING count(*) > 0)
+SELECT count(*) FROM let_go;
 
 -- _PROBES
 WITH living AS (
@@ -2303,12 +2355,15 @@ WITH probes AS (
     SELECT id FROM task_live WHERE id = ANY(CAST(:ids AS uuid[])) AND place = 'held' AND held_reason = :reason
         AND cancel_requested_at IS NULL
     ORDER BY id FOR UPDATE
-)
-UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
+), let_go AS (
+    UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
 held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
     FROM now() - t.held_at)::float8) END,
 held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
-    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM probes p WHERE t.id = p.id RETURNING t.id;
+    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM probes p WHERE t.id = p.id RETURNING t.id
+), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM let_go WHERE EXISTS (SELECT
+    FROM live_listening WHERE until > now()) HAVING count(*) > 0)
+SELECT id FROM let_go;
 
 -- _RUNNING_PROBES
 -- Other services lease permits, too: those name no task.
@@ -2597,12 +2652,14 @@ WITH alone AS (
             SELECT FROM quarantine_queue q JOIN task_live o ON o.queue = q.queue AND o.place = 'sent'
             WHERE q.task_id = t.id)
     ORDER BY t.id FOR UPDATE OF t
-)
-UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
+), let_go AS (UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
 held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
     FROM now() - t.held_at)::float8) END,
 held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
-    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM alone a WHERE t.id = a.id;
+    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM alone a WHERE t.id = a.id RETURNING t.id),
+    told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM let_go WHERE EXISTS (SELECT
+    FROM live_listening WHERE until > now()) HAVING count(*) > 0)
+SELECT count(*) FROM let_go;
 
 -- _OPEN
 -- A queue is not kept empty for a task that has ended, nor for ever for one that does not get its turn.
@@ -2650,12 +2707,14 @@ WITH held AS (
         AND t.queue BETWEEN p.queue AND p.queue
     WHERE t.cancel_requested_at IS NULL
     LIMIT :most FOR UPDATE OF t SKIP LOCKED
-)
-UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
+), let_go AS (UPDATE task_live t SET state = 'queued', place = 'waiting', held_reason = NULL, held_at = NULL,
 held_seconds = t.held_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
     FROM now() - t.held_at)::float8) END,
 held_wait_seconds = t.held_wait_seconds + CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch
-    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM held WHERE t.id = held.id;
+    FROM now() - greatest(t.held_at, t.due_at))::float8) END FROM held WHERE t.id = held.id RETURNING t.id),
+    told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM let_go WHERE EXISTS (SELECT
+    FROM live_listening WHERE until > now()) HAVING count(*) > 0)
+SELECT count(*) FROM let_go;
 
 -- _HOLD_UNPUBLISHED
 -- They were marked as sent and their message was not published: nobody has one.
@@ -2664,19 +2723,26 @@ WITH mine AS (SELECT t.id FROM task_live t JOIN unnest(CAST(:id AS uuid[]), CAST
     ON t.id = e.id AND t.dispatch = e.dispatch
     WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'sent' AND t.state = 'queued'
     ORDER BY t.id FOR UPDATE OF t
-)
-UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = 'unknown_task_type',
-    dispatch = t.dispatch - 1
-FROM mine m WHERE t.id = m.id;
+), held AS (
+    UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = 'unknown_task_type',
+        dispatch = t.dispatch - 1
+    FROM mine m WHERE t.id = m.id RETURNING t.id
+), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM held WHERE EXISTS (SELECT FROM live_listening
+    WHERE until > now()) HAVING count(*) > 0)
+SELECT count(*) FROM held;
 
 -- _HOLD_WAITING
 -- What stands behind the first of them, so that others need not wait until each was looked at.
 WITH front AS (
     SELECT id, task_type FROM task_live WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL
     ORDER BY priority DESC, due_at, id LIMIT :looked_at FOR UPDATE SKIP LOCKED
-)
-UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = 'unknown_task_type' FROM front f
-WHERE t.id = f.id AND f.task_type = ANY(CAST(:task_types AS text[]));
+), held AS (
+    UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = 'unknown_task_type'
+        FROM front f
+    WHERE t.id = f.id AND f.task_type = ANY(CAST(:task_types AS text[])) RETURNING t.id
+), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM held WHERE EXISTS (SELECT FROM live_listening
+    WHERE until > now()) HAVING count(*) > 0)
+SELECT count(*) FROM held;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/streams/epochs.py
@@ -2804,7 +2870,8 @@ WITH part AS (
     UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = CAST(:grace AS real),
         cancel_requested_by = CAST(:by AS text)
     FROM part p WHERE t.id = p.id RETURNING t.id
-), kept AS (
+), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM marked WHERE EXISTS (SELECT
+    FROM live_listening WHERE until > now()) HAVING count(*) > 0), kept AS (
     INSERT INTO cancelled_task (act_id, task_id) SELECT CAST(:act AS uuid), id FROM marked ON CONFLICT DO NOTHING
 )
 SELECT count(*) FROM marked;
@@ -2870,10 +2937,13 @@ SELECT (SELECT count(*) FROM looked) AS looked_at, (SELECT id FROM looked ORDER 
 -- Requests to cancel, kept in the row until they are done.
 
 -- _REQUEST
-UPDATE task_live SET cancel_requested_at = coalesce(cancel_requested_at, now()),
+WITH asked AS (UPDATE task_live SET cancel_requested_at = coalesce(cancel_requested_at, now()),
     cancel_grace_seconds = CAST(:grace AS real), cancel_requested_by = coalesce(cancel_requested_by, :by)
 WHERE id = CAST(:id AS uuid)
-RETURNING place <> 'sent' AND dispatch = 0 AS never_sent, state = 'running' AS running, attempt;
+RETURNING id, place <> 'sent' AND dispatch = 0 AS never_sent, state = 'running' AS running, attempt
+), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM asked WHERE EXISTS (SELECT
+    FROM live_listening WHERE until > now()) HAVING count(*) > 0)
+SELECT never_sent, running, attempt FROM asked;
 
 -- _REVOKE
 -- A request for more than this one asks for stays.
@@ -2912,7 +2982,7 @@ ORDER BY id LIMIT :most;
 -- _CHANGE
 -- What was sent may start at any moment, and what is alone in quarantine keeps its queue empty for it. One that began an
 -- attempt before waits for the next one.
-UPDATE task_live t SET queue = coalesce(CAST(:queue AS text), t.queue),
+WITH changed AS (UPDATE task_live t SET queue = coalesce(CAST(:queue AS text), t.queue),
     sla_seconds = coalesce(CAST(:sla_seconds AS real), t.sla_seconds),
     priority = coalesce(CAST(:priority AS smallint), t.priority),
     due_at = CASE WHEN (CAST(:due_at AS timestamptz) IS NOT NULL
@@ -2965,7 +3035,10 @@ WHERE id = CAST(:id AS uuid) AND t.place <> 'sent' AND t.cancel_requested_at IS 
         AND greatest(now(), coalesce(CAST(:due_at AS timestamptz),
         now() + CAST(:delay_seconds AS float8) * interval '1 second')) > now()) OR t.expires_at IS NULL
         OR t.expires_at > greatest(now(), coalesce(CAST(:due_at AS timestamptz),
-        now() + CAST(:delay_seconds AS float8) * interval '1 second')));
+        now() + CAST(:delay_seconds AS float8) * interval '1 second')))
+RETURNING t.id), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM changed WHERE EXISTS (SELECT
+    FROM live_listening WHERE until > now()) HAVING count(*) > 0)
+SELECT count(*) FROM changed;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/dead_letters.py
@@ -3169,6 +3242,8 @@ WITH gone AS (DELETE FROM task_live t USING unnest(CAST(:id AS uuid[]), CAST(:at
     submitted_at, due_at, scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent,
     dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
     replayed_from FROM gone)
+, told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM gone WHERE EXISTS (SELECT FROM live_listening
+    WHERE until > now()) HAVING count(*) > 0)
 SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, state, caller, held_seconds FROM gone;
 
 -- _STILL_THERE
@@ -3270,6 +3345,27 @@ SELECT h.id FROM (
 -- _NODES
 SELECT name, last_seen_at, processes FROM worker WHERE CAST(:queue AS text) = ANY(queues)
 ORDER BY last_seen_at DESC LIMIT :most;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/following.py
+-- Tasks as whoever follows them sees them: what moves while they live, and nothing that their author or caller wrote
+-- but how far they are.
+
+-- _FOLLOWED
+-- In one statement: a task that ends meanwhile is in exactly one of the two. The bounds keep days of others shut.
+SELECT id, task_type, queue, priority, caller, tags, state, attempt, max_attempts, worker, submitted_at, due_at,
+    started_at, CAST(NULL AS timestamptz) AS finished_at, CAST(NULL AS float8) AS queue_wait_seconds,
+    CAST(NULL AS float8) AS run_seconds, held_reason, cancel_requested_at, CASE WHEN state <> 'running'
+    AND attempt > 0 THEN (SELECT a.error_type FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_type, CASE WHEN state <> 'running'
+    AND attempt > 0 THEN (SELECT a.error_group FROM task_attempt a WHERE a.task_id = task_live.id
+    AND a.attempt = task_live.attempt) END AS error_group, progress FROM task_live
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND id BETWEEN CAST(:lowest AS uuid) AND CAST(:highest AS uuid)
+UNION ALL
+SELECT id, task_type, queue, priority, caller, tags, state, attempt, max_attempts, worker, submitted_at, due_at,
+    started_at, finished_at, queue_wait_seconds, run_seconds, held_reason, cancel_requested_at, error_type,
+    error_group, progress FROM task WHERE id = ANY(CAST(:ids AS uuid[])) AND id BETWEEN CAST(:lowest AS uuid)
+    AND CAST(:highest AS uuid);
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/listing.py
@@ -3866,7 +3962,8 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id
 -- What the recorder writes: one transaction moves the rows, the counters and the position together, or nothing.
 
 -- _PASS
-UPDATE recorder_position SET last_id = :new, moved_at = now() WHERE stream = :stream AND last_id = :old;
+UPDATE recorder_position SET last_id = :new, moved_at = now() WHERE stream = :stream AND last_id = :old
+RETURNING EXISTS (SELECT FROM live_listening WHERE until > now()) AS listened;
 
 -- _BEGIN
 -- ``t.id = ANY(...)`` beside the join keeps the plan on the primary key whatever the planner believes of the table's
@@ -4020,6 +4117,8 @@ WITH asked AS (SELECT * FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) 
         count(*) FILTER (WHERE coalesce(scheduled_at, now() + delay_seconds * interval '1 second') > now())
     FROM again GROUP BY task_type, queue, caller
 )
+, told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM again WHERE EXISTS (SELECT FROM live_listening
+    WHERE until > now()) HAVING count(*) > 0)
 SELECT count(*) AS tasks, max(greatest(due_at, now())) AS last_due_at FROM placed;
 
 -- _TIES
@@ -4243,6 +4342,8 @@ WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, 
         count(*) FILTER (WHERE coalesce(scheduled_at, now() + delay_seconds * interval '1 second') > now())
     FROM input GROUP BY task_type, queue, caller
 )
+, told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM input WHERE EXISTS (SELECT FROM live_listening
+    WHERE until > now()) HAVING count(*) > 0)
 , published AS (DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[])))
 SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids;
 
@@ -4295,6 +4396,8 @@ WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, 
         count(*) FILTER (WHERE coalesce(scheduled_at, now() + delay_seconds * interval '1 second') > now())
     FROM mine GROUP BY task_type, queue, caller
 )
+, told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM mine WHERE EXISTS (SELECT FROM live_listening
+    WHERE until > now()) HAVING count(*) > 0)
 , published AS (DELETE FROM outbox WHERE id = ANY(CAST(:published AS bigint[])))
 SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids,
     (SELECT array_agg(task_id) FROM claimed) AS accepted;

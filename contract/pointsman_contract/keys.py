@@ -51,6 +51,10 @@ LINES = "pointsman:lines"
 """Stream, ``run_log.LINES_SECONDS`` from its last entry: what managed runs wrote (``run_log``), until it is recorded.
 At most ``run_log.MOST_ENTRIES`` entries, of no epoch."""
 
+RECORDED = "pointsman:recorded"
+"""Stream of one entry, ``RECORDED_SECONDS`` from the last: written with each batch that was recorded while somebody
+listens to tasks, so that its reader need not ask when."""
+
 BELL_PREFIX = "pointsman:bell:"
 """List per queue, at most 64 entries: one for each message that an idle worker may come and fetch. Deleted with the
 last message of its queue. The scripts know this name and the next two."""
@@ -88,6 +92,9 @@ OUTAGE_SECONDS = 7 * 86_400
 
 OUTAGE_SENDER_SECONDS = 60
 """Longer than one attempt may take."""
+
+RECORDED_SECONDS = 60
+"""How long a bell that nobody rings is kept."""
 
 VISIBILITY_SECONDS = 60
 """How long workers that are gone still say which visibility timeout they had."""

@@ -31,6 +31,7 @@ OF_ALL: Mapping[str, str] = {
     keys.OUTAGE_SENDER: "string",
     keys.VISIBILITY_TIMEOUT: "string",
     keys.FORECAST: "string",
+    keys.RECORDED: "stream",
 }
 OF_A_QUEUE: Mapping[str, str] = {
     keys.BELL_PREFIX: "list",

@@ -23,7 +23,7 @@ from pointsman_service.record.error_bounds import GroupBounds
 from pointsman_service.record.events import LONGEST_ENTRY, Event, UnreadableEvent, parse
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import clock
+from pointsman_service.store import changes, clock
 from pointsman_service.store.store import StatementRefused, Store
 from pointsman_service.store.streams import epochs, left_out
 from pointsman_service.store.streams.left_out import LeftOut, Reason
@@ -63,6 +63,7 @@ class Recorder:
         self._offset_seconds = 0.0
         self._clock_at = 0.0
         self._compared = (0.0, 0.0, 0.0)
+        self._listened = False
         self.loop = Loop("recorder", self.single_pass, settings.dispatch_interval_seconds)
 
     async def single_pass(self) -> bool:
@@ -224,7 +225,8 @@ class Recorder:
         batch = Batch(events)
         try:
             async with self._store.transaction() as connection:
-                if not await recording.move_position(connection, self._stream, self._last_id, new_id):
+                passed = await recording.move_position(connection, self._stream, self._last_id, new_id)
+                if not passed.is_ours:
                     raise AnotherRecorder("the recorder's position moved")
                 await left_out.add(connection, self._stream, unreadable)
                 await record(
@@ -235,6 +237,8 @@ class Recorder:
                     self._store.listeners,
                     self._bounds,
                 )
+                if passed.listened and batch.tasks:
+                    await changes.tell_of_tasks(connection, batch.tasks)
                 reach(Failpoint.RECORDER_RECORDING)
             reach(Failpoint.RECORDER_COMMITTED)
         except (ExpectedFault, Unavailable):
@@ -242,6 +246,7 @@ class Recorder:
             self._epoch = None
             raise
         self._last_id = new_id
+        self._listened = passed.listened
         for last in unreadable[-1:]:
             log.error(
                 "events were left out: they are not what a worker reports",
@@ -252,12 +257,16 @@ class Recorder:
             )
 
     async def _publish_position(self, new_id: str) -> None:
-        await self._server.pipeline(
-            [
-                ("HSET", keys.CONTROL, "recorded", f"{self._epoch}/{new_id}"),
-                ("XTRIM", self._stream, "MINID", _after(new_id)),
+        commands: list[tuple[str | bytes | int | float, ...]] = [
+            ("HSET", keys.CONTROL, "recorded", f"{self._epoch}/{new_id}"),
+            ("XTRIM", self._stream, "MINID", _after(new_id)),
+        ]
+        if self._listened:
+            commands += [
+                ("XADD", keys.RECORDED, "MAXLEN", 1, "*", "to", new_id),
+                ("EXPIRE", keys.RECORDED, keys.RECORDED_SECONDS),
             ]
-        )
+        await self._server.pipeline(commands)
 
 
 def _is_until(stream_id: str, entry: LeftOut) -> bool:

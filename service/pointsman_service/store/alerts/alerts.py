@@ -9,7 +9,9 @@ from uuid import UUID
 import uuid_utils
 from sqlalchemy import text
 
+from pointsman_service.store import changes
 from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.changes import Topic
 from pointsman_service.store.store import Connection
 
 MOST_OPEN = 1000
@@ -200,21 +202,28 @@ async def open_new(connection: Connection, wanted: Sequence[NewAlert]) -> list[A
         return []
     columns = _columns(wanted, _NEW)
     columns["id"] = [str(uuid_utils.uuid7()) for _ in wanted]
-    return _rows(await connection.execute(_OPEN, columns))
+    begun = _rows(await connection.execute(_OPEN, columns))
+    await changes.tell(connection, Topic.ALERTS)
+    return begun
 
 
 async def refresh(connection: Connection, changed: Mapping[UUID, NewAlert]) -> None:
     """Write value, summary and consequences of open alerts anew. A ticket may become a page, and is told again then."""
     if changed:
         await connection.execute(_REFRESH, _columns(list(changed.values()), _CHANGED) | {"id": list(changed)})
+        await changes.tell(connection, Topic.ALERTS)
 
 
 async def resolve(connection: Connection, ended: Mapping[UUID, str | None]) -> list[AlertRow]:
     """End alerts: by id, the key of the alert that one is told with from now on, if any. Returns those that had not
     ended.
     """
+    if not ended:
+        return []
     parameters = {"id": list(ended), "part_of": list(ended.values())}
-    return _rows(await connection.execute(_RESOLVE, parameters)) if ended else []
+    resolved = _rows(await connection.execute(_RESOLVE, parameters))
+    await changes.tell(connection, Topic.ALERTS)
+    return resolved
 
 
 async def in_mind(
@@ -261,6 +270,7 @@ async def page(connection: Connection, wanted: AlertFilter, most: int, order: Se
 async def acknowledge(connection: Connection, alert_id: UUID, actor: str, reason: str) -> bool:
     """Write down that somebody knows; the first one stays. Whether this is the first."""
     acked = await connection.execute(_ACK, {"id": alert_id, "actor": actor, "reason": reason})
+    await changes.tell(connection, Topic.ALERTS)
     return acked.rowcount > 0
 
 
@@ -272,8 +282,9 @@ async def counts(connection: Connection) -> dict[tuple[str, str], int]:
 async def silence(connection: Connection, matcher: str, seconds: float, actor: str, reason: str) -> SilenceRow:
     """Tell nobody of alerts with this key or rule for so long."""
     parameters = {"matcher": matcher, "seconds": seconds, "actor": actor, "reason": reason}
-    row = await connection.execute(_SILENCE, parameters | {"id": str(uuid_utils.uuid7())})
-    return SilenceRow(*row.one())
+    row = (await connection.execute(_SILENCE, parameters | {"id": str(uuid_utils.uuid7())})).one()
+    await changes.tell(connection, Topic.ALERTS)
+    return SilenceRow(*row)
 
 
 async def silences(connection: Connection, most: int) -> list[SilenceRow]:
@@ -283,7 +294,9 @@ async def silences(connection: Connection, most: int) -> list[SilenceRow]:
 
 async def unsilence(connection: Connection, matchers: Sequence[str]) -> int:
     """End the silences of these keys and rules. Returns how many there were."""
-    return (await connection.execute(_UNSILENCE, {"matchers": list(matchers)})).rowcount
+    ended = (await connection.execute(_UNSILENCE, {"matchers": list(matchers)})).rowcount
+    await changes.tell(connection, Topic.ALERTS)
+    return ended
 
 
 async def was(
@@ -300,6 +313,7 @@ async def was(
     """Write down an alert that is over, whose row could not be written while it lasted. None: it is there already."""
     parameters = {"id": alert_id, "rule": rule, "severity": severity, "summary": summary, "link": link, "told": told}
     made = (await connection.execute(_WAS, parameters | {"since": since})).rowcount
+    await changes.tell(connection, Topic.ALERTS)
     return await find(connection, alert_id) if made else None
 
 

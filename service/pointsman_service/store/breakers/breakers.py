@@ -8,7 +8,9 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy import text
 
+from pointsman_service.store import changes
 from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.changes import Topic
 from pointsman_service.store.store import Connection
 
 Key = tuple[str, str]
@@ -219,6 +221,7 @@ async def keep_transitions(connection: Connection, transitions: Sequence[Mapping
     columns: dict[str, object] = {name: [transition[name] for transition in transitions] for name in _KEPT}
     columns["at"] = [datetime.fromtimestamp(transition["at"], UTC) for transition in transitions]
     columns["error"] = [_json_or_null(transition["error"]) for transition in transitions]
+    await changes.tell(connection, Topic.BREAKERS)
     await connection.execute(_IN_ORDER)
     await connection.execute(_KEEP, columns)
 

@@ -10,7 +10,9 @@ from uuid import UUID
 from sqlalchemy import text
 
 from pointsman_service.failures.standing import GroupState, Standing, opens_again
+from pointsman_service.store import changes
 from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.changes import Topic
 from pointsman_service.store.store import Connection
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -129,6 +131,7 @@ async def fold(connection: Connection, most: int) -> int:
         columns = zip(*back, strict=True)
         named: dict[str, object] = dict(zip(("id", "at", "before", "reason"), map(list, columns), strict=True))
         await connection.execute(_OPEN_AGAIN, named | {"actor": ITSELF})
+    await changes.tell(connection, Topic.ERRORS)
     return len(deltas)
 
 

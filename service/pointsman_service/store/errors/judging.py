@@ -7,6 +7,8 @@ from uuid import UUID
 from sqlalchemy import text
 
 from pointsman_service.failures.standing import GroupState
+from pointsman_service.store import changes
+from pointsman_service.store.changes import Topic
 from pointsman_service.store.store import Connection
 
 _LOCK = text("SELECT state FROM error_group WHERE id = CAST(:id AS uuid) AND occurrences > 0 FOR UPDATE")
@@ -55,4 +57,5 @@ async def set_state(
     said = {"id": group_id, "actor": actor, "reason": reason}
     await connection.execute(_SET, said | {"state": str(state)} | asdict(limit or IgnoreLimit()))
     await connection.execute(_REMEMBER, said | {"before": before, "after": str(state)})
+    await changes.tell(connection, Topic.ERRORS)
     return found

@@ -10,6 +10,7 @@ from pointsman_contract.errors import ErrorType
 from pointsman_contract.states import TaskState
 from pointsman_service.failures.fingerprint import group_of
 from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.changes import told
 from pointsman_service.store.listeners import Ended, Listeners
 from pointsman_service.store.queues.holding import MOST_IN_A_ROW, QUARANTINE
 from pointsman_service.store.reported import End, Moved, moved_of
@@ -64,7 +65,7 @@ _TOO_OFTEN = f"t.interrupted_in_a_row = :most_in_a_row - 1 AND NOT {_OF_A_STOPPE
 
 # ``due_at`` stays: a task that lost its worker goes before those that became due later.
 _INTERRUPT = text(f"""
-    UPDATE task_live t SET interruptions = t.interruptions + 1, progress = NULL,
+    WITH interrupted AS (UPDATE task_live t SET interruptions = t.interruptions + 1, progress = NULL,
         interrupted_in_a_row = t.interrupted_in_a_row + CASE WHEN {_OF_A_STOPPED} THEN 0 ELSE 1 END,
         state = CASE WHEN {_TOO_OFTEN} THEN 'held' ELSE 'queued' END,
         place = CASE WHEN {_TOO_OFTEN} THEN 'held' ELSE 'waiting' END,
@@ -73,6 +74,8 @@ _INTERRUPT = text(f"""
         {SLA_OF_THE_FIRST}
     WHERE t.id = ANY(CAST(:id AS uuid[]))
     RETURNING t.id, t.task_type, t.queue, t.attempt, t.worker, t.started_at, now() AS at, t.state, t.caller
+    ), {told("interrupted")}
+    SELECT * FROM interrupted
 """)
 
 # Not among the interruptions in a row: that somebody stopped its node says nothing against a task.

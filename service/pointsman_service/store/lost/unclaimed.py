@@ -12,6 +12,7 @@ from pointsman_contract.retry import RetryPolicy
 from pointsman_contract.states import TaskState
 from pointsman_service.failures.fingerprint import group_of
 from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.changes import told
 from pointsman_service.store.listeners import Ended, Listeners
 from pointsman_service.store.queues.holding import held_until
 from pointsman_service.store.reported import End, Moved
@@ -45,8 +46,7 @@ _TAKE_BACK = text(
     + f""" USING (id)
         WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch
         ORDER BY t.id FOR UPDATE OF t
-    )
-    UPDATE task_live t SET
+    ), taken_back AS (UPDATE task_live t SET
         unclaimed = t.unclaimed + l.weight,
         unclaimed_reason = coalesce(l.reason, t.unclaimed_reason),
         state = CASE WHEN {_TOO_OFTEN} THEN 'held' ELSE 'queued' END,
@@ -55,6 +55,8 @@ _TAKE_BACK = text(
         held_at = CASE WHEN {_TOO_OFTEN} THEN now() END
     FROM lost l WHERE t.id = l.id AND t.id = ANY(CAST(:id AS uuid[]))
     RETURNING t.id, t.dispatch
+    ), {told("taken_back")}
+    SELECT id, dispatch FROM taken_back
 """
 )
 
@@ -71,8 +73,7 @@ _FAIL = text(
         WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'held' AND t.held_reason = '{UNCLAIMED}'
             AND t.attempt = e.attempt AND t.cancel_requested_at IS NULL
         ORDER BY t.id FOR UPDATE OF t
-    )
-    UPDATE task_live t SET
+    ), failed AS (UPDATE task_live t SET
         state = 'retrying', place = 'asleep', due_at = now(), attempt = t.attempt + 1, progress = NULL,
         held_reason = NULL, held_at = NULL, held_seconds = t.held_seconds + {held_until("now()")},
         held_wait_seconds = 0, unclaimed = 0, unclaimed_reason = NULL,
@@ -82,6 +83,8 @@ _FAIL = text(
         t.attempt - t.interruptions AS tries, t.attempt - t.interruptions < t.max_attempts AS is_followed, t.state,
         t.caller,
         s.sla_met IS NULL AND t.sla_met IS NOT NULL AS has_missed, s.unclaimed_reason AS reason
+    ), {told("failed")}
+    SELECT * FROM failed
 """
 )
 _RETRY = text(

@@ -18,6 +18,7 @@ from pointsman_service.store.models.dead_letters import (
 )
 from pointsman_service.store.models.errors import ErrorCount, ErrorDelta, ErrorGroup, ErrorGroupChange
 from pointsman_service.store.models.history import QueueMetrics, WorkerMetrics
+from pointsman_service.store.models.live import LiveChange, LiveListening
 from pointsman_service.store.models.loops import BrokerEpoch, Leader, LeftOutEvent, RecorderPosition
 from pointsman_service.store.models.metrics import (
     ExposedMetrics,
@@ -63,6 +64,8 @@ __all__ = [
     "IdempotencyKey",
     "Leader",
     "LeftOutEvent",
+    "LiveChange",
+    "LiveListening",
     "LiveTask",
     "NativeRun",
     "OutboxRow",

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import text
 
 from pointsman_service.broker import Envelope
+from pointsman_service.store.changes import told
 from pointsman_service.store.queues.holding import BLOCKED_BY, BY_BREAKER, HELD
 from pointsman_service.store.queues.pausing import IS_PAUSED
 from pointsman_service.store.store import Connection
@@ -73,7 +74,7 @@ _SORT_OUT = text(
     ), held AS (
         UPDATE task_live t SET {HELD}, held_reason = '{BY_BREAKER}' || j.held_by FROM judged j
         WHERE t.id = j.id AND j.held_by IS NOT NULL RETURNING t.id
-    ), chosen AS (
+    ), {told("held")}, chosen AS (
         SELECT id FROM judged WHERE held_by IS NULL ORDER BY priority DESC, due_at, id LIMIT :room
     ), sent AS ("""
     + _SENT
@@ -84,14 +85,14 @@ _SORT_OUT = text(
 )
 
 # What is to be cancelled does not become due, or it might start before its cancel is done.
-_WAKE = text("""
+_WAKE = text(f"""
     WITH due AS (
         SELECT id, state FROM task_live WHERE place = 'asleep' AND due_at <= now() AND cancel_requested_at IS NULL
         ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
     ), woken AS (
         UPDATE task_live t SET place = 'waiting', state = 'queued' FROM due WHERE t.id = due.id
-        RETURNING t.queue, due.state AS was
-    ), counted AS (
+        RETURNING t.id, t.queue, due.state AS was
+    ), {told("woken")}, counted AS (
         INSERT INTO backlog_delta (queue, state, tasks)
         SELECT queue, was, -count(*) FROM woken GROUP BY queue, was
         UNION ALL SELECT queue, 'queued', count(*) FROM woken GROUP BY queue

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from pointsman_contract.dependencies import key_of
 from pointsman_service.store.breakers.breakers import IN_FIRST_DOUBT, LETS_THROUGH_AT, Key
+from pointsman_service.store.changes import told
 from pointsman_service.store.store import Connection
 
 BY_BREAKER = "breaker:"
@@ -68,8 +69,10 @@ _LETTING_GO = f"""
         SELECT id, coalesce('{BY_BREAKER}' || {BLOCKED_BY}, CASE WHEN f.alone THEN '{QUARANTINE}' END) AS held_by FROM f
     ), passed_on AS (
         UPDATE task_live t SET held_reason = j.held_by FROM judged j WHERE t.id = j.id AND j.held_by IS NOT NULL
-    )
-    UPDATE task_live t SET {LET_GO} FROM judged j WHERE t.id = j.id AND j.held_by IS NULL
+    ), let_go AS (
+        UPDATE task_live t SET {LET_GO} FROM judged j WHERE t.id = j.id AND j.held_by IS NULL RETURNING t.id
+    ), {told("let_go")}
+    SELECT count(*) FROM let_go
 """
 _RELEASE = text(_LETTING_GO.format(among=""))
 _RELEASE_THESE = text(_LETTING_GO.format(among=" AND id = ANY(CAST(:ids AS uuid[]))"))
@@ -116,8 +119,10 @@ _LET_PROBES_GO = text(f"""
         SELECT id FROM task_live WHERE id = ANY(CAST(:ids AS uuid[])) AND place = 'held' AND held_reason = :reason
             AND cancel_requested_at IS NULL
         ORDER BY id FOR UPDATE
-    )
-    UPDATE task_live t SET {LET_GO} FROM probes p WHERE t.id = p.id RETURNING t.id
+    ), let_go AS (
+        UPDATE task_live t SET {LET_GO} FROM probes p WHERE t.id = p.id RETURNING t.id
+    ), {told("let_go")}
+    SELECT id FROM let_go
 """)
 
 # Other services lease permits, too: those name no task.
@@ -229,13 +234,13 @@ async def release(connection: Connection, key: Key, most: int) -> int:
     another one stands in the way of are held by that one, and those in quarantine stay in it. Returns how many were let
     go.
     """
-    return (await connection.execute(_RELEASE, {"reason": reason_of(key), "most": most})).rowcount
+    return int((await connection.execute(_RELEASE, {"reason": reason_of(key), "most": most})).scalar_one())
 
 
 async def release_these(connection: Connection, key: Key, ids: Sequence[str]) -> int:
     """``release`` of these, where the breaker still holds them."""
     parameters = {"reason": reason_of(key), "most": len(ids), "ids": list(ids)}
-    return (await connection.execute(_RELEASE_THESE, parameters)).rowcount
+    return int((await connection.execute(_RELEASE_THESE, parameters)).scalar_one())
 
 
 async def pass_on(connection: Connection, key: Key) -> None:

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import text
 
+from pointsman_service.store import changes
+from pointsman_service.store.changes import Topic
 from pointsman_service.store.store import Connection
 
 _SET = text("""
@@ -37,7 +39,9 @@ class QueuePause:
 async def set_paused(connection: Connection, queue: str, *, paused: bool, reason: str | None, actor: str) -> QueuePause:
     """Pause or resume a queue."""
     parameters = {"queue": queue, "paused": paused, "reason": reason, "actor": actor}
-    return QueuePause(*(await connection.execute(_SET, parameters)).one())
+    pause = QueuePause(*(await connection.execute(_SET, parameters)).one())
+    await changes.tell(connection, Topic.QUEUES)
+    return pause
 
 
 async def pauses(connection: Connection) -> list[QueuePause]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from pointsman_service.store.changes import told
 from pointsman_service.store.queues.holding import LET_GO, QUARANTINE
 from pointsman_service.store.store import Connection
 
@@ -48,8 +49,8 @@ _LET_GO = text(f"""
                 SELECT FROM quarantine_queue q JOIN task_live o ON o.queue = q.queue AND o.place = 'sent'
                 WHERE q.task_id = t.id)
         ORDER BY t.id FOR UPDATE OF t
-    )
-    UPDATE task_live t SET {LET_GO} FROM alone a WHERE t.id = a.id
+    ), let_go AS (UPDATE task_live t SET {LET_GO} FROM alone a WHERE t.id = a.id RETURNING t.id), {told("let_go")}
+    SELECT count(*) FROM let_go
 """)
 
 # A queue is not kept empty for a task that has ended, nor for ever for one that does not get its turn.
@@ -85,7 +86,7 @@ async def keep_empty(connection: Connection, task_id: str, queues: Sequence[str]
 
 async def let_go(connection: Connection, settle_seconds: float) -> int:
     """Let the tasks be sent whose queues have been kept empty for so long and are empty. Returns how many."""
-    return (await connection.execute(_LET_GO, {"reason": QUARANTINE, "settle": settle_seconds})).rowcount
+    return int((await connection.execute(_LET_GO, {"reason": QUARANTINE, "settle": settle_seconds})).scalar_one())
 
 
 async def open_queues(connection: Connection, patience_seconds: float) -> int:

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import text
 
 from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.changes import told
 from pointsman_service.store.queues.holding import HELD, LET_GO
 from pointsman_service.store.store import Connection
 
@@ -60,8 +61,8 @@ _RELEASE = text(f"""
         JOIN {array_columns({"queue": "text", "task_type": "text"}, "p")} ON {_AT}
         WHERE t.cancel_requested_at IS NULL
         LIMIT :most FOR UPDATE OF t SKIP LOCKED
-    )
-    UPDATE task_live t SET {LET_GO} FROM held WHERE t.id = held.id
+    ), let_go AS (UPDATE task_live t SET {LET_GO} FROM held WHERE t.id = held.id RETURNING t.id), {told("let_go")}
+    SELECT count(*) FROM let_go
 """)
 
 # They were marked as sent and their message was not published: nobody has one.
@@ -72,9 +73,11 @@ _HOLD_UNPUBLISHED = text(
         ON t.id = e.id AND t.dispatch = e.dispatch
         WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'sent' AND t.state = 'queued'
         ORDER BY t.id FOR UPDATE OF t
-    )
-    UPDATE task_live t SET {HELD}, held_reason = '{UNKNOWN_TASK_TYPE}', dispatch = t.dispatch - 1
-    FROM mine m WHERE t.id = m.id
+    ), held AS (
+        UPDATE task_live t SET {HELD}, held_reason = '{UNKNOWN_TASK_TYPE}', dispatch = t.dispatch - 1
+        FROM mine m WHERE t.id = m.id RETURNING t.id
+    ), {told("held")}
+    SELECT count(*) FROM held
 """
 )
 # What stands behind the first of them, so that others need not wait until each was looked at.
@@ -82,9 +85,11 @@ _HOLD_WAITING = text(f"""
     WITH front AS (
         SELECT id, task_type FROM task_live WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL
         ORDER BY priority DESC, due_at, id LIMIT :looked_at FOR UPDATE SKIP LOCKED
-    )
-    UPDATE task_live t SET {HELD}, held_reason = '{UNKNOWN_TASK_TYPE}' FROM front f
-    WHERE t.id = f.id AND f.task_type = ANY(CAST(:task_types AS text[]))
+    ), held AS (
+        UPDATE task_live t SET {HELD}, held_reason = '{UNKNOWN_TASK_TYPE}' FROM front f
+        WHERE t.id = f.id AND f.task_type = ANY(CAST(:task_types AS text[])) RETURNING t.id
+    ), {told("held")}
+    SELECT count(*) FROM held
 """)
 
 
@@ -104,16 +109,16 @@ async def release(connection: Connection, places: Collection[Place], most: int) 
         "task_type": [task_type for _, task_type in places],
         "most": most,
     }
-    return (await connection.execute(_RELEASE, parameters)).rowcount
+    return int((await connection.execute(_RELEASE, parameters)).scalar_one())
 
 
 async def hold_unpublished(connection: Connection, messages: Sequence[tuple[str, int]]) -> int:
     """Hold the tasks of these messages, (id, dispatch), that were marked as sent and not published; how many were."""
     columns = {"id": [task for task, _ in messages], "dispatch": [dispatch for _, dispatch in messages]}
-    return (await connection.execute(_HOLD_UNPUBLISHED, columns)).rowcount
+    return int((await connection.execute(_HOLD_UNPUBLISHED, columns)).scalar_one())
 
 
 async def hold_waiting(connection: Connection, queue: str, task_types: Collection[str], looked_at: int) -> int:
     """Hold the tasks of these types among the first ``looked_at`` that wait on a queue. Returns how many."""
     parameters = {"queue": queue, "task_types": sorted(task_types), "looked_at": looked_at}
-    return (await connection.execute(_HOLD_WAITING, parameters)).rowcount
+    return int((await connection.execute(_HOLD_WAITING, parameters)).scalar_one())

@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from sqlalchemy import TextClause, text
 
 from pointsman_contract.states import TERMINAL, TaskState
+from pointsman_service.store.changes import told
 from pointsman_service.store.store import Connection
 from pointsman_service.store.tasks.reading import ID_SLACK, TaskFilter, conditions_of
 from pointsman_service.store.upkeep.partitions import lowest_id
@@ -178,7 +179,7 @@ _PART = """
 """
 
 # What starts first is left alone, unless what runs is to end, too (``recording.begin``).
-_CANCEL = text("""
+_CANCEL = text(f"""
     WITH part AS (
         SELECT id FROM task_live WHERE id = ANY(CAST(:ids AS uuid[])) AND state = ANY(CAST(:states AS text[]))
             AND (CAST(:queue AS text) IS NULL OR queue = :queue) AND cancel_requested_at IS NULL
@@ -187,7 +188,7 @@ _CANCEL = text("""
         UPDATE task_live t SET cancel_requested_at = now(), cancel_grace_seconds = CAST(:grace AS real),
             cancel_requested_by = CAST(:by AS text)
         FROM part p WHERE t.id = p.id RETURNING t.id
-    ), kept AS (
+    ), {told("marked")}, kept AS (
         INSERT INTO cancelled_task (act_id, task_id) SELECT CAST(:act AS uuid), id FROM marked ON CONFLICT DO NOTHING
     )
     SELECT count(*) FROM marked

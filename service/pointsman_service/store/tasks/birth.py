@@ -6,6 +6,7 @@ already), so the door is a part of SQL and not a call: nobody is told of a birth
 submissions two round trips more. Who needs to know adds an expression here.
 """
 
+from pointsman_service.store.changes import told
 from pointsman_service.store.columns import SUBMITTED
 
 _BIRTH = """
@@ -29,7 +30,8 @@ _BIRTH = """
         count(*) FILTER (WHERE sent_epoch IS NULL AND ({asked} > now()) IS NOT TRUE),
         count(*) FILTER (WHERE {asked} > now())
     FROM {source} GROUP BY task_type, queue, caller
-)"""
+)
+, {told}"""
 _ASKED = "coalesce(scheduled_at, now() + delay_seconds * interval '1 second')"
 
 
@@ -39,4 +41,4 @@ def births_of(source: str, *more: str) -> str:
     It has all columns that a submission fills (``columns.SUBMITTED``), and those that are named as ``more``. Where
     ``sent_epoch`` is not NULL the task is to be published after the commit, and ``boxed`` gives its outbox row.
     """
-    return _BIRTH.format(columns=", ".join((*SUBMITTED, *more)), source=source, asked=_ASKED)
+    return _BIRTH.format(columns=", ".join((*SUBMITTED, *more)), source=source, asked=_ASKED, told=told(source))

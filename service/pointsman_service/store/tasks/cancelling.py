@@ -12,14 +12,17 @@ from uuid import UUID
 from sqlalchemy import text
 
 from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.changes import told
 from pointsman_service.store.reported import Revoked
 from pointsman_service.store.store import Connection
 
-_REQUEST = text("""
-    UPDATE task_live SET cancel_requested_at = coalesce(cancel_requested_at, now()),
+_REQUEST = text(f"""
+    WITH asked AS (UPDATE task_live SET cancel_requested_at = coalesce(cancel_requested_at, now()),
         cancel_grace_seconds = CAST(:grace AS real), cancel_requested_by = coalesce(cancel_requested_by, :by)
     WHERE id = CAST(:id AS uuid)
-    RETURNING place <> 'sent' AND dispatch = 0 AS never_sent, state = 'running' AS running, attempt
+    RETURNING id, place <> 'sent' AND dispatch = 0 AS never_sent, state = 'running' AS running, attempt
+    ), {told("asked")}
+    SELECT never_sent, running, attempt FROM asked
 """)
 
 # A request for more than this one asks for stays.

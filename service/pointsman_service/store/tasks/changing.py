@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from pointsman_service.store.changes import told
 from pointsman_service.store.queues.holding import QUARANTINE, held_until
 from pointsman_service.store.store import Connection
 
@@ -19,7 +20,7 @@ _NOW = f"({_MOVED} AND NOT {_LATER} AND t.place = 'asleep')"
 # What was sent may start at any moment, and what is alone in quarantine keeps its queue empty for it. One that began an
 # attempt before waits for the next one.
 _CHANGE = text(f"""
-    UPDATE task_live t SET queue = coalesce(CAST(:queue AS text), t.queue),
+    WITH changed AS (UPDATE task_live t SET queue = coalesce(CAST(:queue AS text), t.queue),
         sla_seconds = coalesce(CAST(:sla_seconds AS real), t.sla_seconds),
         priority = coalesce(CAST(:priority AS smallint), t.priority),
         due_at = CASE WHEN {_MOVED} THEN {_NEW} ELSE t.due_at END,
@@ -36,6 +37,8 @@ _CHANGE = text(f"""
         AND t.held_reason IS DISTINCT FROM '{QUARANTINE}'
         AND NOT EXISTS (SELECT FROM quarantine_queue q WHERE q.task_id = t.id)
         AND (NOT {_LATER} OR t.expires_at IS NULL OR t.expires_at > {_NEW})
+    RETURNING t.id), {told("changed")}
+    SELECT count(*) FROM changed
 """)
 
 
@@ -57,4 +60,4 @@ async def change(connection: Connection, task_id: UUID | str, change: Change) ->
     """Change a task that waits in PostgreSQL, and say whether it was one, is not to be cancelled, is in no quarantine,
     and does not expire before it would be due.
     """
-    return (await connection.execute(_CHANGE, {"id": task_id} | asdict(change))).rowcount == 1
+    return int((await connection.execute(_CHANGE, {"id": task_id} | asdict(change))).scalar_one()) == 1

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from pointsman_contract.states import TaskState
 from pointsman_service.failures.fingerprint import group_of
 from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.changes import told
 from pointsman_service.store.columns import FINISHED, KINDS, LIVE
 from pointsman_service.store.errors.burying import bury
 from pointsman_service.store.errors.noting import note
@@ -92,6 +93,7 @@ _END = text(
     INSERT INTO backlog_delta (queue, state, held_reason, tasks)
     SELECT queue, waited_as, coalesce(waited_for, ''), -count(*) FROM gone WHERE waited_as IS NOT NULL GROUP BY 1, 2, 3
 ), kept AS (INSERT INTO task ({", ".join(FINISHED)}) SELECT {", ".join(FINISHED)} FROM gone)
+, {told("gone")}
 SELECT id, task_type, queue, first_seen, attempt, queue_wait_seconds, sla_met, state, caller, held_seconds FROM gone"""
 )
 

@@ -23,7 +23,8 @@ from pointsman_service.store.upkeep.partitions import lowest_id
 _ERROR = frozenset({"error_type", "error_message", "error_traceback", "error_group"})
 
 
-def _from_live(name: str) -> str:
+def from_live(name: str) -> str:
+    """SQL: a column of ``task`` of a row of ``task_live``."""
     if name in LIVE:
         return name
     if name in _ERROR:
@@ -41,7 +42,7 @@ _RETRY_AT = f"""CASE WHEN place = 'held' AND held_reason LIKE '{BY_BREAKER}%' TH
     WHERE b.scope = {_SCOPE} AND b.name = substr(held_reason, length({_SCOPE}) + {len(BY_BREAKER) + 2})
 ) END AS retry_at"""
 _FROM_LIVE = ", ".join(
-    [*map(_from_live, FINISHED), "held_at", "held_wait_seconds", _RETRY_AT, "CAST(NULL AS uuid) AS replayed_as"]
+    [*map(from_live, FINISHED), "held_at", "held_wait_seconds", _RETRY_AT, "CAST(NULL AS uuid) AS replayed_as"]
 )
 _REPLAYED_AS = "(SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id AND NOT r.undone) AS replayed_as"
 _FROM_FINISHED = ", ".join(

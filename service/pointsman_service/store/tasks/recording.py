@@ -1,11 +1,13 @@
 """What the recorder writes: one transaction moves the rows, the counters and the position together, or nothing."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import text
 
 from pointsman_contract.states import TaskState
 from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.changes import LISTENED
 from pointsman_service.store.queues.holding import BY_BREAKER, HELD
 from pointsman_service.store.reported import End, Moved, NativeEnd, Progressed, Refused, Start, columns_of, moved_of
 from pointsman_service.store.store import Connection
@@ -13,8 +15,9 @@ from pointsman_service.store.tasks.ending import FOLLOWED
 from pointsman_service.store.tasks.moves import may_become
 from pointsman_service.store.tasks.queue_wait import SLA_OF_THE_FIRST, queue_wait
 
-_PASS = text("""
+_PASS = text(f"""
     UPDATE recorder_position SET last_id = :new, moved_at = now() WHERE stream = :stream AND last_id = :old
+    RETURNING {LISTENED} AS listened
 """)
 
 # ``t.id = ANY(...)`` beside the join keeps the plan on the primary key whatever the planner believes of the table's
@@ -136,9 +139,19 @@ _NATIVE_COLUMNS = {
 _NATIVE = text(f"INSERT INTO native_run ({', '.join(_NATIVE_COLUMNS)}) SELECT * FROM " + array_columns(_NATIVE_COLUMNS))
 
 
-async def move_position(connection: Connection, stream: str, old: str, new: str) -> bool:
-    """Compare-and-set of the recorder's position: False means another recorder has been here, write nothing."""
-    return (await connection.execute(_PASS, {"stream": stream, "old": old, "new": new})).rowcount == 1
+class Passed(NamedTuple):
+    """What ``move_position`` did."""
+
+    is_ours: bool
+    """False: another recorder has been here, write nothing."""
+    listened: bool
+    """Whether anybody listens to changes."""
+
+
+async def move_position(connection: Connection, stream: str, old: str, new: str) -> Passed:
+    """Compare-and-set of the recorder's position."""
+    row = (await connection.execute(_PASS, {"stream": stream, "old": old, "new": new})).one_or_none()
+    return Passed(row is not None, row is not None and row.listened)
 
 
 async def begin(connection: Connection, starts: Sequence[Start]) -> list[Moved]:
