@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from pointsman_service.errors import TooManyListeners
+from pointsman_service.live.listeners import Listeners
 from pointsman_service.loops import Loop
 from pointsman_service.observe.tasks.run_logs import LogLine, Position, all_lines
 from pointsman_service.store.store import Store
@@ -23,7 +23,6 @@ _ENDED_SECONDS = 1.0
 """Between two looks which tasks have ended."""
 _LAST_LINES_SECONDS = 3.0
 """The last lines of a task may come in so long after its end, and those of a worker that died never."""
-_AWAY_SECONDS = 5.0
 
 
 class LineListener:
@@ -92,13 +91,12 @@ class LineListener:
 class LineStream:
     """The listeners of one process."""
 
-    def __init__(self, store: Store, most: int) -> None:
+    def __init__(self, store: Store, all_listeners: Listeners) -> None:
         self._store = store
-        self._most = most
+        self._all = all_listeners
         self._listeners: set[LineListener] = set()
         self._last = 0
         self._ended_at = 0.0
-        self._closed = False
         self.loop = Loop("listeners to runs", self.single_pass, _INTERVAL_SECONDS)
 
     async def listen(self, task: UUID, attempt: int | None, after: Position) -> LineListener:
@@ -107,34 +105,21 @@ class LineStream:
 
         Raises ``TooManyListeners``.
         """
-        if self._closed:
-            raise TooManyListeners(
-                "This process is about to stop. Listen to another.", retry_after_seconds=_AWAY_SECONDS
-            )
-        if len(self._listeners) >= self._most:
-            raise TooManyListeners(
-                f"{self._most} listen to this process already, as many as POINTSMAN_LISTENERS_MOST lets.",
-                retry_after_seconds=_AWAY_SECONDS,
-            )
+        self._all.refuse()
         async with self._store.statement() as connection:
             newest = await run_logs.newest(connection)
         if not self._listeners:
             # Whatever comes in from here on is told; what was before, the listener reads by itself.
             self._last = newest
         listener = LineListener(self._store, task, attempt, after)
+        self._all.add(listener)
         self._listeners.add(listener)
         return listener
 
     def leave(self, listener: LineListener) -> None:
         """Tell this one nothing more."""
+        self._all.discard(listener)
         self._listeners.discard(listener)
-
-    def close(self) -> None:
-        """End every stream: the process is about to stop."""
-        self._closed = True
-        for listener in self._listeners:
-            listener.end()
-        self._listeners.clear()
 
     async def single_pass(self) -> bool:
         """Tell every listener what is new of its task; True when there may be more."""
@@ -166,5 +151,5 @@ class LineStream:
                 self._end(listener, is_over=True)
 
     def _end(self, listener: LineListener, *, is_over: bool = False) -> None:
-        self._listeners.discard(listener)
+        self.leave(listener)
         listener.end(is_over=is_over)

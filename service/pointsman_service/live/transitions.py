@@ -5,7 +5,7 @@ One question to the database serves all listeners of a process, and none is aske
 
 import asyncio
 
-from pointsman_service.errors import TooManyListeners
+from pointsman_service.live.listeners import Listeners
 from pointsman_service.loops import Loop
 from pointsman_service.store.breakers import breakers
 from pointsman_service.store.breakers.breakers import TransitionRow
@@ -13,7 +13,6 @@ from pointsman_service.store.store import Store
 
 _INTERVAL_SECONDS = 0.5
 _ROWS_A_PASS = 500
-_AWAY_SECONDS = 5.0
 _WAITING = 1000
 """Transitions one listener may be behind; then it is cut off, and comes back with the last id it saw."""
 
@@ -63,12 +62,11 @@ class Listener:
 class TransitionStream:
     """The listeners of one process."""
 
-    def __init__(self, store: Store, most: int) -> None:
+    def __init__(self, store: Store, all_listeners: Listeners) -> None:
         self._store = store
-        self._most = most
+        self._all = all_listeners
         self._listeners: set[Listener] = set()
         self._last = 0
-        self._closed = False
         self.loop = Loop("breaker listeners", self.single_pass, _INTERVAL_SECONDS)
 
     async def listen(self, after: int | None) -> Listener:
@@ -76,34 +74,21 @@ class TransitionStream:
 
         Raises ``TooManyListeners``.
         """
-        if self._closed:
-            raise TooManyListeners(
-                "This process is about to stop. Listen to another.", retry_after_seconds=_AWAY_SECONDS
-            )
-        if len(self._listeners) >= self._most:
-            raise TooManyListeners(
-                f"{self._most} listen to this process already, as many as POINTSMAN_LISTENERS_MOST lets.",
-                retry_after_seconds=_AWAY_SECONDS,
-            )
+        self._all.refuse()
         async with self._store.statement() as connection:
             newest = await breakers.last_transition(connection)
         if not self._listeners:
             # Whatever is written from here on is told; what was before, the listener reads by itself.
             self._last = newest
         listener = Listener(self._store, newest if after is None else min(after, newest))
+        self._all.add(listener)
         self._listeners.add(listener)
         return listener
 
     def leave(self, listener: Listener) -> None:
         """Tell this one nothing more."""
+        self._all.discard(listener)
         self._listeners.discard(listener)
-
-    def close(self) -> None:
-        """End every stream: the process is about to stop."""
-        self._closed = True
-        for listener in self._listeners:
-            listener.end()
-        self._listeners.clear()
 
     async def single_pass(self) -> bool:
         """Tell every listener what is new; True when there may be more."""
@@ -114,6 +99,6 @@ class TransitionStream:
         for row in rows:
             self._last = row.id
             for listener in [one for one in self._listeners if not one.offer(row)]:
-                self._listeners.discard(listener)
+                self.leave(listener)
                 listener.end()
         return len(rows) == _ROWS_A_PASS

@@ -8,6 +8,7 @@ import pytest
 
 from pointsman_service.errors import TooManyListeners
 from pointsman_service.live import run_logs as live
+from pointsman_service.live.listeners import Listeners
 from pointsman_service.live.run_logs import LineListener, LineStream
 from pointsman_service.observe.tasks.run_logs import START, Position
 from pointsman_service.store.tasks import run_logs
@@ -147,8 +148,8 @@ async def told(listener: LineListener) -> list[str]:
     return [line.text for line in lines]
 
 
-def stream_of(task: Writer, most: int = 10) -> LineStream:
-    return LineStream(task.spine.store, most)
+def stream_of(task: Writer, listeners: Listeners | None = None) -> LineStream:
+    return LineStream(task.spine.store, Listeners(10) if listeners is None else listeners)
 
 
 async def listen(stream: LineStream, task: Writer, attempt: int | None = None, after: Position = START) -> LineListener:
@@ -248,14 +249,15 @@ async def test_listener_that_falls_behind_is_cut_off(task: Writer, monkeypatch: 
 
 
 async def test_listeners_are_limited_and_end_with_their_process(task: Writer) -> None:
-    stream = stream_of(task, most=1)
+    listeners = Listeners(1)
+    stream = stream_of(task, listeners)
     listener = await listen(stream, task)
     with pytest.raises(TooManyListeners, match="POINTSMAN_LISTENERS_MOST"):
         await listen(stream, task)
     stream.leave(listener)
     listener = await listen(stream, task)
     assert await told(listener) == []
-    stream.close()
+    listeners.close()
     assert await listener.next(NOW) is None
     with pytest.raises(TooManyListeners):
         await listen(stream, task)
