@@ -120,6 +120,7 @@ NAMES = (
     "unclaimed_sendings",
     "unknown_outcome_seconds",
     "visibility_timeout_seconds",
+    "wait_seconds",
     "weather_url",
     "window_initial",
     "window_max",

@@ -11,6 +11,8 @@ from pointsman_service.api.bodies.room import Pace, Places, Room, Turns
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.broker import Broker
 from pointsman_service.callers import Caller
+from pointsman_service.live.changes import ChangeStream
+from pointsman_service.live.listeners import Listeners
 from pointsman_service.live.run_logs import LineStream
 from pointsman_service.live.transitions import TransitionStream
 from pointsman_service.now.watch import NowWatch
@@ -62,7 +64,11 @@ class Parts:
     alert_reader: AlertReader
     error_hand: ErrorHand
     breaker_hand: BreakerHand
+    listeners: Listeners
+    """To all streams of this process."""
     transitions: TransitionStream
+    changes: ChangeStream
+    """Its loop must run, or nobody is told of anything."""
     lines: LineStream
     views: Views
     now: NowWatch
@@ -86,6 +92,12 @@ def parts_of(request: Request) -> Parts:
 
 GivenParts = Annotated[Parts, Depends(parts_of)]
 """A parameter of an endpoint."""
+
+
+def close_streams(parts: Parts) -> None:
+    """End every stream to a listener, and let go who waits for a task: the process is about to stop."""
+    parts.listeners.close()
+    parts.changes.close()
 
 
 def caller_of(request: Request) -> Caller:

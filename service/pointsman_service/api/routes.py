@@ -6,7 +6,8 @@ from pointsman_service.api import explain, health, now, task_types
 from pointsman_service.api.alerts import deliveries
 from pointsman_service.api.alerts import routes as alerts
 from pointsman_service.api.answers.methods import HeadAsGet
-from pointsman_service.api.breakers import by_hand, calls, events
+from pointsman_service.api.breakers import by_hand, calls
+from pointsman_service.api.breakers import events as breaker_events
 from pointsman_service.api.breakers import routes as breakers
 from pointsman_service.api.dead_letters import replays
 from pointsman_service.api.dead_letters import routes as dead_letters
@@ -19,7 +20,7 @@ from pointsman_service.api.problems.answering import leave_errors
 from pointsman_service.api.queues import actions as queue_actions
 from pointsman_service.api.queues import routes as queues
 from pointsman_service.api.queues import set_aside
-from pointsman_service.api.tasks import acts, attempts, cancel, change, many, retry, run_logs, submissions
+from pointsman_service.api.tasks import acts, attempts, cancel, change, events, many, retry, run_logs, submissions
 from pointsman_service.api.tasks import routes as tasks
 from pointsman_service.api.workers import actions as worker_actions
 from pointsman_service.api.workers import routes as workers
@@ -27,6 +28,7 @@ from pointsman_service.api.workers import routes as workers
 _ROUTERS = (
     now.router,
     submissions.router,
+    events.router,
     tasks.router,
     attempts.router,
     run_logs.router,
@@ -44,7 +46,7 @@ _ROUTERS = (
     task_types.router,
     workers.router,
     worker_actions.router,
-    events.router,
+    breaker_events.router,
     breakers.router,
     by_hand.router,
     calls.router,

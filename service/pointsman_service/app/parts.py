@@ -10,6 +10,8 @@ from pointsman_service.app.exposition import make_keeper
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.broker import Broker
 from pointsman_service.fleet.liveness import Liveness
+from pointsman_service.live.changes import ChangeStream
+from pointsman_service.live.listeners import Listeners
 from pointsman_service.live.run_logs import LineStream
 from pointsman_service.live.transitions import TransitionStream
 from pointsman_service.now.watch import NowWatch
@@ -60,6 +62,7 @@ def make_parts(
     admission = Admission(partial(read_backlog, store, names), views.predictions, queues)
     withdrawer = Withdrawer(store, server, settings)
     breakers = Registry(store, settings)
+    listeners = Listeners(settings.listeners_most)
     return Parts(
         settings=settings,
         store=store,
@@ -82,8 +85,10 @@ def make_parts(
         alert_reader=AlertReader(store),
         error_hand=ErrorHand(store),
         breaker_hand=BreakerHand(breakers, store, server, settings),
-        transitions=TransitionStream(store, settings.listeners_most),
-        lines=LineStream(store, settings.listeners_most),
+        listeners=listeners,
+        transitions=TransitionStream(store, listeners),
+        lines=LineStream(store, listeners),
+        changes=ChangeStream(store, listeners),
         views=views,
         now=NowWatch(store, server, views, settings),
         exposed=ExposedWatch(store, make_keeper(settings, store, catalogue, views).single_pass),

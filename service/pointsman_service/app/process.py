@@ -24,6 +24,7 @@ from pointsman_service.dispatch.window import OpenWindow
 from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.fleet.watch import WorkerLivenessWatch
 from pointsman_service.led_loops import LedLoops
+from pointsman_service.live.bell import Bell
 from pointsman_service.loops import Loop
 from pointsman_service.observe.roles import RECONCILER, STAND_IN
 from pointsman_service.observe.views import Views, first_look
@@ -145,6 +146,8 @@ class Process:
             self.commits.serving.loop,
             self.parts.transitions.loop,
             self.parts.lines.loop,
+            self.parts.changes.loop,
+            Bell(self.parts.changes, self._server()).loop,
             self.parts.views.predictions.loop,
             self.parts.admission.loop,
             WorkerLivenessWatch(liveness, interval_seconds=_API_WATCH_SECONDS).loop,

@@ -57,7 +57,7 @@ async def test_options_of_nothing_is_404(api: httpx.AsyncClient) -> None:
 
 async def test_head_of_every_read_operation_is_its_get_without_the_body(api: httpx.AsyncClient) -> None:
     document = (await api.get("/openapi.json")).json()
-    paths = [path for path, methods in document["paths"].items() if "get" in methods and path != "/v1/breakers/events"]
+    paths = [path for path, methods in document["paths"].items() if "get" in methods and not path.endswith("/events")]
     for path in ["/", "/docs", "/openapi.json", "/docs/assets/swagger-ui.css", *paths]:
         read, head = await api.get(path), await api.head(path)
         assert (head.status_code, head.headers["content-type"]) == (read.status_code, read.headers["content-type"]), (

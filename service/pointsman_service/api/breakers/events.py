@@ -8,6 +8,7 @@ from fastapi.sse import format_sse_event
 from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
+from pointsman_service.api.answers.event_stream import HEADERS, KEEP_ALIVE_SECONDS, MEDIA_TYPE
 from pointsman_service.api.breakers.view import EXAMPLE_TRANSITION, transition_view
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
@@ -18,8 +19,6 @@ from pointsman_service.observe.breakers import turn_of
 
 router = APIRouter(tags=["breakers"], dependencies=[Depends(known_parameters_only)])
 
-_KEEP_ALIVE_SECONDS = 15.0
-_MEDIA_TYPE = "text/event-stream"
 _EXAMPLE = format_sse_event(data_str=to_json(EXAMPLE_TRANSITION).decode(), event="transition", id="41").decode()
 
 
@@ -36,7 +35,7 @@ _EXAMPLE = format_sse_event(data_str=to_json(EXAMPLE_TRANSITION).decode(), event
         **problem_responses(InvalidRequest, DatabaseAway, TooManyListeners),
         200: {
             "description": "A stream without an end.",
-            "content": {_MEDIA_TYPE: {"schema": {"type": "string"}, "example": _EXAMPLE}},
+            "content": {MEDIA_TYPE: {"schema": {"type": "string"}, "example": _EXAMPLE}},
         },
     },
 )
@@ -49,15 +48,13 @@ async def stream_transitions(
     """A stream of transitions."""
     stream = parts.transitions
     listener = await stream.listen(None if last_event_id is None else int(last_event_id))
-    # A proxy that gathers what it passes on would keep events from their listener.
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_events(stream, listener), media_type=_MEDIA_TYPE, headers=headers)
+    return StreamingResponse(_events(stream, listener), media_type=MEDIA_TYPE, headers=HEADERS)
 
 
 async def _events(stream: TransitionStream, listener: Listener) -> AsyncIterator[bytes]:
     yield format_sse_event(comment="listening")
     try:
-        while (rows := await listener.next(_KEEP_ALIVE_SECONDS)) is not None:
+        while (rows := await listener.next(KEEP_ALIVE_SECONDS)) is not None:
             if not rows:
                 yield format_sse_event(comment="")
             for row in rows:

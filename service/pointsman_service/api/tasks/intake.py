@@ -10,8 +10,10 @@ from pointsman_service.admit.submission import Submission, parse_submission
 from pointsman_service.api.answers.answer import AT_ONCE, Answer, AtOnce, json_bytes
 from pointsman_service.api.answers.predicted_wait import predicted_wait
 from pointsman_service.api.bodies.body import parse_json, read_body
-from pointsman_service.api.parts import Parts
+from pointsman_service.api.parts import Parts, close_streams
 from pointsman_service.api.requests.headers import read_headers
+from pointsman_service.api.requests.preferences import has_preference
+from pointsman_service.api.tasks.awaiting import answer_when_ended
 from pointsman_service.api.tasks.receipt import receipt
 from pointsman_service.api.tasks.view import task_view
 from pointsman_service.callers import Caller
@@ -30,19 +32,23 @@ async def take_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
     body = await read_body(scope, receive, parts.room)
     submission = parse_submission(parse_json(body, parts.settings.json_depth), Submission)
     if parts.tracing is not None:
-        return await _take_traced(parts, parts.tracing, scope, submission)
-    key, traceparent = read_headers(scope)
-    accepted = await parts.submitter.submit(scope["caller"], submission, key, traceparent)
-    return await _receipt(parts, accepted)
+        accepted = await _submit_traced(parts, parts.tracing, scope, submission)
+    else:
+        key, traceparent = read_headers(scope)
+        accepted = await parts.submitter.submit(scope["caller"], submission, key, traceparent)
+    answer = await _receipt(parts, accepted)
+    if has_preference(scope):
+        return await answer_when_ended(parts, scope, accepted.task_id, answer)
+    return answer
 
 
-async def _take_traced(parts: Parts, tracing: Tracing, scope: Any, submission: Submission) -> Answer:
+async def _submit_traced(parts: Parts, tracing: Tracing, scope: Any, submission: Submission) -> Accepted:
     with tracing.submission(scope) as span:
         key, traceparent = read_headers(scope)
         accepted = await parts.submitter.submit(scope["caller"], submission, key, traceparent)
         if accepted.task is not None:
             tracing.describe(span, accepted.task.id, accepted.task.task_type, accepted.task.queue)
-        return await _receipt(parts, accepted)
+        return accepted
 
 
 async def check_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
@@ -107,8 +113,7 @@ class Intake:
 
     def close_streams(self) -> None:
         """End every stream to a listener: the process is about to stop."""
-        self._parts.transitions.close()
-        self._parts.lines.close()
+        close_streams(self._parts)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request. Raises ``PointsmanError`` and whatever else keeps it from being answered."""

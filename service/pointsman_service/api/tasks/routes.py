@@ -19,6 +19,8 @@ from pointsman_service.api.requests.filters import MOST_ATTEMPTS, TAG_PATTERN, r
 from pointsman_service.api.requests.ids import Id, id_of
 from pointsman_service.api.requests.parameters import bounded, known_parameters_only, storable
 from pointsman_service.api.requests.positions import CURSOR_PATTERN, cursor_after, position_of
+from pointsman_service.api.requests.preferences import APPLIED_HEADER, prefer_wait
+from pointsman_service.api.tasks.awaiting import row_when_ended
 from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
 from pointsman_service.api.tasks.waiting import waiting_view
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, TooManyReaders, Unavailable, UnknownTask
@@ -29,6 +31,12 @@ from pointsman_service.store.tasks.reading import TaskFilter
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 
 MOST = 200
+
+
+_PREFER = prefer_wait(
+    "`wait=10`: answer when the task has ended, at once if it has, or after so many seconds with the task as it is"
+    " then; at most `POINTSMAN_WAIT_SECONDS`. `Preference-Applied` says how long it would have waited."
+)
 
 
 class TaskList(BaseModel):
@@ -47,13 +55,19 @@ class TaskList(BaseModel):
     "/v1/tasks/{task_id}",
     operation_id="get_task",
     summary="Get a task",
-    description="A task that is answered 202 is found here from then on, until its retention ends.",
+    description="A task that is answered 202 is found here from then on, until its retention ends. With"
+    " `Prefer: wait=10` it answers once the task has ended.",
     response_model=TaskView,
-    responses=example(EXAMPLE_TASK, "The task.") | problem_responses(UnknownTask, InvalidRequest, DatabaseAway),
+    responses=problem_responses(UnknownTask, InvalidRequest, DatabaseAway)
+    | {200: example(EXAMPLE_TASK, "The task.")[200] | {"headers": APPLIED_HEADER}},
+    openapi_extra={"parameters": [_PREFER]},
 )
-async def get_task(task_id: str, parts: GivenParts) -> Response:
+async def get_task(task_id: str, request: Request, parts: GivenParts) -> Response:
     """One task."""
-    return json_response(await waiting_view(parts, await find_task(parts, task_id)))
+    row, applied = await row_when_ended(parts, request.scope, await find_task(parts, task_id))
+    if row is None:
+        raise UnknownTask
+    return json_response(await waiting_view(parts, row), headers=applied)
 
 
 @router.get(

@@ -19,6 +19,7 @@ from pointsman_service.api.problems.translation import as_error
 from pointsman_service.api.requests.given import idempotency_key, request_body
 from pointsman_service.api.requests.headers import read_headers
 from pointsman_service.api.requests.parameters import known_parameters_only
+from pointsman_service.api.requests.preferences import APPLIED_HEADER, prefer_wait
 from pointsman_service.api.tasks.intake import check_submission, replayed, take_submission
 from pointsman_service.api.tasks.receipt import receipt
 from pointsman_service.api.tasks.view import TaskView
@@ -43,6 +44,12 @@ _Admitted = NewTask | Accepted | PointsmanError
 _ITEMS_AT_ONCE = 50
 _BYTES_AT_ONCE = 100_000
 _EXAMPLE = {"task_type": "echo", "kwargs": {"to": "a@example.org"}, "priority": 8, "tags": {"tenant": "42"}}
+
+
+_PREFER = prefer_wait(
+    "`wait=10`: answer when the task has ended, with 200 and the task, or after so many seconds with 202; at most"
+    " `POINTSMAN_WAIT_SECONDS`. `Preference-Applied` says how long it would have waited."
+)
 
 
 class Batch(BaseModel):
@@ -113,10 +120,15 @@ def _respond(answer: Answer) -> Response:
     status_code=202,
     response_model=TaskView,
     responses={
-        200: {"model": TaskView, "description": "The task this Idempotency-Key stands for."},
+        200: {
+            "model": TaskView,
+            "description": "The task this Idempotency-Key stands for; or the task, which has ended (`Prefer: wait`).",
+            "headers": APPLIED_HEADER,
+        },
+        202: {"headers": APPLIED_HEADER},
         **problem_responses(400, 409, 413, 415, 422, 503),
     },
-    openapi_extra=request_body(Submission, _EXAMPLE) | idempotency_key(),
+    openapi_extra=request_body(Submission, _EXAMPLE) | {"parameters": [*idempotency_key()["parameters"], _PREFER]},
 )
 async def submit_task(request: Request) -> Response:
     """The same as ``Intake``, for whoever mounts the application without it."""

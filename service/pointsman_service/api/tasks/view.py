@@ -183,7 +183,7 @@ def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, 
         "worker": task.worker,
         "result": _from_text(task.result),
         "error": error_view(task.error),
-        "progress": None if task.progress is None else _progress_view(task.progress),
+        "progress": None if task.progress is None else progress_view(task.progress),
         "sla": {"target_seconds": task.sla_seconds, "met": task.sla_met},
         "held_reason": task.held_reason,
         "held_seconds": task.held_seconds,
@@ -206,7 +206,8 @@ def error_view(error: TaskError | None) -> dict[str, Any] | None:
     return {"type": error.type, "message": error.message, "traceback": error.traceback, "group": group}
 
 
-def _progress_view(progress: TaskProgress) -> dict[str, Any]:
+def progress_view(progress: TaskProgress) -> dict[str, Any]:
+    """The fields of ``ProgressView``."""
     return {
         "state": progress.state,
         "current": progress.current,

@@ -139,7 +139,7 @@ def task_of(row: Mapping[str, Any], now: datetime | None = None) -> Task:
         worker=row["worker"],
         result=row.get("result"),
         error=error_of(row),
-        progress=_progress(row["progress"]),
+        progress=progress_of(row["progress"]),
         sla_seconds=_real(row["sla_seconds"]),
         sla_met=_sla_met(row, now),
         held_reason=row["held_reason"],
@@ -165,7 +165,8 @@ def error_of(row: Mapping[str, Any]) -> TaskError | None:
     )
 
 
-def _progress(text: str | None) -> TaskProgress | None:
+def progress_of(text: str | None) -> TaskProgress | None:
+    """How far an attempt is, from what its row says; None when that says nothing."""
     told = None if text is None else _json(text)
     if not isinstance(told, dict):
         return None
