@@ -26,6 +26,7 @@ _BENCHES = {
     "idle": "CPU, statements and Redis commands a second of an installation with nothing to do, one and three replicas",
     "predict": "how often predicted waits hold, over 20,000 tasks of changing load; --fault: half of the workers die",
     "history": "what each call costs with ten million ended tasks and a million that wait, beside ten thousand",
+    "live": "from an event to its listeners at a thousand events a second; intake with 500 of them beside none",
     "compare": "intake and drain of this checkout beside those of another, the one before a change",
     "soak": "everything at 60 % of the most it does, for half an hour: a line for each figure, drawn to a PNG",
 }
