@@ -157,8 +157,9 @@ class RequestSettings(SettingsBase):
     """Connections of callers one API process keeps open; for one more the longest idle is closed."""
     listeners_most: int = Field(default=500, ge=1)
     """Of them, listeners to streams of events (``/v1/tasks/events`` and others); one more is answered 503."""
-    wait_seconds: int = Field(default=30, ge=1, le=600)
-    """Longest that ``Prefer: wait`` lets an answer wait. Keep it below what a load balancer before it has."""
+    wait_seconds: int = Field(default=30, ge=0, le=600)
+    """Longest that ``Prefer: wait`` lets an answer wait; 0: none waits. Keep it below what a load balancer before it
+    has."""
     receive_seconds: float = Field(default=15.0, ge=1)
     """How long the head of a request may take to arrive, and a body may stand still."""
     idle_seconds: float = Field(default=75.0, ge=1)
