@@ -39,8 +39,12 @@ _LAPSE_SECONDS = 20.0
 _IDS_A_READ = 1000
 _CHANGED_MOST = 10_000
 """Tasks that may change between two messages and still be told one by one."""
-_TOLD_AT_ONCE = 50_000
-_TOLD_MOST, _TOLD_LEAST = 1000, 50
+_TOLD_MOST, _TOLD_LEAST = 1000, 20
+"""Tasks in one message."""
+_FEW_LISTENERS = 50
+"""More are told less at once, so that ten times as many cost no more bytes."""
+_MESSAGES_A_SECOND = 500
+"""To all listeners to filters; more than half as many are told less often."""
 STALE_SECONDS = 3.0
 """After so long without an answer of the database what was told may be old."""
 
@@ -239,21 +243,37 @@ class ChangeStream:
         if len(self._changed) > _CHANGED_MOST:
             self._changed.clear()
             self._missed = True
-        is_due = now - self._told_at >= MESSAGE_SECONDS - _SHORTEST_SECONDS
+        is_due = now - self._told_at >= max(
+            MESSAGE_SECONDS - _SHORTEST_SECONDS, len(self._channels) / _MESSAGES_A_SECOND
+        )
         returned = [one.missed for one in self._channels if one.missed is not None]
-        told = self._changed.union(*returned) if is_due else set()
+        told, unread = self._begin_to_tell() if is_due else (set(), 0)
+        told = told.union(*returned) if is_due else told
         rows = {row.id: TaskChange(row) for row in await _rows(connection, watched | told)}
         self._to_read -= watched
         self._watches.tell(watched, [rows[one] for one in watched if one in rows])
         if is_due and (self._changed or returned or self._missed) and len(self._channels):
             self._told_at = now
-            self._tell(rows)
+            self._tell(rows, unread)
         if not self._changed and not self._missed:
             self._told_mark = self._mark
 
-    def _tell(self, rows: dict[UUID, TaskChange]) -> None:
+    @property
+    def _most(self) -> int:
+        """Tasks in one message."""
+        share = min(1.0, _FEW_LISTENERS / max(1, len(self._channels)))
+        return max(_TOLD_LEAST, int(_TOLD_MOST * share * share))
+
+    def _begin_to_tell(self) -> tuple[set[UUID], int]:
+        """Which rows are to be read for followers, and how many more changed that nobody is told of by name."""
+        most = self._most
+        if not self._channels.all_follow_everything or len(self._changed) <= most:
+            return set(self._changed), 0
+        return set(sorted(self._changed)[-most:]), len(self._changed) - most
+
+    def _tell(self, rows: dict[UUID, TaskChange], unread: int) -> None:
         assert self._mark is not None
-        most = max(_TOLD_LEAST, min(_TOLD_MOST, _TOLD_AT_ONCE // len(self._channels)))
+        most = self._most
         changed = [rows[one] for one in sorted(self._changed) if one in rows]
         self._changed.clear()
         for listener in self._channels:
@@ -262,7 +282,7 @@ class ChangeStream:
                 listener.missed = None
                 if missed:
                     listener.offer(with_missed(listener, missed, self._mark, most))
-        self._channels.tell(changed, self._mark, most, reset=self._missed)
+        self._channels.tell(changed, self._mark, most, unread=unread, reset=self._missed)
         self._missed = False
 
     def _tell_topics(self, found: Changes) -> None:

@@ -48,10 +48,10 @@ class Slot(Generic[T]):
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
+                await self._there.wait()
                 pause = self._not_before - loop.time()
                 if pause > 0:
                     await self._rest(pause)
-                await self._there.wait()
         except TimeoutError:
             return None
         self._not_before = loop.time() + MESSAGE_SECONDS

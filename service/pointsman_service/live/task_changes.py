@@ -164,8 +164,17 @@ class Channels:
             if not self._by_rarest[match.rarest]:
                 del self._by_rarest[match.rarest]
 
-    def tell(self, changes: Iterable[TaskChange], mark: Mark, most: int, *, reset: bool = False) -> None:
-        """Give everybody what meets their filter, at most ``most`` tasks each; with ``reset`` everybody is told."""
+    @property
+    def all_follow_everything(self) -> bool:
+        """Whether nobody has a filter."""
+        return self._by_match.keys() == {TaskMatch()}
+
+    def tell(
+        self, changes: Iterable[TaskChange], mark: Mark, most: int, *, unread: int = 0, reset: bool = False
+    ) -> None:
+        """Give everybody what meets their filter, at most ``most`` tasks each; with ``reset`` everybody is told.
+        ``unread`` more changed, while all follow everything.
+        """
         found: defaultdict[TaskMatch, list[TaskChange]] = defaultdict(list)
         for change in changes:
             for match in self._matches(change.task):
@@ -176,7 +185,7 @@ class Channels:
                 continue
             met = met or []
             # The newest tasks are the ones that most is wanted of.
-            told = Told(met[-most:], max(0, len(met) - most), mark, reset=reset)
+            told = Told(met[-most:], unread + max(0, len(met) - most), mark, reset=reset)
             for listener in listeners:
                 listener.offer(told)
 

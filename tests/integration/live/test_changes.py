@@ -264,11 +264,26 @@ async def test_a_message_names_a_bounded_number_of_tasks_and_counts_the_rest(
 ) -> None:
     monkeypatch.setattr("pointsman_service.live.changes._TOLD_MOST", 3)
     monkeypatch.setattr("pointsman_service.live.changes._TOLD_LEAST", 3)
-    listener = await stream.follow(EVERYTHING)
-    await born(store, *(new_task() for _ in range(10)))
-    told = await listener.next(SOON)
+    everything = await stream.follow(EVERYTHING)
+    newest = (await born(store, *(new_task() for _ in range(10))))[-3:]
+    told = await everything.next(SOON)
     assert told is not None
-    assert (len(told.changes), told.left_out) == (3, 7)
+    assert ([change.task.id for change in told.changes], told.left_out) == (newest, 7)
+    of_queue = await stream.follow(TaskMatch(queue="email"))
+    await born(store, *(new_task(queue=queue) for queue in ["email"] * 4 + ["maintenance"] * 5))
+    for listener, left_out in ((of_queue, 1), (everything, 6)):
+        told = await listener.next(SOON)
+        assert told is not None
+        assert (len(told.changes), told.left_out) == (3, left_out)
+
+
+def test_many_listeners_are_told_less_at_once(store: Store) -> None:
+    stream = ChangeStream(store, Listeners(1000))
+    most = []
+    for _ in range(500):
+        stream._channels.add(TaskListener(EVERYTHING))
+        most.append(stream._most)
+    assert (most[0], most[49], most[99], most[-1]) == (1000, 1000, 250, 20)
 
 
 async def test_listeners_are_limited_together_and_those_who_wait_are_not_among_them(store: Store) -> None:
