@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from pointsman_service.callers import LOCAL, Caller
+from pointsman_service.embedded.postgres import PostgresServer
 from tests.browser.conftest import Visitor
 from tests.browser.filling_tasks import new_id, put, put_attempt, put_failed, put_lines
 from tests.browser.site import Site
@@ -341,3 +342,21 @@ async def test_who_may_only_look_sees_no_payload_and_no_button_and_is_refused(
         assert (await client.post(f"tasks/{waits}/cancel", data=form)).status_code == 403
         assert (await client.post("tasks/many/cancel?queue=reports", data=form)).status_code == 403
     assert (await row_of(full, waits))["state"] == "queued"
+
+
+async def test_tasks_are_shown_without_redis_and_it_is_said_why_they_wait(
+    plain_visitor: Visitor, postgres: PostgresServer, migrated_template: str
+) -> None:
+    database = postgres.start().create_database(template=migrated_template)
+    async with Site(database, "redis://127.0.0.1:1/0") as site:
+        task_id = await put(site, "queued")
+        page = plain_visitor.page
+        for path in ("tasks", f"tasks/{task_id}", f"tasks/{task_id}/logs", "tasks/many/cancel?queue=reports"):
+            answer = await page.goto(site.url + path)
+            assert answer is not None
+            assert answer.status == 200, path
+        await page.goto(site.url + f"tasks/{task_id}")
+        assert "The broker does not answer" in await page.locator(".sentence").inner_text()
+        await page.get_by_role("button", name="Cancel", exact=True).click()
+        assert "Cancelled: shop.charge." in await said(page)
+        assert "by local" in await page.locator(".way").inner_text()
