@@ -2764,6 +2764,11 @@ UPDATE broker_epoch SET opened_at = clock_timestamp() WHERE epoch = :epoch AND o
 -- POSITIONS
 SELECT stream, last_id FROM recorder_position;
 
+-- _PROGRESS
+-- The statement began before it saw its rows.
+SELECT extract(epoch FROM statement_timestamp())::float8 AS at, (SELECT max(epoch) FROM broker_epoch) AS epoch,
+(SELECT coalesce(jsonb_object_agg(stream, last_id), '{}') FROM recorder_position) AS positions;
+
 -- _RECORDED
 SELECT extract(epoch FROM clock_timestamp() - max(moved_at))::float8 FROM recorder_position;
 

@@ -2,6 +2,7 @@
 cannot be.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -36,6 +37,7 @@ from pointsman_service.errors import (
     ServiceError,
     Unavailable,
 )
+from pointsman_service.observe.explain.sentences import broker_away
 
 _MOST_PARAMETERS = 50
 _STREAM = "stream"
@@ -120,9 +122,14 @@ class Dashboard:
     async def _shown(self, route: Route, ask: Ask) -> Shown:
         assert route.shows is not None
         # Before the figures: they lack nothing that was reported before this.
-        recorded = None if route.page.own_times else await self._recorded()
-        view = await route.shows(ask)
-        return Shown(view, route.page, view.as_of or ask.now, view.recorded_up_to or recorded)
+        if route.page.own_times:
+            view = await route.shows(ask)
+            return Shown(view, route.page, view.as_of or ask.now, view.recorded_up_to)
+        recorded = await self._recorded()
+        broker, view = await asyncio.gather(self._parts.views.broker.state(), route.shows(ask))
+        if not broker.up:
+            view = replace(view, missing=[broker_away(broker.reason), *view.missing])
+        return Shown(view, route.page, view.as_of or ask.now, recorded)
 
     async def _recorded(self) -> datetime | None:
         try:

@@ -98,7 +98,8 @@ class Page:
 
     ``name`` is its path and that of its folder, ``label`` stands in the navigation, ``question`` is what it answers,
     and ``g`` with ``key`` leads to it. ``every_seconds``: so often is looked at what is live on it while somebody
-    looks. A page without a label is not in the navigation. ``own_times``: its views say up to when is recorded.
+    looks. A page without a label is not in the navigation. ``own_times``: its views say themselves up to when is
+    recorded, and that a server is away.
     """
 
     def __init__(

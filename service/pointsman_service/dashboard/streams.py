@@ -21,9 +21,6 @@ from starlette.types import Receive, Scope, Send
 
 from pointsman_service.callers import Caller
 from pointsman_service.errors import TooManyListeners
-from pointsman_service.telemetry import logger
-
-log = logger(__name__)
 
 MOST_OF_ONE_BROWSER = 4
 """Browsers have six connections to a server on HTTP/1.1. Who comes when so many are streams asks now and then."""

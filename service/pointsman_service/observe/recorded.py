@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 from pointsman_service.observe.broker_state import BrokerWatch
 from pointsman_service.observe.kept import Kept
-from pointsman_service.store import clock
 from pointsman_service.store.store import Store
 from pointsman_service.store.streams import epochs
 
@@ -27,11 +26,11 @@ class RecordedWatch:
 
     async def _ask(self) -> tuple[datetime | None]:
         async with self._store.statement() as connection:
-            now = datetime.fromtimestamp(await clock.now(connection), UTC)
-            epoch, positions = await epochs.current(connection), await epochs.positions(connection)
-        behind = await self._broker.lag_seconds(positions, None if epoch is None else epoch.epoch)
+            known = await epochs.progress(connection)
+        now = datetime.fromtimestamp(known.at, UTC)
+        behind = await self._broker.lag_seconds(known.positions, known.epoch)
         if behind is not None:
             return (now - timedelta(seconds=behind),)
         # What is not recorded nobody knows; what is came up to here.
-        last = max((epochs.order(last_id)[0] for last_id in positions.values()), default=0)
+        last = max((epochs.order(last_id)[0] for last_id in known.positions.values()), default=0)
         return (min(now, datetime.fromtimestamp(last / 1000, UTC)) if last else None,)

@@ -1,6 +1,7 @@
 """The control plane from its wheel and a worker from its own, each in an environment that does not know the other."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,3 +118,14 @@ async def test_celerys_own_commands_reach_the_worker(running: Running) -> None:
     words = ("celery", "-A", "pointsman", "inspect", "ping")
     said = await asyncio.to_thread(running.worker.run, *words, **running.variables)
     assert "pong" in said
+
+
+async def test_the_dashboard_comes_along_with_all_it_needs(running: Running) -> None:
+    page = "/admin/tasks/dashboard/"
+    for path in ("", "alerts", "help"):
+        answer = await running.http.get(page + path)
+        assert answer.status_code == 200, answer.text
+        named = re.findall(r'(?:src|href)="\./(static/[^"]+)"', answer.text)
+        assert len(named) >= 4
+        for static in named:
+            assert (await running.http.get(page + static)).status_code == 200

@@ -1,6 +1,6 @@
 """Epochs of Redis data, and how far the recorder has read their streams."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,6 +23,18 @@ class Epoch:
     age_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the recorder is."""
+
+    at: float
+    """Unix seconds of the database, from before this was so."""
+    epoch: int | None
+    """The newest one."""
+    positions: Mapping[str, str]
+    """The last id read of each stream not yet left behind."""
+
+
 _CURRENT = text("""
     SELECT epoch, run_id, opened_at, extract(epoch FROM clock_timestamp() - declared_at)::float8 AS age_seconds
     FROM broker_epoch ORDER BY epoch DESC LIMIT 1
@@ -31,6 +43,11 @@ _AFTER = text("SELECT min(epoch) FROM broker_epoch WHERE epoch > :epoch")
 _DECLARE = text("INSERT INTO broker_epoch (epoch, run_id) VALUES (:epoch, :run_id) ON CONFLICT DO NOTHING")
 _OPEN = text("UPDATE broker_epoch SET opened_at = clock_timestamp() WHERE epoch = :epoch AND opened_at IS NULL")
 POSITIONS = text("SELECT stream, last_id FROM recorder_position")
+# The statement began before it saw its rows.
+_PROGRESS = text("""
+    SELECT extract(epoch FROM statement_timestamp())::float8 AS at, (SELECT max(epoch) FROM broker_epoch) AS epoch,
+        (SELECT coalesce(jsonb_object_agg(stream, last_id), '{}') FROM recorder_position) AS positions
+""")
 _RECORDED = text("SELECT extract(epoch FROM clock_timestamp() - max(moved_at))::float8 FROM recorder_position")
 _FIRST_POSITION = text("""
     INSERT INTO recorder_position (stream, last_id) VALUES (:stream, :first) ON CONFLICT DO NOTHING
@@ -81,6 +98,11 @@ async def mark_open(connection: Connection, epoch: int) -> None:
 async def positions(connection: Connection) -> dict[str, str]:
     """The last id read of each stream not yet left behind."""
     return {row.stream: row.last_id for row in await connection.execute(POSITIONS)}
+
+
+async def progress(connection: Connection) -> Progress:
+    """The newest epoch and every position, in one question."""
+    return Progress(*(await connection.execute(_PROGRESS)).one())
 
 
 async def recorded_seconds_ago(connection: Connection) -> float | None:
