@@ -55,7 +55,18 @@ def test_counts_say_when_they_are_capped() -> None:
 
 @pytest.mark.parametrize(
     ("share", "said"),
-    [(None, "–"), (1.0, "100 %"), (0.99999, "99.99 %"), (0.9998, "99.98 %"), (0.00001, "< 0.01 %"), (0.0, "0 %")],
+    [
+        (None, "–"),
+        (1.0, "100 %"),
+        (0.99999, "99.99 %"),
+        (1 - 1e-13, "99.99 %"),
+        (0.9998, "99.98 %"),
+        (0.961, "96.1 %"),
+        (0.21, "21 %"),
+        (0.002, "0.2 %"),
+        (0.00001, "< 0.1 %"),
+        (0.0, "0 %"),
+    ],
 )
 def test_a_share_is_never_rounded_up_to_all_or_down_to_nothing(share: float | None, said: str) -> None:
     assert percent(share) == said

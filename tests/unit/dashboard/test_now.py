@@ -84,7 +84,7 @@ async def test_what_has_no_page_is_text() -> None:
 
 async def test_a_queue_is_a_row_and_says_why_nothing_can_be_predicted() -> None:
     told = (await drawn(NOW))["live-queues"]
-    for words in ("external_api", "10 s", "96.10 %", "50 s", "breaker open", "1 of 1", "212 tasks held", "held"):
+    for words in ("external_api", "10 s", "96.1 %", "50 s", "breaker open", "1 of 1", "212 tasks held", "held"):
         assert words in told
 
 

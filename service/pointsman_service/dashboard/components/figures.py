@@ -2,6 +2,9 @@
 
 MOST_COUNTED = 10_000
 """Rows are counted up to here; more is said to be more."""
+_NEARLY_ALL = 0.99
+_ROUNDING = 1e-9
+"""What a product of floats may lack."""
 NONE = "\N{EN DASH}"
 
 
@@ -27,13 +30,16 @@ def some(value: int, thing: str, things: str | None = None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """``99.98 %``, never rounded up to a hundred; a dash for None."""
+    """``99.98 %``, ``21 %``: finer where it is nearly all, never rounded up to a hundred; a dash for None."""
     if share is None:
         return NONE
     if share >= 1:
         return "100 %"
-    shown = min(int(share * 10_000) / 100, 99.99)
-    return "0 %" if share <= 0 else ("< 0.01 %" if shown == 0 else f"{shown:.2f} %")
+    if share <= 0:
+        return "0 %"
+    parts = 100 if share >= _NEARLY_ALL else 10
+    shown = min(int(share * 100 * parts + _ROUNDING), 100 * parts - 1) / parts
+    return f"{shown:g} %" if shown else "< 0.1 %"
 
 
 def bytes_of(size: int | None) -> str:
