@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from pointsman_service.alert.alert import Alert
 from pointsman_service.alert.kinds import Rule, Severity
+from pointsman_service.alert.reading import Page as Listed
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.durations import duration
 from pointsman_service.dashboard.components.figures import label, some
@@ -15,7 +16,7 @@ from pointsman_service.dashboard.page import Done, Hit, Page, Undo, View
 from pointsman_service.errors import UnknownAlert
 from pointsman_service.operate.act import ActKind
 
-page = Page("alerts", "Alerts", key="a", question="What was told to whom?", every_seconds=3.0)
+page = Page("alerts", "Alerts", key="a", question="What was told to whom?", every_seconds=4.0)
 
 SILENCES: Final[Mapping[str, str]] = {
     "900": "15 min",
@@ -46,7 +47,7 @@ async def show_list(ask: Ask) -> View:
     severity, rule = chosen["severity"], chosen["rule"]
     opened, over, told, silences = await asyncio.gather(
         reader.page(resolved=False, acknowledged=known, severity=severity, rule=rule, limit=_MOST_OPEN),
-        reader.page(resolved=True, acknowledged=known, severity=severity, rule=rule, below=cursor),
+        _over(ask, acknowledged=known, severity=severity, rule=rule, below=cursor),
         reader.deliveries(limit=_MESSAGES),
         reader.silences(),
     )
@@ -60,7 +61,9 @@ async def show_list(ask: Ask) -> View:
             "opened": opened.items,
             "over": over,
             "first": None if cursor is None else ask.links("alerts", **chosen),
-            "following": None if over.following is None else ask.links("alerts", **chosen, cursor=over.following),
+            "following": None
+            if over is None or over.following is None
+            else ask.links("alerts", **chosen, cursor=over.following),
             "messages": told.items,
             "silences": silences,
             "channels": [channel.name for channel in ask.parts.settings.alert_channels],
@@ -130,6 +133,11 @@ async def find(ask: Ask, words: str) -> list[Hit]:
         low = words.lower().replace(" ", "_")
         return [Hit(label(rule), place("alerts", rule=rule), "rule of alerts") for rule in Rule if low in rule]
     return [Hit(alert.summary, place("alerts", alert.id), "alert")]
+
+
+async def _over(ask: Ask, **wanted: Any) -> Listed[Alert] | None:
+    """Those that are over; None for a stream, of which they are no part."""
+    return None if ask.live else await ask.parts.alert_reader.page(resolved=True, **wanted)
 
 
 def _after(ask: Ask, alert_id: UUID) -> str:
