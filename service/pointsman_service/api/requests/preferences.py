@@ -33,7 +33,7 @@ def prefer_wait(description: str) -> dict[str, Any]:
         "in": "header",
         "required": False,
         "description": description,
-        "schema": {"type": "string", "maxLength": 200},
+        "schema": {"type": "string"},
         "example": "wait=10",
     }
 
