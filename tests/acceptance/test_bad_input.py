@@ -51,7 +51,7 @@ CASES = [
     Bad("attempts of an unknown id", 404, "unknown-task", method="GET", path=f"/v1/tasks/{uuid4()}/attempts"),
     Bad("unknown queue", 404, "no-such-queue", method="GET", path="/v1/queues/nowhere"),
     Bad("unknown task type", 404, "not-found", method="GET", path="/v1/task-types/nobody.knows"),
-    Bad("not built yet", 404, "not-found", {}, path=f"/v1/tasks/{uuid4()}/events"),
+    Bad("not built yet", 404, "not-found", {}, path=f"/v1/tasks/{uuid4()}/audit"),
     Bad("why an unknown id waits", 404, "unknown-task", method="GET", path=f"/v1/tasks/{uuid4()}/explain"),
     Bad("retry of an unknown id", 404, "unknown-task", path=f"/v1/tasks/{uuid4()}/retry"),
     Bad("wrong method", 405, "method-not-allowed", method="DELETE"),
