@@ -5,8 +5,8 @@ import pytest
 from fastapi import FastAPI
 
 from pointsman_contract.catalogue import TaskTypeSpec
-from pointsman_service.api.tasks import waiting
 from pointsman_service.observe.prediction.forecast import Forecast, QueueForecast
+from pointsman_service.observe.tasks import waiting
 from pointsman_service.store.metrics import predictions
 from pointsman_service.store.metrics.predictions import Tally
 from pointsman_service.store.workers import catalogue
