@@ -98,6 +98,7 @@ class Streams:
         self._of_browser: Counter[str] = Counter()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._closed = False
+        self._waking: list[asyncio.Future[None]] = []
 
     @property
     def listeners(self) -> int:
@@ -194,7 +195,8 @@ class Streams:
         for room in self._rooms.values():
             if room.task is not None:
                 room.task.cancel()
-            asyncio.ensure_future(_wake(room))  # noqa: RUF006  # ends at once
+            # Held, or it might be collected before it has run.
+            self._waking.append(asyncio.ensure_future(_wake(room)))
 
 
 class Stream(StreamingResponse):
