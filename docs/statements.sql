@@ -286,6 +286,11 @@ WHERE (CAST(:scope AS text) IS NULL OR scope = :scope) AND (CAST(:seen AS text) 
     AND (scope, name) > (:after_scope, :after_name)
 ORDER BY scope, name LIMIT :most;
 
+-- _NOT_CLOSED
+SELECT scope, name, seen, epoch, extract(epoch FROM turns_at)::float8 AS turns_at, machine, policy, policy_version,
+    last_error FROM breaker
+WHERE seen <> 'closed' AND (CAST(:scope AS text) IS NULL OR scope = :scope) ORDER BY scope, name LIMIT :most;
+
 -- _UNUSUAL
 -- One with an epoch moved once: reports name that epoch, so Redis must go on saying it.
 SELECT scope, name, seen, epoch, extract(epoch FROM turns_at)::float8 AS turns_at, machine, policy, policy_version,
@@ -340,6 +345,13 @@ INSERT INTO breaker_transition (scope, name, at, epoch, before, after, reason, a
 -- _HISTORY
 SELECT id, scope, name, at, epoch, before, after, reason, actor, error FROM breaker_transition
 WHERE scope = :scope AND name = :name AND id < :below ORDER BY id DESC LIMIT :most;
+
+-- _LATELY
+SELECT t.* FROM unnest(CAST(:scope AS text[]), CAST(:name AS text[])) AS wanted (scope, name) CROSS JOIN LATERAL (
+    SELECT id, scope, name, at, epoch, before, after, reason, actor, error FROM breaker_transition h
+    WHERE h.scope = wanted.scope AND h.name = wanted.name ORDER BY h.id DESC LIMIT :most) AS t
+WHERE t.at > now() - CAST(:seconds AS float8) * interval '1 second'
+ORDER BY t.id;
 
 -- _SINCE
 SELECT id, scope, name, at, epoch, before, after, reason, actor, error FROM breaker_transition WHERE id > :above
@@ -2240,6 +2252,51 @@ SELECT (SELECT count(*) FROM old) AS outbox_rows, (SELECT count(*) FROM again) A
 UNION ALL
 (SELECT id, attempt, true FROM task_live
     WHERE expires_at <= now() AND state <> 'running' AND dispatch > 0 ORDER BY expires_at LIMIT :most);
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/queues/held.py
+-- What each circuit breaker holds: tasks by type, counted as far as that costs little, and which of them go first.
+
+-- _OF_MANY
+WITH RECURSIVE types AS (
+    SELECT r.reason, f.task_type, 1 AS number
+    FROM unnest(CAST(:reasons AS text[])) AS r (reason) CROSS JOIN LATERAL (
+        SELECT t.task_type FROM task_live t WHERE t.place = 'held' AND t.held_reason = r.reason
+        ORDER BY t.task_type, t.queue LIMIT 1) AS f
+    UNION ALL
+    SELECT p.reason, f.task_type, p.number + 1 FROM types p CROSS JOIN LATERAL (
+        SELECT t.task_type FROM task_live t WHERE t.place = 'held' AND t.held_reason = p.reason
+            AND t.task_type > p.task_type
+        ORDER BY t.task_type, t.queue LIMIT 1) AS f WHERE p.number < 5
+)
+SELECT p.reason, p.task_type, c.tasks, c.since FROM types p CROSS JOIN LATERAL (
+    SELECT count(*)::int AS tasks, min(held_at) AS since FROM (
+        SELECT t.held_at FROM task_live t
+        WHERE t.place = 'held' AND t.held_reason = p.reason AND t.task_type BETWEEN p.task_type AND p.task_type
+        ORDER BY t.task_type, t.queue LIMIT 500) AS first_ones) AS c;
+
+-- _OF_ONE
+WITH RECURSIVE types AS (
+    SELECT r.reason, f.task_type, 1 AS number
+    FROM unnest(CAST(:reasons AS text[])) AS r (reason) CROSS JOIN LATERAL (
+        SELECT t.task_type FROM task_live t WHERE t.place = 'held' AND t.held_reason = r.reason
+        ORDER BY t.task_type, t.queue LIMIT 1) AS f
+    UNION ALL
+    SELECT p.reason, f.task_type, p.number + 1 FROM types p CROSS JOIN LATERAL (
+        SELECT t.task_type FROM task_live t WHERE t.place = 'held' AND t.held_reason = p.reason
+            AND t.task_type > p.task_type
+        ORDER BY t.task_type, t.queue LIMIT 1) AS f WHERE p.number < 20
+)
+SELECT p.reason, p.task_type, c.tasks, c.since FROM types p CROSS JOIN LATERAL (
+    SELECT count(*)::int AS tasks, min(held_at) AS since FROM (
+        SELECT t.held_at FROM task_live t
+        WHERE t.place = 'held' AND t.held_reason = p.reason AND t.task_type BETWEEN p.task_type AND p.task_type
+        ORDER BY t.task_type, t.queue LIMIT 2000) AS first_ones) AS c;
+
+-- _FIRST
+SELECT id, task_type, queue, priority, held_at, due_at FROM task_live
+WHERE place = 'held' AND held_reason = :reason
+ORDER BY priority DESC, due_at, id LIMIT :most;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/queues/holding.py

@@ -91,6 +91,13 @@ class Registry:
             now = await clock.now(connection)
         return [self._as_of(row, now) for row in rows]
 
+    async def not_closed(self, scope: str | None, most: int) -> list[Entry]:
+        """Breakers that are not closed, in the order of their keys, as of now."""
+        async with self._store.statement() as connection:
+            rows = await breakers.not_closed(connection, scope, most)
+            now = await clock.now(connection)
+        return [self._as_of(row, now) for row in rows]
+
     async def page(self, scope: str | None, seen: str | None, after: Key, most: int) -> list[Entry]:
         """Breakers in the order of their keys, as of now."""
         async with self._store.statement() as connection:

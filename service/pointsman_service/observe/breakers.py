@@ -1,10 +1,11 @@
 """One circuit breaker as it is now, and what it went through."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pointsman_contract.breaker_policy import BreakerPolicy
-from pointsman_service.breaker.breaker import BreakerState
+from pointsman_service.breaker.breaker import BreakerState, Bucket
 from pointsman_service.breaker.entry import Entry, error_of_row
 from pointsman_service.breaker.last_error import LastError
 from pointsman_service.store.breakers.breakers import TransitionRow
@@ -56,6 +57,15 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """What a breaker counted within the sliding window of its policy, while closed."""
+
+    calls: int
+    failures: int
+    slow: int
+
+
+@dataclass(frozen=True, slots=True)
 class BreakerNow:
     """One circuit breaker."""
 
@@ -79,6 +89,12 @@ class BreakerNow:
     policy: BreakerPolicy
     has_own_policy: bool
     """False: the configured default."""
+    policy_version: int
+    """Rises with every change of the policy; 0 until somebody set one."""
+    closed_at: datetime | None
+    """When it closed last, having been open."""
+    window: Window | None
+    """None: its policy has none, or nothing was counted."""
     last_error: CountedError | None
     """Stays when it closes; None when no failure told one."""
 
@@ -102,6 +118,9 @@ def breaker_now(entry: Entry) -> BreakerNow:
         else SetByHand(override.state, override.actor, override.reason, _moment(override.expires_at)),
         policy=entry.policy,
         has_own_policy=entry.has_own_policy,
+        policy_version=entry.policy_version,
+        closed_at=_moment(breaker.closed_at),
+        window=_window(breaker.buckets),
         last_error=_counted(entry.last_error),
     )
 
@@ -120,6 +139,12 @@ def turn_of(row: TransitionRow) -> Turn:
         actor=row.actor,
         error=_counted(error_of_row(row)),
     )
+
+
+def _window(buckets: Sequence[Bucket]) -> Window | None:
+    if not buckets:
+        return None
+    return Window(*(sum(getattr(one, name) for one in buckets) for name in ("calls", "failures", "slow")))
 
 
 def _counted(error: LastError | None) -> CountedError | None:

@@ -8,7 +8,9 @@ from pointsman_service.broker import Broker
 from pointsman_service.errors import DatabaseAway, ExpectedFault
 from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.observe.backlog import BacklogWatch
+from pointsman_service.observe.breaker_reader import BreakerReader
 from pointsman_service.observe.broker_state import BrokerWatch
+from pointsman_service.observe.error_reader import ErrorReader
 from pointsman_service.observe.explain.gathering import Explainer
 from pointsman_service.observe.kept import NotInTime, within
 from pointsman_service.observe.prediction.view import PredictionView
@@ -46,6 +48,8 @@ class Views:
     task_metrics: TaskMetricsWatch
     tasks: TaskReader
     task_lists: TaskLists
+    errors: ErrorReader
+    breakers: BreakerReader
 
     @classmethod
     def over(
@@ -73,6 +77,8 @@ class Views:
             task_metrics=task_metrics,
             tasks=TaskReader(store),
             task_lists=TaskLists(store),
+            errors=ErrorReader(store),
+            breakers=BreakerReader(store, settings),
         )
 
 

@@ -10,6 +10,8 @@ from pointsman_service.store.errors import judging
 from pointsman_service.store.errors.judging import IgnoreLimit
 from pointsman_service.store.store import Store
 
+__all__ = ["ErrorHand", "GroupState", "IgnoreLimit"]
+
 _ACTS = {
     GroupState.RESOLVED: ActKind.RESOLVE_ERROR,
     GroupState.IGNORED: ActKind.IGNORE_ERROR,

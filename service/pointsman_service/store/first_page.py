@@ -20,6 +20,7 @@ from pointsman_service.store.breakers.breakers import IN_FIRST_DOUBT, LETS_THROU
 from pointsman_service.store.breakers.ejections import EJECTIONS, EjectionRow
 from pointsman_service.store.metrics.watching import LEADS, WORKERS
 from pointsman_service.store.queues.backlog import UNFINISHED
+from pointsman_service.store.queues.held import HeldRow, behind
 from pointsman_service.store.queues.pausing import ALL, QueuePause
 from pointsman_service.store.store import Connection
 from pointsman_service.store.streams.epochs import POSITIONS
@@ -89,18 +90,6 @@ class Look:
     workers: Sequence[Mapping[str, Any]]
     """``store.metrics.watching.workers``."""
     ejections: Sequence[EjectionRow]
-
-
-@dataclass(frozen=True, slots=True)
-class HeldRow:
-    """Tasks of one type that one circuit breaker holds."""
-
-    reason: str
-    task_type: str
-    tasks: int
-    """At most ``MOST_COUNTED``."""
-    since: datetime | None
-    """When the first of those was held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,25 +255,7 @@ _LOOK = text(
         breakers_in_all=_IN_ALL,
     )
 )
-# Skips from one type to the next in the index, however many tasks each has; only a range with an order makes the
-# planner take it (``store.queues.holding``).
-_OF_REASON = "t.place = 'held' AND t.held_reason = {of}.reason"
-_HELD = f"""
-        WITH RECURSIVE types AS (
-            SELECT r.reason, f.task_type, 1 AS number
-            FROM unnest(CAST(:reasons AS text[])) AS r (reason) CROSS JOIN LATERAL (
-                SELECT t.task_type FROM task_live t WHERE {_OF_REASON.format(of="r")}
-                ORDER BY t.task_type, t.queue LIMIT 1) AS f
-            UNION ALL
-            SELECT p.reason, f.task_type, p.number + 1 FROM types p CROSS JOIN LATERAL (
-                SELECT t.task_type FROM task_live t WHERE {_OF_REASON.format(of="p")} AND t.task_type > p.task_type
-                ORDER BY t.task_type, t.queue LIMIT 1) AS f WHERE p.number < {_MOST_HELD_TYPES}
-        )
-        SELECT p.reason, p.task_type, c.tasks, c.since FROM types p CROSS JOIN LATERAL (
-            SELECT count(*)::int AS tasks, min(held_at) AS since FROM (
-                SELECT t.held_at FROM task_live t
-                WHERE {_OF_REASON.format(of="p")} AND t.task_type BETWEEN p.task_type AND p.task_type
-                ORDER BY t.task_type, t.queue LIMIT {MOST_COUNTED}) AS first_ones) AS c"""
+_HELD = behind(_MOST_HELD_TYPES, MOST_COUNTED)
 # By minutes, as ``store.errors.reading`` counts an hour.
 _GROUPS = f"""
         SELECT * FROM (

@@ -72,6 +72,10 @@ _LIST = text(f"""
         AND (scope, name) > (:after_scope, :after_name)
     ORDER BY scope, name LIMIT :most
 """)
+_NOT_CLOSED = text(f"""
+    SELECT {_COLUMNS} FROM breaker
+    WHERE seen <> 'closed' AND (CAST(:scope AS text) IS NULL OR scope = :scope) ORDER BY scope, name LIMIT :most
+""")
 # One with an epoch moved once: reports name that epoch, so Redis must go on saying it.
 _UNUSUAL = text(f"""
     SELECT {_COLUMNS} FROM breaker
@@ -140,6 +144,13 @@ _HISTORY = text(f"""
     SELECT id, {", ".join(_KEPT)} FROM breaker_transition
     WHERE scope = :scope AND name = :name AND id < :below ORDER BY id DESC LIMIT :most
 """)
+_LATELY = text(f"""
+    SELECT t.* FROM {_KEYS} CROSS JOIN LATERAL (
+        SELECT id, {", ".join(_KEPT)} FROM breaker_transition h
+        WHERE h.scope = wanted.scope AND h.name = wanted.name ORDER BY h.id DESC LIMIT :most) AS t
+    WHERE t.at > now() - CAST(:seconds AS float8) * interval '1 second'
+    ORDER BY t.id
+""")
 _SINCE = text(f"SELECT id, {', '.join(_KEPT)} FROM breaker_transition WHERE id > :above ORDER BY id LIMIT :most")
 _LAST = text("SELECT coalesce(max(id), 0) FROM breaker_transition")
 
@@ -190,6 +201,11 @@ async def page(connection: Connection, scope: str | None, seen: str | None, afte
     return [_row(row) for row in await connection.execute(_LIST, parameters)]
 
 
+async def not_closed(connection: Connection, scope: str | None, most: int) -> list[BreakerRow]:
+    """Breakers that were last written as another than closed, in the order of their keys."""
+    return [_row(row) for row in await connection.execute(_NOT_CLOSED, {"scope": scope, "most": most})]
+
+
 async def unusual(connection: Connection) -> list[BreakerRow]:
     """Every breaker of tasks that ever was another than closed, or has a policy of its own."""
     return [_row(row) for row in await connection.execute(_UNUSUAL)]
@@ -230,6 +246,16 @@ async def history(connection: Connection, key: Key, below: int, most: int) -> li
     """Transitions of one breaker, newest first, those with an id below ``below``."""
     rows = await connection.execute(_HISTORY, {"scope": key[0], "name": key[1], "below": below, "most": most})
     return [TransitionRow(*row) for row in rows]
+
+
+async def lately(
+    connection: Connection, keys: Sequence[Key], seconds: float, most: int
+) -> dict[Key, list[TransitionRow]]:
+    """The last transitions of each of these breakers within so long, ``most`` at most, the oldest first."""
+    found: dict[Key, list[TransitionRow]] = {key: [] for key in keys}
+    for row in await connection.execute(_LATELY, _of_keys(keys) | {"seconds": seconds, "most": most}):
+        found[row.scope, row.name].append(TransitionRow(*row))
+    return found
 
 
 async def transitions_since(connection: Connection, above: int, most: int) -> list[TransitionRow]:

@@ -65,6 +65,8 @@ class GroupFilter:
     task_type: str | None = None
     error_type: str | None = None
     queue: str | None = None
+    blamed: str | None = None
+    """The circuit breaker that they count for: ``dependency:smtp``."""
     most_first: bool = False
     """By occurrences since then; otherwise what changed last comes first."""
     after: tuple[int, UUID] | None = None
@@ -105,9 +107,9 @@ def page_of(wanted: GroupFilter) -> tuple[TextClause, dict[str, Any]]:
     conditions = ["g.occurrences > 0", "g.last_seen_at >= :since"]
     parameters: dict[str, Any] = {"since": wanted.since}
     queue = ""
-    for name, condition in (("task_type", "g.task_type = :task_type"), ("error_type", "g.error_type = :error_type")):
+    for name in ("task_type", "error_type", "blamed"):
         if getattr(wanted, name) is not None:
-            conditions.append(condition)
+            conditions.append(f"g.{name} = :{name}")
             parameters[name] = getattr(wanted, name)
     if wanted.state is not None:
         conditions.append(f"{_STATE} = :state")
