@@ -34,3 +34,16 @@ def relative(at: datetime, now: datetime) -> str:
     if abs(seconds) < 1:
         return "now"
     return f"{duration(seconds, rough=True)} ago" if seconds > 0 else f"in {duration(-seconds, rough=True)}"
+
+
+def moment_of(text: str) -> datetime:
+    """A moment as pages and the API write it, in UTC where it does not say. Raises ``ValueError``."""
+    if len(text) < len("2026-11-29T08:30"):
+        raise ValueError(text)
+    at = datetime.fromisoformat(text)
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def local(value: str | None) -> str:
+    """A moment for a field of a browser that asks for one; in UTC, and it says so beside it."""
+    return "" if value is None else value.removesuffix("Z").removesuffix(".000")

@@ -5,10 +5,9 @@ from uuid import UUID
 
 from pointsman_service.api.requests.parameters import bounded
 from pointsman_service.dashboard.asking import Ask
-from pointsman_service.dashboard.components.moments import machine
+from pointsman_service.dashboard.components.moments import local, machine, moment_of
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Undo, View
-from pointsman_service.dashboard.tasks.filters import local, moment_of
 from pointsman_service.dashboard.tasks.here import page
 from pointsman_service.dashboard.tasks.one import found, head_of
 from pointsman_service.errors import FieldError, InvalidRequest, UnknownTask

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from pointsman_service.api.requests.ids import id_of
 from pointsman_service.api.requests.parameters import bounded
 from pointsman_service.api.requests.positions import position_of
 from pointsman_service.dashboard.asking import Ask
-from pointsman_service.dashboard.components.moments import machine
+from pointsman_service.dashboard.components.moments import machine, moment_of
 from pointsman_service.errors import FieldError
 from pointsman_service.observe.tasks.lists import Position, Sort, TaskFilter
 
@@ -189,19 +189,6 @@ class _Reading:
         """A moment; without an offset it is one of UTC, which is how a browser's field writes it."""
         found: datetime | None = self.made(name, moment_of, "a date and a time, as 2026-11-29T08:30")
         return bounded(found)
-
-
-def moment_of(text: str) -> datetime:
-    """A moment as pages and the API write it, in UTC where it does not say. Raises ``ValueError``."""
-    if len(text) < len("2026-11-29T08:30"):
-        raise ValueError(text)
-    at = datetime.fromisoformat(text)
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-
-
-def local(value: str | None) -> str:
-    """A moment for a field of a browser that asks for one; in UTC, and it says so beside it."""
-    return "" if value is None else value.removesuffix("Z").removesuffix(".000")
 
 
 def _id(text: str) -> UUID:

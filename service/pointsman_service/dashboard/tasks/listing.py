@@ -10,9 +10,10 @@ from pointsman_service.api.problems.translation import in_time
 from pointsman_service.api.requests.positions import cursor_after
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.figures import MOST_COUNTED
+from pointsman_service.dashboard.components.moments import local
 from pointsman_service.dashboard.page import Hit, View
 from pointsman_service.dashboard.tasks.commands import submit_command
-from pointsman_service.dashboard.tasks.filters import REPLAYED, SORTS, Chosen, chosen_of, local
+from pointsman_service.dashboard.tasks.filters import REPLAYED, SORTS, Chosen, chosen_of
 from pointsman_service.dashboard.tasks.here import page
 from pointsman_service.dashboard.tasks.offers import offers_of
 from pointsman_service.dashboard.tasks.searching import hits_of

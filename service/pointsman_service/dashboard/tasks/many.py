@@ -11,9 +11,10 @@ from pointsman_contract.states import TaskState
 from pointsman_service.api.problems.translation import in_time
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.figures import MOST_COUNTED, some
+from pointsman_service.dashboard.components.moments import moment_of
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Undo, View
-from pointsman_service.dashboard.tasks.filters import Chosen, chosen_of, moment_of, words_of
+from pointsman_service.dashboard.tasks.filters import Chosen, chosen_of, words_of
 from pointsman_service.dashboard.tasks.here import page
 from pointsman_service.dashboard.tasks.offers import RIGHTS, act_filter
 from pointsman_service.errors import FieldError, InvalidRequest
