@@ -6,6 +6,8 @@ from uuid import UUID
 from pointsman_service.store.alerts import alerts, deliveries
 from pointsman_service.store.alerts.alerts import NewAlert
 from pointsman_service.store.alerts.deliveries import NewDelivery
+from tests.browser.filling_breakers import fill_breakers
+from tests.browser.filling_errors import fill_errors
 from tests.browser.filling_tasks import fill_tasks
 from tests.browser.site import Site
 
@@ -17,6 +19,8 @@ async def fill(site: Site) -> None:
     """Everything."""
     await fill_alerts(site)
     await fill_tasks(site)
+    await fill_errors(site)
+    await fill_breakers(site)
 
 
 async def fill_alerts(site: Site) -> None:

@@ -5,7 +5,9 @@ from tests.browser.site import Site
 FIXED = (
     "", "help", "search", "search?q=nothing-of-this-name", "alerts", "alerts?severity=page&known=no", "tasks",
     "tasks?state=failed&sort=finished&tag=tenant:42&sate=x", "tasks?queue=reports&attempts_at_least=0",
-    "tasks/acts", "tasks/many/cancel?queue=reports", "tasks/no-id",
+    "errors", "errors?state=ignored&window=week&order=most", "errors?task_type=no-such", "breakers",
+    "breakers?scope=worker&window=hour", "breakers/dependency/api.bank.example", "breakers/dependency/never-seen",
+    "breakers/dependency/api.bank.example/policy", "tasks/acts", "tasks/many/cancel?queue=reports", "tasks/no-id",
 )  # fmt: skip
 _ONE_TASK = {
     "failed": ("", "/again"),
@@ -24,5 +26,6 @@ async def paths_of(site: Site) -> list[str]:
         table = "task" if state == "failed" else "task_live"
         for row in await site.run(f"SELECT id FROM {table} WHERE state = :state ORDER BY id LIMIT 1", state=state):
             found += [f"tasks/{row.id}{page}" for page in pages]
+    found += [f"errors/{row.id}" for row in await site.run("SELECT id FROM error_group ORDER BY changed_at LIMIT 2")]
     found += [f"tasks/acts/{row.id}" for row in await site.run("SELECT id FROM replay ORDER BY id LIMIT 1")]
     return found

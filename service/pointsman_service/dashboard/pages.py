@@ -5,12 +5,14 @@ from typing import Final
 
 from pointsman_service.dashboard.alerts.page import page as alerts
 from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.breakers.page import page as breakers
 from pointsman_service.dashboard.components.figures import some
+from pointsman_service.dashboard.errors.page import page as errors
 from pointsman_service.dashboard.now.page import page as now
 from pointsman_service.dashboard.page import Hit, Page, View
 from pointsman_service.dashboard.tasks.page import page as tasks
 
-PAGES: Final[tuple[Page, ...]] = (now, tasks, alerts)
+PAGES: Final[tuple[Page, ...]] = (now, tasks, errors, breakers, alerts)
 _MOST_HITS = 50
 
 _help = Page("help", "", question="Help")

@@ -1,0 +1,1 @@
+"""The page Breakers: what is held, since when, when it is tried again, and what is set by hand."""
