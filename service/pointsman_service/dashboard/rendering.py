@@ -21,7 +21,7 @@ from pointsman_service.dashboard.components import (
 
 FOLDER: Final = Path(__file__).parent
 LIVE: Final = "live_"
-_COMPONENTS: Final = ("state", "time", "link", "figure", "list", "act")
+_COMPONENTS: Final = ("state", "time", "link", "figure", "chart", "list", "act")
 _FUNCTIONS: Final[Mapping[str, object]] = {
     "SHAPES": states.SHAPES,
     "MASKED": payloads.MASKED,
