@@ -9,6 +9,7 @@ from pydantic_core import from_json
 from pointsman_contract.states import TaskState
 from pointsman_service.admit.submission import Submission, parse_submission
 from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.components.json_given import json_given
 from pointsman_service.dashboard.components.json_text import indented
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Undo, View
@@ -149,28 +150,18 @@ def _given(ask: Ask, name: str, before: str | None, faults: list[FieldError]) ->
     if not ask.caller.reads_payloads:
         raise NotAllowed(f"{ask.caller.name} may not read arguments, and so not edit them.")
     try:
-        value = from_json(text.strip() or looks_so.replace("…", ""), allow_inf_nan=False)
+        value = json_given(text.strip() or looks_so.replace("…", ""), ask.parts.settings.json_depth)
     except ValueError as error:
-        faults.append(FieldError(pointer=f"/{name}", detail=f"this is no JSON: {error}"))
+        faults.append(FieldError(pointer=f"/{name}", detail=str(error)))
         return None
     if not isinstance(value, kind):
         faults.append(FieldError(pointer=f"/{name}", detail=f"must be {looks_so}"))
-    elif _is_deeper(value, ask.parts.settings.json_depth):
-        faults.append(FieldError(pointer=f"/{name}", detail="is nested too deep"))
     return value
 
 
 def _same(text: str, before: str) -> bool:
     # Browsers send lines that end in CR LF.
     return text.replace("\r\n", "\n").strip() == before.strip()
-
-
-def _is_deeper(value: Any, depth: int) -> bool:
-    if isinstance(value, dict):
-        value = list(value.values())
-    if not isinstance(value, list):
-        return False
-    return depth == 0 or any(_is_deeper(one, depth - 1) for one in value)
 
 
 def _value(text: str | None, otherwise: Any) -> Any:
