@@ -4804,12 +4804,20 @@ WITH live AS (
     SELECT DISTINCT unnest(c.content_hashes) AS content_hash FROM worker_catalogue c JOIN worker w USING (owner)
     WHERE w.last_seen_at > now() - CAST(:alive AS float8) * interval '1 second'
 )
-SELECT DISTINCT ON (name) t.name, t.spec, t.last_published_at, live.content_hash IS NOT NULL AS is_live
+SELECT DISTINCT ON (name) t.name, t.spec, t.last_published_at, t.content_hash,
+    live.content_hash IS NOT NULL AS is_live
 FROM task_type t LEFT JOIN live USING (content_hash)
 WHERE t.name > :after AND (CAST(:name AS text) IS NULL OR t.name = :name)
 ORDER BY name, is_live DESC, CASE WHEN live.content_hash IS NULL THEN t.last_published_at
     ELSE t.first_published_at END DESC, t.last_published_at DESC, t.content_hash
 LIMIT :most;
+
+-- _PUBLISHERS
+-- Whoever offers any version of a type, the newest word first; a start that is gone for a day is forgotten.
+SELECT c.owner, w.last_seen_at, c.published_at, t.content_hash, t.first_published_at
+FROM worker_catalogue c JOIN task_type t ON t.name = :name AND t.content_hash = ANY(c.content_hashes)
+LEFT JOIN worker w USING (owner)
+ORDER BY w.last_seen_at DESC NULLS LAST, c.published_at DESC, c.owner LIMIT :most;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/workers/parents.py

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from sqlalchemy import Row, text
@@ -15,6 +15,20 @@ log = logger(__name__)
 
 TaskType = tuple[TaskTypeSpec, datetime]
 """With the time it was last published."""
+
+
+class Publisher(NamedTuple):
+    """One start of a node that offers a task type."""
+
+    owner: str
+    last_seen_at: datetime | None
+    """None: it is not kept any more."""
+    published_at: datetime
+    version: str
+    """What it offers, by its content."""
+    first_published_at: datetime
+    """When that version was first seen, from anybody."""
+
 
 # In the order of names, or two workers that start at once would wait for one another.
 _PUBLISH = text("""
@@ -44,12 +58,21 @@ _NEWEST = text("""
         SELECT DISTINCT unnest(c.content_hashes) AS content_hash FROM worker_catalogue c JOIN worker w USING (owner)
         WHERE w.last_seen_at > now() - CAST(:alive AS float8) * interval '1 second'
     )
-    SELECT DISTINCT ON (name) t.name, t.spec, t.last_published_at, live.content_hash IS NOT NULL AS is_live
+    SELECT DISTINCT ON (name) t.name, t.spec, t.last_published_at, t.content_hash,
+        live.content_hash IS NOT NULL AS is_live
     FROM task_type t LEFT JOIN live USING (content_hash)
     WHERE t.name > :after AND (CAST(:name AS text) IS NULL OR t.name = :name)
     ORDER BY name, is_live DESC, CASE WHEN live.content_hash IS NULL THEN t.last_published_at
         ELSE t.first_published_at END DESC, t.last_published_at DESC, t.content_hash
     LIMIT :most
+""")
+
+# Whoever offers any version of a type, the newest word first; a start that is gone for a day is forgotten.
+_PUBLISHERS = text("""
+    SELECT c.owner, w.last_seen_at, c.published_at, t.content_hash, t.first_published_at
+    FROM worker_catalogue c JOIN task_type t ON t.name = :name AND t.content_hash = ANY(c.content_hashes)
+    LEFT JOIN worker w USING (owner)
+    ORDER BY w.last_seen_at DESC NULLS LAST, c.published_at DESC, c.owner LIMIT :most
 """)
 
 ALIVE_SECONDS = 30.0
@@ -93,6 +116,17 @@ async def page(connection: Connection, after: str, most: int) -> tuple[list[Task
 async def find(connection: Connection, name: str) -> TaskType | None:
     """The task type of that name."""
     return next(iter(_readable(await _rows(connection, name=name))), None)
+
+
+async def find_version(connection: Connection, name: str) -> tuple[TaskTypeSpec, datetime, str] | None:
+    """The same with its content hash as it was published: what is kept as JSON has another order."""
+    rows = await _rows(connection, name=name)
+    return next(((*found, row.content_hash) for found, row in zip(_readable(rows), rows, strict=False)), None)
+
+
+async def publishers(connection: Connection, name: str, most: int) -> list[Publisher]:
+    """Who offers the task type of that name, the one that was seen last first."""
+    return [Publisher(*row) for row in await connection.execute(_PUBLISHERS, {"name": name, "most": most})]
 
 
 async def _rows(
