@@ -8,6 +8,7 @@ from pointsman_service.store.alerts.alerts import NewAlert
 from pointsman_service.store.alerts.deliveries import NewDelivery
 from tests.browser.filling_breakers import fill_breakers
 from tests.browser.filling_errors import fill_errors
+from tests.browser.filling_queues import fill_queues
 from tests.browser.filling_tasks import fill_tasks
 from tests.browser.site import Site
 
@@ -21,6 +22,7 @@ async def fill(site: Site) -> None:
     await fill_tasks(site)
     await fill_errors(site)
     await fill_breakers(site)
+    await fill_queues(site)
 
 
 async def fill_alerts(site: Site) -> None:

@@ -8,6 +8,8 @@ FIXED = (
     "errors", "errors?state=ignored&window=week&order=most", "errors?task_type=no-such", "breakers",
     "breakers?scope=worker&window=hour", "breakers/dependency/api.bank.example", "breakers/dependency/never-seen",
     "breakers/dependency/api.bank.example/policy", "tasks/acts", "tasks/many/cancel?queue=reports", "tasks/no-id",
+    "queues", "queues/reports", "queues/reports/purge", "queues/set-aside/messages", "types",
+    "types?q=nothing-has-this", "workers",
 )  # fmt: skip
 _ONE_TASK = {
     "failed": ("", "/again"),
@@ -27,5 +29,8 @@ async def paths_of(site: Site) -> list[str]:
         for row in await site.run(f"SELECT id FROM {table} WHERE state = :state ORDER BY id LIMIT 1", state=state):
             found += [f"tasks/{row.id}{page}" for page in pages]
     found += [f"errors/{row.id}" for row in await site.run("SELECT id FROM error_group ORDER BY changed_at LIMIT 2")]
+    for row in await site.run("SELECT name FROM task_type WHERE name = 'shop.ship'"):
+        found += [f"types/{row.name}{page}" for page in ("", "/submit", "/submit?as=json")]
+    found += [f"workers/{row.name}" for row in await site.run("SELECT name FROM worker ORDER BY name DESC LIMIT 1")]
     found += [f"tasks/acts/{row.id}" for row in await site.run("SELECT id FROM replay ORDER BY id LIMIT 1")]
     return found

@@ -10,9 +10,12 @@ from pointsman_service.dashboard.components.figures import some
 from pointsman_service.dashboard.errors.page import page as errors
 from pointsman_service.dashboard.now.page import page as now
 from pointsman_service.dashboard.page import Hit, Page, View
+from pointsman_service.dashboard.queues.page import page as queues
 from pointsman_service.dashboard.tasks.page import page as tasks
+from pointsman_service.dashboard.types.page import page as types
+from pointsman_service.dashboard.workers.page import page as workers
 
-PAGES: Final[tuple[Page, ...]] = (now, tasks, errors, breakers, alerts)
+PAGES: Final[tuple[Page, ...]] = (now, tasks, errors, queues, types, workers, breakers, alerts)
 _MOST_HITS = 50
 
 _help = Page("help", "", question="Help")

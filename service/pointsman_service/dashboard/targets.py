@@ -11,7 +11,6 @@ _LISTS: Final[Mapping[LinkKind, tuple[str, Mapping[str, str]]]] = {
     LinkKind.DEAD_LETTERS: ("tasks", {"state": "failed", "replayed": "false"}),
     LinkKind.ERRORS: ("errors", {}),
     LinkKind.QUEUES: ("queues", {}),
-    LinkKind.SET_ASIDE: ("queues", {}),
     LinkKind.WORKERS: ("workers", {}),
     LinkKind.BREAKERS: ("breakers", {}),
     LinkKind.ALERTS: ("alerts", {}),
@@ -35,6 +34,8 @@ def target_of(link: Link | None, pages: Collection[str]) -> str | None:
         return None
     if link.kind is LinkKind.BREAKER and link.name is not None:
         page, path = "breakers", place("breakers", *link.name.split(":", 1))
+    elif link.kind is LinkKind.SET_ASIDE and link.name is None:
+        page, path = "queues", place("queues", "set-aside", "messages")
     elif link.name is not None and link.kind in _ONE:
         page = _ONE[link.kind]
         path = place(page, link.name)

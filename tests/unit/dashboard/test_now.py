@@ -118,11 +118,15 @@ async def test_an_installation_that_does_nothing_yet_says_what_comes_next() -> N
         (Link(LinkKind.DEAD_LETTERS, filter={"task_type": "a b"}), "tasks?state=failed&replayed=false&task_type=a+b"),
         (Link(LinkKind.ERROR, "7"), "errors/7"),
         (Link(LinkKind.WORKERS), "workers"),
+        (Link(LinkKind.TASK_TYPE, "a/b"), "types/a%2Fb"),
+        (Link(LinkKind.WORKER, "reports@h"), "workers/reports%40h"),
+        (Link(LinkKind.SET_ASIDE, "email"), "queues/email"),
+        (Link(LinkKind.SET_ASIDE), "queues/set-aside/messages"),
         (Link(LinkKind.READINESS), None),
         (Link(LinkKind.DOCUMENT, "docs/alerts.md"), None),
         (None, None),
     ],
 )
 def test_a_link_leads_to_its_page(link: Link | None, path: str | None) -> None:
-    assert target_of(link, {"queues", "tasks", "errors", "workers"}) == path
+    assert target_of(link, {"queues", "tasks", "errors", "types", "workers"}) == path
     assert target_of(link, set()) is None

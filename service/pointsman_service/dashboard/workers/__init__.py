@@ -1,0 +1,1 @@
+"""The page Workers: pools, who is silent, who is busy with what; eject, admit."""
