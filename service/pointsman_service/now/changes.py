@@ -6,7 +6,7 @@ from pointsman_service.now.picture import Change, Link, LinkKind, Part, Words
 from pointsman_service.now.words import listed, number, one, words
 from pointsman_service.operate.act import ActKind
 from pointsman_service.store.audit import Entry
-from pointsman_service.store.first_page import VersionRow
+from pointsman_service.store.first_page.beside import VersionRow
 
 _MOST = 10
 WORKERS = "workers"

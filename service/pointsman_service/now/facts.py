@@ -66,7 +66,7 @@ class Tripped:
     held: int = 0
     """Tasks that it holds back."""
     held_types: Mapping[str, int] = field(default_factory=dict)
-    """By task type, of the first types; each is counted up to ``store.first_page.MOST_COUNTED``. Empty: not asked."""
+    """By task type, of the first types; each is counted up to ``first_page.moving.MOST_COUNTED``. Empty: not asked."""
     held_since: datetime | None = None
     """When the first of them was held."""
     group: Group | None = None

@@ -10,7 +10,7 @@ from pointsman_service.now.picture import Cause, CauseError, Link, LinkKind, Par
 from pointsman_service.now.words import listed, number, one, over, quoted, since, words
 from pointsman_service.observe.queues import QueueFigures
 from pointsman_service.observe.spans import ahead, moment, span
-from pointsman_service.store.first_page import MOST_COUNTED
+from pointsman_service.store.first_page.moving import MOST_COUNTED
 from pointsman_service.store.queues.holding import BY_BREAKER
 
 FORCED = "forced_open"

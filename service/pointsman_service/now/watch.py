@@ -24,8 +24,9 @@ from pointsman_service.observe.kept import Kept, NotInTime, within
 from pointsman_service.observe.views import Views
 from pointsman_service.redis import BrokerAway, RedisServer
 from pointsman_service.settings import Settings
-from pointsman_service.store import first_page
-from pointsman_service.store.first_page import Around, Asked, Look
+from pointsman_service.store.first_page import beside, moving
+from pointsman_service.store.first_page.beside import Around, Asked
+from pointsman_service.store.first_page.moving import Look
 from pointsman_service.store.store import RowRefused, StatementRefused, Store
 from pointsman_service.telemetry import logger
 
@@ -108,7 +109,7 @@ class NowWatch:
 
     async def _ask(self) -> Look:
         async with self._store.statement() as connection:
-            return await first_page.look(connection)
+            return await moving.look(connection)
 
     async def _told_around(self, wanted: Asked) -> Around | None:
         """What is told beside; what was known before where it cannot be asked in time. What is new is asked at once."""
@@ -125,7 +126,7 @@ class NowWatch:
     async def _ask_around(self) -> Around:
         wanted = self._asked
         async with self._store.statement() as connection:
-            found = await first_page.around(connection, wanted)
+            found = await beside.around(connection, wanted)
         self._around_known = wanted, found
         return found
 

@@ -4,7 +4,7 @@ from pointsman_service.now.changes import changes, what_of
 from pointsman_service.now.picture import said
 from pointsman_service.operate.act import ActKind
 from pointsman_service.store.audit import Entry
-from pointsman_service.store.first_page import VersionRow
+from pointsman_service.store.first_page.beside import VersionRow
 from tests.unit.now.moments import NOW, TASK
 
 

@@ -1,13 +1,8 @@
-"""What the first page asks, each time in one statement however much it wants to know.
+"""What is told beside a cause, in one statement."""
 
-Every process that has the page open for somebody asks it over and over: what stands still must not be twenty round
-trips a second. Each answer is bounded, and of many tasks none is counted.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -15,81 +10,19 @@ from sqlalchemy import text
 
 from pointsman_contract.queues import MAX_PRIORITY
 from pointsman_service.store import audit
-from pointsman_service.store.alerts.alerts import IN_MIND, AlertRow
-from pointsman_service.store.breakers.breakers import IN_FIRST_DOUBT, LETS_THROUGH_AT
-from pointsman_service.store.breakers.ejections import EJECTIONS, EjectionRow
-from pointsman_service.store.metrics.watching import LEADS, WORKERS
-from pointsman_service.store.queues.backlog import UNFINISHED
+from pointsman_service.store.first_page.moving import MOST_COUNTED
+from pointsman_service.store.first_page.together import together, whole
 from pointsman_service.store.queues.held import HeldRow, behind
-from pointsman_service.store.queues.pausing import ALL, QueuePause
 from pointsman_service.store.store import Connection
-from pointsman_service.store.streams.epochs import POSITIONS
 from pointsman_service.store.tasks.explaining import RunRow
 
-MOST_ALERTS = 100
-MOST_BREAKERS = 50
-MOST_COUNTED = 500
-"""Breakers, and tasks that are held for one reason, that are counted."""
 _MOST_ERRORS = 8
 _MOST_HELD_TYPES = 5
 _MOST_CHANGES = 12
 _SAMPLED = 500
 """Of the tasks that wait on a queue: what they have in common is told by the first of them."""
 _MOST_RUNS = 500
-_SHOWN_SECONDS = 3600.0
 _MINUTES = 15
-
-
-@dataclass(frozen=True, slots=True)
-class LeadOf:
-    """One lead, with its name."""
-
-    name: str
-    left_seconds: float
-    given_up: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PositionOf:
-    """How far a stream is recorded."""
-
-    stream: str
-    last_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class BreakerRow:
-    """A circuit breaker that lets not every call through."""
-
-    scope: str
-    name: str
-    seen: str
-    since: datetime
-    lets_through_at: datetime | None
-    last_error: Mapping[str, Any] | None
-    """All of ``pointsman_service.breaker.last_error.LastError``."""
-    override: Mapping[str, Any] | None
-    """What was set by hand: actor, reason, expires_at."""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What changes from moment to moment."""
-
-    now: datetime
-    epoch: int | None
-    breakers_in_all: int
-    """At most ``MOST_COUNTED`` and one."""
-    alerts: Sequence[AlertRow]
-    breakers: Sequence[BreakerRow]
-    pauses: Sequence[QueuePause]
-    leads: Sequence[LeadOf]
-    positions: Sequence[PositionOf]
-    backlog: Sequence[Mapping[str, Any]]
-    """``store.queues.backlog.unfinished``."""
-    workers: Sequence[Mapping[str, Any]]
-    """``store.metrics.watching.workers``."""
-    ejections: Sequence[EjectionRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,41 +153,6 @@ class Asked:
     """Task types that no node of their queue knows."""
 
 
-def _together(questions: Mapping[str, str], **single: str) -> str:
-    """One statement that answers several, each as JSON; of ``single`` ones their only value."""
-    lists = (
-        f"(SELECT coalesce(json_agg(q), '[]') FROM ({sql}) AS q)::text AS {name}" for name, sql in questions.items()
-    )
-    values = (f"coalesce(to_json({sql}), 'null')::text AS {name}" for name, sql in single.items())
-    return "\nSELECT " + ",\n    ".join((*values, *lists)) + "\n"
-
-
-_NOT_CLOSED = f"""b.seen IN ('open', 'half_open', 'forced_open')
-            AND NOT ({IN_FIRST_DOUBT} AND b.updated_at > now() - interval '10 seconds')"""
-_BREAKERS = f"""
-        SELECT b.scope, b.name, b.seen, coalesce((SELECT t.at FROM breaker_transition t
-            WHERE t.scope = b.scope AND t.name = b.name AND t.before IN ('closed', 'disabled')
-            ORDER BY t.id DESC LIMIT 1), b.updated_at) AS since, {LETS_THROUGH_AT} AS lets_through_at, b.last_error,
-            b.machine -> 'override' AS override
-        FROM breaker b WHERE {_NOT_CLOSED} ORDER BY b.scope, b.name LIMIT {MOST_BREAKERS}"""
-_IN_ALL = f"(SELECT count(*) FROM (SELECT FROM breaker b WHERE {_NOT_CLOSED} LIMIT {MOST_COUNTED + 1}) AS first_ones)"
-_LOOK = text(
-    _together(
-        {
-            "alerts": IN_MIND.text,
-            "breakers": _BREAKERS,
-            "pauses": ALL.text,
-            "leads": LEADS.text,
-            "positions": POSITIONS.text,
-            "backlog": UNFINISHED.text,
-            "workers": WORKERS.text,
-            "ejections": EJECTIONS.text,
-        },
-        now="now()",
-        epoch="(SELECT max(epoch) FROM broker_epoch)",
-        breakers_in_all=_IN_ALL,
-    )
-)
 _HELD = behind(_MOST_HELD_TYPES, MOST_COUNTED)
 # By minutes, as ``store.errors.reading`` counts an hour.
 _GROUPS = f"""
@@ -347,7 +245,7 @@ _PUBLISHERS = """
         LEFT JOIN LATERAL (SELECT max(last_published_at) AS at FROM task_type WHERE name = u.name) AS t ON true
         WHERE coalesce(w.published_at, t.at) IS NOT NULL"""
 _AROUND = text(
-    _together(
+    together(
         {
             "held": _HELD,
             "groups": _GROUPS,
@@ -362,17 +260,11 @@ _AROUND = text(
         }
     )
 )
-
-
-async def look(connection: Connection) -> Look:
-    """What changes from moment to moment, in one statement."""
-    parameters = {"causes": [], "lately": 0.0, "most": MOST_ALERTS, "seen_within": _SHOWN_SECONDS}
-    found = (await connection.execute(_LOOK, parameters)).one()
-    return _LOOKS.validate_json(_whole(found))
+_AROUNDS = TypeAdapter(Around)
 
 
 async def around(connection: Connection, asked: Asked) -> Around:
-    """What is told beside causes, in one statement."""
+    """Ask about these."""
     parameters = {
         "reasons": list(asked.reasons),
         "blamed": list(asked.blamed),
@@ -382,12 +274,4 @@ async def around(connection: Connection, asked: Asked) -> Around:
         "unknown": list(asked.unknown),
     }
     found = (await connection.execute(_AROUND, parameters)).one()
-    return _AROUNDS.validate_json(_whole(found))
-
-
-_LOOKS, _AROUNDS = TypeAdapter(Look), TypeAdapter(Around)
-
-
-def _whole(row: Any) -> bytes:
-    """The answers of a row as one document, by the names of the questions."""
-    return b"{" + b",".join(f'"{name}":{answer}'.encode() for name, answer in row._mapping.items()) + b"}"
+    return _AROUNDS.validate_json(whole(found))
