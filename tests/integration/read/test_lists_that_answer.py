@@ -11,8 +11,10 @@ from sqlalchemy import text
 
 from pointsman_contract.states import TaskState
 from pointsman_service.store.store import Connection, DatabaseTrouble
-from pointsman_service.store.tasks import listing, looking, reading
-from pointsman_service.store.tasks.listing import Counted, Page, Position, Sort, count_of, page_of
+from pointsman_service.store.tasks import by_submission, looking, reading
+from pointsman_service.store.tasks.by_submission import BySubmission
+from pointsman_service.store.tasks.listing import count_of, page_of
+from pointsman_service.store.tasks.pages import Counted, Page, Position, Sort
 from pointsman_service.store.tasks.reading import TaskFilter, conditions_of
 from pointsman_service.store.upkeep.partitions import lowest_id
 from tests.integration.read.test_task_list import end, listed, store_tasks
@@ -255,7 +257,7 @@ async def test_looks_read_no_table_from_end_to_end(much: Spine) -> None:
             gather = [] if looks.gather is None else [(looks.gather.statement, looks.gather.by_bitmap)]
             for statement, by_bitmap in [(looks.down, False), *gather]:
                 async with much.store.transaction() as connection:
-                    await listing._BySubmission(wanted, 10, None).plan(connection, by_bitmap=by_bitmap)
+                    await BySubmission(wanted, 10, None).plan(connection, by_bitmap=by_bitmap)
                     explain = text(f"EXPLAIN {statement.text}")
                     plan = "\n".join((await connection.execute(explain, conditions_of(wanted)[1] | bounds)).scalars())
                 assert "Seq Scan" not in plan, f"{wanted}\n{plan}"
@@ -264,7 +266,7 @@ async def test_looks_read_no_table_from_end_to_end(much: Spine) -> None:
 
 async def test_task_that_ends_between_two_looks_is_found_once(spine: Spine) -> None:
     (task_id,) = await store_tasks(spine, 1)
-    search = listing._BySubmission(TaskFilter(), 10, None)
+    search = BySubmission(TaskFilter(), 10, None)
     async with spine.store.transaction() as connection:
         await search._live.look(connection, search.floor, 1.0)
         await end(spine, task_id)
@@ -276,7 +278,7 @@ async def test_task_that_ends_between_two_looks_is_found_once(spine: Spine) -> N
 async def test_task_that_meets_the_filter_no_longer_is_left_out(spine: Spine) -> None:
     kept, gone = await store_tasks(spine, 2)
     wanted = TaskFilter(state=TaskState.QUEUED)
-    search = listing._BySubmission(wanted, 10, None)
+    search = BySubmission(wanted, 10, None)
     async with spine.store.transaction() as connection:
         await search.run(connection, 0.0)
         await end(spine, gone)
@@ -299,7 +301,7 @@ async def test_statement_that_takes_too_long_ends_the_page_and_not_the_list(
             await connection.execute(text("SELECT pg_sleep(5)"))
         return await look(connection, *words)
 
-    monkeypatch.setattr(listing, "look", slowly)
+    monkeypatch.setattr(by_submission, "look", slowly)
     page = await page_of(much.store, TaskFilter(attempts=0), 10)
     assert page.following is not None
     assert page.searched_until is not None
@@ -310,12 +312,30 @@ async def test_statement_that_takes_too_long_ends_the_page_and_not_the_list(
     assert len(found) == 3
 
 
+@pytest.mark.parametrize("sort", Sort)
+async def test_what_follows_the_looks_may_take_as_long_as_any_statement(
+    much: Spine, sort: Sort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeouts = []
+    rows_of = reading.rows_of
+
+    async def after(connection: Connection, *words: Any) -> Any:
+        timeouts.append((await connection.execute(text("SHOW statement_timeout"))).scalar_one())
+        return await rows_of(connection, *words)
+
+    monkeypatch.setattr(reading, "rows_of", after)
+    async with much.store.transaction() as connection:
+        usual = (await connection.execute(text("SHOW statement_timeout"))).scalar_one()
+    await page_of(much.store, TaskFilter(attempts=0), 10, sort=sort)
+    assert timeouts == [usual] != ["250ms"], "a stalled machine does not cancel the COMMIT"
+
+
 async def test_other_trouble_of_the_database_is_no_page(much: Spine, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refused(connection: Connection, *words: Any) -> Any:
         await connection.execute(text("SET TRANSACTION READ ONLY"))
         await connection.execute(text("DELETE FROM task"))
 
-    monkeypatch.setattr(listing, "look", refused)
+    monkeypatch.setattr(by_submission, "look", refused)
     with pytest.raises(DatabaseTrouble, match="25006"):
         await page_of(much.store, TaskFilter(), 10)
 

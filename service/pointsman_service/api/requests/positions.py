@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from pointsman_service.store.tasks.listing import Position
+from pointsman_service.store.tasks.pages import Position
 
 CURSOR_PATTERN: Final = "^([A-Za-z0-9_-]{21}[AQgw]|[A-Za-z0-9_-]{32})$"
 """Sixteen bytes in Base64, or 24 of a list by finish."""

@@ -25,7 +25,8 @@ from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
 from pointsman_service.api.tasks.waiting import waiting_view
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, TooManyReaders, Unavailable, UnknownTask
 from pointsman_service.store.tasks import reading
-from pointsman_service.store.tasks.listing import Page, Position, Sort, page_of
+from pointsman_service.store.tasks.listing import page_of
+from pointsman_service.store.tasks.pages import Page, Position, Sort
 from pointsman_service.store.tasks.reading import TaskFilter
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])

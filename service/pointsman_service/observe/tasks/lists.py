@@ -6,7 +6,7 @@ from datetime import datetime
 from pointsman_service.observe.tasks.task import Task, task_of
 from pointsman_service.store.store import Store
 from pointsman_service.store.tasks import listing
-from pointsman_service.store.tasks.listing import Counted, Position, Sort
+from pointsman_service.store.tasks.pages import Counted, Position, Sort
 from pointsman_service.store.tasks.reading import TaskFilter
 
 __all__ = ["Counted", "Position", "Sort", "TaskFilter", "TaskLists", "TaskPage"]

@@ -10,7 +10,7 @@ from pointsman_service.observe.tasks.run_logs import START, LogLine, page_of
 from pointsman_service.observe.tasks.task import Task, task_of
 from pointsman_service.store.store import Store
 from pointsman_service.store.tasks import reading, replaying
-from pointsman_service.store.tasks.listing import moment_of
+from pointsman_service.store.tasks.pages import moment_of
 from pointsman_service.store.tasks.replaying import Tie
 from pointsman_service.store.tasks.run_logs import Written
 
