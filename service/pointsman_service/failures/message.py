@@ -8,26 +8,42 @@ _LONGEST_READ = 2048
 LONGEST = 300
 """Characters of what is left."""
 
-_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
+_MONTH = r"(?:Jan|Feb|Mar|Mär|Apr|May|Mai|Jun|Jul|Aug|Sep|O[ck]t|Nov|De[cz])[a-z]{0,6}"
+_WHOLE_MONTH = (
+    r"(?:Jan(?:uary|uar)?|Feb(?:ruary|ruar)?|Mar(?:ch)?|März?|Apr(?:il)?|May|Mai|June?|Juni|July?|Juli"
+    r"|Aug(?:ust)?|Sept?(?:ember)?|O[ck]t(?:ober)?|Nov(?:ember)?|De[cz](?:ember)?)"
+)
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6}"
 _CLOCK = r"\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d{1,9})?(?:\s?[AP]M)?(?:Z|\s?[+-]\d\d:?\d\d|\s?UTC|\s?GMT)?"
 _NAME = r"[\w.@+~%=-]"
+_KUBERNETES = "[bcdfghjklmnpqrstvwxz2456789]"
+"""What Kubernetes ends the names of pods with: no vowels, so that they are no words."""
+_OF_POD = rf"{_KUBERNETES}{{6,10}}-{_KUBERNETES}{{5}}(?![\w-])"
 
-# Each begins where no word does before it, and takes what it takes at once: no text makes it go back far. Only single
-# characters are possessive: Python 3.11.4 and older match possessive groups wrongly (CPython issue 106052).
+# Each begins where no word does before it, and takes what it takes at once: no text makes it go back far. None begins
+# within letters, which is asked first, for most of a message is that. Only single characters are possessive: Python
+# 3.11.4 and older match possessive groups wrongly (CPython issue 106052).
 _VARYING = re.compile(
     rf"""
+      (?!(?<=[A-Za-z])[A-Za-z])(?:
       (?P<url>(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{{1,20}}+://[^\s"'<>`]*+)
     | (?P<mail>(?<![\w.+-])[\w.+-]{{1,64}}+@[\w-]{{1,64}}+(?:\.[\w-]{{1,64}}+)*)
     | (?P<text>
           (?<!\w)[bBrRuUfF]{{0,2}}"[^"\\]*+(?:\\.[^"\\]*+)*(?:"|\\?\Z)
         | (?<!\w)[bBrRuUfF]{{0,2}}'[^'\\]*+(?:(?:\\.|(?<=\w)'(?=\w))[^'\\]*+)*(?:(?<!\w)'|'(?!\w)|\\?\Z)
-        | “[^”]*+(?:”|\Z) | `[^`]*+(?:`|\Z) | «[^»]*+(?:»|\Z)
+        | (?=[„“\u201a\u2018«»\u2039\u203a「`])(?:
+              „[^“”"]*+(?:[“”"]|\Z) | “[^”]*+(?:”|\Z) | `[^`]*+(?:`|\Z)
+            | \u201a[^\u2018\u2019]*+(?:\u2019(?=\w)[^\u2018\u2019]*+)*(?:[\u2018\u2019]|\Z)
+            | (?<!\w)\u2018[^\u2019]*+(?:\u2019(?=\w)[^\u2019]*+)*(?:\u2019|\Z)
+            | «[^»]*+(?:»|\Z) | »[^«»]*+« | \u2039[^\u203a]*+(?:\u203a|\Z) | \u203a[^\u2039\u203a]*+\u2039
+            | 「[^」]*+(?:」|\Z)
+          )
       )
     | (?P<time>
           \b\d{{4}}-\d\d-\d\d(?:[T ]{_CLOCK})?
-        | \b(?:{_DAY},?\ )?(?:\d{{1,2}}[ /-])?{_MONTH}[ /-]\d{{1,4}}(?:[ /:,]{{1,2}}(?:{_CLOCK}|\d{{4}})){{0,2}}
-        | \b\d{{1,4}}/\d{{1,2}}/\d{{2,4}}(?:[ :,]{{1,2}}{_CLOCK})?
+        | \b(?:{_DAY},?\ )?(?:\d{{1,2}}\.?[ /-])?{_MONTH}\.?[ /-]\d{{1,4}}(?:[ /:,]{{1,2}}(?:{_CLOCK}|\d{{4}})){{0,2}}
+        | \b\d{{1,2}}\.?[ /-]{_WHOLE_MONTH}(?!\w)
+        | \b\d{{1,4}}/\d{{1,2}}/\d{{1,4}}(?![\d/\\])(?:[ :,]{{1,2}}{_CLOCK})?
         | (?<![\w:]){_CLOCK}(?![\w:])
       )
     | (?P<host>
@@ -47,9 +63,13 @@ _VARYING = re.compile(
         | (?<![A-Za-z0-9])[0-9A-Fa-f]{{7,}}+(?![A-Za-z0-9])
         | (?<![A-Za-z0-9])(?=[a-fA-F]*[0-9])[0-9A-Fa-f]{{6}}(?![A-Za-z0-9])
         | (?<![A-Za-z0-9])[0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{{26}}(?![A-Za-z0-9])
-        | (?<![\w-])(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{{20,}}+
+        | (?<![A-Za-z0-9]){_OF_POD}
+        | (?<=[a-z0-9]-)(?!https){_KUBERNETES}{{5}}(?![\w-])
+        | (?<![\w-])(?![\w-]*-{_OF_POD})(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{{20,}}+
+        | (?<![\w-])(?=[A-Z0-9-]*(?:[A-Z][0-9]|[0-9][A-Z]))[A-Z0-9]{{2,10}}(?:-[A-Z0-9]{{2,10}}){{1,4}}(?![\w-])
         | (?<![A-Za-z0-9])(?:[A-Za-z]++[0-9]++[A-Za-z]|[0-9]++[A-Za-z]++[0-9])[A-Za-z0-9]*+
-        | [-+]?\d++(?:[.,_]\d++)*(?:[eE][+-]?\d++)?
+        | (?:(?<!\w)[-+])?\d++(?:[.,_]\d++)*(?:[eE][+-]?\d++)?
+      )
       )
     """,
     re.VERBOSE | re.ASCII,

@@ -12,6 +12,8 @@ from pointsman_service.record.events import Event
 from pointsman_service.store.reported import End, NativeEnd
 
 _LONGEST_WAIT_SECONDS = 10 * 366 * 86_400.0
+_LONGEST_TYPE = 300
+"""Characters of an error type: as long as one may ask for one."""
 _EXECUTIONS = (EventKind.SUCCEEDED, EventKind.FAILED)
 
 
@@ -100,4 +102,4 @@ def _error_of(body: OutcomeBody | NativeBody) -> tuple[str | None, str | None, s
     error = body.get("error")
     if error is None:
         return None, None, None
-    return clean(error["type"]), clean(error["message"]), clean(error["traceback"])
+    return clean(error["type"])[:_LONGEST_TYPE], clean(error["message"]), clean(error["traceback"])

@@ -3,12 +3,13 @@
 import asyncio
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from pointsman_contract.queues import list_key
 from pointsman_contract.states import TaskState
-from pointsman_service.failures.fingerprint import REST_MESSAGE, group_of, rest_of
+from pointsman_service.failures.fingerprint import REST_MESSAGE, VERSION, group_of, rest_of
 from pointsman_service.failures.standing import GroupState
 from pointsman_service.record import error_bounds, recorder
 from pointsman_service.record.error_rollup import ErrorRollup
@@ -214,6 +215,94 @@ async def test_a_group_that_a_backup_does_not_have_is_begun_anew(spine: Spine) -
     assert [(group["message"], group["occurrences"]) for group in await groups(spine)] == [
         ("no customer <n>", 1), ("no stock", 1),
     ]  # fmt: skip
+
+
+GONE = "instance i-0abcd1234ef567890 is gone"
+
+
+async def of_older_rules(spine: Spine, told: str, number: int) -> UUID:
+    """A group of one failure, as a release with other rules for messages left it."""
+    await fail(spine, GONE)
+    await fold(spine)
+    (group,) = [one for one in await groups(spine) if one["version"] == VERSION]
+    older = UUID(int=number)
+    await spine.run(
+        "UPDATE error_group SET id = :older, version = 1, message = :told, first_seen_at = now() - interval '3 days',"
+        " news_at = now() - interval '3 days' WHERE id = :id",
+        older=older, told=told, id=group["id"],
+    )  # fmt: skip
+    spine.recorder._bounds.forget()
+    return older
+
+
+async def test_a_group_goes_on_when_its_failures_are_told_apart_otherwise(spine: Spine) -> None:
+    older = await of_older_rules(spine, "instance i<n>abcd<n>ef<n> is gone", 1)
+    await judge(spine, GroupState.IGNORED, IgnoreLimit(count=2))
+    expected = ["ignored", "ignored", "open"]
+    for number, state in enumerate(expected):
+        await fail(spine, f"instance i-0f1e2d3c4b5a6978{number} is gone")
+        await fold(spine)
+        before, after = await groups(spine)
+        assert (before["id"], before["state"], before["occurrences"]) == (older, "ignored", 1)
+        assert (after["state"], after["occurrences"], after["set_by"]) == (state, number + 1, "ada")
+        assert after["came_back"] is (state == "open")
+        assert (after["news_at"] is None) is (state != "open"), "it is no news until it comes back"
+    assert (after["version"], after["message"]) == (VERSION, "instance i-<n> is gone")
+    assert after["first_seen_at"] == before["first_seen_at"]
+    history = await spine.rows(
+        "SELECT before, after, actor, reason FROM error_group_change WHERE error_group = :id ORDER BY id",
+        id=after["id"],
+    )
+    assert [(row["before"], row["after"], row["actor"]) for row in history] == [
+        ("open", "ignored", "ada"),
+        ("ignored", "ignored", "pointsman"),
+        ("ignored", "open", "pointsman"),
+    ]
+    assert str(older) in history[1]["reason"]
+
+
+async def test_several_that_become_one_are_open_if_one_of_them_is(spine: Spine) -> None:
+    first = await of_older_rules(spine, "instance i<n>a", 1)
+    await judge(spine, GroupState.IGNORED)
+    second = await of_older_rules(spine, "instance i<n>b", 2)
+    await spine.run("UPDATE error_group SET state = 'open', set_at = NULL, news_at = NULL WHERE id = :id", id=second)
+    await fail(spine, GONE)
+    await fold(spine)
+    by_id = {group["id"]: group for group in await groups(spine)}
+    (found,) = by_id.keys() - {first, second}
+    assert (by_id[found]["state"], by_id[found]["news_at"]) == ("open", None), "nobody is alerted"
+
+
+async def test_a_group_whose_failures_are_told_as_before_is_the_same(spine: Spine) -> None:
+    await fail(spine)
+    await fold(spine)
+    await spine.run("UPDATE error_group SET version = 1")
+    await judge(spine, GroupState.IGNORED)
+    spine.recorder._bounds.forget()
+    await fail(spine)
+    await fail(spine, "no stock")
+    await fold(spine)
+    same, new = await groups(spine)
+    assert (same["state"], same["occurrences"], same["version"]) == ("ignored", 2, VERSION)
+    assert (new["state"], new["news_at"]) == ("open", new["first_seen_at"])
+
+
+async def test_groups_of_older_rules_take_no_room_of_new_ones(spine: Spine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(error_bounds, "MOST_A_DAY", 1)
+    await fail(spine, "ab")
+    await spine.record_all()
+    await spine.run("UPDATE error_group SET version = 1, example_message = 'told otherwise'")
+    await fail(spine, "cd")
+    await fold(spine)
+    assert [group["message"] for group in await groups(spine)] == ["ab", "cd"]
+
+
+async def test_an_error_type_is_as_long_as_one_may_ask_for(spine: Spine) -> None:
+    await fail(spine, kind="x" * 400)
+    await fold(spine)
+    (group,) = await groups(spine)
+    assert group["error_type"] == "x" * 300
+    assert await spine.rows("SELECT error_type FROM task") == [{"error_type": "x" * 300}]
 
 
 async def test_two_who_note_the_same_causes_at_once_wait_for_nobody(spine: Spine) -> None:

@@ -66,6 +66,16 @@ class Varying:
         said = self._chance.choice((self.word(), f"{self.word()} isn't {self.word()}", self.mail(), "é ü", ""))
         return repr(said)
 
+    def instance(self) -> str:
+        return "i-" + self.hexadecimal(17)
+
+    def pod(self) -> str:
+        letters = "bcdfghjklmnpqrstvwxz2456789"
+        return "shop-" + "-".join("".join(self._chance.choices(letters, k=digits)) for digits in (9, 5))
+
+    def german(self) -> str:
+        return "„" + self._chance.choice(("Müller", "Groß & Söhne", "Peter\u2019s", "")) + "“"
+
     def line(self) -> int:
         return self._chance.randrange(1, 2000)
 
@@ -96,14 +106,16 @@ CAUSES: Sequence[tuple[str, str, Message, Sequence[Frame]]] = (
     ("charge", "KeyError", lambda v: v.quoted(), [("shop/tasks.py", "charge"), ("shop/money.py", "tax_of")]),
     ("refund", "KeyError", lambda v: v.quoted(), [("shop/tasks.py", "charge"), ("shop/money.py", "price_of")]),
     ("charge", "ValueError", lambda v: f"no customer {v.uuid()} since {v.time()}", [("shop/tasks.py", "charge")]),
-    ("charge", "ValueError", lambda v: f"customer {v.number()} has no card", [("shop/tasks.py", "charge")]),
-    ("fetch", "httpx.ConnectTimeout", lambda v: f"{v.address()} did not answer within {v.number()}.5 s",
+    ("charge", "ValueError", lambda v: f"customer {v.number()} {v.german()} has no card",
+     [("shop/tasks.py", "charge")]),
+    ("fetch", "httpx.ConnectTimeout", lambda v: f"{v.address()} did not answer {v.instance()} within {v.number()}.5 s",
      [("net/fetch.py", "fetch"), (_LIBRARY, "send"), (_SSL, "do_handshake")]),
     ("fetch", "httpx.HTTPStatusError", lambda v: f"Server error for url {v.url()} (request {v.hexadecimal(16)})",
      [("net/fetch.py", "fetch"), (_LIBRARY, "raise_for_status")]),
     ("report", "FileNotFoundError", lambda v: f"[Errno 2] No such file or directory: {v.path()}",
      [("reports/build.py", "build")]),
-    ("report", "OSError", lambda v: f"{v.path()} is locked by process {v.number()}", [("reports/build.py", "build")]),
+    ("report", "OSError", lambda v: f"{v.path()} is locked by process {v.number()} of {v.pod()}",
+     [("reports/build.py", "build")]),
     ("mail", "smtplib.SMTPRecipientsRefused", lambda v: f"{v.mail()} was refused by {v.address()} at {v.time()}",
      [("mail/send.py", "send")]),
     ("mail", "RuntimeError", lambda v: f"message {v.ulid()} in batch {v.hexadecimal(40)} of {v.number()}",

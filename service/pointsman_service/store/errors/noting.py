@@ -11,6 +11,7 @@ from pointsman_contract.states import TaskState
 from pointsman_service.failures.fingerprint import REST_MESSAGE, VERSION, rest_of
 from pointsman_service.failures.message import normalised
 from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.errors import carrying
 from pointsman_service.store.listeners import Ended, Ends
 
 _DELTA = {
@@ -43,7 +44,7 @@ _GROUP = {
 _BEGIN = text(
     f"INSERT INTO error_group ({', '.join(_GROUP)}, news_at) SELECT {', '.join(_GROUP)}, first_seen_at FROM "
     + array_columns(_GROUP)
-    + " ORDER BY id ON CONFLICT (id) DO NOTHING"
+    + " ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id, task_type"
 )
 
 
@@ -78,7 +79,9 @@ async def note(connection: AsyncConnection, ends: Ends, known: Collection[str] =
         if group not in known and (group not in first or at < first[group].end.finished_at):
             first[group] = one
     if first:
-        await connection.execute(_BEGIN, _columns(_GROUP, [_begun(group, first[group]) for group in sorted(first)]))
+        groups = _columns(_GROUP, [_begun(group, first[group]) for group in sorted(first)])
+        begun = {row.id: row.task_type for row in await connection.execute(_BEGIN, groups)}
+        await carrying.carry(connection, begun)
     if deltas:
         await connection.execute(_ADD, _columns(_DELTA, [_added(key, deltas[key]) for key in sorted(deltas)]))
 

@@ -17,7 +17,7 @@ class ErrorGroup(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     """The fingerprint (``pointsman_service.failures.fingerprint``)."""
     version: Mapped[int] = mapped_column(SmallInteger)
-    """Of the fingerprint."""
+    """Of the rules by which its id was made, the last that were seen to make it."""
     task_type: Mapped[str]
     error_type: Mapped[str | None]
     message: Mapped[str]
