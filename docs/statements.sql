@@ -487,8 +487,10 @@ SELECT extract(epoch FROM clock_timestamp())::float8;
 SELECT id FROM error_group WHERE id = ANY(CAST(:ids AS uuid[]));
 
 -- _BEGUN
+-- Those of other rules leave room: what they told apart may have been one.
 SELECT t.task_type, (SELECT count(*) FROM (
     SELECT FROM error_group g WHERE g.task_type = t.task_type AND g.first_seen_at > now() - interval '1 day'
+        AND g.version = :version
     LIMIT :most) AS begun) AS groups
 FROM unnest(CAST(:task_types AS text[])) AS t (task_type);
 
@@ -520,6 +522,43 @@ WITH taken AS (
     ON CONFLICT (task_type, error_type, queue, hour) DO UPDATE SET tasks = old.tasks + excluded.tasks
 )
 SELECT count(*) FROM taken;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/errors/carrying.py
+-- What becomes of a group when the rules change by which failures are told apart: the group that its failures have
+-- now goes on from it. It keeps its first failure and whatever was said of it, and is no news.
+
+-- _BEFORE
+SELECT g.* FROM unnest(CAST(:task_types AS text[])) AS t (task_type) CROSS JOIN LATERAL (
+SELECT id, task_type, error_type, example_message, example_traceback, state, last_seen_at FROM error_group
+WHERE task_type = t.task_type AND version < :version AND occurrences > 0
+ORDER BY first_seen_at DESC LIMIT :most) AS g;
+
+-- _STAY
+-- These are found no more. Whoever folds them meanwhile keeps its locks, and they are found once more.
+UPDATE error_group SET version = :version WHERE id IN (
+SELECT id FROM error_group WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED);
+
+-- _CARRY
+-- What was counted stays with the group before: of a limit in numbers the rest is left.
+UPDATE error_group g SET first_seen_at = least(g.first_seen_at, b.first_seen_at), changed_at = b.changed_at,
+    news_at = NULL, came_back = b.came_back, state = b.state, set_at = b.set_at, set_by = b.set_by,
+    set_reason = b.set_reason, ignored_until = b.ignored_until, ignored_per_hour = b.ignored_per_hour,
+    ignored_count = b.ignored_count, ignored_from = b.ignored_from - b.occurrences
+FROM unnest(CAST(:id AS uuid[]), CAST(:before AS uuid[])) AS p (id, before)
+JOIN error_group b ON b.id = p.before WHERE g.id = p.id;
+
+-- _HISTORY
+INSERT INTO error_group_change (error_group, at, before, after, actor, reason)
+SELECT p.id, c.at, c.before, c.after, c.actor, c.reason FROM unnest(CAST(:id AS uuid[]),
+    CAST(:before AS uuid[])) AS p (id, before)
+CROSS JOIN LATERAL ((
+    SELECT id, at, before, after, actor, reason FROM error_group_change WHERE error_group = p.before
+    ORDER BY id DESC LIMIT 50
+) UNION ALL (
+    SELECT NULL, now(), state, state, :actor, 'failures are told apart by other rules: it goes on from group ' || id
+    FROM error_group WHERE id = p.before
+)) AS c ORDER BY p.id, c.id NULLS LAST;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/errors/folding.py
@@ -614,7 +653,7 @@ INSERT INTO error_group (id, version, task_type, error_type, message, blamed, fi
     CAST(:example_attempt AS smallint[]), CAST(:example_message AS text[]),
     CAST(:example_traceback AS text[])) AS rows (id, version, task_type, error_type, message, blamed, first_seen_at,
     last_seen_at, example_task_id, example_attempt, example_message, example_traceback) ORDER BY id
-    ON CONFLICT (id) DO NOTHING;
+    ON CONFLICT (id) DO NOTHING RETURNING id, task_type;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/errors/reading.py
@@ -681,87 +720,8 @@ SELECT g.id, g.task_type, g.error_type, g.message, g.blamed, g.first_seen_at, g.
 ORDER BY counted.place DESC, g.id DESC LIMIT :most;
 
 ----------------------------------------------------------------------------------------------------------------------
--- store/first_page.py
--- What the first page asks, each time in one statement however much it wants to know.
-
--- _LOOK
-SELECT coalesce(to_json(now()), 'null')::text AS now,
-    coalesce(to_json((SELECT max(epoch) FROM broker_epoch)), 'null')::text AS epoch,
-    coalesce(to_json((SELECT count(*) FROM (SELECT FROM breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
-            AND NOT (coalesce(b.seen = 'half_open' AND (b.machine ->> 'is_doubted')::boolean
-        AND b.machine ->> 'resumes_at' IS NULL, false) AND b.updated_at > now() - interval '10 seconds')
-            LIMIT 501) AS first_ones)), 'null')::text AS breakers_in_all,
-    (SELECT coalesce(json_agg(q), '[]') FROM (
-    SELECT alert.id, alert.key, alert.rule, alert.subject, alert.severity, alert.summary, alert.value, alert.bound,
-        alert.unit, alert.link, alert.since, alert.opened_at, alert.updated_at, alert.resolved_at, alert.notified_at,
-        alert.acked_at, alert.acked_by, alert.ack_reason, alert.also, alert.part_of, (SELECT max(s.until)
-        FROM alert_silence s WHERE s.until > now() AND s.matcher IN (alert.key, alert.rule)) AS silenced_until
-        FROM alert
-    WHERE resolved_at IS NULL OR (part_of IS NULL AND rule = ANY(CAST(:causes AS text[]))
-        AND resolved_at > now() - CAST(:lately AS float8) * interval '1 second')
-    ORDER BY resolved_at IS NOT NULL, id LIMIT :most
-) AS q)::text AS alerts,
-    (SELECT coalesce(json_agg(q), '[]') FROM (
-        SELECT b.scope, b.name, b.seen, coalesce((SELECT t.at FROM breaker_transition t
-            WHERE t.scope = b.scope AND t.name = b.name AND t.before IN ('closed', 'disabled')
-            ORDER BY t.id DESC LIMIT 1), b.updated_at) AS since, CASE b.seen WHEN 'open' THEN b.turns_at
-    WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
-        to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
-        CASE b.machine ->> 'state' WHEN 'open' THEN to_timestamp((b.machine ->> 'retry_at')::float8) END) END
-END AS lets_through_at, b.last_error,
-            b.machine -> 'override' AS override
-        FROM breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
-            AND NOT (coalesce(b.seen = 'half_open' AND (b.machine ->> 'is_doubted')::boolean
-        AND b.machine ->> 'resumes_at' IS NULL, false) AND b.updated_at > now() - interval '10 seconds')
-            ORDER BY b.scope, b.name LIMIT 50) AS q)::text AS breakers,
-    (SELECT coalesce(json_agg(q), '[]') FROM (SELECT queue, paused, revision, reason, actor, changed_at
-        FROM queue_pause ORDER BY queue) AS q)::text AS pauses,
-    (SELECT coalesce(json_agg(q), '[]') FROM (SELECT name, extract(epoch
-        FROM expires_at - now())::float8 AS left_seconds, holder = '' AS given_up FROM leader) AS q)::text AS leads,
-    (SELECT coalesce(json_agg(q), '[]') FROM (SELECT stream, last_id FROM recorder_position) AS q)::text AS positions,
-    (SELECT coalesce(json_agg(q), '[]') FROM (
-    WITH kept AS (
-        SELECT queue, state, held_reason, sum(tasks)::bigint AS tasks FROM (
-            SELECT queue, state, held_reason, tasks FROM backlog
-            UNION ALL SELECT queue, state, held_reason, tasks FROM backlog_delta
-            UNION ALL SELECT queue, 'queued', '', born_waiting FROM task_metrics_delta WHERE born_waiting > 0
-            UNION ALL SELECT queue, 'scheduled', '', born_asleep FROM task_metrics_delta WHERE born_asleep > 0
-        ) AS numbers GROUP BY queue, state, held_reason
-), sent AS (
-        SELECT queue, state, count(*) AS tasks, min(due_at) AS oldest FROM task_live WHERE place = 'sent'
-        GROUP BY queue, state
-    )
-    SELECT k.queue, k.state, nullif(k.held_reason, '') AS held_reason, k.tasks, false AS sent,
-        CASE WHEN k.state = 'queued' THEN (
-            SELECT greatest(0, extract(epoch FROM now() - min(t.due_at)))::float8
-            FROM generate_series(0, 10) AS p (priority) CROSS JOIN LATERAL (
-                SELECT t.due_at FROM task_live t
-                WHERE t.place = 'waiting' AND t.queue = k.queue AND t.priority = p.priority ORDER BY t.due_at LIMIT 1
-            ) AS t
-        ) END AS oldest_seconds
-    FROM kept k WHERE k.tasks > 0
-    UNION ALL
-    SELECT s.queue, s.state, NULL, s.tasks, true, greatest(0, extract(epoch FROM now() - s.oldest))::float8
-        FROM sent s
-) AS q)::text AS backlog,
-    (SELECT coalesce(json_agg(q), '[]') FROM (
-    SELECT owner, name, pool, queues, processes, pid, host, contract, started_at,
-        greatest(0, extract(epoch FROM now() - last_seen_at))::float8 AS heartbeat_age_seconds
-    FROM worker WHERE last_seen_at > now() - CAST(:seen_within AS float8) * interval '1 second'
-    ORDER BY name, started_at
-) AS q)::text AS workers,
-    (SELECT coalesce(json_agg(q), '[]') FROM (
-    SELECT b.name, b.seen, extract(epoch FROM coalesce(t.at, b.updated_at))::float8 AS since,
-        coalesce(b.machine->'override'->>'reason', t.reason, '') AS reason,
-        coalesce(b.machine->'override'->>'actor', t.actor, '') AS actor,
-        CASE b.seen WHEN 'open' THEN (b.machine->>'retry_at')::float8
-            WHEN 'half_open' THEN NULL ELSE (b.machine->'override'->>'expires_at')::float8 END AS until
-    FROM breaker b LEFT JOIN LATERAL (
-        SELECT at, reason, actor FROM breaker_transition t WHERE t.scope = b.scope AND t.name = b.name
-        ORDER BY t.id DESC LIMIT 1
-    ) t ON true
-    WHERE b.scope = 'worker' AND b.seen <> 'closed' ORDER BY b.name
-) AS q)::text AS ejections;
+-- store/first_page/beside.py
+-- What is told beside a cause, in one statement.
 
 -- _AROUND
 SELECT (SELECT coalesce(json_agg(q), '[]') FROM (
@@ -874,6 +834,91 @@ SELECT (SELECT coalesce(json_agg(q), '[]') FROM (
         ) AS w ON true
         LEFT JOIN LATERAL (SELECT max(last_published_at) AS at FROM task_type WHERE name = u.name) AS t ON true
         WHERE coalesce(w.published_at, t.at) IS NOT NULL) AS q)::text AS publishers;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/first_page/moving.py
+-- What changes from moment to moment, in one statement.
+
+-- _LOOK
+SELECT coalesce(to_json(now()), 'null')::text AS now,
+    coalesce(to_json((SELECT max(epoch) FROM broker_epoch)), 'null')::text AS epoch,
+    coalesce(to_json((SELECT opened_at FROM broker_epoch ORDER BY epoch DESC LIMIT 1)),
+        'null')::text AS epoch_opened_at,
+    coalesce(to_json((SELECT count(*) FROM (SELECT FROM breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
+            AND NOT (coalesce(b.seen = 'half_open' AND (b.machine ->> 'is_doubted')::boolean
+        AND b.machine ->> 'resumes_at' IS NULL, false) AND b.updated_at > now() - interval '10 seconds')
+            LIMIT 501) AS first_ones)), 'null')::text AS breakers_in_all,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+    SELECT alert.id, alert.key, alert.rule, alert.subject, alert.severity, alert.summary, alert.value, alert.bound,
+        alert.unit, alert.link, alert.since, alert.opened_at, alert.updated_at, alert.resolved_at, alert.notified_at,
+        alert.acked_at, alert.acked_by, alert.ack_reason, alert.also, alert.part_of, (SELECT max(s.until)
+        FROM alert_silence s WHERE s.until > now() AND s.matcher IN (alert.key, alert.rule)) AS silenced_until
+        FROM alert
+    WHERE resolved_at IS NULL OR (part_of IS NULL AND rule = ANY(CAST(:causes AS text[]))
+        AND resolved_at > now() - CAST(:lately AS float8) * interval '1 second')
+    ORDER BY resolved_at IS NOT NULL, id LIMIT :most
+) AS q)::text AS alerts,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+        SELECT b.scope, b.name, b.seen, coalesce((SELECT t.at FROM breaker_transition t
+            WHERE t.scope = b.scope AND t.name = b.name AND t.before IN ('closed', 'disabled')
+            ORDER BY t.id DESC LIMIT 1), b.updated_at) AS since, CASE b.seen WHEN 'open' THEN b.turns_at
+    WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
+        to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
+        CASE b.machine ->> 'state' WHEN 'open' THEN to_timestamp((b.machine ->> 'retry_at')::float8) END) END
+END AS lets_through_at, b.last_error,
+            b.machine -> 'override' AS override
+        FROM breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
+            AND NOT (coalesce(b.seen = 'half_open' AND (b.machine ->> 'is_doubted')::boolean
+        AND b.machine ->> 'resumes_at' IS NULL, false) AND b.updated_at > now() - interval '10 seconds')
+            ORDER BY b.scope, b.name LIMIT 50) AS q)::text AS breakers,
+    (SELECT coalesce(json_agg(q), '[]') FROM (SELECT queue, paused, revision, reason, actor, changed_at
+        FROM queue_pause ORDER BY queue) AS q)::text AS pauses,
+    (SELECT coalesce(json_agg(q), '[]') FROM (SELECT name, extract(epoch
+        FROM expires_at - now())::float8 AS left_seconds, holder = '' AS given_up FROM leader) AS q)::text AS leads,
+    (SELECT coalesce(json_agg(q), '[]') FROM (SELECT stream, last_id FROM recorder_position) AS q)::text AS positions,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+    WITH kept AS (
+        SELECT queue, state, held_reason, sum(tasks)::bigint AS tasks FROM (
+            SELECT queue, state, held_reason, tasks FROM backlog
+            UNION ALL SELECT queue, state, held_reason, tasks FROM backlog_delta
+            UNION ALL SELECT queue, 'queued', '', born_waiting FROM task_metrics_delta WHERE born_waiting > 0
+            UNION ALL SELECT queue, 'scheduled', '', born_asleep FROM task_metrics_delta WHERE born_asleep > 0
+        ) AS numbers GROUP BY queue, state, held_reason
+), sent AS (
+        SELECT queue, state, count(*) AS tasks, min(due_at) AS oldest FROM task_live WHERE place = 'sent'
+        GROUP BY queue, state
+    )
+    SELECT k.queue, k.state, nullif(k.held_reason, '') AS held_reason, k.tasks, false AS sent,
+        CASE WHEN k.state = 'queued' THEN (
+            SELECT greatest(0, extract(epoch FROM now() - min(t.due_at)))::float8
+            FROM generate_series(0, 10) AS p (priority) CROSS JOIN LATERAL (
+                SELECT t.due_at FROM task_live t
+                WHERE t.place = 'waiting' AND t.queue = k.queue AND t.priority = p.priority ORDER BY t.due_at LIMIT 1
+            ) AS t
+        ) END AS oldest_seconds
+    FROM kept k WHERE k.tasks > 0
+    UNION ALL
+    SELECT s.queue, s.state, NULL, s.tasks, true, greatest(0, extract(epoch FROM now() - s.oldest))::float8
+        FROM sent s
+) AS q)::text AS backlog,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+    SELECT owner, name, pool, queues, processes, pid, host, contract, started_at,
+        greatest(0, extract(epoch FROM now() - last_seen_at))::float8 AS heartbeat_age_seconds
+    FROM worker WHERE last_seen_at > now() - CAST(:seen_within AS float8) * interval '1 second'
+    ORDER BY name, started_at
+) AS q)::text AS workers,
+    (SELECT coalesce(json_agg(q), '[]') FROM (
+    SELECT b.name, b.seen, extract(epoch FROM coalesce(t.at, b.updated_at))::float8 AS since,
+        coalesce(b.machine->'override'->>'reason', t.reason, '') AS reason,
+        coalesce(b.machine->'override'->>'actor', t.actor, '') AS actor,
+        CASE b.seen WHEN 'open' THEN (b.machine->>'retry_at')::float8
+            WHEN 'half_open' THEN NULL ELSE (b.machine->'override'->>'expires_at')::float8 END AS until
+    FROM breaker b LEFT JOIN LATERAL (
+        SELECT at, reason, actor FROM breaker_transition t WHERE t.scope = b.scope AND t.name = b.name
+        ORDER BY t.id DESC LIMIT 1
+    ) t ON true
+    WHERE b.scope = 'worker' AND b.seen <> 'closed' ORDER BY b.name
+) AS q)::text AS ejections;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/leadership.py
@@ -2806,7 +2851,8 @@ SELECT count(*) FROM held;
 -- Epochs of Redis data, and how far the recorder has read their streams.
 
 -- _CURRENT
-SELECT epoch, run_id, opened_at, extract(epoch FROM clock_timestamp() - declared_at)::float8 AS age_seconds
+SELECT epoch, run_id, opened_at, extract(epoch FROM clock_timestamp() - declared_at)::float8 AS age_seconds,
+    extract(epoch FROM clock_timestamp() - opened_at)::float8 AS open_seconds
 FROM broker_epoch ORDER BY epoch DESC LIMIT 1;
 
 -- _AFTER
@@ -3428,18 +3474,6 @@ SELECT id, task_type, queue, priority, caller, tags, state, attempt, max_attempt
     started_at, finished_at, queue_wait_seconds, run_seconds, held_reason, cancel_requested_at, error_type,
     error_group, progress FROM task WHERE id = ANY(CAST(:ids AS uuid[])) AND id BETWEEN CAST(:lowest AS uuid)
     AND CAST(:highest AS uuid);
-
-----------------------------------------------------------------------------------------------------------------------
--- store/tasks/listing.py
--- Pages of tasks that always answer, whatever they are narrowed to and however many tasks there are.
-
--- _PLAN
--- Rows are read in the order of an index, or by a bitmap where its index has no order: never all of a table, and never
--- sorted before it is known how many they are. What runs beside this has no workers to spare.
-SELECT set_config('enable_seqscan', 'off', true), set_config('max_parallel_workers_per_gather', '0', true),
-set_config('statement_timeout', CAST(:milliseconds AS text), true),
-set_config('enable_indexscan', CAST(:in_order AS text), true),
-set_config('enable_bitmapscan', CAST(:by_bitmap AS text), true);
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/locking.py
@@ -4313,6 +4347,21 @@ SELECT w.id, EXISTS (
 ) AS is_complete
 FROM unnest(CAST(:tasks AS uuid[])) AS w (id)
 WHERE NOT EXISTS (SELECT FROM task_live t WHERE t.id = w.id);
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/searching.py
+-- What every search for a page has: how its looks are planned, how long they may take, and when it ends.
+
+-- _PLAN
+-- Rows are read in the order of an index, or by a bitmap where its index has no order: never all of a table, and never
+-- sorted before it is known how many they are. What runs beside this has no workers to spare.
+SELECT set_config('enable_seqscan', 'off', true), set_config('max_parallel_workers_per_gather', '0', true),
+set_config('statement_timeout', CAST(:milliseconds AS text), true),
+set_config('enable_indexscan', CAST(:in_order AS text), true),
+set_config('enable_bitmapscan', CAST(:by_bitmap AS text), true);
+
+-- _NO_HURRY
+SET LOCAL statement_timeout TO DEFAULT;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/setting_right.py

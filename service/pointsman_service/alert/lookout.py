@@ -248,9 +248,12 @@ class Lookout:
         return depths.memory_percent < self._settings.dispatch_memory_percent and depth.messages * 2 < limit
 
     def _consumers(self, queue: str) -> int:
-        """Processes that take tasks of a queue: those of ejected nodes take nothing."""
-        beats = self._liveness.beats().values()
-        return sum(beat["processes"] for beat in beats if queue in beat["queues"] and not beat.get("ejected"))
+        """Processes that take tasks of a queue: those of nodes that are ejected or about to go take nothing."""
+        return sum(
+            beat["processes"]
+            for beat in self._liveness.beats().values()
+            if queue in beat["queues"] and not beat.get("ejected") and not beat.get("stopping")
+        )
 
     def _kept_off(self, queue: str) -> tuple[str, ...]:
         beats = self._liveness.beats().values()

@@ -22,14 +22,8 @@ from pointsman_service.observe.queues import QueueFigures, queue_figures, window
 from pointsman_service.observe.roles import RECONCILER, STAND_IN, unled_seconds
 from pointsman_service.observe.workers import WorkerFigures, worker_figures
 from pointsman_service.settings import Settings
-from pointsman_service.store.first_page import (
-    MOST_COUNTED,
-    Around,
-    Asked,
-    BreakerRow,
-    GroupRow,
-    Look,
-)
+from pointsman_service.store.first_page.beside import Around, Asked, GroupRow
+from pointsman_service.store.first_page.moving import MOST_COUNTED, BreakerRow, Look
 from pointsman_service.store.metrics.watching import LeadRow
 from pointsman_service.store.queues.holding import BY_BREAKER
 
@@ -50,7 +44,11 @@ def workers_of(look: Look, broker: BrokerState, settings: Settings, liveness: Li
     are_fed = any(leads[name].left_seconds > 0 for name in (RECONCILER, STAND_IN) if name in leads)
     rows = [{**row, "started_at": datetime.fromisoformat(row["started_at"])} for row in look.workers]
     held = {row.name: row for row in look.ejections}
-    return worker_figures(rows, broker, settings.worker_dead_seconds, held, liveness, are_fed=are_fed)
+    opened_at = look.epoch_opened_at
+    seconds = None if opened_at is None else (look.now - opened_at).total_seconds()
+    return worker_figures(
+        rows, broker, settings.worker_dead_seconds, held, liveness, are_fed=are_fed, beats_seconds=seconds
+    )
 
 
 def asked_of(look: Look, broker: BrokerState, settings: Settings) -> Asked:
@@ -98,7 +96,7 @@ def facts_of(
         queues=queues,
         seen_at=look.now,
         predictions={queue.name: predictions.of(queue.name, queue.priority) for queue in queues},
-        nodes={queue.name: nodes_of(queue.name, workers, broker, look.now) for queue in queues},
+        nodes={queue.name: nodes_of(queue.name, workers, look.now) for queue in queues},
         running=_running(look, around, queues, broker, hours.usual),
         mixes=told.mixes(),
         busy={queue.name: _busy(queue, workers) for queue in queues},
@@ -151,7 +149,11 @@ def _running(
 
 
 def _busy(queue: QueueFigures, workers: Iterable[WorkerFigures]) -> int | None:
-    there = [worker for worker in workers if queue.name in worker.queues and worker.live and not worker.ejected]
+    there = [
+        worker
+        for worker in workers
+        if queue.name in worker.queues and worker.live and not worker.ejected and not worker.left
+    ]
     known = [min(worker.busy, worker.processes) for worker in there if worker.busy is not None]
     return sum(known) if len(known) == len(there) else None
 

@@ -31,6 +31,8 @@ class BrokerState:
     """Messages that nobody could run, by queue; None when that is not known."""
     beats: Mapping[str, Beat] = field(default_factory=dict)
     """The newest beat of each worker parent, by owner, as far as it can be read."""
+    unreadable: frozenset[str] = frozenset()
+    """Owners of the others."""
 
     @property
     def up(self) -> bool:
@@ -78,10 +80,11 @@ class BrokerWatch:
         except BrokerAway as error:
             return BrokerState(None, error.said or "no connection", {})
         # Of one that cannot be read the figures are not known.
-        beats, _ = sort_out(flat)
+        beats, wrong = sort_out(flat)
         busy = {owner: len(beat["running"]) for owner, beat in beats.items()}
         ejected = frozenset(owner for owner, beat in beats.items() if beat.get("ejected"))
-        return BrokerState(depths, "", busy, ejected, await self.set_aside(), beats)
+        unreadable = frozenset(owner.decode(errors="replace") for owner in wrong)
+        return BrokerState(depths, "", busy, ejected, await self.set_aside(), beats, unreadable)
 
     async def set_aside(self) -> Mapping[str, SetAside] | None:
         """What nobody could run, asked now: a kept answer could be older than what another process has said since."""

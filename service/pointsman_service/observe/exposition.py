@@ -302,7 +302,10 @@ def _workers(workers: Sequence[WorkerFigures], pools: Sequence[str], queues: Ite
     known = {queue: consumers(workers, queue) for queue in queues}
     processes = (([queue], float(found)) for queue, found in known.items() if found is not None)
     yield _labelled(
-        "queue_consumers", "Processes of live workers on the queue, without those ejected.", ["queue"], processes
+        "queue_consumers",
+        "Processes of live workers on the queue, without those that are ejected or about to go.",
+        ["queue"],
+        processes,
     )
     busy = sum(worker.busy or 0 for worker in live)
     yield _gauge("worker_processes", "Processes of live workers.", sum(worker.processes for worker in live))

@@ -64,7 +64,7 @@ class QueueFigures:
     """Those that are held by reason, the most first; at most ``MOST_REASONS`` and the rest."""
     sla_attainment: float | None
     consumers: int | None
-    """Processes of live workers; None when it is not known whether there is one."""
+    """Processes of live workers that take from it; None when it is not known whether there is one."""
     set_aside: int | None
     """Messages that nobody could run; None when that is not known."""
     paused: bool

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from pointsman_contract.events import Beat
 from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.breaker.outlier import OFF
 from pointsman_service.fleet.liveness import Liveness, Verdict
@@ -17,6 +18,7 @@ from pointsman_service.store.breakers import ejections
 from pointsman_service.store.breakers.ejections import EjectionRow
 from pointsman_service.store.metrics import watching
 from pointsman_service.store.store import Store
+from pointsman_service.store.streams import epochs
 
 _KEPT_SECONDS = 1.0
 _SHOWN_SECONDS = 3600.0
@@ -56,6 +58,8 @@ class WorkerFigures:
     """What it is called in this life: its name and a part that is drawn at its start. Tasks name it so."""
     contract: int | None = None
     """The version of the contract that it speaks; None when that is not known."""
+    left: bool | None = None
+    """Whether it went in order: it said good-bye, or is about to. None when that is not known."""
 
 
 def worker_figures(
@@ -66,12 +70,16 @@ def worker_figures(
     liveness: Liveness | None = None,
     *,
     are_fed: bool = True,
+    beats_seconds: float | None = None,
 ) -> list[WorkerFigures]:
     """From ``watching.workers``, by name, and from the ejections of workers by name. A silent worker whose successor
     lives is left out.
 
     ``liveness`` is what this process has seen by itself; ``are_fed``: whether a reconciler writes down whom it sees.
     Of a worker that neither saw lately nothing is known.
+
+    ``beats_seconds``: for how long Redis, which has their beats, is the one that it is. Who ends in order takes its
+    beat away, and who falls silent leaves it there; one that was last seen before may have lost it with an earlier one.
 
     A successor has its name; or, after a rolling restart, its pool on its host, when it took its own beat away as a
     worker does that ends in order.
@@ -80,7 +88,16 @@ def worker_figures(
     # What was written down last: who was silent by then for long is dead, whoever looks since.
     newest = 0.0 if are_fed and broker.up else min((row["heartbeat_age_seconds"] for row in rows), default=0.0)
     judge = partial(_judge, broker=broker, dead_seconds=dead_seconds, liveness=liveness, newest=newest)
-    figures = [(row["owner"], _figures(row, broker, *judge(row), (held or {}).get(row["name"]))) for row in rows]
+    figures = []
+    for row in rows:
+        beat = broker.beats.get(row["owner"])
+        left = _left(row, beat, broker, beats_seconds)
+        age, lives = judge(row)
+        if left and beat is None:
+            # It runs nothing any more.
+            lives = False
+        held_off = (held or {}).get(row["name"])
+        figures.append((row["owner"], _figures(row, broker, age, lives, left, held_off)))
     live = {worker.name for _, worker in figures if worker.live}
     places = {(worker.pool, worker.host) for _, worker in figures if worker.live}
     return [
@@ -94,15 +111,21 @@ def worker_figures(
 
 
 def consumers(workers: Iterable[WorkerFigures], queue: str) -> int | None:
-    """Processes of live workers on ``queue`` that are not ejected; None when it is not known whether there is one."""
-    there = [worker for worker in workers if queue in worker.queues and not worker.ejected]
+    """Processes of live workers on ``queue`` that are neither ejected nor about to go; None when it is not known
+    whether there is one.
+    """
+    there = [worker for worker in workers if queue in worker.queues and not worker.ejected and not worker.left]
     living = sum(worker.processes for worker in there if worker.live)
     return None if not living and any(worker.live is None for worker in there) else living
 
 
 def kept_off(workers: Iterable[WorkerFigures], queue: str) -> list[str]:
     """The names of live workers that are taken off ``queue``."""
-    return sorted(worker.name for worker in workers if queue in worker.queues and worker.live and worker.ejected)
+    return sorted(
+        worker.name
+        for worker in workers
+        if queue in worker.queues and worker.live and worker.ejected and not worker.left
+    )
 
 
 def _judge(
@@ -118,8 +141,22 @@ def _judge(
     return age, False if verdict is Verdict.DEAD or age - newest >= dead_seconds else None
 
 
+def _left(row: Mapping[str, Any], beat: Beat | None, broker: BrokerState, seconds: float | None) -> bool | None:
+    """Whether it went in order. ``seconds``: for how long Redis is the one that it is."""
+    if broker.depths is None or broker.depths.epoch is None or row["owner"] in broker.unreadable:
+        return None
+    if beat is not None:
+        return bool(beat.get("stopping"))
+    return True if seconds is not None and row["heartbeat_age_seconds"] < seconds else None
+
+
 def _figures(
-    row: Mapping[str, Any], broker: BrokerState, age: float, live: bool | None, held: EjectionRow | None
+    row: Mapping[str, Any],
+    broker: BrokerState,
+    age: float,
+    live: bool | None,
+    left: bool | None,
+    held: EjectionRow | None,
 ) -> WorkerFigures:
     # The beat of a dead worker stays in Redis for a while: nothing it names is known to run.
     busy = broker.busy.get(row["owner"]) if live and broker.up else None
@@ -136,9 +173,10 @@ def _figures(
         host=row["host"],
         started_at=row["started_at"],
         **_ejection(held),
-        fetching=None if busy is None else row["owner"] not in broker.ejected,
+        fetching=None if busy is None else row["owner"] not in broker.ejected and not left,
         owner=row["owner"],
         contract=row.get("contract"),
+        left=left,
     )
 
 
@@ -176,5 +214,9 @@ class WorkerWatch:
             rows = await watching.workers(connection, _SHOWN_SECONDS)
             held = {row.name: row for row in await ejections.ejections(connection)}
             leads = await watching.leads(connection)
+            epoch = await epochs.current(connection)
         are_fed = any(leads[name].left_seconds > 0 for name in (RECONCILER, STAND_IN) if name in leads)
-        return worker_figures(rows, broker, self._dead_seconds, held, self.liveness, are_fed=are_fed)
+        seconds = None if epoch is None else epoch.open_seconds
+        return worker_figures(
+            rows, broker, self._dead_seconds, held, self.liveness, are_fed=are_fed, beats_seconds=seconds
+        )

@@ -1,10 +1,13 @@
 """Predicted waits, wherever they are shown."""
 
+from uuid import UUID
+
 import httpx
 import pytest
 from fastapi import FastAPI
 
 from pointsman_contract.catalogue import TaskTypeSpec
+from pointsman_service.observe.explain import gathering
 from pointsman_service.observe.prediction.forecast import Forecast, QueueForecast
 from pointsman_service.observe.tasks import waiting
 from pointsman_service.store.metrics import predictions
@@ -72,14 +75,20 @@ async def test_a_waiting_task_tells_how_much_longer(api: httpx.AsyncClient, spin
     assert urgent < first < middle < last
     assert 10 < middle < 20, "thirty-one of a second are ahead, two at a time"
     assert await said(61) is None, "it is not due"
+    await spine.run("INSERT INTO breaker (scope, name, seen, machine) VALUES ('task_type', 'noop', 'half_open', '{}')")
     assert await said(62) == NOTHING | {"reason": "breaker_open"}
+    await spine.run("UPDATE breaker SET seen = 'closed'")
+    assert await said(62) == NOTHING | {"reason": "not_known"}, "it goes, at a rate that nobody predicts"
+    await spine.run("UPDATE task_live SET held_reason = 'unknown_task_type' WHERE priority = 2")
+    assert await said(62) == NOTHING | {"reason": "unknown_task_type"}
 
 
 @pytest.mark.usefixtures("forecast")
 async def test_a_task_behind_more_than_are_counted_is_told_the_wait_of_one_that_comes_now(
-    api: httpx.AsyncClient, spine: Spine, monkeypatch: pytest.MonkeyPatch
+    app: FastAPI, api: httpx.AsyncClient, spine: Spine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "_MOST_COUNTED", 5)
+    monkeypatch.setattr(waiting, "MOST_COUNTED", 5)
+    monkeypatch.setattr(gathering, "MOST_COUNTED", 5)
     new = [new_task(queue="maintenance", priority=3) for _ in range(7)]
     await spine.commits.write_batch(new)
     await spine.commits.drain()
@@ -87,6 +96,9 @@ async def test_a_task_behind_more_than_are_counted_is_told_the_wait_of_one_that_
     fifth, last = [(await api.get(f"/v1/tasks/{new[place].id}")).json()["predicted_wait"] for place in (5, 6)]
     assert fifth["p95_seconds"] < of_now["p50_seconds"]
     assert last == of_now
+    for place, told in ((5, fifth), (6, last)):
+        facts = await app.state.parts.views.explainer._facts(UUID(new[place].id))
+        assert facts.prediction.p95_seconds == told["p95_seconds"], "as its explanation says"
 
 
 async def test_the_record_is_told_by_queue_and_in_all(api: httpx.AsyncClient, spine: Spine) -> None:

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 from pointsman_contract import keys
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.api.queues.routes import QueueView
+from pointsman_service.api.workers.routes import WorkerList
 from pointsman_service.database import create_engine
 from pointsman_service.embedded.ports import free_port
 from pointsman_service.embedded.valkey import ValkeyServer
@@ -86,6 +87,28 @@ async def test_worker_shows_how_busy_it_is(api: httpx.AsyncClient, spine: Spine,
     assert workers["reports@h"]["live"] is False
     assert workers["reports@h"]["busy"] is None
     assert workers["reports@h"]["heartbeat_age_seconds"] >= 60
+
+
+async def test_node_that_ended_in_order_is_gone_everywhere_at_once(
+    fresh_api: Fresh, spine: Spine, add_worker: Any
+) -> None:
+    await spine.open_epoch()
+    await add_worker("email@h", ["email"], owner="w")
+    await beat(spine, "w", 1, 1)
+
+    async def seen() -> tuple[bool, bool, bool | None, int]:
+        async with fresh_api() as api:
+            answer = await api.get("/v1/workers")
+            WorkerList.model_validate_json(answer.content)
+            (worker,) = answer.json()["items"]
+            queue = (await api.get("/v1/queues/email")).json()
+        return worker["live"], worker["left"], worker["fetching"], queue["consumers"]
+
+    assert await seen() == (True, False, True, 2)
+    await beat(spine, "w", 2, 2, stopping=True)
+    assert await seen() == (True, True, False, 0)
+    await spine.server.command("HDEL", keys.BEATS, "w")
+    assert await seen() == (False, True, None, 0)
 
 
 async def test_predecessor_of_a_live_worker_is_not_shown(api: httpx.AsyncClient, add_worker: Any) -> None:

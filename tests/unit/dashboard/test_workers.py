@@ -39,6 +39,7 @@ def task(owner: str, seconds: float) -> Task:
         ({}, "idle"), ({"busy": 1}, "busy"), ({"busy": None}, "live"), ({"live": None}, "unknown"),
         ({"ejected": True, "busy": 1}, "ejected"), ({"on_probation": True}, "on_probation"),
         ({"live": False, "ejected": True, "busy": None}, "silent"),
+        ({"live": False, "left": True, "busy": None}, "gone"), ({"left": True, "busy": 1}, "stopping"),
     ],
 )  # fmt: skip
 def test_a_worker_is_in_one_word(figures: dict[str, Any], state: str) -> None:

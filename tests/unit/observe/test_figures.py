@@ -1,9 +1,11 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from pointsman_contract.events import Beat
 from pointsman_contract.queues import DEFAULT_TOPOLOGY, QueueSpec
 from pointsman_service.broker import Depths
 from pointsman_service.fleet.liveness import Liveness, Verdict
@@ -160,6 +162,35 @@ def test_dead_worker_is_shown_beside_a_living_one(changes: dict[str, Any], broke
     other = worker("new", name="critical-2@h")
 
     assert [found.live for found in worker_figures([dead, other], broker, 10.0)] == [False, True]
+
+
+def beating(*owners: str, stopping: bool = False) -> BrokerState:
+    """A broker with the beats of these."""
+    beats = {owner: cast(Beat, {"name": f"{owner}@h", "running": [], "stopping": stopping}) for owner in owners}
+    return BrokerState(Depths(1, 0, {}), "", dict.fromkeys(owners, 0), beats=beats)
+
+
+@pytest.mark.parametrize(
+    ("broker", "seconds", "left", "live", "processes"),
+    [
+        (beating("a"), 60.0, False, True, 2),
+        (beating("a", stopping=True), 60.0, True, True, 0),
+        (beating(), 60.0, True, False, 0),
+        # Redis was replaced after it was seen last: its beat may have been lost with that.
+        (beating(), 0.5, None, True, 2),
+        (beating(), None, None, True, 2),
+        (BrokerState(Depths(None, 0, {}), "", {}), 60.0, None, True, 2),
+        (AWAY, 60.0, None, True, 2),
+        (replace(beating(), unreadable=frozenset({"a"})), 60.0, None, True, 2),
+    ],
+)
+def test_worker_that_ended_in_order_takes_nothing_at_once(
+    broker: BrokerState, seconds: float | None, left: bool | None, live: bool, processes: int
+) -> None:
+    (found,) = worker_figures([worker("a", heartbeat_age_seconds=1.0)], broker, 10.0, beats_seconds=seconds)
+
+    assert (found.left, found.live, found.fetching) == (left, live, None if found.busy is None else not left)
+    assert consumers([found], "critical") == processes
 
 
 def test_utilization_never_exceeds_one() -> None:

@@ -14,7 +14,7 @@ _STYLES = {
     # breakers
     "closed": Style.GOOD, "open": Style.BAD, "half_open": Style.WARN, "forced_open": Style.WARN, "disabled": Style.WARN,
     # workers
-    "live": Style.GOOD, "silent": Style.BAD, "ejected": Style.WARN, "on probation": Style.WARN,
+    "live": Style.GOOD, "silent": Style.BAD, "gone": Style.DIM, "ejected": Style.WARN, "on probation": Style.WARN,
     # tasks
     "succeeded": Style.GOOD, "failed": Style.BAD, "retrying": Style.WARN, "expired": Style.WARN,
     "cancelled": Style.DIM, "running": Style.GOOD, "queued": Style.PLAIN, "scheduled": Style.DIM,

@@ -27,7 +27,7 @@ def state_of(worker: dict[str, Any]) -> str:
     if worker.get("live") is None:
         return "unknown"
     if not worker["live"]:
-        return "silent"
+        return "gone" if worker.get("left") else "silent"
     if worker.get("ejected"):
         return "ejected"
     return "on probation" if worker.get("on_probation") else "live"
@@ -49,13 +49,13 @@ def workers_line(workers: JsonObject | None, pen: Pen) -> Line:
         return pen.line(label, pen.span("not known", Style.DIM))
     items = workers.get("items") or []
     states = [state_of(worker) for worker in items]
-    living = [worker for worker, state in zip(items, states, strict=True) if state not in ("silent", "unknown")]
+    living = [worker for worker, state in zip(items, states, strict=True) if state not in ("gone", "silent", "unknown")]
     processes = sum(int(worker.get("processes") or 0) for worker in living)
     busy = sum(int(worker.get("busy") or 0) for worker in living)
     said = f"{len(living)} live, {busy} of {processes} processes busy"
     parts: list[str | Span] = [label, said]
     troubled = [
-        (worker, state) for worker, state in zip(items, states, strict=True) if state not in ("live", "unknown")
+        (worker, state) for worker, state in zip(items, states, strict=True) if state not in ("gone", "live", "unknown")
     ]
     for worker, state in troubled[:3]:
         age = f" {whole_span(worker.get('heartbeat_age_seconds'))}" if state == "silent" else ""

@@ -30,8 +30,9 @@ class PredictedWaitView(BaseModel):
         " (`GET /v1/metrics/predictions` has it by queue)."
     )
     reason: Reason | None = Field(
-        description="`paused`, `no_worker`, `breaker_open` (all of it is held), `not_enough_seen` (nobody knows how"
-        " long such tasks run) or `not_known` (now); null when there are seconds."
+        description="`paused`, `no_worker`, `breaker_open` (all of it is held), `unknown_task_type` (it is held, for"
+        " a worker did not know its type), `not_enough_seen` (nobody knows how long such tasks run) or"
+        " `not_known` (now); null when there are seconds."
     )
 
 

@@ -32,6 +32,7 @@ EXAMPLE_WORKER: dict[str, Any] = {
     "ejected_reason": None,
     "ejected_until": None,
     "fetching": True,
+    "left": False,
 }
 
 
@@ -56,6 +57,9 @@ class WorkerView(BaseModel):
     ejected_until: AwareDatetime | None = Field(description="Null: until somebody admits it.")
     fetching: bool | None = Field(
         description="Whether it takes new tasks, by its newest beat. It obeys within seconds; null when not known."
+    )
+    left: bool | None = Field(
+        description="Whether it went in order: it said good-bye, or is about to. Null when not known."
     )
 
 

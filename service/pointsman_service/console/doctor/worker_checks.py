@@ -28,7 +28,7 @@ def alive(found: Sequence[WorkerFigures]) -> Finding:
     """Nodes that beat, and those that fell silent."""
     check = "workers"
     living = [worker for worker in found if worker.live]
-    silent = [worker for worker in found if worker.live is False]
+    silent = [worker for worker in found if worker.live is False and not worker.left]
     if not living:
         if any(worker.live is None for worker in found):
             return unknown(check, Unknown("nobody writes down which workers live: there is no reconciler"))

@@ -31,8 +31,8 @@ _TONES: Final[Mapping[str, str]] = {
     "closed": OK, "open": BAD, "half_open": WARN, "forced_open": HELD, "forced_closed": WARN, "disabled": IDLE,
     # queues and workers
     "ok": OK, "paused": HELD, "at_risk": WARN, "late": BAD, "missed": BAD, "no_worker": BAD,
-    "live": OK, "busy": BUSY, "idle": IDLE, "silent": WARN, "dead": BAD, "gone": IDLE, "ejected": HELD,
-    "on_probation": WARN, "unknown": UNKNOWN,
+    "live": OK, "busy": BUSY, "idle": IDLE, "silent": WARN, "dead": BAD, "gone": IDLE, "stopping": IDLE,
+    "ejected": HELD, "on_probation": WARN, "unknown": UNKNOWN,
     # alerts and their messages
     "page": BAD, "ticket": WARN, "resolved": OK, "silenced": HELD, "acknowledged": BUSY,
     "pending": IDLE, "sent": OK, "gave_up": BAD, "dropped": WARN,

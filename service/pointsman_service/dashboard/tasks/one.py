@@ -31,6 +31,7 @@ _WHY_UNSAID: Final = {
     "paused": "its queue is paused",
     "no_worker": "nobody takes from its queue",
     "breaker_open": "a circuit breaker holds it",
+    "unknown_task_type": "it is held until a worker knows its type",
     "not_enough_seen": "nobody knows how long the tasks before it run",
     "not_known": "what it takes is not known now",
 }

@@ -47,13 +47,15 @@ class Node:
         """In a word."""
         worker = self.worker
         if worker.live is False:
-            return "silent"
+            return "gone" if worker.left else "silent"
         if worker.live is None:
             return "unknown"
         if worker.ejected:
             return "ejected"
         if worker.on_probation:
             return "on_probation"
+        if worker.left:
+            return "stopping"
         if worker.busy is None:
             return "live"
         return "busy" if worker.busy else "idle"
@@ -112,7 +114,12 @@ def pools_of(specs: Iterable[PoolSpec], nodes: Sequence[Node]) -> list[Pool]:
     queues = {spec.name: spec.queues for spec in specs}
     for node in nodes:
         queues.setdefault(node.worker.pool, tuple(node.worker.queues))
-    served = {queue for node in nodes if node.worker.live and not node.worker.ejected for queue in node.worker.queues}
+    served = {
+        queue
+        for node in nodes
+        if node.worker.live and not node.worker.ejected and not node.worker.left
+        for queue in node.worker.queues
+    }
     return [
         _pool(name, takes, [node for node in nodes if node.worker.pool == name], served)
         for name, takes in queues.items()

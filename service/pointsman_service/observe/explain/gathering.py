@@ -29,9 +29,11 @@ from pointsman_service.observe.explain.facts import (
 from pointsman_service.observe.explain.nodes import fetched_by, nodes_of, runner_of, running_now, with_last
 from pointsman_service.observe.explain.usual import UsualRuns
 from pointsman_service.observe.kept import Kept
+from pointsman_service.observe.prediction.prediction import Prediction
 from pointsman_service.observe.prediction.view import PredictionView
 from pointsman_service.observe.roles import unled_seconds
 from pointsman_service.observe.tasks.task import Task, task_of
+from pointsman_service.observe.tasks.waiting import MOST_COUNTED, behind
 from pointsman_service.observe.workers import WorkerFigures, WorkerWatch
 from pointsman_service.settings import Settings
 from pointsman_service.store.breakers import breakers
@@ -57,8 +59,6 @@ class _Installation:
     pauses: Mapping[str, Pause]
     kept_for: Mapping[str, str]
     broker: BrokerState
-    beats_since: datetime | None
-    """Since when Redis is the one that it is."""
 
 
 class Explainer:
@@ -125,11 +125,11 @@ class Explainer:
             cancel_grace_seconds=row.cancel_grace_seconds,
             time_limit_seconds=row.time_limit_seconds,
         )
-        nodes = nodes_of(task.queue, workers, here.broker, now, here.beats_since)
+        nodes = nodes_of(task.queue, workers, now)
         async with self._store.statement() as connection:
             if not any(node.live for node in nodes):
                 nodes = await with_last(connection, task.queue, nodes)
-            ahead = await _ahead(connection, task, live)
+            ahead, prediction = await self._ahead(connection, task, live)
             line = self._predictions.forecast(task.queue).line
             return Facts(
                 now=now,
@@ -139,16 +139,26 @@ class Explainer:
                 queue=await self._queue(connection, task, here, nodes, usual, now),
                 ahead=ahead,
                 elsewhere=None if line is None else round(line.rivals.tasks),
-                # How many more there are than were counted nobody knows.
-                prediction=None
-                if ahead is None or ahead.capped
-                else self._predictions.remaining(task.queue, task.priority, ahead.tasks),
+                prediction=prediction,
                 fetched=fetched_by(task, live, here.broker, nodes),
                 runner=runner_of(task, workers),
                 breaker=await self._breaker(connection, task),
                 unknown=await _unknown(connection, task, workers),
                 usual_p95_seconds=usual.get(task.task_type),
             )
+
+    async def _ahead(
+        self, connection: Connection, task: Task, live: Live
+    ) -> tuple[Count, Prediction] | tuple[None, None]:
+        """What is before it, and how long it goes on waiting: the same as ``remaining_wait`` says."""
+        if task.state is not TaskState.QUEUED:
+            return None, None
+        before, capped = await explaining.ahead_of(
+            connection, task.id, task.queue, task.priority, task.due_at, live.place, live.sent_at, MOST_COUNTED
+        )
+        most = explaining.MOST_COUNTED
+        said = behind(self._predictions, task.queue, task.priority, before, capped=capped)
+        return Count(min(before, most), capped or before > most), said
 
     async def _queue(
         self,
@@ -232,16 +242,7 @@ class Explainer:
             recorder_limit_seconds=settings.alert_recorder_lag_seconds,
         )
         paused = {one.queue: Pause(one.actor, one.reason, one.changed_at) for one in pauses if one.paused}
-        return _Installation(system, paused, kept_for, broker, None if epoch is None else epoch.opened_at)
-
-
-async def _ahead(connection: Connection, task: Task, live: Live) -> Count | None:
-    if task.state is not TaskState.QUEUED:
-        return None
-    found = await explaining.ahead_of(
-        connection, task.id, task.queue, task.priority, task.due_at, live.place, live.sent_at
-    )
-    return Count(*found)
+        return _Installation(system, paused, kept_for, broker)
 
 
 async def _unknown(connection: Connection, task: Task, workers: Iterable[WorkerFigures]) -> UnknownType | None:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-from pointsman_contract.events import Beat
 from pointsman_contract.states import Place, TaskState
 from pointsman_service.observe.broker_state import BrokerState
 from pointsman_service.observe.explain.facts import Fetched, Live, Node, RunningNow
@@ -14,45 +13,23 @@ from pointsman_service.store.tasks import explaining
 from pointsman_service.store.tasks.explaining import RunRow
 
 
-def nodes_of(
-    queue: str,
-    workers: Iterable[WorkerFigures],
-    broker: BrokerState,
-    now: datetime,
-    beats_since: datetime | None = None,
-) -> tuple[Node, ...]:
-    """The nodes that take from a queue, or took, as far as they were seen lately. ``beats_since``: when Redis, which
-    has their beats, became the one that it is.
-    """
-    by_pid = {(beat["name"], beat["pid"]): beat for beat in broker.beats.values()}
+def nodes_of(queue: str, workers: Iterable[WorkerFigures], now: datetime) -> tuple[Node, ...]:
+    """The nodes that take from a queue, or took, as far as they were seen lately."""
     return tuple(
-        _node(worker, by_pid.get((worker.name, worker.pid)), broker, now, beats_since)
+        Node(
+            name=worker.name,
+            processes=worker.processes,
+            busy=worker.busy,
+            live=worker.live,
+            last_seen_at=now - timedelta(seconds=worker.heartbeat_age_seconds),
+            left=worker.left,
+            ejected=worker.ejected,
+            ejected_since=worker.ejected_since,
+            ejected_reason=worker.ejected_reason,
+            ejected_until=worker.ejected_until,
+        )
         for worker in workers
         if queue in worker.queues
-    )
-
-
-def _node(
-    worker: WorkerFigures, beat: Beat | None, broker: BrokerState, now: datetime, beats_since: datetime | None
-) -> Node:
-    seen_at = now - timedelta(seconds=worker.heartbeat_age_seconds)
-    is_lost = beat is None and beats_since is not None and seen_at < beats_since
-    # Who ends in order takes its beat away, and who falls silent leaves it, unless Redis lost them all.
-    if broker.depths is None or broker.depths.epoch is None or is_lost:
-        left = None
-    else:
-        left = beat is None or bool(beat.get("stopping"))
-    return Node(
-        name=worker.name,
-        processes=worker.processes,
-        busy=worker.busy,
-        live=worker.live,
-        last_seen_at=seen_at,
-        left=left,
-        ejected=worker.ejected,
-        ejected_since=worker.ejected_since,
-        ejected_reason=worker.ejected_reason,
-        ejected_until=worker.ejected_until,
     )
 
 

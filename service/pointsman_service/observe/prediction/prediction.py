@@ -34,6 +34,8 @@ class Reason(StrEnum):
     """No process takes from the queue."""
     BREAKER_OPEN = "breaker_open"
     """A circuit breaker holds all of it."""
+    UNKNOWN_TASK_TYPE = "unknown_task_type"
+    """It is held: a worker that does not know its type had it."""
     NOT_ENOUGH_SEEN = "not_enough_seen"
     """Tasks are ahead, and nobody knows how long such tasks run."""
     NOT_KNOWN = "not_known"

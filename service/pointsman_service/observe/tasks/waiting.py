@@ -1,22 +1,25 @@
 """How much longer a task is expected to wait."""
 
+from pointsman_contract.dependencies import key_of
 from pointsman_contract.states import TaskState
+from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.observe.prediction.prediction import Prediction, Reason
 from pointsman_service.observe.prediction.view import PredictionView
 from pointsman_service.observe.tasks.task import Task
+from pointsman_service.store.breakers import breakers
 from pointsman_service.store.queues.holding import BY_BREAKER
 from pointsman_service.store.queues.unserved import UNKNOWN_TASK_TYPE
 from pointsman_service.store.store import Store
 from pointsman_service.store.tasks import explaining
 
-_MOST_COUNTED = 2_000
+MOST_COUNTED = 2_000
 """Of more the index that has their order is no longer the cheapest way to count."""
 
 
 async def remaining_wait(store: Store, predictions: PredictionView, task: Task) -> Prediction | None:
     """From now on; None of a task that does not wait, or is not due. Raises the store's errors."""
     if task.state is TaskState.HELD:
-        return _of_held(task.held_reason or "")
+        return await _of_held(store, task.held_reason or "")
     if task.state is not TaskState.QUEUED:
         return None
     queue, priority = task.queue, task.priority
@@ -25,15 +28,24 @@ async def remaining_wait(store: Store, predictions: PredictionView, task: Task) 
         if live is None or live.state != TaskState.QUEUED:
             return None
         before, capped = await explaining.ahead_of(
-            connection, task.id, queue, priority, task.due_at, live.place, live.sent_at, _MOST_COUNTED
+            connection, task.id, queue, priority, task.due_at, live.place, live.sent_at, MOST_COUNTED
         )
-    # Behind so many it waits no longer than one that comes now.
-    if capped:
-        return predictions.of(queue, priority)
-    return predictions.remaining(queue, priority, before)
+    return behind(predictions, queue, priority, before, capped=capped)
 
 
-def _of_held(reason: str) -> Prediction:
-    if reason.startswith(BY_BREAKER):
-        return Prediction.unsaid(Reason.BREAKER_OPEN)
-    return Prediction.unsaid(Reason.NO_WORKER if reason == UNKNOWN_TASK_TYPE else Reason.NOT_KNOWN)
+def behind(predictions: PredictionView, queue: str, priority: int, before: int, *, capped: bool) -> Prediction:
+    """Of a task with so many of its queue before it; ``capped``: or more, of which it waits no longer than one that
+    comes now.
+    """
+    return predictions.of(queue, priority) if capped else predictions.remaining(queue, priority, before)
+
+
+async def _of_held(store: Store, reason: str) -> Prediction:
+    if not reason.startswith(BY_BREAKER):
+        return Prediction.unsaid(Reason.UNKNOWN_TASK_TYPE if reason == UNKNOWN_TASK_TYPE else Reason.NOT_KNOWN)
+    key = key_of(reason.removeprefix(BY_BREAKER))
+    async with store.statement() as connection:
+        found = (await breakers.find(connection, [key])).get(key)
+    # One that was closed or reset lets go of what it held, at a rate that nobody predicts.
+    holds = found is not None and found.seen not in (BreakerState.CLOSED, BreakerState.DISABLED)
+    return Prediction.unsaid(Reason.BREAKER_OPEN if holds else Reason.NOT_KNOWN)

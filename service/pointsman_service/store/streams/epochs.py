@@ -15,12 +15,15 @@ FIRST_ID = "0-0"
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One epoch. ``opened_at`` is None while its census runs; ``age_seconds`` counts from its declaration."""
+    """One epoch. ``opened_at`` is None while its census runs, and so is ``open_seconds``, which counts from then;
+    ``age_seconds`` counts from its declaration.
+    """
 
     epoch: int
     run_id: str
     opened_at: datetime | None
     age_seconds: float
+    open_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class Progress:
 
 
 _CURRENT = text("""
-    SELECT epoch, run_id, opened_at, extract(epoch FROM clock_timestamp() - declared_at)::float8 AS age_seconds
+    SELECT epoch, run_id, opened_at, extract(epoch FROM clock_timestamp() - declared_at)::float8 AS age_seconds,
+        extract(epoch FROM clock_timestamp() - opened_at)::float8 AS open_seconds
     FROM broker_epoch ORDER BY epoch DESC LIMIT 1
 """)
 _AFTER = text("SELECT min(epoch) FROM broker_epoch WHERE epoch > :epoch")
@@ -76,7 +80,7 @@ _SEND_AGAIN = text("""
 async def current(connection: Connection) -> Epoch | None:
     """The newest epoch, None before the first."""
     row = (await connection.execute(_CURRENT)).one_or_none()
-    return None if row is None else Epoch(row.epoch, row.run_id, row.opened_at, row.age_seconds)
+    return None if row is None else Epoch(row.epoch, row.run_id, row.opened_at, row.age_seconds, row.open_seconds)
 
 
 async def after(connection: Connection, epoch: int) -> int | None:

@@ -107,6 +107,7 @@ def test_redis_beside_the_epoch_of_postgres(service: ServiceFacts, redis: Any, l
 def test_nodes_are_counted_and_silent_and_ejected_ones_named() -> None:
     assert workers([worker()])[0].says == "1 node with 2 processes"
     assert workers([worker(), worker("b", live=False)])[0].says.endswith("silent within the last hour: b")
+    assert workers([worker(), worker("b", live=False, left=True)])[0].level is Level.OK, "it ended in order"
     assert workers([worker(), worker("b", ejected=True)])[0].level is Level.WARNING
     assert workers([worker(live=False)])[0].level is Level.FAULT
     assert workers([])[0].level is Level.FAULT
