@@ -34,6 +34,18 @@ def printable(text: str) -> str:
     return text if text.isprintable() else text.translate(_ESCAPES)
 
 
+def in_one_line(text: str) -> str:
+    """A sentence of ours with text of others in it: without line breaks, controls, and what turns the direction of
+    writing. Where such stood is a space, and several are one.
+    """
+    return text if text.isprintable() and "  " not in text else " ".join(spaced(text).split())
+
+
+def spaced(text: str) -> str:
+    """The same for a piece of a sentence: its own spaces stay."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
+
+
 def one_entry(text: str) -> str:
     """Lines that belong together: those after the first are indented, which no entry's first line is."""
     if text.isprintable():

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from pointsman_contract.log_text import in_one_line
 from pointsman_service.alert.kinds import KINDS, Rule, Severity
 
 _EASED = 0.9
@@ -40,6 +41,7 @@ class Condition:
     subject: str
     """What it is about; with the rule it names the cause."""
     summary: str
+    """One line, whatever others wrote that it tells."""
     link: str
     """A path of the API."""
     since: float | None = None
@@ -51,6 +53,9 @@ class Condition:
     """None: that of the rule."""
     certain: bool = True
     """False: it may be so, and is no alert yet; what it leads to is not told meanwhile."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "summary", in_one_line(self.summary))
 
     @property
     def key(self) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from pointsman_contract.log_text import in_one_line
+
 TOGETHER_SECONDS = 600.0
 """Failures with one exception belong together while each follows the one before within so long."""
 _LONGEST_TYPE = 200
@@ -56,7 +58,7 @@ def in_words(stored: Mapping[str, Any]) -> str:
 
 def in_a_line(kind: str, message: str) -> str:
     """``ValueError: no such customer``, whatever the message is."""
-    said = " ".join(message.split())
+    kind, said = in_one_line(kind), in_one_line(message).strip()
     if len(said) > _IN_A_LINE:
         said = said[: _IN_A_LINE - 1] + "…"
     return f"{kind}: {said}" if said else kind

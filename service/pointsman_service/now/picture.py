@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from pointsman_contract.log_text import spaced
+
 
 class Overall(StrEnum):
     """How it is, in one word."""
@@ -73,7 +75,11 @@ class Part:
     """A piece of a sentence."""
 
     text: str
+    """Of one line, whatever others wrote that it tells."""
     link: Link | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", spaced(self.text))
 
 
 Words = tuple[Part, ...]

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from pointsman_contract.counted import counted
+from pointsman_contract.log_text import in_one_line
 from pointsman_service.errors import DatabaseAway, ExpectedFault
 from pointsman_service.observe.broker_state import BrokerState, BrokerWatch
 from pointsman_service.observe.explain import sentences
@@ -47,9 +48,13 @@ class PartState:
 
     ok: bool
     detail: str
+    """One line, whatever others wrote that it tells."""
     needed: bool = True
     """Whether the service is ready only when this part is ok."""
     figures: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", in_one_line(self.detail))
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,9 @@ class Answer:
 
     begins: datetime
     ends: datetime
+    """The end of the last step, or now while that is not over."""
     resolution: Resolution
+    """How finely both were cut: steps of days are whole days."""
     step_seconds: int
     """Longer than asked for where nothing finer is kept, or there is too much of it."""
     steps: list[datetime]
@@ -202,7 +204,7 @@ async def read(store: Store, question: Question) -> Answer:
         _series(name, is_others, by_step, group_by, metrics, steps) for (name, is_others), by_step in groups.items()
     ]
     return Answer(
-        found.reach.begins, found.reach.ends, found.reach.resolution, round(found.step.total_seconds()), steps, items
+        found.reach.begins, found.until, found.reach.resolution, round(found.step.total_seconds()), steps, items
     )
 
 

@@ -63,6 +63,16 @@ async def test_each_step_has_a_value_and_empty_ones_too(api: httpx.AsyncClient, 
     ]
 
 
+async def test_a_step_that_is_not_over_ends_now(api: httpx.AsyncClient) -> None:
+    began = datetime.now(UTC)
+    answer = await api.get("/v1/metrics/timeseries?window_seconds=864000&step_seconds=86400")
+    body = answer.json()
+    ends = datetime.fromisoformat(body["until"])
+    assert began - timedelta(seconds=5) < ends < datetime.now(UTC) + timedelta(seconds=5)
+    assert datetime.fromisoformat(body["steps"][-1]) <= ends
+    assert body["resolution"] == "day"
+
+
 async def test_series_of_groups_add_up_with_those_of_the_others(api: httpx.AsyncClient, spine: Spine) -> None:
     await count(
         spine,

@@ -370,3 +370,8 @@ def test_task_type_that_no_worker_of_its_queue_knows_is_one_for_each_queue() -> 
     assert other.summary.endswith("No worker takes from it.")
     mixed = found(replace(WELL, unknown_types=(replace(held, knowing=("reports@b",)),)))
     assert "only reports@b knows the type" in mixed["unknown_task_type:feeds.import@reports"].summary
+
+
+def test_what_others_wrote_breaks_no_summary() -> None:
+    found = Condition(Rule.BREAKER_OPEN, "x", "Last error: a\x1b[31m\r\n  cause\u202e.", "/v1/breakers")
+    assert found.summary == "Last error: a [31m cause ."

@@ -26,4 +26,5 @@ def test_long_messages_are_cut() -> None:
 def test_error_is_told_in_one_line() -> None:
     once = following(None, Said("ValueError", "no\n  such customer"), "id-1", 0.0)
     assert in_words(asdict(once)) == "ValueError: no such customer (once, last of task id-1)."
+    assert in_words(asdict(following(None, Said("E\x1br", "a\n \u202eb"), None, 1.0))) == "E r: a b (once)."
     assert in_words(asdict(following(once, Said("ValueError"), None, 1.0))) == "ValueError (2 times)."

@@ -1,6 +1,6 @@
 import pytest
 
-from pointsman_contract.log_text import one_entry, printable
+from pointsman_contract.log_text import in_one_line, one_entry, printable, spaced
 
 FORGED = "boom\n[2026-11-28 12:00:00: INFO/MainProcess] Task pay succeeded"
 
@@ -29,3 +29,9 @@ def test_the_lines_of_an_entry_are_told_from_those_of_the_next() -> None:
     assert first == "Traceback:"
     assert all(line.startswith("    ") for line in rest)
     assert rest[-1] == "    [2026-11-28 12:00:00: INFO/MainProcess] Task pay succeeded\\x1b[31m"
+
+
+def test_a_sentence_is_one_line_whatever_others_wrote_in_it() -> None:
+    assert in_one_line("paused by ops: a\x1b[31m\r\n  cause\u202e\u2028 ") == "paused by ops: a [31m cause"
+    assert in_one_line("as  it\tis") == "as it is"
+    assert spaced(" since\n\u202etoday ") == " since  today "

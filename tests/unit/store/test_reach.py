@@ -129,3 +129,11 @@ def test_an_answer_says_how_finely_and_from_when_it_is(age: timedelta, resolutio
     kept = Kept(minutes_since=day - 10 * DAY, hours_since=day - 20 * DAY, days_since=day - 40 * DAY)
     found = reach(NOON - age, NEVER, kept)
     assert (found.resolution, found.begins) == (resolution, begins)
+
+
+@pytest.mark.parametrize(
+    ("step", "resolution"), [(MINUTE, "minute"), (30 * MINUTE, "minute"), (6 * HOUR, "hour"), (DAY, "day")]
+)
+def test_steps_are_cut_as_finely_as_the_rows_that_they_are_sums_of(step: timedelta, resolution: str) -> None:
+    found, _ = stepped(NOON - 30 * DAY, NOON, step, Kept())
+    assert found.resolution == resolution

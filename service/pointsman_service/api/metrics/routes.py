@@ -129,7 +129,8 @@ class CoveredView(BaseModel):
     )
     until: AwareDatetime = Field(description="Where it ends.")
     resolution: Literal["minute", "hour", "day"] = Field(
-        description="How finely its ends were cut: by `hour` or `day` where nothing finer is kept."
+        description="How finely its ends were cut: by `hour` or `day` where nothing finer is kept, and of steps of such"
+        " length."
     )
     recorded_up_to: AwareDatetime | None = Field(
         description="What workers reported before this moment is counted; null when that is not known."

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pointsman_contract.log_text import in_one_line
+
 
 class Level(StrEnum):
     """How one thing is."""
@@ -30,6 +32,10 @@ class Finding:
     says: str
     what_to_do: str = ""
     """Empty where nothing is to be done."""
+
+    def __post_init__(self) -> None:
+        for name in ("says", "what_to_do"):
+            object.__setattr__(self, name, in_one_line(getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pointsman_service.observe.explain.facts_around import (
 from pointsman_service.observe.explain.reasons import queue_link, reason, tasks, waited
 from pointsman_service.observe.explain.remedies import REMEDIES, Remedy
 from pointsman_service.observe.prediction.prediction import Confidence
-from pointsman_service.observe.spans import moment, short_span, span
+from pointsman_service.observe.spans import moment, short_span
 
 _NAMED = 3
 _AT_ONCE_SECONDS = 0.1
@@ -142,6 +142,8 @@ def busy(facts: Facts) -> list[Reason]:
     # Those that were just submitted with it take what is free before it.
     is_new = (facts.now - facts.task.due_at).total_seconds() < _BEGUN_SECONDS
     free = processes - at_work
+    if free > 0 and queue.pause is not None:
+        return []
     taken = is_new and facts.ahead is not None and facts.ahead.tasks >= free and not window(facts)
     if free > 0 and not (is_behind and (at_work or taken)):
         return []
@@ -203,7 +205,7 @@ def _doing(running: RunningNow) -> str:
         if running.usual_p95_seconds is None
         else f"usual p95 {short_span(running.usual_p95_seconds)}"
     )
-    return f"{many} for {span(running.longest_seconds)} ({usual})"
+    return f"{many} for {short_span(running.longest_seconds)} ({usual})"
 
 
 def window(facts: Facts) -> list[Reason]:

@@ -5,12 +5,12 @@ from dataclasses import replace
 from datetime import datetime
 from urllib.parse import quote
 
+from pointsman_contract.log_text import in_one_line
 from pointsman_service.observe.explain.causes import Cause
 from pointsman_service.observe.explain.explanation import CauseFacts, Reason
 from pointsman_service.observe.explain.facts import Count, Facts
 from pointsman_service.observe.explain.remedies import REMEDIES, Remedy, filled
-from pointsman_service.observe.explain.sentences import in_one_line
-from pointsman_service.observe.spans import span
+from pointsman_service.observe.spans import short_span
 
 READY = "/readyz?verbose"
 
@@ -35,7 +35,7 @@ def reason(
         since=since,
         clears_itself=clears_itself,
         expected_at=expected_at,
-        what_to_do=filled(found.step, **places),
+        what_to_do=in_one_line(filled(found.step, **places)),
         documentation=found.page,
         facts=facts,
         link=link,
@@ -69,7 +69,7 @@ def waited(facts: Facts) -> str:
     seconds = (facts.now - facts.task.due_at).total_seconds()
     if seconds < 0:
         return ""
-    found = f" This task has been due for {span(seconds)}"
+    found = f" This task has been due for {short_span(seconds)}"
     if facts.ahead is not None and facts.ahead.tasks:
         are = "is" if facts.ahead.tasks == 1 and not facts.ahead.capped else "are"
         found += f"; {tasks(facts.ahead)} {are} before it"

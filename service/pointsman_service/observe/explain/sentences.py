@@ -138,11 +138,6 @@ def _error(last_error: str | None, *, by_hand: bool) -> str:
     return "" if last_error is None or by_hand else f" Last error: {last_error}"
 
 
-def in_one_line(text: str) -> str:
-    """Text with what others wrote in it: without line breaks, controls, and what turns the direction of writing."""
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
-
-
 def clause(sentence: str) -> str:
     """The same within another sentence: in small letters, without its full stop. Names keep theirs."""
     first = sentence.partition(" ")[0]

@@ -124,7 +124,7 @@ def stepped(begins: datetime, ends: datetime, step: timedelta, kept: Kept) -> tu
     return Reach(
         begins,
         ends,
-        max(kept.unit_at(begins), kept.unit_at(ends)),
+        max(unit, kept.unit_at(begins), kept.unit_at(ends)),
         old_days,
         uncarried,
         days=last if unit == DAY else _NOTHING,

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -10,7 +11,7 @@ from pointsman_service.alert.kinds import KINDS, Rule, advice
 from pointsman_service.observe.explain.causes import RANK, Cause
 from pointsman_service.observe.explain.core import explain
 from pointsman_service.observe.explain.explanation import FACTS
-from pointsman_service.observe.explain.facts import Count, Facts, Fetched, Pause, System
+from pointsman_service.observe.explain.facts import Count, Facts, Fetched, Pause, RunningNow, System
 from pointsman_service.observe.explain.remedies import REMEDIES
 from pointsman_service.observe.prediction.prediction import Basis, Confidence, Prediction
 from tests.unit.observe.explain.situations import (
@@ -107,6 +108,21 @@ def test_what_ends_by_itself_is_told_with_the_moment() -> None:
     }
     found = {cause: explain(SITUATIONS[cause][0]).root for cause in expected}
     assert {cause: (one.clears_itself, one.expected_at) for cause, one in found.items()} == expected
+
+
+def test_a_paused_queue_with_free_processes_is_not_busy_too() -> None:
+    paused = replace(BUSY, queue=replace(BUSY.queue, pause=Pause("ops", None, before(9))))
+    assert Cause.ALL_BUSY in [one.cause for one in explain(paused).also]
+    free = replace(paused, queue=replace(paused.queue, nodes=(replace(NODE, processes=99),)))
+    assert Cause.ALL_BUSY not in [one.cause for one in explain(free).also]
+
+
+def test_what_takes_less_than_a_second_is_not_told_as_none() -> None:
+    running = (RunningNow("n.sleep", 4, 0.31, "x", 1.4),)
+    found = explain(
+        replace(BUSY, now=BUSY.task.due_at + timedelta(seconds=0.4), queue=replace(BUSY.queue, running=running))
+    )
+    assert "with 4 of n.sleep for 0.31 s" in found.root.sentence
 
 
 def test_what_others_wrote_breaks_no_sentence() -> None:
