@@ -153,7 +153,7 @@ def busy(facts: Facts) -> list[Reason]:
         lead = f"Others take the one process of {queue.name} first" if processes == 1 else lead
     elif at_work < processes:
         are = "is" if at_work == 1 else "are"
-        lead = f"{at_work} of the {processes} processes that take from {queue.name} {are} busy"
+        lead = f"Others take the {processes} processes of {queue.name} first, of which {at_work} {are} busy by now"
     elif processes == 1:
         lead = f"The one process that takes from {queue.name} is busy"
     else:

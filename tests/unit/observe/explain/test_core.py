@@ -175,7 +175,8 @@ def test_queue_that_is_worked_off_has_others_before_it() -> None:
     two = replace(NODE, processes=2, busy=1)
     found = explain(replace(UNSENT, ahead=Count(1), queue=replace(QUEUE, nodes=(two,)))).root
     assert found.sentence == (
-        "1 of the 2 processes that take from reports is busy. 1 task of equal or higher priority is before it."
+        "Others take the 2 processes of reports first, of which 1 is busy by now. 1 task of equal or higher priority is"
+        " before it."
     )
 
 
