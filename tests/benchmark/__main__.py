@@ -26,6 +26,7 @@ _BENCHES = {
     "idle": "CPU, statements and Redis commands a second of an installation with nothing to do, one and three replicas",
     "predict": "how often predicted waits hold, over 20,000 tasks of changing load; --fault: half of the workers die",
     "history": "what each call costs with ten million ended tasks and a million that wait, beside ten thousand",
+    "pages": "the dashboard with the same history: each page, what a browser is sent, what fifty viewers cost",
     "live": "from an event to its listeners at a thousand events a second; intake with 500 of them beside none",
     "compare": "intake and drain of this checkout beside those of another, the one before a change",
     "soak": "everything at 60 % of the most it does, for half an hour: a line for each figure, drawn to a PNG",
@@ -35,6 +36,9 @@ _SOAK = "soak"
 _PREDICT = "predict"
 _COMPARE = "compare"
 _HISTORY = "history"
+_PAGES = "pages"
+_FILLED = (_HISTORY, _PAGES)
+"""Those that begin with a long history."""
 _HISTORY_TASKS = 10_000_000
 _QUICK_HISTORY_TASKS = 1_000_000
 _TERMINATED = 128 + signal.SIGTERM
@@ -75,7 +79,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round, medians and ratios there")
     parser.add_argument("--minutes", type=_minutes, help="soak: how long (default 30, 2 when quick)")
     parser.add_argument("--png", type=Path, metavar="FILE", help="soak: draw there (default soak.png)")
-    parser.add_argument("--tasks", type=_tasks, help="history: ended tasks (default 10,000,000, a tenth when quick)")
+    parser.add_argument(
+        "--tasks", type=_tasks, help="history, pages: ended tasks (default 10,000,000, a tenth when quick)"
+    )
     parser.add_argument("--with", dest="other", type=Path, metavar="DIRECTORY", help="compare: the other checkout")
     parser.add_argument("--fault", action="store_true", help="predict: half of the workers die, then all")
     # scripts/bench changes the directory; a relative FILE still means where the user stood.
@@ -85,8 +91,8 @@ def _arguments() -> argparse.Namespace:
         parser.error(f"--minutes and --png are for {_SOAK}")
     if given.fault and given.name != _PREDICT:
         parser.error(f"--fault is for {_PREDICT}")
-    if given.name != _HISTORY and given.tasks is not None:
-        parser.error(f"--tasks is for {_HISTORY}")
+    if given.name not in _FILLED and given.tasks is not None:
+        parser.error(f"--tasks is for {' and '.join(_FILLED)}")
     if (given.name == _COMPARE) is not (given.other is not None):
         parser.error(f"--with is for {_COMPARE}, and {_COMPARE} needs it")
     if given.other is not None and not (given.relative_to / given.other / "alembic.ini").is_file():
@@ -118,7 +124,7 @@ def _run(given: argparse.Namespace) -> Report:
         minutes = given.minutes or (2.0 if given.quick else 30.0)
         return cast(Report, module.run(minutes, given.relative_to / (given.png or "soak.png")))
     signal.alarm(int(LONGEST_HISTORY_SECONDS if given.name == _HISTORY else LONGEST_SECONDS))
-    if given.name == _HISTORY:
+    if given.name in _FILLED:
         return cast(Report, module.run(given.quick, given.tasks or _default_tasks(given.quick)))
     if given.name == _COMPARE:
         return cast(Report, module.run(given.quick, (given.relative_to / given.other).resolve()))

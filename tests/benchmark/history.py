@@ -38,12 +38,12 @@ def run(quick: bool, tasks: int) -> Report:
     """All calls with few tasks, then with ``tasks`` and a tenth of them that wait."""
     began = time.monotonic()
     with Stack() as stack:
-        task_types = _task_types(stack)
+        task_types = task_types_of(stack)
         fill(stack.dsn, task_types, FEW, FEW // 10, datetime.now(UTC))
         few = _ask(stack, calls_of(_known(stack, task_types)), _QUICK_TIMES)
         families = _families(stack)
         filling = time.monotonic()
-        with _many_at_once(stack):
+        with many_at_once(stack):
             fill(stack.dsn, task_types, tasks, tasks // 10, datetime.now(UTC))
         filled = time.monotonic()
         first = _first_queues(stack)
@@ -100,7 +100,7 @@ def _ratio(one: Asked, other: Asked) -> float:
     return round(one.at(0.5) / other.at(0.5), 3)
 
 
-def _task_types(stack: Stack) -> list[str]:
+def task_types_of(stack: Stack) -> list[str]:
     """Twenty that the catalogue knows: what a worker publishes of ``noop``, under other names."""
     names = [f"bench.type_{number:02}" for number in range(_TYPES)]
     stack.database.execute(
@@ -111,7 +111,7 @@ def _task_types(stack: Stack) -> list[str]:
     return names
 
 
-def _many_at_once(stack: Stack) -> AbstractContextManager[None]:
+def many_at_once(stack: Stack) -> AbstractContextManager[None]:
     """Gigabytes in a few minutes: without this a checkpoint would follow the other."""
     return stack.configured({"max_wal_size": "8GB", "checkpoint_timeout": "30min"})
 

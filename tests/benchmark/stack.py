@@ -162,9 +162,11 @@ class Stack:
             self.wait(lambda: len(self.living_nodes()) == len(DEFAULT_TOPOLOGY.pools), "the pools")
             yield
 
-    def empty(self) -> None:
-        """No tasks, no messages, nothing counted, and PostgreSQL's buffers written: every round starts the same."""
-        self._truncate()
+    def empty(self, tables: Sequence[str] = _EMPTIED) -> None:
+        """No tasks, no messages, nothing counted, and PostgreSQL's buffers written: every round starts the same. With
+        other ``tables`` only these are emptied.
+        """
+        self._truncate(tables)
         lists = [list_key(queue.name, step) for queue in DEFAULT_TOPOLOGY.queues for step in STEPS]
         self._redis.delete(*lists, "unacked", "unacked_index")
         claims = list(self._redis.scan_iter(keys.CLAIM_PREFIX + "*", count=5000))
@@ -247,12 +249,12 @@ class Stack:
             self.database.execute(f"ALTER SYSTEM {change}")
         self.database.execute("SELECT pg_reload_conf()")
 
-    def _truncate(self) -> None:
+    def _truncate(self, wanted: Sequence[str]) -> None:
         """The loops go on meanwhile, and take the locks of these tables in another order. A checkout of before has not
         all of them.
         """
         there = "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL"
-        tables = ", ".join(self.database.column(there, list(_EMPTIED)))
+        tables = ", ".join(self.database.column(there, list(wanted)))
         for _ in range(_TRIES):
             try:
                 self.database.execute(f"TRUNCATE {tables}")

@@ -19,6 +19,7 @@ BENCHES = (
     "idle",
     "predict",
     "history",
+    "pages",
     "live",
     "compare",
     "soak",

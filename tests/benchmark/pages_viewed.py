@@ -1,0 +1,179 @@
+"""What fifty who look at pages cost, and how soon they see what happens."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from tests.benchmark.idle import statements_by_process
+from tests.benchmark.intake import BODY
+from tests.benchmark.load import paced
+from tests.benchmark.report import Round
+from tests.benchmark.stack import SERVICE, Stack
+from tests.benchmark.viewers import WARM_UP_SECONDS
+from tests.stand.environment import ROOT
+
+VIEWERS = 50
+EVENTS_A_SECOND = 1000.0
+_EVENTS_A_TASK = 2
+"""Its start and its end. Its submission is one more and is not counted."""
+_MARKS_A_SECOND = 4.0
+_TAG = "bench:page"
+_MARKED = f"tasks?tag={_TAG}"
+_SETTLE_SECONDS = 45.0
+"""A page that stays the same is looked at ever later."""
+_LIVE_TABLES = ("task_live", "backlog", "backlog_delta", "outbox")
+
+
+def viewers(marked: str = "tasks") -> dict[str, int]:
+    """How many look at what: most at the first page, as when something is wrong."""
+    return {"": 22, marked: 10, "queues": 6, "errors": 5, "workers": 4, "breakers": 3}
+
+
+class Viewed:
+    """One installation, with and without its viewers."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+
+    def at_rest(self, seconds: float) -> Round:
+        """Statements a second of the API process and the share of a core that they take more while nothing happens."""
+        before = self._rest(seconds)
+        with self._looking(viewers()):
+            time.sleep(_SETTLE_SECONDS)
+            during = self._rest(seconds)
+        return {
+            "queries_a_second_50_viewers": during["statements"] - before["statements"],
+            "queries_a_second_without": before["statements"],
+            "cpu_share_50_viewers_at_rest": during["cpu"] - before["cpu"],
+        }
+
+    def under_load(self, seconds: float) -> Round:
+        """The share of a core that they take more at a thousand events a second, and how soon each sees them."""
+        without, _ = self._loaded({}, seconds)
+        heard: dict[str, Any] = {}
+        with_viewers, marked = self._loaded(viewers(_MARKED), seconds, heard)
+        more = {name: with_viewers[name] - without[name] for name in without}
+        waits = sorted(one for page in heard["pages"].values() for one in page["waits"])
+        rows = sorted(self._until_seen(heard["pages"][_MARKED], marked, heard["since"] + WARM_UP_SECONDS))
+        if not rows or not waits:
+            raise SystemExit(f"nobody saw anything: {str(heard)[:500]}")
+        pages, looked = heard["pages"], heard["seconds"]
+        return {
+            "event_to_page_p95_seconds": max(_at(rows, 0.95), _at(waits, 0.95)),
+            "event_to_row_p50_seconds": _at(rows, 0.5),
+            "event_to_row_p95_seconds": _at(rows, 0.95),
+            "recorded_to_page_p95_seconds": _at(waits, 0.95),
+            "events_a_second": with_viewers["tasks"] * _EVENTS_A_TASK / seconds,
+            "cpu_share_50_viewers": sum(more[name] for name in more if name != "tasks"),
+            **{f"cpu_share_more_{name}": more[name] for name in (*SERVICE, "postgres", "valkey")},
+            **{f"page_p95_seconds_{_named(path)}": _at(page["waits"], 0.95) for path, page in pages.items()},
+            **{f"messages_a_second_{_named(path)}": page["messages"] / looked for path, page in pages.items()},
+            "bytes_a_second_a_viewer": sum(page["bytes"] for page in pages.values()) / looked / VIEWERS,
+        }  # fmt: skip
+
+    def forget_what_waits(self) -> None:
+        """The history stays; nothing waits any more, or what follows would wait behind it."""
+        self._stack.empty(_LIVE_TABLES)
+
+    def _rest(self, seconds: float) -> dict[str, float]:
+        since = self._stack.cpu_seconds()
+        with self._stack.statements_logged() as log:
+            time.sleep(seconds)
+            statements = statements_by_process(log())
+        cpu = sum(_spent(since, self._stack.cpu_seconds()).values()) / seconds
+        return {"cpu": cpu, "statements": statements["api"] / seconds}
+
+    def _loaded(
+        self, wanted: Mapping[str, int], seconds: float, heard: dict[str, Any] | None = None
+    ) -> tuple[dict[str, float], list[str]]:
+        """CPU by process while tasks come in, and the tasks that are marked for a list of theirs."""
+        self.forget_what_waits()
+        marked: list[str] = []
+        with self._looking(wanted, heard), _marking(self._stack.api_url, marked):
+            time.sleep(1.0)
+            since, ended = self._stack.cpu_seconds(), self._stack.ended()
+            rate = EVENTS_A_SECOND / _EVENTS_A_TASK - _MARKS_A_SECOND
+            (*_, whole) = paced(f"{self._stack.api_url}/v1/tasks", BODY, rate, seconds)
+            spent = _spent(since, self._stack.cpu_seconds())
+            self._stack.wait(lambda: self._stack.ended() >= ended + whole.answered, "all tasks to end")
+        found = {name: spent.get(name, 0.0) / seconds for name in (*SERVICE, "postgres", "valkey")}
+        return found | {"tasks": float(whole.answered)}, marked
+
+    def _until_seen(self, page: Mapping[str, Any], marked: Sequence[str], since: float) -> Iterator[float]:
+        """From the submission of each marked task, and from its end, to when each viewer had it on its page."""
+        for task in marked:
+            columns = "ARRAY[extract(epoch FROM submitted_at), extract(epoch FROM finished_at)]::float8[]"
+            submitted, finished = self._stack.database.value(f"SELECT {columns} FROM task WHERE id = $1", task)
+            if submitted > since:
+                yield from (at - submitted for at in page["seen"].get(task, ()))
+                yield from (at - finished for at in page["ended"].get(task, ()))
+
+    @contextmanager
+    def _looking(self, wanted: Mapping[str, int], heard: dict[str, Any] | None = None) -> Iterator[None]:
+        """So many look for the length of the block; then ``heard`` says what they saw."""
+        if not wanted:
+            yield
+            return
+        where = urlsplit(self._stack.api_url)
+        words = [sys.executable, "-m", "tests.benchmark.viewers", str(where.hostname), str(where.port)]
+        words += [f"{path}={count}" for path, count in wanted.items()]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                if process.stdout.readline() != "looking\n":
+                    raise SystemExit("the viewers did not begin")
+                yield
+                # What was recorded last is to be seen, too.
+                time.sleep(1.5)
+                process.stdin.close()
+                found = json.loads(process.stdout.readline() or "{}")
+            finally:
+                process.kill()
+        if found.get("cut_off", 1):
+            raise SystemExit(f"viewers were cut off: {str(found)[:500]}")
+        if heard is not None:
+            heard |= found
+
+
+@contextmanager
+def _marking(url: str, marked: list[str]) -> Iterator[None]:
+    """Some marked tasks a second, whose ids are added."""
+    over = threading.Event()
+
+    def submit() -> None:
+        body = json.loads(BODY) | {"tags": dict([_TAG.split(":")])}
+        with httpx.Client(base_url=url, trust_env=False) as http:
+            while not over.wait(1 / _MARKS_A_SECOND):
+                answer = http.post("/v1/tasks", json=body)
+                answer.raise_for_status()
+                marked.append(answer.json()["id"])
+
+    thread = threading.Thread(target=submit)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _spent(since: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+    return {name: spent - since.get(name, 0.0) for name, spent in now.items()}
+
+
+def _at(ordered: Sequence[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+def _named(path: str) -> str:
+    return re.sub(r"\W+", "_", path.partition("?")[0]) or "now"
