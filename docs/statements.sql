@@ -466,8 +466,8 @@ SELECT CAST(pg_current_snapshot() AS text) AS snapshot, now() AS at;
 -- What committed after the snapshot that was read before: exactly what that could not see, in whatever order.
 SELECT CAST(pg_current_snapshot() AS text) AS snapshot, now() AS at, c.topic, c.task_ids FROM (SELECT) AS one
 LEFT JOIN (
-    SELECT topic, task_ids FROM live_change WHERE transaction >= CAST(:oldest AS bigint)
-        AND NOT pg_visible_in_snapshot(
+    SELECT topic, CASE WHEN CAST(:named AS boolean) THEN task_ids END AS task_ids FROM live_change
+    WHERE transaction >= CAST(:oldest AS bigint) AND NOT pg_visible_in_snapshot(
             CAST(CAST(transaction AS text) AS xid8), CAST(CAST(:snapshot AS text) AS pg_snapshot))
     ORDER BY transaction, id LIMIT :most
 ) AS c ON true;

@@ -20,14 +20,18 @@ from pointsman_service.front.bounds import Bounds
 from pointsman_service.front.connection import Connection
 from pointsman_service.serving import Server, ServerConfig
 from pointsman_service.settings import Settings
+from pointsman_service.store.changes import LISTENED, Topic
 from pointsman_service.store.store import Store
 from tests.stand.waiting import until
 
 ROOT = "/admin/tasks/dashboard/"
+_TELL_ALL = text(f"INSERT INTO live_change (topic) SELECT unnest(CAST(:topics AS text[])) WHERE {LISTENED}")
 
 
 class Site:
-    """Serves the dashboard. Its background loops do not run: what a test has written stays as it is."""
+    """Serves the dashboard. Its background loops do not run, but for the one that hears what changed: what a test has
+    written stays as it is.
+    """
 
     def __init__(self, database_url: str, redis_url: str, **settings: Any) -> None:
         self.port = free_port()
@@ -52,7 +56,7 @@ class Site:
         """Serve."""
         process = Process(self.settings, {Role.API})
         assert process.parts is not None
-        process._loops[:] = [process.parts.catalogue.loop]
+        process._loops[:] = [process.parts.catalogue.loop, process.parts.changes.loop]
         process._led.clear()
         app = application_of(process)
         config = ServerConfig(
@@ -76,10 +80,15 @@ class Site:
         await self._serving
 
     async def run(self, statement: str, **parameters: object) -> list[Any]:
-        """Any statement, committed; its rows."""
+        """Any statement, committed; its rows. Whoever looks is told that something changed, as an installation tells
+        of whatever changes.
+        """
         async with self.store.transaction() as connection:
             found = await connection.execute(text(statement), parameters)
-            return list(found) if found.returns_rows else []
+            rows = list(found) if found.returns_rows else None
+            if rows is None:
+                await connection.execute(_TELL_ALL, {"topics": list(Topic)})
+            return rows or []
 
     @asynccontextmanager
     async def database_refusing(self) -> AsyncIterator[None]:

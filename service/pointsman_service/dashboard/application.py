@@ -26,7 +26,8 @@ from pointsman_service.dashboard.pages import PAGES, SEARCH, in_navigation
 from pointsman_service.dashboard.preferences import COOKIE as PREFERENCES
 from pointsman_service.dashboard.preferences import SECONDS as PREFERENCES_SECONDS
 from pointsman_service.dashboard.preferences import Preferences
-from pointsman_service.dashboard.streams import Key, Look, Stream, Streams
+from pointsman_service.dashboard.rooms import Key, Look
+from pointsman_service.dashboard.streams import Stream, Streams
 from pointsman_service.errors import (
     BadRequest,
     DatabaseAway,
@@ -51,7 +52,7 @@ class Dashboard:
         self._parts = parts
         self._pages = pages
         self._routes = [route for page in (*pages, *SEARCH) for route in page.routes]
-        self.streams = Streams(self._look, parts.settings.listeners_most)
+        self.streams = Streams(self._look, parts.settings.listeners_most, parts.changes, self._signs)
 
     def close_streams(self) -> None:
         """End every stream: the process is about to stop."""
@@ -151,7 +152,7 @@ class Dashboard:
         if not self.streams.has_room_for(browser):
             return frames.once(await self._look(key), seen)
         self.streams.check()
-        return self.streams.stream(key, browser, route.page.every_seconds, seen)
+        return self.streams.stream(key, browser, route.pace, seen)
 
     def _found(self, target: str) -> tuple[Route, Mapping[str, Any]]:
         path = target.partition("?")[0]
@@ -159,6 +160,12 @@ class Dashboard:
             if route.shows is not None and (names := _names(route, path)) is not None:
                 return route, names
         raise NotFound("There is no such page.")
+
+    async def _signs(self) -> object:
+        """Whether Redis is there, who lives, and how busy each is; what was set aside."""
+        state, liveness = await self._parts.views.broker.state(), self._parts.views.workers.liveness
+        dead = frozenset() if liveness is None else frozenset(liveness.dead())
+        return state.up, dead, state.busy, state.ejected, state.set_aside
 
     async def _look(self, key: Key) -> Look:
         path, _, query = key.target.partition("?")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Self
 
 from pointsman_contract import RELEASE
@@ -17,7 +18,7 @@ from pointsman_service.dashboard.page import Done, Page, Shown
 from pointsman_service.dashboard.preferences import COOKIE as PREFERENCES
 from pointsman_service.dashboard.preferences import Preferences
 from pointsman_service.dashboard.rendering import asset_path, fragments, live_blocks, render
-from pointsman_service.dashboard.streams import Look, mark_of, partials
+from pointsman_service.dashboard.rooms import Look, mark_of, partials
 from pointsman_service.dashboard.targets import target_of
 from pointsman_service.errors import PointsmanError
 from pointsman_service.now.picture import Link, LinkKind
@@ -81,6 +82,8 @@ def look(shown: Shown, ask: Ask, pages: Sequence[Page]) -> Look:
     values = _values(shown, ask, None, pages)
     view = shown.view
     beat = {
+        "at": machine(datetime.now(UTC)),
+        "age": 0.0,
         "as_of": machine(shown.as_of),
         "recorded": None if shown.recorded_up_to is None else machine(shown.recorded_up_to),
         "title": values["title"],

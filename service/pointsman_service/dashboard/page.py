@@ -10,6 +10,7 @@ from starlette.convertors import Convertor
 from starlette.routing import compile_path
 
 from pointsman_service.dashboard.asking import Ask
+from pointsman_service.live.topics import Topic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,21 @@ class Hit:
     """Nothing else can have been meant: alone it is shown at once."""
 
 
+@dataclass(frozen=True)
+class Pace:
+    """When a page that somebody looks at is looked at again."""
+
+    topics: frozenset[Topic] = frozenset(Topic)
+    """When something of these changes."""
+    every_seconds: float = 5.0
+    """And so long after that when nothing does, for what changes with time alone: ever later while the page stays the
+    same."""
+    most_seconds: float = 120.0
+    """But not later than that."""
+    least_seconds: float = 0.0
+    """Not more often, whatever changes."""
+
+
 Shows = Callable[[Ask], Awaitable[View]]
 Acts = Callable[[Ask], Awaitable["Done | View"]]
 """A view where nothing was done: the form again, with what is wrong with it."""
@@ -84,6 +100,7 @@ class Route:
     acts: Acts | None = None
     kind: str = ""
     """Of the act: the right that it needs."""
+    pace: Pace = Pace()
 
     def match(self, path: str) -> dict[str, Any] | None:
         """What the pattern takes out of a path; None when it does not fit."""
@@ -97,9 +114,9 @@ class Page:
     """A page: a folder of the dashboard with its routes.
 
     ``name`` is its path and that of its folder, ``label`` stands in the navigation, ``question`` is what it answers,
-    and ``g`` with ``key`` leads to it. ``every_seconds``: so often is looked at what is live on it while somebody
-    looks. A page without a label is not in the navigation. ``own_times``: its views say themselves up to when is
-    recorded, and that a server is away.
+    and ``g`` with ``key`` leads to it. ``pace``: how often is looked at what is live on it while somebody looks. A page
+    without a label is not in the navigation. ``own_times``: its views say themselves up to when is recorded, and that a
+    server is away.
     """
 
     def __init__(
@@ -109,23 +126,25 @@ class Page:
         *,
         question: str,
         key: str = "",
-        every_seconds: float = 2.0,
+        pace: Pace = Pace(),
         own_times: bool = False,
     ) -> None:
         self.name = name
         self.label = label
         self.question = question
         self.key = key
-        self.every_seconds = every_seconds
+        self.pace = pace
         self.own_times = own_times
         self.routes: list[Route] = []
         self.finder: Finds | None = None
 
-    def shows(self, pattern: str = "") -> Callable[[Shows], Shows]:
-        """Decorator: what is shown at ``<name>/<pattern>``, a pattern as Starlette's: ``{alert_id:uuid}``."""
+    def shows(self, pattern: str = "", *, pace: Pace | None = None) -> Callable[[Shows], Shows]:
+        """Decorator: what is shown at ``<name>/<pattern>``, a pattern as Starlette's: ``{alert_id:uuid}``. ``pace``:
+        another one than the page has.
+        """
 
         def add(function: Shows) -> Shows:
-            self.routes.append(Route(self, *self._compiled(pattern), shows=function))
+            self.routes.append(Route(self, *self._compiled(pattern), shows=function, pace=pace or self.pace))
             return function
 
         return add

@@ -1,103 +1,87 @@
 """What is on pages, kept up to date while somebody looks.
 
 Everybody who looks at one page with the same rights shares a room: it asks and renders once for all of them, and for
-nobody not at all. A listener is sent the live blocks that changed, and with each look a beat: when that was, up to when
-is recorded, what the tab says, and what is wrong with asking.
+nobody not at all. It looks when something that the page shows has changed, now and then for what changes with time
+alone, and the less often the more a look takes. A listener is sent the live blocks that changed, and a beat: when that
+was, since when nothing has changed, up to when is recorded, what the tab says, and what is wrong with asking.
 """
 
 import asyncio
-import hashlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Protocol
 
 from fastapi.sse import format_sse_event
-from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from pointsman_service.callers import Caller
-from pointsman_service.errors import TooManyListeners
+from pointsman_service.dashboard.page import Pace
+from pointsman_service.dashboard.rooms import Key, Look, Room
+from pointsman_service.errors import ServiceError, TooManyListeners
+from pointsman_service.live.topics import Topic, TopicListener
+from pointsman_service.observe.kept import asked_after
+from pointsman_service.telemetry import logger
 
+log = logger(__name__)
+
+_EVERYTHING = frozenset(Topic)
 MOST_OF_ONE_BROWSER = 4
 """Browsers have six connections to a server on HTTP/1.1. Who comes when so many are streams asks now and then."""
 _AT_ONCE = 2
-_LOOKS_A_SECOND = 4
-"""Of all rooms together; with more rooms each looks less often."""
-_REST = 3.0
-"""Between two looks lies so many times as long as the last one took."""
-_BEAT_SECONDS = 4.0
+_LEAST_SECONDS = 0.5
+"""Between two looks at a page."""
+_SHARE = 0.15
+"""Of the time of one core, or so, that looks of all rooms take together."""
+_BEAT_SECONDS = 3.5
+"""Between two beats at least; then one follows when the database has said that nothing changed."""
+_LOST_SECONDS = 6.0
+"""So long after it last said anything a page is looked at, to see what is wrong."""
+_GLANCE_SECONDS = 1.0
+_SIGNS_SECONDS = 3.0
 _AWAY_SECONDS = 5.0
+_NEWEST = 0.3
+"""Of what a look is taken to cost, the share that the last one has."""
 
 
-class Key(NamedTuple):
-    """What a room shows, and to whom."""
-
-    target: str
-    """The page with its query, below the dashboard."""
-    caller: Caller
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a page was when it was looked at."""
-
-    fragments: Mapping[str, str] = field(default_factory=dict)
-    """What is in each live element, by its id."""
-    beat: Mapping[str, Any] = field(default_factory=dict)
-    fault: str | None = None
-    """Why it could not be seen."""
+class Changes(Protocol):
+    """Who tells what changed: ``live.changes.ChangeStream``."""
 
     @property
-    def mark(self) -> str:
-        """The same for the same content."""
-        return mark_of(self.fragments)
+    def read_at(self) -> float | None:
+        """When the database last said what changed, monotonic; None: nobody asks it, or it has not yet answered."""
+        ...
+
+    def topics(self, topics: Collection[Topic], *, counts: bool = True) -> TopicListener:
+        """Somebody who is told."""
+        ...
+
+    def leave(self, listener: TopicListener) -> None:
+        """They are told nothing more."""
+        ...
 
 
 Looks = Callable[[Key], Awaitable[Look]]
-
-
-def mark_of(fragments: Mapping[str, str]) -> str:
-    """What content is known by."""
-    joined = "\0".join(f"{name}\0{content}" for name, content in sorted(fragments.items()))
-    return hashlib.sha256(joined.encode()).hexdigest()[:16]
-
-
-def partials(fragments: Mapping[str, str]) -> str:
-    """Fragments as htmx takes them: each says where it belongs."""
-    return "".join(
-        f'<hx-partial hx-target="#{name}" hx-swap="outerMorph">{content}</hx-partial>'
-        for name, content in fragments.items()
-    )
-
-
-class Room:
-    """Those who look at one page, and what it was last."""
-
-    def __init__(self, key: Key, every_seconds: float) -> None:
-        self.key = key
-        self.every_seconds = every_seconds
-        self.listeners = 0
-        self.last: Look | None = None
-        self.looked = 0
-        """How often."""
-        self.changed = asyncio.Condition()
-        self.task: asyncio.Task[None] | None = None
+Signs = Callable[[], Awaitable[object]]
+"""What pages show and no topic tells of, and costs the database nothing: any other answer than before is a change of
+all topics."""
 
 
 class Streams:
     """The rooms of one process."""
 
-    def __init__(self, look: Looks, most: int) -> None:
+    def __init__(self, look: Looks, most: int, changes: Changes, signs: Signs) -> None:
         self._look = look
+        self._signs = signs
         self._most = most
+        self._changes = changes
         self._rooms: dict[Key, Room] = {}
         self._of_browser: Counter[str] = Counter()
         self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._closed = False
+        self._over = asyncio.Event()
+        self._hearing: list[asyncio.Task[None]] = []
         self._waking: list[asyncio.Future[None]] = []
 
     @property
@@ -105,13 +89,18 @@ class Streams:
         """How many look."""
         return sum(room.listeners for room in self._rooms.values())
 
+    @property
+    def rooms(self) -> Collection[Room]:
+        """Each page that somebody looks at."""
+        return self._rooms.values()
+
     def has_room_for(self, browser: str) -> bool:
         """Whether this browser may have one more stream."""
-        return self._of_browser[browser] < MOST_OF_ONE_BROWSER and not self._closed
+        return self._of_browser[browser] < MOST_OF_ONE_BROWSER and not self._over.is_set()
 
     def check(self) -> None:
         """Raises ``TooManyListeners`` where there are as many as there may be."""
-        if self._closed:
+        if self._over.is_set():
             raise TooManyListeners("This process is about to stop.", retry_after_seconds=_AWAY_SECONDS)
         if self.listeners >= self._most:
             raise TooManyListeners(
@@ -119,63 +108,102 @@ class Streams:
                 retry_after_seconds=_AWAY_SECONDS,
             )
 
-    def join(self, key: Key, browser: str, every_seconds: float) -> "Room":
-        """Begin to look, until ``leave``."""
+    def join(self, key: Key, browser: str, pace: Pace) -> Room:
+        """Begin to look, until ``leave``: the next look is the first that is told."""
         room = self._rooms.get(key)
         if room is None:
-            room = self._rooms[key] = Room(key, every_seconds)
+            room = self._rooms[key] = Room(key, pace)
         room.listeners += 1
+        room.woken.set()
         self._of_browser[browser] += 1
         if room.task is None or room.task.done():
             room.task = asyncio.create_task(self._keep_looking(room), name=f"dashboard {key.target or 'start'}")
+        if not self._hearing:
+            hearing = {"what changes": self._hear(), "signs": self._watch_signs()}
+            self._hearing = [asyncio.create_task(one, name=f"dashboard: {name}") for name, one in hearing.items()]
         return room
 
-    def stream(self, key: Key, browser: str, every_seconds: float, seen: str) -> "Stream":
+    def stream(self, key: Key, browser: str, pace: Pace, seen: str) -> "Stream":
         """The answer to a listener. ``seen`` is the mark of what it has; only what differs from it is sent."""
-        return Stream(self, self.join(key, browser, every_seconds), browser, seen)
+        return Stream(self, self.join(key, browser, pace), browser, seen)
 
-    async def events(self, room: Room, seen: str) -> AsyncIterator[bytes]:
-        """Server-sent events for one who joined."""
+    def events(self, room: Room, seen: str) -> AsyncIterator[bytes]:
+        """Server-sent events for one who has just joined."""
+        return self._events(room, seen, room.looked, room.told)
+
+    async def _events(self, room: Room, seen: str, looked: int, told: int) -> AsyncIterator[bytes]:
         yield format_sse_event(comment="listening")
-        sent: dict[str, str] = {}
-        looked = 0
-        while not self._closed:
-            if not await self._next_look(room, looked):
-                yield format_sse_event(comment="")
+        has: Look | None = None
+        while not self._over.is_set():
+            await room.wait(told, self._over)
+            told = room.told
+            # What was looked at before it came may be older than the page that it has.
+            if room.looked == looked or self._over.is_set():
                 continue
-            looked, look = room.looked, room.last
-            if look is None or self._closed:
-                continue
-            if look.fault is None:
-                if not sent and look.mark == seen:
-                    sent = dict(look.fragments)
-                fresh = {name: content for name, content in look.fragments.items() if sent.get(name) != content}
-                sent = dict(look.fragments)
-                if fresh:
-                    yield format_sse_event(data_str=partials(fresh), id=look.mark)
-            yield format_sse_event(data_str=to_json(look.beat).decode(), event="beat")
+            message, has = room.message(has, seen)
+            yield message
 
-    async def _next_look(self, room: Room, seen: int) -> bool:
-        """Wait for a look after that one; False: there was none for a while."""
-        async with room.changed:
+    async def _hear(self) -> None:
+        """Tell rooms what changed, for as long as there are any."""
+        listener = self._changes.topics(_EVERYTHING, counts=False)
+        try:
+            while (news := await listener.await_news()) is not None:
+                self._tell(news)
+        finally:
+            self._changes.leave(listener)
+
+    async def _watch_signs(self) -> None:
+        before: object = None
+        while True:
             try:
-                async with asyncio.timeout(_BEAT_SECONDS):
-                    await room.changed.wait_for(lambda: room.looked != seen or self._closed)
-            except TimeoutError:
-                return False
-        return True
+                signs = await self._signs()
+            except ServiceError as error:
+                log.info("what Redis shows is not known now", reason=f"{type(error).__name__}: {error}")
+            else:
+                if before is not None and signs != before:
+                    self._tell(_EVERYTHING)
+                before = signs
+            await asyncio.sleep(_SIGNS_SECONDS)
+
+    def _tell(self, topics: Collection[Topic]) -> None:
+        for room in self._rooms.values():
+            room.hear(topics)
 
     async def _keep_looking(self, room: Room) -> None:
-        while room.listeners and not self._closed:
-            started = time.monotonic()
+        while room.listeners and not self._over.is_set():
+            room.woken.clear()
             async with self._turns:
-                look = await self._look(room.key)
-            took = time.monotonic() - started
-            async with room.changed:
-                room.last = look
-                room.looked += 1
-                room.changed.notify_all()
-            await asyncio.sleep(max(room.every_seconds, len(self._rooms) / _LOOKS_A_SECOND, _REST * took))
+                began = time.monotonic()
+                with asked_after(room.heard_at):
+                    look = await self._look(room.key)
+                took = time.monotonic() - began
+            room.cost = took if not room.cost else room.cost + _NEWEST * (took - room.cost)
+            await room.show(look)
+            await asyncio.sleep(max(_LEAST_SECONDS - took, room.pace.least_seconds - took, self._crowd))
+            await self._occasion(room, began)
+
+    @property
+    def _crowd(self) -> float:
+        """Seconds between two looks of a room, so that all of them together take no more than their share."""
+        return sum(room.cost for room in self._rooms.values()) * (1 / _SHARE - 1)
+
+    async def _occasion(self, room: Room, looked_at: float) -> None:
+        """Wait until there may be something new, and tell meanwhile that there is not."""
+        told_at = time.monotonic()
+        while not room.woken.is_set():
+            now = time.monotonic()
+            pause = min(room.due_at(looked_at) - now, _GLANCE_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, pause)):
+                    await room.woken.wait()
+            now = time.monotonic()
+            read_at = self._changes.read_at or float("-inf")
+            # Nobody knows whether anything has changed when nobody can ask: then a look says what is wrong.
+            if now >= room.due_at(looked_at) or now - max(read_at, looked_at) > _LOST_SECONDS:
+                return
+            if now >= told_at + _BEAT_SECONDS and read_at > told_at:
+                told_at = now
+                await room.tell_again(now - read_at)
 
     def leave(self, room: Room, browser: str) -> None:
         """Look no more. Nobody looks when the last has left."""
@@ -188,15 +216,23 @@ class Streams:
                 del self._rooms[room.key]
             if room.task is not None:
                 room.task.cancel()
+        if not self._rooms:
+            self._hear_no_more()
+
+    def _hear_no_more(self) -> None:
+        for one in self._hearing:
+            one.cancel()
+        self._hearing = []
 
     def close(self) -> None:
         """End every stream: the process is about to stop."""
-        self._closed = True
+        self._over.set()
+        self._hear_no_more()
         for room in self._rooms.values():
             if room.task is not None:
                 room.task.cancel()
             # Held, or it might be collected before it has run.
-            self._waking.append(asyncio.ensure_future(_wake(room)))
+            self._waking.append(asyncio.ensure_future(room.wake()))
 
 
 class Stream(StreamingResponse):
@@ -214,8 +250,3 @@ class Stream(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._leave()
-
-
-async def _wake(room: Room) -> None:
-    async with room.changed:
-        room.changed.notify_all()

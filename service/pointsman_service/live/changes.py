@@ -29,8 +29,12 @@ log = logger(__name__)
 _WATCHING_SECONDS = 0.25
 """Between two looks while somebody watches a task and no bell rings."""
 _SHORTEST_SECONDS = 0.05
-"""Between two looks, however often it rings."""
-_RENEW_SECONDS = 20.0
+"""Between two looks while somebody watches a task, however often it rings."""
+_QUIET_SECONDS = 4.0
+"""Between two looks while nobody waits for more than to be told that something changed, and nothing does."""
+_QUIETER = 8.0
+"""The pause grows by one in so many parts of the time since the last change."""
+_RENEW_SECONDS = 30.0
 _ALL_AGAIN_SECONDS = 5.0
 """All watched tasks are read again, for a process of the release before tells of nothing."""
 _SETTLE_SECONDS = 2.0
@@ -73,8 +77,10 @@ class ChangeStream:
         self._missed = False
         self._ready = asyncio.Event()
         self._read_at: float | None = None
+        self._changed_at = float("-inf")
+        self._came = False
         self.watched = asyncio.Event()
-        """Set while somebody watches a task: only then it is worth to know at once what was recorded."""
+        """Set while somebody watches a task, or topics: only then it is worth to know at once what was recorded."""
         self.loop = Loop("live changes", self.single_pass, MESSAGE_SECONDS)
 
     # For listeners
@@ -90,8 +96,7 @@ class ChangeStream:
             watch.end()
             return watch
         self._watches.add(watch)
-        self.watched.set()
-        self._wake.set()
+        self._begin()
         return watch
 
     async def follow(self, match: TaskMatch, after: Mark | None = None) -> TaskListener:
@@ -105,7 +110,7 @@ class ChangeStream:
         listener = TaskListener(match)
         self._listeners.add(listener)
         self._channels.add(listener)
-        self._wake.set()
+        self._begin()
         try:
             await self._begun()
             await self._go_on(listener, after)
@@ -114,12 +119,15 @@ class ChangeStream:
             raise
         return listener
 
-    def topics(self, topics: Collection[Topic]) -> TopicListener:
-        """Be told which of these change. Raises ``TooManyListeners``."""
+    def topics(self, topics: Collection[Topic], *, counts: bool = True) -> TopicListener:
+        """Be told which of these change. Raises ``TooManyListeners``, unless it does not count as one: who tells others
+        counts those.
+        """
         listener = TopicListener(topics)
-        self._listeners.add(listener)
+        if counts:
+            self._listeners.add(listener)
         self._topics.add(listener)
-        self._wake.set()
+        self._begin()
         return listener
 
     def leave(self, listener: TaskWatch | TaskListener | TopicListener) -> None:
@@ -127,12 +135,12 @@ class ChangeStream:
         self._listeners.discard(listener)
         if isinstance(listener, TaskWatch):
             self._watches.discard(listener)
-            if not len(self._watches):
-                self.watched.clear()
         elif isinstance(listener, TaskListener):
             self._channels.discard(listener)
         else:
             self._topics.discard(listener)
+        if not len(self._watches) and not self._topics:
+            self.watched.clear()
 
     def close(self) -> None:
         """Let everybody who waits for the end of a task go: the process is about to stop. Listeners are ended by
@@ -149,8 +157,25 @@ class ChangeStream:
         """Whether the database has not answered for some seconds: more may have happened than was told."""
         return self._read_at is not None and time.monotonic() - self._read_at > STALE_SECONDS
 
+    @property
+    def read_at(self) -> float | None:
+        """When the database last said what changed, monotonic; None: nobody listens, or it has not yet."""
+        return self._read_at if self._mark is not None else None
+
     def ring(self) -> None:
         """Something was recorded: look at once."""
+        self._wake.set()
+
+    def changed_here(self) -> None:
+        """Something may have been changed by this process: look at once, if there is somebody to be told."""
+        if self._topics:
+            self._wake.set()
+
+    def _begin(self) -> None:
+        """One more listens: look at once, for all that happens from now on is theirs."""
+        if len(self._watches) or self._topics:
+            self.watched.set()
+        self._came = True
         self._wake.set()
 
     # The reader
@@ -172,7 +197,12 @@ class ChangeStream:
 
     @property
     def _is_wanted(self) -> bool:
-        return bool(len(self._watches) or len(self._channels) or self._topics)
+        return self._names_tasks or bool(self._topics)
+
+    @property
+    def _names_tasks(self) -> bool:
+        """Whether anybody is told which tasks changed."""
+        return bool(len(self._watches) or len(self._channels))
 
     def _forget(self) -> None:
         self._mark = self._told_mark = self._read_at = None
@@ -182,16 +212,25 @@ class ChangeStream:
         self._ready.clear()
 
     async def _rest(self) -> None:
-        watching = len(self._watches) > 0
-        pause = _WATCHING_SECONDS if watching else MESSAGE_SECONDS
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, self._passed_at + pause - time.monotonic())):
+            async with asyncio.timeout(max(0.0, self._passed_at + self._pause - time.monotonic())):
                 await self._wake.wait()
-        too_soon = self._passed_at + _SHORTEST_SECONDS - time.monotonic()
+        at_once = self._came or len(self._watches) > 0
+        too_soon = self._passed_at + (_SHORTEST_SECONDS if at_once else MESSAGE_SECONDS) - time.monotonic()
         if too_soon > 0:
             await asyncio.sleep(too_soon)
+        self._came = False
         self._wake.clear()
         self._passed_at = time.monotonic()
+
+    @property
+    def _pause(self) -> float:
+        """Seconds from one look to the next when nothing rings."""
+        if len(self._watches):
+            return _WATCHING_SECONDS
+        if len(self._channels) or not self._topics:
+            return MESSAGE_SECONDS
+        return min(_QUIET_SECONDS, max(MESSAGE_SECONDS, (time.monotonic() - self._changed_at) / _QUIETER))
 
     async def _renew(self) -> None:
         now = time.monotonic()
@@ -215,10 +254,16 @@ class ChangeStream:
             # Who began before anybody listened writes nothing down, and may yet commit.
             self._settles_at = mark.newest if mark.at - self._since < _SETTLE_SECONDS * 2 else None
         else:
-            found = await changes.since(connection, before)
+            named = self._names_tasks
+            found = await changes.since(connection, before, named=named)
+            if self._names_tasks and not named:
+                # Somebody came meanwhile who is told of tasks by name, from then on.
+                found = await changes.since(connection, before)
             if not _goes_on(before, found.mark):
                 found = Changes(found.mark, frozenset(), frozenset(), complete=False)
         self._mark = found.mark
+        if found.topics or not found.complete:
+            self._changed_at = time.monotonic()
         self._missed |= not found.complete
         if self._settles_at is not None and found.mark.oldest >= self._settles_at:
             self._settles_at = None

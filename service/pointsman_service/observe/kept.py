@@ -2,7 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
 from pointsman_service.errors import ServiceError
@@ -10,9 +12,25 @@ from pointsman_service.telemetry import start_for_all
 
 Answer = TypeVar("Answer")
 
+_MOMENT_SECONDS = 2.0
+_asked_after: ContextVar[float] = ContextVar("asked_after", default=float("-inf"))
+
 
 class NotInTime(ServiceError):
     """The answer did not come in time."""
+
+
+@contextmanager
+def asked_after(moment: float) -> Iterator[None]:
+    """Within the block no answer that is kept for two seconds at most was asked for before ``moment``, monotonic, but
+    where the question takes so long that it has to rest: who knows that something changed then is not told what was
+    before.
+    """
+    token = _asked_after.set(moment)
+    try:
+        yield
+    finally:
+        _asked_after.reset(token)
 
 
 class Kept(Generic[Answer]):
@@ -26,18 +44,27 @@ class Kept(Generic[Answer]):
         self._ask = ask
         self._seconds = seconds
         self._rest = rest
-        self._good_until = float("-inf")
+        self._good_until = self._rests_until = float("-inf")
+        self._asked_at = self._answered_of = float("-inf")
         self._answer: Answer | None = None
         self._asking: asyncio.Task[Answer] | None = None
 
     async def get(self) -> Answer:
         """The answer. A caller that is cancelled does not take the question back."""
-        if time.monotonic() < self._good_until and self._answer is not None:
+        after = _asked_after.get() if self._seconds <= _MOMENT_SECONDS else float("-inf")
+        now = time.monotonic()
+        is_new_enough = self._answered_of >= after or now < self._rests_until
+        if now < self._good_until and self._answer is not None and is_new_enough:
             return self._answer
-        if self._asking is None:
-            self._asking = start_for_all(self._ask_once())
-            self._asking.add_done_callback(_look_at)
-        return await asyncio.shield(self._asking)
+        while True:
+            if self._asking is None:
+                self._asked_at = time.monotonic()
+                self._asking = start_for_all(self._ask_once())
+                self._asking.add_done_callback(_look_at)
+            asked_at = self._asked_at
+            answer = await asyncio.shield(self._asking)
+            if asked_at >= after:
+                return answer
 
     async def _ask_once(self) -> Answer:
         started = time.monotonic()
@@ -46,8 +73,9 @@ class Kept(Generic[Answer]):
         finally:
             self._asking = None
         ended = time.monotonic()
-        self._answer = answer
-        self._good_until = ended + max(self._seconds, self._rest * (ended - started))
+        self._answer, self._answered_of = answer, started
+        self._rests_until = ended + self._rest * (ended - started)
+        self._good_until = max(ended + self._seconds, self._rests_until)
         return answer
 
 

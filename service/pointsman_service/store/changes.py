@@ -71,8 +71,8 @@ _WHERE = text("SELECT CAST(pg_current_snapshot() AS text) AS snapshot, now() AS 
 _SINCE = text("""
     SELECT CAST(pg_current_snapshot() AS text) AS snapshot, now() AS at, c.topic, c.task_ids FROM (SELECT) AS one
     LEFT JOIN (
-        SELECT topic, task_ids FROM live_change WHERE transaction >= CAST(:oldest AS bigint)
-            AND NOT pg_visible_in_snapshot(
+        SELECT topic, CASE WHEN CAST(:named AS boolean) THEN task_ids END AS task_ids FROM live_change
+        WHERE transaction >= CAST(:oldest AS bigint) AND NOT pg_visible_in_snapshot(
                 CAST(CAST(transaction AS text) AS xid8), CAST(CAST(:snapshot AS text) AS pg_snapshot))
         ORDER BY transaction, id LIMIT :most
     ) AS c ON true
@@ -170,9 +170,9 @@ async def here(connection: Connection) -> Mark:
     return Mark.of(row.snapshot, row.at)
 
 
-async def since(connection: Connection, mark: Mark) -> Changes:
-    """What was committed since ``mark``."""
-    parameters = {"oldest": mark.oldest, "snapshot": mark.snapshot, "most": _MOST_READ + 1}
+async def since(connection: Connection, mark: Mark, *, named: bool = True) -> Changes:
+    """What was committed since ``mark``; without the ids of tasks when they are not to be ``named``."""
+    parameters = {"oldest": mark.oldest, "snapshot": mark.snapshot, "most": _MOST_READ + 1, "named": named}
     rows = (await connection.execute(_SINCE, parameters)).all()
     changed = [row for row in rows if row.topic is not None]
     known = set(Topic)

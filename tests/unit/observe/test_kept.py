@@ -1,8 +1,9 @@
 import asyncio
+import time
 
 import pytest
 
-from pointsman_service.observe.kept import Kept, NotInTime, within
+from pointsman_service.observe.kept import Kept, NotInTime, asked_after, within
 
 
 class Question:
@@ -92,3 +93,35 @@ async def test_error_within_the_time_is_raised() -> None:
 
     with pytest.raises(RuntimeError):
         await within(1, broken())
+
+
+async def test_who_knows_that_something_changed_is_not_told_what_was_before(question: Question) -> None:
+    kept, slow = Kept(question, seconds=2), Kept(question, seconds=60)
+    question.go.set()
+    assert [await kept.get(), await slow.get()] == [1, 2]
+    with asked_after(time.monotonic()):
+        assert await kept.get() == 3
+        assert await kept.get() == 3
+        # What is kept for longer is not about moments.
+        assert await slow.get() == 2
+    assert await kept.get() == 3
+
+
+async def test_a_question_under_way_before_the_change_is_asked_again(question: Question) -> None:
+    kept = Kept(question, seconds=2)
+    before = asyncio.create_task(kept.get())
+    await asyncio.sleep(0)
+    with asked_after(time.monotonic()):
+        after = [asyncio.create_task(kept.get()) for _ in range(3)]
+        await asyncio.sleep(0)
+    question.go.set()
+    assert await before == 1
+    assert await asyncio.gather(*after) == [2, 2, 2]
+
+
+async def test_a_question_that_must_rest_is_not_asked_before_its_time(question: Question) -> None:
+    kept = Kept(question, seconds=1, rest=1e9)
+    question.go.set()
+    assert await kept.get() == 1
+    with asked_after(time.monotonic()):
+        assert await kept.get() == 1

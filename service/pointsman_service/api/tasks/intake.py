@@ -24,6 +24,7 @@ from pointsman_service.submit.submitter import REFUSALS, Accepted
 from pointsman_service.tracing import Tracing
 
 _VERDICT = ("task_type", "queue", "priority", "timeout_seconds")
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _JSON = (b"content-type", b"application/json")
 
 
@@ -122,6 +123,8 @@ class Intake:
             return
         if scope["path"] != "/v1/tasks" or scope["method"] != "POST" or scope["query_string"]:
             await self.application(scope, receive, send)
+            if scope["method"] not in _SAFE:
+                self._parts.changes.changed_here()
             return
         if self._parts.tracing is None:
             answer = await take_submission(self._parts, scope, receive)
@@ -134,3 +137,4 @@ class Intake:
             answer.status, [*answer.headers, (b"x-request-id", scope["request_id"])], answer.body
         ):
             await answer.send_to(send)
+        self._parts.changes.changed_here()

@@ -12,11 +12,12 @@ from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.durations import duration
 from pointsman_service.dashboard.components.figures import label, some
 from pointsman_service.dashboard.links import place
-from pointsman_service.dashboard.page import Done, Hit, Page, Undo, View
+from pointsman_service.dashboard.page import Done, Hit, Pace, Page, Undo, View
 from pointsman_service.errors import UnknownAlert
+from pointsman_service.live.topics import Topic
 from pointsman_service.operate.act import ActKind
 
-page = Page("alerts", "Alerts", key="a", question="What was told to whom?", every_seconds=4.0)
+page = Page("alerts", "Alerts", key="a", question="What was told to whom?", pace=Pace(frozenset({Topic.ALERTS})))
 
 SILENCES: Final[Mapping[str, str]] = {
     "900": "15 min",

@@ -6,12 +6,17 @@ from typing import Final
 from pointsman_contract.catalogue import MAX_NAME
 from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE, folded_key, is_name
 from pointsman_service.dashboard.asking import Ask
-from pointsman_service.dashboard.page import Page
+from pointsman_service.dashboard.page import Pace, Page
 from pointsman_service.errors import NotFound
+from pointsman_service.live.topics import Topic
 from pointsman_service.observe.breaker_reader import Key
 
 page = Page(
-    "breakers", "Breakers", key="b", question="What is held, since when, when is it tried again?", every_seconds=3.0
+    "breakers",
+    "Breakers",
+    key="b",
+    question="What is held, since when, when is it tried again?",
+    pace=Pace(frozenset({Topic.BREAKERS, Topic.TASKS})),
 )
 
 WORKER: Final = "worker"

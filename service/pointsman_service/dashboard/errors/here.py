@@ -4,9 +4,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from pointsman_service.dashboard.asking import Ask
-from pointsman_service.dashboard.page import Page
+from pointsman_service.dashboard.page import Pace, Page
+from pointsman_service.live.topics import Topic
 
-page = Page("errors", "Errors", key="e", question="What fails, since when, is it new, how often?", every_seconds=5.0)
+page = Page(
+    "errors",
+    "Errors",
+    key="e",
+    question="What fails, since when, is it new, how often?",
+    pace=Pace(frozenset({Topic.ERRORS}), 10.0),
+)
 
 WINDOWS: Final[Mapping[str, float]] = {"hour": 3600.0, "day": 86_400.0, "week": 7 * 86_400.0, "month": 30 * 86_400.0}
 WINDOW_WORDS: Final[Mapping[str, str]] = {"hour": "an hour", "day": "a day", "week": "7 days", "month": "30 days"}

@@ -4,4 +4,4 @@ from typing import Final
 
 from pointsman_service.dashboard.page import Page
 
-page: Final = Page("queues", "Queues", key="q", question="Is it within its target, will it be?", every_seconds=3.0)
+page: Final = Page("queues", "Queues", key="q", question="Is it within its target, will it be?")

@@ -4,7 +4,7 @@
 (() => {
   const body = document.body;
   const stream = document.getElementById("stream");
-  const STALE_AFTER = 9000;
+  const STALE_AFTER = 8500;
   const ASK_AGAIN = 5000;
   let skew = body.dataset.asOf ? Date.parse(body.dataset.asOf) - Date.now() : 0;
 
@@ -209,9 +209,10 @@
   function hear(beat) {
     fault = beat.fault;
     if (!fault) {
-      freshAt = performance.now();
+      // The page is as of when it was looked at; that nothing changed since was known so many seconds ago.
+      freshAt = performance.now() - beat.age * 1000;
       asOf = beat.as_of;
-      skew = Date.parse(beat.as_of) - Date.now();
+      skew = Date.parse(beat.at) - Date.now();
       const shown = document.getElementById("as-of");
       shown.dateTime = beat.as_of;
       write(shown, clock(beat.as_of));

@@ -2,6 +2,9 @@
 
 from typing import Final
 
-from pointsman_service.dashboard.page import Page
+from pointsman_service.dashboard.page import Pace, Page
+from pointsman_service.live.topics import Topic
 
-page: Final = Page("tasks", "Tasks", key="t", question="Which ones?", every_seconds=3.0)
+page: Final = Page(
+    "tasks", "Tasks", key="t", question="Which ones?", pace=Pace(frozenset({Topic.TASKS, Topic.QUEUES, Topic.BREAKERS}))
+)

@@ -10,10 +10,11 @@ from pointsman_contract.states import TERMINAL, TaskState
 from pointsman_service.api.requests.ids import id_of
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.figures import some
-from pointsman_service.dashboard.page import View
+from pointsman_service.dashboard.page import Pace, View
 from pointsman_service.dashboard.tasks.commands import task_command
 from pointsman_service.dashboard.tasks.drawing import bars_of, says, tone_of, word_of
 from pointsman_service.dashboard.tasks.here import page
+from pointsman_service.live.topics import Topic
 from pointsman_service.observe.explain.explanation import Explanation
 from pointsman_service.observe.tasks.in_short import how_far, share_of
 from pointsman_service.observe.tasks.path import path_of
@@ -93,7 +94,7 @@ async def show_task(ask: Ask) -> View:
     )
 
 
-@page.shows("{task_id}/logs")
+@page.shows("{task_id}/logs", pace=Pace(frozenset({Topic.TASKS}), 2.0, 2.0))
 async def show_logs(ask: Ask) -> View:
     """What an attempt wrote, the last lines of it."""
     seen, unknown = await found(ask)

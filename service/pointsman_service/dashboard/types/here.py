@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from pointsman_service.dashboard.page import Page
+from pointsman_service.dashboard.page import Pace, Page
+from pointsman_service.live.topics import Topic
 
 page: Final = Page(
     "types",
     "Types",
     key="y",
     question="What does it do, how long, how often does it fail, how do I run one?",
-    every_seconds=10.0,
+    pace=Pace(frozenset({Topic.TASKS}), 15.0, least_seconds=5.0),
 )

@@ -11,9 +11,10 @@ from pointsman_service.dashboard.components.charts import Chart, Line, chart
 from pointsman_service.dashboard.components.figures import some
 from pointsman_service.dashboard.components.windows import HOUR, WINDOWS, Window
 from pointsman_service.dashboard.links import place
-from pointsman_service.dashboard.page import Done, Hit, Page, Undo, View
+from pointsman_service.dashboard.page import Done, Hit, Pace, Page, Undo, View
 from pointsman_service.dashboard.workers.nodes import Node, Pool, nodes_of, pools_of
 from pointsman_service.errors import ServiceError, UnknownWorker
+from pointsman_service.live.topics import Topic
 from pointsman_service.observe import history
 from pointsman_service.observe.history import History
 from pointsman_service.observe.tasks.lists import Sort, TaskFilter
@@ -22,7 +23,11 @@ from pointsman_service.observe.workers import WorkerFigures
 from pointsman_service.operate.act import ActKind
 
 page = Page(
-    "workers", "Workers", key="w", question="Who works, who is silent, who is busy with what?", every_seconds=3.0
+    "workers",
+    "Workers",
+    key="w",
+    question="Who works, who is silent, who is busy with what?",
+    pace=Pace(frozenset({Topic.TASKS, Topic.BREAKERS})),
 )
 
 LASTS: Final[Mapping[str, str]] = {

@@ -155,7 +155,8 @@ async def read(
     """
     kept = max(step for step in STEPS if step_seconds % step == 0)
     parameters = {"step": step_seconds, "kept": kept, "since": since, "until": until, "name": name}
-    return [PointRow(*row) for row in await connection.execute(_READS[of], parameters)]
+    # All at once: to take thousands one by one is half of the time.
+    return [PointRow(*row) for row in (await connection.execute(_READS[of], parameters)).all()]
 
 
 async def sampled_at(connection: Connection, of: Of) -> datetime | None:

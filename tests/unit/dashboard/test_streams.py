@@ -1,0 +1,286 @@
+"""When a page that somebody looks at is looked at again, and what each viewer is sent."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+
+import pytest
+
+from pointsman_service.callers import LOCAL
+from pointsman_service.dashboard import rooms, streams
+from pointsman_service.dashboard.page import Pace
+from pointsman_service.dashboard.rooms import Key, Look, Room
+from pointsman_service.dashboard.streams import Streams
+from pointsman_service.live.topics import Topic, TopicListener
+from tests.stand.waiting import until
+
+SOON = 5.0
+PACE = Pace(frozenset({Topic.TASKS}), every_seconds=600.0, most_seconds=6000.0)
+
+
+class Told:
+    """What changed, as tests say."""
+
+    def __init__(self) -> None:
+        self.listener: TopicListener | None = None
+        self.answers = True
+
+    @property
+    def read_at(self) -> float | None:
+        return time.monotonic() if self.answers else time.monotonic() - 60
+
+    def topics(self, topics: Collection[Topic], *, counts: bool = True) -> TopicListener:
+        assert not counts
+        self.listener = TopicListener(topics)
+        return self.listener
+
+    def leave(self, listener: TopicListener) -> None:
+        assert listener is self.listener
+        self.listener = None
+
+    async def tell(self, *topics: Topic) -> None:
+        """These change, and it is heard."""
+        assert self.listener is not None
+        self.listener.offer(frozenset(topics))
+        # The hearer takes it, and rooms hear of it.
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert self.listener.is_empty
+
+
+class Page:
+    """A page whose content is how often it was looked at, unless a test says otherwise."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.text: str | None = None
+        self.fault: str | None = None
+        self.seconds = 0.0
+
+    async def __call__(self, key: Key) -> Look:
+        self.looks += 1
+        await asyncio.sleep(self.seconds)
+        if self.fault is not None:
+            return Look(beat={"fault": self.fault}, fault=self.fault)
+        return Look({"live-list": self.text or f"look {self.looks}", "live-head": "head"}, {"fault": None})
+
+
+class Stand:
+    """The rooms of a process with one page."""
+
+    def __init__(self) -> None:
+        self.page = Page()
+        self.told = Told()
+        self.signs: object = "all is well"
+        self.streams = Streams(self.page, 100, self.told, self.see)
+
+    async def see(self) -> object:
+        return self.signs
+
+    @asynccontextmanager
+    async def viewer(self, name: str = "ada", pace: Pace = PACE, seen: str = "") -> AsyncIterator["Viewer"]:
+        room = self.streams.join(Key("tasks", LOCAL), name, pace)
+        viewer = Viewer(room, self.streams.events(room, seen))
+        await viewer.events.__anext__()
+        try:
+            yield viewer
+        finally:
+            self.streams.leave(room, name)
+
+    async def looked(self, times: int) -> None:
+        async def enough() -> bool:
+            return self.page.looks >= times
+
+        await until(enough, f"{times} looks", SOON)
+
+
+class Viewer:
+    """One who looks."""
+
+    def __init__(self, room: Room, events: AsyncIterator[bytes]) -> None:
+        self.room = room
+        self.events = events
+
+    async def next(self) -> bytes:
+        async with asyncio.timeout(SOON):
+            return await self.events.__anext__()
+
+
+def beat_of(message: bytes) -> dict[str, object]:
+    found = message.decode().partition("event: beat\n")[2].partition("data: ")[2]
+    beat: dict[str, object] = json.loads(found.partition("\n")[0])
+    return beat
+
+
+@pytest.fixture
+def stand(monkeypatch: pytest.MonkeyPatch) -> Stand:
+    monkeypatch.setattr(streams, "_LEAST_SECONDS", 0.02)
+    monkeypatch.setattr(streams, "_BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(streams, "_GLANCE_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "_LOST_SECONDS", 1.0)
+    monkeypatch.setattr(streams, "_SIGNS_SECONDS", 0.05)
+    monkeypatch.setattr(rooms, "_SETTLE_SECONDS", 600.0)
+    return Stand()
+
+
+async def test_a_page_is_looked_at_when_something_that_it_shows_has_changed_and_not_before(stand: Stand) -> None:
+    async with stand.viewer() as viewer:
+        assert b"look 1" in await viewer.next()
+        await stand.told.tell(Topic.ALERTS, Topic.QUEUES)
+        assert b"hx-partial" not in await viewer.next()
+        assert stand.page.looks == 1
+        await stand.told.tell(Topic.ALERTS, Topic.TASKS)
+        assert b"look 2" in await viewer.next()
+
+
+async def test_after_the_last_change_comes_one_more_look(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "_SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr(streams, "_BEAT_SECONDS", 600.0)
+    async with stand.viewer() as viewer:
+        await viewer.next()
+        await stand.told.tell(Topic.TASKS)
+        assert b"look 2" in await viewer.next()
+        assert b"look 3" in await viewer.next()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.4):
+                await viewer.events.__anext__()
+
+
+async def test_a_thousand_changes_a_second_are_a_few_looks(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_LEAST_SECONDS", 0.1)
+    async with stand.viewer() as viewer:
+        await viewer.next()
+        began = time.monotonic()
+        while time.monotonic() < began + 0.5:
+            await stand.told.tell(Topic.TASKS)
+        assert 3 <= stand.page.looks <= (time.monotonic() - began) / 0.1 + 2
+
+
+async def test_a_look_that_takes_long_is_taken_less_often(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_SHARE", 0.1)
+    stand.page.seconds = 0.05
+    async with stand.viewer():
+        began = time.monotonic()
+        while stand.page.looks < 3:
+            await asyncio.sleep(0.001)
+            if stand.told.listener is not None:
+                await stand.told.tell(Topic.TASKS)
+        # Of the time that passed two looks took no more than their share.
+        assert time.monotonic() - began >= 2 * 0.05 / 0.1 * 0.9
+
+
+async def test_fifty_viewers_share_one_look_and_what_is_written_of_it(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Look] = []
+
+    def news(look: Look, has: Look | None, seen: str) -> bytes:
+        written.append(look)
+        return _news(look, has, seen)
+
+    _news = rooms._news
+    monkeypatch.setattr(rooms, "_news", news)
+    viewers = [stand.viewer(str(number)) for number in range(50)]
+    here = [await one.__aenter__() for one in viewers]
+    first = [await one.next() for one in here]
+    assert {one.partition(b"event: beat")[0] for one in first} == {first[0].partition(b"event: beat")[0]}
+    assert (stand.page.looks, len(written)) == (1, 1)
+    stand.page.text = "other"
+    await stand.told.tell(Topic.TASKS)
+    second = [await one.next() for one in here]
+    assert (stand.page.looks, len(written), stand.streams.listeners, len(stand.streams.rooms)) == (2, 2, 50, 1)
+    assert {one.partition(b"event: beat")[0] for one in second} == {second[0].partition(b"event: beat")[0]}
+    # Only what has changed.
+    assert b"other" in second[0]
+    assert b"live-head" not in second[0]
+    for one in viewers:
+        await one.__aexit__(None, None, None)
+    assert stand.streams.listeners == 0
+
+
+async def test_that_nothing_has_changed_is_told_without_a_look(stand: Stand) -> None:
+    async with stand.viewer() as viewer:
+        await viewer.next()
+        beats = [await viewer.next() for _ in range(3)]
+    assert stand.page.looks == 1
+    assert all(one.startswith(b"event: beat") and beat_of(one)["fault"] is None for one in beats)
+
+
+async def test_while_nobody_can_say_what_changed_a_page_is_looked_at_all_the_same(stand: Stand) -> None:
+    async with stand.viewer() as viewer:
+        await viewer.next()
+        stand.told.answers = False
+        stand.page.fault = "The database does not answer."
+        message = await viewer.next()
+        while beat_of(message)["fault"] is None:
+            message = await viewer.next()
+        assert b"hx-partial" not in message
+        stand.told.answers, stand.page.fault = True, None
+        await stand.told.tell(Topic.TASKS)
+        while beat_of(message)["fault"] is not None:
+            message = await viewer.next()
+        assert b"look 3" in message or b"look 4" in message or b"look 5" in message
+
+
+async def test_what_no_topic_tells_of_is_seen_by_its_signs(stand: Stand) -> None:
+    async with stand.viewer() as viewer:
+        assert b"look 1" in await viewer.next()
+        message = await viewer.next()
+        stand.signs = "a worker is silent"
+        while b"hx-partial" not in message:
+            message = await viewer.next()
+        assert b"look 2" in message
+
+
+async def test_a_page_that_stays_the_same_is_looked_at_ever_later(stand: Stand) -> None:
+    stand.page.text = "same"
+    pace = Pace(frozenset({Topic.TASKS}), every_seconds=0.1, most_seconds=600.0)
+    async with stand.viewer(pace=pace) as viewer:
+        began = time.monotonic()
+        await stand.looked(4)
+        # 0.1, 0.3 and 0.9 seconds.
+        assert time.monotonic() - began > 1.2
+        due = viewer.room.due_at(0.0)
+        await stand.told.tell(Topic.TASKS)
+        assert viewer.room.due_at(0.0) < due / 5
+
+
+async def test_what_a_viewer_has_already_is_not_sent_again(stand: Stand) -> None:
+    stand.page.text = "same"
+    has = Look({"live-list": "same", "live-head": "head"}).mark
+    async with stand.viewer(seen=has) as viewer:
+        assert (await viewer.next()).startswith(b"event: beat")
+        await stand.told.tell(Topic.TASKS)
+        await stand.looked(2)
+        assert (await viewer.next()).startswith(b"event: beat")
+
+
+async def test_who_comes_is_told_what_was_looked_at_after_they_came(stand: Stand) -> None:
+    async with stand.viewer("ada") as first:
+        await first.next()
+        async with stand.viewer("bob") as second:
+            assert b"look 2" in await second.next()
+
+
+async def test_nobody_looks_or_hears_anything_while_nobody_looks_on(stand: Stand) -> None:
+    async with stand.viewer() as viewer:
+        await viewer.next()
+        assert stand.told.listener is not None
+
+    async def left() -> bool:
+        return stand.told.listener is None
+
+    await until(left, "the end of hearing", SOON)
+    assert not stand.streams.rooms
+    assert viewer.room.task is not None
+    assert viewer.room.task.cancelling()
+
+
+async def test_a_stop_ends_every_stream(stand: Stand) -> None:
+    async with stand.viewer() as viewer:
+        await viewer.next()
+        stand.streams.close()
+        assert [one async for one in viewer.events] == []
+        assert not stand.streams.has_room_for("ada")
