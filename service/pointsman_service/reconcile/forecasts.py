@@ -1,4 +1,5 @@
-"""The sweep ``forecasts``: what is expected of each queue, once a second, for every process to read.
+"""The sweep ``forecasts``: what is expected of each queue, twice a second and when a node falls silent, for every
+process to read.
 
 Nothing is kept but in Redis, where it goes stale by itself: while nobody makes forecasts nothing is predicted. A new
 leader knows the record of its predecessor's predictions from PostgreSQL.
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from pointsman_contract import keys
+from pointsman_contract.events import Beat
 from pointsman_service.broker import Broker
 from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.loops import Loop
@@ -21,6 +23,7 @@ from pointsman_service.observe.prediction.facts import (
     Runs,
     are_cut,
     nodes_of,
+    punctual_of,
     reasons_of,
     unstarted_of,
 )
@@ -38,7 +41,8 @@ from pointsman_service.store.queues.holding import BY_BREAKER
 from pointsman_service.store.store import Store
 from pointsman_service.store.upkeep.partitions import lowest_id
 
-_INTERVAL_SECONDS = 0.5
+_LOOK_EVERY, _FORECAST_EVERY = 0.25, 0.4
+"""Who is silent is looked for more often than is forecast: until it is seen, tasks are told what does not hold."""
 _ROWS_EVERY = 0.9
 """PostgreSQL is asked in every second pass; that workers fell silent, Redis tells in each."""
 _KEPT_MILLISECONDS = 10_000
@@ -82,11 +86,26 @@ class ForecastSweep:
         self._knows_record = False
         self._now = 0.0
         self._said: bytes | None = None
-        self.loop = Loop("forecast sweep", self.single_pass, _INTERVAL_SECONDS)
+        self._made_at = float("-inf")
+        self._punctual: frozenset[str] = frozenset()
+        self.loop = Loop("forecast sweep", self.look, _LOOK_EVERY)
+
+    async def look(self) -> bool:
+        """A pass when its time has come, or a node fell silent, came or left. Raises what ``single_pass`` does."""
+        if time.monotonic() - self._made_at >= _FORECAST_EVERY:
+            return await self.single_pass()
+        await self._liveness.look()
+        if punctual_of(*self._beats()) != self._punctual:
+            await self._forecast()
+        return False
 
     async def single_pass(self) -> bool:
         """Look once, and say what is expected. Raises ``BrokerAway`` and the store's errors: it goes stale then."""
         await self._liveness.look()
+        await self._forecast()
+        return False
+
+    async def _forecast(self) -> None:
         depths = await self._broker.depths()
         await self._read_record()
         self._samples.void(queue for queue, depth in depths.queues.items() if depth.paused)
@@ -96,8 +115,7 @@ class ForecastSweep:
             await self._compare()
         waiting = {queue: backlog.waiting for queue, backlog in self._backlogs.items()}
         unstarted = unstarted_of(self._rows, self._runs, depths, waiting)
-        beats = self._liveness.beats()
-        silent = {owner: self._liveness.silent_seconds(owner) or 0.0 for owner in beats}
+        beats, silent = self._beats()
         nodes = nodes_of(beats, silent, unstarted)
         held = [
             queue for queue, backlog in self._backlogs.items() if not unstarted.work.get(queue) and _is_held(backlog)
@@ -108,7 +126,11 @@ class ForecastSweep:
         forecast = self._predictor.forecast(nodes, loads, reasons)
         self._samples.remember(self._now + time.monotonic() - self._rows_at, forecast)
         await self._say(forecast)
-        return False
+        self._made_at, self._punctual = time.monotonic(), punctual_of(beats, silent)
+
+    def _beats(self) -> tuple[Mapping[str, Beat], Mapping[str, float]]:
+        beats = self._liveness.beats()
+        return beats, {owner: self._liveness.silent_seconds(owner) or 0.0 for owner in beats}
 
     async def _read_rows(self) -> None:
         async with self._store.statement() as connection:

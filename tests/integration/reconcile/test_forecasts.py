@@ -68,6 +68,33 @@ async def test_what_waits_makes_a_task_wait(
     assert seconds[10] < 1
 
 
+async def test_a_node_that_falls_silent_is_not_counted_on_from_the_next_look_on(
+    spine: Spine, judge: Judge, sweep: ForecastSweep, view: PredictionView
+) -> None:
+    await _ran(spine, 2.0)
+    await spine.commits.write_batch([new_task() for _ in range(20)])
+    await spine.commits.drain()
+    for counter in (1, 2):
+        await beat(spine, OWNER, 1, counter + 2, name="w@host", processes=2)
+        await beat(spine, "x#1", 1, counter, name="x@host", processes=2)
+        await judge.look()
+    await sweep.single_pass()
+    await view.single_pass()
+    with_both = view.of("maintenance", 3).p50_seconds or 0.0
+
+    await judge.watch(1)
+    await sweep.look()
+    await view.single_pass()
+    assert view.of("maintenance", 3).p50_seconds == with_both, "both have beaten lately"
+
+    await beat(spine, "x#1", 1, 3, name="x@host", processes=2)
+    await judge.look()
+    judge.now += 1.5
+    await sweep.look()
+    await view.single_pass()
+    assert (view.of("maintenance", 3).p50_seconds or 0.0) > 1.6 * with_both
+
+
 async def test_a_task_waits_for_what_the_processes_run(
     spine: Spine, judge: Judge, sweep: ForecastSweep, view: PredictionView
 ) -> None:

@@ -16,7 +16,7 @@ from pointsman_service.store.queues.ahead import MOST_LOOKED_AT, Ahead
 
 BETWEEN_SECONDS = 0.003
 """What a process needs from one task to the next, beside running it."""
-LATE_SECONDS = 2.6
+LATE_SECONDS = 2.4
 """A node that is silent for so long is not counted on, where others take from its queue: it should have beaten."""
 SILENT_SECONDS = 3.75
 """A node that is silent for so long is counted on by nobody, though it is not known to be dead yet."""
@@ -135,14 +135,8 @@ def nodes_of(beats: Mapping[str, Beat], silent: Mapping[str, float], unstarted: 
     """The nodes that may be counted on, from the beats of those that are not dead and how long each is silent; both by
     owner.
     """
-    taking = {
-        owner: beat
-        for owner, beat in beats.items()
-        if silent.get(owner, 0.0) < SILENT_SECONDS and not beat.get("stopping") and not beat.get("ejected")
-    }
-    punctual = {
-        queue for owner, beat in taking.items() if silent.get(owner, 0.0) < LATE_SECONDS for queue in beat["queues"]
-    }
+    taking = {owner: beat for owner, beat in beats.items() if silent.get(owner, 0.0) < SILENT_SECONDS and _takes(beat)}
+    punctual = {queue for owner in punctual_of(taking, silent) for queue in taking[owner]["queues"]}
     found = []
     for owner, beat in taking.items():
         queues = beat["queues"]
@@ -152,6 +146,11 @@ def nodes_of(beats: Mapping[str, Beat], silent: Mapping[str, float], unstarted: 
             running, overdue = unstarted.running.get(owner, ()), unstarted.overdue.get(owner, ())
             found.append(Node(queues, beat["processes"], running, overdue))
     return found
+
+
+def punctual_of(beats: Mapping[str, Beat], silent: Mapping[str, float]) -> frozenset[str]:
+    """The owners that may be counted on without a doubt, from the same."""
+    return frozenset(owner for owner, beat in beats.items() if silent.get(owner, 0.0) < LATE_SECONDS and _takes(beat))
 
 
 def reasons_of(
@@ -176,12 +175,12 @@ def reasons_of(
         elif depth.paused:
             found[queue] = Reason.PAUSED
         elif queue not in taken:
-            silent = any(_would_take(beat, queue) for beat in beats.values())
+            silent = any(queue in beat["queues"] and _takes(beat) for beat in beats.values())
             found[queue] = Reason.NOT_KNOWN if silent or not watched else Reason.NO_WORKER
         else:
             found[queue] = Reason.BREAKER_OPEN if queue in held else None
     return found
 
 
-def _would_take(beat: Beat, queue: str) -> bool:
-    return queue in beat["queues"] and not beat.get("stopping") and not beat.get("ejected")
+def _takes(beat: Beat) -> bool:
+    return not beat.get("stopping") and not beat.get("ejected")
