@@ -287,6 +287,21 @@ async def test_a_group_whose_failures_are_told_as_before_is_the_same(spine: Spin
     assert (new["state"], new["news_at"]) == ("open", new["first_seen_at"])
 
 
+async def test_no_group_goes_on_from_the_one_of_the_rest(spine: Spine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(error_bounds, "MOST_A_DAY", 0)
+    await fail(spine, "ab")
+    await fold(spine)
+    await judge(spine, GroupState.IGNORED)
+    await spine.run("UPDATE error_group SET version = 1")
+    spine.recorder._bounds.forget()
+    monkeypatch.undo()
+    await fail(spine, "ab")
+    await fold(spine)
+    rest, own = await groups(spine)
+    assert (rest["message"], rest["state"], rest["version"]) == (REST_MESSAGE, "ignored", VERSION)
+    assert (own["message"], own["state"], own["news_at"]) == ("ab", "open", own["first_seen_at"])
+
+
 async def test_groups_of_older_rules_take_no_room_of_new_ones(spine: Spine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(error_bounds, "MOST_A_DAY", 1)
     await fail(spine, "ab")

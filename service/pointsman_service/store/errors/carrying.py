@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from pointsman_service.failures.fingerprint import VERSION, group_of
+from pointsman_service.failures.fingerprint import VERSION, group_of, rest_of
 from pointsman_service.failures.standing import GroupState
 from pointsman_service.store.arrays import array_columns
 from pointsman_service.store.errors.folding import ITSELF
@@ -71,7 +71,8 @@ async def carry(connection: Connection, begun: Mapping[UUID, str]) -> None:
     same = []
     for row in await connection.execute(_BEFORE, asked):
         now = UUID(group_of(row.task_type, row.error_type, row.example_message, row.example_traceback))
-        if now == row.id:
+        # What takes the rest has an example that would be of another group, and goes on from none.
+        if now == row.id or str(row.id) == rest_of(row.task_type):
             same.append(row.id)
         elif now in begun and (now not in before or _rank(row) < _rank(before[now])):
             before[now] = row
