@@ -132,7 +132,8 @@ def _eject(target: Target, transport: Transport) -> Question:
     if worker["ejected"]:
         concerns = f"Taken off its queues: {worker['ejected_reason']}"
         return Question(f"Let {target.name} back?", concerns, ((f"{path}/admit", {}),), "It is let back.")
-    left = sum(1 for one in items if one["pool"] == worker["pool"] and one["live"] and not one["ejected"]) - 1
+    takes = [one for one in items if one["live"] and not one["ejected"] and not one.get("left")]
+    left = sum(one["pool"] == worker["pool"] for one in takes) - (worker in takes)
     concerns = f"It ends what it runs ({worker['busy'] or 0}) and takes nothing new; {left} of its pool go on."
     return Question(f"Take {target.name} off its queues?", concerns, ((f"{path}/eject", {}),), "It is taken off.")
 

@@ -11,6 +11,7 @@ import pytest
 from pointsman_client.top.board import Board, Tab
 from pointsman_client.top.page.frame import Size, draw
 from pointsman_client.top.page.now import target_of
+from pointsman_client.top.page.workers import state_of
 from pointsman_client.top.pen import Pen, Style, plain, width
 from pointsman_client.top.seen import NOW, Answer, Connection, Seen, as_of
 from pointsman_client.top.targets import ALERTS, BREAKERS, ERRORS, WORKERS, Kind, Target, tasks_path
@@ -172,3 +173,10 @@ def test_every_part_of_an_example_is_shown_without_a_none() -> None:
         )
         assert "None" not in drawn, drawn
         assert len(drawn.split()) > 30, drawn
+
+
+def test_a_worker_that_ended_in_order_is_gone_and_needs_nobody() -> None:
+    ended = {"name": "email@h", "live": False, "left": True, "processes": 2}
+    assert state_of(ended) == "gone"
+    assert state_of(ended | {"left": None}) == state_of({"live": False}) == "silent"
+    assert state_of(ended | {"live": True, "ejected": False}) == "live", "it runs what it has"
