@@ -12,6 +12,7 @@ from pointsman_service.observe.breaker_reader import BreakerReader
 from pointsman_service.observe.broker_state import BrokerWatch
 from pointsman_service.observe.error_reader import ErrorReader
 from pointsman_service.observe.explain.gathering import Explainer
+from pointsman_service.observe.history import HistoryWatch
 from pointsman_service.observe.kept import NotInTime, within
 from pointsman_service.observe.prediction.view import PredictionView
 from pointsman_service.observe.queues import QueueWatch
@@ -44,6 +45,7 @@ class Views:
     """Its loop must run."""
     explainer: Explainer
     sla: SlaWatch
+    history: HistoryWatch
     recorded: RecordedWatch
     task_metrics: TaskMetricsWatch
     tasks: TaskReader
@@ -73,6 +75,7 @@ class Views:
             predictions=predictions,
             explainer=Explainer(store, watch, workers, predictions, settings),
             sla=sla,
+            history=HistoryWatch(store),
             recorded=RecordedWatch(store, watch),
             task_metrics=task_metrics,
             tasks=TaskReader(store),

@@ -211,7 +211,7 @@ async def _told(
     faults: list[FieldError] = []
     name = storable(one, asked, faults)
     step = _step(window_seconds, step_seconds, 1 if name else len(names), one, faults)
-    found = await history.read(parts.store, one, names, window_seconds, step, bounded(until), name)
+    found = await parts.views.history.read(one, names, window_seconds, step, bounded(until), name)
     if name is not None and name not in names and not found.seen:
         detail = f"there is no such {one}; the {one}s are {', '.join(names)}"
         raise InvalidRequest(errors=[FieldError(pointer=f"/query/{one}", detail=detail)])

@@ -79,8 +79,7 @@ async def _charts(ask: Ask, row: Row, window: Window) -> Sequence[Chart]:
     """They are drawn once: who looks on is told figures, and loads the page again for these."""
     if ask.live:
         return ()
-    found = await history.read(
-        ask.parts.store,
+    found = await ask.parts.views.history.read(
         "queue",
         (),
         window.seconds,

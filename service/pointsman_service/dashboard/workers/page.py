@@ -176,7 +176,7 @@ async def _charts(ask: Ask, window: Window, pool: str | None) -> Sequence[Chart]
         return ()
     names = [one.name for one in ask.parts.settings.topology.pools]
     step = history.usual_step(window.seconds)
-    found = await history.read(ask.parts.store, "pool", names, window.seconds, step, name=pool)
+    found = await ask.parts.views.history.read("pool", names, window.seconds, step, name=pool)
     return [chart_of(found, name) for name in found.points]
 
 
