@@ -48,11 +48,12 @@ def run(quick: bool, tasks: int) -> Report:
         )
         cold = ask_cold(stack, [path for path in paths if "?" not in path][:: 3 if quick else 1])
         viewed = Viewed(stack)
-        viewed.forget_what_waits()
-        found = viewed.at_rest(_QUICK_REST_SECONDS if quick else _REST_SECONDS)
-        say(f"{VIEWERS} have looked on while nothing happened")
-        with stack.managed_worker():
-            found |= viewed.under_load(_QUICK_LOAD_SECONDS if quick else _LOAD_SECONDS)
+        viewed.calm()
+        with stack.pools():
+            found = viewed.at_rest(_QUICK_REST_SECONDS if quick else _REST_SECONDS)
+            say(f"{VIEWERS} have looked on while nothing happened")
+            with stack.managed_worker():
+                found |= viewed.under_load(_QUICK_LOAD_SECONDS if quick else _LOAD_SECONDS)
     figures = _figures(warm, cold) | found
     figures |= {
         "first_load_gzip_bytes": loads.first_bytes,

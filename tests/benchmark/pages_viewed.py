@@ -28,8 +28,16 @@ _EVENTS_A_TASK = 2
 _MARKS_A_SECOND = 4.0
 _TAG = "bench:page"
 _MARKED = f"tasks?tag={_TAG}"
+_UNTOUCHED = ("errors",)
+"""Of a task that succeeds these pages show nothing, and are not looked at for it."""
 _SETTLE_SECONDS = 45.0
 """A page that stays the same is looked at ever later."""
+_CALM = (
+    "DELETE FROM breaker",
+    "UPDATE alert SET resolved_at = now() WHERE resolved_at IS NULL",
+    "UPDATE queue_pause SET paused = false",
+    "DELETE FROM worker WHERE last_seen_at > now() + interval '1 minute' OR last_seen_at < now() - interval '1 minute'",
+)
 _LIVE_TABLES = ("task_live", "backlog", "backlog_delta", "outbox")
 
 
@@ -62,7 +70,9 @@ class Viewed:
         heard: dict[str, Any] = {}
         with_viewers, marked = self._loaded(viewers(_MARKED), seconds, heard)
         more = {name: with_viewers[name] - without[name] for name in without}
-        waits = sorted(one for page in heard["pages"].values() for one in page["waits"])
+        waits = sorted(
+            one for path in heard["pages"] if path not in _UNTOUCHED for one in heard["pages"][path]["waits"]
+        )
         rows = sorted(self._until_seen(heard["pages"][_MARKED], marked, heard["since"] + WARM_UP_SECONDS))
         if not rows or not waits:
             raise SystemExit(f"nobody saw anything: {str(heard)[:500]}")
@@ -80,8 +90,15 @@ class Viewed:
             "bytes_a_second_a_viewer": sum(page["bytes"] for page in pages.values()) / looked / VIEWERS,
         }  # fmt: skip
 
-    def forget_what_waits(self) -> None:
-        """The history stays; nothing waits any more, or what follows would wait behind it."""
+    def calm(self) -> None:
+        """The history stays. Nothing waits any more, for what follows would wait behind it, and nothing is wrong; there
+        is no worker but those that run.
+        """
+        self._stack.empty(_LIVE_TABLES)
+        for words in _CALM:
+            self._stack.database.execute(words)
+
+    def _empty(self) -> None:
         self._stack.empty(_LIVE_TABLES)
 
     def _rest(self, seconds: float) -> dict[str, float]:
@@ -96,7 +113,7 @@ class Viewed:
         self, wanted: Mapping[str, int], seconds: float, heard: dict[str, Any] | None = None
     ) -> tuple[dict[str, float], list[str]]:
         """CPU by process while tasks come in, and the tasks that are marked for a list of theirs."""
-        self.forget_what_waits()
+        self._empty()
         marked: list[str] = []
         with self._looking(wanted, heard), _marking(self._stack.api_url, marked):
             time.sleep(1.0)

@@ -16,7 +16,7 @@ from pointsman_service.dashboard.components.moments import machine
 from pointsman_service.dashboard.page import Pace
 from pointsman_service.live.topics import Topic
 
-_LATER = 3.0
+_LATER = 4.0
 """So many times as long as before is waited after a look that found the page as it was."""
 _SETTLE_SECONDS = 2.0
 """After the last change comes one more look: some of what is shown is counted a moment after it, or was kept."""
@@ -72,7 +72,7 @@ class Room:
         self.looked = 0
         """How often."""
         self.cost = 0.0
-        """What a look takes, in seconds, about."""
+        """What a look takes this process, in seconds of CPU, about."""
         self._pause = pace.every_seconds
         self.heard_at = float("-inf")
         """When something that it shows changed last, monotonic."""
@@ -107,10 +107,8 @@ class Room:
     async def show(self, look: Look) -> None:
         """To everybody in it."""
         before, self._look = self._look, look
-        if before is not None and look.fault is None:
-            same = before.fragments == look.fragments
-            pause = self._pause * _LATER if same else self._pause / _LATER
-            self._pause = min(max(pause, self.pace.every_seconds), self.pace.most_seconds)
+        if before is not None and look.fault is None and before.fragments == look.fragments:
+            self._pause = min(self._pause * _LATER, self.pace.most_seconds)
         self.looked += 1
         self._written.clear()
         await self._tell()

@@ -7,17 +7,19 @@ was, since when nothing has changed, up to when is recorded, what the tab says, 
 """
 
 import asyncio
+import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastapi.sse import format_sse_event
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from pointsman_service.dashboard.metering import Metered
 from pointsman_service.dashboard.page import Pace
 from pointsman_service.dashboard.rooms import Key, Look, Room
 from pointsman_service.errors import ServiceError, TooManyListeners
@@ -33,8 +35,8 @@ MOST_OF_ONE_BROWSER = 4
 _AT_ONCE = 2
 _LEAST_SECONDS = 0.5
 """Between two looks at a page."""
-_SHARE = 0.15
-"""Of the time of one core, or so, that looks of all rooms take together."""
+_SHARE = 0.05
+"""Of the time of one core that looks of all rooms may take in this process. About as much goes to PostgreSQL."""
 _BEAT_SECONDS = 3.5
 """Between two beats at least; then one follows when the database has said that nothing changed."""
 _LOST_SECONDS = 6.0
@@ -63,7 +65,7 @@ class Changes(Protocol):
         ...
 
 
-Looks = Callable[[Key], Awaitable[Look]]
+Looks = Callable[[Key], Coroutine[Any, Any, Look]]
 Signs = Callable[[], Awaitable[object]]
 """What pages show and no topic tells of, and costs the database nothing: any other answer than before is a change of
 all topics."""
@@ -174,18 +176,22 @@ class Streams:
             room.woken.clear()
             async with self._turns:
                 began = time.monotonic()
+                looking = Metered(self._look(room.key))
                 with asked_after(room.heard_at):
-                    look = await self._look(room.key)
-                took = time.monotonic() - began
-            room.cost = took if not room.cost else room.cost + _NEWEST * (took - room.cost)
+                    look = await looking
+            room.cost += (_NEWEST if room.looked else 1.0) * (looking.seconds - room.cost)
             await room.show(look)
-            await asyncio.sleep(max(_LEAST_SECONDS - took, room.pace.least_seconds - took, self._crowd))
+            pause = max(_LEAST_SECONDS, room.pace.least_seconds, self._pause_of(room))
+            await asyncio.sleep(began + pause - time.monotonic())
             await self._occasion(room, began)
 
-    @property
-    def _crowd(self) -> float:
-        """Seconds between two looks of a room, so that all of them together take no more than their share."""
-        return sum(room.cost for room in self._rooms.values()) * (1 / _SHARE - 1)
+    def _pause_of(self, room: Room) -> float:
+        """Seconds between two looks of a room: so that all rooms together keep to their share, and as little as can be
+        is waited in all by those who look on. Many wait less, and so does who looks at what costs little. Never so long
+        that a page would be taken for lost.
+        """
+        whole = sum(math.sqrt(one.cost * one.listeners) for one in self._rooms.values())
+        return min(math.sqrt(room.cost / max(room.listeners, 1)) * whole / _SHARE, _LOST_SECONDS)
 
     async def _occasion(self, room: Room, looked_at: float) -> None:
         """Wait until there may be something new, and tell meanwhile that there is not."""

@@ -31,9 +31,8 @@ _WATCHING_SECONDS = 0.25
 _SHORTEST_SECONDS = 0.05
 """Between two looks while somebody watches a task, however often it rings."""
 _QUIET_SECONDS = 4.0
-"""Between two looks while nobody waits for more than to be told that something changed, and nothing does."""
-_QUIETER = 8.0
-"""The pause grows by one in so many parts of the time since the last change."""
+"""Between two looks while nobody waits for more than to be told that something changed: at most, and no longer than
+nothing has."""
 _RENEW_SECONDS = 30.0
 _ALL_AGAIN_SECONDS = 5.0
 """All watched tasks are read again, for a process of the release before tells of nothing."""
@@ -230,7 +229,7 @@ class ChangeStream:
             return _WATCHING_SECONDS
         if len(self._channels) or not self._topics:
             return MESSAGE_SECONDS
-        return min(_QUIET_SECONDS, max(MESSAGE_SECONDS, (time.monotonic() - self._changed_at) / _QUIETER))
+        return min(_QUIET_SECONDS, max(MESSAGE_SECONDS, time.monotonic() - self._changed_at))
 
     async def _renew(self) -> None:
         now = time.monotonic()

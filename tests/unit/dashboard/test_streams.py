@@ -58,10 +58,14 @@ class Page:
         self.text: str | None = None
         self.fault: str | None = None
         self.seconds = 0.0
+        self.costs = 0.0
 
     async def __call__(self, key: Key) -> Look:
         self.looks += 1
         await asyncio.sleep(self.seconds)
+        until = time.thread_time() + self.costs
+        while time.thread_time() < until:
+            pass
         if self.fault is not None:
             return Look(beat={"fault": self.fault}, fault=self.fault)
         return Look({"live-list": self.text or f"look {self.looks}", "live-head": "head"}, {"fault": None})
@@ -158,17 +162,42 @@ async def test_a_thousand_changes_a_second_are_a_few_looks(stand: Stand, monkeyp
         assert 3 <= stand.page.looks <= (time.monotonic() - began) / 0.1 + 2
 
 
-async def test_a_look_that_takes_long_is_taken_less_often(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_look_that_costs_much_is_taken_less_often(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "_SHARE", 0.1)
-    stand.page.seconds = 0.05
-    async with stand.viewer():
-        began = time.monotonic()
+    stand.page.costs = 0.02
+    began = time.monotonic()
+    async with stand.viewer() as viewer:
+        await viewer.next()
         while stand.page.looks < 3:
+            await stand.told.tell(Topic.TASKS)
             await asyncio.sleep(0.001)
-            if stand.told.listener is not None:
-                await stand.told.tell(Topic.TASKS)
-        # Of the time that passed two looks took no more than their share.
-        assert time.monotonic() - began >= 2 * 0.05 / 0.1 * 0.9
+        # Of the time that passed when the third began two looks took no more than their share.
+        assert time.monotonic() - began >= 2 * 0.02 / 0.1 * 0.9
+
+
+async def test_a_look_that_only_waits_is_no_dear_one(stand: Stand) -> None:
+    stand.page.seconds = 0.1
+    async with stand.viewer() as viewer:
+        await viewer.next()
+        assert viewer.room.cost < 0.05
+
+
+async def test_what_many_look_at_is_looked_at_more_often_than_what_one_does(stand: Stand) -> None:
+    costs = {"tasks": 0.001, "workers": 0.001, "errors": 0.004}
+    counts = {"tasks": 16, "workers": 1, "errors": 1}
+    here = {name: Room(Key(name, LOCAL), PACE) for name in costs}
+    for name, room in here.items():
+        room.cost, room.listeners = costs[name], counts[name]
+        stand.streams._rooms[room.key] = room
+    pauses = {name: stand.streams._pause_of(room) for name, room in here.items()}
+    assert pauses["workers"] == pytest.approx(4 * pauses["tasks"])
+    assert pauses["errors"] == pytest.approx(2 * pauses["workers"])
+    # Together they keep to their share.
+    assert sum(costs[name] / pauses[name] for name in costs) == pytest.approx(streams._SHARE)
+    # However much they cost, none is left for so long that its viewers take it for lost.
+    for room in here.values():
+        room.cost *= 10_000
+    assert {stand.streams._pause_of(room) for room in here.values()} == {streams._LOST_SECONDS}
 
 
 async def test_fifty_viewers_share_one_look_and_what_is_written_of_it(
@@ -236,12 +265,12 @@ async def test_what_no_topic_tells_of_is_seen_by_its_signs(stand: Stand) -> None
 
 async def test_a_page_that_stays_the_same_is_looked_at_ever_later(stand: Stand) -> None:
     stand.page.text = "same"
-    pace = Pace(frozenset({Topic.TASKS}), every_seconds=0.1, most_seconds=600.0)
+    pace = Pace(frozenset({Topic.TASKS}), every_seconds=0.05, most_seconds=600.0)
     async with stand.viewer(pace=pace) as viewer:
         began = time.monotonic()
         await stand.looked(4)
-        # 0.1, 0.3 and 0.9 seconds.
-        assert time.monotonic() - began > 1.2
+        # 0.05, 0.2 and 0.8 seconds.
+        assert time.monotonic() - began > 1
         due = viewer.room.due_at(0.0)
         await stand.told.tell(Topic.TASKS)
         assert viewer.room.due_at(0.0) < due / 5
