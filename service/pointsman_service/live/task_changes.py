@@ -57,7 +57,7 @@ class TaskMatch:
     task_type: str | None = None
     caller: str | None = None
     worker: str | None = None
-    """Of its newest attempt."""
+    """Of its newest attempt: a node's name, which means all its lives, or one life's (``name#…``)."""
     error_type: str | None = None
     """Of its last attempt, where that has ended."""
     error_group: UUID | None = None
@@ -68,7 +68,9 @@ class TaskMatch:
         """Whether it is told of this task."""
         for name in _SINGLE:
             wanted = getattr(self, name)
-            if wanted is not None and wanted != getattr(task, name):
+            if wanted is None or wanted == getattr(task, name):
+                continue
+            if name != "worker" or wanted != _node(task):
                 return False
         tags = task.tags or {}
         return all(any(tags.get(name) == value for name, value in readings) for readings in self.tags)
@@ -89,6 +91,11 @@ class TaskMatch:
 # Those that few tasks meet first.
 _SINGLE = ("error_group", "worker", "task_type", "caller", "error_type", "queue", "state")
 _EVERYTHING: tuple[str, object] = ("", None)
+
+
+def _node(task: FollowedTask) -> str | None:
+    """The node that ran its newest attempt, whichever of its lives that was."""
+    return None if task.worker is None else task.worker.partition("#")[0]
 
 
 class Told(_Rendered):
@@ -192,6 +199,8 @@ class Channels:
     def _matches(self, task: FollowedTask) -> Iterator[TaskMatch]:
         keys: list[tuple[str, object]] = [_EVERYTHING, *(("tag", tag) for tag in (task.tags or {}).items())]
         keys += [(name, getattr(task, name)) for name in _SINGLE]
+        if (node := _node(task)) != task.worker:
+            keys.append(("worker", node))
         for key in keys:
             for match in self._by_rarest.get(key, ()):
                 if match.meets(task):

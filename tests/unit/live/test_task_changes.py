@@ -34,7 +34,7 @@ async def test_every_filter_is_told_what_meets_it_and_nothing_else() -> None:
                 ("email", "reports"),
                 ("echo", "noop"),
                 (None, {"tenant": "42"}, {"tenant": "42", "a": "b:c"}, {"tenant": "42", "a:b": "c"}),
-                (None, "w@h"),
+                (None, "w@h#1"),
                 (None, GROUP),
             )
         )
@@ -42,7 +42,12 @@ async def test_every_filter_is_told_what_meets_it_and_nothing_else() -> None:
     matches = [
         TaskMatch(state=state, queue=queue, task_type=task_type, tags=tags, worker=worker, error_group=group)
         for state, queue, task_type, tags, worker, group in product(
-            (None, TaskState.FAILED), (None, "email"), (None, "echo"), TAGS, (None, "w@h"), (None, GROUP)
+            (None, TaskState.FAILED),
+            (None, "email"),
+            (None, "echo"),
+            TAGS,
+            (None, "w@h", "w@h#1", "w@h#2"),
+            (None, GROUP),
         )
     ]
     channels = Channels()
@@ -60,6 +65,9 @@ async def test_every_filter_is_told_what_meets_it_and_nothing_else() -> None:
         (TaskMatch(), True),
         (TaskMatch(state=TaskState.FAILED, queue="email", task_type="echo", caller="local"), True),
         (TaskMatch(error_type="KeyError", worker="w@h", error_group=GROUP), True),
+        (TaskMatch(worker="w@h#1"), True),
+        (TaskMatch(worker="w@h#2"), False),
+        (TaskMatch(worker="w"), False),
         (TaskMatch(state=TaskState.RUNNING), False),
         (TaskMatch(queue="reports"), False),
         (TaskMatch(caller="another"), False),
@@ -70,7 +78,7 @@ async def test_every_filter_is_told_what_meets_it_and_nothing_else() -> None:
 )
 def test_a_filter_asks_for_all_that_it_names(match: TaskMatch, met: bool) -> None:
     task = change(
-        1, state="failed", error_type="KeyError", worker="w@h", error_group=GROUP, tags={"tenant": "42", "a:b": "c"}
+        1, state="failed", error_type="KeyError", worker="w@h#1", error_group=GROUP, tags={"tenant": "42", "a:b": "c"}
     ).task
     assert match.meets(task) is met
 

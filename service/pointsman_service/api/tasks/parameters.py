@@ -1,0 +1,47 @@
+"""What tasks are narrowed to: the parameters that lists and streams of them have in common, each stated once."""
+
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import Field
+
+from pointsman_contract.states import TaskState
+from pointsman_service.api.requests.filters import TAG_PATTERN
+from pointsman_service.api.requests.ids import Id
+
+OfState = Annotated[TaskState | None, Query(description="Only tasks in this state.")]
+OfQueue = Annotated[str | None, Query(max_length=63, description="Only tasks of this queue.")]
+OfType = Annotated[str | None, Query(max_length=200, description="Only tasks of this type.")]
+OfCaller = Annotated[str | None, Query(max_length=255, description="Only tasks that this caller submitted.")]
+OfWorker = Annotated[
+    str | None,
+    Query(
+        max_length=255,
+        description="Only tasks whose newest attempt this worker ran: in any of its lives, or with `#…` (as tasks show"
+        " it; `%23…` in a URL) in that one.",
+    ),
+]
+_LONGEST_ERROR_TYPE = 300
+OfErrorAtEnd = Annotated[
+    str | None,
+    Query(max_length=_LONGEST_ERROR_TYPE, description="Only ended tasks whose last attempt failed with this error."),
+]
+OfError = Annotated[
+    str | None,
+    Query(max_length=_LONGEST_ERROR_TYPE, description="Only tasks whose last attempt failed with this error."),
+]
+"""Of a stream: also of tasks that wait for their next attempt."""
+OfErrorGroup = Annotated[
+    Id | None,
+    Query(
+        description="Only tasks whose last attempt that has ended failed with an error of this group, whether they have"
+        " ended or not."
+    ),
+]
+OfTags = Annotated[
+    list[Annotated[str, Field(json_schema_extra={"pattern": TAG_PATTERN})]] | None,
+    Query(
+        max_length=20,
+        description="`name:value`, either with colons of its own or without; given more than once, all must match.",
+    ),
+]
