@@ -56,6 +56,7 @@ _LISTS = {
     "of a queue": TaskFilter(queue="q"),
     "queued": TaskFilter(state=TaskState.QUEUED),
     "held": TaskFilter(state=TaskState.HELD),
+    "held for a reason": TaskFilter(held_reason="r"),
     "failed": TaskFilter(state=TaskState.FAILED),
     "by tag": TaskFilter(tags=[[{"a": "b:c"}, {"a:b": "c"}]]),
     "run again": TaskFilter(replayed=True),

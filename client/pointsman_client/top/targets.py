@@ -72,7 +72,7 @@ _STATES = frozenset(
 _FIELDS = {
     "queue": "queue", "type": "task_type", "tag": "tag", "worker": "worker", "error": "error_type",
     "task_type": "task_type", "error_type": "error_type", "error_group": "error_group", "state": "state",
-    "caller": "caller",
+    "caller": "caller", "held": "held_reason", "held_reason": "held_reason",
 }  # fmt: skip
 
 

@@ -55,7 +55,8 @@ def dies(monkeypatch: pytest.MonkeyPatch) -> None:
 FILTERS: list[tuple[dict[str, Any], str]] = [
     ({"submitted_before": "2020-01-01T00:00:00Z"}, ""),
     ({"tags": {"campaign": "spring"}, "queue": "reports"}, ""),
-    ({"state": "held"}, "held"),
+    ({"held_reason": "breaker:dependency:crm"}, ""),
+    ({"held_reason": "breaker:dependency:smtp"}, "held"),
     ({"queue": "maintenance", "state": "scheduled"}, "later"),
     ({"tags": {"campaign": "spring"}}, "tagged"),
     ({"task_type": "other"}, "elsewhere"),

@@ -1,6 +1,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -87,6 +88,34 @@ async def test_each_filter_narrows_the_list(api: httpx.AsyncClient, spine: Spine
     assert await listed(api, tag="tenant:42", queue="email") == []
     assert await listed(api, tag="a:b:x:y") == await listed(api, tag=["a:b:x:y", "tenant:42"]) == [tagged]
     assert await listed(api, tag="a:b:x") == await listed(api, tag=["a:b:x:y", "tenant:4"]) == []
+
+
+async def test_what_is_held_for_one_reason_is_found_among_many_held_for_others(
+    api: httpx.AsyncClient, spine: Spine
+) -> None:
+    crm, other = "breaker:dependency:crm", "breaker:dependency:smtp"
+    held = await store_tasks(spine, 3, queue="email") + await store_tasks(spine, 1)
+    held = [*held[3:], *held[:3]]
+    many = await store_tasks(spine, 450)
+    (ended,) = await store_tasks(spine, 1)
+    for reason, ids in ((crm, [*held, ended]), (other, many)):
+        await spine.run(
+            "UPDATE task_live SET state = 'held', place = 'held', held_at = now(), held_reason = :reason"
+            " WHERE id = ANY(CAST(:ids AS uuid[]))",
+            reason=reason,
+            ids=[UUID(one) for one in ids],
+        )
+    await end(spine, ended, "cancelled")
+
+    assert await listed(api, held_reason=crm) == await listed(api, held_reason=crm, state="held") == held
+    assert await listed(api, held_reason=crm, queue="email") == held[1:]
+    assert len(await listed(api, held_reason=other, limit=200)) == 200
+    assert await listed(api, held_reason="breaker:dependency:no") == []
+    assert await listed(api, held_reason=crm, state="queued") == []
+    assert await listed(api, held_reason=crm, state="cancelled") == []
+    assert await listed(api, held_reason=crm, sort="finished") == []
+    page = (await api.get("/v1/tasks", params={"held_reason": crm, "limit": 2})).json()
+    assert await listed(api, held_reason=crm, limit=2, cursor=page["next_cursor"]) == held[2:]
 
 
 @pytest.mark.parametrize(("name", "value"), [("a", "b:c:"), ("a:b", "c:"), ("a:b:c", ""), ("a:b:c:", "x"), ("é:", ":")])

@@ -84,7 +84,8 @@ def test_each_narrowing_can_be_taken_away_by_itself() -> None:
     [
         (TaskActKind.CANCEL, ""), (TaskActKind.RETRY, "sort=finished"), (TaskActKind.CANCEL, "state=failed"),
         (TaskActKind.CANCEL, "error_type=E"), (TaskActKind.CANCEL, "finished_after=2026-11-29T08:00"),
-        (TaskActKind.RETRY, "state=succeeded"), (TaskActKind.RETRY, "state=queued"),
+        (TaskActKind.RETRY, "held_reason=quarantine"), (TaskActKind.RETRY, "state=succeeded"),
+        (TaskActKind.RETRY, "state=queued"),
         (TaskActKind.RETRY, "queue=email&replayed=true"), (TaskActKind.RETRY, "tag=a%3Ab%3Ac"),
     ],
 )  # fmt: skip
@@ -95,6 +96,11 @@ def test_no_act_is_offered_that_would_find_more_than_the_list(kind: TaskActKind,
 def test_an_act_is_about_what_the_list_is_narrowed_to() -> None:
     found = act_filter(TaskActKind.RETRY, chosen("queue=email&error_type=E&tag=a%3A1&attempts_at_least=2"))
     assert found == ActFilter(queue="email", error_type="E", tags={"a": "1"}, attempts_at_least=2)
+
+
+def test_what_one_breaker_holds_can_be_cancelled() -> None:
+    found = act_filter(TaskActKind.CANCEL, chosen("state=held&held_reason=breaker%3Adependency%3Acrm"))
+    assert found == ActFilter(state=TaskState.HELD, held_reason="breaker:dependency:crm")
 
 
 def test_who_may_not_act_on_many_is_offered_nothing() -> None:

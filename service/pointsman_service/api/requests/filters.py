@@ -7,6 +7,8 @@ from pointsman_service.api.parts import Parts
 from pointsman_service.errors import FieldError, InvalidRequest
 
 MOST_ATTEMPTS = 32_767
+LONGEST_HELD_REASON = 300
+"""Characters: the longest name of a circuit breaker, with its scope."""
 _LONGEST_TAG_NAME = 64
 TAG_PATTERN = rf"^[^\x00]{{1,{_LONGEST_TAG_NAME}}}:[^\x00]*$"
 

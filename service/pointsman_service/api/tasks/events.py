@@ -3,18 +3,15 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import Field
+from fastapi import APIRouter, Depends, Header, Response
 from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
-from pointsman_contract.states import TaskState
 from pointsman_service.api.answers.answer import moment_of
 from pointsman_service.api.answers.event_stream import HEADERS, MEDIA_TYPE, KeepAlive, event, opening
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
-from pointsman_service.api.requests.filters import TAG_PATTERN, readings_of_tags, refuse_unknown
-from pointsman_service.api.requests.ids import Id
+from pointsman_service.api.requests.filters import readings_of_tags, refuse_unknown
 from pointsman_service.api.requests.parameters import known_parameters_only, storable
 from pointsman_service.api.tasks.change_view import (
     EXAMPLE_CHANGE,
@@ -22,6 +19,16 @@ from pointsman_service.api.tasks.change_view import (
     change_json,
     told_json,
     version_of,
+)
+from pointsman_service.api.tasks.parameters import (
+    OfCaller,
+    OfError,
+    OfErrorGroup,
+    OfQueue,
+    OfState,
+    OfTags,
+    OfType,
+    OfWorker,
 )
 from pointsman_service.api.tasks.routes import task_id_of
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, TooManyListeners, UnknownTask
@@ -67,26 +74,14 @@ def _streamed(description: str, example: str) -> dict[int | str, dict[str, Any]]
 )
 async def stream_tasks(
     parts: GivenParts,
-    state: Annotated[TaskState | None, Query(description="Only tasks that are in this state now.")] = None,
-    queue: Annotated[str | None, Query(max_length=63, description="Only tasks of this queue.")] = None,
-    task_type: Annotated[str | None, Query(max_length=200, description="Only tasks of this type.")] = None,
-    caller: Annotated[str | None, Query(max_length=255, description="Only tasks that this caller submitted.")] = None,
-    worker: Annotated[
-        str | None, Query(max_length=255, description="Only tasks whose newest attempt this worker ran.")
-    ] = None,
-    error_type: Annotated[
-        str | None, Query(max_length=300, description="Only tasks whose last attempt failed with this error.")
-    ] = None,
-    error_group: Annotated[
-        Id | None, Query(description="Only tasks whose last attempt failed with an error of this group.")
-    ] = None,
-    tag: Annotated[
-        list[Annotated[str, Field(json_schema_extra={"pattern": TAG_PATTERN})]] | None,
-        Query(
-            max_length=20,
-            description="`name:value`, either with colons of its own or without; given more than once, all must match.",
-        ),
-    ] = None,
+    state: OfState = None,
+    queue: OfQueue = None,
+    task_type: OfType = None,
+    caller: OfCaller = None,
+    worker: OfWorker = None,
+    error_type: OfError = None,
+    error_group: OfErrorGroup = None,
+    tag: OfTags = None,
     last_event_id: Annotated[
         str | None,
         Header(max_length=MARK_LENGTH, pattern=MARK_PATTERN, description="The id of the last event that was seen."),

@@ -15,7 +15,7 @@ from pointsman_service.api.documentation.examples import with_nulls
 from pointsman_service.api.parts import GivenCaller, GivenParts, Parts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.problems.translation import in_time
-from pointsman_service.api.requests.filters import MOST_ATTEMPTS
+from pointsman_service.api.requests.filters import LONGEST_HELD_REASON, MOST_ATTEMPTS
 from pointsman_service.api.requests.given import Action, Reason, given, idempotency_key, request_body
 from pointsman_service.api.requests.headers import read_headers
 from pointsman_service.api.requests.ids import Id
@@ -33,6 +33,7 @@ _WHICH = (
     "state", "queue", "task_type", "caller", "worker", "attempts", "attempts_at_least", "error_group", "tags",
     "submitted_after", "submitted_before",
 )  # fmt: skip
+_WHICH_UNFINISHED = (*_WHICH, "held_reason")
 _WHICH_ENDED = (*_WHICH, "error_type", "error_message", "finished_after", "finished_before")
 
 
@@ -89,7 +90,7 @@ class _Many(Action):
 class CancelMany(_Many):
     """Which tasks are cancelled. At least one of the fields that narrow it must be given."""
 
-    model_config = _not(_RUNNING_UNTOUCHED, _GRACE_FOR_NOTHING, unless_one_of=_WHICH)
+    model_config = _not(_RUNNING_UNTOUCHED, _GRACE_FOR_NOTHING, unless_one_of=_WHICH_UNFINISHED)
 
     state: Literal["queued", "scheduled", "held", "retrying", "running"] | None = Field(
         default=None, description="Only tasks in this state; default: all that wait. `running` asks for `end_running`."
@@ -98,6 +99,11 @@ class CancelMany(_Many):
         default=None, ge=0.001, le=100_000, description="No more of them in a second; default: as fast as it can."
     )
     end_running: bool = Field(default=False, description="What runs is ended, too, as `cancel_task` does.")
+    held_reason: str | None = Field(
+        default=None,
+        max_length=LONGEST_HELD_REASON,
+        description="Only tasks that are held for this, as tasks show it: `breaker:<scope>:<name>`.",
+    )
     grace_seconds: float | None = Field(
         default=None,
         ge=0,
@@ -181,7 +187,8 @@ async def cancel_tasks(request: Request, parts: GivenParts, caller: GivenCaller)
     grace = body.grace_seconds
     if body.end_running and grace is None:
         grace = parts.settings.cancel_grace_seconds
-    wanted = ActFilter(**_narrowed(body), state=None if body.state is None else TaskState(body.state))
+    state = None if body.state is None else TaskState(body.state)
+    wanted = ActFilter(**_narrowed(body), state=state, held_reason=body.held_reason)
     return await _act(request, parts, caller, body, wanted, TaskActKind.CANCEL, body.rate_per_second, grace)
 
 

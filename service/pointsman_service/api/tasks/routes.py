@@ -8,19 +8,28 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from pointsman_contract.states import TaskState
 from pointsman_service.admit.moments import Moment
 from pointsman_service.api.answers.answer import json_response, moment
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.problems.translation import in_time
-from pointsman_service.api.requests.filters import MOST_ATTEMPTS, TAG_PATTERN, readings_of_tags, refuse_unknown
-from pointsman_service.api.requests.ids import Id, id_of
+from pointsman_service.api.requests.filters import LONGEST_HELD_REASON, MOST_ATTEMPTS, readings_of_tags, refuse_unknown
+from pointsman_service.api.requests.ids import id_of
 from pointsman_service.api.requests.parameters import bounded, known_parameters_only, storable
 from pointsman_service.api.requests.positions import CURSOR_PATTERN, cursor_after, position_of
 from pointsman_service.api.requests.preferences import APPLIED_HEADER, prefer_wait
 from pointsman_service.api.tasks.awaiting import row_when_ended
+from pointsman_service.api.tasks.parameters import (
+    OfCaller,
+    OfErrorAtEnd,
+    OfErrorGroup,
+    OfQueue,
+    OfState,
+    OfTags,
+    OfType,
+    OfWorker,
+)
 from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
 from pointsman_service.api.tasks.waiting import waiting_view
 from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, TooManyReaders, Unavailable, UnknownTask
@@ -88,16 +97,17 @@ async def get_task(task_id: str, request: Request, parts: GivenParts) -> Respons
 async def list_tasks(
     request: Request,
     parts: GivenParts,
-    state: Annotated[TaskState | None, Query(description="Only tasks in this state.")] = None,
-    queue: Annotated[str | None, Query(max_length=63, description="Only tasks of this queue.")] = None,
-    task_type: Annotated[str | None, Query(max_length=200, description="Only tasks of this type.")] = None,
-    caller: Annotated[str | None, Query(max_length=255, description="Only tasks that this caller submitted.")] = None,
-    worker: Annotated[
+    state: OfState = None,
+    queue: OfQueue = None,
+    task_type: OfType = None,
+    caller: OfCaller = None,
+    worker: OfWorker = None,
+    held_reason: Annotated[
         str | None,
         Query(
-            max_length=255,
-            description="Only tasks whose newest attempt this worker ran: in any of its lives, or with `#…` (as tasks"
-            " show it; `%23…` in a URL) in that one.",
+            max_length=LONGEST_HELD_REASON,
+            description="Only tasks that are held for this: `breaker:<scope>:<name>`, `unknown_task_type` or"
+            " `quarantine`, as tasks show it.",
         ),
     ] = None,
     attempts: Annotated[
@@ -106,16 +116,8 @@ async def list_tasks(
     attempts_at_least: Annotated[
         int | None, Query(ge=0, le=MOST_ATTEMPTS, description="Only tasks of which so many attempts started, or more.")
     ] = None,
-    error_type: Annotated[
-        str | None, Query(max_length=300, description="Only ended tasks whose last attempt failed with this error.")
-    ] = None,
-    error_group: Annotated[
-        Id | None,
-        Query(
-            description="Only tasks whose last attempt that has ended failed with an error of this group, whether they"
-            " have ended or not."
-        ),
-    ] = None,
+    error_type: OfErrorAtEnd = None,
+    error_group: OfErrorGroup = None,
     error_message: Annotated[
         str | None,
         Query(
@@ -127,13 +129,7 @@ async def list_tasks(
     replayed: Annotated[
         bool | None, Query(description="True: only ended tasks that were run again as another; false: none of them.")
     ] = None,
-    tag: Annotated[
-        list[Annotated[str, Field(json_schema_extra={"pattern": TAG_PATTERN})]] | None,
-        Query(
-            max_length=20,
-            description="`name:value`, either with colons of its own or without; given more than once, all must match.",
-        ),
-    ] = None,
+    tag: OfTags = None,
     submitted_after: Annotated[Moment | None, Query(description="Submitted at this moment or later.")] = None,
     submitted_before: Annotated[Moment | None, Query(description="Submitted before this moment.")] = None,
     finished_after: Annotated[Moment | None, Query(description="Ended at this moment or later.")] = None,
@@ -162,6 +158,7 @@ async def list_tasks(
         task_type=storable("task_type", task_type, faults),
         caller=storable("caller", caller, faults),
         worker=storable("worker", worker, faults),
+        held_reason=storable("held_reason", held_reason, faults),
         attempts=attempts,
         attempts_at_least=attempts_at_least,
         error_type=storable("error_type", error_type, faults),

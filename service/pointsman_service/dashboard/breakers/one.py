@@ -92,7 +92,7 @@ def _of(ask: Ask, whole: Whole | None, seen: Seen | None, here: tuple[str, ...],
 
 
 def _held_href(ask: Ask, key: tuple[str, str]) -> str:
-    return ask.links("tasks", state="held", **({"task_type": key[1]} if key[0] == "task_type" else {}))
+    return ask.links("tasks", state="held", held_reason=f"breaker:{':'.join(key)}")
 
 
 def _below(ask: Ask) -> int | None:

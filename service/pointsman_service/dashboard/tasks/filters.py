@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from pointsman_contract.states import TaskState
-from pointsman_service.api.requests.filters import MOST_ATTEMPTS, readings_of_tags
+from pointsman_service.api.requests.filters import LONGEST_HELD_REASON, MOST_ATTEMPTS, readings_of_tags
 from pointsman_service.api.requests.ids import id_of
 from pointsman_service.api.requests.parameters import bounded
 from pointsman_service.api.requests.positions import position_of
@@ -26,6 +26,7 @@ _TEXTS: Final[Mapping[str, int]] = {
     "task_type": 200,
     "caller": 255,
     "worker": 255,
+    "held_reason": LONGEST_HELD_REASON,
     "error_type": 300,
     "error_message": 200,
 }
@@ -36,6 +37,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "task_type": "{}",
     "caller": "by {}",
     "worker": "on {}",
+    "held_reason": "held by {}",
     "attempts": "attempts: {}",
     "attempts_at_least": "attempts: {} or more",
     "error_type": "{}",

@@ -42,7 +42,7 @@ def act_filter(kind: TaskActKind, chosen: Chosen) -> ActFilter | str:
         return "What was run again already is left alone."
     if kind is TaskActKind.CANCEL and (wanted.state in TERMINAL or any(getattr(wanted, name) for name in _OF_THE_END)):
         return "What has ended cannot be cancelled."
-    if kind is TaskActKind.RETRY and wanted.state is not None and wanted.state not in _RETRIED:
+    if kind is TaskActKind.RETRY and (wanted.held_reason or wanted.state not in {None, *_RETRIED}):
         return "Only what failed, was cancelled or has expired can run again."
     tags: dict[str, str] = {}
     for readings in wanted.tags:
@@ -55,6 +55,7 @@ def act_filter(kind: TaskActKind, chosen: Chosen) -> ActFilter | str:
         task_type=wanted.task_type,
         caller=wanted.caller,
         worker=wanted.worker,
+        held_reason=wanted.held_reason,
         attempts=wanted.attempts,
         attempts_at_least=wanted.attempts_at_least,
         error_type=wanted.error_type,

@@ -54,6 +54,7 @@ class ActFilter:
     task_type: str | None = None
     caller: str | None = None
     worker: str | None = None
+    held_reason: str | None = None
     attempts: int | None = None
     attempts_at_least: int | None = None
     error_type: str | None = None
@@ -225,6 +226,7 @@ def part_of(kind: TaskActKind, wanted: ActFilter, states: Sequence[TaskState]) -
             task_type=wanted.task_type,
             caller=wanted.caller,
             worker=wanted.worker,
+            held_reason=wanted.held_reason,
             attempts=wanted.attempts,
             attempts_at_least=wanted.attempts_at_least,
             error_type=wanted.error_type,

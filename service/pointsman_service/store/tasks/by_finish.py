@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pointsman_contract.states import UNFINISHED
 from pointsman_service.store.store import Connection
 from pointsman_service.store.tasks.looking import at_finished, look_by_finish
 from pointsman_service.store.tasks.pages import EVER, Page, Position
@@ -28,7 +27,7 @@ class ByFinish(Search):
         if after is not None and after.finished_at is not None:
             self._high = min(self._high, (after.finished_at, after.id))
         self._found: list[tuple[datetime, UUID]] = []
-        self._over = wanted.state in UNFINISHED
+        self._over = wanted.only_unfinished
 
     async def run(self, connection: Connection, deadline: float) -> None:
         """Look until the page is full, all has been looked at, or time is over."""

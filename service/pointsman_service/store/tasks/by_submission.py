@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from pointsman_contract.states import TERMINAL, UNFINISHED
 from pointsman_service.store.store import Connection
 from pointsman_service.store.tasks.looking import Looks, Seen, at_ended, at_live, look
 from pointsman_service.store.tasks.pages import Counted, Page, Position, moment_of
@@ -113,9 +112,7 @@ class BySubmission(Search):
         self.first_looks = self.most if not conditions else max(FIRST_LOOKS, 4 * self.most)
         if counts:
             self.first_looks = FIRST_LOOKS
-        nothing = wanted.only_ended and wanted.state in UNFINISHED
-        live = not wanted.only_ended and not nothing
-        ended = (wanted.state is None or wanted.state in TERMINAL) and not nothing
+        live, ended = not wanted.only_ended, not wanted.only_unfinished
         self._live = _Table(self, at_live(wanted) if live else None, by_days=False)
         self._ended = _Table(self, at_ended(wanted) if ended else None, by_days=True)
 

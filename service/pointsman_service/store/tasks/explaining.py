@@ -44,6 +44,8 @@ class RunRow:
     task_type: str
     started_at: datetime | None
     """None: not written down yet."""
+    progress: str | None
+    """JSON text of a ``pointsman_contract.events.Progress``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ _AHEAD_SENT = text(f"""
         LIMIT :most
     ) AS before
 """)
-_RUNS = text("SELECT id, task_type, started_at FROM task_live WHERE id = ANY(CAST(:ids AS uuid[]))")
+_RUNS = text("SELECT id, task_type, started_at, progress FROM task_live WHERE id = ANY(CAST(:ids AS uuid[]))")
 # Only a range with an order makes the planner take the index (``store.queues.holding``).
 _HELD = text("""
     SELECT task_type, count(*)::int AS tasks FROM (

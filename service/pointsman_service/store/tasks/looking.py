@@ -94,6 +94,8 @@ def at_live(wanted: TaskFilter) -> Looks:
     """How unfinished tasks are looked at."""
     hit = _hit(wanted, live=True)
     places = () if wanted.state is None else _PLACES[wanted.state]
+    if wanted.held_reason is not None:
+        places = (Place.HELD,)
     which = []
     if len(places) == 1 and places[0] in _IN_ORDER:
         which = [f"place = '{places[0]}'"]
@@ -174,6 +176,9 @@ def _gather_live(wanted: TaskFilter, hit: str, places: Sequence[Place]) -> Gathe
     if wanted.tags:
         tags = conditions_of(TaskFilter(tags=wanted.tags))[0]
         return Gather(_gathered("task_live", hit, [" AND ".join(tags)]), MOST_GATHERED, True, False)
+    if wanted.held_reason is not None:
+        of_reason = f"place = '{Place.HELD}' AND held_reason = :held_reason"
+        return Gather(_gathered("task_live", hit, [of_reason]), MOST_GATHERED, False, False)
     if wanted.queue is not None and not places:
         # By queue where an index has it; of the others all, as long as they are few.
         ways = [f"place = '{place}'{'' if place in _IN_ORDER else _OF_QUEUE}" for place in sorted(Place)]

@@ -115,6 +115,8 @@ class TaskFilter:
     caller: str | None = None
     worker: str | None = None
     """Of its newest attempt: a node's name, which means all its lives, or one life's (``name#…``)."""
+    held_reason: str | None = None
+    """Held for this now: ``breaker:<scope>:<name>``, or a word of its own."""
     attempts: int | None = None
     """As many have started, no more and no fewer."""
     attempts_at_least: int | None = None
@@ -144,6 +146,11 @@ class TaskFilter:
         if any(value is not None for value in (*of_the_end, self.finished_before)):
             return True
         return self.state in TERMINAL
+
+    @property
+    def only_unfinished(self) -> bool:
+        """Whether no ended task can meet it."""
+        return self.state in UNFINISHED or self.held_reason is not None
 
 
 async def task(connection: Connection, task_id: UUID | str, *, listed: bool = False) -> dict[str, Any] | None:
@@ -186,7 +193,7 @@ def rows_statement(wanted: TaskFilter) -> tuple[TextClause, dict[str, Any]]:
         where_live = " AND ".join(conditions_of(wanted, live=True)[0]) or "true"
         of_ids = _OF_IDS.format(table="task_live")
         sides.append(f"SELECT {_FROM_LIVE}, now() AS read_at FROM {of_ids} WHERE {where_live}")
-    if wanted.only_ended or wanted.state not in UNFINISHED:
+    if wanted.only_ended or not wanted.only_unfinished:
         sides.append(f"SELECT {_FROM_FINISHED}, now() AS read_at FROM {_OF_IDS.format(table='task')} WHERE {where}")
     page = "\n        UNION ALL\n        ".join(sides)
     return text(f"SELECT {_LISTED} FROM ({page}) AS found"), parameters
@@ -211,10 +218,11 @@ def conditions_of(wanted: TaskFilter, *, live: bool = False) -> tuple[list[str],
     is_life = wanted.worker is not None and "#" in wanted.worker
     of_worker = "worker = :worker" if is_life else "split_part(worker, '#', 1) = :worker"
     require(of_worker, "worker", wanted.worker)
+    require("state = 'held' AND held_reason = :held_reason", "held_reason", wanted.held_reason)
     require("attempt = :attempts", "attempts", wanted.attempts)
     require("attempt >= :attempts_at_least", "attempts_at_least", wanted.attempts_at_least)
     require("error_type = :error_type", "error_type", wanted.error_type)
-    of_live = live or wanted.state in UNFINISHED
+    of_live = live or wanted.only_unfinished
     within_group = _GROUP_OF_LIVE if of_live else "error_group = CAST(:error_group AS uuid)"
     require(within_group, "error_group", wanted.error_group)
     # No pattern: what stands in it stands for itself.
