@@ -36,7 +36,7 @@ days.
 NO_WORKER = {"unknown-worker"}
 REFUSALS: dict[str, set[str]] = {
     **dict.fromkeys(("ask_for_permit", "disable_breaker", "force_breaker_closed", "force_breaker_open"), NO_WORKER),
-    **dict.fromkeys(("report_outcomes", "reset_breaker", "eject_worker", "admit_worker"), NO_WORKER),
+    **dict.fromkeys(("report_outcomes", "probe_breaker", "reset_breaker", "eject_worker", "admit_worker"), NO_WORKER),
     **dict.fromkeys(("set_breaker_policy", "unset_breaker_policy"), NO_WORKER | {"policy-changed"}),
     "get_breaker": {"not-found"},
     "cancel_task": {"task-finished"},
@@ -45,6 +45,7 @@ REFUSALS: dict[str, set[str]] = {
     "retry_tasks": {"count-differs"},
     "retry_task": {"task-not-finished", "task-replayed", "task-succeeded"},
     "acknowledge_alert": {"alert-resolved"},
+    "unacknowledge_alert": {"alert-resolved"},
     "purge_queue": {"count-differs"},
     "submit_task": {"breaker-open", "sla-at-risk"},
     "submit_batch": {"breaker-open", "sla-at-risk"},

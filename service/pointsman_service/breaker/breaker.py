@@ -277,6 +277,16 @@ class Breaker:
         transition = breaker._moved(now, breaker.seen, BreakerState.CLOSED, reason, actor)
         return Step(closed, (*made, transition))
 
+    def probe_by_hand(self, actor: str, reason: str, now: float) -> Step:
+        """Let an open one be probed before its wait is over. One that is not open stays as it is, and so does one that
+        is set by hand.
+        """
+        breaker, made = self.tick(now)
+        if breaker.seen is not BreakerState.OPEN:
+            return Step(breaker, made)
+        step = breaker.half_open(now, reason)
+        return Step(step.breaker, (*made, *(one._replace(actor=actor) for one in step.transitions)))
+
     def end_override(self, actor: str, reason: str, now: float) -> Step:
         """Take away what was set by hand: the state beneath counts again."""
         breaker, made = self.tick(now)

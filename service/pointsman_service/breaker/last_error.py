@@ -57,8 +57,8 @@ def in_words(stored: Mapping[str, Any]) -> str:
 
 
 def in_a_line(kind: str, message: str) -> str:
-    """``ValueError: no such customer``, whatever the message is."""
-    kind, said = in_one_line(kind), in_one_line(message).strip()
+    """``ValueError: no such customer``, whatever the message is, but for a colon at its end."""
+    kind, said = in_one_line(kind), in_one_line(message).strip().rstrip(" :")
     if len(said) > _IN_A_LINE:
         said = said[: _IN_A_LINE - 1] + "…"
     return f"{kind}: {said}" if said else kind

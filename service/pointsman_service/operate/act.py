@@ -34,6 +34,7 @@ class ActKind(StrEnum):
     ADMIT = "admit_worker"
     SET_POLICY = "set_breaker_policy"
     UNSET_POLICY = "unset_breaker_policy"
+    PROBE = "probe_breaker"
     FORCE_OPEN = "force_breaker_open"
     FORCE_CLOSED = "force_breaker_closed"
     DISABLE = "disable_breaker"
@@ -41,6 +42,7 @@ class ActKind(StrEnum):
     REPORT = "report_outcomes"
     LEASE = "ask_for_permit"
     ACKNOWLEDGE = "acknowledge_alert"
+    UNACKNOWLEDGE = "unacknowledge_alert"
     SILENCE = "silence_alert"
     UNSILENCE = "unsilence_alert"
     TEST_CHANNEL = "test_alert_channel"
@@ -49,11 +51,10 @@ class ActKind(StrEnum):
     REOPEN_ERROR = "reopen_error"
 
 
-_BY_PROGRAMS = frozenset({ActKind.REPORT, ActKind.LEASE})
-"""What other services do at each of their calls: too often for the log."""
-_OF_ONE_TASK = frozenset({ActKind.CANCEL, ActKind.RETRY, ActKind.CHANGE})
-"""What programs do as they submit: an entry for each would bury what people did."""
-_UNKEPT = _BY_PROGRAMS | _OF_ONE_TASK
+BY_PROGRAMS = frozenset({ActKind.REPORT, ActKind.LEASE})
+"""What other services do at each of their calls: too often to be logged or kept. What comes of it is kept as moves of
+the breaker.
+"""
 
 
 @dataclass(slots=True)
@@ -85,7 +86,7 @@ async def acting(store: Store, act: Act) -> AsyncIterator[Connection]:
     """
     async with store.transaction() as connection:
         yield connection
-        if act.changed and act.kind not in _UNKEPT:
+        if act.changed and act.kind not in BY_PROGRAMS:
             await audit.add(connection, act.kind, act.subject, act.actor, act.caller.name, act.reason)
     _log(act)
 
@@ -105,7 +106,7 @@ async def once_done() -> AsyncIterator[None]:
 
 
 def _log(act: Act) -> None:
-    if act.kind not in _BY_PROGRAMS:
+    if act.kind not in BY_PROGRAMS:
         log.info(
             "an act was done" if act.changed else "an act changed nothing",
             act=str(act.kind),

@@ -65,6 +65,16 @@ class BreakerHand:
 
         return await self._change(Act(ActKind.FORCE_CLOSED, caller, _subject(key), reason), key, closed)
 
+    async def probe(self, caller: Caller, key: Key, reason: str) -> Entry:
+        """The breaker, ``half_open`` if it was open: what it holds is tried with a few before its wait is over."""
+        act = Act(ActKind.PROBE, caller, _subject(key), reason)
+
+        def probed(entry: Entry, now: float) -> Step:
+            act.changed = entry.breaker.tick(now).breaker.seen is BreakerState.OPEN
+            return entry.breaker.probe_by_hand(caller.name, reason, now)
+
+        return await self._change(act, key, probed)
+
     async def reset(self, caller: Caller, key: Key, reason: str) -> Entry:
         """The breaker without what was set by hand."""
         act = Act(ActKind.RESET, caller, _subject(key), reason)

@@ -10,6 +10,8 @@ from pointsman_service.store.alerts.alerts import AlertRow, SilenceRow
 from pointsman_service.store.alerts.deliveries import DeliveryRow, NewDelivery
 from pointsman_service.store.store import Connection, Store
 
+__all__ = ["AlertHand", "AlertRow", "SilenceRow"]
+
 
 class AlertHand:
     """Handles alerts for one API process."""
@@ -17,15 +19,27 @@ class AlertHand:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def acknowledge(self, caller: Caller, alert_id: UUID, reason: str, who: str | None) -> AlertRow:
-        """The alert, which is not told again. The first who says so stays. Raises ``UnknownAlert``, and
-        ``AlertResolved`` once it is over.
+    async def acknowledge(self, caller: Caller, alert_id: UUID, reason: str, who: str | None) -> tuple[AlertRow, bool]:
+        """The alert, which is not told again, and whether that is new: the first who says so stays. Raises
+        ``UnknownAlert``, and ``AlertResolved`` once it is over.
         """
         act = Act(ActKind.ACKNOWLEDGE, caller, str(alert_id), reason, who)
         async with acting(self._store, act) as connection:
             act.changed = await alerts.acknowledge(connection, alert_id, act.actor, reason)
             alert = await _found(connection, alert_id)
             if alert.acked_at is None:
+                raise AlertResolved
+        return alert, act.changed
+
+    async def unacknowledge(self, caller: Caller, alert_id: UUID, reason: str | None) -> AlertRow:
+        """The alert, which nobody knows of, and which is told again like others. Raises ``UnknownAlert``, and
+        ``AlertResolved`` once it is over.
+        """
+        act = Act(ActKind.UNACKNOWLEDGE, caller, str(alert_id), reason)
+        async with acting(self._store, act) as connection:
+            act.changed = await alerts.unacknowledge(connection, alert_id)
+            alert = await _found(connection, alert_id)
+            if alert.resolved_at is not None:
                 raise AlertResolved
         return alert
 

@@ -5,13 +5,15 @@ from datetime import datetime
 
 from sqlalchemy import text
 
+from pointsman_service.store.models.audit import IS_OF_ONE_TASK
 from pointsman_service.store.store import Connection
 
 _ADD = text("INSERT INTO audit (act, subject, actor, caller, reason) VALUES (:act, :subject, :actor, :caller, :reason)")
-NEWEST = """
-    SELECT at, act, subject, actor, reason FROM audit WHERE at > now() - interval '1 day' ORDER BY at DESC LIMIT {most}
+NEWEST = f"""
+    SELECT at, act, subject, actor, reason FROM audit
+    WHERE at > now() - interval '1 day' AND NOT ({IS_OF_ONE_TASK}) ORDER BY at DESC LIMIT {{most}}
 """
-"""SQL: the newest entries of a day, as ``Entry``."""
+"""SQL: the newest entries of a day but those of one task, as ``Entry``."""
 
 
 @dataclass(frozen=True, slots=True)

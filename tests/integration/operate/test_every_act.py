@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from pointsman_contract import keys
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.callers import LOCAL
 from pointsman_service.errors import DatabaseAway
@@ -38,7 +39,7 @@ SUBMISSIONS = {"submit_task", "submit_batch", "validate_task"}
 """They make tasks, or nothing: the caller is kept with each task."""
 WHY = "because"
 WORKER = "w@h"
-SMTP, BARELY = "dependency/smtp", "dependency/barely"
+SMTP, BARELY, TRIED = "dependency/smtp", "dependency/barely", "dependency/tried"
 NO_REASON = {ActKind.REPORT, ActKind.LEASE}
 """What programs do at each of their calls."""
 NOW = datetime.now(UTC)
@@ -112,7 +113,10 @@ async def _deeds(spine: Spine, api: httpx.AsyncClient) -> dict[ActKind, Deed]:
     barely = {"failure_threshold": 1, "recovery_timeout": 0.001, "recovery_jitter": 0}
     await api.put(f"/v1/breakers/{BARELY}", json=barely)
     await api.post(f"/v1/breakers/{BARELY}/outcomes", json={"outcomes": [{"outcome": "failure"}]})
+    await api.put(f"/v1/breakers/{TRIED}", json={"failure_threshold": 1})
+    await api.post(f"/v1/breakers/{TRIED}/outcomes", json={"outcomes": [{"outcome": "failure"}]})
     await api.post(f"/v1/breakers/{SMTP}/disable", json={"reason": "first"})
+    await spine.server.command("XADD", keys.SET_ASIDE, "1-1", "queue", "email")
     smtp, failure = "dependency:smtp", {"outcomes": [{"outcome": "failure"}]}
     breaker = f"/v1/breakers/{SMTP}"
     async with spine.store.transaction() as connection:
@@ -138,12 +142,14 @@ async def _deeds(spine: Spine, api: httpx.AsyncClient) -> dict[ActKind, Deed]:
         ActKind.SET_POLICY: Deed("PUT", breaker, {"failure_threshold": 9}, smtp),
         ActKind.UNSET_POLICY: Deed("DELETE", f"{breaker}/policy", {}, smtp),
         ActKind.RESET: Deed("POST", f"{breaker}/reset", {}, smtp),
+        ActKind.PROBE: Deed("POST", f"/v1/breakers/{TRIED}/probe", {}, "dependency:tried"),
         ActKind.FORCE_OPEN: Deed("POST", f"{breaker}/force-open", {}, smtp),
         ActKind.FORCE_CLOSED: Deed("POST", f"{breaker}/force-close", {}, smtp),
         ActKind.DISABLE: Deed("POST", f"{breaker}/disable", {}, smtp),
         ActKind.REPORT: Deed("POST", "/v1/breakers/dependency/new/outcomes", failure, "dependency:new"),
         ActKind.LEASE: Deed("POST", f"/v1/breakers/{BARELY}/permits", {}, "dependency:barely"),
         ActKind.ACKNOWLEDGE: Deed("POST", f"/v1/alerts/{alert}/ack", {}, alert),
+        ActKind.UNACKNOWLEDGE: Deed("POST", f"/v1/alerts/{alert}/unack", {}, alert),
         ActKind.SILENCE: Deed("POST", f"/v1/alerts/{alert}/silence", {"seconds": 60}, alert),
         ActKind.UNSILENCE: Deed("POST", f"/v1/alerts/{alert}/unsilence", {}, alert),
         ActKind.RESOLVE_ERROR: Deed("POST", f"/v1/errors/{GROUP}/resolve", {}, GROUP),
@@ -188,6 +194,20 @@ async def test_every_act_passes_one_place_once_with_who_and_why(world: World, mo
         assert act.reason == (None if kind in NO_REASON else WHY)
         assert act.subject == (world.deeds[kind].subject or answer.json().get("replay_id", answer.json().get("id")))
         seen.clear()
+
+
+async def test_every_call_that_changes_something_leaves_one_row_of_who_and_why(world: World) -> None:
+    """But submissions, whose own row names their caller, and what other services report at each of their calls."""
+    assert set(world.deeds) == set(ActKind)
+    for kind in world.deeds:
+        before = {row["id"] for row in await world.spine.rows("SELECT id FROM audit")}
+        answer = await world.do(kind)
+        assert answer.status_code < 300, (kind, answer.text)
+        rows = await world.spine.rows("SELECT id, act, subject, actor, caller, reason FROM audit ORDER BY id")
+        made = [row for row in rows if row.pop("id") not in before]
+        subject = world.deeds[kind].subject or answer.json().get("replay_id", answer.json().get("id"))
+        row = {"act": str(kind), "subject": subject, "actor": "local", "caller": "local", "reason": WHY}
+        assert made == ([] if kind in acts.BY_PROGRAMS else [row]), kind
 
 
 async def test_what_an_act_does_is_stored_by_its_transaction_or_not_at_all(
@@ -288,6 +308,10 @@ async def test_an_act_that_finds_it_so_already_is_logged_as_having_changed_nothi
     for kind in [*twice, *twice]:
         if kind is not ActKind.SILENCE or len(seen) < len(twice):
             assert (await world.do(kind)).status_code < 300, kind
+    for kind in (ActKind.PROBE, ActKind.PROBE, ActKind.ACKNOWLEDGE, ActKind.UNACKNOWLEDGE, ActKind.UNACKNOWLEDGE):
+        assert (await world.do(kind)).status_code < 300, kind
+    assert [act.changed for act in seen[-5:]] == [True, False, False, True, False]
+    del seen[-5:]
     assert [(act.kind, act.changed) for act in seen[1:]] == [
         *((kind, True) for kind in twice),
         *((kind, False) for kind in twice if kind is not ActKind.SILENCE),

@@ -143,6 +143,22 @@ async def test_what_floods_a_queue_is_named(api: httpx.AsyncClient, spine: Spine
     assert [remedy["act"] for remedy in cause["remedies"]] == ["cancel_tasks", None, "pause_queue"]
 
 
+async def test_a_task_type_that_does_otherwise_than_before_is_told(api: httpx.AsyncClient, spine: Spine) -> None:
+    for name, minutes, succeeded, failed in (
+        ("charge", 120, 1000, 2), ("charge", 5, 10, 30), ("steady", 120, 100, 0), ("steady", 5, 50, 0),
+    ):  # fmt: skip
+        await spine.run(
+            "INSERT INTO task_metrics (minute, task_type, queue, executions, succeeded, failed) VALUES"
+            " (date_trunc('minute', now() - CAST(:minutes AS float8) * interval '1 minute'), :name, 'email', :runs,"
+            " :succeeded, :failed)",
+            name=name, minutes=minutes, runs=succeeded + failed, succeeded=succeeded, failed=failed,
+        )  # fmt: skip
+
+    assert (await _now(api))["lately"] == [
+        {"task_type": "charge", "figure": "failure_rate", "before": 0.002, "now": 0.75, "runs": 40}
+    ]
+
+
 async def test_fifty_viewers_cost_what_one_does(spine: Spine) -> None:
     """Two statements however many ask at once, and none within the second after."""
     app = application(spine)
@@ -162,7 +178,8 @@ async def test_what_one_task_is_asked_for_is_no_change_of_the_installation(
     await spine.commits.write_batch([task])
     assert (await api.post(f"/v1/tasks/{task.id}/cancel")).status_code in (200, 202)
 
-    assert await spine.rows("SELECT act FROM audit") == []
+    assert await spine.rows("SELECT act FROM audit") == [{"act": "cancel_task"}]
+    assert (await _now(api))["changes"] == []
 
 
 async def test_what_fills_redis_is_told_by_size(spine: Spine) -> None:

@@ -194,6 +194,31 @@ def test_closing_by_hand_forgets_what_was_counted_and_tells_who() -> None:
     assert after(step.breaker, FAILURE, FAILURE, now=4.0).seen is BreakerState.CLOSED
 
 
+def test_one_that_is_open_is_probed_by_hand_before_its_time_and_tells_who() -> None:
+    waits = opened()
+    step = waits.probe_by_hand("ada", "they say it works", 1.0)
+    assert step.breaker.seen is BreakerState.HALF_OPEN
+    assert [(one.after, one.actor, one.reason) for one in step.transitions] == [
+        (BreakerState.HALF_OPEN, "ada", "they say it works")
+    ]
+    leased, granted = step.breaker.lease("p", POLICY, 1.0)
+    assert granted
+    failed = leased.breaker.record(FAILURE._replace(permit="p", epoch=None), POLICY, 2.0, lambda: 0.0).breaker
+    assert (failed.seen, failed.trips) == (BreakerState.OPEN, 2)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Breaker(),
+        opened().half_open(1.0, "its wait is over").breaker,
+        opened().force(Override(BreakerState.FORCED_OPEN, "ada", "they move"), 1.0).breaker,
+    ],
+)
+def test_one_that_does_not_wait_has_nothing_to_be_probed(other: Breaker) -> None:
+    assert other.probe_by_hand("ada", "now", 2.0) == (other, ())
+
+
 def test_without_a_threshold_only_the_rates_of_the_window_open_it() -> None:
     policy = RATES.model_copy(update={"failure_threshold": None, "minimum_calls": 20})
     many = after(Breaker(), *[FAILURE] * 19, policy=policy)

@@ -119,6 +119,13 @@ class Model(RuleBasedStateMachine):
         self.apply(self.breaker.end_override("ada", "done", self.now))
 
     @rule()
+    def probe_by_hand(self) -> None:
+        self.time_passes()
+        if self.state is BreakerState.OPEN and self.override is None:
+            self.state, self.probed, self.permits = BreakerState.HALF_OPEN, [], {}
+        self.apply(self.breaker.probe_by_hand("ada", "they say it works", self.now))
+
+    @rule()
     def close_by_hand(self) -> None:
         self.state, self.override, self.permits, self.since_closed = BreakerState.CLOSED, None, {}, []
         self.closed_at, self.wait = -1000.0, 0.0

@@ -60,7 +60,7 @@ class Silence(Acknowledge):
     )
 
 
-class Unsilence(Explained):
+class Unsaid(Explained):
     """Nothing needs to be said."""
 
 
@@ -122,9 +122,24 @@ async def get_alert(alert_id: AlertId, parts: GivenParts) -> Response:
 async def acknowledge_alert(alert_id: AlertId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Say of an alert that somebody knows."""
     said = await given(request, Acknowledge)
-    return json_response(
-        alert_view(alert_of(await parts.alert_hand.acknowledge(caller, alert_id, said.reason, said.who)))
-    )
+    row, _ = await parts.alert_hand.acknowledge(caller, alert_id, said.reason, said.who)
+    return json_response(alert_view(alert_of(row)))
+
+
+@router.post(
+    "/v1/alerts/{alert_id}/unack",
+    operation_id="unacknowledge_alert",
+    summary="Take back that somebody knows",
+    description="It is told again like any other that nobody knows of; it is refused once the alert is over.",
+    response_model=AlertView,
+    responses=example(EXAMPLE_ALERT | {"acknowledged": None}, "The alert.")
+    | problem_responses(AlertResolved, *_PROBLEMS),
+    openapi_extra=request_body(Unsaid, {}, required=False),
+)
+async def unacknowledge_alert(alert_id: AlertId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+    """Take back that somebody knows."""
+    reason = (await given(request, Unsaid)).reason
+    return json_response(alert_view(alert_of(await parts.alert_hand.unacknowledge(caller, alert_id, reason))))
 
 
 @router.post(
@@ -157,11 +172,11 @@ async def silence_alert(alert_id: AlertId, request: Request, parts: GivenParts, 
     description="Those of its cause and those of its rule. One that is still open and was never told is told then.",
     response_model=AlertView,
     responses=example(EXAMPLE_ALERT, "The alert.") | problem_responses(*_PROBLEMS),
-    openapi_extra=request_body(Unsilence, {}, required=False),
+    openapi_extra=request_body(Unsaid, {}, required=False),
 )
 async def unsilence_alert(alert_id: AlertId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Let an alert be told again."""
-    reason = (await given(request, Unsilence)).reason
+    reason = (await given(request, Unsaid)).reason
     return json_response(alert_view(alert_of(await parts.alert_hand.unsilence(caller, alert_id, reason))))
 
 

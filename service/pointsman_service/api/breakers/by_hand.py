@@ -1,4 +1,4 @@
-"""Circuit breakers set by hand: open, disabled, closed, and back to themselves."""
+"""Circuit breakers set by hand: open, disabled, closed, tried, and back to themselves."""
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -61,6 +61,22 @@ async def force_close(key: GuardedKey, request: Request, parts: GivenParts, call
     """Close a breaker by hand."""
     said = await given(request, Said)
     return shown(await parts.breaker_hand.close(caller, key, said.reason))
+
+
+@router.post(
+    "/v1/breakers/{scope}/{name:name}/probe",
+    operation_id="probe_breaker",
+    summary="Try it now",
+    description="One that is open becomes half open before its wait is over: a few of what it holds are tried, and if"
+    " they fail it is open again and waits anew. One in another state stays as it is.",
+    response_model=BreakerView,
+    responses=example(EXAMPLE_BREAKER | {"state": "half_open"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
+    openapi_extra=request_body(Said, {"reason": "they say it is mended"}),
+)
+async def probe(key: GuardedKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+    """Probe an open breaker before its time."""
+    said = await given(request, Said)
+    return shown(await parts.breaker_hand.probe(caller, key, said.reason))
 
 
 @router.post(

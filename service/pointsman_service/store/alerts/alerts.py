@@ -174,6 +174,10 @@ _ACK = text("""
     UPDATE alert SET acked_at = now(), acked_by = :actor, ack_reason = :reason
     WHERE id = CAST(:id AS uuid) AND resolved_at IS NULL AND acked_at IS NULL
 """)
+_UNACK = text("""
+    UPDATE alert SET acked_at = NULL, acked_by = NULL, ack_reason = NULL
+    WHERE id = CAST(:id AS uuid) AND resolved_at IS NULL AND acked_at IS NOT NULL
+""")
 _COUNTS = text("SELECT rule, severity, count(*) AS alerts FROM alert WHERE resolved_at IS NULL GROUP BY rule, severity")
 _SILENCE = text("""
     INSERT INTO alert_silence AS s (id, matcher, until, actor, reason)
@@ -272,6 +276,11 @@ async def acknowledge(connection: Connection, alert_id: UUID, actor: str, reason
     acked = await connection.execute(_ACK, {"id": alert_id, "actor": actor, "reason": reason})
     await changes.tell(connection, Topic.ALERTS)
     return acked.rowcount > 0
+
+
+async def unacknowledge(connection: Connection, alert_id: UUID) -> bool:
+    """Whether an open one that somebody knew of is now known to nobody."""
+    return (await connection.execute(_UNACK, {"id": alert_id})).rowcount > 0
 
 
 async def counts(connection: Connection) -> dict[tuple[str, str], int]:

@@ -2,10 +2,13 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Identity, Index, func
+from sqlalchemy import BigInteger, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pointsman_service.store.models.base import Base
+
+IS_OF_ONE_TASK = "act IN ('cancel_task', 'change_task', 'retry_task')"
+"""SQL: of an entry of what was done to one task, as programs do while they submit. They would bury the others."""
 
 
 class AuditEntry(Base):
@@ -25,4 +28,7 @@ class AuditEntry(Base):
     """Who asked for it."""
     reason: Mapped[str | None]
 
-    __table_args__ = (Index("ix_audit_at", "at"),)
+    __table_args__ = (
+        Index("ix_audit_at", "at"),
+        Index("ix_audit_at_of_others", "at", postgresql_where=text(f"NOT ({IS_OF_ONE_TASK})")),
+    )
