@@ -104,6 +104,10 @@ ORDER BY id DESC LIMIT :most;
 UPDATE alert SET acked_at = now(), acked_by = :actor, ack_reason = :reason
 WHERE id = CAST(:id AS uuid) AND resolved_at IS NULL AND acked_at IS NULL;
 
+-- _UNACK
+UPDATE alert SET acked_at = NULL, acked_by = NULL, ack_reason = NULL
+WHERE id = CAST(:id AS uuid) AND resolved_at IS NULL AND acked_at IS NOT NULL;
+
 -- _COUNTS
 SELECT rule, severity, count(*) AS alerts FROM alert WHERE resolved_at IS NULL GROUP BY rule, severity;
 
@@ -783,9 +787,11 @@ SELECT (SELECT coalesce(json_agg(q), '[]') FROM (
         ) AS fresh GROUP BY date_bin('10 seconds', first_published_at, timestamptz '2000-01-01 00:00+00')
         ORDER BY 1 DESC LIMIT 12) AS q)::text AS versions,
     (SELECT coalesce(json_agg(q), '[]') FROM (
-    SELECT at, act, subject, actor, reason FROM audit WHERE at > now() - interval '1 day' ORDER BY at DESC LIMIT 12
+    SELECT at, act, subject, actor, reason FROM audit
+    WHERE at > now() - interval '1 day' AND NOT (act IN ('cancel_task', 'change_task', 'retry_task')) ORDER BY at DESC
+        LIMIT 12
 ) AS q)::text AS changes,
-    (SELECT coalesce(json_agg(q), '[]') FROM (SELECT id, task_type, started_at FROM task_live
+    (SELECT coalesce(json_agg(q), '[]') FROM (SELECT id, task_type, started_at, progress FROM task_live
         WHERE id = ANY(CAST(:run_ids AS uuid[]))) AS q)::text AS running,
     (SELECT coalesce(json_agg(q), '[]') FROM (
         SELECT q.queue, s.looked_at, s.task_type, s.of_type, g.tag, coalesce(g.tagged, 0) AS tagged,
@@ -3398,7 +3404,7 @@ SELECT FROM task_live t WHERE t.place = 'sent' AND t.queue = :queue AND t.priori
 ) AS before;
 
 -- _RUNS
-SELECT id, task_type, started_at FROM task_live WHERE id = ANY(CAST(:ids AS uuid[]));
+SELECT id, task_type, started_at, progress FROM task_live WHERE id = ANY(CAST(:ids AS uuid[]));
 
 -- _HELD
 -- Only a range with an order makes the planner take the index (``store.queues.holding``).
@@ -3593,6 +3599,39 @@ WITH looked AS MATERIALIZED (SELECT id, (state = :state) AS hit FROM task_live W
 SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
     (SELECT count(*) FROM looked WHERE hit) AS hits,
     ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_live (held for a reason), down
+WITH looked AS MATERIALIZED (SELECT id, (state = 'held' AND held_reason = :held_reason) AS hit FROM task_live
+    WHERE place = 'held' AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_live (held for a reason), gather
+WITH looked AS MATERIALIZED (SELECT id, (state = 'held' AND held_reason = :held_reason) AS hit FROM task_live
+    WHERE place = 'held' AND held_reason = :held_reason AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid)
+    LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_ended (held for a reason), down
+WITH looked AS MATERIALIZED (SELECT id, (state = 'held' AND held_reason = :held_reason) AS hit FROM task WHERE true
+    AND id >= CAST(:low AS uuid) AND id < CAST(:high AS uuid) ORDER BY id DESC LIMIT :looks)
+SELECT (SELECT count(*) FROM looked) AS looked, (SELECT id FROM looked ORDER BY id LIMIT 1) AS last,
+    (SELECT count(*) FROM looked WHERE hit) AS hits,
+    ARRAY(SELECT id FROM looked WHERE hit ORDER BY id DESC LIMIT :most) AS found;
+
+-- at_finished (held for a reason), down
+WITH looked AS MATERIALIZED (SELECT id, finished_at, (state = 'held' AND held_reason = :held_reason) AS hit FROM task
+    WHERE true AND (finished_at, id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) ORDER BY finished_at DESC,
+    id DESC LIMIT :looks),
+hits AS (SELECT id, finished_at FROM looked WHERE hit ORDER BY finished_at DESC, id DESC LIMIT :most)
+SELECT (SELECT count(*) FROM looked) AS looked,
+    (SELECT finished_at FROM looked ORDER BY finished_at, id LIMIT 1) AS last_at,
+    (SELECT id FROM looked ORDER BY finished_at, id LIMIT 1) AS last,
+    ARRAY(SELECT id FROM hits ORDER BY finished_at DESC, id DESC) AS found,
+    ARRAY(SELECT finished_at FROM hits ORDER BY finished_at DESC, id DESC) AS found_at;
 
 -- at_ended (failed), down
 WITH looked AS MATERIALIZED (SELECT id, (state = :state) AS hit FROM task WHERE state = 'failed'

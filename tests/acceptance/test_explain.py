@@ -2,6 +2,9 @@
 cannot be mended cheaply comes last.
 """
 
+import asyncio
+import html
+import io
 import json
 import re
 import time
@@ -10,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from pointsman_client.place import Place
+from pointsman_client.top.once import look
+from pointsman_client.top.pen import Pen, plain
 from pointsman_contract.keys import BEATS
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
@@ -40,6 +46,7 @@ async def explained(
         "POINTSMAN_ALERT_ROLE_MISSING_SECONDS": "1",
         "POINTSMAN_WORKER_DEAD_SECONDS": str(_SILENT_SECONDS),
         "POINTSMAN_WINDOW_INITIAL": str(_WINDOW),
+        "POINTSMAN_ALERT_INTERVAL_SECONDS": "0.5",
         "POINTSMAN_CIRCUIT_BREAKER": '{"failure_threshold": 3, "recovery_timeout": 600}',
     }
     roles = ("api", "dispatcher", "recorder", "reconciler")
@@ -79,6 +86,8 @@ async def on_now(stack: Stack, kind: str, subject: str | None = "", *told: str) 
         found = [one for one in causes if one["kind"] == kind and subject in (None, one["subject"])]
         named = [one for one in found if _tells(one, told)]
         assert named, causes
+        for screen in (await dashboard(stack), await asyncio.to_thread(terminal, stack)):
+            assert _without_figures(named[0]["sentence"]) in _without_figures(screen), screen
         return dict(named[0])
 
     began = time.monotonic()
@@ -87,10 +96,34 @@ async def on_now(stack: Stack, kind: str, subject: str | None = "", *told: str) 
     return found
 
 
+async def dashboard(stack: Stack) -> str:
+    """What the causes on its first page say."""
+    answer = await stack.http.get("/admin/tasks/dashboard/")
+    assert answer.status_code == 200, answer.text
+    causes = answer.text.partition('id="live-causes"')[2].partition("</section>")[0]
+    return html.unescape(re.sub(r"<[^>]*>", "", causes))
+
+
+def terminal(stack: Stack) -> str:
+    """What it says at one look."""
+    out = io.StringIO()
+    look(Place(stack.url), out, Pen(), 80, plain, as_json=False)
+    return out.getvalue()
+
+
+def _without_figures(text: str) -> str:
+    """What does not change between two looks: what is long is broken into lines, and seconds go by."""
+    return "".join(re.sub(r"\d+( s| min)?", "#", text).split())
+
+
 def _tells(cause: Row, told: tuple[str, ...]) -> bool:
+    return all(piece in said_of(cause) for piece in told)
+
+
+def said_of(cause: Row) -> str:
+    """All that is told of it."""
     words = [cause["parts"], *cause["consequences"], cause["being_done"]]
-    text = "\n".join("".join(part["text"] for part in sentence) for sentence in words)
-    return all(piece in text for piece in told)
+    return "\n".join("".join(part["text"] for part in sentence) for sentence in words)
 
 
 async def post(stack: Stack, path: str, **body: object) -> Row:
@@ -285,6 +318,46 @@ async def test_what_ended_says_why(explained: Stack) -> None:
             assert (await explained.finished(again))["replayed_from"] == task_id
 
 
+async def test_what_always_fails_and_what_keeps_a_process_are_on_the_first_page(
+    explained: Stack, tmp_path: Path
+) -> None:
+    """And the type that no node knows, of which tasks are held since before: an alert is sure of it after a while."""
+    release = tmp_path / "release"
+    for _ in range(6):
+        await explained.submit("ledger.flaky", args=[9], queue="maintenance", max_attempts=1)
+
+    async def is_open() -> bool:
+        answer = await explained.http.get("/v1/breakers/task_type/ledger.flaky")
+        return answer.status_code == 200 and answer.json()["state"] == "open"
+
+    await until(is_open, "the breaker of the type to open")
+    holding = await explained.submit("ledger.hold", args=[str(release)], queue="reports")
+    try:
+        await explained.wait_for_state(holding, "running")
+        for _ in range(3):
+            await explained.submit("ledger.write", queue="reports")
+        for change, state in (("started_at", "running"), ("due_at", "queued")):
+            await explained.execute(
+                f"UPDATE task_live SET {change} = now() - interval '100 seconds'"
+                f" WHERE queue = 'reports' AND state = '{state}'"
+            )
+        found = await on_now(
+            explained, "breaker_open", "task_type:ledger.flaky", "always fails since ", "No input succeeds"
+        )
+        assert re.search(r": ConnectionError: attempt 1 at \S*ledger_tasks.py:\d+, \d+ runs\.$", found["sentence"])
+        assert found["error"]["task_id"] is not None
+        busy = ("reports: its one process has been busy for ", "with ledger.hold", "3 tasks wait behind it")
+        found = await on_now(explained, "backlog_old", "reports", *busy)
+        cancel = next(remedy for remedy in found["remedies"] if remedy["act"] == "cancel_task")
+        assert cancel["link"]["name"] == holding
+        unknown = ("no live node of email knows gone.count since ", "email is served by acceptance@")
+        found = await on_now(explained, "unknown_task_type", "gone.count@email", *unknown)
+        assert "It was last published by a node that is not known any more" in said_of(found)
+    finally:
+        release.touch()
+    await explained.finished(holding)
+
+
 async def test_a_full_window_and_then_a_dead_node_say_so(explained: Stack) -> None:
     explained.worker.freeze_all()
     many = [{"task_type": "ledger.write", "queue": "reports"}] * _MANY
@@ -337,6 +410,28 @@ async def test_a_role_that_nobody_has_is_named_by_the_tasks_that_it_keeps(explai
         await on_now(explained, kind, "", said)
     queues = (await explained.http.get("/v1/now")).json()["queues"]
     assert {queue["state"] for queue in queues} == {"unknown"}, "figures are old: none is known to be late"
+
+
+async def test_postgresql_away_is_said_with_what_workers_run(explained: Stack, postgres: PostgresServer) -> None:
+    postgres.kill()
+    try:
+        told = ("PostgreSQL does not answer since ", "submissions are refused (503)", "Workers run nothing now")
+        await on_now(explained, "database_away", "", *told)
+        now = (await explained.http.get("/v1/now")).json()
+        assert {queue["state"] for queue in now["queues"]} == {"unknown"}
+    finally:
+        postgres.start()
+
+
+async def test_a_full_redis_is_said_with_what_fills_it(explained: Stack) -> None:
+    with explained.redis() as connection:
+        connection.set("cache:page", "x" * 3_000_000)
+        connection.config_set("maxmemory", int(connection.info("memory")["used_memory"] / 0.9))
+        try:
+            told = ("Redis is full: ", "Nothing is sent above 70 %", "keys of others (cache) take 3")
+            await on_now(explained, "broker_full", "", *told)
+        finally:
+            connection.config_set("maxmemory", 0)
 
 
 async def test_redis_away_is_named_before_what_it_leads_to(explained: Stack) -> None:

@@ -1,6 +1,7 @@
 """``pointsman top`` in a pseudo-terminal, and an emulator that reads what it writes, beside a real installation."""
 
 import asyncio
+import itertools
 import json
 import os
 import subprocess
@@ -13,10 +14,13 @@ from typing import TypeVar
 import psutil
 import pytest
 
+from pointsman_client.place import Place
 from pointsman_client.top.once import Exit
+from pointsman_client.top.watching import Watcher
 from tests.acceptance.screen import Terminal
 from tests.stand.environment import ROOT
 from tests.stand.stack import Stack
+from tests.stand.waiting import until
 from tests.torture.proxy import Proxy
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
@@ -158,6 +162,29 @@ async def test_a_live_terminal_writes_little_and_takes_next_to_nothing(stack: St
     await asyncio.gather(*tasks)
     assert 0 < written <= MAX_BYTES_A_SECOND
     assert share <= MAX_SHARE
+
+
+async def test_the_bell_of_the_api_makes_a_terminal_look_before_its_time(stack: Stack) -> None:
+    """While nothing happens two looks lie two seconds and a half apart."""
+    looks: list[float] = []
+    watcher = Watcher(Place(stack.url), lambda: looks.append(time.monotonic()))
+
+    async def lay_apart(least: float, most: float) -> bool:
+        return watcher.seen.connection.streaming and any(
+            least <= after - before <= most for before, after in itertools.pairwise(looks[-2:])
+        )
+
+    async def rung() -> bool:
+        task_id = await stack.submit("ledger.write", queue="reports")
+        assert (await stack.finished(task_id))["state"] == "succeeded"
+        return await lay_apart(0.0, 2.0)
+
+    watcher.start()
+    try:
+        await until(lambda: lay_apart(2.4, 60.0), "two looks with nothing between them")
+        await until(rung, "the bell to be heard")
+    finally:
+        await asyncio.to_thread(watcher.stop)
 
 
 async def test_a_lost_api_is_said_and_found_again_by_itself(stack: Stack) -> None:

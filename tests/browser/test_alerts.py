@@ -28,6 +28,9 @@ async def test_a_silence_is_one_click_and_its_undo_another(
     await page.locator("#done").get_by_role("button", name="Undo").click()
     await expect(page.locator("#done")).to_contain_text("Told again from now on")
     assert not await full.run(SILENCED, key=key)
+    await page.locator("#done").get_by_role("button", name="Undo").click()
+    await expect(page.locator("#done")).to_contain_text(f"Nobody is told of {key} for ")
+    assert await full.run(SILENCED, key=key)
     await page.reload()
     await expect(page.locator("#done")).to_have_count(0)
 
@@ -46,6 +49,9 @@ async def test_who_knows_says_what_they_do_about_it(
     await expect(page.locator("#done")).to_contain_text("Acknowledged by ada: acked has no live worker.")
     await expect(page.locator("#live-alert")).to_contain_text("ada: I call them")
     assert [tuple(row) for row in await full.run(ACKED, id=alert_id)] == [("ada", "I call them")]
+    await page.locator("#done").get_by_role("button", name="Undo").click()
+    await expect(page.locator("#done")).to_contain_text("Known to nobody again")
+    assert [tuple(row) for row in await full.run(ACKED, id=alert_id)] == [(None, None)]
 
 
 async def test_an_alert_is_silenced_by_keyboard_alone(visitor: Visitor, full: Site) -> None:

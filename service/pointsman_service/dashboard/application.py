@@ -190,6 +190,7 @@ class Dashboard:
             raise NotAllowed(f"{caller.name} may not do this: it takes the right {route.kind}.")
         ask = replace(self._ask(caller, path, names, pairs_of(scope)), form=form)
         done = await route.acts(ask)
+        self._parts.now.forget()
         if isinstance(done, View):
             frame = Frame.of_request(scope, ask.links, path)
             shown = Shown(done, route.page, ask.now, await self._recorded())

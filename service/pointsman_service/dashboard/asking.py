@@ -74,6 +74,10 @@ class Ask:
             )
         return value
 
+    def back(self, above: str, itself: str) -> str:
+        """Where whoever acted goes on: the page that the form was on, by its field ``back``, or what was acted on."""
+        return {"now": "", "list": above}.get(self.form.get("back", ""), itself)
+
     def confirmed(self, word: str) -> int | None:
         """Look that the word was typed that an act asks for which cannot be undone; how many the form said there were.
 

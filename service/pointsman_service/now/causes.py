@@ -178,9 +178,11 @@ def _more(rule: Rule, alert: Alert, facts: Facts, plain: Cause) -> dict[str, Any
     if rule in _BURNS:
         return of_queues.burning(alert, facts)
     if rule is Rule.DEAD_LETTERS:
-        return of_errors.dead_letters(alert, facts)
+        return of_errors.dead_letters(alert, facts, plain)
+    if rule in (Rule.ERROR_NEW, Rule.ERROR_BACK):
+        return of_errors.news(alert, plain)
     if rule is Rule.UNKNOWN_TASK_TYPE:
-        return of_queues.unknown_type(alert, facts)
+        return of_queues.unknown_type(alert, facts, plain)
     return {"being_done": words(_DONE[rule])} if rule in _DONE else {}
 
 
@@ -199,18 +201,20 @@ def _stale(found: Mapping[str, _Found]) -> dict[str, str]:
 
 
 def _with_also(one: _Found) -> Cause:
-    return replace(one.cause, consequences=one.cause.consequences + tuple(_also(one.also)))
+    return replace(one.cause, consequences=one.cause.consequences + tuple(_also(one.also, one.cause.subject)))
 
 
-def _also(keys: frozenset[str]) -> Iterator[Words]:
-    """The other things that are wrong because of it, by rule."""
+def _also(keys: frozenset[str], subject: str) -> Iterator[Words]:
+    """The other things that are wrong because of it, by rule. ``subject``: its own."""
     by_rule: dict[Rule, list[str]] = {}
     for key in keys:
-        rule, _, subject = key.partition(":")
+        rule, _, about = key.partition(":")
         if rule in RANK:
-            by_rule.setdefault(Rule(rule), []).append(subject)
+            by_rule.setdefault(Rule(rule), []).append(about)
     for rule in sorted(by_rule, key=lambda one: RANK[one]):
-        names = sorted(filter(None, by_rule[rule]))
+        # Of an error group what it is told of, without its id: of this cause it needs no name.
+        told = (about.partition("#") for about in by_rule[rule])
+        names = sorted({name for name, mark, _ in told if name and not (mark and name == subject)})
         named = ", ".join(names[:_MOST_ALSO]) + (", …" if len(names) > _MOST_ALSO else "")
         said = _ALSO.get(rule, KINDS[rule].was)
         yield words(f"Because of it {said}{f': {named}' if named else ''}.")

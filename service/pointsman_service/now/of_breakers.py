@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from pointsman_service.alert.alert import Alert
 from pointsman_service.alert.kinds import Rule, advice
-from pointsman_service.breaker.last_error import in_a_line
 from pointsman_service.now.facts import Facts, Failure, Group, Tripped, TypeRuns
 from pointsman_service.now.picture import Cause, CauseError, Link, LinkKind, Part, Remedy, Urgency, Words
+from pointsman_service.now.words import failure as said_of
 from pointsman_service.now.words import listed, number, one, over, quoted, since, words
 from pointsman_service.observe.queues import QueueFigures
 from pointsman_service.observe.spans import ahead, moment, span
@@ -34,7 +34,7 @@ def cause_of(tripped: Tripped, facts: Facts, alert: Alert | None) -> Cause:
         parts=_by_hand(tripped, facts) if by_hand else _by_itself(tripped, facts),
         consequences=tuple(_consequences(tripped, facts)),
         being_done=_being_done(tripped, facts),
-        remedies=tuple(_remedies(tripped, step, page)),
+        remedies=(*_remedies(tripped, step, page), *_again(tripped, facts)),
         error=None if by_hand or tripped.error is None else error_of(tripped.error, tripped.group),
         documentation="docs/breakers.md#by-hand" if by_hand else page,
     )
@@ -80,7 +80,7 @@ def _by_itself(tripped: Tripped, facts: Facts) -> Words:
 
 def _error_part(failure: Failure) -> Part:
     link = None if failure.task_id is None else Link(LinkKind.TASK, failure.task_id)
-    return Part(in_a_line(failure.type, failure.message), link)
+    return Part(said_of(failure.type, failure.message), link)
 
 
 def _consequences(tripped: Tripped, facts: Facts) -> Iterator[Words]:
@@ -111,8 +111,8 @@ def of_type(runs: TypeRuns | None, facts: Facts) -> Iterator[Words]:
 
 
 def _held(tripped: Tripped, facts: Facts) -> Iterator[str | Part]:
-    reason = {"state": "held", **({"task_type": tripped.name} if tripped.scope == "task_type" else {})}
-    yield Part(number(tripped.held, "task"), Link(LinkKind.TASKS, filter=reason))
+    wanted = {"state": "held", "held_reason": f"{BY_BREAKER}{key_of(tripped)}"}
+    yield Part(number(tripped.held, "task"), Link(LinkKind.TASKS, filter=wanted))
     yield " is held" if tripped.held == 1 else " are held"
     if tripped.held_types and tripped.scope != "task_type":
         yield " ("
@@ -152,6 +152,14 @@ def _being_done(tripped: Tripped, facts: Facts) -> Words:
     return words(f"It is tried again {ahead(tripped.retry_at, facts.now)}." if due else "It is tried again now.")
 
 
+def _again(tripped: Tripped, facts: Facts) -> Iterator[Remedy]:
+    """What failed for good can run again, once it is mended."""
+    runs = facts.types.get(tripped.name) if tripped.scope == "task_type" else None
+    if tripped.group is not None and runs is not None and runs.failed:
+        failed = Link(LinkKind.TASKS, filter={"state": "failed", "error_group": str(tripped.group.id)})
+        yield Remedy("It is mended: run again what failed so.", failed, act="retry_tasks")
+
+
 def _remedies(tripped: Tripped, step: str, page: str) -> Iterator[Remedy]:
     itself = Link(LinkKind.BREAKER, key_of(tripped))
     if tripped.scope == "worker":
@@ -163,6 +171,8 @@ def _remedies(tripped: Tripped, step: str, page: str) -> Iterator[Remedy]:
         yield Remedy("Take it back when the reason is over.", itself, act="reset_breaker")
         return
     yield Remedy(step, Link(LinkKind.DOCUMENT, page))
+    if tripped.seen == "open":
+        yield Remedy("Try it now, with a few of what it holds.", itself, act="probe_breaker")
     yield Remedy("Close it now: calls pass, and are counted anew.", itself, act="force_breaker_closed")
     yield Remedy("Keep it open until somebody takes that back.", itself, act="force_breaker_open")
     yield Remedy("Disable it: every call passes.", itself, act="disable_breaker")

@@ -1,14 +1,29 @@
 """Sentences about what fails, where no circuit breaker is open for it. Pure."""
 
 from pointsman_service.alert.alert import Alert
-from pointsman_service.breaker.last_error import in_a_line
 from pointsman_service.now.facts import Facts
 from pointsman_service.now.of_breakers import error_of, of_type
-from pointsman_service.now.picture import Link, LinkKind, Part
+from pointsman_service.now.picture import Cause, Link, LinkKind, Part, Remedy
+from pointsman_service.now.words import failure as said_of
 from pointsman_service.now.words import number, one, since, words
 
 
-def dead_letters(alert: Alert, facts: Facts) -> dict[str, object]:
+def news(alert: Alert, plain: Cause) -> dict[str, object]:
+    """What is told of an error that is new, or back again."""
+    _, mark, group = alert.subject.rpartition("#")
+    if not mark:
+        return {}
+    failed = Link(LinkKind.TASKS, filter={"state": "failed", "error_group": group})
+    return {
+        "remedies": (
+            *plain.remedies,
+            Remedy("It is mended: resolve it.", Link(LinkKind.ERROR, group), act="resolve_error"),
+            Remedy("Run again what it has failed for good.", failed, act="retry_tasks"),
+        )
+    }
+
+
+def dead_letters(alert: Alert, facts: Facts, plain: Cause) -> dict[str, object]:
     """What is told of tasks of one type that failed for good."""
     found = facts.failing.get(alert.subject)
     runs = facts.types.get(alert.subject)
@@ -17,12 +32,13 @@ def dead_letters(alert: Alert, facts: Facts) -> dict[str, object]:
     failure, group = found
     always = runs is not None and runs.failed > 0 and not runs.succeeded
     failed = int(alert.value or 0) if runs is None else runs.failed
+    failed_so = Link(LinkKind.TASKS, filter={"state": "failed", "error_group": str(group.id)})
     link = Link(LinkKind.DEAD_LETTERS, filter={"task_type": alert.subject})
     return {
         "parts": words(
             one(LinkKind.TASK_TYPE, alert.subject),
             " always fails: " if always else " fails: ",
-            Part(in_a_line(failure.type, failure.message), Link(LinkKind.TASK, failure.task_id)),
+            Part(said_of(failure.type, failure.message), Link(LinkKind.TASK, failure.task_id)),
             "" if group.where is None else f" at {group.where}",
             f"{since(group.since, facts.now)}.",
         ),
@@ -31,4 +47,8 @@ def dead_letters(alert: Alert, facts: Facts) -> dict[str, object]:
             *of_type(runs, facts),
         ),
         "error": error_of(failure, group),
+        "remedies": (
+            *plain.remedies,
+            Remedy("It is mended: run again what failed so.", failed_so, act="retry_tasks"),
+        ),
     }

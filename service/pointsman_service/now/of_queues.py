@@ -13,6 +13,7 @@ from pointsman_service.observe.explain.facts import RunningNow
 from pointsman_service.observe.explain.remedies import REMEDIES
 from pointsman_service.observe.queues import QueueFigures
 from pointsman_service.observe.spans import moment, short_span, span
+from pointsman_service.store.queues.unserved import UNKNOWN_TASK_TYPE
 
 PAUSED = "queue_paused"
 _FORGOTTEN_SECONDS = 3600.0
@@ -128,6 +129,8 @@ def _busy_with(queue: QueueFigures, stuck: RunningNow) -> Iterator[str | Part]:
     yield (
         stuck.task_type if stuck.longest_task_id is None else one(LinkKind.TASK, stuck.longest_task_id, stuck.task_type)
     )
+    if stuck.longest_share is not None:
+        yield f", {stuck.longest_share:.0%} done"
     yield f"{usual}; {number(queue.depth, 'task')} {'waits' if queue.depth == 1 else 'wait'} behind it."
 
 
@@ -225,13 +228,13 @@ def paused(queue: QueueFigures, facts: Facts) -> Cause:
     )
 
 
-def unknown_type(alert: Alert, facts: Facts) -> dict[str, object]:
+def unknown_type(alert: Alert, facts: Facts, plain: Cause) -> dict[str, object]:
     """What is told of a task type that no node of its queue knows."""
     task_type, _, queue = alert.subject.rpartition("@")
     if not task_type:
         return {}
     held = int(alert.value or 0)
-    wanted = {"state": "held", "task_type": task_type, "queue": queue}
+    wanted = {"state": "held", "task_type": task_type, "queue": queue, "held_reason": UNKNOWN_TASK_TYPE}
     nodes = [one(LinkKind.WORKER, node.name) for node in facts.nodes.get(queue, ()) if node.live]
     said = [
         words(one(LinkKind.QUEUE, queue), " is served by ", *listed(nodes), "; no node there has the task.")
@@ -246,7 +249,9 @@ def unknown_type(alert: Alert, facts: Facts) -> dict[str, object]:
         said.append(words(f"It was last published by {node} at {moment(publisher.published_at, facts.now)}{gone}."))
     else:
         said.append(words("No node ever published it."))
+    cancel = Remedy("Cancel them, if no worker will have it.", Link(LinkKind.TASKS, filter=wanted), act="cancel_tasks")
     return {
+        "remedies": (*plain.remedies, cancel),
         "parts": words(
             Part(number(held, "task", capped=held >= 1000), Link(LinkKind.TASKS, filter=wanted)),
             " is held: no live node of " if held == 1 else " are held: no live node of ",

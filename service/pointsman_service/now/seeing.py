@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 from pointsman_service.alert.alert import alert_of
 from pointsman_service.alert.kinds import Rule
-from pointsman_service.breaker.last_error import in_a_line
 from pointsman_service.failures.frames import innermost
 from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.now.changes import changes
 from pointsman_service.now.facts import Facts, Failure, Group, Mix, Tripped, TypeRuns
 from pointsman_service.now.hours import Hours
 from pointsman_service.now.picture import ErrorLine
+from pointsman_service.now.words import failure
 from pointsman_service.observe.backlog import Backlog, backlogs
 from pointsman_service.observe.broker_state import BrokerState
 from pointsman_service.observe.explain.facts import Publisher, RunningNow
@@ -254,7 +254,7 @@ def _group(row: GroupRow) -> Group:
 def _error(row: GroupRow) -> ErrorLine:
     return ErrorLine(
         id=row.id,
-        label=in_a_line(row.error_type, row.message) if row.error_type else row.message,
+        label=failure(row.error_type, row.message) if row.error_type else row.message,
         task_type=row.task_type,
         count=row.count,
         badge="back again" if row.is_back else "new" if row.is_new else None,

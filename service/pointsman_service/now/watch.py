@@ -65,6 +65,10 @@ class NowWatch:
         """The first page, some two seconds old at most. Never raises because a server is away: it says so."""
         return await self._kept.get()
 
+    def forget(self) -> None:
+        """Something was just done: the next who asks sees what came of it."""
+        self._kept = Kept(self._look, _KEPT_SECONDS)
+
     async def _look(self) -> Now:
         broker = await self._views.broker.state()
         away = self._broker_away(broker)

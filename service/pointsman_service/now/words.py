@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from pointsman_service.breaker.last_error import in_a_line
 from pointsman_service.now.picture import Link, LinkKind, Part, Words
 from pointsman_service.observe.spans import ago, span
 
@@ -23,6 +24,11 @@ def one(kind: LinkKind, name: str, text: str | None = None) -> Part:
 def number(count: int, thing: str, *, capped: bool = False) -> str:
     """``1 task``, ``18,223 tasks``."""
     return f"{count:,}{' or more' if capped else ''} {thing if count == 1 else f'{thing}s'}"
+
+
+def failure(kind: str, message: str) -> str:
+    """``HTTPStatusError: 503 Service Unavailable``: an error as people say it, without the module of its type."""
+    return in_a_line(kind.rpartition(".")[2], message)
 
 
 def since(at: datetime | None, now: datetime) -> str:

@@ -18,6 +18,7 @@ from pointsman_service.now.picture import Link, LinkKind, Part
 
 AT = datetime(2026, 11, 29, 8, 34, 12, tzinfo=UTC)
 BREAKER = Link(LinkKind.BREAKER, "dependency:api.bank.example/v1")
+TAGGED = Link(LinkKind.TASKS, filter={"state": "queued", "tag": "a:b"})
 CAUSE = picture.Cause(
     severity=picture.Urgency.PAGE,
     kind="breaker_open",
@@ -86,6 +87,36 @@ async def test_a_queue_is_a_row_and_says_why_nothing_can_be_predicted() -> None:
     told = (await drawn(NOW))["live-queues"]
     for words in ("external_api", "10 s", "96.1 %", "50 s", "breaker open", "1 of 1", "212 tasks held", "held"):
         assert words in told
+
+
+@pytest.mark.parametrize(
+    ("act", "link", "told"),
+    [
+        ("resume_queue", Link(LinkKind.QUEUE, "a.b"), 'action="./queues/a.b/resume"'),
+        ("pause_queue", Link(LinkKind.QUEUE, "a.b"), 'action="./queues/a.b/pause"'),
+        ("probe_breaker", BREAKER, 'action="./breakers/dependency/api.bank.example%2Fv1/probe"'),
+        ("force_breaker_open", BREAKER, 'action="./breakers/dependency/api.bank.example%2Fv1/force-open"'),
+        ("disable_breaker", BREAKER, 'action="./breakers/dependency/api.bank.example%2Fv1/disable"'),
+        ("reset_breaker", BREAKER, 'action="./breakers/dependency/api.bank.example%2Fv1/reset"'),
+        ("admit_worker", Link(LinkKind.WORKER, "w@h"), 'action="./workers/w%40h/admit"'),
+        ("resolve_error", Link(LinkKind.ERROR, "7"), 'action="./errors/7/resolve"'),
+        ("force_breaker_closed", BREAKER, 'href="./breakers/dependency/api.bank.example%2Fv1#by-hand"'),
+        ("cancel_task", Link(LinkKind.TASK, "01a2"), 'href="./tasks/01a2/cancel"'),
+        ("cancel_tasks", TAGGED, 'href="./tasks/many/cancel?state=queued&amp;tag=a%3Ab"'),
+        ("retry_tasks", TAGGED, 'href="./tasks/many/retry?state=queued&amp;tag=a%3Ab"'),
+    ],
+)
+async def test_a_remedy_is_a_click_or_leads_to_what_asks_and_nothing_for_who_may_not(
+    act: str, link: Link, told: str
+) -> None:
+    remedy = picture.Remedy("It does something.", link, act=act)
+    now = replace(NOW, causes=(replace(CAUSE, remedies=(picture.Remedy("Mend it."), remedy)),))
+    pages = ("breakers", "tasks", "queues", "workers", "errors")
+    drawing = (await drawn(now, *pages))["live-causes"]
+    assert told in drawing
+    assert 'title="It does something."' in drawing
+    looker = Caller("looker", KnownBy.ADDRESS, acts=frozenset())
+    assert told not in (await drawn(now, *pages, caller=looker))["live-causes"]
 
 
 async def test_who_may_not_acknowledge_gets_no_button() -> None:

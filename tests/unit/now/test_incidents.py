@@ -53,6 +53,7 @@ def test_dependency_that_fails_is_named_with_its_error_what_it_holds_and_when_it
         "external_api is 40 s over its target of 10 s.\n"
         "It is tried again in 12 s (12:44:23 UTC).\n"
         "- See what the calls fail with, and mend what is called.\n"
+        "- Try it now, with a few of what it holds. <probe_breaker>\n"
         "- Close it now: calls pass, and are counted anew. <force_breaker_closed>\n"
         "- Keep it open until somebody takes that back. <force_breaker_open>\n"
         "- Disable it: every call passes. <disable_breaker>"
@@ -60,6 +61,16 @@ def test_dependency_that_fails_is_named_with_its_error_what_it_holds_and_when_it
     assert {("task", TASK), ("breaker", "dependency:crm"), ("queue", "external_api")} <= links(cause)
     assert cause.error is not None
     assert (cause.error.task_id, cause.error.where, cause.error.count) == (TASK, "crm/tasks.py:41", 5)
+
+
+def test_errors_that_a_cause_leads_to_are_told_without_the_ids_of_their_groups() -> None:
+    also = ("error_new:dependency:crm#" + str(GROUP), "error_back:task_type:sync#" + str(GROUP))
+    opened = replace(alert(Rule.BREAKER_OPEN, "dependency:crm"), also=also)
+
+    lines = whole(only(compose(Facts(NOW, alerts=[opened], breakers=[crm()])))).split("\n")
+
+    assert "Because of it an error is back again: task_type:sync." in lines
+    assert "Because of it an error is new." in lines
 
 
 def test_types_of_what_is_held_are_counted_up_to_a_limit() -> None:
@@ -251,6 +262,19 @@ def test_slow_task_that_fills_a_pool_is_named_with_what_is_usual() -> None:
     )
     assert "- Cancel it if it hangs. <cancel_task>" in lines
     assert ("task", TASK) in links(only(compose(facts)))
+
+
+def test_slow_task_that_says_how_far_it_is_is_named_with_that() -> None:
+    facts = Facts(
+        NOW,
+        alerts=[alert(Rule.SLA_AT_RISK, "reports", seconds=60)],
+        queues=[queue("reports", sla=60, depth=1, oldest_wait_seconds=90.0)],
+        running={"reports": [Runs("shopc.report", 1, 100.0, TASK, None, 0.4)]},
+    )
+
+    assert said(only(compose(facts)).parts) == (
+        "reports: its one process has been busy for 100 s with shopc.report, 40% done; 1 task waits behind it."
+    )
 
 
 def test_full_redis_is_named_with_what_fills_it_and_backlogs_beneath() -> None:

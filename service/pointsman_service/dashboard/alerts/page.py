@@ -1,7 +1,7 @@
 """Alerts: the open ones, what was told of them to whom, those that are over; acknowledge, silence."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from pointsman_service.dashboard.page import Done, Hit, Pace, Page, Undo, View
 from pointsman_service.errors import UnknownAlert
 from pointsman_service.live.topics import Topic
 from pointsman_service.operate.act import ActKind
+from pointsman_service.operate.handle_alerts import AlertRow, SilenceRow
 
 page = Page("alerts", "Alerts", key="a", question="What was told to whom?", pace=Pace(frozenset({Topic.ALERTS})))
 
@@ -98,8 +99,24 @@ async def show_alert(ask: Ask) -> View:
 async def acknowledge(ask: Ask) -> Done:
     """Say that somebody knows; it is not told again."""
     alert_id: UUID = ask.names["alert_id"]
-    row = await ask.parts.alert_hand.acknowledge(ask.caller, alert_id, ask.reason(_SEEN), ask.form.get("who") or None)
-    return Done(text=f"Acknowledged by {row.acked_by}: {row.summary}", path=_after(ask, alert_id))
+    row, is_new = await ask.parts.alert_hand.acknowledge(
+        ask.caller, alert_id, ask.reason(_SEEN), ask.form.get("who") or None
+    )
+    back = {"back": ask.form.get("back", "")}
+    return Done(
+        text=f"Acknowledged by {row.acked_by}: {row.summary}",
+        path=_after(ask, alert_id),
+        undo=Undo(place("alerts", alert_id, "unacknowledge"), back) if is_new else None,
+    )
+
+
+@page.acts("{alert_id:uuid}/unacknowledge", ActKind.UNACKNOWLEDGE)
+async def unacknowledge(ask: Ask) -> Done:
+    """Let it be told again, for nobody knows of it."""
+    alert_id: UUID = ask.names["alert_id"]
+    row = await ask.parts.alert_hand.unacknowledge(ask.caller, alert_id, ask.reason("undone in the dashboard"))
+    undo = Undo(place("alerts", alert_id, "acknowledge"), {"back": ask.form.get("back", "")})
+    return Done(text=f"Known to nobody again: {row.summary}", path=_after(ask, alert_id), undo=undo)
 
 
 @page.acts("{alert_id:uuid}/silence", ActKind.SILENCE)
@@ -121,8 +138,13 @@ async def silence(ask: Ask) -> Done:
 async def unsilence(ask: Ask) -> Done:
     """Let it be told again."""
     alert_id: UUID = ask.names["alert_id"]
+    silences = await ask.parts.alert_reader.silences()
     row = await ask.parts.alert_hand.unsilence(ask.caller, alert_id, ask.reason("undone in the dashboard"))
-    return Done(text=f"Told again from now on: {row.summary}", path=_after(ask, alert_id))
+    return Done(
+        text=f"Told again from now on: {row.summary}",
+        path=_after(ask, alert_id),
+        undo=_silenced_again(ask, row, silences),
+    )
 
 
 @page.finds
@@ -136,14 +158,28 @@ async def find(ask: Ask, words: str) -> list[Hit]:
     return [Hit(alert.summary, place("alerts", alert.id), "alert")]
 
 
+def _silenced_again(ask: Ask, alert: AlertRow, silences: Sequence[SilenceRow]) -> Undo | None:
+    """What silences it as it was, for the time that was left; None: it was not."""
+    ended = [one for one in silences if one.matcher in (alert.key, alert.rule)]
+    if not ended:
+        return None
+    longest = max(ended, key=lambda one: one.until)
+    fields = {
+        "back": ask.form.get("back", ""),
+        "seconds": f"{max((longest.until - ask.now).total_seconds(), 1.0):.0f}",
+        "of": "cause" if longest.matcher == alert.key else "rule",
+        "reason": longest.reason,
+    }
+    return Undo(place("alerts", alert.id, "silence"), fields)
+
+
 async def _over(ask: Ask, **wanted: Any) -> Listed[Alert] | None:
     """Those that are over; None for a stream, of which they are no part."""
     return None if ask.live else await ask.parts.alert_reader.page(resolved=True, **wanted)
 
 
 def _after(ask: Ask, alert_id: UUID) -> str:
-    """Back to the page that the form was on, or else to the alert."""
-    return {"list": place("alerts"), "now": place()}.get(ask.form.get("back", ""), place("alerts", alert_id))
+    return ask.back(place("alerts"), place("alerts", alert_id))
 
 
 def _sentence(alert: Alert) -> str:

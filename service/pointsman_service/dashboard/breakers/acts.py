@@ -1,9 +1,10 @@
-"""A breaker set by hand: forced open, disabled, closed, and left to itself again."""
+"""A breaker set by hand: forced open, disabled, closed, tried, and left to itself again."""
 
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.breakers.here import key_of, page
 from pointsman_service.dashboard.breakers.words import name_of
 from pointsman_service.dashboard.components.durations import duration
+from pointsman_service.dashboard.components.figures import label
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Undo
 from pointsman_service.observe.breaker_reader import BreakerState, Key
@@ -49,7 +50,21 @@ async def reset(ask: Ask) -> Done:
     before = await ask.parts.views.breakers.now(key)
     await hand.reset(ask.caller, key, ask.reason("left to itself in the dashboard"))
     undo = None if before.by_hand is None else _back_to(ask, key, before)
-    return Done(text=f"Left to itself: {name_of(before)}.", path=place("breakers", *key), undo=undo)
+    return Done(text=f"Left to itself: {name_of(before)}.", path=_after(ask, key), undo=undo)
+
+
+@page.acts("{scope}/{name}/probe", ActKind.PROBE)
+async def probe(ask: Ask) -> Done:
+    """Try a few of what it holds before its time. It ends by itself: closed, or open again."""
+    key = key_of(ask)
+    hand = ask.parts.breaker_hand
+    await hand.check_guarded(key)
+    before = await ask.parts.views.breakers.now(key)
+    await hand.probe(ask.caller, key, ask.reason("tried in the dashboard"))
+    said = "It is tried now, with a few, and open again if they fail"
+    if before.state is not BreakerState.OPEN:
+        said = f"It is {label(before.state)}, so there is nothing to try"
+    return Done(text=f"{said}: {name_of(before)}.", path=_after(ask, key))
 
 
 async def _force(ask: Ask, state: BreakerState, said: str) -> Done:
@@ -61,8 +76,9 @@ async def _force(ask: Ask, state: BreakerState, said: str) -> Done:
     before = await ask.parts.views.breakers.now(key)
     await hand.force(ask.caller, key, state, reason, seconds)
     until = "until somebody takes that away" if seconds is None else f"for {duration(seconds)}"
-    undo = Undo(place("breakers", *key, "reset")) if before.by_hand is None else _back_to(ask, key, before)
-    return Done(text=f"{said} {until}: {name_of(before)}.", path=place("breakers", *key), undo=undo)
+    taken_back = Undo(place("breakers", *key, "reset"), _back(ask))
+    undo = taken_back if before.by_hand is None else _back_to(ask, key, before)
+    return Done(text=f"{said} {until}: {name_of(before)}.", path=_after(ask, key), undo=undo)
 
 
 def _back_to(ask: Ask, key: Key, before: BreakerNow) -> Undo:
@@ -70,4 +86,13 @@ def _back_to(ask: Ask, key: Key, before: BreakerNow) -> Undo:
     by_hand = before.by_hand
     assert by_hand is not None
     left = "" if by_hand.expires_at is None else f"{max((by_hand.expires_at - ask.now).total_seconds(), 1.0):.0f}"
-    return Undo(place("breakers", *key, _PATHS[by_hand.state]), {"reason": by_hand.reason, "seconds": left})
+    fields = _back(ask) | {"reason": by_hand.reason, "seconds": left}
+    return Undo(place("breakers", *key, _PATHS[by_hand.state]), fields)
+
+
+def _back(ask: Ask) -> dict[str, str]:
+    return {"back": ask.form.get("back", "")}
+
+
+def _after(ask: Ask, key: Key) -> str:
+    return ask.back(place("breakers"), place("breakers", *key))

@@ -56,7 +56,7 @@ async def _judge(ask: Ask, state: GroupState, reason: str, limit: IgnoreLimit | 
     changed = before.state is not state or state is GroupState.IGNORED
     return Done(
         text=f"{_SAID[state]}: {name_of(before)}",
-        path=place("errors", **query) if back == "list" else place("errors", group_id, window=query["window"]),
+        path=ask.back(place("errors", **query), place("errors", group_id, window=query["window"])),
         undo=_undo(before, query, back) if changed else None,
     )
 

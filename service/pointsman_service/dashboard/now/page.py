@@ -5,8 +5,9 @@ from urllib.parse import quote
 
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.figures import some
+from pointsman_service.dashboard.now.offers import offer_of
 from pointsman_service.dashboard.page import Page, View
-from pointsman_service.now.picture import Cause, Now, Overall, QueueState, Urgency
+from pointsman_service.now.picture import Cause, Now, Overall, QueueState, Urgency, said
 
 page = Page(
     "",
@@ -45,6 +46,9 @@ async def show(ask: Ask) -> View:
             "origin": ask.parts.settings.alert_base_url
             or f"http://{ask.parts.settings.host}:{ask.parts.settings.port}",
             "cause_tones": CAUSE_TONES,
+            "offer_of": offer_of,
+            "tells_error": _tells_error,
+            "tells_since": _tells_since,
             "queue_tones": QUEUE_TONES,
             "old": next((one.since or now.as_of for one in now.unknown if one.what == "database"), None),
             "teaches": _teaches(ask, now),
@@ -62,6 +66,17 @@ def _title(now: Now) -> str:
 def _id(cause: Cause) -> str:
     """The same for the same cause each time."""
     return f"cause-{cause.kind}-{quote(cause.subject, safe='')}"
+
+
+def _tells_since(cause: Cause) -> bool:
+    """Whether its sentence says since when."""
+    return " since " in said(cause.parts)
+
+
+def _tells_error(cause: Cause) -> bool:
+    """Whether its sentence says what the error is."""
+    error = cause.error
+    return error is not None and f"{error.type.rpartition('.')[2]}: " in said(cause.parts)
 
 
 def _teaches(ask: Ask, now: Now) -> str | None:

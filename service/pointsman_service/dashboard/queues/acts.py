@@ -31,8 +31,9 @@ async def pause(ask: Ask) -> Done:
 async def resume(ask: Ask) -> Done:
     """What waits is sent again, the most urgent first."""
     name: str = ask.names["name"]
+    was = ask.form.get("was") or await _reason_of_pause(ask, name)
     done = await ask.parts.pauser.set_paused(ask.caller, name, paused=False, reason=ask.reason(_SEEN))
-    again = {"back": ask.form.get("back", ""), "reason": ask.form.get("was", "")}
+    again = {"back": ask.form.get("back", ""), "reason": was}
     return Done(
         text=f"{name} is resumed: {some(done.tasks.waiting, 'task')} that waited can be sent.{_untold(done)}",
         path=_after(ask, name),
@@ -40,9 +41,13 @@ async def resume(ask: Ask) -> Done:
     )
 
 
+async def _reason_of_pause(ask: Ask, name: str) -> str:
+    return next((one.pause_reason or "" for one in await ask.parts.views.queues.read() if one.name == name), "")
+
+
 def _untold(done: Paused) -> str:
     return "" if done.told else " Redis is away: workers are told once it is back, and until then nothing starts."
 
 
 def _after(ask: Ask, name: str) -> str:
-    return place("queues") if ask.form.get("back") == "list" else place("queues", name)
+    return ask.back(place("queues"), place("queues", name))

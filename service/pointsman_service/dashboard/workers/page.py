@@ -160,7 +160,7 @@ async def _missing(ask: Ask, runs: Sequence[Task] | None) -> Sequence[str]:
 
 
 def _after(ask: Ask, name: str) -> str:
-    return place("workers") if ask.form.get("back") == "list" else place("workers", name)
+    return ask.back(place("workers"), place("workers", name))
 
 
 def _says(nodes: Sequence[Node], pools: Sequence[Pool]) -> str:

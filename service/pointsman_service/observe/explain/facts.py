@@ -64,6 +64,8 @@ class RunningNow(Documented):
     longest_task_id: str | None
     usual_p95_seconds: float | None
     """Of runs of this type that ended lately."""
+    longest_share: float | None = None
+    """How much of its work the one that has run longest says is done, 0 to 1; null when it says nothing of that."""
 
 
 @dataclass(frozen=True, slots=True)

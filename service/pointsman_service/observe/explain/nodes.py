@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from pointsman_contract.states import Place, TaskState
 from pointsman_service.observe.broker_state import BrokerState
 from pointsman_service.observe.explain.facts import Fetched, Live, Node, RunningNow
-from pointsman_service.observe.tasks.task import Task
+from pointsman_service.observe.tasks.in_short import share_of
+from pointsman_service.observe.tasks.task import Task, progress_of
 from pointsman_service.observe.workers import WorkerFigures
 from pointsman_service.store.store import Connection
 from pointsman_service.store.tasks import explaining
@@ -65,6 +66,7 @@ def by_type(runs: Iterable[RunRow], usual: Mapping[str, float], now: datetime) -
         begun = [(row.started_at, row) for row in rows if row.started_at is not None]
         at, first = min(begun, key=lambda pair: pair[0], default=(None, None))
         seconds = None if at is None else max((now - at).total_seconds(), 0.0)
+        progress = None if first is None else progress_of(first.progress)
         found.append(
             RunningNow(
                 task_type,
@@ -72,6 +74,7 @@ def by_type(runs: Iterable[RunRow], usual: Mapping[str, float], now: datetime) -
                 None if seconds is None else round(seconds, 3),
                 None if first is None else str(first.id),
                 usual.get(task_type),
+                None if progress is None else share_of(progress),
             )
         )
     return tuple(sorted(found, key=lambda one: -(one.longest_seconds or 0.0)))

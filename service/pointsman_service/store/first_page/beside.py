@@ -196,7 +196,7 @@ _VERSIONS = f"""
             FROM task_type t WHERE t.first_published_at > now() - interval '1 day'
         ) AS fresh GROUP BY date_bin('10 seconds', first_published_at, timestamptz '2000-01-01 00:00+00')
         ORDER BY 1 DESC LIMIT {_MOST_CHANGES}"""
-_RUNNING = "SELECT id, task_type, started_at FROM task_live WHERE id = ANY(CAST(:run_ids AS uuid[]))"
+_RUNNING = "SELECT id, task_type, started_at, progress FROM task_live WHERE id = ANY(CAST(:run_ids AS uuid[]))"
 _WAITS = f"""
         SELECT q.queue, s.looked_at, s.task_type, s.of_type, g.tag, coalesce(g.tagged, 0) AS tagged,
             s.submitted_from, s.submitted_to
