@@ -38,7 +38,7 @@ from pointsman_service.errors import (
     ServiceError,
     Unavailable,
 )
-from pointsman_service.observe.explain.sentences import broker_away
+from pointsman_service.observe.explain.sentences import broker_away, database_away
 
 _MOST_PARAMETERS = 50
 _STREAM = "stream"
@@ -126,18 +126,22 @@ class Dashboard:
         if route.page.own_times:
             view = await route.shows(ask)
             return Shown(view, route.page, view.as_of or ask.now, view.recorded_up_to)
-        recorded = await self._recorded()
+        recorded, away = await self._recorded()
         broker, view = await asyncio.gather(self._parts.views.broker.state(), route.shows(ask))
         if not broker.up:
-            view = replace(view, missing=[broker_away(broker.reason), *view.missing])
+            away = [*away, broker_away(broker.reason)]
+        if away:
+            view = replace(view, missing=[*away, *view.missing])
         return Shown(view, route.page, view.as_of or ask.now, recorded)
 
-    async def _recorded(self) -> datetime | None:
+    async def _recorded(self) -> tuple[datetime | None, Sequence[str]]:
+        """Up to when is recorded, and that PostgreSQL is away: a page that needs it is not shown then at all."""
         try:
-            return await self._parts.views.recorded.up_to()
+            return await self._parts.views.recorded.up_to(), ()
+        except DatabaseAway as error:
+            return None, [database_away(error.said)]
         except ServiceError:
-            # A page that needs the database says so itself.
-            return None
+            return None, ()
 
     # What is streamed
 
@@ -193,7 +197,8 @@ class Dashboard:
         self._parts.now.forget()
         if isinstance(done, View):
             frame = Frame.of_request(scope, ask.links, path)
-            shown = Shown(done, route.page, ask.now, await self._recorded())
+            recorded, _ = await self._recorded()
+            shown = Shown(done, route.page, ask.now, recorded)
             return frames.page(frame, scope, shown, ask, in_navigation(self._pages), live=False)
         return see_other(
             ask.links.to(done.path), [forms.cookie(flash.COOKIE, flash.packed(done), scope, seconds=flash.SECONDS)]

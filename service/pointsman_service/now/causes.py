@@ -48,6 +48,11 @@ _SYSTEM = frozenset(
 )
 _LATE = frozenset({Rule.BACKLOG_OLD, Rule.SLA_AT_RISK})
 _BURNS = frozenset({Rule.SLA_FAST_BURN, Rule.SLA_SLOW_BURN})
+_INTO: Mapping[str, tuple[Rule, ...]] = {
+    Rule.SLA_AT_RISK: (Rule.BACKLOG_OLD,),
+    **dict.fromkeys(_BURNS, (Rule.BACKLOG_OLD, Rule.SLA_AT_RISK)),
+}
+"""By the rule of an alert, those whose alert of the same queue tells what it comes from, if there is one."""
 _ALSO: Mapping[Rule, str] = {
     Rule.NO_RECORDER: "no recorder runs",
     Rule.NO_DISPATCHER: "no dispatcher runs",
@@ -125,18 +130,32 @@ def _found(facts: Facts) -> dict[str, _Found]:
         if key not in late:
             found[key] = _known(of_alert(alert, facts), facts, alert)
     for key, into in late.items():
-        cause = found[into].cause
-        found[into] = replace(found[into], cause=replace(cause, alert_ids=(*cause.alert_ids, alerts[key].id)))
+        found[into] = replace(found[into], cause=_with_paired(found[into].cause, alerts[key]))
     return found
 
 
+def _with_paired(cause: Cause, alert: Alert) -> Cause:
+    """A cause of which another alert tells, too: as urgent as either."""
+    burns = (words(alert.summary),) if alert.rule in _BURNS else ()
+    return replace(
+        cause,
+        severity=min(cause.severity, Urgency(alert.severity), key=lambda one: _ORDER[one]),
+        consequences=cause.consequences + burns,
+        alert_ids=(*cause.alert_ids, alert.id),
+    )
+
+
 def _pairs(alerts: Mapping[str, Alert]) -> dict[str, str]:
-    """That tasks of a queue will be late, and that they are, is one cause: the first key belongs to the second."""
-    return {
-        key: into
-        for key, alert in alerts.items()
-        if alert.rule == Rule.SLA_AT_RISK and (into := key_of(Rule.BACKLOG_OLD, alert.subject)) in alerts
-    }
+    """That tasks of a queue will be late, that they are, and that many were, is one cause: by key, the key of that one,
+    which says what they wait for.
+    """
+    found: dict[str, str] = {}
+    for key, alert in alerts.items():
+        into = [key_of(rule, alert.subject) for rule in _INTO.get(alert.rule, ())]
+        there = next((one for one in into if one in alerts), None)
+        if there is not None:
+            found[key] = there
+    return found
 
 
 def _known(cause: Cause, facts: Facts, *alerts: Alert | None) -> _Found:

@@ -99,7 +99,7 @@ def late(alert: Alert, facts: Facts) -> dict[str, object]:
     stuck = _stuck(first, facts.running.get(first.name, ()))
     return {
         "parts": words(*(_busy_with(first, stuck) if stuck is not None else _rates(first))),
-        "consequences": tuple(_of_late(queues, first, facts)),
+        "consequences": tuple(_of_late(queues, first, facts, is_stuck=stuck is not None)),
         "remedies": tuple(_remedies(first, facts, stuck)),
     }
 
@@ -143,7 +143,7 @@ def _rates(queue: QueueFigures) -> Iterator[str | Part]:
     yield "."
 
 
-def _of_late(queues: Sequence[QueueFigures], first: QueueFigures, facts: Facts) -> Iterator[Words]:
+def _of_late(queues: Sequence[QueueFigures], first: QueueFigures, facts: Facts, *, is_stuck: bool) -> Iterator[Words]:
     for queue in queues[:_MOST_QUEUES]:
         if is_late(queue):
             yield words(
@@ -152,7 +152,7 @@ def _of_late(queues: Sequence[QueueFigures], first: QueueFigures, facts: Facts) 
     mix = facts.mixes.get(first.name)
     if mix is not None:
         yield from _in_common(mix, facts)
-    needed = _needed(first)
+    needed = None if is_stuck else _needed(first)
     if needed is not None:
         yield words(f"To keep up with what comes it takes {needed:,} processes; it has {first.consumers or 0:,}.")
     said = facts.predictions.get(first.name)

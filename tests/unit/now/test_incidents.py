@@ -264,6 +264,25 @@ def test_slow_task_that_fills_a_pool_is_named_with_what_is_usual() -> None:
     assert ("task", TASK) in links(only(compose(facts)))
 
 
+def test_starts_that_missed_their_target_are_told_with_what_fills_the_queue_as_urgent_as_they_are() -> None:
+    facts = Facts(
+        NOW,
+        alerts=[
+            replace(alert(Rule.SLA_FAST_BURN, "reports", seconds=30), severity="page"),
+            alert(Rule.SLA_AT_RISK, "reports", seconds=60),
+            alert(Rule.BACKLOG_OLD, "reports", seconds=60),
+        ],
+        queues=[queue("reports", sla=60, depth=13, oldest_wait_seconds=90.0)],
+        running={"reports": [Runs("shopc.report", 1, 100.0, TASK, 0.3)]},
+    )
+
+    cause = only(compose(facts))
+
+    assert (cause.severity, cause.kind, len(cause.alert_ids)) == (Urgency.PAGE, "backlog_old", 3)
+    assert said(cause.parts).startswith("reports: its one process has been busy for 100 s with shopc.report")
+    assert "The summary of sla_fast_burn." in whole(cause).split("\n")
+
+
 def test_slow_task_that_says_how_far_it_is_is_named_with_that() -> None:
     facts = Facts(
         NOW,
