@@ -64,6 +64,15 @@ def test_a_worker_has_its_own_runs_the_longest_first_beside_what_is_usual() -> N
     assert [run.seconds for run in nodes["b@h"].runs] == [1.0]
 
 
+def test_no_pool_lacks_workers_while_nobody_knows_who_lives() -> None:
+    workers = [worker("email@1", live=None, busy=None), worker("email@2", live=False, busy=None)]
+    specs = [PoolSpec(name=name, queues=(name,), processes=1) for name in ("email", "reports")]
+    pools = pools_of(specs, nodes_of(workers, [], {}, NOW))
+    assert [(pool.name, pool.is_known) for pool in pools] == [("email", False), ("reports", False)]
+    known = pools_of(specs, nodes_of([worker("email@1")], [], {}, NOW))
+    assert [pool.is_known for pool in known] == [True, True]
+
+
 def test_a_pool_counts_its_live_workers_and_one_without_any_is_there_too() -> None:
     workers = [worker("email@1", busy=2), worker("email@2", busy=1), worker("email@3", live=False, busy=None)]
     workers.append(worker("other@1", busy=None))

@@ -75,6 +75,8 @@ class Pool:
     """None: not known."""
     leaves: Sequence[str]
     """Those of its queues that no live worker takes from, of whatever pool."""
+    is_known: bool
+    """Whether it is known now which workers live."""
 
     @property
     def utilization(self) -> float | None:
@@ -120,13 +122,15 @@ def pools_of(specs: Iterable[PoolSpec], nodes: Sequence[Node]) -> list[Pool]:
         if node.worker.live and not node.worker.ejected and not node.worker.left
         for queue in node.worker.queues
     }
+    # While Redis is away nobody is said to be missing.
+    is_known = all(node.worker.live is not None for node in nodes)
     return [
-        _pool(name, takes, [node for node in nodes if node.worker.pool == name], served)
+        _pool(name, takes, [node for node in nodes if node.worker.pool == name], served, is_known=is_known)
         for name, takes in queues.items()
     ]
 
 
-def _pool(name: str, queues: Sequence[str], nodes: Sequence[Node], served: Collection[str]) -> Pool:
+def _pool(name: str, queues: Sequence[str], nodes: Sequence[Node], served: Collection[str], *, is_known: bool) -> Pool:
     live = [node.worker for node in nodes if node.worker.live]
     busy = [worker.busy for worker in live]
     known = [one for one in busy if one is not None]
@@ -138,4 +142,5 @@ def _pool(name: str, queues: Sequence[str], nodes: Sequence[Node], served: Colle
         sum(worker.processes for worker in live),
         sum(known) if len(known) == len(busy) else None,
         [queue for queue in queues if queue not in served],
+        is_known,
     )

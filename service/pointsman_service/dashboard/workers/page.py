@@ -49,10 +49,9 @@ async def show_list(ask: Ask) -> View:
     workers, runs, usual = await asyncio.gather(_workers(ask), _runs(ask, None), _usual(ask))
     nodes = nodes_of(workers, runs or (), usual, ask.now)
     pools = pools_of(ask.parts.settings.topology.pools, nodes)
-    silent = sum(node.state == "silent" for node in nodes)
     return View(
         template="workers/list.html",
-        title=f"{silent} silent" if silent else some(sum(node.worker.live is True for node in nodes), "live", "live"),
+        title=_title(nodes),
         says=_says(nodes, pools),
         missing=await _missing(ask, runs),
         values={
@@ -163,8 +162,17 @@ def _after(ask: Ask, name: str) -> str:
     return ask.back(place("workers"), place("workers", name))
 
 
+def _title(nodes: Sequence[Node]) -> str:
+    if any(node.worker.live is None for node in nodes):
+        return "not known now"
+    silent = sum(node.state == "silent" for node in nodes)
+    return f"{silent} silent" if silent else some(sum(node.worker.live is True for node in nodes), "live", "live")
+
+
 def _says(nodes: Sequence[Node], pools: Sequence[Pool]) -> str:
     silent = [node.worker.name for node in nodes if node.state == "silent"]
+    if not all(pool.is_known for pool in pools):
+        return "Which workers live is not known now."
     empty = [pool.name for pool in pools if pool.live == 0]
     told = [f"{name} is silent" for name in silent] + [f"pool {name} has no live worker" for name in empty]
     return f"{'; '.join(told)}." if told else "Every pool has a live worker."
