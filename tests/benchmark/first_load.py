@@ -46,6 +46,8 @@ class _Seen:
     requests: int = 0
     size: float = 0.0
     kept: set[str] = field(default_factory=set)
+    streams: set[str] = field(default_factory=set)
+    """Of what goes on after the page is there only the requests count."""
 
     def watch(self, session: Any) -> None:
         session.on("Network.requestWillBeSent", self._asked)
@@ -55,13 +57,17 @@ class _Seen:
 
     def _asked(self, told: Any) -> None:
         self.requests += 1
+        if told["request"]["url"].partition("?")[0].endswith(f"{ROOT}/stream"):
+            self.streams.add(told["requestId"])
         self.hosts.add(urlsplit(told["request"]["url"]).netloc)
 
     def _answered(self, told: Any) -> None:
-        self.size += 0 if told["response"].get("fromDiskCache") else told["response"]["encodedDataLength"]
+        if told["requestId"] not in self.streams and not told["response"].get("fromDiskCache"):
+            self.size += told["response"]["encodedDataLength"]
 
     def _received(self, told: Any) -> None:
-        self.size += told["encodedDataLength"]
+        if told["requestId"] not in self.streams:
+            self.size += told["encodedDataLength"]
 
 
 async def _loaded(url: str, chromium: str) -> Loads:
