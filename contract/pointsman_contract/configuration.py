@@ -34,8 +34,12 @@ ALIASES = {
 }
 """Names that people already have, to our settings."""
 
+DEMO_URL = "POINTSMAN_DEMO_URL"
+"""The variable that tells tasks of ``./scripts/up --demo`` where the other side of their calls is."""
+
 OTHER_VARIABLES = (
     VARIABLE,
+    DEMO_URL,
     "POINTSMAN_API_KEY",
     "POINTSMAN_CI",
     "POINTSMAN_FAILPOINTS",
@@ -45,7 +49,7 @@ OTHER_VARIABLES = (
     "POINTSMAN_TESTING",
     "POINTSMAN_URL",
 )
-"""Variables with our prefix that are no settings: they are read by scripts, and by the terminal."""
+"""Variables with our prefix that are no settings: they are read by scripts, the terminal and the demo."""
 
 _SERVICE_HOST = "_SERVICE_HOST"
 _LINK = re.compile(r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?")

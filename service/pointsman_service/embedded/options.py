@@ -16,6 +16,7 @@ DATABASE_URL = "POINTSMAN_DATABASE_URL"
 REDIS_URL = "POINTSMAN_REDIS_URL"
 DATA_DIR = "POINTSMAN_DATA_DIR"
 PORT = "POINTSMAN_PORT"
+TASK_MODULES = "POINTSMAN_TASK_MODULES"
 
 
 class Pools(StrEnum):
@@ -35,6 +36,8 @@ class Options:
     """0: any free port."""
     pools: Pools = Pools.FULL
     demo: bool = False
+    task_modules: str = ""
+    """Modules of tasks that the workers have anyway."""
     database_url: str | None = None
     redis_url: str | None = None
 
@@ -42,9 +45,14 @@ class Options:
 def with_file(environment: Mapping[str, str], file: ConfigurationFile | None) -> dict[str, str]:
     """The environment, completed by what the configuration file says of the settings that are options here."""
     entries = {} if file is None else file.entries
-    named = {variable: variable.removeprefix(PREFIX).lower() for variable in (DATABASE_URL, REDIS_URL, DATA_DIR, PORT)}
-    from_file = {variable: str(entries[name].value) for variable, name in named.items() if name in entries}
+    variables = (DATABASE_URL, REDIS_URL, DATA_DIR, PORT, TASK_MODULES)
+    named = {variable: variable.removeprefix(PREFIX).lower() for variable in variables}
+    from_file = {variable: _text(entries[name].value) for variable, name in named.items() if name in entries}
     return from_file | dict(environment)
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def with_secrets(options: Options, settings: Settings) -> Options:
@@ -75,7 +83,9 @@ def parse_options(arguments: Sequence[str], environment: Mapping[str, str]) -> O
         default=str(Pools.FULL),
         help="full: a Celery node per pool; compact: one node over all queues; none (default full)",
     )
-    parser.add_argument("--demo", action="store_true", help="submit a mix of demo tasks until stopped")
+    parser.add_argument(
+        "--demo", action="store_true", help="a shop to look at: its tasks, a bank that fails now and then"
+    )
     # scripts/up changes the directory; a relative --data-dir still means where the user stood.
     parser.add_argument("--relative-to", default=os.curdir, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
@@ -85,6 +95,7 @@ def parse_options(arguments: Sequence[str], environment: Mapping[str, str]) -> O
         port=_port(given.port or environment.get(PORT) or "8000"),
         pools=Pools(given.pools),
         demo=given.demo,
+        task_modules=environment.get(TASK_MODULES, ""),
         database_url=environment.get(DATABASE_URL) or None,
         redis_url=environment.get(REDIS_URL) or None,
     )

@@ -2,16 +2,18 @@
 
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pointsman_contract.configuration import DEMO_URL
 from pointsman_contract.nodes import AS_ROOT, worker_words
 from pointsman_contract.queues import PoolSpec, compact_pools
 from pointsman_contract.settings_view import read_settings
 from pointsman_service.embedded.children import ChildSpec, StopStep
-from pointsman_service.embedded.options import Pools
-from pointsman_service.embedded.ports import HOST
+from pointsman_service.embedded.options import TASK_MODULES, Pools
+from pointsman_service.embedded.ports import HOST, free_port
 from pointsman_service.settings import Settings
 
+DEMO_TASKS = "pointsman.shipped.demo"
 _WORKER_STOP = (StopStep(signal.SIGTERM, 20), StopStep(signal.SIGQUIT, 5))
 """Celery's warm shutdown finishes what runs; its cold one gives it up."""
 
@@ -26,13 +28,28 @@ class Plan:
     demo: ChildSpec | None = None
 
 
-def make_plan(pools: Pools, port: int, *, demo: bool = False) -> Plan:
-    """Pointsman's own children: migrations, the service on ``port``, a Celery node per pool."""
-    return Plan(
+def make_plan(pools: Pools, port: int, *, demo: bool = False, task_modules: str = "") -> Plan:
+    """Pointsman's own children: migrations, the service on ``port``, a Celery node per pool. With ``demo`` the nodes
+    have its tasks beside those of ``task_modules``, and one child more submits them.
+    """
+    workers = tuple(_worker(pool) for pool in _pools(pools))
+    found = Plan(
         migrate=ChildSpec("migrate", _python("pointsman_service", "migrate")),
         service=ChildSpec("service", _python("pointsman_service", "all", "--host", HOST, "--port", str(port))),
-        workers=tuple(_worker(pool) for pool in _pools(pools)),
-        demo=ChildSpec("demo", _python("pointsman_service.embedded.demo", f"http://{HOST}:{port}")) if demo else None,
+        workers=workers,
+    )
+    if not demo:
+        return found
+    bank = free_port()
+    given = {
+        TASK_MODULES: ",".join(name for name in (task_modules, DEMO_TASKS) if name),
+        DEMO_URL: f"http://{HOST}:{bank}",
+    }
+    words = ("--bank-port", str(bank), "--tasks", given[TASK_MODULES], f"http://{HOST}:{port}")
+    return replace(
+        found,
+        workers=tuple(replace(worker, environment=given) for worker in workers),
+        demo=ChildSpec("demo", _python("pointsman_service.embedded.demo", *words)),
     )
 
 

@@ -31,7 +31,7 @@ PlanMaker = Callable[[Options], Plan]
 
 def pointsman(options: Options) -> Plan:
     """The plan of ``./scripts/up``."""
-    return make_plan(options.pools, options.port, demo=options.demo)
+    return make_plan(options.pools, options.port, demo=options.demo, task_modules=options.task_modules)
 
 
 def up(options: Options, console: Console, plan_for: PlanMaker = pointsman) -> None:
@@ -139,6 +139,7 @@ def _welcome(options: Options, api_url: str) -> str:
     lines = [
         "",
         "Pointsman is ready.",
+        f"  Dashboard  {api_url}/admin/tasks/dashboard/",
         f"  API        {api_url}",
         f"  Docs       {api_url}/docs",
         f"  Readiness  {api_url}/readyz?verbose",

@@ -1,3 +1,4 @@
+import importlib.util
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pointsman_contract.configuration import load
 from pointsman_contract.queues import DEFAULT_TOPOLOGY
 from pointsman_service.embedded.errors import InvalidOption
 from pointsman_service.embedded.options import Options, Pools, parse_options, with_file
-from pointsman_service.embedded.plan import make_plan
+from pointsman_service.embedded.plan import DEMO_TASKS, make_plan
 
 
 def test_defaults_are_port_8000_and_a_directory_below_the_working_one() -> None:
@@ -77,7 +78,22 @@ def test_none_runs_no_worker() -> None:
     assert make_plan(Pools.NONE, 8000).workers == ()
 
 
-def test_demo_knows_the_port() -> None:
-    demo = make_plan(Pools.FULL, 8123, demo=True).demo
-    assert demo is not None
-    assert demo.command[-1] == "http://127.0.0.1:8123"
+def test_demo_knows_the_port_and_the_nodes_have_its_tasks_and_its_bank_beside_their_own() -> None:
+    plan = make_plan(Pools.FULL, 8123, demo=True, task_modules="letters, orders")
+    assert plan.demo is not None
+    words = plan.demo.command
+    assert words[-1] == "http://127.0.0.1:8123"
+    bank = words[words.index("--bank-port") + 1]
+    given = {
+        "POINTSMAN_TASK_MODULES": f"letters, orders,{DEMO_TASKS}",
+        "POINTSMAN_DEMO_URL": f"http://127.0.0.1:{bank}",
+    }
+    assert [worker.environment for worker in plan.workers] == [given] * len(DEFAULT_TOPOLOGY.pools)
+    assert importlib.util.find_spec(DEMO_TASKS) is not None
+
+
+def test_modules_of_tasks_come_from_the_environment_or_from_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('task_modules = ["letters", "orders"]\n')
+    assert parse_options([], with_file({}, load(str(path)))).task_modules == "letters,orders"
+    assert parse_options([], with_file({"POINTSMAN_TASK_MODULES": "mine"}, load(str(path)))).task_modules == "mine"

@@ -5,7 +5,6 @@ import random
 import socket
 from pathlib import Path
 
-import httpx
 import pytest
 
 from pointsman_service.embedded import locks
@@ -14,7 +13,6 @@ from pointsman_service.embedded.backoff import Backoff
 from pointsman_service.embedded.binaries import postgres_home, valkey_server
 from pointsman_service.embedded.children import describe_exit
 from pointsman_service.embedded.data_dir import claimed
-from pointsman_service.embedded.demo import next_submission, wait_after
 from pointsman_service.embedded.errors import PortUnusable, WheelMissing
 from pointsman_service.embedded.logs import Console, Lines, LogFile
 from pointsman_service.embedded.ports import free_port, kept_port, require_free
@@ -175,20 +173,6 @@ def test_missing_wheels_name_the_extra(monkeypatch: pytest.MonkeyPatch, find: ob
 def test_user_ids_without_a_name_are_known() -> None:
     assert has_name(0)
     assert not has_name(3_999_999_999)
-
-
-def test_demo_submissions_name_what_the_service_takes() -> None:
-    seen = [next_submission(RNG) for _ in range(500)]
-    assert {one["task_type"] for one in seen} == {"noop", "echo", "sleep", "fail"}
-    assert any("delay_seconds" in one for one in seen)
-    assert len({one.get("queue") for one in seen}) > 3
-
-
-def test_demo_waits_as_asked_and_never_long() -> None:
-    asked = httpx.Response(503, headers={"Retry-After": "3"})
-    assert 3 <= wait_after(asked, 1, RNG) <= 4
-    assert wait_after(httpx.Response(503, headers={"Retry-After": "9999"}), 1, RNG) <= 15
-    assert wait_after(None, 1, RNG) < wait_after(None, 9, RNG) <= 15
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers run as somebody else")
