@@ -11,12 +11,9 @@ from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
 from tests import needs
 from tests.browser.filling import fill
+from tests.browser.launching import FLAGS
 from tests.browser.site import Site
 
-_FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-]  # fmt: skip
 _WATCH = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => {
@@ -30,7 +27,7 @@ async def browser() -> AsyncIterator[Browser]:
     """Debian's Chromium."""
     chromium = needs.program("chromium")
     async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
+        started = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield started
         await started.close()
 
