@@ -15,6 +15,7 @@ from pointsman_service.dashboard.components import (
     json_text,
     moments,
     payloads,
+    prose,
     sparklines,
     states,
 )
@@ -34,6 +35,7 @@ _FUNCTIONS: Final[Mapping[str, object]] = {
     "label": figures.label,
     "machine": moments.machine,
     "number": figures.number,
+    "prose": prose.prose,
     "payload": payloads.payload,
     "percent": figures.percent,
     "relative": moments.relative,

@@ -73,6 +73,7 @@ _ALSO: Mapping[Rule, str] = {
     Rule.BROKER_MEMORY: "Redis fills up",
 }
 """What a consequence is called beneath its cause."""
+_OF_ERRORS = frozenset({Rule.ERROR_BACK, Rule.ERROR_NEW})
 _MOST_ALSO = 5
 
 
@@ -236,7 +237,15 @@ def _also(keys: frozenset[str], subject: str) -> Iterator[Words]:
         names = sorted({name for name, mark, _ in told if name and not (mark and name == subject)})
         named = ", ".join(names[:_MOST_ALSO]) + (", …" if len(names) > _MOST_ALSO else "")
         said = _ALSO.get(rule, KINDS[rule].was)
-        yield words(f"Because of it {said}{f': {named}' if named else ''}.")
+        yield words("Because of it ", Part(said, _errors(rule, by_rule[rule])), f"{f': {named}' if named else ''}.")
+
+
+def _errors(rule: Rule, subjects: list[str]) -> Link | None:
+    """Where the groups are that an alert of this rule is about, if they are what it is about."""
+    if rule not in _OF_ERRORS:
+        return None
+    ids = {subject.rpartition("#")[2] for subject in subjects}
+    return Link(LinkKind.ERROR, ids.pop()) if len(ids) == 1 else Link(LinkKind.ERRORS)
 
 
 def link_of(path: str) -> Link:

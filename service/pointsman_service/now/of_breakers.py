@@ -116,7 +116,7 @@ def _held(tripped: Tripped, facts: Facts) -> Iterator[str | Part]:
     yield " is held" if tripped.held == 1 else " are held"
     if tripped.held_types and tripped.scope != "task_type":
         yield " ("
-        yield from listed([one(LinkKind.TASK_TYPE, name, _counted(tasks, name)) for name, tasks in _types(tripped)])
+        yield from listed([one(LinkKind.TASK_TYPE, name, counted) for name, counted in _types(tripped)])
         yield ")"
     if tripped.held_since is not None:
         yield f", the first for {span(max((facts.now - tripped.held_since).total_seconds(), 0.0))}"
@@ -127,8 +127,12 @@ def _counted(tasks: int, task_type: str) -> str:
     return f"{tasks:,}{'+' if tasks >= MOST_COUNTED else ''} {task_type}"
 
 
-def _types(tripped: Tripped) -> list[tuple[str, int]]:
-    return sorted(tripped.held_types.items(), key=lambda found: (-found[1], found[0]))
+def _types(tripped: Tripped) -> list[tuple[str, str]]:
+    if len(tripped.held_types) == 1:
+        # How many there are in all is known of this moment, and how many of a type of some seconds ago.
+        return [(name, f"{tripped.held:,} {name}") for name in tripped.held_types]
+    ordered = sorted(tripped.held_types.items(), key=lambda found: (-found[1], found[0]))
+    return [(name, _counted(tasks, name)) for name, tasks in ordered]
 
 
 def _late(queue: QueueFigures) -> float | None:

@@ -25,7 +25,7 @@ __all__ = ["BreakerPolicy", "BreakerReader", "BreakerState", "Held", "HeldTask",
 MOST_IN_TROUBLE: Final = 50
 _MOST_TURNS: Final = 200
 """Of one breaker, that make its spells."""
-_MOST_FIRST: Final = 20
+_MOST_FIRST: Final = 8
 PARTS: Final = 240
 """Of the window in which spells are told."""
 _ORDER: Final = ("open", "half_open", "forced_open", "closed", "disabled")

@@ -91,7 +91,12 @@ async def show_alert(ask: Ask) -> View:
         template="alerts/alert.html",
         title=f"{'open' if alert.is_open else 'over'}: {alert.subject or label(alert.rule)}",
         says=_sentence(alert),
-        values={"alert": alert, "messages": told.items, "silences_for": SILENCES},
+        values={
+            "alert": alert,
+            "messages": told.items,
+            "silences_for": SILENCES,
+            "leads_to": [_led(key) for key in alert.also],
+        },
     )
 
 
@@ -180,6 +185,13 @@ async def _over(ask: Ask, **wanted: Any) -> Listed[Alert] | None:
 
 def _after(ask: Ask, alert_id: UUID) -> str:
     return ask.back(place("alerts"), place("alerts", alert_id))
+
+
+def _led(key: str) -> tuple[str, str | None]:
+    """What an alert leads to, as people read it, and where there is more of it: of errors, their group."""
+    rule, _, subject = key.partition(":")
+    about, _, group = subject.partition("#")
+    return f"{label(rule)}: {about}" if about else label(rule), place("errors", group) if group else None
 
 
 def _sentence(alert: Alert) -> str:

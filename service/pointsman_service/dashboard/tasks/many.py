@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import uuid_utils
 
@@ -17,12 +18,13 @@ from pointsman_service.dashboard.page import Done, Undo, View
 from pointsman_service.dashboard.tasks.filters import Chosen, chosen_of, words_of
 from pointsman_service.dashboard.tasks.here import page
 from pointsman_service.dashboard.tasks.offers import RIGHTS, act_filter
-from pointsman_service.errors import FieldError, InvalidRequest
+from pointsman_service.errors import FieldError, InvalidRequest, UnknownErrorGroup
 from pointsman_service.observe.tasks.lists import Counted, TaskFilter
 from pointsman_service.operate.act import ActKind
 from pointsman_service.operate.act_on_many import ActFilter, ManyRequest, TaskActKind
 
 WORD: Final = "cancel"
+_HOUR: Final = 3600.0
 _COUNT_SECONDS: Final = 0.04
 _LEFT_OUT_SECONDS: Final = 0.01
 _MOST_RATE: Final = {TaskActKind.CANCEL: 100_000.0, TaskActKind.RETRY: 10_000.0}
@@ -75,6 +77,7 @@ async def _preview(ask: Ask, kind: TaskActKind) -> View:
     back = ask.links("tasks", **chosen.query())
     values: dict[str, Any] = {
         "kind": str(kind),
+        "error": await _error_of(ask, chosen.wanted.error_group),
         "right": RIGHTS[kind],
         "back_to": back,
         "words": [words_of(name, value) for name, value in chosen.given.items()] + list(chosen.tags),
@@ -114,6 +117,18 @@ async def _preview(ask: Ask, kind: TaskActKind) -> View:
             "action": ask.links("tasks", "many", str(kind), **chosen.query()),
         },
     )
+
+
+async def _error_of(ask: Ask, group_id: UUID | None) -> tuple[str, str] | None:
+    """The error that the filter names by its id: what it says, and its page."""
+    if group_id is None:
+        return None
+    try:
+        group = (await ask.parts.views.errors.find(group_id, _HOUR)).group
+    except UnknownErrorGroup:
+        return None
+    said = [group.error_type or "An error", group.message if ask.caller.reads_payloads else ""]
+    return ": ".join(filter(None, said)), ask.links("errors", group_id)
 
 
 def _chosen(ask: Ask) -> Chosen:

@@ -1,0 +1,14 @@
+"""What authors write of their tasks, as pages show it."""
+
+import re
+from typing import Final
+
+from markupsafe import Markup, escape
+
+_LITERAL: Final = re.compile(r"``([^`]+)``|`([^`]+)`")
+
+
+def prose(text: str) -> Markup:
+    """The text, escaped; what docstrings set in backticks is code."""
+    # Escaping touches no backtick.
+    return Markup(_LITERAL.sub(lambda found: f"<code>{found[1] or found[2]}</code>", str(escape(text))))  # noqa: S704
