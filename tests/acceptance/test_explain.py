@@ -318,46 +318,6 @@ async def test_what_ended_says_why(explained: Stack) -> None:
             assert (await explained.finished(again))["replayed_from"] == task_id
 
 
-async def test_what_always_fails_and_what_keeps_a_process_are_on_the_first_page(
-    explained: Stack, tmp_path: Path
-) -> None:
-    """And the type that no node knows, of which tasks are held since before: an alert is sure of it after a while."""
-    release = tmp_path / "release"
-    for _ in range(6):
-        await explained.submit("ledger.flaky", args=[9], queue="maintenance", max_attempts=1)
-
-    async def is_open() -> bool:
-        answer = await explained.http.get("/v1/breakers/task_type/ledger.flaky")
-        return answer.status_code == 200 and answer.json()["state"] == "open"
-
-    await until(is_open, "the breaker of the type to open")
-    holding = await explained.submit("ledger.hold", args=[str(release)], queue="reports")
-    try:
-        await explained.wait_for_state(holding, "running")
-        for _ in range(3):
-            await explained.submit("ledger.write", queue="reports")
-        for change, state in (("started_at", "running"), ("due_at", "queued")):
-            await explained.execute(
-                f"UPDATE task_live SET {change} = now() - interval '100 seconds'"
-                f" WHERE queue = 'reports' AND state = '{state}'"
-            )
-        found = await on_now(
-            explained, "breaker_open", "task_type:ledger.flaky", "always fails since ", "No input succeeds"
-        )
-        assert re.search(r": ConnectionError: attempt 1 at \S*ledger_tasks.py:\d+, \d+ runs\.$", found["sentence"])
-        assert found["error"]["task_id"] is not None
-        busy = ("reports: its one process has been busy for ", "with ledger.hold", "3 tasks wait behind it")
-        found = await on_now(explained, "backlog_old", "reports", *busy)
-        cancel = next(remedy for remedy in found["remedies"] if remedy["act"] == "cancel_task")
-        assert cancel["link"]["name"] == holding
-        unknown = ("no live node of email knows gone.count since ", "email is served by acceptance@")
-        found = await on_now(explained, "unknown_task_type", "gone.count@email", *unknown)
-        assert "It was last published by a node that is not known any more" in said_of(found)
-    finally:
-        release.touch()
-    await explained.finished(holding)
-
-
 async def test_a_full_window_and_then_a_dead_node_say_so(explained: Stack) -> None:
     explained.worker.freeze_all()
     many = [{"task_type": "ledger.write", "queue": "reports"}] * _MANY
@@ -421,17 +381,6 @@ async def test_postgresql_away_is_said_with_what_workers_run(explained: Stack, p
         assert {queue["state"] for queue in now["queues"]} == {"unknown"}
     finally:
         postgres.start()
-
-
-async def test_a_full_redis_is_said_with_what_fills_it(explained: Stack) -> None:
-    with explained.redis() as connection:
-        connection.set("cache:page", "x" * 3_000_000)
-        connection.config_set("maxmemory", int(connection.info("memory")["used_memory"] / 0.9))
-        try:
-            told = ("Redis is full: ", "Nothing is sent above 70 %", "keys of others (cache) take 3")
-            await on_now(explained, "broker_full", "", *told)
-        finally:
-            connection.config_set("maxmemory", 0)
 
 
 async def test_redis_away_is_named_before_what_it_leads_to(explained: Stack) -> None:
