@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from pointsman_contract import keys
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.console.doctor.examination import examine
 from pointsman_service.console.doctor.finding import Finding, Level
@@ -45,16 +46,19 @@ async def installation(spine: Spine, settings: Settings) -> AsyncIterator[Presen
     async with spine.store.transaction() as connection:
         await ensure_partitions(connection)
         await catalogue.publish(connection, "w@h#1", [TaskTypeSpec(name="echo", time_limit_seconds=300)])
-        await parents.saw(connection, [beat("w@h#1", "compact@h", queues)])
+        await parents.saw(connection, [await beat(spine, "w@h#1", "compact@h", queues)])
     yield presence
     await presence.close()
 
 
-def beat(owner: str, name: str, queues: list[str], contract: int = 1, host: str = "h") -> Any:
-    return {
+async def beat(spine: Spine, owner: str, name: str, queues: list[str], contract: int = 1, host: str = "h") -> Any:
+    """A worker says in Redis that it lives: answers what it said, for what PostgreSQL knows of it."""
+    said = {
         "owner": owner, "name": name, "pool": "compact", "queues": queues, "processes": 4, "pid": 1, "host": host,
-        "contract": contract, "started_at": time.time(),
+        "contract": contract, "started_at": time.time(), "counter": 1, "consuming": 1, "epoch": 1, "running": [],
     }  # fmt: skip
+    await spine.server.command("HSET", keys.BEATS, owner, json.dumps(said))
+    return said
 
 
 async def found(settings: Settings) -> dict[str, Finding]:
@@ -89,7 +93,7 @@ async def test_each_thing_that_is_broken_is_found(installation: Presence, spine:
 
     async with spine.store.statement() as connection:
         await pausing.set_paused(connection, "email", paused=True, reason="provider moves", actor="ops")
-        await parents.saw(connection, [beat("w@g#2", "email@g", ["email"], contract=7, host="g")])
+        await parents.saw(connection, [await beat(spine, "w@g#2", "email@g", ["email"], contract=7, host="g")])
     await spine.run("UPDATE worker SET last_seen_at = now() - interval '60 seconds' WHERE owner = 'w@h#1'")
     await spine.commits.join(new_task())
     await spine.run("UPDATE task_live SET due_at = now() - interval '90 seconds'")
