@@ -13,7 +13,9 @@ from pointsman_contract.retry import RetryPolicy
 MAX_NAME = 200
 NAME_IN_PATH = r"^[^\x00-\x1f\x7f/]+(/[^\x00-\x1f\x7f/]+)*$"
 """What of a name can stand in the path of a URL; a slash in it makes it several segments."""
-WORDS_AFTER_NAME = ("disable", "force-close", "force-open", "history", "outcomes", "permits", "policy", "reset")
+WORDS_AFTER_NAME = (
+    "disable", "force-close", "force-open", "history", "outcomes", "permits", "policy", "probe", "reset",
+)  # fmt: skip
 """What follows a name in the paths of its circuit breaker: no name with a slash may end so."""
 _LONGEST_POINTER = 500
 _CUT = "…"

@@ -58,7 +58,7 @@ async def test_a_silent_worker_stays_and_says_since_when_and_a_live_one_what_it_
     rows = page.locator("#worker-rows tr")
     first = " ".join((await rows.first.inner_text()).split())
     assert "email@host-2" in first
-    assert re.search(r"silent since \d\d:\d\d:\d\d 1\d min ago", first), first
+    assert re.search(r"silent since \d\d:\d\d:\d\d \d+ min ago", first), first
     await page.get_by_role("link", name="reports@host-1").click()
     runs = page.locator(".run")
     assert "shop.ship" in await runs.first.inner_text()

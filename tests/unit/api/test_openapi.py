@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pointsman_contract.catalogue import WORDS_AFTER_NAME
 from pointsman_contract.log_text import says_something
 from pointsman_service.app import openapi_document as made_document
 
@@ -128,3 +129,9 @@ def test_no_pattern_means_something_else_to_another_reader(word: str) -> None:
 def test_a_reason_fits_the_document_if_it_says_something(text: str) -> None:
     reason = openapi_document()["components"]["schemas"]["Ignore"]["properties"]["reason"]
     assert (re.search(reason["pattern"], text) is not None) == says_something(text)
+
+
+def test_every_word_that_follows_the_name_of_a_breaker_is_kept_for_it() -> None:
+    words = {path.rpartition("/")[2] for path in openapi_document()["paths"] if "/breakers/{scope}/{name}/" in path}
+    assert words
+    assert words <= set(WORDS_AFTER_NAME), "a name with a slash that ends so would be asked for"
