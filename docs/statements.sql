@@ -263,6 +263,48 @@ SELECT DISTINCT ON (task_type) task_type, id, error_type, left(error_message, 50
 ) AS newest WHERE task_type = ANY(CAST(:task_types AS text[])) ORDER BY task_type, id DESC;
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/api_keys.py
+-- Keys of callers: made, rotated, revoked and read. Each change is numbered and told by a trigger.
+
+-- _ADD
+INSERT INTO api_key (id, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_by,
+    expires_at, replaces)
+VALUES (:id, :digest, :first_shown, :last_shown, :name, :preset, CAST(:scopes AS text[]),
+    CAST(:task_types AS text[]), CAST(:queues AS text[]), :created_by,
+    now() + CAST(:expires_seconds AS float8) * interval '1 second', :replaces)
+ON CONFLICT (name) WHERE revoked_at IS NULL AND replaced_by IS NULL DO NOTHING
+RETURNING id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
+    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at;
+
+-- _REPLACE
+UPDATE api_key SET replaced_by = :by,
+    expires_at = least(expires_at, now() + CAST(:overlap_seconds AS float8) * interval '1 second')
+WHERE id = :id AND revoked_at IS NULL AND replaced_by IS NULL
+RETURNING id;
+
+-- _REVOKE
+UPDATE api_key SET revoked_at = now(), revoked_by = :by WHERE id = :id AND revoked_at IS NULL RETURNING id;
+
+-- _FIND
+SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
+    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at FROM api_key WHERE id = :id;
+
+-- _LOCK
+SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
+    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at FROM api_key WHERE id = :id
+    FOR UPDATE;
+
+-- _PAGE
+SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
+    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at FROM api_key
+    WHERE CAST(:below AS uuid) IS NULL OR id < :below ORDER BY id DESC LIMIT :limit;
+
+-- _BY_NAME
+SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
+    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at FROM api_key
+    WHERE name = :name AND revoked_at IS NULL AND replaced_by IS NULL;
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/audit.py
 -- What was changed by whom: an entry for each act, in its transaction.
 

@@ -28,12 +28,26 @@ cli = typer.Typer(
     rich_markup_mode=None,
 )
 
+keys_cli = typer.Typer(
+    no_args_is_help=True,
+    help="Keys of callers: make, list, rotate and revoke them. Needs PostgreSQL, migrated, and no API.",
+    rich_markup_mode=None,
+)
+cli.add_typer(keys_cli, name="keys")
+
 _COLLECTED_AT = 10_000
 """New objects that may hold others."""
 
 _Host = typer.Option(None, help="Address to bind.", show_default="POINTSMAN_HOST, or 127.0.0.1")
 _Port = typer.Option(None, help="Port to bind.", show_default="POINTSMAN_PORT, or 8000")
 _Json = typer.Option(False, "--json", help="Print JSON.")
+_Key = typer.Argument(..., help="Its id, or the name of the one that is in use.")
+_Reason = typer.Option(None, help="Why, for the log.")
+_Scopes = typer.Option([], help="A right beside those of the preset; may be given several times.")
+_TaskTypes = typer.Option([], help="Only this task type; may be given several times.")
+_OnQueues = typer.Option([], help="Only this queue; may be given several times.")
+_ExpiresDays = typer.Option(None, min=0.0, help="Days until it expires.", show_default="never")
+_DAY_SECONDS = 86_400.0
 
 
 @cli.command()
@@ -223,6 +237,101 @@ def explain(
     except ServiceError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
+
+
+@keys_cli.command(name="create")
+def create_key(
+    name: str = typer.Argument(..., help="Of its caller: kept with the tasks that it submits, and with what it does."),
+    preset: str | None = typer.Option(None, help="submitter, viewer, operator or admin."),
+    scope: list[str] = _Scopes,
+    task_type: list[str] = _TaskTypes,
+    queue: list[str] = _OnQueues,
+    expires_days: float | None = _ExpiresDays,
+    reason: str | None = _Reason,
+    as_json: bool = _Json,
+) -> None:
+    """Make a key, and print it: it is shown this once.
+
+    The key stands alone on standard output, what it is on standard error. Exits 0, 1 when its name is taken or
+    PostgreSQL cannot be asked, 2 on a bad setting.
+    """
+    settings = _settings()
+    from pointsman_service.console import keys
+    from pointsman_service.errors import ServiceError
+
+    try:
+        wanted = keys.wanted(name, preset, scope, task_type, queue, _seconds(expires_days))
+        keys.show_made(asyncio.run(keys.create(settings, wanted, reason)), as_json=as_json)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    except ServiceError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+@keys_cli.command(name="list")
+def list_keys(as_json: bool = _Json) -> None:
+    """Show all keys, the newest first, also those that open nothing more; never the keys themselves.
+
+    Exits 0, 1 when PostgreSQL cannot be asked, 2 on a bad setting.
+    """
+    settings = _settings()
+    from pointsman_service.console import keys
+    from pointsman_service.errors import ServiceError
+
+    try:
+        keys.show_list(asyncio.run(keys.every(settings)), as_json=as_json)
+    except ServiceError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+@keys_cli.command(name="rotate")
+def rotate_key(
+    key: str = _Key,
+    overlap_hours: float = typer.Option(24.0, min=0.0, help="How much longer the old one opens what it did."),
+    expires_days: float | None = typer.Option(
+        None, min=0.0, help="Days until the new one expires.", show_default="as long as the old one was to last"
+    ),
+    reason: str | None = _Reason,
+    as_json: bool = _Json,
+) -> None:
+    """Put another key in the place of one, and print it: it has the same name and the same rights.
+
+    With --overlap-hours 0 the old one opens nothing from now on, as it should be when it leaked. Exits 0, 1 when there
+    is no such key, it is revoked or was rotated, or PostgreSQL cannot be asked, 2 on a bad setting.
+    """
+    settings = _settings()
+    from pointsman_service.console import keys
+    from pointsman_service.errors import ServiceError
+
+    try:
+        made = asyncio.run(keys.rotate(settings, key, overlap_hours * 3600.0, _seconds(expires_days), reason))
+        keys.show_made(made, as_json=as_json)
+    except ServiceError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+@keys_cli.command(name="revoke")
+def revoke_key(key: str = _Key, reason: str | None = _Reason, as_json: bool = _Json) -> None:
+    """Let a key open nothing more, within two seconds in every process. That cannot be undone.
+
+    Exits 0, 1 when there is no such key or PostgreSQL cannot be asked, 2 on a bad setting.
+    """
+    settings = _settings()
+    from pointsman_service.console import keys
+    from pointsman_service.errors import ServiceError
+
+    try:
+        keys.show_one(asyncio.run(keys.revoke(settings, key, reason)), as_json=as_json)
+    except ServiceError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+def _seconds(days: float | None) -> float | None:
+    return None if days is None else days * _DAY_SECONDS
 
 
 @cli.command()

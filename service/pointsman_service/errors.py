@@ -77,6 +77,12 @@ class NotAllowed(PointsmanError):
     status, code, title = 403, "not-allowed", "Not allowed"
 
 
+class GrantsMore(PointsmanError):
+    """A key cannot be given more rights than its maker has."""
+
+    status, code, title = 403, "grants-more", "Grants more rights"
+
+
 class StaleForm(PointsmanError):
     """The form was not made for this browser: load the page again and send it from there. Nothing was done."""
 
@@ -179,6 +185,12 @@ class UnknownErrorGroup(NotFound):
     code, title = "unknown-error-group", "Unknown error group"
 
 
+class NoSuchKey(NotFound):
+    """There is no key with this id."""
+
+    code, title = "no-such-key", "No such key"
+
+
 class UnknownChannel(NotFound):
     """No alert channel has this name."""
 
@@ -189,6 +201,18 @@ class AlertResolved(PointsmanError):
     """The alert is over already."""
 
     status, code, title = 409, "alert-resolved", "Alert resolved"
+
+
+class KeyNameTaken(PointsmanError):
+    """A key has this name already: rotate that one, or revoke it first."""
+
+    status, code, title = 409, "key-name-taken", "Name of a key taken"
+
+
+class KeyNotLive(PointsmanError):
+    """The key is revoked or was rotated already."""
+
+    status, code, title = 409, "key-not-live", "Key not live"
 
 
 class CountDiffers(PointsmanError):

@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from pointsman_service.access.reading import KeyReader
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.alert.reading import AlertReader
 from pointsman_service.api.bodies.room import Pace, Places, Room, Turns
@@ -25,6 +26,7 @@ from pointsman_service.operate.discard import Discarder
 from pointsman_service.operate.eject import Ejector
 from pointsman_service.operate.force_breaker import BreakerHand
 from pointsman_service.operate.handle_alerts import AlertHand
+from pointsman_service.operate.handle_keys import KeyHand
 from pointsman_service.operate.judge_errors import ErrorHand
 from pointsman_service.operate.pause import Pauser
 from pointsman_service.operate.purge import Purger
@@ -63,6 +65,8 @@ class Parts:
     alert_hand: AlertHand
     alert_reader: AlertReader
     error_hand: ErrorHand
+    key_hand: KeyHand
+    key_reader: KeyReader
     breaker_hand: BreakerHand
     listeners: Listeners
     """To all streams of this process."""

@@ -14,6 +14,7 @@ from pointsman_service.api.dead_letters import routes as dead_letters
 from pointsman_service.api.documentation import document as documentation
 from pointsman_service.api.documentation.document import add_documentation
 from pointsman_service.api.errors import routes as errors
+from pointsman_service.api.keys import routes as keys
 from pointsman_service.api.metrics import history, predictions, prometheus, sla, timeseries
 from pointsman_service.api.metrics import routes as metrics
 from pointsman_service.api.problems.answering import leave_errors
@@ -58,6 +59,7 @@ _ROUTERS = (
     sla.router,
     predictions.router,
     timeseries.router,
+    keys.router,
     health.router,
     prometheus.router,
 )

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from pointsman_service.access.reading import KeyReader
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.alert.reading import AlertReader
 from pointsman_service.api.bodies.room import Pace, Places, Room, Turns
@@ -25,6 +26,7 @@ from pointsman_service.operate.discard import Discarder
 from pointsman_service.operate.eject import Ejector
 from pointsman_service.operate.force_breaker import BreakerHand
 from pointsman_service.operate.handle_alerts import AlertHand
+from pointsman_service.operate.handle_keys import KeyHand
 from pointsman_service.operate.judge_errors import ErrorHand
 from pointsman_service.operate.pause import Pauser
 from pointsman_service.operate.purge import Purger
@@ -84,6 +86,8 @@ def make_parts(
         alert_hand=AlertHand(store),
         alert_reader=AlertReader(store),
         error_hand=ErrorHand(store),
+        key_hand=KeyHand(store),
+        key_reader=KeyReader(store),
         breaker_hand=BreakerHand(breakers, store, server, settings),
         listeners=listeners,
         transitions=TransitionStream(store, listeners),

@@ -49,6 +49,9 @@ class ActKind(StrEnum):
     RESOLVE_ERROR = "resolve_error"
     IGNORE_ERROR = "ignore_error"
     REOPEN_ERROR = "reopen_error"
+    CREATE_KEY = "create_key"
+    ROTATE_KEY = "rotate_key"
+    REVOKE_KEY = "revoke_key"
 
 
 BY_PROGRAMS = frozenset({ActKind.REPORT, ActKind.LEASE})

@@ -117,6 +117,9 @@ async def _deeds(spine: Spine, api: httpx.AsyncClient) -> dict[ActKind, Deed]:
     await api.post(f"/v1/breakers/{TRIED}/outcomes", json={"outcomes": [{"outcome": "failure"}]})
     await api.post(f"/v1/breakers/{SMTP}/disable", json={"reason": "first"})
     await spine.server.command("XADD", keys.SET_ASIDE, "1-1", "queue", "email")
+    old, leaked = [
+        (await api.post("/v1/keys", json={"name": name, "preset": "viewer"})).json()["id"] for name in ("old", "leaked")
+    ]
     smtp, failure = "dependency:smtp", {"outcomes": [{"outcome": "failure"}]}
     breaker = f"/v1/breakers/{SMTP}"
     async with spine.store.transaction() as connection:
@@ -155,6 +158,9 @@ async def _deeds(spine: Spine, api: httpx.AsyncClient) -> dict[ActKind, Deed]:
         ActKind.RESOLVE_ERROR: Deed("POST", f"/v1/errors/{GROUP}/resolve", {}, GROUP),
         ActKind.REOPEN_ERROR: Deed("POST", f"/v1/errors/{GROUP}/reopen", {}, GROUP),
         ActKind.IGNORE_ERROR: Deed("POST", f"/v1/errors/{GROUP}/ignore", {}, GROUP),
+        ActKind.CREATE_KEY: Deed("POST", "/v1/keys", {"name": "new", "preset": "viewer"}, "new"),
+        ActKind.ROTATE_KEY: Deed("POST", f"/v1/keys/{old}/rotate", {}, old),
+        ActKind.REVOKE_KEY: Deed("POST", f"/v1/keys/{leaked}/revoke", {}, leaked),
         ActKind.TEST_CHANNEL: Deed("POST", "/v1/alert-channels/on-call/test", {}, "on-call"),
     }  # fmt: skip
 

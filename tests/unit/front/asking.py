@@ -44,6 +44,6 @@ def operations() -> Iterator[Operation]:
 
 def _filled(template: str) -> str:
     kind = template.split("/")[2] if template.startswith("/v1/") else ""
-    values: dict[str, Any] = dict.fromkeys(("task_id", "replay_id", "act_id", "alert_id", "error_id"), _ID)
+    values: dict[str, Any] = dict.fromkeys(("task_id", "replay_id", "act_id", "alert_id", "error_id", "key_id"), _ID)
     values |= _BREAKER if kind == "breakers" else {"name": _NAMES.get(kind, "x")}
     return template.format(**values)

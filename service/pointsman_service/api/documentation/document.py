@@ -44,6 +44,7 @@ _TAGS = [
     {"name": "breakers", "description": "Circuit breakers, for other services too."},
     {"name": "alerts", "description": "What is wrong, and who was told."},
     {"name": "metrics", "description": "What happened, in figures."},
+    {"name": "keys", "description": "Who may call, and what they may."},
     {"name": "now", "description": "What is wrong now, and what a person can do."},
     {"name": "health", "description": "For probes and load balancers."},
 ]
@@ -62,6 +63,7 @@ _PLACES = {
     "errors": "/v1/errors",
     "breakers": "/v1/breakers",
     "alerts": "/v1/alerts",
+    "keys": "/v1/keys",
     "metrics": "/v1/metrics/tasks",
     "prometheus": "/metrics",
     "ready": "/readyz",

@@ -6,9 +6,9 @@ _NULL = "\u2400"
 """Stands for null in examples: FastAPI leaves every null out of the document."""
 
 
-def example(value: object, description: str) -> dict[int | str, dict[str, Any]]:
+def example(value: object, description: str, status: int = 200) -> dict[int | str, dict[str, Any]]:
     """For ``responses=`` of an operation: what it answers when all is well."""
-    return {200: {"description": description, "content": {"application/json": {"example": with_nulls(value)}}}}
+    return {status: {"description": description, "content": {"application/json": {"example": with_nulls(value)}}}}
 
 
 def with_nulls(value: Any) -> Any:

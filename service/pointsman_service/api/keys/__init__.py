@@ -1,0 +1,1 @@
+"""Keys: look at them, make, rotate and revoke them."""

@@ -1,0 +1,180 @@
+"""The endpoints of keys."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import Field
+
+from pointsman_service.access.key import KEY_NAME
+from pointsman_service.access.scopes import KeyScope, Preset
+from pointsman_service.api.answers.answer import json_response
+from pointsman_service.api.documentation.examples import example
+from pointsman_service.api.keys.view import EXAMPLE_KEY, EXAMPLE_TEXT, KeyList, KeyMade, KeyView, key_view
+from pointsman_service.api.parts import GivenCaller, GivenParts
+from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.requests.given import Action, Explained, Reason, given, request_body
+from pointsman_service.api.requests.ids import Cursor, Id
+from pointsman_service.api.requests.parameters import known_parameters_only
+from pointsman_service.errors import (
+    BodyTooLarge,
+    DatabaseAway,
+    FieldError,
+    GrantsMore,
+    InvalidRequest,
+    KeyNameTaken,
+    KeyNotLive,
+    MalformedJson,
+    NoSuchKey,
+    UnsupportedMediaType,
+)
+from pointsman_service.operate.handle_keys import MadeKey, WantedKey
+
+router = APIRouter(tags=["keys"], dependencies=[Depends(known_parameters_only)])
+
+_MOST = 200
+_MOST_NAMES = 100
+_LONGEST_SECONDS = 10 * 366 * 86_400.0
+_OVERLAP_SECONDS = 86_400.0
+_BODY = (MalformedJson, BodyTooLarge, UnsupportedMediaType, InvalidRequest, DatabaseAway)
+_SECRET = {"Cache-Control": "no-store"}
+
+KeyId = Annotated[Id, Path(description="The id of a key.")]
+_Names = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=255)]], Field(min_length=1, max_length=_MOST_NAMES)
+]
+_Seconds = Annotated[float, Field(gt=0, le=_LONGEST_SECONDS)]
+
+
+class CreateKey(Action):
+    """What the key is to be. It takes a preset, or scopes, or both."""
+
+    name: str = Field(pattern=KEY_NAME, description="Of its caller. No other key that is in use may have it.")
+    preset: Annotated[Preset, Field(strict=False)] | None = None
+    scopes: list[Annotated[KeyScope, Field(strict=False)]] = Field(
+        default=[], max_length=len(KeyScope), description="Beside those of the preset."
+    )
+    task_types: _Names | None = Field(default=None, description="The only ones that it has to do with; null: all.")
+    queues: _Names | None = Field(default=None, description="The only ones that it has to do with; null: all.")
+    expires_in_seconds: _Seconds | None = Field(default=None, description="Null: it does not expire.")
+    reason: Reason | None = Field(default=None, description="Why, for the log.")
+
+
+class RotateKey(Explained):
+    """How long the old one goes on, and how long the new one lasts."""
+
+    overlap_seconds: float = Field(
+        default=_OVERLAP_SECONDS,
+        ge=0,
+        le=_LONGEST_SECONDS,
+        description="How much longer the old key opens what it did.",
+    )
+    expires_in_seconds: _Seconds | None = Field(default=None, description="Null: as long as the old one was to last.")
+
+
+class RevokeKey(Explained):
+    """Why."""
+
+
+@router.get(
+    "/v1/keys",
+    operation_id="list_keys",
+    summary="List keys",
+    description="The newest first; also those that open nothing more. Never the keys themselves.",
+    response_model=KeyList,
+    responses=example({"items": [EXAMPLE_KEY], "next_cursor": None}, "A page.")
+    | problem_responses(InvalidRequest, DatabaseAway),
+)
+async def list_keys(
+    parts: GivenParts,
+    limit: Annotated[int, Query(ge=1, le=_MOST, description="Most of them on a page.")] = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """A page of keys."""
+    page = await parts.key_reader.page(below=cursor, limit=limit)
+    following = None if page.following is None else str(page.following)
+    return json_response({"items": [key_view(one) for one in page.items], "next_cursor": following})
+
+
+@router.post(
+    "/v1/keys",
+    operation_id="create_key",
+    summary="Make a key",
+    description=(
+        "The answer holds the key, which nobody can read again. It opens what it may within two seconds in every"
+        " process. Nobody can give more rights than they have."
+    ),
+    status_code=201,
+    response_model=KeyMade,
+    responses=example(EXAMPLE_KEY | {"key": EXAMPLE_TEXT}, "The key.", 201)
+    | problem_responses(KeyNameTaken, GrantsMore, *_BODY),
+    openapi_extra=request_body(
+        CreateKey,
+        {"name": "billing", "preset": "submitter", "task_types": ["send_invoice"], "expires_in_seconds": 7776000},
+    ),
+)
+async def create_key(request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+    """Make a key."""
+    said = await given(request, CreateKey, required=True)
+    if said.preset is None and not said.scopes:
+        raise InvalidRequest(errors=[FieldError(pointer="/preset", detail="it takes a preset, or scopes")])
+    wanted = WantedKey(
+        said.name, said.preset, sorted(set(said.scopes)), said.task_types, said.queues, said.expires_in_seconds
+    )
+    return _made(await parts.key_hand.create(caller, wanted, said.reason))
+
+
+@router.get(
+    "/v1/keys/{key_id}",
+    operation_id="get_key",
+    summary="Get a key",
+    response_model=KeyView,
+    responses=example(EXAMPLE_KEY, "The key.") | problem_responses(NoSuchKey, InvalidRequest, DatabaseAway),
+)
+async def get_key(key_id: KeyId, parts: GivenParts) -> Response:
+    """What is known of one key."""
+    return json_response(key_view(await parts.key_reader.find(key_id)))
+
+
+@router.post(
+    "/v1/keys/{key_id}/rotate",
+    operation_id="rotate_key",
+    summary="Put another key in the place of one",
+    description=(
+        "The new one has the name and the rights of the old one, which goes on for the overlap: a day, unless said"
+        " otherwise. Give 0 for one that leaked."
+    ),
+    status_code=201,
+    response_model=KeyMade,
+    responses=example(EXAMPLE_KEY | {"key": EXAMPLE_TEXT}, "The new key.", 201)
+    | problem_responses(NoSuchKey, KeyNotLive, GrantsMore, *_BODY),
+    openapi_extra=request_body(RotateKey, {"overlap_seconds": 3600, "reason": "each quarter"}, required=False),
+)
+async def rotate_key(key_id: KeyId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+    """Make a key that takes the place of another."""
+    said = await given(request, RotateKey)
+    return _made(
+        await parts.key_hand.rotate(caller, key_id, said.overlap_seconds, said.expires_in_seconds, said.reason)
+    )
+
+
+@router.post(
+    "/v1/keys/{key_id}/revoke",
+    operation_id="revoke_key",
+    summary="Let a key open nothing more",
+    description="It is refused within two seconds in every process, and stays in the list. That cannot be undone.",
+    response_model=KeyView,
+    responses=example(
+        EXAMPLE_KEY | {"state": "revoked", "revoked_at": "2026-11-29T10:00:00Z", "revoked_by": "ada"}, "The key."
+    )
+    | problem_responses(NoSuchKey, *_BODY),
+    openapi_extra=request_body(RevokeKey, {"reason": "it was in a log"}, required=False),
+)
+async def revoke_key(key_id: KeyId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+    """Revoke a key."""
+    reason = (await given(request, RevokeKey)).reason
+    return json_response(key_view(await parts.key_hand.revoke(caller, key_id, reason)))
+
+
+def _made(made: MadeKey) -> Response:
+    location = {"Location": f"/v1/keys/{made.key.id}"}
+    return json_response(key_view(made.key) | {"key": made.token}, 201, _SECRET | location)

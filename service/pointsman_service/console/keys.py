@@ -1,0 +1,163 @@
+"""``python -m pointsman_service keys``: make, list, rotate and revoke keys, without an API."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import typer
+
+from pointsman_service.access.key import KEY_NAME, Key, KeyState
+from pointsman_service.access.reading import KeyReader
+from pointsman_service.access.scopes import ALL, PRESETS
+from pointsman_service.callers import CONSOLE
+from pointsman_service.database import create_engine
+from pointsman_service.errors import NoSuchKey
+from pointsman_service.operate.handle_keys import KeyHand, MadeKey, WantedKey
+from pointsman_service.settings import Settings
+from pointsman_service.store import api_keys
+from pointsman_service.store.store import Store
+
+_PAGE = 200
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[Store]:
+    store = Store(create_engine(settings, "pointsman keys"))
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def wanted(
+    name: str,
+    preset: str | None,
+    scopes: Sequence[str],
+    task_types: Sequence[str],
+    queues: Sequence[str],
+    expires_seconds: float | None,
+) -> WantedKey:
+    """What a key is to be, from words of the command line. Raises ``ValueError`` in words."""
+    if not re.fullmatch(KEY_NAME, name):
+        raise ValueError(f"{name!r} is no name: up to 100 letters, digits and . _ @ : / -, the first a letter or digit")
+    if preset is None and not scopes:
+        raise ValueError("it takes a --preset, or a --scope")
+    if preset is not None and preset not in PRESETS:
+        raise ValueError(f"there is no preset {preset}: {', '.join(PRESETS)}")
+    unknown = sorted(set(scopes) - ALL)
+    if unknown:
+        raise ValueError(f"there is no scope {unknown[0]}: {', '.join(sorted(ALL))}")
+    if expires_seconds is not None and expires_seconds <= 0:
+        raise ValueError("it would expire at once")
+    return WantedKey(name, preset, sorted({*scopes}), list(task_types) or None, list(queues) or None, expires_seconds)
+
+
+async def create(settings: Settings, wanted: WantedKey, reason: str | None, token: str | None = None) -> MadeKey:
+    """A key. Raises ``KeyNameTaken`` and the store's errors."""
+    async with _opened(settings) as store:
+        return await KeyHand(store).create(CONSOLE, wanted, reason, token)
+
+
+async def rotate(
+    settings: Settings, named: str, overlap_seconds: float, expires_seconds: float | None, reason: str | None
+) -> MadeKey:
+    """Another key in the place of one. Raises ``NoSuchKey``, ``KeyNotLive`` and the store's errors."""
+    async with _opened(settings) as store:
+        key_id = await _id_of(store, named)
+        return await KeyHand(store).rotate(CONSOLE, key_id, overlap_seconds, expires_seconds, reason)
+
+
+async def revoke(settings: Settings, named: str, reason: str | None) -> Key:
+    """The key, which opens nothing more. Raises ``NoSuchKey`` and the store's errors."""
+    async with _opened(settings) as store:
+        return await KeyHand(store).revoke(CONSOLE, await _id_of(store, named), reason)
+
+
+async def every(settings: Settings) -> list[Key]:
+    """All keys, the newest first."""
+    found: list[Key] = []
+    async with _opened(settings) as store:
+        reader = KeyReader(store)
+        page = await reader.page(limit=_PAGE)
+        found += page.items
+        while page.following is not None:
+            page = await reader.page(below=page.following, limit=_PAGE)
+            found += page.items
+    return found
+
+
+async def _id_of(store: Store, named: str) -> UUID:
+    """By the id of a key, or by the name of the one that is in use."""
+    try:
+        return UUID(named)
+    except ValueError:
+        async with store.statement() as connection:
+            row = await api_keys.find_by_name(connection, named)
+        if row is None:
+            raise NoSuchKey(f"No key that is in use has the name {named}.") from None
+        return row.id
+
+
+def show_made(made: MadeKey, *, as_json: bool) -> None:
+    """The key on standard output, alone in its line, and what it is on standard error."""
+    if as_json:
+        typer.echo(json.dumps(_plain(made.key) | {"key": made.token}, indent=2))
+        return
+    typer.echo(made.token)
+    typer.echo(f"{_line(made.key)}\nThis is the only time that it is shown.", err=True)
+
+
+def show_list(keys: list[Key], *, as_json: bool) -> None:
+    """A line for each."""
+    if as_json:
+        typer.echo(json.dumps([_plain(key) for key in keys], indent=2))
+        return
+    for key in keys:
+        typer.echo(_line(key))
+    if not keys:
+        typer.echo("There is no key.", err=True)
+
+
+def show_one(key: Key, *, as_json: bool) -> None:
+    """One."""
+    typer.echo(json.dumps(_plain(key), indent=2) if as_json else _line(key))
+
+
+def _line(key: Key) -> str:
+    narrowed = [
+        f"{what} {', '.join(names)}"
+        for what, names in (("only", key.task_types), ("on", key.queues))
+        if names is not None
+    ]
+    ends = [f"until {key.expires_at:%Y-%m-%d %H:%M}"] if key.expires_at and key.state is not KeyState.REVOKED else []
+    used = f"used {key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never used"
+    may = key.preset or ", ".join(key.scopes)
+    return "  ".join([str(key.id), key.hint, key.name, str(key.state), may, *narrowed, *ends, used])
+
+
+def _plain(key: Key) -> dict[str, Any]:
+    return {
+        "id": str(key.id),
+        "name": key.name,
+        "state": str(key.state),
+        "preset": key.preset,
+        "scopes": list(key.scopes),
+        "task_types": None if key.task_types is None else list(key.task_types),
+        "queues": None if key.queues is None else list(key.queues),
+        "hint": key.hint,
+        "created_at": key.created_at.isoformat(),
+        "created_by": key.created_by,
+        "expires_at": _moment(key.expires_at),
+        "revoked_at": _moment(key.revoked_at),
+        "revoked_by": key.revoked_by,
+        "replaces": None if key.replaces is None else str(key.replaces),
+        "replaced_by": None if key.replaced_by is None else str(key.replaced_by),
+        "last_used_at": _moment(key.last_used_at),
+    }
+
+
+def _moment(at: Any) -> str | None:
+    return None if at is None else str(at.isoformat())

@@ -1,0 +1,135 @@
+"""Make, rotate and revoke keys of callers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from pointsman_service.access.key import Key, key_of
+from pointsman_service.access.scopes import ALL, KeyScope, scopes_of
+from pointsman_service.access.token import digest_of, new_token, shown
+from pointsman_service.callers import Caller
+from pointsman_service.errors import GrantsMore, KeyNameTaken, KeyNotLive, NoSuchKey
+from pointsman_service.operate.act import Act, ActKind, acting
+from pointsman_service.store import api_keys
+from pointsman_service.store.api_keys import KeyRow, NewKey
+from pointsman_service.store.store import Connection, Store
+
+
+@dataclass(frozen=True, slots=True)
+class WantedKey:
+    """What a key is to be."""
+
+    name: str
+    preset: str | None = None
+    scopes: Sequence[str] = ()
+    task_types: Sequence[str] | None = None
+    queues: Sequence[str] | None = None
+    expires_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MadeKey:
+    """A key that was made, and what nobody can read again."""
+
+    key: Key
+    token: str
+
+
+class KeyHand:
+    """Handles keys for one process."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def create(self, caller: Caller, wanted: WantedKey, reason: str | None, token: str | None = None) -> MadeKey:
+        """A key; ``token``: the one that it is to be. Raises ``KeyNameTaken``, and ``GrantsMore`` where it may more
+        than its maker.
+        """
+        _check_grant(caller, scopes_of(wanted.preset, wanted.scopes), wanted.task_types, wanted.queues)
+        act = Act(ActKind.CREATE_KEY, caller, wanted.name, reason)
+        async with acting(self._store, act) as connection:
+            return await _make(connection, api_keys.new_id(), wanted, act.actor, token=token)
+
+    async def rotate(
+        self, caller: Caller, key_id: UUID, overlap_seconds: float, expires_seconds: float | None, reason: str | None
+    ) -> MadeKey:
+        """Another key in the place of this one, which ends after the overlap. It lasts as long as this one was to, or
+        ``expires_seconds``. Raises ``NoSuchKey``, ``GrantsMore``, and ``KeyNotLive`` for one that is revoked or
+        replaced.
+        """
+        act = Act(ActKind.ROTATE_KEY, caller, str(key_id), reason)
+        async with acting(self._store, act) as connection:
+            row = await _found(connection, key_id)
+            _check_grant(caller, scopes_of(row.preset, row.scopes), row.task_types, row.queues)
+            made_id = api_keys.new_id()
+            if not await api_keys.replace(connection, key_id, made_id, overlap_seconds):
+                raise KeyNotLive
+            lasts = (row.expires_at - row.created_at).total_seconds() if row.expires_at is not None else None
+            wanted = WantedKey(
+                name=row.name,
+                preset=row.preset,
+                scopes=row.scopes,
+                task_types=row.task_types,
+                queues=row.queues,
+                expires_seconds=lasts if expires_seconds is None else expires_seconds,
+            )
+            return await _make(connection, made_id, wanted, act.actor, replaces=key_id)
+
+    async def revoke(self, caller: Caller, key_id: UUID, reason: str | None) -> Key:
+        """The key, which opens nothing more. Raises ``NoSuchKey``."""
+        act = Act(ActKind.REVOKE_KEY, caller, str(key_id), reason)
+        async with acting(self._store, act) as connection:
+            await _found(connection, key_id)
+            act.changed = await api_keys.revoke(connection, key_id, act.actor)
+            return key_of(await _found(connection, key_id), datetime.now(UTC))
+
+
+async def _make(
+    connection: Connection,
+    key_id: UUID,
+    wanted: WantedKey,
+    actor: str,
+    *,
+    replaces: UUID | None = None,
+    token: str | None = None,
+) -> MadeKey:
+    token = token or new_token()
+    first, last = shown(token)
+    new = NewKey(
+        digest=digest_of(token.encode()),
+        first_shown=first,
+        last_shown=last,
+        name=wanted.name,
+        preset=wanted.preset,
+        scopes=list(wanted.scopes),
+        task_types=None if wanted.task_types is None else list(wanted.task_types),
+        queues=None if wanted.queues is None else list(wanted.queues),
+        created_by=actor,
+        expires_seconds=wanted.expires_seconds,
+        replaces=replaces,
+    )
+    row = await api_keys.add(connection, key_id, new)
+    if row is None:
+        raise KeyNameTaken(f"A key has the name {wanted.name} already: rotate that one, or revoke it first.")
+    return MadeKey(key_of(row, datetime.now(UTC)), token)
+
+
+async def _found(connection: Connection, key_id: UUID) -> KeyRow:
+    row = await api_keys.find(connection, key_id, lock=True)
+    if row is None:
+        raise NoSuchKey
+    return row
+
+
+def _check_grant(
+    caller: Caller, scopes: frozenset[KeyScope], task_types: Sequence[str] | None, queues: Sequence[str] | None
+) -> None:
+    """Nobody gets a right by making a key. Raises ``GrantsMore``."""
+    own = ALL if caller.scopes is None else caller.scopes
+    more = sorted(scopes - own)
+    if more:
+        raise GrantsMore(f"The key would have rights that {caller.name} has not: {', '.join(more)}.")
+    for what, mine, theirs in (("task types", caller.task_types, task_types), ("queues", caller.queues, queues)):
+        if mine is not None and (theirs is None or not mine.issuperset(theirs)):
+            raise GrantsMore(f"The key would reach {what} that {caller.name} does not.")

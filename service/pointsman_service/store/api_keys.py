@@ -1,0 +1,122 @@
+"""Keys of callers: made, rotated, revoked and read. Each change is numbered and told by a trigger."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from uuid import UUID
+
+import uuid_utils
+from sqlalchemy import text
+
+from pointsman_service.store.store import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """What a key is made of, but the key itself."""
+
+    digest: bytes
+    first_shown: str
+    last_shown: str
+    name: str
+    preset: str | None
+    scopes: Sequence[str]
+    task_types: Sequence[str] | None
+    queues: Sequence[str] | None
+    created_by: str
+    expires_seconds: float | None
+    """From now on; None: it does not expire."""
+    replaces: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """One key."""
+
+    id: UUID
+    revision: int
+    digest: bytes
+    first_shown: str
+    last_shown: str
+    name: str
+    preset: str | None
+    scopes: Sequence[str]
+    task_types: Sequence[str] | None
+    queues: Sequence[str] | None
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    revoked_by: str | None
+    replaces: UUID | None
+    replaced_by: UUID | None
+    last_used_at: datetime | None
+
+
+_COLUMNS = ", ".join(field.name for field in fields(KeyRow))
+_ADD = text(f"""
+    INSERT INTO api_key (id, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_by,
+        expires_at, replaces)
+    VALUES (:id, :digest, :first_shown, :last_shown, :name, :preset, CAST(:scopes AS text[]),
+        CAST(:task_types AS text[]), CAST(:queues AS text[]), :created_by,
+        now() + CAST(:expires_seconds AS float8) * interval '1 second', :replaces)
+    ON CONFLICT (name) WHERE revoked_at IS NULL AND replaced_by IS NULL DO NOTHING
+    RETURNING {_COLUMNS}
+""")
+_REPLACE = text("""
+    UPDATE api_key SET replaced_by = :by,
+        expires_at = least(expires_at, now() + CAST(:overlap_seconds AS float8) * interval '1 second')
+    WHERE id = :id AND revoked_at IS NULL AND replaced_by IS NULL
+    RETURNING id
+""")
+_REVOKE = text("""
+    UPDATE api_key SET revoked_at = now(), revoked_by = :by WHERE id = :id AND revoked_at IS NULL RETURNING id
+""")
+_FIND = text(f"SELECT {_COLUMNS} FROM api_key WHERE id = :id")
+_LOCK = text(f"SELECT {_COLUMNS} FROM api_key WHERE id = :id FOR UPDATE")
+_PAGE = text(f"""
+    SELECT {_COLUMNS} FROM api_key WHERE CAST(:below AS uuid) IS NULL OR id < :below ORDER BY id DESC LIMIT :limit
+""")
+_BY_NAME = text(f"""
+    SELECT {_COLUMNS} FROM api_key WHERE name = :name AND revoked_at IS NULL AND replaced_by IS NULL
+""")
+
+
+def new_id() -> UUID:
+    """Of a key that is made next: ids sort by when keys were made."""
+    return UUID(str(uuid_utils.uuid7()))
+
+
+async def add(connection: Connection, key_id: UUID, new: NewKey) -> KeyRow | None:
+    """The key that is made; None: another one has its name."""
+    parameters = {field.name: getattr(new, field.name) for field in fields(NewKey)}
+    row = (await connection.execute(_ADD, parameters | {"id": key_id})).one_or_none()
+    return None if row is None else KeyRow(*row)
+
+
+async def replace(connection: Connection, key_id: UUID, by: UUID, overlap_seconds: float) -> bool:
+    """Let a key end after the overlap, for another stands for it; False: it is revoked or replaced already."""
+    parameters = {"id": key_id, "by": by, "overlap_seconds": overlap_seconds}
+    return (await connection.execute(_REPLACE, parameters)).one_or_none() is not None
+
+
+async def revoke(connection: Connection, key_id: UUID, by: str) -> bool:
+    """Let a key open nothing more; False: it was revoked before."""
+    return (await connection.execute(_REVOKE, {"id": key_id, "by": by})).one_or_none() is not None
+
+
+async def find(connection: Connection, key_id: UUID, *, lock: bool = False) -> KeyRow | None:
+    """One key; with ``lock`` nobody else changes it until the transaction ends."""
+    row = (await connection.execute(_LOCK if lock else _FIND, {"id": key_id})).one_or_none()
+    return None if row is None else KeyRow(*row)
+
+
+async def find_by_name(connection: Connection, name: str) -> KeyRow | None:
+    """The key that has this name and is neither revoked nor replaced."""
+    row = (await connection.execute(_BY_NAME, {"name": name})).one_or_none()
+    return None if row is None else KeyRow(*row)
+
+
+async def page(connection: Connection, below: UUID | None, limit: int) -> list[KeyRow]:
+    """Keys, the newest first; only ids below the one given."""
+    return [KeyRow(*row) for row in await connection.execute(_PAGE, {"below": below, "limit": limit})]

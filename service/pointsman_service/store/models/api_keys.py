@@ -1,0 +1,55 @@
+"""Keys of callers."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Index, LargeBinary, Text, func, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from pointsman_service.store.models.base import Base
+
+
+class ApiKey(Base):
+    """What is known of one key. The key itself is nowhere. It is never deleted: whoever uses it is told what became of
+    it.
+    """
+
+    __tablename__ = "api_key"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    revision: Mapped[int] = mapped_column(BigInteger)
+    """Set by a trigger, higher at each change than at any change that was committed before."""
+    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    """The SHA-256 of the key."""
+    first_shown: Mapped[str]
+    """The first characters of the key, as ``last_shown`` the last."""
+    last_shown: Mapped[str]
+    name: Mapped[str]
+    """Of its caller. One key that is neither revoked nor replaced has it."""
+    preset: Mapped[str | None]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    """Beside those of the preset."""
+    task_types: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    """The only ones; NULL: all. So is ``queues``."""
+    queues: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    created_by: Mapped[str]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    revoked_by: Mapped[str | None]
+    replaces: Mapped[UUID | None]
+    replaced_by: Mapped[UUID | None]
+    last_used_at: Mapped[datetime | None]
+    """To a minute. A change of it is no change of the key."""
+
+    __table_args__ = (
+        Index("ix_api_key_digest", "digest", unique=True),
+        Index("ix_api_key_revision", "revision", unique=True),
+        Index(
+            "ix_api_key_name",
+            "name",
+            unique=True,
+            postgresql_where=text("revoked_at IS NULL AND replaced_by IS NULL"),
+        ),
+    )
