@@ -6,11 +6,14 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from pointsman_client import RELEASE
 from pointsman_client.errors import NoSuchPlace
+from pointsman_client.release import RELEASE
 
 _USAGE = 64
 """Exit status of a wrong command line: 2 is taken."""
+_LACKING = 69
+"""Likewise, of an installation without what a command needs."""
+_EXTRAS = ("rich", "textual")
 _WIDTH = 120
 """Where there is no screen."""
 
@@ -37,6 +40,11 @@ def main(words: Sequence[str] | None = None) -> int:
     except NoSuchPlace as error:
         print(f"pointsman: {error}.", file=sys.stderr)  # noqa: T201 - a command speaks
         return _USAGE
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _EXTRAS:
+            raise
+        print("pointsman: top needs what is not installed here: pip install 'pointsman-client[tui]'", file=sys.stderr)  # noqa: T201
+        return _LACKING
 
 
 class _Parser(argparse.ArgumentParser):

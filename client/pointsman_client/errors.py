@@ -1,5 +1,8 @@
 """What can go wrong between here and an API."""
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class ClientError(Exception):
     """The root of what this package raises. Its text is a sentence for people, and holds no key."""
@@ -10,18 +13,53 @@ class NoSuchPlace(ClientError):
 
 
 class Unreachable(ClientError):
-    """No whole answer came in time: nobody knows what became of the request."""
+    """No whole answer came: nobody knows what became of the request."""
+
+
+class NeverSent(Unreachable):
+    """There was no connection: the request was not sent, and nothing was done."""
+
+
+class DeadlineOver(Unreachable):
+    """The call took longer than its ``timeout``. What it asked for may have been done."""
 
 
 class Refused(ClientError):
     """The API answered, and not with what was asked for.
 
     ``status`` is that of HTTP, ``problem`` the last word of the problem's ``type``, empty for an answer that is none of
-    ours, and ``retry_after_seconds`` what the answer asks for.
+    ours, ``retry_after_seconds`` what the answer asks for, ``request_id`` what the logs of the API call the request,
+    and ``document`` the problem document (RFC 9457).
     """
 
-    def __init__(self, text: str, *, status: int, problem: str = "", retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        status: int,
+        problem: str = "",
+        retry_after_seconds: float | None = None,
+        request_id: str | None = None,
+        document: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(text)
         self.status = status
         self.problem = problem
         self.retry_after_seconds = retry_after_seconds
+        self.request_id = request_id
+        self.document = document or {}
+
+    @property
+    def task_id(self) -> str | None:
+        """The task that the problem is about: one that may have been stored, or that a key stands for."""
+        found = self.document.get("task_id")
+        return None if found is None else str(found)
+
+    @property
+    def errors(self) -> list[Mapping[str, str]]:
+        """The fields at fault: a ``pointer`` (RFC 6901) and a ``detail`` each."""
+        return list(self.document.get("errors") or ())
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if self.request_id is None else f"{text} (request {self.request_id})"

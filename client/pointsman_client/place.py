@@ -42,12 +42,13 @@ class Place:
             raise NoSuchPlace("POINTSMAN_API_KEY holds something that is no key")
 
 
-def find_place(url: str | None = None, environment: Mapping[str, str] = os.environ) -> Place:
+def find_place(url: str | None = None, environment: Mapping[str, str] = os.environ, *, key: str | None = None) -> Place:
     """The API that was asked for: ``url``, else ``POINTSMAN_URL``, else that of a running ``./scripts/up`` in whose
-    checkout this is, else port 8000 of this machine. The key is ``POINTSMAN_API_KEY``. Raises ``NoSuchPlace``.
+    checkout this is, else port 8000 of this machine. The key is ``key``, else ``POINTSMAN_API_KEY``. Raises
+    ``NoSuchPlace``.
     """
     found = url or environment.get("POINTSMAN_URL") or _running_here(environment) or LOCAL
-    return Place(found.rstrip("/"), environment.get("POINTSMAN_API_KEY") or None)
+    return Place(found.rstrip("/"), key or environment.get("POINTSMAN_API_KEY") or None)
 
 
 def _running_here(environment: Mapping[str, str]) -> str | None:

@@ -10,9 +10,9 @@ from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from pointsman_client import RELEASE
 from pointsman_client.errors import Refused, Unreachable
 from pointsman_client.place import Place
+from pointsman_client.release import RELEASE
 
 JsonObject = dict[str, Any]
 

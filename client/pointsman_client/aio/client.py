@@ -1,0 +1,156 @@
+"""The client itself."""
+
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from pointsman_client.aio.operations import Resources
+from pointsman_client.answer import Answer
+from pointsman_client.calling.call import Call, encode, query
+from pointsman_client.calling.events import Event, EventLines
+from pointsman_client.calling.retrying import Retries
+from pointsman_client.errors import ClientError
+from pointsman_client.place import find_place
+from pointsman_client.wire import AsyncWire, Clock, apause
+
+TIMEOUT_SECONDS = 60.0
+SILENCE_SECONDS = 45.0
+"""After which a stream is no longer believed to be there: the API says something every 15 seconds."""
+_END = "end"
+"""The event after which there is nothing more of a stream."""
+
+
+class AsyncClient(Resources):
+    """The API of a Pointsman: ``client.tasks``, ``client.queues`` and so on, with a method for each operation.
+
+    Every call ends within ``timeout`` seconds, all its attempts and all their reading included. What may have got lost
+    on the way is sent again until then, as long as that cannot do anything twice: submissions have an
+    ``Idempotency-Key``. ``retries`` bounds how often; without it time alone does.
+
+    ``url`` is where the API is: without it ``POINTSMAN_URL``, else a ``./scripts/up`` in this directory, else port 8000
+    of this machine. ``key`` is sent as a bearer token and shown nowhere: without it ``POINTSMAN_API_KEY``. ``verify``
+    are the certificates that are trusted, where those of this machine are not enough.
+
+    Raises ``NoSuchPlace`` for an address or a key that no request could carry.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        timeout: float = TIMEOUT_SECONDS,
+        retries: int | None = None,
+        verify: ssl.SSLContext | None = None,
+    ) -> None:
+        self._place = find_place(url, key=key)
+        self._wire = AsyncWire(self._place, verify)
+        self._set(timeout, retries)
+
+    def _set(self, timeout: float, retries: int | None) -> None:
+        if timeout <= 0:
+            raise ValueError("timeout must be more than 0 seconds")
+        self._timeout = timeout
+        self._retries = Retries(retries)
+        Resources.__init__(self, self)
+
+    @property
+    def url(self) -> str:
+        """Where the API is."""
+        return self._place.url
+
+    def with_options(self, *, timeout: float | None = None, retries: int | None = None) -> Self:
+        """The same client, with the same connections, for calls with another ``timeout`` or other ``retries``."""
+        other = object.__new__(type(self))
+        other._place, other._wire = self._place, self._wire
+        other._set(self._timeout if timeout is None else timeout, self._retries.most if retries is None else retries)
+        return other
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close its connections, and those of all that ``with_options`` made of it."""
+        await self._wire.aclose()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._place.url!r})"
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool | None = None,
+    ) -> Answer:
+        """The raw answer to a call of your own, with the deadline and the attempts of any other.
+
+        ``repeatable`` says whether asking twice does what asking once does; without it GET, PUT, DELETE and what has
+        an ``Idempotency-Key`` are. Raises ``Refused`` for anything but 2xx, and ``Unreachable``.
+        """
+        given = {name.lower(): value for name, value in (headers or {}).items()}
+        known = method.upper() in ("GET", "HEAD", "PUT", "DELETE") or "idempotency-key" in given
+        text = None if body is None else encode(body)
+        again = known if repeatable is None else repeatable
+        return await self.ask(Call(f"{method} {path}", method.upper(), path + _query(query), given, text, again))
+
+    async def ask(self, call: Call) -> Answer:
+        """Make a call: what every method does. Raises ``Refused`` and ``Unreachable``."""
+        clock, times = Clock(self._timeout), 0
+        while True:
+            times += 1
+            try:
+                return await self._wire.send(call, clock.left)
+            except ClientError as error:
+                seconds = self._retries.pause(call, error, times, clock.left)
+                if seconds is None:
+                    raise
+            await apause(seconds)
+
+    async def listen(self, call: Call) -> AsyncIterator[Event]:
+        """The events of a stream. Where its connection breaks off it goes on with a new one, and gives up when it had
+        none for ``timeout`` seconds.
+        """
+        lines = EventLines(call.headers.get("Last-Event-ID"))
+        clock, times = Clock(self._timeout), 0
+        while True:
+            times += 1
+            headers = call.headers if lines.last_id is None else {**call.headers, "Last-Event-ID": lines.last_id}
+            heard = False
+            try:
+                async with self._wire.lines(replace(call, headers=headers), clock.left, SILENCE_SECONDS) as told:
+                    async for line in told:
+                        heard = True
+                        event = lines.take(line)
+                        if event is not None:
+                            yield event
+                            if event.name == _END:
+                                return
+                if not heard:
+                    return
+                seconds = lines.retry_seconds
+            except ClientError as error:
+                if heard:
+                    clock, times = Clock(self._timeout), 1
+                again = self._retries.pause(call, error, times, clock.left)
+                if again is None:
+                    raise
+                seconds = again
+            lines.broken()
+            if heard:
+                clock, times = Clock(self._timeout), 0
+            await apause(seconds)
+
+
+def _query(wanted: Mapping[str, Any] | None) -> str:
+    return query(**(wanted or {}))
