@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,6 +47,26 @@ def viewers(marked: str = "tasks") -> dict[str, int]:
     return {"": 22, marked: 10, "queues": 6, "errors": 5, "workers": 4, "breakers": 3}
 
 
+_TAKEN = (*SERVICE, "postgres", "valkey")
+"""Whose CPU counts."""
+
+
+@dataclass
+class _Heard:
+    """What viewers say that they saw, once they have ended."""
+
+    pages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    since: float = 0.0
+    seconds: float = 0.0
+    marked: Sequence[str] = ()
+    """Tasks of the list that some look at."""
+
+    def waits(self, path: str) -> Sequence[float]:
+        """From moments to when a page said that it has everything up to there."""
+        found: Sequence[float] = self.pages[path]["waits"]
+        return found
+
+
 class Viewed:
     """One installation, with and without its viewers."""
 
@@ -65,29 +86,41 @@ class Viewed:
         }
 
     def under_load(self, seconds: float) -> Round:
-        """The share of a core that they take more at a thousand events a second, and how soon each sees them."""
-        without, _ = self._loaded({}, seconds)
-        heard: dict[str, Any] = {}
-        with_viewers, marked = self._loaded(viewers(_MARKED), seconds, heard)
-        more = {name: with_viewers[name] - without[name] for name in without}
+        """The share of a core that they take more at a thousand events a second, and how soon each sees them. Either is
+        measured twice, first and last without them: what the servers do by themselves, and ever more of, is in both.
+        """
+        without, looking, heard = [self._loaded({}, seconds)], [], []
+        for _ in range(2):
+            heard.append(_Heard())
+            looking.append(self._loaded(viewers(_MARKED), seconds, heard[-1]))
+        without.append(self._loaded({}, seconds))
+        more = {name: (sum(one[name] for one in looking) - sum(one[name] for one in without)) / 2 for name in _TAKEN}
         waits = sorted(
-            one for path in heard["pages"] if path not in _UNTOUCHED for one in heard["pages"][path]["waits"]
+            one for part in heard for path in part.pages if path not in _UNTOUCHED for one in part.waits(path)
         )
-        rows = sorted(self._until_seen(heard["pages"][_MARKED], marked, heard["since"] + WARM_UP_SECONDS))
+        rows = sorted(one for part in heard for one in self._until_seen(part))
         if not rows or not waits:
             raise SystemExit(f"nobody saw anything: {str(heard)[:500]}")
-        pages, looked = heard["pages"], heard["seconds"]
+        paths, looked = heard[0].pages, sum(part.seconds for part in heard)
         return {
             "event_to_page_p95_seconds": max(_at(rows, 0.95), _at(waits, 0.95)),
             "event_to_row_p50_seconds": _at(rows, 0.5),
             "event_to_row_p95_seconds": _at(rows, 0.95),
             "recorded_to_page_p95_seconds": _at(waits, 0.95),
-            "events_a_second": with_viewers["tasks"] * _EVENTS_A_TASK / seconds,
-            "cpu_share_50_viewers": sum(more[name] for name in more if name != "tasks"),
-            **{f"cpu_share_more_{name}": more[name] for name in (*SERVICE, "postgres", "valkey")},
-            **{f"page_p95_seconds_{_named(path)}": _at(page["waits"], 0.95) for path, page in pages.items()},
-            **{f"messages_a_second_{_named(path)}": page["messages"] / looked for path, page in pages.items()},
-            "bytes_a_second_a_viewer": sum(page["bytes"] for page in pages.values()) / looked / VIEWERS,
+            "events_a_second": sum(one["tasks"] for one in looking) * _EVENTS_A_TASK / seconds / 2,
+            "cpu_share_50_viewers": sum(more.values()),
+            **{f"cpu_share_more_{name}": share for name, share in more.items()},
+            **{
+                f"page_p95_seconds_{_named(path)}": _at(sorted(one for part in heard for one in part.waits(path)), 0.95)
+                for path in paths
+            },
+            **{
+                f"messages_a_second_{_named(path)}": sum(part.pages[path]["messages"] for part in heard) / looked
+                for path in paths
+            },
+            "bytes_a_second_a_viewer": sum(page["bytes"] for part in heard for page in part.pages.values())
+            / looked
+            / VIEWERS,
         }  # fmt: skip
 
     def calm(self) -> None:
@@ -109,33 +142,35 @@ class Viewed:
         cpu = sum(_spent(since, self._stack.cpu_seconds()).values()) / seconds
         return {"cpu": cpu, "statements": statements["api"] / seconds}
 
-    def _loaded(
-        self, wanted: Mapping[str, int], seconds: float, heard: dict[str, Any] | None = None
-    ) -> tuple[dict[str, float], list[str]]:
-        """CPU by process while tasks come in, and the tasks that are marked for a list of theirs."""
+    def _loaded(self, wanted: Mapping[str, int], seconds: float, heard: "_Heard | None" = None) -> dict[str, float]:
+        """CPU by process while tasks come in, some of which are marked for a list of theirs."""
         self._empty()
         marked: list[str] = []
         with self._looking(wanted, heard), _marking(self._stack.api_url, marked):
             time.sleep(1.0)
-            since, ended = self._stack.cpu_seconds(), self._stack.ended()
+            # Counted before, for that takes seconds of CPU with a long history.
+            ended = self._stack.ended()
+            since = self._stack.cpu_seconds()
             rate = EVENTS_A_SECOND / _EVENTS_A_TASK - _MARKS_A_SECOND
             (*_, whole) = paced(f"{self._stack.api_url}/v1/tasks", BODY, rate, seconds)
             spent = _spent(since, self._stack.cpu_seconds())
             self._stack.wait(lambda: self._stack.ended() >= ended + whole.answered, "all tasks to end")
-        found = {name: spent.get(name, 0.0) / seconds for name in (*SERVICE, "postgres", "valkey")}
-        return found | {"tasks": float(whole.answered)}, marked
+        if heard is not None:
+            heard.marked = marked
+        return {name: spent.get(name, 0.0) / seconds for name in _TAKEN} | {"tasks": float(whole.answered)}
 
-    def _until_seen(self, page: Mapping[str, Any], marked: Sequence[str], since: float) -> Iterator[float]:
+    def _until_seen(self, heard: "_Heard") -> Iterator[float]:
         """From the submission of each marked task, and from its end, to when each viewer had it on its page."""
-        for task in marked:
+        page = heard.pages[_MARKED]
+        for task in heard.marked:
             columns = "ARRAY[extract(epoch FROM submitted_at), extract(epoch FROM finished_at)]::float8[]"
             submitted, finished = self._stack.database.value(f"SELECT {columns} FROM task WHERE id = $1", task)
-            if submitted > since:
+            if submitted > heard.since + WARM_UP_SECONDS:
                 yield from (at - submitted for at in page["seen"].get(task, ()))
                 yield from (at - finished for at in page["ended"].get(task, ()))
 
     @contextmanager
-    def _looking(self, wanted: Mapping[str, int], heard: dict[str, Any] | None = None) -> Iterator[None]:
+    def _looking(self, wanted: Mapping[str, int], heard: _Heard | None = None) -> Iterator[None]:
         """So many look for the length of the block; then ``heard`` says what they saw."""
         if not wanted:
             yield
@@ -159,7 +194,7 @@ class Viewed:
         if found.get("cut_off", 1):
             raise SystemExit(f"viewers were cut off: {str(found)[:500]}")
         if heard is not None:
-            heard |= found
+            heard.pages, heard.since, heard.seconds = found["pages"], found["since"], found["seconds"]
 
 
 @contextmanager

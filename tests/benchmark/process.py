@@ -4,11 +4,31 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 from pointsman_service.embedded.children import describe_exit
 from tests.stand.environment import ROOT
 from tests.stand.processes import Child
 
 _STOP_SECONDS = 20.0
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and all that it has started and that runs."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process and its children have taken since it started, those that have ended too."""
+    total = 0.0
+    for one in family(pid):
+        try:
+            times = one.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 class Process(Child):

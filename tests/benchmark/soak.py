@@ -8,11 +8,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
-
 from tests.benchmark.drawing import Panel, draw
 from tests.benchmark.intake import BODY, TASK
 from tests.benchmark.load import paced
+from tests.benchmark.process import cpu_seconds, family
 from tests.benchmark.report import Report, Round
 from tests.benchmark.stack import SERVICE, Stack
 
@@ -157,7 +156,7 @@ def _look(stack: Stack, at: float, last: Sequence[Round]) -> Round:
     }
     for name in _MEASURED:
         found[f"{name}_mb"] = _megabytes(stack.processes[name])
-        taken = found[f"{name}_cpu_seconds"] = _cpu_seconds(stack.processes[name])
+        taken = found[f"{name}_cpu_seconds"] = cpu_seconds(stack.processes[name])
         found[f"{name}_cores"] = (taken - last[0][f"{name}_cpu_seconds"]) / seconds if last else 0.0
     # What the backends share is the buffer cache, and it fills up to shared_buffers whatever they do.
     found["postgres_shared_mb"] = found["postgres_mb"] - _own_megabytes(stack.processes["postgres"])
@@ -167,23 +166,12 @@ def _look(stack: Stack, at: float, last: Sequence[Round]) -> Round:
 
 def _megabytes(pid: int) -> float:
     """Of a process and its children, each counting what it shares with others by its share."""
-    return sum(one.memory_full_info().pss for one in _family(pid)) / 1e6
+    return sum(one.memory_full_info().pss for one in family(pid)) / 1e6
 
 
 def _own_megabytes(pid: int) -> float:
     """Of a process and its children, without what any of them shares."""
-    return sum(one.memory_full_info().uss for one in _family(pid)) / 1e6
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    process = psutil.Process(pid)
-    return [process, *process.children(recursive=True)]
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Taken so far by a process and its children, those that have ended too."""
-    times = [one.cpu_times() for one in _family(pid)]
-    return sum(one.user + one.system + one.children_user + one.children_system for one in times)
+    return sum(one.memory_full_info().uss for one in family(pid)) / 1e6
 
 
 def _wait_for_the_end(stack: Stack, tasks: int) -> None:

@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-import psutil
 import redis
 from asyncpg.exceptions import DeadlockDetectedError  # type: ignore[import-untyped]  # ships no types
 from celery import Celery
@@ -23,7 +22,7 @@ from pointsman_service.embedded.ports import HOST, free_port
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
 from tests.benchmark.database import Database
-from tests.benchmark.process import Process
+from tests.benchmark.process import Process, cpu_seconds
 from tests.stand.environment import ROOT
 from tests.stand.site import Site
 from tests.stand.waiting import until_now
@@ -175,6 +174,13 @@ class Stack:
         self.database.execute("CHECKPOINT")
         time.sleep(_SETTLE_SECONDS)
 
+    def settle(self) -> None:
+        """Do at once what PostgreSQL would do in the minutes after very much was written, beside whatever is measured
+        then: vacuum, and write its buffers.
+        """
+        self.database.execute("VACUUM (ANALYZE)")
+        self.database.execute("CHECKPOINT")
+
     def stored(self) -> int:
         """Tasks in PostgreSQL, ended or not."""
         return int(self.database.value("SELECT (SELECT count(*) FROM task_live) + (SELECT count(*) FROM task)"))
@@ -195,7 +201,7 @@ class Stack:
 
     def cpu_seconds(self) -> dict[str, float]:
         """CPU time each process with its children has used since it started."""
-        return {name: _cpu_seconds(psutil.Process(pid)) for name, pid in self.processes.items()}
+        return {name: cpu_seconds(pid) for name, pid in self.processes.items()}
 
     def redis_commands(self) -> int:
         """Commands that Valkey has run since it started, also those of scripts."""
@@ -342,14 +348,3 @@ class Stack:
         except AssertionError as error:
             logs = "\n".join(f"{path.name}: {path.read_text()[-2000:]}" for path in self._site.logs.iterdir())
             raise SystemExit(f"{error}\n{logs}") from None
-
-
-def _cpu_seconds(process: psutil.Process) -> float:
-    total = 0.0
-    for one in [process, *process.children(recursive=True)]:
-        try:
-            times = one.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += times.user + times.system
-    return total
