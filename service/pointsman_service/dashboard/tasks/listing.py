@@ -52,7 +52,9 @@ async def show_list(ask: Ask) -> View:
     """A page of tasks."""
     chosen = chosen_of(ask)
     found, counted = (TaskPage([], None, None), None) if chosen.faults else await _read(ask, chosen)
-    queues = await _queues(ask)
+    # Of a list that is looked on no more is told of queues than why one of its tasks waits.
+    needs_queues = not ask.live or any(task.state is TaskState.QUEUED for task in found.tasks)
+    queues = await _queues(ask) if needs_queues else {}
     rows = [
         Row(task, in_short(task, queues.get(task.queue), reads_payloads=ask.caller.reads_payloads))
         for task in found.tasks
@@ -101,13 +103,15 @@ async def _read(ask: Ask, chosen: Chosen) -> tuple[TaskPage, Counted | None]:
     lists = ask.parts.views.task_lists
     async with ask.parts.pages.place(), in_time(_NARROW):
         found = await lists.page(chosen.wanted, chosen.limit, chosen.after, chosen.sort)
-        if chosen.after is None and found.following is None:
-            return found, Counted(len(found.tasks), True, None)
         if ask.live:
             # It stands where nothing is live, and says when it was counted.
             return found, None
-        wanted = chosen.wanted
-        if chosen.sort is Sort.FINISHED and not wanted.only_ended:
+        told = found.counted if chosen.after is None else None
+        by_finish, wanted = chosen.sort is Sort.FINISHED, chosen.wanted
+        if told is not None and (told.is_all or not by_finish):
+            return found, told
+        # What is counted is counted by submission.
+        if by_finish and (told is not None or not wanted.only_ended):
             return found, None
         return found, await lists.count(wanted, MOST_COUNTED)
 

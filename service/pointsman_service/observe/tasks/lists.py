@@ -24,6 +24,15 @@ class TaskPage:
     """Of a page that ended before it was full: what was submitted, or ended, before this moment it has not looked at.
     """
 
+    @property
+    def counted(self) -> Counted | None:
+        """How many there are, as far as a first page tells that: all, or those since the moment up to which it has
+        looked, for a count would come no further. None: it is full.
+        """
+        if self.following is None or self.searched_until is not None:
+            return Counted(len(self.tasks), self.following is None, self.searched_until)
+        return None
+
 
 class TaskLists:
     """Lists of tasks for one process."""
