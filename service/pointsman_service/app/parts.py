@@ -96,7 +96,7 @@ def make_parts(
         views=views,
         now=NowWatch(store, server, views, settings),
         exposed=ExposedWatch(store, make_keeper(settings, store, catalogue, views).single_pass),
-        pages=Places(settings.database_connections // 2, settings.database_timeout_seconds),
+        pages=Places(settings.database_connections // 3, settings.database_timeout_seconds),
         room=Room(_ROOM_BATCHES * settings.batch_bytes),
         turns=Turns(settings.batch_bytes),
         pace=Pace(),

@@ -17,7 +17,7 @@ from pointsman_service.app.parts import make_parts
 from pointsman_service.app.sweeps import make_alert_sweep, make_sweeps
 from pointsman_service.app.tracing import make_tracing
 from pointsman_service.broker import Broker
-from pointsman_service.database import create_engine
+from pointsman_service.database import create_engine, create_engines_of_api
 from pointsman_service.dispatch.dispatcher import Dispatcher
 from pointsman_service.dispatch.publisher import Publisher
 from pointsman_service.dispatch.window import OpenWindow
@@ -83,12 +83,20 @@ class _Turning:
             yield from led.turning
 
 
+def _store(settings: Settings, roles: Collection[Role]) -> Store:
+    name = "pointsman " + "+".join(sorted(roles))
+    if Role.API not in roles:
+        return Store(create_engine(settings, name))
+    engine, commits = create_engines_of_api(settings, name)
+    return Store(engine, commits=commits)
+
+
 class Process:
     """The parts of one process, by its roles. The loops of the other roles than ``api`` turn in one process of many."""
 
     def __init__(self, settings: Settings, roles: Collection[Role]) -> None:
         self.settings = settings
-        self.store = Store(create_engine(settings, "pointsman " + "+".join(sorted(roles))))
+        self.store = _store(settings, roles)
         self.tracing = make_tracing(settings, roles)
         self._presence = Presence(self.store)
         self._servers: list[RedisServer] = []

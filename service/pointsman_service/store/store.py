@@ -87,14 +87,16 @@ def _translate(error: DBAPIError) -> Exception:
 
 
 class Store:
-    """One process's pool of connections.
+    """One process's pool of connections, and a second one where its commits have their own.
 
-    Both context managers raise ``DatabaseAway`` when no connection can be had (nothing was written), ``ConnectionLost``
-    (outcome unknown), ``LockNotGot``, ``RowRefused``, ``StatementRefused`` or ``DatabaseTrouble``.
+    All three context managers raise ``DatabaseAway`` when no connection can be had (nothing was written),
+    ``ConnectionLost`` (outcome unknown), ``LockNotGot``, ``RowRefused``, ``StatementRefused`` or ``DatabaseTrouble``.
     """
 
-    def __init__(self, engine: AsyncEngine, listeners: Listeners = ()) -> None:
+    def __init__(self, engine: AsyncEngine, listeners: Listeners = (), *, commits: AsyncEngine | None = None) -> None:
+        """``commits``: the pool of ``database.create_engines_of_api`` that plans each statement once."""
         self._engine = engine
+        self._commits = None if commits is None else commits.execution_options(isolation_level="AUTOCOMMIT")
         self.listeners = listeners
         """Who is told when tasks end, in the transaction in which they do."""
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -103,6 +105,8 @@ class Store:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+        if self._commits is not None:
+            await self._commits.dispose()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -120,6 +124,18 @@ class Store:
     async def statement(self) -> AsyncIterator[Connection]:
         """A connection on which each statement commits by itself: one round trip instead of three."""
         async with self._connect(self._single) as connection, _translated():
+            yield connection
+
+    @asynccontextmanager
+    async def planned_once(self) -> AsyncIterator[Connection]:
+        """As ``statement``, for one whose plan is to be kept: it must stay good however its tables grow. Where the
+        process has no second pool, this is ``statement``.
+        """
+        if self._commits is None:
+            async with self.statement() as connection:
+                yield connection
+            return
+        async with self._connect(self._commits) as connection, _translated():
             yield connection
 
     @asynccontextmanager

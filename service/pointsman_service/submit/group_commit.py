@@ -109,7 +109,7 @@ class _Lane:
 
     async def _commit(self, group: list[_Waiting]) -> None:
         try:
-            answers = await self._writer.write([task for task, _ in group])
+            answers = await self._writer.write([task for task, _ in group], grouped=True)
         except BaseException:
             for _, future in group:
                 future.cancel()

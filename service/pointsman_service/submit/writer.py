@@ -75,12 +75,16 @@ class Writer:
         self._publishing: set[asyncio.Task[None]] = set()
         self._flush_timer: asyncio.TimerHandle | None = None
 
-    async def write(self, tasks: Sequence[NewTask], *, waited: bool = False) -> list[Receipt | PointsmanError]:
-        """Store all tasks, or say of each why not. All have a key, or none has; ``waited``: long enough for a key."""
+    async def write(
+        self, tasks: Sequence[NewTask], *, grouped: bool = False, waited: bool = False
+    ) -> list[Receipt | PointsmanError]:
+        """Store all tasks, or say of each why not. All have a key, or none has; ``waited``: long enough for a key.
+        ``grouped``: one of the commits that follow each other, of which each is to be short.
+        """
         self._reserve(tasks)
         published, self._published = self._published, []
         try:
-            return self._receipts(tasks, await self._store_once(tasks, published, waited=waited))
+            return self._receipts(tasks, await self._store_once(tasks, published, grouped=grouped, waited=waited))
         except (RowRefused, LockNotGot) as error:
             self._published += published
             return await self._apart(tasks, error, waited=waited or isinstance(error, LockNotGot))
@@ -160,7 +164,9 @@ class Writer:
             self._flush_timer = None
         await self._flush()
 
-    async def _store_once(self, tasks: Sequence[NewTask], published: list[int], *, waited: bool) -> Stored:
+    async def _store_once(
+        self, tasks: Sequence[NewTask], published: list[int], *, grouped: bool, waited: bool
+    ) -> Stored:
         remembered = self._settings.idempotency_seconds
         reach(Failpoint.API_COMMITTING)
         if waited:
@@ -168,7 +174,8 @@ class Writer:
                 await submitting.wait_no_longer(connection, _KEY_MILLISECONDS)
                 stored = await submitting.store(connection, tasks, published, remembered)
         else:
-            async with self._store.statement() as connection:
+            # A large batch would keep the few connections of the second pool from who waits for one task.
+            async with self._store.planned_once() if grouped else self._store.statement() as connection:
                 stored = await submitting.store(connection, tasks, published, remembered)
         reach(Failpoint.API_COMMITTED)
         return stored
