@@ -9,13 +9,23 @@ if TYPE_CHECKING:
     from pointsman_client.aio.client import AsyncClient as AsyncClient
     from pointsman_client.answer import Answer as Answer
     from pointsman_client.calling.events import Event as Event
+    from pointsman_client.errors import CallNotAllowed as CallNotAllowed
     from pointsman_client.errors import ClientError as ClientError
     from pointsman_client.errors import DeadlineOver as DeadlineOver
     from pointsman_client.errors import NeverSent as NeverSent
+    from pointsman_client.errors import NoResult as NoResult
     from pointsman_client.errors import NoSuchPlace as NoSuchPlace
+    from pointsman_client.errors import NotSigned as NotSigned
     from pointsman_client.errors import Refused as Refused
+    from pointsman_client.errors import TaskCancelled as TaskCancelled
+    from pointsman_client.errors import TaskExpired as TaskExpired
+    from pointsman_client.errors import TaskFailed as TaskFailed
+    from pointsman_client.errors import TaskStillRunning as TaskStillRunning
     from pointsman_client.errors import Unreachable as Unreachable
     from pointsman_client.sync.client import Client as Client
+    from pointsman_client.sync.handle import Handle as Handle
+    from pointsman_client.sync.tasks import Submitted as Submitted
+    from pointsman_client.webhooks import verify_webhook as verify_webhook
 
 _FROM = {
     "AsyncClient": "aio.client",
@@ -28,6 +38,16 @@ _FROM = {
     "NoSuchPlace": "errors",
     "Refused": "errors",
     "Unreachable": "errors",
+    "Submitted": "sync.tasks",
+    "Handle": "sync.handle",
+    "TaskStillRunning": "errors",
+    "NoResult": "errors",
+    "TaskFailed": "errors",
+    "TaskCancelled": "errors",
+    "TaskExpired": "errors",
+    "CallNotAllowed": "errors",
+    "NotSigned": "errors",
+    "verify_webhook": "webhooks",
 }
 """Where each name is, so that ``import pointsman_client`` costs nothing."""
 

@@ -1,6 +1,7 @@
 """What can go wrong between here and an API."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 
@@ -63,3 +64,53 @@ class Refused(ClientError):
     def __str__(self) -> str:
         text = super().__str__()
         return text if self.request_id is None else f"{text} (request {self.request_id})"
+
+
+class TaskStillRunning(ClientError):
+    """The task had not ended when the wait for it was over. It goes on: nothing was cancelled, and it can be waited for
+    again by its ``task_id``. ``state`` is the last that was seen of it.
+    """
+
+    def __init__(self, task_id: str, task_type: str, state: str, seconds: float) -> None:
+        super().__init__(f"{task_type} {task_id} is {state} after {seconds:g} s of waiting; it goes on")
+        self.task_id = task_id
+        self.task_type = task_type
+        self.state = state
+        self.seconds = seconds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.task_id, self.task_type, self.state, self.seconds)
+
+
+class NoResult(ClientError):
+    """The task ended without a result. ``task`` is as it was then."""
+
+    def __init__(self, text: str, task: Any) -> None:
+        super().__init__(text)
+        self.task = task
+
+
+class TaskFailed(NoResult):
+    """Its attempts are spent, or the last one ended in an error that no other would mend."""
+
+
+class TaskCancelled(NoResult):
+    """Somebody cancelled it."""
+
+
+class TaskExpired(NoResult):
+    """It had not started by its ``expires_at``."""
+
+
+class CallNotAllowed(ClientError):
+    """A circuit breaker is open: the call that it guards was not made. ``retry_at`` is when it lets probes through;
+    None: nobody knows.
+    """
+
+    def __init__(self, text: str, retry_at: datetime | None) -> None:
+        super().__init__(text)
+        self.retry_at = retry_at
+
+
+class NotSigned(ClientError):
+    """The message is not one of this Pointsman: its signature is wrong, missing, or too old."""

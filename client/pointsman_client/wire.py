@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -66,6 +66,7 @@ class Clock:
 
     def hang_up(self) -> None:
         """End what is under way in another thread: it raises ``Unreachable``."""
+        self._at = 0.0
         if (sock := self.sock) is not None:
             with suppress(OSError, ValueError):
                 sock.shutdown(socket.SHUT_RDWR)
@@ -88,34 +89,28 @@ class Wire:
         """Close every connection."""
         self._pool.close()
 
-    def send(self, call: Call, seconds: float, clock: Clock | None = None) -> Answer:
-        """Make the call once. Raises ``Refused``, ``NeverSent``, ``DeadlineOver`` and ``Unreachable``."""
-        clock = clock or Clock(seconds)
-        with _under(clock), self._streamed(call) as response:
+    def send(self, call: Call, seconds: float, hold: "Hold | None" = None) -> Answer:
+        """Make the call once. Raises ``Refused``, ``NeverSent``, ``DeadlineOver``, ``Unreachable``, and ``LetGo`` when
+        ``hold`` was let go.
+        """
+        clock = Clock(seconds)
+        with _held(hold, clock), _under(clock), self._streamed(call) as response:
             read = bytearray()
             for chunk in response.iter_bytes(_CHUNK):
                 read += chunk
                 _bounded(read)
             return _answer(response, bytes(read))
 
-    @contextmanager
-    def lines(
-        self, call: Call, seconds: float, silence_seconds: float, clock: Clock | None = None
-    ) -> Iterator[Iterator[str]]:
-        """The lines of a stream, which begins within ``seconds`` and then is never silent for longer than
-        ``silence_seconds``. Raises as ``send``, also while they are read.
-        """
-        clock = clock or Clock(seconds)
+    def open(self, call: Call, seconds: float) -> "Lines":
+        """A stream that begins within ``seconds``, to be closed. Raises as ``send``."""
         request = self._pool.build_request(call.method, self._place.url + call.path, **_given(call, self._headers))
+        clock = Clock(seconds)
         with _under(clock), _as_ours():
             response = self._pool.send(request, stream=True)
-        try:
             if response.status_code not in _STREAMED:
-                with _under(clock), _as_ours():
+                with closing(response):
                     raise _refusal(response, response.read())
-            yield _while_heard(response.iter_lines(), silence_seconds, clock)
-        finally:
-            response.close()
+        return Lines(response, clock)
 
     @contextmanager
     def _streamed(self, call: Call) -> Iterator[Any]:
@@ -138,10 +133,12 @@ class AsyncWire:
         """Close every connection."""
         await self._pool.aclose()
 
-    async def send(self, call: Call, seconds: float) -> Answer:
-        """Make the call once. Raises ``Refused``, ``NeverSent``, ``DeadlineOver`` and ``Unreachable``."""
+    async def send(self, call: Call, seconds: float, hold: "AsyncHold | None" = None) -> Answer:
+        """Make the call once. Raises ``Refused``, ``NeverSent``, ``DeadlineOver``, ``Unreachable``, and ``LetGo`` when
+        ``hold`` was let go.
+        """
         with _as_ours():
-            with anyio.fail_after(seconds):
+            with anyio.fail_after(seconds), _held_async(hold):
                 async with self._streamed(call) as response:
                     read = bytearray()
                     async for chunk in response.aiter_bytes(_CHUNK):
@@ -150,22 +147,15 @@ class AsyncWire:
                     answer = response, bytes(read)
             return _answer(*answer)
 
-    @asynccontextmanager
-    async def lines(self, call: Call, seconds: float, silence_seconds: float) -> AsyncIterator[AsyncIterator[str]]:
-        """The lines of a stream, which begins within ``seconds`` and then is never silent for longer than
-        ``silence_seconds``. Raises as ``send``, also while they are read.
-        """
+    async def open(self, call: Call, seconds: float) -> "AsyncLines":
+        """A stream that begins within ``seconds``, to be closed. Raises as ``send``."""
         request = self._pool.build_request(call.method, self._place.url + call.path, **_given(call, self._headers))
         with _as_ours(), anyio.fail_after(seconds):
             response = await self._pool.send(request, stream=True)
-        try:
             if response.status_code not in _STREAMED:
-                with _as_ours(), anyio.fail_after(seconds):
+                async with aclosing(response):
                     raise _refusal(response, await response.aread())
-            yield _in_time(response.aiter_lines(), silence_seconds)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await response.aclose()
+        return AsyncLines(response)
 
     @asynccontextmanager
     async def _streamed(self, call: Call) -> AsyncIterator[Any]:
@@ -174,36 +164,112 @@ class AsyncWire:
             yield response
 
 
-async def _in_time(lines: AsyncIterator[str], silence_seconds: float) -> AsyncIterator[str]:
-    while True:
-        with _as_ours(), anyio.fail_after(silence_seconds):
-            try:
-                line = await anext(lines)
-            except StopAsyncIteration:
-                return
-        yield line
+class LetGo(Exception):
+    """Somebody else wanted the call to end."""
 
 
-def _while_heard(lines: Iterator[str], silence_seconds: float, clock: Clock) -> Iterator[str]:
-    # The clock is that of its thread only while something is read: whoever iterates makes calls of its own between.
-    while True:
-        clock.give(silence_seconds)
-        with _under(clock), _as_ours():
-            try:
-                line = next(lines)
-            except StopIteration:
-                return
-        yield line
+class Hold:
+    """Has another thread end a call."""
+
+    def __init__(self) -> None:
+        self.clock: Clock | None = None
+        self.is_over = False
+
+    def let_go(self) -> None:
+        """End the call, now or when it begins."""
+        self.is_over = True
+        if self.clock is not None:
+            self.clock.hang_up()
 
 
-async def apause(seconds: float) -> None:
-    """Wait, and let others go on."""
-    await anyio.sleep(seconds)
+class AsyncHold:
+    """Has another task end a call."""
+
+    def __init__(self) -> None:
+        self.scope: anyio.CancelScope | None = None
+        self.is_over = False
+
+    def let_go(self) -> None:
+        """End the call, now or when it begins."""
+        self.is_over = True
+        if self.scope is not None:
+            self.scope.cancel()
 
 
-def pause(seconds: float) -> None:
-    """Wait."""
-    time.sleep(seconds)
+@contextmanager
+def _held(hold: Hold | None, clock: Clock) -> Iterator[None]:
+    if hold is None:
+        yield
+        return
+    hold.clock = clock
+    try:
+        if hold.is_over:
+            raise LetGo
+        yield
+    except Unreachable:
+        if hold.is_over:
+            raise LetGo from None
+        raise
+    finally:
+        hold.clock = None
+
+
+@contextmanager
+def _held_async(hold: AsyncHold | None) -> Iterator[None]:
+    if hold is None:
+        yield
+        return
+    if hold.is_over:
+        raise LetGo
+    # Entered once: each attempt has its own.
+    with anyio.CancelScope() as hold.scope:
+        yield
+    if hold.is_over:
+        raise LetGo
+
+
+class Lines:
+    """The lines of a stream as they come, to one thread after the other."""
+
+    def __init__(self, response: Any, clock: Clock) -> None:
+        self._response, self._clock = response, clock
+        self._lines = response.iter_lines()
+
+    def next(self, seconds: float) -> str | None:
+        """The next one; None: there are no more. Raises ``DeadlineOver``, after which nothing more can be read, when
+        nothing comes within ``seconds``, and ``Unreachable``.
+        """
+        self._clock.give(seconds)
+        # The clock is that of its thread only while something is read: whoever listens makes other calls between.
+        with _under(self._clock), _as_ours():
+            found: str | None = next(self._lines, None)
+            return found
+
+    def close(self) -> None:
+        """Leave the stream."""
+        with suppress(Exception):
+            self._response.close()
+
+
+class AsyncLines:
+    """The lines of a stream as they come, to one task after the other."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+        self._lines = response.aiter_lines()
+
+    async def next(self, seconds: float) -> str | None:
+        """The next one; None: there are no more. Raises ``DeadlineOver``, after which nothing more can be read, when
+        nothing comes within ``seconds``, and ``Unreachable``.
+        """
+        with _as_ours(), anyio.fail_after(seconds):
+            found: str | None = await anext(self._lines, None)
+            return found
+
+    async def aclose(self) -> None:
+        """Leave the stream."""
+        with anyio.CancelScope(shield=True), suppress(Exception):
+            await self._response.aclose()
 
 
 class _Deadlines(httpx.BaseTransport):

@@ -3,6 +3,7 @@
 import re
 
 _WORDS = (
+    (r"  # noqa: ASYNC\d+$", ""),
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),
     (r"\bAsync(Iterator|Iterable|Generator)\b", r"\1"),
@@ -12,7 +13,8 @@ _WORDS = (
     (r"\basynccontextmanager\b", "contextmanager"),
     (r"\bpointsman_client\.aio\b", "pointsman_client.sync"),
     (r"\bclient\.aio\b", "client.sync"),
-    (r"\bAsync(Client|Wire|Waits|Exchange)\b", r"\1"),
+    (r"\bAsync(Client|Flag|Hold|Lines|Turn|Wire)\b", r"\1"),
+    (r"\basync_to_the_end\b", "to_the_end"),
     (r"\bapause\b", "pause"),
     (r"\baclos(e|ing)\b", r"clos\1"),
     (r"\banext\(", "next("),
@@ -23,5 +25,5 @@ _WORDS = (
 def twin_of(text: str) -> str:
     """The module that does the same and blocks."""
     for pattern, word in _WORDS:
-        text = re.sub(pattern, word, text)
+        text = re.sub(pattern, word, text, flags=re.MULTILINE)
     return text

@@ -1,5 +1,6 @@
 """What an answer that is not what was asked for is raised as."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -10,22 +11,29 @@ from pointsman_client.problems import BY_STATUS, BY_TYPE
 
 def refused(answer: Answer) -> Refused:
     """By the problem document (RFC 9457), where there is one; else by the status."""
-    problem: dict[str, Any] = {}
+    problem: Mapping[str, Any] = {}
     with suppress(ValueError):
         found = answer.json()
-        problem = found if isinstance(found, dict) else {}
-    name = str(problem.get("type") or "").rpartition("/")[2].rpartition(":")[2]
-    text = str(problem.get("detail") or problem.get("title") or f"the API answered {answer.status}")
-    faults = [fault for fault in problem.get("errors") or () if isinstance(fault, dict)]
-    for fault in faults:
-        text += f" {fault.get('pointer', '')}: {fault.get('detail', '')}"
+        problem = found if isinstance(found, Mapping) else {}
     after = answer.headers.get("retry-after", "")
-    kind = BY_TYPE.get(name) or BY_STATUS.get(answer.status, Refused)
+    return refused_by(problem, answer.status, answer.request_id, float(after) if after.isdecimal() else None)
+
+
+def refused_by(
+    problem: Mapping[str, Any], status: int, request_id: str | None, retry_after_seconds: float | None = None
+) -> Refused:
+    """As a problem document says it; by the status, where it says nothing that is known here."""
+    name = str(problem.get("type") or "").rpartition("/")[2].rpartition(":")[2]
+    text = str(problem.get("detail") or problem.get("title") or f"the API answered {status}")
+    for fault in problem.get("errors") or ():
+        if isinstance(fault, Mapping):
+            text += f" {fault.get('pointer', '')}: {fault.get('detail', '')}"
+    kind = BY_TYPE.get(name) or BY_STATUS.get(status, Refused)
     return kind(
         text,
-        status=answer.status,
+        status=status,
         problem=name,
-        retry_after_seconds=float(after) if after.isdecimal() else None,
-        request_id=answer.request_id,
+        retry_after_seconds=retry_after_seconds,
+        request_id=request_id,
         document=problem,
     )

@@ -9,6 +9,8 @@ from pointsman_client.calling.call import Call
 from pointsman_client.calling.documents import document_of, model_of
 from pointsman_client.calling.events import Event
 from pointsman_client.model import Model, one_of
+from pointsman_client.sync.streams import EventStream
+from pointsman_client.wire import Hold
 
 M = TypeVar("M", bound=Model)
 
@@ -16,12 +18,18 @@ M = TypeVar("M", bound=Model)
 class Asked(Protocol):
     """Whoever makes calls."""
 
-    def ask(self, call: Call) -> Answer:
-        """The answer, in time and by as many attempts as it takes. Raises ``Refused`` and ``Unreachable``."""
+    def ask(self, call: Call, *, seconds: float | None = None, hold: Hold | None = None) -> Answer:
+        """The answer, in time and by as many attempts as it takes. Raises ``Refused`` and ``Unreachable``, and
+        ``LetGo`` when ``hold`` was let go.
+        """
         ...
 
     def listen(self, call: Call) -> Iterator[Event]:
         """The events of a stream, which goes on where a connection breaks off. Raises as ``ask``."""
+        ...
+
+    def stream(self, call: Call) -> EventStream:
+        """The same for whoever cannot wait for every event. It is to be closed."""
         ...
 
 

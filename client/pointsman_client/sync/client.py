@@ -3,24 +3,24 @@
 
 import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
 from pointsman_client.answer import Answer
 from pointsman_client.calling.call import Call, encode, query
-from pointsman_client.calling.events import Event, EventLines
+from pointsman_client.calling.events import Event
 from pointsman_client.calling.retrying import Retries
 from pointsman_client.errors import ClientError
+from pointsman_client.pausing import pause
 from pointsman_client.place import find_place
+from pointsman_client.sync.breakers import Breakers
 from pointsman_client.sync.operations import Resources
-from pointsman_client.wire import Clock, Wire, pause
+from pointsman_client.sync.streams import EventStream
+from pointsman_client.sync.tasks import Tasks
+from pointsman_client.sync.waits import Waits
+from pointsman_client.wire import Clock, Hold, Wire
 
 TIMEOUT_SECONDS = 60.0
-SILENCE_SECONDS = 45.0
-"""After which a stream is no longer believed to be there: the API says something every 15 seconds."""
-_END = "end"
-"""The event after which there is nothing more of a stream."""
 
 
 class Client(Resources):
@@ -48,6 +48,7 @@ class Client(Resources):
     ) -> None:
         self._place = find_place(url, key=key)
         self._wire = Wire(self._place, verify)
+        self._waits = Waits()
         self._set(timeout, retries)
 
     def _set(self, timeout: float, retries: int | None) -> None:
@@ -56,16 +57,28 @@ class Client(Resources):
         self._timeout = timeout
         self._retries = Retries(retries)
         Resources.__init__(self, self)
+        self.tasks: Tasks = Tasks(self)
+        self.breakers: Breakers = Breakers(self)
 
     @property
     def url(self) -> str:
         """Where the API is."""
         return self._place.url
 
+    @property
+    def timeout(self) -> float:
+        """Of a call, in seconds."""
+        return self._timeout
+
+    @property
+    def waits(self) -> Waits:
+        """All who wait for tasks through this client."""
+        return self._waits
+
     def with_options(self, *, timeout: float | None = None, retries: int | None = None) -> Self:
         """The same client, with the same connections, for calls with another ``timeout`` or other ``retries``."""
         other = object.__new__(type(self))
-        other._place, other._wire = self._place, self._wire
+        other._place, other._wire, other._waits = self._place, self._wire, self._waits
         other._set(self._timeout if timeout is None else timeout, self._retries.most if retries is None else retries)
         return other
 
@@ -105,13 +118,15 @@ class Client(Resources):
         again = known if repeatable is None else repeatable
         return self.ask(Call(f"{method} {path}", method.upper(), path + _query(query), given, text, again))
 
-    def ask(self, call: Call) -> Answer:
-        """Make a call: what every method does. Raises ``Refused`` and ``Unreachable``."""
-        clock, times = Clock(self._timeout), 0
+    def ask(self, call: Call, *, seconds: float | None = None, hold: Hold | None = None) -> Answer:
+        """Make a call: what every method does, within ``seconds`` in place of the client's ``timeout``. Raises
+        ``Refused`` and ``Unreachable``, and ``LetGo`` when ``hold`` was let go.
+        """
+        clock, times = Clock(self._timeout if seconds is None else seconds), 0
         while True:
             times += 1
             try:
-                return self._wire.send(call, clock.left)
+                return self._wire.send(call, clock.left, hold)
             except ClientError as error:
                 seconds = self._retries.pause(call, error, times, clock.left)
                 if seconds is None:
@@ -122,35 +137,16 @@ class Client(Resources):
         """The events of a stream. Where its connection breaks off it goes on with a new one, and gives up when it had
         none for ``timeout`` seconds.
         """
-        lines = EventLines(call.headers.get("Last-Event-ID"))
-        clock, times = Clock(self._timeout), 0
-        while True:
-            times += 1
-            headers = call.headers if lines.last_id is None else {**call.headers, "Last-Event-ID": lines.last_id}
-            heard = False
-            try:
-                with self._wire.lines(replace(call, headers=headers), clock.left, SILENCE_SECONDS) as told:
-                    for line in told:
-                        heard = True
-                        event = lines.take(line)
-                        if event is not None:
-                            yield event
-                            if event.name == _END:
-                                return
-                if not heard:
-                    return
-                seconds = lines.retry_seconds
-            except ClientError as error:
-                if heard:
-                    clock, times = Clock(self._timeout), 1
-                again = self._retries.pause(call, error, times, clock.left)
-                if again is None:
-                    raise
-                seconds = again
-            lines.broken()
-            if heard:
-                clock, times = Clock(self._timeout), 0
-            pause(seconds)
+        stream = self.stream(call)
+        try:
+            while (event := stream.next()) is not None:
+                yield event
+        finally:
+            stream.close()
+
+    def stream(self, call: Call) -> EventStream:
+        """The same for whoever cannot wait for every event. It is to be closed."""
+        return EventStream(self._wire, call, self._timeout, self._retries)
 
 
 def _query(wanted: Mapping[str, Any] | None) -> str:
