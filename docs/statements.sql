@@ -304,6 +304,22 @@ SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task
     created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at FROM api_key
     WHERE name = :name AND revoked_at IS NULL AND replaced_by IS NULL;
 
+-- _CHANGED
+-- One statement: what has changed, and a word that whoever listens on this connection hears.
+SELECT s.newest, s.at, k.* FROM (
+    SELECT pg_notify('pointsman_keys', :word), now() AS at, (SELECT coalesce(max(revision), 0) FROM api_key) AS newest
+) AS s LEFT JOIN (SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues,
+    created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at
+    FROM api_key) AS k ON k.revision > :revision ORDER BY k.revision;
+
+-- _USED
+UPDATE api_key SET last_used_at = now() WHERE id = ANY(CAST(:ids AS uuid[]))
+AND (last_used_at IS NULL OR last_used_at < now() - interval '50 seconds');
+
+-- _ADMINS
+SELECT count(*) FROM api_key WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+AND (preset = 'admin' OR 'keys:act' = ANY(scopes)) AND task_types IS NULL AND queues IS NULL;
+
 ----------------------------------------------------------------------------------------------------------------------
 -- store/audit.py
 -- What was changed by whom: an entry for each act, in its transaction.
@@ -3999,6 +4015,11 @@ END FROM breaker b
         CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
         CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
         AND NOT r.undone) AS replayed_as, now() AS read_at FROM task WHERE id = CAST(:id AS uuid);
+
+-- _KIND_BY_ID
+SELECT task_type, queue FROM task_live WHERE id = CAST(:id AS uuid)
+UNION ALL
+SELECT task_type, queue FROM task WHERE id = CAST(:id AS uuid);
 
 -- _LISTED_BY_ID
 SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id, state, task_type, queue, priority,

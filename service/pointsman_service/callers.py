@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+from uuid import UUID
 
 
 class KnownBy(StrEnum):
@@ -14,6 +15,8 @@ class KnownBy(StrEnum):
     """Whoever may start commands beside the database."""
     KEY = "key"
     """By the key that came with the request."""
+    NOTHING = "nothing"
+    """Not at all: no key came where one is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,19 @@ class Caller:
     task_types: frozenset[str] | None = None
     """The only ones that it has to do with; None: all. So is ``queues``."""
     queues: frozenset[str] | None = None
+    key_id: UUID | None = None
+    """Of the key that came with the request."""
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether it has to do with some task types or queues alone."""
+        return self.task_types is not None or self.queues is not None
+
+    def reaches(self, task_type: str | None, queue: str | None) -> bool:
+        """Whether it has to do with tasks of this type on this queue; None: of any."""
+        return (self.task_types is None or task_type in self.task_types) and (
+            self.queues is None or queue in self.queues
+        )
 
     def may(self, act: str) -> bool:
         """Whether it may do acts of this kind: whoever shows a button asks, and whoever does the act."""
@@ -41,3 +57,5 @@ LOCAL: Final = Caller("local", KnownBy.ADDRESS)
 """Whoever asks without a key, where none is asked for."""
 CONSOLE: Final = Caller("console", KnownBy.CONSOLE)
 """Who acts by a command of ``python -m pointsman_service``."""
+NOBODY: Final = Caller("nobody", KnownBy.NOTHING, frozenset(), False, frozenset())
+"""Who came without a key where one is asked for: does only what nobody is asked for."""

@@ -6,7 +6,7 @@ problem documents.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, Final, TypedDict
+from typing import ClassVar, Final, Self, TypedDict
 
 FAULTS_SHOWN: Final = 20
 """Faults of one request that are told; nobody looks for more."""
@@ -35,6 +35,10 @@ class PointsmanError(ServiceError):
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "Internal error"
 
+    scope: str | None = None
+    """The one that whoever asked lacks."""
+    challenge: str | None = None
+    """What ``WWW-Authenticate`` says of it after ``Bearer``; None: there is none."""
     prediction: Mapping[str, object] | None = None
     """How long the task would have waited, where that is why it was refused."""
 
@@ -65,16 +69,60 @@ class BadRequest(PointsmanError):
     status, code, title = 400, "bad-request", "Bad request"
 
 
+class Unauthorized(PointsmanError):
+    """It is not known who asks."""
+
+    status = 401
+
+
+class KeyMissing(Unauthorized):
+    """A key is needed for this, and none came: send it as Authorization: Bearer pm_…."""
+
+    code, title, challenge = "key-missing", "Key missing", ""
+
+
+class KeyUnknown(Unauthorized):
+    """Nobody has this key."""
+
+    code, title, challenge = "key-unknown", "Key unknown", 'error="invalid_token", error_description="unknown"'
+
+
+class KeyExpired(Unauthorized):
+    """The key has expired, or the time is over in which it goes on beside the one that replaced it."""
+
+    code, title, challenge = "key-expired", "Key expired", 'error="invalid_token", error_description="expired"'
+
+
+class KeyRevoked(Unauthorized):
+    """The key was revoked."""
+
+    code, title, challenge = "key-revoked", "Key revoked", 'error="invalid_token", error_description="revoked"'
+
+
 class CrossSite(PointsmanError):
     """A page of another site may not ask this of a browser; POINTSMAN_ALLOWED_ORIGINS names the pages that may."""
 
     status, code, title = 403, "cross-site", "Cross-site request"
 
 
-class NotAllowed(PointsmanError):
-    """Who asks may not do this."""
+class ScopeMissing(PointsmanError):
+    """The key lacks the right for this."""
 
-    status, code, title = 403, "not-allowed", "Not allowed"
+    status, code, title = 403, "scope-missing", "Scope missing"
+
+    @classmethod
+    def of(cls, scope: str) -> Self:
+        """That this one is missing."""
+        missing = cls(f"The key lacks the scope {scope}, which this takes.")
+        missing.scope = scope
+        missing.challenge = f'error="insufficient_scope", scope="{scope}"'
+        return missing
+
+
+class OutsideKey(PointsmanError):
+    """The key is narrowed, and this is not within what it reaches."""
+
+    status, code, title = 403, "outside-key", "Outside of what the key reaches"
 
 
 class GrantsMore(PointsmanError):

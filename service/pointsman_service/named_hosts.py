@@ -1,4 +1,6 @@
-"""What may stand in ``allowed_hosts`` and ``allowed_origins``: a value that could let nobody in is refused at start."""
+"""What may stand in ``allowed_hosts`` and ``allowed_origins``: a value that could let nobody in is refused at start.
+And which addresses only this machine reaches.
+"""
 
 import re
 from ipaddress import ip_address
@@ -21,6 +23,17 @@ def page_origins(values: tuple[str, ...]) -> tuple[str, ...]:
         if not _ORIGIN.fullmatch(value):
             raise ValueError(f"{value!r} is no origin: write scheme and host, such as https://desk.example.org")
     return values
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what is bound to it."""
+    bare = host.lower().strip("[]").rstrip(".")
+    if bare == "localhost":
+        return True
+    try:
+        return ip_address(bare).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_address(value: str) -> bool:

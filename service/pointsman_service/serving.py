@@ -10,7 +10,7 @@ from uvicorn.server import ServerState
 
 from pointsman_service.front.bounds import Bounds
 from pointsman_service.front.connection import Connection
-from pointsman_service.front.names import is_loopback
+from pointsman_service.named_hosts import is_loopback
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)

@@ -79,13 +79,17 @@ class ProcessSettings(SettingsBase):
     data_dir: Path = DEFAULT_DATA_DIR
     """Where ``./scripts/up`` keeps its data and ``run.json``."""
     host: str = "127.0.0.1"
-    """Address the API binds. Without access control keep it on this machine."""
+    """Address the API binds. Without ``keys_required`` keep it on this machine."""
     port: int = Field(default=8000, ge=1, le=65535)
     """Port of the API."""
     allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(host_names)] = ()
     """Names the API answers to, by commas, beside this machine's own and that of ``alert_base_url``; ``*`` is any."""
     allowed_origins: Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(page_origins)] = ()
     """Origins (``https://…``) of other pages that may ask a browser to act, by commas."""
+    keys_required: bool = False
+    """Ask every caller for a key (``python -m pointsman_service keys``). A key that is shown counts either way."""
+    metrics_open: bool = False
+    """Let anybody read ``/metrics`` and ``/readyz?verbose`` where others are asked for a key."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """What is logged, and everything more severe."""
     log_json: bool = False

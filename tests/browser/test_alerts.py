@@ -79,7 +79,7 @@ async def test_who_may_not_act_gets_no_button(visitor: Visitor, full: Site, monk
     alert_id = await open_alert(full, "no_worker:rights", "rights has no live worker.")
     page = visitor.page
     looker = Caller("looker", KnownBy.ADDRESS, acts=frozenset({str(ActKind.ACKNOWLEDGE)}))
-    monkeypatch.setattr("pointsman_service.front.door.LOCAL", looker)
+    monkeypatch.setattr("pointsman_service.front.callers.LOCAL", looker)
     await page.goto(full.url + "alerts")
     row = page.locator(f"#alert-{alert_id}")
     await expect(row.get_by_role("button")).to_have_text(["Acknowledge"])

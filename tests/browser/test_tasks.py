@@ -331,7 +331,7 @@ async def test_who_may_only_look_sees_no_payload_and_no_button_and_is_refused(
         page = (await client.get(f"tasks/{waits}")).text
         token = page.partition('data-token="')[2].partition('"')[0]
         reader = Caller("reader", LOCAL.known_by, acts=frozenset(), reads_payloads=False)
-        monkeypatch.setattr("pointsman_service.front.door.LOCAL", reader)
+        monkeypatch.setattr("pointsman_service.front.callers.LOCAL", reader)
         hidden = ("price_cents", "90071992547409931", "tenant", "a secret of the customer")
         for path in (f"tasks/{failed}", f"tasks/{failed}/logs", f"tasks/{waits}", "tasks?task_type=shop.charge"):
             shown = (await client.get(path)).text

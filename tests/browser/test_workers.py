@@ -74,7 +74,7 @@ async def test_who_may_only_look_gets_no_button_and_is_refused(
     page = plain_visitor.page
     await page.goto(full.url + "queues")
     reader = Caller("reader", LOCAL.known_by, acts=frozenset(), reads_payloads=False)
-    monkeypatch.setattr("pointsman_service.front.door.LOCAL", reader)
+    monkeypatch.setattr("pointsman_service.front.callers.LOCAL", reader)
     pause = page.get_by_role("button", name="Pause: reports")
     await pause.click()
     assert "it takes the right pause_queue" in await page.locator("main").inner_text()

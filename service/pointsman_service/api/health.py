@@ -5,9 +5,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from pointsman_service.access.checking import check_scope
+from pointsman_service.access.scopes import KeyScope
 from pointsman_service.api.answers.answer import json_response
 from pointsman_service.api.documentation.examples import example
-from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.errors import InvalidRequest
@@ -81,7 +83,8 @@ async def get_health() -> Response:
     summary="Would a task submitted now be accepted and run?",
     description=(
         "A broker that is away, and a dispatcher, recorder or reconciler that is missing, is said in words and stays"
-        " 200: tasks are accepted, and run or wait."
+        " 200: tasks are accepted, and run or wait. `verbose` takes the scope `metrics:read` where keys are asked for,"
+        " unless `POINTSMAN_METRICS_OPEN` is set."
     ),
     response_model=ReadinessView,
     responses=example(_VERBOSE, "It would.")
@@ -96,14 +99,17 @@ async def get_health() -> Response:
 )
 async def get_readiness(
     parts: GivenParts,
+    caller: GivenCaller,
     verbose: Annotated[
         str | None,
         Query(pattern=r"^[^\x00]*$", description="Say of each part how it is.", examples=[""]),
     ] = None,
 ) -> Response:
     """200 when ready, 503 when not."""
-    readiness = await parts.views.readiness.read()
     wordy = verbose is not None and verbose.lower() not in ("0", "false", "no")
+    if wordy and not parts.settings.metrics_open:
+        check_scope(caller, KeyScope.METRICS_READ)
+    readiness = await parts.views.readiness.read()
     return json_response(readiness_view(readiness, wordy), 200 if readiness.ready else 503)
 
 

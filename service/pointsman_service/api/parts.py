@@ -6,6 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from pointsman_service.access.reading import KeyReader
+from pointsman_service.access.ring import KeyRing
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.alert.reading import AlertReader
 from pointsman_service.api.bodies.room import Pace, Places, Room, Turns
@@ -65,6 +66,8 @@ class Parts:
     alert_hand: AlertHand
     alert_reader: AlertReader
     error_hand: ErrorHand
+    keys: KeyRing
+    """Its loop must run."""
     key_hand: KeyHand
     key_reader: KeyReader
     breaker_hand: BreakerHand

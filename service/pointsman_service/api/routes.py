@@ -1,6 +1,6 @@
 """All routes of the API."""
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from pointsman_service.api import explain, health, now, task_types
 from pointsman_service.api.alerts import deliveries
@@ -21,6 +21,7 @@ from pointsman_service.api.problems.answering import leave_errors
 from pointsman_service.api.queues import actions as queue_actions
 from pointsman_service.api.queues import routes as queues
 from pointsman_service.api.queues import set_aside
+from pointsman_service.api.requests.rights import may_do_this
 from pointsman_service.api.tasks import acts, attempts, cancel, change, events, many, retry, run_logs, submissions
 from pointsman_service.api.tasks import routes as tasks
 from pointsman_service.api.workers import actions as worker_actions
@@ -73,7 +74,7 @@ def register(app: FastAPI) -> None:
     # A redirect would hide a wrong path from its caller.
     app.router.redirect_slashes = False
     for router in _ROUTERS:
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(may_do_this)])
     add_documentation(app)
     # What the app makes of a router that it includes does not tell its methods.
     app.state.routes = [route for router in (*_ROUTERS, documentation.router) for route in router.routes] + app.routes

@@ -12,6 +12,7 @@ from pointsman_service.api.tasks.intake import Intake
 from pointsman_service.app.process import Process, Role
 from pointsman_service.dashboard.application import Dashboard
 from pointsman_service.dashboard.mounting import mount
+from pointsman_service.front.callers import KnownCallers
 from pointsman_service.front.door import Door
 from pointsman_service.settings import Settings
 from pointsman_service.telemetry import TELEMETRY_OFF
@@ -41,7 +42,8 @@ def application_of(process: Process) -> Any:
     application.state.parts = process.parts
     dashboard = Dashboard(process.parts)
     mount(application, dashboard)
-    return Door(Intake(application, process.parts), process.settings, dashboard)
+    callers = KnownCallers(process.parts.keys, process.settings)
+    return Door(Intake(application, process.parts), process.settings, dashboard, callers)
 
 
 def openapi_document() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from functools import partial
 
 from pointsman_service.access.reading import KeyReader
+from pointsman_service.access.ring import KeyRing
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.alert.reading import AlertReader
 from pointsman_service.api.bodies.room import Pace, Places, Room, Turns
@@ -35,6 +36,7 @@ from pointsman_service.operate.retry import Retrier
 from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
+from pointsman_service.store.leadership import Presence
 from pointsman_service.store.store import Store
 from pointsman_service.submit.admission import Admission
 from pointsman_service.submit.group_commit import GroupCommit
@@ -54,10 +56,13 @@ def make_parts(
     commits: GroupCommit,
     liveness: Liveness | None = None,
     tracing: Tracing | None = None,
+    keys: KeyRing | None = None,
 ) -> Parts:
     """``server`` is for requests alone: a reader that blocks needs another connection. ``liveness``: what this process
     sees of the workers.
     """
+    if keys is None:
+        keys = KeyRing(Presence(store))
     views = Views.over(settings, store, broker, server, liveness)
     queues = settings.topology.queues
     names = [queue.name for queue in queues]
@@ -86,6 +91,7 @@ def make_parts(
         alert_hand=AlertHand(store),
         alert_reader=AlertReader(store),
         error_hand=ErrorHand(store),
+        keys=keys,
         key_hand=KeyHand(store),
         key_reader=KeyReader(store),
         breaker_hand=BreakerHand(breakers, store, server, settings),

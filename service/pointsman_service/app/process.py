@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Protocol
 
+from pointsman_service.access.ring import KeyRing
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.alert.channels import Channels
 from pointsman_service.alert.notifier import Notifier
@@ -144,11 +145,21 @@ class Process:
         self.commits = GroupCommit(self.store, Publisher(self._broker(), self.tracing), window, self.settings)
         server = self._server()
         liveness = Liveness(self._server(), self.settings.worker_dead_seconds)
+        keys = KeyRing(self._presence)
         self.parts = make_parts(
-            self.settings, self.store, catalogue, self._broker(server), server, self.commits, liveness, self.tracing
+            self.settings,
+            self.store,
+            catalogue,
+            self._broker(server),
+            server,
+            self.commits,
+            liveness,
+            self.tracing,
+            keys,
         )
         self._loops += [
             window.loop,
+            keys.loop,
             catalogue.loop,
             self.commits.breakers.loop,
             self.commits.serving.loop,
@@ -247,6 +258,7 @@ class Process:
             runs: list[_Runs] = [*self._loops, *self._led]
             loops = [asyncio.create_task(one.run(stop), name=one.name) for one in runs]
             if self.parts is not None:
+                await self.parts.keys.try_refresh()
                 await first_look(self.parts.views)
             try:
                 yield

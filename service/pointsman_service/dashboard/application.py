@@ -10,11 +10,12 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from pointsman_service.access.checking import check_right, check_scope
 from pointsman_service.api.answers.answer import Answer
 from pointsman_service.api.parts import Parts
 from pointsman_service.api.problems.answering import ANSWER_BEGUN, log_failure
 from pointsman_service.api.problems.translation import as_error
-from pointsman_service.callers import Caller
+from pointsman_service.callers import Caller, KnownBy
 from pointsman_service.dashboard import flash, forms, frames
 from pointsman_service.dashboard.answers import accepts_gzip, see_other
 from pointsman_service.dashboard.asking import Ask
@@ -31,9 +32,10 @@ from pointsman_service.dashboard.streams import Stream, Streams
 from pointsman_service.errors import (
     BadRequest,
     DatabaseAway,
+    KeyMissing,
     MethodNotAllowed,
-    NotAllowed,
     NotFound,
+    OutsideKey,
     PointsmanError,
     ServiceError,
     Unavailable,
@@ -99,12 +101,13 @@ class Dashboard:
     # What is shown
 
     async def _show(self, route: Route, names: Mapping[str, Any], scope: Any, path: str) -> Answer:
+        _check(scope["caller"], route.page)
         ask = self._ask(scope["caller"], path, names, pairs_of(scope))
         shown = await self._shown(route, ask)
         if shown.view.instead:
             return see_other(ask.links.to(shown.view.instead))
         frame = Frame.of_request(scope, ask.links, path)
-        return frames.page(frame, scope, shown, ask, in_navigation(self._pages))
+        return frames.page(frame, scope, shown, ask, in_navigation(self._pages, ask.caller))
 
     def _ask(self, caller: Caller, path: str, names: Mapping[str, Any], pairs: Sequence[tuple[str, str]]) -> Ask:
         every: dict[str, list[str]] = {}
@@ -149,6 +152,7 @@ class Dashboard:
         query = dict(pairs_of(scope))
         target = query.get("of", "")
         route, _ = self._found(target)
+        _check(scope["caller"], route.page)
         fields = dict(scope["headers"])
         seen = fields.get(b"last-event-id", query.get("seen", "").encode()).decode("latin-1")
         key = Key(target, scope["caller"])
@@ -176,7 +180,7 @@ class Dashboard:
         try:
             route, names = self._found(key.target)
             ask = replace(self._ask(key.caller, path, names, _parameters(query)), live=True)
-            return frames.look(await self._shown(route, ask), ask, in_navigation(self._pages))
+            return frames.look(await self._shown(route, ask), ask, in_navigation(self._pages, ask.caller))
         except Exception as error:
             fault = as_error(error)
             if not isinstance(fault, Unavailable | NotFound):
@@ -190,8 +194,8 @@ class Dashboard:
         form = await forms.read_form(scope, receive)
         forms.check_token(form.pop(forms.FIELD, ""), forms.cookies_of(scope).get(forms.COOKIE))
         caller = scope["caller"]
-        if not caller.may(route.kind):
-            raise NotAllowed(f"{caller.name} may not do this: it takes the right {route.kind}.")
+        _check(caller, route.page)
+        check_right(caller, route.kind)
         ask = replace(self._ask(caller, path, names, pairs_of(scope)), form=form)
         done = await route.acts(ask)
         self._parts.now.forget()
@@ -199,7 +203,7 @@ class Dashboard:
             frame = Frame.of_request(scope, ask.links, path)
             recorded, _ = await self._recorded()
             shown = Shown(done, route.page, ask.now, recorded)
-            return frames.page(frame, scope, shown, ask, in_navigation(self._pages), live=False)
+            return frames.page(frame, scope, shown, ask, in_navigation(self._pages, ask.caller), live=False)
         return see_other(
             ask.links.to(done.path), [forms.cookie(flash.COOKIE, flash.packed(done), scope, seconds=flash.SECONDS)]
         )
@@ -238,7 +242,17 @@ class Dashboard:
         )
         shown = Shown(view, frames.NOWHERE, ask.now, None)
         frame = Frame.of_request(scope, ask.links, "")
-        return frames.page(frame, scope, shown, ask, in_navigation(self._pages), live=False)
+        return frames.page(frame, scope, shown, ask, in_navigation(self._pages, ask.caller), live=False)
+
+
+def _check(caller: Caller, page: Page) -> None:
+    """Raises what keeps a caller from a page. A key that is narrowed shows none: each is about everything."""
+    if page.reads is not None:
+        check_scope(caller, page.reads)
+    if caller.known_by is KnownBy.NOTHING:
+        raise KeyMissing
+    if page.reads is not None and caller.is_narrowed:
+        raise OutsideKey("This key is narrowed to task types or queues, and pages are about everything.")
 
 
 def path_of(scope: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.convertors import Convertor
 from starlette.routing import compile_path
 
+from pointsman_service.access.scopes import KeyScope
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.live.topics import Topic
 
@@ -116,7 +117,7 @@ class Page:
     ``name`` is its path and that of its folder, ``label`` stands in the navigation, ``question`` is what it answers,
     and ``g`` with ``key`` leads to it. ``pace``: how often is looked at what is live on it while somebody looks. A page
     without a label is not in the navigation. ``own_times``: its views say themselves up to when is recorded, and that a
-    server is away.
+    server is away. ``reads``: the scope that it takes; None: none but to be known.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class Page:
         key: str = "",
         pace: Pace = Pace(),
         own_times: bool = False,
+        reads: KeyScope | None = None,
     ) -> None:
         self.name = name
         self.label = label
@@ -135,6 +137,7 @@ class Page:
         self.key = key
         self.pace = pace
         self.own_times = own_times
+        self.reads = reads
         self.routes: list[Route] = []
         self.finder: Finds | None = None
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from pointsman_service.callers import Caller
 from pointsman_service.dashboard.alerts.page import page as alerts
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.breakers.page import page as breakers
@@ -23,9 +24,14 @@ _search = Page("search", "", question="Search")
 SEARCH: Final = (_help, _search)
 
 
-def in_navigation(pages: Sequence[Page]) -> list[Page]:
-    """Those that have a place there."""
-    return [page for page in pages if page.label]
+def in_navigation(pages: Sequence[Page], caller: Caller) -> list[Page]:
+    """Those that have a place there, and that this caller may see."""
+    return [page for page in pages if page.label and may_see(caller, page)]
+
+
+def may_see(caller: Caller, page: Page) -> bool:
+    """Whether a caller may see a page."""
+    return caller.scopes is None or page.reads is None or (page.reads in caller.scopes and not caller.is_narrowed)
 
 
 @_help.shows()
@@ -41,7 +47,7 @@ async def search(ask: Ask) -> View:
     hits: list[Hit] = []
     if sought:
         for page in PAGES:
-            if page.finder is not None and len(hits) < _MOST_HITS:
+            if page.finder is not None and len(hits) < _MOST_HITS and may_see(ask.caller, page):
                 hits += await page.finder(ask, sought)
         if len(hits) == 1 and hits[0].is_it:
             return View(template="search.html", title="", instead=hits[0].path)

@@ -1,5 +1,7 @@
 """The outermost ASGI application, before the hot route and all others."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -7,7 +9,7 @@ from pointsman_service.api.answers.answer import Answer
 from pointsman_service.api.bodies.header_fields import note_fields
 from pointsman_service.api.problems.answering import ANSWER_BEGUN, answer_to
 from pointsman_service.api.tasks.submissions import BATCH_PATH
-from pointsman_service.callers import LOCAL
+from pointsman_service.callers import LOCAL, Caller
 from pointsman_service.errors import BadRequest, BodyTooLarge, CrossSite, UnknownHost
 from pointsman_service.front.names import Names, folded_origins, host_of, is_same
 from pointsman_service.front.request_ids import new_request_id, request_id_in, request_id_of
@@ -18,6 +20,8 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN = (b"same-origin", b"none")
 _NAME_SHOWN = 100
 _REMEMBERED = 100
+_STREAMS = ("/events", "/stream")
+"""What paths of streams end with."""
 _SHORT_DIGITS = 3
 """A length of so many digits is below any limit of a body."""
 
@@ -31,6 +35,18 @@ class Application(Protocol):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request."""
+        ...
+
+
+class Callers(Protocol):
+    """Who calls."""
+
+    def of(self, fields: dict[bytes, bytes]) -> Caller:
+        """Whoever sent a request with these header fields. Raises ``PointsmanError`` for a key that opens nothing."""
+        ...
+
+    async def until_it_ends(self, caller: Caller) -> None:
+        """Return when what this caller may is another than it was."""
         ...
 
 
@@ -55,9 +71,17 @@ class Door:
     ``Origin``); no page can change that. What is no browser says nothing, and is let in.
     """
 
-    def __init__(self, application: Application, settings: Settings, pages: Pages | None = None) -> None:
+    def __init__(
+        self,
+        application: Application,
+        settings: Settings,
+        pages: Pages | None = None,
+        callers: Callers | None = None,
+    ) -> None:
+        """Without ``callers`` nobody is asked who they are."""
         self._application = application
         self._pages = pages
+        self._callers = callers
         self._names = Names(settings)
         self._origins = folded_origins(settings.allowed_origins)
         self._body_bytes = settings.body_bytes
@@ -98,10 +122,19 @@ class Door:
                 self._know(host)
             if b"sec-fetch-site" in fields or b"origin" in fields:
                 self._refuse_cross_site(scope["method"], fields)
+            ending = None
+            if self._callers is not None:
+                if repeated and sum(name == b"authorization" for name, _ in headers) > 1:
+                    raise BadRequest("Authorization is given more than once.")
+                scope["caller"] = caller = self._callers.of(fields)
+                if caller.key_id is not None and scope["path"].endswith(_STREAMS):
+                    receive = ending = _Ending(partial(self._callers.until_it_ends, caller), receive)
             length = fields.get(b"content-length")
             if (length is None or len(length) > _SHORT_DIGITS) and scope["method"] not in _SAFE:
                 receive = self._bounded(length, scope["path"], receive)
             await self._application(scope, receive, send)
+            if ending is not None and ending.ended:
+                await send({"type": "http.response.body", "body": b""})
         except Exception as error:
             page = None if self._pages is None else self._pages.refusal(error, scope)
             answer = page or answer_to(error, scope)
@@ -140,6 +173,28 @@ class Door:
         if int(length) > most:
             raise _too_large(most)
         return receive
+
+
+class _Ending:
+    """``receive``, for a stream: its listener is taken for gone when the key that it came with opens it no longer."""
+
+    def __init__(self, until_it_ends: Callable[[], Awaitable[None]], receive: Any) -> None:
+        self._until_it_ends = until_it_ends
+        self._receive = receive
+        self.ended = False
+
+    async def __call__(self) -> Any:
+        """The next message."""
+        message, end = asyncio.ensure_future(self._receive()), asyncio.ensure_future(self._until_it_ends())
+        try:
+            await asyncio.wait({message, end}, return_when=asyncio.FIRST_COMPLETED)
+            if message.done():
+                return message.result()
+            self.ended = True
+            return {"type": "http.disconnect"}
+        finally:
+            message.cancel()
+            end.cancel()
 
 
 def _counted(receive: Any, most: int) -> Any:

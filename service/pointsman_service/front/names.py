@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from pointsman_service.named_hosts import is_loopback
 from pointsman_service.settings import Settings
 
 ANY = "*"
@@ -39,16 +40,6 @@ class Names:
         except ValueError:
             return host.endswith(".localhost")
         return self._addresses or address.is_loopback
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what is bound to it."""
-    if _folded(host) == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def host_of(authority: str) -> str:

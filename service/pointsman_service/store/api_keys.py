@@ -1,6 +1,6 @@
 """Keys of callers: made, rotated, revoked and read. Each change is numbered and told by a trigger."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from uuid import UUID
@@ -53,6 +53,19 @@ class KeyRow:
     last_used_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What has changed since a revision."""
+
+    rows: Sequence[KeyRow]
+    """In the order of their changes."""
+    newest: int
+    """The revision of the newest change of all; 0: there is no key."""
+    at: datetime
+
+
+CHANNEL = "pointsman_keys"
+"""Where the trigger tells of changes, with an empty text."""
 _COLUMNS = ", ".join(field.name for field in fields(KeyRow))
 _ADD = text(f"""
     INSERT INTO api_key (id, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_by,
@@ -79,6 +92,20 @@ _PAGE = text(f"""
 """)
 _BY_NAME = text(f"""
     SELECT {_COLUMNS} FROM api_key WHERE name = :name AND revoked_at IS NULL AND replaced_by IS NULL
+""")
+# One statement: what has changed, and a word that whoever listens on this connection hears.
+_CHANGED = text(f"""
+    SELECT s.newest, s.at, k.* FROM (
+        SELECT pg_notify('{CHANNEL}', :word), now() AS at, (SELECT coalesce(max(revision), 0) FROM api_key) AS newest
+    ) AS s LEFT JOIN (SELECT {_COLUMNS} FROM api_key) AS k ON k.revision > :revision ORDER BY k.revision
+""")
+_USED = text("""
+    UPDATE api_key SET last_used_at = now() WHERE id = ANY(CAST(:ids AS uuid[]))
+        AND (last_used_at IS NULL OR last_used_at < now() - interval '50 seconds')
+""")
+_ADMINS = text("""
+    SELECT count(*) FROM api_key WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+        AND (preset = 'admin' OR 'keys:act' = ANY(scopes)) AND task_types IS NULL AND queues IS NULL
 """)
 
 
@@ -120,3 +147,31 @@ async def find_by_name(connection: Connection, name: str) -> KeyRow | None:
 async def page(connection: Connection, below: UUID | None, limit: int) -> list[KeyRow]:
     """Keys, the newest first; only ids below the one given."""
     return [KeyRow(*row) for row in await connection.execute(_PAGE, {"below": below, "limit": limit})]
+
+
+async def changed(connection: Connection, revision: int, word: str) -> Changed:
+    """What has changed since ``revision``; whoever listens on the channel hears ``word``."""
+    rows = (await connection.execute(_CHANGED, {"revision": revision, "word": word})).all()
+    found = [KeyRow(*row[2:]) for row in rows if row.id is not None]
+    return Changed(found, rows[0].newest, rows[0].at)
+
+
+async def listen(connection: Connection, hears: Callable[[str], None]) -> None:
+    """Let ``hears`` be called with what is told on the channel, as long as this connection stands; asked again it does
+    nothing.
+    """
+    driver = (await connection.get_raw_connection()).driver_connection
+    if driver is None or connection.info.get(CHANNEL) == hears:
+        return
+    await driver.add_listener(CHANNEL, lambda _connection, _pid, _channel, said: hears(said))
+    connection.info[CHANNEL] = hears
+
+
+async def note_used(connection: Connection, ids: Sequence[UUID]) -> None:
+    """These were used within the last minute."""
+    await connection.execute(_USED, {"ids": list(ids)})
+
+
+async def admins(connection: Connection) -> int:
+    """How many keys may make keys, and are in use."""
+    return int((await connection.execute(_ADMINS)).scalar_one())

@@ -21,6 +21,7 @@ from pointsman_service.errors import (
     InvalidRequest,
     KeyInUse,
     KeyReused,
+    OutsideKey,
     PointsmanError,
     SlaAtRisk,
     Unavailable,
@@ -85,11 +86,15 @@ class Submitter:
         """Every check of a new submission; writes nothing, and does not ask what its key stands for. ``counts``: it is
         stored next, or ``abandon`` is told that it is not.
 
-        Raises one of ``REFUSALS``, or ``DatabaseAway``.
+        Raises one of ``REFUSALS``, ``OutsideKey`` for what the caller does not reach, or ``DatabaseAway``.
         """
+        if caller.task_types is not None and submission.task_type not in caller.task_types:
+            raise OutsideKey(f"This key does not reach the task type {submission.task_type}; nothing was stored.")
         known = self._catalogue.known(submission.task_type) or await self._catalogue.find(submission.task_type)
         known.check(submission.args, submission.kwargs)
         queue, priority = known.route(self._settings, submission.queue, submission.priority)
+        if caller.queues is not None and queue.name not in caller.queues:
+            raise OutsideKey(f"This key does not reach the queue {queue.name}; nothing was stored.")
         args, kwargs = encode(submission, self._settings.body_bytes)
         dependencies = known.dependencies_of(submission.args, submission.kwargs, submission.dependencies)
         requested = submission.timeout_seconds

@@ -164,7 +164,7 @@ async def test_who_lacks_the_right_is_refused_by_the_server(
     monkeypatch.setattr("pointsman_service.front.door.LOCAL", looker)
     answer = await site.post(ACT, data={"token": token, "seconds": "60"})
     assert answer.status_code == 403
-    assert "looker may not do this: it takes the right silence_alert." in answer.text
+    assert "The key lacks the scope alerts:act, which this takes." in answer.text
 
 
 async def test_preferences_are_kept_and_lead_back(site: httpx.AsyncClient) -> None:

@@ -10,7 +10,7 @@ from pointsman_service.access.scopes import KeyScope, Preset
 from pointsman_service.api.answers.answer import json_response
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.keys.view import EXAMPLE_KEY, EXAMPLE_TEXT, KeyList, KeyMade, KeyView, key_view
-from pointsman_service.api.parts import GivenCaller, GivenParts
+from pointsman_service.api.parts import GivenCaller, GivenParts, Parts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.given import Action, Explained, Reason, given, request_body
 from pointsman_service.api.requests.ids import Cursor, Id
@@ -120,7 +120,7 @@ async def create_key(request: Request, parts: GivenParts, caller: GivenCaller) -
     wanted = WantedKey(
         said.name, said.preset, sorted(set(said.scopes)), said.task_types, said.queues, said.expires_in_seconds
     )
-    return _made(await parts.key_hand.create(caller, wanted, said.reason))
+    return await _made(parts, await parts.key_hand.create(caller, wanted, said.reason))
 
 
 @router.get(
@@ -152,9 +152,8 @@ async def get_key(key_id: KeyId, parts: GivenParts) -> Response:
 async def rotate_key(key_id: KeyId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Make a key that takes the place of another."""
     said = await given(request, RotateKey)
-    return _made(
-        await parts.key_hand.rotate(caller, key_id, said.overlap_seconds, said.expires_in_seconds, said.reason)
-    )
+    made = await parts.key_hand.rotate(caller, key_id, said.overlap_seconds, said.expires_in_seconds, said.reason)
+    return await _made(parts, made)
 
 
 @router.post(
@@ -172,9 +171,13 @@ async def rotate_key(key_id: KeyId, request: Request, parts: GivenParts, caller:
 async def revoke_key(key_id: KeyId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Revoke a key."""
     reason = (await given(request, RevokeKey)).reason
-    return json_response(key_view(await parts.key_hand.revoke(caller, key_id, reason)))
+    revoked = await parts.key_hand.revoke(caller, key_id, reason)
+    await parts.keys.try_refresh()
+    return json_response(key_view(revoked))
 
 
-def _made(made: MadeKey) -> Response:
+async def _made(parts: Parts, made: MadeKey) -> Response:
+    # Who gets it may use it here at once.
+    await parts.keys.try_refresh()
     location = {"Location": f"/v1/keys/{made.key.id}"}
     return json_response(key_view(made.key) | {"key": made.token}, 201, _SECRET | location)

@@ -38,6 +38,7 @@ class Problem(BaseModel):
         default=None,
         description="The task that may have been stored, that this one became, or that the key stands for.",
     )
+    scope: str | None = Field(default=None, description="Only of `scope-missing`: the one that the key lacks.")
     prediction: PredictedWaitView | None = Field(
         default=None, description="Only of `backlog-full` and `sla-at-risk`: how long the task would have waited."
     )
@@ -57,6 +58,8 @@ def problem_of(error: PointsmanError, instance: str | None = None) -> dict[str, 
         problem["errors"] = error.errors
     if error.task_id is not None:
         problem["task_id"] = error.task_id
+    if error.scope is not None:
+        problem["scope"] = error.scope
     if error.prediction is not None:
         problem["prediction"] = error.prediction
     return problem
@@ -68,10 +71,15 @@ def problem_bytes(error: PointsmanError, instance: str | None = None) -> bytes:
 
 
 def problem_headers(error: PointsmanError) -> dict[str, str]:
-    """``Retry-After`` in whole seconds, rounded up, when it makes sense to try again."""
-    if error.retry_after_seconds is None:
-        return {}
-    return {"Retry-After": str(max(1, math.ceil(error.retry_after_seconds)))}
+    """``Retry-After`` in whole seconds, rounded up, when it makes sense to try again; ``WWW-Authenticate`` where it is
+    about who asks.
+    """
+    headers = {}
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
+    if error.challenge is not None:
+        headers["WWW-Authenticate"] = ", ".join(filter(None, ('Bearer realm="pointsman"', error.challenge)))
+    return headers
 
 
 def type_of(kind: type[PointsmanError]) -> str:

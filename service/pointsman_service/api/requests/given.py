@@ -13,6 +13,7 @@ from pointsman_service.admit.submission import field_errors, known_fields_only
 from pointsman_service.api.bodies.body import parse_json, read_body
 from pointsman_service.api.documentation.schemas import schema_of
 from pointsman_service.api.parts import parts_of
+from pointsman_service.api.requests.rights import check_body
 from pointsman_service.errors import FieldError, InvalidRequest
 
 
@@ -61,6 +62,7 @@ async def given(request: Request, kind: type[Given], *, required: bool = False) 
     if required and not body.strip():
         raise InvalidRequest(errors=[FieldError(pointer="", detail="there must be a body; {} means every default")])
     value = parse_json(body, settings.json_depth) if body else {}
+    check_body(request.scope, value)
     known_fields_only(kind, value)
     # A model that other callers give looser values to, such as settings, is strict here too. For one that is strict by
     # itself the word would overrule those of its fields that are not.

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from pointsman_service.access.checking import check_right
 from pointsman_service.admit.submission import Submission, parse_submission
 from pointsman_service.api.answers.answer import AT_ONCE, Answer, AtOnce, json_bytes
 from pointsman_service.api.answers.predicted_wait import predicted_wait
@@ -26,6 +27,7 @@ from pointsman_service.tracing import Tracing
 _VERDICT = ("task_type", "queue", "priority", "timeout_seconds")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _JSON = (b"content-type", b"application/json")
+_SUBMIT = "submit_task"
 
 
 async def take_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
@@ -126,6 +128,7 @@ class Intake:
             if scope["method"] not in _SAFE:
                 self._parts.changes.changed_here()
             return
+        check_right(scope["caller"], _SUBMIT)
         if self._parts.tracing is None:
             answer = await take_submission(self._parts, scope, receive)
         else:

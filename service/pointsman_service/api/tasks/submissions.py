@@ -29,6 +29,7 @@ from pointsman_service.errors import (
     FieldError,
     InvalidRequest,
     NothingAccepted,
+    OutsideKey,
     PointsmanError,
 )
 from pointsman_service.settings import Settings
@@ -231,7 +232,9 @@ def _parse_batch(value: Any, most: int) -> _Unread:
 async def _admit_all(
     parts: Parts, caller: Caller, items: list[Any], traceparent: str | None, at_once: int
 ) -> list[_Admitted]:
-    """Each item checked; one that is refused by now and was accepted with its key before is what it became."""
+    """Each item checked; one that is refused by now and was accepted with its key before is what it became. Raises
+    ``OutsideKey`` when the caller does not reach one of them.
+    """
     admitted: list[_Admitted] = []
     keyed: dict[int, BatchItem] = {}
     for place, item in enumerate(items):
@@ -245,6 +248,9 @@ async def _admit_all(
         try:
             key = submission.idempotency_key
             admitted.append(await parts.submitter.admit(caller, submission, key, traceparent))
+        except OutsideKey as error:
+            parts.submitter.abandon(task for task in admitted if isinstance(task, NewTask))
+            raise OutsideKey(f"Item {place} of the batch: {error.detail}") from None
         except REFUSALS as error:
             admitted.append(_alone(error))
             if submission.idempotency_key is not None:

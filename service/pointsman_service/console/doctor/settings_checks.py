@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from pointsman_contract.events import BEAT_SECONDS
 from pointsman_service.console.doctor.finding import Finding, fault, ok, warning
-from pointsman_service.front.names import is_loopback
+from pointsman_service.named_hosts import is_loopback
 from pointsman_service.observe.sla import FAST_BURN
 from pointsman_service.settings import Settings
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from pointsman_service.access.scopes import KeyScope
 from pointsman_service.alert.alert import Alert
 from pointsman_service.alert.kinds import Rule, Severity
 from pointsman_service.alert.reading import Page as Listed
@@ -18,7 +19,14 @@ from pointsman_service.live.topics import Topic
 from pointsman_service.operate.act import ActKind
 from pointsman_service.operate.handle_alerts import AlertRow, SilenceRow
 
-page = Page("alerts", "Alerts", key="a", question="What was told to whom?", pace=Pace(frozenset({Topic.ALERTS})))
+page = Page(
+    "alerts",
+    "Alerts",
+    key="a",
+    question="What was told to whom?",
+    pace=Pace(frozenset({Topic.ALERTS})),
+    reads=KeyScope.ALERTS_READ,
+)
 
 SILENCES: Final[Mapping[str, str]] = {
     "900": "15 min",

@@ -5,6 +5,7 @@ from typing import Final
 
 from pointsman_contract.catalogue import MAX_NAME
 from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE, folded_key, is_name
+from pointsman_service.access.scopes import KeyScope
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.page import Pace, Page
 from pointsman_service.errors import NotFound
@@ -17,6 +18,7 @@ page = Page(
     key="b",
     question="What is held, since when, when is it tried again?",
     pace=Pace(frozenset({Topic.BREAKERS, Topic.TASKS})),
+    reads=KeyScope.BREAKERS_READ,
 )
 
 WORKER: Final = "worker"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from pointsman_service.access.scopes import KeyScope
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.page import Pace, Page
 from pointsman_service.live.topics import Topic
@@ -13,6 +14,7 @@ page = Page(
     key="e",
     question="What fails, since when, is it new, how often?",
     pace=Pace(frozenset({Topic.ERRORS}), 10.0),
+    reads=KeyScope.ERRORS_READ,
 )
 
 WINDOWS: Final[Mapping[str, float]] = {"hour": 3600.0, "day": 86_400.0, "week": 7 * 86_400.0, "month": 30 * 86_400.0}

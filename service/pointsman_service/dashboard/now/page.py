@@ -3,6 +3,7 @@
 from typing import Final
 from urllib.parse import quote
 
+from pointsman_service.access.scopes import KeyScope
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.figures import some
 from pointsman_service.dashboard.now.offers import offer_of
@@ -15,6 +16,7 @@ page = Page(
     key="n",
     question="What is wrong, what does it do to whom, is anything being done, what can I do?",
     own_times=True,
+    reads=KeyScope.METRICS_READ,
 )
 
 QUEUE_TONES: Final = {

@@ -7,6 +7,7 @@ import uuid_utils
 from pydantic_core import from_json
 
 from pointsman_contract.states import TaskState
+from pointsman_service.access.scopes import KeyScope
 from pointsman_service.admit.submission import Submission, parse_submission
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.json_given import json_given
@@ -15,7 +16,7 @@ from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Undo, View
 from pointsman_service.dashboard.tasks.here import page
 from pointsman_service.dashboard.tasks.one import found, head_of
-from pointsman_service.errors import BodyTooLarge, FieldError, InvalidRequest, NotAllowed, PointsmanError, UnknownTask
+from pointsman_service.errors import BodyTooLarge, FieldError, InvalidRequest, PointsmanError, ScopeMissing, UnknownTask
 from pointsman_service.observe.tasks.task import Task
 from pointsman_service.operate.act import ActKind
 from pointsman_service.operate.retry import OtherThan
@@ -148,7 +149,7 @@ def _given(ask: Ask, name: str, before: str | None, faults: list[FieldError]) ->
     if text is None or _same(text, indented(before or looks_so.replace("…", ""))):
         return None
     if not ask.caller.reads_payloads:
-        raise NotAllowed(f"{ask.caller.name} may not read arguments, and so not edit them.")
+        raise ScopeMissing.of(KeyScope.PAYLOAD_READ)
     try:
         value = json_given(text.strip() or looks_so.replace("…", ""), ask.parts.settings.json_depth)
     except ValueError as error:

@@ -6,6 +6,7 @@ from typing import Final
 
 from pointsman_contract.message import VERSION
 from pointsman_contract.states import TaskState
+from pointsman_service.access.scopes import KeyScope
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.charts import Chart, Line, chart
 from pointsman_service.dashboard.components.figures import some
@@ -28,6 +29,7 @@ page = Page(
     key="w",
     question="Who works, who is silent, who is busy with what?",
     pace=Pace(frozenset({Topic.TASKS, Topic.BREAKERS})),
+    reads=KeyScope.WORKERS_READ,
 )
 
 LASTS: Final[Mapping[str, str]] = {

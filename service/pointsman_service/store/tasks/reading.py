@@ -84,6 +84,11 @@ _WHOLE_BY_ID = f"""
     SELECT {_FROM_FINISHED}, now() AS read_at FROM task WHERE id = CAST(:id AS uuid)
 """
 _BY_ID = text(_WHOLE_BY_ID)
+_KIND_BY_ID = text("""
+    SELECT task_type, queue FROM task_live WHERE id = CAST(:id AS uuid)
+    UNION ALL
+    SELECT task_type, queue FROM task WHERE id = CAST(:id AS uuid)
+""")
 _LISTED_BY_ID = text(f"SELECT {_LISTED} FROM ({_WHOLE_BY_ID}) AS found")
 
 _ATTEMPTS = text("""
@@ -151,6 +156,12 @@ class TaskFilter:
     def only_unfinished(self) -> bool:
         """Whether no ended task can meet it."""
         return self.state in UNFINISHED or self.held_reason is not None
+
+
+async def kind_of(connection: Connection, task_id: UUID) -> dict[str, str] | None:
+    """The type and the queue of a task; None: it is not kept."""
+    row = (await connection.execute(_KIND_BY_ID, {"id": task_id})).mappings().first()
+    return None if row is None else dict(row)
 
 
 async def task(connection: Connection, task_id: UUID | str, *, listed: bool = False) -> dict[str, Any] | None:

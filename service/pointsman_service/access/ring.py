@@ -1,0 +1,196 @@
+"""Who holds which key, in memory: a request is checked without asking anybody.
+
+A change is told by PostgreSQL as it is committed (``LISTEN``), on the connection that this process keeps open anyway,
+and read at once. Every ten seconds it is looked after all the same, and in the same statement whether what is told is
+heard; while that is not so, every second.
+"""
+
+import asyncio
+import hmac
+import time
+from dataclasses import dataclass
+from secrets import token_hex
+from uuid import UUID
+
+from pointsman_service.access.rights import operations_of
+from pointsman_service.access.scopes import KeyScope, scopes_of
+from pointsman_service.access.token import digest_of, is_token
+from pointsman_service.callers import Caller, KnownBy
+from pointsman_service.errors import DatabaseAway, KeyExpired, KeyRevoked, KeyUnknown, ServiceError
+from pointsman_service.loops import Loop
+from pointsman_service.store import api_keys
+from pointsman_service.store.api_keys import KeyRow
+from pointsman_service.store.leadership import Presence
+from pointsman_service.telemetry import logger
+
+log = logger(__name__)
+
+_LOOK_SECONDS = 10.0
+_DEAF_SECONDS = 1.0
+"""Between two looks while nobody is heard."""
+_WAIT_SECONDS = 0.5
+_USED_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """One key."""
+
+    id: UUID
+    digest: bytes
+    caller: Caller
+    expires_at: float | None
+    """Unix seconds on this process's clock."""
+    revoked: bool
+    ends: asyncio.Event
+    """Set when it opens no longer what it did."""
+
+
+class KeyRing:
+    """All keys, for one process. Its loop must run; until the first look nobody is let in."""
+
+    def __init__(self, presence: Presence) -> None:
+        self._presence = presence
+        self._by_digest: dict[bytes, _Held] = {}
+        self._by_id: dict[UUID, _Held] = {}
+        self._revision = -1
+        """Of the newest change that was read; -1: nothing was."""
+        self._word = token_hex(8)
+        self._heard = False
+        self._rung = asyncio.Event()
+        self._looked_at = self._wrote_at = float("-inf")
+        self._turn = asyncio.Lock()
+        self._used: set[UUID] = set()
+        self.looks = 0
+        """How often PostgreSQL was asked."""
+        self.loop = Loop("keys", self.single_pass, 0.0)
+
+    def caller(self, token: bytes) -> Caller:
+        """Who holds this key. Raises ``KeyUnknown``, ``KeyExpired``, ``KeyRevoked``, and ``DatabaseAway`` while no key
+        is known.
+        """
+        if not is_token(token):
+            raise KeyUnknown("This is no key: it has a typo, or is of something else.")
+        held = self._held(digest_of(token))
+        if held.revoked:
+            raise KeyRevoked
+        if held.expires_at is not None and held.expires_at <= time.time():
+            raise KeyExpired
+        self._used.add(held.id)
+        return held.caller
+
+    def _held(self, digest: bytes) -> _Held:
+        held = self._by_digest.get(digest)
+        if held is None or not hmac.compare_digest(held.digest, digest):
+            if self._revision < 0:
+                raise DatabaseAway("Nobody can tell who holds this key: the database has not answered yet. Try again.")
+            raise KeyUnknown
+        return held
+
+    async def until_it_ends(self, caller: Caller) -> None:
+        """Return when this caller's key opens no longer what it did; for a caller without a key never."""
+        held = None if caller.key_id is None else self._by_id.get(caller.key_id)
+        if caller.key_id is None:
+            await asyncio.Event().wait()
+        elif held is not None and held.caller is caller and not held.revoked:
+            lasts = None if held.expires_at is None else max(0.0, held.expires_at - time.time())
+            try:
+                async with asyncio.timeout(lasts):
+                    await held.ends.wait()
+            except TimeoutError:
+                return
+
+    # What is known of them
+
+    async def single_pass(self) -> bool:
+        """Look where it is time, then wait for a change, up to half a second. Always True: it has waited itself."""
+        now = time.monotonic()
+        if self._rung.is_set() or now - self._looked_at >= (_LOOK_SECONDS if self._heard else _DEAF_SECONDS):
+            await self.refresh()
+        if self._used and now - self._wrote_at >= _USED_SECONDS:
+            await self._write_used()
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await self._rung.wait()
+        except TimeoutError:
+            pass
+        return True
+
+    async def refresh(self) -> None:
+        """Read what has changed. Raises the store's errors."""
+        async with self._turn:
+            self._rung.clear()
+            self._heard = False
+            self._looked_at = time.monotonic()
+            async with self._presence.statement() as connection:
+                await api_keys.listen(connection, self._hear)
+                self.looks += 1
+                found = await api_keys.changed(connection, self._revision, self._word)
+            if found.newest < self._revision:
+                # Another database than before, such as one that was put back.
+                self._forget()
+                return
+            ahead = found.at.timestamp() - time.time()
+            for row in found.rows:
+                self._take(row, ahead)
+            self._revision = found.newest
+
+    async def try_refresh(self) -> None:
+        """``refresh``, where the database answers: its loop goes on trying."""
+        try:
+            await self.refresh()
+        except ServiceError as error:
+            log.warning("the keys cannot be read yet", reason=f"{type(error).__name__}: {error}")
+
+    def _forget(self) -> None:
+        for held in self._by_id.values():
+            held.ends.set()
+        self._by_digest.clear()
+        self._by_id.clear()
+        self._revision = -1
+        self._rung.set()
+
+    def _take(self, row: KeyRow, ahead: float) -> None:
+        before = self._by_id.get(row.id)
+        held = _Held(
+            id=row.id,
+            digest=bytes(row.digest),
+            caller=caller_of(row),
+            expires_at=None if row.expires_at is None else row.expires_at.timestamp() - ahead,
+            revoked=row.revoked_at is not None,
+            ends=asyncio.Event(),
+        )
+        self._by_digest[held.digest] = self._by_id[row.id] = held
+        if before is not None:
+            before.ends.set()
+
+    def _hear(self, said: str) -> None:
+        if said == self._word:
+            self._heard = True
+        elif not said:
+            self._rung.set()
+
+    async def _write_used(self) -> None:
+        used, self._used = self._used, set()
+        self._wrote_at = time.monotonic()
+        try:
+            async with self._presence.statement() as connection:
+                await api_keys.note_used(connection, sorted(used))
+        except BaseException:
+            self._used |= used
+            raise
+
+
+def caller_of(row: KeyRow) -> Caller:
+    """Who holds a key."""
+    scopes = scopes_of(row.preset, row.scopes)
+    return Caller(
+        name=row.name,
+        known_by=KnownBy.KEY,
+        acts=operations_of(scopes),
+        reads_payloads=KeyScope.PAYLOAD_READ in scopes,
+        scopes=frozenset(str(scope) for scope in scopes),
+        task_types=None if row.task_types is None else frozenset(row.task_types),
+        queues=None if row.queues is None else frozenset(row.queues),
+        key_id=row.id,
+    )

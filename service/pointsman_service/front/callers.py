@@ -1,0 +1,27 @@
+"""Who calls, from the header fields of a request."""
+
+from pointsman_service.access.ring import KeyRing
+from pointsman_service.callers import LOCAL, NOBODY, Caller
+from pointsman_service.settings import Settings
+
+
+class KnownCallers:
+    """Callers by their keys; without one everybody, unless keys are required."""
+
+    def __init__(self, ring: KeyRing, settings: Settings) -> None:
+        self._ring = ring
+        self._required = settings.keys_required
+        self.until_it_ends = ring.until_it_ends
+
+    def of(self, fields: dict[bytes, bytes]) -> Caller:
+        """Whoever sent these. Who shows no key where one is asked for is ``NOBODY``, and what they ask for decides.
+
+        Raises ``KeyUnknown``, ``KeyExpired``, ``KeyRevoked`` and ``DatabaseAway`` for a key that is shown.
+        """
+        given = fields.get(b"authorization")
+        if given is not None:
+            scheme, _, token = given.partition(b" ")
+            # A proxy may pass on the name and the password that it asked for itself.
+            if scheme.lower() == b"bearer":
+                return self._ring.caller(token.strip())
+        return NOBODY if self._required else LOCAL

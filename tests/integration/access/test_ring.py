@@ -1,0 +1,193 @@
+"""What every process knows of keys, and how soon."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from pointsman_service.access import ring as rings
+from pointsman_service.access.ring import KeyRing
+from pointsman_service.callers import CONSOLE
+from pointsman_service.errors import KeyExpired, KeyRevoked, KeyUnknown, PointsmanError
+from pointsman_service.operate.handle_keys import KeyHand, WantedKey
+from pointsman_service.settings import Settings
+from pointsman_service.store import api_keys
+from pointsman_service.store.leadership import Presence
+from pointsman_service.store.store import Store
+from tests.integration.spine import Spine
+from tests.stand.waiting import until
+
+
+@asynccontextmanager
+async def process(store: Store) -> AsyncIterator[KeyRing]:
+    """The ring of one process, whose loop runs."""
+    presence, stop = Presence(store), asyncio.Event()
+    ring = KeyRing(presence)
+    running = asyncio.create_task(ring.loop.run(stop))
+    try:
+        yield ring
+    finally:
+        stop.set()
+        await running
+        await presence.close()
+
+
+def refusal(ring: KeyRing, token: str) -> type[PointsmanError] | None:
+    try:
+        ring.caller(token.encode())
+    except PointsmanError as error:
+        return type(error)
+    return None
+
+
+async def become(look: Callable[[], bool], what: str, seconds: float) -> None:
+    async def looked() -> bool:
+        return look()
+
+    await until(looked, what, seconds)
+
+
+async def told_within(seconds: float, ring: KeyRing, token: str, wanted: type[PointsmanError] | None) -> None:
+    await become(lambda: refusal(ring, token) is wanted, f"the ring to say {wanted}", seconds)
+
+
+async def test_every_process_knows_of_a_change_within_two_seconds(store: Store) -> None:
+    hand = KeyHand(store)
+    async with process(store) as one, process(store) as two:
+        first = await hand.create(CONSOLE, WantedKey("first", preset="viewer"), None)
+        for ring in (one, two):
+            await told_within(2.0, ring, first.token, None)
+        await hand.revoke(CONSOLE, first.key.id, None)
+        for ring in (one, two):
+            await told_within(2.0, ring, first.token, KeyRevoked)
+        second = await hand.create(CONSOLE, WantedKey("second", preset="viewer"), None)
+        third = await hand.rotate(CONSOLE, second.key.id, 0, None, None)
+        for ring in (one, two):
+            await told_within(2.0, ring, third.token, None)
+            assert refusal(ring, second.token) is KeyExpired
+
+
+async def test_a_right_that_is_taken_by_hand_in_the_database_is_gone_everywhere(spine: Spine, store: Store) -> None:
+    made = await KeyHand(store).create(CONSOLE, WantedKey("ops", preset="operator"), None)
+    async with process(store) as ring:
+        await told_within(2.0, ring, made.token, None)
+        assert ring.caller(made.token.encode()).may("pause_queue")
+        await spine.run("UPDATE api_key SET preset = 'viewer'")
+        await become(lambda: not ring.caller(made.token.encode()).may("pause_queue"), "the right to be gone", 2.0)
+
+
+async def test_where_changes_are_not_heard_it_looks_each_second(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def deaf(_connection: object, _hears: object) -> None:
+        return None
+
+    monkeypatch.setattr(api_keys, "listen", deaf)
+    hand = KeyHand(store)
+    async with process(store) as ring:
+        made = await hand.create(CONSOLE, WantedKey("ops", preset="viewer"), None)
+        await told_within(2.0, ring, made.token, None)
+        await hand.revoke(CONSOLE, made.key.id, None)
+        await told_within(2.0, ring, made.token, KeyRevoked)
+
+
+async def test_a_connection_that_is_lost_is_opened_again_and_heard(spine: Spine, store: Store) -> None:
+    hand = KeyHand(store)
+    async with process(store) as ring:
+        await become(lambda: ring.looks > 0, "the first look", 5.0)
+        await spine.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_notify%'"
+            " AND pid <> pg_backend_pid() AND datname = current_database()"
+        )
+        made = await hand.create(CONSOLE, WantedKey("ops", preset="viewer"), None)
+        await told_within(12.0, ring, made.token, None)
+        await hand.revoke(CONSOLE, made.key.id, None)
+        await told_within(2.0, ring, made.token, KeyRevoked)
+
+
+async def test_ten_thousand_checks_ask_nobody_and_take_no_time(store: Store, settings: Settings) -> None:
+    hand, ring = KeyHand(store), KeyRing(Presence(store))
+    tokens = [(await hand.create(CONSOLE, WantedKey(f"k{n}", preset="submitter"), None)).token for n in range(50)]
+    await ring.refresh()
+    looks, seconds = ring.looks, []
+    for number in range(10_000):
+        began = time.perf_counter()
+        ring.caller(tokens[number % 50].encode())
+        seconds.append(time.perf_counter() - began)
+    assert ring.looks == looks
+    assert statistics.quantiles(seconds, n=100)[98] <= 0.0003
+
+
+async def test_what_is_heard_is_looked_after_every_ten_seconds_and_no_more(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert rings._LOOK_SECONDS == 10.0
+    monkeypatch.setattr(rings, "_WAIT_SECONDS", 0.01)
+    clock = [1000.0]
+    monkeypatch.setattr("pointsman_service.access.ring.time.monotonic", lambda: clock[0])
+    ring = KeyRing(Presence(store))
+    await ring.single_pass()
+    assert ring.looks == 1
+    await become(lambda: ring._heard, "its own word", 5.0)
+    for _ in range(99):
+        clock[0] += 0.1
+        await ring.single_pass()
+    assert ring.looks == 1
+    clock[0] += 0.2
+    await ring.single_pass()
+    assert ring.looks == 2
+
+
+async def test_when_a_key_was_last_used_is_written_once_a_minute_and_is_no_change(
+    spine: Spine, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await KeyHand(store).create(CONSOLE, WantedKey("ops", preset="viewer"), None)
+    ring = KeyRing(Presence(store))
+    monkeypatch.setattr(rings, "_WAIT_SECONDS", 0.01)
+    await ring.refresh()
+    (before,) = await spine.rows("SELECT revision, last_used_at FROM api_key")
+    for _ in range(3):
+        ring.caller(made.token.encode())
+        await ring.single_pass()
+    (after,) = await spine.rows("SELECT revision, last_used_at FROM api_key")
+    assert (before["last_used_at"], after["revision"]) == (None, before["revision"])
+    assert after["last_used_at"] is not None
+    monkeypatch.setattr(rings, "_USED_SECONDS", 0.0)
+    await ring.single_pass()
+    (again,) = await spine.rows("SELECT last_used_at FROM api_key")
+    assert again == {"last_used_at": after["last_used_at"]}
+
+
+async def test_another_database_than_before_is_read_from_its_begin(spine: Spine, store: Store) -> None:
+    hand, ring = KeyHand(store), KeyRing(Presence(store))
+    kept = await hand.create(CONSOLE, WantedKey("kept", preset="viewer"), None)
+    lost = await hand.create(CONSOLE, WantedKey("lost", preset="viewer"), None)
+    await ring.refresh()
+    await spine.run("DELETE FROM api_key WHERE name = 'lost'")
+    await ring.refresh()
+    await ring.refresh()
+    assert refusal(ring, kept.token) is None
+    assert refusal(ring, lost.token) is KeyUnknown
+
+
+@pytest.fixture
+def until_ended() -> Callable[[KeyRing, str], Awaitable[None]]:
+    async def wait(ring: KeyRing, token: str) -> None:
+        await ring.until_it_ends(ring.caller(token.encode()))
+
+    return wait
+
+
+async def test_who_listens_is_told_when_the_key_ends(
+    store: Store, until_ended: Callable[[KeyRing, str], Awaitable[None]]
+) -> None:
+    hand, ring = KeyHand(store), KeyRing(Presence(store))
+    revoked = await hand.create(CONSOLE, WantedKey("revoked", preset="viewer"), None)
+    brief = await hand.create(CONSOLE, WantedKey("brief", preset="viewer", expires_seconds=0.3), None)
+    await ring.refresh()
+    waits = asyncio.gather(until_ended(ring, revoked.token), until_ended(ring, brief.token))
+    await hand.revoke(CONSOLE, revoked.key.id, None)
+    await ring.refresh()
+    async with asyncio.timeout(5):
+        await waits
