@@ -8,6 +8,7 @@ heard; while that is not so, every second.
 import asyncio
 import hmac
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from secrets import token_hex
 from uuid import UUID
@@ -49,8 +50,9 @@ class _Held:
 class KeyRing:
     """All keys, for one process. Its loop must run; until the first look nobody is let in."""
 
-    def __init__(self, presence: Presence) -> None:
+    def __init__(self, presence: Presence, clock: Callable[[], float] = time.monotonic) -> None:
         self._presence = presence
+        self._clock = clock
         self._by_digest: dict[bytes, _Held] = {}
         self._by_id: dict[UUID, _Held] = {}
         self._revision = -1
@@ -104,7 +106,7 @@ class KeyRing:
 
     async def single_pass(self) -> bool:
         """Look where it is time, then wait for a change, up to half a second. Always True: it has waited itself."""
-        now = time.monotonic()
+        now = self._clock()
         if self._rung.is_set() or now - self._looked_at >= (_LOOK_SECONDS if self._heard else _DEAF_SECONDS):
             await self.refresh()
         if self._used and now - self._wrote_at >= _USED_SECONDS:
@@ -121,7 +123,7 @@ class KeyRing:
         async with self._turn:
             self._rung.clear()
             self._heard = False
-            self._looked_at = time.monotonic()
+            self._looked_at = self._clock()
             async with self._presence.statement() as connection:
                 await api_keys.listen(connection, self._hear)
                 self.looks += 1
@@ -172,7 +174,7 @@ class KeyRing:
 
     async def _write_used(self) -> None:
         used, self._used = self._used, set()
-        self._wrote_at = time.monotonic()
+        self._wrote_at = self._clock()
         try:
             async with self._presence.statement() as connection:
                 await api_keys.note_used(connection, sorted(used))

@@ -1,11 +1,11 @@
 """One alert, and one message about it, as they are now."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from pointsman_service.alert.kinds import KINDS, Rule, advice
+from pointsman_service.alert.kinds import KINDS, TELLS_ERRORS, Rule, advice
 from pointsman_service.store.alerts.alerts import AlertRow
 from pointsman_service.store.alerts.deliveries import DeliveryRow
 
@@ -112,6 +112,19 @@ def alert_of(row: AlertRow) -> Alert:
         silenced_until=row.silenced_until,
         notified_at=row.notified_at,
     )
+
+
+def summary_without_errors(rule: str, subject: str, summary: str) -> str:
+    """What a summary says without the message of an error, for who may not see it."""
+    if rule not in TELLS_ERRORS:
+        return summary
+    words = rule.replace("_", " ").capitalize()
+    return f"{words}: {subject.partition('#')[0]}." if subject else f"{words}."
+
+
+def without_errors(alert: Alert) -> Alert:
+    """The alert, for who may not see messages of errors."""
+    return replace(alert, summary=summary_without_errors(alert.rule, alert.subject, alert.summary))
 
 
 def delivery_of(row: DeliveryRow) -> Delivery:

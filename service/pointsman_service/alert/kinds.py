@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from pointsman_service.observe.explain.causes import Cause
 from pointsman_service.observe.explain.remedies import OF_SCOPE, OF_SCOPE_LONG, REMEDIES
@@ -46,6 +47,12 @@ class Rule(StrEnum):
     MESSAGES_SET_ASIDE = "messages_set_aside"
     BROKER_MEMORY = "broker_memory"
     EVENTS_LEFT_OUT = "events_left_out"
+
+
+TELLS_ERRORS: Final = frozenset(
+    {Rule.BREAKER_OPEN, Rule.BREAKER_OPEN_LONG, Rule.DEAD_LETTERS, Rule.ERROR_BACK, Rule.ERROR_NEW}
+)
+"""Whose summaries hold the message of an error."""
 
 
 @dataclass(frozen=True, slots=True)

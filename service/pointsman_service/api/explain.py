@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from pointsman_service.api.answers.answer import json_response, moment
 from pointsman_service.api.documentation.examples import example, with_nulls
-from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.ids import id_of
 from pointsman_service.api.requests.parameters import known_parameters_only
@@ -88,10 +88,12 @@ class QueueExplanationView(BaseModel):
     responses=example(EXAMPLE_EXPLANATION, "The explanation.")
     | problem_responses(UnknownTask, InvalidRequest, DatabaseAway),
 )
-async def explain_task(task_id: str, parts: GivenParts) -> Response:
+async def explain_task(task_id: str, parts: GivenParts, caller: GivenCaller) -> Response:
     """Why one task is where it is."""
     wanted = id_of(task_id)
-    found = None if wanted is None else await parts.views.explainer.of_task(wanted)
+    found = (
+        None if wanted is None else await parts.views.explainer.of_task(wanted, reads_payloads=caller.reads_payloads)
+    )
     if found is None:
         raise UnknownTask
     return json_response(explanation_view(str(wanted), found))
@@ -108,10 +110,10 @@ async def explain_task(task_id: str, parts: GivenParts) -> Response:
     responses=example({"queue": "email", "next_task": EXAMPLE_EXPLANATION}, "The explanation.")
     | problem_responses(UnknownQueueName, InvalidRequest, DatabaseAway),
 )
-async def explain_queue(name: str, parts: GivenParts) -> Response:
+async def explain_queue(name: str, parts: GivenParts, caller: GivenCaller) -> Response:
     """Why one queue waits."""
     check_queue(parts.settings.topology, name)
-    found = await parts.views.explainer.of_queue(name)
+    found = await parts.views.explainer.of_queue(name, reads_payloads=caller.reads_payloads)
     first = None if found is None else explanation_view(str(found[0]), found[1])
     return json_response({"queue": name, "next_task": first})
 

@@ -2,15 +2,16 @@
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from pointsman_service.api.answers.answer import json_response, moment
+from pointsman_service.api.answers.payloads import Payload
 from pointsman_service.api.documentation.examples import example
-from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.errors import InvalidRequest
@@ -164,7 +165,7 @@ class CauseErrorView(BaseModel):
     """The newest failure behind a cause."""
 
     type: str
-    message: str
+    message: Annotated[str, Payload("")]
     task_id: str | None
     count: int = Field(description="How many were seen like it: in a row, or since it began.")
     where: str | None = Field(description="File and line of the innermost frame.")
@@ -328,9 +329,9 @@ class NowView(BaseModel):
     response_model=NowView,
     responses=example(EXAMPLE_NOW, "The first page.") | problem_responses(InvalidRequest),
 )
-async def get_now(parts: GivenParts) -> Response:
+async def get_now(parts: GivenParts, caller: GivenCaller) -> Response:
     """The first page."""
-    return json_response(now_view(await parts.now.read()))
+    return json_response(now_view(await parts.now.read(reads_payloads=caller.reads_payloads)))
 
 
 def now_view(now: Now) -> dict[str, Any]:

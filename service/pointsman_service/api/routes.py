@@ -5,6 +5,7 @@ from fastapi import Depends, FastAPI
 from pointsman_service.api import explain, health, now, task_types
 from pointsman_service.api.alerts import deliveries
 from pointsman_service.api.alerts import routes as alerts
+from pointsman_service.api.answers.masking import Masking
 from pointsman_service.api.answers.methods import HeadAsGet
 from pointsman_service.api.breakers import by_hand, calls
 from pointsman_service.api.breakers import events as breaker_events
@@ -78,5 +79,6 @@ def register(app: FastAPI) -> None:
     add_documentation(app)
     # What the app makes of a router that it includes does not tell its methods.
     app.state.routes = [route for router in (*_ROUTERS, documentation.router) for route in router.routes] + app.routes
+    app.add_middleware(Masking)
     app.add_middleware(HeadAsGet)
     leave_errors(app)

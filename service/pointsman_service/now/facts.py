@@ -1,11 +1,11 @@
 """What the first page is made of: the installation at one moment. None is not known now."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from pointsman_service.alert.alert import Alert
+from pointsman_service.alert.alert import Alert, without_errors
 from pointsman_service.now.picture import Change, ErrorLine, LastHour, RunningNow, Shift
 from pointsman_service.observe.explain.facts import Node, Publisher
 from pointsman_service.observe.explain.facts import RunningNow as Runs
@@ -167,6 +167,17 @@ class Facts:
     worked: Sequence[RunningNow] = ()
     """While PostgreSQL is away: what workers run, as they say themselves."""
 
+    def without_payloads(self) -> "Facts":
+        """The same for who may not see payloads: no messages of errors, and no tags."""
+        return replace(
+            self,
+            alerts=[without_errors(alert) for alert in self.alerts],
+            breakers=[replace(one, error=_silent(one.error)) for one in self.breakers],
+            failing={name: (replace(error, message=""), group) for name, (error, group) in self.failing.items()},
+            mixes={name: replace(mix, tag=None) for name, mix in self.mixes.items()},
+            errors=[replace(one, label=f"an error of {one.task_type}") for one in self.errors],
+        )
+
     def lacks(self, role: str) -> bool:
         """Whether nobody has a role for so long that it is said."""
         return self.unled.get(role, 0.0) >= self.missing_seconds
@@ -186,3 +197,7 @@ class Facts:
     def queue(self, name: str) -> QueueFigures | None:
         """One queue."""
         return next((queue for queue in self.queues if queue.name == name), None)
+
+
+def _silent(error: Failure | None) -> Failure | None:
+    return None if error is None else replace(error, message="")

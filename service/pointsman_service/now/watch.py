@@ -61,28 +61,30 @@ class NowWatch:
         self._known: Facts | None = None
         self._answers_since: float | None = time.monotonic()
 
-    async def read(self) -> Now:
-        """The first page, some two seconds old at most. Never raises because a server is away: it says so."""
-        return await self._kept.get()
+    async def read(self, *, reads_payloads: bool = True) -> Now:
+        """The first page, some two seconds old at most; without ``reads_payloads`` with neither messages of errors nor
+        tags. Never raises because a server is away: it says so.
+        """
+        return (await self._kept.get()).shown(reads_payloads=reads_payloads)
 
     def forget(self) -> None:
         """Something was just done: the next who asks sees what came of it."""
         self._kept = Kept(self._look, _KEPT_SECONDS)
 
-    async def _look(self) -> Now:
+    async def _look(self) -> "_Seen":
         broker = await self._views.broker.state()
         away = self._broker_away(broker)
         try:
             look = await within(_ANSWER_SECONDS, self._ask())
         except _AWAY as error:
             log.info("what is wrong now is said without PostgreSQL", reason=server_words(error))
-            return compose(self._without_database(error, broker, away))
+            return _Seen(self._without_database(error, broker, away))
         self._database_away_since = None
         if self._answers_since is None:
             self._answers_since = time.monotonic()
         facts = await self._facts(look, broker, away)
         self._known = facts
-        return compose(facts)
+        return _Seen(facts)
 
     async def _facts(self, look: Look, broker: BrokerState, away: Away | None) -> Facts:
         workers = workers_of(look, broker, self._settings, self._views.workers.liveness)
@@ -168,6 +170,23 @@ class NowWatch:
             seen_at=None if self._known is None else before.now,
             worked=tuple(RunningNow(beat["name"], run["task"], None) for beat in beats for run in beat["running"]),
         )
+
+
+class _Seen:
+    """What was seen, and the page of it, composed once for all who may see the same."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._whole = compose(facts)
+        self._masked: Now | None = None
+
+    def shown(self, *, reads_payloads: bool) -> Now:
+        """The page."""
+        if reads_payloads:
+            return self._whole
+        if self._masked is None:
+            self._masked = compose(self._facts.without_payloads())
+        return self._masked
 
 
 def _covers(known: Asked, wanted: Asked) -> bool:

@@ -115,8 +115,9 @@ async def test_where_none_is_asked_for_a_key_counts_all_the_same(keyed: Keyed) -
     lenient = Keyed(keyed.spine, required=False)
     made = await lenient.key("looks", preset="viewer")
     async with lenient.caller() as local, lenient.caller(made.token) as viewer, lenient.caller(new_token()) as wrong:
-        assert (await local.post("/v1/queues/email/pause")).status_code == 200
-        assert (await viewer.post("/v1/queues/email/pause")).status_code == 403
+        why = {"reason": "why"}
+        assert (await local.post("/v1/queues/email/pause", json=why)).status_code == 200
+        assert (await viewer.post("/v1/queues/email/pause", json=why)).status_code == 403
         assert (await wrong.get("/livez")).status_code == 401
 
 

@@ -57,7 +57,7 @@ def expected(operation: str, preset: Preset | None, reach: Reach) -> str:
         return f"scope-missing {right.scope}"
     if right.names in (Names.EVERYBODY, Names.CALL):
         return "let in"
-    named = names_what(right.names)
+    named = {"queue"} if operation == "get_queue_metrics" else names_what(right.names)
     for what, narrowed in (("task_type", reach.task_types), ("queue", reach.queues)):
         if narrowed is not None and (what not in named or OWN[what] not in narrowed):
             return "outside-key"

@@ -125,8 +125,7 @@ async def test_what_is_heard_is_looked_after_every_ten_seconds_and_no_more(
     assert rings._LOOK_SECONDS == 10.0
     monkeypatch.setattr(rings, "_WAIT_SECONDS", 0.01)
     clock = [1000.0]
-    monkeypatch.setattr("pointsman_service.access.ring.time.monotonic", lambda: clock[0])
-    ring = KeyRing(Presence(store))
+    ring = KeyRing(Presence(store), lambda: clock[0])
     await ring.single_pass()
     assert ring.looks == 1
     await become(lambda: ring._heard, "its own word", 5.0)

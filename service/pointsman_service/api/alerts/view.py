@@ -1,13 +1,14 @@
 """Alerts, their silences and deliveries as the API shows them."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field
 
-from pointsman_service.alert.alert import Alert, Delivery
+from pointsman_service.alert.alert import Alert, Delivery, summary_without_errors
 from pointsman_service.alert.kinds import Severity
 from pointsman_service.alert.wording import facts_of
 from pointsman_service.api.answers.answer import moment
+from pointsman_service.api.answers.payloads import Payload
 from pointsman_service.store.alerts.alerts import SilenceRow
 
 DeliveryStatus = Literal["pending", "sent", "gave_up", "dropped"]
@@ -66,6 +67,10 @@ class AcknowledgedView(BaseModel):
     reason: str
 
 
+def _without_errors(view: dict[str, Any]) -> str:
+    return summary_without_errors(view["rule"], view["subject"], view["summary"])
+
+
 class AlertView(BaseModel):
     """One alert."""
 
@@ -75,7 +80,7 @@ class AlertView(BaseModel):
     subject: str = Field(description="What it is about; empty when it is about the whole.")
     severity: Severity = Field(description="`page`: somebody, now; `ticket`: somebody, in the morning.")
     state: Literal["open", "resolved"]
-    summary: str
+    summary: Annotated[str, Payload(made=_without_errors)]
     value: float | None
     limit: float | None = Field(description="What the value passed.")
     unit: str

@@ -9,8 +9,9 @@ from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
 from pointsman_service.api.answers.event_stream import HEADERS, KEEP_ALIVE_SECONDS, MEDIA_TYPE
-from pointsman_service.api.breakers.view import EXAMPLE_TRANSITION, transition_view
-from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.answers.payloads import mask
+from pointsman_service.api.breakers.view import EXAMPLE_TRANSITION, TransitionView, transition_view
+from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.errors import DatabaseAway, InvalidRequest, TooManyListeners
@@ -41,6 +42,7 @@ _EXAMPLE = format_sse_event(data_str=to_json(EXAMPLE_TRANSITION).decode(), event
 )
 async def stream_transitions(
     parts: GivenParts,
+    caller: GivenCaller,
     last_event_id: Annotated[
         str | None, Header(pattern=r"^[0-9]{1,18}$", description="The id of the last event that was seen.")
     ] = None,
@@ -48,17 +50,19 @@ async def stream_transitions(
     """A stream of transitions."""
     stream = parts.transitions
     listener = await stream.listen(None if last_event_id is None else int(last_event_id))
-    return StreamingResponse(_events(stream, listener), media_type=MEDIA_TYPE, headers=HEADERS)
+    return StreamingResponse(_events(stream, listener, caller.reads_payloads), media_type=MEDIA_TYPE, headers=HEADERS)
 
 
-async def _events(stream: TransitionStream, listener: Listener) -> AsyncIterator[bytes]:
+async def _events(stream: TransitionStream, listener: Listener, reads_payloads: bool) -> AsyncIterator[bytes]:
     yield format_sse_event(comment="listening")
     try:
         while (rows := await listener.next(KEEP_ALIVE_SECONDS)) is not None:
             if not rows:
                 yield format_sse_event(comment="")
             for row in rows:
-                view = to_json(transition_view(turn_of(row))).decode()
-                yield format_sse_event(data_str=view, event="transition", id=str(row.id))
+                view = transition_view(turn_of(row))
+                if not reads_payloads:
+                    mask(TransitionView, view)
+                yield format_sse_event(data_str=to_json(view).decode(), event="transition", id=str(row.id))
     finally:
         stream.leave(listener)

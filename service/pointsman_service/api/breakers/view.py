@@ -2,12 +2,13 @@
 
 from dataclasses import asdict
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from pointsman_contract.breaker_policy import BreakerPolicy
 from pointsman_service.api.answers.answer import moment
+from pointsman_service.api.answers.payloads import Payload
 from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.observe.breakers import BreakerNow, CountedError, Turn
 
@@ -71,7 +72,7 @@ class LastErrorView(BaseModel):
     """The newest failure that a breaker counted."""
 
     type: str = Field(description="The exception's class.")
-    message: str = Field(description="At most 500 characters.")
+    message: Annotated[str, Payload("")] = Field(description="At most 500 characters.")
     task_id: str | None = Field(description="Null: a caller reported it.")
     at: AwareDatetime
     count: int = Field(

@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from pointsman_service.admit.moments import Moment
 from pointsman_service.api.answers.answer import json_response, moment
+from pointsman_service.api.answers.payloads import Payload
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenParts
 from pointsman_service.api.problems.described import problem_responses
@@ -43,7 +44,7 @@ class DeadLetterGroup(BaseModel):
     last_failed_at: AwareDatetime
     queues: list[str]
     example_task_id: str = Field(description="The one that failed last.")
-    example_message: str | None
+    example_message: Annotated[str | None, Payload()]
 
 
 class DeadLetterGroups(BaseModel):

@@ -1,11 +1,12 @@
 """Error groups as the API shows them."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, Field
 
 from pointsman_contract.states import TaskState
 from pointsman_service.api.answers.answer import moment
+from pointsman_service.api.answers.payloads import Payload
 from pointsman_service.failures.standing import GroupState
 from pointsman_service.observe.errors import ErrorGroup, GroupPage, WholeGroup
 
@@ -78,7 +79,7 @@ class ErrorExample(BaseModel):
 
     task_id: str
     attempt: int
-    message: str
+    message: Annotated[str, Payload("")]
 
 
 class Judged(BaseModel):
@@ -105,7 +106,7 @@ class ErrorGroupView(BaseModel):
     id: str
     task_type: str
     error_type: str | None = Field(description="Null: of the group that takes the rest, or of an error without one.")
-    message: str = Field(
+    message: Annotated[str, Payload("")] = Field(
         description="With a word for each number or id, time, URL, path, mail address, host and quoted text."
     )
     breaker: str | None = Field(description="The circuit breaker that its failures count for, where one is known.")
@@ -158,7 +159,7 @@ class ErrorGroupWhole(ErrorGroupView):
 
     since: AwareDatetime
     step_seconds: int
-    traceback: str = Field(description="Of the example.")
+    traceback: Annotated[str, Payload("")] = Field(description="Of the example.")
     recent_tasks: list[RecentTask] = Field(
         description="Some of the newest that are kept. All: `GET /v1/tasks?error_group=…`."
     )

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from pointsman_service.api.answers.answer import json_response, plain
+from pointsman_service.api.answers.payloads import Payload
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
@@ -41,8 +42,10 @@ class SetAsideMessageView(BaseModel):
     task_id: str | None = Field(description="As the message says it; nobody has checked it.")
     task_type: str | None
     bytes: int = Field(description="Length of the whole message.")
-    text: str = Field(description="The message, of a long one its first 2 KiB. What is not printable is escaped.")
-    end: str | None = Field(description="Of a long one its last 2 KiB.")
+    text: Annotated[str, Payload("")] = Field(
+        description="The message, of a long one its first 2 KiB. What is not printable is escaped."
+    )
+    end: Annotated[str | None, Payload()] = Field(description="Of a long one its last 2 KiB.")
 
 
 class SetAsideMessageList(BaseModel):

@@ -7,10 +7,11 @@ from fastapi import Request
 
 from pointsman_service.access.checking import check_right
 from pointsman_service.access.rights import RIGHTS, Names
+from pointsman_service.access.scopes import KeyScope
 from pointsman_service.api.parts import Parts, caller_of, parts_of
 from pointsman_service.api.requests.ids import id_of
 from pointsman_service.callers import Caller
-from pointsman_service.errors import OutsideKey, UnknownReplay, UnknownTaskAct
+from pointsman_service.errors import OutsideKey, ScopeMissing, UnknownReplay, UnknownTaskAct
 from pointsman_service.store.tasks import reading
 
 _METRICS: Final = "get_prometheus_metrics"
@@ -81,9 +82,15 @@ async def _filter_of_act(parts: Parts, act_id: Any) -> Mapping[str, Any] | None:
 
 async def _filter_of_replay(parts: Parts, replay_id: Any) -> Mapping[str, Any] | None:
     try:
-        return cast(Mapping[str, Any], (await parts.replayer.find(replay_id))["filter"])
+        return cast(Mapping[str, Any], (await parts.replayer.find(replay_id))["wanted"])
     except UnknownReplay:
         return None
+
+
+def check_payload_filter(caller: Caller, *asked: object) -> None:
+    """Who may not see payloads cannot find out by asking for them, either. Raises ``ScopeMissing``."""
+    if not caller.reads_payloads and any(one is not None for one in asked):
+        raise ScopeMissing.of(KeyScope.PAYLOAD_READ)
 
 
 def check_body(scope: Any, value: Any) -> None:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from pointsman_service.api.answers.answer import json_response, moment
+from pointsman_service.api.answers.payloads import Payload
 from pointsman_service.api.documentation.examples import example, with_nulls
 from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
@@ -42,6 +43,10 @@ _LISTED: dict[str, Any] = {
 EXAMPLE_ACT = _LISTED | {"pending": 0, "states": {"cancelled": 19_998, "running": 2}}
 
 
+def _without_payloads(view: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in view["filter"].items() if name not in ("tags", "error_message")}
+
+
 class ListedTaskAct(BaseModel):
     """An act on the tasks that a filter finds."""
 
@@ -53,7 +58,7 @@ class ListedTaskAct(BaseModel):
     requested_at: AwareDatetime
     requested_by: str
     reason: str | None
-    filter: dict[str, Any]
+    filter: Annotated[dict[str, Any], Payload(made=_without_payloads)]
     submitted_before: AwareDatetime = Field(description="What was submitted then or later is not touched.")
     limit: int | None = Field(
         description="It goes no further than the oldest so many; null also when `at_most` is less."

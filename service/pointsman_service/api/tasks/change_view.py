@@ -1,13 +1,14 @@
 """A task as a stream of events shows it, in JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
 from pydantic_core import to_json
 
 from pointsman_service.api.answers.answer import json_bytes, moment, moment_of
-from pointsman_service.api.tasks.view import progress_view
+from pointsman_service.api.answers.payloads import mask
+from pointsman_service.api.tasks.view import ProgressView, progress_view
 from pointsman_service.live.task_changes import TaskChange, Told
 from pointsman_service.observe.tasks.task import progress_of
 
@@ -41,31 +42,44 @@ EXAMPLE_TOLD: dict[str, Any] = {"as_of": "2026-11-28T08:21:06.100000Z", "left_ou
 """What changed since the event before it. ``left_out``: how many more, of too many at once."""
 
 
-def change_json(change: TaskChange) -> bytes:
-    """As ``EXAMPLE_CHANGE``, whole."""
-    return change.once(_whole)
+def change_json(change: TaskChange, *, reads_payloads: bool = True) -> bytes:
+    """As ``EXAMPLE_CHANGE``, whole; without ``reads_payloads`` of its progress no more than how far it is."""
+    return change.once(_whole) if reads_payloads else json_bytes(_masked(change))
 
 
-def version_of(change: TaskChange) -> str:
+def version_of(change: TaskChange, *, reads_payloads: bool = True) -> str:
     """Names what ``change_json`` says: another state of the task has another name."""
-    return blake2b(change_json(change), digest_size=8).hexdigest()
+    return blake2b(change_json(change, reads_payloads=reads_payloads), digest_size=8).hexdigest()
 
 
-def told_json(told: Told) -> bytes:
+def told_json(told: Told, *, reads_payloads: bool = True) -> bytes:
     """As ``EXAMPLE_TOLD``."""
-    return told.once(_told)
+    if reads_payloads:
+        return told.once(_told)
+    return _of_changes(told, (json_bytes(_masked(change)) for change in told.changes))
 
 
 def _told(told: Told) -> bytes:
+    return _of_changes(told, (change.once(_listed) for change in told.changes))
+
+
+def _of_changes(told: Told, changes: Iterable[bytes]) -> bytes:
     return b'{"as_of":%b,"left_out":%d,"changes":[%b]}' % (
         to_json(moment_of(told.mark.at)),
         told.left_out,
-        b",".join(change.once(_listed) for change in told.changes),
+        b",".join(changes),
     )
 
 
 def _whole(change: TaskChange) -> bytes:
     return json_bytes(_view(change))
+
+
+def _masked(change: TaskChange) -> dict[str, Any]:
+    view = _view(change)
+    if view["progress"] is not None:
+        mask(ProgressView, view["progress"])
+    return view
 
 
 def _listed(change: TaskChange) -> bytes:

@@ -9,10 +9,11 @@ from starlette.responses import StreamingResponse
 
 from pointsman_service.api.answers.answer import moment_of
 from pointsman_service.api.answers.event_stream import HEADERS, MEDIA_TYPE, KeepAlive, event, opening
-from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.filters import readings_of_tags, refuse_unknown
 from pointsman_service.api.requests.parameters import known_parameters_only, storable
+from pointsman_service.api.requests.rights import check_payload_filter
 from pointsman_service.api.tasks.change_view import (
     EXAMPLE_CHANGE,
     EXAMPLE_TOLD,
@@ -74,6 +75,7 @@ def _streamed(description: str, example: str) -> dict[int | str, dict[str, Any]]
 )
 async def stream_tasks(
     parts: GivenParts,
+    asks: GivenCaller,
     state: OfState = None,
     queue: OfQueue = None,
     task_type: OfType = None,
@@ -88,6 +90,7 @@ async def stream_tasks(
     ] = None,
 ) -> Response:
     """A stream of tasks."""
+    check_payload_filter(asks, tag)
     faults: list[FieldError] = []
     match = TaskMatch(
         state=state,
@@ -109,7 +112,9 @@ async def stream_tasks(
         raise InvalidRequest(errors=faults)
     await refuse_unknown(parts, queue=queue, task_type=task_type)
     listener = await parts.changes.follow(match, after)
-    return StreamingResponse(_tasks(parts.changes, listener), media_type=MEDIA_TYPE, headers=HEADERS)
+    return StreamingResponse(
+        _tasks(parts.changes, listener, asks.reads_payloads), media_type=MEDIA_TYPE, headers=HEADERS
+    )
 
 
 @router.get(
@@ -131,6 +136,7 @@ async def stream_tasks(
 async def stream_task(
     task_id: str,
     parts: GivenParts,
+    asks: GivenCaller,
     last_event_id: Annotated[
         str | None, Header(max_length=MARK_LENGTH, description="The id of the last event that was seen.")
     ] = None,
@@ -142,13 +148,14 @@ async def stream_task(
     if not found:
         raise UnknownTask
     change = TaskChange(found[0])
-    if change.is_terminal and last_event_id == version_of(change):
+    if change.is_terminal and last_event_id == version_of(change, reads_payloads=asks.reads_payloads):
         return Response(status_code=204)
     watch = parts.changes.watch(wanted)
-    return StreamingResponse(_task(parts.changes, watch, last_event_id), media_type=MEDIA_TYPE, headers=HEADERS)
+    told = _task(parts.changes, watch, last_event_id, asks.reads_payloads)
+    return StreamingResponse(told, media_type=MEDIA_TYPE, headers=HEADERS)
 
 
-async def _task(stream: ChangeStream, watch: TaskWatch, seen: str | None) -> AsyncIterator[bytes]:
+async def _task(stream: ChangeStream, watch: TaskWatch, seen: str | None, reads: bool) -> AsyncIterator[bytes]:
     quiet = _Quiet(stream)
     try:
         yield opening()
@@ -160,18 +167,18 @@ async def _task(stream: ChangeStream, watch: TaskWatch, seen: str | None) -> Asy
                 if said := quiet.said(None):
                     yield said
                 continue
-            version = version_of(change)
+            version = version_of(change, reads_payloads=reads)
             if version != seen:
                 seen = version
                 quiet.sent()
-                yield event("task", change_json(change), version)
+                yield event("task", change_json(change, reads_payloads=reads), version)
             if change.is_terminal:
                 return
     finally:
         stream.leave(watch)
 
 
-async def _tasks(stream: ChangeStream, listener: TaskListener) -> AsyncIterator[bytes]:
+async def _tasks(stream: ChangeStream, listener: TaskListener, reads: bool) -> AsyncIterator[bytes]:
     quiet = _Quiet(stream)
     try:
         yield opening()
@@ -191,7 +198,7 @@ async def _tasks(stream: ChangeStream, listener: TaskListener) -> AsyncIterator[
                 as_of = b'{"as_of":%b}' % to_json(moment_of(told.mark.at))
                 yield event("reset", as_of, None if told.changes or told.left_out else told.mark.text)
             if told.changes or told.left_out:
-                yield event("tasks", told_json(told), told.mark.text)
+                yield event("tasks", told_json(told, reads_payloads=reads), told.mark.text)
     finally:
         stream.leave(listener)
 

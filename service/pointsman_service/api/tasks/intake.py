@@ -107,7 +107,9 @@ async def _receipt(parts: Parts, accepted: Accepted) -> Answer:
 
 
 class Intake:
-    """ASGI: answers ``POST /v1/tasks`` itself and hands everything else to ``application``."""
+    """ASGI: answers ``POST /v1/tasks`` itself and hands everything else to ``application``, as it does with one from
+    somebody who may not see what is in the answer.
+    """
 
     def __init__(self, application: Any, parts: Parts) -> None:
         self.application = application
@@ -123,7 +125,12 @@ class Intake:
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
-        if scope["path"] != "/v1/tasks" or scope["method"] != "POST" or scope["query_string"]:
+        if (
+            scope["path"] != "/v1/tasks"
+            or scope["method"] != "POST"
+            or scope["query_string"]
+            or not scope["caller"].reads_payloads
+        ):
             await self.application(scope, receive, send)
             if scope["method"] not in _SAFE:
                 self._parts.changes.changed_here()

@@ -20,6 +20,7 @@ from pointsman_service.api.requests.given import Action, Reason, given, idempote
 from pointsman_service.api.requests.headers import read_headers
 from pointsman_service.api.requests.ids import Id
 from pointsman_service.api.requests.parameters import bounded, known_parameters_only
+from pointsman_service.api.requests.rights import check_payload_filter
 from pointsman_service.api.tasks.acts import EXAMPLE_ACT, EXAMPLE_ID, TaskActView, task_act_view
 from pointsman_service.callers import Caller
 from pointsman_service.errors import FieldError, InvalidRequest
@@ -248,6 +249,7 @@ async def _act(
     rate_per_second: float | None,
     grace_seconds: float | None,
 ) -> Response:
+    check_payload_filter(caller, wanted.tags, wanted.error_message)
     before: datetime | None = bounded(body.submitted_before)
     if not wanted.given() and before is None:
         raise InvalidRequest(errors=[FieldError(pointer="", detail="say which: queue, task_type, tags, …")])

@@ -15,7 +15,7 @@ _REST = (
     b'"started_at":null,"finished_at":null,"queue_wait_seconds":null,"run_seconds":null,"worker":null,"result":null,'
     b'"error":null,"progress":null,"held_reason":null,"held_seconds":0.0,"retry_at":null,"cancel_requested_at":null,'
     b'"cancel_requested_by":null,"replayed_from":null,"replayed_as":null,"attempt":0,"interruptions":0,'
-    b'"uncertain_sendings":0,"predicted_wait":null,"cut":[],'
+    b'"uncertain_sendings":0,"predicted_wait":null,"cut":[],"masked":[],'
 )
 
 

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from pointsman_service.admit.moments import Moment
 from pointsman_service.api.answers.answer import json_response, moment
 from pointsman_service.api.documentation.examples import example
-from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.parts import GivenParts, caller_of
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.problems.translation import in_time
 from pointsman_service.api.requests.filters import LONGEST_HELD_REASON, MOST_ATTEMPTS, readings_of_tags, refuse_unknown
@@ -19,6 +19,7 @@ from pointsman_service.api.requests.ids import id_of
 from pointsman_service.api.requests.parameters import bounded, known_parameters_only, storable
 from pointsman_service.api.requests.positions import CURSOR_PATTERN, cursor_after, position_of
 from pointsman_service.api.requests.preferences import APPLIED_HEADER, prefer_wait
+from pointsman_service.api.requests.rights import check_payload_filter
 from pointsman_service.api.tasks.awaiting import row_when_ended
 from pointsman_service.api.tasks.parameters import (
     OfCaller,
@@ -151,6 +152,7 @@ async def list_tasks(
     ] = None,
 ) -> Response:
     """A page of tasks."""
+    check_payload_filter(caller_of(request), tag, error_message)
     faults: list[FieldError] = []
     wanted = TaskFilter(
         state=state,

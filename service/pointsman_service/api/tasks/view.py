@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -11,6 +11,7 @@ from pydantic_core import from_json
 
 from pointsman_contract.states import TaskState
 from pointsman_service.api.answers.answer import Verbatim, moment
+from pointsman_service.api.answers.payloads import Payload
 from pointsman_service.api.answers.predicted_wait import PredictedWaitView
 from pointsman_service.api.documentation.examples import with_nulls
 from pointsman_service.observe.tasks.task import TaskError, TaskProgress, task_of
@@ -54,6 +55,7 @@ EXAMPLE_TASK: dict[str, Any] = {
     "dispatch": 1,
     "predicted_wait": None,
     "cut": [],
+    "masked": [],
 }
 
 
@@ -61,8 +63,8 @@ class ErrorView(BaseModel):
     """Why an attempt failed."""
 
     type: str = Field(description="The exception's class.")
-    message: str
-    traceback: str = Field(description="The newest frames, at most 8 KiB.")
+    message: Annotated[str, Payload("")]
+    traceback: Annotated[str, Payload("")] = Field(description="The newest frames, at most 8 KiB.")
     group: str | None = Field(
         description="For `GET /v1/errors/{id}`. Null: it counts for none, or failed before there were error groups."
     )
@@ -71,11 +73,13 @@ class ErrorView(BaseModel):
 class ProgressView(BaseModel):
     """How far the newest attempt is, as its body says."""
 
-    state: str = Field(description="`PROGRESS`, or what the task named with `update_state`.")
+    state: Annotated[str, Payload("PROGRESS")] = Field(
+        description="`PROGRESS`, or what the task named with `update_state`."
+    )
     current: float | None
     total: float | None
-    note: str
-    meta: dict[str, Any] | None = Field(description="What `update_state` gave.")
+    note: Annotated[str, Payload("")]
+    meta: Annotated[dict[str, Any] | None, Payload()] = Field(description="What `update_state` gave.")
     updated_at: AwareDatetime | None = Field(description="By the worker's clock.")
 
 
@@ -93,8 +97,8 @@ class TaskView(BaseModel):
 
     id: str = Field(description="UUIDv7: ids sort by submission.")
     task_type: str
-    args: list[Any]
-    kwargs: dict[str, Any]
+    args: Annotated[list[Any], Payload([])]
+    kwargs: Annotated[dict[str, Any], Payload({})]
     queue: str
     priority: int = Field(description="0 to 10, 10 the most urgent.")
     scheduled_at: AwareDatetime | None = Field(
@@ -103,7 +107,7 @@ class TaskView(BaseModel):
     delay_seconds: float | None
     expires_at: AwareDatetime | None
     timeout_seconds: float | None = Field(description="What the submission asked for.")
-    tags: dict[str, str]
+    tags: Annotated[dict[str, str], Payload({})]
     dependencies: list[str] = Field(description="What it depends on: by its type, its arguments, its submission.")
     state: TaskState
     attempt: int = Field(description="The newest attempt that started; 0 before the first.")
@@ -119,7 +123,7 @@ class TaskView(BaseModel):
     queue_wait_seconds: float | None = Field(description="From due to started, without the time it was held.")
     run_seconds: float | None = Field(description="From started to finished.")
     worker: str | None
-    result: Any
+    result: Annotated[Any, Payload()]
     error: ErrorView | None = Field(
         description="Of the attempt that ended it; of the last one while it waits for the next, in whatever state, and"
         " when it was cancelled or expired after that."
@@ -148,6 +152,10 @@ class TaskView(BaseModel):
     cut: list[str] = Field(
         description="What is too long to be shown among many tasks: `args`, `kwargs`, `result` and `progress` of more"
         " than 4 KiB are left empty, `error.message` and `error.traceback` are shortened. By id a task is whole."
+    )
+    masked: list[str] = Field(
+        description="What is not shown because the caller lacks the scope `payload:read`: `args`, `kwargs`, `tags`,"
+        " `result`, `error.message`, `error.traceback`, and of `progress` all but how far it is."
     )
 
 
@@ -195,6 +203,7 @@ def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, 
         "dispatch": task.dispatch,
         "predicted_wait": None,
         "cut": list(task.cut),
+        "masked": [],
     }
 
 

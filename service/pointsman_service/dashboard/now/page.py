@@ -34,7 +34,7 @@ CAUSE_TONES: Final = {Urgency.PAGE: "bad", Urgency.TICKET: "warn", Urgency.NOTIC
 @page.shows()
 async def show(ask: Ask) -> View:
     """What is wrong now."""
-    now = await ask.parts.now.read()
+    now = await ask.parts.now.read(reads_payloads=ask.caller.reads_payloads)
     return View(
         template="now/now.html",
         title=_title(now),

@@ -40,7 +40,9 @@ async def show_queue(ask: Ask) -> View:
     row, missing = await row_of(ask)
     window = WINDOWS[ask.chosen("window", {word: word for word in WINDOWS}) or HOUR.word]
     explained, charts, messages = await asyncio.gather(
-        ask.parts.views.explainer.of_queue(row.name), _charts(ask, row, window), newest_of(ask, row, _MESSAGES)
+        ask.parts.views.explainer.of_queue(row.name, reads_payloads=ask.caller.reads_payloads),
+        _charts(ask, row, window),
+        newest_of(ask, row, _MESSAGES),
     )
     return View(
         template="queues/queue.html",

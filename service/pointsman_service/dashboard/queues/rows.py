@@ -63,7 +63,8 @@ class Rows:
 
 async def rows_of(ask: Ask) -> Rows:
     """Every queue. Raises the store's errors; the broker may be away."""
-    figures, now = await asyncio.gather(ask.parts.views.queues.read(), ask.parts.now.read())
+    reads = ask.caller.reads_payloads
+    figures, now = await asyncio.gather(ask.parts.views.queues.read(), ask.parts.now.read(reads_payloads=reads))
     lines = {line.name: line for line in now.queues}
     return Rows([Row(one, lines.get(one.name)) for one in figures], [one.why for one in now.unknown])
 

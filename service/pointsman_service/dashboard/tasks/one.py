@@ -62,7 +62,7 @@ async def show_task(ask: Ask) -> View:
         return unknown
     task = seen.task
     explained, waits = await asyncio.gather(
-        ask.parts.views.explainer.of_task(task.id),
+        ask.parts.views.explainer.of_task(task.id, reads_payloads=ask.caller.reads_payloads),
         remaining_wait(ask.parts.store, ask.parts.views.predictions, task),
     )
     path = path_of(task, seen.attempts, seen.asked_for, seen.read_at)

@@ -1,7 +1,7 @@
 """What is known when a task is explained: plain values. None is not known."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar
 
@@ -226,3 +226,11 @@ class Facts:
     unknown: UnknownType | None = None
     usual_p95_seconds: float | None = None
     """Of runs of its type that ended lately."""
+
+    def without_payloads(self) -> "Facts":
+        """The same for who may not see messages of errors."""
+        error, breaker = self.task.error, self.breaker
+        task = self.task if error is None else replace(self.task, error=replace(error, message="", traceback=""))
+        if breaker is not None and breaker.last_error is not None:
+            breaker = replace(breaker, last_error=replace(breaker.last_error, message=""))
+        return replace(self, task=task, breaker=breaker)

@@ -80,21 +80,24 @@ class Explainer:
         self.usual = UsualRuns(store)
         self._installation = Kept(self._look, _KEPT_SECONDS)
 
-    async def of_task(self, task_id: UUID) -> Explanation | None:
-        """Why the task is where it is; None when there is none of this id. Raises the store's errors.
+    async def of_task(self, task_id: UUID, *, reads_payloads: bool = True) -> Explanation | None:
+        """Why the task is where it is; None when there is none of this id; without ``reads_payloads`` without messages
+        of errors. Raises the store's errors.
 
         Costs a few statements, each bounded; what concerns the whole installation is at most a second old.
         """
         facts = await self._facts(task_id)
-        return None if facts is None else explain(facts)
+        if facts is None:
+            return None
+        return explain(facts if reads_payloads else facts.without_payloads())
 
-    async def of_queue(self, queue: str) -> tuple[UUID, Explanation] | None:
+    async def of_queue(self, queue: str, *, reads_payloads: bool = True) -> tuple[UUID, Explanation] | None:
         """Why nothing of a queue starts faster: the task that is next, and why it waits; where all that are due are
         held, the oldest of those. None when none waits. Raises the store's errors.
         """
         async with self._store.statement() as connection:
             first = await explaining.head(connection, queue)
-        found = None if first is None else await self.of_task(first)
+        found = None if first is None else await self.of_task(first, reads_payloads=reads_payloads)
         return None if first is None or found is None else (first, found)
 
     async def _facts(self, task_id: UUID) -> Facts | None:
