@@ -289,6 +289,11 @@ UPDATE api_key SET revoked_at = now(), revoked_by = :by WHERE id = :id AND revok
 SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
     created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at FROM api_key WHERE id = :id;
 
+-- _BY_DIGEST
+SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
+    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at FROM api_key
+    WHERE digest = :digest;
+
 -- _LOCK
 SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
     created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at FROM api_key WHERE id = :id

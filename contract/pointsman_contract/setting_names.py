@@ -23,6 +23,7 @@ NAMES = (
     "allow_private_targets",
     "allowed_hosts",
     "allowed_origins",
+    "api_key",
     "api_timeout_seconds",
     "api_url",
     "batch_bytes",
@@ -133,6 +134,7 @@ NAMES = (
 
 SECRETS = (
     "alert_channels",
+    "api_key",
     "database_password",
     "database_url",
     "mqtt_password",

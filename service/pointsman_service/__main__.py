@@ -46,6 +46,11 @@ _Reason = typer.Option(None, help="Why, for the log.")
 _Scopes = typer.Option([], help="A right beside those of the preset; may be given several times.")
 _TaskTypes = typer.Option([], help="Only this task type; may be given several times.")
 _OnQueues = typer.Option([], help="Only this queue; may be given several times.")
+_Provided = typer.Argument(
+    ...,
+    metavar="NAME=WHAT@FILE...",
+    help="WHAT: a preset or scopes, by commas, such as workers=tasks:read,metrics:read@/run/secrets/workers_key.",
+)
 _ExpiresDays = typer.Option(None, min=0.0, help="Days until it expires.", show_default="never")
 _DAY_SECONDS = 86_400.0
 
@@ -269,6 +274,40 @@ def create_key(
         raise typer.Exit(1) from None
 
 
+@keys_cli.command(name="draw")
+def draw_key() -> None:
+    """Print a key that opens nothing yet: for a file that `keys provide` is given.
+
+    Needs no server. Exits 0.
+    """
+    from pointsman_service.access.token import new_token
+
+    typer.echo(new_token())
+
+
+@keys_cli.command(name="provide")
+def provide_keys(wanted: list[str] = _Provided) -> None:
+    """Let keys that stand in files open what is said of each; those that do already stay as they are.
+
+    For installations whose secrets are files, such as containers: the file is made once, by `keys draw`, and this
+    command runs at each start. Exits 0, 1 when a name is another key's or PostgreSQL cannot be asked, 2 on a bad
+    setting or a file that holds no key.
+    """
+    settings = _settings()
+    from pointsman_service.console import keys
+    from pointsman_service.errors import ServiceError
+
+    try:
+        given = [keys.provided(one) for one in wanted]
+        for line in asyncio.run(keys.provide(settings, given)):
+            typer.echo(line)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    except ServiceError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
 @keys_cli.command(name="list")
 def list_keys(as_json: bool = _Json) -> None:
     """Show all keys, the newest first, also those that open nothing more; never the keys themselves.
@@ -391,6 +430,7 @@ def _settings(host: str | None = None, port: int | None = None) -> Settings:
 
 def _serve(settings: Settings, *roles: str) -> None:
     settings.require_redis_url()
+    _refuse_without_admin(settings)
     from pointsman_service.app import Role, create_app
     from pointsman_service.front.bounds import Bounds
     from pointsman_service.front.connection import Connection
@@ -419,6 +459,21 @@ def _serve(settings: Settings, *roles: str) -> None:
     config.bounds = bounds
     _spare_the_collector()
     Server(config, app).run()
+
+
+def _refuse_without_admin(settings: Settings) -> None:
+    """Nobody could do anything where keys are asked for and there is none that makes others."""
+    if not settings.asks_for_keys:
+        return
+    from pointsman_service.console.keys import lacks_admin
+
+    if asyncio.run(lacks_admin(settings)):
+        typer.echo(
+            f"The API asks callers for keys (it binds {settings.host}), and there is no key of an admin."
+            " Make one first:\n  python -m pointsman_service keys create admin --preset admin",
+            err=True,
+        )
+        raise typer.Exit(1)
 
 
 def _exit_cleanly(*_: object) -> None:

@@ -10,7 +10,6 @@ from uvicorn.server import ServerState
 
 from pointsman_service.front.bounds import Bounds
 from pointsman_service.front.connection import Connection
-from pointsman_service.named_hosts import is_loopback
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)
@@ -50,15 +49,6 @@ class Server(uvicorn.Server):
         self._bounds = config.bounds
         self._state = self.server_state = _State()
         self._told_at = float("-inf")
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Also says who may ask."""
-        if not is_loopback(self.config.host):
-            log.warning(
-                "THERE IS NO ACCESS CONTROL: EVERYBODY WHO REACHES THIS ADDRESS MAY DO EVERYTHING",
-                host=self.config.host,
-            )
-        await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second."""

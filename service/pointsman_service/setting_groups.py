@@ -18,7 +18,7 @@ from pointsman_contract.run_file import DEFAULT_DATA_DIR
 from pointsman_contract.server_urls import UNREADABLE, check_password, check_redis_url
 from pointsman_contract.settings_base import SettingsBase
 from pointsman_service.channel_settings import AlertChannel, unlike_names
-from pointsman_service.named_hosts import host_names, page_origins
+from pointsman_service.named_hosts import host_names, is_loopback, page_origins
 
 _DATABASE_SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
 
@@ -79,15 +79,16 @@ class ProcessSettings(SettingsBase):
     data_dir: Path = DEFAULT_DATA_DIR
     """Where ``./scripts/up`` keeps its data and ``run.json``."""
     host: str = "127.0.0.1"
-    """Address the API binds. Without ``keys_required`` keep it on this machine."""
+    """Address the API binds. Where others than this machine reach it, callers need keys."""
     port: int = Field(default=8000, ge=1, le=65535)
     """Port of the API."""
     allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(host_names)] = ()
     """Names the API answers to, by commas, beside this machine's own and that of ``alert_base_url``; ``*`` is any."""
     allowed_origins: Annotated[tuple[str, ...], BeforeValidator(_words), AfterValidator(page_origins)] = ()
     """Origins (``https://…``) of other pages that may ask a browser to act, by commas."""
-    keys_required: bool = False
-    """Ask every caller for a key (``python -m pointsman_service keys``). A key that is shown counts either way."""
+    keys_required: bool | None = None
+    """Ask every caller for a key (``python -m pointsman_service keys``). Unset: where others than this machine reach
+    ``host``, and of what a proxy passes on. False: never, which is only taken where nobody else reaches ``host``."""
     metrics_open: bool = False
     """Let anybody read ``/metrics`` and ``/readyz?verbose`` where others are asked for a key."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -100,6 +101,17 @@ class ProcessSettings(SettingsBase):
     pulse_file: Path | None = None
     """Where this process says that it turns, for ``python -m pointsman_contract.pulse``; one file a process.
     Unset: nowhere."""
+
+    @model_validator(mode="after")
+    def _only_this_machine_comes_without_a_key(self) -> Self:
+        if self.keys_required is False and not is_loopback(self.host):
+            raise ValueError(f"keys_required: must not be false where others reach the API, which binds {self.host}")
+        return self
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether nobody comes without a key."""
+        return not is_loopback(self.host) if self.keys_required is None else self.keys_required
 
     @model_validator(mode="after")
     def _passwords_have_their_place(self) -> Self:

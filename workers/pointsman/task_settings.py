@@ -69,6 +69,9 @@ class TaskSettings(SettingsBase):
 
     api_url: HTTPBase | None = None
     """This control plane's API, for reports and ``auto_close_jobs``. Unset: that of a running ``./scripts/up``."""
+    api_key: SecretStr | None = None
+    """What the API is shown where it asks for a key: one with the scopes ``metrics:read``, ``queues:read``,
+    ``tasks:read`` and ``tasks:act``."""
     api_timeout_seconds: float = Field(default=15.0, gt=0)
     """Longest wait for one answer of the API."""
     reports_dir: Path | None = None

@@ -4,21 +4,27 @@ import json
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import typer
 
-from pointsman_service.access.key import KEY_NAME, Key, KeyState
+from pointsman_service.access.key import KEY_NAME, Key, KeyState, state_of
 from pointsman_service.access.reading import KeyReader
 from pointsman_service.access.scopes import ALL, PRESETS
+from pointsman_service.access.token import digest_of, is_token
 from pointsman_service.callers import CONSOLE
 from pointsman_service.database import create_engine
-from pointsman_service.errors import NoSuchKey
+from pointsman_service.errors import NoSuchKey, ServiceError
 from pointsman_service.operate.handle_keys import KeyHand, MadeKey, WantedKey
 from pointsman_service.settings import Settings
 from pointsman_service.store import api_keys
 from pointsman_service.store.store import Store
+from pointsman_service.telemetry import logger
+
+log = logger(__name__)
 
 _PAGE = 200
 
@@ -99,6 +105,54 @@ async def _id_of(store: Store, named: str) -> UUID:
         if row is None:
             raise NoSuchKey(f"No key that is in use has the name {named}.") from None
         return row.id
+
+
+def provided(text: str) -> tuple[WantedKey, str]:
+    """A key in a file, from ``NAME=WHAT@FILE``. Raises ``ValueError`` in words, which never show the file's content."""
+    name, _, rest = text.partition("=")
+    what, _, path = rest.rpartition("@")
+    if not name or not what or not path:
+        raise ValueError(f"{text!r} is not NAME=WHAT@FILE")
+    words = [word.strip() for word in what.split(",")]
+    presets = [word for word in words if word in PRESETS]
+    if len(presets) > 1:
+        raise ValueError(f"{text!r} names more than one preset")
+    scopes = [word for word in words if word not in PRESETS]
+    made = wanted(name, presets[0] if presets else None, scopes, (), (), None)
+    try:
+        token = Path(path).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {type(error).__name__}") from None
+    if not is_token(token.encode()):
+        raise ValueError(f"{path} holds no key: python -m pointsman_service keys draw makes one")
+    return made, token
+
+
+async def provide(settings: Settings, given: Sequence[tuple[WantedKey, str]]) -> list[str]:
+    """Let these keys open what is wanted; a line of what became of each. Raises ``KeyNameTaken`` and the store's
+    errors.
+    """
+    lines = []
+    async with _opened(settings) as store:
+        for one, token in given:
+            async with store.statement() as connection:
+                there = await api_keys.find_by_digest(connection, digest_of(token.encode()))
+            if there is not None:
+                lines.append(f"{one.name}: is there, {state_of(there, datetime.now(UTC))}")
+                continue
+            await KeyHand(store).create(CONSOLE, one, "provided in a file", token)
+            lines.append(f"{one.name}: made")
+    return lines
+
+
+async def lacks_admin(settings: Settings) -> bool:
+    """Whether there is surely no key that makes others: False where PostgreSQL cannot be asked."""
+    try:
+        async with _opened(settings) as store, store.statement() as connection:
+            return await api_keys.admins(connection) == 0
+    except ServiceError as error:
+        log.warning("it is not known whether there is a key of an admin", reason=f"{type(error).__name__}: {error}")
+        return False
 
 
 def show_made(made: MadeKey, *, as_json: bool) -> None:

@@ -4,13 +4,20 @@ from pointsman_service.access.ring import KeyRing
 from pointsman_service.callers import LOCAL, NOBODY, Caller
 from pointsman_service.settings import Settings
 
+_PASSED_ON = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip"})
+"""What proxies say of whom they ask for."""
+
 
 class KnownCallers:
-    """Callers by their keys; without one everybody, unless keys are required."""
+    """Callers by their keys; without one whoever asks from this machine, where nobody else can reach it.
+
+    What a proxy on this machine passes on comes from elsewhere, though its address does not say so.
+    """
 
     def __init__(self, ring: KeyRing, settings: Settings) -> None:
         self._ring = ring
-        self._required = settings.keys_required
+        self._required = settings.asks_for_keys
+        self._passed_on = _PASSED_ON if settings.keys_required is None else frozenset()
         self.until_it_ends = ring.until_it_ends
 
     def of(self, fields: dict[bytes, bytes]) -> Caller:
@@ -24,4 +31,4 @@ class KnownCallers:
             # A proxy may pass on the name and the password that it asked for itself.
             if scheme.lower() == b"bearer":
                 return self._ring.caller(token.strip())
-        return NOBODY if self._required else LOCAL
+        return NOBODY if self._required or not self._passed_on.isdisjoint(fields) else LOCAL

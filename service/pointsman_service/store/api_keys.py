@@ -86,6 +86,7 @@ _REVOKE = text("""
     UPDATE api_key SET revoked_at = now(), revoked_by = :by WHERE id = :id AND revoked_at IS NULL RETURNING id
 """)
 _FIND = text(f"SELECT {_COLUMNS} FROM api_key WHERE id = :id")
+_BY_DIGEST = text(f"SELECT {_COLUMNS} FROM api_key WHERE digest = :digest")
 _LOCK = text(f"SELECT {_COLUMNS} FROM api_key WHERE id = :id FOR UPDATE")
 _PAGE = text(f"""
     SELECT {_COLUMNS} FROM api_key WHERE CAST(:below AS uuid) IS NULL OR id < :below ORDER BY id DESC LIMIT :limit
@@ -141,6 +142,12 @@ async def find(connection: Connection, key_id: UUID, *, lock: bool = False) -> K
 async def find_by_name(connection: Connection, name: str) -> KeyRow | None:
     """The key that has this name and is neither revoked nor replaced."""
     row = (await connection.execute(_BY_NAME, {"name": name})).one_or_none()
+    return None if row is None else KeyRow(*row)
+
+
+async def find_by_digest(connection: Connection, digest: bytes) -> KeyRow | None:
+    """The key of this digest, whatever became of it."""
+    row = (await connection.execute(_BY_DIGEST, {"digest": digest})).one_or_none()
     return None if row is None else KeyRow(*row)
 
 

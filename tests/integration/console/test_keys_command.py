@@ -2,22 +2,41 @@
 
 import json
 import re
-from typing import Any
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
-from typer.testing import CliRunner, Result
+import typer
+from pydantic import SecretStr
 
-from pointsman_service.__main__ import cli
+from pointsman_service.__main__ import _refuse_without_admin
 from pointsman_service.access.token import is_token
 from pointsman_service.settings import Settings
+
+
+class Said(NamedTuple):
+    """What a command said, and how it ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
 
 
 @pytest.fixture
 def keys(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("POINTSMAN_DATABASE_URL", settings.require_database_url())
 
-    def run(*words: str) -> Result:
-        return CliRunner().invoke(cli, ["keys", *words])
+    def run(*words: str) -> Said:
+        said = subprocess.run(
+            [sys.executable, "-m", "pointsman_service", "keys", *words], capture_output=True, text=True, check=False
+        )
+        return Said(said.returncode, said.stdout, said.stderr)
 
     return run
 
@@ -73,3 +92,57 @@ def test_a_name_that_is_taken_is_said(keys: Any) -> None:
     assert keys("create", "ops", "--preset", "admin").exit_code == 0
     again = keys("create", "ops", "--preset", "viewer")
     assert (again.exit_code, "ops already" in again.stderr) == (1, True)
+
+
+def test_a_key_in_a_file_opens_what_is_said_and_is_provided_once(keys: Any, tmp_path: Path) -> None:
+    drawn = keys("draw")
+    assert is_token(drawn.stdout.strip().encode())
+    file = tmp_path / "workers_key"
+    file.write_text(drawn.stdout)
+    wanted = f"workers=viewer,tasks:act@{file}"
+    assert keys("provide", wanted).stdout == "workers: made\n"
+    assert keys("provide", wanted).stdout == "workers: is there, active\n"
+    (key,) = json.loads(keys("list", "--json").stdout)
+    assert (key["name"], key["preset"], "tasks:act" in key["scopes"]) == ("workers", "viewer", True)
+    assert keys("revoke", "workers").exit_code == 0
+    assert keys("provide", wanted).stdout == "workers: is there, revoked\n"
+    file.write_text(keys("draw").stdout)
+    assert keys("provide", wanted).stdout == "workers: made\n"
+    file.write_text(keys("draw").stdout)
+    taken = keys("provide", wanted)
+    assert (taken.exit_code, "workers already" in taken.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("what", ["admin", "admin=admin", "=admin@x", "admin=emperor@{file}", "admin=admin@{file}"])
+def test_what_is_no_key_in_a_file_is_said_without_what_stands_there(keys: Any, tmp_path: Path, what: str) -> None:
+    file = tmp_path / "key"
+    file.write_text("hunter2x")
+    said = keys("provide", what.format(file=file))
+    assert said.exit_code == 2
+    assert "hunter2x" not in said.output
+
+
+def test_an_address_that_others_reach_is_not_served_before_there_is_a_key_of_an_admin(
+    keys: Any, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(**changed: Any) -> bool:
+        try:
+            _refuse_without_admin(settings.model_copy(update=changed))
+        except typer.Exit as error:
+            assert error.exit_code == 1
+            assert "python -m pointsman_service keys create admin --preset admin" in capsys.readouterr().err
+            return True
+        return False
+
+    assert refused(host="0.0.0.0")
+    assert refused(keys_required=True)
+    assert not refused()
+    keys("create", "looks", "--preset", "operator")
+    keys("create", "narrow", "--preset", "admin", "--task-type", "echo")
+    assert refused(host="0.0.0.0")
+    keys("create", "admin", "--preset", "admin")
+    assert not refused(host="0.0.0.0")
+    keys("revoke", "admin")
+    assert refused(host="0.0.0.0")
+    away = SecretStr("postgresql+asyncpg://app@/postgres?host=/nowhere")
+    assert not refused(host="0.0.0.0", database_url=away)

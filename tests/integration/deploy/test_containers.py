@@ -18,6 +18,7 @@ import pytest
 import redis
 
 from pointsman_contract.states import TERMINAL
+from pointsman_service.access.token import new_token
 from pointsman_service.embedded.ports import free_port
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
@@ -38,8 +39,14 @@ class Containers:
     def __init__(self, image: Image, directory: Path, variables: dict[str, str]) -> None:
         self.image = image
         self.port = free_port()
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10, trust_env=False)
         self._directory = directory
+        for name in compose.secrets():
+            if name in ("admin_key", "workers_key", "prometheus_key"):
+                (directory / name).write_text(new_token() + "\n")
+                (directory / name).chmod(0o644)
+        headers = {"Authorization": f"Bearer {(directory / 'admin_key').read_text().strip()}"}
+        url = f"http://127.0.0.1:{self.port}"
+        self.http = httpx.Client(base_url=url, timeout=10, trust_env=False, headers=headers)
         self._variables = variables | dict.fromkeys(
             ("POINTSMAN_DATABASE_PASSWORD_FILE", "POINTSMAN_REDIS_PASSWORD_FILE"), ""
         )
@@ -51,6 +58,8 @@ class Containers:
         if "POINTSMAN_API_URL" in found:
             # No network of containers: their names are not known here.
             found["POINTSMAN_API_URL"] = found["POINTSMAN_API_URL"].replace("api:8000", f"127.0.0.1:{self.port}")
+        if "POINTSMAN_API_KEY_FILE" in found:
+            found["POINTSMAN_API_KEY_FILE"] = self._secret(found["POINTSMAN_API_KEY_FILE"])
         pulse = self.image.scratch / f"{name}.pulse"
         return found | {"POINTSMAN_PORT": str(self.port), "POINTSMAN_PULSE_FILE": str(pulse)}
 
@@ -61,7 +70,12 @@ class Containers:
 
     def run(self, name: str) -> subprocess.CompletedProcess[str]:
         """Run one to its end."""
-        return self.image.run(*compose.services()[name]["command"], **self.environment(name))
+        words = [self._secret(word) for word in compose.services()[name]["command"]]
+        return self.image.run(*words, **self.environment(name))
+
+    def _secret(self, word: str) -> str:
+        """A word with the path of a secret as it is here."""
+        return word.replace("/run/secrets", str(self._directory))
 
     def is_well(self, name: str, *words: str) -> bool:
         """What the image's health check says of one; fails when it has ended."""
@@ -97,6 +111,9 @@ class Containers:
         """What each of them said last."""
         return "\n".join(f"--- {name}\n{self.text(name)[-3000:]}" for name in self._running)
 
+    def secret_text(self, name: str) -> str:
+        return (self._directory / name).read_text().strip()
+
     def log(self, name: str) -> Path:
         return self._directory / f"{name}.log"
 
@@ -118,6 +135,12 @@ def containers(
     try:
         migrated = running.run("migrate")
         assert migrated.returncode == 0, migrated.stderr
+        refused = running.run("api")
+        assert (refused.returncode, "keys create admin --preset admin" in refused.stderr) == (1, True), refused.stderr
+        for said in ("made", "is there, active"):
+            provided = running.run("keys")
+            assert provided.returncode == 0, provided.stderr
+            assert provided.stdout.splitlines() == [f"{name}: {said}" for name in ("admin", "workers", "prometheus")]
         for name in STAYING:
             running.start(name)
         until_now(running.is_ready, "the containers to be ready")
@@ -161,6 +184,15 @@ def test_task_runs_through_all_of_them_and_writes_to_the_volume(containers: Cont
     assert found["state"] == "succeeded", found
     assert Path(found["result"]["html"]).is_relative_to(containers.image.volume / "reports")
     assert Path(found["result"]["html"]).is_file()
+
+
+def test_each_caller_has_a_key_of_its_own_and_nobody_comes_without(containers: Containers) -> None:
+    with httpx.Client(base_url=containers.http.base_url, trust_env=False) as nobody:
+        assert nobody.get("/livez").status_code == 200
+        assert [nobody.get(path).status_code for path in ("/v1/tasks", "/metrics", "/readyz?verbose")] == [401] * 3
+        scraper = {"Authorization": f"Bearer {containers.secret_text('prometheus_key')}"}
+        assert nobody.get("/metrics", headers=scraper).status_code == 200
+        assert nobody.get("/v1/tasks", headers=scraper).status_code == 403
 
 
 @pytest.mark.parametrize("name", ["recorder", "worker-reports"])

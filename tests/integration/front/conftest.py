@@ -119,7 +119,9 @@ async def api(
             "POINTSMAN_CONNECTIONS_MOST": "80",
         }
     log = directory / "api.log"
-    child = Child("api", ["-m", "pointsman_service", "api", "--host", "0.0.0.0", "--port", str(port)], environment, log)
+    child = Child(
+        "api", ["-m", "pointsman_service", "api", "--host", "127.0.0.1", "--port", str(port)], environment, log
+    )
     running = Api(child, port, log)
     child.start()
     try:

@@ -269,10 +269,6 @@ async def test_batches_of_awkward_items_at_once_stay_small(api: Api, name: str) 
     assert set(found) != {503}
 
 
-async def test_an_address_that_others_reach_is_said_loudly_and_once(api: Api) -> None:
-    assert api.log.read_text().count("EVERYBODY WHO REACHES THIS ADDRESS MAY DO EVERYTHING") == 1
-
-
 async def test_another_name_is_not_answered_and_another_site_does_not_act(api: Api) -> None:
     renamed = await api.http.get("/v1/tasks", headers={"Host": "evil.example"})
     act = await api.http.post("/v1/queues/email/resume", headers={"Origin": "http://evil.example"})

@@ -52,6 +52,8 @@ SETTLING_SECONDS = 20
 PROXY = (ROOT / "docs" / "deploy" / "nginx.conf").read_text(encoding="utf-8")
 """What the proxy is configured with."""
 
+PROMETHEUS = (ROOT / "docs" / "deploy" / "prometheus.yml").read_text(encoding="utf-8")
+
 each_service = pytest.mark.parametrize("name", compose.services())
 each_of_ours = pytest.mark.parametrize("name", compose.ours())
 each_worker = pytest.mark.parametrize("name", compose.workers())
@@ -148,8 +150,8 @@ def test_container_is_given_exactly_the_secrets_it_reads(name: str) -> None:
     service = compose.services()[name]
     given = set(service.get("secrets", []))
     assert given <= compose.secrets().keys()
-    read = set(re.findall(r"/run/secrets/(\w+)", str(service)))
-    assert given == (set(re.findall(r"/run/secrets/(\w+)", PROXY)) if name == "proxy" else read)
+    text = {"proxy": PROXY, "prometheus": PROMETHEUS}.get(name, str(service))
+    assert given == set(re.findall(r"/run/secrets/(\w+)", text))
 
 
 def test_settings_take_what_compose_gives_with_its_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

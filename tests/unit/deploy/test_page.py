@@ -29,7 +29,7 @@ def test_every_service_is_in_the_table(name: str) -> None:
     assert re.search(rf"^\|.*`{name}`.*\|", PAGE, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", sorted(compose.services().keys() - {"migrate", "flower", "prometheus"}))
+@pytest.mark.parametrize("name", sorted(compose.services().keys() - {"migrate", "keys", "flower", "prometheus"}))
 def test_grace_is_what_the_table_says(name: str) -> None:
     graces = _graces()
     said = graces.get(name) or graces["workers"]

@@ -26,9 +26,10 @@ class ControlPlaneAway(WorkerError):
 class ControlPlane:
     """A client of the API, to be used as a context manager. Proxies of the environment are not used."""
 
-    def __init__(self, url: str, timeout_seconds: float) -> None:
+    def __init__(self, url: str, timeout_seconds: float, key: str | None = None) -> None:
         self.url = url
-        self._client = httpx.Client(base_url=url, timeout=timeout_seconds, trust_env=False)
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._client = httpx.Client(base_url=url, timeout=timeout_seconds, headers=headers, trust_env=False)
 
     @classmethod
     def of(cls, ours: Settings, longest_seconds: float = 3600.0) -> Self:
@@ -36,7 +37,8 @@ class ControlPlane:
         url = ours.find_api_url()
         if url is None:
             raise NoControlPlane("set POINTSMAN_API_URL for the workers, or start ./scripts/up")
-        return cls(url, min(ours.api_timeout_seconds, longest_seconds))
+        key = None if ours.api_key is None else ours.api_key.get_secret_value()
+        return cls(url, min(ours.api_timeout_seconds, longest_seconds), key)
 
     def __enter__(self) -> Self:
         self._client.__enter__()

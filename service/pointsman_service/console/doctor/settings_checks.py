@@ -34,7 +34,7 @@ def _risky(given: Settings) -> Iterator[Finding]:
         yield warning(
             check,
             f"the API binds {given.host} and answers to any name",
-            "Name in POINTSMAN_ALLOWED_HOSTS what callers use, and let only a proxy that knows callers reach it.",
+            "Name in POINTSMAN_ALLOWED_HOSTS what callers use.",
         )
     if given.worker_dead_seconds < _BEATS_MISSED * BEAT_SECONDS:
         yield warning(
