@@ -327,10 +327,43 @@ AND (preset = 'admin' OR 'keys:act' = ANY(scopes)) AND task_types IS NULL AND qu
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/audit.py
--- What was changed by whom: an entry for each act, in its transaction.
+-- What was changed by whom: an entry for each act, in its transaction, chained to the one before it by a trigger.
 
 -- _ADD
-INSERT INTO audit (act, subject, actor, caller, reason) VALUES (:act, :subject, :actor, :caller, :reason);
+INSERT INTO audit (act, subject, actor, caller, address, reason, request_id, counts)
+VALUES (:act, :subject, :actor, :caller, :address, :reason, :request_id, CAST(:counts AS jsonb));
+
+-- _CHAINED
+SELECT id, at, act, subject, actor, caller, address, reason, request_id, counts::text AS counts, number, previous,
+    hash FROM audit WHERE number > :after ORDER BY number LIMIT :most;
+
+-- _HEAD
+SELECT entries, hash, left_until FROM audit_head;
+
+-- _LEAVES
+SELECT set_config('pointsman.audit_leaves', 'by age', true);
+
+-- _LEAVE
+-- What is older and stands behind something younger waits for that: entries leave from the front.
+WITH gone AS (
+    DELETE FROM audit WHERE id IN (
+        SELECT id FROM audit WHERE at < :cutoff
+            AND (number IS NULL OR number < (SELECT coalesce(min(number), 9223372036854775807) FROM audit
+                WHERE at >= :cutoff))
+        ORDER BY id LIMIT :most)
+    RETURNING number
+), counted AS (SELECT count(*) AS entries, max(number) AS last FROM gone)
+UPDATE audit_head SET left_until = greatest(left_until, counted.last) FROM counted WHERE counted.entries > 0
+RETURNING counted.entries;
+
+-- page_of (all)
+SELECT id, at, act, subject, actor, caller, address, reason, request_id, counts::text AS counts, number, previous,
+    hash FROM audit  ORDER BY id DESC LIMIT :limit;
+
+-- page_of (by all that is asked)
+SELECT id, at, act, subject, actor, caller, address, reason, request_id, counts::text AS counts, number, previous,
+    hash FROM audit WHERE act = :act AND caller = :caller AND actor = :actor AND subject = :subject AND at >= :after
+    AND at < :before AND id < :below ORDER BY id DESC LIMIT :limit;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/breakers/breakers.py
@@ -4829,9 +4862,6 @@ LIMIT :most);
 -- _TRANSITIONS
 DELETE FROM breaker_transition WHERE at < :cutoff
 AND id IN (SELECT id FROM breaker_transition ORDER BY id LIMIT :most);
-
--- _ACTS
-DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < :cutoff ORDER BY at LIMIT :most);
 
 -- _DELIVERIES
 -- What is still to be sent of an alert that ended stays, as its message is its own.

@@ -24,6 +24,8 @@ from sqlalchemy.dialects.postgresql import asyncpg
 from pointsman_contract.states import TaskState
 from pointsman_service import store
 from pointsman_service.failures.standing import GroupState
+from pointsman_service.store import audit
+from pointsman_service.store.audit import EntryFilter
 from pointsman_service.store.errors import reading as errors
 from pointsman_service.store.errors.reading import GroupFilter
 from pointsman_service.store.metrics import folding, remembering, summing
@@ -121,6 +123,8 @@ def _built() -> Iterator[tuple[ModuleType, str, Any]]:
     yield errors, "page_of (changed)", errors.page_of(GroupFilter(_NOW, 60))[0]
     yield errors, "page_of (changed, by all that is asked)", errors.page_of(_GROUPS)[0]
     yield errors, "page_of (most, by all that is asked)", errors.page_of(replace(_GROUPS, most_first=True))[0]
+    yield audit, "page_of (all)", audit.page_of(EntryFilter())[0]
+    yield audit, "page_of (by all that is asked)", audit.page_of(EntryFilter("a", "c", "w", "s", _NOW, _NOW, 1))[0]
     for number, clause in enumerate(partitions.making(partitions.partition_name(DAY), DAY), 1):
         yield partitions, f"making, step {number}", clause
     for name, clause in retention.dropping_of(partitions.partition_name(DAY))._asdict().items():

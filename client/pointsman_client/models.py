@@ -7,6 +7,45 @@ from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 from pointsman_client.model import Model, Shape, by_name, each, moment, one_of
 
+ActKind = Literal[
+    "cancel_task",
+    "retry_task",
+    "change_task",
+    "cancel_tasks",
+    "retry_tasks",
+    "stop_task_act",
+    "undo_task_act",
+    "replay_dead_letters",
+    "undo_replay",
+    "pause_queue",
+    "resume_queue",
+    "purge_queue",
+    "discard_set_aside_messages",
+    "eject_worker",
+    "admit_worker",
+    "set_breaker_policy",
+    "unset_breaker_policy",
+    "probe_breaker",
+    "force_breaker_open",
+    "force_breaker_closed",
+    "disable_breaker",
+    "reset_breaker",
+    "report_outcomes",
+    "ask_for_permit",
+    "acknowledge_alert",
+    "unacknowledge_alert",
+    "silence_alert",
+    "unsilence_alert",
+    "test_alert_channel",
+    "resolve_error",
+    "ignore_error",
+    "reopen_error",
+    "create_key",
+    "rotate_key",
+    "revoke_key",
+]
+"""Everything that somebody can do to what is stored, but submit: each has the name of its operation."""
+
 Basis = Literal["flow", "history"]
 """What a prediction was worked out from."""
 
@@ -394,6 +433,63 @@ class AttemptList(Model):
     """For ``cursor=``; null on the last page."""
 
 
+class AuditEntry(Model):
+    """One act that changed something."""
+
+    __slots__ = ()
+    _fields: ClassVar[tuple[str, ...]] = (
+        "id",
+        "at",
+        "act",
+        "subject",
+        "actor",
+        "caller",
+        "address",
+        "reason",
+        "request_id",
+        "counts",
+        "number",
+        "hash",
+    )
+    _shapes: ClassVar[Mapping[str, Shape]] = {"at": moment}
+
+    id: int
+    at: datetime
+    act: str
+    """The ``operationId`` of what was done."""
+    subject: str
+    """The id or the name of what it was done to."""
+    actor: str
+    """Who is named with it: ``who`` where one was given, else the caller."""
+    caller: str
+    """The name of the key; ``local``: nobody was asked; ``console``: a command."""
+    address: str | None
+    """From where it was asked, or of the proxy that passed it on."""
+    reason: str | None
+    request_id: str | None
+    """The ``X-Request-ID`` of the answer."""
+    counts: dict[str, int] | None
+    """Of acts on many: how many there were before and after."""
+    number: int | None
+    """Its place in the chain; null: it is older than that."""
+    hash: str | None
+    """SHA-256 of everything in it and of the hash before it."""
+
+
+class AuditEntryList(Model):
+    """A page."""
+
+    __slots__ = ()
+    _fields: ClassVar[tuple[str, ...]] = (
+        "items",
+        "next_cursor",
+    )
+    _shapes: ClassVar[Mapping[str, Shape]] = {"items": each(AuditEntry)}
+
+    items: list[AuditEntry]
+    next_cursor: str | None
+
+
 class FieldFault(Model):
     """One fault of one field."""
 
@@ -453,6 +549,7 @@ class Problem(Model):
         "instance",
         "errors",
         "task_id",
+        "scope",
         "prediction",
     )
     _shapes: ClassVar[Mapping[str, Shape]] = {"errors": each(FieldFault), "prediction": PredictedWait}
@@ -470,6 +567,8 @@ class Problem(Model):
     """Only where fields are at fault."""
     task_id: str | None
     """The task that may have been stored, that this one became, or that the key stands for."""
+    scope: str | None
+    """Only of ``scope-missing``: the one that the key lacks."""
     prediction: PredictedWait | None
     """Only of ``backlog-full`` and ``sla-at-risk``: how long the task would have waited."""
 
@@ -556,6 +655,7 @@ class Task(Model):
         "dispatch",
         "predicted_wait",
         "cut",
+        "masked",
     )
     _shapes: ClassVar[Mapping[str, Shape]] = {
         "scheduled_at": moment,
@@ -640,6 +740,10 @@ class Task(Model):
     cut: list[str]
     """What is too long to be shown among many tasks: ``args``, ``kwargs``, ``result`` and ``progress`` of more than
     4 KiB are left empty, ``error.message`` and ``error.traceback`` are shortened. By id a task is whole.
+    """
+    masked: list[str]
+    """What is not shown because the caller lacks the scope ``payload:read``: ``args``, ``kwargs``, ``tags``,
+    ``result``, ``error.message``, ``error.traceback``, and of ``progress`` all but how far it is.
     """
 
 
@@ -1122,6 +1226,7 @@ class Cancelled(Model):
         "dispatch",
         "predicted_wait",
         "cut",
+        "masked",
         "told",
     )
     _shapes: ClassVar[Mapping[str, Shape]] = {
@@ -1207,6 +1312,10 @@ class Cancelled(Model):
     cut: list[str]
     """What is too long to be shown among many tasks: ``args``, ``kwargs``, ``result`` and ``progress`` of more than
     4 KiB are left empty, ``error.message`` and ``error.traceback`` are shortened. By id a task is whole.
+    """
+    masked: list[str]
+    """What is not shown because the caller lacks the scope ``payload:read``: ``args``, ``kwargs``, ``tags``,
+    ``result``, ``error.message``, ``error.traceback``, and of ``progress`` all but how far it is.
     """
     told: bool
     """Whether the workers' gate knows, so that no attempt starts from now on. False: Redis is away, and is told once

@@ -26,6 +26,7 @@ NAMES = (
     "api_key",
     "api_timeout_seconds",
     "api_url",
+    "audit_days",
     "batch_bytes",
     "batch_items",
     "body_bytes",

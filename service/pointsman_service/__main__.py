@@ -35,6 +35,13 @@ keys_cli = typer.Typer(
 )
 cli.add_typer(keys_cli, name="keys")
 
+audit_cli = typer.Typer(
+    no_args_is_help=True,
+    help="What is kept of acts: look whether anybody changed it. Needs PostgreSQL, migrated, and no API.",
+    rich_markup_mode=None,
+)
+cli.add_typer(audit_cli, name="audit")
+
 _COLLECTED_AT = 10_000
 """New objects that may hold others."""
 
@@ -367,6 +374,30 @@ def revoke_key(key: str = _Key, reason: str | None = _Reason, as_json: bool = _J
     except ServiceError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
+
+
+@audit_cli.command(name="verify")
+def verify_audit(
+    head: str | None = typer.Option(None, help="A hash that was told before: it must still be in its place."),
+    as_json: bool = _Json,
+) -> None:
+    """Look through what is kept of acts, and find every entry that was changed, removed or put between.
+
+    Says how many there are and the hash of the last: who keeps that elsewhere can prove later that nothing of before
+    was written anew. Exits 0, 1 when something is wrong or PostgreSQL cannot be asked, 2 on a bad setting.
+    """
+    settings = _settings()
+    from pointsman_service.console.audit import show_verdict, verify
+    from pointsman_service.errors import ServiceError
+
+    try:
+        verdict = asyncio.run(verify(settings, head))
+    except ServiceError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    show_verdict(verdict, as_json=as_json)
+    if verdict.faults:
+        raise typer.Exit(1)
 
 
 def _seconds(days: float | None) -> float | None:

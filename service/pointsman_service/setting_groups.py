@@ -263,6 +263,8 @@ class RecordSettings(SettingsBase):
     0: of none, and predictions do not get better."""
     retention_days: float = Field(default=30.0, ge=1, le=36_500)
     """Finished tasks are removed so long after they ended, with their attempts. Counters stay."""
+    audit_days: float = Field(default=366.0, ge=7, le=36_500)
+    """Who did what is kept for so long."""
     run_log_days: float = Field(default=30.0, gt=0, le=36_500)
     """What runs write is removed after so long, and with its task at the latest."""
     history_minute_days: float = Field(default=3.0, ge=1, le=36_500)

@@ -18,6 +18,9 @@ Made = TypeVar("Made")
 request_id: ContextVar[bytes | None] = ContextVar("request_id", default=None)
 """Of the request for which this runs: in its answer, and in every line that is logged for it."""
 
+client_address: ContextVar[str | None] = ContextVar("client_address", default=None)
+"""From where that came which an act is done for."""
+
 TELEMETRY_OFF: dict[str, Any] = {
     "tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False,
 }  # fmt: skip

@@ -20,11 +20,14 @@ from pointsman_client.calling.call import (
 from pointsman_client.calling.events import Event
 from pointsman_client.calling.unset import UNSET, Unset
 from pointsman_client.models import (
+    ActKind,
     Alert,
     AlertList,
     Alive,
     Attempt,
     AttemptList,
+    AuditEntry,
+    AuditEntryList,
     BatchItem,
     BatchResult,
     Breaker,
@@ -1869,6 +1872,77 @@ class KeysOperations(Operations):
         )
 
 
+class AuditOperations(Operations):
+    """The operations of ``client.audit``."""
+
+    async def list_entries(
+        self,
+        *,
+        act: ActKind | None = None,
+        caller: str | None = None,
+        actor: str | None = None,
+        subject: str | None = None,
+        after: datetime | str | None = None,
+        before: datetime | str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> AuditEntryList:
+        """List who did what. Every act that changed something, but submissions, which name their caller themselves,
+        and what programs report of their calls. The newest first. Entries cannot be changed, and leave after
+        ``POINTSMAN_AUDIT_DAYS``; ``python -m pointsman_service audit verify`` finds one that was changed or
+        removed all the same.
+        """
+        return await self._ask(
+            Call(
+                "list_audit_entries",
+                "GET",
+                "/v1/audit"
+                + query(
+                    act=act,
+                    caller=caller,
+                    actor=actor,
+                    subject=subject,
+                    after=after,
+                    before=before,
+                    limit=limit,
+                    cursor=cursor,
+                ),
+                repeatable=True,
+            ),
+            AuditEntryList,
+        )
+
+    async def each_entry(
+        self,
+        *,
+        act: ActKind | None = None,
+        caller: str | None = None,
+        actor: str | None = None,
+        subject: str | None = None,
+        after: datetime | str | None = None,
+        before: datetime | str | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[AuditEntry]:
+        """List who did what, one after the other, through all pages of ``limit`` each."""
+        cursor: str | None = None
+        while True:
+            page = await self.list_entries(
+                act=act,
+                caller=caller,
+                actor=actor,
+                subject=subject,
+                after=after,
+                before=before,
+                limit=limit,
+                cursor=cursor,
+            )
+            for item in page.items:
+                yield item
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+
 class HealthOperations(Operations):
     """The operations of ``client.health``."""
 
@@ -1883,6 +1957,8 @@ class HealthOperations(Operations):
     async def readiness(self, *, verbose: str | None = None) -> Readiness:
         """Would a task submitted now be accepted and run? A broker that is away, and a dispatcher, recorder or
         reconciler that is missing, is said in words and stays 200: tasks are accepted, and run or wait.
+        ``verbose`` takes the scope ``metrics:read`` where keys are asked for, unless ``POINTSMAN_METRICS_OPEN``
+        is set.
         """
         return await self._ask(
             Call("get_readiness", "GET", "/readyz" + query(verbose=verbose), repeatable=True), Readiness
@@ -1909,6 +1985,7 @@ class Resources:
         self.errors = ErrorsOperations(client)
         self.metrics = MetricsOperations(client)
         self.keys = KeysOperations(client)
+        self.audit = AuditOperations(client)
         self.health = HealthOperations(client)
 
 
@@ -1993,6 +2070,7 @@ BY_OPERATION: dict[str, tuple[str, str]] = {
     "get_key": ("keys", "get"),
     "rotate_key": ("keys", "rotate"),
     "revoke_key": ("keys", "revoke"),
+    "list_audit_entries": ("audit", "list_entries"),
     "get_liveness": ("health", "liveness"),
     "get_health": ("health", "health"),
     "get_readiness": ("health", "readiness"),

@@ -18,6 +18,7 @@ from pointsman_service.live.listeners import Listeners
 from pointsman_service.live.run_logs import LineStream
 from pointsman_service.live.transitions import TransitionStream
 from pointsman_service.now.watch import NowWatch
+from pointsman_service.observe.audit import AuditReader
 from pointsman_service.observe.exposed import ExposedWatch
 from pointsman_service.observe.views import Views
 from pointsman_service.operate.act_on_many import ManyActor
@@ -68,6 +69,7 @@ class Parts:
     error_hand: ErrorHand
     keys: KeyRing
     """Its loop must run."""
+    acts_done: AuditReader
     key_hand: KeyHand
     key_reader: KeyReader
     breaker_hand: BreakerHand

@@ -7,6 +7,7 @@ from pointsman_service.api.alerts import deliveries
 from pointsman_service.api.alerts import routes as alerts
 from pointsman_service.api.answers.masking import Masking
 from pointsman_service.api.answers.methods import HeadAsGet
+from pointsman_service.api.audit import routes as audit
 from pointsman_service.api.breakers import by_hand, calls
 from pointsman_service.api.breakers import events as breaker_events
 from pointsman_service.api.breakers import routes as breakers
@@ -62,6 +63,7 @@ _ROUTERS = (
     predictions.router,
     timeseries.router,
     keys.router,
+    audit.router,
     health.router,
     prometheus.router,
 )

@@ -17,6 +17,7 @@ from pointsman_service.live.listeners import Listeners
 from pointsman_service.live.run_logs import LineStream
 from pointsman_service.live.transitions import TransitionStream
 from pointsman_service.now.watch import NowWatch
+from pointsman_service.observe.audit import AuditReader
 from pointsman_service.observe.backlog import read as read_backlog
 from pointsman_service.observe.exposed import ExposedWatch
 from pointsman_service.observe.views import Views
@@ -92,6 +93,7 @@ def make_parts(
         alert_reader=AlertReader(store),
         error_hand=ErrorHand(store),
         keys=keys,
+        acts_done=AuditReader(store),
         key_hand=KeyHand(store),
         key_reader=KeyReader(store),
         breaker_hand=BreakerHand(breakers, store, server, settings),

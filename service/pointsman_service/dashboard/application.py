@@ -41,6 +41,7 @@ from pointsman_service.errors import (
     Unavailable,
 )
 from pointsman_service.observe.explain.sentences import broker_away, database_away
+from pointsman_service.telemetry import client_address
 
 _MOST_PARAMETERS = 50
 _STREAM = "stream"
@@ -196,6 +197,7 @@ class Dashboard:
         caller = scope["caller"]
         _check(caller, route.page)
         check_right(caller, route.kind)
+        client_address.set(scope["client"][0] if scope.get("client") else None)
         ask = replace(self._ask(caller, path, names, pairs_of(scope)), form=form)
         done = await route.acts(ask)
         self._parts.now.forget()

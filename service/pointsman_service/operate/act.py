@@ -1,6 +1,6 @@
 """Every act on what is stored passes here: what is done, to what, by whom and why, in the transaction that does it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,8 +8,9 @@ from enum import StrEnum
 from pointsman_service.callers import Caller
 from pointsman_service.errors import DatabaseAway
 from pointsman_service.store import audit
+from pointsman_service.store.audit import NewEntry
 from pointsman_service.store.store import Connection, ConnectionLost, DatabaseTrouble, LockNotGot, Store
-from pointsman_service.telemetry import logger
+from pointsman_service.telemetry import client_address, logger, request_id
 
 log = logger(__name__)
 
@@ -73,6 +74,8 @@ class Act:
     """Who does it, in the caller's own words; None: the caller."""
     changed: bool = True
     """Set to false, in the transaction, by an act that finds nothing to change."""
+    counts: Mapping[str, int] | None = None
+    """How many it was about, before and after; set in the transaction where it is about many."""
 
     @property
     def actor(self) -> str:
@@ -90,8 +93,22 @@ async def acting(store: Store, act: Act) -> AsyncIterator[Connection]:
     async with store.transaction() as connection:
         yield connection
         if act.changed and act.kind not in BY_PROGRAMS:
-            await audit.add(connection, act.kind, act.subject, act.actor, act.caller.name, act.reason)
+            await audit.add(connection, _entry(act))
     _log(act)
+
+
+def _entry(act: Act) -> NewEntry:
+    called = request_id.get()
+    return NewEntry(
+        act=act.kind,
+        subject=act.subject,
+        actor=act.actor,
+        caller=act.caller.name,
+        address=client_address.get(),
+        reason=act.reason,
+        request_id=None if called is None else called.decode("ascii"),
+        counts=act.counts,
+    )
 
 
 @asynccontextmanager

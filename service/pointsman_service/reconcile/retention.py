@@ -5,6 +5,7 @@ from datetime import date, datetime
 
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
+from pointsman_service.store import audit
 from pointsman_service.store.metrics import history
 from pointsman_service.store.metrics.forgetting import KeepFor, forget
 from pointsman_service.store.store import LockNotGot, Store
@@ -23,6 +24,7 @@ class RetentionSweep:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._days = settings.retention_days
+        self._audit_days = settings.audit_days
         self._run_log_days = min(settings.run_log_days, settings.retention_days)
         kept = (settings.history_minute_days, settings.history_hour_days, settings.history_day_days)
         self._kept = dict(zip(history.STEPS, kept, strict=True))
@@ -40,6 +42,9 @@ class RetentionSweep:
             deleted = max(deleted, await retention.delete_run_logs(connection, self._run_log_days, _ROWS_A_PASS))
             for step, kept in self._kept.items():
                 deleted = max(deleted, await history.forget(connection, step, kept, _ROWS_A_PASS))
+        async with self._store.transaction() as connection:
+            acts_before = await retention.cutoff(connection, self._audit_days)
+            deleted = max(deleted, await audit.leave(connection, acts_before, _ROWS_A_PASS))
         async with self._store.transaction() as connection:
             forgotten = await forget(connection, self._keep_for, _ROWS_A_PASS)
         return dropped or deleted >= _ROWS_A_PASS or forgotten >= _ROWS_A_PASS

@@ -1,14 +1,20 @@
-"""What was changed by whom: an entry for each act, in its transaction."""
+"""What was changed by whom: an entry for each act, in its transaction, chained to the one before it by a trigger."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import text
+from pydantic_core import to_json
+from sqlalchemy import TextClause, text
 
 from pointsman_service.store.models.audit import IS_OF_ONE_TASK
 from pointsman_service.store.store import Connection
 
-_ADD = text("INSERT INTO audit (act, subject, actor, caller, reason) VALUES (:act, :subject, :actor, :caller, :reason)")
+_ADD = text("""
+    INSERT INTO audit (act, subject, actor, caller, address, reason, request_id, counts)
+    VALUES (:act, :subject, :actor, :caller, :address, :reason, :request_id, CAST(:counts AS jsonb))
+""")
 NEWEST = f"""
     SELECT at, act, subject, actor, reason FROM audit
     WHERE at > now() - interval '1 day' AND NOT ({IS_OF_ONE_TASK}) ORDER BY at DESC LIMIT {{most}}
@@ -27,7 +33,125 @@ class Entry:
     reason: str | None
 
 
-async def add(connection: Connection, act: str, subject: str, actor: str, caller: str, reason: str | None) -> None:
-    """Write down an act, in its transaction."""
-    parameters = {"act": act, "subject": subject, "actor": actor, "caller": caller, "reason": reason}
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """What is written of an act."""
+
+    act: str
+    subject: str
+    actor: str
+    caller: str
+    address: str | None = None
+    reason: str | None = None
+    request_id: str | None = None
+    counts: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """One entry, whole."""
+
+    id: int
+    at: datetime
+    act: str
+    subject: str
+    actor: str
+    caller: str
+    address: str | None
+    reason: str | None
+    request_id: str | None
+    counts: str | None
+    """JSON text, as PostgreSQL writes it."""
+    number: int | None
+    previous: bytes | None
+    hash: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of the chain."""
+
+    entries: int
+    hash: bytes
+    left_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFilter:
+    """Which entries; None: all."""
+
+    act: str | None = None
+    caller: str | None = None
+    actor: str | None = None
+    subject: str | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+    below: int | None = None
+    """Only ids below this one: the last of the page before."""
+
+
+_COLUMNS = ", ".join("counts::text AS counts" if field.name == "counts" else field.name for field in fields(EntryRow))
+_CONDITIONS = {
+    "act": "act = :act",
+    "caller": "caller = :caller",
+    "actor": "actor = :actor",
+    "subject": "subject = :subject",
+    "after": "at >= :after",
+    "before": "at < :before",
+    "below": "id < :below",
+}
+_CHAINED = text(f"SELECT {_COLUMNS} FROM audit WHERE number > :after ORDER BY number LIMIT :most")
+_HEAD = text("SELECT entries, hash, left_until FROM audit_head")
+_LEAVES = text("SELECT set_config('pointsman.audit_leaves', 'by age', true)")
+# What is older and stands behind something younger waits for that: entries leave from the front.
+_LEAVE = text("""
+    WITH gone AS (
+        DELETE FROM audit WHERE id IN (
+            SELECT id FROM audit WHERE at < :cutoff
+                AND (number IS NULL OR number < (SELECT coalesce(min(number), 9223372036854775807) FROM audit
+                    WHERE at >= :cutoff))
+            ORDER BY id LIMIT :most)
+        RETURNING number
+    ), counted AS (SELECT count(*) AS entries, max(number) AS last FROM gone)
+    UPDATE audit_head SET left_until = greatest(left_until, counted.last) FROM counted WHERE counted.entries > 0
+    RETURNING counted.entries
+""")
+
+
+async def add(connection: Connection, new: NewEntry) -> None:
+    """Write down an act, in its transaction: as the last of it, for whoever comes next waits until its end."""
+    parameters: dict[str, Any] = {field.name: getattr(new, field.name) for field in fields(NewEntry)}
+    parameters["counts"] = None if new.counts is None else to_json(new.counts).decode()
     await connection.execute(_ADD, parameters)
+
+
+def page_of(wanted: EntryFilter) -> tuple[TextClause, dict[str, Any]]:
+    """The statement of a page, and its parameters but for ``limit``."""
+    given = {name: value for name in _CONDITIONS if (value := getattr(wanted, name)) is not None}
+    where = " AND ".join(_CONDITIONS[name] for name in given)
+    return text(
+        f"SELECT {_COLUMNS} FROM audit {f'WHERE {where}' if where else ''} ORDER BY id DESC LIMIT :limit"
+    ), given
+
+
+async def page(connection: Connection, wanted: EntryFilter, limit: int) -> list[EntryRow]:
+    """Entries, the newest first."""
+    statement, parameters = page_of(wanted)
+    return [EntryRow(*row) for row in await connection.execute(statement, parameters | {"limit": limit})]
+
+
+async def chained(connection: Connection, after: int, most: int) -> Sequence[EntryRow]:
+    """Entries of the chain in its order, behind the number ``after``."""
+    return [EntryRow(*row) for row in await connection.execute(_CHAINED, {"after": after, "most": most})]
+
+
+async def head(connection: Connection) -> Head:
+    """The end of the chain."""
+    return Head(*(await connection.execute(_HEAD)).one())
+
+
+async def leave(connection: Connection, cutoff: datetime, most: int) -> int:
+    """Remove up to ``most`` entries of before ``cutoff``, from the front, in one transaction; how many."""
+    await connection.execute(_LEAVES)
+    found = (await connection.execute(_LEAVE, {"cutoff": cutoff, "most": most})).scalar_one_or_none()
+    return int(found or 0)

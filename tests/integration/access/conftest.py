@@ -11,7 +11,10 @@ from tests.integration.spine import Spine
 @pytest.fixture
 async def keyed(spine: Spine) -> AsyncIterator[Keyed]:
     """An installation that asks for keys, and knows the task types ``mine`` and ``theirs``."""
-    specs = [TaskTypeSpec(name=name, queue="email", time_limit_seconds=30) for name in ("mine", "theirs")]
+    specs = [
+        TaskTypeSpec(name=name, queue="email", time_limit_seconds=30, extra_positional=True)
+        for name in ("mine", "theirs")
+    ]
     async with spine.store.statement() as connection:
         await catalogue.publish(connection, "w@h#1", specs)
     yield Keyed(spine)

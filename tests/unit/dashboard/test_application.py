@@ -161,7 +161,7 @@ async def test_who_lacks_the_right_is_refused_by_the_server(
 ) -> None:
     token = await token_from(site)
     looker = Caller("looker", KnownBy.ADDRESS, acts=frozenset({str(ActKind.ACKNOWLEDGE)}))
-    monkeypatch.setattr("pointsman_service.front.door.LOCAL", looker)
+    monkeypatch.setattr("pointsman_service.front.callers.LOCAL", looker)
     answer = await site.post(ACT, data={"token": token, "seconds": "60"})
     assert answer.status_code == 403
     assert "The key lacks the scope alerts:act, which this takes." in answer.text

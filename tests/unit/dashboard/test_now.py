@@ -51,7 +51,8 @@ class Parts:
         self.settings: Any = type("Settings", (), {"alert_base_url": None, "host": "127.0.0.1", "port": 8000})
         self.catalogue = self
 
-    async def read(self) -> picture.Now:
+    async def read(self, *, reads_payloads: bool) -> picture.Now:
+        assert reads_payloads
         return self._now
 
     def places(self, _: object) -> list[object]:

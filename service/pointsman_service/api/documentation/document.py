@@ -45,6 +45,7 @@ _TAGS = [
     {"name": "alerts", "description": "What is wrong, and who was told."},
     {"name": "metrics", "description": "What happened, in figures."},
     {"name": "keys", "description": "Who may call, and what they may."},
+    {"name": "audit", "description": "Who did what, when and why."},
     {"name": "now", "description": "What is wrong now, and what a person can do."},
     {"name": "health", "description": "For probes and load balancers."},
 ]
@@ -64,6 +65,7 @@ _PLACES = {
     "breakers": "/v1/breakers",
     "alerts": "/v1/alerts",
     "keys": "/v1/keys",
+    "audit": "/v1/audit",
     "metrics": "/v1/metrics/tasks",
     "prometheus": "/metrics",
     "ready": "/readyz",

@@ -13,6 +13,7 @@ from pointsman_service.api.requests.ids import id_of
 from pointsman_service.callers import Caller
 from pointsman_service.errors import OutsideKey, ScopeMissing, UnknownReplay, UnknownTaskAct
 from pointsman_service.store.tasks import reading
+from pointsman_service.telemetry import client_address
 
 _METRICS: Final = "get_prometheus_metrics"
 _BODY: Final = "pointsman.body_must_name"
@@ -22,6 +23,7 @@ _BODY: Final = "pointsman.body_must_name"
 async def may_do_this(request: Request) -> None:
     """A dependency of every router, before all others. Raises ``KeyMissing``, ``ScopeMissing`` and ``OutsideKey``."""
     caller = caller_of(request)
+    client_address.set(None if request.client is None else request.client.host)
     if caller.acts is None:
         return
     operation = request.scope["route"].operation_id

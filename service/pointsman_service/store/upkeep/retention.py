@@ -86,7 +86,6 @@ _TRANSITIONS = text("""
     DELETE FROM breaker_transition WHERE at < :cutoff
         AND id IN (SELECT id FROM breaker_transition ORDER BY id LIMIT :most)
 """)
-_ACTS = text("DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < :cutoff ORDER BY at LIMIT :most)")
 # What is still to be sent of an alert that ended stays, as its message is its own.
 _DELIVERIES = text("""
     DELETE FROM alert_delivery WHERE id IN (
@@ -237,7 +236,7 @@ async def _unbury(connection: Connection, day: date, survivors: list[object]) ->
 async def delete_left_over(connection: Connection, before: datetime, most: int) -> int:
     """Delete up to ``most`` of each: tasks of the DEFAULT partition, attempts and replays of tasks that are gone, acts
     on many tasks, error groups and their counts, plain runs, transitions of circuit breakers, alerts with their
-    deliveries and silences, entries of acts, predictions.
+    deliveries and silences, predictions.
 
     Returns the largest of the numbers.
     """
@@ -258,7 +257,6 @@ async def delete_left_over(connection: Connection, before: datetime, most: int) 
             (_REPLAYS, by_age),
             (_NATIVE, by_age),
             (_TRANSITIONS, by_age),
-            (_ACTS, by_age),
             (_DELIVERIES, by_id),
             (_ALERTS, by_age),
             (_SILENCES, by_age),
