@@ -17,7 +17,7 @@ from pointsman_service.dashboard.links import Links
 from pointsman_service.dashboard.page import Done, Page, Shown
 from pointsman_service.dashboard.preferences import COOKIE as PREFERENCES
 from pointsman_service.dashboard.preferences import Preferences
-from pointsman_service.dashboard.rendering import asset_path, fragments, live_blocks, render
+from pointsman_service.dashboard.rendering import as_loaded, asset_path, fragments, live_blocks, render
 from pointsman_service.dashboard.rooms import Look, mark_of, partials
 from pointsman_service.dashboard.targets import target_of
 from pointsman_service.errors import PointsmanError
@@ -69,11 +69,12 @@ def page(frame: Frame, scope: Any, shown: Shown, ask: Ask, pages: Sequence[Page]
     """The whole page."""
     values = _values(shown, ask, frame, pages)
     view = shown.view
-    stream = None
+    stream, found = None, {}
     if live and live_blocks(view.template):
-        seen = mark_of(dict(fragments(view.template, values | {"live": True, "token": ""})))
-        stream = ask.links("stream", of=frame.back, seen=seen)
-    text = render(view.template, values | {"stream": stream})
+        found = dict(fragments(view.template, values | {"live": True, "token": ""}))
+        stream = ask.links("stream", of=frame.back, seen=mark_of(found))
+    inside = {name: as_loaded(content, values["token"], shown.as_of) for name, content in found.items()}
+    text = render(view.template, values | {"stream": stream}, inside)
     return html(scope, text, frame.nonce, status=view.status, headers=list(frame.headers))
 
 

@@ -1,12 +1,15 @@
 """Templates: autoescaped, strict, and beside the page they belong to. A block is a fragment."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from datetime import datetime
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import escape
 
 from pointsman_service.dashboard.assets import assets
 from pointsman_service.dashboard.components import (
@@ -19,9 +22,12 @@ from pointsman_service.dashboard.components import (
     sparklines,
     states,
 )
+from pointsman_service.dashboard.components.moments import relative
 
 FOLDER: Final = Path(__file__).parent
 LIVE: Final = "live_"
+_SEAL: Final = '<input type="hidden" name="token" value="">'
+_AGO: Final = re.compile(r'(<time class="ago" datetime="([^"]+)" title="[^"]*" data-ago>)(?=</time>)')
 _COMPONENTS: Final = ("state", "time", "link", "figure", "chart", "list", "act")
 _FUNCTIONS: Final[Mapping[str, object]] = {
     "SHAPES": states.SHAPES,
@@ -61,9 +67,14 @@ def environment() -> Environment:
     return made
 
 
-def render(template: str, values: Mapping[str, Any]) -> str:
-    """The whole page."""
-    return environment().get_template(template).render(_with_components(values))
+def render(template: str, values: Mapping[str, Any], inside: Mapping[str, str] | None = None) -> str:
+    """The whole page. ``inside``: its live elements by their ids, where they are rendered already."""
+    found = environment().get_template(template)
+    context = found.new_context(_with_components(values))
+    for name in live_blocks(template):
+        if inside and (element := inside.get(_id(name))) is not None:
+            context.blocks[name] = [partial(_ready, element)]
+    return "".join(found.root_render_func(context))
 
 
 def fragments(template: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -73,13 +84,29 @@ def fragments(template: str, values: Mapping[str, Any]) -> Iterator[tuple[str, s
     if names:
         context = found.new_context(_with_components(values))
         for name in names:
-            yield name.replace("_", "-"), "".join(_block(found, name)(context)).strip()
+            yield _id(name), "".join(_block(found, name)(context)).strip()
+
+
+def as_loaded(element: str, token: str, now: datetime) -> str:
+    """A live element, as a stream tells it, as it is in a page that is loaded: its forms have the token of the browser,
+    and times say how long ago they were, both of which scripts write into what is streamed.
+    """
+    sealed = element.replace(_SEAL, _SEAL.replace('value=""', f'value="{escape(token)}"'))
+    return _AGO.sub(lambda found: f"{found[1]}{escape(relative(datetime.fromisoformat(found[2]), now))}", sealed)
 
 
 @cache
 def live_blocks(template: str) -> tuple[str, ...]:
     """The names of the live blocks of a template."""
     return tuple(name for name in environment().get_template(template).blocks if name.startswith(LIVE))
+
+
+def _id(block: str) -> str:
+    return block.replace("_", "-")
+
+
+def _ready(element: str, _: Any) -> Iterator[str]:
+    yield element
 
 
 def _block(template: Template, name: str) -> Callable[[Any], Iterator[str]]:

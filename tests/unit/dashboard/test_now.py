@@ -1,7 +1,7 @@
 """What the page Now draws of a picture: each sentence, and links to what has a page."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,8 @@ from pointsman_service.dashboard import frames
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.now.page import page, show
 from pointsman_service.dashboard.page import Page, Shown
+from pointsman_service.dashboard.preferences import Preferences
+from pointsman_service.dashboard.rendering import as_loaded, fragments
 from pointsman_service.dashboard.targets import target_of
 from pointsman_service.now import picture
 from pointsman_service.now.picture import Link, LinkKind, Part
@@ -76,6 +78,37 @@ async def test_a_cause_is_told_whole_and_what_has_a_page_is_a_link() -> None:
     assert "31 times" in told
     assert "curl x" in told
     assert "page: " in told
+
+
+async def test_a_page_that_is_loaded_has_what_its_stream_tells_with_a_token_and_how_long_ago() -> None:
+    known = picture.Acknowledged(AT - timedelta(minutes=4), "ada", '<b data-ago></time> name="token" value="">')
+    asked = replace(CAUSE, acknowledged=known, remedies=(picture.Remedy("x", BREAKER, act="probe_breaker"),))
+    now = replace(NOW, causes=(asked, replace(CAUSE, kind="other", alert_ids=(UUID(int=7),))))
+    parts: Any = Parts(now)
+    ask = Ask(parts=parts, caller=LOCAL, path="", now=AT)
+    view = await show(ask)
+    names = frozenset({"breakers", "tasks"})
+    values = {
+        "links": ask.links, "may": LOCAL.may, "now": AT, "target": lambda link: target_of(link, names),
+        "where": lambda *_: None, **view.values,
+    }  # fmt: skip
+    streamed = dict(fragments(view.template, values | {"live": True, "token": ""}))
+    loaded = {name: as_loaded(one, 'a"<b', AT) for name, one in streamed.items()}
+    assert loaded == dict(fragments(view.template, values | {"live": False, "token": 'a"<b'}))
+    assert "data-ago>4 min ago</time>" in loaded["live-causes"]
+    assert loaded["live-causes"].count('value="a&#34;&lt;b"') == 2
+
+
+async def test_a_page_knows_what_it_has_when_it_opens_its_stream() -> None:
+    parts: Any = Parts(NOW)
+    ask = Ask(parts=parts, caller=LOCAL, path="", now=AT)
+    shown = Shown(await show(ask), page, AT, AT)
+    frame = frames.Frame(ask.links, "", "nonce", "secret", Preferences())
+    answer = frames.page(frame, {"headers": []}, shown, ask, [page])
+    mark = frames.look(shown, replace(ask, live=True), [page]).mark
+    assert f"seen={mark}" in answer.body.decode()
+    told = await drawn(NOW)
+    assert [name for name in told if f'id="{name}"' not in answer.body.decode()] == []
 
 
 async def test_what_has_no_page_is_text() -> None:
