@@ -10,19 +10,11 @@ _LEAST = 1.0
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One bar, in pixels from the top left."""
-
-    x: int
-    y: float
-    height: float
-
-
-@dataclass(frozen=True)
 class Sparkline:
     """What is drawn, and what is said to who cannot see it."""
 
-    bars: Sequence[Bar]
+    path: str
+    """Of its bars, in pixels from the top left."""
     width: int
     says: str
 
@@ -35,6 +27,6 @@ def sparkline(values: Sequence[float | None], unit: str = "") -> Sparkline:
     for index, value in enumerate(values):
         if value is not None:
             height = max(_LEAST, round(value / highest * HEIGHT, 1)) if highest > 0 and value > 0 else _LEAST
-            bars.append(Bar(index * _STEP, round(HEIGHT - height, 1), height))
+            bars.append(f"M{index * _STEP} {HEIGHT}v{-height:g}h{_WIDTH}v{height:g}z")
     said = f"lowest {min(known):g}{unit}, highest {highest:g}{unit}, last {known[-1]:g}{unit}" if known else "not known"
-    return Sparkline(bars, max(len(values) * _STEP - (_STEP - _WIDTH), _WIDTH), said)
+    return Sparkline("".join(bars), max(len(values) * _STEP - (_STEP - _WIDTH), _WIDTH), said)
