@@ -77,6 +77,8 @@ class Registry:
 
     async def find_all(self, keys: Sequence[Key]) -> dict[Key, Entry]:
         """Those of the breakers that are known, as of now."""
+        if not keys:
+            return {}
         async with self._store.statement() as connection:
             rows = await breakers.find(connection, keys)
             now = await clock.now(connection)
@@ -95,6 +97,8 @@ class Registry:
         """Breakers that are not closed, in the order of their keys, as of now."""
         async with self._store.statement() as connection:
             rows = await breakers.not_closed(connection, scope, most)
+            if not rows:
+                return []
             now = await clock.now(connection)
         return [self._as_of(row, now) for row in rows]
 
@@ -102,6 +106,8 @@ class Registry:
         """Breakers in the order of their keys, as of now."""
         async with self._store.statement() as connection:
             rows = await breakers.page(connection, scope, seen, after, most)
+            if not rows:
+                return []
             now = await clock.now(connection)
         return [self._as_of(row, now) for row in rows]
 

@@ -26,7 +26,7 @@ from pointsman_service.operate.act_on_many import ActFilter, ManyRequest, TaskAc
 
 WORD: Final = "cancel"
 _HOUR: Final = 3600.0
-_COUNT_SECONDS: Final = 0.04
+_COUNT_SECONDS: Final = 0.03
 _LEFT_OUT_SECONDS: Final = 0.01
 _MOST_RATE: Final = {TaskActKind.CANCEL: 100_000.0, TaskActKind.RETRY: 10_000.0}
 _LEAST_RATE: Final = 0.001

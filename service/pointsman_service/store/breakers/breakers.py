@@ -253,6 +253,8 @@ async def lately(
 ) -> dict[Key, list[TransitionRow]]:
     """The last transitions of each of these breakers within so long, ``most`` at most, the oldest first."""
     found: dict[Key, list[TransitionRow]] = {key: [] for key in keys}
+    if not keys:
+        return found
     for row in await connection.execute(_LATELY, _of_keys(keys) | {"seconds": seconds, "most": most}):
         found[row.scope, row.name].append(TransitionRow(*row))
     return found

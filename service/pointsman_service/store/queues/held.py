@@ -81,6 +81,8 @@ async def behind_many(connection: Connection, keys: Sequence[Key]) -> dict[Key, 
     """What these circuit breakers hold, by the first five types of each; of one that holds nothing an empty list."""
     by_reason = {reason_of(key): key for key in keys}
     found: dict[Key, list[HeldRow]] = {key: [] for key in keys}
+    if not keys:
+        return found
     for row in await connection.execute(_OF_MANY, {"reasons": list(by_reason)}):
         found[by_reason[row.reason]].append(HeldRow(*row))
     return found
