@@ -1,18 +1,18 @@
 """The command ``pointsman``."""
 
-import argparse
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from pointsman_client.errors import NoSuchPlace
-from pointsman_client.release import RELEASE
+from pointsman_client.commands.exits import Exit
+from pointsman_client.commands.parser import parser, settled
+from pointsman_client.commands.voice import Voice
+from pointsman_client.errors import ClientError, NoSuchPlace
+from pointsman_client.shown import can_say
 
-_USAGE = 64
-"""Exit status of a wrong command line: 2 is taken."""
-_LACKING = 69
-"""Likewise, of an installation without what a command needs."""
 _EXTRAS = ("rich", "textual")
 _WIDTH = 120
 """Where there is no screen."""
@@ -20,63 +20,66 @@ _WIDTH = 120
 
 def main(words: Sequence[str] | None = None) -> int:
     """Do what the words say; the exit status."""
-    parser = _Parser(prog="pointsman", description="Pointsman from outside, over HTTP.")
-    parser.add_argument("--version", action="version", version=f"pointsman-client {RELEASE}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    top = commands.add_parser(
-        "top",
-        help="what is wrong now",
-        description="What is wrong now, since when, what is done about it, and what you can do.",
-        epilog="Exit status of --once: 0 healthy, 1 degraded or not known, 2 unreachable. The API is --url, else"
-        " POINTSMAN_URL, else that of a running ./scripts/up of this directory, else http://127.0.0.1:8000;"
-        " its key is POINTSMAN_API_KEY.",
-    )
-    top.add_argument("--url", help="where the API is")
-    top.add_argument("--once", action="store_true", help="look once and end; so it is without a terminal, too")
-    top.add_argument("--json", action="store_true", help="look once, as JSON")
-    given = parser.parse_args(words)
+    parsing = parser()
+    given = settled(parsing, parsing.parse_args(words))
     try:
-        return _top(given.url, once=given.once, as_json=given.json)
+        return _top(given) if given.command == "top" else _asked(given)
     except NoSuchPlace as error:
-        print(f"pointsman: {error}.", file=sys.stderr)  # noqa: T201 - a command speaks
-        return _USAGE
+        return _complained(f"{error}.", Exit.USAGE)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _EXTRAS:
             raise
-        print("pointsman: top needs what is not installed here: pip install 'pointsman-client[tui]'", file=sys.stderr)  # noqa: T201
-        return _LACKING
+        return _complained("top needs what is not installed here: pip install 'pointsman-client[tui]'", Exit.LACKING)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read it has read enough; Python would complain of that once more when it ends.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.WELL
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> "None":  # type: ignore[override]
-        self.print_usage(sys.stderr)
-        self.exit(_USAGE, f"{self.prog}: {message}\n")
+def _asked(given: Namespace) -> int:
+    from pointsman_client.commands.breakers import breakers
+    from pointsman_client.commands.queues import queues
+    from pointsman_client.commands.tail import tail
+    from pointsman_client.commands.tasks import cancel, get, list_, retry, submit
+    from pointsman_client.sync.client import Client
+
+    commands: dict[str, Callable[[Client, Namespace, Voice], Exit]] = {
+        "submit": submit, "get": get, "list": list_, "cancel": cancel, "retry": retry, "tail": tail,
+        "queues": queues, "breakers": breakers,
+    }  # fmt: skip
+    voice = Voice(as_json=given.json)
+    with Client(given.url, timeout=given.timeout) as client:
+        try:
+            return commands[given.command](client, given, voice)
+        except ClientError as error:
+            voice.complain(str(error))
+            return Exit.of(error)
 
 
-def _top(url: str | None, *, once: bool, as_json: bool) -> int:
+def _top(given: Namespace) -> int:
     from pointsman_client.place import find_place
     from pointsman_client.top.pen import Pen
 
-    place = find_place(url)
-    pen = Pen(ascii_only=not _can_say("✖…█", sys.stdout.encoding))
+    place = find_place(given.url)
+    pen = Pen(ascii_only=not can_say("✖…█", sys.stdout.encoding))
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    if once or as_json or not is_terminal:
+    if given.once or given.json or not is_terminal:
         from pointsman_client.top.once import look
         from pointsman_client.top.paint import painter
 
         escapes = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         paint = painter(escapes=escapes, colours=not os.environ.get("NO_COLOR"))
         width = shutil.get_terminal_size((_WIDTH, 24)).columns
-        return int(look(place, sys.stdout, pen, width, paint, as_json=as_json))
+        return int(look(place, sys.stdout, pen, width, paint, as_json=given.json))
     from pointsman_client.top.screen import show
 
     show(place, pen)
-    return 0
+    return Exit.WELL
 
 
-def _can_say(text: str, encoding: str | None) -> bool:
-    try:
-        text.encode(encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
+def _complained(text: str, status: Exit) -> int:
+    sys.stderr.write(f"pointsman: {text}\n")
+    return status

@@ -1,12 +1,12 @@
 """Lines of a terminal: pieces of text, each with a style, in cells."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 
 from rich.cells import cell_len, set_cell_size
+
+from pointsman_client.shown import shown
 
 
 class Style(StrEnum):
@@ -34,18 +34,6 @@ class Span:
 
 Line = tuple[Span, ...]
 
-# Controls of C0 and C1, and what turns or hides the text around it.
-_STEERS = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
-_BREAKS = re.compile(r"[\t\n\r]+")
-_SPELLED = {
-    "✖": "X", "▲": "!", "●": "*", "○": "o", "…": "...", "·": "-", "–": "-", "—": "-", "→": "->", "×": "x",
-    "›": ">", "‹": "<",
-    "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "≤": "<=", "≥": ">=", "§": "S", "\ufffd": "?", "│": "|",
-    "█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "=", "▍": "=", "▎": "-", "▏": "-", "─": "-",
-    "▁": "_", "▂": ".", "▃": "-", "▄": "=", "▅": "+", "▆": "*", "▇": "#",
-}  # fmt: skip
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -57,7 +45,7 @@ class Pen:
 
     def span(self, text: str, style: Style = Style.PLAIN) -> Span:
         """A piece, of any text."""
-        return Span(_shown(text, self.ascii_only), style)
+        return Span(shown(text, self.ascii_only), style)
 
     def line(self, *parts: str | Span) -> Line:
         """A line of them."""
@@ -67,7 +55,7 @@ class Pen:
         """The line in exactly that many cells: filled with spaces, or cut, which it shows."""
         if (short := cells - width(line)) >= 0:
             return (*line, Span(" " * short)) if short else line
-        mark = _shown("…", self.ascii_only)
+        mark = shown("…", self.ascii_only)
         room = max(cells - len(mark), 0)
         kept: list[Span] = []
         for span in line:
@@ -81,11 +69,11 @@ class Pen:
 
     def cell(self, text: str, cells: int, style: Style = Style.PLAIN, *, right: bool = False) -> Span:
         """A piece of exactly that many cells: a field of a table."""
-        shown = _shown(text, self.ascii_only)
-        if (short := cells - cell_len(shown)) >= 0:
-            return Span(" " * short + shown if right else shown + " " * short, style)
-        mark = _shown("…", self.ascii_only)
-        return Span((set_cell_size(shown, max(cells - len(mark), 0)) + mark)[:cells], style)
+        seen = shown(text, self.ascii_only)
+        if (short := cells - cell_len(seen)) >= 0:
+            return Span(" " * short + seen if right else seen + " " * short, style)
+        mark = shown("…", self.ascii_only)
+        return Span((set_cell_size(seen, max(cells - len(mark), 0)) + mark)[:cells], style)
 
     def wrapped(
         self, text: str, cells: int, first: str = "", others: str = "", style: Style = Style.PLAIN
@@ -93,7 +81,7 @@ class Pen:
         """A paragraph of lines no longer than that, broken between words where that can be."""
         lines: list[Line] = []
         lead, rest = first, ""
-        for word in _shown(text, self.ascii_only).split(" "):
+        for word in shown(text, self.ascii_only).split(" "):
             room = max(cells - cell_len(lead), 1)
             candidate = f"{rest} {word}" if rest else word
             if cell_len(candidate) <= room:
@@ -113,7 +101,7 @@ class Pen:
 
     def bar(self, share: float, cells: int) -> str:
         """A share of 1 as a bar."""
-        return _shown("█" * round(max(0.0, min(share, 1.0)) * cells), self.ascii_only).ljust(cells)
+        return shown("█" * round(max(0.0, min(share, 1.0)) * cells), self.ascii_only).ljust(cells)
 
     def sparks(self, figures: Iterable[float | None], cells: int) -> str:
         """The last of these figures as little bars, the greatest the highest; a gap where nothing is known."""
@@ -123,7 +111,7 @@ class Pen:
             " " if figure is None else _BARS[0] if not top else _BARS[min(7, int(figure / top * 7.999))]
             for figure in last
         )
-        return _shown(drawn, self.ascii_only).rjust(cells)
+        return shown(drawn, self.ascii_only).rjust(cells)
 
 
 def width(line: Line) -> int:
@@ -139,12 +127,3 @@ def plain(line: Line) -> str:
 def styled(line: Line, style: Style) -> Line:
     """The same, all of it so."""
     return tuple(Span(span.text, style) for span in line)
-
-
-@lru_cache(maxsize=4096)
-def _shown(text: str, ascii_only: bool) -> str:
-    if not text.isascii() or not text.isprintable():
-        text = _STEERS.sub("\ufffd", _BREAKS.sub(" ", text))
-        if ascii_only:
-            text = "".join(character if character.isascii() else _SPELLED.get(character, "?") for character in text)
-    return text

@@ -1,0 +1,41 @@
+"""Circuit breakers by the command line."""
+
+from argparse import Namespace
+
+from pointsman_client.commands.exits import Exit
+from pointsman_client.commands.voice import Voice
+from pointsman_client.models import Breaker
+from pointsman_client.sync.client import Client
+
+
+def breakers(client: Client, given: Namespace, voice: Voice) -> Exit:
+    """All of them, or one; opened, closed or reset by hand."""
+    if given.act is not None:
+        acts = {
+            "open": client.breakers.force_open,
+            "close": client.breakers.force_closed,
+            "reset": client.breakers.reset,
+        }
+        done = acts[given.act](given.scope, given.name, reason=given.reason)
+        return _told([done], voice)
+    found = client.breakers.each(state=given.state, scope=given.scope, limit=100)
+    return _told([each for each in found if given.name in (None, each.name)], voice)
+
+
+def _told(found: list[Breaker], voice: Voice) -> Exit:
+    if voice.as_json:
+        for breaker in found:
+            voice.document(breaker)
+        return Exit.WELL
+    voice.table(("SCOPE", "NAME", "STATE", "FAILURES", "OPENED (UTC)", "PROBES (UTC)", "WHY"), map(_row, found))
+    return Exit.WELL
+
+
+def _row(breaker: Breaker) -> tuple[object, ...]:
+    error, override = breaker.last_error, breaker.override
+    why = "" if error is None else f"{error.type}: {error.message}"
+    if override is not None:
+        why = f"{override.state} by {override.actor}: {override.reason}"
+    return (
+        breaker.scope, breaker.name, breaker.state, breaker.failures, breaker.opened_at, breaker.retry_at, why,
+    )  # fmt: skip
