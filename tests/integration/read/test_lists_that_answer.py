@@ -330,6 +330,22 @@ async def test_what_follows_the_looks_may_take_as_long_as_any_statement(
     assert timeouts == [usual] != ["250ms"], "a stalled machine does not cancel the COMMIT"
 
 
+async def test_a_look_is_cut_off_sooner_once_there_is_something_to_answer(
+    much: Spine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeouts = []
+    look = looking.look
+
+    async def noting(connection: Connection, *words: Any) -> Any:
+        timeouts.append((await connection.execute(text("SHOW statement_timeout"))).scalar_one())
+        return await look(connection, *words)
+
+    monkeypatch.setattr(by_submission, "look", noting)
+    # No task has it, and the first look does not come to the end of what it looks at in any case.
+    await page_of(much.store, TaskFilter(attempts=0), 10, seconds=0.0)
+    assert (timeouts[0], timeouts[-1]) == ("250ms", "60ms")
+
+
 async def test_other_trouble_of_the_database_is_no_page(much: Spine, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refused(connection: Connection, *words: Any) -> Any:
         await connection.execute(text("SET TRANSACTION READ ONLY"))

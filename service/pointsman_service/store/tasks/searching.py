@@ -14,8 +14,10 @@ SHARE = 2_000
 """Rows that a page looks at however long that takes: a small installation is looked through, on a busy machine too."""
 FIRST_LOOKS = 400
 """So many tell how long the next ones take."""
-_STATEMENT_SECONDS = 0.25
-"""A look that the planner took for cheaper than it is ends then, and the page with it."""
+_STATEMENT_SECONDS, _FURTHER_SECONDS = 0.25, 0.06
+"""A look that the planner took for cheaper than it is, or that has to wait for a disk, ends then, and the page with it;
+the second of these once there is something to answer.
+"""
 _FEWEST_LOOKS = 500
 _MOST_LOOKS = 40_000
 _ROWS_A_SECOND = 100_000.0
@@ -42,7 +44,7 @@ class Search(ABC):
         """Whether there is something to answer."""
         self.looked = 0
         """Rows that were looked at."""
-        self._plan: tuple[bool, bool] | None = None
+        self._plan: tuple[bool, float] | None = None
         self._rows_a_second = _ROWS_A_SECOND
 
     @abstractmethod
@@ -63,11 +65,12 @@ class Search(ABC):
 
     async def plan(self, connection: Connection, *, by_bitmap: bool) -> None:
         """Let the next looks be planned so."""
-        wanted = (not by_bitmap, by_bitmap)
+        seconds = _FURTHER_SECONDS if self.has_looked else _STATEMENT_SECONDS
+        wanted = (by_bitmap, seconds)
         if self._plan != wanted:
             switch = {True: "on", False: "off"}
-            milliseconds = str(int(_STATEMENT_SECONDS * 1000))
-            plan = {"milliseconds": milliseconds, "in_order": switch[wanted[0]], "by_bitmap": switch[wanted[1]]}
+            milliseconds = str(int(seconds * 1000))
+            plan = {"milliseconds": milliseconds, "in_order": switch[not by_bitmap], "by_bitmap": switch[by_bitmap]}
             await connection.execute(_PLAN, plan)
             self._plan = wanted
 
