@@ -54,7 +54,7 @@ def main() -> None:
     # As exceptions, so that servers are stopped and directories removed.
     hear_signals()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
-    longest = LONGEST_HISTORY_SECONDS if given.name == _HISTORY else LONGEST_SECONDS
+    longest = LONGEST_HISTORY_SECONDS if given.name in _FILLED else LONGEST_SECONDS
     signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"{given.name} did not end in {longest / 60:.0f} min"))
     before = psutil.cpu_times()
     report = _run(given)
@@ -70,7 +70,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bench",
         description="Each bench runs all its sides in turn, on one PostgreSQL and one Valkey of its own, and ends "
-        "within 12 minutes (history: 20; soak: when it was told to). Ratios count; rates depend on the machine.",
+        "within 12 minutes (history, pages: 20; soak: when it was told to). Ratios count; rates depend on the machine.",
         epilog="\n".join(["benches:", *names]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -123,7 +123,7 @@ def _run(given: argparse.Namespace) -> Report:
     if given.name == _SOAK:
         minutes = given.minutes or (2.0 if given.quick else 30.0)
         return cast(Report, module.run(minutes, given.relative_to / (given.png or "soak.png")))
-    signal.alarm(int(LONGEST_HISTORY_SECONDS if given.name == _HISTORY else LONGEST_SECONDS))
+    signal.alarm(int(LONGEST_HISTORY_SECONDS if given.name in _FILLED else LONGEST_SECONDS))
     if given.name in _FILLED:
         return cast(Report, module.run(given.quick, given.tasks or _default_tasks(given.quick)))
     if given.name == _COMPARE:

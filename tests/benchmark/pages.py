@@ -12,7 +12,7 @@ from tests.benchmark.history_fill import fill, say
 from tests.benchmark.pages_asked import ask_cold, ask_warm, fill_pages, table
 from tests.benchmark.pages_viewed import EVENTS_A_SECOND, VIEWERS, Viewed, viewers
 from tests.benchmark.report import Report, Round
-from tests.benchmark.rounds import LONGEST_SECONDS
+from tests.benchmark.rounds import LONGEST_HISTORY_SECONDS
 from tests.benchmark.stack import Stack
 
 _WARM, _COLD = 0.1, 1.0
@@ -72,7 +72,7 @@ def run(quick: bool, tasks: int) -> Report:
         at_most=_AT_MOST,
         notes=[
             (f"{tasks:,} ended tasks of 30 days, {tasks // 10:,} that wait, filled in {filled - began:.0f} s; all of it"
-            f" took {time.monotonic() - began:.0f} s, {LONGEST_SECONDS:.0f} at most"),
+            f" took {time.monotonic() - began:.0f} s, {LONGEST_HISTORY_SECONDS:.0f} at most"),
             f"first load and repeat: by {loads.by}",
             f"{VIEWERS} viewers: " + ", ".join(f"{count} of {path or 'now'}" for path, count in viewers().items()),
             "at rest, all processes: statements, CPU",

@@ -7,9 +7,9 @@ from tests.benchmark.report import Round
 
 FEWEST = 3
 LONGEST_SECONDS = 12 * 60.0
-"""No bench takes longer, but ``soak`` and ``history``."""
+"""No bench takes longer, but ``soak``, ``history`` and ``pages``."""
 LONGEST_HISTORY_SECONDS = 20 * 60.0
-"""``history`` takes no longer, with up to ten million tasks."""
+"""``history`` and ``pages`` take no longer, with up to ten million tasks."""
 _ROUNDS_SECONDS = 9.5 * 60
 """After this long no further round begins: the rest is for starting and for the last one."""
 
