@@ -61,10 +61,14 @@ def me() -> str:
 def _pause(target: Target, transport: Transport) -> Question:
     (path, _), name = target.paths, target.name
     queue = transport.get(path)
+    wait = "waits" if queue["depth"] == 1 else "wait"
     if queue.get("paused"):
-        concerns = f"{counted(queue['depth'], 'task')} wait. Paused by {queue['paused_by']}: {queue['pause_reason']}"
+        why = f": {queue['pause_reason']}" if queue["pause_reason"] else ""
+        concerns = f"{counted(queue['depth'], 'task')} {wait}. Paused by {queue['paused_by']}{why}"
         return Question(f"Let {name} go on?", concerns, ((f"{path}/resume", {}),), f"{name} goes on.")
-    concerns = f"{counted(queue['depth'], 'task')} wait and stay, {queue['running']:,} run and end."
+    stay = "stays" if queue["depth"] == 1 else "stay"
+    runs = "runs and ends" if queue["running"] == 1 else "run and end"
+    concerns = f"{counted(queue['depth'], 'task')} {wait} and {stay}, {queue['running']:,} {runs}."
     return Question(f"Pause {name}?", concerns, ((f"{path}/pause", {}),), f"{name} is paused.")
 
 
@@ -100,7 +104,8 @@ def _replay(target: Target, transport: Transport) -> Question:
     body = wanted | {"at_most": count, "submitted_before": found["submitted_before"]}
     tasks = counted(count, "failed task")
     concerns = (
-        f"{tasks} of {group['task_type']} ({group['error_type']}), each as a new one. Undo: POST /v1/task-acts/ID/undo"
+        f"{tasks} of {group['task_type']} ({group['error_type'] or 'other errors'}), each as a new one."
+        " Undo: POST /v1/task-acts/ID/undo"
     )
     return Question(f"Run {tasks} again?", concerns, (("/v1/tasks/retry", body),), f"{tasks} run again.")
 

@@ -74,7 +74,7 @@ def _lines(place: Place, now: JsonObject, workers: JsonObject | None, width: int
     head = pen.line(
         Span(mark.text.upper(), mark.style), f"  as of {clock(at)} UTC · recorded up to {behind} · {place.url}"
     )
-    return [head, *(row.line for row in now_rows(now, workers, width, None, pen, at))]
+    return [head, *(row.line for row in now_rows(now, workers, width, pen, at))]
 
 
 def _write_unreachable(place: Place, error: ClientError, out: TextIO, pen: Pen, paint: Paint, *, as_json: bool) -> None:

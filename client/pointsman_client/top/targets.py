@@ -95,7 +95,8 @@ class TaskFilter:
             if word in _STATES:
                 parameters["state"] = word
             elif colon and value and name in _FIELDS:
-                parameters[_FIELDS[name]] = value
+                # A tag is written as elsewhere on a command line; the API has a colon there.
+                parameters[_FIELDS[name]] = value.replace("=", ":", 1) if name == "tag" and ":" not in value else value
             else:
                 words.append(word.casefold())
         return cls(parameters, tuple(words))

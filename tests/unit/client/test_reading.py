@@ -113,5 +113,5 @@ def test_a_watcher_says_that_it_lost_the_api_and_that_it_is_back() -> None:
 
 def test_a_filter_of_tasks_is_what_the_api_narrows_by_and_what_lines_must_hold() -> None:
     parsed = TaskFilter.parsed("failed queue:email type:orders.pay tag:tenant=42 Letters other:x")
-    assert parsed.parameters == {"state": "failed", "queue": "email", "task_type": "orders.pay", "tag": "tenant=42"}
+    assert parsed.parameters == {"state": "failed", "queue": "email", "task_type": "orders.pay", "tag": "tenant:42"}
     assert parsed.words == ("letters", "other:x")

@@ -7,7 +7,7 @@ from datetime import datetime
 from pointsman_client.top.board import TABS, Board, Tab
 from pointsman_client.top.page.detail import detail_rows
 from pointsman_client.top.page.lists import alert_rows, breaker_rows, error_rows, task_rows
-from pointsman_client.top.page.now import now_rows
+from pointsman_client.top.page.now import now_rows_in
 from pointsman_client.top.page.queues import queue_rows
 from pointsman_client.top.page.row import Row
 from pointsman_client.top.page.words import named
@@ -64,6 +64,8 @@ class Page:
 
     head: tuple[Row, ...]
     rows: tuple[Row, ...]
+    without: tuple[str, ...] = ()
+    """What there was no room for."""
 
     @property
     def targets(self) -> list[Target | None]:
@@ -82,12 +84,9 @@ def page_of(board: Board, seen: Seen, size: Size, pen: Pen, mono: float) -> Page
     if board.tab is Tab.NOW:
         if now is None:
             return Page((), _waiting(seen, pen))
-        return Page(
-            (),
-            tuple(
-                now_rows(now, None if seen.fault(WORKERS) else seen.document(WORKERS), size.width, size.body, pen, at)
-            ),
-        )
+        workers = None if seen.fault(WORKERS) else seen.document(WORKERS)
+        rows, without = now_rows_in(now, workers, size.width, size.body, pen, at)
+        return Page((), tuple(rows), tuple(without))
     return _list(board, seen, size.width, pen, at)
 
 
@@ -99,7 +98,7 @@ def draw(board: Board, seen: Seen, size: Size, pen: Pen, mono: float, *, keys: b
     body = [row.line for row in page.head] + _window(page.rows, at, room, size.width, pen)
     if seen.is_stale(mono):
         body = [styled(line, Style.DIM) for line in body]
-    lines = [*_top(board, seen, size.width, pen, mono, keys=keys), *body[: size.body]]
+    lines = [*_top(board, seen, page, size.width, pen, mono, keys=keys), *body[: size.body]]
     lines += [pen.line("")] * (size.body + _ABOVE - len(lines))
     lines += [_keys(board, pen) if keys else pen.line(pen.span("Ctrl-C or q leaves", Style.DIM)), foot(seen, pen, mono)]
     return [pen.fit(line, size.width) for line in lines][: size.height]
@@ -134,26 +133,27 @@ def banner(seen: Seen, mono: float) -> str:
     return ""
 
 
-def _top(board: Board, seen: Seen, wide: int, pen: Pen, mono: float, *, keys: bool) -> list[Line]:
+def _top(board: Board, seen: Seen, page: Page, wide: int, pen: Pen, mono: float, *, keys: bool) -> list[Line]:
     now = seen.document(NOW) or {}
     verdict = "unreachable" if seen.connection.lost_since is not None else now.get("verdict") or "…"
     mark = named(pen, verdict)
     mark = Span(mark.text.upper(), mark.style)
     tabs: list[Span] = [] if wide < 100 and keys else [pen.span("Pointsman  ", Style.STRONG)]
     if keys:
-        for digit, tab in enumerate(TABS, 1):
-            name = f"{digit} {tab}"
-            tabs += [
-                pen.span(
-                    f"[{name}]" if tab is board.tab else f" {name} ", Style.CHOSEN if tab is board.tab else Style.PLAIN
-                )
-            ]
+        tabs += [_tab(board, f"{digit} {tab}", tab, pen) for digit, tab in enumerate(TABS, 1)]
+    if width(tuple(tabs)) + width((mark,)) >= wide:
+        # All pages are told, if need be by their digits.
+        tabs = [_tab(board, str(digit), tab, pen) for digit, tab in enumerate(TABS, 1)] if keys else []
     gap = wide - width(tuple(tabs)) - width((mark,))
     first = pen.line(*tabs, " " * gap, mark) if gap > 0 else pen.line(mark, " ", *tabs)
-    return [first, _second(board, seen, wide, pen, mono)]
+    return [first, _second(board, seen, page, wide, pen, mono)]
 
 
-def _second(board: Board, seen: Seen, wide: int, pen: Pen, mono: float) -> Line:
+def _tab(board: Board, name: str, tab: Tab, pen: Pen) -> Span:
+    return pen.span(f"[{name}]", Style.CHOSEN) if tab is board.tab else pen.span(f" {name} ")
+
+
+def _second(board: Board, seen: Seen, page: Page, wide: int, pen: Pen, mono: float) -> Line:
     if text := banner(seen, mono):
         return pen.line(pen.span(f"▲ {text}", Style.BANNER))
     if board.notice:
@@ -165,7 +165,8 @@ def _second(board: Board, seen: Seen, wide: int, pen: Pen, mono: float) -> Line:
     if board.filter:
         return pen.line(pen.span(f"only: {board.filter}   Esc clears it", Style.WARN))
     if board.tab is Tab.NOW:
-        return pen.line(pen.span("─" * wide, Style.DIM))
+        left_out = f"─ no room for {', '.join(page.without)} " if page.without else ""
+        return pen.line(pen.span(left_out + "─" * max(wide - len(left_out), 0), Style.DIM))
     return pen.line(pen.span(str((seen.document(NOW) or {}).get("sentence") or ""), Style.DIM))
 
 

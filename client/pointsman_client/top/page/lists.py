@@ -5,7 +5,7 @@ from typing import Any
 
 from pointsman_client.top.page.row import Row
 from pointsman_client.top.page.table import Column, body, fitting, head
-from pointsman_client.top.page.words import named
+from pointsman_client.top.page.words import attempt_of, error_of, named
 from pointsman_client.top.pen import Pen, Span
 from pointsman_client.top.saying import clock, number, parsed, span, whole_span
 from pointsman_client.top.targets import Kind, Target
@@ -38,7 +38,7 @@ _ALERTS = (
     Column("known to", 10),
 )
 _ERRORS = (
-    Column("hour", 6, right=True),
+    Column("day", 6, right=True),
     Column("badge", 12),
     Column("last seen", 9),
     Column("task type", 20, from_width=60),
@@ -58,10 +58,10 @@ def task_rows(items: list[Any], width: int, pen: Pen, at: datetime) -> tuple[Row
             "task type": str(task.get("task_type")),
             "state": named(pen, task.get("state")),
             "queue": str(task.get("queue")),
-            "attempt": f"{task.get('attempt')}/{task.get('max_attempts')}",
+            "attempt": attempt_of(task, "/"),
             "ran": span(task.get("run_seconds")),
             "task": str(task.get("id")),
-            "error": f"{error.get('type')}: {error.get('message')}" if error else "",
+            "error": error_of(error) if error else "",
         }
         return Row(body(pen, columns, fields), Target(Kind.TASK, str(task.get("id"))))
 
@@ -80,9 +80,9 @@ def breaker_rows(items: list[Any], width: int, pen: Pen, at: datetime) -> tuple[
             "breaker": name,
             "state": named(pen, override.get("state") or breaker.get("state")),
             "since": clock(parsed(breaker.get("opened_at")), at),
-            "again in": whole_span(None if retry is None else (retry - at).total_seconds()),
+            "again in": "now" if retry is not None and retry <= at else whole_span(_ahead(retry, at)),
             "failures": number(breaker.get("failures")),
-            "last error": f"{error.get('type')}: {error.get('message')}" if error else "",
+            "last error": error_of(error) if error else "",
         }
         return Row(body(pen, columns, fields), Target(Kind.BREAKER, name))
 
@@ -90,6 +90,10 @@ def breaker_rows(items: list[Any], width: int, pen: Pen, at: datetime) -> tuple[
         items, key=lambda one: (one.get("state") == "closed" and not one.get("override"), str(one.get("name")))
     )
     return Row(head(pen, columns)), [line(breaker) for breaker in ordered]
+
+
+def _ahead(moment: datetime | None, at: datetime) -> float | None:
+    return None if moment is None else (moment - at).total_seconds()
 
 
 def alert_rows(items: list[Any], width: int, pen: Pen, at: datetime) -> tuple[Row, list[Row]]:
@@ -117,11 +121,11 @@ def error_rows(items: list[Any], width: int, pen: Pen, at: datetime) -> tuple[Ro
     def line(group: dict[str, Any]) -> Row:
         badge = "new" if group.get("new") else "back again" if group.get("back_again") else ""
         fields: Fields = {
-            "hour": number(group.get("count")),
+            "day": number(group.get("count")),
             "badge": named(pen, badge or group.get("state")),
             "last seen": clock(parsed(group.get("last_seen_at")), at),
             "task type": str(group.get("task_type")),
-            "error": f"{group.get('error_type')}: {group.get('message')}",
+            "error": error_of(group),
             "tasks": number(group.get("failed_tasks")),
         }
         return Row(body(pen, columns, fields), Target(Kind.ERROR, str(group.get("id"))))

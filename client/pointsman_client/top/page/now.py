@@ -6,7 +6,7 @@ from typing import Any
 
 from pointsman_client.top.page.queues import queue_rows
 from pointsman_client.top.page.row import Row, Section, arranged
-from pointsman_client.top.page.words import named, shape, style_of
+from pointsman_client.top.page.words import error_of, named, shape, style_of
 from pointsman_client.top.page.workers import workers_line
 from pointsman_client.top.pen import Line, Pen, Style
 from pointsman_client.top.saying import UNKNOWN, both, clock, counted, number, parsed, percent, whole_span
@@ -16,12 +16,16 @@ from pointsman_client.transport import JsonObject
 _LABEL = 10
 
 
-def now_rows(
-    now: JsonObject, workers: JsonObject | None, width: int, lines: int | None, pen: Pen, at: datetime
-) -> list[Row]:
-    """As much of it as fits into that many lines; None: all of it."""
-    sections = list(_sections(now, workers, width, pen, at))
-    return arranged(sections, sum(len(section.rows) for section in sections) if lines is None else lines, pen)
+def now_rows(now: JsonObject, workers: JsonObject | None, width: int, pen: Pen, at: datetime) -> list[Row]:
+    """All of it."""
+    return [row for section in _sections(now, workers, width, pen, at) for row in section.rows]
+
+
+def now_rows_in(
+    now: JsonObject, workers: JsonObject | None, width: int, lines: int, pen: Pen, at: datetime
+) -> tuple[list[Row], list[str]]:
+    """As much of it as fits into that many lines, and what there is no room for at all, by name."""
+    return arranged(list(_sections(now, workers, width, pen, at)), lines, pen)
 
 
 def _sections(now: JsonObject, workers: JsonObject | None, width: int, pen: Pen, at: datetime) -> Iterator[Section]:
@@ -32,22 +36,22 @@ def _sections(now: JsonObject, workers: JsonObject | None, width: int, pen: Pen,
         yield Section(rows, len(rows))
     for index, cause in enumerate(causes):
         rows = cause_rows(cause, width, pen)
-        yield Section(rows, 2 if index == 0 else 1 if index < 4 else 0, "more lines of it: Enter shows them")
+        yield Section(rows, 2 if index == 0 else 1 if index < 4 else 0, "more lines of it: Enter shows them", "")
     if len(causes) > 4:
-        yield Section([Row(pen.line(pen.span(f"  in all {len(causes)} things are wrong", Style.DIM)))], 1)
+        yield Section([Row(pen.line(pen.span(f"  in all {len(causes)} things are wrong", Style.DIM)))], 1, name="")
     unknown = [Row(line) for one in now.get("unknown") or () for line in _unknown(one, width, pen, at)]
-    yield Section(unknown, 1)
+    yield Section(unknown, 1, name="what is not known")
     head, queues = queue_rows(now.get("queues") or [], width, pen)
     if queues:
-        yield Section([head, *queues], 7, "more queues: 3 shows them")
-    yield Section([Row(workers_line(workers, pen))], 1)
-    yield Section(list(_running(now, pen, at)), 1, "more that runs")
-    yield Section(list(_breakers(now, pen, at)), 2, "more breakers: 5 shows them")
-    yield Section([Row(_alerts(now, causes, pen))], 1)
-    yield Section(list(_failures(now, pen, at)), 2, "more failures: 7 shows them")
-    yield Section(list(_lately(now, pen)), 0)
-    yield Section(list(_changes(now, pen, at)), 1, "more changes")
-    yield Section([Row(_hour(now, pen))] if causes and now.get("last_hour") else [], 0)
+        yield Section([head, *queues], 7, "more queues: 3 shows them", "3 queues")
+    yield Section([Row(workers_line(workers, pen))], 1, name="4 workers")
+    yield Section(list(_running(now, pen, at)), 1, "more that runs", "what runs")
+    yield Section(list(_breakers(now, pen, at)), 2, "more breakers: 5 shows them", "5 breakers")
+    yield Section([Row(_alerts(now, causes, pen))], 1, name="6 alerts")
+    yield Section(list(_failures(now, pen, at)), 2, "more failures: 7 shows them", "7 failures")
+    yield Section(list(_lately(now, pen)), 0, "more that do otherwise", "what does otherwise than before")
+    yield Section(list(_changes(now, pen, at)), 1, "more changes", "changes")
+    yield Section([Row(_hour(now, pen))] if causes and now.get("last_hour") else [], 0, name="the last hour")
 
 
 def cause_rows(cause: dict[str, Any], width: int, pen: Pen) -> list[Row]:
@@ -116,10 +120,10 @@ def _breakers(now: JsonObject, pen: Pen, at: datetime) -> Iterator[Row]:
         held = breaker.get("held")
         error = breaker.get("error") or {}
         said = [
-            "" if probe is None else f"tried again in {whole_span((probe - at).total_seconds())}",
+            _tried(probe, at, breaker.get("state")),
             "" if not held else f"{number(held)} held",
-            "" if not breaker.get("by") else f"by {breaker['by']}: {breaker.get('reason')}",
-            "" if not error else f"{error.get('type')}: {error.get('message')}",
+            "" if not breaker.get("by") else ": ".join(filter(None, (f"by {breaker['by']}", breaker.get("reason")))),
+            "" if not error else error_of(error),
         ]
         line = pen.line(
             *_labelled("breakers" if index == 0 else "", pen),
@@ -129,6 +133,13 @@ def _breakers(now: JsonObject, pen: Pen, at: datetime) -> Iterator[Row]:
     in_all = now.get("breakers_in_all")
     if not found:
         yield Row(pen.line(*_labelled("breakers", pen), "none open" if in_all is not None else "not known"))
+
+
+def _tried(probe: datetime | None, at: datetime, state: object) -> str:
+    if probe is not None and probe > at:
+        return f"tried again in {whole_span((probe - at).total_seconds())}"
+    # That its moment is over says nothing of when something calls.
+    return "its next call is tried" if probe is not None or state == "half_open" else ""
 
 
 def _alerts(now: JsonObject, causes: list[Any], pen: Pen) -> Line:

@@ -23,12 +23,29 @@ class Section:
     least: int
     more: str = "more"
     """What is left out, after its number."""
+    name: str = "more"
+    """What is left out where there is no room for any of it; empty: something else says so."""
 
 
-def arranged(sections: Sequence[Section], lines: int, pen: Pen) -> list[Row]:
+def arranged(sections: Sequence[Section], lines: int, pen: Pen) -> tuple[list[Row], list[str]]:
     """As much of each as there is room for: the least of all of them first, then the rest, in their order. What is left
-    out is counted.
+    out is counted; and the names of those that there is no room for at all.
     """
+    given = _shares(sections, lines)
+    found: list[Row] = []
+    for section, room in zip(sections, given, strict=True):
+        if room == len(section.rows):
+            found += section.rows
+        elif room:
+            hidden = len(section.rows) - room + 1
+            found += section.rows[: room - 1]
+            found.append(Row(pen.line(pen.span(f"  … {hidden} {section.more}", Style.DIM))))
+    without = [one.name for one, room in zip(sections, given, strict=True) if one.rows and not room and one.name]
+    return found[: max(lines, 0)], without
+
+
+def _shares(sections: Sequence[Section], lines: int) -> list[int]:
+    """How many lines each has."""
     given = []
     left = lines
     for section in sections:
@@ -38,12 +55,4 @@ def arranged(sections: Sequence[Section], lines: int, pen: Pen) -> list[Row]:
         more = min(len(section.rows) - given[index], max(left, 0))
         given[index] += more
         left -= more
-    found: list[Row] = []
-    for section, room in zip(sections, given, strict=True):
-        if room == len(section.rows):
-            found += section.rows
-        elif room:
-            hidden = len(section.rows) - room + 1
-            found += section.rows[: room - 1]
-            found.append(Row(pen.line(pen.span(f"  … {hidden} {section.more}", Style.DIM))))
-    return found[: max(lines, 0)]
+    return given

@@ -1,5 +1,8 @@
 """States as words and shapes."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pointsman_client.top.pen import Pen, Span, Style
 
 _SHAPES = {Style.BAD: "✖", Style.WARN: "▲", Style.GOOD: "●", Style.DIM: "○", Style.PLAIN: "·"}
@@ -21,6 +24,21 @@ _STYLES = {
     # error groups and alerts
     "ignored": Style.DIM, "resolved": Style.GOOD, "new": Style.BAD, "back again": Style.BAD,
 }  # fmt: skip
+
+
+def error_of(error: Mapping[str, Any]) -> str:
+    """``KeyError: 'price_cents'``, of what has ``error_type`` or ``type``; failures that have no type in common are
+    told by their message alone.
+    """
+    kind, message = error.get("error_type") or error.get("type"), error.get("message")
+    return ": ".join(str(part) for part in (kind, message) if part) or "an error"
+
+
+def attempt_of(task: Mapping[str, Any], between: str) -> str:
+    """``1 of 4``: an attempt that ended with its worker is none of the budget."""
+    most = task.get("max_attempts")
+    whole = most + (task.get("interruptions") or 0) if isinstance(most, int) else most
+    return f"{task.get('attempt')}{between}{whole}"
 
 
 def style_of(state: object) -> Style:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pointsman_client.top.page.queues import queue_rows
 from pointsman_client.top.page.row import Row
 from pointsman_client.top.page.sheet import Sheet
-from pointsman_client.top.page.words import named
+from pointsman_client.top.page.words import attempt_of, error_of, named
 from pointsman_client.top.page.workers import state_of
 from pointsman_client.top.pen import Style
-from pointsman_client.top.saying import both, number, parsed, percent, span
+from pointsman_client.top.saying import both, counted, number, parsed, percent, span
 from pointsman_client.top.seen import NOW, Seen
 from pointsman_client.top.targets import WORKERS, Kind, Target
 
@@ -27,7 +27,7 @@ def task_sheet(sheet: Sheet, target: Target, seen: Seen) -> Iterator[Row]:
     yield from sheet.field("task", task.get("id"))
     queue = str(task.get("queue"))
     yield from sheet.field("queue", f"{queue}, priority {task.get('priority')}", Target(Kind.QUEUE, queue))
-    yield from sheet.field("attempt", f"{task.get('attempt')} of {task.get('max_attempts')}")
+    yield from sheet.field("attempt", attempt_of(task, " of "))
     for label in ("submitted", "due", "started", "finished"):
         yield from sheet.when(label, task.get(f"{label}_at"))
     yield from sheet.when("expires", task.get("expires_at"))
@@ -47,13 +47,13 @@ def task_sheet(sheet: Sheet, target: Target, seen: Seen) -> Iterator[Row]:
     yield from sheet.field("cancelled by", task.get("cancel_requested_by"))
     error = task.get("error") or {}
     if error:
-        yield from sheet.field("error", f"{error.get('type')}: {error.get('message')}", style=Style.BAD)
+        yield from sheet.field("error", error_of(error), style=Style.BAD)
         if error.get("group"):
             yield from sheet.field("all of them", "its error group", Target(Kind.ERROR, str(error["group"])))
     for attempt in (seen.document(attempts) or {}).get("items") or ():
         failed = attempt.get("error") or {}
         said = f"{attempt.get('state')}, {span(attempt.get('run_seconds'))} on {attempt.get('worker')}"
-        reason = f": {failed.get('type')}: {failed.get('message')}" if failed else ""
+        reason = f": {error_of(failed)}" if failed else ""
         yield from sheet.field(f"attempt {attempt.get('attempt')}", said + reason)
     yield from sheet.lines("traceback", str(error.get("traceback") or ""), last=True)
     given = {"args": task.get("args"), "kwargs": task.get("kwargs")}
@@ -90,7 +90,7 @@ def queue_sheet(sheet: Sheet, target: Target, seen: Seen) -> Iterator[Row]:
     yield from sheet.field("on the broker", f"{number(queue.get('on_broker'))}, at most {number(queue.get('window'))}")
     for held in queue.get("held_by") or ():
         yield from sheet.field("held", f"{number(held.get('tasks'))}: {held.get('reason')}")
-    yield from sheet.field("set aside", f"{number(queue['set_aside'])} messages" if queue.get("set_aside") else None)
+    yield from sheet.field("set aside", counted(int(queue["set_aside"]), "message") if queue.get("set_aside") else None)
     yield from sheet.field("see", f"its tasks, {target.name}", Target(Kind.TASKS, f"queue:{target.name}"))
 
 
@@ -137,12 +137,12 @@ def breaker_sheet(sheet: Sheet, target: Target, seen: Seen) -> Iterator[Row]:
         yield from sheet.when("until", override.get("expires_at"))
     yield from sheet.when("open since", breaker.get("opened_at"))
     yield from sheet.when("tried again", breaker.get("retry_at"))
-    yield from sheet.field(
-        "failures", f"{number(breaker.get('failures'))} in a row, opened {number(breaker.get('trips'))} times"
-    )
+    trips = breaker.get("trips")
+    opened = "" if not trips else ", opened once" if trips == 1 else f", opened {number(trips)} times in a row"
+    yield from sheet.field("failures", f"{number(breaker.get('failures'))} in a row{opened}")
     error = breaker.get("last_error") or {}
     if error:
-        yield from sheet.field("last error", f"{error.get('type')}: {error.get('message')}", style=Style.BAD)
+        yield from sheet.field("last error", error_of(error), style=Style.BAD)
         yield from sheet.when("at", error.get("at"))
         if error.get("task_id"):
             yield from sheet.field("of task", error["task_id"], Target(Kind.TASK, str(error["task_id"])))

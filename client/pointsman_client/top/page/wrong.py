@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pointsman_client.top.page.now import target_of, text_of
 from pointsman_client.top.page.row import Row
 from pointsman_client.top.page.sheet import Sheet
-from pointsman_client.top.page.words import named
+from pointsman_client.top.page.words import error_of, named
 from pointsman_client.top.pen import Style
-from pointsman_client.top.saying import number
+from pointsman_client.top.saying import counted, number
 from pointsman_client.top.seen import NOW, Seen
 from pointsman_client.top.targets import Kind, Target, of_link
 
@@ -26,8 +26,8 @@ def cause_sheet(sheet: Sheet, target: Target, seen: Seen) -> Iterator[Row]:
     yield from sheet.field("being done", text_of(found.get("being_done")))
     error = found.get("error") or {}
     if error:
-        said = f"{error.get('type')}: {error.get('message')}" + (f", at {error['where']}" if error.get("where") else "")
-        yield from sheet.field("error", f"{said} ({number(error.get('count'))} times)")
+        said = error_of(error) + (f", at {error['where']}" if error.get("where") else "")
+        yield from sheet.field("error", f"{said} ({counted(int(error.get('count') or 0), 'time')})")
         if error.get("task_id"):
             yield from sheet.field("example", f"task {error['task_id']}", Target(Kind.TASK, error["task_id"]))
         if error.get("group_id"):
@@ -76,10 +76,10 @@ def error_sheet(sheet: Sheet, target: Target, seen: Seen) -> Iterator[Row]:
         return
     badge = "new" if group.get("new") else "back again" if group.get("back_again") else group.get("state")
     yield sheet.title(named(sheet.pen, badge), "  ", sheet.pen.span(str(group.get("task_type")), Style.STRONG))
-    yield from sheet.text(f"{group.get('error_type')}: {group.get('message')}", Style.STRONG)
+    yield from sheet.text(error_of(group), Style.STRONG)
     total = group.get("total") or {}
     yield from sheet.field(
-        "attempts", f"{number(group.get('count'))} in the window, {number(total.get('count'))} in all"
+        "attempts", f"{number(group.get('count'))} within a day, {number(total.get('count'))} in all"
     )
     yield from sheet.field("failed tasks", number(group.get("failed_tasks")))
     yield from sheet.field("by time", sheet.pen.sparks(group.get("sparkline") or (), 40).strip())
