@@ -2,9 +2,6 @@
 cannot be mended cheaply comes last.
 """
 
-import asyncio
-import html
-import io
 import json
 import re
 import time
@@ -13,12 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pointsman_client.place import Place
-from pointsman_client.top.once import look
-from pointsman_client.top.pen import Pen, plain
 from pointsman_contract.keys import BEATS
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
+from tests.acceptance.first_page import told
 from tests.stand.stack import Row, Stack
 from tests.stand.waiting import until
 
@@ -76,54 +71,12 @@ async def named(stack: Stack, task_id: str, cause: str) -> Row:
     return found
 
 
-async def on_now(stack: Stack, kind: str, subject: str | None = "", *told: str) -> Row:
+async def on_now(stack: Stack, kind: str, subject: str | None = "", *words: str) -> Row:
     """The cause on the first page, once all of this is told of it: in time. ``subject`` None: whatever it is about."""
-
-    async def so() -> Row | None:
-        answer = await stack.http.get("/v1/now")
-        assert answer.status_code == 200, answer.text
-        causes = answer.json()["causes"]
-        found = [one for one in causes if one["kind"] == kind and subject in (None, one["subject"])]
-        named = [one for one in found if _tells(one, told)]
-        assert named, causes
-        for screen in (await dashboard(stack), await asyncio.to_thread(terminal, stack)):
-            assert _without_figures(named[0]["sentence"]) in _without_figures(screen), screen
-        return dict(named[0])
-
     began = time.monotonic()
-    found = await until(so, f"{kind} of {subject} on the first page", 3 * _NOW_SECONDS)
+    found = await told(stack, kind, subject, *words, seconds=3 * _NOW_SECONDS)
     assert time.monotonic() - began <= _NOW_SECONDS
     return found
-
-
-async def dashboard(stack: Stack) -> str:
-    """What the causes on its first page say."""
-    answer = await stack.http.get("/admin/tasks/dashboard/")
-    assert answer.status_code == 200, answer.text
-    causes = answer.text.partition('id="live-causes"')[2].partition("</section>")[0]
-    return html.unescape(re.sub(r"<[^>]*>", "", causes))
-
-
-def terminal(stack: Stack) -> str:
-    """What it says at one look."""
-    out = io.StringIO()
-    look(Place(stack.url), out, Pen(), 80, plain, as_json=False)
-    return out.getvalue()
-
-
-def _without_figures(text: str) -> str:
-    """What does not change between two looks: what is long is broken into lines, and seconds go by."""
-    return "".join(re.sub(r"\d+( s| min)?", "#", text).split())
-
-
-def _tells(cause: Row, told: tuple[str, ...]) -> bool:
-    return all(piece in said_of(cause) for piece in told)
-
-
-def said_of(cause: Row) -> str:
-    """All that is told of it."""
-    words = [cause["parts"], *cause["consequences"], cause["being_done"]]
-    return "\n".join("".join(part["text"] for part in sentence) for sentence in words)
 
 
 async def post(stack: Stack, path: str, **body: object) -> Row:
@@ -194,8 +147,8 @@ async def test_a_breaker_says_whether_it_opened_by_itself_and_with_what_error(ex
     assert "Last error: HTTPStatusError: 503 from crm (3 times)." in found["sentence"]
     assert "It is tried next in " in found["sentence"]
     assert (found["clears_itself"], found["facts"]["held"]) == (True, len({first, second}))
-    told = ("HTTPStatusError: 503 from crm, 3 calls.", "2 tasks are held (2 ledger.write)", "It is tried again in ")
-    cause = await on_now(explained, "breaker_open", "dependency:crm", *told)
+    words = ("HTTPStatusError: 503 from crm, 3 calls.", "2 tasks are held (2 ledger.write)", "It is tried again in ")
+    cause = await on_now(explained, "breaker_open", "dependency:crm", *words)
     assert cause["error"]["type"] == "HTTPStatusError"
 
     await post(explained, "/v1/breakers/dependency/smtp/force-open", reason="they migrate")
@@ -375,8 +328,8 @@ async def test_a_role_that_nobody_has_is_named_by_the_tasks_that_it_keeps(explai
 async def test_postgresql_away_is_said_with_what_workers_run(explained: Stack, postgres: PostgresServer) -> None:
     postgres.kill()
     try:
-        told = ("PostgreSQL does not answer since ", "submissions are refused (503)", "Workers run nothing now")
-        await on_now(explained, "database_away", "", *told)
+        words = ("PostgreSQL does not answer since ", "submissions are refused (503)", "Workers run nothing now")
+        await on_now(explained, "database_away", "", *words)
         now = (await explained.http.get("/v1/now")).json()
         assert {queue["state"] for queue in now["queues"]} == {"unknown"}
     finally:

@@ -41,6 +41,13 @@ def hold(self: Any, release: str) -> str:
     return "released"
 
 
+@task(name="ledger.priced", bind=True, max_retries=0)
+def priced(self: Any, order: dict[str, int]) -> int:
+    """Leaves its effect and returns the price of an order; one without a price is a bug."""
+    _note(self.request)
+    return order["price_cents"]
+
+
 @task(name="ledger.add", bind=True)
 def add(self: Any, x: int, y: int) -> int:
     """Leaves its effect and returns the sum."""
