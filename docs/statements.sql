@@ -883,10 +883,22 @@ SELECT (SELECT coalesce(json_agg(q), '[]') FROM (
         ) AS fresh GROUP BY date_bin('10 seconds', first_published_at, timestamptz '2000-01-01 00:00+00')
         ORDER BY 1 DESC LIMIT 12) AS q)::text AS versions,
     (SELECT coalesce(json_agg(q), '[]') FROM (
+        SELECT a.at, a.act, a.subject, a.actor, a.reason, CASE
+            WHEN a.act IN ('resolve_error', 'ignore_error', 'reopen_error') THEN
+                (SELECT left(concat_ws(': ', nullif(split_part(g.error_type, '.', -1), ''), nullif(g.message, '')),
+                    120)
+                    || ' of ' || g.task_type FROM error_group g WHERE g.id = a.subject::uuid)
+            WHEN a.act IN ('acknowledge_alert', 'unacknowledge_alert', 'silence_alert', 'unsilence_alert') THEN
+                (SELECT left(l.summary, 120) FROM alert l WHERE l.id = a.subject::uuid)
+            WHEN a.act IN ('cancel_tasks', 'retry_tasks', 'stop_task_act', 'undo_task_act',
+                'replay_dead_letters') THEN
+                (SELECT r.tasks::text FROM replay r WHERE r.id = a.subject::uuid)
+            END AS about
+        FROM (
     SELECT at, act, subject, actor, reason FROM audit
     WHERE at > now() - interval '1 day' AND NOT (act IN ('cancel_task', 'change_task', 'retry_task')) ORDER BY at DESC
         LIMIT 12
-) AS q)::text AS changes,
+) AS a ORDER BY a.at DESC) AS q)::text AS changes,
     (SELECT coalesce(json_agg(q), '[]') FROM (SELECT id, task_type, started_at, progress FROM task_live
         WHERE id = ANY(CAST(:run_ids AS uuid[]))) AS q)::text AS running,
     (SELECT coalesce(json_agg(q), '[]') FROM (

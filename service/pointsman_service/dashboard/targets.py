@@ -34,6 +34,8 @@ def target_of(link: Link | None, pages: Collection[str]) -> str | None:
         return None
     if link.kind is LinkKind.BREAKER and link.name is not None:
         page, path = "breakers", place("breakers", *link.name.split(":", 1))
+    elif link.kind is LinkKind.TASK_ACT and link.name is not None:
+        page, path = "tasks", place("tasks", "acts", link.name)
     elif link.kind is LinkKind.SET_ASIDE and link.name is None:
         page, path = "queues", place("queues", "set-aside", "messages")
     elif link.name is not None and link.kind in _ONE:

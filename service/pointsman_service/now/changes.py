@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from pointsman_service.now.picture import Change, Link, LinkKind, Part, Words
 from pointsman_service.now.words import listed, number, one, words
 from pointsman_service.operate.act import ActKind
-from pointsman_service.store.audit import Entry
-from pointsman_service.store.first_page.beside import VersionRow
+from pointsman_service.store.first_page.beside import ChangeRow, VersionRow
 
 _MOST = 10
 WORKERS = "workers"
@@ -30,10 +29,10 @@ _NAMED: Mapping[ActKind, tuple[LinkKind, str]] = {
 }
 """Whose subject has a name that says something, and what became of it."""
 _UNNAMED: Mapping[ActKind, tuple[str, LinkKind | None, str]] = {
-    ActKind.CANCEL_MANY: ("Tasks", None, " were cancelled by a filter"),
-    ActKind.RETRY_MANY: ("Tasks", None, " were run again by a filter"),
-    ActKind.STOP_MANY: ("An act on many tasks", None, " was stopped"),
-    ActKind.UNDO_MANY: ("An act on many tasks", None, " was undone"),
+    ActKind.CANCEL_MANY: ("Tasks", LinkKind.TASK_ACT, " were cancelled by a filter"),
+    ActKind.RETRY_MANY: ("Tasks", LinkKind.TASK_ACT, " were run again by a filter"),
+    ActKind.STOP_MANY: ("An act on many tasks", LinkKind.TASK_ACT, " was stopped"),
+    ActKind.UNDO_MANY: ("An act on many tasks", LinkKind.TASK_ACT, " was undone"),
     ActKind.REPLAY: ("Dead letters", LinkKind.DEAD_LETTERS, " were run again"),
     ActKind.UNDO_REPLAY: ("A replay", None, " was undone"),
     ActKind.DISCARD: ("Messages that were set aside", LinkKind.SET_ASIDE, " were discarded"),
@@ -51,19 +50,28 @@ _UNNAMED: Mapping[ActKind, tuple[str, LinkKind | None, str]] = {
     ActKind.REPORT: ("A circuit breaker", LinkKind.BREAKER, " was told of calls"),
     ActKind.LEASE: ("A circuit breaker", LinkKind.BREAKER, " was asked for a permit"),
 }
+_MANY: Mapping[ActKind, str] = {
+    ActKind.CANCEL_MANY: "{}",
+    ActKind.RETRY_MANY: "{}",
+    ActKind.STOP_MANY: "An act on {}",
+    ActKind.UNDO_MANY: "An act on {}",
+    ActKind.REPLAY: "{} that had failed",
+}
 _LISTS = frozenset({LinkKind.DEAD_LETTERS, LinkKind.SET_ASIDE})
 _KNOWN = frozenset(ActKind)
 
 
-def changes(acts: Sequence[Entry], versions: Sequence[VersionRow]) -> tuple[Change, ...]:
+def changes(acts: Sequence[ChangeRow], versions: Sequence[VersionRow]) -> tuple[Change, ...]:
     """The newest first."""
-    found = [Change(entry.at, entry.actor, what_of(entry.act, entry.subject), entry.reason) for entry in acts]
+    found = [
+        Change(entry.at, entry.actor, what_of(entry.act, entry.subject, entry.about), entry.reason) for entry in acts
+    ]
     found += [Change(row.at, WORKERS, what, None) for row in versions if (what := _published(row))]
     return tuple(sorted(found, key=lambda change: change.at, reverse=True)[:_MOST])
 
 
-def what_of(act: str, subject: str) -> Words:
-    """What was done to what."""
+def what_of(act: str, subject: str, about: str | None = None) -> Words:
+    """What was done to what; ``about``: what is known of a subject that is an id."""
     if act not in _KNOWN:
         # Of another release.
         return words(f"{act}: {subject}")
@@ -73,6 +81,12 @@ def what_of(act: str, subject: str) -> Words:
         return words(one(link, subject, subject.partition(":")[2] or subject), done)
     thing, where, done = _UNNAMED[kind]
     target = None if where is None else Link(where, None if where in _LISTS else subject)
+    if about and kind in _MANY:
+        thing = _MANY[kind].format(number(int(about), "task"))
+        if int(about) == 1:
+            done = done.replace(" were ", " was ", 1)
+    elif about:
+        thing = f"{thing} ({about.rstrip('.')})" if where is LinkKind.ALERT else about
     return words(Part(thing, target), done)
 
 

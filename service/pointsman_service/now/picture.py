@@ -37,6 +37,8 @@ class LinkKind(StrEnum):
     TASK = "task"
     TASKS = "tasks"
     """A list of tasks: ``Link.filter`` narrows it, with the names of the parameters of ``GET /v1/tasks``."""
+    TASK_ACT = "task_act"
+    """What was done to many tasks at once."""
     TASK_TYPE = "task_type"
     QUEUE = "queue"
     QUEUES = "queues"

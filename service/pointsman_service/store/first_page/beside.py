@@ -121,6 +121,19 @@ class PublisherOf:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeRow:
+    """One act."""
+
+    at: datetime
+    act: str
+    subject: str
+    actor: str
+    reason: str | None
+    about: str | None = None
+    """What its subject is, where that is an id: what an error or an alert says, how many tasks it was about."""
+
+
+@dataclass(frozen=True, slots=True)
 class Around:
     """What is told beside a cause."""
 
@@ -128,7 +141,7 @@ class Around:
     groups: Sequence[GroupRow]
     runs: Sequence[RunsRow]
     versions: Sequence[VersionRow]
-    changes: Sequence[audit.Entry]
+    changes: Sequence[ChangeRow]
     running: Sequence[RunRow]
     waits: Sequence[WaitsRow]
     flow: Sequence[FlowRow]
@@ -244,6 +257,18 @@ _PUBLISHERS = """
         ) AS w ON true
         LEFT JOIN LATERAL (SELECT max(last_published_at) AS at FROM task_type WHERE name = u.name) AS t ON true
         WHERE coalesce(w.published_at, t.at) IS NOT NULL"""
+# Each by its primary key, of a dozen entries; the cast is made of ids alone.
+_CHANGES = f"""
+        SELECT a.at, a.act, a.subject, a.actor, a.reason, CASE
+            WHEN a.act IN ('resolve_error', 'ignore_error', 'reopen_error') THEN
+                (SELECT left(concat_ws(': ', nullif(split_part(g.error_type, '.', -1), ''), nullif(g.message, '')), 120)
+                    || ' of ' || g.task_type FROM error_group g WHERE g.id = a.subject::uuid)
+            WHEN a.act IN ('acknowledge_alert', 'unacknowledge_alert', 'silence_alert', 'unsilence_alert') THEN
+                (SELECT left(l.summary, 120) FROM alert l WHERE l.id = a.subject::uuid)
+            WHEN a.act IN ('cancel_tasks', 'retry_tasks', 'stop_task_act', 'undo_task_act', 'replay_dead_letters') THEN
+                (SELECT r.tasks::text FROM replay r WHERE r.id = a.subject::uuid)
+            END AS about
+        FROM ({audit.NEWEST.format(most=_MOST_CHANGES)}) AS a ORDER BY a.at DESC"""
 _AROUND = text(
     together(
         {
@@ -251,7 +276,7 @@ _AROUND = text(
             "groups": _GROUPS,
             "runs": _RUNS,
             "versions": _VERSIONS,
-            "changes": audit.NEWEST.format(most=_MOST_CHANGES),
+            "changes": _CHANGES,
             "running": _RUNNING,
             "waits": _WAITS,
             "flow": _FLOW,
