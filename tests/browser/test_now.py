@@ -72,6 +72,21 @@ async def test_what_can_be_taken_back_is_one_click_on_the_first_page_and_one_mor
     ]  # fmt: skip
 
 
+async def test_who_knows_of_a_cause_knows_of_all_that_tells_of_it_until_that_is_taken_back(
+    plain_visitor: Visitor, own: Site
+) -> None:
+    page = plain_visitor.page
+    for key in ("backlog_old:email", "sla_at_risk:email"):
+        await open_alert(own, key, "The oldest task on email has waited for 4 min.", severity="page")
+    known = "SELECT count(*) FILTER (WHERE acked_at IS NOT NULL)::int AS known FROM alert"
+    await page.goto(own.url)
+    await expect(page.locator("#causes > article")).to_have_count(1)
+    await clicks(page, "Acknowledge: backlog_old email", "Acknowledged by local")
+    assert [row.known for row in await own.run(known)] == [2]
+    await undone(page, "Known to nobody again")
+    assert [row.known for row in await own.run(known)] == [0]
+
+
 async def test_what_a_cause_counts_leads_to_exactly_these_tasks(plain_visitor: Visitor, own: Site) -> None:
     held = {str(one) for one in await open_one(own, CRM, 3)}
     await open_one(own, ("dependency", "other.example"), 2)

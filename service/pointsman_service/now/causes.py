@@ -126,22 +126,26 @@ def _found(facts: Facts) -> dict[str, _Found]:
         own = [alerts.pop(key) for key in keys if key in alerts]
         cause = of_breakers.cause_of(tripped, facts, own[0] if own else None)
         found[key_of(cause.kind, cause.subject)] = _known(cause, facts, *own)
-    late = _pairs(alerts)
+    paired = _pairs(alerts) | _same_errors(alerts, facts)
     for key, alert in alerts.items():
-        if key not in late:
+        if key not in paired:
             found[key] = _known(of_alert(alert, facts), facts, alert)
-    for key, into in late.items():
+    for key, into in paired.items():
         found[into] = replace(found[into], cause=_with_paired(found[into].cause, alerts[key]))
     return found
 
 
 def _with_paired(cause: Cause, alert: Alert) -> Cause:
     """A cause of which another alert tells, too: as urgent as either."""
-    burns = (words(alert.summary),) if alert.rule in _BURNS else ()
+    more: tuple[Words, ...] = (words(alert.summary),) if alert.rule in _BURNS else ()
+    remedies = cause.remedies
+    if alert.rule in _OF_ERRORS:
+        more, remedies = of_errors.beneath(alert, cause)
     return replace(
         cause,
         severity=min(cause.severity, Urgency(alert.severity), key=lambda one: _ORDER[one]),
-        consequences=cause.consequences + burns,
+        consequences=cause.consequences + more,
+        remedies=remedies,
         alert_ids=(*cause.alert_ids, alert.id),
     )
 
@@ -156,6 +160,21 @@ def _pairs(alerts: Mapping[str, Alert]) -> dict[str, str]:
         there = next((one for one in into if one in alerts), None)
         if there is not None:
             found[key] = there
+    return found
+
+
+def _same_errors(alerts: Mapping[str, Alert], facts: Facts) -> dict[str, str]:
+    """That an error is new, or back again, and that many tasks of its type failed so for good, is one cause: by key,
+    the key of that one, which says what they fail with.
+    """
+    found: dict[str, str] = {}
+    for key, alert in alerts.items():
+        blamed, mark, group = alert.subject.rpartition("#")
+        task_type = blamed.partition(":")[2]
+        failing = facts.failing.get(task_type) if alert.rule in _OF_ERRORS and mark else None
+        into = key_of(Rule.DEAD_LETTERS, task_type)
+        if failing is not None and str(failing[1].id) == group and into in alerts:
+            found[key] = into
     return found
 
 

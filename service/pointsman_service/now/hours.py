@@ -1,5 +1,6 @@
 """Sums of hours for the first page: asked once or twice a minute, for they change slowly."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,8 @@ _KEPT_SECONDS = 40.0
 _REST = 20.0
 _FIRST_SECONDS = 1.0
 _WAIT_SECONDS = 0.02
-"""Once something is known nobody waits for it longer."""
+"""Nobody waits longer for what is known."""
+_OLD_SECONDS = 2 * _KEPT_SECONDS
 _HOUR = 3600.0
 _LATELY = 900.0
 _BEFORE = 6 * _HOUR
@@ -47,11 +49,14 @@ class HoursWatch:
         self._views = views
         self._kept = Kept(self._ask, _KEPT_SECONDS, _REST)
         self._known: Hours | None = None
+        self._known_at = float("-inf")
 
     async def read(self) -> Hours:
         """The newest that are known. Never raises."""
+        # Where nobody has looked for a while they are of that time, and it is not seen.
+        is_old = time.monotonic() - self._known_at > _OLD_SECONDS
         try:
-            return await within(_FIRST_SECONDS if self._known is None else _WAIT_SECONDS, self._kept.get())
+            return await within(_FIRST_SECONDS if is_old else _WAIT_SECONDS, self._kept.get())
         except (DatabaseAway, ExpectedFault, NotInTime, StatementRefused) as error:
             if not isinstance(error, NotInTime):
                 log.info("sums of hours are not known now", reason=server_words(error))
@@ -72,6 +77,7 @@ class HoursWatch:
             lately=shifts(before, lately),
             usual=usual,
         )
+        self._known_at = time.monotonic()
         return self._known
 
 

@@ -149,11 +149,12 @@ def _being_done(tripped: Tripped, facts: Facts) -> Words:
         until = "Nothing, until somebody takes that back."
         return words(until if tripped.until is None else f"It ends by itself {ahead(tripped.until, facts.now)}.")
     if tripped.seen == "half_open":
-        return words("It is tried now, with a few calls.")
+        return words("Its next calls are tried, a few at a time; it closes when they succeed.")
     if tripped.retry_at is None:
         return ()
     due = tripped.retry_at > facts.now
-    return words(f"It is tried again {ahead(tripped.retry_at, facts.now)}." if due else "It is tried again now.")
+    # That its moment is over says nothing of when something calls.
+    return words(f"It is tried again {ahead(tripped.retry_at, facts.now)}." if due else "Its next call is tried.")
 
 
 def _again(tripped: Tripped, facts: Facts) -> Iterator[Remedy]:

@@ -1,9 +1,10 @@
 """Sentences about what fails, where no circuit breaker is open for it. Pure."""
 
 from pointsman_service.alert.alert import Alert
+from pointsman_service.alert.kinds import Rule
 from pointsman_service.now.facts import Facts
 from pointsman_service.now.of_breakers import error_of, of_type
-from pointsman_service.now.picture import Cause, Link, LinkKind, Part, Remedy
+from pointsman_service.now.picture import Cause, Link, LinkKind, Part, Remedy, Words
 from pointsman_service.now.words import failure as said_of
 from pointsman_service.now.words import number, one, since, words
 
@@ -21,6 +22,16 @@ def news(alert: Alert, plain: Cause) -> dict[str, object]:
             Remedy("Run again what it has failed for good.", failed, act="retry_tasks"),
         )
     }
+
+
+def beneath(alert: Alert, cause: Cause) -> tuple[tuple[Words, ...], tuple[Remedy, ...]]:
+    """What is told of an error that is new, or back again, where its type has many dead letters of it: what to say
+    beneath that, and all there is to do.
+    """
+    group = alert.subject.rpartition("#")[2]
+    said = "It had been taken for mended, and is back again" if alert.rule == Rule.ERROR_BACK else "It is new"
+    resolve = Remedy("It is mended: resolve it.", Link(LinkKind.ERROR, group), act="resolve_error")
+    return (words(Part(said, Link(LinkKind.ERROR, group)), "."),), (*cause.remedies, resolve)
 
 
 def dead_letters(alert: Alert, facts: Facts, plain: Cause) -> dict[str, object]:

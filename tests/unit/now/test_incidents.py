@@ -143,6 +143,37 @@ def test_task_type_without_a_breaker_is_named_by_its_dead_letters() -> None:
     assert ("dead_letters", None) in links(cause)
 
 
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [(Rule.ERROR_NEW, "It is new."), (Rule.ERROR_BACK, "It had been taken for mended, and is back again.")],
+)
+def test_dead_letters_and_the_news_of_their_error_are_one_cause(rule: Rule, told: str) -> None:
+    group = Group(GROUP, ago(600), "shopc/tasks.py:88", 40)
+    opened = [
+        alert(Rule.DEAD_LETTERS, "shopc.poisoned", value=40.0),
+        alert(rule, f"task_type:shopc.poisoned#{GROUP}"),
+    ]
+    failing = {"shopc.poisoned": (Failure("KeyError", "'price_cents'", TASK, 40), group)}
+
+    cause = only(compose(Facts(NOW, alerts=opened, failing=failing)))
+
+    assert said(cause.parts).startswith("shopc.poisoned fails: KeyError: 'price_cents'")
+    assert told in whole(cause)
+    assert cause.alert_ids == (opened[0].id, opened[1].id)
+    assert [remedy.act for remedy in cause.remedies if remedy.act] == ["retry_tasks", "resolve_error"]
+
+
+def test_news_of_another_error_than_that_of_the_dead_letters_is_a_cause_of_its_own() -> None:
+    group = Group(GROUP, ago(600), "shopc/tasks.py:88", 40)
+    opened = [
+        alert(Rule.DEAD_LETTERS, "shopc.poisoned", value=40.0),
+        alert(Rule.ERROR_NEW, "task_type:shopc.poisoned#5b0f9a52-7c1e-8d3a-9f21-0c6c3f1f9b78"),
+    ]
+    failing = {"shopc.poisoned": (Failure("KeyError", "'price_cents'", TASK, 40), group)}
+
+    assert len(compose(Facts(NOW, alerts=opened, failing=failing)).causes) == 2
+
+
 def test_pool_without_a_worker_is_one_cause_with_its_last_node_and_the_command() -> None:
     facts = Facts(
         NOW,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
@@ -9,12 +10,13 @@ from pointsman_service.access.scopes import KeyScope
 from pointsman_service.alert.alert import Alert
 from pointsman_service.alert.kinds import Rule, Severity
 from pointsman_service.alert.reading import Page as Listed
-from pointsman_service.dashboard.asking import Ask
+from pointsman_service.api.requests.ids import id_of
+from pointsman_service.dashboard.asking import NAME_LENGTH, Ask
 from pointsman_service.dashboard.components.durations import duration
 from pointsman_service.dashboard.components.figures import label, some
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Hit, Pace, Page, Undo, View
-from pointsman_service.errors import UnknownAlert
+from pointsman_service.errors import AlertResolved, FieldError, InvalidRequest, UnknownAlert
 from pointsman_service.live.topics import Topic
 from pointsman_service.operate.act import ActKind
 from pointsman_service.operate.handle_alerts import AlertRow, SilenceRow
@@ -39,6 +41,8 @@ SILENCES: Final[Mapping[str, str]] = {
 _SEEN: Final = "seen in the dashboard"
 _LONGEST_SECONDS: Final = 366 * 86_400.0
 _MOST_OPEN: Final = 200
+_MOST_TOGETHER: Final = 50
+"""Alerts of one cause."""
 _MESSAGES: Final = 10
 _FILTERS: Final[Mapping[str, Mapping[str, str]]] = {
     "severity": {str(one): str(one) for one in Severity},
@@ -63,12 +67,16 @@ async def show_list(ask: Ask) -> View:
     )
     count = len(opened.items)
     filtered = any(chosen.values())
+    more = opened.following is not None
     return View(
         template="alerts/list.html",
-        title=f"{count} open" if count else "all quiet",
-        says=f"{some(count, 'alert')} {'is' if count == 1 else 'are'} open." if count else "No alert is open.",
+        title=f"{count}{'+' if more else ''} open" if count else "all quiet",
+        says=f"{some(count, 'alert')}{' or more' if more else ''} {'is' if count == 1 else 'are'} open."
+        if count
+        else "No alert is open.",
         values={
             "opened": opened.items,
+            "more_open": more,
             "over": over,
             "first": None if cursor is None else ask.links("alerts", **chosen),
             "following": None
@@ -112,10 +120,12 @@ async def show_alert(ask: Ask) -> View:
 async def acknowledge(ask: Ask) -> Done:
     """Say that somebody knows; it is not told again."""
     alert_id: UUID = ask.names["alert_id"]
-    row, is_new = await ask.parts.alert_hand.acknowledge(
-        ask.caller, alert_id, ask.reason(_SEEN), ask.form.get("who") or None
-    )
-    back = {"back": ask.form.get("back", "")}
+    reason, who, hand = ask.reason(_SEEN), ask.said("who", NAME_LENGTH), ask.parts.alert_hand
+    row, is_new = await hand.acknowledge(ask.caller, alert_id, reason, who)
+    for other in _also(ask):
+        with suppress(AlertResolved, UnknownAlert):
+            await hand.acknowledge(ask.caller, other, reason, who)
+    back = {"back": ask.form.get("back", ""), "also": ask.form.get("also", "")}
     return Done(
         text=f"Acknowledged by {row.acked_by}: {row.summary}",
         path=_after(ask, alert_id),
@@ -127,8 +137,13 @@ async def acknowledge(ask: Ask) -> Done:
 async def unacknowledge(ask: Ask) -> Done:
     """Let it be told again, for nobody knows of it."""
     alert_id: UUID = ask.names["alert_id"]
-    row = await ask.parts.alert_hand.unacknowledge(ask.caller, alert_id, ask.reason("undone in the dashboard"))
-    undo = Undo(place("alerts", alert_id, "acknowledge"), {"back": ask.form.get("back", "")})
+    reason, hand = ask.reason("undone in the dashboard"), ask.parts.alert_hand
+    row = await hand.unacknowledge(ask.caller, alert_id, reason)
+    for other in _also(ask):
+        with suppress(AlertResolved, UnknownAlert):
+            await hand.unacknowledge(ask.caller, other, reason)
+    fields = {"back": ask.form.get("back", ""), "also": ask.form.get("also", "")}
+    undo = Undo(place("alerts", alert_id, "acknowledge"), fields)
     return Done(text=f"Known to nobody again: {row.summary}", path=_after(ask, alert_id), undo=undo)
 
 
@@ -189,6 +204,15 @@ def _silenced_again(ask: Ask, alert: AlertRow, silences: Sequence[SilenceRow]) -
 async def _over(ask: Ask, **wanted: Any) -> Listed[Alert] | None:
     """Those that are over; None for a stream, of which they are no part."""
     return None if ask.live else await ask.parts.alert_reader.page(resolved=True, **wanted)
+
+
+def _also(ask: Ask) -> Sequence[UUID]:
+    """Alerts that tell of the same cause, by the form's field ``also``. Raises ``InvalidRequest``."""
+    ids = [id_of(one) for one in ask.form.get("also", "").split()[:_MOST_TOGETHER]]
+    found = [one for one in ids if one is not None]
+    if len(found) < len(ids):
+        raise InvalidRequest(errors=[FieldError(pointer="/also", detail="must be ids of alerts")])
+    return found
 
 
 def _after(ask: Ask, alert_id: UUID) -> str:
