@@ -39,7 +39,11 @@ async def test_a_task_type_with_a_bug_is_named_with_the_line_and_an_example(nigh
     # Those after the third are tried one by one, as other inputs may do; then the rest is held.
     submitted = [await night.submit("ledger.priced", args=[{"number": place}], queue="email") for place in range(8)]
 
-    words = ("ledger.priced always fails since ", "KeyError: 'price_cents' at stand/ledger_tasks.py:", "No input succeeds: ")
+    words = (
+        "ledger.priced always fails since ",
+        "KeyError: 'price_cents' at stand/ledger_tasks.py:",
+        "No input succeeds: ",
+    )
     cause = await told(night, "breaker_open", "task_type:ledger.priced", *words, seconds=2 * _SECONDS)
 
     assert "A new version of it was published at " not in said_of(cause), "its first is not new"

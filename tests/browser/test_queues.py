@@ -137,7 +137,7 @@ async def test_messages_that_were_set_aside_are_read_as_text_and_discarded_up_to
     await page.get_by_label("Type discard to go on").fill("discard")
     await page.get_by_label("Reason").fill("a script wrote it")
     await page.get_by_role("button", name="Discard").click()
-    assert "1 message discarded: a script wrote it. 1 message came later and stay." in await said(plain_visitor)
+    assert "1 message discarded: a script wrote it. 1 message came later and stays." in await said(plain_visitor)
     assert "came later" in await page.locator("tbody").inner_text()
     await page.get_by_label("Type discard to go on").fill("discard")
     await page.get_by_label("Reason").fill("that too")

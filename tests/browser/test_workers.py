@@ -47,6 +47,11 @@ async def test_a_worker_is_ejected_for_an_hour_with_a_reason_and_ejected_again_b
     assert await ejection(full, "low@host-8") == "closed"
     await page.locator("#done").get_by_role("button", name="Undo").click()
     assert "low@host-8 is taken off its queues: its disk is full." in await page.locator("#done").inner_text()
+    (row,) = await full.run(
+        "SELECT (machine -> 'override' ->> 'expires_at')::float8 - extract(epoch FROM now())::float8 AS left"
+        " FROM breaker WHERE scope = 'worker' AND name = 'low@host-8'"
+    )
+    assert 3000 < row.left < 3601, "as long as it was to last"
     await page.get_by_role("button", name="Admit").click()
 
 

@@ -18,7 +18,7 @@ from pointsman_service.api.problems.translation import as_error
 from pointsman_service.callers import Caller, KnownBy
 from pointsman_service.dashboard import flash, forms, frames
 from pointsman_service.dashboard.answers import accepts_gzip, see_other
-from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.asking import Ask, Refused
 from pointsman_service.dashboard.assets import asset_at
 from pointsman_service.dashboard.frames import Frame
 from pointsman_service.dashboard.links import ROOT, Links
@@ -46,6 +46,10 @@ from pointsman_service.telemetry import client_address
 _MOST_PARAMETERS = 50
 _STREAM = "stream"
 _PREFERENCES = "preferences"
+_SENT = "pointsman.form"
+"""In the scope of an act: the fields of its form, once its token was found to be right."""
+_OF_THE_FORM = frozenset({409, 412, 413, 422, 503})
+"""Statuses of what may be put right in a form, or has come about since it was shown."""
 
 
 class Dashboard:
@@ -97,6 +101,9 @@ class Dashboard:
                 return await self._show(route, names, scope, path)
             if method == "POST" and route.acts is not None:
                 return await self._act(route, names, scope, path, receive)
+        if method == "GET" and (around := self._around(path)) is not None:
+            # A tab that comes back asks for the address that a form was sent to.
+            return see_other(Links(path.count("/")).to(around[2]))
         return _allowed([route for route, _ in routes], method)
 
     # What is shown
@@ -170,6 +177,15 @@ class Dashboard:
                 return route, names
         raise NotFound("There is no such page.")
 
+    def _around(self, path: str) -> tuple[Route, Mapping[str, Any], str] | None:
+        """The page with the form that is sent to this path, or the nearest above it, and its own path."""
+        while path:
+            try:
+                return *self._found(path), path
+            except NotFound:
+                path = path.rpartition("/")[0]
+        return None
+
     async def _signs(self) -> object:
         """Whether Redis is there, who lives, and how busy each is; what was set aside."""
         state, liveness = await self._parts.views.broker.state(), self._parts.views.workers.liveness
@@ -194,21 +210,48 @@ class Dashboard:
         assert route.acts is not None
         form = await forms.read_form(scope, receive)
         forms.check_token(form.pop(forms.FIELD, ""), forms.cookies_of(scope).get(forms.COOKIE))
+        scope[_SENT] = form
         caller = scope["caller"]
         _check(caller, route.page)
         check_right(caller, route.kind)
         client_address.set(scope["client"][0] if scope.get("client") else None)
         ask = replace(self._ask(caller, path, names, pairs_of(scope)), form=form)
-        done = await route.acts(ask)
+        try:
+            done = await route.acts(ask)
+        except Exception as error:
+            ask, done = await self._form_again(ask, error)
         self._parts.now.forget()
         if isinstance(done, View):
-            frame = Frame.of_request(scope, ask.links, path)
+            around = self._around(path)
+            back = None if around is None else _with_query(around[2], scope)
+            frame = Frame.of_request(scope, ask.links, path, back)
             recorded, _ = await self._recorded()
             shown = Shown(done, route.page, ask.now, recorded)
             return frames.page(frame, scope, shown, ask, in_navigation(self._pages, ask.caller), live=False)
+        cookies = flash.packed(done).items()
         return see_other(
-            ask.links.to(done.path), [forms.cookie(flash.COOKIE, flash.packed(done), scope, seconds=flash.SECONDS)]
+            ask.links.to(done.path),
+            [forms.cookie(name, value, scope, seconds=flash.SECONDS) for name, value in cookies],
         )
+
+    async def _form_again(self, ask: Ask, error: Exception) -> tuple[Ask, View]:
+        """The page that the form is on, as it was filled in and with what is wrong. Raises ``error`` where that is no
+        matter of the form, or the page cannot be shown.
+        """
+        fault, around = as_error(error), self._around(ask.path)
+        if around is None or fault.status not in _OF_THE_FORM:
+            raise error
+        route, names, _ = around
+        assert route.shows is not None
+        again = replace(ask, names=names, refused=Refused.by(ask.path, fault))
+        try:
+            _check(ask.caller, route.page)
+            view = await route.shows(again)
+        except Exception:
+            raise error from None
+        if fault.status == Unavailable.status:
+            log_failure(error, f"{ROOT}/{ask.path}")
+        return again, replace(view, status=fault.status)
 
     async def _prefer(self, scope: Any, receive: Any) -> Answer:
         form = await forms.read_form(scope, receive)
@@ -234,16 +277,25 @@ class Dashboard:
         return self._fault_page(fault, scope, None if readiness is None else readiness.parts)
 
     def _fault_page(self, fault: PointsmanError, scope: Any, parts: Mapping[str, Any] | None) -> Answer:
-        path = path_of(scope)
+        path, asks = path_of(scope), scope["method"] in ("GET", "HEAD")
         ask = self._ask(scope["caller"], path, {}, ())
+        around = self._around(path if not asks else path.rpartition("/")[0])
         view = View(
             template="fault.html",
             title=fault.title,
-            values={"fault": fault, "parts": parts, "retries": isinstance(fault, Unavailable)},
+            values={
+                "fault": fault,
+                "parts": parts,
+                # What was to be done is not done by itself once it can be.
+                "retries": asks and isinstance(fault, Unavailable),
+                "around": None if around is None else around[2],
+                "sent": scope.get(_SENT) if isinstance(fault, Unavailable) else None,
+                "sent_to": _with_query(path, scope),
+            },
             status=fault.status,
         )
         shown = Shown(view, frames.NOWHERE, ask.now, None)
-        frame = Frame.of_request(scope, ask.links, "")
+        frame = Frame.of_request(scope, ask.links, path, None if asks else "" if around is None else around[2])
         return frames.page(frame, scope, shown, ask, in_navigation(self._pages, ask.caller), live=False)
 
 
@@ -264,6 +316,11 @@ def path_of(scope: Any) -> str:
     return path.partition(f"{ROOT}/")[2]
 
 
+def _with_query(path: str, scope: Any) -> str:
+    query = scope.get("query_string", b"").decode("latin-1")
+    return f"{path}?{query}" if query else path
+
+
 def pairs_of(scope: Any) -> list[tuple[str, str]]:
     """The parameters of a request that are not empty. Raises ``BadRequest``."""
     return _parameters(scope.get("query_string", b"").decode("latin-1"))
@@ -274,12 +331,19 @@ def _parameters(query: str) -> list[tuple[str, str]]:
         given = parse_qsl(query, errors="strict", max_num_fields=_MOST_PARAMETERS)
     except ValueError as error:
         raise BadRequest("The parameters of this address cannot be read.") from error
-    return [(name, value.strip()) for name, value in given if value.strip() and "\x00" not in value]
+    if any("\x00" in name or "\x00" in value for name, value in given):
+        # Left out it would narrow nothing.
+        raise BadRequest("A parameter of this address holds a NUL character.")
+    return [(name, value.strip()) for name, value in given if value.strip()]
 
 
 def _names(route: Route, path: str) -> dict[str, Any] | None:
     found = route.match(path)
-    return None if found is None else {name: _plain(value) for name, value in found.items()}
+    if found is None:
+        return None
+    names = {name: _plain(value) for name, value in found.items()}
+    # Nothing of ours has such a name, and nothing can be asked about it.
+    return None if any(isinstance(name, str) and "\x00" in name for name in names.values()) else names
 
 
 def _plain(value: Any) -> Any:

@@ -1,17 +1,40 @@
 """One request for a page, as pages see it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, Self
 from uuid import UUID
 
+from pointsman_contract.log_text import says_something
+from pointsman_service.admit.keys import KEY_RULE, key_of
 from pointsman_service.api.parts import Parts
 from pointsman_service.callers import Caller
 from pointsman_service.dashboard.links import Links
-from pointsman_service.errors import FieldError, InvalidRequest
+from pointsman_service.errors import FieldError, InvalidRequest, PointsmanError
 
-REASON_LENGTH = 1000
+REASON_LENGTH: Final = 500
+"""Characters of a reason, as in the API."""
+NAME_LENGTH: Final = 200
+_MOST_COUNTED: Final = 10**12
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A form that was sent and came to nothing: it is shown again, as it was filled in."""
+
+    path: str
+    """Of the act, below the dashboard, quoted."""
+    faults: Sequence[tuple[str, str]]
+    """Each as the field that it is in, empty where it is in none, and what is wrong there."""
+
+    @classmethod
+    def by(cls, path: str, error: PointsmanError) -> Self:
+        """With what an error says."""
+        told = [(fault["pointer"].removeprefix("/"), fault["detail"]) for fault in error.errors]
+        return cls(path, told or [("", error.detail)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +58,8 @@ class Ask:
     """Asked for a stream, whose viewers share the answer: it depends on nothing but the path, the query, and what the
     caller may do.
     """
+    refused: Refused | None = None
+    """A form of this page that was sent and came to nothing; ``form`` is what it held."""
 
     @property
     def links(self) -> Links:
@@ -57,22 +82,44 @@ class Ask:
 
     def reason(self, otherwise: str | None = None) -> str:
         """Why somebody acts, in their words, or ``otherwise``. Raises ``InvalidRequest`` where there is neither."""
-        given = " ".join(self.form.get("reason", "").split())[:REASON_LENGTH] or otherwise
+        given = self.said("reason", REASON_LENGTH) or otherwise
         if not given:
-            raise InvalidRequest(errors=[FieldError(pointer="/reason", detail="say why")])
+            raise _fault("reason", "say why")
         return given
+
+    def said(self, name: str, most: int) -> str | None:
+        """A field with words for others, in one line; None: it is empty. Raises ``InvalidRequest``."""
+        given = " ".join(self.form.get(name, "").split())
+        if len(given) > most:
+            raise _fault(name, f"at most {most:,} characters; these are {len(given):,}")
+        if given and not says_something(given):
+            raise _fault(name, "must say something")
+        return given or None
+
+    def key(self) -> str | None:
+        """What a form is known by that is sent twice; None: it has none. Raises ``InvalidRequest``."""
+        text = self.form.get("key", "")
+        try:
+            return key_of(text) if text else None
+        except ValueError as error:
+            raise _fault("key", KEY_RULE) from error
 
     def number(self, name: str, least: float, most: float) -> float:
         """A field of an act that is a number. Raises ``InvalidRequest``."""
-        try:
-            value = float(self.form[name])
-        except (KeyError, ValueError) as error:
-            raise InvalidRequest(errors=[FieldError(pointer=f"/{name}", detail="this is no number")]) from error
+        text = self.form.get(name, "").strip()
+        if _NUMBER.fullmatch(text) is None:
+            raise _fault(name, "this is no number, such as 2 or 0.5")
+        value = float(text)
         if not least <= value <= most:
-            raise InvalidRequest(
-                errors=[FieldError(pointer=f"/{name}", detail=f"at least {least:g}, at most {most:g}")]
-            )
+            raise _fault(name, f"at least {least:g}, at most {most:g}")
         return value
+
+    def whole(self, name: str, least: int, most: int) -> int:
+        """The same of a whole number. Raises ``InvalidRequest``."""
+        value = self.number(name, least, most)
+        if not value.is_integer():
+            raise _fault(name, "this is no whole number")
+        return int(value)
 
     def back(self, above: str, itself: str) -> str:
         """Where whoever acted goes on: the page that the form was on, by its field ``back``, or what was acted on."""
@@ -84,6 +131,9 @@ class Ask:
         Raises ``InvalidRequest``.
         """
         if self.form.get("typed", "").strip() != word:
-            raise InvalidRequest(errors=[FieldError(pointer="/typed", detail=f"type {word} to go on")])
-        count = self.form.get("count", "")
-        return int(count) if count.isascii() and count.isdigit() else None
+            raise _fault("typed", f"type {word} to go on")
+        return self.whole("count", 0, _MOST_COUNTED) if self.form.get("count") else None
+
+
+def _fault(name: str, detail: str) -> InvalidRequest:
+    return InvalidRequest(errors=[FieldError(pointer=f"/{name}", detail=detail)])

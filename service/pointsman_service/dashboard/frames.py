@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from pointsman_contract import RELEASE
+from pointsman_contract.log_text import in_one_line
 from pointsman_service.api.answers.answer import Answer, Headers
 from pointsman_service.dashboard import flash, forms
 from pointsman_service.dashboard.answers import html, new_nonce
@@ -16,6 +17,7 @@ from pointsman_service.dashboard.components.moments import machine
 from pointsman_service.dashboard.links import Links
 from pointsman_service.dashboard.page import Done, Page, Shown
 from pointsman_service.dashboard.preferences import COOKIE as PREFERENCES
+from pointsman_service.dashboard.preferences import SECONDS as PREFERENCES_SECONDS
 from pointsman_service.dashboard.preferences import Preferences
 from pointsman_service.dashboard.rendering import as_loaded, asset_path, fragments, live_blocks, render
 from pointsman_service.dashboard.rooms import Look, mark_of, partials
@@ -38,25 +40,36 @@ class Frame:
     nonce: str
     secret: str
     preferences: Preferences
+    again: str = ""
+    """The link that loads the page again; empty: that of the address."""
     done: Done | None = None
     headers: Sequence[tuple[bytes, bytes]] = ()
 
     @classmethod
-    def of_request(cls, scope: Any, links: Links, path: str) -> Self:
-        """With what the cookies of a request say; a new browser gets its cookie, and what was done is said once."""
+    def of_request(cls, scope: Any, links: Links, path: str, back: str | None = None) -> Self:
+        """With what the cookies of a request say; a new browser gets its cookie, and what was done is said once, by the
+        page that it leads to: another tab may ask for another one first.
+
+        ``back``: the path of the page, with its query, where it is not what was asked for.
+        """
         cookies = forms.cookies_of(scope)
         headers: Headers = []
         secret = cookies.get(forms.COOKIE, "")
         if not secret:
             secret = forms.new_secret()
-            headers.append(forms.cookie(forms.COOKIE, secret, scope))
-        done = flash.unpacked(cookies.get(flash.COOKIE))
-        if flash.COOKIE in cookies:
-            headers.append(forms.cookie(flash.COOKIE, "", scope, seconds=0))
+            # It outlives the browser: tabs that come back with it, all at once, would each be given another one.
+            headers.append(forms.cookie(forms.COOKIE, secret, scope, seconds=PREFERENCES_SECONDS))
+        done = flash.unpacked(cookies)
+        if done is not None and done.path.partition("?")[0] != path:
+            done = None
+        if done is not None:
+            headers += [forms.cookie(name, "", scope, seconds=0) for name in flash.COOKIES if name in cookies]
         query = scope.get("query_string", b"").decode("latin-1")
+        asked = f"{path}?{query}" if query else path
         return cls(
             links=links,
-            back=f"{path}?{query}" if query else path,
+            back=asked if back is None else back,
+            again="" if back is None else links.to(back),
             nonce=new_nonce(),
             secret=secret,
             preferences=Preferences.read(cookies.get(PREFERENCES)),
@@ -121,6 +134,7 @@ def _values(shown: Shown, ask: Ask, frame: Frame | None, pages: Sequence[Page]) 
     names = frozenset(one.name for one in pages)
     label = shown.page.label or ("" if shown.page is NOWHERE else shown.page.question)
     return {
+        "again": "" if frame is None else frame.again,
         "ask": ask,
         "asset": asset_path,
         "back": "" if frame is None else frame.back,
@@ -136,10 +150,11 @@ def _values(shown: Shown, ask: Ask, frame: Frame | None, pages: Sequence[Page]) 
         "pages": pages,
         "preferences": Preferences() if frame is None else frame.preferences,
         "recorded_up_to": shown.recorded_up_to,
+        "refused": ask.refused,
         "release": RELEASE,
         "stream": None,
         "target": lambda link: target_of(link, names),
-        "title": " · ".join(part for part in (view.title, label, _TITLE_END) if part),
+        "title": in_one_line(" · ".join(part for part in (view.title, label, _TITLE_END) if part)),
         "token": "" if frame is None else forms.token_of(frame.secret),
         "where": lambda kind, name: None if name is None else target_of(Link(LinkKind(kind), str(name)), names),
         **view.values,

@@ -11,6 +11,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import escape
 
+from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.assets import assets
 from pointsman_service.dashboard.components import (
     durations,
@@ -27,7 +28,9 @@ from pointsman_service.dashboard.components.moments import relative
 FOLDER: Final = Path(__file__).parent
 LIVE: Final = "live_"
 _SEAL: Final = '<input type="hidden" name="token" value="">'
-_AGO: Final = re.compile(r'(<time class="ago" datetime="([^"]+)" title="[^"]*" data-ago>)(?=</time>)')
+_AGO: Final = re.compile(
+    r'(<time class="ago" datetime="([^"]+)" title="[^"]*" data-ago(?: data-past="([^"]*)")?>)(?=</time>)'
+)
 _COMPONENTS: Final = ("state", "time", "link", "figure", "chart", "list", "act")
 _FUNCTIONS: Final[Mapping[str, object]] = {
     "SHAPES": states.SHAPES,
@@ -92,7 +95,14 @@ def as_loaded(element: str, token: str, now: datetime) -> str:
     and times say how long ago they were, both of which scripts write into what is streamed.
     """
     sealed = element.replace(_SEAL, _SEAL.replace('value=""', f'value="{escape(token)}"'))
-    return _AGO.sub(lambda found: f"{found[1]}{escape(relative(datetime.fromisoformat(found[2]), now))}", sealed)
+    return _AGO.sub(partial(_with_time, now), sealed)
+
+
+def _with_time(now: datetime, found: re.Match[str]) -> str:
+    at = datetime.fromisoformat(found[2])
+    if found[3] is not None and at <= now:
+        return f"{found[1]}{found[3]}"
+    return f"{found[1]}{escape(relative(at, now))}"
 
 
 @cache
@@ -117,11 +127,47 @@ def _block(template: Template, name: str) -> Callable[[Any], Iterator[str]]:
 def _with_components(values: Mapping[str, Any]) -> dict[str, Any]:
     """With ``ui``: the macros of every component, bound to these values."""
     shared = {name: values[name] for name in ("links", "live", "may", "now", "target", "token", "where")}
-    macros: dict[str, Any] = {}
+    given = shared["given"] = Given(values["ask"])
+    macros: dict[str, Any] = {"given": given}
     for name in _COMPONENTS:
         module = environment().get_template(f"components/{name}.html").make_module(shared)
         macros |= {key: value for key, value in vars(module).items() if not key.startswith("_")}
     return {"ui": SimpleNamespace(**macros), **values}
+
+
+class Given:
+    """What was typed into the form that is being drawn, where it was sent and came to nothing. The macros of forms say
+    which form that is.
+    """
+
+    def __init__(self, ask: Ask) -> None:
+        refused = ask.refused
+        self._href = None if refused is None else ask.links.to(refused.path)
+        self._form = ask.form
+        self._wrong = frozenset(() if refused is None else (name for name, _ in refused.faults))
+        self._here = False
+
+    def begin(self, href: str, fields: Mapping[str, object]) -> str:
+        """A form begins, with its hidden fields: the same act may have two, told apart by these. Nothing to write."""
+        known = all(self._form.get(name, "") == str(fields.get(name, "")) for name in _TELL_APART)
+        self._here = self._href is not None and href.partition("?")[0] == self._href and known
+        return ""
+
+    def end(self) -> str:
+        """It ends. Nothing to write."""
+        self._here = False
+        return ""
+
+    def __call__(self, name: str, otherwise: object = "") -> str:
+        """What a field held, or ``otherwise``."""
+        return self._form.get(name, str(otherwise)) if self._here else str(otherwise)
+
+    def is_wrong(self, name: str) -> bool:
+        """Whether the form was refused for this field."""
+        return self._here and name in self._wrong
+
+
+_TELL_APART: Final = frozenset({"running"})
 
 
 def asset_path(name: str) -> str:

@@ -110,8 +110,45 @@ async def test_a_name_that_is_not_ours_is_refused_with_a_page(site: httpx.AsyncC
 async def test_a_wrong_method_names_the_right_ones(site: httpx.AsyncClient, path: str, method: str, allow: str) -> None:
     answer = await site.request(method, f"{ROOT}/{path}")
     assert (answer.status_code, answer.headers["allow"]) == (405, allow)
-    assert (await site.get(ACT)).status_code == 405
     assert (await site.options(ACT)).headers["allow"] == "OPTIONS, POST"
+
+
+async def test_a_tab_that_comes_back_to_where_a_form_was_sent_sees_the_page_that_it_was_on(
+    site: httpx.AsyncClient,
+) -> None:
+    answer = await site.get(ACT)
+    assert (answer.status_code, answer.headers["location"]) == (
+        303,
+        "../../alerts/01a20272-c811-71a5-99c0-510fde22a57d",
+    )
+    assert "set-cookie" not in answer.headers
+
+
+async def test_what_was_typed_can_be_sent_again_when_nothing_answers_and_is_never_sent_by_itself(
+    site: httpx.AsyncClient,
+) -> None:
+    form = {"token": await token_from(site), "seconds": "60", "reason": "they <b>move</b>"}
+    answer = await site.post(ACT, data=form)
+    assert answer.status_code == 503
+    assert '<input type="hidden" name="reason" value="they &lt;b&gt;move&lt;/b&gt;">' in answer.text
+    assert "Send it again" in answer.text
+    assert "data-again-seconds" not in answer.text
+    assert f'value="{form["token"]}"' not in answer.text
+    assert 'href="../../alerts/01a20272-c811-71a5-99c0-510fde22a57d">Back to where that was' in answer.text
+
+
+async def test_a_parameter_with_a_nul_is_refused_and_not_left_out(site: httpx.AsyncClient) -> None:
+    assert (await site.get(f"{ROOT}/tasks/many/cancel?state=queued&queue=em%00ail")).status_code == 400
+    assert (await site.get(f"{ROOT}/queues/em%00ail")).status_code == 404
+
+
+async def test_what_was_done_is_said_by_the_page_that_it_leads_to_and_by_no_other_tab(site: httpx.AsyncClient) -> None:
+    said = flash.packed(Done(text="The queue is paused.", path="help?a=1"))
+    cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in said.items())}
+    other, page = [await site.get(f"{ROOT}/{path}", headers=cookie) for path in ("search", "help")]
+    assert "The queue is paused." not in other.text
+    assert not [one for one in other.headers.get_list("set-cookie") if "Max-Age=0" in one]
+    assert "The queue is paused." in page.text
 
 
 async def test_without_postgresql_a_page_is_still_a_page_and_says_what_is_known(site: httpx.AsyncClient) -> None:
@@ -183,7 +220,7 @@ async def test_nobody_is_led_out_of_the_dashboard(site: httpx.AsyncClient, back:
 
 
 async def test_what_a_cookie_says_was_done_is_text(site: httpx.AsyncClient) -> None:
-    said = flash.packed(Done(text="<script>alert(1)</script>", path=""))
-    page = await site.get(f"{ROOT}/help", headers={"Cookie": f"{flash.COOKIE}={said}"})
+    (name,) = said = flash.packed(Done(text="<script>alert(1)</script>", path="help"))
+    page = await site.get(f"{ROOT}/help", headers={"Cookie": f"{name}={said[name]}"})
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text
-    assert f"{flash.COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0" in page.headers.get_list("set-cookie")
+    assert f"{name}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0" in page.headers.get_list("set-cookie")

@@ -1,3 +1,7 @@
+import base64
+import random
+import zlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,13 +50,22 @@ async def test_what_is_no_form_is_refused() -> None:
         await read(b"{}", b"application/json")
     with pytest.raises(BadRequest):
         await read(b"&".join(b"a=1" for _ in range(300)))
-    with pytest.raises(BadRequest):
-        await read(b"reason=%FF%FE")
+    for body in (b"reason=%FF%FE", b"reason=a%00b", b"a%00=b"):
+        with pytest.raises(BadRequest):
+            await read(body)
 
 
 def test_cookies_are_read_and_nonsense_is_none() -> None:
     assert forms.cookies_of({"headers": [(b"cookie", b"a=1; b=2")]}) == {"a": "1", "b": "2"}
     assert forms.cookies_of({"headers": []}) == {}
+
+
+@pytest.mark.parametrize(
+    "other", [b'x={"a": "b"}', b"x[y]=1", b"x@y=1", b"a=b c", b"path=/", b"x", b"x=\xc3\xa9", b'x="\xff', b"="]
+)
+def test_a_cookie_of_another_program_does_not_hide_ours(other: bytes) -> None:
+    for given in (other + b"; pointsman_form=abc", b"pointsman_form=abc; " + other):
+        assert forms.cookies_of({"headers": [(b"cookie", given)]})["pointsman_form"] == "abc"
 
 
 def test_a_cookie_is_for_us_alone_and_for_tls_where_there_is_tls() -> None:
@@ -62,16 +75,31 @@ def test_a_cookie_is_for_us_alone_and_for_tls_where_there_is_tls() -> None:
     assert tls == b"a=1; Path=/; HttpOnly; SameSite=Lax; Max-Age=5; Secure"
 
 
-def test_what_was_done_is_said_once_more_as_it_was() -> None:
-    done = Done(text="ä <b>", path="alerts", undo=Undo("alerts/1/unsilence", {"back": "list"}))
-    said = flash.unpacked(flash.packed(done))
-    assert said is not None
-    assert (said.text, said.undo) == (done.text, done.undo)
+def _random(length: int) -> str:
+    drawn = random.Random(7)
+    return "".join(chr(drawn.randrange(0x4E00, 0x9FA0)) for _ in range(length))
 
 
-@pytest.mark.parametrize("value", [None, "", "!", "bnVsbA", "e30", "eyJ0ZXh0IjoiYSIsInVuZG8iOls1XX0"])
+@pytest.mark.parametrize("reason", ["ä <b>", _random(500), "x" * 500])
+def test_what_was_done_is_said_once_more_as_it_was_however_long_its_reason_is(reason: str) -> None:
+    undo = Undo("queues/email/pause", {"back": "list", "reason": reason})
+    done = Done(text=f"email is resumed: {reason}"[:600], path="queues/email", undo=undo)
+    cookies = flash.packed(done)
+    assert all(len(name) + len(value) < 4096 for name, value in cookies.items()), "more is dropped by browsers"
+    assert flash.unpacked({**dict.fromkeys(flash.COOKIES, "of-before"), **cookies}) == done
+
+
+def test_what_fits_no_cookie_is_said_without_an_undo() -> None:
+    done = Done(text="The policy is set.", path="breakers", undo=Undo("a", {"expected_exception": _random(20_000)}))
+    assert flash.unpacked(flash.packed(done)) == replace(done, undo=None)
+
+
+_BOMB = base64.urlsafe_b64encode(zlib.compress(b'{"text": "' + b"a" * 10_000_000 + b'", "path": ""}')).decode()
+
+
+@pytest.mark.parametrize("value", [None, "", "!", "1.", "1.!", "1.bnVsbA", "9.e30", "x.e30", f"1.{_BOMB}"])
 def test_what_we_did_not_pack_says_nothing(value: str | None) -> None:
-    assert flash.unpacked(value) is None
+    assert flash.unpacked({} if value is None else {flash.COOKIES[0]: value}) is None
 
 
 def test_preferences_survive_nonsense() -> None:

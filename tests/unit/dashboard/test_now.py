@@ -83,13 +83,18 @@ async def test_a_cause_is_told_whole_and_what_has_a_page_is_a_link() -> None:
 async def test_a_page_that_is_loaded_has_what_its_stream_tells_with_a_token_and_how_long_ago() -> None:
     known = picture.Acknowledged(AT - timedelta(minutes=4), "ada", '<b data-ago></time> name="token" value="">')
     asked = replace(CAUSE, acknowledged=known, remedies=(picture.Remedy("x", BREAKER, act="probe_breaker"),))
-    now = replace(NOW, causes=(asked, replace(CAUSE, kind="other", alert_ids=(UUID(int=7),))))
+    causes = (asked, replace(CAUSE, kind="other", alert_ids=(UUID(int=7),)))
+    probed = [
+        picture.BreakerLine("dependency", name, "open", AT, None, 3, AT + timedelta(seconds=later), None, None)
+        for name, later in (("bank", 41), ("crm", -41))
+    ]
+    now = replace(NOW, causes=causes, breakers=tuple(probed))
     parts: Any = Parts(now)
     ask = Ask(parts=parts, caller=LOCAL, path="", now=AT)
     view = await show(ask)
     names = frozenset({"breakers", "tasks"})
     values = {
-        "links": ask.links, "may": LOCAL.may, "now": AT, "target": lambda link: target_of(link, names),
+        "ask": ask, "links": ask.links, "may": LOCAL.may, "now": AT, "target": lambda link: target_of(link, names),
         "where": lambda *_: None, **view.values,
     }  # fmt: skip
     streamed = dict(fragments(view.template, values | {"live": True, "token": ""}))
@@ -97,6 +102,8 @@ async def test_a_page_that_is_loaded_has_what_its_stream_tells_with_a_token_and_
     assert loaded == dict(fragments(view.template, values | {"live": False, "token": 'a"<b'}))
     assert "data-ago>4 min ago</time>" in loaded["live-causes"]
     assert loaded["live-causes"].count('value="a&#34;&lt;b"') == 2
+    assert ">in 41 s</time>" in loaded["live-breakers"]
+    assert ">at its next call</time>" in loaded["live-breakers"]
 
 
 async def test_a_page_knows_what_it_has_when_it_opens_its_stream() -> None:

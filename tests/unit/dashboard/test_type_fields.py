@@ -78,7 +78,7 @@ def test_each_fault_is_told_at_its_argument() -> None:
     assert found.faults["n"] == "this is no whole number"
     assert found.faults["b"] == "choose one of those there are"
     assert found.faults["s"] == "is needed"
-    assert found.faults["deep"] == "is nested too deep"
+    assert found.faults["deep"] == "is nested deeper than 20 levels"
     assert found.faults[MORE] == "n has a field of its own"
     assert {"x", "j"} < found.faults.keys()
 

@@ -109,7 +109,7 @@ async def unset_policy(ask: Ask) -> Done:
 async def _form(ask: Ask, key: Key, faults: list[tuple[str, str]]) -> View:
     breaker = await ask.parts.views.breakers.now(key)
     given = _texts(breaker.policy)
-    if faults:
+    if faults or ask.refused is not None:
         given |= {name: ask.form[name] for name in _FIELDS if name in ask.form}
     return View(
         template="breakers/policy.html",

@@ -49,13 +49,22 @@ def _state(breaker: BreakerNow, now: datetime) -> str:
         )
         return f"Nothing passes{since}.{trips}"
     if breaker.state is BreakerState.HALF_OPEN:
-        return (
-            f"It is being tried: {breaker.probes} of {policy.half_open_permits} probes are under way, and"
-            f" {breaker.probes_succeeded} of the {policy.half_open_successes} that close it have succeeded."
-        )
+        return f"{_tried(breaker, policy.half_open_permits)} {_closes(breaker, policy.half_open_successes)}"
     if breaker.failures:
         return f"Everything passes; {some(breaker.failures, 'failure')} in a row so far{_of(policy.failure_threshold)}."
     return "Everything passes."
+
+
+def _tried(breaker: BreakerNow, at_once: int) -> str:
+    if not breaker.probes:
+        return f"It is to be tried: {some(at_once, 'probe')} may pass at once, and none is under way."
+    under_way = "1 probe is" if breaker.probes == 1 else f"{number(breaker.probes)} probes are"
+    return f"It is being tried: {under_way} under way, of {number(at_once)} at once."
+
+
+def _closes(breaker: BreakerNow, successes: int) -> str:
+    done = number(breaker.probes_succeeded) if breaker.probes_succeeded else "none"
+    return f"It closes after {some(successes, 'success', 'successes')}; {done} so far."
 
 
 def _of(threshold: int | None) -> str:

@@ -4,21 +4,31 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from pointsman_service.admit.carrying import uncarried
+from pointsman_service.api.bodies.body import parse_json
+from pointsman_service.errors import InvalidRequest
+
 
 def json_given(text: str, most_deep: int) -> Any:
-    """Its value. Raises ``ValueError`` with what is wrong, in words."""
+    """Its value, read as a body of the API is. Raises ``ValueError`` with what is wrong, in words."""
+    body = text.strip().encode()
     try:
-        value = from_json(text.strip(), allow_inf_nan=False)
+        # What is no JSON is told by line and column of what was typed.
+        from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        raise ValueError(f"this is no JSON: {error}") from error
-    if _is_deeper(value, most_deep):
-        raise ValueError("is nested too deep")
+        if "recursion limit" not in str(error):
+            raise ValueError(f"this is no JSON: {error}") from error
+    try:
+        value = parse_json(body, most_deep)
+    except InvalidRequest as error:
+        raise ValueError(_told(error)) from error
+    if faults := uncarried(value):
+        raise ValueError(_told(InvalidRequest(errors=faults)))
     return value
 
 
-def _is_deeper(value: Any, depth: int) -> bool:
-    if isinstance(value, dict):
-        value = list(value.values())
-    if not isinstance(value, list):
-        return False
-    return depth == 0 or any(_is_deeper(one, depth - 1) for one in value)
+def _told(error: InvalidRequest) -> str:
+    return "; ".join(
+        f"at {fault['pointer'].removeprefix('/')}: {fault['detail']}" if fault["pointer"] else fault["detail"]
+        for fault in error.errors
+    )

@@ -41,7 +41,11 @@ def moment_of(text: str) -> datetime:
     if len(text) < len("2026-11-29T08:30"):
         raise ValueError(text)
     at = datetime.fromisoformat(text)
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    try:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except OverflowError as error:
+        # Of the first or the last day that there is, and in UTC before or after it.
+        raise ValueError(text) from error
 
 
 def local(value: str | None) -> str:

@@ -1,6 +1,5 @@
 """What is decided about a group: it is mended, need not be told, or is to be looked at. Each can be taken back."""
 
-import math
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -96,10 +95,7 @@ def _limit(ask: Ask) -> IgnoreLimit:
 def _whole(ask: Ask, name: str, most: int) -> int | None:
     if not ask.form.get(name, "").strip():
         return None
-    value = ask.number(name, 1, most)
-    if not math.isfinite(value) or not value.is_integer():
-        raise _fault(name, "a whole number")
-    return int(value)
+    return ask.whole(name, 1, most)
 
 
 def _fault(name: str, detail: str) -> InvalidRequest:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pointsman_service.dashboard.components.figures import number
+from pointsman_service.dashboard.components.figures import some
 from pointsman_service.dashboard.components.moments import clock
 from pointsman_service.dashboard.components.states import BAD, HELD, OK, WARN
 from pointsman_service.observe.errors import ErrorGroup, Ignored
@@ -34,7 +34,7 @@ def limit_of(ignored: Ignored | None, now: datetime) -> str:
     if ignored.until is not None:
         said.append(f"until {clock(ignored.until, now)} UTC")
     if ignored.per_hour is not None:
-        said.append(f"while it fails {number(ignored.per_hour)} times an hour at most")
+        said.append(f"while it fails {some(ignored.per_hour, 'time')} an hour at most")
     if ignored.count is not None:
-        said.append(f"for {number(ignored.count)} more failures")
+        said.append(f"for {some(ignored.count, 'more failure')}")
     return ", ".join(said) or "until somebody opens it"

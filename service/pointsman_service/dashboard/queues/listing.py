@@ -47,7 +47,7 @@ async def show_queue(ask: Ask) -> View:
     return View(
         template="queues/queue.html",
         title=f"{label(row.state)}: {row.name}",
-        says=f"{row.name} is {label(row.state)}; {some(row.figures.depth, 'task')} wait.",
+        says=f"{row.name} is {label(row.state)}; {some(row.figures.depth, 'task waits', 'tasks wait')}.",
         missing=missing,
         values={
             "row": row,

@@ -4,8 +4,10 @@ from datetime import datetime
 from typing import Final
 
 from pointsman_contract.states import TaskState
+from pointsman_service.api.requests.parameters import bounded
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.figures import some
+from pointsman_service.dashboard.components.moments import moment_of
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, View
 from pointsman_service.dashboard.queues.here import page
@@ -72,15 +74,12 @@ def _states(ask: Ask) -> list[TaskState]:
     return [state for state in PURGEABLE if state in wanted] or [TaskState.QUEUED]
 
 
-def _before(ask: Ask) -> datetime:
+def _before(ask: Ask) -> datetime | None:
     """The moment of the count: what came since is not in it."""
     try:
-        before = datetime.fromisoformat(ask.form.get("before", ""))
+        return bounded(moment_of(ask.form.get("before", "")))
     except ValueError as error:
         raise InvalidRequest(errors=[FieldError(pointer="/before", detail="count them first")]) from error
-    if before.tzinfo is None:
-        raise InvalidRequest(errors=[FieldError(pointer="/before", detail="count them first")])
-    return before
 
 
 def _faults(error: PointsmanError | None) -> list[str]:

@@ -56,7 +56,7 @@ async def discard(ask: Ask) -> Done:
     if through is None:
         raise InvalidRequest(errors=[FieldError(pointer="/through", detail="look at them first")])
     done = await ask.parts.discarder.discard(ask.caller, through, reason)
-    left = f" {some(done.left, 'message')} came later and stay." if done.left else ""
+    left = f" {some(done.left, 'message')} came later and {'stays' if done.left == 1 else 'stay'}." if done.left else ""
     return Done(
         text=f"{some(done.discarded, 'message')} discarded: {reason}.{left}",
         path=place("queues", "set-aside", "messages"),

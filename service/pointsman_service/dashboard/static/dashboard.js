@@ -28,7 +28,10 @@
   }
 
   function tick() {
-    for (const one of document.querySelectorAll("time[data-ago]")) write(one, relative(Date.parse(one.dateTime)));
+    for (const one of document.querySelectorAll("time[data-ago]")) {
+      const at = Date.parse(one.dateTime);
+      write(one, one.dataset.past && at <= Date.now() + skew ? one.dataset.past : relative(at));
+    }
   }
 
   const clock = (iso) => iso.slice(11, 19);

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pointsman_contract.states import UNFINISHED, TaskState
 from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.components.figures import some
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, View
 from pointsman_service.dashboard.tasks.filters import words_of
@@ -62,7 +63,7 @@ async def show_acts(ask: Ask) -> View:
     open_acts = sum(one.stage in (Stage.WALKING, Stage.UNDOING) for one in shown)
     return View(
         template="tasks/acts.html",
-        title=f"{open_acts} acts go on" if open_acts else "acts on many",
+        title=f"{some(open_acts, 'act')} {'goes' if open_acts == 1 else 'go'} on" if open_acts else "acts on many",
         values={
             "acts": shown,
             "replays": [_of_replay(ask, row) for row in replays],
@@ -131,7 +132,7 @@ async def undo(ask: Ask) -> Done:
 
 
 def _says(act: Shown) -> str:
-    return f"{act.name}: {act.stage}, {act.tasks:,} tasks done."
+    return f"{act.name}: {act.stage}, {some(act.tasks, 'task')} done."
 
 
 def _of_act(ask: Ask, act: TaskAct) -> Shown:

@@ -45,9 +45,7 @@ async def run_again(ask: Ask) -> Done | View:
     old = await _old(ask)
     try:
         other = _other(ask, old)
-        row, _ = await ask.parts.retrier.retry(
-            ask.caller, old.id, ask.form.get("key") or None, None, ask.reason(_SEEN), other
-        )
+        row, _ = await ask.parts.retrier.retry(ask.caller, old.id, ask.key(), None, ask.reason(_SEEN), other)
     except (InvalidRequest, BodyTooLarge) as error:
         return await _form(ask, "again", error)
     new: UUID = row["id"]
@@ -73,7 +71,7 @@ async def submit(ask: Ask) -> Done | View:
             "tags": dict(old.tags) or None,
         }
         submission = parse_submission(body, Submission)
-        accepted = await ask.parts.submitter.submit(ask.caller, submission, ask.form.get("key") or None, None)
+        accepted = await ask.parts.submitter.submit(ask.caller, submission, ask.key(), None)
     except (InvalidRequest, BodyTooLarge) as error:
         return await _form(ask, "submit", error)
     undo = Undo(place("tasks", accepted.task_id, "cancel"), {"how": "waiting"}, "Cancel it")
@@ -99,8 +97,8 @@ async def _form(ask: Ask, how: str, error: PointsmanError | None) -> View:
             "priorities": {str(number): str(number) for number in range(10, -1, -1)},
             "key": form.get("key") or str(uuid_utils.uuid7()),
             "filled": {
-                "args": form.get("args") or indented(task.args or "[]"),
-                "kwargs": form.get("kwargs") or indented(task.kwargs or "{}"),
+                "args": form.get("args", indented(task.args or "[]")),
+                "kwargs": form.get("kwargs", indented(task.kwargs or "{}")),
                 "queue": form.get("queue") or task.queue,
                 "priority": form.get("priority") or str(task.priority),
                 "reason": form.get("reason", ""),
@@ -133,7 +131,7 @@ def _other(ask: Ask, old: Task) -> OtherThan:
     if faults:
         raise InvalidRequest(errors=faults)
     queue = ask.form.get("queue") or old.queue
-    priority = int(ask.number("priority", 0, 10)) if ask.form.get("priority") else old.priority
+    priority = ask.whole("priority", 0, 10) if ask.form.get("priority") else old.priority
     return OtherThan(
         args=given["args"],
         kwargs=given["kwargs"],

@@ -70,7 +70,7 @@ async def _form(ask: Ask, error: InvalidRequest | None) -> View:
 def _wanted(ask: Ask, old: Task) -> Change:
     """What differs from the task as it is. Raises ``InvalidRequest``."""
     queue = ask.form.get("queue", "")
-    priority = int(ask.number("priority", 0, 10)) if ask.form.get("priority") else old.priority
+    priority = ask.whole("priority", 0, 10) if ask.form.get("priority") else old.priority
     when = ask.form.get("when", "")
     due_at: datetime | None = None
     if when == "at":

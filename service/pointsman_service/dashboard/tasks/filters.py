@@ -121,6 +121,8 @@ def chosen_of(ask: Ask) -> Chosen:
     for name in ask.query:
         if name not in known:
             reading.fault(name, "there is no such filter")
+        elif name != "tag" and len(ask.every.get(name, ())) > 1:
+            reading.fault(name, "is given more than once")
     wanted = TaskFilter(**fields)
     return Chosen(
         wanted=wanted,

@@ -11,6 +11,7 @@ import uuid_utils
 
 from pointsman_contract.states import TaskState
 from pointsman_service.api.problems.translation import in_time
+from pointsman_service.api.requests.parameters import bounded
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.figures import MOST_COUNTED, some
 from pointsman_service.dashboard.components.moments import moment_of
@@ -204,7 +205,7 @@ async def _begin(ask: Ask, kind: TaskActKind, grace: float | None) -> Done:
         grace,
     )
     async with in_time(_NARROW):
-        progress, earlier = await ask.parts.many.begin(ask.caller, asked, ask.form.get("key") or None, reason)
+        progress, earlier = await ask.parts.many.begin(ask.caller, asked, ask.key(), reason)
     act = progress.act
     what = "cancelled" if kind is TaskActKind.CANCEL else "run again"
     said = "It was begun already" if earlier else f"{some(act.tasks, 'task')} {what} so far"
@@ -222,7 +223,7 @@ def _without_running(wanted: ActFilter, grace: float | None) -> ActFilter:
 def _before(ask: Ask, chosen: Chosen) -> datetime | None:
     """What came after it was counted is not touched, nor what the filter leaves out."""
     try:
-        counted = moment_of(ask.form.get("before", ""))
+        counted = bounded(moment_of(ask.form.get("before", "")))
     except ValueError as error:
         raise InvalidRequest(errors=[FieldError(pointer="/before", detail="look at it first")]) from error
     limits = [at for at in (counted, chosen.wanted.submitted_before) if at is not None]
@@ -230,4 +231,4 @@ def _before(ask: Ask, chosen: Chosen) -> datetime | None:
 
 
 def _whole(ask: Ask, name: str, least: int) -> int | None:
-    return int(ask.number(name, least, _MOST)) if ask.form.get(name, "").strip() else None
+    return ask.whole(name, least, _MOST) if ask.form.get(name, "").strip() else None

@@ -43,11 +43,11 @@ async def submit(ask: Ask) -> Done | View:
         if ask.form.get("queue"):
             body["queue"] = ask.form["queue"]
         if ask.form.get("priority"):
-            body["priority"] = int(ask.number("priority", 0, 10))
+            body["priority"] = ask.whole("priority", 0, 10)
         if ask.form.get("delay_seconds", "").strip():
             body["delay_seconds"] = ask.number("delay_seconds", 0, _TEN_YEARS)
         submission = parse_submission(body, Submission)
-        accepted = await ask.parts.submitter.submit(ask.caller, submission, ask.form.get("key") or None, None)
+        accepted = await ask.parts.submitter.submit(ask.caller, submission, ask.key(), None)
     except (InvalidRequest, BodyTooLarge) as error:
         return await _form(ask, error, found)
     undo = Undo(place("tasks", accepted.task_id, "cancel"), {"how": "waiting"}, "Cancel it")
@@ -77,7 +77,7 @@ async def _form(ask: Ask, error: PointsmanError | None, found: PublishedType | N
             "queues": [queue.name for queue in ask.parts.settings.topology.queues],
             "priorities": [str(number) for number in range(10, -1, -1)],
             "key": ask.form.get("key") or str(uuid_utils.uuid7()),
-            "texts": {name: ask.form.get(name) or empty for name, (_, empty, _) in _TEXTS.items()},
+            "texts": {name: ask.form.get(name, empty) for name, (_, empty, _) in _TEXTS.items()},
         },
     )
 

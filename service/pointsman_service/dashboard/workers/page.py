@@ -103,12 +103,14 @@ async def eject(ask: Ask) -> Done:
     name: str = ask.names["name"]
     seconds = ask.number("seconds", 1, _LONGEST_SECONDS) if ask.form.get("seconds") else None
     reason = ask.reason(_SEEN)
+    before = await _before(ask, name)
     done = await ask.parts.ejector.eject(ask.caller, name, reason, seconds)
     warning = f" {done.warning}" if done.warning else ""
+    again = None if before is None else _ejected_again(ask, before)
     return Done(
         text=f"{name} is taken off its queues: {reason}. What it runs goes on.{warning}",
         path=_after(ask, name),
-        undo=Undo(place("workers", name, "admit"), {"back": ask.form.get("back", "")}),
+        undo=again or Undo(place("workers", name, "admit"), {"back": ask.form.get("back", "")}),
     )
 
 
@@ -116,12 +118,13 @@ async def eject(ask: Ask) -> Done:
 async def admit(ask: Ask) -> Done:
     """Let it back for good."""
     name: str = ask.names["name"]
-    was = ask.form.get("was", "")
-    await ask.parts.ejector.admit(ask.caller, name, ask.reason(_SEEN))
+    reason = ask.reason(_SEEN)
+    before = await _before(ask, name)
+    await ask.parts.ejector.admit(ask.caller, name, reason)
     return Done(
         text=f"{name} takes from its queues again.",
         path=_after(ask, name),
-        undo=Undo(place("workers", name, "eject"), {"back": ask.form.get("back", ""), "reason": was}),
+        undo=None if before is None else _ejected_again(ask, before),
     )
 
 
@@ -137,6 +140,22 @@ async def _workers(ask: Ask) -> Sequence[WorkerFigures]:
     """Who has just acted sees what came of it: a kept answer is for those who look on."""
     watch = ask.parts.views.workers
     return await (watch.read() if ask.live else watch.look())
+
+
+async def _before(ask: Ask, name: str) -> WorkerFigures | None:
+    """As it is before something is done to it; None: it was not seen within the hour."""
+    lives = [one for one in await ask.parts.views.workers.look() if one.name == name]
+    return max(lives, key=lambda one: (one.live is True, one.started_at), default=None)
+
+
+def _ejected_again(ask: Ask, before: WorkerFigures) -> Undo | None:
+    """What takes it off its queues as it was, for the time that it had left; None: it was on them."""
+    if not before.ejected:
+        return None
+    until = before.ejected_until
+    left = "" if until is None else f"{max((until - ask.now).total_seconds(), 1.0):.0f}"
+    fields = {"back": ask.form.get("back", ""), "reason": before.ejected_reason or "", "seconds": left}
+    return Undo(place("workers", before.name, "eject"), fields)
 
 
 async def _runs(ask: Ask, name: str | None) -> Sequence[Task] | None:
