@@ -82,7 +82,7 @@ async def test_who_may_only_look_gets_no_button_and_is_refused(
     monkeypatch.setattr("pointsman_service.front.callers.LOCAL", reader)
     pause = page.get_by_role("button", name="Pause: reports")
     await pause.click()
-    assert "it takes the right pause_queue" in await page.locator("main").inner_text()
+    assert "lacks the scope queues:act" in await page.locator("main").inner_text()
     for path in ("queues", "queues/reports", "types", "types/shop.ship", "types/shop.ship/submit", "workers"):
         await page.goto(full.url + path)
         assert await page.locator("main form[method=post]").count() == 0, path
