@@ -131,6 +131,7 @@ KeyState = Literal["active", "expired", "revoked"]
 LinkKind = Literal[
     "task",
     "tasks",
+    "task_act",
     "task_type",
     "queue",
     "queues",
