@@ -268,18 +268,18 @@ SELECT DISTINCT ON (task_type) task_type, id, error_type, left(error_message, 50
 
 -- _ADD
 INSERT INTO api_key (id, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_by,
-    expires_at, replaces)
+    expires_at, replaces, session_of)
 VALUES (:id, :digest, :first_shown, :last_shown, :name, :preset, CAST(:scopes AS text[]),
     CAST(:task_types AS text[]), CAST(:queues AS text[]), :created_by,
-    now() + CAST(:expires_seconds AS float8) * interval '1 second', :replaces)
-ON CONFLICT (name) WHERE revoked_at IS NULL AND replaced_by IS NULL DO NOTHING
+    now() + CAST(:expires_seconds AS float8) * interval '1 second', :replaces, :session_of)
+ON CONFLICT (name) WHERE revoked_at IS NULL AND replaced_by IS NULL AND session_of IS NULL DO NOTHING
 RETURNING id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
-    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at;
+    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of;
 
 -- _REPLACE
 UPDATE api_key SET replaced_by = :by,
     expires_at = least(expires_at, now() + CAST(:overlap_seconds AS float8) * interval '1 second')
-WHERE id = :id AND revoked_at IS NULL AND replaced_by IS NULL
+WHERE id = :id AND revoked_at IS NULL AND replaced_by IS NULL AND session_of IS NULL
 RETURNING id;
 
 -- _REVOKE
@@ -287,34 +287,37 @@ UPDATE api_key SET revoked_at = now(), revoked_by = :by WHERE id = :id AND revok
 
 -- _FIND
 SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
-    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at FROM api_key WHERE id = :id;
+    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of FROM api_key
+    WHERE id = :id AND session_of IS NULL;
 
 -- _BY_DIGEST
 SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
-    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at FROM api_key
+    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of FROM api_key
     WHERE digest = :digest;
 
 -- _LOCK
 SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
-    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at FROM api_key WHERE id = :id
-    FOR UPDATE;
+    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of FROM api_key
+    WHERE id = :id AND session_of IS NULL FOR UPDATE;
 
 -- _PAGE
 SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
-    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at FROM api_key
-    WHERE CAST(:below AS uuid) IS NULL OR id < :below ORDER BY id DESC LIMIT :limit;
+    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of FROM api_key
+    WHERE session_of IS NULL AND (CAST(:below AS uuid) IS NULL OR id < :below)
+ORDER BY id DESC LIMIT :limit;
 
 -- _BY_NAME
 SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
-    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at FROM api_key
-    WHERE name = :name AND revoked_at IS NULL AND replaced_by IS NULL;
+    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of FROM api_key
+    WHERE name = :name AND revoked_at IS NULL AND replaced_by IS NULL
+AND session_of IS NULL;
 
 -- _CHANGED
 -- One statement: what has changed, and a word that whoever listens on this connection hears.
 SELECT s.newest, s.at, k.* FROM (
     SELECT pg_notify('pointsman_keys', :word), now() AS at, (SELECT coalesce(max(revision), 0) FROM api_key) AS newest
 ) AS s LEFT JOIN (SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues,
-    created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at
+    created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of
     FROM api_key) AS k ON k.revision > :revision ORDER BY k.revision;
 
 -- _USED
@@ -323,7 +326,13 @@ AND (last_used_at IS NULL OR last_used_at < now() - interval '50 seconds');
 
 -- _ADMINS
 SELECT count(*) FROM api_key WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
-AND (preset = 'admin' OR 'keys:act' = ANY(scopes)) AND task_types IS NULL AND queues IS NULL;
+AND (preset = 'admin' OR 'keys:act' = ANY(scopes))
+AND task_types IS NULL AND queues IS NULL AND session_of IS NULL;
+
+-- _FORGET
+DELETE FROM api_key WHERE id IN (
+SELECT id FROM api_key WHERE session_of IS NOT NULL
+    AND least(expires_at, revoked_at) < now() - interval '1 day' LIMIT :most);
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/audit.py

@@ -124,6 +124,10 @@ class PolicyChanged(Refused):
     """The policy was changed since the ETag that If-Match names was given: read it again."""
 
 
+class ScopeMissing(Forbidden):
+    """The key lacks the right for this."""
+
+
 class SlaAtRisk(Unavailable):
     """The task would start later than its queue's target, and on_sla_risk asks for a refusal; nothing was stored."""
 
@@ -232,6 +236,7 @@ BY_TYPE: dict[str, type[Refused]] = {
     "nothing-accepted": NothingAccepted,
     "outcome-unknown": OutcomeUnknown,
     "policy-changed": PolicyChanged,
+    "scope-missing": ScopeMissing,
     "sla-at-risk": SlaAtRisk,
     "task-finished": TaskFinished,
     "task-not-finished": TaskNotFinished,

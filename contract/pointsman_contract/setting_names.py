@@ -104,6 +104,7 @@ NAMES = (
     "retry_policy",
     "run_log_days",
     "run_log_level",
+    "session_seconds",
     "smtp_ca_file",
     "smtp_host",
     "smtp_password",

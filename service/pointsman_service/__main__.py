@@ -270,9 +270,10 @@ def create_key(
     settings = _settings()
     from pointsman_service.console import keys
     from pointsman_service.errors import ServiceError
+    from pointsman_service.operate.handle_keys import wanted as wanted_key
 
     try:
-        wanted = keys.wanted(name, preset, scope, task_type, queue, _seconds(expires_days))
+        wanted = wanted_key(name, preset, scope, task_type, queue, _seconds(expires_days))
         keys.show_made(asyncio.run(keys.create(settings, wanted, reason)), as_json=as_json)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None

@@ -89,6 +89,8 @@ class ProcessSettings(SettingsBase):
     keys_required: bool | None = None
     """Ask every caller for a key (``python -m pointsman_service keys``). Unset: where others than this machine reach
     ``host``, and of what a proxy passes on. False: never, which is only taken where nobody else reaches ``host``."""
+    session_seconds: float = Field(default=8 * 3600.0, ge=60, le=7 * 86_400)
+    """So long a browser that signed in to the dashboard stays so."""
     metrics_open: bool = False
     """Let anybody read ``/metrics`` and ``/readyz?verbose`` where others are asked for a key."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

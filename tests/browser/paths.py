@@ -9,7 +9,7 @@ FIXED = (
     "breakers?scope=worker&window=hour", "breakers/dependency/api.bank.example", "breakers/dependency/never-seen",
     "breakers/dependency/api.bank.example/policy", "tasks/acts", "tasks/many/cancel?queue=reports", "tasks/no-id",
     "queues", "queues/reports", "queues/reports/purge", "queues/set-aside/messages", "types",
-    "types?q=nothing-has-this", "workers",
+    "types?q=nothing-has-this", "workers", "keys", "audit", "audit?act=pause_queue&caller=nobody", "sign-in",
 )  # fmt: skip
 _ONE_TASK = {
     "failed": ("", "/again"),

@@ -17,7 +17,15 @@ from pointsman_service.access.rights import operations_of
 from pointsman_service.access.scopes import KeyScope, scopes_of
 from pointsman_service.access.token import digest_of, is_token
 from pointsman_service.callers import Caller, KnownBy
-from pointsman_service.errors import DatabaseAway, KeyExpired, KeyRevoked, KeyUnknown, ServiceError
+from pointsman_service.errors import (
+    DatabaseAway,
+    KeyExpired,
+    KeyRevoked,
+    KeyUnknown,
+    PointsmanError,
+    ServiceError,
+    Unauthorized,
+)
 from pointsman_service.loops import Loop
 from pointsman_service.store import api_keys
 from pointsman_service.store.api_keys import KeyRow
@@ -43,6 +51,7 @@ class _Held:
     expires_at: float | None
     """Unix seconds on this process's clock."""
     revoked: bool
+    session_of: UUID | None
     ends: asyncio.Event
     """Set when it opens no longer what it did."""
 
@@ -71,36 +80,55 @@ class KeyRing:
         """Who holds this key. Raises ``KeyUnknown``, ``KeyExpired``, ``KeyRevoked``, and ``DatabaseAway`` while no key
         is known.
         """
-        if not is_token(token):
-            raise KeyUnknown("This is no key: it has a typo, or is of something else.")
-        held = self._held(digest_of(token))
+        held = self._held(token)
+        if held is None or held.session_of is not None:
+            raise _unknown(token, is_known=self._revision >= 0)
+        self._check(held)
+        return held.caller
+
+    def of_session(self, token: bytes) -> Caller | None:
+        """Who signed in with the key that this session was begun with; None: the session or the key is over."""
+        held = self._held(token)
+        parent = None if held is None or held.session_of is None else self._by_id.get(held.session_of)
+        if held is None or parent is None:
+            return None
+        try:
+            self._check(held)
+            self._check(parent)
+        except Unauthorized:
+            return None
+        return parent.caller
+
+    def _held(self, token: bytes) -> _Held | None:
+        digest = digest_of(token)
+        held = self._by_digest.get(digest)
+        return held if held is not None and hmac.compare_digest(held.digest, digest) else None
+
+    def _check(self, held: _Held) -> None:
         if held.revoked:
             raise KeyRevoked
         if held.expires_at is not None and held.expires_at <= time.time():
             raise KeyExpired
         self._used.add(held.id)
-        return held.caller
 
-    def _held(self, digest: bytes) -> _Held:
-        held = self._by_digest.get(digest)
-        if held is None or not hmac.compare_digest(held.digest, digest):
-            if self._revision < 0:
-                raise DatabaseAway("Nobody can tell who holds this key: the database has not answered yet. Try again.")
-            raise KeyUnknown
-        return held
-
-    async def until_it_ends(self, caller: Caller) -> None:
-        """Return when this caller's key opens no longer what it did; for a caller without a key never."""
-        held = None if caller.key_id is None else self._by_id.get(caller.key_id)
+    async def until_it_ends(self, caller: Caller, session: bytes | None = None) -> None:
+        """Return when this caller's key opens no longer what it did, or its session; without a key never."""
         if caller.key_id is None:
             await asyncio.Event().wait()
-        elif held is not None and held.caller is caller and not held.revoked:
-            lasts = None if held.expires_at is None else max(0.0, held.expires_at - time.time())
-            try:
-                async with asyncio.timeout(lasts):
-                    await held.ends.wait()
-            except TimeoutError:
-                return
+        held = [self._by_id.get(caller.key_id)] if caller.key_id is not None else []
+        if session is not None:
+            held.append(self._held(session))
+        ends = [one for one in held if one is not None and not one.revoked]
+        if len(ends) < len(held) or ends[0].caller is not caller:
+            return
+        last = min((one.expires_at for one in ends if one.expires_at is not None), default=None)
+        waits = [asyncio.ensure_future(one.ends.wait()) for one in ends]
+        try:
+            timeout = None if last is None else max(0.0, last - time.time())
+            await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
 
     # What is known of them
 
@@ -136,6 +164,7 @@ class KeyRing:
             for row in found.rows:
                 self._take(row, ahead)
             self._revision = found.newest
+            self._drop_sessions()
 
     async def try_refresh(self) -> None:
         """``refresh``, where the database answers: its loop goes on trying."""
@@ -160,11 +189,19 @@ class KeyRing:
             caller=caller_of(row),
             expires_at=None if row.expires_at is None else row.expires_at.timestamp() - ahead,
             revoked=row.revoked_at is not None,
+            session_of=row.session_of,
             ends=asyncio.Event(),
         )
         self._by_digest[held.digest] = self._by_id[row.id] = held
         if before is not None:
             before.ends.set()
+
+    def _drop_sessions(self) -> None:
+        """Forget those that are over."""
+        now = time.time()
+        for held in [one for one in self._by_id.values() if one.session_of is not None]:
+            if held.revoked or (held.expires_at is not None and held.expires_at <= now):
+                del self._by_id[held.id], self._by_digest[held.digest]
 
     def _hear(self, said: str) -> None:
         if said == self._word:
@@ -181,6 +218,14 @@ class KeyRing:
         except BaseException:
             self._used |= used
             raise
+
+
+def _unknown(token: bytes, *, is_known: bool) -> PointsmanError:
+    if not is_token(token):
+        return KeyUnknown("This is no key: it has a typo, or is of something else.")
+    if is_known:
+        return KeyUnknown()
+    return DatabaseAway("Nobody can tell who holds this key: the database has not answered yet. Try again.")
 
 
 def caller_of(row: KeyRow) -> Caller:

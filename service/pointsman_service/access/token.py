@@ -28,6 +28,11 @@ def new_token() -> str:
     return f"{PREFIX}{drawn}{_check_of(drawn.encode())}"
 
 
+def new_session() -> str:
+    """What a browser that signed in is known by: no key, and of no use as one."""
+    return secrets.token_urlsafe(32)
+
+
 def is_token(text: bytes) -> bool:
     """Whether it can be a key: False for every one with a single wrong character, or two neighbours swapped."""
     if _SHAPE.fullmatch(text) is None:

@@ -12,7 +12,7 @@ from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.parameters import known_parameters_only
-from pointsman_service.errors import InvalidRequest
+from pointsman_service.errors import InvalidRequest, ScopeMissing
 from pointsman_service.observe.readiness import PartState, Readiness
 
 router = APIRouter(tags=["health"], dependencies=[Depends(known_parameters_only)])
@@ -95,7 +95,7 @@ async def get_health() -> Response:
             "content": {"application/json": {"example": _NOT_READY}},
         }
     }
-    | problem_responses(InvalidRequest),
+    | problem_responses(InvalidRequest, ScopeMissing),
 )
 async def get_readiness(
     parts: GivenParts,

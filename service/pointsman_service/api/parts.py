@@ -34,6 +34,7 @@ from pointsman_service.operate.pause import Pauser
 from pointsman_service.operate.purge import Purger
 from pointsman_service.operate.replay import Replayer
 from pointsman_service.operate.retry import Retrier
+from pointsman_service.operate.sign_in import SessionHand
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
@@ -72,6 +73,7 @@ class Parts:
     acts_done: AuditReader
     key_hand: KeyHand
     key_reader: KeyReader
+    sessions: SessionHand
     breaker_hand: BreakerHand
     listeners: Listeners
     """To all streams of this process."""

@@ -34,6 +34,7 @@ from pointsman_service.operate.pause import Pauser
 from pointsman_service.operate.purge import Purger
 from pointsman_service.operate.replay import Replayer
 from pointsman_service.operate.retry import Retrier
+from pointsman_service.operate.sign_in import SessionHand
 from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
@@ -96,6 +97,7 @@ def make_parts(
         acts_done=AuditReader(store),
         key_hand=KeyHand(store),
         key_reader=KeyReader(store),
+        sessions=SessionHand(store, settings.session_seconds),
         breaker_hand=BreakerHand(breakers, store, server, settings),
         listeners=listeners,
         transitions=TransitionStream(store, listeners),

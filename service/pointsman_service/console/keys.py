@@ -1,7 +1,6 @@
 """``python -m pointsman_service keys``: make, list, rotate and revoke keys, without an API."""
 
 import json
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -11,14 +10,14 @@ from uuid import UUID
 
 import typer
 
-from pointsman_service.access.key import KEY_NAME, Key, KeyState, state_of
+from pointsman_service.access.key import Key, KeyState, state_of
 from pointsman_service.access.reading import KeyReader
-from pointsman_service.access.scopes import ALL, PRESETS
+from pointsman_service.access.scopes import PRESETS
 from pointsman_service.access.token import digest_of, is_token
 from pointsman_service.callers import CONSOLE
 from pointsman_service.database import create_engine
 from pointsman_service.errors import NoSuchKey, ServiceError
-from pointsman_service.operate.handle_keys import KeyHand, MadeKey, WantedKey
+from pointsman_service.operate.handle_keys import KeyHand, MadeKey, WantedKey, wanted
 from pointsman_service.settings import Settings
 from pointsman_service.store import api_keys
 from pointsman_service.store.store import Store
@@ -36,29 +35,6 @@ async def _opened(settings: Settings) -> AsyncIterator[Store]:
         yield store
     finally:
         await store.close()
-
-
-def wanted(
-    name: str,
-    preset: str | None,
-    scopes: Sequence[str],
-    task_types: Sequence[str],
-    queues: Sequence[str],
-    expires_seconds: float | None,
-) -> WantedKey:
-    """What a key is to be, from words of the command line. Raises ``ValueError`` in words."""
-    if not re.fullmatch(KEY_NAME, name):
-        raise ValueError(f"{name!r} is no name: up to 100 letters, digits and . _ @ : / -, the first a letter or digit")
-    if preset is None and not scopes:
-        raise ValueError("it takes a --preset, or a --scope")
-    if preset is not None and preset not in PRESETS:
-        raise ValueError(f"there is no preset {preset}: {', '.join(PRESETS)}")
-    unknown = sorted(set(scopes) - ALL)
-    if unknown:
-        raise ValueError(f"there is no scope {unknown[0]}: {', '.join(sorted(ALL))}")
-    if expires_seconds is not None and expires_seconds <= 0:
-        raise ValueError("it would expire at once")
-    return WantedKey(name, preset, sorted({*scopes}), list(task_types) or None, list(queues) or None, expires_seconds)
 
 
 async def create(settings: Settings, wanted: WantedKey, reason: str | None, token: str | None = None) -> MadeKey:

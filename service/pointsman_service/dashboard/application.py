@@ -28,6 +28,7 @@ from pointsman_service.dashboard.preferences import COOKIE as PREFERENCES
 from pointsman_service.dashboard.preferences import SECONDS as PREFERENCES_SECONDS
 from pointsman_service.dashboard.preferences import Preferences
 from pointsman_service.dashboard.rooms import Key, Look
+from pointsman_service.dashboard.signing_in import SIGN_IN, SIGN_OUT, SigningIn
 from pointsman_service.dashboard.streams import Stream, Streams
 from pointsman_service.errors import (
     BadRequest,
@@ -59,6 +60,7 @@ class Dashboard:
         self._parts = parts
         self._pages = pages
         self._routes = [route for page in (*pages, *SEARCH) for route in page.routes]
+        self._signing_in = SigningIn(parts)
         self.streams = Streams(self._look, parts.settings.listeners_most, parts.changes, self._signs)
 
     def close_streams(self) -> None:
@@ -89,6 +91,17 @@ class Dashboard:
         path, method = path_of(scope), scope["method"]
         if path.startswith("static/") and method == "GET":
             return asset_at(path).answer(accepts_gzip(scope))
+        if path == SIGN_IN and method in ("GET", "POST"):
+            return await self._sign_in(scope, receive)
+        caller: Caller = scope["caller"]
+        if caller.known_by is KnownBy.NOTHING and path != _PREFERENCES:
+            if method != "GET" or path == _STREAM:
+                raise KeyMissing
+            query = scope.get("query_string", b"").decode("latin-1")
+            return self._signing_in.asked(f"{path}?{query}" if query else path)
+        if path == SIGN_OUT and method == "POST":
+            forms.check_token((await forms.read_form(scope, receive)).get(forms.FIELD, ""), _secret_of(scope))
+            return await self._signing_in.end(scope, caller)
         if path == _STREAM and method == "GET":
             return await self._stream(scope)
         if path == _PREFERENCES and method == "POST":
@@ -258,13 +271,32 @@ class Dashboard:
         cookies = forms.cookies_of(scope)
         forms.check_token(form.pop(forms.FIELD, ""), cookies.get(forms.COOKIE))
         chosen = Preferences.read(cookies.get(PREFERENCES)).changed(form)
-        back = form.get("back", "")
+        back = self._page_to(form.get("back", ""))
+        cookie = forms.cookie(PREFERENCES, chosen.packed, scope, seconds=PREFERENCES_SECONDS)
+        return see_other(Links().to(back), [cookie])
+
+    async def _sign_in(self, scope: Any, receive: Any) -> Answer:
+        back = self._page_to(dict(pairs_of(scope)).get("back", ""))
+        fault = None
+        if scope["method"] == "POST":
+            form = await forms.read_form(scope, receive)
+            forms.check_token(form.pop(forms.FIELD, ""), _secret_of(scope))
+            answer = await self._signing_in.begin(scope, form, back)
+            if isinstance(answer, Answer):
+                return answer
+            fault = answer
+        ask = self._ask(scope["caller"], SIGN_IN, {}, ())
+        shown = Shown(self._signing_in.view(scope, back, fault), frames.NOWHERE, ask.now, None)
+        frame = Frame.of_request(scope, ask.links, "")
+        return frames.page(frame, scope, shown, ask, in_navigation(self._pages, ask.caller), live=False)
+
+    def _page_to(self, back: str) -> str:
+        """The path of one of our pages; what is none leads to the first."""
         try:
             self._found(back)
         except NotFound:
-            back = ""
-        cookie = forms.cookie(PREFERENCES, chosen.packed, scope, seconds=PREFERENCES_SECONDS)
-        return see_other(Links().to(back), [cookie])
+            return ""
+        return back
 
     # What cannot be answered
 
@@ -303,8 +335,6 @@ def _check(caller: Caller, page: Page) -> None:
     """Raises what keeps a caller from a page. A key that is narrowed shows none: each is about everything."""
     if page.reads is not None:
         check_scope(caller, page.reads)
-    if caller.known_by is KnownBy.NOTHING:
-        raise KeyMissing
     if page.reads is not None and caller.is_narrowed:
         raise OutsideKey("This key is narrowed to task types or queues, and pages are about everything.")
 
@@ -335,6 +365,10 @@ def _parameters(query: str) -> list[tuple[str, str]]:
         # Left out it would narrow nothing.
         raise BadRequest("A parameter of this address holds a NUL character.")
     return [(name, value.strip()) for name, value in given if value.strip()]
+
+
+def _secret_of(scope: Any) -> str | None:
+    return forms.cookies_of(scope).get(forms.COOKIE)
 
 
 def _names(route: Route, path: str) -> dict[str, Any] | None:

@@ -71,6 +71,13 @@ class Ask:
         value = self.query.get(name)
         return value if value and (among is None or value in among) else None
 
+    def chosen_of_form(self, name: str, among: Mapping[str, str]) -> str:
+        """A choice of an act's form. Raises ``InvalidRequest`` for what is none of those there are."""
+        value = self.form.get(name, "")
+        if value not in among:
+            raise InvalidRequest(errors=[FieldError(pointer=f"/{name}", detail="this is no choice")])
+        return value
+
     def cursor(self) -> UUID | None:
         """Where the page of a list begins; None: at its top. Raises ``InvalidRequest``."""
         value = self.query.get("cursor")

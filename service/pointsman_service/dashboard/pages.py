@@ -6,9 +6,11 @@ from typing import Final
 from pointsman_service.callers import Caller
 from pointsman_service.dashboard.alerts.page import page as alerts
 from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.audit.page import page as audit
 from pointsman_service.dashboard.breakers.page import page as breakers
 from pointsman_service.dashboard.components.figures import some
 from pointsman_service.dashboard.errors.page import page as errors
+from pointsman_service.dashboard.keys.page import page as keys
 from pointsman_service.dashboard.now.page import page as now
 from pointsman_service.dashboard.page import Hit, Page, View
 from pointsman_service.dashboard.queues.page import page as queues
@@ -16,7 +18,7 @@ from pointsman_service.dashboard.tasks.page import page as tasks
 from pointsman_service.dashboard.types.page import page as types
 from pointsman_service.dashboard.workers.page import page as workers
 
-PAGES: Final[tuple[Page, ...]] = (now, tasks, errors, queues, types, workers, breakers, alerts)
+PAGES: Final[tuple[Page, ...]] = (now, tasks, errors, queues, types, workers, breakers, alerts, keys, audit)
 _MOST_HITS = 50
 
 _help = Page("help", "", question="Help")

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol
 
-from pointsman_service.api.answers.answer import Answer
+from pointsman_service.api.answers.answer import NO_GUESSING, Answer
 from pointsman_service.api.bodies.header_fields import note_fields
 from pointsman_service.api.problems.answering import ANSWER_BEGUN, answer_to
 from pointsman_service.api.tasks.submissions import BATCH_PATH
@@ -41,11 +41,13 @@ class Application(Protocol):
 class Callers(Protocol):
     """Who calls."""
 
-    def of(self, fields: dict[bytes, bytes]) -> Caller:
-        """Whoever sent a request with these header fields. Raises ``PointsmanError`` for a key that opens nothing."""
+    def of(self, fields: dict[bytes, bytes], path: str) -> Caller:
+        """Whoever sent a request with these header fields for this path. Raises ``PointsmanError`` for a key that opens
+        nothing.
+        """
         ...
 
-    async def until_it_ends(self, caller: Caller) -> None:
+    async def until_it_ends(self, caller: Caller, fields: dict[bytes, bytes], path: str) -> None:
         """Return when what this caller may is another than it was."""
         ...
 
@@ -126,9 +128,11 @@ class Door:
             if self._callers is not None:
                 if repeated and sum(name == b"authorization" for name, _ in headers) > 1:
                     raise BadRequest("Authorization is given more than once.")
-                scope["caller"] = caller = self._callers.of(fields)
+                scope["caller"] = caller = self._callers.of(fields, scope["path"])
                 if caller.key_id is not None and scope["path"].endswith(_STREAMS):
-                    receive = ending = _Ending(partial(self._callers.until_it_ends, caller), receive)
+                    receive = ending = _Ending(
+                        partial(self._callers.until_it_ends, caller, fields, scope["path"]), receive
+                    )
             length = fields.get(b"content-length")
             if (length is None or len(length) > _SHORT_DIGITS) and scope["method"] not in _SAFE:
                 receive = self._bounded(length, scope["path"], receive)
@@ -217,11 +221,15 @@ def _too_large(most: int) -> BodyTooLarge:
 
 
 def _named(called: tuple[bytes, bytes], scope: Any, send: Any, message: Any) -> Any:
-    """``send(message)``, with the name of its request in an answer that begins, which is noted in ``scope``.
+    """``send(message)``, with the name of its request in an answer that begins, which is noted in ``scope``, and with
+    what keeps browsers from taking it for something else.
 
     No coroutine and no closure: every submission pays for it.
     """
     if message["type"] == "http.response.start":
         scope[ANSWER_BEGUN] = True
-        message["headers"] = [*message.get("headers", ()), called]
+        headers = [*message.get("headers", ()), called]
+        if NO_GUESSING not in headers:
+            headers.append(NO_GUESSING)
+        message["headers"] = headers
     return send(message)

@@ -44,6 +44,13 @@ class ActPage:
     following: int | None
 
 
+def wanted(
+    *, act: str | None = None, caller: str | None = None, subject: str | None = None, below: int | None = None
+) -> EntryFilter:
+    """What a list is narrowed to; None: all."""
+    return EntryFilter(act=act, caller=caller, subject=subject, below=below)
+
+
 class AuditReader:
     """Reads what is kept of acts, for one process."""
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -87,6 +87,11 @@ class WholeGroup:
     """Some of the newest, as far as they are kept: id, state, queue, attempt, finished_at."""
     changes: Sequence[Mapping[str, Any]]
     """Of its state, the newest first: at, before, after, actor, reason."""
+
+
+def shown_to(group: ErrorGroup, *, reads_payloads: bool) -> ErrorGroup:
+    """The group as somebody sees it who may, or may not, see messages of errors."""
+    return group if reads_payloads else replace(group, message="", example_message="")
 
 
 async def page(connection: Connection, wanted: GroupFilter, most: int, now: datetime) -> GroupPage:

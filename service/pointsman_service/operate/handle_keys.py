@@ -1,12 +1,13 @@
 """Make, rotate and revoke keys of callers."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from pointsman_service.access.key import Key, key_of
-from pointsman_service.access.scopes import ALL, KeyScope, scopes_of
+from pointsman_service.access.key import KEY_NAME, Key, key_of
+from pointsman_service.access.scopes import ALL, PRESETS, KeyScope, scopes_of
 from pointsman_service.access.token import digest_of, new_token, shown
 from pointsman_service.callers import Caller
 from pointsman_service.errors import GrantsMore, KeyNameTaken, KeyNotLive, NoSuchKey
@@ -83,6 +84,29 @@ class KeyHand:
             await _found(connection, key_id)
             act.changed = await api_keys.revoke(connection, key_id, act.actor)
             return key_of(await _found(connection, key_id), datetime.now(UTC))
+
+
+def wanted(
+    name: str,
+    preset: str | None,
+    scopes: Sequence[str],
+    task_types: Sequence[str],
+    queues: Sequence[str],
+    expires_seconds: float | None,
+) -> WantedKey:
+    """What a key is to be, from words that people gave. Raises ``ValueError`` in words."""
+    if not re.fullmatch(KEY_NAME, name):
+        raise ValueError(f"{name!r} is no name: up to 100 letters, digits and . _ @ : / -, the first a letter or digit")
+    if preset is None and not scopes:
+        raise ValueError("it takes a --preset, or a --scope")
+    if preset is not None and preset not in PRESETS:
+        raise ValueError(f"there is no preset {preset}: {', '.join(PRESETS)}")
+    unknown = sorted(set(scopes) - ALL)
+    if unknown:
+        raise ValueError(f"there is no scope {unknown[0]}: {', '.join(sorted(ALL))}")
+    if expires_seconds is not None and expires_seconds <= 0:
+        raise ValueError("it would expire at once")
+    return WantedKey(name, preset, sorted({*scopes}), list(task_types) or None, list(queues) or None, expires_seconds)
 
 
 async def _make(

@@ -5,7 +5,7 @@ from datetime import date, datetime
 
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
-from pointsman_service.store import audit
+from pointsman_service.store import api_keys, audit
 from pointsman_service.store.metrics import history
 from pointsman_service.store.metrics.forgetting import KeepFor, forget
 from pointsman_service.store.store import LockNotGot, Store
@@ -40,6 +40,7 @@ class RetentionSweep:
         async with self._store.statement() as connection:
             deleted = await retention.delete_left_over(connection, before, _ROWS_A_PASS)
             deleted = max(deleted, await retention.delete_run_logs(connection, self._run_log_days, _ROWS_A_PASS))
+            deleted = max(deleted, await api_keys.forget_sessions(connection, _ROWS_A_PASS))
             for step, kept in self._kept.items():
                 deleted = max(deleted, await history.forget(connection, step, kept, _ROWS_A_PASS))
         async with self._store.transaction() as connection:

@@ -27,6 +27,7 @@ class NewKey:
     expires_seconds: float | None
     """From now on; None: it does not expire."""
     replaces: UUID | None = None
+    session_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class KeyRow:
     replaces: UUID | None
     replaced_by: UUID | None
     last_used_at: datetime | None
+    session_of: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +71,32 @@ CHANNEL = "pointsman_keys"
 _COLUMNS = ", ".join(field.name for field in fields(KeyRow))
 _ADD = text(f"""
     INSERT INTO api_key (id, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_by,
-        expires_at, replaces)
+        expires_at, replaces, session_of)
     VALUES (:id, :digest, :first_shown, :last_shown, :name, :preset, CAST(:scopes AS text[]),
         CAST(:task_types AS text[]), CAST(:queues AS text[]), :created_by,
-        now() + CAST(:expires_seconds AS float8) * interval '1 second', :replaces)
-    ON CONFLICT (name) WHERE revoked_at IS NULL AND replaced_by IS NULL DO NOTHING
+        now() + CAST(:expires_seconds AS float8) * interval '1 second', :replaces, :session_of)
+    ON CONFLICT (name) WHERE revoked_at IS NULL AND replaced_by IS NULL AND session_of IS NULL DO NOTHING
     RETURNING {_COLUMNS}
 """)
 _REPLACE = text("""
     UPDATE api_key SET replaced_by = :by,
         expires_at = least(expires_at, now() + CAST(:overlap_seconds AS float8) * interval '1 second')
-    WHERE id = :id AND revoked_at IS NULL AND replaced_by IS NULL
+    WHERE id = :id AND revoked_at IS NULL AND replaced_by IS NULL AND session_of IS NULL
     RETURNING id
 """)
 _REVOKE = text("""
     UPDATE api_key SET revoked_at = now(), revoked_by = :by WHERE id = :id AND revoked_at IS NULL RETURNING id
 """)
-_FIND = text(f"SELECT {_COLUMNS} FROM api_key WHERE id = :id")
+_FIND = text(f"SELECT {_COLUMNS} FROM api_key WHERE id = :id AND session_of IS NULL")
 _BY_DIGEST = text(f"SELECT {_COLUMNS} FROM api_key WHERE digest = :digest")
-_LOCK = text(f"SELECT {_COLUMNS} FROM api_key WHERE id = :id FOR UPDATE")
+_LOCK = text(f"SELECT {_COLUMNS} FROM api_key WHERE id = :id AND session_of IS NULL FOR UPDATE")
 _PAGE = text(f"""
-    SELECT {_COLUMNS} FROM api_key WHERE CAST(:below AS uuid) IS NULL OR id < :below ORDER BY id DESC LIMIT :limit
+    SELECT {_COLUMNS} FROM api_key WHERE session_of IS NULL AND (CAST(:below AS uuid) IS NULL OR id < :below)
+    ORDER BY id DESC LIMIT :limit
 """)
 _BY_NAME = text(f"""
     SELECT {_COLUMNS} FROM api_key WHERE name = :name AND revoked_at IS NULL AND replaced_by IS NULL
+        AND session_of IS NULL
 """)
 # One statement: what has changed, and a word that whoever listens on this connection hears.
 _CHANGED = text(f"""
@@ -106,7 +110,13 @@ _USED = text("""
 """)
 _ADMINS = text("""
     SELECT count(*) FROM api_key WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
-        AND (preset = 'admin' OR 'keys:act' = ANY(scopes)) AND task_types IS NULL AND queues IS NULL
+        AND (preset = 'admin' OR 'keys:act' = ANY(scopes))
+        AND task_types IS NULL AND queues IS NULL AND session_of IS NULL
+""")
+_FORGET = text("""
+    DELETE FROM api_key WHERE id IN (
+        SELECT id FROM api_key WHERE session_of IS NOT NULL
+            AND least(expires_at, revoked_at) < now() - interval '1 day' LIMIT :most)
 """)
 
 
@@ -182,3 +192,8 @@ async def note_used(connection: Connection, ids: Sequence[UUID]) -> None:
 async def admins(connection: Connection) -> int:
     """How many keys may make keys, and are in use."""
     return int((await connection.execute(_ADMINS)).scalar_one())
+
+
+async def forget_sessions(connection: Connection, most: int) -> int:
+    """Remove up to ``most`` sessions that ended a day ago; how many."""
+    return (await connection.execute(_FORGET, {"most": most})).rowcount

@@ -128,3 +128,17 @@ async def test_until_the_first_look_nobody_is_let_in_and_it_is_said_why(keyed: K
         assert (answer.status_code, answer.json()["type"]) == (503, "urn:pointsman:problem:database-away")
         await keyed.ring.refresh()
         assert (await client.get(ASKED)).status_code == 200
+
+
+async def test_no_answer_is_taken_for_something_else_by_a_browser(keyed: Keyed) -> None:
+    made = await keyed.key("ops", preset="admin")
+    async with keyed.caller(made.token) as client:
+        answers = [
+            await client.get("/v1/tasks"),
+            await client.post("/v1/tasks", json={"task_type": "mine"}),
+            await client.post("/v1/tasks", content=b"{", headers={"Content-Type": "application/json"}),
+            await client.get("/nothing"),
+            await client.get("/docs"),
+            await client.get("/admin/tasks/dashboard/help"),
+        ]
+    assert [answer.headers.get_list("x-content-type-options") for answer in answers] == [["nosniff"]] * 6

@@ -5,6 +5,7 @@ import pytest
 from pointsman_service.access.checking import check_right, check_scope
 from pointsman_service.access.rights import _BY_SCOPE, RIGHTS, Names, operations_of
 from pointsman_service.access.scopes import ALL, PRESETS, KeyScope
+from pointsman_service.app import openapi_document
 from pointsman_service.callers import LOCAL, NOBODY, Caller, KnownBy
 from pointsman_service.errors import KeyMissing, ScopeMissing
 from pointsman_service.operate.act import ActKind
@@ -77,3 +78,15 @@ def test_the_scope_that_is_missing_is_named(scope: KeyScope) -> None:
         assert f'error="insufficient_scope", scope="{scope}"' in (refused.value.challenge or "")
     with pytest.raises(ScopeMissing):
         check_scope(caller, scope)
+
+
+def test_the_document_says_which_scope_each_operation_takes() -> None:
+    document = openapi_document()
+    for of_path in document["paths"].values():
+        for described in of_path.values():
+            name = described["operationId"]
+            scope = RIGHTS[name].scope
+            assert described["security"] == ([] if scope is None else [{"key": [scope]}]), name
+            assert "401" in described["responses"], name
+            assert ("403" in described["responses"]) or scope is None, name
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"

@@ -70,6 +70,7 @@ def test_it_leads_to_the_api_by_its_name_and_hands_on_what_the_api_asks_for() ->
     assert of(location, "set", "$pointsman") == ["http://api:8000"]
     assert set(compose.services()["proxy"]["networks"]) <= set(compose.services()["api"]["networks"])
     assert of(location, "proxy_set_header", "Host") == ["$http_host"]
+    assert of(location, "proxy_set_header", "X-Forwarded-Proto") == ["$scheme"]
     # Callers' keys are passed on as they are, as whatever nothing is said of.
     assert "Authorization" not in CONF
     assert of(location, "proxy_buffering") == ["off"]

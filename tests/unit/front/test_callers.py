@@ -22,7 +22,7 @@ class Ring(KeyRing):
 
 
 def caller(fields: dict[bytes, bytes] | None = None, **settings: Any) -> Caller:
-    return KnownCallers(Ring(), Settings(**settings)).of(fields or {})
+    return KnownCallers(Ring(), Settings(**settings)).of(fields or {}, "/v1/tasks")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.0.0.2"])

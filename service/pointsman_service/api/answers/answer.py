@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Headers = list[tuple[bytes, bytes]]
 
+NO_GUESSING = (b"x-content-type-options", b"nosniff")
+"""A header of every answer: what it says it is, it is."""
 AT_ONCE = "pointsman.at_once"
 """In the scope of a request whose connection can write a whole answer at once: an ``AtOnce``."""
 

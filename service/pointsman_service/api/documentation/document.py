@@ -12,16 +12,29 @@ from fastapi.openapi.utils import get_openapi
 from starlette.staticfiles import StaticFiles
 
 from pointsman_contract import RELEASE
+from pointsman_service.access.rights import RIGHTS
 from pointsman_service.api.answers.answer import json_response
 from pointsman_service.api.documentation.examples import restore_nulls
-from pointsman_service.api.documentation.schemas import add_everywhere, hoist_bodies, narrow_parameters, schema_of
+from pointsman_service.api.documentation.schemas import (
+    add_everywhere,
+    add_rights,
+    hoist_bodies,
+    narrow_parameters,
+    schema_of,
+)
 from pointsman_service.api.problems.document import MEDIA_TYPE, SCHEMA_NAME, FieldFault, Problem
 from pointsman_service.errors import (
     BodyTooLarge,
     CrossSite,
     HeadTooLarge,
+    KeyExpired,
+    KeyMissing,
+    KeyRevoked,
+    KeyUnknown,
+    OutsideKey,
     PathTooLong,
     PointsmanError,
+    ScopeMissing,
     TooSlow,
     UnknownHost,
 )
@@ -33,6 +46,10 @@ Submit tasks for Celery workers over HTTP; each is stored durably, sent down the
 Times are ISO 8601 with an offset, in answers UTC. Durations are numbers of seconds. Errors are problem documents (RFC
 9457). A parameter or field that does not exist, or is given twice, is refused, never ignored; so is a filter that names
 a queue or a task type that nobody knows.
+
+Each operation takes one scope of a key, which stands in its `security`; where the API is reached from its own machine
+alone, no key is asked for. Without `payload:read` arguments, results, tags, progress and messages of errors are masked
+in every answer.
 """
 _TAGS = [
     {"name": "tasks", "description": "Submit and look at tasks."},
@@ -134,7 +151,9 @@ def document(app: FastAPI) -> dict[str, Any]:
     assert SCHEMA_NAME in schemas
     hoist_bodies(found)
     narrow_parameters(found)
-    add_everywhere(found, _told(UnknownHost, TooSlow, PathTooLong, HeadTooLarge), _told(CrossSite, BodyTooLarge))
+    always = _told(KeyMissing, KeyUnknown, KeyExpired, KeyRevoked, UnknownHost, TooSlow, PathTooLong, HeadTooLarge)
+    add_rights(found, {name: right.scope for name, right in RIGHTS.items()}, _told(CrossSite, ScopeMissing, OutsideKey))
+    add_everywhere(found, always, _told(CrossSite, BodyTooLarge))
     found["components"]["schemas"] = dict(sorted(schemas.items()))
     restored: dict[str, Any] = restore_nulls(found)
     return restored
@@ -143,7 +162,11 @@ def document(app: FastAPI) -> dict[str, Any]:
 def _told(*kinds: type[PointsmanError]) -> dict[str, Any]:
     """Problems by status, briefly: they stand at every operation."""
     content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{SCHEMA_NAME}"}}}
-    return {str(kind.status): {"description": kind.title, "content": content} for kind in kinds}
+    titles: dict[int, list[str]] = {}
+    for kind in kinds:
+        of = titles.setdefault(kind.status, [])
+        of.append(kind.title.lower() if of else kind.title)
+    return {str(status): {"description": "; ".join(of), "content": content} for status, of in titles.items()}
 
 
 def add_documentation(app: FastAPI) -> None:

@@ -2,7 +2,7 @@
 given or left out, and never null, and that no text may have a NUL character.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -42,6 +42,23 @@ def add_everywhere(document: dict[str, Any], always: dict[str, Any], of_acts: di
         for method, operation in path.items():
             added = always if method == "get" else always | of_acts
             operation["responses"] = dict(sorted((added | operation["responses"]).items()))
+
+
+def add_rights(document: dict[str, Any], scopes: Mapping[str, str | None], refusals: dict[str, Any]) -> None:
+    """What each operation takes, by its ``operationId``: a scope of a key, or none; and that it is refused without."""
+    document["components"]["securitySchemes"] = {
+        "key": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "pm_…",
+            "description": "A key of a caller: `Authorization: Bearer pm_…`.",
+        }
+    }
+    for operation in _operations(document):
+        scope = scopes[operation["operationId"]]
+        operation["security"] = [] if scope is None else [{"key": [str(scope)]}]
+        if scope is not None:
+            operation["responses"] = dict(sorted((refusals | operation["responses"]).items()))
 
 
 def narrow_parameters(document: dict[str, Any]) -> None:

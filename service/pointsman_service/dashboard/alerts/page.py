@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from pointsman_service.access.scopes import KeyScope
-from pointsman_service.alert.alert import Alert
+from pointsman_service.alert.alert import Alert, alert_of, without_errors
 from pointsman_service.alert.kinds import Rule, Severity
 from pointsman_service.alert.reading import Page as Listed
 from pointsman_service.api.requests.ids import id_of
@@ -75,7 +75,7 @@ async def show_list(ask: Ask) -> View:
         if count
         else "No alert is open.",
         values={
-            "opened": opened.items,
+            "opened": [_shown(ask, one) for one in opened.items],
             "more_open": more,
             "over": over,
             "first": None if cursor is None else ask.links("alerts", **chosen),
@@ -102,7 +102,8 @@ async def show_alert(ask: Ask) -> View:
     """One alert: what it is, what to do, what was told of it."""
     alert_id: UUID = ask.names["alert_id"]
     reader = ask.parts.alert_reader
-    alert, told = await asyncio.gather(reader.find(alert_id), reader.deliveries(alert_id=alert_id))
+    found, told = await asyncio.gather(reader.find(alert_id), reader.deliveries(alert_id=alert_id))
+    alert = _shown(ask, found)
     return View(
         template="alerts/alert.html",
         title=f"{'open' if alert.is_open else 'over'}: {alert.subject or label(alert.rule)}",
@@ -127,7 +128,7 @@ async def acknowledge(ask: Ask) -> Done:
             await hand.acknowledge(ask.caller, other, reason, who)
     back = {"back": ask.form.get("back", ""), "also": ask.form.get("also", "")}
     return Done(
-        text=f"Acknowledged by {row.acked_by}: {row.summary}",
+        text=f"Acknowledged by {row.acked_by}: {_summary(ask, row)}",
         path=_after(ask, alert_id),
         undo=Undo(place("alerts", alert_id, "unacknowledge"), back) if is_new else None,
     )
@@ -144,7 +145,7 @@ async def unacknowledge(ask: Ask) -> Done:
             await hand.unacknowledge(ask.caller, other, reason)
     fields = {"back": ask.form.get("back", ""), "also": ask.form.get("also", "")}
     undo = Undo(place("alerts", alert_id, "acknowledge"), fields)
-    return Done(text=f"Known to nobody again: {row.summary}", path=_after(ask, alert_id), undo=undo)
+    return Done(text=f"Known to nobody again: {_summary(ask, row)}", path=_after(ask, alert_id), undo=undo)
 
 
 @page.acts("{alert_id:uuid}/silence", ActKind.SILENCE)
@@ -169,7 +170,7 @@ async def unsilence(ask: Ask) -> Done:
     silences = await ask.parts.alert_reader.silences()
     row = await ask.parts.alert_hand.unsilence(ask.caller, alert_id, ask.reason("undone in the dashboard"))
     return Done(
-        text=f"Told again from now on: {row.summary}",
+        text=f"Told again from now on: {_summary(ask, row)}",
         path=_after(ask, alert_id),
         undo=_silenced_again(ask, row, silences),
     )
@@ -179,11 +180,19 @@ async def unsilence(ask: Ask) -> Done:
 async def find(ask: Ask, words: str) -> list[Hit]:
     """An alert by its id, and rules by their names."""
     try:
-        alert = await ask.parts.alert_reader.find(UUID(words))
+        alert = _shown(ask, await ask.parts.alert_reader.find(UUID(words)))
     except (ValueError, UnknownAlert):
         low = words.lower().replace(" ", "_")
         return [Hit(label(rule), place("alerts", rule=rule), "rule of alerts") for rule in Rule if low in rule]
     return [Hit(alert.summary, place("alerts", alert.id), "alert")]
+
+
+def _shown(ask: Ask, alert: Alert) -> Alert:
+    return alert if ask.caller.reads_payloads else without_errors(alert)
+
+
+def _summary(ask: Ask, row: AlertRow) -> str:
+    return _shown(ask, alert_of(row)).summary
 
 
 def _silenced_again(ask: Ask, alert: AlertRow, silences: Sequence[SilenceRow]) -> Undo | None:

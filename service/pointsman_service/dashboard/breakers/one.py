@@ -14,6 +14,7 @@ from pointsman_service.dashboard.page import View
 from pointsman_service.errors import FieldError, InvalidRequest
 from pointsman_service.observe.breaker_reader import Seen, Whole
 from pointsman_service.observe.error_reader import Wanted
+from pointsman_service.observe.errors import shown_to
 
 _TURNS: Final = 30
 _GROUPS: Final = 8
@@ -56,7 +57,7 @@ async def show_breaker(ask: Ask) -> View:
             if seen is None
             else sentence_of(seen, ask.now),
             "reads": ask.caller.reads_payloads,
-            "groups": groups.groups,
+            "groups": [shown_to(one, reads_payloads=ask.caller.reads_payloads) for one in groups.groups],
             "errors_href": ask.links("errors", breaker=":".join(key)),
             "held_href": _held_href(ask, key),
             "fields": shown_fields(breaker.policy),

@@ -13,7 +13,7 @@ from pointsman_service.dashboard.errors.standing import name_of
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Undo, View
 from pointsman_service.errors import FieldError, InvalidRequest
-from pointsman_service.observe.errors import ErrorGroup
+from pointsman_service.observe.errors import ErrorGroup, shown_to
 from pointsman_service.operate.act import ActKind
 from pointsman_service.operate.judge_errors import GroupState, IgnoreLimit
 
@@ -54,7 +54,7 @@ async def _judge(ask: Ask, state: GroupState, reason: str, limit: IgnoreLimit | 
     query = filter_of(ask)
     changed = before.state is not state or state is GroupState.IGNORED
     return Done(
-        text=f"{_SAID[state]}: {name_of(before)}",
+        text=f"{_SAID[state]}: {name_of(shown_to(before, reads_payloads=ask.caller.reads_payloads))}",
         path=ask.back(place("errors", **query), place("errors", group_id, window=query["window"])),
         undo=_undo(before, query, back) if changed else None,
     )

@@ -14,7 +14,7 @@ from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Hit, View
 from pointsman_service.errors import FieldError, InvalidRequest, UnknownErrorGroup
 from pointsman_service.observe.error_reader import Wanted
-from pointsman_service.observe.errors import ErrorGroup
+from pointsman_service.observe.errors import ErrorGroup, shown_to
 from pointsman_service.operate.judge_errors import GroupState
 
 _ROWS: Final = 50
@@ -120,10 +120,12 @@ async def find(ask: Ask, words: str) -> Sequence[Hit]:
         whole = await ask.parts.views.errors.find(UUID(words), WINDOWS[USUAL_WINDOW])
     except (ValueError, UnknownErrorGroup):
         return []
-    return [Hit(name_of(whole.group), place("errors", whole.group.id), "error", is_it=True)]
+    group = shown_to(whole.group, reads_payloads=ask.caller.reads_payloads)
+    return [Hit(name_of(group), place("errors", group.id), "error", is_it=True)]
 
 
 def _line(ask: Ask, group: ErrorGroup) -> Line:
+    group = shown_to(group, reads_payloads=ask.caller.reads_payloads)
     word, tone = word_of(group)
     return Line(group, name_of(group), word, tone, limit_of(group.ignored, ask.now))
 

@@ -13,7 +13,7 @@ from pointsman_service.dashboard.errors.here import USUAL_WINDOW, WINDOW_WORDS, 
 from pointsman_service.dashboard.errors.standing import limit_of, name_of, word_of
 from pointsman_service.dashboard.page import View
 from pointsman_service.errors import InvalidRequest
-from pointsman_service.observe.errors import ErrorGroup
+from pointsman_service.observe.errors import ErrorGroup, shown_to
 from pointsman_service.observe.tasks.lists import Counted, TaskFilter
 from pointsman_service.operate.act import ActKind
 
@@ -50,13 +50,13 @@ async def group_view(ask: Ask, error: InvalidRequest | None) -> View:
         _count(ask, TaskFilter(error_group=group_id, state=TaskState.FAILED, replayed=False)),
         _count(ask, TaskFilter(error_group=group_id, state=TaskState.RETRYING)),
     )
-    group = whole.group
+    group = shown_to(whole.group, reads_payloads=ask.caller.reads_payloads)
     word, tone = word_of(group)
     reads = ask.caller.reads_payloads
     form = ask.form
     return View(
         template="errors/one.html",
-        title=f"{word}: {group.error_type or group.message}",
+        title=f"{word}: {group.error_type or group.message or 'other errors'}",
         says=_sentence(ask, group, word),
         status=200 if error is None else error.status,
         values={

@@ -136,7 +136,7 @@ def _says(act: Shown) -> str:
 
 
 def _of_act(ask: Ask, act: TaskAct) -> Shown:
-    query = _query(act.wanted)
+    query = _query(act.wanted, reads_payloads=ask.caller.reads_payloads)
     return Shown(
         id=act.id,
         kind=str(act.kind),
@@ -182,9 +182,11 @@ def _of_replay(ask: Ask, row: Mapping[str, Any]) -> Shown:
     )
 
 
-def _query(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The filter of an act as the parameters of a list."""
+def _query(wanted: Mapping[str, Any], *, reads_payloads: bool) -> dict[str, Any]:
+    """The filter of an act as the parameters of a list; without ``reads_payloads`` without what is one."""
     query = {name: value for name, value in wanted.items() if name != "tags"}
+    if not reads_payloads:
+        return {name: value for name, value in query.items() if name != "error_message"}
     tags = [f"{name}:{value}" for name, value in (wanted.get("tags") or {}).items()]
     return query | ({"tag": tags} if tags else {})
 

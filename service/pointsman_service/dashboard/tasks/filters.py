@@ -7,13 +7,14 @@ from typing import Any, Final
 from uuid import UUID
 
 from pointsman_contract.states import TaskState
+from pointsman_service.access.scopes import KeyScope
 from pointsman_service.api.requests.filters import LONGEST_HELD_REASON, MOST_ATTEMPTS, readings_of_tags
 from pointsman_service.api.requests.ids import id_of
 from pointsman_service.api.requests.parameters import bounded
 from pointsman_service.api.requests.positions import position_of
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.moments import machine, moment_of
-from pointsman_service.errors import FieldError
+from pointsman_service.errors import FieldError, ScopeMissing
 from pointsman_service.observe.tasks.lists import Position, Sort, TaskFilter
 
 MOST_ROWS: Final = 200
@@ -101,7 +102,11 @@ def words_of(name: str, value: str) -> str:
 
 
 def chosen_of(ask: Ask) -> Chosen:
-    """The filter in the address of a request. What is wrong with it is in ``faults``, and narrows nothing."""
+    """The filter in the address of a request. What is wrong with it is in ``faults``, and narrows nothing. Raises
+    ``ScopeMissing`` where it asks for payloads that the caller may not see.
+    """
+    if not ask.caller.reads_payloads and ("tag" in ask.query or "error_message" in ask.query):
+        raise ScopeMissing.of(KeyScope.PAYLOAD_READ)
     reading = _Reading(ask.query)
     fields: dict[str, Any] = {name: reading.text(name, most) for name, most in _TEXTS.items()}
     fields |= {name: reading.number(name) for name in _NUMBERS}

@@ -28,6 +28,8 @@ async def hits_of(ask: Ask, words: str) -> Sequence[Hit]:
     hits += [Hit(name, place("tasks", queue=name), "tasks of this queue") for name in queues]
     if "@" in words:
         hits.append(Hit(words, place("tasks", worker=words), "tasks that this worker ran"))
+    if not ask.caller.reads_payloads:
+        return hits
     if ":" in words[1:]:
         hits.append(Hit(words, place("tasks", tag=words), "tasks with this tag"))
     if _LEAST_MESSAGE <= len(words) <= _MOST_MESSAGE:

@@ -11,8 +11,8 @@ from pointsman_service.store.models.base import Base
 
 
 class ApiKey(Base):
-    """What is known of one key. The key itself is nowhere. It is never deleted: whoever uses it is told what became of
-    it.
+    """What is known of one key, or of one session. The key itself is nowhere. It is never deleted: whoever uses it is
+    told what became of it. A session is, some time after its end.
     """
 
     __tablename__ = "api_key"
@@ -40,6 +40,8 @@ class ApiKey(Base):
     revoked_by: Mapped[str | None]
     replaces: Mapped[UUID | None]
     replaced_by: Mapped[UUID | None]
+    session_of: Mapped[UUID | None]
+    """The key that a browser was signed in with: this is its session, and ends with that at the latest."""
     last_used_at: Mapped[datetime | None]
     """To a minute. A change of it is no change of the key."""
 
@@ -50,6 +52,6 @@ class ApiKey(Base):
             "ix_api_key_name",
             "name",
             unique=True,
-            postgresql_where=text("revoked_at IS NULL AND replaced_by IS NULL"),
+            postgresql_where=text("revoked_at IS NULL AND replaced_by IS NULL AND session_of IS NULL"),
         ),
     )

@@ -1,0 +1,114 @@
+"""Keys: which there are and what each may, who used one last; make one, put another in its place, revoke it."""
+
+from typing import Final
+from uuid import UUID
+
+from pointsman_service.access.key import Key
+from pointsman_service.access.scopes import PRESETS, KeyScope
+from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.components.figures import some
+from pointsman_service.dashboard.links import place
+from pointsman_service.dashboard.page import Done, Hit, Page, View
+from pointsman_service.errors import FieldError, InvalidRequest, NoSuchKey
+from pointsman_service.operate.act import ActKind
+from pointsman_service.operate.handle_keys import MadeKey, wanted
+
+page = Page("keys", "Keys", key="k", question="Who may call, and what may they?", reads=KeyScope.KEYS_READ)
+
+_LASTS: Final = {"": "does not expire", "30": "30 days", "90": "90 days", "365": "1 year"}
+_OVERLAPS: Final = {"0": "nothing: it leaked", "1": "1 h", "24": "1 day", "168": "7 days"}
+_DAY_SECONDS: Final = 86_400.0
+
+
+@page.shows()
+async def show_list(ask: Ask) -> View:
+    """All of them, a page at a time; and a form for another."""
+    cursor = ask.cursor()
+    found = await ask.parts.key_reader.page(below=cursor)
+    return View(
+        template="keys/list.html",
+        title=some(len(found.items), "key") if cursor is None and found.following is None else "",
+        values={
+            "keys": found.items,
+            "first": None if cursor is None else ask.links("keys"),
+            "following": None if found.following is None else ask.links("keys", cursor=found.following),
+            "presets": {str(preset): str(preset) for preset in PRESETS},
+            "lasts": _LASTS,
+            "everybody": not ask.parts.settings.asks_for_keys,
+        },
+    )
+
+
+@page.shows("{key_id:uuid}")
+async def show_key(ask: Ask) -> View:
+    """One key, and what can be done with it."""
+    key = await ask.parts.key_reader.find(ask.names["key_id"])
+    return View(
+        template="keys/key.html",
+        title=f"{key.state}: {key.name}",
+        says=f"The key {key.name} is {key.state}.",
+        values={"key": key, "overlaps": _OVERLAPS},
+    )
+
+
+@page.acts("create", ActKind.CREATE_KEY)
+async def create(ask: Ask) -> View:
+    """Make a key, and show it this once."""
+    lasts = ask.chosen_of_form("lasts", _LASTS)
+    try:
+        asked = wanted(
+            ask.form.get("name", "").strip(),
+            ask.form.get("preset", "") or None,
+            _listed(ask, "scopes"),
+            _listed(ask, "task_types"),
+            _listed(ask, "queues"),
+            float(lasts) * _DAY_SECONDS if lasts else None,
+        )
+    except ValueError as error:
+        raise InvalidRequest(errors=[FieldError(pointer="", detail=str(error))]) from error
+    return await _made(ask, await ask.parts.key_hand.create(ask.caller, asked, ask.reason("in the dashboard")))
+
+
+@page.acts("{key_id:uuid}/rotate", ActKind.ROTATE_KEY)
+async def rotate(ask: Ask) -> View:
+    """Put another key in its place, and show that this once."""
+    key_id: UUID = ask.names["key_id"]
+    hours = float(ask.chosen_of_form("overlap", _OVERLAPS))
+    reason = ask.reason("in the dashboard")
+    return await _made(ask, await ask.parts.key_hand.rotate(ask.caller, key_id, hours * 3600.0, None, reason))
+
+
+@page.acts("{key_id:uuid}/revoke", ActKind.REVOKE_KEY)
+async def revoke(ask: Ask) -> Done:
+    """Let it open nothing more."""
+    key_id: UUID = ask.names["key_id"]
+    ask.confirmed((await ask.parts.key_reader.find(key_id)).name)
+    key = await ask.parts.key_hand.revoke(ask.caller, key_id, ask.reason())
+    await ask.parts.keys.try_refresh()
+    return Done(text=f"The key {key.name} ({key.hint}) opens nothing more.", path=place("keys", key_id))
+
+
+@page.finds
+async def find(ask: Ask, words: str) -> list[Hit]:
+    """A key by its id."""
+    try:
+        key: Key = await ask.parts.key_reader.find(UUID(words))
+    except (ValueError, NoSuchKey):
+        return []
+    return [Hit(f"{key.name} ({key.state})", place("keys", key.id), "key", is_it=True)]
+
+
+async def _made(ask: Ask, made: MadeKey) -> View:
+    # Who gets it may use it here at once.
+    await ask.parts.keys.try_refresh()
+    return View(
+        template="keys/made.html",
+        title="made",
+        says=f"The key {made.key.name} is made. It is shown this once.",
+        values={"key": made.key, "text": made.token},
+        status=201,
+    )
+
+
+def _listed(ask: Ask, name: str) -> list[str]:
+    return [word for word in ask.form.get(name, "").replace(",", " ").split() if word]

@@ -1,0 +1,53 @@
+"""That a browser is signed in: a cookie whose value is a session, and who is taken at their word for TLS."""
+
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, Final
+
+from pointsman_service.named_hosts import is_loopback
+
+COOKIE: Final = "pointsman_session"
+_PREFIX: Final = "__Host-"
+"""No page of a subdomain and none without TLS can set a cookie of such a name."""
+_NAMES: Final = (_PREFIX + COOKIE, COOKIE)
+
+
+def session_in(cookies: bytes) -> str | None:
+    """The session in a ``Cookie`` header, of one that was set over TLS first."""
+    try:
+        found = SimpleCookie(cookies.decode("latin-1"))
+    except CookieError:
+        return None
+    return next((found[name].value for name in _NAMES if name in found), None)
+
+
+def set_session(scope: Any, value: str, seconds: float) -> list[tuple[bytes, bytes]]:
+    """Headers that set the cookie; with no ``seconds`` they take away whatever there is of it."""
+    secure = is_secure(scope)
+    if value:
+        return [_cookie(_NAMES[0] if secure else COOKIE, value, seconds, secure=secure)]
+    return [_cookie(name, "", 0, secure=name != COOKIE) for name in _NAMES]
+
+
+def is_secure(scope: Any) -> bool:
+    """Whether the browser came over TLS, as a proxy before us says."""
+    return scope.get("scheme") == "https" or _said(scope, b"x-forwarded-proto").lower() == b"https"
+
+
+def may_sign_in(scope: Any) -> bool:
+    """Whether nobody on the way reads a key that is typed: over TLS, or on this machine."""
+    host = _said(scope, b"host").decode("latin-1")
+    name = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+    return is_secure(scope) or is_loopback(name) or name.endswith(".localhost")
+
+
+def _cookie(name: str, value: str, seconds: float, *, secure: bool) -> tuple[bytes, bytes]:
+    lasting = f"; Max-Age={int(seconds)}"
+    return b"set-cookie", (
+        f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{lasting}{'; Secure' if secure else ''}"
+    ).encode()
+
+
+def _said(scope: Any, name: bytes) -> bytes:
+    fields: Mapping[bytes, bytes] = dict(scope["headers"])
+    return fields.get(name, b"").partition(b",")[0].strip()

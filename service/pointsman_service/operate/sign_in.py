@@ -1,0 +1,74 @@
+"""Sign a browser in with a key, and out again."""
+
+from dataclasses import dataclass
+
+from pointsman_service.access.token import digest_of, new_session
+from pointsman_service.callers import Caller
+from pointsman_service.store import api_keys, audit
+from pointsman_service.store.api_keys import NewKey
+from pointsman_service.store.audit import NewEntry
+from pointsman_service.store.store import Connection, Store
+from pointsman_service.telemetry import client_address, logger, request_id
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One that was begun."""
+
+    token: str
+    """For a cookie. Nobody can read it again."""
+
+
+class SessionHand:
+    """Begins and ends sessions for one API process."""
+
+    def __init__(self, store: Store, seconds: float) -> None:
+        """``seconds``: so long a session lasts."""
+        self._store = store
+        self.seconds = seconds
+
+    async def begin(self, caller: Caller) -> Session:
+        """A session of the caller, who came with a key. It ends with that at the latest."""
+        assert caller.key_id is not None
+        token = new_session()
+        new = NewKey(
+            digest=digest_of(token.encode()),
+            first_shown="",
+            last_shown="",
+            name=caller.name,
+            preset=None,
+            scopes=(),
+            task_types=None,
+            queues=None,
+            created_by=caller.name,
+            expires_seconds=self.seconds,
+            session_of=caller.key_id,
+        )
+        async with self._store.transaction() as connection:
+            await api_keys.add(connection, api_keys.new_id(), new)
+            await _note(connection, "sign_in", caller)
+        log.info("somebody signed in", caller=caller.name)
+        return Session(token)
+
+    async def end(self, caller: Caller, token: str) -> None:
+        """The session is over; one that is over already stays so."""
+        async with self._store.transaction() as connection:
+            row = await api_keys.find_by_digest(connection, digest_of(token.encode()))
+            if row is None or row.session_of is None or not await api_keys.revoke(connection, row.id, caller.name):
+                return
+            await _note(connection, "sign_out", caller)
+
+
+async def _note(connection: Connection, act: str, caller: Caller) -> None:
+    called = request_id.get()
+    entry = NewEntry(
+        act=act,
+        subject=str(caller.key_id),
+        actor=caller.name,
+        caller=caller.name,
+        address=client_address.get(),
+        request_id=None if called is None else called.decode("ascii"),
+    )
+    await audit.add(connection, entry)
