@@ -905,8 +905,9 @@ SELECT (SELECT coalesce(json_agg(q), '[]') FROM (
             END AS about
         FROM (
     SELECT at, act, subject, actor, reason FROM audit
-    WHERE at > now() - interval '1 day' AND NOT (act IN ('cancel_task', 'change_task', 'retry_task')) ORDER BY at DESC
-        LIMIT 12
+    WHERE at > now() - interval '1 day' AND NOT (act IN ('cancel_task', 'change_task', 'retry_task'))
+        AND act NOT IN ('sign_in', 'sign_out')
+    ORDER BY at DESC LIMIT 12
 ) AS a ORDER BY a.at DESC) AS q)::text AS changes,
     (SELECT coalesce(json_agg(q), '[]') FROM (SELECT id, task_type, started_at, progress FROM task_live
         WHERE id = ANY(CAST(:run_ids AS uuid[]))) AS q)::text AS running,

@@ -57,6 +57,11 @@ _MANY: Mapping[ActKind, str] = {
     ActKind.UNDO_MANY: "An act on {}",
     ActKind.REPLAY: "{} that had failed",
 }
+_OF_SESSIONS: Mapping[str, str] = {
+    "sign_in": "Somebody signed in to the dashboard",
+    "sign_out": "Somebody signed out of the dashboard",
+}
+"""What is kept and is no act."""
 _LISTS = frozenset({LinkKind.DEAD_LETTERS, LinkKind.SET_ASIDE})
 _KNOWN = frozenset(ActKind)
 
@@ -72,6 +77,8 @@ def changes(acts: Sequence[ChangeRow], versions: Sequence[VersionRow]) -> tuple[
 
 def what_of(act: str, subject: str, about: str | None = None) -> Words:
     """What was done to what; ``about``: what is known of a subject that is an id."""
+    if act in _OF_SESSIONS:
+        return words(_OF_SESSIONS[act])
     if act not in _KNOWN:
         # Of another release.
         return words(f"{act}: {subject}")

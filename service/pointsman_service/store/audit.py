@@ -17,9 +17,10 @@ _ADD = text("""
 """)
 NEWEST = f"""
     SELECT at, act, subject, actor, reason FROM audit
-    WHERE at > now() - interval '1 day' AND NOT ({IS_OF_ONE_TASK}) ORDER BY at DESC LIMIT {{most}}
+    WHERE at > now() - interval '1 day' AND NOT ({IS_OF_ONE_TASK}) AND act NOT IN ('sign_in', 'sign_out')
+    ORDER BY at DESC LIMIT {{most}}
 """
-"""SQL: the newest entries of a day but those of one task, as ``Entry``."""
+"""SQL: the newest entries of a day but those of one task and of who signed in, as ``Entry``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """The page of one task: its state as a sentence, its way there, its attempts, and what it wrote."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 from pointsman_contract.states import TERMINAL, TaskState
+from pointsman_service.access.scopes import KeyScope
 from pointsman_service.api.requests.ids import id_of
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.figures import some
@@ -15,6 +16,7 @@ from pointsman_service.dashboard.tasks.commands import task_command
 from pointsman_service.dashboard.tasks.drawing import bars_of, says, tone_of, word_of
 from pointsman_service.dashboard.tasks.here import page
 from pointsman_service.live.topics import Topic
+from pointsman_service.observe.audit import DoneAct, wanted
 from pointsman_service.observe.explain.explanation import Explanation
 from pointsman_service.observe.tasks.in_short import how_far, share_of
 from pointsman_service.observe.tasks.path import path_of
@@ -36,6 +38,8 @@ _WHY_UNSAID: Final = {
     "not_enough_seen": "nobody knows how long the tasks before it run",
     "not_known": "what it takes is not known now",
 }
+
+_ACTS: Final = 20
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,10 @@ async def show_task(ask: Ask) -> View:
     if seen is None:
         return unknown
     task = seen.task
-    explained, waits = await asyncio.gather(
+    explained, waits, done = await asyncio.gather(
         ask.parts.views.explainer.of_task(task.id, reads_payloads=ask.caller.reads_payloads),
         remaining_wait(ask.parts.store, ask.parts.views.predictions, task),
+        _done_to(ask, task),
     )
     path = path_of(task, seen.attempts, seen.asked_for, seen.read_at)
     return View(
@@ -88,6 +93,7 @@ async def show_task(ask: Ask) -> View:
             "older_attempts": seen.attempts[0].attempt - 1 if seen.attempts else 0,
             "made_from": seen.made_from,
             "became": seen.became,
+            "done_to": done,
             "command": task_command(ask, task.id),
             "whole": ask.links.above(f"v1/tasks/{task.id}"),
         },
@@ -125,6 +131,13 @@ async def show_logs(ask: Ask) -> View:
             "cut": not ask.query.get("all") and len(wrote.lines) == _LINES,
         },
     )
+
+
+async def _done_to(ask: Ask, task: Task) -> Sequence[DoneAct]:
+    """What somebody did to this task alone, the newest first; nothing for who may not see that."""
+    if ask.caller.scopes is not None and KeyScope.AUDIT_READ not in ask.caller.scopes:
+        return ()
+    return (await ask.parts.acts_done.page(wanted(subject=str(task.id)), _ACTS)).items
 
 
 async def found(ask: Ask) -> tuple[SeenTask | None, View]:
