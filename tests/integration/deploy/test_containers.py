@@ -40,11 +40,13 @@ class Containers:
         self.image = image
         self.port = free_port()
         self._directory = directory
-        for name in compose.secrets():
-            if name in ("admin_key", "workers_key", "prometheus_key"):
-                (directory / name).write_text(new_token() + "\n")
-                (directory / name).chmod(0o644)
-        headers = {"Authorization": f"Bearer {(directory / 'admin_key').read_text().strip()}"}
+        # Where the user of the image may read.
+        self._secrets = image.volume / "secrets"
+        self._secrets.mkdir(mode=0o755, exist_ok=True)
+        for name in ("admin_key", "workers_key", "prometheus_key"):
+            (self._secrets / name).write_text(new_token() + "\n")
+            (self._secrets / name).chmod(0o644)
+        headers = {"Authorization": f"Bearer {self.secret_text('admin_key')}"}
         url = f"http://127.0.0.1:{self.port}"
         self.http = httpx.Client(base_url=url, timeout=10, trust_env=False, headers=headers)
         self._variables = variables | dict.fromkeys(
@@ -75,7 +77,7 @@ class Containers:
 
     def _secret(self, word: str) -> str:
         """A word with the path of a secret as it is here."""
-        return word.replace("/run/secrets", str(self._directory))
+        return word.replace("/run/secrets", str(self._secrets))
 
     def is_well(self, name: str, *words: str) -> bool:
         """What the image's health check says of one; fails when it has ended."""
@@ -112,7 +114,7 @@ class Containers:
         return "\n".join(f"--- {name}\n{self.text(name)[-3000:]}" for name in self._running)
 
     def secret_text(self, name: str) -> str:
-        return (self._directory / name).read_text().strip()
+        return (self._secrets / name).read_text().strip()
 
     def log(self, name: str) -> Path:
         return self._directory / f"{name}.log"
