@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from pointsman_service.app import openapi_document
@@ -53,7 +54,10 @@ async def test_openapi_python_client_makes_a_client_that_fits(stack: Stack, docu
     strict = ("--strict", "--follow-imports=silent", "--no-incremental", "--config-file=")
     made = (use, "made/api", "made/models")
     run(tmp_path, sys.executable, "-m", "mypy", *strict, "--python-executable", python, *made)
-    assert run(tmp_path, python, use, stack.url, uuid4().hex).split() == ["succeeded"]
+    wanted = {"name": f"generated-{uuid4().hex}", "preset": "submitter"}
+    async with httpx.AsyncClient(base_url=stack.url, trust_env=False) as client:
+        key = (await client.post("/v1/keys", json=wanted)).raise_for_status().json()["key"]
+    assert run(tmp_path, python, use, stack.url, uuid4().hex, key).split() == ["succeeded"]
 
 
 @pytest.mark.parametrize(
