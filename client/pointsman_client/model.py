@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 Shape = Callable[[Any], Any]
 """Makes of JSON what an attribute is."""
 M = TypeVar("M", bound="Model")
+_HIDDEN = frozenset({"key", "secret", "token"})
+"""Fields that no log shall get by way of a ``repr``."""
 
 
 class Model:
@@ -65,7 +67,7 @@ class Model:
         return [*super().__dir__(), *self._fields, *self._optional]
 
     def __repr__(self) -> str:
-        said = ", ".join(f"{name}={value!r}" for name, value in self.raw.items())
+        said = ", ".join(f"{name}={'…' if name in _HIDDEN else repr(value)}" for name, value in self.raw.items())
         return f"{type(self).__name__}({said})"
 
 

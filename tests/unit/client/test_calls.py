@@ -1,3 +1,4 @@
+import os
 import pickle
 import socket
 import threading
@@ -15,7 +16,7 @@ from tests.unit.client.scripted import HALVES, RESET, answer, by, problem, scrip
 from tests.unit.client.served import talking
 
 TASK = {"id": "t-1", "state": "queued", "submitted_at": "2026-11-29T08:00:00Z", "result": None}
-SECONDS = 0.4
+SECONDS = float(os.environ.get("DEADLINE_SECONDS", "0.4"))
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
 either = pytest.mark.parametrize("half", HALVES)
 
@@ -215,6 +216,13 @@ def test_the_key_is_in_a_header_and_nowhere_else() -> None:
             client.tasks.get("t-1")
         assert api.asked[0].headers["authorization"] == "Bearer pm_secret"
         assert "secret" not in f"{client!r}{refused.value}{refused.value!r}{api.asked[0].line}{client.tasks!r}"
+
+
+def test_a_key_that_was_made_is_told_when_it_is_asked_for_and_not_by_the_way() -> None:
+    with scripted(answer(200, {"id": "k-1", "key": "pm_secret"})) as api, Client(api.url) as client:
+        made = client.keys.create(name="shop")
+    assert made.key == "pm_secret"
+    assert repr(made) == "KeyMade(id='k-1', key=…)"
 
 
 @either
