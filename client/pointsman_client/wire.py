@@ -26,7 +26,7 @@ except ImportError:  # pragma: no cover - whoever has the older one may keep it
 from pointsman_client.answer import Answer
 from pointsman_client.calling.call import Call
 from pointsman_client.calling.refusing import refused
-from pointsman_client.errors import DeadlineOver, NeverSent, Unreachable
+from pointsman_client.errors import DeadlineOver, NeverSent, Refused, Unreachable
 from pointsman_client.place import Place
 from pointsman_client.release import RELEASE
 
@@ -98,7 +98,7 @@ class Wire:
             read = bytearray()
             for chunk in response.iter_bytes(_CHUNK):
                 read += chunk
-                _bounded(read)
+                _bounded(read, response)
             return _answer(response, bytes(read))
 
     def open(self, call: Call, seconds: float) -> "Lines":
@@ -143,7 +143,7 @@ class AsyncWire:
                     read = bytearray()
                     async for chunk in response.aiter_bytes(_CHUNK):
                         read += chunk
-                        _bounded(read)
+                        _bounded(read, response)
                     answer = response, bytes(read)
             return _answer(*answer)
 
@@ -245,6 +245,10 @@ class Lines:
             found: str | None = next(self._lines, None)
             return found
 
+    def hang_up(self) -> None:
+        """End it from another thread, while it waits for a line."""
+        self._clock.hang_up()
+
     def close(self) -> None:
         """Leave the stream."""
         with suppress(Exception):
@@ -327,7 +331,10 @@ class _Backend(httpcore.NetworkBackend):
     ) -> "_Socket":
         del timeout, local_address, socket_options
         failed: OSError = TimeoutError()
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise _NoConnection(error) from error
         for number, (family, kind, protocol, _, address) in enumerate(found):
             # Whatever an address before it took, each of the others has its share of what is left.
             seconds = _clock.get().left / (len(found) - number)
@@ -485,9 +492,9 @@ def _given(call: Call, headers: dict[str, str]) -> dict[str, Any]:
     return {"content": call.body, "headers": encoded}
 
 
-def _bounded(read: bytearray) -> None:
+def _bounded(read: bytearray, response: Any) -> None:
     if len(read) > _MAX_BYTES:
-        raise Unreachable("the answer is longer than any of ours")
+        raise Refused("what answers there is no Pointsman: its answer is longer than any", status=response.status_code)
 
 
 def _answer(response: Any, body: bytes) -> Answer:

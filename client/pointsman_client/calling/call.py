@@ -26,6 +26,12 @@ class Call:
     """Whether asking twice does what asking once does: it changes nothing, or the API knows it again by its key."""
     accept: str = JSON_TYPE
 
+    def __post_init__(self) -> None:
+        """Raises ``ValueError`` for a header that no request could carry."""
+        for name, value in self.headers.items():
+            if not value.isprintable():
+                raise ValueError(f"{name} must be one line of printable characters")
+
 
 def segment(text: object) -> str:
     """A part of a path, whatever characters are in it."""

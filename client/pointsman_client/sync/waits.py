@@ -41,6 +41,8 @@ class _Waiter:
         """While it waits within a request."""
         self.trouble: ClientError | None = None
         """Why its task could not be looked at the last time."""
+        self.rests = False
+        """Whether it has to let some time pass before it looks again."""
 
 
 class Waits:
@@ -77,7 +79,11 @@ class Waits:
                 seen = found or seen
                 if clock.left <= 0:
                     raise TaskStillRunning(task_id, *_named(seen), seconds) from waiter.trouble
-                self._until_told(client, waiter, clock)
+                if waiter.rests:
+                    waiter.rests = False
+                    waiter.flag.taken(min(_APART_SECONDS, clock.left))
+                else:
+                    self._until_told(client, waiter, clock)
         finally:
             self._leave(waiter)
 
@@ -133,9 +139,8 @@ class Waits:
             began = Clock(min(1.0, float(waits)))
             found = model_of(Task, client.ask(call, seconds=seconds, hold=waiter.hold))
             waiter.trouble = None
-            if began.left > 0 and found.state not in ENDED:
-                # This API lets nobody wait, or is about to stop.
-                pause(min(_APART_SECONDS, clock.left))
+            # This API lets nobody wait, or is about to stop.
+            waiter.rests = began.left > 0
             return found
         except LetGo:
             return None
@@ -143,7 +148,7 @@ class Waits:
             if isinstance(error, Refused) and error.status < 500 and error.status not in _LATER:
                 raise
             waiter.trouble = error
-            pause(min(_APART_SECONDS, clock.left))
+            waiter.rests = True
             return None
         finally:
             waiter.hold = None

@@ -197,6 +197,24 @@ def test_a_closed_port_is_tried_until_the_deadline(half: str) -> None:
     assert 1.0 <= time.monotonic() - began <= 2.1
 
 
+@either
+def test_a_host_that_does_not_exist_is_told(half: str) -> None:
+    with pytest.raises(NeverSent, match="no such host"):
+        by(half, "http://no-such-host.invalid", submit, timeout=30.0, retries=0)
+
+
+@either
+def test_a_key_that_no_header_could_carry_is_refused_before_anything_is_sent(half: str) -> None:
+    def submit_with_it(client: Any) -> Any:
+        return client.tasks.submit_task(task_type="echo", idempotency_key="a\nb")
+
+    with scripted(answer(202, TASK)) as api:
+        with pytest.raises(ValueError, match="Idempotency-Key must be one line"):
+            by(half, api.url, submit_with_it)
+        by(half, api.url, lambda client: client.tasks.submit_task(task_type="echo", idempotency_key="Auftrag-ü"))
+    assert len(api.asked) == 1
+
+
 def test_a_client_with_other_options_has_the_same_connections() -> None:
     with scripted(answer(200, TASK)) as api, Client(api.url) as client:
         client.tasks.get("t-1")
