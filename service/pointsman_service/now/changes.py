@@ -62,21 +62,33 @@ _OF_SESSIONS: Mapping[str, str] = {
     "sign_out": "Somebody signed out of the dashboard",
 }
 """What is kept and is no act."""
+_QUOTED = frozenset({LinkKind.ERROR, LinkKind.ALERT})
+"""Whose words are those of an error."""
 _LISTS = frozenset({LinkKind.DEAD_LETTERS, LinkKind.SET_ASIDE})
 _KNOWN = frozenset(ActKind)
 
 
-def changes(acts: Sequence[ChangeRow], versions: Sequence[VersionRow]) -> tuple[Change, ...]:
+def changes(
+    acts: Sequence[ChangeRow], versions: Sequence[VersionRow], *, reads_payloads: bool = True
+) -> tuple[Change, ...]:
     """The newest first."""
     found = [
-        Change(entry.at, entry.actor, what_of(entry.act, entry.subject, entry.about), entry.reason) for entry in acts
+        Change(
+            entry.at,
+            entry.actor,
+            what_of(entry.act, entry.subject, entry.about, reads_payloads=reads_payloads),
+            entry.reason,
+        )
+        for entry in acts
     ]
     found += [Change(row.at, WORKERS, what, None) for row in versions if (what := _published(row))]
     return tuple(sorted(found, key=lambda change: change.at, reverse=True)[:_MOST])
 
 
-def what_of(act: str, subject: str, about: str | None = None) -> Words:
-    """What was done to what; ``about``: what is known of a subject that is an id."""
+def what_of(act: str, subject: str, about: str | None = None, *, reads_payloads: bool = True) -> Words:
+    """What was done to what; ``about``: what is known of a subject that is an id. Without ``reads_payloads`` nothing of
+    that where it may be the message of an error.
+    """
     if act in _OF_SESSIONS:
         return words(_OF_SESSIONS[act])
     if act not in _KNOWN:
@@ -88,6 +100,8 @@ def what_of(act: str, subject: str, about: str | None = None) -> Words:
         return words(one(link, subject, subject.partition(":")[2] or subject), done)
     thing, where, done = _UNNAMED[kind]
     target = None if where is None else Link(where, None if where in _LISTS else subject)
+    if where in _QUOTED and not reads_payloads:
+        about = None
     if about and kind in _MANY:
         thing = _MANY[kind].format(number(int(about), "task"))
         if int(about) == 1:

@@ -162,6 +162,7 @@ class Facts:
     """By task type that no node of its queue knows: who published it last."""
     errors: Sequence[ErrorLine] = ()
     changes: Sequence[Change] = ()
+    changes_without_payloads: Sequence[Change] = ()
     lately: Sequence[Shift] = ()
     last_hour: LastHour | None = None
     worked: Sequence[RunningNow] = ()
@@ -175,6 +176,7 @@ class Facts:
             breakers=[replace(one, error=_silent(one.error)) for one in self.breakers],
             failing={name: (replace(error, message=""), group) for name, (error, group) in self.failing.items()},
             mixes={name: replace(mix, tag=None) for name, mix in self.mixes.items()},
+            changes=self.changes_without_payloads,
             errors=[replace(one, label=f"an error of {one.task_type}") for one in self.errors],
         )
 

@@ -109,6 +109,9 @@ def facts_of(
         publishers=told.publishers(),
         errors=[_error(group) for group in (() if around is None else around.groups) if group.place <= 8],
         changes=() if around is None else changes(around.changes, around.versions),
+        changes_without_payloads=()
+        if around is None
+        else changes(around.changes, around.versions, reads_payloads=False),
         lately=hours.lately,
         last_hour=hours.last_hour,
     )

@@ -146,6 +146,12 @@ async def world(keyed: Keyed) -> World:
         assert opened_it.json()["state"] == "open"
         act = await api.post("/v1/tasks/cancel", json={"queue": "reports", "tags": {"tenant": SECRET}})
         assert act.status_code == 202, act.text
+        for path, reason in (
+            (f"/v1/errors/{group}/resolve", {"reason": "why"}),
+            (f"/v1/errors/{group}/reopen", {"reason": "why"}),
+            (f"/v1/alerts/{opened[2]}/ack", {"reason": "why"}),
+        ):
+            assert (await api.post(path, json=reason)).status_code == 200
     return World(str(failed["id"]), str(succeeded["id"]), str(held["id"]), act.json()["id"], group, opened)
 
 
