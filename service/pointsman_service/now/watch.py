@@ -18,6 +18,7 @@ from pointsman_service.now.facts import Away, Facts, TakenMemory
 from pointsman_service.now.hours import HoursWatch
 from pointsman_service.now.picture import Now, RunningNow
 from pointsman_service.now.seeing import asked_of, facts_of, workers_of
+from pointsman_service.now.steady import Steady
 from pointsman_service.observe import memory
 from pointsman_service.observe.broker_state import BrokerState
 from pointsman_service.observe.kept import Kept, NotInTime, within
@@ -52,6 +53,7 @@ class NowWatch:
         self._settings = settings
         self._kept = Kept(self._look, _KEPT_SECONDS)
         self._hours = HoursWatch(store, views)
+        self._steady = Steady()
         self._asked = Asked()
         self._around = Kept(self._ask_around, _AROUND_SECONDS, _REST)
         self._around_known: tuple[Asked, Around] | None = None
@@ -101,6 +103,7 @@ class NowWatch:
             lag_seconds=lag,
             recorded_up_to=_recorded_up_to(look, lag),
             unled=self._unled(facts.unled),
+            predictions=self._steady.told(facts.queues, facts.predictions),
         )
         if facts.memory_percent is not None and facts.memory_percent >= facts.full_percent:
             facts = replace(facts, memory=await self._filled())
