@@ -18,6 +18,20 @@ def example(path: str, method: str = "get", status: str = "200") -> dict[str, An
     return deepcopy(found)
 
 
+def answer_schema(path: str) -> dict[str, Any]:
+    """What the document says of what this path answers."""
+    found: dict[str, Any] = _DOCUMENT["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    return found
+
+
+def schema_of(reference: str) -> dict[str, Any]:
+    """What a reference of the document means."""
+    found: Any = _DOCUMENT
+    for step in reference.removeprefix("#/").split("/"):
+        found = found[step]
+    return dict(found)
+
+
 def checked(now: dict[str, Any]) -> dict[str, Any]:
     """A first page, as the API would check it."""
     NowView.model_validate(now)

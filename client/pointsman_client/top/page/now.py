@@ -59,7 +59,9 @@ def cause_rows(cause: dict[str, Any], width: int, pen: Pen) -> list[Row]:
     target = target_of(cause)
     severity = cause.get("severity")
     known = cause.get("acknowledged")
-    said = str(cause.get("sentence") or text_of(cause.get("parts"))) + (f" (known to {known['who']})" if known else "")
+    said = str(cause.get("sentence") or text_of(cause.get("parts"))) + (
+        f" (known to {known.get('who')})" if known else ""
+    )
     lines = _sentence(pen, said, width, severity, Style.STRONG)
     rest = [text_of(sentence) for sentence in cause.get("consequences") or ()] + [text_of(cause.get("being_done"))]
     if more := " ".join(filter(None, rest)):

@@ -52,7 +52,8 @@ def task_sheet(sheet: Sheet, target: Target, seen: Seen) -> Iterator[Row]:
             yield from sheet.field("all of them", "its error group", Target(Kind.ERROR, str(error["group"])))
     for attempt in (seen.document(attempts) or {}).get("items") or ():
         failed = attempt.get("error") or {}
-        said = f"{attempt.get('state')}, {span(attempt.get('run_seconds'))} on {attempt.get('worker')}"
+        on = f" on {attempt['worker']}" if attempt.get("worker") else ""
+        said = f"{attempt.get('state')}, {span(attempt.get('run_seconds'))}{on}"
         reason = f": {error_of(failed)}" if failed else ""
         yield from sheet.field(f"attempt {attempt.get('attempt')}", said + reason)
     yield from sheet.lines("traceback", str(error.get("traceback") or ""), last=True)
@@ -89,7 +90,7 @@ def queue_sheet(sheet: Sheet, target: Target, seen: Seen) -> Iterator[Row]:
     yield from sheet.field("tasks", states)
     yield from sheet.field("on the broker", f"{number(queue.get('on_broker'))}, at most {number(queue.get('window'))}")
     for held in queue.get("held_by") or ():
-        yield from sheet.field("held", f"{number(held.get('tasks'))}: {held.get('reason')}")
+        yield from sheet.field("held", f"{number(held.get('tasks'))}: {held.get('reason') or 'other reasons'}")
     yield from sheet.field("set aside", counted(int(queue["set_aside"]), "message") if queue.get("set_aside") else None)
     yield from sheet.field("see", f"its tasks, {target.name}", Target(Kind.TASKS, f"queue:{target.name}"))
 

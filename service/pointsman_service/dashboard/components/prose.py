@@ -5,6 +5,14 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
+_ENDS: Final = ".!?…"
+
+
+def ended(text: str) -> str:
+    """Words of somebody at the end of a sentence of ours: with one full stop."""
+    return text if text.endswith(tuple(_ENDS)) else f"{text}."
+
+
 _LITERAL: Final = re.compile(r"``([^`]+)``|`([^`]+)`")
 
 

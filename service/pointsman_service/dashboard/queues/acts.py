@@ -4,6 +4,7 @@ from typing import Final
 
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.figures import some
+from pointsman_service.dashboard.components.prose import ended
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Undo
 from pointsman_service.dashboard.queues.here import page
@@ -21,7 +22,7 @@ async def pause(ask: Ask) -> Done:
     done = await ask.parts.pauser.set_paused(ask.caller, name, paused=True, reason=reason)
     runs = f" {some(done.tasks.running, 'task')} that {'runs goes' if done.tasks.running == 1 else 'run go'} on."
     return Done(
-        text=f"{name} is paused: {reason}.{runs if done.tasks.running else ''}{_untold(done)}",
+        text=f"{name} is paused: {ended(reason)}{runs if done.tasks.running else ''}{_untold(done)}",
         path=_after(ask, name),
         undo=Undo(place("queues", name, "resume"), {"back": ask.form.get("back", ""), "was": reason}),
     )

@@ -8,6 +8,7 @@ from pointsman_service.api.requests.parameters import bounded
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.figures import some
 from pointsman_service.dashboard.components.moments import moment_of
+from pointsman_service.dashboard.components.prose import ended
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, View
 from pointsman_service.dashboard.queues.here import page
@@ -44,7 +45,7 @@ async def purge(ask: Ask) -> Done | View:
         return await _form(ask, error)
     more = "or more " if done.pending_is_least else ""
     left = f" {some(done.pending, 'task')} {more}not ended yet: that goes on by itself." if done.pending else ""
-    return Done(text=f"{some(done.tasks, 'task')} of {name} purged: {reason}.{left}", path=place("queues", name))
+    return Done(text=f"{some(done.tasks, 'task')} of {name} purged: {ended(reason)}{left}", path=place("queues", name))
 
 
 async def _form(ask: Ask, error: PointsmanError | None) -> View:

@@ -6,6 +6,7 @@ from typing import Final
 
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.figures import some
+from pointsman_service.dashboard.components.prose import ended
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, View
 from pointsman_service.dashboard.queues.here import page
@@ -58,7 +59,7 @@ async def discard(ask: Ask) -> Done:
     done = await ask.parts.discarder.discard(ask.caller, through, reason)
     left = f" {some(done.left, 'message')} came later and {'stays' if done.left == 1 else 'stay'}." if done.left else ""
     return Done(
-        text=f"{some(done.discarded, 'message')} discarded: {reason}.{left}",
+        text=f"{some(done.discarded, 'message')} discarded: {ended(reason)}{left}",
         path=place("queues", "set-aside", "messages"),
     )
 

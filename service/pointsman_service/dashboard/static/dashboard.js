@@ -6,6 +6,7 @@
   const stream = document.getElementById("stream");
   const STALE_AFTER = 8500;
   const ASK_AGAIN = 5000;
+  const ANSWER_AFTER = 10000;
   let skew = body.dataset.asOf ? Date.parse(body.dataset.asOf) - Date.now() : 0;
 
   // Times
@@ -85,10 +86,12 @@
       for (const one of event.target.elements) one.disabled = one.name !== "" && one.value === "";
     }
     if (event.target.method === "post") {
-      // Once is enough; the pressed button must still be sent.
-      setTimeout(() => {
-        for (const one of event.target.querySelectorAll("button")) one.disabled = true;
-      });
+      // Once is enough; the pressed button must still be sent. Who gives up on an answer may press it again.
+      const able = (yes) => {
+        for (const one of event.target.querySelectorAll("button")) one.disabled = !yes;
+      };
+      setTimeout(able, 0, false);
+      setTimeout(able, ANSWER_AFTER, true);
     }
   }, true);
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pointsman_service.api.requests.parameters import bounded
 from pointsman_service.dashboard.asking import Ask
-from pointsman_service.dashboard.components.moments import local, machine, moment_of
+from pointsman_service.dashboard.components.moments import exact, local, machine, moment_of
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Undo, View
 from pointsman_service.dashboard.tasks.here import page
@@ -110,7 +110,7 @@ def _said(wanted: Change) -> str:
     if wanted.delay_seconds is not None:
         parts.append("due now")
     if wanted.due_at is not None:
-        parts.append(f"due {machine(wanted.due_at)}")
+        parts.append(f"due {exact(wanted.due_at)}")
     return ", ".join(parts)
 
 

@@ -10,6 +10,7 @@ from pointsman_service.access.scopes import KeyScope
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.charts import Chart, Line, chart
 from pointsman_service.dashboard.components.figures import some
+from pointsman_service.dashboard.components.prose import ended
 from pointsman_service.dashboard.components.windows import HOUR, WINDOWS, Window
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Hit, Pace, Page, Undo, View
@@ -108,7 +109,7 @@ async def eject(ask: Ask) -> Done:
     warning = f" {done.warning}" if done.warning else ""
     again = None if before is None else _ejected_again(ask, before)
     return Done(
-        text=f"{name} is taken off its queues: {reason}. What it runs goes on.{warning}",
+        text=f"{name} is taken off its queues: {ended(reason)} What it runs goes on.{warning}",
         path=_after(ask, name),
         undo=again or Undo(place("workers", name, "admit"), {"back": ask.form.get("back", "")}),
     )
