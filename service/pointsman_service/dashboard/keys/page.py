@@ -32,7 +32,7 @@ async def show_list(ask: Ask) -> View:
             "keys": found.items,
             "first": None if cursor is None else ask.links("keys"),
             "following": None if found.following is None else ask.links("keys", cursor=found.following),
-            "presets": {str(preset): str(preset) for preset in PRESETS},
+            "presets": {"": "only the scopes"} | {str(preset): str(preset) for preset in PRESETS},
             "lasts": _LASTS,
             "everybody": not ask.parts.settings.asks_for_keys,
         },
