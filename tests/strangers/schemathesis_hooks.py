@@ -67,6 +67,12 @@ schemathesis.openapi.format("date-time", moments())
 @schemathesis.hook  # type: ignore[untyped-decorator]  # as it is missing here
 def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
     """Say in the document what is so in this installation, and what generators of clients could not bear to read."""
+    # It asks from the machine of the API, where nobody needs a key: who may what has a test for each operation.
+    raw_schema["components"].pop("securitySchemes")
+    for operations in raw_schema["paths"].values():
+        for operation in operations.values():
+            if isinstance(operation, dict):
+                operation.pop("security", None)
     schemas = raw_schema["components"]["schemas"]
     for path, operations in raw_schema["paths"].items():
         for parameter in itertools.chain(*(operation.get("parameters", ()) for operation in operations.values())):

@@ -32,12 +32,12 @@ class SigningIn:
 
     def view(self, scope: Any, back: str, fault: PointsmanError | None = None) -> View:
         """Where one signs in."""
-        refused = None if session.may_sign_in(scope) else _UNSAFE
+        unsafe = None if session.may_sign_in(scope) else _UNSAFE
         return View(
             template="sign_in.html",
             title="",
             status=200 if fault is None else fault.status,
-            values={"back_to": back, "refused": refused, "wrong": None if fault is None else fault.detail},
+            values={"back_to": back, "unsafe": unsafe, "wrong": None if fault is None else fault.detail},
         )
 
     async def begin(self, scope: Any, form: Mapping[str, str], back: str) -> Answer | PointsmanError:

@@ -1,8 +1,11 @@
 """The door to the database: transactions, and its errors in our words."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection as Connection
@@ -101,6 +104,8 @@ class Store:
         """Who is told when tasks end, in the transaction in which they do."""
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._absence = Absence("PostgreSQL", [engine.url.password])
+        if commits is not None:
+            _lose_together(engine, commits)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -153,6 +158,20 @@ class Store:
             yield connection
         finally:
             await connection.close()
+
+
+def _lose_together(one: AsyncEngine, other: AsyncEngine) -> None:
+    """When a connection of either is lost, nobody gets one of the other that was opened before: the server has probably
+    lost them all, and each would tell somebody that the outcome is unknown.
+    """
+    for engine, beside in ((one, other), (other, one)):
+
+        def lost(context: ExceptionContext, beside: AsyncEngine = beside) -> None:
+            if context.is_disconnect:
+                # As SQLAlchemy marks the pool of the connection itself; it has no public name.
+                beside.sync_engine.pool._invalidate_time = time.time()
+
+        event.listen(engine.sync_engine, "handle_error", lost)
 
 
 async def _is_spoilt(connection: Connection, error: Exception) -> bool:

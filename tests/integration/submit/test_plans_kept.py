@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
-from pointsman_service.database import create_engines_of_api
+from pointsman_service.database import create_engine, create_engines_of_api
 from pointsman_service.settings import Settings
-from pointsman_service.store.store import Store
+from pointsman_service.store.store import ConnectionLost, Store
 from pointsman_service.store.tasks import submitting
 from pointsman_service.submit.group_commit import GroupCommit
 from tests.integration.spine import Spine, new_task
@@ -19,6 +19,11 @@ from tests.statements import reference
 _PLANS = text("""
     SELECT sum(generic_plans)::int AS kept, sum(custom_plans)::int AS made_anew FROM pg_prepared_statements
     WHERE statement LIKE '%INTO task' || '_live%'
+""")
+
+_LOSE_ALL = text("""
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
 """)
 
 
@@ -88,3 +93,23 @@ async def test_two_commits_of_each_kind_run_at_once(spine: Spine, store: Store) 
     all_held = asyncio.Event()
     async with asyncio.timeout(20):
         await asyncio.gather(*(one(number) for number in range(2 * spine.settings.commits_in_flight)))
+
+
+async def test_who_submits_after_all_connections_were_lost_gets_a_new_one_once_one_loss_was_seen(
+    spine: Spine, store: Store, settings: Settings
+) -> None:
+    commits = GroupCommit(store, spine.publisher, spine.window, spine.settings)
+    await commits.join(new_task())
+    async with store.statement() as connection:
+        await connection.execute(text("SELECT 1"))
+    await commits.drain()
+    other = Store(create_engine(settings, "another"))
+    async with other.statement() as connection:
+        await connection.execute(_LOSE_ALL)
+    await other.close()
+    with pytest.raises(ConnectionLost):
+        async with store.statement() as connection:
+            await connection.execute(text("SELECT 1"))
+    receipt = await commits.join(new_task())
+    assert receipt.accepted
+    await commits.drain()
