@@ -80,6 +80,7 @@ async def what_there_is(service: Stack, database_url: str) -> dict[str, list[str
     task_id = await service.submit("echo")
     act = await service.http.post("/v1/tasks/retry", json={"task_type": "echo"})
     replay = await service.http.post("/v1/dead-letters/replay", json={"task_type": "echo"})
+    key = await service.http.post("/v1/keys", json={"name": "reports", "preset": "viewer"})
     for name in ("one.example.org", "two.example.org"):
         path = f"/v1/breakers/dependency/{name}/force-open"
         assert (await service.http.post(path, json={"reason": "an alert is wanted"})).status_code == 200
@@ -98,6 +99,7 @@ async def what_there_is(service: Stack, database_url: str) -> dict[str, list[str
         "task_id": [task_id],
         "act_id": [act.json()["id"]],
         "replay_id": [replay.json()["replay_id"]],
+        "key_id": [key.json()["id"]],
         "error_id": [await error_group(database_url, task_id)],
         "alert_id": [await until(alert, "an alert about a breaker that is forced open")],
         "cursor of /v1/breakers": [breakers["next_cursor"]],

@@ -22,7 +22,7 @@ WHAT_A_NAME_NAMES = {"queues": "queue", "task-types": "task_type", "alert-channe
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+\-]{0,199}")
 TEXT = {"type": "string", "pattern": r"^[^\x00]*$"}
 ANY_JSON = {"$ref": "#/components/schemas/AnyJson"}
-IDS = {"act_id", "alert_id", "error_id", "replay_id", "task_id"}
+IDS = {"act_id", "alert_id", "error_id", "key_id", "replay_id", "task_id"}
 ID = re.compile(r'"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"')
 ANSWERED = {one for name in IDS for one in THERE_IS[name]}
 """Ids that the API has told of."""
@@ -47,6 +47,9 @@ REFUSALS: dict[str, set[str]] = {
     "acknowledge_alert": {"alert-resolved"},
     "unacknowledge_alert": {"alert-resolved"},
     "purge_queue": {"count-differs"},
+    # Its schema does not say that it takes a preset or scopes.
+    "create_key": {"key-name-taken", "invalid-request"},
+    "rotate_key": {"key-not-live"},
     "submit_task": {"breaker-open", "sla-at-risk"},
     "submit_batch": {"breaker-open", "sla-at-risk"},
     "validate_task": {"breaker-open", "sla-at-risk"},
