@@ -32,6 +32,10 @@ def test_promtool_takes_the_rules_and_the_configuration_of_the_docs(tmp_path: Pa
         assert f"/etc/prometheus/{name}" in config
         promtool("check", "rules", str(file))
         config = config.replace(f"/etc/prometheus/{name}", str(file))
+    key = tmp_path / "key"
+    key.write_text("pm_")
+    assert "credentials_file: /run/secrets/prometheus_key" in config
+    config = config.replace("/run/secrets/prometheus_key", str(key))
     (tmp_path / "prometheus.yml").write_text(config)
     promtool("check", "config", str(tmp_path / "prometheus.yml"))
 
