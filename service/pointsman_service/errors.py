@@ -72,7 +72,7 @@ class BadRequest(PointsmanError):
 class Unauthorized(PointsmanError):
     """It is not known who asks."""
 
-    status = 401
+    status, code, title = 401, "unauthorized", "Unauthorized"
 
 
 class KeyMissing(Unauthorized):

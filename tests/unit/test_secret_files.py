@@ -28,6 +28,7 @@ GOOD: dict[str, str] = {
     "alert_channels": CHANNELS,
     "database_url": "postgresql://app:hunter2@db/x",
     "database_password": HUNTER,
+    "api_key": HUNTER,
     "mqtt_password": HUNTER,
     "redis_url": "redis://:hunter2@cache/1",
     "redis_password": HUNTER,
