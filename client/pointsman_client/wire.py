@@ -83,7 +83,12 @@ class Wire:
         self._headers = _headers(place)
         # Its clock is the time limit: those of httpx begin anew with each byte.
         transport = _Deadlines(verify or _trusted(place))
-        self._pool = httpx.Client(transport=transport, trust_env=False, follow_redirects=False, timeout=None)  # noqa: S113
+        self._pool = httpx.Client(
+            transport=transport,
+            trust_env=False,
+            follow_redirects=False,
+            timeout=None,  # noqa: S113 - each call has its clock
+        )
 
     def close(self) -> None:
         """Close every connection."""
@@ -127,7 +132,12 @@ class AsyncWire:
         self._headers = _headers(place)
         limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_KEPT)
         transport = httpx.AsyncHTTPTransport(verify=verify or _trusted(place), trust_env=False, limits=limits)
-        self._pool = httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False, timeout=None)  # noqa: S113
+        self._pool = httpx.AsyncClient(
+            transport=transport,
+            trust_env=False,
+            follow_redirects=False,
+            timeout=None,  # noqa: S113 - each call has its clock
+        )
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -3,7 +3,7 @@
 import re
 
 _WORDS = (
-    (r"  # noqa: ASYNC\d+$", ""),
+    (r"  # noqa: ASYNC\d+ - [^\n]*$", ""),
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),
     (r"\bAsync(Iterator|Iterable|Generator)\b", r"\1"),

@@ -59,3 +59,5 @@ CONSOLE: Final = Caller("console", KnownBy.CONSOLE)
 """Who acts by a command of ``python -m pointsman_service``."""
 NOBODY: Final = Caller("nobody", KnownBy.NOTHING, frozenset(), False, frozenset())
 """Who came without a key where one is asked for: does only what nobody is asked for."""
+WITHOUT_KEY: Final = frozenset(one.name for one in (LOCAL, CONSOLE, NOBODY))
+"""Names that no key has: what is kept of acts, and who owns an Idempotency-Key, would be told from no other."""

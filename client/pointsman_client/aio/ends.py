@@ -29,7 +29,7 @@ class EndsOfTasks(TasksOperations):
         super().__init__(client)
         self._waiting = client
 
-    async def end_of(self, task_id: str, timeout: float | None = None) -> Task:  # noqa: ASYNC109
+    async def end_of(self, task_id: str, timeout: float | None = None) -> Task:  # noqa: ASYNC109 - as its twin
         """The task when it has ended, however it did. ``timeout`` is in seconds, by default that of the client. Raises
         ``TaskStillRunning`` when it has not ended by then; it goes on all the same.
         """

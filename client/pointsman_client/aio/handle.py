@@ -28,7 +28,7 @@ class Handle:
         self.task = await self._tasks.get(self.id)
         return self.task
 
-    async def wait(self, timeout: float | None = None) -> Task:  # noqa: ASYNC109
+    async def wait(self, timeout: float | None = None) -> Task:  # noqa: ASYNC109 - as its twin
         """The task when it has ended, however it did. ``timeout`` is in seconds, by default that of the client.
 
         Raises ``TaskStillRunning`` when it has not ended by then; it goes on all the same. Thousands may wait at once
@@ -37,7 +37,7 @@ class Handle:
         self.task = await self._tasks.end_of(self.id, timeout)
         return self.task
 
-    async def result(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+    async def result(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - as its twin
         """What the task returned, when it has ended. Raises ``TaskFailed``, ``TaskCancelled`` and ``TaskExpired``, and
         ``TaskStillRunning`` as ``wait`` does.
         """

@@ -37,7 +37,8 @@ class Retries:
             # Everybody was told the same, and shall not come at the same moment.
             pause = asked * random.uniform(1.0, 1.1)  # noqa: S311 - no secret
             return pause if pause < left else None
-        pause = random.uniform(0.5, 1.0) * min(MOST_SECONDS, FIRST_SECONDS * 2.0 ** min(times - 1, 16))  # noqa: S311
+        longest = min(MOST_SECONDS, FIRST_SECONDS * 2.0 ** min(times - 1, 16))
+        pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
         if pause < left:
             return pause
         return left - LAST_SECONDS if left > LAST_SECONDS * 2 else None

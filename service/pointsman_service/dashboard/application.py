@@ -260,7 +260,8 @@ class Dashboard:
         try:
             _check(ask.caller, route.page)
             view = await route.shows(again)
-        except Exception:
+        except Exception as another:
+            log_failure(another, f"{ROOT}/{around[2]}")
             raise error from None
         if fault.status == Unavailable.status:
             log_failure(error, f"{ROOT}/{ask.path}")

@@ -10,9 +10,10 @@ import pytest
 
 from pointsman_service.access import ring as rings
 from pointsman_service.access.ring import KeyRing
-from pointsman_service.callers import CONSOLE
-from pointsman_service.errors import KeyExpired, KeyRevoked, KeyUnknown, PointsmanError
+from pointsman_service.callers import CONSOLE, WITHOUT_KEY
+from pointsman_service.errors import KeyExpired, KeyNameTaken, KeyRevoked, KeyUnknown, PointsmanError
 from pointsman_service.operate.handle_keys import KeyHand, WantedKey
+from pointsman_service.operate.sign_in import SessionHand
 from pointsman_service.settings import Settings
 from pointsman_service.store import api_keys
 from pointsman_service.store.leadership import Presence
@@ -168,6 +169,29 @@ async def test_another_database_than_before_is_read_from_its_begin(spine: Spine,
     await ring.refresh()
     assert refusal(ring, kept.token) is None
     assert refusal(ring, lost.token) is KeyUnknown
+
+
+async def test_sessions_that_are_forgotten_keep_nobody_out(spine: Spine, store: Store) -> None:
+    hand, ring = KeyHand(store), KeyRing(Presence(store))
+    key = await hand.create(CONSOLE, WantedKey("ops", preset="operator"), None)
+    await ring.refresh()
+    caller = ring.caller(key.token.encode())
+    for _ in range(2):
+        await SessionHand(store, 3600.0).begin(caller)
+    await ring.refresh()
+    await spine.run("UPDATE api_key SET expires_at = now() - interval '2 days' WHERE session_of IS NOT NULL")
+    await ring.refresh()
+    async with store.transaction() as connection:
+        assert await api_keys.forget_sessions(connection, 10) == 1
+    await ring.refresh()
+    assert refusal(ring, key.token) is None
+    assert ring.caller(key.token.encode()) is caller
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_KEY))
+async def test_no_key_has_the_name_of_who_calls_without_one(store: Store, name: str) -> None:
+    with pytest.raises(KeyNameTaken):
+        await KeyHand(store).create(CONSOLE, WantedKey(name, preset="viewer"), None)
 
 
 @pytest.fixture
