@@ -3440,6 +3440,7 @@ WITH gone AS (DELETE FROM task_live t USING unnest(CAST(:id AS uuid[]), CAST(:at
         t.expires_at,
         coalesce(e.started_at, t.started_at) AS started_at,
         t.caller,
+        t.fairness_key,
         coalesce(e.worker, t.worker) AS worker,
         t.args,
         t.kwargs,
@@ -3468,13 +3469,13 @@ WITH gone AS (DELETE FROM task_live t USING unnest(CAST(:id AS uuid[]), CAST(:at
 ), kept AS (INSERT INTO task (finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message,
     error_traceback, error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions,
     uncertain_sendings, dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds,
-    submitted_at, due_at, scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent,
-    dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
+    submitted_at, due_at, scheduled_at, expires_at, started_at, caller, fairness_key, worker, args, kwargs, tags,
+    traceparent, dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
     replayed_from) SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message,
     error_traceback, error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions,
     uncertain_sendings, dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds,
-    submitted_at, due_at, scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent,
-    dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
+    submitted_at, due_at, scheduled_at, expires_at, started_at, caller, fairness_key, worker, args, kwargs, tags,
+    traceparent, dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
     replayed_from FROM gone)
 , told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM gone WHERE EXISTS (SELECT FROM live_listening
     WHERE until > now()) HAVING count(*) > 0)
@@ -4057,7 +4058,7 @@ SELECT CAST(NULL AS timestamptz) AS finished_at, CAST(NULL AS float8) AS run_sec
     AND a.attempt = task_live.attempt) END AS error_group, id, state, task_type, queue, priority, attempt,
     max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
+    fairness_key, worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
     cancel_requested_at, cancel_requested_by, replayed_from, held_at, held_wait_seconds, CASE WHEN place = 'held'
     AND held_reason LIKE 'breaker:%' THEN (
     SELECT CASE b.seen WHEN 'open' THEN b.turns_at
@@ -4072,9 +4073,9 @@ END FROM breaker b
     SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback,
         error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings,
         dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at,
-        scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies,
-        held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from,
-        CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
+        scheduled_at, expires_at, started_at, caller, fairness_key, worker, args, kwargs, tags, traceparent,
+        dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
+        replayed_from, CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
         CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
         AND NOT r.undone) AS replayed_as, now() AS read_at FROM task WHERE id = CAST(:id AS uuid);
 
@@ -4087,7 +4088,7 @@ SELECT task_type, queue FROM task WHERE id = CAST(:id AS uuid);
 SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id, state, task_type, queue, priority,
     attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
+    fairness_key, worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
     cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
     WHEN octet_length(args) > 4096 THEN NULL ELSE args END AS args, CASE WHEN octet_length(kwargs) > 4096 THEN NULL
     ELSE kwargs END AS kwargs, CASE WHEN octet_length(result) > 4096 THEN NULL ELSE result END AS result, CASE
@@ -4110,9 +4111,9 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id
         AND a.attempt = task_live.attempt) END AS error_group, id, state, task_type, queue, priority, attempt,
         max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
         requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-        worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
-        cancel_requested_at, cancel_requested_by, replayed_from, held_at, held_wait_seconds, CASE WHEN place = 'held'
-        AND held_reason LIKE 'breaker:%' THEN (
+        fairness_key, worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met,
+        progress, cancel_requested_at, cancel_requested_by, replayed_from, held_at, held_wait_seconds, CASE
+        WHEN place = 'held' AND held_reason LIKE 'breaker:%' THEN (
     SELECT CASE b.seen WHEN 'open' THEN b.turns_at
     WHEN 'forced_open' THEN CASE WHEN b.machine -> 'override' ->> 'expires_at' IS NOT NULL THEN greatest(
         to_timestamp((b.machine -> 'override' ->> 'expires_at')::float8),
@@ -4125,9 +4126,9 @@ END FROM breaker b
     SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback,
         error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings,
         dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at,
-        scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies,
-        held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from,
-        CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
+        scheduled_at, expires_at, started_at, caller, fairness_key, worker, args, kwargs, tags, traceparent,
+        dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
+        replayed_from, CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
         CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
         AND NOT r.undone) AS replayed_as, now() AS read_at FROM task WHERE id = CAST(:id AS uuid)
 ) AS found;
@@ -4141,7 +4142,7 @@ FROM task_attempt WHERE task_id = CAST(:id AS uuid) AND attempt > CAST(:after AS
 SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id, state, task_type, queue, priority,
     attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
+    fairness_key, worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
     cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
     WHEN octet_length(args) > 4096 THEN NULL ELSE args END AS args, CASE WHEN octet_length(kwargs) > 4096 THEN NULL
     ELSE kwargs END AS kwargs, CASE WHEN octet_length(result) > 4096 THEN NULL ELSE result END AS result, CASE
@@ -4163,7 +4164,7 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id
     AND a.attempt = task_live.attempt) END AS error_group, id, state, task_type, queue, priority, attempt,
     max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
+    fairness_key, worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress,
     cancel_requested_at, cancel_requested_by, replayed_from, held_at, held_wait_seconds, CASE WHEN place = 'held'
     AND held_reason LIKE 'breaker:%' THEN (
     SELECT CASE b.seen WHEN 'open' THEN b.turns_at
@@ -4179,8 +4180,8 @@ END FROM breaker b
         SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback,
             error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions,
             uncertain_sendings, dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds,
-            submitted_at, due_at, scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags,
-            traceparent, dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at,
+            submitted_at, due_at, scheduled_at, expires_at, started_at, caller, fairness_key, worker, args, kwargs,
+            tags, traceparent, dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at,
             cancel_requested_by, replayed_from, CAST(NULL AS timestamptz) AS held_at,
             CAST(0 AS float8) AS held_wait_seconds, CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as
             FROM replayed_task r WHERE r.task_id = task.id AND NOT r.undone) AS replayed_as, now() AS read_at
@@ -4190,7 +4191,7 @@ END FROM breaker b
 SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id, state, task_type, queue, priority,
     attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at, started_at, caller,
-    worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
+    fairness_key, worker, tags, traceparent, dependencies, held_reason, held_seconds, sla_met, cancel_requested_at,
     cancel_requested_by, replayed_from, held_at, held_wait_seconds, retry_at, replayed_as, read_at, CASE
     WHEN octet_length(args) > 4096 THEN NULL ELSE args END AS args, CASE WHEN octet_length(kwargs) > 4096 THEN NULL
     ELSE kwargs END AS kwargs, CASE WHEN octet_length(result) > 4096 THEN NULL ELSE result END AS result, CASE
@@ -4203,8 +4204,8 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id
     NULL) AS cut FROM (SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message,
     error_traceback, error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions,
     uncertain_sendings, dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds,
-    submitted_at, due_at, scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent,
-    dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
+    submitted_at, due_at, scheduled_at, expires_at, started_at, caller, fairness_key, worker, args, kwargs, tags,
+    traceparent, dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
     replayed_from, CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
     CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
     AND NOT r.undone) AS replayed_as, now() AS read_at FROM (SELECT * FROM task
@@ -4344,8 +4345,8 @@ WITH asked AS (SELECT * FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) 
         t.timeout_seconds, t.requested_timeout_seconds, CAST(NULL AS float8) AS delay_seconds, CAST(CASE
         WHEN p.due_at > now() THEN p.due_at END AS timestamptz) AS scheduled_at, CAST(CASE
         WHEN CAST(:as_it_was AS boolean) THEN t.expires_at END AS timestamptz) AS expires_at,
-        CAST(coalesce(CAST(:caller AS text), t.caller) AS text) AS caller, coalesce(CAST(:args AS text),
-        t.args) AS args, coalesce(CAST(:kwargs AS text), t.kwargs) AS kwargs, t.tags,
+        CAST(coalesce(CAST(:caller AS text), t.caller) AS text) AS caller, t.fairness_key,
+        coalesce(CAST(:args AS text), t.args) AS args, coalesce(CAST(:kwargs AS text), t.kwargs) AS kwargs, t.tags,
         CAST(:traceparent AS text) AS traceparent, CASE WHEN CAST(:args AS text) IS NULL
         AND CAST(:kwargs AS text) IS NULL THEN t.dependencies
         ELSE string_to_array(CAST(:dependencies AS text), E'\n') END AS dependencies, t.id AS replayed_from
@@ -4353,11 +4354,11 @@ WITH asked AS (SELECT * FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) 
 )
 , stored AS (
     INSERT INTO task_live (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
-        dependencies, replayed_from, submitted_at, due_at, dispatch, state, place)
+        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs, tags,
+        traceparent, dependencies, replayed_from, submitted_at, due_at, dispatch, state, place)
     SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
-        dependencies, replayed_from, now(), due_at, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
+        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs, tags,
+        traceparent, dependencies, replayed_from, now(), due_at, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
         CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,
         CASE WHEN due_at > now() THEN 'asleep' WHEN sent_epoch IS NULL THEN 'waiting' ELSE 'sent' END
     FROM (
@@ -4581,23 +4582,23 @@ SELECT rounds FROM dead_letter_walk;
 -- One statement and one commit for many, whatever each costs: a column is an array. What is on the broker by now goes in
 -- the same commit, for the deletion alone would cost as much as the submissions.
 WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs,
+    requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs,
     CAST(tags AS jsonb) AS tags, traceparent, string_to_array(dependencies, E'\n') AS dependencies
     FROM unnest(CAST(:sent_epoch AS integer[]), CAST(:id AS uuid[]), CAST(:task_type AS text[]),
     CAST(:queue AS text[]), CAST(:priority AS smallint[]), CAST(:max_attempts AS smallint[]),
     CAST(:sla_seconds AS real[]), CAST(:timeout_seconds AS real[]), CAST(:requested_timeout_seconds AS real[]),
     CAST(:delay_seconds AS float8[]), CAST(:scheduled_at AS timestamptz[]), CAST(:expires_at AS timestamptz[]),
-    CAST(:caller AS text[]), CAST(:args AS text[]), CAST(:kwargs AS text[]), CAST(:tags AS text[]),
-    CAST(:traceparent AS text[]), CAST(:dependencies AS text[])) AS rows (sent_epoch, id, task_type, queue, priority,
-    max_attempts, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, scheduled_at, expires_at,
-    caller, args, kwargs, tags, traceparent, dependencies))
+    CAST(:caller AS text[]), CAST(:fairness_key AS text[]), CAST(:args AS text[]), CAST(:kwargs AS text[]),
+    CAST(:tags AS text[]), CAST(:traceparent AS text[]), CAST(:dependencies AS text[])) AS rows (sent_epoch, id,
+    task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds,
+    scheduled_at, expires_at, caller, fairness_key, args, kwargs, tags, traceparent, dependencies))
 , stored AS (
     INSERT INTO task_live (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
-        dependencies, submitted_at, due_at, dispatch, state, place)
+        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs, tags,
+        traceparent, dependencies, submitted_at, due_at, dispatch, state, place)
     SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
-        dependencies, now(), due_at, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
+        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs, tags,
+        traceparent, dependencies, now(), due_at, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
         CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,
         CASE WHEN due_at > now() THEN 'asleep' WHEN sent_epoch IS NULL THEN 'waiting' ELSE 'sent' END
     FROM (
@@ -4625,17 +4626,17 @@ SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids;
 -- _KEYED
 -- By order of their keys, so that of two commits with the same ones none waits for the other while it waits for it.
 WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-    requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs,
+    requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs,
     CAST(tags AS jsonb) AS tags, traceparent, string_to_array(dependencies, E'\n') AS dependencies, key, fingerprint
     FROM unnest(CAST(:sent_epoch AS integer[]), CAST(:id AS uuid[]), CAST(:task_type AS text[]),
     CAST(:queue AS text[]), CAST(:priority AS smallint[]), CAST(:max_attempts AS smallint[]),
     CAST(:sla_seconds AS real[]), CAST(:timeout_seconds AS real[]), CAST(:requested_timeout_seconds AS real[]),
     CAST(:delay_seconds AS float8[]), CAST(:scheduled_at AS timestamptz[]), CAST(:expires_at AS timestamptz[]),
-    CAST(:caller AS text[]), CAST(:args AS text[]), CAST(:kwargs AS text[]), CAST(:tags AS text[]),
-    CAST(:traceparent AS text[]), CAST(:dependencies AS text[]), CAST(:key AS text[]),
+    CAST(:caller AS text[]), CAST(:fairness_key AS text[]), CAST(:args AS text[]), CAST(:kwargs AS text[]),
+    CAST(:tags AS text[]), CAST(:traceparent AS text[]), CAST(:dependencies AS text[]), CAST(:key AS text[]),
     CAST(:fingerprint AS text[])) AS rows (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds,
-    timeout_seconds, requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags,
-    traceparent, dependencies, key, fingerprint))
+    timeout_seconds, requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args,
+    kwargs, tags, traceparent, dependencies, key, fingerprint))
 , claimed AS (
     INSERT INTO idempotency_key AS old (caller, key, task_id, fingerprint)
     SELECT caller, key, id, fingerprint FROM input ORDER BY caller, key
@@ -4647,11 +4648,11 @@ WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, 
 , mine AS (SELECT input.* FROM input JOIN claimed ON claimed.task_id = input.id)
 , stored AS (
     INSERT INTO task_live (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
-        dependencies, submitted_at, due_at, dispatch, state, place)
+        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs, tags,
+        traceparent, dependencies, submitted_at, due_at, dispatch, state, place)
     SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, args, kwargs, tags, traceparent,
-        dependencies, now(), due_at, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
+        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs, tags,
+        traceparent, dependencies, now(), due_at, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
         CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,
         CASE WHEN due_at > now() THEN 'asleep' WHEN sent_epoch IS NULL THEN 'waiting' ELSE 'sent' END
     FROM (
@@ -4955,14 +4956,14 @@ ALTER TABLE task DETACH PARTITION task_day_20000101;
 INSERT INTO task (finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback,
     error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings,
     dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at,
-    scheduled_at, expires_at, started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason,
-    held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from) SELECT finished_at,
-    run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback, error_group, id, state,
-    task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds,
-    timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at, scheduled_at, expires_at,
-    started_at, caller, worker, args, kwargs, tags, traceparent, dependencies, held_reason, held_seconds, sla_met,
-    progress, cancel_requested_at, cancel_requested_by, replayed_from FROM task_day_20000101
-    WHERE id = ANY(CAST(:ids AS uuid[]));
+    scheduled_at, expires_at, started_at, caller, fairness_key, worker, args, kwargs, tags, traceparent, dependencies,
+    held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from)
+    SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback,
+    error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions, uncertain_sendings,
+    dispatch, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, submitted_at, due_at,
+    scheduled_at, expires_at, started_at, caller, fairness_key, worker, args, kwargs, tags, traceparent, dependencies,
+    held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by, replayed_from
+    FROM task_day_20000101 WHERE id = ANY(CAST(:ids AS uuid[]));
 
 -- dropping_of (drop)
 DROP TABLE task_day_20000101;

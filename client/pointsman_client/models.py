@@ -239,6 +239,10 @@ class BatchItem(TypedDict):
     """``reject``: 503 when more than one of 20 such tasks would start later than the queue's target, or none starts
     now. Of no effect for a task that is due later.
     """
+    fairness_key: NotRequired[str | None]
+    """Tasks of one caller that wait in a queue take turns by this, such as the tenants of an application: one with
+    many does not delay another with few. Printable ASCII.
+    """
     tags: NotRequired[Mapping[str, str] | None]
     """For finding it again."""
     idempotency_key: NotRequired[str | None]
@@ -628,6 +632,7 @@ class Task(Model):
         "delay_seconds",
         "expires_at",
         "timeout_seconds",
+        "fairness_key",
         "tags",
         "dependencies",
         "state",
@@ -687,6 +692,8 @@ class Task(Model):
     expires_at: datetime | None
     timeout_seconds: float | None
     """What the submission asked for."""
+    fairness_key: str | None
+    """Tasks of its caller that wait in a queue take turns by this."""
     tags: dict[str, str]
     dependencies: list[str]
     """What it depends on: by its type, its arguments, its submission."""
@@ -744,7 +751,8 @@ class Task(Model):
     """
     masked: list[str]
     """What is not shown because the caller lacks the scope ``payload:read``: ``args``, ``kwargs``, ``tags``,
-    ``result``, ``error.message``, ``error.traceback``, and of ``progress`` all but how far it is.
+    ``fairness_key``, ``result``, ``error.message``, ``error.traceback``, and of ``progress`` all but how far it
+    is.
     """
 
 
@@ -1199,6 +1207,7 @@ class Cancelled(Model):
         "delay_seconds",
         "expires_at",
         "timeout_seconds",
+        "fairness_key",
         "tags",
         "dependencies",
         "state",
@@ -1259,6 +1268,8 @@ class Cancelled(Model):
     expires_at: datetime | None
     timeout_seconds: float | None
     """What the submission asked for."""
+    fairness_key: str | None
+    """Tasks of its caller that wait in a queue take turns by this."""
     tags: dict[str, str]
     dependencies: list[str]
     """What it depends on: by its type, its arguments, its submission."""
@@ -1316,7 +1327,8 @@ class Cancelled(Model):
     """
     masked: list[str]
     """What is not shown because the caller lacks the scope ``payload:read``: ``args``, ``kwargs``, ``tags``,
-    ``result``, ``error.message``, ``error.traceback``, and of ``progress`` all but how far it is.
+    ``fairness_key``, ``result``, ``error.message``, ``error.traceback``, and of ``progress`` all but how far it
+    is.
     """
     told: bool
     """Whether the workers' gate knows, so that no attempt starts from now on. False: Redis is away, and is told once

@@ -127,6 +127,7 @@ class TasksOperations(Operations):
         dependencies: Sequence[str] | None = None,
         on_breaker_open: Literal["hold", "reject"] | None = None,
         on_sla_risk: Literal["accept", "reject"] | None = None,
+        fairness_key: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Task:
         """Submit a task. Answers 202 once the task is durable: it will reach exactly one terminal state. With an
@@ -154,6 +155,7 @@ class TasksOperations(Operations):
                     dependencies=dependencies,
                     on_breaker_open=on_breaker_open,
                     on_sla_risk=on_sla_risk,
+                    fairness_key=fairness_key,
                     tags=tags,
                 ),
                 repeatable=True,
@@ -168,6 +170,7 @@ class TasksOperations(Operations):
         queue: str | None = None,
         task_type: str | None = None,
         caller: str | None = None,
+        fairness_key: str | None = None,
         worker: str | None = None,
         held_reason: str | None = None,
         attempts: int | None = None,
@@ -200,6 +203,7 @@ class TasksOperations(Operations):
                     queue=queue,
                     task_type=task_type,
                     caller=caller,
+                    fairness_key=fairness_key,
                     worker=worker,
                     held_reason=held_reason,
                     attempts=attempts,
@@ -229,6 +233,7 @@ class TasksOperations(Operations):
         queue: str | None = None,
         task_type: str | None = None,
         caller: str | None = None,
+        fairness_key: str | None = None,
         worker: str | None = None,
         held_reason: str | None = None,
         attempts: int | None = None,
@@ -253,6 +258,7 @@ class TasksOperations(Operations):
                 queue=queue,
                 task_type=task_type,
                 caller=caller,
+                fairness_key=fairness_key,
                 worker=worker,
                 held_reason=held_reason,
                 attempts=attempts,
@@ -292,6 +298,7 @@ class TasksOperations(Operations):
         dependencies: Sequence[str] | None = None,
         on_breaker_open: Literal["hold", "reject"] | None = None,
         on_sla_risk: Literal["accept", "reject"] | None = None,
+        fairness_key: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Verdict:
         """Check a submission and write nothing. Every check of a submission."""
@@ -314,6 +321,7 @@ class TasksOperations(Operations):
                     dependencies=dependencies,
                     on_breaker_open=on_breaker_open,
                     on_sla_risk=on_sla_risk,
+                    fairness_key=fairness_key,
                     tags=tags,
                 ),
                 repeatable=True,

@@ -47,6 +47,7 @@ class Tasks(EndsOfTasks):
         dependencies: Sequence[str] | None = None,
         on_breaker_open: Literal["hold", "reject"] | None = None,
         on_sla_risk: Literal["accept", "reject"] | None = None,
+        fairness_key: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Self:
         """The same, for submissions that say so: ``client.tasks.with_options(queue="email").submit(…)``. What is left
@@ -64,6 +65,7 @@ class Tasks(EndsOfTasks):
             "dependencies": dependencies,
             "on_breaker_open": on_breaker_open,
             "on_sla_risk": on_sla_risk,
+            "fairness_key": fairness_key,
             "tags": tags,
         }
         said = {name: value for name, value in given.items() if value is not None}

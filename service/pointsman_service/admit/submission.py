@@ -58,6 +58,7 @@ Key = Annotated[
 ]
 MomentOfTask = Annotated[Moment, Field(json_schema_extra={"pattern": "^(19[7-9][0-9]|[2-8][0-9]{3})-"})]
 Dependency = Annotated[str, StringConstraints(pattern=GIVEN_PATTERN), AfterValidator(named)]
+FairnessKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
 Priority = Annotated[int, Field(ge=0, le=10), WHOLE]
 TagValue = Annotated[str, StringConstraints(max_length=256)]
 TagName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -102,6 +103,12 @@ class Submission(BaseModel):
         default="accept",
         description="`reject`: 503 when more than one of 20 such tasks would start later than the queue's target, or"
         " none starts now. Of no effect for a task that is due later.",
+    )
+    fairness_key: FairnessKey | None = Field(
+        default=None,
+        description="Tasks of one caller that wait in a queue take turns by this, such as the tenants of an"
+        " application: one with many does not delay another with few. Printable ASCII.",
+        examples=["tenant-42"],
     )
     tags: Tags | None = Field(default=None, description="For finding it again.")
 

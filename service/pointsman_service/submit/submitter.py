@@ -120,6 +120,7 @@ class Submitter:
             fingerprint=None if prints is None else prints.ours,
             sent_epoch=None,
             dependencies="\n".join(dependencies) if dependencies else None,
+            fairness_key=submission.fairness_key or "",
             fingerprint_before=None if prints is None else prints.before,
         )
         if submission.expires_at is not None and (fault := too_late(submission, datetime.now(UTC))) is not None:

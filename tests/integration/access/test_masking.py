@@ -68,6 +68,7 @@ def _task(state: str, **more: Any) -> dict[str, Any]:
         "args": json.dumps([SECRET]),
         "kwargs": json.dumps({SECRET: 1}),
         "tags": json.dumps({"tenant": SECRET}),
+        "fairness_key": SECRET,
         "progress": json.dumps(progress),
     } | more
 
@@ -209,12 +210,12 @@ async def test_what_acts_answer_is_masked_too(keyed: Keyed, world: World) -> Non
             await api.post(f"/v1/alerts/{world.alerts[0]}/ack", json={"reason": "mine"}),
             await api.post("/v1/breakers/dependency/bank/reset", json={"reason": "mine"}),
             await api.post(f"/v1/task-acts/{world.act}/undo", json={}),
-            await api.post("/v1/tasks", json={"task_type": "mine", "kwargs": {"a": SECRET}, "tags": {"t": SECRET}}),
+            await api.post("/v1/tasks", json={"task_type": "mine", "kwargs": {"a": SECRET}, "fairness_key": SECRET}),
             await api.post("/v1/tasks/batch", json={"tasks": [{"task_type": "mine", "args": [SECRET]}]}),
         ]
     assert [answer.status_code for answer in answers] == [202, 200, 200, 200, 200, 200, 200, 202, 202]
     assert not [answer.text for answer in answers if SECRET in answer.text]
-    assert answers[7].json()["masked"] == ["kwargs", "tags"]
+    assert answers[7].json()["masked"] == ["fairness_key", "kwargs"]
 
 
 async def test_payloads_are_not_found_out_by_asking_for_them(keyed: Keyed, world: World) -> None:
@@ -222,6 +223,7 @@ async def test_payloads_are_not_found_out_by_asking_for_them(keyed: Keyed, world
     asked = [
         ("GET", f"/v1/tasks?tag=tenant:{SECRET}", None),
         ("GET", f"/v1/tasks?error_message={SECRET}", None),
+        ("GET", f"/v1/tasks?fairness_key={SECRET}", None),
         ("GET", f"/v1/tasks/events?tag=tenant:{SECRET}", None),
         ("POST", "/v1/tasks/cancel", {"tags": {"tenant": SECRET}, "dry_run": True}),
         ("POST", "/v1/tasks/retry", {"tags": {"tenant": SECRET}, "dry_run": True}),

@@ -13,7 +13,7 @@ from tests.integration.spine import Spine, new_task
 
 _HISTORY_COLUMNS = (
     "id, task_type, queue, priority, attempt, max_attempts, dispatch, sla_seconds, timeout_seconds, submitted_at,"
-    " due_at, caller, args, kwargs, tags"
+    " due_at, caller, fairness_key, args, kwargs, tags"
 )
 
 
@@ -75,13 +75,19 @@ async def test_each_filter_narrows_the_list(api: httpx.AsyncClient, spine: Spine
     (email,) = await store_tasks(spine, 1, queue="email")
     (typed,) = await store_tasks(spine, 1, task_type="other")
     (tagged,) = await store_tasks(spine, 1, tags='{"tenant": "42", "a:b": "x:y"}')
-    (failed,) = await store_tasks(spine, 1)
+    (ended,) = await store_tasks(spine, 1, fairness_key="a")
+    await end(spine, ended)
+    (fair,) = await store_tasks(spine, 1, fairness_key="a", queue="reports")
+    (failed,) = await store_tasks(spine, 1, fairness_key="b")
     await end(spine, failed, "failed")
 
+    assert await listed(api, fairness_key="a") == [fair, ended]
+    assert await listed(api, fairness_key="a", queue="reports") == [fair]
+    assert await listed(api, fairness_key="A") == []
     assert await listed(api, queue="email") == [email]
     assert await listed(api, task_type="other") == [typed]
     assert await listed(api, state="failed") == [failed]
-    assert await listed(api, state="queued") == [tagged, typed, email, plain]
+    assert await listed(api, state="queued") == [fair, tagged, typed, email, plain]
     assert await listed(api, tag="tenant:42") == [tagged]
     assert await listed(api, tag=["tenant:42", "tenant:42"]) == [tagged]
     assert await listed(api, tag="tenant:4") == []

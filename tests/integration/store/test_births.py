@@ -25,6 +25,7 @@ def full(**changes: Any) -> NewTask:
             "tags": '{"tenant":"7"}', "caller": "me", "scheduled_at": NOW + timedelta(hours=1), "delay_seconds": 5.5,
             "expires_at": NOW + timedelta(hours=2), "timeout_seconds": 2.5, "requested_timeout_seconds": 2.5,
             "sla_seconds": 1.5, "max_attempts": 5, "traceparent": "00-1", "sent_epoch": 1, "dependencies": "smtp\nldap",
+            "fairness_key": "tenant-7",
         }
         | changes
     )  # fmt: skip

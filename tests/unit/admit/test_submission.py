@@ -56,6 +56,11 @@ def test_a_task_type_alone_is_enough() -> None:
         ("tags", {"a": 1}),
         ("tags", {str(n): "" for n in range(21)}),
         ("queue", 5),
+        ("fairness_key", ""),
+        ("fairness_key", "a" * 65),
+        ("fairness_key", "tenant 7"),
+        ("fairness_key", "caf\u00e9"),
+        ("fairness_key", "a\n"),
     ],
 )
 def test_a_bad_value_is_named_by_its_pointer(field: str, value: Any) -> None:

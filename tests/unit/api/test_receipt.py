@@ -22,6 +22,7 @@ NOW = datetime(2026, 11, 22, 9, 30, 0, 120, tzinfo=UTC)
         {"scheduled_at": NOW + timedelta(days=4000)},
         {"scheduled_at": NOW - timedelta(days=1)},
         {"scheduled_at": datetime(2030, 1, 1, tzinfo=timezone(timedelta(hours=2)))},
+        {"fairness_key": 'a"b'},
         {"expires_at": NOW + timedelta(hours=1), "requested_timeout_seconds": 0.5, "timeout_seconds": 0.5},
         {"task_type": 'a "quoted" \\ name', "queue": "critical", "priority": 10, "sla_seconds": 2.0},
     ],

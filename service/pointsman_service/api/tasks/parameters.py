@@ -13,6 +13,9 @@ OfState = Annotated[TaskState | None, Query(description="Only tasks in this stat
 OfQueue = Annotated[str | None, Query(max_length=63, description="Only tasks of this queue.")]
 OfType = Annotated[str | None, Query(max_length=200, description="Only tasks of this type.")]
 OfCaller = Annotated[str | None, Query(max_length=255, description="Only tasks that this caller submitted.")]
+OfFairnessKey = Annotated[
+    str | None, Query(min_length=1, max_length=64, description="Only tasks that were submitted with this fairness key.")
+]
 OfWorker = Annotated[
     str | None,
     Query(

@@ -37,6 +37,8 @@ def receipt(task: NewTask, submitted_at: datetime) -> bytes:
             task.kwargs.encode(),
             b',"tags":',
             b"{}" if task.tags is None else task.tags.encode(),
+            b',"fairness_key":',
+            to_json(task.fairness_key) if task.fairness_key else b"null",
             b',"state":"',
             state,
             b'","dispatch":',

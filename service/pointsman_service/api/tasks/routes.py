@@ -25,6 +25,7 @@ from pointsman_service.api.tasks.parameters import (
     OfCaller,
     OfErrorAtEnd,
     OfErrorGroup,
+    OfFairnessKey,
     OfQueue,
     OfState,
     OfTags,
@@ -102,6 +103,7 @@ async def list_tasks(
     queue: OfQueue = None,
     task_type: OfType = None,
     caller: OfCaller = None,
+    fairness_key: OfFairnessKey = None,
     worker: OfWorker = None,
     held_reason: Annotated[
         str | None,
@@ -152,13 +154,14 @@ async def list_tasks(
     ] = None,
 ) -> Response:
     """A page of tasks."""
-    check_payload_filter(caller_of(request), tag, error_message)
+    check_payload_filter(caller_of(request), tag, error_message, fairness_key)
     faults: list[FieldError] = []
     wanted = TaskFilter(
         state=state,
         queue=storable("queue", queue, faults),
         task_type=storable("task_type", task_type, faults),
         caller=storable("caller", caller, faults),
+        fairness_key=storable("fairness_key", fairness_key, faults),
         worker=storable("worker", worker, faults),
         held_reason=storable("held_reason", held_reason, faults),
         attempts=attempts,

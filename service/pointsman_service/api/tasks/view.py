@@ -27,6 +27,7 @@ EXAMPLE_TASK: dict[str, Any] = {
     "delay_seconds": None,
     "expires_at": None,
     "timeout_seconds": None,
+    "fairness_key": None,
     "tags": {"tenant": "42"},
     "dependencies": [],
     "state": "succeeded",
@@ -107,6 +108,9 @@ class TaskView(BaseModel):
     delay_seconds: float | None
     expires_at: AwareDatetime | None
     timeout_seconds: float | None = Field(description="What the submission asked for.")
+    fairness_key: Annotated[str | None, Payload()] = Field(
+        description="Tasks of its caller that wait in a queue take turns by this."
+    )
     tags: Annotated[dict[str, str], Payload({})]
     dependencies: list[str] = Field(description="What it depends on: by its type, its arguments, its submission.")
     state: TaskState
@@ -155,7 +159,7 @@ class TaskView(BaseModel):
     )
     masked: list[str] = Field(
         description="What is not shown because the caller lacks the scope `payload:read`: `args`, `kwargs`, `tags`,"
-        " `result`, `error.message`, `error.traceback`, and of `progress` all but how far it is."
+        " `fairness_key`, `result`, `error.message`, `error.traceback`, and of `progress` all but how far it is."
     )
 
 
@@ -175,6 +179,7 @@ def task_view(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, 
         "delay_seconds": task.delay_seconds,
         "expires_at": moment(task.expires_at),
         "timeout_seconds": task.timeout_seconds,
+        "fairness_key": task.fairness_key,
         "tags": task.tags,
         "dependencies": list(task.dependencies),
         "state": str(task.state),

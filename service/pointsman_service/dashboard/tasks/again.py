@@ -68,6 +68,7 @@ async def submit(ask: Ask) -> Done | View:
             "timeout_seconds": old.timeout_seconds,
             "max_attempts": old.max_attempts,
             "dependencies": list(old.dependencies),
+            "fairness_key": old.fairness_key,
             "tags": dict(old.tags) or None,
         }
         submission = parse_submission(body, Submission)

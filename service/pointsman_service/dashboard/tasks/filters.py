@@ -26,6 +26,7 @@ _TEXTS: Final[Mapping[str, int]] = {
     "queue": 63,
     "task_type": 200,
     "caller": 255,
+    "fairness_key": 64,
     "worker": 255,
     "held_reason": LONGEST_HELD_REASON,
     "error_type": 300,
@@ -37,6 +38,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "queue": "queue {}",
     "task_type": "{}",
     "caller": "by {}",
+    "fairness_key": "fairness key {}",
     "worker": "on {}",
     "held_reason": "held by {}",
     "attempts": "attempts: {}",
@@ -51,6 +53,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "finished_before": "ended before {}",
 }
 FILTERS: Final = (*_WORDS, "tag")
+_PAYLOADS: Final = frozenset({"tag", "error_message", "fairness_key"})
 _LEAST_MESSAGE: Final = 3
 _MOST_TAGS: Final = 20
 
@@ -105,7 +108,7 @@ def chosen_of(ask: Ask) -> Chosen:
     """The filter in the address of a request. What is wrong with it is in ``faults``, and narrows nothing. Raises
     ``ScopeMissing`` where it asks for payloads that the caller may not see.
     """
-    if not ask.caller.reads_payloads and ("tag" in ask.query or "error_message" in ask.query):
+    if not ask.caller.reads_payloads and not _PAYLOADS.isdisjoint(ask.query):
         raise ScopeMissing.of(KeyScope.PAYLOAD_READ)
     reading = _Reading(ask.query)
     fields: dict[str, Any] = {name: reading.text(name, most) for name, most in _TEXTS.items()}

@@ -100,6 +100,8 @@ class Task:
     """How often it was sent to the broker."""
     caller: str
     """Who submitted it, or had it run again."""
+    fairness_key: str | None
+    """Within its caller's tasks it takes turns by this; None: with all that name none."""
     held_at: datetime | None
     """Since when it is held, of one that is."""
     cut: tuple[str, ...]
@@ -151,6 +153,7 @@ def task_of(row: Mapping[str, Any], now: datetime | None = None) -> Task:
         replayed_as=row.get("replayed_as"),
         dispatch=row["dispatch"],
         caller=row["caller"],
+        fairness_key=row["fairness_key"] or None,
         held_at=row.get("held_at"),
         cut=tuple(row.get("cut", ())),
     )

@@ -89,6 +89,8 @@ class _TaskColumns:
     started_at: Mapped[datetime | None]
     """Start of the newest attempt, on the Redis clock."""
     caller: Mapped[str] = _submitted(copied=False)
+    fairness_key: Mapped[str] = _submitted(server_default=text("''"))
+    """What tells its share from others of the same caller; empty: the one of all that name none."""
     worker: Mapped[str | None]
     args: Mapped[str] = _submitted()
     """JSON array, as text: nothing queries it."""

@@ -118,6 +118,7 @@ class TaskFilter:
     queue: str | None = None
     task_type: str | None = None
     caller: str | None = None
+    fairness_key: str | None = None
     worker: str | None = None
     """Of its newest attempt: a node's name, which means all its lives, or one life's (``name#…``)."""
     held_reason: str | None = None
@@ -226,6 +227,7 @@ def conditions_of(wanted: TaskFilter, *, live: bool = False) -> tuple[list[str],
     require("queue = :queue", "queue", wanted.queue)
     require("task_type = :task_type", "task_type", wanted.task_type)
     require("caller = :caller", "caller", wanted.caller)
+    require("fairness_key = :fairness_key", "fairness_key", wanted.fairness_key)
     is_life = wanted.worker is not None and "#" in wanted.worker
     of_worker = "worker = :worker" if is_life else "split_part(worker, '#', 1) = :worker"
     require(of_worker, "worker", wanted.worker)

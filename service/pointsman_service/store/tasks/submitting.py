@@ -44,6 +44,8 @@ class NewTask:
     """The epoch it will be published in right after the commit; None leaves it to the dispatcher."""
     dependencies: str | None = None
     """What it depends on, a line each."""
+    fairness_key: str = ""
+    """Its share within its caller's; empty: that of all which name none."""
     fingerprint_before: str | None = None
     """The fingerprint as the release before would have written it, where that differs."""
 
