@@ -4583,15 +4583,46 @@ SELECT rounds FROM dead_letter_walk;
 -- the same commit, for the deletion alone would cost as much as the submissions.
 WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs,
-    CAST(tags AS jsonb) AS tags, traceparent, string_to_array(dependencies, E'\n') AS dependencies
-    FROM unnest(CAST(:sent_epoch AS integer[]), CAST(:id AS uuid[]), CAST(:task_type AS text[]),
-    CAST(:queue AS text[]), CAST(:priority AS smallint[]), CAST(:max_attempts AS smallint[]),
-    CAST(:sla_seconds AS real[]), CAST(:timeout_seconds AS real[]), CAST(:requested_timeout_seconds AS real[]),
-    CAST(:delay_seconds AS float8[]), CAST(:scheduled_at AS timestamptz[]), CAST(:expires_at AS timestamptz[]),
-    CAST(:caller AS text[]), CAST(:fairness_key AS text[]), CAST(:args AS text[]), CAST(:kwargs AS text[]),
-    CAST(:tags AS text[]), CAST(:traceparent AS text[]), CAST(:dependencies AS text[])) AS rows (sent_epoch, id,
-    task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds,
-    scheduled_at, expires_at, caller, fairness_key, args, kwargs, tags, traceparent, dependencies))
+    CAST(tags AS jsonb) AS tags, traceparent, string_to_array(dependencies, E'\n') AS dependencies FROM (SELECT CASE
+    WHEN cardinality(CAST(:sent_epoch AS integer[])) = 1 THEN (CAST(:sent_epoch AS integer[]))[1]
+    ELSE given.sent_epoch END AS sent_epoch, id, CASE
+    WHEN cardinality(CAST(:task_type AS text[])) = 1 THEN (CAST(:task_type AS text[]))[1]
+    ELSE given.task_type END AS task_type, CASE
+    WHEN cardinality(CAST(:queue AS text[])) = 1 THEN (CAST(:queue AS text[]))[1] ELSE given.queue END AS queue, CASE
+    WHEN cardinality(CAST(:priority AS smallint[])) = 1 THEN (CAST(:priority AS smallint[]))[1]
+    ELSE given.priority END AS priority, CASE
+    WHEN cardinality(CAST(:max_attempts AS smallint[])) = 1 THEN (CAST(:max_attempts AS smallint[]))[1]
+    ELSE given.max_attempts END AS max_attempts, CASE
+    WHEN cardinality(CAST(:sla_seconds AS real[])) = 1 THEN (CAST(:sla_seconds AS real[]))[1]
+    ELSE given.sla_seconds END AS sla_seconds, CASE
+    WHEN cardinality(CAST(:timeout_seconds AS real[])) = 1 THEN (CAST(:timeout_seconds AS real[]))[1]
+    ELSE given.timeout_seconds END AS timeout_seconds, CASE
+    WHEN cardinality(CAST(:requested_timeout_seconds AS real[])) = 1 THEN (CAST(:requested_timeout_seconds AS real[]))[1]
+    ELSE given.requested_timeout_seconds END AS requested_timeout_seconds, CASE
+    WHEN cardinality(CAST(:delay_seconds AS float8[])) = 1 THEN (CAST(:delay_seconds AS float8[]))[1]
+    ELSE given.delay_seconds END AS delay_seconds, CASE
+    WHEN cardinality(CAST(:scheduled_at AS timestamptz[])) = 1 THEN (CAST(:scheduled_at AS timestamptz[]))[1]
+    ELSE given.scheduled_at END AS scheduled_at, CASE
+    WHEN cardinality(CAST(:expires_at AS timestamptz[])) = 1 THEN (CAST(:expires_at AS timestamptz[]))[1]
+    ELSE given.expires_at END AS expires_at, CASE
+    WHEN cardinality(CAST(:caller AS text[])) = 1 THEN (CAST(:caller AS text[]))[1] ELSE given.caller END AS caller,
+    CASE WHEN cardinality(CAST(:fairness_key AS text[])) = 1 THEN (CAST(:fairness_key AS text[]))[1]
+    ELSE given.fairness_key END AS fairness_key, CASE
+    WHEN cardinality(CAST(:args AS text[])) = 1 THEN (CAST(:args AS text[]))[1] ELSE given.args END AS args, CASE
+    WHEN cardinality(CAST(:kwargs AS text[])) = 1 THEN (CAST(:kwargs AS text[]))[1] ELSE given.kwargs END AS kwargs,
+    CASE WHEN cardinality(CAST(:tags AS text[])) = 1 THEN (CAST(:tags AS text[]))[1] ELSE given.tags END AS tags, CASE
+    WHEN cardinality(CAST(:traceparent AS text[])) = 1 THEN (CAST(:traceparent AS text[]))[1]
+    ELSE given.traceparent END AS traceparent, CASE
+    WHEN cardinality(CAST(:dependencies AS text[])) = 1 THEN (CAST(:dependencies AS text[]))[1]
+    ELSE given.dependencies END AS dependencies FROM unnest(CAST(:sent_epoch AS integer[]), CAST(:id AS uuid[]),
+    CAST(:task_type AS text[]), CAST(:queue AS text[]), CAST(:priority AS smallint[]),
+    CAST(:max_attempts AS smallint[]), CAST(:sla_seconds AS real[]), CAST(:timeout_seconds AS real[]),
+    CAST(:requested_timeout_seconds AS real[]), CAST(:delay_seconds AS float8[]),
+    CAST(:scheduled_at AS timestamptz[]), CAST(:expires_at AS timestamptz[]), CAST(:caller AS text[]),
+    CAST(:fairness_key AS text[]), CAST(:args AS text[]), CAST(:kwargs AS text[]), CAST(:tags AS text[]),
+    CAST(:traceparent AS text[]), CAST(:dependencies AS text[])) AS given (sent_epoch, id, task_type, queue, priority,
+    max_attempts, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, scheduled_at, expires_at,
+    caller, fairness_key, args, kwargs, tags, traceparent, dependencies)) AS rows)
 , stored AS (
     INSERT INTO task_live (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
         requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs, tags,
@@ -4628,15 +4659,49 @@ SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids;
 WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs,
     CAST(tags AS jsonb) AS tags, traceparent, string_to_array(dependencies, E'\n') AS dependencies, key, fingerprint
-    FROM unnest(CAST(:sent_epoch AS integer[]), CAST(:id AS uuid[]), CAST(:task_type AS text[]),
-    CAST(:queue AS text[]), CAST(:priority AS smallint[]), CAST(:max_attempts AS smallint[]),
-    CAST(:sla_seconds AS real[]), CAST(:timeout_seconds AS real[]), CAST(:requested_timeout_seconds AS real[]),
-    CAST(:delay_seconds AS float8[]), CAST(:scheduled_at AS timestamptz[]), CAST(:expires_at AS timestamptz[]),
-    CAST(:caller AS text[]), CAST(:fairness_key AS text[]), CAST(:args AS text[]), CAST(:kwargs AS text[]),
-    CAST(:tags AS text[]), CAST(:traceparent AS text[]), CAST(:dependencies AS text[]), CAST(:key AS text[]),
-    CAST(:fingerprint AS text[])) AS rows (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds,
+    FROM (SELECT CASE WHEN cardinality(CAST(:sent_epoch AS integer[])) = 1 THEN (CAST(:sent_epoch AS integer[]))[1]
+    ELSE given.sent_epoch END AS sent_epoch, id, CASE
+    WHEN cardinality(CAST(:task_type AS text[])) = 1 THEN (CAST(:task_type AS text[]))[1]
+    ELSE given.task_type END AS task_type, CASE
+    WHEN cardinality(CAST(:queue AS text[])) = 1 THEN (CAST(:queue AS text[]))[1] ELSE given.queue END AS queue, CASE
+    WHEN cardinality(CAST(:priority AS smallint[])) = 1 THEN (CAST(:priority AS smallint[]))[1]
+    ELSE given.priority END AS priority, CASE
+    WHEN cardinality(CAST(:max_attempts AS smallint[])) = 1 THEN (CAST(:max_attempts AS smallint[]))[1]
+    ELSE given.max_attempts END AS max_attempts, CASE
+    WHEN cardinality(CAST(:sla_seconds AS real[])) = 1 THEN (CAST(:sla_seconds AS real[]))[1]
+    ELSE given.sla_seconds END AS sla_seconds, CASE
+    WHEN cardinality(CAST(:timeout_seconds AS real[])) = 1 THEN (CAST(:timeout_seconds AS real[]))[1]
+    ELSE given.timeout_seconds END AS timeout_seconds, CASE
+    WHEN cardinality(CAST(:requested_timeout_seconds AS real[])) = 1 THEN (CAST(:requested_timeout_seconds AS real[]))[1]
+    ELSE given.requested_timeout_seconds END AS requested_timeout_seconds, CASE
+    WHEN cardinality(CAST(:delay_seconds AS float8[])) = 1 THEN (CAST(:delay_seconds AS float8[]))[1]
+    ELSE given.delay_seconds END AS delay_seconds, CASE
+    WHEN cardinality(CAST(:scheduled_at AS timestamptz[])) = 1 THEN (CAST(:scheduled_at AS timestamptz[]))[1]
+    ELSE given.scheduled_at END AS scheduled_at, CASE
+    WHEN cardinality(CAST(:expires_at AS timestamptz[])) = 1 THEN (CAST(:expires_at AS timestamptz[]))[1]
+    ELSE given.expires_at END AS expires_at, CASE
+    WHEN cardinality(CAST(:caller AS text[])) = 1 THEN (CAST(:caller AS text[]))[1] ELSE given.caller END AS caller,
+    CASE WHEN cardinality(CAST(:fairness_key AS text[])) = 1 THEN (CAST(:fairness_key AS text[]))[1]
+    ELSE given.fairness_key END AS fairness_key, CASE
+    WHEN cardinality(CAST(:args AS text[])) = 1 THEN (CAST(:args AS text[]))[1] ELSE given.args END AS args, CASE
+    WHEN cardinality(CAST(:kwargs AS text[])) = 1 THEN (CAST(:kwargs AS text[]))[1] ELSE given.kwargs END AS kwargs,
+    CASE WHEN cardinality(CAST(:tags AS text[])) = 1 THEN (CAST(:tags AS text[]))[1] ELSE given.tags END AS tags, CASE
+    WHEN cardinality(CAST(:traceparent AS text[])) = 1 THEN (CAST(:traceparent AS text[]))[1]
+    ELSE given.traceparent END AS traceparent, CASE
+    WHEN cardinality(CAST(:dependencies AS text[])) = 1 THEN (CAST(:dependencies AS text[]))[1]
+    ELSE given.dependencies END AS dependencies, CASE
+    WHEN cardinality(CAST(:key AS text[])) = 1 THEN (CAST(:key AS text[]))[1] ELSE given.key END AS key, CASE
+    WHEN cardinality(CAST(:fingerprint AS text[])) = 1 THEN (CAST(:fingerprint AS text[]))[1]
+    ELSE given.fingerprint END AS fingerprint FROM unnest(CAST(:sent_epoch AS integer[]), CAST(:id AS uuid[]),
+    CAST(:task_type AS text[]), CAST(:queue AS text[]), CAST(:priority AS smallint[]),
+    CAST(:max_attempts AS smallint[]), CAST(:sla_seconds AS real[]), CAST(:timeout_seconds AS real[]),
+    CAST(:requested_timeout_seconds AS real[]), CAST(:delay_seconds AS float8[]),
+    CAST(:scheduled_at AS timestamptz[]), CAST(:expires_at AS timestamptz[]), CAST(:caller AS text[]),
+    CAST(:fairness_key AS text[]), CAST(:args AS text[]), CAST(:kwargs AS text[]), CAST(:tags AS text[]),
+    CAST(:traceparent AS text[]), CAST(:dependencies AS text[]), CAST(:key AS text[]),
+    CAST(:fingerprint AS text[])) AS given (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds,
     timeout_seconds, requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args,
-    kwargs, tags, traceparent, dependencies, key, fingerprint))
+    kwargs, tags, traceparent, dependencies, key, fingerprint)) AS rows)
 , claimed AS (
     INSERT INTO idempotency_key AS old (caller, key, task_id, fingerprint)
     SELECT caller, key, id, fingerprint FROM input ORDER BY caller, key

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pointsman_service.store.arrays import array_columns
+from pointsman_service.store.arrays import array_columns, column_of, mostly_equal_columns
 from pointsman_service.store.columns import BLANK, KINDS, SUBMITTED
 from pointsman_service.store.tasks.birth import births_of
 
@@ -109,7 +109,7 @@ _PUBLISHED = ", published AS (DELETE FROM outbox WHERE id = ANY(CAST(:published 
 # the same commit, for the deletion alone would cost as much as the submissions.
 _PLAIN = text(
     f"WITH input AS (SELECT {_INPUT} FROM "
-    + array_columns(_COLUMNS)
+    + mostly_equal_columns(_COLUMNS, of="id")
     + ")"
     + births_of("input")
     + f"""
@@ -120,7 +120,7 @@ SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids"""
 # By order of their keys, so that of two commits with the same ones none waits for the other while it waits for it.
 _KEYED = text(
     f"WITH input AS (SELECT {_INPUT}, key, fingerprint FROM "
-    + array_columns(_COLUMNS | _KEY_COLUMNS)
+    + mostly_equal_columns(_COLUMNS | _KEY_COLUMNS, of="id")
     + """)
 , claimed AS (
     INSERT INTO idempotency_key AS old (caller, key, task_id, fingerprint)
@@ -182,21 +182,14 @@ async def store(
     """
     keyed = tasks[0].key is not None
     columns = _COLUMNS | _KEY_COLUMNS if keyed else _COLUMNS
-    parameters: dict[str, object] = {name: _column(tasks, name) for name in columns}
+    parameters: dict[str, object] = {name: column_of(list(map(attrgetter(name), tasks))) for name in columns}
+    parameters["id"] = [task.id for task in tasks]
     parameters["published"] = list(published)
     if not keyed:
         row = (await connection.execute(_PLAIN, parameters)).one()
         return Stored(row.submitted_at, row.outbox_ids or [], None)
     row = (await connection.execute(_KEYED, parameters | {"remembered": remembered_seconds})).one()
     return Stored(row.submitted_at, row.outbox_ids or [], frozenset(str(task_id) for task_id in row.accepted or []))
-
-
-def _column(tasks: Sequence[NewTask], name: str) -> list[object]:
-    """The array of one column. It may be empty for a column which is NULL throughout: unnest() fills it up, and the
-    driver takes long over each None.
-    """
-    values: list[object] = list(map(attrgetter(name), tasks))
-    return [] if values.count(None) == len(values) else values
 
 
 async def wait_no_longer(connection: AsyncConnection, milliseconds: int) -> None:
