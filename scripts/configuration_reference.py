@@ -158,6 +158,8 @@ def _type(annotation: Any) -> str:
         return " or ".join(_type(part) for part in get_args(annotation) if part is not type(None))
     if get_origin(annotation) in (tuple, list):
         return f"list of {_type(get_args(annotation)[0])}"
+    if get_origin(annotation) is dict:
+        return "dictionary"
     if isinstance(annotation, type) and issubclass(annotation, RootModel):
         return "routes by name or pattern"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

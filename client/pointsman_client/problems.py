@@ -90,6 +90,10 @@ class InvalidArguments(InvalidRequest):
     """The arguments do not fit the task type's schema."""
 
 
+class IssuerAway(Unavailable):
+    """The issuer of this token does not say which keys it signs with. Try again."""
+
+
 class KeyNameTaken(Conflict):
     """A key has this name already: rotate that one, or revoke it first."""
 
@@ -125,7 +129,7 @@ class PolicyChanged(Refused):
 
 
 class ScopeMissing(Forbidden):
-    """The key lacks the right for this."""
+    """The key, or the roles of the token, lack the right for this."""
 
 
 class SlaAtRisk(Unavailable):
@@ -227,6 +231,7 @@ BY_TYPE: dict[str, type[Refused]] = {
     "idempotency-key-reused": IdempotencyKeyReused,
     "invalid-arguments": InvalidArguments,
     "invalid-request": InvalidRequest,
+    "issuer-away": IssuerAway,
     "key-name-taken": KeyNameTaken,
     "key-not-live": KeyNotLive,
     "malformed-json": MalformedJson,

@@ -462,6 +462,7 @@ def _settings(host: str | None = None, port: int | None = None) -> Settings:
 
 def _serve(settings: Settings, *roles: str) -> None:
     settings.require_redis_url()
+    _refuse_unknown_roles(settings)
     _refuse_without_admin(settings)
     from pointsman_service.app import Role, create_app
     from pointsman_service.front.bounds import Bounds
@@ -491,6 +492,17 @@ def _serve(settings: Settings, *roles: str) -> None:
     config.bounds = bounds
     _spare_the_collector()
     Server(config, app).run()
+
+
+def _refuse_unknown_roles(settings: Settings) -> None:
+    """A right that is misspelt would be missed by whoever should have it."""
+    from pointsman_service.access.roles import Roles
+
+    try:
+        Roles(settings)
+    except ValueError as error:
+        typer.echo(f"POINTSMAN_OIDC_ROLES: {error}", err=True)
+        raise typer.Exit(2) from None
 
 
 def _refuse_without_admin(settings: Settings) -> None:

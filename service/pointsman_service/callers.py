@@ -15,8 +15,13 @@ class KnownBy(StrEnum):
     """Whoever may start commands beside the database."""
     KEY = "key"
     """By the key that came with the request."""
+    OIDC = "oidc"
+    """By a token of the configured issuer, or by having signed in there."""
     NOTHING = "nothing"
     """Not at all: no key came where one is asked for."""
+
+
+_ENDING: Final = frozenset({KnownBy.KEY, KnownBy.OIDC})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,11 @@ class Caller:
     """Of the key that came with the request."""
 
     @property
+    def may_end(self) -> bool:
+        """Whether what it came with may open nothing more some time."""
+        return self.known_by in _ENDING
+
+    @property
     def is_narrowed(self) -> bool:
         """Whether it has to do with some task types or queues alone."""
         return self.task_types is not None or self.queues is not None
@@ -53,6 +63,8 @@ class Caller:
         return self.acts is None or act in self.acts
 
 
+OIDC_PREFIX: Final = "oidc:"
+"""Names of callers whom the issuer knows begin with it, and those of no key."""
 LOCAL: Final = Caller("local", KnownBy.ADDRESS)
 """Whoever asks without a key, where none is asked for."""
 CONSOLE: Final = Caller("console", KnownBy.CONSOLE)

@@ -99,6 +99,18 @@ class KeyRevoked(Unauthorized):
     code, title, challenge = "key-revoked", "Key revoked", 'error="invalid_token", error_description="revoked"'
 
 
+class TokenInvalid(Unauthorized):
+    """What was shown is no token of the configured issuer for this API."""
+
+    code, title, challenge = "token-invalid", "Token invalid", 'error="invalid_token", error_description="invalid"'
+
+
+class TokenExpired(Unauthorized):
+    """The token has expired: get another one from its issuer."""
+
+    code, title, challenge = "token-expired", "Token expired", 'error="invalid_token", error_description="expired"'
+
+
 class CrossSite(PointsmanError):
     """A page of another site may not ask this of a browser; POINTSMAN_ALLOWED_ORIGINS names the pages that may."""
 
@@ -106,7 +118,7 @@ class CrossSite(PointsmanError):
 
 
 class ScopeMissing(PointsmanError):
-    """The key lacks the right for this."""
+    """The key, or the roles of the token, lack the right for this."""
 
     status, code, title = 403, "scope-missing", "Scope missing"
 
@@ -376,6 +388,12 @@ class BrokerSilent(Unavailable):
     """The broker does not answer; nothing was done. Try again."""
 
     code, title = "broker-away", "Broker away"
+
+
+class IssuerAway(Unavailable):
+    """The issuer of this token does not say which keys it signs with. Try again."""
+
+    code, title = "issuer-away", "Issuer away"
 
 
 class DatabaseDiffers(Unavailable):

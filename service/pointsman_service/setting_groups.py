@@ -5,8 +5,9 @@ The title of a class heads its settings in ``python -m pointsman_service config`
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, FilePath, SecretStr, model_validator
 
 from pointsman_contract.addresses import allowed_networks
 from pointsman_contract.breaker_policy import BreakerPolicy
@@ -58,6 +59,18 @@ def _words(value: object) -> object:
     if isinstance(value, str) and not value.lstrip().startswith("["):
         return tuple(word.strip() for word in value.split(",") if word.strip())
     return json_text(value)
+
+
+def _issuer(url: str | None) -> str | None:
+    """On this machine it may do without TLS; elsewhere whoever is on the way could give us keys of theirs."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    if not parts.hostname or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("must be a URL with a host, and without a user, a query or a fragment")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+        raise ValueError("must be an https URL")
+    return url
 
 
 _JSON = BeforeValidator(json_text)
@@ -119,6 +132,35 @@ class ProcessSettings(SettingsBase):
     def _passwords_have_their_place(self) -> Self:
         check_password("database", _plain(self.database_url), _plain(self.database_password), wants_user=True)
         check_password("redis", _plain(self.redis_url), _plain(self.redis_password), wants_user=False)
+        return self
+
+
+class OidcSettings(SettingsBase):
+    """Callers and people whom an OpenID Connect issuer knows, beside keys."""
+
+    model_config = ConfigDict(title="OpenID Connect")
+
+    oidc_issuer: Annotated[str | None, AfterValidator(_issuer)] = None
+    """Its URL, as it stands in ``iss`` of its tokens. Unset: only keys are known."""
+    oidc_audience: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()
+    """What ``aud`` of a bearer token must name one of, by commas. Unset: no bearer tokens are taken."""
+    oidc_roles_claim: str = Field(default="roles", min_length=1)
+    """Where the roles of a caller stand, such as ``groups`` or ``realm_access.roles``: a list, or words."""
+    oidc_roles: Annotated[
+        dict[str, Annotated[tuple[str, ...], BeforeValidator(_words), Field(min_length=1)]], _JSON
+    ] = Field(default={})
+    """What each role may: presets and scopes of keys (``{"oncall": "operator,payload:read"}``). Others may nothing."""
+    oidc_name_claim: str = Field(default="sub", min_length=1)
+    """Where the name of a caller stands, which is then ``oidc:`` and that. Nobody else may ever get the same one."""
+    oidc_leeway_seconds: float = Field(default=30.0, ge=0, le=300)
+    """So far may the clock of the issuer be from ours."""
+    oidc_ca_file: FilePath | None = None
+    """Certificate authorities (PEM) to trust for the issuer instead of the usual ones."""
+
+    @model_validator(mode="after")
+    def _the_issuer_is_of_use(self) -> Self:
+        if self.oidc_issuer is not None and not self.oidc_roles:
+            raise ValueError("oidc_roles: must say of at least one role what it may, or nobody may anything")
         return self
 
 

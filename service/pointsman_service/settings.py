@@ -12,6 +12,7 @@ from pointsman_service.setting_groups import (
     AlertSettings,
     ConnectionSettings,
     DispatchSettings,
+    OidcSettings,
     OutlierSettings,
     ProcessSettings,
     RecordSettings,
@@ -31,6 +32,7 @@ class Settings(
     RequestSettings,
     OutlierSettings,
     RoutingSettings,
+    OidcSettings,
     ProcessSettings,
 ):
     """The control plane's configuration.

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from pydantic import SecretStr, ValidationError
 from sqlalchemy.engine import make_url
@@ -36,4 +38,29 @@ def test_database_url_is_taken_as_providers_hand_it_out(given: str, used: str) -
 def test_database_url_that_cannot_be_honoured_is_refused_without_its_text(given: str, why: str) -> None:
     with pytest.raises(ValidationError, match=why) as refused:
         Settings(database_url=SecretStr(given))
+    assert "secret" not in str(refused.value)
+
+
+ISSUER = {"oidc_issuer": "https://login.example.org/realms/shop", "oidc_roles": {"oncall": "operator, payload:read"}}
+
+
+def test_an_issuer_is_taken_with_what_its_roles_may() -> None:
+    assert Settings(**ISSUER).oidc_roles == {"oncall": ("operator", "payload:read")}
+    assert Settings(**ISSUER | {"oidc_issuer": "http://127.0.0.1:8080"}).oidc_issuer == "http://127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"oidc_roles": {}}, "oidc_roles: must say of at least one role"),
+        ({"oidc_roles": {"oncall": ""}}, "oidc_roles"),
+        ({"oidc_issuer": "http://login.example.org"}, "must be an https URL"),
+        ({"oidc_issuer": "https://"}, "must be a URL with a host"),
+        ({"oidc_issuer": "https://login.example.org/?realm=shop"}, "without a user, a query or a fragment"),
+        ({"oidc_issuer": "https://me:secret@login.example.org"}, "without a user, a query or a fragment"),
+    ],
+)
+def test_an_issuer_that_is_of_no_use_is_refused(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why) as refused:
+        Settings(**ISSUER | changes)
     assert "secret" not in str(refused.value)

@@ -5,6 +5,8 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from pointsman_service.access.bearer import BearerTokens
+from pointsman_service.access.issuer import Issuer
 from pointsman_service.access.reading import KeyReader
 from pointsman_service.access.ring import KeyRing
 from pointsman_service.admit.catalogue import Catalogue
@@ -70,6 +72,9 @@ class Parts:
     error_hand: ErrorHand
     keys: KeyRing
     """Its loop must run."""
+    issuer: Issuer | None
+    """Its loop must run. None: only keys are known."""
+    tokens: BearerTokens | None
     acts_done: AuditReader
     key_hand: KeyHand
     key_reader: KeyReader

@@ -42,7 +42,7 @@ def application_of(process: Process) -> Any:
     application.state.parts = process.parts
     dashboard = Dashboard(process.parts)
     mount(application, dashboard)
-    callers = KnownCallers(process.parts.keys, process.settings)
+    callers = KnownCallers(process.parts.keys, process.settings, process.parts.tokens)
     return Door(Intake(application, process.parts), process.settings, dashboard, callers)
 
 

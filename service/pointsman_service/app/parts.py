@@ -2,8 +2,11 @@
 
 from functools import partial
 
+from pointsman_service.access.bearer import BearerTokens
+from pointsman_service.access.issuer import Issuer
 from pointsman_service.access.reading import KeyReader
 from pointsman_service.access.ring import KeyRing
+from pointsman_service.access.roles import Roles
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.alert.reading import AlertReader
 from pointsman_service.api.bodies.room import Pace, Places, Room, Turns
@@ -72,6 +75,7 @@ def make_parts(
     withdrawer = Withdrawer(store, server, settings)
     breakers = Registry(store, settings)
     listeners = Listeners(settings.listeners_most)
+    issuer = Issuer.of(settings)
     return Parts(
         settings=settings,
         store=store,
@@ -94,6 +98,10 @@ def make_parts(
         alert_reader=AlertReader(store),
         error_hand=ErrorHand(store),
         keys=keys,
+        issuer=issuer,
+        tokens=BearerTokens(issuer, Roles(settings), settings)
+        if issuer is not None and settings.oidc_audience
+        else None,
         acts_done=AuditReader(store),
         key_hand=KeyHand(store),
         key_reader=KeyReader(store),

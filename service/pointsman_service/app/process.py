@@ -171,6 +171,8 @@ class Process:
             self.parts.admission.loop,
             WorkerLivenessWatch(liveness, interval_seconds=_API_WATCH_SECONDS).loop,
         ]
+        if self.parts.issuer is not None:
+            self._loops.append(self.parts.issuer.loop)
 
     def _add_dispatcher(self) -> None:
         broker = self._broker()

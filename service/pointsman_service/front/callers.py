@@ -1,7 +1,8 @@
 """Who calls, from the header fields of a request."""
 
+from pointsman_service.access.bearer import BearerTokens
 from pointsman_service.access.ring import KeyRing
-from pointsman_service.callers import LOCAL, NOBODY, Caller
+from pointsman_service.callers import LOCAL, NOBODY, Caller, KnownBy
 from pointsman_service.dashboard.links import ROOT
 from pointsman_service.dashboard.session import session_in
 from pointsman_service.settings import Settings
@@ -11,28 +12,31 @@ _PASSED_ON = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip"})
 
 
 class KnownCallers:
-    """Callers by their keys; without one whoever asks from this machine, where nobody else can reach it.
+    """Callers by their keys, and by tokens of the issuer where there is one; without either whoever asks from this
+    machine, where nobody else can reach it.
 
     What a proxy on this machine passes on comes from elsewhere, though its address does not say so.
     """
 
-    def __init__(self, ring: KeyRing, settings: Settings) -> None:
+    def __init__(self, ring: KeyRing, settings: Settings, tokens: BearerTokens | None = None) -> None:
+        """Without ``tokens`` those of an issuer are keys that nobody has."""
         self._ring = ring
+        self._tokens = tokens
         self._required = settings.asks_for_keys
         self._passed_on = _PASSED_ON if settings.keys_required is None else frozenset()
 
-    def of(self, fields: dict[bytes, bytes], path: str) -> Caller:
+    def of(self, fields: dict[bytes, bytes], path: str) -> Caller | None:
         """Whoever sent these; for pages whoever signed in, too: a cookie opens nothing else. Who shows no key where one
-        is asked for is ``NOBODY``, and what they ask for decides.
+        is asked for is ``NOBODY``, and what they ask for decides. None: ``find`` says who it is.
 
-        Raises ``KeyUnknown``, ``KeyExpired``, ``KeyRevoked`` and ``DatabaseAway`` for a key that is shown.
+        Raises ``KeyUnknown``, ``KeyExpired``, ``KeyRevoked`` and ``DatabaseAway`` for a key that is shown, and
+        ``TokenExpired`` for a token.
         """
-        given = fields.get(b"authorization")
-        if given is not None:
-            scheme, _, token = given.partition(b" ")
-            # A proxy may pass on the name and the password that it asked for itself.
-            if scheme.lower() == b"bearer":
-                return self._ring.caller(token.strip())
+        token = _bearer(fields)
+        if token is not None:
+            if self._tokens is not None and self._tokens.is_token(token):
+                return self._tokens.caller_of(token)
+            return self._ring.caller(token)
         if b"cookie" in fields:
             session = _session(fields, path)
             caller = None if session is None else self._ring.of_session(session)
@@ -40,9 +44,28 @@ class KnownCallers:
                 return caller
         return NOBODY if self._required or not self._passed_on.isdisjoint(fields) else LOCAL
 
+    async def find(self, fields: dict[bytes, bytes]) -> Caller:
+        """Whoever sent these, with a token that is not known yet. Raises ``TokenInvalid``, ``TokenExpired`` and
+        ``IssuerAway``.
+        """
+        token = _bearer(fields)
+        assert token is not None
+        assert self._tokens is not None
+        return await self._tokens.find_caller(token)
+
     async def until_it_ends(self, caller: Caller, fields: dict[bytes, bytes], path: str) -> None:
         """Return when what whoever sent these may is another than it was."""
+        token = _bearer(fields)
+        if caller.known_by is KnownBy.OIDC and token is not None and self._tokens is not None:
+            await self._tokens.until_it_ends(token)
+            return
         await self._ring.until_it_ends(caller, None if b"authorization" in fields else _session(fields, path))
+
+
+def _bearer(fields: dict[bytes, bytes]) -> bytes | None:
+    scheme, _, token = fields.get(b"authorization", b"").partition(b" ")
+    # A proxy may pass on the name and the password that it asked for itself.
+    return token.strip() if scheme.lower() == b"bearer" else None
 
 
 def _session(fields: dict[bytes, bytes], path: str) -> bytes | None:

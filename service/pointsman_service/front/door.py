@@ -41,10 +41,14 @@ class Application(Protocol):
 class Callers(Protocol):
     """Who calls."""
 
-    def of(self, fields: dict[bytes, bytes], path: str) -> Caller:
-        """Whoever sent a request with these header fields for this path. Raises ``PointsmanError`` for a key that opens
-        nothing.
+    def of(self, fields: dict[bytes, bytes], path: str) -> Caller | None:
+        """Whoever sent a request with these header fields for this path; None: ``find`` has to be asked. Raises
+        ``PointsmanError`` for a key that opens nothing.
         """
+        ...
+
+    async def find(self, fields: dict[bytes, bytes]) -> Caller:
+        """The same, where it takes time."""
         ...
 
     async def until_it_ends(self, caller: Caller, fields: dict[bytes, bytes], path: str) -> None:
@@ -128,8 +132,11 @@ class Door:
             if self._callers is not None:
                 if repeated and sum(name == b"authorization" for name, _ in headers) > 1:
                     raise BadRequest("Authorization is given more than once.")
-                scope["caller"] = caller = self._callers.of(fields, scope["path"])
-                if caller.key_id is not None and scope["path"].endswith(_STREAMS):
+                caller = self._callers.of(fields, scope["path"])
+                if caller is None:
+                    caller = await self._callers.find(fields)
+                scope["caller"] = caller
+                if caller.may_end and scope["path"].endswith(_STREAMS):
                     receive = ending = _Ending(
                         partial(self._callers.until_it_ends, caller, fields, scope["path"]), receive
                     )

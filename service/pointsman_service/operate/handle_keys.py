@@ -9,7 +9,7 @@ from uuid import UUID
 from pointsman_service.access.key import KEY_NAME, Key, key_of
 from pointsman_service.access.scopes import ALL, PRESETS, KeyScope, scopes_of
 from pointsman_service.access.token import digest_of, new_token, shown
-from pointsman_service.callers import WITHOUT_KEY, Caller
+from pointsman_service.callers import OIDC_PREFIX, WITHOUT_KEY, Caller
 from pointsman_service.errors import GrantsMore, KeyNameTaken, KeyNotLive, NoSuchKey
 from pointsman_service.operate.act import Act, ActKind, acting
 from pointsman_service.store import api_keys
@@ -120,6 +120,8 @@ async def _make(
 ) -> MadeKey:
     if wanted.name in WITHOUT_KEY:
         raise KeyNameTaken(f"Who calls without a key is named {wanted.name}: a key takes another name.")
+    if wanted.name.startswith(OIDC_PREFIX):
+        raise KeyNameTaken(f"Whom the OpenID Connect issuer knows is named {OIDC_PREFIX}…: a key takes another name.")
     token = token or new_token()
     first, last = shown(token)
     new = NewKey(

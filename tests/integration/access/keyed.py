@@ -61,8 +61,11 @@ class Browser:
 class Keyed:
     """An installation that asks everybody for a key."""
 
-    def __init__(self, spine: Spine, *, required: bool = True) -> None:
+    def __init__(self, spine: Spine, *, required: bool = True, **more: Any) -> None:
+        """``more``: settings that are others than usual."""
         self.spine = spine
+        read = Settings(**more)
+        spine.settings = spine.settings.model_copy(update={name: getattr(read, name) for name in more})
         self.app: FastAPI = application(spine)
         self.parts = self.app.state.parts
         self.ring: KeyRing = self.parts.keys
@@ -70,7 +73,9 @@ class Keyed:
         settings = Settings(allowed_hosts=("pointsman",), keys_required=required)
         pages = Dashboard(self.parts)
         mount(self.app, pages)
-        self.door = Door(Intake(self.app, self.parts), settings, pages, KnownCallers(self.ring, settings))
+        self.door = Door(
+            Intake(self.app, self.parts), settings, pages, KnownCallers(self.ring, settings, self.parts.tokens)
+        )
 
     async def key(self, name: str, **wanted: Any) -> MadeKey:
         """A key that opens what it may at once."""

@@ -27,6 +27,7 @@ from pointsman_service.errors import (
     BodyTooLarge,
     CrossSite,
     HeadTooLarge,
+    IssuerAway,
     KeyExpired,
     KeyMissing,
     KeyRevoked,
@@ -35,6 +36,8 @@ from pointsman_service.errors import (
     PathTooLong,
     PointsmanError,
     ScopeMissing,
+    TokenExpired,
+    TokenInvalid,
     TooSlow,
     UnknownHost,
 )
@@ -151,7 +154,8 @@ def document(app: FastAPI) -> dict[str, Any]:
     assert SCHEMA_NAME in schemas
     hoist_bodies(found)
     narrow_parameters(found)
-    always = _told(KeyMissing, KeyUnknown, KeyExpired, KeyRevoked, UnknownHost, TooSlow, PathTooLong, HeadTooLarge)
+    of_callers = (KeyMissing, KeyUnknown, KeyExpired, KeyRevoked, TokenInvalid, TokenExpired, IssuerAway)
+    always = _told(*of_callers, UnknownHost, TooSlow, PathTooLong, HeadTooLarge)
     add_rights(found, {name: right.scope for name, right in RIGHTS.items()}, _told(CrossSite, ScopeMissing, OutsideKey))
     add_everywhere(found, always, _told(CrossSite, BodyTooLarge))
     found["components"]["schemas"] = dict(sorted(schemas.items()))

@@ -51,7 +51,8 @@ def add_rights(document: dict[str, Any], scopes: Mapping[str, str | None], refus
             "type": "http",
             "scheme": "bearer",
             "bearerFormat": "pm_…",
-            "description": "A key of a caller: `Authorization: Bearer pm_…`.",
+            "description": "A key of a caller: `Authorization: Bearer pm_…`. Or a token of the OpenID Connect issuer,"
+            " where there is one.",
         }
     }
     for operation in _operations(document):
