@@ -120,6 +120,9 @@ RETURNING s.id, s.matcher, s.until, s.actor, s.reason, s.created_at;
 SELECT id, matcher, until, actor, reason, created_at FROM alert_silence WHERE until > now() ORDER BY id DESC
 LIMIT :most;
 
+-- _SILENCES_OF
+SELECT count(*) FROM alert_silence WHERE until > now() AND matcher = :matcher;
+
 -- _UNSILENCE
 UPDATE alert_silence SET until = now() WHERE until > now() AND matcher = ANY(CAST(:matchers AS text[]));
 
@@ -2692,6 +2695,13 @@ ON CONFLICT (queue) DO UPDATE SET paused = excluded.paused, revision = old.revis
     reason = excluded.reason, actor = excluded.actor, changed_at = now()
 RETURNING queue, paused, revision, reason, actor, changed_at;
 
+-- _KNOWN
+-- Of two who pause a queue that never was paused, the second waits here for the first.
+INSERT INTO queue_pause (queue, paused, revision, actor) VALUES (:queue, false, 0, :actor) ON CONFLICT DO NOTHING;
+
+-- _LOCK
+SELECT paused FROM queue_pause WHERE queue = :queue FOR UPDATE;
+
 -- ALL
 SELECT queue, paused, revision, reason, actor, changed_at FROM queue_pause ORDER BY queue;
 
@@ -3087,12 +3097,15 @@ UPDATE replay SET walked_to = CAST(:last AS uuid), stage = CAST(:stage AS text),
 WHERE id = CAST(:id AS uuid);
 
 -- _STOP
-UPDATE replay SET stage = 'done' WHERE id = CAST(:id AS uuid) AND stage = 'walking';
+UPDATE replay SET stage = 'done' WHERE id = CAST(:id AS uuid) AND stage = 'walking' RETURNING 'walking', tasks;
 
 -- _UNDO
 -- A walk that is undone goes no further.
-UPDATE replay SET stage = 'undoing', walked_to = CAST(:above AS uuid), unended = 0
-WHERE id = CAST(:id AS uuid) AND stage IN ('walking', 'done');
+WITH before AS (
+    SELECT id, stage FROM replay WHERE id = CAST(:id AS uuid) AND stage IN ('walking', 'done') FOR UPDATE
+)
+UPDATE replay r SET stage = 'undoing', walked_to = CAST(:above AS uuid), unended = 0
+FROM before b WHERE r.id = b.id RETURNING b.stage, r.tasks;
 
 -- _CANCEL
 -- What starts first is left alone, unless what runs is to end, too (``recording.begin``).
@@ -3174,10 +3187,10 @@ SELECT (SELECT count(*) FROM looked) AS looked_at, (SELECT id FROM looked ORDER 
 WITH asked AS (UPDATE task_live SET cancel_requested_at = coalesce(cancel_requested_at, now()),
     cancel_grace_seconds = CAST(:grace AS real), cancel_requested_by = coalesce(cancel_requested_by, :by)
 WHERE id = CAST(:id AS uuid)
-RETURNING id, place <> 'sent' AND dispatch = 0 AS never_sent, state = 'running' AS running, attempt
+RETURNING id, place <> 'sent' AND dispatch = 0 AS never_sent, state, attempt
 ), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM asked WHERE EXISTS (SELECT
     FROM live_listening WHERE until > now()) HAVING count(*) > 0)
-SELECT never_sent, running, attempt FROM asked;
+SELECT never_sent, state, attempt FROM asked;
 
 -- _REVOKE
 -- A request for more than this one asks for stays.
@@ -3273,6 +3286,9 @@ WHERE id = CAST(:id AS uuid) AND t.place <> 'sent' AND t.cancel_requested_at IS 
 RETURNING t.id), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM changed WHERE EXISTS (SELECT
     FROM live_listening WHERE until > now()) HAVING count(*) > 0)
 SELECT count(*) FROM changed;
+
+-- _PLACE
+SELECT state, queue, priority, due_at FROM task_live WHERE id = CAST(:id AS uuid) FOR UPDATE;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/dead_letters.py

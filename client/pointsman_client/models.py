@@ -473,8 +473,11 @@ class AuditEntry(Model):
     reason: str | None
     request_id: str | None
     """The ``X-Request-ID`` of the answer."""
-    counts: dict[str, int] | None
-    """Of acts on many: how many there were before and after."""
+    counts: dict[str, Any] | None
+    """What there was ``before`` and ``after``: how many, a state, or the fields that differ, by their names; null
+    where nothing was counted. Of acts by a filter: how many it found then, and would leave; ``is_least``: there
+    may be more.
+    """
     number: int | None
     """Its place in the chain; null: it is older than that."""
     hash: str | None

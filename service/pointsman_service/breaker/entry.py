@@ -1,6 +1,6 @@
 """A circuit breaker with its policy, and as the row that keeps it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -90,6 +90,17 @@ class Entry:
         """What made it open or doubt; None of a transition that no failure made."""
         opened = transition.after is BreakerState.OPEN or transition.before is BreakerState.CLOSED
         return self.last_error if opened and transition.actor == BY_ITSELF else None
+
+
+def noting(step: Callable[[Entry, float], Step], note: Callable[[str, str], None]) -> Callable[[Entry, float], Step]:
+    """A step that also notes how the breaker was seen before it and after."""
+
+    def noted(entry: Entry, now: float) -> Step:
+        made = step(entry, now)
+        note(str(entry.breaker.tick(now).breaker.seen), str(made.breaker.seen))
+        return made
+
+    return noted
 
 
 def error_of_row(row: TransitionRow) -> LastError | None:

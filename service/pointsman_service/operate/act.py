@@ -8,7 +8,7 @@ from enum import StrEnum
 from pointsman_service.callers import Caller
 from pointsman_service.errors import DatabaseAway
 from pointsman_service.store import audit
-from pointsman_service.store.audit import NewEntry
+from pointsman_service.store.audit import Counted, NewEntry
 from pointsman_service.store.store import Connection, ConnectionLost, DatabaseTrouble, LockNotGot, Store
 from pointsman_service.telemetry import client_address, logger, request_id
 
@@ -74,8 +74,12 @@ class Act:
     """Who does it, in the caller's own words; None: the caller."""
     changed: bool = True
     """Set to false, in the transaction, by an act that finds nothing to change."""
-    counts: Mapping[str, int] | None = None
-    """How many it was about, before and after; set in the transaction where it is about many."""
+    counts: Mapping[str, Counted] | None = None
+    """What there was before and after, as ``was`` has it."""
+
+    def was(self, before: Counted, after: Counted, **beside: Counted) -> None:
+        """Say in the transaction what there was and what there is: how many, a state, or the fields that differ."""
+        self.counts = {"before": before, "after": after, **beside}
 
     @property
     def actor(self) -> str:

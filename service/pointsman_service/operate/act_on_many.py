@@ -140,6 +140,10 @@ class ManyActor:
             async with once.transaction(act, key, act_id, fingerprint) as connection:
                 before = await clock.not_later_than_now(connection, asked.submitted_before)
                 new = _new(asked, caller.name, before, reason, UUID(act_id))
+                found = await acts.part(connection, new, _COUNTED_AT_ONCE, _COUNTED_AT_ONCE)
+                wanted = len(found.ids)
+                taken = wanted if new.most is None else min(wanted, new.most)
+                act.was(wanted, wanted - taken, is_least=found.looked_at >= _COUNTED_AT_ONCE)
                 await acts.begin(connection, new)
         except AlreadyDone as earlier:
             return await self.find(UUID(earlier.made)), True
@@ -163,7 +167,10 @@ class ManyActor:
         found = await self.find(act_id)
         act = Act(ActKind.STOP_MANY, caller, str(act_id), reason)
         async with acting(self._store, act) as connection:
-            act.changed = await acts.stop(connection, found.act.id)
+            stopped = await acts.stop(connection, found.act.id)
+            act.changed = stopped is not None
+            if stopped is not None:
+                act.was(Stage.WALKING, Stage.DONE, tasks=stopped.tasks)
         async with once_done():
             return await self.find(act_id)
 

@@ -54,10 +54,12 @@ class Canceller:
         """
         requested, told = None, True
         with suppress(_NothingToCancel):
-            async with acting(self._store, Act(ActKind.CANCEL, caller, str(task_id), reason)) as connection:
+            act = Act(ActKind.CANCEL, caller, str(task_id), reason)
+            async with acting(self._store, act) as connection:
                 requested = await cancelling.request(connection, task_id, grace_seconds, caller.name)
                 if requested is None:
                     raise _NothingToCancel
+                act.was(requested.state, "cancelled" if requested.never_sent else "cancel requested")
                 now = datetime.fromtimestamp(await clock.now(connection), UTC)
                 if requested.never_sent:
                     await end_unstarted(connection, self._store.listeners, [str(task_id)], [], TaskState.CANCELLED, now)

@@ -51,13 +51,24 @@ class Changer:
                 names = ", ".join(spec.name for spec in self._topology.queues)
                 raise UnknownQueue(errors=[FieldError(pointer="/queue", detail=f"must be one of {names}")])
             wanted = replace(wanted, sla_seconds=queue.sla_seconds)
-        async with acting(self._store, Act(ActKind.CHANGE, caller, str(task_id), reason)) as connection:
+        act = Act(ActKind.CHANGE, caller, str(task_id), reason)
+        async with acting(self._store, act) as connection:
+            before = await changing.place_of(connection, task_id)
             changed = await changing.change(connection, task_id, wanted)
             row = await reading.task(connection, task_id)
             if not changed:
                 raise _refusal(row, wanted)
+            after = await changing.place_of(connection, task_id)
+            assert before is not None
+            assert after is not None
+            act.was(*_differing(before, after))
         assert row is not None
         return row
+
+
+def _differing(before: dict[str, Any], after: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    names = [name for name in before if before[name] != after[name]]
+    return {name: before[name] for name in names}, {name: after[name] for name in names}
 
 
 def _refusal(row: dict[str, Any] | None, wanted: Change) -> Exception:

@@ -39,7 +39,7 @@ class Discarder:
             kept = [keys.SET_ASIDE, keys.SET_ASIDE_COUNTS]
             discarded, left = await self._server.script("discard", kept, [], [through])
             act.changed = discarded > 0
-            act.counts = {"before": discarded + left, "after": left}
+            act.was(discarded + left, left)
         log.info(
             "messages that were set aside are discarded",
             messages=discarded,

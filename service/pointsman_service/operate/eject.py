@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pointsman_service.breaker.breaker import BreakerState, Override, Step
-from pointsman_service.breaker.entry import Entry
+from pointsman_service.breaker.entry import Entry, noting
 from pointsman_service.breaker.outlier import OFF
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.callers import Caller
@@ -48,7 +48,7 @@ class Ejector:
 
         await self._known(name)
         act = Act(ActKind.EJECT, caller, name, reason)
-        await self._registry.change((SCOPE, name), forced, partial(acting, self._store, act))
+        await self._registry.change((SCOPE, name), noting(forced, act.was), partial(acting, self._store, act))
         async with once_done(), self._store.statement() as connection:
             return await self._found(connection, name, await self._lonely(connection, name))
 
@@ -66,7 +66,7 @@ class Ejector:
             return entry.breaker.close_by_hand(caller.name, reason, now)
 
         await self._known(name)
-        await self._registry.change((SCOPE, name), closed, partial(acting, self._store, act))
+        await self._registry.change((SCOPE, name), noting(closed, act.was), partial(acting, self._store, act))
         async with once_done(), self._store.statement() as connection:
             return await self._found(connection, name, None)
 

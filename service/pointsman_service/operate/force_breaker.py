@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from pointsman_contract.breaker_policy import BreakerPolicy
 from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE
 from pointsman_service.breaker.breaker import BreakerState, Outcome, Override, Step
-from pointsman_service.breaker.entry import Entry
+from pointsman_service.breaker.entry import Entry, noting
 from pointsman_service.breaker.registry import Condition, Registry, Transaction
 from pointsman_service.breaker.snapshot import Snapshot
 from pointsman_service.callers import Caller
@@ -89,9 +90,15 @@ class BreakerHand:
         self, caller: Caller, key: Key, policy: BreakerPolicy | None, condition: Condition | None, reason: str | None
     ) -> Entry:
         """The breaker with a policy of its own, or with None the default again. Raises what ``condition`` raises."""
-        kind = ActKind.UNSET_POLICY if policy is None else ActKind.SET_POLICY
-        transaction = self._transaction(Act(kind, caller, _subject(key), reason))
-        entry = await self._registry.set_policy(key, policy, condition, transaction)
+        act = Act(ActKind.UNSET_POLICY if policy is None else ActKind.SET_POLICY, caller, _subject(key), reason)
+        default = self._registry.default_policy
+
+        def noted(entry: Entry) -> None:
+            if condition is not None:
+                condition(entry)
+            act.was(*_differing(entry, policy, default))
+
+        entry = await self._registry.set_policy(key, policy, noted, self._transaction(act))
         await self._publish()
         return entry
 
@@ -105,7 +112,7 @@ class BreakerHand:
         return await self._registry.lease(key, permit, self._transaction(Act(ActKind.LEASE, caller, _subject(key))))
 
     async def _change(self, act: Act, key: Key, step: Callable[[Entry, float], Step]) -> Entry:
-        entry = await self._registry.change(key, step, self._transaction(act))
+        entry = await self._registry.change(key, noting(step, act.was), self._transaction(act))
         await self._publish()
         return entry
 
@@ -118,6 +125,16 @@ class BreakerHand:
         except (BrokerAway, DatabaseAway, ExpectedFault) as error:
             # It is committed: whoever asked must not hear that nothing was stored.
             log.info("a circuit breaker could not be told to Redis; the sweep does it", reason=str(error))
+
+
+def _differing(
+    entry: Entry, policy: BreakerPolicy | None, default: BreakerPolicy
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a policy says otherwise than the one before, and whether each is the breaker's own."""
+    before = entry.policy.model_dump(mode="json") | {"own": entry.has_own_policy}
+    after = (policy or default).model_dump(mode="json") | {"own": policy is not None}
+    names = [name for name in after if name == "own" or before[name] != after[name]]
+    return {name: before[name] for name in names}, {name: after[name] for name in names}
 
 
 def _subject(key: Key) -> str:

@@ -29,6 +29,7 @@ class AlertHand:
             alert = await _found(connection, alert_id)
             if alert.acked_at is None:
                 raise AlertResolved
+            act.was("open", "acknowledged")
         return alert, act.changed
 
     async def unacknowledge(self, caller: Caller, alert_id: UUID, reason: str | None) -> AlertRow:
@@ -41,6 +42,7 @@ class AlertHand:
             alert = await _found(connection, alert_id)
             if alert.resolved_at is not None:
                 raise AlertResolved
+            act.was("acknowledged", "open")
         return alert
 
     async def silence(
@@ -51,6 +53,8 @@ class AlertHand:
         async with acting(self._store, act) as connection:
             alert = await _found(connection, alert_id)
             matcher = alert.rule if whole_rule else alert.key
+            silences = await alerts.silences_of(connection, matcher)
+            act.was(silences, silences + 1)
             return await alerts.silence(connection, matcher, seconds, act.actor, reason)
 
     async def unsilence(self, caller: Caller, alert_id: UUID, reason: str | None) -> AlertRow:
@@ -58,7 +62,9 @@ class AlertHand:
         act = Act(ActKind.UNSILENCE, caller, str(alert_id), reason)
         async with acting(self._store, act) as connection:
             alert = await _found(connection, alert_id)
-            act.changed = await alerts.unsilence(connection, [alert.key, alert.rule]) > 0
+            ended = await alerts.unsilence(connection, [alert.key, alert.rule])
+            act.was(ended, 0)
+            act.changed = ended > 0
             return await _found(connection, alert_id)
 
     async def try_channel(self, caller: Caller, test: NewDelivery, reason: str | None) -> DeliveryRow:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from pointsman_service.access.key import KEY_NAME, Key, key_of
@@ -50,6 +51,7 @@ class KeyHand:
         _check_grant(caller, scopes_of(wanted.preset, wanted.scopes), wanted.task_types, wanted.queues)
         act = Act(ActKind.CREATE_KEY, caller, wanted.name, reason)
         async with acting(self._store, act) as connection:
+            act.was(None, _rights(wanted))
             return await _make(connection, api_keys.new_id(), wanted, act.actor, token=token)
 
     async def rotate(
@@ -75,13 +77,15 @@ class KeyHand:
                 queues=row.queues,
                 expires_seconds=lasts if expires_seconds is None else expires_seconds,
             )
+            act.was(1, 2 if overlap_seconds > 0 else 1, made=str(made_id))
             return await _make(connection, made_id, wanted, act.actor, replaces=key_id)
 
     async def revoke(self, caller: Caller, key_id: UUID, reason: str | None) -> Key:
         """The key, which opens nothing more. Raises ``NoSuchKey``."""
         act = Act(ActKind.REVOKE_KEY, caller, str(key_id), reason)
         async with acting(self._store, act) as connection:
-            await _found(connection, key_id)
+            row = await _found(connection, key_id)
+            act.was(_rights(row), None)
             act.changed = await api_keys.revoke(connection, key_id, act.actor)
             return key_of(await _found(connection, key_id), datetime.now(UTC))
 
@@ -107,6 +111,12 @@ def wanted(
     if expires_seconds is not None and expires_seconds <= 0:
         raise ValueError("it would expire at once")
     return WantedKey(name, preset, sorted({*scopes}), list(task_types) or None, list(queues) or None, expires_seconds)
+
+
+def _rights(key: WantedKey | KeyRow) -> dict[str, Any]:
+    """What a key opens, as far as it was said."""
+    said = {name: getattr(key, name) for name in ("preset", "scopes", "task_types", "queues")}
+    return {name: value for name, value in said.items() if value}
 
 
 async def _make(

@@ -43,4 +43,5 @@ class ErrorHand:
             before = await judging.set_state(connection, group_id, state, act.actor, reason, limit)
             if before is None:
                 raise UnknownErrorGroup
+            act.was(str(before), str(state))
             act.changed = before is not state or limit is not None

@@ -16,6 +16,8 @@ from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 
+_STATES = {True: "paused", False: "running"}
+
 
 @dataclass(frozen=True, slots=True)
 class Paused:
@@ -44,7 +46,9 @@ class Pauser:
         check_queue(self._topology, queue)
         act = Act(ActKind.PAUSE if paused else ActKind.RESUME, caller, queue, reason)
         async with acting(self._store, act) as connection:
+            was = await pausing.was_paused(connection, queue, act.actor)
             pause = await pausing.set_paused(connection, queue, paused=paused, reason=reason, actor=act.actor)
+            act.was(_STATES[was], _STATES[pause.paused])
         told = True
         try:
             await self._broker.publish_pauses(pausing.words([pause]))

@@ -93,7 +93,7 @@ class Purger:
             if most is not None and (tasks > most or (asked.expected is not None and tasks != asked.expected)):
                 raise CountDiffers(_refusal(asked, tasks, there))
             act.changed = tasks > 0
-            act.counts = {"before": max(there.tasks, tasks), "after": max(there.tasks - tasks, 0)}
+            act.was(max(there.tasks, tasks), max(there.tasks - tasks, 0))
         log.info("a queue was purged", queue=queue, tasks=tasks)
         async with once_done():
             await self._withdrawer.end()

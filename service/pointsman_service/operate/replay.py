@@ -103,7 +103,7 @@ class Replayer:
                         caller=caller.name,
                         traceparent=None,
                     )
-                act.counts = {"matched": matched, "tasks": replayed.tasks}
+                act.was(matched, matched - replayed.tasks, tasks=replayed.tasks)
                 await replaying.keep(
                     connection,
                     replay_id,

@@ -71,6 +71,7 @@ class Retrier:
             made = str(uuid_utils.uuid7())
             try:
                 act = Act(ActKind.RETRY, caller, str(task_id), reason)
+                act.was(old["state"], "run again", made=made)
                 await self._replay(act, made, key, fingerprint, traceparent, anew)
             except AlreadyDone as earlier:
                 return await self._row(earlier.made), True

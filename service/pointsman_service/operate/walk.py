@@ -9,6 +9,7 @@ from pointsman_service.reconcile.task_acts import Step, TaskActsSweep
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import LockNotGot, Store
 from pointsman_service.store.tasks import acts
+from pointsman_service.store.tasks.acts import Stage
 
 _SECONDS = 3.0
 _LOOK_AGAIN_SECONDS = 0.05
@@ -40,7 +41,10 @@ class ActWalker:
     async def take_back(self, act: Act, act_id: UUID) -> None:
         """Begin to undo an act of any kind, and go on for as long as a caller waits."""
         async with acting(self._store, act) as connection:
-            act.changed = await acts.undo(connection, act_id)
+            undone = await acts.undo(connection, act_id)
+            act.changed = undone is not None
+            if undone is not None:
+                act.was(undone.stage, Stage.UNDOING, tasks=undone.tasks)
         async with once_done():
             # What is to end must have ended before it is put back.
             if await self.walk(act_id) is not Step.OVER:

@@ -23,6 +23,10 @@ NEWEST = f"""
 """SQL: the newest entries of a day but those of one task and of who signed in, as ``Entry``."""
 
 
+Counted = int | str | bool | Mapping[str, Any] | None
+"""How many, a state, or fields by their names, as JSON has them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One act."""
@@ -45,7 +49,7 @@ class NewEntry:
     address: str | None = None
     reason: str | None = None
     request_id: str | None = None
-    counts: Mapping[str, int] | None = None
+    counts: Mapping[str, Counted] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,48 @@ NOT_STORED = {ActKind.DISCARD}
 """What is discarded is in Redis."""
 
 
+def was(before: Any, after: Any, **beside: Any) -> dict[str, Any]:
+    return {"before": before, "after": after, **beside}
+
+
+VIEWER = {"preset": "viewer"}
+COUNTS = {
+    ActKind.PAUSE: was("running", "paused"),
+    ActKind.RESUME: was("paused", "running"),
+    ActKind.CHANGE: was({"priority": 7}, {"priority": 1}),
+    ActKind.CANCEL: was("scheduled", "cancelled"),
+    ActKind.PURGE: was(1, 0),
+    ActKind.RETRY: was("failed", "run again"),
+    ActKind.CANCEL_MANY: was(1, 0, is_least=False),
+    ActKind.RETRY_MANY: was(0, 0, is_least=False),
+    ActKind.STOP_MANY: was("walking", "done", tasks=1),
+    ActKind.UNDO_MANY: was("done", "undoing", tasks=0),
+    ActKind.REPLAY: was(1, 0, tasks=1),
+    ActKind.UNDO_REPLAY: was("done", "undoing", tasks=1),
+    ActKind.DISCARD: was(1, 0),
+    ActKind.EJECT: was("closed", "forced_open"),
+    ActKind.ADMIT: was("forced_open", "closed"),
+    ActKind.SET_POLICY: was({"own": False, "failure_threshold": 5}, {"own": True, "failure_threshold": 9}),
+    ActKind.UNSET_POLICY: was({"own": True, "failure_threshold": 9}, {"own": False, "failure_threshold": 5}),
+    ActKind.RESET: was("disabled", "closed"),
+    ActKind.PROBE: was("open", "half_open"),
+    ActKind.FORCE_OPEN: was("closed", "forced_open"),
+    ActKind.FORCE_CLOSED: was("forced_open", "closed"),
+    ActKind.DISABLE: was("closed", "disabled"),
+    ActKind.ACKNOWLEDGE: was("open", "acknowledged"),
+    ActKind.UNACKNOWLEDGE: was("acknowledged", "open"),
+    ActKind.SILENCE: was(0, 1),
+    ActKind.UNSILENCE: was(1, 0),
+    ActKind.RESOLVE_ERROR: was("open", "resolved"),
+    ActKind.REOPEN_ERROR: was("resolved", "open"),
+    ActKind.IGNORE_ERROR: was("open", "ignored"),
+    ActKind.CREATE_KEY: was(None, VIEWER),
+    ActKind.ROTATE_KEY: was(1, 2),
+    ActKind.REVOKE_KEY: was(VIEWER, None),
+}
+"""What is written down of each deed below, in their order."""
+
+
 class Deed(NamedTuple):
     """A request that changes something."""
 
@@ -98,7 +140,8 @@ async def world(store: Store, redis_server: RedisServer, settings: Settings) -> 
 async def _deeds(spine: Spine, api: httpx.AsyncClient) -> dict[ActKind, Deed]:
     async with spine.store.statement() as connection:
         await catalogue.publish(connection, "w@h#1", [TaskTypeSpec(name="noop", time_limit_seconds=30)])
-    later = [{"task_type": "noop", "delay_seconds": 9999, "queue": queue} for queue in ("email", "reports", "critical")]
+    queues = ("email", "reports", "critical", "external_api")
+    later = [{"task_type": "noop", "delay_seconds": 9999, "queue": queue} for queue in queues]
     made = (await api.post("/v1/tasks/batch", json={"tasks": later})).json()["results"]
     waiting = made[0]["task"]["id"]
     failed = await ended(spine, error_type="OSError")
@@ -202,18 +245,23 @@ async def test_every_act_passes_one_place_once_with_who_and_why(world: World, mo
         seen.clear()
 
 
-async def test_every_call_that_changes_something_leaves_one_row_of_who_and_why(world: World) -> None:
+async def test_every_call_that_changes_something_leaves_one_row_of_who_why_and_what_there_was(world: World) -> None:
     """But submissions, whose own row names their caller, and what other services report at each of their calls."""
-    assert set(world.deeds) == set(ActKind)
+    assert set(world.deeds) == set(ActKind) == COUNTS.keys() | acts.BY_PROGRAMS | {ActKind.TEST_CHANNEL}
+    wrong = []
     for kind in world.deeds:
         before = {row["id"] for row in await world.spine.rows("SELECT id FROM audit")}
         answer = await world.do(kind)
         assert answer.status_code < 300, (kind, answer.text)
-        rows = await world.spine.rows("SELECT id, act, subject, actor, caller, reason FROM audit ORDER BY id")
+        rows = await world.spine.rows("SELECT id, act, subject, actor, caller, reason, counts FROM audit ORDER BY id")
         made = [row for row in rows if row.pop("id") not in before]
+        for row in made:
+            row["counts"] = row["counts"] and {name: row["counts"][name] for name in row["counts"] if name != "made"}
         subject = world.deeds[kind].subject or answer.json().get("replay_id", answer.json().get("id"))
-        row = {"act": str(kind), "subject": subject, "actor": "local", "caller": "local", "reason": WHY}
-        assert made == ([] if kind in acts.BY_PROGRAMS else [row]), kind
+        who = {"act": str(kind), "subject": subject, "actor": "local", "caller": "local", "reason": WHY}
+        if made != ([] if kind in acts.BY_PROGRAMS else [who | {"counts": COUNTS.get(kind)}]):
+            wrong.append((str(kind), made))
+    assert not wrong, "\n".join(map(str, wrong))
 
 
 async def test_what_an_act_does_is_stored_by_its_transaction_or_not_at_all(

@@ -48,7 +48,13 @@ class AuditEntryView(BaseModel):
     address: str | None = Field(description="From where it was asked, or of the proxy that passed it on.")
     reason: str | None
     request_id: str | None = Field(description="The `X-Request-ID` of the answer.")
-    counts: dict[str, int] | None = Field(description="Of acts on many: how many there were before and after.")
+    counts: dict[str, Any] | None = Field(
+        description=(
+            "What there was `before` and `after`: how many, a state, or the fields that differ, by their names; null"
+            " where nothing was counted. Of acts by a filter: how many it found then, and would leave; `is_least`:"
+            " there may be more."
+        )
+    )
     number: int | None = Field(description="Its place in the chain; null: it is older than that.")
     hash: str | None = Field(description="SHA-256 of everything in it and of the hash before it.")
 

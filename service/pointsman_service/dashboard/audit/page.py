@@ -1,6 +1,6 @@
 """Audit: who did what, to what, when and why."""
 
-from typing import Final
+from typing import Any, Final
 
 from pointsman_service.access.scopes import KeyScope
 from pointsman_service.dashboard.asking import Ask
@@ -51,4 +51,21 @@ def _without(ask: Ask, chosen: dict[str, str | None], name: str) -> str:
 
 
 def _counted(one: DoneAct) -> str:
-    return ", ".join(f"{name} {value:,}" for name, value in (one.counts or {}).items())
+    """What there was before and after, in words."""
+    counts = one.counts or {}
+    if "before" not in counts:
+        return ", ".join(f"{name} {_said(value)}" for name, value in counts.items())
+    before, after = counts["before"], counts.get("after")
+    if isinstance(before, dict) and isinstance(after, dict):
+        return ", ".join(f"{name} {_said(before.get(name))} → {_said(value)}" for name, value in after.items())
+    return f"{_said(before)} → {_said(after)}"
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_said(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        return " ".join(map(_said, value))
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)

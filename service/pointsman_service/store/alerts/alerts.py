@@ -188,6 +188,7 @@ _SILENCES = text("""
     SELECT id, matcher, until, actor, reason, created_at FROM alert_silence WHERE until > now() ORDER BY id DESC
     LIMIT :most
 """)
+_SILENCES_OF = text("SELECT count(*) FROM alert_silence WHERE until > now() AND matcher = :matcher")
 _UNSILENCE = text("""
     UPDATE alert_silence SET until = now() WHERE until > now() AND matcher = ANY(CAST(:matchers AS text[]))
 """)
@@ -299,6 +300,11 @@ async def silence(connection: Connection, matcher: str, seconds: float, actor: s
 async def silences(connection: Connection, most: int) -> list[SilenceRow]:
     """Silences that have not ended, the newest first."""
     return [SilenceRow(*row) for row in await connection.execute(_SILENCES, {"most": most})]
+
+
+async def silences_of(connection: Connection, matcher: str) -> int:
+    """How many silences of this key or rule have not ended."""
+    return int((await connection.execute(_SILENCES_OF, {"matcher": matcher})).scalar_one())
 
 
 async def unsilence(connection: Connection, matchers: Sequence[str]) -> int:

@@ -17,6 +17,11 @@ _SET = text("""
         reason = excluded.reason, actor = excluded.actor, changed_at = now()
     RETURNING queue, paused, revision, reason, actor, changed_at
 """)
+# Of two who pause a queue that never was paused, the second waits here for the first.
+_KNOWN = text("""
+    INSERT INTO queue_pause (queue, paused, revision, actor) VALUES (:queue, false, 0, :actor) ON CONFLICT DO NOTHING
+""")
+_LOCK = text("SELECT paused FROM queue_pause WHERE queue = :queue FOR UPDATE")
 ALL = text("SELECT queue, paused, revision, reason, actor, changed_at FROM queue_pause ORDER BY queue")
 
 IS_PAUSED = "EXISTS (SELECT FROM queue_pause p WHERE p.queue = {queue} AND p.paused)"
@@ -34,6 +39,12 @@ class QueuePause:
     reason: str | None
     actor: str
     changed_at: datetime
+
+
+async def was_paused(connection: Connection, queue: str, actor: str) -> bool:
+    """Whether a queue is paused; nobody else changes that until the transaction ends."""
+    await connection.execute(_KNOWN, {"queue": queue, "actor": actor})
+    return bool((await connection.execute(_LOCK, {"queue": queue})).scalar_one())
 
 
 async def set_paused(connection: Connection, queue: str, *, paused: bool, reason: str | None, actor: str) -> QueuePause:

@@ -122,6 +122,15 @@ def states_of(kind: TaskActKind, state: TaskState | None, *, running: bool) -> l
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an act stood when somebody stopped it or began to undo it."""
+
+    stage: Stage
+    tasks: int
+    """Those that it had done so far."""
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """The tasks that a walk looks at next."""
 
@@ -161,11 +170,16 @@ _UNWALKED = text("""
         put_back = put_back + :put_back
     WHERE id = CAST(:id AS uuid)
 """)
-_STOP = text("UPDATE replay SET stage = 'done' WHERE id = CAST(:id AS uuid) AND stage = 'walking'")
+_STOP = text("""
+    UPDATE replay SET stage = 'done' WHERE id = CAST(:id AS uuid) AND stage = 'walking' RETURNING 'walking', tasks
+""")
 # A walk that is undone goes no further.
 _UNDO = text("""
-    UPDATE replay SET stage = 'undoing', walked_to = CAST(:above AS uuid), unended = 0
-    WHERE id = CAST(:id AS uuid) AND stage IN ('walking', 'done')
+    WITH before AS (
+        SELECT id, stage FROM replay WHERE id = CAST(:id AS uuid) AND stage IN ('walking', 'done') FOR UPDATE
+    )
+    UPDATE replay r SET stage = 'undoing', walked_to = CAST(:above AS uuid), unended = 0
+    FROM before b WHERE r.id = b.id RETURNING b.stage, r.tasks
 """)
 
 # Of each row that is looked at, by itself: OFFSET 0 keeps the planner from reading all that was ever run again.
@@ -345,14 +359,16 @@ async def walked(
     await connection.execute(_WALKED, parameters)
 
 
-async def stop(connection: Connection, act_id: UUID) -> bool:
-    """Let an act go no further. Whether it still went."""
-    return (await connection.execute(_STOP, {"id": act_id})).rowcount > 0
+async def stop(connection: Connection, act_id: UUID) -> Standing | None:
+    """Let an act go no further. None: it did not go any more."""
+    row = (await connection.execute(_STOP, {"id": act_id})).one_or_none()
+    return None if row is None else Standing(Stage(row[0]), row[1])
 
 
-async def undo(connection: Connection, act_id: UUID) -> bool:
-    """Let an act be undone from its first task on, unless it is already. Whether it was not."""
-    return (await connection.execute(_UNDO, {"id": act_id, "above": UUID(int=0)})).rowcount > 0
+async def undo(connection: Connection, act_id: UUID) -> Standing | None:
+    """Let an act be undone from its first task on. None: it is already."""
+    row = (await connection.execute(_UNDO, {"id": act_id, "above": UUID(int=0)})).one_or_none()
+    return None if row is None else Standing(Stage(row[0]), row[1])
 
 
 async def unwalked(connection: Connection, act: TaskAct, last: UUID, stage: Stage, unended: int, put_back: int) -> None:

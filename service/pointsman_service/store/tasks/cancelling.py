@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from pointsman_contract.states import TaskState
 from pointsman_service.store.arrays import array_columns
 from pointsman_service.store.changes import told
 from pointsman_service.store.reported import Revoked
@@ -20,9 +21,9 @@ _REQUEST = text(f"""
     WITH asked AS (UPDATE task_live SET cancel_requested_at = coalesce(cancel_requested_at, now()),
         cancel_grace_seconds = CAST(:grace AS real), cancel_requested_by = coalesce(cancel_requested_by, :by)
     WHERE id = CAST(:id AS uuid)
-    RETURNING id, place <> 'sent' AND dispatch = 0 AS never_sent, state = 'running' AS running, attempt
+    RETURNING id, place <> 'sent' AND dispatch = 0 AS never_sent, state, attempt
     ), {told("asked")}
-    SELECT never_sent, running, attempt FROM asked
+    SELECT never_sent, state, attempt FROM asked
 """)
 
 # A request for more than this one asks for stays.
@@ -66,14 +67,19 @@ class CancelRequest:
 
     never_sent: bool
     """Whether no message of it can be about."""
-    running: bool
+    state: str
     attempt: int
+
+    @property
+    def running(self) -> bool:
+        """Whether an attempt of it runs."""
+        return self.state == TaskState.RUNNING
 
 
 async def request(connection: Connection, task_id: UUID, grace_seconds: float, by: str) -> CancelRequest | None:
     """Note that an unfinished task is to be cancelled; None when there is none of this id."""
     row = (await connection.execute(_REQUEST, {"id": task_id, "grace": grace_seconds, "by": by})).one_or_none()
-    return None if row is None else CancelRequest(row.never_sent, row.running, row.attempt)
+    return None if row is None else CancelRequest(row.never_sent, row.state, row.attempt)
 
 
 async def revoke(connection: Connection, asked: Sequence[Revoked]) -> None:

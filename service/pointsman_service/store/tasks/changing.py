@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -42,6 +43,9 @@ _CHANGE = text(f"""
 """)
 
 
+_PLACE = text("SELECT state, queue, priority, due_at FROM task_live WHERE id = CAST(:id AS uuid) FOR UPDATE")
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What becomes of a task; None: it stays."""
@@ -54,6 +58,12 @@ class Change:
     """Then, or now where that is past."""
     delay_seconds: float | None = None
     """So long from now."""
+
+
+async def place_of(connection: Connection, task_id: UUID | str) -> dict[str, Any] | None:
+    """What a change may change of an unfinished task, which is locked from now on; None: there is none."""
+    row = (await connection.execute(_PLACE, {"id": task_id})).mappings().one_or_none()
+    return None if row is None else {**row, "due_at": row["due_at"].isoformat()}
 
 
 async def change(connection: Connection, task_id: UUID | str, change: Change) -> bool:
