@@ -1,13 +1,18 @@
 """What stays fresh while somebody looks, and what says that it does not."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, Page, expect
 
+from pointsman_service.embedded.ports import HOST
+from pointsman_service.embedded.postgres import USER, PostgresServer
+from pointsman_service.embedded.valkey import ValkeyServer
 from tests.browser.conftest import Visitor, visiting
 from tests.browser.filling import open_alert
 from tests.browser.site import Site
 from tests.stand.waiting import until
+from tests.torture.proxy import Proxy
 
 _STALE_SECONDS = 10
 _HIDE = """hidden => {
@@ -103,6 +108,35 @@ async def test_without_postgresql_a_page_says_so_and_what_it_shows_is_grey(visit
         await page.goto(own.url + "alerts")
     # It comes back by itself.
     await expect(page.locator("#live-open")).to_be_visible(timeout=milliseconds(_STALE_SECONDS))
+
+
+async def test_pages_are_right_again_soon_after_postgresql_has_hung(
+    browser: Browser, postgres: PostgresServer, migrated_template: str, redis_of_browser: ValkeyServer
+) -> None:
+    database = postgres.start().create_database(template=migrated_template)
+    name = urlsplit(database).path.removeprefix("/")
+    with Proxy.to_socket(postgres.socket_dir / ".s.PGSQL.5432") as proxy:
+        url = f"postgresql+asyncpg://{USER}@{HOST}:{proxy.port}/{name}"
+        async with (
+            Site(url, redis_of_browser.url, database_timeout_seconds=2.0) as site,
+            visiting(browser) as one,
+            visiting(browser) as other,
+        ):
+            await live(one.page, site.url)
+            await live(other.page, site.url + "queues")
+            proxy.freeze()
+            await expect(other.page.locator("#stale")).to_be_visible(timeout=milliseconds(_STALE_SECONDS))
+            # The first page goes on, and says of what it shows that it is old.
+            await expect(one.page.locator("#banner")).to_contain_text("PostgreSQL does not answer")
+            await expect(one.page.locator("#live-queues")).to_have_class("old")
+            await expect(one.page.locator("#stale")).to_be_hidden()
+            proxy.go_on()
+            # Nothing has changed, so nothing but its return is a reason to look.
+            for page in (one.page, other.page):
+                await expect(page.locator("#stale")).to_be_hidden(timeout=milliseconds(_STALE_SECONDS))
+                await expect(page.locator("#stream-state")).to_have_text("live")
+                await expect(page.locator("#banner")).to_be_empty(timeout=milliseconds(_STALE_SECONDS))
+            await expect(one.page.locator("#live-queues")).not_to_have_class("old")
 
 
 async def test_a_hidden_tab_frees_its_connection_and_goes_on_when_seen(visitor: Visitor, own: Site) -> None:

@@ -42,9 +42,12 @@ from pointsman_service.errors import (
     Unavailable,
 )
 from pointsman_service.observe.explain.sentences import broker_away, database_away
+from pointsman_service.observe.kept import NotInTime, within
 from pointsman_service.telemetry import client_address
 
 _MOST_PARAMETERS = 50
+_RECORDED_SECONDS = 2.0
+"""A page is not kept waiting longer to say up to when is recorded: then PostgreSQL is taken for away."""
 _STREAM = "stream"
 _PREFERENCES = "preferences"
 _SENT = "pointsman.form"
@@ -161,9 +164,11 @@ class Dashboard:
     async def _recorded(self) -> tuple[datetime | None, Sequence[str]]:
         """Up to when is recorded, and that PostgreSQL is away: a page that needs it is not shown then at all."""
         try:
-            return await self._parts.views.recorded.up_to(), ()
+            return await within(_RECORDED_SECONDS, self._parts.views.recorded.up_to()), ()
         except DatabaseAway as error:
             return None, [database_away(error.said)]
+        except NotInTime:
+            return None, [database_away("")]
         except ServiceError:
             return None, ()
 

@@ -21,7 +21,9 @@ _LATER = 4.0
 _SETTLE_SECONDS = 2.0
 """After the last change comes one more look: some of what is shown is counted a moment after it, or was kept."""
 _AGAIN_SECONDS = 3.0
-"""After a look that failed."""
+"""After a look that failed, or lacked what a server that is away would have told."""
+_BUSY_SECONDS = 15.0
+"""So long after it last heard of a change a page counts as one that is looked at again and again."""
 
 
 class Key(NamedTuple):
@@ -41,6 +43,11 @@ class Look:
     beat: Mapping[str, Any] = field(default_factory=dict)
     fault: str | None = None
     """Why it could not be seen."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was away that it shows. Of what comes back no topic tells."""
+        return self.fault is None and not self.beat.get("missing")
 
     @property
     def mark(self) -> str:
@@ -97,17 +104,20 @@ class Room:
             self._pause = self.pace.every_seconds
             self.woken.set()
 
+    def is_busy(self, now: float) -> bool:
+        """Whether changes make it look again and again."""
+        return now - self.heard_at < _BUSY_SECONDS
+
     def due_at(self, looked_at: float) -> float:
         """When to look again after a look that began then, if nothing changes."""
         settled_at = self.heard_at + _SETTLE_SECONDS
-        fault = self._look is not None and self._look.fault is not None
-        due = looked_at + (_AGAIN_SECONDS if fault else self._pause)
+        due = looked_at + (self._pause if self._look is None or self._look.is_whole else _AGAIN_SECONDS)
         return min(due, settled_at) if looked_at < settled_at else due
 
     async def show(self, look: Look) -> None:
         """To everybody in it."""
         before, self._look = self._look, look
-        if before is not None and look.fault is None and before.fragments == look.fragments:
+        if before is not None and look.is_whole and before.fragments == look.fragments:
             self._pause = min(self._pause * _LATER, self.pace.most_seconds)
         self.looked += 1
         self._written.clear()

@@ -188,9 +188,11 @@ class Streams:
     def _pause_of(self, room: Room) -> float:
         """Seconds between two looks of a room: so that all rooms together keep to their share, and as little as can be
         is waited in all by those who look on. Many wait less, and so does who looks at what costs little. Never so long
-        that a page would be taken for lost.
+        that a page would be taken for lost. Those whom nothing wakes take next to nothing of the share.
         """
-        whole = sum(math.sqrt(one.cost * one.listeners) for one in self._rooms.values())
+        now = time.monotonic()
+        sharing = (one for one in self._rooms.values() if one is room or one.is_busy(now))
+        whole = sum(math.sqrt(one.cost * one.listeners) for one in sharing)
         return min(math.sqrt(room.cost / max(room.listeners, 1)) * whole / _SHARE, _LOST_SECONDS)
 
     async def _occasion(self, room: Room, looked_at: float) -> None:

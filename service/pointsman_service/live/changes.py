@@ -77,7 +77,7 @@ class ChangeStream:
         self._ready = asyncio.Event()
         self._read_at: float | None = None
         self._changed_at = float("-inf")
-        self._came = False
+        self._came = self._was_away = False
         self.watched = asyncio.Event()
         """Set while somebody watches a task, or topics: only then it is worth to know at once what was recorded."""
         self.loop = Loop("live changes", self.single_pass, MESSAGE_SECONDS)
@@ -187,10 +187,15 @@ class ChangeStream:
             return True
         if self._read_at is None:
             self._read_at = time.monotonic()
-        await self._renew()
-        async with self._store.statement() as connection:
-            found = await self._look(connection)
-            await self._read(connection, found)
+        try:
+            await self._renew()
+            async with self._store.statement() as connection:
+                found = await self._look(connection)
+                await self._read(connection, found)
+        except Exception:
+            self._was_away = True
+            raise
+        self._was_away = False
         self._read_at = time.monotonic()
         return True
 
@@ -330,8 +335,10 @@ class ChangeStream:
         self._missed = False
 
     def _tell_topics(self, found: Changes) -> None:
+        # What was shown while the database was away may lack something though nothing has changed.
+        is_known = found.complete and not self._was_away
         for listener in self._topics:
-            news = listener.topics & found.topics if found.complete else listener.topics
+            news = listener.topics & found.topics if is_known else listener.topics
             if news:
                 listener.offer(news)
 

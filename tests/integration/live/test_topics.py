@@ -15,7 +15,7 @@ from pointsman_service.live.task_changes import TaskListener, TaskMatch
 from pointsman_service.live.topics import Topic, TopicListener
 from pointsman_service.store import changes
 from pointsman_service.store.changes import Changes, Mark
-from pointsman_service.store.store import Connection, Store
+from pointsman_service.store.store import Connection, ConnectionLost, Store
 from tests.integration.live.conftest import running
 from tests.integration.live.test_changes import SOON, CountingStore, born, cancelled, states, told_until
 from tests.integration.spine import new_task
@@ -56,6 +56,25 @@ async def test_the_longer_nothing_changes_the_less_often_is_asked(
         await until(asked_again, "three looks", SOON)
         # Where something has just changed more may follow.
         assert time.monotonic() - began < quiet
+
+
+async def test_after_the_database_was_away_everything_may_have_changed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "MESSAGE_SECONDS", 0.02)
+    since = changes.since
+
+    async def lost(*words: Any, **named: Any) -> Changes:
+        monkeypatch.setattr(changes, "since", since)
+        raise ConnectionLost("the connection to the database broke")
+
+    async with told(ChangeStream(store, Listeners(1))) as listener:
+        monkeypatch.setattr(changes, "since", lost)
+        async with asyncio.timeout(SOON):
+            assert await listener.await_news() == frozenset(Topic)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await listener.await_news()
 
 
 async def test_what_this_process_changes_is_told_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

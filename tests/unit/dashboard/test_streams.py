@@ -57,6 +57,7 @@ class Page:
         self.looks = 0
         self.text: str | None = None
         self.fault: str | None = None
+        self.missing: list[str] = []
         self.seconds = 0.0
         self.costs = 0.0
 
@@ -68,7 +69,8 @@ class Page:
             pass
         if self.fault is not None:
             return Look(beat={"fault": self.fault}, fault=self.fault)
-        return Look({"live-list": self.text or f"look {self.looks}", "live-head": "head"}, {"fault": None})
+        beat = {"fault": None, "missing": self.missing}
+        return Look({"live-list": self.text or f"look {self.looks}", "live-head": "head"}, beat)
 
 
 class Stand:
@@ -188,12 +190,18 @@ async def test_what_many_look_at_is_looked_at_more_often_than_what_one_does(stan
     here = {name: Room(Key(name, LOCAL), PACE) for name in costs}
     for name, room in here.items():
         room.cost, room.listeners = costs[name], counts[name]
+        room.hear(list(Topic))
         stand.streams._rooms[room.key] = room
     pauses = {name: stand.streams._pause_of(room) for name, room in here.items()}
     assert pauses["workers"] == pytest.approx(4 * pauses["tasks"])
     assert pauses["errors"] == pytest.approx(2 * pauses["workers"])
     # Together they keep to their share.
     assert sum(costs[name] / pauses[name] for name in costs) == pytest.approx(streams._SHARE)
+    # What no change wakes takes nothing of it.
+    here["errors"].heard_at -= 60
+    woken = [costs[name] / stand.streams._pause_of(here[name]) for name in ("tasks", "workers")]
+    assert sum(woken) == pytest.approx(streams._SHARE)
+    here["errors"].hear(list(Topic))
     # However much they cost, none is left for so long that its viewers take it for lost.
     for room in here.values():
         room.cost *= 10_000
@@ -251,6 +259,27 @@ async def test_while_nobody_can_say_what_changed_a_page_is_looked_at_all_the_sam
         while beat_of(message)["fault"] is not None:
             message = await viewer.next()
         assert b"look 3" in message or b"look 4" in message or b"look 5" in message
+
+
+async def test_a_page_that_lacks_something_is_looked_at_again_soon_though_nothing_changes(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rooms, "_AGAIN_SECONDS", 0.1)
+    stand.page.missing, stand.page.text = ["The database does not answer."], "as it was"
+    async with stand.viewer() as viewer:
+        message = await viewer.next()
+        # However often it finds the same.
+        while stand.page.looks < 4:
+            assert beat_of(message)["missing"] == stand.page.missing
+            message = await viewer.next()
+        stand.page.missing, stand.page.text = [], None
+        while beat_of(message)["missing"]:
+            message = await viewer.next()
+        looks = stand.page.looks
+        # Then only what changes is a reason again.
+        for _ in range(3):
+            await viewer.next()
+        assert stand.page.looks == looks
 
 
 async def test_what_no_topic_tells_of_is_seen_by_its_signs(stand: Stand) -> None:
