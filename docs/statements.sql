@@ -288,6 +288,11 @@ RETURNING id;
 -- _REVOKE
 UPDATE api_key SET revoked_at = now(), revoked_by = :by WHERE id = :id AND revoked_at IS NULL RETURNING id;
 
+-- _REVOKE_SESSIONS
+UPDATE api_key SET revoked_at = now(), revoked_by = :by
+WHERE session_of IS NOT NULL AND name = :name AND revoked_at IS NULL
+    AND (expires_at IS NULL OR expires_at > now());
+
 -- _FIND
 SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
     created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of FROM api_key

@@ -377,6 +377,25 @@ def revoke_key(key: str = _Key, reason: str | None = _Reason, as_json: bool = _J
         raise typer.Exit(1) from None
 
 
+@keys_cli.command(name="sign-out")
+def sign_out(
+    name: str = typer.Argument(..., help="Of the caller: a key, or oidc:… of somebody whom the issuer knows."),
+) -> None:
+    """End every session of somebody in the dashboard, within two seconds in every process, and print how many.
+
+    Who may sign in again does so. Exits 0, 1 when PostgreSQL cannot be asked, 2 on a bad setting.
+    """
+    settings = _settings()
+    from pointsman_service.console import keys
+    from pointsman_service.errors import ServiceError
+
+    try:
+        typer.echo(asyncio.run(keys.sign_out(settings, name)))
+    except ServiceError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
 @audit_cli.command(name="verify")
 def verify_audit(
     head: str | None = typer.Option(None, help="A hash that was told before: it must still be in its place."),

@@ -111,6 +111,12 @@ class TokenExpired(Unauthorized):
     code, title, challenge = "token-expired", "Token expired", 'error="invalid_token", error_description="expired"'
 
 
+class SignInFailed(Unauthorized):
+    """The issuer did not let the browser in."""
+
+    code, title = "sign-in-failed", "Sign-in failed"
+
+
 class CrossSite(PointsmanError):
     """A page of another site may not ask this of a browser; POINTSMAN_ALLOWED_ORIGINS names the pages that may."""
 

@@ -152,6 +152,12 @@ class OidcSettings(SettingsBase):
     """What each role may: presets and scopes of keys (``{"oncall": "operator,payload:read"}``). Others may nothing."""
     oidc_name_claim: str = Field(default="sub", min_length=1)
     """Where the name of a caller stands, which is then ``oidc:`` and that. Nobody else may ever get the same one."""
+    oidc_client_id: str | None = Field(default=None, min_length=1)
+    """What the issuer knows the dashboard by. Unset: nobody signs in to it through the issuer."""
+    oidc_client_secret: SecretStr | None = None
+    """Of ``oidc_client_id``, where the issuer gave it one."""
+    oidc_scopes: str = Field(default="openid profile email", pattern=r"^([!-~]+ )*openid( [!-~]+)*$")
+    """What the issuer is asked for at sign-in; its ID token must hold the roles."""
     oidc_leeway_seconds: float = Field(default=30.0, ge=0, le=300)
     """So far may the clock of the issuer be from ours."""
     oidc_ca_file: FilePath | None = None
@@ -161,6 +167,10 @@ class OidcSettings(SettingsBase):
     def _the_issuer_is_of_use(self) -> Self:
         if self.oidc_issuer is not None and not self.oidc_roles:
             raise ValueError("oidc_roles: must say of at least one role what it may, or nobody may anything")
+        if self.oidc_issuer is None and (self.oidc_client_id is not None or self.oidc_audience):
+            raise ValueError("oidc_issuer: is missing, and nothing of OpenID Connect works without it")
+        if self.oidc_issuer is not None and not self.oidc_audience and self.oidc_client_id is None:
+            raise ValueError("oidc_audience: must be set, or oidc_client_id, or the issuer lets nobody in")
         return self
 
 

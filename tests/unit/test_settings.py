@@ -42,6 +42,7 @@ def test_database_url_that_cannot_be_honoured_is_refused_without_its_text(given:
 
 
 ISSUER = {"oidc_issuer": "https://login.example.org/realms/shop", "oidc_roles": {"oncall": "operator, payload:read"}}
+ISSUER |= {"oidc_audience": "pointsman"}
 
 
 def test_an_issuer_is_taken_with_what_its_roles_may() -> None:
@@ -54,6 +55,10 @@ def test_an_issuer_is_taken_with_what_its_roles_may() -> None:
     [
         ({"oidc_roles": {}}, "oidc_roles: must say of at least one role"),
         ({"oidc_roles": {"oncall": ""}}, "oidc_roles"),
+        ({"oidc_audience": ()}, "oidc_audience: must be set, or oidc_client_id"),
+        ({"oidc_issuer": None}, "oidc_issuer: is missing"),
+        ({"oidc_issuer": None, "oidc_audience": (), "oidc_client_id": "x"}, "oidc_issuer: is missing"),
+        ({"oidc_client_id": "x", "oidc_scopes": "profile"}, "oidc_scopes"),
         ({"oidc_issuer": "http://login.example.org"}, "must be an https URL"),
         ({"oidc_issuer": "https://"}, "must be a URL with a host"),
         ({"oidc_issuer": "https://login.example.org/?realm=shop"}, "without a user, a query or a fragment"),

@@ -58,7 +58,7 @@ class BearerTokens:
     async def find_caller(self, token: bytes) -> Caller:
         """The same, looked through. Raises ``TokenInvalid``, ``TokenExpired`` and ``IssuerAway``."""
         text = token.decode("latin-1")
-        key = await self._issuer.key_for(_key_id(text))
+        key = await self._issuer.key_for(key_id_of(text))
         claims = read_claims(text, key, self._issuer.url, self._audience, self._leeway)
         caller = self._roles.caller(claims)
         self.verified += 1
@@ -84,7 +84,8 @@ class BearerTokens:
         self._known[digest] = found
 
 
-def _key_id(token: str) -> str | None:
+def key_id_of(token: str) -> str | None:
+    """The key that a token says it was signed with; None: it names none. Raises ``TokenInvalid``."""
     import jwt
 
     try:

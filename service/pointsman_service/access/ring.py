@@ -87,7 +87,9 @@ class KeyRing:
         return held.caller
 
     def of_session(self, token: bytes) -> Caller | None:
-        """Who signed in with the key that this session was begun with; None: the session or the key is over."""
+        """Who signed in with the key that this session was begun with, or through the issuer; None: the session or the
+        key is over.
+        """
         held = self._held(token)
         parent = None if held is None or held.session_of is None else self._by_id.get(held.session_of)
         if held is None or parent is None:
@@ -233,7 +235,7 @@ def caller_of(row: KeyRow) -> Caller:
     scopes = scopes_of(row.preset, row.scopes)
     return Caller(
         name=row.name,
-        known_by=KnownBy.KEY,
+        known_by=KnownBy.OIDC if row.session_of == row.id else KnownBy.KEY,
         acts=operations_of(scopes),
         reads_payloads=KeyScope.PAYLOAD_READ in scopes,
         scopes=frozenset(str(scope) for scope in scopes),

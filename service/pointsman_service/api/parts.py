@@ -6,6 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from pointsman_service.access.bearer import BearerTokens
+from pointsman_service.access.code_flow import CodeFlow
 from pointsman_service.access.issuer import Issuer
 from pointsman_service.access.reading import KeyReader
 from pointsman_service.access.ring import KeyRing
@@ -75,6 +76,8 @@ class Parts:
     issuer: Issuer | None
     """Its loop must run. None: only keys are known."""
     tokens: BearerTokens | None
+    code_flow: CodeFlow | None
+    """None: nobody signs in to the dashboard through the issuer."""
     acts_done: AuditReader
     key_hand: KeyHand
     key_reader: KeyReader

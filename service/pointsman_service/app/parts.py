@@ -3,6 +3,7 @@
 from functools import partial
 
 from pointsman_service.access.bearer import BearerTokens
+from pointsman_service.access.code_flow import CodeFlow
 from pointsman_service.access.issuer import Issuer
 from pointsman_service.access.reading import KeyReader
 from pointsman_service.access.ring import KeyRing
@@ -101,6 +102,9 @@ def make_parts(
         issuer=issuer,
         tokens=BearerTokens(issuer, Roles(settings), settings)
         if issuer is not None and settings.oidc_audience
+        else None,
+        code_flow=CodeFlow(issuer, Roles(settings), settings)
+        if issuer is not None and settings.oidc_client_id
         else None,
         acts_done=AuditReader(store),
         key_hand=KeyHand(store),

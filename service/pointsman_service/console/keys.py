@@ -18,6 +18,7 @@ from pointsman_service.callers import CONSOLE
 from pointsman_service.database import create_engine
 from pointsman_service.errors import NoSuchKey, ServiceError
 from pointsman_service.operate.handle_keys import KeyHand, MadeKey, WantedKey, wanted
+from pointsman_service.operate.sign_in import SessionHand
 from pointsman_service.settings import Settings
 from pointsman_service.store import api_keys
 from pointsman_service.store.store import Store
@@ -56,6 +57,14 @@ async def revoke(settings: Settings, named: str, reason: str | None) -> Key:
     """The key, which opens nothing more. Raises ``NoSuchKey`` and the store's errors."""
     async with _opened(settings) as store:
         return await KeyHand(store).revoke(CONSOLE, await _id_of(store, named), reason)
+
+
+async def sign_out(settings: Settings, name: str) -> int:
+    """Nobody of this name is signed in to the dashboard any more; how many sessions that ended. Raises the store's
+    errors.
+    """
+    async with _opened(settings) as store:
+        return await SessionHand(store, settings.session_seconds).end_all(CONSOLE, name)
 
 
 async def every(settings: Settings) -> list[Key]:

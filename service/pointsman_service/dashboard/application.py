@@ -28,7 +28,7 @@ from pointsman_service.dashboard.preferences import COOKIE as PREFERENCES
 from pointsman_service.dashboard.preferences import SECONDS as PREFERENCES_SECONDS
 from pointsman_service.dashboard.preferences import Preferences
 from pointsman_service.dashboard.rooms import Key, Look
-from pointsman_service.dashboard.signing_in import SIGN_IN, SIGN_OUT, SigningIn
+from pointsman_service.dashboard.signing_in import ISSUER, ISSUER_BACK, SIGN_IN, SIGN_OUT, SigningIn
 from pointsman_service.dashboard.streams import Stream, Streams
 from pointsman_service.errors import (
     BadRequest,
@@ -96,6 +96,8 @@ class Dashboard:
             return asset_at(path).answer(accepts_gzip(scope))
         if path == SIGN_IN and method in ("GET", "POST"):
             return await self._sign_in(scope, receive)
+        if path in (ISSUER, ISSUER_BACK) and method == "GET":
+            return await self._sign_in_elsewhere(scope, path)
         caller: Caller = scope["caller"]
         if caller.known_by is KnownBy.NOTHING and path != _PREFERENCES:
             if method != "GET" or path == _STREAM:
@@ -291,9 +293,25 @@ class Dashboard:
             if isinstance(answer, Answer):
                 return answer
             fault = answer
-        ask = self._ask(scope["caller"], SIGN_IN, {}, ())
+        return self._where_one_signs_in(scope, SIGN_IN, back, fault)
+
+    async def _sign_in_elsewhere(self, scope: Any, path: str) -> Answer:
+        """To the issuer, and from there: what it says of who comes back is in the address."""
+        said = dict(pairs_of(scope))
+        if path == ISSUER:
+            back = self._page_to(said.get("back", ""))
+            sent = await self._signing_in.send(scope, back)
+            return sent if isinstance(sent, Answer) else self._where_one_signs_in(scope, path, back, sent)
+        received = await self._signing_in.receive(scope, said)
+        if isinstance(received, PointsmanError):
+            return self._where_one_signs_in(scope, path, "", received)
+        caller, back = received
+        return await self._signing_in.let_in(scope, caller, self._page_to(back))
+
+    def _where_one_signs_in(self, scope: Any, path: str, back: str, fault: PointsmanError | None) -> Answer:
+        ask = self._ask(scope["caller"], path, {}, ())
         shown = Shown(self._signing_in.view(scope, back, fault), frames.NOWHERE, ask.now, None)
-        frame = Frame.of_request(scope, ask.links, "")
+        frame = Frame.of_request(scope, ask.links, "", None if path == SIGN_IN else "")
         return frames.page(frame, scope, shown, ask, in_navigation(self._pages, ask.caller), live=False)
 
     def _page_to(self, back: str) -> str:

@@ -7,6 +7,8 @@ from typing import Any, Final
 from pointsman_service.named_hosts import is_loopback
 
 COOKIE: Final = "pointsman_session"
+BEGUN: Final = "pointsman_sign_in"
+"""What a browser keeps while it is at the issuer."""
 _PREFIX: Final = "__Host-"
 """No page of a subdomain and none without TLS can set a cookie of such a name."""
 _NAMES: Final = (_PREFIX + COOKIE, COOKIE)
@@ -27,6 +29,22 @@ def set_session(scope: Any, value: str, seconds: float) -> list[tuple[bytes, byt
     if value:
         return [_cookie(_NAMES[0] if secure else COOKIE, value, seconds, secure=secure)]
     return [_cookie(name, "", 0, secure=name != COOKIE) for name in _NAMES]
+
+
+def set_begun(scope: Any, value: str, seconds: float) -> tuple[bytes, bytes]:
+    """A header that sets what a browser keeps of a sign-in that it has begun; with no ``seconds`` it keeps nothing."""
+    secure = is_secure(scope)
+    return _cookie(f"{_PREFIX}{BEGUN}" if secure else BEGUN, value, seconds, secure=secure)
+
+
+def begun_in(cookies: Mapping[str, str], scope: Any) -> str:
+    """What it keeps; empty: nothing."""
+    return cookies.get(f"{_PREFIX}{BEGUN}" if is_secure(scope) else BEGUN, "")
+
+
+def origin_of(scope: Any) -> str:
+    """How the browser addresses us, as a proxy before us says; ``Host`` was found to be a name of ours."""
+    return f"{'https' if is_secure(scope) else 'http'}://{_said(scope, b'host').decode('latin-1')}"
 
 
 def is_secure(scope: Any) -> bool:

@@ -30,25 +30,26 @@ class SessionHand:
         self.seconds = seconds
 
     async def begin(self, caller: Caller) -> Session:
-        """A session of the caller, who came with a key. It ends with that at the latest."""
-        assert caller.key_id is not None
-        token = new_session()
+        """A session of the caller, who came with a key, and then it ends with that at the latest; or whom the issuer
+        knows: then what they may stands in it, as it is now.
+        """
+        session_id, token = api_keys.new_id(), new_session()
         new = NewKey(
             digest=digest_of(token.encode()),
             first_shown="",
             last_shown="",
             name=caller.name,
             preset=None,
-            scopes=(),
+            scopes=sorted(caller.scopes or ()) if caller.key_id is None else (),
             task_types=None,
             queues=None,
             created_by=caller.name,
             expires_seconds=self.seconds,
-            session_of=caller.key_id,
+            session_of=caller.key_id or session_id,
         )
         async with self._store.transaction() as connection:
-            await api_keys.add(connection, api_keys.new_id(), new)
-            await _note(connection, "sign_in", caller)
+            await api_keys.add(connection, session_id, new)
+            await _note(connection, "sign_in", caller, str(new.session_of))
         log.info("somebody signed in", caller=caller.name)
         return Session(token)
 
@@ -58,14 +59,22 @@ class SessionHand:
             row = await api_keys.find_by_digest(connection, digest_of(token.encode()))
             if row is None or row.session_of is None or not await api_keys.revoke(connection, row.id, caller.name):
                 return
-            await _note(connection, "sign_out", caller)
+            await _note(connection, "sign_out", caller, str(row.session_of))
+
+    async def end_all(self, caller: Caller, name: str) -> int:
+        """All sessions of whoever has this name are over; how many were not before."""
+        async with self._store.transaction() as connection:
+            ended = await api_keys.revoke_sessions(connection, name, caller.name)
+            if ended:
+                await _note(connection, "sign_out", caller, name)
+        return ended
 
 
-async def _note(connection: Connection, act: str, caller: Caller) -> None:
+async def _note(connection: Connection, act: str, caller: Caller, subject: str) -> None:
     called = request_id.get()
     entry = NewEntry(
         act=act,
-        subject=str(caller.key_id),
+        subject=subject,
         actor=caller.name,
         caller=caller.name,
         address=client_address.get(),

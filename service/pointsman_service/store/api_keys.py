@@ -53,6 +53,7 @@ class KeyRow:
     replaced_by: UUID | None
     last_used_at: datetime | None
     session_of: UUID | None
+    """The key that a browser signed in with; its own id: through the issuer, and what it may stands in itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,11 @@ _REPLACE = text("""
 """)
 _REVOKE = text("""
     UPDATE api_key SET revoked_at = now(), revoked_by = :by WHERE id = :id AND revoked_at IS NULL RETURNING id
+""")
+_REVOKE_SESSIONS = text("""
+    UPDATE api_key SET revoked_at = now(), revoked_by = :by
+    WHERE session_of IS NOT NULL AND name = :name AND revoked_at IS NULL
+        AND (expires_at IS NULL OR expires_at > now())
 """)
 _FIND = text(f"SELECT {_COLUMNS} FROM api_key WHERE id = :id AND session_of IS NULL")
 _BY_DIGEST = text(f"SELECT {_COLUMNS} FROM api_key WHERE digest = :digest")
@@ -143,6 +149,11 @@ async def replace(connection: Connection, key_id: UUID, by: UUID, overlap_second
 async def revoke(connection: Connection, key_id: UUID, by: str) -> bool:
     """Let a key open nothing more; False: it was revoked before."""
     return (await connection.execute(_REVOKE, {"id": key_id, "by": by})).one_or_none() is not None
+
+
+async def revoke_sessions(connection: Connection, name: str, by: str) -> int:
+    """Let no session of whoever has this name open anything more; how many did."""
+    return (await connection.execute(_REVOKE_SESSIONS, {"name": name, "by": by})).rowcount
 
 
 async def find(connection: Connection, key_id: UUID, *, lock: bool = False) -> KeyRow | None:

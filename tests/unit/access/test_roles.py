@@ -12,7 +12,7 @@ from pointsman_service.settings import Settings
 
 def roles(**more: Any) -> Roles:
     given = {"oncall": "operator,payload:read", "reader": ["viewer"]}
-    return Roles(Settings(oidc_issuer="https://login.example.org", oidc_roles=given, **more))
+    return Roles(Settings(oidc_issuer="https://login.example.org", oidc_client_id="x", oidc_roles=given, **more))
 
 
 def test_roles_add_up() -> None:
@@ -61,4 +61,6 @@ def test_a_name_that_names_nobody_is_refused(name: object) -> None:
 
 def test_a_right_that_there_is_not_is_named() -> None:
     with pytest.raises(ValueError, match="the role oncall has operater, which is no preset and no scope"):
-        Roles(Settings(oidc_issuer="https://login.example.org", oidc_roles={"oncall": ("operater",)}))
+        Roles(
+            Settings(oidc_issuer="https://login.example.org", oidc_client_id="x", oidc_roles={"oncall": ("operater",)})
+        )

@@ -41,7 +41,8 @@ class ApiKey(Base):
     replaces: Mapped[UUID | None]
     replaced_by: Mapped[UUID | None]
     session_of: Mapped[UUID | None]
-    """The key that a browser was signed in with: this is its session, and ends with that at the latest."""
+    """The key that a browser was signed in with: this is its session, and ends with that at the latest. Its own id:
+    the browser was signed in through the issuer, and what it may stands in ``scopes``."""
     last_used_at: Mapped[datetime | None]
     """To a minute. A change of it is no change of the key."""
 
