@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
+import structlog
 from pydantic import SecretStr
 
 from pointsman_service.database import create_engine
@@ -22,6 +23,13 @@ _SLOWEST = 3
 """So many times as long as its limit says may a test take: that was set on an idle machine of two cores."""
 
 hear_signals()
+# Not the pretty traceback, which a line of the log of a test has by default: each takes seconds to draw.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -430,7 +430,7 @@ def openapi() -> None:
 
     Needs no server. Exits 0.
     """
-    from pointsman_service.app import openapi_document
+    from pointsman_service.app.application import openapi_document
 
     typer.echo(json.dumps(openapi_document(), indent=2, ensure_ascii=False))
 
@@ -483,7 +483,10 @@ def _serve(settings: Settings, *roles: str) -> None:
     settings.require_redis_url()
     _refuse_unknown_roles(settings)
     _refuse_without_admin(settings)
-    from pointsman_service.app import Role, create_app
+    # Nothing of what is read and made now is thrown away, and looking it through takes a tenth of the time to start.
+    gc.disable()
+    from pointsman_service.app.application import create_app
+    from pointsman_service.app.process import Role
     from pointsman_service.front.bounds import Bounds
     from pointsman_service.front.connection import Connection
     from pointsman_service.serving import Server, ServerConfig
@@ -545,6 +548,8 @@ def _exit_cleanly(*_: object) -> None:
 
 def _run_loops(settings: Settings, role: str) -> None:
     settings.require_redis_url()
+    # As before a process that serves.
+    gc.disable()
     from uvicorn.loops.auto import auto_loop_factory
 
     from pointsman_service.app import Process, Role
@@ -562,6 +567,7 @@ def _spare_the_collector() -> None:
     gc.freeze()
     # A batch of tasks makes thousands of objects and no circle; at Python's 700 it is looked through many times over.
     gc.set_threshold(_COLLECTED_AT)
+    gc.enable()
 
 
 async def _until_stopped(process: "Process", role: str) -> None:

@@ -1,6 +1,5 @@
 """The one wiring place: which parts a process has, and how they are started and stopped."""
 
-from pointsman_service.app.application import create_app, openapi_document
 from pointsman_service.app.process import Process, Role
 
-__all__ = ["Process", "Role", "create_app", "openapi_document"]
+__all__ = ["Process", "Role"]

@@ -5,16 +5,14 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator, Seque
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pointsman_service.access.ring import KeyRing
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.alert.channels import Channels
 from pointsman_service.alert.notifier import Notifier
 from pointsman_service.alert.outage import OutageWatch
-from pointsman_service.api.parts import Parts
 from pointsman_service.app.exposition import make_keeper
-from pointsman_service.app.parts import make_parts
 from pointsman_service.app.sweeps import make_alert_sweep, make_sweeps
 from pointsman_service.app.tracing import make_tracing
 from pointsman_service.broker import Broker
@@ -43,6 +41,9 @@ from pointsman_service.store.leadership import Leadership, Presence, StandIn
 from pointsman_service.store.store import Store
 from pointsman_service.submit.group_commit import GroupCommit
 from pointsman_service.telemetry import logger
+
+if TYPE_CHECKING:
+    from pointsman_service.api.parts import Parts
 
 log = logger(__name__)
 
@@ -140,6 +141,9 @@ class Process:
         return led
 
     def _add_api(self) -> None:
+        # A process that has no API need not read it: that takes longer than all else at its start, and memory.
+        from pointsman_service.app.parts import make_parts
+
         window = OpenWindow(self._broker(), self.settings)
         catalogue = Catalogue(self.store, self.settings.task_routes.root)
         self.commits = GroupCommit(self.store, Publisher(self._broker(), self.tracing), window, self.settings)

@@ -3,7 +3,6 @@
 from collections.abc import Collection
 
 from pointsman_contract.configuration import BadConfiguration
-from pointsman_service.api.problems.translation import as_error
 from pointsman_service.settings import Settings
 from pointsman_service.tracing import Tracing
 
@@ -14,6 +13,9 @@ def make_tracing(settings: Settings, roles: Collection[str]) -> Tracing | None:
     """
     if not settings.tracing:
         return None
+    # It brings FastAPI, which is nothing to a process that has no API and makes no spans.
+    from pointsman_service.api.problems.translation import as_error
+
     name = "pointsman" if len(roles) > 1 else f"pointsman-{next(iter(roles))}"
     try:
         return Tracing(name, lambda error: as_error(error).status)

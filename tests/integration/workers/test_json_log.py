@@ -66,7 +66,7 @@ def test_a_line_of_the_service_has_the_same_fields(capsys: Any) -> None:
     from pointsman.run.json_log import JsonLine
 
     root = logging.getLogger()
-    before = (root.handlers[:], root.level)
+    before, structured = (root.handlers[:], root.level), structlog.get_config()
     try:
         configure_logging(Settings(log_json=True))
         record = logging.LogRecord("a.module", logging.WARNING, "p", 1, "x is %s", ("y",), None)
@@ -74,7 +74,7 @@ def test_a_line_of_the_service_has_the_same_fields(capsys: Any) -> None:
     finally:
         root.handlers[:], _ = before
         root.setLevel(before[1])
-        structlog.reset_defaults()
+        structlog.configure(**structured)
     service, worker = json.loads(capsys.readouterr().err), json.loads(JsonLine().format(record))
     assert service.keys() == worker.keys()
     moments = [line.pop("timestamp") for line in (service, worker)]

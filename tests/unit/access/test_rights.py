@@ -5,7 +5,7 @@ import pytest
 from pointsman_service.access.checking import check_right, check_scope
 from pointsman_service.access.rights import _BY_SCOPE, RIGHTS, Names, operations_of
 from pointsman_service.access.scopes import ALL, PRESETS, KeyScope
-from pointsman_service.app import openapi_document
+from pointsman_service.app.application import openapi_document
 from pointsman_service.callers import LOCAL, NOBODY, Caller, KnownBy
 from pointsman_service.errors import KeyMissing, ScopeMissing
 from pointsman_service.operate.act import ActKind

@@ -9,7 +9,7 @@ import pytest
 
 from pointsman_contract.catalogue import WORDS_AFTER_NAME
 from pointsman_contract.log_text import says_something
-from pointsman_service.app import openapi_document as made_document
+from pointsman_service.app.application import openapi_document as made_document
 
 
 @cache

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pointsman_service.app import openapi_document
+from pointsman_service.app.application import openapi_document
 
 _ID = "01a20272-c811-71a5-99c0-510fde22a57d"
 _NAMES = {"queues": "email", "workers": "email@host-1", "alert-channels": "on-call", "task-types": "echo"}

@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from pointsman_service.api.bodies.room import Room
-from pointsman_service.app import Role, create_app
+from pointsman_service.app.application import create_app
+from pointsman_service.app.process import Role
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
 from tests.unit.front.asking import Operation, operations
