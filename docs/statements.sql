@@ -359,21 +359,8 @@ SELECT id, at, act, subject, actor, caller, address, reason, request_id, counts:
 -- _HEAD
 SELECT entries, hash, left_until FROM audit_head;
 
--- _LEAVES
-SELECT set_config('pointsman.audit_leaves', 'by age', true);
-
 -- _LEAVE
--- What is older and stands behind something younger waits for that: entries leave from the front.
-WITH gone AS (
-    DELETE FROM audit WHERE id IN (
-        SELECT id FROM audit WHERE at < :cutoff
-            AND (number IS NULL OR number < (SELECT coalesce(min(number), 9223372036854775807) FROM audit
-                WHERE at >= :cutoff))
-        ORDER BY id LIMIT :most)
-    RETURNING number
-), counted AS (SELECT count(*) AS entries, max(number) AS last FROM gone)
-UPDATE audit_head SET left_until = greatest(left_until, counted.last) FROM counted WHERE counted.entries > 0
-RETURNING counted.entries;
+SELECT leave_audit(:cutoff, :most);
 
 -- page_of (all)
 SELECT id, at, act, subject, actor, caller, address, reason, request_id, counts::text AS counts, number, previous,
@@ -5053,6 +5040,67 @@ INSERT INTO task (finished_at, run_seconds, queue_wait_seconds, result, error_ty
 
 -- dropping_of (drop)
 DROP TABLE task_day_20000101;
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/upkeep/roles.py
+-- Two roles in the database: that of the service, and an owner of what is kept of acts, which the service can only
+-- add to. ``migrate`` sets them up; a database with one role for everything goes on as it is.
+
+-- _LOCK
+SELECT pg_advisory_xact_lock(hashtext('pointsman roles'));
+
+-- _MAKE
+SELECT format('CREATE ROLE %I LOGIN', CAST(:role AS text)) || CASE WHEN CAST(:password AS text) IS NULL THEN ''
+    ELSE format(' PASSWORD %L', CAST(:password AS text)) END
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :role);
+
+-- _JOIN
+SELECT format('GRANT %I TO %I', r.rolname, current_user) FROM pg_roles r
+WHERE r.rolname = :role AND NOT pg_has_role(current_user, r.oid, 'USAGE');
+
+-- _ENTER
+SELECT format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', current_schema(), CAST(:role AS text))
+WHERE NOT (has_schema_privilege(:role, current_schema(), 'USAGE')
+    AND has_schema_privilege(:role, current_schema(), 'CREATE'));
+
+-- _TABLES_TO_HAND_OVER
+-- A sequence or an index goes with its table.
+SELECT format('ALTER TABLE %I OWNER TO %I', c.relname, CAST(:role AS text)) FROM pg_class c
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
+    AND c.relowner <> CAST(CAST(:role AS text) AS regrole) AND c.relname <> ALL(CAST(:audit AS text[]))
+    AND (c.relname = ANY(CAST(:ours AS text[])) OR starts_with(c.relname, :prefix))
+ORDER BY c.relname;
+
+-- _FUNCTIONS_TO_HAND_OVER
+SELECT DISTINCT format('ALTER FUNCTION %s OWNER TO %I', p.oid::regprocedure, CAST(:role AS text))
+FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
+WHERE NOT t.tgisinternal AND c.relnamespace = current_schema()::regnamespace
+    AND c.relname = ANY(CAST(:ours AS text[])) AND c.relname <> ALL(CAST(:audit AS text[]))
+    AND p.proowner <> CAST(CAST(:role AS text) AS regrole);
+
+-- _QUOTED
+SELECT quote_ident(CAST(:role AS text));
+
+-- _FLOOR
+UPDATE audit_head SET kept_days = :days WHERE kept_days <> :days;
+
+-- _RIGHTS
+SELECT r.rolname AS role, r.rolsuper AS superuser, pg_has_role(c.relowner, 'MEMBER') AS owner,
+    pg_has_role(n.nspowner, 'MEMBER') AS owner_of_schema,
+    has_any_column_privilege(c.oid, 'UPDATE') OR has_table_privilege(h.oid, 'UPDATE') AS update,
+    has_table_privilege(c.oid, 'DELETE') OR has_table_privilege(h.oid, 'DELETE') AS delete,
+    has_table_privilege(c.oid, 'TRUNCATE') OR has_table_privilege(h.oid, 'TRUNCATE') AS truncate,
+    has_table_privilege(c.oid, 'TRIGGER') OR has_table_privilege(h.oid, 'TRIGGER') AS trigger
+FROM pg_roles r, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, pg_class h
+WHERE r.rolname = current_user AND c.oid = to_regclass('audit') AND h.oid = to_regclass('audit_head');
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/upkeep/schema.py
+-- The schema's version: bring a database to the head, and say whether it is there.
+
+-- _PATIENCE
+-- As migrations have it: who cannot have a table at once lets those who use it go on.
+SET LOCAL lock_timeout = '5s';
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/upkeep/shape.py

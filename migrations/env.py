@@ -9,7 +9,7 @@ from sqlalchemy.schema import SchemaItem
 
 from pointsman_service.settings import Settings
 from pointsman_service.store.models import Base
-from pointsman_service.store.upkeep.schema import is_ours
+from pointsman_service.store.upkeep.schema import MIGRATES_AS, is_ours
 
 config = context.config
 
@@ -42,6 +42,11 @@ async def _run_online() -> None:
     async with engine.connect() as connection:
         # Several services may start at once: the first migrates, the others wait and find it done.
         await connection.execute(text("SELECT pg_advisory_lock(hashtext('pointsman migrations'))"))
+        role = config.get_main_option(MIGRATES_AS)
+        if role:
+            # What is made belongs to it. A migration of the audit, which does not, does without and takes it again.
+            await connection.execute(text("SELECT set_config('pointsman.migrates_as', :role, false)"), {"role": role})
+            await connection.execute(text("SELECT set_config('role', :role, false)"), {"role": role})
         await connection.commit()
         await connection.run_sync(_run)
     await engine.dispose()

@@ -41,6 +41,8 @@ NAMES = (
     "connections_most",
     "data_dir",
     "database_connections",
+    "database_owner_password",
+    "database_owner_url",
     "database_password",
     "database_timeout_seconds",
     "database_url",
@@ -147,6 +149,8 @@ NAMES = (
 SECRETS = (
     "alert_channels",
     "api_key",
+    "database_owner_password",
+    "database_owner_url",
     "database_password",
     "database_url",
     "mqtt_password",

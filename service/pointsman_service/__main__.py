@@ -440,10 +440,13 @@ async def _migrate(settings: Settings, revision: str) -> None:
     from pointsman_service.store.store import Store
     from pointsman_service.store.upkeep.indexes import lacking_indexes
     from pointsman_service.store.upkeep.partitions import ensure_partitions
+    from pointsman_service.store.upkeep.schema import Owner
     from pointsman_service.store.upkeep.schema import migrate as migrate_schema
     from pointsman_service.telemetry import logger
 
-    await migrate_schema(settings.require_database_url(), revision)
+    url = settings.owner_url()
+    owner = None if url is None else Owner(url, settings.audit_days)
+    await migrate_schema(settings.require_database_url(), revision, owner)
     if revision == "head":
         store = Store(create_engine(settings, "pointsman migrate"))
         try:

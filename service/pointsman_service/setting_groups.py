@@ -85,6 +85,11 @@ class ProcessSettings(SettingsBase):
     """PostgreSQL 15 or newer. Unset: the server of a running ``./scripts/up``."""
     database_password: SecretStr | None = None
     """Of the user in ``database_url``, when it does not stand there. Any characters."""
+    database_owner_url: Annotated[SecretStr | None, AfterValidator(_async_driver)] = None
+    """Of ``migrate`` alone: the same database as another user, who owns what is kept of acts. That of ``database_url``
+    can only add to it then, and is made if it is not there. Unset: one user does everything."""
+    database_owner_password: SecretStr | None = None
+    """Of the user in ``database_owner_url``, when it does not stand there. Any characters."""
     redis_url: Annotated[SecretStr | None, AfterValidator(_redis)] = None
     """Redis 7 or Valkey 8 or newer, the Celery broker. Unset: the server of a running ``./scripts/up``."""
     redis_password: SecretStr | None = None
@@ -131,6 +136,8 @@ class ProcessSettings(SettingsBase):
     @model_validator(mode="after")
     def _passwords_have_their_place(self) -> Self:
         check_password("database", _plain(self.database_url), _plain(self.database_password), wants_user=True)
+        owner, password = _plain(self.database_owner_url), _plain(self.database_owner_password)
+        check_password("database_owner", owner, password, wants_user=True)
         check_password("redis", _plain(self.redis_url), _plain(self.redis_password), wants_user=False)
         return self
 

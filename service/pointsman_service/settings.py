@@ -53,6 +53,12 @@ class Settings(
             )
         return running.database_url
 
+    def owner_url(self) -> str | None:
+        """The URL of the database's owner; None: there is none beside the user of the service."""
+        if self.database_owner_url is None:
+            return None
+        return _whole(self.database_owner_url, self.database_owner_password)
+
     def require_redis_url(self) -> str:
         """The Redis URL. Raises ``SystemExit`` with what to do when there is none."""
         if self.redis_url is not None:

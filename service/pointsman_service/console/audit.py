@@ -24,12 +24,24 @@ def show_verdict(verdict: Verdict, *, as_json: bool) -> None:
     """What was found, and the hash to keep elsewhere."""
     if as_json:
         since = None if verdict.since is None else verdict.since.isoformat()
-        found = {"entries": verdict.entries, "since": since, "head": verdict.head, "faults": verdict.faults}
+        found = {
+            "entries": verdict.entries,
+            "since": since,
+            "head": verdict.head,
+            "faults": verdict.faults,
+            "role": verdict.role,
+            "role_may": list(verdict.role_may),
+        }
         typer.echo(json.dumps(found, indent=2))
         return
     for fault in verdict.faults:
         typer.echo(fault, err=True)
     since = "" if verdict.since is None else f", the first of {verdict.since:%Y-%m-%d %H:%M} UTC"
     typer.echo(f"{verdict.entries:,} entries{since}: {'not as they were' if verdict.faults else 'as they were'}")
+    if verdict.role_may:
+        typer.echo(
+            f"the role {verdict.role} could change them: it {' and '.join(verdict.role_may)}. docs/security.md says how"
+            " the service gets one that could not"
+        )
     if verdict.head:
         typer.echo(f"head {verdict.head}")

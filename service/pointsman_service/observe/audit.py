@@ -10,6 +10,7 @@ from typing import Any
 from pointsman_service.store import audit
 from pointsman_service.store.audit import EntryFilter, EntryRow, Head
 from pointsman_service.store.store import Store
+from pointsman_service.store.upkeep.roles import rights
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _AT_ONCE = 1000
@@ -119,6 +120,10 @@ class Verdict:
     """The hash of the last entry, in hex; empty: there is none."""
     faults: list[str] = field(default_factory=list)
     """At most twenty, in words."""
+    role: str = ""
+    """Whose rights these are."""
+    role_may: tuple[str, ...] = ()
+    """By what our own role could change entries, in words; empty: by nothing."""
 
     def blame(self, what: str) -> None:
         """Note a fault."""
@@ -173,6 +178,7 @@ async def verify(store: Store, noted: str | None = None) -> Verdict:
     async with store.statement() as connection:
         head = await audit.head(connection)
         check, after = ChainCheck(head, noted), head.left_until
+        check.verdict.role, check.verdict.role_may = await rights(connection)
         while rows := await audit.chained(connection, after, _AT_ONCE):
             for row in rows:
                 if (row.number or 0) > head.entries:

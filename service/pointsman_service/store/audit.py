@@ -107,20 +107,7 @@ _CONDITIONS = {
 }
 _CHAINED = text(f"SELECT {_COLUMNS} FROM audit WHERE number > :after ORDER BY number LIMIT :most")
 _HEAD = text("SELECT entries, hash, left_until FROM audit_head")
-_LEAVES = text("SELECT set_config('pointsman.audit_leaves', 'by age', true)")
-# What is older and stands behind something younger waits for that: entries leave from the front.
-_LEAVE = text("""
-    WITH gone AS (
-        DELETE FROM audit WHERE id IN (
-            SELECT id FROM audit WHERE at < :cutoff
-                AND (number IS NULL OR number < (SELECT coalesce(min(number), 9223372036854775807) FROM audit
-                    WHERE at >= :cutoff))
-            ORDER BY id LIMIT :most)
-        RETURNING number
-    ), counted AS (SELECT count(*) AS entries, max(number) AS last FROM gone)
-    UPDATE audit_head SET left_until = greatest(left_until, counted.last) FROM counted WHERE counted.entries > 0
-    RETURNING counted.entries
-""")
+_LEAVE = text("SELECT leave_audit(:cutoff, :most)")
 
 
 async def add(connection: Connection, new: NewEntry) -> None:
@@ -156,7 +143,7 @@ async def head(connection: Connection) -> Head:
 
 
 async def leave(connection: Connection, cutoff: datetime, most: int) -> int:
-    """Remove up to ``most`` entries of before ``cutoff``, from the front, in one transaction; how many."""
-    await connection.execute(_LEAVES)
-    found = (await connection.execute(_LEAVE, {"cutoff": cutoff, "most": most})).scalar_one_or_none()
-    return int(found or 0)
+    """Remove up to ``most`` entries of before ``cutoff``, from the front, in one transaction; how many. Of what is
+    younger than the database lets leave, nothing leaves.
+    """
+    return int((await connection.execute(_LEAVE, {"cutoff": cutoff, "most": most})).scalar_one())

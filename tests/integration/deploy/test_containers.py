@@ -20,7 +20,7 @@ import redis
 from pointsman_contract.states import TERMINAL
 from pointsman_service.access.token import new_token
 from pointsman_service.embedded.ports import free_port
-from pointsman_service.embedded.postgres import PostgresServer
+from pointsman_service.embedded.postgres import USER, PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
 from tests.integration.deploy.image import Image
 from tests.stand.waiting import until_now
@@ -132,7 +132,11 @@ def containers(
 ) -> Iterator[Containers]:
     """The database migrated, one container of each kind running and ready."""
     database = postgres_of_compose.create_database("pointsman")
-    urls = {"POINTSMAN_DATABASE_URL": database, "POINTSMAN_REDIS_URL": valkey_of_compose.url}
+    urls = {
+        "POINTSMAN_DATABASE_URL": database.replace(f"//{USER}@", "//pointsman_service@"),
+        "POINTSMAN_DATABASE_OWNER_URL": database,
+        "POINTSMAN_REDIS_URL": valkey_of_compose.url,
+    }
     running = Containers(image, tmp_path_factory.mktemp("containers"), urls)
     try:
         migrated = running.run("migrate")

@@ -142,7 +142,7 @@ def test_passwords_stand_in_files_and_in_no_variable_and_on_no_command_line() ->
     for name in compose.ours():
         found = compose.environment(compose.services()[name], {})
         assert found["POINTSMAN_REDIS_URL"] == "redis://valkey:6379/0"
-        assert found.get("POINTSMAN_DATABASE_URL", "") in ("", "postgresql://pointsman@postgres:5432/pointsman")
+        assert found.get("POINTSMAN_DATABASE_URL", "") in ("", "postgresql://pointsman_service@postgres:5432/pointsman")
 
 
 @each_service
@@ -161,7 +161,9 @@ def test_settings_take_what_compose_gives_with_its_secrets(tmp_path: Path, monke
         for variable, value in compose.environment(compose.services()[name], {}).items():
             monkeypatch.setenv(variable, value.replace("/run/secrets", str(tmp_path)))
     monkeypatch.setenv("POINTSMAN_HOST", "127.0.0.1")
-    assert ServiceSettings().require_database_url().endswith("://pointsman:s3cret%2F%40@postgres:5432/pointsman")
+    assert (
+        ServiceSettings().require_database_url().endswith("://pointsman_service:s3cret%2F%40@postgres:5432/pointsman")
+    )
     for settings in (ServiceSettings(), WorkerSettings()):
         assert settings.require_redis_url() == "redis://:s3cret%2F%40@valkey:6379/0"
 

@@ -19,6 +19,7 @@ from pointsman_service.console.doctor.limit_checks import time_limits
 from pointsman_service.console.doctor.postgres_checks import (
     DiskFacts,
     SchemaFacts,
+    audit,
     disk,
     indexes,
     postgres,
@@ -46,6 +47,7 @@ from pointsman_service.store.upkeep.condition import (
     upkeep_condition,
 )
 from pointsman_service.store.upkeep.indexes import lacking_indexes
+from pointsman_service.store.upkeep.roles import rights
 from pointsman_service.store.upkeep.schema import head, revision_of
 from pointsman_service.store.upkeep.shape import lacking
 
@@ -115,6 +117,7 @@ class _Examination:
             *postgres(condition, given),
             schema(schema_facts),
             indexes(schema_facts),
+            audit(schema_facts, given),
             *upkeep(upkeep_facts, condition),
             disk(upkeep_facts, _disk(condition)),
             *redis(redis_found, given),
@@ -139,7 +142,8 @@ class _Examination:
             lacks = tuple(await lacking(connection))
             # Of a schema that is another nobody knows what it has of ours.
             unbuilt = () if lacks else tuple(await lacking_indexes(connection))
-        return SchemaFacts(revision, head(), lacks, unbuilt)
+            role, may = await rights(connection)
+        return SchemaFacts(revision, head(), lacks, unbuilt, role, may)
 
     async def _upkeep(self) -> UpkeepCondition:
         async with self._store.statement() as connection:

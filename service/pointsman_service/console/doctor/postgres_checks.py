@@ -39,6 +39,10 @@ class SchemaFacts:
     """What is not there and this release needs."""
     unbuilt: tuple[LackingIndex, ...] = ()
     """Indexes of days that a migration has left to be built; none are known while something else lacks."""
+    role: str = ""
+    """Ours."""
+    role_may: tuple[str, ...] = ()
+    """By what it could change what is kept of acts, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +170,21 @@ def schema(facts: SchemaFacts | Unknown) -> Finding:
             "While a release is rolled out that is as it should be; else run python -m pointsman_service migrate.",
         )
     return ok(check, f"the schema is at {at}, the newest")
+
+
+def audit(facts: SchemaFacts | Unknown, settings: Settings) -> Finding:
+    """Whether the service could change what is kept of acts."""
+    check = "postgresql.audit"
+    if isinstance(facts, Unknown):
+        return unknown(check, facts)
+    if not facts.role_may:
+        return ok(check, f"the role {facts.role} can add to what is kept of acts, and change none of it")
+    says = f"the role {facts.role} could change what is kept of acts: it {' and '.join(facts.role_may)}"
+    if not settings.asks_for_keys:
+        return ok(check, says)
+    return warning(
+        check, says, "Let migrate have database_owner_url, and the service a role of its own (docs/security.md)."
+    )
 
 
 def indexes(facts: SchemaFacts | Unknown) -> Finding:

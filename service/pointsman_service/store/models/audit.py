@@ -63,5 +63,7 @@ class AuditHead(Base):
     """Of the last."""
     left_until: Mapped[int] = mapped_column(BigInteger)
     """Entries up to this number have left by age."""
+    kept_days: Mapped[float] = mapped_column(server_default=text("7"))
+    """Nothing younger leaves, whoever asks."""
 
     __table_args__ = (CheckConstraint("one", name="is_one"),)
