@@ -13,7 +13,8 @@ from pointsman_client.commands.voice import Voice
 from pointsman_client.errors import ClientError, NoSuchPlace
 from pointsman_client.shown import can_say
 
-_EXTRAS = ("rich", "textual")
+_EXTRAS = {"rich": "tui", "textual": "tui", "sqlalchemy": "sqlalchemy"}
+"""Which of ours brings a package."""
 _WIDTH = 120
 """Where there is no screen."""
 
@@ -27,9 +28,12 @@ def main(words: Sequence[str] | None = None) -> int:
     except NoSuchPlace as error:
         return _complained(f"{error}.", Exit.USAGE)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in _EXTRAS:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None and given.command != "relay":
             raise
-        return _complained("top needs what is not installed here: pip install 'pointsman-client[tui]'", Exit.LACKING)
+        # The driver of a database is one of somebody else's.
+        bring = f"'pointsman-client[{extra}]'" if extra is not None else error.name
+        return _complained(f"{given.command} needs what is not installed here: pip install {bring}", Exit.LACKING)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
@@ -42,13 +46,14 @@ def main(words: Sequence[str] | None = None) -> int:
 def _asked(given: Namespace) -> int:
     from pointsman_client.commands.breakers import breakers
     from pointsman_client.commands.queues import queues
+    from pointsman_client.commands.relay import relay
     from pointsman_client.commands.tail import tail
     from pointsman_client.commands.tasks import cancel, get, list_, retry, submit
     from pointsman_client.sync.client import Client
 
     commands: dict[str, Callable[[Client, Namespace, Voice], Exit]] = {
         "submit": submit, "get": get, "list": list_, "cancel": cancel, "retry": retry, "tail": tail,
-        "queues": queues, "breakers": breakers,
+        "queues": queues, "breakers": breakers, "relay": relay,
     }  # fmt: skip
     voice = Voice(as_json=given.json)
     with Client(given.url, timeout=given.timeout) as client:

@@ -44,12 +44,13 @@ OTHER_VARIABLES = (
     "POINTSMAN_CI",
     "POINTSMAN_FAILPOINTS",
     "POINTSMAN_LOGS_DIR",
+    "POINTSMAN_OUTBOX_DATABASE_URL",
     "POINTSMAN_START_SECONDS",
     "POINTSMAN_STOP_SECONDS",
     "POINTSMAN_TESTING",
     "POINTSMAN_URL",
 )
-"""Variables with our prefix that are no settings: they are read by scripts, the terminal and the demo."""
+"""Variables with our prefix that are no settings: they are read by scripts, the client and the demo."""
 
 _SERVICE_HOST = "_SERVICE_HOST"
 _LINK = re.compile(r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?")

@@ -68,15 +68,15 @@ class Resets:
 
 
 @contextmanager
-def resetting(port: int, share: float = 0.0, seed: int = 1) -> Iterator[Resets]:
-    """One in front of a port of this machine, on a thread of its own."""
+def resetting(port: int, share: float = 0.0, seed: int = 1, at: int = 0) -> Iterator[Resets]:
+    """One in front of a port of this machine, on a thread of its own, and at the port that is asked for."""
     proxy = Resets(port, share, seed)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
     async def begin() -> asyncio.Server:
-        return await asyncio.start_server(proxy._serve, HOST, 0)
+        return await asyncio.start_server(proxy._serve, HOST, at)
 
     async def end(server: asyncio.Server) -> None:
         server.close()

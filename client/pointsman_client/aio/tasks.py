@@ -1,15 +1,15 @@
 """Tasks: submitted, one or many, and what becomes of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pointsman_client.aio.ends import EndsOfTasks, Waiting
 from pointsman_client.aio.handle import Handle
 from pointsman_client.calling.batches import MOST_ITEMS, Item, call_of, chunks_of, items_of
 from pointsman_client.calling.documents import document_of
 from pointsman_client.calling.refusing import refused_by
+from pointsman_client.calling.saying import Saying
 from pointsman_client.errors import ClientError, NeverSent, Refused, Unreachable
 from pointsman_client.models import BatchItem, Task
 from pointsman_client.problems import BodyTooLarge, NothingAccepted, Unavailable
@@ -26,50 +26,15 @@ class Submitted:
     error: ClientError | None = None
 
 
-class Tasks(EndsOfTasks):
+class Tasks(EndsOfTasks, Saying):
     """``client.tasks``: submissions as one line, and every operation of tasks."""
 
     def __init__(self, client: Waiting, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(client)
-        self._options = dict(options or {})
+        Saying.__init__(self, options)
 
-    def with_options(
-        self,
-        *,
-        idempotency_key: str | None = None,
-        queue: str | None = None,
-        priority: int | None = None,
-        scheduled_at: datetime | str | None = None,
-        delay_seconds: float | None = None,
-        expires_at: datetime | str | None = None,
-        timeout_seconds: float | None = None,
-        max_attempts: int | None = None,
-        dependencies: Sequence[str] | None = None,
-        on_breaker_open: Literal["hold", "reject"] | None = None,
-        on_sla_risk: Literal["accept", "reject"] | None = None,
-        fairness_key: str | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> Self:
-        """The same, for submissions that say so: ``client.tasks.with_options(queue="email").submit(…)``. What is left
-        out stays as it was.
-        """
-        given = {
-            "idempotency_key": idempotency_key,
-            "queue": queue,
-            "priority": priority,
-            "scheduled_at": scheduled_at,
-            "delay_seconds": delay_seconds,
-            "expires_at": expires_at,
-            "timeout_seconds": timeout_seconds,
-            "max_attempts": max_attempts,
-            "dependencies": dependencies,
-            "on_breaker_open": on_breaker_open,
-            "on_sla_risk": on_sla_risk,
-            "fairness_key": fairness_key,
-            "tags": tags,
-        }
-        said = {name: value for name, value in given.items() if value is not None}
-        return type(self)(self._waiting, self._options | said)
+    def _with(self, options: Mapping[str, Any]) -> Self:
+        return type(self)(self._waiting, options)
 
     async def submit(self, task_type: str, /, *args: Any, **kwargs: Any) -> Handle:
         """Submit one task with these arguments: once this returns it is stored, and runs to one end.

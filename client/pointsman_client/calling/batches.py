@@ -1,8 +1,8 @@
 """Many submissions, in as few requests as an API takes."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from pointsman_client.calling.call import Call, encode, new_key
 from pointsman_client.models import BatchItem
@@ -10,6 +10,18 @@ from pointsman_client.models import BatchItem
 MOST_ITEMS = 1000
 _MOST_BYTES = 4 * 1024 * 1024
 """Half of what an API takes by default."""
+
+
+class Written(Protocol):
+    """A submission as JSON text."""
+
+    @property
+    def text(self) -> bytes:
+        """With its key."""
+        ...
+
+
+T = TypeVar("T", bound=Written)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +41,9 @@ def items_of(tasks: Iterable[BatchItem], defaults: Mapping[str, Any]) -> Iterato
         yield Item(key, task["task_type"], encode({name: value for name, value in fields.items() if value is not None}))
 
 
-def chunks_of(items: Iterable[Item], most: int) -> Iterator[list[Item]]:
+def chunks_of(items: Iterable[T], most: int) -> Iterator[list[T]]:
     """Lists of at most ``most``, none longer than a request may be unless a single item is."""
-    chunk: list[Item] = []
+    chunk: list[T] = []
     length = 0
     for item in items:
         if chunk and (len(chunk) >= most or length + len(item.text) > _MOST_BYTES):
@@ -43,7 +55,7 @@ def chunks_of(items: Iterable[Item], most: int) -> Iterator[list[Item]]:
         yield chunk
 
 
-def call_of(chunk: list[Item], *, atomic: bool) -> Call:
+def call_of(chunk: Sequence[Written], *, atomic: bool) -> Call:
     """The request that submits them."""
     text = b'{"atomic":%b,"tasks":[%b]}' % (b"true" if atomic else b"false", b",".join(item.text for item in chunk))
     return Call("submit_batch", "POST", "/v1/tasks/batch", body=text, repeatable=True)

