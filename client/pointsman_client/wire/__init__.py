@@ -1,0 +1,15 @@
+"""What carries calls: the one room that knows httpx2, or httpx where that is all there is.
+
+Every call ends within the seconds it is given, whatever the server does, with its connection, its writing and all of
+its reading; only looking up a host takes a blocking caller what the system gives it. Redirections are not followed, and
+proxies of the environment are not asked: the key goes to the host of the place and to no other.
+"""
+
+from pointsman_client.wire.blocking import Lines as Lines
+from pointsman_client.wire.blocking import Wire as Wire
+from pointsman_client.wire.clock import Clock as Clock
+from pointsman_client.wire.holds import AsyncHold as AsyncHold
+from pointsman_client.wire.holds import Hold as Hold
+from pointsman_client.wire.holds import LetGo as LetGo
+from pointsman_client.wire.waiting import AsyncLines as AsyncLines
+from pointsman_client.wire.waiting import AsyncWire as AsyncWire
