@@ -3028,6 +3028,21 @@ GROUP BY task_type, queue, caller
 UNION ALL SELECT '', '', '', 0, count(*), now() FROM found;
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/streams/lanes.py
+-- How far the events of each lane were written down, where events are signed.
+
+-- _PASS
+INSERT INTO event_lane AS old (lane, number) SELECT lane, number FROM unnest(CAST(:lane AS text[]),
+    CAST(:number AS bigint[])) AS rows (lane, number)
+ON CONFLICT (lane) DO UPDATE SET number = greatest(old.number, excluded.number), seen_at = now();
+
+-- _PASSED
+SELECT lane, number FROM event_lane;
+
+-- _FORGET
+DELETE FROM event_lane WHERE seen_at < now() - CAST(:days AS float8) * interval '1 day';
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/streams/left_out.py
 -- What the recorder left out of the event streams: counted with the position that passed it, so each entry once.
 
@@ -3044,7 +3059,7 @@ SELECT reason, entries FROM left_out_event;
 -- _RECENT
 SELECT coalesce(sum(entries), 0)::bigint AS entries,
     (array_agg(last_detail ORDER BY last_at DESC))[1] AS last_detail
-FROM left_out_event
+FROM left_out_event WHERE reason <> 'repeated'
 HAVING max(last_at) > now() - CAST(:seconds AS float8) * interval '1 second';
 
 ----------------------------------------------------------------------------------------------------------------------

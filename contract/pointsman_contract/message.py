@@ -3,8 +3,10 @@
 A message without this header is native Celery and none of our business but to be recorded.
 """
 
+import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 from uuid import UUID
 
@@ -44,6 +46,8 @@ class ManagedHeader(TypedDict):
     """Number of the message on its list, given by the publish script."""
     sent_at: float
     """When the publish script wrote it."""
+    signed: NotRequired[str]
+    """``<time on the Redis clock> <name of the key> <MAC>`` over ``signed_text``, where messages are signed."""
 
 
 class UnsupportedMessage(Exception):
@@ -110,6 +114,19 @@ def _is_count(value: Any, largest: int) -> bool:
 
 def _is_time(value: Any) -> bool:
     return (type(value) is float and math.isfinite(value)) or (type(value) is int and abs(value) <= _LARGEST_EXACT)
+
+
+_NOT_SIGNED = frozenset({"sequence", "sent_at", "signed"})
+"""Of the managed header: the publish script writes the first two."""
+_OF_THE_BROKER = frozenset({HEADER, "redelivered"})
+"""Other headers that are not signed as they stand: kombu writes the second when it gives a message back."""
+
+
+def signed_text(at: str, queue: str, body: str, headers: Mapping[str, Any]) -> bytes:
+    """What is signed of a message: when and for which queue, its body as it stands in the message, every header."""
+    told = {name: value for name, value in headers.items() if name not in _OF_THE_BROKER}
+    managed = {name: value for name, value in headers[HEADER].items() if name not in _NOT_SIGNED}
+    return json.dumps([at, queue, body, told, managed], sort_keys=True).encode()
 
 
 def delivery_tag(task_id: str, dispatch: int) -> str:

@@ -67,6 +67,7 @@ NAMES = (
     "listeners_most",
     "log_json",
     "log_level",
+    "message_signing",
     "metrics_day_days",
     "metrics_hour_days",
     "metrics_minute_days",
@@ -117,6 +118,7 @@ NAMES = (
     "run_log_days",
     "run_log_level",
     "session_seconds",
+    "signing_keys",
     "smtp_ca_file",
     "smtp_host",
     "smtp_password",
@@ -157,6 +159,7 @@ SECRETS = (
     "oidc_client_secret",
     "redis_password",
     "redis_url",
+    "signing_keys",
     "smtp_password",
 )
 """Those that hold a secret, and so may stand in a file of their own."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from pointsman_contract import keys
 from pointsman_contract.message import HEADER, VERSION, delivery_tag, sending_of
 from pointsman_contract.queues import STEPS, UNACKED, UNACKED_INDEX, list_key, step_of
+from pointsman_contract.signing import Purpose, Signer
 from pointsman_service.errors import ExpectedFault
 from pointsman_service.redis import BrokerAway, RedisServer, ScriptCall, Word
 
@@ -105,8 +106,10 @@ def _frame(task_type: str, queue: str, priority: int, timeout_seconds: float) ->
     return properties, headers
 
 
-def encode(envelope: Envelope, epoch: int) -> tuple[str, str]:
-    """The message around its sequence number: what comes before it, and after it."""
+def encode(envelope: Envelope, epoch: int, signer: Signer | None = None, at: str = "") -> tuple[str, str]:
+    """The message around its sequence number: what comes before it, and after it. ``at``: when it is signed, in seconds
+    on the clock of Redis.
+    """
     properties, headers = _frame(envelope.task_type, envelope.queue, envelope.priority, envelope.timeout_seconds)
     body = base64.b64encode(f"[{envelope.args},{envelope.kwargs}{_EMBED}".encode()).decode()
     task_id = envelope.task_id
@@ -125,7 +128,38 @@ def encode(envelope: Envelope, epoch: int) -> tuple[str, str]:
         f'"after":{envelope.after},"max_attempts":{last_attempt}{interruptions}{depends},"expires_at":{expires_at},'
         f'"traceparent":{traceparent},"sequence":'
     )
-    return head, "}}}"
+    if signer is None:
+        return head, "}}}"
+    managed = (
+        f'{{"after": {envelope.after}{_spaced(depends)}, "dispatch": {envelope.dispatch}, "epoch": {epoch},'
+        f' "expires_at": {expires_at}{_spaced(interruptions)}, "max_attempts": {last_attempt},'
+        f' "traceparent": {traceparent}, "version": {VERSION}}}'
+    )
+    before, between, after = _signed_frame(envelope.task_type, envelope.timeout_seconds)
+    told = f'{before}{task_id}{between}{retries}, "root_id": "{task_id}{after}'
+    text = f'["{at}", {json.dumps(envelope.queue)}, "{body}", {told}, {managed}]'
+    return head, f',"signed":"{at} {signer.sign(Purpose.MESSAGE, text.encode())}"}}}}}}'
+
+
+def _spaced(member: str) -> str:
+    """A member as ``json.dumps`` writes it behind another."""
+    return member.replace(",", ", ", 1).replace('":', '": ', 1)
+
+
+@lru_cache(maxsize=4096)
+def _signed_frame(task_type: str, timeout_seconds: float) -> tuple[str, str, str]:
+    """The headers as ``pointsman_contract.message.signed_text`` writes them: around id, retries and root id."""
+    return (
+        f'{{"argsrepr": "{_HIDDEN}", "eta": null, "expires": null, "group": null, "group_index": null, "id": "',
+        (
+            f'", "ignore_result": true, "kwargsrepr": "{_HIDDEN}", "lang": "py", "origin": "pointsman",'
+            ' "parent_id": null, "replaced_task_nesting": 0, "retries": '
+        ),
+        (
+            f'", "shadow": null, "stamped_headers": null, "stamps": {{}}, "task": {json.dumps(task_type)},'
+            f' "timelimit": [{timeout_seconds!r}, null]}}'
+        ),
+    )
 
 
 class Broker:
@@ -145,8 +179,10 @@ class Broker:
         Raises ``BrokerShut`` (nothing was written) or ``BrokerAway`` (it is not known whether it was).
         """
         tail: list[Word] = [self._memory_percent]
+        signer = self._server.trust.signer
+        at = "" if signer is None else f"{await self._server.now():.6f}"
         for envelope in envelopes:
-            head, end = encode(envelope, epoch)
+            head, end = encode(envelope, epoch, signer, at)
             tail += (list_key(envelope.queue, step_of(envelope.priority)), head, end)
         answer = await self._server.script("publish", [keys.CONTROL, keys.SEQUENCE], [epoch], tail)
         if answer[0] != b"ok":

@@ -5,6 +5,7 @@ scripts can refuse a caller who still believes in the data of the server before.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -24,6 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from pointsman_contract.lua import source
 from pointsman_contract.server_words import server_words
+from pointsman_contract.signing import ANYTHING, Trust
 from pointsman_service.absence import Absence
 from pointsman_service.errors import ExpectedFault
 
@@ -33,6 +35,9 @@ __all__ = ["BrokerAway", "RedisServer", "ScriptCall", "Word"]
 Word = str | bytes | int | float
 ScriptCall = tuple[Sequence[str], Sequence[Word], Sequence[Word]]
 """Keys, the arguments before the ``run_id`` of the connection, and those after it."""
+
+
+_CLOCK_SECONDS = 10.0
 
 
 class BrokerAway(ExpectedFault):
@@ -58,7 +63,9 @@ class RedisServer:
     All methods raise ``BrokerAway`` when the server does not answer; the next call connects again.
     """
 
-    def __init__(self, url: str, timeout_seconds: float) -> None:
+    def __init__(self, url: str, timeout_seconds: float, trust: Trust = ANYTHING) -> None:
+        """``trust``: what of its data is believed, for whoever reads it."""
+        self.trust = trust
         options: dict[str, Any] = dict(parse_url(url))
         options.pop("connection_class", None)
         self._timeout_seconds = timeout_seconds
@@ -73,6 +80,7 @@ class RedisServer:
         )
         self._lock = asyncio.Lock()
         self._digests: dict[str, str] = {}
+        self._clock = (0.0, 0.0)
         self._absence = Absence("Redis", [options.get("password")])
 
     async def _greet(self, connection: AbstractConnection) -> None:
@@ -113,6 +121,16 @@ class RedisServer:
         async with self._turn():
             await self._ask([("PING",)])
             return self._run_id
+
+    async def now(self) -> float:
+        """Unix seconds on its clock, which is asked every ten seconds."""
+        asked_at, ahead = self._clock
+        if not asked_at or time.monotonic() - asked_at > _CLOCK_SECONDS:
+            seconds, micros = await self.command("TIME")
+            asked_at = time.monotonic()
+            ahead = int(seconds) + int(micros) / 1e6 - asked_at
+            self._clock = (asked_at, ahead)
+        return time.monotonic() + ahead
 
     async def command(self, *words: str | bytes | int | float) -> Any:
         """The answer to one command."""

@@ -130,6 +130,7 @@ class Spine:
                 100_000,
                 85,
                 message["properties"]["delivery_info"]["routing_key"],
+                "",
                 *breakers_of(headers["task"], managed.get("dependencies", ())),
             ],
         )
@@ -144,7 +145,15 @@ class Spine:
             "report",
             [keys.CONTROL, keys.claim(message["headers"]["id"])],
             [keys.EVENTS_PREFIX],
-            [message["headers"]["id"], int(verdict[1]), token, kind, self.body(message, **outcome), keys.CLAIM_SECONDS],
+            [
+                message["headers"]["id"],
+                int(verdict[1]),
+                token,
+                kind,
+                self.body(message, **outcome),
+                keys.CLAIM_SECONDS,
+                "",
+            ],
         )
         return answer
 
@@ -174,7 +183,16 @@ class Spine:
             "report",
             [keys.CONTROL, keys.claim(headers["id"]), keys.BREAKERS, keys.BREAKER_FAILURES],
             [keys.EVENTS_PREFIX],
-            [headers["id"], int(verdict[1]), "token", kind, self.body(message, **outcome), keys.CLAIM_SECONDS, *said],
+            [
+                headers["id"],
+                int(verdict[1]),
+                "token",
+                kind,
+                self.body(message, **outcome),
+                keys.CLAIM_SECONDS,
+                "",
+                *said,
+            ],
         )
         return answer
 

@@ -6,6 +6,7 @@ the scripts can refuse a caller who still believes in the data of the server bef
 
 import hashlib
 import threading
+import time
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, cast
@@ -19,12 +20,17 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
 from pointsman.settings import Settings
+from pointsman.stamp import Stamp
 from pointsman_contract.lua import source
 
 Word = str | bytes | int | float
 
 AWAY = (RedisError, OSError)
 """What a call raises when Redis did not answer or refused."""
+
+
+_CLOCK_SECONDS = 10.0
+"""So long the clock of Redis is gone by before it is asked again."""
 
 
 def is_of_script(error: Exception) -> bool:
@@ -83,6 +89,10 @@ class RedisConnection:
         }
         self._connection: Any = _CLASSES[urlsplit(url).scheme](**options)
         self._lock = threading.RLock()
+        self._clock = (0.0, 0.0)
+        signer = settings.trust.signer
+        self.stamp = None if signer is None else Stamp(signer, self.now)
+        """Signs what is written here, where it is signed."""
 
     @property
     def run_id(self) -> str:
@@ -141,7 +151,18 @@ class RedisConnection:
             raise refused
         return answers
 
+    def now(self) -> float:
+        """Unix seconds on the clock of Redis, which is asked every ten seconds."""
+        asked_at, ahead = self._clock
+        now = time.monotonic()
+        if not asked_at or now - asked_at > _CLOCK_SECONDS:
+            seconds, micros = self.command("TIME")
+            ahead = int(seconds) + int(micros) / 1e6 - time.monotonic()
+            self._clock = (now, ahead)
+        return time.monotonic() + ahead
+
     def close(self) -> None:
         """Close the connection; the next call opens another."""
+        self._clock = (0.0, 0.0)
         with self._lock:
             self._connection.disconnect()

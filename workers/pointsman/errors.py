@@ -57,6 +57,10 @@ class BreakerOpen(WorkerError):
 BreakerOpen.__module__ = "pointsman"
 
 
+class ForgedClaim(WorkerError):
+    """The right to run says what no script makes of it: somebody wrote it by hand."""
+
+
 class ResultNotJSON(PermanentError):
     """The task returned something that JSON cannot hold."""
 

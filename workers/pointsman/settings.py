@@ -27,6 +27,8 @@ from pointsman_contract.run_file import DEFAULT_DATA_DIR, RunFile
 from pointsman_contract.server_urls import check_password, check_redis_url, with_password
 from pointsman_contract.settings_base import SettingsBase
 from pointsman_contract.settings_view import read_settings
+from pointsman_contract.signing import Trust
+from pointsman_contract.signing_settings import SigningSettings
 
 
 def _redis(url: SecretStr | None) -> SecretStr | None:
@@ -126,7 +128,9 @@ class BrokerSettings(SettingsBase):
     """Most memory of one process for outcomes the recorder has not passed yet."""
 
 
-class Settings(TaskSettings, BrokerSettings, LimitSettings, NodeSettings):  # the fields of the last come first
+class Settings(
+    TaskSettings, BrokerSettings, LimitSettings, SigningSettings, NodeSettings
+):  # the fields of the last come first
     """A worker's configuration."""
 
     @model_validator(mode="after")
@@ -134,6 +138,11 @@ class Settings(TaskSettings, BrokerSettings, LimitSettings, NodeSettings):  # th
         if self.soft_time_limit_seconds is not None and self.soft_time_limit_seconds >= self.time_limit_seconds:
             raise ValueError("soft_time_limit_seconds must be below time_limit_seconds")
         return self
+
+    @property
+    def trust(self) -> Trust:
+        """What is believed of Redis."""
+        return Trust.of(self.message_signing, self.signing_keys)
 
     def modules(self) -> tuple[str, ...]:
         """The names in ``task_modules``."""

@@ -2,7 +2,9 @@
 -- KEYS: control, claim, breakers
 -- ARGV: 1 stream prefix, 2 run_id, 3 epoch of the message, 4 task, 5 after, 6 token, 7 owner, 8 sent_at,
 --       9 expires_at or '', 10 body of the event, 11 claim seconds, 12 ask seconds, 13 longest stream, 14 memory percent,
---       15 queue, then the circuit breakers of the task
+--       15 queue, 16 signatures or '', then the circuit breakers of the task
+-- Signatures: time of the event, name of the key, mark, then a MAC for each event that this may become: started, ask,
+-- duplicate, expired (or -), held by each of the breakers. Its attempt is the one after ARGV[5], of the others ARGV[5].
 -- Answer: {"run", attempt, epoch, started_at, epochs of the breakers or '' when all are 0} | {"duplicate"}
 --       | {"cancelled"} | {"expired"} | {"ask"} | {"paused"} | {"held"} | {"wait", reason}
 -- What the column of a row takes: a larger one was written by somebody else.
@@ -25,9 +27,23 @@ end
 local time = redis.call('TIME')
 local now = string.format('%d.%06d', time[1], time[2])
 
-local function event(kind, attempt, ...)
-  redis.call('XADD', stream, '*', 'kind', kind, 'task', ARGV[4], 'attempt', attempt, 'at', now, 'late', '0',
-    'body', ARGV[10], ...)
+local signed, at = nil, now
+if ARGV[16] ~= '' then
+  signed = {}
+  for word in string.gmatch(ARGV[16], '%S+') do
+    signed[#signed + 1] = word
+  end
+  at = signed[1]
+end
+local STARTED, ASK, DUPLICATE, EXPIRED, HELD = 4, 5, 6, 7, 7
+
+local function event(kind, attempt, place, ...)
+  local fields = {'kind', kind, 'task', ARGV[4], 'attempt', attempt, 'at', at, 'late', '0', 'body', ARGV[10], ...}
+  if signed then
+    fields[#fields + 1] = 'signed'
+    fields[#fields + 1] = signed[2] .. ' ' .. signed[3] .. ' ' .. signed[place]
+  end
+  redis.call('XADD', stream, '*', unpack(fields))
 end
 
 local function permitted(json)
@@ -37,25 +53,25 @@ end
 
 -- Which breaker holds the task, and the epochs of all when one has any.
 local function ask_breakers()
-  if #ARGV < 16 then
+  if #ARGV < 17 then
     return nil, ''
   end
   local held_by, epochs = nil, nil
-  for i, entry in ipairs(redis.call('HMGET', KEYS[3], unpack(ARGV, 16))) do
+  for i, entry in ipairs(redis.call('HMGET', KEYS[3], unpack(ARGV, 17))) do
     if entry then
       -- What is no entry is soon replaced.
       local mark, epoch, json = string.match(entry, '^(.)(%d+)|(.*)$')
       epochs = epochs or {}
       epochs[i] = epoch
       if mark == '!' or (mark == '?' and not permitted(json)) then
-        held_by = held_by or ARGV[15 + i]
+        held_by = held_by or i
       end
     end
   end
   if not epochs then
     return held_by, ''
   end
-  for i = 1, #ARGV - 15 do
+  for i = 1, #ARGV - 16 do
     epochs[i] = epochs[i] or '0'
   end
   return held_by, table.concat(epochs, ',')
@@ -69,7 +85,7 @@ if claim.err or (claim[1] and not (known[claim[1]] and (tonumber(claim[2] or '0'
   claim = {}
 end
 local state = claim[1]
-local attempt = tonumber(claim[2] or '0')
+local attempt = state and tonumber(claim[2] or '0') or 0
 local after = tonumber(ARGV[5])
 if state == 'running' and claim[3] == ARGV[6] then
   -- The same call again, after its answer was lost on the way, perhaps with the server.
@@ -77,12 +93,12 @@ if state == 'running' and claim[3] == ARGV[6] then
   return {'run', attempt, control[1], claim[5], epochs}
 end
 if control[1] ~= ARGV[3] then
-  event('ask', ARGV[5])
+  event('ask', ARGV[5], ASK)
   return {'ask'}
 end
 -- Postgres sends with after = N only once attempt N is over: a claim that says otherwise came back with old data.
 if state == 'running' and attempt > after then
-  event('duplicate', attempt)
+  event('duplicate', signed and ARGV[5] or attempt, DUPLICATE)
   return {'duplicate'}
 end
 -- One that was closed before attempt N was recorded stands in nobody's way after it. A closer of an earlier release
@@ -91,35 +107,35 @@ if state == 'closed' and not (claim[2] and attempt < after) then
   return {claim[4]}
 end
 if state and attempt > after then
-  event('duplicate', attempt)
+  event('duplicate', signed and ARGV[5] or attempt, DUPLICATE)
   return {'duplicate'}
 end
 -- It may have run: a finished claim is not kept for longer than this.
 if not state and tonumber(now) - tonumber(ARGV[8]) > tonumber(ARGV[12]) then
-  event('ask', after)
+  event('ask', after, ASK)
   return {'ask'}
 end
 if ARGV[9] ~= '' and tonumber(now) >= tonumber(ARGV[9]) then
   redis.call('HSET', KEYS[2], 'state', 'closed', 'attempt', after, 'reason', 'expired')
   redis.call('EXPIRE', KEYS[2], ARGV[11])
-  event('expired', after)
+  event('expired', after, EXPIRED)
   return {'expired'}
 end
 if control[5] and string.sub(control[5], -2) == ':1' then
   -- The message is dropped, and the task waits in Postgres until its queue is resumed.
-  event('ask', after)
+  event('ask', after, ASK)
   return {'paused'}
 end
 local held_by, epochs = ask_breakers()
 if held_by then
   -- Nothing is claimed: the task waits in Postgres, and no attempt is spent.
-  event('held', after, 'breaker', held_by)
+  event('held', after, HELD + held_by, 'breaker', ARGV[16 + held_by])
   return {'held'}
 end
 attempt = math.max(after, attempt) + 1
 redis.call('HSET', KEYS[2], 'state', 'running', 'attempt', attempt, 'token', ARGV[6], 'owner', ARGV[7],
-  'started_at', now)
+  'started_at', at)
 -- The claim of the attempt before was to expire. One that runs must not, however long it takes.
 redis.call('PERSIST', KEYS[2])
-event('started', attempt)
-return {'run', attempt, control[1], now, epochs}
+event('started', attempt, STARTED)
+return {'run', attempt, control[1], at, epochs}

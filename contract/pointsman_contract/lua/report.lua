@@ -1,7 +1,8 @@
 -- Append one outcome and finish its claim, if the claim is still this attempt's.
 -- KEYS: control, claim, breakers, failures in a row of each breaker
--- ARGV: 1 stream prefix, 2 run_id, 3 task, 4 attempt, 5 token, 6 kind, 7 body, 8 claim seconds, 9 what it means for its
---       circuit breakers: success, failure or nothing; of a success the breakers; of a failure 10 the names of its
+-- ARGV: 1 stream prefix, 2 run_id, 3 task, 4 attempt, 5 token, 6 kind, 7 body, 8 claim seconds, 9 signatures or '':
+--       time of the event, name of the key, mark, MAC, MAC if it is late; 10 what it means for its circuit
+--       breakers: success, failure or nothing; of a success the breakers; of a failure 11 the names of its
 --       exception's classes, a line each, and then each breaker that it counts for, with the epoch the gate told or '',
 --       and each that did answer, with the word answered
 -- Answer: {"ok", epoch, stream id, late} | {"wait"}: no valid epoch, nothing was written
@@ -29,9 +30,15 @@ else
 end
 local time = redis.call('TIME')
 local now = string.format('%d.%06d', time[1], time[2])
-local id = redis.call('XADD', ARGV[1] .. control[1], '*', 'kind', ARGV[6], 'task', ARGV[3], 'attempt', ARGV[4],
-  'at', now, 'late', late, 'body', ARGV[7])
-if late == '1' or not ARGV[9] then
+local fields = {'kind', ARGV[6], 'task', ARGV[3], 'attempt', ARGV[4], 'at', now, 'late', late, 'body', ARGV[7]}
+if ARGV[9] ~= '' then
+  local at, key, mark, in_time, too_late = string.match(ARGV[9], '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
+  fields[8] = at
+  fields[#fields + 1] = 'signed'
+  fields[#fields + 1] = key .. ' ' .. mark .. ' ' .. (late == '1' and too_late or in_time)
+end
+local id = redis.call('XADD', ARGV[1] .. control[1], '*', unpack(fields))
+if late == '1' or not ARGV[10] then
   return {'ok', control[1], id, late}
 end
 -- Whether this failure makes the run of a task type long enough. A task is counted once, at its first attempt.
@@ -60,16 +67,16 @@ local function count(field, told, default)
   local mark, epoch, json = string.match(entry or default, '^(.)(%d+)|(.*)$')
   local breaker = cjson.decode(json)
   -- Whoever names no class reports a failure all the same.
-  local counts = ARGV[10] == ''
+  local counts = ARGV[11] == ''
   for _, expected in ipairs(breaker.expected) do
     counts = counts or expected == 'Exception' or expected == 'BaseException'
   end
-  for name in string.gmatch(ARGV[10], '[^\n]+') do
+  for name in string.gmatch(ARGV[11], '[^\n]+') do
     for _, expected in ipairs(breaker.expected) do
       counts = counts or expected == name
     end
   end
-  for name in string.gmatch(ARGV[10], '[^\n]+') do
+  for name in string.gmatch(ARGV[11], '[^\n]+') do
     for _, ignored in ipairs(breaker.ignored) do
       counts = counts and ignored ~= name
     end
@@ -97,11 +104,11 @@ local function count(field, told, default)
   end
 end
 -- The outcome stands: what is wrong with the keys of breakers must not have it reported for ever. They are soon mended.
-if ARGV[9] == 'success' then
-  redis.pcall('HDEL', KEYS[4], unpack(ARGV, 10))
-elseif ARGV[9] == 'failure' then
+if ARGV[10] == 'success' then
+  redis.pcall('HDEL', KEYS[4], unpack(ARGV, 11))
+elseif ARGV[10] == 'failure' then
   local default = redis.pcall('HGET', KEYS[3], 'default')
-  for i = 11, #ARGV, 2 do
+  for i = 12, #ARGV, 2 do
     if ARGV[i + 1] == 'answered' then
       redis.pcall('HDEL', KEYS[4], ARGV[i])
     else

@@ -124,7 +124,9 @@ class Process:
             self._loops.append(Pulse(pulse_file(settings.pulse_file, listens_at=listens_at), turning).loop)
 
     def _server(self) -> RedisServer:
-        server = RedisServer(self.settings.require_redis_url(), self.settings.redis_timeout_seconds)
+        server = RedisServer(
+            self.settings.require_redis_url(), self.settings.redis_timeout_seconds, self.settings.trust
+        )
         self._servers.append(server)
         return server
 

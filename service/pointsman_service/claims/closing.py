@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from pointsman_contract import keys
 from pointsman_contract.failpoints import Failpoint, reach
+from pointsman_contract.signing import Purpose, cancel_text
 from pointsman_contract.states import TaskState
 from pointsman_service.claims.tail import Tail
-from pointsman_service.redis import BrokerAway, RedisServer, ScriptCall
+from pointsman_service.redis import BrokerAway, RedisServer, ScriptCall, Word
 from pointsman_service.store.store import Store
 
 _TAIL_SECONDS = 1.0
@@ -88,10 +89,17 @@ class Closer:
         A claim may not be there yet, or be forgotten: ask again.
         """
         calls: list[ScriptCall] = [
-            ([keys.CONTROL, keys.claim(task_id)], [epoch], [seconds]) for task_id, seconds in grace.items()
+            ([keys.CONTROL, keys.claim(task_id)], [epoch], self._request(task_id, seconds))
+            for task_id, seconds in grace.items()
         ]
         try:
             answers = await self._server.scripts("cancel", calls) if calls else []
         except BrokerAway:
             return False
         return b"wait" not in answers
+
+    def _request(self, task_id: str, seconds: float) -> list[Word]:
+        signer = self._server.trust.signer
+        if signer is None:
+            return [seconds]
+        return [str(seconds), signer.sign(Purpose.CANCEL, cancel_text(task_id, str(seconds)))]

@@ -54,7 +54,7 @@ class _Asking:
         self._store = Store(create_engine(settings, "pointsman explain"))
         names = [queue.name for queue in settings.topology.queues]
         seconds = min(settings.redis_timeout_seconds, _REDIS_SECONDS)
-        self._servers = [RedisServer(settings.require_redis_url(), seconds) for _ in range(2)]
+        self._servers = [RedisServer(settings.require_redis_url(), seconds, settings.trust) for _ in range(2)]
         broker = Broker(self._servers[0], names, settings.dispatch_memory_percent)
         self._views = Views.over(settings, self._store, broker, self._servers[1])
 

@@ -6,6 +6,7 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from pointsman_contract import keys
 from pointsman_contract.events import Beat
+from pointsman_contract.signing import Forged, Purpose, Trust, check_sealed
 from pointsman_contract.validation import first_fault
 from pointsman_service.redis import RedisServer
 
@@ -73,23 +74,25 @@ def parse_beat(owner: bytes, text: bytes) -> Beat:
     return beat
 
 
-def sort_out(flat: Sequence[bytes]) -> tuple[dict[str, Beat], dict[bytes, str]]:
+def sort_out(flat: Sequence[bytes], trust: Trust) -> tuple[dict[str, Beat], dict[bytes, str]]:
     """The beats of an answer of HGETALL by owner, and what is wrong with the others, by field."""
     beats: dict[str, Beat] = {}
     wrong: dict[bytes, str] = {}
     for owner, text in zip(flat[::2], flat[1::2], strict=True):
         try:
+            if trust.requires and trust.signer is not None:
+                check_sealed(trust.signer, Purpose.BEAT, text.decode())
             beats[owner.decode()] = parse_beat(owner, text)
-        except ValueError as error:
+        except (ValueError, Forged) as error:
             wrong[owner] = str(error)
     return beats, wrong
 
 
 async def read_beats(server: RedisServer) -> dict[str, Beat]:
     """The last beat of every worker parent, by owner, without those that cannot be read. Raises ``BrokerAway``."""
-    return parse_beats(await server.command("HGETALL", keys.BEATS))
+    return parse_beats(await server.command("HGETALL", keys.BEATS), server.trust)
 
 
-def parse_beats(flat: Sequence[bytes]) -> dict[str, Beat]:
+def parse_beats(flat: Sequence[bytes], trust: Trust) -> dict[str, Beat]:
     """Beats as HGETALL answers them; the sweep ``beats`` tells of those that are left out."""
-    return sort_out(flat)[0]
+    return sort_out(flat, trust)[0]

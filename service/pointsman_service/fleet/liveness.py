@@ -67,7 +67,7 @@ class Liveness:
         is_open = control[1] == run_id.encode() and control[2] == b"1"
         # One that is no number is soon declared anew.
         epoch = int(control[0]) if is_open and control[0] is not None and control[0].isdigit() else None
-        self.observe(parse_beats(beats), epoch, self._monotonic())
+        self.observe(parse_beats(beats, self._server.trust), epoch, self._monotonic())
 
     def observe(self, beats: Mapping[str, Beat], epoch: int | None, now: float) -> None:
         """Take one look, ``now`` in monotonic seconds."""
@@ -82,7 +82,7 @@ class Liveness:
             known = self._seen.get(owner)
             if known is None:
                 self._seen[owner] = _Seen(beat, self.watched_seconds)
-            elif known.beat["counter"] != beat["counter"]:
+            elif known.beat["counter"] < beat["counter"]:
                 self._seen[owner] = _Seen(beat, self.watched_seconds, moved=True)
         for owner in self._seen.keys() - beats.keys():
             del self._seen[owner]

@@ -80,7 +80,7 @@ class BrokerWatch:
         except BrokerAway as error:
             return BrokerState(None, error.said or "no connection", {})
         # Of one that cannot be read the figures are not known.
-        beats, wrong = sort_out(flat)
+        beats, wrong = sort_out(flat, self._server.trust)
         busy = {owner: len(beat["running"]) for owner, beat in beats.items()}
         ejected = frozenset(owner for owner, beat in beats.items() if beat.get("ejected"))
         unreadable = frozenset(owner.decode(errors="replace") for owner in wrong)

@@ -35,13 +35,13 @@ class BeatWatch:
     async def single_pass(self) -> bool:
         """One look at every beat."""
         flat = await self._server.command("HGETALL", keys.BEATS)
-        beats, wrong = sort_out(flat)
+        beats, wrong = sort_out(flat, self._server.trust)
         now = time.monotonic()
         moved = []
         silent = self._stale(dict(zip(flat[::2], flat[1::2], strict=True)), wrong)
         for owner, beat in beats.items():
             known = self._counters.get(owner)
-            if known is None or known[0] != beat["counter"]:
+            if known is None or known[0] < beat["counter"]:
                 self._counters[owner] = (beat["counter"], now)
                 if known is not None:
                     moved.append(beat)

@@ -155,7 +155,7 @@ class EpochSweep:
     def _lives(self, owner: str, beat: Beat, epoch: int) -> bool:
         """A beat may be left over from a snapshot: it counts when it knows this epoch, or moves."""
         before = self._counters.setdefault(owner, beat["counter"])
-        return beat["epoch"] == epoch or beat["counter"] != before
+        return beat["epoch"] == epoch or beat["counter"] > before
 
     async def _restore(self, current: Epoch, owner: str, running: list[RunningAttempt]) -> None:
         calls: list[ScriptCall] = [

@@ -13,9 +13,11 @@ from uuid_utils import UUID
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE, key_of
 from pointsman_contract.events import EventBody, EventKind
+from pointsman_contract.signing import Forged
 from pointsman_contract.validation import first_fault
 from pointsman_service.errors import ServiceError
 from pointsman_service.record.bodies import LARGEST_ATTEMPT, LONGEST_BREAKER, LONGEST_OWNER, read_body
+from pointsman_service.record.proof import Mark, Proof
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 """No entry tells of a moment before."""
@@ -28,6 +30,10 @@ LONGEST_ENTRY = 8 * 1024 * 1024
 
 class UnreadableEvent(ServiceError):
     """The entry is not one of ours."""
+
+
+class ForgedEvent(UnreadableEvent):
+    """The entry is nobody's who holds a key."""
 
 
 class Event(NamedTuple):
@@ -47,6 +53,8 @@ class Event(NamedTuple):
     """Of an attempt that ended: when it began."""
     specs: Sequence[TaskTypeSpec] = ()
     """Of ``catalogue``: the task types."""
+    mark: Mark | None = None
+    """Of one that is to be written down once, where events are signed."""
 
 
 _KINDS = {str(kind).encode(): kind for kind in EventKind}
@@ -57,8 +65,9 @@ _ATTEMPTS = _ENDED | {EventKind.STARTED}
 _LATE = {b"0": False, b"1": True}
 
 
-def parse(entry: list[Any], offset_seconds: float, now: float) -> Event:
+def parse(entry: list[Any], offset_seconds: float, now: float, proof: Proof | None = None) -> Event:
     """An event from one entry of XREAD, ``now`` in Unix seconds on the database clock. Raises ``UnreadableEvent``."""
+    mark = None
     try:
         stream_id = entry[0].decode()
         flat = entry[1]
@@ -71,6 +80,8 @@ def parse(entry: list[Any], offset_seconds: float, now: float) -> Event:
         text = fields[b"body"]
         if len(text) > _LONGEST_BODY and kind is not EventKind.CATALOGUE:
             raise ValueError(f"a body of {len(text)} bytes")
+        if proof is not None:
+            mark = proof.of(fields)
         body: Any = read_body(kind, text)
         task = _task(kind, fields[b"task"])
         attempt = _attempt(kind, fields[b"attempt"])
@@ -84,11 +95,13 @@ def parse(entry: list[Any], offset_seconds: float, now: float) -> Event:
         if kind is EventKind.BLOCKED:
             _breaker(body["held_by"])
         specs = _specs(body["specs"]) if kind is EventKind.CATALOGUE else ()
+    except Forged as fault:
+        raise ForgedEvent(str(fault)) from None
     except KeyError as error:
         raise UnreadableEvent(f"no {error}"[:200]) from None
     except (ValueError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         raise UnreadableEvent(f"{type(error).__name__}: {error}"[:200]) from None
-    return Event(stream_id, kind, task, attempt, at, late, body, breaker, started_at, specs)
+    return Event(stream_id, kind, task, attempt, at, late, body, breaker, started_at, specs, mark)
 
 
 def _task(kind: EventKind, word: bytes) -> str:

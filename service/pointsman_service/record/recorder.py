@@ -15,17 +15,19 @@ from typing import Any, cast
 
 from pointsman_contract import keys
 from pointsman_contract.failpoints import Failpoint, reach
+from pointsman_contract.signing import Forged
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.errors import ExpectedFault, Unavailable
 from pointsman_service.loops import Loop
 from pointsman_service.record.batch import Batch, in_parts, record
 from pointsman_service.record.error_bounds import GroupBounds
-from pointsman_service.record.events import LONGEST_ENTRY, Event, UnreadableEvent, parse
+from pointsman_service.record.events import LONGEST_ENTRY, Event, ForgedEvent, UnreadableEvent, parse
+from pointsman_service.record.proof import REMEMBER_DAYS, Proof, Repeated
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store import changes, clock
 from pointsman_service.store.store import StatementRefused, Store
-from pointsman_service.store.streams import epochs, left_out
+from pointsman_service.store.streams import epochs, lanes, left_out
 from pointsman_service.store.streams.left_out import LeftOut, Reason
 from pointsman_service.store.tasks import recording
 from pointsman_service.telemetry import logger
@@ -40,6 +42,7 @@ _CLOCK_SAMPLES = 5
 _BATCH_BYTES = 32 * 1024 * 1024
 """More than this is read at once only when its entries are of the usual size."""
 _USUAL_BYTES = 4 * 1024
+_DOUBT_SECONDS = 10.0
 _LARGEST_PART = 2**64 - 1
 """Of a stream id."""
 
@@ -64,6 +67,8 @@ class Recorder:
         self._clock_at = 0.0
         self._compared = (0.0, 0.0, 0.0)
         self._listened = False
+        self._proof = None if server.trust.signer is None else Proof(server.trust)
+        self._told_of_doubt_at = float("-inf")
         self.loop = Loop("recorder", self.single_pass, settings.dispatch_interval_seconds)
 
     async def single_pass(self) -> bool:
@@ -90,6 +95,8 @@ class Recorder:
             return True
         self._bounds.forget()
         async with self._store.statement() as connection:
+            if self._proof is not None and self._proof.requires:
+                self._proof.passed = await lanes.passed(connection, REMEMBER_DAYS)
             found = await epochs.positions(connection)
             current = await epochs.current(connection)
             if not found and current is not None:
@@ -205,12 +212,33 @@ class Recorder:
     def _understood(self, entries: Sequence[Any]) -> tuple[list[Event], list[LeftOut]]:
         events, unreadable = [], []
         now = self._now()
+        taken: dict[str, int] = {}
         for entry in entries:
             try:
-                events.append(parse(entry, self._offset_seconds, now))
+                event = parse(entry, self._offset_seconds, now, self._proof)
+                if event.mark is not None and self._proof is not None:
+                    self._proof.take(event.mark, taken, now)
+                events.append(event)
+            except (ForgedEvent, Forged) as fault:
+                unreadable.append(LeftOut(Reason.FORGED, entry[0].decode(), str(fault)))
+            except Repeated:
+                unreadable.append(LeftOut(Reason.REPEATED, entry[0].decode(), "it was written down already"))
             except UnreadableEvent as error:
                 unreadable.append(LeftOut(Reason.UNREADABLE, entry[0].decode(), str(error)))
+        self._tell_of_doubt()
         return events, unreadable
+
+    def _tell_of_doubt(self) -> None:
+        proof = self._proof
+        if proof is None or not proof.doubted or time.monotonic() - self._told_of_doubt_at < _DOUBT_SECONDS:
+            return
+        self._told_of_doubt_at = time.monotonic()
+        log.warning(
+            "events are recorded that message_signing=require would leave out",
+            entries=proof.doubted,
+            reason=proof.doubt,
+        )
+        proof.doubted = 0
 
     async def _write(self, events: list[Event], new_id: str, unreadable: Sequence[LeftOut] = ()) -> None:
         if self._tracing is None:
@@ -223,12 +251,14 @@ class Recorder:
 
     async def _write_once(self, events: list[Event], new_id: str, unreadable: Sequence[LeftOut]) -> None:
         batch = Batch(events)
+        marks = {event.mark.lane: event.mark.number for event in events if event.mark is not None}
         try:
             async with self._store.transaction() as connection:
                 passed = await recording.move_position(connection, self._stream, self._last_id, new_id)
                 if not passed.is_ours:
                     raise AnotherRecorder("the recorder's position moved")
                 await left_out.add(connection, self._stream, unreadable)
+                await lanes.pass_(connection, marks)
                 await record(
                     connection,
                     batch,
@@ -246,11 +276,14 @@ class Recorder:
             self._epoch = None
             raise
         self._last_id = new_id
+        if self._proof is not None:
+            self._proof.passed.update(marks)
         self._listened = passed.listened
-        for last in unreadable[-1:]:
+        strange = [one for one in unreadable if one.reason is not Reason.REPEATED]
+        for last in strange[-1:]:
             log.error(
                 "events were left out: they are not what a worker reports",
-                entries=len(unreadable),
+                entries=len(strange),
                 stream=self._stream,
                 stream_id=last.stream_id,
                 reason=last.detail,

@@ -14,6 +14,7 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from pointsman_contract import keys
 from pointsman_contract.run_log import LINE_BYTES, LONGEST_LEVEL, LONGEST_LOGGER, LONGEST_RUN
+from pointsman_contract.signing import ANYTHING, Forged, Purpose, Signer, Trust
 from pointsman_contract.validation import first_fault
 from pointsman_service.errors import ExpectedFault, ServiceError, Unavailable
 from pointsman_service.loops import Loop
@@ -90,7 +91,9 @@ class RunLogRecorder:
         found, unreadable = [], []
         for entry in entries:
             try:
-                found.append(parse(entry))
+                found.append(parse(entry, self._server.trust))
+            except Forged as fault:
+                unreadable.append(LeftOut(Reason.FORGED, entry[0].decode(), str(fault)))
             except UnreadableLines as error:
                 unreadable.append(LeftOut(Reason.UNREADABLE, entry[0].decode(), str(error)))
         try:
@@ -129,11 +132,15 @@ class RunLogRecorder:
         await self._server.command("XDEL", keys.LINES, *stream_ids)
 
 
-def parse(entry: Any) -> Lines:
-    """Lines from one entry of the stream. Raises ``UnreadableLines``, which names the field and no value."""
+def parse(entry: Any, trust: Trust = ANYTHING) -> Lines:
+    """Lines from one entry of the stream. Raises ``UnreadableLines``, which names the field and no value, and
+    ``Forged`` for what is to be signed and is not.
+    """
     try:
         flat = entry[1]
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        if trust.requires and trust.signer is not None:
+            _check(fields, trust.signer)
         task, run = fields[b"task"].decode(), fields[b"run"].decode()
         if str(UUID(task)) != task:
             raise ValueError("an id that is written otherwise")
@@ -152,6 +159,15 @@ def parse(entry: Any) -> Lines:
         raise UnreadableLines(f"no {error}"[:200]) from None
     except (ValueError, TypeError, IndexError, AttributeError) as error:
         raise UnreadableLines(f"{type(error).__name__}: {error}"[:200]) from None
+
+
+_SIGNED = (b"task", b"attempt", b"run", b"first", b"count", b"last", b"lines")
+
+
+def _check(fields: dict[bytes, bytes], signer: Signer) -> None:
+    signature = fields.get(b"signed")
+    text = b"\0".join(fields[name] for name in _SIGNED)
+    signer.check_signature(Purpose.LINES, text, None if signature is None else signature.decode(errors="replace"))
 
 
 def _number(word: bytes, most: int, what: str, least: int = 1) -> int:

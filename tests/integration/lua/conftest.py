@@ -61,6 +61,7 @@ class Scripts:
                 given["longest_stream"],
                 given["memory_limit"],
                 "maintenance",
+                given.get("signed", ""),
                 *given["breakers"],
             ],
         )
@@ -73,7 +74,7 @@ class Scripts:
             "report",
             [keys.CONTROL, keys.claim(task), keys.BREAKERS, keys.BREAKER_FAILURES],
             [keys.EVENTS_PREFIX],
-            [task, attempt, token, kind, "{}", keys.CLAIM_SECONDS, *verdict],
+            [task, attempt, token, kind, "{}", keys.CLAIM_SECONDS, "", *verdict],
         )
         return answer
 

@@ -205,7 +205,7 @@ async def test_gate_holds_as_the_table_says(spine: Spine, cases: list[Case]) -> 
     for case in cases:
         for task in (case.probe, case.other):
             body = json.dumps({"task_type": case.task_type, "queue": "maintenance", "worker": "w@h", "dispatch": 1})
-            tail = (epoch, task, 0, uuid4().hex, "w@h", int(seconds), "", body, 600, 540, 1000, 85, "maintenance")
+            tail = (epoch, task, 0, uuid4().hex, "w@h", int(seconds), "", body, 600, 540, 1000, 85, "maintenance", "")
             named = breakers_of(case.task_type, (case.dependency,))
             about = [keys.CONTROL, keys.claim(task), keys.BREAKERS]
             said[task] = (await spine.server.script("gate", about, [keys.EVENTS_PREFIX], (*tail, *named)))[0]

@@ -11,6 +11,7 @@ from pointsman.settings import Settings
 class FakeRedis:
     """Answers like the scripts; ``epoch`` and ``recorded`` are what the control hash holds."""
 
+    stamp = None
     run_id = "r1"
 
     def __init__(self) -> None:

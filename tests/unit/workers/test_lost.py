@@ -22,6 +22,8 @@ def dead_pid() -> int:
 class FakeRedis:
     """Holds one claim; takes reports while ``valid``."""
 
+    stamp = None
+
     def __init__(self, claim: list[str | None]) -> None:
         self.claim = claim
         self.reports: list[tuple[Any, ...]] = []
@@ -35,7 +37,9 @@ class FakeRedis:
         assert name == "report"
         if not self.valid:
             return ["wait"]
-        self.reports.append(tail)
+        *said, signed = tail[:7]
+        assert signed == ""
+        self.reports.append((*said, *tail[7:]))
         return ["ok", "1", "1-0", "0"]
 
 

@@ -15,6 +15,8 @@ from pointsman_contract.run_log import ATTEMPT_BYTES, ENTRY_BYTES
 class FakeRedis:
     """Takes entries like ``append_lines.lua``."""
 
+    stamp = None
+
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
         self.answer = ["ok"]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pointsman.connection import AWAY, RedisConnection, Word
 from pointsman.node.run_lines import LineSender
 from pointsman.settings import Settings
+from pointsman.stamp import Stamp
 from pointsman_contract.keys import BREAKER_FAILURES, BREAKERS, CLAIM_SECONDS, CONTROL, EVENTS_PREFIX, claim
 
 logger = logging.getLogger(__name__)
@@ -38,9 +39,10 @@ class Outcome:
     verdict: tuple[Word, ...] = ()
     """What it means for the attempt's circuit breakers, as ``report.lua`` takes it."""
 
-    def call(self) -> tuple[tuple[str, ...], tuple[Word, ...], tuple[Word, ...]]:
-        """Keys, head and tail of the script."""
-        tail = (self.task, self.attempt, self.token, self.kind, self.body, CLAIM_SECONDS, *self.verdict)
+    def call(self, stamp: Stamp | None) -> tuple[tuple[str, ...], tuple[Word, ...], tuple[Word, ...]]:
+        """Keys, head and tail of the script. Raises what the clock of ``stamp`` raises."""
+        signed = "" if stamp is None else stamp.outcome(self.kind, self.task, self.attempt, self.body)
+        tail = (self.task, self.attempt, self.token, self.kind, self.body, CLAIM_SECONDS, signed, *self.verdict)
         return (CONTROL, claim(self.task), BREAKERS, BREAKER_FAILURES), (EVENTS_PREFIX,), tail
 
 
@@ -52,9 +54,10 @@ class Note:
     task: str
     body: str
 
-    def call(self) -> tuple[tuple[str, ...], tuple[Word, ...], tuple[Word, ...]]:
-        """Keys, head and tail of the script."""
-        return (CONTROL,), (EVENTS_PREFIX,), (self.kind, self.task, self.body)
+    def call(self, stamp: Stamp | None) -> tuple[tuple[str, ...], tuple[Word, ...], tuple[Word, ...]]:
+        """Keys, head and tail of the script. Raises what the clock of ``stamp`` raises."""
+        signed = () if stamp is None else stamp.event(self.kind, self.task, self.body)
+        return (CONTROL,), (EVENTS_PREFIX,), (self.kind, self.task, self.body, *signed)
 
 
 @dataclass(slots=True)
@@ -186,12 +189,12 @@ class Keeper:
             latest = list(self._latest.values())
             self._latest.clear()
         if latest:
-            self._redis.scripts("append", [note.call() for note in latest])
+            self._redis.scripts("append", [note.call(self._redis.stamp) for note in latest])
 
     def _append_notes(self) -> None:
         while self._notes:
             batch = list(self._notes)[:_BATCH]
-            answers = self._redis.scripts("append", [note.call() for note in batch])
+            answers = self._redis.scripts("append", [note.call(self._redis.stamp) for note in batch])
             done = next((index for index, answer in enumerate(answers) if answer[0] != "ok"), len(batch))
             with self._lock:
                 for note in batch[:done]:
@@ -206,7 +209,8 @@ class Keeper:
         stale = [kept for kept in list(self._kept) if kept.epoch != epoch]
         for start in range(0, len(stale), _BATCH):
             batch = stale[start : start + _BATCH]
-            answers = self._redis.scripts("report", [kept.outcome.call() for kept in batch])
+            stamp = self._redis.stamp
+            answers = self._redis.scripts("report", [kept.outcome.call(stamp) for kept in batch])
             for kept, answer in zip(batch, answers, strict=True):
                 if answer[0] != "ok":
                     return

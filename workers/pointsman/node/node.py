@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pointsman.node.believed import Belief
 from pointsman.node.slots import Slots
 from pointsman.settings import Settings
 from pointsman_contract.nodes import pool_of
@@ -52,11 +53,14 @@ class Node:
     """Set once Redis was asked whether it is ejected."""
     voice: "Voice | None" = None
     """Reports events from the parent's event loop; None in its children."""
+    belief: Belief = field(init=False)
+    """Which messages it runs."""
     terminated: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=1000))
     """The last tasks whose run Celery was told to terminate, and by whom."""
 
     def __post_init__(self) -> None:
         self.owner = self.owner or f"{self.name}#{secrets.token_hex(4)}"
+        self.belief = Belief(self.settings.trust)
 
     @property
     def pool(self) -> str:

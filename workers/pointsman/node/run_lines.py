@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pointsman.connection import RedisConnection, Word
+from pointsman.stamp import Stamp
 from pointsman_contract.keys import CONTROL, LINES
 from pointsman_contract.run_log import ATTEMPT_BYTES, ENTRY_BYTES, LINES_SECONDS, MEMORY_PERCENT, MOST_ENTRIES
 
@@ -206,7 +207,7 @@ class LineSender:
             ][:_CALLS]
             if not sent:
                 return
-            answers = redis.scripts("append_lines", [_call(run, entry) for run, entry in sent])
+            answers = redis.scripts("append_lines", [_call(run, entry, redis.stamp) for run, entry in sent])
             for (run, entry), answer in zip(sent, answers, strict=True):
                 if answer[0] != "ok":
                     logger.debug("Redis takes no lines: %s", answer[1])
@@ -236,6 +237,9 @@ def _size(line: str) -> int:
     return len(line) if line.isascii() else len(line.encode())
 
 
-def _call(run: RunLines, entry: Entry) -> tuple[tuple[str, ...], tuple[Word, ...], tuple[Word, ...]]:
+def _call(
+    run: RunLines, entry: Entry, stamp: Stamp | None
+) -> tuple[tuple[str, ...], tuple[Word, ...], tuple[Word, ...]]:
     tail: tuple[Word, ...] = (run.task, run.attempt, run.run, entry.first, entry.count, int(entry.is_last), entry.text)
-    return (CONTROL, LINES), (), (*tail, MOST_ENTRIES, MEMORY_PERCENT, LINES_SECONDS)
+    signed = () if stamp is None else (stamp.lines(*map(str, tail)),)
+    return (CONTROL, LINES), (), (*tail, MOST_ENTRIES, MEMORY_PERCENT, LINES_SECONDS, *signed)

@@ -22,7 +22,7 @@ class Voice:
     def append(self, *notes: Note) -> None:
         """Return when they are in the stream; while Redis does not take them, they follow as soon as it does."""
         try:
-            answers = self._redis.scripts("append", [note.call() for note in notes])
+            answers = self._redis.scripts("append", [note.call(self._redis.stamp) for note in notes])
             left = [note for note, answer in zip(notes, answers, strict=True) if answer[0] != "ok"]
         except AWAY as error:
             logger.debug("Redis does not answer: %s", error)

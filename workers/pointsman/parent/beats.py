@@ -9,7 +9,7 @@ import threading
 import time
 
 from pointsman.connection import AWAY, RedisConnection
-from pointsman.node.keeper import Keeper
+from pointsman.node.keeper import Keeper, Note
 from pointsman.node.node import Node
 from pointsman.node.slots import Phase
 from pointsman.parent.cancelling import CancelRequests
@@ -21,8 +21,9 @@ from pointsman.parent.pulse import Pulse
 from pointsman.parent.stopping import end_stragglers
 from pointsman.parent.visibility import state
 from pointsman_contract.events import BEAT_SECONDS, Beat, EventKind
-from pointsman_contract.keys import BEATS, CONTROL, EVENTS_PREFIX
+from pointsman_contract.keys import BEATS, CONTROL
 from pointsman_contract.message import VERSION
+from pointsman_contract.signing import Purpose, sealed
 
 logger = logging.getLogger(__name__)
 
@@ -116,9 +117,8 @@ class Beats:
     def _publish_catalogue(self, epoch: int) -> None:
         if not epoch or epoch == self._catalogue_epoch or not self._node.ready:
             return
-        answer = self._redis.script(
-            "append", (CONTROL,), (EVENTS_PREFIX,), (EventKind.CATALOGUE, "", self._catalogue.body(self._node.owner))
-        )
+        note = Note(EventKind.CATALOGUE, "", self._catalogue.body(self._node.owner))
+        answer = self._redis.script("append", *note.call(self._redis.stamp))
         if answer[0] == "ok":
             self._catalogue_epoch = int(answer[1])
 
@@ -156,7 +156,10 @@ class Beats:
             "stopping": stopping,
             "ejected": ejected,
         }
-        self._redis.command("HSET", BEATS, node.owner, json.dumps(beat))
+        text = json.dumps(beat)
+        if self._redis.stamp is not None:
+            text = sealed(self._redis.stamp.signer, Purpose.BEAT, text)
+        self._redis.command("HSET", BEATS, node.owner, text)
         state(self._redis, node.settings.visibility_timeout_seconds)
         self._beaten_at, self._said = time.monotonic(), (epoch, stopping, ejected, queues)
 

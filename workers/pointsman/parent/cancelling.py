@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from pointsman.connection import RedisConnection
 from pointsman.node.node import Node
 from pointsman.node.slots import Phase, Run, Snapshot
 from pointsman_contract.keys import CONTROL, claim
+from pointsman_contract.signing import Forged, Purpose, cancel_text
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ class CancelRequests:
         self._node = node
         self._redis = redis
         self._seen: dict[str, float] = {}
+        self._doubted: deque[str] = deque(maxlen=100)
 
     def run_once(self) -> None:
         """One pass: one round trip while anything runs. Raises one of ``pointsman.connection.AWAY``."""
@@ -51,14 +54,32 @@ class CancelRequests:
             self._restore([run for _, run in running])
             return
         seen = {}
-        for (slot, run), (token, grace) in zip(running, answers, strict=True):
-            if token != run.token or grace is None:
+        for (slot, run), (token, request) in zip(running, answers, strict=True):
+            if token != run.token or request is None:
+                continue
+            grace, _, signature = request.partition(" ")
+            if not self._believes(run, grace, signature):
                 continue
             seen[run.token] = self._seen.get(run.token, time.monotonic())
             self._node.slots.cancel(slot.index, run.token)
             if time.monotonic() - seen[run.token] >= float(grace):
                 self._end(slot, run)
         self._seen = seen
+
+    def _believes(self, run: Run, grace: str, signature: str) -> bool:
+        """Whether somebody asked who may."""
+        trust = self._node.settings.trust
+        if trust.signer is None:
+            return True
+        try:
+            trust.signer.check_signature(Purpose.CANCEL, cancel_text(run.task, grace), signature or None)
+        except Forged as fault:
+            said = "is not obeyed" if trust.requires else "is obeyed all the same"
+            if run.token not in self._doubted:
+                logger.error("a request to end task %s[%s] %s: %s", run.task_type, run.task, said, fault)
+                self._doubted.append(run.token)
+            return not trust.requires
+        return True
 
     def _restore(self, running: Sequence[Run]) -> None:
         """Write the claims anew that are none any more."""

@@ -89,7 +89,7 @@ class PointsmanConsumer(SetsAside):
         if self._redis is None:
             self._redis = RedisConnection(settings())
         try:
-            accepted = self._redis.script("append", *note.call())[0] == "ok"
+            accepted = self._redis.script("append", *note.call(self._redis.stamp))[0] == "ok"
         except AWAY:
             self._redis.close()
             accepted = False

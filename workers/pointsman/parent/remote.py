@@ -20,6 +20,11 @@ _OF_MESSAGES = (
     "the time limits of plain Celery messages are set on this node; a task that was submitted over HTTP brings its own"
     " along: timeout_seconds, or time_limit and soft_time_limit of its task type"
 )
+_HARMLESS = frozenset({"enable_events", "disable_events", "heartbeat"})
+_NOT_SIGNED = (
+    "message_signing=require: remote control is not signed, and this node takes questions only; cancel tasks, eject"
+    " workers and pause queues through the API, and stop nodes by a signal"
+)
 
 
 @control_command(variadic="task_id", signature="[id1 [id2 [... [idN]]]]")
@@ -112,6 +117,19 @@ def autoscale(state: Any, max: int | None = None, min: int | None = None, **opti
     """Modify autoscale settings."""
     fault = None if max is None else _too_many(current_node(), max)
     return nok(fault) if fault is not None else control.autoscale(state, max, min, **options)
+
+
+def look_only() -> None:
+    """Refuse every command of this process that changes anything: nobody signs them, and whoever can write to Redis can
+    send them.
+    """
+    for name, about in control.Panel.meta.items():
+        if about.type == "control" and name not in _HARMLESS:
+            control.Panel.data[name] = _refuse
+
+
+def _refuse(_state: Any, **_: Any) -> Any:
+    return nok(_NOT_SIGNED)
 
 
 def _cancel(tasks: list[Any], command: str, *, kill: bool) -> None:

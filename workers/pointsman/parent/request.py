@@ -119,12 +119,22 @@ class PointsmanRequest(Request):
         """The message is done with. Of one that nobody claimed this is said first."""
         self._account("the worker let go of its message before it came to a process")
         super().acknowledge()
+        if self.managed:
+            current_node().belief.acknowledged(self.id, self._header["dispatch"])
 
     def reject(self, requeue: bool = False) -> None:
         """Celery's; a message that does not go back to its queue is done with."""
         if not requeue:
             self._account("the worker rejected its message")
         super().reject(requeue)
+
+    def revoked(self) -> bool:
+        """Celery's; what other nodes and whoever speaks like one say of a managed task is believed of nobody where
+        messages have to be signed.
+        """
+        if self.managed and current_node().settings.trust.requires:
+            return False
+        return bool(super().revoked())
 
     def terminate(self, pool: Any, signal: Any = None) -> None:
         """Celery's; of a managed task it is a request to cancel it."""

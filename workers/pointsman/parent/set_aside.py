@@ -8,6 +8,7 @@ from typing import Any
 from celery.worker.consumer import Consumer
 
 from pointsman.connection import AWAY, RedisConnection
+from pointsman.node.node import current_node
 from pointsman.parent.task_message import check
 from pointsman.settings import settings
 from pointsman.transport.envelope import NotAMessage
@@ -32,10 +33,12 @@ class SetsAside(Consumer):
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
         """Celery's handler of one message, behind the check."""
         received = super().create_task_handler(*args, **options)
+        belief = current_node().belief
 
         def take(message: Any) -> None:
             try:
                 check(message)
+                belief.check(message, self._queue_of(message))
             except NotAMessage as fault:
                 self.set_aside(message, str(fault))
                 return

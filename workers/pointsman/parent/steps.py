@@ -16,7 +16,7 @@ from pointsman.extras import ExtraMissing, has
 from pointsman.node.node import Node, become, current_node
 from pointsman.node.slots import Slots
 from pointsman.node.voice import Voice
-from pointsman.parent import remote  # noqa: F401 - its commands take the place of Celery's
+from pointsman.parent import remote
 from pointsman.parent.beats import Beats
 from pointsman.parent.catalogue import Catalogue
 from pointsman.parent.ejection import apply, must_apply
@@ -61,6 +61,8 @@ class NodeStep(bootsteps.StartStopStep):
             raise SystemExit(str(ExtraMissing("POINTSMAN_TRACING", "otel")))
         if options.get("beat"):
             check_schedule(worker.app, options.get("scheduler") or worker.app.conf.beat_scheduler)
+        if ours.trust.requires:
+            remote.look_only()
         _agree(ours)
         processes = worker.max_concurrency or worker.concurrency
         node = Node(

@@ -9,6 +9,7 @@ from typing import Protocol
 from celery.exceptions import Ignore, Reject
 
 from pointsman.connection import AWAY, RedisConnection, Word, is_of_script
+from pointsman.errors import ForgedClaim
 from pointsman.settings import Settings
 from pointsman_contract.backoff import backoff_seconds
 from pointsman_contract.keys import ASK_SECONDS, BREAKERS, CLAIM_SECONDS, CONTROL, EVENTS_PREFIX, claim
@@ -54,10 +55,11 @@ class Gate:
 
         Raises ``Ignore`` when the message must not run: a duplicate, cancelled, expired, of a paused queue, held by one
         of its circuit breakers, or for Postgres to decide.
-        Raises ``Reject`` with requeue when the wait lasts longer than ``patience``.
+        Raises ``Reject`` with requeue when the wait lasts longer than ``patience``, and ``ForgedClaim``.
         """
         expires_at = header["expires_at"]
         head = (EVENTS_PREFIX,)
+        stamp = self._redis.stamp
         tail: tuple[Word, ...] = (
             header["epoch"],
             task,
@@ -69,13 +71,13 @@ class Gate:
             body,
             *self._tail,
             queue,
-            *breakers,
         )
         keys = (CONTROL, claim(task), BREAKERS)
         waits = 0
         while True:
             try:
-                answer = self._redis.script("gate", keys, head, tail)
+                signed = "" if stamp is None else stamp.gate(task, header["after"], body, expires_at, breakers)
+                answer = self._redis.script("gate", keys, head, (*tail, signed, *breakers))
             except AWAY as error:
                 if is_of_script(error):
                     # Redis is there, and one of our keys holds what the script cannot read: somebody has to mend it.
@@ -86,6 +88,9 @@ class Gate:
                     answer = ["wait", f"Redis does not answer: {error}"]
             verdict = answer[0]
             if verdict == "run":
+                if stamp is not None and int(answer[1]) != header["after"] + 1:
+                    # Nobody but somebody who writes claims by hand makes it any other.
+                    raise ForgedClaim(f"the claim says attempt {answer[1]} after attempt {header['after']}")
                 epochs = tuple(map(int, answer[4].split(","))) if answer[4] else ()
                 return Claim(attempt=int(answer[1]), started_at=float(answer[3]), epochs=epochs)
             if verdict != "wait":

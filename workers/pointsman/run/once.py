@@ -18,6 +18,7 @@ from pointsman.run.encoding import plain
 from pointsman.settings import Settings
 from pointsman_contract.backoff import backoff_seconds
 from pointsman_contract.keys import CONTROL, claim, once
+from pointsman_contract.signing import Forged, Purpose, step_text
 
 RESULT_BYTES = 4 * 1024
 KEY_CHARACTERS = 200
@@ -33,6 +34,8 @@ class Record(TypedDict):
     attempt: int
     finished: NotRequired[bool]
     result: NotRequired[Any]
+    signed: NotRequired[str]
+    """Of a finished step, where what goes through Redis is signed."""
 
 
 class Records(Protocol):
@@ -107,6 +110,7 @@ class RedisRecords:
         self._token = token
         self._attempt = attempt
         self._seconds = settings.once_seconds
+        self._trust = settings.trust
         self._patience_seconds = settings.gate_wait_seconds
 
     def begin(self, key: str, call: str) -> Record | None:
@@ -125,6 +129,7 @@ class RedisRecords:
                 return None
             if verdict == "earlier":
                 record: Record = json.loads(rest[0])
+                self._check(key, record)
                 return record
             if verdict == "lost":
                 raise AttemptSuperseded(
@@ -136,6 +141,9 @@ class RedisRecords:
     def write(self, key: str, record: Record | None) -> None:
         """Replace the record."""
         name = once(self._task)
+        if record is not None and self._redis.stamp is not None:
+            text = step_text(self._task, key, record)
+            record = {**record, "signed": self._redis.stamp.signer.sign(Purpose.STEP, text)}
         words = ("HDEL", name, key) if record is None else ("HSET", name, key, json.dumps(record))
         until = time.monotonic() + self._patience_seconds
         waits = 0
@@ -148,6 +156,16 @@ class RedisRecords:
                 _rest(waits, until, f"Redis does not answer: {error}")
             else:
                 return
+
+    def _check(self, key: str, record: Record) -> None:
+        """What an earlier attempt left is believed when it is signed; that one began, always: then nothing is done."""
+        signature = record.pop("signed", None)
+        if not self._trust.requires or self._trust.signer is None or "finished" not in record:
+            return
+        try:
+            self._trust.signer.check_signature(Purpose.STEP, step_text(self._task, key, record), signature)
+        except Forged as fault:
+            raise OnceNotRecorded(f"what an earlier attempt left of step {key!r} is not believed: {fault}") from None
 
 
 class MemoryRecords:

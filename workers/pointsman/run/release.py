@@ -3,8 +3,8 @@
 from celery.exceptions import Ignore
 
 from pointsman.connection import AWAY, RedisConnection
+from pointsman.node.keeper import Note
 from pointsman_contract.events import EventKind
-from pointsman_contract.keys import CONTROL, EVENTS_PREFIX
 
 
 def release(redis: RedisConnection, task: str, started: str) -> None:
@@ -13,7 +13,7 @@ def release(redis: RedisConnection, task: str, started: str) -> None:
     Raises ``Ignore`` once Redis knows that it does not run here. Without Redis the gate decides.
     """
     try:
-        answer = redis.script("append", (CONTROL,), (EVENTS_PREFIX,), (EventKind.ASK, task, started))
+        answer = redis.script("append", *Note(EventKind.ASK, task, started).call(redis.stamp))
     except AWAY:
         redis.close()
         return

@@ -162,8 +162,8 @@ class Reporter:
 
 def report_once(redis: RedisConnection, keeper: Keeper, outcome: Outcome) -> str | None:
     """Report and keep an outcome: None when Redis accepted it, else why not."""
-    keys, head, tail = outcome.call()
     try:
+        keys, head, tail = outcome.call(redis.stamp)
         answer = redis.script("report", keys, head, tail)
     except AWAY as error:
         redis.close()

@@ -42,10 +42,11 @@ class _Reader:
 
     def _opens(self, key: bytes, item: bytes) -> bool:
         channel = self._channel
+        queue = channel.queue_in_hand = bytes_to_str(key).rsplit(channel.sep, 1)[0]
         try:
             channel.Message(opened(item), channel=channel)
         except Exception as error:
-            queue, reason = bytes_to_str(key).rsplit(channel.sep, 1)[0], reason_of(error)
+            reason = reason_of(error)
             logger.error("%d bytes on queue %s are set aside: %s", len(item), queue, reason)
             with channel.conn_or_acquire() as other, other.pipeline(transaction=False) as pipe:
                 pipe.execute_command(*command(queue, "", item, reason))

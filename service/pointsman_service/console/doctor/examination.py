@@ -67,7 +67,7 @@ async def examine(settings: Settings, misspelt: Sequence[str]) -> list[Finding]:
         return found + nowhere
     store = Store(create_engine(settings.model_copy(update={"database_connections": _CONNECTIONS}), "pointsman doctor"))
     server, beats_server = (
-        RedisServer(settings.require_redis_url(), min(settings.redis_timeout_seconds, QUESTION_SECONDS))
+        RedisServer(settings.require_redis_url(), min(settings.redis_timeout_seconds, QUESTION_SECONDS), settings.trust)
         for _ in range(2)
     )
     try:

@@ -55,3 +55,14 @@ class LeftOutEvent(Base):
     last_id: Mapped[str]
     last_detail: Mapped[str]
     """What was wrong with the last one."""
+
+
+class EventLane(Base):
+    """How far the signed events of one lane (``pointsman_contract.signing``) were written down."""
+
+    __tablename__ = "event_lane"
+
+    lane: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger)
+    """Of the last event."""
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())

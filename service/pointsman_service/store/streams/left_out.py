@@ -18,6 +18,10 @@ class Reason(StrEnum):
     """It is not what the contract says of its kind."""
     TOO_LONG = "too_long"
     """It was not even read."""
+    FORGED = "forged"
+    """No key of ours made it so (``message_signing = require``)."""
+    REPEATED = "repeated"
+    """It was written down already: of one whose answer was lost, or of one that somebody put there again."""
     REFUSED = "refused"
     """It could be read, and could not be written down."""
 
@@ -45,7 +49,7 @@ _COUNTS = text("SELECT reason, entries FROM left_out_event")
 _RECENT = text("""
     SELECT coalesce(sum(entries), 0)::bigint AS entries,
         (array_agg(last_detail ORDER BY last_at DESC))[1] AS last_detail
-    FROM left_out_event
+    FROM left_out_event WHERE reason <> 'repeated'
     HAVING max(last_at) > now() - CAST(:seconds AS float8) * interval '1 second'
 """)
 
@@ -72,6 +76,8 @@ async def counts(connection: Connection) -> Mapping[Reason, int]:
 
 
 async def recent(connection: Connection, seconds: float) -> tuple[int, str] | None:
-    """How many entries were ever left out, and why the last was, if that was within so many seconds; else None."""
+    """How many entries were ever left out, and why the last was, if that was within so many seconds; else None. Those
+    that came twice are not told.
+    """
     row = (await connection.execute(_RECENT, {"seconds": seconds})).one_or_none()
     return None if row is None else (row.entries, row.last_detail)
