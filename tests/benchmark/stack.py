@@ -39,6 +39,9 @@ _TRIES = 20
 _SETTLE_SECONDS = 0.5
 """Longer than an API process and the dispatcher need to see that the queues are empty."""
 _UNVACUUMED = "SELECT relname FROM pg_stat_user_tables WHERE last_vacuum IS NULL AND n_ins_since_vacuum > 0 ORDER BY 1"
+_LONGEST_SETTLING_SECONDS = 120.0
+_CALM_SECONDS, _CALM_SHARE = 5.0, 0.25
+"""Calm is whoever takes no more than such a share of a core for so long."""
 _EMPTIED = (
     "task_live", "task", "task_attempt", "outbox", "idempotency_key", "native_run", "task_metrics",
     "task_metrics_delta", "task_metrics_hour", "task_metrics_day", "task_metrics_by_minute", "task_metrics_by_hour",
@@ -177,11 +180,18 @@ class Stack:
 
     def settle(self) -> None:
         """Do at once what PostgreSQL would do in the minutes after very much was written, beside whatever is measured
-        then: vacuum what nobody has vacuumed since, and write its buffers.
+        then: vacuum what nobody has vacuumed since, and write its buffers. Then wait until the service has caught up,
+        too: until all of its processes and its servers take little for some seconds, two minutes at most.
         """
         for table in self.database.column(_UNVACUUMED):
             self.database.execute(f"VACUUM (ANALYZE) {table}")
         self.database.execute("CHECKPOINT")
+        deadline = time.monotonic() + _LONGEST_SETTLING_SECONDS
+        while time.monotonic() < deadline:
+            before = sum(self.cpu_seconds().values())
+            time.sleep(_CALM_SECONDS)
+            if sum(self.cpu_seconds().values()) - before < _CALM_SHARE * _CALM_SECONDS:
+                break
 
     def stored(self) -> int:
         """Tasks in PostgreSQL, ended or not."""

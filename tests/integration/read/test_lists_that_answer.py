@@ -343,7 +343,7 @@ async def test_a_look_is_cut_off_sooner_once_there_is_something_to_answer(
     monkeypatch.setattr(by_submission, "look", noting)
     # No task has it, and the first look does not come to the end of what it looks at in any case.
     await page_of(much.store, TaskFilter(attempts=0), 10, seconds=0.0)
-    assert (timeouts[0], timeouts[-1]) == ("250ms", "60ms")
+    assert (timeouts[0], timeouts[-1]) == ("250ms", "40ms")
 
 
 async def test_other_trouble_of_the_database_is_no_page(much: Spine, monkeypatch: pytest.MonkeyPatch) -> None:

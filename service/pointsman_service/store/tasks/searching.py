@@ -14,7 +14,7 @@ SHARE = 2_000
 """Rows that a page looks at however long that takes: a small installation is looked through, on a busy machine too."""
 FIRST_LOOKS = 400
 """So many tell how long the next ones take."""
-_STATEMENT_SECONDS, _FURTHER_SECONDS = 0.25, 0.06
+_STATEMENT_SECONDS, _FURTHER_SECONDS = 0.25, 0.04
 """A look that the planner took for cheaper than it is, or that has to wait for a disk, ends then, and the page with it;
 the second of these once there is something to answer.
 """
