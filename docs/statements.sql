@@ -124,7 +124,8 @@ LIMIT :most;
 SELECT count(*) FROM alert_silence WHERE until > now() AND matcher = :matcher;
 
 -- _UNSILENCE
-UPDATE alert_silence SET until = now() WHERE until > now() AND matcher = ANY(CAST(:matchers AS text[]));
+UPDATE alert_silence SET until = now() WHERE until > now() AND matcher = ANY(CAST(:matchers AS text[]))
+AND (CAST(:id AS uuid) IS NULL OR id = CAST(:id AS uuid));
 
 -- _WAS
 INSERT INTO alert (id, key, rule, subject, severity, summary, unit, link, since, opened_at, resolved_at,
@@ -2692,7 +2693,7 @@ RETURNING queue, paused, revision, reason, actor, changed_at;
 INSERT INTO queue_pause (queue, paused, revision, actor) VALUES (:queue, false, 0, :actor) ON CONFLICT DO NOTHING;
 
 -- _LOCK
-SELECT paused FROM queue_pause WHERE queue = :queue FOR UPDATE;
+SELECT queue, paused, revision, reason, actor, changed_at FROM queue_pause WHERE queue = :queue FOR UPDATE;
 
 -- ALL
 SELECT queue, paused, revision, reason, actor, changed_at FROM queue_pause ORDER BY queue;

@@ -3,6 +3,8 @@
 import time
 from uuid import UUID
 
+from pointsman_service.callers import CONSOLE
+from pointsman_service.operate.handle_keys import KeyHand, WantedKey
 from pointsman_service.store.alerts import alerts, deliveries
 from pointsman_service.store.alerts.alerts import NewAlert
 from pointsman_service.store.alerts.deliveries import NewDelivery
@@ -23,6 +25,13 @@ async def fill(site: Site) -> None:
     await fill_errors(site)
     await fill_breakers(site)
     await fill_queues(site)
+    await fill_keys(site)
+
+
+async def fill_keys(site: Site) -> None:
+    """A key, and who made it."""
+    wanted = WantedKey("billing", preset="submitter", task_types=["shop.charge"])
+    await KeyHand(site.store).create(CONSOLE, wanted, "each service has its own")
 
 
 async def fill_alerts(site: Site) -> None:

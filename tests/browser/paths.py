@@ -32,5 +32,6 @@ async def paths_of(site: Site) -> list[str]:
     for row in await site.run("SELECT name FROM task_type WHERE name = 'shop.ship'"):
         found += [f"types/{row.name}{page}" for page in ("", "/submit", "/submit?as=json")]
     found += [f"workers/{row.name}" for row in await site.run("SELECT name FROM worker ORDER BY name DESC LIMIT 1")]
+    found += [f"keys/{row.id}" for row in await site.run("SELECT id FROM api_key ORDER BY id LIMIT 1")]
     found += [f"tasks/acts/{row.id}" for row in await site.run("SELECT id FROM replay ORDER BY id LIMIT 1")]
     return found

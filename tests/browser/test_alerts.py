@@ -5,6 +5,7 @@ from playwright.async_api import expect
 
 from pointsman_service.callers import Caller, KnownBy
 from pointsman_service.operate.act import ActKind
+from pointsman_service.store.alerts import alerts
 from tests.browser.conftest import Visitor
 from tests.browser.filling import open_alert
 from tests.browser.site import Site
@@ -52,6 +53,28 @@ async def test_who_knows_says_what_they_do_about_it(
     await page.locator("#done").get_by_role("button", name="Undo").click()
     await expect(page.locator("#done")).to_contain_text("Known to nobody again")
     assert [tuple(row) for row in await full.run(ACKED, id=alert_id)] == [(None, None)]
+
+
+async def test_an_undo_ends_the_silence_of_the_click_alone_and_keeps_who_knew_what(
+    plain_visitor: Visitor, own: Site
+) -> None:
+    alert_id = await open_alert(own, "backlog_old:email", "email: the oldest task waits for 4 min.")
+    page = plain_visitor.page
+    await page.goto(f"{own.url}alerts/{alert_id}")
+    async with own.store.transaction() as connection:
+        await alerts.silence(connection, "backlog_old", 600.0, "ops", "the provider moves")
+        await alerts.acknowledge(connection, alert_id, "ops", "I call them")
+    await page.get_by_label("Reason").last.fill("too loud")
+    await page.get_by_role("button", name="Silence").last.click()
+    await page.locator("#done").get_by_role("button", name="Undo").click()
+    await expect(page.locator("#done")).to_contain_text("Another silence goes on until")
+    left = await own.run("SELECT actor FROM alert_silence WHERE until > now()")
+    assert [row.actor for row in left] == ["ops"]
+
+    await page.get_by_role("button", name="Take it back").click()
+    await page.locator("#done").get_by_role("button", name="Undo").click()
+    acked = await own.run(ACKED, id=alert_id)
+    assert [tuple(row) for row in acked] == [("local", "I call them (as ops had it)")]
 
 
 async def test_an_alert_is_silenced_by_keyboard_alone(visitor: Visitor, full: Site) -> None:

@@ -3,6 +3,7 @@ from typing import Any
 import httpx
 from playwright.async_api import expect
 
+from pointsman_service.dashboard.asking import NO_REASON
 from pointsman_service.embedded.postgres import PostgresServer
 from tests.browser.conftest import Visitor
 from tests.browser.filling_queues import set_message_aside
@@ -37,11 +38,11 @@ async def test_a_queue_is_paused_from_the_list_by_one_click_and_its_undo_resumes
     await page.goto(full.url + "queues")
     row = page.locator("#queue-maintenance")
     await row.get_by_role("button", name="Pause: maintenance").press("Enter")
-    assert "maintenance is paused: in the dashboard." in await said(visitor)
+    assert "maintenance is paused: no reason given, in the dashboard." in await said(visitor)
     assert "paused" in await row.inner_text()
     await page.locator("#done").get_by_role("button", name="Undo").click()
     assert "maintenance is resumed" in await said(visitor)
-    assert await paused(full, "maintenance") == [(False, "in the dashboard")]
+    assert await paused(full, "maintenance") == [(False, NO_REASON)]
 
 
 async def test_a_queue_is_paused_with_a_reason_and_paused_again_with_it_by_an_undo(
@@ -54,10 +55,30 @@ async def test_a_queue_is_paused_with_a_reason_and_paused_again_with_it_by_an_un
     assert "critical is paused: the provider moves." in await said(plain_visitor)
     assert "by local: the provider moves" in await page.locator("#live-queue .under").inner_text()
     await page.get_by_role("button", name="Resume").click()
-    assert await paused(full, "critical") == [(False, "in the dashboard")]
+    assert await paused(full, "critical") == [(False, NO_REASON)]
     await page.locator("#done").get_by_role("button", name="Undo").click()
     assert await paused(full, "critical") == [(True, "the provider moves")]
     await page.get_by_role("button", name="Resume").click()
+
+
+async def test_an_undo_leaves_what_another_has_set(plain_visitor: Visitor, full: Site) -> None:
+    page = plain_visitor.page
+    set_by = (
+        "INSERT INTO queue_pause (queue, paused, revision, reason, actor) VALUES ('email', true, 1, 'moves', 'ops')"
+    )
+    await page.goto(full.url + "queues")
+    await full.run(f"{set_by} ON CONFLICT (queue) DO UPDATE SET paused = true, reason = 'moves', actor = 'ops'")
+    await page.get_by_role("button", name="Pause: email").click()
+    await page.locator("#done").get_by_role("button", name="Undo").click()
+    assert await paused(full, "email") == [(True, "moves (as ops had it)")]
+
+    await page.goto(full.url + "queues")
+    await full.run("UPDATE queue_pause SET paused = false WHERE queue = 'email'")
+    before = await full.run("SELECT count(*) AS acts FROM audit")
+    await page.get_by_role("button", name="Resume: email").click()
+    assert "email was not paused: nothing is changed." in await said(plain_visitor)
+    await expect(page.locator("#done").get_by_role("button")).to_have_count(0)
+    assert await full.run("SELECT count(*) AS acts FROM audit") == before
 
 
 async def test_a_queue_says_how_it_does_and_why_its_next_task_waits(plain_visitor: Visitor, full: Site) -> None:

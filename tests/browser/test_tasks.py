@@ -108,14 +108,14 @@ async def test_what_failed_runs_again_edited_and_a_slip_is_shown_beside_what_was
     task_id = await put_failed(full)
     page = plain_visitor.page
     await page.goto(full.url + f"tasks/{task_id}")
-    assert 'File "/srv/shop/orders.py", line 41' in await page.locator("#attempt-2").inner_text()
+    assert 'File "/srv/shop/orders.py", line 41' in await page.locator("#traceback-2").inner_text()
     await page.get_by_role("link", name="Edit and run again…").click()
     named = page.get_by_label("Named arguments")
     assert json.loads(await named.input_value()) == {"order": 90071992547409931}
     await named.fill('{"order": 8,}')
     await page.get_by_label("Reason").fill("the price was missing")
     await page.get_by_role("button", name="Run it again").click()
-    assert "kwargs this is no JSON" in await page.locator("#faults").inner_text()
+    assert "kwargs: this is no JSON" in await page.locator("#faults").inner_text()
     assert await named.input_value() == '{"order": 8,}'
     assert (await full.run("SELECT 1 FROM replayed_task WHERE task_id = :id", id=task_id)) == []
     await named.fill('{"order": 8}')
@@ -306,7 +306,7 @@ async def test_progress_and_lines_come_while_somebody_looks(visitor: Visitor, fu
     progress = json.dumps({"state": "PROGRESS", "current": 3, "total": 4, "note": "page 3", "at": 1_795_940_000})
     await full.run("UPDATE task_live SET progress = :progress WHERE id = :id", id=task_id, progress=progress)
     await put_lines(full, task_id, 1, [("info", "page 3 is done")])
-    await expect(page.locator(".progress")).to_contain_text("75 % page 3", timeout=15_000)
+    await expect(page.locator(".progress")).to_contain_text("75 %, page 3", timeout=15_000)
     await expect(other.locator(".lines")).to_contain_text("page 3 is done", timeout=15_000)
 
 

@@ -22,7 +22,7 @@ async def test_a_worker_is_ejected_from_the_list_by_one_click_and_its_undo_admit
     row = page.locator(f"[id='worker-{owner.replace('@', '%40').replace('#', '%23')}']")
     await row.get_by_role("button", name="Eject: bulk@host-7").press("Enter")
     told = await page.locator("#done").inner_text()
-    assert "bulk@host-7 is taken off its queues: in the dashboard." in told
+    assert "bulk@host-7 is taken off its queues: no reason given, in the dashboard." in told
     assert "No live worker is left on maintenance" in told
     assert "ejected" in await row.inner_text()
     assert await ejection(full, "bulk@host-7") == "forced_open"

@@ -26,7 +26,7 @@ _TERMINAL_COLUMNS: Final = "100"
 NAMES: Final = (
     "now-well", "now", "terminal", "breaker", "breakers", "errors", "error", "task-failed", "tasks-held", "task-held",
     "queues", "queue", "alerts", "alert", "tasks", "task", "logs", "workers", "worker", "types", "type", "submit",
-    "purge", "help", "breaker-closed", "replay", "act", "acts", "now-mended",
+    "purge", "help", "breaker-closed", "replay", "act", "acts", "now-mended", "keys", "audit", "sign-in",
 )  # fmt: skip
 """The pages, in the order in which they are drawn."""
 
@@ -117,6 +117,11 @@ async def _mend(site: Installation, album: Album) -> None:
     await album.draw("act", f"tasks/acts/{act['id']}")
     await album.draw("acts", "tasks/acts")
     await album.draw("now-mended", "")
+    for name, preset in (("billing", "submitter"), ("ada", "operator"), ("wall", "viewer")):
+        site.post("/v1/keys", name=name, preset=preset, expires_in_seconds=90 * 86_400, reason="each has its own")
+    await album.draw("keys", "keys")
+    await album.draw("audit", "audit")
+    await album.draw("sign-in", "sign-in")
 
 
 async def _until(site: Installation, seen: Callable[[], Any], what: str) -> Any:

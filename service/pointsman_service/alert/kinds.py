@@ -222,7 +222,7 @@ KINDS: dict[Rule, Kind] = {
         Severity.TICKET,
         10,
         0,
-        "Something failed as nothing had before",
+        "An error was new",
         "Read its traceback, and mend it and resolve it, or ignore it within a limit.",
         "docs/errors.md#judge-them",
     ),

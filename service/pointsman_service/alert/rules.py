@@ -211,6 +211,9 @@ def _dead_letters(facts: Facts, limits: Limits, open_keys: Collection[str]) -> I
     return [one for one in found if reaches(one, open_keys)]
 
 
+_NEWS = {True: "again with an earlier", False: "with a new"}
+
+
 def _errors(facts: Facts) -> Iterable[Condition] | None:
     if facts.errors is None:
         return None
@@ -218,7 +221,7 @@ def _errors(facts: Facts) -> Iterable[Condition] | None:
         Condition(
             Rule.ERROR_BACK if error.is_back else Rule.ERROR_NEW,
             f"{error.blamed or f'task_type:{error.task_type}'}#{error.group}",
-            f"{error.task_type} fails as {'it did before' if error.is_back else 'nothing did before'}: {error.words}.",
+            f"{error.task_type} fails {_NEWS[error.is_back]} error: {error.words}.",
             f"/v1/errors/{error.group}",
             since=error.since,
         )

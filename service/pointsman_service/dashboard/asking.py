@@ -16,6 +16,8 @@ from pointsman_service.errors import FieldError, InvalidRequest, PointsmanError
 
 REASON_LENGTH: Final = 500
 """Characters of a reason, as in the API."""
+NO_REASON: Final = "no reason given, in the dashboard"
+"""What is kept as the reason of a click that asks for none."""
 NAME_LENGTH: Final = 200
 _MOST_COUNTED: Final = 10**12
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -93,6 +95,13 @@ class Ask:
         if not given:
             raise _fault("reason", "say why")
         return given
+
+    def reason_of(self, reason: str | None, actor: str | None) -> str:
+        """Why something was so, for who makes it so again: the words of before, and whose they were if not theirs."""
+        if not reason or actor is None or actor == self.caller.name:
+            return reason or ""
+        whose = f" (as {actor} had it)"
+        return reason if reason.endswith(whose) else f"{reason[: REASON_LENGTH - len(whose)]}{whose}"
 
     def said(self, name: str, most: int) -> str | None:
         """A field with words for others, in one line; None: it is empty. Raises ``InvalidRequest``."""

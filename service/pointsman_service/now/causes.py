@@ -204,8 +204,9 @@ def of_alert(alert: Alert, facts: Facts) -> Cause:
         return plain
     rule = Rule(alert.rule)
     if rule in _SYSTEM:
-        # Not seen from here any more: its alert ends soon.
-        return plain
+        return of_system.over(rule, plain) if of_system.is_over(rule, facts) else plain
+    if rule in _BREAKERS and of_breakers.has_closed(alert.subject, facts):
+        return of_breakers.closed(alert, plain)
     return replace(plain, **_more(rule, alert, facts, plain))
 
 
@@ -219,7 +220,7 @@ def _more(rule: Rule, alert: Alert, facts: Facts, plain: Cause) -> dict[str, Any
     if rule is Rule.DEAD_LETTERS:
         return of_errors.dead_letters(alert, facts, plain)
     if rule in (Rule.ERROR_NEW, Rule.ERROR_BACK):
-        return of_errors.news(alert, plain)
+        return of_errors.news(alert, facts, plain)
     if rule is Rule.UNKNOWN_TASK_TYPE:
         return of_queues.unknown_type(alert, facts, plain)
     return {"being_done": words(_DONE[rule])} if rule in _DONE else {}

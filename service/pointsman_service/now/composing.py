@@ -138,7 +138,7 @@ def _state(queue: QueueFigures, prediction: Prediction, facts: Facts) -> tuple[Q
         return QueueState.HELD, f"{number(held, 'task')} {'is' if held == 1 else 'are'} held"
     if queue.depth and queue.consumers is None:
         return QueueState.UNKNOWN, "whether a worker of it lives is not known now"
-    return QueueState.OK, None
+    return QueueState.OK, "nothing waits; no live worker takes from it" if queue.consumers == 0 else None
 
 
 def _state_since(queue: QueueFigures, state: QueueState, facts: Facts) -> datetime | None:

@@ -48,6 +48,15 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """The newest failure of an error group."""
+
+    task_type: str
+    failure: Failure
+    group: Group
+
+
+@dataclass(frozen=True, slots=True)
 class Tripped:
     """A circuit breaker that lets not every call through."""
 
@@ -157,6 +166,8 @@ class Facts:
     breakers_in_all: int | None = None
     failing: Mapping[str, tuple[Failure, Group]] = field(default_factory=dict)
     """By task type, what most of its failures of the last hour are, with its example."""
+    examples: Mapping[str, Example] = field(default_factory=dict)
+    """By error group of the last hour, its newest failure."""
     types: Mapping[str, TypeRuns] = field(default_factory=dict)
     publishers: Mapping[str, Publisher] = field(default_factory=dict)
     """By task type that no node of its queue knows: who published it last."""
@@ -175,6 +186,9 @@ class Facts:
             alerts=[without_errors(alert) for alert in self.alerts],
             breakers=[replace(one, error=_silent(one.error)) for one in self.breakers],
             failing={name: (replace(error, message=""), group) for name, (error, group) in self.failing.items()},
+            examples={
+                key: replace(one, failure=replace(one.failure, message="")) for key, one in self.examples.items()
+            },
             mixes={name: replace(mix, tag=None) for name, mix in self.mixes.items()},
             changes=self.changes_without_payloads,
             errors=[replace(one, label=f"an error of {one.task_type}") for one in self.errors],

@@ -1,6 +1,7 @@
 """Sentences about circuit breakers. Pure."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pointsman_service.alert.alert import Alert
 from pointsman_service.alert.kinds import Rule, advice
@@ -49,6 +50,26 @@ def error_of(failure: Failure, group: Group | None) -> CauseError:
         failure.count,
         None if group is None else group.where,
         None if group is None else str(group.id),
+    )
+
+
+def has_closed(key: str, facts: Facts) -> bool:
+    """Whether a circuit breaker lets every call through now; False where that is not known."""
+    if not key or facts.are_old or facts.breakers_in_all != len(facts.breakers):
+        return False
+    return all(key_of(tripped) != key for tripped in facts.breakers)
+
+
+def closed(alert: Alert, plain: Cause) -> Cause:
+    """That one is closed again of which an alert still tells."""
+    name = alert.subject.partition(":")[2] or alert.subject
+    return replace(
+        plain,
+        parts=words(
+            one(LinkKind.BREAKER, alert.subject, name), " does not fail any more: its circuit breaker is closed."
+        ),
+        being_done=words("Its alert ends once it has been closed for some seconds."),
+        remedies=(Remedy("Nothing, unless it comes back.", Link(LinkKind.DOCUMENT, plain.documentation)),),
     )
 
 

@@ -9,18 +9,39 @@ from pointsman_service.now.words import failure as said_of
 from pointsman_service.now.words import number, one, since, words
 
 
-def news(alert: Alert, plain: Cause) -> dict[str, object]:
+def news(alert: Alert, facts: Facts, plain: Cause) -> dict[str, object]:
     """What is told of an error that is new, or back again."""
     _, mark, group = alert.subject.rpartition("#")
     if not mark:
         return {}
     failed = Link(LinkKind.TASKS, filter={"state": "failed", "error_group": group})
-    return {
+    told = _newest(alert, facts, plain)
+    return told | {
         "remedies": (
             *plain.remedies,
             Remedy("It is mended: resolve it.", Link(LinkKind.ERROR, group), act="resolve_error"),
             Remedy("Run again what it has failed for good.", failed, act="retry_tasks"),
-        )
+        ),
+    }
+
+
+def _newest(alert: Alert, facts: Facts, plain: Cause) -> dict[str, object]:
+    """Its newest failure, as it was: the summary of the alert has it without what differs each time."""
+    _, _, group_id = alert.subject.rpartition("#")
+    found = facts.examples.get(group_id)
+    if found is None:
+        return {}
+    again = "again with an earlier" if alert.rule == Rule.ERROR_BACK else "with a new"
+    return {
+        "parts": words(
+            one(LinkKind.TASK_TYPE, found.task_type),
+            f" fails {again} error: ",
+            Part(said_of(found.failure.type, found.failure.message), Link(LinkKind.ERROR, group_id)),
+            "" if found.group.where is None else f" at {found.group.where}",
+            f"{since(plain.since, facts.now)}.",
+        ),
+        "consequences": (words(f"It has failed so {number(found.group.count, 'time')} within the hour."),),
+        "error": error_of(found.failure, found.group),
     }
 
 

@@ -96,11 +96,30 @@ def late(alert: Alert, facts: Facts) -> dict[str, object]:
     if not queues:
         return {}
     first = max(queues, key=lambda queue: (queue.oldest_wait_seconds or 0.0) / queue.sla_seconds)
+    if not any(_may_be_late(queue, facts) for queue in queues):
+        return _within_target(queues, alert)
     stuck = _stuck(first, facts.running.get(first.name, ()))
     return {
         "parts": words(*(_busy_with(first, stuck) if stuck is not None else _rates(first))),
         "consequences": tuple(_of_late(queues, first, facts, is_stuck=stuck is not None)),
         "remedies": tuple(_remedies(first, facts, stuck)),
+    }
+
+
+def _may_be_late(queue: QueueFigures, facts: Facts) -> bool:
+    """Whether its tasks are late, or will be; also where that is not known."""
+    said = facts.predictions.get(queue.name)
+    foreseen = None if said is None else said.p95_seconds
+    return facts.are_old or is_late(queue) or foreseen is None or foreseen > queue.sla_seconds
+
+
+def _within_target(queues: Sequence[QueueFigures], alert: Alert) -> dict[str, object]:
+    names = [one(LinkKind.QUEUE, queue.name) for queue in queues]
+    verb = "is" if len(queues) == 1 else "are"
+    return {
+        "parts": words(*listed(names), f" {verb} within the target again."),
+        "being_done": words("Its alert ends once that has been so for some seconds."),
+        "remedies": (Remedy("Nothing, unless it comes back.", Link(LinkKind.DOCUMENT, alert.documentation)),),
     }
 
 
@@ -136,9 +155,10 @@ def _busy_with(queue: QueueFigures, stuck: RunningNow) -> Iterator[str | Part]:
 
 def _rates(queue: QueueFigures) -> Iterator[str | Part]:
     yield one(LinkKind.QUEUE, queue.name)
-    yield f": {number(queue.depth, 'task')} {'waits' if queue.depth == 1 else 'wait'}"
+    waiting = f"{number(queue.depth, 'task')} {'waits' if queue.depth == 1 else 'wait'}"
+    yield f": {waiting if queue.depth else 'nothing waits now'}"
     yield f", {per(queue.arrival_rate)} come and {per(queue.service_rate)} go"
-    if queue.service_rate > 0:
+    if queue.service_rate > 0 and queue.depth:
         yield f"; at that rate those are started in {span(queue.depth / queue.service_rate)}"
     yield "."
 

@@ -1,6 +1,7 @@
 """Sentences about the installation: its servers, and the roles of the control plane. Pure."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from pointsman_contract.states import TaskState
@@ -52,6 +53,26 @@ def direct(facts: Facts) -> Iterator[Rule]:
         yield Rule.BROKER_FULL
     if facts.database is None:
         yield from (rule for role, rule in ROLES.items() if facts.lacks(role))
+
+
+def is_over(rule: Rule, facts: Facts) -> bool:
+    """Whether what is not seen to be wrong (``direct``) is known not to be."""
+    if facts.database is not None:
+        return False
+    if rule is Rule.BROKER_FULL:
+        return facts.broker is None and facts.memory_percent is not None
+    role = next((role for role, of in ROLES.items() if of is rule), None)
+    return role is None or role in facts.unled
+
+
+def over(rule: Rule, plain: Cause) -> Cause:
+    """What was wrong, and of which an alert still tells."""
+    return replace(
+        plain,
+        parts=words(Part(KINDS[rule].was, _READY), "; that is over."),
+        being_done=words("Its alert ends once it has been over for some seconds."),
+        remedies=(Remedy("Nothing, unless it comes back.", Link(LinkKind.DOCUMENT, plain.documentation)),),
+    )
 
 
 def _since(rule: Rule, facts: Facts, alert: Alert | None) -> datetime | None:

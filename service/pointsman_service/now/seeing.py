@@ -9,7 +9,7 @@ from pointsman_service.alert.kinds import Rule
 from pointsman_service.failures.frames import innermost
 from pointsman_service.fleet.liveness import Liveness
 from pointsman_service.now.changes import changes
-from pointsman_service.now.facts import Facts, Failure, Group, Mix, Tripped, TypeRuns
+from pointsman_service.now.facts import Example, Facts, Failure, Group, Mix, Tripped, TypeRuns
 from pointsman_service.now.hours import Hours
 from pointsman_service.now.picture import ErrorLine
 from pointsman_service.now.words import failure
@@ -105,6 +105,7 @@ def facts_of(
         breakers=[told.tripped(row) for row in look.breakers],
         breakers_in_all=look.breakers_in_all if look.breakers_in_all <= MOST_COUNTED else None,
         failing=told.failing(),
+        examples=told.examples(),
         types=told.types(),
         publishers=told.publishers(),
         errors=[_error(group) for group in (() if around is None else around.groups) if group.place <= 8],
@@ -198,9 +199,13 @@ class _Told:
         found: dict[str, tuple[Failure, Group]] = {}
         for row in sorted(self._groups, key=lambda group: -group.count):
             if row.error_type is not None:
-                failure = Failure(row.error_type, row.example_message, str(row.example_task_id), row.count)
-                found.setdefault(row.task_type, (failure, _group(row)))
+                found.setdefault(row.task_type, _example(row))
         return found
+
+    def examples(self) -> dict[str, Example]:
+        """By error group, its newest failure."""
+        known = (row for row in self._groups if row.error_type is not None)
+        return {str(row.id): Example(row.task_type, *_example(row)) for row in known}
 
     def types(self) -> dict[str, TypeRuns]:
         """What attempts of the types that fail came to."""
@@ -252,6 +257,11 @@ class _Told:
 
 def _group(row: GroupRow) -> Group:
     return Group(row.id, row.first_seen_at, innermost(row.traceback), row.count)
+
+
+def _example(row: GroupRow) -> tuple[Failure, Group]:
+    failure = Failure(row.error_type or "", row.example_message, str(row.example_task_id), row.count)
+    return failure, _group(row)
 
 
 def _error(row: GroupRow) -> ErrorLine:

@@ -57,13 +57,16 @@ class AlertHand:
             act.was(silences, silences + 1)
             return await alerts.silence(connection, matcher, seconds, act.actor, reason)
 
-    async def unsilence(self, caller: Caller, alert_id: UUID, reason: str | None) -> AlertRow:
-        """End the silences of its cause and of its rule; the alert. Raises ``UnknownAlert``."""
+    async def unsilence(self, caller: Caller, alert_id: UUID, reason: str | None, only: UUID | None = None) -> AlertRow:
+        """End the silences of its cause and of its rule, or ``only`` that one of them; the alert. Raises
+        ``UnknownAlert``.
+        """
         act = Act(ActKind.UNSILENCE, caller, str(alert_id), reason)
         async with acting(self._store, act) as connection:
             alert = await _found(connection, alert_id)
-            ended = await alerts.unsilence(connection, [alert.key, alert.rule])
-            act.was(ended, 0)
+            ended = await alerts.unsilence(connection, [alert.key, alert.rule], only)
+            left = sum([await alerts.silences_of(connection, one) for one in {alert.key, alert.rule}])
+            act.was(ended + left, left)
             act.changed = ended > 0
             return await _found(connection, alert_id)
 

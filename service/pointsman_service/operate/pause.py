@@ -25,6 +25,8 @@ class Paused:
 
     pause: QueuePause
     tasks: Unfinished
+    before: QueuePause
+    """As it was until then."""
     told: bool
     """Whether the gate knows. If not, Redis is away: then nothing starts, and the dispatcher tells it later."""
 
@@ -46,9 +48,10 @@ class Pauser:
         check_queue(self._topology, queue)
         act = Act(ActKind.PAUSE if paused else ActKind.RESUME, caller, queue, reason)
         async with acting(self._store, act) as connection:
-            was = await pausing.was_paused(connection, queue, act.actor)
+            before = await pausing.before_set(connection, queue, act.actor)
+            act.changed = paused or before.paused
             pause = await pausing.set_paused(connection, queue, paused=paused, reason=reason, actor=act.actor)
-            act.was(_STATES[was], _STATES[pause.paused])
+            act.was(_STATES[before.paused], _STATES[pause.paused])
         told = True
         try:
             await self._broker.publish_pauses(pausing.words([pause]))
@@ -56,7 +59,7 @@ class Pauser:
             log.warning("a pause could not be told to Redis; the dispatcher does it", queue=queue, reason=str(error))
             told = False
         async with once_done(), self._store.statement() as connection:
-            return Paused(pause, await backlog.of_queue(connection, queue), told)
+            return Paused(pause, await backlog.of_queue(connection, queue), before, told)
 
 
 def check_queue(topology: Topology, queue: str) -> None:

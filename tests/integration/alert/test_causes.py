@@ -231,7 +231,7 @@ async def test_new_error_is_told_once_and_one_that_a_breaker_holds_is_told_with_
     told = {row["key"]: row for row in await alerting.rows() if not row["rule"].startswith("no_")}
     new, breaker = f"error_new:task_type:noop#{group_of('noop', 'KeyError', repr('price'), '')}", KEY_OF_SMTP
     assert set(told) == {new, breaker}
-    assert told[new]["summary"] == "noop fails as nothing did before: KeyError: <text>."
+    assert told[new]["summary"] == "noop fails with a new error: KeyError: <text>."
     assert [key.rpartition("#")[0] for key in told[breaker]["also"]] == ["error_new:dependency:smtp"]
     await spine.run("UPDATE error_group SET state = 'ignored', news_at = NULL WHERE error_type = 'KeyError'")
     await look(alerting)

@@ -257,7 +257,7 @@ def test_new_errors_and_those_that_are_back_are_named_by_what_they_count_for() -
     back = ErrorNews("id2", "mail", "dependency:smtp", "OSError: no", NOW - 9, is_back=True)
     told = found(replace(WELL, errors=(new, back)))
     assert list(told) == ["error_back:dependency:smtp#id2", "error_new:task_type:charge#id1"]
-    assert told["error_new:task_type:charge#id1"].summary == "charge fails as nothing did before: KeyError: <text>."
+    assert told["error_new:task_type:charge#id1"].summary == "charge fails with a new error: KeyError: <text>."
     assert told["error_back:dependency:smtp#id2"].link == "/v1/errors/id2"
 
 

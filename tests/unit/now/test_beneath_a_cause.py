@@ -1,13 +1,15 @@
 """What stands beneath the sentence of a cause: numbers that agree, and names that say something."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from pointsman_service.alert.kinds import Rule
 from pointsman_service.now.composing import compose
-from pointsman_service.now.facts import Facts, Failure, Tripped
+from pointsman_service.now.facts import Example, Facts, Failure, Group, Tripped
 from pointsman_service.now.picture import said
-from tests.unit.now.moments import GROUP, NOW, TASK, ago, alert, links, only
+from pointsman_service.observe.prediction.prediction import Basis, Confidence, Prediction
+from tests.unit.now.moments import GROUP, NOW, TASK, ago, alert, links, only, queue, whole
 
 BANK = "dependency:bank"
 OTHER = UUID("5b0f9a52-7c1e-8d3a-9f21-0c6c3f1f9b78")
@@ -53,3 +55,49 @@ def test_several_errors_that_a_cause_brought_about_lead_to_their_list() -> None:
         "Because of it an error is new.",
     ]
     assert {("errors", None), ("error", str(OTHER))} <= links(cause)
+
+
+def test_a_breaker_that_has_closed_is_not_told_to_be_open_while_its_alert_lasts() -> None:
+    opened = alert(Rule.BREAKER_OPEN, BANK, link="/v1/breakers/dependency/bank")
+    cause = only(compose(Facts(NOW, alerts=[opened], breakers_in_all=0)))
+
+    assert said(cause.parts) == "bank does not fail any more: its circuit breaker is closed."
+    assert ("breaker", BANK) in links(cause)
+    # Of more of them than are listed nobody knows that it is none.
+    assert said(only(compose(Facts(NOW, alerts=[opened]))).parts) == opened.summary
+
+
+def test_what_is_over_is_told_as_over_and_what_is_not_known_is_not() -> None:
+    def sentence(rule: Rule, **known: Any) -> str:
+        return said(only(compose(Facts(NOW, alerts=[alert(rule)], **known))).parts)
+
+    assert sentence(Rule.BROKER_AWAY) == "Redis did not answer; that is over."
+    assert sentence(Rule.NO_RECORDER, unled={"recorder": 0.0}) == "No recorder ran; that is over."
+    assert sentence(Rule.BROKER_FULL, memory_percent=40) == "Redis was full, and nothing was sent; that is over."
+    assert sentence(Rule.BROKER_FULL) == f"The summary of {Rule.BROKER_FULL}."
+
+
+def test_an_error_that_is_new_is_told_by_its_newest_failure_with_its_place() -> None:
+    new = alert(Rule.ERROR_NEW, f"task_type:charge#{GROUP}")
+    failure = Failure("builtins.KeyError", "'price_cents'", TASK, 5)
+    example = Example("charge", failure, Group(GROUP, ago(60), "shop/orders.py:41", 5))
+    facts = Facts(NOW, alerts=[new], examples={str(GROUP): example})
+    cause = only(compose(facts))
+
+    assert said(cause.parts).startswith("charge fails with a new error: KeyError: 'price_cents' at shop/orders.py:41 ")
+    assert said(cause.consequences[0]) == "It has failed so 5 times within the hour."
+    assert ("error", str(GROUP)) in links(cause)
+    assert "'price_cents'" not in whole(only(compose(facts.without_payloads())))
+
+
+def test_a_queue_that_is_within_its_target_again_is_not_told_to_be_late_while_its_alert_lasts() -> None:
+    def sentence(*foreseen: Prediction, **known: Any) -> str:
+        of_email = {"email": foreseen[0]} if foreseen else {}
+        facts = Facts(NOW, alerts=[alert(Rule.BACKLOG_OLD, "email")], queues=[queue("email", **known)])
+        return said(only(compose(replace(facts, predictions=of_email))).parts)
+
+    soon = Prediction(0.2, 1.0, Basis.FLOW, Confidence.GOOD, None)
+    assert sentence(soon) == "email is within the target again."
+    assert sentence(soon, oldest_wait_seconds=50.0, depth=3).startswith("email: 3 tasks wait, ")
+    assert sentence(replace(soon, p95_seconds=99.0)) == "email: nothing waits now, none come and none go."
+    assert sentence() == "email: nothing waits now, none come and none go."

@@ -33,7 +33,11 @@ PROGRESS = TaskProgress("PROGRESS", 40, 100, "page 40", None, None)
         ),
         ({"state": TaskState.HELD, "held_reason": "unknown_task_type"}, "no live worker knows its type", None),
         ({"state": TaskState.QUEUED, "sla_met": False}, "waits, over its target, due", before(240)),
-        ({"state": TaskState.RUNNING, "progress": PROGRESS, "started_at": before(3)}, "40 % page 40, since", before(3)),
+        (
+            {"state": TaskState.RUNNING, "progress": PROGRESS, "started_at": before(3)},
+            "40 %, page 40, since",
+            before(3),
+        ),
         (
             {"state": TaskState.SUCCEEDED, "run_seconds": 0.21, "queue_wait_seconds": 3.0, "sla_met": True},
             "ran 0.21 s, waited 3 s",

@@ -14,6 +14,7 @@ from pointsman_service.api.requests.ids import id_of
 from pointsman_service.dashboard.asking import NAME_LENGTH, Ask
 from pointsman_service.dashboard.components.durations import duration
 from pointsman_service.dashboard.components.figures import label, some
+from pointsman_service.dashboard.components.moments import clock
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Hit, Pace, Page, Undo, View
 from pointsman_service.errors import AlertResolved, FieldError, InvalidRequest, UnknownAlert
@@ -139,12 +140,16 @@ async def unacknowledge(ask: Ask) -> Done:
     """Let it be told again, for nobody knows of it."""
     alert_id: UUID = ask.names["alert_id"]
     reason, hand = ask.reason("undone in the dashboard"), ask.parts.alert_hand
+    known = (await ask.parts.alert_reader.find(alert_id)).acknowledged
     row = await hand.unacknowledge(ask.caller, alert_id, reason)
     for other in _also(ask):
         with suppress(AlertResolved, UnknownAlert):
             await hand.unacknowledge(ask.caller, other, reason)
     fields = {"back": ask.form.get("back", ""), "also": ask.form.get("also", "")}
-    undo = Undo(place("alerts", alert_id, "acknowledge"), fields)
+    undo = None
+    if known is not None:
+        fields["reason"] = ask.reason_of(known.reason, known.who)
+        undo = Undo(place("alerts", alert_id, "acknowledge"), fields)
     return Done(text=f"Known to nobody again: {_summary(ask, row)}", path=_after(ask, alert_id), undo=undo)
 
 
@@ -159,7 +164,7 @@ async def silence(ask: Ask) -> Done:
     return Done(
         text=f"Nobody is told of {made.matcher} for {duration(seconds)}.",
         path=_after(ask, alert_id),
-        undo=Undo(place("alerts", alert_id, "unsilence"), {"back": ask.form.get("back", "")}),
+        undo=Undo(place("alerts", alert_id, "unsilence"), {"back": ask.form.get("back", ""), "only": str(made.id)}),
     )
 
 
@@ -167,10 +172,14 @@ async def silence(ask: Ask) -> Done:
 async def unsilence(ask: Ask) -> Done:
     """Let it be told again."""
     alert_id: UUID = ask.names["alert_id"]
-    silences = await ask.parts.alert_reader.silences()
-    row = await ask.parts.alert_hand.unsilence(ask.caller, alert_id, ask.reason("undone in the dashboard"))
+    only = _only(ask)
+    silences = [one for one in await ask.parts.alert_reader.silences() if only in (None, one.id)]
+    row = await ask.parts.alert_hand.unsilence(ask.caller, alert_id, ask.reason("undone in the dashboard"), only)
+    told = "Told again from now on"
+    if row.silenced_until is not None:
+        told = f"Another silence goes on until {clock(row.silenced_until, ask.now)} UTC"
     return Done(
-        text=f"Told again from now on: {_summary(ask, row)}",
+        text=f"{told}: {_summary(ask, row)}",
         path=_after(ask, alert_id),
         undo=_silenced_again(ask, row, silences),
     )
@@ -205,7 +214,7 @@ def _silenced_again(ask: Ask, alert: AlertRow, silences: Sequence[SilenceRow]) -
         "back": ask.form.get("back", ""),
         "seconds": f"{max((longest.until - ask.now).total_seconds(), 1.0):.0f}",
         "of": "cause" if longest.matcher == alert.key else "rule",
-        "reason": longest.reason,
+        "reason": ask.reason_of(longest.reason, longest.actor),
     }
     return Undo(place("alerts", alert.id, "silence"), fields)
 
@@ -221,6 +230,15 @@ def _also(ask: Ask) -> Sequence[UUID]:
     found = [one for one in ids if one is not None]
     if len(found) < len(ids):
         raise InvalidRequest(errors=[FieldError(pointer="/also", detail="must be ids of alerts")])
+    return found
+
+
+def _only(ask: Ask) -> UUID | None:
+    """The one silence that is to end, by the form's field ``only``. Raises ``InvalidRequest``."""
+    given = ask.form.get("only", "")
+    found = id_of(given) if given else None
+    if given and found is None:
+        raise InvalidRequest(errors=[FieldError(pointer="/only", detail="must be the id of a silence")])
     return found
 
 

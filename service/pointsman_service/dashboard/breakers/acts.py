@@ -86,7 +86,7 @@ def _back_to(ask: Ask, key: Key, before: BreakerNow) -> Undo:
     by_hand = before.by_hand
     assert by_hand is not None
     left = "" if by_hand.expires_at is None else f"{max((by_hand.expires_at - ask.now).total_seconds(), 1.0):.0f}"
-    fields = _back(ask) | {"reason": by_hand.reason, "seconds": left}
+    fields = _back(ask) | {"reason": ask.reason_of(by_hand.reason, by_hand.actor), "seconds": left}
     return Undo(place("breakers", *key, _PATHS[by_hand.state]), fields)
 
 

@@ -22,8 +22,8 @@ _NONE: Final = ("failure_threshold", "window_seconds", "failure_rate", "slow_cal
 _FIELDS: Final[Mapping[str, tuple[str, str]]] = {
     "failure_threshold": ("Failures in a row that open it", "empty: only the rates below"),
     "recovery_timeout": ("Seconds until it is tried again", ""),
-    "recovery_timeout_max": ("At most, as it doubles", ""),
-    "recovery_jitter": ("Share added by chance", "0 to 1"),
+    "recovery_timeout_max": ("Seconds at most, as that doubles", ""),
+    "recovery_jitter": ("Share of that added by chance", "0 to 1"),
     "half_open_permits": ("Probes at once", ""),
     "half_open_successes": ("Probes that close it", ""),
     "permit_seconds": ("Seconds that a probe may take", ""),

@@ -14,7 +14,7 @@ def number(value: float | None) -> str:
         return NONE
     if float(value).is_integer():
         return f"{int(value):,}"
-    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.2g}"
+    return f"{value:,.1f}".removesuffix(".0") if abs(value) >= 10 else f"{value:.2g}"
 
 
 def counted_rows(value: int | None, most: int = MOST_COUNTED) -> str:

@@ -56,15 +56,15 @@ async def _judge(ask: Ask, state: GroupState, reason: str, limit: IgnoreLimit | 
     return Done(
         text=f"{_SAID[state]}: {name_of(shown_to(before, reads_payloads=ask.caller.reads_payloads))}",
         path=ask.back(place("errors", **query), place("errors", group_id, window=query["window"])),
-        undo=_undo(before, query, back) if changed else None,
+        undo=_undo(ask, before, query, back) if changed else None,
     )
 
 
-def _undo(before: ErrorGroup, query: dict[str, object], back: str) -> Undo:
+def _undo(ask: Ask, before: ErrorGroup, query: dict[str, object], back: str) -> Undo:
     """What makes it again what it was."""
     fields = {"back": back}
     if before.state is not GroupState.OPEN and before.set_reason:
-        fields["reason"] = before.set_reason
+        fields["reason"] = ask.reason_of(before.set_reason, before.set_by)
     ignored = before.ignored
     if before.state is GroupState.IGNORED and ignored is not None:
         fields.setdefault("reason", "ignored again")

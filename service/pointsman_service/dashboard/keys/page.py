@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pointsman_service.access.key import Key
 from pointsman_service.access.scopes import PRESETS, KeyScope
-from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.asking import NO_REASON, Ask
 from pointsman_service.dashboard.components.figures import some
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Hit, Page, View
@@ -66,7 +66,7 @@ async def create(ask: Ask) -> View:
         )
     except ValueError as error:
         raise InvalidRequest(errors=[FieldError(pointer="", detail=str(error))]) from error
-    return await _made(ask, await ask.parts.key_hand.create(ask.caller, asked, ask.reason("in the dashboard")))
+    return await _made(ask, await ask.parts.key_hand.create(ask.caller, asked, ask.reason(NO_REASON)))
 
 
 @page.acts("{key_id:uuid}/rotate", ActKind.ROTATE_KEY)
@@ -74,7 +74,7 @@ async def rotate(ask: Ask) -> View:
     """Put another key in its place, and show that this once."""
     key_id: UUID = ask.names["key_id"]
     hours = float(ask.chosen_of_form("overlap", _OVERLAPS))
-    reason = ask.reason("in the dashboard")
+    reason = ask.reason(NO_REASON)
     return await _made(ask, await ask.parts.key_hand.rotate(ask.caller, key_id, hours * 3600.0, None, reason))
 
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from pointsman_service.dashboard.asking import NO_REASON
 from pointsman_service.dashboard.links import place
 from pointsman_service.now.picture import Link, Remedy
 
 _HERE: Final = {"back": "now"}
-_WHY: Final = {"reason": "on the first page of the dashboard"}
+_WHY: Final = {"reason": NO_REASON}
 
 
 @dataclass(frozen=True)

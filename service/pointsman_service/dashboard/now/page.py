@@ -9,6 +9,7 @@ from pointsman_service.dashboard.components.figures import some
 from pointsman_service.dashboard.now.offers import offer_of
 from pointsman_service.dashboard.page import Page, View
 from pointsman_service.now.picture import Cause, Now, Overall, QueueState, Urgency, said
+from pointsman_service.now.words import failure
 
 page = Page(
     "",
@@ -78,7 +79,7 @@ def _tells_since(cause: Cause) -> bool:
 def _tells_error(cause: Cause) -> bool:
     """Whether its sentence says what the error is."""
     error = cause.error
-    return error is not None and f"{error.type.rpartition('.')[2]}: " in said(cause.parts)
+    return error is not None and failure(error.type, error.message) in said(cause.parts)
 
 
 def _teaches(ask: Ask, now: Now) -> str | None:

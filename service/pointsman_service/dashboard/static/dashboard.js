@@ -243,11 +243,8 @@
     if (banner.dataset.text === undefined && !wanted.length && !banner.children.length) return;
     banner.dataset.text = text;
     banner.replaceChildren(...wanted.map((line) => {
-      const note = document.createElement("div");
-      note.className = "notice warn";
-      const words = document.createElement("p");
-      words.textContent = line;
-      note.append(words);
+      const note = document.getElementById("note").content.firstElementChild.cloneNode(true);
+      note.querySelector("p").textContent = line;
       return note;
     }));
   }

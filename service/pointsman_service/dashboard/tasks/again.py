@@ -9,7 +9,7 @@ from pydantic_core import from_json
 from pointsman_contract.states import TaskState
 from pointsman_service.access.scopes import KeyScope
 from pointsman_service.admit.submission import Submission, parse_submission
-from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.asking import NO_REASON, Ask
 from pointsman_service.dashboard.components.json_given import json_given
 from pointsman_service.dashboard.components.json_text import indented
 from pointsman_service.dashboard.links import place
@@ -23,7 +23,6 @@ from pointsman_service.operate.retry import OtherThan
 
 SUBMIT: Final = "submit_task"
 """The right to make a task: no act, so it has the name of its operation."""
-_SEEN: Final = "in the dashboard"
 _KINDS: Final = {"args": (list, "[…]"), "kwargs": (dict, "{…}")}
 
 
@@ -45,7 +44,7 @@ async def run_again(ask: Ask) -> Done | View:
     old = await _old(ask)
     try:
         other = _other(ask, old)
-        row, _ = await ask.parts.retrier.retry(ask.caller, old.id, ask.key(), None, ask.reason(_SEEN), other)
+        row, _ = await ask.parts.retrier.retry(ask.caller, old.id, ask.key(), None, ask.reason(NO_REASON), other)
     except (InvalidRequest, BodyTooLarge) as error:
         return await _form(ask, "again", error)
     new: UUID = row["id"]

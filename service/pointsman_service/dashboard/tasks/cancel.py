@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from pointsman_contract.states import TERMINAL, TaskState
-from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.asking import NO_REASON, Ask
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Undo, View
 from pointsman_service.dashboard.tasks.here import page
@@ -14,7 +14,6 @@ from pointsman_service.operate.act import ActKind
 
 WORD: Final = "cancel"
 _LONGEST_GRACE: Final = 86_400
-_SEEN: Final = "in the dashboard"
 
 
 @page.shows("{task_id:uuid}/cancel")
@@ -46,7 +45,7 @@ async def cancel(ask: Ask) -> Done:
     else:
         ask.confirmed(WORD)
         grace = ask.number("grace", 0, _LONGEST_GRACE)
-    done = await ask.parts.canceller.cancel(ask.caller, task_id, grace, ask.reason(_SEEN if waiting_only else None))
+    done = await ask.parts.canceller.cancel(ask.caller, task_id, grace, ask.reason(NO_REASON if waiting_only else None))
     what = done.row["task_type"]
     path = place("tasks", task_id)
     if done.row["state"] == TaskState.CANCELLED:

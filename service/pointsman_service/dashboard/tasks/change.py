@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from pointsman_service.api.requests.parameters import bounded
-from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.asking import NO_REASON, Ask
 from pointsman_service.dashboard.components.moments import exact, local, machine, moment_of
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Undo, View
@@ -15,7 +15,6 @@ from pointsman_service.observe.tasks.task import Task
 from pointsman_service.operate.act import ActKind
 from pointsman_service.operate.change import Change
 
-_SEEN = "in the dashboard"
 _WHENS = {"": "as it is", "now": "now", "at": "at"}
 
 
@@ -35,7 +34,7 @@ async def change(ask: Ask) -> Done | View:
     old = seen.task
     try:
         wanted = _wanted(ask, old)
-        await ask.parts.changer.change(ask.caller, task_id, wanted, ask.reason(_SEEN))
+        await ask.parts.changer.change(ask.caller, task_id, wanted, ask.reason(NO_REASON))
     except InvalidRequest as error:
         return await _form(ask, error)
     return Done(text=f"Changed: {_said(wanted)}.", path=place("tasks", task_id), undo=_undo(old, wanted))

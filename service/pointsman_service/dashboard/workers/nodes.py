@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pointsman_contract.queues import PoolSpec
+from pointsman_service.observe.explain.running import LONG
 from pointsman_service.observe.tasks.in_short import how_far, share_of
 from pointsman_service.observe.tasks.task import Task
 from pointsman_service.observe.workers import WorkerFigures
@@ -24,8 +25,12 @@ class Run:
 
     @property
     def is_long(self) -> bool:
-        """It has run for longer than 19 of 20 of its type do."""
-        return self.seconds is not None and self.usual_p95_seconds is not None and self.seconds > self.usual_p95_seconds
+        """It has run for much longer than usual, as ``explain`` says so."""
+        return (
+            self.seconds is not None
+            and self.usual_p95_seconds is not None
+            and self.seconds > LONG * self.usual_p95_seconds
+        )
 
     def far(self, *, reads_payloads: bool) -> str:
         """How far it says it is, in words."""

@@ -7,7 +7,7 @@ from typing import Final
 from pointsman_contract.message import VERSION
 from pointsman_contract.states import TaskState
 from pointsman_service.access.scopes import KeyScope
-from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.asking import NO_REASON, Ask
 from pointsman_service.dashboard.components.charts import Chart, Line, chart
 from pointsman_service.dashboard.components.figures import some
 from pointsman_service.dashboard.components.prose import ended
@@ -40,7 +40,6 @@ LASTS: Final[Mapping[str, str]] = {
     "86400": "1 day",
 }
 """What an ejection lasts, by seconds."""
-_SEEN: Final = "in the dashboard"
 _MOST_RUNS: Final = 200
 _RUNS_OF_ONE: Final = 100
 _LONGEST_SECONDS: Final = 366 * 86_400.0
@@ -103,7 +102,7 @@ async def eject(ask: Ask) -> Done:
     """Take it off its queues; what it runs goes on."""
     name: str = ask.names["name"]
     seconds = ask.number("seconds", 1, _LONGEST_SECONDS) if ask.form.get("seconds") else None
-    reason = ask.reason(_SEEN)
+    reason = ask.reason(NO_REASON)
     before = await _before(ask, name)
     done = await ask.parts.ejector.eject(ask.caller, name, reason, seconds)
     warning = f" {done.warning}" if done.warning else ""
@@ -119,7 +118,7 @@ async def eject(ask: Ask) -> Done:
 async def admit(ask: Ask) -> Done:
     """Let it back for good."""
     name: str = ask.names["name"]
-    reason = ask.reason(_SEEN)
+    reason = ask.reason(NO_REASON)
     before = await _before(ask, name)
     await ask.parts.ejector.admit(ask.caller, name, reason)
     return Done(

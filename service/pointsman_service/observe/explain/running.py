@@ -12,7 +12,7 @@ from pointsman_service.observe.explain.reasons import reason, task_link
 from pointsman_service.observe.explain.waiting import Found, lost_worker
 from pointsman_service.observe.spans import ahead, moment, short_span
 
-_LONG = 2.0
+LONG = 2.0
 """So many times its usual p95 is long."""
 
 
@@ -41,7 +41,7 @@ def _running(facts: Facts, live: Live) -> Reason:
         said += f" since {moment(task.started_at, now)}, for {short_span(ran)}"
     if usual is None:
         said += f". How long runs of {task.task_type} usually take is not known"
-    elif ran is not None and ran > _LONG * usual:
+    elif ran is not None and ran > LONG * usual:
         said += f": long, for the usual p95 of {task.task_type} is {short_span(usual)}"
     else:
         said += f"; the usual p95 of {task.task_type} is {short_span(usual)}"

@@ -20,6 +20,10 @@ class InShort:
 
     text: str
     at: datetime | None = None
+    past: str = ""
+    """What is said in the place of that moment once it is over, for nothing needs to have happened then; empty: that it
+    is over.
+    """
 
 
 def in_short(task: Task, queue: QueueFigures | None, *, reads_payloads: bool = True) -> InShort:
@@ -31,7 +35,7 @@ def in_short(task: Task, queue: QueueFigures | None, *, reads_payloads: bool = T
         case TaskState.SCHEDULED:
             return InShort("due", task.due_at)
         case TaskState.RETRYING:
-            return InShort(f"{_error(task, reads_payloads)}; again", task.due_at)
+            return InShort(f"{_error(task, reads_payloads)}; again", task.due_at, "as soon as may be")
         case TaskState.HELD:
             return _held(task)
         case TaskState.QUEUED:
@@ -55,7 +59,7 @@ def _held(task: Task) -> InShort:
         name = why.removeprefix(_BY_BREAKER).partition(":")[2]
         if task.retry_at is None:
             return InShort(f"breaker of {name} is open")
-        return InShort(f"breaker of {name} is open, tried", task.retry_at)
+        return InShort(f"breaker of {name} is open, tried", task.retry_at, "at its next call")
     return InShort(_HELD.get(why, why))
 
 
@@ -86,7 +90,7 @@ def how_far(progress: TaskProgress, *, reads_payloads: bool = True) -> str:
     elif isinstance(progress.current, int | float):
         found = f"{progress.current:g}"
     note = progress.note if reads_payloads and isinstance(progress.note, str) else ""
-    return " ".join(part for part in (found, note) if part)
+    return ", ".join(part for part in (found, note) if part)
 
 
 def share_of(progress: TaskProgress) -> float | None:

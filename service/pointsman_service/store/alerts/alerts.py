@@ -191,6 +191,7 @@ _SILENCES = text("""
 _SILENCES_OF = text("SELECT count(*) FROM alert_silence WHERE until > now() AND matcher = :matcher")
 _UNSILENCE = text("""
     UPDATE alert_silence SET until = now() WHERE until > now() AND matcher = ANY(CAST(:matchers AS text[]))
+        AND (CAST(:id AS uuid) IS NULL OR id = CAST(:id AS uuid))
 """)
 _WAS = text("""
     INSERT INTO alert (id, key, rule, subject, severity, summary, unit, link, since, opened_at, resolved_at,
@@ -307,9 +308,9 @@ async def silences_of(connection: Connection, matcher: str) -> int:
     return int((await connection.execute(_SILENCES_OF, {"matcher": matcher})).scalar_one())
 
 
-async def unsilence(connection: Connection, matchers: Sequence[str]) -> int:
-    """End the silences of these keys and rules. Returns how many there were."""
-    ended = (await connection.execute(_UNSILENCE, {"matchers": list(matchers)})).rowcount
+async def unsilence(connection: Connection, matchers: Sequence[str], only: UUID | None = None) -> int:
+    """End the silences of these keys and rules, or ``only`` that one of them. Returns how many there were."""
+    ended = (await connection.execute(_UNSILENCE, {"matchers": list(matchers), "id": only})).rowcount
     await changes.tell(connection, Topic.ALERTS)
     return ended
 

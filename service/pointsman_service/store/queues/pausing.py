@@ -21,7 +21,9 @@ _SET = text("""
 _KNOWN = text("""
     INSERT INTO queue_pause (queue, paused, revision, actor) VALUES (:queue, false, 0, :actor) ON CONFLICT DO NOTHING
 """)
-_LOCK = text("SELECT paused FROM queue_pause WHERE queue = :queue FOR UPDATE")
+_LOCK = text("""
+    SELECT queue, paused, revision, reason, actor, changed_at FROM queue_pause WHERE queue = :queue FOR UPDATE
+""")
 ALL = text("SELECT queue, paused, revision, reason, actor, changed_at FROM queue_pause ORDER BY queue")
 
 IS_PAUSED = "EXISTS (SELECT FROM queue_pause p WHERE p.queue = {queue} AND p.paused)"
@@ -41,10 +43,10 @@ class QueuePause:
     changed_at: datetime
 
 
-async def was_paused(connection: Connection, queue: str, actor: str) -> bool:
-    """Whether a queue is paused; nobody else changes that until the transaction ends."""
+async def before_set(connection: Connection, queue: str, actor: str) -> QueuePause:
+    """How a queue is paused or not; nobody else changes that until the transaction ends."""
     await connection.execute(_KNOWN, {"queue": queue, "actor": actor})
-    return bool((await connection.execute(_LOCK, {"queue": queue})).scalar_one())
+    return QueuePause(*(await connection.execute(_LOCK, {"queue": queue})).one())
 
 
 async def set_paused(connection: Connection, queue: str, *, paused: bool, reason: str | None, actor: str) -> QueuePause:

@@ -46,7 +46,7 @@ def later(seconds: float) -> datetime:
 _ROW: dict[str, Any] = dict.fromkeys(
     (
         "scheduled_at", "delay_seconds", "expires_at", "requested_timeout_seconds", "started_at", "worker",
-        "progress", "held_reason", "cancel_requested_at", "cancel_requested_by", "replayed_from",
+        "progress", "held_reason", "cancel_requested_at", "cancel_requested_by", "replayed_from", "fairness_key",
     )
 ) | {
     "id": UUID(TASK_ID),
