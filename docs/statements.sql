@@ -2303,7 +2303,8 @@ WITH chosen AS (
         AND NOT EXISTS (SELECT FROM queue_pause p WHERE p.queue = CAST(:queue AS text) AND p.paused)
     ORDER BY priority DESC, due_at, id LIMIT :room FOR UPDATE SKIP LOCKED
 ), sent AS (
-    UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now()
+    UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now(),
+        alone = false
     FROM chosen WHERE t.id = chosen.id
     RETURNING t.id AS task_id, t.task_type AS task_type, t.queue AS queue, t.priority AS priority, t.args AS args,
         t.kwargs AS kwargs, t.timeout_seconds AS timeout_seconds, t.dispatch AS dispatch, t.attempt AS after,
@@ -2327,7 +2328,8 @@ WITH chosen AS (
         AND NOT EXISTS (SELECT FROM queue_pause p WHERE p.queue = CAST(:queue AS text) AND p.paused)
     ORDER BY priority DESC, due_at, id LIMIT :room FOR UPDATE SKIP LOCKED
 ), sent AS (
-    UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now()
+    UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now(),
+        alone = false
     FROM chosen WHERE t.id = chosen.id
     RETURNING t.id AS task_id, t.task_type AS task_type, t.queue AS queue, t.priority AS priority, t.args AS args,
         t.kwargs AS kwargs, t.timeout_seconds AS timeout_seconds, t.dispatch AS dispatch, t.attempt AS after,
@@ -2343,7 +2345,6 @@ WITH chosen AS (
 SELECT sent.*, boxed.id AS outbox_id FROM sent CROSS JOIN boxed ORDER BY priority DESC, due_at, task_id;
 
 -- _SORT_OUT
--- While a circuit breaker holds somebody: those that stand in front are looked at, and held or sent.
 WITH f AS (
     SELECT id, task_type, dependencies, priority, due_at FROM task_live
     WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL AND NOT EXISTS (SELECT
@@ -2357,20 +2358,93 @@ AND NOT (b.seen = 'half_open'
     AND coalesce((b.machine -> 'permits' ->> f.id::text)::float8 > extract(epoch FROM now()), false))
         ORDER BY b.scope, b.name LIMIT 1) AS held_by FROM f
 ), held AS (
-    UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = 'breaker:' || j.held_by
-        FROM judged j
+    UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), alone = false,
+        held_reason = 'breaker:' || j.held_by FROM judged j
     WHERE t.id = j.id AND j.held_by IS NOT NULL RETURNING t.id
 ), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM held WHERE EXISTS (SELECT FROM live_listening
     WHERE until > now()) HAVING count(*) > 0), chosen AS (
     SELECT id FROM judged WHERE held_by IS NULL ORDER BY priority DESC, due_at, id LIMIT :room
 ), sent AS (
-    UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now()
+    UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now(),
+        alone = false
     FROM chosen WHERE t.id = chosen.id
     RETURNING t.id AS task_id, t.task_type AS task_type, t.queue AS queue, t.priority AS priority, t.args AS args,
         t.kwargs AS kwargs, t.timeout_seconds AS timeout_seconds, t.dispatch AS dispatch, t.attempt AS after,
         t.max_attempts AS max_attempts, extract(epoch FROM t.expires_at)::float8 AS expires_at,
         t.traceparent AS traceparent, t.interruptions AS interruptions, coalesce(t.dependencies,
         ARRAY[]::text[]) AS dependencies, t.due_at
+), boxed AS (
+    INSERT INTO outbox (task_ids) SELECT array_agg(task_id) FROM sent HAVING count(*) > 0 RETURNING id
+), waits_no_more AS (
+    INSERT INTO backlog_delta (queue, state, tasks)
+    SELECT CAST(:queue AS text), 'queued', -count(*) FROM sent HAVING count(*) > 0
+)
+SELECT sent.*, boxed.id AS outbox_id, found.held FROM (SELECT count(*) AS held FROM held) AS found
+LEFT JOIN (sent CROSS JOIN boxed) ON true ORDER BY priority DESC, due_at, sent.task_id;
+
+-- _TAKE_TURNS
+WITH f AS (SELECT t.* FROM unnest(CAST(:caller AS text[]), CAST(:key AS text[]),
+    CAST(:most AS integer[])) AS w (caller, key, most) CROSS JOIN LATERAL (
+        SELECT t.id, t.task_type, t.dependencies FROM task_live t
+        WHERE t.place = 'waiting' AND NOT t.alone
+            AND (t.queue, t.priority, t.caller, t.fairness_key)
+                >= (CAST(:queue AS text), CAST(:priority AS smallint), w.caller, w.key)
+            AND (t.queue, t.priority, t.caller, t.fairness_key)
+                <= (CAST(:queue AS text), CAST(:priority AS smallint), w.caller, w.key)
+            AND t.cancel_requested_at IS NULL AND NOT EXISTS (SELECT FROM queue_pause p
+                WHERE p.queue = CAST(:queue AS text) AND p.paused)
+        ORDER BY t.queue, t.priority, t.caller, t.fairness_key, t.due_at, t.id LIMIT w.most FOR UPDATE SKIP LOCKED
+    ) AS t LIMIT :room), held AS (SELECT FROM f WHERE false), chosen AS (SELECT id FROM f), sent AS (
+    UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now(),
+        alone = false
+    FROM chosen WHERE t.id = chosen.id
+    RETURNING t.id AS task_id, t.task_type AS task_type, t.queue AS queue, t.priority AS priority, t.args AS args,
+        t.kwargs AS kwargs, t.timeout_seconds AS timeout_seconds, t.dispatch AS dispatch, t.attempt AS after,
+        t.max_attempts AS max_attempts, extract(epoch FROM t.expires_at)::float8 AS expires_at,
+        t.traceparent AS traceparent, t.interruptions AS interruptions, coalesce(t.dependencies,
+        ARRAY[]::text[]) AS dependencies, t.due_at, t.caller, t.fairness_key
+), boxed AS (
+    INSERT INTO outbox (task_ids) SELECT array_agg(task_id) FROM sent HAVING count(*) > 0 RETURNING id
+), waits_no_more AS (
+    INSERT INTO backlog_delta (queue, state, tasks)
+    SELECT CAST(:queue AS text), 'queued', -count(*) FROM sent HAVING count(*) > 0
+)
+SELECT sent.*, boxed.id AS outbox_id, found.held FROM (SELECT count(*) AS held FROM held) AS found
+LEFT JOIN (sent CROSS JOIN boxed) ON true ORDER BY priority DESC, due_at, sent.task_id;
+
+-- _SORT_OUT_TURNS
+WITH f AS (SELECT t.* FROM unnest(CAST(:caller AS text[]), CAST(:key AS text[]),
+    CAST(:most AS integer[])) AS w (caller, key, most) CROSS JOIN LATERAL (
+        SELECT t.id, t.task_type, t.dependencies FROM task_live t
+        WHERE t.place = 'waiting' AND NOT t.alone
+            AND (t.queue, t.priority, t.caller, t.fairness_key)
+                >= (CAST(:queue AS text), CAST(:priority AS smallint), w.caller, w.key)
+            AND (t.queue, t.priority, t.caller, t.fairness_key)
+                <= (CAST(:queue AS text), CAST(:priority AS smallint), w.caller, w.key)
+            AND t.cancel_requested_at IS NULL AND NOT EXISTS (SELECT FROM queue_pause p
+                WHERE p.queue = CAST(:queue AS text) AND p.paused)
+        ORDER BY t.queue, t.priority, t.caller, t.fairness_key, t.due_at, t.id LIMIT w.most FOR UPDATE SKIP LOCKED
+    ) AS t LIMIT :room), judged AS (
+    SELECT f.*, (SELECT b.scope || ':' || b.name FROM breaker b WHERE b.seen IN ('open', 'half_open', 'forced_open')
+AND ((b.scope = 'task_type' AND b.name = f.task_type)
+    OR (b.scope = 'dependency' AND b.name = ANY(f.dependencies)))
+AND NOT (b.seen = 'half_open'
+    AND coalesce((b.machine -> 'permits' ->> f.id::text)::float8 > extract(epoch FROM now()), false))
+        ORDER BY b.scope, b.name LIMIT 1) AS held_by FROM f
+), held AS (
+    UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), alone = false,
+        held_reason = 'breaker:' || j.held_by FROM judged j
+    WHERE t.id = j.id AND j.held_by IS NOT NULL RETURNING t.id
+), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM held WHERE EXISTS (SELECT FROM live_listening
+    WHERE until > now()) HAVING count(*) > 0), chosen AS (SELECT id FROM judged WHERE held_by IS NULL), sent AS (
+    UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now(),
+        alone = false
+    FROM chosen WHERE t.id = chosen.id
+    RETURNING t.id AS task_id, t.task_type AS task_type, t.queue AS queue, t.priority AS priority, t.args AS args,
+        t.kwargs AS kwargs, t.timeout_seconds AS timeout_seconds, t.dispatch AS dispatch, t.attempt AS after,
+        t.max_attempts AS max_attempts, extract(epoch FROM t.expires_at)::float8 AS expires_at,
+        t.traceparent AS traceparent, t.interruptions AS interruptions, coalesce(t.dependencies,
+        ARRAY[]::text[]) AS dependencies, t.due_at, t.caller, t.fairness_key
 ), boxed AS (
     INSERT INTO outbox (task_ids) SELECT array_agg(task_id) FROM sent HAVING count(*) > 0 RETURNING id
 ), waits_no_more AS (
@@ -2906,6 +2980,80 @@ AS due FROM quarantine_queue q;
 SELECT queue, task_id FROM quarantine_queue;
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/queues/shares.py
+-- Whose tasks wait in a queue: its shares, a caller and a fairness key each, and the tasks of some of them.
+
+-- _ENDS
+-- The first and the last of each priority: where these are one, there is no other.
+SELECT DISTINCT q.queue, s.caller, s.fairness_key FROM unnest(CAST(:queues AS text[])) AS q (queue)
+CROSS JOIN (SELECT n::smallint AS priority FROM generate_series(0, 10) AS n) AS p
+CROSS JOIN LATERAL (
+(SELECT t.caller, t.fairness_key FROM task_live t
+    WHERE t.place = 'waiting' AND NOT t.alone AND (t.queue, t.priority) >= (q.queue, p.priority)
+        AND (t.queue, t.priority) <= (q.queue, p.priority)
+    ORDER BY t.queue, t.priority, t.caller, t.fairness_key LIMIT 1) UNION ALL
+(SELECT t.caller, t.fairness_key FROM task_live t
+    WHERE t.place = 'waiting' AND NOT t.alone AND (t.queue, t.priority) >= (q.queue, p.priority)
+        AND (t.queue, t.priority) <= (q.queue, p.priority)
+    ORDER BY t.queue DESC, t.priority DESC, t.caller DESC, t.fairness_key DESC LIMIT 1)) AS s;
+
+-- _LINE
+WITH RECURSIVE callers AS (
+    SELECT n.caller, 1 AS number FROM (SELECT t.caller FROM task_live t WHERE t.place = 'waiting' AND NOT t.alone
+            AND (t.queue, t.priority, t.caller) >= (CAST(:queue AS text), CAST(:priority AS smallint),
+                CAST(:after AS text))
+            AND (t.queue, t.priority) <= (CAST(:queue AS text), CAST(:priority AS smallint))
+            ORDER BY t.queue, t.priority, t.caller LIMIT 1) AS n
+    UNION ALL
+    SELECT n.caller, c.number + 1 FROM callers c
+        CROSS JOIN LATERAL (SELECT t.caller FROM task_live t WHERE t.place = 'waiting' AND NOT t.alone
+            AND (t.queue, t.priority, t.caller) > (CAST(:queue AS text), CAST(:priority AS smallint), c.caller)
+            AND (t.queue, t.priority) <= (CAST(:queue AS text), CAST(:priority AS smallint))
+            ORDER BY t.queue, t.priority, t.caller LIMIT 1) AS n
+    WHERE c.number < 200
+)
+SELECT c.caller, k.fairness_key FROM callers c
+LEFT JOIN unnest(CAST(:caller AS text[]), CAST(:key AS text[])) AS at (caller, key) ON at.caller = c.caller
+LEFT JOIN LATERAL (
+    WITH RECURSIVE keys AS (
+        SELECT n.fairness_key, 1 AS number
+        FROM (SELECT t.fairness_key FROM task_live t WHERE t.place = 'waiting' AND NOT t.alone
+            AND (t.queue, t.priority, t.caller, t.fairness_key)
+                >= (CAST(:queue AS text), CAST(:priority AS smallint), c.caller, coalesce(at.key, ''))
+            AND (t.queue, t.priority, t.caller) <= (CAST(:queue AS text), CAST(:priority AS smallint), c.caller)
+            ORDER BY t.queue, t.priority, t.caller, t.fairness_key LIMIT 1) AS n
+        UNION ALL
+        SELECT n.fairness_key, k.number + 1 FROM keys k
+            CROSS JOIN LATERAL (SELECT t.fairness_key FROM task_live t WHERE t.place = 'waiting' AND NOT t.alone
+            AND (t.queue, t.priority, t.caller, t.fairness_key)
+                > (CAST(:queue AS text), CAST(:priority AS smallint), c.caller, k.fairness_key)
+            AND (t.queue, t.priority, t.caller) <= (CAST(:queue AS text), CAST(:priority AS smallint), c.caller)
+            ORDER BY t.queue, t.priority, t.caller, t.fairness_key LIMIT 1) AS n
+        WHERE k.number < 100
+    )
+    SELECT fairness_key FROM keys
+) AS k ON true
+ORDER BY c.caller, k.fairness_key;
+
+-- _ALONE
+-- Those that wait alone were there before there were shares: they are in front.
+SELECT q.queue FROM unnest(CAST(:queues AS text[])) AS q (queue)
+WHERE EXISTS (
+    SELECT FROM generate_series(0, 10) AS p (priority) CROSS JOIN LATERAL (
+        SELECT t.alone FROM task_live t
+        WHERE t.place = 'waiting' AND t.queue = q.queue AND t.priority = p.priority
+        ORDER BY t.due_at, t.id LIMIT 64) AS first_ones
+    WHERE first_ones.alone);
+
+-- _ALONG_INDEXES
+SELECT set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true);
+
+-- _LEVEL
+SELECT t.priority FROM task_live t
+WHERE t.place = 'waiting' AND t.queue = CAST(:queue AS text) AND t.priority < CAST(:below AS smallint)
+ORDER BY t.priority DESC LIMIT 1;
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/queues/unserved.py
 -- Tasks whose type no living worker of their queue knows: held, and let go when one does.
 
@@ -2955,8 +3103,8 @@ WITH mine AS (SELECT t.id FROM task_live t JOIN unnest(CAST(:id AS uuid[]), CAST
     WHERE t.id = ANY(CAST(:id AS uuid[])) AND t.place = 'sent' AND t.state = 'queued'
     ORDER BY t.id FOR UPDATE OF t
 ), held AS (
-    UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = 'unknown_task_type',
-        dispatch = t.dispatch - 1
+    UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), alone = false,
+        held_reason = 'unknown_task_type', dispatch = t.dispatch - 1
     FROM mine m WHERE t.id = m.id RETURNING t.id
 ), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM held WHERE EXISTS (SELECT FROM live_listening
     WHERE until > now()) HAVING count(*) > 0)
@@ -2968,8 +3116,8 @@ WITH front AS (
     SELECT id, task_type FROM task_live WHERE place = 'waiting' AND queue = :queue AND cancel_requested_at IS NULL
     ORDER BY priority DESC, due_at, id LIMIT :looked_at FOR UPDATE SKIP LOCKED
 ), held AS (
-    UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = 'unknown_task_type'
-        FROM front f
+    UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), alone = false,
+        held_reason = 'unknown_task_type' FROM front f
     WHERE t.id = f.id AND f.task_type = ANY(CAST(:task_types AS text[])) RETURNING t.id
 ), told AS (INSERT INTO live_change (task_ids) SELECT array_agg(id) FROM held WHERE EXISTS (SELECT FROM live_listening
     WHERE until > now()) HAVING count(*) > 0)
@@ -3518,7 +3666,16 @@ ORDER BY id FOR UPDATE;
 
 -- _LIVE
 SELECT state, place, sent_at, held_at, unclaimed::float8, unclaimed_reason, interrupted_in_a_row,
-cancel_grace_seconds::float8, timeout_seconds::float8 FROM task_live WHERE id = CAST(:id AS uuid);
+    cancel_grace_seconds::float8, timeout_seconds::float8, place = 'waiting' AND NOT alone AND coalesce(
+        (SELECT true FROM task_live t WHERE t.place = 'waiting' AND NOT t.alone
+        AND (t.queue, t.priority, t.caller, t.fairness_key) < (f.queue, f.priority, f.caller, f.fairness_key)
+        AND (t.queue, t.priority) >= (f.queue, f.priority)
+        ORDER BY t.queue DESC, t.priority DESC, t.caller DESC, t.fairness_key DESC LIMIT 1),
+        (SELECT true FROM task_live t WHERE t.place = 'waiting' AND NOT t.alone
+        AND (t.queue, t.priority, t.caller, t.fairness_key) > (f.queue, f.priority, f.caller, f.fairness_key)
+        AND (t.queue, t.priority) <= (f.queue, f.priority)
+        ORDER BY t.queue, t.priority, t.caller, t.fairness_key LIMIT 1), false) AS takes_turns
+FROM task_live f WHERE id = CAST(:id AS uuid);
 
 -- _AHEAD_UNSENT
 SELECT count(*) FROM (
@@ -3528,6 +3685,18 @@ SELECT count(*) FROM (
     UNION ALL
     (SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = :queue AND t.priority = CAST(:priority AS int)
         AND (t.due_at, t.id) < (:due_at, CAST(:id AS uuid)) ORDER BY t.due_at, t.id LIMIT :most)
+    UNION ALL
+    (SELECT FROM generate_series(CAST(:priority AS int), 10) AS p (priority) CROSS JOIN LATERAL (
+SELECT FROM task_live t WHERE t.place = 'sent' AND t.queue = :queue AND t.priority = p.priority
+    AND t.state = 'queued' ORDER BY t.sent_at LIMIT :most) AS t LIMIT :most)
+    LIMIT :most
+) AS before;
+
+-- _AHEAD_OF_ITS_PRIORITY
+SELECT count(*) FROM (
+    (SELECT FROM generate_series(CAST(:priority AS int) + 1, 10) AS p (priority) CROSS JOIN LATERAL (
+        SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = :queue AND t.priority = p.priority
+            ORDER BY t.due_at LIMIT :most) AS t LIMIT :most)
     UNION ALL
     (SELECT FROM generate_series(CAST(:priority AS int), 10) AS p (priority) CROSS JOIN LATERAL (
 SELECT FROM task_live t WHERE t.place = 'sent' AND t.queue = :queue AND t.priority = p.priority
@@ -3625,6 +3794,32 @@ SELECT id, task_type, queue, priority, caller, tags, state, attempt, max_attempt
     started_at, finished_at, queue_wait_seconds, run_seconds, held_reason, cancel_requested_at, error_type,
     error_group, progress FROM task WHERE id = ANY(CAST(:ids AS uuid[])) AND id BETWEEN CAST(:lowest AS uuid)
     AND CAST(:highest AS uuid);
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/tasks/in_turn.py
+-- How many tasks go before one that waits, where callers take turns. Bounded, however long the line.
+
+-- _OWN
+SELECT count(*) FROM (
+SELECT FROM task_live t WHERE t.place = 'waiting' AND NOT t.alone
+    AND (t.queue, t.priority, t.caller, t.fairness_key) >= (CAST(:queue AS text), CAST(:priority AS smallint),
+        CAST(:caller AS text),
+        CAST(:key AS text))
+    AND (t.queue, t.priority, t.caller, t.fairness_key, t.due_at, t.id) < (CAST(:queue AS text),
+        CAST(:priority AS smallint), CAST(:caller AS text),
+        CAST(:key AS text), CAST(:due_at AS timestamptz), CAST(:id AS uuid))
+ORDER BY t.queue, t.priority, t.caller, t.fairness_key LIMIT :most) AS before;
+
+-- _OTHERS
+SELECT count(*) FROM (SELECT FROM unnest(CAST(:caller AS text[]), CAST(:low AS text[]), CAST(:high AS text[]),
+    CAST(:turns AS integer[])) AS w (caller, low, high, turns) CROSS JOIN LATERAL (
+    SELECT FROM task_live t WHERE t.place = 'waiting' AND NOT t.alone
+        AND (t.queue, t.priority, t.caller, t.fairness_key) >= (CAST(:queue AS text), CAST(:priority AS smallint),
+            w.caller, w.low)
+        AND (t.queue, t.priority, t.caller, t.fairness_key) <= (CAST(:queue AS text), CAST(:priority AS smallint),
+            w.caller, w.high)
+    ORDER BY t.queue, t.priority, t.caller, t.fairness_key LIMIT w.turns) AS first_ones
+LIMIT :most) AS before;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/locking.py
@@ -4306,15 +4501,15 @@ WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
     AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch;
 
 -- _HOLD
-UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = e.reason
+UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), alone = false, held_reason = e.reason
     FROM unnest(CAST(:id AS uuid[]), CAST(:dispatch AS integer[]), CAST(:reason AS text[])) AS e (id, dispatch,
     reason)
 WHERE t.id = e.id AND t.id = ANY(CAST(:id AS uuid[]))
     AND t.place = 'sent' AND t.state = 'queued' AND t.dispatch = e.dispatch;
 
 -- _BLOCK
-UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), held_reason = 'breaker:' || e.breaker,
-    progress = NULL,
+UPDATE task_live t SET state = 'held', place = 'held', held_at = now(), alone = false,
+    held_reason = 'breaker:' || e.breaker, progress = NULL,
     interruptions = t.interruptions + 1,
     dependencies = CASE WHEN e.breaker LIKE 'dependency:%' AND cardinality(coalesce(t.dependencies, '{}')) < 100
         THEN array_append(array_remove(t.dependencies, substr(e.breaker, 12)), substr(e.breaker, 12))
@@ -4363,8 +4558,8 @@ WITH asked AS (SELECT * FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) 
         END AS due_at
     FROM claimed c JOIN task t ON t.id = c.task_id
 ), again AS (
-    SELECT CAST(NULL AS integer) AS sent_epoch, CAST(p.replayed_as AS uuid) AS id, t.task_type,
-        coalesce(CAST(:queue AS text), t.queue) AS queue, coalesce(CAST(:priority AS smallint),
+    SELECT CAST(false AS boolean) AS alone, CAST(NULL AS integer) AS sent_epoch, CAST(p.replayed_as AS uuid) AS id,
+        t.task_type, coalesce(CAST(:queue AS text), t.queue) AS queue, coalesce(CAST(:priority AS smallint),
         t.priority) AS priority, t.max_attempts, coalesce(CAST(:sla_seconds AS real), t.sla_seconds) AS sla_seconds,
         t.timeout_seconds, t.requested_timeout_seconds, CAST(NULL AS float8) AS delay_seconds, CAST(CASE
         WHEN p.due_at > now() THEN p.due_at END AS timestamptz) AS scheduled_at, CAST(CASE
@@ -4377,10 +4572,10 @@ WITH asked AS (SELECT * FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) 
             FROM placed p JOIN task t ON t.id = p.task_id
 )
 , stored AS (
-    INSERT INTO task_live (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs, tags,
-        traceparent, dependencies, replayed_from, submitted_at, due_at, dispatch, state, place)
-    SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
+    INSERT INTO task_live (alone, sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds,
+        timeout_seconds, requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key,
+        args, kwargs, tags, traceparent, dependencies, replayed_from, submitted_at, due_at, dispatch, state, place)
+    SELECT alone, sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
         requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs, tags,
         traceparent, dependencies, replayed_from, now(), due_at, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
         CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,
@@ -4605,10 +4800,11 @@ SELECT rounds FROM dead_letter_walk;
 -- _PLAIN
 -- One statement and one commit for many, whatever each costs: a column is an array. What is on the broker by now goes in
 -- the same commit, for the deletion alone would cost as much as the submissions.
-WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
+WITH input AS (SELECT alone, sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs,
     CAST(tags AS jsonb) AS tags, traceparent, string_to_array(dependencies, E'\n') AS dependencies FROM (SELECT CASE
-    WHEN cardinality(CAST(:sent_epoch AS integer[])) = 1 THEN (CAST(:sent_epoch AS integer[]))[1]
+    WHEN cardinality(CAST(:alone AS boolean[])) = 1 THEN (CAST(:alone AS boolean[]))[1] ELSE given.alone END AS alone,
+    CASE WHEN cardinality(CAST(:sent_epoch AS integer[])) = 1 THEN (CAST(:sent_epoch AS integer[]))[1]
     ELSE given.sent_epoch END AS sent_epoch, id, CASE
     WHEN cardinality(CAST(:task_type AS text[])) = 1 THEN (CAST(:task_type AS text[]))[1]
     ELSE given.task_type END AS task_type, CASE
@@ -4638,20 +4834,20 @@ WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, 
     WHEN cardinality(CAST(:traceparent AS text[])) = 1 THEN (CAST(:traceparent AS text[]))[1]
     ELSE given.traceparent END AS traceparent, CASE
     WHEN cardinality(CAST(:dependencies AS text[])) = 1 THEN (CAST(:dependencies AS text[]))[1]
-    ELSE given.dependencies END AS dependencies FROM unnest(CAST(:sent_epoch AS integer[]), CAST(:id AS uuid[]),
-    CAST(:task_type AS text[]), CAST(:queue AS text[]), CAST(:priority AS smallint[]),
+    ELSE given.dependencies END AS dependencies FROM unnest(CAST(:alone AS boolean[]), CAST(:sent_epoch AS integer[]),
+    CAST(:id AS uuid[]), CAST(:task_type AS text[]), CAST(:queue AS text[]), CAST(:priority AS smallint[]),
     CAST(:max_attempts AS smallint[]), CAST(:sla_seconds AS real[]), CAST(:timeout_seconds AS real[]),
     CAST(:requested_timeout_seconds AS real[]), CAST(:delay_seconds AS float8[]),
     CAST(:scheduled_at AS timestamptz[]), CAST(:expires_at AS timestamptz[]), CAST(:caller AS text[]),
     CAST(:fairness_key AS text[]), CAST(:args AS text[]), CAST(:kwargs AS text[]), CAST(:tags AS text[]),
-    CAST(:traceparent AS text[]), CAST(:dependencies AS text[])) AS given (sent_epoch, id, task_type, queue, priority,
-    max_attempts, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, scheduled_at, expires_at,
-    caller, fairness_key, args, kwargs, tags, traceparent, dependencies)) AS rows)
+    CAST(:traceparent AS text[]), CAST(:dependencies AS text[])) AS given (alone, sent_epoch, id, task_type, queue,
+    priority, max_attempts, sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, scheduled_at,
+    expires_at, caller, fairness_key, args, kwargs, tags, traceparent, dependencies)) AS rows)
 , stored AS (
-    INSERT INTO task_live (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs, tags,
-        traceparent, dependencies, submitted_at, due_at, dispatch, state, place)
-    SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
+    INSERT INTO task_live (alone, sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds,
+        timeout_seconds, requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key,
+        args, kwargs, tags, traceparent, dependencies, submitted_at, due_at, dispatch, state, place)
+    SELECT alone, sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
         requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs, tags,
         traceparent, dependencies, now(), due_at, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
         CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,
@@ -4680,10 +4876,12 @@ SELECT now() AS submitted_at, (SELECT array_agg(id) FROM boxed) AS outbox_ids;
 
 -- _KEYED
 -- By order of their keys, so that of two commits with the same ones none waits for the other while it waits for it.
-WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
+WITH input AS (SELECT alone, sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
     requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs,
     CAST(tags AS jsonb) AS tags, traceparent, string_to_array(dependencies, E'\n') AS dependencies, key, fingerprint
-    FROM (SELECT CASE WHEN cardinality(CAST(:sent_epoch AS integer[])) = 1 THEN (CAST(:sent_epoch AS integer[]))[1]
+    FROM (SELECT CASE WHEN cardinality(CAST(:alone AS boolean[])) = 1 THEN (CAST(:alone AS boolean[]))[1]
+    ELSE given.alone END AS alone, CASE
+    WHEN cardinality(CAST(:sent_epoch AS integer[])) = 1 THEN (CAST(:sent_epoch AS integer[]))[1]
     ELSE given.sent_epoch END AS sent_epoch, id, CASE
     WHEN cardinality(CAST(:task_type AS text[])) = 1 THEN (CAST(:task_type AS text[]))[1]
     ELSE given.task_type END AS task_type, CASE
@@ -4716,16 +4914,16 @@ WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, 
     ELSE given.dependencies END AS dependencies, CASE
     WHEN cardinality(CAST(:key AS text[])) = 1 THEN (CAST(:key AS text[]))[1] ELSE given.key END AS key, CASE
     WHEN cardinality(CAST(:fingerprint AS text[])) = 1 THEN (CAST(:fingerprint AS text[]))[1]
-    ELSE given.fingerprint END AS fingerprint FROM unnest(CAST(:sent_epoch AS integer[]), CAST(:id AS uuid[]),
-    CAST(:task_type AS text[]), CAST(:queue AS text[]), CAST(:priority AS smallint[]),
+    ELSE given.fingerprint END AS fingerprint FROM unnest(CAST(:alone AS boolean[]), CAST(:sent_epoch AS integer[]),
+    CAST(:id AS uuid[]), CAST(:task_type AS text[]), CAST(:queue AS text[]), CAST(:priority AS smallint[]),
     CAST(:max_attempts AS smallint[]), CAST(:sla_seconds AS real[]), CAST(:timeout_seconds AS real[]),
     CAST(:requested_timeout_seconds AS real[]), CAST(:delay_seconds AS float8[]),
     CAST(:scheduled_at AS timestamptz[]), CAST(:expires_at AS timestamptz[]), CAST(:caller AS text[]),
     CAST(:fairness_key AS text[]), CAST(:args AS text[]), CAST(:kwargs AS text[]), CAST(:tags AS text[]),
     CAST(:traceparent AS text[]), CAST(:dependencies AS text[]), CAST(:key AS text[]),
-    CAST(:fingerprint AS text[])) AS given (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds,
-    timeout_seconds, requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args,
-    kwargs, tags, traceparent, dependencies, key, fingerprint)) AS rows)
+    CAST(:fingerprint AS text[])) AS given (alone, sent_epoch, id, task_type, queue, priority, max_attempts,
+    sla_seconds, timeout_seconds, requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller,
+    fairness_key, args, kwargs, tags, traceparent, dependencies, key, fingerprint)) AS rows)
 , claimed AS (
     INSERT INTO idempotency_key AS old (caller, key, task_id, fingerprint)
     SELECT caller, key, id, fingerprint FROM input ORDER BY caller, key
@@ -4736,10 +4934,10 @@ WITH input AS (SELECT sent_epoch, id, task_type, queue, priority, max_attempts, 
 )
 , mine AS (SELECT input.* FROM input JOIN claimed ON claimed.task_id = input.id)
 , stored AS (
-    INSERT INTO task_live (sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
-        requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs, tags,
-        traceparent, dependencies, submitted_at, due_at, dispatch, state, place)
-    SELECT sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
+    INSERT INTO task_live (alone, sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds,
+        timeout_seconds, requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key,
+        args, kwargs, tags, traceparent, dependencies, submitted_at, due_at, dispatch, state, place)
+    SELECT alone, sent_epoch, id, task_type, queue, priority, max_attempts, sla_seconds, timeout_seconds,
         requested_timeout_seconds, delay_seconds, scheduled_at, expires_at, caller, fairness_key, args, kwargs, tags,
         traceparent, dependencies, now(), due_at, CASE WHEN sent_epoch IS NULL THEN 0 ELSE 1 END,
         CASE WHEN due_at > now() THEN 'scheduled' ELSE 'queued' END,

@@ -32,6 +32,7 @@ NAMES = (
     "body_bytes",
     "breakers_most",
     "cache_dir",
+    "caller_weights",
     "cancel_grace_seconds",
     "census_seconds",
     "circuit_breaker",

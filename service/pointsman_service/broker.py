@@ -63,6 +63,8 @@ class QueueDepth:
     paused: bool = False
     broken: bool = False
     """Whether one of its lists is none, but somebody's key of another type: nothing of it is sent."""
+    shared: bool = False
+    """Whether tasks of a caller with a key, or with a fairness key, ever waited there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +175,9 @@ class Broker:
         self._lists = lists
         self._depth_arguments: list[Word] = [len(self._queues), *self._queues, *lists]
 
-    async def publish(self, envelopes: Sequence[Envelope], epoch: int) -> list[int]:
-        """Write all messages in one step and return their numbers on their lists.
+    async def publish(self, envelopes: Sequence[Envelope], epoch: int, fronts: int = 0) -> list[int]:
+        """Write all messages in one step and return their numbers on their lists. The first ``fronts`` of them are
+        fetched before whatever is on their lists by now.
 
         Raises ``BrokerShut`` (nothing was written) or ``BrokerAway`` (it is not known whether it was).
         """
@@ -184,6 +187,8 @@ class Broker:
         for envelope in envelopes:
             head, end = encode(envelope, epoch, signer, at)
             tail += (list_key(envelope.queue, step_of(envelope.priority)), head, end)
+        if fronts:
+            tail.append(fronts)
         answer = await self._server.script("publish", [keys.CONTROL, keys.SEQUENCE], [epoch], tail)
         if answer[0] != b"ok":
             raise BrokerShut(answer[1].decode())
@@ -200,17 +205,19 @@ class Broker:
         queues = {}
         for index, queue in enumerate(self._queues):
             messages, published, window, pause = answer[3 + 4 * index : 7 + 4 * index]
-            limit, waiting = _stated(window)
+            limit, waiting, shared = _stated(window)
             paused = pause.endswith(b":1")
-            queues[queue] = QueueDepth(max(messages, 0), published, limit, waiting, paused, messages < 0)
+            queues[queue] = QueueDepth(max(messages, 0), published, limit, waiting, paused, messages < 0, shared)
         broken = tuple(sorted(key.decode(errors="replace") for key in answer[2]))
         return Depths(answer[0] if answer[0] >= 0 else None, answer[1], queues, broken)
 
-    async def state_windows(self, windows: dict[str, tuple[int, bool]]) -> None:
-        """Tell every API process the window of each queue and whether tasks wait behind it. Raises ``BrokerAway``."""
+    async def state_windows(self, windows: dict[str, tuple[int, bool, bool]]) -> None:
+        """Tell every API process the window of each queue, whether tasks wait behind it, and whether it is ``shared``.
+        Raises ``BrokerAway``.
+        """
         words: list[str] = []
-        for queue, (limit, waiting) in windows.items():
-            words += (queue, json.dumps({"limit": limit, "waiting": waiting}))
+        for queue, (limit, waiting, shared) in windows.items():
+            words += (queue, json.dumps({"limit": limit, "waiting": waiting, "shared": shared}))
         await self._server.command("HSET", keys.WINDOW, *words)
 
     async def oldest(self) -> tuple[float, dict[tuple[str, int], float | None]]:
@@ -282,11 +289,13 @@ class Broker:
         return percent
 
 
-def _stated(window: bytes) -> tuple[int | None, bool]:
-    """Limit and whether tasks wait; what is not the dispatcher's, who soon writes it anew, says nothing."""
+def _stated(window: bytes) -> tuple[int | None, bool, bool]:
+    """Limit, whether tasks wait and whether it is shared; what is not the dispatcher's, who soon writes it anew, says
+    nothing.
+    """
     try:
         stated = json.loads(window) if window else {}
-        limit, waiting = stated.get("limit"), stated.get("waiting")
+        limit, waiting, shared = stated.get("limit"), stated.get("waiting"), stated.get("shared")
     except (ValueError, AttributeError, RecursionError):
-        return None, False
-    return limit if type(limit) is int and limit >= 0 else None, waiting is True
+        return None, False, False
+    return limit if type(limit) is int and limit >= 0 else None, waiting is True, shared is True

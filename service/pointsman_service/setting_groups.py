@@ -290,6 +290,8 @@ class DispatchSettings(SettingsBase):
     """The window holds this much work, by the measured service rate."""
     window_max: int = Field(default=50_000, ge=1)
     """Largest window of a queue."""
+    caller_weights: Annotated[dict[str, Annotated[float, Field(ge=0.1, le=10)]], _JSON] = Field(default={})
+    """How many turns a caller has in a queue where others have one, by name (``{"billing": 2}``): 0.1 to 10."""
     dispatch_memory_percent: int = Field(default=70, ge=1, le=100)
     """Nothing is published while Redis uses more of its maxmemory."""
     dispatch_interval_seconds: float = Field(default=0.1, gt=0)

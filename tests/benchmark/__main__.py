@@ -20,6 +20,7 @@ _BENCHES = {
     "latency": "from submitted to started when idle; the wait for the 202 at half of the most it takes",
     "stages": "what each stage of a submission costs the API process, µs of CPU",
     "sla": "queue wait of critical tasks while 20,000 others wait",
+    "fairness": "queue wait of ten tasks of one caller while 100,000 of another wait, beside that of ten alone",
     "memory": "memory of the API process over 500,000 submissions",
     "worker": "a worker node's time to its first task, and its memory over 100,000",
     "recorder": "tasks a second that one recorder writes down, and what each costs it and PostgreSQL",

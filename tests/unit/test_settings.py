@@ -41,6 +41,13 @@ def test_database_url_that_cannot_be_honoured_is_refused_without_its_text(given:
     assert "secret" not in str(refused.value)
 
 
+def test_a_caller_has_a_weight_within_bounds() -> None:
+    assert Settings(caller_weights={"billing": 2}).caller_weights == {"billing": 2.0}
+    for weight in (0, 0.09, 10.1, "much"):
+        with pytest.raises(ValidationError, match="caller_weights"):
+            Settings(caller_weights={"billing": weight})
+
+
 ISSUER = {"oidc_issuer": "https://login.example.org/realms/shop", "oidc_roles": {"oncall": "operator, payload:read"}}
 ISSUER |= {"oidc_audience": "pointsman"}
 

@@ -1,7 +1,8 @@
 -- Publish messages of one epoch, numbering them per list, and ring for idle workers.
 -- KEYS: control, sequence
 -- ARGV: epoch, run_id of the server as the caller's connection saw it, memory limit in percent,
---       then per message: list key, head, tail; the message is head .. sequence .. ,"sent_at":now .. tail
+--       then per message: list key, head, tail; the message is head .. sequence .. ,"sent_at":now .. tail.
+--       After them, or not: how many of the first of them are to be fetched before all that is on their lists
 -- Answer: {"ok", sequence...} or {"wait", reason}: nothing was published.
 -- A bell that nobody hears must not grow.
 local MOST_RINGS = 64
@@ -15,7 +16,7 @@ if (tonumber(control[4] or '0') or 0) >= tonumber(ARGV[3]) then
 end
 -- Before anything is written: the caller hears that all were published, or none.
 local looked_at = {}
-for i = 4, #ARGV, 3 do
+for i = 4, #ARGV - 2, 3 do
   if not looked_at[ARGV[i]] then
     looked_at[ARGV[i]] = true
     local found = redis.call('TYPE', ARGV[i]).ok
@@ -34,7 +35,7 @@ local function ring(bell, most, ...)
 end
 -- A node that watches bell and list must find the bell first.
 local rings = {}
-for i = 4, #ARGV, 3 do
+for i = 4, #ARGV - 2, 3 do
   local queue = string.match(ARGV[i], '^[^\6]+')
   rings[queue] = rings[queue] or {}
   if #rings[queue] < MOST_RINGS then
@@ -48,7 +49,18 @@ end
 local time = redis.call('TIME')
 local now = string.format('%d.%06d', time[1], time[2])
 local answer = {'ok'}
-for i = 4, #ARGV, 3 do
+local fronts = (#ARGV - 3) % 3 == 1 and tonumber(ARGV[#ARGV]) or 0
+-- What goes to the front says that it was sent when the message behind it was: by the next message of a list it is
+-- known what has left it. Before one that does not say it nothing is put.
+local front_of, to_the_front = {}, {}
+local function front(list)
+  if front_of[list] == nil then
+    local found = redis.call('LINDEX', list, -1)
+    front_of[list] = found and string.match(found, '"sent_at": ?(%d+%.?%d*)') or false
+  end
+  return front_of[list]
+end
+for i = 4, #ARGV - 2, 3 do
   local sequence = redis.pcall('HINCRBY', KEYS[2], ARGV[i], 1)
   if type(sequence) == 'table' then
     -- It only says how fast a list is emptied.
@@ -58,7 +70,15 @@ for i = 4, #ARGV, 3 do
     redis.call('HSET', KEYS[2], ARGV[i], 1)
     sequence = 1
   end
-  redis.call('LPUSH', ARGV[i], ARGV[i + 1] .. sequence .. ',"sent_at":' .. now .. ARGV[i + 2])
+  local head, sent_at = ARGV[i + 1] .. sequence .. ',"sent_at":', i < 4 + 3 * fronts and front(ARGV[i])
+  if sent_at then
+    to_the_front[#to_the_front + 1] = {ARGV[i], head .. sent_at .. ARGV[i + 2]}
+  else
+    redis.call('LPUSH', ARGV[i], head .. now .. ARGV[i + 2])
+  end
   answer[#answer + 1] = sequence
+end
+for place = #to_the_front, 1, -1 do
+  redis.call('RPUSH', unpack(to_the_front[place]))
 end
 return answer

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pointsman_contract.failpoints import Failpoint, reach
 from pointsman_service.broker import Broker, Envelope
 from pointsman_service.dispatch.publisher import Publisher
+from pointsman_service.dispatch.turn_taking import TurnTaking
 from pointsman_service.dispatch.window import WindowLimits
 from pointsman_service.fleet.serving import ServingView
 from pointsman_service.loops import Loop
@@ -40,8 +41,9 @@ class Dispatcher:
         self._limits = WindowLimits(settings)
         self._queues = [spec.name for spec in sorted(settings.topology.queues, key=lambda spec: -spec.priority)]
         self._measure_memory_at = 0.0
-        self._stated: dict[str, tuple[int, bool]] = {}
+        self._stated: dict[str, tuple[int, bool, bool]] = {}
         self._serving = ServingView(store, settings)
+        self._turn_taking = TurnTaking(store, settings, self._deliver)
         self.loop = Loop("dispatcher", self.single_pass, settings.dispatch_interval_seconds)
 
     async def single_pass(self) -> bool:
@@ -60,7 +62,9 @@ class Dispatcher:
             waiting = await dispatching.waiting_queues(connection, self._queues)
             kept = await quarantine.kept_queues(connection)
             is_blocked = bool(waiting) and await holding.is_anything_blocked(connection)
+            await self._turn_taking.look(connection, waiting, now)
         self._limits.observe(depths, now)
+        self._turn_taking.shared.update(queue for queue, depth in depths.queues.items() if depth.shared)
         await self._state(waiting, kept)
         if depths.epoch is None:
             return False
@@ -71,13 +75,19 @@ class Dispatcher:
                     await self._top_up(queue, 1, depths.epoch, alone=True)
                 continue
             room = self._limits.limit(queue) - depths.queues[queue].messages
-            if queue not in waiting or room <= 0 or depths.queues[queue].broken:
+            if queue not in waiting or depths.queues[queue].broken:
                 continue
             wanted = min(room, _TASKS_A_QUEUE)
-            fill = self._sort_out if is_blocked else self._top_up
-            sent, goes_on = await fill(queue, wanted, depths.epoch)
+            if self._turn_taking.takes_turns(queue):
+                depth = depths.queues[queue]
+                sent, goes_on = await self._turn_taking.fill(queue, wanted, depths.epoch, depth, is_blocked)
+            elif room <= 0:
+                continue
+            else:
+                fill = self._sort_out if is_blocked else self._top_up
+                sent, goes_on = await fill(queue, wanted, depths.epoch)
             more |= goes_on
-            if sent == wanted:
+            if sent >= wanted > 0:
                 more = True
                 if room <= _TASKS_A_QUEUE:
                     self._limits.filled(queue)
@@ -97,7 +107,10 @@ class Dispatcher:
 
     async def _state(self, waiting: set[str], kept: Mapping[str, bool]) -> None:
         windows = {
-            queue: (0, True) if queue in kept else (self._limits.limit(queue), queue in waiting)
+            queue: (
+                *((0, True) if queue in kept else (self._limits.limit(queue), queue in waiting)),
+                queue in self._turn_taking.shared,
+            )
             for queue in self._queues
         }
         if windows != self._stated or self._measure_memory_at - time.monotonic() > _MEMORY_SECONDS * 0.9:
@@ -110,8 +123,9 @@ class Dispatcher:
         """
         async with self._store.statement() as connection:
             envelopes, outbox_id = await dispatching.top_up(connection, queue, room, epoch, alone=alone)
-        served = envelopes if alone else await self._without_unserved(queue, envelopes)
-        return await self._send(served, outbox_id, epoch), len(served) < len(envelopes)
+        if alone:
+            return await self._send(envelopes, outbox_id, epoch, 0), False
+        return await self._deliver(queue, envelopes, outbox_id, epoch)
 
     async def _sort_out(self, queue: str, room: int, epoch: int) -> tuple[int, bool]:
         """``_top_up`` while circuit breakers hold some tasks."""
@@ -120,8 +134,21 @@ class Dispatcher:
             envelopes, outbox_id, held = await dispatching.sort_out(connection, queue, room, looked_at, epoch)
         if held:
             log.info("tasks are held by circuit breakers", queue=queue, tasks=held)
+        sent, goes_on = await self._deliver(queue, envelopes, outbox_id, epoch)
+        return sent, goes_on or held >= _HELD_A_QUEUE
+
+    async def _deliver(
+        self, queue: str, envelopes: list[Envelope], outbox_id: int | None, epoch: int, fronts: int = 0
+    ) -> tuple[int, bool]:
+        """Publish what was marked as sent, but for what nobody can run: how many are surely on the broker, and whether
+        others were held. The first ``fronts`` of them go before what is there.
+        """
         served = await self._without_unserved(queue, envelopes)
-        return await self._send(served, outbox_id, epoch), held >= _HELD_A_QUEUE or len(served) < len(envelopes)
+        if len(served) == len(envelopes):
+            return await self._send(served, outbox_id, epoch, fronts), False
+        early = {envelope.task_id for envelope in envelopes[:fronts]}
+        fronts = sum(envelope.task_id in early for envelope in served)
+        return await self._send(served, outbox_id, epoch, fronts), True
 
     async def _without_unserved(self, queue: str, envelopes: list[Envelope]) -> list[Envelope]:
         """Those whose type some worker of the queue knows, as far as anybody can say. The others are held.
@@ -139,11 +166,11 @@ class Dispatcher:
         log.info("tasks are held for an unknown task type", queue=queue, task_types=sorted(named)[:5], tasks=held)
         return [envelope for envelope in envelopes if envelope.task_type not in named]
 
-    async def _send(self, envelopes: Sequence[Envelope], outbox_id: int | None, epoch: int) -> int:
+    async def _send(self, envelopes: Sequence[Envelope], outbox_id: int | None, epoch: int, fronts: int) -> int:
         if outbox_id is None:
             return 0
         reach(Failpoint.DISPATCHER_SENT)
-        if envelopes and not await self._publisher.publish(envelopes, epoch):
+        if envelopes and not await self._publisher.publish(envelopes, epoch, fronts):
             return 0
         reach(Failpoint.DISPATCHER_PUBLISHED)
         async with self._store.statement() as connection:

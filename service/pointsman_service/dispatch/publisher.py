@@ -17,16 +17,18 @@ class Publisher:
         self._tracing = tracing
         self._refusal: str | None = None
 
-    async def publish(self, envelopes: Sequence[Envelope], epoch: int) -> bool:
-        """Whether all of them are surely on the broker; False leaves their outbox row to the reconciler."""
+    async def publish(self, envelopes: Sequence[Envelope], epoch: int, fronts: int = 0) -> bool:
+        """Whether all of them are surely on the broker; False leaves their outbox row to the reconciler. ``fronts``:
+        so many of the first before all others.
+        """
         if self._tracing is None:
-            return await self._publish(envelopes, epoch)
+            return await self._publish(envelopes, epoch, fronts)
         with self._tracing.sending(envelopes):
-            return await self._publish(envelopes, epoch)
+            return await self._publish(envelopes, epoch, fronts)
 
-    async def _publish(self, envelopes: Sequence[Envelope], epoch: int) -> bool:
+    async def _publish(self, envelopes: Sequence[Envelope], epoch: int, fronts: int) -> bool:
         try:
-            await self._broker.publish(envelopes, epoch)
+            await self._broker.publish(envelopes, epoch, fronts)
         except (BrokerAway, BrokerShut) as error:
             reason = f"{type(error).__name__}: {error}"
             if self._refusal != reason:

@@ -7,6 +7,7 @@ submission can be published right after its commit while there is room and nothi
 import time
 
 from pointsman_service.broker import Broker, BrokerAway, Depths, QueueDepth
+from pointsman_service.callers import LOCAL
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
 
@@ -27,6 +28,7 @@ class OpenWindow:
         self._epoch: int | None = None
         self._room: dict[str, int] = {}
         self._closed_until: dict[str, float] = {}
+        self._shared: set[str] = set()
         self.loop = Loop("window", self.refresh, _REFRESH_SECONDS)
 
     def reserve(self, queue: str) -> int | None:
@@ -37,6 +39,12 @@ class OpenWindow:
             return None
         self._room[queue] = room - 1
         return self._epoch
+
+    def waits_alone(self, queue: str, caller: str, fairness_key: str) -> bool:
+        """Whether who submits to ``queue`` takes turns with nobody: no key came, and none was seen there so far."""
+        if fairness_key or caller != LOCAL.name:
+            self._shared.add(queue)
+        return queue not in self._shared
 
     def shut(self) -> None:
         """Let everything wait until the next refresh."""
@@ -57,6 +65,7 @@ class OpenWindow:
             for queue, depth in depths.queues.items()
         }
         self._epoch = depths.epoch
+        self._shared.update(queue for queue, depth in depths.queues.items() if depth.shared)
         return False
 
     def _room_of(self, depth: QueueDepth) -> int:

@@ -147,13 +147,15 @@ class Writer:
     def _reserve(self, tasks: Sequence[NewTask]) -> None:
         self._breakers.asked = True
         for task in tasks:
-            later = task.scheduled_at is not None or task.delay_seconds
+            asleep = later = task.scheduled_at is not None or bool(task.delay_seconds)
             if self._breakers.blocking and self._breakers.of_task(task.task_type, task.depends_on()) is not None:
                 # The dispatcher holds it.
                 later = True
             elif self._serving.types.is_unserved(task.queue, task.task_type):
                 later = True
             task.sent_epoch = None if later else self._window.reserve(task.queue)
+            waits_alone = self._window.waits_alone(task.queue, task.caller, task.fairness_key)
+            task.alone = waits_alone and task.sent_epoch is None and not asleep
 
     async def drain(self) -> None:
         """Return once everything committed has been offered to the broker."""

@@ -1,4 +1,7 @@
 import json
+from typing import Any
+
+import pytest
 
 from pointsman_contract import keys
 
@@ -42,3 +45,30 @@ async def test_nothing_is_published_when_memory_is_short(scripts: Scripts) -> No
     await scripts.server.command("HSET", keys.CONTROL, "memory_percent", 70)
     assert await scripts.publish(("a", HEAD, TAIL)) == [b"wait", b"memory"]
     assert await scripts.publish(("a", HEAD, TAIL), memory_limit=71) == [b"ok", 1]
+
+
+async def test_what_goes_to_the_front_is_fetched_first_and_says_it_is_as_old_as_what_it_stands_before(
+    scripts: Scripts,
+) -> None:
+    await scripts.publish(("a", '{"id":1,"sequence":', TAIL), ("a", '{"id":2,"sequence":', TAIL))
+    (first,) = (json.loads(one) for one in await scripts.server.command("LRANGE", "a", -1, -1))
+    early = [("a", f'{{"id":{number},"sequence":', TAIL) for number in (3, 4)]
+    tail: list[Any] = [70, *early[0], *early[1], "a", '{"id":5,"sequence":', TAIL, 2]
+    answer = await scripts.server.script("publish", [keys.CONTROL, keys.SEQUENCE], [EPOCH], tail)
+    assert answer == [b"ok", 3, 4, 5]
+    found = [json.loads(one) for one in reversed(await scripts.server.command("LRANGE", "a", 0, -1))]
+    assert [one["id"] for one in found] == [3, 4, 1, 2, 5]
+    assert {one["sent_at"] for one in found[:2]} == {first["sent_at"]}
+    assert found[-1]["sent_at"] > first["sent_at"]
+
+
+@pytest.mark.parametrize("there", [None, "a message of somebody else"])
+async def test_nothing_is_put_before_what_does_not_say_when_it_was_sent(scripts: Scripts, there: str | None) -> None:
+    if there is not None:
+        await scripts.server.command("LPUSH", "a", there)
+    tail: list[Any] = [70, "a", HEAD, TAIL, 1]
+    before = await scripts.now()
+    await scripts.server.script("publish", [keys.CONTROL, keys.SEQUENCE], [EPOCH], tail)
+    found = await scripts.server.command("LRANGE", "a", 0, -1)
+    assert json.loads(found[0])["sent_at"] >= before
+    assert found[1:] == ([] if there is None else [there.encode()])

@@ -25,7 +25,7 @@ def full(**changes: Any) -> NewTask:
             "tags": '{"tenant":"7"}', "caller": "me", "scheduled_at": NOW + timedelta(hours=1), "delay_seconds": 5.5,
             "expires_at": NOW + timedelta(hours=2), "timeout_seconds": 2.5, "requested_timeout_seconds": 2.5,
             "sla_seconds": 1.5, "max_attempts": 5, "traceparent": "00-1", "sent_epoch": 1, "dependencies": "smtp\nldap",
-            "fairness_key": "tenant-7",
+            "fairness_key": "tenant-7", "alone": True,
         }
         | changes
     )  # fmt: skip
@@ -58,7 +58,7 @@ async def test_a_task_that_runs_another_again_takes_over_what_was_asked_for(spin
     assert {name: row[name] for name, said in SUBMITTED.items() if said.copied} == {
         name: before[name] for name, said in SUBMITTED.items() if said.copied
     }
-    own = {"id": row["id"], "caller": "you", "traceparent": "00-2"}
+    own = {"id": row["id"], "caller": "you", "traceparent": "00-2", "alone": False}
     assert {name: row[name] for name, said in SUBMITTED.items() if not said.copied} == own | dict.fromkeys(
         ("scheduled_at", "delay_seconds", "expires_at", "sent_epoch")
     )

@@ -13,6 +13,7 @@ BENCHES = (
     "latency",
     "stages",
     "sla",
+    "fairness",
     "memory",
     "worker",
     "recorder",

@@ -15,5 +15,6 @@ async def waiting_view(parts: Parts, row: Mapping[str, Any]) -> dict[str, Any]:
     """``task_view`` of a row, with what is predicted of it."""
     said = None
     if row["state"] in (TaskState.HELD, TaskState.QUEUED):
-        said = await remaining_wait(parts.store, parts.views.predictions, task_of(row))
+        weights = parts.settings.caller_weights
+        said = await remaining_wait(parts.store, parts.views.predictions, task_of(row), weights)
     return task_view(row) | {"predicted_wait": None if said is None else predicted_wait(said)}

@@ -67,7 +67,7 @@ async def show_task(ask: Ask) -> View:
     task = seen.task
     explained, waits, done = await asyncio.gather(
         ask.parts.views.explainer.of_task(task.id, reads_payloads=ask.caller.reads_payloads),
-        remaining_wait(ask.parts.store, ask.parts.views.predictions, task),
+        remaining_wait(ask.parts.store, ask.parts.views.predictions, task, ask.parts.settings.caller_weights),
         _done_to(ask, task),
     )
     path = path_of(task, seen.attempts, seen.asked_for, seen.read_at)

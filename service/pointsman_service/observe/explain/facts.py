@@ -200,6 +200,8 @@ class Live:
     interrupted_in_a_row: int = 0
     cancel_grace_seconds: float | None = None
     time_limit_seconds: float | None = None
+    takes_turns: bool = False
+    """Whether it waits in PostgreSQL, where tasks of other shares do with its priority, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from pointsman_service.observe.prediction.prediction import Prediction
 from pointsman_service.observe.prediction.view import PredictionView
 from pointsman_service.observe.roles import unled_seconds
 from pointsman_service.observe.tasks.task import Task, task_of
-from pointsman_service.observe.tasks.waiting import MOST_COUNTED, behind
+from pointsman_service.observe.tasks.waiting import ahead_of, behind
 from pointsman_service.observe.workers import WorkerFigures, WorkerWatch
 from pointsman_service.settings import Settings
 from pointsman_service.store.breakers import breakers
@@ -125,14 +125,15 @@ class Explainer:
             unclaimed=row.unclaimed,
             unclaimed_reason=row.unclaimed_reason,
             interrupted_in_a_row=row.interrupted_in_a_row,
+            takes_turns=row.takes_turns,
             cancel_grace_seconds=row.cancel_grace_seconds,
             time_limit_seconds=row.time_limit_seconds,
         )
         nodes = nodes_of(task.queue, workers, now)
+        ahead, prediction = await self._ahead(task, row)
         async with self._store.statement() as connection:
             if not any(node.live for node in nodes):
                 nodes = await with_last(connection, task.queue, nodes)
-            ahead, prediction = await self._ahead(connection, task, live)
             line = self._predictions.forecast(task.queue).line
             return Facts(
                 now=now,
@@ -150,15 +151,11 @@ class Explainer:
                 usual_p95_seconds=usual.get(task.task_type),
             )
 
-    async def _ahead(
-        self, connection: Connection, task: Task, live: Live
-    ) -> tuple[Count, Prediction] | tuple[None, None]:
+    async def _ahead(self, task: Task, row: LiveRow) -> tuple[Count, Prediction] | tuple[None, None]:
         """What is before it, and how long it goes on waiting: the same as ``remaining_wait`` says."""
         if task.state is not TaskState.QUEUED:
             return None, None
-        before, capped = await explaining.ahead_of(
-            connection, task.id, task.queue, task.priority, task.due_at, live.place, live.sent_at, MOST_COUNTED
-        )
+        before, capped = await ahead_of(self._store, task, row, self._settings.caller_weights)
         most = explaining.MOST_COUNTED
         said = behind(self._predictions, task.queue, task.priority, before, capped=capped)
         return Count(min(before, most), capped or before > most), said

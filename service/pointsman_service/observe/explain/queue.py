@@ -164,7 +164,8 @@ def busy(facts: Facts) -> list[Reason]:
         ""
         if not is_behind or facts.ahead is None
         else f" {_capital(tasks(facts.ahead))} of equal or higher priority"
-        f" {'is' if count == 1 and not capped else 'are'} before it."
+        f" {'is' if count == 1 and not capped else 'are'} before it"
+        f"{', for callers take turns' if facts.live is not None and facts.live.takes_turns else ''}."
     )
     return [
         reason(

@@ -1,5 +1,7 @@
 """How much longer a task is expected to wait."""
 
+from collections.abc import Mapping
+
 from pointsman_contract.dependencies import key_of
 from pointsman_contract.states import TaskState
 from pointsman_service.breaker.breaker import BreakerState
@@ -8,29 +10,53 @@ from pointsman_service.observe.prediction.view import PredictionView
 from pointsman_service.observe.tasks.task import Task
 from pointsman_service.store.breakers import breakers
 from pointsman_service.store.queues.holding import BY_BREAKER
+from pointsman_service.store.queues.shares import Share
 from pointsman_service.store.queues.unserved import UNKNOWN_TASK_TYPE
 from pointsman_service.store.store import Store
 from pointsman_service.store.tasks import explaining
+from pointsman_service.store.tasks.explaining import LiveRow
+from pointsman_service.store.tasks.in_turn import before_in_turn
 
 MOST_COUNTED = 2_000
 """Of more the index that has their order is no longer the cheapest way to count."""
 
 
-async def remaining_wait(store: Store, predictions: PredictionView, task: Task) -> Prediction | None:
-    """From now on; None of a task that does not wait, or is not due. Raises the store's errors."""
+async def ahead_of(store: Store, task: Task, live: LiveRow, weights: Mapping[str, float]) -> tuple[int, bool]:
+    """Tasks of its queue that start before one that is due, of equal or higher priority; and whether there are more
+    than ``MOST_COUNTED``. Where callers take turns, by these ``weights``, those that have their turn before, unless
+    somebody comes anew.
+    """
+    queue, priority = task.queue, task.priority
+    if not live.takes_turns:
+        async with store.statement() as connection:
+            return await explaining.ahead_of(
+                connection, task.id, queue, priority, task.due_at, live.place, live.sent_at, MOST_COUNTED
+            )
+    share = Share(task.caller, task.fairness_key or "")
+    async with store.transaction() as connection:
+        before, capped = await explaining.ahead_of_its_priority(connection, queue, priority, MOST_COUNTED)
+        before += await before_in_turn(
+            connection, task.id, queue, priority, task.due_at, share, weights, MOST_COUNTED + 1
+        )
+    return min(before, MOST_COUNTED), capped or before > MOST_COUNTED
+
+
+async def remaining_wait(
+    store: Store, predictions: PredictionView, task: Task, weights: Mapping[str, float]
+) -> Prediction | None:
+    """From now on; None of a task that does not wait, or is not due. ``weights``: of callers. Raises the store's
+    errors.
+    """
     if task.state is TaskState.HELD:
         return await _of_held(store, task.held_reason or "")
     if task.state is not TaskState.QUEUED:
         return None
-    queue, priority = task.queue, task.priority
     async with store.statement() as connection:
         live = await explaining.live(connection, task.id)
-        if live is None or live.state != TaskState.QUEUED:
-            return None
-        before, capped = await explaining.ahead_of(
-            connection, task.id, queue, priority, task.due_at, live.place, live.sent_at, MOST_COUNTED
-        )
-    return behind(predictions, queue, priority, before, capped=capped)
+    if live is None or live.state != TaskState.QUEUED:
+        return None
+    before, capped = await ahead_of(store, task, live, weights)
+    return behind(predictions, task.queue, task.priority, before, capped=capped)
 
 
 def behind(predictions: PredictionView, queue: str, priority: int, before: int, *, capped: bool) -> Prediction:

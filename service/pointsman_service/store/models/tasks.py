@@ -126,6 +126,9 @@ class LiveTask(_TaskColumns, Base):
     place: Mapped[str]
     """Where it waits (``pointsman_contract.states.Place``). Indexes are on this and not on ``state``, so that the
     frequent moves from queued to running stay HOT updates."""
+    alone: Mapped[bool] = _submitted(copied=False, server_default=text("false"))
+    """Whether it waits since its submission, and no other share was known then: it is not among those that take turns,
+    and needs no place in their index."""
     sent_epoch: Mapped[int | None] = _submitted(Integer, copied=False)
     """The epoch of its newest message."""
     sent_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -158,6 +161,16 @@ class LiveTask(_TaskColumns, Base):
                 "due_at",
                 "id",
                 postgresql_where=text("place = 'waiting'"),
+            ),
+            Index(
+                "ix_task_live_shares",
+                "queue",
+                "priority",
+                "caller",
+                "fairness_key",
+                "due_at",
+                "id",
+                postgresql_where=text("place = 'waiting' AND NOT alone"),
             ),
             Index("ix_task_live_sent", "queue", "priority", "sent_at", postgresql_where=text("place = 'sent'")),
             Index("ix_task_live_held", "id", postgresql_where=text("place = 'held'")),

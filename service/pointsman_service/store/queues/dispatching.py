@@ -1,15 +1,31 @@
 """The rows the dispatcher and its sweeps move between Postgres and the broker."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
 
 from pointsman_service.broker import Envelope
+from pointsman_service.store.arrays import array_columns
 from pointsman_service.store.changes import told
 from pointsman_service.store.queues.holding import BLOCKED_BY, BY_BREAKER, HELD
 from pointsman_service.store.queues.pausing import IS_PAUSED
+from pointsman_service.store.queues.shares import Share
 from pointsman_service.store.store import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Tasks that were marked as sent."""
+
+    tasks: Mapping[Share, Sequence[Envelope]]
+    """The oldest of each share first."""
+    outbox_id: int | None
+    """Of their outbox row, to be dropped once they are published; None: there are none."""
+    held: int
+    """Tasks that were held instead."""
+
 
 _WAITING = text(
     """
@@ -30,10 +46,11 @@ _OTHERWISE = {
     "dependencies": "coalesce(t.dependencies, ARRAY[]::text[])",
 }
 _MESSAGE = ", ".join(f"{_OTHERWISE.get(name, f't.{name}')} AS {name}" for name in Envelope._fields)
-_SENT = f"""
-        UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now()
+_SENDING = f"""
+        UPDATE task_live t SET place = 'sent', dispatch = t.dispatch + 1, sent_epoch = :epoch, sent_at = now(),
+            alone = false
         FROM chosen WHERE t.id = chosen.id
-        RETURNING {_MESSAGE}, t.due_at
+        RETURNING {_MESSAGE}, t.due_at{{also}}
     ), boxed AS (
         INSERT INTO outbox (task_ids) SELECT array_agg(task_id) FROM sent HAVING count(*) > 0 RETURNING id
     ), waits_no_more AS (
@@ -41,6 +58,7 @@ _SENT = f"""
         SELECT CAST(:queue AS text), 'queued', -count(*) FROM sent HAVING count(*) > 0
     )
 """
+_SENT, _SENT_OF_SHARES = _SENDING.format(also=""), _SENDING.format(also=", t.caller, t.fairness_key")
 _ALONE = " AND id IN (SELECT task_id FROM quarantine_queue WHERE queue = :queue)"
 _TOP_UP = (
     """
@@ -61,6 +79,16 @@ _TOP_UP = (
 _TOP_UP_ALL, _TOP_UP_ALONE = text(_TOP_UP.format(alone="")), text(_TOP_UP.format(alone=_ALONE))
 
 # While a circuit breaker holds somebody: those that stand in front are looked at, and held or sent.
+_JUDGED = f"""judged AS (
+        SELECT f.*, {BLOCKED_BY} AS held_by FROM f
+    ), held AS (
+        UPDATE task_live t SET {HELD}, held_reason = '{BY_BREAKER}' || j.held_by FROM judged j
+        WHERE t.id = j.id AND j.held_by IS NOT NULL RETURNING t.id
+    ), {told("held")}"""
+_TAKEN = """
+    SELECT sent.*, boxed.id AS outbox_id, found.held FROM (SELECT count(*) AS held FROM held) AS found
+    LEFT JOIN (sent CROSS JOIN boxed) ON true ORDER BY priority DESC, due_at, sent.task_id
+"""
 _SORT_OUT = text(
     """
     WITH f AS (
@@ -69,19 +97,41 @@ _SORT_OUT = text(
     + IS_PAUSED.format(queue="CAST(:queue AS text)")
     + f"""
         ORDER BY priority DESC, due_at, id LIMIT :looked_at FOR UPDATE SKIP LOCKED
-    ), judged AS (
-        SELECT f.*, {BLOCKED_BY} AS held_by FROM f
-    ), held AS (
-        UPDATE task_live t SET {HELD}, held_reason = '{BY_BREAKER}' || j.held_by FROM judged j
-        WHERE t.id = j.id AND j.held_by IS NOT NULL RETURNING t.id
-    ), {told("held")}, chosen AS (
+    ), {_JUDGED}, chosen AS (
         SELECT id FROM judged WHERE held_by IS NULL ORDER BY priority DESC, due_at, id LIMIT :room
     ), sent AS ("""
     + _SENT
+    + _TAKEN
+)
+
+# The rows of each share by themselves. Only a range with an order makes the planner take their index.
+_OF_SHARES = (
+    "SELECT t.* FROM "
+    + array_columns({"caller": "text", "key": "text", "most": "integer"}, "w")
+    + """ CROSS JOIN LATERAL (
+            SELECT t.id, t.task_type, t.dependencies FROM task_live t
+            WHERE t.place = 'waiting' AND NOT t.alone
+                AND (t.queue, t.priority, t.caller, t.fairness_key)
+                    >= (CAST(:queue AS text), CAST(:priority AS smallint), w.caller, w.key)
+                AND (t.queue, t.priority, t.caller, t.fairness_key)
+                    <= (CAST(:queue AS text), CAST(:priority AS smallint), w.caller, w.key)
+                AND t.cancel_requested_at IS NULL AND NOT """
+    + IS_PAUSED.format(queue="CAST(:queue AS text)")
     + """
-    SELECT sent.*, boxed.id AS outbox_id, found.held FROM (SELECT count(*) AS held FROM held) AS found
-    LEFT JOIN (sent CROSS JOIN boxed) ON true ORDER BY priority DESC, due_at, sent.task_id
-"""
+            ORDER BY t.queue, t.priority, t.caller, t.fairness_key, t.due_at, t.id LIMIT w.most FOR UPDATE SKIP LOCKED
+        ) AS t LIMIT :room"""
+)
+_TAKE_TURNS = text(
+    f"""
+    WITH f AS ({_OF_SHARES}), held AS (SELECT FROM f WHERE false), chosen AS (SELECT id FROM f), sent AS ("""
+    + _SENT_OF_SHARES
+    + _TAKEN
+)
+_SORT_OUT_TURNS = text(
+    f"""
+    WITH f AS ({_OF_SHARES}), {_JUDGED}, chosen AS (SELECT id FROM judged WHERE held_by IS NULL), sent AS ("""
+    + _SENT_OF_SHARES
+    + _TAKEN
 )
 
 # What is to be cancelled does not become due, or it might start before its cancel is done.
@@ -159,6 +209,31 @@ async def sort_out(
     rows = (await connection.execute(_SORT_OUT, parameters)).all()
     sent = [row for row in rows if row.task_id is not None]
     return _envelopes(sent), sent[0].outbox_id if sent else None, rows[0].held
+
+
+async def take_turns(
+    connection: Connection, queue: str, priority: int, most: Mapping[Share, int], epoch: int, *, is_blocked: bool
+) -> Taken:
+    """``top_up`` with up to so many tasks of each of these shares; ``is_blocked``: what circuit breakers stand in the
+    way of is held instead.
+    """
+    parameters = {
+        "queue": queue,
+        "priority": priority,
+        "epoch": epoch,
+        "caller": [share.caller for share in most],
+        "key": [share.key for share in most],
+        "most": list(most.values()),
+        "room": sum(most.values()),
+    }
+    if not most:
+        return Taken({}, None, 0)
+    rows = (await connection.execute(_SORT_OUT_TURNS if is_blocked else _TAKE_TURNS, parameters)).all()
+    sent = [row for row in rows if row.task_id is not None]
+    by_share: dict[Share, list[Envelope]] = {}
+    for row, envelope in zip(sent, _envelopes(sent), strict=True):
+        by_share.setdefault(Share(row.caller, row.fairness_key), []).append(envelope)
+    return Taken(by_share, sent[0].outbox_id if sent else None, rows[0].held)
 
 
 def _envelopes(rows: Sequence[Any]) -> list[Envelope]:

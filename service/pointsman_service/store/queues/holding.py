@@ -18,7 +18,7 @@ MOST_IN_A_ROW = 5
 QUARANTINE = "quarantine"
 """``held_reason`` of such a task."""
 
-HELD = "state = 'held', place = 'held', held_at = now()"
+HELD = "state = 'held', place = 'held', held_at = now(), alone = false"
 """SQL: what changes in a row ``t`` when its task is held, beside the reason."""
 
 _PAST = "CASE WHEN t.held_at IS NULL THEN 0 ELSE greatest(0, extract(epoch FROM {until} - {since})::float8) END"

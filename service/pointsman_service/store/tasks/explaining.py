@@ -34,6 +34,8 @@ class LiveRow:
     interrupted_in_a_row: int
     cancel_grace_seconds: float | None
     time_limit_seconds: float
+    takes_turns: bool
+    """Whether it waits in PostgreSQL, and with its priority tasks of other shares do, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,16 @@ class NodeRow:
     processes: int
 
 
-_LIVE = text("""
+_OTHER_SHARE = """(SELECT true FROM task_live t WHERE t.place = 'waiting' AND NOT t.alone
+            AND (t.queue, t.priority, t.caller, t.fairness_key) {beyond} (f.queue, f.priority, f.caller, f.fairness_key)
+            AND (t.queue, t.priority) {within} (f.queue, f.priority)
+            ORDER BY t.queue{down}, t.priority{down}, t.caller{down}, t.fairness_key{down} LIMIT 1)"""
+_LIVE = text(f"""
     SELECT state, place, sent_at, held_at, unclaimed::float8, unclaimed_reason, interrupted_in_a_row,
-        cancel_grace_seconds::float8, timeout_seconds::float8 FROM task_live WHERE id = CAST(:id AS uuid)
+        cancel_grace_seconds::float8, timeout_seconds::float8, place = 'waiting' AND NOT alone AND coalesce(
+            {_OTHER_SHARE.format(beyond="<", within=">=", down=" DESC")},
+            {_OTHER_SHARE.format(beyond=">", within="<=", down="")}, false) AS takes_turns
+    FROM task_live f WHERE id = CAST(:id AS uuid)
 """)
 # A range of the index for each priority, the most urgent first, as they are sent. Only with an order does it end where
 # enough were counted; and those that are about to be cancelled count, too, for the index does not know of them.
@@ -77,19 +86,22 @@ _SENT_OF = """
     SELECT FROM task_live t WHERE t.place = 'sent' AND t.queue = :queue AND t.priority = {priority}
         AND t.state = 'queued'"""
 _MORE_URGENT = f"generate_series(CAST(:priority AS int) + 1, {MAX_PRIORITY}) AS p (priority)"
-_AHEAD_UNSENT = text(f"""
+_OF_ITS_PRIORITY = f"""
+        ({_WAITING_OF.format(priority="CAST(:priority AS int)")}
+            AND (t.due_at, t.id) < (:due_at, CAST(:id AS uuid)) ORDER BY t.due_at, t.id LIMIT :most)
+        UNION ALL"""
+_AHEAD_WAITING = f"""
     SELECT count(*) FROM (
         (SELECT FROM {_MORE_URGENT} CROSS JOIN LATERAL (
             {_WAITING_OF.format(priority="p.priority")} ORDER BY t.due_at LIMIT :most) AS t LIMIT :most)
-        UNION ALL
-        ({_WAITING_OF.format(priority="CAST(:priority AS int)")}
-            AND (t.due_at, t.id) < (:due_at, CAST(:id AS uuid)) ORDER BY t.due_at, t.id LIMIT :most)
-        UNION ALL
+        UNION ALL{{also}}
         (SELECT FROM generate_series(CAST(:priority AS int), {MAX_PRIORITY}) AS p (priority) CROSS JOIN LATERAL (
             {_SENT_OF.format(priority="p.priority")} ORDER BY t.sent_at LIMIT :most) AS t LIMIT :most)
         LIMIT :most
     ) AS before
-""")
+"""
+_AHEAD_UNSENT = text(_AHEAD_WAITING.format(also=_OF_ITS_PRIORITY))
+_AHEAD_OF_ITS_PRIORITY = text(_AHEAD_WAITING.format(also=""))
 _AHEAD_SENT = text(f"""
     SELECT count(*) FROM (
         (SELECT FROM {_MORE_URGENT} CROSS JOIN LATERAL (
@@ -186,6 +198,13 @@ async def ahead_of_unsent(
     higher priority; and whether there are more.
     """
     return await _count(connection, _AHEAD_UNSENT, most, id=task_id, queue=queue, priority=priority, due_at=due_at)
+
+
+async def ahead_of_its_priority(
+    connection: Connection, queue: str, priority: int, most: int = MOST_COUNTED
+) -> tuple[int, bool]:
+    """``ahead_of_unsent`` without those that wait with its own priority."""
+    return await _count(connection, _AHEAD_OF_ITS_PRIORITY, most, queue=queue, priority=priority)
 
 
 async def ahead_of_sent(

@@ -23,6 +23,7 @@ REPLAYABLE = TERMINAL - {TaskState.SUCCEEDED}
 _OWN = {
     "id": "p.replayed_as",
     "caller": "coalesce(CAST(:caller AS text), t.caller)",
+    "alone": "false",
     "traceparent": ":traceparent",
     "scheduled_at": "CASE WHEN p.due_at > now() THEN p.due_at END",
     "expires_at": "CASE WHEN CAST(:as_it_was AS boolean) THEN t.expires_at END",

@@ -46,6 +46,8 @@ class NewTask:
     """What it depends on, a line each."""
     fairness_key: str = ""
     """Its share within its caller's; empty: that of all which name none."""
+    alone: bool = False
+    """Whether it will wait, and no other share than its own is known."""
     fingerprint_before: str | None = None
     """The fingerprint as the release before would have written it, where that differs."""
 

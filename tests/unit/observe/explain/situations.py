@@ -69,6 +69,7 @@ _ROW: dict[str, Any] = dict.fromkeys(
     "held_wait_seconds": 0.0,
     "dispatch": 0,
     "caller": "shop",
+    "fairness_key": "",
 }  # fmt: skip
 
 

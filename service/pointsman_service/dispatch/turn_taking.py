@@ -1,0 +1,115 @@
+"""Top up a queue in which several shares wait, each in its turn."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+
+from pointsman_contract.queues import MAX_PRIORITY
+from pointsman_service.broker import Envelope, QueueDepth
+from pointsman_service.callers import LOCAL
+from pointsman_service.dispatch.sharing import LineTurns, Sharing, Turn
+from pointsman_service.settings import Settings
+from pointsman_service.store.queues import dispatching, shares
+from pointsman_service.store.queues.dispatching import Taken
+from pointsman_service.store.queues.shares import Share
+from pointsman_service.store.store import Connection, Store
+from pointsman_service.telemetry import logger
+
+log = logger(__name__)
+
+_LOOK_SECONDS = 0.2
+"""So often it is looked whether more than one share waits."""
+_MOST_ROUNDS = 12
+"""In one pass: where a share has less than its turns, the others get them in the next round."""
+_TURNS_A_ROUND = 500
+_NOBODY_ELSE = Share(LOCAL.name, "")
+
+Deliver = Callable[[str, list[Envelope], int | None, int, int], Awaitable[tuple[int, bool]]]
+"""Publishes tasks that were marked as sent: of a queue, with their outbox row, in an epoch, so many of the first before
+what is on the broker. How many are surely there, and whether others were held.
+"""
+
+
+class TurnTaking:
+    """For the dispatcher that leads. Where all that waits is of one share it does nothing, and costs a look at the
+    ends of an index five times a second.
+    """
+
+    def __init__(self, store: Store, settings: Settings, deliver: Deliver) -> None:
+        self._store = store
+        self._deliver = deliver
+        self._sharing = Sharing(settings.window_seconds)
+        self._look_at = 0.0
+        self._alone_first: set[str] = set()
+        self.shared: set[str] = set()
+        """Queues in which tasks of a caller with a key, or with a fairness key, ever waited."""
+        self._weights: Mapping[str, float] = settings.caller_weights
+
+    async def look(self, connection: Connection, waiting: Collection[str], now: float) -> None:
+        """Find out in which of these queues several shares wait, if it is time to; ``now`` in monotonic seconds."""
+        if waiting and now >= self._look_at:
+            found = await shares.ends(connection, list(waiting))
+            self.shared.update(queue for queue, those in found.items() if those != {_NOBODY_ELSE})
+            self._sharing.seen(found, now)
+            turns = [queue for queue in waiting if self._sharing.of(queue) is not None]
+            self._alone_first = await shares.alone(connection, turns) if turns else set()
+            self._look_at = now + _LOOK_SECONDS
+
+    def takes_turns(self, queue: str) -> bool:
+        """Whether several shares wait in it, or did so lately, and nothing in front that was there before them."""
+        return self._sharing.of(queue) is not None and queue not in self._alone_first
+
+    async def fill(self, queue: str, room: int, epoch: int, depth: QueueDepth, is_blocked: bool) -> tuple[int, bool]:
+        """Send up to so many tasks; and some of who is behind the others before what is on the broker, even where there
+        is no room. How many are surely there, and whether to look again because others were held.
+        """
+        turns = self._sharing.of(queue)
+        assert turns is not None
+        early_room = turns.front.room(depth)
+        sent, below, goes_on = 0, MAX_PRIORITY + 1, False
+        for _ in range(_MOST_ROUNDS):
+            if room - sent <= 0 and early_room <= 0:
+                break
+            async with self._store.transaction() as connection:
+                await shares.go_along_indexes(connection)
+                priority = await shares.level(connection, queue, below)
+                if priority is None:
+                    break
+                here = turns.line(priority)
+                from_the_first = not here.after
+                line = await shares.line(connection, queue, priority, here.after, here.keys_after)
+                here.seen(line)
+                if not line:
+                    # All of it waits alone, or was taken meanwhile; or what follows the last page did.
+                    below = priority if from_the_first else below
+                    continue
+                order = here.turns(line, room - sent, early_room, _TURNS_A_ROUND, self._weights)
+                if not order and room - sent <= 0:
+                    break
+                taken = await dispatching.take_turns(
+                    connection, queue, priority, Counter(turn.share for turn in order), epoch, is_blocked=is_blocked
+                )
+            early, others = self._in_turn(here, order, taken)
+            if taken.held:
+                log.info("tasks are held by circuit breakers", queue=queue, tasks=taken.held)
+            elif order and not early and not others:
+                # Somebody else has locked them, or they are about to be cancelled.
+                below = priority
+            goes_on |= bool(taken.held)
+            if early or others:
+                there, others_held = await self._deliver(queue, early + others, taken.outbox_id, epoch, len(early))
+                sent, goes_on = sent + there, goes_on or others_held
+                turns.front.put += len(early)
+                early_room -= len(early)
+        return sent, goes_on
+
+    def _in_turn(self, here: LineTurns, order: Sequence[Turn], taken: Taken) -> tuple[list[Envelope], list[Envelope]]:
+        """What was taken, in the order of its turns: what goes before others, and what does not."""
+        left = {share: iter(tasks) for share, tasks in taken.tasks.items()}
+        early: list[Envelope] = []
+        others: list[Envelope] = []
+        for turn in order:
+            envelope = next(left[turn.share], None) if turn.share in left else None
+            if envelope is not None:
+                (early if turn.early else others).append(envelope)
+                here.sent(turn.share, self._weights)
+        return early, others

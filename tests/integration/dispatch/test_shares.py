@@ -1,0 +1,263 @@
+"""Callers, and the fairness keys of a caller, take turns in a queue."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import TextClause, text
+
+from pointsman_contract.queues import list_key
+from pointsman_service.dispatch.dispatcher import Dispatcher
+from pointsman_service.dispatch.window import OpenWindow
+from pointsman_service.reconcile.lists import Lists
+from pointsman_service.settings import Settings
+from pointsman_service.store.queues import dispatching, shares
+from pointsman_service.store.queues.shares import MOST_CALLERS, MOST_KEYS, Share
+from tests.integration.spine import Spine, new_task
+
+MAINTENANCE = list_key("maintenance", 7)
+
+
+@pytest.fixture
+def small(settings: Settings) -> Settings:
+    return settings.model_copy(update={"window_initial": 30, "window_max": 30})
+
+
+async def submit(spine: Spine, tasks: int, caller: str, key: str = "", **more: Any) -> list[str]:
+    """Tasks that wait."""
+    made = [new_task(caller=caller, fairness_key=key, **more) for _ in range(tasks)]
+    spine.window.shut()
+    await spine.commits.write_batch(made)
+    return [task.id for task in made]
+
+
+async def backlog(spine: Spine, tasks: int, caller: str, key: str = "''", priority: int = 3) -> None:
+    """Many tasks that wait, made in the database; ``caller`` and ``key`` are SQL of ``n``."""
+    await spine.run(
+        "INSERT INTO task_live (id, state, place, task_type, queue, priority, sla_seconds, timeout_seconds, due_at,"
+        " caller, fairness_key, args, kwargs) SELECT uuidv7(), 'queued', 'waiting', 'noop', 'maintenance', :priority,"
+        f" 300, 300, now() - interval '1 hour', {caller}, {key}, '[]', '{{}}' FROM generate_series(1, :tasks) AS n (n)",
+        priority=priority, tasks=tasks,
+    )  # fmt: skip
+
+
+def dispatcher_of(spine: Spine, settings: Settings) -> Dispatcher:
+    spine.dispatcher = Dispatcher(spine.store, spine.broker, spine.publisher, settings)
+    return spine.dispatcher
+
+
+async def on_broker(spine: Spine, key: str = MAINTENANCE) -> list[str]:
+    """Ids of the messages of a list, the next one first."""
+    found = await spine.server.command("LRANGE", key, 0, -1)
+    return [json.loads(message)["headers"]["id"] for message in reversed(found)]
+
+
+async def callers_of(spine: Spine, ids: Sequence[str]) -> list[str]:
+    rows = await spine.rows("SELECT id, caller, fairness_key FROM task_live")
+    names = {str(row["id"]): row["caller"] + row["fairness_key"] for row in rows}
+    return [names[one] for one in ids]
+
+
+async def test_ten_tasks_go_before_a_thousand_of_another_caller_that_are_on_the_broker_and_wait(
+    closed_spine: Spine, small: Settings
+) -> None:
+    await backlog(closed_spine, 1000, "'many'")
+    dispatcher = dispatcher_of(closed_spine, small)
+    await closed_spine.open_epoch()
+    await dispatcher.single_pass()
+    before = await on_broker(closed_spine)
+    assert len(before) == 30
+    ten = await submit(closed_spine, 10, "few")
+    dispatcher._turn_taking._look_at = 0.0
+    await dispatcher.single_pass()
+    assert await on_broker(closed_spine) == ten + before, "the window is full: they are put before it"
+    outbox = await closed_spine.rows("SELECT id FROM outbox")
+    assert outbox == []
+
+
+async def test_what_goes_before_others_tells_nobody_that_these_have_left_their_list(
+    closed_spine: Spine, small: Settings
+) -> None:
+    await backlog(closed_spine, 100, "'many'")
+    dispatcher = dispatcher_of(closed_spine, small)
+    await closed_spine.open_epoch()
+    await dispatcher.single_pass()
+    lists = Lists(closed_spine.broker, ["maintenance"])
+    async with closed_spine.store.statement() as connection:
+        (before,) = [one for one in await lists.left(connection, 0.0) if one.priority == 3]
+    await submit(closed_spine, 3, "few")
+    dispatcher._turn_taking._look_at = 0.0
+    await dispatcher.single_pass()
+    async with closed_spine.store.statement() as connection:
+        (after,) = [one for one in await lists.left(connection, 0.0) if one.priority == 3]
+    assert abs(after.at - before.at) < 0.05
+
+
+async def test_callers_share_equally_and_keys_within_their_caller(closed_spine: Spine, settings: Settings) -> None:
+    await backlog(closed_spine, 1000, "'one'", "'t' || n % 5")
+    await backlog(closed_spine, 1000, "'two'")
+    dispatcher = dispatcher_of(closed_spine, settings)
+    await closed_spine.open_epoch()
+    await dispatcher.single_pass()
+    sent = Counter(await callers_of(closed_spine, await on_broker(closed_spine)))
+    assert sent.total() == settings.window_initial
+    assert sent["two"] == settings.window_initial / 2
+    assert {sent[f"onet{key}"] for key in range(5)} == {settings.window_initial / 10}
+
+
+async def test_a_caller_has_as_many_turns_as_its_weight_says(closed_spine: Spine, settings: Settings) -> None:
+    await backlog(closed_spine, 1000, "'one'")
+    await backlog(closed_spine, 1000, "'two'")
+    dispatcher = dispatcher_of(closed_spine, settings.model_copy(update={"caller_weights": {"two": 3.0}}))
+    await closed_spine.open_epoch()
+    await dispatcher.single_pass()
+    sent = Counter(await callers_of(closed_spine, await on_broker(closed_spine)))
+    assert sent == {"one": settings.window_initial / 4, "two": settings.window_initial * 3 / 4}
+
+
+async def test_a_share_keeps_its_order_and_what_one_lacks_the_others_get(
+    closed_spine: Spine, settings: Settings
+) -> None:
+    many = await submit(closed_spine, 300, "many")
+    few = await submit(closed_spine, 4, "few")
+    dispatcher = dispatcher_of(closed_spine, settings)
+    await closed_spine.open_epoch()
+    await dispatcher.single_pass()
+    there = await on_broker(closed_spine)
+    assert len(there) == settings.window_initial
+    assert [one for one in there if one in few] == few
+    assert sorted(one for one in there if one in many) == many[: settings.window_initial - 4]
+    assert sorted(there[:8]) == sorted(few + many[:4])
+
+
+async def test_what_is_more_urgent_goes_first_whoever_it_is_of(closed_spine: Spine, small: Settings) -> None:
+    await backlog(closed_spine, 100, "'many'", priority=9)
+    await backlog(closed_spine, 100, "'few'", priority=3)
+    dispatcher = dispatcher_of(closed_spine, small)
+    await closed_spine.open_epoch()
+    await dispatcher.single_pass()
+    assert Counter(await callers_of(closed_spine, await on_broker(closed_spine, list_key("maintenance", 1)))) == {
+        "many": 30
+    }
+    assert await on_broker(closed_spine) == []
+
+
+async def test_in_turn_a_circuit_breaker_holds_what_it_holds(closed_spine: Spine, settings: Settings) -> None:
+    await submit(closed_spine, 40, "many", dependencies="bank")
+    await submit(closed_spine, 5, "many")
+    few = await submit(closed_spine, 3, "few")
+    await closed_spine.run(
+        "INSERT INTO breaker (scope, name, seen, machine) VALUES ('dependency', 'bank', 'open', '{}')"
+    )
+    dispatcher = dispatcher_of(closed_spine, settings)
+    await closed_spine.open_epoch()
+    while await dispatcher.single_pass():
+        pass
+    rows = await closed_spine.rows("SELECT place, count(*)::int AS n FROM task_live GROUP BY place ORDER BY place")
+    assert {row["place"]: row["n"] for row in rows} == {"held": 40, "sent": 8}
+    assert set(few) < set(await on_broker(closed_spine))
+
+
+async def test_who_dispatches_after_another_goes_on_in_turn(closed_spine: Spine, small: Settings) -> None:
+    await backlog(closed_spine, 200, "'one'")
+    await backlog(closed_spine, 200, "'two'")
+    await closed_spine.open_epoch()
+    sent: Counter[str] = Counter()
+    for _ in range(6):
+        dispatcher = dispatcher_of(closed_spine, small)
+        await dispatcher.single_pass()
+        there = await on_broker(closed_spine)
+        sent.update(await callers_of(closed_spine, there))
+        await closed_spine.server.command("DEL", MAINTENANCE)
+    assert sent == {"one": 90, "two": 90}
+
+
+async def test_shares_are_found_page_by_page(spine: Spine) -> None:
+    await backlog(spine, 360, "'a'", "lpad((n % 120)::text, 4, '0')")
+    await backlog(spine, 420, "'b' || lpad((n % 210)::text, 4, '0')")
+    async with spine.store.statement() as connection:
+        first = await shares.line(connection, "maintenance", 3)
+        assert len(first) == MOST_CALLERS
+        assert list(first["a"]) == [f"{number:04}" for number in range(MOST_KEYS)]
+        rest = await shares.line(connection, "maintenance", 3, after=max(first) + "\x01")
+        assert list(rest) == [f"b{number:04}" for number in range(MOST_CALLERS - 1, 210)]
+        more = await shares.line(connection, "maintenance", 3, keys_after={"a": "0100", "b0000": "x"})
+        assert list(more["a"]) == [f"{number:04}" for number in range(100, 120)]
+        assert (more["b0000"], more["b0001"]) == ([], [""])
+        assert await shares.line(connection, "maintenance", 4) == {}
+        assert await shares.ends(connection, ["maintenance", "email"]) == {
+            "maintenance": {Share("a", "0000"), Share("b0209", "")}
+        }
+
+
+@pytest.mark.parametrize("analyzed_while", ["empty", "full"])
+async def test_no_question_of_turns_reads_all_that_waits(spine: Spine, analyzed_while: str) -> None:
+    if analyzed_while == "empty":
+        await spine.run("ANALYZE task_live")
+    await backlog(spine, 20_000, "'many'")
+    await backlog(spine, 10, "'few'", "'k' || n")
+    if analyzed_while == "full":
+        await spine.run("ANALYZE task_live")
+    here: dict[str, Any] = {"queue": "maintenance", "priority": 3}
+    wanted = {"caller": ["few", "many"], "key": ["k1", ""], "most": [5, 5], "room": 10, "epoch": 1}
+    asked: list[tuple[TextClause, dict[str, Any]]] = [
+        (shares._ENDS, {"queues": ["maintenance"]}),
+        (shares._LEVEL, {"queue": "maintenance", "below": 11}),
+        (shares._LINE, here | {"after": "", "caller": [], "key": []}),
+        (dispatching._TAKE_TURNS, here | wanted),
+        (dispatching._SORT_OUT_TURNS, here | wanted),
+    ]
+    for statement, parameters in asked:
+        async with spine.store.transaction() as connection:
+            if statement is not shares._ENDS:
+                await shares.go_along_indexes(connection)
+            explained = await connection.execute(text(f"EXPLAIN (ANALYZE, BUFFERS) {statement.text}"), parameters)
+            plan = [str(row[0]) for row in explained]
+        assert not [line for line in plan if "Seq Scan on task_live" in line], plan
+        read = [int(rows) for line in plan for rows in re.findall(r"on task_live t .*rows=(\d+)", line)]
+        assert max(read, default=0) <= 10, plan
+        removed = [int(line.rsplit(" ", 1)[-1]) for line in plan if "Rows Removed by" in line]
+        assert max(removed, default=0) <= 100, plan
+
+
+async def test_who_waits_where_no_other_share_is_known_is_in_no_turn_until_it_was_sent(
+    closed_spine: Spine, small: Settings
+) -> None:
+    old = await submit(closed_spine, 40, "local")
+    assert await closed_spine.rows("SELECT DISTINCT alone FROM task_live") == [{"alone": True}]
+    late = await submit(closed_spine, 40, "local", "a")
+    new = await submit(closed_spine, 40, "local")
+    rows = await closed_spine.rows("SELECT DISTINCT fairness_key, alone FROM task_live ORDER BY fairness_key, alone")
+    assert rows == [
+        {"fairness_key": "", "alone": False}, {"fairness_key": "", "alone": True}, {"fairness_key": "a", "alone": False}
+    ]  # fmt: skip
+    dispatcher = dispatcher_of(closed_spine, small)
+    await closed_spine.open_epoch()
+    sent: list[str] = []
+    for _ in range(4):
+        dispatcher._turn_taking._look_at = 0.0
+        await dispatcher.single_pass()
+        sent += await on_broker(closed_spine)
+        await closed_spine.server.command("DEL", MAINTENANCE)
+    assert sent[:40] == old, "they were there before anybody took turns"
+    assert sorted(sent) == sorted(old + late + new)
+    assert {sent.index(late[0]), sent.index(new[0])} <= set(range(40, 62))
+    assert await closed_spine.rows("SELECT DISTINCT alone FROM task_live") == [{"alone": False}]
+
+
+async def test_every_process_is_told_that_a_queue_is_shared(closed_spine: Spine, settings: Settings) -> None:
+    await submit(closed_spine, 1, "few")
+    await closed_spine.open_epoch()
+    await closed_spine.dispatcher.single_pass()
+    other = OpenWindow(closed_spine.broker, settings)
+    assert other.waits_alone("maintenance", "local", "")
+    await other.refresh()
+    assert not other.waits_alone("maintenance", "local", "")
+    assert other.waits_alone("email", "local", "")
+    again = dispatcher_of(closed_spine, settings)
+    await again.single_pass()
+    await other.refresh()
+    assert (await closed_spine.broker.depths()).queues["maintenance"].shared

@@ -1,0 +1,56 @@
+"""How many tasks go before one that waits, where callers take turns."""
+
+from uuid import UUID
+
+import pytest
+
+from pointsman_service.observe.tasks.task import task_of
+from pointsman_service.observe.tasks.waiting import ahead_of
+from pointsman_service.store.tasks import explaining, reading
+from tests.integration.spine import Spine, new_task
+
+
+async def submit(spine: Spine, tasks: int, caller: str, key: str = "", priority: int = 3) -> list[str]:
+    made = [new_task(caller=caller, fairness_key=key, priority=priority) for _ in range(tasks)]
+    spine.window.shut()
+    await spine.commits.write_batch(made)
+    return [task.id for task in made]
+
+
+async def before(spine: Spine, task_id: str, **weights: float) -> tuple[int, bool]:
+    async with spine.store.statement() as connection:
+        row = await reading.task(connection, task_id)
+        live = await explaining.live(connection, UUID(task_id))
+    assert row is not None
+    assert live is not None
+    return await ahead_of(spine.store, task_of(row), live, weights)
+
+
+async def test_alone_all_that_is_due_before_goes_before(closed_spine: Spine) -> None:
+    ids = await submit(closed_spine, 50, "many", "a")
+    await submit(closed_spine, 4, "few", priority=2)
+    assert await before(closed_spine, ids[49]) == (49, False)
+
+
+async def test_of_others_as_many_go_before_as_have_their_turn_meanwhile(closed_spine: Spine) -> None:
+    many = await submit(closed_spine, 300, "many")
+    few = await submit(closed_spine, 10, "few")
+    await submit(closed_spine, 7, "few", priority=9)
+    assert await before(closed_spine, few[2]) == (7 + 2 + 3, False)
+    assert await before(closed_spine, few[2], few=0.5) == (7 + 2 + 6, False)
+    assert await before(closed_spine, many[100]) == (7 + 100 + 10, False)
+
+
+async def test_the_keys_of_a_caller_take_turns_within_it(closed_spine: Spine) -> None:
+    await submit(closed_spine, 100, "one", "big")
+    mine = await submit(closed_spine, 5, "one", "mine")
+    await submit(closed_spine, 100, "two")
+    assert await before(closed_spine, mine[1]) == (1 + 2 + 4, False)
+
+
+@pytest.mark.parametrize("mine", [0, 2500])
+async def test_no_more_are_counted_than_are_told(closed_spine: Spine, mine: int) -> None:
+    await submit(closed_spine, 2500, "many")
+    ids = await submit(closed_spine, mine + 1, "few")
+    found = await before(closed_spine, ids[-1])
+    assert found == ((2000, True) if mine else (1, False))
