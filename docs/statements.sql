@@ -271,19 +271,26 @@ SELECT DISTINCT ON (task_type) task_type, id, error_type, left(error_message, 50
 -- Keys of callers: made, rotated, revoked and read. Each change is numbered and told by a trigger.
 
 -- _ADD
-INSERT INTO api_key (id, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_by,
-    expires_at, replaces, session_of)
+INSERT INTO api_key (id, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
+    created_by, expires_at, replaces, session_of)
 VALUES (:id, :digest, :first_shown, :last_shown, :name, :preset, CAST(:scopes AS text[]),
-    CAST(:task_types AS text[]), CAST(:queues AS text[]), :created_by,
+    CAST(:task_types AS text[]), CAST(:queues AS text[]), :rate, :burst, :created_by,
     now() + CAST(:expires_seconds AS float8) * interval '1 second', :replaces, :session_of)
 ON CONFLICT (name) WHERE revoked_at IS NULL AND replaced_by IS NULL AND session_of IS NULL DO NOTHING
-RETURNING id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
-    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of;
+RETURNING id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
+    created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of;
 
 -- _REPLACE
 UPDATE api_key SET replaced_by = :by,
     expires_at = least(expires_at, now() + CAST(:overlap_seconds AS float8) * interval '1 second')
 WHERE id = :id AND revoked_at IS NULL AND replaced_by IS NULL AND session_of IS NULL
+RETURNING id;
+
+-- _LIMIT
+-- A key that goes on beside the one that replaced it is of the same caller.
+UPDATE api_key SET rate = :rate, burst = :burst
+WHERE name = (SELECT name FROM api_key WHERE id = :id AND session_of IS NULL) AND session_of IS NULL
+    AND revoked_at IS NULL AND (rate, burst) IS DISTINCT FROM (:rate, CAST(:burst AS integer))
 RETURNING id;
 
 -- _REVOKE
@@ -295,30 +302,30 @@ WHERE session_of IS NOT NULL AND name = :name AND revoked_at IS NULL
     AND (expires_at IS NULL OR expires_at > now());
 
 -- _FIND
-SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
-    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of FROM api_key
-    WHERE id = :id AND session_of IS NULL;
+SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
+    created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of
+    FROM api_key WHERE id = :id AND session_of IS NULL;
 
 -- _BY_DIGEST
-SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
-    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of FROM api_key
-    WHERE digest = :digest;
+SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
+    created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of
+    FROM api_key WHERE digest = :digest;
 
 -- _LOCK
-SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
-    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of FROM api_key
-    WHERE id = :id AND session_of IS NULL FOR UPDATE;
+SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
+    created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of
+    FROM api_key WHERE id = :id AND session_of IS NULL FOR UPDATE;
 
 -- _PAGE
-SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
-    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of FROM api_key
-    WHERE session_of IS NULL AND (CAST(:below AS uuid) IS NULL OR id < :below)
+SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
+    created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of
+    FROM api_key WHERE session_of IS NULL AND (CAST(:below AS uuid) IS NULL OR id < :below)
 ORDER BY id DESC LIMIT :limit;
 
 -- _BY_NAME
-SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_at,
-    created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of FROM api_key
-    WHERE name = :name AND revoked_at IS NULL AND replaced_by IS NULL
+SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
+    created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of
+    FROM api_key WHERE name = :name AND revoked_at IS NULL AND replaced_by IS NULL
 AND session_of IS NULL;
 
 -- _CHANGED
@@ -326,8 +333,8 @@ AND session_of IS NULL;
 SELECT s.newest, s.at, k.* FROM (
     SELECT pg_notify('pointsman_keys', :word), now() AS at, (SELECT coalesce(max(revision), 0) FROM api_key) AS newest
 ) AS s LEFT JOIN (SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues,
-    created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of
-    FROM api_key) AS k ON k.revision > :revision ORDER BY k.revision;
+    rate, burst, created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at,
+    session_of FROM api_key) AS k ON k.revision > :revision ORDER BY k.revision;
 
 -- _USED
 UPDATE api_key SET last_used_at = now() WHERE id = ANY(CAST(:ids AS uuid[]))

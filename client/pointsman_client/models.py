@@ -41,6 +41,7 @@ ActKind = Literal[
     "ignore_error",
     "reopen_error",
     "create_key",
+    "limit_key",
     "rotate_key",
     "revoke_key",
 ]
@@ -2742,6 +2743,8 @@ class Key(Model):
         "scopes",
         "task_types",
         "queues",
+        "rate",
+        "burst",
         "hint",
         "created_at",
         "created_by",
@@ -2770,6 +2773,10 @@ class Key(Model):
     """The only ones that it has to do with; null: all."""
     queues: list[str] | None
     """The only ones that it has to do with; null: all."""
+    rate: str | None
+    """How fast its caller may submit; null: as POINTSMAN_CALLER_RATE says for all."""
+    burst: int | None
+    """How many tasks at once; null: as many as ``rate`` says."""
     hint: str
     """Its first and last characters."""
     created_at: datetime
@@ -2811,6 +2818,8 @@ class KeyMade(Model):
         "scopes",
         "task_types",
         "queues",
+        "rate",
+        "burst",
         "hint",
         "created_at",
         "created_by",
@@ -2840,6 +2849,10 @@ class KeyMade(Model):
     """The only ones that it has to do with; null: all."""
     queues: list[str] | None
     """The only ones that it has to do with; null: all."""
+    rate: str | None
+    """How fast its caller may submit; null: as POINTSMAN_CALLER_RATE says for all."""
+    burst: int | None
+    """How many tasks at once; null: as many as ``rate`` says."""
     hint: str
     """Its first and last characters."""
     created_at: datetime

@@ -48,6 +48,10 @@ class BadRequest(Refused):
     """The request is not valid HTTP for this operation."""
 
 
+class BatchOverBurst(InvalidRequest):
+    """More tasks are to be stored together than the caller may submit at once; nothing was stored."""
+
+
 class BodyTooLarge(Refused):
     """The body is longer than this operation takes."""
 
@@ -126,6 +130,10 @@ class OutcomeUnknown(Unavailable):
 
 class PolicyChanged(Refused):
     """The policy was changed since the ETag that If-Match names was given: read it again."""
+
+
+class RateExceeded(TooManyRequests):
+    """The caller has submitted as many tasks as its rate allows; nothing was stored. Try again later."""
 
 
 class ScopeMissing(Forbidden):
@@ -220,6 +228,7 @@ BY_TYPE: dict[str, type[Refused]] = {
     "alert-resolved": AlertResolved,
     "backlog-full": BacklogFull,
     "bad-request": BadRequest,
+    "batch-over-burst": BatchOverBurst,
     "body-too-large": BodyTooLarge,
     "breaker-open": BreakerOpen,
     "broker-away": BrokerAway,
@@ -241,6 +250,7 @@ BY_TYPE: dict[str, type[Refused]] = {
     "nothing-accepted": NothingAccepted,
     "outcome-unknown": OutcomeUnknown,
     "policy-changed": PolicyChanged,
+    "rate-exceeded": RateExceeded,
     "scope-missing": ScopeMissing,
     "sla-at-risk": SlaAtRisk,
     "task-finished": TaskFinished,

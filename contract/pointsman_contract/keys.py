@@ -87,6 +87,11 @@ alert, ``message:<channel>`` the id of its message, ``told:<channel>`` once it h
 OUTAGE_SENDER = "pointsman:outage:sender"
 """String, ``OUTAGE_SENDER_SECONDS``: which process of the service sends that alert."""
 
+RATE_PREFIX = "pointsman:rate:"
+"""Hash per caller that has a rate, a minute from when it was last asked, or until all its permits are back: ``full``
+(when that is, in Unix microseconds of this server), and each process that asked lately with when it did, below 0 where
+it wanted more."""
+
 OUTAGE_SECONDS = 7 * 86_400
 """How long an outage is remembered that nobody could write down."""
 
@@ -114,6 +119,11 @@ def claim(task_id: str) -> str:
 def once(task_id: str) -> str:
     """The steps of one task."""
     return ONCE_PREFIX + task_id
+
+
+def rate(caller: str) -> str:
+    """The rate of one caller."""
+    return RATE_PREFIX + caller
 
 
 def events(epoch: int) -> str:

@@ -32,7 +32,12 @@ NAMES = (
     "body_bytes",
     "breakers_most",
     "cache_dir",
+<<<<<<< HEAD
     "caller_weights",
+=======
+    "caller_burst",
+    "caller_rate",
+>>>>>>> cfb4fe0e (Limit how fast a caller may submit)
     "cancel_grace_seconds",
     "census_seconds",
     "circuit_breaker",

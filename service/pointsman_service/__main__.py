@@ -59,6 +59,10 @@ _Provided = typer.Argument(
     help="WHAT: a preset or scopes, by commas, such as workers=tasks:read,metrics:read@/run/secrets/workers_key.",
 )
 _ExpiresDays = typer.Option(None, min=0.0, help="Days until it expires.", show_default="never")
+_Rate = typer.Option(
+    None, help="How fast its caller may submit: tasks in seconds, as 100/60s.", show_default="as POINTSMAN_CALLER_RATE"
+)
+_Burst = typer.Option(None, min=1, help="How many tasks at once.", show_default="as many as --rate says")
 _DAY_SECONDS = 86_400.0
 
 
@@ -259,6 +263,8 @@ def create_key(
     task_type: list[str] = _TaskTypes,
     queue: list[str] = _OnQueues,
     expires_days: float | None = _ExpiresDays,
+    rate: str | None = _Rate,
+    burst: int | None = _Burst,
     reason: str | None = _Reason,
     as_json: bool = _Json,
 ) -> None:
@@ -273,7 +279,7 @@ def create_key(
     from pointsman_service.operate.handle_keys import wanted as wanted_key
 
     try:
-        wanted = wanted_key(name, preset, scope, task_type, queue, _seconds(expires_days))
+        wanted = wanted_key(name, preset, scope, task_type, queue, _seconds(expires_days), rate, burst)
         keys.show_made(asyncio.run(keys.create(settings, wanted, reason)), as_json=as_json)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
@@ -328,6 +334,33 @@ def list_keys(as_json: bool = _Json) -> None:
 
     try:
         keys.show_list(asyncio.run(keys.every(settings)), as_json=as_json)
+    except ServiceError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+@keys_cli.command(name="limit")
+def limit_key(
+    key: str = _Key,
+    rate: str | None = _Rate,
+    burst: int | None = _Burst,
+    reason: str | None = _Reason,
+    as_json: bool = _Json,
+) -> None:
+    """Say how fast the caller of a key may submit, within two seconds in every process.
+
+    What is left out is no longer said with the key. Exits 0, 1 when there is no such key, it is revoked, or PostgreSQL
+    cannot be asked, 2 on a bad setting.
+    """
+    settings = _settings()
+    from pointsman_service.console import keys
+    from pointsman_service.errors import ServiceError
+    from pointsman_service.limits import rate_of
+
+    try:
+        keys.show_one(asyncio.run(keys.limit(settings, key, rate_of(rate, burst), reason)), as_json=as_json)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     except ServiceError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None

@@ -5,6 +5,8 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+from pointsman_service.limits import Rate
+
 
 class KnownBy(StrEnum):
     """How it is known who calls."""
@@ -41,6 +43,8 @@ class Caller:
     queues: frozenset[str] | None = None
     key_id: UUID | None = None
     """Of the key that came with the request."""
+    rate: Rate | None = None
+    """How fast it may submit; None: as the settings say for all."""
 
     @property
     def may_end(self) -> bool:

@@ -6,7 +6,7 @@ problem documents.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, Final, Self, TypedDict
+from typing import Any, ClassVar, Final, Self, TypedDict
 
 FAULTS_SHOWN: Final = 20
 """Faults of one request that are told; nobody looks for more."""
@@ -41,6 +41,8 @@ class PointsmanError(ServiceError):
     """What ``WWW-Authenticate`` says of it after ``Bearer``; None: there is none."""
     prediction: Mapping[str, object] | None = None
     """How long the task would have waited, where that is why it was refused."""
+    rate_limit: tuple[str, str] | None = None
+    """``RateLimit-Policy`` and ``RateLimit``, where a limit of the caller is why."""
 
     def __init__(
         self,
@@ -359,10 +361,25 @@ class TooManyBreakers(InvalidRequest):
     code, title = "too-many-breakers", "Too many circuit breakers"
 
 
+class BatchOverBurst(InvalidRequest):
+    """More tasks are to be stored together than the caller may submit at once; nothing was stored."""
+
+    code, title = "batch-over-burst", "Batch over the burst"
+
+
 class NothingAccepted(InvalidRequest):
     """No task of the batch was accepted."""
 
     code, title = "nothing-accepted", "Nothing accepted"
+
+
+class RateExceeded(PointsmanError):
+    """The caller has submitted as many tasks as its rate allows; nothing was stored. Try again later."""
+
+    status, code, title = 429, "rate-exceeded", "Rate exceeded"
+
+    def __init__(self, detail: str | None = None, *, retry_after_seconds: float = 1.0, **more: Any) -> None:
+        super().__init__(detail, retry_after_seconds=retry_after_seconds, **more)
 
 
 class Unavailable(PointsmanError):

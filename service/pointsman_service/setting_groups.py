@@ -19,6 +19,7 @@ from pointsman_contract.run_file import DEFAULT_DATA_DIR
 from pointsman_contract.server_urls import UNREADABLE, check_password, check_redis_url
 from pointsman_contract.settings_base import SettingsBase
 from pointsman_service.channel_settings import AlertChannel, unlike_names
+from pointsman_service.limits import MOST_BURST, RATE, Rate, rate_of
 from pointsman_service.named_hosts import host_names, is_loopback, page_origins
 
 _DATABASE_SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
@@ -241,6 +242,21 @@ class RequestSettings(SettingsBase):
     """How long the head of a request may take to arrive, and a body may stand still."""
     idle_seconds: float = Field(default=75.0, ge=1)
     """How long a connection stays open between two requests. Keep it above what a load balancer before it has."""
+    caller_rate: str | None = Field(default=None, pattern=RATE)
+    """How fast one caller may submit, as ``100/60s``, where its key does not say. Unset: as fast as it likes."""
+    caller_burst: int | None = Field(default=None, ge=1, le=MOST_BURST)
+    """Of ``caller_rate``: how many tasks at once, after a pause. Unset: as many as it says."""
+
+    @model_validator(mode="after")
+    def _a_burst_is_of_a_rate(self) -> Self:
+        if self.caller_burst is not None and self.caller_rate is None:
+            raise ValueError("caller_burst: is of caller_rate, which is not set")
+        return self
+
+    @property
+    def default_rate(self) -> Rate | None:
+        """Of every caller whose key says nothing."""
+        return rate_of(self.caller_rate, self.caller_burst)
 
 
 class ConnectionSettings(SettingsBase):

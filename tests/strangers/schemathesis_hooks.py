@@ -49,6 +49,8 @@ REFUSALS: dict[str, set[str]] = {
     "purge_queue": {"count-differs"},
     # Its schema does not say that it takes a preset or scopes.
     "create_key": {"key-name-taken", "invalid-request"},
+    # Nor this one that a burst is of a rate.
+    "limit_key": {"key-not-live", "invalid-request"},
     "rotate_key": {"key-not-live"},
     "submit_task": {"breaker-open", "sla-at-risk"},
     "submit_batch": {"breaker-open", "sla-at-risk"},

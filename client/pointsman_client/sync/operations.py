@@ -330,7 +330,9 @@ class TasksOperations(Operations):
 
     def submit_batch(self, *, tasks: Sequence[BatchItem], atomic: bool | None = None) -> BatchResult:
         """Submit up to 1,000 tasks in one commit. A result for each item, in order. 202: all were accepted; 207:
-        some; 422: none. With ``atomic``, one refused item refuses all.
+        some; 422: none, and 429 where some of them would be later. With ``atomic``, one refused item refuses all.
+        Each item counts as one task of its caller's rate; those that are over it are refused, the last ones
+        first.
         """
         return self._ask(
             Call(
@@ -1796,6 +1798,8 @@ class KeysOperations(Operations):
         scopes: Sequence[KeyScope] | None = None,
         task_types: Sequence[str] | None = None,
         queues: Sequence[str] | None = None,
+        rate: str | None = None,
+        burst: int | None = None,
         expires_in_seconds: float | None = None,
         reason: str | None = None,
     ) -> KeyMade:
@@ -1813,6 +1817,8 @@ class KeysOperations(Operations):
                     scopes=scopes,
                     task_types=task_types,
                     queues=queues,
+                    rate=rate,
+                    burst=burst,
                     expires_in_seconds=expires_in_seconds,
                     reason=reason,
                 ),
@@ -1823,6 +1829,22 @@ class KeysOperations(Operations):
     def get(self, key_id: str) -> Key:
         """Get a key. What is known of one key."""
         return self._ask(Call("get_key", "GET", f"/v1/keys/{segment(key_id)}", repeatable=True), Key)
+
+    def limit(
+        self, key_id: str, *, reason: str | None = None, rate: str | None = None, burst: int | None = None
+    ) -> Key:
+        """Say how fast the caller of a key may submit. It holds for all keys of this caller, within two seconds in
+        every process. What is left out is no longer said with the key.
+        """
+        return self._ask(
+            Call(
+                "limit_key",
+                "POST",
+                f"/v1/keys/{segment(key_id)}/limit",
+                body=body(reason=reason, rate=rate, burst=burst),
+            ),
+            Key,
+        )
 
     def rotate(
         self,
@@ -2047,6 +2069,7 @@ BY_OPERATION: dict[str, tuple[str, str]] = {
     "list_keys": ("keys", "list"),
     "create_key": ("keys", "create"),
     "get_key": ("keys", "get"),
+    "limit_key": ("keys", "limit"),
     "rotate_key": ("keys", "rotate"),
     "revoke_key": ("keys", "revoke"),
     "list_audit_entries": ("audit", "list_entries"),

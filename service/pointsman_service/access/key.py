@@ -35,6 +35,10 @@ class Key:
     task_types: tuple[str, ...] | None
     """The only ones that it has to do with; None: all. So is ``queues``."""
     queues: tuple[str, ...] | None
+    rate: str | None
+    """How fast its caller may submit, as ``100/60s``; None: as the settings say for all."""
+    burst: int | None
+    """How many at once, where that is another number."""
     hint: str
     """Its first and last characters."""
     created_at: datetime
@@ -59,6 +63,8 @@ def key_of(row: KeyRow, now: datetime) -> Key:
         scopes=tuple(sorted(scopes_of(row.preset, row.scopes))),
         task_types=None if row.task_types is None else tuple(row.task_types),
         queues=None if row.queues is None else tuple(row.queues),
+        rate=row.rate,
+        burst=row.burst,
         hint=f"{row.first_shown}…{row.last_shown}",
         created_at=row.created_at,
         created_by=row.created_by,

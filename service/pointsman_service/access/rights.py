@@ -131,7 +131,7 @@ _BY_SCOPE: Mapping[KeyScope | None, Mapping[Names, tuple[str, ...]]] = {
     },
     KeyScope.AUDIT_READ: {Names.NOTHING: ("list_audit_entries",)},
     KeyScope.KEYS_READ: {Names.NOTHING: ("list_keys", "get_key")},
-    KeyScope.KEYS_ACT: {Names.NOTHING: ("create_key", "rotate_key", "revoke_key")},
+    KeyScope.KEYS_ACT: {Names.NOTHING: ("create_key", "limit_key", "rotate_key", "revoke_key")},
 }
 RIGHTS: Final[Mapping[str, Right]] = MappingProxyType(
     {

@@ -26,6 +26,7 @@ from pointsman_service.errors import (
     ServiceError,
     Unauthorized,
 )
+from pointsman_service.limits import rate_of
 from pointsman_service.loops import Loop
 from pointsman_service.store import api_keys
 from pointsman_service.store.api_keys import KeyRow
@@ -242,4 +243,5 @@ def caller_of(row: KeyRow) -> Caller:
         task_types=None if row.task_types is None else frozenset(row.task_types),
         queues=None if row.queues is None else frozenset(row.queues),
         key_id=row.id,
+        rate=rate_of(row.rate, row.burst),
     )

@@ -46,6 +46,7 @@ from pointsman_service.store.leadership import Presence
 from pointsman_service.store.store import Store
 from pointsman_service.submit.admission import Admission
 from pointsman_service.submit.group_commit import GroupCommit
+from pointsman_service.submit.rates import Rates
 from pointsman_service.submit.submitter import Submitter
 from pointsman_service.tracing import Tracing
 
@@ -63,10 +64,13 @@ def make_parts(
     liveness: Liveness | None = None,
     tracing: Tracing | None = None,
     keys: KeyRing | None = None,
+    rates: Rates | None = None,
 ) -> Parts:
     """``server`` is for requests alone: a reader that blocks needs another connection. ``liveness``: what this process
     sees of the workers.
     """
+    if rates is None:
+        rates = Rates(server, settings.default_rate)
     if keys is None:
         keys = KeyRing(Presence(store))
     views = Views.over(settings, store, broker, server, liveness)
@@ -83,7 +87,8 @@ def make_parts(
         catalogue=catalogue,
         broker=broker,
         server=server,
-        submitter=Submitter(store, catalogue, commits, settings, admission),
+        submitter=Submitter(store, catalogue, commits, settings, admission, rates),
+        rates=rates,
         admission=admission,
         canceller=Canceller(store, server),
         changer=Changer(store, settings),

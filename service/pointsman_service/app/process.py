@@ -40,6 +40,7 @@ from pointsman_service.settings import Settings
 from pointsman_service.store.leadership import Leadership, Presence, StandIn
 from pointsman_service.store.store import Store
 from pointsman_service.submit.group_commit import GroupCommit
+from pointsman_service.submit.rates import Rates
 from pointsman_service.telemetry import logger
 
 if TYPE_CHECKING:
@@ -152,6 +153,8 @@ class Process:
         server = self._server()
         liveness = Liveness(self._server(), self.settings.worker_dead_seconds)
         keys = KeyRing(self._presence)
+        # Of its own: no submission waits behind what others ask of Redis.
+        rates = Rates(self._server(), self.settings.default_rate)
         self.parts = make_parts(
             self.settings,
             self.store,
@@ -162,10 +165,12 @@ class Process:
             liveness,
             self.tracing,
             keys,
+            rates,
         )
         self._loops += [
             window.loop,
             keys.loop,
+            rates.loop,
             catalogue.loop,
             self.commits.breakers.loop,
             self.commits.serving.loop,

@@ -17,6 +17,7 @@ from pointsman_service.access.token import digest_of, is_token
 from pointsman_service.callers import CONSOLE
 from pointsman_service.database import create_engine
 from pointsman_service.errors import NoSuchKey, ServiceError
+from pointsman_service.limits import Rate
 from pointsman_service.operate.handle_keys import KeyHand, MadeKey, WantedKey, wanted
 from pointsman_service.operate.sign_in import SessionHand
 from pointsman_service.settings import Settings
@@ -51,6 +52,12 @@ async def rotate(
     async with _opened(settings) as store:
         key_id = await _id_of(store, named)
         return await KeyHand(store).rotate(CONSOLE, key_id, overlap_seconds, expires_seconds, reason)
+
+
+async def limit(settings: Settings, named: str, rate: Rate | None, reason: str | None) -> Key:
+    """The key, whose caller may submit as fast as this. Raises ``NoSuchKey``, ``KeyNotLive`` and the store's errors."""
+    async with _opened(settings) as store:
+        return await KeyHand(store).limit(CONSOLE, await _id_of(store, named), rate, reason)
 
 
 async def revoke(settings: Settings, named: str, reason: str | None) -> Key:
@@ -174,7 +181,8 @@ def _line(key: Key) -> str:
     ends = [f"until {key.expires_at:%Y-%m-%d %H:%M}"] if key.expires_at and key.state is not KeyState.REVOKED else []
     used = f"used {key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never used"
     may = key.preset or ", ".join(key.scopes)
-    return "  ".join([str(key.id), key.hint, key.name, str(key.state), may, *narrowed, *ends, used])
+    rate = [f"{key.rate}" if key.burst is None else f"{key.rate}, {key.burst} at once"] if key.rate else []
+    return "  ".join([str(key.id), key.hint, key.name, str(key.state), may, *narrowed, *rate, *ends, used])
 
 
 def _plain(key: Key) -> dict[str, Any]:
@@ -186,6 +194,8 @@ def _plain(key: Key) -> dict[str, Any]:
         "scopes": list(key.scopes),
         "task_types": None if key.task_types is None else list(key.task_types),
         "queues": None if key.queues is None else list(key.queues),
+        "rate": key.rate,
+        "burst": key.burst,
         "hint": key.hint,
         "created_at": key.created_at.isoformat(),
         "created_by": key.created_by,

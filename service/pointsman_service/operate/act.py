@@ -51,6 +51,7 @@ class ActKind(StrEnum):
     IGNORE_ERROR = "ignore_error"
     REOPEN_ERROR = "reopen_error"
     CREATE_KEY = "create_key"
+    LIMIT_KEY = "limit_key"
     ROTATE_KEY = "rotate_key"
     REVOKE_KEY = "revoke_key"
 

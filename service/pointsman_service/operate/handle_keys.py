@@ -12,6 +12,7 @@ from pointsman_service.access.scopes import ALL, PRESETS, KeyScope, scopes_of
 from pointsman_service.access.token import digest_of, new_token, shown
 from pointsman_service.callers import OIDC_PREFIX, WITHOUT_KEY, Caller
 from pointsman_service.errors import GrantsMore, KeyNameTaken, KeyNotLive, NoSuchKey
+from pointsman_service.limits import Rate, rate_of, texts_of
 from pointsman_service.operate.act import Act, ActKind, acting
 from pointsman_service.store import api_keys
 from pointsman_service.store.api_keys import KeyRow, NewKey
@@ -28,6 +29,9 @@ class WantedKey:
     task_types: Sequence[str] | None = None
     queues: Sequence[str] | None = None
     expires_seconds: float | None = None
+    rate: str | None = None
+    """How fast its caller may submit, as ``100/60s``; None: as the settings say for all."""
+    burst: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +79,26 @@ class KeyHand:
                 scopes=row.scopes,
                 task_types=row.task_types,
                 queues=row.queues,
+                rate=row.rate,
+                burst=row.burst,
                 expires_seconds=lasts if expires_seconds is None else expires_seconds,
             )
             act.was(1, 2 if overlap_seconds > 0 else 1, made=str(made_id))
             return await _make(connection, made_id, wanted, act.actor, replaces=key_id)
+
+    async def limit(self, caller: Caller, key_id: UUID, rate: Rate | None, reason: str | None) -> Key:
+        """The key, whose caller may submit as fast as this from now on; None: as the settings say for all. Raises
+        ``NoSuchKey``, and ``KeyNotLive`` for one that is revoked.
+        """
+        act = Act(ActKind.LIMIT_KEY, caller, str(key_id), reason)
+        async with acting(self._store, act) as connection:
+            row = await _found(connection, key_id)
+            if row.revoked_at is not None:
+                raise KeyNotLive
+            after = texts_of(rate)
+            act.was(_limits(row.rate, row.burst), _limits(*after))
+            act.changed = await api_keys.limit(connection, key_id, *after)
+            return key_of(await _found(connection, key_id), datetime.now(UTC))
 
     async def revoke(self, caller: Caller, key_id: UUID, reason: str | None) -> Key:
         """The key, which opens nothing more. Raises ``NoSuchKey``."""
@@ -97,6 +117,8 @@ def wanted(
     task_types: Sequence[str],
     queues: Sequence[str],
     expires_seconds: float | None,
+    rate: str | None = None,
+    burst: int | None = None,
 ) -> WantedKey:
     """What a key is to be, from words that people gave. Raises ``ValueError`` in words."""
     if not re.fullmatch(KEY_NAME, name):
@@ -110,12 +132,18 @@ def wanted(
         raise ValueError(f"there is no scope {unknown[0]}: {', '.join(sorted(ALL))}")
     if expires_seconds is not None and expires_seconds <= 0:
         raise ValueError("it would expire at once")
-    return WantedKey(name, preset, sorted({*scopes}), list(task_types) or None, list(queues) or None, expires_seconds)
+    rate_of(rate, burst)
+    narrowed = (list(task_types) or None, list(queues) or None)
+    return WantedKey(name, preset, sorted({*scopes}), *narrowed, expires_seconds, rate, burst)
+
+
+def _limits(rate: str | None, burst: int | None) -> dict[str, Any] | None:
+    return None if rate is None else {"rate": rate} | ({} if burst is None else {"burst": burst})
 
 
 def _rights(key: WantedKey | KeyRow) -> dict[str, Any]:
     """What a key opens, as far as it was said."""
-    said = {name: getattr(key, name) for name in ("preset", "scopes", "task_types", "queues")}
+    said = {name: getattr(key, name) for name in ("preset", "scopes", "task_types", "queues", "rate", "burst")}
     return {name: value for name, value in said.items() if value}
 
 
@@ -143,6 +171,8 @@ async def _make(
         scopes=list(wanted.scopes),
         task_types=None if wanted.task_types is None else list(wanted.task_types),
         queues=None if wanted.queues is None else list(wanted.queues),
+        rate=wanted.rate,
+        burst=wanted.burst,
         created_by=actor,
         expires_seconds=wanted.expires_seconds,
         replaces=replaces,

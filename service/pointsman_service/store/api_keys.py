@@ -26,6 +26,8 @@ class NewKey:
     created_by: str
     expires_seconds: float | None
     """From now on; None: it does not expire."""
+    rate: str | None = None
+    burst: int | None = None
     replaces: UUID | None = None
     session_of: UUID | None = None
 
@@ -44,6 +46,8 @@ class KeyRow:
     scopes: Sequence[str]
     task_types: Sequence[str] | None
     queues: Sequence[str] | None
+    rate: str | None
+    burst: int | None
     created_at: datetime
     created_by: str
     expires_at: datetime | None
@@ -71,10 +75,10 @@ CHANNEL = "pointsman_keys"
 """Where the trigger tells of changes, with an empty text."""
 _COLUMNS = ", ".join(field.name for field in fields(KeyRow))
 _ADD = text(f"""
-    INSERT INTO api_key (id, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, created_by,
-        expires_at, replaces, session_of)
+    INSERT INTO api_key (id, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
+        created_by, expires_at, replaces, session_of)
     VALUES (:id, :digest, :first_shown, :last_shown, :name, :preset, CAST(:scopes AS text[]),
-        CAST(:task_types AS text[]), CAST(:queues AS text[]), :created_by,
+        CAST(:task_types AS text[]), CAST(:queues AS text[]), :rate, :burst, :created_by,
         now() + CAST(:expires_seconds AS float8) * interval '1 second', :replaces, :session_of)
     ON CONFLICT (name) WHERE revoked_at IS NULL AND replaced_by IS NULL AND session_of IS NULL DO NOTHING
     RETURNING {_COLUMNS}
@@ -83,6 +87,13 @@ _REPLACE = text("""
     UPDATE api_key SET replaced_by = :by,
         expires_at = least(expires_at, now() + CAST(:overlap_seconds AS float8) * interval '1 second')
     WHERE id = :id AND revoked_at IS NULL AND replaced_by IS NULL AND session_of IS NULL
+    RETURNING id
+""")
+# A key that goes on beside the one that replaced it is of the same caller.
+_LIMIT = text("""
+    UPDATE api_key SET rate = :rate, burst = :burst
+    WHERE name = (SELECT name FROM api_key WHERE id = :id AND session_of IS NULL) AND session_of IS NULL
+        AND revoked_at IS NULL AND (rate, burst) IS DISTINCT FROM (:rate, CAST(:burst AS integer))
     RETURNING id
 """)
 _REVOKE = text("""
@@ -144,6 +155,11 @@ async def replace(connection: Connection, key_id: UUID, by: UUID, overlap_second
     """Let a key end after the overlap, for another stands for it; False: it is revoked or replaced already."""
     parameters = {"id": key_id, "by": by, "overlap_seconds": overlap_seconds}
     return (await connection.execute(_REPLACE, parameters)).one_or_none() is not None
+
+
+async def limit(connection: Connection, key_id: UUID, rate: str | None, burst: int | None) -> bool:
+    """Let the caller of a key submit as fast as this, with whichever of its keys; False: so it was before."""
+    return bool((await connection.execute(_LIMIT, {"id": key_id, "rate": rate, "burst": burst})).all())
 
 
 async def revoke(connection: Connection, key_id: UUID, by: str) -> bool:

@@ -15,14 +15,17 @@ from pointsman_service.admit.submission import Submission, too_late
 from pointsman_service.callers import Caller
 from pointsman_service.errors import (
     BacklogFull,
+    BatchOverBurst,
     BodyTooLarge,
     BreakerOpen,
     ExpectedFault,
     InvalidRequest,
     KeyInUse,
     KeyReused,
+    OutcomeUnknown,
     OutsideKey,
     PointsmanError,
+    RateExceeded,
     SlaAtRisk,
     Unavailable,
 )
@@ -34,12 +37,14 @@ from pointsman_service.store.tasks.submitting import NewTask
 from pointsman_service.submit.admission import Admission
 from pointsman_service.submit.fingerprint import fingerprints_of
 from pointsman_service.submit.group_commit import GroupCommit
+from pointsman_service.submit.rates import Rates
 from pointsman_service.submit.writer import Receipt
 
 REFUSALS = (InvalidRequest, BodyTooLarge, BreakerOpen, BacklogFull, SlaAtRisk)
 """What ``Submitter.admit`` has against a submission. Time, a deploy, a circuit breaker or a backlog may have brought it
 about.
 """
+_LATER = (*REFUSALS, RateExceeded)
 _RETRY_SECONDS = 10.0
 """When to ask again, where the breaker does not say."""
 
@@ -55,6 +60,10 @@ class Accepted(NamedTuple):
     """None for a replay: read the task."""
 
 
+Admitted = NewTask | Accepted | PointsmanError
+"""An item of a batch that was checked: a task to be stored, what it became when it was first called, or a refusal."""
+
+
 class Submitter:
     """Takes submissions for one API process."""
 
@@ -65,9 +74,13 @@ class Submitter:
         commits: GroupCommit,
         settings: Settings,
         admission: Admission | None = None,
+        rates: Rates | None = None,
     ) -> None:
-        """Without ``admission`` queues take any number, and nothing is predicted."""
+        """Without ``admission`` queues take any number, and nothing is predicted. Without ``rates`` callers are as fast
+        as they like.
+        """
         self._admission = admission
+        self._rates = rates
         self._store = store
         self._catalogue = catalogue
         self._commits = commits
@@ -171,12 +184,15 @@ class Submitter:
     ) -> Accepted:
         """Return once the task is durable, whoever dies then.
 
-        Raises the errors of ``admit`` and of ``GroupCommit.join``; with a key also ``KeyInUse`` (its first call has not
-        committed within two seconds) and ``KeyReused`` (it stands for another body).
+        Raises the errors of ``admit`` and of ``GroupCommit.join``, and ``RateExceeded``; with a key also ``KeyInUse``
+        (its first call has not committed within two seconds) and ``KeyReused`` (it stands for another body).
         """
+        rates = self._rates if self._rates is not None and self._rates.limits(caller) else None
         try:
             task = await self.admit(caller, submission, key, traceparent)
-        except REFUSALS:
+            if rates is not None:
+                await self._take_permit(rates, caller, task)
+        except _LATER:
             # A call again gets the first call's task, whatever would be said to a new one now.
             (earlier,) = [None] if key is None else await self.earlier(caller, [(submission, key)])
             if earlier is None:
@@ -184,15 +200,68 @@ class Submitter:
             if isinstance(earlier, PointsmanError):
                 raise earlier from None
             return earlier
+        if rates is None:
+            return await self._store_one(task, key)
+        try:
+            accepted = await self._store_one(task, key)
+        except PointsmanError as error:
+            rates.put_back(caller, _permits_left([error]))
+            raise
+        rates.put_back(caller, _permits_left([accepted]))
+        return accepted
+
+    async def within_rate(self, caller: Caller, admitted: Sequence[Admitted], *, atomic: bool) -> Sequence[Admitted]:
+        """The same, but for what is over the caller's rate: the task of its first call, or ``RateExceeded``.
+
+        With ``atomic`` it is all or none: ``BatchOverBurst`` where it never will be all.
+        """
+        tasks = [task for task in admitted if isinstance(task, NewTask)]
+        if self._rates is None or not tasks or not self._rates.limits(caller):
+            return admitted
+        refusal: PointsmanError
+        try:
+            taken = await self._rates.take(caller, len(tasks), whole=atomic)
+            refusal = self._rates.exceeded(caller)
+        except (RateExceeded, BatchOverBurst) as error:
+            taken, refusal = 0, error.with_traceback(None)
+        over = tasks[taken:]
+        self.abandon(over)
+        keyed = [task for task in over if task.key is not None]
+        found = await self._look_up([((task.caller, task.key or ""), task.fingerprints()) for task in keyed])
+        earlier = {task.id: first for task, first in zip(keyed, found, strict=True) if first is not None}
+        instead = {task.id: earlier.get(task.id, refusal) for task in over}
+        return [instead.get(task.id, task) if isinstance(task, NewTask) else task for task in admitted]
+
+    async def submit_batch(
+        self, caller: Caller, tasks: Sequence[NewTask], atomic: bool = False
+    ) -> list[Accepted | PointsmanError]:
+        """Store the tasks of one request in one commit; an answer for each, in order. A key that stands twice in it,
+        or was used before, gives the first task again. ``atomic``: all or none; then what refused one is raised.
+        """
+        if self._rates is None or not self._rates.limits(caller):
+            return await self._store_many(tasks, atomic)
+        try:
+            answers = await self._store_many(tasks, atomic)
+        except PointsmanError as error:
+            self._rates.put_back(caller, _permits_left([error] * len(tasks)))
+            raise
+        self._rates.put_back(caller, _permits_left(answers))
+        return answers
+
+    async def _take_permit(self, rates: Rates, caller: Caller, task: NewTask) -> None:
+        try:
+            await rates.take(caller)
+        except RateExceeded:
+            self.abandon([task])
+            raise
+
+    async def _store_one(self, task: NewTask, key: str | None) -> Accepted:
         if key is None:
             receipt = await self._commits.join(task)
             return Accepted(task.id, False, task, receipt.submitted_at)
         return await self._submit_once(task, (task.caller, key))
 
-    async def submit_batch(self, tasks: Sequence[NewTask], atomic: bool = False) -> list[Accepted | PointsmanError]:
-        """Store the tasks of one request in one commit; an answer for each, in order. A key that stands twice in it,
-        or was used before, gives the first task again. ``atomic``: all or none; then what refused one is raised.
-        """
+    async def _store_many(self, tasks: Sequence[NewTask], atomic: bool) -> list[Accepted | PointsmanError]:
         firsts: dict[tuple[str, str], NewTask] = {}
         fresh = [task for task in tasks if task.key is None or firsts.setdefault((task.caller, task.key), task) is task]
         if atomic and any(task.key and firsts[task.caller, task.key].fingerprint != task.fingerprint for task in tasks):
@@ -282,6 +351,14 @@ class Submitter:
             else:
                 answers.append(_reused(task_id))
         return answers
+
+
+def _permits_left(answers: Iterable[Accepted | PointsmanError]) -> int:
+    """Of the permits that were taken for these, how many nothing was stored for."""
+    return sum(
+        answer.replayed if isinstance(answer, Accepted) else not isinstance(answer, OutcomeUnknown)
+        for answer in answers
+    )
 
 
 def _reused(first: str | None) -> KeyReused:

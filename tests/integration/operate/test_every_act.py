@@ -84,6 +84,7 @@ COUNTS = {
     ActKind.REOPEN_ERROR: was("resolved", "open"),
     ActKind.IGNORE_ERROR: was("open", "ignored"),
     ActKind.CREATE_KEY: was(None, VIEWER),
+    ActKind.LIMIT_KEY: was(None, {"rate": "100/60s"}),
     ActKind.ROTATE_KEY: was(1, 2),
     ActKind.REVOKE_KEY: was(VIEWER, None),
 }
@@ -202,6 +203,7 @@ async def _deeds(spine: Spine, api: httpx.AsyncClient) -> dict[ActKind, Deed]:
         ActKind.REOPEN_ERROR: Deed("POST", f"/v1/errors/{GROUP}/reopen", {}, GROUP),
         ActKind.IGNORE_ERROR: Deed("POST", f"/v1/errors/{GROUP}/ignore", {}, GROUP),
         ActKind.CREATE_KEY: Deed("POST", "/v1/keys", {"name": "new", "preset": "viewer"}, "new"),
+        ActKind.LIMIT_KEY: Deed("POST", f"/v1/keys/{old}/limit", {"rate": "100/60s"}, old),
         ActKind.ROTATE_KEY: Deed("POST", f"/v1/keys/{old}/rotate", {}, old),
         ActKind.REVOKE_KEY: Deed("POST", f"/v1/keys/{leaked}/revoke", {}, leaked),
         ActKind.TEST_CHANNEL: Deed("POST", "/v1/alert-channels/on-call/test", {}, "on-call"),

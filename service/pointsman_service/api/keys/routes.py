@@ -27,6 +27,7 @@ from pointsman_service.errors import (
     NoSuchKey,
     UnsupportedMediaType,
 )
+from pointsman_service.limits import MOST_BURST, RATE, Rate, rate_of
 from pointsman_service.operate.handle_keys import MadeKey, WantedKey
 
 router = APIRouter(tags=["keys"], dependencies=[Depends(known_parameters_only)])
@@ -55,8 +56,27 @@ class CreateKey(Action):
     )
     task_types: _Names | None = Field(default=None, description="The only ones that it has to do with; null: all.")
     queues: _Names | None = Field(default=None, description="The only ones that it has to do with; null: all.")
+    rate: str | None = Field(
+        default=None,
+        pattern=RATE,
+        description="How fast its caller may submit, as `100/60s`; null: as POINTSMAN_CALLER_RATE says for all.",
+    )
+    burst: int | None = Field(
+        default=None, ge=1, le=MOST_BURST, description="How many tasks at once; null: as many as `rate` says."
+    )
     expires_in_seconds: _Seconds | None = Field(default=None, description="Null: it does not expire.")
     reason: Reason | None = Field(default=None, description="Why, for the log.")
+
+
+class LimitKey(Explained):
+    """How fast the caller of the key may submit."""
+
+    rate: str | None = Field(
+        default=None, pattern=RATE, description="As `100/60s`; null: as POINTSMAN_CALLER_RATE says for all."
+    )
+    burst: int | None = Field(
+        default=None, ge=1, le=MOST_BURST, description="How many tasks at once; null: as many as `rate` says."
+    )
 
 
 class RotateKey(Explained):
@@ -117,8 +137,16 @@ async def create_key(request: Request, parts: GivenParts, caller: GivenCaller) -
     said = await given(request, CreateKey, required=True)
     if said.preset is None and not said.scopes:
         raise InvalidRequest(errors=[FieldError(pointer="/preset", detail="it takes a preset, or scopes")])
+    _rate(said.rate, said.burst)
     wanted = WantedKey(
-        said.name, said.preset, sorted(set(said.scopes)), said.task_types, said.queues, said.expires_in_seconds
+        said.name,
+        said.preset,
+        sorted(set(said.scopes)),
+        said.task_types,
+        said.queues,
+        said.expires_in_seconds,
+        said.rate,
+        said.burst,
     )
     return await _made(parts, await parts.key_hand.create(caller, wanted, said.reason))
 
@@ -133,6 +161,28 @@ async def create_key(request: Request, parts: GivenParts, caller: GivenCaller) -
 async def get_key(key_id: KeyId, parts: GivenParts) -> Response:
     """What is known of one key."""
     return json_response(key_view(await parts.key_reader.find(key_id)))
+
+
+@router.post(
+    "/v1/keys/{key_id}/limit",
+    operation_id="limit_key",
+    summary="Say how fast the caller of a key may submit",
+    description=(
+        "It holds for all keys of this caller, within two seconds in every process. What is left out is no longer said"
+        " with the key."
+    ),
+    response_model=KeyView,
+    responses=example(EXAMPLE_KEY, "The key.") | problem_responses(NoSuchKey, KeyNotLive, *_BODY),
+    openapi_extra=request_body(
+        LimitKey, {"rate": "100/60s", "burst": 20, "reason": "a loop of theirs"}, required=False
+    ),
+)
+async def limit_key(key_id: KeyId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+    """Change what a caller may take."""
+    said = await given(request, LimitKey)
+    limited = await parts.key_hand.limit(caller, key_id, _rate(said.rate, said.burst), said.reason)
+    await parts.keys.try_refresh()
+    return json_response(key_view(limited))
 
 
 @router.post(
@@ -174,6 +224,13 @@ async def revoke_key(key_id: KeyId, request: Request, parts: GivenParts, caller:
     revoked = await parts.key_hand.revoke(caller, key_id, reason)
     await parts.keys.try_refresh()
     return json_response(key_view(revoked))
+
+
+def _rate(text: str | None, burst: int | None) -> Rate | None:
+    try:
+        return rate_of(text, burst)
+    except ValueError as error:
+        raise InvalidRequest(errors=[FieldError(pointer="/burst", detail=str(error))]) from None
 
 
 async def _made(parts: Parts, made: MadeKey) -> Response:

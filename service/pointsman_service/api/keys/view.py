@@ -18,6 +18,8 @@ EXAMPLE_KEY: dict[str, Any] = {
     "scopes": ["breakers:read", "breakers:report", "payload:read", "tasks:read", "tasks:submit"],
     "task_types": ["send_invoice"],
     "queues": None,
+    "rate": "100/60s",
+    "burst": 20,
     "hint": "pm_0123…6m7Y",
     "created_at": "2026-11-29T08:30:00Z",
     "created_by": "ada",
@@ -40,6 +42,8 @@ class KeyView(BaseModel):
     scopes: list[KeyScope] = Field(description="All that it may, the preset's too.")
     task_types: list[str] | None = Field(description="The only ones that it has to do with; null: all.")
     queues: list[str] | None = Field(description="The only ones that it has to do with; null: all.")
+    rate: str | None = Field(description="How fast its caller may submit; null: as POINTSMAN_CALLER_RATE says for all.")
+    burst: int | None = Field(description="How many tasks at once; null: as many as `rate` says.")
     hint: str = Field(description="Its first and last characters.")
     created_at: AwareDatetime
     created_by: str

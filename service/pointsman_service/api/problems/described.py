@@ -1,9 +1,20 @@
 """The problems an operation can answer with, for its document."""
 
-from typing import Any
+from typing import Any, Final
 
 from pointsman_service.api.problems.document import MEDIA_TYPE, SCHEMA_NAME, problem_of
-from pointsman_service.errors import FieldError, PointsmanError, Unavailable
+from pointsman_service.errors import FieldError, PointsmanError, RateExceeded, Unavailable
+
+RATE_HEADERS: Final[dict[str, Any]] = {
+    "RateLimit-Policy": {
+        "description": "How fast the caller may submit, where that is limited: `q` tasks in `w` seconds.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": "How many tasks it may submit at once now (`r`), and in how many seconds all of them (`t`).",
+        "schema": {"type": "string"},
+    },
+}
 
 
 def problem_responses(*cases: type[PointsmanError] | int) -> dict[int | str, dict[str, Any]]:
@@ -24,10 +35,12 @@ def problem_responses(*cases: type[PointsmanError] | int) -> dict[int | str, dic
         if kind.title not in response["description"]:
             response["description"] += f"; {kind.title[0].lower()}{kind.title[1:]}"
         response["content"][MEDIA_TYPE]["examples"][kind.code] = {"summary": kind.title, "value": _example(kind)}
-        if issubclass(kind, Unavailable):
+        if issubclass(kind, Unavailable | RateExceeded):
             response["headers"] = {
                 "Retry-After": {"description": "Seconds to wait before trying again.", "schema": {"type": "integer"}}
             }
+        if issubclass(kind, RateExceeded):
+            response["headers"] |= RATE_HEADERS
     return found
 
 

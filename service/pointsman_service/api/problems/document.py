@@ -72,13 +72,15 @@ def problem_bytes(error: PointsmanError, instance: str | None = None) -> bytes:
 
 def problem_headers(error: PointsmanError) -> dict[str, str]:
     """``Retry-After`` in whole seconds, rounded up, when it makes sense to try again; ``WWW-Authenticate`` where it is
-    about who asks.
+    about who asks; ``RateLimit`` where it is about how much they may.
     """
     headers = {}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
     if error.challenge is not None:
         headers["WWW-Authenticate"] = ", ".join(filter(None, ('Bearer realm="pointsman"', error.challenge)))
+    if error.rate_limit is not None:
+        headers["RateLimit-Policy"], headers["RateLimit"] = error.rate_limit
     return headers
 
 

@@ -40,6 +40,7 @@ async def take_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
         key, traceparent = read_headers(scope)
         accepted = await parts.submitter.submit(scope["caller"], submission, key, traceparent)
     answer = await _receipt(parts, accepted)
+    answer.headers.extend(parts.rates.fields(scope["caller"]))
     if has_preference(scope):
         return await answer_when_ended(parts, scope, accepted.task_id, answer)
     return answer

@@ -13,7 +13,8 @@ from pointsman_service.api.answers.answer import Answer
 from pointsman_service.api.answers.predicted_wait import EXAMPLE_PREDICTED_WAIT, PredictedWaitView
 from pointsman_service.api.bodies.body import parse_json, parse_long_json, read_body
 from pointsman_service.api.parts import Parts, parts_of
-from pointsman_service.api.problems.described import problem_responses
+from pointsman_service.api.problems.answering import refusal
+from pointsman_service.api.problems.described import RATE_HEADERS, problem_responses
 from pointsman_service.api.problems.document import Problem, problem_of
 from pointsman_service.api.problems.translation import as_error
 from pointsman_service.api.requests.given import idempotency_key, request_body
@@ -25,23 +26,24 @@ from pointsman_service.api.tasks.receipt import receipt
 from pointsman_service.api.tasks.view import TaskView
 from pointsman_service.callers import Caller
 from pointsman_service.errors import (
+    BatchOverBurst,
     ExpectedFault,
     FieldError,
     InvalidRequest,
     NothingAccepted,
     OutsideKey,
     PointsmanError,
+    RateExceeded,
 )
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import StatementRefused
 from pointsman_service.store.tasks.submitting import NewTask
-from pointsman_service.submit.submitter import REFUSALS, Accepted
+from pointsman_service.submit.submitter import REFUSALS, Accepted, Admitted
 
 BATCH_PATH = "/v1/tasks/batch"
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 
-_Admitted = NewTask | Accepted | PointsmanError
 _ITEMS_AT_ONCE = 50
 _BYTES_AT_ONCE = 100_000
 _EXAMPLE = {"task_type": "echo", "kwargs": {"to": "a@example.org"}, "priority": 8, "tags": {"tenant": "42"}}
@@ -126,8 +128,8 @@ def _respond(answer: Answer) -> Response:
             "description": "The task this Idempotency-Key stands for; or the task, which has ended (`Prefer: wait`).",
             "headers": APPLIED_HEADER,
         },
-        202: {"headers": APPLIED_HEADER},
-        **problem_responses(400, 409, 413, 415, 422, 503),
+        202: {"headers": APPLIED_HEADER | RATE_HEADERS},
+        **problem_responses(400, 409, 413, 415, 422, 429, 503),
     },
     openapi_extra=request_body(Submission, _EXAMPLE) | {"parameters": [*idempotency_key()["parameters"], _PREFER]},
 )
@@ -153,13 +155,15 @@ async def validate_task(request: Request) -> Response:
     BATCH_PATH,
     operation_id="submit_batch",
     summary="Submit up to 1,000 tasks in one commit",
-    description="A result for each item, in order. 202: all were accepted; 207: some; 422: none. "
-    "With `atomic`, one refused item refuses all.",
+    description="A result for each item, in order. 202: all were accepted; 207: some; 422: none, and 429 where some of "
+    "them would be later. With `atomic`, one refused item refuses all. Each item counts as one task of its caller's "
+    "rate; those that are over it are refused, the last ones first.",
     status_code=202,
     response_model=BatchResult,
     responses={
-        207: {"model": BatchResult, "description": "Some items were refused."},
-        **problem_responses(400, 413, 415, 422, 503),
+        202: {"headers": RATE_HEADERS},
+        207: {"model": BatchResult, "description": "Some items were refused.", "headers": RATE_HEADERS},
+        **problem_responses(400, 413, 415, 422, 429, 503),
     },
     openapi_extra=request_body(Batch, {"tasks": [_EXAMPLE, _EXAMPLE | {"idempotency_key": "order-17"}]}),
 )
@@ -196,12 +200,13 @@ async def _take_items(parts: Parts, scope: Any, body: bytes, batch: _Unread) -> 
     # Other requests are not to wait for a whole batch.
     at_once = max(1, min(_ITEMS_AT_ONCE, _BYTES_AT_ONCE * len(batch.tasks) // len(body)))
     admitted = await _admit_all(parts, scope["caller"], batch.tasks, traceparent, at_once)
-    refused = [task for task in admitted if isinstance(task, PointsmanError)]
-    if batch.atomic and refused:
+    if not batch.atomic or not _refused_ones(admitted):
+        admitted = await parts.submitter.within_rate(scope["caller"], admitted, atomic=batch.atomic)
+    if batch.atomic and _refused_ones(admitted):
         parts.submitter.abandon(task for task in admitted if isinstance(task, NewTask))
         return _nothing_accepted(admitted, scope["path"])
     tasks = [task for task in admitted if isinstance(task, NewTask)]
-    stored = iter(await parts.submitter.submit_batch(tasks, atomic=batch.atomic) if tasks else ())
+    stored = iter(await parts.submitter.submit_batch(scope["caller"], tasks, atomic=batch.atomic) if tasks else ())
     outcomes = [next(stored) if isinstance(task, NewTask) else task for task in admitted]
     refusals = 0
     results = []
@@ -215,7 +220,8 @@ async def _take_items(parts: Parts, scope: Any, body: bytes, batch: _Unread) -> 
     if refusals == len(results):
         return _all_failed(outcomes, texts, scope["path"])
     answer = b'{"accepted":%d,"refused":%d,"results":[%b]}' % (len(results) - refusals, refusals, texts)
-    return Answer(207 if refusals else 202, [(b"content-type", b"application/json")], answer)
+    headers = [(b"content-type", b"application/json"), *parts.rates.fields(scope["caller"])]
+    return Answer(207 if refusals else 202, headers, answer)
 
 
 def _parse_batch(value: Any, most: int) -> _Unread:
@@ -231,11 +237,11 @@ def _parse_batch(value: Any, most: int) -> _Unread:
 
 async def _admit_all(
     parts: Parts, caller: Caller, items: list[Any], traceparent: str | None, at_once: int
-) -> list[_Admitted]:
+) -> Sequence[Admitted]:
     """Each item checked; one that is refused by now and was accepted with its key before is what it became. Raises
     ``OutsideKey`` when the caller does not reach one of them.
     """
-    admitted: list[_Admitted] = []
+    admitted: list[Admitted] = []
     keyed: dict[int, BatchItem] = {}
     for place, item in enumerate(items):
         if place % at_once == 0:
@@ -286,24 +292,35 @@ async def _item_result(parts: Parts, outcome: Accepted | PointsmanError, path: s
     return False, to_json({"status": outcome.status, "problem": problem_of(outcome, path)})
 
 
-def _nothing_accepted(admitted: Sequence[_Admitted], path: str) -> Answer:
+def _refused_ones(admitted: Sequence[Admitted]) -> list[PointsmanError]:
+    return [task for task in admitted if isinstance(task, PointsmanError)]
+
+
+def _nothing_accepted(admitted: Sequence[Admitted], path: str) -> Answer:
+    """Of an atomic batch. One that its caller's rate refuses is answered with that."""
     problems = (
         {"status": task.status, "problem": problem_of(task, path)} if isinstance(task, PointsmanError) else None
         for task in admitted
     )
-    reason = NothingAccepted("An item was refused and the batch is atomic; nothing was stored.")
+    reason: PointsmanError = NothingAccepted("An item was refused and the batch is atomic; nothing was stored.")
+    for refused in _refused_ones(admitted):
+        if isinstance(refused, RateExceeded | BatchOverBurst):
+            reason = refused
     return _refused(reason, b",".join(to_json(problem) for problem in problems), path)
 
 
 def _all_failed(outcomes: list[Accepted | PointsmanError], results: bytes, path: str) -> Answer:
-    """Nothing was accepted: 422, unless the fault is ours."""
+    """Nothing was accepted: 422, unless the fault is ours, or it may be another time."""
+    refused: PointsmanError = NothingAccepted()
     for outcome in outcomes:
         if isinstance(outcome, PointsmanError) and outcome.status >= 500:
             raise outcome
-    return _refused(NothingAccepted(), results, path)
+        if isinstance(outcome, RateExceeded):
+            refused = outcome
+    return _refused(refused, results, path)
 
 
 def _refused(error: PointsmanError, results: bytes, path: str) -> Answer:
     document = to_json(problem_of(error, path))
     body = b'%b,"results":[%b]}' % (document[:-1], results)
-    return Answer(error.status, [(b"content-type", b"application/problem+json")], body)
+    return refusal(error, path)._replace(body=body)

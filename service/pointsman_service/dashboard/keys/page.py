@@ -10,6 +10,7 @@ from pointsman_service.dashboard.components.figures import some
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Hit, Page, View
 from pointsman_service.errors import FieldError, InvalidRequest, NoSuchKey
+from pointsman_service.limits import rate_of
 from pointsman_service.operate.act import ActKind
 from pointsman_service.operate.handle_keys import MadeKey, wanted
 
@@ -18,6 +19,7 @@ page = Page("keys", "Keys", key="k", question="Who may call, and what may they?"
 _LASTS: Final = {"": "does not expire", "30": "30 days", "90": "90 days", "365": "1 year"}
 _OVERLAPS: Final = {"0": "nothing: it leaked", "1": "1 h", "24": "1 day", "168": "7 days"}
 _DAY_SECONDS: Final = 86_400.0
+_DIGITS: Final = 9
 
 
 @page.shows()
@@ -63,10 +65,25 @@ async def create(ask: Ask) -> View:
             _listed(ask, "task_types"),
             _listed(ask, "queues"),
             float(lasts) * _DAY_SECONDS if lasts else None,
+            *_rate_words(ask),
         )
     except ValueError as error:
         raise InvalidRequest(errors=[FieldError(pointer="", detail=str(error))]) from error
     return await _made(ask, await ask.parts.key_hand.create(ask.caller, asked, ask.reason(NO_REASON)))
+
+
+@page.acts("{key_id:uuid}/limit", ActKind.LIMIT_KEY)
+async def limit(ask: Ask) -> Done:
+    """Say how fast its caller may submit."""
+    key_id: UUID = ask.names["key_id"]
+    try:
+        rate = rate_of(*_rate_words(ask))
+    except ValueError as error:
+        raise InvalidRequest(errors=[FieldError(pointer="/rate", detail=str(error))]) from error
+    key = await ask.parts.key_hand.limit(ask.caller, key_id, rate, ask.reason("in the dashboard"))
+    await ask.parts.keys.try_refresh()
+    may = "as the settings say for all" if rate is None else f"{some(rate.tasks, 'task')} in {rate.seconds} s"
+    return Done(text=f"{key.name} may submit {may}.", path=place("keys", key_id))
 
 
 @page.acts("{key_id:uuid}/rotate", ActKind.ROTATE_KEY)
@@ -108,6 +125,13 @@ async def _made(ask: Ask, made: MadeKey) -> View:
         values={"key": made.key, "text": made.token},
         status=201,
     )
+
+
+def _rate_words(ask: Ask) -> tuple[str | None, int | None]:
+    rate, burst = ask.form.get("rate", "").strip(), ask.form.get("burst", "").strip()
+    if burst and not (burst.isascii() and burst.isdecimal() and len(burst) <= _DIGITS):
+        raise ValueError(f"{burst!r} is no number of tasks")
+    return rate or None, int(burst) if burst else None
 
 
 def _listed(ask: Ask, name: str) -> list[str]:

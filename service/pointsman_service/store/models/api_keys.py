@@ -33,6 +33,10 @@ class ApiKey(Base):
     task_types: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     """The only ones; NULL: all. So is ``queues``."""
     queues: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    rate: Mapped[str | None]
+    """How fast its caller may submit, as ``100/60s``; NULL: as the settings say for all."""
+    burst: Mapped[int | None]
+    """How many at once; NULL: as many as ``rate`` says."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     created_by: Mapped[str]
     expires_at: Mapped[datetime | None]
