@@ -32,12 +32,9 @@ NAMES = (
     "body_bytes",
     "breakers_most",
     "cache_dir",
-<<<<<<< HEAD
-    "caller_weights",
-=======
     "caller_burst",
     "caller_rate",
->>>>>>> cfb4fe0e (Limit how fast a caller may submit)
+    "caller_weights",
     "cancel_grace_seconds",
     "census_seconds",
     "circuit_breaker",
