@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from pointsman_service.app import openapi_document
+from pointsman_service.app.application import openapi_document
 from tests.needs import stranger
 from tests.stand.environment import ROOT
 from tests.stand.stack import Stack

@@ -1,71 +1,97 @@
-"""Intake and drain of this checkout beside those of another: what a change costs.
+"""Intake and drain of this checkout beside those of another, or of an installation with keys, limits and fairness
+beside one without: what a change costs.
 
 Two whole stacks run, each on servers of its own, and one idles while the other has its turn. Rounds are short and many,
 and the other goes first in every second round, so that what the machine does meanwhile falls on both. The packages are
 those of this checkout.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from tests.benchmark.drain import Managed
-from tests.benchmark.intake import Intake, Side, ours
+from tests.benchmark.intake import TASK, Intake, Side, ours
 from tests.benchmark.load import Generator
 from tests.benchmark.report import Report, Round
 from tests.benchmark.rounds import in_turn, play
 from tests.benchmark.stack import SERVICE, Stack
-from tests.stand.environment import ROOT
 
 _PARTS = ("postgres", "valkey", *SERVICE)
-_NAMES = ("this", "other")
 
 
 def run(quick: bool, other: Path) -> Report:
     """Eight rounds of 2 s and 600 tasks a side, or 25 of 2 s and 1,500."""
+    return beside(
+        "compare",
+        quick,
+        [("this", Stack(), TASK), ("other", Stack(other), TASK)],
+        [
+            f"this checkout beside {other.name}",
+            "a ratio of rates above 1 is this one faster, one of CPU below 1 cheaper",
+        ],
+    )
+
+
+def beside(
+    name: str,
+    quick: bool,
+    sides: Sequence[tuple[str, Stack, Mapping[str, object]]],
+    notes: Sequence[str],
+    at_least: Mapping[str, float] | None = None,
+) -> Report:
+    """Two stacks, each with the task that it is given, by name."""
     rounds, tasks = (8, 600) if quick else (25, 1500)
     generator = Generator()
+    names = [side for side, _, _ in sides]
     with ExitStack() as exits:
-        checkouts = [
-            _Checkout(exits, name, directory, generator, tasks)
-            for name, directory in zip(_NAMES, (ROOT, other), strict=True)
-        ]
-        turns = [[one.turns[kind] for one in checkouts] for kind in range(len(checkouts[0].turns))]
-        for sides in turns:
-            in_turn(sides, 0)
+        stacks = [_Side(exits, side, stack, task, generator, tasks) for side, stack, task in sides]
+        turns = [[one.turns[place] for one in stacks] for place in range(len(stacks[0].turns))]
+        for kind in turns:
+            in_turn(kind, 0)
 
         def one_round(number: int) -> Round:
             found: Round = {}
-            for sides in turns:
-                found |= in_turn(sides, number)
+            for kind in turns:
+                found |= in_turn(kind, number)
             return found
 
         found = play(one_round, rounds)
     figures = ("single", "batch", "drain")
+    this, other = names
     return Report(
-        name="compare",
+        name=name,
         rounds=found,
-        shown=[f"{name}_{figure}{unit}" for figure in figures for unit in ("", "_cpu_us") for name in _NAMES],
+        shown=[f"{side}_{figure}{unit}" for figure in figures for unit in ("", "_cpu_us") for side in names],
         unit="tasks a second, CPU µs a task",
-        compared={figure: (f"this_{figure}", f"other_{figure}") for figure in figures}
-        | {f"{figure}_cpu": (f"this_{figure}_cpu_us", f"other_{figure}_cpu_us") for figure in figures},
+        compared={figure: (f"{this}_{figure}", f"{other}_{figure}") for figure in figures}
+        | {f"{figure}_cpu": (f"{this}_{figure}_cpu_us", f"{other}_{figure}_cpu_us") for figure in figures},
+        at_least=at_least or {},
         notes=[
-            f"this checkout beside {other.name}; {len(found)} rounds, {tasks:,} tasks each to drain",
-            "a ratio of rates above 1 is this one faster, one of CPU below 1 this one cheaper",
+            *notes,
+            f"{len(found)} rounds, {tasks:,} tasks each to drain",
             "CPU is that of all processes that work for a side, idle time of their loops too",
         ],
     )
 
 
-class _Checkout:
+class _Side:
     """A whole stack, and its turns: single submissions, batches, a drain."""
 
-    def __init__(self, exits: ExitStack, name: str, directory: Path, generator: Generator, tasks: int) -> None:
+    def __init__(
+        self,
+        exits: ExitStack,
+        name: str,
+        stack: Stack,
+        task: Mapping[str, object],
+        generator: Generator,
+        tasks: int,
+    ) -> None:
         self._name = name
-        self._stack = exits.enter_context(Stack(directory))
+        self._stack = exits.enter_context(stack)
         self._managed = Managed(self._stack, tasks, exits.enter_context(self._stack.managed_worker()))
         self._intake = Intake(self._stack, generator, 2.0)
-        single, batch = ours(self._stack)
+        single, batch = ours(self._stack, task)
         self.turns: list[Callable[[], Round]] = [
             lambda: self._take_in(single),
             lambda: self._take_in(batch),

@@ -61,11 +61,12 @@ class Connection(asyncio.Protocol):
             self.closed.set_result(None)
 
 
-def post(url: str, body: bytes) -> bytes:
-    """A request that posts JSON."""
+def post(url: str, body: bytes, token: str | None = None) -> bytes:
+    """A request that posts JSON, with a key where one is given."""
     parts = urlsplit(url)
+    key = "" if token is None else f"Authorization: Bearer {token}\r\n"
     head = (
         f"POST {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"{key}Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

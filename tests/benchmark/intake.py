@@ -91,11 +91,11 @@ class Side:
     is_ours: bool = False
 
 
-def ours(stack: Stack) -> list[Side]:
+def ours(stack: Stack, task: Mapping[str, object] = TASK) -> list[Side]:
     single, batch = f"{stack.api_url}/v1/tasks", f"{stack.api_url}/v1/tasks/batch"
-    many = _body({"tasks": [TASK] * _BATCH_TASKS})
+    many = _body({"tasks": [task] * _BATCH_TASKS})
     return [
-        Side("single", single, BODY, stack.empty, stack.stored, is_ours=True),
+        Side("single", single, _body(task), stack.empty, stack.stored, is_ours=True),
         Side("batch", batch, many, stack.empty, stack.stored, _BATCH_TASKS, _BATCH_CONNECTIONS, is_ours=True),
     ]
 
@@ -152,7 +152,7 @@ class Intake:
         self._stack.empty()
         side.empty()
         before = self._stack.cpu_seconds()
-        load = self._generator.run(side.url, side.body, side.connections, seconds)
+        load = self._generator.run(side.url, side.body, side.connections, seconds, self._stack.token)
         if side.stored is not None:
             self._require_stored(side, load)
         tasks = load.accepted * side.tasks

@@ -14,6 +14,7 @@ from pathlib import Path
 _WRK = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
+{key}
 local file = assert(io.open("{body}", "rb"))
 wrk.body = file:read("*a")
 file:close()
@@ -52,14 +53,21 @@ class Generator:
         self.may_leave_unanswered = self._wrk is not None
         """wrk hangs up at its end: up to one request a connection is accepted and not counted."""
 
-    def run(self, url: str, body: bytes, connections: int, seconds: float) -> Load:
-        """Post ``body`` again and again. Raises SystemExit when an answer was not 2xx: then nothing was measured."""
+    def run(self, url: str, body: bytes, connections: int, seconds: float, token: str | None = None) -> Load:
+        """Post ``body`` again and again, with a key where one is given. Raises SystemExit when an answer was not 2xx:
+        then nothing was measured.
+        """
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         with tempfile.TemporaryDirectory(prefix="pointsman-load-") as directory:
             path = Path(directory) / "body.json"
             path.write_bytes(body)
+            key = None
+            if token is not None:
+                # In no command line: other users see those.
+                key = Path(directory) / "key"
+                key.write_text(token, encoding="ascii")
             done = subprocess.run(
-                self._command(url, path, connections, seconds),
+                self._command(url, path, connections, seconds, key),
                 capture_output=True,
                 text=True,
                 check=True,
@@ -79,12 +87,14 @@ class Generator:
         limit = "" if busiest < _BUSY else ": it may have been the limit; install wrk" if self._wrk is None else ""
         return f"load from {self.name}, which took at most {busiest:.0%} of one core{limit}"
 
-    def _command(self, url: str, body: Path, connections: int, seconds: float) -> list[str]:
+    def _command(self, url: str, body: Path, connections: int, seconds: float, key: Path | None) -> list[str]:
         if self._wrk is None:
             module = "tests.benchmark.socket_load"
-            return [sys.executable, "-m", module, url, str(body), str(connections), str(seconds)]
+            given = [] if key is None else [str(key)]
+            return [sys.executable, "-m", module, url, str(body), str(connections), str(seconds), *given]
         script = body.with_name("post.lua")
-        script.write_text(_WRK.format(body=body), encoding="utf-8")
+        shown = "" if key is None else f'wrk.headers["Authorization"] = "Bearer {key.read_text(encoding="ascii")}"'
+        script.write_text(_WRK.format(body=body, key=shown), encoding="utf-8")
         options = ["-t", "1", "-c", str(connections), "-d", f"{round(seconds)}s"]
         return [self._wrk, *options, "--timeout", f"{_LONGEST_ANSWER_SECONDS}s", "-s", str(script), url]
 

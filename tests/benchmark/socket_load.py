@@ -1,4 +1,5 @@
-"""``python -m tests.benchmark.socket_load URL BODY_FILE CONNECTIONS SECONDS``: load for machines without ``wrk``.
+"""``python -m tests.benchmark.socket_load URL BODY_FILE CONNECTIONS SECONDS [KEY_FILE]``: load for machines without
+``wrk``.
 
 Every connection asks again as soon as it is answered; what is under way at the end is waited for. Prints one line of
 JSON.
@@ -23,10 +24,10 @@ class _Load:
         self.waits: list[float] = []
         self.refused = 0
 
-    async def run(self, url: str, body: bytes, connections: int, seconds: float) -> dict[str, float]:
+    async def run(self, url: str, body: bytes, connections: int, seconds: float, token: str | None) -> dict[str, float]:
         since = time.perf_counter()
         self._until = since + seconds
-        made = [await Connection.opened(url, post(url, body), self._answered) for _ in range(connections)]
+        made = [await Connection.opened(url, post(url, body, token), self._answered) for _ in range(connections)]
         for connection in made:
             self._ask(connection)
         await asyncio.gather(*(connection.closed for connection in made))
@@ -56,5 +57,6 @@ class _Load:
 
 
 if __name__ == "__main__":
-    url, path, connections, seconds = sys.argv[1:]
-    print(json.dumps(uvloop.run(_Load().run(url, Path(path).read_bytes(), int(connections), float(seconds)))))
+    url, path, connections, seconds, *key = sys.argv[1:]
+    token = Path(key[0]).read_text(encoding="ascii") if key else None
+    print(json.dumps(uvloop.run(_Load().run(url, Path(path).read_bytes(), int(connections), float(seconds), token))))

@@ -77,11 +77,14 @@ class Stack:
     """A context manager; at its end no process and no file is left.
 
     ``checkout``: where the code of its processes is, when it is not the one beside this file. ``variables``: settings
-    of its processes.
+    of its processes. ``token``: a key, of an admin, that callers show; without it nobody is asked for one.
     """
 
-    def __init__(self, checkout: Path = ROOT, variables: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, checkout: Path = ROOT, variables: Mapping[str, str] | None = None, token: str | None = None
+    ) -> None:
         self._checkout = checkout
+        self.token = token
         self._variables = variables or {}
         self._exits = ExitStack()
         self.processes: dict[str, int] = {}
@@ -111,11 +114,18 @@ class Stack:
             )
             self.environment = self._site.environment
             self.run("migrate", self._site.service("migrate"))
+            if self.token is not None:
+                key = directory / "key"
+                key.touch(mode=0o600)
+                key.write_text(self.token, encoding="ascii")
+                self.run("provide", self._site.service("keys", "provide", f"bench=admin@{key}"))
             self.dsn = postgres.dsn_of()
             """For another connection than ``database``."""
             self.database = exits.enter_context(Database(self.dsn))
             self._redis = exits.enter_context(redis.Redis.from_url(valkey.url))
             self.http = exits.enter_context(httpx.Client(base_url=self.api_url, timeout=60, trust_env=False))
+            if self.token is not None:
+                self.http.headers["Authorization"] = f"Bearer {self.token}"
             self._start_service(exits)
             self._exits = exits.pop_all()
         return self

@@ -75,7 +75,7 @@ def test_what_exists_in_any_spelling_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
         "`submit/writer.py` `service/pointsman_service/submit/writer.py` `gate.lua` `store/` `pointsman_service.app`"
-        " `pointsman_service.app.create_app` `POST /v1/tasks` `/v1/tasks` `LEGAL_MOVES` `Submitter.admit(...)`"
+        " `pointsman_service.app.Process` `POST /v1/tasks` `/v1/tasks` `LEGAL_MOVES` `Submitter.admit(...)`"
         " `pointsman:claim:<id>` `./scripts/test tests/unit` `NewTask`\n"
     )
     assert named.faults(page) == []

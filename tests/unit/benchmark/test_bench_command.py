@@ -23,6 +23,7 @@ BENCHES = (
     "pages",
     "live",
     "compare",
+    "guarded",
     "soak",
 )
 

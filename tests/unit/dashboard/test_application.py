@@ -8,7 +8,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from pointsman_service.app import Role, create_app
+from pointsman_service.app.application import create_app
+from pointsman_service.app.process import Role
 from pointsman_service.callers import Caller, KnownBy
 from pointsman_service.dashboard import flash
 from pointsman_service.dashboard.assets import assets
