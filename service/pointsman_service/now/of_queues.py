@@ -48,6 +48,8 @@ def no_worker(alert: Alert, facts: Facts, cause: Cause) -> dict[str, object]:
         return {}
     names = [one(LinkKind.QUEUE, queue.name) for queue in queues]
     has = "has" if len(queues) == 1 else "have"
+    if all(queue.consumers for queue in queues) and not facts.are_old:
+        return _again(words(*listed(names), f" {has} a live worker again."), alert)
     return {
         "parts": words(*listed(names), f" {has} no live worker{since(cause.since, facts.now)}."),
         "consequences": tuple(
@@ -116,8 +118,13 @@ def _may_be_late(queue: QueueFigures, facts: Facts) -> bool:
 def _within_target(queues: Sequence[QueueFigures], alert: Alert) -> dict[str, object]:
     names = [one(LinkKind.QUEUE, queue.name) for queue in queues]
     verb = "is" if len(queues) == 1 else "are"
+    return _again(words(*listed(names), f" {verb} within the target again."), alert)
+
+
+def _again(parts: Words, alert: Alert) -> dict[str, object]:
+    """That all is well again, of which an alert still tells."""
     return {
-        "parts": words(*listed(names), f" {verb} within the target again."),
+        "parts": parts,
         "being_done": words("Its alert ends once that has been so for some seconds."),
         "remedies": (Remedy("Nothing, unless it comes back.", Link(LinkKind.DOCUMENT, alert.documentation)),),
     }

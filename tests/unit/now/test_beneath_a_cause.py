@@ -101,3 +101,13 @@ def test_a_queue_that_is_within_its_target_again_is_not_told_to_be_late_while_it
     assert sentence(soon, oldest_wait_seconds=50.0, depth=3).startswith("email: 3 tasks wait, ")
     assert sentence(replace(soon, p95_seconds=99.0)) == "email: nothing waits now, none come and none go."
     assert sentence() == "email: nothing waits now, none come and none go."
+
+
+def test_a_queue_that_has_a_worker_again_is_not_told_to_have_none() -> None:
+    def sentence(consumers: int | None) -> str:
+        facts = Facts(NOW, alerts=[alert(Rule.NO_WORKER, "email")], queues=[queue("email", consumers=consumers)])
+        return said(only(compose(facts)).parts)
+
+    assert sentence(2) == "email has a live worker again."
+    assert sentence(0).startswith("email has no live worker since ")
+    assert sentence(None).startswith("email has no live worker since ")
