@@ -45,6 +45,7 @@ _UNNAMED: Mapping[ActKind, tuple[str, LinkKind | None, str]] = {
     ActKind.IGNORE_ERROR: ("An error", LinkKind.ERROR, " is ignored"),
     ActKind.REOPEN_ERROR: ("An error", LinkKind.ERROR, " was reopened"),
     ActKind.CREATE_KEY: ("A key", None, " was made"),
+    ActKind.LIMIT_KEY: ("A key", None, " got other limits"),
     ActKind.ROTATE_KEY: ("A key", None, " was rotated"),
     ActKind.REVOKE_KEY: ("A key", None, " was revoked"),
     ActKind.REPORT: ("A circuit breaker", LinkKind.BREAKER, " was told of calls"),
