@@ -272,12 +272,12 @@ SELECT DISTINCT ON (task_type) task_type, id, error_type, left(error_message, 50
 
 -- _ADD
 INSERT INTO api_key (id, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
-    created_by, expires_at, replaces, session_of)
+    quota, created_by, expires_at, replaces, session_of)
 VALUES (:id, :digest, :first_shown, :last_shown, :name, :preset, CAST(:scopes AS text[]),
-    CAST(:task_types AS text[]), CAST(:queues AS text[]), :rate, :burst, :created_by,
+    CAST(:task_types AS text[]), CAST(:queues AS text[]), :rate, :burst, :quota, :created_by,
     now() + CAST(:expires_seconds AS float8) * interval '1 second', :replaces, :session_of)
 ON CONFLICT (name) WHERE revoked_at IS NULL AND replaced_by IS NULL AND session_of IS NULL DO NOTHING
-RETURNING id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
+RETURNING id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst, quota,
     created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of;
 
 -- _REPLACE
@@ -288,9 +288,10 @@ RETURNING id;
 
 -- _LIMIT
 -- A key that goes on beside the one that replaced it is of the same caller.
-UPDATE api_key SET rate = :rate, burst = :burst
+UPDATE api_key SET rate = :rate, burst = :burst, quota = :quota
 WHERE name = (SELECT name FROM api_key WHERE id = :id AND session_of IS NULL) AND session_of IS NULL
-    AND revoked_at IS NULL AND (rate, burst) IS DISTINCT FROM (:rate, CAST(:burst AS integer))
+    AND revoked_at IS NULL
+    AND (rate, burst, quota) IS DISTINCT FROM (:rate, CAST(:burst AS integer), CAST(:quota AS integer))
 RETURNING id;
 
 -- _REVOKE
@@ -302,28 +303,28 @@ WHERE session_of IS NOT NULL AND name = :name AND revoked_at IS NULL
     AND (expires_at IS NULL OR expires_at > now());
 
 -- _FIND
-SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
+SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst, quota,
     created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of
     FROM api_key WHERE id = :id AND session_of IS NULL;
 
 -- _BY_DIGEST
-SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
+SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst, quota,
     created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of
     FROM api_key WHERE digest = :digest;
 
 -- _LOCK
-SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
+SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst, quota,
     created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of
     FROM api_key WHERE id = :id AND session_of IS NULL FOR UPDATE;
 
 -- _PAGE
-SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
+SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst, quota,
     created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of
     FROM api_key WHERE session_of IS NULL AND (CAST(:below AS uuid) IS NULL OR id < :below)
 ORDER BY id DESC LIMIT :limit;
 
 -- _BY_NAME
-SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
+SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst, quota,
     created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of
     FROM api_key WHERE name = :name AND revoked_at IS NULL AND replaced_by IS NULL
 AND session_of IS NULL;
@@ -333,8 +334,8 @@ AND session_of IS NULL;
 SELECT s.newest, s.at, k.* FROM (
     SELECT pg_notify('pointsman_keys', :word), now() AS at, (SELECT coalesce(max(revision), 0) FROM api_key) AS newest
 ) AS s LEFT JOIN (SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues,
-    rate, burst, created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at,
-    session_of FROM api_key) AS k ON k.revision > :revision ORDER BY k.revision;
+    rate, burst, quota, created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by,
+    last_used_at, session_of FROM api_key) AS k ON k.revision > :revision ORDER BY k.revision;
 
 -- _USED
 UPDATE api_key SET last_used_at = now() WHERE id = ANY(CAST(:ids AS uuid[]))
@@ -2727,6 +2728,28 @@ END AS lets_through_at, seen = 'half_open'
 
 -- _ANY_BLOCKING
 SELECT EXISTS (SELECT FROM breaker WHERE seen <> 'closed' AND seen <> 'disabled' AND scope <> 'worker');
+
+----------------------------------------------------------------------------------------------------------------------
+-- store/queues/of_callers.py
+-- How many tasks of a caller wait for their start: counted, and no further than a quota goes.
+
+-- _WAITING
+-- A probe of the index of shares for each queue and priority, and as many of its rows as a quota has; those on the
+-- broker are as few as the windows of queues are. Only a range with an order makes the planner take that index.
+SELECT c.caller, w.tasks + coalesce(s.tasks, 0) AS tasks
+FROM unnest(CAST(:callers AS text[]), CAST(:most AS bigint[])) AS c (caller, most)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS tasks FROM (
+        SELECT FROM unnest(CAST(:queues AS text[])) AS q (queue)
+        CROSS JOIN generate_series(0, 10) AS p (priority) CROSS JOIN LATERAL (
+            SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = q.queue AND t.priority = p.priority
+                AND t.caller >= c.caller AND t.caller <= c.caller ORDER BY t.caller LIMIT c.most
+        ) AS t LIMIT c.most
+    ) AS found
+) AS w LEFT JOIN (
+    SELECT caller, count(*) AS tasks FROM task_live
+    WHERE place = 'sent' AND state = 'queued' AND caller = ANY(CAST(:callers AS text[])) GROUP BY caller
+) AS s ON s.caller = c.caller;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/queues/overdue.py

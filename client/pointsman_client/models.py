@@ -2745,6 +2745,7 @@ class Key(Model):
         "queues",
         "rate",
         "burst",
+        "quota",
         "hint",
         "created_at",
         "created_by",
@@ -2777,6 +2778,8 @@ class Key(Model):
     """How fast its caller may submit; null: as POINTSMAN_CALLER_RATE says for all."""
     burst: int | None
     """How many tasks at once; null: as many as ``rate`` says."""
+    quota: int | None
+    """How many of its tasks may wait; null: as POINTSMAN_CALLER_QUOTA says for all."""
     hint: str
     """Its first and last characters."""
     created_at: datetime
@@ -2820,6 +2823,7 @@ class KeyMade(Model):
         "queues",
         "rate",
         "burst",
+        "quota",
         "hint",
         "created_at",
         "created_by",
@@ -2853,6 +2857,8 @@ class KeyMade(Model):
     """How fast its caller may submit; null: as POINTSMAN_CALLER_RATE says for all."""
     burst: int | None
     """How many tasks at once; null: as many as ``rate`` says."""
+    quota: int | None
+    """How many of its tasks may wait; null: as POINTSMAN_CALLER_QUOTA says for all."""
     hint: str
     """Its first and last characters."""
     created_at: datetime

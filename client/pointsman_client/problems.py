@@ -132,6 +132,10 @@ class PolicyChanged(Refused):
     """The policy was changed since the ETag that If-Match names was given: read it again."""
 
 
+class QuotaFull(TooManyRequests):
+    """As many tasks of the caller wait as its quota allows; nothing was stored. Try again later."""
+
+
 class RateExceeded(TooManyRequests):
     """The caller has submitted as many tasks as its rate allows; nothing was stored. Try again later."""
 
@@ -250,6 +254,7 @@ BY_TYPE: dict[str, type[Refused]] = {
     "nothing-accepted": NothingAccepted,
     "outcome-unknown": OutcomeUnknown,
     "policy-changed": PolicyChanged,
+    "quota-full": QuotaFull,
     "rate-exceeded": RateExceeded,
     "scope-missing": ScopeMissing,
     "sla-at-risk": SlaAtRisk,

@@ -63,6 +63,7 @@ _Rate = typer.Option(
     None, help="How fast its caller may submit: tasks in seconds, as 100/60s.", show_default="as POINTSMAN_CALLER_RATE"
 )
 _Burst = typer.Option(None, min=1, help="How many tasks at once.", show_default="as many as --rate says")
+_Quota = typer.Option(None, min=1, help="How many of its tasks may wait.", show_default="as POINTSMAN_CALLER_QUOTA")
 _DAY_SECONDS = 86_400.0
 
 
@@ -265,6 +266,7 @@ def create_key(
     expires_days: float | None = _ExpiresDays,
     rate: str | None = _Rate,
     burst: int | None = _Burst,
+    quota: int | None = _Quota,
     reason: str | None = _Reason,
     as_json: bool = _Json,
 ) -> None:
@@ -279,7 +281,7 @@ def create_key(
     from pointsman_service.operate.handle_keys import wanted as wanted_key
 
     try:
-        wanted = wanted_key(name, preset, scope, task_type, queue, _seconds(expires_days), rate, burst)
+        wanted = wanted_key(name, preset, scope, task_type, queue, _seconds(expires_days), rate, burst, quota)
         keys.show_made(asyncio.run(keys.create(settings, wanted, reason)), as_json=as_json)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
@@ -344,10 +346,11 @@ def limit_key(
     key: str = _Key,
     rate: str | None = _Rate,
     burst: int | None = _Burst,
+    quota: int | None = _Quota,
     reason: str | None = _Reason,
     as_json: bool = _Json,
 ) -> None:
-    """Say how fast the caller of a key may submit, within two seconds in every process.
+    """Say how fast the caller of a key may submit and how much, within two seconds in every process.
 
     What is left out is no longer said with the key. Exits 0, 1 when there is no such key, it is revoked, or PostgreSQL
     cannot be asked, 2 on a bad setting.
@@ -358,7 +361,7 @@ def limit_key(
     from pointsman_service.limits import rate_of
 
     try:
-        keys.show_one(asyncio.run(keys.limit(settings, key, rate_of(rate, burst), reason)), as_json=as_json)
+        keys.show_one(asyncio.run(keys.limit(settings, key, rate_of(rate, burst), quota, reason)), as_json=as_json)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     except ServiceError as error:

@@ -45,6 +45,8 @@ class Caller:
     """Of the key that came with the request."""
     rate: Rate | None = None
     """How fast it may submit; None: as the settings say for all."""
+    quota: int | None = None
+    """How many of its tasks may wait; None: as the settings say for all."""
 
     @property
     def may_end(self) -> bool:

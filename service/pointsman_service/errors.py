@@ -382,6 +382,12 @@ class RateExceeded(PointsmanError):
         super().__init__(detail, retry_after_seconds=retry_after_seconds, **more)
 
 
+class QuotaFull(RateExceeded):
+    """As many tasks of the caller wait as its quota allows; nothing was stored. Try again later."""
+
+    code, title = "quota-full", "Quota full"
+
+
 class Unavailable(PointsmanError):
     """Pointsman cannot take this now; nothing was stored. Try again."""
 

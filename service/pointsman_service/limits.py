@@ -8,6 +8,7 @@ from typing import Final, Self
 RATE: Final = r"^[1-9][0-9]{0,6}/[1-9][0-9]{0,4}s$"
 """How a rate is written: tasks in seconds, as ``100/60s``."""
 MOST_BURST: Final = 10_000_000
+MOST_QUOTA: Final = 1_000_000_000
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pointsman_contract.run_file import DEFAULT_DATA_DIR
 from pointsman_contract.server_urls import UNREADABLE, check_password, check_redis_url
 from pointsman_contract.settings_base import SettingsBase
 from pointsman_service.channel_settings import AlertChannel, unlike_names
-from pointsman_service.limits import MOST_BURST, RATE, Rate, rate_of
+from pointsman_service.limits import MOST_BURST, MOST_QUOTA, RATE, Rate, rate_of
 from pointsman_service.named_hosts import host_names, is_loopback, page_origins
 
 _DATABASE_SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
@@ -246,6 +246,9 @@ class RequestSettings(SettingsBase):
     """How fast one caller may submit, as ``100/60s``, where its key does not say. Unset: as fast as it likes."""
     caller_burst: int | None = Field(default=None, ge=1, le=MOST_BURST)
     """Of ``caller_rate``: how many tasks at once, after a pause. Unset: as many as it says."""
+
+    caller_quota: int | None = Field(default=None, ge=1, le=MOST_QUOTA)
+    """How many tasks of one caller may be due and not started, where its key does not say. Unset: any number."""
 
     @model_validator(mode="after")
     def _a_burst_is_of_a_rate(self) -> Self:

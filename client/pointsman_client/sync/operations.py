@@ -1800,6 +1800,7 @@ class KeysOperations(Operations):
         queues: Sequence[str] | None = None,
         rate: str | None = None,
         burst: int | None = None,
+        quota: int | None = None,
         expires_in_seconds: float | None = None,
         reason: str | None = None,
     ) -> KeyMade:
@@ -1819,6 +1820,7 @@ class KeysOperations(Operations):
                     queues=queues,
                     rate=rate,
                     burst=burst,
+                    quota=quota,
                     expires_in_seconds=expires_in_seconds,
                     reason=reason,
                 ),
@@ -1831,17 +1833,23 @@ class KeysOperations(Operations):
         return self._ask(Call("get_key", "GET", f"/v1/keys/{segment(key_id)}", repeatable=True), Key)
 
     def limit(
-        self, key_id: str, *, reason: str | None = None, rate: str | None = None, burst: int | None = None
+        self,
+        key_id: str,
+        *,
+        reason: str | None = None,
+        rate: str | None = None,
+        burst: int | None = None,
+        quota: int | None = None,
     ) -> Key:
-        """Say how fast the caller of a key may submit. It holds for all keys of this caller, within two seconds in
-        every process. What is left out is no longer said with the key.
+        """Say how fast the caller of a key may submit, and how much. It holds for all keys of this caller, within
+        two seconds in every process. What is left out is no longer said with the key.
         """
         return self._ask(
             Call(
                 "limit_key",
                 "POST",
                 f"/v1/keys/{segment(key_id)}/limit",
-                body=body(reason=reason, rate=rate, burst=burst),
+                body=body(reason=reason, rate=rate, burst=burst, quota=quota),
             ),
             Key,
         )

@@ -39,6 +39,8 @@ class Key:
     """How fast its caller may submit, as ``100/60s``; None: as the settings say for all."""
     burst: int | None
     """How many at once, where that is another number."""
+    quota: int | None
+    """How many of its tasks may wait; None: as the settings say for all."""
     hint: str
     """Its first and last characters."""
     created_at: datetime
@@ -65,6 +67,7 @@ def key_of(row: KeyRow, now: datetime) -> Key:
         queues=None if row.queues is None else tuple(row.queues),
         rate=row.rate,
         burst=row.burst,
+        quota=row.quota,
         hint=f"{row.first_shown}…{row.last_shown}",
         created_at=row.created_at,
         created_by=row.created_by,

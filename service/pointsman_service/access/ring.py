@@ -244,4 +244,5 @@ def caller_of(row: KeyRow) -> Caller:
         queues=None if row.queues is None else frozenset(row.queues),
         key_id=row.id,
         rate=rate_of(row.rate, row.burst),
+        quota=row.quota,
     )

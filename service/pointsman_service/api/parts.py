@@ -42,6 +42,7 @@ from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
 from pointsman_service.submit.admission import Admission
+from pointsman_service.submit.quotas import Quotas
 from pointsman_service.submit.rates import Rates
 from pointsman_service.submit.submitter import Submitter
 from pointsman_service.tracing import Tracing
@@ -60,6 +61,8 @@ class Parts:
     admission: Admission
     """Its loop must run."""
     rates: Rates
+    """Its loop must run."""
+    quotas: Quotas
     """Its loop must run."""
     canceller: Canceller
     changer: Changer

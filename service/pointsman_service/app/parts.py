@@ -23,6 +23,7 @@ from pointsman_service.live.transitions import TransitionStream
 from pointsman_service.now.watch import NowWatch
 from pointsman_service.observe.audit import AuditReader
 from pointsman_service.observe.backlog import read as read_backlog
+from pointsman_service.observe.backlog import waiting_of as read_waiting
 from pointsman_service.observe.exposed import ExposedWatch
 from pointsman_service.observe.views import Views
 from pointsman_service.operate.act_on_many import ManyActor
@@ -46,6 +47,7 @@ from pointsman_service.store.leadership import Presence
 from pointsman_service.store.store import Store
 from pointsman_service.submit.admission import Admission
 from pointsman_service.submit.group_commit import GroupCommit
+from pointsman_service.submit.quotas import Quotas
 from pointsman_service.submit.rates import Rates
 from pointsman_service.submit.submitter import Submitter
 from pointsman_service.tracing import Tracing
@@ -77,6 +79,7 @@ def make_parts(
     queues = settings.topology.queues
     names = [queue.name for queue in queues]
     admission = Admission(partial(read_backlog, store, names), views.predictions, queues)
+    quotas = Quotas(partial(read_waiting, store, names), settings.caller_quota)
     withdrawer = Withdrawer(store, server, settings)
     breakers = Registry(store, settings)
     listeners = Listeners(settings.listeners_most)
@@ -87,8 +90,9 @@ def make_parts(
         catalogue=catalogue,
         broker=broker,
         server=server,
-        submitter=Submitter(store, catalogue, commits, settings, admission, rates),
+        submitter=Submitter(store, catalogue, commits, settings, admission, rates, quotas),
         rates=rates,
+        quotas=quotas,
         admission=admission,
         canceller=Canceller(store, server),
         changer=Changer(store, settings),

@@ -180,6 +180,7 @@ class Process:
             Bell(self.parts.changes, self._server()).loop,
             self.parts.views.predictions.loop,
             self.parts.admission.loop,
+            self.parts.quotas.loop,
             WorkerLivenessWatch(liveness, interval_seconds=_API_WATCH_SECONDS).loop,
         ]
         if self.parts.issuer is not None:

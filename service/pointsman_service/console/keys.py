@@ -54,10 +54,10 @@ async def rotate(
         return await KeyHand(store).rotate(CONSOLE, key_id, overlap_seconds, expires_seconds, reason)
 
 
-async def limit(settings: Settings, named: str, rate: Rate | None, reason: str | None) -> Key:
-    """The key, whose caller may submit as fast as this. Raises ``NoSuchKey``, ``KeyNotLive`` and the store's errors."""
+async def limit(settings: Settings, named: str, rate: Rate | None, quota: int | None, reason: str | None) -> Key:
+    """The key, whose caller may submit so. Raises ``NoSuchKey``, ``KeyNotLive`` and the store's errors."""
     async with _opened(settings) as store:
-        return await KeyHand(store).limit(CONSOLE, await _id_of(store, named), rate, reason)
+        return await KeyHand(store).limit(CONSOLE, await _id_of(store, named), rate, quota, reason)
 
 
 async def revoke(settings: Settings, named: str, reason: str | None) -> Key:
@@ -182,7 +182,8 @@ def _line(key: Key) -> str:
     used = f"used {key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never used"
     may = key.preset or ", ".join(key.scopes)
     rate = [f"{key.rate}" if key.burst is None else f"{key.rate}, {key.burst} at once"] if key.rate else []
-    return "  ".join([str(key.id), key.hint, key.name, str(key.state), may, *narrowed, *rate, *ends, used])
+    quota = [f"{key.quota} may wait"] if key.quota else []
+    return "  ".join([str(key.id), key.hint, key.name, str(key.state), may, *narrowed, *rate, *quota, *ends, used])
 
 
 def _plain(key: Key) -> dict[str, Any]:
@@ -196,6 +197,7 @@ def _plain(key: Key) -> dict[str, Any]:
         "queues": None if key.queues is None else list(key.queues),
         "rate": key.rate,
         "burst": key.burst,
+        "quota": key.quota,
         "hint": key.hint,
         "created_at": key.created_at.isoformat(),
         "created_by": key.created_by,

@@ -1,12 +1,13 @@
 """How much is due and not started, and since when."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pointsman_contract.states import TaskState
 from pointsman_service.observe.kept import Kept
 from pointsman_service.store.queues import backlog as numbers
+from pointsman_service.store.queues import of_callers
 from pointsman_service.store.store import Store
 
 _KEPT_SECONDS = 1.0
@@ -61,6 +62,14 @@ async def read(store: Store, queues: Iterable[str]) -> dict[str, Backlog]:
     """The backlog of every queue, asked now. Raises the store's errors."""
     async with store.statement() as connection:
         return backlogs(await numbers.unfinished(connection), queues)
+
+
+async def waiting_of(store: Store, queues: Sequence[str], most: Mapping[str, int]) -> Mapping[str, int]:
+    """How many tasks of each of these callers are due and not started, asked now; no more of one than is said beside
+    its name are surely counted. Raises the store's errors.
+    """
+    async with store.statement() as connection:
+        return await of_callers.waiting(connection, most, queues)
 
 
 class BacklogWatch:

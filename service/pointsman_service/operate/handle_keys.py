@@ -32,6 +32,8 @@ class WantedKey:
     rate: str | None = None
     """How fast its caller may submit, as ``100/60s``; None: as the settings say for all."""
     burst: int | None = None
+    quota: int | None = None
+    """How many of its tasks may wait; None: as the settings say for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +83,17 @@ class KeyHand:
                 queues=row.queues,
                 rate=row.rate,
                 burst=row.burst,
+                quota=row.quota,
                 expires_seconds=lasts if expires_seconds is None else expires_seconds,
             )
             act.was(1, 2 if overlap_seconds > 0 else 1, made=str(made_id))
             return await _make(connection, made_id, wanted, act.actor, replaces=key_id)
 
-    async def limit(self, caller: Caller, key_id: UUID, rate: Rate | None, reason: str | None) -> Key:
-        """The key, whose caller may submit as fast as this from now on; None: as the settings say for all. Raises
-        ``NoSuchKey``, and ``KeyNotLive`` for one that is revoked.
+    async def limit(
+        self, caller: Caller, key_id: UUID, rate: Rate | None, quota: int | None, reason: str | None
+    ) -> Key:
+        """The key, whose caller may submit as fast as this from now on, and let so many tasks wait; None: as the
+        settings say for all. Raises ``NoSuchKey``, and ``KeyNotLive`` for one that is revoked.
         """
         act = Act(ActKind.LIMIT_KEY, caller, str(key_id), reason)
         async with acting(self._store, act) as connection:
@@ -96,8 +101,8 @@ class KeyHand:
             if row.revoked_at is not None:
                 raise KeyNotLive
             after = texts_of(rate)
-            act.was(_limits(row.rate, row.burst), _limits(*after))
-            act.changed = await api_keys.limit(connection, key_id, *after)
+            act.was(_limits(row.rate, row.burst, row.quota), _limits(*after, quota))
+            act.changed = await api_keys.limit(connection, key_id, *after, quota)
             return key_of(await _found(connection, key_id), datetime.now(UTC))
 
     async def revoke(self, caller: Caller, key_id: UUID, reason: str | None) -> Key:
@@ -119,6 +124,7 @@ def wanted(
     expires_seconds: float | None,
     rate: str | None = None,
     burst: int | None = None,
+    quota: int | None = None,
 ) -> WantedKey:
     """What a key is to be, from words that people gave. Raises ``ValueError`` in words."""
     if not re.fullmatch(KEY_NAME, name):
@@ -134,16 +140,17 @@ def wanted(
         raise ValueError("it would expire at once")
     rate_of(rate, burst)
     narrowed = (list(task_types) or None, list(queues) or None)
-    return WantedKey(name, preset, sorted({*scopes}), *narrowed, expires_seconds, rate, burst)
+    return WantedKey(name, preset, sorted({*scopes}), *narrowed, expires_seconds, rate, burst, quota)
 
 
-def _limits(rate: str | None, burst: int | None) -> dict[str, Any] | None:
-    return None if rate is None else {"rate": rate} | ({} if burst is None else {"burst": burst})
+def _limits(rate: str | None, burst: int | None, quota: int | None) -> dict[str, Any] | None:
+    said = {"rate": rate, "burst": burst, "quota": quota}
+    return {name: value for name, value in said.items() if value is not None} or None
 
 
 def _rights(key: WantedKey | KeyRow) -> dict[str, Any]:
     """What a key opens, as far as it was said."""
-    said = {name: getattr(key, name) for name in ("preset", "scopes", "task_types", "queues", "rate", "burst")}
+    said = {name: getattr(key, name) for name in ("preset", "scopes", "task_types", "queues", "rate", "burst", "quota")}
     return {name: value for name, value in said.items() if value}
 
 
@@ -173,6 +180,7 @@ async def _make(
         queues=None if wanted.queues is None else list(wanted.queues),
         rate=wanted.rate,
         burst=wanted.burst,
+        quota=wanted.quota,
         created_by=actor,
         expires_seconds=wanted.expires_seconds,
         replaces=replaces,

@@ -28,6 +28,7 @@ class NewKey:
     """From now on; None: it does not expire."""
     rate: str | None = None
     burst: int | None = None
+    quota: int | None = None
     replaces: UUID | None = None
     session_of: UUID | None = None
 
@@ -48,6 +49,7 @@ class KeyRow:
     queues: Sequence[str] | None
     rate: str | None
     burst: int | None
+    quota: int | None
     created_at: datetime
     created_by: str
     expires_at: datetime | None
@@ -76,9 +78,9 @@ CHANNEL = "pointsman_keys"
 _COLUMNS = ", ".join(field.name for field in fields(KeyRow))
 _ADD = text(f"""
     INSERT INTO api_key (id, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
-        created_by, expires_at, replaces, session_of)
+        quota, created_by, expires_at, replaces, session_of)
     VALUES (:id, :digest, :first_shown, :last_shown, :name, :preset, CAST(:scopes AS text[]),
-        CAST(:task_types AS text[]), CAST(:queues AS text[]), :rate, :burst, :created_by,
+        CAST(:task_types AS text[]), CAST(:queues AS text[]), :rate, :burst, :quota, :created_by,
         now() + CAST(:expires_seconds AS float8) * interval '1 second', :replaces, :session_of)
     ON CONFLICT (name) WHERE revoked_at IS NULL AND replaced_by IS NULL AND session_of IS NULL DO NOTHING
     RETURNING {_COLUMNS}
@@ -91,9 +93,10 @@ _REPLACE = text("""
 """)
 # A key that goes on beside the one that replaced it is of the same caller.
 _LIMIT = text("""
-    UPDATE api_key SET rate = :rate, burst = :burst
+    UPDATE api_key SET rate = :rate, burst = :burst, quota = :quota
     WHERE name = (SELECT name FROM api_key WHERE id = :id AND session_of IS NULL) AND session_of IS NULL
-        AND revoked_at IS NULL AND (rate, burst) IS DISTINCT FROM (:rate, CAST(:burst AS integer))
+        AND revoked_at IS NULL
+        AND (rate, burst, quota) IS DISTINCT FROM (:rate, CAST(:burst AS integer), CAST(:quota AS integer))
     RETURNING id
 """)
 _REVOKE = text("""
@@ -157,9 +160,10 @@ async def replace(connection: Connection, key_id: UUID, by: UUID, overlap_second
     return (await connection.execute(_REPLACE, parameters)).one_or_none() is not None
 
 
-async def limit(connection: Connection, key_id: UUID, rate: str | None, burst: int | None) -> bool:
-    """Let the caller of a key submit as fast as this, with whichever of its keys; False: so it was before."""
-    return bool((await connection.execute(_LIMIT, {"id": key_id, "rate": rate, "burst": burst})).all())
+async def limit(connection: Connection, key_id: UUID, rate: str | None, burst: int | None, quota: int | None) -> bool:
+    """Let the caller of a key submit as fast and as much as this, with whichever of its keys; False: so it was."""
+    parameters = {"id": key_id, "rate": rate, "burst": burst, "quota": quota}
+    return bool((await connection.execute(_LIMIT, parameters)).all())
 
 
 async def revoke(connection: Connection, key_id: UUID, by: str) -> bool:

@@ -25,6 +25,7 @@ from pointsman_service.errors import (
     OutcomeUnknown,
     OutsideKey,
     PointsmanError,
+    QuotaFull,
     RateExceeded,
     SlaAtRisk,
     Unavailable,
@@ -37,10 +38,11 @@ from pointsman_service.store.tasks.submitting import NewTask
 from pointsman_service.submit.admission import Admission
 from pointsman_service.submit.fingerprint import fingerprints_of
 from pointsman_service.submit.group_commit import GroupCommit
+from pointsman_service.submit.quotas import Quotas
 from pointsman_service.submit.rates import Rates
 from pointsman_service.submit.writer import Receipt
 
-REFUSALS = (InvalidRequest, BodyTooLarge, BreakerOpen, BacklogFull, SlaAtRisk)
+REFUSALS = (InvalidRequest, BodyTooLarge, BreakerOpen, BacklogFull, SlaAtRisk, QuotaFull)
 """What ``Submitter.admit`` has against a submission. Time, a deploy, a circuit breaker or a backlog may have brought it
 about.
 """
@@ -75,12 +77,14 @@ class Submitter:
         settings: Settings,
         admission: Admission | None = None,
         rates: Rates | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
-        """Without ``admission`` queues take any number, and nothing is predicted. Without ``rates`` callers are as fast
-        as they like.
+        """Without ``admission`` queues take any number, and nothing is predicted. Without ``rates`` and
+        ``quotas`` callers submit as they like.
         """
         self._admission = admission
         self._rates = rates
+        self._quotas = quotas
         self._store = store
         self._catalogue = catalogue
         self._commits = commits
@@ -142,6 +146,11 @@ class Submitter:
         guarded = queue.backlog_limit is not None or submission.on_sla_risk == "reject"
         if guarded and self._admission is not None:
             await self._admission.check(queue, priority, submission)
+        quotas = self._quotas if self._quotas is not None and self._quotas.limits(caller) else None
+        if quotas is not None and task.is_later():
+            quotas = None
+        if quotas is not None:
+            await quotas.check(caller)
         if submission.on_breaker_open == "reject":
             await self._commits.breakers.freshen()
             blocking = self._commits.breakers.refuses(task.task_type, dependencies)
@@ -149,13 +158,17 @@ class Submitter:
                 raise _refusal(blocking)
         if guarded and counts and self._admission is not None:
             self._admission.take(queue.name, submission)
+        if quotas is not None and counts:
+            quotas.take(caller)
         return task
 
     def abandon(self, tasks: Iterable[NewTask]) -> None:
         """Tasks that were admitted and are not stored: they are in nobody's way."""
+        due = [task for task in tasks if not task.is_later()]
         if self._admission is not None:
-            due = (task.queue for task in tasks if task.scheduled_at is None and not task.delay_seconds)
-            self._admission.give_back(due)
+            self._admission.give_back(task.queue for task in due)
+        if self._quotas is not None:
+            self._quotas.give_back(task.caller for task in due)
 
     async def is_held_by_a_breaker(self, task: NewTask) -> bool:
         """Whether a circuit breaker would hold it now. Raises the store's errors."""

@@ -12,6 +12,7 @@ from pointsman_service.embedded.ports import free_port
 from pointsman_service.limits import Rate
 from pointsman_service.redis import RedisServer
 from tests.integration.access.keyed import Keyed
+from tests.integration.spine import new_task
 
 MINE = {"task_type": "mine"}
 
@@ -163,3 +164,35 @@ async def test_a_rate_is_of_a_caller_and_not_of_a_key_in_redis(keyed: Keyed) -> 
         assert [(await submit(api)).status_code for _ in range(6)] == [202] * 5 + [429]
         assert (await submit(shop)).status_code == 202
     assert keyed.ring.caller(made.token.encode()).rate == Rate.of("5/600s")
+
+
+async def test_a_quota_is_of_what_waits_of_a_caller_on_all_queues_and_what_is_later_is_not_of_it(keyed: Keyed) -> None:
+    made = await keyed.key("billing", preset="submitter", quota=4)
+    shop = await keyed.key("shop", preset="submitter")
+    await keyed.spine.commits.write_batch(
+        [
+            new_task(queue="email", priority=2, caller="billing"),
+            new_task(queue="reports", caller="billing"),
+            new_task(queue="email", caller="billing", delay_seconds=60.0),
+            new_task(queue="email", caller="another"),
+        ]
+    )
+    await keyed.spine.commits.drain()
+    await keyed.spine.run("UPDATE task_live SET place = 'sent' WHERE queue = 'reports'")
+    async with keyed.caller(made.token) as api, keyed.caller(shop.token) as other:
+        assert (await submit(api, key="order-17")).status_code == 202
+        batch = await submit(api, {"tasks": [MINE] * 3}, "/batch")
+        assert [result["status"] for result in batch.json()["results"]] == [202, 429, 429]
+        full = await submit(api)
+        assert told(full) == (429, "quota-full")
+        assert full.headers["retry-after"] == "5"
+        assert told(await submit(api, path="/validate")) == (429, "quota-full")
+        assert told(await submit(api, {"tasks": [MINE, MINE], "atomic": True}, "/batch")) == (429, "quota-full")
+        assert (await submit(api, key="order-17")).status_code == 200
+        assert (await submit(api, MINE | {"delay_seconds": 60})).status_code == 202
+        assert (await submit(other)).status_code == 202
+        await keyed.parts.quotas.single_pass()
+        assert told(await submit(api)) == (429, "quota-full"), "counted, and not only taken"
+        await keyed.spine.run("UPDATE task_live SET state = 'running' WHERE queue = 'reports'")
+        await keyed.parts.quotas.single_pass()
+        assert [(await submit(api)).status_code for _ in range(2)] == [202, 429]

@@ -27,7 +27,7 @@ from pointsman_service.errors import (
     NoSuchKey,
     UnsupportedMediaType,
 )
-from pointsman_service.limits import MOST_BURST, RATE, Rate, rate_of
+from pointsman_service.limits import MOST_BURST, MOST_QUOTA, RATE, Rate, rate_of
 from pointsman_service.operate.handle_keys import MadeKey, WantedKey
 
 router = APIRouter(tags=["keys"], dependencies=[Depends(known_parameters_only)])
@@ -64,18 +64,30 @@ class CreateKey(Action):
     burst: int | None = Field(
         default=None, ge=1, le=MOST_BURST, description="How many tasks at once; null: as many as `rate` says."
     )
+    quota: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_QUOTA,
+        description="How many of its tasks may wait; null: as POINTSMAN_CALLER_QUOTA says for all.",
+    )
     expires_in_seconds: _Seconds | None = Field(default=None, description="Null: it does not expire.")
     reason: Reason | None = Field(default=None, description="Why, for the log.")
 
 
 class LimitKey(Explained):
-    """How fast the caller of the key may submit."""
+    """How fast the caller of the key may submit, and how much."""
 
     rate: str | None = Field(
         default=None, pattern=RATE, description="As `100/60s`; null: as POINTSMAN_CALLER_RATE says for all."
     )
     burst: int | None = Field(
         default=None, ge=1, le=MOST_BURST, description="How many tasks at once; null: as many as `rate` says."
+    )
+    quota: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_QUOTA,
+        description="How many of its tasks may wait; null: as POINTSMAN_CALLER_QUOTA says for all.",
     )
 
 
@@ -147,6 +159,7 @@ async def create_key(request: Request, parts: GivenParts, caller: GivenCaller) -
         said.expires_in_seconds,
         said.rate,
         said.burst,
+        said.quota,
     )
     return await _made(parts, await parts.key_hand.create(caller, wanted, said.reason))
 
@@ -166,7 +179,7 @@ async def get_key(key_id: KeyId, parts: GivenParts) -> Response:
 @router.post(
     "/v1/keys/{key_id}/limit",
     operation_id="limit_key",
-    summary="Say how fast the caller of a key may submit",
+    summary="Say how fast the caller of a key may submit, and how much",
     description=(
         "It holds for all keys of this caller, within two seconds in every process. What is left out is no longer said"
         " with the key."
@@ -180,7 +193,7 @@ async def get_key(key_id: KeyId, parts: GivenParts) -> Response:
 async def limit_key(key_id: KeyId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Change what a caller may take."""
     said = await given(request, LimitKey)
-    limited = await parts.key_hand.limit(caller, key_id, _rate(said.rate, said.burst), said.reason)
+    limited = await parts.key_hand.limit(caller, key_id, _rate(said.rate, said.burst), said.quota, said.reason)
     await parts.keys.try_refresh()
     return json_response(key_view(limited))
 

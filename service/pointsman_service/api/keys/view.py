@@ -20,6 +20,7 @@ EXAMPLE_KEY: dict[str, Any] = {
     "queues": None,
     "rate": "100/60s",
     "burst": 20,
+    "quota": None,
     "hint": "pm_0123…6m7Y",
     "created_at": "2026-11-29T08:30:00Z",
     "created_by": "ada",
@@ -44,6 +45,9 @@ class KeyView(BaseModel):
     queues: list[str] | None = Field(description="The only ones that it has to do with; null: all.")
     rate: str | None = Field(description="How fast its caller may submit; null: as POINTSMAN_CALLER_RATE says for all.")
     burst: int | None = Field(description="How many tasks at once; null: as many as `rate` says.")
+    quota: int | None = Field(
+        description="How many of its tasks may wait; null: as POINTSMAN_CALLER_QUOTA says for all."
+    )
     hint: str = Field(description="Its first and last characters.")
     created_at: AwareDatetime
     created_by: str

@@ -33,6 +33,7 @@ from pointsman_service.errors import (
     NothingAccepted,
     OutsideKey,
     PointsmanError,
+    QuotaFull,
     RateExceeded,
 )
 from pointsman_service.settings import Settings
@@ -143,7 +144,7 @@ async def submit_task(request: Request) -> Response:
     operation_id="validate_task",
     summary="Check a submission and write nothing",
     response_model=Verdict,
-    responses=problem_responses(400, 413, 415, 422, 503),
+    responses=problem_responses(400, 413, 415, 422, QuotaFull, 503),
     openapi_extra=request_body(Submission, _EXAMPLE),
 )
 async def validate_task(request: Request) -> Response:

@@ -66,6 +66,7 @@ async def create(ask: Ask) -> View:
             _listed(ask, "queues"),
             float(lasts) * _DAY_SECONDS if lasts else None,
             *_rate_words(ask),
+            _number(ask, "quota"),
         )
     except ValueError as error:
         raise InvalidRequest(errors=[FieldError(pointer="", detail=str(error))]) from error
@@ -78,12 +79,14 @@ async def limit(ask: Ask) -> Done:
     key_id: UUID = ask.names["key_id"]
     try:
         rate = rate_of(*_rate_words(ask))
+        quota = _number(ask, "quota")
     except ValueError as error:
         raise InvalidRequest(errors=[FieldError(pointer="/rate", detail=str(error))]) from error
-    key = await ask.parts.key_hand.limit(ask.caller, key_id, rate, ask.reason("in the dashboard"))
+    key = await ask.parts.key_hand.limit(ask.caller, key_id, rate, quota, ask.reason("in the dashboard"))
     await ask.parts.keys.try_refresh()
     may = "as the settings say for all" if rate is None else f"{some(rate.tasks, 'task')} in {rate.seconds} s"
-    return Done(text=f"{key.name} may submit {may}.", path=place("keys", key_id))
+    most = "" if quota is None else f", and {quota} may wait"
+    return Done(text=f"{key.name} may submit {may}{most}.", path=place("keys", key_id))
 
 
 @page.acts("{key_id:uuid}/rotate", ActKind.ROTATE_KEY)
@@ -128,10 +131,14 @@ async def _made(ask: Ask, made: MadeKey) -> View:
 
 
 def _rate_words(ask: Ask) -> tuple[str | None, int | None]:
-    rate, burst = ask.form.get("rate", "").strip(), ask.form.get("burst", "").strip()
-    if burst and not (burst.isascii() and burst.isdecimal() and len(burst) <= _DIGITS):
-        raise ValueError(f"{burst!r} is no number of tasks")
-    return rate or None, int(burst) if burst else None
+    return ask.form.get("rate", "").strip() or None, _number(ask, "burst")
+
+
+def _number(ask: Ask, name: str) -> int | None:
+    text = ask.form.get(name, "").strip()
+    if text and not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS and int(text)):
+        raise ValueError(f"{text!r} is no number of tasks")
+    return int(text) if text else None
 
 
 def _listed(ask: Ask, name: str) -> list[str]:

@@ -37,6 +37,8 @@ class ApiKey(Base):
     """How fast its caller may submit, as ``100/60s``; NULL: as the settings say for all."""
     burst: Mapped[int | None]
     """How many at once; NULL: as many as ``rate`` says."""
+    quota: Mapped[int | None]
+    """How many of its tasks may wait; NULL: as the settings say for all."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     created_by: Mapped[str]
     expires_at: Mapped[datetime | None]

@@ -67,6 +67,10 @@ class NewTask:
             return submitted_at + timedelta(seconds=self.delay_seconds)
         return submitted_at
 
+    def is_later(self) -> bool:
+        """Whether it was submitted for another time than now."""
+        return self.scheduled_at is not None or bool(self.delay_seconds)
+
     def is_sent(self, submitted_at: datetime) -> bool:
         """Whether the row of the task says that it goes to the broker right after the commit."""
         return self.sent_epoch is not None and self.due_at(submitted_at) == submitted_at
