@@ -9,7 +9,7 @@ from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from pointsman_service.api.answers.answer import AT_ONCE
+from pointsman_service.api.answers.answer import AT_ONCE, guards_of
 from pointsman_service.api.problems.answering import refusal
 from pointsman_service.errors import BadRequest, HeadTooLarge, PathTooLong, PointsmanError, TooSlow
 from pointsman_service.front.bounds import Bounds
@@ -326,5 +326,5 @@ def _whole(error: PointsmanError, path: str | None, called: bytes) -> bytes:
     answer = refusal(error, path)
     length = b"%d" % len(answer.body)
     own = [(b"content-length", length), (b"x-request-id", called), (b"connection", b"close")]
-    head = b"".join(b"%b: %b\r\n" % field for field in (*answer.headers, *own))
+    head = b"".join(b"%b: %b\r\n" % field for field in (*answer.headers, *own, *guards_of(answer.headers)))
     return STATUS_LINE[answer.status] + head + b"\r\n" + answer.body

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol
 
-from pointsman_service.api.answers.answer import NO_GUESSING, Answer
+from pointsman_service.api.answers.answer import Answer, guards_of
 from pointsman_service.api.bodies.header_fields import note_fields
 from pointsman_service.api.problems.answering import ANSWER_BEGUN, answer_to
 from pointsman_service.api.tasks.submissions import BATCH_PATH
@@ -235,8 +235,6 @@ def _named(called: tuple[bytes, bytes], scope: Any, send: Any, message: Any) -> 
     """
     if message["type"] == "http.response.start":
         scope[ANSWER_BEGUN] = True
-        headers = [*message.get("headers", ()), called]
-        if NO_GUESSING not in headers:
-            headers.append(NO_GUESSING)
-        message["headers"] = headers
+        given = message.get("headers", ())
+        message["headers"] = [*given, called, *guards_of(given)]
     return send(message)

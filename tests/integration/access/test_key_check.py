@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from pointsman_service.access.token import new_token
+from pointsman_service.api.answers.answer import GUARDS
 from pointsman_service.callers import CONSOLE
 from pointsman_service.operate.handle_keys import WantedKey
 from tests.integration.access.keyed import Keyed
@@ -141,4 +142,9 @@ async def test_no_answer_is_taken_for_something_else_by_a_browser(keyed: Keyed) 
             await client.get("/docs"),
             await client.get("/admin/tasks/dashboard/help"),
         ]
-    assert [answer.headers.get_list("x-content-type-options") for answer in answers] == [["nosniff"]] * 6
+    for answer in answers:
+        told = {name.decode(): answer.headers.get_list(name.decode()) for name, _ in GUARDS}
+        assert all(len(values) == 1 for values in told.values()), told
+        assert told["x-content-type-options"] == ["nosniff"]
+        assert "frame-ancestors 'none'" in told["content-security-policy"][0]
+        assert told["cache-control"] == ["no-store"]

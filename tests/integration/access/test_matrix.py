@@ -13,6 +13,7 @@ import pytest
 
 from pointsman_service.access.rights import RIGHTS, Names
 from pointsman_service.access.scopes import PRESETS, Preset
+from pointsman_service.api.answers.answer import GUARDS
 from tests.integration.access.keyed import Keyed
 from tests.unit.front.asking import Operation, operations
 
@@ -103,6 +104,7 @@ def _request(operation: Operation, world: World) -> dict[str, Any]:
 
 
 def answered(answer: httpx.Response) -> str:
+    assert {name.decode() for name, _ in GUARDS} | {"x-request-id"} <= answer.headers.keys(), answer.request.url
     if answer.status_code not in (401, 403):
         return "let in"
     problem = answer.json()

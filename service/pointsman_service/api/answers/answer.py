@@ -15,10 +15,28 @@ if TYPE_CHECKING:
 
 Headers = list[tuple[bytes, bytes]]
 
-NO_GUESSING = (b"x-content-type-options", b"nosniff")
-"""A header of every answer: what it says it is, it is."""
+_ALWAYS: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+]
+_NOT_STORED = (b"cache-control", b"no-store")
+_ASKED_AGAIN = (b"cache-control", b"no-cache")
+GUARDS: tuple[tuple[bytes, bytes], ...] = (*_ALWAYS, _NOT_STORED)
+"""Headers of every answer that has none of the same names: it is what it says it is, loads nothing, stands in no page,
+tells no other site where it was shown, and stays in no cache.
+"""
 AT_ONCE = "pointsman.at_once"
 """In the scope of a request whose connection can write a whole answer at once: an ``AtOnce``."""
+
+
+def guards_of(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Those that an answer with these headers lacks. One with an ``ETag`` may be kept, and is asked for again."""
+    names = {name for name, _ in headers}
+    lacking = [field for field in _ALWAYS if field[0] not in names]
+    if b"cache-control" not in names:
+        lacking.append(_ASKED_AGAIN if b"etag" in names else _NOT_STORED)
+    return lacking
 
 
 class AtOnce(Protocol):

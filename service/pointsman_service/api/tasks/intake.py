@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from pointsman_service.access.checking import check_right
 from pointsman_service.admit.submission import Submission, parse_submission
-from pointsman_service.api.answers.answer import AT_ONCE, NO_GUESSING, Answer, AtOnce, json_bytes
+from pointsman_service.api.answers.answer import AT_ONCE, GUARDS, Answer, AtOnce, json_bytes
 from pointsman_service.api.answers.predicted_wait import predicted_wait
 from pointsman_service.api.bodies.body import parse_json, read_body
 from pointsman_service.api.parts import Parts, close_streams
@@ -145,7 +145,7 @@ class Intake:
                 span.set_attribute("http.response.status_code", answer.status)
         at_once: AtOnce | None = scope.get(AT_ONCE)
         if at_once is None or not at_once(
-            answer.status, [*answer.headers, (b"x-request-id", scope["request_id"]), NO_GUESSING], answer.body
+            answer.status, [*answer.headers, (b"x-request-id", scope["request_id"]), *GUARDS], answer.body
         ):
             await answer.send_to(send)
         self._parts.changes.changed_here()
