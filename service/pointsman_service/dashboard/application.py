@@ -311,7 +311,7 @@ class Dashboard:
     def _where_one_signs_in(self, scope: Any, path: str, back: str, fault: PointsmanError | None) -> Answer:
         ask = self._ask(scope["caller"], path, {}, ())
         shown = Shown(self._signing_in.view(scope, back, fault), frames.NOWHERE, ask.now, None)
-        frame = Frame.of_request(scope, ask.links, "", None if path == SIGN_IN else "")
+        frame = Frame.of_request(scope, ask.links, SIGN_IN, None if path == SIGN_IN else "")
         return frames.page(frame, scope, shown, ask, in_navigation(self._pages, ask.caller), live=False)
 
     def _page_to(self, back: str) -> str:

@@ -7,7 +7,7 @@ from pointsman_service.access.code_flow import KEPT_SECONDS, CodeFlow
 from pointsman_service.api.answers.answer import Answer, Headers
 from pointsman_service.api.parts import Parts
 from pointsman_service.callers import Caller
-from pointsman_service.dashboard import forms, session
+from pointsman_service.dashboard import flash, forms, session
 from pointsman_service.dashboard.answers import see_other
 from pointsman_service.dashboard.links import ROOT, Links, place
 from pointsman_service.dashboard.page import View
@@ -114,4 +114,6 @@ class SigningIn:
         if token is not None:
             await self._parts.sessions.end(caller, token)
             await self._parts.keys.try_refresh()
-        return see_other(Links().to(SIGN_IN), session.set_session(scope, "", 0))
+        # Whoever comes next to this browser is not told what was done.
+        said = [forms.cookie(name, "", scope, seconds=0) for name in flash.COOKIES]
+        return see_other(Links().to(SIGN_IN), [*session.set_session(scope, "", 0), *said])

@@ -6,7 +6,9 @@ import pytest
 
 from pointsman_service.access.token import new_token
 from pointsman_service.callers import CONSOLE
+from pointsman_service.dashboard import flash
 from pointsman_service.dashboard.links import ROOT
+from pointsman_service.dashboard.page import Done
 from tests.integration.access.keyed import Browser, Keyed
 from tests.integration.access.test_masking import SECRET, World, world
 
@@ -39,6 +41,18 @@ async def test_what_is_no_page_asks_for_a_key_in_words(keyed: Keyed) -> None:
         assert (await browser.get("stream?of=queues")).status_code == 401
         assert (await browser.post("queues/email/pause", reason="x")).status_code == 401
         assert (await browser.get("static/nothing")).status_code == 404
+
+
+async def test_what_was_done_is_told_to_nobody_who_is_not_signed_in(keyed: Keyed) -> None:
+    made = await keyed.key("ops", preset="admin")
+    async with keyed.browser(made.token) as browser:
+        browser.cookies |= flash.packed(Done(text="Ada paused email", path=""))
+        assert "Ada paused email" not in (await browser.get("sign-in")).text
+        await browser.post("sign-out")
+        assert not browser.cookies.keys() & set(flash.COOKIES)
+    async with keyed.browser(made.token) as browser:
+        browser.cookies |= flash.packed(Done(text="Ada paused email", path=""))
+        assert "Ada paused email" in (await browser.get("")).text
 
 
 async def test_the_cookie_is_for_this_host_over_tls_and_for_no_script(keyed: Keyed) -> None:
