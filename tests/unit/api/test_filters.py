@@ -1,7 +1,12 @@
 import time
 
-from pointsman_service.api.requests.filters import readings_of_tags
+from pointsman_service.api.requests.filters import LONGEST_WORKER, readings_of_tags
 from pointsman_service.errors import FieldError
+from pointsman_service.record.bodies import LONGEST_OWNER
+
+
+def test_a_worker_is_found_whatever_name_it_may_have() -> None:
+    assert LONGEST_WORKER == LONGEST_OWNER
 
 
 def test_tag_is_read_at_each_colon_that_may_end_its_name() -> None:

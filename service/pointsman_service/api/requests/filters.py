@@ -9,6 +9,8 @@ from pointsman_service.errors import FieldError, InvalidRequest
 MOST_ATTEMPTS = 32_767
 LONGEST_HELD_REASON = 300
 """Characters: the longest name of a circuit breaker, with its scope."""
+LONGEST_WORKER = 400
+"""Characters: of a name as the recorder takes it, with its life."""
 _LONGEST_TAG_NAME = 64
 TAG_PATTERN = rf"^[^\x00]{{1,{_LONGEST_TAG_NAME}}}:[^\x00]*$"
 

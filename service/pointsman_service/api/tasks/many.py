@@ -15,7 +15,7 @@ from pointsman_service.api.documentation.examples import with_nulls
 from pointsman_service.api.parts import GivenCaller, GivenParts, Parts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.problems.translation import in_time
-from pointsman_service.api.requests.filters import LONGEST_HELD_REASON, MOST_ATTEMPTS
+from pointsman_service.api.requests.filters import LONGEST_HELD_REASON, LONGEST_WORKER, MOST_ATTEMPTS
 from pointsman_service.api.requests.given import Action, Reason, given, idempotency_key, request_body
 from pointsman_service.api.requests.headers import read_headers
 from pointsman_service.api.requests.ids import Id
@@ -56,7 +56,7 @@ class _Many(Action):
     caller: str | None = Field(default=None, max_length=255, description="Only tasks that this caller submitted.")
     worker: str | None = Field(
         default=None,
-        max_length=255,
+        max_length=LONGEST_WORKER,
         description="Only tasks whose newest attempt this worker ran: in any of its lives, or with `#…` in that one.",
     )
     attempts: Annotated[int, Field(ge=0, le=MOST_ATTEMPTS), WHOLE] | None = Field(

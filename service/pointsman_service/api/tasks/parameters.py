@@ -6,7 +6,7 @@ from fastapi import Query
 from pydantic import Field
 
 from pointsman_contract.states import TaskState
-from pointsman_service.api.requests.filters import TAG_PATTERN
+from pointsman_service.api.requests.filters import LONGEST_WORKER, TAG_PATTERN
 from pointsman_service.api.requests.ids import Id
 
 OfState = Annotated[TaskState | None, Query(description="Only tasks in this state.")]
@@ -19,7 +19,7 @@ OfFairnessKey = Annotated[
 OfWorker = Annotated[
     str | None,
     Query(
-        max_length=255,
+        max_length=LONGEST_WORKER,
         description="Only tasks whose newest attempt this worker ran: in any of its lives, or with `#…` (as tasks show"
         " it; `%23…` in a URL) in that one.",
     ),

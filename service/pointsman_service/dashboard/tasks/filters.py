@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pointsman_contract.states import TaskState
 from pointsman_service.access.scopes import KeyScope
-from pointsman_service.api.requests.filters import LONGEST_HELD_REASON, MOST_ATTEMPTS, readings_of_tags
+from pointsman_service.api.requests.filters import LONGEST_HELD_REASON, LONGEST_WORKER, MOST_ATTEMPTS, readings_of_tags
 from pointsman_service.api.requests.ids import id_of
 from pointsman_service.api.requests.parameters import bounded
 from pointsman_service.api.requests.positions import position_of
@@ -27,7 +27,7 @@ _TEXTS: Final[Mapping[str, int]] = {
     "task_type": 200,
     "caller": 255,
     "fairness_key": 64,
-    "worker": 255,
+    "worker": LONGEST_WORKER,
     "held_reason": LONGEST_HELD_REASON,
     "error_type": 300,
     "error_message": 200,
