@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from pointsman_service.access.key import KEY_NAME
 from pointsman_service.access.scopes import KeyScope, Preset
@@ -48,6 +48,10 @@ _Seconds = Annotated[float, Field(gt=0, le=_LONGEST_SECONDS)]
 
 class CreateKey(Action):
     """What the key is to be. It takes a preset, or scopes, or both."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"not": {"properties": {"preset": {"type": "null"}, "scopes": {"maxItems": 0}}}}
+    )
 
     name: str = Field(pattern=KEY_NAME, description="Of its caller. No other key that is in use may have it.")
     preset: Annotated[Preset, Field(strict=False)] | None = None
