@@ -8,7 +8,6 @@ from pydantic import SecretStr
 
 from pointsman_contract.run_file import RunFile
 from pointsman_contract.server_urls import with_password
-from pointsman_contract.signing import Trust
 from pointsman_contract.signing_settings import SigningSettings
 from pointsman_service.setting_groups import (
     AlertSettings,
@@ -43,11 +42,6 @@ class Settings(
     Raises ``pydantic.ValidationError`` naming every bad value, and ``BadConfiguration`` for a file that cannot be used;
     ``pointsman_contract.settings_view.read_settings`` makes one of both, with a line for each fault.
     """
-
-    @property
-    def trust(self) -> Trust:
-        """What is believed of Redis."""
-        return Trust.of(self.message_signing, self.signing_keys)
 
     def require_database_url(self) -> str:
         """The database URL. Raises ``SystemExit`` with what to do when there is none."""

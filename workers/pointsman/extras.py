@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pointsman.errors import WorkerError
 
 _PACKAGES = {
+    "encryption": "cryptography",
     "http": "httpx",
     "mqtt": "paho",
     "otel": "opentelemetry.sdk",

@@ -27,7 +27,6 @@ from pointsman_contract.run_file import DEFAULT_DATA_DIR, RunFile
 from pointsman_contract.server_urls import check_password, check_redis_url, with_password
 from pointsman_contract.settings_base import SettingsBase
 from pointsman_contract.settings_view import read_settings
-from pointsman_contract.signing import Trust
 from pointsman_contract.signing_settings import SigningSettings
 
 
@@ -138,11 +137,6 @@ class Settings(
         if self.soft_time_limit_seconds is not None and self.soft_time_limit_seconds >= self.time_limit_seconds:
             raise ValueError("soft_time_limit_seconds must be below time_limit_seconds")
         return self
-
-    @property
-    def trust(self) -> Trust:
-        """What is believed of Redis."""
-        return Trust.of(self.message_signing, self.signing_keys)
 
     def modules(self) -> tuple[str, ...]:
         """The names in ``task_modules``."""

@@ -143,6 +143,7 @@ class _Bench:
     owner = "testing@localhost#0"
     stopping = False
     releasing = False
+    sealer = sealing = None
     spans = None
 
     def __init__(self, attempt: int, cancelled: bool, once: MutableMapping[str, Record] | None) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from pointsman_contract.log_text import in_one_line
+from pointsman_contract.sealing import hidden
 from pointsman_service.alert.kinds import KINDS, Rule, Severity
 
 _EASED = 0.9
@@ -55,7 +56,7 @@ class Condition:
     """False: it may be so, and is no alert yet; what it leads to is not told meanwhile."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "summary", in_one_line(self.summary))
+        object.__setattr__(self, "summary", hidden(in_one_line(self.summary)))
 
     @property
     def key(self) -> str:

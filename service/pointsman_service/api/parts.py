@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from pointsman_contract.sealing import Sealer
 from pointsman_service.access.bearer import BearerTokens
 from pointsman_service.access.code_flow import CodeFlow
 from pointsman_service.access.issuer import Issuer
@@ -108,6 +109,8 @@ class Parts:
     """Of batches longer than a single submission may be."""
     tracing: Tracing | None = None
     """None: no spans are made."""
+    sealer: Sealer | None = None
+    """Opens payloads that are sealed; None: none are."""
 
 
 def parts_of(request: Request) -> Parts:

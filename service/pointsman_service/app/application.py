@@ -12,6 +12,7 @@ from pointsman_service.api.tasks.intake import Intake
 from pointsman_service.app.process import Process, Role
 from pointsman_service.dashboard.application import Dashboard
 from pointsman_service.dashboard.mounting import mount
+from pointsman_service.dashboard.rendering import open_with
 from pointsman_service.front.callers import KnownCallers
 from pointsman_service.front.door import Door
 from pointsman_service.settings import Settings
@@ -40,6 +41,8 @@ def application_of(process: Process) -> Any:
     if process.tracing is not None:
         process.tracing.follow(application)
     application.state.parts = process.parts
+    if process.parts.sealer is not None:
+        open_with(process.parts.sealer)
     dashboard = Dashboard(process.parts)
     mount(application, dashboard)
     callers = KnownCallers(process.parts.keys, process.settings, process.parts.tokens)

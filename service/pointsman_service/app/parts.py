@@ -132,4 +132,5 @@ def make_parts(
         turns=Turns(settings.batch_bytes),
         pace=Pace(),
         tracing=tracing,
+        sealer=settings.sealer,
     )

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-from markupsafe import escape
+from markupsafe import Markup, escape
 
+from pointsman_contract.sealing import Sealer
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.assets import assets
 from pointsman_service.dashboard.components import (
@@ -68,6 +69,22 @@ def environment() -> Environment:
     )
     made.globals.update(_FUNCTIONS)
     return made
+
+
+def open_with(sealer: Sealer) -> None:
+    """Open what is sealed wherever a page of this process shows it. What a viewer may not see is masked before."""
+    made = environment()
+    made.finalize = partial(_opened, sealer)
+    made.globals["json_text"] = lambda text: json_text.json_text(sealer.opened_json(text.encode()).decode())
+    if made.cache is not None:
+        made.cache.clear()
+
+
+def _opened(sealer: Sealer, value: object) -> object:
+    if isinstance(value, Markup):
+        # What is opened is escaped; the rest was before.
+        return Markup(sealer.opened(value, lambda text: str(escape(text))))  # noqa: S704
+    return sealer.opened(value) if isinstance(value, str) else value
 
 
 def render(template: str, values: Mapping[str, Any], inside: Mapping[str, str] | None = None) -> str:

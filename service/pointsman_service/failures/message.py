@@ -3,6 +3,8 @@
 import re
 from functools import lru_cache
 
+from pointsman_contract.sealing import is_sealed
+
 _LONGEST_READ = 2048
 """Characters: as long as a worker reports one."""
 LONGEST = 300
@@ -90,6 +92,9 @@ def normalised(message: str) -> str:
     """The message with a word for each id, number, time, URL, path, mail address, address of a host and quoted text; a
     series of them is one. At most 300 characters, in one line.
     """
+    if is_sealed(message):
+        # Whoever may, has it opened.
+        return message
     told = _VARYING.sub(_word, message[:_LONGEST_READ])
     told = _SPACE.sub(" ", _SERIES.sub(r"\1", told)).strip()
     return told if len(told) <= LONGEST else told[: LONGEST - 1] + "…"

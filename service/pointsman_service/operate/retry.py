@@ -44,6 +44,8 @@ class Retrier:
         self._topology = settings.topology
         self._queues = [queue.name for queue in settings.topology.queues]
         self._most_bytes = settings.body_bytes
+        self._sealer = settings.sealer
+        self._sealing = settings.sealing
         self._once = Once(store, ActKind.RETRY, settings)
 
     async def retry(
@@ -90,7 +92,7 @@ class Retrier:
     async def _anew(self, old: dict[str, Any], other: OtherThan) -> Anew:
         """What is checked and encoded as of a submission."""
         known = await self._catalogue.find(old["task_type"])
-        before, before_named = from_json(old["args"]), from_json(old["kwargs"])
+        before, before_named = self._opened(old["args"]), self._opened(old["kwargs"])
         args = before if other.args is None else other.args
         kwargs = before_named if other.kwargs is None else other.kwargs
         known.check(args, kwargs)
@@ -107,6 +109,8 @@ class Retrier:
         dependencies = known.dependencies_of(args, kwargs, added)
         submission = Submission(task_type=old["task_type"], args=args, kwargs=kwargs)
         encoded, encoded_named = encode(submission, self._most_bytes)
+        if self._sealing is not None:
+            encoded, encoded_named = self._sealing.seal_arguments(encoded, encoded_named, str(old["id"]))
         return Anew(
             args=encoded,
             kwargs=encoded_named,
@@ -115,6 +119,9 @@ class Retrier:
             sla_seconds=sla_seconds,
             priority=other.priority,
         )
+
+    def _opened(self, text: str) -> Any:
+        return from_json(text if self._sealer is None else self._sealer.opened_json_text(text))
 
     async def _replay(
         self, act: Act, new: str, key: str | None, fingerprint: str, traceparent: str | None, anew: Anew

@@ -64,7 +64,7 @@ _STARTED: dict[str, Field] = {
 _OUTCOME = _STARTED | {
     "started_at": _needed(core_schema.float_schema(allow_inf_nan=False)),
     "run_seconds": _needed(core_schema.float_schema(ge=0.0, le=_LONGEST_RUN_SECONDS, allow_inf_nan=False)),
-    "result": _absent_or(_text(RESULT_BYTES)),
+    "result": _absent_or(_text(2 * RESULT_BYTES)),
     "permanent": _absent_or(core_schema.bool_schema()),
     "retry_in_seconds": _absent_or(core_schema.float_schema(allow_inf_nan=False)),
     "max_attempts": _absent_or(_ANY_NUMBER),

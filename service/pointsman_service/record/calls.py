@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pointsman_contract.clean_text import clean
 from pointsman_contract.dependencies import DEPENDENCY, TASK_TYPE, folded_key, key_of
 from pointsman_contract.events import EventKind, OutcomeBody
+from pointsman_contract.sealing import hidden
 from pointsman_service.breaker.breaker import Kind, Outcome
 from pointsman_service.breaker.last_error import Said
 from pointsman_service.breaker.registry import Called
@@ -24,7 +25,7 @@ def calls_of(event: Event, body: OutcomeBody) -> Iterator[Called]:
     blamed, answered = body.get("blamed") or (), body.get("answered") or ()
     names = tuple(map(clean, body.get("error_classes") or ()))
     error = body.get("error")
-    said = None if error is None else Said(clean(error["type"]), clean(error["message"]))
+    said = None if error is None else Said(clean(error["type"]), hidden(clean(error["message"])))
     for breaker, epoch in breakers.items():
         key = folded_key(*key_of(clean(breaker)))
         if key[0] not in (TASK_TYPE, DEPENDENCY) or not key[1]:

@@ -7,6 +7,7 @@ from pointsman_contract.dependencies import folded_key, key_of
 from pointsman_contract.errors import ErrorType
 from pointsman_contract.events import EventKind, NativeBody, OutcomeBody
 from pointsman_contract.retry import MAX_ATTEMPTS
+from pointsman_contract.sealing import is_sealed
 from pointsman_service.failures.fingerprint import group_of
 from pointsman_service.record.events import Event
 from pointsman_service.store.reported import End, NativeEnd
@@ -23,6 +24,10 @@ def end_of(event: Event, body: OutcomeBody) -> End:
     result, progress = body.get("result"), body.get("progress")
     held_by = clean(body["held_by"]) if event.kind is EventKind.BLOCKED else None
     failed = event.kind is EventKind.FAILED and not body.get("interrupted")
+    said = (message, trace) if event.plain is None else event.plain
+    if event.plain is None and is_sealed(message):
+        # Without its key each would be a cause of its own.
+        said = ("", "")
     return End(
         id=event.task,
         attempt=event.attempt,
@@ -41,7 +46,7 @@ def end_of(event: Event, body: OutcomeBody) -> End:
         breaker=held_by,
         timed_out=event.kind is EventKind.FAILED and bool(body.get("timed_out")),
         executed=event.kind in _EXECUTIONS and not body.get("interrupted"),
-        error_group=group_of(clean(body["task_type"]), error_type, message, trace) if failed else None,
+        error_group=group_of(clean(body["task_type"]), error_type, *said) if failed else None,
         blamed=_blamed(body) if failed else None,
     )
 

@@ -55,6 +55,8 @@ class Event(NamedTuple):
     """Of ``catalogue``: the task types."""
     mark: Mark | None = None
     """Of one that is to be written down once, where events are signed."""
+    plain: tuple[str, str] | None = None
+    """Message and traceback of an error that is sealed: its group is made of them, and nothing else."""
 
 
 _KINDS = {str(kind).encode(): kind for kind in EventKind}

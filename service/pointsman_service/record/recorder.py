@@ -14,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from pointsman_contract import keys
+from pointsman_contract.events import EventKind, OutcomeBody
 from pointsman_contract.failpoints import Failpoint, reach
+from pointsman_contract.sealing import Sealer, is_sealed
 from pointsman_contract.signing import Forged
 from pointsman_service.breaker.registry import Registry
 from pointsman_service.errors import ExpectedFault, Unavailable
@@ -68,6 +70,7 @@ class Recorder:
         self._compared = (0.0, 0.0, 0.0)
         self._listened = False
         self._proof = None if server.trust.signer is None else Proof(server.trust)
+        self._sealer = settings.sealer
         self._told_of_doubt_at = float("-inf")
         self.loop = Loop("recorder", self.single_pass, settings.dispatch_interval_seconds)
 
@@ -216,6 +219,8 @@ class Recorder:
         for entry in entries:
             try:
                 event = parse(entry, self._offset_seconds, now, self._proof)
+                if self._sealer is not None and event.kind is EventKind.FAILED:
+                    event = event._replace(plain=_plain(self._sealer, cast(OutcomeBody, event.body)))
                 if event.mark is not None and self._proof is not None:
                     self._proof.take(event.mark, taken, now)
                 events.append(event)
@@ -300,6 +305,13 @@ class Recorder:
                 ("EXPIRE", keys.RECORDED, keys.RECORDED_SECONDS),
             ]
         await self._server.pipeline(commands)
+
+
+def _plain(sealer: Sealer, body: OutcomeBody) -> tuple[str, str] | None:
+    error = body.get("error")
+    if error is None or not is_sealed(error["message"]):
+        return None
+    return sealer.opened(error["message"]), sealer.opened(error["traceback"])
 
 
 def _is_until(stream_id: str, entry: LeftOut) -> bool:

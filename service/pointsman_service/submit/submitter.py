@@ -89,6 +89,7 @@ class Submitter:
         self._catalogue = catalogue
         self._commits = commits
         self._settings = settings
+        self._sealing = settings.sealing
         self._first_calls: dict[tuple[str, str], asyncio.Future[Accepted | None]] = {}
 
     async def admit(
@@ -113,11 +114,14 @@ class Submitter:
         if caller.queues is not None and queue.name not in caller.queues:
             raise OutsideKey(f"This key does not reach the queue {queue.name}; nothing was stored.")
         args, kwargs = encode(submission, self._settings.body_bytes)
+        task_id = str(uuid_utils.uuid7())
+        if self._sealing is not None:
+            args, kwargs = self._sealing.seal_arguments(args, kwargs, task_id)
         dependencies = known.dependencies_of(submission.args, submission.kwargs, submission.dependencies)
         requested = submission.timeout_seconds
         prints = None if key is None else fingerprints_of(submission)
         task = NewTask(
-            id=str(uuid_utils.uuid7()),
+            id=task_id,
             task_type=known.spec.name,
             queue=queue.name,
             priority=priority,

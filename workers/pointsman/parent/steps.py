@@ -61,6 +61,8 @@ class NodeStep(bootsteps.StartStopStep):
             raise SystemExit(str(ExtraMissing("POINTSMAN_TRACING", "otel")))
         if options.get("beat"):
             check_schedule(worker.app, options.get("scheduler") or worker.app.conf.beat_scheduler)
+        if ours.encryption_keys is not None and not has("encryption"):
+            raise SystemExit(str(ExtraMissing("POINTSMAN_ENCRYPTION_KEYS", "encryption")))
         if ours.trust.requires:
             remote.look_only()
         _agree(ours)

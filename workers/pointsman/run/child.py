@@ -33,6 +33,8 @@ class Child:
         self.redis = redis
         self.gate = Gate(redis, node.settings, node.owner)
         self.reporter = Reporter(redis, self.keeper, self.slot)
+        self.sealer = node.settings.sealer
+        self.sealing = node.settings.sealing
         self.spans = spans_of_process(on=node.settings.tracing)
         self.in_body = True
         """Whether the soft time limit may interrupt now. False at the gate and while an outcome is reported."""

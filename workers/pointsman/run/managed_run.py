@@ -21,6 +21,7 @@ from pointsman.run.once import Step
 from pointsman.run.release import release
 from pointsman.run.report import describe, encode_result, failed, kind_of, type_name
 from pointsman.run.running import carry, put_down
+from pointsman.run.sealed import opened_arguments, seal_ending, sealed_progress
 from pointsman.run.sides import RunnableTask
 from pointsman.run.written import Written
 from pointsman.task_type.arguments import arguments_of
@@ -51,8 +52,7 @@ class ManagedRun:
     def __init__(self, task: RunnableTask, request: Mapping[str, Any], args: Any, kwargs: Any, child: Child) -> None:
         self.task = task
         self.request = request
-        self.args = args
-        self.kwargs = kwargs
+        self.args, self.kwargs = opened_arguments(args, kwargs, child.sealer)
         self.child = child
         self.has_begun = False
         """Whether the attempt's own code was reached: its ``before_start``, its ``__call__``, its body."""
@@ -182,6 +182,8 @@ class ManagedRun:
     def report(self, ending: Ending) -> None:
         """Tell Redis before the broker message is acknowledged."""
         ending["breakers"] = self.dependencies.breakers
+        if self.child.sealing is not None:
+            seal_ending(ending, self.id, self.child.sealing)
         if self.progress is not None:
             ending["progress"] = self.progress
         spans = self.child.spans if self.span is not None else None
@@ -218,11 +220,14 @@ class ManagedRun:
     def writing(self) -> Written | None:
         """What keeps what the run writes; None: its task type says that nothing is kept."""
         if self.written is None and self.task.keep_logs:
-            self.written = Written(self.child.keeper.lines, self.id, self.claim.attempt, self.token)
+            lines, sealing = self.child.keeper.lines, self.child.sealing
+            self.written = Written(lines, self.id, self.claim.attempt, self.token, sealing)
         return self.written
 
     def show_progress(self, text: str) -> None:
         """Tell how far the attempt is; the last of it also goes with the outcome."""
+        if self.child.sealing is not None:
+            text = sealed_progress(text, self.id, self.child.sealing)
         self.progress = text
         body: ProgressBody = {"attempt": self.claim.attempt, "progress": text}
         self.child.keeper.note_latest(Note(EventKind.PROGRESS, self.id, body_text(body)))

@@ -10,6 +10,7 @@ from pointsman.node.keeper import Note
 from pointsman.run.child import current_child
 from pointsman.run.report import describe
 from pointsman.run.running import carried_run, carry, put_down
+from pointsman.run.sealed import sealed_error
 from pointsman_contract.clean_text import clean
 from pointsman_contract.event_text import body_text
 from pointsman_contract.events import EventKind, NativeBody
@@ -60,7 +61,8 @@ def _end(task: Any = None, retval: Any = None, state: str | None = None, **_: An
             "run_seconds": round(time.monotonic() - started, 6),
         }
         if isinstance(retval, BaseException) and state == "FAILURE":
-            body["error"] = describe(retval)
+            error, task = describe(retval), clean(str(request.id))
+            body["error"] = error if child.sealing is None else sealed_error(error, task, child.sealing)
         child.keeper.note(Note(EventKind.NATIVE, clean(str(request.id)), body_text(body)))
     except Exception:
         logger.exception("a native run of %s was not recorded", task.name)

@@ -18,6 +18,7 @@ from pointsman.run.encoding import plain
 from pointsman.settings import Settings
 from pointsman_contract.backoff import backoff_seconds
 from pointsman_contract.keys import CONTROL, claim, once
+from pointsman_contract.sealing import CannotOpen, Field, is_sealed
 from pointsman_contract.signing import Forged, Purpose, step_text
 
 RESULT_BYTES = 4 * 1024
@@ -111,6 +112,8 @@ class RedisRecords:
         self._attempt = attempt
         self._seconds = settings.once_seconds
         self._trust = settings.trust
+        self._sealer = settings.sealer
+        self._sealing = settings.sealing
         self._patience_seconds = settings.gate_wait_seconds
 
     def begin(self, key: str, call: str) -> Record | None:
@@ -130,7 +133,7 @@ class RedisRecords:
             if verdict == "earlier":
                 record: Record = json.loads(rest[0])
                 self._check(key, record)
-                return record
+                return self._opened(key, record)
             if verdict == "lost":
                 raise AttemptSuperseded(
                     f"attempt {self._attempt} was given up by the control plane; its step is not done"
@@ -141,6 +144,9 @@ class RedisRecords:
     def write(self, key: str, record: Record | None) -> None:
         """Replace the record."""
         name = once(self._task)
+        if record is not None and self._sealing is not None and "result" in record:
+            word = self._sealing.seal(json.dumps(record["result"]), self._task, Field.RESULT)
+            record = {**record, "result": word}
         if record is not None and self._redis.stamp is not None:
             text = step_text(self._task, key, record)
             record = {**record, "signed": self._redis.stamp.signer.sign(Purpose.STEP, text)}
@@ -156,6 +162,16 @@ class RedisRecords:
                 _rest(waits, until, f"Redis does not answer: {error}")
             else:
                 return
+
+    def _opened(self, key: str, record: Record) -> Record:
+        if not is_sealed(record.get("result"), Field.RESULT):
+            return record
+        if self._sealer is None:
+            raise OnceNotRecorded(f"what an earlier attempt left of step {key!r} is encrypted, and there are no keys")
+        try:
+            return {**record, "result": json.loads(self._sealer.open(record["result"]))}
+        except CannotOpen as why:
+            raise OnceNotRecorded(f"what an earlier attempt left of step {key!r} cannot be opened: {why}") from None
 
     def _check(self, key: str, record: Record) -> None:
         """What an earlier attempt left is believed when it is signed; that one began, always: then nothing is done."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from pointsman.node.run_lines import LineSender
 from pointsman.run.shortening import cut
 from pointsman_contract.run_log import LINE_BYTES, LONGEST_LEVEL, LONGEST_LOGGER
+from pointsman_contract.sealing import Field, Sealer
 
 _TEXT_BYTES = LINE_BYTES - 512
 _RUN_CHARACTERS = 8
@@ -16,15 +17,21 @@ _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 class Written:
     """What one run wrote. To be used by one thread at a time."""
 
-    __slots__ = ("_begun", "_lines", "_sender")
+    __slots__ = ("_begun", "_lines", "_sealing", "_sender", "_task")
 
-    def __init__(self, sender: LineSender, task: str, attempt: int, token: str) -> None:
+    def __init__(self, sender: LineSender, task: str, attempt: int, token: str, sealing: Sealer | None = None) -> None:
+        """``sealing``: what seals the text of each line."""
         self._sender = sender
+        self._task = task
+        self._sealing = sealing
         self._lines = sender.begin(task, attempt, token[:_RUN_CHARACTERS])
         self._begun: dict[str, tuple[str, str]] = {}
 
     def add(self, at: float, level: str, logger: str, text: str) -> None:
         """Keep a line. ``at``: Unix seconds."""
+        if self._sealing is not None:
+            # A sealed text is longer by a third.
+            text = self._sealing.seal(cut(text, _TEXT_BYTES // 2), self._task, Field.LINE)
         self._sender.write(self._lines, encoded(at, level, logger, text))
 
     def printed(self, stream: str, level: str, text: str) -> None:

@@ -42,8 +42,8 @@ async def take_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
     answer = await _receipt(parts, accepted)
     answer.headers.extend(parts.rates.fields(scope["caller"]))
     if has_preference(scope):
-        return await answer_when_ended(parts, scope, accepted.task_id, answer)
-    return answer
+        answer = await answer_when_ended(parts, scope, accepted.task_id, answer)
+    return answer if parts.sealer is None else answer._replace(body=parts.sealer.opened_json(answer.body))
 
 
 async def _submit_traced(parts: Parts, tracing: Tracing, scope: Any, submission: Submission) -> Accepted:

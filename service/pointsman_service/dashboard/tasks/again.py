@@ -1,5 +1,6 @@
 """Run a task again, as it is or edited, as a new task that names it; or submit one like one that has succeeded."""
 
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -82,7 +83,7 @@ async def _form(ask: Ask, how: str, error: PointsmanError | None) -> View:
     seen, unknown = await found(ask)
     if seen is None:
         return unknown
-    task, form = seen.task, ask.form
+    task, form = _opened(ask, seen.task), ask.form
     return View(
         template="tasks/again.html",
         title=f"run {task.task_type} again",
@@ -121,7 +122,15 @@ async def _old(ask: Ask) -> Task:
     seen = await ask.parts.views.tasks.find(ask.names["task_id"])
     if seen is None:
         raise UnknownTask
-    return seen.task
+    return _opened(ask, seen.task)
+
+
+def _opened(ask: Ask, task: Task) -> Task:
+    sealer = ask.parts.sealer
+    if sealer is None:
+        return task
+    args, kwargs = (text and sealer.opened_json_text(text) for text in (task.args, task.kwargs))
+    return replace(task, args=args, kwargs=kwargs)
 
 
 def _other(ask: Ask, old: Task) -> OtherThan:
