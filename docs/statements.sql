@@ -911,7 +911,7 @@ SELECT (SELECT coalesce(json_agg(q), '[]') FROM (
             END AS about
         FROM (
     SELECT at, act, subject, actor, reason FROM audit
-    WHERE at > now() - interval '1 day' AND NOT (act IN ('cancel_task', 'change_task', 'retry_task'))
+    WHERE at > now() - interval '1 day' AND NOT (act IN ('cancel_task', 'change_task', 'retry_task', 'share_task'))
         AND act NOT IN ('sign_in', 'sign_out')
     ORDER BY at DESC LIMIT 12
 ) AS a ORDER BY a.at DESC) AS q)::text AS changes,

@@ -11,6 +11,7 @@ ActKind = Literal[
     "cancel_task",
     "retry_task",
     "change_task",
+    "share_task",
     "cancel_tasks",
     "retry_tasks",
     "stop_task_act",
@@ -107,6 +108,7 @@ KeyScope = Literal[
     "tasks:submit",
     "tasks:read",
     "tasks:act",
+    "tasks:share",
     "payload:read",
     "errors:read",
     "errors:act",
@@ -3931,6 +3933,26 @@ class TaskAct(Model):
     """Its tasks by state: of a retry the new ones. One that started before a cancel reached it goes on, and is shown
     so. Null for an act on more than 50000.
     """
+
+
+class TaskLink(Model):
+    """A link that was made."""
+
+    __slots__ = ()
+    _fields: ClassVar[tuple[str, ...]] = (
+        "url",
+        "api_url",
+        "payload",
+        "expires_at",
+    )
+    _shapes: ClassVar[Mapping[str, Shape]] = {"expires_at": moment}
+
+    url: str
+    """A page of the task for people."""
+    api_url: str
+    """The task as JSON. With ``/events`` after the id, its events."""
+    payload: bool
+    expires_at: datetime
 
 
 class TaskList(Model):

@@ -106,6 +106,10 @@ class KeyNotLive(Conflict):
     """The key is revoked or was rotated already."""
 
 
+class LinkExpired(Refused):
+    """The link has ended: ask whoever gave it to you for another one."""
+
+
 class MalformedJson(Refused):
     """The body is not valid JSON."""
 
@@ -247,6 +251,7 @@ BY_TYPE: dict[str, type[Refused]] = {
     "issuer-away": IssuerAway,
     "key-name-taken": KeyNameTaken,
     "key-not-live": KeyNotLive,
+    "link-expired": LinkExpired,
     "malformed-json": MalformedJson,
     "no-such-key": NoSuchKey,
     "no-such-queue": NoSuchQueue,

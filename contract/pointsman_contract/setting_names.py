@@ -69,6 +69,7 @@ NAMES = (
     "kept_bytes",
     "keys_required",
     "leader_seconds",
+    "link_seconds",
     "listeners_most",
     "log_json",
     "log_level",

@@ -19,11 +19,13 @@ class KnownBy(StrEnum):
     """By the key that came with the request."""
     OIDC = "oidc"
     """By a token of the configured issuer, or by having signed in there."""
+    LINK = "link"
+    """By a signed link, which opens one task."""
     NOTHING = "nothing"
     """Not at all: no key came where one is asked for."""
 
 
-_ENDING: Final = frozenset({KnownBy.KEY, KnownBy.OIDC})
+_ENDING: Final = frozenset({KnownBy.KEY, KnownBy.OIDC, KnownBy.LINK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Caller:
     """How fast it may submit; None: as the settings say for all."""
     quota: int | None = None
     """How many of its tasks may wait; None: as the settings say for all."""
+    task_id: UUID | None = None
+    """The only task that it has to do with; None: all."""
 
     @property
     def may_end(self) -> bool:

@@ -113,6 +113,18 @@ class TokenExpired(Unauthorized):
     code, title, challenge = "token-expired", "Token expired", 'error="invalid_token", error_description="expired"'
 
 
+class LinkUnknown(Unauthorized):
+    """The link opens nothing: it is not whole, is of another task, or every link was ended."""
+
+    code, title = "link-unknown", "Link unknown"
+
+
+class LinkExpired(PointsmanError):
+    """The link has ended: ask whoever gave it to you for another one."""
+
+    status, code, title = 410, "link-expired", "Link expired"
+
+
 class SignInFailed(Unauthorized):
     """The issuer did not let the browser in."""
 

@@ -110,6 +110,8 @@ class ProcessSettings(SettingsBase):
     ``host``, and of what a proxy passes on. False: never, which is only taken where nobody else reaches ``host``."""
     session_seconds: float = Field(default=8 * 3600.0, ge=60, le=7 * 86_400)
     """So long a browser that signed in to the dashboard stays so."""
+    link_seconds: float = Field(default=86_400.0, ge=60, le=30 * 86_400)
+    """Longest that a signed link of a task lasts."""
     metrics_open: bool = False
     """Let anybody read ``/metrics`` and ``/readyz?verbose`` where others are asked for a key."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

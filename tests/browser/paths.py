@@ -15,7 +15,7 @@ _ONE_TASK = {
     "failed": ("", "/again"),
     "running": ("", "/logs", "/cancel"),
     "held": ("",),
-    "scheduled": ("/change",),
+    "scheduled": ("/change", "/share"),
 }
 """Pages of a task in that state."""
 
@@ -27,7 +27,7 @@ async def paths_of(site: Site) -> list[str]:
     for state, pages in _ONE_TASK.items():
         table = "task" if state == "failed" else "task_live"
         for row in await site.run(f"SELECT id FROM {table} WHERE state = :state ORDER BY id LIMIT 1", state=state):
-            found += [f"tasks/{row.id}{page}" for page in pages]
+            found += [f"tasks/{row.id}{page}" for page in pages] + [f"shared/{row.id}"]
     found += [f"errors/{row.id}" for row in await site.run("SELECT id FROM error_group ORDER BY changed_at LIMIT 2")]
     for row in await site.run("SELECT name FROM task_type WHERE name = 'shop.ship'"):
         found += [f"types/{row.name}{page}" for page in ("", "/submit", "/submit?as=json")]

@@ -44,6 +44,8 @@ REFUSALS: dict[str, set[str]] = {
     "cancel_tasks": {"count-differs"},
     "retry_tasks": {"count-differs"},
     "retry_task": {"task-not-finished", "task-replayed", "task-succeeded"},
+    "get_task": {"link-unknown"},
+    "share_task": {"invalid-request"},
     "acknowledge_alert": {"alert-resolved"},
     "unacknowledge_alert": {"alert-resolved"},
     "purge_queue": {"count-differs"},

@@ -80,6 +80,7 @@ from pointsman_client.models import (
     Task,
     TaskAct,
     TaskActList,
+    TaskLink,
     TaskList,
     TaskMetrics,
     TaskState,
@@ -387,7 +388,7 @@ class TasksOperations(Operations):
             )
         )
 
-    def stream(self, task_id: str, *, last_event_id: str | None = None) -> AsyncIterator[Event]:
+    def stream(self, task_id: str, *, sig: str | None = None, last_event_id: str | None = None) -> AsyncIterator[Event]:
         """Listen to a task. Server-sent events (WHATWG HTML): ``task`` at once with the task as it is, then with
         each change of its state and its progress, at most two a second. After its end, which is always told, the
         stream ends. Whoever comes back with the ``Last-Event-ID`` of that is answered 204, and an ``EventSource``
@@ -397,14 +398,14 @@ class TasksOperations(Operations):
             Call(
                 "stream_task",
                 "GET",
-                f"/v1/tasks/{segment(task_id)}/events",
+                f"/v1/tasks/{segment(task_id)}/events" + query(sig=sig),
                 headers=headers(last_event_id=last_event_id),
                 repeatable=True,
                 accept=EVENT_STREAM,
             )
         )
 
-    async def get(self, task_id: str, *, wait_seconds: float | None = None) -> Task:
+    async def get(self, task_id: str, *, sig: str | None = None, wait_seconds: float | None = None) -> Task:
         """Get a task. A task that is answered 202 is found here from then on, until its retention ends. With
         ``Prefer: wait=10`` it answers once the task has ended.
         """
@@ -412,7 +413,7 @@ class TasksOperations(Operations):
             Call(
                 "get_task",
                 "GET",
-                f"/v1/tasks/{segment(task_id)}",
+                f"/v1/tasks/{segment(task_id)}" + query(sig=sig),
                 headers=headers(Prefer=wait_header(wait_seconds)),
                 repeatable=True,
             ),
@@ -586,6 +587,29 @@ class TasksOperations(Operations):
                 repeatable=True,
             ),
             Task,
+        )
+
+    async def share(
+        self,
+        task_id: str,
+        *,
+        reason: str | None = None,
+        expires_in_seconds: float | None = None,
+        payload: bool | None = None,
+    ) -> TaskLink:
+        """Make a link that opens a task. For the end user whose task it is: whoever has the link reads this task
+        without a key, as JSON (also with ``Prefer: wait``), as events, and as a page, until it expires. It shows
+        no more than its maker may see, ends with the key that it was made with, and changes nothing. Revoking the
+        key ``_links`` ends every link.
+        """
+        return await self._ask(
+            Call(
+                "share_task",
+                "POST",
+                f"/v1/tasks/{segment(task_id)}/links",
+                body=body(reason=reason, expires_in_seconds=expires_in_seconds, payload=payload),
+            ),
+            TaskLink,
         )
 
     async def cancel_many(
@@ -2043,6 +2067,7 @@ BY_OPERATION: dict[str, tuple[str, str]] = {
     "explain_task": ("tasks", "explain"),
     "cancel_task": ("tasks", "cancel"),
     "retry_task": ("tasks", "retry"),
+    "share_task": ("tasks", "share"),
     "cancel_tasks": ("tasks", "cancel_many"),
     "retry_tasks": ("tasks", "retry_many"),
     "explain_queue": ("queues", "explain"),

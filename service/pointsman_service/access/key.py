@@ -12,6 +12,9 @@ from pointsman_service.store.api_keys import KeyRow
 KEY_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._@:/-]{0,99}$"
 """What the name of a key may be."""
 
+LINKS: Final = "_links"
+"""The key whose secret links of tasks are signed with: no caller's key can have such a name."""
+
 
 class KeyState(StrEnum):
     """Whether a key opens anything."""

@@ -62,6 +62,7 @@ _BY_SCOPE: Mapping[KeyScope | None, Mapping[Names, tuple[str, ...]]] = {
         Names.REPLAY: ("get_replay",),
         Names.NOTHING: ("list_task_acts", "list_replays"),
     },
+    KeyScope.TASKS_SHARE: {Names.TASK: ("share_task",)},
     KeyScope.PAYLOAD_READ: {Names.TASK: ("list_log_lines", "stream_log_lines")},
     KeyScope.TASKS_ACT: {
         Names.TASK: ("cancel_task", "change_task", "retry_task"),

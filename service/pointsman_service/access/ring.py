@@ -8,11 +8,13 @@ heard; while that is not so, every second.
 import asyncio
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from secrets import token_hex
 from uuid import UUID
 
+from pointsman_service.access.key import LINKS
 from pointsman_service.access.rights import operations_of
 from pointsman_service.access.scopes import KeyScope, scopes_of
 from pointsman_service.access.token import digest_of, is_token
@@ -65,6 +67,7 @@ class KeyRing:
         self._clock = clock
         self._by_digest: dict[bytes, _Held] = {}
         self._by_id: dict[UUID, _Held] = {}
+        self._links_id: UUID | None = None
         self._revision = -1
         """Of the newest change that was read; -1: nothing was."""
         self._word = token_hex(8)
@@ -83,7 +86,7 @@ class KeyRing:
         """
         held = self._held(token)
         if held is None or held.session_of is not None:
-            raise _unknown(token, is_known=self._revision >= 0)
+            raise _unknown(token, is_known=self.is_known)
         self._check(held)
         return held.caller
 
@@ -102,6 +105,22 @@ class KeyRing:
             return None
         return parent.caller
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the keys were read."""
+        return self._revision >= 0
+
+    @property
+    def links(self) -> bytes | None:
+        """The secret that links are signed with; None: there is none, so no link opens anything."""
+        held = None if self._links_id is None else self._by_id.get(self._links_id)
+        return None if held is None or held.revoked else held.digest
+
+    def holder(self, key_id: UUID) -> Caller | None:
+        """Who holds the key with this id; None: it opens nothing."""
+        held = self._by_id.get(key_id)
+        return None if held is None or held.revoked or _has_expired(held) else held.caller
+
     def _held(self, token: bytes) -> _Held | None:
         digest = digest_of(token)
         held = self._by_digest.get(digest)
@@ -110,7 +129,7 @@ class KeyRing:
     def _check(self, held: _Held) -> None:
         if held.revoked:
             raise KeyRevoked
-        if held.expires_at is not None and held.expires_at <= time.time():
+        if _has_expired(held):
             raise KeyExpired
         self._used.add(held.id)
 
@@ -121,8 +140,19 @@ class KeyRing:
         held = [self._by_id.get(caller.key_id)] if caller.key_id is not None else []
         if session is not None:
             held.append(self._held(session))
+        if held and held[0] is not None and held[0].caller is caller:
+            await self._until_one_ends(held)
+
+    async def until_link_ends(self, maker: UUID | None, expires_at: float) -> None:
+        """Return when a link that was made with this key opens no longer what it did."""
+        held = [self._by_id.get(one) for one in (self._links_id, maker) if one is not None]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, expires_at - time.time())):
+                await self._until_one_ends(held)
+
+    async def _until_one_ends(self, held: Sequence[_Held | None]) -> None:
         ends = [one for one in held if one is not None and not one.revoked]
-        if len(ends) < len(held) or ends[0].caller is not caller:
+        if len(ends) < len(held):
             return
         last = min((one.expires_at for one in ends if one.expires_at is not None), default=None)
         waits = [asyncio.ensure_future(one.ends.wait()) for one in ends]
@@ -196,14 +226,15 @@ class KeyRing:
             ends=asyncio.Event(),
         )
         self._by_digest[held.digest] = self._by_id[row.id] = held
+        if row.name == LINKS and not held.revoked:
+            self._links_id = row.id
         if before is not None:
             before.ends.set()
 
     def _drop_sessions(self) -> None:
         """Forget those that are over."""
-        now = time.time()
         for held in [one for one in self._by_id.values() if one.session_of is not None]:
-            if held.revoked or (held.expires_at is not None and held.expires_at <= now):
+            if held.revoked or _has_expired(held):
                 del self._by_id[held.id], self._by_digest[held.digest]
 
     def _hear(self, said: str) -> None:
@@ -221,6 +252,10 @@ class KeyRing:
         except BaseException:
             self._used |= used
             raise
+
+
+def _has_expired(held: _Held) -> bool:
+    return held.expires_at is not None and held.expires_at <= time.time()
 
 
 def _unknown(token: bytes, *, is_known: bool) -> PointsmanError:

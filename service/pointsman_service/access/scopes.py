@@ -14,6 +14,8 @@ class KeyScope(StrEnum):
     """See tasks, where each stands and why, dead letters, and acts on many."""
     TASKS_ACT = "tasks:act"
     """Cancel, change and run again."""
+    TASKS_SHARE = "tasks:share"
+    """Make links that open one task for whoever has them, and no more of it than one may see."""
     PAYLOAD_READ = "payload:read"
     """See arguments, results, tags, progress, messages of errors and lines of logs. Without it they are masked."""
     ERRORS_READ = "errors:read"
@@ -78,6 +80,7 @@ PRESETS: Final[Mapping[Preset, frozenset[KeyScope]]] = {
         {
             KeyScope.TASKS_SUBMIT,
             KeyScope.TASKS_READ,
+            KeyScope.TASKS_SHARE,
             KeyScope.PAYLOAD_READ,
             KeyScope.BREAKERS_READ,
             KeyScope.BREAKERS_REPORT,
@@ -88,6 +91,7 @@ PRESETS: Final[Mapping[Preset, frozenset[KeyScope]]] = {
     | {
         KeyScope.TASKS_SUBMIT,
         KeyScope.TASKS_ACT,
+        KeyScope.TASKS_SHARE,
         KeyScope.ERRORS_ACT,
         KeyScope.QUEUES_ACT,
         KeyScope.WORKERS_ACT,

@@ -38,6 +38,7 @@ from pointsman_service.operate.pause import Pauser
 from pointsman_service.operate.purge import Purger
 from pointsman_service.operate.replay import Replayer
 from pointsman_service.operate.retry import Retrier
+from pointsman_service.operate.share import Sharer
 from pointsman_service.operate.sign_in import SessionHand
 from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
@@ -89,6 +90,7 @@ class Parts:
     key_hand: KeyHand
     key_reader: KeyReader
     sessions: SessionHand
+    sharer: Sharer
     breaker_hand: BreakerHand
     listeners: Listeners
     """To all streams of this process."""

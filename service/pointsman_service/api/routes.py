@@ -24,7 +24,18 @@ from pointsman_service.api.queues import actions as queue_actions
 from pointsman_service.api.queues import routes as queues
 from pointsman_service.api.queues import set_aside
 from pointsman_service.api.requests.rights import may_do_this
-from pointsman_service.api.tasks import acts, attempts, cancel, change, events, many, retry, run_logs, submissions
+from pointsman_service.api.tasks import (
+    acts,
+    attempts,
+    cancel,
+    change,
+    events,
+    links,
+    many,
+    retry,
+    run_logs,
+    submissions,
+)
 from pointsman_service.api.tasks import routes as tasks
 from pointsman_service.api.workers import actions as worker_actions
 from pointsman_service.api.workers import routes as workers
@@ -40,6 +51,7 @@ _ROUTERS = (
     cancel.router,
     change.router,
     retry.router,
+    links.router,
     many.router,
     acts.router,
     dead_letters.router,

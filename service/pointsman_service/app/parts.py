@@ -39,6 +39,7 @@ from pointsman_service.operate.pause import Pauser
 from pointsman_service.operate.purge import Purger
 from pointsman_service.operate.replay import Replayer
 from pointsman_service.operate.retry import Retrier
+from pointsman_service.operate.share import Sharer
 from pointsman_service.operate.sign_in import SessionHand
 from pointsman_service.operate.withdraw import Withdrawer
 from pointsman_service.redis import RedisServer
@@ -119,6 +120,7 @@ def make_parts(
         key_hand=KeyHand(store),
         key_reader=KeyReader(store),
         sessions=SessionHand(store, settings.session_seconds),
+        sharer=Sharer(store, keys, settings.link_seconds),
         breaker_hand=BreakerHand(breakers, store, server, settings),
         listeners=listeners,
         transitions=TransitionStream(store, listeners),

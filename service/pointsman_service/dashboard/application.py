@@ -15,6 +15,7 @@ from pointsman_service.api.answers.answer import Answer
 from pointsman_service.api.parts import Parts
 from pointsman_service.api.problems.answering import ANSWER_BEGUN, log_failure
 from pointsman_service.api.problems.translation import as_error
+from pointsman_service.api.requests.origin import origin_of
 from pointsman_service.callers import Caller, KnownBy
 from pointsman_service.dashboard import flash, forms, frames
 from pointsman_service.dashboard.answers import accepts_gzip, see_other
@@ -46,6 +47,8 @@ from pointsman_service.observe.kept import NotInTime, within
 from pointsman_service.telemetry import client_address
 
 _MOST_PARAMETERS = 50
+SHARED = "shared"
+"""The only page that signed links open."""
 _RECORDED_SECONDS = 2.0
 """A page is not kept waiting longer to say up to when is recorded: then PostgreSQL is taken for away."""
 _STREAM = "stream"
@@ -235,7 +238,7 @@ class Dashboard:
         _check(caller, route.page)
         check_right(caller, route.kind)
         client_address.set(scope["client"][0] if scope.get("client") else None)
-        ask = replace(self._ask(caller, path, names, pairs_of(scope)), form=form)
+        ask = replace(self._ask(caller, path, names, pairs_of(scope)), form=form, root=self._root_of(scope))
         try:
             done = await route.acts(ask)
         except Exception as error:
@@ -253,6 +256,9 @@ class Dashboard:
             ask.links.to(done.path),
             [forms.cookie(name, value, scope, seconds=flash.SECONDS) for name, value in cookies],
         )
+
+    def _root_of(self, scope: Any) -> str:
+        return f"{origin_of(scope, self._parts.settings)}{ROOT}"
 
     async def _form_again(self, ask: Ask, error: Exception) -> tuple[Ask, View]:
         """The page that the form is on, as it was filled in and with what is wrong. Raises ``error`` where that is no
@@ -357,6 +363,8 @@ class Dashboard:
 
 def _check(caller: Caller, page: Page) -> None:
     """Raises what keeps a caller from a page. A key that is narrowed shows none: each is about everything."""
+    if caller.task_id is not None and page.name != SHARED:
+        raise KeyMissing
     if page.reads is not None:
         check_scope(caller, page.reads)
     if page.reads is not None and caller.is_narrowed:

@@ -60,6 +60,8 @@ class Ask:
     """Asked for a stream, whose viewers share the answer: it depends on nothing but the path, the query, and what the
     caller may do.
     """
+    root: str = ""
+    """The whole address of the dashboard, as the browser knows it; only of an act."""
     refused: Refused | None = None
     """A form of this page that was sent and came to nothing; ``form`` is what it held."""
 

@@ -8,7 +8,9 @@ from typing import Any, Self
 
 from pointsman_contract import RELEASE
 from pointsman_contract.log_text import in_one_line
+from pointsman_service.access.links import PARAMETER
 from pointsman_service.api.answers.answer import Answer, Headers
+from pointsman_service.callers import KnownBy
 from pointsman_service.dashboard import flash, forms
 from pointsman_service.dashboard.answers import html, new_nonce
 from pointsman_service.dashboard.asking import Ask
@@ -65,7 +67,8 @@ class Frame:
         if done is not None:
             headers += [forms.cookie(name, "", scope, seconds=0) for name in flash.COOKIES if name in cookies]
         query = scope.get("query_string", b"").decode("latin-1")
-        asked = f"{path}?{query}" if query else path
+        # Who comes with a link has it in the address alone.
+        asked = f"{path}?{query}" if query and scope["caller"].known_by is not KnownBy.LINK else path
         return cls(
             links=links,
             back=asked if back is None else back,
@@ -85,7 +88,8 @@ def page(frame: Frame, scope: Any, shown: Shown, ask: Ask, pages: Sequence[Page]
     stream, found = None, {}
     if live and live_blocks(view.template):
         found = dict(fragments(view.template, values | {"live": True, "token": ""}))
-        stream = ask.links("stream", of=frame.back, seen=mark_of(found))
+        shown_by = {PARAMETER: ask.query.get(PARAMETER)} if ask.caller.known_by is KnownBy.LINK else {}
+        stream = ask.links("stream", of=frame.back, seen=mark_of(found), **shown_by)
     inside = {name: as_loaded(content, values["token"], shown.as_of) for name, content in found.items()}
     text = render(view.template, values | {"stream": stream}, inside)
     return html(scope, text, frame.nonce, status=view.status, headers=list(frame.headers))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from pointsman_service.callers import Caller
+from pointsman_service.callers import Caller, KnownBy
 from pointsman_service.dashboard.alerts.page import page as alerts
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.audit.page import page as audit
@@ -14,11 +14,12 @@ from pointsman_service.dashboard.keys.page import page as keys
 from pointsman_service.dashboard.now.page import page as now
 from pointsman_service.dashboard.page import Hit, Page, View
 from pointsman_service.dashboard.queues.page import page as queues
+from pointsman_service.dashboard.shared.page import page as shared
 from pointsman_service.dashboard.tasks.page import page as tasks
 from pointsman_service.dashboard.types.page import page as types
 from pointsman_service.dashboard.workers.page import page as workers
 
-PAGES: Final[tuple[Page, ...]] = (now, tasks, errors, queues, types, workers, breakers, alerts, keys, audit)
+PAGES: Final[tuple[Page, ...]] = (now, tasks, errors, queues, types, workers, breakers, alerts, keys, audit, shared)
 _MOST_HITS = 50
 
 _help = Page("help", "", question="Help")
@@ -33,6 +34,8 @@ def in_navigation(pages: Sequence[Page], caller: Caller) -> list[Page]:
 
 def may_see(caller: Caller, page: Page) -> bool:
     """Whether a caller may see a page."""
+    if caller.known_by is KnownBy.LINK:
+        return False
     return caller.scopes is None or page.reads is None or (page.reads in caller.scopes and not caller.is_narrowed)
 
 

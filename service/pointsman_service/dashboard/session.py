@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 
+from pointsman_service.api.requests.origin import is_secure, said
 from pointsman_service.named_hosts import is_loopback
 
 COOKIE: Final = "pointsman_session"
@@ -42,19 +43,9 @@ def begun_in(cookies: Mapping[str, str], scope: Any) -> str:
     return cookies.get(f"{_PREFIX}{BEGUN}" if is_secure(scope) else BEGUN, "")
 
 
-def origin_of(scope: Any) -> str:
-    """How the browser addresses us, as a proxy before us says; ``Host`` was found to be a name of ours."""
-    return f"{'https' if is_secure(scope) else 'http'}://{_said(scope, b'host').decode('latin-1')}"
-
-
-def is_secure(scope: Any) -> bool:
-    """Whether the browser came over TLS, as a proxy before us says."""
-    return scope.get("scheme") == "https" or _said(scope, b"x-forwarded-proto").lower() == b"https"
-
-
 def may_sign_in(scope: Any) -> bool:
     """Whether nobody on the way reads a key that is typed: over TLS, or on this machine."""
-    host = _said(scope, b"host").decode("latin-1")
+    host = said(scope, b"host").decode("latin-1")
     name = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
     return is_secure(scope) or is_loopback(name) or name.endswith(".localhost")
 
@@ -64,8 +55,3 @@ def _cookie(name: str, value: str, seconds: float, *, secure: bool) -> tuple[byt
     return b"set-cookie", (
         f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{lasting}{'; Secure' if secure else ''}"
     ).encode()
-
-
-def _said(scope: Any, name: bytes) -> bytes:
-    fields: Mapping[bytes, bytes] = dict(scope["headers"])
-    return fields.get(name, b"").partition(b",")[0].strip()

@@ -6,6 +6,7 @@ from typing import Any
 from pointsman_service.access.code_flow import KEPT_SECONDS, CodeFlow
 from pointsman_service.api.answers.answer import Answer, Headers
 from pointsman_service.api.parts import Parts
+from pointsman_service.api.requests.origin import origin_of
 from pointsman_service.callers import Caller
 from pointsman_service.dashboard import flash, forms, session
 from pointsman_service.dashboard.answers import see_other
@@ -94,8 +95,7 @@ class SigningIn:
         """Where the issuer sends browsers back to: below the address that people reach the API at, where they are
         there.
         """
-        own, known = session.origin_of(scope), (self._parts.settings.alert_base_url or "").rstrip("/")
-        return f"{known if known == own or known.startswith(f'{own}/') else own}{ROOT}/{ISSUER_BACK}"
+        return f"{origin_of(scope, self._parts.settings)}{ROOT}/{ISSUER_BACK}"
 
     async def _signed_in(self, scope: Any, caller: Caller, to: str) -> Answer:
         client_address.set(scope["client"][0] if scope.get("client") else None)

@@ -1,14 +1,27 @@
-"""Who calls, from the header fields of a request."""
+"""Who calls, from the header fields of a request, and from its address where that is a signed link."""
 
+import re
+import time
+from urllib.parse import parse_qs
+from uuid import UUID
+
+from pointsman_service.access import links
 from pointsman_service.access.bearer import BearerTokens
 from pointsman_service.access.ring import KeyRing
 from pointsman_service.callers import LOCAL, NOBODY, Caller, KnownBy
 from pointsman_service.dashboard.links import ROOT
 from pointsman_service.dashboard.session import session_in
+from pointsman_service.errors import LinkExpired, LinkUnknown
 from pointsman_service.settings import Settings
 
 _PASSED_ON = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip"})
 """What proxies say of whom they ask for."""
+
+_LINKED = re.compile(rf"(?:/v1/tasks|{ROOT}/shared)/([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})(?:/events)?")
+"""What a link may open."""
+_LINK = f"{links.PARAMETER}=".encode()
+_MOST_PARAMETERS = 20
+_STREAM = f"{ROOT}/stream"
 
 
 class KnownCallers:
@@ -25,13 +38,18 @@ class KnownCallers:
         self._required = settings.asks_for_keys
         self._passed_on = _PASSED_ON if settings.keys_required is None else frozenset()
 
-    def of(self, fields: dict[bytes, bytes], path: str) -> Caller | None:
+    def of(self, fields: dict[bytes, bytes], path: str, query: bytes = b"") -> Caller | None:
         """Whoever sent these; for pages whoever signed in, too: a cookie opens nothing else. Who shows no key where one
-        is asked for is ``NOBODY``, and what they ask for decides. None: ``find`` says who it is.
+        is asked for is ``NOBODY``, and what they ask for decides. None: ``find`` says who it is. A signed link in the
+        address of what it was made for counts alone.
 
         Raises ``KeyUnknown``, ``KeyExpired``, ``KeyRevoked`` and ``DatabaseAway`` for a key that is shown, and
-        ``TokenExpired`` for a token.
+        ``TokenExpired`` for a token, and ``LinkUnknown`` and ``LinkExpired`` for a link.
         """
+        if query and _LINK in query:
+            linked = self._linked(path, query)
+            if linked is not None:
+                return linked[1]
         token = _bearer(fields)
         if token is not None:
             if self._tokens is not None and self._tokens.is_token(token):
@@ -53,13 +71,42 @@ class KnownCallers:
         assert self._tokens is not None
         return await self._tokens.find_caller(token)
 
-    async def until_it_ends(self, caller: Caller, fields: dict[bytes, bytes], path: str) -> None:
+    async def until_it_ends(self, caller: Caller, fields: dict[bytes, bytes], path: str, query: bytes = b"") -> None:
         """Return when what whoever sent these may is another than it was."""
+        if caller.known_by is KnownBy.LINK:
+            try:
+                linked = self._linked(path, query)
+            except (LinkUnknown, LinkExpired):
+                return
+            if linked is not None:
+                await self._ring.until_link_ends(linked[0].maker, linked[0].expires_at)
+            return
         token = _bearer(fields)
         if caller.known_by is KnownBy.OIDC and token is not None and self._tokens is not None:
             await self._tokens.until_it_ends(token)
             return
         await self._ring.until_it_ends(caller, None if b"authorization" in fields else _session(fields, path))
+
+    def _linked(self, path: str, query: bytes) -> tuple[links.Link, Caller] | None:
+        """The link of an address, and who comes with it; None: a link opens no such thing."""
+        given = _parameters(query)
+        if path == _STREAM:
+            of = given.get("of", [])
+            # Of several the pages take another one.
+            path = f"{ROOT}/{of[0]}" if len(of) == 1 else ""
+        opens, signed = _LINKED.fullmatch(path), given.get(links.PARAMETER, [])
+        if opens is None or not signed:
+            return None
+        if len(signed) > 1 or len(signed[0]) > links.LONGEST:
+            raise LinkUnknown
+        return links.opened(self._ring, UUID(opens[1]), signed[0], time.time())
+
+
+def _parameters(query: bytes) -> dict[str, list[str]]:
+    try:
+        return parse_qs(query.decode("latin-1"), max_num_fields=_MOST_PARAMETERS)
+    except ValueError:
+        return {}
 
 
 def _bearer(fields: dict[bytes, bytes]) -> bytes | None:

@@ -9,8 +9,8 @@ from pointsman_service.api.answers.answer import Answer, guards_of
 from pointsman_service.api.bodies.header_fields import note_fields
 from pointsman_service.api.problems.answering import ANSWER_BEGUN, answer_to
 from pointsman_service.api.tasks.submissions import BATCH_PATH
-from pointsman_service.callers import LOCAL, Caller
-from pointsman_service.errors import BadRequest, BodyTooLarge, CrossSite, UnknownHost
+from pointsman_service.callers import LOCAL, NOBODY, Caller, KnownBy
+from pointsman_service.errors import BadRequest, BodyTooLarge, CrossSite, LinkExpired, Unauthorized, UnknownHost
 from pointsman_service.front.names import Names, folded_origins, host_of, is_same
 from pointsman_service.front.request_ids import new_request_id, request_id_in, request_id_of
 from pointsman_service.settings import Settings
@@ -22,6 +22,7 @@ _NAME_SHOWN = 100
 _REMEMBERED = 100
 _STREAMS = ("/events", "/stream")
 """What paths of streams end with."""
+_OF_ADDRESSES = frozenset({b"referrer-policy", b"cache-control"})
 _SHORT_DIGITS = 3
 """A length of so many digits is below any limit of a body."""
 
@@ -41,8 +42,8 @@ class Application(Protocol):
 class Callers(Protocol):
     """Who calls."""
 
-    def of(self, fields: dict[bytes, bytes], path: str) -> Caller | None:
-        """Whoever sent a request with these header fields for this path; None: ``find`` has to be asked. Raises
+    def of(self, fields: dict[bytes, bytes], path: str, query: bytes) -> Caller | None:
+        """Whoever sent a request with these header fields for this address; None: ``find`` has to be asked. Raises
         ``PointsmanError`` for a key that opens nothing.
         """
         ...
@@ -51,7 +52,7 @@ class Callers(Protocol):
         """The same, where it takes time."""
         ...
 
-    async def until_it_ends(self, caller: Caller, fields: dict[bytes, bytes], path: str) -> None:
+    async def until_it_ends(self, caller: Caller, fields: dict[bytes, bytes], path: str, query: bytes) -> None:
         """Return when what this caller may is another than it was."""
         ...
 
@@ -132,13 +133,16 @@ class Door:
             if self._callers is not None:
                 if repeated and sum(name == b"authorization" for name, _ in headers) > 1:
                     raise BadRequest("Authorization is given more than once.")
-                caller = self._callers.of(fields, scope["path"])
+                caller = self._callers.of(fields, scope["path"], scope["query_string"])
                 if caller is None:
                     caller = await self._callers.find(fields)
                 scope["caller"] = caller
+                if caller.known_by is KnownBy.LINK:
+                    send = partial(_unreferred, send)
                 if caller.may_end and scope["path"].endswith(_STREAMS):
                     receive = ending = _Ending(
-                        partial(self._callers.until_it_ends, caller, fields, scope["path"]), receive
+                        partial(self._callers.until_it_ends, caller, fields, scope["path"], scope["query_string"]),
+                        receive,
                     )
             length = fields.get(b"content-length")
             if (length is None or len(length) > _SHORT_DIGITS) and scope["method"] not in _SAFE:
@@ -147,6 +151,9 @@ class Door:
             if ending is not None and ending.ended:
                 await send({"type": "http.response.body", "body": b""})
         except Exception as error:
+            if isinstance(error, Unauthorized | LinkExpired):
+                # What is told of it is told to whom nobody knows.
+                scope["caller"] = NOBODY
             page = None if self._pages is None else self._pages.refusal(error, scope)
             answer = page or answer_to(error, scope)
             if answer is None:
@@ -206,6 +213,16 @@ class _Ending:
         finally:
             message.cancel()
             end.cancel()
+
+
+def _unreferred(send: Any, message: Any) -> Any:
+    """``send(message)``, of an answer whose address is a secret: no page that it leads to is told of it, and nobody
+    keeps it.
+    """
+    if message["type"] == "http.response.start":
+        kept = [one for one in message.get("headers", ()) if one[0] not in _OF_ADDRESSES]
+        message["headers"] = [*kept, (b"referrer-policy", b"no-referrer"), (b"cache-control", b"no-store")]
+    return send(message)
 
 
 def _counted(receive: Any, most: int) -> Any:

@@ -26,6 +26,7 @@ _NAMED: Mapping[ActKind, tuple[LinkKind, str]] = {
     ActKind.CANCEL: (LinkKind.TASK, " was cancelled"),
     ActKind.RETRY: (LinkKind.TASK, " was run again"),
     ActKind.CHANGE: (LinkKind.TASK, " was changed"),
+    ActKind.SHARE: (LinkKind.TASK, " was shared by a link"),
 }
 """Whose subject has a name that says something, and what became of it."""
 _UNNAMED: Mapping[ActKind, tuple[str, LinkKind | None, str]] = {

@@ -21,6 +21,7 @@ class ActKind(StrEnum):
     CANCEL = "cancel_task"
     RETRY = "retry_task"
     CHANGE = "change_task"
+    SHARE = "share_task"
     CANCEL_MANY = "cancel_tasks"
     RETRY_MANY = "retry_tasks"
     STOP_MANY = "stop_task_act"

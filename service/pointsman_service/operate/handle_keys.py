@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from pointsman_service.access.key import KEY_NAME, Key, key_of
+from pointsman_service.access.key import KEY_NAME, LINKS, Key, key_of
 from pointsman_service.access.scopes import ALL, PRESETS, KeyScope, scopes_of
 from pointsman_service.access.token import digest_of, new_token, shown
 from pointsman_service.callers import OIDC_PREFIX, WITHOUT_KEY, Caller
@@ -70,6 +70,9 @@ class KeyHand:
         act = Act(ActKind.ROTATE_KEY, caller, str(key_id), reason)
         async with acting(self._store, act) as connection:
             row = await _found(connection, key_id)
+            if row.name == LINKS:
+                # Who was shown its text could sign links with it.
+                raise KeyNotLive("Links are signed with this key: revoke it, and the next link makes another one.")
             _check_grant(caller, scopes_of(row.preset, row.scopes), row.task_types, row.queues)
             made_id = api_keys.new_id()
             if not await api_keys.replace(connection, key_id, made_id, overlap_seconds):

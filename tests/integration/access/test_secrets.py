@@ -57,17 +57,27 @@ async def test_a_key_is_in_no_log_no_row_and_no_answer_but_its_own(
         signed = await http.post(f"{ROOT}/sign-in", data=form, headers={"Host": f"localhost:{port}"})
         assert signed.status_code == 303, signed.text
         session = signed.headers["set-cookie"].partition("=")[2].partition(";")[0]
+        made = await http.post("/v1/tasks", json={"task_type": "noop"}, headers={"Authorization": f"Bearer {key}"})
+        task = f"/v1/tasks/{made.json()['id']}"
+        shared = (await http.post(f"{task}/links", headers={"Authorization": f"Bearer {key}"})).json()
+        link = shared["api_url"].partition("?sig=")[2]
+        for path in (task, f"{ROOT}/shared/{made.json()['id']}", f"{task}/attempts", task.replace("-", "0")):
+            for signed_with in (link, f"{link}x", f"x{link}"):
+                said.append((await http.get(f"{path}?sig={signed_with}")).text.replace(link, ""))
         # The statement of a request fails, and its traceback is logged.
         await spine.run("ALTER TABLE replay RENAME TO elsewhere")
         broken = await http.get("/v1/dead-letters/replays", headers={"Authorization": f"Bearer {key}"})
         assert broken.status_code == 503
         await spine.run("ALTER TABLE elsewhere RENAME TO replay")
+        await spine.run("ALTER TABLE task_live RENAME TO elsewhere")
+        assert (await http.get(f"{task}?sig={link}")).status_code == 503
+        await spine.run("ALTER TABLE elsewhere RENAME TO task_live")
         said.append(broken.text)
     tables = await spine.rows("SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public'")
     rows = [await spine.rows(f"SELECT t::text AS row FROM {table['name']} t") for table in tables]
     everywhere = {"the log": log.read_text(), "the rows": str(rows), "answers": " ".join(said)}
     assert "Traceback" in everywhere["the log"]
     for place, text in everywhere.items():
-        for secret in [*secrets, session]:
+        for secret in [*secrets, session, link]:
             assert secret not in text, place
             assert secret[8:-6] not in text, place

@@ -15,7 +15,7 @@ EXAMPLE_KEY: dict[str, Any] = {
     "name": "billing",
     "state": "active",
     "preset": "submitter",
-    "scopes": ["breakers:read", "breakers:report", "payload:read", "tasks:read", "tasks:submit"],
+    "scopes": ["breakers:read", "breakers:report", "payload:read", "tasks:read", "tasks:share", "tasks:submit"],
     "task_types": ["send_invoice"],
     "queues": None,
     "rate": "100/60s",

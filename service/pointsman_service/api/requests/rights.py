@@ -30,6 +30,8 @@ async def may_do_this(request: Request) -> None:
     if operation is None or (operation == _METRICS and parts_of(request).settings.metrics_open):
         return
     check_right(caller, operation)
+    if caller.task_id is not None and id_of(request.path_params.get("task_id", "")) != caller.task_id:
+        raise OutsideKey("This link opens another task.")
     if caller.is_narrowed:
         await _check_reach(request, caller, RIGHTS[operation].names)
 

@@ -22,6 +22,7 @@ from pointsman_service.api.tasks.change_view import (
     version_of,
 )
 from pointsman_service.api.tasks.parameters import (
+    Linked,
     OfCaller,
     OfError,
     OfErrorGroup,
@@ -32,7 +33,14 @@ from pointsman_service.api.tasks.parameters import (
     OfWorker,
 )
 from pointsman_service.api.tasks.routes import task_id_of
-from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, TooManyListeners, UnknownTask
+from pointsman_service.errors import (
+    DatabaseAway,
+    FieldError,
+    InvalidRequest,
+    LinkExpired,
+    TooManyListeners,
+    UnknownTask,
+)
 from pointsman_service.live.changes import ChangeStream
 from pointsman_service.live.task_changes import TaskChange, TaskListener, TaskMatch
 from pointsman_service.live.watches import TaskWatch
@@ -128,7 +136,7 @@ async def stream_tasks(
     ),
     response_class=StreamingResponse,
     responses={
-        **problem_responses(UnknownTask, InvalidRequest, DatabaseAway, TooManyListeners),
+        **problem_responses(UnknownTask, LinkExpired, InvalidRequest, DatabaseAway, TooManyListeners),
         **_streamed("A stream that ends with the task.", _EXAMPLE_OF_A_TASK),
         204: {"description": "The task has ended, and `Last-Event-ID` says so already."},
     },
@@ -140,6 +148,7 @@ async def stream_task(
     last_event_id: Annotated[
         str | None, Header(max_length=MARK_LENGTH, description="The id of the last event that was seen.")
     ] = None,
+    sig: Linked = None,  # noqa: ARG001 - who comes with a link was known by it before
 ) -> Response:
     """A stream of one task."""
     wanted = task_id_of(task_id)

@@ -6,6 +6,7 @@ from fastapi import Query
 from pydantic import Field
 
 from pointsman_contract.states import TaskState
+from pointsman_service.access.links import LONGEST, PARAMETER
 from pointsman_service.api.requests.filters import LONGEST_WORKER, TAG_PATTERN
 from pointsman_service.api.requests.ids import Id
 
@@ -15,6 +16,15 @@ OfType = Annotated[str | None, Query(max_length=200, description="Only tasks of 
 OfCaller = Annotated[str | None, Query(max_length=255, description="Only tasks that this caller submitted.")]
 OfFairnessKey = Annotated[
     str | None, Query(min_length=1, max_length=64, description="Only tasks that were submitted with this fairness key.")
+]
+Linked = Annotated[
+    str | None,
+    Query(
+        alias=PARAMETER,
+        max_length=LONGEST,
+        pattern="^[A-Za-z0-9_-]*$",
+        description="Of a signed link, which opens this task without a key.",
+    ),
 ]
 OfWorker = Annotated[
     str | None,

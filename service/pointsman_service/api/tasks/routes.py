@@ -22,6 +22,7 @@ from pointsman_service.api.requests.preferences import APPLIED_HEADER, prefer_wa
 from pointsman_service.api.requests.rights import check_payload_filter
 from pointsman_service.api.tasks.awaiting import row_when_ended
 from pointsman_service.api.tasks.parameters import (
+    Linked,
     OfCaller,
     OfErrorAtEnd,
     OfErrorGroup,
@@ -34,7 +35,15 @@ from pointsman_service.api.tasks.parameters import (
 )
 from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView, task_view
 from pointsman_service.api.tasks.waiting import waiting_view
-from pointsman_service.errors import DatabaseAway, FieldError, InvalidRequest, TooManyReaders, Unavailable, UnknownTask
+from pointsman_service.errors import (
+    DatabaseAway,
+    FieldError,
+    InvalidRequest,
+    LinkExpired,
+    TooManyReaders,
+    Unavailable,
+    UnknownTask,
+)
 from pointsman_service.store.tasks import reading
 from pointsman_service.store.tasks.listing import page_of
 from pointsman_service.store.tasks.pages import Page, Position, Sort
@@ -70,12 +79,12 @@ class TaskList(BaseModel):
     description="A task that is answered 202 is found here from then on, until its retention ends. With"
     " `Prefer: wait=10` it answers once the task has ended.",
     response_model=TaskView,
-    responses=problem_responses(UnknownTask, InvalidRequest, DatabaseAway)
+    responses=problem_responses(UnknownTask, LinkExpired, InvalidRequest, DatabaseAway)
     | {200: example(EXAMPLE_TASK, "The task.")[200] | {"headers": APPLIED_HEADER}},
     openapi_extra={"parameters": [_PREFER]},
 )
-async def get_task(task_id: str, request: Request, parts: GivenParts) -> Response:
-    """One task."""
+async def get_task(task_id: str, request: Request, parts: GivenParts, sig: Linked = None) -> Response:  # noqa: ARG001
+    """One task. Who comes with a link was known by it before."""
     row, applied = await row_when_ended(parts, request.scope, await find_task(parts, task_id))
     if row is None:
         raise UnknownTask

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from pointsman_service.store.models.base import Base
 
-IS_OF_ONE_TASK = "act IN ('cancel_task', 'change_task', 'retry_task')"
+IS_OF_ONE_TASK = "act IN ('cancel_task', 'change_task', 'retry_task', 'share_task')"
 """SQL: of an entry of what was done to one task, as programs do while they submit. They would bury the others."""
 
 
