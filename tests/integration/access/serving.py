@@ -23,7 +23,7 @@ class Served(NamedTuple):
 
 
 @asynccontextmanager
-async def served(settings: Settings, directory: Path, **variables: str) -> AsyncIterator[Served]:
+async def served(settings: Settings, directory: Path, role: str = "api", **variables: str) -> AsyncIterator[Served]:
     """One, until the end of the block. There must be a key of an admin."""
     port, log = free_port(), directory / "api.log"
     environment = inherited() | {
@@ -33,7 +33,7 @@ async def served(settings: Settings, directory: Path, **variables: str) -> Async
         "POINTSMAN_KEYS_REQUIRED": "true",
         **variables,
     }
-    child = Child("api", ["-m", "pointsman_service", "api", "--port", str(port)], environment, log)
+    child = Child("api", ["-m", "pointsman_service", role, "--port", str(port)], environment, log)
     child.start()
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False) as http:
