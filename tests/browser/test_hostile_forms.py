@@ -169,7 +169,7 @@ async def _fill_more(site: Site) -> None:
         id=new_id(),
     )
     await put_worker(site, "email@host-3", queues=("email",))
-    await KeyHand(site.store).create(CONSOLE, WantedKey("billing", preset="submitter"), None)
+    await KeyHand(site.store).create(CONSOLE, WantedKey("refunds", preset="submitter"), None)
     async with httpx.AsyncClient(base_url=site.origin) as client:
         for _ in range(2):
             answer = await client.post("/v1/tasks", json={"task_type": "shop.charge", "queue": "reports"})

@@ -50,7 +50,7 @@ _TYPES = {
     "stream": ("XADD", "{}", "*", "x", "y"),
 }
 _BY_TASK = {keys.CLAIM_PREFIX: "hash", keys.ONCE_PREFIX: "hash"}
-_OTHERS = {keys.EVENTS_PREFIX: "stream", keys.FETCH_PREFIX: "string"}
+_OTHERS = {keys.EVENTS_PREFIX: "stream", keys.FETCH_PREFIX: "string", keys.RATE_PREFIX: "hash"}
 
 _SEED = int(os.environ.get("KEYS_SEED", random.randrange(1_000_000)))
 _ALL = os.environ.get("KEYS_ALL") == "1"

@@ -7,7 +7,6 @@ import pytest
 from fastapi import FastAPI
 
 from pointsman_contract.catalogue import TaskTypeSpec
-from pointsman_service.observe.explain import gathering
 from pointsman_service.observe.prediction.forecast import Forecast, QueueForecast
 from pointsman_service.observe.tasks import waiting
 from pointsman_service.store.metrics import predictions
@@ -88,7 +87,6 @@ async def test_a_task_behind_more_than_are_counted_is_told_the_wait_of_one_that_
     app: FastAPI, api: httpx.AsyncClient, spine: Spine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waiting, "MOST_COUNTED", 5)
-    monkeypatch.setattr(gathering, "MOST_COUNTED", 5)
     new = [new_task(queue="maintenance", priority=3) for _ in range(7)]
     await spine.commits.write_batch(new)
     await spine.commits.drain()
