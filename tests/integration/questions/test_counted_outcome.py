@@ -212,7 +212,7 @@ class Told:
             "report",
             [keys.CONTROL, keys.claim(task), keys.BREAKERS, keys.BREAKER_FAILURES],
             [keys.EVENTS_PREFIX],
-            [task, attempt.number, token, kind, body, keys.CLAIM_SECONDS, *verdict_of(ending)],
+            [task, attempt.number, token, kind, body, keys.CLAIM_SECONDS, "", *verdict_of(ending)],
         )
         assert (answer[0], answer[3]) == (b"ok", b"1" if attempt.is_late else b"0")
 
