@@ -21,13 +21,14 @@ from pydantic import SecretStr
 
 from pointsman_contract.key_rings import KeyRing
 
-_BEGIN = "pm-sealed:"
+BEGIN = "pm-sealed:"
+"""What every sealed word begins with."""
 _END = ".pm"
-_MARK = _BEGIN.encode()
+_MARK = BEGIN.encode()
 _SEALED = "sealed"
 """The only name in an object that stands for keyword arguments."""
 _NONCE_BYTES = 12
-_WORD = re.compile(rf"{_BEGIN}([A-Za-z0-9_-]{{1,32}}):([^:\s\"\\]{{1,200}}):([a-z]+):([A-Za-z0-9_-]*)(\.pm)?")
+_WORD = re.compile(rf"{BEGIN}([A-Za-z0-9_-]{{1,32}}):([^:\s\"\\]{{1,200}}):([a-z]+):([A-Za-z0-9_-]*)(\.pm)?")
 _IN_JSON = re.compile(
     rf'(?P<before>(?<!\\)(?:\[\s*"|{{\s*"{_SEALED}"\s*:\s*"|"))?(?P<word>{_WORD.pattern})(?P<after>"\s*\]|"\s*}}|")?'
 )
@@ -88,7 +89,7 @@ class Sealer:
         """The sealed word."""
         nonce = os.urandom(_NONCE_BYTES)
         raw = nonce + self._cipher(self._first, task).encrypt(nonce, text.encode(), _bound_to(task, field))
-        return f"{_BEGIN}{self._first}:{task}:{field}:{base64.urlsafe_b64encode(raw).rstrip(b'=').decode()}{_END}"
+        return f"{BEGIN}{self._first}:{task}:{field}:{base64.urlsafe_b64encode(raw).rstrip(b'=').decode()}{_END}"
 
     def seal_json(self, text: str, task: str, field: Field) -> str:
         """A JSON text that stands for ``text``, which is one."""
@@ -121,7 +122,7 @@ class Sealer:
         """A text for people with every sealed word in it opened, or what keeps it closed in its place; ``written``: how
         that is written there.
         """
-        if _BEGIN in text:
+        if BEGIN in text:
             text = _WORD.sub(lambda found: written(self._or_why(*found.groups())), text)
         elif _END in text:
             text = _TAIL.sub(CUT, text)
@@ -135,7 +136,7 @@ class Sealer:
 
     def opened_json_text(self, text: str) -> str:
         """The same of a text."""
-        return _IN_JSON.sub(self._in_json, text) if _BEGIN in text else text
+        return _IN_JSON.sub(self._in_json, text) if BEGIN in text else text
 
     def _in_json(self, found: re.Match[str]) -> str:
         before, after = found["before"] or "", found["after"] or ""
@@ -174,14 +175,14 @@ class Sealer:
 
 def is_sealed(text: object, field: Field | None = None) -> bool:
     """Whether this is a sealed word, of that field."""
-    if type(text) is not str or not text.startswith(_BEGIN):
+    if type(text) is not str or not text.startswith(BEGIN):
         return False
     return field is None or text.split(":", 4)[3:4] == [str(field)]
 
 
 def hidden(text: str) -> str:
     """A text with every sealed word in it replaced: for whom it is not opened."""
-    return _WORD.sub(HIDDEN, text) if _BEGIN in text else text
+    return _WORD.sub(HIDDEN, text) if BEGIN in text else text
 
 
 def _bound_to(task: str, field: str) -> bytes:

@@ -8,6 +8,7 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from pointsman_contract.catalogue import MAX_NAME
 from pointsman_contract.events import PROGRESS_BYTES, RESULT_BYTES, EventBody, EventKind
+from pointsman_contract.sealing import BEGIN
 from pointsman_contract.validation import first_fault
 
 Field = core_schema.TypedDictField
@@ -48,6 +49,11 @@ _NAMES = core_schema.list_schema(_text(RESULT_BYTES), max_length=_MOST_BREAKERS)
 _ANY_NUMBER = core_schema.union_schema([core_schema.int_schema(), core_schema.float_schema(allow_inf_nan=False)])
 """A task may ask for whatever it likes: the recorder limits it."""
 
+_RESULT = core_schema.union_schema(
+    [_text(RESULT_BYTES), core_schema.str_schema(pattern=f'^"?{BEGIN}', max_length=2 * RESULT_BYTES)],
+    mode="left_to_right",
+)
+"""One that is sealed is longer than what it holds."""
 _ERROR = core_schema.typed_dict_schema(
     {
         "type": _needed(core_schema.str_schema()),
@@ -64,7 +70,7 @@ _STARTED: dict[str, Field] = {
 _OUTCOME = _STARTED | {
     "started_at": _needed(core_schema.float_schema(allow_inf_nan=False)),
     "run_seconds": _needed(core_schema.float_schema(ge=0.0, le=_LONGEST_RUN_SECONDS, allow_inf_nan=False)),
-    "result": _absent_or(_text(2 * RESULT_BYTES)),
+    "result": _absent_or(_RESULT),
     "permanent": _absent_or(core_schema.bool_schema()),
     "retry_in_seconds": _absent_or(core_schema.float_schema(allow_inf_nan=False)),
     "max_attempts": _absent_or(_ANY_NUMBER),
