@@ -20,17 +20,25 @@ async def _submit(stack: Stack, tasks: int, key: str) -> None:
         assert answer.status_code == 202, answer.text
 
 
-async def _longest_wait(stack: Stack, key: str) -> float:
-    """Of ten tasks, once all have ended."""
-    waits: list[float] = []
+async def _started_before(stack: Stack, first: str, last: str) -> int:
+    """Of those with the key ``first``: how many have started since those with ``last`` were submitted, and before the
+    last of them, once ten of them have ended.
+    """
 
     async def ended() -> bool:
-        sql = "SELECT queue_wait_seconds AS waited FROM task WHERE fairness_key = :key"
-        waits[:] = [row["waited"] for row in await stack.rows(sql, key=key)]
-        return len(waits) == 10
+        return len(await stack.rows("SELECT id FROM task WHERE fairness_key = :key", key=last)) == 10
 
-    await until(ended, f"the tasks of {key} to end")
-    return max(waits)
+    await until(ended, f"the tasks of {last} to end")
+    (row,) = await stack.rows(
+        "WITH mine AS (SELECT min(submitted_at) AS since, max(started_at) AS until FROM task"
+        " WHERE fairness_key = :last)"
+        " SELECT count(*)::int AS n FROM (SELECT fairness_key, started_at FROM task"
+        " UNION ALL SELECT fairness_key, started_at FROM task_live) AS started, mine"
+        " WHERE fairness_key = :first AND started_at BETWEEN since AND until",
+        first=first,
+        last=last,
+    )
+    return int(row["n"])
 
 
 async def _unfinished(stack: Stack) -> int:
@@ -40,18 +48,17 @@ async def _unfinished(stack: Stack) -> int:
     return int(rows[0]["n"])
 
 
-async def test_ten_tasks_wait_no_more_than_twice_as_long_beside_five_thousand_of_another(stack: Stack) -> None:
-    await _submit(stack, 10, "alone")
-    alone = await _longest_wait(stack, "alone")
+async def test_ten_tasks_start_long_before_five_thousand_of_another_that_came_first(stack: Stack) -> None:
     await _submit(stack, 5000, "many")
     try:
         await _submit(stack, 10, "few")
-        beside = await _longest_wait(stack, "few")
+        ahead = await _started_before(stack, "many", "few")
         assert await _unfinished(stack) > 4000
     finally:
         answer = await stack.http.post(f"/v1/queues/{_QUEUE}/purge", json={"at_most": 6000, "reason": "over"})
         assert answer.is_success, answer.text
-    assert beside <= 2 * alone
+    # What runs, what is fetched, and what starts until the dispatcher looks. How long that takes is a bench's question.
+    assert ahead <= 100
 
     async def empty() -> bool:
         return await _unfinished(stack) == 0
