@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from pointsman_service.access.key import KEY_NAME
 from pointsman_service.access.scopes import KeyScope, Preset
+from pointsman_service.admit.numbers import WHOLE
 from pointsman_service.api.answers.answer import json_response
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.keys.view import EXAMPLE_KEY, EXAMPLE_TEXT, KeyList, KeyMade, KeyView, key_view
@@ -65,13 +66,11 @@ class CreateKey(Action):
         pattern=RATE,
         description="How fast its caller may submit, as `100/60s`; null: as POINTSMAN_CALLER_RATE says for all.",
     )
-    burst: int | None = Field(
-        default=None, ge=1, le=MOST_BURST, description="How many tasks at once; null: as many as `rate` says."
+    burst: Annotated[int, Field(ge=1, le=MOST_BURST), WHOLE] | None = Field(
+        default=None, description="How many tasks at once; null: as many as `rate` says."
     )
-    quota: int | None = Field(
+    quota: Annotated[int, Field(ge=1, le=MOST_QUOTA), WHOLE] | None = Field(
         default=None,
-        ge=1,
-        le=MOST_QUOTA,
         description="How many of its tasks may wait; null: as POINTSMAN_CALLER_QUOTA says for all.",
     )
     expires_in_seconds: _Seconds | None = Field(default=None, description="Null: it does not expire.")
@@ -84,13 +83,11 @@ class LimitKey(Explained):
     rate: str | None = Field(
         default=None, pattern=RATE, description="As `100/60s`; null: as POINTSMAN_CALLER_RATE says for all."
     )
-    burst: int | None = Field(
-        default=None, ge=1, le=MOST_BURST, description="How many tasks at once; null: as many as `rate` says."
+    burst: Annotated[int, Field(ge=1, le=MOST_BURST), WHOLE] | None = Field(
+        default=None, description="How many tasks at once; null: as many as `rate` says."
     )
-    quota: int | None = Field(
+    quota: Annotated[int, Field(ge=1, le=MOST_QUOTA), WHOLE] | None = Field(
         default=None,
-        ge=1,
-        le=MOST_QUOTA,
         description="How many of its tasks may wait; null: as POINTSMAN_CALLER_QUOTA says for all.",
     )
 
