@@ -208,5 +208,10 @@ async def test_events_that_were_forged_replayed_or_edited_are_not_recorded(
     assert await truth(signing) == before
     second.touch()
     assert (await signing.finished(running))["result"] == "released"
-    answer_ = await signing.http.get("/metrics")
-    assert f'pointsman_events_left_out_total{{reason="forged"}} {len(edited) + 1}' in answer_.text
+    sample = f'pointsman_events_left_out_total{{reason="forged"}} {len(edited) + 1}'
+
+    async def exposed() -> bool:
+        return sample in (await signing.http.get("/metrics")).text
+
+    # The text is made every five seconds.
+    await until(exposed, "it to be among the metrics")

@@ -24,8 +24,14 @@ CHANNELS = (
     '[{"kind": "webhook", "name": "chat", "url": "https://chat.example/hunter2",\n'
     ' "secrets": ["whsec_aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMg=="]}]'
 )
+RING = "2026-11:" + "hunter2" * 6
 GOOD: dict[str, str] = {
     "alert_channels": CHANNELS,
+    "database_owner_url": "postgresql://owner:hunter2@db/x",
+    "database_owner_password": HUNTER,
+    "encryption_keys": RING,
+    "signing_keys": RING,
+    "oidc_client_secret": HUNTER,
     "database_url": "postgresql://app:hunter2@db/x",
     "database_password": HUNTER,
     "api_key": HUNTER,
@@ -35,6 +41,7 @@ GOOD: dict[str, str] = {
     "smtp_password": HUNTER,
 }
 BESIDE = {
+    "database_owner_password": {"database_owner_url": "postgresql://owner@db/x"},
     "database_password": {"database_url": "postgresql://app@db/x"},
     "mqtt_password": {"mqtt_user": "app"},
     "redis_password": {"redis_url": "redis://cache/1"},

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pointsman_contract.events import EventKind
 from pointsman_contract.signing import UNSIGNED, Forged, Purpose, Signer, Trust, began_at
+from pointsman_service.errors import ServiceError
 
 REMEMBER_DAYS = 30.0
 """So long after its last event a lane is remembered."""
@@ -20,7 +21,7 @@ _TOLD_ONCE = frozenset(
 )
 
 
-class Repeated(Exception):
+class Repeated(ServiceError):
     """The event was written down already."""
 
 
