@@ -27,8 +27,9 @@ from pointsman_service.telemetry import logger, start_for_all
 
 log = logger(__name__)
 
-_WAIT_SECONDS = 0.1
-"""Longest that a submission waits for a lease. Then its process goes on alone."""
+_WAIT_SECONDS = 0.5
+"""Longest that a submission waits for a lease. Then its process goes on alone: a Redis that is only slow for a moment
+would have refused nobody."""
 _PORTION_SECONDS = 0.1
 """A portion is so much of the rate, and no more than a quarter of the burst."""
 _PAUSE_SECONDS = 0.1
