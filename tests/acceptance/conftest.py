@@ -1,7 +1,7 @@
 """Whole installations: one shared by the ordinary tests, others of a test's own that may be broken."""
 
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +64,24 @@ async def own_stack(database_url: str, own_valkey: ValkeyServer, tmp_path: Path)
 Release = Callable[[], None]
 
 
+@asynccontextmanager
+async def held(stack: Stack, release: Path) -> AsyncIterator[Release]:
+    """Every process holds a task until this is called, or the block ends."""
+    let_go = release.touch
+    async with AsyncExitStack() as exits:
+        exits.callback(let_go)
+        holding = [
+            await stack.submit("ledger.hold", args=[str(release)], queue="critical") for _ in range(stack.processes)
+        ]
+        await stack.wait_for_effects(holding)
+        yield let_go
+        let_go()
+        for task_id in holding:
+            assert (await stack.finished(task_id))["state"] == "succeeded"
+
+
 @pytest.fixture
 async def all_busy(stack: Stack, tmp_path: Path) -> AsyncIterator[Release]:
     """Every process of the shared stack holds a task until the test calls this, or ends."""
-    release = tmp_path / "release"
-    async with AsyncExitStack() as exits:
-        exits.callback(release.touch)
-        held = [
-            await stack.submit("ledger.hold", args=[str(release)], queue="critical") for _ in range(stack.processes)
-        ]
-        await stack.wait_for_effects(held)
-        yield release.touch
-        release.touch()
-        for task_id in held:
-            assert (await stack.finished(task_id))["state"] == "succeeded"
+    async with held(stack, tmp_path / "release") as release:
+        yield release
