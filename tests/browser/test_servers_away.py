@@ -1,11 +1,14 @@
 """What every page says while a server is away: it renders, names what is missing, and nothing of before looks fresh."""
 
 import asyncio
+import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from pointsman_service.embedded.postgres import PostgresServer
@@ -21,6 +24,9 @@ _OF_NO_SERVER = "sign-in"
 """It shows nothing of either."""
 _AT_ONCE = 4
 _REDIS = "The broker does not answer"
+_POSTGRES = "PostgreSQL does not answer"
+_LOOKED_AT = ("", "tasks", "errors", "queues")
+"""More than are looked at at once."""
 
 
 @pytest.fixture
@@ -66,6 +72,69 @@ async def test_every_page_renders_and_says_what_is_missing_while_a_server_is_awa
                     continue
                 assert answer.status_code == 503, path
                 assert not re.search("<(td|dd)[ >]", answer.text.partition("<h2>What is known")[0]), path
+
+
+async def test_pages_answer_and_say_one_thing_while_postgresql_hangs(
+    postgres: PostgresServer, migrated_template: str, redis_of_browser: ValkeyServer
+) -> None:
+    database = postgres.start().create_database(template=migrated_template)
+    # Whoever waited for it as long as for a statement would be waiting when this test is over.
+    async with (
+        Site(database, redis_of_browser.url, database_timeout_seconds=300) as site,
+        httpx.AsyncClient(base_url=site.url, timeout=60) as client,
+    ):
+        for path in _LOOKED_AT:
+            (await client.get(path)).raise_for_status()
+        async with AsyncExitStack() as exits:
+            answers = [
+                await exits.enter_async_context(client.stream("GET", "stream", params={"of": path}))
+                for path in _LOOKED_AT
+            ]
+            beats = [_beats(answer) for answer in answers]
+            for told in beats:
+                await anext(told)
+            with _hanging(postgres):
+                await until(lambda: _says(client, "", _POSTGRES), "PostgreSQL to be missed on the first page")
+                for path in _LOOKED_AT:
+                    answer = await client.get(path)
+                    _check(path, answer)
+                    assert _POSTGRES in answer.text or "PostgreSQL is away" in answer.text, path
+                    assert answer.status_code == (200 if path == "" else 503), path
+                    assert ("as they were" in answer.text) is (path == "")
+                for told in beats:
+                    # What was told before, and what a look came to that had begun before, are none of it.
+                    while _POSTGRES not in (words := await anext(told)):
+                        pass
+                    assert [await anext(told), await anext(told)] == [words, words]
+
+            async def is_back() -> bool:
+                return not await _says(client, "", _POSTGRES) and (await client.get("tasks")).status_code == 200
+
+            await until(is_back, "PostgreSQL to be there again")
+
+
+@contextmanager
+def _hanging(postgres: PostgresServer) -> Iterator[None]:
+    """Nobody who asks it anything hears anything, nor who wants to be let in."""
+    server = psutil.Process(postgres.pid)
+    stopped = [server, *server.children(recursive=True)]
+    for process in stopped:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in stopped:
+            process.resume()
+
+
+async def _beats(answer: httpx.Response) -> AsyncIterator[str]:
+    """What is said to be wrong, each time that something is told."""
+    is_beat = False
+    async for line in answer.aiter_lines():
+        if is_beat and line.startswith("data:"):
+            beat = json.loads(line.removeprefix("data:"))
+            yield beat["fault"] or " ".join(beat["missing"])
+        is_beat = line == "event: beat"
 
 
 async def _pages(client: httpx.AsyncClient, paths: list[str]) -> list[tuple[str, httpx.Response]]:

@@ -3,7 +3,7 @@ cannot be.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -34,6 +34,7 @@ from pointsman_service.dashboard.streams import Stream, Streams
 from pointsman_service.errors import (
     BadRequest,
     DatabaseAway,
+    ExpectedFault,
     KeyMissing,
     MethodNotAllowed,
     NotFound,
@@ -51,6 +52,10 @@ SHARED = "shared"
 """The only page that signed links open."""
 _RECORDED_SECONDS = 2.0
 """A page is not kept waiting longer to say up to when is recorded: then PostgreSQL is taken for away."""
+_HUNG_SECONDS = 0.5
+"""While it does not answer, whatever a page shows is there within so long, or is not to be had: another question would
+wait as long as the first.
+"""
 _STREAM = "stream"
 _PREFERENCES = "preferences"
 _SENT = "pointsman.form"
@@ -158,24 +163,33 @@ class Dashboard:
         if route.page.own_times:
             view = await route.shows(ask)
             return Shown(view, route.page, view.as_of or ask.now, view.recorded_up_to)
-        recorded, away = await self._recorded()
-        broker, view = await asyncio.gather(self._parts.views.broker.state(), route.shows(ask))
+        recorded, away, hangs = await self._recorded()
+        broker, view = await asyncio.gather(
+            self._parts.views.broker.state(), _unless_it_hangs(route.shows(ask)) if hangs else route.shows(ask)
+        )
         if not broker.up:
             away = [*away, broker_away(broker.reason)]
         if away:
             view = replace(view, missing=[*away, *view.missing])
         return Shown(view, route.page, view.as_of or ask.now, recorded)
 
-    async def _recorded(self) -> tuple[datetime | None, Sequence[str]]:
-        """Up to when is recorded, and that PostgreSQL is away: a page that needs it is not shown then at all."""
+    async def _recorded(self) -> tuple[datetime | None, Sequence[str], bool]:
+        """Up to when is recorded; that PostgreSQL is away: a page that needs it is not shown then at all; and whether
+        that is because it does not answer, so that whoever asks it would wait.
+        """
+        recorded = self._parts.views.recorded
         try:
-            return await within(_RECORDED_SECONDS, self._parts.views.recorded.up_to()), ()
+            try:
+                return await recorded.soon(_RECORDED_SECONDS), (), False
+            except ExpectedFault:
+                # Of a server that was started again; of one that hangs the next is no answer either.
+                return await recorded.soon(_RECORDED_SECONDS), (), False
         except DatabaseAway as error:
-            return None, [database_away(error.said)]
+            return None, [database_away(error.said)], not error.said
         except NotInTime:
-            return None, [database_away("")]
+            return None, [database_away("")], True
         except ServiceError:
-            return None, ()
+            return None, (), False
 
     # What is streamed
 
@@ -248,7 +262,7 @@ class Dashboard:
             around = self._around(path)
             back = None if around is None else _with_query(around[2], scope)
             frame = Frame.of_request(scope, ask.links, path, back)
-            recorded, _ = await self._recorded()
+            recorded, _, _ = await self._recorded()
             shown = Shown(done, route.page, ask.now, recorded)
             return frames.page(frame, scope, shown, ask, in_navigation(self._pages, ask.caller), live=False)
         cookies = flash.packed(done).items()
@@ -359,6 +373,14 @@ class Dashboard:
         shown = Shown(view, frames.NOWHERE, ask.now, None)
         frame = Frame.of_request(scope, ask.links, path, None if asks else "" if around is None else around[2])
         return frames.page(frame, scope, shown, ask, in_navigation(self._pages, ask.caller), live=False)
+
+
+async def _unless_it_hangs(shown: Awaitable[View]) -> View:
+    """Raises ``DatabaseAway`` where it waits for PostgreSQL, which does not answer."""
+    try:
+        return await within(_HUNG_SECONDS, shown)
+    except NotInTime as error:
+        raise DatabaseAway(database_away("")) from error
 
 
 def _check(caller: Caller, page: Page) -> None:

@@ -24,7 +24,7 @@ from pointsman_service.dashboard.page import Pace
 from pointsman_service.dashboard.rooms import Key, Look, Room
 from pointsman_service.errors import ServiceError, TooManyListeners
 from pointsman_service.live.topics import Topic, TopicListener
-from pointsman_service.observe.kept import asked_after
+from pointsman_service.observe.kept import NotInTime, asked_after, within
 from pointsman_service.telemetry import logger
 
 log = logger(__name__)
@@ -39,6 +39,9 @@ _SHARE = 0.05
 """Of the time of one core that looks of all rooms may take in this process. About as much goes to PostgreSQL."""
 _BEAT_SECONDS = 3.5
 """Between two beats at least; then one follows when the database has said that nothing changed."""
+_LOOK_SECONDS = 4.0
+"""A look that waits longer is given up: others wait for its turn, and who looks on is told nothing meanwhile."""
+_LATE = "What is shown here could not be looked up in time."
 _LOST_SECONDS = 6.0
 """So long after it last said anything a page is looked at, to see what is wrong."""
 _GLANCE_SECONDS = 1.0
@@ -178,7 +181,7 @@ class Streams:
                 began = time.monotonic()
                 looking = Metered(self._look(room.key))
                 with asked_after(room.heard_at):
-                    look = await looking
+                    look = await _in_time(looking)
             room.cost += (_NEWEST if room.looked else 1.0) * (looking.seconds - room.cost)
             await room.show(look)
             pause = max(_LEAST_SECONDS, room.pace.least_seconds, self._pause_of(room))
@@ -241,6 +244,13 @@ class Streams:
                 room.task.cancel()
             # Held, or it might be collected before it has run.
             self._waking.append(asyncio.ensure_future(room.wake()))
+
+
+async def _in_time(looking: Awaitable[Look]) -> Look:
+    try:
+        return await within(_LOOK_SECONDS, looking)
+    except NotInTime:
+        return Look(beat={"fault": _LATE}, fault=_LATE)
 
 
 class Stream(StreamingResponse):

@@ -51,7 +51,7 @@ class NowWatch:
         self._server = server
         self._views = views
         self._settings = settings
-        self._kept = Kept(self._look, _KEPT_SECONDS)
+        self.forget()
         self._hours = HoursWatch(store, views)
         self._steady = Steady()
         self._asked = Asked()
@@ -72,12 +72,14 @@ class NowWatch:
     def forget(self) -> None:
         """Something was just done: the next who asks sees what came of it."""
         self._kept = Kept(self._look, _KEPT_SECONDS)
+        # A database that hangs holds one connection, and is waited for once.
+        self._moving = Kept(self._ask, 0.0)
 
     async def _look(self) -> "_Seen":
         broker = await self._views.broker.state()
         away = self._broker_away(broker)
         try:
-            look = await within(_ANSWER_SECONDS, self._ask())
+            look = await self._moving.soon(_ANSWER_SECONDS)
         except _AWAY as error:
             log.info("what is wrong now is said without PostgreSQL", reason=server_words(error))
             return _Seen(self._without_database(error, broker, away))

@@ -13,6 +13,9 @@ from pointsman_service.telemetry import start_for_all
 Answer = TypeVar("Answer")
 
 _MOMENT_SECONDS = 2.0
+_LEAST_SECONDS = 0.2
+"""So long anybody waits, also where nobody was answered in time before."""
+_LATE_SECONDS = 1.0
 _asked_after: ContextVar[float] = ContextVar("asked_after", default=float("-inf"))
 
 
@@ -48,6 +51,8 @@ class Kept(Generic[Answer]):
         self._asked_at = self._answered_of = float("-inf")
         self._answer: Answer | None = None
         self._asking: asyncio.Task[Answer] | None = None
+        self._is_late = False
+        """Whether somebody was not answered in time, and nobody since."""
 
     async def get(self) -> Answer:
         """The answer. A caller that is cancelled does not take the question back."""
@@ -66,12 +71,28 @@ class Kept(Generic[Answer]):
             if asked_at >= after:
                 return answer
 
+    async def soon(self, seconds: float) -> Answer:
+        """The answer, or ``NotInTime`` so long after it was asked for: once nobody was answered in time, nobody else is
+        kept waiting until somebody is. The question itself goes on, and is asked again only when it has ended.
+        """
+        left = seconds if self._asking is None else self._asked_at + seconds - time.monotonic()
+        try:
+            return await within(_LEAST_SECONDS if self._is_late else max(left, _LEAST_SECONDS), self.get())
+        except NotInTime:
+            self._is_late = True
+            raise NotInTime(f"no answer within {seconds:g} s") from None
+
     async def _ask_once(self) -> Answer:
         started = time.monotonic()
         try:
             answer = await self._ask()
+        except Exception:
+            # An error that comes at once is an answer, too.
+            self._is_late = self._is_late and time.monotonic() - started > _LATE_SECONDS
+            raise
         finally:
             self._asking = None
+        self._is_late = False
         ended = time.monotonic()
         self._answer, self._answered_of = answer, started
         self._rests_until = ended + self._rest * (ended - started)

@@ -24,6 +24,10 @@ class RecordedWatch:
         """
         return (await self._moment.get())[0]
 
+    async def soon(self, seconds: float) -> datetime | None:
+        """The same, or ``NotInTime`` so long after it was asked: who comes later, while nobody is answered, at once."""
+        return (await self._moment.soon(seconds))[0]
+
     async def _ask(self) -> tuple[datetime | None]:
         async with self._store.statement() as connection:
             known = await epochs.progress(connection)

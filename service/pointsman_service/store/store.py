@@ -150,8 +150,8 @@ class Store:
         except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
             words, kind = self._absence.began(error), type(said_by(error)).__name__
             away = DatabaseAway(f"The database does not answer ({kind}); nothing was stored. Try again.")
-            # What is no answer of PostgreSQL's names its address.
-            away.said = words if isinstance(error, DBAPIError) else kind
+            # What is no answer of PostgreSQL's names its address. Who only waited was told nothing.
+            away.said = words if isinstance(error, DBAPIError) else "" if "Timeout" in kind else kind
             raise away from error
         self._absence.ended()
         try:

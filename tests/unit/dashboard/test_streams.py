@@ -342,3 +342,27 @@ async def test_a_stop_ends_every_stream(stand: Stand) -> None:
         stand.streams.close()
         assert [one async for one in viewer.events] == []
         assert not stand.streams.has_room_for("ada")
+
+
+async def test_looks_that_are_not_answered_keep_no_other_page_waiting(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_LOOK_SECONDS", 0.05)
+    never = asyncio.Event()
+
+    async def look(key: Key) -> Look:
+        if key.target == "tasks":
+            return Look({"live-list": "as it was"}, {"fault": None})
+        await never.wait()
+        raise AssertionError
+
+    stand.streams._look = look
+    # As many as there are turns, and one more.
+    rooms_ = [stand.streams.join(Key(f"errors/{number}", LOCAL), "grace", PACE) for number in range(3)]
+    async with stand.viewer() as viewer:
+        assert b"as it was" in await viewer.next()
+    hung = stand.streams.events(rooms_[0], "")
+    await hung.__anext__()
+    assert beat_of(await hung.__anext__())["fault"] == "What is shown here could not be looked up in time."
+    for room in rooms_:
+        stand.streams.leave(room, "grace")

@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from pointsman_service.observe import kept as kept_module
 from pointsman_service.observe.kept import Kept, NotInTime, asked_after, within
 
 
@@ -125,3 +126,46 @@ async def test_a_question_that_must_rest_is_not_asked_before_its_time(question: 
     assert await kept.get() == 1
     with asked_after(time.monotonic()):
         assert await kept.get() == 1
+
+
+async def test_a_question_that_hangs_is_waited_for_once(question: Question, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_module, "_LEAST_SECONDS", 0.01)
+    monkeypatch.setattr(kept_module, "_LATE_SECONDS", 0.0)
+    kept = Kept(question, seconds=0)
+    with pytest.raises(NotInTime):
+        await kept.soon(0.05)
+    for _ in range(3):
+        # Who would wait for an hour is told at once, and nobody asks again.
+        with pytest.raises(NotInTime, match="within 3600 s"):
+            await kept.soon(3600)
+    assert question.asked == 1
+
+    # What hung so long and then broke does not make the next one worth waiting for.
+    await _end(question, kept, OSError("gone"))
+    with pytest.raises(NotInTime):
+        await kept.soon(3600)
+    assert question.asked == 2
+
+    # An answer does, though nobody was there to hear it.
+    await _end(question, kept, None)
+    question.go.set()
+    assert await kept.soon(3600) == 3
+
+
+async def test_what_breaks_at_once_is_told_to_who_asks_soon(question: Question) -> None:
+    kept = Kept(question, seconds=0)
+    question.go.set()
+    question.error = RuntimeError("refused")
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="refused"):
+            await kept.soon(3600)
+
+
+async def _end(question: Question, kept: Kept[int], error: Exception | None) -> None:
+    """The question that is under way ends so."""
+    asking = kept._asking
+    assert asking is not None
+    question.error = error
+    question.go.set()
+    await asyncio.wait([asking])
+    question.go.clear()
