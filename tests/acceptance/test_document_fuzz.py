@@ -1,11 +1,14 @@
 """The API does as its document says: schemathesis sends what it allows and what it forbids, and makes all its checks.
 
-``POINTSMAN_DOCUMENT_SEED`` and ``POINTSMAN_DOCUMENT_EXAMPLES`` ask for another run, and for a longer one.
+``POINTSMAN_DOCUMENT_SEED`` and ``POINTSMAN_DOCUMENT_EXAMPLES`` ask for another run, and for a longer one;
+``POINTSMAN_DOCUMENT_CALLERS`` names those of ``CALLERS`` that ask: each then has a run of its own, which goes on until
+``POINTSMAN_DOCUMENT_SECONDS`` are over, through ``POINTSMAN_DOCUMENT_PHASES``.
 """
 
 import asyncio
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -17,6 +20,7 @@ from pydantic import SecretStr
 
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.database import create_engine
+from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
 from pointsman_service.failures.fingerprint import group_of
 from pointsman_service.settings import Settings
@@ -36,29 +40,49 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1800)]
 GIVEN = ROOT / "tests" / "strangers"
 SEED = os.environ.get("POINTSMAN_DOCUMENT_SEED", "1")
 EXAMPLES = os.environ.get("POINTSMAN_DOCUMENT_EXAMPLES", "3")
+SECONDS = os.environ.get("POINTSMAN_DOCUMENT_SECONDS", "60")
+PHASES = os.environ.get("POINTSMAN_DOCUMENT_PHASES", "examples,coverage,fuzzing,stateful")
+LONG = "POINTSMAN_DOCUMENT_CALLERS" in os.environ
+SHORT_RUN = ("--max-examples", "2", "--phases", "fuzzing")
+LONG_RUN = ("--max-examples", EXAMPLES, "--max-time", SECONDS, "--phases", PHASES)
+CALLERS = ("nobody", "viewer", "operator", "admin")
+AS_SAID = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 NAMES = ("echo", "noop", "send_reminder_email")
 """Those that the examples of the document name, and another."""
 TYPES = [TaskTypeSpec(name=name, time_limit_seconds=9, extra_positional=True) for name in NAMES]
 CHANNEL = {"kind": "webhook", "name": "on-call", "url": "https://127.0.0.1:1/", "body": "slack"}
 
 
-@pytest.fixture
-async def service(database_url: str, own_valkey: ValkeyServer, tmp_path: Path) -> AsyncIterator[Stack]:
+@pytest.fixture(scope="module")
+def database(postgres: PostgresServer, migrated_template: str) -> str:
+    """URL of the database of all of these tests."""
+    return postgres.start().create_database(template=migrated_template)
+
+
+@pytest.fixture(scope="module")
+async def service(database: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """A control plane without workers, for its queues are purged and its breakers forced. It knows some task types."""
-    store = Store(create_engine(Settings(database_url=SecretStr(database_url)), "test"))
+    store = Store(create_engine(Settings(database_url=SecretStr(database)), "test"))
     async with store.statement() as connection:
         await catalogue.publish(connection, "w@h#1", TYPES)
     await store.close()
     # Nothing runs here that an answer could wait for.
     variables = {"POINTSMAN_ALERT_CHANNELS": json.dumps([CHANNEL]), "POINTSMAN_WAIT_SECONDS": "0"}
-    stack = Stack(database_url, own_valkey, tmp_path, variables=variables)
+    directory = tmp_path_factory.mktemp("document")
+    with ValkeyServer(directory / "valkey", appendonly=False) as valkey:
+        stack = Stack(database, valkey, directory, variables=variables)
+        try:
+            stack.service.start()
+            await until(stack.answers, "the service to answer")
+            yield stack
+        finally:
+            await stack.__aexit__(None, None, None)
 
-    try:
-        stack.service.start()
-        await until(stack.answers, "the service to answer")
-        yield stack
-    finally:
-        await stack.__aexit__(None, None, None)
+
+@pytest.fixture(scope="module")
+async def there_is(service: Stack, database: str) -> dict[str, list[str]]:
+    """What the installation has."""
+    return await what_there_is(service, database)
 
 
 async def error_group(database_url: str, task_id: str) -> str:
@@ -106,26 +130,55 @@ async def what_there_is(service: Stack, database_url: str) -> dict[str, list[str
     }
 
 
-def fuzz(url: str, directory: Path) -> subprocess.CompletedProcess[str]:
-    """What schemathesis finds; its seed is in what it says."""
+def fuzz(url: str, directory: Path, there_is: dict[str, list[str]], *words: str) -> str:
+    """What schemathesis says where it finds nothing. Its seed is in what it says."""
     program = stranger("venv/bin/schemathesis")
+    directory.mkdir(exist_ok=True)
     for name in ("schemathesis.toml", "schemathesis_hooks.py"):
         shutil.copy(GIVEN / name, directory)
-    words = [
-        *(str(program), "--config-file", "schemathesis.toml", "run", f"{url}/openapi.json"),
+    (directory / "installation.json").write_text(json.dumps(there_is))
+    asked = [
+        *(str(program), "--config-file", "schemathesis.toml", "run", f"{url}/openapi.json", *words),
         # A stream has no end, or that of its task.
-        *("--checks", "all", "--exclude-operation-id", "stream_breaker_transitions"),
-        *("--exclude-operation-id", "stream_log_lines"),
+        *("--exclude-operation-id", "stream_breaker_transitions", "--exclude-operation-id", "stream_log_lines"),
         *("--exclude-operation-id", "stream_tasks", "--exclude-operation-id", "stream_task"),
-        *("--seed", SEED, "--max-examples", EXAMPLES, "--request-timeout", "10", "--no-color"),
+        *("--seed", SEED, "--request-timeout", "10", "--no-color"),
     ]
-    return subprocess.run(words, cwd=directory, capture_output=True, text=True, check=False)
+    done = subprocess.run(asked, cwd=directory, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No issues found" in done.stdout, done.stdout
+    return done.stdout
 
 
 async def test_nothing_is_refused_that_the_document_allows_nor_accepted_that_it_forbids(
-    service: Stack, database_url: str, tmp_path: Path
+    service: Stack, there_is: dict[str, list[str]], tmp_path: Path
 ) -> None:
-    (tmp_path / "installation.json").write_text(json.dumps(await what_there_is(service, database_url)))
-    done = await asyncio.to_thread(fuzz, service.url, tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "No issues found" in done.stdout, done.stdout
+    await asyncio.to_thread(fuzz, service.url, tmp_path, there_is, "--checks", "all", "--max-examples", EXAMPLES)
+
+
+async def test_every_caller_is_answered_as_the_document_says(
+    service: Stack, there_is: dict[str, list[str]], tmp_path: Path
+) -> None:
+    """As a viewer, an operator, an admin and without a key: no fault of the server, and no status and no body that the
+    document does not have. In a short run they take turns.
+    """
+    made = {
+        caller: (await service.http.post("/v1/keys", json={"name": f"fuzz-{caller}", "preset": caller})).json()
+        for caller in CALLERS[1:]
+    }
+    there_is = there_is | {"own_key": [key["id"] for key in made.values()]}
+    # What a proxy passes on does not come from this machine, so it takes a key.
+    asks = {"nobody": "X-Forwarded-For: 192.0.2.1"} | {
+        caller: f"Authorization: Bearer {key['key']}" for caller, key in made.items()
+    }
+    turns = [[caller] for caller in os.environ["POINTSMAN_DOCUMENT_CALLERS"].split()] if LONG else [CALLERS]
+    for callers in turns:
+        given = there_is | {"sent": [asks[caller] for caller in callers]}
+        words = ("--checks", AS_SAID, *(LONG_RUN if LONG else SHORT_RUN))
+        said = await asyncio.to_thread(fuzz, service.url, tmp_path / callers[0], given, *words)
+        cases = re.search(r"(\d+) generated", said)
+        assert cases is not None, said
+        print(f"{' '.join(callers)}: {cases[1]} cases")  # noqa: T201
+    for key in made.values():
+        answer = await service.http.get("/v1/task-types", headers={"Authorization": f"Bearer {key['key']}"})
+        assert answer.status_code == 200, "a key opens no longer what it did"
