@@ -272,13 +272,14 @@ SELECT DISTINCT ON (task_type) task_type, id, error_type, left(error_message, 50
 
 -- _ADD
 INSERT INTO api_key (id, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
-    quota, created_by, expires_at, replaces, session_of)
+    quota, weight, created_by, expires_at, replaces, session_of)
 VALUES (:id, :digest, :first_shown, :last_shown, :name, :preset, CAST(:scopes AS text[]),
-    CAST(:task_types AS text[]), CAST(:queues AS text[]), :rate, :burst, :quota, :created_by,
-    now() + CAST(:expires_seconds AS float8) * interval '1 second', :replaces, :session_of)
+    CAST(:task_types AS text[]), CAST(:queues AS text[]), :rate, :burst, :quota, :weight,
+    :created_by, now() + CAST(:expires_seconds AS float8) * interval '1 second', :replaces, :session_of)
 ON CONFLICT (name) WHERE revoked_at IS NULL AND replaced_by IS NULL AND session_of IS NULL DO NOTHING
 RETURNING id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst, quota,
-    created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of;
+    weight, created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at,
+    session_of;
 
 -- _REPLACE
 UPDATE api_key SET replaced_by = :by,
@@ -288,10 +289,11 @@ RETURNING id;
 
 -- _LIMIT
 -- A key that goes on beside the one that replaced it is of the same caller.
-UPDATE api_key SET rate = :rate, burst = :burst, quota = :quota
+UPDATE api_key SET rate = :rate, burst = :burst, quota = :quota, weight = :weight
 WHERE name = (SELECT name FROM api_key WHERE id = :id AND session_of IS NULL) AND session_of IS NULL
     AND revoked_at IS NULL
-    AND (rate, burst, quota) IS DISTINCT FROM (:rate, CAST(:burst AS integer), CAST(:quota AS integer))
+    AND (rate, burst, quota, weight) IS DISTINCT FROM
+        (:rate, CAST(:burst AS integer), CAST(:quota AS integer), CAST(:weight AS float8))
 RETURNING id;
 
 -- _REVOKE
@@ -304,29 +306,29 @@ WHERE session_of IS NOT NULL AND name = :name AND revoked_at IS NULL
 
 -- _FIND
 SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst, quota,
-    created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of
-    FROM api_key WHERE id = :id AND session_of IS NULL;
+    weight, created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at,
+    session_of FROM api_key WHERE id = :id AND session_of IS NULL;
 
 -- _BY_DIGEST
 SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst, quota,
-    created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of
-    FROM api_key WHERE digest = :digest;
+    weight, created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at,
+    session_of FROM api_key WHERE digest = :digest;
 
 -- _LOCK
 SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst, quota,
-    created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of
-    FROM api_key WHERE id = :id AND session_of IS NULL FOR UPDATE;
+    weight, created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at,
+    session_of FROM api_key WHERE id = :id AND session_of IS NULL FOR UPDATE;
 
 -- _PAGE
 SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst, quota,
-    created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of
-    FROM api_key WHERE session_of IS NULL AND (CAST(:below AS uuid) IS NULL OR id < :below)
+    weight, created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at,
+    session_of FROM api_key WHERE session_of IS NULL AND (CAST(:below AS uuid) IS NULL OR id < :below)
 ORDER BY id DESC LIMIT :limit;
 
 -- _BY_NAME
 SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst, quota,
-    created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at, session_of
-    FROM api_key WHERE name = :name AND revoked_at IS NULL AND replaced_by IS NULL
+    weight, created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at,
+    session_of FROM api_key WHERE name = :name AND revoked_at IS NULL AND replaced_by IS NULL
 AND session_of IS NULL;
 
 -- _CHANGED
@@ -334,7 +336,7 @@ AND session_of IS NULL;
 SELECT s.newest, s.at, k.* FROM (
     SELECT pg_notify('pointsman_keys', :word), now() AS at, (SELECT coalesce(max(revision), 0) FROM api_key) AS newest
 ) AS s LEFT JOIN (SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues,
-    rate, burst, quota, created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by,
+    rate, burst, quota, weight, created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by,
     last_used_at, session_of FROM api_key) AS k ON k.revision > :revision ORDER BY k.revision;
 
 -- _USED
@@ -345,6 +347,9 @@ AND (last_used_at IS NULL OR last_used_at < now() - interval '50 seconds');
 SELECT count(*) FROM api_key WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 AND (preset = 'admin' OR 'keys:act' = ANY(scopes))
 AND task_types IS NULL AND queues IS NULL AND session_of IS NULL;
+
+-- _WEIGHTS
+SELECT name, weight FROM api_key WHERE weight IS NOT NULL AND revoked_at IS NULL AND session_of IS NULL;
 
 -- _FORGET
 -- The newest change stays: were its number to fall, every process would take the database for another one.

@@ -2748,6 +2748,7 @@ class Key(Model):
         "rate",
         "burst",
         "quota",
+        "weight",
         "hint",
         "created_at",
         "created_by",
@@ -2782,6 +2783,8 @@ class Key(Model):
     """How many tasks at once; null: as many as ``rate`` says."""
     quota: int | None
     """How many of its tasks may wait; null: as POINTSMAN_CALLER_QUOTA says for all."""
+    weight: float | None
+    """How many turns it has in a queue where others have one; null: as POINTSMAN_CALLER_WEIGHTS says."""
     hint: str
     """Its first and last characters."""
     created_at: datetime
@@ -2826,6 +2829,7 @@ class KeyMade(Model):
         "rate",
         "burst",
         "quota",
+        "weight",
         "hint",
         "created_at",
         "created_by",
@@ -2861,6 +2865,8 @@ class KeyMade(Model):
     """How many tasks at once; null: as many as ``rate`` says."""
     quota: int | None
     """How many of its tasks may wait; null: as POINTSMAN_CALLER_QUOTA says for all."""
+    weight: float | None
+    """How many turns it has in a queue where others have one; null: as POINTSMAN_CALLER_WEIGHTS says."""
     hint: str
     """Its first and last characters."""
     created_at: datetime

@@ -15,6 +15,7 @@ import typer
 from pointsman_contract.configuration import BadConfiguration, misspelt
 from pointsman_contract.queues import MAX_PRIORITY
 from pointsman_contract.settings_view import read_settings
+from pointsman_service.limits import LEAST_WEIGHT, MOST_WEIGHT
 from pointsman_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,6 +65,13 @@ _Rate = typer.Option(
 )
 _Burst = typer.Option(None, min=1, help="How many tasks at once.", show_default="as many as --rate says")
 _Quota = typer.Option(None, min=1, help="How many of its tasks may wait.", show_default="as POINTSMAN_CALLER_QUOTA")
+_Weight = typer.Option(
+    None,
+    min=LEAST_WEIGHT,
+    max=MOST_WEIGHT,
+    help="How many turns its tasks have in a queue where those of others have one.",
+    show_default="as POINTSMAN_CALLER_WEIGHTS",
+)
 _DAY_SECONDS = 86_400.0
 
 
@@ -267,6 +275,7 @@ def create_key(
     rate: str | None = _Rate,
     burst: int | None = _Burst,
     quota: int | None = _Quota,
+    weight: float | None = _Weight,
     reason: str | None = _Reason,
     as_json: bool = _Json,
 ) -> None:
@@ -281,7 +290,7 @@ def create_key(
     from pointsman_service.operate.handle_keys import wanted as wanted_key
 
     try:
-        wanted = wanted_key(name, preset, scope, task_type, queue, _seconds(expires_days), rate, burst, quota)
+        wanted = wanted_key(name, preset, scope, task_type, queue, _seconds(expires_days), rate, burst, quota, weight)
         keys.show_made(asyncio.run(keys.create(settings, wanted, reason)), as_json=as_json)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
@@ -347,10 +356,11 @@ def limit_key(
     rate: str | None = _Rate,
     burst: int | None = _Burst,
     quota: int | None = _Quota,
+    weight: float | None = _Weight,
     reason: str | None = _Reason,
     as_json: bool = _Json,
 ) -> None:
-    """Say how fast the caller of a key may submit and how much, within two seconds in every process.
+    """Say how fast the caller of a key may submit, how much, and its share, within two seconds in every process.
 
     What is left out is no longer said with the key. Exits 0, 1 when there is no such key, it is revoked, or PostgreSQL
     cannot be asked, 2 on a bad setting.
@@ -361,7 +371,8 @@ def limit_key(
     from pointsman_service.limits import rate_of
 
     try:
-        keys.show_one(asyncio.run(keys.limit(settings, key, rate_of(rate, burst), quota, reason)), as_json=as_json)
+        limited = keys.limit(settings, key, rate_of(rate, burst), quota, weight, reason)
+        keys.show_one(asyncio.run(limited), as_json=as_json)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     except ServiceError as error:

@@ -9,6 +9,8 @@ RATE: Final = r"^[1-9][0-9]{0,6}/[1-9][0-9]{0,4}s$"
 """How a rate is written: tasks in seconds, as ``100/60s``."""
 MOST_BURST: Final = 10_000_000
 MOST_QUOTA: Final = 1_000_000_000
+LEAST_WEIGHT: Final = 0.1
+MOST_WEIGHT: Final = 10.0
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pointsman_contract.run_file import DEFAULT_DATA_DIR
 from pointsman_contract.server_urls import UNREADABLE, check_password, check_redis_url
 from pointsman_contract.settings_base import SettingsBase
 from pointsman_service.channel_settings import AlertChannel, unlike_names
-from pointsman_service.limits import MOST_BURST, MOST_QUOTA, RATE, Rate, rate_of
+from pointsman_service.limits import LEAST_WEIGHT, MOST_BURST, MOST_QUOTA, MOST_WEIGHT, RATE, Rate, rate_of
 from pointsman_service.named_hosts import host_names, is_loopback, page_origins
 
 _DATABASE_SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
@@ -311,8 +311,12 @@ class DispatchSettings(SettingsBase):
     """The window holds this much work, by the measured service rate."""
     window_max: int = Field(default=50_000, ge=1)
     """Largest window of a queue."""
-    caller_weights: Annotated[dict[str, Annotated[float, Field(ge=0.1, le=10)]], _JSON] = Field(default={})
-    """How many turns a caller has in a queue where others have one, by name (``{"billing": 2}``): 0.1 to 10."""
+    caller_weights: Annotated[dict[str, Annotated[float, Field(ge=LEAST_WEIGHT, le=MOST_WEIGHT)]], _JSON] = Field(
+        default={}
+    )
+    """How many turns a caller whose key says nothing has in a queue where others have one, by name
+    (``{"local": 2}``): 0.1 to 10.
+    """
     dispatch_memory_percent: int = Field(default=70, ge=1, le=100)
     """Nothing is published while Redis uses more of its maxmemory."""
     dispatch_interval_seconds: float = Field(default=0.1, gt=0)

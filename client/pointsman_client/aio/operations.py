@@ -1851,6 +1851,7 @@ class KeysOperations(Operations):
         rate: str | None = None,
         burst: int | None = None,
         quota: int | None = None,
+        weight: float | None = None,
         expires_in_seconds: float | None = None,
         reason: str | None = None,
     ) -> KeyMade:
@@ -1871,6 +1872,7 @@ class KeysOperations(Operations):
                     rate=rate,
                     burst=burst,
                     quota=quota,
+                    weight=weight,
                     expires_in_seconds=expires_in_seconds,
                     reason=reason,
                 ),
@@ -1890,16 +1892,17 @@ class KeysOperations(Operations):
         rate: str | None = None,
         burst: int | None = None,
         quota: int | None = None,
+        weight: float | None = None,
     ) -> Key:
-        """Say how fast the caller of a key may submit, and how much. It holds for all keys of this caller, within
-        two seconds in every process. What is left out is no longer said with the key.
+        """Say how fast the caller of a key may submit, how much, and its share. It holds for all keys of this
+        caller, within two seconds in every process. What is left out is no longer said with the key.
         """
         return await self._ask(
             Call(
                 "limit_key",
                 "POST",
                 f"/v1/keys/{segment(key_id)}/limit",
-                body=body(reason=reason, rate=rate, burst=burst, quota=quota),
+                body=body(reason=reason, rate=rate, burst=burst, quota=quota, weight=weight),
             ),
             Key,
         )

@@ -44,6 +44,8 @@ class Key:
     """How many at once, where that is another number."""
     quota: int | None
     """How many of its tasks may wait; None: as the settings say for all."""
+    weight: float | None
+    """How many turns its caller has in a queue where others have one; None: as the settings say."""
     hint: str
     """Its first and last characters."""
     created_at: datetime
@@ -71,6 +73,7 @@ def key_of(row: KeyRow, now: datetime) -> Key:
         rate=row.rate,
         burst=row.burst,
         quota=row.quota,
+        weight=row.weight,
         hint=f"{row.first_shown}…{row.last_shown}",
         created_at=row.created_at,
         created_by=row.created_by,

@@ -54,10 +54,12 @@ async def rotate(
         return await KeyHand(store).rotate(CONSOLE, key_id, overlap_seconds, expires_seconds, reason)
 
 
-async def limit(settings: Settings, named: str, rate: Rate | None, quota: int | None, reason: str | None) -> Key:
+async def limit(
+    settings: Settings, named: str, rate: Rate | None, quota: int | None, weight: float | None, reason: str | None
+) -> Key:
     """The key, whose caller may submit so. Raises ``NoSuchKey``, ``KeyNotLive`` and the store's errors."""
     async with _opened(settings) as store:
-        return await KeyHand(store).limit(CONSOLE, await _id_of(store, named), rate, quota, reason)
+        return await KeyHand(store).limit(CONSOLE, await _id_of(store, named), rate, quota, weight, reason)
 
 
 async def revoke(settings: Settings, named: str, reason: str | None) -> Key:
@@ -183,7 +185,9 @@ def _line(key: Key) -> str:
     may = key.preset or ", ".join(key.scopes)
     rate = [f"{key.rate}" if key.burst is None else f"{key.rate}, {key.burst} at once"] if key.rate else []
     quota = [f"{key.quota} may wait"] if key.quota else []
-    return "  ".join([str(key.id), key.hint, key.name, str(key.state), may, *narrowed, *rate, *quota, *ends, used])
+    weight = [f"weight {key.weight:g}"] if key.weight else []
+    said = [*narrowed, *rate, *quota, *weight, *ends]
+    return "  ".join([str(key.id), key.hint, key.name, str(key.state), may, *said, used])
 
 
 def _plain(key: Key) -> dict[str, Any]:
@@ -198,6 +202,7 @@ def _plain(key: Key) -> dict[str, Any]:
         "rate": key.rate,
         "burst": key.burst,
         "quota": key.quota,
+        "weight": key.weight,
         "hint": key.hint,
         "created_at": key.created_at.isoformat(),
         "created_by": key.created_by,

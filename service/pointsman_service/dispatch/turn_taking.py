@@ -1,13 +1,14 @@
 """Top up a queue in which several shares wait, each in its turn."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from pointsman_contract.queues import MAX_PRIORITY
 from pointsman_service.broker import Envelope, QueueDepth
 from pointsman_service.callers import LOCAL
 from pointsman_service.dispatch.sharing import LineTurns, Sharing, Turn
 from pointsman_service.settings import Settings
+from pointsman_service.store import api_keys
 from pointsman_service.store.queues import dispatching, shares
 from pointsman_service.store.queues.dispatching import Taken
 from pointsman_service.store.queues.shares import Share
@@ -18,6 +19,8 @@ log = logger(__name__)
 
 _LOOK_SECONDS = 0.2
 """So often it is looked whether more than one share waits."""
+_WEIGH_SECONDS = 1.0
+"""So often it is asked how much each caller weighs, while several shares wait."""
 _MOST_ROUNDS = 12
 """In one pass: where a share has less than its turns, the others get them in the next round."""
 _TURNS_A_ROUND = 500
@@ -42,7 +45,8 @@ class TurnTaking:
         self._alone_first: set[str] = set()
         self.shared: set[str] = set()
         """Queues in which tasks of a caller with a key, or with a fairness key, ever waited."""
-        self._weights: Mapping[str, float] = settings.caller_weights
+        self._weights = self._given = settings.caller_weights
+        self._weigh_at = 0.0
 
     async def look(self, connection: Connection, waiting: Collection[str], now: float) -> None:
         """Find out in which of these queues several shares wait, if it is time to; ``now`` in monotonic seconds."""
@@ -53,6 +57,9 @@ class TurnTaking:
             turns = [queue for queue in waiting if self._sharing.of(queue) is not None]
             self._alone_first = await shares.alone(connection, turns) if turns else set()
             self._look_at = now + _LOOK_SECONDS
+            if turns and now >= self._weigh_at:
+                self._weights = await api_keys.weights(connection, self._given)
+                self._weigh_at = now + _WEIGH_SECONDS
 
     def takes_turns(self, queue: str) -> bool:
         """Whether several shares wait in it, or did so lately, and nothing in front that was there before them."""

@@ -18,6 +18,8 @@ from pointsman_service.store import api_keys
 from pointsman_service.store.api_keys import KeyRow, NewKey
 from pointsman_service.store.store import Connection, Store
 
+_SAID = ("preset", "scopes", "task_types", "queues", "rate", "burst", "quota", "weight")
+
 
 @dataclass(frozen=True, slots=True)
 class WantedKey:
@@ -34,6 +36,8 @@ class WantedKey:
     burst: int | None = None
     quota: int | None = None
     """How many of its tasks may wait; None: as the settings say for all."""
+    weight: float | None = None
+    """How many turns its caller has in a queue where others have one; None: as the settings say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +91,23 @@ class KeyHand:
                 rate=row.rate,
                 burst=row.burst,
                 quota=row.quota,
+                weight=row.weight,
                 expires_seconds=lasts if expires_seconds is None else expires_seconds,
             )
             act.was(1, 2 if overlap_seconds > 0 else 1, made=str(made_id))
             return await _make(connection, made_id, wanted, act.actor, replaces=key_id)
 
     async def limit(
-        self, caller: Caller, key_id: UUID, rate: Rate | None, quota: int | None, reason: str | None
+        self,
+        caller: Caller,
+        key_id: UUID,
+        rate: Rate | None,
+        quota: int | None,
+        weight: float | None,
+        reason: str | None,
     ) -> Key:
-        """The key, whose caller may submit as fast as this from now on, and let so many tasks wait; None: as the
-        settings say for all. Raises ``NoSuchKey``, and ``KeyNotLive`` for one that is revoked.
+        """The key, whose caller may submit as fast as this from now on, let so many tasks wait, and takes turns with
+        this weight; None: as the settings say. Raises ``NoSuchKey``, and ``KeyNotLive`` for one that is revoked.
         """
         act = Act(ActKind.LIMIT_KEY, caller, str(key_id), reason)
         async with acting(self._store, act) as connection:
@@ -104,8 +115,8 @@ class KeyHand:
             if row.revoked_at is not None:
                 raise KeyNotLive
             after = texts_of(rate)
-            act.was(_limits(row.rate, row.burst, row.quota), _limits(*after, quota))
-            act.changed = await api_keys.limit(connection, key_id, *after, quota)
+            act.was(_limits(row.rate, row.burst, row.quota, row.weight), _limits(*after, quota, weight))
+            act.changed = await api_keys.limit(connection, key_id, *after, quota, weight)
             return key_of(await _found(connection, key_id), datetime.now(UTC))
 
     async def revoke(self, caller: Caller, key_id: UUID, reason: str | None) -> Key:
@@ -128,6 +139,7 @@ def wanted(
     rate: str | None = None,
     burst: int | None = None,
     quota: int | None = None,
+    weight: float | None = None,
 ) -> WantedKey:
     """What a key is to be, from words that people gave. Raises ``ValueError`` in words."""
     if not re.fullmatch(KEY_NAME, name):
@@ -143,18 +155,17 @@ def wanted(
         raise ValueError("it would expire at once")
     rate_of(rate, burst)
     narrowed = (list(task_types) or None, list(queues) or None)
-    return WantedKey(name, preset, sorted({*scopes}), *narrowed, expires_seconds, rate, burst, quota)
+    return WantedKey(name, preset, sorted({*scopes}), *narrowed, expires_seconds, rate, burst, quota, weight)
 
 
-def _limits(rate: str | None, burst: int | None, quota: int | None) -> dict[str, Any] | None:
-    said = {"rate": rate, "burst": burst, "quota": quota}
+def _limits(rate: str | None, burst: int | None, quota: int | None, weight: float | None) -> dict[str, Any] | None:
+    said = {"rate": rate, "burst": burst, "quota": quota, "weight": weight}
     return {name: value for name, value in said.items() if value is not None} or None
 
 
 def _rights(key: WantedKey | KeyRow) -> dict[str, Any]:
     """What a key opens, as far as it was said."""
-    said = {name: getattr(key, name) for name in ("preset", "scopes", "task_types", "queues", "rate", "burst", "quota")}
-    return {name: value for name, value in said.items() if value}
+    return {name: value for name in _SAID if (value := getattr(key, name))}
 
 
 async def _make(
@@ -184,6 +195,7 @@ async def _make(
         rate=wanted.rate,
         burst=wanted.burst,
         quota=wanted.quota,
+        weight=wanted.weight,
         created_by=actor,
         expires_seconds=wanted.expires_seconds,
         replaces=replaces,

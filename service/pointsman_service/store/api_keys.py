@@ -1,6 +1,6 @@
 """Keys of callers: made, rotated, revoked and read. Each change is numbered and told by a trigger."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from uuid import UUID
@@ -29,6 +29,7 @@ class NewKey:
     rate: str | None = None
     burst: int | None = None
     quota: int | None = None
+    weight: float | None = None
     replaces: UUID | None = None
     session_of: UUID | None = None
 
@@ -50,6 +51,7 @@ class KeyRow:
     rate: str | None
     burst: int | None
     quota: int | None
+    weight: float | None
     created_at: datetime
     created_by: str
     expires_at: datetime | None
@@ -78,10 +80,10 @@ CHANNEL = "pointsman_keys"
 _COLUMNS = ", ".join(field.name for field in fields(KeyRow))
 _ADD = text(f"""
     INSERT INTO api_key (id, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst,
-        quota, created_by, expires_at, replaces, session_of)
+        quota, weight, created_by, expires_at, replaces, session_of)
     VALUES (:id, :digest, :first_shown, :last_shown, :name, :preset, CAST(:scopes AS text[]),
-        CAST(:task_types AS text[]), CAST(:queues AS text[]), :rate, :burst, :quota, :created_by,
-        now() + CAST(:expires_seconds AS float8) * interval '1 second', :replaces, :session_of)
+        CAST(:task_types AS text[]), CAST(:queues AS text[]), :rate, :burst, :quota, :weight,
+        :created_by, now() + CAST(:expires_seconds AS float8) * interval '1 second', :replaces, :session_of)
     ON CONFLICT (name) WHERE revoked_at IS NULL AND replaced_by IS NULL AND session_of IS NULL DO NOTHING
     RETURNING {_COLUMNS}
 """)
@@ -93,10 +95,11 @@ _REPLACE = text("""
 """)
 # A key that goes on beside the one that replaced it is of the same caller.
 _LIMIT = text("""
-    UPDATE api_key SET rate = :rate, burst = :burst, quota = :quota
+    UPDATE api_key SET rate = :rate, burst = :burst, quota = :quota, weight = :weight
     WHERE name = (SELECT name FROM api_key WHERE id = :id AND session_of IS NULL) AND session_of IS NULL
         AND revoked_at IS NULL
-        AND (rate, burst, quota) IS DISTINCT FROM (:rate, CAST(:burst AS integer), CAST(:quota AS integer))
+        AND (rate, burst, quota, weight) IS DISTINCT FROM
+            (:rate, CAST(:burst AS integer), CAST(:quota AS integer), CAST(:weight AS float8))
     RETURNING id
 """)
 _REVOKE = text("""
@@ -133,6 +136,9 @@ _ADMINS = text("""
         AND (preset = 'admin' OR 'keys:act' = ANY(scopes))
         AND task_types IS NULL AND queues IS NULL AND session_of IS NULL
 """)
+_WEIGHTS = text("""
+    SELECT name, weight FROM api_key WHERE weight IS NOT NULL AND revoked_at IS NULL AND session_of IS NULL
+""")
 # The newest change stays: were its number to fall, every process would take the database for another one.
 _FORGET = text("""
     DELETE FROM api_key WHERE id IN (
@@ -160,9 +166,18 @@ async def replace(connection: Connection, key_id: UUID, by: UUID, overlap_second
     return (await connection.execute(_REPLACE, parameters)).one_or_none() is not None
 
 
-async def limit(connection: Connection, key_id: UUID, rate: str | None, burst: int | None, quota: int | None) -> bool:
-    """Let the caller of a key submit as fast and as much as this, with whichever of its keys; False: so it was."""
-    parameters = {"id": key_id, "rate": rate, "burst": burst, "quota": quota}
+async def limit(
+    connection: Connection,
+    key_id: UUID,
+    rate: str | None,
+    burst: int | None,
+    quota: int | None,
+    weight: float | None,
+) -> bool:
+    """Let the caller of a key submit as fast and as much as this, and take turns with this weight, with whichever of
+    its keys; False: so it was.
+    """
+    parameters = {"id": key_id, "rate": rate, "burst": burst, "quota": quota, "weight": weight}
     return bool((await connection.execute(_LIMIT, parameters)).all())
 
 
@@ -225,6 +240,12 @@ async def note_used(connection: Connection, ids: Sequence[UUID]) -> None:
 async def admins(connection: Connection) -> int:
     """How many keys may make keys, and are in use."""
     return int((await connection.execute(_ADMINS)).scalar_one())
+
+
+async def weights(connection: Connection, given: Mapping[str, float]) -> dict[str, float]:
+    """How many turns a caller has where others have one, by its name: as its key says, else as ``given``."""
+    said = {row.name: row.weight for row in await connection.execute(_WEIGHTS)}
+    return {**given, **said}
 
 
 async def forget_sessions(connection: Connection, most: int) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +11,10 @@ import pytest
 from sqlalchemy import TextClause, text
 
 from pointsman_contract.queues import list_key
+from pointsman_service.callers import CONSOLE
 from pointsman_service.dispatch.dispatcher import Dispatcher
 from pointsman_service.dispatch.window import OpenWindow
+from pointsman_service.operate.handle_keys import KeyHand, WantedKey
 from pointsman_service.reconcile.lists import Lists
 from pointsman_service.settings import Settings
 from pointsman_service.store.queues import dispatching, shares
@@ -108,14 +111,30 @@ async def test_callers_share_equally_and_keys_within_their_caller(closed_spine: 
     assert {sent[f"onet{key}"] for key in range(5)} == {settings.window_initial / 10}
 
 
-async def test_a_caller_has_as_many_turns_as_its_weight_says(closed_spine: Spine, settings: Settings) -> None:
-    await backlog(closed_spine, 1000, "'one'")
-    await backlog(closed_spine, 1000, "'two'")
-    dispatcher = dispatcher_of(closed_spine, settings.model_copy(update={"caller_weights": {"two": 3.0}}))
+async def test_a_caller_has_as_many_turns_as_its_key_says_or_else_the_setting(
+    closed_spine: Spine, settings: Settings
+) -> None:
+    for name in ("one", "two", "three"):
+        await backlog(closed_spine, 1000, f"'{name}'")
+    hand = KeyHand(closed_spine.store)
+    key = (await hand.create(CONSOLE, WantedKey("three", preset="submitter", weight=6.0), None)).key
+    given = settings.model_copy(update={"caller_weights": {"two": 3.0, "three": 0.5}})
+    dispatcher = dispatcher_of(closed_spine, given)
     await closed_spine.open_epoch()
     await dispatcher.single_pass()
+    tenth = settings.window_initial / 10
     sent = Counter(await callers_of(closed_spine, await on_broker(closed_spine)))
-    assert sent == {"one": settings.window_initial / 4, "two": settings.window_initial * 3 / 4}
+    assert sent == {"one": tenth, "two": 3 * tenth, "three": 6 * tenth}
+
+    await hand.limit(CONSOLE, key.id, None, None, 1.0, None)
+    turns = dispatcher._turn_taking
+    async with closed_spine.store.statement() as connection:
+        await turns.look(connection, ["maintenance"], time.monotonic() + 1.5)
+    assert turns._weights == {"two": 3.0, "three": 1.0}
+    await hand.revoke(CONSOLE, key.id, None)
+    async with closed_spine.store.statement() as connection:
+        await turns.look(connection, ["maintenance"], time.monotonic() + 3.0)
+    assert turns._weights == given.caller_weights
 
 
 async def test_a_share_keeps_its_order_and_what_one_lacks_the_others_get(

@@ -4,8 +4,10 @@ from uuid import UUID
 
 import pytest
 
+from pointsman_service.callers import CONSOLE
 from pointsman_service.observe.tasks.task import task_of
 from pointsman_service.observe.tasks.waiting import ahead_of
+from pointsman_service.operate.handle_keys import KeyHand, WantedKey
 from pointsman_service.store.tasks import explaining, reading
 from tests.integration.spine import Spine, new_task
 
@@ -39,6 +41,8 @@ async def test_of_others_as_many_go_before_as_have_their_turn_meanwhile(closed_s
     assert await before(closed_spine, few[2]) == (7 + 2 + 3, False)
     assert await before(closed_spine, few[2], few=0.5) == (7 + 2 + 6, False)
     assert await before(closed_spine, many[100]) == (7 + 100 + 10, False)
+    await KeyHand(closed_spine.store).create(CONSOLE, WantedKey("few", preset="submitter", weight=0.25), None)
+    assert await before(closed_spine, few[2], few=0.5) == (7 + 2 + 12, False)
 
 
 async def test_the_keys_of_a_caller_take_turns_within_it(closed_spine: Spine) -> None:

@@ -28,7 +28,7 @@ from pointsman_service.errors import (
     NoSuchKey,
     UnsupportedMediaType,
 )
-from pointsman_service.limits import MOST_BURST, MOST_QUOTA, RATE, Rate, rate_of
+from pointsman_service.limits import LEAST_WEIGHT, MOST_BURST, MOST_QUOTA, MOST_WEIGHT, RATE, Rate, rate_of
 from pointsman_service.operate.handle_keys import MadeKey, WantedKey
 
 router = APIRouter(tags=["keys"], dependencies=[Depends(known_parameters_only)])
@@ -38,6 +38,9 @@ _MOST_NAMES = 100
 _LONGEST_SECONDS = 10 * 366 * 86_400.0
 _OVERLAP_SECONDS = 86_400.0
 _BODY = (MalformedJson, BodyTooLarge, UnsupportedMediaType, InvalidRequest, DatabaseAway)
+_WEIGHT = (
+    "How many turns its tasks have in a queue where those of others have one; null: as POINTSMAN_CALLER_WEIGHTS says."
+)
 _SECRET = {"Cache-Control": "no-store"}
 
 KeyId = Annotated[Id, Path(description="The id of a key.")]
@@ -45,6 +48,9 @@ _Names = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=255)]], Field(min_length=1, max_length=_MOST_NAMES)
 ]
 _Seconds = Annotated[float, Field(gt=0, le=_LONGEST_SECONDS)]
+
+
+_Weight = Annotated[float, Field(ge=LEAST_WEIGHT, le=MOST_WEIGHT)]
 
 
 class CreateKey(Action):
@@ -73,12 +79,13 @@ class CreateKey(Action):
         default=None,
         description="How many of its tasks may wait; null: as POINTSMAN_CALLER_QUOTA says for all.",
     )
+    weight: _Weight | None = Field(default=None, description=_WEIGHT)
     expires_in_seconds: _Seconds | None = Field(default=None, description="Null: it does not expire.")
     reason: Reason | None = Field(default=None, description="Why, for the log.")
 
 
 class LimitKey(Explained):
-    """How fast the caller of the key may submit, and how much."""
+    """How fast the caller of the key may submit, how much, and how many turns its tasks have."""
 
     rate: str | None = Field(
         default=None, pattern=RATE, description="As `100/60s`; null: as POINTSMAN_CALLER_RATE says for all."
@@ -90,6 +97,7 @@ class LimitKey(Explained):
         default=None,
         description="How many of its tasks may wait; null: as POINTSMAN_CALLER_QUOTA says for all.",
     )
+    weight: _Weight | None = Field(default=None, description=_WEIGHT)
 
 
 class RotateKey(Explained):
@@ -161,6 +169,7 @@ async def create_key(request: Request, parts: GivenParts, caller: GivenCaller) -
         said.rate,
         said.burst,
         said.quota,
+        said.weight,
     )
     return await _made(parts, await parts.key_hand.create(caller, wanted, said.reason))
 
@@ -180,7 +189,7 @@ async def get_key(key_id: KeyId, parts: GivenParts) -> Response:
 @router.post(
     "/v1/keys/{key_id}/limit",
     operation_id="limit_key",
-    summary="Say how fast the caller of a key may submit, and how much",
+    summary="Say how fast the caller of a key may submit, how much, and its share",
     description=(
         "It holds for all keys of this caller, within two seconds in every process. What is left out is no longer said"
         " with the key."
@@ -194,7 +203,8 @@ async def get_key(key_id: KeyId, parts: GivenParts) -> Response:
 async def limit_key(key_id: KeyId, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Change what a caller may take."""
     said = await given(request, LimitKey)
-    limited = await parts.key_hand.limit(caller, key_id, _rate(said.rate, said.burst), said.quota, said.reason)
+    rate = _rate(said.rate, said.burst)
+    limited = await parts.key_hand.limit(caller, key_id, rate, said.quota, said.weight, said.reason)
     await parts.keys.try_refresh()
     return json_response(key_view(limited))
 

@@ -21,6 +21,7 @@ EXAMPLE_KEY: dict[str, Any] = {
     "rate": "100/60s",
     "burst": 20,
     "quota": None,
+    "weight": 2.0,
     "hint": "pm_0123…6m7Y",
     "created_at": "2026-11-29T08:30:00Z",
     "created_by": "ada",
@@ -47,6 +48,9 @@ class KeyView(BaseModel):
     burst: int | None = Field(description="How many tasks at once; null: as many as `rate` says.")
     quota: int | None = Field(
         description="How many of its tasks may wait; null: as POINTSMAN_CALLER_QUOTA says for all."
+    )
+    weight: float | None = Field(
+        description="How many turns it has in a queue where others have one; null: as POINTSMAN_CALLER_WEIGHTS says."
     )
     hint: str = Field(description="Its first and last characters.")
     created_at: AwareDatetime

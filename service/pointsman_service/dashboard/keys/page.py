@@ -1,5 +1,6 @@
 """Keys: which there are and what each may, who used one last; make one, put another in its place, revoke it."""
 
+import re
 from typing import Final
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from pointsman_service.dashboard.components.figures import some
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Hit, Page, View
 from pointsman_service.errors import FieldError, InvalidRequest, NoSuchKey
-from pointsman_service.limits import rate_of
+from pointsman_service.limits import LEAST_WEIGHT, MOST_WEIGHT, rate_of
 from pointsman_service.operate.act import ActKind
 from pointsman_service.operate.handle_keys import MadeKey, wanted
 
@@ -20,6 +21,7 @@ _LASTS: Final = {"": "does not expire", "30": "30 days", "90": "90 days", "365":
 _OVERLAPS: Final = {"0": "nothing: it leaked", "1": "1 h", "24": "1 day", "168": "7 days"}
 _DAY_SECONDS: Final = 86_400.0
 _DIGITS: Final = 9
+_DECIMAL: Final = r"[0-9]{1,2}(\.[0-9]{1,6})?"
 
 
 @page.shows()
@@ -67,6 +69,7 @@ async def create(ask: Ask) -> View:
             float(lasts) * _DAY_SECONDS if lasts else None,
             *_rate_words(ask),
             _number(ask, "quota"),
+            _weight(ask),
         )
     except ValueError as error:
         raise InvalidRequest(errors=[FieldError(pointer="", detail=str(error))]) from error
@@ -75,18 +78,19 @@ async def create(ask: Ask) -> View:
 
 @page.acts("{key_id:uuid}/limit", ActKind.LIMIT_KEY)
 async def limit(ask: Ask) -> Done:
-    """Say how fast its caller may submit."""
+    """Say how fast its caller may submit, how much, and its share."""
     key_id: UUID = ask.names["key_id"]
     try:
         rate = rate_of(*_rate_words(ask))
-        quota = _number(ask, "quota")
+        quota, weight = _number(ask, "quota"), _weight(ask)
     except ValueError as error:
         raise InvalidRequest(errors=[FieldError(pointer="/rate", detail=str(error))]) from error
-    key = await ask.parts.key_hand.limit(ask.caller, key_id, rate, quota, ask.reason("in the dashboard"))
+    key = await ask.parts.key_hand.limit(ask.caller, key_id, rate, quota, weight, ask.reason("in the dashboard"))
     await ask.parts.keys.try_refresh()
     may = "as the settings say for all" if rate is None else f"{some(rate.tasks, 'task')} in {rate.seconds} s"
     most = "" if quota is None else f", and {quota} may wait"
-    return Done(text=f"{key.name} may submit {may}{most}.", path=place("keys", key_id))
+    turns = "" if weight is None else f"; its weight is {weight:g}"
+    return Done(text=f"{key.name} may submit {may}{most}{turns}.", path=place("keys", key_id))
 
 
 @page.acts("{key_id:uuid}/rotate", ActKind.ROTATE_KEY)
@@ -139,6 +143,15 @@ def _number(ask: Ask, name: str) -> int | None:
     if text and not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS and int(text)):
         raise ValueError(f"{text!r} is no number of tasks")
     return int(text) if text else None
+
+
+def _weight(ask: Ask) -> float | None:
+    text = ask.form.get("weight", "").strip()
+    if not text:
+        return None
+    if not re.fullmatch(_DECIMAL, text) or not LEAST_WEIGHT <= float(text) <= MOST_WEIGHT:
+        raise ValueError(f"{text!r} is no weight: it takes a number from {LEAST_WEIGHT:g} to {MOST_WEIGHT:g}")
+    return float(text)
 
 
 def _listed(ask: Ask, name: str) -> list[str]:

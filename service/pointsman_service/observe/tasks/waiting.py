@@ -8,6 +8,7 @@ from pointsman_service.breaker.breaker import BreakerState
 from pointsman_service.observe.prediction.prediction import Prediction, Reason
 from pointsman_service.observe.prediction.view import PredictionView
 from pointsman_service.observe.tasks.task import Task
+from pointsman_service.store import api_keys
 from pointsman_service.store.breakers import breakers
 from pointsman_service.store.queues.holding import BY_BREAKER
 from pointsman_service.store.queues.shares import Share
@@ -23,8 +24,8 @@ MOST_COUNTED = 2_000
 
 async def ahead_of(store: Store, task: Task, live: LiveRow, weights: Mapping[str, float]) -> tuple[int, bool]:
     """Tasks of its queue that start before one that is due, of equal or higher priority; and whether there are more
-    than ``MOST_COUNTED``. Where callers take turns, by these ``weights``, those that have their turn before, unless
-    somebody comes anew.
+    than ``MOST_COUNTED``. Where callers take turns, by these ``weights`` and those of their keys, those that have their
+    turn before, unless somebody comes anew.
     """
     queue, priority = task.queue, task.priority
     if not live.takes_turns:
@@ -35,6 +36,7 @@ async def ahead_of(store: Store, task: Task, live: LiveRow, weights: Mapping[str
     share = Share(task.caller, task.fairness_key or "")
     async with store.transaction() as connection:
         before, capped = await explaining.ahead_of_its_priority(connection, queue, priority, MOST_COUNTED)
+        weights = await api_keys.weights(connection, weights)
         before += await before_in_turn(
             connection, task.id, queue, priority, task.due_at, share, weights, MOST_COUNTED + 1
         )
@@ -44,7 +46,8 @@ async def ahead_of(store: Store, task: Task, live: LiveRow, weights: Mapping[str
 async def remaining_wait(
     store: Store, predictions: PredictionView, task: Task, weights: Mapping[str, float]
 ) -> Prediction | None:
-    """From now on; None of a task that does not wait, or is not due. ``weights``: of callers. Raises the store's
+    """From now on; None of a task that does not wait, or is not due. ``weights``: of callers whose keys
+    say nothing. Raises the store's
     errors.
     """
     if task.state is TaskState.HELD:

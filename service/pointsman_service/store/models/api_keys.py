@@ -39,6 +39,8 @@ class ApiKey(Base):
     """How many at once; NULL: as many as ``rate`` says."""
     quota: Mapped[int | None]
     """How many of its tasks may wait; NULL: as the settings say for all."""
+    weight: Mapped[float | None]
+    """How many turns its caller has in a queue where others have one; NULL: as the settings say."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     created_by: Mapped[str]
     expires_at: Mapped[datetime | None]
@@ -55,6 +57,7 @@ class ApiKey(Base):
     __table_args__ = (
         Index("ix_api_key_digest", "digest", unique=True),
         Index("ix_api_key_revision", "revision", unique=True),
+        Index("ix_api_key_weight", "name", postgresql_where=text("weight IS NOT NULL")),
         Index(
             "ix_api_key_name",
             "name",
