@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -78,6 +79,19 @@ async def _used(http: httpx.AsyncClient, key: str, others: list[str]) -> list[st
     return said
 
 
+async def _linked(http: httpx.AsyncClient, key: str) -> tuple[str, list[str]]:
+    """What signs the link of a task, and what whoever follows it is answered: also where it is spoiled."""
+    bearer = {"Authorization": f"Bearer {key}"}
+    task = (await http.post("/v1/tasks", json={"task_type": "noop"}, headers=bearer)).json()["id"]
+    made = await http.post(f"/v1/tasks/{task}/links", json={}, headers=bearer)
+    link = parse_qs(urlsplit(made.json()["url"]).query)["sig"][0]
+    places = (f"/v1/tasks/{task}", f"{ROOT}/shared/{task}")
+    answers = [await http.get(f"{place}?sig={text}") for text in (link, link[:-4]) for place in places]
+    assert [answer.status_code for answer in answers] == [200, 200, 401, 401]
+    # A page has the address that it was asked by in its forms.
+    return link, [answers[place].text + str(answers[place].headers) for place in (0, 2)]
+
+
 async def _signed_in(http: httpx.AsyncClient, port: int, key: str) -> tuple[str, list[str]]:
     """The session of a browser, and what it was shown with it."""
     page = await http.get(f"{ROOT}/sign-in")
@@ -130,6 +144,8 @@ async def test_a_secret_is_nowhere_but_where_it_belongs(
     }
     async with served(given, tmp_path, "all", **variables) as (http, port, log):
         said = await _used(http, key, keys[1:])
+        link, followed = await _linked(http, key)
+        said += followed
         session, shown = await _signed_in(http, port, key)
         # The statement of a request fails, and its traceback is logged.
         await spine.run("ALTER TABLE replay RENAME TO elsewhere")
@@ -167,8 +183,9 @@ async def test_a_secret_is_nowhere_but_where_it_belongs(
     }
     assert "Traceback" in everywhere["the log"]
     assert "POST /v1/keys" in everywhere["traces"]
+    assert "/v1/tasks/{task_id}" in everywhere["traces"]
     for place, text in everywhere.items():
-        for secret in [*keys, session]:
+        for secret in [*keys, session, link]:
             assert secret not in text, place
             assert secret[SHOWN:-6] not in text, place
         for secret in (PASSWORD, broker, HOOK, SIGNS, SIGNS.removeprefix("whsec_")):
