@@ -3159,6 +3159,18 @@ WITH front AS (
 SELECT count(*) FROM held;
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/refused_calls.py
+-- Calls that were refused for who asked, or for what its caller may take: how many, by why.
+
+-- _ADD
+INSERT INTO refused_call AS old (reason, calls) SELECT reason, calls FROM unnest(CAST(:reason AS text[]),
+    CAST(:calls AS bigint[])) AS rows (reason, calls) ORDER BY reason ON CONFLICT (reason) DO UPDATE
+    SET calls = old.calls + excluded.calls;
+
+-- _COUNTS
+SELECT reason, calls FROM refused_call;
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/streams/epochs.py
 -- Epochs of Redis data, and how far the recorder has read their streams.
 

@@ -10,6 +10,7 @@ from pointsman_service.access.bearer import BearerTokens
 from pointsman_service.access.code_flow import CodeFlow
 from pointsman_service.access.issuer import Issuer
 from pointsman_service.access.reading import KeyReader
+from pointsman_service.access.refusals import Refusals
 from pointsman_service.access.ring import KeyRing
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.alert.reading import AlertReader
@@ -80,6 +81,7 @@ class Parts:
     alert_reader: AlertReader
     error_hand: ErrorHand
     keys: KeyRing
+    refusals: Refusals
     """Its loop must run."""
     issuer: Issuer | None
     """Its loop must run. None: only keys are known."""

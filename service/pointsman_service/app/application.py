@@ -46,7 +46,8 @@ def application_of(process: Process) -> Any:
     dashboard = Dashboard(process.parts)
     mount(application, dashboard)
     callers = KnownCallers(process.parts.keys, process.settings, process.parts.tokens)
-    return Door(Intake(application, process.parts), process.settings, dashboard, callers)
+    count = process.parts.refusals.count
+    return Door(Intake(application, process.parts), process.settings, dashboard, callers, count)
 
 
 def openapi_document() -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pointsman_service.access.bearer import BearerTokens
 from pointsman_service.access.code_flow import CodeFlow
 from pointsman_service.access.issuer import Issuer
 from pointsman_service.access.reading import KeyReader
+from pointsman_service.access.refusals import Refusals
 from pointsman_service.access.ring import KeyRing
 from pointsman_service.access.roles import Roles
 from pointsman_service.admit.catalogue import Catalogue
@@ -68,14 +69,18 @@ def make_parts(
     tracing: Tracing | None = None,
     keys: KeyRing | None = None,
     rates: Rates | None = None,
+    refusals: Refusals | None = None,
 ) -> Parts:
     """``server`` is for requests alone: a reader that blocks needs another connection. ``liveness``: what this process
     sees of the workers.
     """
     if rates is None:
         rates = Rates(server, settings.default_rate)
+    presence = Presence(store)
     if keys is None:
-        keys = KeyRing(Presence(store))
+        keys = KeyRing(presence)
+    if refusals is None:
+        refusals = Refusals(presence)
     views = Views.over(settings, store, broker, server, liveness)
     queues = settings.topology.queues
     names = [queue.name for queue in queues]
@@ -109,6 +114,7 @@ def make_parts(
         alert_reader=AlertReader(store),
         error_hand=ErrorHand(store),
         keys=keys,
+        refusals=refusals,
         issuer=issuer,
         tokens=BearerTokens(issuer, Roles(settings), settings)
         if issuer is not None and settings.oidc_audience

@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from pointsman_service.access.refusals import Refusals
 from pointsman_service.access.ring import KeyRing
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.alert.channels import Channels
@@ -153,6 +154,7 @@ class Process:
         server = self._server()
         liveness = Liveness(self._server(), self.settings.worker_dead_seconds)
         keys = KeyRing(self._presence)
+        refusals = Refusals(self._presence)
         # Of its own: no submission waits behind what others ask of Redis.
         rates = Rates(self._server(), self.settings.default_rate)
         self.parts = make_parts(
@@ -166,10 +168,12 @@ class Process:
             self.tracing,
             keys,
             rates,
+            refusals,
         )
         self._loops += [
             window.loop,
             keys.loop,
+            refusals.loop,
             rates.loop,
             catalogue.loop,
             self.commits.breakers.loop,

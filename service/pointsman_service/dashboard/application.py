@@ -85,6 +85,7 @@ class Dashboard:
         except Exception as error:
             if ANSWER_BEGUN in scope:
                 raise
+            self._parts.refusals.count(error)
             answer = await self._fault(error, scope)
         if isinstance(answer, Answer):
             await answer.send_to(send)
@@ -257,6 +258,7 @@ class Dashboard:
             done = await route.acts(ask)
         except Exception as error:
             ask, done = await self._form_again(ask, error)
+            self._parts.refusals.count(error)
         self._parts.now.forget()
         if isinstance(done, View):
             around = self._around(path)
@@ -329,6 +331,8 @@ class Dashboard:
         return await self._signing_in.let_in(scope, caller, self._page_to(back))
 
     def _where_one_signs_in(self, scope: Any, path: str, back: str, fault: PointsmanError | None) -> Answer:
+        if fault is not None:
+            self._parts.refusals.count(fault)
         ask = self._ask(scope["caller"], path, {}, ())
         shown = Shown(self._signing_in.view(scope, back, fault), frames.NOWHERE, ask.now, None)
         frame = Frame.of_request(scope, ask.links, SIGN_IN, None if path == SIGN_IN else "")

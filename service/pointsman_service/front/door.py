@@ -84,11 +84,13 @@ class Door:
         settings: Settings,
         pages: Pages | None = None,
         callers: Callers | None = None,
+        count: Callable[[Exception], None] | None = None,
     ) -> None:
-        """Without ``callers`` nobody is asked who they are."""
+        """Without ``callers`` nobody is asked who they are. ``count`` is told of what a request ended with."""
         self._application = application
         self._pages = pages
         self._callers = callers
+        self._count = count
         self._names = Names(settings)
         self._origins = folded_origins(settings.allowed_origins)
         self._body_bytes = settings.body_bytes
@@ -154,6 +156,8 @@ class Door:
             if isinstance(error, Unauthorized | LinkExpired):
                 # What is told of it is told to whom nobody knows.
                 scope["caller"] = NOBODY
+            if self._count is not None:
+                self._count(error)
             page = None if self._pages is None else self._pages.refusal(error, scope)
             answer = page or answer_to(error, scope)
             if answer is None:

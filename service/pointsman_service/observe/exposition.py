@@ -77,6 +77,8 @@ class Snapshot:
     """Task types that are known, with each queue that they go to unless a submission names another."""
     left_out: Mapping[Reason, int] | None = None
     """Entries of the event streams, by why."""
+    refused: Mapping[str, int] | None = None
+    """Calls, by why."""
     rules: Sequence[tuple[str, str]] = ()
     """Every rule that alerts have, with its severity."""
     breakers: Mapping[tuple[str, str], int] | None = None
@@ -140,6 +142,12 @@ class Exposition(Collector):
             )
             for reason, entries in snapshot.left_out.items():
                 family.add_metric([str(reason)], entries)
+            yield family
+        if snapshot.refused is not None:
+            text = "Calls refused for who asked, or for what its caller may take; of a batch each item."
+            family = CounterMetricFamily("pointsman_calls_refused", text, labels=["reason"])
+            for why, calls in snapshot.refused.items():
+                family.add_metric([why], calls)
             yield family
         if snapshot.recorder_lag_seconds is not None:
             yield _gauge("recorder_lag_seconds", "Age of the oldest unrecorded event.", snapshot.recorder_lag_seconds)

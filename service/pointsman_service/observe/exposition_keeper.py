@@ -13,6 +13,7 @@ from pointsman_service.observe.kept import NotInTime, within
 from pointsman_service.observe.roles import unled_seconds
 from pointsman_service.observe.views import Views
 from pointsman_service.settings import Settings
+from pointsman_service.store import refused_calls
 from pointsman_service.store.alerts import alerts
 from pointsman_service.store.breakers import breakers
 from pointsman_service.store.metrics import exposed, predictions, watching
@@ -96,12 +97,20 @@ class ExpositionKeeper:
         async with self._store.statement() as connection:
             open_alerts = await alerts.counts(connection)
             left = await left_out.counts(connection)
+            refused = await refused_calls.counts(connection)
             by_state = await breakers.counts(connection)
             paused = frozenset(pause.queue for pause in await pausing.pauses(connection) if pause.paused)
             told = await predictions.compared(connection, _PREDICTIONS_SECONDS)
             roles = unled_seconds(await watching.leads(connection), self._settings.leader_seconds)
         return lambda snapshot: replace(
-            snapshot, alerts=open_alerts, left_out=left, breakers=by_state, paused=paused, roles=roles, predictions=told
+            snapshot,
+            alerts=open_alerts,
+            left_out=left,
+            refused=refused,
+            breakers=by_state,
+            paused=paused,
+            roles=roles,
+            predictions=told,
         )
 
 

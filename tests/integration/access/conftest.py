@@ -17,5 +17,7 @@ async def keyed(spine: Spine) -> AsyncIterator[Keyed]:
     ]
     async with spine.store.statement() as connection:
         await catalogue.publish(connection, "w@h#1", specs)
-    yield Keyed(spine)
+    made = Keyed(spine)
+    yield made
+    await made.ring._presence.close()
     await spine.commits.drain()

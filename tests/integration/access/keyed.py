@@ -73,9 +73,8 @@ class Keyed:
         settings = Settings(allowed_hosts=("pointsman",), keys_required=required)
         pages = Dashboard(self.parts)
         mount(self.app, pages)
-        self.door = Door(
-            Intake(self.app, self.parts), settings, pages, KnownCallers(self.ring, settings, self.parts.tokens)
-        )
+        callers = KnownCallers(self.ring, settings, self.parts.tokens)
+        self.door = Door(Intake(self.app, self.parts), settings, pages, callers, self.parts.refusals.count)
 
     async def key(self, name: str, **wanted: Any) -> MadeKey:
         """A key that opens what it may at once."""

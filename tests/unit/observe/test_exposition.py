@@ -18,6 +18,7 @@ from pointsman_service.store.metrics.counters import COUNTERS
 from pointsman_service.store.metrics.histogram import bucket_of
 from pointsman_service.store.metrics.predictions import Tally
 from pointsman_service.store.metrics.summing import Sums
+from pointsman_service.store.refused_calls import REASONS
 from pointsman_service.store.streams.left_out import Reason
 
 EMAIL = {"task_type": "a", "queue": "email"}
@@ -49,6 +50,7 @@ def full(**changes: Any) -> Snapshot:
         {("no_worker", "page"): 1},
         [("b", "critical")],
         dict.fromkeys(Reason, 1),
+        dict.fromkeys(REASONS, 2),
         [("no_worker", "page")],
         {("dependency", "open"): 2},
         {LedRole.DISPATCHER: 3.0, LedRole.RECORDER: 0.0},

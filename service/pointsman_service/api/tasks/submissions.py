@@ -205,6 +205,8 @@ async def _take_items(parts: Parts, scope: Any, body: bytes, batch: _Unread) -> 
         admitted = await parts.submitter.within_rate(scope["caller"], admitted, atomic=batch.atomic)
     if batch.atomic and _refused_ones(admitted):
         parts.submitter.abandon(task for task in admitted if isinstance(task, NewTask))
+        for refused in _refused_ones(admitted):
+            parts.refusals.count(refused)
         return _nothing_accepted(admitted, scope["path"])
     tasks = [task for task in admitted if isinstance(task, NewTask)]
     stored = iter(await parts.submitter.submit_batch(scope["caller"], tasks, atomic=batch.atomic) if tasks else ())
@@ -290,6 +292,7 @@ async def _item_result(parts: Parts, outcome: Accepted | PointsmanError, path: s
             outcome = error
         except (ExpectedFault, StatementRefused) as error:
             outcome = type(as_error(error))("The task of this key is stored and cannot be read now. Ask again.")
+    parts.refusals.count(outcome)
     return False, to_json({"status": outcome.status, "problem": problem_of(outcome, path)})
 
 

@@ -5,7 +5,7 @@ The layout and its measurements: ``docs/decisions/0001-store-layout.md``.
 """
 
 from pointsman_service.store.models.alerts import Alert, AlertDelivery, AlertSilence
-from pointsman_service.store.models.api_keys import ApiKey
+from pointsman_service.store.models.api_keys import ApiKey, RefusedCall
 from pointsman_service.store.models.audit import AuditEntry
 from pointsman_service.store.models.backlog import Backlog, BacklogDelta
 from pointsman_service.store.models.base import Base
@@ -76,6 +76,7 @@ __all__ = [
     "QueueMetrics",
     "QueuePause",
     "RecorderPosition",
+    "RefusedCall",
     "Replay",
     "ReplayedTask",
     "RunLog",

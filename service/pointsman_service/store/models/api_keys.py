@@ -10,6 +10,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 from pointsman_service.store.models.base import Base
 
 
+class RefusedCall(Base):
+    """Calls that were refused for who asked, or for what its caller may take, by why."""
+
+    __tablename__ = "refused_call"
+
+    reason: Mapped[str] = mapped_column(primary_key=True)
+    """``pointsman_service.store.refused_calls.REASONS``."""
+    calls: Mapped[int] = mapped_column(BigInteger)
+    """So many, ever."""
+
+
 class ApiKey(Base):
     """What is known of one key, or of one session. The key itself is nowhere. It is never deleted: whoever uses it is
     told what became of it. A session is, some time after its end.

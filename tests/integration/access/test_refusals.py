@@ -1,0 +1,64 @@
+"""Calls that are refused are counted by why, and ask nobody."""
+
+import re
+from collections.abc import Iterator
+
+from pointsman_service import errors
+from pointsman_service.access.token import new_token
+from pointsman_service.callers import CONSOLE
+from pointsman_service.errors import PointsmanError, Unauthorized
+from pointsman_service.store.refused_calls import REASONS
+from tests.integration.access.keyed import Keyed
+
+MINE = {"task_type": "mine"}
+OF_WHO_ASKS = {401, 403, 410, 421, 429}
+
+
+def kinds(of: type[PointsmanError] = PointsmanError) -> Iterator[type[PointsmanError]]:
+    yield of
+    for one in of.__subclasses__():
+        yield from kinds(one)
+
+
+def test_every_refusal_of_who_asks_is_counted() -> None:
+    codes = {kind.code for kind in kinds() if kind.__module__ == errors.__name__ and kind.status in OF_WHO_ASKS}
+    assert codes == set(REASONS)
+    assert Unauthorized.code in codes
+
+
+async def test_refusals_are_counted_by_why_for_all_processes_and_look_nothing_up(keyed: Keyed) -> None:
+    gone = await keyed.key("gone", preset="viewer")
+    await keyed.hand.revoke(CONSOLE, gone.key.id, None)
+    viewer, root = await keyed.key("looks", preset="viewer"), await keyed.key("root", preset="admin")
+    slow = await keyed.key("slow", preset="submitter", rate="1/600s")
+    looks = keyed.ring.looks
+    for token, times in ((None, 2), (gone.token, 4), *((new_token(), 1) for _ in range(50))):
+        async with keyed.caller(token) as api:
+            assert [(await api.get("/v1/tasks")).status_code for _ in range(times)] == [401] * times
+    async with keyed.caller(viewer.token) as api:
+        assert (await api.post("/v1/tasks", json=MINE)).status_code == 403
+        assert (await api.get("/v1/nothing")).status_code == 404, "which is no matter of who asks"
+        page = {"Origin": "https://elsewhere.example", "Sec-Fetch-Site": "cross-site"}
+        assert (await api.post("/v1/tasks", json=MINE, headers=page)).status_code == 403
+    async with keyed.caller(slow.token) as api:
+        assert (await api.post("/v1/tasks", json=MINE)).status_code == 202
+        assert (await api.post("/v1/tasks/batch", json={"tasks": [MINE] * 3})).status_code == 429
+        await keyed.parts.refusals.single_pass()
+        assert (await api.post("/v1/tasks", json=MINE)).status_code == 429
+    async with keyed.browser() as browser:
+        assert (await browser.sign_in(new_token())).status_code == 401
+        assert (await browser.post("sign-in", token="stale", key=root.token)).status_code == 403
+    assert keyed.ring.looks == looks
+    await keyed.parts.refusals.single_pass()
+    async with keyed.caller(root.token) as api:
+        told = (await api.get("/metrics")).text
+    found = {why: int(calls) for why, calls in re.findall(r'calls_refused_total\{reason="([a-z-]+)"\} (\d+)', told)}
+    assert found == dict.fromkeys(REASONS, 0) | {
+        "key-missing": 2,
+        "key-revoked": 4,
+        "key-unknown": 51,
+        "scope-missing": 1,
+        "cross-site": 1,
+        "rate-exceeded": 4,
+        "stale-form": 1,
+    }
