@@ -8,14 +8,15 @@ import asyncio
 import gc
 import json
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from pointsman_contract.configuration import BadConfiguration, misspelt
+from pointsman_contract.configuration import misspelt
 from pointsman_contract.queues import MAX_PRIORITY
-from pointsman_contract.settings_view import read_settings
-from pointsman_service.limits import LEAST_WEIGHT, MOST_WEIGHT
+from pointsman_service.console.audit_commands import audit_cli
+from pointsman_service.console.given import JSON, failures_told, given_settings, settings_to_run
+from pointsman_service.console.keys_commands import keys_cli
 from pointsman_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,18 +30,7 @@ cli = typer.Typer(
     rich_markup_mode=None,
 )
 
-keys_cli = typer.Typer(
-    no_args_is_help=True,
-    help="Keys of callers: make, list, rotate and revoke them. Needs PostgreSQL, migrated, and no API.",
-    rich_markup_mode=None,
-)
 cli.add_typer(keys_cli, name="keys")
-
-audit_cli = typer.Typer(
-    no_args_is_help=True,
-    help="What is kept of acts: look whether anybody changed it. Needs PostgreSQL, migrated, and no API.",
-    rich_markup_mode=None,
-)
 cli.add_typer(audit_cli, name="audit")
 
 _COLLECTED_AT = 10_000
@@ -48,31 +38,6 @@ _COLLECTED_AT = 10_000
 
 _Host = typer.Option(None, help="Address to bind.", show_default="POINTSMAN_HOST, or 127.0.0.1")
 _Port = typer.Option(None, help="Port to bind.", show_default="POINTSMAN_PORT, or 8000")
-_Json = typer.Option(False, "--json", help="Print JSON.")
-_Key = typer.Argument(..., help="Its id, or the name of the one that is in use.")
-_Reason = typer.Option(None, help="Why, for the log.")
-_Scopes = typer.Option([], help="A right beside those of the preset; may be given several times.")
-_TaskTypes = typer.Option([], help="Only this task type; may be given several times.")
-_OnQueues = typer.Option([], help="Only this queue; may be given several times.")
-_Provided = typer.Argument(
-    ...,
-    metavar="NAME=WHAT@FILE...",
-    help="WHAT: a preset or scopes, by commas, such as workers=tasks:read,metrics:read@/run/secrets/workers_key.",
-)
-_ExpiresDays = typer.Option(None, min=0.0, help="Days until it expires.", show_default="never")
-_Rate = typer.Option(
-    None, help="How fast its caller may submit: tasks in seconds, as 100/60s.", show_default="as POINTSMAN_CALLER_RATE"
-)
-_Burst = typer.Option(None, min=1, help="How many tasks at once.", show_default="as many as --rate says")
-_Quota = typer.Option(None, min=1, help="How many of its tasks may wait.", show_default="as POINTSMAN_CALLER_QUOTA")
-_Weight = typer.Option(
-    None,
-    min=LEAST_WEIGHT,
-    max=MOST_WEIGHT,
-    help="How many turns its tasks have in a queue where those of others have one.",
-    show_default="as POINTSMAN_CALLER_WEIGHTS",
-)
-_DAY_SECONDS = 86_400.0
 
 
 @cli.command()
@@ -82,7 +47,7 @@ def api(host: str | None = _Host, port: int | None = _Port) -> None:
     Needs PostgreSQL, migrated; without the broker it takes tasks in and they wait. Serves until SIGINT or SIGTERM, then
     ends what is under way and exits 0. Several may run at once. Exits 2 on a bad setting, 1 when it cannot start.
     """
-    _serve(_settings(host, port), "api")
+    _serve(settings_to_run(host, port), "api")
 
 
 @cli.command()
@@ -92,7 +57,7 @@ def dispatcher() -> None:
     Needs PostgreSQL, migrated, and the broker; waits for either when it is away. Several may run, one leads. Runs until
     SIGINT or SIGTERM, then exits 0. Exits 2 on a bad setting, 1 when no server is named.
     """
-    _run_loops(_settings(), "dispatcher")
+    _run_loops(settings_to_run(), "dispatcher")
 
 
 @cli.command()
@@ -102,7 +67,7 @@ def recorder() -> None:
     Needs PostgreSQL, migrated, and the broker; waits for either when it is away. Several may run, one leads. Runs until
     SIGINT or SIGTERM, then exits 0. Exits 2 on a bad setting, 1 when no server is named.
     """
-    _run_loops(_settings(), "recorder")
+    _run_loops(settings_to_run(), "recorder")
 
 
 @cli.command()
@@ -112,7 +77,7 @@ def reconciler() -> None:
     Needs PostgreSQL, migrated, and the broker; waits for either when it is away. Several may run, one leads. Runs until
     SIGINT or SIGTERM, then exits 0. Exits 2 on a bad setting, 1 when no server is named.
     """
-    _run_loops(_settings(), "reconciler")
+    _run_loops(settings_to_run(), "reconciler")
 
 
 @cli.command(name="all")
@@ -122,7 +87,7 @@ def everything(host: str | None = _Host, port: int | None = _Port) -> None:
     Needs what api, dispatcher, recorder and reconciler need. Serves until SIGINT or SIGTERM, then exits 0. Exits 2 on a
     bad setting, 1 when it cannot start. Worker pools are started apart: ./scripts/celery_workers.sh.
     """
-    _serve(_settings(host, port), "api", "dispatcher", "recorder", "reconciler")
+    _serve(settings_to_run(host, port), "api", "dispatcher", "recorder", "reconciler")
 
 
 @cli.command()
@@ -132,14 +97,9 @@ def migrate(revision: str = typer.Argument("head", help="Revision to go to; base
     Needs PostgreSQL. Does nothing when the schema is there already. Exits 0 once it is in place, 2 on a bad setting,
     1 when it failed.
     """
-    settings = _settings()
-    from pointsman_service.errors import ServiceError
-
-    try:
+    settings = settings_to_run()
+    with failures_told():
         asyncio.run(_migrate(settings, revision))
-    except ServiceError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
 
 
 @cli.command()
@@ -150,22 +110,18 @@ def index() -> None:
     tasks are slower until then, and say how far they have looked. Exits 0 once all are there, 2 on a bad setting, 1
     when it failed, or another one is at it.
     """
-    settings = _settings()
+    settings = settings_to_run()
     from pointsman_service.console.index import build_indexes
-    from pointsman_service.errors import ServiceError
 
-    try:
+    with failures_told():
         all_there = asyncio.run(build_indexes(settings))
-    except ServiceError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
     if not all_there:
         raise typer.Exit(1)
 
 
 @cli.command()
 def config(
-    as_json: bool = _Json,
+    as_json: bool = JSON,
     check: bool = typer.Option(False, "--check", help="Only validate, and print nothing but what is wrong."),
 ) -> None:
     """Show every setting: its value, and where that came from.
@@ -174,7 +130,7 @@ def config(
     defaults. Passwords are masked. Needs no server. Exits 0 when all are valid, else 2 with a line for each fault; with
     --check also for each POINTSMAN_* variable that is no setting.
     """
-    settings = _read_settings()
+    settings = given_settings()
     if check:
         lines = misspelt()
         for line in lines:
@@ -191,7 +147,7 @@ def routes(
     queue: str | None = typer.Option(None, help="The queue the submission names."),
     priority: int | None = typer.Option(None, min=0, max=MAX_PRIORITY, help="The priority the submission names."),
     offline: bool = typer.Option(False, "--offline", help="Do not ask the database for the task type's own queue."),
-    as_json: bool = _Json,
+    as_json: bool = JSON,
 ) -> None:
     """Say which queue and priority a task would get, and why.
 
@@ -199,7 +155,7 @@ def routes(
     --offline, it says so and goes by task_routes and priority alone. Exits 0, 1 when the task type or the queue does
     not exist, 2 on a bad setting.
     """
-    settings = _read_settings()
+    settings = given_settings()
     from pointsman_service.admit.routing import decide
     from pointsman_service.console.routes import NotPublished, ask_catalogue, show_decision, show_table, unasked
     from pointsman_service.errors import UnknownQueue
@@ -223,7 +179,7 @@ def routes(
 
 
 @cli.command()
-def doctor(as_json: bool = _Json) -> None:
+def doctor(as_json: bool = JSON) -> None:
     """Look at every part once, and say of each in a line how it is and what to do.
 
     Looks at the settings, PostgreSQL, Redis, who leads, the recorder, the workers of every queue, time limits and the
@@ -239,7 +195,7 @@ def doctor(as_json: bool = _Json) -> None:
 def explain(
     task_id: str | None = typer.Argument(None, help="The task."),
     queue: str | None = typer.Option(None, help="Instead: why nothing of this queue starts faster."),
-    as_json: bool = _Json,
+    as_json: bool = JSON,
 ) -> None:
     """Say why a task is where it is: what keeps it, since when, whether that ends by itself, and what to do.
 
@@ -249,226 +205,15 @@ def explain(
     """
     if (task_id is None) == (queue is None):
         raise typer.BadParameter("name one task, or a queue with --queue")
-    settings = _settings()
+    settings = settings_to_run()
     settings.require_redis_url()
     from pointsman_service.console.explain import explain_queue, explain_task, show_queue, show_task
-    from pointsman_service.errors import ServiceError
 
-    try:
+    with failures_told():
         if task_id is not None:
             show_task(task_id, asyncio.run(explain_task(settings, task_id)), as_json=as_json)
         elif queue is not None:
             show_queue(queue, asyncio.run(explain_queue(settings, queue)), as_json=as_json)
-    except ServiceError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-
-
-@keys_cli.command(name="create")
-def create_key(
-    name: str = typer.Argument(..., help="Of its caller: kept with the tasks that it submits, and with what it does."),
-    preset: str | None = typer.Option(None, help="submitter, viewer, operator or admin."),
-    scope: list[str] = _Scopes,
-    task_type: list[str] = _TaskTypes,
-    queue: list[str] = _OnQueues,
-    expires_days: float | None = _ExpiresDays,
-    rate: str | None = _Rate,
-    burst: int | None = _Burst,
-    quota: int | None = _Quota,
-    weight: float | None = _Weight,
-    reason: str | None = _Reason,
-    as_json: bool = _Json,
-) -> None:
-    """Make a key, and print it: it is shown this once.
-
-    The key stands alone on standard output, what it is on standard error. Exits 0, 1 when its name is taken or
-    PostgreSQL cannot be asked, 2 on a bad setting.
-    """
-    settings = _settings()
-    from pointsman_service.console import keys
-    from pointsman_service.errors import ServiceError
-    from pointsman_service.operate.handle_keys import wanted as wanted_key
-
-    try:
-        wanted = wanted_key(name, preset, scope, task_type, queue, _seconds(expires_days), rate, burst, quota, weight)
-        keys.show_made(asyncio.run(keys.create(settings, wanted, reason)), as_json=as_json)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    except ServiceError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-
-
-@keys_cli.command(name="draw")
-def draw_key() -> None:
-    """Print a key that opens nothing yet: for a file that `keys provide` is given.
-
-    Needs no server. Exits 0.
-    """
-    from pointsman_service.access.token import new_token
-
-    typer.echo(new_token())
-
-
-@keys_cli.command(name="provide")
-def provide_keys(wanted: list[str] = _Provided) -> None:
-    """Let keys that stand in files open what is said of each; those that do already stay as they are.
-
-    For installations whose secrets are files, such as containers: the file is made once, by `keys draw`, and this
-    command runs at each start. Exits 0, 1 when a name is another key's or PostgreSQL cannot be asked, 2 on a bad
-    setting or a file that holds no key.
-    """
-    settings = _settings()
-    from pointsman_service.console import keys
-    from pointsman_service.errors import ServiceError
-
-    try:
-        given = [keys.provided(one) for one in wanted]
-        for line in asyncio.run(keys.provide(settings, given)):
-            typer.echo(line)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    except ServiceError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-
-
-@keys_cli.command(name="list")
-def list_keys(as_json: bool = _Json) -> None:
-    """Show all keys, the newest first, also those that open nothing more; never the keys themselves.
-
-    Exits 0, 1 when PostgreSQL cannot be asked, 2 on a bad setting.
-    """
-    settings = _settings()
-    from pointsman_service.console import keys
-    from pointsman_service.errors import ServiceError
-
-    try:
-        keys.show_list(asyncio.run(keys.every(settings)), as_json=as_json)
-    except ServiceError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-
-
-@keys_cli.command(name="limit")
-def limit_key(
-    key: str = _Key,
-    rate: str | None = _Rate,
-    burst: int | None = _Burst,
-    quota: int | None = _Quota,
-    weight: float | None = _Weight,
-    reason: str | None = _Reason,
-    as_json: bool = _Json,
-) -> None:
-    """Say how fast the caller of a key may submit, how much, and its share, within two seconds in every process.
-
-    What is left out is no longer said with the key. Exits 0, 1 when there is no such key, it is revoked, or PostgreSQL
-    cannot be asked, 2 on a bad setting.
-    """
-    settings = _settings()
-    from pointsman_service.console import keys
-    from pointsman_service.errors import ServiceError
-    from pointsman_service.limits import rate_of
-
-    try:
-        limited = keys.limit(settings, key, rate_of(rate, burst), quota, weight, reason)
-        keys.show_one(asyncio.run(limited), as_json=as_json)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    except ServiceError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-
-
-@keys_cli.command(name="rotate")
-def rotate_key(
-    key: str = _Key,
-    overlap_hours: float = typer.Option(24.0, min=0.0, help="How much longer the old one opens what it did."),
-    expires_days: float | None = typer.Option(
-        None, min=0.0, help="Days until the new one expires.", show_default="as long as the old one was to last"
-    ),
-    reason: str | None = _Reason,
-    as_json: bool = _Json,
-) -> None:
-    """Put another key in the place of one, and print it: it has the same name and the same rights.
-
-    With --overlap-hours 0 the old one opens nothing from now on, as it should be when it leaked. Exits 0, 1 when there
-    is no such key, it is revoked or was rotated, or PostgreSQL cannot be asked, 2 on a bad setting.
-    """
-    settings = _settings()
-    from pointsman_service.console import keys
-    from pointsman_service.errors import ServiceError
-
-    try:
-        made = asyncio.run(keys.rotate(settings, key, overlap_hours * 3600.0, _seconds(expires_days), reason))
-        keys.show_made(made, as_json=as_json)
-    except ServiceError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-
-
-@keys_cli.command(name="revoke")
-def revoke_key(key: str = _Key, reason: str | None = _Reason, as_json: bool = _Json) -> None:
-    """Let a key open nothing more, within two seconds in every process. That cannot be undone.
-
-    Exits 0, 1 when there is no such key or PostgreSQL cannot be asked, 2 on a bad setting.
-    """
-    settings = _settings()
-    from pointsman_service.console import keys
-    from pointsman_service.errors import ServiceError
-
-    try:
-        keys.show_one(asyncio.run(keys.revoke(settings, key, reason)), as_json=as_json)
-    except ServiceError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-
-
-@keys_cli.command(name="sign-out")
-def sign_out(
-    name: str = typer.Argument(..., help="Of the caller: a key, or oidc:… of somebody whom the issuer knows."),
-) -> None:
-    """End every session of somebody in the dashboard, within two seconds in every process, and print how many.
-
-    Who may sign in again does so. Exits 0, 1 when PostgreSQL cannot be asked, 2 on a bad setting.
-    """
-    settings = _settings()
-    from pointsman_service.console import keys
-    from pointsman_service.errors import ServiceError
-
-    try:
-        typer.echo(asyncio.run(keys.sign_out(settings, name)))
-    except ServiceError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-
-
-@audit_cli.command(name="verify")
-def verify_audit(
-    head: str | None = typer.Option(None, help="A hash that was told before: it must still be in its place."),
-    as_json: bool = _Json,
-) -> None:
-    """Look through what is kept of acts, and find every entry that was changed, removed or put between.
-
-    Says how many there are and the hash of the last: who keeps that elsewhere can prove later that nothing of before
-    was written anew. Exits 0, 1 when something is wrong or PostgreSQL cannot be asked, 2 on a bad setting.
-    """
-    settings = _settings()
-    from pointsman_service.console.audit import show_verdict, verify
-    from pointsman_service.errors import ServiceError
-
-    try:
-        verdict = asyncio.run(verify(settings, head))
-    except ServiceError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-    show_verdict(verdict, as_json=as_json)
-    if verdict.faults:
-        raise typer.Exit(1)
-
-
-def _seconds(days: float | None) -> float | None:
-    return None if days is None else days * _DAY_SECONDS
 
 
 @cli.command()
@@ -505,28 +250,6 @@ async def _migrate(settings: Settings, revision: str) -> None:
         if lacking:
             logger(__name__).warning("indexes of ended tasks are still to be built", indexes=lacking, by="index")
     logger(__name__).info("the schema is in place", revision=revision)
-
-
-def _read_settings(**given: Any) -> Settings:
-    try:
-        return read_settings(Settings, **given)
-    except BadConfiguration as error:
-        for line in error.lines:
-            typer.echo(line, err=True)
-        raise typer.Exit(2) from None
-
-
-def _settings(host: str | None = None, port: int | None = None) -> Settings:
-    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    settings = _read_settings(**given)
-    settings.require_database_url()
-    from pointsman_service.telemetry import configure_logging, logger
-
-    configure_logging(settings)
-    log = logger(__name__)
-    for line in misspelt():
-        log.warning("a name that is no setting is passed over", name=line)
-    return settings
 
 
 def _serve(settings: Settings, *roles: str) -> None:

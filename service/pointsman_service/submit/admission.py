@@ -8,25 +8,21 @@ reading: with n processes a limit is exceeded by no more than what n - 1 of them
 what is on its way into PostgreSQL meanwhile.
 """
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Protocol
 
 from pointsman_contract.queues import QueueSpec
 from pointsman_service.admit.submission import Submission
-from pointsman_service.errors import BacklogFull, DatabaseAway, ExpectedFault, SlaAtRisk
+from pointsman_service.errors import BacklogFull, SlaAtRisk
 from pointsman_service.loops import Loop
 from pointsman_service.observe.backlog import Backlog
 from pointsman_service.observe.prediction.prediction import Prediction, Reason
-from pointsman_service.telemetry import start_for_all
+from pointsman_service.submit.one_reading import STALE_SECONDS, OneReading
 
 _REFRESH_SECONDS = 0.5
-_STALE_SECONDS = 5.0
-"""A reading older than this is not gone by: better one task too many than one refused for what was."""
 _ROOM = 0.1
 """A caller is told to come back when so much of the limit is free again."""
 _SHORTEST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 1.0, 300.0
@@ -67,7 +63,7 @@ class Admission:
         self._taken: Counter[str] = Counter()
         """By this process since the backlog was last asked for."""
         self._read_at = float("-inf")
-        self._reading: asyncio.Task[bool] | None = None
+        self._reading = OneReading(self.single_pass)
         self.loop = Loop("admission", self._pass, _REFRESH_SECONDS)
 
     async def single_pass(self) -> bool:
@@ -107,26 +103,14 @@ class Admission:
             self._taken -= Counter(queues)
 
     def _ahead(self, queue: str) -> int:
-        if time.monotonic() - self._read_at > _STALE_SECONDS:
+        if time.monotonic() - self._read_at > STALE_SECONDS:
             return 0
         return self._depths.get(queue, 0) + self._taken[queue]
 
     async def _freshen(self) -> None:
         """Wait for the first reading, and for one after a pause in which nobody asked."""
-        if not self._limited or time.monotonic() - self._read_at <= _STALE_SECONDS:
-            return
-        if self._reading is None:
-            self._reading = start_for_all(self.single_pass())
-            self._reading.add_done_callback(self._has_read)
-        # A database that does not answer refuses the submission itself.
-        with suppress(DatabaseAway, ExpectedFault):
-            await asyncio.shield(self._reading)
-
-    def _has_read(self, reading: asyncio.Task[bool]) -> None:
-        self._reading = None
-        if not reading.cancelled():
-            # Also where nobody waits for it any more.
-            reading.exception()
+        if self._limited and time.monotonic() - self._read_at > STALE_SECONDS:
+            await self._reading.wait()
 
     async def _pass(self) -> bool:
         return await self.single_pass() if self._limited else False

@@ -5,23 +5,19 @@ With n processes a quota is exceeded by no more than what n - 1 of them take wit
 its way into PostgreSQL meanwhile.
 """
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
 
 from pointsman_contract.counted import counted
 from pointsman_service.callers import Caller
-from pointsman_service.errors import DatabaseAway, ExpectedFault, QuotaFull
+from pointsman_service.errors import QuotaFull
 from pointsman_service.loops import Loop
-from pointsman_service.telemetry import start_for_all
+from pointsman_service.submit.one_reading import STALE_SECONDS, OneReading
 
 _REFRESH_SECONDS = 0.5
 _REST = 10.0
 """Reading takes at most a tenth of one connection's time."""
-_STALE_SECONDS = 5.0
-"""A reading older than this is not gone by: better one task too many than one refused for what was."""
 _ACTIVE_SECONDS = 5.0
 """A caller that did not submit for so long is not read."""
 _TIMES = 2
@@ -53,7 +49,7 @@ class Quotas:
         self._read = read
         self._clock = clock
         self._waiting: dict[str, _Waiting] = {}
-        self._reading: asyncio.Task[bool] | None = None
+        self._reading = OneReading(self.single_pass)
         self._rests_until = float("-inf")
         self.loop = Loop("quotas", self._pass, _REFRESH_SECONDS)
 
@@ -68,9 +64,10 @@ class Quotas:
         waiting = self._waiting.setdefault(caller.name, _Waiting())
         waiting.most = most
         waiting.asked_at = self._clock()
+        # A first reading, and one after a pause in which the caller did not ask, is waited for.
         for _ in range(_TIMES):
             if not self._is_fresh(waiting):
-                await self._freshen()
+                await self._reading.wait()
         if self._is_fresh(waiting) and waiting.read + waiting.taken >= most:
             raise QuotaFull(
                 f"{counted(most, 'task')} of {caller.name} may wait, and as many do; nothing was stored. Try again when"
@@ -112,23 +109,7 @@ class Quotas:
         return False
 
     def _is_fresh(self, waiting: _Waiting) -> bool:
-        return self._clock() - waiting.read_at <= _STALE_SECONDS
-
-    async def _freshen(self) -> None:
-        """Wait for a first reading, and for one after a pause in which the caller did not ask."""
-        if self._reading is None:
-            # Who asks in this turn of the event loop comes along.
-            self._reading = start_for_all(self.single_pass())
-            self._reading.add_done_callback(self._has_read)
-        # A database that does not answer refuses the submission itself.
-        with suppress(DatabaseAway, ExpectedFault):
-            await asyncio.shield(self._reading)
-
-    def _has_read(self, reading: asyncio.Task[bool]) -> None:
-        self._reading = None
-        if not reading.cancelled():
-            # Also where nobody waits for it any more.
-            reading.exception()
+        return self._clock() - waiting.read_at <= STALE_SECONDS
 
     async def _pass(self) -> bool:
         return await self.single_pass() if self._waiting and self._clock() >= self._rests_until else False
