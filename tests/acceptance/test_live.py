@@ -117,7 +117,7 @@ async def test_a_stream_of_a_filter_names_what_meets_it_and_goes_on_where_it_was
     assert {one.data["left_out"] for one in told} == {0}
     missed = await stack.submit("ledger.write", tags={"listener:a": "b"})
     await stack.finished(missed)
-    async with listening(stack.http, path, last_event_id=told[-1].id, tag=[tag]) as stream:
+    async with listening(stack.http, path, last_event_id=told[-1].id, tag=[tag], task_id=[mine, missed]) as stream:
         again = await stream.next()
     assert again.name == "tasks"
     assert {change["id"]: change["state"] for change in again.data["changes"]} == {missed: "succeeded"}
@@ -142,6 +142,7 @@ async def _told_until_ended(stream: Any, ids: set[str]) -> list[Seen]:
         ({"task_type": "nothing"}, {}, "/query/task_type"),
         ({"state": "lost"}, {}, "/query/state"),
         ({"tag": "none"}, {}, "/query/tag"),
+        ({"task_id": "none"}, {}, "/query/task_id/0"),
         ({"submitted_after": "2026-01-01T00:00:00Z"}, {}, "/query/submitted_after"),
         ({}, {"Last-Event-ID": "41"}, "/header/last-event-id"),
         ({}, {"Last-Event-ID": "1.9.5"}, "/header/last-event-id"),

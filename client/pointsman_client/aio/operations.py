@@ -358,6 +358,7 @@ class TasksOperations(Operations):
         error_type: str | None = None,
         error_group: str | None = None,
         tag: Sequence[str] | None = None,
+        task_id: Sequence[str] | None = None,
         last_event_id: str | None = None,
     ) -> AsyncIterator[Event]:
         """Listen to tasks. Server-sent events (WHATWG HTML) of all tasks, or of those that meet the filter as they
@@ -381,6 +382,7 @@ class TasksOperations(Operations):
                     error_type=error_type,
                     error_group=error_group,
                     tag=tag,
+                    task_id=task_id,
                 ),
                 headers=headers(last_event_id=last_event_id),
                 repeatable=True,

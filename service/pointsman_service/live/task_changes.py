@@ -63,9 +63,13 @@ class TaskMatch:
     error_group: UUID | None = None
     tags: tuple[tuple[Tag, ...], ...] = ()
     """Of each of these, one must be among its tags."""
+    ids: frozenset[UUID] = frozenset()
+    """The only ones."""
 
     def meets(self, task: FollowedTask) -> bool:
         """Whether it is told of this task."""
+        if self.ids and task.id not in self.ids:
+            return False
         for name in _SINGLE:
             wanted = getattr(self, name)
             if wanted is None or wanted == getattr(task, name):
@@ -76,16 +80,18 @@ class TaskMatch:
         return all(any(tags.get(name) == value for name, value in readings) for readings in self.tags)
 
     @property
-    def rarest(self) -> tuple[str, object]:
-        """What of it few tasks meet."""
+    def rarest(self) -> list[tuple[str, object]]:
+        """What of it few tasks meet: each that meets it has exactly one of these."""
+        if self.ids:
+            return [("id", one) for one in self.ids]
         for readings in self.tags:
             if len(readings) == 1:
-                return "tag", readings[0]
+                return [("tag", readings[0])]
         for name in _SINGLE:
             wanted = getattr(self, name)
             if wanted is not None:
-                return name, wanted
-        return _EVERYTHING
+                return [(name, wanted)]
+        return [_EVERYTHING]
 
 
 # Those that few tasks meet first.
@@ -154,7 +160,8 @@ class Channels:
     def add(self, listener: TaskListener) -> None:
         """From now on it is among them."""
         self._by_match.setdefault(listener.match, set()).add(listener)
-        self._by_rarest[listener.match.rarest].add(listener.match)
+        for key in listener.match.rarest:
+            self._by_rarest[key].add(listener.match)
         self._listeners += 1
 
     def discard(self, listener: TaskListener) -> None:
@@ -167,9 +174,10 @@ class Channels:
         self._listeners -= 1
         if not listeners:
             del self._by_match[match]
-            self._by_rarest[match.rarest].discard(match)
-            if not self._by_rarest[match.rarest]:
-                del self._by_rarest[match.rarest]
+            for key in match.rarest:
+                self._by_rarest[key].discard(match)
+                if not self._by_rarest[key]:
+                    del self._by_rarest[key]
 
     @property
     def all_follow_everything(self) -> bool:
@@ -197,7 +205,11 @@ class Channels:
                 listener.offer(told)
 
     def _matches(self, task: FollowedTask) -> Iterator[TaskMatch]:
-        keys: list[tuple[str, object]] = [_EVERYTHING, *(("tag", tag) for tag in (task.tags or {}).items())]
+        keys: list[tuple[str, object]] = [
+            _EVERYTHING,
+            ("id", task.id),
+            *(("tag", tag) for tag in (task.tags or {}).items()),
+        ]
         keys += [(name, getattr(task, name)) for name in _SINGLE]
         if (node := _node(task)) != task.worker:
             keys.append(("worker", node))

@@ -166,7 +166,9 @@ async def test_followers_are_told_what_meets_their_filter_whoever_changes_it(
     of_tag = await stream.follow(TaskMatch(tags=((("tenant", "42"),),)))
     of_state = await stream.follow(TaskMatch(state=TaskState.CANCELLED))
     elsewhere = await stream.follow(TaskMatch(queue="email", task_type="another"))
+    named = await stream.follow(TaskMatch(ids=frozenset({UUID(plain.id), UUID(new_task().id)})))
     ids = set(await born(store, tagged, plain))
+    assert states(await told_until(named, {UUID(plain.id)})) == {UUID(plain.id): "queued"}
     assert states(await told_until(everything, ids)) == dict.fromkeys(ids, "queued")
     assert states(await told_until(of_tag, {UUID(tagged.id)})) == {UUID(tagged.id): "queued"}
     await Canceller(store, redis_server).cancel(LOCAL, UUID(plain.id), 0.0)

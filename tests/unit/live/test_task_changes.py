@@ -40,14 +40,15 @@ async def test_every_filter_is_told_what_meets_it_and_nothing_else() -> None:
         )
     ]
     matches = [
-        TaskMatch(state=state, queue=queue, task_type=task_type, tags=tags, worker=worker, error_group=group)
-        for state, queue, task_type, tags, worker, group in product(
+        TaskMatch(state=state, queue=queue, task_type=task_type, tags=tags, worker=worker, error_group=group, ids=ids)
+        for state, queue, task_type, tags, worker, group, ids in product(
             (None, TaskState.FAILED),
             (None, "email"),
             (None, "echo"),
             TAGS,
             (None, "w@h", "w@h#1", "w@h#2"),
             (None, GROUP),
+            (frozenset[UUID](), frozenset(UUID(int=number) for number in range(40, 90))),
         )
     ]
     channels = Channels()

@@ -29,6 +29,7 @@ from pointsman_service.api.tasks.parameters import (
     OfQueue,
     OfState,
     OfTags,
+    OfTasks,
     OfType,
     OfWorker,
 )
@@ -92,6 +93,7 @@ async def stream_tasks(
     error_type: OfError = None,
     error_group: OfErrorGroup = None,
     tag: OfTags = None,
+    task_id: OfTasks = None,
     last_event_id: Annotated[
         str | None,
         Header(max_length=MARK_LENGTH, pattern=MARK_PATTERN, description="The id of the last event that was seen."),
@@ -112,6 +114,7 @@ async def stream_tasks(
             tuple(pair for reading in readings for pair in reading.items())
             for readings in readings_of_tags(tag or [], faults)
         ),
+        ids=frozenset(task_id or ()),
     )
     after = None if last_event_id is None else Mark.from_text(last_event_id)
     if last_event_id is not None and after is None:

@@ -51,6 +51,11 @@ OfErrorGroup = Annotated[
         " ended or not."
     ),
 ]
+MOST_NAMED = 100
+OfTasks = Annotated[
+    list[Id] | None,
+    Query(max_length=MOST_NAMED, description="Only the task with this id; given more than once, only those."),
+]
 OfTags = Annotated[
     list[Annotated[str, Field(json_schema_extra={"pattern": TAG_PATTERN})]] | None,
     Query(
