@@ -7,7 +7,6 @@ submission can be published right after its commit while there is room and nothi
 import time
 
 from pointsman_service.broker import Broker, BrokerAway, Depths, QueueDepth
-from pointsman_service.callers import LOCAL
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
 
@@ -40,10 +39,12 @@ class OpenWindow:
         self._room[queue] = room - 1
         return self._epoch
 
-    def waits_alone(self, queue: str, caller: str, fairness_key: str) -> bool:
-        """Whether who submits to ``queue`` takes turns with nobody: no key came, and none was seen there so far."""
-        if fairness_key or caller != LOCAL.name:
-            self._shared.add(queue)
+    def share(self, queue: str) -> None:
+        """Somebody submits there who has a key, or names one: from now on turns may be taken."""
+        self._shared.add(queue)
+
+    def is_alone(self, queue: str) -> bool:
+        """Whether who submits there takes turns with nobody: no key came, and none was seen there so far."""
         return queue not in self._shared
 
     def shut(self) -> None:

@@ -50,8 +50,7 @@ class KnownCallers:
             linked = self._linked(path, query)
             if linked is not None:
                 return linked[1]
-        token = _bearer(fields)
-        if token is not None:
+        if b"authorization" in fields and (token := _bearer(fields)) is not None:
             if self._tokens is not None and self._tokens.is_token(token):
                 return self._tokens.caller_of(token)
             return self._ring.caller(token)

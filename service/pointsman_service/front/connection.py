@@ -294,7 +294,13 @@ class Connection(HttpToolsProtocol):
         return self._refused_at is not None or self.transport.is_closing()
 
 
-def _write(cycle: RequestResponseCycle, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+def _write(
+    cycle: RequestResponseCycle,
+    status: int,
+    headers: Iterable[tuple[bytes, bytes]],
+    body: bytes,
+    lines: bytes = b"",
+) -> bool:
     """An ``AtOnce``: what ``cycle.send`` does in two steps, without looking for line breaks in each field.
 
     Nothing for a client that is gone, as there. Where answers are not read, or written down, it is left to that.
@@ -305,7 +311,7 @@ def _write(cycle: RequestResponseCycle, status: int, headers: Iterable[tuple[byt
         return True
     cycle.response_started = True
     cycle.waiting_for_100_continue = False
-    head = [STATUS_LINE[status]]
+    head = [STATUS_LINE[status], lines]
     for name, value in cycle.default_headers:
         head += (name, b": ", value, b"\r\n")
     for name, value in headers:

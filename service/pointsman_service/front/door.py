@@ -138,14 +138,15 @@ class Door:
                 caller = self._callers.of(fields, scope["path"], scope["query_string"])
                 if caller is None:
                     caller = await self._callers.find(fields)
-                scope["caller"] = caller
-                if caller.known_by is KnownBy.LINK:
-                    send = partial(_unreferred, send)
-                if caller.may_end and scope["path"].endswith(_STREAMS):
-                    receive = ending = _Ending(
-                        partial(self._callers.until_it_ends, caller, fields, scope["path"], scope["query_string"]),
-                        receive,
-                    )
+                if caller is not LOCAL:
+                    scope["caller"] = caller
+                    if caller.known_by is KnownBy.LINK:
+                        send = partial(_unreferred, send)
+                    if caller.may_end and scope["path"].endswith(_STREAMS):
+                        receive = ending = _Ending(
+                            partial(self._callers.until_it_ends, caller, fields, scope["path"], scope["query_string"]),
+                            receive,
+                        )
             length = fields.get(b"content-length")
             if (length is None or len(length) > _SHORT_DIGITS) and scope["method"] not in _SAFE:
                 receive = self._bounded(length, scope["path"], receive)

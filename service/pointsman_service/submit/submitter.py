@@ -85,6 +85,9 @@ class Submitter:
         self._admission = admission
         self._rates = rates
         self._quotas = quotas
+        self._has_rates = rates is not None and rates.default is not None
+        """Whether callers have one of which nothing is said with their key. So is ``_has_quotas``."""
+        self._has_quotas = quotas is not None and quotas.default is not None
         self._store = store
         self._catalogue = catalogue
         self._commits = commits
@@ -150,10 +153,9 @@ class Submitter:
         guarded = queue.backlog_limit is not None or submission.on_sla_risk == "reject"
         if guarded and self._admission is not None:
             await self._admission.check(queue, priority, submission)
-        quotas = self._quotas if self._quotas is not None and self._quotas.limits(caller) else None
-        if quotas is not None and task.is_later():
-            quotas = None
-        if quotas is not None:
+        quotas = None
+        if (caller.quota is not None or self._has_quotas) and self._quotas is not None and not task.is_later():
+            quotas = self._quotas
             await quotas.check(caller)
         if submission.on_breaker_open == "reject":
             await self._commits.breakers.freshen()
@@ -204,7 +206,8 @@ class Submitter:
         Raises the errors of ``admit`` and of ``GroupCommit.join``, and ``RateExceeded``; with a key also ``KeyInUse``
         (its first call has not committed within two seconds) and ``KeyReused`` (it stands for another body).
         """
-        rates = self._rates if self._rates is not None and self._rates.limits(caller) else None
+        # Nothing is called for a caller without a limit: this is the hot route.
+        rates = self._rates if caller.rate is not None or self._has_rates else None
         try:
             task = await self.admit(caller, submission, key, traceparent)
             if rates is not None:
@@ -218,7 +221,10 @@ class Submitter:
                 raise earlier from None
             return earlier
         if rates is None:
-            return await self._store_one(task, key)
+            if key is not None:
+                return await self._submit_once(task, (task.caller, key))
+            receipt = await self._commits.join(task)
+            return Accepted(task.id, False, task, receipt.submitted_at)
         try:
             accepted = await self._store_one(task, key)
         except PointsmanError as error:

@@ -8,6 +8,7 @@ from datetime import datetime
 from pointsman_contract.failpoints import Failpoint, reach
 from pointsman_service.breaker.view import BreakerView
 from pointsman_service.broker import Envelope
+from pointsman_service.callers import LOCAL
 from pointsman_service.dispatch.publisher import Publisher
 from pointsman_service.dispatch.window import OpenWindow
 from pointsman_service.errors import (
@@ -154,8 +155,9 @@ class Writer:
             elif self._serving.types.is_unserved(task.queue, task.task_type):
                 later = True
             task.sent_epoch = None if later else self._window.reserve(task.queue)
-            waits_alone = self._window.waits_alone(task.queue, task.caller, task.fairness_key)
-            task.alone = waits_alone and task.sent_epoch is None and not asleep
+            if task.fairness_key or task.caller != LOCAL.name:
+                self._window.share(task.queue)
+            task.alone = task.sent_epoch is None and not asleep and self._window.is_alone(task.queue)
 
     async def drain(self) -> None:
         """Return once everything committed has been offered to the broker."""

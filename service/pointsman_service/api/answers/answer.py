@@ -26,6 +26,8 @@ GUARDS: tuple[tuple[bytes, bytes], ...] = (*_ALWAYS, _NOT_STORED)
 """Headers of every answer that has none of the same names: it is what it says it is, loads nothing, stands in no page,
 tells no other site where it was shown, and stays in no cache.
 """
+GUARD_LINES = b"".join(b"%b: %b\r\n" % field for field in GUARDS)
+"""The same as they stand in an answer."""
 AT_ONCE = "pointsman.at_once"
 """In the scope of a request whose connection can write a whole answer at once: an ``AtOnce``."""
 
@@ -42,9 +44,9 @@ def guards_of(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
 class AtOnce(Protocol):
     """Writes an answer at once, which is half of what it costs by two messages of ASGI."""
 
-    def __call__(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+    def __call__(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, lines: bytes = b"") -> bool:
         """Write all of it, and its length; False: nothing was written, send it as usual. Header fields are not looked
-        at: they hold no line break.
+        at: they hold no line break. ``lines``: others, as they stand in the answer.
         """
         ...
 

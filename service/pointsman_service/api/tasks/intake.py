@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from pointsman_service.access.checking import check_right
 from pointsman_service.admit.submission import Submission, parse_submission
-from pointsman_service.api.answers.answer import AT_ONCE, GUARDS, Answer, AtOnce, json_bytes
+from pointsman_service.api.answers.answer import AT_ONCE, GUARD_LINES, Answer, AtOnce, json_bytes
 from pointsman_service.api.answers.predicted_wait import predicted_wait
 from pointsman_service.api.bodies.body import parse_json, read_body
 from pointsman_service.api.parts import Parts, close_streams
@@ -40,7 +40,8 @@ async def take_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
         key, traceparent = read_headers(scope)
         accepted = await parts.submitter.submit(scope["caller"], submission, key, traceparent)
     answer = await _receipt(parts, accepted)
-    answer.headers.extend(parts.rates.fields(scope["caller"]))
+    if parts.rates.default is not None or scope["caller"].rate is not None:
+        answer.headers.extend(parts.rates.fields(scope["caller"]))
     if has_preference(scope):
         answer = await answer_when_ended(parts, scope, accepted.task_id, answer)
     return answer if parts.sealer is None else answer._replace(body=parts.sealer.opened_json(answer.body))
@@ -145,7 +146,7 @@ class Intake:
                 span.set_attribute("http.response.status_code", answer.status)
         at_once: AtOnce | None = scope.get(AT_ONCE)
         if at_once is None or not at_once(
-            answer.status, [*answer.headers, (b"x-request-id", scope["request_id"]), *GUARDS], answer.body
+            answer.status, [*answer.headers, (b"x-request-id", scope["request_id"])], answer.body, GUARD_LINES
         ):
             await answer.send_to(send)
         self._parts.changes.changed_here()
