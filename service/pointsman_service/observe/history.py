@@ -69,9 +69,11 @@ def usual_step(window_seconds: float) -> int:
 
 
 def steps_of(since: datetime, until: datetime, step_seconds: int) -> Iterator[datetime]:
-    """When each step begins that lies at least partly in a window; counted from the first moment of 2000."""
+    """When each step begins that lies at least partly in a window; counted from the first moment of 2000. A window that
+    is shorter than clocks can tell is of the step before its end.
+    """
     step = timedelta(seconds=step_seconds)
-    at = _EPOCH + (since - _EPOCH) // step * step
+    at = _EPOCH + (min(since, until - timedelta.resolution) - _EPOCH) // step * step
     while at < until:
         yield at
         at += step

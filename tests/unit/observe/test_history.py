@@ -9,6 +9,7 @@ _AT = datetime(2026, 11, 28, 8, 0, tzinfo=UTC)
 def test_a_step_that_lies_partly_in_the_window_is_whole() -> None:
     steps = list(steps_of(_AT + timedelta(seconds=90), _AT + timedelta(seconds=181), 60))
     assert steps == [_AT + timedelta(minutes=minute) for minute in (1, 2, 3)]
+    assert list(steps_of(_AT, _AT, 60)) == [_AT - timedelta(minutes=1)]
     assert list(steps_of(_AT + timedelta(hours=5), _AT + timedelta(hours=6), 86_400)) == [_AT.replace(hour=0)]
 
 
