@@ -24,7 +24,7 @@ COPY migrations /app/migrations
 COPY alembic.ini /app/
 RUN case "${PART}" in \
         service) rm -r /app/workers ;; \
-        workers) rm -r /app/client /app/service /app/migrations /app/alembic.ini ;; \
+        workers) rm -r /app/service /app/migrations /app/alembic.ini ;; \
     esac
 # Compiled here, because nobody may write there later; by hash, because builders do not agree on the times of files.
 RUN python -m compileall -q -j 0 --invalidation-mode checked-hash /opt/venv/lib /app

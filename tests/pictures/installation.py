@@ -12,8 +12,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
-
+from pointsman_client import Client
 from pointsman_contract.configuration import DEMO_URL
 from pointsman_contract.run_file import RunFile
 from pointsman_service.embedded.demo.bank import Bank
@@ -51,7 +50,7 @@ class Installation:
         self._ended = Event()
         self._player = Thread(target=self._play, daemon=True)
         self.run: RunFile
-        self.http: httpx.Client
+        self.client: Client
         self.traffic: Traffic
 
     @property
@@ -76,8 +75,8 @@ class Installation:
         except BaseException:
             self._stop()
             raise
-        self.http = httpx.Client(base_url=self.run.api_url, timeout=20, trust_env=False)
-        self.traffic = Traffic(self.http, self.bank, _PER_SECOND, random.Random(_SEED), self._say)
+        self.client = Client(self.run.api_url, timeout=20)
+        self.traffic = Traffic(self.client, self.bank, _PER_SECOND, random.Random(_SEED), self._say)
         return self
 
     def __exit__(
@@ -86,7 +85,7 @@ class Installation:
         self._ended.set()
         if self._player.is_alive():
             self._player.join()
-        self.http.close()
+        self.client.close()
         self._stop()
 
     def begin_traffic(self) -> None:
@@ -95,15 +94,11 @@ class Installation:
 
     def ask(self, path: str, **parameters: Any) -> Any:
         """What the API answers."""
-        answer = self.http.get(path, params=parameters)
-        answer.raise_for_status()
-        return answer.json()
+        return self.client.request("GET", path, query=parameters).json()
 
     def post(self, path: str, **body: Any) -> Any:
         """What the API answers to an act."""
-        answer = self.http.post(path, json=body)
-        answer.raise_for_status()
-        return answer.json()
+        return self.client.request("POST", path, body=body).json()
 
     def until(self, seen: Callable[[], Any], what: str) -> Any:
         """The first true answer. An ``AssertionError`` when that takes too long."""

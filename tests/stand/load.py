@@ -5,16 +5,17 @@ from collections import Counter
 
 import httpx
 
+from pointsman_client import AsyncClient
 from tests.stand.clients import Clients
 from tests.stand.stack import GONE, Stack
-from tests.stand.waiting import until
+from tests.stand.waiting import DEADLINE_SECONDS, until
 
 
 class Load(Clients):
     """Submits ``ledger.write`` from many clients at once until the block ends.
 
-    Every other submission has an Idempotency-Key and is sent again with it until it is answered, as a careful client
-    does; the rest is given up when the connection breaks.
+    Every other submission goes through our client, which sends it again with its Idempotency-Key until it is answered;
+    the rest is given up when the connection breaks, as by callers who have no better one.
     """
 
     def __init__(self, stack: Stack, clients: int = 24) -> None:
@@ -34,30 +35,35 @@ class Load(Clients):
         return self._accepted
 
     async def _client(self, number: int) -> None:
-        async with self._stack.client() as http:
+        async with self._stack.client() as http, AsyncClient(self._stack.url, timeout=DEADLINE_SECONDS) as client:
             while not self._stopping:
                 number = next(self._numbers)
-                key = f"load-{number}" if number % 2 else None
-                while not await self._submit(http, number, key):
-                    if self._stopping:
-                        return
+                self.pending += 1
+                try:
+                    is_answered = await (self._submit(client, number) if number % 2 else self._post(http, number))
+                finally:
+                    self.pending -= 1
+                if not is_answered and not self._stopping:
                     await until(self._may_go_on, "the API to be back")
-                    if key is None:
-                        break
 
-    async def _submit(self, http: httpx.AsyncClient, number: int, key: str | None) -> bool:
+    async def _submit(self, client: AsyncClient, number: int) -> bool:
+        said = client.tasks.with_options(idempotency_key=f"load-{number}", priority=number % 11)
+        task = (await said.submit("ledger.write", number)).task
+        assert task is not None
+        assert task.answer is not None
+        self.statuses[task.answer.status] += 1
+        self._accepted.add(task.id)
+        return True
+
+    async def _post(self, http: httpx.AsyncClient, number: int) -> bool:
         body = {"task_type": "ledger.write", "args": [number], "priority": number % 11}
-        self.pending += 1
         try:
-            headers = {} if key is None else {"Idempotency-Key": key}
-            answer = await http.post("/v1/tasks", json=body, headers=headers)
+            answer = await http.post("/v1/tasks", json=body)
         except httpx.TimeoutException as error:
-            raise AssertionError(f"submission {number} with key {key} got no answer") from error
+            raise AssertionError(f"submission {number} got no answer") from error
         except GONE:
             self.broken += 1
             return False
-        finally:
-            self.pending -= 1
         self.statuses[answer.status_code] += 1
         if answer.status_code in (200, 202):
             self._accepted.add(answer.json()["id"])

@@ -26,7 +26,7 @@ SHIPPED_TASKS: Mapping[str, str | None] = {
     "pointsman.shipped.tasks.diagnostics": None,
     "pointsman.shipped.tasks.email": None,
     "pointsman.shipped.tasks.http": "http",
-    "pointsman.shipped.tasks.jobs": "http",
+    "pointsman.shipped.tasks.jobs": "api",
     "pointsman.shipped.tasks.maintenance": None,
     "pointsman.shipped.tasks.mqtt": "mqtt",
     "pointsman.shipped.tasks.reports": "reports",

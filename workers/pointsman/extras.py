@@ -6,11 +6,12 @@ from importlib.util import find_spec
 from pointsman.errors import WorkerError
 
 _PACKAGES = {
+    "api": "pointsman_client",
     "encryption": "cryptography",
     "http": "httpx",
     "mqtt": "paho",
     "otel": "opentelemetry.sdk",
-    "reports": "httpx",
+    "reports": "pointsman_client",
     "testing": "jsonschema_rs",
 }
 """The package that an extra brings."""

@@ -4,11 +4,11 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
+from pointsman_client import Client
+from pointsman_client.models import Task
 from pointsman_contract.run_file import RunFile
 from pointsman_service.embedded.demo.orders import PRICED
 from tests.integration.embedded.running_up import Up
@@ -30,18 +30,18 @@ def test_demo_sells_and_charges_and_stops_without_leftovers(demo: Up, data_dir: 
     demo.wait_for("Ctrl-C stops it.")
     run = RunFile.read(data_dir)
     assert run is not None
-    with httpx.Client(base_url=run.api_url, timeout=10, trust_env=False) as client:
+    with Client(run.api_url) as client:
 
-        def ended(task_type: str) -> list[dict[str, Any]]:
-            found: list[dict[str, Any]] = client.get("/v1/tasks", params={"task_type": task_type}).json()["items"]
-            return [one for one in found if one["state"] not in ("queued", "running")]
+        def ended(task_type: str) -> list[Task]:
+            found = client.tasks.list(task_type=task_type).items
+            return [one for one in found if one.state not in ("queued", "running")]
 
         until_now(lambda: ended(PRICED) and ended("shop.charge"), "an order to be confirmed and one to be charged")
         (charged, *_) = ended("shop.charge")
-        assert charged["state"] == "succeeded"
-        assert charged["result"]["receipt"].startswith("B-")
-        assert charged["tags"]["source"] == "demo"
-        assert charged["expires_at"] is not None
+        assert charged.state == "succeeded"
+        assert charged.result["receipt"].startswith("B-")
+        assert charged.tags["source"] == "demo"
+        assert charged.expires_at is not None
     demo.interrupt()
     assert demo.wait_end() == 0, demo.output
     demo.expect_nothing_left()

@@ -96,7 +96,7 @@ def test_answers_are_counted(peer: HTTPPeer) -> None:
     counts = {name: result[name] for name in ("matched", "cancelled", "requested", "finished", "gone", "failed")}
     assert counts == {"matched": 5, "cancelled": 1, "requested": 1, "finished": 1, "gone": 1, "failed": 1}
     assert result["ids"] == [running, fine]
-    assert result["errors"] == [f"{busy}: {peer.url} answered 503: because database-away"]
+    assert result["errors"] == [f"{busy}: because database-away"]
 
 
 def test_dry_run_cancels_nothing(peer: HTTPPeer) -> None:
@@ -137,7 +137,7 @@ def test_api_that_is_away_fails_for_now(configure: Configure, peer: HTTPPeer) ->
     with pytest.raises(ControlPlaneAway, match="503: because database-away"):
         close()
     configure(api_url="http://127.0.0.1:1")
-    with pytest.raises(ControlPlaneAway, match="ConnectError"):
+    with pytest.raises(ControlPlaneAway, match="connection refused"):
         close()
 
 
@@ -145,7 +145,7 @@ def test_api_that_fails_again_and_again_is_given_up_for_now(peer: HTTPPeer) -> N
     api = API(peer, [ids(20)], lambda _: problem(503, "database-away"))
     with pytest.raises(ControlPlaneAway):
         close()
-    assert len(api.cancelled) == 5
+    assert len(set(api.cancelled)) == 5
 
 
 def test_api_without_the_endpoint_fails_for_good(peer: HTTPPeer) -> None:

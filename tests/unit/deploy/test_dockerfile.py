@@ -86,7 +86,7 @@ def test_nothing_else_reaches_the_builder() -> None:
     [
         ("runtime", {"alembic.ini", "client", "contract", "migrations", "service", "workers"}),
         ("service", {"alembic.ini", "client", "contract", "migrations", "service"}),
-        ("workers", {"contract", "workers"}),
+        ("workers", {"client", "contract", "workers"}),
     ],
 )
 def test_an_image_of_one_part_leaves_the_other_out(part: str, left: set[str], tmp_path: Path) -> None:

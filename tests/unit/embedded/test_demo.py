@@ -3,16 +3,17 @@
 import random
 from collections import Counter
 from collections.abc import Iterator
-from http import HTTPStatus
 from itertools import pairwise
 
-import httpx
 import jsonschema_rs
 import pytest
 
 from pointsman import celery
 from pointsman.shipped import demo as shop
 from pointsman.task_type.arguments import Arguments
+from pointsman_client import Client
+from pointsman_client.errors import NeverSent
+from pointsman_client.problems import BacklogFull
 from pointsman_contract.configuration import DEMO_URL
 from pointsman_contract.queues import DEFAULT_TOPOLOGY
 from pointsman_service.embedded.demo.bank import Bank
@@ -119,9 +120,9 @@ def test_charge_fails_for_good_where_nobody_plays_the_bank(monkeypatch: pytest.M
 def test_a_day_is_submitted_and_its_error_resolved_as_somebody_would(bank: Bank) -> None:
     said: list[str] = []
     failing: list[tuple[float, bool]] = []
-    with HTTPPeer() as api, httpx.Client(base_url=api.url, trust_env=False) as client:
+    with HTTPPeer() as api, Client(api.url, retries=0) as client:
         api.on("/v1/tasks", _ACCEPTED)
-        api.on("/v1/tasks/batch", Reply.of({"items": []}, 202))
+        api.on("/v1/tasks/batch", _taken)
         api.on("/v1/errors", Reply.of({"items": [{"id": "e1"}]}))
         api.on("/v1/errors/e1/resolve", Reply.of({}))
         traffic = Traffic(client, bank, 5.0, random.Random(7), said.append)
@@ -142,37 +143,43 @@ def test_a_day_is_submitted_and_its_error_resolved_as_somebody_would(bank: Bank)
     assert all(fails for hour, fails in failing if 10.1 < hour < 13.9)
     assert not any(fails for hour, fails in failing if hour < 9.9 or hour > 14.1)
     assert "the bank fails" in said
-    assert traffic.take_summary().startswith(f"{len(single) + 2} x 202")
+    assert traffic.take_summary() == f"{len(single) + len(batch) + len(later)} x stored"
 
 
 def test_a_service_that_refuses_slows_it_down_and_is_told_once(bank: Bank) -> None:
     said: list[str] = []
-    with HTTPPeer() as api, httpx.Client(base_url=api.url, trust_env=False) as client:
-        full = Reply.of({"detail": "the backlog is full"}, HTTPStatus.SERVICE_UNAVAILABLE, **{"Retry-After": "3"})
+    with HTTPPeer() as api, Client(api.url, retries=0) as client:
+        full = Reply.of(
+            {"type": "urn:pointsman:problem:backlog-full", "detail": "the backlog is full"}, 503, **{"Retry-After": "3"}
+        )
         api.on("/v1/tasks", full, full, _ACCEPTED)
         traffic = Traffic(client, bank, 1000.0, random.Random(7), said.append)
         assert [3 <= traffic.single_pass(0) <= 4 for _ in range(2)] == [True, True]
         assert traffic.single_pass(0) < 1
-    (told,) = said
-    assert told.startswith("refused: 503")
-    assert "the backlog is full" in told
+    assert said == ["refused: BacklogFull: the backlog is full"]
 
 
 def test_a_service_that_is_away_slows_it_down_and_is_told_once(bank: Bank) -> None:
     said: list[str] = []
-    with httpx.Client(base_url="http://127.0.0.1:9", trust_env=False) as client:
+    with Client("http://127.0.0.1:9", retries=0) as client:
         traffic = Traffic(client, bank, 1000.0, random.Random(7), said.append)
         pauses = [traffic.single_pass(0) for _ in range(5)]
     assert 0.4 < pauses[0] < pauses[-1] <= 15
-    assert said == ["refused: ConnectError "]
+    assert said == ["refused: NeverSent: connection refused"]
 
 
 def test_demo_waits_as_asked_and_never_long() -> None:
     rng = random.Random(7)
-    asked = httpx.Response(503, headers={"Retry-After": "3"})
+    asked, long = (BacklogFull("full", status=503, retry_after_seconds=seconds) for seconds in (3.0, 9999.0))
     assert 3 <= wait_after(asked, 1, rng) <= 4
-    assert wait_after(httpx.Response(503, headers={"Retry-After": "9999"}), 1, rng) <= 15
-    assert wait_after(None, 1, rng) < wait_after(None, 9, rng) <= 15
+    assert wait_after(long, 1, rng) <= 15
+    away = NeverSent("away")
+    assert wait_after(away, 1, rng) < wait_after(away, 9, rng) <= 15
+
+
+def _taken(request: Recorded) -> Reply:
+    results = [{"status": 202, "task": {"id": str(place)}} for place, _ in enumerate(request.json()["tasks"])]
+    return Reply.of({"results": results}, 202)
 
 
 def _query(asked: list[Recorded], path: str) -> dict[str, list[str]]:

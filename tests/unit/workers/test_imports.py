@@ -19,6 +19,12 @@ def test_looking_at_workers_loads_no_celery() -> None:
     assert not _loaded("import pointsman.__main__") & {"celery", "kombu", "billiard"}
 
 
+def test_a_node_starts_without_the_client_of_the_tasks_that_ask_the_control_plane() -> None:
+    loaded = _loaded("from pointsman import celery; celery.loader.import_default_modules()")
+    assert {"celery", "pointsman_client"} <= loaded
+    assert not loaded & {"httpx2", "httpcore2"}
+
+
 def test_help_config_and_routes_load_no_framework_and_no_database_driver() -> None:
     modules = ("__main__", "console.config", "console.routes", "admit.routing")
     code = "import " + ", ".join(f"pointsman_service.{module}" for module in modules)

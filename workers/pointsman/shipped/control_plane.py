@@ -1,18 +1,24 @@
 """The API of this control plane, for tasks that read figures or act on other tasks."""
 
-from types import TracebackType
-from typing import Any, Self
-
-import httpx
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from pointsman.errors import PermanentError, WorkerError
 from pointsman.settings import Settings
+from pointsman_client.errors import ClientError, NoSuchPlace, Refused
+
+if TYPE_CHECKING:
+    from pointsman_client.sync.client import Client
 
 _DETAIL_CHARACTERS = 300
+_RETRIES = 1
+"""Of a call within its time: beyond that the task is tried again, and holds no process meanwhile."""
+_LATER = (408, 425, 429)
 
 
 class NoControlPlane(PermanentError):
-    """Nothing says where the API is."""
+    """Nothing says where the API is, or it cannot be there."""
 
 
 class ControlPlaneRefused(PermanentError):
@@ -23,64 +29,30 @@ class ControlPlaneAway(WorkerError):
     """The API cannot be reached, or cannot answer now."""
 
 
-class ControlPlane:
-    """A client of the API, to be used as a context manager. Proxies of the environment are not used."""
+@contextmanager
+def control_plane(ours: Settings, longest_seconds: float = 3600.0) -> Iterator["Client"]:
+    """The client of the API that the settings name, each of whose calls ends within ``longest_seconds`` and within
+    ``api_timeout_seconds``. Raises ``NoControlPlane``, and ``ControlPlaneAway`` or ``ControlPlaneRefused`` for what a
+    call in the block raises.
+    """
+    # Here, so that a node starts without it: it takes as long to load as all of a small project.
+    from pointsman_client.sync.client import Client
 
-    def __init__(self, url: str, timeout_seconds: float, key: str | None = None) -> None:
-        self.url = url
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        self._client = httpx.Client(base_url=url, timeout=timeout_seconds, headers=headers, trust_env=False)
-
-    @classmethod
-    def of(cls, ours: Settings, longest_seconds: float = 3600.0) -> Self:
-        """By the settings, with waits of at most ``longest_seconds``. Raises ``NoControlPlane``."""
-        url = ours.find_api_url()
-        if url is None:
-            raise NoControlPlane("set POINTSMAN_API_URL for the workers, or start ./scripts/up")
-        key = None if ours.api_key is None else ours.api_key.get_secret_value()
-        return cls(url, min(ours.api_timeout_seconds, longest_seconds), key)
-
-    def __enter__(self) -> Self:
-        self._client.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client.__exit__(kind, error, trace)
-
-    def get(self, path: str, **parameters: Any) -> dict[str, Any]:
-        """The JSON object at a path. Raises ``ControlPlaneAway`` or ``ControlPlaneRefused``."""
-        answer = self.call("GET", path, **parameters)
-        if answer.status_code != 200:
-            raise ControlPlaneRefused(self._words(answer))
-        try:
-            found = answer.json()
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise ControlPlaneAway(f"{self.url}{path} answered something that is no JSON object")
-        return found
-
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None, **parameters: Any) -> httpx.Response:
-        """Any answer below 500 but 429. Raises ``ControlPlaneAway``; parameters that are None are left out."""
-        given = {name: value for name, value in parameters.items() if value is not None}
-        try:
-            answer = self._client.request(method, path, params=given, json=body)
-        except httpx.TransportError as error:
-            raise ControlPlaneAway(f"{self.url}: {type(error).__name__}: {error}") from None
-        if answer.status_code >= 500 or answer.status_code == 429:
-            raise ControlPlaneAway(self._words(answer))
-        return answer
-
-    def _words(self, answer: httpx.Response) -> str:
-        return f"{self.url} answered {answer.status_code}: {problem(answer).get('detail', '')}"[:_DETAIL_CHARACTERS]
-
-
-def problem(answer: httpx.Response) -> dict[str, Any]:
-    """The problem document of an answer (RFC 9457); empty when it has none."""
+    url = ours.find_api_url()
+    if url is None:
+        raise NoControlPlane("set POINTSMAN_API_URL for the workers, or start ./scripts/up")
+    key = None if ours.api_key is None else ours.api_key.get_secret_value()
     try:
-        found = answer.json()
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        client = Client(url, key, timeout=min(ours.api_timeout_seconds, longest_seconds), retries=_RETRIES)
+    except NoSuchPlace as error:
+        raise NoControlPlane(f"POINTSMAN_API_URL: {error}") from None
+    with client:
+        try:
+            yield client
+        except Refused as error:
+            said = f"{url} answered {error.status}: {error}"[:_DETAIL_CHARACTERS]
+            # What answers with something else than ours may be a proxy whose service is away.
+            is_final = 400 <= error.status < 500 and error.status not in _LATER
+            raise (ControlPlaneRefused if is_final else ControlPlaneAway)(said) from None
+        except ClientError as error:
+            raise ControlPlaneAway(f"{url}: {error}"[:_DETAIL_CHARACTERS]) from None

@@ -8,13 +8,14 @@ import sys
 import time
 from types import FrameType
 
-import httpx
-
+from pointsman_client.sync.client import Client
 from pointsman_contract.configuration import DEMO_URL
 from pointsman_service.embedded.demo.bank import Bank
 from pointsman_service.embedded.demo.day import DAY_SECONDS, OPENS
 from pointsman_service.embedded.demo.traffic import SUMMARY_SECONDS, Traffic, wait_for_workers
 from pointsman_service.errors import ServiceError
+
+_CALL_SECONDS = 10.0
 
 
 class _Stopped(ServiceError):
@@ -24,8 +25,7 @@ class _Stopped(ServiceError):
 def run(url: str, bank_port: int, per_second: float, tasks: str) -> None:
     """Play the shop and its bank until SIGTERM or SIGINT."""
     rng = random.Random()  # noqa: S311 - a mix of tasks, not a secret
-    # trust_env: a proxy of the user must not stand between this machine and itself.
-    with Bank(bank_port) as bank, httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
+    with Bank(bank_port) as bank, Client(url, timeout=_CALL_SECONDS) as client:
         words = f"POINTSMAN_TASK_MODULES={tasks} {DEMO_URL}={bank.url} ./scripts/celery_workers.sh start"
         wait_for_workers(client, rng, _say, words)
         _say(f"the shop is open: its day takes {DAY_SECONDS / 60:.0f} minutes, and it is {OPENS:02.0f}:00 now")

@@ -1,14 +1,13 @@
-"""Who submits and acts in the demo: one client of the API, which does what each hour of the day asks for."""
+"""Who submits and acts in the demo: one client, which does what each hour of the day asks for."""
 
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, cast
 
-import httpx
-
+from pointsman_client.errors import ClientError, Refused
 from pointsman_contract.backoff import backoff_seconds
 from pointsman_service.embedded.demo.bank import Bank
 from pointsman_service.embedded.demo.day import Moment, Turn, turns
@@ -20,6 +19,10 @@ from pointsman_service.embedded.demo.orders import (
     offers,
     statements,
 )
+
+if TYPE_CHECKING:
+    from pointsman_client.models import BatchItem
+    from pointsman_client.sync.client import Client
 
 SUMMARY_SECONDS: Final = 30.0
 _LONGEST_WAIT_SECONDS: Final = 15.0
@@ -33,7 +36,7 @@ class Traffic:
     its busiest hour. The same ``rng`` makes the same day.
     """
 
-    def __init__(self, client: httpx.Client, bank: Bank, per_second: float, rng: random.Random, say: Say) -> None:
+    def __init__(self, client: "Client", bank: Bank, per_second: float, rng: random.Random, say: Say) -> None:
         self._client = client
         self._bank = bank
         self._per_second = per_second
@@ -83,57 +86,60 @@ class Traffic:
                 self._resolve()
 
     def _submit(self, wanted: Sequence[Submission], now: Moment) -> float:
-        expires = (datetime.now(UTC) + timedelta(seconds=EXPIRES_AFTER_SECONDS)).isoformat()
-        tasks = [{**one, "expires_at": expires} for one in wanted]
-        path, body = ("/v1/tasks", tasks[0]) if len(tasks) == 1 else ("/v1/tasks/batch", {"tasks": tasks})
-        response = self._ask("POST", path, json=body)
-        if response is not None and response.is_success:
+        expires = datetime.now(UTC) + timedelta(seconds=EXPIRES_AFTER_SECONDS)
+        tasks = self._client.tasks.with_options(expires_at=expires)
+        failed: ClientError | None = None
+        if len(wanted) == 1:
+            said = dict(wanted[0])
+            task_type, arguments = said.pop("task_type"), said.pop("kwargs")
+            try:
+                tasks.with_options(**said).submit(task_type, **arguments)
+            except ClientError as error:
+                failed = error
+            self._note(failed)
+        else:
+            for told in tasks.submit_many(cast("Sequence[BatchItem]", wanted)):
+                failed = failed or told.error
+                self._note(told.error)
+        if failed is None:
             self._failures = 0
             return self._rng.expovariate(self._per_second * now.busy)
         self._failures += 1
-        return wait_after(response, self._failures, self._rng)
+        return wait_after(failed, self._failures, self._rng)
 
     def _resolve(self) -> None:
         """As somebody does who has mended it."""
-        found = self._ask("GET", "/v1/errors", params={"task_type": PRICED, "state": "open"})
-        groups = found.json()["items"] if found is not None and found.status_code == httpx.codes.OK else []
-        for group in groups:
-            said = {"reason": "the partner sends prices again", "who": _WHO}
-            self._ask("POST", f"/v1/errors/{group['id']}/resolve", json=said)
-
-    def _ask(self, method: str, path: str, **request: Any) -> httpx.Response | None:
-        response: httpx.Response | None = None
         try:
-            response = self._client.request(method, path, **request)
-            answer = str(response.status_code)
-        except httpx.HTTPError as error:
-            answer = type(error).__name__
-        if (response is None or not response.is_success) and self._answers[answer] == 0:
-            self._say(f"refused: {answer} {response.text[:200] if response is not None else ''}")
+            for group in self._client.errors.list(task_type=PRICED, state="open").items:
+                self._client.errors.resolve(group.id, reason="the partner sends prices again", who=_WHO)
+        except ClientError as error:
+            self._note(error)
+
+    def _note(self, error: ClientError | None) -> None:
+        answer = "stored" if error is None else type(error).__name__
+        if error is not None and self._answers[answer] == 0:
+            self._say(f"refused: {answer}: {str(error)[:200]}")
         self._answers[answer] += 1
-        return response
 
 
-def wait_for_workers(client: httpx.Client, rng: random.Random, say: Say, how: str) -> None:
+def wait_for_workers(client: "Client", rng: random.Random, say: Say, how: str) -> None:
     """Return once workers have published the shop's tasks. ``how`` is what to type where none does."""
     failures = 0
     while True:
-        response = None
         try:
-            response = client.get(f"/v1/task-types/{PRICED}")
-            if response.status_code == httpx.codes.OK:
-                return
-        except httpx.HTTPError:
-            pass
-        failures += 1
-        if failures == 5:
-            say(f"no worker offers {PRICED} yet; workers that do: {how}")
-        time.sleep(min(wait_after(response, failures, rng), 2.0))
+            client.task_types.get(PRICED)
+        except ClientError as error:
+            failures += 1
+            if failures == 5:
+                say(f"no worker offers {PRICED} yet; workers that do: {how}")
+            time.sleep(min(wait_after(error, failures, rng), 2.0))
+        else:
+            return
 
 
-def wait_after(response: httpx.Response | None, failures: int, rng: random.Random) -> float:
-    """Seconds to hold back after a refusal: what Retry-After asks for, else exponential with jitter, at most 15."""
-    asked = response.headers.get("Retry-After", "") if response is not None else ""
-    if asked.isdigit():
-        return min(_LONGEST_WAIT_SECONDS, float(asked) + rng.random())
+def wait_after(error: ClientError, failures: int, rng: random.Random) -> float:
+    """Seconds to hold back after a refusal: what it asks for, else exponential with jitter, at most 15."""
+    asked = error.retry_after_seconds if isinstance(error, Refused) else None
+    if asked is not None:
+        return min(_LONGEST_WAIT_SECONDS, asked + rng.random())
     return backoff_seconds(failures, base=1.0, cap=_LONGEST_WAIT_SECONDS, jitter=0.5, draw=rng.random)

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pointsman.shipped.control_plane import ControlPlane, ControlPlaneAway
+from pointsman.shipped.control_plane import ControlPlaneAway
+
+if TYPE_CHECKING:
+    from pointsman_client.sync.client import Client
 
 GroupBy = Literal["queue", "task_type"]
 _COUNTS = (
@@ -78,18 +81,16 @@ class Metrics(BaseModel):
     totals: Figures = Figures()
 
     @classmethod
-    def read(cls, api: ControlPlane, start: datetime, end: datetime, group_by: GroupBy) -> Self:
-        """The figures from ``start``, a whole minute, to ``end``, a group for each. Raises ``ControlPlaneAway``."""
-        answer = api.get(
-            "/v1/metrics/tasks",
-            window_seconds=(end - start).total_seconds(),
-            until=end.isoformat(),
-            group_by=group_by,
-        )
+    def read(cls, client: "Client", start: datetime, end: datetime, group_by: GroupBy) -> Self:
+        """The figures from ``start``, a whole minute, to ``end``, a group for each. Raises ``ClientError``, and
+        ``ControlPlaneAway`` where they are none.
+        """
+        span = (end - start).total_seconds()
+        answer = client.metrics.tasks(window_seconds=span, until=end, group_by=group_by)
         try:
-            return cls.model_validate(answer)
+            return cls.model_validate(answer.raw)
         except ValidationError as error:
-            raise ControlPlaneAway(f"{api.url} answered no figures: {error.errors()[0]['msg']}") from None
+            raise ControlPlaneAway(f"{client.url} answered no figures: {error.errors()[0]['msg']}") from None
 
 
 def add(parts: Iterable[Figures]) -> Figures:

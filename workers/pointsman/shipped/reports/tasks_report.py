@@ -3,17 +3,20 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from pointsman.shipped.control_plane import ControlPlane, ControlPlaneAway
+from pointsman.shipped.control_plane import ControlPlaneAway
 from pointsman.shipped.reports import table as csv_table
 from pointsman.shipped.reports.charts import Stack, columns, share_bar, waits
 from pointsman.shipped.reports.figures import Figures, Metrics
 from pointsman.shipped.reports.page import failed_cell, legend, page, section, sla_cell, table, tiles
 from pointsman.shipped.reports.period import Period
 from pointsman.shipped.reports.words import count, escape, percent, seconds, short
+
+if TYPE_CHECKING:
+    from pointsman_client.sync.client import Client
 
 _HEADS = ("Submitted", "Succeeded", "Failed", "Success", "Wait p50", "Wait p95", "Run p95", "SLA", "")
 
@@ -39,18 +42,20 @@ class TasksReport:
     """By queue, for each of ``period.steps``."""
 
     @classmethod
-    def gather(cls, api: ControlPlane, period: Period, on_progress: Callable[[int, int], None]) -> Self:
-        """Ask the API. ``on_progress`` is told how many of how many steps are done. Raises ``ControlPlaneAway``."""
+    def gather(cls, client: "Client", period: Period, on_progress: Callable[[int, int], None]) -> Self:
+        """Ask the API. ``on_progress`` is told how many of how many steps are done. Raises ``ClientError``, and
+        ``ControlPlaneAway`` for answers that say nothing of it.
+        """
         try:
-            found = _QUEUES.validate_python(api.get("/v1/queues").get("items"))
+            found = _QUEUES.validate_python(client.queues.list().raw.get("items"))
         except ValidationError:
-            raise ControlPlaneAway(f"{api.url} answered no queues") from None
-        queues = Metrics.read(api, period.start, period.end, "queue")
-        task_types = Metrics.read(api, period.start, period.end, "task_type")
+            raise ControlPlaneAway(f"{client.url} answered no queues") from None
+        queues = Metrics.read(client, period.start, period.end, "queue")
+        task_types = Metrics.read(client, period.start, period.end, "task_type")
         steps: list[Metrics] = []
         for start, end in period.steps:
             on_progress(len(steps), len(period.steps))
-            steps.append(Metrics.read(api, start, end, "queue"))
+            steps.append(Metrics.read(client, start, end, "queue"))
         on_progress(len(steps), len(steps))
         targets = {queue.name: queue.sla_seconds for queue in found}
         return cls(period, targets, queues, task_types, tuple(steps))

@@ -5,11 +5,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from pointsman.shipped.control_plane import ControlPlane, ControlPlaneAway
+from pointsman.shipped.control_plane import ControlPlaneAway
 from pointsman.shipped.reports.archive import Day, Month
 from pointsman.shipped.reports.figures import Figures, Metrics, add
+from pointsman_client.errors import ClientError
+
+if TYPE_CHECKING:
+    from pointsman_client.sync.client import Client
 
 _SETTLED = timedelta(minutes=15)
 """A day is kept when it has been over for so long: what happened in its last minute has been recorded by then."""
@@ -64,19 +68,19 @@ class Year:
 
     @classmethod
     def gather(
-        cls, api: ControlPlane, number: int, now: datetime, directory: Path, on_month: Callable[[int, str], None]
+        cls, client: "Client", number: int, now: datetime, directory: Path, on_month: Callable[[int, str], None]
     ) -> Self:
         """Ask the API for the days that are not kept in ``directory``, and keep them there, month by month.
 
-        ``on_month`` is told how many months are done and which one is next. Raises ``ControlPlaneAway``; what was kept
-        by then stays.
+        ``on_month`` is told how many months are done and which one is next. Raises ``ClientError``, and
+        ``ControlPlaneAway`` for answers that say nothing of it; what was kept by then stays.
         """
         months = []
         for month in range(12):
             first = date(number, month + 1, 1)
             on_month(month, f"{first:%B %Y}")
-            months.append(_month(api, first, now, directory))
-        names = [item["name"] for item in api.get("/v1/queues")["items"]]
+            months.append(_month(client, first, now, directory))
+        names = [queue.name for queue in client.queues.list().items]
         return cls(number, now, tuple(names), tuple(months))
 
     @property
@@ -120,16 +124,16 @@ def by_name(items: Iterable[Figures]) -> dict[str, Figures]:
     return {name: add(group) for name, group in groups.items()}
 
 
-def _month(api: ControlPlane, first: date, now: datetime, directory: Path) -> YearMonth:
+def _month(client: "Client", first: date, now: datetime, directory: Path) -> YearMonth:
     kept = Month.read(directory, first)
     before = len(kept.days)
     days = [first + _DAY * n for n in range(31) if (first + _DAY * n).month == first.month]
     unknown = [day for day in days if _begin(day) < now and day not in kept.days]
     found = dict(kept.days)
-    if len(unknown) > _WORTH_ONE_LOOK and _is_empty(api, days[0], days[-1], now):
+    if len(unknown) > _WORTH_ONE_LOOK and _is_empty(client, days[0], days[-1], now):
         unknown = []
     for day in unknown:
-        figures = _ask(api, day, now)
+        figures = _ask(client, day, now)
         if figures is not None:
             found[day] = figures
             if _begin(day + _DAY) + _SETTLED <= now:
@@ -139,20 +143,20 @@ def _month(api: ControlPlane, first: date, now: datetime, directory: Path) -> Ye
     return YearMonth(first, found)
 
 
-def _is_empty(api: ControlPlane, first: date, last: date, now: datetime) -> bool:
+def _is_empty(client: "Client", first: date, last: date, now: datetime) -> bool:
     """Whether the API knows of nothing in all these days. Not when it cannot say: so much may take it too long."""
-    with suppress(ControlPlaneAway):
-        return Metrics.read(api, _begin(first), min(_begin(last + _DAY), now), "queue").totals.is_empty
+    with suppress(ClientError, ControlPlaneAway):
+        return Metrics.read(client, _begin(first), min(_begin(last + _DAY), now), "queue").totals.is_empty
     return False
 
 
-def _ask(api: ControlPlane, day: date, now: datetime) -> Day | None:
+def _ask(client: "Client", day: date, now: datetime) -> Day | None:
     """The figures of a day; None when there are none."""
     start, end = _begin(day), min(_begin(day + _DAY), now)
-    queues = Metrics.read(api, start, end, "queue")
+    queues = Metrics.read(client, start, end, "queue")
     if queues.totals.is_empty:
         return None
-    return Day(queues=queues, task_types=Metrics.read(api, start, end, "task_type"))
+    return Day(queues=queues, task_types=Metrics.read(client, start, end, "task_type"))
 
 
 def _begin(day: date) -> datetime:

@@ -1,16 +1,20 @@
 """Tasks about tasks."""
 
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 from pydantic import Field
 
 from pointsman.app import app
 from pointsman.bases import CriticalTask
 from pointsman.settings import settings
-from pointsman.shipped.control_plane import ControlPlane, ControlPlaneAway, ControlPlaneRefused, problem
+from pointsman.shipped.control_plane import control_plane
+from pointsman_client.errors import ClientError
+from pointsman_client.problems import TaskFinished, UnknownTask
+
+if TYPE_CHECKING:
+    from pointsman_client.sync.client import Client
 
 _PAGE = 100
 _IDS_SHOWN = 100
@@ -64,8 +68,10 @@ def auto_close_jobs(
     }  # fmt: skip
     before = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
     in_a_row = 0
-    with ControlPlane.of(settings(), longest_seconds=_CALL_SECONDS) as api:
-        for task_id in _listed(api, tag=tag, state=state, submitted_before=before.isoformat()):
+    with control_plane(settings(), longest_seconds=_CALL_SECONDS) as client:
+        # A task that leaves the list meanwhile moves no other to another page.
+        for task in client.tasks.each(tag=[tag], state=state, submitted_before=before, limit=_PAGE):
+            task_id = task.id
             if closed["matched"] >= limit or time.monotonic() > until:
                 closed["more"] = True
                 break
@@ -76,9 +82,9 @@ def auto_close_jobs(
                 _show(closed, task_id)
                 continue
             try:
-                _cancel(api, task_id, closed)
+                _cancel(client, task_id, closed)
                 in_a_row = 0
-            except (ControlPlaneAway, ControlPlaneRefused) as error:
+            except ClientError as error:
                 in_a_row += 1
                 if in_a_row >= _FAILURES_IN_A_ROW:
                     raise
@@ -88,32 +94,16 @@ def auto_close_jobs(
     return closed
 
 
-def _listed(api: ControlPlane, **wanted: Any) -> Iterator[str]:
-    """The ids of the tasks, page by page. A task that leaves the list meanwhile moves no other to another page."""
-    cursor: str | None = None
-    while True:
-        page = api.get("/v1/tasks", limit=_PAGE, cursor=cursor, **wanted)
-        yield from (task["id"] for task in page["items"])
-        cursor = page["next_cursor"]
-        if cursor is None:
-            return
-
-
-def _cancel(api: ControlPlane, task_id: str, closed: Closed) -> None:
-    answer = api.call("POST", f"/v1/tasks/{task_id}/cancel", {"end_running": False})
-    status = answer.status_code
-    if status == 200:
-        closed["cancelled"] += 1
-        _show(closed, task_id)
-    elif status == 202:
-        closed["requested"] += 1
-        _show(closed, task_id)
-    elif status == 409:
+def _cancel(client: "Client", task_id: str, closed: Closed) -> None:
+    try:
+        done = client.tasks.cancel(task_id, end_running=False)
+    except TaskFinished:
         closed["finished"] += 1
-    elif status == 404 and str(problem(answer).get("type", "")).endswith("unknown-task"):
+    except UnknownTask:
         closed["gone"] += 1
     else:
-        raise ControlPlaneRefused(f"answered {status}: {problem(answer).get('detail', '')}"[:300])
+        closed["cancelled" if done.state == "cancelled" else "requested"] += 1
+        _show(closed, task_id)
 
 
 def _show(closed: Closed, task_id: str) -> None:

@@ -8,7 +8,7 @@ from pydantic import Field
 from pointsman.app import app
 from pointsman.bases import ReportTask
 from pointsman.settings import settings
-from pointsman.shipped.control_plane import ControlPlane
+from pointsman.shipped.control_plane import control_plane
 from pointsman.shipped.moments import Moment
 from pointsman.shipped.reports import annual_report, files
 from pointsman.shipped.reports.period import Kind, Period
@@ -47,8 +47,8 @@ def create_scheduled_reports(
     asked = min(at or now, now)
     chosen = Period.so_far(period, asked) if so_far else Period.last(period, asked)
     ours = settings()
-    with ControlPlane.of(ours) as api:
-        report = TasksReport.gather(api, chosen, self.progress)
+    with control_plane(ours) as client:
+        report = TasksReport.gather(client, chosen, self.progress)
     directory = ours.find_reports_dir()
     kind = f"tasks-{period}"
     html, csv = (directory / f"{kind}-{chosen.slug}.{suffix}" for suffix in ("html", "csv"))
@@ -101,8 +101,10 @@ def generate_annual_report(self: Any, year: Annotated[int, Field(ge=2000, le=900
     until = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
     ours = settings()
     directory = ours.find_reports_dir()
-    with ControlPlane.of(ours) as api:
-        found = Year.gather(api, year or now.year, until, directory, lambda done, note: self.progress(done, 12, note))
+    with control_plane(ours) as client:
+        found = Year.gather(
+            client, year or now.year, until, directory, lambda done, note: self.progress(done, 12, note)
+        )
     self.progress(12, 12, "writing")
     html, csv = (directory / f"year-{found.number}.{suffix}" for suffix in ("html", "csv"))
     files.write(csv, annual_report.csv(found))
