@@ -70,6 +70,11 @@ class AsyncClient(Resources):
         return self._timeout
 
     @property
+    def retries(self) -> Retries:
+        """How often a call is made again."""
+        return self._retries
+
+    @property
     def waits(self) -> Waits:
         """All who wait for tasks through this client."""
         return self._waits

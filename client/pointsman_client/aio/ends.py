@@ -5,11 +5,17 @@ from typing import Protocol
 from pointsman_client.aio.asking import Asked
 from pointsman_client.aio.operations import TasksOperations
 from pointsman_client.aio.waits import Waits
+from pointsman_client.calling.retrying import Retries
 from pointsman_client.models import Task
 
 
 class Waiting(Asked, Protocol):
-    """Whoever makes calls, and knows who waits."""
+    """Whoever makes calls, and knows how long, how often, and who waits."""
+
+    @property
+    def retries(self) -> Retries:
+        """How often a call is made again."""
+        ...
 
     @property
     def timeout(self) -> float:

@@ -334,7 +334,7 @@ class TasksOperations(Operations):
         """Submit up to 1,000 tasks in one commit. A result for each item, in order. 202: all were accepted; 207:
         some; 422: none, and 429 where some of them would be later. With ``atomic``, one refused item refuses all.
         Each item counts as one task of its caller's rate; those that are over it are refused, the last ones
-        first.
+        first. ``Retry-After`` of a 207 says when the first of those that were refused for now may pass.
         """
         return await self._ask(
             Call(

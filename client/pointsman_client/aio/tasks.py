@@ -1,18 +1,19 @@
 """Tasks: submitted, one or many, and what becomes of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from pointsman_client.aio.ends import EndsOfTasks, Waiting
 from pointsman_client.aio.handle import Handle
-from pointsman_client.calling.batches import MOST_ITEMS, Item, call_of, chunks_of, items_of
-from pointsman_client.calling.documents import document_of
-from pointsman_client.calling.refusing import refused_by
+from pointsman_client.calling.batches import MOST_ITEMS, Item, call_of, chunks_of, each_error, items_of, results_of
+from pointsman_client.calling.retrying import is_for_now
 from pointsman_client.calling.saying import Saying
 from pointsman_client.errors import ClientError, NeverSent, Refused, Unreachable
 from pointsman_client.models import BatchItem, Task
-from pointsman_client.problems import BodyTooLarge, NothingAccepted, Unavailable
+from pointsman_client.pausing import apause
+from pointsman_client.problems import BodyTooLarge, TooManyRequests, Unavailable
+from pointsman_client.wire import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,10 @@ class Tasks(EndsOfTasks, Saying):
         """Submit many, ``at_once`` at most in a request and a commit. What became of each, in order: one that is
         refused refuses no other, unless it is ``atomic``. Then they have to fit into one request.
 
-        Raises nothing for what became of them: once a request was given up, those after it are not sent.
+        Those that are refused for now, because of a rate, a quota or a backlog, are submitted again by themselves and
+        with their keys, within the ``timeout`` of the client for each request; the first time that does not suffice,
+        those after it are submitted once. Raises nothing for what became of them: once a request was given up, those
+        after it are not sent.
         """
         options = {name: value for name, value in self._options.items() if name != "idempotency_key"}
         chunks = list(chunks_of(items_of(tasks, options), min(at_once, MOST_ITEMS)))
@@ -60,49 +64,62 @@ class Tasks(EndsOfTasks, Saying):
             raise ValueError("an atomic batch has to fit into one request")
         done: list[Submitted] = []
         given_up: ClientError | None = None
+        is_patient = True
         while chunks:
             chunk = chunks.pop(0)
             if given_up is not None:
                 left = NeverSent(f"not sent, because the one before it was given up: {given_up}")
                 done += [Submitted(item.key, None, left) for item in chunk]
                 continue
-            try:
-                done += await self._submit_chunk(chunk, atomic=atomic)
-            except BodyTooLarge as error:
-                if atomic or len(chunk) == 1:
-                    done += [Submitted(item.key, None, error) for item in chunk]
-                else:
-                    middle = len(chunk) // 2
-                    chunks[:0] = [chunk[:middle], chunk[middle:]]
-            except ClientError as error:
-                done += [Submitted(item.key, None, error) for item in chunk]
-                if isinstance(error, Unreachable | Unavailable):
-                    given_up = error
+            told, failed = await self._submit_chunk(chunk, atomic=atomic, is_patient=is_patient)
+            if isinstance(failed, BodyTooLarge) and len(chunk) > 1 and not atomic:
+                middle = len(chunk) // 2
+                chunks[:0] = [chunk[:middle], chunk[middle:]]
+                continue
+            done += told
+            is_patient = is_patient and not any(is_for_now(each.error) for each in told)
+            if isinstance(failed, Unreachable | Unavailable | TooManyRequests):
+                given_up = failed
         return done
 
-    async def _submit_chunk(self, chunk: list[Item], *, atomic: bool) -> list[Submitted]:
-        try:
-            answer = await self._client.ask(call_of(chunk, atomic=atomic))
-        except NothingAccepted as error:
-            # Each says why; in an atomic batch those that were not at fault say nothing.
-            results = error.document.get("results") or [None] * len(chunk)
-            return [
-                Submitted(item.key, None, error if result is None else _error_of(result, error.request_id))
-                for item, result in zip(chunk, results, strict=True)
-            ]
-        results = document_of(answer)["results"]
-        return [self._submitted(item, result, answer.request_id) for item, result in zip(chunk, results, strict=True)]
+    async def _submit_chunk(
+        self, chunk: list[Item], *, atomic: bool, is_patient: bool
+    ) -> tuple[list[Submitted], ClientError | None]:
+        """What became of each, and why nothing of them was asked for again: what refused all of them, or that nobody
+        answered.
+        """
+        clock, times = Clock(self._waiting.timeout), 0
+        told: dict[int, Submitted] = {}
+        failed: ClientError | None = None
+        places = list(range(len(chunk)))
+        while places and failed is None:
+            times += 1
+            call = call_of([chunk[place] for place in places], atomic=atomic)
+            results: Sequence[Mapping[str, Any] | ClientError]
+            try:
+                results = results_of(await self._client.ask(call, seconds=clock.left), len(places))
+            except ClientError as error:
+                results, failed = each_error(error, len(places)), error
+            rests: dict[int, float] = {}
+            for place, result in zip(places, results, strict=True):
+                told[place] = self._submitted(chunk[place], result)
+                if is_patient and failed is None and isinstance(result, ClientError):
+                    rest = self._waiting.retries.pause(call, result, times, clock.left)
+                    if rest is not None:
+                        rests[place] = rest
+            places = list(rests)
+            if places:
+                await apause(max(rests.values()))
+        # Others were taken: what refused these says nothing of those that come after them.
+        is_of_some = times > 1 and isinstance(failed, Refused)
+        return [told[place] for place in range(len(chunk))], None if is_of_some else failed
 
-    def _submitted(self, item: Item, result: Mapping[str, Any], request_id: str | None) -> Submitted:
-        if result.get("task") is None:
-            return Submitted(item.key, None, _error_of(result, request_id))
-        task = Task(result["task"])
+    def _submitted(self, item: Item, result: Mapping[str, Any] | ClientError) -> Submitted:
+        if isinstance(result, ClientError):
+            return Submitted(item.key, None, result)
+        task = Task(result)
         return Submitted(item.key, Handle(self, task.id, task))
 
     def handle(self, task_id: str) -> Handle:
         """A handle of a task that is there already. Nothing is asked."""
         return Handle(self, task_id)
-
-
-def _error_of(result: Mapping[str, Any], request_id: str | None) -> Refused:
-    return refused_by(result.get("problem") or {}, int(result.get("status") or 500), request_id)

@@ -15,8 +15,13 @@ def refused(answer: Answer) -> Refused:
     with suppress(ValueError):
         found = answer.json()
         problem = found if isinstance(found, Mapping) else {}
+    return refused_by(problem, answer.status, answer.request_id, retry_after(answer))
+
+
+def retry_after(answer: Answer) -> float | None:
+    """How many seconds later it asks to be asked again."""
     after = answer.headers.get("retry-after", "")
-    return refused_by(problem, answer.status, answer.request_id, float(after) if after.isdecimal() else None)
+    return float(after) if after.isdecimal() else None
 
 
 def refused_by(

@@ -33,7 +33,7 @@ class Retries:
         if (self.most is not None and times > self.most) or not _again(call, failed, times):
             return None
         asked = failed.retry_after_seconds if isinstance(failed, Refused) else None
-        if asked is not None:
+        if asked:
             # Everybody was told the same, and shall not come at the same moment.
             pause = asked * random.uniform(1.0, 1.1)  # noqa: S311 - no secret
             return pause if pause < left else None
@@ -44,11 +44,16 @@ class Retries:
         return left - LAST_SECONDS if left > LAST_SECONDS * 2 else None
 
 
+def is_for_now(failed: ClientError | None) -> bool:
+    """Whether nothing was done, and the same may be done later."""
+    return isinstance(failed, Refused) and failed.status in _NOT_DONE and failed.problem not in _WANTED
+
+
 def _again(call: Call, failed: ClientError, times: int) -> bool:
     if isinstance(failed, Refused):
         if failed.problem in _WANTED:
             return False
-        if failed.status in _NOT_DONE or failed.problem == _KEY_IN_USE:
+        if is_for_now(failed) or failed.problem == _KEY_IN_USE:
             return True
         return call.repeatable and (failed.status in _LATER or (failed.status >= 500 and times <= _LOST))
     if isinstance(failed, NeverSent):

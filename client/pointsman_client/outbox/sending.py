@@ -2,12 +2,9 @@
 
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from pointsman_client.calling.batches import call_of, chunks_of
-from pointsman_client.calling.documents import document_of
-from pointsman_client.calling.refusing import refused_by
+from pointsman_client.calling.batches import call_of, chunks_of, each_error, results_of
 from pointsman_client.errors import ClientError, NeverSent, Refused
 from pointsman_client.outbox.rows import Fate, Row, RowState
 from pointsman_client.problems import NothingAccepted
@@ -66,21 +63,13 @@ class Sending:
 
     def _sent(self, chunk: Sequence[Row]) -> list[Fate]:
         try:
-            answer = self._client.ask(call_of(chunk, atomic=False))
+            results = results_of(self._client.ask(call_of(chunk, atomic=False)), len(chunk))
         except NothingAccepted as error:
-            results, request_id = error.document.get("results"), error.request_id
-        else:
-            results, request_id = document_of(answer).get("results"), answer.request_id
-        if not isinstance(results, list) or len(results) != len(chunk):
-            raise Refused("what answers there is no Pointsman: it does not say what became of each task", status=502)
-        return [_fate(row, result, request_id) for row, result in zip(chunk, results, strict=True)]
-
-
-def _fate(row: Row, result: Mapping[str, Any], request_id: str | None) -> Fate:
-    task = result.get("task")
-    if task is not None:
-        return Fate(row, RowState.SENT, task_id=str(task["id"]))
-    return fate_of(row, refused_by(result.get("problem") or {}, int(result.get("status") or 500), request_id))
+            return [fate_of(row, each) for row, each in zip(chunk, each_error(error, len(chunk)), strict=True)]
+        return [
+            fate_of(row, each) if isinstance(each, Refused) else Fate(row, RowState.SENT, task_id=str(each["id"]))
+            for row, each in zip(chunk, results, strict=True)
+        ]
 
 
 def fate_of(row: Row, error: ClientError) -> Fate:

@@ -71,6 +71,11 @@ class Client(Resources):
         return self._timeout
 
     @property
+    def retries(self) -> Retries:
+        """How often a call is made again."""
+        return self._retries
+
+    @property
     def waits(self) -> Waits:
         """All who wait for tasks through this client."""
         return self._waits

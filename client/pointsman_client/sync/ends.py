@@ -3,6 +3,7 @@
 
 from typing import Protocol
 
+from pointsman_client.calling.retrying import Retries
 from pointsman_client.models import Task
 from pointsman_client.sync.asking import Asked
 from pointsman_client.sync.operations import TasksOperations
@@ -10,7 +11,12 @@ from pointsman_client.sync.waits import Waits
 
 
 class Waiting(Asked, Protocol):
-    """Whoever makes calls, and knows who waits."""
+    """Whoever makes calls, and knows how long, how often, and who waits."""
+
+    @property
+    def retries(self) -> Retries:
+        """How often a call is made again."""
+        ...
 
     @property
     def timeout(self) -> float:

@@ -80,6 +80,7 @@ async def test_each_item_of_a_batch_counts_and_the_last_are_refused(keyed: Keyed
         assert answer.status_code == 207
         assert [result["status"] for result in answer.json()["results"]] == [202, 422, 202, 202, 202, 202, 429]
         assert answer.headers["ratelimit"] == '"rate";r=0;t=500'
+        assert answer.headers["retry-after"] == "100"
         none = await submit(api, {"tasks": [MINE, MINE]}, "/batch")
         assert told(none) == (429, "rate-exceeded")
         assert none.headers["retry-after"] == "100"

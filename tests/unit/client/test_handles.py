@@ -124,6 +124,61 @@ def test_many_are_submitted_and_each_is_told(half: str) -> None:
     assert len({item["idempotency_key"] for item in sent[0]}) == 2
 
 
+def told(*results: Any, status: int = 207, **headers: str) -> bytes:
+    """An answer to a batch: the id of a task, or a problem, of each."""
+    found = [
+        {"status": 202, "task": TASK | {"id": each}}
+        if each.startswith("t-")
+        else {"status": LATER.get(each, 422), "problem": {"type": f"urn:pointsman:problem:{each}", "detail": "No."}}
+        for each in results
+    ]
+    return answer(status, {"results": found}, **headers)
+
+
+LATER = {"rate-exceeded": 429, "quota-full": 429, "backlog-full": 503, "breaker-open": 503}
+
+
+@either
+def test_those_of_many_that_are_refused_for_now_are_submitted_again_alone_and_with_their_keys(half: str) -> None:
+    answers = (
+        told("t-0", "rate-exceeded", "invalid-arguments", "backlog-full", "breaker-open", Retry_After="0"),
+        told("quota-full", "t-3"),
+        told("t-1", status=202),
+    )
+    with scripted(*answers) as api:
+        found = by(half, api.url, lambda c: c.tasks.submit_many([ITEM] * 5))
+    assert [each.handle and each.handle.id for each in found] == ["t-0", "t-1", None, "t-3", None]
+    assert [type(found[place].error).__name__ for place in (2, 4)] == ["InvalidArguments", "BreakerOpen"]
+    keys = [each.key for each in found]
+    sent = [[item["idempotency_key"] for item in asked.body["tasks"]] for asked in api.asked]
+    assert sent == [keys, [keys[1], keys[3]], [keys[1]]]
+
+
+@either
+def test_many_are_refused_for_now_no_longer_than_a_call_may_take(half: str) -> None:
+    """What comes after them is tried once: a limit that holds on must not cost its time for each of many requests."""
+    answers = told("t-0", "quota-full", Retry_After="99"), told("t-2", "quota-full", Retry_After="0")
+    with scripted(*answers) as api:
+        found = by(half, api.url, lambda c: c.tasks.submit_many([ITEM] * 4, at_once=2))
+    assert [each.handle and each.handle.id for each in found] == ["t-0", None, "t-2", None]
+    assert found[1].error.retry_after_seconds == 99
+    assert len(api.asked) == 2
+
+
+@either
+@pytest.mark.parametrize(
+    ("second", "name"),
+    [(problem("database-away", 503, Retry_After="99"), "DatabaseAway"), (told("t-1", "t-2"), "Refused")],
+    ids=["away", "no Pointsman"],
+)
+def test_what_was_stored_of_many_is_told_when_the_rest_cannot_be(half: str, second: bytes, name: str) -> None:
+    with scripted(told("t-0", "rate-exceeded", Retry_After="0"), second) as api:
+        found = by(half, api.url, lambda c: c.tasks.submit_many([ITEM] * 2))
+    assert found[0].handle.id == "t-0"
+    assert type(found[1].error).__name__ == name
+    assert len(api.asked) == 2
+
+
 @either
 def test_many_that_are_all_refused_are_told_one_by_one(half: str) -> None:
     refused = {"type": "urn:pointsman:problem:invalid-arguments", "detail": "No."}

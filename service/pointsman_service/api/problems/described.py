@@ -15,6 +15,9 @@ RATE_HEADERS: Final[dict[str, Any]] = {
         "schema": {"type": "string"},
     },
 }
+RETRY_AFTER_HEADER: Final[dict[str, Any]] = {
+    "Retry-After": {"description": "Seconds to wait before trying again.", "schema": {"type": "integer"}}
+}
 
 
 def problem_responses(*cases: type[PointsmanError] | int) -> dict[int | str, dict[str, Any]]:
@@ -36,9 +39,7 @@ def problem_responses(*cases: type[PointsmanError] | int) -> dict[int | str, dic
             response["description"] += f"; {kind.title[0].lower()}{kind.title[1:]}"
         response["content"][MEDIA_TYPE]["examples"][kind.code] = {"summary": kind.title, "value": _example(kind)}
         if issubclass(kind, Unavailable | RateExceeded):
-            response["headers"] = {
-                "Retry-After": {"description": "Seconds to wait before trying again.", "schema": {"type": "integer"}}
-            }
+            response["headers"] = dict(RETRY_AFTER_HEADER)
         if issubclass(kind, RateExceeded):
             response["headers"] |= RATE_HEADERS
     return found

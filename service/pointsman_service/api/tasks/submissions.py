@@ -1,6 +1,7 @@
 """The documented routes of the submit endpoints."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from pointsman_service.api.answers.predicted_wait import EXAMPLE_PREDICTED_WAIT,
 from pointsman_service.api.bodies.body import parse_json, parse_long_json, read_body
 from pointsman_service.api.parts import Parts, parts_of
 from pointsman_service.api.problems.answering import refusal
-from pointsman_service.api.problems.described import RATE_HEADERS, problem_responses
+from pointsman_service.api.problems.described import RATE_HEADERS, RETRY_AFTER_HEADER, problem_responses
 from pointsman_service.api.problems.document import Problem, problem_of
 from pointsman_service.api.problems.translation import as_error
 from pointsman_service.api.requests.given import idempotency_key, request_body
@@ -158,12 +159,17 @@ async def validate_task(request: Request) -> Response:
     summary="Submit up to 1,000 tasks in one commit",
     description="A result for each item, in order. 202: all were accepted; 207: some; 422: none, and 429 where some of "
     "them would be later. With `atomic`, one refused item refuses all. Each item counts as one task of its caller's "
-    "rate; those that are over it are refused, the last ones first.",
+    "rate; those that are over it are refused, the last ones first. `Retry-After` of a 207 says when the first "
+    "of those that were refused for now may pass.",
     status_code=202,
     response_model=BatchResult,
     responses={
         202: {"headers": RATE_HEADERS},
-        207: {"model": BatchResult, "description": "Some items were refused.", "headers": RATE_HEADERS},
+        207: {
+            "model": BatchResult,
+            "description": "Some items were refused.",
+            "headers": RATE_HEADERS | RETRY_AFTER_HEADER,
+        },
         **problem_responses(400, 413, 415, 422, 429, 503),
     },
     openapi_extra=request_body(Batch, {"tasks": [_EXAMPLE, _EXAMPLE | {"idempotency_key": "order-17"}]}),
@@ -224,7 +230,16 @@ async def _take_items(parts: Parts, scope: Any, body: bytes, batch: _Unread) -> 
         return _all_failed(outcomes, texts, scope["path"])
     answer = b'{"accepted":%d,"refused":%d,"results":[%b]}' % (len(results) - refusals, refusals, texts)
     headers = [(b"content-type", b"application/json"), *parts.rates.fields(scope["caller"])]
-    return Answer(207 if refusals else 202, headers, answer)
+    if not refusals:
+        return Answer(202, headers, answer)
+    return Answer(207, [*headers, *_retry_after(outcomes)], answer)
+
+
+def _retry_after(outcomes: Sequence[Accepted | PointsmanError]) -> list[tuple[bytes, bytes]]:
+    """Of the items that were refused for now, when the first may pass."""
+    errors = (outcome for outcome in outcomes if isinstance(outcome, PointsmanError))
+    asked = [error.retry_after_seconds for error in errors if error.retry_after_seconds is not None]
+    return [(b"retry-after", b"%d" % max(1, math.ceil(min(asked))))] if asked else []
 
 
 def _parse_batch(value: Any, most: int) -> _Unread:
