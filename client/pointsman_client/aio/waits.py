@@ -12,7 +12,7 @@ from pointsman_client.calling.events import Event
 from pointsman_client.errors import ClientError, Refused, TaskStillRunning
 from pointsman_client.models import Task
 from pointsman_client.pausing import AsyncFlag, AsyncTurn, apause, async_to_the_end
-from pointsman_client.wire import AsyncHold, Clock, LetGo
+from pointsman_client.wire import AsyncHold, Clock, LetGo, anew_in_children
 
 ENDED = frozenset({"succeeded", "failed", "cancelled", "expired"})
 """The states of a task that nothing follows."""
@@ -53,6 +53,11 @@ class Waits:
     """
 
     def __init__(self) -> None:
+        self.begin_anew()
+        anew_in_children(self)
+
+    def begin_anew(self) -> None:
+        """Nobody waits: those who did are not in this process."""
         self._waiters: defaultdict[str, list[_Waiter]] = defaultdict(list)
         self._guard = threading.Lock()
         """Of the waiters; never held while anything is waited for."""

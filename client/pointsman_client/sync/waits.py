@@ -13,7 +13,7 @@ from pointsman_client.models import Task
 from pointsman_client.pausing import Flag, Turn, pause, to_the_end
 from pointsman_client.sync.asking import Asked
 from pointsman_client.sync.streams import EventStream
-from pointsman_client.wire import Clock, Hold, LetGo
+from pointsman_client.wire import Clock, Hold, LetGo, anew_in_children
 
 ENDED = frozenset({"succeeded", "failed", "cancelled", "expired"})
 """The states of a task that nothing follows."""
@@ -54,6 +54,11 @@ class Waits:
     """
 
     def __init__(self) -> None:
+        self.begin_anew()
+        anew_in_children(self)
+
+    def begin_anew(self) -> None:
+        """Nobody waits: those who did are not in this process."""
         self._waiters: defaultdict[str, list[_Waiter]] = defaultdict(list)
         self._guard = threading.Lock()
         """Of the waiters; never held while anything is waited for."""

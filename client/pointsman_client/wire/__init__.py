@@ -8,6 +8,7 @@ proxies of the environment are not asked: the key goes to the host of the place 
 from pointsman_client.wire.blocking import Lines as Lines
 from pointsman_client.wire.blocking import Wire as Wire
 from pointsman_client.wire.clock import Clock as Clock
+from pointsman_client.wire.forks import anew_in_children as anew_in_children
 from pointsman_client.wire.holds import AsyncHold as AsyncHold
 from pointsman_client.wire.holds import Hold as Hold
 from pointsman_client.wire.holds import LetGo as LetGo

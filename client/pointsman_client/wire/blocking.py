@@ -10,6 +10,7 @@ from pointsman_client.calling.call import Call
 from pointsman_client.place import Place
 from pointsman_client.wire.clock import Clock, under
 from pointsman_client.wire.deadlines import Deadlines
+from pointsman_client.wire.forks import anew_in_children
 from pointsman_client.wire.holds import Hold, held
 from pointsman_client.wire.library import httpx
 from pointsman_client.wire.message import CHUNK, STREAMED, answer_of, bounded, given, headers_of, refusal, trusted
@@ -22,8 +23,14 @@ class Wire:
     def __init__(self, place: Place, verify: ssl.SSLContext | None = None) -> None:
         self._place = place
         self._headers = headers_of(place)
+        self._verify = verify or trusted(place)
+        self.begin_anew()
+        anew_in_children(self)
+
+    def begin_anew(self) -> None:
+        """Have no connection, and close none of those that another process has, too."""
         # Its clock is the time limit: those of httpx begin anew with each byte.
-        transport = Deadlines(verify or trusted(place))
+        transport = Deadlines(self._verify)
         self._pool = httpx.Client(
             transport=transport,
             trust_env=False,

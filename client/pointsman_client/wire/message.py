@@ -49,11 +49,25 @@ def bounded(read: bytearray, response: Any) -> None:
 
 
 def answer_of(response: Any, body: bytes) -> Answer:
-    """What was asked for. Raises ``Refused``."""
+    """What was asked for. Raises ``Refused``, and ``Unreachable`` for one that is not whole."""
     answer = Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()}, body)
+    if _is_cut(answer):
+        raise Unreachable("what was answered broke off")
     if not 200 <= answer.status < 300:
         raise refused(answer)
     return answer
+
+
+def _is_cut(answer: Answer) -> bool:
+    """Whether JSON broke off. Where an old proxy tells no length, the end of the connection looks like that of it."""
+    told = answer.headers
+    if "content-length" in told or "transfer-encoding" in told or "json" not in told.get("content-type", ""):
+        return False
+    try:
+        answer.json()
+    except ValueError:
+        return True
+    return False
 
 
 def refusal(response: Any, body: bytes) -> Exception:

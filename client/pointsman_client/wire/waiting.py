@@ -10,6 +10,7 @@ import anyio
 from pointsman_client.answer import Answer
 from pointsman_client.calling.call import Call
 from pointsman_client.place import Place
+from pointsman_client.wire.forks import anew_in_children
 from pointsman_client.wire.holds import AsyncHold, held_async
 from pointsman_client.wire.library import httpx
 from pointsman_client.wire.message import (
@@ -33,8 +34,14 @@ class AsyncWire:
     def __init__(self, place: Place, verify: ssl.SSLContext | None = None) -> None:
         self._place = place
         self._headers = headers_of(place)
+        self._verify = verify or trusted(place)
+        self.begin_anew()
+        anew_in_children(self)
+
+    def begin_anew(self) -> None:
+        """Have no connection, and close none of those that another process has, too."""
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=KEPT)
-        transport = httpx.AsyncHTTPTransport(verify=verify or trusted(place), trust_env=False, limits=limits)
+        transport = httpx.AsyncHTTPTransport(verify=self._verify, trust_env=False, limits=limits)
         self._pool = httpx.AsyncClient(
             transport=transport,
             trust_env=False,

@@ -11,7 +11,7 @@ import pytest
 
 from pointsman_client import Client, DeadlineOver, NeverSent, Refused, Unreachable
 from pointsman_client.models import PredictedWait, Task, TaskAct
-from pointsman_client.problems import InvalidRequest, NotFound, Unavailable, UnknownTaskType
+from pointsman_client.problems import InvalidRequest, NotFound, RateExceeded, Unavailable, UnknownTaskType
 from tests.unit.client.scripted import HALVES, RESET, answer, by, problem, scripted
 from tests.unit.client.served import talking
 
@@ -39,10 +39,14 @@ def test_a_call_says_what_it_was_given_and_its_answer_has_types(half: str) -> No
     assert (task.answer.status, task.answer.request_id) == (202, "r-7")
 
 
+CUT = b'HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n\r\n{"id": "t-'
+"""By a proxy that tells no length, so that the connection's end looks like that of the answer."""
+
+
 @either
 @pytest.mark.parametrize(
-    "trouble", [RESET, problem("unavailable", 503), problem("too-slow", 408), answer(429), answer(425), answer(502),
-                problem("internal", 500), problem("idempotency-key-in-use", 409)],
+    "trouble", [RESET, CUT, problem("unavailable", 503), problem("too-slow", 408), answer(429), answer(425),
+                answer(502), problem("internal", 500), problem("idempotency-key-in-use", 409)],
 )  # fmt: skip
 def test_a_submission_is_sent_again_with_the_same_key(half: str, trouble: bytes) -> None:
     with scripted(trouble, trouble, answer(202, TASK)) as api:
@@ -67,6 +71,13 @@ def test_what_the_api_asks_to_wait_is_waited(half: str) -> None:
         began = time.monotonic()
         by(half, api.url, submit)
         assert 1.0 <= time.monotonic() - began < 3.0
+
+
+@either
+def test_an_api_that_asks_for_no_pause_gets_one(half: str) -> None:
+    with scripted(problem("rate-exceeded", 429, Retry_After="0")) as api, pytest.raises(RateExceeded):
+        by(half, api.url, lambda client: client.tasks.submit("echo"), timeout=0.5)
+    assert len(api.asked) <= 8
 
 
 @either
