@@ -62,7 +62,7 @@ class Connection(HttpToolsProtocol):
         self._since_progress = 0
         """Bytes received since the last part of a body, or since the last request ended."""
         self._of_body = 0
-        self._message_at = self._last_at = self._idle_at = self._made_at = self.loop.time()
+        self._message_at = self._last_at = self._idle_at = self.loop.time()
         self._refused_at: float | None = None
         self._past_refusal = 0
         self._unread = 0
@@ -187,6 +187,18 @@ class Connection(HttpToolsProtocol):
         else:
             super().shutdown()
 
+    def forgive(self, seconds: float, now: float) -> None:
+        """Take no account of so many seconds before ``now``: nobody listened."""
+
+        def later(at: float) -> float:
+            return min(now, at + seconds)
+
+        self._message_at, self._last_at = later(self._message_at), later(self._last_at)
+        self._idle_at, self._unread_at = later(self._idle_at), later(self._unread_at)
+        self._flow.resumed_at = later(self._flow.resumed_at)
+        if self._refused_at is not None:
+            self._refused_at = later(self._refused_at)
+
     def look_after(self, now: float) -> None:
         """Close it when it takes too long. Called about twice a second."""
         bounds, answered = self._bounds, self._is_answered()
@@ -215,8 +227,8 @@ class Connection(HttpToolsProtocol):
 
     def _patience(self) -> float:
         """How long it may be idle: one that has asked nothing yet, not as long as one that comes back."""
-        never_asked = self._idle_at == self._made_at
-        return self._bounds.receive_seconds if never_asked else self._bounds.idle_seconds
+        cycle: RequestResponseCycle | None = self.cycle
+        return self._bounds.receive_seconds if cycle is None else self._bounds.idle_seconds
 
     def _is_slow(self, now: float) -> bool:
         allowed = self._bounds.receive_seconds + self._of_body / self._bounds.body_rate

@@ -235,30 +235,33 @@ async def test_connections_that_say_nothing_do_not_shut_others_out(api: Api) -> 
 
 
 _BATCH = 8 * 1024 * 1024 - 100
-BATCHES = {
-    "empty lists": b'{"tasks":[' + b",".join([b"[]"] * (_BATCH // 3)) + b"]}",
-    "numbers": b'{"tasks":[' + b",".join([b"1.5"] * (_BATCH // 4)) + b"]}",
-    "texts": b'{"tasks":[' + b",".join(b'"%05d"' % (number % 90_000) for number in range(_BATCH // 8)) + b"]}",
-    "nests": b'{"tasks":[' + b",".join([b"[" * 30 + b"]" * 30] * (_BATCH // 61)) + b"]}",
-    "fields": b'{"tasks":[{' + b",".join(b'"%07d":{}' % number for number in range(_BATCH // 13)) + b"}]}",
-    "one NaN": b'{"tasks":[' + b",".join([b"{}"] * (_BATCH // 3 - 1)) + b",NaN]}",
-    "a million values": b'{"tasks":[{"task_type":"noop","args":[' + b",".join([b"1234.56"] * 999_000) + b"]}]}",
-    "half a million names": b'{"tasks":[{"task_type":"noop","kwargs":{'
+BATCHES: dict[str, Callable[[], bytes]] = {
+    "empty lists": lambda: b'{"tasks":[' + b",".join([b"[]"] * (_BATCH // 3)) + b"]}",
+    "numbers": lambda: b'{"tasks":[' + b",".join([b"1.5"] * (_BATCH // 4)) + b"]}",
+    "texts": lambda: b'{"tasks":[' + b",".join(b'"%05d"' % (number % 90_000) for number in range(_BATCH // 8)) + b"]}",
+    "nests": lambda: b'{"tasks":[' + b",".join([b"[" * 30 + b"]" * 30] * (_BATCH // 61)) + b"]}",
+    "fields": lambda: b'{"tasks":[{' + b",".join(b'"%07d":{}' % number for number in range(_BATCH // 13)) + b"}]}",
+    "one NaN": lambda: b'{"tasks":[' + b",".join([b"{}"] * (_BATCH // 3 - 1)) + b",NaN]}",
+    "a million values": lambda: b'{"tasks":[{"task_type":"noop","args":['
+    + b",".join([b"1234.56"] * 999_000) + b"]}]}",
+    "half a million names": lambda: b'{"tasks":[{"task_type":"noop","kwargs":{'
     + b",".join(b'"%09d":1' % number for number in range(495_000)) + b"}}]}",
-    "a million values and a NaN": b'{"tasks":[{"task_type":"noop","args":['
+    "a million values and a NaN": lambda: b'{"tasks":[{"task_type":"noop","args":['
     + b",".join([b"1234.56"] * 999_000) + b",NaN]}]}",
-    "escaped colons": b'{"tasks":[{"task_type":"noop","args":["' + b"\\u003a" * (_BATCH // 6 - 10) + b'"]}]}',
-    "one long task": b'{"tasks":[{"task_type":"noop","args":["' + b"x" * (_BATCH - 50) + b'"]}]}',
-    "many long tasks": b'{"tasks":[' + b",".join(
+    "escaped colons": lambda: b'{"tasks":[{"task_type":"noop","args":["' + b"\\u003a" * (_BATCH // 6 - 10) + b'"]}]}',
+    "one long task": lambda: b'{"tasks":[{"task_type":"noop","args":["' + b"x" * (_BATCH - 50) + b'"]}]}',
+    "many long tasks": lambda: b'{"tasks":[' + b",".join(
         [b'{"task_type":"noop","args":["' + b"x" * 200_000 + b'"]}'] * (_BATCH // 201_000)) + b"]}",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BATCHES if FULL else ["nests", "one NaN"])
 async def test_batches_of_awkward_items_at_once_stay_small(api: Api, name: str) -> None:
+    batch = BATCHES[name]()
+
     async def send() -> int:
         answer = await api.http.post(
-            "/v1/tasks/batch", content=BATCHES[name], headers={"Content-Type": "application/json"}, timeout=60
+            "/v1/tasks/batch", content=batch, headers={"Content-Type": "application/json"}, timeout=60
         )
         return answer.status_code
 

@@ -1,5 +1,7 @@
 import asyncio
 import json
+import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from pointsman_service.api.answers.answer import AT_ONCE, Answer
 from pointsman_service.front.bounds import Bounds
 from pointsman_service.front.connection import Connection
 from pointsman_service.serving import Server, ServerConfig
+from tests.stand.waiting import until
 
 
 class Transport(asyncio.Transport):
@@ -58,11 +61,16 @@ class Slow:
         await send({"type": "http.response.body", "body": b""})
 
 
-def connected(app: Slow) -> tuple[Connection, Transport]:
+def serving(app: Slow) -> tuple[Server, Callable[[], Connection]]:
     config = ServerConfig(app, http=Connection, ws="none", log_config=None, access_log=False)
     config.bounds = Bounds()
     config.load()
-    connection = Connection(config, Server(config, app).server_state, {}, asyncio.get_running_loop())
+    server = Server(config, app)
+    return server, lambda: Connection(config, server.server_state, {}, asyncio.get_running_loop())
+
+
+def connected(app: Slow, made: Callable[[], Connection] | None = None) -> tuple[Connection, Transport]:
+    connection = (made or serving(app)[1])()
     connection.connection_made(transport := Transport())
     return connection, transport
 
@@ -90,6 +98,69 @@ async def test_half_a_head_that_nothing_keeps_waiting_is_its_clients_time() -> N
     connection.data_received(REQUEST[:20])
     connection.look_after(asyncio.get_running_loop().time() + 1000)
     assert transport.said.startswith(b"HTTP/1.1 408 ")
+
+
+LOOK_SECONDS = 0.5
+
+
+async def looked(server: Server, began: float, seconds: float) -> float:
+    """Look on time until so many seconds are over; the last moment."""
+    for number in range(int(seconds / LOOK_SECONDS)):
+        await server.look(lambda: began + number * LOOK_SECONDS)  # noqa: B023
+    return began + (number + 1) * LOOK_SECONDS
+
+
+def ends(transport: Transport, said: int) -> bool:
+    """Whether it was closed, or refused in what came after so many bytes."""
+    return transport.closed or b" 408 " in transport.said[said:]
+
+
+HALVES = {
+    "nothing": b"",
+    "half a head": REQUEST[:20],
+    "half a body": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{",
+    "an answered request": REQUEST,
+}
+
+
+@pytest.mark.parametrize("what", HALVES)
+async def test_time_in_which_the_process_stood_still_is_not_its_clients(what: str) -> None:
+    app = Slow()
+    server, made = serving(app)
+    connection, transport = connected(app, made)
+    if HALVES[what]:
+        connection.data_received(HALVES[what])
+    patience = 15
+    if what == "an answered request":
+        patience = 75
+        app.may_answer.set()
+        await ended(connection)
+    now = await looked(server, asyncio.get_running_loop().time(), patience - 5)
+    await server.look(lambda: now + 1000)
+    assert not transport.closed
+    said = len(transport.said)
+    await looked(server, now + 1000, 10)
+    assert ends(transport, said), "it takes too long by itself"
+
+
+async def test_what_came_while_the_process_stood_still_is_read_before_its_client_is_judged() -> None:
+    app = Slow()
+    app.may_answer.set()
+    server, made = serving(app)
+    listener = await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0)
+    async with listener:
+        reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+
+        async def is_there() -> bool:
+            return bool(server.server_state.connections)
+
+        await until(is_there, "the connection to be there")
+        now = await looked(server, asyncio.get_running_loop().time(), 15)
+        # Not through the loop: it is in the buffer of the other end before anything else happens.
+        assert os.write(writer.get_extra_info("socket").fileno(), REQUEST) == len(REQUEST)
+        await server.look(lambda: now + 1000)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204 ")
+        writer.close()
 
 
 BEGUN = b"POST /v1/tasks%20x HTTP/1.1\r\nHost: a\r\nX-Request-ID: order-7\r\nContent-Length: 9\r\n\r\n{"
