@@ -16,6 +16,7 @@ from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
 from pointsman_service.store.upkeep.schema import migrate
+from tests.stand.servers import QuickPostgres, quick_place
 from tests.stand.signals import hear_signals
 
 TEMPLATE = "migrated"
@@ -45,9 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """A running PostgreSQL. A test that kills it need not start it again: ``database_url`` does."""
-    # A crash of the machine is nothing a test survives, so nothing waits for the disk.
-    settings = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-    with PostgresServer(tmp_path_factory.mktemp("postgres") / "data", settings=settings) as server:
+    with quick_place(tmp_path_factory.mktemp("postgres")) as place, QuickPostgres(place / "data") as server:
         yield server
 
 
