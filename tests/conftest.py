@@ -16,6 +16,7 @@ from pointsman_service.redis import RedisServer
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
 from pointsman_service.store.upkeep.schema import migrate
+from tests.stand.environment import keep_bytecode
 from tests.stand.servers import QuickPostgres, quick_place
 from tests.stand.signals import hear_signals
 
@@ -24,6 +25,7 @@ _SLOWEST = 3
 """So many times as long as its limit says may a test take: that was set on an idle machine of two cores."""
 
 hear_signals()
+keep_bytecode()
 # Not the pretty traceback, which a line of the log of a test has by default: each takes seconds to draw.
 structlog.configure(
     processors=[
