@@ -3955,8 +3955,8 @@ WITH looked AS MATERIALIZED (SELECT id, finished_at, (queue = :queue) AS hit FRO
     WHERE array_remove(ARRAY[hashtext('t' || task_type), hashtext('q' || queue), hashtext('c' || caller),
     hashtext('w' || split_part(worker, '#', 1)), hashtext('e' || error_type),
     hashtext('g' || CAST(error_group AS text)), NULLIF(GREATEST(LEAST(attempt, 2), 1), 1)],
-    NULL) @> ARRAY[hashtext('q' || CAST(:queue AS text))] AND (finished_at, id) < (CAST(:high_at AS timestamptz),
-    CAST(:high AS uuid)) LIMIT :looks),
+    NULL) @> ARRAY[hashtext('q' || CAST(:queue AS text))] AND finished_at >= CAST(:low_at AS timestamptz)
+    AND (finished_at, id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) LIMIT :looks),
 hits AS (SELECT id, finished_at FROM looked WHERE hit ORDER BY finished_at DESC, id DESC LIMIT :most)
 SELECT (SELECT count(*) FROM looked) AS looked,
     (SELECT finished_at FROM looked ORDER BY finished_at, id LIMIT 1) AS last_at,
@@ -4087,7 +4087,8 @@ SELECT (SELECT count(*) FROM looked) AS looked,
 WITH looked AS MATERIALIZED (SELECT id, finished_at, ((tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb)
     OR tags @> CAST(CAST(:tags_0_1 AS text) AS jsonb))) AS hit FROM task
     WHERE (tags @> CAST(CAST(:tags_0_0 AS text) AS jsonb) OR tags @> CAST(CAST(:tags_0_1 AS text) AS jsonb))
-    AND (finished_at, id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) LIMIT :looks),
+    AND finished_at >= CAST(:low_at AS timestamptz) AND (finished_at, id) < (CAST(:high_at AS timestamptz),
+    CAST(:high AS uuid)) LIMIT :looks),
 hits AS (SELECT id, finished_at FROM looked WHERE hit ORDER BY finished_at DESC, id DESC LIMIT :most)
 SELECT (SELECT count(*) FROM looked) AS looked,
     (SELECT finished_at FROM looked ORDER BY finished_at, id LIMIT 1) AS last_at,
@@ -4234,8 +4235,9 @@ WITH looked AS MATERIALIZED (SELECT id, finished_at, (queue = :queue AND task_ty
     hashtext('g' || CAST(error_group AS text)), NULLIF(GREATEST(LEAST(attempt, 2), 1), 1)],
     NULL) @> ARRAY[hashtext('t' || CAST(:task_type AS text)), hashtext('q' || CAST(:queue AS text)),
     hashtext('c' || CAST(:caller AS text)), hashtext('w' || split_part(CAST(:worker AS text), '#', 1)),
-    hashtext('e' || CAST(:error_type AS text)), hashtext('g' || CAST(:error_group AS text)), 2] AND (finished_at,
-    id) < (CAST(:high_at AS timestamptz), CAST(:high AS uuid)) LIMIT :looks),
+    hashtext('e' || CAST(:error_type AS text)), hashtext('g' || CAST(:error_group AS text)), 2]
+    AND finished_at >= CAST(:low_at AS timestamptz) AND (finished_at, id) < (CAST(:high_at AS timestamptz),
+    CAST(:high AS uuid)) LIMIT :looks),
 hits AS (SELECT id, finished_at FROM looked WHERE hit ORDER BY finished_at DESC, id DESC LIMIT :most)
 SELECT (SELECT count(*) FROM looked) AS looked,
     (SELECT finished_at FROM looked ORDER BY finished_at, id LIMIT 1) AS last_at,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
@@ -25,6 +26,7 @@ __all__ = [
     "RowRefused",
     "StatementRefused",
     "Store",
+    "cut_off",
 ]
 
 
@@ -61,7 +63,8 @@ class DatabaseTrouble(ExpectedFault):
 
 _CANCELLED = "(57014)"
 """SQLSTATE query_canceled, as ``_translate`` puts it."""
-_SPOILING = frozenset({"57014", "25P01", "25P02"})
+_CANCELLED_STATE = "57014"
+_SPOILING = frozenset({_CANCELLED_STATE, "25P01", "25P02"})
 """A statement was cancelled, which may have been one that begins or ends a transaction; or one was met in the wrong
 state, which only follows from that.
 """
@@ -158,6 +161,31 @@ class Store:
             yield connection
         finally:
             await connection.close()
+
+
+@dataclass
+class Cut:
+    """Whether a part of a transaction was cut off."""
+
+    short: bool = False
+
+
+@asynccontextmanager
+async def cut_off(connection: Connection) -> AsyncIterator[Cut]:
+    """A part of a transaction that ``statement_timeout`` may end, which is no error: what it did is undone, what it set
+    too, and the transaction goes on.
+    """
+    cut = Cut()
+    nested = await connection.begin_nested()
+    try:
+        yield cut
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _CANCELLED_STATE:
+            raise
+        cut.short = True
+        await nested.rollback()
+    else:
+        await nested.commit()
 
 
 def _lose_together(one: AsyncEngine, other: AsyncEngine) -> None:

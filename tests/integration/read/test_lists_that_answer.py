@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 from pointsman_contract.states import TaskState
 from pointsman_service.store.store import Connection, DatabaseTrouble
-from pointsman_service.store.tasks import by_submission, looking, reading
+from pointsman_service.store.tasks import by_submission, looking, reading, searching
 from pointsman_service.store.tasks.by_submission import BySubmission
-from pointsman_service.store.tasks.listing import count_of, page_of
+from pointsman_service.store.tasks.listing import count_of, counts_of, page_of
 from pointsman_service.store.tasks.pages import Counted, Page, Position, Sort
 from pointsman_service.store.tasks.reading import TaskFilter, conditions_of
 from pointsman_service.store.upkeep.partitions import lowest_id
@@ -157,6 +157,13 @@ async def much(spine: Spine) -> Spine:
     return spine
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No look is cut off, however busy the machine."""
+    monkeypatch.setattr(searching, "_STATEMENT_SECONDS", 60.0)
+    monkeypatch.setattr(searching, "_FURTHER_SECONDS", 60.0)
+
+
 async def all_pages(spine: Spine, wanted: TaskFilter, sort: Sort = Sort.SUBMITTED) -> list[Page]:
     """Every page of ten, each without time."""
     found: list[Page] = []
@@ -203,6 +210,7 @@ async def test_page_that_looked_at_its_share_says_how_far_and_goes_on(much: Spin
     ],
     ids=str,
 )
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("sort", Sort)
 async def test_what_an_index_finds_is_answered_at_once(much: Spine, wanted: TaskFilter, sort: Sort) -> None:
     (page,) = await all_pages(much, wanted, sort)
@@ -211,6 +219,7 @@ async def test_what_an_index_finds_is_answered_at_once(much: Spine, wanted: Task
     assert len(page.rows) == (3 if rare else 0)
 
 
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("sort", Sort)
 async def test_what_was_run_again_long_ago_is_found_at_once(much: Spine, sort: Sort) -> None:
     again = "INSERT INTO replayed_task (task_id, replayed_as, undone) SELECT id, id, {} FROM task WHERE {} LIMIT 7"
@@ -223,6 +232,51 @@ async def test_what_was_run_again_long_ago_is_found_at_once(much: Spine, sort: S
     after = Position(second["id"], second["finished_at"] if sort is Sort.FINISHED else None)
     rest = await page_of(much.store, TaskFilter(replayed=True), 10, after, sort, seconds=0.0)
     assert [row["id"] for row in rest.rows] == [third["id"]]
+
+
+@pytest.mark.usefixtures("unhurried")
+@pytest.mark.parametrize("sort", Sort)
+async def test_what_is_rare_lately_is_found_at_once_though_there_was_much_of_it_before(
+    spine: Spine, sort: Sort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "MOST_GATHERED", 20)
+    tag = '{"order": "1"}'
+    await history(spine, 100, tags=tag)
+    lately = await ended(spine, ago=60, count=12, tags=tag)
+    # More than a first look sees, ended since.
+    await history(spine, 700, caller="other")
+    await spine.run(
+        "UPDATE task SET finished_at = now(), id = CAST(left(CAST(:now AS text), 24) || right(id::text, 12) AS uuid)"
+        " WHERE caller = 'other'",
+        now=str(uuid_utils.uuid7()),
+    )
+    await spine.run("ANALYZE task")
+
+    page = await page_of(spine.store, TaskFilter(tags=[[{"order": "1"}]]), 10, None, sort, seconds=0.0)
+    assert [str(row["id"]) for row in page.rows] == lately[:10]
+    assert page.searched_until is None
+    found = await all_pages(spine, TaskFilter(tags=[[{"order": "1"}]]), sort)
+    assert sum(len(page.rows) for page in found) == 112
+
+
+@pytest.mark.parametrize("sort", Sort)
+async def test_what_is_not_rare_is_looked_for_down_the_index_that_found_it(
+    much: Spine, sort: Sort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathered = []
+    plan = searching.Search.plan
+
+    async def noting(self: searching.Search, connection: Connection, *, by_bitmap: bool) -> None:
+        gathered.append(by_bitmap)
+        await plan(self, connection, by_bitmap=by_bitmap)
+
+    monkeypatch.setattr(searching.Search, "plan", noting)
+    # One in ten.
+    await much.run("UPDATE task SET caller = 'tenth' WHERE right(id::text, 1) IN ('3', 'c') AND caller = 'local'")
+    page = await page_of(much.store, TaskFilter(caller="tenth"), 100, None, sort)
+    assert len(gathered) > 1
+    assert not any(gathered)
+    assert len(page.rows) == 100 or page.searched_until is not None
 
 
 async def test_more_that_were_run_again_than_are_gathered_are_told_page_by_page(
@@ -284,6 +338,26 @@ async def test_task_that_meets_the_filter_no_longer_is_left_out(spine: Spine) ->
         await end(spine, gone)
         rows = await reading.rows_of(connection, wanted, search.shown())
     assert [str(row["id"]) for row in rows] == [kept]
+
+
+async def test_a_small_list_is_whole_though_its_first_look_takes_too_long(
+    spine: Spine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = await ended(spine, count=3)
+    look, looks = looking.look, 0
+
+    async def slowly(connection: Connection, *words: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            await connection.execute(text("SET LOCAL statement_timeout = 1"))
+            await connection.execute(text("SELECT pg_sleep(5)"))
+        return await look(connection, *words)
+
+    monkeypatch.setattr(by_submission, "look", slowly)
+    page = await page_of(spine.store, TaskFilter(), 10)
+    assert [str(row["id"]) for row in page.rows] == there
+    assert (page.following, page.searched_until) == (None, None)
 
 
 @pytest.mark.parametrize("slow", [2, 3])
@@ -367,6 +441,15 @@ async def test_what_meets_a_filter_is_counted_in_both_tables(spine: Spine) -> No
     assert await count_of(spine.store, TaskFilter(task_type="nothing"), 100) == Counted(0, True, None)
 
 
+async def test_several_are_counted_each_for_itself(spine: Spine) -> None:
+    await ended(spine, count=3, caller="shop")
+    await ended(spine, count=2, caller="shop", state="failed")
+    await store_tasks(spine, 1)
+    wanted = [TaskFilter(caller="shop", state=state) for state in (TaskState.SUCCEEDED, TaskState.FAILED)]
+    found = await counts_of(spine.store, [*wanted, TaskFilter(state=TaskState.QUEUED)], 100, 60.0)
+    assert found == [Counted(3, True, None), Counted(2, True, None), Counted(1, True, None)]
+
+
 async def test_a_count_goes_no_further_than_asked_and_says_so(spine: Spine) -> None:
     await ended(spine, count=5)
     assert await count_of(spine.store, TaskFilter(), 4) == Counted(4, False, None)
@@ -383,4 +466,7 @@ async def test_a_count_that_has_no_time_says_how_far_it_came(spine: Spine) -> No
     assert 0 < found.tasks < 6001
     assert found.searched_until is not None
     assert found.searched_until < datetime.now(UTC) - timedelta(days=2)
+    (some,) = await counts_of(spine.store, [TaskFilter(attempts=1)], 10_000, 0.0, 500)
+    assert not some.is_all
+    assert 0 < some.tasks < found.tasks
     assert rare

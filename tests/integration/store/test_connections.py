@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
-from pointsman_service.store.store import DatabaseTrouble, Store
+from pointsman_service.store.store import DatabaseTrouble, RowRefused, Store, cut_off
 from tests.integration.spine import Spine
 from tests.stand.waiting import until
 
@@ -79,3 +79,22 @@ async def test_a_refused_statement_costs_no_connection(spine: Spine) -> None:
     with pytest.raises(Exception, match="22012"):
         await _in_transaction(spine.store, refused, "SELECT 1 / 0")
     assert await _backends(spine.store) & set(refused)
+
+
+async def test_what_may_be_cut_off_costs_neither_the_connection_nor_what_was_done_before(spine: Spine) -> None:
+    async with spine.store.transaction() as connection:
+        pid = (await connection.execute(_PID)).scalar_one()
+        await connection.execute(text("SET LOCAL statement_timeout = '77s'"))
+        async with cut_off(connection) as cut:
+            await connection.execute(text("SET LOCAL statement_timeout = 1"))
+            await connection.execute(text("SELECT pg_sleep(60)"))
+        assert cut.short
+        assert (await connection.execute(text("SHOW statement_timeout"))).scalar_one() == "77s"
+        async with cut_off(connection) as cut:
+            await connection.execute(text("SET LOCAL statement_timeout = '78s'"))
+        assert not cut.short
+        assert (await connection.execute(text("SHOW statement_timeout"))).scalar_one() == "78s"
+    assert pid in await _backends(spine.store)
+    with pytest.raises(RowRefused):
+        async with spine.store.transaction() as connection, cut_off(connection):
+            await connection.execute(text("SELECT 1 / 0"))

@@ -43,6 +43,20 @@ def test_page_of_a_slow_machine_looks_at_its_share_and_no_more() -> None:
     assert looked == SHARE
 
 
+def test_a_page_that_is_nearly_full_looks_at_no_more_than_fills_it() -> None:
+    _, _, search = page(1_000_000.0, seconds=0.0)
+    search.looked = 400
+    # 51 are wanted, one with the next page's first.
+    assert search.looks_for(1.0) == 40_000
+    assert search.looks_for(1.0, found=47) == FIRST_LOOKS
+    assert search.looks_for(1.0, found=10) == 2 * 41 * 40
+
+
+@pytest.mark.parametrize(("hits", "is_rare"), [(0, True), (10, True), (11, False), (400, False)])
+def test_of_rare_ones_few_were_seen_among_many(hits: int, is_rare: bool) -> None:
+    assert Search.is_rare(hits, 400) is is_rare
+
+
 def test_no_look_is_longer_than_a_statement_may_be() -> None:
     _, _, search = page(50_000_000.0, seconds=10.0)
     assert search.looks_for(1_000.0) == 40_000

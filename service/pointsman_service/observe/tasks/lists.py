@@ -1,5 +1,6 @@
 """Tasks by a filter: pages of them, and how many there are as far as that can be counted at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -48,3 +49,7 @@ class TaskLists:
     async def count(self, wanted: TaskFilter, most: int, seconds: float = listing.LOOK_SECONDS) -> Counted:
         """How many there are, ``most`` at most, as far as can be counted in so long."""
         return await listing.count_of(self._store, wanted, most, seconds)
+
+    async def counts(self, wanted: Sequence[TaskFilter], most: int, seconds: float, share: int) -> list[Counted]:
+        """The same of several, each in so long, and of the ``share`` tasks however long that takes."""
+        return await listing.counts_of(self._store, wanted, most, seconds, share)

@@ -9,7 +9,7 @@ from pointsman_service.store.store import Connection
 from pointsman_service.store.tasks.looking import Looks, Seen, at_ended, at_live, look
 from pointsman_service.store.tasks.pages import Counted, Page, Position, moment_of
 from pointsman_service.store.tasks.reading import TaskFilter, conditions_of
-from pointsman_service.store.tasks.searching import FIRST_LOOKS, Search
+from pointsman_service.store.tasks.searching import FIRST_LOOKS, SHARE, Search
 from pointsman_service.store.upkeep.partitions import lowest_id
 
 _LOWEST = UUID(int=0)
@@ -29,6 +29,7 @@ class _Table:
         """So many days are looked at next, of a table that has one for each; None: all."""
         self._gathers = looks is not None and looks.gather is not None
         self._is_first = True
+        self._is_rare = True
         self.low = search.floor if looks is None else search.top
         """All ids from this one on have been looked at."""
         self.found: list[UUID] = []
@@ -43,7 +44,7 @@ class _Table:
         """Look at the next rows, none of them below ``floor``."""
         assert self._looks is not None
         gather = self._looks.gather if self._gathers else None
-        if gather is not None and (gather.comes_first or not self._is_first):
+        if gather is not None and (gather.comes_first or (self._is_rare and not self._is_first)):
             await self._search.plan(connection, by_bitmap=gather.by_bitmap)
             low = self._lowest(floor)
             seen = await look(connection, gather.statement, self._bounds(low, gather.looks))
@@ -57,21 +58,26 @@ class _Table:
             return
         await self._search.plan(connection, by_bitmap=False)
         low = self._lowest(floor)
-        looks = self._search.first_looks if self._is_first else self._search.looks_for(seconds)
+        looks = self._search.first_looks if self._is_first else self._search.looks_for(seconds, self.hits)
         began = time.monotonic()
         seen = await look(connection, self._looks.down, self._bounds(low, looks))
         self._search.took(seen.looked, time.monotonic() - began)
         if seen.looked < looks:
             self._looked(seen, low)
         else:
-            self._is_first = False
+            if self._is_first:
+                self._is_first, self._is_rare = False, self._search.is_rare(seen.hits, seen.looked)
             self._looked(seen, seen.last)
 
     async def creep(self, connection: Connection) -> None:
-        """Look at the next few."""
+        """Look at the next few, of however many days they are."""
         assert self._looks is not None
-        seen = await look(connection, self._looks.down, self._bounds(self._lowest(self._search.floor), FIRST_LOOKS))
-        self._looked(seen, seen.last if seen.looked else self._lowest(self._search.floor))
+        left = FIRST_LOOKS
+        while left > 0 and not self.is_over:
+            low = self._lowest(self._search.floor)
+            seen = await look(connection, self._looks.down, self._bounds(low, left))
+            self._looked(seen, low if seen.looked < left else seen.last)
+            left -= seen.looked
 
     def _bounds(self, low: UUID, looks: int) -> dict[str, Any]:
         told = self._search.told
@@ -98,9 +104,11 @@ class _Table:
 class BySubmission(Search):
     """The newest ids first, of both tables."""
 
-    def __init__(self, wanted: TaskFilter, most: int, after: Position | None, *, counts: bool = False) -> None:
+    def __init__(
+        self, wanted: TaskFilter, most: int, after: Position | None, *, counts: bool = False, share: int = SHARE
+    ) -> None:
         """``counts``: nothing is told but how many there are."""
-        super().__init__(wanted, most + 1)
+        super().__init__(wanted, most + 1, share)
         self._counts = counts
         self.told = 0 if counts else self.most
         """Ids that a look tells at most."""
@@ -128,7 +136,7 @@ class BySubmission(Search):
             self.has_looked = self.has_looked or max(self._live.low, self._ended.low) < self.top
 
     async def creep(self, connection: Connection) -> None:
-        """One look at few rows of each table."""
+        """Look at few rows of each table."""
         for table in (self._live, self._ended):
             if not table.is_over:
                 await table.creep(connection)

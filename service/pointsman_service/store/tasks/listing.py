@@ -6,14 +6,15 @@ twice is one.
 """
 
 import time
+from collections.abc import Sequence
 
-from pointsman_service.store.store import DatabaseTrouble, Store
+from pointsman_service.store.store import Connection, Store, cut_off
 from pointsman_service.store.tasks import reading
 from pointsman_service.store.tasks.by_finish import ByFinish
 from pointsman_service.store.tasks.by_submission import BySubmission
 from pointsman_service.store.tasks.pages import Counted, Page, Position, Sort
 from pointsman_service.store.tasks.reading import TaskFilter
-from pointsman_service.store.tasks.searching import Search
+from pointsman_service.store.tasks.searching import SHARE, Search
 
 LOOK_SECONDS = 0.025
 """So long a page looks, once it has looked at its share."""
@@ -33,33 +34,36 @@ async def page_of(
     nothing was looked at yet.
     """
     search: Search = (ByFinish if sort is Sort.FINISHED else BySubmission)(wanted, most, after)
-    try:
-        async with store.transaction() as connection:
-            await search.run(connection, time.monotonic() + seconds)
-            await search.end(connection)
-            rows = await reading.rows_of(connection, wanted, search.shown())
-    except DatabaseTrouble as error:
-        if not error.took_too_long:
-            raise
-        async with store.transaction() as connection:
-            if not search.has_looked:
-                # In small steps, and in as much time as any statement has.
-                await search.creep(connection)
-            rows = await reading.rows_of(connection, wanted, search.shown())
+    async with store.transaction() as connection:
+        await _look(connection, search, time.monotonic() + seconds)
+        rows = await reading.rows_of(connection, wanted, search.shown())
     return search.page(rows)
 
 
 async def count_of(store: Store, wanted: TaskFilter, most: int, seconds: float = LOOK_SECONDS) -> Counted:
     """How many tasks meet the filter, ``most`` at most, as far as can be counted in so long. Raises as ``page_of``."""
-    search = BySubmission(wanted, most, None, counts=True)
-    try:
-        async with store.transaction() as connection:
-            await search.run(connection, time.monotonic() + seconds)
-            await search.end(connection)
-    except DatabaseTrouble as error:
-        if not error.took_too_long:
-            raise
-        if not search.has_looked:
-            async with store.transaction() as connection:
-                await search.creep(connection)
-    return search.counted()
+    (counted,) = await counts_of(store, [wanted], most, seconds)
+    return counted
+
+
+async def counts_of(
+    store: Store, wanted: Sequence[TaskFilter], most: int, seconds: float, share: int = SHARE
+) -> list[Counted]:
+    """The same of several filters, each for so long, and of ``share`` rows however long that takes."""
+    found = []
+    async with store.transaction() as connection:
+        for one in wanted:
+            search = BySubmission(one, most, None, counts=True, share=share)
+            await _look(connection, search, time.monotonic() + seconds)
+            found.append(search.counted())
+    return found
+
+
+async def _look(connection: Connection, search: Search, deadline: float) -> None:
+    """Look until then. One look that takes too long ends it, and is no error."""
+    async with cut_off(connection) as cut:
+        await search.run(connection, deadline)
+        await search.end(connection)
+    if cut.short and not search.has_looked:
+        # In small steps, and in as much time as any statement has.
+        await search.creep(connection)

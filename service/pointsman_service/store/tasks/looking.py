@@ -126,8 +126,8 @@ def at_finished(wanted: TaskFilter) -> Looks:
     if wanted.replayed:
         side, by_bitmap = _REPLAYED_BELOW.format(hit=hit, below=_FINISHED_BELOW), False
     elif found is not None:
-        side = _FINISHED_SIDE.format(hit=hit, where=f"{found} AND {_FINISHED_BELOW}", end="LIMIT :looks")
-        by_bitmap = True
+        within = f"{found} AND finished_at >= CAST(:low_at AS timestamptz) AND {_FINISHED_BELOW}"
+        side, by_bitmap = _FINISHED_SIDE.format(hit=hit, where=within, end="LIMIT :looks"), True
     else:
         return Looks(down, None)
     return Looks(down, Gather(text(_NEXT_OF_FINISHED.format(looked=side)), MOST_GATHERED, by_bitmap, False))

@@ -13,7 +13,9 @@ from pointsman_service.store.tasks.reading import TaskFilter
 SHARE = 2_000
 """Rows that a page looks at however long that takes: a small installation is looked through, on a busy machine too."""
 FIRST_LOOKS = 400
-"""So many tell how long the next ones take."""
+"""So many tell how long the next ones take, and how rare what is sought is."""
+_RARE = 40
+"""What is met by no more than one row in so many is better fetched by another index, from all over a table."""
 _STATEMENT_SECONDS, _FURTHER_SECONDS = 0.25, 0.04
 """A look that the planner took for cheaper than it is, or that has to wait for a disk, ends then, and the page with it;
 the second of these once there is something to answer.
@@ -37,9 +39,10 @@ _NO_HURRY = text("SET LOCAL statement_timeout TO DEFAULT")
 class Search(ABC):
     """A page on its way."""
 
-    def __init__(self, wanted: TaskFilter, most: int) -> None:
+    def __init__(self, wanted: TaskFilter, most: int, share: int = SHARE) -> None:
         self.wanted = wanted
         self.most = most
+        self._share = share
         self.has_looked = False
         """Whether there is something to answer."""
         self.looked = 0
@@ -79,16 +82,24 @@ class Search(ABC):
         if self._plan is not None:
             await connection.execute(_NO_HURRY)
 
-    def looks_for(self, seconds: float) -> int:
+    def looks_for(self, seconds: float, found: int = 0) -> int:
         """Rows to look at next when so long is left: what half of it is enough for, as the next ones may be slower than
-        the last, and its share however long that takes.
+        the last, and its share however long that takes; where so many were ``found`` so far, no more than will fill it.
         """
-        wanted = max(self._rows_a_second * seconds / 2, SHARE - self.looked, _FEWEST_LOOKS)
+        wanted = max(self._rows_a_second * seconds / 2, self._share - self.looked, _FEWEST_LOOKS)
+        if found:
+            # Twice as many, for what is left may be rarer than what was found.
+            wanted = min(wanted, max(FIRST_LOOKS, 2 * (self.most - found) * self.looked / found))
         return int(min(wanted, _MOST_LOOKS))
 
     def is_late(self, remaining: float) -> bool:
         """Whether the page ends here: what is left is not enough for a look that is worth its round trip."""
-        return self.has_looked and self.looked >= SHARE and remaining * self._rows_a_second <= _FEWEST_LOOKS
+        return self.has_looked and self.looked >= self._share and remaining * self._rows_a_second <= _FEWEST_LOOKS
+
+    @staticmethod
+    def is_rare(hits: int, looked: int) -> bool:
+        """Whether so few were found among those looked at that going on down the same index is the longer way."""
+        return hits * _RARE <= looked
 
     def took(self, looked: int, seconds: float) -> None:
         """A look down an index took so long."""
