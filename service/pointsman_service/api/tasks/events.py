@@ -43,14 +43,14 @@ from pointsman_service.errors import (
     UnknownTask,
 )
 from pointsman_service.live.changes import ChangeStream
-from pointsman_service.live.task_changes import TaskChange, TaskListener, TaskMatch
+from pointsman_service.live.task_changes import TaskChange, TaskListener, TaskMatch, Told
 from pointsman_service.live.watches import TaskWatch
 from pointsman_service.store.changes import MARK_LENGTH, MARK_PATTERN, Mark
 from pointsman_service.store.tasks import following
 
 router = APIRouter(tags=["tasks"], dependencies=[Depends(known_parameters_only)])
 
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 2.5
 """Between two looks whether a stream is stale, or still there."""
 _EXAMPLE_OF_A_TASK = event("task", to_json(EXAMPLE_CHANGE), "9f3c51aa02b7d4e6").decode()
 _EXAMPLE_OF_TASKS = event("tasks", to_json(EXAMPLE_TOLD), "1764318066100000.88121.88121").decode()
@@ -210,9 +210,13 @@ async def _tasks(stream: ChangeStream, listener: TaskListener, reads: bool) -> A
                 as_of = b'{"as_of":%b}' % to_json(moment_of(told.mark.at))
                 yield event("reset", as_of, None if told.changes or told.left_out else told.mark.text)
             if told.changes or told.left_out:
-                yield event("tasks", told_json(told, reads_payloads=reads), told.mark.text)
+                yield told.once(_as_event) if reads else _as_event(told, reads_payloads=False)
     finally:
         stream.leave(listener)
+
+
+def _as_event(told: Told, *, reads_payloads: bool = True) -> bytes:
+    return event("tasks", told_json(told, reads_payloads=reads_payloads), told.mark.text)
 
 
 class _Quiet:
