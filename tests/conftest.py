@@ -19,10 +19,9 @@ from pointsman_service.store.upkeep.schema import migrate
 from tests.stand.environment import keep_bytecode
 from tests.stand.servers import QuickPostgres, quick_place
 from tests.stand.signals import hear_signals
+from tests.stand.waiting import SLOWEST
 
 TEMPLATE = "migrated"
-_SLOWEST = 3
-"""So many times as long as its limit says may a test take: that was set on an idle machine of two cores."""
 
 hear_signals()
 keep_bytecode()
@@ -42,7 +41,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         marker = item.get_closest_marker("timeout")
         limit = float(marker.args[0] if marker is not None else config.getini("timeout"))
-        item.add_marker(pytest.mark.timeout(limit * _SLOWEST), append=False)
+        item.add_marker(pytest.mark.timeout(limit * SLOWEST), append=False)
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pyte
 
 from tests.acceptance.terminal import Ended, Program
+from tests.stand.waiting import SLOWEST
 
-_SECONDS = 30.0
+_SECONDS = SLOWEST * 30.0
 # Protocols of newer terminals, which pyte takes for something else.
 _PRIVATE = re.compile(rb"\x1b\[[<>=][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1b_[^\x1b]*\x1b\\")
 

@@ -14,7 +14,7 @@ from pointsman_service.embedded.valkey import ValkeyServer
 from tests.peers.http import HTTPPeer, Recorded, Reply
 from tests.stand.processes import Child
 from tests.stand.stack import GONE, Stack
-from tests.stand.waiting import until
+from tests.stand.waiting import SLOWEST, until
 from tests.unit.alert.words import NEW_SECRET
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
@@ -93,7 +93,7 @@ async def test_breaker_that_opens_reaches_its_person_within_five_seconds_once(
         await post(alerted, f"/v1/breakers/dependency/{name}/{how}", **body)
         opened_at = time.monotonic()
         request = await told(receiver, f"dependency:{name}", "alert.opened")
-        assert time.monotonic() - opened_at <= _SECONDS
+        assert time.monotonic() - opened_at <= SLOWEST * _SECONDS
         verified: Any = Webhook(NEW_SECRET).verify(request.body, request.headers)
         (listed, *_) = (await alerted.http.get("/v1/alerts?state=open&rule=breaker_open")).json()["items"]
         assert (verified["data"]["id"], verified["data"]["subject"]) == (listed["id"], f"dependency:{name}")

@@ -15,7 +15,7 @@ from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
 from tests.acceptance.first_page import told
 from tests.stand.stack import Row, Stack
-from tests.stand.waiting import until
+from tests.stand.waiting import SLOWEST, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
@@ -67,15 +67,15 @@ async def named(stack: Stack, task_id: str, cause: str) -> Row:
         return last if last["cause"] == cause else None
 
     found = await until(so, f"{cause} to be named")
-    assert time.monotonic() - began <= _SECONDS
+    assert time.monotonic() - began <= SLOWEST * _SECONDS
     return found
 
 
 async def on_now(stack: Stack, kind: str, subject: str | None = "", *words: str) -> Row:
     """The cause on the first page, once all of this is told of it: in time. ``subject`` None: whatever it is about."""
     began = time.monotonic()
-    found = await told(stack, kind, subject, *words, seconds=3 * _NOW_SECONDS)
-    assert time.monotonic() - began <= _NOW_SECONDS
+    found = await told(stack, kind, subject, *words, seconds=2 * SLOWEST * _NOW_SECONDS)
+    assert time.monotonic() - began <= SLOWEST * _NOW_SECONDS
     return found
 
 
@@ -200,14 +200,14 @@ async def test_a_busy_pool_says_with_what(explained: Stack, tmp_path: Path) -> N
         async def doing() -> Row | None:
             return next(iter((await explain(explained, waiting[-1]))["facts"]["running"]), None)
 
-        running = await until(doing, "what the process runs to be told", _SECONDS)
+        running = await until(doing, "what the process runs to be told", SLOWEST * _SECONDS)
         assert (running["task_type"], running["longest_task_id"]) == ("ledger.hold", holding)
 
         async def full() -> bool:
             also = (await explain(explained, waiting[-1]))["also"]
             return [one["cause"] for one in also] == ["window_full"]
 
-        await until(full, "the dispatcher to fill the window", _SECONDS)
+        await until(full, "the dispatcher to fill the window", SLOWEST * _SECONDS)
 
         alone = await explained.submit("ledger.write", queue="email", delay_seconds=3600)
         await explained.execute(

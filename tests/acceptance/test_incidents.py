@@ -10,12 +10,12 @@ from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
 from tests.acceptance.first_page import said_of, told
 from tests.stand.stack import Row, Stack
-from tests.stand.waiting import until
+from tests.stand.waiting import SLOWEST, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
 LEDGER, HOOKED = "tests.stand.ledger_tasks", "tests.acceptance.hooked_tasks"
-_SECONDS = 20.0
+_SECONDS = SLOWEST * 20.0
 """From when a cause can be known until the first page names it: its alert has to be sure, and its look is shared."""
 _BEHIND = 13
 _MEGABYTE = 1_000_000
@@ -147,4 +147,4 @@ async def _over(stack: Stack, kind: str) -> None:
     async def gone() -> bool:
         return kind not in [one["kind"] for one in (await _now(stack))["causes"]]
 
-    await until(gone, f"{kind} to be over", 60)
+    await until(gone, f"{kind} to be over")

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
@@ -13,6 +13,9 @@ from tests import needs
 from tests.browser.filling import fill
 from tests.browser.launching import FLAGS
 from tests.browser.site import Site
+from tests.stand.waiting import SLOWEST
+
+expect.set_options(timeout=SLOWEST * 5_000)
 
 _WATCH = """
 window.violations = [];

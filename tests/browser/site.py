@@ -70,7 +70,7 @@ class Site:
             return server.started
 
         self._serving = asyncio.create_task(server._serve())
-        await until(started, "the server", 20)
+        await until(started, "the server")
 
     async def stop(self) -> None:
         """As a deploy does."""

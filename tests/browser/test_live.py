@@ -11,7 +11,7 @@ from pointsman_service.embedded.valkey import ValkeyServer
 from tests.browser.conftest import Visitor, visiting
 from tests.browser.filling import open_alert
 from tests.browser.site import Site
-from tests.stand.waiting import until
+from tests.stand.waiting import SLOWEST, until
 from tests.torture.proxy import Proxy
 
 _STALE_SECONDS = 10
@@ -28,7 +28,7 @@ async def live(page: Page, url: str) -> None:
 
 
 def milliseconds(seconds: float) -> float:
-    return seconds * 1000
+    return SLOWEST * seconds * 1000
 
 
 async def test_what_begins_is_shown_and_said_without_a_reload(visitor: Visitor, own: Site) -> None:
@@ -148,7 +148,7 @@ async def test_a_hidden_tab_frees_its_connection_and_goes_on_when_seen(visitor: 
     async def nobody() -> bool:
         return bool(own.dashboard.streams.listeners == 0)
 
-    await until(nobody, "the stream to end", 2)
+    await until(nobody, "the stream to end", SLOWEST * 2)
     await open_alert(own, "no_worker:email", "email has no live worker.")
     await page.evaluate(_HIDE, False)
     await expect(page.locator("#live-open")).to_contain_text("email has no live worker.")
@@ -181,5 +181,5 @@ async def test_nothing_is_sent_again_that_has_not_changed(visitor: Visitor, own:
         async def looked_again(seen: int = seen) -> bool:
             return bool(room.looked > seen)
 
-        await until(looked_again, "one more look", 5)
+        await until(looked_again, "one more look")
     assert await visitor.page.evaluate("window.swaps") == 0

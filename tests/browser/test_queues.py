@@ -149,7 +149,7 @@ async def test_messages_that_were_set_aside_are_read_as_text_and_discarded_up_to
         await page.goto(full.url + "queues/email")
         return "its timelimit is no pair of seconds" in await page.locator("main").inner_text()
 
-    await until(is_told, "the message", 10)
+    await until(is_told, "the message")
     await page.goto(full.url + "queues")
     await page.get_by_role("link", name="1 message").click()
     await page.get_by_text("Show").click()

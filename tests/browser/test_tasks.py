@@ -306,8 +306,8 @@ async def test_progress_and_lines_come_while_somebody_looks(visitor: Visitor, fu
     progress = json.dumps({"state": "PROGRESS", "current": 3, "total": 4, "note": "page 3", "at": 1_795_940_000})
     await full.run("UPDATE task_live SET progress = :progress WHERE id = :id", id=task_id, progress=progress)
     await put_lines(full, task_id, 1, [("info", "page 3 is done")])
-    await expect(page.locator(".progress")).to_contain_text("75 %, page 3", timeout=15_000)
-    await expect(other.locator(".lines")).to_contain_text("page 3 is done", timeout=15_000)
+    await expect(page.locator(".progress")).to_contain_text("75 %, page 3")
+    await expect(other.locator(".lines")).to_contain_text("page 3 is done")
 
 
 async def test_new_tasks_are_asked_for_while_somebody_is_at_the_list(visitor: Visitor, full: Site) -> None:
@@ -316,7 +316,7 @@ async def test_new_tasks_are_asked_for_while_somebody_is_at_the_list(visitor: Vi
     await page.goto(full.url + "tasks?tag=steady:yes")
     await page.locator("#task-rows a").first.focus()
     await put(full, "queued", tags={"steady": "yes"})
-    await expect(page.locator("#held")).to_have_text("1 new: show", timeout=15_000)
+    await expect(page.locator("#held")).to_have_text("1 new: show")
     assert await page.locator("#task-rows tr").count() == 1
     await page.locator("#held").click()
     assert await page.locator("#task-rows tr").count() == 2

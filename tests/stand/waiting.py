@@ -9,6 +9,8 @@ Found = TypeVar("Found")
 
 DEADLINE_SECONDS = 180.0
 """Three times what the slowest of these waits takes on a busy machine of two cores: only what hangs takes longer."""
+SLOWEST = 3
+"""So many times as long as on an idle machine of two cores may take whatever has a bound in seconds."""
 _PAUSE_SECONDS = 0.05
 _PAUSE_AT_ONCE_SECONDS = 0.02
 
