@@ -6,12 +6,15 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from pointsman_client.commands.exits import Exit
 from pointsman_client.commands.parser import parser, settled
-from pointsman_client.commands.voice import Voice
 from pointsman_client.errors import ClientError, NoSuchPlace
 from pointsman_client.shown import can_say
+
+if TYPE_CHECKING:
+    from pointsman_client.place import Place
 
 _EXTRAS = {"rich": "tui", "textual": "tui", "sqlalchemy": "sqlalchemy"}
 """Which of ours brings a package."""
@@ -49,6 +52,7 @@ def _asked(given: Namespace) -> int:
     from pointsman_client.commands.relay import relay
     from pointsman_client.commands.tail import tail
     from pointsman_client.commands.tasks import cancel, get, list_, retry, submit
+    from pointsman_client.commands.voice import Voice
     from pointsman_client.sync.client import Client
 
     commands: dict[str, Callable[[Client, Namespace, Voice], Exit]] = {
@@ -66,19 +70,33 @@ def _asked(given: Namespace) -> int:
 
 def _top(given: Namespace) -> int:
     from pointsman_client.place import find_place
-    from pointsman_client.top.pen import Pen
 
     place = find_place(given.url)
+    if given.json:
+        from pointsman_client.top.looking import look, write_json
+
+        seen = look(place)
+        write_json(seen, sys.stdout)
+        return int(seen.exit)
+    return _shown(place, once=given.once)
+
+
+def _shown(place: "Place", *, once: bool) -> int:
+    from pointsman_client.top.pen import Pen
+
     pen = Pen(ascii_only=not can_say("✖…█", sys.stdout.encoding))
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    if given.once or given.json or not is_terminal:
-        from pointsman_client.top.once import look
+    if once or not is_terminal:
+        from pointsman_client.top.looking import look
+        from pointsman_client.top.once import write
         from pointsman_client.top.paint import painter
 
         escapes = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         paint = painter(escapes=escapes, colours=not os.environ.get("NO_COLOR"))
         width = shutil.get_terminal_size((_WIDTH, 24)).columns
-        return int(look(place, sys.stdout, pen, width, paint, as_json=given.json))
+        seen = look(place)
+        write(seen, sys.stdout, pen, width, paint)
+        return int(seen.exit)
     from pointsman_client.top.screen import show
 
     show(place, pen)

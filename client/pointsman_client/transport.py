@@ -1,16 +1,13 @@
 """The API as the terminal asks it: a path, and JSON."""
 
 from collections.abc import Iterator
-from typing import Any
 
-from pointsman_client.answer import Answer
+from pointsman_client.answer import Answer, JsonObject
 from pointsman_client.calling.call import EVENT_STREAM, Call, encode
 from pointsman_client.calling.documents import document_of
 from pointsman_client.errors import DeadlineOver, NeverSent, Unreachable
 from pointsman_client.place import Place
 from pointsman_client.wire import Hold, LetGo, Lines, Wire
-
-JsonObject = dict[str, Any]
 
 
 class Transport:

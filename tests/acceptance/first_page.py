@@ -6,7 +6,8 @@ import io
 import re
 
 from pointsman_client.place import Place
-from pointsman_client.top.once import look
+from pointsman_client.top.looking import look
+from pointsman_client.top.once import write
 from pointsman_client.top.pen import Pen, plain
 from tests.stand.stack import Row, Stack
 from tests.stand.waiting import until
@@ -42,7 +43,7 @@ async def dashboard(stack: Stack) -> str:
 def terminal(stack: Stack) -> str:
     """What it says at one look."""
     out = io.StringIO()
-    look(Place(stack.url), out, Pen(), 80, plain, as_json=False)
+    write(look(Place(stack.url)), out, Pen(), 80, plain)
     return out.getvalue()
 
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from pointsman_client.place import Place
-from pointsman_client.top.once import Exit
+from pointsman_client.top.looking import Exit
 from pointsman_client.top.watching import Watcher
 from tests.acceptance.screen import Terminal
 from tests.stand.environment import ROOT

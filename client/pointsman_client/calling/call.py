@@ -1,7 +1,6 @@
 """One call of an operation."""
 
 import json
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -68,6 +67,8 @@ def encode(document: object) -> bytes:
 
 def new_key() -> str:
     """An ``Idempotency-Key`` that nobody else has."""
+    import secrets
+
     return f"pm-{secrets.token_hex(16)}"
 
 

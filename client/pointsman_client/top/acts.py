@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 from uuid import uuid4
 
+from pointsman_client.answer import JsonObject
 from pointsman_client.errors import ClientError
 from pointsman_client.top.saying import counted
 from pointsman_client.top.targets import WORKERS, Kind, Target, breaker_path
-from pointsman_client.transport import JsonObject, Transport
+from pointsman_client.transport import Transport
 
 LETTERS = "PCRAEF"
 

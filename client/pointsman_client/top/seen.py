@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from pointsman_client.answer import JsonObject
 from pointsman_client.top.saying import parsed
-from pointsman_client.transport import JsonObject
 
 NOW = "/v1/now"
 """The path that everything else depends on."""

@@ -51,8 +51,8 @@ class Wire:
             read = bytearray()
             for chunk in response.iter_bytes(CHUNK):
                 read += chunk
-                bounded(read, response)
-            return answer_of(response, bytes(read))
+                bounded(read, response.status_code)
+            return answer_of(response.status_code, response.headers, bytes(read))
 
     def open(self, call: Call, seconds: float) -> "Lines":
         """A stream that begins within ``seconds``, to be closed. Raises as ``send``."""

@@ -11,7 +11,7 @@ from typing import Any
 from pointsman_client.wire.clock import current
 from pointsman_client.wire.library import httpcore, httpx
 from pointsman_client.wire.message import CONNECTIONS, KEPT
-from pointsman_client.wire.troubles import NoConnection
+from pointsman_client.wire.sockets import NoConnection, connected
 
 
 class Deadlines(httpx.BaseTransport):
@@ -70,27 +70,7 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> "_Socket":
         del timeout, local_address, socket_options
-        failed: OSError = TimeoutError()
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise NoConnection(error) from error
-        for number, (family, kind, protocol, _, address) in enumerate(found):
-            # Whatever an address before it took, each of the others has its share of what is left.
-            seconds = current.get().left / (len(found) - number)
-            if seconds <= 0:
-                break
-            sock = socket.socket(family, kind, protocol)
-            try:
-                sock.settimeout(seconds)
-                sock.connect(address)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            except OSError as error:
-                sock.close()
-                failed = error
-            else:
-                return _Socket(sock)
-        raise NoConnection(failed) from failed
+        return _Socket(connected(host, port))
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)

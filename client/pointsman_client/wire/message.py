@@ -1,15 +1,14 @@
 """A call as a request, and an answer as what was asked for."""
 
 import ssl
+from collections.abc import Mapping
 from typing import Any
 
 from pointsman_client.answer import Answer
 from pointsman_client.calling.call import Call
-from pointsman_client.calling.refusing import refused
 from pointsman_client.errors import Refused, Unreachable
 from pointsman_client.place import Place
 from pointsman_client.release import RELEASE
-from pointsman_client.wire.library import httpx
 
 _MAX_BYTES = 64 * 1024 * 1024
 """Of one answer."""
@@ -32,6 +31,8 @@ def trusted(place: Place) -> ssl.SSLContext:
     # Loading the certificates of a system takes longer than a call, and plain HTTP needs none.
     if place.url.startswith("http:"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    from pointsman_client.wire.library import httpx
+
     return httpx.create_ssl_context()
 
 
@@ -42,18 +43,20 @@ def given(call: Call, headers: dict[str, str]) -> dict[str, Any]:
     return {"content": call.body, "headers": encoded}
 
 
-def bounded(read: bytearray, response: Any) -> None:
+def bounded(read: bytearray, status: int) -> None:
     """Raises ``Refused`` for an answer longer than any."""
     if len(read) > _MAX_BYTES:
-        raise Refused("what answers there is no Pointsman: its answer is longer than any", status=response.status_code)
+        raise Refused("what answers there is no Pointsman: its answer is longer than any", status=status)
 
 
-def answer_of(response: Any, body: bytes) -> Answer:
+def answer_of(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     """What was asked for. Raises ``Refused``, and ``Unreachable`` for one that is not whole."""
-    answer = Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()}, body)
+    answer = Answer(status, {name.lower(): value for name, value in headers.items()}, body)
     if _is_cut(answer):
         raise Unreachable("what was answered broke off")
     if not 200 <= answer.status < 300:
+        from pointsman_client.calling.refusing import refused
+
         raise refused(answer)
     return answer
 
@@ -73,7 +76,7 @@ def _is_cut(answer: Answer) -> bool:
 def refusal(response: Any, body: bytes) -> Exception:
     """What to raise for an answer that is no stream."""
     try:
-        answer_of(response, body)
+        answer_of(response.status_code, response.headers, body)
     except Exception as error:
         return error
     return Unreachable("what was answered is no event stream")

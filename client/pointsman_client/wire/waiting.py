@@ -63,8 +63,8 @@ class AsyncWire:
                     read = bytearray()
                     async for chunk in response.aiter_bytes(CHUNK):
                         read += chunk
-                        bounded(read, response)
-                    answer = response, bytes(read)
+                        bounded(read, response.status_code)
+                    answer = response.status_code, response.headers, bytes(read)
             return answer_of(*answer)
 
     async def open(self, call: Call, seconds: float) -> "AsyncLines":

@@ -1,18 +1,45 @@
+import json
 import socket
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 
+from pointsman_client.answer import JsonObject
+from pointsman_client.calling.call import Call
+from pointsman_client.calling.documents import document_of
 from pointsman_client.errors import Refused, Unreachable
 from pointsman_client.place import Place
 from pointsman_client.transport import Transport
+from pointsman_client.wire.plain import PlainWire
 from tests.unit.client.served import served, talking
 
+Get = Callable[..., JsonObject]
 SECONDS = 0.3
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+
+
+def watching(place: Place, path: str, seconds: float = 5.0) -> JsonObject:
+    """As who stays asks."""
+    with Transport(place, seconds) as transport:
+        return transport.get(path)
+
+
+def looking(place: Place, path: str, seconds: float = 5.0) -> JsonObject:
+    """As who looks once asks."""
+    wire = PlainWire(place)
+    try:
+        return dict(document_of(wire.send(Call(path, "GET", path), seconds)))
+    finally:
+        wire.close()
+
+
+both = pytest.mark.parametrize("get", [watching, looking])
 
 
 def silent(_: socket.socket, over: threading.Event) -> None:
@@ -28,42 +55,43 @@ def drips(first: bytes) -> object:
     return talk
 
 
+@both
 @pytest.mark.parametrize("talk", [silent, drips(b"HTTP/1.1 200 OK\r\nX-Long: "), drips(HEAD)])
-def test_a_server_that_is_silent_or_drips_is_given_up_in_time(talk: object) -> None:
-    with talking(talk) as place, Transport(place, SECONDS) as transport:  # type: ignore[arg-type]
+def test_a_server_that_is_silent_or_drips_is_given_up_in_time(talk: object, get: Get) -> None:
+    with talking(talk) as place:  # type: ignore[arg-type]
         began = time.monotonic()
         with pytest.raises(Unreachable, match="no answer in time"):
-            transport.get("/v1/now")
+            get(place, "/v1/now", SECONDS)
         assert SECONDS * 0.9 <= time.monotonic() - began < SECONDS + 0.5
 
 
-def test_a_closed_port_is_told_as_refused() -> None:
+@both
+def test_a_closed_port_is_told_as_refused(get: Get) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with (
-        Transport(Place(f"http://127.0.0.1:{port}")) as transport,
-        pytest.raises(Unreachable, match="connection refused"),
-    ):
-        transport.get("/v1/now")
+    with pytest.raises(Unreachable, match="connection refused"):
+        get(Place(f"http://127.0.0.1:{port}"), "/v1/now")
 
 
+@both
 @pytest.mark.parametrize("said", [b"220 mail.example ESMTP\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}"])
-def test_what_is_no_whole_answer_is_unreachable(said: bytes) -> None:
+def test_what_is_no_whole_answer_is_unreachable(said: bytes, get: Get) -> None:
     def talk(connection: socket.socket, _: threading.Event) -> None:
         connection.recv(65536)
         connection.sendall(said)
 
-    with talking(talk) as place, Transport(place) as transport, pytest.raises(Unreachable):
-        transport.get("/v1/now")
+    with talking(talk) as place, pytest.raises(Unreachable, match="does not speak HTTP, or broke off"):
+        get(place, "/v1/now")
 
 
-def test_a_page_that_is_no_json_is_no_pointsman() -> None:
+@both
+def test_a_page_that_is_no_json_is_no_pointsman(get: Get) -> None:
     def talk(connection: socket.socket, _: threading.Event) -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>")
 
-    with talking(talk) as place, Transport(place) as transport, pytest.raises(Refused, match="no Pointsman"):
-        transport.get("/")
+    with talking(talk) as place, pytest.raises(Refused, match="no Pointsman"):
+        get(place, "/")
 
 
 def test_a_kept_connection_that_ended_meanwhile_is_no_failure() -> None:
@@ -85,8 +113,9 @@ def test_an_act_is_sent_once_though_its_answer_is_lost() -> None:
     assert len(asked) == 1
 
 
-def test_a_refusal_says_what_the_problem_says() -> None:
-    with served() as api, Transport(api.place) as transport:
+@both
+def test_a_refusal_says_what_the_problem_says(get: Get) -> None:
+    with served() as api:
         problem = {
             "type": "urn:pointsman:problem:database-away",
             "detail": "PostgreSQL cannot be reached.",
@@ -94,18 +123,40 @@ def test_a_refusal_says_what_the_problem_says() -> None:
         }
         api.answer("/v1/tasks", problem, status=503)
         with pytest.raises(Refused) as refused:
-            transport.get("/v1/tasks")
+            get(api.place, "/v1/tasks")
     assert (refused.value.status, refused.value.problem) == (503, "database-away")
     assert str(refused.value) == "PostgreSQL cannot be reached. /reason: is missing"
 
 
-def test_the_key_is_in_a_header_and_nowhere_else() -> None:
-    with served(key="pm_secret") as api, Transport(api.place) as transport:
-        api.answer("/v1/now", {})
-        transport.get("/v1/now")
+@both
+def test_the_key_is_in_a_header_and_nowhere_else(get: Get) -> None:
+    with served(key="pm_secret") as api:
+        api.answer("/below/v1/now", {"n": 1})
+        assert get(Place(f"{api.place.url}/below", api.place.key), "/v1/now") == {"n": 1}
         ((_, path, headers, _),) = api.asked
         assert headers["Authorization"] == "Bearer pm_secret"
-        assert "secret" not in path + repr(api.place) + repr(transport) + str(vars(transport)["place"])
+        assert "secret" not in path + repr(api.place)
+
+
+def test_one_look_waits_for_no_library() -> None:
+    code = """
+import sys
+from pointsman_client.command import main
+status = main(["top", "--json", "--url", sys.argv[1]])
+print(status, sorted({"anyio", "httpx", "httpx2", "rich", "textual"} & set(sys.modules)))
+"""
+    with served() as api:
+        api.answer("/v1/now", {"verdict": "healthy", "text": "\x1b[2J é"})
+        api.answer("/v1/workers", {"items": []})
+        said = subprocess.run([sys.executable, "-c", code, api.place.url], capture_output=True, check=True).stdout
+    look, status = said.decode("ascii").splitlines()
+    assert json.loads(look) == {
+        "url": api.place.url,
+        "verdict": "healthy",
+        "now": {"verdict": "healthy", "text": "\x1b[2J é"},
+        "workers": [],
+    }
+    assert status == "0 []"
 
 
 def test_events_come_by_name_and_end_when_the_server_ends_them() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from pointsman_client.answer import JsonObject
 from pointsman_client.top.page.queues import queue_rows
 from pointsman_client.top.page.row import Row, Section, arranged
 from pointsman_client.top.page.words import error_of, named, shape, style_of
@@ -11,7 +12,6 @@ from pointsman_client.top.page.workers import workers_line
 from pointsman_client.top.pen import Line, Pen, Style
 from pointsman_client.top.saying import UNKNOWN, both, clock, counted, number, parsed, percent, whole_span
 from pointsman_client.top.targets import Kind, Target
-from pointsman_client.transport import JsonObject
 
 _LABEL = 10
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from pointsman_client.answer import JsonObject
 from pointsman_client.top.page.row import Row
 from pointsman_client.top.pen import Pen, Span, Style
 from pointsman_client.top.saying import both, parsed
 from pointsman_client.top.targets import Target
-from pointsman_client.transport import JsonObject
 
 _LABEL = 14
 _MAX_LINES = 400

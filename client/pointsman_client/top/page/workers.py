@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from pointsman_client.answer import JsonObject
 from pointsman_client.top.page.row import Row
 from pointsman_client.top.page.table import Column, body, fitting, head
 from pointsman_client.top.page.words import named
 from pointsman_client.top.pen import Line, Pen, Span, Style
 from pointsman_client.top.saying import UNKNOWN, percent, whole_span
 from pointsman_client.top.targets import Kind, Target
-from pointsman_client.transport import JsonObject
 
 _COLUMNS = (
     Column("worker", 26, grows=True),
