@@ -31,7 +31,7 @@ def queues(client: Client, given: Namespace, voice: Voice) -> Exit:
 
 
 def _row(queue: Queue) -> tuple[object, ...]:
-    met = None if queue.sla_attainment is None else f"{queue.sla_attainment:.1%}"
+    met = None if queue.sla_attainment is None else f"{100 * queue.sla_attainment:.1f} %"
     state = "open"
     if queue.paused:
         state = f"paused by {queue.paused_by}: {queue.pause_reason}"

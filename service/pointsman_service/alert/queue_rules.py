@@ -37,7 +37,7 @@ def burns(facts: Facts, limits: Limits) -> Iterable[Condition] | None:
                     Condition(
                         rule,
                         queue,
-                        f"{long.missed_ratio:.0%} of the starts on {queue} missed their target {words}.",
+                        f"{100 * long.missed_ratio:.0f} % of the starts on {queue} missed their target {words}.",
                         f"/v1/queues/{quote(queue)}",
                         value=round(long.missed_ratio, 4),
                         limit=round(limit, 4),
@@ -216,7 +216,7 @@ def several(rule: Rule, found: Sequence[Condition]) -> str:
     if rule is Rule.BACKLOG_OLD:
         longest = max(one.value or 0.0 for one in found)
         return f"On {names} tasks have been due for longer than their target and not started, for {span(longest)}."
-    return f"On {names} starts miss their target, and too many of them."
+    return f"On {names} too many starts have missed their target."
 
 
 def unknown_types(facts: Facts) -> Iterable[Condition] | None:

@@ -362,5 +362,5 @@ def _too_many(buckets: tuple[Bucket, ...], policy: BreakerPolicy) -> str | None:
         ("were slow", sum(bucket.slow for bucket in buckets) / calls, policy.slow_call_rate),
     ):
         if most is not None and share >= most:
-            return f"{share:.0%} of {calls} calls in {policy.window_seconds:g} s {what}"
+            return f"{100 * share:.0f} % of {calls} calls in {policy.window_seconds:g} s {what}"
     return None

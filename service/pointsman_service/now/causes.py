@@ -64,8 +64,8 @@ _ALSO: Mapping[Rule, str] = {
     Rule.BREAKER_OPEN: "a circuit breaker is open",
     Rule.BACKLOG_OLD: "tasks wait for longer than their target",
     Rule.SLA_AT_RISK: "tasks will miss their target",
-    Rule.SLA_FAST_BURN: "many starts miss their target",
-    Rule.SLA_SLOW_BURN: "starts have missed their target for long",
+    Rule.SLA_FAST_BURN: "many starts have missed their target",
+    Rule.SLA_SLOW_BURN: "too many starts of the last hours have missed their target",
     Rule.WORKER_LOST: "a worker fell silent",
     Rule.DEAD_LETTERS: "tasks fail for good",
     Rule.ERROR_BACK: "an error is back again",
@@ -73,6 +73,12 @@ _ALSO: Mapping[Rule, str] = {
     Rule.BROKER_MEMORY: "Redis fills up",
 }
 """What a consequence is called beneath its cause."""
+_ALSO_OVER: Mapping[Rule, str] = {
+    Rule.NO_WORKER: "no worker was seen",
+    Rule.BACKLOG_OLD: "tasks waited for longer than their target",
+    Rule.SLA_AT_RISK: "tasks were about to miss their target",
+}
+"""The same of what is true no more, though its alert is still open."""
 _OF_ERRORS = frozenset({Rule.ERROR_BACK, Rule.ERROR_NEW})
 _MOST_ALSO = 5
 
@@ -105,7 +111,7 @@ def causes_of(facts: Facts) -> tuple[Cause, ...]:
     folded = to_fold([one.told for one in found.values() if one.cause.kind in RANK]) | _stale(found)
     for key, into in folded.items():
         found[into] = found[into].with_(key, found[key])
-    causes = [_with_also(one) for key, one in found.items() if key not in folded]
+    causes = [_with_also(one, facts) for key, one in found.items() if key not in folded]
     return worst_first([*causes, *(of_queues.paused(queue, facts) for queue in facts.queues if queue.paused)])
 
 
@@ -240,24 +246,37 @@ def _stale(found: Mapping[str, _Found]) -> dict[str, str]:
     return {key: away for key in found if key not in (away, str(Rule.BROKER_AWAY))} if away in found else {}
 
 
-def _with_also(one: _Found) -> Cause:
-    return replace(one.cause, consequences=one.cause.consequences + tuple(_also(one.also, one.cause.subject)))
+def _with_also(one: _Found, facts: Facts) -> Cause:
+    return replace(one.cause, consequences=one.cause.consequences + tuple(_also(one.also, one.cause, facts)))
 
 
-def _also(keys: frozenset[str], subject: str) -> Iterator[Words]:
-    """The other things that are wrong because of it, by rule. ``subject``: its own."""
+def _also(keys: frozenset[str], cause: Cause, facts: Facts) -> Iterator[Words]:
+    """The other things that are wrong because of it, by rule; then those that were and are not any more."""
     by_rule: dict[Rule, list[str]] = {}
     for key in keys:
         rule, _, about = key.partition(":")
         if rule in RANK:
             by_rule.setdefault(Rule(rule), []).append(about)
     for rule in sorted(by_rule, key=lambda one: RANK[one]):
-        # Of an error group what it is told of, without its id: of this cause it needs no name.
-        told = (about.partition("#") for about in by_rule[rule])
-        names = sorted({name for name, mark, _ in told if name and not (mark and name == subject)})
-        named = ", ".join(names[:_MOST_ALSO]) + (", …" if len(names) > _MOST_ALSO else "")
-        said = _ALSO.get(rule, KINDS[rule].was)
-        yield words("Because of it ", Part(said, _errors(rule, by_rule[rule])), f"{f': {named}' if named else ''}.")
+        if rule in _BURNS and cause.kind in _BURNS and by_rule[rule] == [cause.subject]:
+            hours = "six hours" if rule is Rule.SLA_SLOW_BURN else "hour"
+            yield words(f"Too many of the last {hours} have missed it, too.")
+            continue
+        over = [about for about in by_rule[rule] if of_queues.is_over(rule, about, facts)]
+        still = [about for about in by_rule[rule] if about not in over]
+        if still:
+            said = Part(_ALSO.get(rule, KINDS[rule].was), _errors(rule, still))
+            yield words("Because of it ", said, f"{_named(still, cause.subject)}.")
+        if over:
+            yield words(f"Because of it {_ALSO_OVER[rule]}{_named(over, cause.subject)}; that is over.")
+
+
+def _named(subjects: Sequence[str], own: str) -> str:
+    """Of an error group what it is told of, without its id: of this cause (``own``) it needs no name."""
+    told = (subject.partition("#") for subject in subjects)
+    names = sorted({name for name, mark, _ in told if name and not (mark and name == own)})
+    named = ", ".join(names[:_MOST_ALSO]) + (", …" if len(names) > _MOST_ALSO else "")
+    return f": {named}" if named else ""
 
 
 def _errors(rule: Rule, subjects: list[str]) -> Link | None:

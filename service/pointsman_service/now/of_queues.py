@@ -24,6 +24,7 @@ _LONG = 3.0
 """Times the usual run time: a process that is busy for so long is told."""
 _MOST_QUEUES = 5
 _BURST_SECONDS = 300.0
+_ALL_WITHIN = "Every queue is within its target again."
 
 
 def queues_of(alert: Alert, facts: Facts) -> list[QueueFigures]:
@@ -45,7 +46,7 @@ def no_worker(alert: Alert, facts: Facts, cause: Cause) -> dict[str, object]:
     """What is told of queues that nobody takes from."""
     queues = queues_of(alert, facts)
     if not queues:
-        return {}
+        return {} if alert.subject else _none_lacks_workers(alert, facts)
     names = [one(LinkKind.QUEUE, queue.name) for queue in queues]
     has = "has" if len(queues) == 1 else "have"
     if all(queue.consumers for queue in queues) and not facts.are_old:
@@ -61,6 +62,14 @@ def no_worker(alert: Alert, facts: Facts, cause: Cause) -> dict[str, object]:
         "being_done": words("What its workers ran is sent again to the next that starts; nothing is lost."),
         "remedies": tuple(_start(queues)),
     }
+
+
+def _none_lacks_workers(alert: Alert, facts: Facts) -> dict[str, object]:
+    if not facts.queues or facts.are_old or any(queue.consumers is None for queue in facts.queues):
+        return {}
+    if all(queue.consumers for queue in facts.queues):
+        return _again(words("Every queue has a live worker again."), alert)
+    return _again(words("No task waits on a queue without a live worker any more."), alert)
 
 
 def _start(queues: Sequence[QueueFigures]) -> Iterator[Remedy]:
@@ -96,7 +105,7 @@ def late(alert: Alert, facts: Facts) -> dict[str, object]:
     """What is told of queues whose tasks wait too long: what fills them, or what their processes do instead."""
     queues = queues_of(alert, facts)
     if not queues:
-        return {}
+        return {} if alert.subject or _any_may_be_late(facts) else _again(words(_ALL_WITHIN), alert)
     first = max(queues, key=lambda queue: (queue.oldest_wait_seconds or 0.0) / queue.sla_seconds)
     if not any(_may_be_late(queue, facts) for queue in queues):
         return _within_target(queues, alert)
@@ -113,6 +122,20 @@ def _may_be_late(queue: QueueFigures, facts: Facts) -> bool:
     said = facts.predictions.get(queue.name)
     foreseen = None if said is None else said.p95_seconds
     return facts.are_old or is_late(queue) or foreseen is None or foreseen > queue.sla_seconds
+
+
+def _any_may_be_late(facts: Facts) -> bool:
+    return not facts.queues or any(_may_be_late(queue, facts) for queue in facts.queues if not queue.paused)
+
+
+def is_over(rule: Rule, subject: str, facts: Facts) -> bool:
+    """Whether what this rule says of a queue, or without a subject of several, is surely true no more."""
+    queues = [queue for queue in facts.queues if not subject or queue.name == subject]
+    if not queues or facts.are_old:
+        return False
+    if rule is Rule.NO_WORKER:
+        return all(queue.consumers for queue in queues)
+    return rule in (Rule.BACKLOG_OLD, Rule.SLA_AT_RISK) and not any(_may_be_late(queue, facts) for queue in queues)
 
 
 def _within_target(queues: Sequence[QueueFigures], alert: Alert) -> dict[str, object]:
@@ -156,7 +179,7 @@ def _busy_with(queue: QueueFigures, stuck: RunningNow) -> Iterator[str | Part]:
         stuck.task_type if stuck.longest_task_id is None else one(LinkKind.TASK, stuck.longest_task_id, stuck.task_type)
     )
     if stuck.longest_share is not None:
-        yield f", {stuck.longest_share:.0%} done"
+        yield f", {100 * stuck.longest_share:.0f} % done"
     yield f"{usual}; {number(queue.depth, 'task')} {'waits' if queue.depth == 1 else 'wait'} behind it."
 
 
@@ -190,11 +213,11 @@ def _of_late(queues: Sequence[QueueFigures], first: QueueFigures, facts: Facts, 
 def _in_common(mix: Mix, facts: Facts) -> Iterator[Words]:
     said: list[str | Part] = []
     if mix.task_type is not None and mix.type_share >= _MOST:
-        said += [f"{mix.type_share:.0%} of what waits are ", one(LinkKind.TASK_TYPE, mix.task_type)]
+        said += [f"{100 * mix.type_share:.0f} % of what waits are ", one(LinkKind.TASK_TYPE, mix.task_type)]
     if mix.tag is not None and mix.tag_share >= _MOST:
         name = ":".join(mix.tag)
         link = Link(LinkKind.TASKS, filter={"state": "queued", "tag": name})
-        said += [", " if said else "", f"{mix.tag_share:.0%} have the tag ", Part(name, link)]
+        said += [", " if said else "", f"{100 * mix.tag_share:.0f} % have the tag ", Part(name, link)]
     seconds = (mix.submitted_to - mix.submitted_from).total_seconds()
     if said and seconds <= _BURST_SECONDS:
         said.append(f", submitted within {span(max(seconds, 1.0))} at {moment(mix.submitted_from, facts.now)}")
@@ -227,10 +250,21 @@ def _remedies(queue: QueueFigures, facts: Facts, stuck: RunningNow | None) -> It
 def burning(alert: Alert, facts: Facts) -> dict[str, object]:
     """What is told of starts that missed their target, whatever waits now."""
     queues = [queue for queue in facts.queues if queue.name == alert.subject]
-    return {
-        "parts": words(Part(alert.summary, Link(LinkKind.QUEUE, alert.subject) if queues else Link(LinkKind.QUEUES))),
-        "consequences": tuple(words(*pieces) for queue in queues if (pieces := waits(queue))),
-    }
+    link = Link(LinkKind.QUEUE, alert.subject) if queues else Link(LinkKind.QUEUES)
+    said: dict[str, object] = {"parts": words(Part(alert.summary, link))}
+    if any(_may_be_late(queue, facts) for queue in queues) or (not queues and _any_may_be_late(facts)):
+        waiting = tuple(words(*pieces) for queue in queues if (pieces := waits(queue)))
+        return said | {"consequences": waiting}
+    now = words(one(LinkKind.QUEUE, alert.subject), " is within its target now.") if queues else words(_ALL_WITHIN)
+    lasts = "five minutes" if alert.rule == Rule.SLA_FAST_BURN else "half hour"
+    return (
+        _again(now, alert)
+        | said
+        | {
+            "consequences": (now,),
+            "being_done": words(f"Its alert ends once few starts of the last {lasts} have missed it."),
+        }
+    )
 
 
 def paused(queue: QueueFigures, facts: Facts) -> Cause:

@@ -139,7 +139,7 @@ async def test_what_floods_a_queue_is_named(api: httpx.AsyncClient, spine: Spine
     assert cause["sentence"].startswith("email: 10 tasks wait")
     told = "\n".join(map(_said, cause["consequences"]))
     assert "over its target" in told
-    assert "90% of what waits are send_mail, 90% have the tag campaign:spring, submitted within" in told
+    assert "90 % of what waits are send_mail, 90 % have the tag campaign:spring, submitted within" in told
     assert [remedy["act"] for remedy in cause["remedies"]] == ["cancel_tasks", None, "pause_queue"]
 
 

@@ -152,7 +152,7 @@ def test_failure_rate_of_a_full_window_opens_it() -> None:
     breaker = after(Breaker(), SUCCESS, FAILURE, SUCCESS, policy=RATES)
     step = breaker.record(FAILURE, RATES, 1.0)
     assert step.breaker.seen is BreakerState.OPEN
-    assert step.transitions[0].reason == "50% of 4 calls in 10 s failed"
+    assert step.transitions[0].reason == "50 % of 4 calls in 10 s failed"
 
 
 def test_calls_that_left_the_window_count_no_more() -> None:
@@ -163,7 +163,7 @@ def test_calls_that_left_the_window_count_no_more() -> None:
 def test_slow_calls_open_it() -> None:
     slow = Outcome(Kind.SUCCESS, run_seconds=2.1)
     step = after(Breaker(), SUCCESS, slow, slow, policy=RATES).record(slow, RATES, 0.0)
-    assert step.transitions[0].reason == "75% of 4 calls in 10 s were slow"
+    assert step.transitions[0].reason == "75 % of 4 calls in 10 s were slow"
 
 
 def test_forced_open_lets_nothing_through_whatever_is_reported() -> None:

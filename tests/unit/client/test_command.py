@@ -156,7 +156,7 @@ def test_queues_are_shown_and_paused(capsys: pytest.CaptureFixture[str]) -> None
     with scripted(answer(200, {"items": [QUEUE]})) as api:
         _, out, _ = said(capsys, "queues", url=api.url)
     row = out.splitlines()[1]
-    assert row.split() == ["email", "7", "12,481", "1", "4.25", "5", "98.7%", "–", "3", "held", "by", "breaker:x"]
+    assert row.split() == ["email", "7", "12,481", "1", "4.25", "5", "98.7", "%", "–", "3", "held", "by", "breaker:x"]
     with scripted(answer(200, {"name": "email", "paused": True})) as api:
         _, out, _ = said(capsys, "queues", "pause", "email", "--reason", "a fire", url=api.url)
     assert (out, api.asked[0].body) == ("email is paused\n", {"reason": "a fire"})

@@ -103,6 +103,44 @@ def test_a_queue_that_is_within_its_target_again_is_not_told_to_be_late_while_it
     assert sentence() == "email: nothing waits now, none come and none go."
 
 
+def test_several_queues_that_are_well_again_are_not_told_to_be_late_or_without_a_worker() -> None:
+    soon = Prediction(0.2, 1.0, Basis.FLOW, Confidence.GOOD, None)
+
+    def cause(rule: Rule, p95_seconds: float = 1.0, subject: str = "", **known: Any) -> Any:
+        two = [queue(name, **known) for name in ("email", "reports")]
+        foreseen = {one.name: replace(soon, p95_seconds=p95_seconds) for one in two}
+        return only(compose(Facts(NOW, alerts=[alert(rule, subject)], queues=two, predictions=foreseen)))
+
+    for rule in (Rule.BACKLOG_OLD, Rule.SLA_AT_RISK):
+        assert said(cause(rule).parts) == "Every queue is within its target again."
+        assert said(cause(rule, 99.0).parts) == f"The summary of {rule}."
+    assert said(cause(Rule.NO_WORKER).parts) == "Every queue has a live worker again."
+    assert said(cause(Rule.NO_WORKER, consumers=0).parts) == "No task waits on a queue without a live worker any more."
+    assert said(cause(Rule.NO_WORKER, consumers=None).parts) == "The summary of no_worker."
+    # Of starts that missed their target nothing is taken back; but nobody need start workers now.
+    burnt = cause(Rule.SLA_FAST_BURN, subject="email")
+    assert whole(burnt).split("\n") == [
+        "The summary of sla_fast_burn.",
+        "email is within its target now.",
+        "Its alert ends once few starts of the last five minutes have missed it.",
+        "- Nothing, unless it comes back.",
+    ]
+    assert "within" not in whole(cause(Rule.SLA_FAST_BURN, 99.0, subject="email"))
+
+
+def test_what_a_cause_led_to_is_told_as_over_where_it_is() -> None:
+    soon = Prediction(0.2, 1.0, Basis.FLOW, Confidence.GOOD, None)
+    opened = alert(Rule.BREAKER_OPEN, BANK, also=("backlog_old:email", "backlog_old:reports", "no_worker:email"))
+    late = queue("reports", depth=1, oldest_wait_seconds=50.0)
+    facts = Facts(NOW, alerts=[opened], breakers=[bank()], queues=[queue("email"), late], predictions={"email": soon})
+
+    assert [said(one) for one in only(compose(facts)).consequences if "Because" in said(one)] == [
+        "Because of it no worker was seen: email; that is over.",
+        "Because of it tasks wait for longer than their target: reports.",
+        "Because of it tasks waited for longer than their target: email; that is over.",
+    ]
+
+
 def test_a_queue_that_has_a_worker_again_is_not_told_to_have_none() -> None:
     def sentence(consumers: int | None) -> str:
         facts = Facts(NOW, alerts=[alert(Rule.NO_WORKER, "email")], queues=[queue("email", consumers=consumers)])

@@ -267,7 +267,7 @@ def test_flood_is_named_with_rates_what_it_is_of_and_the_processes_that_it_takes
     assert whole(only(compose(facts))) == (
         "email: 18,223 tasks wait, 58/s come and 6.0/s go; at that rate those are started in 51 min.\n"
         "email is 4 min over its target of 30 s.\n"
-        "99% of what waits are send_mail, 100% have the tag campaign:spring, submitted within 50 s at 12:39:11 UTC"
+        "99 % of what waits are send_mail, 100 % have the tag campaign:spring, submitted within 50 s at 12:39:11 UTC"
         " (by the first 500).\n"
         "To keep up with what comes it takes 20 processes; it has 2.\n"
         "A task submitted now starts within 50 min (95 %).\n"
@@ -323,7 +323,7 @@ def test_slow_task_that_says_how_far_it_is_is_named_with_that() -> None:
     )
 
     assert said(only(compose(facts)).parts) == (
-        "reports: its one process has been busy for 100 s with shopc.report, 40% done; 1 task waits behind it."
+        "reports: its one process has been busy for 100 s with shopc.report, 40 % done; 1 task waits behind it."
     )
 
 

@@ -1,13 +1,14 @@
 """Audit: who did what, to what, when and why."""
 
-from typing import Any, Final
+from typing import Final
 
 from pointsman_service.access.scopes import KeyScope
 from pointsman_service.dashboard.asking import Ask
+from pointsman_service.dashboard.audit.counted import counted
 from pointsman_service.dashboard.components.figures import label
 from pointsman_service.dashboard.page import Page, View
 from pointsman_service.now.changes import what_of
-from pointsman_service.observe.audit import DoneAct, wanted
+from pointsman_service.observe.audit import wanted
 from pointsman_service.operate.act import BY_PROGRAMS, ActKind
 
 page = Page("audit", "Audit", key="u", question="Who did what, and why?", reads=KeyScope.AUDIT_READ)
@@ -31,7 +32,7 @@ async def show_list(ask: Ask) -> View:
         template="audit/list.html",
         title="",
         values={
-            "entries": [(one, what_of(one.act, one.subject), _counted(one)) for one in found.items],
+            "entries": [(one, what_of(one.act, one.subject), counted(one.act, one.counts)) for one in found.items],
             "first": None if below is None else ask.links("audit", **chosen),
             "following": None if found.following is None else ask.links("audit", **chosen, cursor=found.following),
             "acts": _ACTS,
@@ -48,24 +49,3 @@ async def show_list(ask: Ask) -> View:
 
 def _without(ask: Ask, chosen: dict[str, str | None], name: str) -> str:
     return ask.links("audit", **(chosen | {name: None}))
-
-
-def _counted(one: DoneAct) -> str:
-    """What there was before and after, in words."""
-    counts = one.counts or {}
-    if "before" not in counts:
-        return ", ".join(f"{name} {_said(value)}" for name, value in counts.items())
-    before, after = counts["before"], counts.get("after")
-    if isinstance(before, dict) and isinstance(after, dict):
-        return ", ".join(f"{name} {_said(before.get(name))} → {_said(value)}" for name, value in after.items())
-    return f"{_said(before)} → {_said(after)}"
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_said(one)}" for name, one in value.items())
-    if isinstance(value, list):
-        return " ".join(map(_said, value))
-    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
