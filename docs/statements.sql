@@ -366,6 +366,17 @@ SELECT id FROM api_key WHERE session_of IS NOT NULL
 INSERT INTO audit (act, subject, actor, caller, address, reason, request_id, counts)
 VALUES (:act, :subject, :actor, :caller, :address, :reason, :request_id, CAST(:counts AS jsonb));
 
+-- _ABOUT
+SELECT a.id, CASE
+WHEN a.act IN ('resolve_error', 'ignore_error', 'reopen_error') THEN
+    (SELECT left(concat_ws(': ', nullif(split_part(g.error_type, '.', -1), ''), nullif(g.message, '')), 120)
+        || ' of ' || g.task_type FROM error_group g WHERE g.id = a.subject::uuid)
+WHEN a.act IN ('acknowledge_alert', 'unacknowledge_alert', 'silence_alert', 'unsilence_alert') THEN
+    (SELECT left(l.summary, 120) FROM alert l WHERE l.id = a.subject::uuid)
+WHEN a.act IN ('cancel_tasks', 'retry_tasks', 'stop_task_act', 'undo_task_act', 'replay_dead_letters') THEN
+    (SELECT r.tasks::text FROM replay r WHERE r.id = a.subject::uuid)
+END AS about FROM audit a WHERE a.id = ANY(CAST(:ids AS bigint[]));
+
 -- _CHAINED
 SELECT id, at, act, subject, actor, caller, address, reason, request_id, counts::text AS counts, number, previous,
     hash FROM audit WHERE number > :after ORDER BY number LIMIT :most;

@@ -65,6 +65,8 @@ async def test_an_error_is_resolved_from_the_list_by_one_key_and_its_undo_keeps_
     assert (await group_of(full, group_id)).state == "open"
     assert "task_type=shop.resolved" in page.url
     assert await page.locator("#error-rows tr").count() == 1
+    await page.goto(full.url + f"audit?act=resolve_error&subject={group_id}")
+    assert "LookupError" in await page.locator("tbody").inner_text()
 
 
 async def test_an_error_is_ignored_within_limits_and_opening_it_can_be_taken_back(

@@ -68,12 +68,24 @@ async def test_a_key_is_made_rotated_and_revoked_on_its_page(
     page = (visitor if scripts else plain_visitor).page
     await signed_in(page, asking, await key_of(asking, f"root-{scripts}", "admin"), "keys")
     await page.get_by_role("textbox", name="Name", exact=True).fill(f"billing-{scripts}")
-    await page.get_by_label("May what").select_option("submitter")
+    await page.get_by_role("combobox", name="May").select_option("submitter")
+    wrong = {page.get_by_label("Tasks in seconds"): "fast", page.get_by_label("Tasks that may wait"): "many"}
+    for field, words in wrong.items():
+        await field.fill(words)
+    await page.get_by_role("button", name="Make it").click()
+    for field, words in wrong.items():
+        await expect(page.locator("#refused")).to_contain_text(repr(words))
+        await expect(field).to_have_attribute("aria-invalid", "true")
+        await expect(field).to_have_value(words)
+    for field, words in zip(wrong, ("100/60s", "5000"), strict=True):
+        await field.fill(words)
     await page.get_by_label("Turns where others have one").fill("2.5")
     await page.get_by_role("button", name="Make it").click()
     first = KEY.search(await page.locator("#made").inner_text())
     assert first is not None
     await page.get_by_role("link", name="What it may").click()
+    for words in ("100 tasks in 60 s", "5,000 of its tasks"):
+        await expect(page.locator("main")).to_contain_text(words)
     await expect(page.get_by_label("Turns where others have one")).to_have_value("2.5")
     await page.get_by_label("Turns where others have one").fill("0.5")
     await page.get_by_role("button", name="Limit").click()

@@ -64,6 +64,13 @@ class AuditReader:
             rows = await audit.page(connection, wanted, limit + 1)
         return ActPage([_done(row) for row in rows[:limit]], rows[limit - 1].id if len(rows) > limit else None)
 
+    async def about(self, acts: Sequence[DoneAct]) -> Mapping[int, str]:
+        """By the id of an entry, what is known of its subject where that is an id."""
+        if not acts:
+            return {}
+        async with self._store.statement() as connection:
+            return await audit.about(connection, [one.id for one in acts])
+
 
 def _done(row: EntryRow) -> DoneAct:
     return DoneAct(

@@ -145,7 +145,7 @@ def wanted(
     if not re.fullmatch(KEY_NAME, name):
         raise ValueError(f"{name!r} is no name: up to 100 letters, digits and . _ @ : / -, the first a letter or digit")
     if preset is None and not scopes:
-        raise ValueError("it takes a --preset, or a --scope")
+        raise ValueError("it takes a preset, or scopes")
     if preset is not None and preset not in PRESETS:
         raise ValueError(f"there is no preset {preset}: {', '.join(PRESETS)}")
     unknown = sorted(set(scopes) - ALL)

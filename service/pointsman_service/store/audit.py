@@ -23,6 +23,18 @@ NEWEST = f"""
 """SQL: the newest entries of a day but those of one task and of who signed in, as ``Entry``."""
 
 
+ABOUT = """CASE
+            WHEN a.act IN ('resolve_error', 'ignore_error', 'reopen_error') THEN
+                (SELECT left(concat_ws(': ', nullif(split_part(g.error_type, '.', -1), ''), nullif(g.message, '')), 120)
+                    || ' of ' || g.task_type FROM error_group g WHERE g.id = a.subject::uuid)
+            WHEN a.act IN ('acknowledge_alert', 'unacknowledge_alert', 'silence_alert', 'unsilence_alert') THEN
+                (SELECT left(l.summary, 120) FROM alert l WHERE l.id = a.subject::uuid)
+            WHEN a.act IN ('cancel_tasks', 'retry_tasks', 'stop_task_act', 'undo_task_act', 'replay_dead_letters') THEN
+                (SELECT r.tasks::text FROM replay r WHERE r.id = a.subject::uuid)
+            END"""
+"""SQL: what is known of the subject of an entry ``a`` that is an id: the words of an error or an alert, or how many
+tasks it was about.
+"""
 Counted = int | str | bool | Mapping[str, Any] | None
 """How many, a state, or fields by their names, as JSON has them."""
 
@@ -105,6 +117,7 @@ _CONDITIONS = {
     "before": "at < :before",
     "below": "id < :below",
 }
+_ABOUT = text(f"SELECT a.id, {ABOUT} AS about FROM audit a WHERE a.id = ANY(CAST(:ids AS bigint[]))")
 _CHAINED = text(f"SELECT {_COLUMNS} FROM audit WHERE number > :after ORDER BY number LIMIT :most")
 _HEAD = text("SELECT entries, hash, left_until FROM audit_head")
 _LEAVE = text("SELECT leave_audit(:cutoff, :most)")
@@ -130,6 +143,12 @@ async def page(connection: Connection, wanted: EntryFilter, limit: int) -> list[
     """Entries, the newest first."""
     statement, parameters = page_of(wanted)
     return [EntryRow(*row) for row in await connection.execute(statement, parameters | {"limit": limit})]
+
+
+async def about(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
+    """By the id of an entry, what is known of its subject where that is an id."""
+    rows = await connection.execute(_ABOUT, {"ids": list(ids)})
+    return {row.id: row.about for row in rows if row.about is not None}
 
 
 async def chained(connection: Connection, after: int, most: int) -> Sequence[EntryRow]:

@@ -18,7 +18,11 @@ from pointsman_service.dashboard.audit.counted import counted
         ("resolve_error", {"before": "open", "after": "resolved"}, "open → resolved"),
         ("stop_task_act", {"before": "walking", "after": "done", "tasks": 1}, "walking → done, 1 task"),
         ("share_task", {"before": None, "after": {"payload": False, "seconds": 3600}}, "payload no, seconds 3,600"),
-        ("limit_key", {"before": {"rate": None}, "after": {"rate": "100/60s"}}, "rate \N{EN DASH} → 100/60s"),
+        (
+            "limit_key",
+            {"before": {"burst": 20, "quota": 7}, "after": {"burst": 20, "rate": "100/60s"}},
+            "quota 7 → \N{EN DASH}, rate \N{EN DASH} → 100/60s",
+        ),
         ("pause_queue", None, ""),
     ],
 )

@@ -32,13 +32,18 @@ def counted(act: str, counts: Mapping[str, Any] | None) -> str:
     if _is_number(before) and _is_number(after):
         return _numbers(act, before, after, is_least=counts.get("is_least") is True)
     if isinstance(before, dict) and isinstance(after, dict):
-        return ", ".join(f"{label(name)} {_said(before.get(name))} → {_said(value)}" for name, value in after.items())
+        return _differing(before, after)
     if before is None or after is None:
         # It was made, or is no more.
         return _said(before if after is None else after)
     tasks = counts.get("tasks")
     beside = f", {some(tasks, 'task')}" if _is_number(tasks) else ""
     return f"{_said(before)} → {_said(after)}{beside}"
+
+
+def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return ", ".join(f"{label(name)} {_said(before.get(name))} → {_said(after.get(name))}" for name in names)
 
 
 def _numbers(act: str, before: int, after: int, *, is_least: bool) -> str:

@@ -28,11 +28,20 @@ async def show_list(ask: Ask) -> View:
     found = await ask.parts.acts_done.page(
         wanted(act=act, caller=chosen["caller"], subject=chosen["subject"], below=below), _ON_A_PAGE
     )
+    about = await ask.parts.acts_done.about(found.items)
+    reads = ask.caller.reads_payloads
     return View(
         template="audit/list.html",
         title="",
         values={
-            "entries": [(one, what_of(one.act, one.subject), counted(one.act, one.counts)) for one in found.items],
+            "entries": [
+                (
+                    one,
+                    what_of(one.act, one.subject, about.get(one.id), reads_payloads=reads),
+                    counted(one.act, one.counts),
+                )
+                for one in found.items
+            ],
             "first": None if below is None else ask.links("audit", **chosen),
             "following": None if found.following is None else ask.links("audit", **chosen, cursor=found.following),
             "acts": _ACTS,

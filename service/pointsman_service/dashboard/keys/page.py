@@ -11,7 +11,7 @@ from pointsman_service.dashboard.components.figures import some
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Hit, Page, View
 from pointsman_service.errors import FieldError, InvalidRequest, NoSuchKey
-from pointsman_service.limits import LEAST_WEIGHT, MOST_WEIGHT, rate_of
+from pointsman_service.limits import LEAST_WEIGHT, MOST_WEIGHT, Rate, rate_of
 from pointsman_service.operate.act import ActKind
 from pointsman_service.operate.handle_keys import MadeKey, wanted
 
@@ -38,6 +38,7 @@ async def show_list(ask: Ask) -> View:
             "following": None if found.following is None else ask.links("keys", cursor=found.following),
             "presets": {"": "only the scopes"} | {str(preset): str(preset) for preset in PRESETS},
             "lasts": _LASTS,
+            "submits": _submits,
             "everybody": not ask.parts.settings.asks_for_keys,
         },
     )
@@ -51,7 +52,7 @@ async def show_key(ask: Ask) -> View:
         template="keys/key.html",
         title=f"{key.state}: {key.name}",
         says=f"The key {key.name} is {key.state}.",
-        values={"key": key, "overlaps": _OVERLAPS},
+        values={"key": key, "submits": _submits(key.rate, key.burst), "overlaps": _OVERLAPS},
     )
 
 
@@ -59,6 +60,7 @@ async def show_key(ask: Ask) -> View:
 async def create(ask: Ask) -> View:
     """Make a key, and show it this once."""
     lasts = ask.chosen_of_form("lasts", _LASTS)
+    rate, burst, quota, weight = _limits(ask)
     try:
         asked = wanted(
             ask.form.get("name", "").strip(),
@@ -67,9 +69,10 @@ async def create(ask: Ask) -> View:
             _listed(ask, "task_types"),
             _listed(ask, "queues"),
             float(lasts) * _DAY_SECONDS if lasts else None,
-            *_rate_words(ask),
-            _number(ask, "quota"),
-            _weight(ask),
+            rate,
+            burst,
+            quota,
+            weight,
         )
     except ValueError as error:
         raise InvalidRequest(errors=[FieldError(pointer="", detail=str(error))]) from error
@@ -80,15 +83,12 @@ async def create(ask: Ask) -> View:
 async def limit(ask: Ask) -> Done:
     """Say how fast its caller may submit, how much, and its share."""
     key_id: UUID = ask.names["key_id"]
-    try:
-        rate = rate_of(*_rate_words(ask))
-        quota, weight = _number(ask, "quota"), _weight(ask)
-    except ValueError as error:
-        raise InvalidRequest(errors=[FieldError(pointer="/rate", detail=str(error))]) from error
-    key = await ask.parts.key_hand.limit(ask.caller, key_id, rate, quota, weight, ask.reason("in the dashboard"))
+    text, burst, quota, weight = _limits(ask)
+    rate = rate_of(text, burst)
+    key = await ask.parts.key_hand.limit(ask.caller, key_id, rate, quota, weight, ask.reason(NO_REASON))
     await ask.parts.keys.try_refresh()
-    may = "as the settings say for all" if rate is None else f"{some(rate.tasks, 'task')} in {rate.seconds} s"
-    most = "" if quota is None else f", and {quota} may wait"
+    may = _submits(text, burst) or "as the settings say for all"
+    most = "" if quota is None else f", and {quota:,} may wait"
     turns = "" if weight is None else f"; its weight is {weight:g}"
     return Done(text=f"{key.name} may submit {may}{most}{turns}.", path=place("keys", key_id))
 
@@ -134,24 +134,53 @@ async def _made(ask: Ask, made: MadeKey) -> View:
     )
 
 
-def _rate_words(ask: Ask) -> tuple[str | None, int | None]:
-    return ask.form.get("rate", "").strip() or None, _number(ask, "burst")
+def _limits(ask: Ask) -> tuple[str | None, int | None, int | None, float | None]:
+    """All four as they were typed. Raises ``InvalidRequest`` for whatever is wrong, each at its field."""
+    faults: list[FieldError] = []
+    rate = ask.form.get("rate", "").strip() or None
+    burst, quota = _number(ask, "burst", faults), _number(ask, "quota", faults)
+    weight = _weight(ask, faults)
+    try:
+        rate_of(rate, None)
+    except ValueError as error:
+        faults.append(FieldError(pointer="/rate", detail=str(error)))
+    if not faults:
+        try:
+            rate_of(rate, burst)
+        except ValueError as error:
+            faults.append(FieldError(pointer="/burst", detail=str(error)))
+    if faults:
+        raise InvalidRequest(errors=faults)
+    return rate, burst, quota, weight
 
 
-def _number(ask: Ask, name: str) -> int | None:
+def _number(ask: Ask, name: str, faults: list[FieldError]) -> int | None:
     text = ask.form.get(name, "").strip()
-    if text and not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS and int(text)):
-        raise ValueError(f"{text!r} is no number of tasks")
-    return int(text) if text else None
+    if not text:
+        return None
+    if text.isascii() and text.isdecimal() and len(text) <= _DIGITS and int(text):
+        return int(text)
+    faults.append(FieldError(pointer=f"/{name}", detail=f"{text!r} is no number of tasks"))
+    return None
 
 
-def _weight(ask: Ask) -> float | None:
+def _submits(rate: str | None, burst: int | None) -> str | None:
+    """``100 tasks in 60 s, 20 at once``; None where the settings say."""
+    if rate is None:
+        return None
+    said = Rate.of(rate, burst)
+    return f"{some(said.tasks, 'task')} in {said.seconds:,} s" + (f", {burst:,} at once" if burst else "")
+
+
+def _weight(ask: Ask, faults: list[FieldError]) -> float | None:
     text = ask.form.get("weight", "").strip()
     if not text:
         return None
-    if not re.fullmatch(_DECIMAL, text) or not LEAST_WEIGHT <= float(text) <= MOST_WEIGHT:
-        raise ValueError(f"{text!r} is no weight: it takes a number from {LEAST_WEIGHT:g} to {MOST_WEIGHT:g}")
-    return float(text)
+    if re.fullmatch(_DECIMAL, text) and LEAST_WEIGHT <= float(text) <= MOST_WEIGHT:
+        return float(text)
+    detail = f"{text!r} is no weight: it takes a number from {LEAST_WEIGHT:g} to {MOST_WEIGHT:g}"
+    faults.append(FieldError(pointer="/weight", detail=detail))
+    return None
 
 
 def _listed(ask: Ask, name: str) -> list[str]:

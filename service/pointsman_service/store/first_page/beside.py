@@ -259,15 +259,7 @@ _PUBLISHERS = """
         WHERE coalesce(w.published_at, t.at) IS NOT NULL"""
 # Each by its primary key, of a dozen entries; the cast is made of ids alone.
 _CHANGES = f"""
-        SELECT a.at, a.act, a.subject, a.actor, a.reason, CASE
-            WHEN a.act IN ('resolve_error', 'ignore_error', 'reopen_error') THEN
-                (SELECT left(concat_ws(': ', nullif(split_part(g.error_type, '.', -1), ''), nullif(g.message, '')), 120)
-                    || ' of ' || g.task_type FROM error_group g WHERE g.id = a.subject::uuid)
-            WHEN a.act IN ('acknowledge_alert', 'unacknowledge_alert', 'silence_alert', 'unsilence_alert') THEN
-                (SELECT left(l.summary, 120) FROM alert l WHERE l.id = a.subject::uuid)
-            WHEN a.act IN ('cancel_tasks', 'retry_tasks', 'stop_task_act', 'undo_task_act', 'replay_dead_letters') THEN
-                (SELECT r.tasks::text FROM replay r WHERE r.id = a.subject::uuid)
-            END AS about
+        SELECT a.at, a.act, a.subject, a.actor, a.reason, {audit.ABOUT} AS about
         FROM ({audit.NEWEST.format(most=_MOST_CHANGES)}) AS a ORDER BY a.at DESC"""
 _AROUND = text(
     together(
