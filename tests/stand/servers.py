@@ -14,7 +14,7 @@ from psycopg import sql
 from pointsman_service.embedded.postgres import PostgresServer
 
 _MEMORY = Path("/dev/shm")
-_ROOM_BYTES = 2 * 1024**3
+_ROOM_BYTES = 4 * 1024**3
 _PREFIX = "pointsman-tests-"
 # A crash of the machine is nothing a test survives, so nothing waits for the disk.
 _SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
