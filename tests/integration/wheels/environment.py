@@ -72,7 +72,7 @@ def install(wheel: str, wheels: Path, directory: Path, project: Path) -> Environ
     _uv("venv", "--clear", "--python", sys.executable, str(home))
     _uv(
         "pip", "install", "--python", str(home / "bin" / "python"), "--find-links", str(wheels), "--no-build",
-        "--compile-bytecode", "--constraint", str(ROOT / "requirements.lock"), f"{wheel}=={RELEASE}",
+        "--constraint", str(ROOT / "requirements.lock"), f"{wheel}=={RELEASE}",
     )  # fmt: skip
     return Environment(home, project)
 
