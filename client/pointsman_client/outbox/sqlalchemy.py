@@ -19,7 +19,7 @@ from sqlalchemy import (
     create_engine,
     select,
 )  # fmt: skip
-from sqlalchemy.dialects.mysql import LONGTEXT
+from sqlalchemy.dialects.mysql import DATETIME, LONGTEXT
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
@@ -34,12 +34,15 @@ NAME = "pointsman_outbox"
 
 Blocking: TypeAlias = "Session | scoped_session[Session] | Connection"
 Waiting: TypeAlias = "AsyncSession | async_scoped_session[AsyncSession] | AsyncConnection"
+_MYSQL = ("mysql", "mariadb")
 _WAITING = (AsyncSession, async_scoped_session, AsyncConnection)
 
 
 def table_of(metadata: MetaData, name: str = NAME, schema: str | None = None) -> Table:
     """The table of an outbox, made a part of ``metadata``: ``create_all`` and Alembic's autogenerate see it there."""
-    text = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
+    text = Text().with_variant(LONGTEXT(), *_MYSQL)
+    # Without this it rounds to whole seconds.
+    moment = DateTime(timezone=True).with_variant(DATETIME(fsp=6), *_MYSQL)
     table = Table(
         name,
         metadata,
@@ -47,17 +50,20 @@ def table_of(metadata: MetaData, name: str = NAME, schema: str | None = None) ->
         Column("key", String(255), nullable=False, comment="the Idempotency-Key"),
         Column("task_type", String(255), nullable=False),
         Column("body", text, nullable=False, comment="the submission, as it is sent"),
-        Column("submitted_at", DateTime(timezone=True), nullable=False),
+        Column("submitted_at", moment, nullable=False),
         Column("state", String(10), nullable=False, comment="waiting, sent or refused"),
-        Column("next_at", DateTime(timezone=True), comment="when it is tried again, or deleted"),
+        Column("next_at", moment, comment="when it is tried again, or deleted"),
         Column("claim", String(32), comment="of the relay that sends it"),
-        Column("claimed_at", DateTime(timezone=True)),
+        Column("claimed_at", moment),
         Column("tries", Integer, nullable=False),
-        Column("doubtful_since", DateTime(timezone=True), comment="it may have been stored since then"),
+        Column("doubtful_since", moment, comment="it may have been stored since then"),
         Column("problem", text, comment="why it was not stored, as JSON"),
         Column("task_id", String(36)),
-        Column("ended_at", DateTime(timezone=True), comment="when it was sent or refused"),
+        Column("ended_at", moment, comment="when it was sent or refused"),
         schema=schema,
+        # Whatever alphabet the database was told: arguments have any letter.
+        mysql_default_charset="utf8mb4",
+        mariadb_default_charset="utf8mb4",
     )
     Index(f"ix_{name}_next", table.c.state, table.c.next_at, table.c.id)
     Index(f"ix_{name}_key", table.c.key)
@@ -111,8 +117,9 @@ class Outbox(Saying):
 
     def find(self, on: Session | scoped_session[Session] | Connection, key: str) -> Listed | None:
         """The newest row with this key, as long as it is kept; None: there is none."""
-        found = on.execute(_by_key(self.table, key)).mappings().first()
-        return None if found is None else listed_of(found)
+        found = on.execute(_by_key(self.table, key)).mappings()
+        # Some databases take keys for the same that differ in case.
+        return next((listed_of(one) for one in found if one["key"] == key), None)
 
     def rows(self, engine: Engine) -> SqlRows:
         """What a ``Relay`` takes its rows from."""
@@ -148,4 +155,4 @@ def _execute(on: Any, statement: Insert) -> None:
 
 
 def _by_key(table: Table, key: str) -> Any:
-    return select(table).where(table.c.key == key).order_by(table.c.id.desc()).limit(1)
+    return select(table).where(table.c.key == key).order_by(table.c.id.desc())

@@ -15,6 +15,7 @@ from pointsman_client.outbox.rows import RETRIED, DatabaseAway, Listed, Row, Row
 
 _LOCKING = ("postgresql", "mysql", "mariadb", "oracle")
 """Databases where rows that others are about to claim are passed over. In the others one claims after the other."""
+_GAPS = ("mysql", "mariadb")
 _WAITING, _SENT, _REFUSED = (state.value for state in (RowState.WAITING, RowState.SENT, RowState.REFUSED))
 
 
@@ -24,6 +25,9 @@ class SqlRows:
     def __init__(self, engine: Engine, table: Table) -> None:
         self._engine, self._table, self._columns = engine, table, table.c
         self._locks = engine.dialect.name in _LOCKING
+        # Its default locks the gaps between rows, too: an application that writes one would wait for relays, or be
+        # rolled back to let them pass.
+        self._options = {"isolation_level": "READ COMMITTED"} if engine.dialect.name in _GAPS else {}
 
     def claim(self, token: str, most: int, now: datetime, until: datetime) -> list[Row]:
         """See ``Rows``. Where nothing is locked, whoever writes first has a row, and the other does without."""
@@ -117,7 +121,7 @@ class SqlRows:
     def _connected(self) -> Iterator[Connection]:
         try:
             with self._engine.connect() as connection:
-                yield connection
+                yield connection.execution_options(**self._options)
         except (DBAPIError, NoConnectionLeft) as error:
             # What it says of the statement has the arguments of tasks in it.
             raise DatabaseAway(str(getattr(error, "orig", None) or error).strip()) from None

@@ -1,5 +1,6 @@
 """One set of cases for every database and both ways to it."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -75,6 +76,16 @@ def test_rows_that_are_tried_again_take_half_of_the_room_from_new_ones(desk: Des
     due = NOW + timedelta(seconds=2)
     assert [row.id - old[0].id for row in claimed(rows, "b", 4, due)] == [0, 1, 4, 5]
     assert [row.id - old[0].id for row in claimed(rows, "c", 8, due)] == [2, 3, 6, 7]
+
+
+def test_a_row_is_found_by_its_very_key_and_says_what_was_written(desk: Desk) -> None:
+    """A database may take keys that differ in case for the same, and one that was told no alphabet may lose letters."""
+    for key in ("Order-17", "order-17", "ORDER-17"):
+        desk.written(key, "Überweisung 🍞")
+    assert desk.found("order-17") == "order-17"
+    assert desk.found("oRDER-17") is None
+    (row, *_) = claimed(desk.opened(), "a", 3)
+    assert json.loads(row.text)["args"] == ["Überweisung 🍞"]
 
 
 def test_relays_at_once_share_the_rows_and_none_has_one_of_another(desk: Desk) -> None:
