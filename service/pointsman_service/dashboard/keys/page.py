@@ -165,10 +165,13 @@ def _number(ask: Ask, name: str, faults: list[FieldError]) -> int | None:
 
 
 def _submits(rate: str | None, burst: int | None) -> str | None:
-    """``100 tasks in 60 s, 20 at once``; None where the settings say."""
+    """``100 tasks in 60 s, 20 at once``; None where the settings say. What is no rate is shown as it was kept."""
     if rate is None:
         return None
-    said = Rate.of(rate, burst)
+    try:
+        said = Rate.of(rate, burst)
+    except ValueError:
+        return rate
     return f"{some(said.tasks, 'task')} in {said.seconds:,} s" + (f", {burst:,} at once" if burst else "")
 
 
