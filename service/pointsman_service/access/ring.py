@@ -28,7 +28,7 @@ from pointsman_service.errors import (
     ServiceError,
     Unauthorized,
 )
-from pointsman_service.limits import rate_of
+from pointsman_service.limits import Rate, rate_of
 from pointsman_service.loops import Loop
 from pointsman_service.store import api_keys
 from pointsman_service.store.api_keys import KeyRow
@@ -278,6 +278,15 @@ def caller_of(row: KeyRow) -> Caller:
         task_types=None if row.task_types is None else frozenset(row.task_types),
         queues=None if row.queues is None else frozenset(row.queues),
         key_id=row.id,
-        rate=rate_of(row.rate, row.burst),
+        rate=_rate_of(row),
         quota=row.quota,
     )
+
+
+def _rate_of(row: KeyRow) -> Rate | None:
+    """One that somebody wrote by hand, or a newer release, must not keep all other keys from being read."""
+    try:
+        return rate_of(row.rate, row.burst)
+    except ValueError as why:
+        log.error("the rate of a key cannot be read; that of the settings holds", key=row.name, reason=str(why))
+        return None

@@ -80,6 +80,15 @@ async def test_expired_and_revoked_are_told_apart(keyed: Keyed) -> None:
         assert told(await client.get(ASKED))[:2] == (401, "key-expired")
 
 
+async def test_a_rate_that_is_none_keeps_no_key_from_being_read(keyed: Keyed) -> None:
+    spoiled = await keyed.key("spoiled", preset="admin", rate="5/1s")
+    await keyed.spine.run("UPDATE api_key SET rate = 'fast'")
+    other = await keyed.key("other", preset="admin")
+    for made in (spoiled, other):
+        async with keyed.caller(made.token) as client:
+            assert (await client.get(ASKED)).status_code == 200
+
+
 async def test_both_keys_open_during_the_overlap_and_then_the_new_one_alone(keyed: Keyed) -> None:
     old = await keyed.key("billing", preset="admin")
     new = await keyed.hand.rotate(CONSOLE, old.key.id, 3600, None, None)
