@@ -4,13 +4,16 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import structlog
 import typer
 from pydantic import SecretStr
 
+from pointsman_service import telemetry
 from pointsman_service.__main__ import _refuse_without_admin, cli
 from pointsman_service.access.token import is_token
 from pointsman_service.settings import Settings
@@ -29,9 +32,14 @@ class Said(NamedTuple):
 
 
 @pytest.fixture
-def keys(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+def keys(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
     """The command, in this process: one of its own takes a second to read the code, each time."""
     monkeypatch.setenv("POINTSMAN_DATABASE_URL", settings.require_database_url())
+    # What it says of logging holds for the whole process, and for good: the tests that follow would write to a closed
+    # stream.
+    monkeypatch.setattr(telemetry, "configure_logging", lambda _: None)
+    before = structlog.get_config()["logger_factory"]
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
     def run(*words: str) -> Said:
         capsys.readouterr()
@@ -39,7 +47,8 @@ def keys(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
             cli(["keys", *words], prog_name="python -m pointsman_service")
         return Said(int(ended.value.code or 0), *capsys.readouterr())
 
-    return run
+    yield run
+    structlog.configure(logger_factory=before)
 
 
 def typed(*words: str) -> Said:
