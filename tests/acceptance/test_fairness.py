@@ -59,8 +59,10 @@ async def _started_before(stack: Stack, first: str, last: str) -> int:
 
 
 async def _unfinished(stack: Stack) -> int:
+    """Of both: other tests leave tasks in that queue that are due in years."""
     rows: list[dict[str, Any]] = await stack.rows(
-        "SELECT count(*)::int AS n FROM task_live WHERE queue = :queue", queue=_QUEUE
+        "SELECT count(*)::int AS n FROM task_live WHERE queue = :queue AND fairness_key IN ('many', 'few')",
+        queue=_QUEUE,
     )
     return int(rows[0]["n"])
 
