@@ -349,7 +349,9 @@ AND (preset = 'admin' OR 'keys:act' = ANY(scopes))
 AND task_types IS NULL AND queues IS NULL AND session_of IS NULL;
 
 -- _WEIGHTS
-SELECT name, weight FROM api_key WHERE weight IS NOT NULL AND revoked_at IS NULL AND session_of IS NULL;
+-- A weight that is none, written by hand, would keep whoever shares from being sent anything.
+SELECT name, weight FROM api_key
+WHERE weight IS NOT NULL AND weight BETWEEN :least AND :most AND revoked_at IS NULL AND session_of IS NULL;
 
 -- _FORGET
 -- The newest change stays: were its number to fall, every process would take the database for another one.

@@ -8,6 +8,7 @@ from uuid import UUID
 import uuid_utils
 from sqlalchemy import text
 
+from pointsman_service.limits import LEAST_WEIGHT, MOST_WEIGHT
 from pointsman_service.store.store import Connection
 
 
@@ -136,8 +137,11 @@ _ADMINS = text("""
         AND (preset = 'admin' OR 'keys:act' = ANY(scopes))
         AND task_types IS NULL AND queues IS NULL AND session_of IS NULL
 """)
+_WEIGHED = {"least": LEAST_WEIGHT, "most": MOST_WEIGHT}
+# A weight that is none, written by hand, would keep whoever shares from being sent anything.
 _WEIGHTS = text("""
-    SELECT name, weight FROM api_key WHERE weight IS NOT NULL AND revoked_at IS NULL AND session_of IS NULL
+    SELECT name, weight FROM api_key
+    WHERE weight IS NOT NULL AND weight BETWEEN :least AND :most AND revoked_at IS NULL AND session_of IS NULL
 """)
 # The newest change stays: were its number to fall, every process would take the database for another one.
 _FORGET = text("""
@@ -244,7 +248,7 @@ async def admins(connection: Connection) -> int:
 
 async def weights(connection: Connection, given: Mapping[str, float]) -> dict[str, float]:
     """How many turns a caller has where others have one, by its name: as its key says, else as ``given``."""
-    said = {row.name: row.weight for row in await connection.execute(_WEIGHTS)}
+    said = {row.name: row.weight for row in await connection.execute(_WEIGHTS, _WEIGHED)}
     return {**given, **said}
 
 

@@ -131,9 +131,15 @@ async def test_a_caller_has_as_many_turns_as_its_key_says_or_else_the_setting(
     async with closed_spine.store.statement() as connection:
         await turns.look(connection, ["maintenance"], time.monotonic() + 1.5)
     assert turns._weights == {"two": 3.0, "three": 1.0}
+    # What somebody wrote by hand and is no weight counts as none: the others go on.
+    for number, none in enumerate(("'Infinity'", "'NaN'", "0", "-1"), 2):
+        await closed_spine.run(f"UPDATE api_key SET weight = {none}")
+        async with closed_spine.store.statement() as connection:
+            await turns.look(connection, ["maintenance"], time.monotonic() + 1.5 * number)
+        assert turns._weights == given.caller_weights, none
     await hand.revoke(CONSOLE, key.id, None)
     async with closed_spine.store.statement() as connection:
-        await turns.look(connection, ["maintenance"], time.monotonic() + 3.0)
+        await turns.look(connection, ["maintenance"], time.monotonic() + 9.0)
     assert turns._weights == given.caller_weights
 
 
