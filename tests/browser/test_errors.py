@@ -3,10 +3,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from playwright.async_api import expect
+
 from tests.browser.conftest import Visitor
+from tests.browser.filling_breakers import open_one
 from tests.browser.filling_errors import BANK, put_group, put_victims
 from tests.browser.filling_tasks import put, put_attempt
+from tests.browser.keyboard import Keyboard
 from tests.browser.site import Site
+from tests.browser.test_every_page import SCHEMES
 
 
 async def group_of(site: Site, group_id: UUID) -> Any:
@@ -14,27 +19,64 @@ async def group_of(site: Site, group_id: UUID) -> Any:
     return row
 
 
-async def test_from_now_to_a_traceback_is_one_click_and_to_running_victims_again_three(
-    visitor: Visitor, own: Site
+async def test_from_now_a_keyboard_alone_leads_to_a_traceback_by_one_key_and_to_running_victims_again_by_three(
+    visitor: Visitor, own: Site, axe: str
 ) -> None:
     group_id = await put_group(own)
     victims = await put_victims(own, group_id, 3)
     await own.run("INSERT INTO replayed_task (task_id, replayed_as) VALUES (:id, :id)", id=victims[0])
-    page = visitor.page
+    await open_one(own, ("dependency", "api.bank.example"))
+    await own.run(
+        "UPDATE breaker SET last_error = jsonb_set(last_error, '{task_id}', to_jsonb(CAST(:id AS text)))",
+        id=str(victims[1]),
+    )
+    page, main = visitor.page, visitor.page.locator("main")
+    keyboard = Keyboard(page)
+    told = ("2 tasks would run again", "1 task run again already")
+
+    # The cause names the error, which leads to a task that failed so.
     await page.goto(own.url)
-    await page.locator("#live-news").get_by_role("link", name="KeyError").click()
+    await keyboard.press("j")
+    await keyboard.enter(page.locator("#causes").get_by_role("link", name="ConnectTimeout").first)
+    assert 'File "/srv/shop/orders.py", line 41' in await page.locator("#traceback-2").inner_text()
+    assert keyboard.activations == 1
+    await keyboard.skip()
+    await keyboard.enter(page.get_by_role("link", name="Run all victims of its error again… 2"))
+    for words in told:
+        await expect(main).to_contain_text(words)
+    assert keyboard.activations == 2
+
+    # The list of errors leads to its page.
+    keyboard.activations = 0
+    await keyboard.press("g", "n")
+    await expect(page).to_have_url(own.url)
+    await keyboard.go_to(page.locator("#live-news").get_by_role("link", name="KeyError"), "j")
+    await keyboard.go_to(page.locator("#live-queues").get_by_role("link", name="critical"), "k")
+    await keyboard.enter(page.locator("#live-news").get_by_role("link", name="KeyError"), "j")
     assert 'File "/srv/shop/orders.py", line 41' in await page.locator("#traceback").inner_text()
-    await page.get_by_role("link", name="Run its victims again").click()
-    looked = await page.locator("main").inner_text()
-    assert "2 tasks would run again" in looked
-    assert "1 task run again already" in looked
-    await page.get_by_label("Reason").fill("the price is there")
-    await page.get_by_label("So many a second").fill("0.01")
-    await page.get_by_role("button", name="Run them again").click()
-    assert "2 tasks run again so far" in await page.locator("#done").inner_text()
+    await keyboard.skip()
+    await keyboard.enter(page.get_by_role("link", name="Run its victims again"))
+    for words in told:
+        await expect(main).to_contain_text(words)
+    await keyboard.skip()
+    form = main.locator("form")
+    await keyboard.fill(form, reason="the price is there", rate="0.01")
+    await keyboard.enter(form.get_by_role("button", name="Run them again"))
+    assert keyboard.activations == 3
+    await expect(page.locator("#done")).to_contain_text("2 tasks run again so far")
     assert len(await own.run("SELECT 1 FROM replayed_task WHERE replay_id IS NOT NULL AND NOT undone")) == 2
-    await page.locator("#done").get_by_role("button", name="Undo").click()
+
+    # Its undo is two keys away.
+    await expect(page.locator("#done")).to_be_focused()
+    await keyboard.go_to(page.locator("#done"), most=0)
+    await page.evaluate(axe)
+    assert await page.evaluate(SCHEMES["light"]) == []
+    await keyboard.press("Tab")
+    await keyboard.go_to(page.locator("#done").get_by_role("button", name="Undo"), most=0)
+    await keyboard.press("Enter")
+    await expect(page.locator("#done")).to_contain_text("put back")
     assert await own.run("SELECT 1 FROM replayed_task WHERE replay_id IS NOT NULL AND NOT undone") == []
+    assert keyboard.unseen == set()
 
 
 async def test_what_waits_for_its_next_attempt_is_cancelled_from_its_error(plain_visitor: Visitor, full: Site) -> None:

@@ -1,5 +1,6 @@
 """What is around every page: search, light, keys, copies; and that what is shown as text is text."""
 
+import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.conftest import Visitor, visiting
@@ -21,6 +22,21 @@ async def test_what_is_shown_as_text_is_text_when_it_comes_by_the_stream_too(vis
     await expect(page.locator("#live-alert")).to_contain_text(_HOSTILE)
     assert await page.evaluate("window.hacked") is None
     assert await page.locator("main img").count() == 0
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_whatever_a_page_is_kept_from_is_a_complaint_of_its_visitor(
+    scripts: bool, visitor: Visitor, plain_visitor: Visitor, full: Site
+) -> None:
+    one = visitor if scripts else plain_visitor
+    await one.page.goto(full.url + "help")
+    await one.page.evaluate(
+        "document.body.append(Object.assign(new Image(), {src: 'https://elsewhere.example/x.png'}))"
+    )
+    await one.page.goto(full.url + "queues")
+    with pytest.raises(AssertionError, match="img-src"):
+        await one.check()
+    one.complaints.clear()
 
 
 async def test_the_light_is_chosen_without_scripts_and_stays(plain_visitor: Visitor, full: Site) -> None:

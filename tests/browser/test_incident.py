@@ -95,6 +95,7 @@ async def test_a_dependency_that_begins_to_fail_is_told_in_the_first_screen_and_
     await page.go_back()
     await hand.click(cause.get_by_role("link", name="BankUnavailable").first)
     await expect(page.locator("main")).to_contain_text("raise BankUnavailable(")
+    await expect(page.get_by_role("link", name="Run all victims of its error again…")).to_be_visible()
 
     # It mends itself once the bank is back.
     await hand.begin(shop.url)

@@ -62,6 +62,34 @@ async def test_rows_do_not_move_under_the_mouse_and_new_ones_are_asked_for(visit
     await expect(page.locator("#held")).to_be_hidden()
 
 
+async def test_what_has_the_focus_keeps_it_and_an_act_that_takes_its_place_does_not(
+    visitor: Visitor, own: Site
+) -> None:
+    page = visitor.page
+    email = await open_alert(own, "no_worker:email", "email has no live worker.")
+    await live(page, own.url + "alerts")
+    await page.keyboard.press("j")
+    link = page.get_by_role("link", name="email has no live worker.")
+    await expect(link).to_be_focused()
+    await own.run("UPDATE alert SET also = '{backlog_old:email}' WHERE id = :id", id=email)
+    await expect(page.locator("#open-rows")).to_contain_text("leads to 1 more")
+    await expect(link).to_be_focused()
+
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("button", name="Acknowledge: email")).to_be_focused()
+    await own.run("UPDATE alert SET acked_at = now(), acked_by = 'ops', ack_reason = 'I call' WHERE id = :id", id=email)
+    await expect(page.locator("#open-rows")).to_contain_text("ops: I call")
+    # Where it was is "Silence 1 h" now.
+    await expect(page.locator("#live-open")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await own.run("UPDATE alert SET also = '{}' WHERE id = :id", id=email)
+    await expect(page.locator("#open-rows")).not_to_contain_text("leads to")
+    await expect(page.locator("#live-open")).to_be_focused()
+    assert await own.run("SELECT 1 FROM alert_silence") == []
+    await page.keyboard.press("j")
+    await expect(link).to_be_focused()
+
+
 async def test_a_page_says_that_the_server_is_lost_and_is_right_again_after_its_return(
     browser: Browser, own: Site
 ) -> None:

@@ -126,8 +126,7 @@ _LEAVE = text("SELECT leave_audit(:cutoff, :most)")
 async def add(connection: Connection, new: NewEntry) -> None:
     """Write down an act, in its transaction: as the last of it, for whoever comes next waits until its end."""
     parameters: dict[str, Any] = {field.name: getattr(new, field.name) for field in fields(NewEntry)}
-    # A number that JSON has no word for is kept as a text: it keeps nobody from acting.
-    parameters["counts"] = None if new.counts is None else to_json(new.counts, inf_nan_mode="strings").decode()
+    parameters["counts"] = None if new.counts is None else to_json(new.counts).decode()
     await connection.execute(_ADD, parameters)
 
 

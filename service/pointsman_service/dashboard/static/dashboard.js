@@ -168,7 +168,35 @@
       }
     }
     offerHeld();
+    rememberFocus();
   });
+
+  // Who is at something by keyboard stays there while it is what it was. Where it is gone, or another act has taken its
+  // place, they are at that part of the page: nobody is sent to the top, or presses what they have not read.
+
+  let focused = null;
+
+  const does = (element) => [element.href, element.form?.action, element.value, element.localName].join(" ");
+
+  function rememberFocus() {
+    const element = document.activeElement;
+    const part = element?.closest("[id^=live-]");
+    focused = part ? { element, part: part.id, does: does(element) } : null;
+  }
+
+  function keepFocus() {
+    if (!focused) return;
+    const { element, part, does: did } = focused;
+    const now = document.activeElement;
+    const other = now === element && (element.id === part || does(element) !== did);
+    const there = document.getElementById(part);
+    focused = null;
+    if (!there || !(other || now === document.body)) return;
+    there.tabIndex = -1;
+    there.focus({ preventScroll: true });
+  }
+
+  document.addEventListener("htmx:after:swap", keepFocus);
 
   function freshen() {
     tick();

@@ -15,6 +15,7 @@ from pointsman_service.dashboard.page import Pace, View
 from pointsman_service.dashboard.tasks.commands import task_command
 from pointsman_service.dashboard.tasks.drawing import bars_of, says, tone_of, word_of
 from pointsman_service.dashboard.tasks.here import page
+from pointsman_service.dashboard.tasks.victims import victims_of
 from pointsman_service.live.topics import Topic
 from pointsman_service.observe.audit import DoneAct, wanted
 from pointsman_service.observe.explain.explanation import Explanation
@@ -65,10 +66,11 @@ async def show_task(ask: Ask) -> View:
     if seen is None:
         return unknown
     task = seen.task
-    explained, waits, done = await asyncio.gather(
+    explained, waits, done, victims = await asyncio.gather(
         ask.parts.views.explainer.of_task(task.id, reads_payloads=ask.caller.reads_payloads),
         remaining_wait(ask.parts.store, ask.parts.views.predictions, task, ask.parts.settings.caller_weights),
         _done_to(ask, task),
+        victims_of(ask, seen),
     )
     path = path_of(task, seen.attempts, seen.asked_for, seen.read_at)
     return View(
@@ -94,6 +96,7 @@ async def show_task(ask: Ask) -> View:
             "made_from": seen.made_from,
             "became": seen.became,
             "done_to": done,
+            "victims": victims,
             "command": task_command(ask, task.id),
             "whole": ask.links.above(f"v1/tasks/{task.id}"),
         },
