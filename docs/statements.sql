@@ -5318,6 +5318,16 @@ INSERT INTO task (finished_at, run_seconds, queue_wait_seconds, result, error_ty
 DROP TABLE task_day_20000101;
 
 ----------------------------------------------------------------------------------------------------------------------
+-- store/upkeep/revision.py
+-- Which revision the schema is at, and which is the newest.
+
+-- _IS_THERE
+SELECT to_regclass('alembic_version') IS NOT NULL;
+
+-- _AT
+SELECT version_num FROM alembic_version;
+
+----------------------------------------------------------------------------------------------------------------------
 -- store/upkeep/roles.py
 -- Two roles in the database: that of the service, and an owner of what is kept of acts, which the service can only
 -- add to. ``migrate`` sets them up; a database with one role for everything goes on as it is.
@@ -5372,7 +5382,7 @@ WHERE r.rolname = current_user AND c.oid = to_regclass('audit') AND h.oid = to_r
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/upkeep/schema.py
--- The schema's version: bring a database to the head, and say whether it is there.
+-- The schema: bring a database to a revision of it.
 
 -- _PATIENCE
 -- As migrations have it: who cannot have a table at once lets those who use it go on.

@@ -4,7 +4,6 @@ import base64
 import binascii
 from typing import Annotated, Literal, Self
 
-import httpx
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
 
 from pointsman_contract.mailbox import Mailbox
@@ -14,10 +13,13 @@ _FEWEST_BYTES, _MOST_BYTES = 24, 64
 
 
 def _web_address(url: SecretStr) -> SecretStr:
+    # Most who read the settings have no channel, and to load it takes longer than to read them.
+    from httpx import URL, InvalidURL
+
     # No message holds the URL: often it is the secret.
     try:
-        parts = httpx.URL(url.get_secret_value())
-    except httpx.InvalidURL:
+        parts = URL(url.get_secret_value())
+    except InvalidURL:
         raise ValueError("is no URL") from None
     if parts.scheme not in ("https", "http") or not parts.host or "%" in parts.host:
         raise ValueError("must be an https URL with a host")
@@ -77,7 +79,9 @@ class WebhookChannel(BaseModel):
     @property
     def is_https(self) -> bool:
         """Whether the connection is encrypted."""
-        return httpx.URL(self.url.get_secret_value()).scheme == "https"
+        from httpx import URL
+
+        return URL(self.url.get_secret_value()).scheme == "https"
 
     @model_validator(mode="after")
     def _standard_is_signed(self) -> Self:

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from pointsman_contract.dependencies import folded
 from pointsman_contract.states import PLACES, TERMINAL, TaskState
 from pointsman_service.embedded.postgres import PostgresServer
-from pointsman_service.store.upkeep.schema import alembic_config, head, migrate, revision_of
+from pointsman_service.store.upkeep.revision import head, revision_of
+from pointsman_service.store.upkeep.schema import alembic_config, migrate
 from pointsman_service.store.upkeep.shape import lacking
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from alembic.script import ScriptDirectory
 
+from pointsman_service.store.upkeep.revision import head
+
 _MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 _LANDED = _MIGRATIONS / "landed.txt"
 
@@ -31,6 +33,10 @@ def fault(lines: list[str], landed: list[str]) -> str | None:
             )
     new = lines[len(landed) :]
     return f"append to {_LANDED.name}:\n" + "\n".join(new) if new else None
+
+
+def test_the_newest_is_told_as_alembic_tells_it() -> None:
+    assert head() == ScriptDirectory(str(_MIGRATIONS)).get_current_head()
 
 
 def test_no_migration_was_put_below_one_that_has_landed() -> None:

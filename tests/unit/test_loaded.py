@@ -6,14 +6,21 @@ import sys
 from tests.stand.environment import ROOT
 
 
+def loaded(module: str, *of: str) -> str:
+    """Of these packages, what is loaded with that module."""
+    asked = f"[name for name in sys.modules if name.startswith({of})]"
+    words = [sys.executable, "-c", f"import sys, {module}; print({asked})"]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def test_a_process_that_has_no_api_reads_nothing_of_it() -> None:
-    api = "('fastapi', 'pointsman_service.api', 'pointsman_service.dashboard')"
-    asked = f"[name for name in sys.modules if name.startswith({api})]"
-    ended = subprocess.run(
-        [sys.executable, "-c", f"import sys, pointsman_service.app.process; print({asked})"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
+    assert (
+        loaded("pointsman_service.app.process", "fastapi", "pointsman_service.api", "pointsman_service.dashboard")
+        == "[]"
     )
-    assert ended.stdout.strip() == "[]"
+
+
+def test_a_process_that_serves_loads_nothing_that_only_some_installations_or_commands_need() -> None:
+    assert (
+        loaded("pointsman_service.app.application", "alembic", "httpx", "httpcore", "aiosmtplib", "jwt", "rich") == "[]"
+    )

@@ -10,11 +10,10 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from secrets import token_urlsafe
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
-
-import httpx
 
 from pointsman_service.access.bearer import key_id_of, read_claims
 from pointsman_service.access.issuer import Endpoints, Issuer, client, read_json
@@ -101,6 +100,8 @@ class CodeFlow:
         return caller, back
 
     async def _exchange(self, redirect_uri: str, verifier: str, code: str) -> dict[str, Any]:
+        from httpx import HTTPError
+
         endpoints = await self._issuer.endpoints_now()
         form = {
             "grant_type": "authorization_code",
@@ -116,10 +117,10 @@ class CodeFlow:
                 http.stream("POST", endpoints.token, data=form, headers=headers) as answer,
             ):
                 status, said = answer.status_code, await read_json(answer)
-        except (httpx.HTTPError, OSError, ValueError) as error:
+        except (HTTPError, OSError, ValueError) as error:
             log.warning("the issuer gave no token for a code", reason=type(error).__name__)
             raise IssuerAway("The issuer does not answer. Try again.") from None
-        if status != httpx.codes.OK:
+        if status != HTTPStatus.OK:
             named = str(said.get("error"))
             reason = named if _ERROR.fullmatch(named) else str(status)
             log.warning("the issuer gave no token for a code", reason=reason)

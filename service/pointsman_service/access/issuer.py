@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-import httpx
 from pydantic_core import from_json
 
 from pointsman_service.errors import IssuerAway, TokenInvalid
@@ -22,6 +22,9 @@ from pointsman_service.loops import Loop
 from pointsman_service.named_hosts import is_loopback
 from pointsman_service.settings import Settings
 from pointsman_service.telemetry import logger
+
+if TYPE_CHECKING:
+    import httpx
 
 log = logger(__name__)
 
@@ -113,6 +116,9 @@ class Issuer:
 
     async def ask(self) -> None:
         """Ask it, where it was not asked in the last ten seconds. What goes wrong changes nothing that is known."""
+        # Here, as in what follows: most installations have no issuer, and need no HTTP library to start.
+        from httpx import HTTPError, InvalidURL
+
         async with self._turn:
             now = self._clock()
             if now - self._asked_at < _LEAST_SECONDS:
@@ -122,7 +128,7 @@ class Issuer:
             try:
                 async with asyncio.timeout(_TIMEOUT_SECONDS):
                     await self._ask()
-            except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            except (HTTPError, InvalidURL, OSError, ValueError) as error:
                 # TimeoutError is an OSError.
                 self._fault = f"{type(error).__name__}: {error}".rstrip(": ")
             else:
@@ -159,12 +165,14 @@ class Issuer:
         return url
 
 
-def client(ca_file: Path | None) -> httpx.AsyncClient:
+def client(ca_file: Path | None) -> "httpx.AsyncClient":
     """For requests to the issuer. It follows no redirect."""
-    return httpx.AsyncClient(verify=_trusted(ca_file), timeout=_TIMEOUT_SECONDS, follow_redirects=False)
+    from httpx import AsyncClient
+
+    return AsyncClient(verify=_trusted(ca_file), timeout=_TIMEOUT_SECONDS, follow_redirects=False)
 
 
-async def read_json(answer: httpx.Response) -> dict[str, Any]:
+async def read_json(answer: "httpx.Response") -> dict[str, Any]:
     """The object that an answer holds. Raises ``ValueError``, also for one that is too long."""
     body = bytearray()
     async for part in answer.aiter_bytes():
@@ -177,16 +185,18 @@ async def read_json(answer: httpx.Response) -> dict[str, Any]:
     return found
 
 
-async def _json(http: httpx.AsyncClient, url: str) -> dict[str, Any]:
+async def _json(http: "httpx.AsyncClient", url: str) -> dict[str, Any]:
     async with http.stream("GET", url, headers={"Accept": "application/json"}) as answer:
-        if answer.status_code != httpx.codes.OK:
+        if answer.status_code != HTTPStatus.OK:
             raise ValueError(f"it answers {answer.status_code}")
         return await read_json(answer)
 
 
 @cache
 def _trusted(ca_file: Path | None) -> ssl.SSLContext:
-    return httpx.create_ssl_context() if ca_file is None else ssl.create_default_context(cafile=ca_file)
+    from httpx import create_ssl_context
+
+    return create_ssl_context() if ca_file is None else ssl.create_default_context(cafile=ca_file)
 
 
 def _usable(shown: Sequence[object]) -> list[SigningKey]:

@@ -23,7 +23,7 @@ from pointsman_service.store.metrics import watching
 from pointsman_service.store.store import RowRefused, StatementRefused, Store
 from pointsman_service.store.streams import epochs
 from pointsman_service.store.streams.epochs import Epoch
-from pointsman_service.store.upkeep.schema import head, revision_of
+from pointsman_service.store.upkeep.revision import head, revision_of
 from pointsman_service.store.upkeep.shape import lacking
 
 _DATABASE_SECONDS = 1.0

@@ -27,7 +27,7 @@ from pointsman_service.store.queues import pausing
 from pointsman_service.store.store import Store
 from pointsman_service.store.upkeep.condition import upkeep_condition
 from pointsman_service.store.upkeep.partitions import ensure_partitions
-from pointsman_service.store.upkeep.schema import head
+from pointsman_service.store.upkeep.revision import head
 from pointsman_service.store.workers import catalogue, parents
 from tests.integration.spine import Spine, new_task
 from tests.stand.environment import ROOT

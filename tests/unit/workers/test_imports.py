@@ -28,7 +28,7 @@ def test_a_node_starts_without_the_client_of_the_tasks_that_ask_the_control_plan
 def test_help_config_and_routes_load_no_framework_and_no_database_driver() -> None:
     modules = ("__main__", "console.config", "console.routes", "admit.routing")
     code = "import " + ", ".join(f"pointsman_service.{module}" for module in modules)
-    assert not _loaded(code) & {"fastapi", "uvicorn", "sqlalchemy", "alembic", "redis", "structlog"}
+    assert not _loaded(code) & {"fastapi", "uvicorn", "sqlalchemy", "alembic", "redis", "structlog", "httpx"}
 
 
 @pytest.mark.parametrize("name", ["PermanentError", "EmailTask"])

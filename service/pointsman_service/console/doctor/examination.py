@@ -47,8 +47,8 @@ from pointsman_service.store.upkeep.condition import (
     upkeep_condition,
 )
 from pointsman_service.store.upkeep.indexes import lacking_indexes
+from pointsman_service.store.upkeep.revision import head, revision_of
 from pointsman_service.store.upkeep.roles import rights
-from pointsman_service.store.upkeep.schema import head, revision_of
 from pointsman_service.store.upkeep.shape import lacking
 
 QUESTION_SECONDS = 2.0

@@ -1,14 +1,11 @@
-"""The schema's version: bring a database to the head, and say whether it is there."""
+"""The schema: bring a database to a revision of it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import NullPool, make_url, text
 from sqlalchemy.exc import DBAPIError
@@ -19,14 +16,8 @@ from pointsman_contract.server_words import server_words
 from pointsman_contract.settings_view import masked_url
 from pointsman_service.errors import ServiceError
 from pointsman_service.store.upkeep.partitions import PARTITION_PREFIX
+from pointsman_service.store.upkeep.revision import MIGRATIONS, head
 from pointsman_service.store.upkeep.roles import prepare, settle
-
-_PACKAGE = Path(__file__).resolve().parents[2]
-_MIGRATIONS = next(
-    place for place in (_PACKAGE / "migrations", _PACKAGE.parents[1] / "migrations") if (place / "env.py").is_file()
-)
-"""A wheel has them inside the package, a checkout at its top."""
-
 
 _STATEMENT_SHOWN = 200
 MIGRATES_AS = "pointsman.migrates_as"
@@ -51,7 +42,7 @@ def alembic_config(database_url: str) -> Config:
     # Not from alembic.ini, which is for the command line: an installed package does not have it.
     config = Config()
     for name, value in (
-        ("script_location", str(_MIGRATIONS)),
+        ("script_location", str(MIGRATIONS)),
         ("path_separator", "os"),
         ("sqlalchemy.url", database_url),
     ):
@@ -109,15 +100,3 @@ async def _as_owner(owner: Owner, deed: Callable[[AsyncConnection], Awaitable[No
         await connection.execute(_PATIENCE)
         await deed(connection)
     await engine.dispose()
-
-
-def head() -> str:
-    """The newest revision of the migrations that came with this code."""
-    found = ScriptDirectory(str(_MIGRATIONS)).get_current_head()
-    assert found is not None
-    return found
-
-
-async def revision_of(connection: AsyncConnection) -> str | None:
-    """The revision a database is at; None when it was never migrated."""
-    return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
