@@ -79,6 +79,28 @@ async def test_a_breaker_keeps_what_was_set_by_hand_under_the_folded_name_of_its
     await engine.dispose()
 
 
+async def test_a_limit_that_is_none_is_taken_away_where_it_was_written_by_hand(
+    postgres: PostgresServer, migrated_template: str
+) -> None:
+    url = postgres.create_database(template=migrated_template)
+    await migrate(url, "20261129_refused_calls")
+    engine = create_async_engine(url)
+    given = {
+        "none": "1, 1, 'NaN'", "endless": "0, -1, 'Infinity'", "heavy": "NULL, NULL, 11", "good": "7, 8, 0.1",
+    }  # fmt: skip
+    async with engine.begin() as connection:
+        for name, limits in given.items():
+            values = f"gen_random_uuid(), 0, '{name}', '', '', '{name}', '{{}}', 'me', {limits}"
+            columns = "id, revision, digest, first_shown, last_shown, name, scopes, created_by, burst, quota, weight"
+            await connection.execute(text(f"INSERT INTO api_key ({columns}) VALUES ({values})"))
+    await migrate(url)
+    async with engine.connect() as connection:
+        rows = await connection.execute(text("SELECT name, burst, quota, weight FROM api_key"))
+        kept = {row.name: tuple(row)[1:] for row in rows}
+    assert kept == {"none": (1, 1, None), "endless": (None,) * 3, "heavy": (None,) * 3, "good": (7, 8, 0.1)}
+    await engine.dispose()
+
+
 async def test_services_that_start_together_migrate_once(postgres: PostgresServer) -> None:
     url = postgres.create_database()
     words = [sys.executable, "-m", "pointsman_service", "migrate"]

@@ -26,6 +26,7 @@ from pointsman_service.observe.audit import AuditReader
 from pointsman_service.observe.backlog import read as read_backlog
 from pointsman_service.observe.backlog import waiting_of as read_waiting
 from pointsman_service.observe.exposed import ExposedWatch
+from pointsman_service.observe.tasks.waiting import ahead_of_new
 from pointsman_service.observe.views import Views
 from pointsman_service.operate.act_on_many import ManyActor
 from pointsman_service.operate.cancel import Canceller
@@ -49,6 +50,7 @@ from pointsman_service.store.leadership import Presence
 from pointsman_service.store.store import Store
 from pointsman_service.submit.admission import Admission
 from pointsman_service.submit.group_commit import GroupCommit
+from pointsman_service.submit.in_turn import InTurn
 from pointsman_service.submit.quotas import Quotas
 from pointsman_service.submit.rates import Rates
 from pointsman_service.submit.submitter import Submitter
@@ -84,7 +86,8 @@ def make_parts(
     views = Views.over(settings, store, broker, server, liveness)
     queues = settings.topology.queues
     names = [queue.name for queue in queues]
-    admission = Admission(partial(read_backlog, store, names), views.predictions, queues)
+    in_turn = InTurn(partial(ahead_of_new, store, settings.caller_weights))
+    admission = Admission(partial(read_backlog, store, names), views.predictions, queues, in_turn)
     quotas = Quotas(partial(read_waiting, store, names), settings.caller_quota)
     withdrawer = Withdrawer(store, server, settings)
     breakers = Registry(store, settings)

@@ -10,10 +10,11 @@ from uuid import UUID
 
 import typer
 
+from pointsman_service.access import key_file
 from pointsman_service.access.key import Key, KeyState, state_of
 from pointsman_service.access.reading import KeyReader
 from pointsman_service.access.scopes import PRESETS
-from pointsman_service.access.token import digest_of, is_token
+from pointsman_service.access.token import digest_of
 from pointsman_service.callers import CONSOLE
 from pointsman_service.database import create_engine
 from pointsman_service.errors import NoSuchKey, ServiceError
@@ -112,14 +113,7 @@ def provided(text: str) -> tuple[WantedKey, str]:
     if len(presets) > 1:
         raise ValueError(f"{text!r} names more than one preset")
     scopes = [word for word in words if word not in PRESETS]
-    made = wanted(name, presets[0] if presets else None, scopes, (), (), None)
-    try:
-        token = Path(path).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {type(error).__name__}") from None
-    if not is_token(token.encode()):
-        raise ValueError(f"{path} holds no key: python -m pointsman_service keys draw makes one")
-    return made, token
+    return wanted(name, presets[0] if presets else None, scopes, (), (), None), key_file.read(Path(path))
 
 
 async def provide(settings: Settings, given: Sequence[tuple[WantedKey, str]]) -> list[str]:
@@ -137,6 +131,23 @@ async def provide(settings: Settings, given: Sequence[tuple[WantedKey, str]]) ->
             await KeyHand(store).create(CONSOLE, one, "provided in a file", token)
             lines.append(f"{one.name}: made")
     return lines
+
+
+async def first(settings: Settings, path: Path) -> str:
+    """Where there is no key of an admin, one in this file; what became of it. Raises ``ValueError`` in words,
+    ``KeyNameTaken`` and the store's errors.
+    """
+    async with _opened(settings) as store:
+        async with store.statement() as connection:
+            if await api_keys.admins(connection):
+                return "there is a key of an admin"
+            token = key_file.draw(path)
+            if await api_keys.find_by_digest(connection, digest_of(token.encode())) is not None:
+                # It opens nothing more.
+                token = key_file.draw_another(path)
+        admin = wanted("admin", "admin", (), (), (), None)
+        await KeyHand(store).create(CONSOLE, admin, "the first", token)
+    return f"the first key of an admin is in {path}"
 
 
 async def lacks_admin(settings: Settings) -> bool:

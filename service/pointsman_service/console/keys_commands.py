@@ -5,6 +5,7 @@ loads after its settings were found good.
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 
@@ -27,6 +28,7 @@ _Provided = typer.Argument(
     metavar="NAME=WHAT@FILE...",
     help="WHAT: a preset or scopes, by commas, such as workers=tasks:read,metrics:read@/run/secrets/workers_key.",
 )
+_First = typer.Argument(..., help="Made, for its owner alone to read, unless it holds a key already.")
 _ExpiresDays = typer.Option(None, min=0.0, help="Days until it expires.", show_default="never")
 _Rate = typer.Option(
     None, help="How fast its caller may submit: tasks in seconds, as 100/60s.", show_default="as POINTSMAN_CALLER_RATE"
@@ -90,6 +92,22 @@ def draw_key() -> None:
     from pointsman_service.access.token import new_token
 
     typer.echo(new_token())
+
+
+@keys_cli.command(name="first")
+def first_key(
+    file: Path = _First,
+) -> None:
+    """Make a key of an admin and write it into a file, where no key of an admin is in use; else do nothing.
+
+    For whatever starts an installation by itself. Exits 0, 1 when another key is called admin or PostgreSQL cannot be
+    asked, 2 on a bad setting or a file that holds no key.
+    """
+    settings = settings_to_run()
+    from pointsman_service.console import keys
+
+    with failures_told(), words_told():
+        typer.echo(asyncio.run(keys.first(settings, file)))
 
 
 @keys_cli.command(name="provide")

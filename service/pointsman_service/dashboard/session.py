@@ -15,13 +15,15 @@ _PREFIX: Final = "__Host-"
 _NAMES: Final = (_PREFIX + COOKIE, COOKIE)
 
 
-def session_in(cookies: bytes) -> str | None:
-    """The session in a ``Cookie`` header, of one that was set over TLS first."""
+def session_in(cookies: bytes, *, over_tls: bool) -> str | None:
+    """The session in a ``Cookie`` header. ``over_tls`` only of a cookie that was set so: the other one may be of a page
+    of a subdomain, which would have somebody go on as somebody else.
+    """
     try:
         found = SimpleCookie(cookies.decode("latin-1"))
     except CookieError:
         return None
-    return next((found[name].value for name in _NAMES if name in found), None)
+    return next((found[name].value for name in _NAMES[: 1 if over_tls else None] if name in found), None)
 
 
 def set_session(scope: Any, value: str, seconds: float) -> list[tuple[bytes, bytes]]:

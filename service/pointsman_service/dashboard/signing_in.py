@@ -6,7 +6,7 @@ from typing import Any
 from pointsman_service.access.code_flow import KEPT_SECONDS, CodeFlow
 from pointsman_service.api.answers.answer import Answer, Headers
 from pointsman_service.api.parts import Parts
-from pointsman_service.api.requests.origin import origin_of
+from pointsman_service.api.requests.origin import is_secure, origin_of
 from pointsman_service.callers import Caller
 from pointsman_service.dashboard import flash, forms, session
 from pointsman_service.dashboard.answers import see_other
@@ -110,7 +110,7 @@ class SigningIn:
     async def end(self, scope: Any, caller: Caller) -> Answer:
         """Signed out."""
         client_address.set(scope["client"][0] if scope.get("client") else None)
-        token = session.session_in(dict(scope["headers"]).get(b"cookie", b""))
+        token = session.session_in(dict(scope["headers"]).get(b"cookie", b""), over_tls=is_secure(scope))
         if token is not None:
             await self._parts.sessions.end(caller, token)
             await self._parts.keys.try_refresh()

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 
 from pointsman_contract.configuration import BadConfiguration, read_file
 from pointsman_contract.settings_view import read_settings
@@ -19,7 +20,9 @@ def main() -> int:
     """
     try:
         options = parse_options(sys.argv[1:], with_file(os.environ, read_file()))
-        up(with_secrets(options, read_settings(Settings)), Console(sys.stdout))
+        settings = read_settings(Settings)
+        options = replace(with_secrets(options, settings), asks_for_keys=settings.keys_required is True)
+        up(options, Console(sys.stdout))
     except BadConfiguration as error:
         for line in error.lines:
             sys.stderr.write(f"up: error: {line}\n")

@@ -40,6 +40,8 @@ class Options:
     """Modules of tasks that the workers have anyway."""
     database_url: str | None = None
     redis_url: str | None = None
+    asks_for_keys: bool = False
+    """Whether the API asks callers for keys."""
 
 
 def with_file(environment: Mapping[str, str], file: ConfigurationFile | None) -> dict[str, str]:

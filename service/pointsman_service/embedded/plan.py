@@ -3,6 +3,7 @@
 import signal
 import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pointsman_contract.configuration import DEMO_URL
 from pointsman_contract.nodes import AS_ROOT, worker_words
@@ -14,6 +15,10 @@ from pointsman_service.embedded.ports import HOST, free_port
 from pointsman_service.settings import Settings
 
 DEMO_TASKS = "pointsman.shipped.demo"
+ADMIN_KEY = "admin_key"
+"""The file of the first key, in the data directory."""
+DEMO_KEY = "demo_key"
+_DEMO_MAY = "pointsman-demo=tasks:submit,queues:read,errors:read,errors:act"
 _WORKER_STOP = (StopStep(signal.SIGTERM, 20), StopStep(signal.SIGQUIT, 5))
 """Celery's warm shutdown finishes what runs; its cold one gives it up."""
 
@@ -24,19 +29,25 @@ class Plan:
 
     migrate: ChildSpec
     service: ChildSpec
+    keys: tuple[ChildSpec, ...] = ()
+    """One after the other, before the service: they make the keys that it asks for."""
     workers: tuple[ChildSpec, ...] = ()
     demo: ChildSpec | None = None
 
 
-def make_plan(pools: Pools, port: int, *, demo: bool = False, task_modules: str = "") -> Plan:
+def make_plan(
+    pools: Pools, port: int, *, demo: bool = False, task_modules: str = "", keys_dir: Path | None = None
+) -> Plan:
     """Pointsman's own children: migrations, the service on ``port``, a Celery node per pool. With ``demo`` the nodes
-    have its tasks beside those of ``task_modules``, and one child more submits them.
+    have its tasks beside those of ``task_modules``, and one child more submits them. ``keys_dir``: where the files of
+    keys are; None: the service asks nobody for one.
     """
     workers = tuple(_worker(pool) for pool in _pools(pools))
     found = Plan(
         migrate=ChildSpec("migrate", _python("pointsman_service", "migrate")),
         service=ChildSpec("service", _python("pointsman_service", "all", "--host", HOST, "--port", str(port))),
         workers=workers,
+        keys=() if keys_dir is None else (_keys("first", str(keys_dir / ADMIN_KEY)),),
     )
     if not demo:
         return found
@@ -45,7 +56,11 @@ def make_plan(pools: Pools, port: int, *, demo: bool = False, task_modules: str 
         TASK_MODULES: ",".join(name for name in (task_modules, DEMO_TASKS) if name),
         DEMO_URL: f"http://{HOST}:{bank}",
     }
-    words = ("--bank-port", str(bank), "--tasks", given[TASK_MODULES], f"http://{HOST}:{port}")
+    words: tuple[str, ...] = ("--bank-port", str(bank), "--tasks", given[TASK_MODULES], f"http://{HOST}:{port}")
+    if keys_dir is not None:
+        file = keys_dir / DEMO_KEY
+        found = replace(found, keys=(*found.keys, _keys("provide", f"{_DEMO_MAY}@{file}")))
+        words = ("--key-file", str(file), *words)
     return replace(
         found,
         workers=tuple(replace(worker, environment=given) for worker in workers),
@@ -71,6 +86,10 @@ def _worker(pool: PoolSpec) -> ChildSpec:
 def _is_news(line: str) -> bool:
     # ``up`` has said it once for all.
     return AS_ROOT not in line
+
+
+def _keys(*words: str) -> ChildSpec:
+    return ChildSpec("keys", _python("pointsman_service", "keys", *words))
 
 
 def _python(module: str, *arguments: str) -> tuple[str, ...]:

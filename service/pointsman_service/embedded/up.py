@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from pointsman_contract.run_file import RunFile
+from pointsman_service.access import key_file
 from pointsman_service.embedded.child import Tier
 from pointsman_service.embedded.children import ChildSpec
 from pointsman_service.embedded.data_dir import claimed
 from pointsman_service.embedded.errors import ChildFailed, EmbeddedError
 from pointsman_service.embedded.logs import Console
 from pointsman_service.embedded.options import DATA_DIR, DATABASE_URL, REDIS_URL, Options, Pools
-from pointsman_service.embedded.plan import Plan, make_plan
+from pointsman_service.embedded.plan import ADMIN_KEY, DEMO_KEY, Plan, make_plan
 from pointsman_service.embedded.ports import HOST, free_port, kept_port, require_free
 from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.readiness import Readiness
@@ -31,7 +32,15 @@ PlanMaker = Callable[[Options], Plan]
 
 def pointsman(options: Options) -> Plan:
     """The plan of ``./scripts/up``."""
-    return make_plan(options.pools, options.port, demo=options.demo, task_modules=options.task_modules)
+    keys_dir = options.data_dir if options.asks_for_keys else None
+    if keys_dir is not None and options.demo:
+        try:
+            key_file.draw(keys_dir / DEMO_KEY)
+        except ValueError as error:
+            raise EmbeddedError(str(error)) from error
+    return make_plan(
+        options.pools, options.port, demo=options.demo, task_modules=options.task_modules, keys_dir=keys_dir
+    )
 
 
 def up(options: Options, console: Console, plan_for: PlanMaker = pointsman) -> None:
@@ -78,7 +87,8 @@ def _bring_up(
         environment[DATABASE_URL] = database_url
     if options.redis_url is None:
         environment[REDIS_URL] = redis_url
-    supervisor.run_once(_with(plan.migrate, environment), MIGRATE_SECONDS)
+    for first in (plan.migrate, *plan.keys):
+        supervisor.run_once(_with(first, environment), MIGRATE_SECONDS)
     console.say("up", "starting the service and the workers" if plan.workers else "starting the service")
     supervisor.start(_with(plan.service, environment), Tier.SERVICE)
     for worker in plan.workers:
@@ -145,9 +155,13 @@ def _welcome(options: Options, api_url: str) -> str:
         f"  Readiness  {api_url}/readyz?verbose",
         f"  Data       {options.data_dir}",
     ]
+    admin_key = options.data_dir / ADMIN_KEY
+    if options.asks_for_keys and admin_key.exists():
+        lines.append(f"  Key        of an admin, in {admin_key}")
     if options.pools is Pools.NONE:
         lines.append("No workers were started (--pools none). Start them: ./scripts/celery_workers.sh start")
     else:
         body = '{"task_type": "noop"}'
-        lines.append(f"  Try        curl -s {api_url}/v1/tasks -H 'Content-Type: application/json' -d '{body}'")
+        shown = f"-H \"Authorization: Bearer $(cat '{admin_key}')\" " if options.asks_for_keys else ""
+        lines.append(f"  Try        curl -s {api_url}/v1/tasks {shown}-H 'Content-Type: application/json' -d '{body}'")
     return "\n".join([*lines, "Ctrl-C stops it.", ""])

@@ -8,6 +8,7 @@ from uuid import UUID
 from pointsman_service.access import links
 from pointsman_service.access.bearer import BearerTokens
 from pointsman_service.access.ring import KeyRing
+from pointsman_service.api.requests.origin import says_tls
 from pointsman_service.callers import LOCAL, NOBODY, Caller, KnownBy
 from pointsman_service.dashboard.links import ROOT
 from pointsman_service.dashboard.session import session_in
@@ -117,5 +118,5 @@ def _bearer(fields: dict[bytes, bytes]) -> bytes | None:
 def _session(fields: dict[bytes, bytes], path: str) -> bytes | None:
     if not path.startswith(ROOT):
         return None
-    found = session_in(fields.get(b"cookie", b""))
+    found = session_in(fields.get(b"cookie", b""), over_tls=says_tls(fields))
     return None if found is None else found.encode("utf-8", "replace")

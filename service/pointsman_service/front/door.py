@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from pointsman_service.api.answers.answer import Answer, guards_of
 from pointsman_service.api.bodies.header_fields import note_fields
 from pointsman_service.api.problems.answering import ANSWER_BEGUN, answer_to
+from pointsman_service.api.requests.preferences import STILL
 from pointsman_service.api.tasks.submissions import BATCH_PATH
 from pointsman_service.callers import LOCAL, NOBODY, Caller, KnownBy
 from pointsman_service.errors import BadRequest, BodyTooLarge, CrossSite, LinkExpired, Unauthorized, UnknownHost
@@ -142,6 +143,8 @@ class Door:
                     scope["caller"] = caller
                     if caller.known_by is KnownBy.LINK:
                         send = partial(_unreferred, send)
+                    if caller.may_end and b"prefer" in fields:
+                        scope[STILL] = partial(self._callers.of, fields, scope["path"], scope["query_string"])
                     if caller.may_end and scope["path"].endswith(_STREAMS):
                         receive = ending = _Ending(
                             partial(self._callers.until_it_ends, caller, fields, scope["path"], scope["query_string"]),

@@ -126,7 +126,8 @@ _LEAVE = text("SELECT leave_audit(:cutoff, :most)")
 async def add(connection: Connection, new: NewEntry) -> None:
     """Write down an act, in its transaction: as the last of it, for whoever comes next waits until its end."""
     parameters: dict[str, Any] = {field.name: getattr(new, field.name) for field in fields(NewEntry)}
-    parameters["counts"] = None if new.counts is None else to_json(new.counts).decode()
+    # A number that JSON has no word for is kept as a text: it keeps nobody from acting.
+    parameters["counts"] = None if new.counts is None else to_json(new.counts, inf_nan_mode="strings").decode()
     await connection.execute(_ADD, parameters)
 
 

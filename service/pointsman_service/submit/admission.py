@@ -20,6 +20,8 @@ from pointsman_service.errors import BacklogFull, SlaAtRisk
 from pointsman_service.loops import Loop
 from pointsman_service.observe.backlog import Backlog
 from pointsman_service.observe.prediction.prediction import Prediction, Reason
+from pointsman_service.store.queues.shares import Share
+from pointsman_service.submit.in_turn import InTurn
 from pointsman_service.submit.one_reading import STALE_SECONDS, OneReading
 
 _REFRESH_SECONDS = 0.5
@@ -45,6 +47,9 @@ class Predictions(Protocol):
     def of(self, queue: str, priority: int) -> Prediction:
         """Of a task that is submitted now."""
 
+    def remaining(self, queue: str, priority: int, ahead: int) -> Prediction:
+        """Of one that has so many tasks of its queue before it."""
+
 
 class Admission:
     """Of one API process. Its loop must run."""
@@ -54,10 +59,12 @@ class Admission:
         read: Callable[[], Awaitable[Mapping[str, Backlog]]],
         predictions: Predictions,
         queues: Iterable[QueueSpec],
+        in_turn: InTurn | None = None,
     ) -> None:
-        """``read``: the backlog of every queue, asked now."""
+        """``read``: the backlog of every queue, asked now. Without ``in_turn`` nobody takes turns."""
         self._read = read
         self._predictions = predictions
+        self._in_turn = in_turn
         self._limited = any(queue.backlog_limit is not None for queue in queues)
         self._depths: Mapping[str, int] = {}
         self._taken: Counter[str] = Counter()
@@ -75,7 +82,7 @@ class Admission:
         self._read_at = time.monotonic()
         return False
 
-    async def check(self, queue: QueueSpec, priority: int, submission: Submission) -> None:
+    async def check(self, queue: QueueSpec, priority: int, submission: Submission, caller: str) -> None:
         """Refuse a task that is due now. Raises ``BacklogFull`` or ``SlaAtRisk``.
 
         What is due later enters no backlog now, and nothing is predicted of then: it is never refused.
@@ -90,7 +97,18 @@ class Admission:
         if submission.on_sla_risk == "reject":
             prediction = self._predictions.of(queue.name, priority)
             if _passes(prediction, queue.sla_seconds):
+                # Where callers take turns, one who has little is not behind all of another's.
+                prediction = await self._turn_of(queue.name, priority, submission, caller, prediction)
+            if _passes(prediction, queue.sla_seconds):
                 raise _sla_at_risk(queue, prediction)
+
+    async def _turn_of(
+        self, queue: str, priority: int, submission: Submission, caller: str, whole: Prediction
+    ) -> Prediction:
+        if self._in_turn is None or whole.p95_seconds is None:
+            return whole
+        before = await self._in_turn.before(queue, priority, Share(caller, submission.fairness_key or ""))
+        return whole if before is None else self._predictions.remaining(queue, priority, before)
 
     def take(self, queue: str, submission: Submission) -> None:
         """One that passed is about to be stored."""

@@ -152,7 +152,7 @@ class Submitter:
         # Nobody who has no limit and asks for nothing pays for more than these two questions.
         guarded = queue.backlog_limit is not None or submission.on_sla_risk == "reject"
         if guarded and self._admission is not None:
-            await self._admission.check(queue, priority, submission)
+            await self._admission.check(queue, priority, submission, caller.name)
         quotas = None
         if (caller.quota is not None or self._has_quotas) and self._quotas is not None and not task.is_later():
             quotas = self._quotas

@@ -1,5 +1,7 @@
 """A key that is shown: who holds it, and what is said of one that opens nothing."""
 
+import asyncio
+
 import httpx
 import pytest
 
@@ -8,6 +10,7 @@ from pointsman_service.api.answers.answer import GUARDS
 from pointsman_service.callers import CONSOLE
 from pointsman_service.operate.handle_keys import WantedKey
 from tests.integration.access.keyed import Keyed
+from tests.stand.waiting import until
 
 ASKED = "/v1/tasks"
 
@@ -78,6 +81,38 @@ async def test_expired_and_revoked_are_told_apart(keyed: Keyed) -> None:
         assert "invalid_token" in told(await client.get(ASKED))[2]
     async with keyed.caller(brief.token) as client:
         assert told(await client.get(ASKED))[:2] == (401, "key-expired")
+
+
+async def test_an_answer_that_waits_is_not_given_to_a_key_that_was_revoked_meanwhile(keyed: Keyed) -> None:
+    leaked, admin = await keyed.key("leaked", preset="admin"), await keyed.key("ops", preset="admin")
+    async with keyed.caller(leaked.token) as thief, keyed.caller(admin.token) as ops, keyed.caller() as guest:
+        ids = [
+            (await ops.post("/v1/tasks", json={"task_type": "mine", "delay_seconds": 60})).json()["id"]
+            for _ in range(3)
+        ]
+        link = (await ops.post(f"/v1/tasks/{ids[2]}/links", json={})).json()["api_url"]
+        (links,) = await keyed.spine.rows("SELECT id FROM api_key WHERE name = '_links'")
+        waits = {"Prefer": "wait=30"}
+        asked = [
+            asyncio.create_task(thief.get(f"/v1/tasks/{ids[0]}", headers=waits)),
+            asyncio.create_task(thief.post("/v1/tasks", json={"task_type": "mine"}, headers=waits)),
+            asyncio.create_task(ops.get(f"/v1/tasks/{ids[1]}", headers=waits)),
+            asyncio.create_task(guest.get(link, headers=waits)),
+        ]
+
+        async def all_wait() -> bool:
+            return len(keyed.parts.changes._watches) == len(asked)
+
+        await until(all_wait, "all to wait")
+        for key_id in (leaked.key.id, links["id"]):
+            await keyed.hand.revoke(CONSOLE, key_id, "it leaked")
+        await keyed.ring.refresh()
+        keyed.parts.changes.close()
+        got, stored, mine, shared = await asyncio.gather(*asked)
+    assert told(got)[:2] == (401, "key-revoked")
+    assert (stored.status_code, stored.json()["state"]) == (202, "queued"), "it is stored, and no more is told"
+    assert mine.status_code == 200
+    assert (shared.status_code, shared.json()["type"]) == (401, "urn:pointsman:problem:link-unknown")
 
 
 async def test_a_rate_that_is_none_keeps_no_key_from_being_read(keyed: Keyed) -> None:

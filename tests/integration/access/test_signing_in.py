@@ -69,6 +69,10 @@ async def test_the_cookie_is_for_this_host_over_tls_and_for_no_script(keyed: Key
         assert line.startswith("pointsman_session=")
         assert "Secure" not in line
         assert await is_in(browser)
+    async with keyed.browser() as victim:
+        # A page of a subdomain can set that one over TLS, too: nobody goes on as somebody else by it.
+        victim.cookies = dict(browser.cookies)
+        assert not await is_in(victim)
 
 
 async def test_without_tls_nobody_is_asked_to_type_a_key(keyed: Keyed) -> None:

@@ -131,6 +131,22 @@ def test_a_key_in_a_file_opens_what_is_said_and_is_provided_once(keys: Any, tmp_
     assert (taken.exit_code, "workers already" in taken.stderr) == (1, True)
 
 
+def test_the_first_key_of_an_admin_is_made_into_a_file_once(keys: Any, tmp_path: Path) -> None:
+    file = tmp_path / "admin_key"
+    assert keys("first", str(file)).stdout == f"the first key of an admin is in {file}\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+    before = file.read_text()
+    assert keys("first", str(file)).stdout == "there is a key of an admin\n"
+    assert keys("provide", f"admin=admin@{file}").stdout == "admin: is there, active\n"
+    assert keys("revoke", "admin").exit_code == 0
+    assert keys("first", str(file)).stdout == f"the first key of an admin is in {file}\n"
+    assert file.read_text() != before
+    assert keys("revoke", "admin").exit_code == 0
+    file.write_text("hunter2x")
+    said = keys("first", str(file))
+    assert (said.exit_code, "holds no key" in said.stderr, "hunter2x" in said.output) == (2, True, False)
+
+
 @pytest.mark.parametrize("what", ["admin", "admin=admin", "=admin@x", "admin=emperor@{file}", "admin=admin@{file}"])
 def test_what_is_no_key_in_a_file_is_said_without_what_stands_there(keys: Any, tmp_path: Path, what: str) -> None:
     file = tmp_path / "key"

@@ -131,7 +131,8 @@ async def test_a_caller_has_as_many_turns_as_its_key_says_or_else_the_setting(
     async with closed_spine.store.statement() as connection:
         await turns.look(connection, ["maintenance"], time.monotonic() + 1.5)
     assert turns._weights == {"two": 3.0, "three": 1.0}
-    # What somebody wrote by hand and is no weight counts as none: the others go on.
+    # What is no weight counts as none, also where the database would take it: the others go on.
+    await closed_spine.run("ALTER TABLE api_key DROP CONSTRAINT ck_api_key_weight")
     for number, none in enumerate(("'Infinity'", "'NaN'", "0", "-1"), 2):
         await closed_spine.run(f"UPDATE api_key SET weight = {none}")
         async with closed_spine.store.statement() as connection:

@@ -21,6 +21,8 @@ def demo(data_dir: Path, new_cluster: Path, tmp_path: Path) -> Iterator[Up]:
     words = ["--data-dir", str(data_dir), "--port", "0", "--pools", "compact", "--demo"]
     # In place of what the user has anyway.
     mine = {"TMPDIR": str(tmp_path), "POINTSMAN_TASK_MODULES": "pointsman.shipped.tasks.diagnostics"}
+    # On this machine it asks nobody unless told to.
+    mine["POINTSMAN_KEYS_REQUIRED"] = "true"
     up = Up([sys.executable, "-m", "pointsman_service.embedded", *words], mine)
     yield up
     up.close()
@@ -30,10 +32,12 @@ def test_demo_sells_and_charges_and_stops_without_leftovers(demo: Up, data_dir: 
     demo.wait_for("Ctrl-C stops it.")
     run = RunFile.read(data_dir)
     assert run is not None
-    with Client(run.api_url) as client:
+    assert f"Key        of an admin, in {data_dir}/admin_key" in demo.output
+    key = (data_dir / "admin_key").read_text().strip()
+    with Client(run.api_url, key=key) as client:
 
         def ended(task_type: str) -> list[Task]:
-            found = client.tasks.list(task_type=task_type).items
+            found = client.tasks.list(task_type=task_type, caller="pointsman-demo").items
             return [one for one in found if one.state not in ("queued", "running")]
 
         until_now(lambda: ended(PRICED) and ended("shop.charge"), "an order to be confirmed and one to be charged")
@@ -46,6 +50,7 @@ def test_demo_sells_and_charges_and_stops_without_leftovers(demo: Up, data_dir: 
     assert demo.wait_end() == 0, demo.output
     demo.expect_nothing_left()
     assert "refused" not in demo.output
+    assert key not in demo.output
     logs = {log.name: log.read_text() for log in (data_dir / "logs").iterdir()}
     assert "demo.log" in logs
     assert [name for name, said in logs.items() if "Traceback" in said] == []

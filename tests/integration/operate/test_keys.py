@@ -12,6 +12,7 @@ from pointsman_service.access.token import is_token
 from pointsman_service.callers import Caller, KnownBy
 from pointsman_service.errors import GrantsMore
 from pointsman_service.operate.handle_keys import KeyHand, WantedKey
+from pointsman_service.store.store import RowRefused
 from tests.integration.spine import Spine
 
 NOBODY = "01a20272-c811-71a5-99c0-510fde22a57d"
@@ -55,6 +56,21 @@ async def test_a_name_belongs_to_one_key_in_use(api: httpx.AsyncClient) -> None:
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:pointsman:problem:key-name-taken")
     await api.post(f"/v1/keys/{first['id']}/revoke")
     assert (await made(api))["id"] != first["id"]
+
+
+async def test_a_number_that_is_no_limit_is_written_by_nobody_and_keeps_no_key_from_being_revoked(
+    api: httpx.AsyncClient, spine: Spine
+) -> None:
+    body = await made(api, weight=2)
+    for number in ("weight = 'Infinity'", "weight = 'NaN'", "weight = 0", "quota = 0", "burst = -1"):
+        with pytest.raises(RowRefused):
+            await spine.run(f"UPDATE api_key SET {number}")
+    await spine.run("ALTER TABLE api_key DROP CONSTRAINT ck_api_key_weight")
+    await spine.run("UPDATE api_key SET weight = 'Infinity'")
+    revoked = await api.post(f"/v1/keys/{body['id']}/revoke")
+    assert (revoked.status_code, revoked.json()["state"]) == (200, "revoked")
+    (entry,) = (await api.get("/v1/audit?act=revoke_key")).json()["items"]
+    assert entry["counts"]["before"]["weight"] == "Infinity"
 
 
 async def test_of_many_who_want_one_name_at_once_one_gets_it(api: httpx.AsyncClient) -> None:

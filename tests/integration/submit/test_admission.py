@@ -9,6 +9,7 @@ import pytest
 from pointsman_contract import keys
 from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_contract.queues import DEFAULT_TOPOLOGY
+from pointsman_service.observe.prediction.flow import NOTHING, PRIORITIES, Line, Work
 from pointsman_service.observe.prediction.forecast import Forecast, QueueForecast
 from pointsman_service.observe.prediction.prediction import Reason
 from pointsman_service.settings import Settings
@@ -102,3 +103,23 @@ async def test_caller_who_asks_for_it_is_refused_where_nothing_starts(
     batch = await submit(api, {"tasks": [REJECT, REJECT | {"on_sla_risk": "accept"}]}, "/batch")
     assert [result["status"] for result in batch.json()["results"]] == [503, 202]
     assert (await submit(api, REJECT | {"on_sla_risk": "maybe"})).status_code == 422
+
+
+async def test_a_share_that_has_little_is_not_refused_for_what_another_has(
+    api: httpx.AsyncClient, closed_spine: Spine
+) -> None:
+    view = api.parts.views.predictions  # type: ignore[attr-defined]
+    work = (Work(3000, 3000.0, 6000.0),) * PRIORITIES
+    line = Line(1, 0.0, 1.0, work, (NOTHING,) * PRIORITIES, 1.0, 0.5)
+    forecast = Forecast({"reports": QueueForecast(None, line)}).as_json()
+    await closed_spine.server.command("SET", keys.FORECAST, forecast)
+    await view.single_pass()
+    closed_spine.window.shut()
+    many = [new_task(queue="reports", priority=5, caller="local", fairness_key="many") for _ in range(2_100)]
+    await closed_spine.commits.write_batch(many)
+    asks = REJECT | {"priority": 5}
+    said = {key: (await submit(api, asks | {"fairness_key": key})).status_code for key in ("many", "few")}
+    assert said == {"many": 503, "few": 202}
+    refused = await submit(api, asks | {"fairness_key": "many"})
+    assert kind(refused) == "sla-at-risk"
+    assert refused.json()["prediction"]["p50_seconds"] > 2_000

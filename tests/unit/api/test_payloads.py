@@ -1,12 +1,17 @@
 """What of an answer is masked goes by its view alone."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, Field
 
+from pointsman_contract.breaker_policy import BreakerPolicy
 from pointsman_service.api.answers.payloads import Payload, mask
+from pointsman_service.api.breakers.answering import shown
 from pointsman_service.api.tasks.view import EXAMPLE_TASK, TaskView
+from pointsman_service.breaker.entry import Entry
+from pointsman_service.breaker.last_error import LastError
 
 
 class Inner(BaseModel):
@@ -77,3 +82,13 @@ def test_a_task_says_what_of_it_is_masked() -> None:
 @pytest.mark.parametrize("content", [None, 3, "text", [None], {"other": 1}])
 def test_what_is_no_view_is_left_as_it_is(content: Any) -> None:
     assert mask(Whole, content) == []
+
+
+def test_no_guess_of_a_message_is_proved_by_an_etag() -> None:
+    def etag(error_type: str, message: str) -> str:
+        error = LastError(error_type, message, None, 1.0, 1)
+        entry = replace(Entry.fresh(("dependency", "smtp"), BreakerPolicy()), last_error=error)
+        return shown(entry).headers["etag"]
+
+    assert etag("OSError", "hunter2x") == etag("OSError", "hunter3x") == etag("OSError", "")
+    assert etag("OSError", "hunter2x") != etag("KeyError", "hunter2x")

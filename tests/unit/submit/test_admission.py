@@ -12,7 +12,9 @@ from pointsman_service.api.problems.document import Problem, problem_bytes, prob
 from pointsman_service.errors import BacklogFull, DatabaseAway, SlaAtRisk
 from pointsman_service.observe.backlog import Backlog
 from pointsman_service.observe.prediction.prediction import Basis, Confidence, Prediction, Reason
+from pointsman_service.store.queues.shares import Share
 from pointsman_service.submit.admission import Admission
+from pointsman_service.submit.in_turn import InTurn
 
 LIMITED = QueueSpec(name="email", priority=7, sla_seconds=5, backlog_limit=100)
 FREE = QueueSpec(name="reports", priority=6, sla_seconds=60)
@@ -34,7 +36,10 @@ class World:
         self.readings = 0
         self.is_away = False
         self.meanwhile: Any = None
-        self.admission = Admission(self.read, self, [LIMITED, FREE])
+        self.before: int | None = None
+        self.asked: list[Share] = []
+        self.now = 0.0
+        self.admission = Admission(self.read, self, [LIMITED, FREE], InTurn(self.read_turns, lambda: self.now))
 
     async def read(self) -> Mapping[str, Backlog]:
         if self.is_away:
@@ -45,12 +50,23 @@ class World:
             self.meanwhile()
         return {"email": Backlog(depth=depth)}
 
+    async def read_turns(self, queue: str, priority: int, share: Share) -> int | None:
+        if self.is_away:
+            raise DatabaseAway
+        self.asked.append(share)
+        await asyncio.sleep(0)
+        return self.before
+
     def of(self, queue: str, priority: int) -> Prediction:
         return self.prediction
 
+    def remaining(self, queue: str, priority: int, ahead: int) -> Prediction:
+        """A task a second."""
+        return seconds(float(ahead), float(ahead))
+
     async def takes(self, queue: QueueSpec = LIMITED, submission: Submission = NOW) -> bool:
         try:
-            await self.admission.check(queue, 5, submission)
+            await self.admission.check(queue, 5, submission, "one")
         except (BacklogFull, SlaAtRisk):
             return False
         self.admission.take(queue.name, submission)
@@ -92,7 +108,7 @@ async def test_tasks_that_were_not_stored_give_their_places_back() -> None:
 async def test_without_a_limit_nobody_reads_a_backlog() -> None:
     world = World(depth=10**6)
     free = Admission(world.read, world, [FREE])
-    await free.check(FREE, 5, NOW)
+    await free.check(FREE, 5, NOW, "one")
     free.take("reports", NOW)
     stop = asyncio.Event()
     running = asyncio.create_task(free.loop.run(stop))
@@ -122,7 +138,7 @@ async def test_backlog_that_cannot_be_read_refuses_nobody() -> None:
 async def test_a_full_queue_says_when_a_tenth_of_it_will_be_free(depth: int, prediction: Prediction, wait: str) -> None:
     world = World(depth, prediction)
     with pytest.raises(BacklogFull) as refused:
-        await world.admission.check(LIMITED, 5, NOW)
+        await world.admission.check(LIMITED, 5, NOW, "one")
     assert problem_headers(refused.value) == {"Retry-After": wait}
     document = Problem.model_validate_json(problem_bytes(refused.value, "/v1/tasks"))
     assert document.type == "urn:pointsman:problem:backlog-full"
@@ -152,9 +168,38 @@ async def test_who_asks_for_it_is_refused_what_would_miss_its_target(prediction:
 async def test_a_refusal_says_what_is_predicted() -> None:
     world = World(prediction=seconds(80.0, 100.0))
     with pytest.raises(SlaAtRisk) as refused:
-        await world.admission.check(FREE, 5, REJECT)
+        await world.admission.check(FREE, 5, REJECT, "one")
     document = Problem.model_validate_json(problem_bytes(refused.value))
     assert document.prediction is not None
     assert (document.prediction.p50_seconds, document.prediction.p95_seconds) == (80.0, 100.0)
     assert document.detail.startswith("On reports 19 of 20 such tasks start within 100 s, and its target is 60 s")
     assert problem_headers(refused.value) == {"Retry-After": "40"}
+
+
+async def test_where_callers_take_turns_one_is_refused_for_what_goes_before_it_alone() -> None:
+    world = World(prediction=seconds(900.0, 1000.0))
+    for before, taken in ((60, True), (61, False), (None, False)):
+        world.before = before
+        world.now += 1.0
+        assert await world.takes(FREE, REJECT) is taken, before
+    tenant = Submission(task_type="echo", on_sla_risk="reject", fairness_key="tenant-42")
+    assert not await world.takes(FREE, tenant)
+    assert world.asked == [Share("one", "")] * 3 + [Share("one", "tenant-42")]
+    world.prediction = Prediction.unsaid(Reason.PAUSED)
+    assert not await world.takes(FREE, REJECT)
+    world.prediction = seconds(1.0, 2.0)
+    assert await world.takes(FREE, REJECT)
+    assert len(world.asked) == 4, "neither where nothing starts nor where all of it starts in time"
+
+
+async def test_whose_turn_it_is_is_asked_twice_a_second_for_each_share_and_not_by_a_crowd() -> None:
+    world = World(prediction=seconds(900.0, 1000.0))
+    world.before = 3
+    assert all(await asyncio.gather(*(world.takes(FREE, REJECT) for _ in range(15))))
+    assert len(world.asked) == 1
+    many = [Submission(task_type="echo", on_sla_risk="reject", fairness_key=f"t-{n}") for n in range(100)]
+    assert 20 <= sum(await asyncio.gather(*(world.takes(FREE, one) for one in many))) < 100
+    assert len(world.asked) == 21
+    world.now = 10.0
+    world.is_away = True
+    assert not await world.takes(FREE, REJECT), "what is not known is as the whole queue"

@@ -8,7 +8,12 @@ from pointsman_service.settings import Settings
 
 def is_secure(scope: Any) -> bool:
     """Whether they came over TLS, as a proxy before us says."""
-    return scope.get("scheme") == "https" or said(scope, b"x-forwarded-proto").lower() == b"https"
+    return scope.get("scheme") == "https" or says_tls(dict(scope["headers"]))
+
+
+def says_tls(fields: Mapping[bytes, bytes]) -> bool:
+    """Whether a proxy before us says so in these header fields."""
+    return _first(fields, b"x-forwarded-proto").lower() == b"https"
 
 
 def origin_of(scope: Any, settings: Settings) -> str:
@@ -22,5 +27,8 @@ def origin_of(scope: Any, settings: Settings) -> str:
 
 def said(scope: Any, name: bytes) -> bytes:
     """The first value of a header field."""
-    fields: Mapping[bytes, bytes] = dict(scope["headers"])
+    return _first(dict(scope["headers"]), name)
+
+
+def _first(fields: Mapping[bytes, bytes], name: bytes) -> bytes:
     return fields.get(name, b"").partition(b",")[0].strip()

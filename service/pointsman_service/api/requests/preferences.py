@@ -6,6 +6,8 @@ from typing import Any
 from pointsman_service.api.bodies.header_fields import fields_given_once
 
 APPLIED = "Preference-Applied"
+STILL = "pointsman.still"
+"""In the scope of a request that may wait, of a caller whose key may end meanwhile: finds out anew who it is."""
 _WAIT = re.compile(rb"""\s*wait\s*=\s*(?:"(\d{1,9})"|(\d{1,9}))\s*(?:;.*)?""", re.IGNORECASE)
 
 
@@ -24,6 +26,13 @@ def wait_of(scope: Any, most: int) -> int | None:
                 if found is not None:
                     return min(int(found[1] or found[2]), most)
     return None
+
+
+def check_still(scope: Any) -> None:
+    """Of an answer that has waited: raises what is wrong by now with the key that it was asked with."""
+    who = scope.get(STILL)
+    if who is not None:
+        who()
 
 
 def prefer_wait(description: str) -> dict[str, Any]:

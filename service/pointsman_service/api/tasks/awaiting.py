@@ -7,9 +7,9 @@ from uuid import UUID
 from pointsman_contract.states import TERMINAL
 from pointsman_service.api.answers.answer import Answer, json_bytes
 from pointsman_service.api.parts import Parts
-from pointsman_service.api.requests.preferences import APPLIED, wait_of
+from pointsman_service.api.requests.preferences import APPLIED, check_still, wait_of
 from pointsman_service.api.tasks.view import task_view
-from pointsman_service.errors import ExpectedFault, Unavailable
+from pointsman_service.errors import ExpectedFault, Unauthorized, Unavailable
 from pointsman_service.store.tasks import reading
 from pointsman_service.telemetry import logger
 
@@ -29,7 +29,7 @@ async def row_when_ended(
     parts: Parts, scope: Any, row: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any] | None, dict[str, str]]:
     """The row of a task after the wait that a request asks for, and the header that says so; None: it is no longer
-    kept.
+    kept. Raises what is wrong with a key that has ended meanwhile.
     """
     seconds = wait_of(scope, parts.settings.wait_seconds)
     if seconds is None:
@@ -38,6 +38,7 @@ async def row_when_ended(
     if row["state"] in TERMINAL:
         return row, applied
     await wait_for_end(parts, row["id"], seconds)
+    check_still(scope)
     async with parts.store.statement() as connection:
         return await reading.task(connection, row["id"]), applied
 
@@ -52,9 +53,10 @@ async def answer_when_ended(parts: Parts, scope: Any, task_id: str, receipt: Ans
     headers = [*receipt.headers, (APPLIED.lower().encode(), b"wait=%d" % seconds)]
     try:
         await wait_for_end(parts, UUID(task_id), seconds)
+        check_still(scope)
         async with parts.store.statement() as connection:
             row = await reading.task(connection, task_id)
-    except (ExpectedFault, Unavailable) as error:
+    except (ExpectedFault, Unavailable, Unauthorized) as error:
         log.info("a task that was waited for cannot be read now", reason=f"{type(error).__name__}: {error}")
         row = None
     if row is None:

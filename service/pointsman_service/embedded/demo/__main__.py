@@ -6,6 +6,7 @@ import random
 import signal
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 
 from pointsman_client.sync.client import Client
@@ -22,10 +23,10 @@ class _Stopped(ServiceError):
     """SIGTERM or SIGINT arrived."""
 
 
-def run(url: str, bank_port: int, per_second: float, tasks: str) -> None:
+def run(url: str, key: str | None, bank_port: int, per_second: float, tasks: str) -> None:
     """Play the shop and its bank until SIGTERM or SIGINT."""
     rng = random.Random()  # noqa: S311 - a mix of tasks, not a secret
-    with Bank(bank_port) as bank, Client(url, timeout=_CALL_SECONDS) as client:
+    with Bank(bank_port) as bank, Client(url, key=key, timeout=_CALL_SECONDS) as client:
         words = f"POINTSMAN_TASK_MODULES={tasks} {DEMO_URL}={bank.url} ./scripts/celery_workers.sh start"
         wait_for_workers(client, rng, _say, words)
         _say(f"the shop is open: its day takes {DAY_SECONDS / 60:.0f} minutes, and it is {OPENS:02.0f}:00 now")
@@ -43,6 +44,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="demo", description="A shop to look at: submit tasks until stopped.")
     parser.add_argument("url", help="of the API, such as http://127.0.0.1:8000")
+    parser.add_argument("--key-file", type=Path, help="with the key that it shows (default: POINTSMAN_API_KEY)")
     parser.add_argument("--bank-port", type=int, default=0, help="where its bank listens (default: any free port)")
     parser.add_argument("--tasks", default="pointsman.shipped.demo", help="the module of its tasks, as workers name it")
     parser.add_argument(
@@ -51,8 +53,9 @@ def main() -> None:
     given = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
+    key = None if given.key_file is None else given.key_file.read_text(encoding="ascii").strip()
     with contextlib.suppress(_Stopped):
-        run(given.url, given.bank_port, given.per_second, given.tasks)
+        run(given.url, key, given.bank_port, given.per_second, given.tasks)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, cast
 
 from pointsman_client.errors import ClientError, Refused
+from pointsman_client.problems import Forbidden, Unauthenticated
 from pointsman_contract.backoff import backoff_seconds
 from pointsman_service.embedded.demo.bank import Bank
 from pointsman_service.embedded.demo.day import Moment, Turn, turns
@@ -130,7 +131,10 @@ def wait_for_workers(client: "Client", rng: random.Random, say: Say, how: str) -
             client.task_types.get(PRICED)
         except ClientError as error:
             failures += 1
-            if failures == 5:
+            if isinstance(error, Unauthenticated | Forbidden):
+                if failures == 1:
+                    say(f"the API does not let the demo in: {error}")
+            elif failures == 5:
                 say(f"no worker offers {PRICED} yet; workers that do: {how}")
             time.sleep(min(wait_after(error, failures, rng), 2.0))
         else:

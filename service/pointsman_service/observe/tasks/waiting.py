@@ -1,6 +1,7 @@
 """How much longer a task is expected to wait."""
 
 from collections.abc import Mapping
+from uuid import UUID
 
 from pointsman_contract.dependencies import key_of
 from pointsman_contract.states import TaskState
@@ -10,6 +11,7 @@ from pointsman_service.observe.prediction.view import PredictionView
 from pointsman_service.observe.tasks.task import Task
 from pointsman_service.store import api_keys
 from pointsman_service.store.breakers import breakers
+from pointsman_service.store.queues import ahead, shares
 from pointsman_service.store.queues.holding import BY_BREAKER
 from pointsman_service.store.queues.shares import Share
 from pointsman_service.store.queues.unserved import UNKNOWN_TASK_TYPE
@@ -20,6 +22,8 @@ from pointsman_service.store.tasks.in_turn import before_in_turn
 
 MOST_COUNTED = 2_000
 """Of more the index that has their order is no longer the cheapest way to count."""
+_NEWEST = UUID(int=2**128 - 1)
+"""No task that waits has an id above it."""
 
 
 async def ahead_of(store: Store, task: Task, live: LiveRow, weights: Mapping[str, float]) -> tuple[int, bool]:
@@ -41,6 +45,28 @@ async def ahead_of(store: Store, task: Task, live: LiveRow, weights: Mapping[str
             connection, task.id, queue, priority, task.due_at, share, weights, MOST_COUNTED + 1
         )
     return min(before, MOST_COUNTED), capped or before > MOST_COUNTED
+
+
+async def ahead_of_new(
+    store: Store, weights: Mapping[str, float], queue: str, priority: int, share: Share
+) -> int | None:
+    """Tasks of a queue that start before one that a share submits now, due at once, counted as ``ahead_of`` does. None
+    where they are more than ``MOST_COUNTED``, and where that is no matter of turns: nobody else waits there, so many
+    that not all are looked at, or what was there before anybody took turns. Raises the store's errors.
+    """
+    async with store.transaction() as connection:
+        if await shares.alone(connection, [queue]):
+            return None
+        await shares.go_along_indexes(connection)
+        line = await shares.line(connection, queue, priority)
+        others = {(caller, key) for caller, keys in line.items() for key in keys} - {share}
+        if not others or len(line) >= shares.MOST_CALLERS:
+            return None
+        before, capped = await explaining.ahead_of_its_priority(connection, queue, priority, MOST_COUNTED)
+        weighed = await api_keys.weights(connection, weights)
+        now = await ahead.now(connection)
+        before += await before_in_turn(connection, _NEWEST, queue, priority, now, share, weighed, MOST_COUNTED + 1)
+    return None if capped or before > MOST_COUNTED else before
 
 
 async def remaining_wait(

@@ -3,10 +3,11 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, LargeBinary, Text, func, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, LargeBinary, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
+from pointsman_service.limits import LEAST_WEIGHT, MOST_BURST, MOST_QUOTA, MOST_WEIGHT
 from pointsman_service.store.models.base import Base
 
 
@@ -66,6 +67,10 @@ class ApiKey(Base):
     """To a minute. A change of it is no change of the key."""
 
     __table_args__ = (
+        # What people write by hand is bound as what the API takes: no number of it is missing in JSON.
+        CheckConstraint(f"burst BETWEEN 1 AND {MOST_BURST}", name="burst"),
+        CheckConstraint(f"quota BETWEEN 1 AND {MOST_QUOTA}", name="quota"),
+        CheckConstraint(f"weight BETWEEN {LEAST_WEIGHT:g} AND {MOST_WEIGHT:g}", name="weight"),
         Index("ix_api_key_digest", "digest", unique=True),
         Index("ix_api_key_revision", "revision", unique=True),
         Index("ix_api_key_weight", "name", postgresql_where=text("weight IS NOT NULL")),
