@@ -56,7 +56,7 @@ async def fill_errors(site: Site) -> None:
     await site.run(
         "INSERT INTO error_group_change (error_group, before, after, actor, reason) VALUES"
         " (:id, 'open', 'resolved', 'ada', 'they have a new address'),"
-        " (:id, 'resolved', 'open', 'pointsman', 'it failed so again')",
+        " (:id, 'resolved', 'open', 'pointsman', 'it failed this way again')",
         id=back,
     )
     judged: dict[str, Any] = {"ago": 200_000.0, "set": 600.0}

@@ -36,14 +36,14 @@ def opens_again(standing: Standing, last_seen_at: datetime, occurrences: int, wi
     if standing.set_at is None or last_seen_at <= standing.set_at:
         return None
     if standing.state is GroupState.RESOLVED:
-        return "it failed so again"
+        return "it failed this way again"
     if standing.state is not GroupState.IGNORED:
         return None
     if standing.ignored_until is not None and last_seen_at > standing.ignored_until:
-        return "it was ignored until then, and failed so again"
+        return "it was ignored until then, and failed this way again"
     if standing.ignored_per_hour is not None and within_the_hour > standing.ignored_per_hour:
-        return f"it failed so {within_the_hour:,} times within an hour, more than {standing.ignored_per_hour:,}"
+        return f"it failed this way {within_the_hour:,} times within an hour, more than {standing.ignored_per_hour:,}"
     since = occurrences - (standing.ignored_from or 0)
     if standing.ignored_count is not None and since > standing.ignored_count:
-        return f"it failed so {since:,} times since it was ignored, more than {standing.ignored_count:,}"
+        return f"it failed this way {since:,} times since it was ignored, more than {standing.ignored_count:,}"
     return None

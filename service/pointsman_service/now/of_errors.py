@@ -25,6 +25,10 @@ def news(alert: Alert, facts: Facts, plain: Cause) -> dict[str, object]:
     }
 
 
+def _times(count: int) -> str:
+    return "once" if count == 1 else number(count, "time")
+
+
 def _newest(alert: Alert, facts: Facts, plain: Cause) -> dict[str, object]:
     """Its newest failure, as it was: the summary of the alert has it without what differs each time."""
     _, _, group_id = alert.subject.rpartition("#")
@@ -40,7 +44,7 @@ def _newest(alert: Alert, facts: Facts, plain: Cause) -> dict[str, object]:
             "" if found.group.where is None else f" at {found.group.where}",
             f"{since(plain.since, facts.now)}.",
         ),
-        "consequences": (words(f"It has failed so {number(found.group.count, 'time')} within the hour."),),
+        "consequences": (words(f"It has failed this way {_times(found.group.count)} within the hour."),),
         "error": error_of(found.failure, found.group),
     }
 
@@ -81,6 +85,6 @@ def dead_letters(alert: Alert, facts: Facts, plain: Cause) -> dict[str, object]:
         "error": error_of(failure, group),
         "remedies": (
             *plain.remedies,
-            Remedy("It is mended: run again what failed so.", failed_so, act="retry_tasks"),
+            Remedy("It is mended: run again what failed this way.", failed_so, act="retry_tasks"),
         ),
     }

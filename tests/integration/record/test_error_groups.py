@@ -164,7 +164,7 @@ async def test_a_resolved_one_that_fails_again_is_back_again(spine: Spine) -> No
     history = await spine.rows("SELECT before, after, actor, reason FROM error_group_change ORDER BY id")
     assert history == [
         {"before": "open", "after": "resolved", "actor": "ada", "reason": "why"},
-        {"before": "resolved", "after": "open", "actor": "pointsman", "reason": "it failed so again"},
+        {"before": "resolved", "after": "open", "actor": "pointsman", "reason": "it failed this way again"},
     ]
 
 

@@ -12,7 +12,7 @@ IGNORED = Standing(GroupState.IGNORED, SET_AT)
 
 
 def test_a_resolved_one_that_fails_again_is_open() -> None:
-    assert opens_again(RESOLVED, LATER, 10, 1) == "it failed so again"
+    assert opens_again(RESOLVED, LATER, 10, 1) == "it failed this way again"
 
 
 def test_what_ended_before_it_was_resolved_is_no_return() -> None:
@@ -37,10 +37,10 @@ def test_an_ignored_one_is_open_past_its_moment() -> None:
 def test_an_ignored_one_is_open_past_its_rate() -> None:
     limited = replace(IGNORED, ignored_per_hour=5)
     assert opens_again(limited, LATER, 10, 5) is None
-    assert opens_again(limited, LATER, 10, 6) == "it failed so 6 times within an hour, more than 5"
+    assert opens_again(limited, LATER, 10, 6) == "it failed this way 6 times within an hour, more than 5"
 
 
 def test_an_ignored_one_is_open_past_its_number() -> None:
     limited = replace(IGNORED, ignored_count=5, ignored_from=10)
     assert opens_again(limited, LATER, 15, 15) is None
-    assert opens_again(limited, LATER, 16, 16) == "it failed so 6 times since it was ignored, more than 5"
+    assert opens_again(limited, LATER, 16, 16) == "it failed this way 6 times since it was ignored, more than 5"

@@ -85,7 +85,7 @@ def test_an_error_that_is_new_is_told_by_its_newest_failure_with_its_place() -> 
     cause = only(compose(facts))
 
     assert said(cause.parts).startswith("charge fails with a new error: KeyError: 'price_cents' at shop/orders.py:41 ")
-    assert said(cause.consequences[0]) == "It has failed so 5 times within the hour."
+    assert said(cause.consequences[0]) == "It has failed this way 5 times within the hour."
     assert ("error", str(GROUP)) in links(cause)
     assert "'price_cents'" not in whole(only(compose(facts.without_payloads())))
 

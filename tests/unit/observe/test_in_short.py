@@ -28,7 +28,7 @@ PROGRESS = TaskProgress("PROGRESS", 40, 100, "page 40", None, None)
         ),
         (
             {"state": TaskState.HELD, "held_reason": "breaker:dependency:api.bank.example", "retry_at": later(41)},
-            "breaker of api.bank.example is open, tried",
+            "breaker of api.bank.example is open, tried again",
             later(41),
         ),
         ({"state": TaskState.HELD, "held_reason": "unknown_task_type"}, "no live worker knows its type", None),

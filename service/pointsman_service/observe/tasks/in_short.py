@@ -59,7 +59,7 @@ def _held(task: Task) -> InShort:
         name = why.removeprefix(_BY_BREAKER).partition(":")[2]
         if task.retry_at is None:
             return InShort(f"breaker of {name} is open")
-        return InShort(f"breaker of {name} is open, tried", task.retry_at, "at its next call")
+        return InShort(f"breaker of {name} is open, tried again", task.retry_at, "at its next call")
     return InShort(_HELD.get(why, why))
 
 
