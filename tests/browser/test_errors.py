@@ -120,13 +120,13 @@ async def test_an_error_is_ignored_within_limits_and_opening_it_can_be_taken_bac
     at = (datetime.now(UTC) + timedelta(hours=2)).replace(microsecond=0, second=0)
     form = page.locator("#ignore")
     await form.locator("[name=at]").fill(f"{at:%Y-%m-%dT%H:%M}")
-    await form.get_by_label("More an hour than").fill("a few")
+    await form.get_by_label("or more an hour than").fill("a few")
     await form.get_by_label("Reason").fill("their maintenance")
     await form.get_by_role("button", name="Ignore").click()
     assert "per_hour: this is no number" in await page.locator("#faults").inner_text()
     assert await form.get_by_label("Reason").input_value() == "their maintenance"
     assert (await group_of(full, group_id)).state == "open"
-    await form.get_by_label("More an hour than").fill("100")
+    await form.get_by_label("or more an hour than").fill("100")
     await form.get_by_role("button", name="Ignore").click()
     row = await group_of(full, group_id)
     assert (row.state, row.ignored_until, row.ignored_per_hour, row.set_by) == ("ignored", at, 100, "local")

@@ -46,10 +46,10 @@ async def test_a_page_that_shows_a_refused_form_can_be_loaded_again_and_changes_
     address = f"{full.url}tasks/many/cancel?queue=reports"
     await page.goto(address)
     await page.get_by_label("Reason").first.fill("a loop")
-    await page.get_by_label("So many a second").fill("fast")
+    await page.get_by_label("Rate: tasks a second").fill("fast")
     await page.get_by_role("button", name="Cancel what waits").click()
     await expect(page.locator("#refused")).to_contain_text("rate: this is no number")
-    await expect(page.get_by_label("So many a second")).to_have_value("fast")
+    await expect(page.get_by_label("Rate: tasks a second")).to_have_value("fast")
     await expect(page.get_by_label("Reason").first).to_have_value("a loop")
     await page.get_by_role("button", name="Change to light").click()
     assert page.url == address

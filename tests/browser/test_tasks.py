@@ -216,7 +216,7 @@ async def test_everything_that_failed_runs_again_at_a_rate_and_is_stopped(visito
     await page.goto(full.url + "tasks?state=failed&tag=victims:yes")
     await page.get_by_role("link", name="Run them all again…").click()
     await page.get_by_label("Reason").fill("mended")
-    await page.get_by_label("So many a second").fill("0.01")
+    await page.get_by_label("Rate: tasks a second").fill("0.01")
     await page.get_by_role("button", name="Run them again").press("Enter")
     assert "3 tasks run again so far: mended" in await said(page)
     assert "0.01 a second" in await page.locator("#live-act").inner_text()
@@ -232,7 +232,7 @@ async def test_a_walk_that_has_a_rate_is_stopped_where_it_is(visitor: Visitor, f
     page = visitor.page
     await page.goto(full.url + "tasks/many/cancel?tag=slow:yes")
     await page.get_by_label("Reason").first.fill("no more of these")
-    await page.get_by_label("So many a second").first.fill("0.001")
+    await page.get_by_label("Rate: tasks a second").first.fill("0.001")
     await page.get_by_role("button", name="Cancel what waits").click()
     await page.locator("#live-act").get_by_role("button", name="Stop").click()
     assert "It goes no further: 1 done." in await said(page)

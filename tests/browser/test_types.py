@@ -84,9 +84,9 @@ async def test_a_task_type_says_how_it_does_where_it_goes_and_who_published_it(
     await page.get_by_role("link", name="shop.ship", exact=True).click()
     shown = " ".join((await page.locator("main").inner_text()).split())
     assert "Failure rate 10 %" in shown
-    assert "Queue reports its own" in shown
+    assert "Queue reports set by the type" in shown
     assert "reports@host-1" in shown
-    assert "counts" in await page.get_by_role("region", name="Who published it").inner_text()
+    assert "in use" in await page.get_by_role("region", name="Who published it").inner_text()
     await page.goto(full.url + "search?q=shop.ship")
     await page.get_by_role("link", name="shop.ship").last.click()
     await expect(page).to_have_url(full.url + "types/shop.ship")

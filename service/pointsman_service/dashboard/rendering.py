@@ -36,6 +36,7 @@ _COMPONENTS: Final = ("state", "time", "link", "figure", "chart", "list", "act")
 _FUNCTIONS: Final[Mapping[str, object]] = {
     "SHAPES": states.SHAPES,
     "MASKED": payloads.MASKED,
+    "about": durations.about,
     "bytes_of": figures.bytes_of,
     "clock": moments.clock,
     "counted_rows": figures.counted_rows,
@@ -43,15 +44,19 @@ _FUNCTIONS: Final[Mapping[str, object]] = {
     "exact": moments.exact,
     "json_text": json_text.json_text,
     "label": figures.label,
+    "linked": prose.linked,
     "machine": moments.machine,
     "number": figures.number,
     "prose": prose.prose,
     "payload": payloads.payload,
     "percent": figures.percent,
+    "rate": figures.rate,
     "relative": moments.relative,
     "some": figures.some,
     "sparkline": sparklines.sparkline,
+    "times": figures.times,
     "tone_of": states.tone_of,
+    "without_call": prose.without_call,
 }
 
 
@@ -145,6 +150,8 @@ def _with_components(values: Mapping[str, Any]) -> dict[str, Any]:
     """With ``ui``: the macros of every component, bound to these values."""
     shared = {name: values[name] for name in ("links", "live", "may", "now", "target", "token", "where")}
     given = shared["given"] = Given(values["ask"])
+    links, where = values["links"], values["where"]
+    shared["href_of_task"] = lambda name: None if (path := where("task", name)) is None else links.to(path)
     macros: dict[str, Any] = {"given": given}
     for name in _COMPONENTS:
         module = environment().get_template(f"components/{name}.html").make_module(shared)

@@ -7,8 +7,8 @@ from pointsman_service.alert.alert import Alert
 from pointsman_service.alert.kinds import Rule, advice
 from pointsman_service.now.facts import Facts, Failure, Group, Tripped, TypeRuns
 from pointsman_service.now.picture import Cause, CauseError, Link, LinkKind, Part, Remedy, Urgency, Words
+from pointsman_service.now.words import NOTHING_TO_DO, listed, number, one, over, quoted, since, words
 from pointsman_service.now.words import failure as said_of
-from pointsman_service.now.words import listed, number, one, over, quoted, since, words
 from pointsman_service.observe.queues import QueueFigures
 from pointsman_service.observe.spans import ahead, moment, span
 from pointsman_service.store.first_page.moving import MOST_COUNTED
@@ -69,7 +69,7 @@ def closed(alert: Alert, plain: Cause) -> Cause:
             one(LinkKind.BREAKER, alert.subject, name), " does not fail any more: its circuit breaker is closed."
         ),
         being_done=words("Its alert ends once it has been closed for some seconds."),
-        remedies=(Remedy("Nothing, unless it comes back.", Link(LinkKind.DOCUMENT, plain.documentation)),),
+        remedies=(Remedy(NOTHING_TO_DO, Link(LinkKind.DOCUMENT, plain.documentation)),),
     )
 
 
@@ -183,7 +183,7 @@ def _again(tripped: Tripped, facts: Facts) -> Iterator[Remedy]:
     runs = facts.types.get(tripped.name) if tripped.scope == "task_type" else None
     if tripped.group is not None and runs is not None and runs.failed:
         failed = Link(LinkKind.TASKS, filter={"state": "failed", "error_group": str(tripped.group.id)})
-        yield Remedy("It is mended: run again what failed so.", failed, act="retry_tasks")
+        yield Remedy("It is mended: run again what failed this way.", failed, act="retry_tasks")
 
 
 def _remedies(tripped: Tripped, step: str, page: str) -> Iterator[Remedy]:

@@ -7,7 +7,7 @@ from pointsman_service.alert.alert import Alert
 from pointsman_service.alert.kinds import Rule
 from pointsman_service.now.facts import Facts, Mix
 from pointsman_service.now.picture import Cause, Link, LinkKind, Part, Remedy, Urgency, Words
-from pointsman_service.now.words import listed, number, one, over, per, quoted, since, words
+from pointsman_service.now.words import NOTHING_TO_DO, listed, number, one, over, per, quoted, since, words
 from pointsman_service.observe.explain.causes import Cause as Why
 from pointsman_service.observe.explain.facts import RunningNow
 from pointsman_service.observe.explain.remedies import REMEDIES
@@ -149,7 +149,7 @@ def _again(parts: Words, alert: Alert) -> dict[str, object]:
     return {
         "parts": parts,
         "being_done": words("Its alert ends once that has been so for some seconds."),
-        "remedies": (Remedy("Nothing, unless it comes back.", Link(LinkKind.DOCUMENT, alert.documentation)),),
+        "remedies": (Remedy(NOTHING_TO_DO, Link(LinkKind.DOCUMENT, alert.documentation)),),
     }
 
 

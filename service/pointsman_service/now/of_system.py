@@ -9,7 +9,7 @@ from pointsman_service.alert.alert import Alert
 from pointsman_service.alert.kinds import KINDS, Rule
 from pointsman_service.now.facts import Away, Facts
 from pointsman_service.now.picture import Cause, Link, LinkKind, Part, Remedy, Urgency, Words
-from pointsman_service.now.words import number, since, size, words
+from pointsman_service.now.words import NOTHING_TO_DO, number, since, size, words
 from pointsman_service.observe.explain import sentences
 from pointsman_service.observe.spans import span
 
@@ -71,7 +71,7 @@ def over(rule: Rule, plain: Cause) -> Cause:
         plain,
         parts=words(Part(KINDS[rule].was, _READY), "; that is over."),
         being_done=words("Its alert ends once it has been over for some seconds."),
-        remedies=(Remedy("Nothing, unless it comes back.", Link(LinkKind.DOCUMENT, plain.documentation)),),
+        remedies=(Remedy(NOTHING_TO_DO, Link(LinkKind.DOCUMENT, plain.documentation)),),
     )
 
 

@@ -8,6 +8,8 @@ from pointsman_service.now.picture import Link, LinkKind, Part, Words
 from pointsman_service.observe.spans import ago, span
 
 MOST_NAMED = 3
+NOTHING_TO_DO = "Nothing, unless it comes back."
+"""The remedy of what is over, of which an alert still tells."""
 
 
 def words(*pieces: str | Part) -> Words:

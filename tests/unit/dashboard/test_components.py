@@ -3,8 +3,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pointsman_contract.states import TaskState
-from pointsman_service.dashboard.components.durations import duration
-from pointsman_service.dashboard.components.figures import bytes_of, counted_rows, number, percent, some
+from pointsman_service.dashboard.components.durations import about, duration
+from pointsman_service.dashboard.components.figures import bytes_of, counted_rows, number, percent, rate, some, times
 from pointsman_service.dashboard.components.moments import clock, exact, machine, relative
 from pointsman_service.dashboard.components.payloads import payload
 from pointsman_service.dashboard.components.sparklines import sparkline
@@ -31,10 +31,16 @@ def test_a_duration_is_in_the_unit_that_a_person_would_say(seconds: float | None
     [
         (NOW, "now"), (NOW - timedelta(seconds=4.9), "4 s ago"), (NOW - timedelta(seconds=250), "4 min ago"),
         (NOW + timedelta(seconds=41), "in 41 s"), (NOW - timedelta(days=3, hours=5), "3 d ago"),
+        (NOW + timedelta(days=90, seconds=-2), "in 90 d"), (NOW + timedelta(seconds=59.7), "in 1 min"),
     ],
 )  # fmt: skip
 def test_how_long_ago_something_was_is_its_largest_unit(at: datetime, said: str) -> None:
     assert relative(at, NOW) == said
+
+
+def test_a_wait_is_told_as_finely_as_its_target() -> None:
+    waits = (None, 0.0, 0.168, 6.2, 250.0, 1162.0)
+    assert [about(seconds) for seconds in waits] == ["–", "< 1 s", "< 1 s", "6.2 s", "4 min 10 s", "19 min"]
 
 
 def test_a_moment_has_its_day_unless_that_is_today() -> None:
@@ -74,6 +80,10 @@ def test_a_share_is_never_rounded_up_to_all_or_down_to_nothing(share: float | No
 
 def test_numbers_and_sizes_are_short() -> None:
     assert [number(value) for value in (None, 12481.0, 0.256, 25.26)] == ["–", "12,481", "0.26", "25.3"]
+    assert [rate(value) for value in (None, 0.0, 0.04, 2.0, 9.96, 1234.5)] == ["–", "0", "< 0.1", "2.0", "10", "1,234"]
+    assert [times(value) for value in (None, 0.0, 0.004, 0.042, 1.0, 6.59, 25.0)] == [
+        "–", "×0", "< ×0.01", "×0.04", "×1", "×6.6", "×25",
+    ]  # fmt: skip
     assert [bytes_of(size) for size in (214, 3400, 12_000_000)] == ["214 B", "3.4 kB", "12 MB"]
 
 

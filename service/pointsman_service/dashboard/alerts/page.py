@@ -19,6 +19,7 @@ from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Hit, Pace, Page, Undo, View
 from pointsman_service.errors import AlertResolved, FieldError, InvalidRequest, UnknownAlert
 from pointsman_service.live.topics import Topic
+from pointsman_service.now.causes import link_of
 from pointsman_service.operate.act import ActKind
 from pointsman_service.operate.handle_alerts import AlertRow, SilenceRow
 
@@ -85,7 +86,7 @@ async def show_list(ask: Ask) -> View:
             else ask.links("alerts", **chosen, cursor=over.following),
             "messages": told.items,
             "silences": silences,
-            "channels": [channel.name for channel in ask.parts.settings.alert_channels],
+            "channels": _channels(ask),
             "filters": _FILTERS,
             "chosen": chosen,
             "chips": [
@@ -111,7 +112,9 @@ async def show_alert(ask: Ask) -> View:
         says=_sentence(alert),
         values={
             "alert": alert,
+            "about": link_of(alert.link),
             "messages": told.items,
+            "channels": _channels(ask),
             "silences_for": SILENCES,
             "leads_to": [_led(key) for key in alert.also],
         },
@@ -194,6 +197,10 @@ async def find(ask: Ask, words: str) -> list[Hit]:
         low = words.lower().replace(" ", "_")
         return [Hit(label(rule), place("alerts", rule=rule), "rule of alerts") for rule in Rule if low in rule]
     return [Hit(alert.summary, place("alerts", alert.id), "alert")]
+
+
+def _channels(ask: Ask) -> list[str]:
+    return [channel.name for channel in ask.parts.settings.alert_channels]
 
 
 def _shown(ask: Ask, alert: Alert) -> Alert:

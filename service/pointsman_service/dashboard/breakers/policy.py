@@ -1,6 +1,6 @@
 """The policy of a breaker as a form: what is wrong with a field is shown beside what was typed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.breakers.here import key_of, page
 from pointsman_service.dashboard.breakers.words import name_of
+from pointsman_service.dashboard.components.durations import duration
+from pointsman_service.dashboard.components.figures import number, percent
 from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Undo, View
 from pointsman_service.errors import PolicyChanged
@@ -38,6 +40,22 @@ _FIELDS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
+_READ: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
+    "recovery_timeout": ("Tried again after", duration),
+    "recovery_timeout_max": ("At most, as that doubles", duration),
+    "recovery_jitter": ("Added to that by chance, at most", percent),
+    "permit_seconds": ("A probe may take", duration),
+    "release_per_second": ("Held tasks let go at first", lambda value: f"{number(value)} a second"),
+    "window_seconds": ("Window of the rates", duration),
+    "failure_rate": ("Share of failures that opens it", percent),
+    "slow_call_seconds": ("A call is slow after", duration),
+    "slow_call_rate": ("Share of slow calls that opens it", percent),
+}
+"""How those are told whose field has its unit in its words."""
+_OF_RATES: Final = frozenset({"minimum_calls", "failure_rate", "slow_call_seconds", "slow_call_rate"})
+"""What counts only where there is a window."""
+
+
 @dataclass(frozen=True)
 class Field:
     """One setting of a policy."""
@@ -45,6 +63,14 @@ class Field:
     name: str
     words: str
     hint: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """One setting of a policy to be read."""
+
+    words: str
     value: str
 
 
@@ -57,9 +83,16 @@ def text_of(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) and abs(value) < 100_000 else str(value)
 
 
-def shown_fields(policy: BreakerPolicy) -> list[Field]:
-    """The settings that count, in words."""
-    return [one for one in _fields(_texts(policy)) if one.value]
+def shown_fields(policy: BreakerPolicy) -> list[Told]:
+    """The settings that count, in words and with their units."""
+    without = frozenset() if policy.window_seconds else _OF_RATES
+    found = [(name, getattr(policy, name)) for name in _FIELDS if name not in without]
+    return [_told(name, value) for name, value in found if text_of(value)]
+
+
+def _told(name: str, value: Any) -> Told:
+    words, write = _READ.get(name, (_FIELDS[name][0], text_of))
+    return Told(words, write(value))
 
 
 @page.shows("{scope}/{name}/policy")
@@ -76,7 +109,7 @@ async def set_policy(ask: Ask) -> Done | View:
     try:
         policy = BreakerPolicy.model_validate(_values(given))
     except ValidationError as error:
-        return await _form(ask, key, [(_loc(one["loc"]), str(one["msg"])) for one in error.errors()])
+        return await _form(ask, key, [_fault(one) for one in error.errors()])
     hand = ask.parts.breaker_hand
     await hand.check_guarded(key)
     before = await ask.parts.views.breakers.now(key)
@@ -120,6 +153,7 @@ async def _form(ask: Ask, key: Key, faults: list[tuple[str, str]]) -> View:
             "key": key,
             "name": name_of(breaker),
             "fields": _fields(given),
+            "labels": {name: words for name, (words, _) in _FIELDS.items()},
             "wrong": {name for name, _ in faults},
             "faults": faults,
             "version": breaker.policy_version,
@@ -151,8 +185,10 @@ def _values(given: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def _loc(loc: tuple[int | str, ...]) -> str:
-    return str(loc[0]) if loc else ""
+def _fault(error: Mapping[str, Any]) -> tuple[str, str]:
+    """The field that is wrong, and why, as a sentence that goes on."""
+    why = str(error["msg"]).removeprefix("Value error, ")
+    return str(error["loc"][0]) if error["loc"] else "", why[:1].lower() + why[1:]
 
 
 def _same(ask: Ask) -> Any:

@@ -28,9 +28,9 @@ def held_of(seen: Seen) -> str:
     if not seen.tasks:
         return "No task is held."
     if seen.is_all and seen.tasks == 1:
-        return "1 task is held; it spends no attempt by that."
+        return "1 task is held; being held spends no attempt."
     more = "" if seen.is_all else " or more"
-    return f"{some(seen.tasks, 'task')}{more} are held; they spend no attempt by that."
+    return f"{some(seen.tasks, 'task')}{more} are held; being held spends no attempt."
 
 
 def _state(breaker: BreakerNow, now: datetime) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from typing import Final
 
 from pointsman_service.dashboard.components.durations import duration
@@ -64,6 +65,9 @@ def chart(
     write = _UNITS[unit]
     known = [value for line in lines for value in line.values if value is not None]
     high = max([top or 0.0, *known])
+    if unit == "number":
+        # Half a task at the top of a scale would be asked about.
+        high = float(ceil(high))
     every = -(-len(times) // _MOST_ROWS) or 1
     rows = [(at, [write(line.values[place]) for line in lines]) for place, at in enumerate(times)][::-1][::every]
     return Chart(

@@ -1,6 +1,8 @@
 """Durations in the unit that a person would say."""
 
 NONE = "\N{EN DASH}"
+_LONG = 600
+"""What waits for longer is told by the minute."""
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
@@ -13,6 +15,15 @@ def duration(seconds: float | None, *, rough: bool = False) -> str:
         return NONE
     sign = "\N{MINUS SIGN}" if seconds < 0 else ""
     return sign + _positive(abs(seconds), rough)
+
+
+def about(seconds: float | None) -> str:
+    """A wait as it is told beside a target: ``< 1 s``, ``12 s``, ``4 min 10 s``, ``19 min``; a dash for None."""
+    if seconds is None:
+        return NONE
+    if seconds < 1:
+        return "< 1 s"
+    return duration(seconds if seconds < _LONG else round(seconds / 60) * 60)
 
 
 def _positive(seconds: float, rough: bool) -> str:

@@ -5,6 +5,10 @@ MOST_COUNTED = 10_000
 _NEARLY_ALL = 0.99
 _ROUNDING = 1e-9
 """What a product of floats may lack."""
+_WHOLE_FROM = 9.95
+"""What is more is told without a fraction."""
+_LEAST_RATE = 0.1
+_LEAST_TIMES = 0.01
 NONE = "\N{EN DASH}"
 
 
@@ -15,6 +19,27 @@ def number(value: float | None) -> str:
     if float(value).is_integer():
         return f"{int(value):,}"
     return f"{value:,.1f}".removesuffix(".0") if abs(value) >= 10 else f"{value:.2g}"
+
+
+def rate(value: float | None) -> str:
+    """So many a minute, beside others: ``0``, ``7.3``, ``32``; a dash for None."""
+    if value is None:
+        return NONE
+    if value <= 0:
+        return "0"
+    if value < _LEAST_RATE:
+        return f"< {_LEAST_RATE:g}"
+    return f"{value:,.0f}" if value >= _WHOLE_FROM else f"{value:.1f}"
+
+
+def times(value: float | None) -> str:
+    """How many times as fast as it may be: ``×0``, ``×0.29``, ``×6.6``, ``×14``; a dash for None."""
+    if value is None:
+        return NONE
+    if 0 < value < _LEAST_TIMES:
+        return f"< ×{_LEAST_TIMES:g}"
+    said = f"{value:,.0f}" if value >= _WHOLE_FROM else f"{value:.{1 if value >= 1 else 2}f}".rstrip("0").rstrip(".")
+    return f"×{said or 0}"
 
 
 def counted_rows(value: int | None, most: int = MOST_COUNTED) -> str:

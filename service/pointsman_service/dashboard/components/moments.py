@@ -29,11 +29,16 @@ def machine(at: datetime) -> str:
 
 
 def relative(at: datetime, now: datetime) -> str:
-    """``4 min ago``, ``in 41 s``, ``now``."""
+    """``4 min ago``, ``in 41 s``, ``now``. What is to come is rounded: in 90 d is not in 89."""
     seconds = (now - at).total_seconds()
     if abs(seconds) < 1:
         return "now"
-    return f"{duration(seconds, rough=True)} ago" if seconds > 0 else f"in {duration(-seconds, rough=True)}"
+    return f"{duration(seconds, rough=True)} ago" if seconds > 0 else f"in {duration(_nearest(-seconds), rough=True)}"
+
+
+def _nearest(seconds: float) -> float:
+    size = next(size for size in (86_400, 3600, 60, 1) if seconds >= size)
+    return int(seconds / size + 0.5) * size
 
 
 def moment_of(text: str) -> datetime:

@@ -7,7 +7,7 @@ from typing import Any
 from pointsman_service.dashboard.components.figures import bytes_of
 
 _PEEK = 80
-MASKED = "hidden: it takes the right to read payloads"
+MASKED = "hidden: it takes the scope payload:read"
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,12 @@ FOR: Final[Mapping[str, str]] = {
     "604800": "7 days from now",
 }
 """Until when a group is ignored, by seconds."""
+_LIMITS: Final[Mapping[str, str]] = {
+    "at": "or until, in UTC",
+    "per_hour": "or more an hour than",
+    "count": "or more from now on than",
+}
+"""What else ends that it is ignored, by the fields of the form."""
 
 
 @page.shows("{group_id:uuid}")
@@ -78,6 +84,7 @@ async def group_view(ask: Ask, error: InvalidRequest | None) -> View:
             "waiting": waiting,
             "links_of": _links_of(ask, group),
             "for_": FOR,
+            "limits": _LIMITS,
             "faults": []
             if error is None
             else [(one["pointer"].removeprefix("/"), one["detail"]) for one in error.errors],
@@ -107,16 +114,16 @@ def _links_of(ask: Ask, group: ErrorGroup) -> dict[str, str | None]:
 
 
 def _sentence(ask: Ask, group: ErrorGroup, word: str) -> str:
-    times = some(group.occurrences, "time")
+    times = "once" if group.occurrences == 1 else some(group.occurrences, "time")
     lost = (
         f", {some(group.failed_tasks, 'task')} failed for good" if group.failed_tasks else ", no task failed for good"
     )
-    said = f"{group.task_type} has failed so {times} since {clock(group.first_seen_at, ask.now)} UTC{lost}."
+    said = f"{group.task_type} has failed this way {times} since {clock(group.first_seen_at, ask.now)} UTC{lost}."
     limit = limit_of(group.ignored, ask.now)
     more = {
         "back again": " It came back after somebody had dealt with it.",
         "ignored": f" It is ignored {limit}.",
-        "resolved": " It is resolved: if it fails so again, it is back.",
+        "resolved": " It is resolved: if it fails this way again, it is back.",
     }
     return said + more.get(word, "")
 

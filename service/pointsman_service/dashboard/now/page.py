@@ -9,7 +9,7 @@ from pointsman_service.dashboard.components.figures import some
 from pointsman_service.dashboard.now.offers import offer_of
 from pointsman_service.dashboard.page import Page, View
 from pointsman_service.now.picture import Cause, Now, Overall, QueueState, Urgency, said
-from pointsman_service.now.words import failure
+from pointsman_service.now.words import NOTHING_TO_DO, failure
 
 page = Page(
     "",
@@ -48,7 +48,7 @@ async def show(ask: Ask) -> View:
             "cause_id": _id,
             "origin": ask.parts.settings.alert_base_url
             or f"http://{ask.parts.settings.host}:{ask.parts.settings.port}",
-            "cause_tones": CAUSE_TONES,
+            "tone_of_cause": _tone,
             "offer_of": offer_of,
             "tells_error": _tells_error,
             "tells_since": _tells_since,
@@ -57,6 +57,12 @@ async def show(ask: Ask) -> View:
             "teaches": _teaches(ask, now),
         },
     )
+
+
+def _tone(cause: Cause) -> str:
+    """Red is only where somebody must act: what is over is not."""
+    is_over = any(one.text == NOTHING_TO_DO for one in cause.remedies)
+    return "ok" if is_over else CAUSE_TONES[cause.severity]
 
 
 def _title(now: Now) -> str:

@@ -126,10 +126,11 @@ def charts_of(found: History, row: Row) -> Sequence[Chart]:
             "number",
         ),
         chart(
-            "Processes that take from it, and its window",
+            "On the broker",
             times,
             found.until,
-            [line("processes", "consumers"), line("window", "window")],
+            [line("tasks", "on_broker"), line("at most", "window")],
             "number",
         ),
+        chart("Processes that take from it", times, found.until, [line("processes", "consumers")], "number"),
     )

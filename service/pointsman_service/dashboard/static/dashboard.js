@@ -18,10 +18,15 @@
     return `${Math.floor(seconds / size)} ${unit}`;
   }
 
+  function nearest(seconds) {
+    const [size] = UNITS.find(([size]) => seconds >= size) || [1];
+    return Math.round(seconds / size) * size;
+  }
+
   function relative(at) {
     const seconds = (Date.now() + skew - at) / 1000;
     if (Math.abs(seconds) < 1) return "now";
-    return seconds > 0 ? `${rough(seconds)} ago` : `in ${rough(-seconds)}`;
+    return seconds > 0 ? `${rough(seconds)} ago` : `in ${rough(nearest(-seconds))}`;
   }
 
   function write(element, text) {

@@ -14,6 +14,7 @@ from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, View
 from pointsman_service.dashboard.tasks.filters import words_of
 from pointsman_service.dashboard.tasks.here import page
+from pointsman_service.dashboard.tasks.many import error_of
 from pointsman_service.errors import UnknownTaskAct
 from pointsman_service.observe.tasks.dead_letters import replay_of
 from pointsman_service.operate.act import ActKind
@@ -42,6 +43,8 @@ class Shown:
     words: Sequence[str]
     href: str
     """The list of what the filter finds now."""
+    error_group: UUID | None
+    """That the filter names."""
     rate_per_second: float | None
     looked_at: int | None
     matched: int
@@ -99,6 +102,7 @@ async def show_act(ask: Ask) -> View:
             "states_known": states is not None,
             "share": ended / shown.tasks if shown.tasks and states is not None else None,
             "goes_on": shown.stage in (Stage.WALKING, Stage.UNDOING),
+            "error": None if ask.live else await error_of(ask, shown.error_group),
             "undo_path": ask.links("tasks", "acts", act_id, "undo"),
             "undo_right": ActKind.UNDO_REPLAY if shown.kind == TaskActKind.REPLAY else ActKind.UNDO_MANY,
         },
@@ -147,6 +151,7 @@ def _of_act(ask: Ask, act: TaskAct) -> Shown:
         reason=act.reason,
         words=_words(query),
         href=ask.links("tasks", **query),
+        error_group=_group(query),
         rate_per_second=act.rate_per_second,
         looked_at=act.looked_at,
         matched=act.matched,
@@ -171,6 +176,7 @@ def _of_replay(ask: Ask, row: Mapping[str, Any]) -> Shown:
         reason=row.get("reason"),
         words=_words(query),
         href=ask.links("tasks", **query),
+        error_group=_group(query),
         rate_per_second=found.rate_per_second,
         looked_at=None,
         matched=found.matched,
@@ -189,6 +195,11 @@ def _query(wanted: Mapping[str, Any], *, reads_payloads: bool) -> dict[str, Any]
         return {name: value for name, value in query.items() if name != "error_message"}
     tags = [f"{name}:{value}" for name, value in (wanted.get("tags") or {}).items()]
     return query | ({"tag": tags} if tags else {})
+
+
+def _group(query: Mapping[str, Any]) -> UUID | None:
+    found = query.get("error_group")
+    return None if found is None else UUID(str(found))
 
 
 def _words(query: Mapping[str, Any]) -> list[str]:

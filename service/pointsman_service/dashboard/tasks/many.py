@@ -84,7 +84,7 @@ async def _preview(ask: Ask, kind: TaskActKind) -> View:
     back = ask.links("tasks", **chosen.query())
     values: dict[str, Any] = {
         "kind": str(kind),
-        "error": await _error_of(ask, chosen.wanted.error_group),
+        "error": await error_of(ask, chosen.wanted.error_group),
         "right": RIGHTS[kind],
         "back_to": back,
         "words": [words_of(name, value) for name, value in chosen.given.items()] + list(chosen.tags),
@@ -128,7 +128,7 @@ async def _counted(ask: Ask, wanted: ManyRequest) -> tuple[int, bool, datetime]:
         return await ask.parts.many.count_some(wanted, MOST_COUNTED, _COUNT_SECONDS)
 
 
-async def _error_of(ask: Ask, group_id: UUID | None) -> tuple[str, str] | None:
+async def error_of(ask: Ask, group_id: UUID | None) -> tuple[str, str] | None:
     """The error that the filter names by its id: what it says, and its page."""
     if group_id is None:
         return None

@@ -187,7 +187,8 @@ def _sentence(ask: Ask, task: Task, explained: Explanation | None) -> str:
         return f"It is {task.state}."
     if not ask.caller.reads_payloads and task.error is not None:
         # Its sentence quotes what the error says.
-        return f"It is {task.state}, with {task.error.type}."
+        is_ = "failed" if task.state is TaskState.FAILED else f"is {task.state}"
+        return f"It {is_}, with {task.error.type}."
     return explained.root.sentence
 
 

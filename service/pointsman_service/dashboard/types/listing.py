@@ -27,9 +27,9 @@ SORTS: Final[Mapping[str, str]] = {
 _WHY: Final[Mapping[By, str]] = {
     By.SUBMISSION: "the submission says so",
     By.ROUTE: "by a configured route",
-    By.TASK_TYPE: "its own",
+    By.TASK_TYPE: "set by the type",
     By.PRIORITY: "by its priority",
-    By.QUEUE: "that of its queue",
+    By.QUEUE: "as its queue has it",
     By.FALLBACK: "nothing names another",
 }
 
