@@ -57,6 +57,7 @@ async def test_every_page_renders_and_says_what_is_missing_while_a_server_is_awa
             assert answer.status_code == before[path].status_code, path
             _check(path, answer)
             assert _REDIS in answer.text or "Redis" in answer.text, path
+            assert _banner(answer.text).count(_REDIS) <= 1, path
         async with site.database_refusing():
             await until(lambda: _says(client, "", "PostgreSQL"), "PostgreSQL to be missed")
             for path, answer in await _pages(client, paths):
@@ -156,5 +157,8 @@ def _check(path: str, answer: httpx.Response) -> None:
 
 
 async def _says(client: httpx.AsyncClient, path: str, words: str) -> bool:
-    page = (await client.get(path)).text
-    return words in page.partition('id="banner"')[2].partition("<main")[0]
+    return words in _banner((await client.get(path)).text)
+
+
+def _banner(page: str) -> str:
+    return page.partition('id="banner"')[2].partition("<main")[0]

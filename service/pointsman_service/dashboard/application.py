@@ -170,6 +170,8 @@ class Dashboard:
         )
         if not broker.up:
             away = [*away, broker_away(broker.reason)]
+        # A page may say the same, and more of it.
+        away = [one for one in away if not any(more.startswith(one) for more in view.missing)]
         if away:
             view = replace(view, missing=[*away, *view.missing])
         return Shown(view, route.page, view.as_of or ask.now, recorded)
