@@ -123,7 +123,7 @@ async def test_an_error_is_ignored_within_limits_and_opening_it_can_be_taken_bac
     await form.get_by_label("or more an hour than").fill("a few")
     await form.get_by_label("Reason").fill("their maintenance")
     await form.get_by_role("button", name="Ignore").click()
-    assert "per_hour: this is no number" in await page.locator("#faults").inner_text()
+    assert "or more an hour than: this is no number" in await page.locator("#faults").inner_text()
     assert await form.get_by_label("Reason").input_value() == "their maintenance"
     assert (await group_of(full, group_id)).state == "open"
     await form.get_by_label("or more an hour than").fill("100")
