@@ -1,5 +1,6 @@
 """Which names the API answers to, and which pages of the web may ask it to act."""
 
+import re
 from collections.abc import Iterable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -8,6 +9,7 @@ from pointsman_service.named_hosts import is_loopback
 from pointsman_service.settings import Settings
 
 ANY = "*"
+_AUTHORITY = re.compile(r"(?:[\w.~-]+|\[[0-9A-Za-z:.%]+\])(?::[0-9]*)?", re.ASCII)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -32,6 +34,9 @@ class Names:
         """Whether the value of a ``Host`` header, or the authority of an origin, is one of them, on whatever port."""
         if self._any:
             return True
+        if _AUTHORITY.fullmatch(authority) is None:
+            # Links are made of it, as it stands.
+            return False
         host = host_of(authority)
         if host in self._names:
             return True

@@ -56,6 +56,7 @@ async def test_a_name_of_this_machine_is_let_in(host: str) -> None:
     [
         "evil.example:8000", "10.0.0.5:8000", "[::2]:8000", "localhost.evil.example", "127.0.0.1.evil.example",
         "127.0.0.1:8000@evil.example", "evil.example#localhost", "[::1", "loc\u00e4lhost", " ",
+        "[::1]evil", "127.0.0.1#.evil", "127.0.0.1?evil", "localhost/evil", "me@localhost", "localhost:evil",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
