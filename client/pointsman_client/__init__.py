@@ -10,12 +10,15 @@ if TYPE_CHECKING:
     from pointsman_client.answer import Answer as Answer
     from pointsman_client.calling.events import Event as Event
     from pointsman_client.errors import CallNotAllowed as CallNotAllowed
+    from pointsman_client.errors import ClientClosed as ClientClosed
     from pointsman_client.errors import ClientError as ClientError
     from pointsman_client.errors import DeadlineOver as DeadlineOver
     from pointsman_client.errors import NeverSent as NeverSent
     from pointsman_client.errors import NoResult as NoResult
     from pointsman_client.errors import NoSuchPlace as NoSuchPlace
     from pointsman_client.errors import NotSigned as NotSigned
+    from pointsman_client.errors import NotTold as NotTold
+    from pointsman_client.errors import OtherLoop as OtherLoop
     from pointsman_client.errors import Refused as Refused
     from pointsman_client.errors import TaskCancelled as TaskCancelled
     from pointsman_client.errors import TaskExpired as TaskExpired
@@ -32,6 +35,7 @@ _FROM = {
     "Client": "sync.client",
     "Answer": "answer",
     "Event": "calling.events",
+    "ClientClosed": "errors",
     "ClientError": "errors",
     "DeadlineOver": "errors",
     "NeverSent": "errors",
@@ -47,6 +51,8 @@ _FROM = {
     "TaskExpired": "errors",
     "CallNotAllowed": "errors",
     "NotSigned": "errors",
+    "NotTold": "errors",
+    "OtherLoop": "errors",
     "verify_webhook": "webhooks",
 }
 """Where each name is, so that ``import pointsman_client`` costs nothing."""

@@ -24,4 +24,7 @@ class Answer:
 
     def json(self) -> Any:
         """The document that it is. Raises ``ValueError``."""
-        return json.loads(self.body)
+        try:
+            return json.loads(self.body)
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None

@@ -24,7 +24,10 @@ _WIDTH = 120
 
 def main(words: Sequence[str] | None = None) -> int:
     """Do what the words say; the exit status."""
+    words = sys.argv[1:] if words is None else words
     parsing = parser()
+    if any("\ud800" <= character <= "\udfff" for word in words for character in word):
+        parsing.error("a word is no text of this system's encoding")
     given = settled(parsing, parsing.parse_args(words))
     try:
         return _top(given) if given.command == "top" else _asked(given)
@@ -66,6 +69,10 @@ def _asked(given: Namespace) -> int:
         except ClientError as error:
             voice.complain(str(error))
             return Exit.of(error)
+        except ValueError as error:
+            # Nothing was sent: no request can carry what was typed.
+            voice.complain(str(error))
+            return Exit.USAGE
 
 
 def _top(given: Namespace) -> int:

@@ -25,6 +25,20 @@ class DeadlineOver(Unreachable):
     """The call took longer than its ``timeout``. What it asked for may have been done."""
 
 
+class ClientClosed(ClientError):
+    """The client was closed. A call that was under way may have been done."""
+
+
+class OtherLoop(ClientError):
+    """An ``AsyncClient`` was used in a second event loop while its first one still runs. Nothing was sent."""
+
+
+class NotTold(ClientError, AttributeError):
+    """An answer lacks what was looked for, or says it otherwise than this client reads it: the API is of another
+    release, or none of ours.
+    """
+
+
 class Refused(ClientError):
     """The API answered, and not with what was asked for.
 
@@ -59,7 +73,8 @@ class Refused(ClientError):
     @property
     def errors(self) -> list[Mapping[str, str]]:
         """The fields at fault: a ``pointer`` (RFC 6901) and a ``detail`` each."""
-        return list(self.document.get("errors") or ())
+        found = self.document.get("errors")
+        return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
 
     def __str__(self) -> str:
         text = super().__str__()

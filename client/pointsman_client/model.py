@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from pointsman_client.errors import NotTold
+
 if TYPE_CHECKING:
     from pointsman_client.answer import Answer
 
@@ -18,7 +20,7 @@ class Model:
     """A document. Its fields are attributes; ``raw`` has it as it came, with what a newer API has in it beyond that.
 
     ``answer`` is what it came with, where it is the whole of an answer. It is never changed: the next answer has the
-    next state. A field that an older API does not tell raises ``AttributeError``.
+    next state. A field that an older API does not tell raises ``NotTold``, which is an ``AttributeError``.
     """
 
     __slots__ = ("answer", "raw")
@@ -43,13 +45,16 @@ class Model:
             if not optional and name not in type(self)._fields:
                 raise AttributeError(f"{type(self).__name__} has no {name!r}")
             called = self._named.get(name, name)
-            if called not in self.raw:
+            if not isinstance(self.raw, Mapping) or called not in self.raw:
                 if optional:
                     return None
-                raise AttributeError(f"this API does not tell {called!r} of a {type(self).__name__}")
+                raise NotTold(f"this API does not tell {called!r} of a {type(self).__name__}")
             value = self.raw[called]
             shape = self._shapes.get(name)
-            return value if shape is None or value is None else shape(value)
+            try:
+                return value if shape is None or value is None else shape(value)
+            except (AttributeError, TypeError, ValueError):
+                raise NotTold(f"{called!r} of a {type(self).__name__} is told in a way that is not known") from None
 
     def __setattr__(self, name: str, _: object) -> None:
         raise AttributeError(f"{name!r} cannot be set: this is what an API said")

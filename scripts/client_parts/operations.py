@@ -139,7 +139,7 @@ def _each(document: Document, name: str, operation: Operation, given: "_Given") 
         f"        cursor: str | None = None\n"
         f"        while True:\n"
         f"            page = await self.{name}({passed.lstrip(', ')})\n"
-        f"            for item in page.items:\n"
+        f"            for item in page.items or ():\n"
         f"                yield item\n"
         f"            cursor = page.next_cursor\n"
         f"            if cursor is None:\n"

@@ -13,7 +13,7 @@ _WORDS = (
     (r"\basynccontextmanager\b", "contextmanager"),
     (r"\bpointsman_client\.aio\b", "pointsman_client.sync"),
     (r"\bclient\.aio\b", "client.sync"),
-    (r"\bAsync(Client|Flag|Hold|Lines|Turn|Wire)\b", r"\1"),
+    (r"\bAsync(Client|Flag|Hold|Lines|Loop|Turn|Wire)\b", r"\1"),
     (r"\basync_to_the_end\b", "to_the_end"),
     (r"\bapause\b", "pause"),
     (r"\baclos(e|ing)\b", r"clos\1"),

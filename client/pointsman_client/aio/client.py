@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from math import inf
 from types import TracebackType
 from typing import Any, Self
 
@@ -51,8 +52,8 @@ class AsyncClient(Resources):
         self._set(timeout, retries)
 
     def _set(self, timeout: float, retries: int | None) -> None:
-        if timeout <= 0:
-            raise ValueError("timeout must be more than 0 seconds")
+        if not 0 < timeout < inf:
+            raise ValueError("timeout must be a number of seconds above 0")
         self._timeout = timeout
         self._retries = Retries(retries)
         Resources.__init__(self, self)
@@ -95,8 +96,11 @@ class AsyncClient(Resources):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close its connections, and those of all that ``with_options`` made of it."""
+        """Close its connections, and those of all that ``with_options`` made of it. Calls and waits that are under way
+        raise ``ClientClosed``, and so does each from now on.
+        """
         await self._wire.aclose()
+        self._waits.wake()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._place.url!r})"

@@ -277,7 +277,7 @@ class TasksOperations(Operations):
                 limit=limit,
                 cursor=cursor,
             )
-            for item in page.items:
+            for item in page.items or ():
                 yield item
             cursor = page.next_cursor
             if cursor is None:
@@ -472,7 +472,7 @@ class TasksOperations(Operations):
         cursor: str | None = None
         while True:
             page = await self.list_attempts(task_id, limit=limit, cursor=cursor)
-            for item in page.items:
+            for item in page.items or ():
                 yield item
             cursor = page.next_cursor
             if cursor is None:
@@ -503,7 +503,7 @@ class TasksOperations(Operations):
         cursor: str | None = None
         while True:
             page = await self.list_log_lines(task_id, attempt=attempt, limit=limit, cursor=cursor)
-            for item in page.items:
+            for item in page.items or ():
                 yield item
             cursor = page.next_cursor
             if cursor is None:
@@ -831,7 +831,7 @@ class TaskActsOperations(Operations):
         cursor: str | None = None
         while True:
             page = await self.list(limit=limit, cursor=cursor)
-            for item in page.items:
+            for item in page.items or ():
                 yield item
             cursor = page.next_cursor
             if cursor is None:
@@ -954,7 +954,7 @@ class DeadLettersOperations(Operations):
         cursor: str | None = None
         while True:
             page = await self.list_replays(limit=limit, cursor=cursor)
-            for item in page.items:
+            for item in page.items or ():
                 yield item
             cursor = page.next_cursor
             if cursor is None:
@@ -1002,7 +1002,7 @@ class SetAsideMessagesOperations(Operations):
         cursor: str | None = None
         while True:
             page = await self.list(limit=limit, cursor=cursor)
-            for item in page.items:
+            for item in page.items or ():
                 yield item
             cursor = page.next_cursor
             if cursor is None:
@@ -1040,7 +1040,7 @@ class TaskTypesOperations(Operations):
         cursor: str | None = None
         while True:
             page = await self.list(limit=limit, cursor=cursor)
-            for item in page.items:
+            for item in page.items or ():
                 yield item
             cursor = page.next_cursor
             if cursor is None:
@@ -1128,7 +1128,7 @@ class BreakersOperations(Operations):
         cursor: str | None = None
         while True:
             page = await self.list(scope=scope, state=state, limit=limit, cursor=cursor)
-            for item in page.items:
+            for item in page.items or ():
                 yield item
             cursor = page.next_cursor
             if cursor is None:
@@ -1326,7 +1326,7 @@ class BreakersOperations(Operations):
         cursor: str | None = None
         while True:
             page = await self.list_transitions(scope, name, limit=limit, cursor=cursor)
-            for item in page.items:
+            for item in page.items or ():
                 yield item
             cursor = page.next_cursor
             if cursor is None:
@@ -1377,7 +1377,7 @@ class AlertsOperations(Operations):
             page = await self.list(
                 state=state, severity=severity, rule=rule, acknowledged=acknowledged, limit=limit, cursor=cursor
             )
-            for item in page.items:
+            for item in page.items or ():
                 yield item
             cursor = page.next_cursor
             if cursor is None:
@@ -1455,7 +1455,7 @@ class AlertsOperations(Operations):
         cursor: str | None = None
         while True:
             page = await self.list_deliveries(alert_id, limit=limit, cursor=cursor)
-            for item in page.items:
+            for item in page.items or ():
                 yield item
             cursor = page.next_cursor
             if cursor is None:
@@ -1503,7 +1503,7 @@ class AlertDeliveriesOperations(Operations):
         cursor: str | None = None
         while True:
             page = await self.list(channel=channel, status=status, limit=limit, cursor=cursor)
-            for item in page.items:
+            for item in page.items or ():
                 yield item
             cursor = page.next_cursor
             if cursor is None:
@@ -1593,7 +1593,7 @@ class ErrorsOperations(Operations):
                 limit=limit,
                 cursor=cursor,
             )
-            for item in page.items:
+            for item in page.items or ():
                 yield item
             cursor = page.next_cursor
             if cursor is None:
@@ -1836,7 +1836,7 @@ class KeysOperations(Operations):
         cursor: str | None = None
         while True:
             page = await self.list(limit=limit, cursor=cursor)
-            for item in page.items:
+            for item in page.items or ():
                 yield item
             cursor = page.next_cursor
             if cursor is None:
@@ -2003,7 +2003,7 @@ class AuditOperations(Operations):
                 limit=limit,
                 cursor=cursor,
             )
-            for item in page.items:
+            for item in page.items or ():
                 yield item
             cursor = page.next_cursor
             if cursor is None:

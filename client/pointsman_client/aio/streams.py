@@ -6,9 +6,9 @@ from typing import Protocol
 from pointsman_client.calling.call import Call
 from pointsman_client.calling.events import Event, EventLines
 from pointsman_client.calling.retrying import Retries
-from pointsman_client.errors import ClientError, DeadlineOver
+from pointsman_client.errors import ClientError, DeadlineOver, Unreachable
 from pointsman_client.pausing import apause
-from pointsman_client.wire import AsyncLines, Clock
+from pointsman_client.wire import AsyncHold, AsyncLines, Clock
 
 SILENCE_SECONDS = 45.0
 """After which a stream is no longer believed to be there: the API says something every 15 seconds."""
@@ -19,8 +19,8 @@ _END = "end"
 class Opener(Protocol):
     """Whoever opens streams."""
 
-    async def open(self, call: Call, seconds: float) -> AsyncLines:
-        """One that begins within ``seconds``."""
+    async def open(self, call: Call, seconds: float, hold: AsyncHold | None = None) -> AsyncLines:
+        """One that begins within ``seconds``, unless ``hold`` is let go."""
         ...
 
 
@@ -41,9 +41,9 @@ class EventStream:
         self.is_over = False
         """Whether the API has said that there is nothing more."""
 
-    async def next(self, seconds: float | None = None) -> Event | None:
+    async def next(self, seconds: float | None = None, hold: AsyncHold | None = None) -> Event | None:
         """The next event; None: it is over, or nothing came within ``seconds``. Raises ``Refused`` and
-        ``Unreachable``.
+        ``Unreachable``, and ``LetGo`` when ``hold`` was let go.
         """
         until = None if seconds is None else Clock(seconds)
         if self._lines is None and self._times == 0:
@@ -52,7 +52,7 @@ class EventStream:
             left = SILENCE_SECONDS if until is None else min(SILENCE_SECONDS, until.left)
             if left <= 0:
                 return None
-            line = await self._line(left)
+            line = await self._line(left, hold)
             event = None if line is None else self._events.take(line)
             if event is not None:
                 self.is_over = event.name == _END
@@ -66,14 +66,16 @@ class EventStream:
         if lines is not None:
             await lines.aclose()
 
-    async def _line(self, seconds: float) -> str | None:
+    async def _line(self, seconds: float, hold: AsyncHold | None) -> str | None:
         """A line; None: there was none this time."""
         try:
             if self._lines is None:
                 self._times += 1
-                self._lines = await self._wire.open(self._again(), min(seconds, self._heard_at.left))
+                self._lines = await self._wire.open(self._again(), min(seconds, self._heard_at.left), hold)
                 self._is_empty = True
-            line = await self._lines.next(seconds)
+            line = await self._lines.next(seconds, hold)
+            if line is None and self._is_empty and not self._lines.is_nothing:
+                raise Unreachable("the stream ended before it had begun")
         except ClientError as error:
             await self.aclose()
             if isinstance(error, DeadlineOver) and seconds < SILENCE_SECONDS and self._heard_at.left > 0:
@@ -90,8 +92,8 @@ class EventStream:
             self._is_empty = False
             self._heard_at, self._times = Clock(self._timeout), 0
             return line
+        self.is_over = self._lines.is_nothing
         await self.aclose()
-        self.is_over = self._is_empty
         if not self.is_over:
             await apause(min(self._events.retry_seconds, seconds))
         return None

@@ -9,11 +9,14 @@ from pointsman_client.aio.handle import Handle
 from pointsman_client.calling.batches import MOST_ITEMS, Item, call_of, chunks_of, each_error, items_of, results_of
 from pointsman_client.calling.retrying import is_for_now
 from pointsman_client.calling.saying import Saying
-from pointsman_client.errors import ClientError, NeverSent, Refused, Unreachable
+from pointsman_client.errors import ClientClosed, ClientError, NeverSent, OtherLoop, Refused, Unreachable
 from pointsman_client.models import BatchItem, Task
 from pointsman_client.pausing import apause
-from pointsman_client.problems import BodyTooLarge, TooManyRequests, Unavailable
+from pointsman_client.problems import BodyTooLarge, TooManyRequests, Unauthenticated, Unavailable
 from pointsman_client.wire import Clock
+
+_OF_ALL = (ClientClosed, OtherLoop, TooManyRequests, Unauthenticated, Unavailable, Unreachable)
+"""What would become of every other request, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class Tasks(EndsOfTasks, Saying):
                 continue
             done += told
             is_patient = is_patient and not any(is_for_now(each.error) for each in told)
-            if isinstance(failed, Unreachable | Unavailable | TooManyRequests):
+            if isinstance(failed, _OF_ALL):
                 given_up = failed
         return done
 

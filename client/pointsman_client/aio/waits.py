@@ -6,13 +6,13 @@ from collections import defaultdict
 
 from pointsman_client.aio.asking import Asked
 from pointsman_client.aio.streams import EventStream
-from pointsman_client.calling.call import EVENT_STREAM, Call, headers, segment
+from pointsman_client.calling.call import EVENT_STREAM, Call, headers, query, segment
 from pointsman_client.calling.documents import model_of
 from pointsman_client.calling.events import Event
-from pointsman_client.errors import ClientError, Refused, TaskStillRunning
+from pointsman_client.errors import ClientClosed, ClientError, OtherLoop, Refused, TaskStillRunning
 from pointsman_client.models import Task
 from pointsman_client.pausing import AsyncFlag, AsyncTurn, apause, async_to_the_end
-from pointsman_client.wire import AsyncHold, Clock, LetGo, anew_in_children
+from pointsman_client.wire import AsyncHold, AsyncLoop, Clock, LetGo, anew_in_children
 
 ENDED = frozenset({"succeeded", "failed", "cancelled", "expired"})
 """The states of a task that nothing follows."""
@@ -20,13 +20,27 @@ _WAIT_SECONDS = 20
 """That one request waits; an API that allows less says so by answering earlier."""
 _ANSWER_SECONDS = 10.0
 """For an answer, beyond that."""
+_ONCE_SECONDS = 2.0
+"""For the answer to who does not wait at all."""
 _LOOK_SECONDS = 30.0
 """After which a task is looked at though nothing was told of it."""
 _APART_SECONDS = 2.0
 """Between two looks at all tasks, where the stream leaves some out or is not there; between two answers to one who
 waits alone, where the API does not let requests wait.
 """
+_NAMED_MOST = 100
+"""Tasks that a stream may name; an API takes no more, and no longer address."""
+_GATHER_SECONDS = 0.2
+"""For more to come, before a stream begins again because one came whom it did not name."""
+_SETTLE_SECONDS = 10.0
+_BEGUN_AGAIN_MOST = 3
+"""Times that a stream begins again for that, each within ``_SETTLE_SECONDS`` of the one before. Beyond them too many
+come: it names none.
+"""
+_NAMELESS_SECONDS = 60.0
+"""That it names none then."""
 _LATER = (408, 425, 429)
+_FOR_GOOD = (ClientClosed, OtherLoop)
 
 
 class _Waiter:
@@ -47,24 +61,31 @@ class _Waiter:
 class Waits:
     """All who wait for tasks through one client.
 
-    One alone asks for its task with ``Prefer: wait``. As soon as there are more, one of them reads the stream of all
-    tasks for the others, and whoever hears of its task looks at it, one after the other: so they need two connections
-    together, however many they are. When the one that reads has its own task, another goes on with the same stream.
+    One alone asks for its task with ``Prefer: wait``. As soon as there are more, one of them reads a stream for the
+    others, and whoever hears of its task looks at it, one after the other: so they need two connections together,
+    however many they are. When the one that reads has its own task, another goes on with the same stream. It names
+    their tasks while those are few, so that nothing is told of others; else it is that of all tasks.
     """
 
     def __init__(self) -> None:
+        self._loop = AsyncLoop()
         self.begin_anew()
         anew_in_children(self)
 
     def begin_anew(self) -> None:
-        """Nobody waits: those who did are not in this process."""
+        """Nobody waits: those who did are not in this process, or in a loop that is over."""
         self._waiters: defaultdict[str, list[_Waiter]] = defaultdict(list)
         self._guard = threading.Lock()
-        """Of the waiters; never held while anything is waited for."""
+        """Of the waiters, and of what the stream names; never held while anything is waited for."""
         self._line = AsyncTurn()
         """To look at a task."""
         self._reading = AsyncTurn()
         self._stream: EventStream | None = None
+        self._named: frozenset[str] | None = None
+        """The tasks that the stream names; None: it is that of all, or there is none."""
+        self._hold = AsyncHold()
+        """Of who reads it."""
+        self._again, self._settled, self._nameless = 0, Clock(0), Clock(0)
         self._swept = Clock(0)
         self._is_owed = False
         """Whether all have to be told once more, when some time has passed."""
@@ -73,12 +94,18 @@ class Waits:
         """The task when it has ended. Raises ``TaskStillRunning`` when it has not within ``seconds``, and ``Refused``
         when it cannot be asked for.
         """
-        clock, waiter, seen = Clock(seconds), _Waiter(task_id), None
+        if math.isnan(seconds):
+            raise ValueError("timeout must be a number of seconds")
+        if seconds <= 0:
+            return await self._once(client, task_id)
+        if self._loop.is_new():
+            self.begin_anew()
+        clock, waiter, seen = Clock(seconds), _Waiter(str(task_id).lower()), None
         self._join(waiter)
         try:
             while True:
                 found = await self._look(client, waiter, clock)
-                if found is not None and found.state in ENDED:
+                if found is not None and str(found.state) in ENDED:
                     return found
                 seen = found or seen
                 if clock.left <= 0:
@@ -91,30 +118,52 @@ class Waits:
         finally:
             await self._leave(waiter)
 
+    def wake(self) -> None:
+        """Have all look at once."""
+        with self._guard:
+            told = self._all()
+        for waiter in told:
+            waiter.flag.set()
+
+    async def _once(self, client: Asked, task_id: str) -> Task:
+        """The task, if it has ended by now."""
+        found, trouble = None, None
+        try:
+            call = Call("get_task", "GET", f"/v1/tasks/{segment(task_id)}", repeatable=True)
+            found = model_of(Task, await client.ask(call, seconds=_ONCE_SECONDS))
+        except ClientError as error:
+            if _is_for_good(error):
+                raise
+            trouble = error
+        if found is None or str(found.state) not in ENDED:
+            raise TaskStillRunning(task_id, *_named(found), 0.0) from trouble
+        return found
+
     def _join(self, waiter: _Waiter) -> None:
         with self._guard:
+            # Whoever waits alone does so no longer, and its connection would be one too many.
+            holds = [other.hold for other in self._all() if other.hold is not None]
             self._waiters[waiter.task_id].append(waiter)
-            holds = [other.hold for other in self._all() if other is not waiter]
+            if self._named is not None and waiter.task_id not in self._named:
+                holds.append(self._hold)
         for hold in holds:
-            if hold is not None:
-                # It waits alone no longer, and its connection would be one too many.
-                hold.let_go()
+            hold.let_go()
 
     async def _leave(self, waiter: _Waiter) -> None:
         with self._guard:
             self._waiters[waiter.task_id].remove(waiter)
             if not self._waiters[waiter.task_id]:
                 del self._waiters[waiter.task_id]
-            others = self._all()
         if not self._reading.taken_at_once():
             return
         try:
-            if not others and self._stream is not None:
-                with async_to_the_end():
-                    await self._stream.aclose()
-                self._stream = None
+            if not self._waiters:
+                await self._end()
         finally:
             self._reading.give_back()
+        with self._guard:
+            # Those who are there now: whoever came or went meanwhile found that it was taken.
+            others = self._all()
         if others:
             # Whoever is woken looks at its task, and then reads on.
             others[0].flag.set()
@@ -149,7 +198,7 @@ class Waits:
         except LetGo:
             return None
         except ClientError as error:
-            if isinstance(error, Refused) and error.status < 500 and error.status not in _LATER:
+            if _is_for_good(error):
                 raise
             waiter.trouble = error
             waiter.rests = True
@@ -172,40 +221,82 @@ class Waits:
 
     async def _read(self, client: Asked, waiter: _Waiter, until: Clock) -> None:
         """Read for everybody until there is something to look at for this one."""
-        if self._stream is None:
-            call = Call("stream_tasks", "GET", "/v1/tasks/events", repeatable=True, accept=EVENT_STREAM)
-            self._stream = client.stream(call)
         while until.left > 0 and not await waiter.flag.taken(0):
+            if self._stream is not None and self._named is None and self._may_name():
+                await self._end()
             if self._is_owed and self._swept.left <= 0:
-                self._tell_all()
+                self.wake()
+                self._swept, self._is_owed = Clock(_APART_SECONDS), False
                 continue
+            stream = self._stream or self._begin(client)
+            left = min(until.left, self._swept.left) if self._is_owed else until.left
             try:
-                event = await self._stream.next(min(until.left, self._swept.left) if self._is_owed else until.left)
-            except ClientError:
-                self._is_owed = True
-                await apause(min(_APART_SECONDS, until.left))
-                event = None
-            if event is not None:
-                self._tell(event)
+                event = await stream.next(left, self._hold)
+            except LetGo:
+                await self._end()
+                self._count_again()
+                await apause(min(_GATHER_SECONDS, until.left))
+            except ClientError as error:
+                if isinstance(error, _FOR_GOOD):
+                    return
+                if self._named is not None and _is_for_good(error):
+                    # An API that knows of no names, or a name that is none: it may still tell of all.
+                    self._nameless = Clock(_NAMELESS_SECONDS)
+                else:
+                    self._is_owed = True
+                    await apause(min(_APART_SECONDS, until.left))
+                # It has given up; another one begins anew.
+                await self._end()
+            else:
+                if event is not None:
+                    self._tell(event)
+
+    def _begin(self, client: Asked) -> EventStream:
+        """A stream that names those who wait, where they may be named."""
+        with self._guard:
+            ids = sorted(self._waiters) if self._may_name() else None
+            self._named, self._hold = None if ids is None else frozenset(ids), AsyncHold()
+        path = "/v1/tasks/events" + query(task_id=ids)
+        self._stream = client.stream(Call("stream_tasks", "GET", path, repeatable=True, accept=EVENT_STREAM))
+        return self._stream
+
+    async def _end(self) -> None:
+        """End the stream."""
+        with self._guard:
+            stream, self._stream, self._named = self._stream, None, None
+        if stream is not None:
+            with async_to_the_end():
+                await stream.aclose()
+
+    def _may_name(self) -> bool:
+        """Whether those who wait are few, and not too many more came since."""
+        return len(self._waiters) <= _NAMED_MOST and self._nameless.left <= 0
+
+    def _count_again(self) -> None:
+        """A stream begins again for one whom it did not name."""
+        self._again = self._again + 1 if self._settled.left > 0 else 1
+        self._settled = Clock(_SETTLE_SECONDS)
+        if self._again > _BEGUN_AGAIN_MOST:
+            self._nameless = Clock(_NAMELESS_SECONDS)
 
     def _tell(self, event: Event) -> None:
         if event.name in ("begin", "reset"):
-            self._tell_all()
+            self._swept, self._is_owed = Clock(_APART_SECONDS), False
+            self.wake()
         if event.name != "tasks":
             return
-        ended = [change["id"] for change in event.data["changes"] if change["state"] in ENDED]
+        ended = [str(change.get("id")) for change in event.listed("changes") if str(change.get("state")) in ENDED]
         with self._guard:
             told = [waiter for task_id in ended for waiter in self._waiters.get(task_id, ())]
         for waiter in told:
             waiter.flag.set()
-        self._is_owed = self._is_owed or bool(event.data["left_out"])
+        self._is_owed = self._is_owed or bool(event.field("left_out"))
 
-    def _tell_all(self) -> None:
-        self._swept, self._is_owed = Clock(_APART_SECONDS), False
-        with self._guard:
-            told = self._all()
-        for waiter in told:
-            waiter.flag.set()
+
+def _is_for_good(error: ClientError) -> bool:
+    """Whether the same would be answered again."""
+    refused = isinstance(error, Refused) and error.status < 500 and error.status not in _LATER
+    return refused or isinstance(error, _FOR_GOOD)
 
 
 def _named(seen: Task | None) -> tuple[str, str]:

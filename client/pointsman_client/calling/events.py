@@ -1,6 +1,7 @@
 """Server-sent events (WHATWG HTML), taken from lines."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,15 @@ class Event:
     """The JSON that it holds; its text where that is none."""
     id: str | None = None
     """To be sent as ``Last-Event-ID`` by whoever goes on from here. The client does so by itself."""
+
+    def field(self, name: str) -> Any:
+        """What it has under this name; None where it has no such."""
+        return self.data.get(name) if isinstance(self.data, Mapping) else None
+
+    def listed(self, name: str) -> list[Mapping[str, Any]]:
+        """The documents that it has under this name; none where it has no such."""
+        found = self.field(name)
+        return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
 
 
 @dataclass(slots=True)

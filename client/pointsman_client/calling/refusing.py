@@ -30,7 +30,8 @@ def refused_by(
     """As a problem document says it; by the status, where it says nothing that is known here."""
     name = str(problem.get("type") or "").rpartition("/")[2].rpartition(":")[2]
     text = str(problem.get("detail") or problem.get("title") or f"the API answered {status}")
-    for fault in problem.get("errors") or ():
+    faults = problem.get("errors")
+    for fault in faults if isinstance(faults, list) else ():
         if isinstance(fault, Mapping):
             text += f" {fault.get('pointer', '')}: {fault.get('detail', '')}"
     kind = BY_TYPE.get(name) or BY_STATUS.get(status, Refused)

@@ -8,9 +8,13 @@ from typing import Any
 def value_of(text: str) -> Any:
     """JSON where it is that, else the text as it stands."""
     try:
-        return json.loads(text)
-    except ValueError:
+        return json.loads(text, parse_constant=_refused)
+    except (ValueError, RecursionError):
         return text
+
+
+def _refused(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def arguments_of(words: list[str]) -> tuple[list[Any], dict[str, Any]]:

@@ -20,14 +20,14 @@ def tail(client: Client, given: Namespace, voice: Voice) -> Exit:
         return Exit.WELL
     if given.id is not None:
         for event in client.tasks.stream(given.id):
-            _changes([event.data], voice)
+            _changes([event.data] if isinstance(event.data, Mapping) else [], voice)
         return Exit.WELL
     tags = [f"{name}:{value}" for name, value in (tags_of(given.tag) or {}).items()]
     for event in client.tasks.stream_many(state=given.state, queue=given.queue, task_type=given.type, tag=tags or None):
         if event.name == "tasks":
-            _changes(event.data["changes"], voice)
-            if event.data["left_out"]:
-                voice.complain(f"{event.data['left_out']:,} more changed: a narrower filter shows them")
+            _changes(event.listed("changes"), voice)
+            if left_out := event.field("left_out"):
+                voice.complain(f"{left_out:,} more changed: a narrower filter shows them")
         elif event.name in ("reset", "stale", "live"):
             voice.complain(_SAID[event.name])
     return Exit.WELL
@@ -49,15 +49,15 @@ def _changes(changes: list[Mapping[str, Any]], voice: Voice) -> None:
         error = f"  {change['error_type']}" if change.get("error_type") else ""
         progress = _progress(change.get("progress"))
         voice.line(
-            f"{_clock(moment)}  {change['id']}  {change['state']:<9}  {change['task_type']}"
-            f"  attempt {change['attempt']}{progress}{error}"
+            f"{_clock(moment)}  {change.get('id')}  {change.get('state'):<9}  {change.get('task_type')}"
+            f"  attempt {change.get('attempt')}{progress}{error}"
         )
 
 
 def _lines(event: Event, voice: Voice) -> None:
     if event.name != "lines":
         return
-    for line in event.data["items"]:
+    for line in event.listed("items"):
         if voice.as_json:
             voice.document(line)
         else:

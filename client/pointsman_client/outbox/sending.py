@@ -76,6 +76,7 @@ def fate_of(row: Row, error: ClientError) -> Fate:
     """Of a row that was refused: for good, where no later answer to the same request can be another."""
     passes = not isinstance(error, Refused) or (
         error.status >= 500
+        or (not error.problem and error.status != 413)  # by somebody on the way, who may be mended
         or error.status in (*_LATER, *_OF_THE_KEY)
         or error.problem == "idempotency-key-in-use"
     )  # fmt: skip

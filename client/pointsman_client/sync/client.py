@@ -3,6 +3,7 @@
 
 import ssl
 from collections.abc import Iterator, Mapping
+from math import inf
 from types import TracebackType
 from typing import Any, Self
 
@@ -52,8 +53,8 @@ class Client(Resources):
         self._set(timeout, retries)
 
     def _set(self, timeout: float, retries: int | None) -> None:
-        if timeout <= 0:
-            raise ValueError("timeout must be more than 0 seconds")
+        if not 0 < timeout < inf:
+            raise ValueError("timeout must be a number of seconds above 0")
         self._timeout = timeout
         self._retries = Retries(retries)
         Resources.__init__(self, self)
@@ -96,8 +97,11 @@ class Client(Resources):
         self.close()
 
     def close(self) -> None:
-        """Close its connections, and those of all that ``with_options`` made of it."""
+        """Close its connections, and those of all that ``with_options`` made of it. Calls and waits that are under way
+        raise ``ClientClosed``, and so does each from now on.
+        """
         self._wire.close()
+        self._waits.wake()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._place.url!r})"

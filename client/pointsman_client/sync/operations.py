@@ -277,7 +277,7 @@ class TasksOperations(Operations):
                 limit=limit,
                 cursor=cursor,
             )
-            yield from page.items
+            yield from page.items or ()
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -471,7 +471,7 @@ class TasksOperations(Operations):
         cursor: str | None = None
         while True:
             page = self.list_attempts(task_id, limit=limit, cursor=cursor)
-            yield from page.items
+            yield from page.items or ()
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -499,7 +499,7 @@ class TasksOperations(Operations):
         cursor: str | None = None
         while True:
             page = self.list_log_lines(task_id, attempt=attempt, limit=limit, cursor=cursor)
-            yield from page.items
+            yield from page.items or ()
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -826,7 +826,7 @@ class TaskActsOperations(Operations):
         cursor: str | None = None
         while True:
             page = self.list(limit=limit, cursor=cursor)
-            yield from page.items
+            yield from page.items or ()
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -946,7 +946,7 @@ class DeadLettersOperations(Operations):
         cursor: str | None = None
         while True:
             page = self.list_replays(limit=limit, cursor=cursor)
-            yield from page.items
+            yield from page.items or ()
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -993,7 +993,7 @@ class SetAsideMessagesOperations(Operations):
         cursor: str | None = None
         while True:
             page = self.list(limit=limit, cursor=cursor)
-            yield from page.items
+            yield from page.items or ()
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -1030,7 +1030,7 @@ class TaskTypesOperations(Operations):
         cursor: str | None = None
         while True:
             page = self.list(limit=limit, cursor=cursor)
-            yield from page.items
+            yield from page.items or ()
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -1115,7 +1115,7 @@ class BreakersOperations(Operations):
         cursor: str | None = None
         while True:
             page = self.list(scope=scope, state=state, limit=limit, cursor=cursor)
-            yield from page.items
+            yield from page.items or ()
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -1310,7 +1310,7 @@ class BreakersOperations(Operations):
         cursor: str | None = None
         while True:
             page = self.list_transitions(scope, name, limit=limit, cursor=cursor)
-            yield from page.items
+            yield from page.items or ()
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -1360,7 +1360,7 @@ class AlertsOperations(Operations):
             page = self.list(
                 state=state, severity=severity, rule=rule, acknowledged=acknowledged, limit=limit, cursor=cursor
             )
-            yield from page.items
+            yield from page.items or ()
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -1435,7 +1435,7 @@ class AlertsOperations(Operations):
         cursor: str | None = None
         while True:
             page = self.list_deliveries(alert_id, limit=limit, cursor=cursor)
-            yield from page.items
+            yield from page.items or ()
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -1482,7 +1482,7 @@ class AlertDeliveriesOperations(Operations):
         cursor: str | None = None
         while True:
             page = self.list(channel=channel, status=status, limit=limit, cursor=cursor)
-            yield from page.items
+            yield from page.items or ()
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -1571,7 +1571,7 @@ class ErrorsOperations(Operations):
                 limit=limit,
                 cursor=cursor,
             )
-            yield from page.items
+            yield from page.items or ()
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -1811,7 +1811,7 @@ class KeysOperations(Operations):
         cursor: str | None = None
         while True:
             page = self.list(limit=limit, cursor=cursor)
-            yield from page.items
+            yield from page.items or ()
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -1977,7 +1977,7 @@ class AuditOperations(Operations):
                 limit=limit,
                 cursor=cursor,
             )
-            yield from page.items
+            yield from page.items or ()
             cursor = page.next_cursor
             if cursor is None:
                 return

@@ -7,9 +7,9 @@ from typing import Protocol
 from pointsman_client.calling.call import Call
 from pointsman_client.calling.events import Event, EventLines
 from pointsman_client.calling.retrying import Retries
-from pointsman_client.errors import ClientError, DeadlineOver
+from pointsman_client.errors import ClientError, DeadlineOver, Unreachable
 from pointsman_client.pausing import pause
-from pointsman_client.wire import Clock, Lines
+from pointsman_client.wire import Clock, Hold, Lines
 
 SILENCE_SECONDS = 45.0
 """After which a stream is no longer believed to be there: the API says something every 15 seconds."""
@@ -20,8 +20,8 @@ _END = "end"
 class Opener(Protocol):
     """Whoever opens streams."""
 
-    def open(self, call: Call, seconds: float) -> Lines:
-        """One that begins within ``seconds``."""
+    def open(self, call: Call, seconds: float, hold: Hold | None = None) -> Lines:
+        """One that begins within ``seconds``, unless ``hold`` is let go."""
         ...
 
 
@@ -42,9 +42,9 @@ class EventStream:
         self.is_over = False
         """Whether the API has said that there is nothing more."""
 
-    def next(self, seconds: float | None = None) -> Event | None:
+    def next(self, seconds: float | None = None, hold: Hold | None = None) -> Event | None:
         """The next event; None: it is over, or nothing came within ``seconds``. Raises ``Refused`` and
-        ``Unreachable``.
+        ``Unreachable``, and ``LetGo`` when ``hold`` was let go.
         """
         until = None if seconds is None else Clock(seconds)
         if self._lines is None and self._times == 0:
@@ -53,7 +53,7 @@ class EventStream:
             left = SILENCE_SECONDS if until is None else min(SILENCE_SECONDS, until.left)
             if left <= 0:
                 return None
-            line = self._line(left)
+            line = self._line(left, hold)
             event = None if line is None else self._events.take(line)
             if event is not None:
                 self.is_over = event.name == _END
@@ -67,14 +67,16 @@ class EventStream:
         if lines is not None:
             lines.close()
 
-    def _line(self, seconds: float) -> str | None:
+    def _line(self, seconds: float, hold: Hold | None) -> str | None:
         """A line; None: there was none this time."""
         try:
             if self._lines is None:
                 self._times += 1
-                self._lines = self._wire.open(self._again(), min(seconds, self._heard_at.left))
+                self._lines = self._wire.open(self._again(), min(seconds, self._heard_at.left), hold)
                 self._is_empty = True
-            line = self._lines.next(seconds)
+            line = self._lines.next(seconds, hold)
+            if line is None and self._is_empty and not self._lines.is_nothing:
+                raise Unreachable("the stream ended before it had begun")
         except ClientError as error:
             self.close()
             if isinstance(error, DeadlineOver) and seconds < SILENCE_SECONDS and self._heard_at.left > 0:
@@ -91,8 +93,8 @@ class EventStream:
             self._is_empty = False
             self._heard_at, self._times = Clock(self._timeout), 0
             return line
+        self.is_over = self._lines.is_nothing
         self.close()
-        self.is_over = self._is_empty
         if not self.is_over:
             pause(min(self._events.retry_seconds, seconds))
         return None

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pointsman_client.wire.holds import AsyncHold as AsyncHold
     from pointsman_client.wire.holds import Hold as Hold
     from pointsman_client.wire.holds import LetGo as LetGo
+    from pointsman_client.wire.loops import AsyncLoop as AsyncLoop
+    from pointsman_client.wire.loops import Loop as Loop
     from pointsman_client.wire.waiting import AsyncLines as AsyncLines
     from pointsman_client.wire.waiting import AsyncWire as AsyncWire
 
@@ -28,6 +30,8 @@ _FROM = {
     "AsyncHold": "holds",
     "Hold": "holds",
     "LetGo": "holds",
+    "AsyncLoop": "loops",
+    "Loop": "loops",
     "AsyncLines": "waiting",
     "AsyncWire": "waiting",
 }

@@ -5,19 +5,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from pointsman_client.answer import Answer
-from pointsman_client.calling.call import Call
+from pointsman_client.calling.call import EVENT_STREAM, Call
 from pointsman_client.errors import Refused, Unreachable
 from pointsman_client.place import Place
 from pointsman_client.release import RELEASE
+from pointsman_client.wire.cutting import MOST_BYTES
 
-_MAX_BYTES = 64 * 1024 * 1024
-"""Of one answer."""
 CHUNK = 64 * 1024
 CONNECTIONS = 100
 KEPT = 20
 """Connections that are kept open between calls."""
-STREAMED = (200, 204)
-"""What a stream is answered with: 204, that there is nothing more of it."""
+CLOSED = "the client was closed"
+CLOSED_MEANWHILE = "the client was closed while this was under way: it may have been done"
+NOTHING_MORE = 204
+"""What a stream is answered with of which there is nothing more."""
 
 
 def headers_of(place: Place) -> dict[str, str]:
@@ -38,14 +39,24 @@ def trusted(place: Place) -> ssl.SSLContext:
 
 def given(call: Call, headers: dict[str, str]) -> dict[str, Any]:
     """A call in the words of httpx."""
-    own = {"Accept": call.accept} | ({} if call.body is None else {"Content-Type": "application/json"})
+    own = {"Accept": call.accept, "Accept-Encoding": "gzip, deflate"} | (
+        {} if call.body is None else {"Content-Type": "application/json"}
+    )
     encoded = {name: value.encode() for name, value in (headers | own | dict(call.headers)).items()}
     return {"content": call.body, "headers": encoded}
 
 
+def decodable(response: Any) -> None:
+    """Raises ``Refused`` for an answer that is packed otherwise than was asked for: a short one might become too long
+    at once.
+    """
+    if response.headers.get("content-encoding", "identity").strip().lower() not in ("identity", "gzip", "deflate"):
+        raise Refused("what answers there is no Pointsman: its answer is packed", status=response.status_code)
+
+
 def bounded(read: bytearray, status: int) -> None:
     """Raises ``Refused`` for an answer longer than any."""
-    if len(read) > _MAX_BYTES:
+    if len(read) > MOST_BYTES:
         raise Refused("what answers there is no Pointsman: its answer is longer than any", status=status)
 
 
@@ -73,10 +84,17 @@ def _is_cut(answer: Answer) -> bool:
     return False
 
 
+def is_stream(response: Any) -> bool:
+    """Whether an answer is a stream of events, or says that there are no more."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return bool(response.status_code == NOTHING_MORE or (response.status_code == 200 and kind == EVENT_STREAM))
+
+
 def refusal(response: Any, body: bytes) -> Exception:
     """What to raise for an answer that is no stream."""
     try:
-        answer_of(response.status_code, response.headers, body)
+        answer = answer_of(response.status_code, response.headers, body)
     except Exception as error:
         return error
-    return Unreachable("what was answered is no event stream")
+    text = "what answers there is no Pointsman: its answer is no event stream"
+    return Refused(text, status=answer.status, request_id=answer.request_id)

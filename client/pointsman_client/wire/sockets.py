@@ -48,7 +48,7 @@ def connected(host: str, port: int, kind: type[socket.socket] = socket.socket) -
         seconds = current.get().left / (len(found) - number)
         if seconds <= 0:
             break
-        sock = kind(family, type_, protocol)
+        current.get().sock = sock = kind(family, type_, protocol)
         try:
             sock.settimeout(seconds)
             sock.connect(address)

@@ -1,4 +1,5 @@
 import json
+import os
 from typing import Any
 
 import pytest
@@ -55,6 +56,18 @@ def test_a_task_is_submitted_as_it_was_typed(capsys: pytest.CaptureFixture[str])
 
 def test_a_word_with_an_equals_sign_that_is_no_name_is_positional() -> None:
     assert arguments_of(["a b=1", "=1", "a=", "a1=x=y"]) == (["a b=1", "=1"], {"a": "", "a1": "x=y"})
+
+
+def test_what_json_cannot_say_is_text_or_refused_before_anything_is_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    assert arguments_of(["NaN", "-Infinity", "[" * 100_000])[0] == ["NaN", "-Infinity", "[" * 100_000]
+    with scripted(answer(202, TASK)) as api:
+        for words in (["echo", "1e999"], ["echo", "--key", "a\nb"]):
+            status, out, err = said(capsys, "submit", *words, url=api.url)
+            assert (status, out, err.startswith("pointsman: ")) == (64, "", True)
+        with pytest.raises(SystemExit) as ended:
+            main(["get", "--url", api.url, os.fsdecode(b"\xff")])
+    assert (ended.value.code, api.asked) == (64, [])
+    assert "no text of this system's encoding" in capsys.readouterr().err
 
 
 def test_an_end_is_waited_for_and_decides_the_status(capsys: pytest.CaptureFixture[str]) -> None:

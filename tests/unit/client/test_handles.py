@@ -204,6 +204,14 @@ def test_what_comes_after_a_request_that_was_given_up_is_not_sent(half: str) -> 
     assert len(api.asked) == 1
 
 
+@either
+def test_a_key_that_is_revoked_in_the_middle_of_many_is_not_tried_with_all_of_the_rest(half: str) -> None:
+    with scripted(told("t-0"), problem("key-revoked", 401)) as api:
+        found = by(half, api.url, lambda c: c.tasks.submit_many([ITEM] * 4, at_once=1))
+    assert [type(each.error).__name__ for each in found] == ["NoneType", "Unauthenticated", "NeverSent", "NeverSent"]
+    assert len(api.asked) == 2
+
+
 def test_a_batch_is_cut_by_number_and_by_length() -> None:
     items = [BatchItem(task_type="echo", args=["x" * 1_500_000])] * 5 + [ITEM] * 5
     assert [len(chunk) for chunk in chunks_of(items_of(items, {}), 4)] == [2, 2, 4, 2]

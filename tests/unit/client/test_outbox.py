@@ -184,6 +184,13 @@ def test_tasks_that_cannot_be_taken_now_make_room_for_others(desk: Desk, code: s
     assert [row.doubtful_since for row in desk.rows()] == [None, None, None]
 
 
+def test_what_somebody_on_the_way_refuses_is_put_off_and_not_refused_for_good(desk: Desk) -> None:
+    desk.submit("echo", "echo")
+    with scripted(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 6\r\n\r\n<html>") as api:
+        assert desk.relay(api.url).single_pass().put_off == 2
+    assert desk.states() == ["waiting", "waiting"]
+
+
 def test_one_that_refuses_a_whole_request_is_found(desk: Desk) -> None:
     keys = desk.submit("echo", "echo", "outside", "echo")
     with scripted(
