@@ -314,12 +314,14 @@ async def test_new_tasks_are_asked_for_while_somebody_is_at_the_list(visitor: Vi
     await put(full, "queued", tags={"steady": "yes"})
     page = visitor.page
     await page.goto(full.url + "tasks?tag=steady:yes")
-    await page.locator("#task-rows a").first.focus()
+    await page.keyboard.press("j")
+    here = await page.evaluate("document.activeElement.href")
     await put(full, "queued", tags={"steady": "yes"})
     await expect(page.locator("#held")).to_have_text("1 new: show")
     assert await page.locator("#task-rows tr").count() == 1
-    await page.locator("#held").click()
+    await page.keyboard.press("r")
     assert await page.locator("#task-rows tr").count() == 2
+    assert await page.evaluate("document.activeElement.href") == here
 
 
 async def test_who_may_only_look_sees_no_payload_and_no_button_and_is_refused(

@@ -157,9 +157,16 @@
     }
   }
 
-  toast.addEventListener("click", () => {
+  toast.addEventListener("click", (event) => {
+    const [list] = held.keys();
+    const row = document.activeElement.closest("[data-steady] > [id]")?.id;
     for (const [id, one] of held) document.getElementById(id)?.replaceChildren(...one.rows);
     held.clear();
+    if (event.detail === 0) {
+      // It was a key: who pressed it goes on from the row where they were, or from the first.
+      const at = document.getElementById(row) || rowsOf(document.getElementById(list) || body)[0];
+      at?.querySelector("a, button")?.focus();
+    }
     offerHeld();
     freshen();
   });
@@ -373,6 +380,7 @@
     if (event.key === "g") going = performance.now();
     else if (event.key === "j") move(1);
     else if (event.key === "k") move(-1);
+    else if (event.key === "r" && !toast.hidden) toast.click();
     else if (event.key === "?") help.showModal();
     else if (event.key === "/") document.getElementById("find").focus();
     else return;
