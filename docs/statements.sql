@@ -383,6 +383,14 @@ END AS about FROM audit a WHERE a.id = ANY(CAST(:ids AS bigint[]));
 SELECT id, at, act, subject, actor, caller, address, reason, request_id, counts::text AS counts, number, previous,
     hash FROM audit WHERE number > :after ORDER BY number LIMIT :most;
 
+-- _PUT_IN
+-- Ids begin at 1, whatever is written since there is a chain has a number, and the end of the chain moves with it.
+SELECT id, at, act, subject, actor, caller, address, reason, request_id, counts::text AS counts, number, previous,
+    hash FROM audit
+WHERE number > (SELECT entries FROM audit_head) OR (
+    number IS NULL AND (id < 1 OR id > (SELECT min(id) FROM audit WHERE number IS NOT NULL)))
+ORDER BY id LIMIT :most;
+
 -- _HEAD
 SELECT entries, hash, left_until FROM audit_head;
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pointsman_contract.log_text import in_one_line
 from pointsman_service.store import audit
 from pointsman_service.store.audit import EntryFilter, EntryRow, Head
 from pointsman_service.store.store import Store
@@ -138,6 +139,11 @@ class Verdict:
             self.faults.append(what)
 
 
+def _told(row: EntryRow) -> str:
+    # It may be of whoever changed it.
+    return in_one_line(f"{row.act} of {row.subject} at {row.at:%Y-%m-%d %H:%M:%S} UTC")
+
+
 class ChainCheck:
     """Looks through a chain, entry by entry. Pure."""
 
@@ -159,9 +165,7 @@ class ChainCheck:
         elif self._hash is not None and previous != self._hash:
             self.verdict.blame(f"entry {number} does not follow the one before it")
         if hash_of(row, previous) != kept:
-            self.verdict.blame(
-                f"entry {number} was changed: {row.act} of {row.subject} at {row.at:%Y-%m-%d %H:%M:%S} UTC"
-            )
+            self.verdict.blame(f"entry {number} was changed: {_told(row)}")
         self.verdict.entries += 1
         self.verdict.since = self.verdict.since or row.at
         self._number, self._hash = number, kept
@@ -186,6 +190,8 @@ async def verify(store: Store, noted: str | None = None) -> Verdict:
         head = await audit.head(connection)
         check, after = ChainCheck(head, noted), head.left_until
         check.verdict.role, check.verdict.role_may = await rights(connection)
+        for row in await audit.put_in(connection, _MOST_FAULTS):
+            check.verdict.blame(f"an entry was put in beside the chain: {_told(row)}")
         while rows := await audit.chained(connection, after, _AT_ONCE):
             for row in rows:
                 if (row.number or 0) > head.entries:

@@ -119,6 +119,13 @@ _CONDITIONS = {
 }
 _ABOUT = text(f"SELECT a.id, {ABOUT} AS about FROM audit a WHERE a.id = ANY(CAST(:ids AS bigint[]))")
 _CHAINED = text(f"SELECT {_COLUMNS} FROM audit WHERE number > :after ORDER BY number LIMIT :most")
+# Ids begin at 1, whatever is written since there is a chain has a number, and the end of the chain moves with it.
+_PUT_IN = text(f"""
+    SELECT {_COLUMNS} FROM audit
+    WHERE number > (SELECT entries FROM audit_head) OR (
+        number IS NULL AND (id < 1 OR id > (SELECT min(id) FROM audit WHERE number IS NOT NULL)))
+    ORDER BY id LIMIT :most
+""")
 _HEAD = text("SELECT entries, hash, left_until FROM audit_head")
 _LEAVE = text("SELECT leave_audit(:cutoff, :most)")
 
@@ -155,6 +162,11 @@ async def about(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
 async def chained(connection: Connection, after: int, most: int) -> Sequence[EntryRow]:
     """Entries of the chain in its order, behind the number ``after``."""
     return [EntryRow(*row) for row in await connection.execute(_CHAINED, {"after": after, "most": most})]
+
+
+async def put_in(connection: Connection, most: int) -> Sequence[EntryRow]:
+    """Entries that are neither of the chain nor of before it: its trigger did not see them."""
+    return [EntryRow(*row) for row in await connection.execute(_PUT_IN, {"most": most})]
 
 
 async def head(connection: Connection) -> Head:

@@ -129,6 +129,18 @@ async def test_the_chain_is_whole_also_when_many_act_at_once(spine: Spine) -> No
         ("DELETE FROM audit WHERE number IN (2, 3)", "entry 2 to 3 is missing"),
         ("DELETE FROM audit WHERE number >= 4", "entries 4 to 5 are missing at the end"),
         ("UPDATE audit_head SET entries = 4", "the end of the chain"),
+        (
+            "INSERT INTO audit (act, subject, actor, caller) VALUES ('purge_queue', E'email\\x1b[2J', 'ada', 'ada')",
+            "an entry was put in beside the chain: purge_queue of email [2J at ",
+        ),
+        (
+            "INSERT INTO audit (act, subject, actor, caller, number, hash) VALUES ('x', '', 'a', 'a', 99, '')",
+            "an entry was put in beside the chain",
+        ),
+        (
+            "INSERT INTO audit (id, act, subject, actor, caller) OVERRIDING SYSTEM VALUE VALUES (0, 'x', '', 'a', 'a')",
+            "an entry was put in beside the chain",
+        ),
     ],
 )
 async def test_what_was_changed_removed_or_put_between_is_found(spine: Spine, statement: str, said: str) -> None:
