@@ -1,5 +1,6 @@
 """What stays fresh while somebody looks, and what says that it does not."""
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,6 +41,8 @@ async def test_what_begins_is_shown_and_said_without_a_reload(visitor: Visitor, 
     await expect(page.locator("#live-open")).to_contain_text("email has no live worker.")
     await expect(page.locator("#announced")).to_have_text("1 alert is open.")
     await expect(page).to_have_title("1 open · Alerts · Pointsman")
+    foot = re.compile(r"recorded up to .+as of \d\d:\d\d:\d\d UTC\s+all times are UTC\s+live")
+    await expect(page.get_by_role("contentinfo")).to_have_text(foot)
     # A form that came by the stream works as one that came with the page.
     await page.get_by_role("button", name="Acknowledge").click()
     await expect(page.locator("#done")).to_contain_text("Acknowledged by local")

@@ -10,6 +10,7 @@ from playwright.async_api import Page, expect
 from pointsman_service.callers import LOCAL, Caller
 from pointsman_service.embedded.postgres import PostgresServer
 from tests.browser.conftest import Visitor
+from tests.browser.filling_errors import put_group, put_victims
 from tests.browser.filling_tasks import new_id, put, put_attempt, put_failed, put_lines
 from tests.browser.site import Site
 
@@ -327,11 +328,13 @@ async def test_new_tasks_are_asked_for_while_somebody_is_at_the_list(visitor: Vi
 async def test_who_may_only_look_sees_no_payload_and_no_button_and_is_refused(
     full: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failed, waits = await put_failed(full), await put(full, "queued")
+    group_id = await put_group(full, task_type="shop.rights")
+    (failed, _), waits = await put_victims(full, group_id, 2), await put(full, "queued")
     await put_lines(full, failed, 2, [("info", "a secret of the customer")])
     async with httpx.AsyncClient(base_url=full.url) as client:
         page = (await client.get(f"tasks/{waits}")).text
         token = page.partition('data-token="')[2].partition('"')[0]
+        assert "Run all victims of its error again" in (await client.get(f"tasks/{failed}")).text
         reader = Caller("reader", LOCAL.known_by, acts=frozenset(), reads_payloads=False)
         monkeypatch.setattr("pointsman_service.front.callers.LOCAL", reader)
         hidden = ("price_cents", "90071992547409931", "tenant", "a secret of the customer")
@@ -340,6 +343,7 @@ async def test_who_may_only_look_sees_no_payload_and_no_button_and_is_refused(
             main = shown.partition("<main")[2].partition("</main>")[0]
             assert [word for word in hidden if word in main] == [], path
             assert 'method="post"' not in main, path
+            assert "victims" not in main, path
         form = {"token": token, "how": "waiting"}
         assert (await client.post(f"tasks/{waits}/cancel", data=form)).status_code == 403
         assert (await client.post("tasks/many/cancel?queue=reports", data=form)).status_code == 403

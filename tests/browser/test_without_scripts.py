@@ -164,6 +164,8 @@ async def _errors_and_tasks(walker: Walker) -> None:
     task_id = await put(site, "scheduled", due_in=3600.0)
     await walker.goes(f"tasks/{task_id}")
     await walker.does("Run now", "Changed: due now.", "Changed: due ")
+    for words in (_WHO, "change task", "Why"):
+        await expect(page.get_by_role("region", name="What was done to it")).to_contain_text(words)
     await enter(page.get_by_role("link", name="Share…"))
     await walker.does("Make the link", "The link is shown this once.")
     await expect(page.locator("#shared")).to_contain_text(f"shared/{task_id}?")
