@@ -46,6 +46,11 @@ class Rate:
         burst = "" if self.burst == self.tasks else f";pointsman-burst={self.burst}"
         return f'"rate";q={self.tasks};w={self.seconds}{burst}'
 
+    @cached_property
+    def policy_field(self) -> tuple[bytes, bytes]:
+        """The same as the field of a header."""
+        return b"ratelimit-policy", self.policy.encode()
+
     def __str__(self) -> str:
         """As it is written."""
         return f"{self.tasks}/{self.seconds}s"

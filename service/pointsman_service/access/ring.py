@@ -75,7 +75,8 @@ class KeyRing:
         self._rung = asyncio.Event()
         self._looked_at = self._wrote_at = float("-inf")
         self._turn = asyncio.Lock()
-        self._used: set[UUID] = set()
+        self._used: dict[bytes, UUID] = {}
+        """By digest, whose hash is known: each request notes its key here."""
         self.looks = 0
         """How often PostgreSQL was asked."""
         self.loop = Loop("keys", self.single_pass, 0.0)
@@ -129,9 +130,9 @@ class KeyRing:
     def _check(self, held: _Held) -> None:
         if held.revoked:
             raise KeyRevoked
-        if _has_expired(held):
+        if held.expires_at is not None and _has_expired(held):
             raise KeyExpired
-        self._used.add(held.id)
+        self._used[held.digest] = held.id
 
     async def until_it_ends(self, caller: Caller, session: bytes | None = None) -> None:
         """Return when this caller's key opens no longer what it did, or its session; without a key never."""
@@ -244,13 +245,13 @@ class KeyRing:
             self._rung.set()
 
     async def _write_used(self) -> None:
-        used, self._used = self._used, set()
+        used, self._used = self._used, {}
         self._wrote_at = self._clock()
         try:
             async with self._presence.statement() as connection:
-                await api_keys.note_used(connection, sorted(used))
+                await api_keys.note_used(connection, sorted(used.values()))
         except BaseException:
-            self._used |= used
+            self._used = used | self._used
             raise
 
 

@@ -27,7 +27,8 @@ class OpenWindow:
         self._epoch: int | None = None
         self._room: dict[str, int] = {}
         self._closed_until: dict[str, float] = {}
-        self._shared: set[str] = set()
+        self.shared: set[str] = set()
+        """Queues in which turns may be taken from now on. Who submits with a key, or names one, adds theirs."""
         self.loop = Loop("window", self.refresh, _REFRESH_SECONDS)
 
     def reserve(self, queue: str) -> int | None:
@@ -39,13 +40,9 @@ class OpenWindow:
         self._room[queue] = room - 1
         return self._epoch
 
-    def share(self, queue: str) -> None:
-        """Somebody submits there who has a key, or names one: from now on turns may be taken."""
-        self._shared.add(queue)
-
     def is_alone(self, queue: str) -> bool:
         """Whether who submits there takes turns with nobody: no key came, and none was seen there so far."""
-        return queue not in self._shared
+        return queue not in self.shared
 
     def shut(self) -> None:
         """Let everything wait until the next refresh."""
@@ -66,7 +63,7 @@ class OpenWindow:
             for queue, depth in depths.queues.items()
         }
         self._epoch = depths.epoch
-        self._shared.update(queue for queue, depth in depths.queues.items() if depth.shared)
+        self.shared.update(queue for queue, depth in depths.queues.items() if depth.shared)
         return False
 
     def _room_of(self, depth: QueueDepth) -> int:

@@ -145,7 +145,7 @@ class Door:
                         send = partial(_unreferred, send)
                     if caller.may_end and b"prefer" in fields:
                         scope[STILL] = partial(self._callers.of, fields, scope["path"], scope["query_string"])
-                    if caller.may_end and scope["path"].endswith(_STREAMS):
+                    if scope["path"].endswith(_STREAMS) and caller.may_end:
                         receive = ending = _Ending(
                             partial(self._callers.until_it_ends, caller, fields, scope["path"], scope["query_string"]),
                             receive,

@@ -95,8 +95,10 @@ class _Bucket:
 
     def there(self, now: float) -> int:
         """At most so many can be leased."""
-        missing = max(0.0, self.full_at - now)
-        return max(0, math.floor((self.rate.burst * self.each - missing) / self.each + _LITTLE))
+        missing = self.full_at - now
+        if missing <= 0.0:
+            return self.rate.burst
+        return max(0, math.floor(self.rate.burst - missing / self.each + _LITTLE))
 
     def left(self, now: float) -> int:
         """What the caller may submit at once."""
@@ -154,6 +156,20 @@ class Rates:
         """Whether this caller has a rate at all."""
         return caller.rate is not None or self.default is not None
 
+    def take_one(self, caller: Caller) -> bool:
+        """Take a permit that is held here, and ask nobody; False: ``take`` is to be asked.
+
+        Nearly every submission of a caller with a rate ends here, so nothing is called for it.
+        """
+        bucket = self._buckets.get(caller.name)
+        if bucket is None or bucket.held < 1 or bucket.rate is not (caller.rate or self.default):
+            return False
+        bucket.is_used = True
+        bucket.held -= 1
+        if bucket.held < bucket.low and bucket.asked is None:
+            self._ask_ahead(bucket)
+        return True
+
     async def take(self, caller: Caller, tasks: int = 1, *, whole: bool = True) -> int:
         """How many of these tasks the caller may submit now: all, or with ``whole=False`` the first of them.
 
@@ -200,7 +216,7 @@ class Rates:
         rate = caller.rate or self.default
         if rate is None:
             return _NO_FIELDS
-        return [(b"ratelimit-policy", rate.policy.encode()), (b"ratelimit", self._left(caller.name, rate).encode())]
+        return [rate.policy_field, (b"ratelimit", self._left(caller.name, rate).encode())]
 
     async def single_pass(self) -> bool:
         """Give back what idles, and ask whether Redis is back."""

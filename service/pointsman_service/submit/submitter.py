@@ -210,7 +210,7 @@ class Submitter:
         rates = self._rates if caller.rate is not None or self._has_rates else None
         try:
             task = await self.admit(caller, submission, key, traceparent)
-            if rates is not None:
+            if rates is not None and not rates.take_one(caller):
                 await self._take_permit(rates, caller, task)
         except _LATER:
             # A call again gets the first call's task, whatever would be said to a new one now.
@@ -220,17 +220,18 @@ class Submitter:
             if isinstance(earlier, PointsmanError):
                 raise earlier from None
             return earlier
-        if rates is None:
-            if key is not None:
-                return await self._submit_once(task, (task.caller, key))
-            receipt = await self._commits.join(task)
-            return Accepted(task.id, False, task, receipt.submitted_at)
         try:
-            accepted = await self._store_one(task, key)
+            if key is not None:
+                accepted = await self._submit_once(task, (task.caller, key))
+            else:
+                receipt = await self._commits.join(task)
+                accepted = Accepted(task.id, False, task, receipt.submitted_at)
         except PointsmanError as error:
-            rates.put_back(caller, _permits_left([error]))
+            if rates is not None:
+                rates.put_back(caller, _permits_left([error]))
             raise
-        rates.put_back(caller, _permits_left([accepted]))
+        if rates is not None and accepted.replayed:
+            rates.put_back(caller)
         return accepted
 
     async def within_rate(self, caller: Caller, admitted: Sequence[Admitted], *, atomic: bool) -> Sequence[Admitted]:
@@ -244,6 +245,8 @@ class Submitter:
         refusal: PointsmanError
         try:
             taken = await self._rates.take(caller, len(tasks), whole=atomic)
+            if taken == len(tasks):
+                return admitted
             refusal = self._rates.exceeded(caller)
         except (RateExceeded, BatchOverBurst) as error:
             taken, refusal = 0, error.with_traceback(None)
@@ -277,12 +280,6 @@ class Submitter:
         except RateExceeded:
             self.abandon([task])
             raise
-
-    async def _store_one(self, task: NewTask, key: str | None) -> Accepted:
-        if key is None:
-            receipt = await self._commits.join(task)
-            return Accepted(task.id, False, task, receipt.submitted_at)
-        return await self._submit_once(task, (task.caller, key))
 
     async def _store_many(self, tasks: Sequence[NewTask], atomic: bool) -> list[Accepted | PointsmanError]:
         firsts: dict[tuple[str, str], NewTask] = {}
@@ -378,9 +375,12 @@ class Submitter:
 
 def _permits_left(answers: Iterable[Accepted | PointsmanError]) -> int:
     """Of the permits that were taken for these, how many nothing was stored for."""
-    return sum(
-        answer.replayed if isinstance(answer, Accepted) else not isinstance(answer, OutcomeUnknown)
-        for answer in answers
+    return len(
+        [
+            answer
+            for answer in answers
+            if (answer.replayed if isinstance(answer, Accepted) else not isinstance(answer, OutcomeUnknown))
+        ]
     )
 
 

@@ -147,6 +147,7 @@ class Writer:
 
     def _reserve(self, tasks: Sequence[NewTask]) -> None:
         self._breakers.asked = True
+        shared = self._window.shared
         for task in tasks:
             asleep = later = task.scheduled_at is not None or bool(task.delay_seconds)
             if self._breakers.blocking and self._breakers.of_task(task.task_type, task.depends_on()) is not None:
@@ -156,8 +157,8 @@ class Writer:
                 later = True
             task.sent_epoch = None if later else self._window.reserve(task.queue)
             if task.fairness_key or task.caller != LOCAL.name:
-                self._window.share(task.queue)
-            task.alone = task.sent_epoch is None and not asleep and self._window.is_alone(task.queue)
+                shared.add(task.queue)
+            task.alone = task.sent_epoch is None and not asleep and task.queue not in shared
 
     async def drain(self) -> None:
         """Return once everything committed has been offered to the broker."""
