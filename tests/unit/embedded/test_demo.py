@@ -19,7 +19,7 @@ from pointsman_contract.queues import DEFAULT_TOPOLOGY
 from pointsman_service.embedded.demo.bank import Bank
 from pointsman_service.embedded.demo.day import DAY_SECONDS, TURNS, Moment, Turn, turns
 from pointsman_service.embedded.demo.orders import PRICED, Submission, next_submission, offers, statements
-from pointsman_service.embedded.demo.traffic import Traffic, wait_after
+from pointsman_service.embedded.demo.traffic import Traffic, wait_after, wait_for_workers
 from tests.peers.http import HTTPPeer, Recorded, Reply
 
 FIVE_MINUTES = 300.0
@@ -144,6 +144,19 @@ def test_a_day_is_submitted_and_its_error_resolved_as_somebody_would(bank: Bank)
     assert not any(fails for hour, fails in failing if hour < 9.9 or hour > 14.1)
     assert "the bank fails" in said
     assert traffic.take_summary() == f"{len(single) + len(batch) + len(later)} x stored"
+
+
+def test_a_key_that_opens_nothing_is_told_and_not_taken_for_a_worker_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pointsman_service.embedded.demo.traffic.time.sleep", lambda _: None)
+    said: list[str] = []
+    revoked = Reply.of({"type": "urn:pointsman:problem:key-revoked", "detail": "The key was revoked."}, 401)
+    with HTTPPeer() as api, Client(api.url, key="pm_any", retries=0) as client:
+        api.on(f"/v1/task-types/{PRICED}", *[revoked] * 6, Reply.of({"name": PRICED}))
+        wait_for_workers(client, random.Random(7), said.append, "how")
+    assert len(said) == 1
+    assert said[0].startswith("the API does not let the demo in: The key was revoked.")
 
 
 def test_a_service_that_refuses_slows_it_down_and_is_told_once(bank: Bank) -> None:
