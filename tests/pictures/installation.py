@@ -25,7 +25,7 @@ from tests.stand.waiting import until_now
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 40.0
-_STEP_SECONDS = 60.0
+_STEP_SECONDS = 100.0
 _PER_SECOND = 6.0
 _SEED = 7
 _BUSIEST = Moment(90.0)

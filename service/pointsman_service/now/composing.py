@@ -55,7 +55,8 @@ def _unknown(facts: Facts) -> Iterator[Unknown]:
     if facts.database is not None:
         yield Unknown("database", facts.database.since, sentences.database_away(facts.database.reason))
     if facts.broker is not None:
-        why = f"{sentences.broker_away(facts.broker.reason)} Which workers live is not known."
+        taken = facts.database is None
+        why = f"{sentences.broker_away(facts.broker.reason, taken=taken)} Which workers live is not known."
         yield Unknown("broker", facts.broker.since, why)
     if facts.database is not None:
         return

@@ -38,9 +38,17 @@ def cause_of(rule: Rule, facts: Facts, alert: Alert | None) -> Cause:
         parts=_PARTS[rule](facts, alert),
         consequences=tuple(_consequences(rule, facts)),
         being_done=_being_done(rule),
-        remedies=(Remedy(kind.next_step, Link(LinkKind.DOCUMENT, kind.page), _command(rule)),),
+        remedies=(Remedy(_next_step(rule, facts), Link(LinkKind.DOCUMENT, kind.page), _command(rule)),),
         documentation=kind.page,
     )
+
+
+def _next_step(rule: Rule, facts: Facts) -> str:
+    step = KINDS[rule].next_step
+    if rule is Rule.BROKER_AWAY and facts.database is not None:
+        # No task is accepted meanwhile.
+        return f"{step.partition(';')[0]}."
+    return step
 
 
 def direct(facts: Facts) -> Iterator[Rule]:
@@ -104,6 +112,9 @@ def _broker(facts: Facts, alert: Alert | None) -> Words:
     taken = sum(queue.depth for queue in facts.queues)
     what = f"{number(taken, 'task')} {'is' if taken == 1 else 'are'} taken and {'waits' if taken == 1 else 'wait'}"
     said = f"{what}, nothing starts." if taken else f"{sentences.NOTHING_STARTS}."
+    if facts.database is not None:
+        # What is submitted is refused meanwhile.
+        said = "nothing starts."
     return words(Part("Redis is away", _READY), f"{since(away.since, facts.now)}{why}: {said}")
 
 

@@ -231,6 +231,15 @@ def test_redis_away_is_said_before_there_is_an_alert_of_it() -> None:
     assert only(compose(facts)).kind == "broker_away"
 
 
+def test_with_both_servers_away_nothing_is_said_to_be_accepted() -> None:
+    now = compose(Facts(NOW, database=Away(ago(30), ""), broker=Away(ago(20), "")))
+
+    assert [cause.kind for cause in now.causes] == ["database_away", "broker_away"]
+    told = [whole(now.causes[1]), now.causes[1].remedies[0].text, *(one.why for one in now.unknown)]
+    assert "nothing starts" in told[0]
+    assert not [text for text in told if "accepted" in text]
+
+
 def test_postgresql_away_says_what_runs_and_that_all_else_is_of_before() -> None:
     facts = Facts(
         NOW,

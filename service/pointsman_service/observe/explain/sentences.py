@@ -32,10 +32,10 @@ def database_away(reason: str) -> str:
     )
 
 
-def broker_away(reason: str) -> str:
-    """Redis does not answer; ``reason`` may be empty."""
+def broker_away(reason: str, *, taken: bool = True) -> str:
+    """Redis does not answer; ``reason`` may be empty. ``taken``: tasks are accepted."""
     why = f" ({reason})" if reason else ""
-    return f"The broker does not answer{why}: {NOTHING_STARTS}."
+    return f"The broker does not answer{why}: {NOTHING_STARTS if taken else 'nothing starts'}."
 
 
 def broker_full(percent: int) -> str:
