@@ -75,7 +75,7 @@ async def test_what_has_the_focus_keeps_it_and_an_act_that_takes_its_place_does_
     link = page.get_by_role("link", name="email has no live worker.")
     await expect(link).to_be_focused()
     await own.run("UPDATE alert SET also = '{backlog_old:email}' WHERE id = :id", id=email)
-    await expect(page.locator("#open-rows")).to_contain_text("leads to 1 more")
+    await expect(page.locator("#open-rows")).to_contain_text("It led to 1 more alert.")
     await expect(link).to_be_focused()
 
     await page.keyboard.press("Tab")
@@ -86,7 +86,7 @@ async def test_what_has_the_focus_keeps_it_and_an_act_that_takes_its_place_does_
     await expect(page.locator("#live-open")).to_be_focused()
     await page.keyboard.press("Enter")
     await own.run("UPDATE alert SET also = '{}' WHERE id = :id", id=email)
-    await expect(page.locator("#open-rows")).not_to_contain_text("leads to")
+    await expect(page.locator("#open-rows")).not_to_contain_text("It led to")
     await expect(page.locator("#live-open")).to_be_focused()
     assert await own.run("SELECT 1 FROM alert_silence") == []
     await page.keyboard.press("j")
