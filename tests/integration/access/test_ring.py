@@ -19,7 +19,7 @@ from pointsman_service.store import api_keys
 from pointsman_service.store.leadership import Presence
 from pointsman_service.store.store import Store
 from tests.integration.spine import Spine
-from tests.stand.waiting import until
+from tests.stand.waiting import SLOWEST, until
 
 
 @asynccontextmanager
@@ -48,7 +48,7 @@ async def become(look: Callable[[], bool], what: str, seconds: float) -> None:
     async def looked() -> bool:
         return look()
 
-    await until(looked, what, seconds)
+    await until(looked, what, SLOWEST * seconds)
 
 
 async def told_within(seconds: float, ring: KeyRing, token: str, wanted: type[PointsmanError] | None) -> None:
