@@ -65,7 +65,8 @@ def _asked(given: Namespace) -> int:
     voice = Voice(as_json=given.json)
     with Client(given.url, timeout=given.timeout) as client:
         try:
-            return commands[given.command](client, given, voice)
+            with voice.patient():
+                return commands[given.command](client, given, voice)
         except ClientError as error:
             voice.complain(str(error))
             return Exit.of(error)

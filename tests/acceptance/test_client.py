@@ -90,7 +90,8 @@ async def test_many_are_submitted_in_chunks_and_one_that_is_refused_refuses_no_o
         )
         handles = [each.handle for each in told if each.handle is not None]
         assert [each.handle.id for each in again if each.handle is not None] == [handle.id for handle in handles]
-        assert sorted([await handle.result(timeout=60) for handle in handles]) == list(range(1, 25))
+        results = await asyncio.gather(*(handle.result(timeout=60) for handle in handles))
+        assert sorted(results) == list(range(1, 25))
         listed = [task.id async for task in client.tasks.each(tag=["of:many"], limit=7)]
         assert sorted(listed) == sorted(handle.id for handle in handles)
 

@@ -1,5 +1,6 @@
 """The client itself."""
 
+import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from math import inf
@@ -21,6 +22,7 @@ from pointsman_client.place import find_place
 from pointsman_client.wire import AsyncHold, AsyncWire, Clock
 
 TIMEOUT_SECONDS = 60.0
+_log = logging.getLogger(__name__)
 
 
 class AsyncClient(Resources):
@@ -139,6 +141,7 @@ class AsyncClient(Resources):
                 seconds = self._retries.pause(call, error, times, clock.left)
                 if seconds is None:
                     raise
+                _log.info("%s is asked for again, for %.0f s at most: %s", call.operation, clock.left, error)
             await apause(seconds)
 
     async def listen(self, call: Call) -> AsyncIterator[Event]:

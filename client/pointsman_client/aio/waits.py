@@ -3,13 +3,14 @@
 import math
 import threading
 from collections import defaultdict
+from dataclasses import replace
 
 from pointsman_client.aio.asking import Asked
 from pointsman_client.aio.streams import EventStream
 from pointsman_client.calling.call import EVENT_STREAM, Call, headers, query, segment
 from pointsman_client.calling.documents import model_of
 from pointsman_client.calling.events import Event
-from pointsman_client.errors import ClientClosed, ClientError, OtherLoop, Refused, TaskStillRunning
+from pointsman_client.errors import ClientClosed, ClientError, DeadlineOver, OtherLoop, Refused, TaskStillRunning
 from pointsman_client.models import Task
 from pointsman_client.pausing import AsyncFlag, AsyncTurn, apause, async_to_the_end
 from pointsman_client.wire import AsyncHold, AsyncLoop, Clock, LetGo, anew_in_children
@@ -20,6 +21,8 @@ _WAIT_SECONDS = 20
 """That one request waits; an API that allows less says so by answering earlier."""
 _ANSWER_SECONDS = 10.0
 """For an answer, beyond that."""
+_LAST_SECONDS = 0.25
+"""Of a wait, for the answer that tells who waited in vain how its task is."""
 _ONCE_SECONDS = 2.0
 """For the answer to who does not wait at all."""
 _LOOK_SECONDS = 30.0
@@ -185,15 +188,11 @@ class Waits:
                 waiter.hold = AsyncHold()
                 # Whoever comes between these two lines finds it.
                 waits = min(_WAIT_SECONDS, math.ceil(clock.left)) if self._is_alone() else 0
-            path = f"/v1/tasks/{segment(waiter.task_id)}"
-            prefer = headers(Prefer=f"wait={waits}" if waits else None)
-            call = Call("get_task", "GET", path, headers=prefer, repeatable=True)
-            seconds = max(0.2, min(clock.left, waits + _ANSWER_SECONDS))
             began = Clock(min(1.0, float(waits)))
-            found = model_of(Task, await client.ask(call, seconds=seconds, hold=waiter.hold))
+            found = await self._asked(client, waiter, clock, waits)
             waiter.trouble = None
-            # This API lets nobody wait, or is about to stop.
-            waiter.rests = began.left > 0
+            # This API lets nobody wait, or is about to stop; or there is no time for another wait.
+            waiter.rests = began.left > 0 or (waits > 0 and clock.left < 2 * _LAST_SECONDS)
             return found
         except LetGo:
             return None
@@ -206,6 +205,23 @@ class Waits:
         finally:
             waiter.hold = None
             self._line.give_back()
+
+    async def _asked(self, client: Asked, waiter: _Waiter, clock: Clock, waits: int) -> Task:
+        """The task when it has ended, or before the time is over: the answer to a whole number of seconds may be too
+        late, and who waits in vain shall know how its task is.
+        """
+        call = Call("get_task", "GET", f"/v1/tasks/{segment(waiter.task_id)}", repeatable=True)
+        last = min(_LAST_SECONDS, clock.left / 4)
+        if waits:
+            waiting = replace(call, headers=headers(Prefer=f"wait={waits}"))
+            seconds = min(clock.left - last, waits + _ANSWER_SECONDS)
+            try:
+                return model_of(Task, await client.ask(waiting, seconds=seconds, hold=waiter.hold))
+            except DeadlineOver:
+                if clock.left > 2 * _LAST_SECONDS:
+                    raise
+        seconds = max(0.2, min(clock.left, _ANSWER_SECONDS))
+        return model_of(Task, await client.ask(call, seconds=seconds, hold=waiter.hold))
 
     async def _until_told(self, client: Asked, waiter: _Waiter, clock: Clock) -> None:
         """Return when there is something to look at, or the time is over."""

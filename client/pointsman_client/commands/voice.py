@@ -1,10 +1,13 @@
 """What a command says: to people in tables, to programs one JSON document a line."""
 
 import json
+import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -14,6 +17,8 @@ from pointsman_client.shown import can_say, shown
 _UNKNOWN = "–"
 _WIDE = 10_000
 """Where nobody looks at it, nothing is cut."""
+_SILENT_SECONDS = 2.0
+"""That a call may be made again without a word."""
 
 
 class Voice:
@@ -41,6 +46,19 @@ class Voice:
         """One line to whoever looks, and not to who reads what was asked for."""
         sys.stderr.write(f"pointsman: {shown(text, self._ascii_only)}\n")
 
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """In the block who looks is told once of calls that are made again and again."""
+        log, telling = logging.getLogger("pointsman_client.sync.client"), _Telling(self)
+        before = log.level
+        log.addHandler(telling)
+        log.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            log.setLevel(before)
+            log.removeHandler(telling)
+
     def facts(self, facts: Mapping[str, object]) -> None:
         """A fact a line, without those that nobody knows."""
         said = {name: said_of(value) for name, value in facts.items() if value not in (None, "", [], {})}
@@ -55,6 +73,20 @@ class Voice:
         for cells in (list(heads), *said):
             text = "  ".join(cell.ljust(wide) for cell, wide in zip(cells, widths, strict=True)).rstrip()
             self.line(text if len(text) <= self._width else text[: self._width - 1] + "…")
+
+
+class _Telling(logging.Handler):
+    def __init__(self, voice: Voice) -> None:
+        super().__init__(logging.INFO)
+        self._voice = voice
+        self._not_before = time.monotonic() + _SILENT_SECONDS
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if time.monotonic() < self._not_before or not isinstance(record.args, tuple):
+            return
+        self._not_before = float("inf")
+        _, left, error = record.args
+        self._voice.complain(f"{error}; tried again, for {left:.0f} s at most")
 
 
 def said_of(value: object) -> str:

@@ -1,9 +1,10 @@
 """An outbox as a table beside one's own, written through SQLAlchemy."""
 
+import sys
 from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Self, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
 
 from sqlalchemy import (
     BigInteger,
@@ -22,7 +23,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects.mysql import DATETIME, LONGTEXT
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 
 from pointsman_client.calling.saying import Saying
@@ -30,12 +30,15 @@ from pointsman_client.outbox.entry import Pending, entry_of
 from pointsman_client.outbox.rows import Listed, RowState
 from pointsman_client.outbox.sqlalchemy_rows import SqlRows, listed_of
 
+if TYPE_CHECKING:
+    # It needs greenlet, which who blocks may not have.
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
+
 NAME = "pointsman_outbox"
 
 Blocking: TypeAlias = "Session | scoped_session[Session] | Connection"
 Waiting: TypeAlias = "AsyncSession | async_scoped_session[AsyncSession] | AsyncConnection"
 _MYSQL = ("mysql", "mariadb")
-_WAITING = (AsyncSession, async_scoped_session, AsyncConnection)
 
 
 def table_of(metadata: MetaData, name: str = NAME, schema: str | None = None) -> Table:
@@ -110,8 +113,9 @@ class Outbox(Saying):
             tries=0,
         )
         pending = Pending(item.key, item.task_type)
-        if isinstance(on, _WAITING):
-            return _wait_for(on, statement, pending)
+        waiting = _waiting(on)
+        if waiting is not None:
+            return _wait_for(waiting, statement, pending)
         _execute(on, statement)
         return pending
 
@@ -141,8 +145,18 @@ def rows_at(url: str, name: str = NAME, schema: str | None = None) -> Iterator[S
         engine.dispose()
 
 
+def _waiting(on: Any) -> Any:
+    """The session or connection that it is, where that is asynchronous; else None."""
+    theirs = sys.modules.get("sqlalchemy.ext.asyncio")
+    if theirs is None:
+        return None
+    if isinstance(on, theirs.async_scoped_session):
+        return on()
+    return on if isinstance(on, (theirs.AsyncSession, theirs.AsyncConnection)) else None
+
+
 async def _wait_for(on: Any, statement: Insert, pending: Pending) -> Pending:
-    await (on() if isinstance(on, async_scoped_session) else on).run_sync(_execute, statement)
+    await on.run_sync(_execute, statement)
     return pending
 
 

@@ -4,11 +4,12 @@
 import math
 import threading
 from collections import defaultdict
+from dataclasses import replace
 
 from pointsman_client.calling.call import EVENT_STREAM, Call, headers, query, segment
 from pointsman_client.calling.documents import model_of
 from pointsman_client.calling.events import Event
-from pointsman_client.errors import ClientClosed, ClientError, OtherLoop, Refused, TaskStillRunning
+from pointsman_client.errors import ClientClosed, ClientError, DeadlineOver, OtherLoop, Refused, TaskStillRunning
 from pointsman_client.models import Task
 from pointsman_client.pausing import Flag, Turn, pause, to_the_end
 from pointsman_client.sync.asking import Asked
@@ -21,6 +22,8 @@ _WAIT_SECONDS = 20
 """That one request waits; an API that allows less says so by answering earlier."""
 _ANSWER_SECONDS = 10.0
 """For an answer, beyond that."""
+_LAST_SECONDS = 0.25
+"""Of a wait, for the answer that tells who waited in vain how its task is."""
 _ONCE_SECONDS = 2.0
 """For the answer to who does not wait at all."""
 _LOOK_SECONDS = 30.0
@@ -186,15 +189,11 @@ class Waits:
                 waiter.hold = Hold()
                 # Whoever comes between these two lines finds it.
                 waits = min(_WAIT_SECONDS, math.ceil(clock.left)) if self._is_alone() else 0
-            path = f"/v1/tasks/{segment(waiter.task_id)}"
-            prefer = headers(Prefer=f"wait={waits}" if waits else None)
-            call = Call("get_task", "GET", path, headers=prefer, repeatable=True)
-            seconds = max(0.2, min(clock.left, waits + _ANSWER_SECONDS))
             began = Clock(min(1.0, float(waits)))
-            found = model_of(Task, client.ask(call, seconds=seconds, hold=waiter.hold))
+            found = self._asked(client, waiter, clock, waits)
             waiter.trouble = None
-            # This API lets nobody wait, or is about to stop.
-            waiter.rests = began.left > 0
+            # This API lets nobody wait, or is about to stop; or there is no time for another wait.
+            waiter.rests = began.left > 0 or (waits > 0 and clock.left < 2 * _LAST_SECONDS)
             return found
         except LetGo:
             return None
@@ -207,6 +206,23 @@ class Waits:
         finally:
             waiter.hold = None
             self._line.give_back()
+
+    def _asked(self, client: Asked, waiter: _Waiter, clock: Clock, waits: int) -> Task:
+        """The task when it has ended, or before the time is over: the answer to a whole number of seconds may be too
+        late, and who waits in vain shall know how its task is.
+        """
+        call = Call("get_task", "GET", f"/v1/tasks/{segment(waiter.task_id)}", repeatable=True)
+        last = min(_LAST_SECONDS, clock.left / 4)
+        if waits:
+            waiting = replace(call, headers=headers(Prefer=f"wait={waits}"))
+            seconds = min(clock.left - last, waits + _ANSWER_SECONDS)
+            try:
+                return model_of(Task, client.ask(waiting, seconds=seconds, hold=waiter.hold))
+            except DeadlineOver:
+                if clock.left > 2 * _LAST_SECONDS:
+                    raise
+        seconds = max(0.2, min(clock.left, _ANSWER_SECONDS))
+        return model_of(Task, client.ask(call, seconds=seconds, hold=waiter.hold))
 
     def _until_told(self, client: Asked, waiter: _Waiter, clock: Clock) -> None:
         """Return when there is something to look at, or the time is over."""

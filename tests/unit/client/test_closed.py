@@ -144,6 +144,20 @@ def test_who_does_not_wait_at_all_looks_once(half: str) -> None:
 
 
 @either
+def test_who_waited_alone_and_in_vain_knows_how_the_task_is(half: str) -> None:
+    """Though an API waits in whole seconds, and its answer would come too late."""
+
+    def talk(connection: Any, over: threading.Event) -> None:
+        while asked := connection.recv(65536):
+            if b"prefer: wait" in asked.lower():
+                over.wait(30)
+            connection.sendall(answer(200, TASK))
+
+    with talking(talk) as place, pytest.raises(TaskStillRunning, match=r"echo t-1 is queued after 0\.5 s"):
+        by(half, place.url, lambda client: client.tasks.handle("t-1").wait(timeout=0.5))
+
+
+@either
 def test_a_wait_may_have_no_end_but_is_a_number(half: str) -> None:
     with scripted(answer(200, DONE)) as api:
         assert by(half, api.url, lambda client: client.tasks.handle("t-1").result(timeout=float("inf"))) == 7

@@ -1,10 +1,12 @@
 import json
 import os
+import re
 from typing import Any
 
 import pytest
 
 from pointsman_client.command import main
+from pointsman_client.commands import voice
 from pointsman_client.commands.given import arguments_of
 from tests.unit.client.scripted import RESET, answer, problem, scripted
 
@@ -112,6 +114,16 @@ def test_a_refusal_says_why_and_by_which_request(capsys: pytest.CaptureFixture[s
 def test_no_answer_is_another_status(capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = said(capsys, "get", "t-1", "--timeout", "0.3", url="http://127.0.0.1:9")
     assert (status, err) == (2, "pointsman: connection refused\n")
+
+
+def test_who_waits_for_an_answer_is_told_why_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(voice, "_SILENT_SECONDS", 0.05)
+    with scripted(RESET, RESET, RESET, answer(200, TASK)) as api:
+        status, _, err = said(capsys, "get", "t-1", "--timeout", "9", url=api.url)
+    assert (status, len(err.splitlines())) == (0, 1)
+    assert re.fullmatch(r"pointsman: .+; tried again, for \d s at most\n", err)
 
 
 def test_some_are_cancelled_though_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

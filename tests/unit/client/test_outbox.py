@@ -1,6 +1,8 @@
 """What an outbox writes, and what a relay makes of what it is answered; over real HTTP, and a database in a file."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -324,3 +326,21 @@ def test_the_command_relays_shows_what_was_refused_and_sends_it_again(
     assert said("refused") == (2, "the database of the outbox is away: no such table: pointsman_outbox\n")
     status = main(["relay", "once", "--url", NOWHERE, "--database-url-file", str(tmp_path / "none")])
     assert (status, "cannot be read" in capsys.readouterr().err) == (64, True)
+
+
+WITHOUT_GREENLET = """
+import sys
+sys.modules["greenlet"] = None
+from sqlalchemy import MetaData, create_engine
+from pointsman_client.outbox.sqlalchemy import Outbox
+outbox, engine = Outbox(MetaData()), create_engine("sqlite://")
+with engine.begin() as connection:
+    outbox.table.create(connection)
+    print(outbox.find(connection, outbox.submit(connection, "echo").key).task_type)
+"""
+
+
+def test_who_blocks_needs_nothing_of_who_does_not() -> None:
+    """SQLAlchemy brings greenlet with its own extra alone."""
+    words = [sys.executable, "-c", WITHOUT_GREENLET]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "echo\n"
