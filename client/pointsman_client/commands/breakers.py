@@ -18,8 +18,12 @@ def breakers(client: Client, given: Namespace, voice: Voice) -> Exit:
         }
         done = acts[given.act](given.scope, given.name, reason=given.reason)
         return _told([done], voice)
-    found = client.breakers.each(state=given.state, scope=given.scope, limit=100)
-    return _told([each for each in found if given.name in (None, each.name)], voice)
+    found = list(client.breakers.each(state=given.state, scope=given.scope, limit=100))
+    named = [each for each in found if given.name in (None, each.name)]
+    if given.name is not None and not named:
+        voice.complain(f"{given.name}: there is no such circuit breaker, or none that meets the filter")
+        return Exit.REFUSED
+    return _told(named, voice)
 
 
 def _told(found: list[Breaker], voice: Voice) -> Exit:

@@ -74,7 +74,11 @@ def _submit(commands: Commands) -> None:
     )
     found.add_argument("task_type", metavar="TYPE", help="what to run")
     found.add_argument(
-        "arguments", nargs="*", metavar="ARGUMENT", help="name=value for a named one; JSON where it is that, else text"
+        "arguments",
+        nargs="*",
+        default=[],
+        metavar="ARGUMENT",
+        help="name=value for a named one; JSON where it is that, else text",
     )
     found.add_argument("--queue", help="in place of its own")
     found.add_argument("--priority", type=int, metavar="0-10", help="10 is the most urgent")

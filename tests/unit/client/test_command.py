@@ -190,7 +190,10 @@ def test_queues_are_shown_and_paused(capsys: pytest.CaptureFixture[str]) -> None
 def test_breakers_are_shown_and_forced(capsys: pytest.CaptureFixture[str]) -> None:
     with scripted(answer(200, {"items": [BREAKER], "next_cursor": None})) as api:
         _, out, _ = said(capsys, "breakers", "--state", "open", url=api.url)
-    assert out.splitlines()[1].endswith("TimeoutError: silent")
+        assert out.splitlines()[1].endswith("TimeoutError: silent")
+        status, out, err = said(capsys, "breakers", "api.bank.exmaple", url=api.url)
+        assert (status, out) == (1, "")
+        assert "there is no such circuit breaker" in err
     with scripted(answer(200, BREAKER)) as api:
         said(capsys, "breakers", "open", "api.bank.example", "--reason", "a fire", url=api.url)
     assert api.asked[0].line.split()[1] == "/v1/breakers/dependency/api.bank.example/force-open"
@@ -206,6 +209,7 @@ def test_breakers_are_shown_and_forced(capsys: pytest.CaptureFixture[str]) -> No
         (["list", "--limit", "-1"], "no number above 0"),
         (["submit", "echo", "--tag", "a"], "is not name:value"),
         (["get"], "required"),
+        (["submit"], "required: TYPE\n"),
         ([], "required"),
         (["dance"], "invalid choice"),
     ],
