@@ -29,6 +29,8 @@ async def test_rotation_under_load_fails_nobody(spine: Spine, settings: Settings
     made = await hand.create(CONSOLE, WantedKey("billing", preset="submitter"), None)
     key, old = made.token, made.token
     answers: Counter[tuple[int, str]] = Counter()
+    ends: dict[str, float] = {}
+    """When a key that was rotated may open nothing more, at the soonest."""
     over = asyncio.Event()
 
     async with served(settings, tmp_path) as (http, _port, log):
@@ -36,16 +38,20 @@ async def test_rotation_under_load_fails_nobody(spine: Spine, settings: Settings
         async def submit_on() -> None:
             while not over.is_set():
                 due = time.monotonic() + CALLERS / RATE
+                shown = key
                 answer = await http.post(
-                    "/v1/tasks", json={"task_type": "noop"}, headers={"Authorization": f"Bearer {key}"}
+                    "/v1/tasks", json={"task_type": "noop"}, headers={"Authorization": f"Bearer {shown}"}
                 )
-                answers[answer.status_code, "" if answer.is_success else answer.text] += 1
+                # On a machine that takes seconds for an answer a request may come when its key is rightly over.
+                if answer.status_code != 401 or shown == key or time.monotonic() < ends[shown]:
+                    answers[answer.status_code, "" if answer.is_success else answer.text] += 1
                 await asyncio.wait([asyncio.ensure_future(over.wait())], timeout=max(0.0, due - time.monotonic()))
 
         callers = [asyncio.create_task(submit_on()) for _ in range(CALLERS)]
         began = time.monotonic()
         for _ in range(ROTATIONS):
             before = sum(answers.values())
+            ends[key] = time.monotonic() + OVERLAP_SECONDS
             made = await hand.rotate(CONSOLE, made.key.id, OVERLAP_SECONDS, None, None)
             rotated = time.monotonic()
             # The new key is handed out a second later, as to a service whose file is replaced.
