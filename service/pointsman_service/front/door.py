@@ -143,7 +143,7 @@ class Door:
                     scope["caller"] = caller
                     if caller.known_by is KnownBy.LINK:
                         send = partial(_unreferred, send)
-                    if caller.may_end and b"prefer" in fields:
+                    if b"prefer" in fields and caller.may_end:
                         scope[STILL] = partial(self._callers.of, fields, scope["path"], scope["query_string"])
                     if scope["path"].endswith(_STREAMS) and caller.may_end:
                         receive = ending = _Ending(

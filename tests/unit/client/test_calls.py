@@ -76,7 +76,8 @@ def test_what_the_api_asks_to_wait_is_waited(half: str) -> None:
 
 @either
 def test_an_api_that_asks_for_no_pause_gets_one(half: str) -> None:
-    with scripted(problem("rate-exceeded", 429, Retry_After="0")) as api, pytest.raises(RateExceeded):
+    # Where the deadline falls into an attempt, it is that which is told.
+    with scripted(problem("rate-exceeded", 429, Retry_After="0")) as api, pytest.raises((RateExceeded, DeadlineOver)):
         by(half, api.url, lambda client: client.tasks.submit("echo"), timeout=0.5)
     assert len(api.asked) <= 8
 
