@@ -31,6 +31,8 @@ QUEUE = "maintenance"
 """Where a task without queue and priority goes."""
 PREFETCH_MULTIPLIER = 4
 """Celery's default, on both sides."""
+OWN_PREFETCH_MULTIPLIER = 1
+"""That of the nodes which ``./scripts/up`` and the topology start, where nobody says another."""
 _LOOPS = ("dispatcher", "recorder", "reconciler")
 SERVICE = ("api", *_LOOPS)
 """Names of the control plane's own processes."""
@@ -136,9 +138,9 @@ class Stack:
         self._exits.close()
 
     @contextmanager
-    def managed_worker(self, processes: int = 4) -> Iterator[Node]:
-        """A worker node of Pointsman on the queue of the bench, as ``./scripts/up`` starts one."""
-        with self._worker("worker", None, processes, {}, "-Q", QUEUE):
+    def managed_worker(self, processes: int = 4, prefetch: int = PREFETCH_MULTIPLIER) -> Iterator[Node]:
+        """A worker node of Pointsman on the queue of the bench, which holds ``prefetch`` messages a process."""
+        with self._worker("worker", None, processes, {}, "-Q", QUEUE, "--prefetch-multiplier", str(prefetch)):
             yield Node(self.redis_url, QUEUE)
 
     @contextmanager

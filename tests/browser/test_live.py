@@ -179,7 +179,7 @@ async def test_a_hidden_tab_frees_its_connection_and_goes_on_when_seen(visitor: 
     async def nobody() -> bool:
         return bool(own.dashboard.streams.listeners == 0)
 
-    await until(nobody, "the stream to end", SLOWEST * 2)
+    await until(nobody, "the stream to end", SLOWEST * 1)
     await open_alert(own, "no_worker:email", "email has no live worker.")
     await page.evaluate(_HIDE, False)
     await expect(page.locator("#live-open")).to_contain_text("email has no live worker.")

@@ -68,8 +68,8 @@ _ALSO: Mapping[Rule, str] = {
     Rule.SLA_SLOW_BURN: "too many starts of the last hours have missed their target",
     Rule.WORKER_LOST: "a worker fell silent",
     Rule.DEAD_LETTERS: "tasks fail for good",
-    Rule.ERROR_BACK: "an error is back again",
-    Rule.ERROR_NEW: "an error is new",
+    Rule.ERROR_BACK: "an earlier error is back",
+    Rule.ERROR_NEW: "a new error has appeared",
     Rule.BROKER_MEMORY: "Redis fills up",
 }
 """What a consequence is called beneath its cause."""

@@ -43,7 +43,7 @@ def also(*keys: str) -> Any:
 def test_an_error_that_a_cause_brought_about_is_a_link_and_no_id() -> None:
     cause = also(f"error_new:{BANK}#{GROUP}")
 
-    assert said(cause.consequences[-1]) == "Because of it an error is new."
+    assert said(cause.consequences[-1]) == "Because of it a new error has appeared."
     assert ("error", str(GROUP)) in links(cause)
 
 
@@ -51,8 +51,8 @@ def test_several_errors_that_a_cause_brought_about_lead_to_their_list() -> None:
     cause = also(f"error_back:{BANK}#{GROUP}", f"error_back:{BANK}#{OTHER}", f"error_new:{BANK}#{OTHER}")
 
     assert [said(one) for one in cause.consequences[-2:]] == [
-        "Because of it an error is back again.",
-        "Because of it an error is new.",
+        "Because of it an earlier error is back.",
+        "Because of it a new error has appeared.",
     ]
     assert {("errors", None), ("error", str(OTHER))} <= links(cause)
 

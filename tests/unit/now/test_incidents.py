@@ -69,8 +69,8 @@ def test_errors_that_a_cause_leads_to_are_told_without_the_ids_of_their_groups()
 
     lines = whole(only(compose(Facts(NOW, alerts=[opened], breakers=[crm()])))).split("\n")
 
-    assert "Because of it an error is back again: task_type:sync." in lines
-    assert "Because of it an error is new." in lines
+    assert "Because of it an earlier error is back: task_type:sync." in lines
+    assert "Because of it a new error has appeared." in lines
 
 
 def test_types_of_what_is_held_are_counted_up_to_a_limit() -> None:
