@@ -1,6 +1,7 @@
 """A key in a file: drawn once, for whatever starts an installation by itself."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from pointsman_service.access.token import is_token, new_token
@@ -11,15 +12,26 @@ def draw(path: Path) -> str:
 
     Raises ``ValueError`` in words, which never show what stands there.
     """
+    if path.exists():
+        return read(path)
+    token = new_token()
+    begun = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        begun.unlink(missing_ok=True)
+        with os.fdopen(os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as stream:
+            stream.write(f"{token}\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        # Whole or not at all, whoever dies meanwhile: a file without a key would keep every start from going on.
+        os.link(begun, path)
     except FileExistsError:
         return read(path)
     except OSError as error:
         raise ValueError(f"{path} cannot be written: {type(error).__name__}") from None
-    token = new_token()
-    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-        stream.write(f"{token}\n")
+    finally:
+        # It is another name of the key's file, or what is left of one that was not finished.
+        with suppress(OSError):
+            begun.unlink()
     return token
 
 
