@@ -68,6 +68,10 @@ class CountDiffers(Conflict):
     """There are more or fewer tasks than expected; nothing was done."""
 
 
+class CrossSite(Forbidden):
+    """A page of another site may not ask this of a browser; POINTSMAN_ALLOWED_ORIGINS names the pages that may."""
+
+
 class DatabaseAway(Unavailable):
     """The database does not answer; nothing was stored. Try again."""
 
@@ -80,6 +84,10 @@ class DatabaseDiffers(Unavailable):
 
 class GrantsMore(Forbidden):
     """A key cannot be given more rights than its maker has."""
+
+
+class HeadTooLarge(Refused):
+    """The header fields of the request are too many or too long."""
 
 
 class IdempotencyKeyInUse(Conflict):
@@ -98,6 +106,14 @@ class IssuerAway(Unavailable):
     """The issuer of this token does not say which keys it signs with. Try again."""
 
 
+class KeyExpired(Unauthenticated):
+    """The key has expired, or the time is over in which it goes on beside the one that replaced it."""
+
+
+class KeyMissing(Unauthenticated):
+    """A key is needed for this, and none came: send it as Authorization: Bearer pm_…."""
+
+
 class KeyNameTaken(Conflict):
     """A key has this name already: rotate that one, or revoke it first."""
 
@@ -106,12 +122,28 @@ class KeyNotLive(Conflict):
     """The key is revoked or was rotated already."""
 
 
+class KeyRevoked(Unauthenticated):
+    """The key was revoked."""
+
+
+class KeyUnknown(Unauthenticated):
+    """Nobody has this key."""
+
+
 class LinkExpired(Refused):
     """The link has ended: ask whoever gave it to you for another one."""
 
 
+class LinkUnknown(Unauthenticated):
+    """The link opens nothing: it is not whole, is of another task, or every link was ended."""
+
+
 class MalformedJson(Refused):
     """The body is not valid JSON."""
+
+
+class MethodNotAllowed(Refused):
+    """The resource does not answer that method."""
 
 
 class NoSuchKey(NotFound):
@@ -132,6 +164,14 @@ class OutcomeUnknown(Unavailable):
     """
 
 
+class OutsideKey(Forbidden):
+    """The key is narrowed, and this is not within what it reaches."""
+
+
+class PathTooLong(Refused):
+    """The path with its query is too long."""
+
+
 class PolicyChanged(Refused):
     """The policy was changed since the ETag that If-Match names was given: read it again."""
 
@@ -148,8 +188,16 @@ class ScopeMissing(Forbidden):
     """The key, or the roles of the token, lack the right for this."""
 
 
+class SignInFailed(Unauthenticated):
+    """The issuer did not let the browser in."""
+
+
 class SlaAtRisk(Unavailable):
     """The task would start later than its queue's target, and on_sla_risk asks for a refusal; nothing was stored."""
+
+
+class StaleForm(Forbidden):
+    """The form was not made for this browser: load the page again and send it from there. Nothing was done."""
 
 
 class TaskFinished(Conflict):
@@ -172,6 +220,14 @@ class TaskSucceeded(Conflict):
     """The task has succeeded: submit it anew to run it again."""
 
 
+class TokenExpired(Unauthenticated):
+    """The token has expired: get another one from its issuer."""
+
+
+class TokenInvalid(Unauthenticated):
+    """What was shown is no token of the configured issuer for this API."""
+
+
 class TooManyBodies(Unavailable):
     """Too many long bodies are being received; nothing was stored. Try again."""
 
@@ -192,6 +248,10 @@ class TooManyWaiting(Unavailable):
     """Too many submissions wait for their commit; nothing was stored. Try again."""
 
 
+class TooSlow(Refused):
+    """The request took too long to arrive."""
+
+
 class UnknownAlert(NotFound):
     """There is no alert with this id."""
 
@@ -202,6 +262,10 @@ class UnknownAlertChannel(NotFound):
 
 class UnknownErrorGroup(NotFound):
     """There is no error group with this id."""
+
+
+class UnknownHost(Refused):
+    """The API does not answer to that name."""
 
 
 class UnknownQueue(InvalidRequest):
@@ -241,42 +305,60 @@ BY_TYPE: dict[str, type[Refused]] = {
     "breaker-open": BreakerOpen,
     "broker-away": BrokerAway,
     "count-differs": CountDiffers,
+    "cross-site": CrossSite,
     "database-away": DatabaseAway,
     "database-differs": DatabaseDiffers,
     "grants-more": GrantsMore,
+    "head-too-large": HeadTooLarge,
     "idempotency-key-in-use": IdempotencyKeyInUse,
     "idempotency-key-reused": IdempotencyKeyReused,
+    "internal": Internal,
     "invalid-arguments": InvalidArguments,
     "invalid-request": InvalidRequest,
     "issuer-away": IssuerAway,
+    "key-expired": KeyExpired,
+    "key-missing": KeyMissing,
     "key-name-taken": KeyNameTaken,
     "key-not-live": KeyNotLive,
+    "key-revoked": KeyRevoked,
+    "key-unknown": KeyUnknown,
     "link-expired": LinkExpired,
+    "link-unknown": LinkUnknown,
     "malformed-json": MalformedJson,
+    "method-not-allowed": MethodNotAllowed,
     "no-such-key": NoSuchKey,
     "no-such-queue": NoSuchQueue,
     "not-found": NotFound,
     "nothing-accepted": NothingAccepted,
     "outcome-unknown": OutcomeUnknown,
+    "outside-key": OutsideKey,
+    "path-too-long": PathTooLong,
     "policy-changed": PolicyChanged,
     "quota-full": QuotaFull,
     "rate-exceeded": RateExceeded,
     "scope-missing": ScopeMissing,
+    "sign-in-failed": SignInFailed,
     "sla-at-risk": SlaAtRisk,
+    "stale-form": StaleForm,
     "task-finished": TaskFinished,
     "task-not-finished": TaskNotFinished,
     "task-not-waiting": TaskNotWaiting,
     "task-replayed": TaskReplayed,
     "task-succeeded": TaskSucceeded,
+    "token-expired": TokenExpired,
+    "token-invalid": TokenInvalid,
     "too-many-bodies": TooManyBodies,
     "too-many-breakers": TooManyBreakers,
     "too-many-listeners": TooManyListeners,
     "too-many-readers": TooManyReaders,
     "too-many-waiting": TooManyWaiting,
+    "too-slow": TooSlow,
+    "unauthorized": Unauthenticated,
     "unavailable": Unavailable,
     "unknown-alert": UnknownAlert,
     "unknown-alert-channel": UnknownAlertChannel,
     "unknown-error-group": UnknownErrorGroup,
+    "unknown-host": UnknownHost,
     "unknown-queue": UnknownQueue,
     "unknown-replay": UnknownReplay,
     "unknown-task": UnknownTask,

@@ -7,6 +7,10 @@ from client_parts.schemas import Document, Schema, python_name, sentence
 _BASES = {401: "Unauthenticated", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 422: "InvalidRequest",
           429: "TooManyRequests", 500: "Internal", 503: "Unavailable"}  # fmt: skip
 """What every problem of a status is."""
+_NAMED = {"unauthorized": "Unauthenticated"}
+"""Classes that are not called as their problem is."""
+_SAID_OTHERWISE = ("internal", "unauthorized")
+"""Problems whose usual detail is no word for a class of a client."""
 
 
 def models_module(document: Document) -> str:
@@ -37,13 +41,7 @@ def models_module(document: Document) -> str:
 
 def problems_module(document: Document) -> str:
     """A class for each ``type`` of a problem, under one for its status."""
-    found: dict[str, tuple[int, str]] = {}
-    for operation in document.operations:
-        for status, answer in operation.said["responses"].items():
-            for code, example in (
-                answer.get("content", {}).get("application/problem+json", {}).get("examples", {}).items()
-            ):
-                found[code] = int(status), example["value"]["detail"]
+    found = {code: (status, detail) for code, status, detail in document.problems}
     by_class = {_class_of(code): code for code in found}
     parts = []
     parts.append(
@@ -52,7 +50,7 @@ def problems_module(document: Document) -> str:
     )
     for status, base in _BASES.items():
         code = by_class.get(base)
-        text = found[code][1] if code in found else _SAID[status]
+        text = _SAID[status] if code is None or code in _SAID_OTHERWISE else found[code][1]
         parts.append(f"class {base}(Refused):\n{sentence(text)}")
     for code, (status, detail) in sorted(found.items()):
         if _class_of(code) not in _BASES.values():
@@ -77,6 +75,8 @@ _SAID = {
 
 
 def _class_of(code: str) -> str:
+    if code in _NAMED:
+        return _NAMED[code]
     return "".join(word.capitalize() for word in code.split("-"))
 
 

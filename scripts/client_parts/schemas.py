@@ -50,6 +50,11 @@ class Document:
             if method in ("get", "post", "put", "patch", "delete")
         ]
 
+    @property
+    def problems(self) -> list[tuple[str, int, str]]:
+        """Each problem: the last word of its ``type``, its status, and what it usually says."""
+        return [(said["type"].rpartition(":")[2], said["status"], said["detail"]) for said in self._said["x-problems"]]
+
     def resolve(self, schema: Schema) -> Schema:
         """What a reference stands for."""
         return self.schemas[_referred(schema)] if "$ref" in schema else schema

@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pointsman_client.calling.events import Event
@@ -72,4 +72,4 @@ def _progress(progress: Mapping[str, Any] | None) -> str:
 
 
 def _clock(moment: str) -> str:
-    return datetime.fromisoformat(moment).strftime("%H:%M:%S") if moment else "        "
+    return f"{datetime.fromisoformat(moment).astimezone(UTC):%H:%M:%S} UTC" if moment else " " * 12

@@ -2,12 +2,13 @@
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from itertools import islice
 
 from pointsman_client.calling.results import result_of
 from pointsman_client.commands.exits import Exit
 from pointsman_client.commands.given import arguments_of, tags_of
-from pointsman_client.commands.voice import Voice
+from pointsman_client.commands.voice import Voice, said_of
 from pointsman_client.errors import ClientError, NoResult
 from pointsman_client.model import Model
 from pointsman_client.models import Task
@@ -114,10 +115,10 @@ def _facts(task: Task) -> Mapping[str, object]:
         "error": None if error is None else f"{error.type}: {error.message}",
         "queue": f"{task.queue}, priority {task.priority}",
         "attempt": f"{task.attempt} of {task.max_attempts}",
-        "submitted": task.submitted_at,
-        "due": task.due_at if task.due_at != task.submitted_at else None,
-        "started": task.started_at,
-        "finished": task.finished_at,
+        "submitted": _moment(task.submitted_at),
+        "due": _moment(task.due_at) if task.due_at != task.submitted_at else None,
+        "started": _moment(task.started_at),
+        "finished": _moment(task.finished_at),
         "waited": _seconds(task.queue_wait_seconds),
         "ran": _seconds(task.run_seconds),
         "held": task.held_reason,
@@ -128,6 +129,11 @@ def _facts(task: Task) -> Mapping[str, object]:
         "runs again": task.replayed_from,
         "run again as": task.replayed_as,
     }
+
+
+def _moment(at: datetime | None) -> str | None:
+    """Where no head of a column says that it is UTC."""
+    return None if at is None else f"{said_of(at)} UTC"
 
 
 def _seconds(seconds: float | None) -> str | None:

@@ -11,12 +11,12 @@ from pointsman_client.calling.saying import Saying
 from pointsman_client.errors import ClientClosed, ClientError, NeverSent, OtherLoop, Refused, Unreachable
 from pointsman_client.models import BatchItem, Task
 from pointsman_client.pausing import pause
-from pointsman_client.problems import BodyTooLarge, TooManyRequests, Unauthenticated, Unavailable
+from pointsman_client.problems import BodyTooLarge, ScopeMissing, TooManyRequests, Unauthenticated, Unavailable
 from pointsman_client.sync.ends import EndsOfTasks, Waiting
 from pointsman_client.sync.handle import Handle
 from pointsman_client.wire import Clock
 
-_OF_ALL = (ClientClosed, OtherLoop, TooManyRequests, Unauthenticated, Unavailable, Unreachable)
+_OF_ALL = (ClientClosed, OtherLoop, ScopeMissing, TooManyRequests, Unauthenticated, Unavailable, Unreachable)
 """What would become of every other request, too."""
 
 

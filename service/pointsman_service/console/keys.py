@@ -191,8 +191,12 @@ def _line(key: Key) -> str:
         for what, names in (("only", key.task_types), ("on", key.queues))
         if names is not None
     ]
-    ends = [f"until {key.expires_at:%Y-%m-%d %H:%M}"] if key.expires_at and key.state is not KeyState.REVOKED else []
-    used = f"used {key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never used"
+    ends = (
+        [f"until {key.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"]
+        if key.expires_at and key.state is not KeyState.REVOKED
+        else []
+    )
+    used = f"used {key.last_used_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if key.last_used_at else "never used"
     may = key.preset or ", ".join(key.scopes)
     rate = [f"{key.rate}" if key.burst is None else f"{key.rate}, {key.burst} at once"] if key.rate else []
     quota = [f"{key.quota} may wait"] if key.quota else []

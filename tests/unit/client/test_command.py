@@ -53,6 +53,7 @@ def test_a_task_is_submitted_as_it_was_typed(capsys: pytest.CaptureFixture[str])
     assert api.keys() == ["k"]
     assert "task       t-1\n" in out
     assert "attempt    0 of 4\n" in out
+    assert "submitted  2026-11-29 08:00:00 UTC\n" in out
     assert "result" not in out
 
 
@@ -154,7 +155,8 @@ def test_changes_are_told_until_the_task_has_ended(capsys: pytest.CaptureFixture
         status, out, _ = said(capsys, "tail", "t-1", url=api.url)
     assert status == 0
     assert out.splitlines() == [
-        "08:00:01  t-1  running    echo  attempt 1  3 of 12", "08:00:01  t-1  failed     echo  attempt 1  ValueError",
+        "08:00:01 UTC  t-1  running    echo  attempt 1  3 of 12",
+        "08:00:01 UTC  t-1  failed     echo  attempt 1  ValueError",
     ]  # fmt: skip
 
 
@@ -163,7 +165,7 @@ def test_lines_of_a_task_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     stream = HEAD + f"event: lines\nid: 1\ndata: {json.dumps(lines)}\n\nevent: end\ndata: {{}}\n\n".encode()
     with scripted(stream) as api:
         _, out, _ = said(capsys, "tail", "t-1", "--lines", url=api.url)
-    assert out == "08:00:01  INFO      begun\n"
+    assert out == "08:00:01 UTC  INFO      begun\n"
 
 
 QUEUE = {

@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 from pointsman_client import AsyncClient, Client
+from pointsman_client.calling.refusing import refused_by
+from pointsman_client.problems import BY_STATUS, BY_TYPE
 from pointsman_client.sync.operations import BY_OPERATION
+from pointsman_service.api.problems.document import problem_of
+from pointsman_service.errors import PointsmanError
 from tests.stand.environment import ROOT
 
 DOCUMENT: dict[str, Any] = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
@@ -37,3 +41,15 @@ def test_every_operation_has_its_method_in_both_halves(operation: str) -> None:
 
 def test_no_method_is_of_an_operation_that_is_no_more() -> None:
     assert sorted(BY_OPERATION) == sorted(OPERATIONS)
+
+
+def _kinds(root: type[PointsmanError]) -> list[type[PointsmanError]]:
+    return [root, *(kind for child in root.__subclasses__() for kind in _kinds(child))]
+
+
+def test_every_problem_that_the_service_knows_has_its_class_under_that_of_its_status() -> None:
+    for kind in _kinds(PointsmanError):
+        refused = refused_by(problem_of(kind()), kind.status, None)
+        assert type(refused) is BY_TYPE[kind.code]
+        assert isinstance(refused, BY_STATUS.get(kind.status, Exception))
+    assert len({*BY_TYPE.values()}) == len(BY_TYPE) == len(_kinds(PointsmanError))

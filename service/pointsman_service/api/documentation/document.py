@@ -22,6 +22,7 @@ from pointsman_service.api.documentation.schemas import (
     narrow_parameters,
     schema_of,
 )
+from pointsman_service.api.problems.described import every_problem
 from pointsman_service.api.problems.document import MEDIA_TYPE, SCHEMA_NAME, FieldFault, Problem
 from pointsman_service.errors import (
     BodyTooLarge,
@@ -48,7 +49,7 @@ Submit tasks for Celery workers over HTTP; each is stored durably, sent down the
 
 Times are ISO 8601 with an offset, in answers UTC. Durations are numbers of seconds. Errors are problem documents (RFC
 9457). A parameter or field that does not exist, or is given twice, is refused, never ignored; so is a filter that names
-a queue or a task type that nobody knows.
+a queue or a task type that nobody knows. `x-problems` lists every `type` of a problem.
 
 Each operation takes one scope of a key, which stands in its `security`; where the API is reached from its own machine
 alone, no key is asked for. Without `payload:read` arguments, results, tags, progress and messages of errors are masked
@@ -159,6 +160,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     add_rights(found, {name: right.scope for name, right in RIGHTS.items()}, _told(CrossSite, ScopeMissing, OutsideKey))
     add_everywhere(found, always, _told(CrossSite, BodyTooLarge))
     found["components"]["schemas"] = dict(sorted(schemas.items()))
+    found["x-problems"] = every_problem()
     restored: dict[str, Any] = restore_nulls(found)
     return restored
 

@@ -45,9 +45,20 @@ def problem_responses(*cases: type[PointsmanError] | int) -> dict[int | str, dic
     return found
 
 
-def _kinds_of(status: int, root: type[PointsmanError] = PointsmanError) -> list[type[PointsmanError]]:
-    own = [root] if root.status == status else []
-    return own + [kind for child in root.__subclasses__() for kind in _kinds_of(status, child)]
+def every_problem() -> list[dict[str, Any]]:
+    """Each ``type`` that a problem document may have, by name, with its title, its status and its usual detail: those
+    that any call may meet, too, which stand at no operation with an example.
+    """
+    kinds = sorted(_all_kinds(PointsmanError), key=lambda kind: kind.code)
+    return [problem_of(kind()) for kind in kinds]
+
+
+def _kinds_of(status: int) -> list[type[PointsmanError]]:
+    return [kind for kind in _all_kinds(PointsmanError) if kind.status == status]
+
+
+def _all_kinds(root: type[PointsmanError]) -> list[type[PointsmanError]]:
+    return [root, *(kind for child in root.__subclasses__() for kind in _all_kinds(child))]
 
 
 def _example(kind: type[PointsmanError]) -> dict[str, Any]:
