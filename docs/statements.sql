@@ -456,7 +456,18 @@ SELECT scope, seen, count(*) AS breakers FROM breaker GROUP BY scope, seen;
 -- _GUARDED
 SELECT EXISTS (SELECT FROM breaker WHERE scope = :scope AND name = :name)
 OR EXISTS (SELECT FROM task_type WHERE :scope = 'task_type' AND name = :name)
-OR EXISTS (SELECT FROM worker WHERE :scope = 'worker' AND name = :name);
+OR EXISTS (SELECT FROM worker WHERE :scope = 'worker' AND name = :name)
+OR EXISTS (SELECT FROM task_type WHERE :scope = 'dependency'
+    AND spec -> 'dependencies' @> to_jsonb(CAST(:name AS text)));
+
+-- _GUARDED_NAMES
+SELECT name FROM (
+    SELECT name FROM breaker WHERE scope = :scope
+    UNION SELECT name FROM task_type WHERE :scope = 'task_type'
+    UNION SELECT name FROM worker WHERE :scope = 'worker'
+    UNION SELECT jsonb_array_elements_text(spec -> 'dependencies') FROM task_type WHERE :scope = 'dependency'
+) AS guarded
+ORDER BY abs(length(name) - CAST(:length AS integer)), name LIMIT :most;
 
 -- _SAVE
 UPDATE breaker b SET seen = n.seen, epoch = n.epoch, turns_at = to_timestamp(n.turns_at), machine = n.machine::jsonb,

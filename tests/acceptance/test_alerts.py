@@ -87,7 +87,7 @@ async def test_breaker_that_opens_reaches_its_person_within_five_seconds_once(
     alerted: Stack, receiver: HTTPPeer
 ) -> None:
     for name, how, body in (
-        ("smtp", "force-open", {"reason": "they migrate their database"}),
+        ("smtp", "force-open", {"reason": "they migrate their database", "new": True}),
         ("api.bank.example", "outcomes", {"outcomes": [{"outcome": "failure"}] * 5}),
     ):
         await post(alerted, f"/v1/breakers/dependency/{name}/{how}", **body)

@@ -107,7 +107,7 @@ async def what_there_is(service: Stack, database_url: str) -> dict[str, list[str
     key = await service.http.post("/v1/keys", json={"name": "reports", "preset": "viewer"})
     for name in ("one.example.org", "two.example.org"):
         path = f"/v1/breakers/dependency/{name}/force-open"
-        assert (await service.http.post(path, json={"reason": "an alert is wanted"})).status_code == 200
+        assert (await service.http.post(path, json={"reason": "an alert is wanted", "new": True})).status_code == 200
     pools = (await service.http.get("/v1/metrics/workers")).json()["items"]
     breakers = (await service.http.get("/v1/breakers", params={"limit": 1})).json()
 

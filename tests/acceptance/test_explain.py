@@ -151,7 +151,7 @@ async def test_a_breaker_says_whether_it_opened_by_itself_and_with_what_error(ex
     cause = await on_now(explained, "breaker_open", "dependency:crm", *words)
     assert cause["error"]["type"] == "HTTPStatusError"
 
-    await post(explained, "/v1/breakers/dependency/smtp/force-open", reason="they migrate")
+    await post(explained, "/v1/breakers/dependency/smtp/force-open", reason="they migrate", new=True)
     found = await named(explained, await held_for(explained, "smtp"), "breaker_forced_open")
     assert " By local at " in found["sentence"]
     assert (": they migrate." in found["sentence"], found["clears_itself"]) == (True, False)

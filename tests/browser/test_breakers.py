@@ -49,6 +49,8 @@ async def test_a_breaker_is_forced_open_for_a_while_and_the_undo_gives_back_what
     await page.goto(full.url + "breakers/dependency/by-hand.example")
     assert "Nothing was ever reported" in await page.locator("#live-breaker").inner_text()
     await page.get_by_label("Reason").first.fill("they <move>")
+    # Who has mistyped a name in the address would otherwise make a breaker that holds nothing.
+    await page.get_by_label("It has no circuit breaker yet: make it").first.check()
     await page.get_by_role("button", name="Force open").click()
     assert "Forced open for 1 h" in await said(page)
     assert "by local: they <move>" in await page.locator("#live-breaker").inner_text()

@@ -1166,7 +1166,8 @@ class BreakersOperations(Operations):
     ) -> Breaker:
         """Set the policy of a circuit breaker. The whole policy: what is left out takes its default, but a body
         there must be. With ``If-Match`` it is refused when somebody changed the policy meanwhile, with
-        ``If-None-Match: *`` when it has one of its own. What the breaker has counted stays.
+        ``If-None-Match: *`` when it has one of its own. What the breaker has counted stays. A dependency may be
+        one that nobody has called yet.
         """
         return await self._ask(
             Call(
@@ -1219,7 +1220,7 @@ class BreakersOperations(Operations):
         )
 
     async def force_open(
-        self, scope: str, name: str, *, reason: str, expires_in_seconds: float | None = None
+        self, scope: str, name: str, *, reason: str, expires_in_seconds: float | None = None, new: bool | None = None
     ) -> Breaker:
         """Let nothing through. Until it expires, or ``reset``. Whatever is reported meanwhile changes nothing."""
         return await self._ask(
@@ -1227,19 +1228,21 @@ class BreakersOperations(Operations):
                 "force_breaker_open",
                 "POST",
                 f"/v1/breakers/{segment(scope)}/{segment(name)}/force-open",
-                body=body(reason=reason, expires_in_seconds=expires_in_seconds),
+                body=body(reason=reason, expires_in_seconds=expires_in_seconds, new=new),
             ),
             Breaker,
         )
 
-    async def disable(self, scope: str, name: str, *, reason: str, expires_in_seconds: float | None = None) -> Breaker:
+    async def disable(
+        self, scope: str, name: str, *, reason: str, expires_in_seconds: float | None = None, new: bool | None = None
+    ) -> Breaker:
         """Let everything through and count nothing. Until it expires, or ``reset``."""
         return await self._ask(
             Call(
                 "disable_breaker",
                 "POST",
                 f"/v1/breakers/{segment(scope)}/{segment(name)}/disable",
-                body=body(reason=reason, expires_in_seconds=expires_in_seconds),
+                body=body(reason=reason, expires_in_seconds=expires_in_seconds, new=new),
             ),
             Breaker,
         )

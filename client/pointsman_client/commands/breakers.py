@@ -1,6 +1,9 @@
 """Circuit breakers by the command line."""
 
 from argparse import Namespace
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import partial
 
 from pointsman_client.commands.exits import Exit
 from pointsman_client.commands.voice import Voice
@@ -11,8 +14,8 @@ from pointsman_client.sync.client import Client
 def breakers(client: Client, given: Namespace, voice: Voice) -> Exit:
     """All of them, or one; opened, closed or reset by hand."""
     if given.act is not None:
-        acts = {
-            "open": client.breakers.force_open,
+        acts: dict[str, Callable[..., Breaker]] = {
+            "open": partial(client.breakers.force_open, new=given.new or None),
             "close": client.breakers.force_closed,
             "reset": client.breakers.reset,
         }
@@ -21,7 +24,9 @@ def breakers(client: Client, given: Namespace, voice: Voice) -> Exit:
     found = list(client.breakers.each(state=given.state, scope=given.scope, limit=100))
     named = [each for each in found if given.name in (None, each.name)]
     if given.name is not None and not named:
-        voice.complain(f"{given.name}: there is no such circuit breaker, or none that meets the filter")
+        close = get_close_matches(given.name, [each.name for each in found])
+        meant = f"; did you mean {' or '.join(close)}?" if close else ""
+        voice.complain(f"{given.name}: there is no such circuit breaker, or none that meets the filter{meant}")
         return Exit.REFUSED
     return _told(named, voice)
 

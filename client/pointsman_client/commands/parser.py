@@ -157,6 +157,7 @@ def _breakers(commands: Commands) -> None:
     _add_act(found, ("open", "close", "reset"), "NAME")
     found.add_argument("--scope", choices=("task_type", "dependency", "worker"), help="what it is of (dependency)")
     found.add_argument("--state", help="only those in this state")
+    found.add_argument("--new", action="store_true", help="with open: of a dependency that nobody has called yet")
 
 
 def _relay(commands: Commands) -> None:
@@ -199,6 +200,9 @@ def settled(found: Parser, given: argparse.Namespace) -> argparse.Namespace:
     if len(words) > 1:
         found.error(f"{words[0]!r} is none of {', '.join(acts)}")
     given.name = words[0] if words else None
-    if given.command == "breakers" and given.act is not None:
-        given.scope = given.scope or "dependency"
+    if given.command == "breakers":
+        if given.new and given.act != "open":
+            found.error("breakers: --new goes with open")
+        if given.act is not None:
+            given.scope = given.scope or "dependency"
     return given

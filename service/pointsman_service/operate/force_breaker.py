@@ -1,6 +1,7 @@
 """Set a circuit breaker or its policy by hand: from the answer on, gate and reports of the workers do as it says."""
 
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,9 @@ from pointsman_service.telemetry import logger
 
 log = logger(__name__)
 
+_LOOKED_AT = 500
+"""Names that one which nobody knows is compared with."""
+_NAMED = 3
 _FORCED = {BreakerState.FORCED_OPEN: ActKind.FORCE_OPEN, BreakerState.DISABLED: ActKind.DISABLE}
 
 
@@ -35,19 +39,30 @@ class BreakerHand:
         self._store = store
         self._snapshot = Snapshot(store, server, settings)
 
-    async def check_guarded(self, key: Key) -> None:
+    async def check_guarded(self, caller: Caller, key: Key) -> None:
         """Raises ``NotFound`` for a task type that no worker has published and ``UnknownWorker`` for a worker that was
         not seen for a day, unless it has a breaker. A dependency may be called anything.
         """
-        if key[0] == DEPENDENCY:
-            return
+        if key[0] != DEPENDENCY:
+            await self.check_known(caller, key)
+
+    async def check_known(self, caller: Caller, key: Key) -> None:
+        """Raises ``NotFound`` for a dependency that has no breaker and that no task type names, too: its name may be
+        mistyped, so those that are like it are told to whom may list them. Otherwise as ``check_guarded``.
+        """
         async with self._store.statement() as connection:
-            guarded = await breakers.is_guarded(connection, key)
-        if guarded:
-            return
-        if key[0] == TASK_TYPE:
-            raise NotFound(f"No worker has published the task type {key[1]!r}.")
-        raise UnknownWorker
+            if await breakers.is_guarded(connection, key):
+                return
+            may_list = caller.may("list_breakers") and not caller.is_narrowed
+            names = await breakers.guarded_names(connection, key, _LOOKED_AT) if may_list else []
+        scope, name = key
+        close = get_close_matches(name, names, n=_NAMED)
+        meant = f" Did you mean {' or '.join(close)}?" if close else ""
+        if scope == TASK_TYPE:
+            raise NotFound(f"No worker has published the task type {name!r}.{meant}")
+        if scope == DEPENDENCY:
+            raise NotFound(f"Nobody has reported a call to {name!r}, and no task type depends on it.{meant}")
+        raise UnknownWorker(f"No worker {name!r} was seen for a day.{meant}")
 
     async def force(self, caller: Caller, key: Key, state: BreakerState, reason: str, seconds: float | None) -> Entry:
         """The breaker, ``forced_open`` or ``disabled`` for so long; None: until somebody takes it away."""

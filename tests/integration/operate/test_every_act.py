@@ -160,7 +160,7 @@ async def _deeds(spine: Spine, api: httpx.AsyncClient) -> dict[ActKind, Deed]:
     await api.post(f"/v1/breakers/{BARELY}/outcomes", json={"outcomes": [{"outcome": "failure"}]})
     await api.put(f"/v1/breakers/{TRIED}", json={"failure_threshold": 1})
     await api.post(f"/v1/breakers/{TRIED}/outcomes", json={"outcomes": [{"outcome": "failure"}]})
-    await api.post(f"/v1/breakers/{SMTP}/disable", json={"reason": "first"})
+    await api.post(f"/v1/breakers/{SMTP}/disable", json={"reason": "first", "new": True})
     await spine.server.command("XADD", keys.SET_ASIDE, "1-1", "queue", "email")
     old, leaked = [
         (await api.post("/v1/keys", json={"name": name, "preset": "viewer"})).json()["id"] for name in ("old", "leaked")

@@ -89,7 +89,8 @@ async def test_an_answer_says_how_many_outcomes_counted(api: httpx.AsyncClient, 
 
 
 async def test_however_a_dependency_is_written_it_is_the_same_breaker(api: httpx.AsyncClient) -> None:
-    assert (await api.post("/v1/breakers/dependency/Pay.Example.org.:443/force-open", json=REASON)).status_code == 200
+    said = REASON | {"new": True}
+    assert (await api.post("/v1/breakers/dependency/Pay.Example.org.:443/force-open", json=said)).status_code == 200
     assert await state(api, "/v1/breakers/dependency/pay.example.org") == "forced_open"
     assert (await api.post("/v1/breakers/dependency/PAY.example.org/permits")).json()["granted"] is False
     (line,) = (await api.get("/v1/breakers/dependency/pay.example.org:80/history")).json()["items"]
@@ -109,6 +110,27 @@ async def test_what_no_breaker_can_guard_is_not_found_and_makes_none(
     for answer in answers:
         assert (answer.status_code, answer.json()["type"]) == (404, f"urn:pointsman:problem:{problem}")
     assert await value(spine, "SELECT count(*) FROM breaker") == 0
+
+
+async def test_a_mistyped_dependency_is_not_found_and_told_what_is_like_it(
+    api: httpx.AsyncClient, spine: Spine, publish_types: Any
+) -> None:
+    await publish_types(TaskTypeSpec(name="mail.send", time_limit_seconds=9, dependencies=("smtp.example.com",)))
+    await report(api, FAILURE)
+    for name, meant in (("api.wether.com", "api.weather.com"), ("smtp.exmaple.com", "smtp.example.com")):
+        path = f"/v1/breakers/dependency/{name}"
+        acts = ("force-open", "disable", "force-close", "reset", "probe")
+        answers = [await api.post(f"{path}/{act}", json=REASON) for act in acts]
+        for answer in [*answers, await api.delete(f"{path}/policy")]:
+            assert (answer.status_code, answer.json()["type"]) == (404, "urn:pointsman:problem:not-found")
+            assert f"Did you mean {meant}?" in answer.json()["detail"]
+    assert await value(spine, "SELECT count(*) FROM breaker") == 1, "that of the report"
+    answer = await api.post("/v1/breakers/task_type/mail.sent/reset", json=REASON)
+    assert (answer.status_code, "Did you mean mail.send?" in answer.json()["detail"]) == (404, True)
+    # A task type depends on the one, and who forces the other says that nobody has called it.
+    assert (await api.post("/v1/breakers/dependency/smtp.example.com/reset", json=REASON)).status_code == 200
+    made = await api.post("/v1/breakers/dependency/api.wether.com/disable", json=REASON | {"new": True})
+    assert (made.status_code, made.json()["state"]) == (200, "disabled")
 
 
 async def test_a_policy_without_a_body_is_refused_and_nothing_changes(api: httpx.AsyncClient) -> None:
@@ -220,7 +242,7 @@ async def test_history_tells_when_from_what_to_what_why_and_who(api: httpx.Async
 
 
 async def test_override_stands_above_reports_until_it_expires(api: httpx.AsyncClient, spine: Spine) -> None:
-    answer = await api.post(f"{WEATHER}/force-open", json=REASON | {"expires_in_seconds": 60})
+    answer = await api.post(f"{WEATHER}/force-open", json=REASON | {"expires_in_seconds": 60, "new": True})
     assert answer.json()["override"]["reason"] == "they said so"
     assert (await report(api, SUCCESS))["state"] == "forced_open"
     assert (await api.post(f"{WEATHER}/permits")).json()["granted"] is False
@@ -329,6 +351,7 @@ async def test_list_is_by_scope_and_name_in_pages(api: httpx.AsyncClient, publis
 async def test_body_that_does_not_fit_is_refused_by_field(
     api: httpx.AsyncClient, path: str, body: dict[str, Any], pointer: str
 ) -> None:
+    await report(api, SUCCESS)
     answer = await api.post(WEATHER + path, json=body)
     assert answer.status_code == 422
     assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]

@@ -196,9 +196,12 @@ def test_breakers_are_shown_and_forced(capsys: pytest.CaptureFixture[str]) -> No
         status, out, err = said(capsys, "breakers", "api.bank.exmaple", url=api.url)
         assert (status, out) == (1, "")
         assert "there is no such circuit breaker" in err
+        assert f"did you mean {BREAKER['name']}?" in err
     with scripted(answer(200, BREAKER)) as api:
         said(capsys, "breakers", "open", "api.bank.example", "--reason", "a fire", url=api.url)
+        said(capsys, "breakers", "open", "api.bank.example", "--reason", "a fire", "--new", url=api.url)
     assert api.asked[0].line.split()[1] == "/v1/breakers/dependency/api.bank.example/force-open"
+    assert [one.body for one in api.asked] == [{"reason": "a fire"}, {"reason": "a fire", "new": True}]
 
 
 @pytest.mark.parametrize(
@@ -206,6 +209,7 @@ def test_breakers_are_shown_and_forced(capsys: pytest.CaptureFixture[str]) -> No
     [
         (["queues", "pause"], "needs a name"),
         (["queues", "pause", "email"], "needs a --reason"),
+        (["breakers", "close", "bank", "--reason", "a fire", "--new"], "--new goes with open"),
         (["queues", "stop", "email"], "'stop' is none of pause, resume"),
         (["list", "--state", "lost"], "invalid choice"),
         (["list", "--limit", "-1"], "no number above 0"),

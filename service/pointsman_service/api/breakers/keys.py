@@ -7,7 +7,7 @@ from fastapi import Depends, Path
 from pointsman_contract.catalogue import MAX_NAME, NAME_IN_PATH
 from pointsman_contract.dependencies import NAME_PATTERN, folded_key, is_name
 from pointsman_service.api.breakers.view import Scope
-from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.requests import paths  # noqa: F401 - the convertor of names
 from pointsman_service.errors import (
     BodyTooLarge,
@@ -59,13 +59,25 @@ GivenKey = Annotated[Key, Depends(key_of_path)]
 """A parameter of an endpoint: a breaker that may not be known yet."""
 
 
-async def key_of_a_thing(key: GivenKey, parts: GivenParts) -> Key:
+async def key_of_a_thing(key: GivenKey, parts: GivenParts, caller: GivenCaller) -> Key:
     """The key of a breaker that may be made. Raises ``NotFound`` for a task type or a worker that is none; a dependency
     may be called anything.
     """
-    await parts.breaker_hand.check_guarded(key)
+    await parts.breaker_hand.check_guarded(caller, key)
     return key
 
 
 GuardedKey = Annotated[Key, Depends(key_of_a_thing)]
 """A parameter of an endpoint that makes a breaker which is not known yet."""
+
+
+async def key_of_a_known_one(key: GivenKey, parts: GivenParts, caller: GivenCaller) -> Key:
+    """The key of a breaker, or of what was never heard of but is known to be there. Raises ``NotFound`` that names
+    those which are like it.
+    """
+    await parts.breaker_hand.check_known(caller, key)
+    return key
+
+
+KnownKey = Annotated[Key, Depends(key_of_a_known_one)]
+"""A parameter of an endpoint that has nothing to do where nothing is known."""

@@ -9,7 +9,7 @@ from pydantic import Field
 from pointsman_contract.breaker_policy import BreakerPolicy
 from pointsman_service.api.answers.answer import json_response
 from pointsman_service.api.breakers.answering import shown
-from pointsman_service.api.breakers.keys import BODY_PROBLEMS, GivenKey, GuardedKey
+from pointsman_service.api.breakers.keys import BODY_PROBLEMS, GivenKey, GuardedKey, KnownKey
 from pointsman_service.api.breakers.preconditions import (
     CONDITIONS_OF_A_CHANGE,
     IF_NONE_MATCH_OF_A_READER,
@@ -100,7 +100,7 @@ async def get_breaker(key: GivenKey, request: Request, parts: GivenParts) -> Res
     description=(
         "The whole policy: what is left out takes its default, but a body there must be. With `If-Match` it is refused"
         " when somebody changed the policy meanwhile, with `If-None-Match: *` when it has one of its own. What the"
-        " breaker has counted stays."
+        " breaker has counted stays. A dependency may be one that nobody has called yet."
     ),
     response_model=BreakerView,
     responses=example(EXAMPLE_BREAKER | {"has_own_policy": True}, "The breaker.")
@@ -130,7 +130,7 @@ async def set_policy(
     openapi_extra={"parameters": CONDITIONS_OF_A_CHANGE},
 )
 async def unset_policy(
-    key: GuardedKey,
+    key: KnownKey,
     request: Request,
     parts: GivenParts,
     caller: GivenCaller,

@@ -35,7 +35,7 @@ async def force_close(ask: Ask) -> Done:
     ask.confirmed(WORD)
     reason = ask.reason()
     hand = ask.parts.breaker_hand
-    await hand.check_guarded(key)
+    await hand.check_known(ask.caller, key)
     before = await ask.parts.views.breakers.now(key)
     await hand.close(ask.caller, key, reason)
     return Done(text=f"Closed: {name_of(before)}. What it held goes now.", path=place("breakers", *key))
@@ -46,7 +46,7 @@ async def reset(ask: Ask) -> Done:
     """Take away what was set by hand."""
     key = key_of(ask)
     hand = ask.parts.breaker_hand
-    await hand.check_guarded(key)
+    await hand.check_known(ask.caller, key)
     before = await ask.parts.views.breakers.now(key)
     await hand.reset(ask.caller, key, ask.reason("left to itself in the dashboard"))
     undo = None if before.by_hand is None else _back_to(ask, key, before)
@@ -58,7 +58,7 @@ async def probe(ask: Ask) -> Done:
     """Try a few of what it holds before its time. It ends by itself: closed, or open again."""
     key = key_of(ask)
     hand = ask.parts.breaker_hand
-    await hand.check_guarded(key)
+    await hand.check_known(ask.caller, key)
     before = await ask.parts.views.breakers.now(key)
     await hand.probe(ask.caller, key, ask.reason("tried in the dashboard"))
     said = "It is tried now, with a few, and open again if they fail"
@@ -72,7 +72,10 @@ async def _force(ask: Ask, state: BreakerState, said: str) -> Done:
     reason = ask.reason()
     seconds = ask.number("seconds", 1, _LONGEST_SECONDS) if ask.form.get("seconds", "").strip() else None
     hand = ask.parts.breaker_hand
-    await hand.check_guarded(key)
+    if ask.form.get("new"):
+        await hand.check_guarded(ask.caller, key)
+    else:
+        await hand.check_known(ask.caller, key)
     before = await ask.parts.views.breakers.now(key)
     await hand.force(ask.caller, key, state, reason, seconds)
     until = "until somebody takes that away" if seconds is None else f"for {duration(seconds)}"

@@ -95,6 +95,17 @@ _GUARDED = text("""
     SELECT EXISTS (SELECT FROM breaker WHERE scope = :scope AND name = :name)
         OR EXISTS (SELECT FROM task_type WHERE :scope = 'task_type' AND name = :name)
         OR EXISTS (SELECT FROM worker WHERE :scope = 'worker' AND name = :name)
+        OR EXISTS (SELECT FROM task_type WHERE :scope = 'dependency'
+            AND spec -> 'dependencies' @> to_jsonb(CAST(:name AS text)))
+""")
+_GUARDED_NAMES = text("""
+    SELECT name FROM (
+        SELECT name FROM breaker WHERE scope = :scope
+        UNION SELECT name FROM task_type WHERE :scope = 'task_type'
+        UNION SELECT name FROM worker WHERE :scope = 'worker'
+        UNION SELECT jsonb_array_elements_text(spec -> 'dependencies') FROM task_type WHERE :scope = 'dependency'
+    ) AS guarded
+    ORDER BY abs(length(name) - CAST(:length AS integer)), name LIMIT :most
 """)
 _SAVED = {
     "scope": "text",
@@ -161,9 +172,15 @@ async def find(connection: Connection, keys: Sequence[Key]) -> dict[Key, Breaker
 
 
 async def is_guarded(connection: Connection, key: Key) -> bool:
-    """Whether there is a task type or a worker of this name, or a breaker already."""
+    """Whether there is a task type, a worker or a dependency of task types of this name, or a breaker already."""
     found: bool = (await connection.execute(_GUARDED, {"scope": key[0], "name": key[1]})).scalar_one()
     return found
+
+
+async def guarded_names(connection: Connection, key: Key, most: int) -> list[str]:
+    """Names of the same scope of which ``is_guarded`` is true, those first that are about as long."""
+    found = await connection.execute(_GUARDED_NAMES, {"scope": key[0], "length": len(key[1]), "most": most})
+    return list(found.scalars())
 
 
 async def lock(connection: Connection, keys: Sequence[Key]) -> dict[Key, BreakerRow]:
