@@ -63,10 +63,14 @@ async def limit(
         return await KeyHand(store).limit(CONSOLE, await _id_of(store, named), rate, quota, weight, reason)
 
 
-async def revoke(settings: Settings, named: str, reason: str | None) -> Key:
-    """The key, which opens nothing more. Raises ``NoSuchKey`` and the store's errors."""
+async def revoke(settings: Settings, named: str, reason: str | None) -> tuple[Key, list[Key]]:
+    """The key, which opens nothing more; and those of its name that still open what they did, as during the overlap of
+    a rotation. Raises ``NoSuchKey`` and the store's errors.
+    """
     async with _opened(settings) as store:
-        return await KeyHand(store).revoke(CONSOLE, await _id_of(store, named), reason)
+        key = await KeyHand(store).revoke(CONSOLE, await _id_of(store, named), reason)
+        left = [one async for one in _each(store) if one.name == key.name and one.state is KeyState.ACTIVE]
+    return key, left
 
 
 async def sign_out(settings: Settings, name: str) -> int:
@@ -79,15 +83,19 @@ async def sign_out(settings: Settings, name: str) -> int:
 
 async def every(settings: Settings) -> list[Key]:
     """All keys, the newest first."""
-    found: list[Key] = []
     async with _opened(settings) as store:
-        reader = KeyReader(store)
-        page = await reader.page(limit=_PAGE)
-        found += page.items
-        while page.following is not None:
-            page = await reader.page(below=page.following, limit=_PAGE)
-            found += page.items
-    return found
+        return [key async for key in _each(store)]
+
+
+async def _each(store: Store) -> AsyncIterator[Key]:
+    reader = KeyReader(store)
+    page = await reader.page(limit=_PAGE)
+    while True:
+        for key in page.items:
+            yield key
+        if page.following is None:
+            return
+        page = await reader.page(below=page.following, limit=_PAGE)
 
 
 async def _id_of(store: Store, named: str) -> UUID:
@@ -183,6 +191,13 @@ def show_list(keys: list[Key], *, as_json: bool) -> None:
 def show_one(key: Key, *, as_json: bool) -> None:
     """One."""
     typer.echo(json.dumps(_plain(key), indent=2) if as_json else _line(key))
+
+
+def show_revoked(key: Key, left: list[Key], *, as_json: bool) -> None:
+    """The one, and on standard error those of its name that still open something: who revokes by name may mean all."""
+    show_one(key, as_json=as_json)
+    for other in left:
+        typer.echo(f"Another key of {key.name} still opens what it did; revoke it by its id:\n{_line(other)}", err=True)
 
 
 def _line(key: Key) -> str:

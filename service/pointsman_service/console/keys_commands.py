@@ -191,13 +191,14 @@ def rotate_key(
 def revoke_key(key: str = _Key, reason: str | None = _Reason, as_json: bool = JSON) -> None:
     """Let a key open nothing more, within two seconds in every process. That cannot be undone.
 
-    Exits 0, 1 when there is no such key or PostgreSQL cannot be asked, 2 on a bad setting.
+    By name it is the newest; one that a rotation left beside it is told on standard error. Exits 0, 1 when there is no
+    such key or PostgreSQL cannot be asked, 2 on a bad setting.
     """
     settings = settings_to_run()
     from pointsman_service.console import keys
 
     with failures_told():
-        keys.show_one(asyncio.run(keys.revoke(settings, key, reason)), as_json=as_json)
+        keys.show_revoked(*asyncio.run(keys.revoke(settings, key, reason)), as_json=as_json)
 
 
 @keys_cli.command(name="sign-out")

@@ -8,7 +8,7 @@ from pointsman_contract.configuration import BadConfiguration, read_file
 from pointsman_contract.settings_view import read_settings
 from pointsman_service.embedded.errors import EmbeddedError
 from pointsman_service.embedded.logs import Console
-from pointsman_service.embedded.options import parse_options, with_file, with_secrets
+from pointsman_service.embedded.options import parse_options, refuse_other_host, with_file, with_secrets
 from pointsman_service.embedded.up import up
 from pointsman_service.settings import Settings
 
@@ -21,6 +21,7 @@ def main() -> int:
     try:
         options = parse_options(sys.argv[1:], with_file(os.environ, read_file()))
         settings = read_settings(Settings)
+        refuse_other_host(settings)
         options = replace(with_secrets(options, settings), asks_for_keys=settings.keys_required is True)
         up(options, Console(sys.stdout))
     except BadConfiguration as error:

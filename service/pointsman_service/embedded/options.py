@@ -10,6 +10,7 @@ from pathlib import Path
 from pointsman_contract.configuration import PREFIX, ConfigurationFile
 from pointsman_contract.run_file import DEFAULT_DATA_DIR
 from pointsman_service.embedded.errors import InvalidOption
+from pointsman_service.named_hosts import is_loopback
 from pointsman_service.settings import Settings
 
 DATABASE_URL = "POINTSMAN_DATABASE_URL"
@@ -64,6 +65,15 @@ def with_secrets(options: Options, settings: Settings) -> Options:
     if settings.redis_url is not None and (options.redis_url is None or settings.redis_password is not None):
         options = replace(options, redis_url=settings.require_redis_url())
     return options
+
+
+def refuse_other_host(settings: Settings) -> None:
+    """What it runs is reached from this machine alone. Raises InvalidOption where a setting wants another address."""
+    if not is_loopback(settings.host):
+        raise InvalidOption(
+            f"this binds 127.0.0.1 alone, and {PREFIX}HOST says {settings.host}. Leave that out here; where others are "
+            f"to reach it, run beside this: {PREFIX}HOST={settings.host} python -m pointsman_service api --port PORT"
+        )
 
 
 def parse_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:

@@ -80,10 +80,14 @@ def test_a_key_is_rotated_and_revoked_by_its_name(keys: Any) -> None:
         ["send_invoice"],
         True,
     )
-    assert keys("revoke", "billing", "--reason", "it leaked").exit_code == 0
+    revoked = keys("revoke", "billing", "--reason", "it leaked")
+    assert revoked.exit_code == 0
     states = {one["id"]: one["state"] for one in json.loads(keys("list", "--json").stdout)}
     assert states.pop(made["id"]) == "revoked"
     assert list(states.values()) == ["active"]
+    (old,) = states
+    assert re.search(rf"billing still opens .* by its id:\n{old}", revoked.stderr)
+    assert keys("revoke", old).stderr.count("still opens") == 0
     assert typed("revoke", "billing").exit_code == 1
 
 

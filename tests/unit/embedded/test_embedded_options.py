@@ -9,8 +9,9 @@ import pytest
 from pointsman_contract.configuration import load
 from pointsman_contract.queues import DEFAULT_TOPOLOGY
 from pointsman_service.embedded.errors import InvalidOption
-from pointsman_service.embedded.options import Options, Pools, parse_options, with_file
+from pointsman_service.embedded.options import Options, Pools, parse_options, refuse_other_host, with_file
 from pointsman_service.embedded.plan import DEMO_TASKS, make_plan
+from pointsman_service.settings import Settings
 
 
 def test_defaults_are_port_8000_and_a_directory_below_the_working_one() -> None:
@@ -50,6 +51,12 @@ def test_bad_setting_ends_up_with_its_line_and_nothing_is_started(tmp_path: Path
     line = "up: error: POINTSMAN_BODY_BYTES: Input should be greater than or equal to 1024\n"
     assert (ended.returncode, ended.stderr) == (2, line)
     assert not (tmp_path / "data").exists()
+
+
+def test_an_address_of_the_network_is_refused_and_not_ignored() -> None:
+    with pytest.raises(InvalidOption, match=r"binds 127\.0\.0\.1 alone.*POINTSMAN_HOST=10\.0\.0\.2 python -m"):
+        refuse_other_host(Settings(host="10.0.0.2"))
+    refuse_other_host(Settings(host="localhost"))
 
 
 @pytest.mark.parametrize("port", ["x", "-1", "65536", "80.5"])
