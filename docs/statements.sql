@@ -4384,6 +4384,11 @@ SELECT task_type, queue FROM task_live WHERE id = CAST(:id AS uuid)
 UNION ALL
 SELECT task_type, queue FROM task WHERE id = CAST(:id AS uuid);
 
+-- _KINDS
+SELECT id, task_type, queue FROM task_live WHERE id = ANY(CAST(:ids AS uuid[]))
+UNION ALL
+SELECT id, task_type, queue FROM task WHERE id = ANY(CAST(:ids AS uuid[]));
+
 -- _LISTED_BY_ID
 SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id, state, task_type, queue, priority,
     attempt, max_attempts, interruptions, uncertain_sendings, dispatch, sla_seconds, timeout_seconds,

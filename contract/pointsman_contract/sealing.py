@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Callable
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Any
 
@@ -55,6 +55,12 @@ class Field(StrEnum):
 _VALUES = frozenset({"result", "meta"})
 _CONTAINERS = {"args": re.compile(r'\[\s*"|"\s*\]'), "kwargs": re.compile(rf'{{\s*"{_SEALED}"\s*:\s*"|"\s*}}')}
 """What stands around a word that stands for a list, or for an object."""
+
+
+Whose = Callable[[str], bool]
+"""Whether words of this task are opened. A word says itself what it is of, and may come in as any text does: whoever
+has one from elsewhere is told by it what they may see, and no more.
+"""
 
 
 class CannotOpen(Exception):
@@ -118,31 +124,33 @@ class Sealer:
             raise CannotOpen(CUT)
         return self._open(*found.groups())
 
-    def opened(self, text: str, written: Callable[[str], str] = str) -> str:
+    def opened(self, text: str, written: Callable[[str], str] = str, whose: Whose | None = None) -> str:
         """A text for people with every sealed word in it opened, or what keeps it closed in its place; ``written``: how
-        that is written there.
+        that is written there; ``whose``: of which tasks, None: of all.
         """
         if BEGIN in text:
-            text = _WORD.sub(lambda found: written(self._or_why(*found.groups())), text)
+            text = _WORD.sub(lambda found: written(self._or_why(whose, *found.groups())), text)
         elif _END in text:
             text = _TAIL.sub(CUT, text)
         return text
 
-    def opened_json(self, body: bytes) -> bytes:
-        """A JSON text with every sealed word in it opened, or what keeps it closed in its place."""
+    def opened_json(self, body: bytes, whose: Whose | None = None) -> bytes:
+        """A JSON text with every sealed word in it opened, or what keeps it closed in its place; ``whose``: of which
+        tasks, None: of all.
+        """
         if _MARK not in body:
             return body
-        return _IN_JSON.sub(self._in_json, body.decode()).encode()
+        return _IN_JSON.sub(partial(self._in_json, whose), body.decode()).encode()
 
     def opened_json_text(self, text: str) -> str:
         """The same of a text."""
-        return _IN_JSON.sub(self._in_json, text) if BEGIN in text else text
+        return _IN_JSON.sub(partial(self._in_json, None), text) if BEGIN in text else text
 
-    def _in_json(self, found: re.Match[str]) -> str:
+    def _in_json(self, whose: Whose | None, found: re.Match[str]) -> str:
         before, after = found["before"] or "", found["after"] or ""
         groups = found.groups()[2:7]
         try:
-            text = self._open(*groups)
+            text = self._open_of(whose, *groups)
         except CannotOpen as why:
             return f"{before}{json.dumps(str(why))[1:-1]}{after}"
         if groups[2] in _VALUES and before.endswith('"') and after.startswith('"'):
@@ -151,11 +159,16 @@ class Sealer:
             return text
         return f"{before}{json.dumps(text, ensure_ascii=False)[1:-1]}{after}"
 
-    def _or_why(self, *groups: str | None) -> str:
+    def _or_why(self, whose: Whose | None, *groups: str | None) -> str:
         try:
-            return self._open(*groups)
+            return self._open_of(whose, *groups)
         except CannotOpen as why:
             return str(why)
+
+    def _open_of(self, whose: Whose | None, *groups: str | None) -> str:
+        if whose is not None and not whose(groups[1] or ""):
+            raise CannotOpen(HIDDEN)
+        return self._open(*groups)
 
     def _open(self, *groups: str | None) -> str:
         key, task, field, text, end = (group or "" for group in groups)
@@ -178,6 +191,18 @@ def is_sealed(text: object, field: Field | None = None) -> bool:
     if type(text) is not str or not text.startswith(BEGIN):
         return False
     return field is None or text.split(":", 4)[3:4] == [str(field)]
+
+
+def stands_sealed(value: object) -> bool:
+    """Whether a sealed word stands for all of these arguments: a list, or an object."""
+    if type(value) is dict:
+        return len(value) == 1 and is_sealed(value.get(_SEALED), Field.KWARGS)
+    return type(value) in (list, tuple) and len(value) == 1 and is_sealed(value[0], Field.ARGS)  # type: ignore[index,arg-type]
+
+
+def tasks_in(body: bytes) -> frozenset[str]:
+    """The tasks that the sealed words in a text are of, by what they say themselves."""
+    return frozenset(found[2] for found in _WORD.finditer(body.decode())) if _MARK in body else frozenset()
 
 
 def hidden(text: str) -> str:

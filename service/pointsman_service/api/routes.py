@@ -93,6 +93,6 @@ def register(app: FastAPI) -> None:
     add_documentation(app)
     # What the app makes of a router that it includes does not tell its methods.
     app.state.routes = [route for router in (*_ROUTERS, documentation.router) for route in router.routes] + app.routes
-    app.add_middleware(Masking, sealer=lambda: app.state.parts.sealer)
+    app.add_middleware(Masking, sealer=lambda: app.state.parts.sealer, store=lambda: app.state.parts.store)
     app.add_middleware(HeadAsGet)
     leave_errors(app)

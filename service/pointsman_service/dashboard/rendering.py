@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from pointsman_contract.sealing import Sealer
+from pointsman_contract.sealing import Sealer, Whose
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.assets import assets
 from pointsman_service.dashboard.components import (
@@ -32,6 +34,10 @@ _SEAL: Final = '<input type="hidden" name="token" value="">'
 _AGO: Final = re.compile(
     r'(<time class="ago" datetime="([^"]+)" title="[^"]*" data-ago(?: data-past="([^"]*)")?>)(?=</time>)'
 )
+OPENS: Final = "opens"
+"""Among the values of a page: the tasks of whose payloads a signed link shows."""
+_whose: ContextVar[Whose | None] = ContextVar("whose", default=None)
+"""Of which tasks the page that is rendered shows what is sealed; None: of all."""
 _COMPONENTS: Final = ("state", "time", "link", "figure", "chart", "list", "act")
 _FUNCTIONS: Final[Mapping[str, object]] = {
     "SHAPES": states.SHAPES,
@@ -77,10 +83,14 @@ def environment() -> Environment:
 
 
 def open_with(sealer: Sealer) -> None:
-    """Open what is sealed wherever a page of this process shows it. What a viewer may not see is masked before."""
+    """Open what is sealed wherever a page of this process shows it to whom may see it. What a viewer may not see is
+    masked before; but a page also repeats what it was asked, and that may be a word from elsewhere.
+    """
     made = environment()
     made.finalize = partial(_opened, sealer)
-    made.globals["json_text"] = lambda text: json_text.json_text(sealer.opened_json(text.encode()).decode())
+    made.globals["json_text"] = lambda text: json_text.json_text(
+        sealer.opened_json(text.encode(), _whose.get()).decode()
+    )
     if made.cache is not None:
         made.cache.clear()
 
@@ -88,8 +98,23 @@ def open_with(sealer: Sealer) -> None:
 def _opened(sealer: Sealer, value: object) -> object:
     if isinstance(value, Markup):
         # What is opened is escaped; the rest was before.
-        return Markup(sealer.opened(value, lambda text: str(escape(text))))  # noqa: S704
-    return sealer.opened(value) if isinstance(value, str) else value
+        return Markup(sealer.opened(value, lambda text: str(escape(text)), _whose.get()))  # noqa: S704
+    return sealer.opened(value, whose=_whose.get()) if isinstance(value, str) else value
+
+
+@contextmanager
+def _opening(values: Mapping[str, Any]) -> Iterator[None]:
+    ask: Ask = values["ask"]
+    whose: Whose | None = None
+    if not ask.caller.reads_payloads:
+        whose = frozenset[str]().__contains__
+    elif ask.caller.is_narrowed or ask.caller.task_id is not None:
+        whose = values.get(OPENS, frozenset()).__contains__
+    before = _whose.set(whose)
+    try:
+        yield
+    finally:
+        _whose.reset(before)
 
 
 def render(template: str, values: Mapping[str, Any], inside: Mapping[str, str] | None = None) -> str:
@@ -99,7 +124,8 @@ def render(template: str, values: Mapping[str, Any], inside: Mapping[str, str] |
     for name in live_blocks(template):
         if inside and (element := inside.get(_id(name))) is not None:
             context.blocks[name] = [partial(_ready, element)]
-    return "".join(found.root_render_func(context))
+    with _opening(values):
+        return "".join(found.root_render_func(context))
 
 
 def fragments(template: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -109,7 +135,9 @@ def fragments(template: str, values: Mapping[str, Any]) -> Iterator[tuple[str, s
     if names:
         context = found.new_context(_with_components(values))
         for name in names:
-            yield _id(name), "".join(_block(found, name)(context)).strip()
+            with _opening(values):
+                element = "".join(_block(found, name)(context)).strip()
+            yield _id(name), element
 
 
 def as_loaded(element: str, token: str, now: datetime) -> str:

@@ -7,6 +7,7 @@ from uuid import UUID
 import uuid_utils
 from pydantic_core import from_json
 
+from pointsman_contract.sealing import stands_sealed
 from pointsman_contract.states import TERMINAL, TaskState
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.admit.submission import Submission
@@ -121,7 +122,11 @@ class Retrier:
         )
 
     def _opened(self, text: str) -> Any:
-        return from_json(text if self._sealer is None else self._sealer.opened_json_text(text))
+        value = from_json(text)
+        # A word within them is a text like any other, wherever its caller had it from.
+        if self._sealer is None or not stands_sealed(value):
+            return value
+        return from_json(self._sealer.opened_json_text(text))
 
     async def _replay(
         self, act: Act, new: str, key: str | None, fingerprint: str, traceparent: str | None, anew: Anew

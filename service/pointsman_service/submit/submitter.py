@@ -9,6 +9,7 @@ from typing import NamedTuple
 import uuid_utils
 from pydantic_core import to_json
 
+from pointsman_contract.sealing import stands_sealed
 from pointsman_service.admit.carrying import uncarried
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.admit.submission import Submission, too_late
@@ -19,6 +20,7 @@ from pointsman_service.errors import (
     BodyTooLarge,
     BreakerOpen,
     ExpectedFault,
+    FieldError,
     InvalidRequest,
     KeyInUse,
     KeyReused,
@@ -408,6 +410,14 @@ def encode(submission: Submission, most_bytes: int) -> tuple[str, str]:
     """Arguments as JSON text. Raises ``BodyTooLarge`` for more than ``most_bytes`` of it, in a batch as alone, and
     ``InvalidRequest`` for what PostgreSQL, JSON or Celery cannot carry.
     """
+    faults = [
+        FieldError(pointer=f"/{name}", detail="stands for encrypted arguments, which only the service writes")
+        for name in ("args", "kwargs")
+        if stands_sealed(getattr(submission, name))
+    ]
+    if faults:
+        # A worker would open it, whichever task it is of.
+        raise InvalidRequest(errors=faults)
     args_text, kwargs_text = to_json(submission.args), to_json(submission.kwargs)
     if len(args_text) + len(kwargs_text) > most_bytes:
         raise BodyTooLarge(f"The arguments of a task are longer than {most_bytes} bytes.")

@@ -1,13 +1,17 @@
 """Answers by who may see payloads: who may not gets them masked, and for who may what is sealed is opened."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 from pydantic_core import from_json
 
-from pointsman_contract.sealing import Sealer
+from pointsman_contract.sealing import Sealer, Whose, tasks_in
 from pointsman_service.api.answers.answer import json_bytes
 from pointsman_service.api.answers.payloads import mask
+from pointsman_service.callers import Caller
+from pointsman_service.store.store import Store
+from pointsman_service.store.tasks import reading
 
 _JSON = b"application/json"
 _STREAM = b"text/event-stream"
@@ -19,9 +23,10 @@ class Masking:
     Streams are not JSON and are told masked by themselves.
     """
 
-    def __init__(self, app: Any, sealer: Callable[[], Sealer | None] = lambda: None) -> None:
+    def __init__(self, app: Any, sealer: Callable[[], Sealer | None], store: Callable[[], Store]) -> None:
         self._app = app
         self._sealer = sealer
+        self._store = store
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request."""
@@ -29,16 +34,58 @@ class Masking:
             await self._app(scope, receive, send)
         elif scope["caller"].reads_payloads:
             sealer = self._sealer()
-            await self._app(scope, receive, send if sealer is None else _Opened(sealer, send))
+            if sealer is not None:
+                send = _Opened(sealer, self._store(), scope["caller"], send)
+            await self._app(scope, receive, send)
         else:
             await self._app(scope, receive, _Held(scope, send))
+
+
+async def opened_for(caller: Caller, body: bytes, sealer: Sealer, store: Store) -> bytes:
+    """JSON with what is sealed in it opened, as far as it is of tasks that the caller has to do with."""
+    if not caller.is_narrowed and caller.task_id is None:
+        return sealer.opened_json(body)
+    return sealer.opened_json(body, await _whose(caller, tasks_in(body), store))
+
+
+async def opened_by_link(task_id: UUID, store: Store) -> frozenset[str]:
+    """The tasks of whose payloads a link to this one shows: what is run again keeps the arguments that it had."""
+    found: dict[str, None] = {}
+    following: UUID | None = task_id
+    async with store.statement() as connection:
+        while following is not None and str(following) not in found:
+            found[str(following)] = None
+            row = await reading.task(connection, following)
+            following = None if row is None else cast(UUID | None, row["replayed_from"])
+    return frozenset(found)
+
+
+async def _whose(caller: Caller, named: frozenset[str], store: Store) -> Whose:
+    if caller.task_id is not None:
+        own = frozenset({str(caller.task_id)})
+        return (own if named <= own else await opened_by_link(caller.task_id, store)).__contains__
+    ids = {found: one for one in named if (found := _id_of(one)) is not None}
+    if not ids:
+        return lambda _: False
+    async with store.statement() as connection:
+        kinds = await reading.kinds_of(connection, ids)
+    return frozenset(ids[one] for one, kind in kinds.items() if caller.reaches(*kind)).__contains__
+
+
+def _id_of(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 class _Opened:
     """``send``, which opens what is sealed: in JSON once it is whole, in a stream in each of its messages."""
 
-    def __init__(self, sealer: Sealer, send: Any) -> None:
+    def __init__(self, sealer: Sealer, store: Store, caller: Caller, send: Any) -> None:
         self._sealer = sealer
+        self._store = store
+        self._caller = caller
         self._send = send
         self._start: Any = None
         self._body = bytearray()
@@ -54,11 +101,12 @@ class _Opened:
         elif self._start is not None:
             self._body += message.get("body", b"")
             if not message.get("more_body", False):
-                body = self._sealer.opened_json(bytes(self._body))
+                body = await opened_for(self._caller, bytes(self._body), self._sealer, self._store)
                 await self._send(_of_length(self._start, len(body)))
                 await self._send({"type": "http.response.body", "body": body})
         elif self._streams:
-            await self._send(message | {"body": self._sealer.opened_json(message.get("body", b""))})
+            body = await opened_for(self._caller, message.get("body", b""), self._sealer, self._store)
+            await self._send(message | {"body": body})
         else:
             await self._send(message)
 

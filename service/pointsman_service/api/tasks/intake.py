@@ -9,6 +9,7 @@ from pydantic_core import to_json
 from pointsman_service.access.checking import check_right
 from pointsman_service.admit.submission import Submission, parse_submission
 from pointsman_service.api.answers.answer import AT_ONCE, GUARD_LINES, Answer, AtOnce, json_bytes
+from pointsman_service.api.answers.masking import opened_for
 from pointsman_service.api.answers.predicted_wait import predicted_wait
 from pointsman_service.api.bodies.body import parse_json, read_body
 from pointsman_service.api.parts import Parts, close_streams
@@ -44,7 +45,9 @@ async def take_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
         answer.headers.extend(parts.rates.fields(scope["caller"]))
     if has_preference(scope):
         answer = await answer_when_ended(parts, scope, accepted.task_id, answer)
-    return answer if parts.sealer is None else answer._replace(body=parts.sealer.opened_json(answer.body))
+    if parts.sealer is None:
+        return answer
+    return answer._replace(body=await opened_for(scope["caller"], answer.body, parts.sealer, parts.store))
 
 
 async def _submit_traced(parts: Parts, tracing: Tracing, scope: Any, submission: Submission) -> Accepted:

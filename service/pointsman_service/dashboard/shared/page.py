@@ -4,9 +4,11 @@ from typing import Final
 
 from pointsman_contract.states import TERMINAL, TaskState
 from pointsman_service.access.checking import check_right
+from pointsman_service.api.answers.masking import opened_by_link
 from pointsman_service.api.requests.ids import id_of
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.page import Pace, Page, View
+from pointsman_service.dashboard.rendering import OPENS
 from pointsman_service.errors import OutsideKey, UnknownTask
 from pointsman_service.live.topics import Topic
 from pointsman_service.observe.tasks.in_short import how_far, share_of
@@ -40,6 +42,7 @@ async def show_shared(ask: Ask) -> View:
     if not ask.caller.reaches(task.task_type, task.queue):
         raise OutsideKey("This task is not within what the key reaches.")
     reads = ask.caller.reads_payloads
+    opens = await opened_by_link(task.id, ask.parts.store) if reads and ask.parts.sealer is not None else frozenset()
     return View(
         template="shared/task.html",
         title=f"{task.state}: {task.task_type}",
@@ -47,6 +50,7 @@ async def show_shared(ask: Ask) -> View:
         values={
             "task": task,
             "reads": reads,
+            OPENS: opens,
             "sentence": _SAYS[task.state],
             "ended": task.state in TERMINAL,
             "progress": task.progress if task.state is TaskState.RUNNING else None,

@@ -5,7 +5,7 @@ other meanwhile is in exactly one of them.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -89,6 +89,11 @@ _KIND_BY_ID = text("""
     UNION ALL
     SELECT task_type, queue FROM task WHERE id = CAST(:id AS uuid)
 """)
+_KINDS = text("""
+    SELECT id, task_type, queue FROM task_live WHERE id = ANY(CAST(:ids AS uuid[]))
+    UNION ALL
+    SELECT id, task_type, queue FROM task WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
 _LISTED_BY_ID = text(f"SELECT {_LISTED} FROM ({_WHOLE_BY_ID}) AS found")
 
 _ATTEMPTS = text("""
@@ -163,6 +168,12 @@ async def kind_of(connection: Connection, task_id: UUID) -> dict[str, str] | Non
     """The type and the queue of a task; None: it is not kept."""
     row = (await connection.execute(_KIND_BY_ID, {"id": task_id})).mappings().first()
     return None if row is None else dict(row)
+
+
+async def kinds_of(connection: Connection, task_ids: Collection[UUID]) -> dict[UUID, tuple[str, str]]:
+    """The type and the queue of each of these tasks that is kept."""
+    rows = await connection.execute(_KINDS, {"ids": list(task_ids)})
+    return {row.id: (row.task_type, row.queue) for row in rows}
 
 
 async def task(connection: Connection, task_id: UUID | str, *, listed: bool = False) -> dict[str, Any] | None:
