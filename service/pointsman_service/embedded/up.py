@@ -156,12 +156,16 @@ def _welcome(options: Options, api_url: str) -> str:
         f"  Data       {options.data_dir}",
     ]
     admin_key = options.data_dir / ADMIN_KEY
+    key = "$POINTSMAN_API_KEY"
     if options.asks_for_keys and admin_key.exists():
         lines.append(f"  Key        of an admin, in {admin_key}")
+        key = f"$(cat '{admin_key}')"
+    elif options.asks_for_keys:
+        lines.append("  Key        of an admin: one that was made before, by hand")
     if options.pools is Pools.NONE:
         lines.append("No workers were started (--pools none). Start them: ./scripts/celery_workers.sh start")
     else:
         body = '{"task_type": "noop"}'
-        shown = f"-H \"Authorization: Bearer $(cat '{admin_key}')\" " if options.asks_for_keys else ""
+        shown = f'-H "Authorization: Bearer {key}" ' if options.asks_for_keys else ""
         lines.append(f"  Try        curl -s {api_url}/v1/tasks {shown}-H 'Content-Type: application/json' -d '{body}'")
     return "\n".join([*lines, "Ctrl-C stops it.", ""])

@@ -9,12 +9,13 @@ from pointsman_contract import setting_names
 from pointsman_contract.configuration import FILE_SUFFIX, PREFIX
 from pointsman_contract.nodes import worker_words
 from pointsman_contract.queues import DEFAULT_TOPOLOGY
+from pointsman_service.settings import Settings
 from tests.stand.environment import ROOT
 from tests.unit.deploy import compose
 from tests.unit.deploy.dockerfile import stages
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
-SECRETS, OVERRIDE, MANIFEST = (
+SECRETS, RINGS, OVERRIDE, MANIFEST = (
     YAML(typ="safe").load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 )
 
@@ -54,6 +55,18 @@ def test_override_adds_a_secret_for_services_there_are_and_a_setting_that_may_be
         for variable, path in added["environment"].items():
             assert variable.removeprefix(PREFIX).removesuffix(FILE_SUFFIX).lower() in setting_names.SECRETS
             assert path == f"/run/secrets/{added['secrets'][0]}"
+
+
+def test_rings_of_keys_go_to_every_process_that_sends_or_takes() -> None:
+    assert RINGS["services"].keys() == compose.ours().keys() - {"migrate", "keys"}
+    for added in RINGS["services"].values():
+        assert added["secrets"] == list(RINGS["secrets"])
+        files = {name: value for name, value in added["environment"].items() if name.endswith(FILE_SUFFIX)}
+        assert set(files.values()) == {f"/run/secrets/{name}" for name in RINGS["secrets"]}
+        for variable in added["environment"]:
+            name = variable.removeprefix(PREFIX).removesuffix(FILE_SUFFIX).lower()
+            assert name in Settings.model_fields
+            assert (variable in files) == (name in setting_names.SECRETS)
 
 
 def test_override_leaves_out_services_that_nothing_needs_by_force() -> None:
