@@ -83,7 +83,7 @@ class DatabaseDiffers(Unavailable):
 
 
 class GrantsMore(Forbidden):
-    """A key cannot be given more rights than its maker has."""
+    """A key cannot be given more rights than its maker has, and lasts no longer."""
 
 
 class HeadTooLarge(Refused):

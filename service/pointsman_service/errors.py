@@ -158,7 +158,7 @@ class OutsideKey(PointsmanError):
 
 
 class GrantsMore(PointsmanError):
-    """A key cannot be given more rights than its maker has."""
+    """A key cannot be given more rights than its maker has, and lasts no longer."""
 
     status, code, title = 403, "grants-more", "Grants more rights"
 

@@ -1837,7 +1837,8 @@ class KeysOperations(Operations):
         reason: str | None = None,
     ) -> KeyMade:
         """Make a key. The answer holds the key, which nobody can read again. It opens what it may within two seconds
-        in every process. Nobody can give more rights than they have.
+        in every process. Nobody can give more rights than they have, and a key that expires makes none that lasts
+        longer.
         """
         return self._ask(
             Call(

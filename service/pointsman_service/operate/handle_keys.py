@@ -10,11 +10,11 @@ from uuid import UUID
 from pointsman_service.access.key import KEY_NAME, LINKS, Key, key_of
 from pointsman_service.access.scopes import ALL, PRESETS, KeyScope, scopes_of
 from pointsman_service.access.token import digest_of, new_token, shown
-from pointsman_service.callers import OIDC_PREFIX, WITHOUT_KEY, Caller
-from pointsman_service.errors import GrantsMore, KeyNameTaken, KeyNotLive, NoSuchKey
+from pointsman_service.callers import OIDC_PREFIX, WITHOUT_KEY, Caller, KnownBy
+from pointsman_service.errors import GrantsMore, KeyNameTaken, KeyNotLive, KeyRevoked, NoSuchKey
 from pointsman_service.limits import Rate, rate_of, texts_of
 from pointsman_service.operate.act import Act, ActKind, acting
-from pointsman_service.store import api_keys
+from pointsman_service.store import api_keys, clock
 from pointsman_service.store.api_keys import KeyRow, NewKey
 from pointsman_service.store.store import Connection, Store
 
@@ -56,11 +56,12 @@ class KeyHand:
 
     async def create(self, caller: Caller, wanted: WantedKey, reason: str | None, token: str | None = None) -> MadeKey:
         """A key; ``token``: the one that it is to be. Raises ``KeyNameTaken``, and ``GrantsMore`` where it may more
-        than its maker.
+        than its maker, or would last longer.
         """
         _check_grant(caller, scopes_of(wanted.preset, wanted.scopes), wanted.task_types, wanted.queues)
         act = Act(ActKind.CREATE_KEY, caller, wanted.name, reason)
         async with acting(self._store, act) as connection:
+            await _check_lasts(connection, caller, wanted.expires_seconds)
             act.was(None, _rights(wanted))
             return await _make(connection, api_keys.new_id(), wanted, act.actor, token=token)
 
@@ -78,10 +79,12 @@ class KeyHand:
                 # Who was shown its text could sign links with it.
                 raise KeyNotLive("Links are signed with this key: revoke it, and the next link makes another one.")
             _check_grant(caller, scopes_of(row.preset, row.scopes), row.task_types, row.queues)
+            lasts = (row.expires_at - row.created_at).total_seconds() if row.expires_at is not None else None
+            lasts = lasts if expires_seconds is None else expires_seconds
+            await _check_lasts(connection, caller, lasts)
             made_id = api_keys.new_id()
             if not await api_keys.replace(connection, key_id, made_id, overlap_seconds):
                 raise KeyNotLive
-            lasts = (row.expires_at - row.created_at).total_seconds() if row.expires_at is not None else None
             wanted = WantedKey(
                 name=row.name,
                 preset=row.preset,
@@ -92,7 +95,7 @@ class KeyHand:
                 burst=row.burst,
                 quota=row.quota,
                 weight=row.weight,
-                expires_seconds=lasts if expires_seconds is None else expires_seconds,
+                expires_seconds=lasts,
             )
             act.was(1, 2 if overlap_seconds > 0 else 1, made=str(made_id))
             return await _make(connection, made_id, wanted, act.actor, replaces=key_id)
@@ -224,3 +227,24 @@ def _check_grant(
     for what, mine, theirs in (("task types", caller.task_types, task_types), ("queues", caller.queues, queues)):
         if mine is not None and (theirs is None or not mine.issuperset(theirs)):
             raise GrantsMore(f"The key would reach {what} that {caller.name} does not.")
+
+
+async def _check_lasts(connection: Connection, caller: Caller, seconds: float | None) -> None:
+    """Nobody lasts longer by making a key, and one that was revoked a moment ago makes none. Whom the issuer knows
+    has nothing that ends but a token, which says who they are and not for how long they may. Raises ``GrantsMore`` and
+    ``KeyRevoked``.
+    """
+    if caller.known_by is not KnownBy.KEY or caller.key_id is None:
+        return
+    own = await api_keys.find(connection, caller.key_id)
+    if own is None or own.revoked_at is not None:
+        raise KeyRevoked
+    if own.expires_at is None:
+        return
+    left = own.expires_at.timestamp() - await clock.now(connection)
+    if seconds is None or seconds > left:
+        raise GrantsMore(
+            f"The key would last longer than that of {caller.name}, which expires in {max(0.0, left):,.0f} s: let it"
+            " expire before (expires_in_seconds), or make it with a key that lasts, or on the machine of the API"
+            " (python -m pointsman_service keys)."
+        )

@@ -12,8 +12,10 @@ import httpx
 import pytest
 
 from pointsman_service.access.rights import RIGHTS, Names
-from pointsman_service.access.scopes import PRESETS, Preset
+from pointsman_service.access.scopes import ALL, PRESETS, KeyScope, Preset
 from pointsman_service.api.answers.answer import GUARDS
+from pointsman_service.callers import CONSOLE
+from pointsman_service.operate.handle_keys import WantedKey
 from tests.integration.access.keyed import Keyed
 from tests.unit.front.asking import Operation, operations
 
@@ -205,3 +207,59 @@ async def test_a_narrowed_key_does_not_get_out_by_a_change_or_an_edit(keyed: Key
         many = await api.post("/v1/tasks/cancel", json={"task_type": "mine"})
         assert answered(many) == "outside-key"
         assert "it names no queue" in many.json()["detail"]
+
+
+async def test_no_key_makes_one_that_may_more_whatever_it_lacks(keyed: Keyed) -> None:
+    """A maker that lacks one scope, for each; and each preset, with the right to make keys, of each other one."""
+    makers = {str(scope): ALL - {scope} for scope in KeyScope if scope is not KeyScope.KEYS_ACT}
+    makers |= {f"as-{preset}": PRESETS[preset] | {KeyScope.KEYS_ACT} for preset in Preset}
+    wanted: dict[str, dict[str, Any]] = {scope: {"scopes": [scope]} for scope in sorted(ALL)}
+    wanted |= {str(preset): {"preset": preset} for preset in Preset}
+    made = {name: await keyed.hand.create(CONSOLE, WantedKey(name, scopes=sorted(may)), None)
+            for name, may in makers.items()}  # fmt: skip
+    held = {name: await keyed.hand.create(CONSOLE, WantedKey(f"held-{name}", **what), None)
+            for name, what in wanted.items()}  # fmt: skip
+    await keyed.ring.refresh()
+    wrong = []
+    for maker, may in makers.items():
+        asked = set(Preset) | {Preset.ADMIN, maker} & wanted.keys() | {KeyScope.KEYS_ACT}
+        async with keyed.caller(made[maker].token) as api:
+            for name in sorted(map(str, asked)):
+                what = wanted[name]
+                grants = PRESETS[what["preset"]] if "preset" in what else frozenset(what["scopes"])
+                body = what | {"name": f"by-{maker}-{name}"}
+                answers = [await api.post("/v1/keys", json=body)]
+                if not grants <= may:
+                    # What may be rotated is replaced by that, and nobody rotates it again.
+                    answers.append(await api.post(f"/v1/keys/{held[name].key.id}/rotate"))
+                said = {(one.status_code, answered(one)) for one in answers}
+                if said != ({(201, "let in")} if grants <= may else {(403, "grants-more")}):
+                    wrong.append((maker, name, said))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+async def test_no_key_makes_one_that_lasts_longer(keyed: Keyed) -> None:
+    hour = await keyed.key("hour", preset="admin", expires_seconds=3600)
+    other = await keyed.key("other", preset="viewer")
+    refused, made = (403, "grants-more"), (201, "let in")
+    async with keyed.caller(hour.token) as api:
+        for path in ("/v1/keys", f"/v1/keys/{other.key.id}/rotate", f"/v1/keys/{hour.key.id}/rotate"):
+            for seconds, wanted in ((None, refused), (7200, refused), (60, made)):
+                body: dict[str, Any] = {} if seconds is None else {"expires_in_seconds": seconds}
+                named = {"name": "short", "preset": "viewer"} if path == "/v1/keys" else {}
+                answer = await api.post(path, json=body | named)
+                assert (answer.status_code, answered(answer)) == wanted, (path, seconds, answer.text)
+                if wanted == refused:
+                    assert "let it expire before" in answer.json()["detail"]
+    lasting = await keyed.key("lasting", preset="admin")
+    async with keyed.caller(lasting.token) as api:
+        assert (await api.post("/v1/keys", json={"name": "for-ever", "preset": "viewer"})).status_code == 201
+    # A page acts for the key that its browser signed in with.
+    quarter = await keyed.key("quarter", preset="admin", expires_seconds=60 * 86_400)
+    async with keyed.browser(quarter.token) as browser:
+        for lasts, status in (("", 403), ("90", 403), ("30", 201)):
+            fields = {"name": "by-page", "preset": "viewer", "lasts": lasts}
+            page = await browser.post("keys/create", **fields)
+            assert page.status_code == status, page.text
+            assert ("would last longer" in page.text) is (status == 403)
+        assert (await browser.post(f"keys/{lasting.key.id}/rotate", overlap="0")).status_code == 403

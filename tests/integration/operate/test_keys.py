@@ -10,7 +10,7 @@ import pytest
 from pointsman_service.access.scopes import PRESETS, Preset
 from pointsman_service.access.token import is_token
 from pointsman_service.callers import Caller, KnownBy
-from pointsman_service.errors import GrantsMore
+from pointsman_service.errors import GrantsMore, KeyRevoked
 from pointsman_service.operate.handle_keys import KeyHand, WantedKey
 from pointsman_service.store.store import RowRefused
 from tests.integration.spine import Spine
@@ -159,6 +159,21 @@ async def test_nobody_gives_more_than_they_have(spine: Spine) -> None:
     whole = await hand.create(Caller("root", KnownBy.CONSOLE), WantedKey("admin", preset="admin"), None)
     with pytest.raises(GrantsMore):
         await hand.rotate(some, whole.key.id, 0, None, None)
+    # The token of whom the issuer knows ends in minutes, and what they may does not.
+    ada = Caller("oidc:ada", KnownBy.OIDC, scopes=scopes, key_id=whole.key.id)
+    assert (await hand.create(ada, WantedKey("of-ada", scopes=["tasks:read"]), None)).key.expires_at is None
+    with pytest.raises(GrantsMore):
+        await hand.create(ada, WantedKey("more-of-ada", preset="admin"), None)
+
+
+async def test_a_key_that_was_revoked_makes_none_where_that_is_not_yet_known(spine: Spine) -> None:
+    hand = KeyHand(spine.store)
+    whole = await hand.create(Caller("root", KnownBy.CONSOLE), WantedKey("admin", preset="admin"), None)
+    late = Caller("admin", KnownBy.KEY, key_id=whole.key.id)
+    await hand.create(late, WantedKey("before", preset="viewer"), None)
+    await hand.revoke(late, whole.key.id, None)
+    with pytest.raises(KeyRevoked):
+        await hand.create(late, WantedKey("after", preset="viewer"), None)
 
 
 async def test_each_change_has_a_higher_number_than_all_before_and_a_use_has_none(

@@ -142,7 +142,7 @@ async def list_keys(
     summary="Make a key",
     description=(
         "The answer holds the key, which nobody can read again. It opens what it may within two seconds in every"
-        " process. Nobody can give more rights than they have."
+        " process. Nobody can give more rights than they have, and a key that expires makes none that lasts longer."
     ),
     status_code=201,
     response_model=KeyMade,
