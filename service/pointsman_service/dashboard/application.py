@@ -17,7 +17,7 @@ from pointsman_service.api.problems.answering import ANSWER_BEGUN, log_failure
 from pointsman_service.api.problems.translation import as_error
 from pointsman_service.api.requests.origin import origin_of
 from pointsman_service.callers import Caller, KnownBy
-from pointsman_service.dashboard import flash, forms, frames
+from pointsman_service.dashboard import flash, forms, frames, session
 from pointsman_service.dashboard.answers import accepts_gzip, see_other
 from pointsman_service.dashboard.asking import Ask, Refused
 from pointsman_service.dashboard.assets import asset_at
@@ -272,7 +272,7 @@ class Dashboard:
         cookies = flash.packed(done).items()
         return see_other(
             ask.links.to(done.path),
-            [forms.cookie(name, value, scope, seconds=flash.SECONDS) for name, value in cookies],
+            [session.cookie(name, value, scope, seconds=flash.SECONDS) for name, value in cookies],
         )
 
     def _root_of(self, scope: Any) -> str:
@@ -304,7 +304,7 @@ class Dashboard:
         forms.check_token(form.pop(forms.FIELD, ""), cookies.get(forms.COOKIE))
         chosen = Preferences.read(cookies.get(PREFERENCES)).changed(form)
         back = self._page_to(form.get("back", ""))
-        cookie = forms.cookie(PREFERENCES, chosen.packed, scope, seconds=PREFERENCES_SECONDS)
+        cookie = session.cookie(PREFERENCES, chosen.packed, scope, seconds=PREFERENCES_SECONDS)
         return see_other(Links().to(back), [cookie])
 
     async def _sign_in(self, scope: Any, receive: Any) -> Answer:

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from pointsman_service.api.requests.origin import is_secure
+from pointsman_service.dashboard.session import cookies_in
 from pointsman_service.errors import BadRequest, StaleForm, UnsupportedMediaType
 
 COOKIE = "pointsman_form"
@@ -71,18 +73,8 @@ async def read_form(scope: Any, receive: Any) -> dict[str, str]:
 
 def cookies_of(scope: Any) -> Mapping[str, str]:
     """The cookies of a request."""
-    # Other programs of this host have cookies, too, and some are nothing that Python's own reader takes: it then reads
-    # none at all.
-    given = b";".join(value for name, value in scope["headers"] if name == b"cookie").decode("latin-1")
-    pairs = (one.strip().partition("=") for one in given.split(";"))
-    return {name: value for name, equals, value in pairs if equals}
-
-
-def cookie(name: str, value: str, scope: Any, *, seconds: int | None = None) -> tuple[bytes, bytes]:
-    """A header that sets a cookie which no script sees and no other site sends a form with."""
-    lasting = "" if seconds is None else f"; Max-Age={seconds}"
-    secure = "; Secure" if scope.get("scheme") == "https" else ""
-    return b"set-cookie", f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{lasting}{secure}".encode()
+    given = b";".join(value for name, value in scope["headers"] if name == b"cookie")
+    return cookies_in(given, over_tls=is_secure(scope))
 
 
 def _proof(secret: str) -> bytes:

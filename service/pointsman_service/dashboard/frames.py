@@ -11,7 +11,7 @@ from pointsman_contract.log_text import in_one_line
 from pointsman_service.access.links import PARAMETER
 from pointsman_service.api.answers.answer import Answer, Headers
 from pointsman_service.callers import KnownBy
-from pointsman_service.dashboard import flash, forms
+from pointsman_service.dashboard import flash, forms, session
 from pointsman_service.dashboard.answers import html, new_nonce
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.assets import release_mark
@@ -60,12 +60,12 @@ class Frame:
         if not secret:
             secret = forms.new_secret()
             # It outlives the browser: tabs that come back with it, all at once, would each be given another one.
-            headers.append(forms.cookie(forms.COOKIE, secret, scope, seconds=PREFERENCES_SECONDS))
+            headers.append(session.cookie(forms.COOKIE, secret, scope, seconds=PREFERENCES_SECONDS))
         done = flash.unpacked(cookies)
         if done is not None and done.path.partition("?")[0] != path:
             done = None
         if done is not None:
-            headers += [forms.cookie(name, "", scope, seconds=0) for name in flash.COOKIES if name in cookies]
+            headers += [session.cookie(name, "", scope, seconds=0) for name in flash.COOKIES if name in cookies]
         query = scope.get("query_string", b"").decode("latin-1")
         # Who comes with a link has it in the address alone.
         asked = f"{path}?{query}" if query and scope["caller"].known_by is not KnownBy.LINK else path

@@ -1,7 +1,6 @@
-"""That a browser is signed in: a cookie whose value is a session, and who is taken at their word for TLS."""
+"""Cookies of the dashboard; the one whose value is a session; and who is taken at their word for TLS."""
 
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 
 from pointsman_service.api.requests.origin import is_secure, said
@@ -12,37 +11,48 @@ BEGUN: Final = "pointsman_sign_in"
 """What a browser keeps while it is at the issuer."""
 _PREFIX: Final = "__Host-"
 """No page of a subdomain and none without TLS can set a cookie of such a name."""
-_NAMES: Final = (_PREFIX + COOKIE, COOKIE)
+_OURS: Final = "pointsman_"
+"""What the names of ours begin with."""
+
+
+def cookies_in(given: bytes, *, over_tls: bool) -> dict[str, str]:
+    """The cookies of a ``Cookie`` header. ``over_tls`` only those of ours that were set so: the others may be of a page
+    of a subdomain, which would have somebody go on as somebody else, or put words and buttons on our pages.
+    """
+    # Other programs of this host have cookies, too, and some are nothing that Python's own reader takes: it then reads
+    # none at all.
+    pairs = (one.strip().partition("=") for one in given.decode("latin-1").split(";"))
+    found = {name: value for name, equals, value in pairs if equals}
+    kept = {name: value for name, value in found.items() if not (over_tls and name.startswith(_OURS))}
+    ours = {name[len(_PREFIX) :]: value for name, value in found.items() if name.startswith(_PREFIX + _OURS)}
+    return kept | ours
+
+
+def cookie(name: str, value: str, scope: Any, *, seconds: int | None = None) -> tuple[bytes, bytes]:
+    """A header that sets a cookie which no script sees, and no other site sends a form with."""
+    return _cookie(name, value, seconds, secure=is_secure(scope))
 
 
 def session_in(cookies: bytes, *, over_tls: bool) -> str | None:
-    """The session in a ``Cookie`` header. ``over_tls`` only of a cookie that was set so: the other one may be of a page
-    of a subdomain, which would have somebody go on as somebody else.
-    """
-    try:
-        found = SimpleCookie(cookies.decode("latin-1"))
-    except CookieError:
-        return None
-    return next((found[name].value for name in _NAMES[: 1 if over_tls else None] if name in found), None)
+    """The session in a ``Cookie`` header."""
+    return cookies_in(cookies, over_tls=over_tls).get(COOKIE)
 
 
 def set_session(scope: Any, value: str, seconds: float) -> list[tuple[bytes, bytes]]:
     """Headers that set the cookie; with no ``seconds`` they take away whatever there is of it."""
-    secure = is_secure(scope)
     if value:
-        return [_cookie(_NAMES[0] if secure else COOKIE, value, seconds, secure=secure)]
-    return [_cookie(name, "", 0, secure=name != COOKIE) for name in _NAMES]
+        return [cookie(COOKIE, value, scope, seconds=int(seconds))]
+    return [_cookie(COOKIE, "", 0, secure=secure) for secure in (True, False)]
 
 
 def set_begun(scope: Any, value: str, seconds: float) -> tuple[bytes, bytes]:
     """A header that sets what a browser keeps of a sign-in that it has begun; with no ``seconds`` it keeps nothing."""
-    secure = is_secure(scope)
-    return _cookie(f"{_PREFIX}{BEGUN}" if secure else BEGUN, value, seconds, secure=secure)
+    return cookie(BEGUN, value, scope, seconds=int(seconds))
 
 
-def begun_in(cookies: Mapping[str, str], scope: Any) -> str:
+def begun_in(cookies: Mapping[str, str]) -> str:
     """What it keeps; empty: nothing."""
-    return cookies.get(f"{_PREFIX}{BEGUN}" if is_secure(scope) else BEGUN, "")
+    return cookies.get(BEGUN, "")
 
 
 def may_sign_in(scope: Any) -> bool:
@@ -52,8 +62,7 @@ def may_sign_in(scope: Any) -> bool:
     return is_secure(scope) or is_loopback(name) or name.endswith(".localhost")
 
 
-def _cookie(name: str, value: str, seconds: float, *, secure: bool) -> tuple[bytes, bytes]:
-    lasting = f"; Max-Age={int(seconds)}"
-    return b"set-cookie", (
-        f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{lasting}{'; Secure' if secure else ''}"
-    ).encode()
+def _cookie(name: str, value: str, seconds: int | None, *, secure: bool) -> tuple[bytes, bytes]:
+    lasting = "" if seconds is None else f"; Max-Age={seconds}"
+    called, marked = (f"{_PREFIX}{name}", "; Secure") if secure else (name, "")
+    return b"set-cookie", f"{called}={value}; Path=/; HttpOnly; SameSite=Lax{lasting}{marked}".encode()

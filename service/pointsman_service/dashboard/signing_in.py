@@ -74,7 +74,7 @@ class SigningIn:
 
     async def receive(self, scope: Any, said: Mapping[str, str]) -> tuple[Caller, str] | PointsmanError:
         """Who comes back from the issuer, and where they go on; or what is wrong with that."""
-        kept = session.begun_in(forms.cookies_of(scope), scope)
+        kept = session.begun_in(forms.cookies_of(scope))
         try:
             return await self._code_flow.finish(self._redirect_uri(scope), kept, said)
         except (Unauthorized, Unavailable) as error:
@@ -104,7 +104,7 @@ class SigningIn:
         await self._parts.keys.try_refresh()
         headers: Headers = session.set_session(scope, begun.token, self._parts.sessions.seconds)
         # Whoever gave the browser its cookie for forms before knows no longer what they are sealed with.
-        headers.append(forms.cookie(forms.COOKIE, forms.new_secret(), scope))
+        headers.append(session.cookie(forms.COOKIE, forms.new_secret(), scope))
         return see_other(to, headers)
 
     async def end(self, scope: Any, caller: Caller) -> Answer:
@@ -115,5 +115,5 @@ class SigningIn:
             await self._parts.sessions.end(caller, token)
             await self._parts.keys.try_refresh()
         # Whoever comes next to this browser is not told what was done.
-        said = [forms.cookie(name, "", scope, seconds=0) for name in flash.COOKIES]
+        said = [session.cookie(name, "", scope, seconds=0) for name in flash.COOKIES]
         return see_other(Links().to(SIGN_IN), [*session.set_session(scope, "", 0), *said])

@@ -85,7 +85,8 @@ class KnownCallers:
         if caller.known_by is KnownBy.OIDC and token is not None and self._tokens is not None:
             await self._tokens.until_it_ends(token)
             return
-        await self._ring.until_it_ends(caller, None if b"authorization" in fields else _session(fields, path))
+        # What a proxy asks for itself opens nothing here, so the session does.
+        await self._ring.until_it_ends(caller, None if token is not None else _session(fields, path))
 
     def _linked(self, path: str, query: bytes) -> tuple[links.Link, Caller] | None:
         """The link of an address, and who comes with it; None: a link opens no such thing."""

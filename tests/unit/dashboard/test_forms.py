@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pointsman_service.dashboard import flash, forms
+from pointsman_service.dashboard import flash, forms, session
 from pointsman_service.dashboard.page import Done, Undo
 from pointsman_service.dashboard.preferences import Preferences
 from pointsman_service.errors import BadRequest, StaleForm, UnsupportedMediaType
@@ -66,13 +66,23 @@ def test_cookies_are_read_and_nonsense_is_none() -> None:
 def test_a_cookie_of_another_program_does_not_hide_ours(other: bytes) -> None:
     for given in (other + b"; pointsman_form=abc", b"pointsman_form=abc; " + other):
         assert forms.cookies_of({"headers": [(b"cookie", given)]})["pointsman_form"] == "abc"
+    assert session.session_in(other + b"; pointsman_session=abc", over_tls=False) == "abc"
 
 
 def test_a_cookie_is_for_us_alone_and_for_tls_where_there_is_tls() -> None:
-    _, plain = forms.cookie("a", "1", {"scheme": "http"})
-    _, tls = forms.cookie("a", "1", {"scheme": "https"}, seconds=5)
+    _, plain = session.cookie("a", "1", {"scheme": "http", "headers": []})
+    behind_a_proxy = {"scheme": "http", "headers": [(b"x-forwarded-proto", b"https")]}
+    for scope in ({"scheme": "https"}, behind_a_proxy):
+        _, tls = session.cookie("a", "1", scope, seconds=5)
+        assert tls == b"__Host-a=1; Path=/; HttpOnly; SameSite=Lax; Max-Age=5; Secure"
     assert plain == b"a=1; Path=/; HttpOnly; SameSite=Lax"
-    assert tls == b"a=1; Path=/; HttpOnly; SameSite=Lax; Max-Age=5; Secure"
+
+
+def test_over_tls_no_cookie_counts_that_a_subdomain_could_have_set() -> None:
+    given = b"pointsman_form=planted; __Host-pointsman_form=ours; pointsman_done=1.planted; x=2"
+    read = session.cookies_in(given, over_tls=True)
+    assert (read["pointsman_form"], read.get("pointsman_done"), read["x"]) == ("ours", None, "2")
+    assert session.cookies_in(given, over_tls=False)["pointsman_done"] == "1.planted"
 
 
 def _random(length: int) -> str:
