@@ -42,6 +42,8 @@ _DEAF_SECONDS = 1.0
 """Between two looks while nobody is heard."""
 _WAIT_SECONDS = 0.5
 _USED_SECONDS = 60.0
+_MOST_FRESH = 1_000
+"""Callers that are known by their words at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,11 @@ class KeyRing:
         self._looked_at = self._wrote_at = float("-inf")
         self._turn = asyncio.Lock()
         self._used: dict[bytes, UUID] = {}
-        """By digest, whose hash is known: each request notes its key here."""
+        """By digest."""
+        self.fresh: dict[bytes, Caller] = {}
+        """Who sent these words since ``_used`` was written, and would be let in again: by what ``remember`` was told.
+        Empty after each change, so nobody is let in for longer than their key opens.
+        """
         self.looks = 0
         """How often PostgreSQL was asked."""
         self.loop = Loop("keys", self.single_pass, 0.0)
@@ -90,6 +96,19 @@ class KeyRing:
             raise _unknown(token, is_known=self.is_known)
         self._check(held)
         return held.caller
+
+    def remember(self, shown: bytes, caller: Caller) -> None:
+        """Know these words at once from now on: they showed the key of ``caller``, who was let in.
+
+        Words are compared by a dict, which looks at their hash first, so how long that takes tells nothing of others.
+        """
+        held = None if caller.key_id is None else self._by_id.get(caller.key_id)
+        # What ends by the clock is looked at each time.
+        if held is None or held.caller is not caller or held.revoked or held.expires_at is not None:
+            return
+        if len(self.fresh) >= _MOST_FRESH:
+            self.fresh.clear()
+        self.fresh[shown] = caller
 
     def of_session(self, token: bytes) -> Caller | None:
         """Who signed in with the key that this session was begun with, or through the issuer; None: the session or the
@@ -208,6 +227,7 @@ class KeyRing:
             log.warning("the keys cannot be read yet", reason=f"{type(error).__name__}: {error}")
 
     def _forget(self) -> None:
+        self.fresh.clear()
         for held in self._by_id.values():
             held.ends.set()
         self._by_digest.clear()
@@ -216,6 +236,7 @@ class KeyRing:
         self._rung.set()
 
     def _take(self, row: KeyRow, ahead: float) -> None:
+        self.fresh.clear()
         before = self._by_id.get(row.id)
         held = _Held(
             id=row.id,
@@ -246,6 +267,7 @@ class KeyRing:
 
     async def _write_used(self) -> None:
         used, self._used = self._used, {}
+        self.fresh.clear()
         self._wrote_at = self._clock()
         try:
             async with self._presence.statement() as connection:

@@ -35,6 +35,7 @@ class KnownCallers:
     def __init__(self, ring: KeyRing, settings: Settings, tokens: BearerTokens | None = None) -> None:
         """Without ``tokens`` those of an issuer are keys that nobody has."""
         self._ring = ring
+        self._fresh = ring.fresh
         self._tokens = tokens
         self._required = settings.asks_for_keys
         self._passed_on = _PASSED_ON if settings.keys_required is None else frozenset()
@@ -51,10 +52,17 @@ class KnownCallers:
             linked = self._linked(path, query)
             if linked is not None:
                 return linked[1]
-        if b"authorization" in fields and (token := _bearer(fields)) is not None:
-            if self._tokens is not None and self._tokens.is_token(token):
-                return self._tokens.caller_of(token)
-            return self._ring.caller(token)
+        if b"authorization" in fields:
+            shown = fields[b"authorization"]
+            # Nearly every submission with a key ends here, so nothing is called for it.
+            if shown in self._fresh:
+                return self._fresh[shown]
+            if (token := _bearer(fields)) is not None:
+                if self._tokens is not None and self._tokens.is_token(token):
+                    return self._tokens.caller_of(token)
+                caller = self._ring.caller(token)
+                self._ring.remember(shown, caller)
+                return caller
         if b"cookie" in fields:
             session = _session(fields, path)
             caller = None if session is None else self._ring.of_session(session)

@@ -24,6 +24,7 @@ _REMEMBERED = 100
 _STREAMS = ("/events", "/stream")
 """What paths of streams end with."""
 _OF_ADDRESSES = frozenset({b"referrer-policy", b"cache-control"})
+_LINK = KnownBy.LINK
 _SHORT_DIGITS = 3
 """A length of so many digits is below any limit of a body."""
 
@@ -141,11 +142,11 @@ class Door:
                     caller = await self._callers.find(fields)
                 if caller is not LOCAL:
                     scope["caller"] = caller
-                    if caller.known_by is KnownBy.LINK:
+                    if caller.known_by is _LINK:
                         send = partial(_unreferred, send)
                     if b"prefer" in fields and caller.may_end:
                         scope[STILL] = partial(self._callers.of, fields, scope["path"], scope["query_string"])
-                    if scope["path"].endswith(_STREAMS) and caller.may_end:
+                    if scope["method"] == "GET" and scope["path"].endswith(_STREAMS) and caller.may_end:
                         receive = ending = _Ending(
                             partial(self._callers.until_it_ends, caller, fields, scope["path"], scope["query_string"]),
                             receive,

@@ -216,7 +216,18 @@ class Rates:
         rate = caller.rate or self.default
         if rate is None:
             return _NO_FIELDS
-        return [rate.policy_field, (b"ratelimit", self._left(caller.name, rate).encode())]
+        # Each submission is answered with it, so it is one call and few lines.
+        bucket = self._buckets.get(caller.name)
+        if bucket is None or bucket.alone_at is not None:
+            return [rate.policy_field, (b"ratelimit", self._left(caller.name, rate).encode())]
+        left, missing = bucket.held + rate.burst, bucket.full_at - self._clock()
+        if missing > 0.0:
+            there = int(rate.burst - missing / bucket.each + _LITTLE)
+            left = bucket.held + there if there > 0 else bucket.held
+        if left >= rate.burst:
+            return [rate.policy_field, (b"ratelimit", b'"rate";r=%d;t=0' % rate.burst)]
+        comes_back = math.ceil((rate.burst - left) * bucket.each - _LITTLE)
+        return [rate.policy_field, (b"ratelimit", b'"rate";r=%d;t=%d' % (left, comes_back))]
 
     async def single_pass(self) -> bool:
         """Give back what idles, and ask whether Redis is back."""

@@ -10,8 +10,9 @@ import pytest
 
 from pointsman_service.access import ring as rings
 from pointsman_service.access.ring import KeyRing
-from pointsman_service.callers import CONSOLE, WITHOUT_KEY
+from pointsman_service.callers import CONSOLE, WITHOUT_KEY, Caller
 from pointsman_service.errors import KeyExpired, KeyNameTaken, KeyRevoked, KeyUnknown, PointsmanError
+from pointsman_service.front.callers import KnownCallers
 from pointsman_service.operate.handle_keys import KeyHand, WantedKey
 from pointsman_service.operate.sign_in import SessionHand
 from pointsman_service.settings import Settings
@@ -36,9 +37,14 @@ async def process(store: Store) -> AsyncIterator[KeyRing]:
         await presence.close()
 
 
+def shown(ring: KeyRing, token: str) -> Caller | None:
+    """Who comes with a key, as each request asks: what was known a moment ago is known at once."""
+    return KnownCallers(ring, Settings()).of({b"authorization": b"Bearer " + token.encode()}, "/v1/tasks")
+
+
 def refusal(ring: KeyRing, token: str) -> type[PointsmanError] | None:
     try:
-        ring.caller(token.encode())
+        shown(ring, token)
     except PointsmanError as error:
         return type(error)
     return None
@@ -75,9 +81,14 @@ async def test_a_right_that_is_taken_by_hand_in_the_database_is_gone_everywhere(
     made = await KeyHand(store).create(CONSOLE, WantedKey("ops", preset="operator"), None)
     async with process(store) as ring:
         await told_within(2.0, ring, made.token, None)
-        assert ring.caller(made.token.encode()).may("pause_queue")
+
+        def may_pause() -> bool:
+            caller = shown(ring, made.token)
+            return caller is not None and caller.may("pause_queue")
+
+        assert may_pause()
         await spine.run("UPDATE api_key SET preset = 'viewer'")
-        await become(lambda: not ring.caller(made.token.encode()).may("pause_queue"), "the right to be gone", 2.0)
+        await become(lambda: not may_pause(), "the right to be gone", 2.0)
 
 
 async def test_where_changes_are_not_heard_it_looks_each_second(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +159,7 @@ async def test_when_a_key_was_last_used_is_written_once_a_minute_and_is_no_chang
     await ring.refresh()
     (before,) = await spine.rows("SELECT revision, last_used_at FROM api_key")
     for _ in range(3):
-        ring.caller(made.token.encode())
+        shown(ring, made.token)
         await ring.single_pass()
     (after,) = await spine.rows("SELECT revision, last_used_at FROM api_key")
     assert (before["last_used_at"], after["revision"]) == (None, before["revision"])
@@ -157,6 +168,34 @@ async def test_when_a_key_was_last_used_is_written_once_a_minute_and_is_no_chang
     await ring.single_pass()
     (again,) = await spine.rows("SELECT last_used_at FROM api_key")
     assert again == {"last_used_at": after["last_used_at"]}
+
+
+async def test_a_key_that_came_before_is_known_at_once_unless_it_ends_by_the_clock(store: Store) -> None:
+    hand, ring = KeyHand(store), KeyRing(Presence(store))
+    lasting = await hand.create(CONSOLE, WantedKey("lasting", preset="viewer"), None)
+    ending = await hand.create(CONSOLE, WantedKey("ending", preset="viewer"), None)
+    await hand.rotate(CONSOLE, ending.key.id, 3600, None, None)
+    await ring.refresh()
+    for made in (lasting, ending):
+        shown(ring, made.token)
+    assert list(ring.fresh) == [b"Bearer " + lasting.token.encode()]
+    assert shown(ring, lasting.token) is ring.fresh[b"Bearer " + lasting.token.encode()]
+    await hand.limit(CONSOLE, lasting.key.id, None, 17, None, None)
+    await ring.refresh()
+    assert not ring.fresh
+    changed = shown(ring, lasting.token)
+    assert changed is not None
+    assert changed.quota == 17
+
+
+async def test_words_of_many_callers_take_little_room(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rings, "_MOST_FRESH", 3)
+    hand, ring = KeyHand(store), KeyRing(Presence(store))
+    made = [await hand.create(CONSOLE, WantedKey(f"k{n}", preset="viewer"), None) for n in range(5)]
+    await ring.refresh()
+    callers = [shown(ring, one.token) for one in made]
+    assert [caller.name for caller in callers if caller is not None] == [f"k{n}" for n in range(5)]
+    assert len(ring.fresh) == 2
 
 
 async def test_another_database_than_before_is_read_from_its_begin(spine: Spine, store: Store) -> None:

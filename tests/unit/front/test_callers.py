@@ -15,7 +15,7 @@ class Ring(KeyRing):
     """Holds one key."""
 
     def __init__(self) -> None:
-        pass
+        self.fresh = {}
 
     def caller(self, token: bytes) -> Caller:
         return Caller(token.decode(), LOCAL.known_by)

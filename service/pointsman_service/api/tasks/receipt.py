@@ -38,7 +38,7 @@ def receipt(task: NewTask, submitted_at: datetime) -> bytes:
             b',"tags":',
             b"{}" if task.tags is None else task.tags.encode(),
             b',"fairness_key":',
-            to_json(task.fairness_key) if task.fairness_key else b"null",
+            _text(task.fairness_key) if task.fairness_key else b"null",
             b',"state":"',
             state,
             b'","dispatch":',
@@ -82,6 +82,11 @@ def _moment(at: datetime | None) -> bytes:
     if at.tzinfo is not UTC:
         at = at.astimezone(UTC)
     return b'"' + at.isoformat()[:-6].encode() + b'Z"'
+
+
+@lru_cache(maxsize=1024)
+def _text(value: str) -> bytes:
+    return to_json(value)
 
 
 def _number(value: float | None) -> bytes:
