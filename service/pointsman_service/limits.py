@@ -47,9 +47,9 @@ class Rate:
         return f'"rate";q={self.tasks};w={self.seconds}{burst}'
 
     @cached_property
-    def policy_field(self) -> tuple[bytes, bytes]:
-        """The same as the field of a header."""
-        return b"ratelimit-policy", self.policy.encode()
+    def lines(self) -> bytes:
+        """Both header fields as they stand in an answer, for how much is left and the seconds until all of it is."""
+        return b'ratelimit-policy: %b\r\nratelimit: "rate";r=%%d;t=%%d\r\n' % self.policy.encode()
 
     def __str__(self) -> str:
         """As it is written."""

@@ -60,9 +60,9 @@ class KnownCallers:
             if (token := _bearer(fields)) is not None:
                 if self._tokens is not None and self._tokens.is_token(token):
                     return self._tokens.caller_of(token)
-                caller = self._ring.caller(token)
-                self._ring.remember(shown, caller)
-                return caller
+                holder = self._ring.caller(token)
+                self._ring.remember(shown, holder)
+                return holder
         if b"cookie" in fields:
             session = _session(fields, path)
             caller = None if session is None else self._ring.of_session(session)

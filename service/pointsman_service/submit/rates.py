@@ -40,7 +40,6 @@ _PASS_SECONDS = 0.5
 _FORGOTTEN_PASSES = 240
 """A caller that did not submit for so many passes is forgotten."""
 _LITTLE = 1e-6
-_NO_FIELDS: list[tuple[bytes, bytes]] = []
 
 
 class Leases(Protocol):
@@ -211,23 +210,29 @@ class Rates:
         if tasks and bucket is not None:
             bucket.held = min(bucket.rate.burst, bucket.held + tasks)
 
-    def fields(self, caller: Caller) -> list[tuple[bytes, bytes]]:
-        """Header fields that say how much is left; none where there is no limit."""
+    def lines(self, caller: Caller) -> bytes:
+        """Header fields that say how much is left, as they stand in an answer; none where there is no limit.
+
+        Each submission is answered with it, so for one whose Redis answers it is one call.
+        """
         rate = caller.rate or self.default
         if rate is None:
-            return _NO_FIELDS
-        # Each submission is answered with it, so it is one call and few lines.
+            return b""
         bucket = self._buckets.get(caller.name)
         if bucket is None or bucket.alone_at is not None:
-            return [rate.policy_field, (b"ratelimit", self._left(caller.name, rate).encode())]
+            return rate.lines % self._left(caller.name, rate)
         left, missing = bucket.held + rate.burst, bucket.full_at - self._clock()
         if missing > 0.0:
             there = int(rate.burst - missing / bucket.each + _LITTLE)
             left = bucket.held + there if there > 0 else bucket.held
         if left >= rate.burst:
-            return [rate.policy_field, (b"ratelimit", b'"rate";r=%d;t=0' % rate.burst)]
-        comes_back = math.ceil((rate.burst - left) * bucket.each - _LITTLE)
-        return [rate.policy_field, (b"ratelimit", b'"rate";r=%d;t=%d' % (left, comes_back))]
+            return rate.lines % (rate.burst, 0)
+        return rate.lines % (left, math.ceil((rate.burst - left) * bucket.each - _LITTLE))
+
+    def fields(self, caller: Caller) -> list[tuple[bytes, bytes]]:
+        """The same by name and value."""
+        fields = [line.partition(b": ") for line in self.lines(caller).splitlines()]
+        return [(name, value) for name, _, value in fields]
 
     async def single_pass(self) -> bool:
         """Give back what idles, and ask whether Redis is back."""
@@ -364,11 +369,12 @@ class Rates:
         bucket.ask_at = now + bucket.pause if leased < wanted else now
         bucket.alone_at = None
 
-    def _left(self, name: str, rate: Rate) -> str:
+    def _left(self, name: str, rate: Rate) -> tuple[int, int]:
+        """What the caller may submit at once, and the seconds until that is the whole burst."""
         bucket = self._buckets.get(name)
         left = rate.burst if bucket is None else bucket.left(self._clock())
         share = 1 if bucket is None or bucket.alone_at is None else bucket.processes
-        return f'"rate";r={left};t={math.ceil((rate.burst - left) * rate.each_seconds * share - _LITTLE)}'
+        return left, math.ceil((rate.burst - left) * rate.each_seconds * share - _LITTLE)
 
     def _exceeded(self, bucket: _Bucket, least: int) -> RateExceeded:
         rate = bucket.rate
@@ -380,5 +386,6 @@ class Rates:
             f"{said} Nothing was stored; try again in {seconds} s.",
             retry_after_seconds=seconds,
         )
-        error.rate_limit = (rate.policy, self._left(bucket.name, rate))
+        left, comes_back = self._left(bucket.name, rate)
+        error.rate_limit = (rate.policy, f'"rate";r={left};t={comes_back}')
         return error

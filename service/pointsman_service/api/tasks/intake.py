@@ -32,7 +32,9 @@ _SUBMIT = "submit_task"
 
 
 async def take_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
-    """One submission, from its bytes to its receipt. Raises ``PointsmanError``."""
+    """One submission, from its bytes to its receipt, without what is left of its caller's rate. Raises
+    ``PointsmanError``.
+    """
     body = await read_body(scope, receive, parts.room)
     submission = parse_submission(parse_json(body, parts.settings.json_depth), Submission)
     if parts.tracing is not None:
@@ -41,8 +43,6 @@ async def take_submission(parts: Parts, scope: Any, receive: Any) -> Answer:
         key, traceparent = read_headers(scope)
         accepted = await parts.submitter.submit(scope["caller"], submission, key, traceparent)
     answer = await _receipt(parts, accepted)
-    if parts.rates.default is not None or scope["caller"].rate is not None:
-        answer.headers.extend(parts.rates.fields(scope["caller"]))
     if has_preference(scope):
         answer = await answer_when_ended(parts, scope, accepted.task_id, answer)
     if parts.sealer is None:
@@ -147,9 +147,14 @@ class Intake:
             with self._parts.tracing.request(scope) as span:
                 answer = await take_submission(self._parts, scope, receive)
                 span.set_attribute("http.response.status_code", answer.status)
+        rates, caller = self._parts.rates, scope["caller"]
+        lines = GUARD_LINES
+        if rates.default is not None or caller.rate is not None:
+            lines += rates.lines(caller)
         at_once: AtOnce | None = scope.get(AT_ONCE)
         if at_once is None or not at_once(
-            answer.status, [*answer.headers, (b"x-request-id", scope["request_id"])], answer.body, GUARD_LINES
+            answer.status, [*answer.headers, (b"x-request-id", scope["request_id"])], answer.body, lines
         ):
+            answer.headers.extend(rates.fields(caller))
             await answer.send_to(send)
         self._parts.changes.changed_here()

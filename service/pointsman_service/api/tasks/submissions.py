@@ -137,7 +137,10 @@ def _respond(answer: Answer) -> Response:
 )
 async def submit_task(request: Request) -> Response:
     """The same as ``Intake``, for whoever mounts the application without it."""
-    return _respond(await take_submission(parts_of(request), request.scope, request.receive))
+    parts = parts_of(request)
+    answer = await take_submission(parts, request.scope, request.receive)
+    answer.headers.extend(parts.rates.fields(request.scope["caller"]))
+    return _respond(answer)
 
 
 @router.post(
