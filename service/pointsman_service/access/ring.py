@@ -44,6 +44,8 @@ _WAIT_SECONDS = 0.5
 _USED_SECONDS = 60.0
 _MOST_FRESH = 1_000
 """Callers that are known by their words at once."""
+_LONGEST_FRESH = 64
+"""Bytes of such words: a key and its scheme have 48."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,10 @@ class KeyRing:
         Words are compared by a dict, which looks at their hash first, so how long that takes tells nothing of others.
         """
         held = None if caller.key_id is None else self._by_id.get(caller.key_id)
-        # What ends by the clock is looked at each time.
+        # What ends by the clock is looked at each time, and nobody fills the memory with spaces around a key.
         if held is None or held.caller is not caller or held.revoked or held.expires_at is not None:
+            return
+        if len(shown) > _LONGEST_FRESH:
             return
         if len(self.fresh) >= _MOST_FRESH:
             self.fresh.clear()

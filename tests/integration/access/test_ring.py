@@ -196,6 +196,11 @@ async def test_words_of_many_callers_take_little_room(store: Store, monkeypatch:
     callers = [shown(ring, one.token) for one in made]
     assert [caller.name for caller in callers if caller is not None] == [f"k{n}" for n in range(5)]
     assert len(ring.fresh) == 2
+    padded = b"Bearer " + b" " * 100 + made[0].token.encode()
+    caller = KnownCallers(ring, Settings()).of({b"authorization": padded}, "/v1/tasks")
+    assert caller is not None
+    assert caller.name == "k0"
+    assert padded not in ring.fresh
 
 
 async def test_another_database_than_before_is_read_from_its_begin(spine: Spine, store: Store) -> None:
