@@ -56,7 +56,7 @@ class _Held:
     digest: bytes
     caller: Caller
     expires_at: float | None
-    """Unix seconds on this process's clock."""
+    """Unix seconds on the clock of the database."""
     revoked: bool
     session_of: UUID | None
     ends: asyncio.Event
@@ -74,6 +74,8 @@ class KeyRing:
         self._links_id: UUID | None = None
         self._revision = -1
         """Of the newest change that was read; -1: nothing was."""
+        self._ahead = 0.0
+        """Seconds that the clock of the database is ahead of ours, as of the last look."""
         self._word = token_hex(8)
         self._heard = False
         self._rung = asyncio.Event()
@@ -129,6 +131,10 @@ class KeyRing:
             return None
         return parent.caller
 
+    def now(self) -> float:
+        """Unix seconds on the clock of the database: should ours be set, that is seen with the next look."""
+        return time.time() + self._ahead
+
     @property
     def is_known(self) -> bool:
         """Whether the keys were read."""
@@ -143,7 +149,7 @@ class KeyRing:
     def holder(self, key_id: UUID) -> Caller | None:
         """Who holds the key with this id; None: it opens nothing."""
         held = self._by_id.get(key_id)
-        return None if held is None or held.revoked or _has_expired(held) else held.caller
+        return None if held is None or held.revoked or self._has_expired(held) else held.caller
 
     def _held(self, token: bytes) -> _Held | None:
         digest = digest_of(token)
@@ -153,7 +159,7 @@ class KeyRing:
     def _check(self, held: _Held) -> None:
         if held.revoked:
             raise KeyRevoked
-        if held.expires_at is not None and _has_expired(held):
+        if held.expires_at is not None and self._has_expired(held):
             raise KeyExpired
         self._used[held.digest] = held.id
 
@@ -171,7 +177,7 @@ class KeyRing:
         """Return when a link that was made with this key opens no longer what it did."""
         held = [self._by_id.get(one) for one in (self._links_id, maker) if one is not None]
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, expires_at - time.time())):
+            async with asyncio.timeout(max(0.0, expires_at - self.now())):
                 await self._until_one_ends(held)
 
     async def _until_one_ends(self, held: Sequence[_Held | None]) -> None:
@@ -181,7 +187,7 @@ class KeyRing:
         last = min((one.expires_at for one in ends if one.expires_at is not None), default=None)
         waits = [asyncio.ensure_future(one.ends.wait()) for one in ends]
         try:
-            timeout = None if last is None else max(0.0, last - time.time())
+            timeout = None if last is None else max(0.0, last - self.now())
             await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for one in waits:
@@ -217,9 +223,9 @@ class KeyRing:
                 # Another database than before, such as one that was put back.
                 self._forget()
                 return
-            ahead = found.at.timestamp() - time.time()
+            self._ahead = found.at.timestamp() - time.time()
             for row in found.rows:
-                self._take(row, ahead)
+                self._take(row)
             self._revision = found.newest
             self._drop_sessions()
 
@@ -239,14 +245,14 @@ class KeyRing:
         self._revision = -1
         self._rung.set()
 
-    def _take(self, row: KeyRow, ahead: float) -> None:
+    def _take(self, row: KeyRow) -> None:
         self.fresh.clear()
         before = self._by_id.get(row.id)
         held = _Held(
             id=row.id,
             digest=bytes(row.digest),
             caller=caller_of(row),
-            expires_at=None if row.expires_at is None else row.expires_at.timestamp() - ahead,
+            expires_at=None if row.expires_at is None else row.expires_at.timestamp(),
             revoked=row.revoked_at is not None,
             session_of=row.session_of,
             ends=asyncio.Event(),
@@ -257,10 +263,13 @@ class KeyRing:
         if before is not None:
             before.ends.set()
 
+    def _has_expired(self, held: _Held) -> bool:
+        return held.expires_at is not None and held.expires_at <= self.now()
+
     def _drop_sessions(self) -> None:
         """Forget those that are over."""
         for held in [one for one in self._by_id.values() if one.session_of is not None]:
-            if held.revoked or _has_expired(held):
+            if held.revoked or self._has_expired(held):
                 del self._by_id[held.id], self._by_digest[held.digest]
 
     def _hear(self, said: str) -> None:
@@ -279,10 +288,6 @@ class KeyRing:
         except BaseException:
             self._used = used | self._used
             raise
-
-
-def _has_expired(held: _Held) -> bool:
-    return held.expires_at is not None and held.expires_at <= time.time()
 
 
 def _unknown(token: bytes, *, is_known: bool) -> PointsmanError:

@@ -1,7 +1,6 @@
 """Who calls, from the header fields of a request, and from its address where that is a signed link."""
 
 import re
-import time
 from urllib.parse import parse_qs
 from uuid import UUID
 
@@ -108,7 +107,7 @@ class KnownCallers:
             return None
         if len(signed) > 1 or len(signed[0]) > links.LONGEST:
             raise LinkUnknown
-        return links.opened(self._ring, UUID(opens[1]), signed[0], time.time())
+        return links.opened(self._ring, UUID(opens[1]), signed[0], self._ring.now())
 
 
 def _parameters(query: bytes) -> dict[str, list[str]]:

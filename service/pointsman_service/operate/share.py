@@ -1,6 +1,5 @@
 """Make a link that opens one task."""
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_bytes
@@ -63,7 +62,7 @@ class Sharer:
             act.was(None, {"payload": payloads, "seconds": seconds})
         link = Link(
             task_id=task_id,
-            expires_at=int(time.time() + seconds),
+            expires_at=int(self._ring.now() + seconds),
             payloads=payloads,
             maker=caller.key_id if caller.known_by is KnownBy.KEY else None,
         )

@@ -5,6 +5,8 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -168,6 +170,23 @@ async def test_when_a_key_was_last_used_is_written_once_a_minute_and_is_no_chang
     await ring.single_pass()
     (again,) = await spine.rows("SELECT last_used_at FROM api_key")
     assert again == {"last_used_at": after["last_used_at"]}
+
+
+async def test_a_clock_that_is_set_lets_no_key_last_longer_or_shorter(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand, ring = KeyHand(store), KeyRing(Presence(store))
+    lasting = await hand.create(CONSOLE, WantedKey("lasting", preset="viewer", expires_seconds=3600), None)
+    over = await hand.create(CONSOLE, WantedKey("over", preset="viewer", expires_seconds=-3600), None)
+    for ahead in (0, 7200, -7200):
+        clock = SimpleNamespace(time=partial(_later, ahead), monotonic=time.monotonic)
+        monkeypatch.setattr(rings, "time", clock)
+        await ring.refresh()
+        assert [refusal(ring, one.token) for one in (lasting, over)] == [None, KeyExpired], ahead
+
+
+def _later(seconds: float) -> float:
+    return time.time() + seconds
 
 
 async def test_a_key_that_came_before_is_known_at_once_unless_it_ends_by_the_clock(store: Store) -> None:
