@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pointsman_client.commands.exits import Exit
 from pointsman_client.commands.parser import parser, settled
-from pointsman_client.errors import ClientError, NoSuchPlace
+from pointsman_client.errors import ClientError, NoSuchPlace, Unreachable
 from pointsman_client.shown import can_say
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def _asked(given: Namespace) -> int:
             with voice.patient():
                 return commands[given.command](client, given, voice)
         except ClientError as error:
-            voice.complain(str(error))
+            # Nobody sees which of four places named the API.
+            voice.complain(f"{client.url}: {error}" if isinstance(error, Unreachable) else str(error))
             return Exit.of(error)
         except ValueError as error:
             # Nothing was sent: no request can carry what was typed.

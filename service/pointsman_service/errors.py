@@ -143,9 +143,10 @@ class ScopeMissing(PointsmanError):
     status, code, title = 403, "scope-missing", "Scope missing"
 
     @classmethod
-    def of(cls, scope: str) -> Self:
-        """That this one is missing."""
-        missing = cls(f"The key lacks the scope {scope}, which this takes.")
+    def of(cls, scope: str, *, roles: bool = False) -> Self:
+        """That this one is missing; ``roles``: to whom the issuer knows by them."""
+        lacking = "The roles of the token lack" if roles else "The key lacks"
+        missing = cls(f"{lacking} the scope {scope}, which this takes.")
         missing.scope = scope
         missing.challenge = f'error="insufficient_scope", scope="{scope}"'
         return missing

@@ -19,7 +19,7 @@ from pointsman_contract.run_file import DEFAULT_DATA_DIR
 from pointsman_contract.server_urls import UNREADABLE, check_password, check_redis_url
 from pointsman_contract.settings_base import SettingsBase
 from pointsman_service.channel_settings import AlertChannel, unlike_names
-from pointsman_service.limits import LEAST_WEIGHT, MOST_BURST, MOST_QUOTA, MOST_WEIGHT, RATE, Rate, rate_of
+from pointsman_service.limits import LEAST_WEIGHT, MOST_BURST, MOST_QUOTA, MOST_WEIGHT, Rate, rate_of
 from pointsman_service.named_hosts import host_names, is_loopback, page_origins
 
 _DATABASE_SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
@@ -72,6 +72,12 @@ def _issuer(url: str | None) -> str | None:
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError("must be an https URL")
     return url
+
+
+def _rate(text: str | None) -> str | None:
+    if text is not None:
+        rate_of(text, None)
+    return text
 
 
 _JSON = BeforeValidator(json_text)
@@ -244,7 +250,7 @@ class RequestSettings(SettingsBase):
     """How long the head of a request may take to arrive, and a body may stand still."""
     idle_seconds: float = Field(default=75.0, ge=1)
     """How long a connection stays open between two requests. Keep it above what a load balancer before it has."""
-    caller_rate: str | None = Field(default=None, pattern=RATE)
+    caller_rate: Annotated[str | None, AfterValidator(_rate)] = None
     """How fast one caller may submit, as ``100/60s``, where its key does not say. Unset: as fast as it likes."""
     caller_burst: int | None = Field(default=None, ge=1, le=MOST_BURST)
     """Of ``caller_rate``: how many tasks at once, after a pause. Unset: as many as it says."""

@@ -4,6 +4,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 from sqlalchemy.engine import make_url
 
+from pointsman_service.limits import Rate
 from pointsman_service.settings import Settings
 
 
@@ -39,6 +40,12 @@ def test_database_url_that_cannot_be_honoured_is_refused_without_its_text(given:
     with pytest.raises(ValidationError, match=why) as refused:
         Settings(database_url=SecretStr(given))
     assert "secret" not in str(refused.value)
+
+
+def test_a_rate_that_is_none_is_refused_in_words() -> None:
+    assert Settings(caller_rate="100/60s").default_rate == Rate(100, 60, 100)
+    with pytest.raises(ValidationError, match="'100/min' is no rate: it takes tasks in seconds, as 100/60s"):
+        Settings(caller_rate="100/min")
 
 
 def test_a_caller_has_a_weight_within_bounds() -> None:

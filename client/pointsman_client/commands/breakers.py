@@ -42,7 +42,8 @@ def _told(found: list[Breaker], voice: Voice) -> Exit:
 
 def _row(breaker: Breaker) -> tuple[object, ...]:
     error, override = breaker.last_error, breaker.override
-    why = "" if error is None else f"{error.type}: {error.message}"
+    # Without payload:read, or where a guard reported it, there is no message.
+    why = "" if error is None else ": ".join(part for part in (error.type, error.message) if part)
     if override is not None:
         why = f"{override.state} by {override.actor}: {override.reason}"
     return (

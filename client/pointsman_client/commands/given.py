@@ -2,7 +2,10 @@
 
 import argparse
 import json
+import re
 from typing import Any
+
+_KEY_OF_A_CALLER = re.compile("pm_[0-9A-Za-z]{38}$")
 
 
 def value_of(text: str) -> Any:
@@ -39,6 +42,15 @@ def tag(word: str) -> str:
     """One of them. Raises ``ArgumentTypeError``."""
     if not word.partition(":")[1]:
         raise argparse.ArgumentTypeError(f"{word!r} is not name:value")
+    return word
+
+
+def idempotency_key(word: str) -> str:
+    """A word that makes a call one with another. Raises ``ArgumentTypeError``, which does not quote it, for a key of a
+    caller: that would be stored beside the task.
+    """
+    if _KEY_OF_A_CALLER.match(word):
+        raise argparse.ArgumentTypeError("this is a key to call with, which goes into POINTSMAN_API_KEY")
     return word
 
 

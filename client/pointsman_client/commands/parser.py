@@ -5,7 +5,7 @@ import sys
 from typing import NoReturn, TypeAlias
 
 from pointsman_client.commands.exits import Exit
-from pointsman_client.commands.given import positive, tag, whole
+from pointsman_client.commands.given import idempotency_key, positive, tag, whole
 from pointsman_client.outbox.words import add_words, fault_of
 from pointsman_client.release import RELEASE
 
@@ -86,7 +86,9 @@ def _submit(commands: Commands) -> None:
     found.add_argument("--expires-at", metavar="MOMENT", help="no attempt starts from then on")
     found.add_argument("--max-attempts", type=whole, metavar="NUMBER", help="until it is failed")
     found.add_argument("--tag", action="append", type=tag, metavar="NAME:VALUE", help="for finding it again")
-    found.add_argument("--key", help="an Idempotency-Key: the same call again gives the same task")
+    found.add_argument(
+        "--key", type=idempotency_key, help="an Idempotency-Key: the same call again gives the same task"
+    )
     _add_wait(found)
 
 

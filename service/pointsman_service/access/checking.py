@@ -24,4 +24,4 @@ def check_scope(caller: Caller, scope: KeyScope) -> None:
 def _refuse(caller: Caller, scope: KeyScope) -> None:
     if caller.known_by is KnownBy.NOTHING:
         raise KeyMissing
-    raise ScopeMissing.of(scope)
+    raise ScopeMissing.of(scope, roles=caller.known_by is KnownBy.OIDC)

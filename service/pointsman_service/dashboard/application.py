@@ -24,7 +24,7 @@ from pointsman_service.dashboard.assets import asset_at
 from pointsman_service.dashboard.frames import Frame
 from pointsman_service.dashboard.links import ROOT, Links
 from pointsman_service.dashboard.page import Page, Route, Shown, View
-from pointsman_service.dashboard.pages import PAGES, SEARCH, in_navigation
+from pointsman_service.dashboard.pages import PAGES, SEARCH, in_navigation, may_see
 from pointsman_service.dashboard.preferences import COOKIE as PREFERENCES
 from pointsman_service.dashboard.preferences import SECONDS as PREFERENCES_SECONDS
 from pointsman_service.dashboard.preferences import Preferences
@@ -136,8 +136,12 @@ class Dashboard:
     # What is shown
 
     async def _show(self, route: Route, names: Mapping[str, Any], scope: Any, path: str) -> Answer:
-        _check(scope["caller"], route.page)
-        ask = self._ask(scope["caller"], path, names, pairs_of(scope))
+        caller = scope["caller"]
+        if not path and not may_see(caller, route.page) and (others := in_navigation(self._pages, caller)):
+            # Whoever may not see how everything goes begins with what they may.
+            return see_other(Links().to(others[0].name))
+        _check(caller, route.page)
+        ask = self._ask(caller, path, names, pairs_of(scope))
         shown = await self._shown(route, ask)
         if shown.view.instead:
             return see_other(ask.links.to(shown.view.instead))

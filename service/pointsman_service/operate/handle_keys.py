@@ -97,7 +97,7 @@ class KeyHand:
                 weight=row.weight,
                 expires_seconds=lasts,
             )
-            act.was(1, 2 if overlap_seconds > 0 else 1, made=str(made_id))
+            act.was(1, 2 if overlap_seconds > 0 else 1, made=str(made_id), name=row.name)
             return await _make(connection, made_id, wanted, act.actor, replaces=key_id)
 
     async def limit(
@@ -118,7 +118,7 @@ class KeyHand:
             if row.revoked_at is not None:
                 raise KeyNotLive
             after = texts_of(rate)
-            act.was(_limits(row.rate, row.burst, row.quota, row.weight), _limits(*after, quota, weight))
+            act.was(_limits(row.rate, row.burst, row.quota, row.weight), _limits(*after, quota, weight), name=row.name)
             act.changed = await api_keys.limit(connection, key_id, *after, quota, weight)
             return key_of(await _found(connection, key_id), datetime.now(UTC))
 
@@ -127,7 +127,7 @@ class KeyHand:
         act = Act(ActKind.REVOKE_KEY, caller, str(key_id), reason)
         async with acting(self._store, act) as connection:
             row = await _found(connection, key_id)
-            act.was(_rights(row), None)
+            act.was(_rights(row), None, name=row.name)
             act.changed = await api_keys.revoke(connection, key_id, act.actor)
             return key_of(await _found(connection, key_id), datetime.now(UTC))
 

@@ -59,6 +59,7 @@ async def test_a_token_opens_what_its_roles_say_and_its_caller_is_named(keyed: K
         assert (await api.get(f"/v1/tasks/{made.json()['id']}")).json()["masked"] == ["args", "tags"]
         refused = await api.get("/v1/keys")
         assert (refused.status_code, refused.json()["scope"]) == (403, "keys:read")
+        assert refused.json()["detail"] == "The roles of the token lack the scope keys:read, which this takes."
         assert 'scope="keys:read"' in refused.headers["www-authenticate"]
         assert (await api.post("/v1/queues/email/pause", json={"reason": "why"})).status_code == 200
     (row,) = await keyed.spine.rows("SELECT actor, caller FROM audit WHERE act = 'pause_queue'")

@@ -193,6 +193,13 @@ async def test_pages_and_buttons_are_those_of_the_key(keyed: Keyed) -> None:
         assert acted.status_code == 403
     async with keyed.browser(narrow.token) as browser:
         assert (await browser.get("queues")).status_code == 403
+        assert (await browser.get("")).status_code == 403
+    submits = await keyed.key("submits", preset="submitter")
+    async with keyed.browser(submits.token) as browser:
+        # It may not see how everything goes: where it begins is what it may see.
+        begun = await browser.get("")
+        assert (begun.status_code, begun.headers["location"]) == (303, "./tasks")
+        assert (await browser.get("tasks")).status_code == 200
 
 
 async def test_a_key_is_made_on_its_page_and_shown_once(keyed: Keyed) -> None:

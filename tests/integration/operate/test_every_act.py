@@ -85,9 +85,9 @@ COUNTS = {
     ActKind.REOPEN_ERROR: was("resolved", "open"),
     ActKind.IGNORE_ERROR: was("open", "ignored"),
     ActKind.CREATE_KEY: was(None, VIEWER),
-    ActKind.LIMIT_KEY: was(None, {"rate": "100/60s"}),
-    ActKind.ROTATE_KEY: was(1, 2),
-    ActKind.REVOKE_KEY: was(VIEWER, None),
+    ActKind.LIMIT_KEY: was(None, {"rate": "100/60s"}, name="old"),
+    ActKind.ROTATE_KEY: was(1, 2, name="old"),
+    ActKind.REVOKE_KEY: was(VIEWER, None, name="leaked"),
 }
 """What is written down of each deed below, in their order."""
 

@@ -112,9 +112,17 @@ def test_a_refusal_says_why_and_by_which_request(capsys: pytest.CaptureFixture[s
     assert (status, out, err) == (1, "", "pointsman: It is unknown-task. (request r-7)\n")
 
 
+def test_a_key_to_call_with_is_not_stored_as_one_that_names_a_task(capsys: pytest.CaptureFixture[str]) -> None:
+    key = "pm_" + "A1b2" * 9 + "xY"
+    with pytest.raises(SystemExit) as ended:
+        said(capsys, "submit", "echo", "--key", key, url="http://127.0.0.1:9")
+    told = capsys.readouterr().err
+    assert (ended.value.code, "goes into POINTSMAN_API_KEY" in told, key in told) == (64, True, False)
+
+
 def test_no_answer_is_another_status(capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = said(capsys, "get", "t-1", "--timeout", "0.3", url="http://127.0.0.1:9")
-    assert (status, err) == (2, "pointsman: connection refused\n")
+    assert (status, err) == (2, "pointsman: http://127.0.0.1:9: connection refused\n")
 
 
 def test_who_waits_for_an_answer_is_told_why_once(

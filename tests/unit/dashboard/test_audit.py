@@ -24,6 +24,7 @@ from pointsman_service.dashboard.audit.counted import counted
             "quota 7 → \N{EN DASH}, rate \N{EN DASH} → 100/60s",
         ),
         ("pause_queue", None, ""),
+        ("share_task", {"before": None, "after": {"payload": False, "seconds": 3600.0}}, "payload no, seconds 3,600"),
     ],
 )
 def test_what_an_act_changed_is_said_with_what_was_counted(act: str, counts: dict[str, Any] | None, said: str) -> None:

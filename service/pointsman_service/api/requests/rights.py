@@ -10,7 +10,7 @@ from pointsman_service.access.rights import RIGHTS, Names
 from pointsman_service.access.scopes import KeyScope
 from pointsman_service.api.parts import Parts, caller_of, parts_of
 from pointsman_service.api.requests.ids import id_of
-from pointsman_service.callers import Caller
+from pointsman_service.callers import Caller, KnownBy
 from pointsman_service.errors import OutsideKey, ScopeMissing, UnknownReplay, UnknownTaskAct
 from pointsman_service.store.tasks import reading
 from pointsman_service.telemetry import client_address
@@ -94,7 +94,7 @@ async def _filter_of_replay(parts: Parts, replay_id: Any) -> Mapping[str, Any] |
 def check_payload_filter(caller: Caller, *asked: object) -> None:
     """Who may not see payloads cannot find out by asking for them, either. Raises ``ScopeMissing``."""
     if not caller.reads_payloads and any(one is not None for one in asked):
-        raise ScopeMissing.of(KeyScope.PAYLOAD_READ)
+        raise ScopeMissing.of(KeyScope.PAYLOAD_READ, roles=caller.known_by is KnownBy.OIDC)
 
 
 def check_body(scope: Any, value: Any) -> None:

@@ -69,4 +69,6 @@ def _said(value: Any) -> str:
         return _fields(value)
     if isinstance(value, list):
         return " ".join(map(_said, value))
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return NONE if value is None else f"{value:,}" if isinstance(value, int) else str(value)

@@ -10,6 +10,7 @@ from pydantic_core import from_json
 from pointsman_contract.states import TaskState
 from pointsman_service.access.scopes import KeyScope
 from pointsman_service.admit.submission import Submission, parse_submission
+from pointsman_service.callers import KnownBy
 from pointsman_service.dashboard.asking import NO_REASON, Ask
 from pointsman_service.dashboard.components.json_given import json_given
 from pointsman_service.dashboard.components.json_text import indented
@@ -156,7 +157,7 @@ def _given(ask: Ask, name: str, before: str | None, faults: list[FieldError]) ->
     if text is None or _same(text, indented(before or looks_so.replace("…", ""))):
         return None
     if not ask.caller.reads_payloads:
-        raise ScopeMissing.of(KeyScope.PAYLOAD_READ)
+        raise ScopeMissing.of(KeyScope.PAYLOAD_READ, roles=ask.caller.known_by is KnownBy.OIDC)
     try:
         value = json_given(text.strip() or looks_so.replace("…", ""), ask.parts.settings.json_depth)
     except ValueError as error:

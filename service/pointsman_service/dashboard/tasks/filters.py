@@ -12,6 +12,7 @@ from pointsman_service.api.requests.filters import LONGEST_HELD_REASON, LONGEST_
 from pointsman_service.api.requests.ids import id_of
 from pointsman_service.api.requests.parameters import bounded
 from pointsman_service.api.requests.positions import position_of
+from pointsman_service.callers import KnownBy
 from pointsman_service.dashboard.asking import Ask
 from pointsman_service.dashboard.components.moments import machine, moment_of
 from pointsman_service.errors import FieldError, ScopeMissing
@@ -109,7 +110,7 @@ def chosen_of(ask: Ask) -> Chosen:
     ``ScopeMissing`` where it asks for payloads that the caller may not see.
     """
     if not ask.caller.reads_payloads and not _PAYLOADS.isdisjoint(ask.query):
-        raise ScopeMissing.of(KeyScope.PAYLOAD_READ)
+        raise ScopeMissing.of(KeyScope.PAYLOAD_READ, roles=ask.caller.known_by is KnownBy.OIDC)
     reading = _Reading(ask.query)
     fields: dict[str, Any] = {name: reading.text(name, most) for name, most in _TEXTS.items()}
     fields |= {name: reading.number(name) for name in _NUMBERS}
