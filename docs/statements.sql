@@ -304,6 +304,12 @@ UPDATE api_key SET revoked_at = now(), revoked_by = :by
 WHERE session_of IS NOT NULL AND name = :name AND revoked_at IS NULL
     AND (expires_at IS NULL OR expires_at > now());
 
+-- _REVOKE_OLDEST_SESSIONS
+UPDATE api_key SET revoked_at = now(), revoked_by = :name WHERE id IN (
+SELECT id FROM api_key WHERE session_of IS NOT NULL AND name = :name AND revoked_at IS NULL
+    AND (expires_at IS NULL OR expires_at > now())
+ORDER BY id DESC OFFSET :kept);
+
 -- _FIND
 SELECT id, revision, digest, first_shown, last_shown, name, preset, scopes, task_types, queues, rate, burst, quota,
     weight, created_at, created_by, expires_at, revoked_at, revoked_by, replaces, replaced_by, last_used_at,

@@ -12,6 +12,9 @@ from pointsman_service.telemetry import client_address, logger, request_id
 
 log = logger(__name__)
 
+MOST_SESSIONS = 100
+"""Of whoever has one name. Each process knows all sessions: nobody fills it by signing in again and again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -31,7 +34,7 @@ class SessionHand:
 
     async def begin(self, caller: Caller) -> Session:
         """A session of the caller, who came with a key, and then it ends with that at the latest; or whom the issuer
-        knows: then what they may stands in it, as it is now.
+        knows: then what they may stands in it, as it is now. Past ``MOST_SESSIONS`` their oldest one is over.
         """
         session_id, token = api_keys.new_id(), new_session()
         new = NewKey(
@@ -49,6 +52,7 @@ class SessionHand:
         )
         async with self._store.transaction() as connection:
             await api_keys.add(connection, session_id, new)
+            await api_keys.revoke_oldest_sessions(connection, caller.name, MOST_SESSIONS)
             await _note(connection, "sign_in", caller, str(new.session_of))
         log.info("somebody signed in", caller=caller.name)
         return Session(token)

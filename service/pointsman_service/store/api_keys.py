@@ -111,6 +111,12 @@ _REVOKE_SESSIONS = text("""
     WHERE session_of IS NOT NULL AND name = :name AND revoked_at IS NULL
         AND (expires_at IS NULL OR expires_at > now())
 """)
+_REVOKE_OLDEST_SESSIONS = text("""
+    UPDATE api_key SET revoked_at = now(), revoked_by = :name WHERE id IN (
+        SELECT id FROM api_key WHERE session_of IS NOT NULL AND name = :name AND revoked_at IS NULL
+            AND (expires_at IS NULL OR expires_at > now())
+        ORDER BY id DESC OFFSET :kept)
+""")
 _FIND = text(f"SELECT {_COLUMNS} FROM api_key WHERE id = :id AND session_of IS NULL")
 _BY_DIGEST = text(f"SELECT {_COLUMNS} FROM api_key WHERE digest = :digest")
 _LOCK = text(f"SELECT {_COLUMNS} FROM api_key WHERE id = :id AND session_of IS NULL FOR UPDATE")
@@ -193,6 +199,11 @@ async def revoke(connection: Connection, key_id: UUID, by: str) -> bool:
 async def revoke_sessions(connection: Connection, name: str, by: str) -> int:
     """Let no session of whoever has this name open anything more; how many did."""
     return (await connection.execute(_REVOKE_SESSIONS, {"name": name, "by": by})).rowcount
+
+
+async def revoke_oldest_sessions(connection: Connection, name: str, kept: int) -> None:
+    """Let only the newest so many sessions of whoever has this name open anything."""
+    await connection.execute(_REVOKE_OLDEST_SESSIONS, {"name": name, "kept": kept})
 
 
 async def find(connection: Connection, key_id: UUID, *, lock: bool = False) -> KeyRow | None:

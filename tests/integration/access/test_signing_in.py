@@ -11,6 +11,7 @@ from pointsman_service.dashboard import flash
 from pointsman_service.dashboard.links import ROOT
 from pointsman_service.dashboard.page import Done
 from pointsman_service.front.callers import KnownCallers
+from pointsman_service.operate import sign_in
 from pointsman_service.settings import Settings
 from tests.integration.access.keyed import Browser, Keyed
 from tests.integration.access.test_masking import SECRET, World, world
@@ -162,6 +163,20 @@ async def test_who_signs_out_is_out_wherever_the_cookie_was_copied_to(keyed: Key
             await stream
     acts = await keyed.spine.rows("SELECT act, caller FROM audit WHERE act LIKE 'sign%' ORDER BY id")
     assert [row["act"] for row in acts] == ["sign_in", "sign_in", "sign_out"]
+
+
+async def test_who_signs_in_again_and_again_keeps_the_newest_sessions(
+    keyed: Keyed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_in, "MOST_SESSIONS", 2)
+    made, others = await keyed.key("ops", preset="admin"), await keyed.key("others", preset="admin")
+    async with (
+        keyed.browser(others.token) as other,
+        keyed.browser(made.token) as first,
+        keyed.browser(made.token) as second,
+        keyed.browser(made.token) as third,
+    ):
+        assert [await is_in(one) for one in (other, first, second, third)] == [True, False, True, True]
 
 
 async def test_a_session_ends_with_its_time_and_with_its_key(keyed: Keyed) -> None:
