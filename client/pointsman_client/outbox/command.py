@@ -59,7 +59,10 @@ def _once(relay: Relay, say: Callable[[str], object]) -> int:
 
 def _line(found: Listed) -> str:
     problem = found.problem or {}
-    return f"{found.id}  {found.task_type}  {found.key}  {problem.get('detail') or problem.get('title') or '–'}"
+    said = problem.get("detail") or problem.get("title") or "–"
+    errors = problem.get("errors") or ()
+    fields = "".join(f" {one.get('pointer', '')}: {one.get('detail', '')}" for one in errors if isinstance(one, dict))
+    return f"{found.id}  {found.task_type}  {found.key}  {said}{fields}"
 
 
 @contextmanager

@@ -161,6 +161,8 @@ async def _wait_for(on: Any, statement: Insert, pending: Pending) -> Pending:
 
 
 def _execute(on: Any, statement: Insert) -> None:
+    if not hasattr(on, "connection"):
+        raise TypeError(f"the first argument is a session or a connection, then comes the task type: not {on!r}")
     connection = on if isinstance(on, Connection) else on.connection(bind_arguments={"clause": statement})
     level = connection.get_execution_options().get("isolation_level", connection.default_isolation_level)
     if level == "AUTOCOMMIT":

@@ -56,6 +56,9 @@ def read(text: str, task_id: UUID, secret: bytes) -> Link | None:
         given = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         return None
+    if base64.urlsafe_b64encode(given).rstrip(b"=").decode() != text:
+        # Its last character may be another one, of which the bits beyond the last byte differ.
+        return None
     head, mac = given[: _HEAD.size], given[_HEAD.size :]
     if len(mac) != _MAC_BYTES or not hmac.compare_digest(mac, _mac(task_id, head, secret)):
         return None

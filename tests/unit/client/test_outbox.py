@@ -119,6 +119,7 @@ def test_what_no_submission_can_say_ends_the_transaction_and_not_the_relay(desk:
             (lambda: desk.outbox.submit(session, ""), ValueError),
             (lambda: desk.outbox.with_options(idempotency_key="a\nb").submit(session, "echo"), ValueError),
             (lambda: desk.outbox.with_options(tags={"outbox_key": "mine"}).submit(session, "echo"), ValueError),
+            (lambda: desk.outbox.submit("echo", "session"), TypeError),  # type: ignore[call-overload]
         )
         for wrong, error in wrongs:
             with pytest.raises(error):
@@ -310,10 +311,13 @@ def test_the_command_relays_shows_what_was_refused_and_sends_it_again(
 
     desk.submit("echo", "no.such")
     assert said("once") == (2, "0 sent, 0 refused, 0 put off\nnot all: connection refused\n")
-    with scripted(batch("t-1", UNKNOWN), batch("t-2")) as api:
+    at_fault = UNKNOWN | {"errors": [{"pointer": "/task_type", "detail": "unknown task type"}]}
+    with scripted(batch("t-1", at_fault), batch("t-2")) as api:
         status, out = said("once", url=api.url)
         assert (status, "1 sent, 1 refused, 0 put off\n" in out) == (0, True)
-        assert said("refused")[1].startswith("2  no.such  pm-")
+        told = said("refused")[1]
+        assert told.startswith("2  no.such  pm-")
+        assert told.endswith("  There is no such task type. /task_type: unknown task type\n")
         assert said("retry", "all") == (0, "1 to be sent again\n")
         assert said("once", url=api.url)[1] == "1 sent, 0 refused, 0 put off\n"
     assert said("drop", "all") == (0, "0 deleted\n")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from pointsman_contract.events import BEAT_SECONDS
+from pointsman_service.access.roles import Roles
 from pointsman_service.console.doctor.finding import Finding, fault, ok, warning
 from pointsman_service.named_hosts import is_loopback
 from pointsman_service.observe.sla import FAST_BURN
@@ -24,8 +25,16 @@ def bad_settings(lines: Sequence[str]) -> list[Finding]:
 def settings(given: Settings, misspelt: Sequence[str]) -> list[Finding]:
     """Names that are no setting, and values that do harm."""
     found = [warning("settings.names", line, "Correct or remove the name: it has no effect.") for line in misspelt]
+    found += _unknown_rights(given)
     found += _risky(given)
     return found or [ok("settings", "every setting is valid")]
+
+
+def _unknown_rights(given: Settings) -> Iterator[Finding]:
+    try:
+        Roles(given)
+    except ValueError as error:
+        yield fault("settings", f"POINTSMAN_OIDC_ROLES: {error}", "Correct it: no API starts with it.")
 
 
 def _risky(given: Settings) -> Iterator[Finding]:

@@ -234,6 +234,8 @@ def test_a_valid_setting_that_does_harm_is_a_warning(given: dict[str, Any], word
 
 def test_a_bad_setting_is_a_fault_and_a_name_that_is_none_a_warning() -> None:
     assert exit_status(bad_settings(["port: Input should be a valid integer"])) == 2
+    roles = settings(Settings(oidc_roles={"oncall": ("operater",)}), [])
+    assert (exit_status(roles), "the role oncall has operater" in roles[0].says) == (2, True)
     assert levels(settings(Settings(), ["POINTSMAN_PROT: there is no such setting"])) == {
         "settings.names": Level.WARNING
     }
