@@ -33,6 +33,7 @@ NAMES = (
     "breakers_most",
     "cache_dir",
     "caller_burst",
+    "caller_listeners_most",
     "caller_quota",
     "caller_rate",
     "caller_weights",

@@ -243,6 +243,8 @@ class RequestSettings(SettingsBase):
     """Connections of callers one API process keeps open; for one more the longest idle is closed."""
     listeners_most: int = Field(default=500, ge=1)
     """Of them, listeners to streams of events (``/v1/tasks/events`` and others); one more is answered 503."""
+    caller_listeners_most: int | None = Field(default=None, ge=1)
+    """Of these, those of one caller. Unset: as many as it leaves free for others."""
     wait_seconds: int = Field(default=30, ge=0, le=600)
     """Longest that ``Prefer: wait`` lets an answer wait; 0: none waits. Keep it below what a load balancer before it
     has."""

@@ -91,7 +91,7 @@ def make_parts(
     quotas = Quotas(partial(read_waiting, store, names), settings.caller_quota)
     withdrawer = Withdrawer(store, server, settings)
     breakers = Registry(store, settings)
-    listeners = Listeners(settings.listeners_most)
+    listeners = Listeners(settings.listeners_most, settings.caller_listeners_most)
     issuer = Issuer.of(settings)
     return Parts(
         settings=settings,

@@ -3,6 +3,7 @@ cannot be.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -72,7 +73,13 @@ class Dashboard:
         self._pages = pages
         self._routes = [route for page in (*pages, *SEARCH) for route in page.routes]
         self._signing_in = SigningIn(parts)
-        self.streams = Streams(self._look, parts.settings.listeners_most, parts.changes, self._signs)
+        self.streams = Streams(
+            self._look,
+            parts.settings.listeners_most,
+            parts.changes,
+            self._signs,
+            parts.settings.caller_listeners_most,
+        )
 
     def close_streams(self) -> None:
         """End every stream: the process is about to stop."""
@@ -211,7 +218,7 @@ class Dashboard:
         browser = forms.cookies_of(scope).get(forms.COOKIE, "")
         if not self.streams.has_room_for(browser):
             return frames.once(await self._look(key), seen)
-        self.streams.check()
+        self.streams.check(scope["caller"])
         return self.streams.stream(key, browser, route.pace, seen)
 
     def _found(self, target: str) -> tuple[Route, Mapping[str, Any]]:
@@ -382,7 +389,11 @@ class Dashboard:
         )
         shown = Shown(view, frames.NOWHERE, ask.now, None)
         frame = Frame.of_request(scope, ask.links, path, None if asks else "" if around is None else around[2])
-        return frames.page(frame, scope, shown, ask, in_navigation(self._pages, ask.caller), live=False)
+        answer = frames.page(frame, scope, shown, ask, in_navigation(self._pages, ask.caller), live=False)
+        if fault.retry_after_seconds is None:
+            return answer
+        seconds = max(1, math.ceil(fault.retry_after_seconds))
+        return answer._replace(headers=[*answer.headers, (b"retry-after", b"%d" % seconds)])
 
 
 async def _unless_it_hangs(shown: Awaitable[View]) -> View:

@@ -19,10 +19,12 @@ from fastapi.sse import format_sse_event
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from pointsman_service.callers import Caller
 from pointsman_service.dashboard.metering import Metered
 from pointsman_service.dashboard.page import Pace
 from pointsman_service.dashboard.rooms import Key, Look, Room
 from pointsman_service.errors import ServiceError, TooManyListeners
+from pointsman_service.live.places import AWAY_SECONDS, Places
 from pointsman_service.live.topics import Topic, TopicListener
 from pointsman_service.observe.kept import NotInTime, asked_after, within
 from pointsman_service.telemetry import logger
@@ -46,7 +48,6 @@ _LOST_SECONDS = 6.0
 """So long after it last said anything a page is looked at, to see what is wrong."""
 _GLANCE_SECONDS = 1.0
 _SIGNS_SECONDS = 3.0
-_AWAY_SECONDS = 5.0
 _NEWEST = 0.3
 """Of what a look is taken to cost, the share that the last one has."""
 
@@ -77,10 +78,10 @@ all topics."""
 class Streams:
     """The rooms of one process."""
 
-    def __init__(self, look: Looks, most: int, changes: Changes, signs: Signs) -> None:
+    def __init__(self, look: Looks, most: int, changes: Changes, signs: Signs, most_of_one: int | None = None) -> None:
         self._look = look
         self._signs = signs
-        self._most = most
+        self._places = Places(most, most_of_one)
         self._changes = changes
         self._rooms: dict[Key, Room] = {}
         self._of_browser: Counter[str] = Counter()
@@ -103,18 +104,15 @@ class Streams:
         """Whether this browser may have one more stream."""
         return self._of_browser[browser] < MOST_OF_ONE_BROWSER and not self._over.is_set()
 
-    def check(self) -> None:
-        """Raises ``TooManyListeners`` where there are as many as there may be."""
+    def check(self, caller: Caller) -> None:
+        """Raises ``TooManyListeners`` where there are as many as there may be, or as may be of this caller."""
         if self._over.is_set():
-            raise TooManyListeners("This process is about to stop.", retry_after_seconds=_AWAY_SECONDS)
-        if self.listeners >= self._most:
-            raise TooManyListeners(
-                f"{self._most} listen to this process already, as many as POINTSMAN_LISTENERS_MOST lets.",
-                retry_after_seconds=_AWAY_SECONDS,
-            )
+            raise TooManyListeners("This process is about to stop.", retry_after_seconds=AWAY_SECONDS)
+        self._places.check(caller)
 
     def join(self, key: Key, browser: str, pace: Pace) -> Room:
-        """Begin to look, until ``leave``: the next look is the first that is told."""
+        """Begin to look, until ``leave``: the next look is the first that is told. Raises ``TooManyListeners``."""
+        self._places.take(key.caller)
         room = self._rooms.get(key)
         if room is None:
             room = self._rooms[key] = Room(key, pace)
@@ -218,6 +216,7 @@ class Streams:
 
     def leave(self, room: Room, browser: str) -> None:
         """Look no more. Nobody looks when the last has left."""
+        self._places.leave(room.key.caller)
         room.listeners -= 1
         self._of_browser[browser] -= 1
         if not self._of_browser[browser]:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from uuid import UUID
 
+from pointsman_service.callers import LOCAL, Caller
 from pointsman_service.errors import DatabaseAway
 from pointsman_service.live.listeners import Listeners
 from pointsman_service.live.slots import MESSAGE_SECONDS
@@ -87,13 +88,13 @@ class ChangeStream:
 
     # For listeners
 
-    def watch(self, task_id: UUID, *, waits: bool = False) -> TaskWatch:
+    def watch(self, task_id: UUID, *, waits: bool = False, caller: Caller = LOCAL) -> TaskWatch:
         """Watch a task: ``next`` gives its state now, and then what becomes of it. Raises ``TooManyListeners``, unless
         it only ``waits`` for its end: those who wait are as many as there are connections.
         """
         watch = TaskWatch(task_id)
         if not waits:
-            self._listeners.add(watch)
+            self._listeners.add(watch, caller)
         elif self._listeners.closed:
             watch.end()
             return watch
@@ -101,16 +102,16 @@ class ChangeStream:
         self._begin()
         return watch
 
-    async def follow(self, match: TaskMatch, after: Mark | None = None) -> TaskListener:
+    async def follow(self, match: TaskMatch, after: Mark | None = None, caller: Caller = LOCAL) -> TaskListener:
         """Follow the tasks that meet ``match`` from now on, or from ``after``: its first message then says with
         ``reset`` if that is no longer known. Raises ``TooManyListeners``.
         """
-        self._listeners.refuse()
+        self._listeners.refuse(caller)
         async with self._store.statement() as connection:
             # Whoever cannot be told anything is told so at once.
             await changes.here(connection)
         listener = TaskListener(match)
-        self._listeners.add(listener)
+        self._listeners.add(listener, caller)
         self._channels.add(listener)
         self._begin()
         try:

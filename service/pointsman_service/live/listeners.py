@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
+from pointsman_service.callers import LOCAL, Caller
 from pointsman_service.errors import TooManyListeners
-
-_AWAY_SECONDS = 5.0
+from pointsman_service.live.places import AWAY_SECONDS, Places
 
 
 class Ends(Protocol):
@@ -18,39 +18,40 @@ class Ends(Protocol):
 class Listeners:
     """The listeners of one process to all of its streams together."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._all: set[Ends] = set()
+    def __init__(self, most: int, most_of_one: int | None = None) -> None:
+        """``most_of_one``: of one caller; None: as many as it leaves free."""
+        self._places = Places(most, most_of_one)
+        self._all: dict[Ends, Caller] = {}
         self.closed = False
         """Whether the process is about to stop."""
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def refuse(self) -> None:
-        """Raises ``TooManyListeners`` when no other may come."""
+    def refuse(self, caller: Caller = LOCAL) -> None:
+        """Raises ``TooManyListeners`` when no other may come, or none of this caller."""
         if self.closed:
             raise TooManyListeners(
-                "This process is about to stop. Listen to another.", retry_after_seconds=_AWAY_SECONDS
+                "This process is about to stop. Listen to another.", retry_after_seconds=AWAY_SECONDS
             )
-        if len(self._all) >= self._most:
-            raise TooManyListeners(
-                f"{self._most} listen to this process already, as many as POINTSMAN_LISTENERS_MOST lets.",
-                retry_after_seconds=_AWAY_SECONDS,
-            )
+        self._places.check(caller)
 
-    def add(self, listener: Ends) -> None:
+    def add(self, listener: Ends, caller: Caller = LOCAL) -> None:
         """One more, until ``discard``. Raises ``TooManyListeners``."""
-        self.refuse()
-        self._all.add(listener)
+        self.refuse(caller)
+        self._places.take(caller)
+        self._all[listener] = caller
 
     def discard(self, listener: Ends) -> None:
         """One less."""
-        self._all.discard(listener)
+        caller = self._all.pop(listener, None)
+        if caller is not None:
+            self._places.leave(caller)
 
     def close(self) -> None:
         """End every stream: the process is about to stop."""
         self.closed = True
         for listener in self._all:
             listener.end()
-        self._all.clear()
+        for listener in list(self._all):
+            self.discard(listener)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from pointsman_service.callers import LOCAL, Caller
 from pointsman_service.live.listeners import Listeners
 from pointsman_service.loops import Loop
 from pointsman_service.observe.tasks.run_logs import LogLine, Position, all_lines
@@ -99,20 +100,20 @@ class LineStream:
         self._ended_at = 0.0
         self.loop = Loop("listeners to runs", self.single_pass, _INTERVAL_SECONDS)
 
-    async def listen(self, task: UUID, attempt: int | None, after: Position) -> LineListener:
+    async def listen(self, task: UUID, attempt: int | None, after: Position, caller: Caller = LOCAL) -> LineListener:
         """A listener to the lines of a task, or of one of its attempts, after a position: first those that there are.
         Give it to ``leave`` in the end.
 
         Raises ``TooManyListeners``.
         """
-        self._all.refuse()
+        self._all.refuse(caller)
         async with self._store.statement() as connection:
             newest = await run_logs.newest(connection)
         if not self._listeners:
             # Whatever comes in from here on is told; what was before, the listener reads by itself.
             self._last = newest
         listener = LineListener(self._store, task, attempt, after)
-        self._all.add(listener)
+        self._all.add(listener, caller)
         self._listeners.add(listener)
         return listener
 

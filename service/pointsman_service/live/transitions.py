@@ -5,6 +5,7 @@ One question to the database serves all listeners of a process, and none is aske
 
 import asyncio
 
+from pointsman_service.callers import LOCAL, Caller
 from pointsman_service.live.listeners import Listeners
 from pointsman_service.loops import Loop
 from pointsman_service.store.breakers import breakers
@@ -69,19 +70,19 @@ class TransitionStream:
         self._last = 0
         self.loop = Loop("breaker listeners", self.single_pass, _INTERVAL_SECONDS)
 
-    async def listen(self, after: int | None) -> Listener:
+    async def listen(self, after: int | None, caller: Caller = LOCAL) -> Listener:
         """A listener to transitions with an id above ``after``, or from now on. Give it to ``leave`` in the end.
 
         Raises ``TooManyListeners``.
         """
-        self._all.refuse()
+        self._all.refuse(caller)
         async with self._store.statement() as connection:
             newest = await breakers.last_transition(connection)
         if not self._listeners:
             # Whatever is written from here on is told; what was before, the listener reads by itself.
             self._last = newest
         listener = Listener(self._store, newest if after is None else min(after, newest))
-        self._all.add(listener)
+        self._all.add(listener, caller)
         self._listeners.add(listener)
         return listener
 

@@ -71,7 +71,7 @@ class Keyed:
         self.ring: KeyRing = self.parts.keys
         self.hand = KeyHand(spine.store)
         settings = Settings(allowed_hosts=("pointsman",), keys_required=required)
-        pages = Dashboard(self.parts)
+        self.pages = pages = Dashboard(self.parts)
         mount(self.app, pages)
         callers = KnownCallers(self.ring, settings, self.parts.tokens)
         self.door = Door(Intake(self.app, self.parts), settings, pages, callers, self.parts.refusals.count)

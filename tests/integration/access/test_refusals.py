@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pointsman_service import errors
 from pointsman_service.access.token import new_token
 from pointsman_service.callers import CONSOLE
+from pointsman_service.dashboard.pages import PAGES
+from pointsman_service.dashboard.rooms import Key
 from pointsman_service.errors import PointsmanError, Unauthorized
 from pointsman_service.store.refused_calls import REASONS
 from tests.integration.access.keyed import Keyed
+from tests.integration.access.test_matrix import OPERATIONS, STREAMS
 
 MINE = {"task_type": "mine"}
 OF_WHO_ASKS = {401, 403, 410, 421, 429}
@@ -62,3 +65,36 @@ async def test_refusals_are_counted_by_why_for_all_processes_and_look_nothing_up
         "rate-exceeded": 4,
         "stale-form": 1,
     }
+
+
+class Somebody:
+    """Who listens, as far as those count who do."""
+
+    def end(self) -> None:
+        """There is nothing to end."""
+
+
+async def test_who_has_a_share_of_the_places_is_refused_at_each_stream_and_others_are_not(keyed: Keyed) -> None:
+    viewer = await keyed.key("looks", preset="viewer", scopes=["payload:read"])
+    other, root = await keyed.key("other", preset="viewer"), await keyed.key("root", preset="admin")
+    async with keyed.caller(root.token) as api:
+        task_id = (await api.post("/v1/tasks", json=MINE)).json()["id"]
+    who, another = (keyed.ring.caller(one.token.encode()) for one in (viewer, other))
+    listeners, streams = keyed.parts.listeners, keyed.pages.streams
+    for _ in range(225):
+        listeners.add(Somebody(), who)
+    paths = [one.template.replace("{task_id}", task_id) for one in OPERATIONS if one.id in STREAMS]
+    async with keyed.caller(viewer.token) as api:
+        for path in paths:
+            answer = await api.get(path)
+            assert (answer.status_code, answer.headers.get("retry-after")) == (503, "5"), path
+            assert "looks: 225 listen to this process already" in answer.json()["detail"]
+    listeners.refuse(another)
+    joined = [streams.join(Key("queues", who), str(number), PAGES[0].pace) for number in range(225)]
+    async with keyed.browser(viewer.token) as browser:
+        answer = await browser.get("stream?of=queues")
+        assert (answer.status_code, answer.headers.get("retry-after")) == (503, "5")
+    streams.check(another)
+    for number, room in enumerate(joined):
+        streams.leave(room, str(number))
+    streams.check(who)

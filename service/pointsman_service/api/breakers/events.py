@@ -49,7 +49,7 @@ async def stream_transitions(
 ) -> StreamingResponse:
     """A stream of transitions."""
     stream = parts.transitions
-    listener = await stream.listen(None if last_event_id is None else int(last_event_id))
+    listener = await stream.listen(None if last_event_id is None else int(last_event_id), caller)
     return StreamingResponse(_events(stream, listener, caller.reads_payloads), media_type=MEDIA_TYPE, headers=HEADERS)
 
 

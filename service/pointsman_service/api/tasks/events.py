@@ -122,7 +122,7 @@ async def stream_tasks(
     if faults:
         raise InvalidRequest(errors=faults)
     await refuse_unknown(parts, queue=queue, task_type=task_type)
-    listener = await parts.changes.follow(match, after)
+    listener = await parts.changes.follow(match, after, asks)
     return StreamingResponse(
         _tasks(parts.changes, listener, asks.reads_payloads), media_type=MEDIA_TYPE, headers=HEADERS
     )
@@ -162,7 +162,7 @@ async def stream_task(
     change = TaskChange(found[0])
     if change.is_terminal and last_event_id == version_of(change, reads_payloads=asks.reads_payloads):
         return Response(status_code=204)
-    watch = parts.changes.watch(wanted)
+    watch = parts.changes.watch(wanted, caller=asks)
     told = _task(parts.changes, watch, last_event_id, asks.reads_payloads)
     return StreamingResponse(told, media_type=MEDIA_TYPE, headers=HEADERS)
 

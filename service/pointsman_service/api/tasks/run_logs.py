@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 
 from pointsman_service.api.answers.answer import json_response, moment
 from pointsman_service.api.documentation.examples import example
-from pointsman_service.api.parts import GivenParts
+from pointsman_service.api.parts import GivenCaller, GivenParts
 from pointsman_service.api.problems.described import problem_responses
 from pointsman_service.api.requests.parameters import known_parameters_only
 from pointsman_service.api.tasks.routes import find_task
@@ -138,6 +138,7 @@ async def list_log_lines(
 async def stream_log_lines(
     task_id: str,
     parts: GivenParts,
+    caller: GivenCaller,
     attempt: GivenAttempt = None,
     last_event_id: Annotated[
         str | None, Header(pattern=_POSITION, description="The id of the last event that was seen.")
@@ -146,7 +147,7 @@ async def stream_log_lines(
     """A stream of lines."""
     row = await find_task(parts, task_id)
     after = START if last_event_id is None else Position.of(last_event_id)
-    listener = await parts.lines.listen(row["id"], attempt, after)
+    listener = await parts.lines.listen(row["id"], attempt, after, caller)
     # A proxy that gathers what it passes on would keep lines from their listener.
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return StreamingResponse(_events(parts.lines, listener), media_type=_MEDIA_TYPE, headers=headers)
