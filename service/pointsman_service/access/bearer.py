@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -66,10 +67,12 @@ class BearerTokens:
         return caller
 
     async def until_it_ends(self, token: bytes) -> None:
-        """Return when the token has expired."""
+        """Return when the token has expired, or what its issuer signs with is another: it is looked through anew."""
         known = self._known.get(digest_of(token))
-        if known is not None:
-            await asyncio.sleep(known.ends_at - time.time())
+        if known is not None and self._revision == self._issuer.revision:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(known.ends_at - time.time()):
+                    await self._issuer.turned.wait()
 
     def _keep(self, digest: bytes, found: _Known) -> None:
         if self._revision != self._issuer.revision:

@@ -76,6 +76,8 @@ class Issuer:
         """None: it has not said yet."""
         self.revision = 0
         """Another one when its keys are others than before."""
+        self.turned = asyncio.Event()
+        """Set then, and another one is here."""
         self.asked = 0
         """How often it was asked."""
         self.loop = Loop("issuer", self.single_pass, _REFRESH_SECONDS)
@@ -154,6 +156,8 @@ class Issuer:
             self._shown = shown
             self._keys = _by_id(keys)
             self.revision += 1
+            self.turned.set()
+            self.turned = asyncio.Event()
             log.info("the keys of the issuer are known", keys=len(keys))
 
     def _place(self, said: Mapping[str, Any], name: str) -> str:

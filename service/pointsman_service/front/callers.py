@@ -78,6 +78,11 @@ class KnownCallers:
         assert self._tokens is not None
         return await self._tokens.find_caller(token)
 
+    async def check_still(self, fields: dict[bytes, bytes], path: str, query: bytes = b"") -> None:
+        """Raises what is wrong by now with what these came with."""
+        if self.of(fields, path, query) is None:
+            await self.find(fields)
+
     async def until_it_ends(self, caller: Caller, fields: dict[bytes, bytes], path: str, query: bytes = b"") -> None:
         """Return when what whoever sent these may is another than it was."""
         if caller.known_by is KnownBy.LINK:

@@ -54,6 +54,10 @@ class Callers(Protocol):
         """The same, where it takes time."""
         ...
 
+    async def check_still(self, fields: dict[bytes, bytes], path: str, query: bytes) -> None:
+        """Raises what is wrong by now with what these came with."""
+        ...
+
     async def until_it_ends(self, caller: Caller, fields: dict[bytes, bytes], path: str, query: bytes) -> None:
         """Return when what this caller may is another than it was."""
         ...
@@ -145,7 +149,7 @@ class Door:
                     if caller.known_by is _LINK:
                         send = partial(_unreferred, send)
                     if b"prefer" in fields and caller.may_end:
-                        scope[STILL] = partial(self._callers.of, fields, scope["path"], scope["query_string"])
+                        scope[STILL] = partial(self._callers.check_still, fields, scope["path"], scope["query_string"])
                     if scope["method"] == "GET" and scope["path"].endswith(_STREAMS) and caller.may_end:
                         receive = ending = _Ending(
                             partial(self._callers.until_it_ends, caller, fields, scope["path"], scope["query_string"]),

@@ -7,6 +7,7 @@ import hmac
 import json
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from pointsman_service.access import issuer as issuers
 from pointsman_service.access.bearer import BearerTokens
 from pointsman_service.access.issuer import Issuer
 from pointsman_service.access.roles import Roles
-from pointsman_service.errors import IssuerAway, KeyNameTaken, TokenExpired
+from pointsman_service.errors import IssuerAway, KeyNameTaken, TokenExpired, TokenInvalid
+from pointsman_service.front.callers import KnownCallers
 from pointsman_service.settings import Settings
 from tests.integration.access.keyed import Keyed
 from tests.integration.spine import Spine
@@ -157,6 +159,7 @@ async def test_a_key_that_is_new_is_asked_for_at_once_and_strangers_make_nobody_
     old = peer.token().encode()
     await tokens.find_caller(old)
     assert issuers._LEAST_SECONDS == 10.0
+    stream = asyncio.create_task(tokens.until_it_ends(old))
     peer.keys = [Key("ES256")]
     clock[0] += 10.1
     made = await asyncio.gather(*(tokens.find_caller(peer.token(sub=f"p{n}").encode()) for n in range(50)))
@@ -168,6 +171,8 @@ async def test_a_key_that_is_new_is_asked_for_at_once_and_strangers_make_nobody_
     assert {type(one).__name__ for one in strangers} == {"TokenInvalid"}
     assert issuer.asked == 2
     # What was signed with the key that is gone is refused, though it was known.
+    async with asyncio.timeout(30):
+        await stream
     assert tokens.caller_of(old) is None
     clock[0] += 10.1
     with pytest.raises(Exception, match="does not show"):
@@ -208,6 +213,22 @@ async def test_a_stream_ends_with_its_token(keyed: Keyed, peer: oidc.Issuer) -> 
         await tokens.until_it_ends(token)
     with pytest.raises(TokenExpired):
         tokens.caller_of(token)
+
+
+async def test_what_was_waited_for_is_not_told_to_a_token_whose_key_is_gone(keyed: Keyed, peer: oidc.Issuer) -> None:
+    issuer = keyed.parts.issuer
+    assert issuer is not None
+    callers = KnownCallers(keyed.ring, Settings(keys_required=True), keyed.parts.tokens)
+    fields = {b"authorization": f"Bearer {peer.token()}".encode()}
+    await callers.find(fields)
+    peer.keys = [*peer.keys, Key("ES256")]
+    for _ in range(2):
+        issuer._asked_at = float("-inf")
+        await issuer.single_pass()
+        assert callers.of(fields, "/v1/tasks") is None
+        with nullcontext() if len(peer.keys) == 2 else pytest.raises(TokenInvalid):
+            await callers.check_still(fields, "/v1/tasks")
+        peer.keys = peer.keys[1:]
 
 
 async def test_no_key_has_a_name_that_a_token_may_have(keyed: Keyed) -> None:

@@ -28,11 +28,11 @@ def wait_of(scope: Any, most: int) -> int | None:
     return None
 
 
-def check_still(scope: Any) -> None:
+async def check_still(scope: Any) -> None:
     """Of an answer that has waited: raises what is wrong by now with the key that it was asked with."""
     who = scope.get(STILL)
     if who is not None:
-        who()
+        await who()
 
 
 def prefer_wait(description: str) -> dict[str, Any]:

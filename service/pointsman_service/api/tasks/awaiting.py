@@ -38,7 +38,7 @@ async def row_when_ended(
     if row["state"] in TERMINAL:
         return row, applied
     await wait_for_end(parts, row["id"], seconds)
-    check_still(scope)
+    await check_still(scope)
     async with parts.store.statement() as connection:
         return await reading.task(connection, row["id"]), applied
 
@@ -53,7 +53,7 @@ async def answer_when_ended(parts: Parts, scope: Any, task_id: str, receipt: Ans
     headers = [*receipt.headers, (APPLIED.lower().encode(), b"wait=%d" % seconds)]
     try:
         await wait_for_end(parts, UUID(task_id), seconds)
-        check_still(scope)
+        await check_still(scope)
         async with parts.store.statement() as connection:
             row = await reading.task(connection, task_id)
     except (ExpectedFault, Unavailable, Unauthorized) as error:
