@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
 from pointsman_service.api.breakers.answering import shown
-from pointsman_service.api.breakers.keys import BODY_PROBLEMS, GivenKey, KnownKey
+from pointsman_service.api.breakers.keys import BODY_PROBLEMS, GivenKey
 from pointsman_service.api.breakers.view import EXAMPLE_BREAKER, BreakerView
 from pointsman_service.api.documentation.examples import example
 from pointsman_service.api.parts import GivenCaller, GivenParts, Parts
@@ -72,9 +72,10 @@ async def disable(key: GivenKey, request: Request, parts: GivenParts, caller: Gi
     responses=example(EXAMPLE_BREAKER | {"state": "closed"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
     openapi_extra=request_body(Said, {"reason": "they say it is mended"}),
 )
-async def force_close(key: KnownKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+async def force_close(key: GivenKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Close a breaker by hand."""
     said = await given(request, Said)
+    await parts.breaker_hand.check_known(caller, key)
     return shown(await parts.breaker_hand.close(caller, key, said.reason))
 
 
@@ -88,9 +89,10 @@ async def force_close(key: KnownKey, request: Request, parts: GivenParts, caller
     responses=example(EXAMPLE_BREAKER | {"state": "half_open"}, "The breaker.") | problem_responses(*BODY_PROBLEMS),
     openapi_extra=request_body(Said, {"reason": "they say it is mended"}),
 )
-async def probe(key: KnownKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+async def probe(key: GivenKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Probe an open breaker before its time."""
     said = await given(request, Said)
+    await parts.breaker_hand.check_known(caller, key)
     return shown(await parts.breaker_hand.probe(caller, key, said.reason))
 
 
@@ -103,9 +105,10 @@ async def probe(key: KnownKey, request: Request, parts: GivenParts, caller: Give
     responses=example(EXAMPLE_BREAKER, "The breaker.") | problem_responses(*BODY_PROBLEMS),
     openapi_extra=request_body(Said, {"reason": "the migration is over"}),
 )
-async def reset(key: KnownKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
+async def reset(key: GivenKey, request: Request, parts: GivenParts, caller: GivenCaller) -> Response:
     """Take away what was set by hand."""
     said = await given(request, Said)
+    await parts.breaker_hand.check_known(caller, key)
     return shown(await parts.breaker_hand.reset(caller, key, said.reason))
 
 
