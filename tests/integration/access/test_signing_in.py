@@ -270,3 +270,20 @@ async def test_pages_mask_payloads_for_who_may_not_see_them(keyed: Keyed, world:
 async def test_the_root_of_the_dashboard_is_where_the_cookie_leads(keyed: Keyed) -> None:
     async with keyed.caller() as nobody:
         assert (await nobody.get(f"{ROOT}/queues")).status_code == 303
+
+
+async def test_who_revokes_a_key_is_told_of_the_one_that_goes_on_beside_it(keyed: Keyed) -> None:
+    ops = await keyed.key("ops", preset="admin")
+    old = await keyed.key("billing", preset="submitter", quota=7, weight=2.5)
+    new = await keyed.hand.rotate(CONSOLE, old.key.id, 3600.0, None, None)
+    async with keyed.browser(ops.token) as browser:
+        page = (await browser.get(f"keys/{new.key.id}")).text
+        assert re.search(rf">{re.escape(old.key.hint)}</a>, active until", page), page
+        assert f">{new.key.hint}</a>, active" in (await browser.get(f"keys/{old.key.id}")).text
+        assert (await browser.get("keys")).text.count("as set for all, 7 waiting, weight 2.5") == 2
+        for key_id, goes_on in ((new.key.id, True), (old.key.id, False)):
+            form = {"reason": "they left", "typed": "billing"}
+            assert (await browser.post(f"keys/{key_id}/revoke", **form)).status_code == 303
+            told = (await browser.get(f"keys/{key_id}")).text
+            assert "opens nothing more." in told
+            assert (f"({old.key.hint}) still does what it did" in told) is goes_on

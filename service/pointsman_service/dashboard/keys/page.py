@@ -4,7 +4,7 @@ import re
 from typing import Final
 from uuid import UUID
 
-from pointsman_service.access.key import Key
+from pointsman_service.access.key import Key, KeyState
 from pointsman_service.access.scopes import PRESETS, KeyScope
 from pointsman_service.dashboard.asking import NO_REASON, Ask
 from pointsman_service.dashboard.components.figures import some
@@ -52,8 +52,18 @@ async def show_key(ask: Ask) -> View:
         template="keys/key.html",
         title=f"{key.state}: {key.name}",
         says=f"The key {key.name} is {key.state}.",
-        values={"key": key, "submits": _submits(key.rate, key.burst), "overlaps": _OVERLAPS},
+        values={
+            "key": key,
+            "submits": _submits(key.rate, key.burst),
+            "overlaps": _OVERLAPS,
+            "before": await _other(ask, key.replaces),
+            "after": await _other(ask, key.replaced_by),
+        },
     )
+
+
+async def _other(ask: Ask, key_id: UUID | None) -> Key | None:
+    return None if key_id is None else await ask.parts.key_reader.find(key_id)
 
 
 @page.acts("create", ActKind.CREATE_KEY)
@@ -109,7 +119,10 @@ async def revoke(ask: Ask) -> Done:
     ask.confirmed((await ask.parts.key_reader.find(key_id)).name)
     key = await ask.parts.key_hand.revoke(ask.caller, key_id, ask.reason())
     await ask.parts.keys.try_refresh()
-    return Done(text=f"The key {key.name} ({key.hint}) opens nothing more.", path=place("keys", key_id))
+    before = await _other(ask, key.replaces)
+    goes_on = before is not None and before.state is KeyState.ACTIVE
+    other = f" The one that it stands for ({before.hint}) still does what it did." if before and goes_on else ""
+    return Done(text=f"The key {key.name} ({key.hint}) opens nothing more.{other}", path=place("keys", key_id))
 
 
 @page.finds
