@@ -58,6 +58,9 @@ async def test_every_page_renders_and_says_what_is_missing_while_a_server_is_awa
             _check(path, answer)
             assert _REDIS in answer.text or "Redis" in answer.text, path
             assert _banner(answer.text).count(_REDIS) <= 1, path
+            # Nobody sees beats now, so none is said to come.
+            assert "on time" not in answer.text, path
+        assert "on time" in before["workers"].text
         async with site.database_refusing():
             await until(lambda: _says(client, "", "PostgreSQL"), "PostgreSQL to be missed")
             for path, answer in await _pages(client, paths):

@@ -64,6 +64,8 @@ async def test_a_silent_worker_stays_and_says_since_when_and_a_live_one_what_it_
     first = " ".join((await rows.first.inner_text()).split())
     assert "email@host-2" in first
     assert re.search(r"silent since \d\d:\d\d:\d\d \d+ min ago", first), first
+    live = page.locator("#worker-rows tr", has=page.get_by_role("link", name="reports@host-1"))
+    assert await live.locator("[data-label='last beat']").inner_text() == "on time"
     await page.get_by_role("link", name="reports@host-1").click()
     runs = page.locator(".run")
     assert "shop.ship" in await runs.first.inner_text()

@@ -81,4 +81,8 @@ def test_a_pool_counts_its_live_workers_and_one_without_any_is_there_too() -> No
     assert (email.live, email.silent, email.busy, email.processes, email.utilization) == (2, 1, 3, 4, 0.75)
     assert (reports.live, reports.busy, reports.utilization, reports.leaves) == (0, 0, None, ["reports"])
     assert email.leaves == []
+    assert reports.lacks == [], "nothing waits there"
+    assert [pool.lacks for pool in pools_of(specs, nodes_of(workers, [], {}, NOW), {"email", "reports"})] == [
+        [], ["reports"], []
+    ]  # fmt: skip
     assert (other.name, other.queues, other.busy, other.utilization) == ("other", ("email",), None, None)

@@ -80,6 +80,8 @@ class Pool:
     """None: not known."""
     leaves: Sequence[str]
     """Those of its queues that no live worker takes from, of whatever pool."""
+    lacks: Sequence[str]
+    """Those of these where tasks are due: only there is anything wrong."""
     is_known: bool
     """Whether it is known now which workers live."""
 
@@ -116,8 +118,8 @@ def _run(task: Task, usual: Mapping[str, float], now: datetime) -> Run:
     return Run(task, seconds, usual.get(task.task_type), None if task.progress is None else share_of(task.progress))
 
 
-def pools_of(specs: Iterable[PoolSpec], nodes: Sequence[Node]) -> list[Pool]:
-    """Those that are configured, and others that workers say they are of."""
+def pools_of(specs: Iterable[PoolSpec], nodes: Sequence[Node], waits: Collection[str] = ()) -> list[Pool]:
+    """Those that are configured, and others that workers say they are of. ``waits``: queues where tasks are due."""
     queues = {spec.name: spec.queues for spec in specs}
     for node in nodes:
         queues.setdefault(node.worker.pool, tuple(node.worker.queues))
@@ -130,12 +132,21 @@ def pools_of(specs: Iterable[PoolSpec], nodes: Sequence[Node]) -> list[Pool]:
     # While Redis is away nobody is said to be missing.
     is_known = all(node.worker.live is not None for node in nodes)
     return [
-        _pool(name, takes, [node for node in nodes if node.worker.pool == name], served, is_known=is_known)
+        _pool(name, takes, [node for node in nodes if node.worker.pool == name], served, waits, is_known=is_known)
         for name, takes in queues.items()
     ]
 
 
-def _pool(name: str, queues: Sequence[str], nodes: Sequence[Node], served: Collection[str], *, is_known: bool) -> Pool:
+def _pool(
+    name: str,
+    queues: Sequence[str],
+    nodes: Sequence[Node],
+    served: Collection[str],
+    waits: Collection[str],
+    *,
+    is_known: bool,
+) -> Pool:
+    leaves = [queue for queue in queues if queue not in served]
     live = [node.worker for node in nodes if node.worker.live]
     busy = [worker.busy for worker in live]
     known = [one for one in busy if one is not None]
@@ -146,6 +157,7 @@ def _pool(name: str, queues: Sequence[str], nodes: Sequence[Node], served: Colle
         sum(node.state == "silent" for node in nodes),
         sum(worker.processes for worker in live),
         sum(known) if len(known) == len(busy) else None,
-        [queue for queue in queues if queue not in served],
+        leaves,
+        [queue for queue in leaves if queue in waits],
         is_known,
     )

@@ -48,9 +48,11 @@ _LONGEST_SECONDS: Final = 366 * 86_400.0
 @page.shows()
 async def show_list(ask: Ask) -> View:
     """Every pool and every worker that was seen within the hour."""
-    workers, runs, usual = await asyncio.gather(_workers(ask), _runs(ask, None), _usual(ask))
+    workers, runs, usual, queues, broker = await asyncio.gather(
+        _workers(ask), _runs(ask, None), _usual(ask), ask.parts.views.queues.read(), ask.parts.views.broker.state()
+    )
     nodes = nodes_of(workers, runs or (), usual, ask.now)
-    pools = pools_of(ask.parts.settings.topology.pools, nodes)
+    pools = pools_of(ask.parts.settings.topology.pools, nodes, {queue.name for queue in queues if queue.depth})
     return View(
         template="workers/list.html",
         title=_title(nodes),
@@ -58,6 +60,7 @@ async def show_list(ask: Ask) -> View:
         missing=await _missing(ask, runs),
         values={
             "nodes": nodes,
+            "beats_known": broker.up,
             "pools": pools,
             "charts": [one for one in await _charts(ask, HOUR, None) if one.is_known],
             "ours": VERSION,
@@ -71,7 +74,9 @@ async def show_list(ask: Ask) -> View:
 async def show_worker(ask: Ask) -> View:
     """One worker, with all of its lives that are known."""
     name: str = ask.names["name"]
-    workers, runs, usual = await asyncio.gather(_workers(ask), _runs(ask, name), _usual(ask))
+    workers, runs, usual, broker = await asyncio.gather(
+        _workers(ask), _runs(ask, name), _usual(ask), ask.parts.views.broker.state()
+    )
     lives = nodes_of([one for one in workers if one.name == name], runs or (), usual, ask.now)
     if not lives:
         raise UnknownWorker("No worker of this name was seen within the last hour.")
@@ -84,6 +89,7 @@ async def show_worker(ask: Ask) -> View:
         missing=await _missing(ask, runs),
         values={
             "node": node,
+            "beats_known": broker.up,
             "worker": node.worker,
             "older": [one for one in lives if one is not node],
             "charts": await _charts(ask, window, node.worker.pool),
