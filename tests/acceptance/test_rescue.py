@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pointsman_service.embedded.postgres import PostgresServer
 from pointsman_service.embedded.valkey import ValkeyServer
 from tests.stand import invariants
 from tests.stand.load import Load
@@ -14,12 +15,17 @@ from tests.stand.waiting import until
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 
-@pytest.fixture
-async def quick_stack(database_url: str, own_valkey: ValkeyServer, tmp_path: Path) -> AsyncIterator[Stack]:
-    """An installation that takes a silent worker for dead after five seconds."""
+@pytest.fixture(scope="module")
+async def quick_stack(
+    postgres: PostgresServer, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stack]:
+    """An installation that takes a silent worker for dead after five seconds. Each test leaves its node running."""
+    directory = tmp_path_factory.mktemp("quick")
+    database = postgres.start().create_database(template=migrated_template)
     variables = {"POINTSMAN_WORKER_DEAD_SECONDS": "5"}
-    async with Stack(database_url, own_valkey, tmp_path, processes=3, variables=variables) as running:
-        yield running
+    with ValkeyServer(directory / "valkey", appendonly=False) as valkey:
+        async with Stack(database, valkey, directory, processes=3, variables=variables) as running:
+            yield running
 
 
 async def test_what_a_killed_node_ran_and_held_runs_again_under_load(quick_stack: Stack, tmp_path: Path) -> None:
