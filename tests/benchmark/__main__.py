@@ -30,6 +30,7 @@ _BENCHES = {
     "pages": "the dashboard with the same history: each page, what a browser is sent, what fifty viewers cost",
     "live": "from an event to its listeners at a thousand events a second; intake with 500 of them beside none",
     "compare": "intake and drain of this checkout beside those of another, the one before a change",
+    "secrecy": "what signatures and encryption cost each process, µs of CPU; no server, within a minute",
     "guarded": "intake and drain with keys, limits and fairness, beside the same without",
     "soak": "everything at 60 % of the most it does, for half an hour: a line for each figure, drawn to a PNG",
 }

@@ -4,7 +4,10 @@ import sys
 
 import pytest
 
-from tests.benchmark import drain, intake
+from pointsman_contract.key_rings import KeyRing
+from pointsman_contract.sealing import Sealer
+from pointsman_contract.signing import Signer
+from tests.benchmark import drain, intake, secrecy
 from tests.stand.environment import ROOT
 
 BENCHES = (
@@ -23,6 +26,7 @@ BENCHES = (
     "pages",
     "live",
     "compare",
+    "secrecy",
     "guarded",
     "soak",
 )
@@ -70,6 +74,14 @@ def test_bad_arguments_are_refused_before_anything_starts(words: list[str]) -> N
     assert done.returncode == 2
     assert done.stderr.startswith("usage: bench")
     assert "error:" in done.stderr
+
+
+def test_what_is_signed_in_the_bench_is_believed_and_each_step_takes_something() -> None:
+    ring = KeyRing.parse("bench:" + "0" * 32)
+    found = secrecy._Secrecy(Signer(ring), Sealer(ring), 50).round(0)
+    assert found.keys() == set(secrecy._SHOWN)
+    assert found["signed_task"] > found["check_message"] > 0
+    assert min(found["encrypt"], found["decrypt"], found["check_events"]) > 0
 
 
 def test_ratios_have_the_names_others_read() -> None:
