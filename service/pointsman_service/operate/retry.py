@@ -1,5 +1,6 @@
 """Retry an ended task: it runs again as a new one that names it."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,15 @@ from pointsman_contract.states import TERMINAL, TaskState
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.admit.submission import Submission
 from pointsman_service.callers import Caller
-from pointsman_service.errors import FieldError, TaskNotFinished, TaskReplayed, TaskSucceeded, UnknownQueue, UnknownTask
+from pointsman_service.errors import (
+    FieldError,
+    InvalidArguments,
+    TaskNotFinished,
+    TaskReplayed,
+    TaskSucceeded,
+    UnknownQueue,
+    UnknownTask,
+)
 from pointsman_service.operate.act import Act, ActKind, once_done
 from pointsman_service.operate.once import AlreadyDone, Once, fingerprint_of
 from pointsman_service.settings import Settings
@@ -34,6 +43,23 @@ class OtherThan:
     def given(self) -> dict[str, Any]:
         """What is not None."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def without_values(error: InvalidArguments, caller: Caller, own: Collection[str]) -> InvalidArguments:
+    """What is wrong with arguments of which only ``own`` came with the call, as its caller is told it: who may not see
+    payloads is told of the others that they do not fit, and not what they are.
+    """
+    if caller.reads_payloads:
+        return error
+    told = {
+        fault["pointer"]: fault for fault in error.errors if fault["pointer"].split("/")[1:2] in [[one] for one in own]
+    }
+    for fault in error.errors:
+        if fault["pointer"] not in told:
+            place = fault["pointer"].split("/")[1] if fault["pointer"] else ""
+            pointer = f"/{place}" if place else ""
+            told[pointer] = FieldError(pointer=pointer, detail="the arguments of before do not fit any more")
+    return type(error)(errors=list(told.values()))
 
 
 class Retrier:
@@ -70,7 +96,10 @@ class Retrier:
         made = await self._once.find(caller, key, fingerprint)
         if made is None:
             old = await self._ended(task_id)
-            anew = await self._anew(old, other)
+            try:
+                anew = await self._anew(old, other)
+            except InvalidArguments as error:
+                raise without_values(error, caller, other.given()) from None
             made = str(uuid_utils.uuid7())
             try:
                 act = Act(ActKind.RETRY, caller, str(task_id), reason)

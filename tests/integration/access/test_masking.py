@@ -12,6 +12,7 @@ import pytest
 import uuid_utils
 
 from pointsman_contract import keys
+from pointsman_contract.catalogue import TaskTypeSpec
 from pointsman_service.access.rights import RIGHTS
 from pointsman_service.access.scopes import PRESETS, KeyScope, Preset
 from pointsman_service.api.breakers.events import _events
@@ -21,6 +22,7 @@ from pointsman_service.store.alerts import alerts
 from pointsman_service.store.alerts.alerts import NewAlert
 from pointsman_service.store.changes import Mark
 from pointsman_service.store.tasks import following
+from pointsman_service.store.workers import catalogue
 from tests.integration.access.keyed import Keyed
 from tests.integration.access.test_matrix import STREAMS
 from tests.unit.front.asking import operations
@@ -267,3 +269,30 @@ async def test_a_stream_of_breakers_tells_no_message(keyed: Keyed, world: World,
 def test_lines_of_logs_are_payloads_altogether() -> None:
     assert RIGHTS["list_log_lines"].scope == RIGHTS["stream_log_lines"].scope == KeyScope.PAYLOAD_READ
     assert KeyScope.PAYLOAD_READ not in PRESETS[Preset.VIEWER]
+
+
+async def test_running_again_tells_nothing_of_the_arguments_of_before(keyed: Keyed, world: World) -> None:
+    short = {"type": "object", "properties": {"to": {"maxLength": 3}}, "additionalProperties": {"type": "string"}}
+    spec = TaskTypeSpec(name="mine", queue="email", time_limit_seconds=30, positional=("to",), arguments_schema=short)
+    async with keyed.spine.store.statement() as connection:
+        await catalogue.publish(connection, "w@h#2", [spec])
+    told = {}
+    for name, scopes in (("reads", ["payload:read"]), ("acts", [])):
+        made = await keyed.key(name, preset="operator", scopes=scopes)
+        async with keyed.caller(made.token) as api:
+            answer = await api.post(f"/v1/tasks/{world.failed}/retry")
+            own = await api.post(f"/v1/tasks/{world.failed}/retry", json={"args": ["long enough"], "kwargs": {}})
+        async with keyed.browser(made.token) as browser:
+            page = await browser.post(f"tasks/{world.succeeded}/submit")
+            assert page.status_code == 422
+            guesses = [
+                (
+                    await browser.post(f"tasks/{world.failed}/again", reason="x", args=json.dumps([one], indent=2))
+                ).status_code
+                for one in (SECRET, "another")
+            ]
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:pointsman:problem:invalid-arguments")
+        assert "long enough" in own.text
+        told[name] = (SECRET in answer.text, SECRET in page.text, guesses)
+    assert told["reads"][:2] == (True, True)
+    assert told["acts"] == (False, False, [403, 403])

@@ -18,10 +18,18 @@ from pointsman_service.dashboard.links import place
 from pointsman_service.dashboard.page import Done, Undo, View
 from pointsman_service.dashboard.tasks.here import page
 from pointsman_service.dashboard.tasks.one import found, head_of
-from pointsman_service.errors import BodyTooLarge, FieldError, InvalidRequest, PointsmanError, ScopeMissing, UnknownTask
+from pointsman_service.errors import (
+    BodyTooLarge,
+    FieldError,
+    InvalidArguments,
+    InvalidRequest,
+    PointsmanError,
+    ScopeMissing,
+    UnknownTask,
+)
 from pointsman_service.observe.tasks.task import Task
 from pointsman_service.operate.act import ActKind
-from pointsman_service.operate.retry import OtherThan
+from pointsman_service.operate.retry import OtherThan, without_values
 
 SUBMIT: Final = "submit_task"
 """The right to make a task: no act, so it has the name of its operation."""
@@ -74,6 +82,8 @@ async def submit(ask: Ask) -> Done | View:
         }
         submission = parse_submission(body, Submission)
         accepted = await ask.parts.submitter.submit(ask.caller, submission, ask.key(), None)
+    except InvalidArguments as error:
+        return await _form(ask, "submit", without_values(error, ask.caller, ()))
     except (InvalidRequest, BodyTooLarge) as error:
         return await _form(ask, "submit", error)
     undo = Undo(place("tasks", accepted.task_id, "cancel"), {"how": "waiting"}, "Cancel it")
@@ -154,10 +164,13 @@ def _given(ask: Ask, name: str, before: str | None, faults: list[FieldError]) ->
     """The value of a text of JSON; None where it is the one of before."""
     text = ask.form.get(name)
     kind, looks_so = _KINDS[name]
-    if text is None or _same(text, indented(before or looks_so.replace("…", ""))):
+    if text is None:
         return None
     if not ask.caller.reads_payloads:
+        # Before it is compared: else whoever guesses would be told that it is right.
         raise ScopeMissing.of(KeyScope.PAYLOAD_READ, roles=ask.caller.known_by is KnownBy.OIDC)
+    if _same(text, indented(before or looks_so.replace("…", ""))):
+        return None
     try:
         value = json_given(text.strip() or looks_so.replace("…", ""), ask.parts.settings.json_depth)
     except ValueError as error:
