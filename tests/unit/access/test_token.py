@@ -1,5 +1,7 @@
+import binascii
 import random
 import re
+import string
 
 import pytest
 
@@ -11,6 +13,18 @@ def test_a_new_key_is_like_no_other_and_known_for_one() -> None:
     assert len(made) == 200
     assert all(re.fullmatch(r"pm_[0-9A-Za-z]{38}", token) and is_token(token.encode()) for token in made)
     assert all(re.fullmatch(PATTERN, token) for token in made)
+
+
+def test_its_last_six_are_a_crc_32_in_base_62_as_scanners_work_it_out() -> None:
+    """Another check would be no typo's and no scanner's, and would lock out every key that was made."""
+    assert is_token(b"pm_0123456789ABCDEFGHIJabcdefghijkl2e6m7Y")
+    letters = string.digits + string.ascii_uppercase + string.ascii_lowercase
+    for token in [new_token() for _ in range(20)]:
+        number, check = binascii.crc32(token[3:35].encode()), ""
+        for _ in range(6):
+            number, digit = divmod(number, 62)
+            check = letters[digit] + check
+        assert token[35:] == check
 
 
 @pytest.mark.parametrize("seed", range(3))
