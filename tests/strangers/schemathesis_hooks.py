@@ -39,9 +39,12 @@ days.
 
 NO_WORKER = {"unknown-worker"}
 REFUSALS: dict[str, set[str]] = {
-    **dict.fromkeys(("ask_for_permit", "disable_breaker", "force_breaker_closed", "force_breaker_open"), NO_WORKER),
-    **dict.fromkeys(("report_outcomes", "probe_breaker", "reset_breaker", "eject_worker", "admit_worker"), NO_WORKER),
-    **dict.fromkeys(("set_breaker_policy", "unset_breaker_policy"), NO_WORKER | {"policy-changed"}),
+    **dict.fromkeys(("ask_for_permit", "report_outcomes", "eject_worker", "admit_worker"), NO_WORKER),
+    # Of a dependency that nobody has called.
+    **dict.fromkeys(("disable_breaker", "force_breaker_closed", "force_breaker_open"), NO_WORKER | {"not-found"}),
+    **dict.fromkeys(("probe_breaker", "reset_breaker"), NO_WORKER | {"not-found"}),
+    "set_breaker_policy": NO_WORKER | {"policy-changed"},
+    "unset_breaker_policy": NO_WORKER | {"policy-changed", "not-found"},
     "get_breaker": {"not-found"},
     "cancel_task": {"task-finished"},
     "change_task": {"task-finished", "task-not-waiting"},
