@@ -209,7 +209,7 @@ def test_what_comes_after_a_request_that_was_given_up_is_not_sent(half: str) -> 
 def test_a_key_that_is_revoked_in_the_middle_of_many_is_not_tried_with_all_of_the_rest(half: str) -> None:
     with scripted(told("t-0"), problem("key-revoked", 401)) as api:
         found = by(half, api.url, lambda c: c.tasks.submit_many([ITEM] * 4, at_once=1))
-    assert [type(each.error).__name__ for each in found] == ["NoneType", "Unauthenticated", "NeverSent", "NeverSent"]
+    assert [type(each.error).__name__ for each in found] == ["NoneType", "KeyRevoked", "NeverSent", "NeverSent"]
     assert len(api.asked) == 2
 
 
