@@ -13,6 +13,7 @@ from pointsman_client.calling.events import Event
 from pointsman_client.errors import ClientClosed, ClientError, DeadlineOver, OtherLoop, Refused, TaskStillRunning
 from pointsman_client.models import Task
 from pointsman_client.pausing import AsyncFlag, AsyncTurn, apause, async_to_the_end
+from pointsman_client.problems import Forbidden, Unauthenticated
 from pointsman_client.wire import AsyncHold, AsyncLoop, Clock, LetGo, anew_in_children
 
 ENDED = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -90,6 +91,8 @@ class Waits:
         """Of who reads it."""
         self._again, self._settled, self._nameless = 0, Clock(0), Clock(0)
         self._swept = Clock(0)
+        self._denied = Clock(0)
+        """Since nobody may listen any more, for a while."""
         self._is_owed = False
         """Whether all have to be told once more, when some time has passed."""
 
@@ -254,6 +257,12 @@ class Waits:
                 await apause(min(_GATHER_SECONDS, until.left))
             except ClientError as error:
                 if isinstance(error, _FOR_GOOD):
+                    return
+                if isinstance(error, Unauthenticated | Forbidden) and self._denied.left <= 0:
+                    # A key that has ended opens no task either: all of them hear so from their own, at once.
+                    self._denied = Clock(_APART_SECONDS)
+                    await self._end()
+                    self.wake()
                     return
                 if self._named is not None and _is_for_good(error):
                     # An API that knows of no names, or a name that is none: it may still tell of all.

@@ -15,6 +15,7 @@ from anyio.from_thread import start_blocking_portal
 
 from pointsman_client import AsyncClient, Client
 from pointsman_client.aio import waits as waiting_waits
+from pointsman_client.problems import KeyRevoked
 from pointsman_client.sync import waits as blocking_waits
 from tests.stand.waiting import until_now
 from tests.unit.client.scripted import HALVES
@@ -31,6 +32,8 @@ class Api:
         self.refuses = False
         """Whether it lets nobody listen."""
         self.refused = 0
+        self.revoked = False
+        """Whether the key of everybody was revoked: nothing is answered, and who listens no longer does."""
         self.ended: set[str] = set()
         self.begun: list[frozenset[str] | None] = []
         """What each stream names, in order; None: it is of all."""
@@ -44,6 +47,11 @@ class Api:
         with self._changed:
             self.ended |= set(ids)
             self._told += ids
+            self._changed.notify_all()
+
+    def revoke(self) -> None:
+        with self._changed:
+            self.revoked = True
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -68,7 +76,7 @@ class Api:
             self.begun.append(names)
             at = len(self._told)
         write(b"retry: 10\n\nevent: begin\nid: 1\ndata: {}\n\n")
-        while not self.over:
+        while not self.over and not self.revoked:
             with self._changed:
                 if len(self._told) == at and not self.over:
                     self._changed.wait(0.5)
@@ -96,7 +104,9 @@ def serving(api: Api) -> Iterator[Api]:
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             names = parse_qs(parts.query).get("task_id")
-            if parts.path != "/v1/tasks/events":
+            if api.revoked:
+                self._answer(401, {"type": "urn:pointsman:problem:key-revoked"})
+            elif parts.path != "/v1/tasks/events":
                 seconds = float((self.headers.get("Prefer") or "wait=0").partition("=")[2])
                 self._answer(200, api.task(parts.path.rpartition("/")[2], seconds))
             elif api.refuses:
@@ -220,3 +230,15 @@ def test_a_stream_that_was_away_for_longer_than_a_call_may_take_is_there_again(
         until_now(lambda: api.begun, "a stream")
         api.end("t-0", "t-1")
         assert [each.result(60).result for each in waits] == ["t-0", "t-1"]
+
+
+@either
+def test_all_who_wait_with_a_key_hear_at_once_that_it_was_revoked(half: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocking_waits if half == "blocking" else waiting_waits, "_APART_SECONDS", 90.0)
+    with serving(Api()) as api, waiting(half, api.url) as wait:
+        waits = {each: wait(each) for each in ("t-0", "t-1", "t-2")}
+        until_now(lambda: api.begun[-1:] == [frozenset(waits)], lambda: f"all to be named: {api.begun}")
+        api.revoke()
+        for each in waits.values():
+            with pytest.raises(KeyRevoked):
+                each.result(60)
