@@ -8,6 +8,8 @@ import pytest
 
 from pointsman_service.dashboard import rendering
 from pointsman_service.dashboard.links import ROOT
+from pointsman_service.errors import DatabaseAway
+from pointsman_service.store.tasks import reading
 from tests.integration.access.keyed import Keyed
 
 SECRET = "Zanzibar-8114"
@@ -69,6 +71,25 @@ async def test_narrowed_key_opens_only_words_of_what_it_reaches(sealing: Made) -
         for body in ({"args": [word]}, {"kwargs": {"sealed": word.replace(":args:", ":kwargs:")}}):
             refused = await api.post("/v1/tasks", json={"task_type": "mine"} | body)
             assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, f"/{next(iter(body))}")
+
+
+async def test_what_is_stored_is_accepted_though_nobody_can_say_whose_its_words_are(
+    sealing: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise DatabaseAway
+
+    keyed = sealing("on")
+    narrow = await keyed.key("narrow", preset="submitter", task_types=["mine"])
+    async with keyed.caller(narrow.token) as api:
+        with monkeypatch.context() as patched:
+            patched.setattr(reading, "kinds_of", away)
+            one = await _submit(api, task_type="mine", args=["one"])
+            batch = await api.post("/v1/tasks/batch", json={"tasks": [{"task_type": "mine", "args": ["two"]}]})
+            assert (await api.get(f"/v1/tasks/{one['id']}")).status_code == 503, "else this shows nothing"
+        assert one["args"] == ["one"]
+        assert (batch.status_code, batch.json()["results"][0]["task"]["args"]) == (202, [HIDDEN])
+        assert (await api.get(f"/v1/tasks/{one['id']}")).json()["args"] == ["one"]
 
 
 async def test_page_opens_no_word_for_whoever_may_not_see_payloads(sealing: Made) -> None:

@@ -10,9 +10,14 @@ from pointsman_contract.sealing import Sealer, Whose, tasks_in
 from pointsman_service.api.answers.answer import json_bytes
 from pointsman_service.api.answers.payloads import mask
 from pointsman_service.callers import Caller
+from pointsman_service.errors import ExpectedFault, Unavailable
 from pointsman_service.store.store import Store
 from pointsman_service.store.tasks import reading
+from pointsman_service.telemetry import logger
 
+log = logger(__name__)
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _JSON = b"application/json"
 _STREAM = b"text/event-stream"
 
@@ -35,7 +40,7 @@ class Masking:
         elif scope["caller"].reads_payloads:
             sealer = self._sealer()
             if sealer is not None:
-                send = _Opened(sealer, self._store(), scope["caller"], send)
+                send = _Opened(sealer, self._store(), scope, send)
             await self._app(scope, receive, send)
         else:
             await self._app(scope, receive, _Held(scope, send))
@@ -82,10 +87,11 @@ def _id_of(text: str) -> UUID | None:
 class _Opened:
     """``send``, which opens what is sealed: in JSON once it is whole, in a stream in each of its messages."""
 
-    def __init__(self, sealer: Sealer, store: Store, caller: Caller, send: Any) -> None:
+    def __init__(self, sealer: Sealer, store: Store, scope: Any, send: Any) -> None:
         self._sealer = sealer
         self._store = store
-        self._caller = caller
+        self._caller: Caller = scope["caller"]
+        self._is_act = scope["method"] not in _SAFE
         self._send = send
         self._start: Any = None
         self._body = bytearray()
@@ -101,14 +107,23 @@ class _Opened:
         elif self._start is not None:
             self._body += message.get("body", b"")
             if not message.get("more_body", False):
-                body = await opened_for(self._caller, bytes(self._body), self._sealer, self._store)
+                body = await self._opened(bytes(self._body))
                 await self._send(_of_length(self._start, len(body)))
                 await self._send({"type": "http.response.body", "body": body})
         elif self._streams:
-            body = await opened_for(self._caller, message.get("body", b""), self._sealer, self._store)
-            await self._send(message | {"body": body})
+            await self._send(message | {"body": await self._opened(message.get("body", b""))})
         else:
             await self._send(message)
+
+    async def _opened(self, body: bytes) -> bytes:
+        try:
+            return await opened_for(self._caller, body, self._sealer, self._store)
+        except (ExpectedFault, Unavailable) as error:
+            if not self._is_act:
+                raise
+            # It is done, and an error would have it done again.
+            log.info("an answer is told with what is encrypted", reason=f"{type(error).__name__}: {error}")
+            return self._sealer.opened_json(body, lambda _: False)
 
 
 class _Held:
