@@ -234,7 +234,8 @@ def test_a_stream_that_was_away_for_longer_than_a_call_may_take_is_there_again(
 
 @either
 def test_all_who_wait_with_a_key_hear_at_once_that_it_was_revoked(half: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocking_waits if half == "blocking" else waiting_waits, "_APART_SECONDS", 90.0)
+    for pause in ("_APART_SECONDS", "_LOOK_SECONDS"):
+        monkeypatch.setattr(blocking_waits if half == "blocking" else waiting_waits, pause, 90.0)
     with serving(Api()) as api, waiting(half, api.url) as wait:
         waits = {each: wait(each) for each in ("t-0", "t-1", "t-2")}
         until_now(lambda: api.begun[-1:] == [frozenset(waits)], lambda: f"all to be named: {api.begun}")
