@@ -37,6 +37,25 @@ async def _wait_until_sent(stack: Stack, key: str) -> None:
     await until(sent, f"the tasks of {key} to be sent")
 
 
+async def _wait_until_head_start_is_paid(stack: Stack, key: str) -> None:
+    """Return once so many tasks with that key have started that others may go before what is on the broker.
+
+    Where somebody else's task waited in the queue a moment before, those who came first had a head start themselves,
+    and there is no other until twice as many have been fetched.
+    """
+
+    async def paid() -> bool:
+        (row,) = await stack.rows(
+            "SELECT count(*)::int AS n FROM (SELECT fairness_key, started_at FROM task"
+            " UNION ALL SELECT fairness_key, started_at FROM task_live) AS all_of_them"
+            " WHERE fairness_key = :key AND started_at IS NOT NULL",
+            key=key,
+        )
+        return int(row["n"]) >= 2 * HEAD_START
+
+    await until(paid, f"the head start of {key} to be paid")
+
+
 async def _started_before(stack: Stack, first: str, last: str) -> int:
     """Of those with the key ``first``: how many have started since every process was held, and before the last of
     those with ``last``, once ten of them have ended.
@@ -72,6 +91,7 @@ async def test_ten_tasks_start_long_before_five_thousand_of_another_that_came_fi
 ) -> None:
     await _submit(stack, 5000, "many")
     try:
+        await _wait_until_head_start_is_paid(stack, "many")
         # Nothing starts while they come, so it does not count how long the dispatcher takes to find them.
         async with held(stack, tmp_path / "release"):
             await _submit(stack, 10, "few")
