@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from pointsman_service.api.answers.answer import Answer, guards_of
 from pointsman_service.api.bodies.header_fields import note_fields
 from pointsman_service.api.problems.answering import ANSWER_BEGUN, answer_to
-from pointsman_service.api.requests.preferences import STILL
+from pointsman_service.api.requests.preferences import STILL, Still
 from pointsman_service.api.tasks.submissions import BATCH_PATH
 from pointsman_service.callers import LOCAL, NOBODY, Caller, KnownBy
 from pointsman_service.errors import BadRequest, BodyTooLarge, CrossSite, LinkExpired, Unauthorized, UnknownHost
@@ -149,7 +149,11 @@ class Door:
                     if caller.known_by is _LINK:
                         send = partial(_unreferred, send)
                     if b"prefer" in fields and caller.may_end:
-                        scope[STILL] = partial(self._callers.check_still, fields, scope["path"], scope["query_string"])
+                        shown = fields, scope["path"], scope["query_string"]
+                        scope[STILL] = Still(
+                            partial(self._callers.check_still, *shown),
+                            partial(self._callers.until_it_ends, caller, *shown),
+                        )
                     if scope["method"] == "GET" and scope["path"].endswith(_STREAMS) and caller.may_end:
                         receive = ending = _Ending(
                             partial(self._callers.until_it_ends, caller, fields, scope["path"], scope["query_string"]),

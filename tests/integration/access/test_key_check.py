@@ -107,8 +107,11 @@ async def test_an_answer_that_waits_is_not_given_to_a_key_that_was_revoked_meanw
         for key_id in (leaked.key.id, links["id"]):
             await keyed.hand.revoke(CONSOLE, key_id, "it leaked")
         await keyed.ring.refresh()
+        async with asyncio.timeout(20):
+            got, stored, shared = await asyncio.gather(asked[0], asked[1], asked[3])
+        assert not asked[2].done(), "who asked with another key waits on"
         keyed.parts.changes.close()
-        got, stored, mine, shared = await asyncio.gather(*asked)
+        mine = await asked[2]
     assert told(got)[:2] == (401, "key-revoked")
     assert (stored.status_code, stored.json()["state"]) == (202, "queued"), "it is stored, and no more is told"
     assert mine.status_code == 200

@@ -7,7 +7,7 @@ from uuid import UUID
 from pointsman_contract.states import TERMINAL
 from pointsman_service.api.answers.answer import Answer, json_bytes
 from pointsman_service.api.parts import Parts
-from pointsman_service.api.requests.preferences import APPLIED, check_still, wait_of
+from pointsman_service.api.requests.preferences import APPLIED, wait_of, while_still
 from pointsman_service.api.tasks.view import task_view
 from pointsman_service.errors import ExpectedFault, Unauthorized, Unavailable
 from pointsman_service.store.tasks import reading
@@ -37,8 +37,7 @@ async def row_when_ended(
     applied = {APPLIED: f"wait={seconds}"}
     if row["state"] in TERMINAL:
         return row, applied
-    await wait_for_end(parts, row["id"], seconds)
-    await check_still(scope)
+    await while_still(scope, wait_for_end(parts, row["id"], seconds))
     async with parts.store.statement() as connection:
         return await reading.task(connection, row["id"]), applied
 
@@ -52,8 +51,7 @@ async def answer_when_ended(parts: Parts, scope: Any, task_id: str, receipt: Ans
         return receipt
     headers = [*receipt.headers, (APPLIED.lower().encode(), b"wait=%d" % seconds)]
     try:
-        await wait_for_end(parts, UUID(task_id), seconds)
-        await check_still(scope)
+        await while_still(scope, wait_for_end(parts, UUID(task_id), seconds))
         async with parts.store.statement() as connection:
             row = await reading.task(connection, task_id)
     except (ExpectedFault, Unavailable, Unauthorized) as error:
