@@ -195,9 +195,9 @@ def is_sealed(text: object, field: Field | None = None) -> bool:
 
 def stands_sealed(value: object) -> bool:
     """Whether a sealed word stands for all of these arguments: a list, or an object."""
-    if type(value) is dict:
+    if isinstance(value, dict):
         return len(value) == 1 and is_sealed(value.get(_SEALED), Field.KWARGS)
-    return type(value) in (list, tuple) and len(value) == 1 and is_sealed(value[0], Field.ARGS)  # type: ignore[index,arg-type]
+    return isinstance(value, (list, tuple)) and len(value) == 1 and is_sealed(value[0], Field.ARGS)
 
 
 def tasks_in(body: bytes) -> frozenset[str]:
