@@ -2777,16 +2777,20 @@ SELECT EXISTS (SELECT FROM breaker WHERE seen <> 'closed' AND seen <> 'disabled'
 -- How many tasks of a caller wait for their start: counted, and no further than a quota goes.
 
 -- _WAITING
--- A probe of the index of shares for each queue and priority, and as many of its rows as a quota has; those on the
--- broker are as few as the windows of queues are. Only a range with an order makes the planner take that index.
+-- A probe of the index of shares for each queue and priority, and as many of its rows as a quota has: a task that is
+-- counted is in it (``NewTask.is_counted``). Those on the broker are as few as the windows of queues are. Only a range
+-- with an order makes the planner take that index.
 SELECT c.caller, w.tasks + coalesce(s.tasks, 0) AS tasks
 FROM unnest(CAST(:callers AS text[]), CAST(:most AS bigint[])) AS c (caller, most)
 CROSS JOIN LATERAL (
     SELECT count(*) AS tasks FROM (
         SELECT FROM unnest(CAST(:queues AS text[])) AS q (queue)
-        CROSS JOIN generate_series(0, 10) AS p (priority) CROSS JOIN LATERAL (
-            SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = q.queue AND t.priority = p.priority
-                AND t.caller >= c.caller AND t.caller <= c.caller ORDER BY t.caller LIMIT c.most
+        CROSS JOIN (SELECT n::smallint AS priority FROM generate_series(0, 10) AS n) AS p
+        CROSS JOIN LATERAL (
+            SELECT FROM task_live t WHERE t.place = 'waiting' AND NOT t.alone
+                AND (t.queue, t.priority, t.caller) >= (q.queue, p.priority, c.caller)
+                AND (t.queue, t.priority, t.caller) <= (q.queue, p.priority, c.caller)
+                ORDER BY t.queue, t.priority, t.caller LIMIT c.most
         ) AS t LIMIT c.most
     ) AS found
 ) AS w LEFT JOIN (
@@ -3109,14 +3113,32 @@ LEFT JOIN LATERAL (
 ORDER BY c.caller, k.fairness_key;
 
 -- _ALONE
--- Those that wait alone were there before there were shares: they are in front.
-SELECT q.queue FROM unnest(CAST(:queues AS text[])) AS q (queue)
-WHERE EXISTS (
-    SELECT FROM generate_series(0, 10) AS p (priority) CROSS JOIN LATERAL (
-        SELECT t.alone FROM task_live t
+-- Those that wait alone were there before another share was: they are in front.
+SELECT DISTINCT q.queue, p.priority, f.caller, f.fairness_key FROM unnest(CAST(:queues AS text[])) AS q (queue)
+CROSS JOIN generate_series(0, 10) AS p (priority)
+CROSS JOIN LATERAL (
+        SELECT t.id, t.caller, t.fairness_key, t.alone FROM task_live t
         WHERE t.place = 'waiting' AND t.queue = q.queue AND t.priority = p.priority
-        ORDER BY t.due_at, t.id LIMIT 64) AS first_ones
-    WHERE first_ones.alone);
+        ORDER BY t.due_at, t.id LIMIT 64) AS f
+WHERE f.alone;
+
+-- _ONE_BY_ONE
+-- Two thousand rows by their ids are what a planner would read all of a smaller table for.
+SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
+
+-- _PLACE
+-- Rows are passed over that others have locked, for these are sent, cancelled or held at this moment.
+WITH f AS (
+        SELECT t.id, t.caller, t.fairness_key, t.alone FROM task_live t
+        WHERE t.place = 'waiting' AND t.queue = CAST(:queue AS text) AND t.priority = CAST(:priority AS smallint)
+        ORDER BY t.due_at, t.id LIMIT 2000
+), chosen AS (
+    SELECT t.id FROM task_live t WHERE t.id IN (SELECT f.id FROM f WHERE f.alone) AND t.alone
+    FOR UPDATE SKIP LOCKED
+), placed AS (
+    UPDATE task_live t SET alone = false FROM chosen WHERE t.id = chosen.id RETURNING t.id
+)
+SELECT count(*) FROM placed;
 
 -- _ALONG_INDEXES
 SELECT set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true);
@@ -3751,7 +3773,7 @@ ORDER BY id FOR UPDATE;
 
 -- _LIVE
 SELECT state, place, sent_at, held_at, unclaimed::float8, unclaimed_reason, interrupted_in_a_row,
-    cancel_grace_seconds::float8, timeout_seconds::float8, place = 'waiting' AND NOT alone AND coalesce(
+    cancel_grace_seconds::float8, timeout_seconds::float8, place = 'waiting' AND coalesce(
         (SELECT true FROM task_live t WHERE t.place = 'waiting' AND NOT t.alone
         AND (t.queue, t.priority, t.caller, t.fairness_key) < (f.queue, f.priority, f.caller, f.fairness_key)
         AND (t.queue, t.priority) >= (f.queue, f.priority)
@@ -3885,15 +3907,23 @@ SELECT id, task_type, queue, priority, caller, tags, state, attempt, max_attempt
 -- How many tasks go before one that waits, where callers take turns. Bounded, however long the line.
 
 -- _OWN
-SELECT count(*) FROM (
-SELECT FROM task_live t WHERE t.place = 'waiting' AND NOT t.alone
-    AND (t.queue, t.priority, t.caller, t.fairness_key) >= (CAST(:queue AS text), CAST(:priority AS smallint),
-        CAST(:caller AS text),
-        CAST(:key AS text))
-    AND (t.queue, t.priority, t.caller, t.fairness_key, t.due_at, t.id) < (CAST(:queue AS text),
-        CAST(:priority AS smallint), CAST(:caller AS text),
-        CAST(:key AS text), CAST(:due_at AS timestamptz), CAST(:id AS uuid))
-ORDER BY t.queue, t.priority, t.caller, t.fairness_key LIMIT :most) AS before;
+-- Of those that wait alone as many are looked at, for these are in no index of shares.
+SELECT (SELECT count(*) FROM (
+    SELECT FROM task_live t WHERE t.place = 'waiting' AND NOT t.alone
+        AND (t.queue, t.priority, t.caller, t.fairness_key) >= (CAST(:queue AS text), CAST(:priority AS smallint),
+            CAST(:caller AS text),
+            CAST(:key AS text))
+        AND (t.queue, t.priority, t.caller, t.fairness_key, t.due_at, t.id) < (CAST(:queue AS text),
+            CAST(:priority AS smallint), CAST(:caller AS text),
+            CAST(:key AS text), CAST(:due_at AS timestamptz), CAST(:id AS uuid))
+    ORDER BY t.queue, t.priority, t.caller, t.fairness_key LIMIT :most) AS in_turn
+) + (SELECT count(*) FROM (
+    SELECT t.caller, t.fairness_key, t.alone FROM task_live t
+    WHERE t.place = 'waiting' AND t.queue = CAST(:queue AS text) AND t.priority = CAST(:priority AS smallint)
+        AND (t.due_at, t.id) < (CAST(:due_at AS timestamptz), CAST(:id AS uuid))
+    ORDER BY t.due_at, t.id LIMIT :most) AS first_ones
+    WHERE alone AND caller = CAST(:caller AS text) AND fairness_key = CAST(:key AS text)
+) AS before;
 
 -- _OTHERS
 SELECT count(*) FROM (SELECT FROM unnest(CAST(:caller AS text[]), CAST(:low AS text[]), CAST(:high AS text[]),

@@ -7,7 +7,7 @@ against what the installed Celery and kombu produce.
 
 import base64
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -65,6 +65,19 @@ class QueueDepth:
     """Whether one of its lists is none, but somebody's key of another type: nothing of it is sent."""
     shared: bool = False
     """Whether tasks of a caller with a key, or with a fairness key, ever waited there."""
+    sole: tuple[str, str] | None = None
+    """The caller and the fairness key of all that waits, where that is one share."""
+
+
+class StatedWindow(NamedTuple):
+    """What the dispatcher tells every API process of a queue."""
+
+    limit: int | None
+    """Most messages on the broker; None when it has not said."""
+    waiting: bool
+    shared: bool
+    sole: tuple[str, str] | None
+    """As ``QueueDepth`` has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,19 +218,26 @@ class Broker:
         queues = {}
         for index, queue in enumerate(self._queues):
             messages, published, window, pause = answer[3 + 4 * index : 7 + 4 * index]
-            limit, waiting, shared = _stated(window)
+            stated = _stated(window)
             paused = pause.endswith(b":1")
-            queues[queue] = QueueDepth(max(messages, 0), published, limit, waiting, paused, messages < 0, shared)
+            queues[queue] = QueueDepth(
+                max(messages, 0),
+                published,
+                stated.limit,
+                stated.waiting,
+                paused,
+                messages < 0,
+                stated.shared,
+                stated.sole,
+            )
         broken = tuple(sorted(key.decode(errors="replace") for key in answer[2]))
         return Depths(answer[0] if answer[0] >= 0 else None, answer[1], queues, broken)
 
-    async def state_windows(self, windows: dict[str, tuple[int, bool, bool]]) -> None:
-        """Tell every API process the window of each queue, whether tasks wait behind it, and whether it is ``shared``.
-        Raises ``BrokerAway``.
-        """
+    async def state_windows(self, windows: Mapping[str, StatedWindow]) -> None:
+        """Tell every API process the window of each queue, and who waits behind it. Raises ``BrokerAway``."""
         words: list[str] = []
-        for queue, (limit, waiting, shared) in windows.items():
-            words += (queue, json.dumps({"limit": limit, "waiting": waiting, "shared": shared}))
+        for queue, window in windows.items():
+            words += (queue, json.dumps(window._asdict()))
         await self._server.command("HSET", keys.WINDOW, *words)
 
     async def oldest(self) -> tuple[float, dict[tuple[str, int], float | None]]:
@@ -289,13 +309,15 @@ class Broker:
         return percent
 
 
-def _stated(window: bytes) -> tuple[int | None, bool, bool]:
-    """Limit, whether tasks wait and whether it is shared; what is not the dispatcher's, who soon writes it anew, says
-    nothing.
-    """
+def _stated(window: bytes) -> StatedWindow:
+    """What is not the dispatcher's, who soon writes it anew, says nothing."""
     try:
         stated = json.loads(window) if window else {}
-        limit, waiting, shared = stated.get("limit"), stated.get("waiting"), stated.get("shared")
+        limit, waiting, shared, sole = (stated.get(name) for name in StatedWindow._fields)
     except (ValueError, AttributeError, RecursionError):
-        return None, False, False
-    return limit if type(limit) is int and limit >= 0 else None, waiting is True, shared is True
+        return StatedWindow(None, False, False, None)
+    share: tuple[str, str] | None = None
+    match sole:
+        case [str() as caller, str() as key]:
+            share = caller, key
+    return StatedWindow(limit if type(limit) is int and limit >= 0 else None, waiting is True, shared is True, share)

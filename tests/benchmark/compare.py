@@ -2,30 +2,35 @@
 beside one without: what a change costs.
 
 Two whole stacks run, each on servers of its own, and one idles while the other has its turn. Rounds are short and many,
-and the other goes first in every second round, so that what the machine does meanwhile falls on both. The packages are
-those of this checkout.
+and the other goes first in every second round, so that what the machine does meanwhile falls on both. Where a process
+lies in memory makes it up to a tenth faster or slower for all its life, so stacks are started several times, the other
+first in every second time. The packages are those of this checkout.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from tests.benchmark.drain import Managed
 from tests.benchmark.intake import TASK, Intake, Side, ours
 from tests.benchmark.load import Generator
 from tests.benchmark.report import Report, Round
-from tests.benchmark.rounds import in_turn, play
+from tests.benchmark.rounds import ROUNDS_SECONDS, in_turn, play
 from tests.benchmark.stack import SERVICE, Stack
 
 _PARTS = ("postgres", "valkey", *SERVICE)
+_STARTS, _ROUNDS = 4, 6
+_QUICK_STARTS, _QUICK_ROUNDS = 2, 4
 
 
 def run(quick: bool, other: Path) -> Report:
-    """Eight rounds of 2 s and 600 tasks a side, or 25 of 2 s and 1,500."""
+    """Two starts of four rounds of 2 s and 600 tasks a side, or four of six of 2 s and 1,500."""
     return beside(
         "compare",
         quick,
-        [("this", Stack(), TASK), ("other", Stack(other), TASK)],
+        [("this", Stack, TASK), ("other", partial(Stack, other), TASK)],
         [
             f"this checkout beside {other.name}",
             "a ratio of rates above 1 is this one faster, one of CPU below 1 cheaper",
@@ -36,16 +41,45 @@ def run(quick: bool, other: Path) -> Report:
 def beside(
     name: str,
     quick: bool,
-    sides: Sequence[tuple[str, Stack, Mapping[str, object]]],
+    sides: Sequence[tuple[str, Callable[[], Stack], Mapping[str, object]]],
     notes: Sequence[str],
     at_least: Mapping[str, float] | None = None,
 ) -> Report:
-    """Two stacks, each with the task that it is given, by name."""
-    rounds, tasks = (8, 600) if quick else (25, 1500)
+    """Two stacks, what makes each, and the task that it is given, by name."""
+    starts, rounds, tasks = (_QUICK_STARTS, _QUICK_ROUNDS, 600) if quick else (_STARTS, _ROUNDS, 1500)
     generator = Generator()
-    names = [side for side, _, _ in sides]
+    found: list[Round] = []
+    for start in range(starts):
+        found += _started(sides[:: -1 if start % 2 else 1], generator, rounds, tasks, ROUNDS_SECONDS / starts)
+    figures = ("single", "batch", "drain")
+    this, other = (side for side, _, _ in sides)
+    return Report(
+        name=name,
+        rounds=found,
+        shown=[f"{side}_{figure}{unit}" for figure in figures for unit in ("", "_cpu_us") for side in (this, other)],
+        unit="tasks a second, CPU µs a task",
+        compared={figure: (f"{this}_{figure}", f"{other}_{figure}") for figure in figures}
+        | {f"{figure}_cpu": (f"{this}_{figure}_cpu_us", f"{other}_{figure}_cpu_us") for figure in figures},
+        at_least=at_least or {},
+        notes=[
+            *notes,
+            f"{len(found)} rounds, {starts} times with stacks anew; {tasks:,} tasks each to drain",
+            "CPU is that of all processes that work for a side, idle time of their loops too",
+        ],
+    )
+
+
+def _started(
+    sides: Sequence[tuple[str, Callable[[], Stack], Mapping[str, object]]],
+    generator: Generator,
+    rounds: int,
+    tasks: int,
+    seconds: float,
+) -> list[Round]:
+    """So many rounds of both, or those that are done in so many seconds with all that belongs to a start."""
+    since = time.monotonic()
     with ExitStack() as exits:
-        stacks = [_Side(exits, side, stack, task, generator, tasks) for side, stack, task in sides]
+        stacks = [_Side(exits, side, make(), task, generator, tasks) for side, make, task in sides]
         turns = [[one.turns[place] for one in stacks] for place in range(len(stacks[0].turns))]
         for kind in turns:
             in_turn(kind, 0)
@@ -56,23 +90,7 @@ def beside(
                 found |= in_turn(kind, number)
             return found
 
-        found = play(one_round, rounds)
-    figures = ("single", "batch", "drain")
-    this, other = names
-    return Report(
-        name=name,
-        rounds=found,
-        shown=[f"{side}_{figure}{unit}" for figure in figures for unit in ("", "_cpu_us") for side in names],
-        unit="tasks a second, CPU µs a task",
-        compared={figure: (f"{this}_{figure}", f"{other}_{figure}") for figure in figures}
-        | {f"{figure}_cpu": (f"{this}_{figure}_cpu_us", f"{other}_{figure}_cpu_us") for figure in figures},
-        at_least=at_least or {},
-        notes=[
-            *notes,
-            f"{len(found)} rounds, {tasks:,} tasks each to drain",
-            "CPU is that of all processes that work for a side, idle time of their loops too",
-        ],
-    )
+        return play(one_round, rounds, seconds - (time.monotonic() - since))
 
 
 class _Side:

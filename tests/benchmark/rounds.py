@@ -10,11 +10,11 @@ LONGEST_SECONDS = 12 * 60.0
 """No bench takes longer, but ``soak``, ``history`` and ``pages``."""
 LONGEST_HISTORY_SECONDS = 20 * 60.0
 """``history`` and ``pages`` take no longer, with up to ten million tasks."""
-_ROUNDS_SECONDS = 9.5 * 60
+ROUNDS_SECONDS = 9.5 * 60
 """After this long no further round begins: the rest is for starting and for the last one."""
 
 
-def play(one: Callable[[int], Round], wanted: int, seconds: float = _ROUNDS_SECONDS) -> list[Round]:
+def play(one: Callable[[int], Round], wanted: int, seconds: float = ROUNDS_SECONDS) -> list[Round]:
     """``wanted`` rounds, or fewer but at least three when they would take longer than ``seconds``."""
     since = time.monotonic()
     found: list[Round] = []

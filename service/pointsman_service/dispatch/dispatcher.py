@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from pointsman_contract.failpoints import Failpoint, reach
-from pointsman_service.broker import Broker, Envelope
+from pointsman_service.broker import Broker, Envelope, StatedWindow
 from pointsman_service.dispatch.publisher import Publisher
 from pointsman_service.dispatch.turn_taking import TurnTaking
 from pointsman_service.dispatch.window import WindowLimits
@@ -41,7 +41,7 @@ class Dispatcher:
         self._limits = WindowLimits(settings)
         self._queues = [spec.name for spec in sorted(settings.topology.queues, key=lambda spec: -spec.priority)]
         self._measure_memory_at = 0.0
-        self._stated: dict[str, tuple[int, bool, bool]] = {}
+        self._stated: dict[str, StatedWindow] = {}
         self._serving = ServingView(store, settings)
         self._turn_taking = TurnTaking(store, settings, self._deliver)
         self.loop = Loop("dispatcher", self.single_pass, settings.dispatch_interval_seconds)
@@ -106,10 +106,12 @@ class Dispatcher:
         await self._broker.publish_pauses(pausing.words(found))
 
     async def _state(self, waiting: set[str], kept: Mapping[str, bool]) -> None:
+        turns = self._turn_taking
         windows = {
-            queue: (
+            queue: StatedWindow(
                 *((0, True) if queue in kept else (self._limits.limit(queue), queue in waiting)),
-                queue in self._turn_taking.shared,
+                queue in turns.shared,
+                turns.sole.get(queue),
             )
             for queue in self._queues
         }

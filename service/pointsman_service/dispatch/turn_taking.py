@@ -5,13 +5,12 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from pointsman_contract.queues import MAX_PRIORITY
 from pointsman_service.broker import Envelope, QueueDepth
-from pointsman_service.callers import LOCAL
 from pointsman_service.dispatch.sharing import LineTurns, Sharing, Turn
 from pointsman_service.settings import Settings
 from pointsman_service.store import api_keys
 from pointsman_service.store.queues import dispatching, shares
 from pointsman_service.store.queues.dispatching import Taken
-from pointsman_service.store.queues.shares import Share
+from pointsman_service.store.queues.shares import NOBODY_ELSE, Share
 from pointsman_service.store.store import Connection, Store
 from pointsman_service.telemetry import logger
 
@@ -24,7 +23,6 @@ _WEIGH_SECONDS = 1.0
 _MOST_ROUNDS = 12
 """In one pass: where a share has less than its turns, the others get them in the next round."""
 _TURNS_A_ROUND = 500
-_NOBODY_ELSE = Share(LOCAL.name, "")
 
 Deliver = Callable[[str, list[Envelope], int | None, int, int], Awaitable[tuple[int, bool]]]
 """Publishes tasks that were marked as sent: of a queue, with their outbox row, in an epoch, so many of the first before
@@ -33,8 +31,8 @@ what is on the broker. How many are surely there, and whether others were held.
 
 
 class TurnTaking:
-    """For the dispatcher that leads. Where all that waits is of one share it does nothing, and costs a look at the
-    ends of an index five times a second.
+    """For the dispatcher that leads. Where all that waits is of one share it does nothing but say so, and costs a look
+    at the ends of an index five times a second.
     """
 
     def __init__(self, store: Store, settings: Settings, deliver: Deliver) -> None:
@@ -42,28 +40,39 @@ class TurnTaking:
         self._deliver = deliver
         self._sharing = Sharing(settings.window_seconds)
         self._look_at = 0.0
-        self._alone_first: set[str] = set()
         self.shared: set[str] = set()
         """Queues in which tasks of a caller with a key, or with a fairness key, ever waited."""
+        self.sole: dict[str, Share] = {}
+        """Queues in which all that waits is of one share, and that share: what comes of it may wait alone."""
+        self._alone: set[tuple[str, int]] = set()
+        """Queues that take turns, and priorities of them, in which tasks in front still wait alone."""
         self._weights = self._given = settings.caller_weights
         self._weigh_at = 0.0
 
     async def look(self, connection: Connection, waiting: Collection[str], now: float) -> None:
         """Find out in which of these queues several shares wait, if it is time to; ``now`` in monotonic seconds."""
+        # Whatever waits there next may be of another one.
+        self.sole = {queue: share for queue, share in self.sole.items() if queue in waiting}
         if waiting and now >= self._look_at:
             found = await shares.ends(connection, list(waiting))
-            self.shared.update(queue for queue, those in found.items() if those != {_NOBODY_ELSE})
+            alone = await shares.alone(connection, list(waiting))
+            for (queue, _), those in alone.items():
+                found.setdefault(queue, set()).update(those)
+            self.shared.update(queue for queue, those in found.items() if those != {NOBODY_ELSE})
             self._sharing.seen(found, now)
             turns = [queue for queue in waiting if self._sharing.of(queue) is not None]
-            self._alone_first = await shares.alone(connection, turns) if turns else set()
+            self.sole = {
+                queue: next(iter(those)) for queue, those in found.items() if len(those) == 1 and queue not in turns
+            }
+            self._alone = {(queue, priority) for queue, priority in alone if queue in turns}
             self._look_at = now + _LOOK_SECONDS
             if turns and now >= self._weigh_at:
                 self._weights = await api_keys.weights(connection, self._given)
                 self._weigh_at = now + _WEIGH_SECONDS
 
     def takes_turns(self, queue: str) -> bool:
-        """Whether several shares wait in it, or did so lately, and nothing in front that was there before them."""
-        return self._sharing.of(queue) is not None and queue not in self._alone_first
+        """Whether several shares wait in it, or did so lately."""
+        return self._sharing.of(queue) is not None
 
     async def fill(self, queue: str, room: int, epoch: int, depth: QueueDepth, is_blocked: bool) -> tuple[int, bool]:
         """Send up to so many tasks; and some of who is behind the others before what is on the broker, even where there
@@ -72,6 +81,10 @@ class TurnTaking:
         turns = self._sharing.of(queue)
         assert turns is not None
         early_room = turns.front.room(depth)
+        for place in [place for place in self._alone if place[0] == queue]:
+            async with self._store.transaction() as connection:
+                await self._place(connection, *place)
+            self._alone.discard(place)
         sent, below, goes_on = 0, MAX_PRIORITY + 1, False
         for _ in range(_MOST_ROUNDS):
             if room - sent <= 0 and early_room <= 0:
@@ -87,7 +100,8 @@ class TurnTaking:
                 here.seen(line)
                 if not line:
                     # All of it waits alone, or was taken meanwhile; or what follows the last page did.
-                    below = priority if from_the_first else below
+                    if from_the_first and not await self._place(connection, queue, priority):
+                        below = priority
                     continue
                 order = here.turns(line, room - sent, early_room, _TURNS_A_ROUND, self._weights)
                 if not order and room - sent <= 0:
@@ -108,6 +122,12 @@ class TurnTaking:
                 turns.front.put += len(early)
                 early_room -= len(early)
         return sent, goes_on
+
+    async def _place(self, connection: Connection, queue: str, priority: int) -> int:
+        placed = await shares.place(connection, queue, priority)
+        if placed:
+            log.info("tasks that waited alone take turns", queue=queue, priority=priority, tasks=placed)
+        return placed
 
     def _in_turn(self, here: LineTurns, order: Sequence[Turn], taken: Taken) -> tuple[list[Envelope], list[Envelope]]:
         """What was taken, in the order of its turns: what goes before others, and what does not."""

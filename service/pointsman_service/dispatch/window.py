@@ -9,10 +9,13 @@ import time
 from pointsman_service.broker import Broker, BrokerAway, Depths, QueueDepth
 from pointsman_service.loops import Loop
 from pointsman_service.settings import Settings
+from pointsman_service.store.queues.shares import NOBODY_ELSE
 
 _REFRESH_SECONDS = 0.1
 _CLOSED_SECONDS = 0.3
 """How long a queue stays closed here after a task had to wait: longer than the dispatcher needs to see it."""
+_SEVERAL_SECONDS = 1.0
+"""How long no task waits alone here after one of another share came: longer than the dispatcher needs to see it."""
 _SMOOTHING = 0.3
 _RATE_SECONDS = 0.5
 """Shortest time a service rate is measured over."""
@@ -27,8 +30,9 @@ class OpenWindow:
         self._epoch: int | None = None
         self._room: dict[str, int] = {}
         self._closed_until: dict[str, float] = {}
-        self.shared: set[str] = set()
-        """Queues in which turns may be taken from now on. Who submits with a key, or names one, adds theirs."""
+        self._shared: set[str] = set()
+        self._sole: dict[str, tuple[str, str]] = {}
+        self._several_until: dict[str, float] = {}
         self.loop = Loop("window", self.refresh, _REFRESH_SECONDS)
 
     def reserve(self, queue: str) -> int | None:
@@ -40,9 +44,23 @@ class OpenWindow:
         self._room[queue] = room - 1
         return self._epoch
 
-    def is_alone(self, queue: str) -> bool:
-        """Whether who submits there takes turns with nobody: no key came, and none was seen there so far."""
-        return queue not in self.shared
+    def waits_alone(self, queue: str, caller: str, key: str) -> bool:
+        """Whether a task of this share, which is to wait now, takes turns with nobody, as far as is known here: all
+        that waits there is of its share, or nobody ever came with a key or named one.
+        """
+        share = caller, key
+        sole = self._sole.get(queue)
+        if sole == share:
+            return True
+        if sole is not None:
+            # The dispatcher will see it, too, but not at once.
+            del self._sole[queue]
+            self._several_until[queue] = time.monotonic() + _SEVERAL_SECONDS
+        elif share == NOBODY_ELSE and queue not in self._shared:
+            return True
+        if share != NOBODY_ELSE:
+            self._shared.add(queue)
+        return False
 
     def shut(self) -> None:
         """Let everything wait until the next refresh."""
@@ -54,6 +72,7 @@ class OpenWindow:
             depths = await self._broker.depths()
         except BrokerAway:
             self.shut()
+            self._sole.clear()
             raise
         now = time.monotonic()
         self._room = {
@@ -63,7 +82,12 @@ class OpenWindow:
             for queue, depth in depths.queues.items()
         }
         self._epoch = depths.epoch
-        self.shared.update(queue for queue, depth in depths.queues.items() if depth.shared)
+        self._shared.update(queue for queue, depth in depths.queues.items() if depth.shared)
+        self._sole = {
+            queue: depth.sole
+            for queue, depth in depths.queues.items()
+            if depth.sole is not None and now >= self._several_until.get(queue, 0)
+        }
         return False
 
     def _room_of(self, depth: QueueDepth) -> int:

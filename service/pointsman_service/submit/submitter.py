@@ -158,6 +158,7 @@ class Submitter:
         quotas = None
         if (caller.quota is not None or self._has_quotas) and self._quotas is not None and not task.is_later():
             quotas = self._quotas
+            task.is_counted = True
             await quotas.check(caller)
         if submission.on_breaker_open == "reject":
             await self._commits.breakers.freshen()

@@ -8,7 +8,6 @@ from datetime import datetime
 from pointsman_contract.failpoints import Failpoint, reach
 from pointsman_service.breaker.view import BreakerView
 from pointsman_service.broker import Envelope
-from pointsman_service.callers import LOCAL
 from pointsman_service.dispatch.publisher import Publisher
 from pointsman_service.dispatch.window import OpenWindow
 from pointsman_service.errors import (
@@ -147,7 +146,6 @@ class Writer:
 
     def _reserve(self, tasks: Sequence[NewTask]) -> None:
         self._breakers.asked = True
-        shared = self._window.shared
         for task in tasks:
             asleep = later = task.scheduled_at is not None or bool(task.delay_seconds)
             if self._breakers.blocking and self._breakers.of_task(task.task_type, task.depends_on()) is not None:
@@ -156,9 +154,8 @@ class Writer:
             elif self._serving.types.is_unserved(task.queue, task.task_type):
                 later = True
             task.sent_epoch = None if later else self._window.reserve(task.queue)
-            if task.fairness_key or task.caller != LOCAL.name:
-                shared.add(task.queue)
-            task.alone = task.sent_epoch is None and not asleep and task.queue not in shared
+            if task.sent_epoch is None and not asleep and not task.is_counted:
+                task.alone = self._window.waits_alone(task.queue, task.caller, task.fairness_key)
 
     async def drain(self) -> None:
         """Return once everything committed has been offered to the broker."""

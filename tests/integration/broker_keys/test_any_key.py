@@ -86,7 +86,8 @@ FIELDS: dict[str, list[tuple[str | bytes, str | bytes]]] = {
         (QUEUE, word)
         for word in (
             "x", "", "null", "5", "[]", _DEEP, '{"limit": "x"}', '{"limit": -5}', '{"limit": 1e300}',
-            '{"limit": 0, "waiting": true}', b"\xff",
+            '{"limit": 0, "waiting": true}', '{"sole": "x"}', '{"sole": ["x"]}', '{"sole": ["x", 1]}',
+            '{"waiting": true, "sole": ["local", ""]}', b"\xff",
         )
     ],
     keys.BEATS: [

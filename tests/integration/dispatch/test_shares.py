@@ -17,8 +17,9 @@ from pointsman_service.dispatch.window import OpenWindow
 from pointsman_service.operate.handle_keys import KeyHand, WantedKey
 from pointsman_service.reconcile.lists import Lists
 from pointsman_service.settings import Settings
-from pointsman_service.store.queues import dispatching, shares
+from pointsman_service.store.queues import dispatching, of_callers, shares
 from pointsman_service.store.queues.shares import MOST_CALLERS, MOST_KEYS, Share
+from pointsman_service.store.tasks import submitting
 from tests.integration.spine import Spine, new_task
 
 MAINTENANCE = list_key("maintenance", 7)
@@ -62,6 +63,25 @@ async def callers_of(spine: Spine, ids: Sequence[str]) -> list[str]:
     rows = await spine.rows("SELECT id, caller, fairness_key FROM task_live")
     names = {str(row["id"]): row["caller"] + row["fairness_key"] for row in rows}
     return [names[one] for one in ids]
+
+
+async def sent_in_passes(spine: Spine, dispatcher: Dispatcher, passes: int) -> list[str]:
+    """What so many passes send, each of which looks who waits; all of it is fetched after each."""
+    sent: list[str] = []
+    for _ in range(passes):
+        dispatcher._turn_taking._look_at = 0.0
+        await dispatcher.single_pass()
+        sent += await on_broker(spine)
+        await spine.server.command("DEL", MAINTENANCE)
+    return sent
+
+
+async def alone_of(spine: Spine) -> dict[tuple[str, str], int]:
+    """How many of each share wait alone."""
+    rows = await spine.rows(
+        "SELECT caller, fairness_key, count(*)::int AS n FROM task_live WHERE alone AND place = 'waiting' GROUP BY 1, 2"
+    )
+    return {(row["caller"], row["fairness_key"]): row["n"] for row in rows}
 
 
 async def test_ten_tasks_go_before_a_thousand_of_another_caller_that_are_on_the_broker_and_wait(
@@ -249,7 +269,7 @@ async def test_no_question_of_turns_reads_all_that_waits(spine: Spine, analyzed_
         assert max(removed, default=0) <= 100, plan
 
 
-async def test_who_waits_where_no_other_share_is_known_is_in_no_turn_until_it_was_sent(
+async def test_who_waits_where_nobody_came_with_a_key_takes_turns_once_somebody_does(
     closed_spine: Spine, small: Settings
 ) -> None:
     old = await submit(closed_spine, 40, "local")
@@ -262,16 +282,98 @@ async def test_who_waits_where_no_other_share_is_known_is_in_no_turn_until_it_wa
     ]  # fmt: skip
     dispatcher = dispatcher_of(closed_spine, small)
     await closed_spine.open_epoch()
-    sent: list[str] = []
-    for _ in range(4):
-        dispatcher._turn_taking._look_at = 0.0
-        await dispatcher.single_pass()
-        sent += await on_broker(closed_spine)
-        await closed_spine.server.command("DEL", MAINTENANCE)
-    assert sent[:40] == old, "they were there before anybody took turns"
-    assert sorted(sent) == sorted(old + late + new)
-    assert {sent.index(late[0]), sent.index(new[0])} <= set(range(40, 62))
+    sent = await sent_in_passes(closed_spine, dispatcher, 4)
+    assert [one for one in sent if one not in late] == old + new
+    assert [one for one in sent if one in late] == late
+    assert sorted(sent[:80]) == sorted(old + late), "one of each in turn"
     assert await closed_spine.rows("SELECT DISTINCT alone FROM task_live") == [{"alone": False}]
+
+
+async def test_what_waits_of_one_share_alone_is_in_no_index_of_shares_until_another_waits(
+    closed_spine: Spine, small: Settings
+) -> None:
+    first = await submit(closed_spine, 50, "many", "a")
+    dispatcher = dispatcher_of(closed_spine, small)
+    await closed_spine.open_epoch()
+    sent = await sent_in_passes(closed_spine, dispatcher, 1)
+    await closed_spine.window.refresh()
+    rest = await submit(closed_spine, 200, "many", "a")
+    assert await alone_of(closed_spine) == {("many", "a"): 200}
+    sent += await sent_in_passes(closed_spine, dispatcher, 2)
+    assert sent == (first + rest)[:90], "in their order, as ever"
+
+    other = OpenWindow(closed_spine.broker, small)
+    await other.refresh()
+    few = await submit(closed_spine, 10, "few")
+    more = await submit(closed_spine, 5, "many", "a")
+    assert await alone_of(closed_spine) == {("many", "a"): 160}, "of those that came after another, none"
+    # One more process, which did not see the other.
+    assert other.waits_alone("maintenance", "many", "a")
+    later = [new_task(caller="many", fairness_key="a", alone=True) for _ in range(5)]
+    async with closed_spine.store.statement() as connection:
+        await submitting.store(connection, later, [], 60.0)
+    sent = await sent_in_passes(closed_spine, dispatcher, 1)
+    assert [one for one in sent if one in few] == few, "they wait for none of the 160"
+    sent += await sent_in_passes(closed_spine, dispatcher, 8)
+    assert [one for one in sent if one not in few][: len(rest) - 40] == rest[40:]
+    assert sorted(sent) == sorted(rest[40:] + few + more + [task.id for task in later])
+    assert await alone_of(closed_spine) == {}
+
+
+async def test_who_waits_alone_is_told_to_every_process_and_no_longer_once_another_waits(
+    closed_spine: Spine, settings: Settings
+) -> None:
+    await submit(closed_spine, 300, "many", "a")
+    dispatcher = dispatcher_of(closed_spine, settings)
+    await closed_spine.open_epoch()
+    await dispatcher.single_pass()
+    window = OpenWindow(closed_spine.broker, settings)
+    assert not window.waits_alone("maintenance", "many", "a")
+    await window.refresh()
+    assert window.waits_alone("maintenance", "many", "a")
+    assert not window.waits_alone("maintenance", "many", "b")
+    await window.refresh()
+    assert not window.waits_alone("maintenance", "many", "a"), (
+        "one of another came here: for a second nobody's is alone"
+    )
+    again = OpenWindow(closed_spine.broker, settings)
+    await again.refresh()
+    assert again.waits_alone("maintenance", "many", "a")
+    assert again.waits_alone("email", "local", "")
+    assert not again.waits_alone("email", "many", "a")
+
+    await submit(closed_spine, 300, "few")
+    dispatcher._turn_taking._look_at = 0.0
+    await dispatcher.single_pass()
+    await again.refresh()
+    assert not again.waits_alone("maintenance", "many", "a")
+    assert (await closed_spine.broker.depths()).queues["maintenance"].sole is None
+
+
+async def test_a_dispatcher_that_takes_over_sees_by_itself_who_waits_alone(
+    closed_spine: Spine, small: Settings
+) -> None:
+    await submit(closed_spine, 50, "many", "a")
+    await closed_spine.open_epoch()
+    await sent_in_passes(closed_spine, dispatcher_of(closed_spine, small), 1)
+    await closed_spine.window.refresh()
+    await submit(closed_spine, 100, "many", "a")
+    await closed_spine.run("DELETE FROM task_live WHERE NOT alone")
+    again = dispatcher_of(closed_spine, small)
+    await sent_in_passes(closed_spine, again, 1)
+    assert (await closed_spine.broker.depths()).queues["maintenance"].sole == ("many", "a")
+    few = await submit(closed_spine, 10, "few")
+    assert set(few) < set(await sent_in_passes(closed_spine, again, 1))
+
+
+async def test_who_is_counted_for_a_quota_never_waits_alone(closed_spine: Spine, small: Settings) -> None:
+    await submit(closed_spine, 50, "many")
+    await closed_spine.open_epoch()
+    await sent_in_passes(closed_spine, dispatcher_of(closed_spine, small), 1)
+    await closed_spine.window.refresh()
+    await submit(closed_spine, 7, "many")
+    await submit(closed_spine, 5, "many", is_counted=True)
+    assert await alone_of(closed_spine) == {("many", ""): 7}
 
 
 async def test_every_process_is_told_that_a_queue_is_shared(closed_spine: Spine, settings: Settings) -> None:
@@ -279,11 +381,63 @@ async def test_every_process_is_told_that_a_queue_is_shared(closed_spine: Spine,
     await closed_spine.open_epoch()
     await closed_spine.dispatcher.single_pass()
     other = OpenWindow(closed_spine.broker, settings)
-    assert other.is_alone("maintenance")
+    assert other.waits_alone("maintenance", "local", "")
     await other.refresh()
-    assert not other.is_alone("maintenance")
-    assert other.is_alone("email")
+    assert not other.waits_alone("maintenance", "local", "")
+    assert other.waits_alone("email", "local", "")
     again = dispatcher_of(closed_spine, settings)
     await again.single_pass()
     await other.refresh()
     assert (await closed_spine.broker.depths()).queues["maintenance"].shared
+
+
+@pytest.mark.parametrize("analyzed_while", ["empty", "full"])
+async def test_a_quota_reads_no_more_than_it_counts(spine: Spine, analyzed_while: str) -> None:
+    if analyzed_while == "empty":
+        await spine.run("ANALYZE task_live")
+    await backlog(spine, 20_000, "'many'")
+    await backlog(spine, 10, "'few'", "'k' || n", priority=5)
+    if analyzed_while == "full":
+        await spine.run("ANALYZE task_live")
+    most = {"few": 100, "many": 50, "nobody": 70}
+    asked = {"callers": list(most), "most": list(most.values()), "queues": ["maintenance", "email"]}
+    async with spine.store.statement() as connection:
+        assert await of_callers.waiting(connection, most, ["maintenance", "email"]) == {
+            "few": 10, "many": 50, "nobody": 0
+        }  # fmt: skip
+        explained = await connection.execute(text(f"EXPLAIN (ANALYZE) {of_callers._WAITING.text}"), asked)
+        plan = [str(row[0]) for row in explained]
+    assert not [line for line in plan if "Seq Scan on task_live" in line], plan
+    read = [float(rows) for line in plan for rows in re.findall(r"on task_live t .*rows=([\d.]+)", line)]
+    assert max(read) <= 50, plan
+    assert [line for line in plan if "ix_task_live_shares" in line], plan
+    removed = [int(line.rsplit(" ", 1)[-1]) for line in plan if "Rows Removed by" in line]
+    assert max(removed, default=0) <= 100, plan
+
+
+@pytest.mark.parametrize("analyzed_while", ["empty", "full"])
+async def test_those_in_front_are_placed_and_no_others_are_read(spine: Spine, analyzed_while: str) -> None:
+    if analyzed_while == "empty":
+        await spine.run("ANALYZE task_live")
+    await backlog(spine, 20_000, "'many'")
+    await spine.run("UPDATE task_live SET alone = true")
+    await backlog(spine, 10, "'few'")
+    await spine.run("VACUUM task_live")
+    if analyzed_while == "full":
+        await spine.run("ANALYZE task_live")
+    here = {"queue": "maintenance", "priority": 3}
+    asked: list[tuple[TextClause, dict[str, Any]]] = [
+        (shares._ALONE, {"queues": ["maintenance"]}),
+        (shares._PLACE, here),
+    ]
+    async with spine.store.transaction() as connection:
+        await connection.execute(shares._ONE_BY_ONE)
+        for statement, parameters in asked:
+            explained = await connection.execute(text(f"EXPLAIN (ANALYZE) {statement.text}"), parameters)
+            plan = [str(row[0]) for row in explained]
+            assert not [line for line in plan if "Seq Scan on task_live" in line], plan
+            removed = [int(line.rsplit(" ", 1)[-1]) for line in plan if "Rows Removed by" in line]
+            assert max(removed, default=0) <= 100, plan
+    assert await alone_of(spine) == {("many", ""): 18_000}
+    async with spine.store.transaction() as connection:
+        assert await shares.place(connection, "maintenance", 3) == 0, "so many of the first take turns already"

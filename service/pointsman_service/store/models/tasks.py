@@ -127,8 +127,8 @@ class LiveTask(_TaskColumns, Base):
     """Where it waits (``pointsman_contract.states.Place``). Indexes are on this and not on ``state``, so that the
     frequent moves from queued to running stay HOT updates."""
     alone: Mapped[bool] = _submitted(copied=False, server_default=text("false"))
-    """Whether it waits since its submission, and no other share was known then: it is not among those that take turns,
-    and needs no place in their index."""
+    """Whether it waits since its submission, and no other share waited then, as far as was known: it is not among those
+    that take turns, and needs no place in their index until another share waits (``store.queues.shares.place``)."""
     sent_epoch: Mapped[int | None] = _submitted(Integer, copied=False)
     """The epoch of its newest message."""
     sent_at: Mapped[datetime] = mapped_column(server_default=func.now())

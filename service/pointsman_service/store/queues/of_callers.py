@@ -7,17 +7,21 @@ from sqlalchemy import text
 from pointsman_contract.queues import MAX_PRIORITY
 from pointsman_service.store.store import Connection
 
-# A probe of the index of shares for each queue and priority, and as many of its rows as a quota has; those on the
-# broker are as few as the windows of queues are. Only a range with an order makes the planner take that index.
+# A probe of the index of shares for each queue and priority, and as many of its rows as a quota has: a task that is
+# counted is in it (``NewTask.is_counted``). Those on the broker are as few as the windows of queues are. Only a range
+# with an order makes the planner take that index.
 _WAITING = text(f"""
     SELECT c.caller, w.tasks + coalesce(s.tasks, 0) AS tasks
     FROM unnest(CAST(:callers AS text[]), CAST(:most AS bigint[])) AS c (caller, most)
     CROSS JOIN LATERAL (
         SELECT count(*) AS tasks FROM (
             SELECT FROM unnest(CAST(:queues AS text[])) AS q (queue)
-            CROSS JOIN generate_series(0, {MAX_PRIORITY}) AS p (priority) CROSS JOIN LATERAL (
-                SELECT FROM task_live t WHERE t.place = 'waiting' AND t.queue = q.queue AND t.priority = p.priority
-                    AND t.caller >= c.caller AND t.caller <= c.caller ORDER BY t.caller LIMIT c.most
+            CROSS JOIN (SELECT n::smallint AS priority FROM generate_series(0, {MAX_PRIORITY}) AS n) AS p
+            CROSS JOIN LATERAL (
+                SELECT FROM task_live t WHERE t.place = 'waiting' AND NOT t.alone
+                    AND (t.queue, t.priority, t.caller) >= (q.queue, p.priority, c.caller)
+                    AND (t.queue, t.priority, t.caller) <= (q.queue, p.priority, c.caller)
+                    ORDER BY t.queue, t.priority, t.caller LIMIT c.most
             ) AS t LIMIT c.most
         ) AS found
     ) AS w LEFT JOIN (

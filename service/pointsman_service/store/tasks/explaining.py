@@ -74,7 +74,7 @@ _OTHER_SHARE = """(SELECT true FROM task_live t WHERE t.place = 'waiting' AND NO
             ORDER BY t.queue{down}, t.priority{down}, t.caller{down}, t.fairness_key{down} LIMIT 1)"""
 _LIVE = text(f"""
     SELECT state, place, sent_at, held_at, unclaimed::float8, unclaimed_reason, interrupted_in_a_row,
-        cancel_grace_seconds::float8, timeout_seconds::float8, place = 'waiting' AND NOT alone AND coalesce(
+        cancel_grace_seconds::float8, timeout_seconds::float8, place = 'waiting' AND coalesce(
             {_OTHER_SHARE.format(beyond="<", within=">=", down=" DESC")},
             {_OTHER_SHARE.format(beyond=">", within="<=", down="")}, false) AS takes_turns
     FROM task_live f WHERE id = CAST(:id AS uuid)

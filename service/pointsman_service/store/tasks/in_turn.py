@@ -16,14 +16,22 @@ _HIGHEST_KEY = "\x7f"
 """No key is above it."""
 _PLACE = "(t.queue, t.priority, t.caller, t.fairness_key"
 _ORDER = "t.queue, t.priority, t.caller, t.fairness_key"
+# Of those that wait alone as many are looked at, for these are in no index of shares.
 _OWN = text(f"""
-    SELECT count(*) FROM (
+    SELECT (SELECT count(*) FROM (
         SELECT FROM task_live t WHERE t.place = 'waiting' AND NOT t.alone
             AND {_PLACE}) >= (CAST(:queue AS text), CAST(:priority AS smallint), CAST(:caller AS text),
                 CAST(:key AS text))
             AND {_PLACE}, t.due_at, t.id) < (CAST(:queue AS text), CAST(:priority AS smallint), CAST(:caller AS text),
                 CAST(:key AS text), CAST(:due_at AS timestamptz), CAST(:id AS uuid))
-        ORDER BY {_ORDER} LIMIT :most) AS before
+        ORDER BY {_ORDER} LIMIT :most) AS in_turn
+    ) + (SELECT count(*) FROM (
+        SELECT t.caller, t.fairness_key, t.alone FROM task_live t
+        WHERE t.place = 'waiting' AND t.queue = CAST(:queue AS text) AND t.priority = CAST(:priority AS smallint)
+            AND (t.due_at, t.id) < (CAST(:due_at AS timestamptz), CAST(:id AS uuid))
+        ORDER BY t.due_at, t.id LIMIT :most) AS first_ones
+        WHERE alone AND caller = CAST(:caller AS text) AND fairness_key = CAST(:key AS text)
+    ) AS before
 """)
 _OTHERS = text(
     "SELECT count(*) FROM (SELECT FROM "

@@ -46,8 +46,10 @@ class NewTask:
     """What it depends on, a line each."""
     fairness_key: str = ""
     """Its share within its caller's; empty: that of all which name none."""
+    is_counted: bool = False
+    """Whether its caller has a quota, which counts those that take turns: it never waits alone."""
     alone: bool = False
-    """Whether it will wait, and no other share than its own is known."""
+    """Whether it will wait, and no other share than its own is known to wait in its queue."""
     fingerprint_before: str | None = None
     """The fingerprint as the release before would have written it, where that differs."""
 
