@@ -1,20 +1,22 @@
 """Intake and drain of this checkout beside those of another, or of an installation with keys, limits and fairness
 beside one without: what a change costs.
 
-Two whole stacks run, each on servers of its own, and one idles while the other has its turn. Rounds are short and many,
-and the other goes first in every second round, so that what the machine does meanwhile falls on both. Where a process
-lies in memory makes it up to a tenth faster or slower for all its life, so stacks are started several times, the other
-first in every second time. The packages are those of this checkout.
+Two whole stacks run, each on servers of its own. Both take in at once, so that each has half of the machine, and what
+that does meanwhile falls on both: in turn, rates stray by a fifth. Where a process lies in memory makes it some percent
+faster or slower for all its life, so stacks are started several times, the other first in every second time. Drains go
+in turn. The packages are those of this checkout.
 """
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from tests.benchmark.drain import Managed
-from tests.benchmark.intake import TASK, Intake, Side, ours
+from tests.benchmark.intake import TASK, Intake, ours
 from tests.benchmark.load import Generator
 from tests.benchmark.report import Report, Round
 from tests.benchmark.rounds import ROUNDS_SECONDS, in_turn, play
@@ -23,10 +25,13 @@ from tests.benchmark.stack import SERVICE, Stack
 _PARTS = ("postgres", "valkey", *SERVICE)
 _STARTS, _ROUNDS = 4, 6
 _QUICK_STARTS, _QUICK_ROUNDS = 2, 4
+_FIGURES = ("single", "batch")
+_SECONDS = 3.0
+_MEET_SECONDS = 120.0
 
 
 def run(quick: bool, other: Path) -> Report:
-    """Two starts of four rounds of 2 s and 600 tasks a side, or four of six of 2 s and 1,500."""
+    """Two starts of four rounds of 3 s and 600 tasks a side, or four of six of 3 s and 1,500."""
     return beside(
         "compare",
         quick,
@@ -51,7 +56,7 @@ def beside(
     found: list[Round] = []
     for start in range(starts):
         found += _started(sides[:: -1 if start % 2 else 1], generator, rounds, tasks, ROUNDS_SECONDS / starts)
-    figures = ("single", "batch", "drain")
+    figures = (*_FIGURES, "drain")
     this, other = (side for side, _, _ in sides)
     return Report(
         name=name,
@@ -64,6 +69,7 @@ def beside(
         notes=[
             *notes,
             f"{len(found)} rounds, {starts} times with stacks anew; {tasks:,} tasks each to drain",
+            "both take in at once, each with half of the machine; they drain in turn",
             "CPU is that of all processes that work for a side, idle time of their loops too",
         ],
     )
@@ -80,21 +86,29 @@ def _started(
     since = time.monotonic()
     with ExitStack() as exits:
         stacks = [_Side(exits, side, make(), task, generator, tasks) for side, make, task in sides]
-        turns = [[one.turns[place] for one in stacks] for place in range(len(stacks[0].turns))]
-        for kind in turns:
-            in_turn(kind, 0)
 
         def one_round(number: int) -> Round:
             found: Round = {}
-            for kind in turns:
-                found |= in_turn(kind, number)
-            return found
+            for figure in _FIGURES:
+                found |= _at_once(stacks, figure)
+            return found | in_turn([one.drain for one in stacks], number)
 
+        one_round(0)
         return play(one_round, rounds, seconds - (time.monotonic() - since))
 
 
+def _at_once(stacks: Sequence["_Side"], figure: str) -> Round:
+    """Every stack takes in, all from the same moment on."""
+    meeting = threading.Barrier(len(stacks), timeout=_MEET_SECONDS)
+    found: Round = {}
+    with ThreadPoolExecutor(len(stacks)) as threads:
+        for one in threads.map(lambda stack: stack.take_in(figure, meeting.wait), stacks):
+            found |= one
+    return found
+
+
 class _Side:
-    """A whole stack, and its turns: single submissions, batches, a drain."""
+    """A whole stack: single submissions, batches, a drain."""
 
     def __init__(
         self,
@@ -107,22 +121,19 @@ class _Side:
     ) -> None:
         self._name = name
         self._stack = exits.enter_context(stack)
-        self._managed = Managed(self._stack, tasks, exits.enter_context(self._stack.managed_worker()))
-        self._intake = Intake(self._stack, generator, 2.0)
-        single, batch = ours(self._stack, task)
-        self.turns: list[Callable[[], Round]] = [
-            lambda: self._take_in(single),
-            lambda: self._take_in(batch),
-            self._drain,
-        ]
+        self._managed = Managed(self._stack, tasks, exits.enter_context(self._stack.managed_worker()), task)
+        self._intake = Intake(self._stack, generator, _SECONDS)
+        self._takes = {side.name: side for side in ours(self._stack, task)}
 
-    def _take_in(self, side: Side) -> Round:
-        found = self._intake.play(side, 2.0)
-        # What waits would cost the loops of this stack while the other has its turn.
+    def take_in(self, figure: str, begin: Callable[[], object]) -> Round:
+        """Load it, once ``begin`` has returned."""
+        found = self._intake.play(self._takes[figure], _SECONDS, begin)
+        # What waits would cost the loops of this stack while the other drains.
         self._stack.empty()
-        return self._named(found, side.name, _PARTS)
+        return self._named(found, figure, _PARTS)
 
-    def _drain(self) -> Round:
+    def drain(self) -> Round:
+        """Its turn to drain."""
         found = self._managed.drain()
         self._stack.empty()
         return self._named({f"drain{name.removeprefix(Managed.name)}": value for name, value in found.items()}, "drain")

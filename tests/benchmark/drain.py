@@ -12,12 +12,14 @@ import signal
 import statistics
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from redis import Redis
 
 from tests.benchmark.database import Database
+from tests.benchmark.intake import TASK
 from tests.benchmark.peers import running, tables
 from tests.benchmark.peers.bare_celery import bare_app, fill
 from tests.benchmark.report import Report, Round
@@ -151,8 +153,14 @@ class _Side(ABC):
 
 
 class Managed(_Side):
+    """Ours, with the task that it is given."""
+
     name = "pointsman"
     parts = frozenset({"postgres", "valkey", "worker", *SERVICE})
+
+    def __init__(self, stack: Stack, tasks: int, node: Node, task: Mapping[str, object] = TASK) -> None:
+        super().__init__(stack, tasks, node)
+        self._task = task
 
     def drain(self) -> Round:
         """Raises SystemExit when a task is missing or there is one too many."""
@@ -167,7 +175,7 @@ class Managed(_Side):
     def _fill(self) -> None:
         for start in range(0, self._tasks, _BATCH_TASKS):
             count = min(_BATCH_TASKS, self._tasks - start)
-            body = {"tasks": [{"task_type": "noop", "kwargs": _KWARGS}] * count}
+            body = {"tasks": [self._task] * count}
             answer = self._stack.http.post("/v1/tasks/batch", json=body)
             if answer.status_code != 202:
                 raise SystemExit(f"a batch was not accepted: {answer.text[:500]}")

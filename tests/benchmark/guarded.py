@@ -11,7 +11,7 @@ _RATE = "100000/1s"
 
 
 def run(quick: bool) -> Report:
-    """Two starts of four rounds of 2 s and 600 tasks a side, or four of six of 2 s and 1,500."""
+    """Two starts of four rounds of 3 s and 600 tasks a side, or four of six of 3 s and 1,500."""
     variables = {"POINTSMAN_KEYS_REQUIRED": "true", "POINTSMAN_CALLER_RATE": _RATE}
 
     def guarded() -> Stack:

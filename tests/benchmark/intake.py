@@ -146,11 +146,14 @@ class Intake:
         self._generator = generator
         self._seconds = seconds
 
-    def play(self, side: Side, seconds: float) -> Round:
-        """Load one side. Raises SystemExit when an accepted task is not where the side keeps it."""
+    def play(self, side: Side, seconds: float, begin: Callable[[], object] = lambda: None) -> Round:
+        """Load one side, once ``begin`` has returned. Raises SystemExit when an accepted task is not where the side
+        keeps it.
+        """
         # Also for others: what waits in our tables costs the idle service time.
         self._stack.empty()
         side.empty()
+        begin()
         before = self._stack.cpu_seconds()
         load = self._generator.run(side.url, side.body, side.connections, seconds, self._stack.token)
         if side.stored is not None:
