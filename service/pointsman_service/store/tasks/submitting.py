@@ -17,7 +17,9 @@ from pointsman_service.store.tasks.birth import births_of
 
 @dataclass(slots=True)
 class NewTask:
-    """A submission that passed every check: a field for each column of ``columns.SUBMITTED``, and its key."""
+    """A submission that passed every check: a field for each column of ``columns.SUBMITTED``, its key, and
+    whether a quota counts it.
+    """
 
     id: str
     task_type: str
