@@ -3936,6 +3936,14 @@ SELECT count(*) FROM (SELECT FROM unnest(CAST(:caller AS text[]), CAST(:low AS t
     ORDER BY t.queue, t.priority, t.caller, t.fairness_key LIMIT w.turns) AS first_ones
 LIMIT :most) AS before;
 
+-- _ALONE
+-- Of those that wait alone as many are looked at, too.
+SELECT caller, fairness_key, count(*) AS tasks FROM (
+    SELECT t.caller, t.fairness_key, t.alone FROM task_live t
+    WHERE t.place = 'waiting' AND t.queue = CAST(:queue AS text) AND t.priority = CAST(:priority AS smallint)
+    ORDER BY t.due_at, t.id LIMIT :most) AS first_ones
+WHERE alone GROUP BY caller, fairness_key;
+
 ----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/locking.py
 -- The order in which rows of ``task_live`` are locked, so that nobody waits for each other in a circle.

@@ -18,7 +18,7 @@ from pointsman_service.store.queues.unserved import UNKNOWN_TASK_TYPE
 from pointsman_service.store.store import Store
 from pointsman_service.store.tasks import explaining
 from pointsman_service.store.tasks.explaining import LiveRow
-from pointsman_service.store.tasks.in_turn import before_in_turn
+from pointsman_service.store.tasks.in_turn import alone_in_front, before_in_turn
 
 MOST_COUNTED = 2_000
 """Of more the index that has their order is no longer the cheapest way to count."""
@@ -51,15 +51,14 @@ async def ahead_of_new(
     store: Store, weights: Mapping[str, float], queue: str, priority: int, share: Share
 ) -> int | None:
     """Tasks of a queue that start before one that a share submits now, due at once, counted as ``ahead_of`` does. None
-    where they are more than ``MOST_COUNTED``, and where that is no matter of turns: nobody else waits there, so many
-    that not all are looked at, or what was there before anybody took turns. Raises the store's errors.
+    where they are more than ``MOST_COUNTED``, and where that is no matter of turns: nobody else waits there, or so many
+    that not all are looked at. Raises the store's errors.
     """
     async with store.transaction() as connection:
-        if await shares.alone(connection, [queue]):
-            return None
         await shares.go_along_indexes(connection)
         line = await shares.line(connection, queue, priority)
-        others = {(caller, key) for caller, keys in line.items() for key in keys} - {share}
+        alone = await alone_in_front(connection, queue, priority, 1)
+        others = {*alone, *((caller, key) for caller, keys in line.items() for key in keys)} - {share}
         if not others or len(line) >= shares.MOST_CALLERS:
             return None
         before, capped = await explaining.ahead_of_its_priority(connection, queue, priority, MOST_COUNTED)

@@ -1,7 +1,7 @@
 """How many tasks go before one that waits, where callers take turns. Bounded, however long the line."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from pointsman_service.store.arrays import array_columns
 from pointsman_service.store.queues import shares
-from pointsman_service.store.queues.shares import Line, Share
+from pointsman_service.store.queues.shares import Share
 from pointsman_service.store.store import Connection
 
 _HIGHEST_KEY = "\x7f"
@@ -44,6 +44,20 @@ _OTHERS = text(
         LIMIT :most) AS before
 """
 )
+# Of those that wait alone as many are looked at, too.
+_ALONE = text("""
+    SELECT caller, fairness_key, count(*) AS tasks FROM (
+        SELECT t.caller, t.fairness_key, t.alone FROM task_live t
+        WHERE t.place = 'waiting' AND t.queue = CAST(:queue AS text) AND t.priority = CAST(:priority AS smallint)
+        ORDER BY t.due_at, t.id LIMIT :most) AS first_ones
+    WHERE alone GROUP BY caller, fairness_key
+""")
+
+
+async def alone_in_front(connection: Connection, queue: str, priority: int, most: int) -> dict[Share, int]:
+    """How many of each share wait alone among so many of the first of a priority."""
+    rows = await connection.execute(_ALONE, {"queue": queue, "priority": priority, "most": most})
+    return {Share(row.caller, row.fairness_key): row.tasks for row in rows}
 
 
 async def before_in_turn(
@@ -68,7 +82,15 @@ async def before_in_turn(
     keys = [key for key in line.get(share.caller, ()) if key != share.key]
     of_keys = {"caller": [share.caller] * len(keys), "low": keys, "high": keys, "turns": [before + 1] * len(keys)}
     before += (await connection.execute(_OTHERS, here | of_keys)).scalar_one()
-    turns = _turns_meanwhile(line, share.caller, before + 1, weights)
+    # Others that wait alone have their turns from the next look of the dispatcher on.
+    alone = {
+        other: tasks
+        for other, tasks in (await alone_in_front(connection, queue, priority, most)).items()
+        if other.key not in line.get(other.caller, ()) and other != share
+    }
+    before += sum(min(tasks, before + 1) for other, tasks in alone.items() if other.caller == share.caller)
+    turns = _turns_meanwhile({*line, *(other.caller for other in alone)}, share.caller, before + 1, weights)
+    before += sum(min(tasks, turns[other.caller]) for other, tasks in alone.items() if other.caller != share.caller)
     of_callers = {
         "caller": list(turns),
         "low": [""] * len(turns),
@@ -78,7 +100,7 @@ async def before_in_turn(
     return before + int((await connection.execute(_OTHERS, here | of_callers)).scalar_one())
 
 
-def _turns_meanwhile(line: Line, caller: str, turns: int, weights: Mapping[str, float]) -> dict[str, int]:
+def _turns_meanwhile(callers: Iterable[str], caller: str, turns: int, weights: Mapping[str, float]) -> dict[str, int]:
     """How many turns each other caller has until this one has had so many."""
     mine = weights.get(caller, 1.0)
-    return {other: math.ceil(turns * weights.get(other, 1.0) / mine) for other in line if other != caller}
+    return {other: math.ceil(turns * weights.get(other, 1.0) / mine) for other in callers if other != caller}
