@@ -1,6 +1,7 @@
 """Waits of many through one client: which stream they share, and what it costs."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,7 +38,9 @@ class Api:
         self.ended: set[str] = set()
         self.begun: list[frozenset[str] | None] = []
         """What each stream names, in order; None: it is of all."""
-        self.open = self.most_open = 0
+        self._connections: set[socket.socket] = set()
+        self.most_open = 0
+        """Of connections at once that nobody had hung up."""
         self.looks = 0
         self.over = False
         self._changed = threading.Condition()
@@ -59,10 +62,16 @@ class Api:
             self.over = True
             self._changed.notify_all()
 
-    def count(self, by: int) -> None:
+    def opened(self, connection: socket.socket) -> None:
         with self._changed:
-            self.open += by
-            self.most_open = max(self.most_open, self.open)
+            self._connections.add(connection)
+            # Whoever hung up is noticed here only with what is written next.
+            there = sum(not _is_hung_up(each) for each in self._connections)
+            self.most_open = max(self.most_open, there)
+
+    def closed(self, connection: socket.socket) -> None:
+        with self._changed:
+            self._connections.discard(connection)
 
     def task(self, task_id: str, seconds: float) -> dict[str, Any]:
         with self._changed:
@@ -86,6 +95,15 @@ class Api:
                   if told else b": \n\n")  # fmt: skip
 
 
+def _is_hung_up(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 @contextmanager
 def serving(api: Api) -> Iterator[Api]:
     class Handler(BaseHTTPRequestHandler):
@@ -94,10 +112,10 @@ def serving(api: Api) -> Iterator[Api]:
 
         def setup(self) -> None:
             super().setup()
-            api.count(1)
+            api.opened(self.connection)
 
         def finish(self) -> None:
-            api.count(-1)
+            api.closed(self.connection)
             with suppress(OSError):
                 super().finish()
 
