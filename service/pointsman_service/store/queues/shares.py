@@ -3,8 +3,8 @@
 All are found by ``ix_task_live_shares``, from one share to the next: however many tasks one has, they are not read.
 
 Where one share waits and no other, its tasks wait ``alone``: not in that index, which costs a fifth of all that
-PostgreSQL does for a submission. Once another share waits there, too, those in front are placed in it (``place``), 2,000
-at a time.
+PostgreSQL does for a submission. Once another share waits there, too, those in front are placed in it (``place``),
+2,000 at a time.
 """
 
 from collections.abc import Mapping, Sequence
