@@ -3122,6 +3122,14 @@ CROSS JOIN LATERAL (
         ORDER BY t.due_at, t.id LIMIT 64) AS f
 WHERE f.alone;
 
+-- _ALONE_AMONG
+SELECT f.caller, f.fairness_key, count(*) AS tasks
+FROM (
+        SELECT t.id, t.caller, t.fairness_key, t.alone FROM task_live t
+        WHERE t.place = 'waiting' AND t.queue = CAST(:queue AS text) AND t.priority = CAST(:priority AS smallint)
+        ORDER BY t.due_at, t.id LIMIT :most) AS f
+WHERE f.alone GROUP BY f.caller, f.fairness_key;
+
 -- _ONE_BY_ONE
 -- Two thousand rows by their ids are what a planner would read all of a smaller table for.
 SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
@@ -3935,14 +3943,6 @@ SELECT count(*) FROM (SELECT FROM unnest(CAST(:caller AS text[]), CAST(:low AS t
             w.caller, w.high)
     ORDER BY t.queue, t.priority, t.caller, t.fairness_key LIMIT w.turns) AS first_ones
 LIMIT :most) AS before;
-
--- _ALONE
--- Of those that wait alone as many are looked at, too.
-SELECT caller, fairness_key, count(*) AS tasks FROM (
-    SELECT t.caller, t.fairness_key, t.alone FROM task_live t
-    WHERE t.place = 'waiting' AND t.queue = CAST(:queue AS text) AND t.priority = CAST(:priority AS smallint)
-    ORDER BY t.due_at, t.id LIMIT :most) AS first_ones
-WHERE alone GROUP BY caller, fairness_key;
 
 ----------------------------------------------------------------------------------------------------------------------
 -- store/tasks/locking.py

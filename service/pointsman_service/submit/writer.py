@@ -154,8 +154,13 @@ class Writer:
             elif self._serving.types.is_unserved(task.queue, task.task_type):
                 later = True
             task.sent_epoch = None if later else self._window.reserve(task.queue)
-            if task.sent_epoch is None and not asleep and not task.is_counted:
-                task.alone = self._window.waits_alone(task.queue, task.caller, task.fairness_key)
+            # Also of one that is written again, because its group was refused.
+            task.alone = (
+                task.sent_epoch is None
+                and not asleep
+                and not task.is_counted
+                and self._window.waits_alone(task.queue, task.caller, task.fairness_key)
+            )
 
     async def drain(self) -> None:
         """Return once everything committed has been offered to the broker."""

@@ -366,6 +366,23 @@ async def test_a_dispatcher_that_takes_over_sees_by_itself_who_waits_alone(
     assert set(few) < set(await sent_in_passes(closed_spine, again, 1))
 
 
+async def test_a_task_that_is_written_again_and_sent_then_waits_alone_no_more(
+    closed_spine: Spine, settings: Settings
+) -> None:
+    await closed_spine.open_epoch()
+    # Its group was refused for another one, and there is room by the time it stands alone.
+    task = new_task()
+    closed_spine.window.shut()
+    closed_spine.commits._writer._reserve([task])
+    assert (task.sent_epoch, task.alone) == (None, True)
+    window = OpenWindow(closed_spine.broker, settings)
+    await window.refresh()
+    closed_spine.commits._writer._window = window
+    await closed_spine.commits.write_batch([task])
+    assert await closed_spine.rows("SELECT place, alone FROM task_live") == [{"place": "sent", "alone": False}]
+    await closed_spine.commits.drain()
+
+
 async def test_who_is_counted_for_a_quota_never_waits_alone(closed_spine: Spine, small: Settings) -> None:
     await submit(closed_spine, 50, "many")
     await closed_spine.open_epoch()

@@ -18,7 +18,7 @@ from pointsman_service.store.queues.unserved import UNKNOWN_TASK_TYPE
 from pointsman_service.store.store import Store
 from pointsman_service.store.tasks import explaining
 from pointsman_service.store.tasks.explaining import LiveRow
-from pointsman_service.store.tasks.in_turn import alone_in_front, before_in_turn
+from pointsman_service.store.tasks.in_turn import before_in_turn
 
 MOST_COUNTED = 2_000
 """Of more the index that has their order is no longer the cheapest way to count."""
@@ -57,7 +57,7 @@ async def ahead_of_new(
     async with store.transaction() as connection:
         await shares.go_along_indexes(connection)
         line = await shares.line(connection, queue, priority)
-        alone = await alone_in_front(connection, queue, priority, 1)
+        alone = await shares.alone_among(connection, queue, priority, 1)
         others = {*alone, *((caller, key) for caller, keys in line.items() for key in keys)} - {share}
         if not others or len(line) >= shares.MOST_CALLERS:
             return None

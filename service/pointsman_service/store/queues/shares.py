@@ -96,6 +96,11 @@ _ALONE = text(f"""
     CROSS JOIN LATERAL ({_FIRST_ONES.format(queue="q.queue", priority="p.priority", most=_LOOKED_AT)}) AS f
     WHERE f.alone
 """)
+_ALONE_AMONG = text(f"""
+    SELECT f.caller, f.fairness_key, count(*) AS tasks
+    FROM ({_FIRST_ONES.format(queue=_QUEUE, priority=_PRIORITY, most=":most")}) AS f
+    WHERE f.alone GROUP BY f.caller, f.fairness_key
+""")
 # Two thousand rows by their ids are what a planner would read all of a smaller table for.
 _ONE_BY_ONE = text("SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)")
 # Rows are passed over that others have locked, for these are sent, cancelled or held at this moment.
@@ -140,6 +145,12 @@ async def alone(connection: Connection, queues: Sequence[str]) -> dict[tuple[str
     for row in await connection.execute(_ALONE, {"queues": list(queues)}):
         found.setdefault((row.queue, row.priority), set()).add(Share(row.caller, row.fairness_key))
     return found
+
+
+async def alone_among(connection: Connection, queue: str, priority: int, most: int) -> dict[Share, int]:
+    """How many of each share wait alone among so many of the first of a priority."""
+    rows = await connection.execute(_ALONE_AMONG, {"queue": queue, "priority": priority, "most": most})
+    return {Share(row.caller, row.fairness_key): row.tasks for row in rows}
 
 
 async def place(connection: Connection, queue: str, priority: int) -> int:

@@ -44,20 +44,6 @@ _OTHERS = text(
         LIMIT :most) AS before
 """
 )
-# Of those that wait alone as many are looked at, too.
-_ALONE = text("""
-    SELECT caller, fairness_key, count(*) AS tasks FROM (
-        SELECT t.caller, t.fairness_key, t.alone FROM task_live t
-        WHERE t.place = 'waiting' AND t.queue = CAST(:queue AS text) AND t.priority = CAST(:priority AS smallint)
-        ORDER BY t.due_at, t.id LIMIT :most) AS first_ones
-    WHERE alone GROUP BY caller, fairness_key
-""")
-
-
-async def alone_in_front(connection: Connection, queue: str, priority: int, most: int) -> dict[Share, int]:
-    """How many of each share wait alone among so many of the first of a priority."""
-    rows = await connection.execute(_ALONE, {"queue": queue, "priority": priority, "most": most})
-    return {Share(row.caller, row.fairness_key): row.tasks for row in rows}
 
 
 async def before_in_turn(
@@ -85,7 +71,7 @@ async def before_in_turn(
     # Others that wait alone have their turns from the next look of the dispatcher on.
     alone = {
         other: tasks
-        for other, tasks in (await alone_in_front(connection, queue, priority, most)).items()
+        for other, tasks in (await shares.alone_among(connection, queue, priority, most)).items()
         if other.key not in line.get(other.caller, ()) and other != share
     }
     before += sum(min(tasks, before + 1) for other, tasks in alone.items() if other.caller == share.caller)
