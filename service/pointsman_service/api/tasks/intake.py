@@ -130,6 +130,8 @@ class Intake:
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
+        # It knows the request, which knows this scope: left there, both would stay until a collection.
+        at_once: AtOnce | None = scope.pop(AT_ONCE, None)
         if (
             scope["path"] != "/v1/tasks"
             or scope["method"] != "POST"
@@ -151,7 +153,6 @@ class Intake:
         lines = GUARD_LINES
         if rates.default is not None or caller.rate is not None:
             lines += rates.lines(caller)
-        at_once: AtOnce | None = scope.get(AT_ONCE)
         if at_once is None or not at_once(
             answer.status, [*answer.headers, (b"x-request-id", scope["request_id"])], answer.body, lines
         ):
