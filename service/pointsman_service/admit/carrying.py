@@ -3,12 +3,13 @@
 import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from pointsman_contract.catalogue import pointer
 from pointsman_contract.typed_values import can_be_read
 from pointsman_service.errors import FAULTS_SHOWN, FieldError
 
+_CONTAINERS: Final = (dict, list)
 _Trail = tuple[Any, str | int] | None
 """The way to a value: the way to its container, and its key or index there."""
 
@@ -20,6 +21,19 @@ def uncarried(value: object, most_values: int | None = None) -> list[FieldError]
     Nothing is looked at after them, nor after ``most_values`` values.
     """
     return list(islice(_faults(islice(_every(value), most_values)), FAULTS_SHOWN))
+
+
+def is_deeper(value: object, depth: int) -> bool:
+    """Whether arrays and objects stand in each other more than ``depth`` deep; one alone is 1 deep."""
+    level: list[Any] = [value] if type(value) in _CONTAINERS else []
+    for _ in range(depth):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if type(container) is dict else container)
+            if type(item) in _CONTAINERS
+        ]
+    return bool(level)
 
 
 def holds_more_than(most: int, value: object) -> bool:

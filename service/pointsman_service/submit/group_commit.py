@@ -14,7 +14,7 @@ from pointsman_service.errors import PointsmanError, TooManyWaiting
 from pointsman_service.fleet.serving import ServingView
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import Store
-from pointsman_service.store.tasks.submitting import NewTask
+from pointsman_service.store.tasks.submitting import KEY, NewTask
 from pointsman_service.submit.writer import Receipt, Writer
 from pointsman_service.telemetry import start_for_all
 
@@ -46,7 +46,7 @@ class GroupCommit:
 
     async def write_batch(self, tasks: Sequence[NewTask]) -> list[Receipt | PointsmanError]:
         """Store many tasks of one request in one commit, beside the lanes; an answer for each, in order."""
-        if tasks and all(task.key is None for task in tasks):
+        if tasks and not any(map(KEY, tasks)):
             return await self._writer.write(tasks)
         answers: list[Receipt | PointsmanError | None] = [None] * len(tasks)
         for keyed in (False, True):

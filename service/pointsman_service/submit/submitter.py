@@ -4,13 +4,14 @@ import asyncio
 import math
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from operator import attrgetter
+from typing import NamedTuple, cast
 
 import uuid_utils
 from pydantic_core import to_json
 
-from pointsman_contract.sealing import stands_sealed
-from pointsman_service.admit.carrying import uncarried
+from pointsman_contract.sealing import BEGIN, stands_sealed
+from pointsman_service.admit.carrying import is_deeper, uncarried
 from pointsman_service.admit.catalogue import Catalogue
 from pointsman_service.admit.submission import Submission, too_late
 from pointsman_service.callers import Caller
@@ -36,7 +37,7 @@ from pointsman_service.settings import Settings
 from pointsman_service.store.queues.holding import Blocking
 from pointsman_service.store.store import StatementRefused, Store
 from pointsman_service.store.tasks import submitting
-from pointsman_service.store.tasks.submitting import NewTask
+from pointsman_service.store.tasks.submitting import KEY, NewTask
 from pointsman_service.submit.admission import Admission
 from pointsman_service.submit.fingerprint import fingerprints_of
 from pointsman_service.submit.group_commit import GroupCommit
@@ -64,8 +65,17 @@ class Accepted(NamedTuple):
     """None for a replay: read the task."""
 
 
+_REPLAYED = attrgetter("replayed")
+
 Admitted = NewTask | Accepted | PointsmanError
 """An item of a batch that was checked: a task to be stored, what it became when it was first called, or a refusal."""
+
+
+def tasks_of(admitted: Sequence[Admitted]) -> Sequence[NewTask]:
+    """Those of them that are to be stored, in order: mostly all."""
+    if set(map(type, admitted)) == {NewTask}:
+        return cast(Sequence[NewTask], admitted)
+    return [task for task in admitted if isinstance(task, NewTask)]
 
 
 class Submitter:
@@ -114,11 +124,12 @@ class Submitter:
         if caller.task_types is not None and submission.task_type not in caller.task_types:
             raise OutsideKey(f"This key does not reach the task type {submission.task_type}; nothing was stored.")
         known = self._catalogue.known(submission.task_type) or await self._catalogue.find(submission.task_type)
+        # First: what checks the arguments goes as deep as they do.
+        args, kwargs = encode(submission, self._settings.body_bytes, self._settings.json_depth - 1)
         known.check(submission.args, submission.kwargs)
         queue, priority = known.route(self._settings, submission.queue, submission.priority)
         if caller.queues is not None and queue.name not in caller.queues:
             raise OutsideKey(f"This key does not reach the queue {queue.name}; nothing was stored.")
-        args, kwargs = encode(submission, self._settings.body_bytes)
         task_id = str(uuid_utils.uuid7())
         if self._sealing is not None:
             args, kwargs = self._sealing.seal_arguments(args, kwargs, task_id)
@@ -242,8 +253,10 @@ class Submitter:
 
         With ``atomic`` it is all or none: ``BatchOverBurst`` where it never will be all.
         """
-        tasks = [task for task in admitted if isinstance(task, NewTask)]
-        if self._rates is None or not tasks or not self._rates.limits(caller):
+        if self._rates is None or not self._rates.limits(caller):
+            return admitted
+        tasks = tasks_of(admitted)
+        if not tasks:
             return admitted
         refusal: PointsmanError
         try:
@@ -285,6 +298,11 @@ class Submitter:
             raise
 
     async def _store_many(self, tasks: Sequence[NewTask], atomic: bool) -> list[Accepted | PointsmanError]:
+        if not atomic and not any(map(KEY, tasks)):
+            return [
+                Accepted(task.id, False, task, found.submitted_at) if isinstance(found, Receipt) else found
+                for task, found in zip(tasks, await self._commits.write_batch(tasks), strict=True)
+            ]
         firsts: dict[tuple[str, str], NewTask] = {}
         fresh = [task for task in tasks if task.key is None or firsts.setdefault((task.caller, task.key), task) is task]
         if atomic and any(task.key and firsts[task.caller, task.key].fingerprint != task.fingerprint for task in tasks):
@@ -376,8 +394,10 @@ class Submitter:
         return answers
 
 
-def _permits_left(answers: Iterable[Accepted | PointsmanError]) -> int:
+def _permits_left(answers: Sequence[Accepted | PointsmanError]) -> int:
     """Of the permits that were taken for these, how many nothing was stored for."""
+    if set(map(type, answers)) == {Accepted} and not any(map(_REPLAYED, answers)):
+        return 0
     return len(
         [
             answer
@@ -407,23 +427,20 @@ def _refusal(blocking: Blocking) -> BreakerOpen:
     )
 
 
-def encode(submission: Submission, most_bytes: int) -> tuple[str, str]:
+def encode(submission: Submission, most_bytes: int, most_deep: int | None = None) -> tuple[str, str]:
     """Arguments as JSON text. Raises ``BodyTooLarge`` for more than ``most_bytes`` of it, in a batch as alone, and
-    ``InvalidRequest`` for what PostgreSQL, JSON or Celery cannot carry.
+    ``InvalidRequest`` for what is nested more than ``most_deep`` deep (None: it was looked at), for what stands for
+    encrypted arguments, and for what PostgreSQL, JSON or Celery cannot carry.
     """
-    faults = [
-        FieldError(pointer=f"/{name}", detail="stands for encrypted arguments, which only the service writes")
-        for name in ("args", "kwargs")
-        if stands_sealed(getattr(submission, name))
-    ]
-    if faults:
-        # A worker would open it, whichever task it is of.
-        raise InvalidRequest(errors=faults)
     args_text, kwargs_text = to_json(submission.args), to_json(submission.kwargs)
     if len(args_text) + len(kwargs_text) > most_bytes:
         raise BodyTooLarge(f"The arguments of a task are longer than {most_bytes} bytes.")
     args, kwargs = args_text.decode(), kwargs_text.decode()
     suspicious = args + kwargs
+    if most_deep is not None and suspicious.count("[") + suspicious.count("{") > most_deep:
+        _check_depth(submission, most_deep)
+    if BEGIN in suspicious:
+        _check_unsealed(submission)
     if (
         "\\u0000" in suspicious
         or "Infinity" in suspicious
@@ -436,3 +453,24 @@ def encode(submission: Submission, most_bytes: int) -> tuple[str, str]:
         if faults:
             raise InvalidRequest(errors=faults)
     return args, kwargs
+
+
+def _check_depth(submission: Submission, most: int) -> None:
+    faults = [
+        FieldError(pointer=f"/{name}", detail=f"is nested deeper than {most} levels")
+        for name in ("args", "kwargs")
+        if is_deeper(getattr(submission, name), most)
+    ]
+    if faults:
+        raise InvalidRequest(errors=faults)
+
+
+def _check_unsealed(submission: Submission) -> None:
+    faults = [
+        FieldError(pointer=f"/{name}", detail="stands for encrypted arguments, which only the service writes")
+        for name in ("args", "kwargs")
+        if stands_sealed(getattr(submission, name))
+    ]
+    if faults:
+        # A worker would open it, whichever task it is of.
+        raise InvalidRequest(errors=faults)

@@ -44,9 +44,9 @@ _KEY_MILLISECONDS = 50
 """For a key that was waited for already."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of one submission."""
+    """What became of one submission, or of several that were stored together."""
 
     submitted_at: datetime
     accepted: bool
@@ -188,13 +188,15 @@ class Writer:
         return stored
 
     def _receipts(self, tasks: Sequence[NewTask], stored: Stored) -> list[Receipt | PointsmanError]:
-        accepted = [stored.accepted is None or task.id in stored.accepted for task in tasks]
-        sent = [task for task, taken in zip(tasks, accepted, strict=True) if taken and task.sent_epoch is not None]
+        done, taken = Receipt(stored.submitted_at, True), stored.accepted
+        sent = [task for task in tasks if task.sent_epoch is not None and (taken is None or task.id in taken)]
         if sent:
             publishing = start_for_all(self._publish(sent, stored.outbox_ids))
             self._publishing.add(publishing)
             publishing.add_done_callback(self._publishing.discard)
-        return [Receipt(stored.submitted_at, taken) for taken in accepted]
+        if taken is None:
+            return [done] * len(tasks)
+        return [done if task.id in taken else Receipt(stored.submitted_at, False) for task in tasks]
 
     async def _apart(
         self, tasks: Sequence[NewTask], error: RowRefused | LockNotGot, *, waited: bool

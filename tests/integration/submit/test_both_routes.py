@@ -23,6 +23,8 @@ from pointsman_service.store.workers import catalogue
 from tests.acceptance.test_bad_input import CASES, Bad
 from tests.integration.read.conftest import application, fronted
 from tests.integration.spine import Spine
+from tests.stand.waiting import until
+from tests.unit.front.test_connection import connected
 
 SLEEP = TaskTypeSpec(
     name="sleep",
@@ -49,6 +51,7 @@ GOOD: list[dict[str, Any]] = [
     *({"task_type": "noop", "queue": queue.name} for queue in DEFAULT_TOPOLOGY.queues),
     *({"task_type": "noop", "priority": priority} for priority in range(11)),
 ]
+_SUBMISSIONS = 50
 OWN = ("id", "submitted_at", "due_at")
 """Fields in which two tasks differ."""
 
@@ -156,6 +159,56 @@ async def test_the_limit_of_a_body_holds_for_each_item_of_a_batch(doors: Doors) 
     assert [result["status"] for result in answer.json()["results"]] == [202, 413, 202]
     assert answer.json()["results"][1]["problem"]["type"] == alone[0].json()["type"]
     assert (refused.status_code, refused.json()["results"][1]["status"]) == (422, 413)
+
+
+@pytest.mark.parametrize("fields", [{}, {"Idempotency-Key": "order"}], ids=["without a key", "with one"])
+async def test_a_submission_that_was_answered_leaves_nothing_for_the_collector(
+    spine: Spine, doors: Doors, fields: dict[str, str]
+) -> None:
+    plain = application(spine)
+    door: Any = fronted(Intake(plain, plain.state.parts))
+    connection, transport = connected(door)
+    body = b'{"task_type":"noop","kwargs":{"to":"a@example.org"}}'
+    sent = 0
+
+    async def answered() -> bool:
+        return transport.said.count(b"HTTP/1.1 202 ") == sent
+
+    gc.collect()
+    gc.disable()
+    try:
+        for sent in range(1, _SUBMISSIONS + 1):
+            head = [b"POST /v1/tasks HTTP/1.1", b"Host: pointsman", b"Content-Type: application/json"]
+            head += [f"{name}: {value}-{sent}".encode() for name, value in fields.items()]
+            connection.data_received(b"\r\n".join([*head, b"Content-Length: %d" % len(body), b"", body]))
+            await until(answered, "the answer")
+        left = gc.collect()
+    finally:
+        gc.enable()
+    assert left < _SUBMISSIONS, "it would be looked through, with all that waits, at every ten thousandth object"
+
+
+@pytest.mark.parametrize("beside", [0, 300_000], ids=["short", "long"])
+@pytest.mark.parametrize("name", ["args", "kwargs"])
+async def test_an_item_of_a_batch_may_be_as_deep_as_alone_and_one_deeper_is_refused_by_itself(
+    doors: Doors, name: str, beside: int
+) -> None:
+    def nested(levels: int) -> str:
+        """The JSON of a submission so deep."""
+        inner = "[" * (levels - 2) + "]" * (levels - 2)
+        return f'{{"task_type":"noop","{name}":' + (f"[{inner}]}}" if name == "args" else f'{{"a":{inner}}}}}')
+
+    good, deep, brackets = nested(32), nested(33), json.dumps({"task_type": "noop", "kwargs": {"a": "[{" * 40}})
+    alone = await doors.ask(deep.encode(), {})
+    long = json.dumps({"task_type": "noop", "args": ["x" * (beside // 2)]})
+    content = f'{{"tasks":[{good},{deep},{brackets},{long},{long}]}}'.encode()
+    _, answer = await doors.ask(content, {}, "/v1/tasks/batch")
+
+    assert [one.status_code for one in alone] == [422, 422]
+    assert [one.status_code for one in await doors.ask(good.encode(), {})] == [202, 202]
+    assert [result["status"] for result in answer.json()["results"]] == [202, 422, 202, 202, 202]
+    (fault,) = answer.json()["results"][1]["problem"]["errors"]
+    assert fault == {"pointer": f"/{name}", "detail": "is nested deeper than 31 levels"}
 
 
 async def test_a_number_that_grows_when_it_is_stored_does_not_pass_the_limit(doors: Doors) -> None:

@@ -117,6 +117,13 @@ def test_the_deepest_allowed_nesting_passes_and_one_more_does_not() -> None:
     assert "deeper than 32" in raised.value.errors[0]["detail"]
 
 
+def test_of_many_items_how_deep_they_are_is_left_to_who_looks_at_each() -> None:
+    deeper = b"[" * (DEPTH + 1) + b"]" * (DEPTH + 1)
+    assert parse_json(deeper, DEPTH, of_many=True)
+    with pytest.raises(InvalidRequest):
+        parse_json(b"[" * 250 + b"]" * 250, DEPTH, of_many=True)
+
+
 def test_a_hundred_thousand_brackets_are_refused_and_not_parsed() -> None:
     with pytest.raises(InvalidRequest):
         parse_json(b"[" * 100_000, DEPTH)

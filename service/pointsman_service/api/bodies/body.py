@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from pointsman_service.admit.carrying import uncarried
+from pointsman_service.admit.carrying import is_deeper, uncarried
 from pointsman_service.api.bodies.header_fields import fields_given_once
 from pointsman_service.api.bodies.repeated_names import repeated_names
 from pointsman_service.api.bodies.room import Pace, Room
@@ -20,7 +20,6 @@ from pointsman_service.errors import (
 
 _JSON = b"application/json"
 _PLAIN = (b"", b"identity")
-_CONTAINERS = (dict, list)
 _VALUES_SEARCHED = 200_000
 """Where a fault lies is looked for among so many values; after them it is told by line and column."""
 
@@ -71,23 +70,27 @@ def _is_json(content_type: bytes) -> bool:
     return media_type == _JSON or media_type.endswith(b"+json")
 
 
-def parse_json(body: bytes, depth: int) -> Any:
+def parse_json(body: bytes, depth: int, *, of_many: bool = False) -> Any:
     """The value of a JSON text. Raises ``InvalidRequest`` for JSON that Python's own parser takes and we cannot carry
     (NaN, lone surrogates), for objects that give a name twice, for nesting deeper than ``depth``, and for very many
     arrays and objects; ``MalformedJson`` for anything else.
+
+    ``of_many``: it is of many items alike, and whoever called looks how deep each is; nothing is refused for its depth
+    but what no parser here reads.
     """
     brackets = body.count(b"[") + body.count(b"{")
     if brackets > MOST_CONTAINERS:
         check_containers(body)
     try:
         # The parser has a limit of its own, 200 levels, so that no input exhausts the stack.
-        value = from_json(body, allow_inf_nan=False, cache_strings="keys")
+        # What many items have in common is one text in memory.
+        value = from_json(body, allow_inf_nan=False, cache_strings="all" if of_many else "keys")
     except ValueError as error:
         if "recursion limit" in str(error):
             raise _too_deep(depth) from None
         raise _explained(body, str(error)) from None
-    if brackets > depth and _is_deeper(value, depth):
-        raise _too_deep(depth)
+    if not of_many and brackets > depth:
+        check_depth(value, depth)
     # Nearly every text is cleared here: without an escape it has as many colons as what was read from it.
     if b"\\" in body or body.count(b":") != to_json(value).count(b":"):
         repeated = repeated_names(body, value)
@@ -97,8 +100,10 @@ def parse_json(body: bytes, depth: int) -> Any:
 
 
 async def parse_long_json(body: bytes, depth: int, pace: Pace) -> Any:
-    """As ``parse_json``, in steps of ``pace``; also raises ``InvalidRequest`` for very many values and names."""
-    brackets = await pace.step(lambda: _check_size(body))
+    """As ``parse_json`` of many items, in steps of ``pace``; also raises ``InvalidRequest`` for very many values and
+    names.
+    """
+    await pace.step(lambda: _check_size(body))
     try:
         value = await pace.step(lambda: from_json(body, allow_inf_nan=False))
     except ValueError as error:
@@ -110,8 +115,6 @@ async def parse_long_json(body: bytes, depth: int, pace: Pace) -> Any:
         except (ValueError, RecursionError):
             raise _malformed(reason) from None
         raise await pace.step(lambda: _uncarried(value, reason)) from None
-    if brackets > depth and await pace.step(lambda: _is_deeper(value, depth)):
-        raise _too_deep(depth)
     if b"\\" in body or body.count(b":") != await pace.step(lambda: to_json(value).count(b":")):
         repeated = await pace.step(lambda: repeated_names(body, value))
         if repeated:
@@ -119,29 +122,20 @@ async def parse_long_json(body: bytes, depth: int, pace: Pace) -> Any:
     return value
 
 
-def _check_size(body: bytes) -> int:
-    """How many brackets open in a body, in its strings as well."""
-    brackets = body.count(b"[") + body.count(b"{")
-    if brackets > MOST_CONTAINERS:
+def _check_size(body: bytes) -> None:
+    if body.count(b"[") + body.count(b"{") > MOST_CONTAINERS:
         check_containers(body)
     check_values(body)
-    return brackets
+
+
+def check_depth(value: Any, depth: int) -> None:
+    """Raises ``InvalidRequest`` for nesting deeper than ``depth``."""
+    if is_deeper(value, depth):
+        raise _too_deep(depth)
 
 
 def _too_deep(depth: int) -> InvalidRequest:
     return InvalidRequest(errors=[FieldError(pointer="", detail=f"is nested deeper than {depth} levels")])
-
-
-def _is_deeper(value: Any, depth: int) -> bool:
-    level = [value] if type(value) in _CONTAINERS else []
-    for _ in range(depth):
-        level = [
-            item
-            for container in level
-            for item in (container.values() if type(container) is dict else container)
-            if type(item) in _CONTAINERS
-        ]
-    return bool(level)
 
 
 def _explained(body: bytes, reason: str) -> MalformedJson | InvalidRequest:

@@ -12,82 +12,51 @@ from pydantic_core import to_json
 from pointsman_service.store.tasks.submitting import NewTask
 
 _REST = (
-    b'"started_at":null,"finished_at":null,"queue_wait_seconds":null,"run_seconds":null,"worker":null,"result":null,'
-    b'"error":null,"progress":null,"held_reason":null,"held_seconds":0.0,"retry_at":null,"cancel_requested_at":null,'
-    b'"cancel_requested_by":null,"replayed_from":null,"replayed_as":null,"attempt":0,"interruptions":0,'
-    b'"uncertain_sendings":0,"predicted_wait":null,"cut":[],"masked":[],'
+    '"started_at":null,"finished_at":null,"queue_wait_seconds":null,"run_seconds":null,"worker":null,"result":null,'
+    '"error":null,"progress":null,"held_reason":null,"held_seconds":0.0,"retry_at":null,"cancel_requested_at":null,'
+    '"cancel_requested_by":null,"replayed_from":null,"replayed_as":null,"attempt":0,"interruptions":0,'
+    '"uncertain_sendings":0,"predicted_wait":null,"cut":[],"masked":[],'
 )
 
 
 def receipt(task: NewTask, submitted_at: datetime) -> bytes:
     """The Task as it was stored at ``submitted_at``."""
     due_at = task.due_at(submitted_at)
-    state = b"queued" if due_at == submitted_at else b"scheduled"
-    dispatch = b"1" if task.is_sent(submitted_at) else b"0"
+    is_due = due_at == submitted_at
+    is_sent = is_due and task.sent_epoch is not None
     submitted = _moment(submitted_at)
-    return b"".join(
-        (
-            b'{"id":"',
-            task.id.encode(),
-            b'",',
-            _kind(task.task_type, task.queue, task.priority, task.max_attempts),
-            b'"args":',
-            task.args.encode(),
-            b',"kwargs":',
-            task.kwargs.encode(),
-            b',"tags":',
-            b"{}" if task.tags is None else task.tags.encode(),
-            b',"fairness_key":',
-            _text(task.fairness_key) if task.fairness_key else b"null",
-            b',"state":"',
-            state,
-            b'","dispatch":',
-            dispatch,
-            b',"submitted_at":',
-            submitted,
-            b',"due_at":',
-            submitted if due_at == submitted_at else _moment(due_at),
-            b',"scheduled_at":',
-            _moment(task.scheduled_at),
-            b',"expires_at":',
-            _moment(task.expires_at),
-            b',"delay_seconds":',
-            _number(task.delay_seconds),
-            b',"timeout_seconds":',
-            _number(task.requested_timeout_seconds),
-            b',"dependencies":',
-            b"[]" if task.dependencies is None else to_json(task.depends_on()),
-            b",",
-            _REST,
-            # Nothing is late at the moment it is stored.
-            b'"sla":{"target_seconds":',
-            _number(task.sla_seconds),
-            b',"met":null}}',
-        )
-    )
+    delay, timeout = task.delay_seconds, task.requested_timeout_seconds
+    # Nothing is late at the moment it is stored.
+    return (
+        f'{{"id":"{task.id}",{_kind(task.task_type, task.queue, task.priority, task.max_attempts)}'
+        f'"args":{task.args},"kwargs":{task.kwargs},"tags":{"{}" if task.tags is None else task.tags},'
+        f'"fairness_key":{_text(task.fairness_key) if task.fairness_key else "null"},'
+        f'"state":"{"queued" if is_due else "scheduled"}","dispatch":{1 if is_sent else 0},'
+        f'"submitted_at":{submitted},"due_at":{submitted if is_due else _moment(due_at)},'
+        f'"scheduled_at":{"null" if task.scheduled_at is None else _moment(task.scheduled_at)},'
+        f'"expires_at":{"null" if task.expires_at is None else _moment(task.expires_at)},'
+        f'"delay_seconds":{"null" if delay is None else repr(delay)},'
+        f'"timeout_seconds":{"null" if timeout is None else repr(timeout)},'
+        f'"dependencies":{"[]" if task.dependencies is None else to_json(task.depends_on()).decode()},'
+        f'{_REST}"sla":{{"target_seconds":{task.sla_seconds!r},"met":null}}}}'
+    ).encode()
 
 
 @lru_cache(maxsize=4096)
-def _kind(task_type: str, queue: str, priority: int, max_attempts: int) -> bytes:
+def _kind(task_type: str, queue: str, priority: int, max_attempts: int) -> str:
     """What is the same for all tasks of a kind."""
     fields = {"task_type": task_type, "queue": queue, "priority": priority, "max_attempts": max_attempts}
-    return to_json(fields)[1:-1] + b","
+    return to_json(fields)[1:-1].decode() + ","
 
 
 @lru_cache(maxsize=64)
-def _moment(at: datetime | None) -> bytes:
+def _moment(at: datetime) -> str:
     # Cached because all tasks of one commit were stored at one moment.
-    if at is None:
-        return b"null"
     if at.tzinfo is not UTC:
         at = at.astimezone(UTC)
-    return b'"' + at.isoformat()[:-6].encode() + b'Z"'
+    return f'"{at.isoformat()[:-6]}Z"'
 
 
 @lru_cache(maxsize=1024)
-def _text(value: str) -> bytes:
-    return to_json(value)
-
-
-def _number(value: float | None) -> bytes:
-    return b"null" if value is None else repr(value).encode()
+def _text(value: str) -> str:
+    return to_json(value).decode()

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from pointsman_service.admit.submission import BatchItem, Submission, field_errors, known_fields_only, parse_submission
 from pointsman_service.api.answers.answer import Answer
 from pointsman_service.api.answers.predicted_wait import EXAMPLE_PREDICTED_WAIT, PredictedWaitView
-from pointsman_service.api.bodies.body import parse_json, parse_long_json, read_body
+from pointsman_service.api.bodies.body import check_depth, parse_json, parse_long_json, read_body
 from pointsman_service.api.parts import Parts, parts_of
 from pointsman_service.api.problems.answering import refusal
 from pointsman_service.api.problems.described import RATE_HEADERS, RETRY_AFTER_HEADER, problem_responses
@@ -40,7 +40,7 @@ from pointsman_service.errors import (
 from pointsman_service.settings import Settings
 from pointsman_service.store.store import StatementRefused
 from pointsman_service.store.tasks.submitting import NewTask
-from pointsman_service.submit.submitter import REFUSALS, Accepted, Admitted
+from pointsman_service.submit.submitter import REFUSALS, Accepted, Admitted, tasks_of
 
 BATCH_PATH = "/v1/tasks/batch"
 
@@ -191,11 +191,16 @@ async def take_batch(parts: Parts, scope: Any, receive: Any) -> Answer:
 
 
 async def _take_batch(parts: Parts, scope: Any, body: bytes) -> Answer:
-    # The items stand two levels deeper than a single submission.
+    # The items stand two levels deeper than a single submission. How deep each is, is found where it is checked.
     depth = parts.settings.json_depth + 2
     is_long = len(body) > parts.settings.body_bytes
-    value = await parse_long_json(body, depth, parts.pace) if is_long else parse_json(body, depth)
-    batch = _parse_batch(value, parts.settings.batch_items)
+    value = await parse_long_json(body, depth, parts.pace) if is_long else parse_json(body, depth, of_many=True)
+    try:
+        batch = _parse_batch(value, parts.settings.batch_items)
+    except InvalidRequest:
+        # Of what is no batch it is said before anything else, as everywhere.
+        check_depth(value, depth)
+        raise
     if parts.tracing is None:
         return await _take_items(parts, scope, body, batch)
     with parts.tracing.submission(scope) as span:
@@ -213,13 +218,13 @@ async def _take_items(parts: Parts, scope: Any, body: bytes, batch: _Unread) -> 
     if not batch.atomic or not _refused_ones(admitted):
         admitted = await parts.submitter.within_rate(scope["caller"], admitted, atomic=batch.atomic)
     if batch.atomic and _refused_ones(admitted):
-        parts.submitter.abandon(task for task in admitted if isinstance(task, NewTask))
+        parts.submitter.abandon(tasks_of(admitted))
         for refused in _refused_ones(admitted):
             parts.refusals.count(refused)
         return _nothing_accepted(admitted, scope["path"])
-    tasks = [task for task in admitted if isinstance(task, NewTask)]
-    stored = iter(await parts.submitter.submit_batch(scope["caller"], tasks, atomic=batch.atomic) if tasks else ())
-    outcomes = [next(stored) if isinstance(task, NewTask) else task for task in admitted]
+    tasks = tasks_of(admitted)
+    stored = await parts.submitter.submit_batch(scope["caller"], tasks, atomic=batch.atomic) if tasks else []
+    outcomes = stored if len(stored) == len(admitted) else _in_order(admitted, iter(stored))
     refusals = 0
     results = []
     for outcome in outcomes:
@@ -236,6 +241,12 @@ async def _take_items(parts: Parts, scope: Any, body: bytes, batch: _Unread) -> 
     if not refusals:
         return Answer(202, headers, answer)
     return Answer(207, [*headers, *_retry_after(outcomes)], answer)
+
+
+def _in_order(
+    admitted: Sequence[Admitted], stored: Iterator[Accepted | PointsmanError]
+) -> list[Accepted | PointsmanError]:
+    return [next(stored) if isinstance(task, NewTask) else task for task in admitted]
 
 
 def _retry_after(outcomes: Sequence[Accepted | PointsmanError]) -> list[tuple[bytes, bytes]]:
@@ -276,7 +287,7 @@ async def _admit_all(
             key = submission.idempotency_key
             admitted.append(await parts.submitter.admit(caller, submission, key, traceparent))
         except OutsideKey as error:
-            parts.submitter.abandon(task for task in admitted if isinstance(task, NewTask))
+            parts.submitter.abandon(tasks_of(admitted))
             raise OutsideKey(f"Item {place} of the batch: {error.detail}") from None
         except REFUSALS as error:
             admitted.append(_alone(error))

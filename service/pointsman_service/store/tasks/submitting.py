@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 from pydantic_core import from_json
 from sqlalchemy import text
@@ -110,6 +110,8 @@ class Stored:
     """Ids that became tasks; None means all."""
 
 
+KEY: Final = attrgetter("key")
+"""The key of a ``NewTask``: over many of them, with ``map``, it costs less than a loop."""
 _COLUMNS = {name: said.kind or KINDS[name] for name, said in SUBMITTED.items()}
 _KEY_COLUMNS = {"key": "text", "fingerprint": "text"}
 _INPUT = ", ".join(f"{said.made_by} AS {name}" if said.made_by else name for name, said in SUBMITTED.items())
