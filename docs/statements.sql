@@ -4524,7 +4524,8 @@ END FROM breaker b
     WHERE b.scope = split_part(held_reason, ':', 2) AND b.name = substr(held_reason, length(split_part(held_reason,
         ':', 2)) + 10)
 ) END AS retry_at, CAST(NULL AS uuid) AS replayed_as, now() AS read_at FROM (SELECT * FROM task_live
-    WHERE id = ANY(CAST(:ids AS uuid[])) OFFSET 0) AS task_live WHERE true
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+        AND id BETWEEN CAST(:first AS uuid) AND CAST(:last AS uuid) OFFSET 0) AS task_live WHERE true
         UNION ALL
         SELECT finished_at, run_seconds, queue_wait_seconds, result, error_type, error_message, error_traceback,
             error_group, id, state, task_type, queue, priority, attempt, max_attempts, interruptions,
@@ -4534,7 +4535,8 @@ END FROM breaker b
             cancel_requested_by, replayed_from, CAST(NULL AS timestamptz) AS held_at,
             CAST(0 AS float8) AS held_wait_seconds, CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as
             FROM replayed_task r WHERE r.task_id = task.id AND NOT r.undone) AS replayed_as, now() AS read_at
-            FROM (SELECT * FROM task WHERE id = ANY(CAST(:ids AS uuid[])) OFFSET 0) AS task WHERE true) AS found;
+            FROM (SELECT * FROM task WHERE id = ANY(CAST(:ids AS uuid[]))
+        AND id BETWEEN CAST(:first AS uuid) AND CAST(:last AS uuid) OFFSET 0) AS task WHERE true) AS found;
 
 -- rows_statement (by all that is asked)
 SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id, state, task_type, queue, priority,
@@ -4557,9 +4559,9 @@ SELECT finished_at, run_seconds, queue_wait_seconds, error_type, error_group, id
     traceparent, dependencies, held_reason, held_seconds, sla_met, progress, cancel_requested_at, cancel_requested_by,
     replayed_from, CAST(NULL AS timestamptz) AS held_at, CAST(0 AS float8) AS held_wait_seconds,
     CAST(NULL AS timestamptz) AS retry_at, (SELECT r.replayed_as FROM replayed_task r WHERE r.task_id = task.id
-    AND NOT r.undone) AS replayed_as, now() AS read_at FROM (SELECT * FROM task
-    WHERE id = ANY(CAST(:ids AS uuid[])) OFFSET 0) AS task WHERE queue = :queue AND task_type = :task_type
-    AND caller = :caller AND split_part(worker, '#', 1) = :worker AND attempt = :attempts
+    AND NOT r.undone) AS replayed_as, now() AS read_at FROM (SELECT * FROM task WHERE id = ANY(CAST(:ids AS uuid[]))
+AND id BETWEEN CAST(:first AS uuid) AND CAST(:last AS uuid) OFFSET 0) AS task WHERE queue = :queue
+    AND task_type = :task_type AND caller = :caller AND split_part(worker, '#', 1) = :worker AND attempt = :attempts
     AND attempt >= :attempts_at_least AND error_type = :error_type AND error_group = CAST(:error_group AS uuid)
     AND strpos(lower(error_message), lower(CAST(:error_message AS text))) > 0 AND NOT EXISTS (SELECT
     FROM replayed_task r WHERE r.task_id = id AND NOT r.undone OFFSET 0)

@@ -167,6 +167,7 @@ class TasksOperations(Operations):
     async def list(
         self,
         *,
+        task_id: Sequence[str] | None = None,
         state: TaskState | None = None,
         queue: str | None = None,
         task_type: str | None = None,
@@ -200,6 +201,7 @@ class TasksOperations(Operations):
                 "GET",
                 "/v1/tasks"
                 + query(
+                    task_id=task_id,
                     state=state,
                     queue=queue,
                     task_type=task_type,
@@ -230,6 +232,7 @@ class TasksOperations(Operations):
     async def each(
         self,
         *,
+        task_id: Sequence[str] | None = None,
         state: TaskState | None = None,
         queue: str | None = None,
         task_type: str | None = None,
@@ -255,6 +258,7 @@ class TasksOperations(Operations):
         cursor: str | None = None
         while True:
             page = await self.list(
+                task_id=task_id,
                 state=state,
                 queue=queue,
                 task_type=task_type,

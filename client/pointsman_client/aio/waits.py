@@ -3,12 +3,14 @@
 import math
 import threading
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from pointsman_client.aio.asking import Asked
 from pointsman_client.aio.streams import EventStream
 from pointsman_client.calling.call import EVENT_STREAM, Call, headers, query, segment
-from pointsman_client.calling.documents import model_of
+from pointsman_client.calling.documents import document_of, model_of
 from pointsman_client.calling.events import Event
 from pointsman_client.errors import ClientClosed, ClientError, DeadlineOver, OtherLoop, Refused, TaskStillRunning
 from pointsman_client.models import Task
@@ -60,15 +62,31 @@ class _Waiter:
         """Why its task could not be looked at the last time."""
         self.rests = False
         """Whether it has to let some time pass before it looks again."""
+        self.found: Task | None = None
+        """Its task as somebody saw it who looked for several, since it wanted to look."""
+        self.is_apart = False
+        """Whether its task is to be looked at by itself: it has something that is too long for a list, or is in none.
+        """
+
+    def asks(self) -> None:
+        """It wants to look: what was found before is no answer."""
+        self.found = None
+
+    def told(self, task: Mapping[str, Any] | None) -> None:
+        """Its task as a list has it; None: the list does not."""
+        self.is_apart = task is None or (str(task.get("state")) in ENDED and bool(task.get("cut")))
+        self.found = None if task is None or self.is_apart else Task(task)
+        self.trouble, self.rests = None, False
 
 
 class Waits:
     """All who wait for tasks through one client.
 
     One alone asks for its task with ``Prefer: wait``. As soon as there are more, one of them reads a stream for the
-    others, and whoever hears of its task looks at it, one after the other: so they need two connections together,
-    however many they are. When the one that reads has its own task, another goes on with the same stream. It names
-    their tasks while those are few, so that nothing is told of others; else it is that of all tasks.
+    others, and whoever hears of its task looks at it, one after the other, and for those who want to look meanwhile: so
+    they need two connections together, however many they are, and one request for the ends of many. When the one that
+    reads has its own task, another goes on with the same stream. It names their tasks while those are few, so that
+    nothing is told of others; else it is that of all tasks.
     """
 
     def __init__(self) -> None:
@@ -83,6 +101,10 @@ class Waits:
         """Of the waiters, and of what the stream names; never held while anything is waited for."""
         self._line = AsyncTurn()
         """To look at a task."""
+        self._asking: list[_Waiter] = []
+        """Those who want to, in the order in which they came."""
+        self._singly = Clock(0)
+        """Since tasks are looked at one by one, for a while."""
         self._reading = AsyncTurn()
         self._stream: EventStream | None = None
         self._named: frozenset[str] | None = None
@@ -183,9 +205,26 @@ class Waits:
 
     async def _look(self, client: Asked, waiter: _Waiter, clock: Clock) -> Task | None:
         """The task as it is; None: that could not be asked now."""
-        if not await self._line.taken(clock.left):
-            return None
+        with self._guard:
+            waiter.asks()
+            self._asking.append(waiter)
         try:
+            if not await self._line.taken(clock.left):
+                return waiter.found
+            try:
+                return waiter.found or await self._looked(client, waiter, clock)
+            finally:
+                self._line.give_back()
+        finally:
+            with self._guard:
+                self._asking = [other for other in self._asking if other is not waiter]
+
+    async def _looked(self, client: Asked, waiter: _Waiter, clock: Clock) -> Task | None:
+        """The same, when it is its turn."""
+        try:
+            await self._look_for_all(client, waiter, clock)
+            if waiter.found is not None:
+                return waiter.found
             waits = 0
             if self._is_alone():
                 waiter.hold = AsyncHold()
@@ -207,7 +246,31 @@ class Waits:
             return None
         finally:
             waiter.hold = None
-            self._line.give_back()
+
+    async def _look_for_all(self, client: Asked, waiter: _Waiter, clock: Clock) -> None:
+        """Ask for the tasks of those who want to look by now, with one request. Nothing, when it is this one alone."""
+        with self._guard:
+            # Not who comes while it is asked: the answer would be of before.
+            those = [waiter, *(other for other in self._asking if other is not waiter and not other.is_apart)]
+        ids = list(dict.fromkeys(one.task_id for one in those))[:_NAMED_MOST]
+        if len(ids) == 1 or waiter.is_apart or self._singly.left > 0:
+            return
+        call = Call("list_tasks", "GET", "/v1/tasks" + query(task_id=ids), repeatable=True)
+        try:
+            answer = await client.ask(call, seconds=max(0.2, min(clock.left, _ANSWER_SECONDS)))
+            listed = document_of(answer).get("items")
+        except Refused as error:
+            if not _is_for_good(error):
+                raise
+            # An API that names none in its list, or a key that may look at one, and not into that.
+            self._singly = Clock(_NAMELESS_SECONDS)
+            return
+        tasks = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+        found = {str(task.get("id")).lower(): task for task in tasks}
+        with self._guard:
+            for one in those:
+                if one.task_id in ids:
+                    one.told(found.get(one.task_id))
 
     async def _asked(self, client: Asked, waiter: _Waiter, clock: Clock, waits: int) -> Task:
         """The task when it has ended, or before the time is over: the answer to a whole number of seconds may be too

@@ -1,7 +1,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from pointsman_service.store.tasks import reading
 from pointsman_service.store.tasks.reading import TaskFilter
+from pointsman_service.store.upkeep.partitions import ensure_partitions
 from tests.integration.spine import Spine, new_task
 
 _HISTORY_COLUMNS = (
@@ -47,6 +48,67 @@ async def test_list_is_newest_first_over_live_and_finished_tasks(api: httpx.Asyn
         await end(spine, task_id)
 
     assert await listed(api) == ids
+
+
+async def test_named_tasks_are_one_page_of_those_that_are_kept(api: httpx.AsyncClient, spine: Spine) -> None:
+    ids = await store_tasks(spine, 60)
+    (other,) = await store_tasks(spine, 1, queue="email")
+    for task_id in ids[:30]:
+        await end(spine, task_id)
+    await spine.run(
+        "UPDATE task SET finished_at = now() - (SELECT count(*) FROM task u WHERE u.id > task.id) * interval '-1 s'"
+    )
+    gone = [str(uuid4()), "01900000-0000-7000-8000-000000000000"]
+
+    answer = await api.get("/v1/tasks", params={"task_id": [*ids[::-1], *gone, ids[3].upper()], "limit": 2})
+    assert [item["id"] for item in answer.json()["items"]] == ids
+    assert (answer.json()["next_cursor"], answer.json()["searched_until"]) == (None, None)
+    assert "next" not in answer.links
+    assert await listed(api, task_id=[ids[0], other], queue="email") == [other]
+    assert await listed(api, task_id=ids[:2] + ids[30:], sort="finished") == [ids[1], ids[0]]
+    assert await listed(api, task_id=gone) == []
+
+
+async def test_a_named_task_is_cut_as_in_any_list(api: httpx.AsyncClient, spine: Spine) -> None:
+    long, short = await store_tasks(spine, 1, args=json.dumps(["x" * 5000])) + await store_tasks(spine, 1)
+    items = (await api.get("/v1/tasks", params={"task_id": [long, short]})).json()["items"]
+    assert [(item["id"], item["cut"], item["args"]) for item in items] == [(short, [], []), (long, ["args"], [])]
+
+
+@pytest.mark.parametrize(
+    ("given", "pointer"),
+    [
+        ({"task_id": [str(UUID(int=number)) for number in range(101)]}, "/query/task_id"),
+        ({"task_id": ["never"]}, "/query/task_id/0"),
+        ({"task_id": [str(UUID(int=0))], "cursor": "AaICccgRcaWZwFEP3iKlfQ"}, "/query/cursor"),
+    ],
+    ids=["too many", "no id", "a cursor"],
+)
+async def test_names_that_cannot_be_looked_up_are_refused(
+    api: httpx.AsyncClient, given: dict[str, Any], pointer: str
+) -> None:
+    answer = await api.get("/v1/tasks", params=given)
+    assert answer.status_code == 422
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+
+
+async def test_names_open_no_other_days_however_often_they_are_asked_for(spine: Spine) -> None:
+    ids = [UUID(one) for one in await store_tasks(spine, 3)]
+    statement = str(reading.rows_statement(TaskFilter())[0])
+    for number, name in enumerate(("ids", "first", "last"), 1):
+        statement = statement.replace(f":{name}", f"${number}")
+    given = f"'{{{','.join(map(str, ids))}}}', '{min(ids)}', '{max(ids)}'"
+    async with spine.store.transaction() as connection, connection.begin_nested() as point:
+        days = await ensure_partitions(connection)
+        # The plan that a statement has once it was asked a few times: it knows no values.
+        await connection.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
+        await connection.exec_driver_sql(f"PREPARE named (uuid[], uuid, uuid) AS {statement}")
+        explained = await connection.exec_driver_sql(f"EXPLAIN (ANALYZE, COSTS OFF) EXECUTE named ({given})")
+        plan = [line for line in explained.scalars() if "never executed" not in line]
+        await connection.exec_driver_sql("DEALLOCATE named")
+        await point.rollback()
+    assert len(days) > 3
+    assert len([line for line in plan if "Scan using task_day_" in line]) == 1, plan
 
 
 async def test_pages_follow_one_another_without_gap_or_repeat(api: httpx.AsyncClient, spine: Spine) -> None:

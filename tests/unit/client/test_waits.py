@@ -30,6 +30,9 @@ class Api:
     def __init__(self, *, knows_names: bool = True) -> None:
         self.url = ""
         self.knows_names = knows_names
+        """In streams and in lists."""
+        self.long: set[str] = set()
+        """Tasks that are cut in lists."""
         self.refuses = False
         """Whether it lets nobody listen."""
         self.refused = 0
@@ -41,7 +44,8 @@ class Api:
         self._connections: set[socket.socket] = set()
         self.most_open = 0
         """Of connections at once that nobody had hung up."""
-        self.looks = 0
+        self.requests = 0
+        """Of tasks: one, or several at once."""
         self.over = False
         self._changed = threading.Condition()
         self._told: list[str] = []
@@ -75,10 +79,14 @@ class Api:
 
     def task(self, task_id: str, seconds: float) -> dict[str, Any]:
         with self._changed:
-            self.looks += 1
             self._changed.wait_for(lambda: task_id in self.ended or self.over, seconds)
             state = "succeeded" if task_id in self.ended else "running"
         return {"id": task_id, "task_type": "echo", "state": state, "result": task_id, "error": None}
+
+    def listed(self, names: list[str]) -> dict[str, Any]:
+        tasks = [self.task(each, 0) for each in names]
+        cut = [each | {"cut": ["result"], "result": None} if each["id"] in self.long else each for each in tasks]
+        return {"items": cut[::-1], "next_cursor": None, "searched_until": None}
 
     def tell(self, names: frozenset[str] | None, write: Callable[[bytes], Any]) -> None:
         with self._changed:
@@ -122,8 +130,13 @@ def serving(api: Api) -> Iterator[Api]:
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             names = parse_qs(parts.query).get("task_id")
+            api.requests += parts.path != "/v1/tasks/events"
             if api.revoked:
                 self._answer(401, {"type": "urn:pointsman:problem:key-revoked"})
+            elif parts.path == "/v1/tasks" and not api.knows_names:
+                self._answer(422, {"type": "urn:pointsman:problem:invalid-request"})
+            elif parts.path == "/v1/tasks":
+                self._answer(200, api.listed(names or []))
             elif parts.path != "/v1/tasks/events":
                 seconds = float((self.headers.get("Prefer") or "wait=0").partition("=")[2])
                 self._answer(200, api.task(parts.path.rpartition("/")[2], seconds))
@@ -261,3 +274,25 @@ def test_all_who_wait_with_a_key_hear_at_once_that_it_was_revoked(half: str, mon
         for each in waits.values():
             with pytest.raises(KeyRevoked):
                 each.result(60)
+
+
+@either
+def test_those_who_want_to_look_at_once_look_with_one_request(half: str) -> None:
+    with serving(Api()) as api, waiting(half, api.url) as wait:
+        waits = [wait(f"t-{number}") for number in range(90)]
+        names = frozenset(f"t-{number}" for number in range(90))
+        until_now(lambda: names in api.begun, "a stream that names all")
+        api.end(*(f"t-{number}" for number in range(90)))
+        assert [each.result(60).result for each in waits] == [f"t-{number}" for number in range(90)]
+    # One by one it would be two for each: when it comes, and when its task has ended.
+    assert api.requests <= 90
+
+
+@either
+def test_a_task_that_a_list_has_not_whole_is_read_by_itself(half: str) -> None:
+    with serving(Api()) as api, waiting(half, api.url) as wait:
+        api.long = {"t-0", "t-2"}
+        waits = {each: wait(each) for each in ("t-0", "t-1", "t-2", "t-3")}
+        until_now(lambda: api.begun[-1:] == [frozenset(waits)], lambda: f"all to be named: {api.begun}")
+        api.end(*waits)
+        assert [each.result(60).result for each in waits.values()] == list(waits)

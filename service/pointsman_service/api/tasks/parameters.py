@@ -56,6 +56,14 @@ OfTasks = Annotated[
     list[Id] | None,
     Query(max_length=MOST_NAMED, description="Only the task with this id; given more than once, only those."),
 ]
+Named = Annotated[
+    list[Id] | None,
+    Query(
+        max_length=MOST_NAMED,
+        description="Only the task with this id; given more than once, only those. They are one page, whatever `limit`"
+        " says.",
+    ),
+]
 OfTags = Annotated[
     list[Annotated[str, Field(json_schema_extra={"pattern": TAG_PATTERN})]] | None,
     Query(

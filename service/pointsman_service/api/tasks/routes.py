@@ -23,6 +23,7 @@ from pointsman_service.api.requests.rights import check_payload_filter
 from pointsman_service.api.tasks.awaiting import row_when_ended
 from pointsman_service.api.tasks.parameters import (
     Linked,
+    Named,
     OfCaller,
     OfErrorAtEnd,
     OfErrorGroup,
@@ -45,7 +46,7 @@ from pointsman_service.errors import (
     UnknownTask,
 )
 from pointsman_service.store.tasks import reading
-from pointsman_service.store.tasks.listing import page_of
+from pointsman_service.store.tasks.listing import page_of, page_of_named
 from pointsman_service.store.tasks.pages import Page, Position, Sort
 from pointsman_service.store.tasks.reading import TaskFilter
 
@@ -108,6 +109,7 @@ async def get_task(task_id: str, request: Request, parts: GivenParts, sig: Linke
 async def list_tasks(
     request: Request,
     parts: GivenParts,
+    task_id: Named = None,
     state: OfState = None,
     queue: OfQueue = None,
     task_type: OfType = None,
@@ -186,8 +188,12 @@ async def list_tasks(
         finished_before=bounded(finished_before),
     )
     after = _after(cursor, faults)
+    if task_id is not None and cursor is not None:
+        faults.append(FieldError(pointer="/query/cursor", detail="goes on behind nothing where task_id is given"))
     if faults:
         raise InvalidRequest(errors=faults)
+    if task_id is not None:
+        return _answer(request, await page_of_named(parts.store, wanted, task_id, sort))
     async with parts.pages.place():
         async with in_time("narrow it, best by submitted_after"):
             page = await page_of(parts.store, wanted, limit, after, sort if after is None else after.sort)

@@ -6,7 +6,9 @@ twice is one.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from operator import itemgetter
+from uuid import UUID
 
 from pointsman_service.store.store import Connection, Store, cut_off
 from pointsman_service.store.tasks import reading
@@ -38,6 +40,18 @@ async def page_of(
         await _look(connection, search, time.monotonic() + seconds)
         rows = await reading.rows_of(connection, wanted, search.shown())
     return search.page(rows)
+
+
+async def page_of_named(store: Store, wanted: TaskFilter, ids: Collection[UUID], sort: Sort = Sort.SUBMITTED) -> Page:
+    """Those of these tasks that are kept and meet the filter, the newest first, as the one page that there is. Raises
+    as ``page_of``.
+    """
+    async with store.statement() as connection:
+        rows = await reading.rows_of(connection, wanted, sorted({*ids}, reverse=True))
+    if sort is Sort.FINISHED:
+        rows = [row for row in rows if row["finished_at"] is not None]
+        rows.sort(key=itemgetter("finished_at", "id"), reverse=True)
+    return Page(rows, None, None)
 
 
 async def count_of(store: Store, wanted: TaskFilter, most: int, seconds: float = LOOK_SECONDS) -> Counted:

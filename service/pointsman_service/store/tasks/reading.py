@@ -56,8 +56,9 @@ _FROM_FINISHED = ", ".join(
 )
 
 # By their ids alone: what is asked of them besides an index may find, too, and a thousand others with it. OFFSET keeps
-# the planner from that.
-_OF_IDS = "(SELECT * FROM {table} WHERE id = ANY(CAST(:ids AS uuid[])) OFFSET 0) AS {table}"
+# the planner from that. The bounds keep other days unopened.
+_OF_IDS = """(SELECT * FROM {table} WHERE id = ANY(CAST(:ids AS uuid[]))
+        AND id BETWEEN CAST(:first AS uuid) AND CAST(:last AS uuid) OFFSET 0) AS {table}"""
 LISTED_BYTES = 4096
 """A longer payload is left out of a list: its length is the caller's choice, and a page has many."""
 _PAYLOADS = ("args", "kwargs", "result", "progress")
@@ -202,7 +203,8 @@ async def rows_of(connection: Connection, wanted: TaskFilter, ids: Sequence[UUID
     if not ids:
         return []
     statement, parameters = rows_statement(wanted)
-    found = (await connection.execute(statement, parameters | {"ids": list(ids)})).mappings()
+    parameters |= {"ids": list(ids), "first": min(ids), "last": max(ids)}
+    found = (await connection.execute(statement, parameters)).mappings()
     by_id = {row["id"]: dict(row) for row in found}
     return [by_id[one] for one in ids if one in by_id]
 
