@@ -188,15 +188,14 @@ async def list_tasks(
         finished_before=bounded(finished_before),
     )
     after = _after(cursor, faults)
-    if task_id is not None and cursor is not None:
-        faults.append(FieldError(pointer="/query/cursor", detail="goes on behind nothing where task_id is given"))
     if faults:
         raise InvalidRequest(errors=faults)
+    order = sort if after is None else after.sort
     if task_id is not None:
-        return _answer(request, await page_of_named(parts.store, wanted, task_id, sort))
+        return _answer(request, await page_of_named(parts.store, wanted, task_id, after, order))
     async with parts.pages.place():
         async with in_time("narrow it, best by submitted_after"):
-            page = await page_of(parts.store, wanted, limit, after, sort if after is None else after.sort)
+            page = await page_of(parts.store, wanted, limit, after, order)
         if not page.rows and page.following is None and cursor is None:
             await refuse_unknown(parts, queue=queue, task_type=task_type)
         return _answer(request, page)

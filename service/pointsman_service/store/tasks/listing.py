@@ -18,6 +18,7 @@ from pointsman_service.store.tasks.pages import Counted, Page, Position, Sort
 from pointsman_service.store.tasks.reading import TaskFilter
 from pointsman_service.store.tasks.searching import SHARE, Search
 
+_FINISH = itemgetter("finished_at", "id")
 LOOK_SECONDS = 0.025
 """So long a page looks, once it has looked at its share."""
 
@@ -42,16 +43,23 @@ async def page_of(
     return search.page(rows)
 
 
-async def page_of_named(store: Store, wanted: TaskFilter, ids: Collection[UUID], sort: Sort = Sort.SUBMITTED) -> Page:
-    """Those of these tasks that are kept and meet the filter, the newest first, as the one page that there is. Raises
+async def page_of_named(
+    store: Store,
+    wanted: TaskFilter,
+    ids: Collection[UUID],
+    after: Position | None = None,
+    sort: Sort = Sort.SUBMITTED,
+) -> Page:
+    """Those of these tasks that are kept and meet the filter, the newest first, as the last page that there is. Raises
     as ``page_of``.
     """
     async with store.statement() as connection:
         rows = await reading.rows_of(connection, wanted, sorted({*ids}, reverse=True))
-    if sort is Sort.FINISHED:
-        rows = [row for row in rows if row["finished_at"] is not None]
-        rows.sort(key=itemgetter("finished_at", "id"), reverse=True)
-    return Page(rows, None, None)
+    if sort is Sort.SUBMITTED:
+        return Page([row for row in rows if after is None or row["id"] < after.id], None, None)
+    rows = [row for row in rows if row["finished_at"] is not None]
+    rows.sort(key=_FINISH, reverse=True)
+    return Page([row for row in rows if after is None or _FINISH(row) < (after.finished_at, after.id)], None, None)
 
 
 async def count_of(store: Store, wanted: TaskFilter, most: int, seconds: float = LOOK_SECONDS) -> Counted:
