@@ -26,7 +26,13 @@ class Resets:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open += 1
         self.most = max(self.most, self.open)
-        there_reader, there_writer = await asyncio.open_connection(HOST, self._port)
+        try:
+            there_reader, there_writer = await asyncio.open_connection(HOST, self._port)
+        except BaseException:
+            # Also of one that comes as this ends.
+            self.open -= 1
+            writer.close()
+            raise
         cut = asyncio.Event()
         ways = [
             asyncio.create_task(self._up(reader, there_writer, cut)),

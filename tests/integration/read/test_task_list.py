@@ -67,6 +67,8 @@ async def test_named_tasks_are_one_page_of_those_that_are_kept(api: httpx.AsyncC
     assert await listed(api, task_id=[ids[0], other], queue="email") == [other]
     assert await listed(api, task_id=ids[:2] + ids[30:], sort="finished") == [ids[1], ids[0]]
     assert await listed(api, task_id=gone) == []
+    nobody = {"state": "scheduled", "error_group": gone[0], "error_type": "ValueError", "replayed": True}
+    assert await listed(api, task_id=ids, **nobody) == [], "no task that waits has failed at its end"
     for sort in ("submitted", "finished"):
         first = (await api.get("/v1/tasks", params={"limit": 1, "sort": sort, "queue": "maintenance"})).json()
         before = first["items"][0]["id"]
@@ -84,8 +86,9 @@ async def test_a_named_task_is_cut_as_in_any_list(api: httpx.AsyncClient, spine:
     [
         ({"task_id": [str(UUID(int=number)) for number in range(101)]}, "/query/task_id"),
         ({"task_id": ["never"]}, "/query/task_id/0"),
+        ({"task_id": [str(UUID(int=0))], "queue": "nowhere"}, "/query/queue"),
     ],
-    ids=["too many", "no id"],
+    ids=["too many", "no id", "a queue of nobody"],
 )
 async def test_names_that_cannot_be_looked_up_are_refused(
     api: httpx.AsyncClient, given: dict[str, Any], pointer: str

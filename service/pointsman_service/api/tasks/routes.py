@@ -192,7 +192,10 @@ async def list_tasks(
         raise InvalidRequest(errors=faults)
     order = sort if after is None else after.sort
     if task_id is not None:
-        return _answer(request, await page_of_named(parts.store, wanted, task_id, after, order))
+        page = await page_of_named(parts.store, wanted, task_id, after, order)
+        if not page.rows:
+            await refuse_unknown(parts, queue=queue, task_type=task_type)
+        return _answer(request, page)
     async with parts.pages.place():
         async with in_time("narrow it, best by submitted_after"):
             page = await page_of(parts.store, wanted, limit, after, order)

@@ -200,7 +200,7 @@ async def rows_of(connection: Connection, wanted: TaskFilter, ids: Sequence[UUID
 
     Payloads of more than 4 KiB are NULL, error texts are shortened; ``cut`` names both.
     """
-    if not ids:
+    if not ids or (wanted.only_ended and wanted.only_unfinished):
         return []
     statement, parameters = rows_statement(wanted)
     parameters |= {"ids": list(ids), "first": min(ids), "last": max(ids)}
