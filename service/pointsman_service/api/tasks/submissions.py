@@ -199,7 +199,7 @@ async def _take_batch(parts: Parts, scope: Any, body: bytes) -> Answer:
         batch = _parse_batch(value, parts.settings.batch_items)
     except InvalidRequest:
         # Of what is no batch it is said before anything else, as everywhere.
-        check_depth(value, depth)
+        await parts.pace.step(lambda: check_depth(value, depth))
         raise
     if parts.tracing is None:
         return await _take_items(parts, scope, body, batch)
