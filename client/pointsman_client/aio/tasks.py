@@ -12,11 +12,21 @@ from pointsman_client.calling.saying import Saying
 from pointsman_client.errors import ClientClosed, ClientError, NeverSent, OtherLoop, Refused, Unreachable
 from pointsman_client.models import BatchItem, Task
 from pointsman_client.pausing import apause
-from pointsman_client.problems import BodyTooLarge, ScopeMissing, TooManyRequests, Unauthenticated, Unavailable
+from pointsman_client.problems import (
+    BodyTooLarge,
+    InvalidRequest,
+    NothingAccepted,
+    ScopeMissing,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
 from pointsman_client.wire import Clock
 
 _OF_ALL = (ClientClosed, OtherLoop, ScopeMissing, TooManyRequests, Unauthenticated, Unavailable, Unreachable)
 """What would become of every other request, too."""
+_OF_THE_WHOLE = (BodyTooLarge, InvalidRequest)
+"""Too much for one request, or one item that no parser reads: others are taken without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +85,8 @@ class Tasks(EndsOfTasks, Saying):
                 done += [Submitted(item.key, None, left) for item in chunk]
                 continue
             told, failed = await self._submit_chunk(chunk, atomic=atomic, is_patient=is_patient)
-            if isinstance(failed, BodyTooLarge) and len(chunk) > 1 and not atomic:
+            is_of_the_whole = isinstance(failed, _OF_THE_WHOLE) and not isinstance(failed, NothingAccepted)
+            if is_of_the_whole and len(chunk) > 1 and not atomic:
                 middle = len(chunk) // 2
                 chunks[:0] = [chunk[:middle], chunk[middle:]]
                 continue

@@ -189,9 +189,20 @@ def test_many_that_are_all_refused_are_told_one_by_one(half: str) -> None:
 
 
 @either
-def test_many_that_are_too_long_for_one_request_are_sent_in_halves(half: str) -> None:
+def test_one_that_refuses_a_whole_request_is_found_and_refuses_no_other(half: str) -> None:
+    too_deep = problem("invalid-request", 422, errors=[{"pointer": "", "detail": "is nested deeper than 34 levels"}])
+    with scripted(too_deep, told("t-0", "t-1"), too_deep, told("t-2"), too_deep) as api:
+        found = by(half, api.url, lambda c: c.tasks.submit_many([ITEM] * 4))
+    assert [each.handle and each.handle.id for each in found] == ["t-0", "t-1", "t-2", None]
+    assert type(found[3].error).__name__ == "InvalidRequest"
+    assert [len(asked.body["tasks"]) for asked in api.asked] == [4, 2, 2, 1, 1]
+
+
+@either
+@pytest.mark.parametrize("refused", [("body-too-large", 413), ("invalid-request", 422)], ids=["bytes", "values"])
+def test_many_that_are_too_long_for_one_request_are_sent_in_halves(half: str, refused: tuple[str, int]) -> None:
     one = answer(202, {"accepted": 1, "refused": 0, "results": [{"status": 202, "task": TASK}]})
-    with scripted(problem("body-too-large", 413), one) as api:
+    with scripted(problem(*refused), one) as api:
         found = by(half, api.url, lambda c: c.tasks.submit_many([ITEM, ITEM]))
     assert [each.handle.id for each in found] == ["t-1", "t-1"]
     assert [len(asked.body["tasks"]) for asked in api.asked] == [2, 1, 1]

@@ -161,7 +161,9 @@ async def validate_task(request: Request) -> Response:
     operation_id="submit_batch",
     summary="Submit up to 1,000 tasks in one commit",
     description="A result for each item, in order. 202: all were accepted; 207: some; 422: none, and 429 where some of "
-    "them would be later. With `atomic`, one refused item refuses all. Each item counts as one task of its caller's "
+    "them would be later; `results` of the problem says why of each. With `atomic`, one refused item refuses all, and "
+    "those that were not at fault are null there. What no JSON reader takes alike (NaN, a name twice, far too many "
+    "values or levels) refuses all of the body. Each item counts as one task of its caller's "
     "rate; those that are over it are refused, the last ones first. `Retry-After` of a 207 says when the first "
     "of those that were refused for now may pass.",
     status_code=202,
