@@ -75,7 +75,7 @@ def _every(value: object) -> Iterator[tuple[_Trail, Any]]:
         for key, item in entries:
             here = (trail, key)
             yield here, item
-            if type(item) in (dict, list):
+            if type(item) in _CONTAINERS:
                 opened.append((here, _entries(item)))
                 break
         else:
