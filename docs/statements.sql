@@ -3151,6 +3151,12 @@ SELECT count(*) FROM placed;
 -- _ALONG_INDEXES
 SELECT set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true);
 
+-- _OF_TASKS
+-- One by one: of a table that was small a minute ago a planner would rather read all.
+SELECT t.caller, t.fairness_key, count(*) AS tasks FROM unnest(CAST(:ids AS uuid[])) AS one (id)
+CROSS JOIN LATERAL (SELECT caller, fairness_key FROM task_live WHERE task_live.id = one.id LIMIT 1) AS t
+GROUP BY t.caller, t.fairness_key;
+
 -- _LEVEL
 SELECT t.priority FROM task_live t
 WHERE t.place = 'waiting' AND t.queue = CAST(:queue AS text) AND t.priority < CAST(:below AS smallint)

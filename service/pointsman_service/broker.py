@@ -8,9 +8,11 @@ against what the installed Celery and kombu produce.
 import base64
 import json
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
+from uuid import UUID
 
 from pointsman_contract import keys
 from pointsman_contract.message import HEADER, VERSION, delivery_tag, sending_of
@@ -99,6 +101,7 @@ class Depths:
 
 _MESSAGES_LOOKED_AT = 20
 """Of a list whose next messages are plain Celery ones."""
+_SAMPLED = 32
 _HIDDEN = "(hidden)"
 """For tools that watch workers: what the arguments look like does not leave the service."""
 _PAUSE = "pause:"
@@ -250,6 +253,14 @@ class Broker:
         places = [(queue, step) for queue in self._queues for step in STEPS]
         return now, dict(zip(places, times, strict=True))
 
+    async def sampled(self, queues: Sequence[str]) -> dict[str, list[UUID]]:
+        """Of each queue the tasks of up to 32 messages on it, evenly spread over them: of all where there are no more.
+        What is no message of a task is left out. Raises ``BrokerAway``.
+        """
+        lists = [list_key(queue, step) for queue in queues for step in STEPS]
+        answer = await self._server.script("sampled", [], [], [_SAMPLED, len(STEPS), *lists])
+        return {queue: _ids(found) for queue, found in zip(queues, answer, strict=True)}
+
     async def whereabouts(self, sendings: Sequence[tuple[str, int, int]], epoch: int) -> list[str]:
         """Where each (task, its row's attempt, sending) is that has left its list: as ``whereabouts.lua`` says.
 
@@ -307,6 +318,15 @@ class Broker:
         percent = 100 * used // limit if limit else 0
         await self._server.script("memory", [keys.CONTROL], [], [percent])
         return percent
+
+
+def _ids(words: Sequence[bytes]) -> list[UUID]:
+    found = []
+    for word in words:
+        with suppress(ValueError):
+            # Celery takes anything for an id.
+            found.append(UUID(word.decode()))
+    return found
 
 
 def _stated(window: bytes) -> StatedWindow:

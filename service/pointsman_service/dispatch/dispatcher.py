@@ -43,7 +43,7 @@ class Dispatcher:
         self._measure_memory_at = 0.0
         self._stated: dict[str, StatedWindow] = {}
         self._serving = ServingView(store, settings)
-        self._turn_taking = TurnTaking(store, settings, self._deliver)
+        self._turn_taking = TurnTaking(store, broker, settings, self._deliver)
         self.loop = Loop("dispatcher", self.single_pass, settings.dispatch_interval_seconds)
 
     async def single_pass(self) -> bool:
@@ -62,7 +62,7 @@ class Dispatcher:
             waiting = await dispatching.waiting_queues(connection, self._queues)
             kept = await quarantine.kept_queues(connection)
             is_blocked = bool(waiting) and await holding.is_anything_blocked(connection)
-            await self._turn_taking.look(connection, waiting, now)
+            await self._turn_taking.look(connection, waiting, depths, now)
         self._limits.observe(depths, now)
         self._turn_taking.shared.update(queue for queue, depth in depths.queues.items() if depth.shared)
         await self._state(waiting, kept)

@@ -28,7 +28,7 @@ _AFTER = "\x01"
 
 
 @dataclass(slots=True)
-class _Front:
+class Front:
     """How many messages were put before others, so that those get their turn, too: once as many of them were fetched,
     so many may be put there again.
     """
@@ -119,7 +119,7 @@ class QueueTurns:
     alone: Share | None
     seen_at: float
     """When there was last more than one share."""
-    front: _Front = field(default_factory=_Front)
+    front: Front
     lines: dict[int, LineTurns] = field(default_factory=dict)
 
     def line(self, priority: int) -> LineTurns:
@@ -137,24 +137,31 @@ class Sharing:
         self._remembered_seconds = remembered_seconds
         self._alone: dict[str, tuple[Share, float]] = {}
         self._queues: dict[str, QueueTurns] = {}
+        self._fronts: dict[str, Front] = {}
 
     def of(self, queue: str) -> QueueTurns | None:
         """The turns of a queue; None: all that waits there is of one share, and goes in its order."""
         return self._queues.get(queue)
 
+    def on_broker(self, queue: str, share: Share, now: float) -> None:
+        """Most of what is on the broker is of this share, and nothing waited: whoever waits now comes after it."""
+        self._alone[queue] = (share, now)
+
     def seen(self, found: Mapping[str, Collection[Share]], now: float) -> None:
         """Take what was found of the queues in which anything waits: one share, or more than one of them."""
+        self._queues = {
+            queue: turns for queue, turns in self._queues.items() if now - turns.seen_at <= self._remembered_seconds
+        }
         for queue, shares in found.items():
             turns, (before, at) = self._queues.get(queue), self._alone.get(queue, (None, 0.0))
             if before is not None and now - at > self._remembered_seconds:
                 before = None
             if len(shares) > 1 or (before is not None and before not in shares):
                 if turns is None:
-                    self._queues[queue] = QueueTurns(before, now)
+                    # Of a share that comes again and again, too, no more may go before others.
+                    front = self._fronts.setdefault(queue, Front())
+                    self._queues[queue] = QueueTurns(before, now, front)
                 else:
                     turns.seen_at = now
             if len(shares) == 1:
                 self._alone[queue] = (next(iter(shares)), now)
-        over = [queue for queue, turns in self._queues.items() if now - turns.seen_at > self._remembered_seconds]
-        for queue in over:
-            del self._queues[queue]

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from pointsman_contract.queues import MAX_PRIORITY
-from pointsman_service.broker import Envelope, QueueDepth
+from pointsman_service.broker import Broker, Depths, Envelope, QueueDepth
 from pointsman_service.dispatch.sharing import LineTurns, Sharing, Turn
 from pointsman_service.settings import Settings
 from pointsman_service.store import api_keys
@@ -35,8 +35,9 @@ class TurnTaking:
     at the ends of an index five times a second.
     """
 
-    def __init__(self, store: Store, settings: Settings, deliver: Deliver) -> None:
+    def __init__(self, store: Store, broker: Broker, settings: Settings, deliver: Deliver) -> None:
         self._store = store
+        self._broker = broker
         self._deliver = deliver
         self._sharing = Sharing(settings.window_seconds)
         self._look_at = 0.0
@@ -44,16 +45,25 @@ class TurnTaking:
         """Queues in which tasks of a caller with a key, or with a fairness key, ever waited."""
         self.sole: dict[str, Share] = {}
         """Queues in which all that waits is of one share, and that share: what comes of it may wait alone."""
+        self._waited: set[str] = set()
+        """Queues in which something waited at each pass since it was last looked."""
         self._alone: set[tuple[str, int]] = set()
         """Queues that take turns, and priorities of them, in which tasks in front still wait alone."""
         self._weights = self._given = settings.caller_weights
         self._weigh_at = 0.0
 
-    async def look(self, connection: Connection, waiting: Collection[str], now: float) -> None:
+    async def look(self, connection: Connection, waiting: Collection[str], depths: Depths, now: float) -> None:
         """Find out in which of these queues several shares wait, if it is time to; ``now`` in monotonic seconds."""
         # Whatever waits there next may be of another one.
         self.sole = {queue: share for queue, share in self.sole.items() if queue in waiting}
+        self._waited.intersection_update(waiting)
         if waiting and now >= self._look_at:
+            await self._look_who_was_sent(
+                connection,
+                [queue for queue in waiting if queue not in self._waited and depths.queues[queue].messages],
+                now,
+            )
+            self._waited.update(waiting)
             found = await shares.ends(connection, list(waiting))
             alone = await shares.alone(connection, list(waiting))
             for (queue, _), those in alone.items():
@@ -69,6 +79,15 @@ class TurnTaking:
             if turns and now >= self._weigh_at:
                 self._weights = await api_keys.weights(connection, self._given)
                 self._weigh_at = now + _WEIGH_SECONDS
+
+    async def _look_who_was_sent(self, connection: Connection, queues: Sequence[str], now: float) -> None:
+        """Where nothing waited, the API sent all by itself, and nobody has said whose that is."""
+        there = await self._broker.sampled(queues) if queues else {}
+        for queue, ids in there.items():
+            if tasks := await shares.of_tasks(connection, ids):
+                self._sharing.on_broker(queue, max(tasks, key=lambda share: tasks[share]), now)
+                if tasks.keys() != {NOBODY_ELSE}:
+                    self.shared.add(queue)
 
     def takes_turns(self, queue: str) -> bool:
         """Whether several shares wait in it, or did so lately."""

@@ -1,5 +1,6 @@
 """Callers, and the fairness keys of a caller, take turns in a queue."""
 
+import itertools
 import json
 import re
 import time
@@ -20,6 +21,7 @@ from pointsman_service.settings import Settings
 from pointsman_service.store.queues import dispatching, of_callers, shares
 from pointsman_service.store.queues.shares import MOST_CALLERS, MOST_KEYS, Share
 from pointsman_service.store.tasks import submitting
+from pointsman_service.submit.group_commit import GroupCommit
 from tests.integration.spine import Spine, new_task
 
 MAINTENANCE = list_key("maintenance", 7)
@@ -101,6 +103,65 @@ async def test_ten_tasks_go_before_a_thousand_of_another_caller_that_are_on_the_
     assert outbox == []
 
 
+@pytest.mark.parametrize("few", ["few", "local"])
+async def test_ten_tasks_go_before_what_api_processes_sent_of_another_by_themselves(
+    closed_spine: Spine, settings: Settings, few: str
+) -> None:
+    wide = settings.model_copy(update={"window_initial": 1000})
+    await closed_spine.open_epoch()
+    api = GroupCommit(closed_spine.store, closed_spine.publisher, OpenWindow(closed_spine.broker, wide), wide)
+    await api._writer._window.refresh()
+    many = [new_task(caller="many") for _ in range(500)]
+    await api.write_batch(many)
+    await api.drain()
+    assert await on_broker(closed_spine) == [task.id for task in many], "nothing of it ever waited"
+
+    # The window has become a small one: slow tasks came after quick ones.
+    dispatcher = dispatcher_of(closed_spine, settings)
+    await dispatcher.single_pass()
+    ten = await submit(closed_spine, 10, few)
+    dispatcher._turn_taking._look_at = 0.0
+    await dispatcher.single_pass()
+    assert (await on_broker(closed_spine))[:10] == ten
+    more = await submit(closed_spine, 10, "many")
+    dispatcher._turn_taking._look_at = 0.0
+    await dispatcher.single_pass()
+    assert not set(more) & set(await on_broker(closed_spine)), "who was there before is not early"
+
+
+async def test_who_waits_behind_its_own_is_alone(closed_spine: Spine, small: Settings) -> None:
+    await closed_spine.open_epoch()
+    await closed_spine.commits.write_batch([new_task(caller="many") for _ in range(30)])
+    await closed_spine.commits.drain()
+    dispatcher = dispatcher_of(closed_spine, small)
+    await submit(closed_spine, 10, "many")
+    await dispatcher.single_pass()
+    assert not dispatcher._turn_taking.takes_turns("maintenance")
+    assert dispatcher._turn_taking.sole == {"maintenance": ("many", "")}
+
+
+async def test_some_of_all_messages_are_told_and_none_that_is_no_task(closed_spine: Spine) -> None:
+    await closed_spine.open_epoch()
+    urgent = [new_task(caller="many", priority=9) for _ in range(5)]
+    others = [new_task(caller="many") for _ in range(95)]
+    await closed_spine.commits.write_batch([*urgent, *others])
+    await closed_spine.commits.drain()
+    for step, word in enumerate(("x", "{}", '{"correlation_id": "abc"}', '{"correlation_id":"' + "-" * 36 + '"}')):
+        await closed_spine.server.command("LPUSH", list_key("email", step), word)
+    await closed_spine.server.command("SET", list_key("email", 9), "x")
+    found = await closed_spine.broker.sampled(["maintenance", "email", "reports"])
+    assert found["email"] == found["reports"] == []
+    ids = [str(one) for one in found["maintenance"]]
+    # Lists are filled from the left, the most urgent is first.
+    places = [[task.id for task in [*reversed(urgent), *reversed(others)]].index(one) for one in ids]
+    assert len(places) == 32
+    assert places == sorted(places)
+    assert (places[0], places[-1]) == (0, 99)
+    assert max(later - earlier for earlier, later in itertools.pairwise(places)) <= 4
+    async with closed_spine.store.statement() as connection:
+        assert await shares.of_tasks(connection, found["maintenance"]) == {Share("many", ""): 32}
+
+
 async def test_what_goes_before_others_tells_nobody_that_these_have_left_their_list(
     closed_spine: Spine, small: Settings
 ) -> None:
@@ -147,20 +208,20 @@ async def test_a_caller_has_as_many_turns_as_its_key_says_or_else_the_setting(
     assert sent == {"one": tenth, "two": 3 * tenth, "three": 6 * tenth}
 
     await hand.limit(CONSOLE, key.id, None, None, 1.0, None)
-    turns = dispatcher._turn_taking
+    turns, depths = dispatcher._turn_taking, await closed_spine.broker.depths()
     async with closed_spine.store.statement() as connection:
-        await turns.look(connection, ["maintenance"], time.monotonic() + 1.5)
+        await turns.look(connection, ["maintenance"], depths, time.monotonic() + 1.5)
     assert turns._weights == {"two": 3.0, "three": 1.0}
     # What is no weight counts as none, also where the database would take it: the others go on.
     await closed_spine.run("ALTER TABLE api_key DROP CONSTRAINT ck_api_key_weight")
     for number, none in enumerate(("'Infinity'", "'NaN'", "0", "-1"), 2):
         await closed_spine.run(f"UPDATE api_key SET weight = {none}")
         async with closed_spine.store.statement() as connection:
-            await turns.look(connection, ["maintenance"], time.monotonic() + 1.5 * number)
+            await turns.look(connection, ["maintenance"], depths, time.monotonic() + 1.5 * number)
         assert turns._weights == given.caller_weights, none
     await hand.revoke(CONSOLE, key.id, None)
     async with closed_spine.store.statement() as connection:
-        await turns.look(connection, ["maintenance"], time.monotonic() + 9.0)
+        await turns.look(connection, ["maintenance"], depths, time.monotonic() + 9.0)
     assert turns._weights == given.caller_weights
 
 

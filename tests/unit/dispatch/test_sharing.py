@@ -1,7 +1,7 @@
 from collections import Counter
 
 from pointsman_service.broker import QueueDepth
-from pointsman_service.dispatch.sharing import LineTurns, QueueTurns, Sharing
+from pointsman_service.dispatch.sharing import Front, LineTurns, Sharing
 from pointsman_service.dispatch.turns import HEAD_START
 from pointsman_service.store.queues.shares import MOST_CALLERS, MOST_KEYS, Line, Share
 
@@ -35,6 +35,40 @@ def test_one_share_after_another_takes_turns_with_what_is_on_the_broker() -> Non
     sharing.seen({"email": {B}}, 11.0)
     assert sharing.of("reports") is not None
     assert sharing.of("email") is None
+
+
+def test_who_waits_takes_turns_with_whoever_the_broker_is_full_of() -> None:
+    sharing = Sharing(10.0)
+    for queue in ("reports", "email"):
+        sharing.on_broker(queue, A, 0.0)
+    sharing.seen({"reports": {B}, "email": {A}}, 0.0)
+    turns = sharing.of("reports")
+    assert turns is not None
+    assert turns.alone == A
+    assert sharing.of("email") is None, "its own is there"
+    sharing.on_broker("reports", B, 0.2)
+    assert sharing.of("reports") is turns
+    sharing.seen({"email": {B}}, 9.0)
+    assert sharing.of("email") is not None, "what waited after it"
+    sharing.on_broker("reports", A_42, 30.0)
+    sharing.seen({"reports": {B}}, 30.0)
+    later = sharing.of("reports")
+    assert later is not None
+    assert later.alone == A_42, "nothing waited for long: those are other turns"
+
+
+def test_who_comes_again_and_again_is_not_early_each_time() -> None:
+    sharing = Sharing(10.0)
+    fronts = []
+    for now in (0.0, 20.0):
+        sharing.seen({"reports": {A}}, now)
+        sharing.seen({"reports": {A, B}}, now + 1.0)
+        turns = sharing.of("reports")
+        assert turns is not None
+        fronts.append(turns.front)
+        sharing.seen({"reports": {A}}, now + 12.0)
+        assert sharing.of("reports") is None
+    assert fronts[0] is fronts[1]
 
 
 def took(line: LineTurns, found: Line, tasks: int, weights: dict[str, float] | None = None) -> Counter[Share]:
@@ -113,7 +147,7 @@ def test_many_keys_of_one_caller_have_their_turn_page_by_page() -> None:
 
 
 def test_what_was_put_before_others_is_bounded_by_what_was_fetched() -> None:
-    front = QueueTurns(None, 0.0).front
+    front = Front()
     assert front.room(QueueDepth(50, 1000, 100, True)) == HEAD_START
     front.put += HEAD_START
     assert front.room(QueueDepth(70, 1020, 100, True)) == 0

@@ -9,6 +9,7 @@ PostgreSQL does for a submission. Once another share waits there, too, those in 
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import text
 
@@ -115,6 +116,12 @@ _PLACE = text(f"""
     SELECT count(*) FROM placed
 """)
 _ALONG_INDEXES = text("SELECT set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true)")
+# One by one: of a table that was small a minute ago a planner would rather read all.
+_OF_TASKS = text("""
+    SELECT t.caller, t.fairness_key, count(*) AS tasks FROM unnest(CAST(:ids AS uuid[])) AS one (id)
+    CROSS JOIN LATERAL (SELECT caller, fairness_key FROM task_live WHERE task_live.id = one.id LIMIT 1) AS t
+    GROUP BY t.caller, t.fairness_key
+""")
 _LEVEL = text("""
     SELECT t.priority FROM task_live t
     WHERE t.place = 'waiting' AND t.queue = CAST(:queue AS text) AND t.priority < CAST(:below AS smallint)
@@ -150,6 +157,12 @@ async def alone(connection: Connection, queues: Sequence[str]) -> dict[tuple[str
 async def alone_among(connection: Connection, queue: str, priority: int, most: int) -> dict[Share, int]:
     """How many of each share wait alone among so many of the first of a priority."""
     rows = await connection.execute(_ALONE_AMONG, {"queue": queue, "priority": priority, "most": most})
+    return {Share(row.caller, row.fairness_key): row.tasks for row in rows}
+
+
+async def of_tasks(connection: Connection, ids: Sequence[UUID]) -> dict[Share, int]:
+    """How many of these tasks are of each share; one that has ended is of none."""
+    rows = await connection.execute(_OF_TASKS, {"ids": list(ids)})
     return {Share(row.caller, row.fairness_key): row.tasks for row in rows}
 
 
