@@ -316,10 +316,11 @@ async def test_no_question_of_turns_reads_all_that_waits(spine: Spine, analyzed_
         (shares._LINE, here | {"after": "", "caller": [], "key": []}),
         (dispatching._TAKE_TURNS, here | wanted),
         (dispatching._SORT_OUT_TURNS, here | wanted),
+        (shares._OF_TASKS, {"ids": [row["id"] for row in await spine.rows("SELECT id FROM task_live LIMIT 32")]}),
     ]
     for statement, parameters in asked:
         async with spine.store.transaction() as connection:
-            if statement is not shares._ENDS:
+            if statement not in (shares._ENDS, shares._OF_TASKS):
                 await shares.go_along_indexes(connection)
             explained = await connection.execute(text(f"EXPLAIN (ANALYZE, BUFFERS) {statement.text}"), parameters)
             plan = [str(row[0]) for row in explained]
