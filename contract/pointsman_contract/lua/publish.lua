@@ -50,13 +50,20 @@ local time = redis.call('TIME')
 local now = string.format('%d.%06d', time[1], time[2])
 local answer = {'ok'}
 local fronts = (#ARGV - 3) % 3 == 1 and tonumber(ARGV[#ARGV]) or 0
--- What goes to the front says that it was sent when the message behind it was: by the next message of a list it is
--- known what has left it. Before one that does not say it nothing is put.
+-- What goes to the front says that it was sent when the next message of ours was: by that it is known what has left its
+-- list. Where there is none among the first ones nothing is put before them.
+local MOST_LOOKED_AT = 20
 local front_of, to_the_front = {}, {}
 local function front(list)
   if front_of[list] == nil then
-    local found = redis.call('LINDEX', list, -1)
-    front_of[list] = found and string.match(found, '"sent_at": ?(%d+%.?%d*)') or false
+    front_of[list] = false
+    for back = 1, math.min(redis.call('LLEN', list), MOST_LOOKED_AT) do
+      local at = string.match(redis.call('LINDEX', list, -back), '"sent_at": ?(%d+%.?%d*)')
+      if at then
+        front_of[list] = at
+        break
+      end
+    end
   end
   return front_of[list]
 end

@@ -23,6 +23,8 @@ class Turn(NamedTuple):
     """Whether its share is behind the others: it goes before what is on the broker."""
 
 
+_UNEVEN = 30
+"""So many times as long turns go on while somebody has had more than its own, which nobody may ever make even."""
 _AFTER = "\x01"
 """Put after a text: what comes next, for no text has a smaller character."""
 
@@ -34,14 +36,18 @@ class Front:
     """
 
     put: float = 0.0
+    published: int = 0
     fetched: int = 0
-    """Of the queue, when that was written."""
+    """Of the queue, when that was written: as many as ever, for plain Celery messages that come are fetched none."""
 
     def room(self, depth: QueueDepth) -> int:
         """How many more may be."""
-        fetched = depth.published - depth.messages
-        self.put = max(0.0, self.put - max(0, fetched - self.fetched) / 2) if fetched >= self.fetched else 0.0
-        self.fetched = fetched
+        if depth.published < self.published:
+            # Another broker.
+            self.put, self.fetched = 0.0, 0
+        fetched = max(self.fetched, depth.published - depth.messages)
+        self.put = max(0.0, self.put - (fetched - self.fetched) / 2)
+        self.published, self.fetched = depth.published, fetched
         return int(HEAD_START - self.put)
 
 
@@ -62,6 +68,11 @@ class LineTurns:
         if alone is not None:
             self._callers.settled(alone.caller)
             self._turns_of(alone.caller).settled(alone.key)
+
+    @property
+    def are_even(self) -> bool:
+        """Whether nobody who waits no more has sent more than its turns."""
+        return self._callers.are_even and all(keys.are_even for keys in self._keys.values())
 
     def seen(self, line: Line) -> None:
         """What was found there. Of more than can be looked at together the next ones come next."""
@@ -119,8 +130,15 @@ class QueueTurns:
     alone: Share | None
     seen_at: float
     """When there was last more than one share."""
+    waited_at: float
+    """When anything waited last."""
     front: Front
     lines: dict[int, LineTurns] = field(default_factory=dict)
+
+    @property
+    def are_even(self) -> bool:
+        """Whether nobody who waits no more has sent more than its turns."""
+        return all(line.are_even for line in self.lines.values())
 
     def line(self, priority: int) -> LineTurns:
         """The turns at a priority."""
@@ -149,19 +167,28 @@ class Sharing:
 
     def seen(self, found: Mapping[str, Collection[Share]], now: float) -> None:
         """Take what was found of the queues in which anything waits: one share, or more than one of them."""
-        self._queues = {
-            queue: turns for queue, turns in self._queues.items() if now - turns.seen_at <= self._remembered_seconds
-        }
+        self._queues = {queue: turns for queue, turns in self._queues.items() if not self._are_over(turns, now)}
         for queue, shares in found.items():
-            turns, (before, at) = self._queues.get(queue), self._alone.get(queue, (None, 0.0))
-            if before is not None and now - at > self._remembered_seconds:
-                before = None
-            if len(shares) > 1 or (before is not None and before not in shares):
-                if turns is None:
-                    # Of a share that comes again and again, too, no more may go before others.
-                    front = self._fronts.setdefault(queue, Front())
-                    self._queues[queue] = QueueTurns(before, now, front)
-                else:
-                    turns.seen_at = now
-            if len(shares) == 1:
-                self._alone[queue] = (next(iter(shares)), now)
+            self._found(queue, shares, now)
+
+    def _are_over(self, turns: QueueTurns, now: float) -> bool:
+        if now - turns.waited_at > self._remembered_seconds:
+            return True
+        # Who had a head start comes with another one when the others have moved on, not before.
+        most = self._remembered_seconds * (1 if turns.are_even else _UNEVEN)
+        return now - turns.seen_at > most
+
+    def _found(self, queue: str, shares: Collection[Share], now: float) -> None:
+        turns, (before, at) = self._queues.get(queue), self._alone.get(queue, (None, 0.0))
+        if before is not None and now - at > self._remembered_seconds:
+            before = None
+        if len(shares) > 1 or (before is not None and before not in shares):
+            if turns is None:
+                # Of a share that comes again and again, too, no more may go before others.
+                front = self._fronts.setdefault(queue, Front())
+                self._queues[queue] = turns = QueueTurns(before, now, now, front)
+            turns.seen_at = now
+        if turns is not None:
+            turns.waited_at = now
+        if len(shares) == 1:
+            self._alone[queue] = (next(iter(shares)), now)

@@ -28,6 +28,12 @@ class Turns:
         """Whether more than one name is known."""
         return len(self._at) > 1
 
+    @property
+    def are_even(self) -> bool:
+        """Whether whoever waits no more would come anew as somebody whom nobody knows."""
+        behind = self._now - HEAD_START
+        return all(at <= behind for name, at in self._at.items() if name not in self._waiting)
+
     def seen(self, names: Collection[str], *, all_of_them: bool) -> None:
         """These wait; ``all_of_them``: and nobody else does. Whoever waits no more comes anew."""
         if all_of_them:

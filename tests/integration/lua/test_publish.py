@@ -62,6 +62,21 @@ async def test_what_goes_to_the_front_is_fetched_first_and_says_it_is_as_old_as_
     assert found[-1]["sent_at"] > first["sent_at"]
 
 
+@pytest.mark.parametrize(("others", "is_first"), [(1, True), (19, True), (20, False)])
+async def test_what_goes_to_the_front_goes_before_some_messages_of_somebody_else_too(
+    scripts: Scripts, others: int, is_first: bool
+) -> None:
+    await scripts.publish(("a", HEAD, TAIL))
+    (ours,) = await scripts.server.command("LRANGE", "a", 0, -1)
+    await scripts.server.command("RPUSH", "a", *["a message of somebody else"] * others)
+    tail: list[Any] = [70, "a", '{"id":"early","sequence":', TAIL, 1]
+    await scripts.server.script("publish", [keys.CONTROL, keys.SEQUENCE], [EPOCH], tail)
+    first, last = await scripts.server.command("LINDEX", "a", -1), await scripts.server.command("LINDEX", "a", 0)
+    early = json.loads(first if is_first else last)
+    assert early["id"] == "early"
+    assert (early["sent_at"] == json.loads(ours)["sent_at"]) == is_first
+
+
 @pytest.mark.parametrize("there", [None, "a message of somebody else"])
 async def test_nothing_is_put_before_what_does_not_say_when_it_was_sent(scripts: Scripts, there: str | None) -> None:
     if there is not None:

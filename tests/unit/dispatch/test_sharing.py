@@ -71,6 +71,37 @@ def test_who_comes_again_and_again_is_not_early_each_time() -> None:
     assert fronts[0] is fronts[1]
 
 
+def test_who_comes_again_and_again_beside_a_heavier_one_gets_its_share_and_one_head_start() -> None:
+    sharing, weights = Sharing(10.0), {"heavy": 10.0}
+    heavy, light = Share("heavy", ""), Share("light", "")
+    sent, waiting = Counter[Share](), 0
+    for second in range(280):
+        waiting += 20 if second % 14 == 5 else 0
+        sharing.seen({"reports": {heavy, light} if waiting else {heavy}}, float(second))
+        turns = sharing.of("reports")
+        for _ in range(8):
+            found: Line = {"heavy": [""], "light": [""]} if waiting else {"heavy": [""]}
+            now = Counter([heavy]) if turns is None else took(turns.line(3), found, 1, weights)
+            sent += now
+            waiting -= now[light]
+    assert 8 * 280 / 11 <= sent[light] <= 8 * 280 / 11 + HEAD_START
+
+
+def test_turns_that_nobody_makes_even_are_over_in_the_end() -> None:
+    sharing = Sharing(10.0)
+    sharing.seen({"reports": {A}}, 0.0)
+    sharing.seen({"reports": {A, B}}, 1.0)
+    turns = sharing.of("reports")
+    assert turns is not None
+    took(turns.line(9), {"a": [""], "b": [""]}, 20)
+    took(turns.line(9), {"a": [""]}, 1)
+    for second in range(2, 301):
+        sharing.seen({"reports": {A}}, float(second))
+        assert sharing.of("reports") is turns
+    sharing.seen({"reports": {A}}, 302.0)
+    assert sharing.of("reports") is None
+
+
 def took(line: LineTurns, found: Line, tasks: int, weights: dict[str, float] | None = None) -> Counter[Share]:
     line.seen(found)
     turns = line.turns(found, tasks, 0, 500, weights or {})
@@ -153,4 +184,6 @@ def test_what_was_put_before_others_is_bounded_by_what_was_fetched() -> None:
     assert front.room(QueueDepth(70, 1020, 100, True)) == 0
     assert front.room(QueueDepth(60, 1020, 100, True)) == 5
     assert front.room(QueueDepth(60, 1020, 100, True)) == 5
+    assert front.room(QueueDepth(90, 1020, 100, True)) == 5, "plain Celery messages came"
+    assert front.room(QueueDepth(60, 1020, 100, True)) == 5, "and went"
     assert front.room(QueueDepth(0, 0, 100, True)) == HEAD_START, "the broker is another one"
