@@ -148,7 +148,7 @@ class QueueTurns:
 
 
 class Sharing:
-    """Finds queues of several shares, and forgets those that have one."""
+    """Finds queues of several shares, and forgets those that have one, once nobody has had more than its turns."""
 
     def __init__(self, remembered_seconds: float) -> None:
         """``remembered_seconds``: so long a share that waits no more may have messages on the broker."""
@@ -174,9 +174,11 @@ class Sharing:
     def _are_over(self, turns: QueueTurns, now: float) -> bool:
         if now - turns.waited_at > self._remembered_seconds:
             return True
+        alone_for = now - turns.seen_at
+        if alone_for <= self._remembered_seconds:
+            return False
         # Who had a head start comes with another one when the others have moved on, not before.
-        most = self._remembered_seconds * (1 if turns.are_even else _UNEVEN)
-        return now - turns.seen_at > most
+        return turns.are_even or alone_for > _UNEVEN * self._remembered_seconds
 
     def _found(self, queue: str, shares: Collection[Share], now: float) -> None:
         turns, (before, at) = self._queues.get(queue), self._alone.get(queue, (None, 0.0))
